@@ -1,0 +1,43 @@
+"""Time, at a seam: the running system reads the machine's clock, tests move their own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Reads time and waits. Wall time is for what is kept and compared across processes, the steady time for
+    durations.
+    """
+
+    def now_ms(self) -> int:
+        """Unix milliseconds."""
+        ...
+
+    def steady_ms(self) -> int:
+        """Milliseconds that never go back; only differences mean anything."""
+        ...
+
+    async def wait(self, signal: asyncio.Event, timeout_ms: int) -> bool:
+        """Waits for the signal, at most `timeout_ms`; True if the signal came."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def steady_ms(self) -> int:
+        return time.monotonic_ns() // 1_000_000
+
+    async def wait(self, signal: asyncio.Event, timeout_ms: int) -> bool:
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                await signal.wait()
+        except TimeoutError:
+            return False
+        return True

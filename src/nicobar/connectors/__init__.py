@@ -1,0 +1,195 @@
+"""Destinations' contracts. A connector is one folder here and one line in `CONNECTORS`; it inherits the contract
+tests in `tests/contracts`. Everything in a connector is decided from plain values; only `transport.py` sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+from nicobar.model import Call, Customer, Record, Setting, Verdict
+
+
+class FieldKind(StrEnum):
+    TEXT = "text"
+    SECRET = "secret"  # noqa: S105 - a kind of field, not a secret
+    URL = "url"
+    CHOICE = "choice"
+    SWITCH = "switch"
+
+
+class Field(Record):
+    """One setting of a connector; it drives the form, the check and the masking. SECRET fields are credentials."""
+
+    name: str
+    label: str
+    kind: FieldKind
+    help: str
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    default: Setting | None = None
+
+
+class Origin(Record):
+    """Where a call comes from: what a destination may use to complete it. `customer` is whom the event is about."""
+
+    message_id: str
+    endpoint_id: str
+    occurred_at_ms: int
+    now_ms: int
+    customer: Customer | None
+
+
+class ReadyCall(Record):
+    """A call that passed the contract, without credentials. `body` is its exact bytes. Calls that are `batchable`
+    may share a request with others of the same destination.
+    """
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes
+    batchable: bool
+
+
+class Prepared(Record):
+    """Calls made ready, or the verdicts that say why not: with an ERROR among them, `calls` is empty."""
+
+    calls: tuple[ReadyCall, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+class Request(Record):
+    """What goes over the wire. `secret_headers` (lower case) are masked wherever a request is shown."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes
+    secret_headers: frozenset[str] = frozenset({"authorization"})
+
+
+class Response(Record):
+    """An answer. Header names in lower case, the body cut at the transport's bound."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    duration_ms: int
+
+
+class NoResponse(Record):
+    """No answer came; `reason` says why in a few words (`timed out after 15000 ms`, `connection refused` …)."""
+
+    reason: str
+    duration_ms: int
+
+
+class Delivered(Record, tag=True):
+    """The destination took the call."""
+
+
+class Refused(Record, tag=True):
+    """The destination will not take this call, now or later: never retried."""
+
+    reason: str
+
+
+class Deferred(Record, tag=True):
+    """Not now: one more try later, `retry_after_ms` if the destination said when. `throttled` marks a 429."""
+
+    reason: str
+    retry_after_ms: int | None = None
+    throttled: bool = False
+
+
+class Blocked(Record, tag=True):
+    """Nothing can be delivered until a person changes something (credentials, region): the endpoint pauses and
+    the delivery waits, no try spent.
+    """
+
+    reason: str
+
+
+Outcome = Delivered | Refused | Deferred | Blocked
+
+
+class BatchBounds(Record):
+    """How much one request may hold."""
+
+    max_items: int
+    max_bytes: int
+
+
+class Transport(Protocol):
+    """Sends one request. Never raises for what the network does, never follows a redirect."""
+
+    async def send(self, request: Request) -> Response | NoResponse: ...
+
+
+class Checkup(Record):
+    """The verdict of a credential check: `ok`, and one sentence that says what is wrong and what to do."""
+
+    ok: bool
+    detail: str
+
+
+class Destination(Protocol):
+    """A connector with one endpoint's settings and credentials."""
+
+    @property
+    def url(self) -> str:
+        """What `webhook.url` starts as."""
+        ...
+
+    @property
+    def batch_bounds(self) -> BatchBounds | None:
+        """None where every call is a request of its own."""
+        ...
+
+    @property
+    def max_requests_per_s(self) -> int:
+        """How many requests a second the destination wants at the most."""
+        ...
+
+    def prepare(self, calls: Sequence[Call], origin: Origin) -> Prepared:
+        """Checks the calls of one message against the contract, corrects what it corrects, and makes them ready.
+        The same input gives the same bytes. Never raises, whatever the payload.
+        """
+        ...
+
+    def pack(self, calls: Sequence[ReadyCall]) -> Request:
+        """One request for these calls: one call, or several batchable ones within `batch_bounds`."""
+        ...
+
+    def read(self, calls: Sequence[ReadyCall], answer: Response | NoResponse) -> list[Outcome]:
+        """What the answer means for each of the calls, in their order."""
+        ...
+
+    async def check_credentials(self, transport: Transport) -> Checkup:
+        """Asks the destination whether it knows us."""
+        ...
+
+
+class Connector(Protocol):
+    """Knows one destination's contract. `has_contract`: an untouched event is never sent as it is."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def summary(self) -> str: ...
+
+    @property
+    def fields(self) -> tuple[Field, ...]: ...
+
+    @property
+    def has_contract(self) -> bool: ...
+
+    def open(self, settings: Mapping[str, Setting], credentials: Mapping[str, str]) -> Destination:
+        """Raises UserError when a field is missing or malformed."""
+        ...

@@ -1,0 +1,99 @@
+"""Secrets at rest (AES-256-GCM) and tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from nicobar.errors import StoreUnusable
+
+_KEY_BYTES = 32
+_NONCE_BYTES = 12
+TOKEN_PREFIX = "nbr_"  # noqa: S105 - the prefix of every token, so that leak scanners can find them
+
+
+class Vault:
+    """Seals secrets with one key. What is sealed names its use (`purpose`), so that a sealed text copied into
+    another row does not open there.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._aead = AESGCM(key)
+
+    def __repr__(self) -> str:
+        return "Vault(***)"
+
+    @classmethod
+    def open(cls, path: Path) -> Vault:
+        """The vault of the key file, which is made (readable by its owner only) where there is none.
+
+        Raises StoreUnusable when the file cannot be read or holds no key.
+        """
+        try:
+            try:
+                # Exclusive creation: of two processes that start at once, one makes the key, both read it.
+                handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            except FileExistsError:
+                key = _read_key(path)
+            else:
+                key = secrets.token_bytes(_KEY_BYTES)
+                with os.fdopen(handle, "wb") as file:
+                    file.write(key.hex().encode())
+                    file.flush()
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise StoreUnusable(
+                "key_file_unusable",
+                f"The key file {path} cannot be used: {error.strerror}.",
+                "Give the user that runs nicobar read and write access to the data directory.",
+            ) from error
+        return cls(key)
+
+    def seal(self, plain: bytes, purpose: str) -> bytes:
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return nonce + self._aead.encrypt(nonce, plain, purpose.encode())
+
+    def unseal(self, sealed: bytes, purpose: str) -> bytes:
+        """Raises StoreUnusable when it was sealed with another key or for another purpose."""
+        try:
+            return self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], purpose.encode())
+        except (InvalidTag, ValueError) as error:
+            raise StoreUnusable(
+                "secret_unreadable",
+                f"The secrets of {purpose} were sealed with another key.",
+                "Put back the secret.key that belongs to this database, or set these secrets again.",
+            ) from error
+
+
+def _read_key(path: Path) -> bytes:
+    try:
+        key = bytes.fromhex(path.read_text("ascii").strip())
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise StoreUnusable(
+            "key_file_unusable",
+            f"The key file {path} does not hold a key of {_KEY_BYTES} bytes in hexadecimal.",
+            "Put back the file that belongs to this database; without it the kept secrets cannot be read.",
+        )
+    return key
+
+
+def new_token() -> str:
+    """An API token with 192 bits of randomness. It is shown once; only its hash is kept."""
+    return TOKEN_PREFIX + secrets.token_urlsafe(24)
+
+
+def new_url_token() -> str:
+    """The unguessable part of a source's URL, 144 bits."""
+    return secrets.token_urlsafe(18)
+
+
+def hash_token(token: str) -> str:
+    """SHA-256 in hexadecimal. A slow hash would add nothing: the token is not a password, nobody can try 2^192."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
