@@ -5,7 +5,7 @@ milliseconds where the name ends in `_ms`.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TypeAlias, dataclass_transform
 
 import msgspec
 
@@ -13,11 +13,19 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | Non
 Setting: TypeAlias = str | int | bool
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class _RecordMeta(msgspec.StructMeta):
+    """msgspec's `kw_only` is not inherited; here it is said once for every record."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, object], *, tag: bool = False) -> type:
+        return super().__new__(cls, name, bases, namespace, frozen=True, kw_only=True, tag=tag)
+
+
+class Record(msgspec.Struct, metaclass=_RecordMeta):
     """A plain, immutable value."""
 
 
-# --- what is configured --------------------------------------------------------------------------------------
+# --- what is configured ---
 
 
 class Application(Record):
@@ -87,7 +95,7 @@ class Token(Record):
     revoked_at_ms: int | None = None
 
 
-# --- what happens --------------------------------------------------------------------------------------------
+# --- what happens ---
 
 
 class Customer(Record):

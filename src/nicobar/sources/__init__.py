@@ -32,9 +32,7 @@ class SourceKind(Protocol):
         """Raises UserError, without the secret in it, when `secret` cannot be one of this kind's."""
         ...
 
-    def verify(
-        self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_ms: int
-    ) -> Verified:
+    def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_ms: int) -> Verified:
         """Checks the signature over the raw bytes. Header names are in lower case.
 
         Raises Refusal 401 for a missing, malformed, wrong, stale or future signature.

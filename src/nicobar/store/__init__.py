@@ -21,7 +21,7 @@ from nicobar.model import (
     Token,
 )
 
-# --- the hot path --------------------------------------------------------------------------------------------
+# --- the hot path ---
 
 
 class NewMessage(Record):
@@ -124,7 +124,7 @@ class Queue(Protocol):
         ...
 
 
-# --- the catalogue -------------------------------------------------------------------------------------------
+# --- the catalogue ---
 
 
 class PutSource(Record, tag=True):
