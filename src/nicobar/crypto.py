@@ -1,8 +1,11 @@
-"""Secrets at rest (AES-256-GCM) and tokens."""
+"""Secrets at rest (AES-256-GCM), tokens, and the signature of Standard Webhooks."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
+import hmac
 import os
 import secrets
 from pathlib import Path
@@ -10,10 +13,12 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from nicobar.errors import StoreUnusable
+from nicobar.errors import StoreUnusable, UserError
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
+WEBHOOK_SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix that the specification gives every signing secret
+_MIN_WEBHOOK_KEY_BYTES = 16
 TOKEN_PREFIX = "nbr_"  # noqa: S105 - the prefix of every token, so that leak scanners can find them
 
 
@@ -97,3 +102,38 @@ def new_url_token() -> str:
 def hash_token(token: str) -> str:
     """SHA-256 in hexadecimal. A slow hash would add nothing: the token is not a password, nobody can try 2^192."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def webhook_secret_key(secret: str) -> bytes:
+    """The HMAC key of a Standard Webhooks secret, `whsec_` and base64.
+
+    Raises UserError, without the secret in it, when it has another form. The specification asks for 24 to 64
+    bytes; shorter ones down to 16 are in use and taken.
+    """
+    text = secret.strip().removeprefix(WEBHOOK_SECRET_PREFIX).rstrip("=")
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) < _MIN_WEBHOOK_KEY_BYTES:
+        raise UserError(
+            "secret_malformed",
+            f"The signing secret is not of the form {WEBHOOK_SECRET_PREFIX}<base64 of at least "
+            f"{_MIN_WEBHOOK_KEY_BYTES} bytes>.",
+            "Copy the whole secret from the sender's dashboard, prefix included.",
+        )
+    return key
+
+
+def new_webhook_secret() -> str:
+    """A signing secret of 24 random bytes."""
+    return WEBHOOK_SECRET_PREFIX + base64.b64encode(secrets.token_bytes(24)).decode()
+
+
+def standard_webhooks_signature(key: bytes, event_id: str, timestamp: str, body: bytes) -> str:
+    """Base64 of HMAC-SHA256 over `<id>.<timestamp>.<body>`, without the version before it.
+
+    Source: the specification at standardwebhooks.com, section "Signature scheme".
+    """
+    content = b".".join((event_id.encode(), timestamp.encode(), body))
+    return base64.b64encode(hmac.digest(key, content, "sha256")).decode()

@@ -1,0 +1,78 @@
+"""The envelope that Standard Webhooks suggests and Dodo sends: a JSON object with `type`, `timestamp`, `data`."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import UTC, datetime
+
+import msgspec
+
+from nicobar.errors import Refusal
+from nicobar.model import Customer, Json, Record
+
+# The form that the public Svix API allows for the name of an event type.
+_EVENT_TYPE = re.compile(r"[A-Za-z0-9\-_.]{1,256}")
+_MAX_CUSTOMER_KEY_CHARS = 256
+
+
+class Envelope(Record):
+    """`occurred_at_ms` is None where there is no readable time; `data` is {} where there is no object."""
+
+    event_type: str
+    occurred_at_ms: int | None
+    data: dict[str, Json]
+
+
+def read(body: bytes) -> Envelope:
+    """Raises Refusal 400 unless the body is a JSON object with a usable `type`; everything else in it is free."""
+    try:
+        value: Json = msgspec.json.decode(body)
+    except RecursionError as error:
+        raise Refusal(
+            400, "body_too_deep", "The body's JSON is nested too deeply.", "Send an event with less nesting."
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refusal(400, "body_not_json", f"The body is not JSON: {error}.", "Send the event as a JSON object.") from error
+    if not isinstance(value, dict):
+        raise Refusal(400, "body_not_an_object", "The body is JSON, but not an object.", "Send the event as a JSON object.")
+    event_type = value.get("type")
+    if not isinstance(event_type, str) or not _EVENT_TYPE.fullmatch(event_type):
+        raise Refusal(
+            400,
+            "type_missing",
+            "The body has no usable `type`: 1 to 256 letters, digits, full stops, hyphens and underscores.",
+            "Send the event's type in the field `type`, such as payment.succeeded.",
+        )
+    data = value.get("data")
+    return Envelope(
+        event_type=event_type,
+        occurred_at_ms=unix_ms(value.get("timestamp")),
+        data=data if isinstance(data, dict) else {},
+    )
+
+
+def unix_ms(value: Json) -> int | None:
+    """Unix milliseconds of an RFC 3339 text; None for anything else. Without a zone it is taken for UTC."""
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
+
+
+def customer(key: Json, email: Json = None, name: Json = None) -> Customer | None:
+    """A customer, if `key` is a text that can be one. A key that no database could index as it is (too long, or
+    with a NUL) is replaced by its hash: the order of deliveries needs only that it is the same each time.
+    """
+    if not isinstance(key, str) or not key:
+        return None
+    if len(key) > _MAX_CUSTOMER_KEY_CHARS or "\0" in key:
+        key = "sha256:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+    return Customer(key=key, email=_text(email), name=_text(name))
+
+
+def _text(value: Json) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,59 @@
+"""Fresh events from an event type's example: as if they happened now, to whom one likes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from nicobar.model import Customer, EventType, Json
+from nicobar.sources import envelope
+
+
+def fresh(event_type: EventType, now_ms: int, customer: Customer | None = None) -> bytes:
+    """The example as a body. All of its times are moved by as much as its `timestamp` has to move to be now, so
+    that they keep their distances; the customer, where it names one and one is given, is replaced.
+    """
+    example = event_type.example
+    if not isinstance(example, dict):
+        example = {"type": event_type.name, "data": {}}
+    happened_ms = envelope.unix_ms(example.get("timestamp"))
+    moved = example if happened_ms is None else _move(example, timedelta(milliseconds=now_ms - happened_ms))
+    body: dict[str, Json] = dict(moved) if isinstance(moved, dict) else {}
+    body["timestamp"] = _text(datetime.fromtimestamp(now_ms / 1000, UTC))
+    data = body.get("data")
+    if customer is not None and isinstance(data, dict):
+        body["data"] = _with_customer(data, customer)
+    # The wire's own order: keys sorted at every level.
+    return msgspec.json.encode(body, order="sorted")
+
+
+def _with_customer(data: dict[str, Json], customer: Customer) -> dict[str, Json]:
+    changed = dict(data)
+    about = data.get("customer")
+    if isinstance(about, dict):
+        changed["customer"] = {
+            **about,
+            "customer_id": customer.key,
+            "email": customer.email,
+            "name": customer.name,
+        }
+    if "customer_id" in data:
+        changed["customer_id"] = customer.key
+    return changed
+
+
+def _move(value: Json, by: timedelta) -> Json:
+    match value:
+        case dict():
+            return {key: _move(item, by) for key, item in value.items()}
+        case list():
+            return [_move(item, by) for item in value]
+        case str() if "T" in value and (at_ms := envelope.unix_ms(value)) is not None:
+            return _text(datetime.fromtimestamp(at_ms / 1000, UTC) + by)
+        case _:
+            return value
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,97 @@
+"""The Standard Webhooks signature (version `v1`): HMAC-SHA256 over `<id>.<timestamp>.<body>`.
+
+Sources: the specification at https://www.standardwebhooks.com and Dodo's page on webhooks at
+https://docs.dodopayments.com/developer-resources/webhooks.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+
+from nicobar.crypto import standard_webhooks_signature, webhook_secret_key
+from nicobar.errors import Refusal
+from nicobar.sources import Verified
+
+# Neither the specification nor Dodo names a tolerance; the official libraries use this one, both ways.
+TOLERANCE_S = 300
+# A rotation needs two; the bound keeps a header of thousands from costing anything.
+MAX_SIGNATURES = 16
+
+_ID = re.compile(r"[!-~]{1,256}")
+_TIMESTAMP = re.compile(r"[0-9]{1,12}")
+_SIGNATURE_HELP = "Copy the endpoint's signing secret from the sender's dashboard into this source."
+
+
+def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_ms: int) -> Verified:
+    """Raises Refusal 401 unless one of the header's signatures was made with one of the secrets, just now.
+
+    Every secret is tried on every signature, in constant time, so that the time taken says nothing of the match.
+    """
+    event_id = _header(headers, "webhook-id", _ID, "1 to 256 printable ASCII characters without spaces")
+    timestamp = _header(headers, "webhook-timestamp", _TIMESTAMP, "Unix seconds in digits")
+    given = _signatures(headers)
+    matched = False
+    for secret in secrets:
+        expected = standard_webhooks_signature(webhook_secret_key(secret), event_id, timestamp, body)
+        for signature in given:
+            matched |= hmac.compare_digest(expected.encode(), signature)
+    if not matched:
+        raise Refusal(401, "signature_mismatch", "No signature of this request fits the source's secrets.", _SIGNATURE_HELP)
+    _check_age(int(timestamp), now_ms // 1000)
+    return Verified(event_id=event_id)
+
+
+def sign(event_id: str, body: bytes, secret: str, now_ms: int) -> dict[str, str]:
+    """The three headers of a request that is sent now."""
+    timestamp = str(now_ms // 1000)
+    return {
+        "webhook-id": event_id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": "v1," + standard_webhooks_signature(webhook_secret_key(secret), event_id, timestamp, body),
+    }
+
+
+def _header(headers: Mapping[str, str], name: str, pattern: re.Pattern[str], form: str) -> str:
+    value = headers.get(name)
+    if value is None:
+        raise Refusal(
+            401, "missing_header", f"The header {name} is missing.", "Send webhooks signed as Standard Webhooks describes."
+        )
+    if not pattern.fullmatch(value):
+        raise Refusal(401, "malformed_header", f"The header {name} is malformed: it has to be {form}.")
+    return value
+
+
+def _signatures(headers: Mapping[str, str]) -> list[bytes]:
+    """The `v1` values; other versions (`v1a,…` is asymmetric) are skipped."""
+    value = headers.get("webhook-signature")
+    if value is None:
+        raise Refusal(
+            401,
+            "missing_header",
+            "The header webhook-signature is missing.",
+            "Send webhooks signed as Standard Webhooks describes.",
+        )
+    parts = value.split()
+    given = [part[3:].encode("utf-8", "surrogateescape") for part in parts if part.startswith("v1,") and len(part) > 3]
+    if not given or len(parts) > MAX_SIGNATURES:
+        raise Refusal(
+            401,
+            "malformed_header",
+            f"The header webhook-signature has to hold 1 to {MAX_SIGNATURES} values, at least one of the form v1,<base64>.",
+        )
+    return given
+
+
+def _check_age(sent_s: int, now_s: int) -> None:
+    if abs(now_s - sent_s) > TOLERANCE_S:
+        late = sent_s < now_s
+        raise Refusal(
+            401,
+            "timestamp_too_old" if late else "timestamp_too_new",
+            f"The request was signed {abs(now_s - sent_s)} s {'ago' if late else 'ahead of our clock'}; "
+            f"{TOLERANCE_S} s are allowed.",
+            "Check the clocks of both machines." if not late else "A retry has to be signed anew; check both clocks.",
+        )
