@@ -33,9 +33,13 @@ def read(body: bytes) -> Envelope:
             400, "body_too_deep", "The body's JSON is nested too deeply.", "Send an event with less nesting."
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refusal(400, "body_not_json", f"The body is not JSON: {error}.", "Send the event as a JSON object.") from error
+        raise Refusal(
+            400, "body_not_json", f"The body is not JSON: {error}.", "Send the event as a JSON object."
+        ) from error
     if not isinstance(value, dict):
-        raise Refusal(400, "body_not_an_object", "The body is JSON, but not an object.", "Send the event as a JSON object.")
+        raise Refusal(
+            400, "body_not_an_object", "The body is JSON, but not an object.", "Send the event as a JSON object."
+        )
     event_type = value.get("type")
     if not isinstance(event_type, str) or not _EVENT_TYPE.fullmatch(event_type):
         raise Refusal(

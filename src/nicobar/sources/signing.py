@@ -38,7 +38,9 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_
         for signature in given:
             matched |= hmac.compare_digest(expected.encode(), signature)
     if not matched:
-        raise Refusal(401, "signature_mismatch", "No signature of this request fits the source's secrets.", _SIGNATURE_HELP)
+        raise Refusal(
+            401, "signature_mismatch", "No signature of this request fits the source's secrets.", _SIGNATURE_HELP
+        )
     _check_age(int(timestamp), now_ms // 1000)
     return Verified(event_id=event_id)
 
@@ -49,7 +51,8 @@ def sign(event_id: str, body: bytes, secret: str, now_ms: int) -> dict[str, str]
     return {
         "webhook-id": event_id,
         "webhook-timestamp": timestamp,
-        "webhook-signature": "v1," + standard_webhooks_signature(webhook_secret_key(secret), event_id, timestamp, body),
+        "webhook-signature": "v1,"
+        + standard_webhooks_signature(webhook_secret_key(secret), event_id, timestamp, body),
     }
 
 
@@ -57,7 +60,10 @@ def _header(headers: Mapping[str, str], name: str, pattern: re.Pattern[str], for
     value = headers.get(name)
     if value is None:
         raise Refusal(
-            401, "missing_header", f"The header {name} is missing.", "Send webhooks signed as Standard Webhooks describes."
+            401,
+            "missing_header",
+            f"The header {name} is missing.",
+            "Send webhooks signed as Standard Webhooks describes.",
         )
     if not pattern.fullmatch(value):
         raise Refusal(401, "malformed_header", f"The header {name} is malformed: it has to be {form}.")
@@ -75,12 +81,14 @@ def _signatures(headers: Mapping[str, str]) -> list[bytes]:
             "Send webhooks signed as Standard Webhooks describes.",
         )
     parts = value.split()
-    given = [part[3:].encode("utf-8", "surrogateescape") for part in parts if part.startswith("v1,") and len(part) > 3]
+    values = [part.removeprefix("v1,") for part in parts if part.startswith("v1,")]
+    given = [value.encode("utf-8", "surrogateescape") for value in values if value]
     if not given or len(parts) > MAX_SIGNATURES:
         raise Refusal(
             401,
             "malformed_header",
-            f"The header webhook-signature has to hold 1 to {MAX_SIGNATURES} values, at least one of the form v1,<base64>.",
+            f"The header webhook-signature has to hold 1 to {MAX_SIGNATURES} values, "
+            "at least one of the form v1,<base64>.",
         )
     return given
 

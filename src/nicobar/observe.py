@@ -1,0 +1,103 @@
+"""Logs and metrics. Log lines carry `message_id`, `endpoint_id` and `source_id` where they are about one."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1_800, 7_200, 36_000)
+
+Log = structlog.typing.FilteringBoundLogger
+log: Log = structlog.get_logger("nicobar")
+
+
+def set_up_logs(*, json: bool, level: str) -> None:
+    """Writes to standard error: a line that reads well (`json` False), or one JSON object a line. The libraries'
+    own logs go the same way.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info if json else structlog.processors.StackInfoRenderer(),
+    ]
+    render: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=28)
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render], foreign_pre_chain=shared
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+
+
+class Metrics:
+    """What `/metrics` shows. Labels are bounded: configured names, and codes from closed lists."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.received = self._counter(
+            "nicobar_messages_received", "Events taken, by source and whether they were new.", "source", "outcome"
+        )
+        self.refused = self._counter("nicobar_requests_refused", "Requests to sources that were refused.", "reason")
+        self.delivered = self._counter("nicobar_deliveries_delivered", "Deliveries that succeeded.", "endpoint")
+        self.failed = self._counter(
+            "nicobar_deliveries_failed", "Deliveries that failed for good.", "endpoint", "reason"
+        )
+        self.canceled = self._counter("nicobar_deliveries_canceled", "Deliveries that were canceled.", "endpoint")
+        self.retried = self._counter(
+            "nicobar_deliveries_retried", "Tries that were followed by a later one.", "endpoint"
+        )
+        self.requests = self._counter("nicobar_requests_sent", "Requests to destinations.", "endpoint", "status")
+        self.sandbox_kills = self._counter("nicobar_sandbox_kills", "Sandbox processes that were ended.", "reason")
+        self.backlog = self._gauge("nicobar_backlog_deliveries", "Deliveries that are not finished.", "endpoint")
+        self.oldest_age = self._gauge(
+            "nicobar_backlog_oldest_age_seconds", "Age of the oldest delivery that is not finished.", "endpoint"
+        )
+        self.paused = self._gauge("nicobar_endpoint_paused", "1 while an endpoint is paused.", "endpoint")
+        self.receive_seconds = self._histogram(
+            "nicobar_receive_duration_seconds", "From a request's last byte to its commit on disk."
+        )
+        self.latency_seconds = self._histogram(
+            "nicobar_delivery_latency_seconds", "From an event's acceptance to its delivery.", "endpoint"
+        )
+        self.request_seconds = self._histogram(
+            "nicobar_request_duration_seconds", "How long destinations took to answer.", "endpoint"
+        )
+        self.handler_seconds = self._histogram(
+            "nicobar_handler_duration_seconds", "How long handlers ran.", "endpoint"
+        )
+
+    def render(self) -> bytes:
+        """The text format of Prometheus."""
+        return generate_latest(self._registry)
+
+    def names(self) -> list[str]:
+        """The metrics' names as they appear in `render`, for the reference's test."""
+        return sorted(
+            family.name + ("_total" if family.type == "counter" else "") for family in self._registry.collect()
+        )
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(name, help_text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
+        return Gauge(name, help_text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, help_text: str, *labels: str) -> Histogram:
+        return Histogram(name, help_text, labels, registry=self._registry, buckets=_SECONDS)

@@ -1,0 +1,100 @@
+"""`receive → verify → store`. What comes back is on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from nicobar.clock import Clock
+from nicobar.errors import Refusal, StoreBusy, StoreError
+from nicobar.ids import IdFactory
+from nicobar.observe import Metrics, log
+from nicobar.pipeline.configuration import Configuration, OpenSource
+from nicobar.store import Appended, NewMessage, Queue
+
+# Senders keep their own schedule; this tells those that listen that it is worth trying soon.
+RETRY_AFTER_S = 5
+
+
+class Receiver:
+    """Takes what a source was sent. `on_accepted` is told the endpoints that have new work."""
+
+    def __init__(
+        self,
+        *,
+        configuration: Configuration,
+        queue: Queue,
+        ids: IdFactory,
+        clock: Clock,
+        metrics: Metrics,
+        on_accepted: Callable[[Sequence[int]], None],
+    ) -> None:
+        self._configuration = configuration
+        self._queue = queue
+        self._ids = ids
+        self._clock = clock
+        self._metrics = metrics
+        self._on_accepted = on_accepted
+
+    async def source(self, token: str) -> OpenSource:
+        """Raises Refusal 404 for a token that no source has, 503 when the store cannot be asked."""
+        try:
+            found = await self._configuration.source(token)
+        except StoreError as error:
+            raise unavailable(error) from error
+        if found is None:
+            raise Refusal(
+                404,
+                "unknown_token",
+                "No source has this address.",
+                "Copy the source's URL from `nicobar apply`, or ask whoever runs this Nicobar.",
+            )
+        return found
+
+    async def receive(self, source: OpenSource, headers: Mapping[str, str], body: bytes) -> Appended:
+        """Raises Refusal 401 or 400 for a request that is not taken, 503 when it could not be kept."""
+        now_ms = self._clock.now_ms()
+        started_ms = self._clock.steady_ms()
+        verified = source.kind.verify(headers, body, source.secrets, now_ms)
+        event = source.kind.read(body)
+        endpoint_seqs = self._configuration.wanting(source.source.app_id, event.event_type)
+        message = NewMessage(
+            id=self._ids.new("msg"),
+            app_id=source.source.app_id,
+            source_id=source.source.id,
+            event_id=verified.event_id,
+            event_type=event.event_type,
+            customer_key=event.customer.key if event.customer else None,
+            occurred_at_ms=now_ms if event.occurred_at_ms is None else event.occurred_at_ms,
+            accepted_at_ms=now_ms,
+            body=body,
+            endpoint_seqs=endpoint_seqs,
+        )
+        try:
+            appended = await self._queue.append(message)
+        except StoreError as error:
+            raise unavailable(error) from error
+        self._metrics.receive_seconds.observe((self._clock.steady_ms() - started_ms) / 1000)
+        outcome = "duplicate" if appended.duplicate else "accepted"
+        self._metrics.received.labels(source.source.name, outcome).inc()
+        log.info(
+            outcome,
+            message_id=appended.message_id,
+            source_id=source.source.id,
+            event_id=verified.event_id,
+            event_type=event.event_type,
+        )
+        if not appended.duplicate:
+            self._on_accepted(endpoint_seqs)
+        return appended
+
+
+def unavailable(error: StoreError) -> Refusal:
+    """What a sender is told when its event could not be kept. The operator reads the store's own words in the log."""
+    log.error("event not kept", code=error.code, detail=error.detail, fix=error.fix)
+    return Refusal(
+        503,
+        "too_busy" if isinstance(error, StoreBusy) else "store_unavailable",
+        "The event could not be kept; nothing was accepted.",
+        "Send it again.",
+        retry_after_s=RETRY_AFTER_S,
+    )

@@ -1,0 +1,96 @@
+"""When a delivery is tried again, and what the outcomes of its calls mean for it. Plain functions; nothing waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from nicobar.connectors import Blocked, Deferred, Delivered, Outcome, Refused
+from nicobar.model import DeliveryState, Record
+
+_SECOND_MS = 1_000
+_MINUTE_MS = 60 * _SECOND_MS
+_HOUR_MS = 60 * _MINUTE_MS
+
+# The schedule that Dodo and Svix keep themselves: https://docs.dodopayments.com/developer-resources/webhooks.
+RETRY_AFTER_MS = (
+    5 * _SECOND_MS,
+    5 * _MINUTE_MS,
+    30 * _MINUTE_MS,
+    2 * _HOUR_MS,
+    5 * _HOUR_MS,
+    10 * _HOUR_MS,
+    10 * _HOUR_MS,
+)
+JITTER = 0.2
+
+
+class Settled(Record):
+    """What becomes of a delivery after a try. `code` names why, for metrics; `pause_reason` is set when the whole
+    endpoint has to stop.
+    """
+
+    state: DeliveryState
+    code: str
+    reason: str | None
+    due_at_ms: int | None = None
+    spent: bool = True
+    pause_reason: str | None = None
+
+
+def retry_at_ms(tries: int, now_ms: int, jitter: float, retry_after_ms: int | None = None) -> int | None:
+    """When a delivery that failed after `tries` earlier tries is due again; None when it was the last one.
+
+    `jitter` from -1 to 1 moves the wait by up to 20 %. What the destination asks for (`retry_after_ms`) is never
+    undercut, but does not shorten the schedule: a destination that asks for one second in an outage of a day
+    would use up every try in a few seconds.
+    """
+    if tries >= len(RETRY_AFTER_MS):
+        return None
+    wait_ms = int(RETRY_AFTER_MS[tries] * (1 + JITTER * jitter))
+    return now_ms + max(wait_ms, retry_after_ms or 0)
+
+
+def settle(outcomes: Sequence[Outcome], tries: int, now_ms: int, jitter: float) -> Settled:
+    """The outcomes of one delivery's calls, in order, as one decision; the one that leaves most open decides.
+
+    A call that can still succeed keeps the whole delivery alive: calls that did succeed are sent again with it,
+    which Customer.io tells by their ids.
+    """
+    worst: Outcome = max(outcomes, key=_openness)
+    match worst:
+        case Delivered():
+            return Settled(state=DeliveryState.SUCCESS, code="delivered", reason=None)
+        case Refused(reason=reason):
+            return Settled(state=DeliveryState.FAILED, code="refused", reason=reason)
+        case Deferred(reason=reason, retry_after_ms=retry_after_ms):
+            due_at_ms = retry_at_ms(tries, now_ms, jitter, retry_after_ms)
+            if due_at_ms is None:
+                reason = f"Given up after {tries + 1} tries; the last one: {reason}"
+                return Settled(state=DeliveryState.FAILED, code="given_up", reason=reason)
+            return Settled(state=DeliveryState.PENDING, code="deferred", reason=reason, due_at_ms=due_at_ms)
+        case Blocked(reason=reason):
+            return Settled(
+                state=DeliveryState.PENDING,
+                code="blocked",
+                reason=reason,
+                due_at_ms=now_ms,
+                spent=False,
+                pause_reason=reason,
+            )
+        case _:
+            assert_never(worst)
+
+
+def _openness(outcome: Outcome) -> int:
+    match outcome:
+        case Delivered():
+            return 0
+        case Refused():
+            return 1
+        case Deferred():
+            return 2
+        case Blocked():
+            return 3
+        case _:
+            assert_never(outcome)

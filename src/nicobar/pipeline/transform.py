@@ -1,0 +1,175 @@
+"""`transform → check`: from messages to calls that are ready to go, or to the reason why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+import msgspec
+
+from nicobar.connectors import Origin, Prepared, ReadyCall
+from nicobar.model import Call, Customer, DeliveryState, Endpoint, Json, Level, Message, Record, Verdict
+from nicobar.pipeline.configuration import OpenEndpoint
+from nicobar.sandbox import Broken, Calls, Canceled, Job, Result, Sandbox, Untouched
+
+# One message may become several calls; more than this is a mistake that would hold the endpoint up.
+MAX_CALLS = 200
+
+
+class Subject(Record):
+    """A message and whom it is about."""
+
+    message: Message
+    customer: Customer | None
+
+
+class Ready(Record):
+    """Calls to send; never empty. `asked` is what the handler asked for, before corrections."""
+
+    asked: tuple[Call, ...]
+    calls: tuple[ReadyCall, ...]
+    console: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    duration_us: int = 0
+
+
+class Stopped(Record):
+    """Nothing to send: `state` is FAILED or CANCELED, `code` names why, `line` counts in the handler's source."""
+
+    state: DeliveryState
+    code: str
+    reason: str
+    line: int | None = None
+    asked: tuple[Call, ...] = ()
+    console: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    duration_us: int = 0
+
+
+Transformed = Ready | Stopped
+
+
+async def transform(
+    sandbox: Sandbox, target: OpenEndpoint, subjects: Sequence[Subject], now_ms: int
+) -> list[Transformed]:
+    """Runs the endpoint's handler on the messages and checks what it asks for. Raises SandboxError.
+
+    Inside the handler it is the moment of the message's acceptance, on every try.
+    """
+    endpoint = target.endpoint
+    if endpoint.transformation is None:
+        results = [_as_it_came(target, subject) for subject in subjects]
+    else:
+        results = await sandbox.run([_job(target, subject) for subject in subjects])
+    return [
+        _check(target, subject, result, now_ms) for subject, result in zip(subjects, results, strict=True)
+    ]
+
+
+def _job(target: OpenEndpoint, subject: Subject) -> Job:
+    endpoint, message = target.endpoint, subject.message
+    version, code = _version(endpoint)
+    return Job(
+        code_id=f"{endpoint.id}/{version}",
+        code=code,
+        body=message.body,
+        event_type=message.event_type,
+        url=target.destination.url,
+        now_ms=message.accepted_at_ms,
+        occurred_at_ms=message.occurred_at_ms,
+        seed=f"{message.id}/{endpoint.id}",
+        customer_key=subject.customer.key if subject.customer else None,
+        variables=endpoint.variables,
+    )
+
+
+def _version(endpoint: Endpoint) -> tuple[int, str]:
+    if endpoint.transformation is None:  # the caller has asked
+        raise AssertionError(endpoint.id)
+    return endpoint.transformation.version, endpoint.transformation.code
+
+
+def _as_it_came(target: OpenEndpoint, subject: Subject) -> Result:
+    payload: Json = msgspec.json.decode(subject.message.body)
+    call = Call(method="POST", url=target.destination.url, headers={}, payload=payload)
+    return Untouched(call=call, console=(), duration_us=0)
+
+
+def _check(target: OpenEndpoint, subject: Subject, result: Result, now_ms: int) -> Transformed:
+    match result:
+        case Broken():
+            where = f"line {result.line}: " if result.line is not None else ""
+            return Stopped(
+                state=DeliveryState.FAILED,
+                code=result.failure.value,
+                reason=where + result.reason,
+                line=result.line,
+                console=result.console,
+                duration_us=result.duration_us,
+            )
+        case Canceled():
+            return Stopped(
+                state=DeliveryState.CANCELED,
+                code="canceled_by_handler",
+                reason="canceled by the handler",
+                console=result.console,
+                duration_us=result.duration_us,
+            )
+        case Untouched() if target.connector.has_contract:
+            return Stopped(
+                state=DeliveryState.CANCELED,
+                code="not_handled",
+                reason="not handled",
+                console=result.console,
+                duration_us=result.duration_us,
+            )
+        case Untouched():
+            return _ready(target, subject, (result.call,), result, now_ms)
+        case Calls():
+            return _ready(target, subject, result.calls, result, now_ms)
+        case _:
+            assert_never(result)
+
+
+def _ready(
+    target: OpenEndpoint, subject: Subject, asked: tuple[Call, ...], result: Calls | Untouched, now_ms: int
+) -> Transformed:
+    origin = Origin(
+        message_id=subject.message.id,
+        endpoint_id=target.endpoint.id,
+        occurred_at_ms=subject.message.occurred_at_ms,
+        now_ms=now_ms,
+        customer=subject.customer,
+    )
+    prepared = target.destination.prepare(asked, origin)
+    stop = _why_stopped(prepared)
+    if stop is None:
+        return Ready(
+            asked=asked,
+            calls=prepared.calls,
+            console=result.console,
+            verdicts=prepared.verdicts,
+            duration_us=result.duration_us,
+        )
+    code, reason = stop
+    return Stopped(
+        state=DeliveryState.FAILED,
+        code=code,
+        reason=reason,
+        asked=asked,
+        console=result.console,
+        verdicts=prepared.verdicts,
+        duration_us=result.duration_us,
+    )
+
+
+def _why_stopped(prepared: Prepared) -> tuple[str, str] | None:
+    errors = [verdict for verdict in prepared.verdicts if verdict.level is Level.ERROR]
+    if errors:
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        return "contract", f"{errors[0].path}: {errors[0].reason} {errors[0].fix}{more}"
+    if len(prepared.calls) > MAX_CALLS:
+        return "too_many_calls", f"The handler asks for {len(prepared.calls)} calls; {MAX_CALLS} are allowed."
+    if not prepared.calls:
+        return "no_calls", "The handler asks for no call. Set webhook.cancel = true to leave an event out."
+    return None

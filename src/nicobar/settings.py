@@ -1,0 +1,172 @@
+"""The settings of a process. For each: flag, then `NICOBAR_*` environment variable, then file, then default."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from nicobar.errors import SettingsError
+from nicobar.model import Record
+
+ENVIRONMENT_PREFIX = "NICOBAR_"
+FILE_VARIABLE = "NICOBAR_SETTINGS"
+_SQLITE_URL = "sqlite:///"
+
+
+class Role(StrEnum):
+    """What a process does: receives (`web`), delivers (`worker`), or both (`all`)."""
+
+    ALL = "all"
+    WEB = "web"
+    WORKER = "worker"
+
+
+class LogFormat(StrEnum):
+    """`auto` is `console` on a terminal and `json` elsewhere."""
+
+    AUTO = "auto"
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Settings(Record):
+    """Every setting, with its bounds; the descriptions are the reference's and the flags' help."""
+
+    host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")] = 8080
+    data_dir: Annotated[
+        Path, Meta(description="Directory of the database, the key of the kept secrets, and the worker's lock.")
+    ] = Path("nicobar-data")
+    database_url: Annotated[
+        str, Meta(description="The database: sqlite:///PATH. Empty: nicobar.db in the data directory.")
+    ] = ""
+    role: Annotated[
+        Role, Meta(description="What this process does: receive (web), deliver (worker) or both (all).")
+    ] = Role.ALL
+    max_body_bytes: Annotated[
+        int, Meta(ge=1_024, le=64 * 1024 * 1024, description="Largest body that a source takes.")
+    ] = 1024 * 1024
+    body_timeout_ms: Annotated[int, Meta(ge=100, le=300_000, description="How long a body may take to arrive.")] = (
+        10_000
+    )
+    max_connections: Annotated[
+        int, Meta(ge=1, le=100_000, description="Connections served at once; more are answered 503.")
+    ] = 1_000
+    sandbox_children: Annotated[int, Meta(ge=1, le=64, description="Processes that run handlers.")] = 2
+    shutdown_ms: Annotated[
+        int, Meta(ge=0, le=600_000, description="How long a stop waits for what is in flight.")
+    ] = 20_000
+    log_format: Annotated[
+        LogFormat, Meta(description="console, json, or auto: console on a terminal, json elsewhere.")
+    ] = LogFormat.AUTO
+    log_level: Annotated[LogLevel, Meta(description="The least weight of a log line that is written.")] = (
+        LogLevel.INFO
+    )
+
+    @property
+    def database_path(self) -> Path:
+        """Where the SQLite file is. Raises SettingsError for a URL of another database."""
+        if not self.database_url:
+            return self.data_dir / "nicobar.db"
+        if not self.database_url.startswith(_SQLITE_URL) or self.database_url == _SQLITE_URL:
+            raise SettingsError(
+                "setting_invalid",
+                "The setting database_url is not of the form sqlite:///PATH.",
+                "SQLite is the one database of this version: sqlite:///nicobar.db or sqlite:////var/lib/nicobar.db.",
+            )
+        return Path(self.database_url.removeprefix(_SQLITE_URL))
+
+    @property
+    def key_path(self) -> Path:
+        return self.data_dir / "secret.key"
+
+    @property
+    def lock_path(self) -> Path:
+        return self.data_dir / "worker.lock"
+
+
+def description(field: msgspec.structs.FieldInfo) -> str:
+    """What a setting is for."""
+    info = msgspec.inspect.type_info(field.type)
+    if isinstance(info, msgspec.inspect.Metadata) and info.extra_json_schema:
+        return str(info.extra_json_schema["description"])
+    return ""
+
+
+def read_settings(
+    flags: Mapping[str, object], environment: Mapping[str, str] | None = None, file: Path | None = None
+) -> Settings:
+    """Puts the settings together; flags that are None were not given.
+
+    `file` wins over the one that `NICOBAR_SETTINGS` names. Raises SettingsError for a key that does not exist and
+    for a value that does not fit, naming where it came from.
+    """
+    environment = os.environ if environment is None else environment
+    named = environment.get(FILE_VARIABLE)
+    path = file or (Path(named) if named else None)
+    values: dict[str, tuple[object, str]] = {}
+    if path:
+        values |= {key: (value, f"{key} in {path}") for key, value in _read_file(path).items()}
+    for variable, text in environment.items():
+        if variable.startswith(ENVIRONMENT_PREFIX) and variable != FILE_VARIABLE:
+            values[variable.removeprefix(ENVIRONMENT_PREFIX).lower()] = (text, f"environment variable {variable}")
+    for key, value in flags.items():
+        if value is not None:
+            values[key] = (value, f"--{key.replace('_', '-')}")
+    return _settings(values)
+
+
+def _settings(values: Mapping[str, tuple[object, str]]) -> Settings:
+    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
+    read: dict[str, object] = {}
+    for key, (value, origin) in values.items():
+        if key not in fields:
+            raise SettingsError(
+                "setting_unknown",
+                f"There is no setting {key!r} ({origin}).",
+                f"The settings are {', '.join(sorted(fields))}.",
+            )
+        try:
+            read[key] = msgspec.convert(value, fields[key].type, strict=False, dec_hook=_convert)
+        except msgspec.ValidationError as error:
+            raise SettingsError(
+                "setting_invalid", f"{origin} does not fit: {error}.", f"{description(fields[key])}"
+            ) from error
+    settings = Settings(**read)  # type: ignore[arg-type] # each value was converted to its field's type above
+    _ = settings.database_path
+    return settings
+
+
+def _convert(wanted: type, value: object) -> object:
+    if wanted is Path and isinstance(value, str | Path) and str(value):
+        return Path(value)
+    raise msgspec.ValidationError("Expected a path")
+
+
+def _read_file(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            "settings_file_unreadable",
+            f"The settings file {path} cannot be read: {error.strerror}.",
+            "Check its path.",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            "settings_file_unreadable", f"The settings file {path} is not TOML: {error}.", "Mend that line."
+        ) from error
