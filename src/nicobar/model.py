@@ -183,12 +183,15 @@ class Call(Record):
 
 
 class RequestRecord(Record):
-    """A request as an attempt shows it: secret headers masked, body as text."""
+    """A request as an attempt shows it: secret headers masked, body as text with the delivery's own calls, a line
+    each. `others` counts the calls of other deliveries that travelled in the same request.
+    """
 
     method: str
     url: str
     headers: dict[str, str]
     body: str
+    others: int = 0
 
 
 class Attempt(Record):

@@ -1,0 +1,300 @@
+"""`transform → check → batch → send → record`: takes one page of claimed deliveries of one endpoint all the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from nicobar.clock import Clock
+from nicobar.connectors import Deferred, Delivered, NoResponse, Outcome, ReadyCall, Refused, Request, Response, Transport
+from nicobar.errors import SandboxError, StoreError
+from nicobar.ids import IdFactory
+from nicobar.model import Attempt, DeliveryState, Endpoint, Message, RequestRecord
+from nicobar.observe import Metrics, log
+from nicobar.pipeline import batching
+from nicobar.pipeline.configuration import Configuration, OpenEndpoint
+from nicobar.pipeline.retry import Settled, settle
+from nicobar.pipeline.throttle import Throttle
+from nicobar.pipeline.transform import Ready, Stopped, Subject, transform
+from nicobar.sandbox import Sandbox
+from nicobar.store import Claimed, Finished, Queue
+
+MAX_PARALLEL_PARCELS = 16
+# One message's calls, one after the other, may take this long in all; the rest is tried later.
+PARCEL_MS = 120_000
+MAX_RECORD_TRIES = 60
+RECORD_AGAIN_MS = 1_000
+SANDBOX_AGAIN_MS = 5_000
+MAX_RECORDED_BODY_CHARS = 65_536
+MAX_RECORDED_RESPONSE_CHARS = 4_096
+MAX_REASON_CHARS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A try as it was kept, for whoever watches."""
+
+    message: Message
+    endpoint: Endpoint
+    attempt: Attempt
+
+
+@dataclass(slots=True)
+class _Try:
+    """One delivery on its way through a page."""
+
+    claimed: Claimed
+    started_at_ms: int
+    ready: Ready | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
+    requests: list[RequestRecord] = field(default_factory=list)
+    status: int | None = None
+    response: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A call and the try that it belongs to."""
+
+    call: ReadyCall
+    owner: _Try
+
+
+class Deliverer:
+    """Knows how a page is delivered; holds nothing between pages. `jitter` gives a number from -1 to 1."""
+
+    def __init__(
+        self,
+        *,
+        queue: Queue,
+        configuration: Configuration,
+        sandbox: Sandbox,
+        transport: Transport,
+        clock: Clock,
+        ids: IdFactory,
+        metrics: Metrics,
+        jitter: Callable[[], float],
+        on_recorded: Callable[[Recorded], None] | None = None,
+    ) -> None:
+        self._queue = queue
+        self._configuration = configuration
+        self._sandbox = sandbox
+        self._transport = transport
+        self._clock = clock
+        self._ids = ids
+        self._metrics = metrics
+        self._jitter = jitter
+        self._on_recorded = on_recorded
+
+    async def deliver(self, target: OpenEndpoint, page: Sequence[Claimed], throttle: Throttle) -> str | None:
+        """Returns why the endpoint has to be paused, None if it need not be. Raises StoreError when a result could
+        not be kept for a minute; those deliveries are taken up again when their lease ends.
+        """
+        tries = [_Try(claimed=claimed, started_at_ms=self._clock.now_ms()) for claimed in page]
+        subjects = [
+            Subject(message=claimed.message, customer=self._configuration.customer(claimed.message))
+            for claimed in page
+        ]
+        try:
+            transformed = await transform(self._sandbox, target, subjects, self._clock.now_ms())
+        except SandboxError as error:
+            log.error("handlers cannot run", endpoint_id=target.endpoint.id, code=error.code, detail=error.detail)
+            await self._record(target, [(one, self._later(error.detail)) for one in tries])
+            return None
+        stopped: list[tuple[_Try, Settled]] = []
+        ready: list[_Try] = []
+        for one, result in zip(tries, transformed, strict=True):
+            self._metrics.handler_seconds.labels(target.endpoint.name).observe(result.duration_us / 1_000_000)
+            if isinstance(result, Stopped):
+                one.ready = Ready(asked=result.asked, calls=(), console=result.console, verdicts=result.verdicts)
+                stopped.append((one, Settled(state=result.state, code=result.code, reason=result.reason)))
+            else:
+                one.ready = result
+                ready.append(one)
+        if stopped:
+            await self._record(target, stopped)
+        return await self._send_all(target, ready, throttle)
+
+    async def postpone(self, target: OpenEndpoint, claimed: Claimed, error: Exception) -> None:
+        """Keeps a try that our own fault ended; it is tried again on the schedule, and fails visibly in the end."""
+        one = _Try(claimed=claimed, started_at_ms=self._clock.now_ms())
+        outcome = Deferred(reason=f"An internal error, {type(error).__name__}; the log says more.")
+        await self._record(target, [(one, settle([outcome], claimed.tries, self._clock.now_ms(), self._jitter()))])
+
+    def _later(self, why: str) -> Settled:
+        return Settled(
+            state=DeliveryState.PENDING,
+            code="sandbox_unavailable",
+            reason=why,
+            due_at_ms=self._clock.now_ms() + SANDBOX_AGAIN_MS,
+            spent=False,
+        )
+
+    async def _send_all(self, target: OpenEndpoint, ready: Sequence[_Try], throttle: Throttle) -> str | None:
+        calls = [one.ready.calls if one.ready else () for one in ready]
+        parcels = batching.plan(calls, target.destination.batch_bounds)
+        places = asyncio.Semaphore(MAX_PARALLEL_PARCELS)
+
+        async def send(parcel: batching.Parcel) -> str | None:
+            async with places:
+                return await self._send_parcel(target, [ready[member] for member in parcel.members], throttle)
+
+        reasons = await asyncio.gather(*(send(parcel) for parcel in parcels), return_exceptions=True)
+        # One parcel's failure is raised only after the others are through.
+        for reason in reasons:
+            if isinstance(reason, BaseException):
+                raise reason
+        return next((reason for reason in reasons if isinstance(reason, str)), None)
+
+    async def _send_parcel(self, target: OpenEndpoint, tries: Sequence[_Try], throttle: Throttle) -> str | None:
+        """Sends what travels together and records it at once, whatever else the page waits for."""
+        items = [_Item(call, one) for one in tries if one.ready for call in one.ready.calls]
+        deadline_ms = self._clock.steady_ms() + PARCEL_MS
+        cuts = batching.requests([item.call for item in items], target.destination.batch_bounds)
+        for start, end in cuts:
+            if self._clock.steady_ms() > deadline_ms:
+                for item in items[start:]:
+                    item.owner.outcomes.append(
+                        Deferred(reason=f"Not all calls could be sent within {PARCEL_MS // 1000} s.")
+                    )
+                break
+            outcomes = await self._send(target, items[start:end], throttle)
+            # What comes after a call that has to wait waits with it; after a refused one it need not.
+            if not all(isinstance(outcome, Delivered | Refused) for outcome in outcomes):
+                break
+        now_ms = self._clock.now_ms()
+        settled = [(one, settle(one.outcomes, one.claimed.tries, now_ms, self._jitter())) for one in tries]
+        await self._record(target, settled)
+        return next((result.pause_reason for _, result in settled if result.pause_reason), None)
+
+    async def _send(self, target: OpenEndpoint, items: Sequence[_Item], throttle: Throttle) -> list[Outcome]:
+        """One request; where its answer does not say which call is to blame, two with half of the calls each."""
+        calls = [item.call for item in items]
+        request = target.destination.pack(calls)
+        await self._wait_for_turn(throttle)
+        answer = await self._transport.send(request)
+        self._count(target, answer)
+        outcomes = target.destination.read(calls, answer)
+        if any(isinstance(outcome, Deferred) and outcome.throttled for outcome in outcomes):
+            waits = [outcome.retry_after_ms for outcome in outcomes if isinstance(outcome, Deferred)]
+            throttle.slow_down(self._clock.steady_ms(), max((wait for wait in waits if wait), default=None))
+        if len(items) > 1 and all(isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes):
+            half = _middle(items)
+            return [
+                *await self._send(target, items[:half], throttle),
+                *await self._send(target, items[half:], throttle),
+            ]
+        for item, outcome in zip(items, outcomes, strict=True):
+            item.owner.outcomes.append(outcome)
+        for one in _owners(items):
+            one.requests.append(_recorded_request(request, items, one))
+            if isinstance(answer, Response):
+                one.status = answer.status
+                one.response = answer.body.decode("utf-8", "replace")[:MAX_RECORDED_RESPONSE_CHARS]
+        return outcomes
+
+    async def _wait_for_turn(self, throttle: Throttle) -> None:
+        wait_ms = throttle.take(self._clock.steady_ms())
+        if wait_ms:
+            await self._clock.wait(asyncio.Event(), wait_ms)
+
+    def _count(self, target: OpenEndpoint, answer: Response | NoResponse) -> None:
+        name = target.endpoint.name
+        status = str(answer.status) if isinstance(answer, Response) else "none"
+        self._metrics.requests.labels(name, status).inc()
+        self._metrics.request_seconds.labels(name).observe(answer.duration_ms / 1000)
+
+    async def _record(self, target: OpenEndpoint, settled: Sequence[tuple[_Try, Settled]]) -> None:
+        now_ms = self._clock.now_ms()
+        finished = [self._finished(target, one, result, now_ms) for one, result in settled]
+        for tried in range(MAX_RECORD_TRIES):
+            try:
+                await self._queue.record(finished)
+                break
+            except StoreError as error:
+                # What was sent was sent: it is worth waiting for the disk rather than sending it again.
+                log.error("results not kept yet", endpoint_id=target.endpoint.id, code=error.code, detail=error.detail)
+                if tried == MAX_RECORD_TRIES - 1:
+                    raise
+                await self._clock.wait(asyncio.Event(), RECORD_AGAIN_MS)
+        for (one, result), row in zip(settled, finished, strict=True):
+            self._tell(target, one.claimed.message, result, row.attempt, now_ms)
+
+    def _finished(self, target: OpenEndpoint, one: _Try, result: Settled, now_ms: int) -> Finished:
+        version = target.endpoint.transformation
+        attempt = Attempt(
+            id=self._ids.new("atmpt"),
+            started_at_ms=one.started_at_ms,
+            duration_ms=max(0, now_ms - one.started_at_ms),
+            state=result.state,
+            reason=result.reason[:MAX_REASON_CHARS] if result.reason else None,
+            transformation_version=version.version if version else None,
+            requests=tuple(one.requests),
+            status=one.status,
+            response=one.response,
+            console=one.ready.console if one.ready else (),
+            verdicts=one.ready.verdicts if one.ready else (),
+        )
+        return Finished(
+            message_seq=one.claimed.message.seq,
+            endpoint_seq=one.claimed.endpoint_seq,
+            lease=one.claimed.lease,
+            state=result.state,
+            due_at_ms=result.due_at_ms,
+            spent=result.spent,
+            reason=attempt.reason,
+            attempt=attempt,
+        )
+
+    def _tell(self, target: OpenEndpoint, message: Message, result: Settled, attempt: Attempt, now_ms: int) -> None:
+        name = target.endpoint.name
+        about = {
+            "message_id": message.id,
+            "endpoint_id": target.endpoint.id,
+            "delivery_id": f"{message.id}/{target.endpoint.id}",
+            "attempt_id": attempt.id,
+            "event_type": message.event_type,
+            "status": attempt.status,
+        }
+        match result.state:
+            case DeliveryState.SUCCESS:
+                self._metrics.delivered.labels(name).inc()
+                self._metrics.latency_seconds.labels(name).observe(max(0, now_ms - message.accepted_at_ms) / 1000)
+                log.info("delivered", **about)
+            case DeliveryState.FAILED:
+                self._metrics.failed.labels(name, result.code).inc()
+                log.error("failed", reason=attempt.reason, **about)
+            case DeliveryState.CANCELED:
+                self._metrics.canceled.labels(name).inc()
+                log.info("canceled", reason=attempt.reason, **about)
+            case _:
+                self._metrics.retried.labels(name).inc()
+                log.warning("waiting for another try", reason=attempt.reason, due_at_ms=result.due_at_ms, **about)
+        if self._on_recorded:
+            self._on_recorded(Recorded(message=message, endpoint=target.endpoint, attempt=attempt))
+
+
+def _middle(items: Sequence[_Item]) -> int:
+    """Where to cut so that a delivery's calls stay together while there is more than one delivery."""
+    half = len(items) // 2
+    starts = [index for index in range(1, len(items)) if items[index].owner is not items[index - 1].owner]
+    return min(starts, key=lambda start: abs(start - half), default=half)
+
+
+def _owners(items: Sequence[_Item]) -> list[_Try]:
+    return list({id(item.owner): item.owner for item in items}.values())
+
+
+def _recorded_request(request: Request, items: Sequence[_Item], one: _Try) -> RequestRecord:
+    """The request as this delivery's attempt shows it: its own calls only, a line each."""
+    own = [item.call.body for item in items if item.owner is one]
+    return RequestRecord(
+        method=request.method,
+        url=request.url,
+        headers={
+            name: "***" if name.lower() in request.secret_headers else value for name, value in request.headers.items()
+        },
+        body=b"\n".join(own).decode("utf-8", "replace")[:MAX_RECORDED_BODY_CHARS],
+        others=len(items) - len(own),
+    )

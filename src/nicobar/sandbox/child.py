@@ -1,0 +1,258 @@
+"""The process that runs handlers: `python -I -m nicobar.sandbox.child`. Reads batches from standard input, writes
+one reply a job to standard output, and ends with its parent. The only place that knows the engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import resource
+import signal
+import sys
+import time
+from collections import OrderedDict
+from importlib.resources import files
+
+import msgspec
+import quickjs
+
+from nicobar.model import Call
+from nicobar.sandbox import Bounds, Broken, Calls, Canceled, Failure, Job, Result, Untouched
+from nicobar.sandbox.wire import LENGTH_BYTES, Batch, Reply, frame, frame_length, read
+
+MAX_CONTEXTS = 16
+# After this many events a kept context's memory is looked at; looking walks the whole heap.
+LOOK_AT_MEMORY_EVENTS = 64
+MAX_KEPT_BYTES = 8 * 1024 * 1024
+STACK_BYTES = 1024 * 1024
+ADDRESS_SPACE_BYTES = 2 * 1024 * 1024 * 1024
+_PR_SET_PDEATHSIG = 1
+
+_PRELUDE = files("nicobar.sandbox").joinpath("prelude.js").read_text("utf-8")
+# Every piece of code is called `<input>` in a stack; the prelude is moved below any line a handler can have.
+_PRELUDE_LINE = Bounds().code_chars + 10_000
+_AT = re.compile(r"<input>:(\d+)")
+
+
+class _Failed(msgspec.Struct):
+    failure: Failure
+    reason: str
+    stack: str = ""
+
+
+class _Answer(msgspec.Struct):
+    """What the prelude's function returns."""
+
+    console: tuple[str, ...]
+    clean: bool
+    kind: str = ""
+    calls: tuple[Call, ...] = ()
+    failure: _Failed | None = None
+
+
+class _Context:
+    """One version of one handler, compiled. Not usable again once `spoiled`."""
+
+    def __init__(self, code: str, bounds: Bounds) -> None:
+        _check_syntax(code, bounds)
+        self._engine = quickjs.Context()
+        self._engine.set_memory_limit(bounds.memory_bytes)
+        self._engine.set_max_stack_size(STACK_BYTES)
+        self._engine.set_time_limit(bounds.run_ms / 1000)
+        attach = self._engine.eval("\n" * _PRELUDE_LINE + _PRELUDE)
+        # Called for each event, so that each has bindings of its own; on the first line, so that lines count right.
+        factory = self._engine.eval(
+            "(() => {" + code + "\n;return typeof handler === 'undefined' ? undefined : handler})"
+        )
+        if not isinstance(attach, quickjs.Object) or not isinstance(factory, quickjs.Object):
+            raise TypeError("the prelude does not return a function")
+        run = attach(factory)
+        if not isinstance(run, quickjs.Object):
+            raise TypeError("the prelude's function does not return a function")
+        self._run = run
+        self._events = 0
+        self.spoiled = False
+
+    def run(self, job: Job, bounds: Bounds) -> Result:
+        started_ns = time.perf_counter_ns()
+        try:
+            answer = msgspec.json.decode(str(self._run(_input(job, bounds))), type=_Answer)
+        except quickjs.JSException as error:
+            self.spoiled = True
+            return _ended(error, self._said(), _since_us(started_ns))
+        except (msgspec.DecodeError, UnicodeError):
+            self.spoiled = True
+            reason = "The calls hold text that is not valid Unicode (half of a surrogate pair)."
+            return Broken(failure=Failure.BAD_RESULT, reason=reason, duration_us=_since_us(started_ns))
+        self._judge(answer)
+        return _result(answer, bounds, _since_us(started_ns))
+
+    def _judge(self, answer: _Answer) -> None:
+        """Keeps the context only if the event left nothing in it."""
+        failure = answer.failure.failure if answer.failure else None
+        self.spoiled = not answer.clean or failure in {Failure.STACK_OVERFLOW, Failure.OUT_OF_MEMORY}
+        with contextlib.suppress(quickjs.JSException):
+            self.spoiled |= bool(self._engine.execute_pending_job())
+        self._events += 1
+        if self._events % LOOK_AT_MEMORY_EVENTS == 0 and not self.spoiled:
+            self._engine.gc()
+            self.spoiled = self._engine.memory()["malloc_size"] > MAX_KEPT_BYTES
+
+    def _said(self) -> tuple[str, ...]:
+        try:
+            return msgspec.json.decode(str(self._run(None)), type=_Answer).console
+        except (quickjs.JSException, msgspec.DecodeError):
+            return ()
+
+
+class _Contexts:
+    """The compiled handlers, the least used one goes first."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, _Context] = OrderedDict()
+
+    def run(self, job: Job, code: str, bounds: Bounds) -> Result:
+        if len(code) > bounds.code_chars:
+            reason = f"The code has {len(code)} characters; {bounds.code_chars} are allowed."
+            return Broken(failure=Failure.CODE_TOO_LARGE, reason=reason)
+        try:
+            context = self._kept.pop(job.code_id, None) or _Context(code, bounds)
+        except quickjs.JSException as error:
+            return _not_compiled(error)
+        result = context.run(job, bounds)
+        if not context.spoiled:
+            self._kept[job.code_id] = context
+            while len(self._kept) > MAX_CONTEXTS:
+                self._kept.popitem(last=False)
+        return result
+
+
+def _check_syntax(code: str, bounds: Bounds) -> None:
+    """Raises JSException unless the code is a whole script of its own: one that closes our wrapper is not. The
+    engine reads all of it before it runs the first statement, which ends it.
+    """
+    engine = quickjs.Context()
+    engine.set_memory_limit(bounds.memory_bytes)
+    engine.set_max_stack_size(STACK_BYTES)
+    engine.set_time_limit(bounds.run_ms / 1000)
+    try:
+        engine.eval("throw 0;" + code)
+    except quickjs.JSException as error:
+        if str(error).startswith(("SyntaxError", "InternalError", "RangeError")):
+            raise
+
+
+def _not_compiled(error: quickjs.JSException) -> Broken:
+    text = str(error)
+    if isinstance(error, quickjs.StackOverflow) or "out of memory" in text or "interrupted" in text:
+        return _ended(error, (), 0)
+    reason = text.partition("\n")[0]
+    if "export" in reason or "import" in reason:
+        reason += ". Handlers are scripts, not modules: write `function handler(webhook) { … }`, without export"
+    return Broken(failure=Failure.SYNTAX_ERROR, reason=reason + ".", line=_line(text))
+
+
+def _ended(error: quickjs.JSException, console: tuple[str, ...], duration_us: int) -> Broken:
+    """An event that the engine itself ended."""
+    text = str(error)
+    if "interrupted" in text:
+        failure, reason = Failure.TIMED_OUT, "The handler ran longer than an event may."
+    elif isinstance(error, quickjs.StackOverflow) or "stack" in text:
+        failure, reason = Failure.STACK_OVERFLOW, "The handler calls itself too deeply."
+    elif "out of memory" in text or text.strip() in {"", "null"}:
+        failure, reason = Failure.OUT_OF_MEMORY, "The handler needs more memory than an event may use."
+    else:
+        failure, reason = Failure.BAD_RESULT, f"The event could not be run: {text.partition(chr(10))[0]}."
+    return Broken(failure=failure, reason=reason, line=_line(text), console=console, duration_us=duration_us)
+
+
+def _line(stack: str) -> int | None:
+    """The first line of the handler's own source in a stack."""
+    lines = (int(match) for match in _AT.findall(stack))
+    return next((line for line in lines if line < _PRELUDE_LINE), None)
+
+
+def _input(job: Job, bounds: Bounds) -> str:
+    value = {
+        "body": job.body.decode("utf-8"),
+        "eventType": job.event_type,
+        "url": job.url,
+        "method": job.method,
+        "env": job.variables,
+        "params": job.params,
+        "now": job.now_ms,
+        "seed": job.seed,
+        "customer": job.customer_key,
+        "bounds": {
+            "consoleLines": bounds.console_lines,
+            "consoleLineChars": bounds.console_line_chars,
+            "outputChars": bounds.output_bytes,
+        },
+    }
+    return msgspec.json.encode(value).decode()
+
+
+def _result(answer: _Answer, bounds: Bounds, duration_us: int) -> Result:
+    console = answer.console
+    if answer.failure is not None:
+        return Broken(
+            failure=answer.failure.failure,
+            reason=answer.failure.reason,
+            line=_line(answer.failure.stack),
+            console=console,
+            duration_us=duration_us,
+        )
+    if answer.kind == "canceled":
+        return Canceled(console=console, duration_us=duration_us)
+    if len(msgspec.json.encode(answer.calls)) > bounds.output_bytes:
+        reason = f"The handler's calls are larger than {bounds.output_bytes} bytes."
+        return Broken(failure=Failure.OUTPUT_TOO_LARGE, reason=reason, console=console, duration_us=duration_us)
+    if answer.kind == "untouched":
+        return Untouched(call=answer.calls[0], console=console, duration_us=duration_us)
+    return Calls(calls=answer.calls, console=console, duration_us=duration_us)
+
+
+def _since_us(started_ns: int) -> int:
+    return (time.perf_counter_ns() - started_ns) // 1_000
+
+
+def _confine() -> None:
+    """Ends with the parent, writes no files, takes no more memory than the engine's limits call for."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    for what, limit in (
+        (resource.RLIMIT_AS, ADDRESS_SPACE_BYTES),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, 16),
+    ):
+        _, hard = resource.getrlimit(what)
+        most = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        # Some systems refuse a limit on the address space; the engine's own limit stands in any case.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(what, (most, most))
+    # Ctrl-C in a terminal goes to the whole group; the parent decides when its children end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def main() -> None:
+    _confine()
+    contexts = _Contexts()
+    incoming = sys.stdin.buffer
+    # Kept to this function: nothing that anybody prints can get between the frames.
+    outgoing = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    outgoing.write(frame(Reply(result=None)))
+    outgoing.flush()
+    while len(head := incoming.read(LENGTH_BYTES)) == LENGTH_BYTES:
+        batch = read(incoming.read(frame_length(head)), Batch)
+        for job in batch.jobs:
+            result = contexts.run(job, batch.codes[job.code_id], batch.bounds)
+            outgoing.write(frame(Reply(result=result)))
+            outgoing.flush()
+
+
+if __name__ == "__main__":
+    main()

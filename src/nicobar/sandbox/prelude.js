@@ -1,0 +1,354 @@
+// Runs first in every context: makes the globals that a handler may use, freezes everything that is there, and
+// returns the function that runs a handler on one event. What it needs it takes into its own scope before any
+// merchant's code can run.
+(() => {
+  "use strict";
+  const { apply, construct, defineProperty, deleteProperty, getOwnPropertyDescriptor, getPrototypeOf, ownKeys } =
+    Reflect;
+  const { create, freeze, isExtensible, prototype: objectPrototype } = Object;
+  const { isArray } = Array;
+  const { parse, stringify } = JSON;
+  const { isInteger, isFinite } = Number;
+  const RealDate = Date;
+  const RealString = String;
+  const RealPromise = Promise;
+  const RealRangeError = RangeError;
+  const RealTypeError = TypeError;
+  const RealError = Error;
+  const uncurry = (method) => (self, ...args) => apply(method, self, args);
+  const test = uncurry(RegExp.prototype.exec);
+  const slice = uncurry(String.prototype.slice);
+  const upper = uncurry(String.prototype.toUpperCase);
+  const charCode = uncurry(String.prototype.charCodeAt);
+  const getTime = uncurry(RealDate.prototype.getTime);
+  const has = uncurry(Set.prototype.has);
+  const imul = Math.imul;
+  const floor = Math.floor;
+
+  // --- what one event sees; set anew by `run` ---
+  let now = 0;
+  let random = 1;
+  let customer = null;
+  let lines = [];
+  let linesLeftOut = 0;
+  let bounds = { consoleLines: 0, consoleLineChars: 0, outputChars: 0 };
+
+  // --- no ways to keep state, to wait or to measure time ---
+  for (const name of [
+    "Atomics", "SharedArrayBuffer", "WeakRef", "FinalizationRegistry", "performance", "queueMicrotask",
+  ]) deleteProperty(globalThis, name);
+
+  // --- a clock that stands still, and dice that fall the same way on every try ---
+  const StillDate = function Date(...args) {
+    if (new.target === undefined) return RealString(new RealDate(now));
+    return construct(RealDate, args.length === 0 ? [now] : args, new.target);
+  };
+  for (const key of ["parse", "UTC"]) defineProperty(StillDate, key, getOwnPropertyDescriptor(RealDate, key));
+  defineProperty(StillDate, "now", { value: { now() { return now; } }.now });
+  defineProperty(StillDate, "length", { value: 7 });
+  defineProperty(StillDate, "prototype", { value: RealDate.prototype, writable: false });
+  defineProperty(RealDate.prototype, "constructor", { value: StillDate });
+  globalThis.Date = StillDate;
+  Math.random = { random() {
+    // mulberry32: small, and good enough for sampling.
+    random = (random + 0x6d2b79f5) | 0;
+    let mixed = imul(random ^ (random >>> 15), 1 | random);
+    mixed = (mixed + imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  } }.random;
+  const seedOf = (text) => {
+    let hash = 0x811c9dc5;
+    for (let index = 0; index < text.length; index++) hash = imul(hash ^ charCode(text, index), 0x01000193);
+    return hash | 0;
+  };
+
+  // --- console ---
+  const show = (value) => {
+    if (typeof value === "string") return value;
+    if (typeof value === "object" && value !== null) {
+      if (value instanceof RealError) return RealString(value);
+      const text = stringify(value);
+      return text === undefined ? RealString(value) : text;
+    }
+    return typeof value === "symbol" ? "Symbol()" : RealString(value);
+  };
+  const write = (level, values) => {
+    if (lines.length >= bounds.consoleLines) {
+      linesLeftOut += 1;
+      return;
+    }
+    let line = level;
+    for (let index = 0; index < values.length; index++) {
+      let text;
+      try { text = show(values[index]); } catch { text = "[cannot be shown]"; }
+      line += (index ? " " : "") + text;
+      if (line.length > bounds.consoleLineChars) {
+        line = slice(line, 0, bounds.consoleLineChars) + "…";
+        break;
+      }
+    }
+    defineProperty(lines, lines.length, { value: line, writable: true, enumerable: true, configurable: true });
+  };
+  globalThis.console = {
+    log(...values) { write("", values); },
+    info(...values) { write("", values); },
+    debug(...values) { write("", values); },
+    warn(...values) { write("warning: ", values); },
+    error(...values) { write("error: ", values); },
+  };
+
+  // --- helpers ---
+  // Decimals by ISO 4217. MGA stands with those without decimals, as payment platforms count it.
+  const decimals = create(null);
+  for (const code of ["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "UYI", "VND", "VUV",
+    "XAF", "XOF", "XPF"]) decimals[code] = 0;
+  for (const code of ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"]) decimals[code] = 3;
+  for (const code of ["CLF", "UYW"]) decimals[code] = 4;
+  const plainObject = (value) => typeof value === "object" && value !== null && !isArray(value);
+  const entity = (action, attributes, options, name) => {
+    const given = plainObject(options) ? options.identifiers : undefined;
+    if (given === undefined && customer === null) {
+      throw new RealTypeError(
+        `nicobar.${action}: this event is about no customer. Pass {identifiers: {id: …}} as the last argument.`);
+    }
+    if (attributes !== undefined && !plainObject(attributes)) {
+      throw new RealTypeError(`nicobar.${action}: the attributes have to be an object.`);
+    }
+    const made = { type: "person", identifiers: given === undefined ? { id: customer } : given, action };
+    if (name !== undefined) made.name = name;
+    made.attributes = attributes === undefined ? {} : attributes;
+    return made;
+  };
+  globalThis.nicobar = {
+    money(minorUnits, currency) {
+      if (typeof currency !== "string" || test(/^[A-Z]{3}$/, currency) === null) {
+        throw new RealTypeError(`nicobar.money: ${show(currency)} is not a currency code such as USD.`);
+      }
+      if (!isInteger(minorUnits)) {
+        throw new RealTypeError(`nicobar.money: ${show(minorUnits)} is not a whole number of minor units.`);
+      }
+      return minorUnits / 10 ** (decimals[currency] ?? 2);
+    },
+    unix(isoText) {
+      if (isoText === null || isoText === undefined) return null;
+      const time = typeof isoText === "string" ? getTime(new RealDate(isoText)) : NaN;
+      if (!isFinite(time)) throw new RealTypeError(`nicobar.unix: ${show(isoText)} is not a date and time.`);
+      return floor(time / 1000);
+    },
+    event(name, attributes, options) {
+      if (typeof name !== "string" || name === "") {
+        throw new RealTypeError("nicobar.event: the name has to be a text that is not empty.");
+      }
+      return entity("event", attributes, options, name);
+    },
+    identify(attributes, options) { return entity("identify", attributes, options); },
+  };
+
+  // --- freeze all that is there, also what only syntax reaches ---
+  const hidden = [
+    (function* () {}), (async () => {}), (async function* () {}), [][Symbol.iterator](), new Map().entries(),
+    new Set().values(), ""[Symbol.iterator](), /a/[Symbol.matchAll](""), (function () { return arguments; })(),
+    [].values().map((x) => x), Iterator.from({ next() { return { done: true }; } }),
+  ];
+  const seen = new Set([globalThis]);
+  const found = [];
+  const visit = (value) => {
+    if ((typeof value === "object" && value !== null) || typeof value === "function") {
+      if (!seen.has(value)) {
+        seen.add(value);
+        found.push(value);
+      }
+    }
+  };
+  const visitAll = (value) => {
+    visit(getPrototypeOf(value));
+    for (const key of ownKeys(value)) {
+      const property = getOwnPropertyDescriptor(value, key);
+      visit(property.value);
+      visit(property.get);
+      visit(property.set);
+    }
+  };
+  visitAll(globalThis);
+  for (const value of hidden) visitAll(value);
+  for (let index = 0; index < found.length; index++) visitAll(found[index]);
+  // An inherited property that cannot be written could not be written on one's own objects either; as an accessor
+  // it can. (The "override mistake" of ECMAScript.)
+  const overridable = [objectPrototype, Function.prototype, Array.prototype, Iterator.prototype, Promise.prototype];
+  for (const value of found) {
+    if (typeof value === "function" && value.prototype instanceof RealError) overridable.push(value.prototype);
+  }
+  overridable.push(RealError.prototype);
+  for (const owner of overridable) {
+    for (const key of ownKeys(owner)) {
+      const property = getOwnPropertyDescriptor(owner, key);
+      if (!("value" in property) || !property.configurable) continue;
+      const { value } = property;
+      defineProperty(owner, key, {
+        get() { return value; },
+        set(changed) {
+          if (this === owner) throw new RealTypeError("The built-in objects cannot be changed.");
+          defineProperty(this, key, { value: changed, writable: true, enumerable: true, configurable: true });
+        },
+        enumerable: property.enumerable,
+        configurable: false,
+      });
+      visitAll(owner);
+      const accessor = getOwnPropertyDescriptor(owner, key);
+      freeze(accessor.get);
+      freeze(accessor.set);
+    }
+  }
+  for (const value of found) freeze(value);
+  for (const key of ownKeys(globalThis)) {
+    const property = getOwnPropertyDescriptor(globalThis, key);
+    if ("value" in property) property.writable = false;
+    property.configurable = false;
+    defineProperty(globalThis, key, property);
+  }
+  const known = new Set(ownKeys(globalThis));
+  const globalPrototype = getPrototypeOf(globalThis);
+
+  // --- one event ---
+  class Bad {
+    constructor(failure, reason) {
+      this.failure = failure;
+      this.reason = reason;
+    }
+  }
+  const bad = (reason) => { throw new Bad("bad_result", reason); };
+  const describe = (value) => {
+    if (value === undefined) return "nothing; end it with `return webhook`";
+    if (value === null) return "null; return the webhook or a list of them";
+    return `a ${typeof value}; return the webhook or a list of them`;
+  };
+  const methods = new Set(["POST", "PUT", "PATCH", "DELETE"]);
+  const headersOf = (given) => {
+    if (given === undefined || given === null) return {};
+    if (!plainObject(given)) bad("`headers` is not an object of texts.");
+    const made = create(null);
+    for (const key of ownKeys(given)) {
+      const value = given[key];
+      if (typeof key !== "string" || test(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$/, key) === null) {
+        bad("`headers` has a name that HTTP does not allow.");
+      }
+      if (typeof value !== "string" && typeof value !== "number") bad(`The header ${key} is not a text.`);
+      const text = RealString(value);
+      if (text.length > 4096 || test(/^[\t\x20-\x7e]*$/, text) === null) {
+        bad(`The header ${key} holds characters that HTTP does not allow, or more than 4096 of them.`);
+      }
+      made[key] = text;
+    }
+    return made;
+  };
+  const callOf = (item, webhook, start) => {
+    if (!plainObject(item)) bad(`The handler returned a list with ${isArray(item) ? "a list" : describe(item)} in it.`);
+    if (item.cancel) return null;
+    if (item !== webhook && !("payload" in item)) bad("The handler returned an object without `payload`.");
+    const { method = start.method, url = start.url, payload } = item;
+    if (typeof method !== "string" || !has(methods, upper(method))) {
+      bad("`method` has to be POST, PUT, PATCH or DELETE.");
+    }
+    if (typeof url !== "string") bad("`url` is not a text.");
+    let text;
+    try {
+      text = stringify(payload);
+    } catch (error) {
+      if (error instanceof RealRangeError) throw error;
+      bad(`The payload cannot be written as JSON: ${say(error)}.`);
+    }
+    if (text === undefined) {
+      if (payload !== undefined) bad(`The payload is a ${typeof payload}, which JSON does not have.`);
+      text = "null";
+    }
+    return { method: upper(method), url, headers: headersOf(item.headers), text };
+  };
+  const say = (error) => {
+    try {
+      let text = error instanceof RealError ? RealString(error.message) : show(error);
+      if (typeof text !== "string") text = "[cannot be shown]";
+      return text.length > 500 ? slice(text, 0, 500) + "…" : text;
+    } catch { return "[cannot be shown]"; }
+  };
+  const failureOf = (error) => {
+    if (error instanceof Bad) return { failure: error.failure, reason: error.reason };
+    let name = "";
+    let stack = "";
+    try {
+      if (error instanceof RealError) {
+        name = RealString(error.name);
+        stack = RealString(error.stack);
+      }
+    } catch { name = ""; }
+    const message = say(error);
+    if (error instanceof RealRangeError && message === "Maximum call stack size exceeded") {
+      return { failure: "stack_overflow", reason: "The handler calls itself too deeply.", stack };
+    }
+    if (name === "InternalError" && message === "out of memory") {
+      return { failure: "out_of_memory", reason: "The handler needs more memory than an event may use." };
+    }
+    return { failure: "threw", reason: `The handler threw ${name ? name + ": " : ""}${message}`, stack };
+  };
+  const clean = () => {
+    for (const key of ownKeys(globalThis)) {
+      if (!has(known, key) && !deleteProperty(globalThis, key)) return false;
+    }
+    return isExtensible(globalThis) && getPrototypeOf(globalThis) === globalPrototype;
+  };
+  const answer = (factory, input) => {
+    const payload = parse(input.body);
+    const before = stringify(payload);
+    const start = { method: input.method, url: input.url };
+    const webhook = {
+      method: input.method, url: input.url, eventType: input.eventType, payload, headers: {}, env: input.env,
+      transformationsParams: input.params,
+    };
+    const handler = factory();
+    if (typeof handler !== "function") {
+      throw new Bad("no_handler", "The code has no function `handler(webhook)`.");
+    }
+    const returned = apply(handler, undefined, [webhook]);
+    if (typeof returned !== "object" || returned === null) bad(`The handler returned ${describe(returned)}.`);
+    if (returned instanceof RealPromise || (returned !== webhook && typeof returned.then === "function")) {
+      bad("The handler returned a promise; it has to return its result itself, without async.");
+    }
+    const items = isArray(returned) ? returned : [returned];
+    let calls = "";
+    let count = 0;
+    let touched = false;
+    for (let index = 0; index < items.length; index++) {
+      const call = callOf(items[index], webhook, start);
+      if (call === null) continue;
+      touched ||= call.method !== start.method || call.url !== start.url || ownKeys(call.headers).length > 0
+        || call.text !== before;
+      calls += (count ? "," : "") + `{"method":${stringify(call.method)},"url":${stringify(call.url)},`
+        + `"headers":${stringify(call.headers)},"payload":${call.text}}`;
+      count += 1;
+      if (calls.length > bounds.outputChars) {
+        throw new Bad("output_too_large", "The handler's calls are larger than an event's output may be.");
+      }
+    }
+    const kind = count === 0 ? "canceled" : !touched && count === 1 ? "untouched" : "calls";
+    return `"kind":"${kind}","calls":[${calls}]`;
+  };
+  const tail = () => {
+    const said = linesLeftOut ? [...lines, `… ${linesLeftOut} more lines`] : lines;
+    return `"console":${stringify(said)},"clean":${clean()}}`;
+  };
+  return (factory) => (inputText) => {
+    // Called with nothing, after an event that was ended from outside: what it had said until then.
+    if (inputText === null) return "{" + tail();
+    const input = parse(inputText);
+    ({ now, customer, bounds } = input);
+    random = seedOf(input.seed);
+    lines = [];
+    linesLeftOut = 0;
+    let head;
+    try {
+      head = answer(factory, input);
+    } catch (error) {
+      head = `"kind":"broken","failure":${stringify(failureOf(error))}`;
+    }
+    return "{" + head + "," + tail();
+  };
+})()
