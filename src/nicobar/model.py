@@ -5,11 +5,14 @@ milliseconds where the name ends in `_ms`.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TypeAlias, dataclass_transform
+from typing import TYPE_CHECKING, Any, TypeAlias, dataclass_transform
 
 import msgspec
 
-Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+if TYPE_CHECKING:
+    Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+else:
+    Json = Any  # msgspec decodes no recursive alias; JSON is what it makes of "anything"
 Setting: TypeAlias = str | int | bool
 
 
