@@ -61,13 +61,16 @@ class Prepared(Record):
 
 
 class Request(Record):
-    """What goes over the wire. `secret_headers` (lower case) are masked wherever a request is shown."""
+    """What goes over the wire. `secret_headers` (lower case) are masked wherever a request is shown. Addresses inside
+    a private network are refused unless the operator chose the host (`operator_host`); a handler cannot choose one.
+    """
 
     method: str
     url: str
     headers: dict[str, str]
     body: bytes
     secret_headers: frozenset[str] = frozenset({"authorization"})
+    operator_host: bool = False
 
 
 class Response(Record):
@@ -97,11 +100,14 @@ class Refused(Record, tag=True):
 
 
 class Deferred(Record, tag=True):
-    """Not now: one more try later, `retry_after_ms` if the destination said when. `throttled` marks a 429."""
+    """Not now: one more try later, `retry_after_ms` if the destination said when. `throttled` marks a 429. `alone`
+    asks for the call to be sent at once in a smaller request: the answer did not say which call of several it meant.
+    """
 
     reason: str
     retry_after_ms: int | None = None
     throttled: bool = False
+    alone: bool = False
 
 
 class Blocked(Record, tag=True):

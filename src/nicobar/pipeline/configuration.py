@@ -147,9 +147,7 @@ class Configuration:
         return Customer(key=message.customer_key) if message.customer_key else None
 
     def _may_ask_again(self) -> bool:
-        return (
-            self._checked_at_ms is None or self._clock.steady_ms() - self._checked_at_ms >= UNKNOWN_TOKEN_POLL_MS
-        )
+        return self._checked_at_ms is None or self._clock.steady_ms() - self._checked_at_ms >= UNKNOWN_TOKEN_POLL_MS
 
     def _open_source(self, source: Source) -> None:
         try:
@@ -159,7 +157,9 @@ class Configuration:
                 source=source, kind=kind, secrets=source_secrets(self._vault, source)
             )
         except NicobarError as error:
-            log.error("source cannot be used", source_id=source.id, code=error.code, detail=error.detail, fix=error.fix)
+            log.error(
+                "source cannot be used", source_id=source.id, code=error.code, detail=error.detail, fix=error.fix
+            )
 
     def _open_endpoints(self, endpoints: Sequence[Endpoint]) -> list[tuple[int, OpenEndpoint]]:
         opened = []

@@ -7,7 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from nicobar.clock import Clock
-from nicobar.connectors import Deferred, Delivered, NoResponse, Outcome, ReadyCall, Refused, Request, Response, Transport
+from nicobar.connectors import (
+    Deferred,
+    Delivered,
+    NoResponse,
+    Outcome,
+    ReadyCall,
+    Refused,
+    Request,
+    Response,
+    Transport,
+)
 from nicobar.errors import SandboxError, StoreError
 from nicobar.ids import IdFactory
 from nicobar.model import Attempt, DeliveryState, Endpoint, Message, RequestRecord
@@ -214,7 +224,9 @@ class Deliverer:
                 break
             except StoreError as error:
                 # What was sent was sent: it is worth waiting for the disk rather than sending it again.
-                log.error("results not kept yet", endpoint_id=target.endpoint.id, code=error.code, detail=error.detail)
+                log.error(
+                    "results not kept yet", endpoint_id=target.endpoint.id, code=error.code, detail=error.detail
+                )
                 if tried == MAX_RECORD_TRIES - 1:
                     raise
                 await self._clock.wait(asyncio.Event(), RECORD_AGAIN_MS)
@@ -293,7 +305,8 @@ def _recorded_request(request: Request, items: Sequence[_Item], one: _Try) -> Re
         method=request.method,
         url=request.url,
         headers={
-            name: "***" if name.lower() in request.secret_headers else value for name, value in request.headers.items()
+            name: "***" if name.lower() in request.secret_headers else value
+            for name, value in request.headers.items()
         },
         body=b"\n".join(own).decode("utf-8", "replace")[:MAX_RECORDED_BODY_CHARS],
         others=len(items) - len(own),

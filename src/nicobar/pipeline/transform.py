@@ -61,9 +61,7 @@ async def transform(
         results = [_as_it_came(target, subject) for subject in subjects]
     else:
         results = await sandbox.run([_job(target, subject) for subject in subjects])
-    return [
-        _check(target, subject, result, now_ms) for subject, result in zip(subjects, results, strict=True)
-    ]
+    return [_check(target, subject, result, now_ms) for subject, result in zip(subjects, results, strict=True)]
 
 
 def _job(target: OpenEndpoint, subject: Subject) -> Job:

@@ -9,6 +9,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 import msgspec
 
@@ -47,7 +48,7 @@ class SandboxPool:
         self._keepers: list[asyncio.Task[None]] = []
         self._closed = False
 
-    async def __aenter__(self) -> SandboxPool:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 

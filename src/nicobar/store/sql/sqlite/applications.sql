@@ -1,0 +1,2 @@
+-- All applications.
+SELECT id, uid FROM applications ORDER BY id

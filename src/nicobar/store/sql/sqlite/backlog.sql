@@ -1,0 +1,6 @@
+-- The unfinished deliveries by endpoint, and the age of the oldest.
+SELECT d.endpoint_seq, d.unfinished, m.accepted_at_ms
+FROM (
+    SELECT endpoint_seq, count(*) AS unfinished, min(message_seq) AS oldest
+    FROM deliveries WHERE state IN ('pending', 'sending') GROUP BY endpoint_seq
+) AS d JOIN messages AS m ON m.seq = d.oldest

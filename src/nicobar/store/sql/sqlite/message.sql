@@ -1,0 +1,3 @@
+-- One message.
+SELECT seq, id, app_id, source_id, event_id, event_type, customer_key, occurred_at_ms, accepted_at_ms, body
+FROM messages WHERE id = :id

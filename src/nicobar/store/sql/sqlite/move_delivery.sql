@@ -1,0 +1,4 @@
+-- Moves a delivery on, if the lease still holds.
+UPDATE deliveries SET state = :state, tries = tries + :spent, due_at_ms = :due_at_ms, reason = :reason
+WHERE message_seq = :message_seq AND endpoint_seq = :endpoint_seq AND lease = :lease AND state = 'sending'
+RETURNING customer_key

@@ -1,0 +1,2 @@
+-- Counts a change of the configuration.
+UPDATE catalogue SET version = version + 1 RETURNING version

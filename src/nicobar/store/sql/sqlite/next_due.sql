@@ -1,0 +1,4 @@
+-- When the next delivery of an endpoint becomes due or its lease ends.
+SELECT due_at_ms FROM deliveries
+WHERE endpoint_seq = :endpoint_seq AND due_at_ms IS NOT NULL
+ORDER BY due_at_ms LIMIT 1

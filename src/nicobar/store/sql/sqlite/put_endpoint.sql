@@ -1,0 +1,8 @@
+-- Adds an endpoint, or replaces the one with its id, its pause and its transformations untouched.
+INSERT INTO endpoints (id, app_id, name, connector, settings, sealed_credentials, credential_references,
+    event_types, variables, disabled)
+VALUES (:id, :app_id, :name, :connector, :settings, :sealed_credentials, :credential_references,
+    :event_types, :variables, :disabled)
+ON CONFLICT (id) DO UPDATE SET name = excluded.name, connector = excluded.connector, settings = excluded.settings,
+    sealed_credentials = excluded.sealed_credentials, credential_references = excluded.credential_references,
+    event_types = excluded.event_types, variables = excluded.variables, disabled = excluded.disabled

@@ -1,0 +1,5 @@
+-- Adds a source, or replaces the one with its id.
+INSERT INTO sources (id, app_id, name, kind, token, sealed_secrets, secret_references)
+VALUES (:id, :app_id, :name, :kind, :token, :sealed_secrets, :secret_references)
+ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind, token = excluded.token,
+    sealed_secrets = excluded.sealed_secrets, secret_references = excluded.secret_references

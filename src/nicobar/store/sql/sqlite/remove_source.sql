@@ -1,0 +1,2 @@
+-- Takes a source out.
+DELETE FROM sources WHERE id = :id
