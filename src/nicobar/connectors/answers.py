@@ -1,0 +1,48 @@
+"""What HTTP answers mean, as far as all destinations agree."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from nicobar.connectors import Deferred, NoResponse, Response
+
+MAX_RETRY_AFTER_MS = 24 * 3_600_000
+MAX_TEXT_CHARS = 300
+_TOO_MANY = 429
+_SERVER_ERROR = 500
+_AGAIN = frozenset({408, 425, _TOO_MANY})
+
+
+def deferred(answer: Response | NoResponse) -> Deferred | None:
+    """One more try later, for no answer, 408, 425, 429 and 5xx; None for every other answer."""
+    if isinstance(answer, NoResponse):
+        return Deferred(reason=f"No answer: {answer.reason}.")
+    if answer.status in _AGAIN or answer.status >= _SERVER_ERROR:
+        return Deferred(
+            reason=f"The destination answered {said(answer)}.",
+            retry_after_ms=_retry_after_ms(answer),
+            throttled=answer.status == _TOO_MANY,
+        )
+    return None
+
+
+def said(answer: Response) -> str:
+    """An answer in one line: its status and the start of its body."""
+    text = " ".join(answer.body.decode("utf-8", "replace").split())
+    return f"{answer.status}{': ' if text else ''}{text[:MAX_TEXT_CHARS]}"
+
+
+def _retry_after_ms(answer: Response) -> int | None:
+    """RFC 9110, section 10.2.3: seconds, or a date, which is compared with the answer's own Date if it has one."""
+    value = answer.headers.get("retry-after", "").strip()
+    if value.isdecimal():
+        return min(int(value) * 1000, MAX_RETRY_AFTER_MS)
+    try:
+        until = parsedate_to_datetime(value)
+        date = answer.headers.get("date")
+        since = parsedate_to_datetime(date) if date else datetime.now(UTC)
+        wait_ms = int((until - since).total_seconds() * 1000)
+    except (ValueError, TypeError):
+        return None
+    return min(max(wait_ms, 0), MAX_RETRY_AFTER_MS)

@@ -1,0 +1,70 @@
+"""Checks an endpoint's settings and credentials against its connector's fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
+
+from nicobar.connectors import Field, FieldKind
+from nicobar.errors import UserError
+from nicobar.model import Setting
+
+
+def read_fields(
+    fields: Sequence[Field], settings: Mapping[str, Setting], credentials: Mapping[str, str]
+) -> dict[str, Setting]:
+    """The values of all fields, defaults filled in. Raises UserError, without any value of a secret in it."""
+    for given, secret in ((settings, False), (credentials, True)):
+        names = [field.name for field in fields if (field.kind is FieldKind.SECRET) is secret]
+        for name in given:
+            if name not in names:
+                raise UserError(
+                    "field_unknown",
+                    f"This connector has no {'credential' if secret else 'setting'} {name!r}.",
+                    f"It has {', '.join(names) or 'none'}.",
+                )
+    return {field.name: _value(field, {**settings, **credentials}.get(field.name)) for field in fields}
+
+
+def _value(field: Field, value: Setting | None) -> Setting:
+    if value is None or value == "":
+        if field.required:
+            raise UserError("field_missing", f"{field.name} is missing.", field.help)
+        return "" if field.default is None else field.default
+    expected = bool if field.kind is FieldKind.SWITCH else str
+    fits = isinstance(value, expected)
+    if isinstance(value, str):
+        fits = fits and _fits(field, value)
+    if not fits:
+        raise UserError("field_invalid", f"{field.name} does not fit.", field.help)
+    return value
+
+
+def _fits(field: Field, value: str) -> bool:
+    match field.kind:
+        case FieldKind.CHOICE:
+            return value in field.choices
+        case FieldKind.URL:
+            return is_plain_url(value)
+        case FieldKind.SECRET:
+            return value.isascii() and value.isprintable()
+        case _:
+            return True
+
+
+def is_plain_url(value: str) -> bool:
+    """Whether it is an http or https URL without user, password and fragment."""
+    try:
+        url = urlsplit(value)
+        _ = url.port
+    except ValueError:
+        return False
+    return (
+        url.scheme in {"http", "https"}
+        and bool(url.hostname)
+        and url.username is None
+        and not url.fragment
+        and value.isascii()
+        and value.isprintable()
+        and " " not in value
+    )
