@@ -1,0 +1,101 @@
+"""Serves an ASGI application inside a running event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+from nicobar.errors import UserError
+
+KEEP_ALIVE_S = 30
+BACKLOG = 2048
+
+
+class _Quiet(uvicorn.Server):
+    """uvicorn takes the process's signals; here they belong to whoever runs the loop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Server:
+    """A listening server. Made by `start`."""
+
+    def __init__(self, server: _Quiet, task: asyncio.Task[None], listening: socket.socket, host: str) -> None:
+        self._server = server
+        self._task = task
+        self._socket = listening
+        self.host = host
+        self.port = int(listening.getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @classmethod
+    async def start(
+        cls, app: Any, host: str, port: int, *, max_connections: int = 1_000, shutdown_s: int = 5
+    ) -> Server:
+        """Listens, then serves. `app` is any ASGI application. Raises UserError when the address cannot be had."""
+        listening = _listen(host, port)
+        config = uvicorn.Config(
+            app,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            limit_concurrency=max_connections,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=shutdown_s,
+            lifespan="on",
+            loop="none",
+            http="httptools",
+            ws="none",
+        )
+        server = _Quiet(config)
+        task = asyncio.create_task(server.serve(sockets=[listening]), name=f"serve {host}:{port}")
+        while not server.started and not task.done():
+            await asyncio.sleep(0)
+        if task.done():
+            task.result()
+            raise UserError("server_failed", f"The server on {host}:{port} did not start.", "The log says why.")
+        return cls(server, task, listening, host)
+
+    async def stop(self) -> None:
+        """Takes no new connections, finishes what is being answered within the bound, then ends."""
+        self._server.should_exit = True
+        await self._task
+        self._socket.close()
+
+    @property
+    def alive(self) -> bool:
+        return not self._task.done()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            "host_unknown", f"There is no address {host}:{port}.", "Name another one with --host."
+        ) from error
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+        listening.setblocking(False)  # noqa: FBT003 - the socket module's own signature
+    except OSError as error:
+        listening.close()
+        raise UserError(
+            "port_taken", f"Cannot listen on {host}:{port}: {error.strerror}.", "Name another port with --port."
+        ) from error
+    return listening
