@@ -19,6 +19,14 @@ BACKLOG = 2048
 class _Quiet(uvicorn.Server):
     """uvicorn takes the process's signals; here they belong to whoever runs the loop."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -60,8 +68,9 @@ class Server:
         )
         server = _Quiet(config)
         task = asyncio.create_task(server.serve(sockets=[listening]), name=f"serve {host}:{port}")
-        while not server.started and not task.done():
-            await asyncio.sleep(0)
+        up = asyncio.create_task(server.listening.wait())
+        await asyncio.wait([task, up], return_when=asyncio.FIRST_COMPLETED)
+        up.cancel()
         if task.done():
             task.result()
             raise UserError("server_failed", f"The server on {host}:{port} did not start.", "The log says why.")

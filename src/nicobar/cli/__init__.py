@@ -1,0 +1,31 @@
+"""The command line. Errors are one clear line with the fix, and exit code 1."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from nicobar import __version__
+from nicobar.cli.demo import demo
+from nicobar.cli.serve import emulator, migrate, serve
+from nicobar.cli.transform import transform
+from nicobar.errors import NicobarError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="nicobar")
+def group() -> None:
+    """Carries payment events to Customer.io: once, in order, whatever breaks on the way."""
+
+
+for command in (serve, emulator, demo, transform, migrate):
+    group.add_command(command)
+
+
+def main() -> None:
+    try:
+        group(standalone_mode=True)
+    except NicobarError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)

@@ -26,22 +26,22 @@ def create_app(state: State, *, region: str = "us") -> Litestar:  # noqa: C901 -
     plan = track.plan
 
     @get("/auth", sync_to_thread=False)
-    def auth(request: Request[None, None, None]) -> Response[bytes]:
+    def auth(request: Asked) -> Response[bytes]:
         return ok() if known(request, state) else unauthorized()
 
     @get("/api/v1/accounts/region", sync_to_thread=False)
-    def account_region(request: Request[None, None, None]) -> Response[bytes]:
+    def account_region(request: Asked) -> Response[bytes]:
         if not known(request, state):
             return unauthorized()
         url = "track.customer.io" if region == "us" else "track-eu.customer.io"
         return reply(200, {"url": f"https://{url}", "region": region, "environment_id": 1})
 
     @post("/api/v2/entity")
-    async def entity(request: Request[None, None, None]) -> Response[bytes]:
+    async def entity(request: Asked) -> Response[bytes]:
         return await track.take(request, batch=False)
 
     @post("/api/v2/batch")
-    async def batch(request: Request[None, None, None]) -> Response[bytes]:
+    async def batch(request: Asked) -> Response[bytes]:
         return await track.take(request, batch=True)
 
     @get("/emulator/people", sync_to_thread=False)
@@ -62,7 +62,7 @@ def create_app(state: State, *, region: str = "us") -> Litestar:  # noqa: C901 -
         return reply(200, {"faults": [msgspec.to_builtins(fault) for fault in plan]})
 
     @put("/emulator/faults")
-    async def set_faults(request: Request[None, None, None]) -> Response[bytes]:
+    async def set_faults(request: Asked) -> Response[bytes]:
         try:
             fault = msgspec.json.decode(await request.body(), type=Faults)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -117,6 +117,7 @@ def create_app(state: State, *, region: str = "us") -> Litestar:  # noqa: C901 -
             style,
         ],
         openapi_config=None,
+        logging_config=None,
         request_max_body_size=2 * MAX_BATCH_BYTES,
     )
 

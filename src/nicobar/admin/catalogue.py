@@ -1,0 +1,74 @@
+"""Makes sources and endpoints: what `apply`, `demo` and, later, the API change the catalogue by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from nicobar.connectors.kinds import connector
+from nicobar.crypto import Vault, new_url_token
+from nicobar.ids import IdFactory
+from nicobar.model import Endpoint, Setting, Source
+from nicobar.pipeline.configuration import seal_credentials, seal_source_secrets
+from nicobar.sources.kinds import source_kind
+from nicobar.store import PutEndpoint
+
+
+def make_source(
+    *,
+    vault: Vault,
+    ids: IdFactory,
+    app_id: str,
+    name: str,
+    kind: str,
+    secrets: Sequence[str],
+    references: Sequence[str] = (),
+    known: Source | None = None,
+) -> Source:
+    """A source, with the id and the address of the `known` one it replaces. Raises UserError for a secret that
+    cannot be one.
+    """
+    of_kind = source_kind(kind)
+    for secret in secrets:
+        of_kind.check_secret(secret)
+    source_id = known.id if known else ids.new("src")
+    return Source(
+        id=source_id,
+        app_id=app_id,
+        name=name,
+        kind=kind,
+        token=known.token if known else new_url_token(),
+        sealed_secrets=seal_source_secrets(vault, source_id, secrets),
+        secret_references=tuple(references),
+    )
+
+
+def make_endpoint(
+    *,
+    vault: Vault,
+    ids: IdFactory,
+    app_id: str,
+    name: str,
+    kind: str,
+    settings: Mapping[str, Setting],
+    credentials: Mapping[str, str],
+    references: Mapping[str, str] | None = None,
+    event_types: Sequence[str] = (),
+    variables: Mapping[str, str] | None = None,
+    disabled: bool = False,
+    known: Endpoint | None = None,
+) -> PutEndpoint:
+    """An endpoint, with the id of the `known` one it replaces. Raises UserError for settings that do not fit."""
+    connector(kind).open(settings, credentials)
+    endpoint_id = known.id if known else ids.new("ep")
+    return PutEndpoint(
+        id=endpoint_id,
+        app_id=app_id,
+        name=name,
+        connector=kind,
+        settings=dict(settings),
+        sealed_credentials=seal_credentials(vault, endpoint_id, dict(credentials)),
+        credential_references=dict(references or {}),
+        event_types=tuple(event_types),
+        variables=dict(variables or {}),
+        disabled=disabled,
+    )

@@ -1,0 +1,204 @@
+"""`nicobar demo`: the main job on sample events, with nothing to sign up for."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+import click
+
+from nicobar.admin.catalogue import make_endpoint, make_source
+from nicobar.cli.options import run_loop
+from nicobar.connectors import NoResponse, Request
+from nicobar.connectors.transport import HttpTransport
+from nicobar.crypto import new_webhook_secret
+from nicobar.emulator.app import create_app
+from nicobar.emulator.state import State
+from nicobar.errors import UserError
+from nicobar.model import Customer, DeliveryState, Record
+from nicobar.observe import set_up_logs
+from nicobar.pipeline.deliver import Recorded
+from nicobar.runtime import Runtime, run
+from nicobar.serving import Server
+from nicobar.settings import Settings
+from nicobar.sources.dodo import DodoPayments
+from nicobar.sources.samples import fresh
+from nicobar.store import AddTransformation, PutSource
+
+WAIT_S = 60
+CUSTOMERS = (
+    Customer(key="cus_demo_ada", email="ada@northpine.example", name="Ada Lindqvist"),
+    Customer(key="cus_demo_jun", email="jun@hanbit.example", name="Jun Seo"),
+    Customer(key="cus_demo_ines", email="ines@sol.example", name="Inês Prata"),
+)
+STORY = (
+    "payment.succeeded",
+    "subscription.active",
+    "subscription.renewed",
+    "payment.failed",
+    "subscription.on_hold",
+    "dunning.started",
+    "dunning.recovered",
+    "subscription.plan_changed",
+    "refund.succeeded",
+    "credit.balance_low",
+    "abandoned_checkout.detected",
+    "subscription.cancelled",
+)
+
+
+class _Tally(Record):
+    """What is to have arrived at the end."""
+
+    messages: int
+    events: int
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="End when everything arrived: exit code 0, else 1.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65_535))
+@click.option("--emulator-port", default=8081, show_default=True, type=click.IntRange(0, 65_535))
+def demo(*, once: bool, port: int, emulator_port: int) -> None:
+    """Run the main job on signed sample events, against a local Customer.io."""
+    set_up_logs(json=False, level="error")
+    with tempfile.TemporaryDirectory(prefix="nicobar-demo-") as directory:
+        arrived = run_loop(_demo(Path(directory), port, emulator_port, once=once))
+    raise SystemExit(0 if arrived else 1)
+
+
+async def _demo(directory: Path, port: int, emulator_port: int, *, once: bool) -> bool:
+    state = State()
+    emulator = await _start_emulator(state, emulator_port)
+    recorded: asyncio.Queue[Recorded] = asyncio.Queue()
+    try:
+        settings = Settings(port=await _free_port(port), data_dir=directory)
+        async with run(settings, recorded.put_nowait) as runtime:
+            address, secret = await _set_up(runtime, emulator.url)
+            if runtime.server is None:
+                raise UserError("server_failed", "The server did not start.", "The log says why.")
+            click.echo(f"Nicobar   {runtime.server.url}\nEmulator  {emulator.url}\n")
+            tally = await _send(runtime, runtime.server.url + address, secret)
+            arrived = await _watch(recorded, state, tally)
+            if not once:
+                click.echo("\nStill running: look at the emulator's page. Ctrl-C ends it.")
+                await _until_stopped()
+            return arrived
+    finally:
+        await emulator.stop()
+
+
+async def _start_emulator(state: State, port: int) -> Server:
+    return await Server.start(create_app(state), "127.0.0.1", await _free_port(port))
+
+
+async def _free_port(wanted: int) -> int:
+    """The port, or 0 (any free one) where it is taken, and says so."""
+    try:
+        probe = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", wanted)
+    except OSError:
+        click.echo(f"Port {wanted} is taken; another one is used.")
+        return 0
+    probe.close()
+    await probe.wait_closed()
+    return wanted
+
+
+async def _set_up(runtime: Runtime, emulator_url: str) -> tuple[str, str]:
+    """Makes the source and the endpoint; returns the source's path and its secret."""
+    app_id = runtime.configuration.snapshot.applications[0].id
+    secret = new_webhook_secret()
+    source = make_source(
+        vault=runtime.vault, ids=runtime.ids, app_id=app_id, name="dodo", kind="dodo-payments", secrets=[secret]
+    )
+    endpoint = make_endpoint(
+        vault=runtime.vault,
+        ids=runtime.ids,
+        app_id=app_id,
+        name="customerio",
+        kind="customerio",
+        settings={"base_url": emulator_url},
+        credentials={"site_id": "demo-site", "api_key": "demo-key"},
+    )
+    code = files("nicobar.cli").joinpath("demo.js").read_text("utf-8")
+    await runtime.store.change(
+        [
+            PutSource(source=source),
+            endpoint,
+            AddTransformation(endpoint_id=endpoint.id, code=code, created_at_ms=runtime.clock.now_ms()),
+        ]
+    )
+    await runtime.configuration.refresh()
+    return f"/in/{source.token}", secret
+
+
+async def _send(runtime: Runtime, url: str, secret: str) -> _Tally:
+    """Sends every event of the story for every customer, signed as Dodo signs."""
+    dodo = DodoPayments()
+    types = {event_type.name: event_type for event_type in dodo.event_types()}
+    sent = 0
+    async with HttpTransport() as transport:
+        for name in STORY:
+            for customer in CUSTOMERS:
+                now_ms = runtime.clock.now_ms()
+                body = fresh(types[name], now_ms, customer)
+                headers = dodo.sign(f"demo_{name}_{customer.key}", body, secret, now_ms)
+                answer = await transport.send(
+                    Request(method="POST", url=url, headers=headers, body=body, operator_host=True)
+                )
+                if isinstance(answer, NoResponse) or answer.status != 202:  # noqa: PLR2004 - accepted
+                    raise UserError("demo_refused", f"The server did not take {name}: {answer}.", "The log says why.")
+                sent += 1
+    return _Tally(messages=sent, events=sent)
+
+
+async def _watch(recorded: asyncio.Queue[Recorded], state: State, tally: _Tally) -> bool:
+    """Prints each delivery as it happens, and the sums; True if everything arrived."""
+    delivered = calls = 0
+    try:
+        async with asyncio.timeout(WAIT_S):
+            for _ in range(tally.messages):
+                one = await recorded.get()
+                delivered += one.attempt.state is DeliveryState.SUCCESS
+                calls += sum(request.body.count("\n") + 1 for request in one.attempt.requests)
+                _print(one, state)
+    except TimeoutError:
+        click.echo(f"Not everything was delivered within {WAIT_S} s.")
+    refused = sum(request.refused for request in state.requests)
+    click.echo(
+        f"\n{tally.messages} events sent, {delivered} delivered, {calls} calls in {len(state.requests)} requests; "
+        f"Customer.io holds {len(state.people)} people and {len(state.activities)} activities, {refused} refused."
+    )
+    return (
+        delivered == tally.messages
+        and refused == 0
+        and len(state.activities) == tally.events
+        and len(state.people) == len(CUSTOMERS)
+    )
+
+
+def _print(one: Recorded, state: State) -> None:
+    click.echo(f"{one.message.event_type}  {one.message.customer_key}  {one.message.id}")
+    for request in one.attempt.requests:
+        for line in request.body.splitlines():
+            click.echo(f"  → {line[:150]}{'…' if len(line) > 150 else ''}")  # noqa: PLR2004 - fits a terminal
+    if one.attempt.state is not DeliveryState.SUCCESS:
+        click.echo(f"  ▲ {one.attempt.state.value}: {one.attempt.reason}")
+        return
+    person = state.people.get(one.message.customer_key or "")
+    if person is None:
+        return
+    latest = next((activity for activity in reversed(state.activities) if activity.person == person.key), None)
+    click.echo(
+        f"  ● {person.attributes.get('email', 'no address')}, {len(person.attributes)} attributes"
+        + (f'; latest activity "{latest.name}"' if latest else "")
+    )
+
+
+async def _until_stopped() -> None:
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    await ended.wait()

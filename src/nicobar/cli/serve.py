@@ -1,0 +1,65 @@
+"""`nicobar serve`, `nicobar emulator`, `nicobar migrate`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from typing import Any
+
+import click
+
+from nicobar.cli.options import run_loop, setting_options, settings_of, start_logs
+from nicobar.emulator.app import create_app
+from nicobar.emulator.state import State
+from nicobar.observe import log
+from nicobar.runtime import Runtime, make_data_dir
+from nicobar.runtime import serve as run_server
+from nicobar.serving import Server
+from nicobar.store.sqlite import apply_migrations
+
+
+@click.command()
+@setting_options("host", "port", "data_dir", "database_url", "role", "log_format", "log_level")
+def serve(**flags: Any) -> None:
+    """Receive and deliver, until stopped."""
+    settings = settings_of(flags)
+    start_logs(settings)
+
+    def started(runtime: Runtime) -> None:
+        address = runtime.server.url if runtime.server else None
+        log.info("running", role=settings.role.value, url=address, database=str(settings.database_path))
+
+    run_loop(run_server(settings, started))
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8081, show_default=True, type=click.IntRange(0, 65_535))
+@click.option("--site-id", default="demo-site", show_default=True)
+@click.option("--api-key", default="demo-key", show_default=True)
+@click.option("--region", default="us", show_default=True, type=click.Choice(["us", "eu"]))
+def emulator(host: str, port: int, site_id: str, api_key: str, region: str) -> None:
+    """A local Customer.io Track API, with a page that shows what it holds."""
+
+    async def run() -> None:
+        ended = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        app = create_app(State(site_id=site_id, api_key=api_key), region=region)
+        server = await Server.start(app, host, port)
+        click.echo(f"Customer.io emulator: {server.url}  (Site ID {site_id}, API key {api_key})")
+        await ended.wait()
+        await server.stop()
+
+    run_loop(run())
+
+
+@click.command()
+@setting_options("data_dir", "database_url")
+def migrate(**flags: Any) -> None:
+    """Bring the database up to date."""
+    settings = settings_of(flags)
+    make_data_dir(settings.data_dir)
+    applied = apply_migrations(settings.database_path, time.time_ns() // 1_000_000)
+    click.echo("\n".join(f"applied {name}" for name in applied) or "The database is up to date.")

@@ -1,0 +1,196 @@
+"""Puts the parts together: one process that receives, delivers, or both."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import random
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from nicobar.api.ingress import Ingress
+from nicobar.api.ops import create_ops
+from nicobar.clock import Clock, SystemClock
+from nicobar.connectors.transport import HttpTransport
+from nicobar.crypto import Vault
+from nicobar.errors import StoreError, StoreUnusable, UserError
+from nicobar.ids import IdFactory
+from nicobar.observe import Metrics, log
+from nicobar.pipeline.configuration import Configuration
+from nicobar.pipeline.deliver import Deliverer, Recorded
+from nicobar.pipeline.receive import Receiver
+from nicobar.pipeline.worker import Worker
+from nicobar.sandbox.pool import SandboxPool
+from nicobar.serving import Server
+from nicobar.settings import Role, Settings
+from nicobar.store import Store
+from nicobar.store.sqlite import SqliteStore
+
+
+class Runtime:
+    """A running Nicobar. Made by `run`."""
+
+    def __init__(self, *, settings: Settings, store: Store, vault: Vault, clock: Clock) -> None:
+        self.settings = settings
+        self.store = store
+        self.vault = vault
+        self.clock = clock
+        self.ids = IdFactory(clock.now_ms)
+        self.metrics = Metrics()
+        self.configuration = Configuration(store, vault, clock)
+        self.worker: Worker | None = None
+        self.server: Server | None = None
+
+    async def ready(self) -> None:
+        """Raises NicobarError while events cannot be kept or delivered."""
+        await self.store.check()
+        if self.worker is not None and not self.worker.alive:
+            raise UserError("worker_stopped", "Deliveries are not being sent.", "The log says why; restart nicobar.")
+
+    async def refresh_gauges(self) -> None:
+        names = {endpoint.seq: endpoint.name for endpoint in self.configuration.snapshot.endpoints}
+        try:
+            backlog = {one.endpoint_seq: one for one in await self.store.backlog()}
+        except StoreError as error:
+            log.error("backlog not read", code=error.code, detail=error.detail)
+            return
+        for seq, name in names.items():
+            one = backlog.get(seq)
+            age_ms = max(0, self.clock.now_ms() - one.oldest_accepted_at_ms) if one else 0
+            self.metrics.backlog.labels(name).set(one.unfinished if one else 0)
+            self.metrics.oldest_age.labels(name).set(age_ms / 1000)
+
+
+@asynccontextmanager
+async def open_store(settings: Settings, clock: Clock) -> AsyncIterator[tuple[SqliteStore, Vault]]:
+    """The database and the key of its secrets. Raises StoreUnusable."""
+    make_data_dir(settings.data_dir)
+    store = await SqliteStore.open(settings.database_path, now_ms=clock.now_ms())
+    try:
+        yield store, Vault.open(settings.key_path)
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def run(settings: Settings, on_recorded: Callable[[Recorded], None] | None = None) -> AsyncIterator[Runtime]:
+    """Receives and delivers, as the role says, until the block ends; then stops within `shutdown_ms`."""
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        store, vault = await stack.enter_async_context(open_store(settings, clock))
+        runtime = Runtime(settings=settings, store=store, vault=vault, clock=clock)
+        await runtime.configuration.refresh()
+        stop = asyncio.Event()
+        following = asyncio.create_task(runtime.configuration.follow(stop), name="follow the configuration")
+        stack.push_async_callback(_end, stop, following)
+        if settings.role is not Role.WEB:
+            stack.enter_context(_only_worker(settings.lock_path))
+            runtime.worker = await _start_worker(stack, runtime, on_recorded)
+        if settings.role is not Role.WORKER:
+            await _start_web(stack, runtime)
+        yield runtime
+
+
+async def serve(settings: Settings, started: Callable[[Runtime], None]) -> None:
+    """Runs until SIGTERM or SIGINT."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    async with run(settings) as runtime:
+        started(runtime)
+        await ended.wait()
+        log.info("stopping")
+    log.info("stopped")
+
+
+def make_data_dir(path: Path) -> None:
+    """Raises StoreUnusable where the directory can neither be found nor made."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnusable(
+            "not_writable",
+            f"The data directory {path} cannot be made: {error.strerror}.",
+            "Name one that can, with --data-dir.",
+        ) from error
+
+
+async def _start_worker(
+    stack: AsyncExitStack, runtime: Runtime, on_recorded: Callable[[Recorded], None] | None
+) -> Worker:
+    transport = await stack.enter_async_context(HttpTransport())
+    sandbox = await stack.enter_async_context(
+        SandboxPool(
+            children=runtime.settings.sandbox_children,
+            on_kill=lambda reason: runtime.metrics.sandbox_kills.labels(reason).inc(),
+        )
+    )
+    worker = Worker(
+        store=runtime.store,
+        configuration=runtime.configuration,
+        deliverer=Deliverer(
+            queue=runtime.store,
+            configuration=runtime.configuration,
+            sandbox=sandbox,
+            transport=transport,
+            clock=runtime.clock,
+            ids=runtime.ids,
+            metrics=runtime.metrics,
+            jitter=lambda: random.uniform(-1, 1),  # noqa: S311 - spreads retries, protects nothing
+            on_recorded=on_recorded,
+        ),
+        clock=runtime.clock,
+        metrics=runtime.metrics,
+    )
+    await worker.start()
+    stack.push_async_callback(worker.stop, runtime.settings.shutdown_ms)
+    return worker
+
+
+async def _start_web(stack: AsyncExitStack, runtime: Runtime) -> None:
+    settings, worker = runtime.settings, runtime.worker
+    receiver = Receiver(
+        configuration=runtime.configuration,
+        queue=runtime.store,
+        ids=runtime.ids,
+        clock=runtime.clock,
+        metrics=runtime.metrics,
+        on_accepted=worker.wake if worker else lambda _seqs: None,
+    )
+    app = Ingress(
+        receiver,
+        create_ops(runtime.metrics, runtime.ready, runtime.refresh_gauges),  # type: ignore[arg-type] # Litestar's own, narrower ASGI types
+        runtime.metrics,
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout_ms=settings.body_timeout_ms,
+    )
+    runtime.server = await Server.start(app, settings.host, settings.port, max_connections=settings.max_connections)
+    stack.push_async_callback(runtime.server.stop)
+
+
+async def _end(stop: asyncio.Event, task: asyncio.Task[None]) -> None:
+    stop.set()
+    await task
+
+
+@contextlib.contextmanager
+def _only_worker(path: Path) -> Iterator[None]:
+    """Holds the lock of the database's one worker; the system lets go of it however the process ends."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(
+                "worker_running",
+                f"Another process delivers from this database already ({path}).",
+                "Stop it first, or start this one with --role web.",
+            ) from error
+        yield
+    finally:
+        os.close(handle)
