@@ -22,6 +22,9 @@
   const charCode = uncurry(String.prototype.charCodeAt);
   const getTime = uncurry(RealDate.prototype.getTime);
   const has = uncurry(Set.prototype.has);
+  const join = uncurry(Array.prototype.join);
+  // The engine keeps a sum of texts as a rope, which its binding to Python cannot take; a joined text is whole.
+  const whole = (...parts) => join(parts, "");
   const imul = Math.imul;
   const floor = Math.floor;
 
@@ -337,7 +340,7 @@
   };
   return (factory) => (inputText) => {
     // Called with nothing, after an event that was ended from outside: what it had said until then.
-    if (inputText === null) return "{" + tail();
+    if (inputText === null) return whole("{", tail());
     const input = parse(inputText);
     ({ now, customer, bounds } = input);
     random = seedOf(input.seed);
@@ -349,6 +352,6 @@
     } catch (error) {
       head = `"kind":"broken","failure":${stringify(failureOf(error))}`;
     }
-    return "{" + head + "," + tail();
+    return whole("{", head, ",", tail());
   };
 })()
