@@ -7,9 +7,12 @@ import sys
 import click
 
 from nicobar import __version__
+from nicobar.cli.admin import apply, export, resume, token
 from nicobar.cli.demo import demo
+from nicobar.cli.doctor import doctor
 from nicobar.cli.serve import emulator, migrate, serve
 from nicobar.cli.transform import transform
+from nicobar.cli.trigger import trigger
 from nicobar.errors import NicobarError
 
 
@@ -19,7 +22,7 @@ def group() -> None:
     """Carries payment events to Customer.io: once, in order, whatever breaks on the way."""
 
 
-for command in (serve, emulator, demo, transform, migrate):
+for command in (serve, emulator, demo, trigger, transform, apply, export, token, resume, doctor, migrate):
     group.add_command(command)
 
 

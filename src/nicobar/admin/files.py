@@ -1,0 +1,319 @@
+"""The configuration as one TOML file with handlers beside it: `nicobar apply` and `nicobar export`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import tomli_w
+
+from nicobar.admin.catalogue import make_endpoint, make_source
+from nicobar.crypto import Vault
+from nicobar.errors import ConfigurationError, StoreUnusable, UserError
+from nicobar.ids import IdFactory
+from nicobar.model import Endpoint, EventType, Json, Setting, Source
+from nicobar.pipeline.configuration import endpoint_credentials, source_secrets
+from nicobar.sandbox import Broken, Failure, Job, Sandbox
+from nicobar.store import (
+    AddTransformation,
+    Change,
+    PauseEndpoint,
+    PutEndpoint,
+    PutEventType,
+    PutSource,
+    RemoveEndpoint,
+    RemoveSource,
+    Snapshot,
+)
+
+
+class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A secret, by the environment variable that holds it."""
+
+    env: str
+
+
+class SourceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    kind: str
+    secrets: tuple[Reference, ...]
+
+
+class EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`handler` is a path relative to the file."""
+
+    name: str
+    connector: str
+    handler: str | None = None
+    event_types: tuple[str, ...] = ()
+    disabled: bool = False
+    settings: dict[str, Setting] = {}
+    credentials: dict[str, Reference] = {}
+    variables: dict[str, str] = {}
+
+
+class EventTypeEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    description: str = ""
+
+
+class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    sources: tuple[SourceEntry, ...] = ()
+    endpoints: tuple[EndpointEntry, ...] = ()
+    event_types: tuple[EventTypeEntry, ...] = ()
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What `apply` will do: the changes, a sentence for each, and what is there but not in the file."""
+
+    changes: tuple[Change, ...]
+    sentences: tuple[str, ...]
+    unlisted: tuple[str, ...]
+
+
+def read_document(path: Path) -> Document:
+    """Raises ConfigurationError, naming the line or the field."""
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            "file_unreadable", f"{path} cannot be read: {error.strerror}.", "Check the path."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError("file_invalid", f"{path} is not TOML: {error}.", "Mend that line.") from error
+    try:
+        document = msgspec.convert(values, Document)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(
+            "file_invalid",
+            f"{path} does not fit: {error}.",
+            'Secrets are named, not written: { env = "NAME" }. The reference lists all fields.',
+        ) from error
+    for entries in (document.sources, document.endpoints, document.event_types):
+        names = [entry.name for entry in entries]
+        for name in names:
+            if not name or names.count(name) > 1:
+                raise ConfigurationError(
+                    "file_invalid", f"{path} has the name {name!r} twice or empty.", "Give each a name of its own."
+                )
+    return document
+
+
+class Planner:
+    """Compares a document with what is there. `environment` holds the secrets that the document names."""
+
+    def __init__(
+        self,
+        *,
+        snapshot: Snapshot,
+        vault: Vault,
+        ids: IdFactory,
+        sandbox: Sandbox,
+        folder: Path,
+        environment: Mapping[str, str],
+        now_ms: int,
+    ) -> None:
+        self._snapshot = snapshot
+        self._app_id = snapshot.applications[0].id
+        self._vault = vault
+        self._ids = ids
+        self._sandbox = sandbox
+        self._folder = folder
+        self._environment = environment
+        self._now_ms = now_ms
+        self._changes: list[Change] = []
+        self._sentences: list[str] = []
+
+    async def plan(self, document: Document, *, prune: bool) -> Plan:
+        """Raises ConfigurationError or UserError; nothing is changed here."""
+        sources = {source.name: source for source in self._snapshot.sources}
+        endpoints = {endpoint.name: endpoint for endpoint in self._snapshot.endpoints}
+        known_types = {event_type.name: event_type for event_type in self._snapshot.event_types}
+        for event_type in document.event_types:
+            self._event_type(event_type, known_types.get(event_type.name))
+        for source in document.sources:
+            self._source(source, sources.pop(source.name, None))
+        for endpoint in document.endpoints:
+            await self._endpoint(endpoint, endpoints.pop(endpoint.name, None))
+        if prune:
+            for old_source in sources.values():
+                self._add(f"source {old_source.name}: removed", RemoveSource(source_id=old_source.id))
+            for old_endpoint in endpoints.values():
+                self._add(f"endpoint {old_endpoint.name}: removed", RemoveEndpoint(endpoint_id=old_endpoint.id))
+        unlisted = [f"source {name}" for name in sources] + [f"endpoint {name}" for name in endpoints]
+        return Plan(
+            changes=tuple(self._changes),
+            sentences=tuple(self._sentences),
+            unlisted=() if prune else tuple(unlisted),
+        )
+
+    def _add(self, sentence: str, *changes: Change) -> None:
+        self._sentences.append(sentence)
+        self._changes += changes
+
+    def _event_type(self, entry: EventTypeEntry, known: EventType | None) -> None:
+        wanted = EventType(name=entry.name, description=entry.description)
+        if known != wanted:
+            self._add(f"event type {entry.name}: set", PutEventType(app_id=self._app_id, event_type=wanted))
+
+    def _source(self, entry: SourceEntry, known: Source | None) -> None:
+        if not entry.secrets:
+            raise ConfigurationError(
+                "secret_missing", f"The source {entry.name} has no secret.", 'Add secrets = [{ env = "NAME" }].'
+            )
+        secrets = tuple(self._secret(one, f"source {entry.name}") for one in entry.secrets)
+        references = tuple(one.env for one in entry.secrets)
+        if known and (known.kind, known.secret_references) == (entry.kind, references):
+            try:
+                if source_secrets(self._vault, known) == secrets:
+                    return
+            except StoreUnusable:  # sealed with a lost key: setting the secrets again is the cure
+                pass
+        source = make_source(
+            vault=self._vault,
+            ids=self._ids,
+            app_id=self._app_id,
+            name=entry.name,
+            kind=entry.kind,
+            secrets=secrets,
+            references=references,
+            known=known,
+        )
+        self._add(f"source {entry.name}: {'changed' if known else 'added'}", PutSource(source=source))
+
+    async def _endpoint(self, entry: EndpointEntry, known: Endpoint | None) -> None:
+        credentials = {
+            name: self._secret(one, f"endpoint {entry.name}, {name}") for name, one in entry.credentials.items()
+        }
+        put = make_endpoint(
+            vault=self._vault,
+            ids=self._ids,
+            app_id=self._app_id,
+            name=entry.name,
+            kind=entry.connector,
+            settings=entry.settings,
+            credentials=credentials,
+            references={name: one.env for name, one in entry.credentials.items()},
+            event_types=entry.event_types,
+            variables=entry.variables,
+            disabled=entry.disabled,
+            known=known,
+        )
+        code = self._handler(entry)
+        if known is None or not self._same(known, put, credentials):
+            self._add(f"endpoint {entry.name}: {'changed' if known else 'added'}", put)
+            if known and known.paused_reason is not None:
+                self._add(f"endpoint {entry.name}: resumed", PauseEndpoint(endpoint_id=put.id, reason=None))
+        if code is not None and (known is None or known.transformation is None or known.transformation.code != code):
+            await self._check_handler(entry, code)
+            self._add(
+                f"endpoint {entry.name}: new version of the handler",
+                AddTransformation(endpoint_id=put.id, code=code, created_at_ms=self._now_ms),
+            )
+
+    def _same(self, known: Endpoint, put: PutEndpoint, credentials: dict[str, str]) -> bool:
+        fields = ("connector", "settings", "credential_references", "event_types", "variables", "disabled")
+        try:
+            return all(getattr(known, name) == getattr(put, name) for name in fields) and (
+                endpoint_credentials(self._vault, known) == credentials
+            )
+        except StoreUnusable:
+            return False
+
+    def _secret(self, reference: Reference, of: str) -> str:
+        value = self._environment.get(reference.env, "")
+        if not value:
+            raise ConfigurationError(
+                "secret_missing",
+                f"The environment variable {reference.env}, which holds a secret of {of}, is not set.",
+                f"Set it and run this again: {reference.env}=… nicobar apply …",
+            )
+        return value
+
+    def _handler(self, entry: EndpointEntry) -> str | None:
+        if entry.handler is None:
+            return None
+        path = self._folder / entry.handler
+        try:
+            return path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                "handler_unreadable",
+                f"The handler {path} of endpoint {entry.name} cannot be read.",
+                "Check its path.",
+            ) from error
+
+    async def _check_handler(self, entry: EndpointEntry, code: str) -> None:
+        """Refuses what could never run; what it does with an event is for `nicobar transform` to show."""
+        job = Job(
+            code_id="check",
+            code=code,
+            body=b'{"type":"check","data":{}}',
+            event_type="check",
+            url="",
+            now_ms=self._now_ms,
+            occurred_at_ms=self._now_ms,
+            seed="",
+        )
+        (result,) = await self._sandbox.run([job])
+        if isinstance(result, Broken) and result.failure in {
+            Failure.SYNTAX_ERROR,
+            Failure.NO_HANDLER,
+            Failure.CODE_TOO_LARGE,
+        }:
+            line = f", line {result.line}" if result.line else ""
+            raise ConfigurationError(
+                "handler_invalid",
+                f"{entry.handler}{line}: {result.reason}",
+                f"Try it: nicobar transform {entry.handler}",
+            )
+
+
+def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]:
+    """Writes the file and its handlers; returns their paths. Secrets are named, never written.
+
+    Raises UserError where a file is there already, unless `force`.
+    """
+    handlers: dict[Path, str] = {}
+    endpoints: list[dict[str, Json]] = []
+    for endpoint in snapshot.endpoints:
+        entry: dict[str, Json] = {"name": endpoint.name, "connector": endpoint.connector}
+        if endpoint.transformation:
+            relative = Path("handlers") / f"{_file_name(endpoint.name)}.js"
+            handlers[path.parent / relative] = endpoint.transformation.code
+            entry["handler"] = str(relative)
+        entry |= {
+            "event_types": list(endpoint.event_types),
+            "disabled": endpoint.disabled,
+            "settings": dict(endpoint.settings),
+            "credentials": {name: {"env": env} for name, env in endpoint.credential_references.items()},
+            "variables": dict(endpoint.variables),
+        }
+        endpoints.append({name: value for name, value in entry.items() if value not in ([], {}, False)})
+    document: dict[str, Json] = {
+        "event_types": [{"name": one.name, "description": one.description} for one in snapshot.event_types],
+        "sources": [
+            {"name": one.name, "kind": one.kind, "secrets": [{"env": env} for env in one.secret_references]}
+            for one in snapshot.sources
+        ],
+        "endpoints": list(endpoints),
+    }
+    written = {path: tomli_w.dumps({name: value for name, value in document.items() if value}), **handlers}
+    for file in written:
+        if file.exists() and not force:
+            raise UserError("file_exists", f"{file} is there already.", "Name another file, or add --force.")
+    try:
+        for file, text in written.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, "utf-8")
+    except OSError as error:
+        raise UserError(
+            "file_unwritable", f"{path} cannot be written: {error.strerror}.", "Name another file."
+        ) from error
+    return list(written)
+
+
+def _file_name(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name) or "handler"

@@ -1,0 +1,119 @@
+"""`nicobar apply`, `export`, `token`, `resume`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nicobar.admin.files import Planner, read_document, write_document
+from nicobar.cli.options import run_loop, setting_options, settings_of
+from nicobar.clock import SystemClock
+from nicobar.crypto import hash_token, new_token
+from nicobar.errors import UserError
+from nicobar.ids import IdFactory
+from nicobar.model import Token
+from nicobar.runtime import open_store
+from nicobar.sandbox.pool import SandboxPool
+from nicobar.settings import Settings
+from nicobar.store import PauseEndpoint, PutToken
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--prune", is_flag=True, help="Remove sources and endpoints that the file does not have.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@setting_options("data_dir", "database_url")
+def apply(*, file: Path, prune: bool, dry_run: bool, **flags: Any) -> None:
+    """Make the configuration what FILE says. All of it or nothing; twice is the same as once."""
+    settings = settings_of(flags)
+    run_loop(_apply(settings, file, prune=prune, dry_run=dry_run))
+
+
+async def _apply(settings: Settings, file: Path, *, prune: bool, dry_run: bool) -> None:
+    document = read_document(file)
+    clock = SystemClock()
+    async with open_store(settings, clock) as (store, vault), SandboxPool(children=1) as sandbox:
+        planner = Planner(
+            snapshot=await store.snapshot(),
+            vault=vault,
+            ids=IdFactory(clock.now_ms),
+            sandbox=sandbox,
+            folder=file.parent,
+            environment=os.environ,
+            now_ms=clock.now_ms(),
+        )
+        plan = await planner.plan(document, prune=prune)
+        if plan.changes and not dry_run:
+            await store.change(plan.changes)
+        for sentence in plan.sentences:
+            click.echo(f"{'would be: ' if dry_run else ''}{sentence}")
+        for name in plan.unlisted:
+            click.echo(f"{name}: not in the file, kept (--prune removes it)")
+        if not plan.changes:
+            click.echo("Nothing to change.")
+        for source in (await store.snapshot()).sources:
+            click.echo(f"source {source.name}: http://{settings.host}:{settings.port}/in/{source.token}")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), default=Path("nicobar.toml"))
+@click.option("--force", is_flag=True, help="Write over files that are there.")
+@setting_options("data_dir", "database_url")
+def export(*, file: Path, force: bool, **flags: Any) -> None:
+    """Write the configuration to FILE (nicobar.toml) and its handlers beside it."""
+    settings = settings_of(flags)
+
+    async def run() -> list[Path]:
+        async with open_store(settings, SystemClock()) as (store, _):
+            return write_document(await store.snapshot(), file, force=force)
+
+    for path in run_loop(run()):
+        click.echo(f"wrote {path}")
+
+
+@click.group()
+def token() -> None:
+    """API tokens."""
+
+
+@token.command("create")
+@click.argument("name")
+@setting_options("data_dir", "database_url")
+def create_token(*, name: str, **flags: Any) -> None:
+    """Make a token and print it, this once."""
+    settings = settings_of(flags)
+    clock = SystemClock()
+
+    async def run() -> str:
+        async with open_store(settings, clock) as (store, _):
+            if any(one.name == name for one in await store.tokens()):
+                raise UserError("token_exists", f"There is a token {name!r} already.", "Choose another name.")
+            made = new_token()
+            kept = Token(name=name, sha256=hash_token(made), created_at_ms=clock.now_ms())
+            await store.change([PutToken(token=kept)])
+            return made
+
+    click.echo(run_loop(run()))
+
+
+@click.command()
+@click.argument("endpoint")
+@setting_options("data_dir", "database_url")
+def resume(*, endpoint: str, **flags: Any) -> None:
+    """Let a paused ENDPOINT (its name or id) send again."""
+    settings = settings_of(flags)
+
+    async def run() -> None:
+        async with open_store(settings, SystemClock()) as (store, _):
+            known = (await store.snapshot()).endpoints
+            found = next((one for one in known if endpoint in {one.id, one.name}), None)
+            if found is None:
+                names = ", ".join(one.name for one in known) or "none"
+                raise UserError("endpoint_unknown", f"There is no endpoint {endpoint!r}.", f"There are: {names}.")
+            await store.change([PauseEndpoint(endpoint_id=found.id, reason=None)])
+
+    run_loop(run())
+    click.echo(f"{endpoint} sends again.")

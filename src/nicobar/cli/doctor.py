@@ -1,0 +1,121 @@
+"""`nicobar doctor`: looks at everything that has to hold, with a verdict and what to do for each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import click
+
+from nicobar.cli.options import run_loop, setting_options, settings_of
+from nicobar.clock import SystemClock
+from nicobar.connectors import NoResponse, Request, Response
+from nicobar.connectors.transport import HttpTransport
+from nicobar.crypto import Vault
+from nicobar.errors import NicobarError
+from nicobar.model import Endpoint, Source
+from nicobar.pipeline.configuration import open_endpoint, source_secrets
+from nicobar.runtime import open_store
+from nicobar.sandbox import Calls, Job
+from nicobar.sandbox.pool import SandboxPool
+from nicobar.settings import Settings
+from nicobar.sources.signing import TOLERANCE_S
+
+# Signatures would be refused at 300 s; a clock that is off by a tenth of that deserves a word.
+MAX_SKEW_S = TOLERANCE_S // 10
+
+
+class _Watch:
+    """A transport that notes how far this machine's clock is from those that answer."""
+
+    def __init__(self, inner: HttpTransport) -> None:
+        self._inner = inner
+        self.skew_s: float | None = None
+
+    async def send(self, request: Request) -> Response | NoResponse:
+        answer = await self._inner.send(request)
+        if isinstance(answer, Response) and "date" in answer.headers:
+            self.skew_s = time.time() - parsedate_to_datetime(answer.headers["date"]).timestamp()
+        return answer
+
+
+@click.command()
+@setting_options("data_dir", "database_url")
+def doctor(**flags: Any) -> None:
+    """Check the database, the sandbox, the secrets, each endpoint's credentials and region, and the clock."""
+    if not run_loop(_examine(settings_of(flags))):
+        raise SystemExit(1)
+
+
+async def _examine(settings: Settings) -> bool:
+    good = True
+
+    async def look(what: str, check: Callable[[], Awaitable[str]]) -> None:
+        nonlocal good
+        try:
+            click.echo(f"● {what}: {await check()}")
+        except NicobarError as error:
+            good = False
+            click.echo(f"▲ {what}: {error}")
+
+    await look("sandbox", _sandbox)
+    try:
+        async with open_store(settings, SystemClock()) as (store, vault), HttpTransport() as transport:
+            watch = _Watch(transport)
+            snapshot = await store.snapshot()
+
+            async def database() -> str:
+                await store.check()
+                return f"{settings.database_path} takes writes."
+
+            await look("database", database)
+            for source in snapshot.sources:
+                await look(f"source {source.name}", lambda source=source: _source(vault, source))  # type: ignore[misc]
+            for endpoint in snapshot.endpoints:
+                await look(f"endpoint {endpoint.name}", lambda one=endpoint: _endpoint(vault, one, watch))  # type: ignore[misc]
+            await look("clock", lambda: _clock(watch.skew_s))
+    except NicobarError as error:
+        click.echo(f"▲ database: {error}")
+        return False
+    return good
+
+
+async def _sandbox() -> str:
+    code = "function handler(webhook) { webhook.payload = {a: 1}; return webhook; }"
+    job = Job(code_id="doctor", code=code, body=b"{}", event_type="", url="", now_ms=0, occurred_at_ms=0, seed="")
+    async with SandboxPool(children=1) as pool:
+        (result,) = await pool.run([job])
+    if not isinstance(result, Calls):
+        raise NicobarError("sandbox_broken", f"A plain handler gave {result}.", "Install nicobar anew.")
+    return "handlers run."
+
+
+async def _source(vault: Vault, source: Source) -> str:
+    return f"{len(source_secrets(vault, source))} signing secrets can be read."
+
+
+async def _endpoint(vault: Vault, endpoint: Endpoint, watch: _Watch) -> str:
+    checkup = await open_endpoint(vault, endpoint).destination.check_credentials(watch)
+    if not checkup.ok:
+        raise NicobarError("credentials_refused", checkup.detail)
+    if endpoint.paused_reason is not None:
+        raise NicobarError(
+            "endpoint_paused", f"paused: {endpoint.paused_reason}", f"Then: nicobar resume {endpoint.name}."
+        )
+    if endpoint.transformation is None and endpoint.connector == "customerio":
+        raise NicobarError("no_handler", "It has no handler, so nothing is sent.", "Add one and apply it.")
+    return checkup.detail
+
+
+async def _clock(skew_s: float | None) -> str:
+    if skew_s is None:
+        return "compared with nobody, as no endpoint answered."
+    if abs(skew_s) > MAX_SKEW_S:
+        raise NicobarError(
+            "clock_off",
+            f"This machine's clock is {skew_s:.0f} s from the destination's.",
+            f"Set it by NTP; signatures that are {TOLERANCE_S} s off are refused.",
+        )
+    return f"within {MAX_SKEW_S} s of the destination's."

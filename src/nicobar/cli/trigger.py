@@ -1,0 +1,89 @@
+"""`nicobar trigger`: signed sample events to a source of a running Nicobar."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import click
+
+from nicobar.cli.options import run_loop, setting_options, settings_of
+from nicobar.clock import SystemClock
+from nicobar.connectors import NoResponse, Request
+from nicobar.connectors.transport import HttpTransport
+from nicobar.crypto import Vault
+from nicobar.errors import UserError
+from nicobar.model import EventType, Source
+from nicobar.pipeline.configuration import source_secrets
+from nicobar.runtime import open_store
+from nicobar.settings import Settings
+from nicobar.sources.kinds import source_kind
+from nicobar.sources.samples import fresh
+from nicobar.store import Snapshot
+
+_ACCEPTED = 202
+
+
+@click.command()
+@click.argument("event_type")
+@click.option("--source", "source_name", default=None, help="The source's name; needed where there are several.")
+@click.option("--count", default=1, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--url", default=None, help="Where Nicobar listens, if not at --host and --port.")
+@setting_options("host", "port", "data_dir", "database_url")
+def trigger(*, event_type: str, source_name: str | None, count: int, url: str | None, **flags: Any) -> None:
+    """Send COUNT signed samples of EVENT_TYPE to a source."""
+    settings = settings_of(flags)
+    base = url.rstrip("/") if url else f"http://{settings.host}:{settings.port}"
+    run_loop(_trigger(settings, base, event_type, source_name, count))
+
+
+async def _trigger(settings: Settings, base: str, name: str, source_name: str | None, count: int) -> None:
+    clock = SystemClock()
+    async with open_store(settings, clock) as (store, vault):
+        snapshot = await store.snapshot()
+    source = _source(snapshot, source_name)
+    event_type = _event_type(snapshot, source, name)
+    async with HttpTransport() as transport:
+        for _ in range(count):
+            body = fresh(event_type, clock.now_ms())
+            headers = _sign(source, vault, body, clock.now_ms())
+            answer = await transport.send(
+                Request(
+                    method="POST",
+                    url=f"{base}/in/{source.token}",
+                    headers={"content-type": "application/json", **headers},
+                    body=body,
+                    operator_host=True,
+                )
+            )
+            if isinstance(answer, NoResponse):
+                raise UserError("no_answer", f"{base} did not answer: {answer.reason}.", "Start it: nicobar serve.")
+            click.echo(f"{answer.status} {answer.body.decode('utf-8', 'replace')}")
+            if answer.status != _ACCEPTED:
+                raise UserError(
+                    "not_accepted", f"The event was answered {answer.status}.", "The line above says why."
+                )
+
+
+def _sign(source: Source, vault: Vault, body: bytes, now_ms: int) -> dict[str, str]:
+    secret = source_secrets(vault, source)[0]
+    return source_kind(source.kind).sign(f"test_{uuid.uuid4().hex}", body, secret, now_ms)
+
+
+def _source(snapshot: Snapshot, name: str | None) -> Source:
+    names = [source.name for source in snapshot.sources]
+    found = [source for source in snapshot.sources if name in {None, source.name}]
+    if len(found) == 1:
+        return found[0]
+    if not names:
+        raise UserError("source_unknown", "There is no source yet.", "Make one: nicobar apply FILE.")
+    if name is None:
+        raise UserError("source_unclear", "There are several sources.", f"Name one: --source {'|'.join(names)}.")
+    raise UserError("source_unknown", f"There is no source {name!r}.", f"There are {', '.join(names)}.")
+
+
+def _event_type(snapshot: Snapshot, source: Source, name: str) -> EventType:
+    known = {one.name: one for one in (*snapshot.event_types, *source_kind(source.kind).event_types())}
+    if name not in known:
+        raise UserError("event_type_unknown", f"There is no sample of {name!r}.", f"There are: {', '.join(known)}.")
+    return known[name]
