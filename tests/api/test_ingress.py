@@ -1,0 +1,209 @@
+"""What a sender may rely on, over real HTTP, with the official signing library."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from running import DODO, TYPES, running
+from standardwebhooks.webhooks import Webhook
+
+import nicobar.store.sqlite as sqlite_store
+
+BODY = b'{"type":"payment.succeeded","timestamp":"2026-09-14T08:12:24.201733Z","data":{}}'
+
+
+@pytest.fixture
+async def nicobar(tmp_path):
+    async with running(tmp_path, None, secrets=2, body_timeout_ms=400) as it:
+        yield it
+
+
+def official(nicobar, body: bytes, *, secret: int = 0, at: datetime | None = None, event_id: str = "evt_1"):
+    at = at or datetime.now(UTC)
+    signature = Webhook(nicobar.secrets[secret]).sign(event_id, at, body.decode())
+    return {"webhook-id": event_id, "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signature}
+
+
+async def test_an_event_is_on_disk_byte_for_byte_when_it_is_acknowledged(nicobar):
+    body = b'{"type": "made.up",\n "new_field": {"a": [1.50, "\\u0000"]}, "data": {}}'
+    status, answer = await nicobar.send(body)
+    assert status == 202
+    assert (await nicobar.message(answer["id"])).body == body
+
+
+async def test_all_samples_of_dodo_are_taken(nicobar):
+    assert len(TYPES) == 48
+    for name in TYPES:
+        status, answer = await nicobar.send_sample(name, f"evt_{name}")
+        assert status == 202, (name, answer)
+        assert (await nicobar.message(answer["id"])).event_type == name
+
+
+async def test_signatures_of_the_official_library_fit_with_either_secret(nicobar):
+    for secret in (0, 1):
+        headers = official(nicobar, BODY, secret=secret, event_id=f"evt_{secret}")
+        assert (await nicobar.send(BODY, headers=headers))[0] == 202
+
+
+async def test_the_official_library_takes_what_we_sign(nicobar):
+    headers = DODO.sign("evt_1", BODY, nicobar.secrets[0], nicobar.runtime.clock.now_ms())
+    assert Webhook(nicobar.secrets[0]).verify(BODY, headers)
+
+
+async def test_one_fitting_signature_of_several_is_enough(nicobar):
+    headers = official(nicobar, BODY)
+    headers["webhook-signature"] = (
+        f"v1a,other v1,{base64.b64encode(b'x' * 32).decode()} {headers['webhook-signature']}"
+    )
+    assert (await nicobar.send(BODY, headers=headers))[0] == 202
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"webhook-id": None}, "missing_header"),
+        ({"webhook-timestamp": None}, "missing_header"),
+        ({"webhook-signature": None}, "missing_header"),
+        ({"webhook-signature": "nonsense"}, "malformed_header"),
+        ({"webhook-signature": "v1,"}, "malformed_header"),
+        ({"webhook-signature": "v1,é"}, "signature_mismatch"),
+        ({"webhook-signature": "v1,aaaa " * 500}, "malformed_header"),
+        ({"webhook-timestamp": "yesterday"}, "malformed_header"),
+        ({"webhook-timestamp": "9" * 400}, "malformed_header"),
+        ({"webhook-timestamp": "-5"}, "malformed_header"),
+        ({"webhook-id": "a b"}, "malformed_header"),
+        ({"webhook-id": "x" * 300}, "malformed_header"),
+        ({"webhook-id": "evt_other"}, "signature_mismatch"),
+    ],
+)
+async def test_headers_that_do_not_fit_are_401(nicobar, change, code):
+    headers = {name: value for name, value in (official(nicobar, BODY) | change).items() if value is not None}
+    status, answer = await nicobar.send(BODY, headers=headers)
+    assert (status, answer["code"]) == (401, code)
+    assert answer["detail"]
+
+
+async def test_a_changed_body_is_401(nicobar):
+    assert (await nicobar.send(BODY + b" ", headers=official(nicobar, BODY)))[0] == 401
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(-290, 202), (290, 202), (-310, 401), (310, 401)])
+async def test_signatures_hold_for_five_minutes_both_ways(nicobar, seconds, status):
+    at = datetime.now(UTC) + timedelta(seconds=seconds)
+    assert (await nicobar.send(BODY, headers=official(nicobar, BODY, at=at)))[0] == status
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"no json",
+        b"[]",
+        b'"text"',
+        b"null",
+        b"{}",
+        b'{"type": 5}',
+        b'{"type": ""}',
+        b'{"type": "a b"}',
+        b'{"type": "a", "data": "\x00"}',
+        b'{"type": "a", "data": "\xff\xfe"}',
+        b"\xef\xbb\xbf{}",
+        b'{"type":"a","data":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"type":"a","data":1e999}',
+    ],
+)
+async def test_bodies_that_are_no_event_are_400(nicobar, body):
+    headers = DODO.sign("evt_1", body, nicobar.secrets[0], nicobar.runtime.clock.now_ms())
+    status, answer = await nicobar.send(body, headers=headers)
+    assert status == 400, answer
+    assert answer["code"]
+    assert answer["detail"]
+
+
+async def test_the_same_event_from_ten_connections_at_once_is_one_message(nicobar):
+    answers = await asyncio.gather(*(nicobar.send(BODY) for _ in range(10)))
+    assert sorted(status for status, _ in answers) == [200] * 9 + [202]
+    assert len({answer["id"] for _, answer in answers}) == 1
+    assert all(answer.get("duplicate") is True for status, answer in answers if status == 200)
+
+
+async def test_an_unknown_token_is_404_before_anything_is_read(nicobar):
+    async with nicobar.http.post(nicobar.url + "x", data=BODY) as answer:
+        assert answer.status == 404
+        assert (await answer.json())["code"] == "unknown_token"
+
+
+async def test_other_methods_are_405(nicobar):
+    async with nicobar.http.get(nicobar.url) as answer:
+        assert (answer.status, answer.headers["allow"]) == (405, "POST")
+
+
+async def test_a_body_announced_too_large_is_413(nicobar):
+    assert (await nicobar.send(b"x" * (1024 * 1024 + 1), headers={}))[0] == 413
+
+
+async def _raw(nicobar, *parts: bytes, length: int) -> bytes:
+    """Speaks HTTP by hand: announces more than it sends."""
+    server = nicobar.runtime.server
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    path = nicobar.url.removeprefix(server.url)
+    framing = f"content-length: {length}" if length else "transfer-encoding: chunked"
+    writer.write(f"POST {path} HTTP/1.1\r\nhost: x\r\n{framing}\r\n\r\n".encode())
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        async with asyncio.timeout(10):
+            return await reader.readline()
+    finally:
+        writer.close()
+
+
+async def test_a_body_without_a_length_is_cut_while_it_arrives(nicobar):
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    assert b" 413 " in await _raw(nicobar, *[chunk] * 17, length=0)
+
+
+async def test_a_body_of_ten_megabytes_sent_slowly_is_refused_without_waiting_for_it(nicobar):
+    assert b" 413 " in await _raw(nicobar, b"x", length=10 * 1024 * 1024)
+
+
+async def test_a_body_that_does_not_arrive_is_408(nicobar):
+    assert b" 408 " in await _raw(nicobar, b"x", length=1000)
+
+
+async def test_a_store_that_refuses_is_503_with_retry_after_and_recovers(nicobar):
+    session = nicobar.runtime.store._session
+    (pages,) = session.connection.execute("PRAGMA page_count").fetchone()
+    session.connection.execute(f"PRAGMA max_page_count = {pages}")
+    large = b'{"type":"a","data":"' + os.urandom(50_000).hex().encode() + b'"}'
+    headers = DODO.sign("evt_full", large, nicobar.secrets[0], nicobar.runtime.clock.now_ms())
+    async with nicobar.http.post(nicobar.url, data=large, headers=headers) as answer:
+        assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+        assert (await answer.json())["code"] == "store_unavailable"
+    session.connection.execute("PRAGMA max_page_count = 1000000")
+    assert (await nicobar.send(large, headers=headers))[0] == 202
+
+
+async def test_a_commit_is_synced_to_disk(nicobar):
+    connection = nicobar.runtime.store._session.connection
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
+    assert sqlite_store.MIN_SQLITE
+
+
+async def test_health_readiness_and_metrics_are_there(nicobar):
+    await nicobar.send(BODY)
+    await nicobar.send(BODY, headers={})
+    base = nicobar.runtime.server.url
+    for path, status in (("/healthz", 200), ("/readyz", 200), ("/metrics", 200), ("/nothing", 404)):
+        async with nicobar.http.get(base + path) as answer:
+            assert answer.status == status, await answer.text()
+            text = await answer.text()
+        if path == "/metrics":
+            assert 'nicobar_messages_received_total{outcome="accepted",source="dodo"} 1.0' in text
+            assert 'nicobar_requests_refused_total{reason="missing_header"} 1.0' in text

@@ -1,0 +1,35 @@
+"""Every way that a handler can go wrong fails its own event, says why, and holds nobody up."""
+
+from __future__ import annotations
+
+import pytest
+from running import running
+
+from nicobar.model import DeliveryState
+
+HANDLERS = {
+    "a syntax error": ("function handler(w) {\n  return = w;\n}", "line 2"),
+    "no handler": ("const other = 1;", "no function `handler"),
+    "nothing": ("function handler(w) {}", "returned nothing"),
+    "a string": ("function handler(w) { return 'x'; }", "returned a string"),
+    "a promise": ("async function handler(w) { return w; }", "returned a promise"),
+    "a cycle": ("function handler(w) { const a = {}; a.a = a; w.payload = a; return w; }", "circular"),
+    "20 MB": ("function handler(w) { w.payload = 'x'.repeat(20e6); return w; }", "larger than"),
+    "an endless loop": ("function handler(w) { while (true); }", "longer than"),
+    "endless recursion": ("function handler(w) { return handler(w); }", "too deeply"),
+    "a throw": (
+        "function handler(w) {\n\n  throw new Error('no plan');\n}",
+        "line 3: The handler threw Error: no plan",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HANDLERS)
+async def test_a_handler_that_fails_says_why(tmp_path, name):
+    code, words = HANDLERS[name]
+    async with running(tmp_path, code) as nicobar:
+        await nicobar.send_sample("payment.succeeded", "evt_1")
+        one = await nicobar.next_recorded()
+        assert one.attempt.state is DeliveryState.FAILED
+        assert words in (one.attempt.reason or "")
+        assert not nicobar.state.requests

@@ -1,0 +1,136 @@
+"""Signed webhook in, Customer.io out: real HTTP, real database, real sandbox, real emulator."""
+
+from __future__ import annotations
+
+import pytest
+from handlers import ORDER_PAID, PERSON_STATE, PLAN_LIFE
+from running import ADA, running
+
+from nicobar.emulator.state import State
+from nicobar.model import Customer, DeliveryState, Level
+
+
+async def test_a_made_up_action_becomes_the_event_that_its_author_meant(tmp_path):
+    async with running(tmp_path, ORDER_PAID) as nicobar:
+        await nicobar.send_sample("payment.succeeded", "evt_1")
+        one = await nicobar.next_recorded()
+        assert one.attempt.state is DeliveryState.SUCCESS
+        (activity,) = nicobar.state.activities
+        assert (activity.person, activity.name) == (ADA.key, "Order Paid")
+        assert nicobar.state.people[ADA.key].attributes["email"] == ADA.email
+        said = {verdict.rule: verdict for verdict in one.attempt.verdicts}
+        assert said["unknown_action"].level is Level.CORRECTION
+        assert "order_paid" in said["unknown_action"].reason
+        assert 'action: "event"' in said["unknown_action"].fix
+
+
+async def test_a_subscription_s_life_becomes_two_events_in_order(tmp_path):
+    async with running(tmp_path, PLAN_LIFE) as nicobar:
+        await nicobar.send_sample("subscription.active", "evt_1")
+        await nicobar.send_sample("subscription.cancelled", "evt_2")
+        await nicobar.next_recorded()
+        await nicobar.next_recorded()
+        assert [activity.name for activity in nicobar.state.activities] == ["Plan Begun", "Plan Ended"]
+
+
+async def test_attributes_are_set_and_the_name_beside_identify_is_warned_about(tmp_path):
+    async with running(tmp_path, PERSON_STATE) as nicobar:
+        await nicobar.send_sample("payment.succeeded", "evt_1")
+        one = await nicobar.next_recorded()
+        assert nicobar.state.people[ADA.key].attributes == {"email": ADA.email, "paid_with": "card"}
+        assert not nicobar.state.activities
+        assert [verdict.rule for verdict in one.attempt.verdicts] == ["name_beside_identify"]
+
+
+async def test_an_event_that_no_branch_handles_is_never_posted_raw(tmp_path):
+    async with running(tmp_path, ORDER_PAID) as nicobar:
+        await nicobar.send_sample("payment.failed", "evt_1")
+        one = await nicobar.next_recorded()
+        assert (one.attempt.state, one.attempt.reason) == (DeliveryState.CANCELED, "not handled")
+        assert not nicobar.state.requests
+
+
+async def test_secrets_appear_in_no_attempt(tmp_path):
+    async with running(tmp_path, ORDER_PAID) as nicobar:
+        await nicobar.send_sample("payment.succeeded", "evt_1")
+        one = await nicobar.next_recorded()
+        assert one.attempt.requests[0].headers["authorization"] == "***"
+        assert "demo-key" not in repr(one.attempt)
+
+
+async def test_a_refused_item_of_a_batch_fails_alone(tmp_path):
+    handler = """function handler(w) {
+      const id = w.payload.data.customer.customer_id;
+      w.url = w.url.replace("entity", "batch");
+      w.payload = {batch: [{type: "object", action: "identify", identifiers: {id}, attributes: id === "cus_bad" ? {} : {}},
+        {type: "person", action: "event", name: "Seen", identifiers: {id}}]};
+      if (id === "cus_bad") w.payload.batch[1].attributes = {_: "x".repeat(33000)};
+      return w; }"""
+    async with running(tmp_path, handler) as nicobar:
+        for key in ("cus_a", "cus_bad", "cus_b"):
+            await nicobar.send_sample("payment.succeeded", key, Customer(key=key, email=f"{key}@shop.example"))
+        states = {}
+        for _ in range(3):
+            one = await nicobar.next_recorded()
+            states[one.message.customer_key] = one.attempt.state
+        assert states == {
+            "cus_a": DeliveryState.SUCCESS,
+            "cus_bad": DeliveryState.FAILED,
+            "cus_b": DeliveryState.SUCCESS,
+        }
+
+
+async def test_a_repeated_webhook_adds_nothing(tmp_path):
+    async with running(tmp_path, ORDER_PAID) as nicobar:
+        await nicobar.send_sample("payment.succeeded", "evt_1")
+        await nicobar.send_sample("payment.succeeded", "evt_1")
+        await nicobar.send_sample("payment.succeeded", "evt_2")
+        await nicobar.next_recorded()
+        await nicobar.next_recorded()
+        assert len(nicobar.state.activities) == 2
+        assert nicobar.recorded.empty()
+
+
+@pytest.mark.parametrize("status", [500, 503, 429, 408])
+async def test_an_outage_is_waited_out_and_recorded_with_its_reason(tmp_path, status):
+    async with running(tmp_path, ORDER_PAID) as nicobar:
+        async with nicobar.http.put(f"{nicobar.emulator.url}/emulator/faults", json={"status": status}) as answer:
+            assert answer.status == 200
+        await nicobar.send_sample("payment.succeeded", "evt_1")
+        one = await nicobar.next_recorded()
+        assert one.attempt.state is DeliveryState.PENDING
+        assert str(status) in (one.attempt.reason or "")
+        (delivery,) = await nicobar.runtime.store.deliveries(one.message.id)
+        assert delivery.tries == 1
+        assert delivery.due_at_ms is not None
+
+
+async def test_refused_credentials_pause_the_endpoint_and_lose_nothing(tmp_path):
+    async with running(tmp_path, ORDER_PAID, state=State(api_key="another")) as nicobar:
+        await nicobar.send_sample("payment.succeeded", "evt_1")
+        one = await nicobar.next_recorded()
+        assert one.attempt.state is DeliveryState.PENDING
+        (delivery,) = await nicobar.runtime.store.deliveries(one.message.id)
+        assert delivery.tries == 0
+        assert "credentials" in (one.attempt.reason or "")
+
+
+async def test_a_later_process_takes_up_what_an_earlier_one_left(tmp_path):
+    state = State()
+    async with running(tmp_path, ORDER_PAID, state=state) as nicobar:
+        async with nicobar.http.put(f"{nicobar.emulator.url}/emulator/faults", json={"status": 500}):
+            pass
+        _, answer = await nicobar.send_sample("payment.succeeded", "evt_1")
+        await nicobar.next_recorded()
+        # As a killed process leaves it: taken, and never recorded.
+        store = nicobar.runtime.store
+        (endpoint,) = nicobar.runtime.configuration.snapshot.endpoints
+        later_ms = nicobar.runtime.clock.now_ms() + 3_600_000
+        nicobar.runtime.worker._lanes[endpoint.seq]._paused = True
+        (claimed,) = await store.claim(endpoint.seq, now_ms=later_ms, limit=1, max_bytes=1, lease_ms=3_600_000)
+        assert claimed.message.id == answer["id"]
+        url = endpoint.settings["base_url"]
+    assert url
+    async with running(tmp_path, None, state=state) as nicobar:
+        one = await nicobar.next_recorded()
+        assert one.message.id == answer["id"]
