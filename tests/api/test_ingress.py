@@ -8,10 +8,10 @@ import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from running import DODO, TYPES, running
 from standardwebhooks.webhooks import Webhook
 
 import nicobar.store.sqlite as sqlite_store
+from running import DODO, TYPES, running
 
 BODY = b'{"type":"payment.succeeded","timestamp":"2026-09-14T08:12:24.201733Z","data":{}}'
 
@@ -142,10 +142,6 @@ async def test_other_methods_are_405(nicobar):
         assert (answer.status, answer.headers["allow"]) == (405, "POST")
 
 
-async def test_a_body_announced_too_large_is_413(nicobar):
-    assert (await nicobar.send(b"x" * (1024 * 1024 + 1), headers={}))[0] == 413
-
-
 async def _raw(nicobar, *parts: bytes, length: int) -> bytes:
     """Speaks HTTP by hand: announces more than it sends."""
     server = nicobar.runtime.server
@@ -168,7 +164,7 @@ async def test_a_body_without_a_length_is_cut_while_it_arrives(nicobar):
     assert b" 413 " in await _raw(nicobar, *[chunk] * 17, length=0)
 
 
-async def test_a_body_of_ten_megabytes_sent_slowly_is_refused_without_waiting_for_it(nicobar):
+async def test_a_body_announced_as_ten_megabytes_is_refused_without_waiting_for_it(nicobar):
     assert b" 413 " in await _raw(nicobar, b"x", length=10 * 1024 * 1024)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from running import running
 
 from nicobar.model import DeliveryState
+from running import running
 
 HANDLERS = {
     "a syntax error": ("function handler(w) {\n  return = w;\n}", "line 2"),

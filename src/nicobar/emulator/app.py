@@ -9,6 +9,7 @@ from importlib.resources import files
 import msgspec
 from jinja2 import Environment, PackageLoader, select_autoescape
 from litestar import Litestar, Response, delete, get, post, put
+from litestar.params import FromQuery
 
 from nicobar.emulator.contract import MAX_BATCH_BYTES
 from nicobar.emulator.state import Activity, SeenRequest, State
@@ -45,16 +46,16 @@ def create_app(state: State, *, region: str = "us") -> Litestar:  # noqa: C901 -
         return await track.take(request, batch=True)
 
     @get("/emulator/people", sync_to_thread=False)
-    def people(limit: int = 1_000) -> Response[bytes]:
+    def people(limit: FromQuery[int] = 1_000) -> Response[bytes]:
         shown = [_person(state, key) for key in list(state.people)[-limit:]]
         return reply(200, {"count": len(state.people), "people": list(shown)})
 
     @get("/emulator/activities", sync_to_thread=False)
-    def activities(limit: int = 1_000) -> Response[bytes]:
+    def activities(limit: FromQuery[int] = 1_000) -> Response[bytes]:
         return _listed("activities", list(state.activities), limit)
 
     @get("/emulator/requests", sync_to_thread=False)
-    def requests(limit: int = 1_000) -> Response[bytes]:
+    def requests(limit: FromQuery[int] = 1_000) -> Response[bytes]:
         return _listed("requests", list(state.requests), limit)
 
     @get("/emulator/faults", sync_to_thread=False)

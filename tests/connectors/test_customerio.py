@@ -1,0 +1,277 @@
+"""Customer.io's connector: what is sent, what is corrected, and what the answers mean."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nicobar.connectors import Blocked, Deferred, Delivered, NoResponse, Origin, Refused, Response
+from nicobar.connectors.customerio import CustomerIo
+from nicobar.connectors.kinds import CONNECTORS
+from nicobar.errors import UserError
+from nicobar.model import Call, Customer, Level
+
+ADA = Customer(key="cus_1", email="ada@northpine.example", name="Ada")
+ENTITY = "https://track.customer.io/api/v2/entity"
+SECRETS = {
+    "customerio": {"site_id": "site-5d1f", "api_key": "key-99ab"},
+    "http": {"secret": "whsec_bm90LWEtcmVhbC1zZWNyZXQtYXQtYWxs"},
+}
+SETTINGS = {"customerio": {}, "http": {"url": "https://shop.example/hook"}}
+
+
+def destination(**settings):
+    return CustomerIo().open(settings, SECRETS["customerio"])
+
+
+def origin(customer=ADA):
+    return Origin(
+        message_id="msg_1", endpoint_id="ep_1", occurred_at_ms=1_789_000_000_123, now_ms=9, customer=customer
+    )
+
+
+def person(action: str, **more: object) -> dict[str, object]:
+    return {"type": "person", "action": action, "identifiers": {"id": "cus_1"}, **more}
+
+
+def call(payload: object, url: str = ENTITY, method: str = "POST") -> Call:
+    return Call(method=method, url=url, headers={}, payload=payload)
+
+
+def bodies(prepared) -> list[dict[str, object]]:
+    return [msgspec.json.decode(one.body) for one in prepared.calls]
+
+
+def answer(status: int, body: bytes = b"{}\n", **headers: str) -> Response:
+    return Response(status=status, headers=headers, body=body, duration_ms=1)
+
+
+def rules(prepared, level=None) -> list[str]:
+    return [one.rule for one in prepared.verdicts if level in {None, one.level}]
+
+
+def test_a_made_up_action_is_sent_as_the_event_of_its_name_and_the_fix_is_named():
+    prepared = destination().prepare([call(person("plan_begun", name="Plan Begun"))], origin())
+    profile, event = bodies(prepared)
+    assert (profile["action"], profile["attributes"]) == ("identify", {"email": ADA.email, "name": "Ada"})
+    assert (event["action"], event["name"], event["timestamp"]) == ("event", "Plan Begun", 1_789_000_000)
+    assert len(event["id"]) == 26
+    verdict = next(one for one in prepared.verdicts if one.rule == "unknown_action")
+    assert (verdict.level, verdict.path) == (Level.CORRECTION, "[0].payload.action")
+    assert "plan_begun" in verdict.reason
+    assert 'action: "event"' in verdict.fix
+
+
+def test_an_event_has_the_same_id_on_every_try_and_another_for_another_place():
+    calls = [call([person("event", name="a"), person("event", name="a")])]
+    first, second = bodies(destination(keep_profile=False).prepare(calls, origin()))
+    assert first["id"] != second["id"]
+    assert bodies(destination(keep_profile=False).prepare(calls, origin()))[0]["id"] == first["id"]
+
+
+def test_a_given_ulid_and_timestamp_stay_and_another_id_is_corrected():
+    given_id = "01K4VJ0W00QF7D2S9N3B6X8C1M"
+    kept = destination(keep_profile=False).prepare(
+        [call(person("event", name="a", id=given_id, timestamp=5)), call(person("event", name="a", id="order-7"))],
+        origin(),
+    )
+    first, second = bodies(kept)
+    assert (first["id"], first["timestamp"]) == (given_id, 5)
+    assert second["id"] != "order-7"
+    assert rules(kept) == ["event_id"]
+
+
+def test_the_profile_goes_before_the_event_once_while_it_does_not_change():
+    it = destination()
+    event = [call(person("event", name="a"))]
+    first = it.prepare(event, origin())
+    assert [one["action"] for one in bodies(first)] == ["identify", "event"]
+    it.read(first.calls, answer(200))
+    assert [one["action"] for one in bodies(it.prepare(event, origin()))] == ["event"]
+    changed = Customer(key="cus_1", email="new@northpine.example")
+    assert [one["action"] for one in bodies(it.prepare(event, origin(changed)))] == ["identify", "event"]
+
+
+@pytest.mark.parametrize("customer", [None, Customer(key="cus_1"), Customer(key="cus_2", email="x@y.example")])
+def test_nobody_s_profile_is_guessed(customer):
+    assert len(destination().prepare([call(person("event", name="a"))], origin(customer)).calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("payload", "rule"),
+    [
+        ("text", "payload"),
+        ({}, "type"),
+        ({"type": "people"}, "type"),
+        (person("made_up"), "unknown_action"),
+        ({"type": "object", "action": "event", "name": "x"}, "unknown_action"),
+        (person("event"), "name"),
+        (person("event", name="x" * 101), "name"),
+        (person("event", name="a", attributes=[]), "attributes"),
+        (person("event", name="a", timestamp="2026-01-01"), "timestamp"),
+        (person("event", name="a", timestamp=1_789_000_000_000_000), "timestamp"),
+        ({**person("identify"), "identifiers": {}}, "identifiers"),
+        ({**person("identify"), "identifiers": {"id": 5}}, "identifiers"),
+        ({**person("identify"), "identifiers": {"id": "a", "email": "b"}}, "identifiers"),
+        ({**person("identify"), "identifiers": {"phone": "12"}}, "identifiers"),
+        ({**person("identify"), "identifiers": {"id": "x" * 151}}, "identifiers"),
+        (person("event", name="a", attributes={"a": "x" * 33_000}), "size"),
+    ],
+)
+def test_what_would_be_refused_is_refused_here_with_the_field_and_the_fix(payload, rule):
+    prepared = destination().prepare([call(payload)], origin())
+    assert prepared.calls == ()
+    errors = [one for one in prepared.verdicts if one.level is Level.ERROR]
+    assert [one.rule for one in errors] == [rule]
+    assert errors[0].path.startswith("[0].payload")
+    assert errors[0].fix
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/api/v2/entity",
+        "https://track.customer.io.evil.example/api/v2/entity",
+        "https://track.customer.io@evil.example/api/v2/entity",
+        "http://track.customer.io/api/v2/entity",
+        "https://track.customer.io/../x",
+        "/api/v2/entity",
+        "",
+    ],
+)
+def test_credentials_go_to_no_other_host(url):
+    prepared = destination().prepare([call(person("identify"), url)], origin())
+    assert (prepared.calls, rules(prepared)) == ((), ["host"])
+
+
+def test_a_hard_coded_host_goes_to_the_endpoint_s_own():
+    it = destination(base_url="http://127.0.0.1:9", keep_profile=False)
+    (one,) = it.prepare([call(person("event", name="a"))], origin()).calls
+    assert it.pack([one]).url == "http://127.0.0.1:9/api/v2/entity"
+    it = destination(region="eu")
+    (one,) = it.prepare([call({"plan": "a"}, "https://track.customer.io/api/v1/customers/5", "PUT")], origin()).calls
+    request = it.pack([one])
+    assert (request.method, request.url) == ("PUT", "https://track-eu.customer.io/api/v1/customers/5")
+    assert not one.batchable
+
+
+def test_several_calls_share_a_batch_of_exactly_their_bytes():
+    it = destination()
+    calls = it.prepare([call(person("event", name="a"))], origin()).calls
+    request = it.pack(calls)
+    assert request.url.endswith("/api/v2/batch")
+    assert msgspec.json.decode(request.body) == {"batch": [msgspec.json.decode(one.body) for one in calls]}
+    assert request.headers["authorization"] == "Basic c2l0ZS01ZDFmOmtleS05OWFi"
+    assert "authorization" in request.secret_headers
+
+
+def outcomes(it, count: int, response) -> list[object]:
+    calls = it.prepare([call([person("event", name=str(n)) for n in range(count)])], origin(None)).calls
+    return it.read(calls, response)
+
+
+def test_a_207_fails_the_items_that_it_names_and_no_other():
+    body = b'{"errors":[{"batch_index":1,"reason":"required","field":"name","message":"no"}]}'
+    first, second, third = outcomes(destination(), 3, answer(207, body))
+    assert (first, third) == (Delivered(), Delivered())
+    assert isinstance(second, Refused)
+    assert "required name no" in second.reason
+
+
+def test_errors_inside_a_200_count_too():
+    body = b'{"errors":[{"reason":"invalid","field":"name"}]}'
+    assert isinstance(outcomes(destination(), 1, answer(200, body))[0], Refused)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"errors":[{"reason":"x"}]}', b'{"errors":[{"batch_index":9}]}', b'{"errors":[5]}']
+)
+def test_an_unnamed_refusal_is_looked_for_in_smaller_requests(body):
+    assert all(isinstance(one, Deferred) and one.alone for one in outcomes(destination(), 3, answer(207, body)))
+
+
+@pytest.mark.parametrize("status", [400, 413])
+def test_a_refused_batch_is_looked_through_and_a_refused_call_is_final(status):
+    assert all(isinstance(one, Deferred) and one.alone for one in outcomes(destination(), 2, answer(status)))
+    assert isinstance(outcomes(destination(), 1, answer(status))[0], Refused)
+
+
+@pytest.mark.parametrize("status", [401, 403, 301, 302, 308])
+def test_wrong_credentials_and_regions_block_the_endpoint(status):
+    assert all(isinstance(one, Blocked) for one in outcomes(destination(), 2, answer(status)))
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+def test_what_may_pass_is_tried_again(status):
+    (one,) = outcomes(destination(), 1, answer(status, b"", **{"retry-after": "7"}))
+    assert isinstance(one, Deferred)
+    assert (one.retry_after_ms, one.throttled, one.alone) == (7_000, status == 429, False)
+
+
+def test_no_answer_is_tried_again():
+    (one,) = outcomes(destination(), 1, NoResponse(reason="timed out after 15000 ms", duration_ms=15_000))
+    assert isinstance(one, Deferred)
+    assert "timed out" in one.reason
+
+
+@pytest.mark.parametrize(
+    ("settings", "credentials", "word"),
+    [
+        ({}, {"site_id": "a"}, "api_key"),
+        ({}, {"site_id": "a:b", "api_key": "c"}, "colon"),
+        ({"region": "mars"}, SECRETS["customerio"], "region"),
+        ({"base_url": "ftp://x"}, SECRETS["customerio"], "base_url"),
+        ({"base_url": "http://u:p@x"}, SECRETS["customerio"], "base_url"),
+        ({"colour": "red"}, SECRETS["customerio"], "colour"),
+        ({"keep_profile": "yes"}, SECRETS["customerio"], "keep_profile"),
+        ({}, {"site_id": "a", "api_key": "ключ"}, "api_key"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(settings, credentials, word):
+    with pytest.raises(UserError, match=word) as caught:
+        CustomerIo().open(settings, credentials)
+    assert "key-99ab" not in str(caught.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=20,
+)
+ENTITIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["person", "object", "delivery"]) | JSON,
+        "action": st.sampled_from(["event", "identify", "merge", "other"]) | JSON,
+        "name": JSON,
+        "identifiers": JSON,
+        "attributes": JSON,
+        "timestamp": JSON,
+        "id": JSON,
+        "batch": JSON,
+    },
+)
+
+
+@pytest.mark.parametrize("connector", CONNECTORS, ids=lambda one: one.kind)
+@given(
+    payload=JSON | ENTITIES,
+    path=st.sampled_from(["", "/api/v1/x", "x"]),
+    status=st.integers(100, 599),
+    body=st.binary(),
+)
+def test_every_connector_holds_its_promises_whatever_the_payload(connector, payload, path, status, body):
+    it = connector.open(SETTINGS[connector.kind], SECRETS[connector.kind])
+    asked = [call(payload, it.url + path)]
+    prepared = it.prepare(asked, origin())
+    assert it.prepare(asked, origin()) == prepared
+    assert bool(prepared.calls) != any(one.level is Level.ERROR for one in prepared.verdicts) or payload == []
+    for secret in SECRETS[connector.kind].values():
+        assert secret not in repr(prepared)
+    for one in prepared.calls:
+        (outcome,) = it.read([one], answer(status, body))
+        assert isinstance(outcome, Delivered | Refused | Deferred | Blocked)
+        assert "authorization" not in one.headers
+        assert it.pack([one]).body == one.body

@@ -1,0 +1,283 @@
+"""What a handler may rely on, and what it can never do to another event."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from nicobar.sandbox import Bounds, Broken, Calls, Canceled, Failure, Job, Untouched
+from nicobar.sandbox.pool import SandboxPool
+
+GOOD = "function handler(w) { w.payload = {type: 'person'}; return w; }"
+# Built so that no engine finishes it and none can interrupt it.
+STUCK = "function handler(w) { const a = new Array(2e7).fill(0); while (true) a.sort(); }"
+
+
+def job(code: str, *, body: bytes = b'{"data":{"a":1}}', code_id: str | None = None, **more: object) -> Job:
+    values = {"customer_key": "cus_1", "seed": "seed", "now_ms": 1_700_000_000_000} | more
+    return Job(
+        code_id=code_id or code,
+        code=code,
+        body=body,
+        event_type="payment.succeeded",
+        url="https://track.example/entity",
+        occurred_at_ms=1,
+        **values,
+    )
+
+
+@pytest.fixture(scope="module")
+def bounds():
+    return Bounds(run_ms=150, wall_ms=1_000)
+
+
+@pytest.fixture
+async def pool(bounds):
+    async with SandboxPool(children=1, bounds=bounds) as it:
+        yield it
+
+
+async def payload(pool, code: str, **more: object) -> object:
+    (result,) = await pool.run([job(code, **more)])
+    assert isinstance(result, Calls), result
+    return result.calls[0].payload
+
+
+async def test_the_webhook_has_what_the_contract_names(pool):
+    code = (
+        "function handler(w) { const p = w.payload; w.payload = [w.method, w.url, w.eventType, p, w.env]; return w; }"
+    )
+    assert await payload(pool, code, variables={"PLAN": "pro"}) == [
+        "POST",
+        "https://track.example/entity",
+        "payment.succeeded",
+        {"data": {"a": 1}},
+        {"PLAN": "pro"},
+    ]
+
+
+async def test_an_untouched_event_is_told_from_a_changed_one(pool):
+    results = await pool.run(
+        [job("const handler = (w) => w;"), job("var handler = w => ({...w, payload: w.payload});")]
+    )
+    assert all(isinstance(result, Untouched) for result in results)
+
+
+async def test_cancel_and_an_empty_list_are_no_call(pool):
+    codes = ("w.cancel = true; return w;", "return [];", "w.cancel = true; return [w];")
+    results = await pool.run([job(f"function handler(w) {{ {code} }}") for code in codes])
+    assert all(isinstance(result, Canceled) for result in results)
+
+
+async def test_a_list_gives_several_calls_in_order(pool):
+    code = """function handler(w) {
+      return [{url: "https://a.example", method: "put", headers: {"X-Plan": 7}, payload: 1}, {payload: {b: 2}}]; }"""
+    (result,) = await pool.run([job(code)])
+    assert isinstance(result, Calls)
+    first, second = result.calls
+    assert (first.method, first.url, first.headers, first.payload) == ("PUT", "https://a.example", {"X-Plan": "7"}, 1)
+    assert (second.method, second.url, second.payload) == ("POST", "https://track.example/entity", {"b": 2})
+
+
+@pytest.mark.parametrize(
+    ("code", "failure", "line"),
+    [
+        ("function handler(w) {\n  let = ;\n}", Failure.SYNTAX_ERROR, 2),
+        ("}); (function () {", Failure.SYNTAX_ERROR, 1),
+        ("export default function handler(w) { return w; }", Failure.SYNTAX_ERROR, 1),
+        ("const x = 1;", Failure.NO_HANDLER, None),
+        ("const handler = 1;", Failure.NO_HANDLER, None),
+        ("function handler(w) {}", Failure.BAD_RESULT, None),
+        ("function handler(w) { return null; }", Failure.BAD_RESULT, None),
+        ("function handler(w) { return 'text'; }", Failure.BAD_RESULT, None),
+        ("function handler(w) { return [1]; }", Failure.BAD_RESULT, None),
+        ("function handler(w) { return {url: 'x'}; }", Failure.BAD_RESULT, None),
+        ("async function handler(w) { return w; }", Failure.BAD_RESULT, None),
+        ("function handler(w) { w.payload = 10n; return w; }", Failure.BAD_RESULT, None),
+        ("function handler(w) { w.payload = '\\ud800'; return w; }", Failure.BAD_RESULT, None),
+        ("function handler(w) { w.method = 'GET'; return w; }", Failure.BAD_RESULT, None),
+        ("function handler(w) { w.headers = {'a b': 1}; return w; }", Failure.BAD_RESULT, None),
+        ("function handler(w) { w.headers = {a: 'x\\r\\ny'}; return w; }", Failure.BAD_RESULT, None),
+        ("\n\nfunction handler(w) { throw new TypeError('no'); }", Failure.THREW, 3),
+        ("function handler(w) { throw {toString() { throw 1; }}; }", Failure.THREW, None),
+        ("function handler(w) {\n return w.payload.data.b.c; }", Failure.THREW, 2),
+        ("function handler(w) { while (true); }", Failure.TIMED_OUT, 1),
+        ("function handler(w) { return handler(w); }", Failure.STACK_OVERFLOW, 1),
+        ("function handler(w) { const a = []; while (true) a.push('x'.repeat(1e6) + a.length); }", None, None),
+        ("// " + "x" * 51_200, Failure.CODE_TOO_LARGE, None),
+    ],
+)
+async def test_every_failure_is_named(pool, code, failure, line):
+    (result,) = await pool.run([job(code)])
+    assert isinstance(result, Broken)
+    assert result.failure == (failure or result.failure)
+    if failure is None:
+        assert result.failure in {Failure.OUT_OF_MEMORY, Failure.TIMED_OUT}
+    if line is not None:
+        assert result.line == line
+    assert result.reason.endswith((".", "}", "no", "undefined", "shown]")), result.reason
+
+
+async def test_an_output_over_its_bound_never_leaves_the_child(pool):
+    (result,) = await pool.run([job("function handler(w) { w.payload = 'x'.repeat(600000); return w; }")])
+    assert isinstance(result, Broken)
+    assert result.failure is Failure.OUTPUT_TOO_LARGE
+
+
+async def test_a_large_event_comes_back_whole(pool):
+    body = b'{"data":"' + b"x" * 400_000 + b'"}'
+    assert await payload(pool, "function handler(w) { w.payload = [w.payload.data]; return w; }", body=body) == [
+        "x" * 400_000
+    ]
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        "leak = 1;",
+        "globalThis.leak = 1;",
+        "this.leak = 1;",
+        "(0, eval)('var leak = 1');",
+        "new Function('leak = 1')();",
+        "globalThis[Symbol.for('leak')] = 1;",
+        "Object.prototype.leak = 1;",
+        "Array.prototype.push = null;",
+        "JSON.stringify = () => 'leak';",
+        "Object.defineProperty(globalThis, 'leak', {value: 1});",
+        "Object.setPrototypeOf(globalThis, {leak: 1});",
+        "Object.preventExtensions(globalThis);",
+        "(function* () {}).constructor.prototype.leak = 1;",
+        "Object.getPrototypeOf(async function () {}).leak = 1;",
+        "nicobar.leak = 1; nicobar.money.leak = 1;",
+        "console.log = null;",
+        "Date.now = () => 5; Math.random = () => 5;",
+        "''.__proto__.leak = 1; (5).__proto__.leak = 1;",
+        "Error.prepareStackTrace = () => 'leak';",
+        "counter += 1; seen.push(1);",
+        "Promise.resolve().then(() => { globalThis.leak = 1; });",
+    ],
+)
+async def test_an_event_leaves_no_trace_for_the_next_one(pool, leave):
+    code = """
+    let counter = 0;
+    const seen = [];
+    function handler(w) {
+      const found = [counter, seen.length, typeof leak, typeof globalThis[Symbol.for("leak")], ({}).leak, [].push === null,
+        JSON.stringify(1), typeof nicobar.leak, typeof nicobar.money.leak, typeof console.log, Date.now(), "".leak,
+        Reflect.ownKeys(globalThis).length, Object.isExtensible(globalThis)];
+      try { LEAVE } catch (error) { if (!(error instanceof TypeError)) throw error; }
+      w.payload = found;
+      return w;
+    }""".replace("LEAVE", leave)
+    first = await payload(pool, code)
+    assert first[:3] == [0, 0, "undefined"]
+    assert await payload(pool, code) == first
+    assert await payload(pool, code) == first
+
+
+async def test_own_objects_may_have_names_of_built_in_ones(pool):
+    code = """
+    class PlanError extends Error { constructor(m) { super(m); this.name = "PlanError"; this.message = "other"; } }
+    function handler(w) {
+      const o = {}; o.toString = () => "mine"; o.constructor = 1;
+      w.payload = [new PlanError("x").name, `${o}`, o.constructor, w.payload.toString, Object.keys(w.payload)];
+      return w; }"""
+    body = b'{"toString":"a","constructor":"b","__proto__":"c"}'
+    assert await payload(pool, code, body=body) == [
+        "PlanError",
+        "mine",
+        1,
+        "a",
+        ["toString", "constructor", "__proto__"],
+    ]
+
+
+async def test_time_and_chance_are_the_same_on_every_try(pool):
+    code = "function handler(w) { w.payload = [Date.now(), new Date().toISOString(), Math.random()]; return w; }"
+    first = await payload(pool, code)
+    assert first[:2] == [1_700_000_000_000, "2023-11-14T22:13:20.000Z"]
+    assert await payload(pool, code) == first
+    assert (await payload(pool, code, seed="other"))[2] != first[2]
+
+
+async def test_helpers_know_currencies_and_times(pool):
+    code = """function handler(w) { w.payload = [nicobar.money(4980, "JPY"), nicobar.money(1234, "KWD"),
+      nicobar.money(3154, "USD"), nicobar.unix("2026-09-14T08:12:09.417302Z"), nicobar.unix(null),
+      nicobar.event("paid", {a: 1}), nicobar.identify({b: 2})]; return w; }"""
+    about = {"type": "person", "identifiers": {"id": "cus_1"}}
+    assert await payload(pool, code) == [
+        4980,
+        1.234,
+        31.54,
+        1789373529,
+        None,
+        {**about, "action": "event", "name": "paid", "attributes": {"a": 1}},
+        {**about, "action": "identify", "attributes": {"b": 2}},
+    ]
+
+
+@pytest.mark.parametrize(
+    "call", ["money('5', 'USD')", "money(5, 'usd')", "unix('soon')", "event('')", "event('a', [])"]
+)
+async def test_helpers_refuse_what_they_cannot_read(pool, call):
+    (result,) = await pool.run([job(f"function handler(w) {{ w.payload = nicobar.{call}; return w; }}")])
+    assert isinstance(result, Broken)
+    assert "nicobar." in result.reason
+
+
+async def test_what_the_handler_says_is_kept_and_bounded(pool):
+    code = """function handler(w) { console.log("a", {b: 1}); console.error(new Error("c"));
+      console.log("x".repeat(5000)); for (let i = 0; i < 100; i++) console.warn(i); w.payload = 1; return w; }"""
+    (result,) = await pool.run([job(code)])
+    assert result.console[:2] == ('a {"b":1}', "error: Error: c")
+    assert len(result.console[2]) == 1_001
+    assert len(result.console) == 51
+    assert result.console[-1] == "… 53 more lines"
+
+
+async def test_a_handler_that_hangs_fails_alone_and_its_process_is_replaced():
+    kills: list[str] = []
+    bounds = Bounds(run_ms=60_000, wall_ms=500, memory_bytes=1024 * 1024 * 1024)
+    async with SandboxPool(children=1, bounds=bounds, on_kill=kills.append) as pool:
+        results = await pool.run([job(GOOD), job(GOOD), job(STUCK), job(GOOD), job(GOOD)])
+    assert [type(result) for result in results] == [Calls, Calls, Broken, Calls, Calls]
+    assert results[2].failure is Failure.TIMED_OUT
+    assert kills == ["timed_out"]
+
+
+async def test_a_process_that_dies_takes_only_the_event_that_it_ran():
+    bounds = Bounds(run_ms=60_000, wall_ms=60_000)
+    loop_forever = "function handler(w) { while (true); }"
+    async with SandboxPool(children=1, bounds=bounds) as pool:
+        assert isinstance((await pool.run([job(GOOD)]))[0], Calls)
+        pending = asyncio.create_task(pool.run([job(GOOD), job(loop_forever), job(GOOD)]))
+        pid = _child_pids()[0]
+        while not _busy(pid):
+            await asyncio.sleep(0)
+        os.kill(pid, signal.SIGKILL)
+        results = await pending
+    assert [type(result) for result in results] == [Calls, Broken, Calls]
+    assert results[1].failure is Failure.CRASHED
+    assert not _child_pids()
+
+
+async def test_many_events_and_callers_share_the_processes(bounds):
+    async with SandboxPool(children=2, bounds=bounds) as pool:
+        many, few = await asyncio.gather(pool.run([job(GOOD)] * 500), pool.run([job(GOOD)] * 5))
+    assert all(isinstance(result, Calls) for result in [*many, *few])
+    assert (len(many), len(few)) == (500, 5)
+
+
+def _child_pids() -> list[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:  # noqa: PTH123 - a file of the kernel
+        return [int(pid) for pid in file.read().split()]
+
+
+def _busy(pid: int) -> bool:
+    """Whether it has run for 0.3 s and more since it started, which none of the short handlers needs."""
+    with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123 - a file of the kernel
+        fields = file.read().rpartition(")")[2].split()
+    return int(fields[11]) / os.sysconf("SC_CLK_TCK") > 1.0

@@ -1,0 +1,155 @@
+"""What only the SQLite file promises."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+import nicobar.store.migrations as migrations_module
+from nicobar.errors import StoreBusy, StoreUnavailable, StoreUnusable
+from nicobar.store import NewMessage
+from nicobar.store.queries import load_queries
+from nicobar.store.sqlite import SqliteStore, apply_migrations
+
+
+def message(number: int, body: bytes = b"{}") -> NewMessage:
+    return NewMessage(
+        id=f"msg_{number}",
+        app_id="app",
+        source_id="src",
+        event_id=f"evt_{number}",
+        event_type="a",
+        customer_key=None,
+        occurred_at_ms=1,
+        accepted_at_ms=1,
+        body=body,
+        endpoint_seqs=(),
+    )
+
+
+def refusal(path) -> str:
+    with pytest.raises(StoreUnusable) as caught:
+        apply_migrations(path, 1)
+    assert caught.value.fix
+    return caught.value.code
+
+
+def test_migrations_are_applied_once(tmp_path):
+    assert apply_migrations(tmp_path / "a.db", 1) == ["0001_first"]
+    assert apply_migrations(tmp_path / "a.db", 1) == []
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "a.db"
+    path.write_bytes(b"my letters " * 1000)
+    assert refusal(path) == "not_a_database"
+    assert path.read_bytes() == b"my letters " * 1000
+
+
+def test_another_program_s_database_is_refused(tmp_path):
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        connection.execute("CREATE TABLE letters (a)")
+    connection.close()
+    assert refusal(tmp_path / "a.db") == "not_ours"
+
+
+def test_a_database_of_a_newer_version_is_refused(tmp_path):
+    apply_migrations(tmp_path / "a.db", 1)
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        connection.execute("INSERT INTO migrations VALUES (99, 'later', 'x', 1)")
+    connection.close()
+    assert refusal(tmp_path / "a.db") == "database_newer"
+
+
+def test_a_changed_migration_is_refused(tmp_path):
+    apply_migrations(tmp_path / "a.db", 1)
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        connection.execute("UPDATE migrations SET sha256 = 'x'")
+    connection.close()
+    assert refusal(tmp_path / "a.db") == "migration_changed"
+
+
+def test_a_path_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert refusal(tmp_path / "file" / "a.db") == "not_writable"
+    assert refusal(tmp_path) == "not_writable"
+
+
+def test_the_migrations_are_numbered_without_a_gap():
+    numbers = [migration.number for migration in migrations_module.load_migrations()]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_each_query_says_what_it_promises():
+    for name, sql in load_queries("sqlite").items():
+        assert sql.startswith("-- "), name
+
+
+async def test_a_full_disk_refuses_the_write_and_recovers(tmp_path):
+    store = await SqliteStore.open(tmp_path / "a.db", now_ms=1)
+    await store.append(message(1))
+    connection = store._session.connection
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreUnavailable):
+        await store.append(message(2, os.urandom(100_000)))
+    assert (await store.message("msg_1")) is not None
+    connection.execute("PRAGMA max_page_count = 1000000")
+    await store.append(message(2, os.urandom(100_000)))
+    assert (await store.message("msg_2")) is not None
+    await store.close()
+
+
+async def test_what_is_over_the_bound_of_the_queue_is_told_so_and_the_rest_is_kept(tmp_path):
+    store = await SqliteStore.open(tmp_path / "a.db", now_ms=1, max_waiting=5)
+    results = await asyncio.gather(*(store.append(message(n)) for n in range(300)), return_exceptions=True)
+    kept = [result for result in results if not isinstance(result, BaseException)]
+    assert any(isinstance(result, StoreBusy) for result in results)
+    for one in kept:
+        assert await store.message(one.message_id) is not None
+    await store.close()
+
+
+async def test_a_closed_store_says_so(tmp_path):
+    store = await SqliteStore.open(tmp_path / "a.db", now_ms=1)
+    await store.close()
+    with pytest.raises(StoreUnavailable):
+        await store.append(message(1))
+
+
+CHILD = """
+import asyncio, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from test_sqlite import message
+from nicobar.store.sqlite import SqliteStore
+async def main():
+    store = await SqliteStore.open(Path(sys.argv[1]), now_ms=1)
+    async def one(start):
+        for n in range(start, 1_000_000, 20):
+            print((await store.append(message(n))).message_id, flush=True)
+    await asyncio.gather(*(one(start) for start in range(20)))
+asyncio.run(main())
+"""
+
+
+async def test_no_acknowledged_message_is_lost_by_a_kill(tmp_path):
+    here = os.path.dirname(__file__)  # noqa: PTH120 - handed on as text
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(tmp_path / "a.db"), here], stdout=subprocess.PIPE, text=True
+    )
+    acknowledged = [child.stdout.readline().strip() for _ in range(500)]
+    os.kill(child.pid, signal.SIGKILL)
+    rest, _ = child.communicate()
+    acknowledged += rest.split("\n")[:-1]
+    store = await SqliteStore.open(tmp_path / "a.db", now_ms=1)
+    for message_id in acknowledged:
+        assert await store.message(message_id) is not None, message_id
+    assert len(acknowledged) >= 500
+    await store.close()

@@ -1,0 +1,223 @@
+"""What every store promises. Another database joins by one more line in `OPEN`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from nicobar.errors import NicobarError
+from nicobar.model import Attempt, DeliveryState
+from nicobar.store import AddTransformation, Finished, NewMessage, PauseEndpoint, PutEndpoint, RemoveEndpoint
+from nicobar.store.sqlite import SqliteStore
+
+OPEN = {"sqlite": lambda path: SqliteStore.open(path / "nicobar.db", now_ms=1_700_000_000_000)}
+
+
+@pytest.fixture(params=OPEN)
+async def store(request, tmp_path):
+    it = await OPEN[request.param](tmp_path)
+    await it.change([endpoint("ep_1"), endpoint("ep_2")])
+    yield it
+    await it.close()
+
+
+def endpoint(endpoint_id: str, name: str | None = None) -> PutEndpoint:
+    return PutEndpoint(
+        id=endpoint_id,
+        app_id="",
+        name=name or endpoint_id,
+        connector="http",
+        settings={"url": "https://a.example", "n": 1, "on": True},
+        sealed_credentials=b"\0sealed",
+        credential_references={"secret": "NAME"},
+        event_types=("a.b",),
+        variables={"K": "V"},
+        disabled=False,
+    )
+
+
+@pytest.fixture(autouse=True)
+def app_of_endpoints(monkeypatch):
+    """Endpoints belong to an application; the tests here need only one."""
+    original = SqliteStore.change
+
+    async def change(self, changes):
+        (app,) = (await self.snapshot()).applications
+        return await original(
+            self,
+            [
+                type(one)(**{**{name: getattr(one, name) for name in one.__struct_fields__}, "app_id": app.id})
+                if isinstance(one, PutEndpoint)
+                else one
+                for one in changes
+            ],
+        )
+
+    monkeypatch.setattr(SqliteStore, "change", change)
+
+
+def message(number: int, customer: str | None = "cus_1", *, endpoints=(1,), event_id: str | None = None, body=b"{}"):
+    return NewMessage(
+        id=f"msg_{number}",
+        app_id="app",
+        source_id="src",
+        event_id=event_id or f"evt_{number}",
+        event_type="a.b",
+        customer_key=customer,
+        occurred_at_ms=5,
+        accepted_at_ms=10,
+        body=body,
+        endpoint_seqs=endpoints,
+    )
+
+
+async def claim(store, *, now_ms=100, limit=10, max_bytes=10_000, lease_ms=50, endpoint_seq=1):
+    return await store.claim(endpoint_seq, now_ms=now_ms, limit=limit, max_bytes=max_bytes, lease_ms=lease_ms)
+
+
+def done(claimed, state=DeliveryState.SUCCESS, *, due_at_ms=None, spent=True, attempt="atmpt_1", lease=None):
+    tried = Attempt(
+        id=attempt,
+        started_at_ms=100,
+        duration_ms=1,
+        state=state,
+        reason="why",
+        transformation_version=1,
+        console=("said",),
+    )
+    return Finished(
+        message_seq=claimed.message.seq,
+        endpoint_seq=claimed.endpoint_seq,
+        lease=claimed.lease if lease is None else lease,
+        state=state,
+        due_at_ms=due_at_ms,
+        spent=spent,
+        reason="why",
+        attempt=tried,
+    )
+
+
+async def test_a_body_is_kept_byte_for_byte(store):
+    body = bytes(range(256)) * 10
+    appended = await store.append(message(1, body=body))
+    assert (await store.message(appended.message_id)).body == body
+
+
+async def test_an_event_id_makes_one_message_however_often_it_comes(store):
+    answers = await asyncio.gather(*(store.append(message(n, event_id="same")) for n in range(10)))
+    assert sum(not one.duplicate for one in answers) == 1
+    assert len({one.message_id for one in answers}) == 1
+    assert len(await claim(store)) == 1
+
+
+async def test_a_delivery_is_held_by_one_lease_at_a_time(store):
+    await store.append(message(1))
+    (first,) = await claim(store)
+    assert await claim(store) == []
+    assert await store.next_due_at_ms(1) == 150
+    (second,) = await claim(store, now_ms=150)
+    assert second.lease != first.lease
+    assert await store.record([done(first)]) == 0
+    assert await store.record([done(second, attempt="atmpt_2")]) == 1
+    assert [one.id for one in await store.attempts("msg_1", "ep_1")] == ["atmpt_1", "atmpt_2"]
+
+
+async def test_a_customer_s_deliveries_go_one_after_the_other_in_order(store):
+    for number, customer in ((1, "a"), (2, "a"), (3, "b"), (4, "a")):
+        await store.append(message(number, customer))
+    first, other = await claim(store, lease_ms=10_000)
+    assert [first.message.id, other.message.id] == ["msg_1", "msg_3"]
+    await store.record([done(first, DeliveryState.PENDING, due_at_ms=500)])
+    assert await claim(store, now_ms=120) == []
+    (again,) = await claim(store, now_ms=500)
+    assert (again.message.id, again.tries) == ("msg_1", 1)
+    await store.record([done(again, DeliveryState.FAILED, attempt="atmpt_2")])
+    (second,) = await claim(store, now_ms=510)
+    assert second.message.id == "msg_2"
+
+
+async def test_messages_without_a_customer_wait_for_nobody(store):
+    for number in range(3):
+        await store.append(message(number, None))
+    assert len(await claim(store)) == 3
+
+
+async def test_endpoints_do_not_hold_each_other_up(store):
+    await store.append(message(1, endpoints=(1, 2)))
+    await store.append(message(2, endpoints=(2,)))
+    assert len(await claim(store, endpoint_seq=1)) == 1
+    (first,) = await claim(store, endpoint_seq=2)
+    await store.record([done(first)])
+    assert [one.message.id for one in await claim(store, endpoint_seq=2, now_ms=110)] == ["msg_2"]
+
+
+async def test_a_claim_is_bounded_by_count_and_by_bytes(store):
+    for number in range(5):
+        await store.append(message(number, None, body=b"x" * 100))
+    assert len(await claim(store, limit=2)) == 2
+    assert len(await claim(store, max_bytes=250)) == 2
+    assert len(await claim(store, max_bytes=1)) == 1
+
+
+async def test_a_try_that_was_not_spent_does_not_count(store):
+    await store.append(message(1))
+    (first,) = await claim(store)
+    await store.record([done(first, DeliveryState.PENDING, due_at_ms=100, spent=False)])
+    (again,) = await claim(store)
+    assert again.tries == 0
+
+
+async def test_released_leases_are_due_at_once_and_no_longer_hold(store):
+    await store.append(message(1))
+    (first,) = await claim(store, lease_ms=10_000)
+    assert await store.release_leases() == 1
+    assert await store.record([done(first)]) == 0
+    assert len(await claim(store)) == 1
+
+
+async def test_the_backlog_counts_what_is_not_finished(store):
+    for number in range(3):
+        await store.append(message(number, None))
+    one, *_ = await claim(store)
+    await store.record([done(one)])
+    (backlog,) = await store.backlog()
+    assert (backlog.endpoint_seq, backlog.unfinished, backlog.oldest_accepted_at_ms) == (1, 2, 10)
+
+
+async def test_a_removed_endpoint_s_deliveries_are_canceled_and_stay_readable(store):
+    await store.append(message(1))
+    await store.change([RemoveEndpoint(endpoint_id="ep_1")])
+    (delivery,) = await store.deliveries("msg_1")
+    assert (delivery.state, delivery.reason) == (DeliveryState.CANCELED, "endpoint removed")
+    assert await claim(store) == []
+    await store.append(message(2))
+    assert await store.deliveries("msg_2") == []
+
+
+async def test_replacing_an_endpoint_keeps_its_pause_and_its_handler(store):
+    await store.change(
+        [
+            AddTransformation(endpoint_id="ep_1", code="one", created_at_ms=1),
+            AddTransformation(endpoint_id="ep_1", code="two", created_at_ms=2),
+            PauseEndpoint(endpoint_id="ep_1", reason="why"),
+        ]
+    )
+    await store.change([endpoint("ep_1", "renamed")])
+    one, _ = (await store.snapshot()).endpoints
+    assert (one.seq, one.name, one.paused_reason) == (1, "renamed", "why")
+    assert (one.transformation.version, one.transformation.code) == (2, "two")
+    assert one.settings == {"url": "https://a.example", "n": 1, "on": True}
+
+
+async def test_changes_are_made_all_or_none(store):
+    before = await store.snapshot()
+    with pytest.raises(NicobarError, match="There is no endpoint nobody"):
+        await store.change([endpoint("ep_3"), PauseEndpoint(endpoint_id="nobody", reason=None)])
+    assert await store.snapshot() == before
+    assert await store.change([endpoint("ep_3")]) == before.version + 1 == await store.version()
+
+
+async def test_two_endpoints_of_one_name_are_refused_in_words(store):
+    with pytest.raises(NicobarError, match="conflicts"):
+        await store.change([endpoint("ep_9", "ep_1")])
