@@ -165,7 +165,8 @@ async def test_an_event_leaves_no_trace_for_the_next_one(pool, leave):
     let counter = 0;
     const seen = [];
     function handler(w) {
-      const found = [counter, seen.length, typeof leak, typeof globalThis[Symbol.for("leak")], ({}).leak, [].push === null,
+      const found = [counter, seen.length, typeof leak, typeof globalThis[Symbol.for("leak")],
+        ({}).leak, [].push === null,
         JSON.stringify(1), typeof nicobar.leak, typeof nicobar.money.leak, typeof console.log, Date.now(), "".leak,
         Reflect.ownKeys(globalThis).length, Object.isExtensible(globalThis)];
       try { LEAVE } catch (error) { if (!(error instanceof TypeError)) throw error; }

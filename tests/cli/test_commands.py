@@ -1,0 +1,283 @@
+"""The commands as a user runs them: real processes, exit codes, one clear line on errors."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from handlers import ORDER_PAID, PERSON_STATE, PLAN_LIFE
+
+NICOBAR = str(Path(sys.executable).with_name("nicobar"))
+SECRETS = {
+    "DODO_SECRET": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3",
+    "CIO_SITE": "demo-site",
+    "CIO_KEY": "demo-key",
+}
+FILE = """
+[[sources]]
+name = "dodo"
+kind = "dodo-payments"
+secrets = [{ env = "DODO_SECRET" }]
+
+[[endpoints]]
+name = "customerio"
+connector = "customerio"
+handler = "paid.js"
+settings = { base_url = "http://127.0.0.1:%d" }
+credentials = { site_id = { env = "CIO_SITE" }, api_key = { env = "CIO_KEY" } }
+"""
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("NICOBAR_")}
+    return {**kept, **SECRETS, **more}
+
+
+def nicobar(directory: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [NICOBAR, *arguments],
+        cwd=directory,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def refused(result: subprocess.CompletedProcess[str]) -> str:
+    """The one line of an error."""
+    assert result.returncode == 1, result
+    assert "Traceback" not in result.stderr
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("Error: ")
+    return line
+
+
+def configure(directory: Path, emulator_port: int = 1, handler: str = ORDER_PAID) -> None:
+    (directory / "nicobar.toml").write_text(FILE % emulator_port)
+    (directory / "paid.js").write_text(handler)
+
+
+@pytest.mark.parametrize(
+    ("handler", "event", "name"),
+    [
+        (ORDER_PAID, "payment.succeeded", '"name":"Order Paid"'),
+        (PLAN_LIFE, "subscription.active", '"name":"Plan Begun"'),
+        (PLAN_LIFE, "subscription.cancelled", '"name":"Plan Ended"'),
+    ],
+)
+def test_transform_shows_the_event_that_was_meant_and_how_to_write_it(tmp_path, handler, event, name):
+    (tmp_path / "h.js").write_text(handler)
+    result = nicobar(tmp_path, "transform", "h.js", "--event", event)
+    assert result.returncode == 0
+    assert name in result.stdout
+    assert 'Write action: "event".' in result.stdout
+
+
+def test_transform_runs_all_samples(tmp_path):
+    (tmp_path / "h.js").write_text(PERSON_STATE)
+    result = nicobar(tmp_path, "transform", "h.js", "--all")
+    assert result.returncode == 0
+    assert "48 events, 0 failed." in result.stdout
+
+
+def test_transform_fails_on_what_customer_io_would_refuse(tmp_path):
+    (tmp_path / "h.js").write_text("function handler(w) { w.payload = {type: 'person', action: 'event'}; return w; }")
+    result = nicobar(tmp_path, "transform", "h.js")
+    assert result.returncode == 1
+    assert "An event needs a name." in result.stdout
+
+
+def test_apply_is_repeatable_and_export_gives_it_back(tmp_path):
+    configure(tmp_path)
+    first = nicobar(tmp_path, "apply", "nicobar.toml")
+    assert "endpoint customerio: added" in first.stdout, first
+    second = nicobar(tmp_path, "apply", "nicobar.toml")
+    assert "Nothing to change." in second.stdout
+    assert re.findall("/in/.*", first.stdout) == re.findall("/in/.*", second.stdout)
+    assert nicobar(tmp_path, "export", "out/all.toml").returncode == 0
+    assert (tmp_path / "out" / "handlers" / "customerio.js").read_text() == ORDER_PAID
+    assert "Nothing to change." in nicobar(tmp_path, "apply", "out/all.toml").stdout
+    written = (tmp_path / "out" / "all.toml").read_text()
+    assert not any(secret in written for secret in SECRETS.values())
+    assert "there already" in refused(nicobar(tmp_path, "export", "out/all.toml"))
+
+
+def test_secrets_are_not_in_the_database_as_they_are(tmp_path):
+    configure(tmp_path)
+    nicobar(tmp_path, "apply", "nicobar.toml")
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "nicobar-data").glob("nicobar.db*"))
+    assert not any(secret.encode() in kept for secret in SECRETS.values())
+
+
+def test_apply_removes_only_when_asked(tmp_path):
+    configure(tmp_path)
+    nicobar(tmp_path, "apply", "nicobar.toml")
+    (tmp_path / "empty.toml").write_text("")
+    assert "endpoint customerio: not in the file, kept" in nicobar(tmp_path, "apply", "empty.toml").stdout
+    assert (
+        "would be: endpoint customerio: removed"
+        in nicobar(tmp_path, "apply", "empty.toml", "--prune", "--dry-run").stdout
+    )
+    assert "endpoint customerio: removed" in nicobar(tmp_path, "apply", "empty.toml", "--prune").stdout
+    assert "source" not in nicobar(tmp_path, "apply", "empty.toml").stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda file: file.replace('{ env = "DODO_SECRET" }', '"whsec_written"'), "does not fit"),
+        (lambda file: file.replace("DODO_SECRET", "NOT_SET"), "NOT_SET"),
+        (lambda file: file.replace("kind =", "sort ="), "sort"),
+        (lambda file: file.replace("dodo-payments", "stripes"), "stripes"),
+        (lambda file: file.replace('"customerio"\nhandler', '"mailer"\nhandler'), "mailer"),
+        (lambda file: file.replace("base_url", "base_uri"), "base_uri"),
+        (lambda file: file.replace("paid.js", "lost.js"), "lost.js"),
+        (lambda file: file + FILE % 1, "twice"),
+        (lambda file: file + "= 5", "not TOML"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_in_one_line_and_changes_nothing(tmp_path, change, words):
+    configure(tmp_path)
+    (tmp_path / "nicobar.toml").write_text(change(FILE % 1))
+    line = refused(nicobar(tmp_path, "apply", "nicobar.toml"))
+    assert words in line
+    assert "whsec_written" not in line
+    (tmp_path / "empty.toml").write_text("")
+    assert "Nothing to change." in nicobar(tmp_path, "apply", "empty.toml").stdout
+
+
+def test_apply_refuses_a_handler_that_cannot_run(tmp_path):
+    configure(tmp_path, handler="function handler(w) {\n  return = w;\n}")
+    assert "paid.js, line 2" in refused(nicobar(tmp_path, "apply", "nicobar.toml"))
+
+
+def test_a_token_is_printed_once_and_kept_as_its_hash(tmp_path):
+    token = nicobar(tmp_path, "token", "create", "ci").stdout.strip()
+    assert token.startswith("nbr_")
+    with sqlite3.connect(tmp_path / "nicobar-data" / "nicobar.db") as connection:
+        (kept,) = connection.execute("SELECT sha256 FROM tokens").fetchone()
+    connection.close()
+    assert token not in kept
+    assert "already" in refused(nicobar(tmp_path, "token", "create", "ci"))
+
+
+def test_migrate_says_what_it_did(tmp_path):
+    assert "applied 0001_first" in nicobar(tmp_path, "migrate").stdout
+    assert "up to date" in nicobar(tmp_path, "migrate").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "more", "words"),
+    [
+        (["serve", "--port", "x"], {}, "--port does not fit"),
+        (["serve"], {"NICOBAR_PROT": "1"}, "NICOBAR_PROT"),
+        (["serve", "--data-dir", "file/below"], {}, "data directory"),
+        (["serve", "--data-dir", "bad"], {}, "not a SQLite database"),
+        (["serve", "--database-url", "mysql://x"], {}, "sqlite:///"),
+        (["serve", "--settings", "none.toml"], {}, "none.toml"),
+        (["trigger", "payment.succeeded"], {}, "no source"),
+        (["transform", "none.js"], {}, "none.js"),
+        (["transform", "file", "--event", "payment.lost"], {}, "payment.lost"),
+        (["resume", "nobody"], {}, "nobody"),
+        (["apply", "none.toml"], {}, "none.toml"),
+    ],
+)
+def test_errors_are_one_line_with_the_fix(tmp_path, arguments, more, words):
+    (tmp_path / "file").write_text("function handler(w) { return w; }")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "nicobar.db").write_bytes(b"letters " * 600)
+    assert words in refused(nicobar(tmp_path, *arguments, **more))
+
+
+def test_a_port_that_is_taken_is_named(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert "--port" in refused(nicobar(tmp_path, "serve", "--port", port))
+        assert port in refused(nicobar(tmp_path, "emulator", "--port", port))
+
+
+def test_the_demo_ends_well_and_takes_other_ports_where_its_own_are_taken(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        result = nicobar(tmp_path, "demo", "--once", "--port", port, "--emulator-port", "0")
+    assert result.returncode == 0, result
+    assert f"Port {port} is taken" in result.stdout
+    assert "36 events sent, 36 delivered" in result.stdout
+    assert "3 people and 36 activities, 0 refused" in result.stdout
+
+
+def _start(directory: Path, *arguments: str, until: str) -> tuple[subprocess.Popen[str], str]:
+    """A process, and the line that says that it is up."""
+    process = subprocess.Popen(
+        [NICOBAR, *arguments],
+        cwd=directory,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if until in line:
+            return process, line
+    raise AssertionError(process.wait())
+
+
+def test_serve_trigger_and_doctor_work_together_and_sigterm_ends_them_cleanly(tmp_path):
+    emulator, line = _start(tmp_path, "emulator", "--port", "0", until="emulator: http")
+    port = int(re.search(r":(\d+) ", line)[1])
+    configure(tmp_path, port)
+    nicobar(tmp_path, "apply", "nicobar.toml")
+    server, line = _start(tmp_path, "serve", "--port", "0", until='"running"')
+    url = re.search(r"http://[\d.:]+", line)[0]
+    try:
+        assert '"event": "running"' in line
+        result = nicobar(tmp_path, "trigger", "payment.succeeded", "--count", "2", "--url", url)
+        assert result.stdout.count("202 ") == 2, result
+        assert "Another process" in refused(nicobar(tmp_path, "serve", "--port", "0"))
+        result = nicobar(tmp_path, "doctor")
+        assert result.returncode == 0, result
+        assert result.stdout.count("●") == 5
+        assert "knows the credentials; the region is us" in result.stdout
+    finally:
+        codes = []
+        for process in (server, emulator):
+            if process is emulator:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/emulator/activities") as answer:
+                    held = answer.read()
+            process.send_signal(signal.SIGTERM)
+            output, _ = process.communicate(timeout=30)
+            codes.append(process.returncode)
+            assert "Traceback" not in output
+    assert codes == [0, 0]
+    assert held.count(b'"Order Paid"') == 2
+
+
+def test_doctor_names_wrong_credentials(tmp_path):
+    emulator, line = _start(tmp_path, "emulator", "--port", "0", "--api-key", "other", until="emulator: http")
+    configure(tmp_path, int(re.search(r":(\d+) ", line)[1]))
+    nicobar(tmp_path, "apply", "nicobar.toml")
+    result = nicobar(tmp_path, "doctor")
+    emulator.terminate()
+    emulator.communicate(timeout=30)
+    assert result.returncode == 1
+    assert "▲ endpoint customerio" in result.stdout
+    assert "Check Site ID and API key" in result.stdout
+    assert "demo-key" not in result.stdout
