@@ -1,7 +1,7 @@
 #!/bin/sh
 # Finds a Chromium for the browser tests, or installs Debian's where that is possible.
 set -u
-for name in "${NICOBAR_TEST_CHROMIUM:-}" chromium chromium-browser google-chrome; do
+for name in "${TEST_CHROMIUM:-}" chromium chromium-browser google-chrome; do
   [ -n "$name" ] && command -v "$name" >/dev/null 2>&1 && exit 0
 done
 if command -v apt-get >/dev/null 2>&1; then
@@ -14,5 +14,5 @@ if command -v apt-get >/dev/null 2>&1; then
   fi
 fi
 echo "No Chromium here, and it could not be installed. Install it (chromium or google-chrome), or set" >&2
-echo "NICOBAR_TEST_CHROMIUM to its path, then run this again." >&2
+echo "TEST_CHROMIUM to its path, then run this again." >&2
 exit 1
