@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from nicobar.connectors import Blocked, Deferred, Delivered, NoResponse, Origin, Refused, Response
 from nicobar.connectors.customerio import CustomerIo
-from nicobar.connectors.kinds import CONNECTORS
 from nicobar.errors import UserError
 from nicobar.model import Call, Customer, Level
 
 ADA = Customer(key="cus_1", email="ada@northpine.example", name="Ada")
 ENTITY = "https://track.customer.io/api/v2/entity"
-SECRETS = {
-    "customerio": {"site_id": "site-5d1f", "api_key": "key-99ab"},
-    "http": {"secret": "whsec_bm90LWEtcmVhbC1zZWNyZXQtYXQtYWxs"},
-}
-SETTINGS = {"customerio": {}, "http": {"url": "https://shop.example/hook"}}
+SECRETS = {"site_id": "site-5d1f", "api_key": "key-99ab"}
 
 
 def destination(**settings):
-    return CustomerIo().open(settings, SECRETS["customerio"])
+    return CustomerIo().open(settings, SECRETS)
 
 
 def origin(customer=ADA):
@@ -103,6 +96,10 @@ def test_nobody_s_profile_is_guessed(customer):
     ("payload", "rule"),
     [
         ("text", "payload"),
+        ([], "empty"),
+        ({"batch": []}, "empty"),
+        (person([]), "unknown_action"),
+        ({"type": "object", "action": {}}, "unknown_action"),
         ({}, "type"),
         ({"type": "people"}, "type"),
         (person("made_up"), "unknown_action"),
@@ -167,6 +164,18 @@ def test_several_calls_share_a_batch_of_exactly_their_bytes():
     assert "authorization" in request.secret_headers
 
 
+def test_calls_leave_in_the_order_in_which_the_handler_put_them():
+    calls = [
+        call({"plan": "a"}, "https://track.customer.io/api/v1/customers/5", "PUT"),
+        call(person("event", name="first")),
+        call(None, "https://track.customer.io/api/v1/customers/6", "DELETE"),
+        call({"batch": [person("event", name="second"), person("event", name="third")]}),
+    ]
+    prepared = destination(keep_profile=False).prepare(calls, origin())
+    said = [msgspec.json.decode(one.body)["name"] if one.batchable else one.method for one in prepared.calls]
+    assert said == ["PUT", "first", "DELETE", "second", "third"]
+
+
 def outcomes(it, count: int, response) -> list[object]:
     calls = it.prepare([call([person("event", name=str(n)) for n in range(count)])], origin(None)).calls
     return it.read(calls, response)
@@ -221,11 +230,11 @@ def test_no_answer_is_tried_again():
     [
         ({}, {"site_id": "a"}, "api_key"),
         ({}, {"site_id": "a:b", "api_key": "c"}, "colon"),
-        ({"region": "mars"}, SECRETS["customerio"], "region"),
-        ({"base_url": "ftp://x"}, SECRETS["customerio"], "base_url"),
-        ({"base_url": "http://u:p@x"}, SECRETS["customerio"], "base_url"),
-        ({"colour": "red"}, SECRETS["customerio"], "colour"),
-        ({"keep_profile": "yes"}, SECRETS["customerio"], "keep_profile"),
+        ({"region": "mars"}, SECRETS, "region"),
+        ({"base_url": "ftp://x"}, SECRETS, "base_url"),
+        ({"base_url": "http://u:p@x"}, SECRETS, "base_url"),
+        ({"colour": "red"}, SECRETS, "colour"),
+        ({"keep_profile": "yes"}, SECRETS, "keep_profile"),
         ({}, {"site_id": "a", "api_key": "ключ"}, "api_key"),
     ],
 )
@@ -233,45 +242,3 @@ def test_settings_that_do_not_fit_are_named(settings, credentials, word):
     with pytest.raises(UserError, match=word) as caught:
         CustomerIo().open(settings, credentials)
     assert "key-99ab" not in str(caught.value)
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=20,
-)
-ENTITIES = st.fixed_dictionaries(
-    {},
-    optional={
-        "type": st.sampled_from(["person", "object", "delivery"]) | JSON,
-        "action": st.sampled_from(["event", "identify", "merge", "other"]) | JSON,
-        "name": JSON,
-        "identifiers": JSON,
-        "attributes": JSON,
-        "timestamp": JSON,
-        "id": JSON,
-        "batch": JSON,
-    },
-)
-
-
-@pytest.mark.parametrize("connector", CONNECTORS, ids=lambda one: one.kind)
-@given(
-    payload=JSON | ENTITIES,
-    path=st.sampled_from(["", "/api/v1/x", "x"]),
-    status=st.integers(100, 599),
-    body=st.binary(),
-)
-def test_every_connector_holds_its_promises_whatever_the_payload(connector, payload, path, status, body):
-    it = connector.open(SETTINGS[connector.kind], SECRETS[connector.kind])
-    asked = [call(payload, it.url + path)]
-    prepared = it.prepare(asked, origin())
-    assert it.prepare(asked, origin()) == prepared
-    assert bool(prepared.calls) != any(one.level is Level.ERROR for one in prepared.verdicts) or payload == []
-    for secret in SECRETS[connector.kind].values():
-        assert secret not in repr(prepared)
-    for one in prepared.calls:
-        (outcome,) = it.read([one], answer(status, body))
-        assert isinstance(outcome, Delivered | Refused | Deferred | Blocked)
-        assert "authorization" not in one.headers
-        assert it.pack([one]).body == one.body

@@ -7,13 +7,29 @@ import shutil
 
 import aiohttp
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from playwright.async_api import async_playwright
 
 from nicobar.emulator.app import create_app
+from nicobar.emulator.contract import faults
 from nicobar.emulator.state import State
 from nicobar.errors import UserError
 from nicobar.serving import Server
 
+FIELDS = ("type", "action", "name", "identifiers", "attributes", "timestamp", "id")
+FIELD = st.recursive(
+    st.sampled_from(["person", "object", "event", "identify", "merge", "suppress"])
+    | st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "email", "_update"]), inner, max_size=2)
+    ),
+    max_leaves=6,
+)
 AUTH = aiohttp.encode_basic_auth("demo-site", "demo-key")
 ULID = "01K4VJ0W00QF7D2S9N3B6X8C1M"
 
@@ -96,6 +112,9 @@ async def test_a_batch_that_is_none_is_400(emulator, body):
     ("item", "field"),
     [
         ({"type": "people"}, "type"),
+        ({"type": []}, "type"),
+        ({"action": []}, "action"),
+        ({"action": {}, "type": "object"}, "action"),
         ({"action": "payment_completed", "name": "x"}, "action"),
         ({"action": "event"}, "name"),
         ({"action": "event", "name": "x", "id": "order-7"}, "id"),
@@ -148,6 +167,18 @@ async def test_faults_are_met_as_often_as_asked_and_the_state_can_be_cleared(emu
     assert (await emulator.ask("PUT", "/emulator/faults", {"status": 9}))[0] == 422
     await emulator.ask("DELETE", "/emulator/state")
     assert (await emulator.ask("GET", "/emulator/people"))[1]["count"] == 0
+
+
+@given(item=st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, FIELD)))
+def test_whatever_is_sent_is_taken_or_refused(item):
+    if not list(faults(item)):
+        assert State().apply(item, 1_789_000_000) in {True, False}
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "9" * 30])
+async def test_a_limit_that_is_none_is_400(emulator, limit):
+    for what in ("people", "activities", "requests"):
+        assert (await emulator.ask("GET", f"/emulator/{what}?limit={limit}"))[0] == 400
 
 
 async def test_the_page_escapes_what_it_shows_and_allows_no_script(emulator):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
-from litestar import Litestar, Request, Response, get
+from litestar import Litestar, Response, get
 from litestar.exceptions import HTTPException
 
 from nicobar.errors import NicobarError
 from nicobar.observe import Metrics
+from nicobar.serving import error_reply
 
 
 def create_ops(
@@ -41,12 +41,5 @@ def create_ops(
         [healthz, readyz, show_metrics],
         openapi_config=None,
         logging_config=None,
-        exception_handlers={HTTPException: _as_error},
+        exception_handlers={HTTPException: error_reply},
     )
-
-
-def _as_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, str]]:
-    """The one shape of errors; Litestar's request has types of its user and state that are none of ours."""
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "request_invalid")
-    detail = f"{request.method} {request.url.path}: {error.detail}. The addresses are in the reference, docs/."
-    return Response({"code": code, "detail": detail}, status_code=error.status_code)

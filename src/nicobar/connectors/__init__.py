@@ -54,7 +54,7 @@ class ReadyCall(Record):
 
 
 class Prepared(Record):
-    """Calls made ready, or the verdicts that say why not: with an ERROR among them, `calls` is empty."""
+    """Calls made ready, or the verdicts that say why not: `calls` is empty if and only if an ERROR is among them."""
 
     calls: tuple[ReadyCall, ...]
     verdicts: tuple[Verdict, ...]

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
+from typing import Annotated
 
 import msgspec
 from jinja2 import Environment, PackageLoader, select_autoescape
 from litestar import Litestar, Response, delete, get, post, put
-from litestar.params import FromQuery
+from litestar.exceptions import HTTPException
+from litestar.params import QueryParameter
 
 from nicobar.emulator.contract import MAX_BATCH_BYTES
-from nicobar.emulator.state import Activity, SeenRequest, State
+from nicobar.emulator.state import MAX_ACTIVITIES, Activity, SeenRequest, State
 from nicobar.emulator.track import Asked, Faults, TrackApi, known, ok, reply, unauthorized
 from nicobar.model import Json
+from nicobar.serving import error_reply
 
 PAGE_ROWS = 100
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_ACTIVITIES)]
 _pages = Environment(loader=PackageLoader("nicobar.emulator", "templates"), autoescape=select_autoescape())
 _CSP = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -46,16 +50,16 @@ def create_app(state: State, *, region: str = "us") -> Litestar:  # noqa: C901 -
         return await track.take(request, batch=True)
 
     @get("/emulator/people", sync_to_thread=False)
-    def people(limit: FromQuery[int] = 1_000) -> Response[bytes]:
+    def people(limit: Limit = 1_000) -> Response[bytes]:
         shown = [_person(state, key) for key in list(state.people)[-limit:]]
         return reply(200, {"count": len(state.people), "people": list(shown)})
 
     @get("/emulator/activities", sync_to_thread=False)
-    def activities(limit: FromQuery[int] = 1_000) -> Response[bytes]:
+    def activities(limit: Limit = 1_000) -> Response[bytes]:
         return _listed("activities", list(state.activities), limit)
 
     @get("/emulator/requests", sync_to_thread=False)
-    def requests(limit: FromQuery[int] = 1_000) -> Response[bytes]:
+    def requests(limit: Limit = 1_000) -> Response[bytes]:
         return _listed("requests", list(state.requests), limit)
 
     @get("/emulator/faults", sync_to_thread=False)
@@ -119,6 +123,7 @@ def create_app(state: State, *, region: str = "us") -> Litestar:  # noqa: C901 -
         ],
         openapi_config=None,
         logging_config=None,
+        exception_handlers={HTTPException: error_reply},
         request_max_body_size=2 * MAX_BATCH_BYTES,
     )
 

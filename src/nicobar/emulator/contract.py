@@ -49,7 +49,7 @@ def faults(item: Json) -> Iterator[Fault]:
     if not isinstance(kind, str) or kind not in ACTIONS:
         yield _fault("type", item, "type has to be person, object or delivery")
         return
-    if action not in ACTIONS[kind]:
+    if not isinstance(action, str) or action not in ACTIONS[kind]:
         yield _fault("action", item, f"{action!r} is no action of a {kind}")
         return
     if kind == "person":

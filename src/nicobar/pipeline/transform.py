@@ -168,6 +168,4 @@ def _why_stopped(prepared: Prepared) -> tuple[str, str] | None:
         return "contract", f"{errors[0].path}: {errors[0].reason} {errors[0].fix}{more}"
     if len(prepared.calls) > MAX_CALLS:
         return "too_many_calls", f"The handler asks for {len(prepared.calls)} calls; {MAX_CALLS} are allowed."
-    if not prepared.calls:
-        return "no_calls", "The handler asks for no call. Set webhook.cancel = true to leave an event out."
     return None

@@ -7,8 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-import msgspec
-
+from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Level, Verdict
 
 DOCS = "https://docs.customer.io/api/track"
@@ -50,8 +49,9 @@ def is_ulid(value: Json) -> bool:
 
 
 def check(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
-    """What the API would refuse or leave without effect, in one v2 object whose `action` is known."""
-    kind, action = item.get("type"), item.get("action")
+    """What the API would refuse or leave without effect in one v2 object, its `type` and `action` aside."""
+    kind, given = item.get("type"), item.get("action")
+    action = given if isinstance(given, str) else ""
     if action in NAMED and kind == "person":
         yield from _name(f"{path}.name", item.get("name"))
     if kind == "person" and action == "identify" and "name" in item:
@@ -130,11 +130,11 @@ def _timestamp(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
 
 
 def _size(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
-    try:
-        size_bytes = len(msgspec.json.encode(item))
-    except (msgspec.EncodeError, UnicodeEncodeError, RecursionError, TypeError):
+    body = encoded(item)
+    if body is None:
         yield error("json", path, "It cannot be written as JSON.", "Send plain values, not too deeply nested.")
         return
+    size_bytes = len(body)
     if size_bytes > MAX_ITEM_BYTES:
         yield error(
             "size", path, f"The call has {size_bytes} bytes; {MAX_ITEM_BYTES} are allowed.", "Send less data."

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from nicobar.connectors import (
     BatchBounds,
     Checkup,
+    Deferred,
     Delivered,
     Field,
     FieldKind,
@@ -24,6 +23,7 @@ from nicobar.connectors import (
 )
 from nicobar.connectors.answers import deferred, said
 from nicobar.connectors.fields import is_plain_url, read_fields
+from nicobar.connectors.payload import encoded
 from nicobar.crypto import standard_webhooks_signature, webhook_secret_key
 from nicobar.model import Call, Level, Setting, Verdict
 
@@ -82,9 +82,8 @@ class HttpDestination:
             if not is_plain_url(call.url):
                 verdicts.append(_error(f"[{index}].url", "It is not an http or https URL.", "Set a whole URL."))
                 continue
-            try:
-                body = msgspec.json.encode(call.payload)
-            except (msgspec.EncodeError, UnicodeEncodeError, RecursionError, TypeError):
+            body = encoded(call.payload)
+            if body is None:
                 verdicts.append(_error(f"[{index}].payload", "It cannot be written as JSON.", "Send plain values."))
                 continue
             event_id = origin.message_id if len(calls) == 1 else f"{origin.message_id}.{index}"
@@ -114,7 +113,7 @@ class HttpDestination:
     def read(self, calls: Sequence[ReadyCall], answer: Response | NoResponse) -> list[Outcome]:
         later = deferred(answer)
         if later is not None or isinstance(answer, NoResponse):
-            return [later or Refused(reason="no answer") for _ in calls]
+            return [later or Deferred(reason="No answer.") for _ in calls]
         outcome: Outcome = (
             Delivered() if answer.status in range(200, 300) else Refused(reason=f"The URL answered {said(answer)}.")
         )

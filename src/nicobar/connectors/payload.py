@@ -1,0 +1,17 @@
+"""A call's payload as the bytes that travel."""
+
+from __future__ import annotations
+
+import msgspec
+
+from nicobar.model import Json
+
+
+def encoded(payload: Json) -> bytes | None:
+    """The payload as JSON; None for what JSON cannot hold: half of a surrogate pair, endless nesting, an integer of
+    thousands of digits.
+    """
+    try:
+        return msgspec.json.encode(payload)
+    except (ValueError, RecursionError, TypeError):  # UnicodeEncodeError and msgspec's own errors are ValueErrors
+        return None

@@ -1,0 +1,183 @@
+"""What every connector promises. Another one joins by one more line in `SETTINGS` and `SECRETS`."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from nicobar.connectors import Blocked, Deferred, Delivered, NoResponse, Origin, Refused, Response
+from nicobar.connectors.kinds import CONNECTORS, connector
+from nicobar.errors import UserError
+from nicobar.model import Call, Customer, Level
+
+SETTINGS = {"customerio": {}, "http": {"url": "https://shop.example/hook"}}
+SECRETS = {
+    "customerio": {"site_id": "site-5d1f", "api_key": "key-99ab"},
+    "http": {"secret": "whsec_bm90LWEtcmVhbC1zZWNyZXQtYXQtYWxs"},
+}
+ORIGIN = Origin(
+    message_id="msg_1",
+    endpoint_id="ep_1",
+    occurred_at_ms=1_789_000_000_123,
+    now_ms=1_789_000_000_999,
+    customer=Customer(key="cus_1", email="ada@northpine.example", name="Ada"),
+)
+every_connector = pytest.mark.parametrize("one", CONNECTORS, ids=lambda one: one.kind)
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=20,
+)
+ENTITY = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["person", "object", "delivery"]) | JSON,
+        "action": st.sampled_from(["event", "identify", "merge", "other"]) | JSON,
+        "name": JSON,
+        "identifiers": st.fixed_dictionaries({"id": st.text()}) | JSON,
+        "attributes": JSON,
+        "timestamp": JSON,
+        "id": JSON,
+        "batch": JSON,
+    },
+)
+
+
+def opened(one):
+    return one.open(SETTINGS[one.kind], SECRETS[one.kind])
+
+
+def good(it, number: int) -> Call:
+    payload = {"type": "person", "action": "event", "name": f"n{number}", "identifiers": {"id": "cus_2"}}
+    return Call(method="POST", url=it.url, headers={}, payload=payload)
+
+
+def answer(status: int, body: bytes = b"", **headers: str) -> Response:
+    return Response(status=status, headers=headers, body=body, duration_ms=1)
+
+
+@every_connector
+@given(
+    payloads=st.lists(JSON | ENTITY, min_size=1, max_size=3),
+    path=st.sampled_from(["", "", "/api/v1/x", "x", "/../x"]),
+    method=st.sampled_from(["POST", "PUT", "DELETE"]),
+)
+@example(payloads=[{"action": []}], path="", method="POST")
+@example(payloads=[{"type": "person", "action": []}], path="", method="POST")
+@example(payloads=[{"type": "person", "batch": []}], path="", method="POST")
+@example(payloads=[[]], path="", method="POST")
+@example(payloads=["\ud800"], path="", method="PUT")
+@example(payloads=[10**5000], path="", method="POST")
+def test_whatever_the_payload_there_are_calls_or_errors_the_same_each_time(one, payloads, path, method):
+    it = opened(one)
+    asked = [Call(method=method, url=it.url + path, headers={}, payload=payload) for payload in payloads]
+    prepared = it.prepare(asked, ORIGIN)
+    assert it.prepare(asked, ORIGIN) == prepared
+    assert bool(prepared.calls) is not any(verdict.level is Level.ERROR for verdict in prepared.verdicts)
+    assert all(verdict.path and verdict.reason and verdict.fix and verdict.source for verdict in prepared.verdicts)
+    for call in prepared.calls:
+        assert not {"authorization", "content-length", "host"} & {name.lower() for name in call.headers}
+        assert it.pack([call]).body == call.body
+
+
+@every_connector
+@given(status=st.integers(100, 599), body=st.binary() | JSON.map(lambda value: repr(value).encode()))
+def test_every_answer_gives_each_call_an_outcome(one, status, body):
+    it = opened(one)
+    calls = it.prepare([good(it, number) for number in range(3)], ORIGIN).calls
+    assert len(calls) == 3
+    together = list(calls) if it.batch_bounds else [calls[0]]
+    outcomes = it.read(together, answer(status, body))
+    assert len(outcomes) == len(together)
+    assert all(isinstance(outcome, Delivered | Refused | Deferred | Blocked) for outcome in outcomes)
+
+
+@every_connector
+def test_calls_stay_in_the_handler_s_order(one):
+    it = opened(one)
+    prepared = it.prepare([good(it, number) for number in range(9)], ORIGIN)
+    places = [next(n for n in range(9) if f'"n{n}"'.encode() in call.body) for call in prepared.calls]
+    assert places == list(range(9))
+
+
+@every_connector
+@pytest.mark.parametrize(
+    ("given_answer", "kind"),
+    [
+        (answer(200, b"{}"), Delivered),
+        (answer(204), Delivered),
+        (answer(404), Refused),
+        (answer(422), Refused),
+        (answer(408), Deferred),
+        (answer(425), Deferred),
+        (answer(429), Deferred),
+        (answer(500), Deferred),
+        (answer(503), Deferred),
+        (NoResponse(reason="connection refused", duration_ms=1), Deferred),
+    ],
+    ids=lambda value: str(getattr(value, "status", "")) or getattr(value, "__name__", "none"),
+)
+def test_what_the_answers_of_http_mean(one, given_answer, kind):
+    it = opened(one)
+    calls = it.prepare([good(it, 0)], ORIGIN).calls
+    (outcome,) = it.read(calls, given_answer)
+    assert type(outcome) is kind
+    assert kind is Delivered or outcome.reason
+
+
+@every_connector
+@pytest.mark.parametrize(
+    ("headers", "wait_ms"),
+    [
+        ({"retry-after": "7"}, 7_000),
+        ({"retry-after": "999999999999"}, 86_400_000),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT", "date": "Wed, 21 Oct 2026 07:27:30 GMT"}, 30_000),
+        ({"retry-after": "Wed, 21 Oct 2026 07:27:00 GMT", "date": "Wed, 21 Oct 2026 07:27:30 GMT"}, 0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-5"}, None),
+        ({}, None),
+    ],
+)
+def test_what_the_destination_asks_to_be_waited_is_read(one, headers, wait_ms):
+    it = opened(one)
+    calls = it.prepare([good(it, 0)], ORIGIN).calls
+    (outcome,) = it.read(calls, answer(429, **headers))
+    assert (outcome.throttled, outcome.retry_after_ms) == (True, wait_ms)
+
+
+@every_connector
+def test_secrets_stand_in_nothing_that_is_shown(one):
+    it = opened(one)
+    prepared = it.prepare([good(it, 0)], ORIGIN)
+    request = it.pack(prepared.calls)
+    shown = {name: value for name, value in request.headers.items() if name not in request.secret_headers}
+    for secret in SECRETS[one.kind].values():
+        assert secret not in repr((prepared, shown, request.url, request.body, it))
+
+
+@every_connector
+@pytest.mark.parametrize("damage", ["unknown setting", "unknown credential", "missing", "not a text"])
+def test_fields_that_do_not_fit_are_named_without_a_secret(one, damage):
+    settings, secrets = dict(SETTINGS[one.kind]), dict(SECRETS[one.kind])
+    name = next(field.name for field in one.fields if field.name in secrets)
+    match damage:
+        case "unknown setting":
+            settings["colour"] = "red"
+        case "unknown credential":
+            secrets["colour"] = "red-secret"
+        case "missing":
+            del secrets[name]
+        case _:
+            secrets[name] = "žluťoučký"
+    with pytest.raises(UserError) as caught:
+        one.open(settings, secrets)
+    assert caught.value.fix
+    assert "colour" in str(caught.value) or name in str(caught.value)
+    assert not any(secret in str(caught.value) for secret in (*SECRETS[one.kind].values(), "red-secret", "žluť"))
+
+
+def test_a_kind_that_does_not_exist_names_those_that_do():
+    with pytest.raises(UserError, match="customerio"):
+        connector("carrier-pigeon")
