@@ -102,12 +102,14 @@ class Refused(Record, tag=True):
 class Deferred(Record, tag=True):
     """Not now: one more try later, `retry_after_ms` if the destination said when. `throttled` marks a 429. `alone`
     asks for the call to be sent at once in a smaller request: the answer did not say which call of several it meant.
+    `sent` is False when nothing of the delivery went out, so that no try is spent.
     """
 
     reason: str
     retry_after_ms: int | None = None
     throttled: bool = False
     alone: bool = False
+    sent: bool = True
 
 
 class Blocked(Record, tag=True):

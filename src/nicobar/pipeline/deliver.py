@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from nicobar.clock import Clock
 from nicobar.connectors import (
     Deferred,
@@ -31,8 +33,8 @@ from nicobar.sandbox import Sandbox
 from nicobar.store import Claimed, Finished, Queue
 
 MAX_PARALLEL_PARCELS = 16
-# One message's calls, one after the other, may take this long in all; the rest is tried later.
-PARCEL_MS = 120_000
+# A page's requests leave within this time; what is left over is tried later, long before its lease ends.
+SENDING_MS = 120_000
 MAX_RECORD_TRIES = 60
 RECORD_AGAIN_MS = 1_000
 SANDBOX_AGAIN_MS = 5_000
@@ -144,11 +146,13 @@ class Deliverer:
     async def _send_all(self, target: OpenEndpoint, ready: Sequence[_Try], throttle: Throttle) -> str | None:
         calls = [one.ready.calls if one.ready else () for one in ready]
         parcels = batching.plan(calls, target.destination.batch_bounds)
+        deadline_ms = self._clock.steady_ms() + SENDING_MS
         places = asyncio.Semaphore(MAX_PARALLEL_PARCELS)
 
         async def send(parcel: batching.Parcel) -> str | None:
             async with places:
-                return await self._send_parcel(target, [ready[member] for member in parcel.members], throttle)
+                members = [ready[member] for member in parcel.members]
+                return await self._send_parcel(target, members, throttle, deadline_ms)
 
         reasons = await asyncio.gather(*(send(parcel) for parcel in parcels), return_exceptions=True)
         # One parcel's failure is raised only after the others are through.
@@ -157,19 +161,14 @@ class Deliverer:
                 raise reason
         return next((reason for reason in reasons if isinstance(reason, str)), None)
 
-    async def _send_parcel(self, target: OpenEndpoint, tries: Sequence[_Try], throttle: Throttle) -> str | None:
+    async def _send_parcel(
+        self, target: OpenEndpoint, tries: Sequence[_Try], throttle: Throttle, deadline_ms: int
+    ) -> str | None:
         """Sends what travels together and records it at once, whatever else the page waits for."""
         items = [_Item(call, one) for one in tries if one.ready for call in one.ready.calls]
-        deadline_ms = self._clock.steady_ms() + PARCEL_MS
         cuts = batching.requests([item.call for item in items], target.destination.batch_bounds)
         for start, end in cuts:
-            if self._clock.steady_ms() > deadline_ms:
-                for item in items[start:]:
-                    item.owner.outcomes.append(
-                        Deferred(reason=f"Not all calls could be sent within {PARCEL_MS // 1000} s.")
-                    )
-                break
-            outcomes = await self._send(target, items[start:end], throttle)
+            outcomes = await self._send(target, items[start:end], throttle, deadline_ms)
             # What comes after a call that has to wait waits with it; after a refused one it need not.
             if not all(isinstance(outcome, Delivered | Refused) for outcome in outcomes):
                 break
@@ -178,11 +177,17 @@ class Deliverer:
         await self._record(target, settled)
         return next((result.pause_reason for _, result in settled if result.pause_reason), None)
 
-    async def _send(self, target: OpenEndpoint, items: Sequence[_Item], throttle: Throttle) -> list[Outcome]:
+    async def _send(
+        self, target: OpenEndpoint, items: Sequence[_Item], throttle: Throttle, deadline_ms: int
+    ) -> list[Outcome]:
         """One request; where its answer does not say which call is to blame, two with half of the calls each."""
         calls = [item.call for item in items]
         request = target.destination.pack(calls)
-        await self._wait_for_turn(throttle)
+        late = await self._wait_for_turn(throttle, deadline_ms)
+        if late is not None:
+            for item in items:
+                item.owner.outcomes.append(msgspec.structs.replace(late, sent=bool(item.owner.requests)))
+            return [late]
         answer = await self._transport.send(request)
         self._count(target, answer)
         outcomes = target.destination.read(calls, answer)
@@ -192,8 +197,8 @@ class Deliverer:
         if len(items) > 1 and all(isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes):
             half = _middle(items)
             return [
-                *await self._send(target, items[:half], throttle),
-                *await self._send(target, items[half:], throttle),
+                *await self._send(target, items[:half], throttle, deadline_ms),
+                *await self._send(target, items[half:], throttle, deadline_ms),
             ]
         for item, outcome in zip(items, outcomes, strict=True):
             item.owner.outcomes.append(outcome)
@@ -204,10 +209,18 @@ class Deliverer:
                 one.response = answer.body.decode("utf-8", "replace")[:MAX_RECORDED_RESPONSE_CHARS]
         return outcomes
 
-    async def _wait_for_turn(self, throttle: Throttle) -> None:
-        wait_ms = throttle.take(self._clock.steady_ms())
+    async def _wait_for_turn(self, throttle: Throttle, deadline_ms: int) -> Deferred | None:
+        """Waits until a request may leave; why not, if that would be after the deadline."""
+        now_ms = self._clock.steady_ms()
+        if now_ms + throttle.held_ms(now_ms) > deadline_ms:
+            return Deferred(
+                reason=f"Not sent within {SENDING_MS // 1000} s; the destination is slow, or asked to be left alone.",
+                retry_after_ms=throttle.held_ms(now_ms),
+            )
+        wait_ms = throttle.take(now_ms)
         if wait_ms:
             await self._clock.wait(asyncio.Event(), wait_ms)
+        return None
 
     def _count(self, target: OpenEndpoint, answer: Response | NoResponse) -> None:
         name = target.endpoint.name

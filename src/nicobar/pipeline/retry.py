@@ -63,6 +63,14 @@ def settle(outcomes: Sequence[Outcome], tries: int, now_ms: int, jitter: float) 
             return Settled(state=DeliveryState.SUCCESS, code="delivered", reason=None)
         case Refused(reason=reason):
             return Settled(state=DeliveryState.FAILED, code="refused", reason=reason)
+        case Deferred(sent=False, reason=reason, retry_after_ms=retry_after_ms):
+            return Settled(
+                state=DeliveryState.PENDING,
+                code="not_sent",
+                reason=reason,
+                due_at_ms=now_ms + (retry_after_ms or 0),
+                spent=False,
+            )
         case Deferred(reason=reason, retry_after_ms=retry_after_ms):
             due_at_ms = retry_at_ms(tries, now_ms, jitter, retry_after_ms)
             if due_at_ms is None:
@@ -88,9 +96,11 @@ def _openness(outcome: Outcome) -> int:
             return 0
         case Refused():
             return 1
-        case Deferred():
+        case Deferred(sent=False):
             return 2
-        case Blocked():
+        case Deferred():
             return 3
+        case Blocked():
+            return 4
         case _:
             assert_never(outcome)

@@ -23,6 +23,10 @@ class Throttle:
         """The rate that holds now."""
         return self._per_s
 
+    def held_ms(self, now_ms: int) -> int:
+        """How long the destination still wants to be left alone."""
+        return max(0, self._held_until_ms - now_ms)
+
     def take(self, now_ms: int) -> int:
         """Takes the next place in line; returns how many milliseconds to wait until the request may leave."""
         elapsed_s = max(0, now_ms - self._filled_at_ms) / 1000
@@ -31,7 +35,7 @@ class Throttle:
         self._tokens = min(self._per_s, self._tokens + elapsed_s * self._per_s)
         self._tokens -= 1
         wait_ms = 0 if self._tokens >= 0 else int(-self._tokens / self._per_s * 1000) + 1
-        return max(wait_ms, self._held_until_ms - now_ms, 0)
+        return max(wait_ms, self.held_ms(now_ms))
 
     def slow_down(self, now_ms: int, retry_after_ms: int | None) -> None:
         """The destination said 429: half the rate, and nothing before the time that it asked for."""

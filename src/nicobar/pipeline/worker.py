@@ -16,7 +16,7 @@ from nicobar.pipeline.throttle import Throttle
 from nicobar.store import Claimed, PauseEndpoint, Store
 
 PAGE_MAX_BYTES = 4 * 1024 * 1024
-LEASE_MS = 300_000
+LEASE_MS = 600_000
 # The signal makes a new delivery leave at once; this finds what another process has put in.
 IDLE_MS = 1_000
 MIN_WAIT_MS = 5
@@ -142,6 +142,9 @@ class _Lane:
         endpoint = self._target.endpoint
         if self._paused or endpoint.paused_reason is not None or endpoint.disabled:
             return IDLE_MS
+        held_ms = self._throttle.held_ms(self._clock.steady_ms())
+        if held_ms > 0:
+            return min(IDLE_MS, held_ms)
         bounds = self._target.destination.batch_bounds
         places = (0 if self._pages else bounds.max_items) if bounds else MAX_PARALLEL_PARCELS - self._held
         if places <= 0:

@@ -1,0 +1,45 @@
+"""A clock that stands still until a test moves it."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class MovingClock:
+    def __init__(self, now_ms: int = 1_789_000_000_000) -> None:
+        self._now_ms = now_ms
+        self._moved = asyncio.Event()
+        self._entered = asyncio.Event()
+        self.waiting = 0
+
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    def steady_ms(self) -> int:
+        return self._now_ms
+
+    async def wait(self, signal: asyncio.Event, timeout_ms: int) -> bool:
+        until_ms = self._now_ms + timeout_ms
+        self.waiting += 1
+        entered, self._entered = self._entered, asyncio.Event()
+        entered.set()
+        try:
+            while not signal.is_set() and self._now_ms < until_ms:
+                waits = [asyncio.ensure_future(one.wait()) for one in (signal, self._moved)]
+                try:
+                    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for one in waits:
+                        one.cancel()
+        finally:
+            self.waiting -= 1
+        return signal.is_set()
+
+    async def next_wait(self) -> None:
+        """Returns when somebody begins to wait."""
+        await self._entered.wait()
+
+    def move(self, by_ms: int) -> None:
+        self._now_ms += by_ms
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()

@@ -1,0 +1,316 @@
+"""The worker over a real database and a real sandbox; only the network and the time are ours."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+
+from moving import MovingClock
+from nicobar.admin.catalogue import make_endpoint, make_source
+from nicobar.connectors import NoResponse, Request, Response
+from nicobar.crypto import Vault, new_webhook_secret
+from nicobar.errors import SandboxError
+from nicobar.ids import IdFactory
+from nicobar.model import DeliveryState
+from nicobar.observe import Metrics
+from nicobar.pipeline.configuration import Configuration
+from nicobar.pipeline.deliver import Deliverer
+from nicobar.pipeline.worker import Worker
+from nicobar.sandbox.pool import SandboxPool
+from nicobar.store import AddTransformation, NewMessage, PutSource, Snapshot
+from nicobar.store.sqlite import SqliteStore
+
+HANDLER = """function handler(webhook) {
+  const data = webhook.payload.data;
+  webhook.payload = nicobar.event(data.name, {note: data.note || ""});
+  return webhook;
+}"""
+OK = Response(status=200, headers={}, body=b"{}\n", duration_ms=1)
+
+
+def status(number: int, **headers: str) -> Response:
+    return Response(status=number, headers=headers, body=b"", duration_ms=1)
+
+
+class Network:
+    """Answers as it is told; keeps what was sent."""
+
+    def __init__(self) -> None:
+        self.answer = lambda _items: OK
+        self.sent: asyncio.Queue[list[dict[str, object]]] = asyncio.Queue()
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def send(self, request: Request) -> Response | NoResponse:
+        value = msgspec.json.decode(request.body)
+        items = value.get("batch", [value])
+        self.sent.put_nowait(items)
+        await self.open.wait()
+        return self.answer(items)
+
+    async def next(self) -> list[object]:
+        """The names of the next request's events."""
+        async with asyncio.timeout(20):
+            return [item["name"] for item in await self.sent.get()]
+
+
+class BrokenSandbox:
+    async def run(self, _jobs):
+        raise SandboxError("sandbox_unavailable", "No process could be started.")
+
+
+@dataclass
+class World:
+    store: SqliteStore
+    worker: Worker
+    clock: MovingClock
+    network: Network
+    ids: IdFactory
+    recorded: asyncio.Queue
+    snapshot: Snapshot
+    count: int = 0
+
+    async def accept(self, name: str, customer: str | None = "cus_a", note: str = "") -> str:
+        self.count += 1
+        about = {"customer_id": customer} if customer else {}
+        body = msgspec.json.encode({"type": "a.b", "data": {"name": name, "note": note, "customer": about}})
+        endpoints = tuple(endpoint.seq for endpoint in self.snapshot.endpoints)
+        appended = await self.store.append(
+            NewMessage(
+                id=self.ids.new("msg"),
+                app_id="app",
+                source_id=self.snapshot.sources[0].id,
+                event_id=f"evt_{self.count}",
+                event_type="a.b",
+                customer_key=customer,
+                occurred_at_ms=self.clock.now_ms(),
+                accepted_at_ms=self.clock.now_ms(),
+                body=body,
+                endpoint_seqs=endpoints,
+            )
+        )
+        self.worker.wake(endpoints)
+        return appended.message_id
+
+    async def next_recorded(self):
+        async with asyncio.timeout(20):
+            return await self.recorded.get()
+
+    async def move(self, by_ms: int) -> None:
+        """Moves the clock, once the worker has nothing left to do."""
+        (lane,) = self.worker._lanes.values()
+        async with asyncio.timeout(20):
+            while lane._pages or lane.signal.is_set() or not self.clock.waiting:
+                await self.clock.next_wait()
+        self.clock.move(by_ms)
+
+    async def delivery(self, message_id: str):
+        (one,) = await self.store.deliveries(message_id)
+        return one
+
+
+@asynccontextmanager
+async def world(tmp_path, *, sandbox=None, jitter: float = 0.0):
+    clock = MovingClock()
+    store = await SqliteStore.open(tmp_path / "nicobar.db", now_ms=clock.now_ms())
+    vault, ids, metrics = Vault(b"k" * 32), IdFactory(clock.now_ms), Metrics()
+    configuration = Configuration(store, vault, clock)
+    await configuration.refresh()
+    app_id = configuration.snapshot.applications[0].id
+    endpoint = make_endpoint(
+        vault=vault,
+        ids=ids,
+        app_id=app_id,
+        name="customerio",
+        kind="customerio",
+        settings={"keep_profile": False},
+        credentials={"site_id": "site", "api_key": "key"},
+    )
+    source = make_source(
+        vault=vault, ids=ids, app_id=app_id, name="dodo", kind="dodo-payments", secrets=[new_webhook_secret()]
+    )
+    added = AddTransformation(endpoint_id=endpoint.id, code=HANDLER, created_at_ms=1)
+    await store.change([PutSource(source=source), endpoint, added])
+    await configuration.refresh()
+    network, recorded = Network(), asyncio.Queue()
+    async with SandboxPool(children=1) as pool:
+        deliverer = Deliverer(
+            queue=store,
+            configuration=configuration,
+            sandbox=sandbox or pool,
+            transport=network,
+            clock=clock,
+            ids=ids,
+            metrics=metrics,
+            jitter=lambda: jitter,
+            on_recorded=recorded.put_nowait,
+        )
+        worker = Worker(store=store, configuration=configuration, deliverer=deliverer, clock=clock, metrics=metrics)
+        await worker.start()
+        try:
+            yield World(store, worker, clock, network, ids, recorded, configuration.snapshot)
+        finally:
+            network.open.set()
+            await worker.stop(5_000)
+            await store.close()
+
+
+async def test_an_event_leaves_at_once_without_the_clock_moving(tmp_path):
+    async with world(tmp_path) as it:
+        await it.accept("one")
+        assert await it.network.next() == ["one"]
+        assert (await it.next_recorded()).attempt.state is DeliveryState.SUCCESS
+
+
+async def test_what_gathers_while_a_request_is_out_leaves_in_one_batch(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.open.clear()
+        await it.accept("first", "cus_0")
+        assert await it.network.next() == ["first"]
+        for number in range(5):
+            await it.accept(f"n{number}", f"cus_{number + 1}")
+        it.network.open.set()
+        assert await it.network.next() == [f"n{number}" for number in range(5)]
+
+
+async def test_a_customer_s_next_event_waits_and_another_customer_s_does_not(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.answer = lambda items: status(503) if items[0]["name"] == "a1" else OK
+        first = await it.accept("a1", "cus_a")
+        assert await it.network.next() == ["a1"]
+        assert (await it.next_recorded()).attempt.state is DeliveryState.PENDING
+        await it.accept("a2", "cus_a")
+        await it.accept("b1", "cus_b")
+        assert await it.network.next() == ["b1"]
+        assert (await it.next_recorded()).attempt.state is DeliveryState.SUCCESS
+        delivery = await it.delivery(first)
+        assert (delivery.tries, delivery.due_at_ms) == (1, it.clock.now_ms() + 5_000)
+        it.network.answer = lambda _items: OK
+        await it.move(5_000)
+        assert await it.network.next() == ["a1"]
+        assert await it.network.next() == ["a2"]
+
+
+async def test_a_failure_for_good_lets_the_customer_s_next_one_go(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.answer = lambda items: status(422) if items[0]["name"] == "a1" else OK
+        await it.accept("a1")
+        await it.accept("a2")
+        assert [await it.network.next(), await it.network.next()] == [["a1"], ["a2"]]
+        assert [(await it.next_recorded()).attempt.state for _ in range(2)] == [
+            DeliveryState.FAILED,
+            DeliveryState.SUCCESS,
+        ]
+
+
+async def test_the_whole_schedule_is_tried_and_then_given_up(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.answer = lambda _items: status(500)
+        message_id = await it.accept("one")
+        ids = set()
+        for tried in range(8):
+            ids |= {item["id"] for item in await it.network.sent.get()}
+            one = await it.next_recorded()
+            delivery = await it.delivery(message_id)
+            if tried < 7:
+                assert (one.attempt.state, delivery.tries) == (DeliveryState.PENDING, tried + 1)
+                await it.move(delivery.due_at_ms - it.clock.now_ms())
+        assert (one.attempt.state, delivery.due_at_ms) == (DeliveryState.FAILED, None)
+        assert one.attempt.reason.startswith("Given up after 8 tries")
+        assert len(ids) == 1, "the same id on every try"
+
+
+async def test_nothing_leaves_while_the_destination_asks_to_be_left_alone(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.answer = lambda _items: status(429, **{"retry-after": "3600"})
+        first = await it.accept("a1", "cus_a")
+        await it.network.next()
+        await it.next_recorded()
+        assert (await it.delivery(first)).due_at_ms == it.clock.now_ms() + 3_600_000
+        second = await it.accept("b1", "cus_b")
+        it.network.answer = lambda _items: OK
+        await it.move(3_599_000)
+        assert it.network.sent.empty()
+        assert (await it.delivery(second)).state is DeliveryState.PENDING
+        await it.move(1_000)
+        left: set[object] = set()
+        while left != {"a1", "b1"}:
+            left |= {*await it.network.next()}
+
+
+async def test_a_page_that_meets_a_long_pause_half_way_gives_the_rest_back_without_spending_a_try(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.open.clear()
+        await it.accept("first", "cus_0")
+        await it.network.next()
+        # Each nearly a batch of its own, so that the page becomes several requests.
+        ids = {await it.accept(f"n{n}", f"cus_{n + 1}", "x" * 30_000): n for n in range(40)}
+        answers = iter([OK, status(429, **{"retry-after": "3600"})])
+        it.network.answer = lambda _items: next(answers, OK)
+        it.network.open.set()
+        for _ in range(41):
+            await it.next_recorded()
+        tries = [(await it.delivery(message_id)).tries for message_id in ids]
+        states = {(await it.delivery(message_id)).state for message_id in ids}
+        assert set(tries) <= {0, 1}
+        assert DeliveryState.PENDING in states
+
+
+@pytest.mark.parametrize("bad", [0, 3, 9])
+async def test_the_one_call_that_spoils_a_batch_is_found_and_the_others_arrive(tmp_path, bad):
+    async with world(tmp_path) as it:
+        it.network.open.clear()
+        await it.accept("first", "cus_first")
+        await it.network.next()
+        for number in range(10):
+            await it.accept(f"n{number}", f"cus_{number}")
+        it.network.answer = lambda items: status(400) if any(one["name"] == f"n{bad}" for one in items) else OK
+        it.network.open.set()
+        states = {}
+        for _ in range(11):
+            one = await it.next_recorded()
+            states[one.message.customer_key] = one.attempt.state
+        failed = [key for key, state in states.items() if state is not DeliveryState.SUCCESS]
+        assert failed == [f"cus_{bad}"]
+        assert states[f"cus_{bad}"] is DeliveryState.FAILED
+
+
+async def test_wrong_credentials_stop_the_endpoint_until_it_is_resumed(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.answer = lambda _items: status(401)
+        message_id = await it.accept("one")
+        await it.network.next()
+        await it.next_recorded()
+        await it.accept("two", "cus_b")
+        await it.move(60_000)
+        assert (await it.delivery(message_id)).tries == 0
+        assert it.network.sent.empty()
+        (endpoint,) = (await it.store.snapshot()).endpoints
+        assert "401" in (endpoint.paused_reason or "")
+
+
+async def test_a_sandbox_that_cannot_start_spends_no_try(tmp_path):
+    async with world(tmp_path, sandbox=BrokenSandbox()) as it:
+        message_id = await it.accept("one")
+        one = await it.next_recorded()
+        delivery = await it.delivery(message_id)
+        assert (one.attempt.state, delivery.tries, delivery.state) == (
+            DeliveryState.PENDING,
+            0,
+            DeliveryState.PENDING,
+        )
+
+
+async def test_a_stop_hands_back_what_is_in_flight(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.open.clear()
+        message_id = await it.accept("one")
+        await it.network.next()
+        await it.worker.stop(0)
+        delivery = await it.delivery(message_id)
+        assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)
+        assert not it.worker.alive
