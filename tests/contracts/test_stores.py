@@ -17,15 +17,16 @@ OPEN = {"sqlite": lambda path: SqliteStore.open(path / "nicobar.db", now_ms=1_70
 @pytest.fixture(params=OPEN)
 async def store(request, tmp_path):
     it = await OPEN[request.param](tmp_path)
-    await it.change([endpoint("ep_1"), endpoint("ep_2")])
+    await it.change([await endpoint(it, "ep_1"), await endpoint(it, "ep_2")])
     yield it
     await it.close()
 
 
-def endpoint(endpoint_id: str, name: str | None = None) -> PutEndpoint:
+async def endpoint(store, endpoint_id: str, name: str | None = None) -> PutEndpoint:
+    (app,) = (await store.snapshot()).applications
     return PutEndpoint(
         id=endpoint_id,
-        app_id="",
+        app_id=app.id,
         name=name or endpoint_id,
         connector="http",
         settings={"url": "https://a.example", "n": 1, "on": True},
@@ -37,27 +38,7 @@ def endpoint(endpoint_id: str, name: str | None = None) -> PutEndpoint:
     )
 
 
-@pytest.fixture(autouse=True)
-def app_of_endpoints(monkeypatch):
-    """Endpoints belong to an application; the tests here need only one."""
-    original = SqliteStore.change
-
-    async def change(self, changes):
-        (app,) = (await self.snapshot()).applications
-        return await original(
-            self,
-            [
-                type(one)(**{**{name: getattr(one, name) for name in one.__struct_fields__}, "app_id": app.id})
-                if isinstance(one, PutEndpoint)
-                else one
-                for one in changes
-            ],
-        )
-
-    monkeypatch.setattr(SqliteStore, "change", change)
-
-
-def message(number: int, customer: str | None = "cus_1", *, endpoints=(1,), event_id: str | None = None, body=b"{}"):
+def message(number, customer: str | None = "cus_1", *, endpoints=(1,), event_id=None, body=b"{}", accepted_at_ms=10):
     return NewMessage(
         id=f"msg_{number}",
         app_id="app",
@@ -66,7 +47,7 @@ def message(number: int, customer: str | None = "cus_1", *, endpoints=(1,), even
         event_type="a.b",
         customer_key=customer,
         occurred_at_ms=5,
-        accepted_at_ms=10,
+        accepted_at_ms=accepted_at_ms,
         body=body,
         endpoint_seqs=endpoints,
     )
@@ -76,11 +57,11 @@ async def claim(store, *, now_ms=100, limit=10, max_bytes=10_000, lease_ms=50, e
     return await store.claim(endpoint_seq, now_ms=now_ms, limit=limit, max_bytes=max_bytes, lease_ms=lease_ms)
 
 
-def done(claimed, state=DeliveryState.SUCCESS, *, due_at_ms=None, spent=True, attempt="atmpt_1", lease=None):
+def done(claimed, state=DeliveryState.SUCCESS, *, due_at_ms=None, spent=True, attempt="atmpt_1", at_ms=100):
     tried = Attempt(
         id=attempt,
-        started_at_ms=100,
-        duration_ms=1,
+        started_at_ms=at_ms,
+        duration_ms=0,
         state=state,
         reason="why",
         transformation_version=1,
@@ -89,7 +70,7 @@ def done(claimed, state=DeliveryState.SUCCESS, *, due_at_ms=None, spent=True, at
     return Finished(
         message_seq=claimed.message.seq,
         endpoint_seq=claimed.endpoint_seq,
-        lease=claimed.lease if lease is None else lease,
+        lease=claimed.lease,
         state=state,
         due_at_ms=due_at_ms,
         spent=spent,
@@ -203,7 +184,7 @@ async def test_replacing_an_endpoint_keeps_its_pause_and_its_handler(store):
             PauseEndpoint(endpoint_id="ep_1", reason="why"),
         ]
     )
-    await store.change([endpoint("ep_1", "renamed")])
+    await store.change([await endpoint(store, "ep_1", "renamed")])
     one, _ = (await store.snapshot()).endpoints
     assert (one.seq, one.name, one.paused_reason) == (1, "renamed", "why")
     assert (one.transformation.version, one.transformation.code) == (2, "two")
@@ -213,11 +194,11 @@ async def test_replacing_an_endpoint_keeps_its_pause_and_its_handler(store):
 async def test_changes_are_made_all_or_none(store):
     before = await store.snapshot()
     with pytest.raises(NicobarError, match="There is no endpoint nobody"):
-        await store.change([endpoint("ep_3"), PauseEndpoint(endpoint_id="nobody", reason=None)])
+        await store.change([await endpoint(store, "ep_3"), PauseEndpoint(endpoint_id="nobody", reason=None)])
     assert await store.snapshot() == before
-    assert await store.change([endpoint("ep_3")]) == before.version + 1 == await store.version()
+    assert await store.change([await endpoint(store, "ep_3")]) == before.version + 1 == await store.version()
 
 
 async def test_two_endpoints_of_one_name_are_refused_in_words(store):
     with pytest.raises(NicobarError, match="conflicts"):
-        await store.change([endpoint("ep_9", "ep_1")])
+        await store.change([await endpoint(store, "ep_9", "ep_1")])

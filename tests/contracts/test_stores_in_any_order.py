@@ -1,0 +1,141 @@
+"""Whatever happens in whatever order: nothing is lost, nothing is held twice, no customer's order is broken."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from contracts.test_stores import OPEN, claim, done, endpoint, message
+from nicobar.model import DeliveryState
+from nicobar.store import Claimed
+
+FINAL = [DeliveryState.SUCCESS, DeliveryState.FAILED, DeliveryState.CANCELED]
+
+
+@dataclass
+class Expected:
+    """What the store has to know of one delivery."""
+
+    message_id: str
+    customer: str | None
+    due_at_ms: int
+    tries: int = 0
+    finished: bool = False
+    held: Claimed | None = None
+    ends_at_ms: int = 0
+
+
+class AnyOrder(RuleBasedStateMachine):
+    database = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = tempfile.TemporaryDirectory()
+        self.runner = asyncio.Runner()
+        self.now_ms = 1_000
+        self.expected: list[Expected] = []
+        self.leases: list[tuple[Expected, Claimed]] = []
+        self.attempts = 0
+
+    def ask(self, awaitable):
+        return self.runner.run(awaitable)
+
+    @initialize()
+    def start(self) -> None:
+        self.store = self.ask(OPEN[self.database](Path(self.directory.name)))
+        self.ask(self.store.change([self.ask(endpoint(self.store, "ep_1"))]))
+
+    def teardown(self) -> None:
+        self.ask(self.store.close())
+        self.runner.close()
+        self.directory.cleanup()
+
+    def claimable(self) -> list[Expected]:
+        """The unfinished deliveries, of each customer only the first, that are due and that nobody holds."""
+        heads: dict[object, Expected] = {}
+        for index, one in enumerate(self.expected):
+            if not one.finished:
+                heads.setdefault(one.customer or index, one)
+        return [one for one in heads.values() if (one.ends_at_ms if one.held else one.due_at_ms) <= self.now_ms]
+
+    @rule(customer=st.sampled_from(["a", "b", None]))
+    def append(self, customer) -> None:
+        number = len(self.expected)
+        new = message(number, customer, accepted_at_ms=self.now_ms)
+        assert not self.ask(self.store.append(new)).duplicate
+        self.expected.append(Expected(f"msg_{number}", customer, self.now_ms))
+
+    @precondition(lambda self: self.expected)
+    @rule(data=st.data())
+    def append_again(self, data) -> None:
+        number = data.draw(st.integers(0, len(self.expected) - 1))
+        again = message(f"{number}_again", event_id=f"evt_{number}")
+        appended = self.ask(self.store.append(again))
+        assert (appended.message_id, appended.duplicate) == (f"msg_{number}", True)
+
+    @rule(limit=st.integers(1, 4), lease_ms=st.integers(1, 500))
+    def claim(self, limit, lease_ms) -> None:
+        claimed = self.ask(claim(self.store, now_ms=self.now_ms, limit=limit, lease_ms=lease_ms))
+        by_id = {one.message_id: one for one in self.claimable()}
+        assert len({one.message.id for one in claimed}) == len(claimed) == min(limit, len(by_id))
+        for held in claimed:
+            one = by_id[held.message.id]
+            assert held.tries == one.tries
+            one.held, one.ends_at_ms = held, self.now_ms + lease_ms
+            self.leases.append((one, held))
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), state=st.sampled_from([*FINAL, DeliveryState.PENDING]), wait_ms=st.integers(0, 400))
+    def record(self, data, state, wait_ms) -> None:
+        one, held = data.draw(st.sampled_from(self.leases))
+        self.attempts += 1
+        later_ms = self.now_ms + wait_ms if state is DeliveryState.PENDING else None
+        moved = self.ask(
+            self.store.record(
+                [done(held, state, due_at_ms=later_ms, attempt=f"atmpt_{self.attempts}", at_ms=self.now_ms)]
+            )
+        )
+        # A lease that has run out still holds until somebody else has taken the delivery.
+        assert moved == (one.held is held)
+        if moved:
+            one.held = None
+            one.tries += 1
+            one.finished = state in FINAL
+            one.due_at_ms = later_ms or 0
+
+    @rule(by_ms=st.integers(1, 600))
+    def time_passes(self, by_ms) -> None:
+        self.now_ms += by_ms
+
+    @rule()
+    def the_process_ends_and_another_takes_over(self) -> None:
+        self.ask(self.store.close())
+        self.store = self.ask(OPEN[self.database](Path(self.directory.name)))
+        held = [one for one in self.expected if one.held]
+        assert self.ask(self.store.release_leases()) == len(held)
+        for one in held:
+            one.held, one.due_at_ms = None, 0
+
+    @invariant()
+    def the_store_knows_what_is_left(self) -> None:
+        if not self.expected:
+            return
+        left = sum(not one.finished for one in self.expected)
+        assert sum(one.unfinished for one in self.ask(self.store.backlog())) == left
+        due_at_ms = self.ask(self.store.next_due_at_ms(1))
+        assert (due_at_ms is None) == (left == 0)
+        assert not self.claimable() or due_at_ms <= self.now_ms
+
+
+@pytest.mark.parametrize("database", OPEN)
+def test_nothing_is_lost_doubled_or_out_of_order(database):
+    machine = type(f"AnyOrder_{database}", (AnyOrder,), {"database": database})
+    machine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+    machine.TestCase("runTest").runTest()
