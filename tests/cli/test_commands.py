@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pty
 import re
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -251,13 +254,16 @@ def test_serve_trigger_and_doctor_work_together_and_sigterm_ends_them_cleanly(tm
         assert '"event": "running"' in line
         result = nicobar(tmp_path, "trigger", "payment.succeeded", "--count", "2", "--url", url)
         assert result.stdout.count("202 ") == 2, result
+        token = re.search(r"/in/(\S+)", nicobar(tmp_path, "apply", "nicobar.toml").stdout)[1]
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{url}/in/{token}", b"{}")
         assert "Another process" in refused(nicobar(tmp_path, "serve", "--port", "0"))
         result = nicobar(tmp_path, "doctor")
         assert result.returncode == 0, result
         assert result.stdout.count("●") == 5
         assert "knows the credentials; the region is us" in result.stdout
     finally:
-        codes = []
+        codes, said = [], ""
         for process in (server, emulator):
             if process is emulator:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/emulator/activities") as answer:
@@ -266,8 +272,34 @@ def test_serve_trigger_and_doctor_work_together_and_sigterm_ends_them_cleanly(tm
             output, _ = process.communicate(timeout=30)
             codes.append(process.returncode)
             assert "Traceback" not in output
+            said += output if process is server else ""
     assert codes == [0, 0]
     assert held.count(b'"Order Paid"') == 2
+    lines = [json.loads(line) for line in said.splitlines()]
+    ids = {
+        "accepted": {"message_id", "source_id", "event_id"},
+        "delivered": {"message_id", "endpoint_id", "delivery_id", "attempt_id"},
+        "refused": {"source_id", "code"},
+    }
+    for event, wanted in ids.items():
+        assert any(wanted <= line.keys() for line in lines if line["event"] == event), said
+    assert not any(secret in said for secret in (SECRETS["DODO_SECRET"], "demo-key"))
+
+
+def test_logs_on_a_terminal_are_for_reading(tmp_path):
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [NICOBAR, "serve", "--port", "0"], cwd=tmp_path, env=environment(), stderr=theirs, stdin=subprocess.DEVNULL
+    )
+    os.close(theirs)
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        said = b""
+        while b"running" not in said:
+            said += terminal.read(4096)
+        process.terminate()
+        assert process.wait(timeout=30) == 0
+    assert b"\x1b[" in said, "colours"
+    assert b'{"' not in said
 
 
 def test_doctor_names_wrong_credentials(tmp_path):

@@ -20,6 +20,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 PREFIX = "/in/"
+MAX_LOGGED_ID_CHARS = 256
 
 
 class Ingress:
@@ -44,7 +45,6 @@ class Ingress:
             self._metrics.refused.labels("disconnected").inc()
         except Refusal as refusal:
             self._metrics.refused.labels(refusal.code).inc()
-            log.warning("refused", code=refusal.code, status=refusal.status, detail=refusal.detail)
             await _refuse(send, refusal)
 
     async def _take(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -52,8 +52,19 @@ class Ingress:
             raise Refusal(405, "method_not_allowed", "A source takes POST only.", "Send webhooks by POST.")
         source = await self._receiver.source(scope["path"].removeprefix(PREFIX))
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        body = await self._body(headers, receive)
-        appended = await self._receiver.receive(source, headers, body)
+        try:
+            body = await self._body(headers, receive)
+            appended = await self._receiver.receive(source, headers, body)
+        except Refusal as refusal:
+            log.warning(
+                "refused",
+                source_id=source.source.id,
+                code=refusal.code,
+                status=refusal.status,
+                detail=refusal.detail,
+                event_id=headers.get("webhook-id", "")[:MAX_LOGGED_ID_CHARS],
+            )
+            raise
         if appended.duplicate:
             await _answer(send, 200, {"id": appended.message_id, "duplicate": True})
         else:
