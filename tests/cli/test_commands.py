@@ -225,6 +225,26 @@ def test_the_demo_ends_well_and_takes_other_ports_where_its_own_are_taken(tmp_pa
     assert "3 people and 36 activities, 0 refused" in result.stdout
 
 
+def test_the_demo_stays_up_with_its_addresses_until_it_is_stopped(tmp_path):
+    demo, _ = _start(tmp_path, "demo", "--port", "0", "--emulator-port", "0", until="Still running")
+    source, emulator = (re.search(r"http://\S+", demo.stdout.readline())[0] for _ in range(2))
+    assert "/in/" in source
+    with urllib.request.urlopen(emulator) as page:
+        assert b"payment_succeeded" in page.read()
+    demo.send_signal(signal.SIGTERM)
+    output, _ = demo.communicate(timeout=30)
+    assert (demo.returncode, "Traceback" in output) == (0, False)
+
+
+def test_a_demo_that_is_stopped_early_says_so(tmp_path):
+    demo, _ = _start(tmp_path, "demo", "--port", "0", "--emulator-port", "0", until="Emulator")
+    demo.send_signal(signal.SIGINT)
+    output, _ = demo.communicate(timeout=30)
+    # It may have been through before the signal came; then everything had arrived.
+    assert demo.returncode == ("Stopped before" in output)
+    assert "Traceback" not in output
+
+
 def _start(directory: Path, *arguments: str, until: str) -> tuple[subprocess.Popen[str], str]:
     """A process, and the line that says that it is up."""
     process = subprocess.Popen(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import tempfile
 from importlib.resources import files
@@ -65,11 +66,17 @@ def demo(*, once: bool, port: int, emulator_port: int) -> None:
     """Run the main job on signed sample events, against a local Customer.io."""
     set_up_logs(json=False, level="error")
     with tempfile.TemporaryDirectory(prefix="nicobar-demo-") as directory:
-        arrived = run_loop(_demo(Path(directory), port, emulator_port, once=once))
+        try:
+            arrived = run_loop(_demo(Path(directory), port, emulator_port, once=once))
+        except asyncio.CancelledError:
+            click.echo("Stopped before everything had arrived.", err=True)
+            arrived = False
     raise SystemExit(0 if arrived else 1)
 
 
 async def _demo(directory: Path, port: int, emulator_port: int, *, once: bool) -> bool:
+    """Whether everything arrived. Raises CancelledError when it is stopped before that is known."""
+    _stop_on_signal()
     state = State()
     emulator = await _start_emulator(state, emulator_port)
     recorded: asyncio.Queue[Recorded] = asyncio.Queue()
@@ -79,12 +86,14 @@ async def _demo(directory: Path, port: int, emulator_port: int, *, once: bool) -
             address, secret = await _set_up(runtime, emulator.url)
             if runtime.server is None:
                 raise UserError("server_failed", "The server did not start.", "The log says why.")
-            click.echo(f"Nicobar   {runtime.server.url}\nEmulator  {emulator.url}\n")
+            addresses = f"Nicobar   {runtime.server.url}{address}\nEmulator  {emulator.url}"
+            click.echo(f"{addresses}\n")
             tally = await _send(runtime, runtime.server.url + address, secret)
             arrived = await _watch(recorded, state, tally)
             if not once:
-                click.echo("\nStill running: look at the emulator's page. Ctrl-C ends it.")
-                await _until_stopped()
+                click.echo(f"\nStill running; the emulator's address shows its page. Ctrl-C ends it.\n{addresses}")
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
             return arrived
     finally:
         await emulator.stop()
@@ -197,8 +206,9 @@ def _print(one: Recorded, state: State) -> None:
     )
 
 
-async def _until_stopped() -> None:
-    ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    await ended.wait()
+def _stop_on_signal() -> None:
+    """Ctrl-C and SIGTERM end the demo, and with it everything that it started, in order."""
+    task = asyncio.current_task()
+    if task is not None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)

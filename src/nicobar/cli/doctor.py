@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
@@ -36,8 +37,10 @@ class _Watch:
 
     async def send(self, request: Request) -> Response | NoResponse:
         answer = await self._inner.send(request)
-        if isinstance(answer, Response) and "date" in answer.headers:
-            self.skew_s = time.time() - parsedate_to_datetime(answer.headers["date"]).timestamp()
+        if isinstance(answer, Response):
+            # A destination that tells no readable time is not asked for it.
+            with contextlib.suppress(ValueError, TypeError):
+                self.skew_s = time.time() - parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
         return answer
 
 

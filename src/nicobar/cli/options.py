@@ -8,22 +8,29 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import msgspec
 import uvloop
 
 from nicobar.observe import set_up_logs
-from nicobar.settings import LogFormat, Settings, read_settings
+from nicobar.settings import LogFormat, Settings, description, read_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
 def setting_options(*names: str) -> Callable[[F], F]:
-    """Flags of these settings, and `--settings`; click hands all of them on as keyword arguments."""
+    """Flags of these settings, of all where none is named, and `--settings`; click hands all of them on as keyword
+    arguments. The settings themselves check the values, wherever they come from.
+    """
+    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
 
     def add(command: F) -> F:
-        for name in reversed(names):
-            command = click.option(f"--{name.replace('_', '-')}", name, default=None)(command)
-        return click.option("--settings", "settings_file", type=click.Path(path_type=Path), default=None)(command)
+        for name in reversed(names or tuple(fields)):
+            field = fields[name]
+            help_text = f"{description(field)} [default: {field.default or 'empty'}]"
+            command = click.option(f"--{name.replace('_', '-')}", name, default=None, help=help_text)(command)
+        file_help = "A TOML file of settings; flags and NICOBAR_* variables come before it."
+        return click.option("--settings", "settings_file", type=click.Path(path_type=Path), help=file_help)(command)
 
     return add
 

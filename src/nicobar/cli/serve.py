@@ -20,7 +20,7 @@ from nicobar.store.sqlite import apply_migrations
 
 
 @click.command()
-@setting_options("host", "port", "data_dir", "database_url", "role", "log_format", "log_level")
+@setting_options()
 def serve(**flags: Any) -> None:
     """Receive and deliver, until stopped."""
     settings = settings_of(flags)
