@@ -40,7 +40,7 @@ format: $(READY) ## Format the code and mend what can be mended by itself
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 bench: $(READY) ## Measure, as ratios within one run
-	@$(BIN)/python tests/bench/run.py $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m bench.run $(ARGS)
 
 chromium:
 	@sh scripts/chromium.sh

@@ -1,20 +1,52 @@
-"""`make bench`: ratios within one run; the machines that run it are shared and noisy."""
+"""`make bench`: what the choices are worth, as ratios within one run, since machines are shared and noisy."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import platform
+import sqlite3
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
+
+from nicobar.model import Customer
+from nicobar.observe import set_up_logs
 from nicobar.sandbox import Calls, Job
 from nicobar.sandbox.pool import SandboxPool
+from nicobar.sources.samples import fresh
 from nicobar.store import NewMessage
 from nicobar.store.sqlite import SqliteStore
+from running import TYPES, Running, running
 
-TOGETHER = 4_000
-ALONE = 300
-EVENTS = 2_000
+# On the project's own disk: where /tmp is memory, nothing there is durable.
+WORK = Path(".build")
+HANDLER = """function handler(webhook) {
+  webhook.payload = nicobar.event("paid", {amount: webhook.payload.data.total_amount});
+  return webhook;
+}"""
+
+
+async def per_second(count: int, at_once: int, work: Callable[[int], Awaitable[object]]) -> float:
+    """How many calls of `work` a second are through, `at_once` of them side by side."""
+    numbers = iter(range(count))
+
+    async def worker() -> None:
+        for number in numbers:
+            await work(number)
+
+    started = time.perf_counter()
+    await asyncio.gather(*(worker() for _ in range(at_once)))
+    return count / (time.perf_counter() - started)
+
+
+def tell(what: str, one: float, many: float, unit: str, how: tuple[str, str]) -> None:
+    print(
+        f"{what}: {one:,.0f} {unit} {how[0]}, {many:,.0f} {unit} {how[1]}: {many / one:.1f} times as many", flush=True
+    )
 
 
 def message(number: int) -> NewMessage:
@@ -33,46 +65,78 @@ def message(number: int) -> NewMessage:
 
 
 async def store() -> None:
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory(dir=WORK) as directory:
         it = await SqliteStore.open(Path(directory) / "bench.db", now_ms=1)
-        started = time.perf_counter()
-        for number in range(ALONE):
-            await it.append(message(number))
-        alone = ALONE / (time.perf_counter() - started)
-        gate = asyncio.Semaphore(200)
-
-        async def append(number: int) -> None:
-            async with gate:
-                await it.append(message(number))
-
-        started = time.perf_counter()
-        await asyncio.gather(*(append(ALONE + number) for number in range(TOGETHER)))
-        together = TOGETHER / (time.perf_counter() - started)
+        alone = await per_second(300, 1, lambda number: it.append(message(number)))
+        together = await per_second(6_000, 200, lambda number: it.append(message(1_000 + number)))
         await it.close()
-    print(f"durable appends: {alone:.0f}/s one by one, {together:.0f}/s from 200 at once: x{together / alone:.1f}")
+    tell("Durable writes, group commit", alone, together, "events/s", ("one by one", "from 200 at once"))
 
 
 async def sandbox() -> None:
-    code = "function handler(w) { w.payload = {a: w.payload.data}; return w; }"
     job = Job(
-        code_id="bench", code=code, body=b'{"data":1}', event_type="", url="", now_ms=1, occurred_at_ms=1, seed=""
+        code_id="bench",
+        code="function handler(w) { w.payload = {a: w.payload.data}; return w; }",
+        body=b'{"data":1}',
+        event_type="",
+        url="",
+        now_ms=1,
+        occurred_at_ms=1,
+        seed="",
     )
     async with SandboxPool(children=2) as pool:
         await pool.run([job] * 64)
+        alone = await per_second(300, 1, lambda _: pool.run([job]))
+        batches = await per_second(40, 2, lambda _: pool.run([job] * 100))
+        (one, *_) = await pool.run([job])
+    assert isinstance(one, Calls)
+    tell("Isolated handler runs", alone, batches * 100, "events/s", ("one by one", "in batches"))
+
+
+async def whole_way(directory: Path, at_once: int, count: int) -> tuple[float, float]:
+    """Accepted events a second, and delivered ones, over real HTTP in one process with sender and emulator."""
+    async with running(directory, HANDLER) as nicobar:
+        name = "payment.succeeded"
+
+        async def send(number: int) -> None:
+            customer = Customer(key=f"cus_{number % 500}", email=f"{number % 500}@shop.example")
+            body = fresh(TYPES[name], nicobar.runtime.clock.now_ms(), customer)
+            status, _ = await nicobar.send(body, f"evt_{number}")
+            assert status == 202
+
         started = time.perf_counter()
-        for _ in range(200):
-            await pool.run([job])
-        alone = 200 / (time.perf_counter() - started)
-        started = time.perf_counter()
-        results = await pool.run([job] * EVENTS)
-        together = EVENTS / (time.perf_counter() - started)
-    assert all(isinstance(result, Calls) for result in results)
-    print(f"events through a handler: {alone:.0f}/s one by one, {together:.0f}/s in batches: x{together / alone:.1f}")
+        accepted = await per_second(count, at_once, send)
+        await drained(nicobar, count)
+        return accepted, count / (time.perf_counter() - started)
+
+
+async def drained(nicobar: Running, count: int) -> None:
+    for _ in range(count):
+        await nicobar.next_recorded()
+    assert len(nicobar.state.activities) == count
+
+
+async def pipeline() -> None:
+    with tempfile.TemporaryDirectory(dir=WORK) as one, tempfile.TemporaryDirectory(dir=WORK) as many:
+        _, alone = await whole_way(Path(one), 1, 200)
+        accepted, delivered = await whole_way(Path(many), 100, 3_000)
+    tell("Webhook in, Customer.io out", alone, delivered, "events/s", ("one sender", "100 senders"))
+    print(f"  (accepted with 100 senders: {accepted:,.0f} events/s; sender and emulator share the process)")
 
 
 async def main() -> None:
+    set_up_logs(json=False, level="error")
+    WORK.mkdir(exist_ok=True)
+    cpu = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "")
+    print(f"{os.cpu_count()} cores of {cpu or platform.machine()}, Python {platform.python_version()}, ", end="")
+    print(f"SQLite {sqlite3.sqlite_version}, msgspec {msgspec.__version__}")
     await store()
     await sandbox()
+    await pipeline()
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text("utf-8").splitlines() if Path(path).exists() else []
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from nicobar.serving import error_reply
 PAGE_ROWS = 100
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_ACTIVITIES)]
 _pages = Environment(loader=PackageLoader("nicobar.emulator", "templates"), autoescape=select_autoescape())
+_pages.filters["json"] = lambda value: msgspec.json.encode(value).decode()
 _CSP = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 

@@ -1,0 +1,96 @@
+"""The reference names everything that there is, and what the pages tell to do works."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import nicobar
+from nicobar.admin.files import read_document
+from nicobar.cli import group
+from nicobar.observe import Metrics
+from nicobar.sandbox import Failure
+from nicobar.settings import Settings, description
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
+SOURCE = "\n".join(path.read_text("utf-8") for path in Path(nicobar.__file__).parent.rglob("*.py"))
+
+# What needs the servers that the tutorial starts by hand; `tests/cli` runs these against running ones.
+ONLINE = ("nicobar doctor", "nicobar trigger")
+
+
+def names() -> list[str]:
+    settings = [field.name for field in msgspec.structs.fields(Settings)]
+    refusals = re.findall(r'Refusal\(\s*\d+,\s*"(\w+)"', SOURCE)
+    assert len(refusals) > 10
+    return [*settings, *Metrics().names(), *(one.value for one in Failure), *refusals]
+
+
+@pytest.mark.parametrize("name", sorted(set(names())))
+def test_the_reference_has_every_setting_metric_failure_and_refusal(name):
+    assert f"`{name}`" in REFERENCE
+
+
+@pytest.mark.parametrize("name", group.commands)
+def test_the_reference_has_every_command(name):
+    assert f"`nicobar {name}" in REFERENCE
+
+
+def test_every_setting_says_what_it_is_for():
+    assert all(description(field).endswith(".") for field in msgspec.structs.fields(Settings))
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")], ids=lambda path: path.name)
+def test_links_between_pages_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)#]+)", path.read_text("utf-8")):
+        assert (path.parent / target).exists(), target
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_tutorial_works_as_it_is_written(tmp_path):
+    tutorial = ROOT / "docs" / "tutorial" / "first-event.md"
+    (tmp_path / "handler.js").write_text(blocks(tutorial, "js")[0])
+    (tmp_path / "nicobar.toml").write_text(blocks(tutorial, "toml")[0])
+    enter, *shell = blocks(tutorial, "sh")
+    assert "activate" in enter
+    offline = "\n".join(line for block in shell for line in block.splitlines() if not line.startswith(ONLINE))
+    result = run(tmp_path, offline)
+    assert result.returncode == 0, result
+    assert '"name":"payment_succeeded"' in result.stdout
+    assert "not handled" in result.stdout
+    assert re.search(r"source dodo: http://127.0.0.1:8080/in/\S+$", result.stdout.strip())
+
+
+def test_the_readme_s_handler_runs(tmp_path):
+    (tmp_path / "handler.js").write_text(blocks(ROOT / "README.md", "js")[0])
+    result = run(tmp_path, "nicobar transform handler.js --all")
+    assert (result.returncode, "48 events, 0 failed." in result.stdout) == (0, True), result
+
+
+def test_the_reference_s_file_is_one_that_apply_takes(tmp_path):
+    (tmp_path / "nicobar.toml").write_text(blocks(ROOT / "docs" / "reference.md", "toml")[0])
+    assert read_document(tmp_path / "nicobar.toml").endpoints[0].variables == {"PLAN": "pro"}
+
+
+def run(directory: Path, script: str) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["/bin/sh", "-eu", "-c", script],
+        cwd=directory,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
