@@ -96,7 +96,7 @@ async def _sandbox() -> str:
 
 
 async def _source(vault: Vault, source: Source) -> str:
-    return f"{len(source_secrets(vault, source))} signing secrets can be read."
+    return f"signing secrets that can be read: {len(source_secrets(vault, source))}."
 
 
 async def _endpoint(vault: Vault, endpoint: Endpoint, watch: _Watch) -> str:
