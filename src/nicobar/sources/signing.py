@@ -24,6 +24,19 @@ _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _SIGNATURE_HELP = "Copy the endpoint's signing secret from the sender's dashboard into this source."
 
 
+class StandardWebhooksSigning:
+    """The half of a `SourceKind` that senders who sign by Standard Webhooks share."""
+
+    def check_secret(self, secret: str) -> None:
+        webhook_secret_key(secret)
+
+    def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_ms: int) -> Verified:
+        return verify(headers, body, secrets, now_ms)
+
+    def sign(self, event_id: str, body: bytes, secret: str, now_ms: int) -> dict[str, str]:
+        return sign(event_id, body, secret, now_ms)
+
+
 def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_ms: int) -> Verified:
     """Raises Refusal 401 unless one of the header's signatures was made with one of the secrets, just now.
 

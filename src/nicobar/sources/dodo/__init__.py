@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from nicobar.crypto import webhook_secret_key
 from nicobar.model import Customer, Event, EventType, Json
-from nicobar.sources import Verified, envelope, signing
+from nicobar.sources import envelope
 from nicobar.sources.dodo.event_types import EVENT_TYPES
+from nicobar.sources.signing import StandardWebhooksSigning
 
 
-class DodoPayments:
+class DodoPayments(StandardWebhooksSigning):
     """Dodo signs by Standard Webhooks. It has its own envelope field `business_id` and no flag for test mode, so
     each mode is a source of its own.
     """
@@ -19,21 +17,12 @@ class DodoPayments:
     name = "Dodo Payments"
     summary = "Payments, subscriptions, refunds, disputes and the rest of Dodo's 48 event types."
 
-    def check_secret(self, secret: str) -> None:
-        webhook_secret_key(secret)
-
-    def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_ms: int) -> Verified:
-        return signing.verify(headers, body, secrets, now_ms)
-
     def read(self, body: bytes) -> Event:
         read = envelope.read(body)
         return Event(event_type=read.event_type, occurred_at_ms=read.occurred_at_ms, customer=_customer(read.data))
 
     def event_types(self) -> tuple[EventType, ...]:
         return EVENT_TYPES
-
-    def sign(self, event_id: str, body: bytes, secret: str, now_ms: int) -> dict[str, str]:
-        return signing.sign(event_id, body, secret, now_ms)
 
 
 def _customer(data: dict[str, Json]) -> Customer | None:

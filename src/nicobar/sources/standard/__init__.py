@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from nicobar.crypto import webhook_secret_key
 from nicobar.model import Customer, Event, EventType, Json
-from nicobar.sources import Verified, envelope, signing
+from nicobar.sources import envelope
+from nicobar.sources.signing import StandardWebhooksSigning
 
 
-class StandardWebhooks:
+class StandardWebhooks(StandardWebhooksSigning):
     """Events in the suggested envelope. Whom an event is about is read from where most senders put it:
     `data.customer_id`, or `data.customer` with an `id` or `customer_id`.
     """
@@ -18,21 +16,12 @@ class StandardWebhooks:
     name = "Standard Webhooks"
     summary = "Any sender that signs as standardwebhooks.com describes."
 
-    def check_secret(self, secret: str) -> None:
-        webhook_secret_key(secret)
-
-    def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_ms: int) -> Verified:
-        return signing.verify(headers, body, secrets, now_ms)
-
     def read(self, body: bytes) -> Event:
         read = envelope.read(body)
         return Event(event_type=read.event_type, occurred_at_ms=read.occurred_at_ms, customer=_customer(read.data))
 
     def event_types(self) -> tuple[EventType, ...]:
         return ()
-
-    def sign(self, event_id: str, body: bytes, secret: str, now_ms: int) -> dict[str, str]:
-        return signing.sign(event_id, body, secret, now_ms)
 
 
 def _customer(data: dict[str, Json]) -> Customer | None:
