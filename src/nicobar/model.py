@@ -156,11 +156,14 @@ class Delivery(Record):
 
 
 class Level(StrEnum):
-    """How much a verdict weighs: an error stops the call, a warning does not, a correction was made for you."""
+    """How much a verdict weighs: an error stops the call, a warning does not; a correction sends what was written in
+    another form, an addition sends what was left out.
+    """
 
     ERROR = "error"
     WARNING = "warning"
     CORRECTION = "correction"
+    ADDITION = "addition"
 
 
 class Verdict(Record):

@@ -14,12 +14,16 @@ import pytest
 import nicobar
 from nicobar.admin.files import read_document
 from nicobar.cli import group
+from nicobar.connectors.customerio import CustomerIo
+from nicobar.connectors.customerio.contract import ACTIONS, V1_CALLS
+from nicobar.connectors.customerio.rules import RULES
 from nicobar.observe import Metrics
 from nicobar.sandbox import Failure
 from nicobar.settings import Settings, description
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
+CONTRACT = (ROOT / "docs" / "reference" / "customerio.md").read_text("utf-8")
 SOURCE = "\n".join(path.read_text("utf-8") for path in Path(nicobar.__file__).parent.rglob("*.py"))
 
 # What needs the servers that the tutorial starts by hand; `tests/cli` runs these against running ones.
@@ -41,6 +45,22 @@ def test_the_reference_has_every_setting_metric_failure_and_refusal(name):
 @pytest.mark.parametrize("name", group.commands)
 def test_the_reference_has_every_command(name):
     assert f"`nicobar {name}" in REFERENCE
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.name)
+def test_the_contract_s_page_has_every_rule_with_its_meaning(rule):
+    assert f"| `{rule.name}` | {rule.meaning} |" in CONTRACT.partition(f"## {rule.level.value.title()}s")[2]
+
+
+def test_the_contract_s_page_has_every_call_and_every_switch():
+    for actions in ACTIONS.values():
+        for action in actions.values():
+            assert f"| `{action.type}` | `{action.action}` | " in CONTRACT
+    for call in V1_CALLS:
+        path = "/".join(call.segments).replace("*", "…")
+        assert f"`{call.method} /api/v1/{path}`" in CONTRACT
+    for field in CustomerIo.fields:
+        assert f"`{field.name}`" in REFERENCE
 
 
 def test_every_setting_says_what_it_is_for():

@@ -19,9 +19,9 @@ async def test_a_made_up_action_becomes_the_event_that_its_author_meant(tmp_path
         assert (activity.person, activity.name) == (ADA.key, "Order Paid")
         assert nicobar.state.people[ADA.key].attributes["email"] == ADA.email
         said = {verdict.rule: verdict for verdict in one.attempt.verdicts}
-        assert said["unknown_action"].level is Level.CORRECTION
-        assert "order_paid" in said["unknown_action"].reason
-        assert 'action: "event"' in said["unknown_action"].fix
+        assert said["action_corrected"].level is Level.CORRECTION
+        assert "order_paid" in said["action_corrected"].reason
+        assert 'action: "event"' in said["action_corrected"].fix
 
 
 async def test_a_subscription_s_life_becomes_two_events_in_order(tmp_path):

@@ -6,18 +6,18 @@ import time
 from pathlib import Path
 
 import click
-import msgspec
 
 from nicobar.cli.options import run_loop
 from nicobar.connectors.kinds import CONNECTORS, connector
 from nicobar.errors import Refusal, UserError
 from nicobar.ids import stable_ulid
-from nicobar.model import DeliveryState, Endpoint, Event, Message, Transformation
+from nicobar.model import DeliveryState, Endpoint, Event, Level, Message, Transformation
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed
 from nicobar.pipeline.transform import transform as run_handler
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.sources.dodo import DodoPayments
+from nicobar.sources.samples import fresh
 
 _CREDENTIALS = {
     "customerio": {"site_id": "dry-run", "api_key": "dry-run"},
@@ -61,7 +61,8 @@ def _samples(types: tuple[str, ...], *, every: bool) -> list[bytes]:
             raise UserError(
                 "event_type_unknown", f"There is no sample of {name!r}.", f"There are samples of {', '.join(known)}."
             )
-    return [msgspec.json.encode(known[name].example) for name in names]
+    # As if they happened now: an old event starts no campaign, and would be warned about.
+    return [fresh(known[name], time.time_ns() // 1_000_000) for name in names]
 
 
 def _read(path: Path) -> bytes:
@@ -128,6 +129,7 @@ def _show(subject: Subject, result: Transformed) -> None:
     else:
         click.echo(f"  {result.state.value}: {result.reason}")
     for verdict in result.verdicts:
-        click.echo(f"  {verdict.level.value}: {verdict.path}: {verdict.reason} {verdict.fix} [{verdict.source}]")
+        more = "" if verdict.level is Level.ADDITION else f" {verdict.fix} [{verdict.source}]"
+        click.echo(f"  {verdict.level.value}: {verdict.path}: {verdict.reason}{more}")
     for line in result.console:
         click.echo(f"  console: {line}")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
-from nicobar.model import Call, Customer, Record, Setting, Verdict
+from nicobar.model import Call, Customer, Json, Record, Setting, Verdict
 
 
 class FieldKind(StrEnum):
@@ -32,13 +32,16 @@ class Field(Record):
 
 
 class Origin(Record):
-    """Where a call comes from: what a destination may use to complete it. `customer` is whom the event is about."""
+    """Where a call comes from: what a destination may use to complete it. `customer` is whom the event is about,
+    `payload` the event itself.
+    """
 
     message_id: str
     endpoint_id: str
     occurred_at_ms: int
     now_ms: int
     customer: Customer | None
+    payload: Json = None
 
 
 class ReadyCall(Record):

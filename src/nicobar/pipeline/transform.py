@@ -138,6 +138,7 @@ def _ready(
         occurred_at_ms=subject.message.occurred_at_ms,
         now_ms=now_ms,
         customer=subject.customer,
+        payload=msgspec.json.decode(subject.message.body),
     )
     prepared = target.destination.prepare(asked, origin)
     stop = _why_stopped(prepared)

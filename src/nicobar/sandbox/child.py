@@ -18,6 +18,7 @@ from importlib.resources import files
 import msgspec
 import quickjs
 
+from nicobar.currencies import DECIMALS
 from nicobar.model import Call
 from nicobar.sandbox import Bounds, Broken, Calls, Canceled, Failure, Job, Result, Untouched
 from nicobar.sandbox.wire import LENGTH_BYTES, Batch, Reply, frame, frame_length, read
@@ -61,17 +62,13 @@ class _Context:
         self._engine.set_memory_limit(bounds.memory_bytes)
         self._engine.set_max_stack_size(STACK_BYTES)
         self._engine.set_time_limit(bounds.run_ms / 1000)
-        attach = self._engine.eval("\n" * _PRELUDE_LINE + _PRELUDE)
+        prelude = _function(self._engine.eval("\n" * _PRELUDE_LINE + _PRELUDE))
         # Called for each event, so that each has bindings of its own; on the first line, so that lines count right.
-        factory = self._engine.eval(
-            "(() => {" + code + "\n;return typeof handler === 'undefined' ? undefined : handler})"
+        factory = _function(
+            self._engine.eval("(() => {" + code + "\n;return typeof handler === 'undefined' ? undefined : handler})")
         )
-        if not isinstance(attach, quickjs.Object) or not isinstance(factory, quickjs.Object):
-            raise TypeError("the prelude does not return a function")
-        run = attach(factory)
-        if not isinstance(run, quickjs.Object):
-            raise TypeError("the prelude's function does not return a function")
-        self._run = run
+        attach = _function(prelude(msgspec.json.encode(DECIMALS).decode()))
+        self._run = _function(attach(factory))
         self._events = 0
         self.spoiled = False
 
@@ -105,6 +102,12 @@ class _Context:
             return msgspec.json.decode(str(self._run(None)), type=_Answer).console
         except (quickjs.JSException, msgspec.DecodeError):
             return ()
+
+
+def _function(value: object) -> quickjs.Object:
+    if not isinstance(value, quickjs.Object):
+        raise TypeError("the prelude does not return a function")
+    return value
 
 
 class _Contexts:

@@ -1,7 +1,7 @@
 // Runs first in every context: makes the globals that a handler may use, freezes everything that is there, and
-// returns the function that runs a handler on one event. What it needs it takes into its own scope before any
-// merchant's code can run.
-(() => {
+// returns the function that runs a handler on one event. It is called with the currencies' decimals, as JSON. What it
+// needs it takes into its own scope before any merchant's code can run.
+((decimalsText) => {
   "use strict";
   const { apply, construct, defineProperty, deleteProperty, getOwnPropertyDescriptor, getPrototypeOf, ownKeys } =
     Reflect;
@@ -101,12 +101,8 @@
   };
 
   // --- helpers ---
-  // Decimals by ISO 4217. MGA stands with those without decimals, as payment platforms count it.
-  const decimals = create(null);
-  for (const code of ["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "UYI", "VND", "VUV",
-    "XAF", "XOF", "XPF"]) decimals[code] = 0;
-  for (const code of ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"]) decimals[code] = 3;
-  for (const code of ["CLF", "UYW"]) decimals[code] = 4;
+  // Decimals by ISO 4217, where they are not two.
+  const decimals = Object.setPrototypeOf(parse(decimalsText), null);
   const plainObject = (value) => typeof value === "object" && value !== null && !isArray(value);
   const entity = (action, attributes, options, name) => {
     const given = plainObject(options) ? options.identifiers : undefined;
@@ -354,4 +350,4 @@
     }
     return whole("{", head, ",", tail());
   };
-})()
+})

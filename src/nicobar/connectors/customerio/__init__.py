@@ -24,8 +24,12 @@ from nicobar.connectors import (
     Response,
     Transport,
 )
-from nicobar.connectors.customerio import contract, corrections
+from nicobar.connectors.customerio import contract, corrections, rules
+from nicobar.connectors.customerio.advice import advise, advise_event, advise_person, no_address
 from nicobar.connectors.customerio.answers import outcomes, read_object
+from nicobar.connectors.customerio.check import check, check_v1
+from nicobar.connectors.customerio.contract import V1Call
+from nicobar.connectors.customerio.corrections import Corrections, Corrector
 from nicobar.connectors.fields import is_plain_url, read_fields
 from nicobar.connectors.payload import encoded
 from nicobar.errors import UserError
@@ -39,10 +43,19 @@ MAX_REMEMBERED_PROFILES = 10_000
 
 
 class _Object(Record):
-    """A v2 object as a handler wrote it; `path` says where."""
+    """An object of v2; `path` says where the handler wrote it."""
 
     path: str
     item: dict[str, Json]
+
+
+class _Single(Record):
+    """A call of v1, which is a request of its own; `path` says where its payload was written."""
+
+    path: str
+    url_path: str
+    call: V1Call
+    payload: Json
 
 
 class CustomerIo:
@@ -86,6 +99,27 @@ class CustomerIo:
             help="true or false: send the customer's e-mail and name before an event, since a mail needs an address.",
             default=True,
         ),
+        Field(
+            name="correct_action",
+            label="Send unknown actions as events",
+            kind=FieldKind.SWITCH,
+            help="true or false: an action that Customer.io does not have becomes an event, if there is a name.",
+            default=True,
+        ),
+        Field(
+            name="correct_event_id",
+            label="Give events an id",
+            kind=FieldKind.SWITCH,
+            help="true or false: an event gets the ULID that lets Customer.io leave out what it has seen.",
+            default=True,
+        ),
+        Field(
+            name="correct_timestamp",
+            label="Give events their time",
+            kind=FieldKind.SWITCH,
+            help="true or false: an event gets its own time, in the form that Customer.io takes.",
+            default=True,
+        ),
     )
 
     def open(self, settings: Mapping[str, Setting], credentials: Mapping[str, str]) -> CustomerIoDestination:
@@ -99,7 +133,12 @@ class CustomerIo:
             base=str(values["base_url"]).rstrip("/") or HOSTS[region],
             region=region,
             authorization=base64.b64encode(f"{site_id}:{values['api_key']}".encode()).decode(),
-            keep_profile=bool(values["keep_profile"]),
+            corrections=Corrections(
+                action=bool(values["correct_action"]),
+                event_id=bool(values["correct_event_id"]),
+                timestamp=bool(values["correct_timestamp"]),
+                profile=bool(values["keep_profile"]),
+            ),
         )
 
 
@@ -111,11 +150,11 @@ class CustomerIoDestination:
     # The documented fair use is 1000 a second for a workspace, which others use too.
     max_requests_per_s = 100
 
-    def __init__(self, *, base: str, region: str, authorization: str, keep_profile: bool) -> None:
+    def __init__(self, *, base: str, region: str, authorization: str, corrections: Corrections) -> None:
         self._base = base
         self._region = region
         self._authorization = authorization
-        self._keep_profile = keep_profile
+        self._corrections = corrections
         self._profiles: OrderedDict[bytes, None] = OrderedDict()
 
     @property
@@ -124,18 +163,23 @@ class CustomerIoDestination:
 
     def prepare(self, calls: Sequence[Call], origin: Origin) -> Prepared:
         verdicts: list[Verdict] = []
+        corrector = Corrector(self._corrections, origin, verdicts)
         asked = [part for index, call in enumerate(calls) for part in self._parts(index, call, verdicts)]
-        objects = [part for part in asked if isinstance(part, _Object)]
-        corrected = [
-            corrections.correct(place, part.path, part.item, origin, verdicts) for place, part in enumerate(objects)
-        ]
-        for part, item in zip(objects, corrected, strict=True):
-            verdicts += contract.check(part.path, item)
+        parts = [_corrected(corrector, part) for part in asked]
+        items = [part.item for part in parts if isinstance(part, _Object)]
+        profile = corrections.profile(items, origin) if self._corrections.profile else None
+        people = [*items, profile] if profile else items
+        for part in parts:
+            verdicts += _check_object(part, people, origin) if isinstance(part, _Object) else _check_v1(part, origin)
         if any(one.level is Level.ERROR for one in verdicts):
             return Prepared(calls=(), verdicts=tuple(verdicts))
-        ready = self._profile(corrected, origin, verdicts)
-        of_objects = map(self._ready, corrected)
-        ready += [next(of_objects) if isinstance(part, _Object) else part for part in asked]
+        ready = [self._ready(part) for part in parts]
+        if profile is not None:
+            first = self._ready(_Object(path="", item=profile))
+            # Not again while it is delivered and unchanged.
+            if first.body not in self._profiles:
+                verdicts.append(corrections.profile_added())
+                ready.insert(0, first)
         return Prepared(calls=tuple(ready), verdicts=tuple(verdicts))
 
     def pack(self, calls: Sequence[ReadyCall]) -> Request:
@@ -200,46 +244,39 @@ class CustomerIoDestination:
                 return parts.path + (f"?{parts.query}" if parts.query else "")
         return None
 
-    def _parts(self, index: int, call: Call, verdicts: list[Verdict]) -> Iterator[_Object | ReadyCall]:
+    def _parts(self, index: int, call: Call, verdicts: list[Verdict]) -> Iterator[_Object | _Single]:
         """What one call of the handler becomes, in order: v2 objects, or one request of its own."""
         path = self._path(call.url)
         if path is None:
             verdicts.append(
-                contract.error(
-                    "host",
+                rules.HOST.at(
                     f"[{index}].url",
                     "The URL is not one of Customer.io's Track API; credentials go nowhere else.",
                     f"Use {self.url}.",
                 )
             )
-        elif path in {ENTITY, BATCH} and call.method == "POST":
-            yield from _objects(index, path, call.payload, verdicts)
-        else:
-            yield from self._single(index, path, call, verdicts)
-
-    def _single(self, index: int, path: str, call: Call, verdicts: list[Verdict]) -> Iterator[ReadyCall]:
-        """A call of another path of the Track API: it goes as it is, in a request of its own."""
-        body = b"" if call.method == "DELETE" and call.payload is None else encoded(call.payload)
-        if body is None:
-            verdicts.append(
-                contract.error("json", f"[{index}].payload", "It cannot be written as JSON.", "Send plain values.")
-            )
             return
-        yield ReadyCall(method=call.method, url=self._base + path, headers={}, body=body, batchable=False)
+        known = contract.v1_call(call.method, path)
+        if path in {ENTITY, BATCH} and call.method == "POST":
+            yield from _objects(index, path, call.payload, verdicts)
+        elif known is not None:
+            # What has no body is sent without one, whatever the event was.
+            payload = None if known.body == "none" else call.payload
+            yield _Single(path=f"[{index}].payload", url_path=path, call=known, payload=payload)
+        else:
+            verdicts.append(
+                rules.PATH.at(
+                    f"[{index}].url", f"The Track API has no {call.method} {path[:100]}.", f"Use POST {self.url}."
+                )
+            )
 
-    def _profile(self, items: Sequence[dict[str, Json]], origin: Origin, verdicts: list[Verdict]) -> list[ReadyCall]:
-        """The customer's profile, if it has to go before these; not again while it is delivered and unchanged."""
-        made = corrections.profile(items, origin) if self._keep_profile else None
-        if made is None:
-            return []
-        ready = self._ready(made)
-        if ready.body in self._profiles:
-            return []
-        verdicts.append(corrections.profile_added())
-        return [ready]
-
-    def _ready(self, item: dict[str, Json]) -> ReadyCall:
-        return ReadyCall(method="POST", url=self.url, headers={}, body=msgspec.json.encode(item), batchable=True)
+    def _ready(self, part: _Object | _Single) -> ReadyCall:
+        if isinstance(part, _Object):
+            body = msgspec.json.encode(part.item)
+            return ReadyCall(method="POST", url=self.url, headers={}, body=body, batchable=True)
+        body = b"" if part.payload is None else msgspec.json.encode(part.payload)
+        url = self._base + part.url_path
+        return ReadyCall(method=part.call.method, url=url, headers={}, body=body, batchable=False)
 
     def _remember(self, body: bytes) -> None:
         self._profiles[body] = None
@@ -256,9 +293,7 @@ def _objects(index: int, path: str, payload: Json, verdicts: list[Verdict]) -> I
         where += ".batch"
     if payload == []:
         verdicts.append(
-            contract.error(
-                "empty", where, "There is nothing in it.", "Set webhook.cancel = true to leave an event out."
-            )
+            rules.EMPTY.at(where, "There is nothing in it.", "Set webhook.cancel = true to leave an event out.")
         )
     many = isinstance(payload, list)
     for number, item in enumerate(payload if isinstance(payload, list) else [payload]):
@@ -266,6 +301,40 @@ def _objects(index: int, path: str, payload: Json, verdicts: list[Verdict]) -> I
         if isinstance(item, dict):
             yield _Object(path=own, item=item)
         else:
-            verdicts.append(
-                contract.error("payload", own, "It is not an object.", "Send {type, action, identifiers, …}.")
-            )
+            verdicts.append(rules.PAYLOAD.at(own, "It is not an object.", "Send {type, action, identifiers, …}."))
+
+
+def _corrected(corrector: Corrector, part: _Object | _Single) -> _Object | _Single:
+    if isinstance(part, _Object):
+        return msgspec.structs.replace(part, item=corrector.correct(part.path, part.item))
+    if part.call.body == "event" and isinstance(part.payload, dict):
+        return msgspec.structs.replace(part, payload=corrector.correct_event(part.path, part.payload))
+    return part
+
+
+def _check_object(part: _Object, people: Sequence[dict[str, Json]], origin: Origin) -> Iterator[Verdict]:
+    """What is to be said of an object of v2; `people` are all objects that go out with it."""
+    errors = list(check(part.path, part.item))
+    yield from errors
+    if errors:
+        return
+    yield from advise(part.path, part.item, origin)
+    is_event = (part.item["type"], part.item["action"]) == ("person", "event")
+    if is_event and not corrections.has_address(part.item["identifiers"], people):
+        yield no_address(part.path)
+
+
+def _check_v1(part: _Single, origin: Origin) -> Iterator[Verdict]:
+    if encoded(part.payload) is None:
+        yield rules.JSON.at(part.path, "It cannot be written as JSON.", "Send plain values.")
+        return
+    errors = list(check_v1(part.path, part.call, part.url_path, part.payload))
+    yield from errors
+    if errors or not isinstance(part.payload, dict):
+        return
+    if part.call.body == "identify":
+        yield from advise_person(part.path, part.payload, origin)
+    elif part.call.body == "event":
+        data = part.payload.get("data")
+        values = data if isinstance(data, dict) else {}
+        yield from advise_event(part.path, part.payload, f"{part.path}.data", values, origin)

@@ -1,141 +1,156 @@
-"""Customer.io's Track API v2 as data and one check. Facts: https://docs.customer.io/api/track and
-https://docs.customer.io/journeys/invalid-api-requests.
+"""Customer.io's Track API as data: which calls there are, what they need, and every documented limit.
+
+Sources: the specification behind https://docs.customer.io/api/track unless another page is named.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
-from nicobar.connectors.payload import encoded
-from nicobar.model import Json, Level, Verdict
+from nicobar.model import Record
 
-DOCS = "https://docs.customer.io/api/track"
+TRACK = "https://docs.customer.io/api/track"
+INVALID = "https://docs.customer.io/journeys/invalid-api-requests"
+TIMESTAMPS = "https://docs.customer.io/journeys/faq-timestamps"
+OLD_DATA = "https://docs.customer.io/journeys/importing-old-data"
+IDENTIFYING = "https://docs.customer.io/journeys/identifying-people"
+RESERVED = "https://docs.customer.io/messaging/people/reserved-attributes"
+TRIGGERS = "https://docs.customer.io/journeys/campaign-triggers"
+
 MAX_ITEM_BYTES = 32 * 1024
+MAX_BATCH_BYTES = 500_000
 MAX_ID_BYTES = 150
-MAX_EVENT_NAME_BYTES = 100
+MAX_ATTRIBUTE_NAME_BYTES = 150
+MAX_ATTRIBUTE_VALUE_BYTES = 1_000
 MAX_ATTRIBUTES = 300
+MAX_EVENT_NAME_BYTES = 100
+MAX_V1_DATA_BYTES = 100_000
+MAX_SEGMENT_IDS = 1_000
+# An older event is kept and starts no campaign: https://docs.customer.io/journeys/importing-old-data.
+MAX_TRIGGER_AGE_S = 72 * 3_600
 # Seconds of the year 5138; more is milliseconds.
 MAX_TIMESTAMP_S = 99_999_999_999
 
-ACTIONS: dict[str, frozenset[str]] = {
-    "person": frozenset(
-        {
-            "identify",
-            "event",
-            "page",
-            "screen",
-            "delete",
-            "add_relationships",
-            "delete_relationships",
-            "add_device",
-            "delete_device",
-            "merge",
-            "suppress",
-            "unsuppress",
-        }
+
+class Action(Record):
+    """One `type` and `action` of v2, with the fields it needs and those it may have; others are ignored."""
+
+    type: str
+    action: str
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+    @property
+    def is_event(self) -> bool:
+        """Whether it tells that a person did something, which may start a campaign."""
+        return self.type == "person" and "name" in self.required
+
+
+_EVENT = ("id", "timestamp", "attributes")
+_ACTIONS = (
+    Action(
+        type="person",
+        action="identify",
+        required=("identifiers",),
+        optional=("attributes", "timestamp", "cio_relationships"),
     ),
-    "object": frozenset({"identify", "identify_anonymous", "delete", "add_relationships", "delete_relationships"}),
-    "delivery": frozenset({"event"}),
+    Action(type="person", action="event", required=("identifiers", "name"), optional=_EVENT),
+    Action(type="person", action="page", required=("identifiers", "name"), optional=_EVENT),
+    Action(type="person", action="screen", required=("identifiers", "name"), optional=_EVENT),
+    Action(type="person", action="delete", required=("identifiers",)),
+    Action(type="person", action="add_relationships", required=("identifiers", "cio_relationships")),
+    Action(type="person", action="delete_relationships", required=("identifiers", "cio_relationships")),
+    Action(type="person", action="add_device", required=("identifiers", "device")),
+    Action(type="person", action="delete_device", required=("identifiers", "device")),
+    # The one action that names its people elsewhere.
+    Action(type="person", action="merge", required=("primary", "secondary")),
+    Action(type="person", action="suppress", required=("identifiers",)),
+    Action(type="person", action="unsuppress", required=("identifiers",)),
+    Action(type="object", action="identify", required=("identifiers",), optional=("attributes", "cio_relationships")),
+    Action(
+        type="object",
+        action="identify_anonymous",
+        required=("identifiers",),
+        optional=("attributes", "cio_relationships"),
+    ),
+    Action(type="object", action="delete", required=("identifiers",)),
+    Action(type="object", action="add_relationships", required=("identifiers", "cio_relationships")),
+    Action(type="object", action="delete_relationships", required=("identifiers", "cio_relationships")),
+    Action(type="delivery", action="event", required=("identifiers", "name", "attributes")),
+)
+ACTIONS: dict[str, dict[str, Action]] = {
+    kind: {one.action: one for one in _ACTIONS if one.type == kind} for kind in ("person", "object", "delivery")
 }
-NAMED = frozenset({"event", "page", "screen"})
-_PERSON_IDENTIFIERS = frozenset({"id", "email", "phone", "cio_id"})
+
+PERSON_IDENTIFIERS = ("id", "email", "phone", "cio_id")
+MERGE_IDENTIFIERS = ("id", "email", "cio_id")
+DELIVERY_NAMES = ("opened", "converted", "delivered")
+PLATFORMS = ("ios", "android")
+EVENT_TYPES = ("event", "page", "screen")
+
+# Set by Customer.io, or only to be changed through an identifier: https://docs.customer.io/journeys/attributes.
+OWN_ATTRIBUTES = frozenset({"id", "cio_id", "cio_timezone"})
+# Override To, From and Reply-To of the campaign's mail.
+MAIL_PROPERTIES = frozenset({"recipient", "from_address", "reply_to"})
+# The underscored names that a sender may use.
+USABLE_INTERNAL = frozenset({"_update", "_timestamp"})
+
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _PHONE = re.compile(r"\+[1-9][0-9]{5,14}")
+_OBJECT_TYPE = re.compile(r"[1-9][0-9]{0,18}")
 
 
-def is_ulid(value: Json) -> bool:
-    return isinstance(value, str) and _ULID.fullmatch(value) is not None
+def is_ulid(text: str) -> bool:
+    """26 characters of Crockford's base 32."""
+    return _ULID.fullmatch(text) is not None
 
 
-def check(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
-    """What the API would refuse or leave without effect in one v2 object, its `type` and `action` aside."""
-    kind, given = item.get("type"), item.get("action")
-    action = given if isinstance(given, str) else ""
-    if action in NAMED and kind == "person":
-        yield from _name(f"{path}.name", item.get("name"))
-    if kind == "person" and action == "identify" and "name" in item:
-        yield verdict(
-            Level.WARNING,
-            "name_beside_identify",
-            f"{path}.name",
-            "An identify call has no name: it sets attributes, and no event appears.",
-            'Remove it, or send a second call with action: "event" if an event was meant.',
-        )
-    if kind == "person" and action != "merge":
-        yield from _person(f"{path}.identifiers", item.get("identifiers"))
-    attributes = item.get("attributes")
-    if "attributes" in item and not isinstance(attributes, dict):
-        yield error(
-            "attributes", f"{path}.attributes", "They are not an object.", "Send an object of names and values."
-        )
-    if isinstance(attributes, dict) and action == "identify" and len(attributes) > MAX_ATTRIBUTES:
-        yield error(
-            "attributes", f"{path}.attributes", f"There are {len(attributes)}.", f"Send {MAX_ATTRIBUTES} at most."
-        )
-    yield from _timestamp(f"{path}.timestamp", item)
-    yield from _size(path, item)
+def is_phone(text: str) -> bool:
+    """E.164: a plus sign, the country, the number."""
+    return _PHONE.fullmatch(text) is not None
 
 
-def verdict(level: Level, rule: str, path: str, reason: str, fix: str) -> Verdict:
-    return Verdict(level=level, rule=rule, path=path, reason=reason, fix=fix, source=DOCS)
+def is_object_type(text: str) -> bool:
+    """The number of a type of object, counted from 1, as text."""
+    return _OBJECT_TYPE.fullmatch(text) is not None
 
 
-def error(rule: str, path: str, reason: str, fix: str) -> Verdict:
-    return verdict(Level.ERROR, rule, path, reason, fix)
+class V1Call(Record):
+    """A call of v1. `segments` is the path below `/api/v1/`, `*` standing for one percent-encoded segment; `body`
+    names the form of the body.
+    """
+
+    method: str
+    segments: tuple[str, ...]
+    body: str
 
 
-def _name(path: str, name: Json) -> Iterator[Verdict]:
-    if not isinstance(name, str) or not name.strip():
-        yield error("name", path, "An event needs a name.", 'Set it to what the campaign waits for, such as "Paid".')
-    elif len(name.encode("utf-8", "surrogatepass")) > MAX_EVENT_NAME_BYTES:
-        yield error("name", path, f"The name is longer than {MAX_EVENT_NAME_BYTES} bytes.", "Shorten it.")
+V1_CALLS = (
+    V1Call(method="PUT", segments=("customers", "*"), body="identify"),
+    V1Call(method="DELETE", segments=("customers", "*"), body="none"),
+    V1Call(method="POST", segments=("customers", "*", "events"), body="event"),
+    V1Call(method="POST", segments=("events",), body="event"),
+    V1Call(method="POST", segments=("customers", "*", "suppress"), body="none"),
+    V1Call(method="POST", segments=("customers", "*", "unsuppress"), body="none"),
+    V1Call(method="PUT", segments=("customers", "*", "devices"), body="device"),
+    V1Call(method="DELETE", segments=("customers", "*", "devices", "*"), body="none"),
+    V1Call(method="POST", segments=("merge_customers",), body="merge"),
+    V1Call(method="POST", segments=("segments", "*", "add_customers"), body="segment"),
+    V1Call(method="POST", segments=("segments", "*", "remove_customers"), body="segment"),
+    V1Call(method="POST", segments=("forms", "*", "submit"), body="form"),
+    V1Call(method="POST", segments=("metrics",), body="any"),
+    V1Call(method="POST", segments=("push", "events"), body="any"),
+)
 
 
-def _person(path: str, identifiers: Json) -> Iterator[Verdict]:
-    if not isinstance(identifiers, dict) or not identifiers:
-        yield error("identifiers", path, "There is no identifier of the person.", "Set identifiers: {id: …}.")
-        return
-    given = sorted(identifiers)
-    if len(given) > 1 or given[0] not in _PERSON_IDENTIFIERS:
-        yield error(
-            "identifiers",
-            path,
-            f"A person has exactly one identifier of id, email, phone, cio_id; here are {', '.join(given)}."[:300],
-            "Leave the one that your workspace knows the person by.",
-        )
-        return
-    (name, value) = next(iter(identifiers.items()))
-    if not isinstance(value, str) or not value:
-        yield error("identifiers", f"{path}.{name}", "It is not a text.", "Send a text that is not empty.")
-    elif name == "id" and len(value.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
-        yield error("identifiers", f"{path}.{name}", f"It is longer than {MAX_ID_BYTES} bytes.", "Shorten it.")
-    elif name == "phone" and not _PHONE.fullmatch(value):
-        yield error("identifiers", f"{path}.{name}", "It is not in E.164 form.", "Write it as +15551234567.")
-    elif name == "cio_id" and value.startswith("cio_"):
-        yield error("identifiers", f"{path}.{name}", "In v2 it has no prefix.", "Leave out cio_.")
-
-
-def _timestamp(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
-    if "timestamp" not in item:
-        return
-    value = item["timestamp"]
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_TIMESTAMP_S:
-        yield error(
-            "timestamp",
-            path,
-            "A timestamp is a whole number of Unix seconds.",
-            "Use nicobar.unix(isoText), or divide milliseconds by 1000 and round.",
-        )
-
-
-def _size(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
-    body = encoded(item)
-    if body is None:
-        yield error("json", path, "It cannot be written as JSON.", "Send plain values, not too deeply nested.")
-        return
-    size_bytes = len(body)
-    if size_bytes > MAX_ITEM_BYTES:
-        yield error(
-            "size", path, f"The call has {size_bytes} bytes; {MAX_ITEM_BYTES} are allowed.", "Send less data."
-        )
+def v1_call(method: str, path: str) -> V1Call | None:
+    """The call of v1 that a path such as `/api/v1/customers/u%2F1/events` asks for; None if there is none."""
+    given = path.partition("?")[0].removeprefix("/api/v1/").split("/")
+    if not path.startswith("/api/v1/"):
+        return None
+    for call in V1_CALLS:
+        if call.method == method and len(call.segments) == len(given):
+            pairs = zip(call.segments, given, strict=True)
+            if all(part if wanted == "*" else part == wanted for wanted, part in pairs):
+                return call
+    return None

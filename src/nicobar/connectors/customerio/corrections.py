@@ -1,56 +1,128 @@
-"""The few things that are put right on the way to Customer.io. Each that changes what was written says so."""
+"""The few things that are put right or added on the way to Customer.io. Each says so, and can be switched off."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from nicobar.connectors import Origin
-from nicobar.connectors.customerio import contract
+from nicobar.connectors.customerio import contract, rules
+from nicobar.connectors.customerio.check import check, find_action, quote
 from nicobar.ids import stable_ulid
-from nicobar.model import Json, Level, Verdict
+from nicobar.model import Json, Record, Verdict
+
+_OFF = "Set {} to false on the endpoint to leave it as it is."
+_MILLISECONDS = range(10**12, 10**14)
 
 
-def correct(place: int, path: str, item: dict[str, Json], origin: Origin, verdicts: list[Verdict]) -> dict[str, Json]:
-    """One v2 object as it will be sent; `place` is its place among the event's objects. What is wrong with its type
-    or action, and what was corrected, is added to `verdicts`.
-    """
-    kind, action = item.get("type"), item.get("action")
-    known = contract.ACTIONS.get(kind) if isinstance(kind, str) else None
-    if known is None:
-        verdicts.append(
-            contract.error("type", f"{path}.type", "It is none of person, object, delivery.", 'Set type: "person".')
-        )
-        return item
-    if not isinstance(action, str) or action not in known:
+class Corrections(Record):
+    """Which corrections an endpoint wants."""
+
+    action: bool = True
+    event_id: bool = True
+    timestamp: bool = True
+    profile: bool = True
+
+
+class Corrector:
+    """Corrects the objects of one message; what it does is added to `verdicts`."""
+
+    def __init__(self, wanted: Corrections, origin: Origin, verdicts: list[Verdict]) -> None:
+        self._wanted = wanted
+        self._origin = origin
+        self._verdicts = verdicts
+        self._place = 0
+
+    def correct(self, path: str, item: dict[str, Json]) -> dict[str, Json]:
+        """One v2 object as it will be sent."""
+        action = find_action(item)
         name = item.get("name")
-        if kind != "person" or not isinstance(name, str):
-            verdicts.append(
-                contract.error(
-                    "unknown_action",
+        if action is None and self._wanted.action and item.get("type") == "person" and isinstance(name, str):
+            self._verdicts.append(
+                rules.ACTION_CORRECTED.at(
                     f"{path}.action",
-                    f"Customer.io has no action {_quote(action)} for a {kind}.",
-                    f"Use one of {', '.join(sorted(known))}.",
+                    f"Customer.io has no action {quote(item.get('action'))} and would refuse the call; it is sent as "
+                    f"an event named {quote(name)}.",
+                    'Write action: "event".',
                 )
             )
+            item = {**item, "action": "event"}
+            action = find_action(item)
+        return self.correct_event(path, item) if action is not None and action.is_event else item
+
+    def correct_event(self, path: str, item: dict[str, Json]) -> dict[str, Json]:
+        """Gives an event, of v2 or v1, what makes a repetition harmless (`id`) and tells when it happened."""
+        place, self._place = self._place, self._place + 1
+        if self._wanted.event_id:
+            item = self._with_id(place, path, item)
+        if self._wanted.timestamp:
+            item = self._with_timestamp(path, item)
+        return item
+
+    def _with_id(self, place: int, path: str, item: dict[str, Json]) -> dict[str, Json]:
+        given, origin = item.get("id"), self._origin
+        if isinstance(given, str) and contract.is_ulid(given):
             return item
-        verdicts.append(
-            contract.verdict(
-                Level.CORRECTION,
-                "unknown_action",
-                f"{path}.action",
-                f"Customer.io has no action {_quote(action)} and would refuse the call; it is sent as an event named "
-                f"{_quote(name)}.",
-                'Write action: "event".',
+        if given is None:
+            verdict = rules.EVENT_ID_ADDED.at(
+                f"{path}.id",
+                "An id was made, so that sending the event again adds nothing.",
+                _OFF.format("correct_event_id"),
+            )
+        else:
+            verdict = rules.EVENT_ID_CORRECTED.at(
+                f"{path}.id",
+                "The id is not a ULID, which Customer.io needs to leave repetitions out; one was made from it.",
+                "Leave id out.",
+            )
+        self._verdicts.append(verdict)
+        own = given if isinstance(given, str) else type(given).__name__ if given is not None else ""
+        made = stable_ulid(origin.occurred_at_ms, origin.message_id, origin.endpoint_id, str(place), own)
+        return {**item, "id": made}
+
+    def _with_timestamp(self, path: str, item: dict[str, Json]) -> dict[str, Json]:
+        given = item.get("timestamp")
+        if given is None:
+            self._verdicts.append(
+                rules.TIMESTAMP_ADDED.at(
+                    f"{path}.timestamp", "The event's own time was added.", _OFF.format("correct_timestamp")
+                )
+            )
+            return {**item, "timestamp": max(0, self._origin.occurred_at_ms // 1000)}
+        seconds = _seconds(given)
+        if seconds is None or seconds == given:
+            return item
+        self._verdicts.append(
+            rules.TIMESTAMP_CORRECTED.at(
+                f"{path}.timestamp",
+                "It is no whole number of Unix seconds; it is sent as one.",
+                "Write nicobar.unix(isoText), or leave timestamp out.",
             )
         )
-        item = {**item, "action": "event"}
-    if kind == "person" and item["action"] in contract.NAMED:
-        item = _identify_event(place, path, item, origin, verdicts)
-    return item
+        return {**item, "timestamp": seconds}
+
+
+def _seconds(value: Json) -> int | None:
+    """Unix seconds of a date and time as text, of milliseconds, or of seconds with a fraction; None for the rest."""
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+            return max(0, int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()))
+        except (ValueError, OverflowError):
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124 - NaN
+        return None
+    if not 0 <= value < _MILLISECONDS.stop:
+        return None
+    return int(value) // 1000 if int(value) in _MILLISECONDS else int(value)
 
 
 def profile(items: Sequence[dict[str, Json]], origin: Origin) -> dict[str, Json] | None:
-    """An identify for the customer whom one of the events is about, and whose address the handler does not send.
+    """An identify with the customer's e-mail and name, if one of the events is about the customer and no identify
+    here says the address.
+
+    Only for the person that an event names by the sender's own id: another one may be somebody else, whom the
+    customer's address would be put on.
 
     Without a timestamp: one older than the profile's last edit would be dropped without a word, and a retry is
     always older.
@@ -60,9 +132,8 @@ def profile(items: Sequence[dict[str, Json]], origin: Origin) -> dict[str, Json]
         return None
     identifiers: dict[str, Json] = {"id": customer.key}
     about = [item for item in items if item.get("type") == "person" and item.get("identifiers") == identifiers]
-    has_event = any(item.get("action") in contract.NAMED for item in about)
-    says_address = any(item.get("action") == "identify" and "email" in _attributes(item) for item in about)
-    if not has_event or says_address:
+    has_event = any(item.get("action") in contract.EVENT_TYPES for item in about)
+    if not has_event or has_address(identifiers, about):
         return None
     attributes: dict[str, Json] = {"email": customer.email, **({"name": customer.name} if customer.name else {})}
     made: dict[str, Json] = {
@@ -71,52 +142,25 @@ def profile(items: Sequence[dict[str, Json]], origin: Origin) -> dict[str, Json]
         "identifiers": identifiers,
         "attributes": attributes,
     }
-    return None if any(contract.check("", made)) else made
+    return None if any(check("", made)) else made
+
+
+def has_address(identifiers: Json, items: Sequence[dict[str, Json]]) -> bool:
+    """Whether a person is named by an address, or given one by an identify among `items`."""
+    if isinstance(identifiers, dict) and "email" in identifiers:
+        return True
+    said = (
+        item.get("attributes")
+        for item in items
+        if item.get("action") == "identify" and item.get("identifiers") == identifiers
+    )
+    return any(isinstance(attributes, dict) and attributes.get("email") for attributes in said)
 
 
 def profile_added() -> Verdict:
     """Says that the `profile` goes before the event."""
-    return contract.verdict(
-        Level.CORRECTION,
-        "profile_added",
+    return rules.PROFILE_ADDED.at(
         "[0].payload",
         "The customer's e-mail and name are sent before the event, since a mail needs an address.",
         "Set keep_profile to false on the endpoint to send them yourself.",
     )
-
-
-def _identify_event(
-    place: int, path: str, item: dict[str, Json], origin: Origin, verdicts: list[Verdict]
-) -> dict[str, Json]:
-    """Gives an event what makes a repetition harmless (`id`) and tells when it happened (`timestamp`)."""
-    given = item.get("id")
-    if not contract.is_ulid(given):
-        if given is not None:
-            verdicts.append(
-                contract.verdict(
-                    Level.CORRECTION,
-                    "event_id",
-                    f"{path}.id",
-                    "The id is not a ULID, which Customer.io needs to leave repetitions out; one was made.",
-                    "Leave id out.",
-                )
-            )
-        own = "" if given is None else _own_id(given)
-        made = stable_ulid(origin.occurred_at_ms, origin.message_id, origin.endpoint_id, str(place), own)
-        item = {**item, "id": made}
-    if item.get("timestamp") is None:
-        item = {**item, "timestamp": max(0, origin.occurred_at_ms // 1000)}
-    return item
-
-
-def _own_id(given: Json) -> str:
-    return given if isinstance(given, str) else type(given).__name__
-
-
-def _attributes(item: dict[str, Json]) -> dict[str, Json]:
-    attributes = item.get("attributes")
-    return attributes if isinstance(attributes, dict) else {}
-
-
-def _quote(value: Json) -> str:
-    return f'"{value[:100]}"' if isinstance(value, str) else "(none)"

@@ -1,0 +1,333 @@
+"""What Customer.io would refuse, or take and do nothing with. Never raises, whatever it is given; takes time in
+proportion to the size of the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from urllib.parse import unquote
+
+from nicobar.connectors.customerio import contract, rules
+from nicobar.connectors.customerio.contract import Action, V1Call
+from nicobar.connectors.payload import encoded
+from nicobar.model import Json, Verdict
+
+MAX_SHOWN_CHARS = 100
+
+
+def find_action(item: dict[str, Json]) -> Action | None:
+    """The action that an object of v2 asks for; None if there is none."""
+    kind, action = item.get("type"), item.get("action")
+    if not isinstance(kind, str) or not isinstance(action, str):
+        return None
+    return contract.ACTIONS.get(kind, {}).get(action)
+
+
+def check(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
+    """One object of v2; `path` says where it stands."""
+    yield from _size(path, item, contract.MAX_ITEM_BYTES)
+    action = find_action(item)
+    if action is None:
+        yield _no_action(path, item)
+        return
+    for field in action.required:
+        if field not in item and field != "name":
+            yield rules.MISSING.at(
+                f"{path}.{field}", f'"{action.action}" needs {field}, which is not there.', f"Add {field}."
+            )
+    if "name" in action.required:
+        yield from _name(f"{path}.name", item.get("name"), action)
+    for field in (*action.required, *action.optional):
+        if field in item and field in _FIELDS:
+            yield from _FIELDS[field](f"{path}.{field}", item[field], action)
+
+
+def check_v1(path: str, call: V1Call, url_path: str, payload: Json) -> Iterator[Verdict]:
+    """One call of v1 with the path of its URL; `path` says where its payload stands."""
+    if call.segments[0] == "customers":
+        identifier = unquote(url_path.partition("?")[0].split("/")[4])
+        if len(identifier.encode("utf-8", "surrogatepass")) > contract.MAX_ID_BYTES:
+            yield rules.ID_LENGTH.at(
+                f"{path.rpartition('.')[0]}.url",
+                f"The identifier is longer than {contract.MAX_ID_BYTES} bytes.",
+                "Use a shorter one.",
+            )
+    if call.body in {"none", "any"}:
+        return
+    if not isinstance(payload, dict):
+        yield rules.PAYLOAD.at(path, "It is not an object.", "Send an object.")
+        return
+    yield from _BODIES[call.body](path, payload)
+
+
+def _no_action(path: str, item: dict[str, Json]) -> Verdict:
+    kind = item.get("type")
+    known = contract.ACTIONS.get(kind) if isinstance(kind, str) else None
+    if known is None:
+        return rules.TYPE.at(f"{path}.type", "It is none of person, object, delivery.", 'Set type: "person".')
+    return rules.UNKNOWN_ACTION.at(
+        f"{path}.action",
+        f"Customer.io has no action {quote(item.get('action'))} for a {kind}.",
+        f"Use one of {', '.join(sorted(known))}.",
+    )
+
+
+# --- fields, each by its own rule ---
+
+
+def _name(path: str, name: Json, action: Action) -> Iterator[Verdict]:
+    if action.type == "delivery":
+        if name not in contract.DELIVERY_NAMES:
+            yield rules.DELIVERY.at(
+                path, f"It is none of {', '.join(contract.DELIVERY_NAMES)}.", 'Set it, such as name: "opened".'
+            )
+        return
+    yield from _event_name(path, name)
+
+
+def _event_name(path: str, name: Json) -> Iterator[Verdict]:
+    if not isinstance(name, str) or not name.strip():
+        yield rules.EVENT_NAME.at(
+            path, "An event needs a name.", 'Set it to what the campaign waits for, such as "payment_failed".'
+        )
+    elif _bytes(name) > contract.MAX_EVENT_NAME_BYTES:
+        yield rules.EVENT_NAME_LENGTH.at(
+            path, f"The name is longer than {contract.MAX_EVENT_NAME_BYTES} bytes.", "Shorten it."
+        )
+
+
+def _identifiers(path: str, value: Json, action: Action) -> Iterator[Verdict]:
+    match action.type:
+        case "person":
+            yield from _one_person(path, value, contract.PERSON_IDENTIFIERS)
+        case "object":
+            yield from _object(path, value)
+        case _:
+            if not isinstance(value, dict) or not isinstance(value.get("id"), str) or not value["id"]:
+                yield rules.IDENTIFIERS.at(path, "The delivery's id is missing.", "Set identifiers: {id: …}.")
+
+
+def _one_person(path: str, value: Json, names: Sequence[str]) -> Iterator[Verdict]:
+    if not isinstance(value, dict) or not value:
+        yield rules.IDENTIFIERS.at(path, "There is no identifier of the person.", "Set identifiers: {id: …}.")
+        return
+    if len(value) > 1 or next(iter(value)) not in names:
+        given = ", ".join(sorted(value))[:MAX_SHOWN_CHARS]
+        yield rules.IDENTIFIERS.at(
+            path,
+            f"A person has exactly one identifier of {', '.join(names)}; here are {given}.",
+            "Leave the one that your workspace knows the person by.",
+        )
+        return
+    name, text = next(iter(value.items()))
+    if not isinstance(text, str) or not text:
+        yield rules.IDENTIFIERS.at(f"{path}.{name}", "It is not a text.", "Send a text that is not empty.")
+    elif name == "id" and _bytes(text) > contract.MAX_ID_BYTES:
+        yield rules.ID_LENGTH.at(
+            f"{path}.id", f"It is longer than {contract.MAX_ID_BYTES} bytes.", "Use a shorter one."
+        )
+    elif name == "phone" and not contract.is_phone(text):
+        yield rules.PHONE.at(f"{path}.phone", "It is not in E.164 form.", "Write it as +15551234567.")
+    elif name == "cio_id" and text.startswith("cio_"):
+        yield rules.CIO_ID.at(f"{path}.cio_id", "In v2 it has no prefix.", "Leave out cio_.")
+
+
+def _object(path: str, value: Json) -> Iterator[Verdict]:
+    fields = value if isinstance(value, dict) else {}
+    if fields.keys() not in ({"object_type_id", "object_id"}, {"cio_object_id"}) or not _texts(fields):
+        yield rules.IDENTIFIERS.at(
+            path,
+            "An object has either object_type_id and object_id, or cio_object_id, as texts.",
+            'Set identifiers: {object_type_id: "1", object_id: …}.',
+        )
+        return
+    kind = fields.get("object_type_id")
+    if isinstance(kind, str) and not contract.is_object_type(kind):
+        yield rules.OBJECT_TYPE.at(
+            f"{path}.object_type_id", "It is not the number of a type of object.", 'Send it as text, such as "1".'
+        )
+    if _bytes(str(fields.get("object_id", ""))) > contract.MAX_ID_BYTES:
+        yield rules.ID_LENGTH.at(
+            f"{path}.object_id", f"It is longer than {contract.MAX_ID_BYTES} bytes.", "Use a shorter one."
+        )
+
+
+def _attributes(path: str, value: Json, action: Action) -> Iterator[Verdict]:
+    if not isinstance(value, dict):
+        yield rules.ATTRIBUTES.at(path, "They are not an object.", "Send an object of names and values.")
+    elif action.type == "delivery":
+        if not isinstance(value.get("device_token"), str) or not value["device_token"]:
+            yield rules.DELIVERY.at(f"{path}.device_token", "It is missing.", "Set the device's token.")
+    elif not action.is_event:
+        yield from _attributes_of_person(path, value)
+
+
+def _attributes_of_person(path: str, attributes: dict[str, Json]) -> Iterator[Verdict]:
+    """The limits of what is kept; a person's and an object's are the same."""
+    if len(attributes) > contract.MAX_ATTRIBUTES:
+        yield rules.ATTRIBUTE_COUNT.at(
+            path, f"There are {len(attributes)}; {contract.MAX_ATTRIBUTES} are allowed.", "Send fewer."
+        )
+    for name, value in attributes.items():
+        own = f"{path}.{name[:MAX_SHOWN_CHARS]}"
+        if _bytes(name) > contract.MAX_ATTRIBUTE_NAME_BYTES:
+            yield rules.ATTRIBUTE_NAME.at(
+                own, f"The name is longer than {contract.MAX_ATTRIBUTE_NAME_BYTES} bytes.", "Shorten it."
+            )
+        body = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else encoded(value)
+        if body is not None and len(body) > contract.MAX_ATTRIBUTE_VALUE_BYTES:
+            yield rules.ATTRIBUTE_VALUE.at(
+                own,
+                f"The value has {len(body)} bytes; {contract.MAX_ATTRIBUTE_VALUE_BYTES} are allowed.",
+                "Shorten it, or send it with an event, where it may be longer.",
+            )
+
+
+def _timestamp(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= contract.MAX_TIMESTAMP_S:
+        yield rules.TIMESTAMP.at(
+            path,
+            "A timestamp is a whole number of Unix seconds.",
+            "Use nicobar.unix(isoText), or divide milliseconds by 1000 and round.",
+        )
+
+
+def _event_id(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
+    if not isinstance(value, str) or not contract.is_ulid(value):
+        yield rules.EVENT_ID.at(
+            path, "The id is not a ULID, so repetitions would not be left out.", "Leave id out, and one is made."
+        )
+
+
+def _relationships(path: str, value: Json, action: Action) -> Iterator[Verdict]:
+    if not isinstance(value, list) or (not value and "cio_relationships" in action.required):
+        yield rules.RELATIONSHIPS.at(path, "It is not a list with something in it.", "Send [{identifiers: …}].")
+        return
+    for number, item in enumerate(value):
+        own = f"{path}[{number}]"
+        fields = item if isinstance(item, dict) else {}
+        identifiers = fields.get("identifiers")
+        if action.type == "person":
+            found = list(_object(f"{own}.identifiers", identifiers))
+        elif action.action == "identify_anonymous":
+            found = list(_one_person(f"{own}.identifiers", identifiers, ("anonymous_id",)))
+        else:
+            found = list(_one_person(f"{own}.identifiers", identifiers, contract.MERGE_IDENTIFIERS))
+        if found or not isinstance(fields.get("relationship_attributes", {}), dict):
+            reason = found[0].reason if found else "The relationship's attributes are not an object."
+            yield rules.RELATIONSHIPS.at(own, reason, "Send {identifiers: …, relationship_attributes: {…}}.")
+
+
+def _device(path: str, value: Json, action: Action) -> Iterator[Verdict]:
+    yield from _device_fields(path, value, ("token", "platform") if action.action == "add_device" else ("token",))
+
+
+def _device_fields(path: str, value: Json, needed: Sequence[str]) -> Iterator[Verdict]:
+    fields = value if isinstance(value, dict) else {}
+    for name in needed:
+        text = fields.get(name)
+        if not isinstance(text, str) or not text or (name == "platform" and text not in contract.PLATFORMS):
+            yield rules.DEVICE.at(
+                f"{path}.{name}",
+                f"It is none of {', '.join(contract.PLATFORMS)}." if name == "platform" else "It is missing.",
+                "Send the device's token and its platform.",
+            )
+
+
+def _merged(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
+    found = list(_one_person(path, value, contract.MERGE_IDENTIFIERS))
+    if found:
+        yield rules.MERGE.at(found[0].path, found[0].reason, found[0].fix)
+
+
+_FIELDS: dict[str, Callable[[str, Json, Action], Iterator[Verdict]]] = {
+    "identifiers": _identifiers,
+    "attributes": _attributes,
+    "timestamp": _timestamp,
+    "id": _event_id,
+    "cio_relationships": _relationships,
+    "device": _device,
+    "primary": _merged,
+    "secondary": _merged,
+}
+
+
+# --- the bodies of v1 ---
+
+
+def _event_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
+    yield from _event_name(f"{path}.name", payload.get("name"))
+    if "type" in payload and payload["type"] not in contract.EVENT_TYPES:
+        yield rules.EVENT_TYPE.at(
+            f"{path}.type", f"It is none of {', '.join(contract.EVENT_TYPES)}.", "Leave it out for an event."
+        )
+    if "id" in payload:
+        yield from _event_id(f"{path}.id", payload["id"])
+    if "timestamp" in payload:
+        yield from _timestamp(f"{path}.timestamp", payload["timestamp"])
+    data = payload.get("data", {})
+    if not isinstance(data, dict):
+        yield rules.DATA.at(f"{path}.data", "It is not an object.", "Send an object, or leave it out.")
+    elif len(encoded(data) or b"") > contract.MAX_V1_DATA_BYTES:
+        yield rules.DATA.at(f"{path}.data", "It is larger than 100,000 bytes.", "Send less data.")
+
+
+def _device_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
+    yield from _device_fields(f"{path}.device", payload.get("device"), ("id", "platform"))
+
+
+def _merge_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
+    for field in ("primary", "secondary"):
+        yield from _merged(f"{path}.{field}", payload.get(field))
+
+
+def _segment_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
+    ids = payload.get("ids")
+    texts = [one for one in ids if isinstance(one, str) and one] if isinstance(ids, list) else []
+    if texts != ids or not 1 <= len(texts) <= contract.MAX_SEGMENT_IDS:
+        yield rules.SEGMENT.at(
+            f"{path}.ids",
+            f"It is not a list of 1 to {contract.MAX_SEGMENT_IDS} texts.",
+            "Send the people's ids, in several calls where there are more.",
+        )
+
+
+def _form_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
+    data = payload.get("data")
+    if not isinstance(data, dict) or len({"id", "email"} & data.keys()) != 1 or not _texts(data):
+        yield rules.FORM.at(
+            f"{path}.data",
+            "It has to be an object of texts with exactly one of id and email.",
+            "Name the person by id or by email, and send the form's fields as texts.",
+        )
+
+
+_BODIES: dict[str, Callable[[str, dict[str, Json]], Iterator[Verdict]]] = {
+    "identify": _attributes_of_person,
+    "event": _event_v1,
+    "device": _device_v1,
+    "merge": _merge_v1,
+    "segment": _segment_v1,
+    "form": _form_v1,
+}
+
+
+def _size(path: str, item: dict[str, Json], most_bytes: int) -> Iterator[Verdict]:
+    body = encoded(item)
+    if body is None:
+        yield rules.JSON.at(path, "It cannot be written as JSON.", "Send plain values, not too deeply nested.")
+    elif len(body) > most_bytes:
+        yield rules.SIZE.at(path, f"The call has {len(body)} bytes; {most_bytes} are allowed.", "Send less data.")
+
+
+def _texts(fields: dict[str, Json]) -> bool:
+    return all(isinstance(value, str) and value for value in fields.values())
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def quote(value: Json) -> str:
+    """A value that somebody wrote, short enough for a sentence."""
+    return f'"{value[:MAX_SHOWN_CHARS]}"' if isinstance(value, str) else "(none)"

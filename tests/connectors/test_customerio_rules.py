@@ -1,0 +1,317 @@
+"""Each rule of Customer.io's contract, with a call that breaks just it."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from nicobar.connectors import Origin
+from nicobar.connectors.customerio import CustomerIo
+from nicobar.connectors.customerio.contract import ACTIONS
+from nicobar.connectors.customerio.rules import RULES
+from nicobar.model import Call, Customer, Level
+
+BASE = "https://track.customer.io"
+SECRETS = {"site_id": "site", "api_key": "key"}
+NOW_S = 1_789_000_000
+ULID = "01K4VJ0W00QF7D2S9N3B6X8C1M"
+DEVICE = {"token": "tok", "platform": "ios"}
+TO_OBJECT = {"identifiers": {"object_type_id": "1", "object_id": "team_9"}}
+# Where a payload is not the point: the corrections off, so that a call stands alone with its fault.
+AS_WRITTEN = {"correct_action": False, "correct_event_id": False, "correct_timestamp": False, "keep_profile": False}
+
+
+def person(action: str, **more: object) -> dict[str, object]:
+    return {"type": "person", "action": action, "identifiers": {"email": "ada@northpine.example"}, **more}
+
+
+def event(**more: object) -> dict[str, object]:
+    return person("event", **{"name": "paid", "id": ULID, "timestamp": NOW_S, **more})
+
+
+def thing(action: str, **more: object) -> dict[str, object]:
+    return {"type": "object", "action": action, **TO_OBJECT, **more}
+
+
+def identify(**attributes: object) -> dict[str, object]:
+    return person("identify", attributes=attributes)
+
+
+def prepared(payload: object, path: str = "/api/v2/entity", method: str = "POST", *, base: str = BASE, **how: object):
+    settings = how.pop("settings", AS_WRITTEN)
+    it = CustomerIo().open(settings, SECRETS)
+    origin = Origin(
+        message_id="msg_1",
+        endpoint_id="ep_1",
+        occurred_at_ms=NOW_S * 1000,
+        now_ms=how.pop("now_ms", NOW_S * 1000 + 60_000),
+        customer=how.pop("customer", None),
+        payload=how.pop("event", None),
+    )
+    assert not how
+    return it.prepare([Call(method=method, url=base + path, headers={}, payload=payload)], origin)
+
+
+JPY = {"data": {"total_amount": 4_980, "currency": "JPY", "items": [{"amount": "1250", "currency": "KWD"}]}}
+ADA = Customer(key="cus_1", email="ada@northpine.example", name="Ada")
+
+# rule → calls that break it and nothing else, as arguments of `prepared`.
+BREAKS: dict[str, list[dict[str, object]]] = {
+    "host": [{"payload": event(), "base": "https://evil.example"}, {"payload": event(), "base": BASE + ".evil"}],
+    "path": [
+        {"payload": event(), "path": "/api/v2/things"},
+        {"payload": event(), "path": "/api/v2/entity", "method": "PUT"},
+        {"payload": {}, "path": "/api/v1/customers/u1", "method": "POST"},
+        {"payload": {}, "path": "/api/v1/customers//events"},
+    ],
+    "json": [
+        {"payload": event(attributes={"a": 10**5000})},
+        {"payload": {"a": 10**5000}, "path": "/api/v1/customers/u1", "method": "PUT"},
+    ],
+    "payload": [
+        {"payload": "text"},
+        {"payload": [5]},
+        {"payload": {"batch": "x"}},
+        {"payload": None, "path": "/api/v1/customers/u1", "method": "PUT"},
+    ],
+    "empty": [{"payload": []}, {"payload": {"batch": []}}, {"payload": {"batch": []}, "path": "/api/v2/batch"}],
+    "size": [{"payload": event(attributes={"a": "x" * 33_000})}],
+    "type": [{"payload": {}}, {"payload": {"type": "people"}}, {"payload": {"type": []}}],
+    "unknown_action": [
+        {"payload": person("payment_completed", name="Payment Completed")},
+        {"payload": person("payment_completed"), "settings": {}},
+        {"payload": person([])},
+        {"payload": thing("event", name="x")},
+        {"payload": {"type": "delivery", "action": "identify"}},
+    ],
+    "missing": [
+        {"payload": {"type": "person", "action": "identify"}},
+        {"payload": {"type": "person", "action": "merge", "primary": {"id": "a"}}},
+        {"payload": person("add_device")},
+        {"payload": person("add_relationships")},
+        {"payload": {"type": "object", "action": "delete"}},
+    ],
+    "identifiers": [
+        {"payload": {**event(), "identifiers": value}}
+        for value in (None, {}, [], {"id": "a", "email": "b"}, {"id": 5}, {"id": ""}, {"name": "a"}, {"email": None})
+    ]
+    + [
+        {"payload": thing("delete", identifiers=value)}
+        for value in ({}, {"object_id": "a"}, {"object_type_id": 1, "object_id": "a"}, {"id": "a"})
+    ]
+    + [
+        {
+            "payload": {
+                "type": "delivery",
+                "action": "event",
+                "name": "opened",
+                "identifiers": {},
+                "attributes": {"device_token": "tok"},
+            }
+        }
+    ],
+    "id_length": [
+        {"payload": {**event(), "identifiers": {"id": "é" * 76}}, "customer": None},
+        {"payload": thing("delete", identifiers={"object_type_id": "1", "object_id": "x" * 151})},
+        {"payload": {}, "path": "/api/v1/customers/" + "x" * 151, "method": "PUT"},
+    ],
+    "phone": [{"payload": person("identify", identifiers={"phone": "030 1234"})}],
+    "cio_id": [{"payload": person("identify", identifiers={"cio_id": "cio_03000001"})}],
+    "object_type": [{"payload": thing("delete", identifiers={"object_type_id": "team", "object_id": "a"})}],
+    "event_name": [{"payload": event(name=value)} for value in (None, "", "  ", 5, ["a"])]
+    + [{"payload": {"id": ULID}, "path": "/api/v1/customers/a@b.example/events"}],
+    "event_name_length": [{"payload": event(name="é" * 51)}],
+    "event_id": [{"payload": event(id=value)} for value in ("order-7", 5, ULID.lower(), ULID + "0")],
+    "event_type": [{"payload": {"name": "a", "id": ULID, "type": "click"}, "path": "/api/v1/events"}],
+    "timestamp": [
+        {"payload": event(timestamp=value)} for value in ("2026-01-01", 1.5, True, -1, 1_789_000_000_000, None)
+    ]
+    + [{"payload": event(timestamp="soon"), "settings": {**AS_WRITTEN, "correct_timestamp": True}}],
+    "attributes": [{"payload": event(attributes=value)} for value in (None, [], "a")],
+    "attribute_count": [{"payload": identify(**{f"a{n}": n for n in range(301)})}],
+    "attribute_name": [
+        {"payload": identify(**{"x" * 151: 1})},
+        {"payload": thing("identify", attributes={"x" * 151: 1})},
+        {"payload": {"x" * 151: 1}, "path": "/api/v1/customers/u1", "method": "PUT"},
+    ],
+    "attribute_value": [{"payload": identify(note="é" * 501)}, {"payload": identify(note=["x" * 500, "y" * 500])}],
+    "data": [
+        {"payload": {"name": "a", "id": ULID, "data": value}, "path": "/api/v1/customers/a@b.example/events"}
+        for value in (None, "x", {"a": "x" * 100_001})
+    ],
+    "relationships": [
+        {"payload": person("add_relationships", cio_relationships=value)}
+        for value in ({}, [], [{}], [{"identifiers": {"id": "a"}}], [{**TO_OBJECT, "relationship_attributes": 5}])
+    ]
+    + [{"payload": thing("add_relationships", cio_relationships=[{"identifiers": {"phone": "+155512345"}}])}]
+    + [{"payload": thing("identify_anonymous", cio_relationships=[{"identifiers": {"id": "a"}}])}],
+    "device": [
+        {"payload": person("add_device", device={"token": "tok", "platform": "nokia"})},
+        {"payload": person("add_device", device={"platform": "ios"})},
+        {"payload": person("delete_device", device={"token": ""})},
+        {"payload": {"device": {"id": "tok"}}, "path": "/api/v1/customers/u1/devices", "method": "PUT"},
+    ],
+    "merge": [
+        {
+            "payload": {
+                "type": "person",
+                "action": "merge",
+                "primary": {"id": "a"},
+                "secondary": {"phone": "+15551234567"},
+            }
+        },
+        {"payload": {"primary": {"id": "a"}, "secondary": {"id": 5}}, "path": "/api/v1/merge_customers"},
+    ],
+    "delivery": [
+        {
+            "payload": {
+                "type": "delivery",
+                "action": "event",
+                "identifiers": {"id": "dlv"},
+                "name": name,
+                "attributes": {"device_token": token},
+            }
+        }
+        for name, token in (("clicked", "tok"), ("opened", ""))
+    ],
+    "segment": [
+        {"payload": {"ids": value}, "path": "/api/v1/segments/7/add_customers"}
+        for value in (None, [], [5], ["a"] * 1_001)
+    ],
+    "form": [
+        {"payload": {"data": value}, "path": "/api/v1/forms/f1/submit"}
+        for value in (None, {}, {"id": "a", "email": "b"}, {"email": "b", "age": 5})
+    ],
+    "name_beside_identify": [{"payload": {**identify(plan="pro"), "name": "Customer Identified"}}],
+    "iso_date": [{"payload": identify(renews=value)} for value in ("2026-09-14T08:12:24.201733Z", "2026-09-14")]
+    + [{"payload": event(attributes={"ends": "2026-09-14 08:12"})}],
+    "milliseconds": [{"payload": identify(renews_at=1_789_000_000_000)}],
+    "money_as_text": [
+        {"payload": event(attributes={name: value})}
+        for name, value in (("amount", "31.54"), ("totalSpent", "5"), ("cost", "USD 12"), ("label", "€9,90"))
+    ],
+    "wrong_decimals": [
+        {"payload": event(attributes={"amount": 49.8}), "event": JPY},
+        {"payload": identify(total_spent=12.5), "event": JPY},
+    ],
+    "mail_property": [{"payload": event(attributes={"recipient": "x@y.example"})}],
+    "own_attribute": [{"payload": identify(cio_id="a")}],
+    "internal_name": [{"payload": identify(_plan="pro")}],
+    "old_event": [{"payload": event(), "now_ms": (NOW_S + 72 * 3_600 + 1) * 1000}],
+    "no_address": [{"payload": {**event(), "identifiers": {"id": "cus_1"}}, "customer": ADA}],
+    "no_event_id": [{"payload": {name: value for name, value in event().items() if name != "id"}}],
+    "action_corrected": [
+        {"payload": person("payment_completed", name="a", id=ULID, timestamp=1_789_000_000), "settings": {}}
+    ],
+    "event_id_corrected": [{"payload": event(id="order-7"), "settings": {}}],
+    "timestamp_corrected": [
+        {"payload": event(timestamp=value), "settings": {}}
+        for value in ("2026-09-10T00:26:40Z", 1_789_000_000_123, 1_789_000_000.5)
+    ],
+    "event_id_added": [{"payload": event(id=None), "settings": {}}],
+    "timestamp_added": [{"payload": event(timestamp=None), "settings": {}}],
+    "profile_added": [{"payload": {**event(), "identifiers": {"id": "cus_1"}}, "settings": {}, "customer": ADA}],
+}
+CASES = [(name, number) for name, cases in BREAKS.items() for number in range(len(cases))]
+
+
+def test_every_rule_has_a_call_that_breaks_it():
+    assert BREAKS.keys() == RULES.keys()
+    assert all(BREAKS.values())
+
+
+@pytest.mark.parametrize(("name", "number"), CASES)
+def test_a_call_that_breaks_one_rule_is_told_just_that(name, number):
+    result = prepared(**BREAKS[name][number])
+    assert {verdict.rule for verdict in result.verdicts} == {name}
+    assert bool(result.calls) == (RULES[name].level is not Level.ERROR)
+    for verdict in result.verdicts:
+        assert verdict.level is RULES[name].level
+        assert verdict.path.startswith(("[0].payload", "[0].url")), verdict
+        assert all((verdict.reason, verdict.fix, verdict.source.startswith("https://")))
+
+
+FINE = [
+    identify(email="a@b.example", plan="pro", renews_at=NOW_S, seats=3, note=None, _update=True),
+    event(attributes={"amount": 49.5, "currency": "EUR", "paid": True, "started": "monday"}),
+    person("page", name="Pricing", id=ULID),
+    person("screen", name="Home", id=ULID, attributes={}),
+    person("delete"),
+    person("suppress"),
+    person("unsuppress"),
+    person("identify", identifiers={"phone": "+15551234567"}),
+    person("identify", identifiers={"cio_id": "03000001"}),
+    person("identify", identifiers={"id": "x" * 150}, cio_relationships=[TO_OBJECT]),
+    person("add_relationships", cio_relationships=[{"identifiers": {"cio_object_id": "o1"}}]),
+    person("delete_relationships", cio_relationships=[TO_OBJECT]),
+    person("add_device", device={**DEVICE, "last_used": NOW_S}),
+    person("delete_device", device={"token": "tok"}),
+    {"type": "person", "action": "merge", "primary": {"id": "a"}, "secondary": {"email": "b@c.example"}},
+    thing("identify", attributes={"name": "Northpine"}, cio_relationships=[{"identifiers": {"id": "u1"}}]),
+    thing("identify_anonymous", cio_relationships=[{"identifiers": {"anonymous_id": "x"}}]),
+    thing("delete"),
+    thing("add_relationships", cio_relationships=[{"identifiers": {"email": "a@b.example"}}]),
+    thing("delete_relationships", cio_relationships=[{"identifiers": {"cio_id": "03"}}]),
+    {
+        "type": "delivery",
+        "action": "event",
+        "identifiers": {"id": "dlv"},
+        "name": "opened",
+        "attributes": {"device_token": "tok"},
+    },
+]
+
+
+def test_the_calls_of_v2_are_the_documented_ones():
+    assert {kind: len(actions) for kind, actions in ACTIONS.items()} == {"person": 12, "object": 5, "delivery": 1}
+    assert {(one["type"], one["action"]) for one in FINE} == {
+        (kind, action) for kind, actions in ACTIONS.items() for action in actions
+    }
+
+
+@pytest.mark.parametrize("item", FINE, ids=lambda item: f"{item['type']}-{item['action']}")
+def test_a_call_that_is_fine_goes_out_as_it_is_without_a_word(item):
+    result = prepared(item)
+    assert result.verdicts == ()
+    assert [msgspec.json.decode(one.body) for one in result.calls] == [item]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "payload"),
+    [
+        ("PUT", "/api/v1/customers/u%201%2F%C3%A9", {"email": "a@b.example", "plan": "pro", "_timestamp": NOW_S}),
+        ("DELETE", "/api/v1/customers/u1", {"anything": 1}),
+        ("POST", "/api/v1/customers/u1/events", {"name": "paid", "id": ULID, "timestamp": NOW_S, "data": {"a": 1}}),
+        ("POST", "/api/v1/events", {"name": "seen", "id": ULID, "anonymous_id": "x", "type": "page"}),
+        ("POST", "/api/v1/customers/u1/suppress", None),
+        ("POST", "/api/v1/customers/u1/unsuppress", {}),
+        ("PUT", "/api/v1/customers/u1/devices", {"device": {"id": "tok", "platform": "android"}}),
+        ("DELETE", "/api/v1/customers/u1/devices/tok", None),
+        ("POST", "/api/v1/merge_customers", {"primary": {"id": "a"}, "secondary": {"id": "b"}}),
+        ("POST", "/api/v1/segments/7/add_customers?id_type=email", {"ids": ["a@b.example"]}),
+        ("POST", "/api/v1/segments/7/remove_customers", {"ids": ["u1"] * 1_000}),
+        ("POST", "/api/v1/forms/f1/submit", {"data": {"email": "a@b.example", "colour": "teal"}}),
+        ("POST", "/api/v1/metrics", {"event": "opened"}),
+        ("POST", "/api/v1/push/events", {"event": "opened"}),
+    ],
+)
+def test_the_calls_of_v1_go_out_one_by_one_with_only_the_body_that_they_have(method, path, payload):
+    result = prepared(payload, path, method)
+    assert result.verdicts == ()
+    (one,) = result.calls
+    without_body = method == "DELETE" or "suppress" in path
+    assert (one.method, one.url, one.batchable) == (method, BASE + path, False)
+    assert one.body == (b"" if without_body else msgspec.json.encode(payload))
+
+
+def test_an_event_of_v1_gets_an_id_and_a_time_too():
+    result = prepared({"name": "paid", "timestamp": "2026-09-10T00:26:40Z"}, "/api/v1/events", settings={})
+    sent = msgspec.json.decode(result.calls[0].body)
+    assert (len(sent["id"]), sent["timestamp"]) == (26, 1_789_000_000)
+    assert [verdict.rule for verdict in result.verdicts] == ["event_id_added", "timestamp_corrected"]
+
+
+def test_amounts_in_currencies_with_hundredths_and_other_numbers_are_left_alone():
+    paid = {"data": {"total_amount": 100, "currency": "JPY", "other": {"amount": 4_990, "currency": "EUR"}}}
+    fine = {"amount": 49.9, "quantity": 1, "count": 1.0, "total": 100}
+    assert prepared(event(attributes=fine), event=paid).verdicts == ()
