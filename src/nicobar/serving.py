@@ -6,16 +6,27 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from nicobar.asgi import ABORT
 from nicobar.errors import UserError
 
 KEEP_ALIVE_S = 30
 BACKLOG = 2048
+
+
+class _Abortable(HttpToolsProtocol):
+    """Hands applications a way to reset the connection."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item] # extensions may be anything
 
 
 class _Quiet(uvicorn.Server):
@@ -37,8 +48,11 @@ class _Quiet(uvicorn.Server):
 class Server:
     """A listening server. Made by `start`."""
 
-    def __init__(self, server: _Quiet, task: asyncio.Task[None], listening: socket.socket, host: str) -> None:
+    def __init__(
+        self, server: _Quiet, task: asyncio.Task[None], listening: socket.socket, host: str, scheme: str
+    ) -> None:
         self._server = server
+        self._scheme = scheme
         self._task = task
         self._socket = listening
         self.host = host
@@ -47,13 +61,22 @@ class Server:
     @property
     def url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{self._scheme}://{host}:{self.port}"
 
     @classmethod
     async def start(
-        cls, app: Any, host: str, port: int, *, max_connections: int = 1_000, shutdown_s: int = 5
+        cls,
+        app: Any,
+        host: str,
+        port: int,
+        *,
+        max_connections: int = 1_000,
+        shutdown_s: int = 5,
+        certificate: Path | None = None,
     ) -> Server:
-        """Listens, then serves. `app` is any ASGI application. Raises UserError when the address cannot be had."""
+        """Listens, then serves. `app` is any ASGI application; with a `certificate` (a PEM file with its key) over
+        TLS. Raises UserError when the address cannot be had.
+        """
         listening = _listen(host, port)
         config = uvicorn.Config(
             app,
@@ -65,7 +88,8 @@ class Server:
             timeout_graceful_shutdown=shutdown_s,
             lifespan="on",
             loop="none",
-            http="httptools",
+            http=_Abortable,
+            ssl_certfile=certificate,
             ws="none",
         )
         server = _Quiet(config)
@@ -76,7 +100,7 @@ class Server:
         if task.done():
             task.result()
             raise UserError("server_failed", f"The server on {host}:{port} did not start.", "The log says why.")
-        return cls(server, task, listening, host)
+        return cls(server, task, listening, host, "https" if certificate else "http")
 
     async def stop(self) -> None:
         """Takes no new connections, finishes what is being answered within the bound, then ends."""

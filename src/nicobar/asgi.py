@@ -1,0 +1,83 @@
+"""The few lines of bare ASGI that the hot paths share: https://asgi.readthedocs.io/en/latest/specs/www.html."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from nicobar.errors import Refusal
+from nicobar.model import Json
+
+# ASGI's own types: messages are dictionaries of anything.
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
+
+# A callable in a scope's `extensions` that resets the connection: what a sender sees when a machine dies.
+ABORT = "nicobar.abort"
+
+
+class GoneError(Exception):
+    """The sender hung up before the end of its body."""
+
+
+def headers_of(scope: Message) -> dict[str, str]:
+    """A request's headers, names in lower case."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+async def read_body(headers: dict[str, str], receive: Receive, *, max_bytes: int, timeout_ms: int) -> bytes:
+    """The whole body. What is announced too large is refused before a byte is read, the rest while it arrives.
+
+    Raises Refusal 413 and 408, GoneError when the sender hangs up.
+    """
+    announced = headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > max_bytes:
+        raise _too_large(max_bytes)
+    chunks: list[bytes] = []
+    size_bytes = 0
+    try:
+        async with asyncio.timeout(timeout_ms / 1000):
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise GoneError
+                chunk: bytes = message.get("body", b"")
+                size_bytes += len(chunk)
+                if size_bytes > max_bytes:
+                    raise _too_large(max_bytes)
+                chunks.append(chunk)
+                more = message.get("more_body", False)
+    except TimeoutError as error:
+        raise Refusal(
+            408,
+            "body_too_slow",
+            f"The body did not arrive within {timeout_ms} ms.",
+            "Send it again over a faster line.",
+        ) from error
+    return b"".join(chunks)
+
+
+def _too_large(max_bytes: int) -> Refusal:
+    return Refusal(
+        413,
+        "body_too_large",
+        f"The body is larger than {max_bytes} bytes.",
+        "Send a smaller event, or raise the setting max_body_bytes.",
+    )
+
+
+async def send_json(send: Send, status: int, value: Json, headers: Headers = ()) -> None:
+    await send_body(send, status, msgspec.json.encode(value), [(b"content-type", b"application/json"), *headers])
+
+
+async def send_body(send: Send, status: int, body: bytes, headers: Headers) -> None:
+    start = [(b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.body", "body": body})
