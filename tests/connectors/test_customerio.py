@@ -88,6 +88,53 @@ def test_the_profile_goes_before_the_event_once_while_it_does_not_change():
     assert [one["action"] for one in bodies(it.prepare(event, origin(changed)))] == ["identify", "event"]
 
 
+def actions(prepared) -> list[object]:
+    return [one.get("action") for one in bodies(prepared)]
+
+
+EVENT = [call(person("event", name="a"))]
+OTHERS = [
+    call(person("identify", attributes={"email": "other@northpine.example"})),
+    call(person("delete")),
+    call({**person("merge"), "primary": {"id": "cus_1"}, "secondary": {"id": "cus_2"}}),
+    call({"type": "person", "action": "merge", "primary": {"id": "cus_2"}, "secondary": {"id": "cus_1"}}),
+    call(person("suppress")),
+    call({"email": "other@northpine.example"}, "https://track.customer.io/api/v1/customers/cus_1", "PUT"),
+    call(None, "https://track.customer.io/api/v1/customers/cus_1", "DELETE"),
+    call(None, "https://track.customer.io/api/v1/customers/cus%5F1/suppress"),
+    call(
+        {"primary": {"id": "cus_1"}, "secondary": {"id": "cus_2"}},
+        "https://track.customer.io/api/v1/merge_customers",
+    ),
+]
+
+
+def test_a_profile_that_changes_and_changes_back_is_sent_each_time():
+    it = destination()
+    for email in ("a@northpine.example", "b@northpine.example", "a@northpine.example"):
+        prepared = it.prepare(EVENT, origin(Customer(key="cus_1", email=email)))
+        assert actions(prepared) == ["identify", "event"]
+        it.read(prepared.calls, answer(200))
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=lambda one: f"{one.method} {one.url[-12:]} {str(one.payload)[:40]}")
+def test_a_profile_is_sent_again_after_another_call_may_have_changed_it(other):
+    it = destination()
+    it.read(it.prepare(EVENT, origin()).calls, answer(200))
+    assert actions(it.prepare(EVENT, origin())) == ["event"]
+    changing = it.prepare([other], origin())
+    assert changing.calls, changing.verdicts
+    it.read(changing.calls, NoResponse(reason="timed out after 15000 ms", duration_ms=15_000))
+    assert actions(it.prepare(EVENT, origin())) == ["identify", "event"], "it may have arrived all the same"
+
+
+def test_a_profile_is_remembered_only_in_the_order_of_one_request():
+    it = destination()
+    calls = [*it.prepare(EVENT, origin()).calls, *it.prepare([OTHERS[0]], origin()).calls]
+    it.read(calls, answer(200))
+    assert actions(it.prepare(EVENT, origin())) == ["identify", "event"]
+
+
 @pytest.mark.parametrize("customer", [None, Customer(key="cus_1"), Customer(key="cus_2", email="x@y.example")])
 def test_nobody_s_profile_is_guessed(customer):
     assert len(destination().prepare([call(person("event", name="a"))], origin(customer)).calls) == 1
@@ -162,20 +209,31 @@ def test_errors_inside_a_200_count_too():
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"errors":[{"reason":"x"}]}', b'{"errors":[{"batch_index":9}]}', b'{"errors":[5]}']
+    "body",
+    [
+        b'{"errors":[{"reason":"x"}]}',
+        b'{"errors":[{"batch_index":9}]}',
+        b'{"errors":[5]}',
+        b'{"errors":[]}',
+        b'{"errors":{}}',
+        b"{}",
+        b"[]",
+        b"",
+        b"\x1f\x8b\x08\x00",
+    ],
 )
 def test_an_unnamed_refusal_is_looked_for_in_smaller_requests(body):
     assert all(isinstance(one, Deferred) and one.alone for one in outcomes(destination(), 3, answer(207, body)))
 
 
-@pytest.mark.parametrize("status", [400, 413])
+@pytest.mark.parametrize("status", [400, 409, 413, 422])
 def test_a_refused_batch_is_looked_through_and_a_refused_call_is_final(status):
     assert all(isinstance(one, Deferred) and one.alone for one in outcomes(destination(), 2, answer(status)))
     assert isinstance(outcomes(destination(), 1, answer(status))[0], Refused)
 
 
-@pytest.mark.parametrize("status", [401, 403, 301, 302, 308])
-def test_wrong_credentials_and_regions_block_the_endpoint(status):
+@pytest.mark.parametrize("status", [301, 302, 308, 401, 402, 403, 404, 405, 407])
+def test_what_a_person_has_to_put_right_blocks_the_endpoint(status):
     assert all(isinstance(one, Blocked) for one in outcomes(destination(), 2, answer(status)))
 
 

@@ -10,7 +10,9 @@ from nicobar.connectors import NoResponse, Request, Response
 from nicobar.connectors.transport import MAX_ANSWER_BYTES, HttpTransport
 
 
-async def ask(answer: bytes | None, *, operator_host: bool = True, close: bool = True, timeout_ms: int = 2_000):
+async def ask(
+    answer: bytes | None, *, operator_host: bool = True, close: bool = True, timeout_ms: int = 2_000, headers=None
+):
     """One request against a server that answers with these bytes; None resets the connection."""
     seen: list[bytes] = []
     released = asyncio.Event()
@@ -32,7 +34,7 @@ async def ask(answer: bytes | None, *, operator_host: bool = True, close: bool =
             Request(
                 method="POST",
                 url=f"http://127.0.0.1:{port}/a%2Fb?c=1",
-                headers={"x-plan": "pro"},
+                headers={"x-plan": "pro", **(headers or {})},
                 body=b"{}",
                 operator_host=operator_host,
             )
@@ -48,6 +50,13 @@ async def test_an_answer_is_read_and_the_request_is_as_written():
     assert (result.status, result.headers["retry-after"], result.body) == (207, "5", b"{}")
     assert seen.startswith(b"POST /a%2Fb?c=1 HTTP/1.1\r\n")
     assert b"x-plan: pro" in seen
+
+
+async def test_answers_are_asked_for_in_plain_bytes():
+    _, (seen,) = await ask(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", headers={"Accept-Encoding": "gzip"})
+    assert [line for line in seen.lower().splitlines() if b"accept-encoding" in line] == [
+        b"accept-encoding: identity"
+    ]
 
 
 async def test_a_redirect_is_an_answer_and_not_followed():

@@ -11,6 +11,7 @@ MAX_RETRY_AFTER_MS = 24 * 3_600_000
 MAX_TEXT_CHARS = 300
 _TOO_MANY = 429
 _SERVER_ERROR = 500
+_MAX_DIGITS = 12
 _AGAIN = frozenset({408, 425, _TOO_MANY})
 
 
@@ -36,13 +37,14 @@ def said(answer: Response) -> str:
 def _retry_after_ms(answer: Response) -> int | None:
     """RFC 9110, section 10.2.3: seconds, or a date, which is compared with the answer's own Date if it has one."""
     value = answer.headers.get("retry-after", "").strip()
-    if value.isdecimal():
-        return min(int(value) * 1000, MAX_RETRY_AFTER_MS)
+    if value.isascii() and value.isdigit():
+        # More digits than these are longer than the bound anyway.
+        return min(int(value[:_MAX_DIGITS]) * 1000, MAX_RETRY_AFTER_MS)
     try:
         until = parsedate_to_datetime(value)
         date = answer.headers.get("date")
         since = parsedate_to_datetime(date) if date else datetime.now(UTC)
         wait_ms = int((until - since).total_seconds() * 1000)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return min(max(wait_ms, 0), MAX_RETRY_AFTER_MS)

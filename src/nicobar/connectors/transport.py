@@ -59,7 +59,7 @@ class HttpTransport:
                 request.method,
                 url,
                 data=request.body or None,
-                headers={"user-agent": f"nicobar/{__version__}", **request.headers},
+                headers=_wire_headers(request),
                 allow_redirects=False,
             ) as answer:
                 body = await _read_some(answer.content)
@@ -77,7 +77,7 @@ class HttpTransport:
             connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, resolver=resolver, ttl_dns_cache=60),
             timeout=aiohttp.ClientTimeout(total=self._timeout_ms / 1000),
             cookie_jar=aiohttp.DummyCookieJar(),
-            # An answer is shown and not used: nothing is worth unpacking a bomb for.
+            # Answers are asked for uncompressed; one that is not would only be a bomb.
             auto_decompress=False,
             trust_env=False,
         )
@@ -129,6 +129,12 @@ def _is_public(address: str) -> bool:
     parsed = ipaddress.ip_address(address.partition("%")[0])
     mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
     return (mapped or parsed).is_global and not (mapped or parsed).is_multicast
+
+
+def _wire_headers(request: Request) -> dict[str, str]:
+    """The request's own, and ours. Answers are asked for as they are, since nothing unpacks them."""
+    own = {name: value for name, value in request.headers.items() if name.lower() != "accept-encoding"}
+    return {"user-agent": f"nicobar/{__version__}", **own, "accept-encoding": "identity"}
 
 
 def _check_literal(host: str) -> None:

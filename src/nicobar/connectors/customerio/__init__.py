@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -12,7 +11,6 @@ import msgspec
 from nicobar.connectors import (
     BatchBounds,
     Checkup,
-    Delivered,
     Field,
     FieldKind,
     NoResponse,
@@ -30,6 +28,7 @@ from nicobar.connectors.customerio.answers import outcomes, read_object
 from nicobar.connectors.customerio.check import check, check_v1
 from nicobar.connectors.customerio.contract import V1Call
 from nicobar.connectors.customerio.corrections import Corrections, Corrector
+from nicobar.connectors.customerio.profiles import Profiles
 from nicobar.connectors.fields import is_plain_url, read_fields
 from nicobar.connectors.payload import encoded
 from nicobar.errors import UserError
@@ -39,7 +38,6 @@ HOSTS = {"us": "https://track.customer.io", "eu": "https://track-eu.customer.io"
 ENTITY = "/api/v2/entity"
 BATCH = "/api/v2/batch"
 REGION = "/api/v1/accounts/region"
-MAX_REMEMBERED_PROFILES = 10_000
 
 
 class _Object(Record):
@@ -155,7 +153,8 @@ class CustomerIoDestination:
         self._region = region
         self._authorization = authorization
         self._corrections = corrections
-        self._profiles: OrderedDict[bytes, None] = OrderedDict()
+        self._profiles = Profiles()
+        self._now_ms = 0
 
     @property
     def url(self) -> str:
@@ -176,8 +175,8 @@ class CustomerIoDestination:
         ready = [self._ready(part) for part in parts]
         if profile is not None:
             first = self._ready(_Object(path="", item=profile))
-            # Not again while it is delivered and unchanged.
-            if first.body not in self._profiles:
+            self._now_ms = origin.now_ms
+            if origin.customer is None or not self._profiles.has(origin.customer.key, first, origin.now_ms):
                 verdicts.append(corrections.profile_added())
                 ready.insert(0, first)
         return Prepared(calls=tuple(ready), verdicts=tuple(verdicts))
@@ -204,8 +203,7 @@ class CustomerIoDestination:
     def read(self, calls: Sequence[ReadyCall], answer: Response | NoResponse) -> list[Outcome]:
         read = outcomes(calls, answer, self._region)
         for call, outcome in zip(calls, read, strict=True):
-            if isinstance(outcome, Delivered) and b'"action":"identify"' in call.body:
-                self._remember(call.body)
+            self._profiles.saw(call, outcome, self._now_ms)
         return read
 
     async def check_credentials(self, transport: Transport) -> Checkup:
@@ -277,12 +275,6 @@ class CustomerIoDestination:
         body = b"" if part.payload is None else msgspec.json.encode(part.payload)
         url = self._base + part.url_path
         return ReadyCall(method=part.call.method, url=url, headers={}, body=body, batchable=False)
-
-    def _remember(self, body: bytes) -> None:
-        self._profiles[body] = None
-        self._profiles.move_to_end(body)
-        while len(self._profiles) > MAX_REMEMBERED_PROFILES:
-            self._profiles.popitem(last=False)
 
 
 def _objects(index: int, path: str, payload: Json, verdicts: list[Verdict]) -> Iterator[_Object]:

@@ -10,6 +10,9 @@ from nicobar.connectors import Blocked, Deferred, Delivered, NoResponse, Outcome
 from nicobar.connectors.answers import MAX_TEXT_CHARS, deferred, said
 from nicobar.model import Json
 
+_PARTLY = 207
+_NOT_HERE = frozenset({404, 405})
+
 
 def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: str) -> list[Outcome]:
     """One outcome a call, in their order."""
@@ -20,7 +23,7 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
     one: Outcome
     if status in range(200, 300):
         return _by_item(calls, answer)
-    if status in {401, 403}:
+    if status in {401, 402, 403, 407}:
         one = Blocked(
             reason=f"Customer.io does not take the credentials ({status}). Check Site ID, API key and region."
         )
@@ -28,7 +31,10 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
         one = Blocked(
             reason=f"Customer.io answered {status}: the workspace is not in the region {region}. Set the other one."
         )
-    elif len(calls) > 1 and status in {400, 413}:
+    elif status in _NOT_HERE and calls[0].batchable:
+        # The address is the contract's own, so it is the host that is not Customer.io's.
+        one = Blocked(reason=f"{said(answer)}: there is no Track API at this address. Check region and base_url.")
+    elif len(calls) > 1:
         # Nothing of the request was accepted, and the answer need not say because of which item.
         one = Deferred(reason=f"Customer.io refused the batch: {said(answer)}.", alone=True)
     else:
@@ -40,6 +46,8 @@ def _by_item(calls: Sequence[ReadyCall], answer: Response) -> list[Outcome]:
     """A 2xx may still list refused items, a 207 does; what it does not list was accepted."""
     refused: dict[int, str] = {}
     errors = read_object(answer.body).get("errors")
+    if answer.status == _PARTLY and not (isinstance(errors, list) and errors):
+        return [_unnamed(len(calls), answer) for _ in calls]
     for entry in errors if isinstance(errors, list) else []:
         fields = entry if isinstance(entry, dict) else {}
         index = fields.get("batch_index", 0 if len(calls) == 1 else None)

@@ -1,0 +1,82 @@
+"""Which profiles Customer.io surely holds, so that a profile is not sent before each event."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+
+import msgspec
+
+from nicobar.connectors import Delivered, Outcome, ReadyCall
+from nicobar.connectors.customerio.contract import v1_call
+from nicobar.model import Json, Record
+
+MAX_PEOPLE = 10_000
+# Somebody may delete or edit a person in Customer.io itself, which nobody tells us.
+KNOWN_FOR_MS = 3_600_000
+
+_CHANGING = frozenset({"identify", "delete", "merge", "suppress", "unsuppress"})
+_CHANGING_V1 = frozenset({"identify", "none", "merge", "form"})
+_PROFILE = frozenset({"email", "name"})
+
+
+class _Item(msgspec.Struct):
+    """What of a v2 object tells whom it changes."""
+
+    type: str
+    action: str
+    identifiers: dict[str, Json] = {}
+    attributes: dict[str, Json] = {}
+
+
+class _Known(Record):
+    digest: bytes
+    at_ms: int
+
+
+class Profiles:
+    """The last profile that was delivered of each person, as a digest; forgotten when another call, delivered or
+    perhaps delivered, may have changed that person.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+
+    def has(self, person_id: str, profile: ReadyCall, now_ms: int) -> bool:
+        """Whether the person surely has this profile."""
+        known = self._known.get(person_id)
+        return known is not None and known.digest == _digest(profile) and now_ms - known.at_ms < KNOWN_FOR_MS
+
+    def saw(self, call: ReadyCall, outcome: Outcome, now_ms: int) -> None:
+        """Takes note of what became of a call; calls are shown in the order in which they went out."""
+        item = msgspec.json.decode(call.body, type=_Item) if call.batchable else None
+        person_id = _person_id(item) if item else None
+        if item is None:
+            known = v1_call(call.method, call.url[call.url.find("/api/v1/") :])
+            if known is None or known.body in _CHANGING_V1:
+                self._known.clear()
+        elif item.type != "person" or item.action not in _CHANGING or _leaves_profile(item):
+            pass
+        elif person_id is None:
+            # Named by something else than the id that we know people by: it may be anybody.
+            self._known.clear()
+        elif isinstance(outcome, Delivered) and item.attributes.keys() <= _PROFILE and item.action == "identify":
+            self._known[person_id] = _Known(digest=_digest(call), at_ms=now_ms)
+            self._known.move_to_end(person_id)
+            while len(self._known) > MAX_PEOPLE:
+                self._known.popitem(last=False)
+        else:
+            self._known.pop(person_id, None)
+
+
+def _leaves_profile(item: _Item) -> bool:
+    return item.action == "identify" and not item.attributes.keys() & _PROFILE
+
+
+def _person_id(item: _Item) -> str | None:
+    given = item.identifiers.get("id")
+    return given if isinstance(given, str) and len(item.identifiers) == 1 else None
+
+
+def _digest(call: ReadyCall) -> bytes:
+    return hashlib.blake2b(call.body, digest_size=16).digest()
