@@ -156,9 +156,21 @@ def test_secrets_stand_in_nothing_that_is_shown(one):
     it = opened(one)
     prepared = it.prepare([good(it, 0)], ORIGIN)
     request = it.pack(prepared.calls)
-    shown = {name: value for name, value in request.headers.items() if name not in request.secret_headers}
+    shown = request.shown_headers
     for secret in SECRETS[one.kind].values():
-        assert secret not in repr((prepared, shown, request.url, request.body, it))
+        assert secret not in repr((prepared, shown, request.url, request.body, it, request))
+
+
+@pytest.mark.parametrize(
+    "name", ["Authorization", "X-Api-Key", "cookie", "Proxy-Authorization", "x-auth-token", "X-Shop-Secret"]
+)
+def test_a_credential_that_a_handler_sets_is_masked(name):
+    it = connector("http").open(SETTINGS["http"], SECRETS["http"])
+    call = Call(method="POST", url=it.url, headers={name: "s3cr3t-value", "x-plan": "pro"}, payload={})
+    request = it.pack(it.prepare([call], ORIGIN).calls)
+    assert request.headers[name.lower()] == "s3cr3t-value"
+    assert request.shown_headers == {**request.headers, name.lower(): "***"}
+    assert "s3cr3t-value" not in repr(request)
 
 
 @every_connector

@@ -4,11 +4,15 @@ tests in `tests/contracts`. Everything in a connector is decided from plain valu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
 from nicobar.model import Call, Customer, Json, Record, Setting, Verdict
+
+_CREDENTIAL = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
+_PLAIN = frozenset({"idempotency-key"})
 
 
 class FieldKind(StrEnum):
@@ -64,16 +68,26 @@ class Prepared(Record):
 
 
 class Request(Record):
-    """What goes over the wire. `secret_headers` (lower case) are masked wherever a request is shown. Addresses inside
-    a private network are refused unless the operator chose the host (`operator_host`); a handler cannot choose one.
+    """What goes over the wire. Addresses inside a private network are refused unless the operator chose the host
+    (`operator_host`); a handler cannot choose one.
     """
 
     method: str
     url: str
     headers: dict[str, str]
     body: bytes
-    secret_headers: frozenset[str] = frozenset({"authorization"})
     operator_host: bool = False
+
+    @property
+    def shown_headers(self) -> dict[str, str]:
+        """The headers as they are shown and kept: those that carry credentials, ours or a handler's, masked."""
+        return {
+            name: "***" if _CREDENTIAL.search(name) and name.lower() not in _PLAIN else value
+            for name, value in self.headers.items()
+        }
+
+    def __repr__(self) -> str:
+        return f"Request({self.method} {self.url}, {self.shown_headers}, {len(self.body)} bytes)"
 
 
 class Response(Record):

@@ -317,10 +317,7 @@ def _recorded_request(request: Request, items: Sequence[_Item], one: _Try) -> Re
     return RequestRecord(
         method=request.method,
         url=request.url,
-        headers={
-            name: "***" if name.lower() in request.secret_headers else value
-            for name, value in request.headers.items()
-        },
+        headers=request.shown_headers,
         body=b"\n".join(own).decode("utf-8", "replace")[:MAX_RECORDED_BODY_CHARS],
         others=len(items) - len(own),
     )

@@ -1,0 +1,38 @@
+"""What the logs say of an exception, in both forms."""
+
+from __future__ import annotations
+
+import json as json_
+import logging
+
+import pytest
+import structlog
+
+from nicobar.observe import log, set_up_logs
+
+
+@pytest.fixture(autouse=True)
+def put_back():
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize("json", [False, True], ids=["console", "json"])
+@pytest.mark.filterwarnings("error")
+def test_a_traceback_names_the_place_and_shows_no_variable(capsys, json):
+    set_up_logs(json=json, level="info")
+    authorization = "Basic c2l0ZTprZXk="
+    try:
+        raise ValueError("broken on purpose")  # noqa: TRY301 - a traceback with this frame
+    except ValueError:
+        log.exception("page broken", endpoint_id="ep_1")
+    said = capsys.readouterr().err
+    assert authorization not in said
+    assert "broken on purpose" in said
+    assert "test_logs.py" in said
+    if json:
+        assert json_.loads(said)["endpoint_id"] == "ep_1"
