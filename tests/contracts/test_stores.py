@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from nicobar.errors import NicobarError
@@ -75,8 +76,18 @@ def done(claimed, state=DeliveryState.SUCCESS, *, due_at_ms=None, spent=True, at
         due_at_ms=due_at_ms,
         spent=spent,
         reason="why",
+        ended_at_ms=at_ms,
         attempt=tried,
     )
+
+
+async def test_a_try_without_a_record_moves_the_delivery_all_the_same(store):
+    await store.append(message(1))
+    (one,) = await claim(store)
+    later = done(one, DeliveryState.PENDING, due_at_ms=500, spent=False)
+    assert await store.record([msgspec.structs.replace(later, attempt=None)]) == 1
+    assert await store.attempts("msg_1", "ep_1") == []
+    assert await store.next_due_at_ms(1) == 500
 
 
 async def test_a_body_is_kept_byte_for_byte(store):

@@ -13,20 +13,21 @@ from moving import MovingClock
 from nicobar.admin.catalogue import make_endpoint, make_source
 from nicobar.connectors import NoResponse, Request, Response
 from nicobar.crypto import Vault, new_webhook_secret
-from nicobar.errors import SandboxError
+from nicobar.errors import SandboxError, StoreUnavailable
 from nicobar.ids import IdFactory
 from nicobar.model import DeliveryState
 from nicobar.observe import Metrics
 from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer
 from nicobar.pipeline.worker import Worker
+from nicobar.sandbox import Broken, Failure, Result
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import AddTransformation, NewMessage, PutSource, Snapshot
 from nicobar.store.sqlite import SqliteStore
 
 HANDLER = """function handler(webhook) {
   const data = webhook.payload.data;
-  webhook.payload = nicobar.event(data.name, {note: data.note || ""});
+  webhook.payload = data.name.split(",").map((name) => nicobar.event(name, {note: data.note || ""}));
   return webhook;
 }"""
 OK = Response(status=200, headers={}, body=b"{}\n", duration_ms=1)
@@ -44,12 +45,15 @@ class Network:
         self.sent: asyncio.Queue[list[dict[str, object]]] = asyncio.Queue()
         self.open = asyncio.Event()
         self.open.set()
+        self.breaks_on: str | None = None
 
     async def send(self, request: Request) -> Response | NoResponse:
         value = msgspec.json.decode(request.body)
         items = value.get("batch", [value])
         self.sent.put_nowait(items)
         await self.open.wait()
+        if self.breaks_on in {item["name"] for item in items}:
+            raise RuntimeError("broken on purpose")
         return self.answer(items)
 
     async def next(self) -> list[object]:
@@ -59,8 +63,22 @@ class Network:
 
 
 class BrokenSandbox:
+    asked = 0
+
     async def run(self, _jobs):
+        self.asked += 1
         raise SandboxError("sandbox_unavailable", "No process could be started.")
+
+
+class Sometimes:
+    """Gives one result for everything, while there is one; else runs the handler."""
+
+    def __init__(self, result: Result | None) -> None:
+        self.result = result
+        self.behind: SandboxPool | None = None
+
+    async def run(self, jobs):
+        return [self.result for _ in jobs] if self.result else await self.behind.run(jobs)
 
 
 @dataclass
@@ -108,6 +126,10 @@ class World:
                 await self.clock.next_wait()
         self.clock.move(by_ms)
 
+    async def attempts(self, message_id: str):
+        (endpoint,) = self.snapshot.endpoints
+        return await self.store.attempts(message_id, endpoint.id)
+
     async def delivery(self, message_id: str):
         (one,) = await self.store.deliveries(message_id)
         return one
@@ -138,6 +160,8 @@ async def world(tmp_path, *, sandbox=None, jitter: float = 0.0):
     await configuration.refresh()
     network, recorded = Network(), asyncio.Queue()
     async with SandboxPool(children=1) as pool:
+        if isinstance(sandbox, Sometimes):
+            sandbox.behind = pool
         deliverer = Deliverer(
             queue=store,
             configuration=configuration,
@@ -293,16 +317,102 @@ async def test_wrong_credentials_stop_the_endpoint_until_it_is_resumed(tmp_path)
         assert "401" in (endpoint.paused_reason or "")
 
 
-async def test_a_sandbox_that_cannot_start_spends_no_try(tmp_path):
-    async with world(tmp_path, sandbox=BrokenSandbox()) as it:
+async def test_a_sandbox_that_cannot_start_holds_the_endpoint_and_leaves_no_rows(tmp_path):
+    sandbox = BrokenSandbox()
+    async with world(tmp_path, sandbox=sandbox) as it:
+        ids = [await it.accept(f"n{number}", f"cus_{number}") for number in range(3)]
+        for tried in range(1, 4):
+            await it.move(5_000)
+            assert sandbox.asked <= tried + 1
+        for message_id in ids:
+            delivery = await it.delivery(message_id)
+            assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)
+            assert await it.attempts(message_id) == []
+        assert "No process could be started" in ((await it.delivery(ids[0])).reason or "")
+
+
+async def test_a_handler_ended_from_outside_is_tried_again_on_the_schedule(tmp_path):
+    sandbox = Sometimes(Broken(failure=Failure.CRASHED, reason="The process ended.", may_pass=True))
+    async with world(tmp_path, sandbox=sandbox) as it:
         message_id = await it.accept("one")
         one = await it.next_recorded()
         delivery = await it.delivery(message_id)
-        assert (one.attempt.state, delivery.tries, delivery.state) == (
-            DeliveryState.PENDING,
-            0,
-            DeliveryState.PENDING,
-        )
+        assert (one.attempt.state, delivery.tries) == (DeliveryState.PENDING, 1)
+        assert delivery.due_at_ms == it.clock.now_ms() + 5_000
+        sandbox.result = None
+        await it.move(5_000)
+        assert await it.network.next() == ["one"]
+
+
+async def test_a_parcel_that_breaks_does_not_send_the_others_twice(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.open.clear()
+        await it.accept("first", "cus_0")
+        await it.network.next()
+        # Each nearly a tenth of a request, so that the page becomes several.
+        ids = {f"n{n}": await it.accept(f"n{n}", f"cus_{n + 1}", "x" * 30_000) for n in range(40)}
+        it.network.breaks_on = "n20"
+        it.network.open.set()
+        states = {}
+        for _ in range(41):
+            one = await it.next_recorded()
+            states[one.message.id] = one.attempt.state
+        sent = [name for _ in range(it.network.sent.qsize()) for name in await it.network.next()]
+        assert sorted(sent) == sorted(ids), "each once"
+        waiting = [name for name, message_id in ids.items() if states[message_id] is DeliveryState.PENDING]
+        assert "n20" in waiting
+        assert len(waiting) < 20
+        assert {(await it.delivery(ids[name])).tries for name in waiting} == {1}
+
+
+async def test_after_a_half_that_has_to_wait_its_own_delivery_s_second_half_is_not_sent(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.answer = lambda items: status(400) if len(items) > 1 else status(503)
+        await it.accept("a,b,c,d")
+        assert await it.network.next() == ["a", "b", "c", "d"]
+        assert await it.network.next() == ["a", "b"]
+        assert await it.network.next() == ["a"]
+        assert (await it.next_recorded()).attempt.state is DeliveryState.PENDING
+        assert it.network.sent.empty()
+
+
+async def test_a_pause_that_could_not_be_kept_is_kept_by_the_next_refusal(tmp_path, monkeypatch):
+    async with world(tmp_path) as it:
+        change, failed = it.store.change, asyncio.Event()
+
+        async def full(_changes):
+            failed.set()
+            raise StoreUnavailable("disk_full", "The disk is full.")
+
+        monkeypatch.setattr(it.store, "change", full)
+        it.network.answer = lambda _items: status(401)
+        message_id = await it.accept("one")
+        await failed.wait()
+        monkeypatch.setattr(it.store, "change", change)
+        await it.move(1_000)
+        await it.next_recorded()
+        await it.next_recorded()
+        await it.move(60_000)
+        (endpoint,) = (await it.store.snapshot()).endpoints
+        assert "401" in (endpoint.paused_reason or "")
+        assert (await it.delivery(message_id)).tries == 0
+
+
+async def test_a_surprise_in_the_lane_does_not_end_it(tmp_path, monkeypatch):
+    async with world(tmp_path) as it:
+        claim, failed = it.store.claim, asyncio.Event()
+
+        async def broken(*_more, **_named):
+            failed.set()
+            raise RuntimeError("a surprise")
+
+        monkeypatch.setattr(it.store, "claim", broken)
+        await it.accept("one")
+        await failed.wait()
+        monkeypatch.setattr(it.store, "claim", claim)
+        await it.move(1_000)
+        assert await it.network.next() == ["one"]
+        assert it.worker.alive
 
 
 async def test_a_stop_hands_back_what_is_in_flight(tmp_path):

@@ -118,6 +118,8 @@ class Configuration:
                 await self.refresh()
             except StoreError as error:
                 log.error("configuration not read", code=error.code, detail=error.detail)
+            except Exception:  # noqa: BLE001 - a surprise must not end what keeps everything up to date
+                log.exception("configuration not read")
 
     async def source(self, token: str) -> OpenSource | None:
         """The source with this token, also when it was made a moment ago. Raises StoreError."""

@@ -112,7 +112,8 @@ class Deliverer:
             transformed = await transform(self._sandbox, target, subjects, self._clock.now_ms())
         except SandboxError as error:
             log.error("handlers cannot run", endpoint_id=target.endpoint.id, code=error.code, detail=error.detail)
-            await self._record(target, [(one, self._later(error.detail)) for one in tries])
+            throttle.hold(self._clock.steady_ms(), SANDBOX_AGAIN_MS)
+            await self._give_back(target, tries, error.detail)
             return None
         stopped: list[tuple[_Try, Settled]] = []
         ready: list[_Try] = []
@@ -120,7 +121,7 @@ class Deliverer:
             self._metrics.handler_seconds.labels(target.endpoint.name).observe(result.duration_us / 1_000_000)
             if isinstance(result, Stopped):
                 one.ready = Ready(asked=result.asked, calls=(), console=result.console, verdicts=result.verdicts)
-                stopped.append((one, Settled(state=result.state, code=result.code, reason=result.reason)))
+                stopped.append((one, self._stopped(one, result)))
             else:
                 one.ready = result
                 ready.append(one)
@@ -131,17 +132,26 @@ class Deliverer:
     async def postpone(self, target: OpenEndpoint, claimed: Claimed, error: Exception) -> None:
         """Keeps a try that our own fault ended; it is tried again on the schedule, and fails visibly in the end."""
         one = _Try(claimed=claimed, started_at_ms=self._clock.now_ms())
-        outcome = Deferred(reason=f"An internal error, {type(error).__name__}; the log says more.")
-        await self._record(target, [(one, settle([outcome], claimed.tries, self._clock.now_ms(), self._jitter()))])
+        settled = settle([_internal(error)], claimed.tries, self._clock.now_ms(), self._jitter())
+        await self._record(target, [(one, settled)])
 
-    def _later(self, why: str) -> Settled:
-        return Settled(
+    def _stopped(self, one: _Try, result: Stopped) -> Settled:
+        if result.may_pass:
+            later = Deferred(reason=result.reason)
+            return settle([later], one.claimed.tries, self._clock.now_ms(), self._jitter())
+        return Settled(state=result.state, code=result.code, reason=result.reason)
+
+    async def _give_back(self, target: OpenEndpoint, tries: Sequence[_Try], reason: str) -> None:
+        """Back to the queue, as if nothing had been tried."""
+        now_ms = self._clock.now_ms()
+        settled = Settled(
             state=DeliveryState.PENDING,
             code="sandbox_unavailable",
-            reason=why,
-            due_at_ms=self._clock.now_ms() + SANDBOX_AGAIN_MS,
+            reason=reason,
+            due_at_ms=now_ms + SANDBOX_AGAIN_MS,
             spent=False,
         )
+        await self._keep(target, [self._finished(one, settled, None, now_ms) for one in tries])
 
     async def _send_all(self, target: OpenEndpoint, ready: Sequence[_Try], throttle: Throttle) -> str | None:
         calls = [one.ready.calls if one.ready else () for one in ready]
@@ -168,9 +178,16 @@ class Deliverer:
         items = [_Item(call, one) for one in tries if one.ready for call in one.ready.calls]
         cuts = batching.requests([item.call for item in items], target.destination.batch_bounds)
         for start, end in cuts:
-            outcomes = await self._send(target, items[start:end], throttle, deadline_ms)
+            try:
+                outcomes = await self._send(target, items[start:end], throttle, deadline_ms)
+            except Exception as error:  # noqa: BLE001 - our own fault, and no other parcel's
+                log.exception("request broken", endpoint_id=target.endpoint.id)
+                for one in tries:
+                    if one.ready and len(one.outcomes) < len(one.ready.calls):
+                        one.outcomes.append(_internal(error))
+                break
             # What comes after a call that has to wait waits with it; after a refused one it need not.
-            if not all(isinstance(outcome, Delivered | Refused) for outcome in outcomes):
+            if not _through(outcomes):
                 break
         now_ms = self._clock.now_ms()
         settled = [(one, settle(one.outcomes, one.claimed.tries, now_ms, self._jitter())) for one in tries]
@@ -196,10 +213,10 @@ class Deliverer:
             throttle.slow_down(self._clock.steady_ms(), max((wait for wait in waits if wait), default=None))
         if len(items) > 1 and all(isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes):
             half = _middle(items)
-            return [
-                *await self._send(target, items[:half], throttle, deadline_ms),
-                *await self._send(target, items[half:], throttle, deadline_ms),
-            ]
+            first = await self._send(target, items[:half], throttle, deadline_ms)
+            if items[half - 1].owner is items[half].owner and not _through(first):
+                return first
+            return [*first, *await self._send(target, items[half:], throttle, deadline_ms)]
         for item, outcome in zip(items, outcomes, strict=True):
             item.owner.outcomes.append(outcome)
         for one in _owners(items):
@@ -230,7 +247,12 @@ class Deliverer:
 
     async def _record(self, target: OpenEndpoint, settled: Sequence[tuple[_Try, Settled]]) -> None:
         now_ms = self._clock.now_ms()
-        finished = [self._finished(target, one, result, now_ms) for one, result in settled]
+        kept = [(one, result, self._attempt(target, one, result, now_ms)) for one, result in settled]
+        await self._keep(target, [self._finished(one, result, attempt, now_ms) for one, result, attempt in kept])
+        for one, result, attempt in kept:
+            self._tell(target, one.claimed.message, result, attempt, now_ms)
+
+    async def _keep(self, target: OpenEndpoint, finished: Sequence[Finished]) -> None:
         for tried in range(MAX_RECORD_TRIES):
             try:
                 await self._queue.record(finished)
@@ -243,17 +265,15 @@ class Deliverer:
                 if tried == MAX_RECORD_TRIES - 1:
                     raise
                 await self._clock.wait(asyncio.Event(), RECORD_AGAIN_MS)
-        for (one, result), row in zip(settled, finished, strict=True):
-            self._tell(target, one.claimed.message, result, row.attempt, now_ms)
 
-    def _finished(self, target: OpenEndpoint, one: _Try, result: Settled, now_ms: int) -> Finished:
+    def _attempt(self, target: OpenEndpoint, one: _Try, result: Settled, now_ms: int) -> Attempt:
         version = target.endpoint.transformation
-        attempt = Attempt(
+        return Attempt(
             id=self._ids.new("atmpt"),
             started_at_ms=one.started_at_ms,
             duration_ms=max(0, now_ms - one.started_at_ms),
             state=result.state,
-            reason=result.reason[:MAX_REASON_CHARS] if result.reason else None,
+            reason=_short(result.reason),
             transformation_version=version.version if version else None,
             requests=tuple(one.requests),
             status=one.status,
@@ -261,6 +281,8 @@ class Deliverer:
             console=one.ready.console if one.ready else (),
             verdicts=one.ready.verdicts if one.ready else (),
         )
+
+    def _finished(self, one: _Try, result: Settled, attempt: Attempt | None, now_ms: int) -> Finished:
         return Finished(
             message_seq=one.claimed.message.seq,
             endpoint_seq=one.claimed.endpoint_seq,
@@ -268,7 +290,8 @@ class Deliverer:
             state=result.state,
             due_at_ms=result.due_at_ms,
             spent=result.spent,
-            reason=attempt.reason,
+            reason=_short(result.reason),
+            ended_at_ms=now_ms,
             attempt=attempt,
         )
 
@@ -298,6 +321,19 @@ class Deliverer:
                 log.warning("waiting for another try", reason=attempt.reason, due_at_ms=result.due_at_ms, **about)
         if self._on_recorded:
             self._on_recorded(Recorded(message=message, endpoint=target.endpoint, attempt=attempt))
+
+
+def _short(reason: str | None) -> str | None:
+    return reason[:MAX_REASON_CHARS] if reason else None
+
+
+def _internal(error: Exception) -> Deferred:
+    return Deferred(reason=f"An internal error, {type(error).__name__}; the log says more.")
+
+
+def _through(outcomes: Sequence[Outcome]) -> bool:
+    """Whether what comes after these may go out."""
+    return all(isinstance(outcome, Delivered | Refused) for outcome in outcomes)
 
 
 def _middle(items: Sequence[_Item]) -> int:

@@ -24,7 +24,7 @@ class Throttle:
         return self._per_s
 
     def held_ms(self, now_ms: int) -> int:
-        """How long the destination still wants to be left alone."""
+        """How long nothing may leave yet."""
         return max(0, self._held_until_ms - now_ms)
 
     def take(self, now_ms: int) -> int:
@@ -41,4 +41,8 @@ class Throttle:
         """The destination said 429: half the rate, and nothing before the time that it asked for."""
         self._per_s = max(_MIN_PER_S, self._per_s / 2)
         self._tokens = min(self._tokens, 0.0)
-        self._held_until_ms = max(self._held_until_ms, now_ms + (retry_after_ms or 0))
+        self.hold(now_ms, retry_after_ms or 0)
+
+    def hold(self, now_ms: int, for_ms: int) -> None:
+        """Nothing before that time."""
+        self._held_until_ms = max(self._held_until_ms, now_ms + for_ms)

@@ -34,12 +34,15 @@ class Ready(Record):
 
 
 class Stopped(Record):
-    """Nothing to send: `state` is FAILED or CANCELED, `code` names why, `line` counts in the handler's source."""
+    """Nothing to send: `state` is FAILED or CANCELED, `code` names why, `line` counts in the handler's source.
+    A failure that `may_pass` is worth another try.
+    """
 
     state: DeliveryState
     code: str
     reason: str
     line: int | None = None
+    may_pass: bool = False
     asked: tuple[Call, ...] = ()
     console: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
@@ -102,6 +105,7 @@ def _check(target: OpenEndpoint, subject: Subject, result: Result, now_ms: int) 
                 code=result.failure.value,
                 reason=where + result.reason,
                 line=result.line,
+                may_pass=result.may_pass,
                 console=result.console,
                 duration_us=result.duration_us,
             )

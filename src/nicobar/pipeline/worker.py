@@ -131,6 +131,9 @@ class _Lane:
                         "queue not read", endpoint_id=self._target.endpoint.id, code=error.code, detail=error.detail
                     )
                     await self._clock.wait(self.signal, AFTER_ERROR_MS)
+                except Exception:  # noqa: BLE001 - a surprise must not end an endpoint's deliveries
+                    log.exception("queue not read", endpoint_id=self._target.endpoint.id)
+                    await self._clock.wait(self.signal, AFTER_ERROR_MS)
             if self._pages:
                 await asyncio.wait(self._pages)
         finally:
@@ -171,10 +174,7 @@ class _Lane:
         try:
             reason = await self._deliverer.deliver(self._target, page, self._throttle)
             if reason is not None and not self._paused:
-                # At once here, and for good in the catalogue, where a person sees and ends it.
-                self._paused = True
-                log.error("endpoint paused", endpoint_id=endpoint.id, reason=reason)
-                await self._store.change([PauseEndpoint(endpoint_id=endpoint.id, reason=reason)])
+                await self._pause(reason)
         except NicobarError as error:
             # The lease ends by itself, and then the page is taken up again.
             log.error("page not finished", endpoint_id=endpoint.id, code=error.code, detail=error.detail)
@@ -183,6 +183,19 @@ class _Lane:
             await self._one_by_one(page, error)
         finally:
             self._held -= len(page)
+
+    async def _pause(self, reason: str) -> None:
+        """At once here, and for good in the catalogue, where a person sees and ends it. Where it cannot be kept, the
+        next refusal tries again. Raises StoreError.
+        """
+        endpoint_id = self._target.endpoint.id
+        self._paused = True
+        log.error("endpoint paused", endpoint_id=endpoint_id, reason=reason)
+        try:
+            await self._store.change([PauseEndpoint(endpoint_id=endpoint_id, reason=reason)])
+        except StoreError:
+            self._paused = False
+            raise
 
     async def _one_by_one(self, page: Sequence[Claimed], error: Exception) -> None:
         """Finds the message that broke a page: the others go through, that one is tried later."""

@@ -85,7 +85,8 @@ class Failure(StrEnum):
 
 class Broken(Record, tag=True):
     """The handler failed on this event. `reason` is a sentence with what to do; `line` counts from 1 in the
-    handler's own source, None where no line is to blame.
+    handler's own source, None where no line is to blame. `may_pass` says that another run may go better: the process
+    was ended from outside, which a busy machine does too.
     """
 
     failure: Failure
@@ -93,6 +94,7 @@ class Broken(Record, tag=True):
     line: int | None = None
     console: tuple[str, ...] = ()
     duration_us: int = 0
+    may_pass: bool = False
 
 
 Result = Calls | Canceled | Untouched | Broken

@@ -138,11 +138,11 @@ class _Keeper:
             except TimeoutError:
                 await self._kill("timed_out")
                 reason = f"The handler ran longer than {self._bounds.wall_ms} ms and had to be ended from outside."
-                results.append(Broken(failure=Failure.TIMED_OUT, reason=reason))
+                results.append(Broken(failure=Failure.TIMED_OUT, reason=reason, may_pass=True))
             except (OSError, EOFError, ValueError, msgspec.DecodeError):
                 await self._kill("crashed")
                 reason = "The process that ran the handler ended; the other events were run by another one."
-                results.append(Broken(failure=Failure.CRASHED, reason=reason))
+                results.append(Broken(failure=Failure.CRASHED, reason=reason, may_pass=True))
         return results
 
     async def _some(self, child: Process, jobs: Sequence[Job], results: list[Result]) -> None:

@@ -59,7 +59,8 @@ class Claimed(Record):
 
 class Finished(Record):
     """How a try ended. `state` is PENDING for one more try at `due_at_ms`, else a final state. `spent` says
-    whether the try counts on the retry schedule.
+    whether the try counts on the retry schedule. `attempt` is None where nothing was tried, so that there is nothing
+    to show. The customer's next delivery becomes due at `ended_at_ms`.
     """
 
     message_seq: int
@@ -69,7 +70,8 @@ class Finished(Record):
     due_at_ms: int | None
     spent: bool
     reason: str | None
-    attempt: Attempt
+    ended_at_ms: int
+    attempt: Attempt | None
 
 
 class Backlog(Record):

@@ -362,15 +362,16 @@ def _claim(  # noqa: PLR0917 - what the protocol's `claim` names, in its order
 
 
 def _record(connection: sqlite3.Connection, one: Finished) -> int:
-    connection.execute(
-        _SQL["add_attempt"],
-        {
-            "id": one.attempt.id,
-            "message_seq": one.message_seq,
-            "endpoint_seq": one.endpoint_seq,
-            "content": msgspec.msgpack.encode(one.attempt),
-        },
-    )
+    if one.attempt is not None:
+        connection.execute(
+            _SQL["add_attempt"],
+            {
+                "id": one.attempt.id,
+                "message_seq": one.message_seq,
+                "endpoint_seq": one.endpoint_seq,
+                "content": msgspec.msgpack.encode(one.attempt),
+            },
+        )
     pending_again = one.state is DeliveryState.PENDING
     row = connection.execute(
         _SQL["move_delivery"],
@@ -387,9 +388,9 @@ def _record(connection: sqlite3.Connection, one: Finished) -> int:
     if row is None:
         return 0
     if not pending_again and row[0] is not None:
-        now_ms = one.attempt.started_at_ms + one.attempt.duration_ms
         connection.execute(
-            _SQL["free_next"], {"endpoint_seq": one.endpoint_seq, "customer_key": row[0], "now_ms": now_ms}
+            _SQL["free_next"],
+            {"endpoint_seq": one.endpoint_seq, "customer_key": row[0], "now_ms": one.ended_at_ms},
         )
     return 1
 
