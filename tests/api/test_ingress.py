@@ -11,6 +11,8 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 import nicobar.store.sqlite as sqlite_store
+from nicobar.admin.catalogue import make_source
+from nicobar.store import PutSource
 from running import DODO, TYPES, running
 
 BODY = b'{"type":"payment.succeeded","timestamp":"2026-09-14T08:12:24.201733Z","data":{}}'
@@ -129,6 +131,26 @@ async def test_the_same_event_from_ten_connections_at_once_is_one_message(nicoba
     assert sorted(status for status, _ in answers) == [200] * 9 + [202]
     assert len({answer["id"] for _, answer in answers}) == 1
     assert all(answer.get("duplicate") is True for status, answer in answers if status == 200)
+
+
+async def test_another_event_of_another_source_under_a_known_id_is_409_and_named(nicobar):
+    runtime = nicobar.runtime
+    other = make_source(
+        vault=runtime.vault,
+        ids=runtime.ids,
+        app_id=runtime.configuration.snapshot.applications[0].id,
+        name="other",
+        kind="dodo-payments",
+        secrets=nicobar.secrets,
+    )
+    await runtime.store.change([PutSource(source=other)])
+    await runtime.configuration.refresh()
+    _, first = await nicobar.send(BODY)
+    nicobar.url = nicobar.url.rpartition("/")[0] + "/" + other.token
+    assert await nicobar.send(BODY) == (200, {"id": first["id"], "duplicate": True})
+    status, answer = await nicobar.send(BODY.replace(b"succeeded", b"failed"))
+    assert (status, answer["code"]) == (409, "event_id_taken")
+    assert str(first["id"]) in answer["detail"]
 
 
 async def test_an_unknown_token_is_404_before_anything_is_read(nicobar):

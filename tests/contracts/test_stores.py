@@ -103,6 +103,15 @@ async def test_an_event_id_makes_one_message_however_often_it_comes(store):
     assert len(await claim(store)) == 1
 
 
+async def test_the_same_event_through_two_sources_is_one_and_another_event_of_that_id_is_told(store):
+    await store.append(message(1, event_id="same", body=b"a"))
+    for source_id, body, taken in (("src", b"b", False), ("other", b"a", False), ("other", b"b", True)):
+        again = msgspec.structs.replace(message(2, event_id="same", body=body), source_id=source_id)
+        appended = await store.append(again)
+        assert (appended.message_id, appended.duplicate, appended.taken) == ("msg_1", True, taken)
+    assert len(await claim(store)) == 1
+
+
 async def test_a_delivery_is_held_by_one_lease_at_a_time(store):
     await store.append(message(1))
     (first,) = await claim(store)

@@ -51,7 +51,7 @@ class Receiver:
         return found
 
     async def receive(self, source: OpenSource, headers: Mapping[str, str], body: bytes) -> Appended:
-        """Raises Refusal 401 or 400 for a request that is not taken, 503 when it could not be kept."""
+        """Raises Refusal 400, 401 or 409 for a request that is not taken, 503 when it could not be kept."""
         now_ms = self._clock.now_ms()
         started_ms = self._clock.steady_ms()
         verified = source.kind.verify(headers, body, source.secrets, now_ms)
@@ -73,6 +73,14 @@ class Receiver:
             appended = await self._queue.append(message)
         except StoreError as error:
             raise unavailable(error) from error
+        if appended.taken:
+            raise Refusal(
+                409,
+                "event_id_taken",
+                f"The id {verified.event_id} belongs to another event, {appended.message_id}, of another source; "
+                "this one was not kept.",
+                "Let the senders make ids that differ, such as UUIDs.",
+            )
         self._metrics.receive_seconds.observe((self._clock.steady_ms() - started_ms) / 1000)
         outcome = "duplicate" if appended.duplicate else "accepted"
         self._metrics.received.labels(source.source.name, outcome).inc()

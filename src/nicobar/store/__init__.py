@@ -40,10 +40,13 @@ class NewMessage(Record):
 
 
 class Appended(Record):
-    """What became of a `NewMessage`. A duplicate's `message_id` is that of the first message with its event id."""
+    """What became of a `NewMessage`. A duplicate's `message_id` is that of the first message with its event id;
+    `taken` says that this one is another event, of another source: nothing was stored.
+    """
 
     message_id: str
     duplicate: bool
+    taken: bool = False
 
 
 class Claimed(Record):

@@ -323,8 +323,9 @@ def _append(connection: sqlite3.Connection, message: NewMessage) -> Appended:
     row = connection.execute(_SQL["add_message"], values).fetchone()
     if row is None:
         event = {"app_id": message.app_id, "event_id": message.event_id}
-        (first_id,) = connection.execute(_SQL["find_event"], event).fetchone()
-        return Appended(message_id=first_id, duplicate=True)
+        first_id, source_id, body = connection.execute(_SQL["find_event"], event).fetchone()
+        other = source_id != message.source_id and body != message.body
+        return Appended(message_id=first_id, duplicate=True, taken=other)
     for endpoint_seq in endpoint_seqs:
         connection.execute(
             _SQL["add_delivery"],
