@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CLIENTS := tests/clients/node/node_modules/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -24,8 +25,12 @@ $(READY): constraints.txt pyproject.toml
 demo: $(READY) ## Run the main job on sample events, no account needed (ARGS=--once ends by itself)
 	@$(BIN)/nicobar demo $(ARGS)
 
-test: $(READY) chromium lint types imports ## Run every check that CI runs
+test: $(READY) $(CLIENTS) chromium lint types imports ## Run every check that CI runs
 	@$(BIN)/python -m pytest $(ARGS)
+
+$(CLIENTS): $(READY) tests/clients/node/package-lock.json
+	@cd tests/clients/node && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
 
 lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -50,4 +55,4 @@ lock: $(READY) ## Write constraints.txt anew from pyproject.toml
 	  --no-emit-index-url --no-annotate --custom-compile-command 'make lock' --quiet --upgrade --output-file constraints.txt
 
 clean: ## Remove the virtual environment and caches
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) tests/clients/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -10,7 +10,12 @@ class MovingClock:
         self._now_ms = now_ms
         self._moved = asyncio.Event()
         self._entered = asyncio.Event()
-        self.waiting = 0
+        self._untils_ms: list[int] = []
+
+    @property
+    def quiet(self) -> bool:
+        """Whether somebody waits, and nobody's wait is over."""
+        return bool(self._untils_ms) and min(self._untils_ms) > self._now_ms
 
     def now_ms(self) -> int:
         return self._now_ms
@@ -20,7 +25,7 @@ class MovingClock:
 
     async def wait(self, signal: asyncio.Event, timeout_ms: int) -> bool:
         until_ms = self._now_ms + timeout_ms
-        self.waiting += 1
+        self._untils_ms.append(until_ms)
         entered, self._entered = self._entered, asyncio.Event()
         entered.set()
         try:
@@ -32,7 +37,7 @@ class MovingClock:
                     for one in waits:
                         one.cancel()
         finally:
-            self.waiting -= 1
+            self._untils_ms.remove(until_ms)
         return signal.is_set()
 
     async def next_wait(self) -> None:

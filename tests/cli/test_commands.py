@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import urllib.error
@@ -320,6 +321,21 @@ def test_logs_on_a_terminal_are_for_reading(tmp_path):
         assert process.wait(timeout=30) == 0
     assert b"\x1b[" in said, "colours"
     assert b'{"' not in said
+
+
+def test_the_emulator_speaks_https_with_a_certificate_that_it_makes(tmp_path):
+    arguments = ("emulator", "--port", "0", "--https-port", "0", "--settle-ms", "0", "--mode", "observed")
+    emulator, line = _start(tmp_path, *arguments, until="Also https")
+    url = re.search(r"https://127\.0\.0\.1:\d+", line)
+    try:
+        trusted = ssl.create_default_context(cafile=str(tmp_path / "emulator.pem"))
+        with urllib.request.urlopen(f"{url[0]}/emulator/settings", context=trusted, timeout=20) as answer:
+            assert json.loads(answer.read()) == {"mode": "observed", "settle_ms": 0}
+        assert (tmp_path / "emulator.pem").stat().st_mode & 0o077 == 0
+    finally:
+        emulator.terminate()
+        emulator.communicate(timeout=30)
+    assert emulator.returncode == 0
 
 
 def test_doctor_names_wrong_credentials(tmp_path):

@@ -17,12 +17,14 @@ from nicobar.cli import group
 from nicobar.connectors.customerio import CustomerIo
 from nicobar.connectors.customerio.contract import ACTIONS, V1_CALLS
 from nicobar.connectors.customerio.rules import RULES
+from nicobar.emulator.faults import Fault
 from nicobar.observe import Metrics
 from nicobar.sandbox import Failure
 from nicobar.settings import Settings, description
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
+EMULATOR = (ROOT / "docs" / "reference" / "emulator.md").read_text("utf-8")
 CONTRACT = (ROOT / "docs" / "reference" / "customerio.md").read_text("utf-8")
 SOURCE = "\n".join(path.read_text("utf-8") for path in Path(nicobar.__file__).parent.rglob("*.py"))
 
@@ -61,6 +63,14 @@ def test_the_contract_s_page_has_every_call_and_every_switch():
         assert f"`{call.method} /api/v1/{path}`" in CONTRACT
     for field in CustomerIo.fields:
         assert f"`{field.name}`" in REFERENCE
+
+
+def test_the_emulator_s_page_has_every_flag_path_and_fault():
+    flags = [name for option in group.commands["emulator"].params for name in option.opts]
+    paths = re.findall(r'@(?:get|put|delete)\("(/emulator/\w+)"', SOURCE)
+    assert len(paths) > 10
+    for name in [*flags, *paths, *(field.name for field in msgspec.structs.fields(Fault))]:
+        assert f"`{name}`" in EMULATOR or f" {name}`" in EMULATOR, name
 
 
 def test_every_setting_says_what_it_is_for():

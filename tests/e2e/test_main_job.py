@@ -17,7 +17,7 @@ async def test_a_made_up_action_becomes_the_event_that_its_author_meant(tmp_path
         assert one.attempt.state is DeliveryState.SUCCESS
         (activity,) = nicobar.state.activities
         assert (activity.person, activity.name) == (ADA.key, "Order Paid")
-        assert nicobar.state.people[ADA.key].attributes["email"] == ADA.email
+        assert nicobar.state.find("id", ADA.key).email == ADA.email
         said = {verdict.rule: verdict for verdict in one.attempt.verdicts}
         assert said["action_corrected"].level is Level.CORRECTION
         assert "order_paid" in said["action_corrected"].reason
@@ -37,7 +37,7 @@ async def test_attributes_are_set_and_the_name_beside_identify_is_warned_about(t
     async with running(tmp_path, PERSON_STATE) as nicobar:
         await nicobar.send_sample("payment.succeeded", "evt_1")
         one = await nicobar.next_recorded()
-        assert nicobar.state.people[ADA.key].attributes == {"email": ADA.email, "paid_with": "card"}
+        assert nicobar.state.find("id", ADA.key).attributes == {"email": ADA.email, "paid_with": "card"}
         assert not nicobar.state.activities
         assert [verdict.rule for verdict in one.attempt.verdicts] == ["name_beside_identify"]
 

@@ -119,10 +119,10 @@ class World:
             return await self.recorded.get()
 
     async def move(self, by_ms: int) -> None:
-        """Moves the clock, once the worker has nothing left to do."""
+        """Moves the clock, once the worker has nothing left to do; by 0 only waits for that."""
         (lane,) = self.worker._lanes.values()
         async with asyncio.timeout(20):
-            while lane._pages or lane.signal.is_set() or not self.clock.waiting:
+            while lane._pages or lane.signal.is_set() or not self.clock.quiet:
                 await self.clock.next_wait()
         self.clock.move(by_ms)
 
@@ -324,6 +324,7 @@ async def test_a_sandbox_that_cannot_start_holds_the_endpoint_and_leaves_no_rows
         for tried in range(1, 4):
             await it.move(5_000)
             assert sandbox.asked <= tried + 1
+        await it.move(0)
         for message_id in ids:
             delivery = await it.delivery(message_id)
             assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)

@@ -17,6 +17,7 @@ from nicobar.connectors import NoResponse, Request
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import new_webhook_secret
 from nicobar.emulator.app import create_app
+from nicobar.emulator.campaigns import Campaign, Frequency, Trigger
 from nicobar.emulator.state import State
 from nicobar.errors import UserError
 from nicobar.model import Customer, DeliveryState, Record
@@ -48,6 +49,29 @@ STORY = (
     "credit.balance_low",
     "abandoned_checkout.detected",
     "subscription.cancelled",
+)
+# What a shop would build in Customer.io, so that the emulator's page has mails to show.
+CAMPAIGNS = (
+    Campaign(
+        title="Welcome",
+        trigger=Trigger.EVENT,
+        name="payment_succeeded",
+        subject="Welcome, {{customer.name}}",
+        frequency=Frequency.ONCE,
+    ),
+    Campaign(
+        title="Payment failed",
+        trigger=Trigger.EVENT,
+        name="payment_failed",
+        subject="Your payment of {{event.amount}} {{event.currency}} did not go through",
+    ),
+    Campaign(
+        title="We are sorry to see you go",
+        trigger=Trigger.SEGMENT,
+        name="subscription_status",
+        value="cancelled",
+        subject="{{customer.name}}, your subscription has ended",
+    ),
 )
 
 
@@ -100,7 +124,7 @@ async def _demo(directory: Path, port: int, emulator_port: int, *, once: bool) -
 
 
 async def _start_emulator(state: State, port: int) -> Server:
-    return await Server.start(create_app(state), "127.0.0.1", await _free_port(port))
+    return await Server.start(create_app(state, campaigns=CAMPAIGNS), "127.0.0.1", await _free_port(port))
 
 
 async def _free_port(wanted: int) -> int:
@@ -196,12 +220,12 @@ def _print(one: Recorded, state: State) -> None:
     if one.attempt.state is not DeliveryState.SUCCESS:
         click.echo(f"  ▲ {one.attempt.state.value}: {one.attempt.reason}")
         return
-    person = state.people.get(one.message.customer_key or "")
+    person = state.find("id", one.message.customer_key or "")
     if person is None:
         return
     latest = next((activity for activity in reversed(state.activities) if activity.person == person.key), None)
     click.echo(
-        f"  ● {person.attributes.get('email', 'no address')}, {len(person.attributes)} attributes"
+        f"  ● {person.email or 'no address'}, {len(person.attributes)} attributes"
         + (f'; latest activity "{latest.name}"' if latest else "")
     )
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import click
 
 from nicobar.cli.options import run_loop, setting_options, settings_of, start_logs
 from nicobar.emulator.app import create_app
+from nicobar.emulator.certificate import write_certificate
+from nicobar.emulator.contract import Mode
 from nicobar.emulator.state import State
 from nicobar.observe import log
 from nicobar.runtime import Runtime, make_data_dir
@@ -39,18 +42,58 @@ def serve(**flags: Any) -> None:
 @click.option("--site-id", default="demo-site", show_default=True)
 @click.option("--api-key", default="demo-key", show_default=True)
 @click.option("--region", default="us", show_default=True, type=click.Choice(["us", "eu"]))
-def emulator(host: str, port: int, site_id: str, api_key: str, region: str) -> None:
+@click.option(
+    "--mode",
+    default="strict",
+    show_default=True,
+    type=click.Choice([one.value for one in Mode]),
+    help="How it checks.",
+)
+@click.option(
+    "--settle-ms", default=0, show_default=True, type=click.IntRange(0, 60_000), help="What is taken works later."
+)
+@click.option("--https-port", type=click.IntRange(0, 65_535), help="Speak https too, on this port.")
+@click.option(
+    "--certificate",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("emulator.pem"),
+    show_default=True,
+    help="Certificate and key for https; made if it is not there.",
+)
+def emulator(
+    *,
+    host: str,
+    port: int,
+    site_id: str,
+    api_key: str,
+    region: str,
+    mode: str,
+    settle_ms: int,
+    https_port: int | None,
+    certificate: Path,
+) -> None:
     """A local Customer.io Track API, with a page that shows what it holds."""
+    state = State(site_id=site_id, api_key=api_key)
+    state.settle_ms = settle_ms
+    app = create_app(state, region=region, mode=Mode(mode))
+
+    if https_port is not None and not certificate.exists():
+        write_certificate(certificate)
 
     async def run() -> None:
         ended = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, ended.set)
-        app = create_app(State(site_id=site_id, api_key=api_key), region=region)
-        server = await Server.start(app, host, port)
-        click.echo(f"Customer.io emulator: {server.url}  (Site ID {site_id}, API key {api_key})")
-        await ended.wait()
-        await server.stop()
+        servers = [await Server.start(app, host, port)]
+        try:
+            if https_port is not None:
+                servers.append(await Server.start(app, host, https_port, certificate=certificate))
+                click.echo(f"Also {servers[-1].url}, certificate {certificate}")
+            click.echo(f"Customer.io emulator: {servers[0].url}  (Site ID {site_id}, API key {api_key})")
+            await ended.wait()
+        finally:
+            for server in servers:
+                await server.stop()
 
     run_loop(run())
 

@@ -1,143 +1,232 @@
-"""The emulator over HTTP: the calls of the Track API, what it holds as JSON, and a page."""
+"""The emulator over HTTP: the Track API, what it holds as JSON, its switches, and a page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from importlib.resources import files
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
+from urllib.parse import parse_qs
 
 import msgspec
-from jinja2 import Environment, PackageLoader, select_autoescape
-from litestar import Litestar, Response, delete, get, post, put
+from litestar import Litestar, Request, Response, delete, get, post, put
 from litestar.exceptions import HTTPException
 from litestar.params import QueryParameter
+from msgspec import Meta
 
-from nicobar.emulator.contract import MAX_BATCH_BYTES
-from nicobar.emulator.state import MAX_ACTIVITIES, Activity, SeenRequest, State
-from nicobar.emulator.track import Asked, Faults, TrackApi, known, ok, reply, unauthorized
-from nicobar.model import Json
+from nicobar.asgi import Message, Receive, Send
+from nicobar.emulator import page
+from nicobar.emulator.campaigns import Campaign, Campaigns, Email
+from nicobar.emulator.contract import MAX_BATCH_BYTES, Mode
+from nicobar.emulator.faults import Fault
+from nicobar.emulator.state import MAX_ACTIVITIES, Activity, Person, SeenRequest, State
+from nicobar.emulator.track import PREFIXES, TrackApi
+from nicobar.model import Json, Record
 from nicobar.serving import error_reply
 
-PAGE_ROWS = 100
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_ACTIVITIES)]
-_pages = Environment(loader=PackageLoader("nicobar.emulator", "templates"), autoescape=select_autoescape())
-_pages.filters["json"] = lambda value: msgspec.json.encode(value).decode()
-_CSP = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+T = TypeVar("T")
+# Litestar's request knows its user, its token and its state; there are none here.
+Asked = Request[Any, Any, Any]
+_STATIC = {"emulator.css": "text/css; charset=utf-8", "emulator.js": "text/javascript; charset=utf-8"}
 
 
-def create_app(state: State, *, region: str = "us") -> Litestar:  # noqa: C901 - a handler for each path
+class EmulatorSettings(Record):
+    """What `PUT /emulator/settings` changes; what is left out stays. `settle_ms` is how long what was accepted takes
+    to have an effect.
+    """
+
+    mode: Mode | None = None
+    settle_ms: Annotated[int, Meta(ge=0, le=60_000)] | None = None
+
+
+class Emulator:
+    """An ASGI application around `state`: the Track API answers itself, the rest is Litestar's."""
+
+    def __init__(self, state: State, *, region: str = "us", campaigns: Sequence[Campaign] = ()) -> None:
+        self.state = state
+        self.track = TrackApi(state, region=region)
+        self.campaigns = Campaigns(state.now)
+        self.campaigns.put(campaigns)
+        state.listeners.append(self.campaigns.consider)
+        self._behind = Litestar(
+            [*_shown(self), *_switches(self), *_page(self)],
+            openapi_config=None,
+            logging_config=None,
+            exception_handlers={HTTPException: error_reply},
+            request_max_body_size=MAX_BATCH_BYTES,
+        )
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(PREFIXES):
+            await self.track(scope, receive, send)
+        else:
+            await self._behind(scope, receive, send)  # type: ignore[arg-type] # Litestar names each message's type
+
+    def settings(self) -> EmulatorSettings:
+        return EmulatorSettings(mode=self.track.mode, settle_ms=self.state.settle_ms)
+
+    def set(self, wanted: EmulatorSettings) -> None:
+        self.track.mode = wanted.mode or self.track.mode
+        self.state.settle_ms = self.state.settle_ms if wanted.settle_ms is None else wanted.settle_ms
+        self.state.version += 1
+
+    def put_campaigns(self, campaigns: Sequence[Campaign]) -> None:
+        self.campaigns.put(campaigns)
+        self.state.version += 1
+
+    def put_faults(self, faults: Sequence[Fault]) -> None:
+        self.track.faults.put(faults)
+        self.state.version += 1
+
+    def reset(self) -> None:
+        """Forgets everything that came; campaigns and settings stay."""
+        self.state.reset()
+        self.campaigns.reset()
+        self.track.faults.put([])
+
+
+def create_app(
+    state: State, *, region: str = "us", campaigns: Sequence[Campaign] = (), mode: Mode = Mode.STRICT
+) -> Emulator:
     """The emulator's application around `state`."""
-    track = TrackApi(state)
-    plan = track.plan
+    emulator = Emulator(state, region=region, campaigns=campaigns)
+    emulator.track.mode = mode
+    return emulator
 
-    @get("/auth", sync_to_thread=False)
-    def auth(request: Asked) -> Response[bytes]:
-        return ok() if known(request, state) else unauthorized()
 
-    @get("/api/v1/accounts/region", sync_to_thread=False)
-    def account_region(request: Asked) -> Response[bytes]:
-        if not known(request, state):
-            return unauthorized()
-        url = "track.customer.io" if region == "us" else "track-eu.customer.io"
-        return reply(200, {"url": f"https://{url}", "region": region, "environment_id": 1})
-
-    @post("/api/v2/entity")
-    async def entity(request: Asked) -> Response[bytes]:
-        return await track.take(request, batch=False)
-
-    @post("/api/v2/batch")
-    async def batch(request: Asked) -> Response[bytes]:
-        return await track.take(request, batch=True)
+def _shown(emulator: Emulator) -> list[Any]:
+    """What it holds."""
+    state = emulator.state
 
     @get("/emulator/people", sync_to_thread=False)
     def people(limit: Limit = 1_000) -> Response[bytes]:
-        shown = [_person(state, key) for key in list(state.people)[-limit:]]
-        return reply(200, {"count": len(state.people), "people": list(shown)})
+        state.settle()
+        shown: list[Json] = [_person(person) for person in list(state.people.values())[-limit:]]
+        return _reply(200, {"count": len(state.people), "people": shown})
 
     @get("/emulator/activities", sync_to_thread=False)
     def activities(limit: Limit = 1_000) -> Response[bytes]:
+        state.settle()
         return _listed("activities", list(state.activities), limit)
 
     @get("/emulator/requests", sync_to_thread=False)
     def requests(limit: Limit = 1_000) -> Response[bytes]:
         return _listed("requests", list(state.requests), limit)
 
+    @get("/emulator/emails", sync_to_thread=False)
+    def emails(limit: Limit = 1_000) -> Response[bytes]:
+        state.settle()
+        return _listed("emails", list(emulator.campaigns.emails), limit)
+
+    @get("/emulator/version", sync_to_thread=False)
+    def version() -> Response[bytes]:
+        """A number that changes when anything does."""
+        state.settle()
+        return _reply(200, {"version": state.version, "pending": state.pending})
+
+    return [people, activities, requests, emails, version]
+
+
+def _switches(emulator: Emulator) -> list[Any]:
+    """What a test changes."""
+
     @get("/emulator/faults", sync_to_thread=False)
-    def faults_now() -> Response[bytes]:
-        return reply(200, {"faults": [msgspec.to_builtins(fault) for fault in plan]})
+    def faults() -> Response[bytes]:
+        return _reply(200, {"faults": [msgspec.to_builtins(fault) for fault in emulator.track.faults.coming]})
 
     @put("/emulator/faults")
     async def set_faults(request: Asked) -> Response[bytes]:
-        try:
-            fault = msgspec.json.decode(await request.body(), type=Faults)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return reply(
-                422, {"code": "fault_invalid", "detail": f"{error}. Send status, retry_after_s, delay_ms, times."}
-            )
-        plan[:] = [fault] if fault.times else []
-        return ok()
+        body = (await request.body()).strip()
+        return _put(body if body.startswith(b"[") else b"[" + body + b"]", list[Fault], emulator.put_faults)
+
+    @get("/emulator/campaigns", sync_to_thread=False)
+    def campaigns() -> Response[bytes]:
+        return _reply(200, {"campaigns": [msgspec.to_builtins(one) for one in emulator.campaigns.campaigns]})
+
+    @put("/emulator/campaigns")
+    async def set_campaigns(request: Asked) -> Response[bytes]:
+        return _put(await request.body(), list[Campaign], emulator.put_campaigns)
+
+    @get("/emulator/settings", sync_to_thread=False)
+    def settings() -> Response[bytes]:
+        return _reply(200, msgspec.to_builtins(emulator.settings()))
+
+    @put("/emulator/settings")
+    async def set_settings(request: Asked) -> Response[bytes]:
+        return _put(await request.body(), EmulatorSettings, emulator.set)
 
     @delete("/emulator/state", status_code=200, sync_to_thread=False)
     def reset() -> Response[bytes]:
-        state.reset()
-        plan.clear()
-        return ok()
+        emulator.reset()
+        return _reply(200, {})
 
+    return [faults, set_faults, campaigns, set_campaigns, settings, set_settings, reset]
+
+
+def _page(emulator: Emulator) -> list[Any]:
     @get("/", sync_to_thread=False)
-    def page() -> Response[bytes]:
-        html = _pages.get_template("emulator.html").render(
-            people=[_person(state, key) for key in reversed(list(state.people)[-PAGE_ROWS:])],
-            activities=list(reversed(state.activities))[:PAGE_ROWS],
-            requests=list(reversed(state.requests))[:PAGE_ROWS],
-            counts={
-                "people": len(state.people),
-                "activities": len(state.activities),
-                "requests": len(state.requests),
-            },
-            faults=plan,
-            moment=_moment,
+    def show() -> Response[bytes]:
+        emulator.state.settle()
+        html = page.render(
+            emulator.state, emulator.campaigns, emulator.track.faults.coming, msgspec.to_builtins(emulator.settings())
         )
-        return Response(
-            html.encode(), media_type="text/html; charset=utf-8", headers={"content-security-policy": _CSP}
-        )
+        headers = {"content-security-policy": page.CSP, "cache-control": "no-store"}
+        return Response(html.encode(), media_type="text/html; charset=utf-8", headers=headers)
 
-    @get("/emulator.css", sync_to_thread=False)
-    def style() -> Response[bytes]:
-        text = files("nicobar.emulator").joinpath("templates", "emulator.css").read_text("utf-8")
-        return Response(text.encode(), media_type="text/css")
+    @get([f"/{name}" for name in _STATIC], sync_to_thread=False)
+    def static(request: Asked) -> Response[bytes]:
+        name = request.url.path.removeprefix("/")
+        text = files("nicobar.emulator").joinpath("templates", name).read_bytes()
+        return Response(text, media_type=_STATIC[name])
 
-    return Litestar(
-        [
-            auth,
-            account_region,
-            entity,
-            batch,
-            people,
-            activities,
-            requests,
-            faults_now,
-            set_faults,
-            reset,
-            page,
-            style,
-        ],
-        openapi_config=None,
-        logging_config=None,
-        exception_handlers={HTTPException: error_reply},
-        request_max_body_size=2 * MAX_BATCH_BYTES,
-    )
+    @post("/campaigns")
+    async def change_campaigns(request: Asked) -> Response[bytes]:
+        """The page's forms: one more campaign, or one fewer."""
+        if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+            return _reply(403, {"code": "cross_site", "detail": "Forms of other sites are not taken. Use the page."})
+        given = {
+            name: values[0] for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()
+        }
+        known = list(emulator.campaigns.campaigns)
+        if "remove" in given:
+            emulator.put_campaigns([one for one in known if one.title != given["remove"]])
+        else:
+            try:
+                new = msgspec.convert(given, Campaign)
+            except msgspec.ValidationError as error:
+                return _reply(422, {"code": "campaign_invalid", "detail": f"{error}. Go back and fill in the form."})
+            emulator.put_campaigns([*(one for one in known if one.title != new.title), new])
+        return Response(b"", status_code=303, headers={"location": "/"}, media_type="text/plain")
+
+    return [show, static, change_campaigns]
 
 
-def _person(state: State, key: str) -> dict[str, Json]:
-    person = state.people[key]
+def _put(body: bytes, kind: type[T], use: Callable[[T], None]) -> Response[bytes]:
+    try:
+        given = msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        detail = f"{error}. The fields are in the reference, docs/reference/emulator.md."
+        return _reply(422, {"code": "request_invalid", "detail": detail})
+    use(given)
+    return _reply(200, {})
+
+
+def _person(person: Person) -> dict[str, Json]:
+    identifiers: dict[str, Json] = {"id": person.id, "email": person.email, "phone": person.phone}
     attributes: dict[str, Json] = dict(person.attributes)
-    return {"id": person.key, "cio_id": person.cio_id, "attributes": attributes}
+    return {
+        **identifiers,
+        "cio_id": person.cio_id,
+        "created_at": person.created_at,
+        "attributes": attributes,
+        "devices": dict(person.devices),
+        "relationships": dict(person.relationships),
+    }
 
 
-def _listed(name: str, rows: Sequence[Activity | SeenRequest], limit: int) -> Response[bytes]:
-    return reply(200, {"count": len(rows), name: [msgspec.to_builtins(row) for row in rows[-limit:]]})
+def _listed(name: str, rows: Sequence[Activity | SeenRequest | Email], limit: int) -> Response[bytes]:
+    return _reply(200, {"count": len(rows), name: [msgspec.to_builtins(row) for row in rows[-limit:]]})
 
 
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def _reply(status: int, value: Json) -> Response[bytes]:
+    return Response(msgspec.json.encode(value), media_type="application/json; charset=utf-8", status_code=status)

@@ -1,38 +1,46 @@
-"""What the Track API refuses, from its documentation alone: https://docs.customer.io/api/track. The texts of the
-errors are made up here; their shape is documented.
+"""What the Track API refuses, from its documentation alone: https://docs.customer.io/api/track and
+https://docs.customer.io/journeys/invalid-api-requests. The shape of an error is documented, its text is made up here.
+
+Strict is what the specification says. Observed is what people report of the live API: a time that is none becomes
+now, and ids of events need not be ULIDs.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from enum import StrEnum
+
+import msgspec
 
 from nicobar.model import Json, Record
 
 MAX_ITEM_BYTES = 32 * 1024
 MAX_BATCH_BYTES = 500_000
-_RELATE = frozenset({"add_relationships", "delete_relationships"})
-ACTIONS = {
-    "person": _RELATE
-    | {
-        "identify",
-        "delete",
-        "event",
-        "page",
-        "screen",
-        "add_device",
-        "delete_device",
-        "merge",
-        "suppress",
-        "unsuppress",
-    },
-    "object": _RELATE | {"identify", "identify_anonymous", "delete"},
-    "delivery": {"event"},
-}
-_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+MAX_EVENT_DATA_BYTES = 100_000
+_ULID = re.compile(r"^[0-7][0-9ABCDEFGHJKMNPQRSTVWXYZ]{25}$")
+_E164 = re.compile(r"^\+[1-9]\d{5,14}$", re.ASCII)
+_EVENTS = {"event", "page", "screen"}
+_PERSON = {
+    "identify",
+    "delete",
+    "add_relationships",
+    "delete_relationships",
+    "add_device",
+    "delete_device",
+    "merge",
+    "suppress",
+    "unsuppress",
+} | _EVENTS
+_OBJECT = {"identify", "identify_anonymous", "delete", "add_relationships", "delete_relationships"}
 
 
-class Fault(Record):
+class Mode(StrEnum):
+    STRICT = "strict"
+    OBSERVED = "observed"
+
+
+class Problem(Record):
     """One entry of `errors`."""
 
     reason: str
@@ -40,48 +48,184 @@ class Fault(Record):
     message: str
 
 
-def faults(item: Json) -> Iterator[Fault]:
-    """Why a v2 object is refused; nothing if it is taken."""
+def invalid(field: str, message: str) -> Problem:
+    return Problem(reason="invalid", field=field, message=message)
+
+
+def required(field: str) -> Problem:
+    return Problem(reason="required", field=field, message=f"{field or 'a body'} is missing")
+
+
+def problems(item: Json, mode: Mode = Mode.STRICT) -> Iterator[Problem]:
+    """Why an object of v2 is refused; nothing if it is taken."""
     if not isinstance(item, dict):
-        yield Fault(reason="invalid", field="", message="an item has to be an object")
+        yield invalid("", "an item has to be an object")
         return
+    if len(msgspec.json.encode(item)) > MAX_ITEM_BYTES:
+        yield invalid("", "the item is larger than 32 KB")
     kind, action = item.get("type"), item.get("action")
-    if not isinstance(kind, str) or kind not in ACTIONS:
-        yield _fault("type", item, "type has to be person, object or delivery")
+    actions = {"person": _PERSON, "object": _OBJECT, "delivery": {"event"}}.get(kind if isinstance(kind, str) else "")
+    if actions is None:
+        yield invalid("type", "type has to be person, object or delivery") if kind else required("type")
+    elif not isinstance(action, str) or action not in actions:
+        yield invalid("action", f"{action!r} is no action of a {kind}") if action else required("action")
+    elif kind == "person":
+        yield from _person(action, item, mode)
+    elif kind == "object":
+        yield from _thing(action, item)
+    else:
+        yield from _delivery(item)
+
+
+def _person(action: str, item: dict[str, Json], mode: Mode) -> Iterator[Problem]:
+    if action == "merge":
+        yield from merged(item)
         return
-    if not isinstance(action, str) or action not in ACTIONS[kind]:
-        yield _fault("action", item, f"{action!r} is no action of a {kind}")
+    # Other senders' anonymous events of v2 are taken, which the specification does not say.
+    anonymous = ("anonymous_id",) if mode is Mode.OBSERVED and action in _EVENTS else ()
+    yield from _one_of("identifiers", item, ("id", "email", "phone", "cio_id", *anonymous))
+    if action in _EVENTS:
+        yield from event_fields(item, mode)
+        if "attributes" in item and not isinstance(item["attributes"], dict):
+            yield invalid("attributes", "attributes have to be an object")
+    elif action == "identify":
+        yield from attribute_problems("attributes", item.get("attributes", {}))
+        if "timestamp" in item:
+            yield from _time(item["timestamp"], mode)
+        if "cio_relationships" in item:
+            yield from _relations(item["cio_relationships"], ())
+    elif action.endswith("_relationships"):
+        yield from _needed_relations(item, ())
+    elif action.endswith("_device"):
+        yield from device_problems(item.get("device"), "token", with_platform=action == "add_device")
+
+
+def _thing(action: str, item: dict[str, Json]) -> Iterator[Problem]:
+    if not _names_object(item.get("identifiers")):
+        yield invalid("identifiers", "object_type_id and object_id, or cio_object_id, are needed")
+    people = ("anonymous_id",) if action == "identify_anonymous" else ("id", "email", "cio_id")
+    if action.endswith("_relationships"):
+        yield from _needed_relations(item, people)
+    elif action != "delete":
+        yield from attribute_problems("attributes", item.get("attributes", {}))
+        if "cio_relationships" in item:
+            yield from _relations(item["cio_relationships"], people)
+
+
+def _delivery(item: dict[str, Json]) -> Iterator[Problem]:
+    identifiers, attributes = item.get("identifiers"), item.get("attributes")
+    if not isinstance(identifiers, dict) or not _text(identifiers.get("id")):
+        yield required("identifiers.id")
+    if item.get("name") not in ("opened", "converted", "delivered"):
+        yield invalid("name", "name has to be opened, converted or delivered")
+    if not isinstance(attributes, dict) or not _text(attributes.get("device_token")):
+        yield required("attributes.device_token")
+
+
+def event_fields(item: dict[str, Json], mode: Mode) -> Iterator[Problem]:
+    """Name, id and time of an event, of v2 or v1."""
+    name = item.get("name")
+    if not isinstance(name, str) or not name.strip():
+        yield required("name")
+    elif _size(name) > 100:  # noqa: PLR2004 - bytes, the documented limit
+        yield invalid("name", "name is longer than 100 bytes")
+    if mode is Mode.STRICT and "id" in item and not (_text(item["id"]) and _ULID.match(str(item["id"]))):
+        yield invalid("id", "id has to be a ULID")
+    if "timestamp" in item:
+        yield from _time(item["timestamp"], mode)
+
+
+def is_time(value: Json) -> bool:
+    """Whether it is a time in Unix seconds; later than the year 5138 it is taken for milliseconds."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**11
+
+
+def _time(value: Json, mode: Mode) -> Iterator[Problem]:
+    if mode is Mode.STRICT and not is_time(value):
+        yield invalid("timestamp", "timestamp has to be whole Unix seconds")
+
+
+def attribute_problems(field: str, attributes: Json) -> Iterator[Problem]:
+    """The limits of what is kept of a person or an object."""
+    if not isinstance(attributes, dict):
+        yield invalid(field, "attributes have to be an object")
         return
-    if kind == "person":
-        yield from _person(item)
-    if "attributes" in item and not isinstance(item["attributes"], dict):
-        yield Fault(reason="invalid", field="attributes", message="attributes have to be an object")
-    timestamp = item.get("timestamp", 0)
-    if not isinstance(timestamp, int) or isinstance(timestamp, bool):
-        yield Fault(reason="invalid", field="timestamp", message="timestamp has to be whole Unix seconds")
+    if len(attributes) > 300:  # noqa: PLR2004 - the documented limit
+        yield invalid(field, "more than 300 attributes")
+    for name, value in attributes.items():
+        if _size(name) > 150:  # noqa: PLR2004 - bytes, the documented limit
+            yield invalid(f"{field}.{name[:50]}", "the name is longer than 150 bytes")
+        if _size(value if isinstance(value, str) else msgspec.json.encode(value).decode()) > 1000:  # noqa: PLR2004 - bytes
+            yield invalid(f"{field}.{name[:50]}", "the value is longer than 1000 bytes")
 
 
-def _person(item: dict[str, Json]) -> Iterator[Fault]:
-    if item["action"] in {"event", "page", "screen"}:
-        name = item.get("name")
-        if not isinstance(name, str) or not name.strip():
-            yield _fault("name", item, "name is missing")
-        elif len(name.encode()) > 100:  # noqa: PLR2004 - bytes, the documented limit
-            yield Fault(reason="invalid", field="name", message="name is longer than 100 bytes")
-        if "id" in item and not _ULID.fullmatch(str(item["id"])):
-            yield Fault(reason="invalid", field="id", message="id has to be a ULID")
-    if item["action"] == "merge":
+def device_problems(device: Json, token: str, *, with_platform: bool) -> Iterator[Problem]:
+    """A device with its token, which v1 calls `id`."""
+    if not isinstance(device, dict) or not _text(device.get(token)):
+        yield required(f"device.{token}")
+    elif with_platform and device.get("platform") not in ("ios", "android"):
+        yield invalid("device.platform", "platform has to be ios or android")
+
+
+def merged(item: dict[str, Json]) -> Iterator[Problem]:
+    """`primary` and `secondary` of a merge."""
+    for side in ("primary", "secondary"):
+        yield from _one_of(side, item, ("id", "email", "cio_id"))
+
+
+def _one_of(field: str, item: dict[str, Json], names: tuple[str, ...]) -> Iterator[Problem]:
+    given = item.get(field)
+    if not isinstance(given, dict) or not given:
+        yield required(field)
         return
-    identifiers = item.get("identifiers")
-    if not isinstance(identifiers, dict) or not identifiers:
-        yield _fault("identifiers", item, "one identifier is needed")
-    elif len(identifiers) > 1 or not identifiers.keys() <= {"id", "email", "phone", "cio_id"}:
-        yield Fault(
-            reason="invalid", field="identifiers", message="exactly one of id, email, phone, cio_id is needed"
-        )
-    elif not all(isinstance(value, str) and value for value in identifiers.values()):
-        yield Fault(reason="invalid", field="identifiers", message="an identifier has to be a text")
+    name, value = next(iter(given.items()))
+    if len(given) != 1 or name not in names:
+        yield invalid(field, f"exactly one of {', '.join(names)} is needed")
+    elif not _text(value):
+        yield invalid(f"{field}.{name}", "an identifier has to be a text")
+    elif name == "id" and _size(str(value)) > 150:  # noqa: PLR2004 - bytes, the documented limit
+        yield invalid(f"{field}.id", "id is longer than 150 bytes")
+    elif name == "phone" and not _E164.match(str(value)):
+        yield invalid(f"{field}.phone", "phone has to be in E.164 form")
+    elif name == "cio_id" and str(value).startswith("cio_"):
+        yield invalid(f"{field}.cio_id", "cio_id has no prefix here")
 
 
-def _fault(field: str, item: dict[str, Json], message: str) -> Fault:
-    return Fault(reason="invalid" if item.get(field) else "required", field=field, message=message)
+def _needed_relations(item: dict[str, Json], people: tuple[str, ...]) -> Iterator[Problem]:
+    if not item.get("cio_relationships"):
+        yield required("cio_relationships")
+    else:
+        yield from _relations(item["cio_relationships"], people)
+
+
+def _relations(value: Json, people: tuple[str, ...]) -> Iterator[Problem]:
+    """`people`: the identifiers that name a person on the other side; none where that is an object."""
+    if not isinstance(value, list):
+        yield invalid("cio_relationships", "it has to be a list")
+        return
+    for index, entry in enumerate(value):
+        where = f"cio_relationships[{index}]"
+        if not isinstance(entry, dict) or not isinstance(entry.get("relationship_attributes", {}), dict):
+            yield invalid(where, "it has to be an object")
+        elif not people and not _names_object(entry.get("identifiers")):
+            yield invalid(where, "the object's identifiers are needed")
+        elif people and any(_one_of("identifiers", entry, people)):
+            yield invalid(where, f"exactly one of {', '.join(people)} is needed")
+
+
+def _names_object(identifiers: Json) -> bool:
+    if not isinstance(identifiers, dict) or not all(_text(value) for value in identifiers.values()):
+        return False
+    if set(identifiers) == {"cio_object_id"}:
+        return True
+    kind, name = str(identifiers.get("object_type_id", "")), str(identifiers.get("object_id", ""))
+    is_type = re.match(r"^[1-9][0-9]{0,18}$", kind) is not None
+    return set(identifiers) == {"object_type_id", "object_id"} and is_type and _size(name) <= 150  # noqa: PLR2004 - bytes
+
+
+def _text(value: Json) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _size(text: str) -> int:
+    return len(text.encode())

@@ -1,139 +1,243 @@
-"""The v2 calls of the Track API: what they answer, and what they do to the emulator's state."""
+"""The Track API over HTTP, bare ASGI: paths with encoded slashes, odd bodies and reset connections included."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import binascii
-import time
-from typing import Annotated, Any
+from collections.abc import Sequence
+from urllib.parse import parse_qs, unquote
 
 import msgspec
-from litestar import Request, Response
-from msgspec import Meta
 
-from nicobar.emulator.contract import MAX_BATCH_BYTES, MAX_ITEM_BYTES, Fault, faults
+from nicobar.asgi import ABORT, GoneError, Message, Receive, Send, headers_of, read_body, send_body
+from nicobar.emulator import v1
+from nicobar.emulator.contract import MAX_BATCH_BYTES, MAX_ITEM_BYTES, Mode, Problem, invalid, problems, required
+from nicobar.emulator.faults import Fault, Faults, Reset
 from nicobar.emulator.state import SeenRequest, State
+from nicobar.errors import Refusal
 from nicobar.model import Json, Record
 
-# Litestar's request knows its user, its token and its state; there are none here.
-Asked = Request[Any, Any, Any]
+BODY_TIMEOUT_MS = 30_000
+PREFIXES = ("/auth", "/api/", "/unsubscribe/")
+REGIONS = {"us": "track.customer.io", "eu": "track-eu.customer.io"}
+# Recorded from the live API: https://github.com/customerio/customerio-node, its fixtures.
+_HEADERS = [
+    (b"content-type", b"application/json; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-store, must-revalidate, max-age=0"),
+    (b"access-control-allow-origin", b"*"),
+    (b"status", b"200 OK"),
+    (b"via", b"1.1 google"),
+]
+_REFUSED_ON_PURPOSE = invalid("name", "a fault that was switched on refuses this item")
 
 
-class Faults(Record):
-    """What the next `times` requests meet instead of an answer, or before it (`delay_ms`)."""
+class _Answer(Record):
+    """`invented`: only its shape is documented, its text is made up here."""
 
-    status: Annotated[int, Meta(ge=200, le=599)] | None = None
-    retry_after_s: Annotated[int, Meta(ge=0, le=86_400)] | None = None
-    delay_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
-    times: Annotated[int, Meta(ge=0, le=1_000_000)] = 1
-
-
-class _Work(Record):
-    """What became of a request's objects."""
-
+    status: int
+    body: bytes = b"{}\n"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
     items: int = 0
-    errors: tuple[dict[str, Json], ...] = ()
     refused: int = 0
     duplicates: int = 0
+    invented: bool = False
+
+
+class _Asked(Record):
+    """A request. `path` is as it was sent, still percent-encoded; `segments` are decoded one by one."""
+
+    method: str
+    path: str
+    segments: tuple[str, ...]
+    query: dict[str, str]
+    authorization: str
+    body: bytes
 
 
 class TrackApi:
-    """Answers around `state`; `plan` holds the fault that is switched on, if any."""
+    """Answers around `state` with what `faults` hold, checking as `mode` says."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, *, region: str) -> None:
         self._state = state
-        self.plan: list[Faults] = []
+        self._region = region
+        self.faults = Faults()
+        self.mode = Mode.STRICT
 
-    async def take(self, request: Asked, *, batch: bool) -> Response[bytes]:
-        body = await request.body()
-        fault = await self._meet_fault()
-        done, answer = (_Work(), fault) if fault else self._answer(request, body, batch=batch)
-        headers = {name: "***" if name == "authorization" else value for name, value in request.headers.items()}
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        headers = headers_of(scope)
+        path = scope["raw_path"].decode("latin-1")
+        asked: _Asked | None = None
+        fault = None
+        try:
+            body = await read_body(headers, receive, max_bytes=2 * MAX_BATCH_BYTES, timeout_ms=BODY_TIMEOUT_MS)
+        except GoneError:
+            return
+        except Refusal as refusal:
+            answer = _oops(408 if refusal.status == 408 else 400, refusal.detail)  # noqa: PLR2004 - too slow
+        else:
+            asked = _Asked(
+                method=scope["method"],
+                path=path,
+                segments=tuple(unquote(segment) for segment in path.split("/")[1:]),
+                query={name: values[0] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()},
+                authorization=headers.get("authorization", ""),
+                body=body,
+            )
+            fault = self.faults.next()
+            if fault is not None:
+                await asyncio.sleep(fault.delay_ms / 1000)
+            answer = self._answer(asked, fault)
+        self._note(scope["method"], path, headers, answer)
+        if fault is not None and fault.reset is not None:
+            scope["extensions"][ABORT]()
+            return
+        await send_body(send, answer.status, answer.body, [*_success_headers(answer), *answer.headers])
+
+    def _note(self, method: str, path: str, headers: dict[str, str], answer: _Answer) -> None:
+        shown = {name: "***" if name == "authorization" else value for name, value in headers.items()}
         self._state.note(
             SeenRequest(
-                at_ms=time.time_ns() // 1_000_000,
-                method=request.method,
-                path=request.url.path,
-                headers=headers,
-                status=answer.status_code or 200,
-                items=done.items,
-                refused=done.refused,
-                duplicates=done.duplicates,
+                at_ms=int(self._state.now() * 1000),
+                method=method,
+                path=path,
+                headers=shown,
+                status=answer.status,
+                items=answer.items,
+                refused=answer.refused,
+                duplicates=answer.duplicates,
+                invented=answer.invented,
             )
         )
-        return answer
 
-    async def _meet_fault(self) -> Response[bytes] | None:
-        if not self.plan:
-            return None
-        fault = self.plan[0]
-        self.plan[:] = [msgspec.structs.replace(fault, times=fault.times - 1)] if fault.times > 1 else []
-        await asyncio.sleep(fault.delay_ms / 1000)
-        if fault.status is None:
-            return None
-        answer = reply(fault.status, {"meta": {"error": "a fault that was switched on"}})
-        if fault.retry_after_s is not None:
-            answer.headers["retry-after"] = str(fault.retry_after_s)
-        return answer
+    def _answer(self, asked: _Asked, fault: Fault | None) -> _Answer:  # noqa: PLR0911 - one a call
+        if fault is not None and (faulty := _faulty(asked, fault)) is not None:
+            return faulty
+        if _needs_credentials(asked) and not self._knows(asked.authorization):
+            return _oops(401, "Unauthorized request", invented=False)
+        match (asked.method, *asked.segments):
+            case ("GET", "auth"):
+                return _Answer(status=200)
+            case ("GET", "api", "v1", "accounts", "region"):
+                where: Json = {"url": f"https://{REGIONS[self._region]}", "region": self._region, "environment_id": 1}
+                return _Answer(status=200, body=msgspec.json.encode(where))
+            case ("POST", "unsubscribe", delivery) if delivery:
+                return _Answer(status=200)
+            case ("POST", "api", "v2", "entity" | "batch" as kind):
+                return self._v2(asked.body, fault, batch=kind == "batch")
+            case (_, "api", "v1", *segments):
+                return self._v1(asked, segments)
+            case _:
+                return _oops(404, f"there is no {asked.method} {asked.path[:200]}")
 
-    def _answer(self, request: Asked, body: bytes, *, batch: bool) -> tuple[_Work, Response[bytes]]:
-        if not known(request, self._state):
-            return _Work(), unauthorized()
+    def _v2(self, body: bytes, fault: Fault | None, *, batch: bool) -> _Answer:
         if len(body) > (MAX_BATCH_BYTES if batch else MAX_ITEM_BYTES):
-            return _Work(), _refused("invalid", "", "the request is too large")
+            return _refused([invalid("", f"the request is larger than {MAX_BATCH_BYTES if batch else '32 KB'}")])
         try:
             value: Json = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return _Work(), _refused("invalid", "", "the body is not JSON")
+            return _refused([invalid("", "the body is not JSON")])
         items = (value.get("batch") if isinstance(value, dict) else None) if batch else [value]
         if not isinstance(items, list) or not items:
-            return _Work(), _refused("required", "batch", "batch has to be a list that is not empty")
-        done = self._apply(items, batch=batch)
-        if not done.errors:
-            return done, ok()
-        return done, reply(207 if batch else 400, {"errors": list(done.errors)})
+            return _refused([required("batch")])
+        return self._take(items, fault, batch=batch)
 
-    def _apply(self, items: list[Json], *, batch: bool) -> _Work:
+    def _take(self, items: list[Json], fault: Fault | None, *, batch: bool) -> _Answer:
         """Takes the good ones, lists the others."""
-        errors: list[dict[str, Json]] = []
+        errors: list[Json] = []
         refused = duplicates = 0
         for index, item in enumerate(items):
-            found = list(faults(item))
-            if len(msgspec.json.encode(item)) > MAX_ITEM_BYTES:
-                found.append(Fault(reason="invalid", field="", message="the item is larger than 32 KB"))
-            for one in found:
-                where: dict[str, Json] = {"batch_index": index} if batch else {}
-                errors.append({**where, "reason": one.reason, "field": one.field, "message": one.message})
-            if found:
-                refused += 1
-            elif isinstance(item, dict):
-                duplicates += not self._state.apply(item, int(time.time()))
-        return _Work(items=len(items), errors=tuple(errors), refused=refused, duplicates=duplicates)
+            found = list(problems(item, self.mode))
+            if fault is not None and fault.refuse_item == index:
+                found.append(_REFUSED_ON_PURPOSE)
+            errors += [{**({"batch_index": index} if batch else {}), **_entry(one)} for one in found]
+            refused += bool(found)
+            if not found and isinstance(item, dict):
+                duplicates += not self._state.accept(item, _anonymous_id(item))
+        status = 200 if not errors else 207 if batch else 400
+        return _Answer(
+            status=(fault.status if fault else None) or status,
+            body=msgspec.json.encode({"errors": errors}) if errors else b"{}\n",
+            items=len(items),
+            refused=refused,
+            duplicates=duplicates,
+            invented=bool(errors),
+        )
+
+    def _v1(self, asked: _Asked, segments: Sequence[str]) -> _Answer:
+        try:
+            body: Json = msgspec.json.decode(asked.body) if asked.body.strip() else {}
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return _oops(400, "the body is not JSON")
+        call = v1.read(asked.method, segments, asked.query, body, self.mode)
+        if call is None:
+            return _oops(404, f"there is no {asked.method} {asked.path[:200]}")
+        if call.problems:
+            texts: Json = [f"{one.field}: {one.message}" for one in call.problems]
+            body_bytes = msgspec.json.encode({"meta": {"errors": texts}})
+            return _Answer(status=400, body=body_bytes, items=1, refused=1, invented=True)
+        if call.segment is not None:
+            number, adds, names = call.segment
+            self._state.put_in_segment(number, names, adds=adds)
+        duplicates = sum(not self._state.accept(item, call.anonymous_id) for item in call.items)
+        body_bytes = b"" if call.status == 204 else b"{}\n"  # noqa: PLR2004 - no content
+        return _Answer(status=call.status, body=body_bytes, items=1, duplicates=duplicates)
+
+    def _knows(self, authorization: str) -> bool:
+        """Whether the credentials are the emulator's. The Go client writes base64 for URLs; both alphabets fit."""
+        scheme, _, text = authorization.partition(" ")
+        try:
+            given = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True).decode()
+        except (binascii.Error, ValueError):
+            return False
+        return scheme.lower() == "basic" and given == ":".join(self._state.credentials)
 
 
-def known(request: Asked, state: State) -> bool:
-    """Whether the credentials are the emulator's. The Go client writes base64 for URLs; both alphabets are taken."""
-    scheme, _, text = request.headers.get("authorization", "").partition(" ")
-    try:
-        given = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True).decode()
-    except (binascii.Error, ValueError):
-        return False
-    return scheme.lower() == "basic" and given == ":".join(state.credentials)
+def _needs_credentials(asked: _Asked) -> bool:
+    """Reports of deliveries come from phones and mail programs, which have none."""
+    return asked.segments not in {("api", "v1", "metrics"), ("api", "v1", "push", "events")} and (
+        asked.segments[0] != "unsubscribe"
+    )
 
 
-def ok() -> Response[bytes]:
-    """The three bytes that were recorded from the live API."""
-    return Response(b"{}\n", media_type="application/json; charset=utf-8", status_code=200)
+def _faulty(asked: _Asked, fault: Fault) -> _Answer | None:
+    """What is answered in place of the real answer, if anything is."""
+    if fault.reset is Reset.BEFORE:
+        return _Answer(status=0, invented=True)
+    if fault.status is None or fault.refuse_item is not None:
+        return None
+    headers: list[tuple[bytes, bytes]] = []
+    if fault.retry_after_s is not None:
+        headers.append((b"retry-after", str(fault.retry_after_s).encode()))
+    if fault.status in range(300, 400):
+        location = fault.location or f"https://{REGIONS['eu']}{asked.path}"
+        headers.append((b"location", location.encode("ascii", "replace")))
+    if fault.status in range(200, 300):
+        answer = _refused([_REFUSED_ON_PURPOSE])
+    else:
+        answer = _oops(fault.status, "a fault that was switched on")
+    return msgspec.structs.replace(answer, status=fault.status, headers=tuple(headers))
 
 
-def unauthorized() -> Response[bytes]:
-    return reply(401, {"meta": {"error": "Unauthorized request"}})
+def _anonymous_id(item: dict[str, Json]) -> str | None:
+    """v2 has no anonymous people in its specification; other senders' calls show that it takes them."""
+    identifiers = item.get("identifiers")
+    given = identifiers.get("anonymous_id") if isinstance(identifiers, dict) else None
+    return given if isinstance(given, str) and item.get("type") == "person" else None
 
 
-def reply(status: int, value: Json) -> Response[bytes]:
-    return Response(msgspec.json.encode(value), media_type="application/json; charset=utf-8", status_code=status)
+def _success_headers(answer: _Answer) -> list[tuple[bytes, bytes]]:
+    return _HEADERS if answer.status in range(200, 300) else _HEADERS[:1]
 
 
-def _refused(reason: str, field: str, message: str) -> Response[bytes]:
-    return reply(400, {"errors": [{"reason": reason, "field": field, "message": message}]})
+def _oops(status: int, text: str, *, invented: bool = True) -> _Answer:
+    return _Answer(status=status, body=msgspec.json.encode({"meta": {"error": text}}), invented=invented)
+
+
+def _refused(found: Sequence[Problem]) -> _Answer:
+    body = msgspec.json.encode({"errors": [_entry(one) for one in found]})
+    return _Answer(status=400, body=body, items=1, refused=1, invented=True)
+
+
+def _entry(one: Problem) -> dict[str, Json]:
+    return {"reason": one.reason, "field": one.field, "message": one.message}

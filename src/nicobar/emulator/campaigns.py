@@ -1,0 +1,177 @@
+"""Which mails a campaign would have sent, and why it did not send one. What is kept to:
+https://docs.customer.io/journeys/campaign-triggers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated, assert_never
+
+from msgspec import Meta
+
+from nicobar.emulator.state import Changed, Effect, Happened, Ignored, Person, Repeated
+from nicobar.model import Json, Record
+
+MAX_CAMPAIGNS = 100
+MAX_EMAILS = 10_000
+# https://docs.customer.io/journeys/importing-old-data.
+MAX_TRIGGER_AGE_S = 72 * 3_600
+_LIQUID = re.compile(r"\{\{ *(event|customer)\.([A-Za-z0-9_]+) *\}\}")
+Text = Annotated[str, Meta(min_length=1, max_length=500)]
+
+
+class Trigger(StrEnum):
+    """What starts a campaign: an event of a name, or that a person enters a segment."""
+
+    EVENT = "event"
+    SEGMENT = "segment"
+
+
+class Frequency(StrEnum):
+    EVERY_TIME = "every_time"
+    ONCE = "once"
+
+
+class Campaign(Record):
+    """A journey with one mail. An event trigger has the event's `name`; the segment is who has the attribute `name`,
+    with this `value` if there is one. `subject` may use `{{event.amount}}` and `{{customer.plan}}`.
+    """
+
+    title: Text
+    trigger: Trigger
+    name: Text
+    value: str | None = None
+    subject: Text = "Hello {{customer.email}}"
+    frequency: Frequency = Frequency.EVERY_TIME
+
+
+class Email(Record):
+    """A mail that would have gone out, or that did not: then `why_not` says why."""
+
+    campaign: str
+    person: str
+    to: str | None
+    subject: str
+    data: dict[str, Json]
+    at: int
+    why_not: str | None = None
+
+
+class Campaigns:
+    """Follows what happens to people. `now` gives Unix seconds."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._campaigns: list[Campaign] = []
+        self.emails: deque[Email] = deque(maxlen=MAX_EMAILS)
+        self._had: set[tuple[str, str]] = set()
+
+    @property
+    def campaigns(self) -> tuple[Campaign, ...]:
+        return tuple(self._campaigns)
+
+    def put(self, campaigns: Sequence[Campaign]) -> None:
+        """Replaces all; at most MAX_CAMPAIGNS are kept."""
+        self._campaigns = list(campaigns[:MAX_CAMPAIGNS])
+
+    def reset(self) -> None:
+        """Forgets the mails, keeps the campaigns."""
+        self.emails.clear()
+        self._had.clear()
+
+    def consider(self, effect: Effect) -> None:
+        match effect:
+            case Happened(person=person, activity=activity):
+                for campaign in self._of_event(activity.type, activity.name):
+                    self._on_event(campaign, person, activity.name, activity.timestamp, activity.data)
+            case Repeated(person=key, name=name, data=data):
+                why = "an event with this id was taken before"
+                for campaign in self._of_event("event", name):
+                    self._note(campaign, key, None, data, why)
+            case Ignored(person=key, name=name, why=why, data=data):
+                for campaign in self._of_event("event", name):
+                    self._note(campaign, key, None, data, why)
+            case Changed(person=person, before=before):
+                for campaign in self._campaigns:
+                    entered = _in(campaign, person.attributes) and not _in(campaign, before)
+                    if campaign.trigger is Trigger.SEGMENT and entered:
+                        self._send(campaign, person, {})
+            case _:
+                assert_never(effect)
+
+    def _of_event(self, kind: str, name: str) -> list[Campaign]:
+        """Page and screen views are other kinds, which a trigger for events does not see."""
+        wanted = name.casefold()
+        return [
+            campaign
+            for campaign in self._campaigns
+            if kind == "event" and campaign.trigger is Trigger.EVENT and campaign.name.casefold() == wanted and wanted
+        ]
+
+    def _on_event(self, campaign: Campaign, person: Person, name: str, at: int, data: dict[str, Json]) -> None:
+        if campaign.name != name:
+            # Whether capitals matter is not documented; a campaign that waits for another spelling is a mistake.
+            why = f'the name differs by case: the campaign waits for "{campaign.name}", the event is "{name}"'
+            self._note(campaign, person.key, person, data, why)
+        elif self._now() - at > MAX_TRIGGER_AGE_S:
+            self._note(campaign, person.key, person, data, "the event is older than 72 hours")
+        else:
+            self._send(campaign, person, data)
+
+    def _send(self, campaign: Campaign, person: Person, data: dict[str, Json]) -> None:
+        missing = _missing(campaign.subject, data, person)
+        why = None
+        if not (data.get("recipient") or person.email):
+            why = "the person has no address"
+        elif person.unsubscribed:
+            why = "the person is unsubscribed"
+        elif campaign.frequency is Frequency.ONCE and (campaign.title, person.cio_id) in self._had:
+            why = "the person has been through this campaign"
+        elif missing:
+            why = f"the mail needs {missing}, which is not there"
+        if why is None:
+            self._had.add((campaign.title, person.cio_id))
+        self._note(campaign, person.key, person, data, why)
+
+    def _note(
+        self, campaign: Campaign, key: str, person: Person | None, data: dict[str, Json], why_not: str | None
+    ) -> None:
+        recipient = data.get("recipient")
+        self.emails.append(
+            Email(
+                campaign=campaign.title,
+                person=key,
+                to=recipient if isinstance(recipient, str) else person.email if person else None,
+                subject=_render(campaign.subject, data, person),
+                data=data,
+                at=int(self._now()),
+                why_not=why_not,
+            )
+        )
+
+
+def _in(campaign: Campaign, attributes: Mapping[str, str]) -> bool:
+    value = attributes.get(campaign.name)
+    return value is not None and campaign.value in {None, "", value}
+
+
+def _values(data: Mapping[str, Json], person: Person | None) -> dict[str, Mapping[str, Json]]:
+    own: dict[str, Json] = dict(person.attributes) if person else {}
+    return {"event": data, "customer": {"id": person.key if person else None, **own}}
+
+
+def _missing(text: str, data: Mapping[str, Json], person: Person) -> str:
+    """The first thing that a text uses and that is not there: such a mail is not sent."""
+    values = _values(data, person)
+    return next(
+        (f"{what}.{name}" for what, name in _LIQUID.findall(text) if values[what].get(name) is None),
+        "",
+    )
+
+
+def _render(text: str, data: Mapping[str, Json], person: Person | None) -> str:
+    values = _values(data, person)
+    return _LIQUID.sub(lambda found: str(values[found[1]].get(found[2], "")), text)

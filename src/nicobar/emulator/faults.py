@@ -1,0 +1,73 @@
+"""Faults that can be switched on: what a destination does on its worse days."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from nicobar.model import Record
+
+MAX_FAULTS = 100
+
+
+class Reset(StrEnum):
+    """When the connection is reset: before anything was taken, or after, so that the sender cannot know."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+class Fault(Record):
+    """What the next `times` requests meet. First `delay_ms` pass. `status` is answered and nothing is taken; from
+    300 to 399 with `location`, and a status of 200 is one that carries errors in its body. `refuse_item` refuses
+    that item alone, counted from 0, with 207 (or 400 where the request holds one), or as `status` says.
+    """
+
+    status: Annotated[int, Meta(ge=200, le=599)] | None = None
+    retry_after_s: Annotated[int, Meta(ge=0, le=86_400)] | None = None
+    location: Annotated[str, Meta(pattern=r"^https?://[!-~]+$", max_length=2_000)] | None = None
+    refuse_item: Annotated[int, Meta(ge=0, le=100_000)] | None = None
+    reset: Reset | None = None
+    delay_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
+    times: Annotated[int, Meta(ge=0, le=1_000_000)] = 1
+
+    @property
+    def summary(self) -> str:
+        """A few words for the page."""
+        words = [
+            f"{self.delay_ms} ms slow" if self.delay_ms else "",
+            f"status {self.status}" if self.status is not None else "",
+            f"Retry-After {self.retry_after_s} s" if self.retry_after_s is not None else "",
+            f"item {self.refuse_item} refused" if self.refuse_item is not None else "",
+            f"connection reset {self.reset} taking" if self.reset else "",
+        ]
+        return ", ".join(filter(None, words)) or "nothing"
+
+
+class Faults:
+    """The faults to come, in order."""
+
+    def __init__(self) -> None:
+        self._coming: deque[Fault] = deque()
+
+    @property
+    def coming(self) -> tuple[Fault, ...]:
+        return tuple(self._coming)
+
+    def put(self, faults: Sequence[Fault]) -> None:
+        """Replaces all; at most MAX_FAULTS are kept."""
+        self._coming = deque(fault for fault in faults[:MAX_FAULTS] if fault.times)
+
+    def next(self) -> Fault | None:
+        """The one for the request that has just come."""
+        if not self._coming:
+            return None
+        fault = self._coming.popleft()
+        if fault.times > 1:
+            self._coming.appendleft(msgspec.structs.replace(fault, times=fault.times - 1))
+        return fault

@@ -1,0 +1,35 @@
+// Follows the emulator: asks for its version and, when that has changed, takes over the page's new parts.
+"use strict";
+(() => {
+  const EVERY_MS = 1000;
+  let version = document.documentElement.dataset.version;
+
+  async function look() {
+    if (document.hidden) return;
+    const answer = await fetch("/emulator/version", {cache: "no-store"});
+    const now = String((await answer.json()).version);
+    if (now === version) return;
+    const text = await (await fetch("/", {cache: "no-store"})).text();
+    const fresh = new DOMParser().parseFromString(text, "text/html");
+    for (const old of document.querySelectorAll("[data-live]")) {
+      const next = fresh.getElementById(old.id);
+      if (!next || old.contains(document.activeElement) && document.activeElement.matches("button")) continue;
+      const top = old.querySelector(".scroll")?.scrollTop ?? 0;
+      old.replaceChildren(...next.childNodes);
+      old.querySelector(".scroll")?.scrollTo(0, top);
+    }
+    version = now;
+  }
+
+  async function follow() {
+    const state = document.getElementById("live");
+    try {
+      await look();
+      state.textContent = "● live";
+    } catch {
+      state.textContent = "▲ the emulator does not answer";
+    }
+    setTimeout(follow, EVERY_MS);
+  }
+  follow();
+})();

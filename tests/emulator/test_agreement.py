@@ -1,0 +1,147 @@
+"""The connector's contract and the emulator's were written apart from each other; they agree on every call."""
+
+from __future__ import annotations
+
+import copy
+import json
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nicobar.connectors.customerio.check import check, check_v1
+from nicobar.connectors.customerio.contract import ACTIONS, V1_CALLS, v1_call
+from nicobar.emulator import v1
+from nicobar.emulator.contract import Mode, problems
+
+ULID = "01K4VJ0W00QF7D2S9N3B6X8C1M"
+TEAM = {"object_type_id": "1", "object_id": "team"}
+FIELDS: dict[str, object] = {
+    "identifiers": {"id": "ada"},
+    "name": "paid",
+    "attributes": {"plan": "pro", "seats": 3},
+    "timestamp": 1_789_000_000,
+    "id": ULID,
+    "cio_relationships": [{"identifiers": TEAM, "relationship_attributes": {"role": "owner"}}],
+    "device": {"token": "t", "platform": "ios"},
+    "primary": {"id": "ada"},
+    "secondary": {"email": "old@northpine.example"},
+}
+JUNK = st.sampled_from(
+    [
+        None, True, False, 0, 1, -1, 1.5, 1e400, 10**11 - 1, 10**11, 10**13, 10**20, "", " ", "x", "ios", "event",
+        "page",
+        "identify", "merge", "opened", "person", "object",
+        "delivery", "x" * 101, "é" * 51, "x" * 151, "é" * 75 + "x",
+        "x" * 1_001, "x" * 33_000, "+15551234567", "+1", "+0123456", "cio_03000001", "03000001", ULID, ULID.lower(),
+        "8" + ULID[1:], "2026-09-14T08:12:24Z", "1", "01", "0", [], [None], ["a"], ["a"] * 1_001, {}, {"id": "a"},
+        {"id": ""}, {"id": 5}, {"email": "a@b.example"}, {"phone": "+15551234567"}, {"phone": "030 12"},
+        {"cio_id": "03"},
+        {"cio_id": "cio_03"}, {"anonymous_id": "a"}, {"id": "a", "email": "b"}, TEAM, {"cio_object_id": "obj"},
+        {"object_type_id": "team", "object_id": "a"}, {"object_type_id": 1, "object_id": "a"}, {"object_id": "a"},
+        {"device_token": "t"}, {"token": "t"}, {"token": "t", "platform": "nokia"}, {f"a{n}": n for n in range(301)},
+        {"x" * 151: 1}, {"a": "x" * 1_001}, {"a": ["x" * 990, "y"]}, {"": ""}, {"_update": True},
+        {"a": "x" * 100_001},
+        [{"identifiers": TEAM}], [{"identifiers": {"id": "a"}}], [{"identifiers": {"anonymous_id": "a"}}],
+        [{"identifiers": TEAM, "relationship_attributes": 5}], [{"identifiers": {"phone": "+15551234567"}}],
+    ]
+)  # fmt: skip
+
+
+def v2_bases() -> list[dict[str, object]]:
+    bases = []
+    for kind, actions in ACTIONS.items():
+        for name, action in actions.items():
+            given_fields = {field: FIELDS[field] for field in (*action.required, *action.optional)}
+            bases.append({"type": kind, "action": name, **given_fields})
+            if kind == "object" and "identifiers" in given_fields:
+                bases[-1]["identifiers"] = TEAM
+                people = {"anonymous_id": "a"} if name == "identify_anonymous" else {"id": "ada"}
+                if "cio_relationships" in given_fields:
+                    bases[-1]["cio_relationships"] = [{"identifiers": people}]
+            if kind == "delivery":
+                bases[-1] |= {"name": "opened", "attributes": {"device_token": "t"}}
+    return bases
+
+
+V1_BODIES: dict[str, object] = {
+    "identify": {"email": "ada@northpine.example", "plan": "pro"},
+    "none": None,
+    "event": {"name": "paid", "data": {"amount": 5}, "id": ULID, "timestamp": 1_789_000_000, "type": "page"},
+    "device": {"device": {"id": "t", "platform": "android", "last_used": 5}},
+    "merge": {"primary": {"id": "a"}, "secondary": {"email": "b"}},
+    "segment": {"ids": ["a", "b"]},
+    "form": {"data": {"email": "a@b.example", "name": "A"}},
+    "any": {"anything": 1},
+}
+DOTTED = [*FIELDS, "type", "action", "attributes.a", "identifiers.id", "identifiers.email", "device.token"]
+DOTTED_V1 = [
+    "email", "name", "data", "id", "timestamp", "type", "device", "device.id", "device.platform", "primary",
+    "secondary",
+    "ids", "data.email", "data.id", "a",
+]  # fmt: skip
+
+
+def changes(places: list[str]):
+    one = st.tuples(st.sampled_from(places), st.one_of(JUNK, st.just("(removed)")))
+    return st.lists(one, max_size=3)
+
+
+def changed(base: object, steps: list[tuple[str, object]]) -> object:
+    value = copy.deepcopy(base)
+    for place, new in steps:
+        *outer, last = place.split(".")
+        inside = value
+        for name in outer:
+            inside = inside.get(name) if isinstance(inside, dict) else None
+        if isinstance(inside, dict):
+            if new == "(removed)":
+                inside.pop(last, None)
+            else:
+                inside[last] = copy.deepcopy(new)
+    return value
+
+
+def test_every_call_as_documented_is_fine_for_both():
+    for item in v2_bases():
+        assert not list(check("", item)), item
+        assert not list(problems(item)), item
+    assert len(v2_bases()) == 18
+
+
+@settings(max_examples=1_500)
+@given(base=st.sampled_from(v2_bases()), steps=changes(DOTTED))
+def test_both_refuse_the_same_objects_of_v2(base, steps):
+    item = changed(base, steps)
+    ours, theirs = list(check("", item)), list(problems(item))
+    assert bool(ours) is bool(theirs), (item, ours, theirs)
+
+
+@settings(max_examples=1_500)
+@given(
+    call=st.sampled_from(V1_CALLS),
+    who=st.sampled_from(["ada", "a%2F1", "cio_03", "a%40b.example", "x" * 150, "x" * 151, "%C3%A9" * 76]),
+    steps=changes(DOTTED_V1),
+    junk=st.one_of(st.none(), st.tuples(JUNK)),
+)
+def test_both_refuse_the_same_calls_of_v1(call, who, steps, junk):
+    path = "/api/v1/" + "/".join(
+        who if part == "*" and call.segments[0] == "customers" else part for part in call.segments
+    )
+    path = path.replace("*", "7")
+    body = changed(V1_BODIES[call.body], steps) if junk is None or call.body == "none" else junk[0]
+    assert v1_call(call.method, path) == call
+    ours = list(check_v1("", call, path, body))
+    segments = [unquote(part) for part in path.removeprefix("/api/v1/").split("/")]
+    read = v1.read(call.method, segments, {}, body, Mode.STRICT)
+    assert read is not None
+    assert bool(ours) is bool(read.problems), (path, json.dumps(body)[:300], ours, read.problems)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/x", "/api/v1/customers", "/api/v1/customers/a/b", "/api/v1/segments/1"])
+def test_neither_knows_other_calls_of_v1(path):
+    segments = path.removeprefix("/api/v1/").split("/")
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        assert v1_call(method, path) is None
+        assert v1.read(method, segments, {}, {}, Mode.STRICT) is None

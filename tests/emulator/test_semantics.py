@@ -1,0 +1,223 @@
+"""What the emulator's accepted calls do, by the documentation."""
+
+from __future__ import annotations
+
+import pytest
+
+from nicobar.emulator.campaigns import Campaign, Campaigns, Frequency, Trigger
+from nicobar.emulator.state import Ignored, State
+
+ULID = "01K4VJ0W00QF7D2S9N3B6X8C1M"
+NOW = 1_789_000_000
+
+
+class World:
+    def __init__(self, *campaigns: Campaign) -> None:
+        self.at = float(NOW)
+        self.state = State(now=lambda: self.at)
+        self.campaigns = Campaigns(self.state.now)
+        self.campaigns.put(campaigns)
+        self.effects: list[object] = []
+        self.state.listeners += [self.campaigns.consider, self.effects.append]
+
+    def send(self, action: str, who: dict[str, object] | None = None, **fields: object) -> bool:
+        identifiers = {"id": "ada"} if who is None else who
+        return self.state.accept({"type": "person", "action": action, "identifiers": identifiers, **fields})
+
+    def ada(self):
+        return self.state.find("id", "ada")
+
+    @property
+    def mails(self) -> list[tuple[str | None, str | None]]:
+        return [(one.to, one.why_not) for one in self.campaigns.emails]
+
+
+ADDRESS = {"email": "Ada@northpine.example"}
+
+
+def test_ids_know_capitals_and_addresses_do_not():
+    it = World()
+    it.send("identify", attributes=ADDRESS)
+    assert it.state.find("email", "ada@NORTHPINE.example") is it.ada()
+    assert it.state.find("id", "ADA") is None
+
+
+def test_a_known_address_without_an_id_takes_the_new_id():
+    it = World()
+    it.send("identify", {"email": "ada@northpine.example"}, attributes={"plan": "pro"})
+    it.send("identify", attributes=ADDRESS)
+    assert len(it.state.people) == 1
+    assert (it.ada().attributes["plan"], it.ada().id) == ("pro", "ada")
+
+
+def test_an_address_of_somebody_else_stays_theirs_and_the_log_says_so():
+    it = World()
+    it.send("identify", {"id": "jun"}, attributes=ADDRESS)
+    it.send("identify", attributes={**ADDRESS, "plan": "pro"})
+    assert (it.ada().email, it.ada().attributes) == (None, {"plan": "pro"})
+    assert it.state.activities[-1].type == "attribute_update_failure"
+
+
+def test_an_update_never_makes_a_person():
+    it = World()
+    it.send("identify", attributes={"_update": True, "plan": "pro"})
+    assert it.ada() is None
+    assert isinstance(it.effects[-1], Ignored)
+
+
+def test_an_identifier_that_is_set_is_changed_by_cio_id_alone():
+    it = World()
+    it.send("identify")
+    it.send("identify", attributes={"id": "other"})
+    assert it.ada() is not None
+    it.send("identify", {"cio_id": it.ada().cio_id}, attributes={"id": "other"})
+    assert (it.ada(), it.state.find("id", "other") is None) == (None, False)
+
+
+def test_an_unknown_cio_id_is_dropped():
+    it = World()
+    it.send("event", {"cio_id": "nobody"}, name="paid")
+    assert not it.state.activities
+    assert not it.state.people
+
+
+def test_a_deleted_person_starts_afresh_and_a_suppressed_one_stays_away():
+    it = World()
+    it.send("identify", attributes={**ADDRESS, "plan": "pro"})
+    it.send("delete")
+    it.send("identify", attributes={"seats": 3})
+    assert it.ada().attributes == {"seats": "3"}
+    it.send("identify", attributes=ADDRESS)
+    it.send("suppress")
+    it.send("identify", {"email": "ada@northpine.example"})
+    assert not it.state.people, "by the other identifier neither"
+    it.send("unsuppress")
+    it.send("identify")
+    assert it.ada().attributes == {}
+
+
+def test_a_merge_moves_what_the_primary_does_not_have_and_deletes_the_other():
+    it = World()
+    it.send("identify", attributes={"plan": "pro"})
+    it.send("identify", {"id": "old"}, attributes={"plan": "free", "seats": "5", **ADDRESS})
+    it.send("add_device", {"id": "old"}, device={"token": "t", "platform": "ios"})
+    it.send("event", {"id": "old"}, name="recent")
+    it.send("event", {"id": "old"}, name="ancient", timestamp=NOW - 40 * 86_400)
+    it.state.put_in_segment("7", ("id:old",), adds=True)
+    merge = {"type": "person", "action": "merge", "primary": {"id": "ada"}, "secondary": {"id": "old"}}
+    it.state.accept({**merge, "primary": {"id": "nobody"}})
+    assert it.state.find("id", "old") is not None, "the primary has to exist"
+    it.state.accept(merge)
+    ada = it.ada()
+    assert it.state.find("id", "old") is None
+    assert (ada.email, ada.attributes["plan"], ada.attributes["seats"]) == (ADDRESS["email"], "pro", "5")
+    assert list(ada.devices) == ["t"]
+    assert [one.name for one in it.state.activities if one.person == "ada"] == ["recent"]
+    assert ada.cio_id in it.state.segments["7"]
+
+
+def test_relationships_and_objects_follow_their_calls():
+    it = World()
+    team = {"object_type_id": "1", "object_id": "team"}
+    it.send("identify", cio_relationships=[{"identifiers": team, "relationship_attributes": {"role": "owner"}}])
+    assert it.ada().relationships == {"1/team": {"role": "owner"}}
+    it.send("delete_relationships", cio_relationships=[{"identifiers": team}])
+    assert it.ada().relationships == {}
+    it.state.accept(
+        {"type": "object", "action": "identify", "identifiers": team, "attributes": {"name": "Team", "n": 5}}
+    )
+    assert it.state.objects["1/team"] == {"name": "Team", "n": "5"}
+
+
+def test_what_is_taken_has_its_effect_later_and_in_order():
+    it = World()
+    it.state.settle_ms = 2_000
+    it.send("identify", attributes={"plan": "a"})
+    it.send("identify", attributes={"plan": "b"})
+    it.state.settle()
+    assert (it.ada(), it.state.pending) == (None, 2)
+    it.at += 2
+    it.state.settle()
+    assert (it.ada().attributes["plan"], it.state.pending) == ("b", 0)
+
+
+def test_what_was_done_under_an_anonymous_id_becomes_the_person_s():
+    it = World()
+    looked = {"type": "person", "action": "event", "name": "looked", "attributes": {}}
+    it.state.accept(looked, "anon")
+    assert it.state.activities[-1].person == "anonymous:anon"
+    it.send("identify", attributes={"anonymous_id": "anon"})
+    assert [one.person for one in it.state.activities] == ["ada"]
+
+
+WELCOME = Campaign(
+    title="Welcome", trigger=Trigger.EVENT, name="paid", subject="{{event.amount}} for {{customer.plan}}"
+)
+PAID = {"name": "paid", "attributes": {"amount": "5.00"}}
+KNOWN = {**ADDRESS, "plan": "pro"}
+
+
+def test_an_event_of_the_name_sends_the_mail_with_its_data():
+    it = World(WELCOME)
+    it.send("identify", attributes=KNOWN)
+    it.send("event", **PAID)
+    (mail,) = it.campaigns.emails
+    assert (mail.to, mail.subject, mail.why_not) == (ADDRESS["email"], "5.00 for pro", None)
+    assert mail.data == {"amount": "5.00"}
+
+
+@pytest.mark.parametrize(
+    ("known", "event", "why"),
+    [
+        ({"plan": "pro"}, PAID, "no address"),
+        (KNOWN, {**PAID, "name": "Paid"}, "differs by case"),
+        (KNOWN, {**PAID, "timestamp": NOW - 72 * 3_600 - 1}, "older than 72 hours"),
+        ({**KNOWN, "unsubscribed": True}, PAID, "unsubscribed"),
+        (KNOWN, {"name": "paid"}, "event.amount"),
+        (ADDRESS, PAID, "customer.plan"),
+    ],
+)
+def test_a_mail_that_does_not_go_says_why(known, event, why):
+    it = World(WELCOME)
+    it.send("identify", attributes=known)
+    it.send("event", **event)
+    (mail,) = it.campaigns.emails
+    assert why in str(mail.why_not)
+
+
+def test_72_hours_old_is_young_enough_and_a_repetition_sends_nothing():
+    it = World(WELCOME)
+    it.send("identify", attributes=KNOWN)
+    for taken in (True, False):
+        assert it.send("event", **PAID, id=ULID, timestamp=NOW - 72 * 3_600) is taken
+    assert [why for _, why in it.mails] == [None, "an event with this id was taken before"]
+
+
+def test_a_suppressed_person_gets_none_and_the_mail_says_so():
+    it = World(WELCOME)
+    it.send("suppress")
+    it.send("event", **PAID)
+    assert it.mails == [(None, "the person is suppressed")]
+
+
+def test_a_page_view_of_the_name_is_no_event():
+    it = World(WELCOME)
+    it.send("identify", attributes=KNOWN)
+    it.send("page", **PAID)
+    it.send("screen", **PAID)
+    assert it.mails == []
+
+
+def test_entering_a_segment_sends_once_for_each_entry():
+    it = World(Campaign(title="Bye", trigger=Trigger.SEGMENT, name="status", value="cancelled"))
+    for status in ("active", "cancelled", "cancelled", "active", "cancelled"):
+        it.send("identify", attributes={**ADDRESS, "status": status})
+    assert [why for _, why in it.mails] == [None, None]
+
+
+def test_a_campaign_for_once_sends_once_a_person():
+    it = World(Campaign(title="Hi", trigger=Trigger.EVENT, name="paid", frequency=Frequency.ONCE))
+    it.send("identify", attributes=ADDRESS)
+    it.send("event", **PAID)
+    it.send("event", **PAID)
+    assert [why for _, why in it.mails] == [None, "the person has been through this campaign"]
