@@ -323,6 +323,20 @@ def test_logs_on_a_terminal_are_for_reading(tmp_path):
     assert b'{"' not in said
 
 
+def test_a_workspace_in_the_other_region_is_told_when_the_file_is_applied(tmp_path):
+    emulator, line = _start(tmp_path, "emulator", "--port", "0", "--region", "eu", until="emulator: http")
+    configure(tmp_path, int(re.search(r":(\d+) ", line)[1]))
+    wrong = nicobar(tmp_path, "apply", "nicobar.toml")
+    text = (tmp_path / "nicobar.toml").read_text()
+    (tmp_path / "nicobar.toml").write_text(text.replace("settings = {", 'settings = { region = "eu",'))
+    right = nicobar(tmp_path, "apply", "nicobar.toml")
+    emulator.terminate()
+    emulator.communicate(timeout=30)
+    assert "▲ endpoint customerio: The workspace is in the region eu. Set region to eu." in wrong.stdout
+    assert "● endpoint customerio: " in right.stdout
+    assert "the region is eu" in right.stdout
+
+
 def test_the_emulator_speaks_https_with_a_certificate_that_it_makes(tmp_path):
     arguments = ("emulator", "--port", "0", "--https-port", "0", "--settle-ms", "0", "--mode", "observed")
     emulator, line = _start(tmp_path, *arguments, until="Also https")
@@ -341,11 +355,12 @@ def test_the_emulator_speaks_https_with_a_certificate_that_it_makes(tmp_path):
 def test_doctor_names_wrong_credentials(tmp_path):
     emulator, line = _start(tmp_path, "emulator", "--port", "0", "--api-key", "other", until="emulator: http")
     configure(tmp_path, int(re.search(r":(\d+) ", line)[1]))
-    nicobar(tmp_path, "apply", "nicobar.toml")
+    applied = nicobar(tmp_path, "apply", "nicobar.toml")
     result = nicobar(tmp_path, "doctor")
     emulator.terminate()
     emulator.communicate(timeout=30)
-    assert result.returncode == 1
-    assert "▲ endpoint customerio" in result.stdout
-    assert "Check Site ID and API key" in result.stdout
+    assert (applied.returncode, result.returncode) == (0, 1)
+    for said in (applied.stdout, result.stdout):
+        assert "▲ endpoint customerio" in said
+        assert "Check Site ID and API key" in said
     assert "demo-key" not in result.stdout

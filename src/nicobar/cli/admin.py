@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,18 @@ import click
 from nicobar.admin.files import Planner, read_document, write_document
 from nicobar.cli.options import run_loop, setting_options, settings_of
 from nicobar.clock import SystemClock
-from nicobar.crypto import hash_token, new_token
-from nicobar.errors import UserError
+from nicobar.connectors.transport import HttpTransport
+from nicobar.crypto import Vault, hash_token, new_token
+from nicobar.errors import NicobarError, UserError
 from nicobar.ids import IdFactory
-from nicobar.model import Token
+from nicobar.model import Endpoint, Token
+from nicobar.pipeline.configuration import open_endpoint
 from nicobar.runtime import open_store
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
 from nicobar.store import PauseEndpoint, PutToken
+
+CHECK_TIMEOUT_MS = 5_000
 
 
 @click.command()
@@ -54,8 +59,26 @@ async def _apply(settings: Settings, file: Path, *, prune: bool, dry_run: bool) 
             click.echo(f"{name}: not in the file, kept (--prune removes it)")
         if not plan.changes:
             click.echo("Nothing to change.")
-        for source in (await store.snapshot()).sources:
+        snapshot = await store.snapshot()
+        if not dry_run:
+            wanted = {entry.name for entry in document.endpoints if not entry.disabled}
+            await _check_credentials(vault, [one for one in snapshot.endpoints if one.name in wanted])
+        for source in snapshot.sources:
             click.echo(f"source {source.name}: http://{settings.host}:{settings.port}/in/{source.token}")
+
+
+async def _check_credentials(vault: Vault, endpoints: Sequence[Endpoint]) -> None:
+    """Says for each endpoint whether its destination knows it. The file is applied all the same: a destination that
+    is not there today may be there tomorrow.
+    """
+    async with HttpTransport(timeout_ms=CHECK_TIMEOUT_MS) as transport:
+        for endpoint in endpoints:
+            try:
+                checkup = await open_endpoint(vault, endpoint).destination.check_credentials(transport)
+            except NicobarError as error:
+                click.echo(f"▲ endpoint {endpoint.name}: {error}")
+            else:
+                click.echo(f"{'●' if checkup.ok else '▲'} endpoint {endpoint.name}: {checkup.detail}")
 
 
 @click.command()
