@@ -19,6 +19,7 @@ from nicobar.connectors.customerio.contract import ACTIONS, V1_CALLS
 from nicobar.connectors.customerio.rules import RULES
 from nicobar.emulator.faults import Fault
 from nicobar.observe import Metrics
+from nicobar.recipes import RECIPES
 from nicobar.sandbox import Failure
 from nicobar.settings import Settings, description
 
@@ -75,6 +76,17 @@ def test_the_emulator_s_page_has_every_flag_path_and_fault():
 
 def test_every_setting_says_what_it_is_for():
     assert all(description(field).endswith(".") for field in msgspec.structs.fields(Settings))
+
+
+def test_the_reference_leads_to_every_recipe(tmp_path):
+    for one in RECIPES:
+        assert f"(../src/nicobar/recipes/{one.name}.md)" in REFERENCE
+    result = run(
+        tmp_path, "nicobar recipe journeys > handler.js && nicobar recipe && nicobar transform handler.js --all"
+    )
+    assert (result.returncode, "48 events, 0 failed." in result.stdout) == (0, True), result
+    assert all(one.summary in result.stdout for one in RECIPES)
+    assert run(tmp_path, "nicobar recipe nothing").returncode == 1
 
 
 @pytest.mark.parametrize("path", [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")], ids=lambda path: path.name)
