@@ -139,6 +139,30 @@ def test_both_refuse_the_same_calls_of_v1(call, who, steps, junk):
     assert bool(ours) is bool(read.problems), (path, json.dumps(body)[:300], ours, read.problems)
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(DOTTED) | st.text(), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@given(item=st.dictionaries(st.sampled_from([*FIELDS, "type", "action"]) | st.text(), JSON, max_size=8))
+def test_both_judge_arbitrary_json_alike_and_never_raise(item):
+    assert bool(list(check("", item))) is bool(list(problems(item)))
+
+
+@given(body=JSON)
+def test_both_judge_arbitrary_bodies_of_v1_alike_and_never_raise(body):
+    for call in V1_CALLS:
+        segments = [part.replace("*", "7") for part in call.segments]
+        read = v1.read(call.method, segments, {}, body, Mode.STRICT)
+        assert read is not None
+        ours = list(check_v1("", call, "/api/v1/" + "/".join(segments), None if call.body == "none" else body))
+        assert bool(ours) is bool(read.problems), (call, body)
+
+
 @pytest.mark.parametrize("path", ["/api/v1/x", "/api/v1/customers", "/api/v1/customers/a/b", "/api/v1/segments/1"])
 def test_neither_knows_other_calls_of_v1(path):
     segments = path.removeprefix("/api/v1/").split("/")
