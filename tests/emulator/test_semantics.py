@@ -141,6 +141,17 @@ def test_what_is_taken_has_its_effect_later_and_in_order():
     assert (it.ada().attributes["plan"], it.state.pending) == ("b", 0)
 
 
+def test_a_shorter_wait_keeps_the_order():
+    it = World()
+    it.state.settle_ms = 2_000
+    it.send("identify", attributes={"plan": "old"})
+    it.state.settle_ms = 0
+    it.send("identify", attributes={"plan": "new"})
+    it.at += 2
+    it.state.settle()
+    assert it.ada().attributes["plan"] == "new"
+
+
 def test_what_was_done_under_an_anonymous_id_becomes_the_person_s():
     it = World()
     looked = {"type": "person", "action": "event", "name": "looked", "attributes": {}}

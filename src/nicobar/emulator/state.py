@@ -20,6 +20,7 @@ MAX_REQUESTS = 10_000
 MAX_EVENT_IDS = 1_000_000
 MAX_ANONYMOUS = 10_000
 MAX_PENDING = 100_000
+MAX_TIME_DIGITS = 11
 # https://docs.customer.io/api/track: how long an anonymous event, or a merged person's, is kept for somebody.
 ASSOCIATE_S = 30 * 86_400
 
@@ -153,7 +154,8 @@ class State:
     def accept(self, item: dict[str, Json], anonymous_id: str | None = None) -> bool:
         """Takes an object that the contract finds fine; False if it was a repetition that is left out."""
         self.settle()
-        if self.settle_ms and len(self._pending) < MAX_PENDING:
+        # What comes later stays behind what still waits, also after the wait was shortened.
+        if (self.settle_ms or self._pending) and len(self._pending) < MAX_PENDING:
             self._pending.append((self.now() + self.settle_ms / 1000, item, anonymous_id))
             return True
         return self._apply_all(item, anonymous_id)
@@ -302,8 +304,9 @@ class State:
                 attributes.pop(name, None)
             else:
                 attributes[name] = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        if attributes.get("created_at", "").isdecimal():
-            person.created_at = int(attributes["created_at"])
+        created_at = attributes.get("created_at", "")
+        if created_at.isdecimal() and len(created_at) <= MAX_TIME_DIGITS:
+            person.created_at = int(created_at)
         person.attributes = attributes
 
     def _failure(self, person: Person, name: str, value: str) -> Happened:

@@ -102,7 +102,7 @@ def _relationships(who: str, related: Json) -> Iterator[dict[str, Json]]:
     """v1 wraps them with the action."""
     if isinstance(related, dict) and isinstance(related.get("relationships"), list):
         action = related.get("action")
-        if action in {"add_relationships", "delete_relationships"}:
+        if action in ("add_relationships", "delete_relationships"):
             yield _item(who, str(action), cio_relationships=related["relationships"])
 
 

@@ -1,5 +1,5 @@
 // Payment failures: what starts a reminder, and what ends it.
-const SUBSCRIPTION = ["subscription.on_hold", "subscription.past_due", "subscription.renewed"];
+const SUBSCRIPTION = ["active", "on_hold", "past_due", "renewed", "cancelled", "expired"].map((one) => "subscription." + one);
 
 function handler(webhook) {
   const type = webhook.eventType;
@@ -34,7 +34,6 @@ function payment(data) {
     currency: data.currency,
     created_at: time(data.created_at),
     error_code: data.error_code || null,
-    error_message: data.error_message || null,
     payment_link: data.payment_link || null,
     invoice_url: data.invoice_url || null,
   };

@@ -14,7 +14,6 @@ function payment(data) {
     currency: data.currency,
     created_at: time(data.created_at),
     error_code: data.error_code || null,
-    error_message: data.error_message || null,
     payment_link: data.payment_link || null,
     invoice_url: data.invoice_url || null,
   };
