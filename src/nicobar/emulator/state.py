@@ -1,4 +1,5 @@
-"""What the emulator holds, and what each accepted object does to it. Everything is bounded; the oldest goes first.
+"""What the emulator holds, and what each accepted object does to it. People, what they do and
+requests are bounded; the oldest go first.
 
 Where the documentation is silent, the reading is the safe one and stands beside the line that follows it.
 """
