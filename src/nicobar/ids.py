@@ -12,8 +12,8 @@ from ksuid import Ksuid
 from ksuid.ksuid import EPOCH_STAMP
 from ulid import ULID
 
-PREFIXES = ("app", "src", "ep", "msg", "atmpt")
-_PATTERN = re.compile(r"^(app|src|ep|msg|atmpt)_[0-9A-Za-z]{27}$")
+PREFIXES = ("app", "src", "ep", "msg", "atmpt", "tok", "qtask")
+_PATTERN = re.compile(rf"^({'|'.join(PREFIXES)})_[0-9A-Za-z]{{27}}$")
 _PAYLOAD_BITS = 128
 _ULID_TIME_BITS = 48
 _ULID_RANDOM_BYTES = 10

@@ -31,11 +31,26 @@ class Record(msgspec.Struct, metaclass=_RecordMeta):
 # --- what is configured ---
 
 
+class Details(Record):
+    """What people keep beside a thing: free `metadata`, a description, and when it was made and changed (Unix ms; 0
+    for what was made before that was kept).
+    """
+
+    description: str = ""
+    metadata: dict[str, str] = {}
+    created_at_ms: int = 0
+    updated_at_ms: int = 0
+
+
 class Application(Record):
-    """A tenant. A merchant who runs Nicobar alone has one, `default`."""
+    """A tenant. A merchant who runs Nicobar alone has one, `default`. `uid` is the merchant's own id for it, the id
+    itself where there is none.
+    """
 
     id: str
     uid: str
+    name: str = ""
+    details: Details = Details()
 
 
 class Source(Record):
@@ -50,15 +65,26 @@ class Source(Record):
     token: str
     sealed_secrets: bytes
     secret_references: tuple[str, ...] = ()
+    uid: str | None = None
+    details: Details = Details()
 
 
 class EventType(Record):
-    """A kind of event: `name` such as `payment.succeeded`, what it means, a JSON schema and an example body."""
+    """A kind of event: `name` such as `payment.succeeded`, what it means, a JSON schema and an example body. One that
+    is `archived` is not offered any more. `schemas` are those of the API, by version.
+    """
 
     name: str
     description: str = ""
     schema: Json = None
     example: Json = None
+    archived: bool = False
+    deprecated: bool = False
+    schemas: Json = None
+    group_name: str | None = None
+    feature_flags: tuple[str, ...] = ()
+    created_at_ms: int = 0
+    updated_at_ms: int = 0
 
 
 class Transformation(Record):
@@ -70,8 +96,13 @@ class Transformation(Record):
 
 class Endpoint(Record):
     """Where messages go. `seq` is the store's short key for it. `sealed_credentials` is an encrypted JSON object
-    of the connector's secret fields, `credential_references` the environment variables they came from.
-    `event_types` is the filter; empty means all. `paused_reason` is set while nothing is sent.
+    of the connector's secret fields, `credential_references` the environment variables they came from,
+    `sealed_headers` an encrypted JSON object of headers that go with each request (empty: none). `event_types` and
+    `channels` are the filter; empty means all. `max_messages_per_s` is None where only the connector's own rate
+    holds.
+
+    `paused_reason` is set while nothing is sent; `disabled_reason` says why an endpoint was disabled that nobody
+    disabled.
     """
 
     seq: int
@@ -87,15 +118,34 @@ class Endpoint(Record):
     disabled: bool
     paused_reason: str | None
     transformation: Transformation | None
+    disabled_reason: str | None = None
+    max_messages_per_s: int | None = None
+    channels: tuple[str, ...] = ()
+    sealed_headers: bytes = b""
+    uid: str | None = None
+    details: Details = Details()
+
+
+class Scope(StrEnum):
+    """What a token may do: everything, everything in one application, or read everything."""
+
+    ADMIN = "admin"
+    APPLICATION = "application"
+    READ_ONLY = "read_only"
 
 
 class Token(Record):
-    """A bearer token of the API; only its SHA-256 is kept."""
+    """A bearer token of the API; only its SHA-256 is kept. `app_id` is set for the scope APPLICATION."""
 
+    id: str
     name: str
     sha256: str
     created_at_ms: int
+    scope: Scope = Scope.ADMIN
+    app_id: str | None = None
+    expires_at_ms: int | None = None
     revoked_at_ms: int | None = None
+    last_used_at_ms: int | None = None
 
 
 # --- what happens ---
@@ -118,7 +168,10 @@ class Event(Record):
 
 
 class Message(Record):
-    """One accepted event, its body kept byte for byte. `seq` grows in the order of acceptance."""
+    """One accepted event, its body kept byte for byte. `seq` grows in the order of acceptance. The body is empty once
+    it was expunged. `channels` narrow the endpoints that get it, `tags` are for finding it, `params` reach the
+    handler as `transformationsParams`.
+    """
 
     seq: int
     id: str
@@ -130,6 +183,11 @@ class Message(Record):
     occurred_at_ms: int
     accepted_at_ms: int
     body: bytes
+    channels: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    params: Json = None
+    deliver_at_ms: int | None = None
+    expunged_at_ms: int | None = None
 
 
 class DeliveryState(StrEnum):
@@ -144,7 +202,8 @@ class DeliveryState(StrEnum):
 
 class Delivery(Record):
     """Durable work: one message for one endpoint. `due_at_ms` is None while it waits behind an earlier delivery
-    of the same customer and once it is finished. `tries` counts those that were spent on the retry schedule.
+    of the same customer and once it is finished: `behind` is then that delivery's message, `behind_until_ms` when it
+    is due. `tries` counts those that were spent on the retry schedule.
     """
 
     message_id: str
@@ -153,6 +212,31 @@ class Delivery(Record):
     tries: int
     due_at_ms: int | None
     reason: str | None
+    ended_at_ms: int | None = None
+    behind: str | None = None
+    behind_until_ms: int | None = None
+
+
+class BreakerState(StrEnum):
+    """Whether requests go to an endpoint: all of them, none, or one that finds out."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Breaker(Record):
+    """What is known of a destination's health. `failures` counts those in a row, `failing_since_ms` is the first of
+    them; while OPEN, `probe_at_ms` is when one delivery is tried, and `opens` counts the probes that failed.
+    """
+
+    state: BreakerState = BreakerState.CLOSED
+    failures: int = 0
+    failing_since_ms: int | None = None
+    opens: int = 0
+    opened_at_ms: int | None = None
+    probe_at_ms: int | None = None
+    reason: str | None = None
 
 
 class Level(StrEnum):
@@ -201,7 +285,9 @@ class RequestRecord(Record):
 
 
 class Attempt(Record):
-    """One try of a delivery, append-only. `status` is the answer's HTTP status, None when there was none."""
+    """One try of a delivery, append-only. `status` is the answer's HTTP status, None when there was none.
+    `next_try_at_ms` is set where another one follows; `manual` says that somebody asked for it.
+    """
 
     id: str
     started_at_ms: int
@@ -214,3 +300,5 @@ class Attempt(Record):
     response: str = ""
     console: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    next_try_at_ms: int | None = None
+    manual: bool = False

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-import nicobar.store.sqlite as sqlite_store
+from nicobar.store.sqlite import database as sqlite_store
 from nicobar.admin.catalogue import make_source
 from nicobar.store import PutSource
 from running import DODO, TYPES, running
@@ -195,7 +195,7 @@ async def test_a_body_that_does_not_arrive_is_408(nicobar):
 
 
 async def test_a_store_that_refuses_is_503_with_retry_after_and_recovers(nicobar):
-    session = nicobar.runtime.store._session
+    session = nicobar.runtime.store._database._writer._session
     (pages,) = session.connection.execute("PRAGMA page_count").fetchone()
     session.connection.execute(f"PRAGMA max_page_count = {pages}")
     large = b'{"type":"a","data":"' + os.urandom(50_000).hex().encode() + b'"}'
@@ -208,7 +208,7 @@ async def test_a_store_that_refuses_is_503_with_retry_after_and_recovers(nicobar
 
 
 async def test_a_commit_is_synced_to_disk(nicobar):
-    connection = nicobar.runtime.store._session.connection
+    connection = nicobar.runtime.store._database._writer._session.connection
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
     assert sqlite_store.MIN_SQLITE

@@ -16,6 +16,7 @@ from nicobar.errors import StoreBusy, StoreUnavailable, StoreUnusable
 from nicobar.store import NewMessage
 from nicobar.store.queries import load_queries
 from nicobar.store.sqlite import SqliteStore, apply_migrations
+from nicobar.store.sqlite.database import SQL
 
 
 def message(number: int, body: bytes = b"{}") -> NewMessage:
@@ -41,7 +42,9 @@ def refusal(path) -> str:
 
 
 def test_migrations_are_applied_once(tmp_path):
-    assert apply_migrations(tmp_path / "a.db", 1) == ["0001_first"]
+    assert apply_migrations(tmp_path / "a.db", 1) == [
+        f"{one.number:04}_{one.name}" for one in migrations_module.load_migrations()
+    ]
     assert apply_migrations(tmp_path / "a.db", 1) == []
 
 
@@ -94,7 +97,7 @@ def test_each_query_says_what_it_promises():
 async def test_a_full_disk_refuses_the_write_and_recovers(tmp_path):
     store = await SqliteStore.open(tmp_path / "a.db", now_ms=1)
     await store.append(message(1))
-    connection = store._session.connection
+    connection = store._database._writer._session.connection
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StoreUnavailable):
@@ -153,3 +156,35 @@ async def test_no_acknowledged_message_is_lost_by_a_kill(tmp_path):
         assert await store.message(message_id) is not None, message_id
     assert len(acknowledged) >= 500
     await store.close()
+
+
+def test_a_database_of_the_first_version_keeps_what_it_has(tmp_path, monkeypatch):
+    path = tmp_path / "a.db"
+    first = migrations_module.load_migrations()[:1]
+    with monkeypatch.context() as patch:
+        patch.setattr("nicobar.store.sqlite.database.load_migrations", lambda: first)
+        patch.setitem(SQL, "add_application", "INSERT INTO applications (id, uid) SELECT :id, :uid")
+        apply_migrations(path, 1)
+    with sqlite3.connect(path) as connection:
+        connection.executescript("""
+            INSERT INTO endpoints VALUES (1, 'ep_1', (SELECT id FROM applications), 'e', 'http', '{}', x'00', '{}', '[]',
+                '{}', 0, NULL, 0);
+            INSERT INTO event_types VALUES ((SELECT id FROM applications), 'a.b', '{"name":"a.b"}');
+            INSERT INTO tokens VALUES ('ci', 'aa', 5, NULL);
+            INSERT INTO messages VALUES (1, 'msg_1', 'app', 'src', 'evt_1', 'a.b', 'cus_1', 5, 10, '{}'),
+                (2, 'msg_2', 'app', 'src', 'evt_2', 'a.b', 'cus_1', 5, 11, '{}');
+            INSERT INTO deliveries VALUES (1, 1, 'failed', 1, 1, NULL, 'cus_1', 'why'),
+                (2, 1, 'pending', 0, 0, 11, 'cus_1', NULL);
+            INSERT INTO attempts VALUES ('atmpt_1', 1, 1, x'00');
+        """)
+    connection.close()
+    apply_migrations(path, 2)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT position, failure FROM deliveries").fetchall() == [
+            (1 << 20, "why"),
+            (2 << 20, None),
+        ]
+        assert connection.execute("SELECT state FROM attempts").fetchone() == ("failed",)
+        assert connection.execute("SELECT name, scope FROM tokens").fetchone() == ("ci", "admin")
+        assert connection.execute("SELECT name FROM event_types").fetchone() == ("a.b",)
+    connection.close()

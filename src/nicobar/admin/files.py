@@ -156,7 +156,7 @@ class Planner:
     def _event_type(self, entry: EventTypeEntry, known: EventType | None) -> None:
         wanted = EventType(name=entry.name, description=entry.description)
         if known != wanted:
-            self._add(f"event type {entry.name}: set", PutEventType(app_id=self._app_id, event_type=wanted))
+            self._add(f"event type {entry.name}: set", PutEventType(event_type=wanted))
 
     def _source(self, entry: SourceEntry, known: Source | None) -> None:
         if not entry.secrets:

@@ -115,7 +115,12 @@ def create_token(*, name: str, **flags: Any) -> None:
             if any(one.name == name for one in await store.tokens()):
                 raise UserError("token_exists", f"There is a token {name!r} already.", "Choose another name.")
             made = new_token()
-            kept = Token(name=name, sha256=hash_token(made), created_at_ms=clock.now_ms())
+            kept = Token(
+                id=IdFactory(clock.now_ms).new("tok"),
+                name=name,
+                sha256=hash_token(made),
+                created_at_ms=clock.now_ms(),
+            )
             await store.change([PutToken(token=kept)])
             return made
 

@@ -1,2 +1,2 @@
--- All applications.
-SELECT id, uid FROM applications ORDER BY id
+-- The applications that are not removed.
+SELECT id, uid, content FROM applications WHERE removed = 0 ORDER BY id

@@ -1,2 +1,2 @@
 -- All event types that were added.
-SELECT content FROM event_types ORDER BY app_id, name
+SELECT content FROM event_types ORDER BY name

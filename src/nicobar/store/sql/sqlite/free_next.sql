@@ -3,5 +3,5 @@ UPDATE deliveries SET due_at_ms = :now_ms
 WHERE endpoint_seq = :endpoint_seq AND state = 'pending' AND due_at_ms IS NULL AND message_seq = (
     SELECT message_seq FROM deliveries
     WHERE endpoint_seq = :endpoint_seq AND customer_key = :customer_key AND state IN ('pending', 'sending')
-    ORDER BY message_seq LIMIT 1
+    ORDER BY position, message_seq LIMIT 1
 )

@@ -1,8 +1,11 @@
 -- Adds an endpoint, or replaces the one with its id, its pause and its transformations untouched.
 INSERT INTO endpoints (id, app_id, name, connector, settings, sealed_credentials, credential_references,
-    event_types, variables, disabled)
+    event_types, variables, disabled, max_messages_per_s, sealed_headers, uid, content)
 VALUES (:id, :app_id, :name, :connector, :settings, :sealed_credentials, :credential_references,
-    :event_types, :variables, :disabled)
+    :event_types, :variables, :disabled, :max_messages_per_s, :sealed_headers, :uid, :content)
 ON CONFLICT (id) DO UPDATE SET name = excluded.name, connector = excluded.connector, settings = excluded.settings,
     sealed_credentials = excluded.sealed_credentials, credential_references = excluded.credential_references,
-    event_types = excluded.event_types, variables = excluded.variables, disabled = excluded.disabled
+    event_types = excluded.event_types, variables = excluded.variables, disabled = excluded.disabled,
+    max_messages_per_s = excluded.max_messages_per_s, sealed_headers = excluded.sealed_headers, uid = excluded.uid,
+    content = excluded.content,
+    disabled_reason = CASE WHEN excluded.disabled THEN endpoints.disabled_reason END

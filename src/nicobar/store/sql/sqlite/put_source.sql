@@ -1,5 +1,6 @@
 -- Adds a source, or replaces the one with its id.
-INSERT INTO sources (id, app_id, name, kind, token, sealed_secrets, secret_references)
-VALUES (:id, :app_id, :name, :kind, :token, :sealed_secrets, :secret_references)
+INSERT INTO sources (id, app_id, name, kind, token, sealed_secrets, secret_references, uid, content)
+VALUES (:id, :app_id, :name, :kind, :token, :sealed_secrets, :secret_references, :uid, :content)
 ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind, token = excluded.token,
-    sealed_secrets = excluded.sealed_secrets, secret_references = excluded.secret_references
+    sealed_secrets = excluded.sealed_secrets, secret_references = excluded.secret_references, uid = excluded.uid,
+    content = excluded.content

@@ -1,5 +1,6 @@
--- Adds a token, or replaces the one of its name.
-INSERT INTO tokens (name, sha256, created_at_ms, revoked_at_ms)
-VALUES (:name, :sha256, :created_at_ms, :revoked_at_ms)
-ON CONFLICT (name) DO UPDATE SET sha256 = excluded.sha256, created_at_ms = excluded.created_at_ms,
-    revoked_at_ms = excluded.revoked_at_ms
+-- Adds a token, or replaces the one with its id.
+INSERT INTO tokens (id, name, sha256, scope, app_id, created_at_ms, expires_at_ms, revoked_at_ms, last_used_at_ms)
+VALUES (:id, :name, :sha256, :scope, :app_id, :created_at_ms, :expires_at_ms, :revoked_at_ms, :last_used_at_ms)
+ON CONFLICT (id) DO UPDATE SET name = excluded.name, sha256 = excluded.sha256, scope = excluded.scope,
+    app_id = excluded.app_id, expires_at_ms = excluded.expires_at_ms, revoked_at_ms = excluded.revoked_at_ms,
+    last_used_at_ms = excluded.last_used_at_ms

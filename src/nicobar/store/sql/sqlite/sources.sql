@@ -1,2 +1,2 @@
 -- All sources.
-SELECT id, app_id, name, kind, token, sealed_secrets, secret_references FROM sources ORDER BY id
+SELECT id, app_id, name, kind, token, sealed_secrets, secret_references, uid, content FROM sources ORDER BY id

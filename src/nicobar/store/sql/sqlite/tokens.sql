@@ -1,2 +1,3 @@
 -- All tokens.
-SELECT name, sha256, created_at_ms, revoked_at_ms FROM tokens ORDER BY name
+SELECT id, name, sha256, scope, app_id, created_at_ms, expires_at_ms, revoked_at_ms, last_used_at_ms
+FROM tokens ORDER BY name, id

@@ -1,0 +1,170 @@
+"""What is configured, and look-ups of single things."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from nicobar.model import (
+    Application,
+    Attempt,
+    Delivery,
+    Details,
+    Endpoint,
+    EventType,
+    Message,
+    Record,
+    Setting,
+    Source,
+    Token,
+)
+
+
+class PutApplication(Record, tag=True):
+    """Adds the application, or replaces the one with its id."""
+
+    application: Application
+
+
+class RemoveApplication(Record, tag=True):
+    """Takes the application out, with its sources, its endpoints and their unfinished deliveries; history stays."""
+
+    app_id: str
+
+
+class PutSource(Record, tag=True):
+    """Adds the source, or replaces the one with its id."""
+
+    source: Source
+
+
+class RemoveSource(Record, tag=True):
+    source_id: str
+
+
+class PutEndpoint(Record, tag=True):
+    """Adds the endpoint, or replaces the one with its id; its transformations and its pause stay as they are. The
+    reason for which it was disabled goes when it is enabled.
+    """
+
+    id: str
+    app_id: str
+    name: str
+    connector: str
+    settings: dict[str, Setting]
+    sealed_credentials: bytes
+    credential_references: dict[str, str]
+    event_types: tuple[str, ...]
+    variables: dict[str, str]
+    disabled: bool
+    max_messages_per_s: int | None = None
+    channels: tuple[str, ...] = ()
+    sealed_headers: bytes = b""
+    uid: str | None = None
+    details: Details = Details()
+
+
+class RemoveEndpoint(Record, tag=True):
+    """Takes the endpoint out; its deliveries that are not finished are canceled, its history stays."""
+
+    endpoint_id: str
+
+
+class AddTransformation(Record, tag=True):
+    """Makes `code` the endpoint's newest version, which is the one that runs."""
+
+    endpoint_id: str
+    code: str
+    created_at_ms: int
+
+
+class PauseEndpoint(Record, tag=True):
+    """Stops sending to the endpoint until it is resumed (`reason` None)."""
+
+    endpoint_id: str
+    reason: str | None
+
+
+class DisableEndpoint(Record, tag=True):
+    """Stops sending to the endpoint and making deliveries for it, until it is enabled. What is not finished waits."""
+
+    endpoint_id: str
+    reason: str
+
+
+class PutEventType(Record, tag=True):
+    event_type: EventType
+
+
+class RemoveEventType(Record, tag=True):
+    name: str
+
+
+class PutToken(Record, tag=True):
+    """Adds the token, or replaces the one with its id."""
+
+    token: Token
+
+
+class Audited(Record, tag=True):
+    """Says in the audit log who did what to which thing. `detail` holds no secrets."""
+
+    at_ms: int
+    actor: str
+    action: str
+    app_id: str | None
+    subject: str
+    detail: str = ""
+
+
+Change = (
+    PutApplication
+    | RemoveApplication
+    | PutSource
+    | RemoveSource
+    | PutEndpoint
+    | RemoveEndpoint
+    | AddTransformation
+    | PauseEndpoint
+    | DisableEndpoint
+    | PutEventType
+    | RemoveEventType
+    | PutToken
+    | Audited
+)
+
+
+class Snapshot(Record):
+    """The configuration at one moment. `version` grows with every change."""
+
+    version: int
+    applications: tuple[Application, ...]
+    sources: tuple[Source, ...]
+    endpoints: tuple[Endpoint, ...]
+    event_types: tuple[EventType, ...]
+
+
+class Catalogue(Protocol):
+    """Configuration and look-ups."""
+
+    async def version(self) -> int:
+        """The snapshot's version; cheap, so that processes can ask often."""
+        ...
+
+    async def snapshot(self) -> Snapshot:
+        """All of the configuration, read in one transaction."""
+        ...
+
+    async def change(self, changes: Sequence[Change]) -> int:
+        """Makes the changes in one transaction, all or none; returns the new version."""
+        ...
+
+    async def tokens(self) -> list[Token]: ...
+
+    async def message(self, message_id: str) -> Message | None: ...
+
+    async def deliveries(self, message_id: str) -> list[Delivery]: ...
+
+    async def attempts(self, message_id: str, endpoint_id: str) -> list[Attempt]:
+        """The tries of one delivery, first to last."""
+        ...

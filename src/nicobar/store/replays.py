@@ -1,0 +1,169 @@
+"""Sending again what was sent, or what failed, or what was never sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol
+
+from nicobar.model import DeliveryState, Record
+
+# A replay moves whole customers in one transaction, so that nothing newer of theirs gets in between. Of a page's
+# customers it moves at most so many at once; what is left comes with a later page, in order all the same.
+MAX_BEHIND_A_PAGE = 10_000
+
+
+class ReplayFilter(Record):
+    """Which deliveries of one endpoint; all that is set has to fit. Times are those of acceptance, from `since_ms` up
+    to but without `until_ms`. `states` are final ones. `missing` asks for the messages that have no delivery instead.
+    """
+
+    since_ms: int | None = None
+    until_ms: int | None = None
+    states: tuple[DeliveryState, ...] = (DeliveryState.FAILED,)
+    missing: bool = False
+    event_types: tuple[str, ...] = ()
+    customer_key: str | None = None
+    failure: str | None = None
+    channels: tuple[str, ...] = ()
+    tag: str | None = None
+
+
+class ReplayCount(Record):
+    """What a replay would do: so many deliveries of so many customers. `overtaken` counts the customers to whom
+    something newer was delivered since: their attributes may be set back to what they were.
+    """
+
+    deliveries: int
+    customers: int
+    overtaken: int
+    oldest_accepted_at_ms: int | None
+
+
+class TaskKind(StrEnum):
+    """Named as the public Svix API names its background tasks."""
+
+    RECOVER = "endpoint.recover"
+    REPLAY_MISSING = "endpoint.replay"
+    BULK_REPLAY = "endpoint.bulk-replay"
+
+
+class TaskStatus(StrEnum):
+    RUNNING = "running"
+    CANCELING = "canceling"
+    CANCELED = "canceled"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class NewTask(Record):
+    """A replay to be done. With `new_ids` every event gets an id that Customer.io has not seen, so that mails go out
+    again.
+    """
+
+    id: str
+    app_id: str
+    endpoint_seq: int
+    endpoint_id: str
+    kind: TaskKind
+    filter: ReplayFilter
+    new_ids: bool
+    expected: int
+    created_at_ms: int
+
+
+class Task(Record):
+    """A replay and how far it is: `moved` of `expected` deliveries are in the queue again (or, once canceled,
+    were).
+    """
+
+    seq: int
+    id: str
+    app_id: str
+    endpoint_seq: int
+    endpoint_id: str
+    kind: TaskKind
+    status: TaskStatus
+    filter: ReplayFilter
+    new_ids: bool
+    after_seq: int
+    until_seq: int
+    expected: int
+    moved: int
+    created_at_ms: int
+    updated_at_ms: int
+
+
+class Resent(StrEnum):
+    """What became of a wish to send a delivery again; all but QUEUED and HASTENED change nothing."""
+
+    QUEUED = "queued"
+    HASTENED = "hastened"
+    SENDING = "sending"
+    BEHIND = "behind"
+    EXPUNGED = "expunged"
+    UNKNOWN = "unknown"
+
+
+class FailureGroup(Record):
+    """Failed deliveries of one endpoint that failed alike. Times are Unix milliseconds; `reason` and `message_id` are
+    those of the last one.
+    """
+
+    endpoint_id: str
+    failure: str
+    count: int
+    first_at_ms: int
+    last_at_ms: int
+    reason: str
+    message_id: str
+
+
+class Replays(Protocol):
+    """Replays wait behind everything that the same customer has waiting when they are asked for, and whatever comes
+    later waits behind them. What is unfinished is left as it is.
+    """
+
+    async def resend(self, message_id: str, endpoint_id: str, *, now_ms: int, new_ids: bool) -> Resent:
+        """Puts one finished or missing delivery into the queue again. One that waits for its next try is due at once;
+        one that waits behind another, or is being sent, stays.
+        """
+        ...
+
+    async def count_replay(self, endpoint_seq: int, which: ReplayFilter) -> ReplayCount:
+        """What a replay would move now."""
+        ...
+
+    async def add_task(self, task: NewTask) -> Task:
+        """Keeps the replay; it covers the messages that are there now."""
+        ...
+
+    async def task(self, task_id: str) -> Task | None: ...
+
+    async def open_tasks(self) -> list[Task]:
+        """Those that run or are to be canceled, oldest first."""
+        ...
+
+    async def tasks(
+        self, *, app_ids: Sequence[str], before_seq: int | None, after_seq: int | None, limit: int
+    ) -> list[Task]:
+        """A page of tasks, newest first: those before one, or (oldest first) after one."""
+        ...
+
+    async def work_on_task(self, task_id: str, *, now_ms: int, limit: int) -> Task | None:
+        """Moves the next `limit` deliveries, and with each all that the task has of its customer, in one transaction;
+        one that is to be canceled takes back what was not tried yet.
+        """
+        ...
+
+    async def cancel_task(self, task_id: str, *, now_ms: int) -> Task | None:
+        """Asks a running task to stop; None if there is none of that id."""
+        ...
+
+    async def cancel_pending(self, endpoint_seq: int, *, now_ms: int, limit: int, reason: str) -> int:
+        """Cancels up to so many deliveries that wait; returns how many. What is being sent goes on."""
+        ...
+
+    async def failure_groups(self, app_id: str, endpoint_id: str | None = None) -> list[FailureGroup]:
+        """Failed deliveries grouped by what they have in common, the latest first; at most 500 groups."""
+        ...

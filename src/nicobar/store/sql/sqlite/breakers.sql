@@ -1,0 +1,2 @@
+-- All breakers that were kept.
+SELECT endpoint_seq, content FROM breakers

@@ -1,0 +1,12 @@
+-- Failed deliveries grouped by what they have in common, the latest first.
+SELECT e.id, g.failure, g.count, coalesce(g.first_at_ms, f.accepted_at_ms), coalesce(g.last_at_ms, l.accepted_at_ms),
+    coalesce(d.reason, ''), l.id
+FROM (
+    SELECT endpoint_seq, failure, count(*) AS count, min(message_seq) AS first_seq, max(message_seq) AS last_seq,
+        min(ended_at_ms) AS first_at_ms, max(ended_at_ms) AS last_at_ms
+    FROM deliveries WHERE state = 'failed' GROUP BY endpoint_seq, failure
+) AS g JOIN endpoints AS e ON e.seq = g.endpoint_seq
+    JOIN messages AS f ON f.seq = g.first_seq JOIN messages AS l ON l.seq = g.last_seq
+    JOIN deliveries AS d ON d.message_seq = g.last_seq AND d.endpoint_seq = g.endpoint_seq
+WHERE e.app_id = :app_id AND (:endpoint_id IS NULL OR e.id = :endpoint_id)
+ORDER BY 5 DESC, e.seq, g.failure LIMIT 500

@@ -1,0 +1,2 @@
+-- The newest message.
+SELECT coalesce(max(seq), 0) FROM messages

@@ -1,0 +1,22 @@
+-- Puts a finished delivery, or one that was never made, into the queue behind everything that its customer has waiting.
+INSERT INTO deliveries (message_seq, endpoint_seq, state, tries, lease, due_at_ms, customer_key, position, edition,
+    manual, task_seq)
+SELECT m.seq, e.seq, 'pending', 0, 0,
+    CASE WHEN m.customer_key IS NOT NULL AND EXISTS (
+        SELECT 1 FROM deliveries
+        WHERE endpoint_seq = e.seq AND customer_key = m.customer_key AND state IN ('pending', 'sending')
+    ) THEN NULL ELSE :now_ms END,
+    m.customer_key,
+    1 + max((SELECT max(seq) FROM messages) << 20, coalesce((
+        SELECT max(position) FROM deliveries
+        WHERE endpoint_seq = e.seq AND customer_key = m.customer_key AND state IN ('pending', 'sending')
+    ), 0)),
+    :new_ids, 1, :task_seq
+FROM messages AS m, endpoints AS e
+WHERE m.seq = :message_seq AND e.seq = :endpoint_seq AND e.removed = 0
+ON CONFLICT (message_seq, endpoint_seq) DO UPDATE SET state = 'pending', tries = 0, lease = deliveries.lease + 1,
+    due_at_ms = excluded.due_at_ms, customer_key = excluded.customer_key, position = excluded.position,
+    edition = deliveries.edition + excluded.edition, manual = 1, task_seq = excluded.task_seq, reason = NULL,
+    failure = NULL, ended_at_ms = NULL
+WHERE deliveries.state IN ('success', 'failed', 'canceled')
+RETURNING message_seq

@@ -1,0 +1,14 @@
+-- Finished deliveries of an endpoint that fit a filter, by message; those that the task has moved already are left out.
+SELECT d.message_seq, m.customer_key
+FROM deliveries AS d JOIN messages AS m ON m.seq = d.message_seq
+WHERE d.endpoint_seq = :endpoint_seq AND d.message_seq > :after_seq AND d.message_seq <= :until_seq
+    AND d.state IN (SELECT value FROM json_each(:states)) AND d.state IN ('success', 'failed', 'canceled')
+    AND d.task_seq IS NOT :task_seq AND m.expunged_at_ms IS NULL
+    AND (:since_ms IS NULL OR m.accepted_at_ms >= :since_ms) AND (:until_ms IS NULL OR m.accepted_at_ms < :until_ms)
+    AND (:event_types = '[]' OR m.event_type IN (SELECT value FROM json_each(:event_types)))
+    AND (:failure IS NULL OR d.failure = :failure)
+    AND (:channels = '[]' OR EXISTS (
+        SELECT 1 FROM json_each(m.channels) WHERE value IN (SELECT value FROM json_each(:channels))
+    ))
+    AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(m.tags) WHERE value = :tag))
+ORDER BY d.message_seq LIMIT :limit

@@ -1,0 +1,13 @@
+-- The same of certain customers.
+SELECT m.seq, m.customer_key
+FROM messages AS m
+WHERE m.app_id = :app_id AND m.customer_key IN (SELECT value FROM json_each(:customer_keys))
+    AND m.seq > :after_seq AND m.seq <= :until_seq AND m.expunged_at_ms IS NULL
+    AND NOT EXISTS (SELECT 1 FROM deliveries WHERE message_seq = m.seq AND endpoint_seq = :endpoint_seq)
+    AND (:since_ms IS NULL OR m.accepted_at_ms >= :since_ms) AND (:until_ms IS NULL OR m.accepted_at_ms < :until_ms)
+    AND (:event_types = '[]' OR m.event_type IN (SELECT value FROM json_each(:event_types)))
+    AND (:channels = '[]' OR EXISTS (
+        SELECT 1 FROM json_each(m.channels) WHERE value IN (SELECT value FROM json_each(:channels))
+    ))
+    AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(m.tags) WHERE value = :tag))
+ORDER BY m.seq LIMIT :limit

@@ -1,0 +1,192 @@
+"""The configuration in SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import assert_never
+
+import msgspec
+
+from nicobar.errors import ConfigurationError
+from nicobar.model import Application, Attempt, Delivery, DeliveryState, EventType, Message, Scope, Source, Token
+from nicobar.store.catalogue import (
+    AddTransformation,
+    Audited,
+    Change,
+    DisableEndpoint,
+    PauseEndpoint,
+    PutApplication,
+    PutEndpoint,
+    PutEventType,
+    PutSource,
+    PutToken,
+    RemoveApplication,
+    RemoveEndpoint,
+    RemoveEventType,
+    RemoveSource,
+    Snapshot,
+)
+from nicobar.store.sqlite.database import SQL, Database, json_text
+from nicobar.store.sqlite.rows import ATTEMPT, CONTENT, Content, endpoint, message, texts
+
+_EVENT_TYPE = msgspec.json.Decoder(EventType)
+
+
+class CatalogueTables:
+    """`Catalogue` over a database."""
+
+    _database: Database
+
+    async def version(self) -> int:
+        return int((await self._database.read("catalogue_version"))[0][0])
+
+    async def snapshot(self) -> Snapshot:
+        return await self._database.write(_snapshot)
+
+    async def change(self, changes: Sequence[Change]) -> int:
+        return await self._database.write(lambda connection: _change_all(connection, changes))
+
+    async def tokens(self) -> list[Token]:
+        return [
+            Token(
+                id=row[0],
+                name=row[1],
+                sha256=row[2],
+                scope=Scope(row[3]),
+                app_id=row[4],
+                created_at_ms=row[5],
+                expires_at_ms=row[6],
+                revoked_at_ms=row[7],
+                last_used_at_ms=row[8],
+            )
+            for row in await self._database.read("tokens")
+        ]
+
+    async def message(self, message_id: str) -> Message | None:
+        rows = await self._database.read("message", {"id": message_id})
+        return message(rows[0]) if rows else None
+
+    async def deliveries(self, message_id: str) -> list[Delivery]:
+        return [
+            Delivery(
+                message_id=row[0],
+                endpoint_id=row[1],
+                state=DeliveryState(row[2]),
+                tries=row[3],
+                due_at_ms=row[4],
+                reason=row[5],
+                ended_at_ms=row[6],
+                behind=row[7],
+                behind_until_ms=row[8],
+            )
+            for row in await self._database.read("deliveries", {"message_id": message_id})
+        ]
+
+    async def attempts(self, message_id: str, endpoint_id: str) -> list[Attempt]:
+        of = {"message_id": message_id, "endpoint_id": endpoint_id}
+        return [ATTEMPT.decode(row[0]) for row in await self._database.read("attempts", of)]
+
+
+def _snapshot(connection: sqlite3.Connection) -> Snapshot:
+    (version,) = connection.execute(SQL["catalogue_version"]).fetchone()
+    return Snapshot(
+        version=version,
+        applications=tuple(_application(row) for row in connection.execute(SQL["applications"])),
+        sources=tuple(_source(row) for row in connection.execute(SQL["sources"])),
+        endpoints=tuple(endpoint(row) for row in connection.execute(SQL["endpoints"])),
+        event_types=tuple(_EVENT_TYPE.decode(row[0]) for row in connection.execute(SQL["event_types"])),
+    )
+
+
+def _application(row: sqlite3.Row) -> Application:
+    content = CONTENT.decode(row[2])
+    return Application(id=row[0], uid=row[1], name=content.name, details=content.details)
+
+
+def _source(row: sqlite3.Row) -> Source:
+    return Source(
+        id=row[0],
+        app_id=row[1],
+        name=row[2],
+        kind=row[3],
+        token=row[4],
+        sealed_secrets=row[5],
+        secret_references=texts(row[6]),
+        uid=row[7],
+        details=CONTENT.decode(row[8]).details,
+    )
+
+
+def _change_all(connection: sqlite3.Connection, changes: Sequence[Change]) -> int:
+    for change in changes:
+        _change(connection, change)
+    (version,) = connection.execute(SQL["next_catalogue_version"]).fetchone()
+    return int(version)
+
+
+def _change(connection: sqlite3.Connection, change: Change) -> None:  # noqa: C901, PLR0912 - a branch for each kind of change
+    def run(query: str, /, **parameters: object) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = connection.execute(SQL[query], parameters).fetchone()
+        return row
+
+    match change:
+        case PutApplication(application=one):
+            run(
+                "put_application",
+                id=one.id,
+                uid=one.uid,
+                content=json_text(Content(name=one.name, details=one.details)),
+            )
+        case RemoveApplication(app_id=app_id):
+            for (endpoint_id,) in connection.execute(SQL["endpoints_of_application"], {"app_id": app_id}).fetchall():
+                _change(connection, RemoveEndpoint(endpoint_id=endpoint_id))
+            run("remove_sources_of_application", app_id=app_id)
+            _existing(run("remove_application", id=app_id), "application", app_id)
+        case PutSource(source=source):
+            run(
+                "put_source",
+                **{name: getattr(source, name) for name in ("id", "app_id", "name", "kind", "token", "uid")},
+                sealed_secrets=source.sealed_secrets,
+                secret_references=json_text(source.secret_references),
+                content=json_text(Content(details=source.details)),
+            )
+        case RemoveSource(source_id=source_id):
+            run("remove_source", id=source_id)
+        case PutEndpoint():
+            run("put_endpoint", **_endpoint_columns(change))
+        case RemoveEndpoint(endpoint_id=endpoint_id):
+            (seq,) = _existing(run("remove_endpoint", id=endpoint_id), "endpoint", endpoint_id)
+            run("cancel_unfinished", endpoint_seq=seq, reason="endpoint removed")
+        case AddTransformation(endpoint_id=endpoint_id, code=code, created_at_ms=created_at_ms):
+            made = run("add_transformation", id=endpoint_id, code=code, created_at_ms=created_at_ms)
+            _existing(made, "endpoint", endpoint_id)
+        case PauseEndpoint(endpoint_id=endpoint_id, reason=reason):
+            _existing(run("pause_endpoint", id=endpoint_id, reason=reason), "endpoint", endpoint_id)
+        case DisableEndpoint(endpoint_id=endpoint_id, reason=reason):
+            _existing(run("disable_endpoint", id=endpoint_id, reason=reason), "endpoint", endpoint_id)
+        case PutEventType(event_type=event_type):
+            run("put_event_type", name=event_type.name, content=json_text(event_type))
+        case RemoveEventType(name=name):
+            _existing(run("remove_event_type", name=name), "event type", name)
+        case PutToken(token=token):
+            run("put_token", **msgspec.structs.asdict(token) | {"scope": token.scope.value})
+        case Audited():
+            run("add_audit", **msgspec.structs.asdict(change))
+        case _:
+            assert_never(change)
+
+
+def _endpoint_columns(change: PutEndpoint) -> dict[str, object]:
+    values = msgspec.structs.asdict(change)
+    content = Content(channels=values.pop("channels"), details=values.pop("details"))
+    for name in ("settings", "credential_references", "event_types", "variables"):
+        values[name] = json_text(values[name])
+    return values | {"content": json_text(content)}
+
+
+def _existing(row: sqlite3.Row | None, what: str, key: str) -> sqlite3.Row:
+    if row is None:
+        code = f"{what.replace(' ', '_')}_unknown"
+        raise ConfigurationError(code, f"There is no {what} {key}.", "It may have been removed meanwhile.")
+    return row

@@ -1,0 +1,175 @@
+"""The hot path in SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from nicobar.model import Breaker, DeliveryState
+from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage
+from nicobar.store.sqlite.database import SQL, Database, json_text
+from nicobar.store.sqlite.rows import MESSAGE_COLUMNS, message, params_text
+
+_BREAKER = msgspec.json.Decoder(Breaker)
+
+
+class QueueTables:
+    """`Queue` over a database."""
+
+    _database: Database
+
+    async def append(self, message: NewMessage) -> Appended:
+        return await self._database.write(lambda connection: _append(connection, message))
+
+    async def claim(
+        self, endpoint_seq: int, *, now_ms: int, limit: int, max_bytes: int, lease_ms: int
+    ) -> list[Claimed]:
+        def work(connection: sqlite3.Connection) -> list[Claimed]:
+            return _claim(connection, endpoint_seq, now_ms, limit, max_bytes, now_ms + lease_ms)
+
+        return await self._database.write(work)
+
+    async def record(self, finished: Sequence[Finished]) -> int:
+        return await self._database.write(lambda connection: sum([_record(connection, one) for one in finished]))
+
+    async def next_due_at_ms(self, endpoint_seq: int) -> int | None:
+        rows = await self._database.read("next_due", {"endpoint_seq": endpoint_seq})
+        return rows[0][0] if rows else None
+
+    async def release_leases(self) -> int:
+        return await self._database.write(lambda connection: connection.execute(SQL["release_leases"]).rowcount)
+
+    async def shift_times(self, *, after_ms: int, by_ms: int) -> int:
+        values = {"after_ms": after_ms, "by_ms": by_ms}
+        return await self._database.write(lambda connection: connection.execute(SQL["shift_times"], values).rowcount)
+
+    async def bound_times(self, *, latest_ms: int) -> int:
+        values = {"latest_ms": latest_ms}
+        return await self._database.write(lambda connection: connection.execute(SQL["bound_times"], values).rowcount)
+
+    async def backlog(self) -> list[Backlog]:
+        return [
+            Backlog(endpoint_seq=seq, unfinished=unfinished, oldest_accepted_at_ms=oldest)
+            for seq, unfinished, oldest in await self._database.read("backlog")
+        ]
+
+    async def breakers(self) -> Mapping[int, Breaker]:
+        return {seq: _BREAKER.decode(content) for seq, content in await self._database.read("breakers")}
+
+    async def keep_breaker(self, endpoint_seq: int, breaker: Breaker) -> None:
+        values = {"endpoint_seq": endpoint_seq, "content": json_text(breaker)}
+        await self._database.write(lambda connection: connection.execute(SQL["keep_breaker"], values).close())
+
+
+def _append(connection: sqlite3.Connection, message: NewMessage) -> Appended:
+    row = connection.execute(
+        SQL["add_message"],
+        {
+            "id": message.id,
+            "app_id": message.app_id,
+            "source_id": message.source_id,
+            "event_id": message.event_id,
+            "event_type": message.event_type,
+            "customer_key": message.customer_key,
+            "occurred_at_ms": message.occurred_at_ms,
+            "accepted_at_ms": message.accepted_at_ms,
+            "body": message.body,
+            "channels": json_text(message.channels) if message.channels else "[]",
+            "tags": json_text(message.tags) if message.tags else "[]",
+            "params": params_text(message.params),
+            "deliver_at_ms": message.deliver_at_ms,
+        },
+    ).fetchone()
+    if row is None:
+        event = {"app_id": message.app_id, "event_id": message.event_id}
+        first_id, source_id, body = connection.execute(SQL["find_event"], event).fetchone()
+        # An expunged body is empty: what it was cannot be compared any more.
+        other = source_id != message.source_id and body not in {message.body, b""}
+        return Appended(message_id=first_id, duplicate=True, taken=other)
+    for endpoint_seq in message.endpoint_seqs:
+        connection.execute(
+            SQL["add_delivery"],
+            {
+                "message_seq": row[0],
+                "endpoint_seq": endpoint_seq,
+                "customer_key": message.customer_key if message.deliver_at_ms is None else None,
+                "due_at_ms": message.accepted_at_ms if message.deliver_at_ms is None else message.deliver_at_ms,
+            },
+        )
+    return Appended(message_id=message.id, duplicate=False)
+
+
+def _claim(  # noqa: PLR0917 - what the protocol's `claim` names, in its order
+    connection: sqlite3.Connection, endpoint_seq: int, now_ms: int, limit: int, max_bytes: int, ends_at_ms: int
+) -> list[Claimed]:
+    claimed: list[Claimed] = []
+    size_bytes = 0
+    rows = connection.execute(SQL["due_deliveries"], {"endpoint_seq": endpoint_seq, "now_ms": now_ms, "limit": limit})
+    for row in rows:
+        found = message(row)
+        size_bytes += len(found.body)
+        if claimed and size_bytes > max_bytes:
+            break
+        tries, lease, edition, manual = row[MESSAGE_COLUMNS:]
+        claimed.append(
+            Claimed(
+                message=found,
+                endpoint_seq=endpoint_seq,
+                lease=lease + 1,
+                tries=tries,
+                edition=edition,
+                manual=bool(manual),
+            )
+        )
+    rows.close()
+    for one in claimed:
+        connection.execute(
+            SQL["lease_delivery"],
+            {"message_seq": one.message.seq, "endpoint_seq": endpoint_seq, "ends_at_ms": ends_at_ms},
+        )
+    return claimed
+
+
+def _record(connection: sqlite3.Connection, one: Finished) -> int:
+    if one.attempt is not None:
+        connection.execute(
+            SQL["add_attempt"],
+            {
+                "id": one.attempt.id,
+                "message_seq": one.message_seq,
+                "endpoint_seq": one.endpoint_seq,
+                "content": msgspec.msgpack.encode(one.attempt),
+                "state": one.attempt.state.value,
+                "status": one.attempt.status,
+                "manual": int(one.attempt.manual),
+                "started_at_ms": one.attempt.started_at_ms,
+            },
+        )
+    pending_again = one.state is DeliveryState.PENDING
+    row = connection.execute(
+        SQL["move_delivery"],
+        {
+            "message_seq": one.message_seq,
+            "endpoint_seq": one.endpoint_seq,
+            "lease": one.lease,
+            "state": one.state.value,
+            "spent": int(one.spent),
+            "due_at_ms": one.due_at_ms if pending_again else None,
+            "reason": one.reason,
+            "failure": one.failure if one.state is DeliveryState.FAILED else None,
+            "ended_at_ms": None if pending_again else one.ended_at_ms,
+        },
+    ).fetchone()
+    if row is None:
+        return 0
+    if not pending_again and row[0] is not None:
+        free_next(connection, one.endpoint_seq, row[0], one.ended_at_ms)
+    return 1
+
+
+def free_next(connection: sqlite3.Connection, endpoint_seq: int, customer_key: str, now_ms: int) -> None:
+    """Makes a customer's first unfinished delivery due, if it was waiting for an earlier one."""
+    values = {"endpoint_seq": endpoint_seq, "customer_key": customer_key, "now_ms": now_ms}
+    connection.execute(SQL["free_next"], values)

@@ -1,0 +1,290 @@
+"""Replays in SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from nicobar.model import DeliveryState
+from nicobar.store.replays import (
+    MAX_BEHIND_A_PAGE,
+    FailureGroup,
+    NewTask,
+    ReplayCount,
+    ReplayFilter,
+    Resent,
+    Task,
+    TaskKind,
+    TaskStatus,
+)
+from nicobar.store.sqlite.database import SQL, Database, json_text
+from nicobar.store.sqlite.queue import free_next
+
+_FILTER = msgspec.json.Decoder(ReplayFilter)
+_COUNT_AT_ONCE = 5_000
+_CANCELED = "replay canceled"
+
+
+class _Found(NamedTuple):
+    """A delivery that can be replayed."""
+
+    message_seq: int
+    customer_key: str | None
+
+
+class ReplayTables:
+    """`Replays` over a database."""
+
+    _database: Database
+
+    async def resend(self, message_id: str, endpoint_id: str, *, now_ms: int, new_ids: bool) -> Resent:
+        return await self._database.write(
+            lambda connection: _resend(connection, message_id, endpoint_id, now_ms, int(new_ids))
+        )
+
+    async def count_replay(self, endpoint_seq: int, which: ReplayFilter) -> ReplayCount:
+        return await self._database.look(lambda connection: _count(connection, endpoint_seq, which))
+
+    async def add_task(self, task: NewTask) -> Task:
+        def work(connection: sqlite3.Connection) -> Task | None:
+            values = msgspec.structs.asdict(task)
+            values |= {"kind": task.kind.value, "filter": json_text(task.filter), "new_ids": int(task.new_ids)}
+            connection.execute(SQL["add_task"], values)
+            return _find(connection, task.id)
+
+        made = await self._database.write(work)
+        if made is None:
+            raise AssertionError(task.id)
+        return made
+
+    async def task(self, task_id: str) -> Task | None:
+        rows = await self._database.read("task", {"id": task_id})
+        return _task(rows[0]) if rows else None
+
+    async def open_tasks(self) -> list[Task]:
+        return [_task(row) for row in await self._database.read("open_tasks")]
+
+    async def tasks(
+        self, *, app_ids: Sequence[str], before_seq: int | None, after_seq: int | None, limit: int
+    ) -> list[Task]:
+        name, seq = ("tasks_before", before_seq) if after_seq is None else ("tasks_after", after_seq)
+        values = {"app_ids": json_text(list(app_ids)), "seq": seq, "limit": limit}
+        return [_task(row) for row in await self._database.read(name, values)]
+
+    async def work_on_task(self, task_id: str, *, now_ms: int, limit: int) -> Task | None:
+        return await self._database.write(lambda connection: _work(connection, task_id, now_ms, limit))
+
+    async def cancel_task(self, task_id: str, *, now_ms: int) -> Task | None:
+        def work(connection: sqlite3.Connection) -> Task | None:
+            connection.execute(SQL["cancel_task"], {"id": task_id, "now_ms": now_ms})
+            return _find(connection, task_id)
+
+        return await self._database.write(work)
+
+    async def cancel_pending(self, endpoint_seq: int, *, now_ms: int, limit: int, reason: str) -> int:
+        def work(connection: sqlite3.Connection) -> int:
+            values = {"endpoint_seq": endpoint_seq, "limit": limit}
+            waiting = [_Found(*row) for row in connection.execute(SQL["waiting"], values).fetchall()]
+            return _cancel(connection, endpoint_seq, waiting, now_ms, reason)
+
+        return await self._database.write(work)
+
+    async def failure_groups(self, app_id: str, endpoint_id: str | None = None) -> list[FailureGroup]:
+        return [
+            FailureGroup(
+                endpoint_id=row[0],
+                failure=row[1],
+                count=row[2],
+                first_at_ms=row[3],
+                last_at_ms=row[4],
+                reason=row[5],
+                message_id=row[6],
+            )
+            for row in await self._database.read("failure_groups", {"app_id": app_id, "endpoint_id": endpoint_id})
+        ]
+
+
+def _task(row: sqlite3.Row) -> Task:
+    return Task(
+        seq=row[0],
+        id=row[1],
+        app_id=row[2],
+        endpoint_seq=row[3],
+        endpoint_id=row[4],
+        kind=TaskKind(row[5]),
+        status=TaskStatus(row[6]),
+        filter=_FILTER.decode(row[7]),
+        new_ids=bool(row[8]),
+        after_seq=row[9],
+        until_seq=row[10],
+        expected=row[11],
+        moved=row[12],
+        created_at_ms=row[13],
+        updated_at_ms=row[14],
+    )
+
+
+def _find(connection: sqlite3.Connection, task_id: str) -> Task | None:
+    row = connection.execute(SQL["task"], {"id": task_id}).fetchone()
+    return None if row is None else _task(row)
+
+
+def _resend(connection: sqlite3.Connection, message_id: str, endpoint_id: str, now_ms: int, new_ids: int) -> Resent:
+    of = {"message_id": message_id, "endpoint_id": endpoint_id}
+    row = connection.execute(SQL["delivery_to_resend"], of).fetchone()
+    if row is None:
+        return Resent.UNKNOWN
+    message_seq, endpoint_seq, expunged_at_ms, state, due_at_ms = row
+    key = {"message_seq": message_seq, "endpoint_seq": endpoint_seq, "now_ms": now_ms}
+    if expunged_at_ms is not None:
+        return Resent.EXPUNGED
+    if state == DeliveryState.SENDING:
+        return Resent.SENDING
+    if state == DeliveryState.PENDING:
+        if due_at_ms is None:
+            return Resent.BEHIND
+        connection.execute(SQL["hasten"], key)
+        return Resent.HASTENED
+    connection.execute(SQL["replay_delivery"], key | {"new_ids": new_ids, "task_seq": None}).fetchone()
+    return Resent.QUEUED
+
+
+def _select(
+    connection: sqlite3.Connection,
+    endpoint_seq: int,
+    which: ReplayFilter,
+    *,
+    task_seq: int | None,
+    places: tuple[int, int],
+    limit: int,
+    customer_keys: Sequence[str] | None = None,
+) -> list[_Found]:
+    """What the filter finds behind the first place up to the second, of all customers or of these."""
+    if which.customer_key is not None:
+        customer_keys = [which.customer_key]
+    (app_id,) = connection.execute("SELECT app_id FROM endpoints WHERE seq = ?", (endpoint_seq,)).fetchone()
+    name = "replayable_missing" if which.missing else "replayable"
+    rows = connection.execute(
+        SQL[name if customer_keys is None else f"{name}_of_customers"],
+        {
+            "app_id": app_id,
+            "endpoint_seq": endpoint_seq,
+            "task_seq": task_seq,
+            "after_seq": places[0],
+            "until_seq": places[1],
+            "limit": limit,
+            "since_ms": which.since_ms,
+            "until_ms": which.until_ms,
+            "states": json_text(which.states),
+            "event_types": json_text(which.event_types),
+            "customer_keys": json_text(customer_keys),
+            "failure": which.failure,
+            "channels": json_text(which.channels),
+            "tag": which.tag,
+        },
+    )
+    return [_Found(*row) for row in rows.fetchall()]
+
+
+def _count(connection: sqlite3.Connection, endpoint_seq: int, which: ReplayFilter) -> ReplayCount:
+    (until_seq,) = connection.execute(SQL["last_message"]).fetchone()
+    (app_id,) = connection.execute("SELECT app_id FROM endpoints WHERE seq = ?", (endpoint_seq,)).fetchone()
+    deliveries = after_seq = 0
+    oldest: int | None = None
+    last_of: dict[str, int] = {}
+    while True:
+        page = _select(
+            connection, endpoint_seq, which, task_seq=None, places=(after_seq, until_seq), limit=_COUNT_AT_ONCE
+        )
+        if not page:
+            break
+        deliveries += len(page)
+        oldest = page[0].message_seq if oldest is None else oldest
+        last_of |= {one.customer_key: one.message_seq for one in page if one.customer_key is not None}
+        after_seq = page[-1].message_seq
+    overtaken = 0
+    for customer_key, message_seq in last_of.items():
+        of = {"app_id": app_id, "endpoint_seq": endpoint_seq, "customer_key": customer_key}
+        overtaken += connection.execute(SQL["overtaken"], of | {"message_seq": message_seq}).fetchone()[0]
+    accepted = connection.execute("SELECT accepted_at_ms FROM messages WHERE seq = ?", (oldest,)).fetchone()
+    return ReplayCount(
+        deliveries=deliveries,
+        customers=len(last_of),
+        overtaken=overtaken,
+        oldest_accepted_at_ms=accepted[0] if accepted else None,
+    )
+
+
+def _work(connection: sqlite3.Connection, task_id: str, now_ms: int, limit: int) -> Task | None:
+    task = _find(connection, task_id)
+    if task is None or task.status not in {TaskStatus.RUNNING, TaskStatus.CANCELING}:
+        return task
+    if task.status is TaskStatus.CANCELING:
+        return _take_back(connection, task, now_ms, limit)
+    places = (task.after_seq, task.until_seq)
+    page = _select(connection, task.endpoint_seq, task.filter, task_seq=task.seq, places=places, limit=limit)
+    moved = 0
+    for one in _with_customers(connection, task, page):
+        moved += _replay(connection, task, one, now_ms)
+    status = TaskStatus.RUNNING if len(page) == limit else TaskStatus.FINISHED
+    after_seq = page[-1].message_seq if page else task.until_seq
+    return _moved(connection, task, status, after_seq, task.moved + moved, now_ms)
+
+
+def _with_customers(connection: sqlite3.Connection, task: Task, page: Sequence[_Found]) -> list[_Found]:
+    """The page, and all that the task finds of its customers behind it: nothing of theirs may come in between."""
+    customer_keys = list(dict.fromkeys(one.customer_key for one in page if one.customer_key is not None))
+    if not customer_keys:
+        return list(page)
+    behind = _select(
+        connection,
+        task.endpoint_seq,
+        task.filter,
+        task_seq=task.seq,
+        places=(page[-1].message_seq, task.until_seq),
+        limit=MAX_BEHIND_A_PAGE,
+        customer_keys=customer_keys,
+    )
+    return [*page, *behind]
+
+
+def _replay(connection: sqlite3.Connection, task: Task, one: _Found, now_ms: int) -> int:
+    values = {
+        "message_seq": one.message_seq,
+        "endpoint_seq": task.endpoint_seq,
+        "now_ms": now_ms,
+        "new_ids": int(task.new_ids),
+        "task_seq": task.seq,
+    }
+    return int(connection.execute(SQL["replay_delivery"], values).fetchone() is not None)
+
+
+def _take_back(connection: sqlite3.Connection, task: Task, now_ms: int, limit: int) -> Task | None:
+    values = {"endpoint_seq": task.endpoint_seq, "task_seq": task.seq, "limit": limit}
+    untried = [_Found(*row) for row in connection.execute(SQL["untried_of_task"], values).fetchall()]
+    canceled = _cancel(connection, task.endpoint_seq, untried, now_ms, _CANCELED)
+    status = TaskStatus.CANCELING if len(untried) == limit else TaskStatus.CANCELED
+    return _moved(connection, task, status, task.after_seq, task.moved - canceled, now_ms)
+
+
+def _moved(  # noqa: PLR0917 - a task's new state
+    connection: sqlite3.Connection, task: Task, status: TaskStatus, after_seq: int, moved: int, now_ms: int
+) -> Task | None:
+    values = {"id": task.id, "status": status.value, "after_seq": after_seq, "moved": moved, "now_ms": now_ms}
+    connection.execute(SQL["move_task"], values)
+    return _find(connection, task.id)
+
+
+def _cancel(
+    connection: sqlite3.Connection, endpoint_seq: int, found: Sequence[_Found], now_ms: int, reason: str
+) -> int:
+    canceled = 0
+    for one in found:
+        key = {"message_seq": one.message_seq, "endpoint_seq": endpoint_seq, "now_ms": now_ms, "reason": reason}
+        canceled += connection.execute(SQL["cancel_delivery"], key).rowcount
+    for customer_key in {one.customer_key for one in found if one.customer_key is not None}:
+        free_next(connection, endpoint_seq, customer_key, now_ms)
+    return canceled

@@ -1,0 +1,90 @@
+"""Rows into records."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from nicobar.model import Attempt, Details, Endpoint, Json, Message, Record, Setting, Transformation
+
+_TEXTS = msgspec.json.Decoder(tuple[str, ...])
+_TEXT_MAP = msgspec.json.Decoder(dict[str, str])
+_SETTINGS = msgspec.json.Decoder(dict[str, Setting])
+ATTEMPT = msgspec.msgpack.Decoder(Attempt)
+
+
+class Content(Record):
+    """What stands in the column `content` of applications, sources and endpoints: what no query asks for."""
+
+    name: str = ""
+    channels: tuple[str, ...] = ()
+    details: Details = Details()
+
+
+CONTENT = msgspec.json.Decoder(Content)
+
+
+def texts(value: str) -> tuple[str, ...]:
+    return () if value == "[]" else _TEXTS.decode(value)
+
+
+def message(row: Sequence[object]) -> Message:
+    """From the columns of `message.sql`, which every query of messages begins with."""
+    values = dict(zip(_MESSAGE_FIELDS, row, strict=False))
+    values["channels"] = texts(str(values["channels"]))
+    values["tags"] = texts(str(values["tags"]))
+    params = values["params"]
+    values["params"] = None if params is None else msgspec.json.decode(str(params))
+    return msgspec.convert(values, Message)
+
+
+_MESSAGE_FIELDS = (
+    "seq",
+    "id",
+    "app_id",
+    "source_id",
+    "event_id",
+    "event_type",
+    "customer_key",
+    "occurred_at_ms",
+    "accepted_at_ms",
+    "body",
+    "channels",
+    "tags",
+    "params",
+    "deliver_at_ms",
+    "expunged_at_ms",
+)
+MESSAGE_COLUMNS = len(_MESSAGE_FIELDS)
+
+
+def endpoint(row: sqlite3.Row) -> Endpoint:
+    """From the columns of `endpoints.sql`."""
+    content = CONTENT.decode(row[17])
+    return Endpoint(
+        seq=row[0],
+        id=row[1],
+        app_id=row[2],
+        name=row[3],
+        connector=row[4],
+        settings=_SETTINGS.decode(row[5]),
+        sealed_credentials=row[6],
+        credential_references=_TEXT_MAP.decode(row[7]),
+        event_types=texts(row[8]),
+        variables=_TEXT_MAP.decode(row[9]),
+        disabled=bool(row[10]),
+        paused_reason=row[11],
+        transformation=None if row[12] is None else Transformation(version=row[12], code=row[13]),
+        uid=row[14],
+        disabled_reason=row[15],
+        max_messages_per_s=row[16],
+        channels=content.channels,
+        details=content.details,
+        sealed_headers=row[18],
+    )
+
+
+def params_text(value: Json) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()
