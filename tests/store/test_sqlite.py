@@ -167,8 +167,8 @@ def test_a_database_of_the_first_version_keeps_what_it_has(tmp_path, monkeypatch
         apply_migrations(path, 1)
     with sqlite3.connect(path) as connection:
         connection.executescript("""
-            INSERT INTO endpoints VALUES (1, 'ep_1', (SELECT id FROM applications), 'e', 'http', '{}', x'00', '{}', '[]',
-                '{}', 0, NULL, 0);
+            INSERT INTO endpoints VALUES (1, 'ep_1', (SELECT id FROM applications), 'e', 'http', '{}', x'00', '{}',
+                '[]', '{}', 0, NULL, 0);
             INSERT INTO event_types VALUES ((SELECT id FROM applications), 'a.b', '{"name":"a.b"}');
             INSERT INTO tokens VALUES ('ci', 'aa', 5, NULL);
             INSERT INTO messages VALUES (1, 'msg_1', 'app', 'src', 'evt_1', 'a.b', 'cus_1', 5, 10, '{}'),
