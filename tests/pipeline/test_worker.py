@@ -17,6 +17,7 @@ from nicobar.errors import SandboxError, StoreUnavailable
 from nicobar.ids import IdFactory
 from nicobar.model import DeliveryState
 from nicobar.observe import Metrics
+from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer
 from nicobar.pipeline.worker import Worker
@@ -162,6 +163,7 @@ async def world(tmp_path, *, sandbox=None, jitter: float = 0.0):
     async with SandboxPool(children=1) as pool:
         if isinstance(sandbox, Sometimes):
             sandbox.behind = pool
+        alerts = Alerts(queue=store, configuration=configuration, clock=clock, ids=ids, metrics=metrics)
         deliverer = Deliverer(
             queue=store,
             configuration=configuration,
@@ -171,9 +173,17 @@ async def world(tmp_path, *, sandbox=None, jitter: float = 0.0):
             ids=ids,
             metrics=metrics,
             jitter=lambda: jitter,
+            alerts=alerts,
             on_recorded=recorded.put_nowait,
         )
-        worker = Worker(store=store, configuration=configuration, deliverer=deliverer, clock=clock, metrics=metrics)
+        worker = Worker(
+            store=store,
+            configuration=configuration,
+            deliverer=deliverer,
+            clock=clock,
+            metrics=metrics,
+            alerts=alerts,
+        )
         await worker.start()
         try:
             yield World(store, worker, clock, network, ids, recorded, configuration.snapshot)
