@@ -28,7 +28,7 @@ from nicobar.pipeline import batching
 from nicobar.pipeline.alerts import Alert, Alerts, AlertType
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.gate import Gate
-from nicobar.pipeline.retry import Settled, failure_key, settle
+from nicobar.pipeline.retry import NOT_SENT, Settled, failure_key, settle
 from nicobar.pipeline.transform import Ready, Stopped, Subject, transform
 from nicobar.sandbox import Sandbox
 from nicobar.store import Claimed, Finished, Queue
@@ -269,10 +269,16 @@ class Deliverer:
         self._metrics.request_seconds.labels(name).observe(answer.duration_ms / 1000)
 
     async def _record(self, target: OpenEndpoint, settled: Sequence[tuple[_Try, Settled]]) -> None:
+        """Keeps what was tried, and gives back what never left: that leaves no attempt."""
         now_ms = self._clock.now_ms()
-        kept = [(one, result, self._attempt(target, one, result, now_ms)) for one, result in settled]
+        kept = [
+            (one, result, None if result.code == NOT_SENT else self._attempt(target, one, result, now_ms))
+            for one, result in settled
+        ]
         await self._keep(target, [self._finished(one, result, attempt, now_ms) for one, result, attempt in kept])
         for one, result, attempt in kept:
+            if attempt is None:
+                continue
             self._tell(target, one.claimed.message, result, attempt, now_ms)
             if result.state is DeliveryState.FAILED:
                 await self._alerts.tell(

@@ -24,6 +24,8 @@ RETRY_AFTER_MS = (
     10 * _HOUR_MS,
 )
 JITTER = 0.2
+# The code of what was given back before anything of it left.
+NOT_SENT = "not_sent"
 MAX_FAILURE_CHARS = 200
 # What differs from one failure to the next of the same kind: quoted values, addresses, ids, numbers of four or more.
 _VARIES = re.compile(
@@ -74,7 +76,7 @@ def settle(outcomes: Sequence[Outcome], tries: int, now_ms: int, jitter: float, 
         case Deferred(sent=False, reason=reason, retry_after_ms=retry_after_ms):
             return Settled(
                 state=DeliveryState.PENDING,
-                code="not_sent",
+                code=NOT_SENT,
                 reason=reason,
                 due_at_ms=now_ms + (retry_after_ms or 0),
                 spent=False,
