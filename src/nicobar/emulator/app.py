@@ -15,10 +15,11 @@ from msgspec import Meta
 
 from nicobar.asgi import Message, Receive, Send
 from nicobar.emulator import page
+from nicobar.emulator.activities import Activity
 from nicobar.emulator.campaigns import Campaign, Campaigns, Email
 from nicobar.emulator.contract import MAX_BATCH_BYTES, Mode
 from nicobar.emulator.faults import Fault
-from nicobar.emulator.state import MAX_ACTIVITIES, Activity, Person, SeenRequest, State
+from nicobar.emulator.state import MAX_ACTIVITIES, Person, SeenRequest, State
 from nicobar.emulator.track import PREFIXES, TrackApi
 from nicobar.model import Json, Record
 from nicobar.serving import error_reply
