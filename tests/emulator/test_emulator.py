@@ -519,6 +519,14 @@ async def test_a_name_that_was_made_to_lead_here_changes_nothing_in_a_real_brows
     assert len(answer["campaigns"]) == 1
 
 
+async def test_the_page_calls_a_page_view_what_it_is(emulator):
+    await emulator.entity(action="page", name="pricing")
+    await emulator.entity(action="screen", name="Home")
+    _, html, _ = await emulator.ask("GET", "/")
+    assert "page view</span>" in html
+    assert '<strong>Home</strong> <span class="dim">screen view</span>' in html
+
+
 async def test_what_was_forgotten_is_shown_and_told(emulator, monkeypatch):
     monkeypatch.setattr(state, "MAX_SUPPRESSED", 1)
     await emulator.entity(action="suppress")
@@ -526,5 +534,5 @@ async def test_what_was_forgotten_is_shown_and_told(emulator, monkeypatch):
     _, answer, _ = await emulator.ask("GET", "/emulator/version")
     assert answer["forgotten"] == {"suppressed identifiers": 1}
     _, html, _ = await emulator.ask("GET", "/")
-    assert "Forgotten, as the oldest beyond what is held: 1 suppressed identifiers" in html
+    assert "Forgotten, as the oldest beyond what is held: suppressed identifiers 1" in html
     assert "Suppressed: id u2<" in html

@@ -32,8 +32,8 @@ Asked = Request[Any, Any, Any]
 _STATIC = {"emulator.css": "text/css; charset=utf-8", "emulator.js": "text/javascript; charset=utf-8"}
 _CROSS_ORIGIN: Json = {
     "code": "cross_origin",
-    "detail": "A page of another site may not change the emulator. Open its own by an IP address, by localhost, or by "
-    "the name that --host has; scripts send no Origin.",
+    "detail": "A page of another site may not change the emulator. Open its own by an IP address, by localhost, or "
+    "by the name that --host has; scripts send no Origin.",
 }
 
 
