@@ -519,6 +519,40 @@ async def test_a_name_that_was_made_to_lead_here_changes_nothing_in_a_real_brows
     assert len(answer["campaigns"]) == 1
 
 
+async def test_more_campaigns_or_faults_than_there_may_be_are_refused_and_none_is_lost(emulator):
+    many = [{**CAMPAIGN, "title": str(number)} for number in range(101)]
+    assert (await emulator.ask("PUT", "/emulator/campaigns", many))[0] == 422
+    assert (await emulator.ask("PUT", "/emulator/campaigns", many[:100]))[0] == 200
+    assert (await emulator.ask("PUT", "/emulator/faults", [{"status": 500}] * 101))[0] == 422
+    assert await changed(emulator, ("POST", "/campaigns", FORM)) == 422
+    assert await changed(emulator, ("POST", "/campaigns", {**FORM, "title": "7"})) == 303, (
+        "it takes the place of another"
+    )
+    _, answer, _ = await emulator.ask("GET", "/emulator/campaigns")
+    assert len(answer["campaigns"]) == 100
+
+
+@pytest.mark.browser
+async def test_the_page_keeps_the_focus_and_catches_up_when_it_is_let_go(emulator):
+    await emulator.ask("PUT", "/emulator/campaigns", [CAMPAIGN])
+    await emulator.entity(action="event", name="first")
+    async with browser() as it:
+        page = await it.new_page()
+        await page.goto(emulator.server.url)
+        region = page.get_by_role("group", name="Activities")
+        await region.focus()
+        await emulator.entity(action="event", name="second")
+        await page.get_by_text("second").wait_for()
+        assert await region.evaluate("(one) => one === document.activeElement")
+        await page.get_by_role("button", name="Remove Welcome").focus()
+        await emulator.ask("PUT", "/emulator/campaigns", [CAMPAIGN, {**CAMPAIGN, "title": "Thanks"}])
+        await emulator.entity(action="event", name="third")
+        await page.get_by_text("third").wait_for()
+        assert await page.get_by_role("button", name="Remove Thanks").count() == 0, "not from under one's finger"
+        await page.evaluate("document.activeElement.blur()")
+        await page.get_by_role("button", name="Remove Thanks").wait_for()
+
+
 async def test_the_page_calls_a_page_view_what_it_is(emulator):
     await emulator.entity(action="page", name="pricing")
     await emulator.entity(action="screen", name="Home")

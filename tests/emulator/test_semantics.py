@@ -187,6 +187,24 @@ def test_what_is_taken_has_its_effect_later_and_in_order():
     assert (it.ada().attributes["plan"], it.state.pending) == ("b", 0)
 
 
+def test_segments_wait_their_turn_too():
+    it = World()
+    it.state.settle_ms = 2_000
+    it.send("identify")
+    it.state.put_in_segment("7", ("id:ada",), adds=True)
+    assert it.state.pending == 2
+    it.at += 2
+    it.state.settle()
+    assert list(it.state.segments["7"]) == [it.ada().cio_id]
+
+
+def test_a_relationship_that_ends_makes_no_object():
+    it = World()
+    item = {"type": "object", "action": "delete_relationships", "identifiers": {"cio_object_id": "team"}}
+    it.state.accept({**item, "cio_relationships": [{"identifiers": {"id": "ada"}}]})
+    assert not it.state.objects
+
+
 def test_a_shorter_wait_keeps_the_order():
     it = World()
     it.state.settle_ms = 2_000

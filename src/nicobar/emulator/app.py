@@ -16,9 +16,9 @@ from msgspec import Meta
 from nicobar.asgi import Message, Receive, Send, headers_of, send_json
 from nicobar.emulator import page
 from nicobar.emulator.activities import Activity
-from nicobar.emulator.campaigns import Campaign, Campaigns, Email
+from nicobar.emulator.campaigns import MAX_CAMPAIGNS, Campaign, Campaigns, Email
 from nicobar.emulator.contract import MAX_BATCH_BYTES, Mode
-from nicobar.emulator.faults import Fault
+from nicobar.emulator.faults import MAX_FAULTS, Fault
 from nicobar.emulator.origin import is_foreign
 from nicobar.emulator.state import MAX_ACTIVITIES, Person, SeenRequest, State
 from nicobar.emulator.track import PREFIXES, TrackApi
@@ -26,6 +26,8 @@ from nicobar.model import Json, Record
 from nicobar.serving import error_reply
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_ACTIVITIES)]
+Faults = Annotated[list[Fault], Meta(max_length=MAX_FAULTS)]
+AllCampaigns = Annotated[list[Campaign], Meta(max_length=MAX_CAMPAIGNS)]
 T = TypeVar("T")
 # Litestar's request knows its user, its token and its state; there are none here.
 Asked = Request[Any, Any, Any]
@@ -155,7 +157,7 @@ def _switches(emulator: Emulator) -> list[Any]:
     @put("/emulator/faults")
     async def set_faults(request: Asked) -> Response[bytes]:
         body = (await request.body()).strip()
-        return _put(body if body.startswith(b"[") else b"[" + body + b"]", list[Fault], emulator.put_faults)
+        return _put(body if body.startswith(b"[") else b"[" + body + b"]", Faults, emulator.put_faults)
 
     @get("/emulator/campaigns", sync_to_thread=False)
     def campaigns() -> Response[bytes]:
@@ -163,7 +165,7 @@ def _switches(emulator: Emulator) -> list[Any]:
 
     @put("/emulator/campaigns")
     async def set_campaigns(request: Asked) -> Response[bytes]:
-        return _put(await request.body(), list[Campaign], emulator.put_campaigns)
+        return _put(await request.body(), AllCampaigns, emulator.put_campaigns)
 
     @get("/emulator/settings", sync_to_thread=False)
     def settings() -> Response[bytes]:
@@ -211,7 +213,11 @@ def _page(emulator: Emulator) -> list[Any]:
                 new = msgspec.convert(given, Campaign)
             except msgspec.ValidationError as error:
                 return _reply(422, {"code": "campaign_invalid", "detail": f"{error}. Go back and fill in the form."})
-            emulator.put_campaigns([*(one for one in known if one.title != new.title), new])
+            others = [one for one in known if one.title != new.title]
+            if len(others) >= MAX_CAMPAIGNS:
+                detail = f"There are {MAX_CAMPAIGNS} campaigns already. Go back and remove one."
+                return _reply(422, {"code": "too_many_campaigns", "detail": detail})
+            emulator.put_campaigns([*others, new])
         return Response(b"", status_code=303, headers={"location": "/"}, media_type="text/plain")
 
     return [show, static, change_campaigns]

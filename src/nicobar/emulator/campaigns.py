@@ -77,8 +77,8 @@ class Campaigns:
         return tuple(self._campaigns)
 
     def put(self, campaigns: Sequence[Campaign]) -> None:
-        """Replaces all; at most MAX_CAMPAIGNS are kept."""
-        self._campaigns = list(campaigns[:MAX_CAMPAIGNS])
+        """Replaces all, at most MAX_CAMPAIGNS."""
+        self._campaigns = list(campaigns)
 
     def reset(self) -> None:
         """Forgets the mails, keeps the campaigns."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -149,7 +150,7 @@ class State:
         self.forgotten: Counter[str] = Counter()
         self._names: dict[tuple[str, str], str] = {}
         self._event_ids: OrderedDict[str, str] = OrderedDict()
-        self._pending: deque[tuple[float, dict[str, Json], str | None]] = deque()
+        self._pending: deque[tuple[float, Callable[[], bool]]] = deque()
         self._next_cio_id = 1
 
     def note(self, request: SeenRequest) -> None:
@@ -170,26 +171,28 @@ class State:
 
     def accept(self, item: dict[str, Json], anonymous_id: str | None = None) -> bool:
         """Takes an object that the contract finds fine; False if it was a repetition that is left out."""
-        self.settle()
-        # What comes later stays behind what still waits, also after the wait was shortened.
-        if self.settle_ms or self._pending:
-            if len(self._pending) >= MAX_PENDING:
-                self._apply_next()
-            self._pending.append((self.now() + self.settle_ms / 1000, item, anonymous_id))
-            return True
-        return self._apply_all(item, anonymous_id)
+        return self._in_turn(partial(self._apply_all, item, anonymous_id))
+
+    def put_in_segment(self, number: str, names: tuple[str, ...], *, adds: bool) -> None:
+        """Adds people (`kind:value`) to a manual segment, or takes them out."""
+        self._in_turn(partial(self._change_segment, number, names, adds=adds))
 
     def settle(self) -> None:
         """Lets what is due take effect."""
         while self._pending and self._pending[0][0] <= self.now():
-            self._apply_next()
+            self._pending.popleft()[1]()
 
-    def _apply_next(self) -> None:
-        _, item, anonymous_id = self._pending.popleft()
-        self._apply_all(item, anonymous_id)
+    def _in_turn(self, effect: Callable[[], bool]) -> bool:
+        self.settle()
+        # What comes later stays behind what still waits, also after the wait was shortened.
+        if not self.settle_ms and not self._pending:
+            return effect()
+        if len(self._pending) >= MAX_PENDING:
+            self._pending.popleft()[1]()
+        self._pending.append((self.now() + self.settle_ms / 1000, effect))
+        return True
 
-    def put_in_segment(self, number: str, names: tuple[str, ...], *, adds: bool) -> None:
-        """Adds people (`kind:value`) to a manual segment, or takes them out."""
+    def _change_segment(self, number: str, names: tuple[str, ...], *, adds: bool) -> bool:
         for name in names:
             person = self.find(*name.split(":", 1))
             if person is not None and adds:
@@ -197,6 +200,7 @@ class State:
             elif person is not None:
                 self._leave(number, person)
         self.version += 1
+        return True
 
     def _join(self, number: str, person: Person) -> None:
         people = self.segments.setdefault(number, OrderedDict())
@@ -500,10 +504,11 @@ class State:
         if action == "delete":
             self.objects.pop(name, None)
             return
-        known = self.objects.setdefault(name, {})
-        for key, value in _data(item).items():
-            self._put(known, key, value)
-        self._trim(self.objects, MAX_PEOPLE, "objects")
+        if action != "delete_relationships":
+            known = self.objects.setdefault(name, {})
+            for key, value in _data(item).items():
+                self._put(known, key, value)
+            self._trim(self.objects, MAX_PEOPLE, "objects")
         related = item.get("cio_relationships")
         for entry in related if isinstance(related, list) else []:
             identifiers = entry.get("identifiers") if isinstance(entry, dict) else None
