@@ -281,6 +281,16 @@ async def test_a_trial_starts_once_and_not_again_when_a_payment_is_made_up_for_a
 
 
 @LIFE
+async def test_an_event_without_its_time_is_taken_to_be_of_now(one):
+    for days, count in ((14, 1), (1, 0)):
+        began = "2026-09-08T00:00:00Z"  # two days before NOW_MS
+        value = msgspec.json.decode(body("subscription.active", trial_period_days=days, created_at=began))
+        del value["timestamp"]
+        content = [("subscription.active", msgspec.json.encode(value))]
+        assert len(await sent_ids(one, content, "trial_started")) == count
+
+
+@LIFE
 async def test_what_has_no_subscription_id_is_not_taken_for_a_repetition(one):
     nameless = [("subscription.updated", body("subscription.updated", **ANNOUNCED, subscription_id=None))] * 2
     assert len(set(await sent_ids(one, nameless, "subscription_cancel_scheduled"))) == 2

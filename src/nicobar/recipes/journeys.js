@@ -2,10 +2,10 @@
 // attribute of the person. Billing addresses, phone numbers, cards, licence keys and sign-in links stay where they are.
 function handler(webhook) {
   const type = webhook.eventType;
-  const {data, timestamp} = webhook.payload;
+  const {data} = webhook.payload;
   const [family] = type.split(".");
   if (!Object.hasOwn(FAMILIES, family)) return webhook; // payouts and what comes later: nobody's journey
-  return send(webhook, FAMILIES[family](type, data, time(timestamp)));
+  return send(webhook, FAMILIES[family](type, data, moment(webhook)));
 }
 
 const FAMILIES = {
@@ -98,9 +98,12 @@ function subscriptionCalls(type, data, at) {
 // subscription.active also comes when a payment is made up for, with the days of a trial that is long over.
 function startsTrial(type, data, at) {
   const began = time(data.created_at);
-  const isOver = began !== null && at !== null && at >= began + data.trial_period_days * 86400;
+  const isOver = began !== null && at >= began + data.trial_period_days * 86400;
   return type === "subscription.active" && data.trial_period_days > 0 && !isOver;
 }
+
+// When the event happened, or at least when it was accepted.
+function moment(webhook) { return time(webhook.payload.timestamp) ?? Math.floor(Date.now() / 1000); }
 
 // The name of what happened, and the id of what may be told more than once; no name where nothing did. Dodo announces
 // a cancellation for the end of the period by subscription.updated and, by some accounts, also by

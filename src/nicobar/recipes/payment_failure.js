@@ -3,14 +3,14 @@ const SUBSCRIPTION = ["active", "on_hold", "past_due", "renewed", "cancelled", "
 
 function handler(webhook) {
   const type = webhook.eventType;
-  const {data, timestamp} = webhook.payload;
+  const {data} = webhook.payload;
   if (type === "payment.failed" || type === "payment.succeeded") {
     const state = {...profile(data), ...known({last_payment_status: data.status})};
     return send(webhook, [[null, state], [type.replace(".", "_"), payment(data)]]);
   }
   if (type.startsWith("dunning.")) return send(webhook, [[type.replace(".", "_"), dunning(data)]]);
   if (!SUBSCRIPTION.includes(type)) return webhook;
-  const [name, id] = happened(type, data, time(timestamp));
+  const [name, id] = happened(type, data, moment(webhook));
   const state = {...profile(data), ...known({subscription_status: data.status})};
   return send(webhook, [[null, state], ...(name ? [[name, subscription(data), id]] : [])]);
 }
@@ -51,6 +51,9 @@ function dunning(data) {
     created_at: time(data.created_at),
   };
 }
+
+// When the event happened, or at least when it was accepted.
+function moment(webhook) { return time(webhook.payload.timestamp) ?? Math.floor(Date.now() / 1000); }
 
 // The name of what happened, and the id of what may be told more than once; no name where nothing did. Dodo announces
 // a cancellation for the end of the period by subscription.updated and, by some accounts, also by

@@ -1,8 +1,8 @@
 // A subscription's life: its state as attributes of the person, what happens to it as events.
 function handler(webhook) {
   if (!webhook.eventType.startsWith("subscription.")) return webhook;
-  const {data, timestamp} = webhook.payload;
-  return send(webhook, subscriptionCalls(webhook.eventType, data, time(timestamp)));
+  const {data} = webhook.payload;
+  return send(webhook, subscriptionCalls(webhook.eventType, data, moment(webhook)));
 }
 
 function subscriptionState(data) {
@@ -55,9 +55,12 @@ function subscriptionCalls(type, data, at) {
 // subscription.active also comes when a payment is made up for, with the days of a trial that is long over.
 function startsTrial(type, data, at) {
   const began = time(data.created_at);
-  const isOver = began !== null && at !== null && at >= began + data.trial_period_days * 86400;
+  const isOver = began !== null && at >= began + data.trial_period_days * 86400;
   return type === "subscription.active" && data.trial_period_days > 0 && !isOver;
 }
+
+// When the event happened, or at least when it was accepted.
+function moment(webhook) { return time(webhook.payload.timestamp) ?? Math.floor(Date.now() / 1000); }
 
 // The name of what happened, and the id of what may be told more than once; no name where nothing did. Dodo announces
 // a cancellation for the end of the period by subscription.updated and, by some accounts, also by
