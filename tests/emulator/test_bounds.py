@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nicobar.emulator import campaigns, state
 from nicobar.emulator.campaigns import Campaign, Campaigns, Frequency, Trigger
@@ -110,6 +112,63 @@ def test_a_campaign_for_once_remembers_so_many(it, monkeypatch):
         send(it, "identify", who, attributes={"email": f"{who}@northpine.example"})
         send(it, "event", who, name="paid")
     assert [one.why_not is None for one in followed.emails] == [True, True, True, False, True]
+
+
+WHO = st.one_of(
+    st.sampled_from([{"id": one} for one in "abcd"]),
+    st.sampled_from([{"email": "A@x.example"}, {"email": "b@x.example"}, {"cio_id": "000000000001"}]),
+)
+ATTRIBUTES = st.dictionaries(
+    st.sampled_from(["id", "email", "phone", "anonymous_id", "plan"]),
+    st.sampled_from([None, "", "a", "b", "a@x.example", "B@x.example", 5]),
+    max_size=3,
+)
+PERSON = st.fixed_dictionaries(
+    {
+        "type": st.just("person"),
+        "action": st.sampled_from(["identify", "identify", "event", "delete", "suppress", "unsuppress", "merge"]),
+        "name": st.just("paid"),
+        "identifiers": WHO,
+        "primary": WHO,
+        "secondary": WHO,
+        "attributes": ATTRIBUTES,
+    }
+)
+WORK = st.one_of(
+    st.tuples(PERSON, st.none()),
+    st.tuples(st.just({"type": "person", "action": "event", "name": "looked"}), st.sampled_from(["a", "b"])),
+    st.tuples(st.sampled_from(["1", "2", "3"]), st.sampled_from(["id:a", "id:b", "id:c", "email:a@x.example"])),
+)
+
+
+@settings(max_examples=300)
+@given(work=st.lists(WORK, max_size=40))
+def test_whatever_happens_what_finds_people_and_activities_fits_what_there_is(work):
+    small = {"MAX_PEOPLE": 3, "MAX_SEGMENTS": 2, "MAX_SEGMENT_PEOPLE": 2, "MAX_SUPPRESSED": 3, "MAX_ACTIVITIES": 5}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in small.items():
+            patch.setattr(state, name, value)
+        it = State(now=lambda: NOW)
+        for what, whose in work:
+            if isinstance(what, str):
+                it.put_in_segment(what, (whose,), adds=True)
+            else:
+                it.accept(what, whose)
+    for person in it.people.values():
+        own = {kind: getattr(person, kind) for kind in ("id", "email", "phone", "cio_id")}
+        assert all(it.find(kind, value) is person for kind, value in own.items() if value is not None)
+        assert all(person.attributes.get(kind) == own[kind] for kind in ("email", "phone") if own[kind])
+        assert person.segments == {number for number, people in it.segments.items() if person.cio_id in people}
+    assert len(it._names) == sum(
+        value is not None for one in it.people.values() for value in (one.id, one.email, one.phone, one.cio_id)
+    )
+    assert all(people and people.keys() <= it.people.keys() for people in it.segments.values())
+    found = [row for owner in it.activities._owned for row in it.activities.of(owner)]
+    assert [one for _, one in sorted(found, key=lambda row: row[0])] == list(it.activities)
+    assert len(it.people) <= 3
+    assert len(it.segments) <= 2
+    assert len(it.suppressed) <= 3
+    assert len(it.activities) <= 5
 
 
 def steps(work) -> int:

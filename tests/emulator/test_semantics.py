@@ -72,6 +72,14 @@ def test_an_address_that_is_taken_away_is_gone_and_free_for_somebody_else(nothin
     assert it.state.find("email", ADDRESS["email"]).id == "jun"
 
 
+def test_an_identifier_that_is_no_text_is_kept_as_one():
+    it = World()
+    it.send("identify", attributes=ADDRESS)
+    it.send("identify", attributes={"phone": 5, "email": 7})
+    assert (it.ada().phone, it.ada().email, it.ada().attributes) == ("5", "7", {"phone": "5", "email": "7"})
+    assert it.state.find("email", ADDRESS["email"]) is None
+
+
 def test_an_id_is_taken_away_by_cio_id_alone():
     it = World()
     it.send("identify")
@@ -140,6 +148,17 @@ def test_a_deleted_person_starts_afresh_and_a_suppressed_one_stays_away():
     assert it.ada().attributes == {}
     it.send("identify", {"email": "ADA@northpine.example"})
     assert len(it.state.people) == 2, "all identifiers are free again"
+
+
+def test_a_suppressed_address_is_nobody_s():
+    it = World(HELLO)
+    it.send("identify", {"id": "jun"}, attributes=ADDRESS)
+    it.send("suppress", {"id": "jun"})
+    it.send("identify", attributes={**ADDRESS, "plan": "pro"})
+    assert (it.ada().email, it.ada().attributes) == (None, {"plan": "pro"})
+    assert list(it.state.activities)[-1].type == "attribute_update_failure"
+    it.send("event", name="paid")
+    assert it.mails == [(None, "the person has no address")]
 
 
 def test_a_merge_moves_what_the_primary_does_not_have_and_deletes_the_other():

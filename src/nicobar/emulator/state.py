@@ -301,11 +301,11 @@ class State:
         return person
 
     def _call(self, person: Person, kind: str, value: str) -> bool:
-        """Gives a person an identifier; False if it is somebody else's."""
+        """Gives a person an identifier; False if it is somebody else's, or suppressed."""
         if kind == "cio_id":
             return True
         owner = self._names.get(_name(kind, value))
-        if owner not in {None, person.cio_id}:
+        if owner not in {None, person.cio_id} or _name(kind, value) in self.suppressed:
             return False
         self._uncall(person, kind)
         self._names[_name(kind, value)] = person.cio_id
@@ -366,27 +366,27 @@ class State:
     def _set(self, person: Person, given: dict[str, Json], *, by_cio_id: bool) -> Iterator[Effect]:
         for name, value in given.items():
             # What an empty text does to a person's attribute is not documented; an object's it removes, as null does.
-            is_nothing = value is None or value == ""
-            if name in _IDENTIFIERS and (is_nothing or isinstance(value, str)):
+            text = _kept(value)
+            if name in _IDENTIFIERS:
                 known = getattr(person, name)
                 # An identifier that is set is changed through cio_id only, an address also by itself.
-                fixed = name == "id" and known is not None and known != value and not by_cio_id
-                if fixed or (not is_nothing and not self._call(person, name, str(value))):
+                fixed = name == "id" and known is not None and known != text and not by_cio_id
+                if fixed or (text and not self._call(person, name, text)):
                     yield self._failure(person, name, value)
                     continue
-                if is_nothing:
+                if not text:
                     self._uncall(person, name)
-            self._put(person.attributes, name, value)
+            self._put(person.attributes, name, text)
         created_at = person.attributes.get("created_at", "")
         if created_at.isdecimal() and len(created_at) <= MAX_TIME_DIGITS:
             person.created_at = int(created_at)
 
-    def _put(self, attributes: dict[str, str], name: str, value: Json) -> None:
-        """Keeps an attribute of a person or an object as text; a new one beyond the bound is not kept."""
-        if value is None or value == "":
+    def _put(self, attributes: dict[str, str], name: str, text: str) -> None:
+        """Keeps an attribute of a person or an object, or removes it; a new one beyond the bound is not kept."""
+        if not text:
             attributes.pop(name, None)
         elif name in attributes or len(attributes) < MAX_ATTRIBUTES:
-            attributes[name] = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            attributes[name] = text
         else:
             self.forgotten["attributes"] += 1
 
@@ -507,7 +507,7 @@ class State:
         if action != "delete_relationships":
             known = self.objects.setdefault(name, {})
             for key, value in _data(item).items():
-                self._put(known, key, value)
+                self._put(known, key, _kept(value))
             self._trim(self.objects, MAX_PEOPLE, "objects")
         related = item.get("cio_relationships")
         for entry in related if isinstance(related, list) else []:
@@ -516,6 +516,13 @@ class State:
             if person is not None and isinstance(entry, dict):
                 back: Json = [{**entry, "identifiers": item["identifiers"]}]
                 self._relate(person, {"cio_relationships": back}, adds=action != "delete_relationships")
+
+
+def _kept(value: Json) -> str:
+    """The text that is kept of an attribute; empty for what removes it."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _anonymous(anonymous_id: str) -> str:
