@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -26,21 +27,26 @@ class Weather:
         self._http = http
         self._address = f"{emulator}/emulator/faults"
         self._chance = random.Random(f"{seed}/faults")
+        self._deck: list[str] = []
         self._coming: list[tuple[str, int]] = []
         self.met: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
 
     async def run(self, enough: asyncio.Event) -> None:
         """Changes the weather until `enough` is set, then clears it."""
         while not enough.is_set():
-            kinds = self._chance.choices(KINDS, k=2)
+            kinds = self._deal()
             faults = [self._fault(kind) for kind in kinds]
             await self._put(faults, [(kind, fault.times) for kind, fault in zip(kinds, faults, strict=True)])
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._chance.uniform(0, MAX_QUIET_S)):
                     await enough.wait()
-            except TimeoutError:
-                continue
         await self._put([], [])
+
+    def _deal(self) -> list[str]:
+        """The next two kinds; each comes as often as the others."""
+        if not self._deck:
+            self._deck = self._chance.sample(KINDS, k=len(KINDS))
+        return [self._deck.pop(), self._deck.pop()]
 
     def _fault(self, kind: str) -> Fault:
         times = self._chance.randint(1, MAX_TIMES)
@@ -64,7 +70,7 @@ class Weather:
             left = (await answer.json())["faults"]
         # They are met in order, so what is left are the last ones.
         for place, (kind, times) in enumerate(reversed(self._coming)):
-            still = left[-1 - place].get("times", 1) if place < len(left) else 0
+            still = left[-1 - place]["times"] if place < len(left) else 0
             self.met[kind] += times - still
         self._coming = coming
         body = msgspec.json.encode(faults)

@@ -5,7 +5,9 @@ customer's next event is posted only then, so that the order of sending is the o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import secrets
 import time
 from dataclasses import dataclass, field
 
@@ -68,8 +70,8 @@ class Sent:
 
 
 class Load:
-    """`up` is set while it is worth trying, `enough` ends it. Answers that a sender would not wait out are kept in
-    `refusals`.
+    """`up` is set while it is worth trying. `enough` ends the steady load, and then `settled` lets each customer have
+    one last word on the profile. Answers that a sender would not wait out are kept in `refusals`.
     """
 
     def __init__(self, *, url: str, secret: str, customers: int, max_events: int, seed: int) -> None:
@@ -77,9 +79,11 @@ class Load:
         self._secret = secret
         self._seed = seed
         self._left = max_events
+        # Nobody from an earlier run in the same database.
+        run = secrets.token_hex(4)
         self.sent = [
             Sent(
-                Customer(key=f"cus_chaos_{number:02}", email=f"c{number:02}@shop.example", name=f"Buyer {number:02}")
+                Customer(key=f"cus_{run}_{number:02}", email=f"c{number:02}@shop.example", name=f"Buyer {number:02}")
             )
             for number in range(customers)
         ]
@@ -88,23 +92,27 @@ class Load:
         self.refusals: list[str] = []
         self.up = asyncio.Event()
         self.enough = asyncio.Event()
+        self.settled = asyncio.Event()
 
     async def run(self) -> None:
         timeout = aiohttp.ClientTimeout(total=POST_TIMEOUT_S)
         async with aiohttp.ClientSession(timeout=timeout) as http:
-            await asyncio.gather(*(self._customer(http, one) for one in self.sent))
+            await asyncio.gather(*(self._customer(http, number, one) for number, one in enumerate(self.sent)))
 
     @property
     def exhausted(self) -> bool:
         return self._left <= 0
 
-    async def _customer(self, http: aiohttp.ClientSession, one: Sent) -> None:
-        chance = random.Random(f"{self._seed}/{one.customer.key}")
+    async def _customer(self, http: aiohttp.ClientSession, number: int, one: Sent) -> None:
+        chance = random.Random(f"{self._seed}/{number}")
         while not self.enough.is_set() and self._left > 0:
             self._left -= 1
             one.events.append(chance.choice(tuple(STEPS)))
             await self._until_acknowledged(http, one)
             await _first(self.enough, chance.uniform(0, MAX_PAUSE_S))
+        await self.settled.wait()
+        one.events.append(PROFILE_TYPE)
+        await self._until_acknowledged(http, one)
 
     async def _until_acknowledged(self, http: aiohttp.ClientSession, one: Sent) -> None:
         place = len(one.events) - 1
@@ -125,17 +133,13 @@ class Load:
                 return
             if status != 503:
                 self.refusals.append(f"{status} {text[:200]}")
-            if self.enough.is_set():
-                return
-            await _first(self.enough, AGAIN_S)
+            await asyncio.sleep(AGAIN_S)
 
 
 async def _first(event: asyncio.Event, timeout_s: float) -> None:
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             await event.wait()
-    except TimeoutError:
-        pass
 
 
 def _body(name: str, customer: Customer, place: int) -> bytes:

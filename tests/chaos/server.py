@@ -82,8 +82,10 @@ def wrap(fuse: Fuse) -> None:
     _wrap_call(fuse, CustomerIoDestination, "prepare", "check")
     _wrap_call(fuse, CustomerIoDestination, "pack", "batch")
     _wrap_call(fuse, HttpTransport, "send", "send")
-    for method, stage in (("append", "store"), ("claim", "claim"), ("record", "record")):
-        _name_promise(SqliteStore, method, stage)
+    # Each class that is a `Store`.
+    for store in (SqliteStore,):
+        for method, stage in (("append", "store"), ("claim", "claim"), ("record", "record")):
+            _name_promise(store, method, stage)
     _wrap_commits(fuse)
 
 
