@@ -124,8 +124,8 @@ class Chaos:
         self._port = _free_port()
         self._secret = new_webhook_secret()
         self._chance = random.Random(f"{wanted.seed}/plan")
-        self._todo = deque(ALL_POINTS * wanted.kills)
-        self._chance.shuffle(self._todo)
+        rounds = [self._chance.sample(ALL_POINTS, k=len(ALL_POINTS)) for _ in range(wanted.kills)]
+        self._todo = deque(point for each in rounds for point in each)
         self._log = (directory / "server.log").open("ab")
         self._lives: list[Life] = []
         self._put_off = 0

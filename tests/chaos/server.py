@@ -136,7 +136,7 @@ def _wrap_commits(fuse: Fuse) -> None:
     def made(self: Any, session: Any, **kwargs: Any) -> None:
         make(self, _Watched(session, promises, fuse), **kwargs)
 
-    async def submitted(self: Any, work: Callable[[Any], Any]) -> Any:
+    async def submitted(self: Any, work: Callable[[Any], Any], **kwargs: Any) -> Any:
         stage = _promise.get()
 
         def noted(connection: Any) -> Any:
@@ -146,7 +146,7 @@ def _wrap_commits(fuse: Fuse) -> None:
                 promises.add(stage)
             return result
 
-        return await submit(self, noted)
+        return await submit(self, noted, **kwargs)
 
     GroupCommit.__init__ = made
     GroupCommit.submit = submitted

@@ -291,11 +291,13 @@ def test_a_process_whose_parent_is_killed_ends_with_it(busy):
     code = "function handler(w) { while (true); }" if busy else "function handler(w) { return []; }"
     script = ORPHANING.replace("CODE", repr(code))
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
-        child = int(parent.stdout.readline())
-        handle = os.pidfd_open(child)
-        while busy and not _busy(child):
-            pass
-        parent.kill()
+        try:
+            child = int(parent.stdout.readline())
+            handle = os.pidfd_open(child)
+            while busy and not _busy(child):
+                pass
+        finally:
+            parent.kill()
     ended, _, _ = select.select([handle], [], [], 10)
     os.close(handle)
     assert ended
