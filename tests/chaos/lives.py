@@ -9,7 +9,7 @@ import os
 import select
 import signal
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -46,7 +46,7 @@ class Life:
             *flags,
             env={**environment, "PYTHONPATH": str(TESTS), NOTE_VARIABLE: str(note)},
             stdin=PIPE,
-            stdout=DEVNULL,
+            stdout=PIPE,
             stderr=log,
         )
         return cls(process, port, note)
@@ -55,8 +55,12 @@ class Life:
     def dead(self) -> bool:
         return self.process.returncode is not None
 
-    def go(self, plan: Plan | None) -> None:
+    async def go(self, plan: Plan | None) -> None:
+        """Lets it start, once it has loaded."""
         assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        async with asyncio.timeout(START_S):
+            await self.process.stdout.readline()
         self.process.stdin.write(msgspec.json.encode(plan) + b"\n")
 
     async def listening(self) -> None:

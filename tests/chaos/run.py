@@ -50,7 +50,8 @@ START = Point(stage="start", moment=Moment.DURING)
 ANYWHERE = Point(stage="anywhere", moment=Moment.DURING)
 STOP = Point(stage="stop", moment=Moment.DURING)
 ALL_POINTS = (*POINTS, START, ANYWHERE, STOP)
-MAX_OUTSIDE_S = {START: 0.3, ANYWHERE: 1.5, STOP: 0.6}
+# After the plan was given for the first, after it listens for the others.
+MAX_LIFE_S = {START: 0.3, ANYWHERE: 1.0, STOP: 0.5}
 MAX_STOP_S = 0.2
 # Webhooks come many at once when a server is back; deliveries go out in few, large requests.
 MAX_TIME = {"receive": 20, "verify": 20, "store": 10}
@@ -156,7 +157,7 @@ class Chaos:
             sending, faults = asyncio.create_task(load.run()), asyncio.create_task(weather.run(load.enough))
             last = await self._kill_all(load, started + self._wanted.max_seconds)
             load.enough.set()
-            last.go(None)
+            await last.go(None)
             await last.listening()
             load.up.set()
             await faults
@@ -261,26 +262,27 @@ class Chaos:
 
     async def _live(self, life: Life, point: Point, load: Load) -> Point:
         """Lets the server run until it dies at the point; returns where it died."""
-        if point in MAX_OUTSIDE_S:
-            life.go(None)
-            dying = asyncio.create_task(life.dies_within(self._chance.uniform(0, MAX_OUTSIDE_S[point])))
-        else:
-            time_ = self._chance.randint(1, MAX_TIME.get(point.stage, MAX_TIME_ELSEWHERE))
-            life.go(Plan(point=point, time=time_))
-            dying = asyncio.create_task(life.dies_within(LIFE_S))
+        outside = point in MAX_LIFE_S
+        time_ = self._chance.randint(1, MAX_TIME.get(point.stage, MAX_TIME_ELSEWHERE))
+        life_s = self._chance.uniform(0, MAX_LIFE_S[point]) if outside else LIFE_S
+        await life.go(None if outside else Plan(point=point, time=time_))
         listening = asyncio.create_task(life.listening())
-        await asyncio.wait([dying, listening], return_when=asyncio.FIRST_COMPLETED)
-        started = listening.done() and not life.dead
-        if started:
+        if point == START:
+            await life.dies_within(life_s)
+            died_at = ANYWHERE if listening.done() else START
+            await life.kill()
+            await listening
+            return died_at
+        await listening
+        if not life.dead:
             load.up.set()
-        if not await dying and point == STOP and started:
+        if not await life.dies_within(life_s) and point == STOP:
             life.process.terminate()
             await life.dies_within(self._chance.uniform(0, MAX_STOP_S))
             await life.kill()
             return STOP
         await life.kill()
-        await listening
-        return life.died_at() or (ANYWHERE if started else START)
+        return life.died_at() or ANYWHERE
 
     async def _drain(self, http: aiohttp.ClientSession) -> int:
         """Waits until nothing is left to deliver; returns how much is."""

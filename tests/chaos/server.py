@@ -1,8 +1,8 @@
 """`python -m chaos.server serve …`: the command `nicobar`, which kills itself with SIGKILL where a plan says so.
 
-It loads everything, then waits for its plan, a line of JSON on standard input: the harness keeps one ready while
-another one runs. Just before the end the point is noted in a file, so that only deaths that happened are counted. The
-parts are the real ones; each seam is wrapped from outside.
+It loads everything, says so in a line, and waits for its plan, a line of JSON on standard input: the harness keeps
+one ready while another one runs. Just before the end the point is noted in a file, so that only deaths that happened
+are counted. The parts are the real ones; each seam is wrapped from outside.
 
 The waits that a run cannot afford are shortened: `SHORTENED` is the one place for them. Retries come after 50 to
 300 ms in place of 5 s to 10 h, and there are many of them, so that no delivery is given up while faults are on.
@@ -20,6 +20,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 
 from chaos.plan import NOTE_VARIABLE, Moment, Plan, Point
@@ -179,6 +180,7 @@ def main() -> None:
     shorten()
     from nicobar.cli import main as nicobar  # noqa: PLC0415 - after `shorten`
 
+    click.echo("loaded")
     line = sys.stdin.readline()
     if not line:
         # Whoever started it has ended.
