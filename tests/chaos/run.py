@@ -51,7 +51,7 @@ ANYWHERE = Point(stage="anywhere", moment=Moment.DURING)
 STOP = Point(stage="stop", moment=Moment.DURING)
 ALL_POINTS = (*POINTS, START, ANYWHERE, STOP)
 # After the plan was given for the first, after it listens for the others.
-MAX_LIFE_S = {START: 0.3, ANYWHERE: 1.0, STOP: 0.5}
+MAX_LIFE_S = {START: 0.1, ANYWHERE: 1.0, STOP: 0.5}
 MAX_STOP_S = 0.2
 # Webhooks come many at once when a server is back; deliveries go out in few, large requests.
 MAX_TIME = {"receive": 20, "verify": 20, "store": 10}
