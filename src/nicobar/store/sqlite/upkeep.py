@@ -71,8 +71,9 @@ class UpkeepTables:
 def _step(
     connection: sqlite3.Connection, before_ms: int, after_seq: int, limit: int, work: Callable[..., bool]
 ) -> Step:
-    """Works on the messages behind `after_seq` that are older than `before_ms`. They stand in the order of acceptance,
-    so that a step without an old one is the last; a clock that was wrong for a while does not hide what is behind.
+    """Works on the messages behind `after_seq` that are older than `before_ms`. They stand in the order of
+    acceptance, so that a step without an old one is the last; a clock that was wrong for a while does not hide what
+    is behind.
     """
     done, old = 0, 0
     rows = connection.execute(SQL["old_messages"], {"after_seq": after_seq, "limit": limit}).fetchall()
