@@ -27,8 +27,8 @@ def lines(process: subprocess.Popen[str], event: str, count: int) -> list[dict[s
 
 def activities(port: int) -> list[dict[str, object]]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/emulator/activities") as answer:
-        held = json.load(answer)
-    return [one for one in (held["data"] if isinstance(held, dict) else held) if one.get("name") == "Order Paid"]
+        held = json.load(answer)["activities"]
+    return [one for one in held if one["name"] == "Order Paid"]
 
 
 def test_what_failed_is_shown_by_cause_and_goes_out_once_the_handler_is_mended(tmp_path):
