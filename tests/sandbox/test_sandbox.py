@@ -320,3 +320,26 @@ def _busy(pid: int) -> bool:
     with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123 - a file of the kernel
         fields = file.read().rpartition(")")[2].split()
     return int(fields[11]) / os.sysconf("SC_CLK_TCK") > 1.0
+
+
+async def test_a_slow_handler_s_page_does_not_hold_up_another_caller(bounds):
+    slow = "function handler(w) { const end = 3e6; let n = 0; while (n < end) n += 1; w.payload = {n}; return w; }"
+    async with SandboxPool(children=1, bounds=bounds) as pool:
+        await pool.run([job(slow)])
+        put, handed_in = pool._waiting.put_nowait, asyncio.Event()
+        pool._waiting.put_nowait = lambda part: (put(part), handed_in.set())
+        page = asyncio.create_task(pool.run([job(slow)] * 16))
+        await handed_in.wait()
+        await pool.run([job(GOOD)])
+        assert not page.done(), "it came in between"
+        results = await page
+    assert all(isinstance(one, Calls | Broken) for one in results)
+    assert len(results) == 16
+
+
+async def test_results_stand_in_the_order_of_the_jobs_whatever_the_slices(bounds):
+    async with SandboxPool(children=2, bounds=bounds) as pool:
+        code = "function handler(w) { w.payload = {n: w.payload.data}; return w; }"
+        jobs = [job(code, body=b'{"data":%d}' % number, code_id=str(number % 3)) for number in range(200)]
+        results = await pool.run(jobs)
+    assert [one.calls[0].payload for one in results] == [{"n": number} for number in range(200)]
