@@ -414,7 +414,7 @@ def _tried(row: sqlite3.Row) -> Tried:
 
 def _attempted(row: sqlite3.Row) -> Attempted:
     found = message(row)
-    return Attempted(message=found, delivery=delivery((found.id, *row[MESSAGE_COLUMNS:], None, None)))
+    return Attempted(message=found, delivery=delivery((found.id, *row[MESSAGE_COLUMNS:])))
 
 
 def _reader(kind: type[T], *fields: str) -> Callable[[Sequence[object]], T]:

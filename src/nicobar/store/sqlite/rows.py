@@ -76,6 +76,7 @@ _DELIVERY_FIELDS = (
     "ended_at_ms",
     "behind",
     "behind_until_ms",
+    "edition",
 )
 
 
