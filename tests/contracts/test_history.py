@@ -113,8 +113,8 @@ async def test_messages_are_filtered_by_all_that_is_set(made):
         return ids((await made.store.messages(made.app_id, MessageFilter(**which), limit=10)).items)
 
     assert await found(event_types=("c.d", "e.f")) == [special]
-    assert await found(channel="two") == [special]
-    assert await found(channel="tw") == []
+    assert await found(channels=("two", "three")) == [special]
+    assert await found(channels=("tw",)) == []
     assert await found(tag="blue") == [special]
     assert await found(tag="blue", event_types=("a.b",)) == []
     assert await found(customer_key="cus_1") == [plain]
@@ -197,7 +197,7 @@ async def test_attempts_are_filtered_by_all_that_is_set(made):
     assert await found(states=(DeliveryState.CANCELED,)) == []
     assert await found(status_class=4) == [failed]
     assert await found(status_class=0) == [unanswered]
-    assert await found(channel="one") == [failed, retried]
+    assert await found(channels=("one",)) == [failed, retried]
     assert await found(tag="blue") == [failed, retried]
     assert await found(event_types=("c.d",)) == [failed, retried]
     assert await found(since_ms=at_ms) == [unanswered, sent, failed]

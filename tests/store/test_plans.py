@@ -28,7 +28,7 @@ def connection(tmp_path_factory):
 
 def plan(connection, name):
     values = dict.fromkeys(re.findall(r":([a-z_]+)", SQL[name]), 1)
-    values |= {name: "[]" for name in values if name in {"event_types", "states"}}
+    values |= {name: "[]" for name in values if name in {"channels", "event_types", "states"}}
     return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", values)]
 
 

@@ -36,13 +36,13 @@ class Page(Record, Generic[T_co]):
 
 class MessageFilter(Record):
     """Which messages; all that is set has to fit. Times are those of acceptance, from `since_ms` up to but without
-    `until_ms`. `contains` are bytes of the body.
+    `until_ms`. One of the `channels` is enough. `contains` are bytes of the body.
     """
 
     since_ms: int | None = None
     until_ms: int | None = None
     event_types: tuple[str, ...] = ()
-    channel: str | None = None
+    channels: tuple[str, ...] = ()
     tag: str | None = None
     customer_key: str | None = None
     contains: bytes | None = None
@@ -56,7 +56,7 @@ class AttemptFilter(Record):
     since_ms: int | None = None
     until_ms: int | None = None
     event_types: tuple[str, ...] = ()
-    channel: str | None = None
+    channels: tuple[str, ...] = ()
     tag: str | None = None
     states: tuple[DeliveryState, ...] = ()
     status_class: int | None = None

@@ -69,7 +69,7 @@ class HistoryTables:
         with_body: bool = False,
     ) -> Page[Message]:
         of = "messages" if which.customer_key is None else "messages_of_customer"
-        values = {"app_id": app_id, "with_body": with_body} | _message_values(which)
+        values = {"app_id": app_id, "with_body": with_body} | _values(which)
 
         def work(connection: sqlite3.Connection) -> Page[Message]:
             span = _of_messages(connection, which, before, after)
@@ -90,7 +90,7 @@ class HistoryTables:
         after: str | None = None,
         limit: int,
     ) -> Page[Tried]:
-        values = {"endpoint_id": endpoint_id} | _attempt_values(which)
+        values = {"endpoint_id": endpoint_id} | _values(which)
 
         def work(connection: sqlite3.Connection) -> Page[Tried]:
             span = _of_attempts(which, before, after)
@@ -108,7 +108,7 @@ class HistoryTables:
         after: str | None = None,
         limit: int,
     ) -> Page[Tried]:
-        values = {"message_id": message_id, "endpoint_id": endpoint_id} | _attempt_values(which)
+        values = {"message_id": message_id, "endpoint_id": endpoint_id} | _values(which)
 
         def work(connection: sqlite3.Connection) -> Page[Tried]:
             # One message's tries are few: all of them may be looked at.
@@ -129,7 +129,7 @@ class HistoryTables:
             more = len(edge) > 1
             if more:
                 values["above"] = edge[1][0]
-            (count,) = connection.execute(SQL["count_attempts"], values | _attempt_values(which)).fetchone()
+            (count,) = connection.execute(SQL["count_attempts"], values | _values(which)).fetchone()
             return count, more
 
         return await self._look(work)
@@ -153,7 +153,7 @@ class HistoryTables:
             if owner is None:
                 return Page(items=(), next=None)
             values = {"endpoint_id": endpoint_id, "app_id": owner[0], "with_body": with_body}
-            values |= _message_values(which) | {"states": json_text(list(states))}
+            values |= _values(which) | {"states": json_text(list(states))}
             span = _of_messages(connection, which, before, after)
             return _page(connection, of, edge, values, span, limit, _attempted)
 
@@ -171,7 +171,7 @@ class HistoryTables:
     ) -> Page[Moment]:
         of = "messages_of_customer"
         which = msgspec.structs.replace(which, customer_key=customer_key)
-        values = {"app_id": app_id, "with_body": False} | _message_values(which)
+        values = {"app_id": app_id, "with_body": False} | _values(which)
 
         def work(connection: sqlite3.Connection) -> Page[Moment]:
             def moment(row: sqlite3.Row) -> Moment:
@@ -398,13 +398,9 @@ def _check(limit: int) -> None:
         raise AssertionError(limit)
 
 
-def _message_values(which: MessageFilter) -> dict[str, object]:
-    return msgspec.structs.asdict(which) | {"event_types": json_text(which.event_types)}
-
-
-def _attempt_values(which: AttemptFilter) -> dict[str, object]:
+def _values(which: MessageFilter | AttemptFilter) -> dict[str, object]:
     values = msgspec.structs.asdict(which)
-    return values | {"event_types": json_text(which.event_types), "states": json_text(which.states)}
+    return {name: json_text(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def _tried(row: sqlite3.Row) -> Tried:

@@ -8,6 +8,8 @@ WHERE e.id = :endpoint_id AND m.seq > :above AND m.seq < :below
     AND (:states = '[]' OR d.state IN (SELECT value FROM json_each(:states)))
     AND (:since_ms IS NULL OR m.accepted_at_ms >= :since_ms) AND (:until_ms IS NULL OR m.accepted_at_ms < :until_ms)
     AND (:event_types = '[]' OR m.event_type IN (SELECT value FROM json_each(:event_types)))
-    AND (:channel IS NULL OR EXISTS (SELECT 1 FROM json_each(m.channels) WHERE value = :channel))
+    AND (:channels = '[]' OR EXISTS (
+        SELECT 1 FROM json_each(m.channels) WHERE value IN (SELECT value FROM json_each(:channels))
+    ))
     AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(m.tags) WHERE value = :tag))
 ORDER BY m.seq LIMIT :limit

@@ -7,6 +7,8 @@ FROM endpoints AS e CROSS JOIN deliveries AS d ON d.endpoint_seq = e.seq AND d.s
 WHERE e.id = :endpoint_id AND d.message_seq > :above AND d.message_seq < :below
     AND (:since_ms IS NULL OR m.accepted_at_ms >= :since_ms) AND (:until_ms IS NULL OR m.accepted_at_ms < :until_ms)
     AND (:event_types = '[]' OR m.event_type IN (SELECT value FROM json_each(:event_types)))
-    AND (:channel IS NULL OR EXISTS (SELECT 1 FROM json_each(m.channels) WHERE value = :channel))
+    AND (:channels = '[]' OR EXISTS (
+        SELECT 1 FROM json_each(m.channels) WHERE value IN (SELECT value FROM json_each(:channels))
+    ))
     AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(m.tags) WHERE value = :tag))
 ORDER BY d.message_seq DESC LIMIT :limit

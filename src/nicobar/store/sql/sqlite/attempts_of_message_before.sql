@@ -8,6 +8,8 @@ WHERE m.id = :message_id AND (:endpoint_id IS NULL OR e.id = :endpoint_id) AND a
     AND (:states = '[]' OR a.state IN (SELECT value FROM json_each(:states)))
     AND (:status_class IS NULL OR coalesce(a.status, 0) / 100 = :status_class)
     AND (:event_types = '[]' OR m.event_type IN (SELECT value FROM json_each(:event_types)))
-    AND (:channel IS NULL OR EXISTS (SELECT 1 FROM json_each(m.channels) WHERE value = :channel))
+    AND (:channels = '[]' OR EXISTS (
+        SELECT 1 FROM json_each(m.channels) WHERE value IN (SELECT value FROM json_each(:channels))
+    ))
     AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(m.tags) WHERE value = :tag))
 ORDER BY a.id DESC LIMIT :limit

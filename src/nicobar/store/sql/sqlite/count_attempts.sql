@@ -6,5 +6,7 @@ WHERE e.id = :endpoint_id AND a.id > :above AND a.id < :below
     AND (:states = '[]' OR a.state IN (SELECT value FROM json_each(:states)))
     AND (:status_class IS NULL OR coalesce(a.status, 0) / 100 = :status_class)
     AND (:event_types = '[]' OR m.event_type IN (SELECT value FROM json_each(:event_types)))
-    AND (:channel IS NULL OR EXISTS (SELECT 1 FROM json_each(m.channels) WHERE value = :channel))
+    AND (:channels = '[]' OR EXISTS (
+        SELECT 1 FROM json_each(m.channels) WHERE value IN (SELECT value FROM json_each(:channels))
+    ))
     AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(m.tags) WHERE value = :tag))
