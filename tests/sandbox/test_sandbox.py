@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -263,6 +266,41 @@ async def test_a_process_that_dies_takes_only_the_event_that_it_ran():
     assert [type(result) for result in results] == [Calls, Broken, Calls]
     assert (results[1].failure, results[1].may_pass) == (Failure.CRASHED, True)
     assert not _child_pids()
+
+
+ORPHANING = """
+import asyncio, os
+from nicobar.sandbox import Bounds, Job
+from nicobar.sandbox.pool import SandboxPool
+
+async def main():
+    async with SandboxPool(children=1, bounds=Bounds(run_ms=600_000, wall_ms=600_000)) as pool:
+        job = dict(code_id="a", body=b"{}", event_type="", url="", now_ms=1, occurred_at_ms=1, seed="")
+        await pool.run([Job(code="function handler(w) { return []; }", **job)])
+        running = asyncio.create_task(pool.run([Job(**job | {"code_id": "b"}, code=CODE)]))
+        print(open(f"/proc/self/task/{os.getpid()}/children").read(), flush=True)
+        await running
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_process_whose_parent_is_killed_ends_with_it(busy):
+    code = "function handler(w) { while (true); }" if busy else "function handler(w) { return []; }"
+    script = ORPHANING.replace("CODE", repr(code))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        try:
+            child = int(parent.stdout.readline())
+            handle = os.pidfd_open(child)
+            while busy and not _busy(child):
+                pass
+        finally:
+            parent.kill()
+    ended, _, _ = select.select([handle], [], [], 10)
+    os.close(handle)
+    assert ended
 
 
 async def test_many_events_and_callers_share_the_processes(bounds):
