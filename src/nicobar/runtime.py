@@ -26,6 +26,7 @@ from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer, Recorded
 from nicobar.pipeline.maintain import Maintainer
 from nicobar.pipeline.receive import Receiver
+from nicobar.pipeline.refusals import RefusalLog
 from nicobar.pipeline.replay import Replayer
 from nicobar.pipeline.worker import Worker
 from nicobar.sandbox.pool import SandboxPool
@@ -189,10 +190,13 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime) -> None:
         alerts=runtime.alerts,
         on_accepted=runtime.wake,
     )
+    refusals = RefusalLog(runtime.store, runtime.clock)
+    _keep_running(stack, "refused requests", refusals.run)
     app = Ingress(
         receiver,
         create_ops(runtime.metrics, runtime.ready, runtime.refresh_gauges),  # type: ignore[arg-type] # Litestar's own, narrower ASGI types
         runtime.metrics,
+        refusals,
         max_body_bytes=settings.max_body_bytes,
         body_timeout_ms=settings.body_timeout_ms,
     )

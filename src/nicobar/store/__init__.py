@@ -1,5 +1,6 @@
 """What the rest of Nicobar asks of a database, in narrow protocols: the queue (hot path), the catalogue
-(configuration and look-ups), replays and upkeep. Every store passes one contract suite, `tests/contracts`.
+(configuration and look-ups), replays, upkeep and history (what happened). Every store passes one contract suite,
+`tests/contracts`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from nicobar.store.catalogue import (
     RemoveSource,
     Snapshot,
 )
+from nicobar.store.history import History
 from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Queue
 from nicobar.store.replays import (
     FailureGroup,
@@ -39,7 +41,7 @@ from nicobar.store.replays import (
 from nicobar.store.upkeep import Step, Upkeep
 
 
-class Store(Queue, Catalogue, Replays, Upkeep, Protocol):
+class Store(Queue, Catalogue, Replays, Upkeep, History, Protocol):
     """A database that holds all of it."""
 
     async def check(self) -> None:
@@ -62,6 +64,7 @@ __all__ = [
     "DisableEndpoint",
     "FailureGroup",
     "Finished",
+    "History",
     "NewMessage",
     "NewTask",
     "PauseEndpoint",

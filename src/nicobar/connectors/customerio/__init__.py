@@ -174,7 +174,7 @@ class CustomerIoDestination:
             return Prepared(calls=(), verdicts=tuple(verdicts))
         ready = [self._ready(part) for part in parts]
         if profile is not None:
-            first = self._ready(_Object(path="", item=profile))
+            first = msgspec.structs.replace(self._ready(_Object(path="", item=profile)), added=True)
             self._now_ms = origin.now_ms
             if origin.customer is None or not self._profiles.has(origin.customer.key, first, origin.now_ms):
                 verdicts.append(corrections.profile_added())
