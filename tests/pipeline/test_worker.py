@@ -567,7 +567,7 @@ async def test_two_events_that_the_destination_breaks_on_do_not_keep_it_closed_t
         await it.network.next()
         await it.next_recorded()
         await it.accept("bad", "cus_b")
-        while (await it.store.breakers())[1].state is not BreakerState.OPEN:
+        while (await it.store.breakers()).get(1, Breaker()).state is not BreakerState.OPEN:
             await it.move(300_000)
         good = await it.accept("good", "cus_c")
         for _ in range(3):
