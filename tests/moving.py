@@ -8,6 +8,7 @@ import asyncio
 class MovingClock:
     def __init__(self, now_ms: int = 1_789_000_000_000) -> None:
         self._now_ms = now_ms
+        self._set_by_ms = 0
         self._moved = asyncio.Event()
         self._entered = asyncio.Event()
         self._untils_ms: list[int] = []
@@ -18,7 +19,7 @@ class MovingClock:
         return bool(self._untils_ms) and min(self._untils_ms) > self._now_ms
 
     def now_ms(self) -> int:
-        return self._now_ms
+        return self._now_ms + self._set_by_ms
 
     def steady_ms(self) -> int:
         return self._now_ms
@@ -43,6 +44,10 @@ class MovingClock:
     async def next_wait(self) -> None:
         """Returns when somebody begins to wait."""
         await self._entered.wait()
+
+    def set_by(self, by_ms: int) -> None:
+        """Sets the wall clock, as a person or a time server does; no time passes."""
+        self._set_by_ms += by_ms
 
     def move(self, by_ms: int) -> None:
         self._now_ms += by_ms

@@ -75,6 +75,12 @@ class Metrics:
             "nicobar_backlog_oldest_age_seconds", "Age of the oldest delivery that is not finished.", "endpoint"
         )
         self.paused = self._gauge("nicobar_endpoint_paused", "1 while an endpoint is paused.", "endpoint")
+        self.breaker = self._gauge(
+            "nicobar_endpoint_breaker_open", "1 while an endpoint's breaker is not closed.", "endpoint"
+        )
+        self.alerts = self._counter(
+            "nicobar_alerts", "Alerts that were made, by type and what became of them.", "type", "outcome"
+        )
         self.receive_seconds = self._histogram(
             "nicobar_receive_duration_seconds", "From a request's last byte to its commit on disk."
         )

@@ -8,9 +8,10 @@ import fcntl
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from nicobar.api.ingress import Ingress
 from nicobar.api.ops import create_ops
@@ -20,15 +21,20 @@ from nicobar.crypto import Vault
 from nicobar.errors import StoreError, StoreUnusable, UserError
 from nicobar.ids import IdFactory
 from nicobar.observe import Metrics, log
+from nicobar.pipeline.alerts import Alerts, Mail
 from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer, Recorded
+from nicobar.pipeline.maintain import Maintainer
 from nicobar.pipeline.receive import Receiver
+from nicobar.pipeline.replay import Replayer
 from nicobar.pipeline.worker import Worker
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.serving import Server
 from nicobar.settings import Role, Settings
 from nicobar.store import Store
 from nicobar.store.sqlite import SqliteStore
+
+_Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 class Runtime:
@@ -42,8 +48,23 @@ class Runtime:
         self.ids = IdFactory(clock.now_ms)
         self.metrics = Metrics()
         self.configuration = Configuration(store, vault, clock)
+        self.alerts = Alerts(
+            queue=store,
+            configuration=self.configuration,
+            clock=clock,
+            ids=self.ids,
+            metrics=self.metrics,
+            endpoint_name=settings.alert_endpoint,
+            mail=_mail(settings),
+            on_accepted=self.wake,
+        )
         self.worker: Worker | None = None
         self.server: Server | None = None
+
+    def wake(self, endpoint_seqs: Sequence[int]) -> None:
+        """New work is there for these endpoints; another process that delivers finds it within a second."""
+        if self.worker is not None:
+            self.worker.wake(endpoint_seqs)
 
     async def ready(self) -> None:
         """Raises NicobarError while events cannot be kept or delivered."""
@@ -84,12 +105,15 @@ async def run(settings: Settings, on_recorded: Callable[[Recorded], None] | None
         store, vault = await stack.enter_async_context(open_store(settings, clock))
         runtime = Runtime(settings=settings, store=store, vault=vault, clock=clock)
         await runtime.configuration.refresh()
-        stop = asyncio.Event()
-        following = asyncio.create_task(runtime.configuration.follow(stop), name="follow the configuration")
-        stack.push_async_callback(_end, stop, following)
+        stack.push_async_callback(runtime.alerts.close)
+        _keep_running(stack, "follow the configuration", runtime.configuration.follow)
         if settings.role is not Role.WEB:
             stack.enter_context(_only_worker(settings.lock_path))
             runtime.worker = await _start_worker(stack, runtime, on_recorded)
+            replayer = Replayer(replays=store, clock=clock, on_moved=runtime.wake)
+            _keep_running(stack, "replays", replayer.run)
+            maintainer = Maintainer(upkeep=store, clock=clock, retention_days=settings.retention_days)
+            _keep_running(stack, "retention", maintainer.run)
         if settings.role is not Role.WORKER:
             await _start_web(stack, runtime)
         yield runtime
@@ -142,10 +166,12 @@ async def _start_worker(
             ids=runtime.ids,
             metrics=runtime.metrics,
             jitter=lambda: random.uniform(-1, 1),  # noqa: S311 - spreads retries, protects nothing
+            alerts=runtime.alerts,
             on_recorded=on_recorded,
         ),
         clock=runtime.clock,
         metrics=runtime.metrics,
+        alerts=runtime.alerts,
     )
     await worker.start()
     stack.push_async_callback(worker.stop, runtime.settings.shutdown_ms)
@@ -153,14 +179,15 @@ async def _start_worker(
 
 
 async def _start_web(stack: AsyncExitStack, runtime: Runtime) -> None:
-    settings, worker = runtime.settings, runtime.worker
+    settings = runtime.settings
     receiver = Receiver(
         configuration=runtime.configuration,
         queue=runtime.store,
         ids=runtime.ids,
         clock=runtime.clock,
         metrics=runtime.metrics,
-        on_accepted=worker.wake if worker else lambda _seqs: None,
+        alerts=runtime.alerts,
+        on_accepted=runtime.wake,
     )
     app = Ingress(
         receiver,
@@ -171,6 +198,18 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime) -> None:
     )
     runtime.server = await Server.start(app, settings.host, settings.port, max_connections=settings.max_connections)
     stack.push_async_callback(runtime.server.stop)
+
+
+def _keep_running(stack: AsyncExitStack, name: str, work: _Work) -> None:
+    """Runs the work until the stack ends."""
+    stop = asyncio.Event()
+    stack.push_async_callback(_end, stop, asyncio.create_task(work(stop), name=name))
+
+
+def _mail(settings: Settings) -> Mail | None:
+    if not settings.alert_smtp_url:
+        return None
+    return Mail(url=settings.alert_smtp_url, sender=settings.alert_mail_from, recipients=settings.alert_recipients)
 
 
 async def _end(stop: asyncio.Event, task: asyncio.Task[None]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -70,6 +71,19 @@ class Settings(Record):
     shutdown_ms: Annotated[
         int, Meta(ge=0, le=600_000, description="How long a stop waits for what is in flight.")
     ] = 20_000
+    retention_days: Annotated[
+        int,
+        Meta(ge=1, le=3_650, description="How many days payloads and attempts are kept; ids at least 30 days."),
+    ] = 90
+    alert_endpoint: Annotated[
+        str, Meta(description="Name or id of the endpoint that gets operational messages. Empty: none.")
+    ] = ""
+    alert_smtp_url: Annotated[
+        str,
+        Meta(description="Mail server of the alerts: smtp://[user:password@]host[:port] or smtps://. Empty: none."),
+    ] = ""
+    alert_mail_from: Annotated[str, Meta(description="Sender of the alerts' mails.")] = ""
+    alert_mail_to: Annotated[str, Meta(description="Who gets the alerts' mails, separated by commas.")] = ""
     log_format: Annotated[
         LogFormat, Meta(description="console, json, or auto: console on a terminal, json elsewhere.")
     ] = LogFormat.AUTO
@@ -89,6 +103,26 @@ class Settings(Record):
                 "SQLite is the one database of this version: sqlite:///nicobar.db or sqlite:////var/lib/nicobar.db.",
             )
         return Path(self.database_url.removeprefix(_SQLITE_URL))
+
+    @property
+    def alert_recipients(self) -> tuple[str, ...]:
+        """Raises SettingsError where mails are half configured."""
+        recipients = tuple(one.strip() for one in self.alert_mail_to.split(",") if one.strip())
+        given = (self.alert_smtp_url, self.alert_mail_from, recipients)
+        if any(given) and not all(given):
+            raise SettingsError(
+                "setting_invalid",
+                "Of alert_smtp_url, alert_mail_from and alert_mail_to some are set and some are not.",
+                "Set all three, or none.",
+            )
+        url = urlsplit(self.alert_smtp_url)
+        if self.alert_smtp_url and (url.scheme not in {"smtp", "smtps"} or not url.hostname):
+            raise SettingsError(
+                "setting_invalid",
+                "The setting alert_smtp_url is not of the form smtp://[user:password@]host[:port] or smtps://….",
+                "Percent-encode what is special in the password.",
+            )
+        return recipients
 
     @property
     def key_path(self) -> Path:
@@ -147,7 +181,7 @@ def _settings(values: Mapping[str, tuple[object, str]]) -> Settings:
                 "setting_invalid", f"{origin} does not fit: {error}.", f"{description(fields[key])}"
             ) from error
     settings = Settings(**read)  # type: ignore[arg-type] # each value was converted to its field's type above
-    _ = settings.database_path
+    _ = settings.database_path, settings.alert_recipients
     return settings
 
 

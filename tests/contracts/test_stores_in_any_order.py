@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from contracts.test_stores import OPEN, claim, done, endpoint, message
 from nicobar.model import DeliveryState
-from nicobar.store import Claimed
+from nicobar.store import Claimed, NewTask, ReplayFilter, Resent, TaskKind
 
 FINAL = [DeliveryState.SUCCESS, DeliveryState.FAILED, DeliveryState.CANCELED]
 
@@ -26,6 +27,7 @@ class Expected:
     message_id: str
     customer: str | None
     due_at_ms: int
+    position: int
     tries: int = 0
     finished: bool = False
     held: Claimed | None = None
@@ -43,6 +45,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.expected: list[Expected] = []
         self.leases: list[tuple[Expected, Claimed]] = []
         self.attempts = 0
+        self.asked = 0
 
     def ask(self, awaitable):
         return self.runner.run(awaitable)
@@ -51,32 +54,85 @@ class AnyOrder(RuleBasedStateMachine):
     def start(self) -> None:
         self.store = self.ask(OPEN[self.database](Path(self.directory.name)))
         self.ask(self.store.change([self.ask(endpoint(self.store, "ep_1"))]))
+        (self.app,) = self.ask(self.store.snapshot()).applications
 
     def teardown(self) -> None:
         self.ask(self.store.close())
         self.runner.close()
         self.directory.cleanup()
 
-    def claimable(self) -> list[Expected]:
-        """The unfinished deliveries, of each customer only the first, that are due and that nobody holds."""
+    def heads(self) -> list[Expected]:
+        """The unfinished deliveries, of each customer only the first."""
         heads: dict[object, Expected] = {}
-        for index, one in enumerate(self.expected):
+        for one in sorted(self.expected, key=lambda one: one.position):
             if not one.finished:
-                heads.setdefault(one.customer or index, one)
-        return [one for one in heads.values() if (one.ends_at_ms if one.held else one.due_at_ms) <= self.now_ms]
+                heads.setdefault(one.customer or one.message_id, one)
+        return list(heads.values())
+
+    def claimable(self) -> list[Expected]:
+        """Those that are due and that nobody holds."""
+        return [one for one in self.heads() if (one.ends_at_ms if one.held else one.due_at_ms) <= self.now_ms]
 
     @rule(customer=st.sampled_from(["a", "b", None]))
     def append(self, customer) -> None:
         number = len(self.expected)
-        new = message(number, customer, accepted_at_ms=self.now_ms)
+        new = msgspec.structs.replace(message(number, customer, accepted_at_ms=self.now_ms), app_id=self.app.id)
         assert not self.ask(self.store.append(new)).duplicate
-        self.expected.append(Expected(f"msg_{number}", customer, self.now_ms))
+        self.expected.append(Expected(f"msg_{number}", customer, self.now_ms, self.next_position()))
+
+    def next_position(self) -> int:
+        self.asked += 1
+        return self.asked
+
+    def put_back(self, one: Expected) -> None:
+        one.finished, one.tries, one.due_at_ms, one.position = False, 0, self.now_ms, self.next_position()
+
+    @precondition(lambda self: self.expected)
+    @rule(data=st.data())
+    def resend(self, data) -> None:
+        one = data.draw(st.sampled_from(self.expected))
+        resent = self.ask(self.store.resend(one.message_id, "ep_1", now_ms=self.now_ms, new_ids=False))
+        if one.finished:
+            assert resent is Resent.QUEUED
+            self.put_back(one)
+        elif one.held:
+            assert resent is Resent.SENDING
+        elif one in self.heads():
+            assert resent is Resent.HASTENED
+            one.due_at_ms = self.now_ms
+        else:
+            assert resent is Resent.BEHIND
+
+    @rule(limit=st.integers(1, 3), crashes=st.booleans())
+    def replay_what_is_finished(self, limit, crashes) -> None:
+        which = ReplayFilter(states=tuple(FINAL))
+        task = NewTask(
+            id=f"qtask_{self.next_position()}",
+            app_id=self.app.id,
+            endpoint_seq=1,
+            endpoint_id="ep_1",
+            kind=TaskKind.BULK_REPLAY,
+            filter=which,
+            new_ids=False,
+            expected=0,
+            created_at_ms=self.now_ms,
+        )
+        finished = [one for one in self.expected if one.finished]
+        assert self.ask(self.store.count_replay(1, which)).deliveries == len(finished)
+        self.ask(self.store.add_task(task))
+        while self.ask(self.store.open_tasks()):
+            if crashes:
+                self.the_process_ends_and_another_takes_over()
+            self.ask(self.store.work_on_task(task.id, now_ms=self.now_ms, limit=limit))
+        assert self.ask(self.store.task(task.id)).moved == len(finished)
+        for one in finished:
+            self.put_back(one)
 
     @precondition(lambda self: self.expected)
     @rule(data=st.data())
     def append_again(self, data) -> None:
         number = data.draw(st.integers(0, len(self.expected) - 1))
-        again = message(f"{number}_again", event_id=f"evt_{number}")
+        again = msgspec.structs.replace(message(f"{number}_again", event_id=f"evt_{number}"), app_id=self.app.id)
         appended = self.ask(self.store.append(again))
         assert (appended.message_id, appended.duplicate) == (f"msg_{number}", True)
 

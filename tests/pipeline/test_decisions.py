@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nicobar.connectors import BatchBounds, Blocked, Deferred, Delivered, ReadyCall, Refused
-from nicobar.model import DeliveryState
+from nicobar.model import Breaker, BreakerState, DeliveryState
+from nicobar.pipeline import breaker
 from nicobar.pipeline.batching import plan, requests
-from nicobar.pipeline.retry import RETRY_AFTER_MS, retry_at_ms, settle
-from nicobar.pipeline.throttle import Throttle
+from nicobar.pipeline.retry import RETRY_AFTER_MS, Settled, failure_key, retry_at_ms, settle
+from nicobar.pipeline.throttle import Allowance, Throttle
 
 LATER = Deferred(reason="later")
 NO = Refused(reason="no")
@@ -92,3 +93,71 @@ def test_every_delivery_is_in_one_parcel_and_every_request_keeps_the_bounds(page
                 assert all(call.batchable for call in together)
                 assert len(together) <= bounds.max_items
                 assert sum(len(call.body) + 1 for call in together) <= bounds.max_bytes
+
+
+def test_an_allowance_gives_a_second_s_worth_and_no_more():
+    allowance = Allowance(3, 0)
+    assert allowance.room(0) == 3
+    allowance.take(3)
+    assert (allowance.room(0), allowance.wait_ms()) == (0, 334)
+    assert allowance.room(334) == 1
+    assert allowance.room(10_000) == 3
+    assert Allowance(None, 0).room(0) > 10_000
+
+
+@given(st.lists(st.tuples(st.sampled_from(["failed", "answered", "probing"]), st.booleans()), max_size=40))
+def test_the_breaker_is_open_only_after_failures_in_a_row_of_more_than_one_delivery(steps):
+    now_ms, kept, in_a_row = 0, Breaker(), 0
+    for what, several in steps:
+        now_ms += 1_000
+        if what == "answered":
+            kept, in_a_row = breaker.answered(kept), 0
+            assert kept == Breaker()
+        elif what == "failed":
+            before = kept
+            kept, in_a_row = breaker.failed(kept, "why", now_ms, 0, several=several), in_a_row + 1
+            if before.state is BreakerState.CLOSED:
+                opens = in_a_row >= breaker.FAILURES_TO_OPEN and several
+                assert (kept.state is BreakerState.OPEN) == opens
+            assert kept.failing_since_ms is not None
+        elif kept.state is BreakerState.OPEN:
+            kept = breaker.probing(kept)
+        if kept.state is BreakerState.OPEN:
+            assert 0 <= breaker.wait_ms(kept, now_ms) <= breaker.MAX_PROBE_MS
+        else:
+            assert breaker.wait_ms(kept, now_ms) == 0
+
+
+def test_a_breaker_that_an_earlier_process_kept_probes_soon_whatever_the_clock_says():
+    kept = Breaker(state=BreakerState.OPEN, failures=9, failing_since_ms=1, opens=3, probe_at_ms=10**13)
+    taken = breaker.taken_up(kept, 1_000)
+    assert breaker.wait_ms(taken, 1_000) == 360_000
+    half = breaker.taken_up(breaker.probing(kept), 1_000)
+    assert (half.state, breaker.wait_ms(half, 1_000)) == (BreakerState.OPEN, 0)
+    assert breaker.taken_up(Breaker(), 1_000) == Breaker()
+
+
+def test_five_days_of_failures_only_are_given_up_and_one_answer_begins_anew():
+    failing = breaker.failed(Breaker(), "why", 0, 0, several=True)
+    assert not breaker.is_given_up(failing, 5 * 24 * 3_600_000 - 1)
+    assert breaker.is_given_up(failing, 5 * 24 * 3_600_000)
+    assert not breaker.is_given_up(breaker.answered(failing), 10**12)
+
+
+@pytest.mark.parametrize(
+    ("reason", "other", "alike"),
+    [
+        ("line 3: TypeError: x of msg_2abcdef1", "line 3: TypeError: x of msg_9zyxwvu7", True),
+        ("line 3: TypeError: x", "line 4: TypeError: x", False),
+        ("line 1234: a", "line 1235: a", False),
+        ('"ada@northpine.example" is no number', '"eve@northpine.example" is no number', True),
+        ("refused ada@northpine.example", "refused eve@northpine.example", True),
+        ("amount 123456 too large", "amount 999999 too large", True),
+        ("next_billing is missing", "last_billing is missing", False),
+        ("answered 400", "answered 422", False),
+    ],
+)
+def test_failures_are_alike_when_only_values_differ(reason, other, alike):
+    keys = [failure_key(Settled(state=DeliveryState.FAILED, code="threw", reason=one)) for one in (reason, other)]
+    assert (keys[0] == keys[1]) == alike
+    assert keys[0].startswith("threw: ")

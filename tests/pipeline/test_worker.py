@@ -15,8 +15,9 @@ from nicobar.connectors import NoResponse, Request, Response
 from nicobar.crypto import Vault, new_webhook_secret
 from nicobar.errors import SandboxError, StoreUnavailable
 from nicobar.ids import IdFactory
-from nicobar.model import DeliveryState
+from nicobar.model import Breaker, BreakerState, DeliveryState
 from nicobar.observe import Metrics
+from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer
 from nicobar.pipeline.worker import Worker
@@ -30,6 +31,7 @@ HANDLER = """function handler(webhook) {
   webhook.payload = data.name.split(",").map((name) => nicobar.event(name, {note: data.note || ""}));
   return webhook;
 }"""
+VAULT = Vault(b"k" * 32)
 OK = Response(status=200, headers={}, body=b"{}\n", duration_ms=1)
 
 
@@ -126,6 +128,35 @@ class World:
                 await self.clock.next_wait()
         self.clock.move(by_ms)
 
+    async def change_endpoint(self, **changes: object) -> None:
+        """Replaces the endpoint, as the API or `apply` does."""
+        (known,) = (await self.store.snapshot()).endpoints
+        values = {"credentials": {"site_id": "site", "api_key": "key"}, "max_messages_per_s": None, **changes}
+        put = make_endpoint(
+            vault=VAULT,
+            ids=self.ids,
+            app_id=known.app_id,
+            name=known.name,
+            kind=known.connector,
+            settings=known.settings,
+            known=known,
+            credentials=values["credentials"],
+            max_messages_per_s=values["max_messages_per_s"],
+        )
+        await self.store.change([put])
+        await self.worker._configuration.refresh()
+
+    async def clock_looked_at(self) -> None:
+        """Returns when the lane has looked at the clock, as it does before it takes anything."""
+        (lane,) = self.worker._lanes.values()
+        lane.signal.set()
+        async with asyncio.timeout(20):
+            await self.clock.next_wait()
+
+    def alerts(self) -> list[str]:
+        """What people were told, in order."""
+        return [cause.split("/")[0] for cause in self.worker._alerts._told]
+
     async def attempts(self, message_id: str):
         (endpoint,) = self.snapshot.endpoints
         return await self.store.attempts(message_id, endpoint.id)
@@ -139,29 +170,39 @@ class World:
 async def world(tmp_path, *, sandbox=None, jitter: float = 0.0):
     clock = MovingClock()
     store = await SqliteStore.open(tmp_path / "nicobar.db", now_ms=clock.now_ms())
-    vault, ids, metrics = Vault(b"k" * 32), IdFactory(clock.now_ms), Metrics()
-    configuration = Configuration(store, vault, clock)
-    await configuration.refresh()
-    app_id = configuration.snapshot.applications[0].id
+    ids = IdFactory(clock.now_ms)
+    (app,) = (await store.snapshot()).applications
     endpoint = make_endpoint(
-        vault=vault,
+        vault=VAULT,
         ids=ids,
-        app_id=app_id,
+        app_id=app.id,
         name="customerio",
         kind="customerio",
         settings={"keep_profile": False},
         credentials={"site_id": "site", "api_key": "key"},
     )
     source = make_source(
-        vault=vault, ids=ids, app_id=app_id, name="dodo", kind="dodo-payments", secrets=[new_webhook_secret()]
+        vault=VAULT, ids=ids, app_id=app.id, name="dodo", kind="dodo-payments", secrets=[new_webhook_secret()]
     )
     added = AddTransformation(endpoint_id=endpoint.id, code=HANDLER, created_at_ms=1)
     await store.change([PutSource(source=source), endpoint, added])
+    try:
+        async with working(store, clock, ids, sandbox=sandbox, jitter=jitter) as it:
+            yield it
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def working(store, clock, ids, *, sandbox=None, jitter: float = 0.0):
+    """A worker on a database, as a process has it from its start to its end."""
+    metrics, network, recorded = Metrics(), Network(), asyncio.Queue()
+    configuration = Configuration(store, VAULT, clock)
     await configuration.refresh()
-    network, recorded = Network(), asyncio.Queue()
     async with SandboxPool(children=1) as pool:
         if isinstance(sandbox, Sometimes):
             sandbox.behind = pool
+        alerts = Alerts(queue=store, configuration=configuration, clock=clock, ids=ids, metrics=metrics)
         deliverer = Deliverer(
             queue=store,
             configuration=configuration,
@@ -171,16 +212,32 @@ async def world(tmp_path, *, sandbox=None, jitter: float = 0.0):
             ids=ids,
             metrics=metrics,
             jitter=lambda: jitter,
+            alerts=alerts,
             on_recorded=recorded.put_nowait,
         )
-        worker = Worker(store=store, configuration=configuration, deliverer=deliverer, clock=clock, metrics=metrics)
+        worker = Worker(
+            store=store,
+            configuration=configuration,
+            deliverer=deliverer,
+            clock=clock,
+            metrics=metrics,
+            alerts=alerts,
+        )
         await worker.start()
         try:
             yield World(store, worker, clock, network, ids, recorded, configuration.snapshot)
         finally:
             network.open.set()
             await worker.stop(5_000)
-            await store.close()
+
+
+@asynccontextmanager
+async def another_worker(it: World):
+    """The process ends; another one takes up its database."""
+    await it.worker.stop(5_000)
+    async with working(it.store, it.clock, it.ids) as again:
+        again.count = it.count
+        yield again
 
 
 async def test_an_event_leaves_at_once_without_the_clock_moving(tmp_path):
@@ -276,8 +333,11 @@ async def test_a_page_that_meets_a_long_pause_half_way_gives_the_rest_back_witho
         answers = iter([OK, status(429, **{"retry-after": "3600"})])
         it.network.answer = lambda _items: next(answers, OK)
         it.network.open.set()
-        for _ in range(41):
-            await it.next_recorded()
+        await it.move(0)
+        sent = {message.message.id for message in [it.recorded.get_nowait() for _ in range(it.recorded.qsize())]}
+        assert 1 < len(sent) < 41
+        for message_id in ids.keys() - sent:
+            assert await it.attempts(message_id) == [], "nothing of it left"
         tries = [(await it.delivery(message_id)).tries for message_id in ids]
         states = {(await it.delivery(message_id)).state for message_id in ids}
         assert set(tries) <= {0, 1}
@@ -425,3 +485,202 @@ async def test_a_stop_hands_back_what_is_in_flight(tmp_path):
         delivery = await it.delivery(message_id)
         assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)
         assert not it.worker.alive
+
+
+# --- the breaker ---
+
+
+async def failing(it: World, count: int, answer=None) -> list[str]:
+    """Accepts events of as many customers, each a request of its own, which the destination fails."""
+    it.network.answer = lambda _items: answer or status(503)
+    ids = []
+    for number in range(count):
+        ids.append(await it.accept(f"f{number}", f"cus_f{number}"))
+        await it.network.next()
+        await it.next_recorded()
+    return ids
+
+
+async def breaker(it: World):
+    (one,) = (await it.store.breakers()).values()
+    return one
+
+
+async def test_a_destination_that_fails_is_left_alone_and_no_tries_are_spent(tmp_path):
+    async with world(tmp_path) as it:
+        ids = await failing(it, 5)
+        await it.move(0)
+        assert (await breaker(it)).state is BreakerState.OPEN
+        assert "503" in (await breaker(it)).reason
+        later = await it.accept("later", "cus_z")
+        await it.move(9_000)
+        assert it.network.sent.empty(), "the retries that were due are not sent either"
+        assert (await it.delivery(ids[4])).tries == 0, "the one that opened it"
+        for probed in range(6):
+            await it.move(320_000)
+            assert len(await it.network.next()) == 1, "one delivery finds out"
+            await it.next_recorded()
+            await it.move(0)
+            assert (await breaker(it)).opens == probed + 2
+        assert it.network.sent.empty()
+        assert (await it.delivery(later)).tries == 0
+        it.network.answer = lambda _items: OK
+        await it.move(400_000)
+        left: set[object] = set()
+        while len(left) < 6:
+            left |= {*await it.network.next()}
+        assert left == {*(f"f{n}" for n in range(5)), "later"}
+        await it.move(0)
+        assert await breaker(it) == Breaker()
+
+
+async def test_the_waits_between_probes_double_up_to_five_minutes(tmp_path):
+    async with world(tmp_path) as it:
+        await failing(it, 5)
+        waits = []
+        for _ in range(7):
+            await it.move(0)
+            waits.append((await breaker(it)).probe_at_ms - it.clock.now_ms())
+            await it.move(waits[-1])
+            await it.network.next()
+            await it.next_recorded()
+        assert waits == [10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000]
+
+
+async def test_one_event_that_the_destination_breaks_on_does_not_open_the_breaker(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.answer = lambda items: status(500) if items[0]["name"] == "bad" else OK
+        bad = await it.accept("bad", "cus_bad")
+        for tried in range(7):
+            await it.network.next()
+            await it.next_recorded()
+            delivery = await it.delivery(bad)
+            assert delivery.tries == tried + 1
+            await it.move(delivery.due_at_ms - it.clock.now_ms())
+        assert {one.state for one in (await it.store.breakers()).values()} == {BreakerState.CLOSED}
+
+
+async def test_two_events_that_the_destination_breaks_on_do_not_keep_it_closed_to_the_others(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.answer = lambda items: status(500) if any(one["name"] == "bad" for one in items) else OK
+        await it.accept("bad", "cus_a")
+        await it.network.next()
+        await it.next_recorded()
+        await it.accept("bad", "cus_b")
+        while (await it.store.breakers())[1].state is not BreakerState.OPEN:
+            await it.move(300_000)
+        good = await it.accept("good", "cus_c")
+        for _ in range(3):
+            await it.move(330_000)
+        while (await it.delivery(good)).state is not DeliveryState.SUCCESS:
+            await it.next_recorded()
+
+
+async def test_a_restart_finds_the_breaker_as_it_was(tmp_path):
+    async with world(tmp_path) as it:
+        await failing(it, 5)
+        await it.move(0)
+        kept = await breaker(it)
+        async with another_worker(it) as again:
+            await again.accept("later", "cus_z")
+            await again.move(9_000)
+            assert again.network.sent.empty()
+            assert await breaker(again) == kept
+            again.network.answer = lambda _items: OK
+            await again.move(1_000)
+            assert len(await again.network.next()) == 1
+
+
+async def test_after_five_days_of_failures_only_the_endpoint_is_disabled_and_says_so(tmp_path):
+    async with world(tmp_path) as it:
+        ids = await failing(it, 5)
+        for _ in range(5):
+            await it.move(24 * 3_600_000)
+            await it.network.next()
+            await it.next_recorded()
+        await it.move(0)
+        (endpoint,) = (await it.store.snapshot()).endpoints
+        assert endpoint.disabled
+        assert endpoint.disabled_reason.startswith("Disabled after 5 days of failures only; the last one: ")
+        assert (await it.delivery(ids[0])).state is DeliveryState.PENDING, "what is not finished waits"
+        assert it.alerts() == ["endpoint.failing", "endpoint.disabled"]
+        assert it.worker._configuration.wanting(endpoint.app_id, "a.b")
+        await it.worker._configuration.refresh()
+        assert it.worker._configuration.wanting(endpoint.app_id, "a.b") == ()
+
+
+async def test_new_credentials_are_tried_at_once(tmp_path):
+    async with world(tmp_path) as it:
+        await failing(it, 5)
+        await it.move(0)
+        it.network.answer = lambda _items: OK
+        await it.change_endpoint(credentials={"site_id": "site", "api_key": "another"})
+        assert len(await it.network.next()) >= 1
+
+
+# --- the rate ---
+
+
+async def test_an_endpoint_gets_no_more_messages_a_second_than_it_may(tmp_path):
+    async with world(tmp_path) as it:
+        await it.change_endpoint(max_messages_per_s=3)
+        it.network.open.clear()
+        await it.accept("first", "cus_0")
+        await it.network.next()
+        for number in range(8):
+            await it.accept(f"n{number}", f"cus_{number + 1}")
+        it.network.open.set()
+        sizes = [len(await it.network.next())]
+        await it.move(0)
+        assert it.network.sent.empty()
+        for _ in range(2):
+            await it.move(1_000)
+            sizes.append(len(await it.network.next()))
+        assert sizes == [2, 3, 3]
+
+
+# --- the clock ---
+
+
+@pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000])
+async def test_a_clock_that_is_set_neither_stalls_nor_hurries_anything(tmp_path, by_ms):
+    async with world(tmp_path) as it:
+        it.network.answer = lambda items: status(503) if items[0]["name"] == "a" else OK
+        await it.accept("a", "cus_a")
+        await it.network.next()
+        await it.next_recorded()
+        it.clock.set_by(by_ms)
+        await it.accept("b", "cus_b")
+        assert await it.network.next() == ["b"], "what is new leaves at once"
+        await it.move(4_000)
+        assert it.network.sent.empty(), "not before its time"
+        it.network.answer = lambda _items: OK
+        await it.move(1_000)
+        assert await it.network.next() == ["a"], "at its time"
+
+
+@pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000])
+async def test_a_clock_that_is_set_makes_no_lease_end(tmp_path, by_ms):
+    async with world(tmp_path) as it:
+        it.network.open.clear()
+        await it.accept("a", "cus_a")
+        await it.network.next()
+        it.clock.set_by(by_ms)
+        await it.clock_looked_at()
+        it.network.open.set()
+        assert (await it.next_recorded()).attempt.state is DeliveryState.SUCCESS
+        await it.move(5_000)
+        assert it.network.sent.empty()
+
+
+@pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000])
+async def test_a_clock_that_is_set_moves_the_breaker_s_probe_along(tmp_path, by_ms):
+    async with world(tmp_path) as it:
+        await failing(it, 5)
+        await it.move(0)
+        it.clock.set_by(by_ms)
+        it.network.answer = lambda _items: OK
+        await it.move(9_000)
+        assert it.network.sent.empty()
+        await it.move(1_000)
+        assert len(await it.network.next()) == 1

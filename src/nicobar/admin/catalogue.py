@@ -55,6 +55,7 @@ def make_endpoint(
     event_types: Sequence[str] = (),
     variables: Mapping[str, str] | None = None,
     disabled: bool = False,
+    max_messages_per_s: int | None = None,
     known: Endpoint | None = None,
 ) -> PutEndpoint:
     """An endpoint, with the id of the `known` one it replaces. Raises UserError for settings that do not fit."""
@@ -71,4 +72,5 @@ def make_endpoint(
         event_types=tuple(event_types),
         variables=dict(variables or {}),
         disabled=disabled,
+        max_messages_per_s=max_messages_per_s,
     )

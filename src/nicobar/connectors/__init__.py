@@ -37,7 +37,7 @@ class Field(Record):
 
 class Origin(Record):
     """Where a call comes from: what a destination may use to complete it. `customer` is whom the event is about,
-    `payload` the event itself.
+    `payload` the event itself; `edition` counts how often ids that the destination has not seen were asked for.
     """
 
     message_id: str
@@ -46,6 +46,12 @@ class Origin(Record):
     now_ms: int
     customer: Customer | None
     payload: Json = None
+    edition: int = 0
+
+    @property
+    def own_id(self) -> str:
+        """What ids are made from: the same on every try and replay, another one where new ids were asked for."""
+        return f"{self.message_id}_r{self.edition}" if self.edition else self.message_id
 
 
 class ReadyCall(Record):
@@ -119,6 +125,7 @@ class Refused(Record, tag=True):
 class Deferred(Record, tag=True):
     """Not now: one more try later, `retry_after_ms` if the destination said when. `throttled` marks a 429. `alone`
     asks for the call to be sent at once in a smaller request: the answer did not say which call of several it meant.
+    `failing` says that the destination itself is to blame, so that its breaker counts it.
     `sent` is False when nothing of the delivery went out, so that no try is spent.
     """
 
@@ -127,6 +134,7 @@ class Deferred(Record, tag=True):
     throttled: bool = False
     alone: bool = False
     sent: bool = True
+    failing: bool = False
 
 
 class Blocked(Record, tag=True):

@@ -11,19 +11,21 @@ MAX_RETRY_AFTER_MS = 24 * 3_600_000
 MAX_TEXT_CHARS = 300
 _TOO_MANY = 429
 _SERVER_ERROR = 500
+_TIMED_OUT = 408
 _MAX_DIGITS = 12
-_AGAIN = frozenset({408, 425, _TOO_MANY})
+_AGAIN = frozenset({_TIMED_OUT, 425, _TOO_MANY})
 
 
 def deferred(answer: Response | NoResponse) -> Deferred | None:
     """One more try later, for no answer, 408, 425, 429 and 5xx; None for every other answer."""
     if isinstance(answer, NoResponse):
-        return Deferred(reason=f"No answer: {answer.reason}.")
+        return Deferred(reason=f"No answer: {answer.reason}.", failing=True)
     if answer.status in _AGAIN or answer.status >= _SERVER_ERROR:
         return Deferred(
             reason=f"The destination answered {said(answer)}.",
             retry_after_ms=_retry_after_ms(answer),
             throttled=answer.status == _TOO_MANY,
+            failing=answer.status >= _SERVER_ERROR or answer.status == _TIMED_OUT,
         )
     return None
 

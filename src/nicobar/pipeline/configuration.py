@@ -181,10 +181,15 @@ class Configuration:
     def _keep_or_open(self, endpoint: Endpoint) -> OpenEndpoint:
         """Keeps the destination, with what it has learned, while what it was made of is the same."""
         known = self._endpoints.get(endpoint.seq)
-        if known is not None and _made_of(known.endpoint) == _made_of(endpoint):
+        if known is not None and is_made_alike(known.endpoint, endpoint):
             return OpenEndpoint(endpoint=endpoint, connector=known.connector, destination=known.destination)
         return open_endpoint(self._vault, endpoint)
 
 
+def is_made_alike(one: Endpoint, other: Endpoint) -> bool:
+    """Whether both have the same connector, settings and credentials, so that what was learned of one holds."""
+    return _made_of(one) == _made_of(other)
+
+
 def _made_of(endpoint: Endpoint) -> tuple[object, ...]:
-    return endpoint.connector, endpoint.settings, endpoint.sealed_credentials
+    return endpoint.connector, endpoint.settings, endpoint.sealed_credentials, endpoint.sealed_headers

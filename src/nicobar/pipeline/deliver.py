@@ -22,12 +22,13 @@ from nicobar.connectors import (
 )
 from nicobar.errors import SandboxError, StoreError
 from nicobar.ids import IdFactory
-from nicobar.model import Attempt, DeliveryState, Endpoint, Message, RequestRecord
+from nicobar.model import Attempt, BreakerState, DeliveryState, Endpoint, Message, RequestRecord
 from nicobar.observe import Metrics, log
 from nicobar.pipeline import batching
+from nicobar.pipeline.alerts import Alert, Alerts, AlertType
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
-from nicobar.pipeline.retry import Settled, settle
-from nicobar.pipeline.throttle import Throttle
+from nicobar.pipeline.gate import Gate
+from nicobar.pipeline.retry import NOT_SENT, Settled, failure_key, settle
 from nicobar.pipeline.transform import Ready, Stopped, Subject, transform
 from nicobar.sandbox import Sandbox
 from nicobar.store import Claimed, Finished, Queue
@@ -87,6 +88,7 @@ class Deliverer:
         ids: IdFactory,
         metrics: Metrics,
         jitter: Callable[[], float],
+        alerts: Alerts,
         on_recorded: Callable[[Recorded], None] | None = None,
     ) -> None:
         self._queue = queue
@@ -97,22 +99,27 @@ class Deliverer:
         self._ids = ids
         self._metrics = metrics
         self._jitter = jitter
+        self._alerts = alerts
         self._on_recorded = on_recorded
 
-    async def deliver(self, target: OpenEndpoint, page: Sequence[Claimed], throttle: Throttle) -> str | None:
+    async def deliver(self, target: OpenEndpoint, page: Sequence[Claimed], gate: Gate) -> str | None:
         """Returns why the endpoint has to be paused, None if it need not be. Raises StoreError when a result could
         not be kept for a minute; those deliveries are taken up again when their lease ends.
         """
         tries = [_Try(claimed=claimed, started_at_ms=self._clock.now_ms()) for claimed in page]
         subjects = [
-            Subject(message=claimed.message, customer=self._configuration.customer(claimed.message))
+            Subject(
+                message=claimed.message,
+                customer=self._configuration.customer(claimed.message),
+                edition=claimed.edition,
+            )
             for claimed in page
         ]
         try:
             transformed = await transform(self._sandbox, target, subjects, self._clock.now_ms())
         except SandboxError as error:
             log.error("handlers cannot run", endpoint_id=target.endpoint.id, code=error.code, detail=error.detail)
-            throttle.hold(self._clock.steady_ms(), SANDBOX_AGAIN_MS)
+            gate.throttle.hold(self._clock.steady_ms(), SANDBOX_AGAIN_MS)
             await self._give_back(target, tries, error.detail)
             return None
         stopped: list[tuple[_Try, Settled]] = []
@@ -127,7 +134,7 @@ class Deliverer:
                 ready.append(one)
         if stopped:
             await self._record(target, stopped)
-        return await self._send_all(target, ready, throttle)
+        return await self._send_all(target, ready, gate)
 
     async def postpone(self, target: OpenEndpoint, claimed: Claimed, error: Exception) -> None:
         """Keeps a try that our own fault ended; it is tried again on the schedule, and fails visibly in the end."""
@@ -153,7 +160,7 @@ class Deliverer:
         )
         await self._keep(target, [self._finished(one, settled, None, now_ms) for one in tries])
 
-    async def _send_all(self, target: OpenEndpoint, ready: Sequence[_Try], throttle: Throttle) -> str | None:
+    async def _send_all(self, target: OpenEndpoint, ready: Sequence[_Try], gate: Gate) -> str | None:
         calls = [one.ready.calls if one.ready else () for one in ready]
         parcels = batching.plan(calls, target.destination.batch_bounds)
         deadline_ms = self._clock.steady_ms() + SENDING_MS
@@ -162,7 +169,7 @@ class Deliverer:
         async def send(parcel: batching.Parcel) -> str | None:
             async with places:
                 members = [ready[member] for member in parcel.members]
-                return await self._send_parcel(target, members, throttle, deadline_ms)
+                return await self._send_parcel(target, members, gate, deadline_ms)
 
         reasons = await asyncio.gather(*(send(parcel) for parcel in parcels), return_exceptions=True)
         # One parcel's failure is raised only after the others are through.
@@ -172,14 +179,14 @@ class Deliverer:
         return next((reason for reason in reasons if isinstance(reason, str)), None)
 
     async def _send_parcel(
-        self, target: OpenEndpoint, tries: Sequence[_Try], throttle: Throttle, deadline_ms: int
+        self, target: OpenEndpoint, tries: Sequence[_Try], gate: Gate, deadline_ms: int
     ) -> str | None:
         """Sends what travels together and records it at once, whatever else the page waits for."""
         items = [_Item(call, one) for one in tries if one.ready for call in one.ready.calls]
         cuts = batching.requests([item.call for item in items], target.destination.batch_bounds)
         for start, end in cuts:
             try:
-                outcomes = await self._send(target, items[start:end], throttle, deadline_ms)
+                outcomes = await self._send(target, items[start:end], gate, deadline_ms)
             except Exception as error:  # noqa: BLE001 - our own fault, and no other parcel's
                 log.exception("request broken", endpoint_id=target.endpoint.id)
                 for one in tries:
@@ -190,17 +197,18 @@ class Deliverer:
             if not _through(outcomes):
                 break
         now_ms = self._clock.now_ms()
-        settled = [(one, settle(one.outcomes, one.claimed.tries, now_ms, self._jitter())) for one in tries]
+        held = not gate.is_closed
+        settled = [(one, settle(one.outcomes, one.claimed.tries, now_ms, self._jitter(), held=held)) for one in tries]
         await self._record(target, settled)
         return next((result.pause_reason for _, result in settled if result.pause_reason), None)
 
     async def _send(
-        self, target: OpenEndpoint, items: Sequence[_Item], throttle: Throttle, deadline_ms: int
+        self, target: OpenEndpoint, items: Sequence[_Item], gate: Gate, deadline_ms: int
     ) -> list[Outcome]:
         """One request; where its answer does not say which call is to blame, two with half of the calls each."""
         calls = [item.call for item in items]
         request = target.destination.pack(calls)
-        late = await self._wait_for_turn(throttle, deadline_ms)
+        late = await self._wait_for_turn(gate, deadline_ms)
         if late is not None:
             for item in items:
                 item.owner.outcomes.append(msgspec.structs.replace(late, sent=bool(item.owner.requests)))
@@ -210,13 +218,14 @@ class Deliverer:
         outcomes = target.destination.read(calls, answer)
         if any(isinstance(outcome, Deferred) and outcome.throttled for outcome in outcomes):
             waits = [outcome.retry_after_ms for outcome in outcomes if isinstance(outcome, Deferred)]
-            throttle.slow_down(self._clock.steady_ms(), max((wait for wait in waits if wait), default=None))
+            gate.throttle.slow_down(self._clock.steady_ms(), max((wait for wait in waits if wait), default=None))
+        self._note(gate, items, outcomes)
         if len(items) > 1 and all(isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes):
             half = _middle(items)
-            first = await self._send(target, items[:half], throttle, deadline_ms)
+            first = await self._send(target, items[:half], gate, deadline_ms)
             if items[half - 1].owner is items[half].owner and not _through(first):
                 return first
-            return [*first, *await self._send(target, items[half:], throttle, deadline_ms)]
+            return [*first, *await self._send(target, items[half:], gate, deadline_ms)]
         for item, outcome in zip(items, outcomes, strict=True):
             item.owner.outcomes.append(outcome)
         for one in _owners(items):
@@ -226,9 +235,23 @@ class Deliverer:
                 one.response = answer.body.decode("utf-8", "replace")[:MAX_RECORDED_RESPONSE_CHARS]
         return outcomes
 
-    async def _wait_for_turn(self, throttle: Throttle, deadline_ms: int) -> Deferred | None:
+    def _note(self, gate: Gate, items: Sequence[_Item], outcomes: Sequence[Outcome]) -> None:
+        """Tells the breaker. One request has one answer, so that its first outcome says whether the destination
+        fails; one that has to wait for another reason says nothing of it.
+        """
+        first = outcomes[0]
+        if isinstance(first, Deferred) and first.failing:
+            message_ids = [item.owner.claimed.message.id for item in items]
+            gate.failed(first.reason, message_ids, self._clock.now_ms(), self._jitter())
+        elif isinstance(first, Delivered | Refused):
+            gate.answered()
+
+    async def _wait_for_turn(self, gate: Gate, deadline_ms: int) -> Deferred | None:
         """Waits until a request may leave; why not, if that would be after the deadline."""
         now_ms = self._clock.steady_ms()
+        throttle = gate.throttle
+        if gate.breaker.state is BreakerState.OPEN:
+            return Deferred(reason=f"Not sent, since the destination fails: {gate.breaker.reason}")
         if now_ms + throttle.held_ms(now_ms) > deadline_ms:
             return Deferred(
                 reason=f"Not sent within {SENDING_MS // 1000} s; the destination is slow, or asked to be left alone.",
@@ -246,11 +269,27 @@ class Deliverer:
         self._metrics.request_seconds.labels(name).observe(answer.duration_ms / 1000)
 
     async def _record(self, target: OpenEndpoint, settled: Sequence[tuple[_Try, Settled]]) -> None:
+        """Keeps what was tried, and gives back what never left: that leaves no attempt."""
         now_ms = self._clock.now_ms()
-        kept = [(one, result, self._attempt(target, one, result, now_ms)) for one, result in settled]
+        kept = [
+            (one, result, None if result.code == NOT_SENT else self._attempt(target, one, result, now_ms))
+            for one, result in settled
+        ]
         await self._keep(target, [self._finished(one, result, attempt, now_ms) for one, result, attempt in kept])
         for one, result, attempt in kept:
+            if attempt is None:
+                continue
             self._tell(target, one.claimed.message, result, attempt, now_ms)
+            if result.state is DeliveryState.FAILED:
+                await self._alerts.tell(
+                    Alert(
+                        type=AlertType.EXHAUSTED,
+                        endpoint=target.endpoint,
+                        reason=attempt.reason or result.code,
+                        message_id=one.claimed.message.id,
+                        cause=failure_key(result),
+                    )
+                )
 
     async def _keep(self, target: OpenEndpoint, finished: Sequence[Finished]) -> None:
         for tried in range(MAX_RECORD_TRIES):
@@ -280,6 +319,8 @@ class Deliverer:
             response=one.response,
             console=one.ready.console if one.ready else (),
             verdicts=one.ready.verdicts if one.ready else (),
+            next_try_at_ms=result.due_at_ms,
+            manual=one.claimed.manual,
         )
 
     def _finished(self, one: _Try, result: Settled, attempt: Attempt | None, now_ms: int) -> Finished:
@@ -293,6 +334,7 @@ class Deliverer:
             reason=_short(result.reason),
             ended_at_ms=now_ms,
             attempt=attempt,
+            failure=failure_key(result) if result.state is DeliveryState.FAILED else None,
         )
 
     def _tell(self, target: OpenEndpoint, message: Message, result: Settled, attempt: Attempt, now_ms: int) -> None:

@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from nicobar.clock import Clock
 from nicobar.errors import Refusal, StoreBusy, StoreError
 from nicobar.ids import IdFactory
+from nicobar.model import Source
 from nicobar.observe import Metrics, log
+from nicobar.pipeline.alerts import Alert, Alerts, AlertType
 from nicobar.pipeline.configuration import Configuration, OpenSource
 from nicobar.store import Appended, NewMessage, Queue
 
 # Senders keep their own schedule; this tells those that listen that it is worth trying soon.
 RETRY_AFTER_S = 5
+REFUSED_TO_TELL = 3
 
 
 class Receiver:
@@ -26,6 +29,7 @@ class Receiver:
         ids: IdFactory,
         clock: Clock,
         metrics: Metrics,
+        alerts: Alerts,
         on_accepted: Callable[[Sequence[int]], None],
     ) -> None:
         self._configuration = configuration
@@ -33,7 +37,9 @@ class Receiver:
         self._ids = ids
         self._clock = clock
         self._metrics = metrics
+        self._alerts = alerts
         self._on_accepted = on_accepted
+        self._refused_in_a_row: dict[str, int] = {}
 
     async def source(self, token: str) -> OpenSource:
         """Raises Refusal 404 for a token that no source has, 503 when the store cannot be asked."""
@@ -54,7 +60,13 @@ class Receiver:
         """Raises Refusal 400, 401 or 409 for a request that is not taken, 503 when it could not be kept."""
         now_ms = self._clock.now_ms()
         started_ms = self._clock.steady_ms()
-        verified = source.kind.verify(headers, body, source.secrets, now_ms)
+        try:
+            verified = source.kind.verify(headers, body, source.secrets, now_ms)
+        except Refusal as refusal:
+            if refusal.status == 401:  # noqa: PLR2004 - the status of a signature that does not fit
+                await self._note_refused(source.source, refusal)
+            raise
+        self._refused_in_a_row.pop(source.source.id, None)
         event = source.kind.read(body)
         endpoint_seqs = self._configuration.wanting(source.source.app_id, event.event_type)
         message = NewMessage(
@@ -94,6 +106,13 @@ class Receiver:
         if not appended.duplicate:
             self._on_accepted(endpoint_seqs)
         return appended
+
+    async def _note_refused(self, source: Source, refusal: Refusal) -> None:
+        """One bad signature may be anybody's; several with none that fits in between are a secret that does not."""
+        in_a_row = self._refused_in_a_row[source.id] = self._refused_in_a_row.get(source.id, 0) + 1
+        if in_a_row >= REFUSED_TO_TELL:
+            reason = f"The last {in_a_row} requests were refused: {refusal.detail} {refusal.fix}"
+            await self._alerts.tell(Alert(type=AlertType.REFUSING, source=source, reason=reason))
 
 
 def unavailable(error: StoreError) -> Refusal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import assert_never
 
@@ -23,6 +24,14 @@ RETRY_AFTER_MS = (
     10 * _HOUR_MS,
 )
 JITTER = 0.2
+# The code of what was given back before anything of it left.
+NOT_SENT = "not_sent"
+MAX_FAILURE_CHARS = 200
+# What differs from one failure to the next of the same kind: quoted values, addresses, ids, numbers of four or more.
+_VARIES = re.compile(
+    r"""("[^"]*"|'[^']*'|`[^`]*`|\S+@\S+|\b[A-Za-z]+_(?=\w*\d)\w{6,}\b|\b[0-9a-f]{8}-[0-9a-f-]{27}\b"""
+    r"""|(?<!line )\b\d{4,}\b)"""
+)
 
 
 class Settled(Record):
@@ -51,11 +60,12 @@ def retry_at_ms(tries: int, now_ms: int, jitter: float, retry_after_ms: int | No
     return now_ms + max(wait_ms, retry_after_ms or 0)
 
 
-def settle(outcomes: Sequence[Outcome], tries: int, now_ms: int, jitter: float) -> Settled:
+def settle(outcomes: Sequence[Outcome], tries: int, now_ms: int, jitter: float, *, held: bool = False) -> Settled:
     """The outcomes of one delivery's calls, in order, as one decision; the one that leaves most open decides.
 
     A call that can still succeed keeps the whole delivery alive: calls that did succeed are sent again with it,
-    which Customer.io tells by their ids.
+    which Customer.io tells by their ids. `held` says that the destination itself fails: no try is spent, and the
+    breaker decides when the next one comes.
     """
     worst: Outcome = max(outcomes, key=_openness)
     match worst:
@@ -66,17 +76,13 @@ def settle(outcomes: Sequence[Outcome], tries: int, now_ms: int, jitter: float) 
         case Deferred(sent=False, reason=reason, retry_after_ms=retry_after_ms):
             return Settled(
                 state=DeliveryState.PENDING,
-                code="not_sent",
+                code=NOT_SENT,
                 reason=reason,
                 due_at_ms=now_ms + (retry_after_ms or 0),
                 spent=False,
             )
-        case Deferred(reason=reason, retry_after_ms=retry_after_ms):
-            due_at_ms = retry_at_ms(tries, now_ms, jitter, retry_after_ms)
-            if due_at_ms is None:
-                reason = f"Given up after {tries + 1} tries; the last one: {reason}"
-                return Settled(state=DeliveryState.FAILED, code="given_up", reason=reason)
-            return Settled(state=DeliveryState.PENDING, code="deferred", reason=reason, due_at_ms=due_at_ms)
+        case Deferred():
+            return _put_off(worst, tries, now_ms, jitter, held=held)
         case Blocked(reason=reason):
             return Settled(
                 state=DeliveryState.PENDING,
@@ -88,6 +94,24 @@ def settle(outcomes: Sequence[Outcome], tries: int, now_ms: int, jitter: float) 
             )
         case _:
             assert_never(worst)
+
+
+def _put_off(outcome: Deferred, tries: int, now_ms: int, jitter: float, *, held: bool) -> Settled:
+    reason, asked_ms = outcome.reason, outcome.retry_after_ms
+    if held:
+        return Settled(
+            state=DeliveryState.PENDING, code="held", reason=reason, due_at_ms=now_ms + (asked_ms or 0), spent=False
+        )
+    due_at_ms = retry_at_ms(tries, now_ms, jitter, asked_ms)
+    if due_at_ms is None:
+        reason = f"Given up after {tries + 1} tries; the last one: {reason}"
+        return Settled(state=DeliveryState.FAILED, code="given_up", reason=reason)
+    return Settled(state=DeliveryState.PENDING, code="deferred", reason=reason, due_at_ms=due_at_ms)
+
+
+def failure_key(settled: Settled) -> str:
+    """What equal failures have in common: the code, the line of the handler, and the reason without what varies."""
+    return f"{settled.code}: {_VARIES.sub('…', settled.reason or '')}"[:MAX_FAILURE_CHARS]
 
 
 def _openness(outcome: Outcome) -> int:

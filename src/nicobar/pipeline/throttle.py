@@ -4,6 +4,8 @@ from __future__ import annotations
 
 _MIN_PER_S = 1.0
 _RECOVERY_PER_S = 0.1
+_MANY = 1_000_000
+_ROUNDING = 1e-6
 
 
 class Throttle:
@@ -46,3 +48,33 @@ class Throttle:
     def hold(self, now_ms: int, for_ms: int) -> None:
         """Nothing before that time."""
         self._held_until_ms = max(self._held_until_ms, now_ms + for_ms)
+
+
+class Allowance:
+    """How many messages may be taken from the queue: at most `max_per_s` in any second, None for as many as there
+    are. `now_ms` is the steady clock's.
+    """
+
+    def __init__(self, max_per_s: int | None, now_ms: int) -> None:
+        self._max_per_s = max_per_s
+        self._left = float(max_per_s or 0)
+        self._filled_at_ms = now_ms
+
+    def room(self, now_ms: int) -> int:
+        """How many may be taken now."""
+        if self._max_per_s is None:
+            return _MANY
+        elapsed_s = max(0, now_ms - self._filled_at_ms) / 1000
+        self._filled_at_ms = max(now_ms, self._filled_at_ms)
+        self._left = min(float(self._max_per_s), self._left + elapsed_s * self._max_per_s)
+        # A sum of parts of a second must not stay short of a whole one for ever.
+        return int(self._left + _ROUNDING)
+
+    def take(self, count: int) -> None:
+        self._left -= count
+
+    def wait_ms(self) -> int:
+        """How long until there is room for one, as of the last look."""
+        if self._max_per_s is None or self._left >= 1:
+            return 0
+        return int((1 - self._left) / self._max_per_s * 1000) + 1

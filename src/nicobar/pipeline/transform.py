@@ -17,10 +17,11 @@ MAX_CALLS = 200
 
 
 class Subject(Record):
-    """A message and whom it is about."""
+    """A message and whom it is about. `edition` counts how often ids of its own were asked for."""
 
     message: Message
     customer: Customer | None
+    edition: int = 0
 
 
 class Ready(Record):
@@ -81,6 +82,7 @@ def _job(target: OpenEndpoint, subject: Subject) -> Job:
         seed=f"{message.id}/{endpoint.id}",
         customer_key=subject.customer.key if subject.customer else None,
         variables=endpoint.variables,
+        params=message.params,
     )
 
 
@@ -141,6 +143,7 @@ def _ready(
         endpoint_id=target.endpoint.id,
         occurred_at_ms=subject.message.occurred_at_ms,
         now_ms=now_ms,
+        edition=subject.edition,
         customer=subject.customer,
         payload=msgspec.json.decode(subject.message.body),
     )

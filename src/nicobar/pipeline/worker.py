@@ -5,15 +5,19 @@ signal or for the next delivery that becomes due.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nicobar.clock import Clock
 from nicobar.errors import NicobarError, StoreError
+from nicobar.model import Breaker, BreakerState
 from nicobar.observe import Metrics, log
-from nicobar.pipeline.configuration import Configuration, OpenEndpoint
+from nicobar.pipeline import breaker as rules
+from nicobar.pipeline.alerts import Alert, Alerts, AlertType
+from nicobar.pipeline.configuration import Configuration, OpenEndpoint, is_made_alike
 from nicobar.pipeline.deliver import MAX_PARALLEL_PARCELS, Deliverer
-from nicobar.pipeline.throttle import Throttle
-from nicobar.store import Claimed, PauseEndpoint, Store
+from nicobar.pipeline.gate import Gate
+from nicobar.pipeline.retry import JITTER, RETRY_AFTER_MS
+from nicobar.store import Claimed, DisableEndpoint, PauseEndpoint, Store
 
 PAGE_MAX_BYTES = 4 * 1024 * 1024
 LEASE_MS = 600_000
@@ -21,19 +25,33 @@ LEASE_MS = 600_000
 IDLE_MS = 1_000
 MIN_WAIT_MS = 5
 AFTER_ERROR_MS = 1_000
+# A clock that is kept in step goes by parts of a second; more than this, and somebody has set it.
+MAX_DRIFT_MS = 2_000
+# Nothing waits longer than the schedule's longest step, unless a destination asked for it (at most a day).
+MAX_WAIT_MS = max(int(RETRY_AFTER_MS[-1] * (1 + JITTER)), 24 * 3_600_000)
 
 
 class Worker:
     """Delivers for all endpoints of the configuration, and follows its changes."""
 
     def __init__(
-        self, *, store: Store, configuration: Configuration, deliverer: Deliverer, clock: Clock, metrics: Metrics
+        self,
+        *,
+        store: Store,
+        configuration: Configuration,
+        deliverer: Deliverer,
+        clock: Clock,
+        metrics: Metrics,
+        alerts: Alerts,
     ) -> None:
         self._store = store
         self._configuration = configuration
         self._deliverer = deliverer
         self._clock = clock
         self._metrics = metrics
+        self._alerts = alerts
+        self._time = _Time(store, clock, self._set_clock)
+        self._breakers: dict[int, Breaker] = {}
         self._lanes: dict[int, _Lane] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._stopping = False
@@ -41,6 +59,8 @@ class Worker:
 
     async def start(self) -> None:
         """Takes up what an earlier process left, then delivers. Only for the one worker of a database."""
+        await self._store.bound_times(latest_ms=self._clock.now_ms() + MAX_WAIT_MS)
+        self._breakers = dict(await self._store.breakers())
         released = await self._store.release_leases()
         if released:
             log.info("taken up from an earlier process", deliveries=released)
@@ -82,7 +102,17 @@ class Worker:
         for seq, target in opened.items():
             lane = self._lanes.get(seq)
             if lane is None:
-                lane = self._lanes[seq] = _Lane(target, self._store, self._deliverer, self._clock)
+                kept = rules.taken_up(self._breakers.get(seq, Breaker()), self._clock.now_ms())
+                lane = self._lanes[seq] = _Lane(
+                    target,
+                    store=self._store,
+                    deliverer=self._deliverer,
+                    clock=self._clock,
+                    time=self._time,
+                    alerts=self._alerts,
+                    metrics=self._metrics,
+                    breaker=kept,
+                )
                 self._tasks[seq] = asyncio.create_task(lane.run(), name=f"deliver {target.endpoint.id}")
             else:
                 lane.change(target)
@@ -93,18 +123,66 @@ class Worker:
             task = self._tasks.pop(seq)
             task.add_done_callback(_log_end)
 
+    def _set_clock(self, by_ms: int) -> None:
+        for lane in self._lanes.values():
+            lane.set_clock(by_ms)
+
+
+class _Time:
+    """Notices that the machine's clock was set, before a lane looks what is due: what was five minutes away still is.
+    The steady clock goes on as it was, so that the two tell it.
+    """
+
+    def __init__(self, store: Store, clock: Clock, on_set: Callable[[int], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._on_set = on_set
+        self._ahead_ms = clock.now_ms() - clock.steady_ms()
+        self._lock = asyncio.Lock()
+
+    async def follow(self) -> None:
+        """Moves what waits, where the clock was set. Raises StoreError; the next look tries again."""
+        async with self._lock:
+            now_ms = self._clock.now_ms()
+            by_ms = now_ms - self._clock.steady_ms() - self._ahead_ms
+            if abs(by_ms) <= MAX_DRIFT_MS:
+                # The clock's small corrections are followed, or they would add up.
+                self._ahead_ms += by_ms
+                return
+            # What was due when the clock was set is due; what was not waits as long as it had to.
+            moved = await self._store.shift_times(after_ms=now_ms - max(by_ms, 0), by_ms=by_ms)
+            self._ahead_ms += by_ms
+            log.warning("the clock was set", by_ms=by_ms, deliveries=moved)
+            self._on_set(by_ms)
+
 
 class _Lane:
     """One endpoint's deliveries: one page at a time where calls are batched, so that the next batch gathers while
     one is in flight; elsewhere as many deliveries at once as there are places.
     """
 
-    def __init__(self, target: OpenEndpoint, store: Store, deliverer: Deliverer, clock: Clock) -> None:
+    def __init__(
+        self,
+        target: OpenEndpoint,
+        *,
+        store: Store,
+        deliverer: Deliverer,
+        clock: Clock,
+        time: _Time,
+        alerts: Alerts,
+        metrics: Metrics,
+        breaker: Breaker,
+    ) -> None:
         self._target = target
         self._store = store
         self._deliverer = deliverer
         self._clock = clock
-        self._throttle = Throttle(target.destination.max_requests_per_s, clock.steady_ms())
+        self._time = time
+        self._alerts = alerts
+        self._metrics = metrics
+        self._kept = breaker
+        self._reset = False
+        self._gate = self._new_gate(target, breaker)
         self._stopping = False
         self._paused = False
         self._pages: set[asyncio.Task[None]] = set()
@@ -112,8 +190,20 @@ class _Lane:
         self.signal = asyncio.Event()
 
     def change(self, target: OpenEndpoint) -> None:
+        """Follows the endpoint. Where it has become another one, or somebody lets it go on, it is asked at once."""
+        before = self._target.endpoint
+        if not is_made_alike(before, target.endpoint) or (_is_held(self._target) and not _is_held(target)):
+            self._gate = self._new_gate(target, Breaker())
+            self._reset = True
+        elif before.max_messages_per_s != target.endpoint.max_messages_per_s:
+            self._gate = self._new_gate(target, self._gate.breaker)
         self._target = target
         self._paused = False
+        self.signal.set()
+
+    def set_clock(self, by_ms: int) -> None:
+        """The machine's clock was set by so much."""
+        self._gate.breaker = rules.shifted(self._gate.breaker, by_ms)
         self.signal.set()
 
     def stop(self) -> None:
@@ -142,28 +232,39 @@ class _Lane:
 
     async def _start_pages(self) -> int:
         """Takes what may be taken now; returns how many milliseconds to wait for the next look."""
-        endpoint = self._target.endpoint
-        if self._paused or endpoint.paused_reason is not None or endpoint.disabled:
+        endpoint, gate = self._target.endpoint, self._gate
+        await self._keep_breaker()
+        if self._paused or _is_held(self._target):
             return IDLE_MS
-        held_ms = self._throttle.held_ms(self._clock.steady_ms())
-        if held_ms > 0:
-            return min(IDLE_MS, held_ms)
-        bounds = self._target.destination.batch_bounds
-        places = (0 if self._pages else bounds.max_items) if bounds else MAX_PARALLEL_PARCELS - self._held
+        await self._time.follow()
+        wait_ms = gate.wait_ms(self._clock.now_ms(), self._clock.steady_ms())
+        if wait_ms > 0:
+            return min(IDLE_MS, wait_ms)
+        places = gate.places(self._free(), self._clock.steady_ms())
         if places <= 0:
-            return IDLE_MS
+            return min(IDLE_MS, gate.allowance.wait_ms() or IDLE_MS)
         claimed = await self._store.claim(
             endpoint.seq, now_ms=self._clock.now_ms(), limit=places, max_bytes=PAGE_MAX_BYTES, lease_ms=LEASE_MS
         )
         if not claimed:
             due_at_ms = await self._store.next_due_at_ms(endpoint.seq)
             return IDLE_MS if due_at_ms is None else min(IDLE_MS, max(MIN_WAIT_MS, due_at_ms - self._clock.now_ms()))
-        for page in [claimed] if bounds else [[one] for one in claimed]:
+        gate.taken(len(claimed))
+        for page in [claimed] if self._target.destination.batch_bounds else [[one] for one in claimed]:
             self._held += len(page)
             task = asyncio.create_task(self._deliver(page))
             self._pages.add(task)
             task.add_done_callback(self._page_done)
         return IDLE_MS
+
+    def _free(self) -> int:
+        """How many deliveries more may be under way."""
+        if self._pages and not self._gate.is_closed:
+            return 0  # what is under way finds out whether the destination is back
+        bounds = self._target.destination.batch_bounds
+        if bounds is None:
+            return max(0, MAX_PARALLEL_PARCELS - self._held)
+        return 0 if self._pages else bounds.max_items
 
     def _page_done(self, task: asyncio.Task[None]) -> None:
         self._pages.discard(task)
@@ -172,7 +273,8 @@ class _Lane:
     async def _deliver(self, page: Sequence[Claimed]) -> None:
         endpoint = self._target.endpoint
         try:
-            reason = await self._deliverer.deliver(self._target, page, self._throttle)
+            reason = await self._deliverer.deliver(self._target, page, self._gate)
+            await self._keep_breaker()
             if reason is not None and not self._paused:
                 await self._pause(reason)
         except NicobarError as error:
@@ -196,6 +298,54 @@ class _Lane:
         except StoreError:
             self._paused = False
             raise
+        await self._alerts.tell(Alert(type=AlertType.PAUSED, endpoint=self._target.endpoint, reason=reason))
+
+    async def _keep_breaker(self) -> None:
+        """Keeps what a restart and whoever looks have to know: the breaker's state, its next probe, and since when
+        there were only failures. Says what a person should hear. Raises StoreError; the next look tries again.
+        """
+        endpoint, breaker, kept = self._target.endpoint, self._gate.breaker, self._kept
+        if _told(breaker) == _told(kept):
+            return
+        self._kept = breaker
+        try:
+            await self._store.keep_breaker(endpoint.seq, breaker)
+        except StoreError:
+            self._kept = kept
+            raise
+        self._metrics.breaker.labels(endpoint.name).set(int(breaker.state is not BreakerState.CLOSED))
+        was_open, is_open = (one.opened_at_ms is not None for one in (kept, breaker))
+        if is_open and not was_open:
+            self._reset = False
+            reason = breaker.reason or ""
+            log.error("breaker opened", endpoint_id=endpoint.id, reason=reason, probe_at_ms=breaker.probe_at_ms)
+            await self._alerts.tell(Alert(type=AlertType.FAILING, endpoint=endpoint, reason=reason))
+        elif was_open and not is_open and not self._reset:
+            log.info("breaker closed", endpoint_id=endpoint.id)
+            await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason="It answers again."))
+        if rules.is_given_up(breaker, self._clock.now_ms()):
+            await self._disable(breaker.reason or "only failures")
+
+    async def _disable(self, reason: str) -> None:
+        endpoint = self._target.endpoint
+        self._paused = True
+        days = rules.DISABLE_AFTER_MS // (24 * 3_600_000)
+        why = f"Disabled after {days} days of failures only; the last one: {reason}"
+        log.error("endpoint disabled", endpoint_id=endpoint.id, reason=why)
+        try:
+            await self._store.change([DisableEndpoint(endpoint_id=endpoint.id, reason=why)])
+        except StoreError:
+            self._paused = False
+            raise
+        await self._alerts.tell(Alert(type=AlertType.DISABLED, endpoint=endpoint, reason=why))
+
+    def _new_gate(self, target: OpenEndpoint, breaker: Breaker) -> Gate:
+        return Gate(
+            max_requests_per_s=target.destination.max_requests_per_s,
+            max_messages_per_s=target.endpoint.max_messages_per_s,
+            breaker=breaker,
+            steady_ms=self._clock.steady_ms(),
+        )
 
     async def _one_by_one(self, page: Sequence[Claimed], error: Exception) -> None:
         """Finds the message that broke a page: the others go through, that one is tried later."""
@@ -205,6 +355,15 @@ class _Lane:
         for one in page:
             self._held += 1
             await self._deliver([one])
+
+
+def _is_held(target: OpenEndpoint) -> bool:
+    return target.endpoint.disabled or target.endpoint.paused_reason is not None
+
+
+def _told(breaker: Breaker) -> tuple[object, ...]:
+    """What of a breaker is kept and told when it changes; the count of failures alone is not worth a write."""
+    return breaker.state, breaker.opens, breaker.probe_at_ms, breaker.failing_since_ms
 
 
 def _log_end(task: asyncio.Task[None]) -> None:

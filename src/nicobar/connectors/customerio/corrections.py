@@ -77,7 +77,7 @@ class Corrector:
             )
         self._verdicts.append(verdict)
         own = given if isinstance(given, str) else type(given).__name__ if given is not None else ""
-        made = stable_ulid(origin.occurred_at_ms, origin.message_id, origin.endpoint_id, str(place), own)
+        made = stable_ulid(origin.occurred_at_ms, origin.own_id, origin.endpoint_id, str(place), own)
         return {**item, "id": made}
 
     def _with_timestamp(self, path: str, item: dict[str, Json]) -> dict[str, Json]:

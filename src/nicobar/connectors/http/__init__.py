@@ -86,7 +86,7 @@ class HttpDestination:
             if body is None:
                 verdicts.append(_error(f"[{index}].payload", "It cannot be written as JSON.", "Send plain values."))
                 continue
-            event_id = origin.message_id if len(calls) == 1 else f"{origin.message_id}.{index}"
+            event_id = origin.own_id if len(calls) == 1 else f"{origin.own_id}.{index}"
             timestamp = str(origin.now_ms // 1000)
             signature = standard_webhooks_signature(self._key, event_id, timestamp, body)
             own = {name: value for name, value in call.headers.items() if name.lower() not in _OURS}

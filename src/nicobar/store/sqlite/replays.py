@@ -172,7 +172,7 @@ def _select(
         {
             "app_id": app_id,
             "endpoint_seq": endpoint_seq,
-            "task_seq": task_seq,
+            "task_seq": task_seq or 0,
             "after_seq": places[0],
             "until_seq": places[1],
             "limit": limit,

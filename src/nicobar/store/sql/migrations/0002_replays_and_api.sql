@@ -23,6 +23,7 @@ ALTER TABLE messages ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE messages ADD COLUMN params TEXT;
 ALTER TABLE messages ADD COLUMN deliver_at_ms INTEGER;
 ALTER TABLE messages ADD COLUMN expunged_at_ms INTEGER;
+CREATE INDEX messages_scheduled ON messages (deliver_at_ms) WHERE deliver_at_ms IS NOT NULL;
 CREATE INDEX messages_of_customer ON messages (app_id, customer_key, seq) WHERE customer_key IS NOT NULL;
 
 ALTER TABLE attempts ADD COLUMN state TEXT NOT NULL DEFAULT '';

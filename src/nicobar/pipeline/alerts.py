@@ -1,0 +1,221 @@
+"""Tells the people who run Nicobar what they should look at: as a message through Nicobar itself to the endpoint that
+they named, and by mail where that is configured. One for each cause and hour.
+
+The types are those of the public Svix API's operational webhooks where it has one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import smtplib
+import ssl
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from email.message import EmailMessage
+from enum import StrEnum
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from nicobar.clock import Clock
+from nicobar.errors import StoreError
+from nicobar.ids import IdFactory
+from nicobar.model import Endpoint, Json, Record, Source
+from nicobar.observe import Metrics, log
+from nicobar.pipeline.configuration import Configuration
+from nicobar.store import NewMessage, Queue
+
+HOUR_MS = 3_600_000
+MAX_REMEMBERED_CAUSES = 10_000
+MAX_MAILS_WAITING = 20
+MAIL_TIMEOUT_S = 15
+SOURCE_ID = "operational"
+_SMTP, _SMTPS = "smtp", "smtps"
+
+
+class AlertType(StrEnum):
+    """What happened. Each is also the type of the message that says so."""
+
+    DISABLED = "endpoint.disabled"
+    PAUSED = "endpoint.paused"
+    FAILING = "endpoint.failing"
+    RECOVERED = "endpoint.recovered"
+    EXHAUSTED = "message.attempt.exhausted"
+    REFUSING = "source.refusing"
+
+
+class Alert(Record):
+    """Something to look at. `cause` tells apart what of one endpoint or source is told separately."""
+
+    type: AlertType
+    reason: str
+    endpoint: Endpoint | None = None
+    source: Source | None = None
+    message_id: str | None = None
+    cause: str = ""
+
+    @property
+    def subject_id(self) -> str:
+        return self.endpoint.id if self.endpoint else self.source.id if self.source else ""
+
+    @property
+    def title(self) -> str:
+        """One line for a person."""
+        name = self.endpoint.name if self.endpoint else self.source.name if self.source else ""
+        return f"Nicobar: {self.type.value}: {name}"
+
+
+class Mail(Record):
+    """Where mails go out. `url` is smtp://[user:password@]host[:port], which asks for STARTTLS, or smtps://…"""
+
+    url: str
+    sender: str
+    recipients: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Mail(***, {self.sender}, {self.recipients})"
+
+
+class Alerts:
+    """Never raises: what cannot be told is logged. `endpoint_name` is the name or id of the endpoint that gets the
+    messages, empty for none; `on_accepted` is told its `seq`.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue: Queue,
+        configuration: Configuration,
+        clock: Clock,
+        ids: IdFactory,
+        metrics: Metrics,
+        endpoint_name: str = "",
+        mail: Mail | None = None,
+        on_accepted: Callable[[Sequence[int]], None] = lambda _seqs: None,
+    ) -> None:
+        self._queue = queue
+        self._configuration = configuration
+        self._clock = clock
+        self._ids = ids
+        self._metrics = metrics
+        self._endpoint_name = endpoint_name
+        self._mail = mail
+        self._on_accepted = on_accepted
+        self._told: OrderedDict[str, int] = OrderedDict()
+        self._mails: set[asyncio.Task[None]] = set()
+
+    async def tell(self, alert: Alert) -> None:
+        now_ms = self._clock.now_ms()
+        cause = f"{alert.type.value}/{alert.subject_id}/{alert.cause}"
+        if not self._is_new(cause, now_ms // HOUR_MS):
+            return
+        to = self._endpoint()
+        if to is not None and alert.endpoint is not None and to.id == alert.endpoint.id:
+            to = None  # it cannot be told of its own failures
+        try:
+            appended = await self._queue.append(self._message(alert, cause, to, now_ms))
+        except StoreError as error:
+            self._told.pop(cause, None)
+            self._metrics.alerts.labels(alert.type.value, "not_kept").inc()
+            log.error("alert not kept", alert=alert.type.value, code=error.code, detail=error.detail)
+            return
+        if appended.duplicate:  # another process, or this one before its restart
+            return
+        self._metrics.alerts.labels(alert.type.value, "made").inc()
+        if to is not None:
+            self._on_accepted([to.seq])
+        if self._mail is not None:
+            self._send_mail(self._mail, alert)
+
+    async def close(self) -> None:
+        """Waits for the mails under way, each of which has a bound."""
+        if self._mails:
+            await asyncio.wait(self._mails)
+
+    def _is_new(self, cause: str, hour: int) -> bool:
+        if self._told.get(cause) == hour:
+            return False
+        self._told[cause] = hour
+        self._told.move_to_end(cause)
+        if len(self._told) > MAX_REMEMBERED_CAUSES:
+            self._told.popitem(last=False)
+        return True
+
+    def _endpoint(self) -> Endpoint | None:
+        if not self._endpoint_name:
+            return None
+        known = self._configuration.snapshot.endpoints
+        found = next((one for one in known if self._endpoint_name in {one.id, one.uid, one.name}), None)
+        if found is None:
+            log.error("alert has no endpoint", setting="alert_endpoint", name=self._endpoint_name)
+        return found
+
+    def _message(self, alert: Alert, cause: str, to: Endpoint | None, now_ms: int) -> NewMessage:
+        about: dict[str, Json] = {"reason": alert.reason}
+        if alert.endpoint:
+            about |= {"endpointId": alert.endpoint.id, "endpointName": alert.endpoint.name}
+        if alert.source:
+            about |= {"sourceId": alert.source.id, "sourceName": alert.source.name}
+        if alert.message_id:
+            about["msgId"] = alert.message_id
+        of = alert.endpoint or alert.source or to
+        digest = hashlib.sha256(cause.encode()).hexdigest()[:32]
+        return NewMessage(
+            id=self._ids.new("msg"),
+            app_id=of.app_id if of else "",
+            source_id=SOURCE_ID,
+            event_id=f"alert_{digest}_{now_ms // HOUR_MS}",
+            event_type=alert.type.value,
+            customer_key=None,
+            occurred_at_ms=now_ms,
+            accepted_at_ms=now_ms,
+            body=msgspec.json.encode({"type": alert.type.value, "data": about}),
+            endpoint_seqs=(to.seq,) if to else (),
+        )
+
+    def _send_mail(self, mail: Mail, alert: Alert) -> None:
+        if len(self._mails) >= MAX_MAILS_WAITING:
+            self._metrics.alerts.labels(alert.type.value, "mail_dropped").inc()
+            log.error("alert not mailed", alert=alert.type.value, reason="too many mails are waiting")
+            return
+        task = asyncio.create_task(self._deliver_mail(mail, alert), name="mail an alert")
+        self._mails.add(task)
+        task.add_done_callback(self._mails.discard)
+
+    async def _deliver_mail(self, mail: Mail, alert: Alert) -> None:
+        try:
+            await asyncio.to_thread(send_mail, mail, alert)
+        except (OSError, smtplib.SMTPException, ValueError) as error:
+            # The server's words may quote the credentials; the kind of error does not.
+            self._metrics.alerts.labels(alert.type.value, "mail_failed").inc()
+            log.error("alert not mailed", alert=alert.type.value, error=type(error).__name__)
+        else:
+            self._metrics.alerts.labels(alert.type.value, "mailed").inc()
+
+
+def send_mail(mail: Mail, alert: Alert) -> None:
+    """Sends one mail. Raises OSError, SMTPException or ValueError."""
+    letter = EmailMessage()
+    letter["Subject"] = alert.title
+    letter["From"] = mail.sender
+    letter["To"] = ", ".join(mail.recipients)
+    about = f"Message: {alert.message_id}\n" if alert.message_id else ""
+    letter.set_content(f"{alert.reason}\n\n{about}About: {alert.subject_id}\nThe same cause is told once an hour.\n")
+    url = urlsplit(mail.url)
+    if url.scheme not in {_SMTP, _SMTPS} or not url.hostname:
+        raise ValueError(url.scheme)
+    context = ssl.create_default_context()
+    client: smtplib.SMTP
+    if url.scheme == _SMTPS:
+        client = smtplib.SMTP_SSL(url.hostname, url.port or 465, timeout=MAIL_TIMEOUT_S, context=context)
+    else:
+        client = smtplib.SMTP(url.hostname, url.port or 25, timeout=MAIL_TIMEOUT_S)
+    with client:
+        client.ehlo()
+        if url.scheme == _SMTP and client.has_extn("starttls"):
+            client.starttls(context=context)
+            client.ehlo()
+        if url.username:
+            client.login(unquote(url.username), unquote(url.password or ""))
+        client.send_message(letter)

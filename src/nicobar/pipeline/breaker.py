@@ -1,0 +1,95 @@
+"""Whether a destination is worth asking. Plain functions over `Breaker`; nothing waits, nothing is kept here.
+
+A destination that fails request after request is left alone (OPEN). After a while one delivery is tried (HALF_OPEN):
+an answer closes the breaker and the backlog drains, another failure opens it again for twice as long. Meanwhile no
+delivery spends a try.
+
+One delivery alone never opens it: a destination that breaks on one event only must not hold up the others, and that
+event's own schedule ends by itself.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from nicobar.model import Breaker, BreakerState
+
+FAILURES_TO_OPEN = 5
+FIRST_PROBE_MS = 10_000
+MAX_PROBE_MS = 300_000
+JITTER = 0.2
+# As long as the public Svix service waits: https://docs.svix.com/retries.
+DISABLE_AFTER_MS = 5 * 24 * 3_600_000
+
+
+def answered(breaker: Breaker) -> Breaker:
+    """The destination answered: whatever it said, it is there."""
+    return Breaker() if breaker != Breaker() else breaker
+
+
+def failed(breaker: Breaker, reason: str, now_ms: int, jitter: float, *, several: bool) -> Breaker:
+    """One more request failed. `several` says that the failures in a row were not all of one delivery; `jitter` from
+    -1 to 1 moves the wait by up to 20 %.
+    """
+    since_ms = now_ms if breaker.failing_since_ms is None else breaker.failing_since_ms
+    counted = msgspec.structs.replace(breaker, failures=breaker.failures + 1, failing_since_ms=since_ms)
+    if breaker.state is BreakerState.OPEN:
+        return breaker  # it was under way when the breaker opened
+    if breaker.state is BreakerState.CLOSED and (counted.failures < FAILURES_TO_OPEN or not several):
+        return counted
+    return msgspec.structs.replace(
+        counted,
+        state=BreakerState.OPEN,
+        opens=breaker.opens + 1,
+        opened_at_ms=now_ms if breaker.opened_at_ms is None else breaker.opened_at_ms,
+        probe_at_ms=now_ms + _probe_ms(breaker.opens, jitter),
+        reason=reason,
+    )
+
+
+def probing(breaker: Breaker) -> Breaker:
+    """The wait is over: one delivery finds out."""
+    return msgspec.structs.replace(breaker, state=BreakerState.HALF_OPEN, probe_at_ms=None)
+
+
+def wait_ms(breaker: Breaker, now_ms: int) -> int:
+    """How long nothing may be sent."""
+    if breaker.state is not BreakerState.OPEN or breaker.probe_at_ms is None:
+        return 0
+    return max(0, breaker.probe_at_ms - now_ms)
+
+
+def is_given_up(breaker: Breaker, now_ms: int) -> bool:
+    """Whether there were only failures for so long that a person has to look."""
+    return breaker.failing_since_ms is not None and now_ms - breaker.failing_since_ms >= DISABLE_AFTER_MS
+
+
+def shifted(breaker: Breaker, by_ms: int) -> Breaker:
+    """The same after the machine's clock was set by so much."""
+    return msgspec.structs.replace(
+        breaker,
+        failing_since_ms=_plus(breaker.failing_since_ms, by_ms),
+        opened_at_ms=_plus(breaker.opened_at_ms, by_ms),
+        probe_at_ms=_plus(breaker.probe_at_ms, by_ms),
+    )
+
+
+def taken_up(breaker: Breaker, now_ms: int) -> Breaker:
+    """What an earlier process kept. A probe that it had under way is made again; a wait that no breaker has, since
+    the clock was set meanwhile, is cut.
+    """
+    if breaker.state is BreakerState.HALF_OPEN:
+        breaker = msgspec.structs.replace(breaker, state=BreakerState.OPEN, probe_at_ms=now_ms)
+    if breaker.probe_at_ms is None:
+        return breaker
+    latest_ms = now_ms + int(MAX_PROBE_MS * (1 + JITTER))
+    return msgspec.structs.replace(breaker, probe_at_ms=min(breaker.probe_at_ms, latest_ms))
+
+
+def _probe_ms(opens: int, jitter: float) -> int:
+    # Ten doublings are beyond the bound; more would only make the number large.
+    return int(min(MAX_PROBE_MS, FIRST_PROBE_MS * 2 ** min(opens, 10)) * (1 + JITTER * jitter))
+
+
+def _plus(at_ms: int | None, by_ms: int) -> int | None:
+    return None if at_ms is None else at_ms + by_ms

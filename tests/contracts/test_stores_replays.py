@@ -1,0 +1,301 @@
+"""What every store promises about sending again."""
+
+from __future__ import annotations
+
+import itertools
+
+import msgspec
+import pytest
+
+from contracts.test_stores import OPEN, claim, done, endpoint, message
+from nicobar.model import DeliveryState
+from nicobar.store import NewTask, ReplayFilter, Resent, TaskKind, TaskStatus
+
+FAILED, SUCCESS, PENDING = DeliveryState.FAILED, DeliveryState.SUCCESS, DeliveryState.PENDING
+ATTEMPTS = itertools.count(1)
+
+
+@pytest.fixture(params=OPEN)
+async def store(request, tmp_path):
+    it = await OPEN[request.param](tmp_path)
+    await it.change([await endpoint(it, "ep_1"), await endpoint(it, "ep_2")])
+    yield it
+    await it.close()
+
+
+async def post(store, number: int, customer: str | None = "a", **more):
+    (app,) = (await store.snapshot()).applications
+    values = {"event_type": "a.b", "accepted_at_ms": number, **more}
+    made = msgspec.structs.replace(message(number, customer, endpoints=values.pop("endpoints", (1,))), **values)
+    await store.append(msgspec.structs.replace(made, app_id=app.id))
+
+
+async def finish(store, state=FAILED, *, failure="why", now_ms=1_000, count=1) -> list[str]:
+    """Claims and finishes so many, one after the other; returns their messages in the order of sending."""
+    sent = []
+    for _ in range(count):
+        for one in await claim(store, now_ms=now_ms, limit=1):
+            ended = done(one, state, attempt=f"atmpt_{next(ATTEMPTS)}", at_ms=now_ms)
+            await store.record([msgspec.structs.replace(ended, failure=failure)])
+            sent.append(one.message.id)
+    return sent
+
+
+async def start(store, which=None, *, kind=TaskKind.BULK_REPLAY, new_ids=False, task_id="qtask_1"):
+    (app,) = (await store.snapshot()).applications
+    return await store.add_task(
+        NewTask(
+            id=task_id,
+            app_id=app.id,
+            endpoint_seq=1,
+            endpoint_id="ep_1",
+            kind=kind,
+            filter=which or ReplayFilter(),
+            new_ids=new_ids,
+            expected=0,
+            created_at_ms=1_000,
+        )
+    )
+
+
+async def work(store, task_id="qtask_1", *, limit=100):
+    """Works on the replay until it ends."""
+    pages = 0
+    while (task := await store.work_on_task(task_id, now_ms=1_000, limit=limit)).status in {
+        TaskStatus.RUNNING,
+        TaskStatus.CANCELING,
+    }:
+        pages += 1
+        assert pages < 100
+    return task
+
+
+async def test_a_resent_delivery_keeps_its_place_behind_what_waits_and_before_what_comes(store):
+    for number in (1, 2):
+        await post(store, number)
+    assert await finish(store) == ["msg_1"]
+    assert await store.resend("msg_1", "ep_1", now_ms=1_000, new_ids=False) is Resent.QUEUED
+    await post(store, 3)
+    assert await finish(store, SUCCESS, count=3) == ["msg_2", "msg_1", "msg_3"]
+    assert [one.state for one in await store.deliveries("msg_1")] == [SUCCESS]
+
+
+async def test_two_resent_one_after_the_other_go_in_the_order_in_which_they_were_asked_for(store):
+    for number in (1, 2, 3):
+        await post(store, number)
+    await finish(store, count=2)
+    for message_id in ("msg_2", "msg_1"):
+        assert await store.resend(message_id, "ep_1", now_ms=1_000, new_ids=False) is Resent.QUEUED
+    assert await finish(store, SUCCESS, count=3) == ["msg_3", "msg_2", "msg_1"]
+
+
+async def test_a_resent_delivery_begins_its_schedule_anew_and_asks_for_new_ids_only_if_told(store):
+    await post(store, 1)
+    (first,) = await claim(store)
+    await store.record([done(first, FAILED)])
+    await store.resend("msg_1", "ep_1", now_ms=1_000, new_ids=False)
+    (again,) = await claim(store, now_ms=1_000)
+    assert (again.tries, again.edition, again.manual) == (0, 0, True)
+    assert await store.record([done(first, SUCCESS, attempt="atmpt_x")]) == 0, "the old lease holds no longer"
+    await store.record([done(again, FAILED, attempt="atmpt_2")])
+    await store.resend("msg_1", "ep_1", now_ms=1_000, new_ids=True)
+    (third,) = await claim(store, now_ms=1_000)
+    assert third.edition == 1
+
+
+async def test_one_that_waits_for_its_next_try_is_due_at_once(store):
+    await post(store, 1)
+    (one,) = await claim(store)
+    await store.record([done(one, PENDING, due_at_ms=9_000)])
+    assert await store.resend("msg_1", "ep_1", now_ms=1_000, new_ids=False) is Resent.HASTENED
+    (again,) = await claim(store, now_ms=1_000)
+    assert (again.message.id, again.tries) == ("msg_1", 1)
+
+
+async def test_what_waits_behind_another_is_being_sent_or_is_not_there_stays(store):
+    for number in (1, 2):
+        await post(store, number)
+    assert await store.resend("msg_2", "ep_1", now_ms=1_000, new_ids=False) is Resent.BEHIND
+    (delivery,) = await store.deliveries("msg_2")
+    assert (delivery.behind, delivery.behind_until_ms) == ("msg_1", 1)
+    await claim(store)
+    assert await store.resend("msg_1", "ep_1", now_ms=1_000, new_ids=False) is Resent.SENDING
+    assert await store.resend("msg_9", "ep_1", now_ms=1_000, new_ids=False) is Resent.UNKNOWN
+    assert await store.resend("msg_1", "ep_9", now_ms=1_000, new_ids=False) is Resent.UNKNOWN
+    await finish(store, now_ms=2_000)
+    await store.expunge_message("msg_1", now_ms=3_000)
+    assert await store.resend("msg_1", "ep_1", now_ms=3_000, new_ids=False) is Resent.EXPUNGED
+
+
+async def test_a_message_that_an_endpoint_never_got_can_be_sent_to_it(store):
+    await post(store, 1, endpoints=())
+    assert await store.resend("msg_1", "ep_2", now_ms=1_000, new_ids=False) is Resent.QUEUED
+    (one,) = await claim(store, endpoint_seq=2, now_ms=1_000)
+    assert one.message.id == "msg_1"
+
+
+async def test_a_replay_moves_what_fits_its_filter_and_nothing_else(store):
+    await post(store, 1, "a")
+    await post(store, 2, "b", event_type="c.d")
+    await post(store, 3, "c", tags=("t",))
+    await post(store, 4, "d", channels=("x",))
+    await finish(store, failure="one", count=2)
+    await finish(store, failure="two", count=1)
+    await finish(store, SUCCESS, count=1)
+    filters = {
+        ReplayFilter(): 3,
+        ReplayFilter(event_types=("c.d",)): 1,
+        ReplayFilter(customer_key="a"): 1,
+        ReplayFilter(customer_key="nobody"): 0,
+        ReplayFilter(failure="one"): 2,
+        ReplayFilter(tag="t"): 1,
+        ReplayFilter(channels=("x", "y"), states=(SUCCESS,)): 1,
+        ReplayFilter(since_ms=2): 2,
+        ReplayFilter(until_ms=2): 1,
+        ReplayFilter(states=(SUCCESS, FAILED)): 4,
+        ReplayFilter(states=(PENDING,)): 0,
+    }
+    for which, count in filters.items():
+        assert (await store.count_replay(1, which)).deliveries == count, which
+    await start(store, ReplayFilter(failure="one"))
+    task = await work(store)
+    assert (task.status, task.moved) == (TaskStatus.FINISHED, 2)
+    assert sorted(one.message.id for one in await claim(store, now_ms=1_000)) == ["msg_1", "msg_2"]
+
+
+async def test_a_replay_sends_a_customer_s_deliveries_in_order_with_nothing_new_in_between(store):
+    for number in range(1, 9):
+        await post(store, number, "a" if number % 2 else "b")
+    await finish(store, count=8)
+    await start(store)
+    await store.work_on_task("qtask_1", now_ms=1_000, limit=1)
+    await post(store, 20, "a")
+    await work(store, limit=1)
+    sent = await finish(store, SUCCESS, count=9)
+    assert [one for one in sent if one in {"msg_1", "msg_3", "msg_5", "msg_7", "msg_20"}] == [
+        "msg_1",
+        "msg_3",
+        "msg_5",
+        "msg_7",
+        "msg_20",
+    ]
+    assert [one for one in sent if one in {"msg_2", "msg_4", "msg_6", "msg_8"}] == [
+        "msg_2",
+        "msg_4",
+        "msg_6",
+        "msg_8",
+    ]
+
+
+async def test_a_replay_waits_behind_what_was_waiting(store):
+    await post(store, 1)
+    await finish(store)
+    await post(store, 2)
+    await start(store)
+    await work(store)
+    assert await finish(store, SUCCESS, count=2) == ["msg_2", "msg_1"]
+
+
+async def test_what_a_replay_has_sent_it_does_not_send_again(store):
+    for number in range(1, 5):
+        await post(store, number, "a")
+    await finish(store, SUCCESS, count=4)
+    await start(store, ReplayFilter(states=(SUCCESS,)))
+    await store.work_on_task("qtask_1", now_ms=1_000, limit=1)
+    await finish(store, SUCCESS, count=4)
+    assert (await work(store, limit=1)).moved == 4
+    assert await claim(store, now_ms=1_000) == []
+
+
+async def test_a_replay_of_what_is_missing_makes_the_deliveries(store):
+    await post(store, 1, endpoints=(2,))
+    await post(store, 2, endpoints=(1, 2))
+    await post(store, 3, endpoints=(2,), event_type="c.d")
+    which = ReplayFilter(missing=True, event_types=("a.b",))
+    assert (await store.count_replay(1, which)).deliveries == 1
+    await start(store, which, kind=TaskKind.REPLAY_MISSING)
+    assert (await work(store)).moved == 1
+    assert await finish(store, SUCCESS, count=2) == ["msg_2", "msg_1"]
+
+
+async def test_a_replay_covers_what_was_there_when_it_was_asked_for(store):
+    await post(store, 1, "a")
+    await finish(store)
+    await start(store)
+    await post(store, 2, "b")
+    await finish(store)
+    assert (await work(store)).moved == 1
+
+
+async def test_a_count_tells_whose_attributes_may_be_set_back(store):
+    await post(store, 1, "a")
+    await post(store, 2, "b")
+    await finish(store, count=2)
+    await post(store, 3, "a")
+    await finish(store, SUCCESS)
+    count = await store.count_replay(1, ReplayFilter())
+    assert (count.deliveries, count.customers, count.overtaken, count.oldest_accepted_at_ms) == (2, 2, 1, 1)
+
+
+async def test_a_canceled_replay_takes_back_what_was_not_tried(store):
+    for number in range(1, 5):
+        await post(store, number, f"c{number}")
+    await finish(store, count=4)
+    await post(store, 9, "c4", accepted_at_ms=2_000)
+    await start(store)
+    await store.work_on_task("qtask_1", now_ms=1_000, limit=3)
+    assert len(await finish(store, SUCCESS, count=1)) == 1
+    assert (await store.cancel_task("qtask_1", now_ms=1_000)).status is TaskStatus.CANCELING
+    task = await work(store, limit=1)
+    assert (task.status, task.moved) == (TaskStatus.CANCELED, 1)
+    states = [(await store.deliveries(f"msg_{number}"))[0] for number in range(1, 5)]
+    assert sorted(one.state for one in states) == ["canceled", "canceled", "failed", "success"]
+    assert {one.reason for one in states if one.state is DeliveryState.CANCELED} == {"replay canceled"}
+    assert [one.message.id for one in await claim(store, now_ms=2_000)] == ["msg_9"]
+    assert await store.open_tasks() == []
+    assert (await store.cancel_task("qtask_1", now_ms=1_000)).status is TaskStatus.CANCELED
+    assert await store.cancel_task("qtask_9", now_ms=1_000) is None
+
+
+async def test_tasks_are_listed_both_ways(store):
+    for number in range(5):
+        await start(store, task_id=f"qtask_{number}")
+    (app,) = (await store.snapshot()).applications
+    newest = await store.tasks(app_ids=[app.id], before_seq=None, after_seq=None, limit=2)
+    assert [one.id for one in newest] == ["qtask_4", "qtask_3"]
+    older = await store.tasks(app_ids=[app.id], before_seq=newest[-1].seq, after_seq=None, limit=2)
+    assert [one.id for one in older] == ["qtask_2", "qtask_1"]
+    newer = await store.tasks(app_ids=[app.id], before_seq=None, after_seq=older[0].seq, limit=9)
+    assert [one.id for one in newer] == ["qtask_3", "qtask_4"]
+    assert await store.tasks(app_ids=["app_other"], before_seq=None, after_seq=None, limit=9) == []
+    assert (await store.task("qtask_2")).kind is TaskKind.BULK_REPLAY
+    assert await store.task("qtask_9") is None
+
+
+async def test_waiting_deliveries_can_be_canceled_and_what_is_being_sent_goes_on(store):
+    for number in range(1, 5):
+        await post(store, number, "a")
+    (sending,) = await claim(store)
+    canceled = 0
+    while step := await store.cancel_pending(1, now_ms=1_000, limit=2, reason="not wanted"):
+        canceled += step
+    assert canceled == 3
+    assert await store.record([done(sending)]) == 1
+    assert {(await store.deliveries(f"msg_{number}"))[0].state for number in (2, 3, 4)} == {DeliveryState.CANCELED}
+
+
+async def test_failures_that_are_alike_are_one_group(store):
+    for number in range(1, 6):
+        await post(store, number, f"c{number}")
+    await finish(store, failure="line 3: x", count=3, now_ms=1_000)
+    await finish(store, failure="line 9: y", count=2, now_ms=2_000)
+    (app,) = (await store.snapshot()).applications
+    groups = await store.failure_groups(app.id)
+    assert [(one.failure, one.count, one.first_at_ms, one.last_at_ms, one.message_id) for one in groups] == [
+        ("line 9: y", 2, 2_000, 2_000, "msg_5"),
+        ("line 3: x", 3, 1_000, 1_000, "msg_3"),
+    ]
+    assert await store.failure_groups(app.id, "ep_2") == []
+    await start(store, ReplayFilter(failure="line 3: x"))
+    assert (await work(store)).moved == 3
+    assert [one.failure for one in await store.failure_groups(app.id, "ep_1")] == ["line 9: y"]

@@ -1,0 +1,151 @@
+"""What every store promises about time that is set, about what is old, and about what people want gone."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from contracts.test_stores import OPEN, claim, done, endpoint, message
+from contracts.test_stores_replays import finish, post
+from nicobar.model import Breaker, BreakerState, DeliveryState, RequestRecord
+
+PENDING = DeliveryState.PENDING
+
+
+@pytest.fixture(params=OPEN)
+async def store(request, tmp_path):
+    it = await OPEN[request.param](tmp_path)
+    await it.change([await endpoint(it, "ep_1"), await endpoint(it, "ep_2")])
+    yield it
+    await it.close()
+
+
+async def put_off(store, due_at_ms: int, *, lease_ms=50) -> None:
+    (one,) = await claim(store, lease_ms=lease_ms)
+    await store.record([done(one, PENDING, due_at_ms=due_at_ms)])
+
+
+async def test_a_clock_set_forward_moves_tries_and_leases_and_leaves_what_is_new(store):
+    await post(store, 1, "a", accepted_at_ms=100)
+    await put_off(store, 5_100)
+    await post(store, 2, "b", accepted_at_ms=100)
+    assert len(await claim(store, lease_ms=600)) == 1
+    # It is 100; the clock is set to 3,600,100.
+    await post(store, 3, "c", accepted_at_ms=3_600_100)
+    assert await store.shift_times(after_ms=100, by_ms=3_600_000) == 2
+    assert [one.message.id for one in await claim(store, now_ms=3_600_100, lease_ms=9_000)] == ["msg_3"]
+    assert len(await claim(store, now_ms=3_600_699)) == 0
+    assert [one.message.id for one in await claim(store, now_ms=3_600_700, lease_ms=9_000)] == ["msg_2"]
+    assert [one.message.id for one in await claim(store, now_ms=3_605_099, lease_ms=9_000)] == []
+    assert [one.message.id for one in await claim(store, now_ms=3_605_100)] == ["msg_1"]
+
+
+async def test_a_clock_set_back_stalls_neither_tries_nor_what_is_new(store):
+    await post(store, 1, "a", accepted_at_ms=100)
+    await put_off(store, 7_200_000)
+    await post(store, 2, "b", accepted_at_ms=7_199_000)
+    # It is 7,199,000; the clock is set to 3,599,000.
+    assert await store.shift_times(after_ms=3_599_000, by_ms=-3_600_000) == 2
+    assert [one.message.id for one in await claim(store, now_ms=3_599_000, lease_ms=9_000)] == ["msg_2"]
+    assert await claim(store, now_ms=3_599_999) == []
+    assert [one.message.id for one in await claim(store, now_ms=3_600_000)] == ["msg_1"]
+
+
+async def test_what_somebody_wants_at_a_time_stays_at_that_time(store):
+    await post(store, 1, "a", accepted_at_ms=100, deliver_at_ms=50_000)
+    await post(store, 2, "a", accepted_at_ms=100)
+    assert [one.message.id for one in await claim(store)] == ["msg_2"], "it holds up nobody"
+    for by_ms in (-3_600_000, 3_600_000):
+        await store.shift_times(after_ms=0, by_ms=by_ms)
+    await store.bound_times(latest_ms=1_000)
+    assert "msg_1" not in [one.message.id for one in await claim(store, now_ms=49_999, lease_ms=1)]
+    assert "msg_1" in [one.message.id for one in await claim(store, now_ms=50_000)]
+
+
+async def test_nothing_waits_longer_than_anything_may(store):
+    await post(store, 1, accepted_at_ms=100)
+    await put_off(store, 10**13)
+    assert await store.bound_times(latest_ms=5_000) == 1
+    assert await store.next_due_at_ms(1) == 5_000
+
+
+async def test_a_breaker_is_kept(store):
+    assert await store.breakers() == {}
+    kept = Breaker(state=BreakerState.OPEN, failures=5, failing_since_ms=1, opens=2, probe_at_ms=9, reason="503")
+    await store.keep_breaker(1, Breaker(failures=1))
+    await store.keep_breaker(1, kept)
+    assert await store.breakers() == {1: kept}
+
+
+async def steps(step, before_ms: int, limit: int = 2) -> int:
+    done_, after_seq = 0, 0
+    while after_seq is not None:
+        result = await step(before_ms=before_ms, after_seq=after_seq, limit=limit)
+        done_, after_seq = done_ + result.done, result.after_seq
+    return done_
+
+
+async def test_old_payloads_and_attempts_go_and_their_ids_stay(store):
+    for number in range(1, 8):
+        await post(store, number, f"c{number}", accepted_at_ms=number)
+    await finish(store, count=5)
+    assert await steps(store.expunge_old, 7) == 5, "what is not finished stays, and so does what is not old"
+    old, waiting = await store.message("msg_1"), await store.message("msg_6")
+    assert (old.body, old.event_id, waiting.body) == (b"", "evt_1", b"{}")
+    assert old.expunged_at_ms is not None
+    assert await store.attempts("msg_1", "ep_1") == []
+    (delivery,) = await store.deliveries("msg_1")
+    assert (delivery.state, delivery.reason) == (DeliveryState.FAILED, "expunged")
+    assert await steps(store.expunge_old, 7) == 0
+    (app,) = (await store.snapshot()).applications
+    again = msgspec.structs.replace(new(1, app.id), id="msg_again")
+    appended = await store.append(again)
+    assert (appended.message_id, appended.duplicate, appended.taken) == ("msg_1", True, False)
+
+
+async def test_what_is_older_still_is_forgotten_whole(store):
+    for number in range(1, 6):
+        await post(store, number, f"c{number}", accepted_at_ms=number)
+    await finish(store, count=4)
+    assert await steps(store.forget_old, 4) == 3
+    assert await store.message("msg_1") is None
+    assert await store.deliveries("msg_1") == []
+    assert await store.message("msg_4") is not None
+    (app,) = (await store.snapshot()).applications
+    assert not (await store.append(new(1, app.id))).duplicate
+
+
+def new(number, app_id):
+    return msgspec.structs.replace(message(number), app_id=app_id)
+
+
+async def test_one_message_is_expunged_with_what_its_attempts_say(store):
+    await post(store, 1, "a", body=b'{"mail":"ada@northpine.example"}')
+    await post(store, 2, "a")
+    (one,) = await claim(store)
+    sent = RequestRecord(method="POST", url="https://a.example", headers={}, body="ada@northpine.example")
+    ended = done(one, PENDING, due_at_ms=500)
+    said = msgspec.structs.replace(ended.attempt, requests=(sent,), response="ada@northpine.example")
+    await store.record([msgspec.structs.replace(ended, attempt=said)])
+    assert await store.expunge_message("msg_1", now_ms=700)
+    gone = await store.message("msg_1")
+    assert (gone.body, gone.expunged_at_ms, gone.event_id) == (b"", 700, "evt_1")
+    (attempt,) = await store.attempts("msg_1", "ep_1")
+    assert (attempt.requests, attempt.response, attempt.console, attempt.reason) == ((), "", (), "expunged")
+    (delivery,) = await store.deliveries("msg_1")
+    assert (delivery.state, delivery.reason) == (DeliveryState.CANCELED, "expunged")
+    assert [one.message.id for one in await claim(store, now_ms=700)] == ["msg_2"], "it holds up nobody"
+    assert not await store.expunge_message("msg_9", now_ms=700)
+
+
+async def test_everything_of_one_customer_is_expunged_and_nothing_of_another(store):
+    for number in range(1, 6):
+        await post(store, number, "a" if number < 4 else "b")
+    await finish(store, count=1)
+    (app,) = (await store.snapshot()).applications
+    assert [await store.expunge_customer(app.id, "a", now_ms=700, limit=2) for _ in range(3)] == [2, 1, 0]
+    for number in range(1, 4):
+        gone = await store.message(f"msg_{number}")
+        assert (gone.body, gone.customer_key, gone.event_id) == (b"", None, f"evt_{number}")
+    assert (await store.message("msg_4")).customer_key == "b"
+    assert [one.message.id for one in await claim(store, now_ms=1_000)] == ["msg_4"]

@@ -1,0 +1,194 @@
+"""What people are told: once for each cause and hour, through Nicobar and by mail, without secrets."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+from aiosmtpd.smtp import SMTP, AuthResult
+
+from moving import MovingClock
+from nicobar.admin.catalogue import make_endpoint, make_source
+from nicobar.crypto import Vault, new_webhook_secret
+from nicobar.errors import SettingsError, StoreUnavailable
+from nicobar.ids import IdFactory
+from nicobar.observe import Metrics
+from nicobar.pipeline.alerts import HOUR_MS, Alert, Alerts, AlertType, Mail
+from nicobar.pipeline.configuration import Configuration
+from nicobar.settings import read_settings
+from nicobar.store import PutSource
+from nicobar.store.sqlite import SqliteStore
+from running import running
+
+VAULT = Vault(b"k" * 32)
+
+
+class Office:
+    """Takes mails."""
+
+    def __init__(self) -> None:
+        self.letters: list[str] = []
+        self.came = asyncio.Event()
+
+    async def handle_DATA(self, _server, _session, envelope):  # noqa: N802 - the library's name
+        self.letters.append(envelope.content.decode())
+        self.came.set()
+        return "250 OK"
+
+
+@asynccontextmanager
+async def office(password: str):
+    def check(_server, _session, _envelope, _mechanism, given):
+        return AuthResult(success=given.password == password.encode())
+
+    it = Office()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: SMTP(it, authenticator=check, auth_require_tls=False), "127.0.0.1", 0
+    )
+    try:
+        yield it, server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+@asynccontextmanager
+async def world(tmp_path, **more):
+    clock = MovingClock()
+    store = await SqliteStore.open(tmp_path / "nicobar.db", now_ms=clock.now_ms())
+    ids = IdFactory(clock.now_ms)
+    (app,) = (await store.snapshot()).applications
+    endpoints = [
+        make_endpoint(
+            vault=VAULT,
+            ids=ids,
+            app_id=app.id,
+            name=name,
+            kind="http",
+            settings={"url": "https://ops.example"},
+            credentials={"secret": new_webhook_secret()},
+        )
+        for name in ("shop", "ops")
+    ]
+    source = make_source(
+        vault=VAULT, ids=ids, app_id=app.id, name="dodo", kind="dodo-payments", secrets=[new_webhook_secret()]
+    )
+    await store.change([*endpoints, PutSource(source=source)])
+    configuration = Configuration(store, VAULT, clock)
+    await configuration.refresh()
+
+    def alerts(**given) -> Alerts:
+        return Alerts(queue=store, configuration=configuration, clock=clock, ids=ids, metrics=Metrics(), **given)
+
+    try:
+        yield alerts, clock, store, configuration.snapshot
+    finally:
+        await store.close()
+
+
+async def waiting(store, endpoint_seq: int, now_ms: int) -> list[dict[str, object]]:
+    claimed = await store.claim(endpoint_seq, now_ms=now_ms, limit=100, max_bytes=10**6, lease_ms=1)
+    return [msgspec.json.decode(one.message.body) for one in claimed]
+
+
+async def test_one_cause_is_told_once_an_hour(tmp_path):
+    async with world(tmp_path) as (alerts, clock, store, snapshot):
+        shop, ops = snapshot.endpoints
+        woken: list[int] = []
+        it = alerts(endpoint_name="ops", on_accepted=woken.extend)
+        paused = Alert(type=AlertType.PAUSED, endpoint=shop, reason="401")
+        for _ in range(5):
+            await it.tell(paused)
+        await alerts(endpoint_name=ops.id).tell(paused)  # another process, or this one after a restart
+        await it.tell(
+            Alert(type=AlertType.EXHAUSTED, endpoint=shop, reason="x", cause="threw: x", message_id="msg_1")
+        )
+        await it.tell(
+            Alert(type=AlertType.EXHAUSTED, endpoint=shop, reason="y", cause="threw: y", message_id="msg_2")
+        )
+        about = {"endpointId": shop.id, "endpointName": "shop"}
+        assert await waiting(store, ops.seq, clock.now_ms()) == [
+            {"type": "endpoint.paused", "data": {"reason": "401", **about}},
+            {"type": "message.attempt.exhausted", "data": {"reason": "x", "msgId": "msg_1", **about}},
+            {"type": "message.attempt.exhausted", "data": {"reason": "y", "msgId": "msg_2", **about}},
+        ]
+        assert woken == [ops.seq] * 3
+        clock.move(HOUR_MS)
+        await it.tell(paused)
+        assert len(await waiting(store, ops.seq, clock.now_ms())) == 4
+        assert await waiting(store, shop.seq, clock.now_ms()) == [], "nobody else gets it"
+
+
+async def test_an_endpoint_is_not_told_of_its_own_failures(tmp_path):
+    async with world(tmp_path) as (alerts, clock, store, snapshot):
+        _, ops = snapshot.endpoints
+        await alerts(endpoint_name="ops").tell(Alert(type=AlertType.PAUSED, endpoint=ops, reason="401"))
+        assert await waiting(store, ops.seq, clock.now_ms()) == []
+
+
+async def test_what_could_not_be_kept_is_told_the_next_time(tmp_path, monkeypatch):
+    async with world(tmp_path) as (alerts, clock, store, snapshot):
+        shop, ops = snapshot.endpoints
+        it, append = alerts(endpoint_name="ops"), store.append
+
+        async def full(_message):
+            raise StoreUnavailable("disk_full", "The disk is full.")
+
+        monkeypatch.setattr(store, "append", full)
+        paused = Alert(type=AlertType.PAUSED, endpoint=shop, reason="401")
+        await it.tell(paused)
+        monkeypatch.setattr(store, "append", append)
+        await it.tell(paused)
+        assert len(await waiting(store, ops.seq, clock.now_ms())) == 1
+
+
+async def test_a_mail_goes_out_and_its_credentials_go_nowhere_else(tmp_path, capsys):
+    async with world(tmp_path) as (alerts, _, _, snapshot), office("pa/ss w") as (post, port):
+        url = f"smtp://nicobar:pa%2Fss%20w@127.0.0.1:{port}"
+        mail = Mail(url=url, sender="nicobar@shop.example", recipients=("ops@shop.example", "ada@shop.example"))
+        assert "pa" not in repr(mail)
+        it = alerts(mail=mail)
+        shop, _ = snapshot.endpoints
+        await it.tell(Alert(type=AlertType.DISABLED, endpoint=shop, reason="Disabled after 5 days."))
+        async with asyncio.timeout(20):
+            await post.came.wait()
+        await it.close()
+        (letter,) = post.letters
+        assert "Subject: Nicobar: endpoint.disabled: shop" in letter
+        assert "To: ops@shop.example, ada@shop.example" in letter
+        assert "Disabled after 5 days." in letter
+        wrong = alerts(mail=msgspec.structs.replace(mail, url=url.replace("pa%2Fss%20w", "hunter2hunter2")))
+        await wrong.tell(Alert(type=AlertType.PAUSED, endpoint=shop, reason="401"))
+        await wrong.close()
+        assert len(post.letters) == 1
+    said = capsys.readouterr()
+    assert "alert not mailed" in said.out + said.err
+    assert "hunter2" not in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"alert_smtp_url": "smtp://mail.example"},
+        {"alert_mail_to": "a@shop.example", "alert_mail_from": "b@shop.example"},
+        {"alert_smtp_url": "http://x", "alert_mail_to": "a@shop.example", "alert_mail_from": "b@shop.example"},
+    ],
+)
+def test_half_a_configuration_of_mails_is_an_error_without_the_url_in_it(given):
+    with pytest.raises(SettingsError) as caught:
+        read_settings(given, environment={})
+    assert "mail.example" not in str(caught.value)
+
+
+async def test_a_source_that_refuses_three_signatures_in_a_row_is_told(tmp_path):
+    async with running(tmp_path, None) as nicobar:
+        store, told = nicobar.runtime.store, nicobar.runtime.alerts._told
+        wrong = {"webhook-id": "evt_1", "webhook-timestamp": "1", "webhook-signature": "v1,x"}
+        for number, refused in enumerate((2, 2, 3)):
+            for _ in range(refused):
+                assert (await nicobar.send(b"{}", headers=wrong))[0] == 401
+            assert len(told) == int(refused == 3)
+            assert (await nicobar.send_sample("payment.succeeded", f"evt_{number}"))[0] == 202
+        assert await store.backlog() == []
