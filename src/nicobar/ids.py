@@ -51,6 +51,11 @@ def is_id(text: str, prefix: str) -> bool:
     return text.startswith(f"{prefix}_") and _PATTERN.match(text) is not None
 
 
+def made_at_ms(text: str) -> int:
+    """When an id was made, in Unix milliseconds of a whole second."""
+    return int(Ksuid.from_base62(text.rpartition("_")[2]).timestamp) * 1000
+
+
 def stable_ulid(time_ms: int, *parts: str) -> str:
     """The same ULID for the same time and parts, on every try, in every process.
 

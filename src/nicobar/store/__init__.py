@@ -1,17 +1,19 @@
 """What the rest of Nicobar asks of a database, in narrow protocols: the queue (hot path), the catalogue
-(configuration and look-ups), replays and upkeep. Every store passes one contract suite, `tests/contracts`.
+(configuration and look-ups), access, replays and upkeep. Every store passes one contract suite, `tests/contracts`.
 """
 
 from __future__ import annotations
 
 from typing import Protocol
 
+from nicobar.store.access import Access, KeptAnswer
 from nicobar.store.catalogue import (
     AddTransformation,
     Audited,
     Catalogue,
     Change,
     DisableEndpoint,
+    EnableTransformation,
     PauseEndpoint,
     PutApplication,
     PutEndpoint,
@@ -23,6 +25,7 @@ from nicobar.store.catalogue import (
     RemoveEventType,
     RemoveSource,
     Snapshot,
+    Version,
 )
 from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Queue
 from nicobar.store.replays import (
@@ -39,7 +42,7 @@ from nicobar.store.replays import (
 from nicobar.store.upkeep import Step, Upkeep
 
 
-class Store(Queue, Catalogue, Replays, Upkeep, Protocol):
+class Store(Queue, Catalogue, Access, Replays, Upkeep, Protocol):
     """A database that holds all of it."""
 
     async def check(self) -> None:
@@ -52,6 +55,7 @@ class Store(Queue, Catalogue, Replays, Upkeep, Protocol):
 
 
 __all__ = [
+    "Access",
     "AddTransformation",
     "Appended",
     "Audited",
@@ -60,8 +64,10 @@ __all__ = [
     "Change",
     "Claimed",
     "DisableEndpoint",
+    "EnableTransformation",
     "FailureGroup",
     "Finished",
+    "KeptAnswer",
     "NewMessage",
     "NewTask",
     "PauseEndpoint",
@@ -86,4 +92,5 @@ __all__ = [
     "TaskKind",
     "TaskStatus",
     "Upkeep",
+    "Version",
 ]
