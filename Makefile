@@ -7,7 +7,7 @@ CLIENTS := tests/clients/node/node_modules/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types imports format bench chromium lock clean
+.PHONY: help setup demo test lint types imports format bench chaos chromium lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,9 @@ format: $(READY) ## Format the code and mend what can be mended by itself
 
 bench: $(READY) ## Measure, as ratios within one run
 	@PYTHONPATH=tests $(BIN)/python -m bench.run $(ARGS)
+
+chaos: $(READY) ## Kill the server at every stage, hundreds of times, and count what is lost (ARGS="--seed N")
+	@PYTHONPATH=tests $(BIN)/python -m chaos.run $(ARGS)
 
 chromium:
 	@sh scripts/chromium.sh

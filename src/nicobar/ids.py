@@ -15,6 +15,7 @@ from ulid import ULID
 PREFIXES = ("app", "src", "ep", "msg", "atmpt", "tok", "qtask")
 _PATTERN = re.compile(rf"^({'|'.join(PREFIXES)})_[0-9A-Za-z]{{27}}$")
 _PAYLOAD_BITS = 128
+_MAX_SECOND = 2**32 - 1
 _ULID_TIME_BITS = 48
 _ULID_RANDOM_BYTES = 10
 
@@ -54,6 +55,12 @@ def is_id(text: str, prefix: str) -> bool:
 def made_at_ms(text: str) -> int:
     """When an id was made, in Unix milliseconds of a whole second."""
     return int(Ksuid.from_base62(text.rpartition("_")[2]).timestamp) * 1000
+
+
+def first_id(prefix: str, time_ms: int) -> str:
+    """What no id of that second or a later one is below: where to begin to look for what was made since."""
+    second = min(max(time_ms // 1000 - EPOCH_STAMP, 0), _MAX_SECOND)
+    return f"{prefix}_{Ksuid.from_bytes(second.to_bytes(4, 'big') + bytes(16))}"
 
 
 def stable_ulid(time_ms: int, *parts: str) -> str:

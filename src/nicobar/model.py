@@ -219,7 +219,8 @@ class DeliveryState(StrEnum):
 class Delivery(Record):
     """Durable work: one message for one endpoint. `due_at_ms` is None while it waits behind an earlier delivery
     of the same customer and once it is finished: `behind` is then that delivery's message, `behind_until_ms` when it
-    is due. `tries` counts those that were spent on the retry schedule.
+    is due. `tries` counts those that were spent on the retry schedule, `edition` how often ids of its own were asked
+    for.
     """
 
     message_id: str
@@ -231,6 +232,7 @@ class Delivery(Record):
     ended_at_ms: int | None = None
     behind: str | None = None
     behind_until_ms: int | None = None
+    edition: int = 0
 
 
 class BreakerState(StrEnum):

@@ -28,6 +28,7 @@ from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer, Recorded
 from nicobar.pipeline.maintain import Maintainer
 from nicobar.pipeline.receive import Receiver
+from nicobar.pipeline.refusals import RefusalLog
 from nicobar.pipeline.replay import Replayer
 from nicobar.pipeline.worker import Worker
 from nicobar.sandbox import Sandbox
@@ -202,10 +203,13 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) 
         alerts=runtime.alerts,
         on_accepted=runtime.wake,
     )
+    refusals = RefusalLog(runtime.store, runtime.clock)
+    _keep_running(stack, "refused requests", refusals.run)
     app = Ingress(
         receiver,
         create_app(services, create_ops(runtime.metrics, runtime.ready, runtime.refresh_gauges)),
         runtime.metrics,
+        refusals,
         max_body_bytes=settings.max_body_bytes,
         body_timeout_ms=settings.body_timeout_ms,
     )

@@ -159,6 +159,25 @@ async def test_an_unknown_token_is_404_before_anything_is_read(nicobar):
         assert (await answer.json())["code"] == "unknown_token"
 
 
+async def test_a_refused_request_to_a_known_source_is_kept_without_body_and_signature(tmp_path):
+    async with running(tmp_path, None) as nicobar:
+        (source,) = nicobar.runtime.configuration.snapshot.sources
+        await nicobar.send(BODY, headers={"webhook-id": "evt_bare"})
+        await nicobar.send(b"{}", "evt_empty")
+        async with nicobar.http.get(nicobar.url):
+            pass
+        async with nicobar.http.post(nicobar.url + "x", data=BODY):
+            pass
+    async with running(tmp_path, None) as nicobar:
+        kept = (await nicobar.runtime.store.refusals(source.id, limit=10)).items
+    assert [(one.status, one.code, one.event_id) for one in kept] == [
+        (405, "method_not_allowed", ""),
+        (400, "type_missing", "evt_empty"),
+        (401, "missing_header", "evt_bare"),
+    ]
+    assert all(one.detail for one in kept)
+
+
 async def test_other_methods_are_405(nicobar):
     async with nicobar.http.get(nicobar.url) as answer:
         assert (answer.status, answer.headers["allow"]) == (405, "POST")

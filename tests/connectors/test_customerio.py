@@ -77,6 +77,36 @@ def test_a_given_ulid_and_timestamp_stay_and_another_id_is_corrected():
     assert rules(kept, Level.ADDITION) == ["timestamp_added"]
 
 
+def sent_id(message: str = "msg_1", at_ms: int = 1_789_000_000_123, **event: object) -> object:
+    about = msgspec.structs.replace(origin(), message_id=message, occurred_at_ms=at_ms)
+    given = person("event", **{"name": "a", "id": "order-7", **event})
+    (one,) = bodies(destination(keep_profile=False).prepare([call(given)], about))
+    return one["id"]
+
+
+def test_the_same_id_of_a_handler_is_the_same_event_in_every_message():
+    known = sent_id()
+    assert sent_id("msg_2", at_ms=1_789_000_999_000, attributes={"n": 1}) == known
+    assert sent_id("msg_2", identifiers={"id": "cus_2"}) != known, "of another person"
+    assert sent_id("msg_2", name="b") != known, "of another name"
+    assert sent_id("msg_2", id="order-8") != known
+
+
+def test_the_same_id_of_a_handler_is_the_same_event_in_v1_too():
+    def sent(message: str, who: str) -> object:
+        url = f"https://track.customer.io/api/v1/customers/{who}/events"
+        about = msgspec.structs.replace(origin(), message_id=message)
+        return bodies(destination().prepare([call({"name": "a", "id": "order-7"}, url)], about))[0]["id"]
+
+    assert sent("msg_1", "cus_1") == sent("msg_2", "cus_1") != sent("msg_2", "cus_2")
+    assert sent("msg_1", "order%2D7") != sent("msg_2", "order%2D7"), "it is the person's own id"
+
+
+@pytest.mark.parametrize("mistaken", ["cus_1", "", 5, {}, ["order-7"]])
+def test_an_id_that_cannot_tell_events_apart_does_not_make_them_one(mistaken):
+    assert sent_id("msg_1", id=mistaken) != sent_id("msg_2", id=mistaken)
+
+
 def test_the_profile_goes_before_the_event_once_while_it_does_not_change():
     it = destination()
     event = [call(person("event", name="a"))]

@@ -144,7 +144,11 @@ BREAKS: dict[str, list[dict[str, object]]] = {
         for value in ({}, [], [{}], [{"identifiers": {"id": "a"}}], [{**TO_OBJECT, "relationship_attributes": 5}])
     ]
     + [{"payload": thing("add_relationships", cio_relationships=[{"identifiers": {"phone": "+155512345"}}])}]
-    + [{"payload": thing("identify_anonymous", cio_relationships=[{"identifiers": {"id": "a"}}])}],
+    + [{"payload": thing("identify_anonymous", cio_relationships=[{"identifiers": {"id": "a"}}])}]
+    + [
+        {"payload": {"cio_relationships": value}, "path": "/api/v1/customers/u1", "method": "PUT"}
+        for value in (None, [], {"action": "identify"}, {"action": "add_relationships", "relationships": [{}]})
+    ],
     "device": [
         {"payload": person("add_device", device={"token": "tok", "platform": "nokia"})},
         {"payload": person("add_device", device={"platform": "ios"})},

@@ -44,7 +44,10 @@ JUNK = st.sampled_from(
         {"x" * 151: 1}, {"a": "x" * 1_001}, {"a": ["x" * 990, "y"]}, {"": ""}, {"_update": True},
         {"a": "x" * 100_001},
         [{"identifiers": TEAM}], [{"identifiers": {"id": "a"}}], [{"identifiers": {"anonymous_id": "a"}}],
-        [{"identifiers": TEAM, "relationship_attributes": 5}], [{"identifiers": {"phone": "+15551234567"}}],
+        "add_relationships", "delete_relationships", {"action": "add_relationships", "relationships": []},
+        {"relationships": [{"identifiers": TEAM}]}, {"action": "delete_relationships"},
+        [{"identifiers": TEAM, "relationship_attributes": 5}], [{"identifiers": TEAM}] * 50,
+        [{"identifiers": {"phone": "+15551234567"}}],
     ]
 )  # fmt: skip
 
@@ -66,7 +69,11 @@ def v2_bases() -> list[dict[str, object]]:
 
 
 V1_BODIES: dict[str, object] = {
-    "identify": {"email": "ada@northpine.example", "plan": "pro"},
+    "identify": {
+        "email": "ada@northpine.example",
+        "plan": "pro",
+        "cio_relationships": {"action": "add_relationships", "relationships": FIELDS["cio_relationships"]},
+    },
     "none": None,
     "event": {"name": "paid", "data": {"amount": 5}, "id": ULID, "timestamp": 1_789_000_000, "type": "page"},
     "device": {"device": {"id": "t", "platform": "android", "last_used": 5}},
@@ -77,7 +84,8 @@ V1_BODIES: dict[str, object] = {
 }
 DOTTED = [*FIELDS, "type", "action", "attributes.a", "identifiers.id", "identifiers.email", "device.token"]
 DOTTED_V1 = [
-    "email", "name", "data", "id", "timestamp", "type", "device", "device.id", "device.platform", "primary",
+    "email", "name", "cio_relationships", "cio_relationships.action", "cio_relationships.relationships",
+    "data", "id", "timestamp", "type", "device", "device.id", "device.platform", "primary",
     "secondary",
     "ids", "data.email", "data.id", "a",
 ]  # fmt: skip
@@ -161,6 +169,37 @@ def test_both_judge_arbitrary_bodies_of_v1_alike_and_never_raise(body):
         assert read is not None
         ours = list(check_v1("", call, "/api/v1/" + "/".join(segments), None if call.body == "none" else body))
         assert bool(ours) is bool(read.problems), (call, body)
+
+
+@pytest.mark.parametrize(
+    ("related", "fine"),
+    [
+        ({"action": "add_relationships", "relationships": [{"identifiers": TEAM}]}, True),
+        ({"action": "delete_relationships", "relationships": [{"identifiers": {"cio_object_id": "obj"}}]}, True),
+        # As large as it likes: it is no attribute.
+        ({"action": "add_relationships", "relationships": [{"identifiers": TEAM}] * 50}, True),
+        ({"action": "add_relationships", "relationships": []}, True),
+        ({"action": "identify", "relationships": [{"identifiers": TEAM}]}, False),
+        ({"relationships": [{"identifiers": TEAM}]}, False),
+        ({"action": "add_relationships"}, False),
+        ({"action": "add_relationships", "relationships": {}}, False),
+        ({"action": "add_relationships", "relationships": [{"identifiers": {"id": "ada"}}]}, False),
+        (
+            {"action": "add_relationships", "relationships": [{"identifiers": TEAM, "relationship_attributes": 5}]},
+            False,
+        ),
+        ([{"identifiers": TEAM}], False),
+        ("team", False),
+        (None, False),
+    ],
+)
+def test_both_check_the_relationships_of_v1(related, fine):
+    body = {"plan": "pro", "cio_relationships": related}
+    (call,) = (one for one in V1_CALLS if one.body == "identify")
+    read = v1.read("PUT", ["customers", "ada"], {}, body, Mode.STRICT)
+    assert read is not None
+    found = list(check_v1("[0].payload", call, "/api/v1/customers/ada", body))
+    assert (bool(found), bool(read.problems)) == (not fine, not fine)
 
 
 @pytest.mark.parametrize("path", ["/api/v1/x", "/api/v1/customers", "/api/v1/customers/a/b", "/api/v1/segments/1"])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from playwright.async_api import async_playwright
 from yarl import URL
 
+from nicobar.emulator import state
 from nicobar.emulator.app import create_app
 from nicobar.emulator.contract import problems
 from nicobar.emulator.state import State
@@ -238,7 +239,7 @@ V1 = "/api/v1/customers/ada%2F1"
     [
         ("PUT", V1, {"email": "ada@northpine.example"}, 200),
         ("PUT", V1, [], 400),
-        ("PUT", V1, {"cio_relationships": {"action": [], "relationships": []}}, 200),
+        ("PUT", V1, {"cio_relationships": {"action": [], "relationships": []}}, 400),
         ("POST", "/api/v1/forms/f/submit", {"data": {"email": "a@b.example", "created_at": "9" * 5_000}}, 204),
         ("PUT", V1, {"n": "x" * 1_001}, 400),
         ("PUT", "/api/v1/customers/" + "x" * 151, {}, 400),
@@ -323,14 +324,78 @@ async def test_campaigns_are_defined_and_their_mails_read_over_http(emulator):
     assert after["version"] > before["version"]
 
 
-async def test_a_form_of_another_site_is_not_taken(emulator):
-    url, form = emulator.server.url + "/campaigns", {"title": "x", "trigger": "event", "name": "y", "subject": "z"}
-    async with emulator.http.post(url, data=form, headers={"sec-fetch-site": "cross-site"}) as answer:
-        assert answer.status == 403
-    async with emulator.http.post(url, data=form, allow_redirects=False) as answer:
-        assert answer.status == 303
-    async with emulator.http.post(url, data={**form, "trigger": "moon"}, allow_redirects=False) as answer:
-        assert answer.status == 422
+FORM = {"title": "x", "trigger": "event", "name": "y", "subject": "z"}
+CHANGES = [
+    ("POST", "/campaigns", FORM),
+    ("PUT", "/emulator/settings", "{}"),
+    ("PUT", "/emulator/faults", "[]"),
+    ("PUT", "/emulator/campaigns", "[]"),
+    ("DELETE", "/emulator/state", None),
+]
+
+
+async def changed(emulator, change, **headers: str) -> int:
+    method, path, body = change
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    url = emulator.server.url + path
+    async with emulator.http.request(method, url, data=body, headers=headers, allow_redirects=False) as answer:
+        if answer.status == 403:
+            assert (await answer.json())["code"] == "cross_origin"
+        return answer.status
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda one: f"{one[0]} {one[1]}")
+async def test_pages_of_other_sites_change_nothing(emulator, change):
+    port = emulator.server.port
+    for headers in (
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": f"http://127.0.0.1:{port + 1}"},
+        {"origin": "https://[::1"},
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
+        # A name that was made to lead here: to the browser it is the page's own origin.
+        {"origin": f"http://evil.example:{port}", "host": f"evil.example:{port}", "sec_fetch_site": "same-origin"},
+        {"origin": f"http://127.0.0.1.evil.example:{port}", "host": f"127.0.0.1.evil.example:{port}"},
+    ):
+        assert await changed(emulator, change, **headers) == 403, headers
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda one: f"{one[0]} {one[1]}")
+async def test_the_own_page_and_scripts_change_what_they_like(emulator, change):
+    port = emulator.server.port
+    for headers in (
+        {},
+        {"host": "whatever.example"},
+        {"sec_fetch_site": "none"},
+        *(
+            {"origin": f"http://{host}", "host": host, "sec_fetch_site": "same-origin"}
+            for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}", f"emulator:{port}", "192.0.2.7")
+        ),
+    ):
+        assert await changed(emulator, change, **headers) in {200, 303}, headers
+
+
+async def test_the_name_that_it_listens_on_is_its_own(emulator):
+    server = await Server.start(create_app(State(), host="emulator.northpine.example"), "127.0.0.1", 0)
+    own, other = f"emulator.northpine.example:{server.port}", f"other.northpine.example:{server.port}"
+    it = Emulator(server, emulator.http)
+    assert await changed(it, CHANGES[0], origin=f"http://{own}", host=own) == 303
+    assert await changed(it, CHANGES[0], origin=f"http://{other}", host=other) == 403
+    await server.stop()
+
+
+async def test_the_track_api_and_what_is_only_read_take_no_notice_of_the_origin(emulator):
+    headers = {"authorization": AUTH, "origin": "https://shop.example", "sec-fetch-site": "cross-site"}
+    async with emulator.http.post(f"{emulator.server.url}/api/v2/entity", json=EVENT, headers=headers) as answer:
+        assert answer.status == 200
+    async with emulator.http.get(f"{emulator.server.url}/emulator/people", headers=headers) as answer:
+        assert (answer.status, (await answer.json())["count"]) == (200, 1)
+
+
+async def test_a_form_is_checked(emulator):
+    assert await changed(emulator, ("POST", "/campaigns", FORM)) == 303
+    assert await changed(emulator, ("POST", "/campaigns", {**FORM, "trigger": "moon"})) == 422
     _, answer, _ = await emulator.ask("GET", "/emulator/campaigns")
     assert [one["title"] for one in answer["campaigns"]] == ["x"]
 
@@ -363,11 +428,11 @@ async def test_a_port_that_is_taken_is_an_error_for_people(emulator):
 
 
 @asynccontextmanager
-async def browser():
+async def browser(*arguments: str):
     names = ("chromium", "chromium-browser", "google-chrome")
     path = os.environ.get("TEST_CHROMIUM") or next(filter(None, map(shutil.which, names)))
     async with async_playwright() as playwright:
-        it = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        it = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *arguments])
         yield it
         await it.close()
 
@@ -423,3 +488,85 @@ async def test_the_page_works_without_its_script(emulator):
         await page.get_by_role("button", name="Remove Welcome").click()
         await page.get_by_text("There is none. A campaign here").wait_for()
         await page.get_by_role("link", name="Reload").click()
+
+
+@pytest.mark.browser
+async def test_a_name_that_was_made_to_lead_here_changes_nothing_in_a_real_browser(emulator):
+    await emulator.ask("PUT", "/emulator/campaigns", [CAMPAIGN])
+    async with browser("--host-resolver-rules=MAP evil.example 127.0.0.1") as it:
+        page = await it.new_page()
+        await page.goto(f"http://evil.example:{emulator.server.port}/")
+        await page.get_by_role("button", name="Remove Welcome").click()
+        await page.get_by_text("cross_origin").wait_for()
+        # Another site's form, which needs no leave of the emulator's to be sent.
+        target = f"{emulator.server.url}/campaigns"
+        await page.goto(f"http://evil.example:{emulator.server.port}/emulator/version")
+        async with page.expect_response(target) as answered:
+            await page.evaluate(
+                """(url) => {
+                    const form = document.createElement("form");
+                    Object.assign(form, {method: "post", action: url});
+                    const field = document.createElement("input");
+                    Object.assign(field, {name: "remove", value: "Welcome"});
+                    form.append(field);
+                    document.body.append(form);
+                    form.submit();
+                }""",
+                target,
+            )
+        assert (await answered.value).status == 403
+    _, answer, _ = await emulator.ask("GET", "/emulator/campaigns")
+    assert len(answer["campaigns"]) == 1
+
+
+async def test_more_campaigns_or_faults_than_there_may_be_are_refused_and_none_is_lost(emulator):
+    many = [{**CAMPAIGN, "title": str(number)} for number in range(101)]
+    assert (await emulator.ask("PUT", "/emulator/campaigns", many))[0] == 422
+    assert (await emulator.ask("PUT", "/emulator/campaigns", many[:100]))[0] == 200
+    assert (await emulator.ask("PUT", "/emulator/faults", [{"status": 500}] * 101))[0] == 422
+    assert await changed(emulator, ("POST", "/campaigns", FORM)) == 422
+    assert await changed(emulator, ("POST", "/campaigns", {**FORM, "title": "7"})) == 303, (
+        "it takes the place of another"
+    )
+    _, answer, _ = await emulator.ask("GET", "/emulator/campaigns")
+    assert len(answer["campaigns"]) == 100
+
+
+@pytest.mark.browser
+async def test_the_page_keeps_the_focus_and_catches_up_when_it_is_let_go(emulator):
+    await emulator.ask("PUT", "/emulator/campaigns", [CAMPAIGN])
+    await emulator.entity(action="event", name="first")
+    async with browser() as it:
+        page = await it.new_page()
+        await page.goto(emulator.server.url)
+        region = page.get_by_role("group", name="Activities")
+        await region.focus()
+        await emulator.entity(action="event", name="second")
+        await page.get_by_text("second").wait_for()
+        assert await region.evaluate("(one) => one === document.activeElement")
+        await page.get_by_role("button", name="Remove Welcome").focus()
+        await emulator.ask("PUT", "/emulator/campaigns", [CAMPAIGN, {**CAMPAIGN, "title": "Thanks"}])
+        await emulator.entity(action="event", name="third")
+        await page.get_by_text("third").wait_for()
+        assert await page.get_by_role("button", name="Remove Thanks").count() == 0, "not from under one's finger"
+        await page.evaluate("document.activeElement.blur()")
+        await page.get_by_role("button", name="Remove Thanks").wait_for()
+
+
+async def test_the_page_calls_a_page_view_what_it_is(emulator):
+    await emulator.entity(action="page", name="pricing")
+    await emulator.entity(action="screen", name="Home")
+    _, html, _ = await emulator.ask("GET", "/")
+    assert "page view</span>" in html
+    assert '<strong>Home</strong> <span class="dim">screen view</span>' in html
+
+
+async def test_what_was_forgotten_is_shown_and_told(emulator, monkeypatch):
+    monkeypatch.setattr(state, "MAX_SUPPRESSED", 1)
+    await emulator.entity(action="suppress")
+    await emulator.entity(action="suppress", identifiers={"id": "u2"})
+    _, answer, _ = await emulator.ask("GET", "/emulator/version")
+    assert answer["forgotten"] == {"suppressed identifiers": 1}
+    _, html, _ = await emulator.ask("GET", "/")
+    assert "Forgotten, as the oldest beyond what is held: suppressed identifiers 1" in html
+    assert "Suppressed: id u2<" in html

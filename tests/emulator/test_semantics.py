@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nicobar.emulator.campaigns import Campaign, Campaigns, Frequency, Trigger
-from nicobar.emulator.state import Ignored, State
+from nicobar.emulator.state import Ignored, Repeated, State
 
 ULID = "01K4VJ0W00QF7D2S9N3B6X8C1M"
 NOW = 1_789_000_000
@@ -33,6 +33,7 @@ class World:
 
 
 ADDRESS = {"email": "Ada@northpine.example"}
+HELLO = Campaign(title="Hello", trigger=Trigger.EVENT, name="paid", subject="Hello {{customer.email}}")
 
 
 def test_ids_know_capitals_and_addresses_do_not():
@@ -55,7 +56,58 @@ def test_an_address_of_somebody_else_stays_theirs_and_the_log_says_so():
     it.send("identify", {"id": "jun"}, attributes=ADDRESS)
     it.send("identify", attributes={**ADDRESS, "plan": "pro"})
     assert (it.ada().email, it.ada().attributes) == (None, {"plan": "pro"})
-    assert it.state.activities[-1].type == "attribute_update_failure"
+    assert list(it.state.activities)[-1].type == "attribute_update_failure"
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_an_address_that_is_taken_away_is_gone_and_free_for_somebody_else(nothing):
+    it = World(HELLO)
+    it.send("identify", attributes={**ADDRESS, "phone": "+15551234567"})
+    it.send("identify", attributes={"email": nothing, "phone": nothing})
+    it.send("event", name="paid")
+    assert it.mails == [(None, "the person has no address")]
+    assert (it.ada().email, it.ada().phone, it.ada().attributes) == (None, None, {})
+    assert it.state.find("email", ADDRESS["email"]) is None
+    it.send("identify", {"id": "jun"}, attributes=ADDRESS)
+    assert it.state.find("email", ADDRESS["email"]).id == "jun"
+
+
+def test_an_identifier_that_is_no_text_is_kept_as_one():
+    it = World()
+    it.send("identify", attributes=ADDRESS)
+    it.send("identify", attributes={"phone": 5, "email": 7})
+    assert (it.ada().phone, it.ada().email, it.ada().attributes) == ("5", "7", {"phone": "5", "email": "7"})
+    assert it.state.find("email", ADDRESS["email"]) is None
+
+
+def test_an_id_is_taken_away_by_cio_id_alone():
+    it = World()
+    it.send("identify")
+    it.send("identify", attributes={"id": None})
+    assert it.ada() is not None
+    assert list(it.state.activities)[-1].type == "attribute_update_failure"
+    it.send("identify", {"cio_id": it.ada().cio_id}, attributes={"id": None})
+    assert it.ada() is None
+    assert len(it.state.people) == 1
+
+
+def test_a_person_known_by_address_alone_has_it_in_mails_and_segments():
+    it = World(HELLO, Campaign(title="New", trigger=Trigger.SEGMENT, name="email", subject="{{customer.email}}"))
+    it.send("identify", {"email": "ada@northpine.example"})
+    it.send("event", {"email": "ada@northpine.example"}, name="paid")
+    it.send("event", {"email": "jun@northpine.example"}, name="paid")
+    assert [(one.subject, one.why_not) for one in it.campaigns.emails] == [
+        ("ada@northpine.example", None),
+        ("Hello ada@northpine.example", None),
+        ("Hello jun@northpine.example", None),
+    ]
+
+
+def test_a_person_without_an_id_has_none_in_mails():
+    it = World(Campaign(title="Hi", trigger=Trigger.EVENT, name="paid", subject="{{customer.id}}"))
+    it.send("event", {"email": "ada@northpine.example"}, name="paid")
+    it.send("event", {"id": "jun"}, name="paid", attributes={"recipient": "jun@northpine.example"})
+    assert [why for _, why in it.mails] == ["the mail needs customer.id, which is not there", None]
 
 
 def test_an_update_never_makes_a_person():
@@ -94,6 +146,19 @@ def test_a_deleted_person_starts_afresh_and_a_suppressed_one_stays_away():
     it.send("unsuppress")
     it.send("identify")
     assert it.ada().attributes == {}
+    it.send("identify", {"email": "ADA@northpine.example"})
+    assert len(it.state.people) == 2, "all identifiers are free again"
+
+
+def test_a_suppressed_address_is_nobody_s():
+    it = World(HELLO)
+    it.send("identify", {"id": "jun"}, attributes=ADDRESS)
+    it.send("suppress", {"id": "jun"})
+    it.send("identify", attributes={**ADDRESS, "plan": "pro"})
+    assert (it.ada().email, it.ada().attributes) == (None, {"plan": "pro"})
+    assert list(it.state.activities)[-1].type == "attribute_update_failure"
+    it.send("event", name="paid")
+    assert it.mails == [(None, "the person has no address")]
 
 
 def test_a_merge_moves_what_the_primary_does_not_have_and_deletes_the_other():
@@ -141,6 +206,24 @@ def test_what_is_taken_has_its_effect_later_and_in_order():
     assert (it.ada().attributes["plan"], it.state.pending) == ("b", 0)
 
 
+def test_segments_wait_their_turn_too():
+    it = World()
+    it.state.settle_ms = 2_000
+    it.send("identify")
+    it.state.put_in_segment("7", ("id:ada",), adds=True)
+    assert it.state.pending == 2
+    it.at += 2
+    it.state.settle()
+    assert list(it.state.segments["7"]) == [it.ada().cio_id]
+
+
+def test_a_relationship_that_ends_makes_no_object():
+    it = World()
+    item = {"type": "object", "action": "delete_relationships", "identifiers": {"cio_object_id": "team"}}
+    it.state.accept({**item, "cio_relationships": [{"identifiers": {"id": "ada"}}]})
+    assert not it.state.objects
+
+
 def test_a_shorter_wait_keeps_the_order():
     it = World()
     it.state.settle_ms = 2_000
@@ -156,7 +239,7 @@ def test_what_was_done_under_an_anonymous_id_becomes_the_person_s():
     it = World()
     looked = {"type": "person", "action": "event", "name": "looked", "attributes": {}}
     it.state.accept(looked, "anon")
-    assert it.state.activities[-1].person == "anonymous:anon"
+    assert list(it.state.activities)[-1].person == "anonymous:anon"
     it.send("identify", attributes={"anonymous_id": "anon"})
     assert [one.person for one in it.state.activities] == ["ada"]
 
@@ -201,7 +284,8 @@ def test_72_hours_old_is_young_enough_and_a_repetition_sends_nothing():
     it.send("identify", attributes=KNOWN)
     for taken in (True, False):
         assert it.send("event", **PAID, id=ULID, timestamp=NOW - 72 * 3_600) is taken
-    assert [why for _, why in it.mails] == [None, "an event with this id was taken before"]
+    assert it.mails[0][1] is None
+    assert it.mails[1] == (ADDRESS["email"], "an event with this id was taken before")
 
 
 def test_a_suppressed_person_gets_none_and_the_mail_says_so():
@@ -217,6 +301,30 @@ def test_a_page_view_of_the_name_is_no_event():
     it.send("page", **PAID)
     it.send("screen", **PAID)
     assert it.mails == []
+
+
+@pytest.mark.parametrize(("kind", "called"), [("page", "a page view"), ("screen", "a screen view")])
+def test_a_repeated_page_view_is_called_one_and_is_no_event(kind, called):
+    it = World(WELCOME)
+    it.send("identify", attributes=KNOWN)
+    for taken in (True, False):
+        assert it.send(kind, **PAID, id=ULID) is taken
+    assert isinstance(it.effects[-1], Repeated)
+    assert (it.effects[-1].kind, it.effects[-1].known_as) == (kind, kind)
+    assert it.mails == [], "no campaign waits for it"
+    it.send("event", **PAID, id=ULID)
+    assert it.mails == [(ADDRESS["email"], f"{called} with this id was taken before")]
+    it.send("suppress")
+    it.send(kind, **PAID)
+    assert len(it.mails) == 1
+
+
+def test_a_repeated_anonymous_page_view_is_called_one_too():
+    it = World(WELCOME)
+    looked = {"type": "person", "action": "page", "name": "paid", "attributes": {}, "id": ULID}
+    assert it.state.accept(looked, "anon")
+    assert not it.state.accept(looked, "anon")
+    assert (it.effects[-1].kind, it.mails) == ("page", [])
 
 
 def test_entering_a_segment_sends_once_for_each_entry():

@@ -151,6 +151,7 @@ def test_five_days_of_failures_only_are_given_up_and_one_answer_begins_anew():
         ("line 3: TypeError: x", "line 4: TypeError: x", False),
         ("line 1234: a", "line 1235: a", False),
         ('"ada@northpine.example" is no number', '"eve@northpine.example" is no number', True),
+        ("cannot read property 'data' of undefined", "cannot read property 'name' of undefined", False),
         ("refused ada@northpine.example", "refused eve@northpine.example", True),
         ("amount 123456 too large", "amount 999999 too large", True),
         ("next_billing is missing", "last_billing is missing", False),

@@ -60,9 +60,9 @@ async def run(one, bodies: list[tuple[str, bytes]], identifier: str = ""):
         return await pool.run(jobs)
 
 
-def prepared(result: Calls, content: bytes):
+def prepared(result: Calls, content: bytes, message_id: str = "msg_1"):
     origin = Origin(
-        message_id="msg_1",
+        message_id=message_id,
         endpoint_id="ep_1",
         occurred_at_ms=NOW_MS,
         now_ms=NOW_MS,
@@ -164,18 +164,218 @@ async def test_money_has_the_decimals_of_its_currency(currency, minor, major):
         assert not [one for one in prepared(result, content).verdicts if one.level in {Level.ERROR, Level.WARNING}]
 
 
-async def test_a_cancellation_that_is_scheduled_and_a_trial_are_events_of_their_own():
+@every_recipe
+async def test_whatever_field_is_missing_or_null_an_event_has_all_of_its_fields_and_no_attribute_is_taken_away(one):
+    whole = [(name, body(name)) for name in TYPES]
+    keys: dict[str, set[str]] = {}
+    for result in await run(one, whole):
+        keys |= {item["name"]: set(item["attributes"]) for item in events(result)}
+    without = [(name, content) for name in TYPES for content in with_a_field_unknown(name)]
+    assert len(without) > 1_000
+    for (name, content), result in zip(without, await run(one, without), strict=True):
+        assert not isinstance(result, Broken), (name, result)
+        if isinstance(result, Calls):
+            assert not [one for one in prepared(result, content).verdicts if one.level is Level.ERROR], content
+        for item in events(result):
+            # The samples hold no announcement of this one and no trial.
+            known = keys.get(item["name"], keys.get("subscription_active"))
+            assert set(item["attributes"]) == known, (name, content)
+        for item in identifies(result):
+            cleared = {key for key, value in item["attributes"].items() if value is None}
+            assert cleared <= {"subscription_past_due_until", "checkout_abandoned_at"}, (name, content)
+            assert "" not in item["attributes"].values()
+        if isinstance(result, Calls):
+            assert "undefined" not in msgspec.json.encode(items(result)).decode()
+
+
+def with_a_field_unknown(name: str):
+    """The sample, again and again: each field of its data, and of its customer, once missing and once null."""
+    value = msgspec.json.decode(body(name))
+    for path in [(), ("customer",)]:
+        inside = value["data"] if not path else value["data"].get(*path)
+        for field in list(inside or {}):
+            kept = inside.pop(field)
+            yield msgspec.json.encode(value)
+            inside[field] = None
+            yield msgspec.json.encode(value)
+            inside[field] = kept
+
+
+def events(result) -> list[dict]:
+    return [item for item in items(result) if item["action"] == "event"] if isinstance(result, Calls) else []
+
+
+def identifies(result) -> list[dict]:
+    return [item for item in items(result) if item["action"] == "identify"] if isinstance(result, Calls) else []
+
+
+SOON, PAST = "2099-01-01T00:00:00.000000Z", "2020-01-01T00:00:00.000000Z"
+ANNOUNCED = {"status": "active", "cancel_at_next_billing_date": True, "cancelled_at": None, "next_billing_date": SOON}
+
+
+@pytest.mark.parametrize(
+    ("event_type", "changes", "names"),
+    [
+        ("updated", ANNOUNCED, ["subscription_cancel_scheduled"]),
+        ("updated", {**ANNOUNCED, "status": "on_hold"}, ["subscription_cancel_scheduled"]),
+        ("updated", {**ANNOUNCED, "cancel_at_next_billing_date": False}, []),
+        # It has ended, and the flag stays.
+        ("updated", {**ANNOUNCED, "status": "cancelled", "cancelled_at": PAST}, []),
+        ("updated", {**ANNOUNCED, "status": "expired", "next_billing_date": PAST}, []),
+        ("cancelled", ANNOUNCED, ["subscription_cancel_scheduled"]),
+        ("cancelled", {**ANNOUNCED, "status": "cancelled"}, ["subscription_cancel_scheduled"]),
+        ("cancelled", {**ANNOUNCED, "status": "cancelled", "cancelled_at": PAST}, ["subscription_cancelled"]),
+        ("cancelled", {**ANNOUNCED, "status": "cancelled", "next_billing_date": PAST}, ["subscription_cancelled"]),
+        ("cancelled", {**ANNOUNCED, "status": "expired"}, ["subscription_cancelled"]),
+        ("cancelled", {**ANNOUNCED, "cancel_at_next_billing_date": None}, ["subscription_cancel_scheduled"]),
+        ("updated", {**ANNOUNCED, "cancel_at_next_billing_date": None}, []),
+        ("cancelled", {"status": "cancelled", "cancel_at_next_billing_date": False}, ["subscription_cancelled"]),
+        # It arrives late, and the announcement has been taken back since.
+        ("cancelled", {**ANNOUNCED, "cancel_at_next_billing_date": False}, []),
+    ],
+)
+async def test_a_cancellation_is_announced_or_has_happened(event_type, changes, names):
+    name = f"subscription.{event_type}"
+    for one in ("journeys", "subscription_life_cycle", "payment_failure"):
+        if (one, event_type) == ("payment_failure", "updated"):
+            continue
+        (result,) = await run(recipe(one), [(name, body(name, **changes))])
+        assert [item["name"] for item in events(result)] == names, one
+
+
+LIFE = pytest.mark.parametrize("one", ["journeys", "subscription_life_cycle"])
+
+
+async def sent_ids(one: str, bodies: list[tuple[str, bytes]], event: str) -> list[str]:
+    """The ids under which Customer.io would get the events of this name, each body being a message of its own."""
+    ids = []
+    for number, result in enumerate(await run(recipe(one), bodies)):
+        calls = [
+            msgspec.json.decode(call.body) for call in prepared(result, bodies[number][1], f"msg_{number}").calls
+        ]
+        ids += [call["id"] for call in calls if call.get("name") == event]
+    return ids
+
+
+@LIFE
+async def test_a_cancellation_is_announced_once_for_each_end(one):
+    announced = [("subscription.updated", body("subscription.updated", **ANNOUNCED, quantity=n)) for n in (1, 2, 3)]
+    announced += [("subscription.cancelled", body("subscription.cancelled", **ANNOUNCED))]
+    same = await sent_ids(one, announced, "subscription_cancel_scheduled")
+    assert (len(same), len(set(same))) == (4, 1)
+    for other in ({"next_billing_date": "2099-02-01T00:00:00Z"}, {"subscription_id": "sub_other"}):
+        changed = [("subscription.updated", body("subscription.updated", **{**ANNOUNCED, **other}))]
+        (new,) = await sent_ids(one, changed, "subscription_cancel_scheduled")
+        assert new not in same
+
+
+@LIFE
+async def test_a_trial_starts_once_and_not_again_when_a_payment_is_made_up_for_after_it(one):
+    start = body("subscription.active", trial_period_days=14)
+    again = body("subscription.active", trial_period_days=14, quantity=2)
+    ids = await sent_ids(one, [("subscription.active", start), ("subscription.active", again)], "trial_started")
+    assert (len(ids), len(set(ids))) == (2, 1)
+    after = body("subscription.active", trial_period_days=14, created_at=PAST)
+    assert await sent_ids(one, [("subscription.active", after)], "trial_started") == []
+    assert await sent_ids(one, [("subscription.active", body("subscription.active"))], "trial_started") == []
+
+
+@LIFE
+async def test_an_event_without_its_time_is_taken_to_be_of_now(one):
+    for days, count in ((14, 1), (1, 0)):
+        began = "2026-09-08T00:00:00Z"  # two days before NOW_MS
+        value = msgspec.json.decode(body("subscription.active", trial_period_days=days, created_at=began))
+        del value["timestamp"]
+        content = [("subscription.active", msgspec.json.encode(value))]
+        assert len(await sent_ids(one, content, "trial_started")) == count
+
+
+@LIFE
+async def test_what_has_no_subscription_id_is_not_taken_for_a_repetition(one):
+    nameless = [("subscription.updated", body("subscription.updated", **ANNOUNCED, subscription_id=None))] * 2
+    assert len(set(await sent_ids(one, nameless, "subscription_cancel_scheduled"))) == 2
+
+
+ONE_TIME = {"subscription_id": None, "subscription_ids": [], "charge_type": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "welcomed"),
+    [
+        ({"charge_type": "new"}, True),
+        (ONE_TIME, True),
+        ({"total_amount": 0}, False),
+        ({**ONE_TIME, "total_amount": 0}, False),
+        ({"total_amount": None}, False),
+        ({"charge_type": "renewal"}, False),
+        ({"charge_type": "plan_change"}, False),
+        ({"charge_type": "on_demand"}, False),
+        ({"charge_type": "what_comes_later"}, False),
+        ({"charge_type": None}, False),
+        ({**ONE_TIME, "subscription_ids": ["sub_1", "sub_2"]}, False),
+        ({"charge_type": "new", "retry_attempt": 1}, False),
+        ({"is_update_payment_method": True}, False),
+        ({**ONE_TIME, "is_update_payment_method": True}, False),
+    ],
+)
+async def test_only_a_payment_that_surely_is_a_first_one_is_welcomed(changes, welcomed):
+    (result,) = await run(recipe("welcome"), [("payment.succeeded", body("payment.succeeded", **changes))])
+    if welcomed:
+        assert [item["name"] for item in events(result)] == ["payment_succeeded"]
+    else:
+        assert isinstance(result, Canceled)
+        assert result.console[0].startswith("left out: ")
+
+
+@pytest.mark.parametrize("unknown", [None, "", " ", "many", {}])
+async def test_credits_that_are_unknown_are_null_in_events_and_left_out_of_attributes(unknown):
     changed = [
-        ("subscription.updated", body("subscription.updated", cancel_at_next_billing_date=True)),
-        ("subscription.updated", body("subscription.updated", cancel_at_next_billing_date=False)),
-        ("subscription.active", body("subscription.active", trial_period_days=14)),
+        ("credit.added", body("credit.added", balance_after=unknown, amount=unknown)),
+        ("credit.balance_low", body("credit.balance_low", available_balance=unknown, threshold_amount=unknown)),
     ]
-    names = [[item.get("name") for item in items(result)] for result in await run(RECIPES[0], changed)]
-    assert names == [
-        [None, "subscription_cancel_scheduled"],
-        [None],
-        [None, "subscription_active", "trial_started"],
-    ]
+    for result in await run(RECIPES[0], changed):
+        (event,) = events(result)
+        assert event["attributes"]["credits_left"] is None
+        assert not [item for item in identifies(result) if "credits_left" in item["attributes"]]
+    (known,) = await run(RECIPES[0], [("credit.added", body("credit.added", balance_after="0", amount=2.5))])
+    assert [item["attributes"] for item in identifies(known)] == [{"credits_left": 0}]
+    assert events(known)[0]["attributes"]["credits"] == 2.5
+
+
+async def test_what_is_known_to_be_over_is_taken_away():
+    (result,) = await run(RECIPES[0], [("subscription.active", body("subscription.active", past_due_ends_at=None))])
+    assert identifies(result)[0]["attributes"]["subscription_past_due_until"] is None
+
+
+@every_recipe
+@pytest.mark.parametrize("identifier", ["emial", "Email", "id", "metadata", "metadata.", "customer.email"])
+async def test_an_identifier_that_there_is_not_is_an_error_that_names_those_that_there_are(one, identifier):
+    name = "subscription.active" if one.name == "subscription_life_cycle" else "payment.succeeded"
+    (result,) = await run(one, [(name, body(name))], identifier)
+    assert isinstance(result, Broken)
+    for word in (f'"{identifier}"', "IDENTIFIER", "customer_id", "email", "metadata.KEY"):
+        assert word in result.reason
+
+
+async def test_only_texts_and_numbers_of_the_metadata_name_a_person():
+    for value, expected in (("u-1", {"id": "u-1"}), (0, {"id": "0"}), ({}, None), ("", None), (True, None)):
+        (result,) = await run(
+            RECIPES[0], [("payment.succeeded", body("payment.succeeded", metadata={"user": value}))], "metadata.user"
+        )
+        found = items(result)[0]["identifiers"] if isinstance(result, Calls) else None
+        assert found == expected
+    (result,) = await run(RECIPES[0], [("payment.succeeded", body("payment.succeeded"))], "metadata.constructor")
+    assert isinstance(result, Canceled)
+
+
+def test_what_recipes_share_is_the_same_in_each():
+    functions: dict[str, set[str]] = {}
+    for one in RECIPES:
+        whole = r"^(?://[^\n]*\n)*function .*?(?:^}|[^\n]*}(?=\n\n|\n$))"
+        for text in re.findall(whole, one.code, re.MULTILINE | re.DOTALL):
+            functions.setdefault(re.search(r"function (\w+)", text)[1], set()).add(text)
+    assert {name for name, texts in functions.items() if len(texts) > 1} <= {"handler", "subscription"}
+    assert {"whom", "send", "profile", "amount", "time"} <= functions.keys()
 
 
 async def test_people_are_named_as_the_variable_says():

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -265,6 +268,41 @@ async def test_a_process_that_dies_takes_only_the_event_that_it_ran():
     assert not _child_pids()
 
 
+ORPHANING = """
+import asyncio, os
+from nicobar.sandbox import Bounds, Job
+from nicobar.sandbox.pool import SandboxPool
+
+async def main():
+    async with SandboxPool(children=1, bounds=Bounds(run_ms=600_000, wall_ms=600_000)) as pool:
+        job = dict(code_id="a", body=b"{}", event_type="", url="", now_ms=1, occurred_at_ms=1, seed="")
+        await pool.run([Job(code="function handler(w) { return []; }", **job)])
+        running = asyncio.create_task(pool.run([Job(**job | {"code_id": "b"}, code=CODE)]))
+        print(open(f"/proc/self/task/{os.getpid()}/children").read(), flush=True)
+        await running
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_process_whose_parent_is_killed_ends_with_it(busy):
+    code = "function handler(w) { while (true); }" if busy else "function handler(w) { return []; }"
+    script = ORPHANING.replace("CODE", repr(code))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        try:
+            child = int(parent.stdout.readline())
+            handle = os.pidfd_open(child)
+            while busy and not _busy(child):
+                pass
+        finally:
+            parent.kill()
+    ended, _, _ = select.select([handle], [], [], 10)
+    os.close(handle)
+    assert ended
+
+
 async def test_many_events_and_callers_share_the_processes(bounds):
     async with SandboxPool(children=2, bounds=bounds) as pool:
         many, few = await asyncio.gather(pool.run([job(GOOD)] * 500), pool.run([job(GOOD)] * 5))
@@ -282,3 +320,26 @@ def _busy(pid: int) -> bool:
     with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123 - a file of the kernel
         fields = file.read().rpartition(")")[2].split()
     return int(fields[11]) / os.sysconf("SC_CLK_TCK") > 1.0
+
+
+async def test_a_slow_handler_s_page_does_not_hold_up_another_caller(bounds):
+    slow = "function handler(w) { const end = 3e6; let n = 0; while (n < end) n += 1; w.payload = {n}; return w; }"
+    async with SandboxPool(children=1, bounds=bounds) as pool:
+        await pool.run([job(slow)])
+        put, handed_in = pool._waiting.put_nowait, asyncio.Event()
+        pool._waiting.put_nowait = lambda part: (put(part), handed_in.set())
+        page = asyncio.create_task(pool.run([job(slow)] * 16))
+        await handed_in.wait()
+        await pool.run([job(GOOD)])
+        assert not page.done(), "it came in between"
+        results = await page
+    assert all(isinstance(one, Calls | Broken) for one in results)
+    assert len(results) == 16
+
+
+async def test_results_stand_in_the_order_of_the_jobs_whatever_the_slices(bounds):
+    async with SandboxPool(children=2, bounds=bounds) as pool:
+        code = "function handler(w) { w.payload = {n: w.payload.data}; return w; }"
+        jobs = [job(code, body=b'{"data":%d}' % number, code_id=str(number % 3)) for number in range(200)]
+        results = await pool.run(jobs)
+    assert [one.calls[0].payload for one in results] == [{"n": number} for number in range(200)]

@@ -11,6 +11,7 @@ from nicobar.cli.admin import apply, export, resume, token
 from nicobar.cli.demo import demo
 from nicobar.cli.doctor import doctor
 from nicobar.cli.recipe import recipe
+from nicobar.cli.replay import expunge, replay
 from nicobar.cli.serve import emulator, migrate, serve
 from nicobar.cli.transform import transform
 from nicobar.cli.trigger import trigger
@@ -23,7 +24,22 @@ def group() -> None:
     """Carries payment events to Customer.io: once, in order, whatever breaks on the way."""
 
 
-for command in (serve, emulator, demo, trigger, recipe, transform, apply, export, token, resume, doctor, migrate):
+for command in (
+    serve,
+    emulator,
+    demo,
+    trigger,
+    recipe,
+    transform,
+    apply,
+    export,
+    token,
+    resume,
+    replay,
+    expunge,
+    doctor,
+    migrate,
+):
     group.add_command(command)
 
 

@@ -75,7 +75,7 @@ def emulator(
     """A local Customer.io Track API, with a page that shows what it holds."""
     state = State(site_id=site_id, api_key=api_key)
     state.settle_ms = settle_ms
-    app = create_app(state, region=region, mode=Mode(mode))
+    app = create_app(state, region=region, host=host, mode=Mode(mode))
 
     if https_port is not None and not certificate.exists():
         write_certificate(certificate)

@@ -56,7 +56,7 @@ class Origin(Record):
 
 class ReadyCall(Record):
     """A call that passed the contract, without credentials. `body` is its exact bytes. Calls that are `batchable`
-    may share a request with others of the same destination.
+    may share a request with others of the same destination. `added` is one that no handler asked for.
     """
 
     method: str
@@ -64,6 +64,7 @@ class ReadyCall(Record):
     headers: dict[str, str]
     body: bytes
     batchable: bool
+    added: bool = False
 
 
 class Prepared(Record):

@@ -13,21 +13,30 @@ from litestar.exceptions import HTTPException
 from litestar.params import QueryParameter
 from msgspec import Meta
 
-from nicobar.asgi import Message, Receive, Send
+from nicobar.asgi import Message, Receive, Send, headers_of, send_json
 from nicobar.emulator import page
-from nicobar.emulator.campaigns import Campaign, Campaigns, Email
+from nicobar.emulator.activities import Activity
+from nicobar.emulator.campaigns import MAX_CAMPAIGNS, Campaign, Campaigns, Email
 from nicobar.emulator.contract import MAX_BATCH_BYTES, Mode
-from nicobar.emulator.faults import Fault
-from nicobar.emulator.state import MAX_ACTIVITIES, Activity, Person, SeenRequest, State
+from nicobar.emulator.faults import MAX_FAULTS, Fault
+from nicobar.emulator.origin import is_foreign
+from nicobar.emulator.state import MAX_ACTIVITIES, Person, SeenRequest, State
 from nicobar.emulator.track import PREFIXES, TrackApi
 from nicobar.model import Json, Record
 from nicobar.serving import error_reply
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_ACTIVITIES)]
+Faults = Annotated[list[Fault], Meta(max_length=MAX_FAULTS)]
+AllCampaigns = Annotated[list[Campaign], Meta(max_length=MAX_CAMPAIGNS)]
 T = TypeVar("T")
 # Litestar's request knows its user, its token and its state; there are none here.
 Asked = Request[Any, Any, Any]
 _STATIC = {"emulator.css": "text/css; charset=utf-8", "emulator.js": "text/javascript; charset=utf-8"}
+_CROSS_ORIGIN: Json = {
+    "code": "cross_origin",
+    "detail": "A page of another site may not change the emulator. Open its own by an IP address, by localhost, or "
+    "by the name that --host has; scripts send no Origin.",
+}
 
 
 class EmulatorSettings(Record):
@@ -42,8 +51,11 @@ class EmulatorSettings(Record):
 class Emulator:
     """An ASGI application around `state`: the Track API answers itself, the rest is Litestar's."""
 
-    def __init__(self, state: State, *, region: str = "us", campaigns: Sequence[Campaign] = ()) -> None:
+    def __init__(
+        self, state: State, *, region: str = "us", host: str = "", campaigns: Sequence[Campaign] = ()
+    ) -> None:
         self.state = state
+        self._host = host
         self.track = TrackApi(state, region=region)
         self.campaigns = Campaigns(state.now)
         self.campaigns.put(campaigns)
@@ -59,6 +71,8 @@ class Emulator:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(PREFIXES):
             await self.track(scope, receive, send)
+        elif scope["type"] == "http" and is_foreign(scope["method"], headers_of(scope), self._host):
+            await send_json(send, 403, _CROSS_ORIGIN)
         else:
             await self._behind(scope, receive, send)  # type: ignore[arg-type] # Litestar names each message's type
 
@@ -86,10 +100,15 @@ class Emulator:
 
 
 def create_app(
-    state: State, *, region: str = "us", campaigns: Sequence[Campaign] = (), mode: Mode = Mode.STRICT
+    state: State,
+    *,
+    region: str = "us",
+    host: str = "",
+    campaigns: Sequence[Campaign] = (),
+    mode: Mode = Mode.STRICT,
 ) -> Emulator:
-    """The emulator's application around `state`."""
-    emulator = Emulator(state, region=region, campaigns=campaigns)
+    """The emulator's application around `state`; `host` is the name or address that it listens on."""
+    emulator = Emulator(state, region=region, host=host, campaigns=campaigns)
     emulator.track.mode = mode
     return emulator
 
@@ -122,7 +141,8 @@ def _shown(emulator: Emulator) -> list[Any]:
     def version() -> Response[bytes]:
         """A number that changes when anything does."""
         state.settle()
-        return _reply(200, {"version": state.version, "pending": state.pending})
+        forgotten: Json = dict(state.forgotten)
+        return _reply(200, {"version": state.version, "pending": state.pending, "forgotten": forgotten})
 
     return [people, activities, requests, emails, version]
 
@@ -137,7 +157,7 @@ def _switches(emulator: Emulator) -> list[Any]:
     @put("/emulator/faults")
     async def set_faults(request: Asked) -> Response[bytes]:
         body = (await request.body()).strip()
-        return _put(body if body.startswith(b"[") else b"[" + body + b"]", list[Fault], emulator.put_faults)
+        return _put(body if body.startswith(b"[") else b"[" + body + b"]", Faults, emulator.put_faults)
 
     @get("/emulator/campaigns", sync_to_thread=False)
     def campaigns() -> Response[bytes]:
@@ -145,7 +165,7 @@ def _switches(emulator: Emulator) -> list[Any]:
 
     @put("/emulator/campaigns")
     async def set_campaigns(request: Asked) -> Response[bytes]:
-        return _put(await request.body(), list[Campaign], emulator.put_campaigns)
+        return _put(await request.body(), AllCampaigns, emulator.put_campaigns)
 
     @get("/emulator/settings", sync_to_thread=False)
     def settings() -> Response[bytes]:
@@ -182,8 +202,6 @@ def _page(emulator: Emulator) -> list[Any]:
     @post("/campaigns")
     async def change_campaigns(request: Asked) -> Response[bytes]:
         """The page's forms: one more campaign, or one fewer."""
-        if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
-            return _reply(403, {"code": "cross_site", "detail": "Forms of other sites are not taken. Use the page."})
         given = {
             name: values[0] for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()
         }
@@ -195,7 +213,11 @@ def _page(emulator: Emulator) -> list[Any]:
                 new = msgspec.convert(given, Campaign)
             except msgspec.ValidationError as error:
                 return _reply(422, {"code": "campaign_invalid", "detail": f"{error}. Go back and fill in the form."})
-            emulator.put_campaigns([*(one for one in known if one.title != new.title), new])
+            others = [one for one in known if one.title != new.title]
+            if len(others) >= MAX_CAMPAIGNS:
+                detail = f"There are {MAX_CAMPAIGNS} campaigns already. Go back and remove one."
+                return _reply(422, {"code": "too_many_campaigns", "detail": detail})
+            emulator.put_campaigns([*others, new])
         return Response(b"", status_code=303, headers={"location": "/"}, media_type="text/plain")
 
     return [show, static, change_campaigns]

@@ -5,7 +5,7 @@ https://docs.customer.io/journeys/campaign-triggers.
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, assert_never
@@ -17,9 +17,12 @@ from nicobar.model import Json, Record
 
 MAX_CAMPAIGNS = 100
 MAX_EMAILS = 10_000
+# How many people are remembered to have been through a campaign that mails them once.
+MAX_MAILED = 100_000
 # https://docs.customer.io/journeys/importing-old-data.
 MAX_TRIGGER_AGE_S = 72 * 3_600
 _LIQUID = re.compile(r"\{\{ *(event|customer)\.([A-Za-z0-9_]+) *\}\}")
+_A = {"event": "an event", "page": "a page view", "screen": "a screen view"}
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
 
 
@@ -67,15 +70,15 @@ class Campaigns:
         self._now = now
         self._campaigns: list[Campaign] = []
         self.emails: deque[Email] = deque(maxlen=MAX_EMAILS)
-        self._had: set[tuple[str, str]] = set()
+        self._had: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     @property
     def campaigns(self) -> tuple[Campaign, ...]:
         return tuple(self._campaigns)
 
     def put(self, campaigns: Sequence[Campaign]) -> None:
-        """Replaces all; at most MAX_CAMPAIGNS are kept."""
-        self._campaigns = list(campaigns[:MAX_CAMPAIGNS])
+        """Replaces all, at most MAX_CAMPAIGNS."""
+        self._campaigns = list(campaigns)
 
     def reset(self) -> None:
         """Forgets the mails, keeps the campaigns."""
@@ -87,12 +90,12 @@ class Campaigns:
             case Happened(person=person, activity=activity):
                 for campaign in self._of_event(activity.type, activity.name):
                     self._on_event(campaign, person, activity.name, activity.timestamp, activity.data)
-            case Repeated(person=key, name=name, data=data):
-                why = "an event with this id was taken before"
-                for campaign in self._of_event("event", name):
-                    self._note(campaign, key, None, data, why)
-            case Ignored(person=key, name=name, why=why, data=data):
-                for campaign in self._of_event("event", name):
+            case Repeated(person=key, about=person, kind=kind, known_as=known_as, name=name, data=data):
+                why = f"{_A[known_as]} with this id was taken before"
+                for campaign in self._of_event(kind, name):
+                    self._note(campaign, key, person, data, why)
+            case Ignored(person=key, kind=kind, name=name, why=why, data=data):
+                for campaign in self._of_event(kind, name):
                     self._note(campaign, key, None, data, why)
             case Changed(person=person, before=before):
                 for campaign in self._campaigns:
@@ -133,7 +136,9 @@ class Campaigns:
         elif missing:
             why = f"the mail needs {missing}, which is not there"
         if why is None:
-            self._had.add((campaign.title, person.cio_id))
+            self._had[campaign.title, person.cio_id] = None
+            if len(self._had) > MAX_MAILED:
+                self._had.popitem(last=False)
         self._note(campaign, person.key, person, data, why)
 
     def _note(
@@ -160,7 +165,7 @@ def _in(campaign: Campaign, attributes: Mapping[str, str]) -> bool:
 
 def _values(data: Mapping[str, Json], person: Person | None) -> dict[str, Mapping[str, Json]]:
     own: dict[str, Json] = dict(person.attributes) if person else {}
-    return {"event": data, "customer": {"id": person.key if person else None, **own}}
+    return {"event": data, "customer": {**own, "id": person.id if person else None}}
 
 
 def _missing(text: str, data: Mapping[str, Json], person: Person) -> str:

@@ -191,6 +191,15 @@ def _one_of(field: str, item: dict[str, Json], names: tuple[str, ...]) -> Iterat
         yield invalid(f"{field}.cio_id", "cio_id has no prefix here")
 
 
+def wrapped_relation_problems(wrapped: Json) -> Iterator[Problem]:
+    """`cio_relationships` of v1: an object of their action and of the relationships."""
+    fields = wrapped if isinstance(wrapped, dict) else {}
+    if fields.get("action") not in ("add_relationships", "delete_relationships"):
+        yield invalid("cio_relationships.action", "action has to be add_relationships or delete_relationships")
+    else:
+        yield from _relations(fields.get("relationships"), ())
+
+
 def _needed_relations(item: dict[str, Json], people: tuple[str, ...]) -> Iterator[Problem]:
     if not item.get("cio_relationships"):
         yield required("cio_relationships")

@@ -60,8 +60,8 @@ class Faults:
         return tuple(self._coming)
 
     def put(self, faults: Sequence[Fault]) -> None:
-        """Replaces all; at most MAX_FAULTS are kept."""
-        self._coming = deque(fault for fault in faults[:MAX_FAULTS] if fault.times)
+        """Replaces all, at most MAX_FAULTS."""
+        self._coming = deque(fault for fault in faults if fault.times)
 
     def next(self) -> Fault | None:
         """The one for the request that has just come."""

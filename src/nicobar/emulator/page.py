@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -27,10 +28,10 @@ _pages.filters["json"] = lambda value: msgspec.json.encode(value).decode()
 def render(state: State, campaigns: Campaigns, faults: Sequence[Fault], settings: Mapping[str, Json]) -> str:
     """The whole page, newest first."""
     return _pages.get_template("emulator.html").render(
-        people=list(state.people.values())[: -ROWS - 1 : -1],
-        activities=list(state.activities)[: -ROWS - 1 : -1],
-        requests=list(state.requests)[: -ROWS - 1 : -1],
-        emails=list(campaigns.emails)[: -ROWS - 1 : -1],
+        people=list(islice(reversed(state.people.values()), ROWS)),
+        activities=list(islice(reversed(state.activities), ROWS)),
+        requests=list(islice(reversed(state.requests), ROWS)),
+        emails=list(islice(reversed(campaigns.emails), ROWS)),
         campaigns=campaigns.campaigns,
         counts={
             "mails": sum(email.why_not is None for email in campaigns.emails),
@@ -38,7 +39,10 @@ def render(state: State, campaigns: Campaigns, faults: Sequence[Fault], settings
             "activities": len(state.activities),
             "requests": len(state.requests),
         },
-        suppressed=sorted(f"{kind} {value}" for kind, value in state.suppressed if kind != "cio_id")[:ROWS],
+        suppressed=[
+            f"{kind} {value}" for kind, value in islice(reversed(state.suppressed), ROWS) if kind != "cio_id"
+        ],
+        forgotten=sorted(state.forgotten.items()),
         faults=faults,
         settings=settings,
         version=state.version,

@@ -1,5 +1,5 @@
-"""What the emulator holds, and what each accepted object does to it. People, what they do and
-requests are bounded; the oldest go first.
+"""What the emulator holds, and what each accepted object does to it. All of it is bounded: the oldest go first, and
+how many went is counted. Nothing that a call does takes longer for how much is held.
 
 Where the documentation is silent, the reading is the safe one and stands beside the line that follows it.
 """
@@ -7,11 +7,14 @@ Where the documentation is silent, the reading is the safe one and stands beside
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 
+from nicobar.emulator.activities import Activities, Activity
 from nicobar.emulator.contract import is_time
 from nicobar.model import Json, Record
 
@@ -19,22 +22,20 @@ MAX_PEOPLE = 100_000
 MAX_ACTIVITIES = 100_000
 MAX_REQUESTS = 10_000
 MAX_EVENT_IDS = 1_000_000
-MAX_ANONYMOUS = 10_000
+MAX_SEGMENTS = 100
+MAX_SEGMENT_PEOPLE = 10_000
+MAX_SUPPRESSED = 100_000
 MAX_PENDING = 100_000
+# Of one person, or object. https://docs.customer.io/journeys/invalid-api-requests names that of attributes.
+MAX_ATTRIBUTES = 300
+MAX_DEVICES = 100
+MAX_RELATIONSHIPS = 1_000
 MAX_TIME_DIGITS = 11
 # https://docs.customer.io/api/track: how long an anonymous event, or a merged person's, is kept for somebody.
 ASSOCIATE_S = 30 * 86_400
-
-
-class Activity(Record):
-    """Something that a person did. `data` keeps its types."""
-
-    person: str
-    type: str
-    name: str
-    id: str | None
-    timestamp: int
-    data: dict[str, Json]
+_IDENTIFIERS = ("id", "email", "phone")
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class SeenRequest(Record):
@@ -54,7 +55,9 @@ class SeenRequest(Record):
 
 
 class Person(msgspec.Struct):
-    """`attributes` are kept as texts, as Customer.io does."""
+    """`attributes` are kept as texts, as Customer.io does; an address and a phone number are among them. `segments`
+    are the numbers of the manual ones.
+    """
 
     cio_id: str
     created_at: int
@@ -65,6 +68,7 @@ class Person(msgspec.Struct):
     edited_at: int = 0
     devices: dict[str, dict[str, Json]] = {}
     relationships: dict[str, dict[str, Json]] = {}
+    segments: frozenset[str] = frozenset()
 
     @property
     def key(self) -> str:
@@ -84,17 +88,25 @@ class Happened(Record, tag=True):
 
 
 class Repeated(Record, tag=True):
-    """An event with an id that was taken before; it changes nothing."""
+    """An event, page or screen view with an id that was taken before, of the kind `known_as`; it changes nothing.
+    `about` is None for an anonymous person.
+    """
 
     person: str
+    about: Person | None
+    kind: str
+    known_as: str
     name: str
     data: dict[str, Json]
 
 
 class Ignored(Record, tag=True):
-    """Answered 200, and without effect; `why` says so. `name` is that of an event, else empty."""
+    """Answered 200, and without effect; `why` says so. `kind` is the action; `name` is that of an event, a page or a
+    screen view, else empty.
+    """
 
     person: str
+    kind: str
     name: str
     why: str
     data: dict[str, Json]
@@ -129,19 +141,24 @@ class State:
         self.version += 1
         self.people: OrderedDict[str, Person] = OrderedDict()
         self.objects: OrderedDict[str, dict[str, str]] = OrderedDict()
-        self.segments: dict[str, set[str]] = {}
-        self.activities: deque[Activity] = deque(maxlen=MAX_ACTIVITIES)
-        self.requests: deque[SeenRequest] = deque(maxlen=MAX_REQUESTS)
-        self.suppressed: set[tuple[str, str]] = set()
+        self.segments: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
+        self.activities = Activities(MAX_ACTIVITIES)
+        self.requests: deque[SeenRequest] = deque()
+        # Each identifier with all of those that were suppressed with it.
+        self.suppressed: OrderedDict[tuple[str, str], frozenset[tuple[str, str]]] = OrderedDict()
+        # How many of what went, for being the oldest beyond its bound.
+        self.forgotten: Counter[str] = Counter()
         self._names: dict[tuple[str, str], str] = {}
-        self._event_ids: OrderedDict[str, None] = OrderedDict()
-        self._anonymous: deque[tuple[str, Activity]] = deque(maxlen=MAX_ANONYMOUS)
-        self._pending: deque[tuple[float, dict[str, Json], str | None]] = deque()
+        self._event_ids: OrderedDict[str, str] = OrderedDict()
+        self._pending: deque[tuple[float, Callable[[], bool]]] = deque()
         self._next_cio_id = 1
 
     def note(self, request: SeenRequest) -> None:
         self.version += 1
         self.requests.append(request)
+        if len(self.requests) > MAX_REQUESTS:
+            self.requests.popleft()
+            self.forgotten["requests"] += 1
 
     def find(self, kind: str, value: str) -> Person | None:
         """By `id`, `email`, `phone` or `cio_id`. Ids know capitals, e-mail addresses do not."""
@@ -154,26 +171,57 @@ class State:
 
     def accept(self, item: dict[str, Json], anonymous_id: str | None = None) -> bool:
         """Takes an object that the contract finds fine; False if it was a repetition that is left out."""
-        self.settle()
-        # What comes later stays behind what still waits, also after the wait was shortened.
-        if (self.settle_ms or self._pending) and len(self._pending) < MAX_PENDING:
-            self._pending.append((self.now() + self.settle_ms / 1000, item, anonymous_id))
-            return True
-        return self._apply_all(item, anonymous_id)
+        return self._in_turn(partial(self._apply_all, item, anonymous_id))
+
+    def put_in_segment(self, number: str, names: tuple[str, ...], *, adds: bool) -> None:
+        """Adds people (`kind:value`) to a manual segment, or takes them out."""
+        self._in_turn(partial(self._change_segment, number, names, adds=adds))
 
     def settle(self) -> None:
         """Lets what is due take effect."""
         while self._pending and self._pending[0][0] <= self.now():
-            _, item, anonymous_id = self._pending.popleft()
-            self._apply_all(item, anonymous_id)
+            self._pending.popleft()[1]()
 
-    def put_in_segment(self, number: str, names: tuple[str, ...], *, adds: bool) -> None:
-        """Adds people (`kind:value`) to a manual segment, or takes them out."""
-        found = (self.find(*name.split(":", 1)) for name in names)
-        people = {person.cio_id for person in found if person}
-        known = self.segments.setdefault(number, set())
-        self.segments[number] = known | people if adds else known - people
+    def _in_turn(self, effect: Callable[[], bool]) -> bool:
+        self.settle()
+        # What comes later stays behind what still waits, also after the wait was shortened.
+        if not self.settle_ms and not self._pending:
+            return effect()
+        if len(self._pending) >= MAX_PENDING:
+            self._pending.popleft()[1]()
+        self._pending.append((self.now() + self.settle_ms / 1000, effect))
+        return True
+
+    def _change_segment(self, number: str, names: tuple[str, ...], *, adds: bool) -> bool:
+        for name in names:
+            person = self.find(*name.split(":", 1))
+            if person is not None and adds:
+                self._join(number, person)
+            elif person is not None:
+                self._leave(number, person)
         self.version += 1
+        return True
+
+    def _join(self, number: str, person: Person) -> None:
+        people = self.segments.setdefault(number, OrderedDict())
+        people[person.cio_id] = None
+        person.segments |= {number}
+        if len(people) > MAX_SEGMENT_PEOPLE:
+            self._leave(number, self.people[next(iter(people))])
+            self.forgotten["people in a segment"] += 1
+        if len(self.segments) > MAX_SEGMENTS:
+            oldest = next(iter(self.segments))
+            for cio_id in list(self.segments[oldest]):
+                self._leave(oldest, self.people[cio_id])
+            self.forgotten["segments"] += 1
+
+    def _leave(self, number: str, person: Person) -> None:
+        """Takes a person out of a segment; an empty one is none."""
+        people = self.segments.get(number, OrderedDict())
+        people.pop(person.cio_id, None)
+        person.segments -= {number}
+        if not people:
+            self.segments.pop(number, None)
 
     def _apply_all(self, item: dict[str, Json], anonymous_id: str | None) -> bool:
         effects = list(self._apply(item, anonymous_id))
@@ -199,13 +247,13 @@ class State:
         who, person = _name(*name), self.find(*name)
         event = str(item.get("name", "")) if action in {"event", "page", "screen"} else ""
         if action == "unsuppress":
-            self.suppressed.discard(who)
-        elif who in self.suppressed:
-            yield Ignored(person=name[1], name=event, why="the person is suppressed", data=_data(item))
-        elif name[0] == "cio_id" and person is None:
-            yield Ignored(person=name[1], name=event, why="no person has this cio_id", data=_data(item))
+            for freed in self.suppressed.get(who, ()):
+                self.suppressed.pop(freed, None)
+        elif who in self.suppressed or (name[0] == "cio_id" and person is None):
+            why = "the person is suppressed" if who in self.suppressed else "no person has this cio_id"
+            yield Ignored(person=name[1], kind=action, name=event, why=why, data=_data(item))
         elif action == "suppress":
-            self.suppressed |= {who, *(self._remove(person) if person else ())}
+            self._suppress(frozenset({who, *(self._remove(person) if person else ())}))
         elif action == "identify":
             yield from self._identify(name, item, person)
         elif event:
@@ -222,11 +270,22 @@ class State:
             case "delete":
                 self._remove(person)
             case "add_device":
-                person.devices = {**person.devices, token: dict(device) if isinstance(device, dict) else {}}
+                person.devices[token] = dict(device) if isinstance(device, dict) else {}
+                self._trim(person.devices, MAX_DEVICES, "devices")
             case "delete_device":
-                person.devices = {name: value for name, value in person.devices.items() if name != token}
+                person.devices.pop(token, None)
             case _:
                 self._relate(person, item, adds=action == "add_relationships")
+
+    def _suppress(self, names: frozenset[tuple[str, str]]) -> None:
+        self.suppressed |= dict.fromkeys(sorted(names), names)
+        self._trim(self.suppressed, MAX_SUPPRESSED, "suppressed identifiers")
+
+    def _trim(self, held: dict[K, V], most: int, what: str) -> None:
+        """Lets the oldest beyond the bound go."""
+        while len(held) > most:
+            del held[next(iter(held))]
+            self.forgotten[what] += 1
 
     # --- people ---
 
@@ -238,27 +297,38 @@ class State:
         self._call(person, kind, value)
         if len(self.people) > MAX_PEOPLE:
             self._remove(next(iter(self.people.values())))
+            self.forgotten["people"] += 1
         return person
 
     def _call(self, person: Person, kind: str, value: str) -> bool:
-        """Gives a person an identifier; False if it is somebody else's."""
+        """Gives a person an identifier; False if it is somebody else's, or suppressed."""
         if kind == "cio_id":
             return True
         owner = self._names.get(_name(kind, value))
-        if owner not in {None, person.cio_id}:
+        if owner not in {None, person.cio_id} or _name(kind, value) in self.suppressed:
             return False
-        before = getattr(person, kind)
-        if before is not None:
-            self._names.pop(_name(kind, before), None)
+        self._uncall(person, kind)
         self._names[_name(kind, value)] = person.cio_id
         setattr(person, kind, value)
+        if kind != "id":
+            person.attributes[kind] = value
         return True
+
+    def _uncall(self, person: Person, kind: str) -> None:
+        """Takes an identifier away, which then is free."""
+        known = getattr(person, kind)
+        if known is not None:
+            self._names.pop(_name(kind, known), None)
+            setattr(person, kind, None)
 
     def _remove(self, person: Person) -> set[tuple[str, str]]:
         """Takes a person out; returns the identifiers that it had."""
-        names = {name for name, cio_id in self._names.items() if cio_id == person.cio_id}
+        own = ((kind, getattr(person, kind)) for kind in ("cio_id", *_IDENTIFIERS))
+        names = {_name(kind, value) for kind, value in own if value is not None}
         for name in names:
-            del self._names[name]
+            self._names.pop(name, None)
+        for number in person.segments:
+            self._leave(number, person)
         self.people.pop(person.cio_id, None)
         return names
 
@@ -272,18 +342,20 @@ class State:
             owner = self.find("email", email)
             person = owner if owner is not None and owner.id is None else None
         if person is None and only_update:
-            yield Ignored(person=name[1], name="", why="_update never makes a person", data={})
+            why = "_update never makes a person"
+            yield Ignored(person=name[1], kind="identify", name="", why=why, data={})
             return
         timestamp = item.get("timestamp")
         edited_at = timestamp if isinstance(timestamp, int) and is_time(timestamp) else int(self.now())
         if person is not None and edited_at < person.edited_at:
             # Dropped without a word: https://github.com/PostHog/posthog/issues/55330.
-            yield Ignored(person=name[1], name="", why="it is older than the profile's latest edit", data={})
+            why = "it is older than the profile's latest edit"
+            yield Ignored(person=name[1], kind="identify", name="", why=why, data={})
             return
+        before = dict(person.attributes) if person is not None else {}
         person = person or self._new(*name)
         if person.id is None and name[0] == "id":
             self._call(person, *name)
-        before = dict(person.attributes)
         person.edited_at = edited_at
         self._relate(person, item, adds=True)
         yield from self._set(person, given, by_cio_id=name[0] == "cio_id")
@@ -292,25 +364,33 @@ class State:
             yield from self._associate(person, anonymous_id)
 
     def _set(self, person: Person, given: dict[str, Json], *, by_cio_id: bool) -> Iterator[Effect]:
-        attributes = dict(person.attributes)
         for name, value in given.items():
-            if name in {"id", "email", "phone"} and isinstance(value, str) and value:
+            # What an empty text does to a person's attribute is not documented; an object's it removes, as null does.
+            text = _kept(value)
+            if name in _IDENTIFIERS:
                 known = getattr(person, name)
                 # An identifier that is set is changed through cio_id only, an address also by itself.
-                fixed = name == "id" and known not in {None, value} and not by_cio_id
-                if fixed or not self._call(person, name, value):
+                fixed = name == "id" and known is not None and known != text and not by_cio_id
+                if fixed or (text and not self._call(person, name, text)):
                     yield self._failure(person, name, value)
                     continue
-            if value is None:
-                attributes.pop(name, None)
-            else:
-                attributes[name] = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        created_at = attributes.get("created_at", "")
+                if not text:
+                    self._uncall(person, name)
+            self._put(person.attributes, name, text)
+        created_at = person.attributes.get("created_at", "")
         if created_at.isdecimal() and len(created_at) <= MAX_TIME_DIGITS:
             person.created_at = int(created_at)
-        person.attributes = attributes
 
-    def _failure(self, person: Person, name: str, value: str) -> Happened:
+    def _put(self, attributes: dict[str, str], name: str, text: str) -> None:
+        """Keeps an attribute of a person or an object, or removes it; a new one beyond the bound is not kept."""
+        if not text:
+            attributes.pop(name, None)
+        elif name in attributes or len(attributes) < MAX_ATTRIBUTES:
+            attributes[name] = text
+        else:
+            self.forgotten["attributes"] += 1
+
+    def _failure(self, person: Person, name: str, value: Json) -> Happened:
         """What the activity log shows where identifiers belong to two people."""
         activity = Activity(
             person=person.key,
@@ -320,7 +400,7 @@ class State:
             timestamp=int(self.now()),
             data={"attribute": name, "value": value},
         )
-        self.activities.append(activity)
+        self._log(person.cio_id, activity)
         return Happened(person=person, activity=activity)
 
     def _merge(self, item: dict[str, Json]) -> None:
@@ -328,37 +408,55 @@ class State:
         primary, secondary = (self.find(*_first(item[side])) for side in ("primary", "secondary"))
         if primary is None or secondary is None or primary is secondary:
             return
-        old, since = secondary.key, self.now() - ASSOCIATE_S
-        names = (secondary.email, secondary.phone)
+        names, segments = (secondary.email, secondary.phone), secondary.segments
         self._remove(secondary)
         for kind, value in zip(("email", "phone"), names, strict=True):
             if value is not None and getattr(primary, kind) is None:
                 self._call(primary, kind, value)
-        primary.attributes = {**secondary.attributes, **primary.attributes}
+        for name, text in secondary.attributes.items():
+            if name not in _IDENTIFIERS and name not in primary.attributes:
+                self._put(primary.attributes, name, text)
         primary.devices = {**secondary.devices, **primary.devices}
+        self._trim(primary.devices, MAX_DEVICES, "devices")
         primary.relationships = {**secondary.relationships, **primary.relationships}
-        for people in self.segments.values():
-            if secondary.cio_id in people:
-                people.add(primary.cio_id)
-        moved = [
-            msgspec.structs.replace(one, person=primary.key) if one.person == old and one.timestamp >= since else one
-            for one in self.activities
-        ]
-        self.activities = deque(moved, maxlen=MAX_ACTIVITIES)
+        self._trim(primary.relationships, MAX_RELATIONSHIPS, "relationships")
+        for number in segments:
+            self._join(number, primary)
+        for place, activity in self._recent(secondary.cio_id):
+            self.activities.move(place, primary.cio_id, msgspec.structs.replace(activity, person=primary.key))
 
     # --- what people do ---
 
     def _happened(self, person: Person, kind: str, item: dict[str, Json]) -> Effect:
-        event_id = item.get("id")
-        if isinstance(event_id, str):
-            if event_id in self._event_ids:
-                return Repeated(person=person.key, name=str(item["name"]).strip(), data=_data(item))
-            self._event_ids[event_id] = None
-            if len(self._event_ids) > MAX_EVENT_IDS:
-                self._event_ids.popitem(last=False)
+        known_as = self._known_as(kind, item)
+        if known_as is not None:
+            name = str(item["name"]).strip()
+            return Repeated(
+                person=person.key, about=person, kind=kind, known_as=known_as, name=name, data=_data(item)
+            )
         activity = self._activity(person.key, kind, item)
-        self.activities.append(activity)
+        self._log(person.cio_id, activity)
         return Happened(person=person, activity=activity)
+
+    def _known_as(self, kind: str, item: dict[str, Json]) -> str | None:
+        """The type of what was taken under this id before; None if nothing was, and from now on this is."""
+        event_id = item.get("id")
+        if not isinstance(event_id, str):
+            return None
+        if event_id in self._event_ids:
+            return self._event_ids[event_id]
+        self._event_ids[event_id] = kind
+        self._trim(self._event_ids, MAX_EVENT_IDS, "event ids")
+        return None
+
+    def _log(self, owner: str, activity: Activity) -> None:
+        if not self.activities.add(owner, activity):
+            self.forgotten["activities"] += 1
+
+    def _recent(self, owner: str) -> list[tuple[int, Activity]]:
+        """What may still become somebody else's."""
+        since = self.now() - ASSOCIATE_S
+        return [(number, activity) for number, activity in self.activities.of(owner) if activity.timestamp >= since]
 
     def _activity(self, person: str, kind: str, item: dict[str, Json]) -> Activity:
         timestamp, event_id = item.get("timestamp"), item.get("id")
@@ -373,26 +471,20 @@ class State:
         )
 
     def _happened_to_nobody(self, item: dict[str, Json], anonymous_id: str) -> Iterator[Effect]:
-        activity = self._activity(f"anonymous:{anonymous_id}", str(item["action"]), item)
-        if activity.id is not None and activity.id in self._event_ids:
-            yield Repeated(person=activity.person, name=activity.name, data=activity.data)
-            return
-        if activity.id is not None:
-            self._event_ids[activity.id] = None
-        self._anonymous.append((anonymous_id, activity))
-        self.activities.append(activity)
+        kind, owner = str(item["action"]), _anonymous(anonymous_id)
+        known_as = self._known_as(kind, item)
+        if known_as is None:
+            self._log(owner, self._activity(owner, kind, item))
+        else:
+            name = str(item["name"]).strip()
+            yield Repeated(person=owner, about=None, kind=kind, known_as=known_as, name=name, data=_data(item))
 
     def _associate(self, person: Person, anonymous_id: str) -> Iterator[Effect]:
         """A person who takes an anonymous id takes over what was done under it."""
-        since = self.now() - ASSOCIATE_S
-        for known, activity in list(self._anonymous):
-            if known == anonymous_id and activity.timestamp >= since:
-                self._anonymous.remove((known, activity))
-                own = msgspec.structs.replace(activity, person=person.key)
-                self.activities = deque(
-                    (own if one is activity else one for one in self.activities), maxlen=MAX_ACTIVITIES
-                )
-                yield Happened(person=person, activity=own)
+        for number, activity in self._recent(_anonymous(anonymous_id)):
+            own = msgspec.structs.replace(activity, person=person.key)
+            self.activities.move(number, person.cio_id, own)
+            yield Happened(person=person, activity=own)
 
     # --- objects ---
 
@@ -402,23 +494,21 @@ class State:
             fields = entry if isinstance(entry, dict) else {}
             name = _object_name(fields.get("identifiers"))
             attributes = fields.get("relationship_attributes")
-            others = {key: value for key, value in person.relationships.items() if key != name}
-            new = {name: attributes if isinstance(attributes, dict) else {}} if adds else {}
-            person.relationships = {**others, **new}
+            person.relationships.pop(name, None)
+            if adds:
+                person.relationships[name] = attributes if isinstance(attributes, dict) else {}
+        self._trim(person.relationships, MAX_RELATIONSHIPS, "relationships")
 
     def _apply_to_object(self, action: str, item: dict[str, Json]) -> None:
         name = _object_name(item["identifiers"])
         if action == "delete":
             self.objects.pop(name, None)
             return
-        known = self.objects.setdefault(name, {})
-        for key, value in _data(item).items():
-            if value in (None, ""):
-                known.pop(key, None)
-            else:
-                known[key] = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        if len(self.objects) > MAX_PEOPLE:
-            self.objects.popitem(last=False)
+        if action != "delete_relationships":
+            known = self.objects.setdefault(name, {})
+            for key, value in _data(item).items():
+                self._put(known, key, _kept(value))
+            self._trim(self.objects, MAX_PEOPLE, "objects")
         related = item.get("cio_relationships")
         for entry in related if isinstance(related, list) else []:
             identifiers = entry.get("identifiers") if isinstance(entry, dict) else None
@@ -426,6 +516,17 @@ class State:
             if person is not None and isinstance(entry, dict):
                 back: Json = [{**entry, "identifiers": item["identifiers"]}]
                 self._relate(person, {"cio_relationships": back}, adds=action != "delete_relationships")
+
+
+def _kept(value: Json) -> str:
+    """The text that is kept of an attribute; empty for what removes it."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _anonymous(anonymous_id: str) -> str:
+    return f"anonymous:{anonymous_id}"
 
 
 def _name(kind: str, value: str) -> tuple[str, str]:

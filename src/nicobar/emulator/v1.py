@@ -16,6 +16,7 @@ from nicobar.emulator.contract import (
     invalid,
     merged,
     required,
+    wrapped_relation_problems,
 )
 from nicobar.model import Json, Record
 
@@ -88,22 +89,23 @@ def _plain(who: str, action: str) -> V1:
 
 
 def _identify(who: str, body: Json) -> V1:
-    found = (*_who(who), *attribute_problems("", body))
     attributes = dict(body) if isinstance(body, dict) else {}
-    timestamp, related = attributes.pop("_timestamp", None), attributes.pop("cio_relationships", None)
+    has_relationships, related = "cio_relationships" in attributes, attributes.pop("cio_relationships", None)
+    found = [*_who(who), *attribute_problems("", attributes if isinstance(body, dict) else body)]
+    if has_relationships:
+        found += wrapped_relation_problems(related)
+    timestamp = attributes.pop("_timestamp", None)
     item = _item(who, "identify", attributes=attributes)
     if timestamp is not None:
         item["timestamp"] = timestamp
     items = (item, *_relationships(who, related))
-    return V1(problems=found, items=items)
+    return V1(problems=tuple(found), items=items)
 
 
 def _relationships(who: str, related: Json) -> Iterator[dict[str, Json]]:
     """v1 wraps them with the action."""
-    if isinstance(related, dict) and isinstance(related.get("relationships"), list):
-        action = related.get("action")
-        if action in ("add_relationships", "delete_relationships"):
-            yield _item(who, str(action), cio_relationships=related["relationships"])
+    if isinstance(related, dict):
+        yield _item(who, str(related.get("action")), cio_relationships=related.get("relationships"))
 
 
 def _event(who: str | None, body: Json, mode: Mode) -> V1:

@@ -16,12 +16,15 @@ from nicobar.errors import NicobarError, StoreError
 from nicobar.model import Customer, Endpoint, Message, Source
 from nicobar.observe import log
 from nicobar.sources import SourceKind
+from nicobar.sources.dodo import read_any
 from nicobar.sources.kinds import source_kind
 from nicobar.store import Catalogue, Snapshot
 
 POLL_MS = 1_000
 # A token that nobody knows may have been made a moment ago; asking the store again is bounded to this often.
 UNKNOWN_TOKEN_POLL_MS = 100
+# The source of messages that came through the API.
+API_SOURCE_ID = "api"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,20 +132,20 @@ class Configuration:
             found = self._sources.get(token)
         return found
 
-    def wanting(self, app_id: str, event_type: str) -> tuple[int, ...]:
+    def wanting(self, app_id: str, event_type: str, channels: Sequence[str] = ()) -> tuple[int, ...]:
         """The endpoints that get a delivery of such a message. A paused one does, and sends it when it resumes; a
-        disabled one does not.
+        disabled one does not, nor does one that wants channels of which the message has none.
         """
         return tuple(
             endpoint.seq
             for endpoint in self._snapshot.endpoints
-            if endpoint.app_id == app_id
-            and not endpoint.disabled
-            and (not endpoint.event_types or event_type in endpoint.event_types)
+            if endpoint.app_id == app_id and not endpoint.disabled and wants(endpoint, event_type, channels)
         )
 
     def customer(self, message: Message) -> Customer | None:
         """Whom a message is about, in full where its source is still known."""
+        if message.source_id == API_SOURCE_ID:
+            return read_any(message.body, message.event_type).customer
         kind = self._kinds.get(message.source_id)
         if kind is not None:
             return kind.read(message.body).customer
@@ -184,6 +187,13 @@ class Configuration:
         if known is not None and is_made_alike(known.endpoint, endpoint):
             return OpenEndpoint(endpoint=endpoint, connector=known.connector, destination=known.destination)
         return open_endpoint(self._vault, endpoint)
+
+
+def wants(endpoint: Endpoint, event_type: str, channels: Sequence[str]) -> bool:
+    """Whether the endpoint's filter lets such a message through."""
+    return (not endpoint.event_types or event_type in endpoint.event_types) and (
+        not endpoint.channels or not set(endpoint.channels).isdisjoint(channels)
+    )
 
 
 def is_made_alike(one: Endpoint, other: Endpoint) -> bool:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from nicobar.clock import Clock
 from nicobar.errors import Refusal, StoreBusy, StoreError
 from nicobar.ids import IdFactory
-from nicobar.model import Source
+from nicobar.model import Json, Record, Source
 from nicobar.observe import Metrics, log
 from nicobar.pipeline.alerts import Alert, Alerts, AlertType
-from nicobar.pipeline.configuration import Configuration, OpenSource
+from nicobar.pipeline.configuration import API_SOURCE_ID, Configuration, OpenSource
+from nicobar.sources.dodo import read_any
 from nicobar.store import Appended, NewMessage, Queue
 
 # Senders keep their own schedule; this tells those that listen that it is worth trying soon.
@@ -18,8 +19,21 @@ RETRY_AFTER_S = 5
 REFUSED_TO_TELL = 3
 
 
+class Posted(Record):
+    """An event that came through the API, its body as it was sent. Without an `event_id` it gets its message's id."""
+
+    app_id: str
+    event_type: str
+    body: bytes
+    event_id: str | None = None
+    channels: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    params: Json = None
+    deliver_at_ms: int | None = None
+
+
 class Receiver:
-    """Takes what a source was sent. `on_accepted` is told the endpoints that have new work."""
+    """Takes what a source was sent, or the API. `on_accepted` is told the endpoints that have new work."""
 
     def __init__(
         self,
@@ -106,6 +120,51 @@ class Receiver:
         if not appended.duplicate:
             self._on_accepted(endpoint_seqs)
         return appended
+
+    async def take(self, posted: Posted) -> NewMessage:
+        """Keeps an event of the API. Raises Refusal 409 for an event id that the application has already, 503 when it
+        could not be kept.
+        """
+        now_ms = self._clock.now_ms()
+        event = read_any(posted.body, posted.event_type)
+        message_id = self._ids.new("msg")
+        message = NewMessage(
+            id=message_id,
+            app_id=posted.app_id,
+            source_id=API_SOURCE_ID,
+            event_id=posted.event_id or message_id,
+            event_type=posted.event_type,
+            customer_key=event.customer.key if event.customer else None,
+            occurred_at_ms=now_ms if event.occurred_at_ms is None else event.occurred_at_ms,
+            accepted_at_ms=now_ms,
+            body=posted.body,
+            endpoint_seqs=self._configuration.wanting(posted.app_id, posted.event_type, posted.channels),
+            channels=posted.channels,
+            tags=posted.tags,
+            params=posted.params,
+            deliver_at_ms=posted.deliver_at_ms,
+        )
+        try:
+            appended = await self._queue.append(message)
+        except StoreError as error:
+            raise unavailable(error) from error
+        if appended.duplicate:
+            raise Refusal(
+                409,
+                "event_id_exists",
+                f"The event id {message.event_id} is that of the message {appended.message_id}; nothing was kept.",
+                "Send an event id once, or none.",
+            )
+        self._metrics.received.labels(API_SOURCE_ID, "accepted").inc()
+        log.info(
+            "accepted",
+            message_id=message.id,
+            source_id=API_SOURCE_ID,
+            event_id=message.event_id,
+            event_type=message.event_type,
+        )
+        self._on_accepted(message.endpoint_seqs)
+        return message
 
     async def _note_refused(self, source: Source, refusal: Refusal) -> None:
         """One bad signature may be anybody's; several with none that fits in between are a secret that does not."""

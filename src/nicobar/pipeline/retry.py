@@ -27,10 +27,11 @@ JITTER = 0.2
 # The code of what was given back before anything of it left.
 NOT_SENT = "not_sent"
 MAX_FAILURE_CHARS = 200
-# What differs from one failure to the next of the same kind: quoted values, addresses, ids, numbers of four or more.
+# What differs from one failure to the next of the same kind: quoted values (not names), addresses, ids, numbers of
+# four digits or more.
 _VARIES = re.compile(
-    r"""("[^"]*"|'[^']*'|`[^`]*`|\S+@\S+|\b[A-Za-z]+_(?=\w*\d)\w{6,}\b|\b[0-9a-f]{8}-[0-9a-f-]{27}\b"""
-    r"""|(?<!line )\b\d{4,}\b)"""
+    r"""("(?![A-Za-z_$.]+")[^"]*"|'(?![A-Za-z_$.]+')[^']*'|`(?![A-Za-z_$.]+`)[^`]*`|\S+@\S+"""
+    r"""|\b[A-Za-z]+_(?=\w*\d)\w{6,}\b|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|(?<!line )\b\d{4,}\b)"""
 )
 
 

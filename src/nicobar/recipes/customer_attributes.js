@@ -10,26 +10,32 @@ function handler(webhook) {
 function paymentState(data) {
   return {
     ...profile(data),
-    last_payment_id: data.payment_id,
-    last_payment_status: data.status,
-    last_payment_amount: amount(data.total_amount, data.currency),
-    last_payment_currency: data.currency,
-    last_payment_at: time(data.created_at),
+    ...known({
+      last_payment_id: data.payment_id,
+      last_payment_status: data.status,
+      last_payment_amount: amount(data.total_amount, data.currency),
+      last_payment_currency: data.currency,
+      last_payment_at: time(data.created_at),
+    }),
   };
 }
 
 function subscriptionState(data) {
   return {
     ...profile(data),
-    subscription_id: data.subscription_id,
-    subscription_status: data.status,
-    subscription_product_id: data.product_id,
-    subscription_price: amount(data.recurring_pre_tax_amount, data.currency),
-    subscription_currency: data.currency,
-    subscription_interval: data.payment_frequency_interval,
-    subscription_renews_at: time(data.next_billing_date),
-    subscription_ends_at_renewal: data.cancel_at_next_billing_date === true,
-    subscription_past_due_until: time(data.past_due_ends_at),
+    ...known({
+      subscription_id: data.subscription_id,
+      subscription_status: data.status,
+      subscription_product_id: data.product_id,
+      subscription_price: amount(data.recurring_pre_tax_amount, data.currency),
+      subscription_currency: data.currency,
+      subscription_interval: data.payment_frequency_interval,
+      subscription_renews_at: time(data.next_billing_date),
+      subscription_ends_at_renewal: data.cancel_at_next_billing_date,
+      subscription_past_due_until: time(data.past_due_ends_at),
+    }),
+    // Null in the event says that it is not past due; then the attribute goes.
+    ...(data.past_due_ends_at === null ? {subscription_past_due_until: null} : {}),
   };
 }
 
@@ -39,37 +45,60 @@ function whom(webhook) {
   const data = webhook.payload.data;
   const customer = data.customer || {};
   const by = webhook.env.IDENTIFIER || "customer_id";
-  if (by === "email") return customer.email ? {email: customer.email} : null;
-  if (by.startsWith("metadata.")) {
-    const key = by.slice("metadata.".length);
-    const own = (data.metadata || {})[key] || (customer.metadata || {})[key];
-    return own ? {id: String(own)} : null;
-  }
-  const id = customer.customer_id || data.customer_id;
-  return id ? {id: id} : null;
+  if (by === "customer_id") return named("id", customer.customer_id || data.customer_id);
+  if (by === "email") return named("email", customer.email);
+  const key = by.startsWith("metadata.") ? by.slice("metadata.".length) : "";
+  if (key) return named("id", (data.metadata || {})[key] ?? (customer.metadata || {})[key]);
+  throw new Error(`The variable IDENTIFIER is "${by}". It can be customer_id, email, or metadata.KEY.`);
 }
 
-// The address and the name, where the event tells them: null would take them away.
+function named(kind, value) {
+  return (typeof value === "string" && value) || typeof value === "number" ? {[kind]: String(value)} : null;
+}
+
+// The address and the name, where the event tells them.
 function profile(data) {
   const customer = data.customer || {};
-  return {...(customer.email ? {email: customer.email} : {}), ...(customer.name ? {name: customer.name} : {})};
+  return known({email: customer.email, name: customer.name});
+}
+
+// Attributes without those that the event does not tell: null would take them away.
+function known(values) {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value != null && value !== ""));
+}
+
+// Dodo writes some numbers as text. What is none is unknown.
+function number(value) {
+  const isOne = typeof value === "number" || (typeof value === "string" && value.trim() !== "");
+  return isOne && Number.isFinite(Number(value)) ? Number(value) : null;
 }
 
 function amount(minorUnits, currency) {
-  return minorUnits == null || !currency ? null : nicobar.money(Number(minorUnits), currency);
+  const units = number(minorUnits);
+  return units === null || !currency ? null : nicobar.money(units, currency);
 }
 
 function time(isoText) { return isoText ? nicobar.unix(isoText) : null; }
 
+// Each call is [name, fields, id]; without a name it sets attributes. An event has all of its fields, null where they
+// are unknown, since a mail that uses one that is not there is not sent.
 function send(webhook, calls) {
   const identifiers = whom(webhook);
   if (!identifiers) {
-    console.log("left out: the event does not say whom it is about by " + (webhook.env.IDENTIFIER || "customer_id"));
-    webhook.cancel = true;
-    return webhook;
+    return leaveOut(webhook, "the event does not say whom it is about by " + (webhook.env.IDENTIFIER || "customer_id"));
   }
-  webhook.payload = calls.map(([name, values]) => name === null
-    ? nicobar.identify(values, {identifiers})
-    : nicobar.event(name, values, {identifiers}));
+  webhook.payload = calls.filter(([name, values]) => name !== null || Object.keys(values).length > 0)
+    .map(([name, values, id]) => {
+      if (name === null) return nicobar.identify(values, {identifiers});
+      const whole = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value ?? null]));
+      const event = nicobar.event(name, whole, {identifiers});
+      return id ? {...event, id} : event;
+    });
+  return webhook.payload.length ? webhook : leaveOut(webhook, "the event says nothing that is known");
+}
+
+function leaveOut(webhook, why) {
+  console.log("left out: " + why);
+  webhook.cancel = true;
   return webhook;
 }

@@ -2,10 +2,10 @@
 // attribute of the person. Billing addresses, phone numbers, cards, licence keys and sign-in links stay where they are.
 function handler(webhook) {
   const type = webhook.eventType;
-  const data = webhook.payload.data;
-  const make = FAMILIES[type.split(".")[0]];
-  if (!make) return webhook; // payouts and what comes later: nobody's journey
-  return send(webhook, make(type, data));
+  const {data} = webhook.payload;
+  const [family] = type.split(".");
+  if (!Object.hasOwn(FAMILIES, family)) return webhook; // payouts and what comes later: nobody's journey
+  return send(webhook, FAMILIES[family](type, data, moment(webhook)));
 }
 
 const FAMILIES = {
@@ -17,49 +17,53 @@ const FAMILIES = {
   license_key: (type, data) => [[type.replace(".", "_"), licenceKey(data)]],
   entitlement_grant: (type, data) => [[type.replace(".", "_"), entitlement(data)]],
   credit: creditCalls,
-  abandoned_checkout: (type, data) => [
-    [null, {...profile(data), checkout_abandoned_at: type.endsWith(".detected") ? time(data.abandoned_at) : null}],
-    [type.replace(".", "_"), checkout(data)],
-  ],
+  abandoned_checkout: (type, data) => [[null, checkoutState(type, data)], [type.replace(".", "_"), checkout(data)]],
 };
 
 function payment(data) {
   return {
     payment_id: data.payment_id,
-    subscription_id: data.subscription_id || null,
+    subscription_id: data.subscription_id,
     status: data.status,
     amount: amount(data.total_amount, data.currency),
     currency: data.currency,
+    charge_type: data.charge_type,
     created_at: time(data.created_at),
-    error_code: data.error_code || null,
-    payment_link: data.payment_link || null,
-    invoice_url: data.invoice_url || null,
+    error_code: data.error_code,
+    payment_link: data.payment_link,
+    invoice_url: data.invoice_url,
   };
 }
 
 function paymentState(data) {
   return {
     ...profile(data),
-    last_payment_id: data.payment_id,
-    last_payment_status: data.status,
-    last_payment_amount: amount(data.total_amount, data.currency),
-    last_payment_currency: data.currency,
-    last_payment_at: time(data.created_at),
+    ...known({
+      last_payment_id: data.payment_id,
+      last_payment_status: data.status,
+      last_payment_amount: amount(data.total_amount, data.currency),
+      last_payment_currency: data.currency,
+      last_payment_at: time(data.created_at),
+    }),
   };
 }
 
 function subscriptionState(data) {
   return {
     ...profile(data),
-    subscription_id: data.subscription_id,
-    subscription_status: data.status,
-    subscription_product_id: data.product_id,
-    subscription_price: amount(data.recurring_pre_tax_amount, data.currency),
-    subscription_currency: data.currency,
-    subscription_interval: data.payment_frequency_interval,
-    subscription_renews_at: time(data.next_billing_date),
-    subscription_ends_at_renewal: data.cancel_at_next_billing_date === true,
-    subscription_past_due_until: time(data.past_due_ends_at),
+    ...known({
+      subscription_id: data.subscription_id,
+      subscription_status: data.status,
+      subscription_product_id: data.product_id,
+      subscription_price: amount(data.recurring_pre_tax_amount, data.currency),
+      subscription_currency: data.currency,
+      subscription_interval: data.payment_frequency_interval,
+      subscription_renews_at: time(data.next_billing_date),
+      subscription_ends_at_renewal: data.cancel_at_next_billing_date,
+      subscription_past_due_until: time(data.past_due_ends_at),
+    }),
+    // Null in the event says that it is not past due; then the attribute goes.
+    ...(data.past_due_ends_at === null ? {subscription_past_due_until: null} : {}),
   };
 }
 
@@ -73,33 +77,59 @@ function subscription(data) {
     currency: data.currency,
     interval: data.payment_frequency_interval,
     renews_at: time(data.next_billing_date),
-    ends_at_renewal: data.cancel_at_next_billing_date === true,
-    trial_days: data.trial_period_days || 0,
+    ends_at_renewal: data.cancel_at_next_billing_date,
+    trial_days: data.trial_period_days,
     cancelled_at: time(data.cancelled_at),
-    cancellation_feedback: data.cancellation_feedback || null,
+    cancellation_feedback: data.cancellation_feedback,
     paused_at: time(data.paused_at),
     past_due_until: time(data.past_due_ends_at),
   };
 }
 
 // A change that somebody asked for is an event of its own; the others only change what is known of the person.
-function subscriptionCalls(type, data) {
+function subscriptionCalls(type, data, at) {
+  const [name, id] = happened(type, data, at);
   const calls = [[null, subscriptionState(data)]];
-  if (type === "subscription.updated") {
-    if (data.cancel_at_next_billing_date === true) calls.push(["subscription_cancel_scheduled", subscription(data)]);
-    return calls;
-  }
-  calls.push([type.replace(".", "_"), subscription(data)]);
-  if (type === "subscription.active" && data.trial_period_days > 0) calls.push(["trial_started", subscription(data)]);
+  if (name) calls.push([name, subscription(data), id]);
+  if (startsTrial(type, data, at)) calls.push(["trial_started", subscription(data), once(data, "trial_started")]);
   return calls;
 }
 
+// subscription.active also comes when a payment is made up for, with the days of a trial that is long over.
+function startsTrial(type, data, at) {
+  const began = time(data.created_at);
+  const isOver = began !== null && at >= began + data.trial_period_days * 86400;
+  return type === "subscription.active" && data.trial_period_days > 0 && !isOver;
+}
+
+// When the event happened, or at least when it was accepted.
+function moment(webhook) { return time(webhook.payload.timestamp) ?? Math.floor(Date.now() / 1000); }
+
+// The name of what happened, and the id of what may be told more than once; no name where nothing did. Dodo announces
+// a cancellation for the end of the period by subscription.updated and, by some accounts, also by
+// subscription.cancelled; cancelled_at stays null until it is cancelled.
+function happened(type, data, at) {
+  const name = type.replace(".", "_");
+  if (type !== "subscription.cancelled" && type !== "subscription.updated") return [name];
+  const ends = time(data.next_billing_date);
+  const isLive = Boolean(data.status) && !["cancelled", "expired", "failed"].includes(data.status);
+  const isAhead = !data.cancelled_at && ends > at && (!data.status || data.status === "cancelled");
+  const isAsked = data.cancel_at_next_billing_date ?? (isLive && type === "subscription.cancelled");
+  if (isAsked && (isLive || isAhead)) {
+    return ["subscription_cancel_scheduled", once(data, ends && `cancel_scheduled/${ends}`)];
+  }
+  return [type === "subscription.updated" || isLive ? null : name];
+}
+
+// An id that is the same in each event about the same thing: Customer.io leaves out an id that it has seen.
+function once(data, what) { return data.subscription_id && what ? `${data.subscription_id}/${what}` : null; }
+
 function dunning(data) {
   return {
-    subscription_id: data.subscription_id || null,
-    payment_id: data.payment_id || null,
+    subscription_id: data.subscription_id,
+    payment_id: data.payment_id,
     status: data.status,
-    began_in: data.trigger_state || null,
+    began_in: data.trigger_state,
     created_at: time(data.created_at),
   };
 }
@@ -110,8 +140,8 @@ function refund(data) {
     payment_id: data.payment_id,
     status: data.status,
     amount: amount(data.amount, data.currency),
-    currency: data.currency || null,
-    is_partial: data.is_partial === true,
+    currency: data.currency,
+    is_partial: data.is_partial,
     created_at: time(data.created_at),
   };
 }
@@ -132,10 +162,10 @@ function licenceKey(data) {
   return {
     license_key_id: data.id,
     product_id: data.product_id,
-    payment_id: data.payment_id || null,
-    subscription_id: data.subscription_id || null,
+    payment_id: data.payment_id,
+    subscription_id: data.subscription_id,
     status: data.status,
-    activations_limit: data.activations_limit || null,
+    activations_limit: data.activations_limit,
     expires_at: time(data.expires_at),
   };
 }
@@ -146,49 +176,55 @@ function entitlement(data) {
     entitlement_id: data.entitlement_id,
     kind: data.integration_type,
     status: data.status,
-    payment_id: data.payment_id || null,
-    subscription_id: data.subscription_id || null,
+    payment_id: data.payment_id,
+    subscription_id: data.subscription_id,
     delivered_at: time(data.delivered_at),
     revoked_at: time(data.revoked_at),
-    error_code: data.error_code || null,
+    error_code: data.error_code,
   };
 }
 
 function creditCalls(type, data) {
-  if (type === "credit.balance_low") {
-    return [
-      [null, {credits_left: Number(data.available_balance)}],
-      ["credit_balance_low", {
-        credits_id: data.credit_entitlement_id,
-        credits_name: data.credit_entitlement_name,
-        credits_left: Number(data.available_balance),
-        threshold: Number(data.threshold_amount),
-        threshold_percent: data.threshold_percent,
-        subscription_id: data.subscription_id || null,
-      }],
-    ];
-  }
-  return [
-    [null, {credits_left: Number(data.balance_after)}],
-    [type.replace(".", "_"), {
-      credits_id: data.credit_entitlement_id,
-      credits: Number(data.amount),
-      credits_left: Number(data.balance_after),
-      credits_before: Number(data.balance_before),
-      overage: Number(data.overage_after),
-      created_at: time(data.created_at),
-    }],
-  ];
+  const name = type.replace(".", "_");
+  const left = number(type === "credit.balance_low" ? data.available_balance : data.balance_after);
+  const fields = type === "credit.balance_low" ? creditThreshold(data) : creditEntry(data);
+  return [[null, known({credits_left: left})], [name, {...fields, credits_left: left}]];
+}
+
+function creditEntry(data) {
+  return {
+    credits_id: data.credit_entitlement_id,
+    credits: number(data.amount),
+    credits_before: number(data.balance_before),
+    overage: number(data.overage_after),
+    created_at: time(data.created_at),
+  };
+}
+
+function creditThreshold(data) {
+  return {
+    credits_id: data.credit_entitlement_id,
+    credits_name: data.credit_entitlement_name,
+    threshold: number(data.threshold_amount),
+    threshold_percent: data.threshold_percent,
+    subscription_id: data.subscription_id,
+  };
 }
 
 function checkout(data) {
   return {
     payment_id: data.payment_id,
-    recovered_payment_id: data.recovered_payment_id || null,
+    recovered_payment_id: data.recovered_payment_id,
     status: data.status,
-    why: data.abandonment_reason || null,
+    why: data.abandonment_reason,
     abandoned_at: time(data.abandoned_at),
   };
+}
+
+// A checkout that was paid after all is abandoned no more: the attribute goes.
+function checkoutState(type, data) {
+  const state = type === "abandoned_checkout.recovered" ? {checkout_abandoned_at: null} : {};
+  return {...profile(data), ...known({checkout_abandoned_at: time(data.abandoned_at)}), ...state};
 }
 
 // Whom the event is about. The endpoint's variable IDENTIFIER says how your workspace knows people: customer_id
@@ -197,37 +233,60 @@ function whom(webhook) {
   const data = webhook.payload.data;
   const customer = data.customer || {};
   const by = webhook.env.IDENTIFIER || "customer_id";
-  if (by === "email") return customer.email ? {email: customer.email} : null;
-  if (by.startsWith("metadata.")) {
-    const key = by.slice("metadata.".length);
-    const own = (data.metadata || {})[key] || (customer.metadata || {})[key];
-    return own ? {id: String(own)} : null;
-  }
-  const id = customer.customer_id || data.customer_id;
-  return id ? {id: id} : null;
+  if (by === "customer_id") return named("id", customer.customer_id || data.customer_id);
+  if (by === "email") return named("email", customer.email);
+  const key = by.startsWith("metadata.") ? by.slice("metadata.".length) : "";
+  if (key) return named("id", (data.metadata || {})[key] ?? (customer.metadata || {})[key]);
+  throw new Error(`The variable IDENTIFIER is "${by}". It can be customer_id, email, or metadata.KEY.`);
 }
 
-// The address and the name, where the event tells them: null would take them away.
+function named(kind, value) {
+  return (typeof value === "string" && value) || typeof value === "number" ? {[kind]: String(value)} : null;
+}
+
+// The address and the name, where the event tells them.
 function profile(data) {
   const customer = data.customer || {};
-  return {...(customer.email ? {email: customer.email} : {}), ...(customer.name ? {name: customer.name} : {})};
+  return known({email: customer.email, name: customer.name});
+}
+
+// Attributes without those that the event does not tell: null would take them away.
+function known(values) {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value != null && value !== ""));
+}
+
+// Dodo writes some numbers as text. What is none is unknown.
+function number(value) {
+  const isOne = typeof value === "number" || (typeof value === "string" && value.trim() !== "");
+  return isOne && Number.isFinite(Number(value)) ? Number(value) : null;
 }
 
 function amount(minorUnits, currency) {
-  return minorUnits == null || !currency ? null : nicobar.money(Number(minorUnits), currency);
+  const units = number(minorUnits);
+  return units === null || !currency ? null : nicobar.money(units, currency);
 }
 
 function time(isoText) { return isoText ? nicobar.unix(isoText) : null; }
 
+// Each call is [name, fields, id]; without a name it sets attributes. An event has all of its fields, null where they
+// are unknown, since a mail that uses one that is not there is not sent.
 function send(webhook, calls) {
   const identifiers = whom(webhook);
   if (!identifiers) {
-    console.log("left out: the event does not say whom it is about by " + (webhook.env.IDENTIFIER || "customer_id"));
-    webhook.cancel = true;
-    return webhook;
+    return leaveOut(webhook, "the event does not say whom it is about by " + (webhook.env.IDENTIFIER || "customer_id"));
   }
-  webhook.payload = calls.map(([name, values]) => name === null
-    ? nicobar.identify(values, {identifiers})
-    : nicobar.event(name, values, {identifiers}));
+  webhook.payload = calls.filter(([name, values]) => name !== null || Object.keys(values).length > 0)
+    .map(([name, values, id]) => {
+      if (name === null) return nicobar.identify(values, {identifiers});
+      const whole = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value ?? null]));
+      const event = nicobar.event(name, whole, {identifiers});
+      return id ? {...event, id} : event;
+    });
+  return webhook.payload.length ? webhook : leaveOut(webhook, "the event says nothing that is known");
+}
+
+function leaveOut(webhook, why) {
+  console.log("left out: " + why);
+  webhook.cancel = true;
   return webhook;
 }

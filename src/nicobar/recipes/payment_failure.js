@@ -3,14 +3,16 @@ const SUBSCRIPTION = ["active", "on_hold", "past_due", "renewed", "cancelled", "
 
 function handler(webhook) {
   const type = webhook.eventType;
-  const data = webhook.payload.data;
-  const name = type.replace(".", "_");
+  const {data} = webhook.payload;
   if (type === "payment.failed" || type === "payment.succeeded") {
-    return send(webhook, [[null, {...profile(data), last_payment_status: data.status}], [name, payment(data)]]);
+    const state = {...profile(data), ...known({last_payment_status: data.status})};
+    return send(webhook, [[null, state], [type.replace(".", "_"), payment(data)]]);
   }
-  if (type.startsWith("dunning.")) return send(webhook, [[name, dunning(data)]]);
+  if (type.startsWith("dunning.")) return send(webhook, [[type.replace(".", "_"), dunning(data)]]);
   if (!SUBSCRIPTION.includes(type)) return webhook;
-  return send(webhook, [[null, {...profile(data), subscription_status: data.status}], [name, subscription(data)]]);
+  const [name, id] = happened(type, data, moment(webhook));
+  const state = {...profile(data), ...known({subscription_status: data.status})};
+  return send(webhook, [[null, state], ...(name ? [[name, subscription(data), id]] : [])]);
 }
 
 function subscription(data) {
@@ -28,26 +30,49 @@ function subscription(data) {
 function payment(data) {
   return {
     payment_id: data.payment_id,
-    subscription_id: data.subscription_id || null,
+    subscription_id: data.subscription_id,
     status: data.status,
     amount: amount(data.total_amount, data.currency),
     currency: data.currency,
+    charge_type: data.charge_type,
     created_at: time(data.created_at),
-    error_code: data.error_code || null,
-    payment_link: data.payment_link || null,
-    invoice_url: data.invoice_url || null,
+    error_code: data.error_code,
+    payment_link: data.payment_link,
+    invoice_url: data.invoice_url,
   };
 }
 
 function dunning(data) {
   return {
-    subscription_id: data.subscription_id || null,
-    payment_id: data.payment_id || null,
+    subscription_id: data.subscription_id,
+    payment_id: data.payment_id,
     status: data.status,
-    began_in: data.trigger_state || null,
+    began_in: data.trigger_state,
     created_at: time(data.created_at),
   };
 }
+
+// When the event happened, or at least when it was accepted.
+function moment(webhook) { return time(webhook.payload.timestamp) ?? Math.floor(Date.now() / 1000); }
+
+// The name of what happened, and the id of what may be told more than once; no name where nothing did. Dodo announces
+// a cancellation for the end of the period by subscription.updated and, by some accounts, also by
+// subscription.cancelled; cancelled_at stays null until it is cancelled.
+function happened(type, data, at) {
+  const name = type.replace(".", "_");
+  if (type !== "subscription.cancelled" && type !== "subscription.updated") return [name];
+  const ends = time(data.next_billing_date);
+  const isLive = Boolean(data.status) && !["cancelled", "expired", "failed"].includes(data.status);
+  const isAhead = !data.cancelled_at && ends > at && (!data.status || data.status === "cancelled");
+  const isAsked = data.cancel_at_next_billing_date ?? (isLive && type === "subscription.cancelled");
+  if (isAsked && (isLive || isAhead)) {
+    return ["subscription_cancel_scheduled", once(data, ends && `cancel_scheduled/${ends}`)];
+  }
+  return [type === "subscription.updated" || isLive ? null : name];
+}
+
+// An id that is the same in each event about the same thing: Customer.io leaves out an id that it has seen.
+function once(data, what) { return data.subscription_id && what ? `${data.subscription_id}/${what}` : null; }
 
 // Whom the event is about. The endpoint's variable IDENTIFIER says how your workspace knows people: customer_id
 // (Dodo's, the default), email, or metadata.KEY (an id of yours that your checkout put into the metadata).
@@ -55,37 +80,60 @@ function whom(webhook) {
   const data = webhook.payload.data;
   const customer = data.customer || {};
   const by = webhook.env.IDENTIFIER || "customer_id";
-  if (by === "email") return customer.email ? {email: customer.email} : null;
-  if (by.startsWith("metadata.")) {
-    const key = by.slice("metadata.".length);
-    const own = (data.metadata || {})[key] || (customer.metadata || {})[key];
-    return own ? {id: String(own)} : null;
-  }
-  const id = customer.customer_id || data.customer_id;
-  return id ? {id: id} : null;
+  if (by === "customer_id") return named("id", customer.customer_id || data.customer_id);
+  if (by === "email") return named("email", customer.email);
+  const key = by.startsWith("metadata.") ? by.slice("metadata.".length) : "";
+  if (key) return named("id", (data.metadata || {})[key] ?? (customer.metadata || {})[key]);
+  throw new Error(`The variable IDENTIFIER is "${by}". It can be customer_id, email, or metadata.KEY.`);
 }
 
-// The address and the name, where the event tells them: null would take them away.
+function named(kind, value) {
+  return (typeof value === "string" && value) || typeof value === "number" ? {[kind]: String(value)} : null;
+}
+
+// The address and the name, where the event tells them.
 function profile(data) {
   const customer = data.customer || {};
-  return {...(customer.email ? {email: customer.email} : {}), ...(customer.name ? {name: customer.name} : {})};
+  return known({email: customer.email, name: customer.name});
+}
+
+// Attributes without those that the event does not tell: null would take them away.
+function known(values) {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value != null && value !== ""));
+}
+
+// Dodo writes some numbers as text. What is none is unknown.
+function number(value) {
+  const isOne = typeof value === "number" || (typeof value === "string" && value.trim() !== "");
+  return isOne && Number.isFinite(Number(value)) ? Number(value) : null;
 }
 
 function amount(minorUnits, currency) {
-  return minorUnits == null || !currency ? null : nicobar.money(Number(minorUnits), currency);
+  const units = number(minorUnits);
+  return units === null || !currency ? null : nicobar.money(units, currency);
 }
 
 function time(isoText) { return isoText ? nicobar.unix(isoText) : null; }
 
+// Each call is [name, fields, id]; without a name it sets attributes. An event has all of its fields, null where they
+// are unknown, since a mail that uses one that is not there is not sent.
 function send(webhook, calls) {
   const identifiers = whom(webhook);
   if (!identifiers) {
-    console.log("left out: the event does not say whom it is about by " + (webhook.env.IDENTIFIER || "customer_id"));
-    webhook.cancel = true;
-    return webhook;
+    return leaveOut(webhook, "the event does not say whom it is about by " + (webhook.env.IDENTIFIER || "customer_id"));
   }
-  webhook.payload = calls.map(([name, values]) => name === null
-    ? nicobar.identify(values, {identifiers})
-    : nicobar.event(name, values, {identifiers}));
+  webhook.payload = calls.filter(([name, values]) => name !== null || Object.keys(values).length > 0)
+    .map(([name, values, id]) => {
+      if (name === null) return nicobar.identify(values, {identifiers});
+      const whole = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value ?? null]));
+      const event = nicobar.event(name, whole, {identifiers});
+      return id ? {...event, id} : event;
+    });
+  return webhook.payload.length ? webhook : leaveOut(webhook, "the event says nothing that is known");
+}
+
+function leaveOut(webhook, why) {
+  console.log("left out: " + why);
+  webhook.cancel = true;
   return webhook;
 }

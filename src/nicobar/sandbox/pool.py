@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -17,10 +18,14 @@ from nicobar.errors import SandboxError
 from nicobar.sandbox import Bounds, Broken, Failure, Job, Result
 from nicobar.sandbox.wire import LENGTH_BYTES, Batch, Reply, frame, frame_length, read
 
+# Callers take turns by slices: what one may be held up by the others is this long for each child, or one event of
+# theirs.
+SLICE_MS = 100
 SLICE_JOBS = 16
 SLICE_BYTES = 4 * 1024 * 1024
 START_MS = 15_000
 MAX_STARTS = 3
+MAX_PACES = 1_000
 
 
 @dataclass(slots=True)
@@ -34,8 +39,8 @@ class _Slice:
 class SandboxPool:
     """A `Sandbox` of `children` processes. `on_kill` is told why a child was ended.
 
-    A caller has at most as many slices in line as there are children, so that a large one does not hold up a small
-    one, and what waits is bounded by the number of callers.
+    A caller has at most as many slices in line as there are children, and a slice of slow code has fewer events, so
+    that neither a large page nor a slow handler holds up the others; what waits is bounded by the number of callers.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class SandboxPool:
         self._on_kill = on_kill or (lambda _reason: None)
         self._waiting: asyncio.Queue[_Slice] = asyncio.Queue()
         self._keepers: list[asyncio.Task[None]] = []
+        self._paces = _Paces()
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -76,29 +82,61 @@ class SandboxPool:
         if self._closed or not self._keepers:
             raise SandboxError("sandbox_closed", "The sandbox is not running.", "Start it before giving it work.")
         places = asyncio.Semaphore(self._count)
-
-        async def hand_in(part: Sequence[Job]) -> list[Result]:
-            async with places:
-                done: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
-                self._waiting.put_nowait(_Slice(part, done))
-                return await done
-
-        parts = await asyncio.gather(*(hand_in(part) for part in _slices(jobs)))
+        handed_in: list[asyncio.Task[list[Result]]] = []
+        given = 0
+        while given < len(jobs):
+            await places.acquire()
+            if any(task.done() and task.exception() for task in handed_in):
+                break
+            part = _slice(jobs, given, self._paces.get(jobs[given].code_id))
+            given += len(part)
+            task = asyncio.create_task(self._hand_in(part))
+            task.add_done_callback(lambda _task: places.release())
+            handed_in.append(task)
+        parts = await asyncio.gather(*handed_in)
         return [result for part in parts for result in part]
 
+    async def _hand_in(self, part: Sequence[Job]) -> list[Result]:
+        done: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
+        self._waiting.put_nowait(_Slice(part, done))
+        results = await done
+        self._paces.learn(part[0].code_id, [self._took_us(result) for result in results])
+        return results
 
-def _slices(jobs: Sequence[Job]) -> list[Sequence[Job]]:
-    slices: list[Sequence[Job]] = []
-    start = size_bytes = 0
-    for index, job in enumerate(jobs):
-        own_bytes = len(job.body)
-        if index > start and (index - start >= SLICE_JOBS or size_bytes + own_bytes > SLICE_BYTES):
-            slices.append(jobs[start:index])
-            start, size_bytes = index, 0
-        size_bytes += own_bytes
-    if len(jobs) > start:
-        slices.append(jobs[start:])
-    return slices
+    def _took_us(self, result: Result) -> int:
+        """A run that was ended from outside says nothing of its time, which was all that it may have."""
+        killed = isinstance(result, Broken) and result.failure is Failure.TIMED_OUT
+        return self._bounds.wall_ms * 1_000 if killed else result.duration_us
+
+
+class _Paces:
+    """How long one event takes, by code. Of code that was not seen yet, nothing is known."""
+
+    def __init__(self) -> None:
+        self._us: OrderedDict[str, float] = OrderedDict()
+
+    def get(self, code_id: str) -> float | None:
+        return self._us.get(code_id)
+
+    def learn(self, code_id: str, took_us: Sequence[int]) -> None:
+        mean = sum(took_us) / len(took_us)
+        known = self._us.get(code_id, mean)
+        # Slower is believed at once, faster after a few slices.
+        self._us[code_id] = max(mean, (3 * known + mean) / 4)
+        self._us.move_to_end(code_id)
+        if len(self._us) > MAX_PACES:
+            self._us.popitem(last=False)
+
+
+def _slice(jobs: Sequence[Job], start: int, pace_us: float | None) -> Sequence[Job]:
+    """The next few jobs of one code: about as many as take `SLICE_MS`, one where that is not known."""
+    most = 1 if pace_us is None else max(1, min(SLICE_JOBS, int(SLICE_MS * 1_000 / max(pace_us, 1))))
+    size_bytes = 0
+    for index in range(start, min(len(jobs), start + most)):
+        size_bytes += len(jobs[index].body)
+        if index > start and (size_bytes > SLICE_BYTES or jobs[index].code_id != jobs[start].code_id):
+            return jobs[start:index]
+    return jobs[start : start + most]
 
 
 class _Keeper:

@@ -1,5 +1,6 @@
 """What the rest of Nicobar asks of a database, in narrow protocols: the queue (hot path), the catalogue
-(configuration and look-ups), access, replays and upkeep. Every store passes one contract suite, `tests/contracts`.
+(configuration and look-ups), access, replays, upkeep and history (what happened). Every store passes one contract
+suite, `tests/contracts`.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from nicobar.store.catalogue import (
     RemoveEventType,
     RemoveSource,
     Snapshot,
-    Version,
 )
+from nicobar.store.history import History
 from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Queue
 from nicobar.store.replays import (
     FailureGroup,
@@ -42,7 +43,7 @@ from nicobar.store.replays import (
 from nicobar.store.upkeep import Step, Upkeep
 
 
-class Store(Queue, Catalogue, Access, Replays, Upkeep, Protocol):
+class Store(Queue, Catalogue, Access, Replays, Upkeep, History, Protocol):
     """A database that holds all of it."""
 
     async def check(self) -> None:
@@ -67,6 +68,7 @@ __all__ = [
     "EnableTransformation",
     "FailureGroup",
     "Finished",
+    "History",
     "KeptAnswer",
     "NewMessage",
     "NewTask",
@@ -92,5 +94,4 @@ __all__ = [
     "TaskKind",
     "TaskStatus",
     "Upkeep",
-    "Version",
 ]

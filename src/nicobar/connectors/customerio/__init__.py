@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -174,7 +174,7 @@ class CustomerIoDestination:
             return Prepared(calls=(), verdicts=tuple(verdicts))
         ready = [self._ready(part) for part in parts]
         if profile is not None:
-            first = self._ready(_Object(path="", item=profile))
+            first = msgspec.structs.replace(self._ready(_Object(path="", item=profile)), added=True)
             self._now_ms = origin.now_ms
             if origin.customer is None or not self._profiles.has(origin.customer.key, first, origin.now_ms):
                 verdicts.append(corrections.profile_added())
@@ -300,8 +300,18 @@ def _corrected(corrector: Corrector, part: _Object | _Single) -> _Object | _Sing
     if isinstance(part, _Object):
         return msgspec.structs.replace(part, item=corrector.correct(part.path, part.item))
     if part.call.body == "event" and isinstance(part.payload, dict):
-        return msgspec.structs.replace(part, payload=corrector.correct_event(part.path, part.payload))
+        return msgspec.structs.replace(
+            part, payload=corrector.correct_event(part.path, part.payload, _person_v1(part))
+        )
     return part
+
+
+def _person_v1(part: _Single) -> Json:
+    """Whom an event of v1 is about: the path names the person, or the payload an anonymous one."""
+    segments = part.url_path.partition("?")[0].split("/")
+    payload = part.payload if isinstance(part.payload, dict) else {}
+    known = unquote(segments[4]) if part.call.segments[0] == "customers" else None
+    return {"known": known, "anonymous_id": payload.get("anonymous_id")}
 
 
 def _check_object(part: _Object, people: Sequence[dict[str, Json]], origin: Origin) -> Iterator[Verdict]:

@@ -255,6 +255,26 @@ _FIELDS: dict[str, Callable[[str, Json, Action], Iterator[Verdict]]] = {
 # --- the bodies of v1 ---
 
 
+def _identify_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
+    attributes = {name: value for name, value in payload.items() if name != "cio_relationships"}
+    yield from _attributes_of_person(path, attributes)
+    if "cio_relationships" in payload:
+        yield from _relationships_v1(f"{path}.cio_relationships", payload["cio_relationships"])
+
+
+def _relationships_v1(path: str, value: Json) -> Iterator[Verdict]:
+    """v1 wraps them with the action, among the attributes."""
+    if not isinstance(value, dict) or value.get("action") not in contract.RELATIONSHIP_ACTIONS:
+        yield rules.RELATIONSHIPS.at(
+            path,
+            f"It is not an object with an action of {', '.join(contract.RELATIONSHIP_ACTIONS)}.",
+            'Send {action: "add_relationships", relationships: [{identifiers: …}]}.',
+        )
+        return
+    identify = contract.ACTIONS["person"]["identify"]
+    yield from _relationships(f"{path}.relationships", value.get("relationships"), identify)
+
+
 def _event_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
     yield from _event_name(f"{path}.name", payload.get("name"))
     if "type" in payload and payload["type"] not in contract.EVENT_TYPES:
@@ -303,7 +323,7 @@ def _form_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
 
 
 _BODIES: dict[str, Callable[[str, dict[str, Json]], Iterator[Verdict]]] = {
-    "identify": _attributes_of_person,
+    "identify": _identify_v1,
     "event": _event_v1,
     "device": _device_v1,
     "merge": _merge_v1,

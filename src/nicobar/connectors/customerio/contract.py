@@ -87,6 +87,7 @@ MERGE_IDENTIFIERS = ("id", "email", "cio_id")
 DELIVERY_NAMES = ("opened", "converted", "delivered")
 PLATFORMS = ("ios", "android")
 EVENT_TYPES = ("event", "page", "screen")
+RELATIONSHIP_ACTIONS = ("add_relationships", "delete_relationships")
 
 # Set by Customer.io, or only to be changed through an identifier: https://docs.customer.io/journeys/attributes.
 OWN_ATTRIBUTES = frozenset({"id", "cio_id", "cio_timezone"})

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from nicobar.connectors import Origin
 from nicobar.connectors.customerio import contract, rules
 from nicobar.connectors.customerio.check import check, find_action, quote
+from nicobar.connectors.payload import encoded
 from nicobar.ids import stable_ulid
 from nicobar.model import Json, Record, Verdict
 
@@ -48,18 +49,26 @@ class Corrector:
             )
             item = {**item, "action": "event"}
             action = find_action(item)
-        return self.correct_event(path, item) if action is not None and action.is_event else item
+        if action is None or not action.is_event:
+            # An identify gets no timestamp. Customer.io answers 200 and drops a whole identify that is older than the
+            # profile's latest edit (https://github.com/PostHog/posthog/issues/55330). That edit may be the merchant's
+            # own app's: with the event's time on it, what the event says would be lost each time. Without one, a late
+            # webhook may set a state back, until the next event puts it right.
+            return item
+        return self.correct_event(path, item, item.get("identifiers"))
 
-    def correct_event(self, path: str, item: dict[str, Json]) -> dict[str, Json]:
-        """Gives an event, of v2 or v1, what makes a repetition harmless (`id`) and tells when it happened."""
+    def correct_event(self, path: str, item: dict[str, Json], who: Json) -> dict[str, Json]:
+        """Gives an event, of v2 or v1, what makes a repetition harmless (`id`) and tells when it happened. `who` are
+        the person's identifiers, in v1 the path that names the person.
+        """
         place, self._place = self._place, self._place + 1
         if self._wanted.event_id:
-            item = self._with_id(place, path, item)
+            item = self._with_id(place, path, item, who)
         if self._wanted.timestamp:
             item = self._with_timestamp(path, item)
         return item
 
-    def _with_id(self, place: int, path: str, item: dict[str, Json]) -> dict[str, Json]:
+    def _with_id(self, place: int, path: str, item: dict[str, Json], who: Json) -> dict[str, Json]:
         given, origin = item.get("id"), self._origin
         if isinstance(given, str) and contract.is_ulid(given):
             return item
@@ -73,11 +82,18 @@ class Corrector:
             verdict = rules.EVENT_ID_CORRECTED.at(
                 f"{path}.id",
                 "The id is not a ULID, which Customer.io needs to leave repetitions out; one was made from it.",
-                "Leave id out.",
+                "Leave id out, unless other messages tell of the same event and give it the same id.",
             )
         self._verdicts.append(verdict)
-        own = given if isinstance(given, str) else type(given).__name__ if given is not None else ""
-        made = stable_ulid(origin.occurred_at_ms, origin.own_id, origin.endpoint_id, str(place), own)
+        if isinstance(given, str) and _tells_apart(given, who):
+            # Of the id, the person and the name alone, so that it is the same in each message that tells of it. The
+            # time in it stays 0: only that it is unique counts,
+            # https://community.customer.io/data-integrations-38/why-ulid-ids-are-required-for-deduplicating-events-428.
+            again = (str(origin.edition),) if origin.edition else ()
+            made = stable_ulid(0, origin.endpoint_id, _written(who), _written(item.get("name")), given, *again)
+        else:
+            own = given if isinstance(given, str) else type(given).__name__ if given is not None else ""
+            made = stable_ulid(origin.occurred_at_ms, origin.own_id, origin.endpoint_id, str(place), own)
         return {**item, "id": made}
 
     def _with_timestamp(self, path: str, item: dict[str, Json]) -> dict[str, Json]:
@@ -102,6 +118,17 @@ class Corrector:
         return {**item, "timestamp": seconds}
 
 
+def _tells_apart(event_id: str, who: Json) -> bool:
+    """Whether it can be an event's own id. The person's is none, though it is often written there; then each event
+    after the first would be left out (https://github.com/activepieces/activepieces/issues/6391).
+    """
+    return bool(event_id.strip()) and not (isinstance(who, dict) and event_id in who.values())
+
+
+def _written(value: Json) -> str:
+    return (encoded(value) or b"").decode()
+
+
 def _seconds(value: Json) -> int | None:
     """Unix seconds of a date and time as text, of milliseconds, or of seconds with a fraction; None for the rest."""
     if isinstance(value, str):
@@ -124,8 +151,7 @@ def profile(items: Sequence[dict[str, Json]], origin: Origin) -> dict[str, Json]
     Only for the person that an event names by the sender's own id: another one may be somebody else, whom the
     customer's address would be put on.
 
-    Without a timestamp: one older than the profile's last edit would be dropped without a word, and a retry is
-    always older.
+    Without a timestamp, as every identify: a retry is always older than the profile's latest edit.
     """
     customer = origin.customer
     if customer is None or not customer.email:

@@ -60,7 +60,9 @@ ATTRIBUTE_COUNT = _error("attribute_count", "There are more than 300 attributes.
 ATTRIBUTE_NAME = _error("attribute_name", "An attribute's name is longer than 150 bytes.", contract.INVALID)
 ATTRIBUTE_VALUE = _error("attribute_value", "An attribute's value is longer than 1000 bytes.", contract.INVALID)
 DATA = _error("data", "The `data` of a call of v1 is not an object, or larger than 100,000 bytes.", contract.INVALID)
-RELATIONSHIPS = _error("relationships", "`cio_relationships` is not a list of things with identifiers.")
+RELATIONSHIPS = _error(
+    "relationships", "`cio_relationships` is not a list of things with identifiers, in v1 beside an `action`."
+)
 DEVICE = _error("device", "A device has no token or platform.")
 MERGE = _error("merge", "`primary` or `secondary` is not exactly one identifier of a person.")
 DELIVERY = _error("delivery", "A delivery's event is none of opened, converted, delivered, or has no device token.")
@@ -84,7 +86,9 @@ NO_EVENT_ID = _warning("no_event_id", "An event without `id` is a second event e
 
 # --- corrections: something that was written is sent in another form ---
 ACTION_CORRECTED = _correction("action_corrected", "An unknown action with a name is sent as the event of that name.")
-EVENT_ID_CORRECTED = _correction("event_id_corrected", "An `id` that is not a ULID is replaced by one made from it.")
+EVENT_ID_CORRECTED = _correction(
+    "event_id_corrected", "An `id` that is not a ULID is replaced by one made from it, the person and the name."
+)
 TIMESTAMP_CORRECTED = _correction("timestamp_corrected", "A `timestamp` as text or in milliseconds becomes seconds.")
 
 # --- additions: something that was left out is sent too ---

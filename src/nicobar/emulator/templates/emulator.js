@@ -11,14 +11,20 @@
     if (now === version) return;
     const text = await (await fetch("/", {cache: "no-store"})).text();
     const fresh = new DOMParser().parseFromString(text, "text/html");
+    let isWaiting = false;
     for (const old of document.querySelectorAll("[data-live]")) {
       const next = fresh.getElementById(old.id);
-      if (!next || old.contains(document.activeElement) && document.activeElement.matches("button")) continue;
+      const focused = old.contains(document.activeElement) ? document.activeElement : null;
+      // A button is not moved from under somebody's finger; its part follows when the focus is elsewhere.
+      isWaiting ||= Boolean(focused?.matches("button"));
+      if (!next || focused?.matches("button")) continue;
       const top = old.querySelector(".scroll")?.scrollTop ?? 0;
       old.replaceChildren(...next.childNodes);
-      old.querySelector(".scroll")?.scrollTo(0, top);
+      const scroll = old.querySelector(".scroll");
+      scroll?.scrollTo(0, top);
+      if (focused) scroll?.focus({preventScroll: true});
     }
-    version = now;
+    if (!isWaiting) version = now;
   }
 
   async function follow() {

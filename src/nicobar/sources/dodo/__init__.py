@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from nicobar.model import Customer, Event, EventType, Json
 from nicobar.sources import envelope
 from nicobar.sources.dodo.event_types import EVENT_TYPES
@@ -23,6 +25,26 @@ class DodoPayments(StandardWebhooksSigning):
 
     def event_types(self) -> tuple[EventType, ...]:
         return EVENT_TYPES
+
+
+def read_any(body: bytes, event_type: str) -> Event:
+    """An event that came without an envelope of its own: when it happened and whom it is about, where the body has
+    Dodo's shape.
+    """
+    try:
+        found = msgspec.json.decode(body, type=_Body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        found = _Body()
+    return Event(
+        event_type=event_type,
+        occurred_at_ms=envelope.unix_ms(found.timestamp),
+        customer=_customer(found.data) if isinstance(found.data, dict) else None,
+    )
+
+
+class _Body(msgspec.Struct):
+    timestamp: Json = None
+    data: Json = None
 
 
 def _customer(data: dict[str, Json]) -> Customer | None:

@@ -9,6 +9,7 @@ from nicobar.store.group_commit import MAX_WAITING
 from nicobar.store.sqlite.access import AccessTables
 from nicobar.store.sqlite.catalogue import CatalogueTables
 from nicobar.store.sqlite.database import Database, apply_migrations
+from nicobar.store.sqlite.history import HistoryTables
 from nicobar.store.sqlite.queue import QueueTables
 from nicobar.store.sqlite.replays import ReplayTables
 from nicobar.store.sqlite.upkeep import UpkeepTables
@@ -16,7 +17,7 @@ from nicobar.store.sqlite.upkeep import UpkeepTables
 __all__ = ["SqliteStore", "apply_migrations"]
 
 
-class SqliteStore(QueueTables, CatalogueTables, AccessTables, ReplayTables, UpkeepTables):
+class SqliteStore(QueueTables, CatalogueTables, AccessTables, ReplayTables, UpkeepTables, HistoryTables):
     """`Store` over one file."""
 
     def __init__(self, path: Path, *, max_waiting: int = MAX_WAITING) -> None:

@@ -9,7 +9,7 @@ from typing import assert_never
 import msgspec
 
 from nicobar.errors import ConfigurationError
-from nicobar.model import Application, Attempt, Delivery, DeliveryState, EventType, Message, Source
+from nicobar.model import Application, Attempt, Delivery, EventType, Message, Source
 from nicobar.store.catalogue import (
     AddTransformation,
     Audited,
@@ -27,10 +27,9 @@ from nicobar.store.catalogue import (
     RemoveEventType,
     RemoveSource,
     Snapshot,
-    Version,
 )
 from nicobar.store.sqlite.database import SQL, Database, json_text
-from nicobar.store.sqlite.rows import ATTEMPT, CONTENT, Content, endpoint, message, texts
+from nicobar.store.sqlite.rows import ATTEMPT, CONTENT, Content, delivery, endpoint, message, texts
 
 _EVENT_TYPE = msgspec.json.Decoder(EventType)
 
@@ -49,29 +48,13 @@ class CatalogueTables:
     async def change(self, changes: Sequence[Change]) -> int:
         return await self._database.write(lambda connection: _change_all(connection, changes))
 
-    async def transformations(self, endpoint_id: str) -> list[Version]:
-        rows = await self._database.read("transformations", {"endpoint_id": endpoint_id})
-        return [Version(version=row[0], code=row[1], created_at_ms=row[2]) for row in rows]
-
     async def message(self, message_id: str) -> Message | None:
         rows = await self._database.read("message", {"id": message_id})
         return message(rows[0]) if rows else None
 
     async def deliveries(self, message_id: str) -> list[Delivery]:
-        return [
-            Delivery(
-                message_id=row[0],
-                endpoint_id=row[1],
-                state=DeliveryState(row[2]),
-                tries=row[3],
-                due_at_ms=row[4],
-                reason=row[5],
-                ended_at_ms=row[6],
-                behind=row[7],
-                behind_until_ms=row[8],
-            )
-            for row in await self._database.read("deliveries", {"message_id": message_id})
-        ]
+        rows = await self._database.read("deliveries", {"message_id": message_id})
+        return [delivery(row) for row in rows]
 
     async def attempts(self, message_id: str, endpoint_id: str) -> list[Attempt]:
         of = {"message_id": message_id, "endpoint_id": endpoint_id}

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from nicobar.model import Breaker, DeliveryState
+from nicobar.model import Attempt, Breaker, DeliveryState
+from nicobar.store.history import TALLY_MS
 from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage
 from nicobar.store.sqlite.database import SQL, Database, json_text
 from nicobar.store.sqlite.rows import MESSAGE_COLUMNS, message, params_text
@@ -134,7 +135,7 @@ def _claim(  # noqa: PLR0917 - what the protocol's `claim` names, in its order
 
 def _record(connection: sqlite3.Connection, one: Finished) -> int:
     if one.attempt is not None:
-        connection.execute(
+        added = connection.execute(
             SQL["add_attempt"],
             {
                 "id": one.attempt.id,
@@ -146,7 +147,9 @@ def _record(connection: sqlite3.Connection, one: Finished) -> int:
                 "manual": int(one.attempt.manual),
                 "started_at_ms": one.attempt.started_at_ms,
             },
-        )
+        ).rowcount
+        if added:
+            _tally(connection, one, one.attempt)
     pending_again = one.state is DeliveryState.PENDING
     row = connection.execute(
         SQL["move_delivery"],
@@ -167,6 +170,18 @@ def _record(connection: sqlite3.Connection, one: Finished) -> int:
     if not pending_again and row[0] is not None:
         free_next(connection, one.endpoint_seq, row[0], one.ended_at_ms)
     return 1
+
+
+def _tally(connection: sqlite3.Connection, one: Finished, attempt: Attempt) -> None:
+    values = {
+        "message_seq": one.message_seq,
+        "endpoint_seq": one.endpoint_seq,
+        "at_ms": one.ended_at_ms // TALLY_MS * TALLY_MS,
+        "ended_at_ms": one.ended_at_ms,
+        "state": attempt.state.value,
+        "duration_ms": attempt.duration_ms,
+    }
+    connection.execute(SQL["tally"], values).close()
 
 
 def free_next(connection: sqlite3.Connection, endpoint_seq: int, customer_key: str, now_ms: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from nicobar.model import Attempt, Details, Endpoint, Json, Message, Record, Setting, Transformation
+from nicobar.model import Attempt, Delivery, Details, Endpoint, Json, Message, Record, Setting, Transformation
 
 _TEXTS = msgspec.json.Decoder(tuple[str, ...])
 _TEXT_MAP = msgspec.json.Decoder(dict[str, str])
@@ -58,6 +58,26 @@ _MESSAGE_FIELDS = (
     "expunged_at_ms",
 )
 MESSAGE_COLUMNS = len(_MESSAGE_FIELDS)
+
+
+def delivery(row: Sequence[object]) -> Delivery:
+    """From the columns of `deliveries.sql`."""
+    values = dict(zip(_DELIVERY_FIELDS, row, strict=True))
+    return msgspec.convert(values, Delivery)
+
+
+_DELIVERY_FIELDS = (
+    "message_id",
+    "endpoint_id",
+    "state",
+    "tries",
+    "due_at_ms",
+    "reason",
+    "ended_at_ms",
+    "behind",
+    "behind_until_ms",
+    "edition",
+)
 
 
 def endpoint(row: sqlite3.Row) -> Endpoint:

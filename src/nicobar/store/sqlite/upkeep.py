@@ -71,16 +71,18 @@ class UpkeepTables:
 def _step(
     connection: sqlite3.Connection, before_ms: int, after_seq: int, limit: int, work: Callable[..., bool]
 ) -> Step:
-    """Works on the messages behind `after_seq` that are older than `before_ms`; ends at the first that is not."""
-    done, last_seq = 0, after_seq
+    """Works on the messages behind `after_seq` that are older than `before_ms`. They stand in the order of
+    acceptance, so that a step without an old one is the last; a clock that was wrong for a while does not hide what
+    is behind.
+    """
+    done, old = 0, 0
     rows = connection.execute(SQL["old_messages"], {"after_seq": after_seq, "limit": limit}).fetchall()
     for seq, accepted_at_ms, expunged_at_ms, unfinished in rows:
-        if accepted_at_ms >= before_ms:
-            return Step(after_seq=None, done=done)
-        if not unfinished:
-            done += work(connection, seq, emptied=expunged_at_ms is not None)
-        last_seq = seq
-    return Step(after_seq=last_seq if len(rows) == limit else None, done=done)
+        if accepted_at_ms < before_ms:
+            old += 1
+            if not unfinished:
+                done += work(connection, seq, emptied=expunged_at_ms is not None)
+    return Step(after_seq=rows[-1][0] if old and len(rows) == limit else None, done=done)
 
 
 def _expunge(connection: sqlite3.Connection, seq: int, now_ms: int) -> None:

@@ -1,0 +1,295 @@
+"""`nicobar replay …` and `nicobar expunge`: sending again, and taking out."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+from nicobar.admin.replays import FINAL_STATES, check_resent, count_replay, start_replay
+from nicobar.cli.options import run_loop, setting_options, settings_of
+from nicobar.clock import Clock, SystemClock
+from nicobar.errors import UserError
+from nicobar.ids import IdFactory
+from nicobar.model import DeliveryState, Endpoint
+from nicobar.runtime import open_store
+from nicobar.store import ReplayFilter, Store, Task, TaskKind
+
+MAX_SHOWN_TASKS = 50
+EXPUNGE_AT_ONCE = 200
+_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 24 * 3_600_000}
+_AGO = re.compile(r"(\d{1,6})([smhd])")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """An open database and what goes with it."""
+
+    store: Store
+    clock: Clock
+    endpoints: tuple[Endpoint, ...]
+
+    def endpoint(self, name: str) -> Endpoint:
+        """Raises UserError where none has this name, id or uid."""
+        found = next((one for one in self.endpoints if name in {one.id, one.uid, one.name}), None)
+        if found is None:
+            names = ", ".join(one.name for one in self.endpoints) or "none"
+            raise UserError("endpoint_unknown", f"There is no endpoint {name!r}.", f"There are: {names}.")
+        return found
+
+    def name(self, endpoint_id: str) -> str:
+        return next((one.name for one in self.endpoints if one.id == endpoint_id), endpoint_id)
+
+
+@asynccontextmanager
+async def _open(flags: dict[str, Any]) -> AsyncIterator[_Open]:
+    clock = SystemClock()
+    async with open_store(settings_of(flags), clock) as (store, _):
+        yield _Open(store=store, clock=clock, endpoints=(await store.snapshot()).endpoints)
+
+
+@click.group()
+def replay() -> None:
+    """Send again: one delivery, what failed, what was never sent, or what a filter finds. Ids stay the same, so that
+    no mail goes out twice, unless --new-ids is given.
+    """
+
+
+def _asking(command: F) -> F:
+    """What every replay can be told."""
+    for option in reversed(
+        (
+            click.option("--since", help="Accepted at or after: a time (ISO 8601), or 30m, 6h, 2d ago."),
+            click.option("--until", help="Accepted before: a time, or 30m, 6h, 2d ago."),
+            click.option("--event-type", "event_types", multiple=True, help="Of this type; may be repeated."),
+            click.option("--customer", help="Of this customer, by the sender's id."),
+            click.option("--channel", "channels", multiple=True, help="On this channel; may be repeated."),
+            click.option("--tag", help="With this tag."),
+            click.option("--new-ids", is_flag=True, help="Give events new ids: mails may go out again."),
+            click.option("--dry-run", is_flag=True, help="Count, and change nothing."),
+            click.option("--yes", is_flag=True, help="Do not ask."),
+            setting_options("data_dir", "database_url"),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@replay.command()
+@click.argument("endpoint")
+@_asking
+def recover(*, endpoint: str, **given: Any) -> None:
+    """Replay what failed at ENDPOINT."""
+    run_loop(_replay(TaskKind.RECOVER, endpoint, (DeliveryState.FAILED,), None, given))
+
+
+@replay.command()
+@click.argument("endpoint")
+@_asking
+def missing(*, endpoint: str, **given: Any) -> None:
+    """Send what ENDPOINT would get today and never got, such as a type that was added to its filter."""
+    run_loop(_replay(TaskKind.REPLAY_MISSING, endpoint, (), None, given))
+
+
+@replay.command()
+@click.argument("endpoint")
+@click.option(
+    "--status",
+    "states",
+    multiple=True,
+    type=click.Choice([one.value for one in FINAL_STATES]),
+    help="That ended so; may be repeated. [default: all]",
+)
+@click.option("--failure", help="Of this group of failures, as `nicobar replay failures` shows it.")
+@_asking
+def bulk(*, endpoint: str, states: tuple[str, ...], failure: str | None, **given: Any) -> None:
+    """Replay what a filter finds at ENDPOINT."""
+    wanted = tuple(DeliveryState(one) for one in states) or FINAL_STATES
+    run_loop(_replay(TaskKind.BULK_REPLAY, endpoint, wanted, failure, given))
+
+
+async def _replay(
+    kind: TaskKind, name: str, states: tuple[DeliveryState, ...], failure: str | None, given: dict[str, Any]
+) -> None:
+    names = ("since", "until", "event_types", "customer", "channels", "tag", "new_ids", "dry_run", "yes")
+    asked = {one: given.pop(one) for one in names}
+    async with _open(given) as it:
+        now_ms = it.clock.now_ms()
+        endpoint = it.endpoint(name)
+        which = ReplayFilter(
+            since_ms=_moment(asked["since"], now_ms),
+            until_ms=_moment(asked["until"], now_ms),
+            states=states,
+            event_types=tuple(asked["event_types"]),
+            customer_key=asked["customer"],
+            failure=failure,
+            channels=tuple(asked["channels"]),
+            tag=asked["tag"],
+        )
+        count = await count_replay(it.store, kind, endpoint, which)
+        oldest = f", the oldest accepted {_shown(count.oldest_accepted_at_ms)}" if count.oldest_accepted_at_ms else ""
+        click.echo(f"{count.deliveries} deliveries of {count.customers} customers at {endpoint.name}{oldest}.")
+        if count.overtaken:
+            click.echo(
+                f"▲ {count.overtaken} of these customers were told something newer since: "
+                "their attributes may be set back to what they were."
+            )
+        if asked["dry_run"] or not count.deliveries:
+            return
+        if not asked["yes"]:
+            _ask("Send them again?")
+        task = await start_replay(
+            it.store,
+            kind,
+            endpoint,
+            which,
+            task_id=IdFactory(it.clock.now_ms).new("qtask"),
+            new_ids=asked["new_ids"],
+            now_ms=now_ms,
+        )
+    click.echo(f"{task.id}: started. See it with: nicobar replay list")
+
+
+@replay.command()
+@click.argument("message")
+@click.argument("endpoint")
+@click.option("--new-ids", is_flag=True, help="Give events new ids: mails may go out again.")
+@setting_options("data_dir", "database_url")
+def resend(*, message: str, endpoint: str, new_ids: bool, **flags: Any) -> None:
+    """Send MESSAGE to ENDPOINT again; one that waits for its next try is due at once."""
+
+    async def run() -> str:
+        async with _open(flags) as it:
+            to = it.endpoint(endpoint)
+            resent = await it.store.resend(message, to.id, now_ms=it.clock.now_ms(), new_ids=new_ids)
+            return check_resent(resent, message, to.name)
+
+    click.echo(run_loop(run()))
+
+
+@replay.command("list")
+@setting_options("data_dir", "database_url")
+def list_tasks(**flags: Any) -> None:
+    """The latest replays and how far they are."""
+
+    async def run() -> list[str]:
+        async with _open(flags) as it:
+            apps = [one.id for one in (await it.store.snapshot()).applications]
+            tasks = await it.store.tasks(app_ids=apps, before_seq=None, after_seq=None, limit=MAX_SHOWN_TASKS)
+            return [_line(task, it.name(task.endpoint_id)) for task in tasks]
+
+    click.echo("\n".join(run_loop(run())) or "No replays yet.")
+
+
+@replay.command()
+@click.argument("task")
+@setting_options("data_dir", "database_url")
+def cancel(*, task: str, **flags: Any) -> None:
+    """Stop TASK, and take back what it has put into the queue and was not tried yet."""
+
+    async def run() -> str:
+        async with _open(flags) as it:
+            found = await it.store.cancel_task(task, now_ms=it.clock.now_ms())
+            if found is None:
+                raise UserError("task_unknown", f"There is no replay {task}.", "See nicobar replay list.")
+            return _line(found, it.name(found.endpoint_id))
+
+    click.echo(run_loop(run()))
+
+
+@replay.command()
+@click.argument("endpoint", required=False)
+@setting_options("data_dir", "database_url")
+def failures(*, endpoint: str | None, **flags: Any) -> None:
+    """Failed deliveries, grouped by what they have in common, the latest first."""
+
+    async def run() -> list[str]:
+        async with _open(flags) as it:
+            of = it.endpoint(endpoint).id if endpoint else None
+            lines = []
+            for app in (await it.store.snapshot()).applications:
+                for group in await it.store.failure_groups(app.id, of):
+                    when = f"{_shown(group.first_at_ms)} to {_shown(group.last_at_ms)}"
+                    lines.append(
+                        f"▲ {group.count} at {it.name(group.endpoint_id)}, {when}, the last one {group.message_id}"
+                    )
+                    lines.append(f"  {group.failure}")
+            return lines
+
+    click.echo("\n".join(run_loop(run())) or "● Nothing has failed for good.")
+
+
+@click.command()
+@click.option("--message", help="This message.")
+@click.option("--customer", help="Every message of this customer, by the sender's id.")
+@click.option("--app", "app_uid", default="default", show_default=True, help="The customer's application.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@setting_options("data_dir", "database_url")
+def expunge(*, message: str | None, customer: str | None, app_uid: str, yes: bool, **flags: Any) -> None:
+    """Take out payloads and what attempts say of them. Ids stay; what is not delivered yet is canceled."""
+    if (message is None) == (customer is None):
+        raise UserError("expunge_what", "Name what to expunge.", "Give either --message or --customer.")
+
+    async def run() -> int:
+        async with _open(flags) as it:
+            if not yes:
+                _ask(f"Expunge {message or f'everything of {customer}'} for good?")
+            now_ms = it.clock.now_ms()
+            if message is not None:
+                return int(await it.store.expunge_message(message, now_ms=now_ms))
+            apps = (await it.store.snapshot()).applications
+            app = next((one for one in apps if app_uid in {one.id, one.uid}), None)
+            if app is None:
+                raise UserError("app_unknown", f"There is no application {app_uid!r}.", "Name another with --app.")
+            done, step = 0, EXPUNGE_AT_ONCE
+            while step == EXPUNGE_AT_ONCE:
+                step = await it.store.expunge_customer(app.id, str(customer), now_ms=now_ms, limit=EXPUNGE_AT_ONCE)
+                done += step
+            return done
+
+    done = run_loop(run())
+    if not done:
+        raise UserError("nothing_found", f"Nothing of {message or customer} is here.", "Check the id.")
+    click.echo(f"{done} messages expunged.")
+
+
+def _ask(question: str) -> None:
+    """Raises UserError where nobody can be asked, click.Abort for a no."""
+    if not sys.stdin.isatty():
+        raise UserError("not_asked", "Nobody is there to be asked.", "Add --yes.")
+    click.confirm(question, abort=True)
+
+
+def _moment(text: str | None, now_ms: int) -> int | None:
+    """Unix milliseconds of a time, or of so long ago. Raises UserError."""
+    if text is None:
+        return None
+    ago = _AGO.fullmatch(text)
+    if ago:
+        return now_ms - int(ago[1]) * _UNITS_MS[ago[2]]
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UserError(
+            "time_invalid", f"{text!r} is no time.", "Write 2026-11-24T08:00:00Z, or 30m, 6h, 2d for so long ago."
+        ) from error
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _shown(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _line(task: Task, endpoint: str) -> str:
+    return (
+        f"{task.id}  {task.status.value:9}  {task.kind.value:20}  {endpoint}  {task.moved} of {task.expected}  "
+        f"{_shown(task.created_at_ms)}"
+    )

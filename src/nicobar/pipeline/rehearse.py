@@ -1,0 +1,180 @@
+"""A transformation on messages that are kept already: what it would ask for now, what the contract says of that, and
+how it differs from what was sent. Nothing is sent, and nothing that a running destination has learned is touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+
+from nicobar.clock import Clock
+from nicobar.crypto import Vault
+from nicobar.model import Attempt, DeliveryState, Endpoint, Message, Record, Transformation, Verdict
+from nicobar.pipeline.configuration import Configuration, open_endpoint
+from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform
+from nicobar.sandbox import Sandbox
+from nicobar.store import Store
+from nicobar.store.history import MessageFilter
+
+MAX_MESSAGES = 100
+MAX_BODIES_BYTES = 8 * 1024 * 1024
+# The sandbox is shared with the deliveries of the day: a handler that is slow gets a few turns, not all.
+TURN_MESSAGES = 10
+MAX_RUN_MS = 5_000
+
+
+class WouldCall(Record):
+    """A call that would go out, without credentials; `added` is one that the handler did not ask for."""
+
+    method: str
+    url: str
+    body: str
+    added: bool
+
+
+class Rehearsed(Record):
+    """What would become of one message. `state` is PENDING where there is something to send, else FAILED or CANCELED
+    with its `code` and `reason`. `sent` are the bodies of the calls that went out last, None where none did;
+    `differs` is None then too.
+    """
+
+    message_id: str
+    event_type: str
+    state: DeliveryState
+    calls: tuple[WouldCall, ...]
+    verdicts: tuple[Verdict, ...]
+    console: tuple[str, ...]
+    code: str | None = None
+    reason: str | None = None
+    line: int | None = None
+    sent: tuple[str, ...] | None = None
+    appears: tuple[str, ...] = ()
+    disappears: tuple[str, ...] = ()
+
+    @property
+    def differs(self) -> bool | None:
+        return None if self.sent is None else bool(self.appears or self.disappears)
+
+
+class Rehearsal(Record):
+    """The messages, newest first; `stopped` where the time was up before the last."""
+
+    results: tuple[Rehearsed, ...]
+    stopped: bool
+
+
+class Rehearser:
+    """Runs transformations on messages of the past."""
+
+    def __init__(
+        self, *, store: Store, configuration: Configuration, vault: Vault, sandbox: Sandbox, clock: Clock
+    ) -> None:
+        self._store = store
+        self._configuration = configuration
+        self._vault = vault
+        self._sandbox = sandbox
+        self._clock = clock
+
+    async def rehearse(
+        self, endpoint: Endpoint, code: str | None, *, messages: int, event_types: Sequence[str] = ()
+    ) -> Rehearsal:
+        """Runs `code`, or the endpoint's own where it is None, on the latest messages of its types, at most
+        MAX_MESSAGES. Raises SandboxError, and UserError for an endpoint that cannot be opened.
+        """
+        if code is not None:
+            endpoint = msgspec.structs.replace(endpoint, transformation=_trial(code))
+        target = open_endpoint(self._vault, endpoint)
+        which = MessageFilter(event_types=tuple(event_types) or endpoint.event_types)
+        page = await self._store.messages(endpoint.app_id, which, limit=min(messages, MAX_MESSAGES), with_body=True)
+        found = _fitting([message for message in page.items if message.expunged_at_ms is None])
+        until_ms = self._clock.steady_ms() + MAX_RUN_MS
+        results: list[Rehearsed] = []
+        for start in range(0, len(found), TURN_MESSAGES):
+            if self._clock.steady_ms() >= until_ms:
+                break
+            turn = found[start : start + TURN_MESSAGES]
+            sent = [await self._sent(message, endpoint) for message in turn]
+            subjects = [
+                Subject(message=message, customer=self._configuration.customer(message), edition=edition)
+                for message, (edition, _) in zip(turn, sent, strict=True)
+            ]
+            transformed = await transform(self._sandbox, target, subjects, self._clock.now_ms())
+            results += [
+                compare(message, result, attempt)
+                for message, result, (_, attempt) in zip(turn, transformed, sent, strict=True)
+            ]
+        return Rehearsal(results=tuple(results), stopped=len(results) < len(found))
+
+    async def _sent(self, message: Message, endpoint: Endpoint) -> tuple[int, Attempt | None]:
+        """The delivery's edition, and the last try that sent something."""
+        deliveries = await self._store.deliveries(message.id)
+        edition = next((one.edition for one in deliveries if one.endpoint_id == endpoint.id), 0)
+        attempts = await self._store.attempts(message.id, endpoint.id)
+        return edition, next((attempt for attempt in reversed(attempts) if attempt.requests), None)
+
+
+def compare(message: Message, result: Transformed, attempt: Attempt | None) -> Rehearsed:
+    """What would become of a message beside what was sent. Calls that the connector adds by itself count only where
+    they were sent otherwise. A request of which only the beginning was kept differs.
+    """
+    sent = None
+    if attempt is not None:
+        sent = tuple(line for request in attempt.requests for line in request.body.split("\n"))
+    calls = _calls(result)
+    own = [call.body for call in calls if not call.added]
+    known = list(sent or ())
+    return Rehearsed(
+        message_id=message.id,
+        event_type=message.event_type,
+        state=result.state if isinstance(result, Stopped) else DeliveryState.PENDING,
+        code=result.code if isinstance(result, Stopped) else None,
+        reason=result.reason if isinstance(result, Stopped) else None,
+        line=result.line if isinstance(result, Stopped) else None,
+        calls=calls,
+        verdicts=result.verdicts,
+        console=result.console,
+        sent=sent,
+        appears=() if sent is None else _without(own, known),
+        disappears=_without(known, [call.body for call in calls]),
+    )
+
+
+def _calls(result: Transformed) -> tuple[WouldCall, ...]:
+    if not isinstance(result, Ready):
+        return ()
+    return tuple(
+        WouldCall(method=call.method, url=call.url, body=call.body.decode("utf-8", "replace"), added=call.added)
+        for call in result.calls
+    )
+
+
+def _without(bodies: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    """The bodies that are not among the others; each of those stands for one."""
+    left = list(others)
+    missing = []
+    for body in bodies:
+        if body in left:
+            left.remove(body)
+        else:
+            missing.append(body)
+    return tuple(missing)
+
+
+def _fitting(messages: Sequence[Message]) -> list[Message]:
+    """As many as have bodies within the bound."""
+    fitting: list[Message] = []
+    size_bytes = 0
+    for message in messages:
+        size_bytes += len(message.body)
+        if size_bytes > MAX_BODIES_BYTES:
+            break
+        fitting.append(message)
+    return fitting
+
+
+def _trial(code: str) -> Transformation:
+    """A version of its own for each code: the sandbox keeps compiled what has the same one."""
+    digest = hashlib.sha256(code.encode("utf-8", "surrogatepass")).digest()
+    return Transformation(version=-int.from_bytes(digest[:6], "big"), code=code)

@@ -1,0 +1,78 @@
+"""Bad days of the destination, switched on at random while the run goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+import aiohttp
+import msgspec
+
+from nicobar.emulator.faults import Fault, Reset
+
+# Only faults that pass by themselves: what a person has to put right pauses the endpoint, and refused items fail.
+KINDS = ("5xx", "429", "429 with Retry-After", "reset before taking", "reset after taking", "slow")
+MAX_QUIET_S = 0.6
+MAX_TIMES = 3
+MAX_SLOW_MS = 800
+
+
+class Weather:
+    """Switches the emulator's faults; `met` counts the requests that met one, by kind."""
+
+    def __init__(self, http: aiohttp.ClientSession, emulator: str, seed: int) -> None:
+        self._http = http
+        self._address = f"{emulator}/emulator/faults"
+        self._chance = random.Random(f"{seed}/faults")
+        self._deck: list[str] = []
+        self._coming: list[tuple[str, int]] = []
+        self.met: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
+
+    async def run(self, enough: asyncio.Event) -> None:
+        """Changes the weather until `enough` is set, then clears it."""
+        while not enough.is_set():
+            kinds = self._deal()
+            faults = [self._fault(kind) for kind in kinds]
+            await self._put(faults, [(kind, fault.times) for kind, fault in zip(kinds, faults, strict=True)])
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._chance.uniform(0, MAX_QUIET_S)):
+                    await enough.wait()
+        await self._put([], [])
+
+    def _deal(self) -> list[str]:
+        """The next two kinds; each comes as often as the others."""
+        if not self._deck:
+            self._deck = self._chance.sample(KINDS, k=len(KINDS))
+        return [self._deck.pop(), self._deck.pop()]
+
+    def _fault(self, kind: str) -> Fault:
+        times = self._chance.randint(1, MAX_TIMES)
+        match kind:
+            case "5xx":
+                return Fault(status=self._chance.choice((500, 502, 503, 504)), times=times)
+            case "429":
+                return Fault(status=429, times=times)
+            case "429 with Retry-After":
+                return Fault(status=429, retry_after_s=self._chance.choice((0, 0, 1)))
+            case "reset before taking":
+                return Fault(reset=Reset.BEFORE, times=times)
+            case "reset after taking":
+                return Fault(reset=Reset.AFTER, times=times)
+            case _:
+                return Fault(delay_ms=self._chance.randint(1, MAX_SLOW_MS), times=times)
+
+    async def _put(self, faults: Sequence[Fault], coming: list[tuple[str, int]]) -> None:
+        """Counts what was met of the last ones before they are replaced; a request in between is not counted."""
+        async with self._http.get(self._address) as answer:
+            left = (await answer.json())["faults"]
+        # They are met in order, so what is left are the last ones.
+        for place, (kind, times) in enumerate(reversed(self._coming)):
+            still = left[-1 - place]["times"] if place < len(left) else 0
+            self.met[kind] += times - still
+        self._coming = coming
+        body = msgspec.json.encode(faults)
+        async with self._http.put(self._address, data=body) as answer:
+            answer.raise_for_status()

@@ -1,0 +1,67 @@
+"""What Customer.io holds, held against what was acknowledged. Plain functions over plain values.
+
+Judged by the activities: a call that came twice is one activity, as its id is the same.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from chaos.load import PROFILE_TYPE, STEPS, Sent
+from nicobar.model import Record
+
+Step = tuple[int, int]
+
+
+class Verdict(Record):
+    """All of these have to be 0. `strangers` are activities that nobody's event asked for; `stale_profiles` people
+    whose attribute is not what their last event said.
+    """
+
+    lost: int
+    duplicates: int
+    order_violations: int
+    strangers: int
+    stale_profiles: int
+
+
+def judge(
+    sent: Sequence[Sent], activities: Sequence[Mapping[str, Any]], people: Sequence[Mapping[str, Any]]
+) -> Verdict:
+    """`activities` oldest first, both as the emulator shows them."""
+    arrived: defaultdict[str, list[Step]] = defaultdict(list)
+    for activity in activities:
+        arrived[activity["person"]].append((activity["data"]["place"], activity["data"]["part"]))
+    held = {person["id"]: person["attributes"] for person in people}
+    known = {one.customer.key for one in sent}
+    lost = duplicates = order_violations = stale = 0
+    strangers = sum(len(steps) for key, steps in arrived.items() if key not in known)
+    for one in sent:
+        steps = arrived[one.customer.key]
+        once = list(dict.fromkeys(steps))
+        lost += len(_steps(one.events[: one.acknowledged]) - set(steps))
+        duplicates += len(steps) - len(once)
+        strangers += len(set(steps) - _steps(one.events))
+        order_violations += sum(before > after for before, after in pairwise(once))
+        stale += held.get(one.customer.key, {}).get("place", "none") not in _last_places(one)
+    return Verdict(
+        lost=lost,
+        duplicates=duplicates,
+        order_violations=order_violations,
+        strangers=strangers,
+        stale_profiles=stale,
+    )
+
+
+def _steps(events: Sequence[str]) -> set[Step]:
+    return {(place, part) for place, name in enumerate(events) for part in range(STEPS[name])}
+
+
+def _last_places(one: Sent) -> set[str]:
+    """What the profile may say: the last acknowledged word, or a later one whose acknowledgement got lost."""
+    places = [place for place, name in enumerate(one.events) if name == PROFILE_TYPE]
+    promised = [str(place) for place in places if place < one.acknowledged]
+    return {*(promised[-1:] or ["none"]), *map(str, places[len(promised) :])}

@@ -1,0 +1,96 @@
+"""Sending again, as a user does it: a handler fails, is mended, and what failed goes out."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import urllib.request
+
+from cli.test_commands import _start, configure, nicobar, refused
+from handlers import ORDER_PAID
+
+THROWS = ORDER_PAID.replace("const order = webhook.payload.data;", "const order = webhook.payload.nothing.data;")
+
+
+def lines(process: subprocess.Popen[str], event: str, count: int) -> list[dict[str, object]]:
+    """The next so many log lines of this event."""
+    found: list[dict[str, object]] = []
+    assert process.stdout is not None
+    while len(found) < count:
+        line = json.loads(process.stdout.readline())
+        if line["event"] == event:
+            found.append(line)
+    return found
+
+
+def activities(port: int) -> list[dict[str, object]]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/emulator/activities") as answer:
+        held = json.load(answer)["activities"]
+    return [one for one in held if one["name"] == "Order Paid"]
+
+
+def test_what_failed_is_shown_by_cause_and_goes_out_once_the_handler_is_mended(tmp_path):
+    emulator, line = _start(tmp_path, "emulator", "--port", "0", until="emulator: http")
+    port = int(re.search(r":(\d+) ", line)[1])
+    configure(tmp_path, port, THROWS)
+    nicobar(tmp_path, "apply", "nicobar.toml")
+    server, line = _start(tmp_path, "serve", "--port", "0", until='"running"')
+    url = re.search(r"http://[\d.:]+", line)[0]
+    try:
+        assert "Nothing has failed" in nicobar(tmp_path, "replay", "failures").stdout
+        nicobar(tmp_path, "trigger", "payment.succeeded", "--count", "3", "--url", url)
+        failed = lines(server, "failed", 3)
+        shown = nicobar(tmp_path, "replay", "failures", "customerio").stdout
+        assert shown.count("▲") == 1
+        assert re.match(r"▲ 3 at customerio, .*, the last one msg_", shown)
+        assert "threw: line 4: The handler threw TypeError: cannot read property 'data' of undefined" in shown
+
+        (tmp_path / "paid.js").write_text(ORDER_PAID)
+        nicobar(tmp_path, "apply", "nicobar.toml")
+        dry = nicobar(tmp_path, "replay", "recover", "customerio", "--since", "1h", "--dry-run")
+        assert dry.stdout.startswith("3 deliveries of "), dry
+        assert "Nobody is there to be asked." in refused(nicobar(tmp_path, "replay", "recover", "customerio"))
+        assert "No replays yet." in nicobar(tmp_path, "replay", "list").stdout
+        started = nicobar(tmp_path, "replay", "recover", "customerio", "--yes").stdout
+        task = re.search(r"qtask_\w+", started)[0]
+        lines(server, "delivered", 3)
+        assert len(activities(port)) == 3
+        listed = nicobar(tmp_path, "replay", "list").stdout
+        assert re.match(rf"{task}  finished   endpoint.recover      customerio  3 of 3", listed), listed
+        assert "finished" in nicobar(tmp_path, "replay", "cancel", task).stdout
+
+        message = str(failed[0]["message_id"])
+        assert "in the queue" in nicobar(tmp_path, "replay", "resend", message, "customerio").stdout
+        lines(server, "delivered", 1)
+        assert len(activities(port)) == 3, "the same ids: Customer.io leaves them out"
+        nicobar(tmp_path, "replay", "resend", message, "customerio", "--new-ids")
+        lines(server, "delivered", 1)
+        assert len(activities(port)) == 4, "new ids were asked for"
+
+        assert "1 messages expunged" in nicobar(tmp_path, "expunge", "--message", message, "--yes").stdout
+        gone = refused(nicobar(tmp_path, "replay", "resend", message, "customerio"))
+        assert gone == f"Error: The payload of {message} is gone. It cannot be sent again."
+    finally:
+        for process in (server, emulator):
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+    assert server.returncode == 0
+
+
+def test_what_is_asked_for_wrongly_is_told_in_one_line(tmp_path):
+    configure(tmp_path)
+    nicobar(tmp_path, "apply", "nicobar.toml")
+    for arguments, words in (
+        (("replay", "recover", "shop"), "There is no endpoint 'shop'. There are: customerio."),
+        (("replay", "missing", "customerio", "--since", "soon"), "'soon' is no time."),
+        (("replay", "cancel", "qtask_1"), "There is no replay qtask_1."),
+        (("replay", "resend", "msg_1", "customerio"), "There is no message msg_1 that customerio could get."),
+        (("expunge", "--yes"), "Give either --message or --customer."),
+        (("expunge", "--customer", "cus_1", "--yes"), "Nothing of cus_1 is here."),
+        (("expunge", "--customer", "cus_1", "--yes", "--app", "x"), "There is no application 'x'."),
+    ):
+        assert words in refused(nicobar(tmp_path, *arguments)), arguments
+    none = nicobar(tmp_path, "replay", "bulk", "customerio", "--status", "success", "--yes")
+    assert (none.returncode, none.stdout) == (0, "0 deliveries of 0 customers at customerio.\n")

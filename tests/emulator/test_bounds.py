@@ -1,0 +1,227 @@
+"""What the emulator holds is bounded; the oldest goes first and is counted; nothing takes longer for being full."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nicobar.emulator import campaigns, state
+from nicobar.emulator.campaigns import Campaign, Campaigns, Frequency, Trigger
+from nicobar.emulator.state import State
+
+NOW = 1_789_000_000
+
+
+@pytest.fixture
+def it():
+    return State(now=lambda: NOW)
+
+
+def send(it: State, action: str, who: str, **fields: object) -> bool:
+    return it.accept({"type": "person", "action": action, "identifiers": {"id": who}, **fields})
+
+
+def test_a_segment_more_than_there_may_be_forgets_the_oldest(it, monkeypatch):
+    monkeypatch.setattr(state, "MAX_SEGMENTS", 2)
+    send(it, "identify", "ada")
+    for number in ("1", "2", "3"):
+        it.put_in_segment(number, ("id:ada",), adds=True)
+    assert list(it.segments) == ["2", "3"]
+    assert it.find("id", "ada").segments == {"2", "3"}
+    assert it.forgotten == {"segments": 1}
+
+
+def test_a_segment_forgets_who_came_first_and_who_is_gone(it, monkeypatch):
+    monkeypatch.setattr(state, "MAX_SEGMENT_PEOPLE", 2)
+    for who in ("ada", "jun", "kim"):
+        send(it, "identify", who)
+        it.put_in_segment("7", (f"id:{who}", "id:nobody"), adds=True)
+    ids = [it.find("id", who).cio_id for who in ("jun", "kim")]
+    assert list(it.segments["7"]) == ids
+    assert it.forgotten == {"people in a segment": 1}
+    send(it, "delete", "jun")
+    assert list(it.segments["7"]) == ids[1:]
+    it.put_in_segment("7", ("id:kim",), adds=False)
+    it.put_in_segment("8", ("id:kim",), adds=False)
+    assert not it.segments, "an empty one is none"
+
+
+def test_the_list_of_the_suppressed_forgets_the_oldest(it, monkeypatch):
+    monkeypatch.setattr(state, "MAX_SUPPRESSED", 2)
+    for who in ("ada", "jun", "kim"):
+        send(it, "suppress", who)
+    assert list(it.suppressed) == [("id", "jun"), ("id", "kim")]
+    assert it.forgotten == {"suppressed identifiers": 1}
+    send(it, "identify", "ada")
+    assert it.find("id", "ada") is not None
+
+
+def test_people_activities_requests_and_ids_of_events_forget_the_oldest(it, monkeypatch):
+    for name in ("MAX_PEOPLE", "MAX_ACTIVITIES", "MAX_EVENT_IDS"):
+        monkeypatch.setattr(state, name, 2)
+    it.reset()
+    for number, who in enumerate(("ada", "jun", "kim")):
+        send(it, "event", who, name="paid", id=f"01K4VJ0W00QF7D2S9N3B6X8C{number}M")
+        it.accept({"type": "object", "action": "identify", "identifiers": {"object_type_id": "1", "object_id": who}})
+    assert [one.key for one in it.people.values()] == ["jun", "kim"]
+    assert [one.person for one in it.activities] == ["jun", "kim"]
+    assert list(it.objects) == ["1/jun", "1/kim"]
+    assert it.forgotten == {"people": 1, "activities": 1, "event ids": 1, "objects": 1}
+    assert send(it, "event", "ada", name="paid", id="01K4VJ0W00QF7D2S9N3B6X8C0M"), "it is not known any more"
+    anonymous = {"type": "person", "action": "event", "name": "looked", "id": "01K4VJ0W00QF7D2S9N3B6X8C3M"}
+    it.accept(anonymous, "anon")
+    assert it.forgotten["event ids"] == 3, "those of anonymous events count too"
+
+
+def test_a_person_has_so_many_attributes_devices_and_relationships(it, monkeypatch):
+    monkeypatch.setattr(state, "MAX_ATTRIBUTES", 2)
+    monkeypatch.setattr(state, "MAX_DEVICES", 2)
+    monkeypatch.setattr(state, "MAX_RELATIONSHIPS", 2)
+    for number in range(3):
+        team = {"object_type_id": "1", "object_id": str(number)}
+        send(it, "identify", "ada", attributes={f"a{number}": number}, cio_relationships=[{"identifiers": team}])
+        send(it, "add_device", "ada", device={"token": str(number), "platform": "ios"})
+        it.accept(
+            {"type": "object", "action": "identify", "identifiers": team, "attributes": {"n": 1, "m": 2, "o": 3}}
+        )
+    send(it, "identify", "ada", attributes={"a1": "changed"})
+    ada = it.find("id", "ada")
+    assert ada.attributes == {"a0": "0", "a1": "changed"}, "the first ones stay, and can change"
+    assert (list(ada.devices), list(ada.relationships)) == (["1", "2"], ["1/1", "1/2"])
+    assert it.objects["1/0"] == {"n": "1", "m": "2"}
+    assert it.forgotten == {"attributes": 4, "devices": 1, "relationships": 1}
+
+
+def test_what_waits_beyond_the_bound_takes_effect_early_and_in_order(it, monkeypatch):
+    monkeypatch.setattr(state, "MAX_PENDING", 2)
+    it.settle_ms = 60_000
+    for plan in ("a", "b", "c"):
+        send(it, "identify", "ada", attributes={"plan": plan})
+    assert (it.find("id", "ada").attributes["plan"], it.pending) == ("a", 2)
+
+
+def test_a_campaign_for_once_remembers_so_many(it, monkeypatch):
+    monkeypatch.setattr(campaigns, "MAX_MAILED", 2)
+    followed = Campaigns(it.now)
+    followed.put([Campaign(title="Hi", trigger=Trigger.EVENT, name="paid", frequency=Frequency.ONCE, subject="Hi")])
+    it.listeners.append(followed.consider)
+    for who in ("ada", "jun", "kim", "kim", "ada"):
+        send(it, "identify", who, attributes={"email": f"{who}@northpine.example"})
+        send(it, "event", who, name="paid")
+    assert [one.why_not is None for one in followed.emails] == [True, True, True, False, True]
+
+
+WHO = st.one_of(
+    st.sampled_from([{"id": one} for one in "abcd"]),
+    st.sampled_from([{"email": "A@x.example"}, {"email": "b@x.example"}, {"cio_id": "000000000001"}]),
+)
+ATTRIBUTES = st.dictionaries(
+    st.sampled_from(["id", "email", "phone", "anonymous_id", "plan"]),
+    st.sampled_from([None, "", "a", "b", "a@x.example", "B@x.example", 5]),
+    max_size=3,
+)
+PERSON = st.fixed_dictionaries(
+    {
+        "type": st.just("person"),
+        "action": st.sampled_from(["identify", "identify", "event", "delete", "suppress", "unsuppress", "merge"]),
+        "name": st.just("paid"),
+        "identifiers": WHO,
+        "primary": WHO,
+        "secondary": WHO,
+        "attributes": ATTRIBUTES,
+    }
+)
+WORK = st.one_of(
+    st.tuples(PERSON, st.none()),
+    st.tuples(st.just({"type": "person", "action": "event", "name": "looked"}), st.sampled_from(["a", "b"])),
+    st.tuples(st.sampled_from(["1", "2", "3"]), st.sampled_from(["id:a", "id:b", "id:c", "email:a@x.example"])),
+)
+
+
+@settings(max_examples=300)
+@given(work=st.lists(WORK, max_size=40))
+def test_whatever_happens_what_finds_people_and_activities_fits_what_there_is(work):
+    small = {"MAX_PEOPLE": 3, "MAX_SEGMENTS": 2, "MAX_SEGMENT_PEOPLE": 2, "MAX_SUPPRESSED": 3, "MAX_ACTIVITIES": 5}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in small.items():
+            patch.setattr(state, name, value)
+        it = State(now=lambda: NOW)
+        for what, whose in work:
+            if isinstance(what, str):
+                it.put_in_segment(what, (whose,), adds=True)
+            else:
+                it.accept(what, whose)
+    for person in it.people.values():
+        own = {kind: getattr(person, kind) for kind in ("id", "email", "phone", "cio_id")}
+        assert all(it.find(kind, value) is person for kind, value in own.items() if value is not None)
+        assert all(person.attributes.get(kind) == own[kind] for kind in ("email", "phone") if own[kind])
+        assert person.segments == {number for number, people in it.segments.items() if person.cio_id in people}
+    assert len(it._names) == sum(
+        value is not None for one in it.people.values() for value in (one.id, one.email, one.phone, one.cio_id)
+    )
+    assert all(people and people.keys() <= it.people.keys() for people in it.segments.values())
+    found = [row for owner in it.activities._owned for row in it.activities.of(owner)]
+    assert [one for _, one in sorted(found, key=lambda row: row[0])] == list(it.activities)
+    assert len(it.people) <= 3
+    assert len(it.segments) <= 2
+    assert len(it.suppressed) <= 3
+    assert len(it.activities) <= 5
+
+
+def steps(work) -> int:
+    """How many lines of Python run."""
+    count = 0
+
+    def line(_frame, event, _argument):
+        nonlocal count
+        count += event == "line"
+        return line
+
+    before = sys.gettrace()
+    sys.settrace(line)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def full(others: int) -> State:
+    """Somebody with an anonymous id and two events under it, beside so many others with everything."""
+    it = State(now=lambda: NOW)
+    for number in range(others):
+        send(it, "identify", f"other{number}", attributes={"email": f"o{number}@northpine.example"})
+        send(it, "event", f"other{number}", name="paid")
+        it.put_in_segment("7", (f"id:other{number}",), adds=True)
+        it.accept({"type": "person", "action": "event", "name": "looked"}, f"other{number}")
+        send(it, "suppress", f"away{number}")
+    for _ in range(2):
+        it.accept({"type": "person", "action": "event", "name": "looked"}, "anon")
+    send(it, "identify", "ada", attributes={"email": "ada@northpine.example"})
+    it.put_in_segment("7", ("id:ada",), adds=True)
+    return it
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda it: send(it, "identify", "ada", attributes={"anonymous_id": "anon"}),
+        lambda it: send(it, "delete", "ada"),
+        lambda it: send(it, "suppress", "ada"),
+        lambda it: it.put_in_segment("7", ("id:ada",), adds=False),
+        lambda it: it.accept(
+            {"type": "person", "action": "merge", "primary": {"id": "jun"}, "secondary": {"id": "ada"}}
+        ),
+    ],
+    ids=["associate", "delete", "suppress", "leave a segment", "merge"],
+)
+def test_work_grows_with_what_it_touches_and_not_with_what_is_held(work):
+    counts = []
+    for others in (10, 1_000):
+        it = full(others)
+        send(it, "identify", "jun")
+        counts.append(steps(lambda it=it: work(it)))
+    assert counts[0] == counts[1] > 0

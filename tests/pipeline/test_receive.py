@@ -1,0 +1,110 @@
+"""Events that come through the API are kept under the same decisions as those of a source."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from nicobar.admin.catalogue import make_endpoint
+from nicobar.errors import Refusal
+from nicobar.pipeline.receive import Posted, Receiver
+from running import running
+
+BODY = (
+    b'{"timestamp":"2026-09-14T08:12:24Z",'
+    b'"data":{"customer":{"customer_id":"cus_ada","email":"a@northpine.example"}}}'
+)
+
+
+@pytest.fixture
+async def nicobar(tmp_path):
+    async with running(tmp_path, None) as it:
+        yield it
+
+
+@pytest.fixture
+def receiver(nicobar):
+    runtime = nicobar.runtime
+    return Receiver(
+        configuration=runtime.configuration,
+        queue=runtime.store,
+        ids=runtime.ids,
+        clock=runtime.clock,
+        metrics=runtime.metrics,
+        alerts=runtime.alerts,
+        on_accepted=lambda _seqs: None,
+    )
+
+
+def posted(nicobar, **changes) -> Posted:
+    app_id = nicobar.runtime.configuration.snapshot.applications[0].id
+    return msgspec.structs.replace(Posted(app_id=app_id, event_type="payment.succeeded", body=BODY), **changes)
+
+
+async def add_endpoint(nicobar, name, **changes):
+    runtime = nicobar.runtime
+    made = make_endpoint(
+        vault=runtime.vault,
+        ids=runtime.ids,
+        app_id=runtime.configuration.snapshot.applications[0].id,
+        name=name,
+        kind="http",
+        settings={"url": "http://127.0.0.1:9/"},
+        credentials={"secret": nicobar.secrets[0]},
+    )
+    await runtime.store.change([msgspec.structs.replace(made, **changes)])
+    await runtime.configuration.refresh()
+
+
+async def endpoints_of(nicobar, message_id):
+    names = {one.id: one.name for one in nicobar.runtime.configuration.snapshot.endpoints}
+    return [names[one.endpoint_id] for one in await nicobar.runtime.store.deliveries(message_id)]
+
+
+async def test_time_and_customer_are_read_from_a_body_of_dodo_s_shape(nicobar, receiver):
+    taken = await receiver.take(posted(nicobar))
+    kept = await nicobar.message(taken.id)
+    assert (kept.body, kept.customer_key, kept.event_id) == (BODY, "cus_ada", kept.id)
+    assert kept.occurred_at_ms == 1_789_373_544_000
+    assert nicobar.runtime.configuration.customer(kept).email == "a@northpine.example"
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"data":[1],"timestamp":5}', b'{"data":{"customer":{"customer_id":7}}}'])
+async def test_a_body_of_any_other_shape_is_about_nobody_and_happened_now(nicobar, receiver, body):
+    taken = await receiver.take(posted(nicobar, body=body))
+    assert (taken.customer_key, taken.occurred_at_ms) == (None, taken.accepted_at_ms)
+    assert nicobar.runtime.configuration.customer(await nicobar.message(taken.id)) is None
+
+
+async def test_an_event_id_is_taken_once(nicobar, receiver):
+    first = await receiver.take(posted(nicobar, event_id="order-7"))
+    with pytest.raises(Refusal) as refused:
+        await receiver.take(posted(nicobar, event_id="order-7", body=b"{}"))
+    assert (refused.value.status, refused.value.code) == (409, "event_id_exists")
+    assert first.id in refused.value.detail
+
+
+async def test_channels_and_types_choose_the_endpoints(nicobar, receiver):
+    await add_endpoint(nicobar, "all")
+    await add_endpoint(nicobar, "red", channels=("red", "blue"))
+    await add_endpoint(nicobar, "other type", event_types=("a.b",), channels=("red",))
+    plain = await receiver.take(posted(nicobar))
+    red = await receiver.take(posted(nicobar, channels=("red", "green")))
+    assert await endpoints_of(nicobar, plain.id) == ["all"]
+    assert await endpoints_of(nicobar, red.id) == ["all", "red"]
+
+
+async def test_what_is_wanted_later_is_due_then(nicobar, receiver):
+    await add_endpoint(nicobar, "all")
+    later_ms = nicobar.runtime.clock.now_ms() + 3_600_000
+    taken = await receiver.take(posted(nicobar, deliver_at_ms=later_ms, tags=("a",), params={"plan": "pro"}))
+    (delivery,) = await nicobar.runtime.store.deliveries(taken.id)
+    kept = await nicobar.message(taken.id)
+    assert (delivery.due_at_ms, kept.tags, kept.params) == (later_ms, ("a",), {"plan": "pro"})
+
+
+async def test_a_store_that_does_not_keep_it_is_503(nicobar, receiver):
+    await nicobar.runtime.store.close()
+    with pytest.raises(Refusal) as refused:
+        await receiver.take(posted(nicobar))
+    assert refused.value.status == 503

@@ -1,0 +1,69 @@
+"""What sources refused, kept within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from moving import MovingClock
+from nicobar.errors import Refusal
+from nicobar.pipeline.refusals import FLUSH_MS, MAX_AT_ONCE, RefusalLog
+from nicobar.store.sqlite import SqliteStore
+
+WRONG = Refusal(401, "signature_mismatch", "No signature fits.", "Check the secret.")
+
+
+@pytest.fixture
+async def store(tmp_path):
+    it = await SqliteStore.open(tmp_path / "a.db", now_ms=1)
+    yield it
+    await it.close()
+
+
+async def kept(store, source_id="src_1"):
+    return (await store.refusals(source_id, limit=250)).items
+
+
+async def test_a_flood_becomes_one_write_a_second_that_says_what_it_leaves_out(store):
+    clock = MovingClock()
+    refusals = RefusalLog(store, clock)
+    stop = asyncio.Event()
+    writes = []
+    write = store.keep_refusals
+
+    async def counted(refused):
+        writes.append(len(refused))
+        await write(refused)
+
+    store.keep_refusals = counted
+    waiting = asyncio.create_task(clock.next_wait())
+    running = asyncio.create_task(refusals.run(stop))
+    await waiting
+    for number in range(1_000):
+        refusals.note("src_1", WRONG, f"evt_{number}")
+    refusals.note("src_2", WRONG, "evt_other")
+    assert writes == []
+    waiting = asyncio.create_task(clock.next_wait())
+    await asyncio.sleep(0)
+    clock.move(FLUSH_MS)
+    await waiting
+    assert writes == [MAX_AT_ONCE + 1]
+    latest, *_, oldest = await kept(store)
+    assert (latest.event_id, oldest.event_id) == ("evt_999", f"evt_{1_000 - MAX_AT_ONCE}")
+    assert latest.detail.endswith("Check the secret. (950 more of that second are not shown.)")
+    assert (oldest.status, oldest.code, oldest.detail) == (401, WRONG.code, "No signature fits. Check the secret.")
+    assert len(await kept(store, "src_2")) == 1
+    refusals.note("src_1", WRONG, "evt_last")
+    stop.set()
+    await running
+    assert (await kept(store))[0].event_id == "evt_last", "what is left is written at the end"
+
+
+async def test_a_store_that_refuses_ends_nothing(store):
+    clock = MovingClock()
+    refusals = RefusalLog(store, clock)
+    refusals.note("src_1", WRONG, "x" * 1_000)
+    await store.close()
+    await refusals.flush()
+    await refusals.flush()

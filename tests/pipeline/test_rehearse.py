@@ -1,0 +1,124 @@
+"""A transformation tried on messages of the past, in the real sandbox, beside what really went out."""
+
+from __future__ import annotations
+
+import pytest
+
+from nicobar.pipeline import rehearse as rehearse_module
+from nicobar.pipeline.rehearse import Rehearser
+from nicobar.sandbox.pool import SandboxPool
+from nicobar.store import Resent
+from running import running
+
+HANDLER = """function handler(webhook) {
+  webhook.payload = nicobar.event("paid", {amount: webhook.payload.data.total_amount});
+  return webhook;
+}"""
+
+
+@pytest.fixture
+async def nicobar(tmp_path):
+    async with running(tmp_path, HANDLER) as it:
+        yield it
+
+
+@pytest.fixture
+async def rehearser(nicobar):
+    runtime = nicobar.runtime
+    async with SandboxPool(children=1) as sandbox:
+        yield Rehearser(
+            store=runtime.store,
+            configuration=runtime.configuration,
+            vault=runtime.vault,
+            sandbox=sandbox,
+            clock=runtime.clock,
+        )
+
+
+def endpoint(nicobar):
+    return nicobar.runtime.configuration.snapshot.endpoints[0]
+
+
+async def deliver(nicobar, count=1):
+    for number in range(count):
+        await nicobar.send_sample("payment.succeeded", f"evt_{number}")
+    for _ in range(count):
+        await nicobar.next_recorded()
+
+
+async def test_the_same_code_asks_for_what_was_sent_whatever_the_profile_is_known_to_be(nicobar, rehearser):
+    await deliver(nicobar, 2)
+    result = await rehearser.rehearse(endpoint(nicobar), None, messages=10)
+    assert [(len(one.calls), one.calls[0].added, one.differs) for one in result.results] == [(2, True, False)] * 2
+    assert not result.stopped
+    assert {len(one.sent) for one in result.results} == {1, 2}
+
+
+async def test_another_code_s_calls_stand_beside_those_that_were_sent(nicobar, rehearser):
+    await deliver(nicobar)
+    code = HANDLER.replace('"paid"', '"bought"')
+    (one,) = (await rehearser.rehearse(endpoint(nicobar), code, messages=10)).results
+    (appears,), (disappears,) = one.appears, one.disappears
+    assert '"name":"bought"' in appears
+    assert '"name":"paid"' in disappears
+    assert (one.differs, one.event_type) == (True, "payment.succeeded")
+    assert nicobar.state.requests
+    sent = len(nicobar.state.requests)
+    await rehearser.rehearse(endpoint(nicobar), code, messages=10)
+    assert len(nicobar.state.requests) == sent, "nothing is sent"
+
+
+async def test_a_message_that_was_sent_again_under_new_ids_is_compared_with_those(nicobar, rehearser):
+    await deliver(nicobar)
+    runtime = nicobar.runtime
+    (message,) = (await rehearser.rehearse(endpoint(nicobar), None, messages=1)).results
+    first = message.sent
+    again = await runtime.store.resend(
+        message.message_id, endpoint(nicobar).id, now_ms=runtime.clock.now_ms(), new_ids=True
+    )
+    assert again is Resent.QUEUED
+    runtime.worker.wake([endpoint(nicobar).seq])
+    await nicobar.next_recorded()
+    (one,) = (await rehearser.rehearse(endpoint(nicobar), None, messages=1)).results
+    assert one.sent[-1] != first[-1]
+    assert one.differs is False
+
+
+async def test_code_that_fails_says_where_and_what_the_contract_refuses_says_why(nicobar, rehearser):
+    await deliver(nicobar)
+    broken = "function handler(webhook) {\n  throw new Error('no');\n}"
+    (one,) = (await rehearser.rehearse(endpoint(nicobar), broken, messages=10)).results
+    assert (one.state, one.code, one.line, one.calls) == ("failed", "threw", 2, ())
+    assert one.disappears == one.sent
+    refused = HANDLER.replace("return", 'webhook.url = "https://elsewhere.example/"; return')
+    (one,) = (await rehearser.rehearse(endpoint(nicobar), refused, messages=10)).results
+    assert (one.state, one.code) == ("failed", "contract")
+    assert one.verdicts[0].level == "error"
+    untouched = "function handler(webhook) { return webhook; }"
+    (one,) = (await rehearser.rehearse(endpoint(nicobar), untouched, messages=10)).results
+    assert (one.state, one.code) == ("canceled", "not_handled")
+
+
+async def test_what_was_never_sent_has_no_difference(nicobar, rehearser):
+    await nicobar.send(b'{"type":"order.placed","data":{"total_amount":5,"customer_id":"cus_1"}}')
+    await nicobar.next_recorded()
+    (one,) = (await rehearser.rehearse(endpoint(nicobar), "function handler() { return []; }", messages=1)).results
+    assert one.state == "canceled"
+    messages = (await rehearser.rehearse(endpoint(nicobar), None, messages=5, event_types=("a.b",))).results
+    assert messages == ()
+
+
+async def test_a_slow_handler_is_stopped_before_it_holds_up_the_day(nicobar, rehearser, monkeypatch):
+    monkeypatch.setattr(rehearse_module, "MAX_RUN_MS", 0)
+    await deliver(nicobar)
+    result = await rehearser.rehearse(endpoint(nicobar), None, messages=10)
+    assert (result.results, result.stopped) == ((), True)
+
+
+async def test_expunged_messages_and_bodies_over_the_bound_are_left_out(nicobar, rehearser, monkeypatch):
+    await deliver(nicobar, 3)
+    (latest, *_) = (await rehearser.rehearse(endpoint(nicobar), None, messages=10)).results
+    await nicobar.runtime.store.expunge_message(latest.message_id, now_ms=1)
+    assert len((await rehearser.rehearse(endpoint(nicobar), None, messages=10)).results) == 2
+    monkeypatch.setattr(rehearse_module, "MAX_BODIES_BYTES", 10)
+    assert (await rehearser.rehearse(endpoint(nicobar), None, messages=10)).results == ()

@@ -1,0 +1,119 @@
+"""The parts that work in the background, over a real database with a clock that a test moves."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from contracts.test_stores import OPEN, claim, endpoint
+from contracts.test_stores_replays import finish, post, start
+from moving import MovingClock
+from nicobar.errors import StoreUnavailable
+from nicobar.model import DeliveryState
+from nicobar.pipeline.maintain import DAY_MS, ROUND_MS, STEP_MESSAGES, Maintainer
+from nicobar.pipeline.replay import PAGE_DELIVERIES, POLL_MS, Replayer
+from nicobar.store import TaskStatus
+
+NOW_MS = 1_789_000_000_000
+
+
+@pytest.fixture(params=OPEN)
+async def store(request, tmp_path):
+    it = await OPEN[request.param](tmp_path)
+    await it.change([await endpoint(it, "ep_1"), await endpoint(it, "ep_2")])
+    yield it
+    await it.close()
+
+
+@asynccontextmanager
+async def running(work):
+    stop = asyncio.Event()
+    task = asyncio.create_task(work(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        async with asyncio.timeout(20):
+            await task
+
+
+async def until_idle(clock: MovingClock, wait_ms: int) -> None:
+    """Moves the clock through the short pauses, until the long wait begins."""
+    async with asyncio.timeout(20):
+        while not clock.quiet or min(clock._untils_ms) - clock.steady_ms() < wait_ms:
+            if clock.quiet:
+                clock.move(min(clock._untils_ms) - clock.steady_ms())
+            else:
+                await clock.next_wait()
+
+
+async def test_a_replay_goes_on_by_pages_and_wakes_its_endpoint(store):
+    count = PAGE_DELIVERIES + 5
+    for number in range(1, count + 1):
+        await post(store, number, f"c{number}")
+    await finish(store, count=count)
+    task = await start(store)
+    clock, woken = MovingClock(), []
+    replayer = Replayer(replays=store, clock=clock, on_moved=woken.extend)
+    async with running(replayer.run):
+        await until_idle(clock, POLL_MS)
+        assert (await store.task(task.id)).status is TaskStatus.FINISHED
+        assert (await store.task(task.id)).moved == count
+        assert woken == [1, 1]
+        again = await start(store, task_id="qtask_2")
+        clock.move(POLL_MS)
+        await until_idle(clock, POLL_MS)
+        assert (await store.task(again.id)).status is TaskStatus.FINISHED, "one that another process has made"
+
+
+async def test_a_database_that_refuses_does_not_end_the_replays(store, monkeypatch):
+    await post(store, 1)
+    await finish(store)
+    task = await start(store)
+    open_tasks = store.open_tasks
+
+    async def full():
+        raise StoreUnavailable("disk_full", "The disk is full.")
+
+    monkeypatch.setattr(store, "open_tasks", full)
+    clock = MovingClock()
+    async with running(Replayer(replays=store, clock=clock, on_moved=lambda _seqs: None).run):
+        await until_idle(clock, POLL_MS)
+        monkeypatch.setattr(store, "open_tasks", open_tasks)
+        clock.move(POLL_MS)
+        await until_idle(clock, POLL_MS)
+        assert (await store.task(task.id)).status is TaskStatus.FINISHED
+
+
+async def test_payloads_go_after_their_days_and_ids_after_thirty_at_least(store):
+    clock = MovingClock(NOW_MS)
+    ages_days = [0, 6, 8, 29, 31, 40]
+    for number, days in enumerate(ages_days, 1):
+        await post(store, number, f"c{number}", accepted_at_ms=NOW_MS - days * DAY_MS)
+    await post(store, 9, "waits", accepted_at_ms=NOW_MS - 100 * DAY_MS, endpoints=(2,))
+    await finish(store, DeliveryState.SUCCESS, count=6, now_ms=NOW_MS)
+    async with running(Maintainer(upkeep=store, clock=clock, retention_days=7).run):
+        await until_idle(clock, ROUND_MS)
+        found = [await store.message(f"msg_{number}") for number in (1, 2, 3, 4, 5, 6, 9)]
+        assert [one and one.body for one in found] == [b"{}", b"{}", b"", b"", None, None, b"{}"]
+        clock.move(2 * DAY_MS)
+        await until_idle(clock, ROUND_MS)
+        found = [await store.message(f"msg_{number}") for number in (1, 2, 3, 4, 9)]
+        assert [one and one.body for one in found] == [b"{}", b"", b"", None, b"{}"]
+
+
+async def test_a_round_is_made_of_short_steps_between_which_others_write(store):
+    count = 2 * STEP_MESSAGES + 1
+    for number in range(1, count + 1):
+        await post(store, number, None, accepted_at_ms=NOW_MS - 100 * DAY_MS, endpoints=())
+    clock = MovingClock(NOW_MS)
+    async with running(Maintainer(upkeep=store, clock=clock, retention_days=7).run):
+        await clock.next_wait()
+        assert await store.message("msg_1") is None
+        assert await store.message(f"msg_{count}") is not None, "the rest waits for its turn"
+        await post(store, count + 1, "a", accepted_at_ms=NOW_MS)
+        assert len(await claim(store, now_ms=NOW_MS)) == 1
+        await until_idle(clock, ROUND_MS)
+        assert await store.message(f"msg_{count}") is None
