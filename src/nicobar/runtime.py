@@ -184,16 +184,6 @@ async def _start_worker(
 
 async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) -> None:
     settings = runtime.settings
-    services = Services(
-        store=runtime.store,
-        configuration=runtime.configuration,
-        vault=runtime.vault,
-        ids=runtime.ids,
-        clock=runtime.clock,
-        sandbox=sandbox,
-        settings=settings,
-        wake=runtime.wake,
-    )
     receiver = Receiver(
         configuration=runtime.configuration,
         queue=runtime.store,
@@ -205,6 +195,17 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) 
     )
     refusals = RefusalLog(runtime.store, runtime.clock)
     _keep_running(stack, "refused requests", refusals.run)
+    services = Services(
+        store=runtime.store,
+        configuration=runtime.configuration,
+        vault=runtime.vault,
+        ids=runtime.ids,
+        clock=runtime.clock,
+        sandbox=sandbox,
+        settings=settings,
+        receiver=receiver,
+        wake=runtime.wake,
+    )
     app = Ingress(
         receiver,
         create_app(services, create_ops(runtime.metrics, runtime.ready, runtime.refresh_gauges)),

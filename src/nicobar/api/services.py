@@ -11,6 +11,7 @@ from nicobar.clock import Clock
 from nicobar.crypto import Vault
 from nicobar.ids import IdFactory
 from nicobar.pipeline.configuration import Configuration
+from nicobar.pipeline.receive import Receiver
 from nicobar.sandbox import Sandbox
 from nicobar.settings import Settings
 from nicobar.store import Audited, Change, Snapshot, Store
@@ -18,8 +19,9 @@ from nicobar.store import Audited, Change, Snapshot, Store
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The running parts. `wake` tells the worker of new deliveries for these endpoints. Whoever reads the catalogue
-    to change it holds `changing` meanwhile, so that two partial changes do not undo one another.
+    """The running parts. `receiver` takes messages; `wake` tells the worker of new deliveries for these endpoints.
+    Whoever reads the catalogue to change it holds `changing` meanwhile, so that two partial changes do not undo one
+    another.
     """
 
     store: Store
@@ -29,6 +31,7 @@ class Services:
     clock: Clock
     sandbox: Sandbox
     settings: Settings
+    receiver: Receiver
     wake: Callable[[Sequence[int]], None]
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
