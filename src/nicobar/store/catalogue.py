@@ -78,6 +78,13 @@ class AddTransformation(Record, tag=True):
     created_at_ms: int
 
 
+class EnableTransformation(Record, tag=True):
+    """Switches the endpoint's transformation on or off; its versions stay."""
+
+    endpoint_id: str
+    enabled: bool
+
+
 class PauseEndpoint(Record, tag=True):
     """Stops sending to the endpoint until it is resumed (`reason` None)."""
 
@@ -125,6 +132,7 @@ Change = (
     | PutEndpoint
     | RemoveEndpoint
     | AddTransformation
+    | EnableTransformation
     | PauseEndpoint
     | DisableEndpoint
     | PutEventType
@@ -158,8 +166,6 @@ class Catalogue(Protocol):
     async def change(self, changes: Sequence[Change]) -> int:
         """Makes the changes in one transaction, all or none; returns the new version."""
         ...
-
-    async def tokens(self) -> list[Token]: ...
 
     async def message(self, message_id: str) -> Message | None: ...
 
