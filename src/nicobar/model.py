@@ -5,7 +5,7 @@ milliseconds where the name ends in `_ms`.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeAlias, dataclass_transform
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, dataclass_transform
 
 import msgspec
 
@@ -20,8 +20,18 @@ Setting: TypeAlias = str | int | bool
 class _RecordMeta(msgspec.StructMeta):
     """msgspec's `kw_only` is not inherited; here it is said once for every record."""
 
-    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, object], *, tag: bool = False) -> type:
-        return super().__new__(cls, name, bases, namespace, frozen=True, kw_only=True, tag=tag)
+    def __new__(
+        cls,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, object],
+        *,
+        tag: bool = False,
+        rename: Literal["camel"] | None = None,
+    ) -> type:
+        if rename is None:  # what the base says holds
+            return super().__new__(cls, name, bases, namespace, frozen=True, kw_only=True, tag=tag)
+        return super().__new__(cls, name, bases, namespace, frozen=True, kw_only=True, tag=tag, rename=rename)
 
 
 class Record(msgspec.Struct, metaclass=_RecordMeta):
@@ -101,8 +111,8 @@ class Endpoint(Record):
     `channels` are the filter; empty means all. `max_messages_per_s` is None where only the connector's own rate
     holds.
 
-    `paused_reason` is set while nothing is sent; `disabled_reason` says why an endpoint was disabled that nobody
-    disabled.
+    A transformation that is not `transformation_enabled` does not run. `paused_reason` is set while nothing is sent;
+    `disabled_reason` says why an endpoint was disabled that nobody disabled.
     """
 
     seq: int
@@ -122,20 +132,24 @@ class Endpoint(Record):
     max_messages_per_s: int | None = None
     channels: tuple[str, ...] = ()
     sealed_headers: bytes = b""
+    transformation_enabled: bool = True
     uid: str | None = None
     details: Details = Details()
 
 
 class Scope(StrEnum):
-    """What a token may do: everything, everything in one application, or read everything."""
+    """What a token may do: everything, or read everything; the same in one application."""
 
     ADMIN = "admin"
-    APPLICATION = "application"
     READ_ONLY = "read_only"
+    APPLICATION = "application"
+    APPLICATION_READ_ONLY = "application_read_only"
 
 
 class Token(Record):
-    """A bearer token of the API; only its SHA-256 is kept. `app_id` is set for the scope APPLICATION."""
+    """A bearer token of the API; only its SHA-256 is kept. `app_id` is set for the scopes of one application. A link
+    to the dashboard carries a `portal` token; `session_id` is what its maker knows it by.
+    """
 
     id: str
     name: str
@@ -146,6 +160,8 @@ class Token(Record):
     expires_at_ms: int | None = None
     revoked_at_ms: int | None = None
     last_used_at_ms: int | None = None
+    portal: bool = False
+    session_id: str | None = None
 
 
 # --- what happens ---

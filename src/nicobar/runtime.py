@@ -13,8 +13,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from nicobar.api.app import create_app
 from nicobar.api.ingress import Ingress
 from nicobar.api.ops import create_ops
+from nicobar.api.services import Services
 from nicobar.clock import Clock, SystemClock
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
@@ -29,6 +31,7 @@ from nicobar.pipeline.receive import Receiver
 from nicobar.pipeline.refusals import RefusalLog
 from nicobar.pipeline.replay import Replayer
 from nicobar.pipeline.worker import Worker
+from nicobar.sandbox import Sandbox
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.serving import Server
 from nicobar.settings import Role, Settings
@@ -108,15 +111,21 @@ async def run(settings: Settings, on_recorded: Callable[[Recorded], None] | None
         await runtime.configuration.refresh()
         stack.push_async_callback(runtime.alerts.close)
         _keep_running(stack, "follow the configuration", runtime.configuration.follow)
+        sandbox = await stack.enter_async_context(
+            SandboxPool(
+                children=settings.sandbox_children,
+                on_kill=lambda reason: runtime.metrics.sandbox_kills.labels(reason).inc(),
+            )
+        )
         if settings.role is not Role.WEB:
             stack.enter_context(_only_worker(settings.lock_path))
-            runtime.worker = await _start_worker(stack, runtime, on_recorded)
+            runtime.worker = await _start_worker(stack, runtime, sandbox, on_recorded)
             replayer = Replayer(replays=store, clock=clock, on_moved=runtime.wake)
             _keep_running(stack, "replays", replayer.run)
             maintainer = Maintainer(upkeep=store, clock=clock, retention_days=settings.retention_days)
             _keep_running(stack, "retention", maintainer.run)
         if settings.role is not Role.WORKER:
-            await _start_web(stack, runtime)
+            await _start_web(stack, runtime, sandbox)
         yield runtime
 
 
@@ -146,15 +155,9 @@ def make_data_dir(path: Path) -> None:
 
 
 async def _start_worker(
-    stack: AsyncExitStack, runtime: Runtime, on_recorded: Callable[[Recorded], None] | None
+    stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox, on_recorded: Callable[[Recorded], None] | None
 ) -> Worker:
     transport = await stack.enter_async_context(HttpTransport())
-    sandbox = await stack.enter_async_context(
-        SandboxPool(
-            children=runtime.settings.sandbox_children,
-            on_kill=lambda reason: runtime.metrics.sandbox_kills.labels(reason).inc(),
-        )
-    )
     worker = Worker(
         store=runtime.store,
         configuration=runtime.configuration,
@@ -179,8 +182,18 @@ async def _start_worker(
     return worker
 
 
-async def _start_web(stack: AsyncExitStack, runtime: Runtime) -> None:
+async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) -> None:
     settings = runtime.settings
+    services = Services(
+        store=runtime.store,
+        configuration=runtime.configuration,
+        vault=runtime.vault,
+        ids=runtime.ids,
+        clock=runtime.clock,
+        sandbox=sandbox,
+        settings=settings,
+        wake=runtime.wake,
+    )
     receiver = Receiver(
         configuration=runtime.configuration,
         queue=runtime.store,
@@ -194,7 +207,7 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime) -> None:
     _keep_running(stack, "refused requests", refusals.run)
     app = Ingress(
         receiver,
-        create_ops(runtime.metrics, runtime.ready, runtime.refresh_gauges),  # type: ignore[arg-type] # Litestar's own, narrower ASGI types
+        create_app(services, create_ops(runtime.metrics, runtime.ready, runtime.refresh_gauges)),
         runtime.metrics,
         refusals,
         max_body_bytes=settings.max_body_bytes,

@@ -67,6 +67,16 @@ class Settings(Record):
     max_connections: Annotated[
         int, Meta(ge=1, le=100_000, description="Connections served at once; more are answered 503.")
     ] = 1_000
+    public_url: Annotated[
+        str,
+        Meta(description="Where others reach this process, for links: https://… Empty: http://, host and port."),
+    ] = ""
+    max_api_body_bytes: Annotated[
+        int, Meta(ge=1_024, le=64 * 1024 * 1024, description="Largest body that the API takes.")
+    ] = 2 * 1024 * 1024
+    max_api_requests_per_s: Annotated[
+        int, Meta(ge=1, le=100_000, description="Requests a second of one API token; more are answered 429.")
+    ] = 100
     sandbox_children: Annotated[int, Meta(ge=1, le=64, description="Processes that run handlers.")] = 2
     shutdown_ms: Annotated[
         int, Meta(ge=0, le=600_000, description="How long a stop waits for what is in flight.")

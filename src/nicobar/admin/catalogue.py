@@ -1,4 +1,4 @@
-"""Makes sources and endpoints: what `apply`, `demo` and, later, the API change the catalogue by."""
+"""Makes sources and endpoints: what `apply`, `demo` and the API change the catalogue by."""
 
 from __future__ import annotations
 
@@ -7,10 +7,49 @@ from collections.abc import Mapping, Sequence
 from nicobar.connectors.kinds import connector
 from nicobar.crypto import Vault, new_url_token
 from nicobar.ids import IdFactory
-from nicobar.model import Endpoint, Setting, Source
+from nicobar.model import Application, Details, Endpoint, Setting, Source
 from nicobar.pipeline.configuration import seal_credentials, seal_source_secrets
 from nicobar.sources.kinds import source_kind
-from nicobar.store import PutEndpoint
+from nicobar.store import PutEndpoint, Snapshot
+
+DEFAULT_UID = "default"
+
+
+def default_application(snapshot: Snapshot) -> Application:
+    """The one that is meant where none is named: `default`, or the oldest where nobody has that uid any more."""
+    named = (one for one in snapshot.applications if one.uid == DEFAULT_UID)
+    return next(named, snapshot.applications[0])
+
+
+def make_application(
+    *,
+    ids: IdFactory,
+    now_ms: int,
+    name: str,
+    uid: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    known: Application | None = None,
+) -> Application:
+    """An application, with the id of the `known` one it replaces."""
+    app_id = known.id if known else ids.new("app")
+    return Application(
+        id=app_id,
+        uid=uid or app_id,
+        name=name,
+        details=details(now_ms=now_ms, metadata=metadata, known=known.details if known else None),
+    )
+
+
+def details(
+    *, now_ms: int, description: str = "", metadata: Mapping[str, str] | None = None, known: Details | None = None
+) -> Details:
+    """What is kept beside a thing that is made or changed now."""
+    return Details(
+        description=description,
+        metadata=dict(metadata or {}),
+        created_at_ms=known.created_at_ms if known else now_ms,
+        updated_at_ms=now_ms,
+    )
 
 
 def make_source(

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import tomli_w
 
-from nicobar.admin.catalogue import make_endpoint, make_source
+from nicobar.admin.catalogue import default_application, make_endpoint, make_source
 from nicobar.crypto import Vault
 from nicobar.errors import ConfigurationError, StoreUnusable, UserError
 from nicobar.ids import IdFactory
@@ -116,7 +116,7 @@ class Planner:
         now_ms: int,
     ) -> None:
         self._snapshot = snapshot
-        self._app_id = snapshot.applications[0].id
+        self._app_id = default_application(snapshot).id
         self._vault = vault
         self._ids = ids
         self._sandbox = sandbox

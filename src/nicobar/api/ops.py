@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from litestar import Litestar, Response, get
-from litestar.exceptions import HTTPException
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
 
 from nicobar.errors import NicobarError
 from nicobar.observe import Metrics
-from nicobar.serving import error_reply
 
 
 def create_ops(
     metrics: Metrics, ready: Callable[[], Awaitable[None]], refresh: Callable[[], Awaitable[None]]
-) -> Litestar:
+) -> tuple[HTTPRouteHandler, ...]:
     """`ready` raises NicobarError while events cannot be taken or delivered; `refresh` updates the gauges."""
 
     @get("/healthz", sync_to_thread=False)
@@ -37,9 +36,4 @@ def create_ops(
         await refresh()
         return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    return Litestar(
-        [healthz, readyz, show_metrics],
-        openapi_config=None,
-        logging_config=None,
-        exception_handlers={HTTPException: error_reply},
-    )
+    return healthz, readyz, show_metrics

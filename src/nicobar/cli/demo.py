@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from nicobar.admin.catalogue import make_endpoint, make_source
+from nicobar.admin.catalogue import default_application, make_endpoint, make_source
 from nicobar.cli.options import run_loop
 from nicobar.connectors import NoResponse, Request
 from nicobar.connectors.transport import HttpTransport
@@ -141,7 +141,7 @@ async def _free_port(wanted: int) -> int:
 
 async def _set_up(runtime: Runtime, emulator_url: str) -> tuple[str, str]:
     """Makes the source and the endpoint; returns the source's path and its secret."""
-    app_id = runtime.configuration.snapshot.applications[0].id
+    app_id = default_application(runtime.configuration.snapshot).id
     secret = new_webhook_secret()
     source = make_source(
         vault=runtime.vault, ids=runtime.ids, app_id=app_id, name="dodo", kind="dodo-payments", secrets=[secret]

@@ -61,7 +61,7 @@ async def transform(
     Inside the handler it is the moment of the message's acceptance, on every try.
     """
     endpoint = target.endpoint
-    if endpoint.transformation is None:
+    if endpoint.transformation is None or not endpoint.transformation_enabled:
         results = [_as_it_came(target, subject) for subject in subjects]
     else:
         results = await sandbox.run([_job(target, subject) for subject in subjects])

@@ -1,18 +1,20 @@
 """What the rest of Nicobar asks of a database, in narrow protocols: the queue (hot path), the catalogue
-(configuration and look-ups), replays, upkeep and history (what happened). Every store passes one contract suite,
-`tests/contracts`.
+(configuration and look-ups), access, replays, upkeep and history (what happened). Every store passes one contract
+suite, `tests/contracts`.
 """
 
 from __future__ import annotations
 
 from typing import Protocol
 
+from nicobar.store.access import Access, KeptAnswer
 from nicobar.store.catalogue import (
     AddTransformation,
     Audited,
     Catalogue,
     Change,
     DisableEndpoint,
+    EnableTransformation,
     PauseEndpoint,
     PutApplication,
     PutEndpoint,
@@ -24,6 +26,7 @@ from nicobar.store.catalogue import (
     RemoveEventType,
     RemoveSource,
     Snapshot,
+    Version,
 )
 from nicobar.store.history import History
 from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Queue
@@ -41,7 +44,7 @@ from nicobar.store.replays import (
 from nicobar.store.upkeep import Step, Upkeep
 
 
-class Store(Queue, Catalogue, Replays, Upkeep, History, Protocol):
+class Store(Queue, Catalogue, Access, Replays, Upkeep, History, Protocol):
     """A database that holds all of it."""
 
     async def check(self) -> None:
@@ -54,6 +57,7 @@ class Store(Queue, Catalogue, Replays, Upkeep, History, Protocol):
 
 
 __all__ = [
+    "Access",
     "AddTransformation",
     "Appended",
     "Audited",
@@ -62,9 +66,11 @@ __all__ = [
     "Change",
     "Claimed",
     "DisableEndpoint",
+    "EnableTransformation",
     "FailureGroup",
     "Finished",
     "History",
+    "KeptAnswer",
     "NewMessage",
     "NewTask",
     "PauseEndpoint",
@@ -89,4 +95,5 @@ __all__ = [
     "TaskKind",
     "TaskStatus",
     "Upkeep",
+    "Version",
 ]

@@ -78,6 +78,13 @@ class AddTransformation(Record, tag=True):
     created_at_ms: int
 
 
+class EnableTransformation(Record, tag=True):
+    """Switches the endpoint's transformation on or off; its versions stay."""
+
+    endpoint_id: str
+    enabled: bool
+
+
 class PauseEndpoint(Record, tag=True):
     """Stops sending to the endpoint until it is resumed (`reason` None)."""
 
@@ -125,6 +132,7 @@ Change = (
     | PutEndpoint
     | RemoveEndpoint
     | AddTransformation
+    | EnableTransformation
     | PauseEndpoint
     | DisableEndpoint
     | PutEventType
@@ -132,6 +140,14 @@ Change = (
     | PutToken
     | Audited
 )
+
+
+class Version(Record):
+    """One version of an endpoint's transformation, and when it was made (Unix ms)."""
+
+    version: int
+    code: str
+    created_at_ms: int
 
 
 class Snapshot(Record):
@@ -159,7 +175,9 @@ class Catalogue(Protocol):
         """Makes the changes in one transaction, all or none; returns the new version."""
         ...
 
-    async def tokens(self) -> list[Token]: ...
+    async def transformations(self, endpoint_id: str) -> list[Version]:
+        """All versions of an endpoint's transformation, the newest first."""
+        ...
 
     async def message(self, message_id: str) -> Message | None: ...
 

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from nicobar.store.group_commit import MAX_WAITING
+from nicobar.store.sqlite.access import AccessTables
 from nicobar.store.sqlite.catalogue import CatalogueTables
 from nicobar.store.sqlite.database import Database, apply_migrations
 from nicobar.store.sqlite.history import HistoryTables
@@ -16,7 +17,7 @@ from nicobar.store.sqlite.upkeep import UpkeepTables
 __all__ = ["SqliteStore", "apply_migrations"]
 
 
-class SqliteStore(QueueTables, CatalogueTables, ReplayTables, UpkeepTables, HistoryTables):
+class SqliteStore(QueueTables, CatalogueTables, AccessTables, ReplayTables, UpkeepTables, HistoryTables):
     """`Store` over one file."""
 
     def __init__(self, path: Path, *, max_waiting: int = MAX_WAITING) -> None:

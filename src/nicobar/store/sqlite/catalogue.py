@@ -9,12 +9,13 @@ from typing import assert_never
 import msgspec
 
 from nicobar.errors import ConfigurationError
-from nicobar.model import Application, Attempt, Delivery, EventType, Message, Scope, Source, Token
+from nicobar.model import Application, Attempt, Delivery, EventType, Message, Source
 from nicobar.store.catalogue import (
     AddTransformation,
     Audited,
     Change,
     DisableEndpoint,
+    EnableTransformation,
     PauseEndpoint,
     PutApplication,
     PutEndpoint,
@@ -26,6 +27,7 @@ from nicobar.store.catalogue import (
     RemoveEventType,
     RemoveSource,
     Snapshot,
+    Version,
 )
 from nicobar.store.sqlite.database import SQL, Database, json_text
 from nicobar.store.sqlite.rows import ATTEMPT, CONTENT, Content, delivery, endpoint, message, texts
@@ -47,21 +49,9 @@ class CatalogueTables:
     async def change(self, changes: Sequence[Change]) -> int:
         return await self._database.write(lambda connection: _change_all(connection, changes))
 
-    async def tokens(self) -> list[Token]:
-        return [
-            Token(
-                id=row[0],
-                name=row[1],
-                sha256=row[2],
-                scope=Scope(row[3]),
-                app_id=row[4],
-                created_at_ms=row[5],
-                expires_at_ms=row[6],
-                revoked_at_ms=row[7],
-                last_used_at_ms=row[8],
-            )
-            for row in await self._database.read("tokens")
-        ]
+    async def transformations(self, endpoint_id: str) -> list[Version]:
+        rows = await self._database.read("transformations", {"endpoint_id": endpoint_id})
+        return [Version(version=row[0], code=row[1], created_at_ms=row[2]) for row in rows]
 
     async def message(self, message_id: str) -> Message | None:
         rows = await self._database.read("message", {"id": message_id})
@@ -153,6 +143,9 @@ def _change(connection: sqlite3.Connection, change: Change) -> None:  # noqa: C9
             _existing(run("pause_endpoint", id=endpoint_id, reason=reason), "endpoint", endpoint_id)
         case DisableEndpoint(endpoint_id=endpoint_id, reason=reason):
             _existing(run("disable_endpoint", id=endpoint_id, reason=reason), "endpoint", endpoint_id)
+        case EnableTransformation(endpoint_id=endpoint_id, enabled=enabled):
+            row = run("enable_transformation", id=endpoint_id, enabled=int(enabled))
+            _existing(row, "endpoint", endpoint_id)
         case PutEventType(event_type=event_type):
             run("put_event_type", name=event_type.name, content=json_text(event_type))
         case RemoveEventType(name=name):

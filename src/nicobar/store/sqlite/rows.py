@@ -103,6 +103,7 @@ def endpoint(row: sqlite3.Row) -> Endpoint:
         channels=content.channels,
         details=content.details,
         sealed_headers=row[18],
+        transformation_enabled=bool(row[19]),
     )
 
 

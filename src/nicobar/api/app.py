@@ -1,0 +1,54 @@
+"""The API and what whoever runs Nicobar asks, as one application that stands behind the ingress."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from litestar import Litestar, Router
+from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
+
+from nicobar.api import applications, health
+from nicobar.api.auth import allowed
+from nicobar.api.document import create_document
+from nicobar.api.door import Door
+from nicobar.api.errors import HANDLERS
+from nicobar.api.lookups import DEPENDENCIES
+from nicobar.api.services import Services
+from nicobar.asgi import App
+
+OPEN_HANDLERS: tuple[HTTPRouteHandler, ...] = (*health.HANDLERS,)
+# A noun a line.
+API_HANDLERS: tuple[HTTPRouteHandler, ...] = (*applications.HANDLERS,)
+
+
+def create_app(services: Services, ops: Sequence[Any]) -> App:
+    """Everything over HTTP but the ingress. `ops` are the handlers of `create_ops`."""
+    settings = services.settings
+    app = Litestar(
+        [
+            *ops,
+            *OPEN_HANDLERS,
+            *create_document((*OPEN_HANDLERS, *API_HANDLERS)),
+            Router(
+                "/",
+                route_handlers=list(API_HANDLERS),
+                guards=[allowed],
+                dependencies={**DEPENDENCIES, "services": Provide(lambda: services, sync_to_thread=False)},
+            ),
+        ],
+        openapi_config=None,
+        logging_config=None,
+        exception_handlers=HANDLERS,
+        # The door has read and bounded the body by then.
+        request_max_body_size=settings.max_api_body_bytes,
+    )
+    return Door(
+        app,  # type: ignore[arg-type] # Litestar's own, narrower ASGI types
+        services.store,
+        services.clock,
+        max_body_bytes=settings.max_api_body_bytes,
+        body_timeout_ms=settings.body_timeout_ms,
+        max_requests_per_s=settings.max_api_requests_per_s,
+    )

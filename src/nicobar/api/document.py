@@ -1,0 +1,142 @@
+"""The API's own OpenAPI 3.1 document, made from the handlers, and a page that shows it without anything from
+elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from litestar import Litestar, Response, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig
+
+import nicobar
+from nicobar.api.door import OPEN
+from nicobar.api.idempotency import MAX_KEY_CHARS
+from nicobar.api.lookups import DEPENDENCIES
+from nicobar.api.shapes import ErrorOut, ValidationErrorOut
+
+_TITLE = "Nicobar"
+_ABOUT = "Shaped as the public Svix API, so that its clients work with this server's address and a token."
+_PAGES = Environment(
+    loader=PackageLoader("nicobar.api", "templates"), autoescape=select_autoescape(), undefined=StrictUndefined
+)
+_PAGES.filters["json"] = lambda value: msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_ERRORS = {
+    400: "The request cannot be read.",
+    401: "There is no token that is valid.",
+    403: "The token may not do that.",
+    404: "There is no such thing, or the token may not see it.",
+    408: "The body took too long to arrive.",
+    409: "It conflicts with what is there.",
+    413: "The body is too large.",
+    422: "Something in the request does not fit.",
+    429: "Too many requests; Retry-After says how long to wait.",
+    503: "Nothing was done; it may work later.",
+}
+_IDEMPOTENCY_KEY = {
+    "name": "idempotency-key",
+    "in": "header",
+    "required": False,
+    "description": "The same key and the same request give the answer that was given before, for 12 hours.",
+    "schema": {"type": "string", "maxLength": MAX_KEY_CHARS},
+}
+# Python's own JSON types; a document is a dictionary of anything.
+Document = dict[str, Any]
+
+
+def make_document(handlers: Sequence[HTTPRouteHandler]) -> Document:
+    """The document of these handlers."""
+    app = Litestar(
+        list(handlers),
+        dependencies=DEPENDENCIES,
+        openapi_config=OpenAPIConfig(
+            title=_TITLE, version=nicobar.__version__, description=_ABOUT, use_handler_docstrings=True
+        ),
+        logging_config=None,
+    )
+    document: Document = app.openapi_schema.to_schema()
+    document["servers"] = [{"url": "/"}]
+    # msgspec's own schemas of the bodies: they say exactly what is checked, defaults included.
+    bodies = [*(body for handler in handlers for body in _bodies(handler)), ErrorOut, ValidationErrorOut]
+    _, schemas = msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
+    document["components"] = {
+        "schemas": dict(sorted(schemas.items())),
+        "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+    }
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            _complete(operation, path, method)
+    return document
+
+
+def _bodies(handler: HTTPRouteHandler) -> Iterator[Any]:
+    """The types of a handler's bodies, in and out."""
+    hints = get_type_hints(handler.fn)
+    given = [
+        hints.get("data"),
+        hints["return"],
+        *(spec.data_container for spec in (handler.responses or {}).values()),
+    ]
+    for hint in given:
+        body = get_args(hint)[0] if get_origin(hint) is Response else hint
+        if body not in {None, type(None), bytes, str}:
+            yield body
+
+
+def _complete(operation: Document, path: str, method: str) -> None:
+    """Adds what the door and the errors bring to every operation."""
+    responses = operation["responses"]
+    responses.pop("400", None)  # Litestar's own; ours follows
+    for response in responses.values():
+        response.pop("headers", None)
+    statuses = {413, 503} if path in OPEN else set(_ERRORS) - {404, 409}
+    if "{" in path:
+        statuses.add(404)
+    if method != "get":
+        statuses.add(409)
+    for status in sorted(statuses):
+        schema = "ValidationErrorOut" if status == HTTPStatus.UNPROCESSABLE_ENTITY else "ErrorOut"
+        responses[str(status)] = {
+            "description": _ERRORS[status],
+            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
+        }
+    operation["responses"] = dict(sorted(responses.items()))
+    operation["security"] = [] if path in OPEN else [{"token": []}]
+    if method == "post" and path not in OPEN:
+        operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
+
+
+def create_document(handlers: Sequence[HTTPRouteHandler]) -> tuple[HTTPRouteHandler, ...]:
+    """The handlers that show the document of all others."""
+    made: list[Document] = []
+
+    def document() -> Document:
+        if not made:
+            made.append(make_document(handlers))
+        return made[0]
+
+    @get("/api/v1/openapi.json", include_in_schema=False, sync_to_thread=True)
+    def openapi() -> Response[bytes]:
+        return Response(msgspec.json.encode(document()), media_type="application/json")
+
+    @get("/api/v1/reference", include_in_schema=False, sync_to_thread=True)
+    def reference() -> Response[str]:
+        shown = _PAGES.get_template("reference.html").render(document=document(), groups=_groups(document()))
+        return Response(shown, media_type="text/html; charset=utf-8", headers={"content-security-policy": CSP})
+
+    return openapi, reference
+
+
+def _groups(document: Document) -> dict[str, list[tuple[str, str, Document]]]:
+    """The operations by their tag: method, path, operation."""
+    groups: dict[str, list[tuple[str, str, Document]]] = {}
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            groups.setdefault(operation["tags"][0], []).append((method.upper(), path, operation))
+    return dict(sorted(groups.items()))

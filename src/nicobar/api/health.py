@@ -1,0 +1,13 @@
+"""`/api/v1/health`."""
+
+from __future__ import annotations
+
+from litestar import get
+
+
+@get("/api/v1/health", operation_id="v1.health.get", tags=["Health"], summary="Health", status_code=204)
+async def health() -> None:
+    """The API answers. Whether events are taken and delivered, `/readyz` says."""
+
+
+HANDLERS = (health,)

@@ -1,0 +1,114 @@
+"""What the API's bodies are made of, named and bounded as in the public Svix API: camelCase on the wire, RFC 3339
+times.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Generic, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from nicobar.model import Record
+
+T = TypeVar("T")
+
+
+class Shape(Record, rename="camel"):
+    """A body. Fields that it does not know are passed over, so that newer clients work."""
+
+
+class Page(Shape, Generic[T]):
+    """One page of a list. `iterator` asks for the next page, `prevIterator` for the one before; `done` says that
+    nothing follows in the direction of travel.
+    """
+
+    data: list[T]
+    iterator: str | None
+    prev_iterator: str | None
+    done: bool
+
+
+class ErrorOut(Shape):
+    """Why a request was refused: `code` is stable, `detail` says what happened and what to do."""
+
+    code: Annotated[str, Meta(examples=["not_found"])]
+    detail: Annotated[str, Meta(examples=["There is no such application. Check its id."])]
+
+
+class ValidationDetail(Shape):
+    """One thing that does not fit: where (`loc`), what (`msg`), and its kind (`type`)."""
+
+    loc: Annotated[list[str], Meta(examples=[["body", "name"]])]
+    msg: Annotated[str, Meta(examples=["Expected `str` of length >= 1"])]
+    type: Annotated[str, Meta(examples=["value_error"])]
+
+
+class ValidationErrorOut(Shape):
+    """A request that does not fit, with each thing that is wrong."""
+
+    code: Annotated[str, Meta(examples=["validation"])]
+    detail: list[ValidationDetail]
+
+
+UID_PATTERN = re.compile(r"[a-zA-Z0-9\-_.]{1,256}")
+_ID = r"[A-Za-z0-9]{27}$"
+Uid = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-zA-Z0-9\-_.]+$",
+        min_length=1,
+        max_length=256,
+        description="Your own id for it.",
+        examples=["unique-identifier"],
+    ),
+]
+AppId = Annotated[str, Meta(pattern=rf"^app_{_ID}", examples=["app_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
+EndpointId = Annotated[str, Meta(pattern=rf"^ep_{_ID}", examples=["ep_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
+SourceId = Annotated[str, Meta(pattern=rf"^src_{_ID}", examples=["src_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
+MessageId = Annotated[str, Meta(pattern=rf"^msg_{_ID}", examples=["msg_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
+TaskId = Annotated[str, Meta(pattern=rf"^qtask_{_ID}", examples=["qtask_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
+TokenId = Annotated[str, Meta(pattern=r"^tok_[A-Za-z0-9]{27}$", examples=["tok_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
+EventTypeName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-zA-Z0-9\-_.]+$",
+        min_length=1,
+        max_length=256,
+        description="The event type's name.",
+        examples=["payment.succeeded"],
+    ),
+]
+Channel = Annotated[
+    str, Meta(pattern=r"^[a-zA-Z0-9\-_.:+]+$", min_length=1, max_length=128, examples=["project_123"])
+]
+Tag = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9\-_./\\#]+$", min_length=1, max_length=128, examples=["project_1337"])]
+MetadataValue = Annotated[str, Meta(max_length=4_096)]
+Metadata = Annotated[
+    dict[Annotated[str, Meta(min_length=1, max_length=256)], MetadataValue],
+    Meta(max_length=50, description="Texts of your own, by name."),
+]
+Description = Annotated[str, Meta(max_length=65_536)]
+Moment = Annotated[datetime, Meta(tz=True, examples=["2026-03-01T09:30:00Z"])]
+
+
+def moment(at_ms: int) -> datetime:
+    """A time in Unix milliseconds as the API shows it."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
+def unix_ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
+S = TypeVar("S", bound=Record)
+
+
+def patched(as_it_is: S, changes: Record) -> S:
+    """The whole with what a partial change names in place of what was there."""
+    given = {
+        name: value for name in changes.__struct_fields__ if (value := getattr(changes, name)) is not msgspec.UNSET
+    }
+    return msgspec.structs.replace(as_it_is, **given)

@@ -1,0 +1,173 @@
+"""Who may ask what, how often, and what is answered again."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from asking import asking
+from nicobar.api.door import Rates
+from nicobar.errors import Refusal
+from nicobar.model import Scope
+from nicobar.store import PutToken
+
+
+async def test_without_a_valid_token_everything_is_401_and_alike(tmp_path):
+    async with asking(tmp_path) as api:
+        now_ms = api.nicobar.runtime.clock.now_ms()
+        expired = await api.make_token(expires_at_ms=now_ms)
+        revoked = await api.make_token(revoked_at_ms=now_ms)
+        answers = [
+            await api.ask(method, path, token=token)
+            for token in ("", "nbr_unknown", expired, revoked)
+            for method, path in (("GET", api.app), ("GET", "/api/v1/nothing"), ("DELETE", "/api/v1/app/acme"))
+        ]
+    assert {answer.status for answer in answers} == {401}
+    assert len({str(answer.body) for answer in answers}) == 1
+    assert {answer.headers["www-authenticate"] for answer in answers} == {"Bearer"}
+
+
+async def test_a_token_of_one_application_finds_no_other(tmp_path):
+    async with asking(tmp_path) as api:
+        other = (await api.ask("POST", "/api/v1/app", {"name": "Other", "uid": "other"})).body
+        mine = await api.make_token(scope=Scope.APPLICATION, app_id=api.app_id)
+        listed = await api.ask("GET", "/api/v1/app", token=mine)
+        assert [one["uid"] for one in listed.body["data"]] == ["default"]
+        assert (await api.ask("GET", api.app, token=mine)).status == 200
+        for method, body in (("GET", None), ("PATCH", {"name": "x"}), ("PUT", {"name": "x"}), ("DELETE", None)):
+            hidden = await api.ask(method, "/api/v1/app/other", body, token=mine)
+            missing = await api.ask(method, "/api/v1/app/none", body, token=mine)
+            assert (hidden.status, hidden.body) == (missing.status, missing.body), method
+            assert hidden.status == 404
+        assert (await api.ask("POST", "/api/v1/app", {"name": "New"}, token=mine)).status == 403
+        assert (await api.ask("GET", "/api/v1/app/other")).body == other
+
+
+async def test_a_reading_token_changes_nothing(tmp_path):
+    async with asking(tmp_path) as api:
+        reader = await api.make_token(scope=Scope.READ_ONLY)
+        assert (await api.ask("GET", api.app, token=reader)).status == 200
+        for path in (api.app, "/api/v1/app/none"):
+            refused = await api.ask("PATCH", path, {"name": "x"}, token=reader)
+            assert (refused.status, refused.body["code"]) == (403, "forbidden")
+        assert (await api.ask("GET", api.app)).body["name"] == "default"
+
+
+async def test_the_last_use_of_a_token_is_kept_once_a_minute(tmp_path):
+    async with asking(tmp_path) as api:
+        store = api.nicobar.runtime.store
+        await api.ask("GET", api.app)
+        (token,) = await store.tokens()
+        used_at_ms = token.last_used_at_ms
+        assert used_at_ms is not None
+        await api.ask("GET", api.app)
+        assert [one.last_used_at_ms for one in await store.tokens()] == [used_at_ms]
+        await store.touch_token(token.id, at_ms=used_at_ms - 60_000)
+        await api.ask("GET", api.app)
+        assert next(one.last_used_at_ms or 0 for one in await store.tokens()) >= used_at_ms
+        await store.change([PutToken(token=token)])
+
+
+def test_a_token_has_a_bucket_of_requests():
+    rates = Rates(10)
+    for _ in range(20):
+        rates.take("a", 0)
+    rates.take("b", 0)
+    for now_ms in (0, 99):
+        with pytest.raises(Refusal) as refused:
+            rates.take("a", now_ms)
+        assert (refused.value.status, refused.value.retry_after_s) == (429, 1)
+    rates.take("a", 199)
+
+
+async def test_too_many_requests_are_429_and_say_when(tmp_path):
+    async with asking(tmp_path, max_api_requests_per_s=1) as api:
+        answers = [await api.ask("GET", api.app) for _ in range(4)]
+    assert [answer.status for answer in answers].count(200) in {2, 3}
+    assert answers[-1].status == 429
+    assert (answers[-1].headers["retry-after"], answers[-1].body["code"]) == ("1", "too_many_requests")
+
+
+async def test_the_same_key_and_request_are_done_once(tmp_path):
+    async with asking(tmp_path) as api:
+        first = await api.ask("POST", "/api/v1/app", {"name": "Acme"}, idempotency_key="one")
+        again = await api.ask("POST", "/api/v1/app", {"name": "Acme"}, idempotency_key="one")
+        assert (first.status, again.status, again.body) == (201, 201, first.body)
+        assert again.headers["idempotency-replayed"] == "true"
+        other = await api.ask("POST", "/api/v1/app", {"name": "Other"}, idempotency_key="one")
+        assert (other.status, other.body["code"]) == (409, "idempotency_key_reused")
+        elsewhere = await api.ask(
+            "POST", "/api/v1/app", {"name": "Acme"}, idempotency_key="one", token=await api.make_token()
+        )
+        assert elsewhere.body["id"] != first.body["id"]
+        listed = await api.ask("GET", "/api/v1/app")
+        assert len(listed.body["data"]) == 3
+
+
+async def test_a_refused_request_may_be_made_again_under_its_key(tmp_path):
+    async with asking(tmp_path) as api:
+        await api.ask("POST", "/api/v1/app", {"name": "Acme", "uid": "acme"})
+        body = {"name": "Second", "uid": "acme"}
+        assert (await api.ask("POST", "/api/v1/app", body, idempotency_key="one")).status == 409
+        await api.ask("DELETE", "/api/v1/app/acme")
+        assert (await api.ask("POST", "/api/v1/app", body, idempotency_key="one")).status == 201
+
+
+async def test_of_requests_side_by_side_with_one_key_one_is_done(tmp_path):
+    async with asking(tmp_path) as api:
+        answers = await asyncio.gather(
+            *(api.ask("POST", "/api/v1/app", {"name": "Acme"}, idempotency_key="one") for _ in range(8))
+        )
+        listed = await api.ask("GET", "/api/v1/app")
+    assert len(listed.body["data"]) == 2
+    assert {answer.status for answer in answers} <= {201, 409}
+
+
+async def test_a_key_that_was_taken_and_never_answered_says_so(tmp_path):
+    async with asking(tmp_path) as api:
+        store, now_ms = api.nicobar.runtime.store, api.nicobar.runtime.clock.now_ms()
+        (token,) = await store.tokens()
+        assert await store.begin_answer(token.id, "one", "hash", now_ms=now_ms, before_ms=0) is None
+        kept = await store.begin_answer(token.id, "one", "hash", now_ms=now_ms, before_ms=0)
+        assert kept is not None
+        assert kept.status == 0
+        assert await store.begin_answer(token.id, "one", "other", now_ms=now_ms, before_ms=now_ms + 1) is None
+
+
+async def test_large_and_broken_bodies_are_refused(tmp_path):
+    async with asking(tmp_path, max_api_body_bytes=2_000) as api:
+        large = await api.ask("POST", "/api/v1/app", {"name": "x" * 3_000})
+        assert (large.status, large.body["code"]) == (413, "body_too_large")
+        broken = await api.ask("POST", "/api/v1/app", b'{"name":')
+        assert (broken.status, broken.body["code"]) == (400, "request_invalid")
+        wrong = await api.ask("POST", "/api/v1/app", {"name": 1})
+        assert wrong.status == 422
+        assert [(one["loc"], one["type"]) for one in wrong.body["detail"]] == [(["body", "name"], "value_error")]
+        unknown = await api.ask("GET", "/api/v1/app?limit=251")
+        assert (unknown.status, unknown.body["detail"][0]["loc"]) == (422, ["query", "limit"])
+        assert (await api.ask("TRACE", "/api/v1/app")).status == 405
+
+
+async def test_a_list_is_paged_in_both_directions(tmp_path):
+    async with asking(tmp_path) as api:
+        for number in range(6):
+            await api.ask("POST", "/api/v1/app", {"name": f"{number}", "uid": f"{number}"})
+        everything = [one["uid"] for one in (await api.ask("GET", "/api/v1/app?order=ascending")).body["data"]]
+        assert [uid for uid in everything if uid != "default"] == ["0", "1", "2", "3", "4", "5"]
+        forwards, iterator = [], ""
+        while True:
+            page = (await api.ask("GET", f"/api/v1/app?limit=3&order=ascending{iterator}")).body
+            forwards.append([one["uid"] for one in page["data"]])
+            if page["done"]:
+                break
+            iterator = f"&iterator={page['iterator']}"
+        assert forwards == [everything[:3], everything[3:6], everything[6:]]
+        back = (await api.ask("GET", f"/api/v1/app?limit=3&order=ascending&iterator={page['prevIterator']}")).body
+        assert ([one["uid"] for one in back["data"]], back["done"]) == (everything[3:6], False)
+        first = (await api.ask("GET", f"/api/v1/app?limit=3&order=ascending&iterator={back['prevIterator']}")).body
+        assert ([one["uid"] for one in first["data"]], first["done"]) == (everything[:3], True)
+        newest = (await api.ask("GET", "/api/v1/app?limit=2")).body
+        assert [one["uid"] for one in newest["data"]] == everything[:-3:-1]
+        broken = await api.ask("GET", "/api/v1/app?iterator=nonsense")
+        assert (broken.status, broken.body["detail"][0]["loc"]) == (422, ["query", "iterator"])
