@@ -164,11 +164,24 @@ class Transport(Protocol):
     async def send(self, request: Request) -> Response | NoResponse: ...
 
 
+class Finding(StrEnum):
+    """What a credential check found."""
+
+    GOOD = "good"
+    NO_ANSWER = "no_answer"
+    WRONG_CREDENTIALS = "wrong_credentials"
+    WRONG_REGION = "wrong_region"
+    UNTRIED = "untried"  # a destination that cannot be asked without sending something
+
+
 class Checkup(Record):
-    """The verdict of a credential check: `ok`, and one sentence that says what is wrong and what to do."""
+    """The verdict of a credential check: `ok`, what was found, and one sentence that says what is wrong and what to
+    do.
+    """
 
     ok: bool
     detail: str
+    finding: Finding
 
 
 class Destination(Protocol):

@@ -84,7 +84,7 @@ class Rehearser:
         MAX_MESSAGES. Raises SandboxError, and UserError for an endpoint that cannot be opened.
         """
         if code is not None:
-            endpoint = msgspec.structs.replace(endpoint, transformation=_trial(code))
+            endpoint = msgspec.structs.replace(endpoint, transformation=trial(code))
         target = open_endpoint(self._vault, endpoint)
         which = MessageFilter(event_types=tuple(event_types) or endpoint.event_types)
         page = await self._store.messages(endpoint.app_id, which, limit=min(messages, MAX_MESSAGES), with_body=True)
@@ -174,7 +174,7 @@ def _fitting(messages: Sequence[Message]) -> list[Message]:
     return fitting
 
 
-def _trial(code: str) -> Transformation:
+def trial(code: str) -> Transformation:
     """A version of its own for each code: the sandbox keeps compiled what has the same one."""
     digest = hashlib.sha256(code.encode("utf-8", "surrogatepass")).digest()
     return Transformation(version=-int.from_bytes(digest[:6], "big"), code=code)

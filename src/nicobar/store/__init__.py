@@ -1,6 +1,6 @@
 """What the rest of Nicobar asks of a database, in narrow protocols: the queue (hot path), the catalogue
-(configuration and look-ups), access, replays, upkeep and history (what happened). Every store passes one contract
-suite, `tests/contracts`.
+(configuration and look-ups), access, replays, upkeep, history (what happened), people and drafts (the dashboard's).
+Every store passes one contract suite, `tests/contracts`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from nicobar.store.catalogue import (
     RemoveSource,
     Snapshot,
 )
+from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.history import History
+from nicobar.store.people import People, User, UserRole
 from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Queue
 from nicobar.store.replays import (
     FailureGroup,
@@ -43,7 +45,7 @@ from nicobar.store.replays import (
 from nicobar.store.upkeep import Step, Upkeep
 
 
-class Store(Queue, Catalogue, Access, Replays, Upkeep, History, Protocol):
+class Store(Queue, Catalogue, Access, Replays, Upkeep, History, People, Drafts, Protocol):
     """A database that holds all of it."""
 
     async def check(self) -> None:
@@ -65,6 +67,8 @@ __all__ = [
     "Change",
     "Claimed",
     "DisableEndpoint",
+    "Draft",
+    "Drafts",
     "EnableTransformation",
     "FailureGroup",
     "Finished",
@@ -73,6 +77,7 @@ __all__ = [
     "NewMessage",
     "NewTask",
     "PauseEndpoint",
+    "People",
     "PutApplication",
     "PutEndpoint",
     "PutEventType",
@@ -94,4 +99,6 @@ __all__ = [
     "TaskKind",
     "TaskStatus",
     "Upkeep",
+    "User",
+    "UserRole",
 ]

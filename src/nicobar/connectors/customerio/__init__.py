@@ -13,6 +13,7 @@ from nicobar.connectors import (
     Checkup,
     Field,
     FieldKind,
+    Finding,
     NoResponse,
     Origin,
     Outcome,
@@ -224,20 +225,35 @@ class CustomerIoDestination:
         answer = await transport.send(request)
         if isinstance(answer, NoResponse):
             return Checkup(
-                ok=False, detail=f"{self._base} did not answer: {answer.reason}. Check this machine's network."
+                ok=False,
+                detail=f"{self._base} did not answer: {answer.reason}. Check this machine's network.",
+                finding=Finding.NO_ANSWER,
             )
         if answer.status in range(300, 400):
-            return Checkup(ok=False, detail=f"The workspace is not in the region {self._region}. Set the other one.")
+            return Checkup(
+                ok=False,
+                detail=f"The workspace is not in the region {self._region}. Set the other one.",
+                finding=Finding.WRONG_REGION,
+            )
         if answer.status != 200:  # noqa: PLR2004 - the one documented success
             return Checkup(
                 ok=False,
                 detail=f"{self._base} answered {answer.status}. Check Site ID and API key (the Track API's, not the "
                 "App API's), and the region.",
+                finding=Finding.WRONG_CREDENTIALS if answer.status in {401, 403} else Finding.NO_ANSWER,
             )
         region = read_object(answer.body).get("region")
         if region in HOSTS and region != self._region:
-            return Checkup(ok=False, detail=f"The workspace is in the region {region}. Set region to {region}.")
-        return Checkup(ok=True, detail=f"{self._base} knows the credentials; the region is {region or self._region}.")
+            return Checkup(
+                ok=False,
+                detail=f"The workspace is in the region {region}. Set region to {region}.",
+                finding=Finding.WRONG_REGION,
+            )
+        return Checkup(
+            ok=True,
+            detail=f"{self._base} knows the credentials; the region is {region or self._region}.",
+            finding=Finding.GOOD,
+        )
 
     def _path(self, url: str) -> str | None:
         """The path below the base, for our own base and for either of Customer.io's hosts; None for others."""

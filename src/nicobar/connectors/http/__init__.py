@@ -12,6 +12,7 @@ from nicobar.connectors import (
     Delivered,
     Field,
     FieldKind,
+    Finding,
     NoResponse,
     Origin,
     Outcome,
@@ -183,7 +184,7 @@ class HttpDestination:
     async def check_credentials(self, transport: Transport) -> Checkup:
         """Asks for nothing: a URL that takes webhooks need not answer anything else."""
         del transport
-        return Checkup(ok=True, detail="A URL of your own is checked by the first delivery.")
+        return Checkup(ok=True, detail="A URL of your own is checked by the first delivery.", finding=Finding.UNTRIED)
 
 
 def _error(path: str, reason: str, fix: str) -> Verdict:

@@ -9,7 +9,9 @@ from nicobar.store.group_commit import MAX_WAITING
 from nicobar.store.sqlite.access import AccessTables
 from nicobar.store.sqlite.catalogue import CatalogueTables
 from nicobar.store.sqlite.database import Database, apply_migrations
+from nicobar.store.sqlite.drafts import DraftTables
 from nicobar.store.sqlite.history import HistoryTables
+from nicobar.store.sqlite.people import PeopleTables
 from nicobar.store.sqlite.queue import QueueTables
 from nicobar.store.sqlite.replays import ReplayTables
 from nicobar.store.sqlite.upkeep import UpkeepTables
@@ -17,7 +19,16 @@ from nicobar.store.sqlite.upkeep import UpkeepTables
 __all__ = ["SqliteStore", "apply_migrations"]
 
 
-class SqliteStore(QueueTables, CatalogueTables, AccessTables, ReplayTables, UpkeepTables, HistoryTables):
+class SqliteStore(
+    QueueTables,
+    CatalogueTables,
+    AccessTables,
+    ReplayTables,
+    UpkeepTables,
+    HistoryTables,
+    PeopleTables,
+    DraftTables,
+):
     """`Store` over one file."""
 
     def __init__(self, path: Path, *, max_waiting: int = MAX_WAITING) -> None:

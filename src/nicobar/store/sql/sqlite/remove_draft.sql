@@ -1,0 +1,2 @@
+-- Takes out a draft.
+DELETE FROM drafts WHERE id = :id

@@ -1,0 +1,2 @@
+-- Signs out.
+DELETE FROM sessions WHERE sha256 = :sha256

@@ -1,0 +1,39 @@
+"""Drafts in SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from nicobar.store.drafts import Draft
+from nicobar.store.sqlite.database import SQL, Database, json_text
+
+_COLUMNS = ("id", "app_id", "updated_at_ms", "sealed_credentials")
+
+
+class DraftTables:
+    """`Drafts` over a database."""
+
+    _database: Database
+
+    async def draft(self, draft_id: str) -> Draft | None:
+        rows = await self._database.read("draft", {"id": draft_id})
+        if not rows:
+            return None
+        values = dict(zip(_COLUMNS, rows[0], strict=False))
+        return msgspec.convert(values | msgspec.json.decode(rows[0][len(_COLUMNS)]), Draft)
+
+    async def put_draft(self, draft: Draft, *, forget_before_ms: int) -> None:
+        content = msgspec.structs.asdict(draft)
+        values = {name: content.pop(name) for name in _COLUMNS} | {"content": json_text(content)}
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(SQL["forget_drafts"], {"before_ms": forget_before_ms})
+            connection.execute(SQL["put_draft"], values)
+
+        await self._database.write(work)
+
+    async def remove_draft(self, draft_id: str) -> None:
+        values = {"id": draft_id}
+        await self._database.write(lambda connection: connection.execute(SQL["remove_draft"], values).close())
