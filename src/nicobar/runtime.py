@@ -13,13 +13,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from nicobar.admin.owner import OWNER, offer_link
+from nicobar.admin.services import Services
 from nicobar.api.app import create_app
 from nicobar.api.ingress import Ingress
 from nicobar.api.ops import create_ops
-from nicobar.api.services import Services
 from nicobar.clock import Clock, SystemClock
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
+from nicobar.dashboard.app import create_dashboard
 from nicobar.errors import StoreError, StoreUnusable, UserError
 from nicobar.ids import IdFactory
 from nicobar.observe import Metrics, log
@@ -64,6 +66,8 @@ class Runtime:
         )
         self.worker: Worker | None = None
         self.server: Server | None = None
+        # Where the owner's password is set, until somebody has.
+        self.setup_url: str | None = None
 
     def wake(self, endpoint_seqs: Sequence[int]) -> None:
         """New work is there for these endpoints; another process that delivers finds it within a second."""
@@ -206,9 +210,11 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) 
         receiver=receiver,
         wake=runtime.wake,
     )
+    transport = await stack.enter_async_context(HttpTransport())
+    api = create_app(services, create_ops(runtime.metrics, runtime.ready, runtime.refresh_gauges))
     app = Ingress(
         receiver,
-        create_app(services, create_ops(runtime.metrics, runtime.ready, runtime.refresh_gauges)),
+        create_dashboard(services, transport, api),
         runtime.metrics,
         refusals,
         max_body_bytes=settings.max_body_bytes,
@@ -216,6 +222,9 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) 
     )
     runtime.server = await Server.start(app, settings.host, settings.port, max_connections=settings.max_connections)
     stack.push_async_callback(runtime.server.stop)
+    if await runtime.store.user(OWNER) is None:
+        path = await offer_link(runtime.store, runtime.clock.now_ms())
+        runtime.setup_url = (settings.public_url.rstrip("/") or runtime.server.url) + path
 
 
 def _keep_running(stack: AsyncExitStack, name: str, work: _Work) -> None:

@@ -9,8 +9,10 @@ from typing import Protocol
 
 from nicobar.clock import Clock
 from nicobar.crypto import Vault
+from nicobar.errors import StoreUnusable
 from nicobar.ids import IdFactory
-from nicobar.pipeline.configuration import Configuration
+from nicobar.model import Source
+from nicobar.pipeline.configuration import Configuration, source_secrets
 from nicobar.pipeline.receive import Receiver
 from nicobar.sandbox import Sandbox
 from nicobar.settings import Settings
@@ -63,6 +65,13 @@ class Services:
         )
         await self.store.change([*changes, said])
         return await self.snapshot()
+
+    def has_secret(self, source: Source) -> bool:
+        """Whether the source can take anything: without a secret no signature fits."""
+        try:
+            return bool(source_secrets(self.vault, source))
+        except StoreUnusable:
+            return False
 
     @property
     def public_url(self) -> str:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from nicobar.api.auth import CALLER, caller_of
 from nicobar.api.errors import answer_to, encoded
 from nicobar.api.idempotency import Given, Key, begin, finish, key_of
-from nicobar.asgi import App, GoneError, Message, Receive, Send, headers_of, read_body, send_body
+from nicobar.asgi import App, GoneError, Message, Receive, Send, body_again, headers_of, read_body, send_body
 from nicobar.clock import Clock
 from nicobar.errors import NicobarError, Refusal
 from nicobar.store import Access
@@ -57,7 +57,7 @@ class Door:
             self._rates.take(caller.token.id, self._clock.steady_ms())
             scope[CALLER] = caller
         body = await read_body(headers, receive, max_bytes=self._max_body_bytes, timeout_ms=self._body_timeout_ms)
-        receive_again = _replay(body, receive)
+        receive_again = body_again(body, receive)
         key = headers.get("idempotency-key", "")
         if scope["method"] != "POST" or not key or CALLER not in scope:
             await self._behind(scope, receive_again, send)
@@ -133,16 +133,6 @@ class _Answer:
     async def send(self, send: Send) -> None:
         await send(self._start)
         await send({"type": "http.response.body", "body": self.body})
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """The body that was read, once; then whatever else the connection says."""
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def again() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return again
 
 
 async def _again(send: Send, given: Given) -> None:

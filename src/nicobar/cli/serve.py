@@ -32,6 +32,9 @@ def serve(**flags: Any) -> None:
     def started(runtime: Runtime) -> None:
         address = runtime.server.url if runtime.server else None
         log.info("running", role=settings.role.value, url=address, database=str(settings.database_path))
+        if runtime.setup_url:
+            # A warning, so that few choices of the log's level leave it out.
+            log.warning("open this once, within a day, to set the dashboard's password", url=runtime.setup_url)
 
     run_loop(run_server(settings, started))
 

@@ -1,0 +1,86 @@
+"""The pages as one application, beside everything else over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Litestar, Request, Response, get
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+
+from nicobar.admin.services import Services
+from nicobar.asgi import App
+from nicobar.connectors import Transport
+from nicobar.dashboard import attempts, flow, preferences, sign_in, webhooks, workbench
+from nicobar.dashboard.desk import Desk
+from nicobar.dashboard.door import MAX_FORM_BYTES, DashboardDoor
+from nicobar.dashboard.limit import LoginLimit
+from nicobar.dashboard.pages import page, redirect
+from nicobar.dashboard.visitor import VISITOR, Visitor, current_visitor
+from nicobar.errors import NicobarError, Refusal, UserError
+from nicobar.observe import log
+
+# Litestar's request knows its user, its token and its state; there are none here.
+Asked = Request[Any, Any, Any]
+
+
+@get("/", sync_to_thread=False)
+def home() -> Response[bytes]:
+    """The first page."""
+    return redirect("/webhooks")
+
+
+# A page or a group of pages a line.
+HANDLERS = (
+    home,
+    *sign_in.HANDLERS,
+    *preferences.HANDLERS,
+    *webhooks.HANDLERS,
+    *flow.HANDLERS,
+    *workbench.HANDLERS,
+    *attempts.HANDLERS,
+)
+
+
+def create_dashboard(services: Services, transport: Transport, beside: App) -> App:
+    """The pages; what is none of theirs goes `beside`."""
+    desk = Desk(services=services, transport=transport, limit=LoginLimit())
+    pages = Litestar(
+        list(HANDLERS),
+        dependencies={
+            "desk": Provide(lambda: desk, sync_to_thread=False),
+            "visitor": Provide(current_visitor, sync_to_thread=False),
+        },
+        openapi_config=None,
+        logging_config=None,
+        exception_handlers={NicobarError: _said, HTTPException: _http_error, Exception: _surprise},
+        request_max_body_size=MAX_FORM_BYTES,
+    )
+    return DashboardDoor(
+        pages,  # type: ignore[arg-type] # Litestar's own, narrower ASGI types
+        beside,
+        services.store,
+        services.clock,
+        public_url=services.settings.public_url,
+    )
+
+
+def _said(request: Asked, error: NicobarError) -> Response[Any]:
+    status = error.status if isinstance(error, Refusal) else 422 if isinstance(error, UserError) else 503
+    return _error_page(request, status, error.code, error.detail, error.fix)
+
+
+def _http_error(request: Asked, error: HTTPException) -> Response[Any]:
+    return _error_page(request, error.status_code, "request_invalid", error.detail, "")
+
+
+def _surprise(request: Asked, error: Exception) -> Response[Any]:
+    log.error("page failed", path=request.url.path, exc_info=error)
+    return _error_page(request, 500, "internal", "Something went wrong here. The log says what.", "")
+
+
+def _error_page(request: Asked, status: int, code: str, detail: str, fix: str) -> Response[Any]:
+    visitor = request.scope.get(VISITOR)
+    if not isinstance(visitor, Visitor):
+        return Response(detail, status_code=status, media_type="text/plain")
+    return page(visitor, "error.html", status=status, code=code, detail=detail, fix=fix, error_status=status)

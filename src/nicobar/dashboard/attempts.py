@@ -1,0 +1,32 @@
+"""`/webhooks/{id}/attempts/{id}`: one try of a delivery, with everything that is known of it."""
+
+from __future__ import annotations
+
+from litestar import Response, get
+
+from nicobar.dashboard.desk import GivenDesk, endpoint, not_found
+from nicobar.dashboard.pages import page
+from nicobar.dashboard.visitor import GivenVisitor
+
+
+@get("/webhooks/{endpoint_id:str}/attempts/{attempt_id:str}")
+async def attempt(endpoint_id: str, attempt_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Request, answer, verdicts, console, and the event itself."""
+    known = endpoint(await desk.snapshot(), endpoint_id)
+    store = desk.services.store
+    found = await store.attempt(attempt_id)
+    if found is None or found.endpoint_id != known.id:
+        raise not_found("attempt")
+    message = await store.message(found.message.id)
+    return page(
+        visitor,
+        "attempt.html",
+        endpoint=known,
+        tried=found,
+        attempt=found.attempt,
+        message=message or found.message,
+        now_ms=desk.now_ms(),
+    )
+
+
+HANDLERS = (attempt,)

@@ -1,0 +1,64 @@
+"""What the pages' handlers work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from litestar.di import NamedDependency
+
+from nicobar.admin.catalogue import default_application
+from nicobar.admin.services import Services
+from nicobar.connectors import Transport
+from nicobar.dashboard.limit import LoginLimit
+from nicobar.errors import Refusal
+from nicobar.model import Application, Endpoint, Source
+from nicobar.store import Draft, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The running parts. `transport` asks destinations whether they know us."""
+
+    services: Services
+    transport: Transport
+    limit: LoginLimit
+
+    async def snapshot(self) -> Snapshot:
+        return await self.services.snapshot()
+
+    def now_ms(self) -> int:
+        return self.services.clock.now_ms()
+
+
+GivenDesk = NamedDependency[Desk]
+
+
+def application(snapshot: Snapshot) -> Application:
+    """Whose things the pages show."""
+    return default_application(snapshot)
+
+
+def endpoint(snapshot: Snapshot, endpoint_id: str) -> Endpoint:
+    """Raises Refusal 404."""
+    for one in snapshot.endpoints:
+        if one.id == endpoint_id and one.app_id == application(snapshot).id:
+            return one
+    raise not_found("endpoint")
+
+
+def source(snapshot: Snapshot, app_id: str) -> Source | None:
+    """Where the application's events come in: its first source of Dodo, else its first one."""
+    own = sorted((one for one in snapshot.sources if one.app_id == app_id), key=lambda one: one.id)
+    return next((one for one in own if one.kind == "dodo-payments"), own[0] if own else None)
+
+
+async def draft(desk: Desk, draft_id: str) -> Draft:
+    """Raises Refusal 404."""
+    found = await desk.services.store.draft(draft_id)
+    if found is None or found.app_id != application(await desk.snapshot()).id:
+        raise not_found("draft")
+    return found
+
+
+def not_found(what: str) -> Refusal:
+    return Refusal(404, "not_found", f"There is no such {what}.", "It may have been removed meanwhile.")

@@ -1,0 +1,223 @@
+"""Making an endpoint, step by step: `/webhooks/new`, then `/webhooks/drafts/{id}/…`. What was entered is kept as a
+draft, so that every step has an address; a secret that was entered is not shown again.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from litestar import Response, get, post
+
+from nicobar.admin.catalogue import details, make_endpoint, make_source, same_endpoint
+from nicobar.admin.trials import why_unusable
+from nicobar.connectors import Checkup, Connector
+from nicobar.connectors.kinds import CONNECTORS, connector
+from nicobar.crypto import new_webhook_secret
+from nicobar.dashboard.desk import Desk, GivenDesk, application, draft, endpoint, not_found, source
+from nicobar.dashboard.forms import Given, free_name, further_fields, main_fields, read_fields, value_of
+from nicobar.dashboard.pages import page, redirect, translate
+from nicobar.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.errors import NicobarError, UserError
+from nicobar.model import Setting
+from nicobar.recipes import RECIPES
+from nicobar.store import AddTransformation, Change, Draft, PutSource
+
+KEEP_DRAFTS_MS = 30 * 24 * 3_600_000
+HTTP = "http"
+DODO = "dodo-payments"
+
+
+@get("/webhooks/new")
+async def choose(visitor: GivenVisitor, q: str = "") -> Response[bytes]:
+    """The integrations, narrowed by what is looked for."""
+    wanted = q.strip().casefold()
+    found = [one for one in CONNECTORS if wanted in _searched(visitor, one)]
+    return page(visitor, "choose.html", connectors=found, q=q)
+
+
+def _searched(visitor: Visitor, one: Connector) -> str:
+    return f"{one.name} {one.summary} {translate(visitor, one.summary)}".casefold()
+
+
+@get("/webhooks/new/{kind:str}")
+async def begin(kind: str, visitor: GivenVisitor) -> Response[bytes]:
+    """The form for what a connector needs."""
+    of_kind = _connector(kind)
+    return _form(visitor, of_kind, name=of_kind.name, secret=new_webhook_secret() if kind == HTTP else "")
+
+
+@post("/webhooks/new/{kind:str}", status_code=303)
+async def begun(kind: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Keeps what was entered and goes on."""
+    of_kind = _connector(kind)
+    given = read_fields(of_kind, visitor.form)
+    problem = why_unusable(kind, given.settings, given.credentials)
+    if problem is not None:
+        return _form(visitor, of_kind, name=given.name, settings=given.settings, problem=problem)
+    made = Draft(
+        id=desk.services.ids.new("draft"),
+        app_id=application(await desk.snapshot()).id,
+        connector=kind,
+        name=given.name,
+        updated_at_ms=desk.now_ms(),
+        sealed_credentials=b"",
+        code=RECIPES[0].code if of_kind.has_contract else "",
+    )
+    return await _kept(desk, visitor, made, given)
+
+
+@get("/webhooks/drafts/{draft_id:str}")
+async def connection(
+    draft_id: str,
+    desk: GivenDesk,
+    visitor: GivenVisitor,
+    check: bool = False,  # noqa: FBT001, FBT002 - of the address
+) -> Response[bytes]:
+    """The form of a draft; with `check` the destination is asked whether it knows the credentials."""
+    one = await draft(desk, draft_id)
+    if one.endpoint_id is not None:
+        return redirect(f"/webhooks/drafts/{one.id}/code")
+    of_kind = connector(one.connector)
+    checkup = None
+    if check:
+        destination = of_kind.open(one.settings, credentials(desk, one))
+        checkup = await destination.check_credentials(desk.transport)
+    return _form(visitor, of_kind, name=one.name, settings=one.settings, kept=one, checkup=checkup)
+
+
+@post("/webhooks/drafts/{draft_id:str}", status_code=303)
+async def connected(draft_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Keeps what was changed and goes on."""
+    one = await draft(desk, draft_id)
+    of_kind = connector(one.connector)
+    given = read_fields(of_kind, visitor.form)
+    kept = credentials(desk, one) | given.credentials
+    problem = why_unusable(one.connector, given.settings, kept)
+    if problem is not None:
+        return _form(visitor, of_kind, name=given.name, settings=given.settings, kept=one, problem=problem)
+    return await _kept(desk, visitor, one, Given(name=given.name, settings=given.settings, credentials=kept))
+
+
+@post("/webhooks/drafts/{draft_id:str}/create", status_code=303)
+async def create(draft_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Makes the endpoint, and a source where there is none; or publishes the code of one that is there."""
+    one = await draft(desk, draft_id)
+    async with desk.services.changing:
+        endpoint_id = await (_publish(desk, visitor, one) if one.endpoint_id else _create(desk, visitor, one))
+    await desk.services.store.remove_draft(one.id)
+    return redirect(f"/webhooks/{endpoint_id}")
+
+
+@post("/webhooks/drafts/{draft_id:str}/discard", status_code=303)
+async def discard(draft_id: str, desk: GivenDesk) -> Response[bytes]:
+    """Throws a draft away."""
+    one = await draft(desk, draft_id)
+    await desk.services.store.remove_draft(one.id)
+    return redirect(f"/webhooks/{one.endpoint_id}" if one.endpoint_id else "/webhooks")
+
+
+def credentials(desk: Desk, one: Draft) -> dict[str, str]:
+    """A draft's secrets. Raises StoreUnusable when they were sealed with another key."""
+    return msgspec.json.decode(desk.services.vault.unseal(one.sealed_credentials, one.id), type=dict[str, str])
+
+
+async def keep(desk: Desk, one: Draft) -> None:
+    now_ms = desk.now_ms()
+    kept = msgspec.structs.replace(one, updated_at_ms=now_ms)
+    await desk.services.store.put_draft(kept, forget_before_ms=now_ms - KEEP_DRAFTS_MS)
+
+
+def _connector(kind: str) -> Connector:
+    if all(one.kind != kind for one in CONNECTORS):
+        raise not_found("integration")
+    return connector(kind)
+
+
+async def _kept(desk: Desk, visitor: Visitor, one: Draft, given: Given) -> Response[bytes]:
+    sealed = desk.services.vault.seal(msgspec.json.encode(given.credentials), one.id)
+    kept = msgspec.structs.replace(one, name=given.name, settings=given.settings, sealed_credentials=sealed)
+    await keep(desk, kept)
+    if visitor.form.get("action") == "check":
+        return redirect(f"/webhooks/drafts/{one.id}?check=1#verdict")
+    return redirect(f"/webhooks/drafts/{one.id}/code")
+
+
+def _form(
+    visitor: Visitor,
+    of_kind: Connector,
+    *,
+    name: str,
+    settings: dict[str, Setting] | None = None,
+    secret: str = "",
+    kept: Draft | None = None,
+    problem: NicobarError | None = None,
+    checkup: Checkup | None = None,
+) -> Response[bytes]:
+    known = settings or {}
+    return page(
+        visitor,
+        "connection.html",
+        status=422 if problem else 200,
+        connector=of_kind,
+        name=name,
+        main=main_fields(of_kind),
+        further=further_fields(of_kind),
+        values={field.name: value_of(field, known) for field in of_kind.fields},
+        secret=secret,
+        is_open=bool(known.get("base_url")),
+        kept=kept,
+        problem=problem,
+        checkup=checkup,
+        action=f"/webhooks/drafts/{kept.id}" if kept else f"/webhooks/new/{of_kind.kind}",
+    )
+
+
+async def _create(desk: Desk, visitor: Visitor, one: Draft) -> str:
+    services = desk.services
+    snapshot = await desk.snapshot()
+    now_ms = desk.now_ms()
+    taken = [other.name for other in snapshot.endpoints if other.app_id == one.app_id]
+    made = make_endpoint(
+        vault=services.vault,
+        ids=services.ids,
+        app_id=one.app_id,
+        name=free_name(one.name, taken),
+        kind=one.connector,
+        settings=one.settings,
+        credentials=credentials(desk, one),
+        event_types=one.event_types,
+        variables=one.variables,
+        details=details(now_ms=now_ms),
+    )
+    changes: list[Change] = [made]
+    if one.code.strip():
+        changes.append(AddTransformation(endpoint_id=made.id, code=one.code, created_at_ms=now_ms))
+    if source(snapshot, one.app_id) is None:
+        names = {other.name for other in snapshot.sources}
+        # It takes nothing before the sender's secret is known: no signature fits none.
+        first = make_source(
+            vault=services.vault,
+            ids=services.ids,
+            app_id=one.app_id,
+            name=free_name("dodo", sorted(names)),
+            kind=DODO,
+            secrets=(),
+            details=details(now_ms=now_ms),
+        )
+        changes.append(PutSource(source=first))
+    await services.change(visitor, "endpoint.create", made.id, *changes, app_id=one.app_id)
+    return made.id
+
+
+async def _publish(desk: Desk, visitor: Visitor, one: Draft) -> str:
+    known = endpoint(await desk.snapshot(), one.endpoint_id or "")
+    if not one.code.strip():
+        raise UserError("code_missing", "There is no code.", "Write a handler, or leave the one that is there.")
+    added = AddTransformation(endpoint_id=known.id, code=one.code, created_at_ms=desk.now_ms())
+    changed = same_endpoint(known, variables=one.variables)
+    await desk.services.change(
+        visitor, "endpoint.transformation.update", known.id, changed, added, app_id=known.app_id
+    )
+    return known.id
+
+
+HANDLERS = (choose, begin, begun, connection, connected, create, discard)

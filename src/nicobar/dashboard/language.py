@@ -1,0 +1,44 @@
+"""The languages of the pages: gettext catalogues in `locale/`, compiled by `make messages`."""
+
+from __future__ import annotations
+
+import gettext
+from functools import cache
+from importlib.resources import files
+
+# The first one is that of the texts in the code.
+LANGUAGES = {"en": "English", "ko": "한국어"}
+DEFAULT = "en"
+DOMAIN = "nicobar"
+_MAX_ACCEPTED = 20
+
+
+@cache
+def catalogue(language: str) -> gettext.NullTranslations:
+    """The translations into one of LANGUAGES."""
+    compiled = files(__package__).joinpath("locale", language, "LC_MESSAGES", f"{DOMAIN}.mo")
+    if not compiled.is_file():
+        return gettext.NullTranslations()
+    with compiled.open("rb") as file:
+        return gettext.GNUTranslations(file)
+
+
+def choose(chosen: str, accept_language: str) -> str:
+    """The language that somebody chose, else the first one that the browser asks for and there is."""
+    if chosen in LANGUAGES:
+        return chosen
+    asked: list[tuple[float, str]] = []
+    for part in accept_language.split(",")[:_MAX_ACCEPTED]:
+        tag, _, quality = part.partition(";")
+        try:
+            weight = float(quality.strip().removeprefix("q=") or 1)
+        except ValueError:
+            continue
+        asked.append((weight, tag.strip().lower().partition("-")[0]))
+    known = [tag for weight, tag in sorted(asked, key=lambda one: -one[0]) if tag in LANGUAGES and weight > 0]
+    return known[0] if known else DEFAULT
+
+
+def noop(text: str) -> str:
+    """Marks a text that is translated where it is shown."""
+    return text

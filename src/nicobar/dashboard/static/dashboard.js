@@ -1,0 +1,71 @@
+// Comfort for pages that work without it: copying, narrowing a list, local times, keys, and waiting for an event.
+"use strict";
+(() => {
+  const POLL_MS = 1000;
+
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.hidden = !navigator.clipboard;
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(button.dataset.copy);
+      const was = button.innerHTML;
+      button.textContent = button.dataset.done;
+      setTimeout(() => { button.innerHTML = was; }, 1500);
+    });
+  }
+
+  for (const field of document.querySelectorAll("[data-filter]")) {
+    const list = document.getElementById(field.dataset.filter);
+    field.addEventListener("input", () => {
+      const wanted = field.value.trim().toLowerCase();
+      let shown = 0;
+      for (const item of list.children) {
+        item.hidden = !item.dataset.text.includes(wanted);
+        shown += item.hidden ? 0 : 1;
+      }
+      document.getElementById(`${list.id}-none`).hidden = shown > 0;
+    });
+  }
+
+  function localTimes(root) {
+    for (const one of root.querySelectorAll("time[datetime]")) {
+      const local = new Date(one.dateTime).toLocaleString(document.documentElement.lang, {dateStyle: "medium", timeStyle: "long"});
+      one.title = `${local} · ${one.title || one.textContent}`;
+    }
+  }
+  localTimes(document);
+
+  // `g` and a letter goes to a page of the navigation, `/` to the search.
+  let isGoing = false;
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.composedPath()[0].matches?.("input, textarea, select, [contenteditable]")) return;
+    if (event.key === "/") {
+      const search = document.querySelector("input[type=search]");
+      if (search) { event.preventDefault(); search.focus(); }
+    }
+    if (isGoing) document.querySelector(`.side [data-key="${CSS.escape(event.key)}"]`)?.click();
+    isGoing = event.key === "g";
+  });
+
+  for (const part of document.querySelectorAll("[data-poll]")) {
+    const note = part.parentElement.querySelector(".no-script");
+    if (note) note.hidden = true;
+    const ask = async () => {
+      if (!document.hidden) {
+        try {
+          const answer = await fetch(part.dataset.poll, {cache: "no-store", redirect: "error"});
+          const html = answer.ok ? await answer.text() : null;
+          if (html !== null && html !== part.dataset.was) {
+            part.dataset.was = html;
+            part.innerHTML = html;
+            localTimes(part);
+          }
+        } catch {
+          if (note) note.hidden = false;
+        }
+      }
+      if (!part.querySelector("[data-arrived]")) setTimeout(ask, POLL_MS);
+    };
+    ask();
+  }
+})();
