@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLIENTS := tests/clients/node/node_modules/.ready
+ASSETS := assets/node_modules/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types imports format bench chaos chromium lock clean
+.PHONY: help setup demo test lint types imports format bench chaos chromium assets messages lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -25,11 +26,15 @@ $(READY): constraints.txt pyproject.toml
 demo: $(READY) ## Run the main job on sample events, no account needed (ARGS=--once ends by itself)
 	@$(BIN)/nicobar demo $(ARGS)
 
-test: $(READY) $(CLIENTS) chromium lint types imports ## Run every check that CI runs
+test: $(READY) $(CLIENTS) $(ASSETS) chromium lint types imports ## Run every check that CI runs
 	@$(BIN)/python -m pytest $(ARGS)
 
 $(CLIENTS): $(READY) tests/clients/node/package-lock.json
 	@cd tests/clients/node && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+$(ASSETS): $(READY) assets/package-lock.json
+	@cd assets && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 lint: $(READY)
@@ -50,6 +55,12 @@ bench: $(READY) ## Measure, as ratios within one run
 chaos: $(READY) ## Kill the server at every stage, hundreds of times, and count what is lost (ARGS="--seed N")
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run $(ARGS)
 
+assets: $(ASSETS) ## Build the dashboard's editor anew from assets/
+	@cd assets && PATH="$(CURDIR)/$(BIN):$$PATH" node build.mjs ../src/nicobar/dashboard/static/vendor
+
+messages: $(READY) ## Gather the dashboard's texts and compile their translations
+	@$(BIN)/python scripts/messages.py
+
 chromium:
 	@sh scripts/chromium.sh
 
@@ -58,4 +69,4 @@ lock: $(READY) ## Write constraints.txt anew from pyproject.toml
 	  --no-emit-index-url --no-annotate --custom-compile-command 'make lock' --quiet --upgrade --output-file constraints.txt
 
 clean: ## Remove the virtual environment and caches
-	@rm -rf $(VENV) tests/clients/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) tests/clients/node/node_modules assets/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -83,7 +83,7 @@ export function edit(area, onChange) {
           // Escape, then Tab, leaves the editor: https://codemirror.net/examples/tab/.
           indentWithTab]),
         EditorState.tabSize.of(2),
-        EditorView.contentAttributes.of({"aria-label": area.getAttribute("aria-label") ?? "", spellcheck: "false"}),
+        EditorView.contentAttributes.of({"aria-label": area.getAttribute("aria-label") ?? "", spellcheck: "false", tabindex: "0"}),
         EditorView.updateListener.of((update) => {
           if (!update.docChanged) return;
           area.value = view.state.doc.toString();

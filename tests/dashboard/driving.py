@@ -41,7 +41,9 @@ class Installation:
         async with asyncio.timeout(20):
             return await self.recorded.get()
 
-    async def send(self, address: str, body: bytes | None = None, event_id: str = "evt_1", secret: str = SECRET) -> int:
+    async def send(
+        self, address: str, body: bytes | None = None, event_id: str = "evt_1", secret: str = SECRET
+    ) -> int:
         """A sender's webhook, signed now."""
         now_ms = self.runtime.clock.now_ms()
         body = body if body is not None else fresh(TYPES["payment.succeeded"], now_ms, ADA)

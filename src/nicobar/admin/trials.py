@@ -183,8 +183,8 @@ def _said(code: str, result: Transformed) -> list[tuple[object, ...]]:
 
 
 def _anywhere(path: str) -> str:
-    """The place without the number of the call: the same slip in the first and in the second call is one."""
-    return re.sub(r"^\[\d+\]\.?", "", path)
+    """The place without the numbers of the call and its parts: the same slip in the first and in the second is one."""
+    return re.sub(r"\[\d+\]", "[…]", re.sub(r"^\[\d+\]\.?", "", path))
 
 
 def line_of(code: str, verdict: Verdict) -> int | None:
@@ -199,14 +199,14 @@ def line_of(code: str, verdict: Verdict) -> int | None:
 
 
 def outcome(result: Transformed) -> str:
-    """In one word: `sends`, `not_handled`, `canceled` or `failed`."""
+    """In one word: `sends`, `not_handled`, `left_out` or `failed`."""
     match result:
         case Ready():
             return "sends"
         case Stopped(code="not_handled"):
             return "not_handled"
         case Stopped(state=DeliveryState.CANCELED):
-            return "canceled"
+            return "left_out"
         case _:
             return "failed"
 

@@ -13,7 +13,7 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from litestar import Response
 
-from nicobar.connectors import is_credential
+from nicobar.connectors import Field, is_credential
 from nicobar.dashboard.language import LANGUAGES, catalogue, noop
 from nicobar.dashboard.visitor import THEMES, TOKEN_FIELD, Visitor, cookie
 from nicobar.model import Json
@@ -32,7 +32,7 @@ _LEVELS = {
 _OUTCOMES = {
     "sends": noop("sends"),
     "not_handled": noop("not handled"),
-    "canceled": noop("left out"),
+    "left_out": noop("left out"),
     "failed": noop("failed"),
 }
 _STATES = {
@@ -100,7 +100,7 @@ def environment(language: str) -> Environment:
         "iso": iso,
         "ago_parts": ago_parts,
         "masked": masked,
-        "slug": slug,
+        "help_of": help_of,
     }
     return made
 
@@ -159,6 +159,7 @@ def masked(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: _MASKED if is_credential(name) else value for name, value in headers.items()}
 
 
-def slug(text: str) -> str:
-    """A text as part of an element's id."""
-    return "".join(character if character.isalnum() else "-" for character in text)
+def help_of(field: Field) -> str:
+    """A field's help beside its form: what a switch is written as in a file is not said there."""
+    text = field.help.removeprefix("true or false: ")
+    return text[:1].upper() + text[1:]

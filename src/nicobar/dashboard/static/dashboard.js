@@ -47,6 +47,14 @@
     isGoing = event.key === "g";
   });
 
+  /** Takes over one part of this page as it is now. */
+  async function renew(id) {
+    const text = await (await fetch(location.href, {cache: "no-store", redirect: "error"})).text();
+    const part = document.getElementById(id);
+    part.replaceChildren(...new DOMParser().parseFromString(text, "text/html").getElementById(id).childNodes);
+    localTimes(part);
+  }
+
   for (const part of document.querySelectorAll("[data-poll]")) {
     const note = part.parentElement.querySelector(".no-script");
     if (note) note.hidden = true;
@@ -59,6 +67,7 @@
             part.dataset.was = html;
             part.innerHTML = html;
             localTimes(part);
+            if (part.querySelector("[data-arrived]")) await renew("deliveries");
           }
         } catch {
           if (note) note.hidden = false;

@@ -1,0 +1,96 @@
+"""Gathers the dashboard's texts, brings each language's catalogue up to date and compiles it: `make messages`. New
+texts stand in `locale/<language>/LC_MESSAGES/nicobar.po` with an empty translation.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+from nicobar import dashboard
+from nicobar.connectors.kinds import CONNECTORS
+from nicobar.dashboard.language import DEFAULT, DOMAIN, LANGUAGES
+from nicobar.dashboard.pages import help_of
+from nicobar.recipes import RECIPES
+
+ROOT = Path(dashboard.__file__).parent
+METHODS = [("templates/**.html", "jinja2"), ("**.py", "python")]
+# A catalogue says what it holds, not when it was gathered.
+_WHEN = datetime(2026, 1, 1, tzinfo=UTC)
+OPTIONS = {"templates/**.html": {"newstyle_gettext": "true"}}
+
+
+def gather() -> Catalog:
+    """All texts: those of templates and code, and those that connectors and recipes describe themselves with."""
+    catalogue = Catalog(domain=DOMAIN, project="nicobar", fuzzy=False)
+    keywords = {"_": None, "gettext": None, "ngettext": (1, 2), "noop": None}
+    for _, _, text, comments, _ in extract_from_dir(str(ROOT), METHODS, OPTIONS, keywords):
+        catalogue.add(text, auto_comments=comments)
+    for connector in CONNECTORS:
+        catalogue.add(connector.summary)
+        for field in connector.fields:
+            catalogue.add(field.label)
+            catalogue.add(help_of(field))
+    for recipe in RECIPES:
+        catalogue.add(recipe.summary)
+    return catalogue
+
+
+def compiled(catalogue: Catalog) -> bytes:
+    out = BytesIO()
+    write_mo(out, catalogue)
+    return out.getvalue()
+
+
+def path_of(language: str) -> Path:
+    return ROOT / "locale" / language / "LC_MESSAGES" / f"{DOMAIN}.po"
+
+
+def read(language: str) -> Catalog:
+    """What is translated so far."""
+    path = path_of(language)
+    if not path.exists():
+        return Catalog(locale=language, domain=DOMAIN)
+    with path.open("rb") as file:
+        return read_po(file, locale=language, domain=DOMAIN)
+
+
+def _empty(language: str) -> Catalog:
+    """Babel's header has people in it by default."""
+    catalogue = Catalog(locale=language, domain=DOMAIN, fuzzy=False, creation_date=_WHEN, revision_date=_WHEN)
+    catalogue.project = "nicobar"
+    catalogue.version = ""
+    catalogue.last_translator = catalogue.language_team = catalogue.msgid_bugs_address = ""
+    catalogue.header_comment = f"# The dashboard's texts in {LANGUAGES[language]}, kept by `make messages`."
+    return catalogue
+
+
+def main() -> None:
+    template = gather()
+    for language in LANGUAGES:
+        if language == DEFAULT:
+            continue
+        path = path_of(language)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        known = _empty(language)
+        for message in read(language):
+            if message.id:
+                known[message.id] = message
+        known.update(template, no_fuzzy_matching=True, update_creation_date=False)
+        known.obsolete.clear()
+        with path.open("wb") as out:
+            write_po(out, known, width=110, sort_output=True, no_location=True, omit_header=False)
+        path.with_suffix(".mo").write_bytes(compiled(known))
+        missing = [message.id for message in known if message.id and not message.string]
+        sys.stdout.write(f"{language}: {len(known)} texts, {len(missing)} without a translation\n")
+
+
+if __name__ == "__main__":
+    main()
