@@ -184,16 +184,6 @@ async def _start_worker(
 
 async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) -> None:
     settings = runtime.settings
-    services = Services(
-        store=runtime.store,
-        configuration=runtime.configuration,
-        vault=runtime.vault,
-        ids=runtime.ids,
-        clock=runtime.clock,
-        sandbox=sandbox,
-        settings=settings,
-        wake=runtime.wake,
-    )
     receiver = Receiver(
         configuration=runtime.configuration,
         queue=runtime.store,
@@ -202,6 +192,17 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) 
         metrics=runtime.metrics,
         alerts=runtime.alerts,
         on_accepted=runtime.wake,
+    )
+    services = Services(
+        store=runtime.store,
+        configuration=runtime.configuration,
+        vault=runtime.vault,
+        ids=runtime.ids,
+        clock=runtime.clock,
+        sandbox=sandbox,
+        settings=settings,
+        receiver=receiver,
+        wake=runtime.wake,
     )
     refusals = RefusalLog(runtime.store, runtime.clock)
     _keep_running(stack, "refused requests", refusals.run)

@@ -9,7 +9,19 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 
-from nicobar.api import applications, health
+from nicobar.api import (
+    applications,
+    attempts,
+    audit,
+    customers,
+    failures,
+    health,
+    messages,
+    rehearsals,
+    source_log,
+    statistics,
+    tasks,
+)
 from nicobar.api.auth import allowed
 from nicobar.api.document import create_document
 from nicobar.api.door import Door
@@ -20,7 +32,18 @@ from nicobar.asgi import App
 
 OPEN_HANDLERS: tuple[HTTPRouteHandler, ...] = (*health.HANDLERS,)
 # A noun a line.
-API_HANDLERS: tuple[HTTPRouteHandler, ...] = (*applications.HANDLERS,)
+API_HANDLERS: tuple[HTTPRouteHandler, ...] = (
+    *applications.HANDLERS,
+    *messages.HANDLERS,
+    *attempts.HANDLERS,
+    *statistics.HANDLERS,
+    *tasks.HANDLERS,
+    *source_log.HANDLERS,
+    *customers.HANDLERS,
+    *failures.HANDLERS,
+    *rehearsals.HANDLERS,
+    *audit.HANDLERS,
+)
 
 
 def create_app(services: Services, ops: Sequence[Any]) -> App:

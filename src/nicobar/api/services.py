@@ -11,6 +11,7 @@ from nicobar.clock import Clock
 from nicobar.crypto import Vault
 from nicobar.ids import IdFactory
 from nicobar.pipeline.configuration import Configuration
+from nicobar.pipeline.receive import Receiver
 from nicobar.sandbox import Sandbox
 from nicobar.settings import Settings
 from nicobar.store import Audited, Change, Snapshot, Store
@@ -29,6 +30,7 @@ class Services:
     clock: Clock
     sandbox: Sandbox
     settings: Settings
+    receiver: Receiver
     wake: Callable[[Sequence[int]], None]
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
