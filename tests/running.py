@@ -72,7 +72,7 @@ async def running(
     state = state or State()
     emulator = await Server.start(create_app(state), "127.0.0.1", 0)
     recorded: asyncio.Queue[Recorded] = asyncio.Queue()
-    values = Settings(port=0, data_dir=directory, sandbox_children=1, shutdown_ms=5_000, **settings)
+    values = Settings(**{"port": 0, "data_dir": directory, "sandbox_children": 1, "shutdown_ms": 5_000} | settings)
     try:
         async with run(values, recorded.put_nowait) as runtime, aiohttp.ClientSession() as http:
             known = [new_webhook_secret() for _ in range(secrets)]

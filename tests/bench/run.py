@@ -2,65 +2,33 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import platform
 import sqlite3
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from bench.backlog import backlog
+from bench.isolation import isolation
+from bench.work import HANDLER, WORK, message, per_second
 from nicobar.model import Customer
 from nicobar.observe import set_up_logs
 from nicobar.sandbox import Calls, Job
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.sources.samples import fresh
-from nicobar.store import NewMessage
 from nicobar.store.sqlite import SqliteStore
 from running import TYPES, Running, running
-
-# On the project's own disk: where /tmp is memory, nothing there is durable.
-WORK = Path(".build")
-HANDLER = """function handler(webhook) {
-  webhook.payload = nicobar.event("paid", {amount: webhook.payload.data.total_amount});
-  return webhook;
-}"""
-
-
-async def per_second(count: int, at_once: int, work: Callable[[int], Awaitable[object]]) -> float:
-    """How many calls of `work` a second are through, `at_once` of them side by side."""
-    numbers = iter(range(count))
-
-    async def worker() -> None:
-        for number in numbers:
-            await work(number)
-
-    started = time.perf_counter()
-    await asyncio.gather(*(worker() for _ in range(at_once)))
-    return count / (time.perf_counter() - started)
 
 
 def tell(what: str, one: float, many: float, unit: str, how: tuple[str, str]) -> None:
     print(
         f"{what}: {one:,.0f} {unit} {how[0]}, {many:,.0f} {unit} {how[1]}: {many / one:.1f} times as many", flush=True
-    )
-
-
-def message(number: int) -> NewMessage:
-    return NewMessage(
-        id=f"msg_{number:027}",
-        app_id="app",
-        source_id="src",
-        event_id=f"evt_{number}",
-        event_type="payment.succeeded",
-        customer_key=f"cus_{number % 100}",
-        occurred_at_ms=number,
-        accepted_at_ms=number,
-        body=b"x" * 2_500,
-        endpoint_seqs=(),
     )
 
 
@@ -124,15 +92,18 @@ async def pipeline() -> None:
     print(f"  (accepted with 100 senders: {accepted:,.0f} events/s; sender and emulator share the process)")
 
 
-async def main() -> None:
+PARTS = ("store", "sandbox", "pipeline", "isolation", "backlog")
+
+
+async def main(parts: Sequence[str], waiting: int) -> None:
     set_up_logs(json=False, level="error")
     WORK.mkdir(exist_ok=True)
     cpu = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "")
     print(f"{os.cpu_count()} cores of {cpu or platform.machine()}, Python {platform.python_version()}, ", end="")
     print(f"SQLite {sqlite3.sqlite_version}, msgspec {msgspec.__version__}")
-    await store()
-    await sandbox()
-    await pipeline()
+    work = {"store": store, "sandbox": sandbox, "pipeline": pipeline, "isolation": isolation}
+    for part in parts:
+        await (backlog(waiting) if part == "backlog" else work[part]())
 
 
 def _lines(path: str) -> list[str]:
@@ -140,4 +111,8 @@ def _lines(path: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure (all)")
+    parser.add_argument("--waiting", type=int, default=200_000, help="deliveries in the large backlog")
+    given = parser.parse_args()
+    asyncio.run(main(given.parts or PARTS, given.waiting))

@@ -9,7 +9,20 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 
-from nicobar.api import applications, endpoints, health
+from nicobar.api import (
+    applications,
+    attempts,
+    audit,
+    customers,
+    endpoints,
+    failures,
+    health,
+    messages,
+    rehearsals,
+    source_log,
+    statistics,
+    tasks,
+)
 from nicobar.api.auth import allowed
 from nicobar.api.document import create_document
 from nicobar.api.door import Door
@@ -23,6 +36,15 @@ OPEN_HANDLERS: tuple[HTTPRouteHandler, ...] = (*health.HANDLERS,)
 API_HANDLERS: tuple[HTTPRouteHandler, ...] = (
     *applications.HANDLERS,
     *endpoints.HANDLERS,
+    *messages.HANDLERS,
+    *attempts.HANDLERS,
+    *statistics.HANDLERS,
+    *tasks.HANDLERS,
+    *source_log.HANDLERS,
+    *customers.HANDLERS,
+    *failures.HANDLERS,
+    *rehearsals.HANDLERS,
+    *audit.HANDLERS,
 )
 
 

@@ -22,6 +22,8 @@ from nicobar.sandbox.wire import LENGTH_BYTES, Batch, Reply, frame, frame_length
 # theirs.
 SLICE_MS = 100
 SLICE_JOBS = 16
+# Of code that takes longer than this an event, one child is kept free where there is more than one.
+HEAVY_US = 20_000
 SLICE_BYTES = 4 * 1024 * 1024
 START_MS = 15_000
 MAX_STARTS = 3
@@ -41,6 +43,7 @@ class SandboxPool:
 
     A caller has at most as many slices in line as there are children, and a slice of slow code has fewer events, so
     that neither a large page nor a slow handler holds up the others; what waits is bounded by the number of callers.
+    Slow code, whoever's it is, never has all children.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class SandboxPool:
         self._waiting: asyncio.Queue[_Slice] = asyncio.Queue()
         self._keepers: list[asyncio.Task[None]] = []
         self._paces = _Paces()
+        self._heavy_places = asyncio.Semaphore(max(1, children - 1))
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -90,11 +94,16 @@ class SandboxPool:
                 break
             part = _slice(jobs, given, self._paces.get(jobs[given].code_id))
             given += len(part)
-            task = asyncio.create_task(self._hand_in(part))
+            heavy = (self._paces.get(part[0].code_id) or 0) > HEAVY_US
+            task = asyncio.create_task(self._hand_in_heavy(part) if heavy else self._hand_in(part))
             task.add_done_callback(lambda _task: places.release())
             handed_in.append(task)
         parts = await asyncio.gather(*handed_in)
         return [result for part in parts for result in part]
+
+    async def _hand_in_heavy(self, part: Sequence[Job]) -> list[Result]:
+        async with self._heavy_places:
+            return await self._hand_in(part)
 
     async def _hand_in(self, part: Sequence[Job]) -> list[Result]:
         done: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()

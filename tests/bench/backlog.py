@@ -1,0 +1,133 @@
+"""A backlog that does not fit into memory: what a worker needs and how fast it drains, with few and with many
+waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+from bench.work import WORK, message, per_second
+from nicobar.admin.catalogue import make_endpoint
+from nicobar.clock import SystemClock
+from nicobar.connectors import NoResponse, Request, Response
+from nicobar.crypto import Vault
+from nicobar.ids import IdFactory
+from nicobar.observe import Metrics
+from nicobar.pipeline.alerts import Alerts
+from nicobar.pipeline.configuration import Configuration
+from nicobar.pipeline.deliver import Deliverer
+from nicobar.pipeline.worker import Worker
+from nicobar.sandbox.pool import SandboxPool
+from nicobar.store import AddTransformation
+from nicobar.store.sqlite import SqliteStore
+
+DRAINED = 20_000
+HANDLER = """function handler(webhook) {
+  webhook.payload = nicobar.event("paid", {amount: webhook.payload.data.total_amount});
+  return webhook;
+}"""
+BODY = msgspec.json.encode({"type": "payment.succeeded", "data": {"total_amount": 4900, "note": "x" * 1_000}})
+
+
+class Swallow:
+    """Takes everything at once; the drain is the store's, the sandbox's and the pipeline's own speed."""
+
+    async def send(self, _request: Request) -> Response | NoResponse:
+        return Response(status=200, headers={}, body=b"{}\n", duration_ms=0)
+
+
+def resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text("utf-8").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+async def drain(directory: Path, waiting: int) -> float:
+    """Deliveries a second with so many waiting; prints what the process grew by."""
+    clock, vault, metrics = SystemClock(), Vault(b"k" * 32), Metrics()
+    store = await SqliteStore.open(directory / "bench.db", now_ms=clock.now_ms())
+    ids = IdFactory(clock.now_ms)
+    (app,) = (await store.snapshot()).applications
+    endpoint = make_endpoint(
+        vault=vault,
+        ids=ids,
+        app_id=app.id,
+        name="customerio",
+        kind="customerio",
+        settings={"keep_profile": False},
+        credentials={"site_id": "demo-site", "api_key": "demo-key"},
+    )
+    await store.change([endpoint, AddTransformation(endpoint_id=endpoint.id, code=HANDLER, created_at_ms=1)])
+    (kept,) = (await store.snapshot()).endpoints
+
+    async def add(number: int) -> None:
+        new = message(number, body=BODY, customers=50_000, endpoint_seqs=(kept.seq,))
+        await store.append(msgspec.structs.replace(new, app_id=app.id))
+
+    filled = await per_second(waiting, 500, add)
+    before = resident_mib()
+    configuration = Configuration(store, vault, clock)
+    await configuration.refresh()
+    ended, recorded = asyncio.Event(), 0
+
+    def count(_recorded: object) -> None:
+        nonlocal recorded
+        recorded += 1
+        if recorded == min(DRAINED, waiting):
+            ended.set()
+
+    alerts = Alerts(queue=store, configuration=configuration, clock=clock, ids=ids, metrics=metrics)
+    most = before
+    async with SandboxPool(children=2) as pool:
+        deliverer = Deliverer(
+            queue=store,
+            configuration=configuration,
+            sandbox=pool,
+            transport=Swallow(),
+            clock=clock,
+            ids=ids,
+            metrics=metrics,
+            jitter=lambda: 0.0,
+            alerts=alerts,
+            on_recorded=count,
+        )
+        worker = Worker(
+            store=store,
+            configuration=configuration,
+            deliverer=deliverer,
+            clock=clock,
+            metrics=metrics,
+            alerts=alerts,
+        )
+        started = time.perf_counter()
+        await worker.start()
+        while not ended.is_set():
+            await clock.wait(ended, 50)
+            most = max(most, resident_mib())
+        took_s = time.perf_counter() - started
+        await worker.stop(10_000)
+    await store.close()
+    size_mib = sum(file.stat().st_size for file in directory.iterdir()) / 2**20
+    print(
+        f"  {waiting:,} waiting ({size_mib:,.0f} MiB on disk, filled with {filled:,.0f}/s): the process grew from "
+        f"{before:.0f} to {most:.0f} MiB while it delivered {recorded:,}",
+        flush=True,
+    )
+    return recorded / took_s
+
+
+async def backlog(waiting: int) -> None:
+    print("A backlog:")
+    rates = []
+    for count in (DRAINED, waiting):
+        with tempfile.TemporaryDirectory(dir=WORK) as directory:
+            rates.append(await drain(Path(directory), count))
+    print(
+        f"  drained {rates[0]:,.0f} deliveries/s of {DRAINED:,} and {rates[1]:,.0f} of {waiting:,}: "
+        f"{rates[1] / rates[0]:.2f} times as many"
+    )
