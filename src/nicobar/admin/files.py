@@ -258,7 +258,7 @@ class Planner:
             ) from error
 
     async def _check_handler(self, entry: EndpointEntry, code: str) -> None:
-        """Raises ConfigurationError for what could never run; what it does with an event is for `nicobar transform`."""
+        """Refuses what could never run; what it does with an event is for `nicobar transform` to show."""
         broken = await why_it_cannot_run(self._sandbox, code, self._now_ms)
         if broken is not None:
             line = f", line {broken.line}" if broken.line else ""
