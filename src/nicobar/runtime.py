@@ -217,6 +217,7 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) 
         settings=settings,
         receiver=receiver,
         wake=runtime.wake,
+        own_url=lambda: runtime.server.url if runtime.server else "",
     )
     app = Ingress(
         receiver,

@@ -90,7 +90,7 @@ async def test_an_endpoint_of_a_connector_begins_with_its_code_and_hides_its_cre
         missing = {"connector": {"kind": "customerio", "config": {"site_id": "site"}}}
         refused = await api.ask("POST", f"{api.app}/endpoint", missing)
         assert (refused.status, refused.body["detail"][0]["type"]) == (422, "field_missing")
-        assert (await api.ask("GET", f"{one}/secret")).status == 409
+        assert (await api.ask("GET", f"{one}/secret")).status == 404
         unused = await api.ask("PUT", f"{one}/headers", {"headers": {"a": "b"}})
         assert (unused.status, unused.body["detail"][0]["type"]) == (422, "headers_unsupported")
         assert (await api.ask("POST", f"{api.app}/endpoint", {})).body["detail"][0]["loc"] == ["body", "url"]

@@ -4,13 +4,16 @@ elsewhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from litestar import Litestar, Response, get
+from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 
@@ -27,6 +30,8 @@ _PAGES = Environment(
 )
 _PAGES.filters["json"] = lambda value: msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+# Litestar's names of the lists; msgspec's stand beside them.
+_ODD_PAGE = "Page_nicobar"
 _ERRORS = {
     400: "The request cannot be read.",
     401: "There is no token that is valid.",
@@ -54,7 +59,8 @@ def make_document(handlers: Sequence[HTTPRouteHandler]) -> Document:
     """The document of these handlers."""
     app = Litestar(
         list(handlers),
-        dependencies=DEPENDENCIES,
+        # Nothing is asked of this application; it only has to know the names.
+        dependencies={**DEPENDENCIES, "services": Provide(lambda: None, sync_to_thread=False)},
         openapi_config=OpenAPIConfig(
             title=_TITLE, version=nicobar.__version__, description=_ABOUT, use_handler_docstrings=True
         ),
@@ -65,14 +71,33 @@ def make_document(handlers: Sequence[HTTPRouteHandler]) -> Document:
     # msgspec's own schemas of the bodies: they say exactly what is checked, defaults included.
     bodies = [*(body for handler in handlers for body in _bodies(handler)), ErrorOut, ValidationErrorOut]
     _, schemas = msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
+    everything = document["components"]["schemas"] | schemas
     document["components"] = {
-        "schemas": dict(sorted(schemas.items())),
+        "schemas": {name: everything[name] for name in sorted(everything) if not name.startswith(_ODD_PAGE)},
         "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
     }
     for path, item in document["paths"].items():
         for method, operation in item.items():
             _complete(operation, path, method)
-    return document
+    named: Document = _renamed(document)
+    return named
+
+
+def _renamed(value: Any) -> Any:
+    """The document with the lists' names as the public Svix API has them, `ListResponse_ApplicationOut_`."""
+    match value:
+        case dict():
+            return {_list_name(key): _renamed(item) for key, item in value.items()}
+        case list():
+            return [_renamed(item) for item in value]
+        case str() if value.startswith("#/components/schemas/"):
+            return "#/components/schemas/" + _list_name(value.rpartition("/")[2])
+        case _:
+            return value
+
+
+def _list_name(name: str) -> str:
+    return re.sub(r"^Page_(?:nicobar[a-z_.]*\.)?(\w+)_$", r"ListResponse_\1_", name)
 
 
 def _bodies(handler: HTTPRouteHandler) -> Iterator[Any]:
@@ -85,8 +110,9 @@ def _bodies(handler: HTTPRouteHandler) -> Iterator[Any]:
     ]
     for hint in given:
         body = get_args(hint)[0] if get_origin(hint) is Response else hint
-        if body not in {None, type(None), bytes, str}:
-            yield body
+        for one in get_args(body) if isinstance(body, UnionType) else (body,):
+            if one not in {None, type(None), bytes, str}:
+                yield one
 
 
 def _complete(operation: Document, path: str, method: str) -> None:
@@ -95,11 +121,9 @@ def _complete(operation: Document, path: str, method: str) -> None:
     responses.pop("400", None)  # Litestar's own; ours follows
     for response in responses.values():
         response.pop("headers", None)
-    statuses = {413, 503} if path in OPEN else set(_ERRORS) - {404, 409}
-    if "{" in path:
-        statuses.add(404)
-    if method != "get":
-        statuses.add(409)
+    statuses = {413, 503} if path in OPEN else set(_ERRORS)
+    if method == "get":
+        statuses.discard(409)
     for status in sorted(statuses):
         schema = "ValidationErrorOut" if status == HTTPStatus.UNPROCESSABLE_ENTITY else "ErrorOut"
         responses[str(status)] = {

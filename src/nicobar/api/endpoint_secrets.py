@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from nicobar.admin.catalogue import same_endpoint
 from nicobar.api.endpoints import HTTP, ONE, TAGS, Secret
-from nicobar.api.errors import Invalid, conflict
+from nicobar.api.errors import Invalid, not_found
 from nicobar.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
 from nicobar.api.services import Services
 from nicobar.api.shapes import Shape
@@ -89,7 +89,7 @@ async def rotate_secret(
 
 def _signed_with(services: Services, endpoint: Endpoint) -> str:
     if endpoint.connector != HTTP:
-        raise conflict(f"The connector {endpoint.connector} signs nothing.", "Its secrets are in connector.config.")
+        raise not_found("signing secret: its connector signs nothing")
     return endpoint_credentials(services.vault, endpoint)["secret"]
 
 
