@@ -38,9 +38,7 @@ SPEC = {
             "post": {
                 "description": "An order.",
                 "requestBody": {
-                    "content": {
-                        "application/json": {"schema": {"type": "object"}, "example": {"type": "order.placed"}}
-                    }
+                    "content": {"application/json": {"schema": {"type": "object"}, "example": {"type": "order"}}}
                 },
             }
         },
@@ -244,7 +242,7 @@ async def test_an_example_goes_to_one_endpoint_only(tmp_path):
         sent = await svix.endpoint.send_example(
             "default", endpoint.id, EventExampleIn(event_type="payment.succeeded")
         )
-        assert sent.event_type == "payment.failed"
+        assert sent.event_type == "payment.succeeded"
         recorded = await api.nicobar.next_recorded()
         assert recorded.message.id == sent.id
         deliveries = await api.nicobar.runtime.store.deliveries(sent.id)

@@ -152,7 +152,7 @@ def create_document(handlers: Sequence[HTTPRouteHandler]) -> tuple[HTTPRouteHand
     @get("/api/v1/reference", include_in_schema=False, sync_to_thread=True)
     def reference() -> Response[str]:
         shown = _PAGES.get_template("reference.html").render(document=document(), groups=_groups(document()))
-        return Response(shown, media_type="text/html; charset=utf-8", headers={"content-security-policy": CSP})
+        return Response(shown, media_type="text/html", headers={"content-security-policy": CSP})
 
     return openapi, reference
 
