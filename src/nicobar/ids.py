@@ -63,6 +63,11 @@ def first_id(prefix: str, time_ms: int) -> str:
     return f"{prefix}_{Ksuid.from_bytes(second.to_bytes(4, 'big') + bytes(16))}"
 
 
+def made_at_ms(text: str) -> int:
+    """When an id was made, in Unix milliseconds of a whole second."""
+    return int(Ksuid.from_base62(text.rpartition("_")[2]).timestamp) * 1000
+
+
 def stable_ulid(time_ms: int, *parts: str) -> str:
     """The same ULID for the same time and parts, on every try, in every process.
 
