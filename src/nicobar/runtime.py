@@ -206,6 +206,17 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) 
     )
     refusals = RefusalLog(runtime.store, runtime.clock)
     _keep_running(stack, "refused requests", refusals.run)
+    services = Services(
+        store=runtime.store,
+        configuration=runtime.configuration,
+        vault=runtime.vault,
+        ids=runtime.ids,
+        clock=runtime.clock,
+        sandbox=sandbox,
+        settings=settings,
+        receiver=receiver,
+        wake=runtime.wake,
+    )
     app = Ingress(
         receiver,
         create_app(services, create_ops(runtime.metrics, runtime.ready, runtime.refresh_gauges)),

@@ -567,7 +567,7 @@ async def test_two_events_that_the_destination_breaks_on_do_not_keep_it_closed_t
         await it.network.next()
         await it.next_recorded()
         await it.accept("bad", "cus_b")
-        while (await it.store.breakers())[1].state is not BreakerState.OPEN:
+        while (await it.store.breakers()).get(1, Breaker()).state is not BreakerState.OPEN:
             await it.move(300_000)
         good = await it.accept("good", "cus_c")
         for _ in range(3):
@@ -684,3 +684,21 @@ async def test_a_clock_that_is_set_moves_the_breaker_s_probe_along(tmp_path, by_
         assert it.network.sent.empty()
         await it.move(1_000)
         assert len(await it.network.next()) == 1
+
+
+async def test_a_stop_on_a_disk_that_takes_nothing_leaves_the_handing_back_to_the_next_start(tmp_path, monkeypatch):
+    async with world(tmp_path) as it:
+        it.network.open.clear()
+        message_id = await it.accept("one")
+        await it.network.next()
+
+        async def full():
+            raise StoreUnavailable("disk_full", "The disk is full.")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(it.store, "release_leases", full)
+            await it.worker.stop(0)
+        async with another_worker(it) as again:
+            assert await again.network.next() == ["one"]
+            await again.next_recorded()
+            assert (await again.delivery(message_id)).state is DeliveryState.SUCCESS

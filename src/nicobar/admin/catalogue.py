@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from nicobar.connectors.kinds import connector
 from nicobar.crypto import Vault, new_url_token
 from nicobar.ids import IdFactory
 from nicobar.model import Application, Details, Endpoint, Setting, Source
-from nicobar.pipeline.configuration import seal_credentials, seal_source_secrets
+from nicobar.pipeline.configuration import seal_credentials, seal_headers, seal_source_secrets
 from nicobar.sources.kinds import source_kind
 from nicobar.store import PutEndpoint, Snapshot
 
@@ -61,10 +62,12 @@ def make_source(
     kind: str,
     secrets: Sequence[str],
     references: Sequence[str] = (),
+    uid: str | None = None,
+    details: Details | None = None,
     known: Source | None = None,
 ) -> Source:
-    """A source, with the id and the address of the `known` one it replaces. Raises UserError for a secret that
-    cannot be one.
+    """A source, with the id, the address and, where none are given, the uid and the details of the `known` one it
+    replaces. Raises UserError for a secret that cannot be one.
     """
     of_kind = source_kind(kind)
     for secret in secrets:
@@ -78,6 +81,8 @@ def make_source(
         token=known.token if known else new_url_token(),
         sealed_secrets=seal_source_secrets(vault, source_id, secrets),
         secret_references=tuple(references),
+        uid=uid if details or not known else known.uid,
+        details=details or (known.details if known else Details()),
     )
 
 
@@ -92,24 +97,40 @@ def make_endpoint(
     credentials: Mapping[str, str],
     references: Mapping[str, str] | None = None,
     event_types: Sequence[str] = (),
+    channels: Sequence[str] = (),
     variables: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
     disabled: bool = False,
     max_messages_per_s: int | None = None,
+    uid: str | None = None,
+    details: Details | None = None,
     known: Endpoint | None = None,
 ) -> PutEndpoint:
-    """An endpoint, with the id of the `known` one it replaces. Raises UserError for settings that do not fit."""
-    connector(kind).open(settings, credentials)
+    """An endpoint, with the id of the `known` one it replaces; one without a name is called by its id. Raises
+    UserError for settings that do not fit.
+    """
+    connector(kind).open(settings, credentials, headers)
     endpoint_id = known.id if known else ids.new("ep")
     return PutEndpoint(
         id=endpoint_id,
         app_id=app_id,
-        name=name,
+        name=name or endpoint_id,
         connector=kind,
         settings=dict(settings),
         sealed_credentials=seal_credentials(vault, endpoint_id, dict(credentials)),
         credential_references=dict(references or {}),
         event_types=tuple(event_types),
+        channels=tuple(channels),
         variables=dict(variables or {}),
+        sealed_headers=seal_headers(vault, endpoint_id, dict(headers or {})),
         disabled=disabled,
         max_messages_per_s=max_messages_per_s,
+        uid=uid,
+        details=details or (known.details if known else Details()),
     )
+
+
+def same_endpoint(known: Endpoint, **changes: Any) -> PutEndpoint:
+    """A change of an endpoint that leaves everything else, secrets too, as it is."""
+    fields = {name: getattr(known, name) for name in PutEndpoint.__struct_fields__}
+    return PutEndpoint(**(fields | changes))

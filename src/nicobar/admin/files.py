@@ -14,7 +14,7 @@ from nicobar.crypto import Vault
 from nicobar.errors import ConfigurationError, StoreUnusable, UserError
 from nicobar.ids import IdFactory
 from nicobar.model import Endpoint, EventType, Json, Setting, Source
-from nicobar.pipeline.configuration import endpoint_credentials, source_secrets
+from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers, source_secrets
 from nicobar.sandbox import Broken, Failure, Job, Sandbox
 from nicobar.store import (
     AddTransformation,
@@ -199,6 +199,11 @@ class Planner:
             event_types=entry.event_types,
             variables=entry.variables,
             disabled=entry.disabled,
+            # What a file has no words for stays as it is.
+            channels=known.channels if known else (),
+            headers=self._headers(known),
+            max_messages_per_s=known.max_messages_per_s if known else None,
+            uid=known.uid if known else None,
             known=known,
         )
         code = self._handler(entry)
@@ -221,6 +226,12 @@ class Planner:
             )
         except StoreUnusable:
             return False
+
+    def _headers(self, known: Endpoint | None) -> dict[str, str]:
+        try:
+            return endpoint_headers(self._vault, known) if known else {}
+        except StoreUnusable:
+            return {}
 
     def _secret(self, reference: Reference, of: str) -> str:
         value = self._environment.get(reference.env, "")

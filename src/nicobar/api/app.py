@@ -14,6 +14,7 @@ from nicobar.api import (
     attempts,
     audit,
     customers,
+    endpoints,
     failures,
     health,
     messages,
@@ -34,6 +35,7 @@ OPEN_HANDLERS: tuple[HTTPRouteHandler, ...] = (*health.HANDLERS,)
 # A noun a line.
 API_HANDLERS: tuple[HTTPRouteHandler, ...] = (
     *applications.HANDLERS,
+    *endpoints.HANDLERS,
     *messages.HANDLERS,
     *attempts.HANDLERS,
     *statistics.HANDLERS,

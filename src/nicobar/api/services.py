@@ -19,8 +19,9 @@ from nicobar.store import Audited, Change, Snapshot, Store
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The running parts. `wake` tells the worker of new deliveries for these endpoints. Whoever reads the catalogue
-    to change it holds `changing` meanwhile, so that two partial changes do not undo one another.
+    """The running parts. `receiver` takes messages; `wake` tells the worker of new deliveries for these endpoints.
+    Whoever reads the catalogue to change it holds `changing` meanwhile, so that two partial changes do not undo one
+    another.
     """
 
     store: Store

@@ -5,6 +5,7 @@ times.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 
@@ -112,3 +113,8 @@ def patched(as_it_is: S, changes: Record) -> S:
         name: value for name in changes.__struct_fields__ if (value := getattr(changes, name)) is not msgspec.UNSET
     }
     return msgspec.structs.replace(as_it_is, **given)
+
+
+def given_names(names: Sequence[str] | None) -> tuple[str, ...]:
+    """A filter as it is kept: nothing given means all."""
+    return tuple(dict.fromkeys(names or ()))

@@ -74,6 +74,11 @@ class Prepared(Record):
     verdicts: tuple[Verdict, ...]
 
 
+def is_credential(header: str) -> bool:
+    """Whether a header of this name carries a secret, as far as names tell."""
+    return _CREDENTIAL.search(header) is not None and header.lower() not in _PLAIN
+
+
 class Request(Record):
     """What goes over the wire. Addresses inside a private network are refused unless the operator chose the host
     (`operator_host`); a handler cannot choose one.
@@ -88,10 +93,7 @@ class Request(Record):
     @property
     def shown_headers(self) -> dict[str, str]:
         """The headers as they are shown and kept: those that carry credentials, ours or a handler's, masked."""
-        return {
-            name: "***" if _CREDENTIAL.search(name) and name.lower() not in _PLAIN else value
-            for name, value in self.headers.items()
-        }
+        return {name: "***" if is_credential(name) else value for name, value in self.headers.items()}
 
     def __repr__(self) -> str:
         return f"Request({self.method} {self.url}, {self.shown_headers}, {len(self.body)} bytes)"
@@ -224,6 +226,13 @@ class Connector(Protocol):
     @property
     def has_contract(self) -> bool: ...
 
-    def open(self, settings: Mapping[str, Setting], credentials: Mapping[str, str]) -> Destination:
-        """Raises UserError when a field is missing or malformed."""
+    def open(
+        self,
+        settings: Mapping[str, Setting],
+        credentials: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+    ) -> Destination:
+        """`headers` go with every request of the endpoint. Raises UserError when a field is missing or malformed, and
+        for headers where the destination has no use for them.
+        """
         ...

@@ -63,10 +63,22 @@ def endpoint_credentials(vault: Vault, endpoint: Endpoint) -> dict[str, str]:
     return msgspec.json.decode(vault.unseal(endpoint.sealed_credentials, endpoint.id), type=dict[str, str])
 
 
+def seal_headers(vault: Vault, endpoint_id: str, headers: dict[str, str]) -> bytes:
+    return vault.seal(msgspec.json.encode(headers), f"{endpoint_id}/headers") if headers else b""
+
+
+def endpoint_headers(vault: Vault, endpoint: Endpoint) -> dict[str, str]:
+    """Raises StoreUnusable when they were sealed with another key."""
+    if not endpoint.sealed_headers:
+        return {}
+    return msgspec.json.decode(vault.unseal(endpoint.sealed_headers, f"{endpoint.id}/headers"), type=dict[str, str])
+
+
 def open_endpoint(vault: Vault, endpoint: Endpoint) -> OpenEndpoint:
     """Raises NicobarError when the connector, its settings or its credentials cannot be used."""
     kind = connector(endpoint.connector)
-    destination = kind.open(endpoint.settings, endpoint_credentials(vault, endpoint))
+    credentials = endpoint_credentials(vault, endpoint)
+    destination = kind.open(endpoint.settings, credentials, endpoint_headers(vault, endpoint))
     return OpenEndpoint(endpoint=endpoint, connector=kind, destination=destination)
 
 

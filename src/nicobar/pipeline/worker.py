@@ -88,7 +88,13 @@ class Worker:
             if late:
                 await asyncio.wait(late)
                 log.warning("stopped before everything in flight was through", endpoints=len(late))
-                await self._store.release_leases()
+                await self._hand_back()
+
+    async def _hand_back(self) -> None:
+        try:
+            await self._store.release_leases()
+        except StoreError as error:
+            log.error("handed back by the next start", code=error.code, detail=error.detail)
 
     @property
     def alive(self) -> bool:

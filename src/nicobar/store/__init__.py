@@ -26,7 +26,6 @@ from nicobar.store.catalogue import (
     RemoveEventType,
     RemoveSource,
     Snapshot,
-    Version,
 )
 from nicobar.store.history import History
 from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Queue
@@ -95,5 +94,4 @@ __all__ = [
     "TaskKind",
     "TaskStatus",
     "Upkeep",
-    "Version",
 ]

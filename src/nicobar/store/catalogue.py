@@ -142,14 +142,6 @@ Change = (
 )
 
 
-class Version(Record):
-    """One version of an endpoint's transformation, and when it was made (Unix ms)."""
-
-    version: int
-    code: str
-    created_at_ms: int
-
-
 class Snapshot(Record):
     """The configuration at one moment. `version` grows with every change."""
 
@@ -173,10 +165,6 @@ class Catalogue(Protocol):
 
     async def change(self, changes: Sequence[Change]) -> int:
         """Makes the changes in one transaction, all or none; returns the new version."""
-        ...
-
-    async def transformations(self, endpoint_id: str) -> list[Version]:
-        """All versions of an endpoint's transformation, the newest first."""
         ...
 
     async def message(self, message_id: str) -> Message | None: ...

@@ -120,7 +120,14 @@ class CustomerIo:
         ),
     )
 
-    def open(self, settings: Mapping[str, Setting], credentials: Mapping[str, str]) -> CustomerIoDestination:
+    def open(
+        self,
+        settings: Mapping[str, Setting],
+        credentials: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+    ) -> CustomerIoDestination:
+        if headers:
+            raise UserError("headers_unsupported", "Customer.io takes no headers of yours.", "Leave them out.")
         values = read_fields(self.fields, settings, credentials)
         site_id = str(values["site_id"])
         if ":" in site_id:

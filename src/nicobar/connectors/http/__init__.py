@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from nicobar.connectors import (
@@ -25,8 +26,11 @@ from nicobar.connectors.answers import deferred, said
 from nicobar.connectors.fields import is_plain_url, read_fields
 from nicobar.connectors.payload import encoded
 from nicobar.crypto import standard_webhooks_signature, webhook_secret_key
-from nicobar.model import Call, Level, Setting, Verdict
+from nicobar.errors import UserError
+from nicobar.model import Call, Level, Record, Setting, Verdict
 
+MAX_SECRETS = 4
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")  # RFC 9110, section 5.6.2
 _SOURCE = "https://www.standardwebhooks.com"
 # Ours to set; a handler that could would sign for somebody else or break the framing.
 _OURS = frozenset(
@@ -55,25 +59,77 @@ class HttpEndpoint:
             name="secret",
             label="Signing secret",
             kind=FieldKind.SECRET,
-            help="What the requests are signed with: whsec_ and base64.",
+            help="What the requests are signed with: whsec_ and base64. After a rotation the old ones follow, each "
+            "with @ and the Unix milliseconds up to which it signs too.",
             required=True,
         ),
     )
 
-    def open(self, settings: Mapping[str, Setting], credentials: Mapping[str, str]) -> HttpDestination:
+    def open(
+        self,
+        settings: Mapping[str, Setting],
+        credentials: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpDestination:
         values = read_fields(self.fields, settings, credentials)
-        return HttpDestination(str(values["url"]), webhook_secret_key(str(values["secret"])))
+        return HttpDestination(str(values["url"]), read_secrets(str(values["secret"])), _checked(headers or {}))
+
+
+class SigningSecret(Record):
+    """A secret, and up to when it signs (Unix ms); None for the one that is current."""
+
+    secret: str
+    until_ms: int | None = None
+
+
+def read_secrets(text: str) -> tuple[SigningSecret, ...]:
+    """The secrets of the field `secret`, the current one first. Raises UserError."""
+    secrets: list[SigningSecret] = []
+    for part in text.split():
+        secret, _, until = part.partition("@")
+        webhook_secret_key(secret)
+        if bool(secrets) is not until.isdecimal():
+            raise UserError("secret_malformed", "The signing secret does not fit.", "Give one whsec_ secret.")
+        secrets.append(SigningSecret(secret=secret, until_ms=int(until) if until else None))
+    if not 0 < len(secrets) <= MAX_SECRETS:
+        raise UserError(
+            "secret_malformed", f"There are {len(secrets)} signing secrets.", f"One to {MAX_SECRETS} fit."
+        )
+    return tuple(secrets)
+
+
+def rotated(text: str, new: str, *, now_ms: int, until_ms: int) -> str:
+    """The field `secret` with a new current secret; the one before it signs too until then, older ones as long as was
+    said. Raises UserError for a secret that cannot be one.
+    """
+    current, *older = read_secrets(text)
+    kept = [SigningSecret(secret=current.secret, until_ms=until_ms), *older]
+    live = [one for one in kept if one.until_ms is not None and one.until_ms > now_ms and one.secret != new]
+    parts = [new, *(f"{one.secret}@{one.until_ms}" for one in live)]
+    changed = " ".join(parts[:MAX_SECRETS])
+    read_secrets(changed)
+    return changed
+
+
+def _checked(headers: Mapping[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or name.lower() in _OURS:
+            raise UserError("header_invalid", f"The header {name!r} cannot be set.", "Choose another name.")
+        if not value.isascii() or not (value.isprintable() or not value):
+            raise UserError("header_invalid", f"The value of {name!r} does not fit.", "Use printable ASCII.")
+    return {name.lower(): value for name, value in headers.items()}
 
 
 class HttpDestination:
-    """One URL and its key."""
+    """One URL, its secrets and its headers."""
 
     batch_bounds: BatchBounds | None = None
     max_requests_per_s = 100
 
-    def __init__(self, url: str, key: bytes) -> None:
+    def __init__(self, url: str, secrets: Sequence[SigningSecret], headers: Mapping[str, str]) -> None:
         self.url = url
-        self._key = key
+        self._keys = [(webhook_secret_key(one.secret), one.until_ms) for one in secrets]
+        self._headers = headers
 
     def prepare(self, calls: Sequence[Call], origin: Origin) -> Prepared:
         ready: list[ReadyCall] = []
@@ -88,14 +144,19 @@ class HttpDestination:
                 continue
             event_id = origin.own_id if len(calls) == 1 else f"{origin.own_id}.{index}"
             timestamp = str(origin.now_ms // 1000)
-            signature = standard_webhooks_signature(self._key, event_id, timestamp, body)
+            signatures = [
+                f"v1,{standard_webhooks_signature(key, event_id, timestamp, body)}"
+                for key, until_ms in self._keys
+                if until_ms is None or origin.now_ms < until_ms
+            ]
             own = {name: value for name, value in call.headers.items() if name.lower() not in _OURS}
             headers = {
                 "content-type": "application/json",
+                **self._headers,
                 **{name.lower(): value for name, value in own.items()},
                 "webhook-id": event_id,
                 "webhook-timestamp": timestamp,
-                "webhook-signature": f"v1,{signature}",
+                "webhook-signature": " ".join(signatures),
             }
             ready.append(ReadyCall(method=call.method, url=call.url, headers=headers, body=body, batchable=False))
         return Prepared(calls=() if verdicts else tuple(ready), verdicts=tuple(verdicts))

@@ -30,8 +30,8 @@ class SqliteStore(QueueTables, CatalogueTables, AccessTables, ReplayTables, Upke
         return cls(path, max_waiting=max_waiting)
 
     async def check(self) -> None:
-        # A row that is written and stays as it is still needs the file, the lock and the disk.
-        update = "UPDATE catalogue SET version = version"
+        # A row that stays as it is would not be written, so that a full disk would not be noticed.
+        update = "UPDATE catalogue SET checks = checks + 1"
         await self._database.write(lambda connection: connection.execute(update).close())
 
     async def close(self) -> None:

@@ -27,7 +27,6 @@ from nicobar.store.catalogue import (
     RemoveEventType,
     RemoveSource,
     Snapshot,
-    Version,
 )
 from nicobar.store.sqlite.database import SQL, Database, json_text
 from nicobar.store.sqlite.rows import ATTEMPT, CONTENT, Content, delivery, endpoint, message, texts
@@ -48,10 +47,6 @@ class CatalogueTables:
 
     async def change(self, changes: Sequence[Change]) -> int:
         return await self._database.write(lambda connection: _change_all(connection, changes))
-
-    async def transformations(self, endpoint_id: str) -> list[Version]:
-        rows = await self._database.read("transformations", {"endpoint_id": endpoint_id})
-        return [Version(version=row[0], code=row[1], created_at_ms=row[2]) for row in rows]
 
     async def message(self, message_id: str) -> Message | None:
         rows = await self._database.read("message", {"id": message_id})

@@ -110,6 +110,9 @@ CREATE TABLE refusals (
 );
 CREATE INDEX refusals_of_source ON refusals (source_id, seq);
 
+-- Counted up to find out whether a write can be kept: one that changes nothing is not written at all.
+ALTER TABLE catalogue ADD COLUMN checks INTEGER NOT NULL DEFAULT 0;
+
 -- One endpoint's breaker, as a restart finds it.
 CREATE TABLE breakers (
     endpoint_seq INTEGER PRIMARY KEY,

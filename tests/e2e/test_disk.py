@@ -1,0 +1,193 @@
+"""A disk that is full, one that takes no writes any more, and one that never took any: real processes, real file
+systems. Nothing that was acknowledged is lost, and work goes on when the disk does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import signal
+import sqlite3
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cli.test_commands import SECRETS, _start, configure, nicobar, refused
+from nicobar.model import Customer
+from nicobar.sources.samples import fresh
+from running import DODO, TYPES
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a file system of its own needs root")
+MAX_EVENTS = 4_000
+MAX_WAIT_S = 60
+
+
+class Reading:
+    """Reads what a process says, so that its pipe never fills, and waits for what it should say."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.counts: Counter[str] = Counter()
+        self.last = ""
+        self._changed = threading.Condition()
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._changed:
+                self.last = line
+                self.counts[json.loads(line)["event"] if line.startswith("{") else line] += 1
+                self._changed.notify_all()
+        self.process.stdout.close()
+
+    def wait(self, event: str, count: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.counts[event] >= count, timeout=MAX_WAIT_S), self.counts
+
+
+class World:
+    """A server, an emulator, and a sender that remembers what was acknowledged."""
+
+    def __init__(self, directory: Path, data_dir: Path, *more: str) -> None:
+        self.emulator, line = _start(directory, "emulator", "--port", "0", until="emulator: http")
+        self.emulator_port = int(re.search(r":(\d+) ", line)[1])
+        configure(directory, self.emulator_port)
+        applied = nicobar(directory, "apply", "nicobar.toml", "--data-dir", str(data_dir))
+        token = re.search(r"/in/(\S+)", applied.stdout)[1]
+        arguments = ("serve", "--port", "0", "--data-dir", str(data_dir), *more)
+        self.server, line = _start(directory, *arguments, until='"running"')
+        self.said = Reading(self.server)
+        self.url = f"{re.search(r'http://[0-9.:]+', line)[0]}/in/{token}"
+        self.acknowledged: set[str] = set()
+
+    def send(self, number: int) -> tuple[int, str | None]:
+        """Posts an event; returns the status and Retry-After."""
+        now_ms = time.time_ns() // 1_000_000
+        customer = Customer(key=f"cus_{number}", email=f"{number}@shop.example")
+        body = fresh(TYPES["payment.succeeded"], now_ms, customer)
+        headers = DODO.sign(f"evt_{number}", body, SECRETS["DODO_SECRET"], now_ms)
+        request = urllib.request.Request(self.url, data=body, headers=dict(headers))
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                self.acknowledged.add(f"cus_{number}")
+                return answer.status, None
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.headers.get("retry-after")
+
+    def told(self) -> list[str]:
+        """Whose events Customer.io holds."""
+        url = f"http://127.0.0.1:{self.emulator_port}/emulator/activities?limit=10000"
+        with urllib.request.urlopen(url) as answer:
+            return [one["person"] for one in json.load(answer)["activities"]]
+
+    def stop(self) -> None:
+        self.server.send_signal(signal.SIGTERM)
+        code = self.server.wait(timeout=60)
+        self.emulator.send_signal(signal.SIGTERM)
+        self.emulator.communicate(timeout=60)
+        self.said.thread.join()
+        assert code == 0, self.said.last
+        assert not [line for line in self.said.counts if " " in line and "Error" in line], self.said.counts
+
+
+@contextmanager
+def world(directory: Path, data_dir: Path, *more: str):
+    it = World(directory, data_dir, *more)
+    try:
+        yield it
+    finally:
+        it.stop()
+
+
+@contextmanager
+def file_system(path: Path, *options: str):
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(path)], check=True)
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+def remount(path: Path, option: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{option}", str(path)], check=True)
+
+
+def until_refused(it: World) -> int:
+    """Sends until an event is refused; returns its number."""
+    for number in range(MAX_EVENTS):
+        status, retry_after = it.send(number)
+        if status != 202:
+            assert (status, retry_after) == (503, "5")
+            return number
+    raise AssertionError("never refused")
+
+
+def check_everything_arrived(it: World) -> None:
+    it.said.wait("delivered", len(it.acknowledged))
+    told = it.told()
+    assert len(told) == len(set(told)) == len(it.acknowledged), "each once"
+
+
+@needs_root
+def test_a_full_disk_refuses_new_events_loses_none_and_goes_on_when_there_is_room(tmp_path):
+    with file_system(tmp_path / "data", "size=3m") as disk, world(tmp_path, disk) as it:
+        refused_number = until_refused(it)
+        assert refused_number > 10
+        assert it.send(refused_number)[0] == 503, "it stays so"
+        remount(disk, "size=100m")
+        for number in range(refused_number, refused_number + 20):
+            assert it.send(number)[0] == 202
+        check_everything_arrived(it)
+
+
+def test_a_disk_that_takes_no_writes_refuses_new_events_loses_none_and_goes_on_when_it_does(tmp_path):
+    with world(tmp_path, tmp_path / "data") as it:
+        for number in range(20):
+            assert it.send(number)[0] == 202
+        # Every write from here on fails, as on a file system that turned read-only under the process.
+        _, most = resource.prlimit(it.server.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        for number in range(20, 25):
+            assert it.send(number) == (503, "5")
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(it.url.partition("/in/")[0] + "/readyz")
+        resource.prlimit(it.server.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+        for number in range(20, 40):
+            assert it.send(number)[0] == 202
+        check_everything_arrived(it)
+
+
+@needs_root
+def test_a_file_system_that_is_read_only_is_named_at_the_start(tmp_path):
+    configure(tmp_path)
+    with file_system(tmp_path / "data", "size=3m") as disk:
+        assert nicobar(tmp_path, "apply", "nicobar.toml", "--data-dir", str(disk)).returncode == 0
+        remount(disk, "ro")
+        said = refused(nicobar(tmp_path, "serve", "--port", "0", "--data-dir", str(disk)))
+        assert "cannot be opened for writing" in said
+        assert "Give the user that runs nicobar read and write access to the data directory." in said
+
+
+def test_sigterm_with_a_destination_that_hangs_ends_in_time_and_hands_back_what_is_in_flight(tmp_path):
+    with world(tmp_path, tmp_path / "data", "--shutdown-ms", "200") as it:
+        faults = json.dumps([{"delay_ms": 60_000, "times": 1_000}]).encode()
+        url = f"http://127.0.0.1:{it.emulator_port}/emulator/faults"
+        urllib.request.urlopen(urllib.request.Request(url, data=faults, method="PUT")).close()
+        assert it.send(1)[0] == 202
+        it.said.wait("accepted", 1)
+    # `world` has asserted that the server ended with 0; what was in flight is the next process's.
+    with sqlite3.connect(tmp_path / "data" / "nicobar.db") as connection:
+        assert connection.execute("SELECT state, tries FROM deliveries").fetchall() == [("pending", 0)]
+    connection.close()
