@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from litestar import Litestar, Response, get
+from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 
@@ -18,6 +19,7 @@ import nicobar
 from nicobar.api.door import OPEN
 from nicobar.api.idempotency import MAX_KEY_CHARS
 from nicobar.api.lookups import DEPENDENCIES
+from nicobar.api.services import Services
 from nicobar.api.shapes import ErrorOut, ValidationErrorOut
 
 _TITLE = "Nicobar"
@@ -50,11 +52,16 @@ _IDEMPOTENCY_KEY = {
 Document = dict[str, Any]
 
 
+def _nobody() -> Services:
+    """Stands for the services where handlers are described and never called."""
+    raise AssertionError
+
+
 def make_document(handlers: Sequence[HTTPRouteHandler]) -> Document:
     """The document of these handlers."""
     app = Litestar(
         list(handlers),
-        dependencies=DEPENDENCIES,
+        dependencies={**DEPENDENCIES, "services": Provide(_nobody, sync_to_thread=False)},
         openapi_config=OpenAPIConfig(
             title=_TITLE, version=nicobar.__version__, description=_ABOUT, use_handler_docstrings=True
         ),
