@@ -9,7 +9,18 @@ from litestar import get
 from litestar.params import QueryParameter
 from msgspec import field
 
-from nicobar.api.counts import DAY_MS, HOUR_MS, STEP_MS, Counts, Period, by_event_type, by_point, count, make_range
+from nicobar.api.counts import (
+    DAY_MS,
+    HOUR_MS,
+    STEP_MS,
+    Counts,
+    Period,
+    by_event_type,
+    by_point,
+    count,
+    latest_points,
+    make_range,
+)
 from nicobar.api.listing import EventTypes, ms_of
 from nicobar.api.lookups import GivenApplication, GivenCaller, GivenEndpoint, GivenServices, GivenSnapshot
 from nicobar.api.paging import names
@@ -237,7 +248,7 @@ async def application_attempts_over_time(
     period: Annotated[Period | None, QueryParameter(description="How long a data point is; a day.")] = None,
     event_types: EventTypes = None,
 ) -> AttemptStatisticsOut:
-    """How an application's tries ended, a number for each period; at most 2,016 of them."""
+    """How an application's tries ended, a number for each period; of a long time the latest 2,016."""
     period = period or Period.ONE_DAY
     default_ms = DAY_MS if period is Period.FIVE_MINUTES else DEFAULT_DAYS * DAY_MS
     span = make_range(
@@ -246,8 +257,8 @@ async def application_attempts_over_time(
         services.clock.now_ms(),
         step_ms=STEP_MS[period],
         default_ms=default_ms,
-        points=True,
     )
+    span = latest_points(span)
     tallies = await services.store.tallies(
         application.id,
         since_ms=span.since_ms,
@@ -298,7 +309,7 @@ async def overview(
     """Ours: what happened hour by hour, and what waits now."""
     now_ms = services.clock.now_ms()
     since_ms = (now_ms // HOUR_MS - hours + 1) * HOUR_MS
-    span = make_range(since_ms, now_ms + 1, now_ms, step_ms=HOUR_MS, default_ms=DAY_MS, points=True)
+    span = make_range(since_ms, now_ms + 1, now_ms, step_ms=HOUR_MS, default_ms=DAY_MS)
     tallies = await services.store.tallies(
         application.id, since_ms=span.since_ms, until_ms=span.until_ms, step_ms=span.step_ms
     )
