@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from asking import asking
 from nicobar.api.app import API_HANDLERS, OPEN_HANDLERS
 
@@ -12,6 +14,8 @@ async def test_the_document_and_the_page_are_served_to_anybody_and_have_every_op
         page = await api.ask("GET", "/api/v1/reference", token="")
     assert (document.status, page.status) == (200, 200)
     assert document.body["openapi"].startswith("3.1")
+    schemas = document.body["components"]["schemas"]
+    assert set(re.findall(r"#/components/schemas/([^\"']+)", str(document.body))) <= schemas.keys()
     operations = [one for item in document.body["paths"].values() for one in item.values()]
     assert {one["operationId"] for one in operations} == {one.operation_id for one in (*OPEN_HANDLERS, *API_HANDLERS)}
     for one in operations:

@@ -4,6 +4,7 @@ elsewhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, get_args, get_origin, get_type_hints
@@ -48,6 +49,8 @@ _IDEMPOTENCY_KEY = {
     "description": "The same key and the same request give the answer that was given before, for 12 hours.",
     "schema": {"type": "string", "maxLength": MAX_KEY_CHARS},
 }
+_SCHEMAS = "#/components/schemas/"
+_MODULES = re.compile(r"(?:[a-z_]+\.)+")
 # Python's own JSON types; a document is a dictionary of anything.
 Document = dict[str, Any]
 
@@ -71,7 +74,8 @@ def make_document(handlers: Sequence[HTTPRouteHandler]) -> Document:
     document["servers"] = [{"url": "/"}]
     # msgspec's own schemas of the bodies: they say exactly what is checked, defaults included.
     bodies = [*(body for handler in handlers for body in _bodies(handler)), ErrorOut, ValidationErrorOut]
-    _, schemas = msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
+    _, schemas = msgspec.json.schema_components(bodies, ref_template=f"{_SCHEMAS}{{name}}")
+    _link(document["paths"], schemas, document["components"]["schemas"])
     document["components"] = {
         "schemas": dict(sorted(schemas.items())),
         "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -80,6 +84,24 @@ def make_document(handlers: Sequence[HTTPRouteHandler]) -> Document:
         for method, operation in item.items():
             _complete(operation, path, method)
     return document
+
+
+def _link(part: object, schemas: Document, others: Document) -> None:
+    """Makes every reference lead to a schema: Litestar writes a generic type's argument with its module, and knows
+    the types of parameters.
+    """
+    if isinstance(part, list):
+        for one in part:
+            _link(one, schemas, others)
+    elif isinstance(part, dict):
+        for one in part.values():
+            _link(one, schemas, others)
+        if "$ref" in part:
+            name = str(part["$ref"]).removeprefix(_SCHEMAS)
+            plain = _MODULES.sub("", name)
+            if plain not in schemas:
+                schemas[plain] = others[name]
+            part["$ref"] = _SCHEMAS + plain
 
 
 def _bodies(handler: HTTPRouteHandler) -> Iterator[Any]:
