@@ -365,7 +365,7 @@ async def test_a_page_that_looked_long_and_found_nothing_goes_on(svix, api, monk
 
 
 async def test_wrong_parameters_are_422(api):
-    for query in ("limit=0", "limit=251", "iterator=x", "before=yesterday", "with_content=perhaps"):
+    for query in ("limit=0", "limit=251", "iterator=x", "before=yesterday", "after=0.5", "with_content=perhaps"):
         answer = await api.ask("GET", f"{api.app}/msg?{query}")
         assert (answer.status, answer.body["code"]) == (422, "validation"), query
 

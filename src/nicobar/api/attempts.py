@@ -218,8 +218,8 @@ def url_of(services: Services, endpoint_id: str) -> str:
 
 def _filter(
     *,
-    before: datetime | None,
-    after: datetime | None,
+    before: str | None,
+    after: str | None,
     event_types: str | None,
     channel: str | None,
     tag: str | None,

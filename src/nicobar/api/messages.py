@@ -252,7 +252,7 @@ async def create_message(
     keeps its order, is read from a payload of Dodo's shape.
     """
     now_ms = services.clock.now_ms()
-    deliver_at_ms = None if data.deliver_at is None else ms_of(data.deliver_at)
+    deliver_at_ms = None if data.deliver_at is None else ms_of(data.deliver_at, "body.deliverAt")
     if deliver_at_ms is not None and not now_ms + MINUTE_MS <= deliver_at_ms <= now_ms + MAX_DELAY_MS:
         raise Invalid("body.deliverAt", "It is not between a minute and 24 hours away.", "Choose a time in between.")
     await services.snapshot()

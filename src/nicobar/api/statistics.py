@@ -21,7 +21,7 @@ from nicobar.api.counts import (
     latest_points,
     make_range,
 )
-from nicobar.api.listing import EventTypes, ms_of
+from nicobar.api.listing import TIME, EventTypes, ms_of
 from nicobar.api.lookups import GivenApplication, GivenCaller, GivenEndpoint, GivenServices, GivenSnapshot
 from nicobar.api.paging import names
 from nicobar.api.services import Services
@@ -32,8 +32,10 @@ from nicobar.store.history import TALLY_MS, Tally
 TAGS = ["Statistics"]
 DEFAULT_DAYS = 28
 
-Since = Annotated[datetime | None, QueryParameter(description="From this time on; 28 days before the end by itself.")]
-Until = Annotated[datetime | None, QueryParameter(description="Up to this time; now by itself.")]
+Since = Annotated[
+    str | None, QueryParameter(schema_extra=TIME, description="From this time on; 28 days before the end by itself.")
+]
+Until = Annotated[str | None, QueryParameter(schema_extra=TIME, description="Up to this time; now by itself.")]
 
 
 class EndpointStats(Shape):
@@ -144,8 +146,8 @@ async def endpoint_stats(
     ended = await _count(services, application, endpoint, since, until)
     waiting = await services.store.unfinished(
         endpoint.id,
-        since_ms=None if since is None else ms_of(since),
-        until_ms=None if until is None else ms_of(until),
+        since_ms=None if since is None else ms_of(since, "query.since"),
+        until_ms=None if until is None else ms_of(until, "query.until"),
     )
     return EndpointStats(
         success=ended.success,
@@ -179,12 +181,12 @@ async def _count(
     services: Services,
     application: Application,
     endpoint: Endpoint,
-    since: datetime | None,
-    until: datetime | None,
+    since: str | None,
+    until: str | None,
 ) -> Counts:
     span = make_range(
-        None if since is None else ms_of(since),
-        None if until is None else ms_of(until),
+        None if since is None else ms_of(since, "query.since"),
+        None if until is None else ms_of(until, "query.until"),
         services.clock.now_ms(),
         step_ms=TALLY_MS,
         default_ms=DEFAULT_DAYS * DAY_MS,
@@ -206,13 +208,17 @@ async def application_attempts(
     *,
     application: GivenApplication,
     services: GivenServices,
-    since: Annotated[datetime, QueryParameter(description="From this time on.")],
-    until: Annotated[datetime, QueryParameter(description="Up to this time.")],
+    since: Annotated[str, QueryParameter(schema_extra=TIME, description="From this time on.")],
+    until: Annotated[str, QueryParameter(schema_extra=TIME, description="Up to this time.")],
     event_types: EventTypes = None,
 ) -> AppAttemptStatsOut:
     """How an application's tries ended, counted in steps of five minutes."""
     span = make_range(
-        ms_of(since), ms_of(until), services.clock.now_ms(), step_ms=TALLY_MS, default_ms=DEFAULT_DAYS * DAY_MS
+        ms_of(since, "query.since"),
+        ms_of(until, "query.until"),
+        services.clock.now_ms(),
+        step_ms=TALLY_MS,
+        default_ms=DEFAULT_DAYS * DAY_MS,
     )
     tallies = await services.store.tallies_by_type(
         application.id, since_ms=span.since_ms, until_ms=span.until_ms, event_types=names(event_types)
@@ -242,9 +248,12 @@ async def application_attempts_over_time(
     application: GivenApplication,
     services: GivenServices,
     start: Annotated[
-        datetime | None, QueryParameter(name="startDate", description="From this time on; 28 days before the end.")
+        str | None,
+        QueryParameter(name="startDate", schema_extra=TIME, description="From this time on; 28 days before the end."),
     ] = None,
-    end: Annotated[datetime | None, QueryParameter(name="endDate", description="Up to this time; now.")] = None,
+    end: Annotated[
+        str | None, QueryParameter(name="endDate", schema_extra=TIME, description="Up to this time; now.")
+    ] = None,
     period: Annotated[Period | None, QueryParameter(description="How long a data point is; a day.")] = None,
     event_types: EventTypes = None,
 ) -> AttemptStatisticsOut:
@@ -252,8 +261,8 @@ async def application_attempts_over_time(
     period = period or Period.ONE_DAY
     default_ms = DAY_MS if period is Period.FIVE_MINUTES else DEFAULT_DAYS * DAY_MS
     span = make_range(
-        None if start is None else ms_of(start),
-        None if end is None else ms_of(end),
+        None if start is None else ms_of(start, "query.startDate"),
+        None if end is None else ms_of(end, "query.endDate"),
         services.clock.now_ms(),
         step_ms=STEP_MS[period],
         default_ms=default_ms,
