@@ -10,12 +10,13 @@ import msgspec
 import tomli_w
 
 from nicobar.admin.catalogue import default_application, make_endpoint, make_source
+from nicobar.admin.handlers import why_it_cannot_run
 from nicobar.crypto import Vault
 from nicobar.errors import ConfigurationError, StoreUnusable, UserError
 from nicobar.ids import IdFactory
 from nicobar.model import Endpoint, EventType, Json, Setting, Source
 from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers, source_secrets
-from nicobar.sandbox import Broken, Failure, Job, Sandbox
+from nicobar.sandbox import Sandbox
 from nicobar.store import (
     AddTransformation,
     Change,
@@ -258,26 +259,12 @@ class Planner:
 
     async def _check_handler(self, entry: EndpointEntry, code: str) -> None:
         """Refuses what could never run; what it does with an event is for `nicobar transform` to show."""
-        job = Job(
-            code_id="check",
-            code=code,
-            body=b'{"type":"check","data":{}}',
-            event_type="check",
-            url="",
-            now_ms=self._now_ms,
-            occurred_at_ms=self._now_ms,
-            seed="",
-        )
-        (result,) = await self._sandbox.run([job])
-        if isinstance(result, Broken) and result.failure in {
-            Failure.SYNTAX_ERROR,
-            Failure.NO_HANDLER,
-            Failure.CODE_TOO_LARGE,
-        }:
-            line = f", line {result.line}" if result.line else ""
+        broken = await why_it_cannot_run(self._sandbox, code, self._now_ms)
+        if broken is not None:
+            line = f", line {broken.line}" if broken.line else ""
             raise ConfigurationError(
                 "handler_invalid",
-                f"{entry.handler}{line}: {result.reason}",
+                f"{entry.handler}{line}: {broken.reason}",
                 f"Try it: nicobar transform {entry.handler}",
             )
 

@@ -14,6 +14,10 @@ from nicobar.api import (
     attempts,
     audit,
     customers,
+    endpoint_headers,
+    endpoint_queue,
+    endpoint_replays,
+    endpoint_secrets,
     endpoints,
     failures,
     health,
@@ -22,6 +26,7 @@ from nicobar.api import (
     source_log,
     statistics,
     tasks,
+    transformations,
 )
 from nicobar.api.auth import allowed
 from nicobar.api.document import create_document
@@ -36,6 +41,11 @@ OPEN_HANDLERS: tuple[HTTPRouteHandler, ...] = (*health.HANDLERS,)
 API_HANDLERS: tuple[HTTPRouteHandler, ...] = (
     *applications.HANDLERS,
     *endpoints.HANDLERS,
+    *endpoint_secrets.HANDLERS,
+    *endpoint_headers.HANDLERS,
+    *transformations.HANDLERS,
+    *endpoint_replays.HANDLERS,
+    *endpoint_queue.HANDLERS,
     *messages.HANDLERS,
     *attempts.HANDLERS,
     *statistics.HANDLERS,

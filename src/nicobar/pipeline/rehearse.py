@@ -86,7 +86,7 @@ class Rehearser:
         MAX_MESSAGES. Raises SandboxError, and UserError for an endpoint that cannot be opened.
         """
         if code is not None:
-            endpoint = msgspec.structs.replace(endpoint, transformation=_trial(code))
+            endpoint = msgspec.structs.replace(endpoint, transformation=trial(code))
         target = open_endpoint(self._vault, endpoint)
         found = _fitting(await self._latest(endpoint, tuple(event_types), min(messages, MAX_MESSAGES)))
         until_ms = self._clock.steady_ms() + MAX_RUN_MS
@@ -195,7 +195,7 @@ def _fitting(messages: Sequence[Message]) -> list[Message]:
     return fitting
 
 
-def _trial(code: str) -> Transformation:
+def trial(code: str) -> Transformation:
     """A version of its own for each code: the sandbox keeps compiled what has the same one."""
     digest = hashlib.sha256(code.encode("utf-8", "surrogatepass")).digest()
     return Transformation(version=-int.from_bytes(digest[:6], "big"), code=code)
