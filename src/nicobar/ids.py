@@ -52,15 +52,15 @@ def is_id(text: str, prefix: str) -> bool:
     return text.startswith(f"{prefix}_") and _PATTERN.match(text) is not None
 
 
-def made_at_ms(text: str) -> int:
-    """When an id was made, in Unix milliseconds of a whole second."""
-    return int(Ksuid.from_base62(text.rpartition("_")[2]).timestamp) * 1000
-
-
 def first_id(prefix: str, time_ms: int) -> str:
     """What no id of that second or a later one is below: where to begin to look for what was made since."""
     second = min(max(time_ms // 1000 - EPOCH_STAMP, 0), _MAX_SECOND)
     return f"{prefix}_{Ksuid.from_bytes(second.to_bytes(4, 'big') + bytes(16))}"
+
+
+def made_at_ms(text: str) -> int:
+    """When an id was made, in Unix milliseconds of a whole second."""
+    return int(Ksuid.from_base62(text.rpartition("_")[2]).timestamp) * 1000
 
 
 def stable_ulid(time_ms: int, *parts: str) -> str:

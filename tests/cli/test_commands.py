@@ -35,6 +35,7 @@ secrets = [{ env = "DODO_SECRET" }]
 [[endpoints]]
 name = "customerio"
 connector = "customerio"
+max_messages_per_s = 500
 handler = "paid.js"
 settings = { base_url = "http://127.0.0.1:%d" }
 credentials = { site_id = { env = "CIO_SITE" }, api_key = { env = "CIO_KEY" } }

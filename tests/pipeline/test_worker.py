@@ -532,6 +532,7 @@ async def test_a_destination_that_fails_is_left_alone_and_no_tries_are_spent(tmp
         assert left == {*(f"f{n}" for n in range(5)), "later"}
         await it.move(0)
         assert await breaker(it) == Breaker()
+        assert it.alerts() == ["endpoint.failing", "endpoint.recovered"]
 
 
 async def test_the_waits_between_probes_double_up_to_five_minutes(tmp_path):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import tomli_w
+from msgspec import Meta
 
 from nicobar.admin.catalogue import default_application, make_endpoint, make_source
 from nicobar.admin.handlers import why_it_cannot_run
@@ -50,6 +52,7 @@ class EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     handler: str | None = None
     event_types: tuple[str, ...] = ()
     disabled: bool = False
+    max_messages_per_s: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     settings: dict[str, Setting] = {}
     credentials: dict[str, Reference] = {}
     variables: dict[str, str] = {}
@@ -200,10 +203,10 @@ class Planner:
             event_types=entry.event_types,
             variables=entry.variables,
             disabled=entry.disabled,
+            max_messages_per_s=entry.max_messages_per_s,
             # What a file has no words for stays as it is.
             channels=known.channels if known else (),
             headers=self._headers(known),
-            max_messages_per_s=known.max_messages_per_s if known else None,
             uid=known.uid if known else None,
             known=known,
         )
@@ -222,7 +225,7 @@ class Planner:
     def _same(self, known: Endpoint, put: PutEndpoint, credentials: dict[str, str]) -> bool:
         fields = ("connector", "settings", "credential_references", "event_types", "variables", "disabled")
         try:
-            return all(getattr(known, name) == getattr(put, name) for name in fields) and (
+            return all(getattr(known, name) == getattr(put, name) for name in (*fields, "max_messages_per_s")) and (
                 endpoint_credentials(self._vault, known) == credentials
             )
         except StoreUnusable:
@@ -285,11 +288,12 @@ def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]
         entry |= {
             "event_types": list(endpoint.event_types),
             "disabled": endpoint.disabled,
+            "max_messages_per_s": endpoint.max_messages_per_s,
             "settings": dict(endpoint.settings),
             "credentials": {name: {"env": env} for name, env in endpoint.credential_references.items()},
             "variables": dict(endpoint.variables),
         }
-        endpoints.append({name: value for name, value in entry.items() if value not in ([], {}, False)})
+        endpoints.append({name: value for name, value in entry.items() if value not in ([], {}, False, None)})
     document: dict[str, Json] = {
         "event_types": [{"name": one.name, "description": one.description} for one in snapshot.event_types],
         "sources": [
