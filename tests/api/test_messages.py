@@ -202,7 +202,7 @@ async def test_an_expunged_message_is_empty_everywhere_and_cannot_be_sent_again(
     attempt = (await svix.message_attempt.list_by_msg("default", made.id)).data[0]
     shown = (await api.ask("GET", f"{api.app}/msg/{made.id}/attempt/{attempt.id}")).body
     assert (shown["requests"], shown["response"], shown["reason"]) == ([], "", "expunged")
-    assert await refused(svix.message_attempt.resend("default", made.id, endpoint_id)) == (409, "expunged")
+    assert await refused(svix.message_attempt.resend("default", made.id, endpoint_id)) == (409, "message_expunged")
     two = await svix.message.bulk_expunge_content("default", BulkExpungeContentsIn(ids=[made.id, "nobody"]))
     assert {key: str(value) for key, value in two.results.items()} == {made.id: "expunged", "nobody": "not-found"}
 

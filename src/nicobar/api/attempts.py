@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, assert_never
+from typing import Annotated
 
 import msgspec
 from litestar import delete, get, post
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta
 
+from nicobar.admin.replays import check_resent
 from nicobar.api.errors import not_found
 from nicobar.api.listing import (
     After,
@@ -47,9 +48,8 @@ from nicobar.api.status import (
     status_of_attempt,
     text_of,
 )
-from nicobar.errors import Refusal
+from nicobar.errors import ConfigurationError, Refusal
 from nicobar.model import Application, Attempt, Delivery, DeliveryState, Endpoint, Level, Verdict
-from nicobar.store import Resent
 from nicobar.store.history import Attempted, AttemptFilter, MessageFilter, Tried
 from nicobar.store.history import Page as Found
 
@@ -585,37 +585,14 @@ async def resend_message(
         raise Refusal(409, "endpoint_disabled", "The endpoint is disabled.", "Enable it first.")
     now_ms = services.clock.now_ms()
     resent = await services.store.resend(message.id, endpoint.id, now_ms=now_ms, new_ids=new_ids)
-    check_resent(resent, message.id)
+    try:
+        check_resent(resent, message.id, endpoint.id)
+    except ConfigurationError as error:
+        raise Refusal(409, error.code, error.detail, error.fix) from error
     services.wake([endpoint.seq])
     detail = f"to {endpoint.id}{', under new ids' if new_ids else ''}"
     await services.change(caller, "message.resend", message.id, app_id=application.id, detail=detail)
     return EmptyResponse()
-
-
-def check_resent(resent: Resent, message_id: str) -> None:
-    """Raises Refusal where nothing was put into the queue."""
-    match resent:
-        case Resent.QUEUED | Resent.HASTENED:
-            return
-        case Resent.SENDING:
-            raise Refusal(
-                409, "being_sent", f"The message {message_id} is being sent right now.", "Wait for its end."
-            )
-        case Resent.BEHIND:
-            raise Refusal(
-                409,
-                "waits_behind",
-                f"The message {message_id} is in the queue already, behind an earlier one of its customer.",
-                "Look at its endpoints for the one that it waits for, and send that one again or cancel it.",
-            )
-        case Resent.EXPUNGED:
-            raise Refusal(
-                409, "expunged", f"The payload of the message {message_id} was taken out.", "Ask its sender for it."
-            )
-        case Resent.UNKNOWN:
-            raise not_found("message or endpoint")
-        case _:
-            assert_never(resent)
 
 
 HANDLERS = (

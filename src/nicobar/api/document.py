@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -114,8 +115,8 @@ def _bodies(handler: HTTPRouteHandler) -> Iterator[Any]:
     ]
     for hint in given:
         body = get_args(hint)[0] if get_origin(hint) is Response else hint
-        if body not in {None, type(None), bytes, str}:
-            yield body
+        several = get_args(body) if isinstance(body, UnionType) else (body,)
+        yield from (one for one in several if one not in {None, type(None), bytes, str})
 
 
 def _complete(operation: Document, path: str, method: str) -> None:
