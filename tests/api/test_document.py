@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import jsonschema_rs
+
 from asking import asking
 from nicobar.api.app import API_HANDLERS, OPEN_HANDLERS
 
@@ -16,6 +18,8 @@ async def test_the_document_and_the_page_are_served_to_anybody_and_have_every_op
     assert document.body["openapi"].startswith("3.1")
     schemas = document.body["components"]["schemas"]
     assert set(re.findall(r"#/components/schemas/([^\"']+)", str(document.body))) <= schemas.keys()
+    assert "Page_MessageOut_" in schemas
+    assert not [name for name in schemas if "." in name]
     operations = [one for item in document.body["paths"].values() for one in item.values()]
     assert {one["operationId"] for one in operations} == {one.operation_id for one in (*OPEN_HANDLERS, *API_HANDLERS)}
     for one in operations:
@@ -24,3 +28,7 @@ async def test_the_document_and_the_page_are_served_to_anybody_and_have_every_op
         assert one["tags"], one["operationId"]
         assert any(status.startswith("2") for status in one["responses"]), one["operationId"]
         assert one["operationId"].encode() in page.body or one["summary"].encode() in page.body
+        for body in (one.get("requestBody", {}), *one["responses"].values()):
+            for content in body.get("content", {}).values():
+                schema = {**content["schema"], "components": document.body["components"]}
+                jsonschema_rs.validate(schema, content["example"], validate_formats=True)

@@ -19,6 +19,7 @@ from svix.models import BulkExpungeContentsIn, MessageIn, MessagePrecheckIn, Mes
 
 from asking import asking
 from nicobar.model import Scope
+from nicobar.store import DisableEndpoint, PauseEndpoint
 from running import ADA
 from svix_clients import async_client, blocking_client
 
@@ -313,12 +314,29 @@ def events(api) -> int:
 
 
 async def test_a_resend_that_changes_nothing_says_why(svix, api, endpoint_id):
-    later = datetime.now(UTC) + timedelta(hours=2)
-    waiting = await send(svix, api, deliver_at=later, wait=False)
-    assert (await refused(svix.message_attempt.resend("default", "nobody", endpoint_id)))[0] == 404
-    assert (await refused(svix.message_attempt.resend("default", waiting.id, "nobody")))[0] == 404
+    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason="a test"))
+    first = await send(svix, api, wait=False)
+    second = await send(svix, api, wait=False)
+    resend = svix.message_attempt.resend
+    assert (await refused(resend("default", "nobody", endpoint_id)))[0] == 404
+    assert (await refused(resend("default", first.id, "nobody")))[0] == 404
+    assert await refused(resend("default", second.id, endpoint_id)) == (409, "delivery_behind")
+    timeline = (await api.ask("GET", f"{api.app}/customer/timeline?key={ADA.key}")).body["data"]
+    assert timeline[0]["deliveries"][0]["behind"] == first.id
+    await resend("default", first.id, endpoint_id)
+    await change(api, DisableEndpoint(endpoint_id=endpoint_id, reason="a test"))
+    assert await refused(resend("default", first.id, endpoint_id)) == (409, "endpoint_disabled")
+
+
+async def change(api, *changes):
+    await api.nicobar.runtime.store.change(changes)
+    await api.nicobar.runtime.configuration.refresh()
+
+
+async def test_what_waits_for_its_time_goes_at_once_when_it_is_sent_again(svix, api, endpoint_id):
+    waiting = await send(svix, api, deliver_at=datetime.now(UTC) + timedelta(hours=2), wait=False)
     await svix.message_attempt.resend("default", waiting.id, endpoint_id)
-    assert (await api.nicobar.next_recorded()).message.id == waiting.id, "what waits for its time goes at once"
+    assert (await api.nicobar.next_recorded()).message.id == waiting.id
 
 
 async def test_a_token_of_one_application_sees_nothing_of_another(svix, api):

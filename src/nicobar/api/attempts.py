@@ -38,7 +38,7 @@ from nicobar.api.lookups import (
 from nicobar.api.messages import MessageOut, fields_of, message_of, shown
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Ordering, names, page_of_all, read_iterator
 from nicobar.api.services import Services
-from nicobar.api.shapes import EndpointId, MessageId, Page, Shape, moment
+from nicobar.api.shapes import EndpointId, MessageId, Moment, Page, Shape, moment
 from nicobar.api.status import (
     MessageStatus,
     StatusCodeClass,
@@ -98,7 +98,7 @@ class MessageAttemptOut(Shape):
     id: AttemptId
     msg_id: MessageId
     endpoint_id: EndpointId
-    timestamp: datetime
+    timestamp: Moment
     url: str
     response: str
     response_status_code: int
@@ -108,7 +108,7 @@ class MessageAttemptOut(Shape):
     trigger_type: Annotated[int, Meta(description="0 by the schedule, 1 asked for by somebody.")]
     msg: MessageOut | None
     reason: str | None
-    next_attempt: datetime | None
+    next_attempt: Moment | None
     transformation_version: int | None
     console: list[str]
     verdicts: list[VerdictOut]
@@ -120,7 +120,7 @@ class EndpointMessageOut(MessageOut):
 
     status: MessageStatus
     status_text: str
-    next_attempt: datetime | None
+    next_attempt: Moment | None
     reason: str | None
 
 
@@ -137,11 +137,11 @@ class MessageEndpointOut(Shape):
     disabled: bool
     event_types: list[str] | None
     channels: list[str] | None
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     status: MessageStatus
     status_text: str
-    next_attempt: datetime | None
+    next_attempt: Moment | None
     reason: str | None
     behind: str | None
 

@@ -19,6 +19,7 @@ from litestar.openapi import OpenAPIConfig
 
 import nicobar
 from nicobar.api.door import OPEN
+from nicobar.api.examples import example_of
 from nicobar.api.idempotency import MAX_KEY_CHARS
 from nicobar.api.lookups import DEPENDENCIES
 from nicobar.api.services import Services
@@ -51,7 +52,7 @@ _IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "maxLength": MAX_KEY_CHARS},
 }
 _SCHEMAS = "#/components/schemas/"
-_MODULES = re.compile(r"(?:[a-z_]+\.)+")
+_MODULES = re.compile(r"(?:^|(?<=_))(?:[a-z_]+\.)+")
 # Python's own JSON types; a document is a dictionary of anything.
 Document = dict[str, Any]
 
@@ -84,7 +85,17 @@ def make_document(handlers: Sequence[HTTPRouteHandler]) -> Document:
     for path, item in document["paths"].items():
         for method, operation in item.items():
             _complete(operation, path, method)
+            for content in _contents(operation):
+                content["example"] = example_of(content["schema"], schemas)
     return document
+
+
+def _contents(operation: Document) -> Iterator[Document]:
+    """The bodies of an operation, in and out, as far as they are JSON."""
+    for body in (operation.get("requestBody", {}), *operation["responses"].values()):
+        content = body.get("content", {}).get("application/json")
+        if content and content.get("schema"):
+            yield content
 
 
 def _link(part: object, schemas: Document, others: Document) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from litestar import get, post
@@ -21,7 +20,7 @@ from nicobar.api.lookups import (
     GivenSnapshot,
     endpoint_of,
 )
-from nicobar.api.shapes import EndpointId, MessageId, Shape, moment
+from nicobar.api.shapes import EndpointId, MessageId, Moment, Shape, moment
 from nicobar.api.tasks import BackgroundTaskOut
 from nicobar.api.tasks import shown as task_shown
 from nicobar.model import DeliveryState
@@ -39,8 +38,8 @@ class FailureGroupOut(Shape):
     endpoint_id: EndpointId
     failure: str
     count: int
-    first_at: datetime
-    last_at: datetime
+    first_at: Moment
+    last_at: Moment
     reason: str
     message_id: MessageId
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeAlias
 
@@ -80,11 +79,11 @@ class MessageOut(Shape):
     payload: Payload
     channels: list[str] | None
     tags: list[str] | None
-    timestamp: datetime
-    deliver_at: datetime | None
+    timestamp: Moment
+    deliver_at: Moment | None
     source_id: str
     customer_key: str | None
-    occurred_at: datetime
+    occurred_at: Moment
 
 
 class MessageRawPayloadOut(Shape):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from litestar import get
@@ -25,7 +24,7 @@ from nicobar.api.listing import TIME, EventTypes, ms_of
 from nicobar.api.lookups import GivenApplication, GivenCaller, GivenEndpoint, GivenServices, GivenSnapshot
 from nicobar.api.paging import names
 from nicobar.api.services import Services
-from nicobar.api.shapes import EndpointId, Shape, moment
+from nicobar.api.shapes import EndpointId, Moment, Shape, moment
 from nicobar.model import Application, DeliveryState, Endpoint
 from nicobar.store.history import TALLY_MS, Tally
 
@@ -71,8 +70,8 @@ class AppAttemptStatsOut(Shape):
     total_success: int = field(name="total_success")
     total_failure: int = field(name="total_failure")
     total_canceled: int = field(name="total_canceled")
-    since: datetime
-    until: datetime
+    since: Moment
+    until: Moment
 
 
 class AttemptStatisticsData(Shape):
@@ -86,8 +85,8 @@ class AttemptStatisticsData(Shape):
 class AttemptStatisticsOut(Shape):
     """How tries ended, period by period. The ends are those of whole periods, in UTC."""
 
-    start_date: datetime
-    end_date: datetime
+    start_date: Moment
+    end_date: Moment
     period: Period
     data: AttemptStatisticsData
 
@@ -104,7 +103,7 @@ class OverviewPoint(Shape):
     most; null where none was.
     """
 
-    at: datetime
+    at: Moment
     success: int
     retried: int
     failed: int
@@ -118,7 +117,7 @@ class OverviewEndpoint(Shape):
 
     id: EndpointId
     unfinished: int
-    oldest_accepted_at: datetime | None
+    oldest_accepted_at: Moment | None
 
 
 class OverviewOut(Shape):
