@@ -203,6 +203,7 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) 
         settings=settings,
         receiver=receiver,
         wake=runtime.wake,
+        own_url=lambda: runtime.server.url if runtime.server else "",
     )
     refusals = RefusalLog(runtime.store, runtime.clock)
     _keep_running(stack, "refused requests", refusals.run)
