@@ -20,8 +20,8 @@ from nicobar.store import Audited, Change, Snapshot, Store
 @dataclass(frozen=True, slots=True)
 class Services:
     """The running parts. `receiver` takes messages; `wake` tells the worker of new deliveries for these endpoints,
-    `own_url` is where this process listens. Whoever reads the catalogue to change it holds `changing` meanwhile, so that two partial changes do not undo one
-    another.
+    `own_url` is where this process listens. Whoever reads the catalogue to change it holds `changing` meanwhile, so
+    that two partial changes do not undo one another.
     """
 
     store: Store

@@ -21,7 +21,7 @@ REFUSED_TO_TELL = 3
 
 class Posted(Record):
     """An event that came through the API, its body as it was sent. Without an `event_id` it gets its message's id.
-    `only` is the one endpoint, by its `seq`, that gets it, whatever its filter says; without it all get it that want it.
+    `only` is the one endpoint, by its `seq`, that gets it, whatever its filter says; without it all that want it do.
     """
 
     app_id: str
