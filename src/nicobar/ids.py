@@ -52,11 +52,6 @@ def is_id(text: str, prefix: str) -> bool:
     return text.startswith(f"{prefix}_") and _PATTERN.match(text) is not None
 
 
-def made_at_ms(text: str) -> int:
-    """When an id was made, in Unix milliseconds of a whole second."""
-    return int(Ksuid.from_base62(text.rpartition("_")[2]).timestamp) * 1000
-
-
 def first_id(prefix: str, time_ms: int) -> str:
     """What no id of that second or a later one is below: where to begin to look for what was made since."""
     second = min(max(time_ms // 1000 - EPOCH_STAMP, 0), _MAX_SECOND)

@@ -193,18 +193,6 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) 
         alerts=runtime.alerts,
         on_accepted=runtime.wake,
     )
-    services = Services(
-        store=runtime.store,
-        configuration=runtime.configuration,
-        vault=runtime.vault,
-        ids=runtime.ids,
-        clock=runtime.clock,
-        sandbox=sandbox,
-        settings=settings,
-        receiver=receiver,
-        wake=runtime.wake,
-        own_url=lambda: runtime.server.url if runtime.server else "",
-    )
     refusals = RefusalLog(runtime.store, runtime.clock)
     _keep_running(stack, "refused requests", refusals.run)
     services = Services(

@@ -7,6 +7,8 @@ import re
 import sys
 from pathlib import Path
 
+import jsonschema_rs
+
 from asking import asking
 from nicobar.api.app import API_HANDLERS, OPEN_HANDLERS
 from nicobar.api.document import make_document
@@ -34,9 +36,21 @@ def test_every_operation_has_an_id_a_summary_a_description_and_its_statuses():
         assert all(response["description"] for response in operation["responses"].values()), path
 
 
+def test_every_body_has_an_example_that_fits_its_schema():
+    bodies = 0
+    for _, _, operation in OPERATIONS:
+        for body in (operation.get("requestBody", {}), *operation["responses"].values()):
+            for content in body.get("content", {}).values():
+                schema = {**content["schema"], "components": DOCUMENT["components"]}
+                jsonschema_rs.validate(schema, content["example"], validate_formats=True)
+                bodies += 1
+    assert bodies > len(OPERATIONS)
+
+
 def test_every_reference_is_there():
     names = set(re.findall(r"#/components/schemas/([\w.]+)", str(DOCUMENT["paths"])))
     assert names <= set(DOCUMENT["components"]["schemas"])
+    assert not [name for name in DOCUMENT["components"]["schemas"] if "." in name]
 
 
 async def test_the_document_and_its_page_need_no_token_and_nothing_from_elsewhere(tmp_path):

@@ -83,16 +83,21 @@ async def test_counts_over_time_have_a_point_for_each_period(api, period, points
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("query", "points", "start"),
     [
-        "startDate=2026-01-02T00:00:00Z&endDate=2026-01-01T00:00:00Z",
-        "startDate=2020-01-02T00:00:00Z&endDate=2026-01-01T00:00:00Z",
-        "startDate=2026-01-02T00:00:00Z&endDate=2026-02-01T00:00:00Z&period=FiveMinutes",
-        "period=OneYear",
+        ("startDate=2026-01-02T00:00:00Z&endDate=2026-01-01T00:00:00Z", 0, "2026-01-01T00:00:00Z"),
+        ("startDate=2026-01-01T12:00:00Z&endDate=2026-01-03T12:00:00Z", 3, "2026-01-01T00:00:00Z"),
+        ("startDate=1990-01-01T00:00:00Z&endDate=2026-01-01T00:00:00Z&period=OneHour", 2016, "2025-10-09T00:00:00Z"),
+        ("startDate=0001-01-01T00:00:00Z&endDate=9999-12-31T23:59:59Z", 2016, "9886-09-01T00:00:00Z"),
     ],
 )
-async def test_ranges_that_do_not_fit_are_422(api, query):
-    assert (await api.ask("GET", f"/api/v1/stats/app/{api.app_id}/attempt?{query}")).status == 422
+async def test_any_range_is_answered_with_the_periods_that_it_has(api, query, points, start):
+    found = (await api.ask("GET", f"/api/v1/stats/app/{api.app_id}/attempt?{query}")).body
+    assert (len(found["data"]["successCount"]), found["startDate"]) == (points, start)
+
+
+async def test_a_period_that_there_is_not_is_422(api):
+    assert (await api.ask("GET", f"/api/v1/stats/app/{api.app_id}/attempt?period=OneYear")).status == 422
 
 
 async def test_an_overview_shows_the_hours_and_what_waits(api, endpoint_id):

@@ -19,6 +19,7 @@ from svix.models import BulkExpungeContentsIn, MessageIn, MessagePrecheckIn, Mes
 
 from asking import asking
 from nicobar.model import Scope
+from nicobar.store import DisableEndpoint, PauseEndpoint
 from running import ADA
 from svix_clients import async_client, blocking_client
 
@@ -202,7 +203,7 @@ async def test_an_expunged_message_is_empty_everywhere_and_cannot_be_sent_again(
     attempt = (await svix.message_attempt.list_by_msg("default", made.id)).data[0]
     shown = (await api.ask("GET", f"{api.app}/msg/{made.id}/attempt/{attempt.id}")).body
     assert (shown["requests"], shown["response"], shown["reason"]) == ([], "", "expunged")
-    assert await refused(svix.message_attempt.resend("default", made.id, endpoint_id)) == (409, "expunged")
+    assert await refused(svix.message_attempt.resend("default", made.id, endpoint_id)) == (409, "message_expunged")
     two = await svix.message.bulk_expunge_content("default", BulkExpungeContentsIn(ids=[made.id, "nobody"]))
     assert {key: str(value) for key, value in two.results.items()} == {made.id: "expunged", "nobody": "not-found"}
 
@@ -313,12 +314,29 @@ def events(api) -> int:
 
 
 async def test_a_resend_that_changes_nothing_says_why(svix, api, endpoint_id):
-    later = datetime.now(UTC) + timedelta(hours=2)
-    waiting = await send(svix, api, deliver_at=later, wait=False)
-    assert (await refused(svix.message_attempt.resend("default", "nobody", endpoint_id)))[0] == 404
-    assert (await refused(svix.message_attempt.resend("default", waiting.id, "nobody")))[0] == 404
+    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason="a test"))
+    first = await send(svix, api, wait=False)
+    second = await send(svix, api, wait=False)
+    resend = svix.message_attempt.resend
+    assert (await refused(resend("default", "nobody", endpoint_id)))[0] == 404
+    assert (await refused(resend("default", first.id, "nobody")))[0] == 404
+    assert await refused(resend("default", second.id, endpoint_id)) == (409, "delivery_behind")
+    timeline = (await api.ask("GET", f"{api.app}/customer/timeline?key={ADA.key}")).body["data"]
+    assert timeline[0]["deliveries"][0]["behind"] == first.id
+    await resend("default", first.id, endpoint_id)
+    await change(api, DisableEndpoint(endpoint_id=endpoint_id, reason="a test"))
+    assert await refused(resend("default", first.id, endpoint_id)) == (409, "endpoint_disabled")
+
+
+async def change(api, *changes):
+    await api.nicobar.runtime.store.change(changes)
+    await api.nicobar.runtime.configuration.refresh()
+
+
+async def test_what_waits_for_its_time_goes_at_once_when_it_is_sent_again(svix, api, endpoint_id):
+    waiting = await send(svix, api, deliver_at=datetime.now(UTC) + timedelta(hours=2), wait=False)
     await svix.message_attempt.resend("default", waiting.id, endpoint_id)
-    assert (await api.nicobar.next_recorded()).message.id == waiting.id, "what waits for its time goes at once"
+    assert (await api.nicobar.next_recorded()).message.id == waiting.id
 
 
 async def test_a_token_of_one_application_sees_nothing_of_another(svix, api):
@@ -365,7 +383,7 @@ async def test_a_page_that_looked_long_and_found_nothing_goes_on(svix, api, monk
 
 
 async def test_wrong_parameters_are_422(api):
-    for query in ("limit=0", "limit=251", "iterator=x", "before=yesterday", "with_content=perhaps"):
+    for query in ("limit=0", "limit=251", "iterator=x", "before=yesterday", "after=0.5", "with_content=perhaps"):
         answer = await api.ask("GET", f"{api.app}/msg?{query}")
         assert (answer.status, answer.body["code"]) == (422, "validation"), query
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, assert_never
+from typing import Annotated
 
 import msgspec
 from litestar import delete, get, post
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta
 
+from nicobar.admin.replays import check_resent
 from nicobar.api.errors import not_found
 from nicobar.api.listing import (
     After,
@@ -37,7 +38,7 @@ from nicobar.api.lookups import (
 from nicobar.api.messages import MessageOut, fields_of, message_of, shown
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Ordering, names, page_of_all, read_iterator
 from nicobar.api.services import Services
-from nicobar.api.shapes import EndpointId, MessageId, Page, Shape, moment
+from nicobar.api.shapes import EndpointId, MessageId, Moment, Page, Shape, moment
 from nicobar.api.status import (
     MessageStatus,
     StatusCodeClass,
@@ -47,9 +48,8 @@ from nicobar.api.status import (
     status_of_attempt,
     text_of,
 )
-from nicobar.errors import Refusal
+from nicobar.errors import ConfigurationError, Refusal
 from nicobar.model import Application, Attempt, Delivery, DeliveryState, Endpoint, Level, Verdict
-from nicobar.store import Resent
 from nicobar.store.history import Attempted, AttemptFilter, MessageFilter, Tried
 from nicobar.store.history import Page as Found
 
@@ -98,7 +98,7 @@ class MessageAttemptOut(Shape):
     id: AttemptId
     msg_id: MessageId
     endpoint_id: EndpointId
-    timestamp: datetime
+    timestamp: Moment
     url: str
     response: str
     response_status_code: int
@@ -108,7 +108,7 @@ class MessageAttemptOut(Shape):
     trigger_type: Annotated[int, Meta(description="0 by the schedule, 1 asked for by somebody.")]
     msg: MessageOut | None
     reason: str | None
-    next_attempt: datetime | None
+    next_attempt: Moment | None
     transformation_version: int | None
     console: list[str]
     verdicts: list[VerdictOut]
@@ -120,7 +120,7 @@ class EndpointMessageOut(MessageOut):
 
     status: MessageStatus
     status_text: str
-    next_attempt: datetime | None
+    next_attempt: Moment | None
     reason: str | None
 
 
@@ -137,11 +137,11 @@ class MessageEndpointOut(Shape):
     disabled: bool
     event_types: list[str] | None
     channels: list[str] | None
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     status: MessageStatus
     status_text: str
-    next_attempt: datetime | None
+    next_attempt: Moment | None
     reason: str | None
     behind: str | None
 
@@ -218,8 +218,8 @@ def url_of(services: Services, endpoint_id: str) -> str:
 
 def _filter(
     *,
-    before: datetime | None,
-    after: datetime | None,
+    before: str | None,
+    after: str | None,
     event_types: str | None,
     channel: str | None,
     tag: str | None,
@@ -585,37 +585,14 @@ async def resend_message(
         raise Refusal(409, "endpoint_disabled", "The endpoint is disabled.", "Enable it first.")
     now_ms = services.clock.now_ms()
     resent = await services.store.resend(message.id, endpoint.id, now_ms=now_ms, new_ids=new_ids)
-    check_resent(resent, message.id)
+    try:
+        check_resent(resent, message.id, endpoint.id)
+    except ConfigurationError as error:
+        raise Refusal(409, error.code, error.detail, error.fix) from error
     services.wake([endpoint.seq])
     detail = f"to {endpoint.id}{', under new ids' if new_ids else ''}"
     await services.change(caller, "message.resend", message.id, app_id=application.id, detail=detail)
     return EmptyResponse()
-
-
-def check_resent(resent: Resent, message_id: str) -> None:
-    """Raises Refusal where nothing was put into the queue."""
-    match resent:
-        case Resent.QUEUED | Resent.HASTENED:
-            return
-        case Resent.SENDING:
-            raise Refusal(
-                409, "being_sent", f"The message {message_id} is being sent right now.", "Wait for its end."
-            )
-        case Resent.BEHIND:
-            raise Refusal(
-                409,
-                "waits_behind",
-                f"The message {message_id} is in the queue already, behind an earlier one of its customer.",
-                "Look at its endpoints for the one that it waits for, and send that one again or cancel it.",
-            )
-        case Resent.EXPUNGED:
-            raise Refusal(
-                409, "expunged", f"The payload of the message {message_id} was taken out.", "Ask its sender for it."
-            )
-        case Resent.UNKNOWN:
-            raise not_found("message or endpoint")
-        case _:
-            assert_never(resent)
 
 
 HANDLERS = (

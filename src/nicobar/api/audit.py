@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from litestar import get
@@ -11,7 +10,7 @@ from litestar.params import QueryParameter
 from nicobar.api.listing import After, Before, page_of_found, since, span_of, until
 from nicobar.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot, application_of
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, read_iterator
-from nicobar.api.shapes import Page, Shape, moment
+from nicobar.api.shapes import Moment, Page, Shape, moment
 from nicobar.api.source_log import numbered
 from nicobar.store.history import AuditFilter, Change
 
@@ -22,7 +21,7 @@ class ChangeOut(Shape):
     """A change: who (`actor`), what (`action`, a noun and a verb), to which thing (`subject`, its id)."""
 
     id: str
-    at: datetime
+    at: Moment
     actor: str
     action: str
     app_id: str | None

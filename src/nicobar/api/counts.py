@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
-from nicobar.api.errors import Invalid
 from nicobar.model import DeliveryState, Record
 from nicobar.store.history import TALLY_MS, Tally
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 MAX_POINTS = 2_016  # a week of five minutes
-MAX_RANGE_MS = 366 * DAY_MS
+_MAX_TIME_MS = 250_000_000_000_000  # in the year 9892
 
 
 class Period(StrEnum):
@@ -47,26 +46,29 @@ class Counts(Record):
     canceled: int = 0
 
 
-def make_range(
-    since_ms: int | None,
-    until_ms: int | None,
-    now_ms: int,
-    *,
-    step_ms: int,
-    default_ms: int,
-    points: bool = False,
-) -> Range:
+def make_range(since_ms: int | None, until_ms: int | None, now_ms: int, *, step_ms: int, default_ms: int) -> Range:
     """The range that was asked for, widened to whole steps; it ends now and is `default_ms` long where nothing is
-    said. Raises Invalid for one that is empty or too long, also for one of too many steps where each is a `point`.
+    said. One that ends before it begins is empty.
     """
-    end_ms = now_ms + 1 if until_ms is None else until_ms
-    begin_ms = end_ms - default_ms if since_ms is None else since_ms
-    found = Range(since_ms=begin_ms // step_ms * step_ms, until_ms=-(-end_ms // step_ms) * step_ms, step_ms=step_ms)
-    if begin_ms >= end_ms:
-        raise Invalid("query", "The range ends before it begins.", "Let it begin earlier, or end later.")
-    if end_ms - begin_ms > MAX_RANGE_MS or (points and found.points > MAX_POINTS):
-        raise Invalid("query", "The range is too long.", "Ask for a shorter range, or a longer period.")
-    return found
+    end_ms = _held(now_ms + 1 if until_ms is None else until_ms)
+    begin_ms = _held(end_ms - default_ms if since_ms is None else since_ms)
+    last_ms = -(-end_ms // step_ms) * step_ms
+    first_ms = begin_ms // step_ms * step_ms
+    return Range(since_ms=last_ms if begin_ms >= end_ms else first_ms, until_ms=last_ms, step_ms=step_ms)
+
+
+def latest_points(span: Range) -> Range:
+    """The last MAX_POINTS steps of the range."""
+    return Range(
+        since_ms=max(span.since_ms, span.until_ms - MAX_POINTS * span.step_ms),
+        until_ms=span.until_ms,
+        step_ms=span.step_ms,
+    )
+
+
+def _held(time_ms: int) -> int:
+    """A time that can be shown, widened to a step or not."""
+    return min(max(time_ms, 0), _MAX_TIME_MS)
 
 
 def count(tallies: Iterable[Tally]) -> Counts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from litestar import get, post
@@ -15,10 +14,11 @@ from nicobar.api.listing import After, Before, EventTypes, page_of_found, since,
 from nicobar.api.lookups import GivenApplication, GivenCaller, GivenServices
 from nicobar.api.messages import MessageOut, fields_of
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, names, read_iterator
-from nicobar.api.shapes import EndpointId, MessageId, Page, Shape, moment
+from nicobar.api.shapes import EndpointId, MessageId, Moment, Page, Shape, moment
 from nicobar.api.status import MessageStatus, status_of, text_of
 from nicobar.model import Delivery
-from nicobar.store.history import MessageFilter, Moment
+from nicobar.store.history import MessageFilter
+from nicobar.store.history import Moment as Happened
 
 TAGS = ["Customer"]
 MAX_KEY_CHARS = 256
@@ -36,7 +36,7 @@ class CustomerOut(Shape):
     key: str
     latest_message_id: MessageId
     latest_event_type: str
-    latest_at: datetime
+    latest_at: Moment
 
 
 class DeliveryOut(Shape):
@@ -48,11 +48,11 @@ class DeliveryOut(Shape):
     status: MessageStatus
     status_text: str
     tries: int
-    next_attempt: datetime | None
-    ended_at: datetime | None
+    next_attempt: Moment | None
+    ended_at: Moment | None
     reason: str | None
     behind: MessageId | None
-    behind_until: datetime | None
+    behind_until: Moment | None
 
 
 class MomentOut(MessageOut):
@@ -150,7 +150,7 @@ async def customer_timeline(
     which = MessageFilter(since_ms=since(after), until_ms=until(before), event_types=names(event_types))
     found = await services.store.timeline(application.id, key, which, **span_of(place), limit=limit)
 
-    def shape(one: Moment) -> MomentOut:
+    def shape(one: Happened) -> MomentOut:
         return MomentOut(
             **fields_of(one.message, with_content=False),
             deliveries=[delivery_shown(delivery) for delivery in one.deliveries],

@@ -19,8 +19,10 @@ from litestar.openapi import OpenAPIConfig
 
 import nicobar
 from nicobar.api.door import OPEN
+from nicobar.api.examples import example_of
 from nicobar.api.idempotency import MAX_KEY_CHARS
 from nicobar.api.lookups import DEPENDENCIES
+from nicobar.api.services import Services
 from nicobar.api.shapes import ErrorOut, ValidationErrorOut
 
 _TITLE = "Nicobar"
@@ -30,8 +32,6 @@ _PAGES = Environment(
 )
 _PAGES.filters["json"] = lambda value: msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-# Litestar's names of the lists; msgspec's stand beside them.
-_ODD_PAGE = "Page_nicobar"
 _ERRORS = {
     400: "The request cannot be read.",
     401: "There is no token that is valid.",
@@ -51,16 +51,22 @@ _IDEMPOTENCY_KEY = {
     "description": "The same key and the same request give the answer that was given before, for 12 hours.",
     "schema": {"type": "string", "maxLength": MAX_KEY_CHARS},
 }
+_SCHEMAS = "#/components/schemas/"
+_MODULES = re.compile(r"(?:^|(?<=_))(?:[a-z_]+\.)+")
 # Python's own JSON types; a document is a dictionary of anything.
 Document = dict[str, Any]
+
+
+def _nobody() -> Services:
+    """Stands for the services where handlers are described and never called."""
+    raise AssertionError
 
 
 def make_document(handlers: Sequence[HTTPRouteHandler]) -> Document:
     """The document of these handlers."""
     app = Litestar(
         list(handlers),
-        # Nothing is asked of this application; it only has to know the names.
-        dependencies={**DEPENDENCIES, "services": Provide(lambda: None, sync_to_thread=False)},
+        dependencies={**DEPENDENCIES, "services": Provide(_nobody, sync_to_thread=False)},
         openapi_config=OpenAPIConfig(
             title=_TITLE, version=nicobar.__version__, description=_ABOUT, use_handler_docstrings=True
         ),
@@ -70,34 +76,44 @@ def make_document(handlers: Sequence[HTTPRouteHandler]) -> Document:
     document["servers"] = [{"url": "/"}]
     # msgspec's own schemas of the bodies: they say exactly what is checked, defaults included.
     bodies = [*(body for handler in handlers for body in _bodies(handler)), ErrorOut, ValidationErrorOut]
-    _, schemas = msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
-    everything = document["components"]["schemas"] | schemas
+    _, schemas = msgspec.json.schema_components(bodies, ref_template=f"{_SCHEMAS}{{name}}")
+    _link(document["paths"], schemas, document["components"]["schemas"])
     document["components"] = {
-        "schemas": {name: everything[name] for name in sorted(everything) if not name.startswith(_ODD_PAGE)},
+        "schemas": dict(sorted(schemas.items())),
         "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
     }
     for path, item in document["paths"].items():
         for method, operation in item.items():
             _complete(operation, path, method)
-    named: Document = _renamed(document)
-    return named
+            for content in _contents(operation):
+                content["example"] = example_of(content["schema"], schemas)
+    return document
 
 
-def _renamed(value: Any) -> Any:
-    """The document with the lists' names as the public Svix API has them, `ListResponse_ApplicationOut_`."""
-    match value:
-        case dict():
-            return {_list_name(key): _renamed(item) for key, item in value.items()}
-        case list():
-            return [_renamed(item) for item in value]
-        case str() if value.startswith("#/components/schemas/"):
-            return "#/components/schemas/" + _list_name(value.rpartition("/")[2])
-        case _:
-            return value
+def _contents(operation: Document) -> Iterator[Document]:
+    """The bodies of an operation, in and out, as far as they are JSON."""
+    for body in (operation.get("requestBody", {}), *operation["responses"].values()):
+        content = body.get("content", {}).get("application/json")
+        if content and content.get("schema"):
+            yield content
 
 
-def _list_name(name: str) -> str:
-    return re.sub(r"^Page_(?:nicobar[a-z_.]*\.)?(\w+)_$", r"ListResponse_\1_", name)
+def _link(part: object, schemas: Document, others: Document) -> None:
+    """Makes every reference lead to a schema: Litestar writes a generic type's argument with its module, and knows
+    the types of parameters.
+    """
+    if isinstance(part, list):
+        for one in part:
+            _link(one, schemas, others)
+    elif isinstance(part, dict):
+        for one in part.values():
+            _link(one, schemas, others)
+        if "$ref" in part:
+            name = str(part["$ref"]).removeprefix(_SCHEMAS)
+            plain = _MODULES.sub("", name)
+            if plain not in schemas:
+                schemas[plain] = others[name]
+            part["$ref"] = _SCHEMAS + plain
 
 
 def _bodies(handler: HTTPRouteHandler) -> Iterator[Any]:
@@ -110,9 +126,8 @@ def _bodies(handler: HTTPRouteHandler) -> Iterator[Any]:
     ]
     for hint in given:
         body = get_args(hint)[0] if get_origin(hint) is Response else hint
-        for one in get_args(body) if isinstance(body, UnionType) else (body,):
-            if one not in {None, type(None), bytes, str}:
-                yield one
+        several = get_args(body) if isinstance(body, UnionType) else (body,)
+        yield from (one for one in several if one not in {None, type(None), bytes, str})
 
 
 def _complete(operation: Document, path: str, method: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from litestar import get, post
 from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta
 
+from nicobar.admin.replays import count_replay, start_replay
+from nicobar.api.endpoint_replays import ReplayCountOut
 from nicobar.api.errors import not_found
 from nicobar.api.lookups import (
     MAX_KEY_CHARS,
@@ -19,11 +20,11 @@ from nicobar.api.lookups import (
     GivenSnapshot,
     endpoint_of,
 )
-from nicobar.api.shapes import EndpointId, MessageId, Shape, moment
+from nicobar.api.shapes import EndpointId, MessageId, Moment, Shape, moment
 from nicobar.api.tasks import BackgroundTaskOut
 from nicobar.api.tasks import shown as task_shown
 from nicobar.model import DeliveryState
-from nicobar.store import FailureGroup, NewTask, ReplayFilter, TaskKind
+from nicobar.store import FailureGroup, ReplayFilter, TaskKind
 
 TAGS = ["Failure Group"]
 MAX_FAILURE_CHARS = 2_000
@@ -37,8 +38,8 @@ class FailureGroupOut(Shape):
     endpoint_id: EndpointId
     failure: str
     count: int
-    first_at: datetime
-    last_at: datetime
+    first_at: Moment
+    last_at: Moment
     reason: str
     message_id: MessageId
 
@@ -54,17 +55,6 @@ class GroupIn(Shape):
 
     failure: Annotated[str, Meta(min_length=1, max_length=MAX_FAILURE_CHARS)]
     new_ids: bool = False
-
-
-class ReplayCountOut(Shape):
-    """What a replay would do: so many deliveries of so many customers. `overtaken` counts the customers to whom
-    something newer was delivered since, whose attributes may be set back to what they were.
-    """
-
-    deliveries: int
-    customers: int
-    overtaken: int
-    oldest_accepted_at: datetime | None
 
 
 def shown(group: FailureGroup) -> FailureGroupOut:
@@ -117,7 +107,7 @@ async def count_failure_group(
     *, endpoint: GivenEndpoint, services: GivenServices, data: JSONBody[GroupIn]
 ) -> ReplayCountOut:
     """What sending a group again would do."""
-    found = await services.store.count_replay(endpoint.seq, _filter(data))
+    found = await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, _filter(data))
     oldest_ms = found.oldest_accepted_at_ms
     return ReplayCountOut(
         deliveries=found.deliveries,
@@ -144,23 +134,19 @@ async def replay_failure_group(
 ) -> BackgroundTaskOut:
     """Sends everything of a group again, each customer's in their order. The task says how far it is."""
     which = _filter(data)
-    expected = await services.store.count_replay(endpoint.seq, which)
-    if not expected.deliveries:
+    count = await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, which)
+    if not count.deliveries:
         raise not_found("group of failures")
-    task = await services.store.add_task(
-        NewTask(
-            id=services.ids.new("qtask"),
-            app_id=application.id,
-            endpoint_seq=endpoint.seq,
-            endpoint_id=endpoint.id,
-            kind=TaskKind.BULK_REPLAY,
-            filter=which,
-            new_ids=data.new_ids,
-            expected=expected.deliveries,
-            created_at_ms=services.clock.now_ms(),
-        )
+    task = await start_replay(
+        services.store,
+        TaskKind.BULK_REPLAY,
+        endpoint,
+        which,
+        task_id=services.ids.new("qtask"),
+        new_ids=data.new_ids,
+        now_ms=services.clock.now_ms(),
     )
-    detail = f"{task.id}, {expected.deliveries} deliveries"
+    detail = f"{task.id}, {task.expected} deliveries"
     await services.change(caller, "endpoint.replay_failures", endpoint.id, app_id=application.id, detail=detail)
     return task_shown(task)
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, TypedDict, TypeVar
 
+import msgspec
 from litestar.params import PathParameter, QueryParameter
 
+from nicobar.api.errors import Invalid
 from nicobar.api.lookups import MAX_KEY_CHARS
 from nicobar.api.paging import Ordering, Place, write_iterator
 from nicobar.api.shapes import Page, unix_ms
@@ -20,8 +22,10 @@ MessageKey = Annotated[
     str,
     PathParameter(description="The message's id, or the `eventId` that it was sent with.", max_length=MAX_KEY_CHARS),
 ]
-Before = Annotated[datetime | None, QueryParameter(description="Only what is older than this time.")]
-After = Annotated[datetime | None, QueryParameter(description="Only what is newer than this time.")]
+# Texts, since Litestar would take numbers for times as well.
+TIME = {"format": "date-time"}
+Before = Annotated[str | None, QueryParameter(schema_extra=TIME, description="Only what is older than this time.")]
+After = Annotated[str | None, QueryParameter(schema_extra=TIME, description="Only what is newer than this time.")]
 EventTypes = Annotated[
     str | None, QueryParameter(max_length=16_384, description="Only these event types, separated by commas.")
 ]
@@ -64,15 +68,20 @@ def page_of_found(found: Found[I], *, place: Place, key: Callable[[I], str], sha
     )
 
 
-def since(after: datetime | None) -> int | None:
-    """The first millisecond that is newer."""
-    return None if after is None else ms_of(after) + 1
+def since(after: str | datetime | None, where: str = "query.after") -> int | None:
+    """The first millisecond that is newer. Raises Invalid."""
+    return None if after is None else ms_of(after, where) + 1
 
 
-def until(before: datetime | None) -> int | None:
-    return None if before is None else ms_of(before)
+def until(before: str | datetime | None, where: str = "query.before") -> int | None:
+    """Raises Invalid."""
+    return None if before is None else ms_of(before, where)
 
 
-def ms_of(at: datetime) -> int:
-    """Without a zone it is taken for UTC."""
-    return unix_ms(at if at.tzinfo else at.replace(tzinfo=UTC))
+def ms_of(at: str | datetime, where: str) -> int:
+    """Without a zone it is taken for UTC, as the clients mean it. Raises Invalid for what is no RFC 3339 time."""
+    try:
+        moment = msgspec.convert(at, datetime)
+    except msgspec.ValidationError as error:
+        raise Invalid(where, "It is no time.", "Write it as 2026-03-01T09:30:00Z.") from error
+    return unix_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeAlias
 
@@ -80,11 +79,11 @@ class MessageOut(Shape):
     payload: Payload
     channels: list[str] | None
     tags: list[str] | None
-    timestamp: datetime
-    deliver_at: datetime | None
+    timestamp: Moment
+    deliver_at: Moment | None
     source_id: str
     customer_key: str | None
-    occurred_at: datetime
+    occurred_at: Moment
 
 
 class MessageRawPayloadOut(Shape):
@@ -252,7 +251,7 @@ async def create_message(
     keeps its order, is read from a payload of Dodo's shape.
     """
     now_ms = services.clock.now_ms()
-    deliver_at_ms = None if data.deliver_at is None else ms_of(data.deliver_at)
+    deliver_at_ms = None if data.deliver_at is None else ms_of(data.deliver_at, "body.deliverAt")
     if deliver_at_ms is not None and not now_ms + MINUTE_MS <= deliver_at_ms <= now_ms + MAX_DELAY_MS:
         raise Invalid("body.deliverAt", "It is not between a minute and 24 hours away.", "Choose a time in between.")
     await services.snapshot()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from litestar import get
 from msgspec import field
 
@@ -11,7 +9,7 @@ from nicobar.api.errors import Invalid, not_found
 from nicobar.api.listing import page_of_found, span_of
 from nicobar.api.lookups import GivenCaller, GivenServices, GivenSnapshot, SourceKey, find
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, Place, read_iterator
-from nicobar.api.shapes import Page, Shape, SourceId, moment
+from nicobar.api.shapes import Moment, Page, Shape, SourceId, moment
 from nicobar.store.history import Refused
 
 TAGS = ["Ingest Log"]
@@ -28,8 +26,8 @@ class IngestLogOut(Shape):
     code: str
     headers: dict[str, str]
     payload: str
-    created_at: datetime = field(name="created_at")
-    updated_at: datetime = field(name="updated_at")
+    created_at: Moment = field(name="created_at")
+    updated_at: Moment = field(name="updated_at")
 
 
 def shown(refused: Refused) -> IngestLogOut:

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from litestar import get
 from litestar.params import QueryParameter
 from msgspec import field
 
-from nicobar.api.counts import DAY_MS, HOUR_MS, STEP_MS, Counts, Period, by_event_type, by_point, count, make_range
-from nicobar.api.listing import EventTypes, ms_of
+from nicobar.api.counts import (
+    DAY_MS,
+    HOUR_MS,
+    STEP_MS,
+    Counts,
+    Period,
+    by_event_type,
+    by_point,
+    count,
+    latest_points,
+    make_range,
+)
+from nicobar.api.listing import TIME, EventTypes, ms_of
 from nicobar.api.lookups import GivenApplication, GivenCaller, GivenEndpoint, GivenServices, GivenSnapshot
 from nicobar.api.paging import names
 from nicobar.api.services import Services
-from nicobar.api.shapes import EndpointId, Shape, moment
+from nicobar.api.shapes import EndpointId, Moment, Shape, moment
 from nicobar.model import Application, DeliveryState, Endpoint
 from nicobar.store.history import TALLY_MS, Tally
 
 TAGS = ["Statistics"]
 DEFAULT_DAYS = 28
 
-Since = Annotated[datetime | None, QueryParameter(description="From this time on; 28 days before the end by itself.")]
-Until = Annotated[datetime | None, QueryParameter(description="Up to this time; now by itself.")]
+Since = Annotated[
+    str | None, QueryParameter(schema_extra=TIME, description="From this time on; 28 days before the end by itself.")
+]
+Until = Annotated[str | None, QueryParameter(schema_extra=TIME, description="Up to this time; now by itself.")]
 
 
 class EndpointStats(Shape):
@@ -58,8 +70,8 @@ class AppAttemptStatsOut(Shape):
     total_success: int = field(name="total_success")
     total_failure: int = field(name="total_failure")
     total_canceled: int = field(name="total_canceled")
-    since: datetime
-    until: datetime
+    since: Moment
+    until: Moment
 
 
 class AttemptStatisticsData(Shape):
@@ -73,8 +85,8 @@ class AttemptStatisticsData(Shape):
 class AttemptStatisticsOut(Shape):
     """How tries ended, period by period. The ends are those of whole periods, in UTC."""
 
-    start_date: datetime
-    end_date: datetime
+    start_date: Moment
+    end_date: Moment
     period: Period
     data: AttemptStatisticsData
 
@@ -91,7 +103,7 @@ class OverviewPoint(Shape):
     most; null where none was.
     """
 
-    at: datetime
+    at: Moment
     success: int
     retried: int
     failed: int
@@ -105,7 +117,7 @@ class OverviewEndpoint(Shape):
 
     id: EndpointId
     unfinished: int
-    oldest_accepted_at: datetime | None
+    oldest_accepted_at: Moment | None
 
 
 class OverviewOut(Shape):
@@ -133,8 +145,8 @@ async def endpoint_stats(
     ended = await _count(services, application, endpoint, since, until)
     waiting = await services.store.unfinished(
         endpoint.id,
-        since_ms=None if since is None else ms_of(since),
-        until_ms=None if until is None else ms_of(until),
+        since_ms=None if since is None else ms_of(since, "query.since"),
+        until_ms=None if until is None else ms_of(until, "query.until"),
     )
     return EndpointStats(
         success=ended.success,
@@ -168,12 +180,12 @@ async def _count(
     services: Services,
     application: Application,
     endpoint: Endpoint,
-    since: datetime | None,
-    until: datetime | None,
+    since: str | None,
+    until: str | None,
 ) -> Counts:
     span = make_range(
-        None if since is None else ms_of(since),
-        None if until is None else ms_of(until),
+        None if since is None else ms_of(since, "query.since"),
+        None if until is None else ms_of(until, "query.until"),
         services.clock.now_ms(),
         step_ms=TALLY_MS,
         default_ms=DEFAULT_DAYS * DAY_MS,
@@ -195,13 +207,17 @@ async def application_attempts(
     *,
     application: GivenApplication,
     services: GivenServices,
-    since: Annotated[datetime, QueryParameter(description="From this time on.")],
-    until: Annotated[datetime, QueryParameter(description="Up to this time.")],
+    since: Annotated[str, QueryParameter(schema_extra=TIME, description="From this time on.")],
+    until: Annotated[str, QueryParameter(schema_extra=TIME, description="Up to this time.")],
     event_types: EventTypes = None,
 ) -> AppAttemptStatsOut:
     """How an application's tries ended, counted in steps of five minutes."""
     span = make_range(
-        ms_of(since), ms_of(until), services.clock.now_ms(), step_ms=TALLY_MS, default_ms=DEFAULT_DAYS * DAY_MS
+        ms_of(since, "query.since"),
+        ms_of(until, "query.until"),
+        services.clock.now_ms(),
+        step_ms=TALLY_MS,
+        default_ms=DEFAULT_DAYS * DAY_MS,
     )
     tallies = await services.store.tallies_by_type(
         application.id, since_ms=span.since_ms, until_ms=span.until_ms, event_types=names(event_types)
@@ -231,23 +247,26 @@ async def application_attempts_over_time(
     application: GivenApplication,
     services: GivenServices,
     start: Annotated[
-        datetime | None, QueryParameter(name="startDate", description="From this time on; 28 days before the end.")
+        str | None,
+        QueryParameter(name="startDate", schema_extra=TIME, description="From this time on; 28 days before the end."),
     ] = None,
-    end: Annotated[datetime | None, QueryParameter(name="endDate", description="Up to this time; now.")] = None,
+    end: Annotated[
+        str | None, QueryParameter(name="endDate", schema_extra=TIME, description="Up to this time; now.")
+    ] = None,
     period: Annotated[Period | None, QueryParameter(description="How long a data point is; a day.")] = None,
     event_types: EventTypes = None,
 ) -> AttemptStatisticsOut:
-    """How an application's tries ended, a number for each period; at most 2,016 of them."""
+    """How an application's tries ended, a number for each period; of a long time the latest 2,016."""
     period = period or Period.ONE_DAY
     default_ms = DAY_MS if period is Period.FIVE_MINUTES else DEFAULT_DAYS * DAY_MS
     span = make_range(
-        None if start is None else ms_of(start),
-        None if end is None else ms_of(end),
+        None if start is None else ms_of(start, "query.startDate"),
+        None if end is None else ms_of(end, "query.endDate"),
         services.clock.now_ms(),
         step_ms=STEP_MS[period],
         default_ms=default_ms,
-        points=True,
     )
+    span = latest_points(span)
     tallies = await services.store.tallies(
         application.id,
         since_ms=span.since_ms,
@@ -298,7 +317,7 @@ async def overview(
     """Ours: what happened hour by hour, and what waits now."""
     now_ms = services.clock.now_ms()
     since_ms = (now_ms // HOUR_MS - hours + 1) * HOUR_MS
-    span = make_range(since_ms, now_ms + 1, now_ms, step_ms=HOUR_MS, default_ms=DAY_MS, points=True)
+    span = make_range(since_ms, now_ms + 1, now_ms, step_ms=HOUR_MS, default_ms=DAY_MS)
     tallies = await services.store.tallies(
         application.id, since_ms=span.since_ms, until_ms=span.until_ms, step_ms=span.step_ms
     )

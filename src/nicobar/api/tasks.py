@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -14,7 +13,7 @@ from nicobar.api.errors import Invalid, not_found
 from nicobar.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot
 from nicobar.api.paging import DEFAULT_LIMIT, MAX_LIMIT, Iterator, Limit, Order, Ordering, page_of, read_iterator
 from nicobar.api.services import Services
-from nicobar.api.shapes import Page, Shape, TaskId, moment
+from nicobar.api.shapes import Moment, Page, Shape, TaskId, moment
 from nicobar.errors import Refusal
 from nicobar.store import Task, TaskKind, TaskStatus
 
@@ -37,7 +36,7 @@ class BackgroundTaskOut(Shape):
     id: TaskId
     status: BackgroundTaskStatus
     task: TaskKind
-    updated_at: datetime
+    updated_at: Moment
     data: dict[str, Any]
 
 

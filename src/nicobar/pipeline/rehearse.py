@@ -86,7 +86,7 @@ class Rehearser:
         MAX_MESSAGES. Raises SandboxError, and UserError for an endpoint that cannot be opened.
         """
         if code is not None:
-            endpoint = msgspec.structs.replace(endpoint, transformation=trial(code))
+            endpoint = msgspec.structs.replace(endpoint, transformation=trial(code), transformation_enabled=True)
         target = open_endpoint(self._vault, endpoint)
         found = _fitting(await self._latest(endpoint, tuple(event_types), min(messages, MAX_MESSAGES)))
         until_ms = self._clock.steady_ms() + MAX_RUN_MS
