@@ -81,6 +81,7 @@ async def test_an_endpoint_of_a_connector_begins_with_its_code_and_hides_its_cre
         }
         assert made.body["url"] == "https://track-eu.customer.io/api/v2/entity"
         one = f"{api.app}/endpoint/{made.body['id']}"
+        assert (await api.ask("GET", f"{one}/connector")).body["uid"] == "customerio"
         code = await api.ask("GET", f"{one}/transformation")
         assert "function handler" in code.body["code"]
         assert (code.body["enabled"], code.body["version"]) == (True, 1)

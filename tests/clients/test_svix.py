@@ -35,7 +35,7 @@ EXPECTED = {
     "endpoint.setHeaders": {"x-shop": "1"},
     "transformation.patch": True,
     "message.create": "order-7",
-    "message.get": {"id": 7},
+    "message.get": {"number": 7},
     "message.list": 1,
     "messageAttempt.listAttemptedDestinations": [True],
     "endpoint.recover": "endpoint.recover",

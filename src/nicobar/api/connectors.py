@@ -11,13 +11,13 @@ from litestar import get
 from litestar.params import PathParameter
 
 import nicobar
-from nicobar.api.endpoints import default_code
+from nicobar.api.endpoints import ONE, default_code
 from nicobar.api.errors import not_found
-from nicobar.api.lookups import MAX_KEY_CHARS
+from nicobar.api.lookups import MAX_KEY_CHARS, GivenEndpoint
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
 from nicobar.api.shapes import Page, Shape, moment
 from nicobar.connectors import Connector, Field, FieldKind
-from nicobar.connectors.kinds import CONNECTORS
+from nicobar.connectors.kinds import CONNECTORS, connector
 from nicobar.model import Setting
 
 TAGS = ["Connector"]
@@ -136,4 +136,15 @@ async def get_connector(
     raise not_found("connector")
 
 
-HANDLERS = (list_connectors, get_connector)
+@get(
+    f"{ONE}/connector",
+    operation_id="v1.endpoint.get_connector",
+    tags=["Endpoint"],
+    summary="Get Endpoint Connector",
+)
+async def get_endpoint_connector(endpoint: GivenEndpoint) -> ConnectorOut:
+    """The connector of an endpoint."""
+    return shown(connector(endpoint.connector))
+
+
+HANDLERS = (list_connectors, get_connector, get_endpoint_connector)

@@ -4,7 +4,7 @@ import {Svix} from "svix";
 
 const svix = new Svix(process.argv[2], {serverUrl: process.argv[3]});
 const secret = process.argv[4];
-const handler = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }';
+const handler = "function handler(webhook) { webhook.payload = {seen: true}; return webhook; }";
 const since = new Date(Date.now() - 3_600_000);
 let endpoint, message, source;
 const operations = {
@@ -40,7 +40,7 @@ const operations = {
     return (await svix.endpoint.transformation.get("acme", endpoint.id)).enabled;
   },
   "message.create": async () => {
-    message = await svix.message.create("acme", {eventType: "order.placed", eventId: "order-7", payload: {id: 7}});
+    message = await svix.message.create("acme", {eventType: "order.placed", eventId: "order-7", payload: {number: 7}});
     return message.eventId;
   },
   "message.get": async () => (await svix.message.get("acme", "order-7", {withContent: true})).payload,
