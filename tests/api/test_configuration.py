@@ -198,6 +198,18 @@ async def test_a_link_to_the_dashboard_is_limited_to_its_application_and_ends(tm
         assert (
             await api.ask("POST", "/api/v1/event-type", {"name": "a", "description": ""}, token=access.token)
         ).status == 403
+        for method, path, body in (
+            ("DELETE", "/api/v1/app/acme", None),
+            ("PATCH", "/api/v1/app/acme", {"name": "x"}),
+            ("PUT", "/api/v1/app/acme", {"name": "x"}),
+            ("POST", "/api/v1/auth/app-portal-access/acme", {}),
+            ("POST", "/api/v1/auth/app/acme/expire-all", {}),
+        ):
+            assert (await api.ask(method, path, body, token=access.token)).status == 403, path
+        endpoint = await api.ask(
+            "POST", "/api/v1/app/acme/endpoint", {"url": "https://a.example/"}, token=access.token
+        )
+        assert endpoint.status == 201
         await viewer.authentication.logout()
         with pytest.raises(HttpError) as ended:
             await viewer.application.list()

@@ -33,6 +33,7 @@ class Needs(StrEnum):
     ANY_READER = "any_reader"  # reading, of what every application may see
     OWN = "own"  # the handler itself keeps to the application of the caller
     SELF = "self"  # concerns the token itself
+    BACKEND = "backend"  # not for a link to the dashboard
     WRITING = "writing"  # a GET that shows a secret
 
 
@@ -103,7 +104,7 @@ def allowed(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHa
     reads = needs in {Needs.READING, Needs.ANY_READER} or (
         connection.scope.get("method") in {"GET", "HEAD", "OPTIONS"} and needs != Needs.WRITING
     )
-    if not reads and not caller.may_write:
+    if (not reads and not caller.may_write) or (needs == Needs.BACKEND and caller.token.portal):
         raise forbidden()
     if caller.app_id is None or "app_id" in connection.path_params or needs in {Needs.ANY_READER, Needs.OWN}:
         return

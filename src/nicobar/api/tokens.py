@@ -118,6 +118,7 @@ def _moment(at_ms: int | None) -> datetime | None:
     tags=TAGS,
     summary="Get App Portal Access",
     status_code=200,
+    opt={"needs": "backend"},
 )
 async def app_portal_access(
     *, app_id: AppKey, data: JSONBody[AppPortalAccessIn], services: GivenServices, caller: GivenCaller
@@ -169,6 +170,7 @@ async def _application(
     tags=TAGS,
     summary="Expire All",
     status_code=204,
+    opt={"needs": "backend"},
 )
 async def expire_all(
     *,
