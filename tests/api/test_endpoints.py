@@ -303,3 +303,13 @@ async def test_every_part_of_an_endpoint_is_hidden_from_another_application_s_to
                 answer = await api.ask(method, f"{app}/endpoint/{endpoint}{path}", body, token=stranger)
                 assert answer.status == 404, (method, path, answer)
         assert (await api.ask("GET", f"{api.app}/endpoint/{endpoint}")).body["disabled"] is False
+
+
+async def test_code_that_is_switched_off_does_not_run(tmp_path):
+    async with asking(tmp_path, HANDLER) as api:
+        endpoint = (await api.ask("GET", f"{api.app}/endpoint")).body["data"][0]["id"]
+        path = f"{api.app}/endpoint/{endpoint}/transformation"
+        assert (await api.ask("PATCH", path, {"enabled": False})).status == 204
+        await api.nicobar.send_sample("payment.succeeded", "evt_1")
+        recorded = await api.nicobar.next_recorded()
+        assert (recorded.attempt.state.value, recorded.attempt.reason) == ("canceled", "not handled")
