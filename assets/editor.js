@@ -34,6 +34,10 @@ const looks = EditorView.theme({
   ".cm-diagnostic-error": {borderLeftColor: "var(--red)"},
   ".cm-diagnostic-warning": {borderLeftColor: "var(--copper)"},
   ".cm-diagnostic-info": {borderLeftColor: "var(--teal)"},
+  // Its own markers are images inside the sheet, which the page's policy refuses.
+  ".cm-lint-marker-error": {content: '"▲"', color: "var(--red)"},
+  ".cm-lint-marker-warning": {content: '"◔"', color: "var(--copper)"},
+  ".cm-lint-marker-info": {content: '"✎"', color: "var(--teal)"},
   ".cm-lintRange-error": {backgroundImage: "none", textDecoration: "underline wavy var(--red)"},
   ".cm-lintRange-warning": {backgroundImage: "none", textDecoration: "underline wavy var(--copper)"},
   ".cm-lintRange-info": {backgroundImage: "none", textDecoration: "underline dotted var(--teal)"},
@@ -97,7 +101,9 @@ export function edit(area, onChange) {
   return {
     mark(found) {
       const marks = found.map(({line, level, text}) => {
-        const at = lineOf(line);
+        // What is missing at the end is told of an empty line; the one before it can be underlined.
+        let at = lineOf(line);
+        while (at.number > 1 && !at.text.trim()) at = lineOf(at.number - 1);
         const indent = at.text.length - at.text.trimStart().length;
         return {from: at.from + indent, to: Math.max(at.to, at.from + indent), severity: level, message: text};
       });

@@ -25,6 +25,10 @@ class Clock(Protocol):
         ...
 
 
+# Goes on while the machine sleeps, so that waking up is not taken for a clock that was set.
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 class SystemClock:
     """The machine's clock."""
 
@@ -32,7 +36,7 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     def steady_ms(self) -> int:
-        return time.monotonic_ns() // 1_000_000
+        return time.clock_gettime_ns(_STEADY) // 1_000_000
 
     async def wait(self, signal: asyncio.Event, timeout_ms: int) -> bool:
         try:

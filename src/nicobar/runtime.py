@@ -209,6 +209,7 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) 
         settings=settings,
         receiver=receiver,
         wake=runtime.wake,
+        own_url=lambda: runtime.server.url if runtime.server else "",
     )
     transport = await stack.enter_async_context(HttpTransport())
     api = create_app(services, create_ops(runtime.metrics, runtime.ready, runtime.refresh_gauges))

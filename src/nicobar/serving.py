@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvicorn
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
@@ -27,6 +28,16 @@ class _Abortable(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item] # extensions may be anything
+
+    def send_400_response(self, msg: str) -> None:
+        """What is not HTTP is answered in the shape of every other error."""
+        body = msgspec.json.encode({"code": "request_invalid", "detail": f"{msg} Send HTTP/1.1."})
+        head = (
+            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
 
 
 class _Quiet(uvicorn.Server):

@@ -171,3 +171,19 @@ async def test_a_list_is_paged_in_both_directions(tmp_path):
         assert [one["uid"] for one in newest["data"]] == everything[:-3:-1]
         broken = await api.ask("GET", "/api/v1/app?iterator=nonsense")
         assert (broken.status, broken.body["detail"][0]["loc"]) == (422, ["query", "iterator"])
+
+
+async def test_bodies_and_times_are_read_as_they_are_written(tmp_path):
+    async with asking(tmp_path) as api:
+        number = await api.ask("PATCH", "/api/v1/event-type/payment.succeeded", {"deprecated": 0})
+        assert (number.status, number.body["detail"][0]["loc"]) == (422, ["body", "deprecated"])
+        nested = await api.ask("POST", "/api/v1/app", {"name": "a", "metadata": {"a": 1}})
+        assert (nested.status, nested.body["detail"][0]["loc"][:2]) == (422, ["body", "metadata"])
+        time = await api.ask("GET", f"{api.app}/msg?before=0.5")
+        assert (time.status, time.body["detail"][0]["loc"]) == (422, ["query", "before"])
+
+
+async def test_options_names_the_methods_of_a_path(tmp_path):
+    async with asking(tmp_path) as api:
+        answer = await api.ask("OPTIONS", api.app)
+    assert (answer.status, answer.headers["allow"]) == (204, "DELETE, GET, OPTIONS, PATCH, PUT")

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
 
 import pytest
 from svix.api import (
     ApplicationIn,
     ApplicationPatch,
+    AppPortalAccessIn,
+    EndpointHeadersIn,
     EndpointIn,
-    EndpointPatch,
-    EndpointUpsertIn,
-    SvixAsync,
-    SvixOptions,
+    EndpointSecretRotateIn,
+    EndpointTransformationPatch,
+    EventTypeIn,
+    IngestSourceIn,
+    Svix,
+    SvixConfig,
 )
 from svix.exceptions import HttpError, HTTPValidationError
 
-from asking import Api, asking
-
-
-@asynccontextmanager
-async def client_of(api: Api, token: str | None = None) -> AsyncIterator[SvixAsync]:
-    svix = SvixAsync(token or api.token, SvixOptions(server_url=api.url, retry_schedule=[]))
-    try:
-        yield svix
-    finally:
-        await svix._httpx_client.aclose()
+from asking import asking
+from svix_clients import async_client, blocking_client
 
 
 async def test_applications(tmp_path):
-    async with asking(tmp_path) as api, client_of(api) as svix:
+    async with asking(tmp_path) as api, async_client(api) as svix:
         made = await svix.application.create(ApplicationIn(name="Acme", uid="acme", metadata={"plan": "pro"}))
         assert (made.uid, made.metadata) == ("acme", {"plan": "pro"})
         assert await svix.application.get("acme") == await svix.application.get(made.id)
@@ -55,33 +50,44 @@ async def test_applications(tmp_path):
         assert gone.value.status_code == 404
 
 
-async def test_endpoints(tmp_path):
-    async with asking(tmp_path) as api, client_of(api) as svix:
-        made = await svix.endpoint.create(
-            "default",
-            EndpointIn(
-                url="https://shop.example/hooks",
-                uid="shop",
-                description="The shop",
-                event_types=["payment.succeeded"],
-                channels=["eu"],
-                throttle_rate=10,
-                metadata={"team": "a"},
-            ),
-        )
-        assert (made.uid, made.url, made.channels) == ("shop", "https://shop.example/hooks", ["eu"])
-        assert await svix.endpoint.get("default", "shop") == made
-        patched = await svix.endpoint.patch("default", "shop", EndpointPatch(disabled=True))
-        assert (patched.disabled, patched.description, patched.throttle_rate) == (True, "The shop", 10)
-        updated = await svix.endpoint.upsert(
-            "default", "shop", EndpointUpsertIn(url="https://shop.example/other", uid="shop")
-        )
-        assert (updated.id, updated.url, updated.disabled, updated.event_types) == (
-            made.id,
-            "https://shop.example/other",
-            False,
-            None,
-        )
-        assert [one.id for one in (await svix.endpoint.list("default")).data] == [made.id]
-        await svix.endpoint.delete("default", "shop")
-        assert (await svix.endpoint.list("default")).data == []
+async def test_the_blocking_client_configures_an_application_as_well(tmp_path):
+    async with asking(tmp_path) as api:
+        with blocking_client(api) as svix:
+            assert await asyncio.to_thread(_configured, svix) == {
+                "health": None,
+                "url": "https://shop.example/",
+                "secrets_differ": True,
+                "headers": {"x-shop": "1"},
+                "enabled": True,
+                "types": ["order.placed"],
+                "source": "svix",
+                "left": 1,
+            }
+
+
+def _configured(svix: Svix) -> dict[str, object]:
+    """Uses each kind of resource once; returns what came of it."""
+    found: dict[str, object] = {"health": svix.health.get()}
+    svix.application.create(ApplicationIn(name="Acme", uid="acme"))
+    svix.event_type.create(EventTypeIn(name="order.placed", description="An order."))
+    endpoint = svix.endpoint.create("acme", EndpointIn(url="https://shop.example/", event_types=["order.placed"]))
+    found["url"] = endpoint.url
+    before = svix.endpoint.get_secret("acme", endpoint.id).key
+    svix.endpoint.rotate_secret("acme", endpoint.id, EndpointSecretRotateIn())
+    found["secrets_differ"] = before != svix.endpoint.get_secret("acme", endpoint.id).key
+    svix.endpoint.set_headers("acme", endpoint.id, EndpointHeadersIn(headers={"x-shop": "1"}))
+    found["headers"] = svix.endpoint.get_headers("acme", endpoint.id).headers
+    code = EndpointTransformationPatch(code="function handler(webhook) { return webhook; }", enabled=True)
+    svix.endpoint.transformation.patch("acme", endpoint.id, code)
+    found["enabled"] = svix.endpoint.transformation.get("acme", endpoint.id).enabled
+    found["types"] = svix.endpoint.get("acme", endpoint.id).event_types
+    secret = SvixConfig(secret="whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
+    source = svix.ingest.source.create(IngestSourceIn(name="shop", type="svix", config=secret))
+    found["source"] = svix.ingest.source.get(source.id).type
+    svix.authentication.app_portal_access("acme", AppPortalAccessIn())
+    svix.connector.get("customerio")
+    svix.ingest.source.delete(source.id)
+    svix.endpoint.delete("acme", endpoint.id)
+    svix.application.delete("acme")
+    found["left"] = len(svix.application.list().data)
+    return found

@@ -146,7 +146,7 @@ def test_apply_removes_only_when_asked(tmp_path):
         (lambda file: file.replace("DODO_SECRET", "NOT_SET"), "NOT_SET"),
         (lambda file: file.replace("kind =", "sort ="), "sort"),
         (lambda file: file.replace("dodo-payments", "stripes"), "stripes"),
-        (lambda file: file.replace('"customerio"\nhandler', '"mailer"\nhandler'), "mailer"),
+        (lambda file: file.replace('connector = "customerio"', 'connector = "mailer"'), "mailer"),
         (lambda file: file.replace("base_url", "base_uri"), "base_uri"),
         (lambda file: file.replace("paid.js", "lost.js"), "lost.js"),
         (lambda file: file + FILE % 1, "twice"),

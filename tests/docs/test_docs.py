@@ -13,6 +13,7 @@ import pytest
 
 import nicobar
 from nicobar.admin.files import read_document
+from nicobar.api.app import API_HANDLERS, OPEN_HANDLERS
 from nicobar.cli import group
 from nicobar.connectors.customerio import CustomerIo
 from nicobar.connectors.customerio.contract import ACTIONS, V1_CALLS
@@ -65,6 +66,16 @@ def test_the_contract_s_page_has_every_call_and_every_switch():
         assert f"`{call.method} /api/v1/{path}`" in CONTRACT
     for field in CustomerIo.fields:
         assert f"`{field.name}`" in REFERENCE
+
+
+def test_the_api_s_page_says_of_every_operation_of_the_public_one_what_is_true():
+    rows = re.findall(r"^\| ((?:`v1\.[\w.-]+` ?)+)\| (works|differs|not offered) \|(.*)\|$", API, re.MULTILINE)
+    said = {name: here for names, here, _ in rows for name in re.findall(r"`([^`]+)`", names)}
+    offered = {one.operation_id for one in (*OPEN_HANDLERS, *API_HANDLERS)}
+    assert {name for name, here in said.items() if here != "not offered"} <= offered
+    assert not {name for name, here in said.items() if here == "not offered"} & offered
+    assert {str(name) for name in offered if str(name).startswith("v1.")} <= set(said)
+    assert all(how.strip() for _, here, how in rows if here != "works")
 
 
 def test_the_emulator_s_page_has_every_flag_path_and_fault():

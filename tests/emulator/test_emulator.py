@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
-from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from playwright.async_api import async_playwright
 from yarl import URL
 
+from browsing import browser
 from nicobar.emulator import state
 from nicobar.emulator.app import create_app
 from nicobar.emulator.contract import problems
@@ -425,16 +423,6 @@ async def test_the_page_escapes_what_it_shows_and_runs_its_own_script_alone(emul
 async def test_a_port_that_is_taken_is_an_error_for_people(emulator):
     with pytest.raises(UserError, match="--port"):
         await Server.start(create_app(State()), "127.0.0.1", emulator.server.port)
-
-
-@asynccontextmanager
-async def browser(*arguments: str):
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = os.environ.get("TEST_CHROMIUM") or next(filter(None, map(shutil.which, names)))
-    async with async_playwright() as playwright:
-        it = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *arguments])
-        yield it
-        await it.close()
 
 
 @pytest.mark.browser

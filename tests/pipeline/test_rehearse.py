@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from nicobar.pipeline import rehearse as rehearse_module
@@ -97,6 +98,15 @@ async def test_code_that_fails_says_where_and_what_the_contract_refuses_says_why
     untouched = "function handler(webhook) { return webhook; }"
     (one,) = (await rehearser.rehearse(endpoint(nicobar), untouched, messages=10)).results
     assert (one.state, one.code) == ("canceled", "not_handled")
+
+
+async def test_code_is_tried_though_the_endpoint_s_own_is_switched_off(nicobar, rehearser):
+    await deliver(nicobar)
+    off = msgspec.structs.replace(endpoint(nicobar), transformation_enabled=False)
+    (one,) = (await rehearser.rehearse(off, HANDLER, messages=10)).results
+    assert (one.state, one.differs) == ("pending", False)
+    (as_it_is,) = (await rehearser.rehearse(off, None, messages=10)).results
+    assert as_it_is.code == "not_handled"
 
 
 async def test_what_was_never_sent_has_no_difference(nicobar, rehearser):

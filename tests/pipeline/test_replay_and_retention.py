@@ -49,6 +49,13 @@ async def until_idle(clock: MovingClock, wait_ms: int) -> None:
                 await clock.next_wait()
 
 
+async def counted(store) -> int:
+    """How many attempts the statistics know of."""
+    (app,) = (await store.snapshot()).applications
+    tallies = await store.tallies(app.id, since_ms=0, until_ms=2 * NOW_MS, step_ms=3_600_000)
+    return sum(one.attempts for one in tallies)
+
+
 async def test_a_replay_goes_on_by_pages_and_wakes_its_endpoint(store):
     count = PAGE_DELIVERIES + 5
     for number in range(1, count + 1):
@@ -98,10 +105,14 @@ async def test_payloads_go_after_their_days_and_ids_after_thirty_at_least(store)
         await until_idle(clock, ROUND_MS)
         found = [await store.message(f"msg_{number}") for number in (1, 2, 3, 4, 5, 6, 9)]
         assert [one and one.body for one in found] == [b"{}", b"{}", b"", b"", None, None, b"{}"]
+        assert await counted(store) == 6
         clock.move(2 * DAY_MS)
         await until_idle(clock, ROUND_MS)
         found = [await store.message(f"msg_{number}") for number in (1, 2, 3, 4, 9)]
         assert [one and one.body for one in found] == [b"{}", b"", b"", None, b"{}"]
+        clock.move(6 * DAY_MS)
+        await until_idle(clock, ROUND_MS)
+        assert await counted(store) == 0, "the counts of attempts go with them"
 
 
 async def test_a_round_is_made_of_short_steps_between_which_others_write(store):

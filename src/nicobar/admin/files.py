@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,15 +12,19 @@ import msgspec
 import tomli_w
 from msgspec import Meta
 
-from nicobar.admin.catalogue import default_application, make_endpoint, make_source
+from nicobar.admin.catalogue import default_application, details, make_endpoint, make_source
+from nicobar.admin.handlers import why_it_cannot_run
+from nicobar.connectors import FieldKind
+from nicobar.connectors.kinds import connector
 from nicobar.crypto import Vault
 from nicobar.errors import ConfigurationError, StoreUnusable, UserError
 from nicobar.ids import IdFactory
-from nicobar.model import Endpoint, EventType, Json, Setting, Source
+from nicobar.model import Details, Endpoint, EventType, Json, Setting, Source
 from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers, source_secrets
-from nicobar.sandbox import Broken, Failure, Job, Sandbox
+from nicobar.sandbox import Sandbox
 from nicobar.store import (
     AddTransformation,
+    Audited,
     Change,
     PauseEndpoint,
     PutEndpoint,
@@ -29,6 +34,9 @@ from nicobar.store import (
     RemoveSource,
     Snapshot,
 )
+
+# As the audit log shows who changed something by a file.
+ACTOR = "apply"
 
 
 class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,8 +139,9 @@ class Planner:
 
     async def plan(self, document: Document, *, prune: bool) -> Plan:
         """Raises ConfigurationError or UserError; nothing is changed here."""
-        sources = {source.name: source for source in self._snapshot.sources}
-        endpoints = {endpoint.name: endpoint for endpoint in self._snapshot.endpoints}
+        # A file is about one application; what belongs to others is not in its way.
+        sources = {one.name: one for one in self._snapshot.sources if one.app_id == self._app_id}
+        endpoints = {one.name: one for one in self._snapshot.endpoints if one.app_id == self._app_id}
         known_types = {event_type.name: event_type for event_type in self._snapshot.event_types}
         for event_type in document.event_types:
             self._event_type(event_type, known_types.get(event_type.name))
@@ -142,9 +151,11 @@ class Planner:
             await self._endpoint(endpoint, endpoints.pop(endpoint.name, None))
         if prune:
             for old_source in sources.values():
-                self._add(f"source {old_source.name}: removed", RemoveSource(source_id=old_source.id))
+                removal = RemoveSource(source_id=old_source.id)
+                self._add(f"source {old_source.name}: removed", "source.delete", old_source.id, removal)
             for old_endpoint in endpoints.values():
-                self._add(f"endpoint {old_endpoint.name}: removed", RemoveEndpoint(endpoint_id=old_endpoint.id))
+                gone = RemoveEndpoint(endpoint_id=old_endpoint.id)
+                self._add(f"endpoint {old_endpoint.name}: removed", "endpoint.delete", old_endpoint.id, gone)
         unlisted = [f"source {name}" for name in sources] + [f"endpoint {name}" for name in endpoints]
         return Plan(
             changes=tuple(self._changes),
@@ -152,14 +163,23 @@ class Planner:
             unlisted=() if prune else tuple(unlisted),
         )
 
-    def _add(self, sentence: str, *changes: Change) -> None:
+    def _add(self, sentence: str, action: str, subject: str, *changes: Change) -> None:
+        """A change, its sentence, and its line in the audit log."""
         self._sentences.append(sentence)
-        self._changes += changes
+        said = Audited(
+            at_ms=self._now_ms, actor=ACTOR, action=action, app_id=self._app_id, subject=subject, detail=sentence
+        )
+        self._changes += (*changes, said)
 
     def _event_type(self, entry: EventTypeEntry, known: EventType | None) -> None:
-        wanted = EventType(name=entry.name, description=entry.description)
-        if known != wanted:
-            self._add(f"event type {entry.name}: set", PutEventType(event_type=wanted))
+        if known is not None and (known.description, known.archived) == (entry.description, False):
+            return
+        base = known or EventType(name=entry.name, created_at_ms=self._now_ms)
+        wanted = msgspec.structs.replace(
+            base, description=entry.description, archived=False, updated_at_ms=self._now_ms
+        )
+        change = PutEventType(event_type=wanted)
+        self._add(f"event type {entry.name}: set", "event-type.update", entry.name, change)
 
     def _source(self, entry: SourceEntry, known: Source | None) -> None:
         if not entry.secrets:
@@ -182,9 +202,12 @@ class Planner:
             kind=entry.kind,
             secrets=secrets,
             references=references,
+            uid=known.uid if known else None,
+            details=self._details(known),
             known=known,
         )
-        self._add(f"source {entry.name}: {'changed' if known else 'added'}", PutSource(source=source))
+        done, action = ("changed", "source.update") if known else ("added", "source.create")
+        self._add(f"source {entry.name}: {done}", action, source.id, PutSource(source=source))
 
     async def _endpoint(self, entry: EndpointEntry, known: Endpoint | None) -> None:
         credentials = {
@@ -207,19 +230,21 @@ class Planner:
             channels=known.channels if known else (),
             headers=self._headers(known),
             uid=known.uid if known else None,
+            details=self._details(known),
             known=known,
         )
         code = self._handler(entry)
         if known is None or not self._same(known, put, credentials):
-            self._add(f"endpoint {entry.name}: {'changed' if known else 'added'}", put)
+            done, action = ("changed", "endpoint.update") if known else ("added", "endpoint.create")
+            self._add(f"endpoint {entry.name}: {done}", action, put.id, put)
             if known and known.paused_reason is not None:
-                self._add(f"endpoint {entry.name}: resumed", PauseEndpoint(endpoint_id=put.id, reason=None))
+                resumed = PauseEndpoint(endpoint_id=put.id, reason=None)
+                self._add(f"endpoint {entry.name}: resumed", "endpoint.resume", put.id, resumed)
         if code is not None and (known is None or known.transformation is None or known.transformation.code != code):
             await self._check_handler(entry, code)
-            self._add(
-                f"endpoint {entry.name}: new version of the handler",
-                AddTransformation(endpoint_id=put.id, code=code, created_at_ms=self._now_ms),
-            )
+            version = AddTransformation(endpoint_id=put.id, code=code, created_at_ms=self._now_ms)
+            sentence = f"endpoint {entry.name}: new version of the handler"
+            self._add(sentence, "transformation.update", put.id, version)
 
     def _same(self, known: Endpoint, put: PutEndpoint, credentials: dict[str, str]) -> bool:
         fields = ("connector", "settings", "credential_references", "event_types", "variables", "disabled")
@@ -229,6 +254,15 @@ class Planner:
             )
         except StoreUnusable:
             return False
+
+    def _details(self, known: Source | Endpoint | None) -> Details:
+        before = known.details if known else Details()
+        return details(
+            now_ms=self._now_ms,
+            description=before.description,
+            metadata=before.metadata,
+            known=known.details if known else None,
+        )
 
     def _headers(self, known: Endpoint | None) -> dict[str, str]:
         try:
@@ -261,38 +295,26 @@ class Planner:
 
     async def _check_handler(self, entry: EndpointEntry, code: str) -> None:
         """Refuses what could never run; what it does with an event is for `nicobar transform` to show."""
-        job = Job(
-            code_id="check",
-            code=code,
-            body=b'{"type":"check","data":{}}',
-            event_type="check",
-            url="",
-            now_ms=self._now_ms,
-            occurred_at_ms=self._now_ms,
-            seed="",
-        )
-        (result,) = await self._sandbox.run([job])
-        if isinstance(result, Broken) and result.failure in {
-            Failure.SYNTAX_ERROR,
-            Failure.NO_HANDLER,
-            Failure.CODE_TOO_LARGE,
-        }:
-            line = f", line {result.line}" if result.line else ""
+        broken = await why_it_cannot_run(self._sandbox, code, self._now_ms)
+        if broken is not None:
+            line = f", line {broken.line}" if broken.line else ""
             raise ConfigurationError(
                 "handler_invalid",
-                f"{entry.handler}{line}: {result.reason}",
+                f"{entry.handler}{line}: {broken.reason}",
                 f"Try it: nicobar transform {entry.handler}",
             )
 
 
 def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]:
-    """Writes the file and its handlers; returns their paths. Secrets are named, never written.
+    """Writes the file of the default application and its handlers; returns their paths. Secrets are named, never
+    written; one that was not read from an environment variable gets a variable's name.
 
     Raises UserError where a file is there already, unless `force`.
     """
     handlers: dict[Path, str] = {}
     endpoints: list[dict[str, Json]] = []
-    for endpoint in snapshot.endpoints:
+    app_id = default_application(snapshot).id
+    for endpoint in (one for one in snapshot.endpoints if one.app_id == app_id):
         entry: dict[str, Json] = {"name": endpoint.name, "connector": endpoint.connector}
         if endpoint.transformation:
             relative = Path("handlers") / f"{_file_name(endpoint.name)}.js"
@@ -303,15 +325,20 @@ def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]
             "disabled": endpoint.disabled,
             "max_messages_per_s": endpoint.max_messages_per_s,
             "settings": dict(endpoint.settings),
-            "credentials": {name: {"env": env} for name, env in endpoint.credential_references.items()},
+            "credentials": {name: {"env": env} for name, env in _credentials(endpoint).items()},
             "variables": dict(endpoint.variables),
         }
         endpoints.append({name: value for name, value in entry.items() if value not in ([], {}, False, None)})
     document: dict[str, Json] = {
         "event_types": [{"name": one.name, "description": one.description} for one in snapshot.event_types],
         "sources": [
-            {"name": one.name, "kind": one.kind, "secrets": [{"env": env} for env in one.secret_references]}
+            {
+                "name": one.name,
+                "kind": one.kind,
+                "secrets": [{"env": env} for env in one.secret_references or (_variable(one.name, "secret"),)],
+            }
             for one in snapshot.sources
+            if one.app_id == app_id
         ],
         "endpoints": list(endpoints),
     }
@@ -328,6 +355,17 @@ def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]
             "file_unwritable", f"{path} cannot be written: {error.strerror}.", "Name another file."
         ) from error
     return list(written)
+
+
+def _credentials(endpoint: Endpoint) -> dict[str, str]:
+    """The variables of an endpoint's credentials."""
+    secrets = [one for one in connector(endpoint.connector).fields if one.kind is FieldKind.SECRET and one.required]
+    named = {one.name: _variable(endpoint.name, one.name) for one in secrets}
+    return named | endpoint.credential_references
+
+
+def _variable(*parts: str) -> str:
+    return "_".join(re.sub(r"[^A-Z0-9]+", "_", part.upper()) for part in parts)
 
 
 def _file_name(name: str) -> str:

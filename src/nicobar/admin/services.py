@@ -28,9 +28,9 @@ class Actor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The running parts. `receiver` takes messages; `wake` tells the worker of new deliveries for these endpoints.
-    Whoever reads the catalogue to change it holds `changing` meanwhile, so that two partial changes do not undo one
-    another.
+    """The running parts. `receiver` takes messages; `wake` tells the worker of new deliveries for these endpoints,
+    `own_url` is where this process listens. Whoever reads the catalogue to change it holds `changing` meanwhile, so
+    that two partial changes do not undo one another.
     """
 
     store: Store
@@ -42,6 +42,7 @@ class Services:
     settings: Settings
     receiver: Receiver
     wake: Callable[[Sequence[int]], None]
+    own_url: Callable[[], str]
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def snapshot(self) -> Snapshot:
@@ -76,5 +77,4 @@ class Services:
     @property
     def public_url(self) -> str:
         """Where others reach this process, without a slash at its end."""
-        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
-        return self.settings.public_url.rstrip("/") or f"http://{host}:{self.settings.port}"
+        return self.settings.public_url.rstrip("/") or self.own_url()

@@ -183,7 +183,7 @@ def _said(code: str, result: Transformed) -> list[tuple[object, ...]]:
 
 
 def _anywhere(path: str) -> str:
-    """The place without the numbers of the call and its parts: the same slip in the first and in the second is one."""
+    """The place without the numbers of calls and parts: the same slip in the first and in the second is one."""
     return re.sub(r"\[\d+\]", "[…]", re.sub(r"^\[\d+\]\.?", "", path))
 
 

@@ -5,17 +5,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from litestar import Litestar, Router
+from litestar import Litestar, Response, Router, route
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 
-from nicobar.api import applications, endpoints, health
-from nicobar.api.auth import allowed
+from nicobar.admin.services import Services
+from nicobar.api import (
+    applications,
+    attempts,
+    audit,
+    connectors,
+    customers,
+    endpoint_examples,
+    endpoint_headers,
+    endpoint_queue,
+    endpoint_replays,
+    endpoint_secrets,
+    endpoints,
+    event_types,
+    failures,
+    health,
+    messages,
+    rehearsals,
+    source_log,
+    sources,
+    statistics,
+    tasks,
+    tokens,
+    transformations,
+)
+from nicobar.api.auth import Needs, allowed
+from nicobar.api.checks import check_request
 from nicobar.api.document import create_document
 from nicobar.api.door import Door
 from nicobar.api.errors import HANDLERS
 from nicobar.api.lookups import DEPENDENCIES
-from nicobar.api.services import Services
 from nicobar.asgi import App
 
 OPEN_HANDLERS: tuple[HTTPRouteHandler, ...] = (*health.HANDLERS,)
@@ -23,6 +47,25 @@ OPEN_HANDLERS: tuple[HTTPRouteHandler, ...] = (*health.HANDLERS,)
 API_HANDLERS: tuple[HTTPRouteHandler, ...] = (
     *applications.HANDLERS,
     *endpoints.HANDLERS,
+    *endpoint_secrets.HANDLERS,
+    *endpoint_headers.HANDLERS,
+    *transformations.HANDLERS,
+    *endpoint_replays.HANDLERS,
+    *endpoint_queue.HANDLERS,
+    *connectors.HANDLERS,
+    *event_types.HANDLERS,
+    *endpoint_examples.HANDLERS,
+    *sources.HANDLERS,
+    *tokens.HANDLERS,
+    *messages.HANDLERS,
+    *attempts.HANDLERS,
+    *statistics.HANDLERS,
+    *tasks.HANDLERS,
+    *source_log.HANDLERS,
+    *customers.HANDLERS,
+    *failures.HANDLERS,
+    *rehearsals.HANDLERS,
+    *audit.HANDLERS,
 )
 
 
@@ -36,8 +79,10 @@ def create_app(services: Services, ops: Sequence[Any]) -> App:
             *create_document((*OPEN_HANDLERS, *API_HANDLERS)),
             Router(
                 "/",
-                route_handlers=list(API_HANDLERS),
+                # Theirs come first: Litestar makes one of its own for a path that has none yet.
+                route_handlers=[*_options(API_HANDLERS), *API_HANDLERS],
                 guards=[allowed],
+                before_request=check_request,
                 dependencies={**DEPENDENCIES, "services": Provide(lambda: services, sync_to_thread=False)},
             ),
         ],
@@ -55,3 +100,20 @@ def create_app(services: Services, ops: Sequence[Any]) -> App:
         body_timeout_ms=settings.body_timeout_ms,
         max_requests_per_s=settings.max_api_requests_per_s,
     )
+
+
+def _options(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+    """An answer to OPTIONS for each path. Litestar's own names the methods of the first handler of a path only."""
+    methods: dict[str, set[str]] = {}
+    for handler in handlers:
+        for path in handler.paths:
+            methods.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
+    return [_option(path, ", ".join(sorted(known))) for path, known in methods.items()]
+
+
+def _option(path: str, allow: str) -> HTTPRouteHandler:
+    @route(path, http_method="OPTIONS", include_in_schema=False, status_code=204, opt={"needs": Needs.ANY_READER})
+    async def options() -> Response[None]:
+        return Response(None, headers={"allow": allow})
+
+    return options

@@ -12,6 +12,7 @@ from litestar.params import FromQuery, JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.admin.catalogue import make_application
+from nicobar.admin.services import Services
 from nicobar.api.auth import Caller
 from nicobar.api.errors import conflict
 from nicobar.api.lookups import (
@@ -25,7 +26,6 @@ from nicobar.api.lookups import (
     find,
 )
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
-from nicobar.api.services import Services
 from nicobar.api.shapes import AppId, Metadata, Page, Shape, Uid, moment, patched
 from nicobar.ids import is_id, made_at_ms
 from nicobar.model import Application
@@ -144,6 +144,7 @@ async def get_application(application: GivenApplication) -> ApplicationOut:
     operation_id="v1.application.upsert",
     tags=TAGS,
     summary="Upsert Application",
+    opt={"needs": "backend"},
     responses={201: _MADE},
 )
 async def upsert_application(
@@ -164,7 +165,13 @@ async def upsert_application(
     return Response(shown(put_one), status_code=200 if known else 201)
 
 
-@patch("/api/v1/app/{app_id:str}", operation_id="v1.application.patch", tags=TAGS, summary="Patch Application")
+@patch(
+    "/api/v1/app/{app_id:str}",
+    operation_id="v1.application.patch",
+    tags=TAGS,
+    summary="Patch Application",
+    opt={"needs": "backend"},
+)
 async def patch_application(
     app_id: AppKey, data: JSONBody[ApplicationPatch], services: GivenServices, caller: GivenCaller
 ) -> ApplicationOut:
@@ -180,7 +187,13 @@ async def patch_application(
         return shown(await _put(services, caller, snapshot, patched(as_it_is, data), known))
 
 
-@delete("/api/v1/app/{app_id:str}", operation_id="v1.application.delete", tags=TAGS, summary="Delete Application")
+@delete(
+    "/api/v1/app/{app_id:str}",
+    operation_id="v1.application.delete",
+    tags=TAGS,
+    summary="Delete Application",
+    opt={"needs": "backend"},
+)
 async def delete_application(app_id: AppKey, services: GivenServices, caller: GivenCaller) -> None:
     """Takes out an application with its endpoints and sources. Its messages stay until they are too old."""
     async with services.changing:

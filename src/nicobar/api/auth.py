@@ -32,6 +32,8 @@ class Needs(StrEnum):
     READING = "reading"  # a POST that changes nothing
     ANY_READER = "any_reader"  # reading, of what every application may see
     OWN = "own"  # the handler itself keeps to the application of the caller
+    SELF = "self"  # concerns the token itself
+    BACKEND = "backend"  # not for a link to the dashboard
     WRITING = "writing"  # a GET that shows a secret
 
 
@@ -97,10 +99,12 @@ def allowed(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHa
     """Raises Refusal 403 for what no thing's existence decides: the scope of the token and the kind of operation."""
     caller = current_caller(connection.scope)
     needs = handler.opt.get("needs")
+    if needs == Needs.SELF:
+        return
     reads = needs in {Needs.READING, Needs.ANY_READER} or (
-        connection.scope.get("method") in {"GET", "HEAD", "OPTIONS"} and needs is not Needs.WRITING
+        connection.scope.get("method") in {"GET", "HEAD", "OPTIONS"} and needs != Needs.WRITING
     )
-    if not reads and not caller.may_write:
+    if (not reads and not caller.may_write) or (needs == Needs.BACKEND and caller.token.portal):
         raise forbidden()
     if caller.app_id is None or "app_id" in connection.path_params or needs in {Needs.ANY_READER, Needs.OWN}:
         return

@@ -4,18 +4,23 @@ elsewhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from litestar import Litestar, Response, get
+from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 
 import nicobar
+from nicobar.admin.services import Services
 from nicobar.api.door import OPEN
+from nicobar.api.examples import example_of
 from nicobar.api.idempotency import MAX_KEY_CHARS
 from nicobar.api.lookups import DEPENDENCIES
 from nicobar.api.shapes import ErrorOut, ValidationErrorOut
@@ -46,15 +51,22 @@ _IDEMPOTENCY_KEY = {
     "description": "The same key and the same request give the answer that was given before, for 12 hours.",
     "schema": {"type": "string", "maxLength": MAX_KEY_CHARS},
 }
+_SCHEMAS = "#/components/schemas/"
+_MODULES = re.compile(r"(?:^|(?<=_))(?:[a-z_]+\.)+")
 # Python's own JSON types; a document is a dictionary of anything.
 Document = dict[str, Any]
+
+
+def _nobody() -> Services:
+    """Stands for the services where handlers are described and never called."""
+    raise AssertionError
 
 
 def make_document(handlers: Sequence[HTTPRouteHandler]) -> Document:
     """The document of these handlers."""
     app = Litestar(
         list(handlers),
-        dependencies=DEPENDENCIES,
+        dependencies={**DEPENDENCIES, "services": Provide(_nobody, sync_to_thread=False)},
         openapi_config=OpenAPIConfig(
             title=_TITLE, version=nicobar.__version__, description=_ABOUT, use_handler_docstrings=True
         ),
@@ -64,7 +76,8 @@ def make_document(handlers: Sequence[HTTPRouteHandler]) -> Document:
     document["servers"] = [{"url": "/"}]
     # msgspec's own schemas of the bodies: they say exactly what is checked, defaults included.
     bodies = [*(body for handler in handlers for body in _bodies(handler)), ErrorOut, ValidationErrorOut]
-    _, schemas = msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
+    _, schemas = msgspec.json.schema_components(bodies, ref_template=f"{_SCHEMAS}{{name}}")
+    _link(document["paths"], schemas, document["components"]["schemas"])
     document["components"] = {
         "schemas": dict(sorted(schemas.items())),
         "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -72,7 +85,35 @@ def make_document(handlers: Sequence[HTTPRouteHandler]) -> Document:
     for path, item in document["paths"].items():
         for method, operation in item.items():
             _complete(operation, path, method)
+            for content in _contents(operation):
+                content["example"] = example_of(content["schema"], schemas)
     return document
+
+
+def _contents(operation: Document) -> Iterator[Document]:
+    """The bodies of an operation, in and out, as far as they are JSON."""
+    for body in (operation.get("requestBody", {}), *operation["responses"].values()):
+        content = body.get("content", {}).get("application/json")
+        if content and content.get("schema"):
+            yield content
+
+
+def _link(part: object, schemas: Document, others: Document) -> None:
+    """Makes every reference lead to a schema: Litestar writes a generic type's argument with its module, and knows
+    the types of parameters.
+    """
+    if isinstance(part, list):
+        for one in part:
+            _link(one, schemas, others)
+    elif isinstance(part, dict):
+        for one in part.values():
+            _link(one, schemas, others)
+        if "$ref" in part:
+            name = str(part["$ref"]).removeprefix(_SCHEMAS)
+            plain = _MODULES.sub("", name)
+            if plain not in schemas:
+                schemas[plain] = others[name]
+            part["$ref"] = _SCHEMAS + plain
 
 
 def _bodies(handler: HTTPRouteHandler) -> Iterator[Any]:
@@ -85,8 +126,8 @@ def _bodies(handler: HTTPRouteHandler) -> Iterator[Any]:
     ]
     for hint in given:
         body = get_args(hint)[0] if get_origin(hint) is Response else hint
-        if body not in {None, type(None), bytes, str}:
-            yield body
+        several = get_args(body) if isinstance(body, UnionType) else (body,)
+        yield from (one for one in several if one not in {None, type(None), bytes, str})
 
 
 def _complete(operation: Document, path: str, method: str) -> None:
@@ -95,11 +136,9 @@ def _complete(operation: Document, path: str, method: str) -> None:
     responses.pop("400", None)  # Litestar's own; ours follows
     for response in responses.values():
         response.pop("headers", None)
-    statuses = {413, 503} if path in OPEN else set(_ERRORS) - {404, 409}
-    if "{" in path:
-        statuses.add(404)
-    if method != "get":
-        statuses.add(409)
+    statuses = {413, 503} if path in OPEN else set(_ERRORS)
+    if method == "get":
+        statuses.discard(409)
     for status in sorted(statuses):
         schema = "ValidationErrorOut" if status == HTTPStatus.UNPROCESSABLE_ENTITY else "ErrorOut"
         responses[str(status)] = {
@@ -128,7 +167,7 @@ def create_document(handlers: Sequence[HTTPRouteHandler]) -> tuple[HTTPRouteHand
     @get("/api/v1/reference", include_in_schema=False, sync_to_thread=True)
     def reference() -> Response[str]:
         shown = _PAGES.get_template("reference.html").render(document=document(), groups=_groups(document()))
-        return Response(shown, media_type="text/html; charset=utf-8", headers={"content-security-policy": CSP})
+        return Response(shown, media_type="text/html", headers={"content-security-policy": CSP})
 
     return openapi, reference
 

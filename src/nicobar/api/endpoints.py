@@ -12,6 +12,7 @@ from litestar.params import JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.admin.catalogue import details, make_endpoint, same_endpoint
+from nicobar.admin.services import Services
 from nicobar.api.auth import Caller
 from nicobar.api.errors import Invalid, conflict
 from nicobar.api.lookups import (
@@ -28,7 +29,6 @@ from nicobar.api.lookups import (
     find,
 )
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
-from nicobar.api.services import Services
 from nicobar.api.shapes import (
     Channel,
     Description,

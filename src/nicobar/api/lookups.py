@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Annotated, Protocol, TypeVar
 
 from litestar.di import NamedDependency, Provide
 from litestar.params import PathParameter
 
+from nicobar.admin.services import Services
 from nicobar.api.auth import Caller, current_caller
 from nicobar.api.errors import Invalid, not_found
-from nicobar.api.services import Services
 from nicobar.api.shapes import UID_PATTERN
 from nicobar.model import Application, Endpoint
 from nicobar.store import Snapshot
@@ -85,3 +86,13 @@ DEPENDENCIES = {
     "application": Provide(_application, sync_to_thread=False),
     "endpoint": Provide(_endpoint, sync_to_thread=False),
 }
+
+
+@asynccontextmanager
+async def endpoint_to_change(
+    services: Services, caller: Caller, app_id: str, endpoint_id: str
+) -> AsyncIterator[Endpoint]:
+    """An endpoint as it is now, for who wants to change it: nobody else changes anything meanwhile."""
+    async with services.changing:
+        snapshot = await services.snapshot()
+        yield endpoint_of(snapshot, application_of(snapshot, caller, app_id), endpoint_id)

@@ -7,7 +7,7 @@ import sys
 import click
 
 from nicobar import __version__
-from nicobar.cli.admin import apply, export, resume, token
+from nicobar.cli.admin import apply, export, password_link, resume, token
 from nicobar.cli.demo import demo
 from nicobar.cli.doctor import doctor
 from nicobar.cli.recipe import recipe
@@ -34,6 +34,7 @@ for command in (
     apply,
     export,
     token,
+    password_link,
     resume,
     replay,
     expunge,

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from nicobar.admin.files import Planner, read_document, write_document
+from nicobar.admin.owner import offer_link
 from nicobar.cli.options import run_loop, setting_options, settings_of
 from nicobar.clock import SystemClock
 from nicobar.connectors.transport import HttpTransport
@@ -21,7 +22,7 @@ from nicobar.pipeline.configuration import open_endpoint
 from nicobar.runtime import open_store
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
-from nicobar.store import PauseEndpoint, PutToken
+from nicobar.store import Audited, PauseEndpoint, PutToken
 
 CHECK_TIMEOUT_MS = 5_000
 
@@ -121,10 +122,24 @@ def create_token(*, name: str, **flags: Any) -> None:
                 sha256=hash_token(made),
                 created_at_ms=clock.now_ms(),
             )
-            await store.change([PutToken(token=kept)])
+            await store.change([PutToken(token=kept), _said(clock, "token.create", None, kept.id, name)])
             return made
 
     click.echo(run_loop(run()))
+
+
+@click.command("password-link")
+@setting_options("data_dir", "database_url", "host", "port", "public_url")
+def password_link(**flags: Any) -> None:
+    """Print a link that sets the dashboard's password, once and within a day; sessions end with the old one."""
+    settings = settings_of(flags)
+    clock = SystemClock()
+
+    async def run() -> str:
+        async with open_store(settings, clock) as (store, _):
+            return await offer_link(store, clock.now_ms())
+
+    click.echo((settings.public_url.rstrip("/") or f"http://{settings.host}:{settings.port}") + run_loop(run()))
 
 
 @click.command()
@@ -134,14 +149,24 @@ def resume(*, endpoint: str, **flags: Any) -> None:
     """Let a paused ENDPOINT (its name or id) send again."""
     settings = settings_of(flags)
 
+    clock = SystemClock()
+
     async def run() -> None:
-        async with open_store(settings, SystemClock()) as (store, _):
+        async with open_store(settings, clock) as (store, _):
             known = (await store.snapshot()).endpoints
             found = next((one for one in known if endpoint in {one.id, one.name}), None)
             if found is None:
                 names = ", ".join(one.name for one in known) or "none"
                 raise UserError("endpoint_unknown", f"There is no endpoint {endpoint!r}.", f"There are: {names}.")
-            await store.change([PauseEndpoint(endpoint_id=found.id, reason=None)])
+            resumed = PauseEndpoint(endpoint_id=found.id, reason=None)
+            await store.change([resumed, _said(clock, "endpoint.resume", found.app_id, found.id, "")])
 
     run_loop(run())
     click.echo(f"{endpoint} sends again.")
+
+
+def _said(clock: SystemClock, action: str, app_id: str | None, subject: str, detail: str) -> Audited:
+    """A line of the audit log for what was done at the command line."""
+    return Audited(
+        at_ms=clock.now_ms(), actor="command line", action=action, app_id=app_id, subject=subject, detail=detail
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from litestar import Response, get
+from litestar.params import FromPath
 
 from nicobar.dashboard.desk import GivenDesk, endpoint, not_found
 from nicobar.dashboard.pages import page
@@ -10,7 +11,9 @@ from nicobar.dashboard.visitor import GivenVisitor
 
 
 @get("/webhooks/{endpoint_id:str}/attempts/{attempt_id:str}")
-async def attempt(endpoint_id: str, attempt_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+async def attempt(
+    endpoint_id: FromPath[str], attempt_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor
+) -> Response[bytes]:
     """Request, answer, verdicts, console, and the event itself."""
     known = endpoint(await desk.snapshot(), endpoint_id)
     store = desk.services.store

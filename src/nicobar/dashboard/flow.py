@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import msgspec
 from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
 
 from nicobar.admin.catalogue import details, make_endpoint, make_source, same_endpoint
+from nicobar.admin.handlers import why_it_cannot_run
 from nicobar.admin.trials import why_unusable
 from nicobar.connectors import Checkup, Connector
 from nicobar.connectors.kinds import CONNECTORS, connector
@@ -27,7 +29,7 @@ DODO = "dodo-payments"
 
 
 @get("/webhooks/new")
-async def choose(visitor: GivenVisitor, q: str = "") -> Response[bytes]:
+async def choose(visitor: GivenVisitor, q: FromQuery[str] = "") -> Response[bytes]:
     """The integrations, narrowed by what is looked for."""
     wanted = q.strip().casefold()
     found = [one for one in CONNECTORS if wanted in _searched(visitor, one)]
@@ -39,14 +41,14 @@ def _searched(visitor: Visitor, one: Connector) -> str:
 
 
 @get("/webhooks/new/{kind:str}")
-async def begin(kind: str, visitor: GivenVisitor) -> Response[bytes]:
+async def begin(kind: FromPath[str], visitor: GivenVisitor) -> Response[bytes]:
     """The form for what a connector needs."""
     of_kind = _connector(kind)
     return _form(visitor, of_kind, name=of_kind.name, secret=new_webhook_secret() if kind == HTTP else "")
 
 
 @post("/webhooks/new/{kind:str}", status_code=303)
-async def begun(kind: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+async def begun(kind: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Keeps what was entered and goes on."""
     of_kind = _connector(kind)
     given = read_fields(of_kind, visitor.form)
@@ -67,10 +69,10 @@ async def begun(kind: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[b
 
 @get("/webhooks/drafts/{draft_id:str}")
 async def connection(
-    draft_id: str,
+    draft_id: FromPath[str],
     desk: GivenDesk,
     visitor: GivenVisitor,
-    check: bool = False,  # noqa: FBT001, FBT002 - of the address
+    check: FromQuery[bool] = False,  # noqa: FBT002 - of the address
 ) -> Response[bytes]:
     """The form of a draft; with `check` the destination is asked whether it knows the credentials."""
     one = await draft(desk, draft_id)
@@ -85,7 +87,7 @@ async def connection(
 
 
 @post("/webhooks/drafts/{draft_id:str}", status_code=303)
-async def connected(draft_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+async def connected(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Keeps what was changed and goes on."""
     one = await draft(desk, draft_id)
     of_kind = connector(one.connector)
@@ -98,9 +100,11 @@ async def connected(draft_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Re
 
 
 @post("/webhooks/drafts/{draft_id:str}/create", status_code=303)
-async def create(draft_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+async def create(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Makes the endpoint, and a source where there is none; or publishes the code of one that is there."""
     one = await draft(desk, draft_id)
+    if one.code.strip() and await why_it_cannot_run(desk.services.sandbox, one.code, desk.now_ms()) is not None:
+        return redirect(f"/webhooks/drafts/{one.id}/code")  # which says what is wrong
     async with desk.services.changing:
         endpoint_id = await (_publish(desk, visitor, one) if one.endpoint_id else _create(desk, visitor, one))
     await desk.services.store.remove_draft(one.id)
@@ -108,7 +112,7 @@ async def create(draft_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Respo
 
 
 @post("/webhooks/drafts/{draft_id:str}/discard", status_code=303)
-async def discard(draft_id: str, desk: GivenDesk) -> Response[bytes]:
+async def discard(draft_id: FromPath[str], desk: GivenDesk) -> Response[bytes]:
     """Throws a draft away."""
     one = await draft(desk, draft_id)
     await desk.services.store.remove_draft(one.id)

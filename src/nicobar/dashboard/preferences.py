@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from litestar import Response, get, post
+from litestar.params import FromPath
 
 from nicobar.dashboard.desk import not_found
 from nicobar.dashboard.language import LANGUAGES
@@ -37,7 +38,7 @@ async def prefer(visitor: GivenVisitor) -> Response[bytes]:
 
 
 @get("/static/{name:path}", sync_to_thread=False)
-def static(name: str) -> Response[bytes]:
+def static(name: FromPath[str]) -> Response[bytes]:
     """One of FILES."""
     known = name.removeprefix("/")
     if known not in FILES:

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 
 from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
 
 from nicobar.admin.owner import MIN_PASSWORD_CHARS, OWNER, check_password, make_owner
 from nicobar.crypto import hash_token, is_password
@@ -27,14 +28,14 @@ _NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5bm9ib2R5bm9ib2R5$OVTDK5GKR2SRl
 
 
 @get("/setup/{token:str}")
-async def setup(token: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+async def setup(token: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Asks for the owner's password."""
     good = await desk.services.store.is_setup(hash_token(token), now_ms=desk.now_ms())
     return _setup_page(visitor, good=good, problem="")
 
 
 @post("/setup/{token:str}", status_code=200)
-async def set_up(token: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+async def set_up(token: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Keeps the owner's password and signs in."""
     store = desk.services.store
     if not await store.is_setup(hash_token(token), now_ms=desk.now_ms()):
@@ -57,7 +58,7 @@ def _setup_page(visitor: Visitor, *, good: bool, problem: str) -> Response[bytes
 
 
 @get("/login")
-async def login(desk: GivenDesk, visitor: GivenVisitor, next: str = "/") -> Response[bytes]:  # noqa: A002 - its name in the address
+async def login(desk: GivenDesk, visitor: GivenVisitor, next: FromQuery[str] = "/") -> Response[bytes]:  # noqa: A002 - its name in the address
     """Asks who it is."""
     if visitor.user is not None:
         return redirect(_local(next))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from litestar import Response, get, post
+from litestar.params import FromPath
 
 from nicobar.admin.catalogue import details, make_endpoint, make_source, same_endpoint
 from nicobar.connectors.kinds import connector
@@ -75,13 +76,13 @@ def _state(one: Endpoint, breaker: Breaker | None) -> tuple[str, str]:
 
 
 @get("/webhooks/{endpoint_id:str}")
-async def show(endpoint_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+async def show(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """One endpoint: its state, where its events come in, its latest tries."""
     return await _page(desk, visitor, endpoint_id)
 
 
 @get("/webhooks/{endpoint_id:str}/first")
-async def first(endpoint_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+async def first(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """What is known of the first event, as a part of the page that asks again and again."""
     snapshot = await desk.snapshot()
     known = endpoint(snapshot, endpoint_id)
@@ -90,7 +91,7 @@ async def first(endpoint_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Res
 
 
 @post("/webhooks/{endpoint_id:str}/secret", status_code=303)
-async def set_secret(endpoint_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+async def set_secret(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Keeps the signing secret that the sender shows."""
     async with desk.services.changing:
         snapshot = await desk.snapshot()
@@ -117,7 +118,7 @@ async def set_secret(endpoint_id: str, desk: GivenDesk, visitor: GivenVisitor) -
 
 
 @post("/webhooks/{endpoint_id:str}/pause", status_code=303)
-async def pause(endpoint_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+async def pause(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Stops sending; events are kept meanwhile."""
     known = endpoint(await desk.snapshot(), endpoint_id)
     change = PauseEndpoint(endpoint_id=known.id, reason=PAUSED)
@@ -126,7 +127,7 @@ async def pause(endpoint_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Res
 
 
 @post("/webhooks/{endpoint_id:str}/resume", status_code=303)
-async def resume(endpoint_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+async def resume(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Sends again, and enables an endpoint that was disabled."""
     async with desk.services.changing:
         known = endpoint(await desk.snapshot(), endpoint_id)
@@ -138,7 +139,7 @@ async def resume(endpoint_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Re
 
 
 @get("/webhooks/{endpoint_id:str}/settings")
-async def settings(endpoint_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+async def settings(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """The form of what can be changed."""
     known = endpoint(await desk.snapshot(), endpoint_id)
     return _settings_page(
@@ -147,7 +148,7 @@ async def settings(endpoint_id: str, desk: GivenDesk, visitor: GivenVisitor) -> 
 
 
 @post("/webhooks/{endpoint_id:str}/settings", status_code=303)
-async def change_settings(endpoint_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+async def change_settings(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Keeps what was changed; secrets that were left empty stay."""
     async with desk.services.changing:
         snapshot = await desk.snapshot()
@@ -196,7 +197,7 @@ async def change_settings(endpoint_id: str, desk: GivenDesk, visitor: GivenVisit
 
 
 @get("/webhooks/{endpoint_id:str}/delete")
-async def ask_delete(endpoint_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+async def ask_delete(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Says what deleting means, and asks."""
     known = endpoint(await desk.snapshot(), endpoint_id)
     backlog = {one.endpoint_seq: one.unfinished for one in await desk.services.store.backlog()}
@@ -204,7 +205,7 @@ async def ask_delete(endpoint_id: str, desk: GivenDesk, visitor: GivenVisitor) -
 
 
 @post("/webhooks/{endpoint_id:str}/delete", status_code=303)
-async def delete(endpoint_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+async def delete(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Takes the endpoint out; its history stays."""
     known = endpoint(await desk.snapshot(), endpoint_id)
     removal = RemoveEndpoint(endpoint_id=known.id)

@@ -6,6 +6,7 @@ import shlex
 
 import msgspec
 from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
 
 from nicobar.admin.trials import (
     Findings,
@@ -57,7 +58,9 @@ class Shown(Record):
 
 
 @get("/webhooks/drafts/{draft_id:str}/code")
-async def edit(draft_id: str, desk: GivenDesk, visitor: GivenVisitor, name: str = "") -> Response[bytes]:
+async def edit(
+    draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor, name: FromQuery[str] = ""
+) -> Response[bytes]:
     """The editor; with the `name` of a recipe, that one's code instead of the draft's."""
     one = await draft(desk, draft_id)
     code = recipe(name).code if name else one.code
@@ -66,7 +69,7 @@ async def edit(draft_id: str, desk: GivenDesk, visitor: GivenVisitor, name: str 
 
 
 @post("/webhooks/drafts/{draft_id:str}/code", status_code=303)
-async def save(draft_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+async def save(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Keeps the code and goes to where the button leads."""
     one = await draft(desk, draft_id)
     code = _code(visitor)
@@ -82,7 +85,7 @@ async def save(draft_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Respons
 
 
 @post("/webhooks/drafts/{draft_id:str}/notes", status_code=200)
-async def check(draft_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+async def check(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """What there is to say of code that is being written; nothing is kept. JSON: `html` is the list, `marks` are for
     the editor.
     """
@@ -105,12 +108,12 @@ async def check(draft_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Respon
 @get("/webhooks/drafts/{draft_id:str}/test")
 async def try_event(
     *,
-    draft_id: str,
+    draft_id: FromPath[str],
     desk: GivenDesk,
     visitor: GivenVisitor,
-    sample_type: str = "",
-    message: str = "",
-    every: bool = False,
+    sample_type: FromQuery[str] = "",
+    message: FromQuery[str] = "",
+    every: FromQuery[bool] = False,
 ) -> Response[bytes]:
     """Tries the draft's code on a sample, on a message of the past, or on all samples."""
     one = await draft(desk, draft_id)
@@ -128,7 +131,7 @@ async def try_event(
 
 
 @post("/webhooks/drafts/{draft_id:str}/test", status_code=200)
-async def try_pasted(draft_id: str, desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+async def try_pasted(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Tries the draft's code on a body that was pasted."""
     one = await draft(desk, draft_id)
     body = visitor.form.get("body", "")
@@ -142,7 +145,7 @@ async def try_pasted(draft_id: str, desk: GivenDesk, visitor: GivenVisitor) -> R
 
 
 @post("/webhooks/{endpoint_id:str}/code", status_code=303)
-async def begin_edit(endpoint_id: str, desk: GivenDesk) -> Response[bytes]:
+async def begin_edit(endpoint_id: FromPath[str], desk: GivenDesk) -> Response[bytes]:
     """Begins to change the code of an endpoint; what runs stays until the draft is published."""
     known = endpoint(await desk.snapshot(), endpoint_id)
     draft_id = desk.services.ids.new("draft")

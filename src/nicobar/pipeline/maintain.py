@@ -20,7 +20,9 @@ ROUND_MS = 600_000
 
 
 class Maintainer:
-    """Keeps payloads and attempts `retention_days`, ids as long or `MIN_ID_DAYS`, whichever is longer."""
+    """Keeps payloads, attempts and their counts `retention_days`, ids as long or `MIN_ID_DAYS`, whichever is
+    longer.
+    """
 
     def __init__(self, *, upkeep: Upkeep, clock: Clock, retention_days: int) -> None:
         self._upkeep = upkeep
@@ -44,12 +46,15 @@ class Maintainer:
         now_ms = self._clock.now_ms()
         forgotten = await self._steps(stop, self._upkeep.forget_old, now_ms - self._id_ms)
         emptied = await self._steps(stop, self._upkeep.expunge_old, now_ms - self._payload_ms)
-        before_ms = now_ms - ANSWER_HOURS * 3_600_000
-        while await self._upkeep.forget_answers(before_ms=before_ms, limit=STEP_MESSAGES) == STEP_MESSAGES:
-            if await self._clock.wait(stop, PAUSE_MS):
-                return
+        await self._rows(stop, self._upkeep.forget_tallies, now_ms - self._payload_ms)
+        await self._rows(stop, self._upkeep.forget_answers, now_ms - ANSWER_HOURS * 3_600_000)
         if forgotten or emptied:
             log.info("cleaned up", messages_forgotten=forgotten, messages_emptied=emptied)
+
+    async def _rows(self, stop: asyncio.Event, forget: Callable[..., Awaitable[int]], before_ms: int) -> None:
+        while await forget(before_ms=before_ms, limit=STEP_MESSAGES) == STEP_MESSAGES:
+            if await self._clock.wait(stop, PAUSE_MS):
+                return
 
     async def _steps(self, stop: asyncio.Event, step: Callable[..., Awaitable[Step]], before_ms: int) -> int:
         done, after_seq = 0, 0

@@ -20,7 +20,9 @@ REFUSED_TO_TELL = 3
 
 
 class Posted(Record):
-    """An event that came through the API, its body as it was sent. Without an `event_id` it gets its message's id."""
+    """An event that came through the API, its body as it was sent. Without an `event_id` it gets its message's id.
+    `only` is the one endpoint, by its `seq`, that gets it, whatever its filter says; without it all that want it do.
+    """
 
     app_id: str
     event_type: str
@@ -30,6 +32,7 @@ class Posted(Record):
     tags: tuple[str, ...] = ()
     params: Json = None
     deliver_at_ms: int | None = None
+    only: int | None = None
 
 
 class Receiver:
@@ -138,7 +141,11 @@ class Receiver:
             occurred_at_ms=now_ms if event.occurred_at_ms is None else event.occurred_at_ms,
             accepted_at_ms=now_ms,
             body=posted.body,
-            endpoint_seqs=self._configuration.wanting(posted.app_id, posted.event_type, posted.channels),
+            endpoint_seqs=(
+                self._configuration.wanting(posted.app_id, posted.event_type, posted.channels)
+                if posted.only is None
+                else (posted.only,)
+            ),
             channels=posted.channels,
             tags=posted.tags,
             params=posted.params,

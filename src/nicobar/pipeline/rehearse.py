@@ -12,7 +12,8 @@ import msgspec
 from nicobar.clock import Clock
 from nicobar.crypto import Vault
 from nicobar.model import Attempt, DeliveryState, Endpoint, Message, Record, Transformation, Verdict
-from nicobar.pipeline.configuration import Configuration, open_endpoint
+from nicobar.pipeline.alerts import SOURCE_ID as OPERATIONAL
+from nicobar.pipeline.configuration import Configuration, open_endpoint, wants
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform
 from nicobar.sandbox import Sandbox
 from nicobar.store import Store
@@ -22,6 +23,7 @@ MAX_MESSAGES = 100
 MAX_BODIES_BYTES = 8 * 1024 * 1024
 # The sandbox is shared with the deliveries of the day: a handler that is slow gets a few turns, not all.
 TURN_MESSAGES = 10
+MAX_LOOKS = 5
 MAX_RUN_MS = 5_000
 
 
@@ -84,11 +86,9 @@ class Rehearser:
         MAX_MESSAGES. Raises SandboxError, and UserError for an endpoint that cannot be opened.
         """
         if code is not None:
-            endpoint = msgspec.structs.replace(endpoint, transformation=trial(code))
+            endpoint = msgspec.structs.replace(endpoint, transformation=trial(code), transformation_enabled=True)
         target = open_endpoint(self._vault, endpoint)
-        which = MessageFilter(event_types=tuple(event_types) or endpoint.event_types)
-        page = await self._store.messages(endpoint.app_id, which, limit=min(messages, MAX_MESSAGES), with_body=True)
-        found = _fitting([message for message in page.items if message.expunged_at_ms is None])
+        found = _fitting(await self._latest(endpoint, tuple(event_types), min(messages, MAX_MESSAGES)))
         until_ms = self._clock.steady_ms() + MAX_RUN_MS
         results: list[Rehearsed] = []
         for start in range(0, len(found), TURN_MESSAGES):
@@ -106,6 +106,27 @@ class Rehearser:
                 for message, result, (_, attempt) in zip(turn, transformed, sent, strict=True)
             ]
         return Rehearsal(results=tuple(results), stopped=len(results) < len(found))
+
+    async def _latest(self, endpoint: Endpoint, event_types: tuple[str, ...], limit: int) -> list[Message]:
+        """The latest messages that the endpoint's filter lets through and that still have a body, within MAX_LOOKS
+        pages; what Nicobar says of itself is left out.
+        """
+        which = MessageFilter(event_types=event_types or endpoint.event_types)
+        latest: list[Message] = []
+        place: str | None = None
+        for _ in range(MAX_LOOKS):
+            page = await self._store.messages(endpoint.app_id, which, before=place, limit=limit, with_body=True)
+            latest += [
+                one
+                for one in page.items
+                if one.expunged_at_ms is None
+                and one.source_id != OPERATIONAL
+                and wants(endpoint, one.event_type, one.channels)
+            ]
+            place = page.next
+            if place is None or len(latest) >= limit:
+                break
+        return latest[:limit]
 
     async def _sent(self, message: Message, endpoint: Endpoint) -> tuple[int, Attempt | None]:
         """The delivery's edition, and the last try that sent something."""

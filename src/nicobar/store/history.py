@@ -264,10 +264,6 @@ class History(Protocol):
         """How many of an endpoint's deliveries are not finished, of messages accepted in that time, to the second."""
         ...
 
-    async def forget_tallies(self, *, before_ms: int, limit: int) -> int:
-        """Takes out counts of before that time."""
-        ...
-
     async def keep_refusals(self, refusals: Sequence[Refused]) -> None:
         """Keeps them in one transaction, and of each source the latest MAX_REFUSALS only."""
         ...

@@ -33,6 +33,10 @@ class Upkeep(Protocol):
         """Takes out answers to idempotent requests that were given before that time."""
         ...
 
+    async def forget_tallies(self, *, before_ms: int, limit: int) -> int:
+        """Takes out up to so many counts of before that time; returns how many."""
+        ...
+
     async def expunge_message(self, message_id: str, *, now_ms: int) -> bool:
         """Empties one message and its attempts; its unfinished deliveries are canceled. False if there is none."""
         ...

@@ -240,12 +240,6 @@ class HistoryTables:
 
         return await self._look(work)
 
-    async def forget_tallies(self, *, before_ms: int, limit: int) -> int:
-        values = {"before_ms": before_ms, "limit": limit}
-        return await self._database.write(
-            lambda connection: connection.execute(SQL["forget_tallies"], values).rowcount
-        )
-
     async def keep_refusals(self, refusals: Sequence[Refused]) -> None:
         def work(connection: sqlite3.Connection) -> None:
             for one in refusals:

@@ -41,10 +41,14 @@ class UpkeepTables:
         return await self._database.write(lambda connection: _step(connection, before_ms, after_seq, limit, forget))
 
     async def forget_answers(self, *, before_ms: int, limit: int) -> int:
+        return await self._forget("forget_answers", before_ms, limit)
+
+    async def forget_tallies(self, *, before_ms: int, limit: int) -> int:
+        return await self._forget("forget_tallies", before_ms, limit)
+
+    async def _forget(self, query: str, before_ms: int, limit: int) -> int:
         values = {"before_ms": before_ms, "limit": limit}
-        return await self._database.write(
-            lambda connection: connection.execute(SQL["forget_answers"], values).rowcount
-        )
+        return await self._database.write(lambda connection: connection.execute(SQL[query], values).rowcount)
 
     async def expunge_message(self, message_id: str, *, now_ms: int) -> bool:
         def work(connection: sqlite3.Connection) -> bool:

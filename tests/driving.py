@@ -18,8 +18,8 @@ from nicobar.pipeline.deliver import Recorded
 from nicobar.runtime import Runtime, run
 from nicobar.serving import Server
 from nicobar.settings import Settings
-from running import ADA, DODO, TYPES
 from nicobar.sources.samples import fresh
+from running import ADA, DODO, TYPES
 
 PASSWORD = "a pigeon finds its way"
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"

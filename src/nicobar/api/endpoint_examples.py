@@ -1,0 +1,74 @@
+"""`…/endpoint/{endpoint_id}/send-example`: an event to see whether it arrives."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from litestar import post
+from litestar.params import JSONBody
+from msgspec import Meta
+
+from nicobar.api.endpoints import ONE, TAGS
+from nicobar.api.errors import Invalid
+from nicobar.api.event_types import all_event_types
+from nicobar.api.lookups import GivenCaller, GivenEndpoint, GivenServices, GivenSnapshot
+from nicobar.api.messages import MessageOut
+from nicobar.api.messages import shown as shown_message
+from nicobar.api.shapes import EventTypeName, Shape
+from nicobar.model import EventType, Json
+from nicobar.pipeline.receive import Posted
+from nicobar.sources.samples import fresh
+
+
+class EventExampleIn(Shape):
+    """Of which event type; `exampleIndex` chooses among the examples of its schema."""
+
+    event_type: EventTypeName
+    example_index: Annotated[int, Meta(ge=0, le=1_000)] = 0
+
+
+@post(
+    f"{ONE}/send-example",
+    operation_id="v1.endpoint.send-example",
+    tags=TAGS,
+    summary="Send Event Type Example Message",
+    status_code=202,
+)
+async def send_example(
+    *,
+    endpoint: GivenEndpoint,
+    data: JSONBody[EventExampleIn],
+    snapshot: GivenSnapshot,
+    services: GivenServices,
+    caller: GivenCaller,
+) -> MessageOut:
+    """Sends an event type's example to this endpoint, and to no other, as if it happened now."""
+    one = all_event_types(snapshot).get(data.event_type)
+    example = None if one is None else _example(one, data.example_index)
+    if one is None or example is None:
+        raise Invalid("body.eventType", "There is no such example.", "Choose an event type that has one.")
+    with_example = msgspec.structs.replace(one, example=example)
+    message = await services.receiver.take(
+        Posted(
+            app_id=endpoint.app_id,
+            event_type=one.name,
+            body=fresh(with_example, services.clock.now_ms()),
+            only=endpoint.seq,
+        )
+    )
+    await services.change(
+        caller, "endpoint.send-example", endpoint.id, app_id=endpoint.app_id, detail=f"{one.name} as {message.id}"
+    )
+    return shown_message(message, with_content=True)
+
+
+def _example(one: EventType, index: int) -> Json:
+    schema = next(iter(one.schemas.values()), None) if isinstance(one.schemas, dict) else None
+    examples = schema.get("examples") if isinstance(schema, dict) else None
+    if isinstance(examples, list) and index < len(examples):
+        return examples[index]
+    return one.example if index == 0 else None
+
+
+HANDLERS = (send_example,)

@@ -1,0 +1,124 @@
+"""Ours, `…/endpoint/{endpoint_id}/queue`: what waits for an endpoint, and whether it is sent."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from litestar import get, post
+from litestar.params import JSONBody
+from msgspec import Meta
+
+from nicobar.api.endpoints import ONE, TAGS
+from nicobar.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
+from nicobar.api.shapes import Shape, moment
+from nicobar.model import Breaker, BreakerState
+from nicobar.store import PauseEndpoint
+
+CANCEL_AT_ONCE = 1_000
+MAX_CANCELED = 100_000
+CANCELED = "canceled by hand"
+
+
+class BreakerOut(Shape):
+    """What is known of the destination's health: `open` while nothing is sent because it fails, `half_open` while one
+    delivery finds out.
+    """
+
+    state: BreakerState
+    failures: int
+    failing_since: datetime | None
+    probe_at: datetime | None
+    reason: str | None
+
+
+class QueueOut(Shape):
+    """What waits: `unfinished` deliveries, the oldest of a message accepted at `oldestAcceptedAt`."""
+
+    unfinished: int
+    oldest_accepted_at: datetime | None
+    paused_reason: str | None
+    disabled: bool
+    disabled_reason: str | None
+    breaker: BreakerOut
+
+
+class PauseIn(Shape):
+    """Why."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=500)] = "paused by hand"
+
+
+class CanceledOut(Shape):
+    """How many deliveries were canceled; `done` is false where more are left."""
+
+    canceled: int
+    done: bool
+
+
+@get(f"{ONE}/queue", operation_id="nicobar.endpoint.queue", tags=TAGS, summary="Get Queue")
+async def get_queue(endpoint: GivenEndpoint, services: GivenServices) -> QueueOut:
+    """What waits for an endpoint, whether it is paused, and its breaker."""
+    waiting = next((one for one in await services.store.backlog() if one.endpoint_seq == endpoint.seq), None)
+    breaker = (await services.store.breakers()).get(endpoint.seq, Breaker())
+    return QueueOut(
+        unfinished=waiting.unfinished if waiting else 0,
+        oldest_accepted_at=moment(waiting.oldest_accepted_at_ms) if waiting else None,
+        paused_reason=endpoint.paused_reason,
+        disabled=endpoint.disabled,
+        disabled_reason=endpoint.disabled_reason,
+        breaker=BreakerOut(
+            state=breaker.state,
+            failures=breaker.failures,
+            failing_since=moment(breaker.failing_since_ms) if breaker.failing_since_ms else None,
+            probe_at=moment(breaker.probe_at_ms) if breaker.probe_at_ms else None,
+            reason=breaker.reason,
+        ),
+    )
+
+
+@post(f"{ONE}/pause", operation_id="nicobar.endpoint.pause", tags=TAGS, summary="Pause Endpoint", status_code=204)
+async def pause(
+    *,
+    app_id: AppKey,
+    endpoint_id: EndpointKey,
+    data: JSONBody[PauseIn],
+    services: GivenServices,
+    caller: GivenCaller,
+) -> None:
+    """Stops sending to an endpoint. Messages for it are kept, and go out when it is resumed."""
+    async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
+        change = PauseEndpoint(endpoint_id=known.id, reason=data.reason)
+        await services.change(caller, "endpoint.pause", known.id, change, app_id=known.app_id, detail=data.reason)
+
+
+@post(f"{ONE}/resume", operation_id="nicobar.endpoint.resume", tags=TAGS, summary="Resume Endpoint", status_code=204)
+async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: GivenServices, caller: GivenCaller) -> None:
+    """Sends to an endpoint again."""
+    async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
+        change = PauseEndpoint(endpoint_id=known.id, reason=None)
+        await services.change(caller, "endpoint.resume", known.id, change, app_id=known.app_id)
+
+
+@post(
+    f"{ONE}/cancel-pending",
+    operation_id="nicobar.endpoint.cancel-pending",
+    tags=TAGS,
+    summary="Cancel Pending Deliveries",
+    status_code=200,
+)
+async def cancel_pending(*, endpoint: GivenEndpoint, services: GivenServices, caller: GivenCaller) -> CanceledOut:
+    """Cancels what waits for an endpoint. What is being sent goes on; what is canceled can be replayed."""
+    canceled, last = 0, CANCEL_AT_ONCE
+    while last == CANCEL_AT_ONCE and canceled < MAX_CANCELED:
+        last = await services.store.cancel_pending(
+            endpoint.seq, now_ms=services.clock.now_ms(), limit=CANCEL_AT_ONCE, reason=CANCELED
+        )
+        canceled += last
+    await services.change(
+        caller, "endpoint.cancel-pending", endpoint.id, app_id=endpoint.app_id, detail=f"{canceled} deliveries"
+    )
+    return CanceledOut(canceled=canceled, done=last < CANCEL_AT_ONCE)
+
+
+HANDLERS = (get_queue, pause, resume, cancel_pending)

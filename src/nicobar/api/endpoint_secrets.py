@@ -1,0 +1,96 @@
+"""`…/endpoint/{endpoint_id}/secret`: what an endpoint's requests are signed with."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import get, post
+from litestar.params import JSONBody
+from msgspec import Meta
+
+from nicobar.admin.catalogue import same_endpoint
+from nicobar.admin.services import Services
+from nicobar.api.endpoints import HTTP, ONE, TAGS, Secret
+from nicobar.api.errors import Invalid, not_found
+from nicobar.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
+from nicobar.api.shapes import Shape
+from nicobar.connectors.http import read_secrets, rotated
+from nicobar.crypto import new_webhook_secret
+from nicobar.errors import UserError
+from nicobar.model import Endpoint
+from nicobar.pipeline.configuration import endpoint_credentials, seal_credentials
+
+DAY_S = 86_400
+MAX_GRACE_S = 7 * DAY_S
+
+
+class EndpointSecretOut(Shape):
+    """The current secret."""
+
+    key: Secret
+
+
+class EndpointSecretRotateIn(Shape):
+    """The new secret; one is made where none is given. The one before it signs too for `gracePeriodSeconds`."""
+
+    key: Secret | None = None
+    grace_period_seconds: Annotated[int, Meta(ge=0, le=MAX_GRACE_S)] | None = DAY_S
+
+
+@get(
+    f"{ONE}/secret",
+    operation_id="v1.endpoint.get-secret",
+    tags=TAGS,
+    summary="Get Endpoint Secret",
+    opt={"needs": "writing"},
+)
+async def get_secret(endpoint: GivenEndpoint, services: GivenServices) -> EndpointSecretOut:
+    """What an endpoint's requests are signed with. Needs a token that may write."""
+    return EndpointSecretOut(key=read_secrets(_signed_with(services, endpoint))[0].secret)
+
+
+@post(
+    f"{ONE}/secret/rotate",
+    operation_id="v1.endpoint.rotate-secret",
+    tags=TAGS,
+    summary="Rotate Endpoint Secret",
+    status_code=200,
+)
+async def rotate_secret(
+    *,
+    app_id: AppKey,
+    endpoint_id: EndpointKey,
+    data: JSONBody[EndpointSecretRotateIn],
+    services: GivenServices,
+    caller: GivenCaller,
+) -> EndpointSecretOut:
+    """Gives an endpoint a new secret. For a day, or as long as is said, requests are signed with the one before it
+    too: `webhook-signature` then holds one signature for each. The answer is the new secret, which
+    newer clients wait for; those that follow the document's 204 pass over it.
+    """
+    async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
+        now_ms = services.clock.now_ms()
+        grace_s = DAY_S if data.grace_period_seconds is None else data.grace_period_seconds
+        new = data.key or new_webhook_secret()
+        try:
+            secret = rotated(
+                _signed_with(services, known),
+                new,
+                now_ms=now_ms,
+                until_ms=now_ms + grace_s * 1000,
+            )
+        except UserError as error:
+            raise Invalid("body.key", error.detail, error.fix, code=error.code) from error
+        credentials = endpoint_credentials(services.vault, known) | {"secret": secret}
+        change = same_endpoint(known, sealed_credentials=seal_credentials(services.vault, known.id, credentials))
+        await services.change(caller, "endpoint.rotate-secret", known.id, change, app_id=known.app_id)
+        return EndpointSecretOut(key=new)
+
+
+def _signed_with(services: Services, endpoint: Endpoint) -> str:
+    if endpoint.connector != HTTP:
+        raise not_found("signing secret: its connector signs nothing")
+    return endpoint_credentials(services.vault, endpoint)["secret"]
+
+
+HANDLERS = (get_secret, rotate_secret)

@@ -1,0 +1,68 @@
+"""Examples of bodies, put together from those of their fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Python's own JSON types; a schema is a dictionary of anything.
+Schema = dict[str, Any]
+
+MAX_DEPTH = 8
+_REF = "#/components/schemas/"
+_BY_TYPE: dict[str, Any] = {"string": "text", "integer": 1, "number": 1.5, "boolean": False, "null": None}
+# What fields of these names look like, where their types say nothing.
+_BY_NAME: dict[str, Any] = {
+    "actor": "token ci",
+    "action": "message.resend",
+    "body": '{"type":"person","action":"event","name":"paid"}',
+    "code": "threw",
+    "channels": "project_123",
+    "console": "looked at the amount",
+    "customerKey": "cus_8FzYfU2mLQ3pB5x1nV0aT",
+    "detail": "The request says it in a sentence.",
+    "eventId": "order-7",
+    "eventType": "payment.succeeded",
+    "failure": "line 3: threw",
+    "iterator": "Pm1zZ18yeVp3VWh0",
+    "key": "cus_8FzYfU2mLQ3pB5x1nV0aT",
+    "latestEventType": "payment.succeeded",
+    "method": "POST",
+    "prevIterator": "PG1zZ18yeVp3VWh0",
+    "reason": "line 3: The handler threw TypeError: undefined is not an object",
+    "responseStatusCode": 200,
+    "response": "{}",
+    "sourceId": "src_2yZwUhtgs5Ai8T9yRQJXA0000aa",
+    "statusText": "success",
+    "subject": "msg_2yZwUhtgs5Ai8T9yRQJXA0000aa",
+    "tags": "vip",
+    "url": "https://track.customer.io/api/v2/entity",
+}
+
+
+def example_of(schema: Schema, schemas: Schema, *, name: str = "", depth: int = 0) -> Any:
+    """A value that fits the schema. `schemas` are those that it may refer to, `name` the field that it stands in."""
+    if "$ref" in schema:
+        return example_of(schemas[schema["$ref"].removeprefix(_REF)], schemas, name=name, depth=depth + 1)
+    for given in ("examples", "enum"):
+        if given in schema:
+            return schema[given][0]
+    if "anyOf" in schema:
+        some = [one for one in schema["anyOf"] if one.get("type") != "null"]
+        return example_of((some or schema["anyOf"])[0], schemas, name=name, depth=depth)
+    match schema.get("type"):
+        case "object":
+            properties = schema.get("properties", {}) if depth < MAX_DEPTH else {}
+            return {field: example_of(one, schemas, name=field, depth=depth + 1) for field, one in properties.items()}
+        case "array":
+            return [example_of(schema["items"], schemas, name=name, depth=depth + 1)] if schema.get("items") else []
+        case kind:
+            return _plain(schema, str(kind), name)
+
+
+def _plain(schema: Schema, kind: str, name: str) -> Any:
+    known = _BY_NAME.get(name)
+    if schema.get("format") == "date-time":
+        return "2026-03-01T09:30:00Z"
+    if known is not None and isinstance(known, str) == (kind == "string"):
+        return known
+    return schema.get("minimum", _BY_TYPE.get(kind, {}))

@@ -1,0 +1,154 @@
+"""Ours: failures that have the same cause as one thing, to look at and to send again together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import get, post
+from litestar.params import JSONBody, QueryParameter
+from msgspec import Meta
+
+from nicobar.admin.replays import count_replay, start_replay
+from nicobar.api.endpoint_replays import ReplayCountOut
+from nicobar.api.errors import not_found
+from nicobar.api.lookups import (
+    MAX_KEY_CHARS,
+    GivenApplication,
+    GivenCaller,
+    GivenEndpoint,
+    GivenServices,
+    GivenSnapshot,
+    endpoint_of,
+)
+from nicobar.api.shapes import EndpointId, MessageId, Moment, Shape, moment
+from nicobar.api.tasks import BackgroundTaskOut
+from nicobar.api.tasks import shown as task_shown
+from nicobar.model import DeliveryState
+from nicobar.store import FailureGroup, ReplayFilter, TaskKind
+
+TAGS = ["Failure Group"]
+MAX_FAILURE_CHARS = 2_000
+
+
+class FailureGroupOut(Shape):
+    """Failed deliveries of one endpoint that failed alike. `failure` names the group; `reason` and `messageId` are
+    those of the latest.
+    """
+
+    endpoint_id: EndpointId
+    failure: str
+    count: int
+    first_at: Moment
+    last_at: Moment
+    reason: str
+    message_id: MessageId
+
+
+class FailureGroupsOut(Shape):
+    """Groups, the latest first; at most 500."""
+
+    data: list[FailureGroupOut]
+
+
+class GroupIn(Shape):
+    """Which group; its name is that of the list. With `newIds` the destination takes the events for new ones."""
+
+    failure: Annotated[str, Meta(min_length=1, max_length=MAX_FAILURE_CHARS)]
+    new_ids: bool = False
+
+
+def shown(group: FailureGroup) -> FailureGroupOut:
+    return FailureGroupOut(
+        endpoint_id=group.endpoint_id,
+        failure=group.failure,
+        count=group.count,
+        first_at=moment(group.first_at_ms),
+        last_at=moment(group.last_at_ms),
+        reason=group.reason,
+        message_id=group.message_id,
+    )
+
+
+@get(
+    "/api/v1/app/{app_id:str}/failure-group",
+    operation_id="nicobar.failure-group.list",
+    tags=TAGS,
+    summary="List Failure Groups",
+)
+async def list_failure_groups(
+    *,
+    application: GivenApplication,
+    snapshot: GivenSnapshot,
+    services: GivenServices,
+    of_endpoint: Annotated[
+        str | None,
+        QueryParameter(name="endpoint_id", max_length=MAX_KEY_CHARS, description="Only those of this endpoint."),
+    ] = None,
+) -> FailureGroupsOut:
+    """What failed and why, each cause once with how often."""
+    endpoint_id = None if of_endpoint is None else endpoint_of(snapshot, application, of_endpoint).id
+    groups = await services.store.failure_groups(application.id, endpoint_id)
+    return FailureGroupsOut(data=[shown(one) for one in groups])
+
+
+def _filter(data: GroupIn) -> ReplayFilter:
+    return ReplayFilter(states=(DeliveryState.FAILED,), failure=data.failure)
+
+
+@post(
+    "/api/v1/app/{app_id:str}/endpoint/{endpoint_id:str}/failure-group/count",
+    operation_id="nicobar.failure-group.count",
+    tags=TAGS,
+    summary="Count Failure Group",
+    status_code=200,
+    opt={"needs": "reading"},
+)
+async def count_failure_group(
+    *, endpoint: GivenEndpoint, services: GivenServices, data: JSONBody[GroupIn]
+) -> ReplayCountOut:
+    """What sending a group again would do."""
+    found = await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, _filter(data))
+    oldest_ms = found.oldest_accepted_at_ms
+    return ReplayCountOut(
+        deliveries=found.deliveries,
+        customers=found.customers,
+        overtaken=found.overtaken,
+        oldest_accepted_at=None if oldest_ms is None else moment(oldest_ms),
+    )
+
+
+@post(
+    "/api/v1/app/{app_id:str}/endpoint/{endpoint_id:str}/failure-group/replay",
+    operation_id="nicobar.failure-group.replay",
+    tags=TAGS,
+    summary="Replay Failure Group",
+    status_code=202,
+)
+async def replay_failure_group(
+    *,
+    application: GivenApplication,
+    endpoint: GivenEndpoint,
+    services: GivenServices,
+    caller: GivenCaller,
+    data: JSONBody[GroupIn],
+) -> BackgroundTaskOut:
+    """Sends everything of a group again, each customer's in their order. The task says how far it is."""
+    which = _filter(data)
+    count = await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, which)
+    if not count.deliveries:
+        raise not_found("group of failures")
+    task = await start_replay(
+        services.store,
+        TaskKind.BULK_REPLAY,
+        endpoint,
+        which,
+        task_id=services.ids.new("qtask"),
+        new_ids=data.new_ids,
+        now_ms=services.clock.now_ms(),
+    )
+    detail = f"{task.id}, {task.expected} deliveries"
+    await services.change(caller, "endpoint.replay_failures", endpoint.id, app_id=application.id, detail=detail)
+    return task_shown(task)
+
+
+HANDLERS = (list_failure_groups, count_failure_group, replay_failure_group)

@@ -1,0 +1,115 @@
+"""Ours: a transformation tried on messages that are kept, before it runs on new ones."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from litestar import post
+from litestar.params import JSONBody
+from msgspec import Meta
+
+from nicobar.api.attempts import VerdictOut, verdict_shown
+from nicobar.api.lookups import GivenEndpoint, GivenServices
+from nicobar.api.shapes import EventTypeName, MessageId, Shape
+from nicobar.model import DeliveryState
+from nicobar.pipeline.rehearse import MAX_MESSAGES, Rehearsed, Rehearser
+from nicobar.sandbox import Bounds
+
+TAGS = ["Transformation"]
+
+
+class RehearsalIn(Shape):
+    """Which code on which messages: the endpoint's own where `code` is left out, the latest of its event types."""
+
+    code: Annotated[str, Meta(min_length=1, max_length=Bounds().code_chars)] | None = None
+    messages: Annotated[int, Meta(ge=1, le=MAX_MESSAGES)] = 20
+    event_types: Annotated[list[EventTypeName], Meta(max_length=100)] = []
+
+
+class WouldCallOut(Shape):
+    """A call that would go out, without credentials; `added` is one that the handler did not ask for."""
+
+    method: str
+    url: str
+    body: str
+    added: bool
+
+
+class RehearsedOut(Shape):
+    """What would become of a message. `outcome` is `sent`, `failed` or `canceled`; `sent` are the bodies that went
+    out last, null where none did. `appears` and `disappears` are the bodies by which both differ.
+    """
+
+    message_id: MessageId
+    event_type: str
+    outcome: str
+    code: str | None
+    reason: str | None
+    line: int | None
+    calls: list[WouldCallOut]
+    verdicts: list[VerdictOut]
+    console: list[str]
+    sent: list[str] | None
+    differs: bool | None
+    appears: list[str]
+    disappears: list[str]
+
+
+class RehearsalOut(Shape):
+    """Message by message, the newest first, and how many of them fail and differ. `stopped` where the time was up."""
+
+    results: list[RehearsedOut]
+    failed: int
+    differing: int
+    stopped: bool
+
+
+def shown(one: Rehearsed) -> RehearsedOut:
+    return RehearsedOut(
+        message_id=one.message_id,
+        event_type=one.event_type,
+        outcome="sent" if one.state is DeliveryState.PENDING else one.state.value,
+        code=one.code,
+        reason=one.reason,
+        line=one.line,
+        calls=[WouldCallOut(**msgspec.structs.asdict(call)) for call in one.calls],
+        verdicts=[verdict_shown(verdict) for verdict in one.verdicts],
+        console=list(one.console),
+        sent=None if one.sent is None else list(one.sent),
+        differs=one.differs,
+        appears=list(one.appears),
+        disappears=list(one.disappears),
+    )
+
+
+@post(
+    "/api/v1/app/{app_id:str}/endpoint/{endpoint_id:str}/transformation/test",
+    operation_id="nicobar.transformation.test",
+    tags=TAGS,
+    summary="Test Transformation",
+    status_code=200,
+)
+async def test_transformation(
+    *, endpoint: GivenEndpoint, services: GivenServices, data: JSONBody[RehearsalIn]
+) -> RehearsalOut:
+    """Runs a transformation on stored messages: what it would send now, what the contract says of that, and how it
+    differs from what was sent. Nothing goes out.
+    """
+    rehearser = Rehearser(
+        store=services.store,
+        configuration=services.configuration,
+        vault=services.vault,
+        sandbox=services.sandbox,
+        clock=services.clock,
+    )
+    found = await rehearser.rehearse(endpoint, data.code, messages=data.messages, event_types=data.event_types)
+    return RehearsalOut(
+        results=[shown(one) for one in found.results],
+        failed=sum(one.state is DeliveryState.FAILED for one in found.results),
+        differing=sum(bool(one.differs) for one in found.results),
+        stopped=found.stopped,
+    )
+
+
+HANDLERS = (test_transformation,)

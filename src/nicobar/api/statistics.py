@@ -1,0 +1,362 @@
+"""Counts: of an endpoint, of an application over time, and what a first page shows."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import get
+from litestar.params import QueryParameter
+from msgspec import field
+
+from nicobar.admin.services import Services
+from nicobar.api.counts import (
+    DAY_MS,
+    HOUR_MS,
+    STEP_MS,
+    Counts,
+    Period,
+    by_event_type,
+    by_point,
+    count,
+    latest_points,
+    make_range,
+)
+from nicobar.api.listing import TIME, EventTypes, ms_of
+from nicobar.api.lookups import GivenApplication, GivenCaller, GivenEndpoint, GivenServices, GivenSnapshot
+from nicobar.api.paging import names
+from nicobar.api.shapes import EndpointId, Moment, Shape, moment
+from nicobar.model import Application, DeliveryState, Endpoint
+from nicobar.store.history import TALLY_MS, Tally
+
+TAGS = ["Statistics"]
+DEFAULT_DAYS = 28
+
+Since = Annotated[
+    str | None, QueryParameter(schema_extra=TIME, description="From this time on; 28 days before the end by itself.")
+]
+Until = Annotated[str | None, QueryParameter(schema_extra=TIME, description="Up to this time; now by itself.")]
+
+
+class EndpointStats(Shape):
+    """How deliveries to an endpoint ended in a time, and those of messages of that time that have not."""
+
+    success: int
+    pending: int
+    sending: int
+    fail: int
+    canceled: int
+
+
+class EndpointAttemptStats(Shape):
+    """How tries ended; a try that another one followed has failed."""
+
+    success: int
+    fail: int
+    canceled: int
+
+
+class EventTypeStats(Shape):
+    """How the tries of one event type ended."""
+
+    success: int
+    failure: int
+    canceled: int
+
+
+class AppAttemptStatsOut(Shape):
+    """How the tries of an application ended, in all and by event type."""
+
+    by_event_type: dict[str, EventTypeStats] = field(name="by_event_type")
+    total_success: int = field(name="total_success")
+    total_failure: int = field(name="total_failure")
+    total_canceled: int = field(name="total_canceled")
+    since: Moment
+    until: Moment
+
+
+class AttemptStatisticsData(Shape):
+    """A number for each period, the first to the last."""
+
+    success_count: list[int]
+    failure_count: list[int]
+    canceled_count: list[int]
+
+
+class AttemptStatisticsOut(Shape):
+    """How tries ended, period by period. The ends are those of whole periods, in UTC."""
+
+    start_date: Moment
+    end_date: Moment
+    period: Period
+    data: AttemptStatisticsData
+
+
+class EndpointCountOut(Shape):
+    """How many endpoints there are."""
+
+    active: int
+    disabled: int
+
+
+class OverviewPoint(Shape):
+    """An hour: how its tries ended, and how long after their acceptance events were delivered, on average and at
+    most; null where none was.
+    """
+
+    at: Moment
+    success: int
+    retried: int
+    failed: int
+    canceled: int
+    average_latency_ms: int | None
+    max_latency_ms: int | None
+
+
+class OverviewEndpoint(Shape):
+    """What waits for an endpoint, and since when."""
+
+    id: EndpointId
+    unfinished: int
+    oldest_accepted_at: Moment | None
+
+
+class OverviewOut(Shape):
+    """What happened hour by hour, and what waits now."""
+
+    hours: list[OverviewPoint]
+    endpoints: list[OverviewEndpoint]
+
+
+@get(
+    "/api/v1/app/{app_id:str}/endpoint/{endpoint_id:str}/stats",
+    operation_id="v1.endpoint.get-stats",
+    tags=TAGS,
+    summary="Endpoint Stats",
+)
+async def endpoint_stats(
+    *,
+    application: GivenApplication,
+    endpoint: GivenEndpoint,
+    services: GivenServices,
+    since: Since = None,
+    until: Until = None,
+) -> EndpointStats:
+    """How deliveries ended, counted in steps of five minutes; one that was sent again counts each time."""
+    ended = await _count(services, application, endpoint, since, until)
+    waiting = await services.store.unfinished(
+        endpoint.id,
+        since_ms=None if since is None else ms_of(since, "query.since"),
+        until_ms=None if until is None else ms_of(until, "query.until"),
+    )
+    return EndpointStats(
+        success=ended.success,
+        pending=waiting.get(DeliveryState.PENDING, 0),
+        sending=waiting.get(DeliveryState.SENDING, 0),
+        fail=ended.exhausted,
+        canceled=ended.canceled,
+    )
+
+
+@get(
+    "/api/v1/app/{app_id:str}/endpoint/{endpoint_id:str}/attempt-stats",
+    operation_id="v1.endpoint.get-attempt-stats",
+    tags=TAGS,
+    summary="Endpoint Attempt Stats",
+)
+async def endpoint_attempt_stats(
+    *,
+    application: GivenApplication,
+    endpoint: GivenEndpoint,
+    services: GivenServices,
+    since: Since = None,
+    until: Until = None,
+) -> EndpointAttemptStats:
+    """How tries ended, counted in steps of five minutes."""
+    ended = await _count(services, application, endpoint, since, until)
+    return EndpointAttemptStats(success=ended.success, fail=ended.failure, canceled=ended.canceled)
+
+
+async def _count(
+    services: Services,
+    application: Application,
+    endpoint: Endpoint,
+    since: str | None,
+    until: str | None,
+) -> Counts:
+    span = make_range(
+        None if since is None else ms_of(since, "query.since"),
+        None if until is None else ms_of(until, "query.until"),
+        services.clock.now_ms(),
+        step_ms=TALLY_MS,
+        default_ms=DEFAULT_DAYS * DAY_MS,
+    )
+    return count(
+        await services.store.tallies_by_type(
+            application.id, since_ms=span.since_ms, until_ms=span.until_ms, endpoint_id=endpoint.id
+        )
+    )
+
+
+@get(
+    "/api/v1/app/{app_id:str}/stats/attempts",
+    operation_id="v1.application.stats.attempts",
+    tags=TAGS,
+    summary="App Attempt Stats",
+)
+async def application_attempts(
+    *,
+    application: GivenApplication,
+    services: GivenServices,
+    since: Annotated[str, QueryParameter(schema_extra=TIME, description="From this time on.")],
+    until: Annotated[str, QueryParameter(schema_extra=TIME, description="Up to this time.")],
+    event_types: EventTypes = None,
+) -> AppAttemptStatsOut:
+    """How an application's tries ended, counted in steps of five minutes."""
+    span = make_range(
+        ms_of(since, "query.since"),
+        ms_of(until, "query.until"),
+        services.clock.now_ms(),
+        step_ms=TALLY_MS,
+        default_ms=DEFAULT_DAYS * DAY_MS,
+    )
+    tallies = await services.store.tallies_by_type(
+        application.id, since_ms=span.since_ms, until_ms=span.until_ms, event_types=names(event_types)
+    )
+    every = count(tallies)
+    return AppAttemptStatsOut(
+        by_event_type={
+            event_type: EventTypeStats(success=one.success, failure=one.failure, canceled=one.canceled)
+            for event_type, one in by_event_type(tallies).items()
+        },
+        total_success=every.success,
+        total_failure=every.failure,
+        total_canceled=every.canceled,
+        since=moment(span.since_ms),
+        until=moment(span.until_ms),
+    )
+
+
+@get(
+    "/api/v1/stats/app/{app_id:str}/attempt",
+    operation_id="v1.stats.app-attempts",
+    tags=TAGS,
+    summary="App Attempts Over Time",
+)
+async def application_attempts_over_time(
+    *,
+    application: GivenApplication,
+    services: GivenServices,
+    start: Annotated[
+        str | None,
+        QueryParameter(name="startDate", schema_extra=TIME, description="From this time on; 28 days before the end."),
+    ] = None,
+    end: Annotated[
+        str | None, QueryParameter(name="endDate", schema_extra=TIME, description="Up to this time; now.")
+    ] = None,
+    period: Annotated[Period | None, QueryParameter(description="How long a data point is; a day.")] = None,
+    event_types: EventTypes = None,
+) -> AttemptStatisticsOut:
+    """How an application's tries ended, a number for each period; of a long time the latest 2,016."""
+    period = period or Period.ONE_DAY
+    default_ms = DAY_MS if period is Period.FIVE_MINUTES else DEFAULT_DAYS * DAY_MS
+    span = make_range(
+        None if start is None else ms_of(start, "query.startDate"),
+        None if end is None else ms_of(end, "query.endDate"),
+        services.clock.now_ms(),
+        step_ms=STEP_MS[period],
+        default_ms=default_ms,
+    )
+    span = latest_points(span)
+    tallies = await services.store.tallies(
+        application.id,
+        since_ms=span.since_ms,
+        until_ms=span.until_ms,
+        step_ms=span.step_ms,
+        event_types=names(event_types),
+    )
+    points = [count(point) for point in by_point(tallies, span)]
+    return AttemptStatisticsOut(
+        start_date=moment(span.since_ms),
+        end_date=moment(span.until_ms),
+        period=period,
+        data=AttemptStatisticsData(
+            success_count=[one.success for one in points],
+            failure_count=[one.failure for one in points],
+            canceled_count=[one.canceled for one in points],
+        ),
+    )
+
+
+@get(
+    "/api/v1/stats/endpoint/count",
+    operation_id="v1.statistics.endpoint-count",
+    tags=TAGS,
+    summary="Endpoint Count",
+    opt={"needs": "own"},
+)
+async def endpoint_count(*, snapshot: GivenSnapshot, caller: GivenCaller) -> EndpointCountOut:
+    """How many endpoints there are, of all applications that the token sees."""
+    seen = [one for one in snapshot.endpoints if caller.sees(one.app_id)]
+    disabled = sum(one.disabled for one in seen)
+    return EndpointCountOut(active=len(seen) - disabled, disabled=disabled)
+
+
+@get(
+    "/api/v1/app/{app_id:str}/stats/overview",
+    operation_id="nicobar.application.overview",
+    tags=TAGS,
+    summary="Overview",
+)
+async def overview(
+    *,
+    application: GivenApplication,
+    snapshot: GivenSnapshot,
+    services: GivenServices,
+    hours: Annotated[int, QueryParameter(ge=1, le=168, description="How far back.")] = 24,
+) -> OverviewOut:
+    """Ours: what happened hour by hour, and what waits now."""
+    now_ms = services.clock.now_ms()
+    since_ms = (now_ms // HOUR_MS - hours + 1) * HOUR_MS
+    span = make_range(since_ms, now_ms + 1, now_ms, step_ms=HOUR_MS, default_ms=DAY_MS)
+    tallies = await services.store.tallies(
+        application.id, since_ms=span.since_ms, until_ms=span.until_ms, step_ms=span.step_ms
+    )
+    backlog = {one.endpoint_seq: one for one in await services.store.backlog()}
+    return OverviewOut(
+        hours=[
+            _hour(span.since_ms + number * HOUR_MS, point) for number, point in enumerate(by_point(tallies, span))
+        ],
+        endpoints=[
+            OverviewEndpoint(
+                id=one.id,
+                unfinished=backlog[one.seq].unfinished if one.seq in backlog else 0,
+                oldest_accepted_at=moment(backlog[one.seq].oldest_accepted_at_ms) if one.seq in backlog else None,
+            )
+            for one in snapshot.endpoints
+            if one.app_id == application.id
+        ],
+    )
+
+
+def _hour(at_ms: int, point: list[Tally]) -> OverviewPoint:
+    counts = count(point)
+    delivered = next((one for one in point if one.state is DeliveryState.SUCCESS), None)
+    return OverviewPoint(
+        at=moment(at_ms),
+        success=counts.success,
+        retried=counts.failure - counts.exhausted,
+        failed=counts.exhausted,
+        canceled=counts.canceled,
+        average_latency_ms=delivered.latency_ms // delivered.attempts if delivered else None,
+        max_latency_ms=delivered.latency_max_ms if delivered else None,
+    )
+
+
+HANDLERS = (
+    endpoint_stats,
+    endpoint_attempt_stats,
+    application_attempts,
+    application_attempts_over_time,
+    endpoint_count,
+    overview,
+)

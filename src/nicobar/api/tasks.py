@@ -1,0 +1,146 @@
+"""`/api/v1/background-task`: replays, and how far they are."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from litestar import get, post
+from litestar.params import PathParameter, QueryParameter
+
+from nicobar.admin.services import Services
+from nicobar.api.auth import Caller
+from nicobar.api.errors import Invalid, not_found
+from nicobar.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot
+from nicobar.api.paging import DEFAULT_LIMIT, MAX_LIMIT, Iterator, Limit, Order, Ordering, page_of, read_iterator
+from nicobar.api.shapes import Moment, Page, Shape, TaskId, moment
+from nicobar.errors import Refusal
+from nicobar.store import Task, TaskKind, TaskStatus
+
+TAGS = ["Background Tasks"]
+MAX_LOOKS = 10
+TaskKey = Annotated[str, PathParameter(description="The task's id.", max_length=MAX_KEY_CHARS)]
+
+
+class BackgroundTaskStatus(StrEnum):
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class BackgroundTaskOut(Shape):
+    """A replay. `data` says what it has done (`messagesSent`) and will (`expected`), and where: `endpointId`. A task
+    that was canceled is `finished`, and `data.canceled` true.
+    """
+
+    id: TaskId
+    status: BackgroundTaskStatus
+    task: TaskKind
+    updated_at: Moment
+    data: dict[str, Any]
+
+
+def shown(task: Task) -> BackgroundTaskOut:
+    return BackgroundTaskOut(
+        id=task.id,
+        status=_STATUS[task.status],
+        task=task.kind,
+        updated_at=moment(task.updated_at_ms),
+        data={
+            "messagesSent": task.moved,
+            "expected": task.expected,
+            "endpointId": task.endpoint_id,
+            "newIds": task.new_ids,
+            "canceled": task.status in {TaskStatus.CANCELING, TaskStatus.CANCELED},
+        },
+    )
+
+
+_STATUS = {
+    TaskStatus.RUNNING: BackgroundTaskStatus.RUNNING,
+    TaskStatus.CANCELING: BackgroundTaskStatus.RUNNING,
+    TaskStatus.CANCELED: BackgroundTaskStatus.FINISHED,
+    TaskStatus.FINISHED: BackgroundTaskStatus.FINISHED,
+    TaskStatus.FAILED: BackgroundTaskStatus.FAILED,
+}
+
+
+@get(
+    "/api/v1/background-task",
+    operation_id="v1.background-task.list",
+    tags=TAGS,
+    summary="List Background Tasks",
+    opt={"needs": "own"},
+)
+async def list_tasks(
+    *,
+    services: GivenServices,
+    snapshot: GivenSnapshot,
+    caller: GivenCaller,
+    limit: Limit = DEFAULT_LIMIT,
+    iterator: Iterator = None,
+    order: Order = None,
+    status: Annotated[BackgroundTaskStatus | None, QueryParameter(description="Only those in this state.")] = None,
+    task: Annotated[TaskKind | None, QueryParameter(description="Only those of this kind.")] = None,
+) -> Page[BackgroundTaskOut]:
+    """Replays, the newest first unless asked otherwise."""
+    place = read_iterator(iterator)
+    if place.key is not None and not place.key.isdecimal():
+        raise Invalid("query.iterator", "It is no iterator.", "Give one that a page of this list had.")
+    app_ids = [one.id for one in snapshot.applications if caller.sees(one.id)]
+    newest_first = ((order or Ordering.DESCENDING) is Ordering.DESCENDING) is not place.backwards
+    seq = None if place.key is None else int(place.key)
+    found: list[Task] = []
+    for _ in range(MAX_LOOKS):
+        page = await services.store.tasks(
+            app_ids=app_ids,
+            before_seq=seq if newest_first else None,
+            after_seq=None if newest_first else seq or 0,
+            limit=MAX_LIMIT,
+        )
+        found += [one for one in page if task in {None, one.kind} and status in {None, _STATUS[one.status]}]
+        if len(page) < MAX_LIMIT or len(found) > limit:
+            break
+        seq = page[-1].seq
+    return page_of(found[: limit + 1], place=place, limit=limit, key=lambda one: str(one.seq), shape=shown)
+
+
+async def task_of(services: Services, caller: Caller, task_id: str) -> Task:
+    """Raises Refusal 404."""
+    found = await services.store.task(task_id)
+    if found is None or not caller.sees(found.app_id):
+        raise not_found("task")
+    return found
+
+
+@get(
+    "/api/v1/background-task/{task_id:str}",
+    operation_id="v1.background-task.get",
+    tags=TAGS,
+    summary="Get Background Task",
+    opt={"needs": "own"},
+)
+async def get_task(*, services: GivenServices, caller: GivenCaller, task_id: TaskKey) -> BackgroundTaskOut:
+    """One replay."""
+    return shown(await task_of(services, caller, task_id))
+
+
+@post(
+    "/api/v1/background-task/{task_id:str}/cancel",
+    operation_id="nicobar.background-task.cancel",
+    tags=TAGS,
+    summary="Cancel Background Task",
+    status_code=202,
+    opt={"needs": "own"},
+)
+async def cancel_task(*, services: GivenServices, caller: GivenCaller, task_id: TaskKey) -> BackgroundTaskOut:
+    """Ours: stops a replay. What it has put into the queue and was not tried yet is taken back."""
+    task = await task_of(services, caller, task_id)
+    if task.status is not TaskStatus.RUNNING:
+        raise Refusal(409, "task_ended", f"The task {task.id} does not run any more.", "Nothing is left to cancel.")
+    canceled = await services.store.cancel_task(task.id, now_ms=services.clock.now_ms())
+    await services.change(caller, "task.cancel", task.id, app_id=task.app_id)
+    return shown(canceled or task)
+
+
+HANDLERS = (list_tasks, get_task, cancel_task)

@@ -1,0 +1,95 @@
+"""The file of `apply` and the API change the same things by the same code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from asking import Api, asking
+from nicobar.admin.files import Plan, Planner, read_document, write_document
+from nicobar.crypto import new_webhook_secret
+from nicobar.errors import ConfigurationError
+from nicobar.sandbox.pool import SandboxPool
+
+HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
+
+
+async def planned(api: Api, folder: Path, environment: dict[str, str], *, prune: bool = False) -> Plan:
+    runtime = api.nicobar.runtime
+    async with SandboxPool(children=1) as sandbox:
+        planner = Planner(
+            snapshot=await runtime.store.snapshot(),
+            vault=runtime.vault,
+            ids=runtime.ids,
+            sandbox=sandbox,
+            folder=folder,
+            environment=environment,
+            now_ms=runtime.clock.now_ms(),
+        )
+        return await planner.plan(read_document(folder / "nicobar.toml"), prune=prune)
+
+
+async def test_what_the_api_made_is_exported_and_applied_again(tmp_path):
+    async with asking(tmp_path / "data") as api:
+        secret = new_webhook_secret()
+        source = {"name": "shop", "type": "svix", "config": {"secret": secret}, "metadata": {"a": "b"}, "uid": "shop"}
+        assert (await api.ask("POST", "/ingest/api/v1/source", source)).status == 201
+        endpoint = {
+            "name": "hooks",
+            "url": "https://shop.example/",
+            "secret": secret,
+            "channels": ["eu"],
+            "headers": {"x-a": "1"},
+            "throttleRate": 5,
+        }
+        made = (await api.ask("POST", f"{api.app}/endpoint", endpoint)).body
+        runtime = api.nicobar.runtime
+        write_document(await runtime.store.snapshot(), tmp_path / "nicobar.toml", force=False)
+        environment = {"SHOP_SECRET": secret, "HOOKS_SECRET": secret, "DODO_SECRET": api.nicobar.secrets[0]}
+        plan = await planned(api, tmp_path, environment)
+        assert set(plan.sentences) == {"source shop: changed", "source dodo: changed", "endpoint hooks: changed"}
+        await runtime.store.change(plan.changes)
+        assert (await planned(api, tmp_path, environment)).changes == ()
+        after = (await api.ask("GET", f"{api.app}/endpoint/{made['id']}")).body
+        assert {name: value for name, value in after.items() if name != "updatedAt"} == {
+            name: value for name, value in made.items() if name != "updatedAt"
+        }
+        assert (await api.ask("GET", f"{api.app}/endpoint/{made['id']}/headers")).body["headers"] == {"x-a": "1"}
+        assert (await api.ask("GET", "/ingest/api/v1/source/shop")).body["metadata"] == {"a": "b"}
+        log = (await api.ask("GET", "/api/v1/audit-log?actor=apply")).body["data"]
+        assert {one["action"] for one in log} == {"source.update", "endpoint.update"}
+
+
+async def test_a_file_leaves_other_applications_alone(tmp_path):
+    async with asking(tmp_path / "data") as api:
+        await api.ask("POST", "/api/v1/app", {"name": "Other", "uid": "other"})
+        other = {"name": "hooks", "url": "https://other.example/"}
+        await api.ask("POST", "/api/v1/app/other/endpoint", other)
+        (tmp_path / "nicobar.toml").write_text("")
+        plan = await planned(api, tmp_path, {}, prune=True)
+        assert plan.sentences == ("source dodo: removed",)
+        write_document(await api.nicobar.runtime.store.snapshot(), tmp_path / "nicobar.toml", force=True)
+        assert "hooks" not in (tmp_path / "nicobar.toml").read_text()
+
+
+async def test_an_event_type_keeps_what_a_file_has_no_words_for(tmp_path):
+    async with asking(tmp_path / "data") as api:
+        schemas = {"1": {"type": "object"}}
+        await api.ask("POST", "/api/v1/event-type", {"name": "order.placed", "description": "A", "schemas": schemas})
+        (tmp_path / "nicobar.toml").write_text('[[event_types]]\nname = "order.placed"\ndescription = "B"\n')
+        await api.nicobar.runtime.store.change((await planned(api, tmp_path, {})).changes)
+        shown = (await api.ask("GET", "/api/v1/event-type/order.placed")).body
+        assert (shown["description"], shown["schemas"]) == ("B", schemas)
+        assert (await planned(api, tmp_path, {})).changes == ()
+
+
+async def test_every_handler_of_a_file_is_looked_at(tmp_path):
+    async with asking(tmp_path / "data") as api:
+        (tmp_path / "good.js").write_text(HANDLER)
+        (tmp_path / "bad.js").write_text("function handler(webhook) {\n  return )\n}")
+        entry = '[[endpoints]]\nname = "{0}"\nconnector = "http"\nhandler = "{0}.js"\n'
+        entry += 'settings = {{ url = "https://a.example/" }}\ncredentials = {{ secret = {{ env = "S" }} }}\n'
+        (tmp_path / "nicobar.toml").write_text(entry.format("good") + entry.format("bad"))
+        with pytest.raises(ConfigurationError, match=r"bad\.js, line 2"):
+            await planned(api, tmp_path, {"S": new_webhook_secret()})

@@ -1,0 +1,393 @@
+"""Messages and tries, asked by the real Svix client; what that has no word for, by plain HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from svix.api import (
+    MessageAttemptListAttemptedDestinationsOptions,
+    MessageAttemptListAttemptedMessagesOptions,
+    MessageAttemptListByEndpointOptions,
+    MessageAttemptListByMsgOptions,
+    MessageCreateOptions,
+    MessageListOptions,
+)
+from svix.exceptions import HttpError, HTTPValidationError
+from svix.models import BulkExpungeContentsIn, MessageIn, MessagePrecheckIn, MessageStatus, StatusCodeClass
+
+from asking import asking
+from nicobar.model import Scope
+from nicobar.store import DisableEndpoint, PauseEndpoint
+from running import ADA
+from svix_clients import async_client, blocking_client
+
+HANDLER = """function handler(webhook) {
+  if (webhook.eventType === "bad") { throw new Error("no"); }
+  if (webhook.eventType === "left.out") { webhook.cancel = true; return webhook; }
+  webhook.payload = nicobar.event("paid", {plan: (webhook.transformationsParams || {}).plan || "none"});
+  return webhook;
+}"""
+PAYLOAD = {"data": {"customer": {"customer_id": ADA.key, "email": ADA.email, "name": ADA.name}}}
+EVERYTHING = MessageListOptions(with_content=True)
+
+
+@pytest.fixture
+async def api(tmp_path):
+    async with asking(tmp_path, HANDLER) as it:
+        yield it
+
+
+@pytest.fixture
+async def svix(api):
+    async with async_client(api) as it:
+        yield it
+
+
+@pytest.fixture
+def endpoint_id(api):
+    return api.nicobar.runtime.configuration.snapshot.endpoints[0].id
+
+
+def event(event_type="payment.succeeded", **fields) -> MessageIn:
+    return MessageIn(**{"event_type": event_type, "payload": PAYLOAD, **fields})
+
+
+async def send(svix, api, event_type="payment.succeeded", *, wait=True, **fields):
+    made = await svix.message.create("default", event(event_type, **fields), MessageCreateOptions(with_content=True))
+    if wait:
+        await api.nicobar.next_recorded()
+    return made
+
+
+async def refused(awaitable) -> tuple[int, str]:
+    with pytest.raises(HttpError) as caught:
+        await awaitable
+    return caught.value.status_code, caught.value.code
+
+
+async def test_a_message_that_is_created_is_delivered_and_found_by_both_of_its_ids(svix, api):
+    made = await send(
+        svix, api, event_id="order-7", channels=["red"], tags=["vip"], transformations_params={"plan": "pro"}
+    )
+    assert (made.event_id, made.channels, made.tags, made.payload) == ("order-7", ["red"], ["vip"], PAYLOAD)
+    assert abs(made.timestamp - datetime.now(UTC)) < timedelta(minutes=1)
+    for key in (made.id, "order-7"):
+        assert (await svix.message.get("default", key)).id == made.id
+    (sent,) = [one for one in api.nicobar.state.activities if one.name == "paid"]
+    assert sent.data == {"plan": "pro"}
+
+
+async def test_a_message_without_an_event_id_has_none(svix, api):
+    made = await send(svix, api)
+    assert made.event_id is None
+    assert (await api.ask("GET", f"{api.app}/msg/{made.id}")).body["customerKey"] == ADA.key
+
+
+async def test_an_event_id_is_taken_once(svix, api):
+    first = await send(svix, api, event_id="order-7")
+    with pytest.raises(HttpError) as caught:
+        await send(svix, api, event_id="order-7")
+    assert (caught.value.status_code, caught.value.code) == (409, "event_id_exists")
+    assert first.id in caught.value.detail
+
+
+async def test_a_payload_is_kept_byte_for_byte(api):
+    raw = b'{"amount": 1.50, "big": 123456789012345678901234567890, "data":  {}}'
+    answer = await api.ask("POST", f"{api.app}/msg", b'{"eventType":"a.b","payload":' + raw + b"}")
+    assert answer.status == 202
+    text = (await api.ask("GET", f"{api.app}/msg/{answer.body['id']}/raw")).body["payload"]
+    assert text.encode() == raw
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"eventType": "a b"}, "eventType"),
+        ({"payload": [1]}, "payload"),
+        ({"payload": None}, "payload"),
+        ({"eventId": "a b"}, "eventId"),
+        ({"channels": []}, "channels"),
+        ({"channels": ["a b"]}, "channels"),
+        ({"tags": ["a", "b", "c", "d", "e", "f"]}, "tags"),
+        ({"deliverAt": "2020-01-01T00:00:00Z"}, "deliverAt"),
+        ({"deliverAt": "2020-01-01T00:00:00"}, "deliverAt"),
+    ],
+)
+async def test_what_does_not_fit_is_422_and_names_the_field(api, change, field):
+    answer = await api.ask("POST", f"{api.app}/msg", {"eventType": "a.b", "payload": {}, **change})
+    assert answer.status == 422, answer
+    assert field in str(answer.body["detail"][0])
+
+
+async def test_a_message_can_be_wanted_later(svix, api):
+    later = (datetime.now(UTC) + timedelta(hours=2)).replace(microsecond=0)
+    made = await send(svix, api, deliver_at=later, wait=False)
+    assert made.deliver_at == later
+    (destination,) = (await svix.message_attempt.list_attempted_destinations("default", made.id)).data
+    assert destination.next_attempt == later
+
+
+async def test_messages_are_listed_in_pages_both_ways(svix, api):
+    made = [(await send(svix, api)).id for _ in range(5)]
+    first = await svix.message.list("default", MessageListOptions(limit=2))
+    assert ([one.id for one in first.data], first.done) == (made[:2:-1], False)
+    assert first.data[0].payload == {}, "the client leaves contents out"
+    second = await svix.message.list("default", MessageListOptions(limit=2, iterator=first.iterator))
+    third = await svix.message.list("default", MessageListOptions(limit=2, iterator=second.iterator))
+    assert ([one.id for one in third.data], third.done) == (made[:1], True)
+    back = await svix.message.list("default", MessageListOptions(limit=2, iterator=third.prev_iterator))
+    assert ([one.id for one in back.data], back.done) == (made[2:0:-1], False)
+    assert [one.id for one in second.data] == made[2:0:-1]
+    again = await svix.message.list("default", MessageListOptions(limit=2, iterator=third.iterator))
+    assert (again.data, again.done) == ([], True)
+
+
+async def test_messages_are_filtered(svix, api):
+    plain = await send(svix, api)
+    special = await send(svix, api, "c.d", channels=["red"], tags=["vip"])
+
+    async def found(**which):
+        return [one.id for one in (await svix.message.list("default", MessageListOptions(**which))).data]
+
+    assert await found(event_types=["c.d", "e.f"]) == [special.id]
+    assert await found(channel="red") == [special.id]
+    assert await found(tag="vip") == [special.id]
+    assert await found(before=special.timestamp) == [plain.id]
+    assert await found(after=plain.timestamp) == [special.id]
+    assert await found(after=special.timestamp) == []
+    body = {"event_types": ["c.d"], "with_content": True}
+    searched = await api.ask("POST", f"{api.app}/msg/search", body)
+    assert [(one["id"], one["payload"]) for one in searched.body["data"]] == [(special.id, PAYLOAD)]
+    by_text = await api.ask("GET", f"{api.app}/msg?contains={ADA.email}&limit=1")
+    assert [one["id"] for one in by_text.body["data"]] == [special.id]
+    assert (await api.ask("GET", f"{api.app}/msg?contains=nobody")).body["data"] == []
+    assert len((await api.ask("GET", f"{api.app}/msg?customer={ADA.key}")).body["data"]) == 2
+
+
+async def test_a_stream_of_messages_goes_on_where_it_ended(svix, api):
+    made = [(await send(svix, api)).id for _ in range(3)]
+    first = (await api.ask("GET", f"{api.app}/events?limit=2")).body
+    assert ([one["id"] for one in first["data"]], first["done"]) == (made[:2], False)
+    second = (await api.ask("GET", f"{api.app}/events?limit=2&iterator={first['iterator']}")).body
+    assert ([one["id"] for one in second["data"]], second["done"]) == (made[2:], True)
+    nothing = (await api.ask("GET", f"{api.app}/events?iterator={second['iterator']}")).body
+    assert (nothing["data"], nothing["done"]) == ([], True)
+    new = await send(svix, api, "c.d")
+    more = (await api.ask("GET", f"{api.app}/events?event_types=c.d&iterator={nothing['iterator']}")).body
+    assert [one["id"] for one in more["data"]] == [new.id]
+
+
+async def test_a_stream_of_an_empty_application_begins_with_its_first_message(svix, api):
+    empty = (await api.ask("GET", f"{api.app}/events")).body
+    made = await send(svix, api)
+    more = (await api.ask("GET", f"{api.app}/events?iterator={empty['iterator']}")).body
+    assert [one["id"] for one in more["data"]] == [made.id]
+
+
+async def test_whether_an_endpoint_would_get_a_message_is_told_beforehand(svix, api):
+    wanted = await svix.message.precheck("default", MessagePrecheckIn(event_type="a.b"))
+    assert wanted.active
+    assert not (await svix.message.precheck(await other_app(api), MessagePrecheckIn(event_type="a.b"))).active
+
+
+async def other_app(api) -> str:
+    return (await api.ask("POST", "/api/v1/app", {"name": "Other", "uid": "other"})).body["uid"]
+
+
+async def test_an_expunged_message_is_empty_everywhere_and_cannot_be_sent_again(svix, api, endpoint_id):
+    made = await send(svix, api, event_id="order-7")
+    await svix.message.expunge_content("default", "order-7")
+    assert (await svix.message.list("default", EVERYTHING)).data[0].payload == {"expired": True}
+    attempt = (await svix.message_attempt.list_by_msg("default", made.id)).data[0]
+    shown = (await api.ask("GET", f"{api.app}/msg/{made.id}/attempt/{attempt.id}")).body
+    assert (shown["requests"], shown["response"], shown["reason"]) == ([], "", "expunged")
+    assert await refused(svix.message_attempt.resend("default", made.id, endpoint_id)) == (409, "message_expunged")
+    two = await svix.message.bulk_expunge_content("default", BulkExpungeContentsIn(ids=[made.id, "nobody"]))
+    assert {key: str(value) for key, value in two.results.items()} == {made.id: "expunged", "nobody": "not-found"}
+
+
+async def test_tries_are_listed_by_endpoint_and_by_message_with_what_was_sent(svix, api, endpoint_id):
+    made = await send(svix, api)
+    failed = await send(svix, api, "bad")
+    left_out = await send(svix, api, "left.out")
+    listed = await svix.message_attempt.list_by_endpoint(
+        "default", endpoint_id, MessageAttemptListByEndpointOptions(with_content=True, with_msg=True)
+    )
+    assert [(one.msg_id, str(one.status_text), one.msg.event_type) for one in listed.data] == [
+        (left_out.id, "canceled", "left.out"),
+        (failed.id, "fail", "bad"),
+        (made.id, "success", "payment.succeeded"),
+    ]
+    sent = listed.data[2]
+    assert (sent.endpoint_id, sent.response_status_code, int(sent.trigger_type)) == (endpoint_id, 200, 0)
+    assert sent.url.startswith(api.nicobar.emulator.url)
+    assert listed.data[1].url == api.nicobar.runtime.configuration.endpoints[1].destination.url
+    (own,) = (await svix.message_attempt.list_by_msg("default", made.id)).data
+    assert own.id == sent.id
+    assert (await svix.message_attempt.get("default", made.id, own.id)).response == sent.response
+    for key in (failed.id, "nobody"):
+        assert (await refused(svix.message_attempt.get("default", key, own.id)))[0] == 404
+    full = (await api.ask("GET", f"{api.app}/msg/{failed.id}/attempt/{listed.data[1].id}")).body
+    assert (full["reason"], full["transformationVersion"]) == ("line 2: The handler threw Error: no", 1)
+
+
+async def test_tries_are_filtered(svix, api, endpoint_id):
+    made = await send(svix, api, channels=["red"], tags=["vip"])
+    failed = await send(svix, api, "bad")
+    left_out = await send(svix, api, "left.out")
+
+    async def found(**which):
+        options = MessageAttemptListByEndpointOptions(**which)
+        return [
+            one.msg_id for one in (await svix.message_attempt.list_by_endpoint("default", endpoint_id, options)).data
+        ]
+
+    assert await found(status=MessageStatus.SUCCESS) == [made.id]
+    assert await found(status=MessageStatus.SUCCESS, expanded_statuses=False) == [left_out.id, made.id]
+    assert await found(status=MessageStatus.FAIL) == [failed.id]
+    assert await found(status=MessageStatus.CANCELED) == [left_out.id]
+    assert await found(status=MessageStatus.PENDING) == []
+    assert await found(status_code_class=StatusCodeClass.CODE2XX) == [made.id]
+    assert await found(status_code_class=StatusCodeClass.CODE_NONE) == [left_out.id, failed.id]
+    assert await found(channel="red") == [made.id]
+    assert await found(tag="vip") == [made.id]
+    assert await found(event_types=["bad"]) == [failed.id]
+    assert await found(before=datetime.now(UTC) - timedelta(hours=1)) == []
+    assert len(await found(after=datetime.now(UTC) - timedelta(hours=1))) == 3
+    one = MessageAttemptListByMsgOptions(endpoint_id=endpoint_id, status=MessageStatus.FAIL)
+    assert len((await svix.message_attempt.list_by_msg("default", failed.id, one)).data) == 1
+    count = await api.ask("GET", f"{api.app}/attempt/endpoint/{endpoint_id}/count?status=2")
+    assert count.body == {"count": 1, "approximated": False}
+    assert (await api.ask("GET", f"{api.app}/attempt/endpoint/{endpoint_id}/count?status=1")).body["count"] == 0
+    assert (await api.ask("GET", f"{api.app}/attempt/endpoint/{endpoint_id}?status=7")).status == 422
+
+
+async def test_messages_of_an_endpoint_and_endpoints_of_a_message_say_how_far_they_are(svix, api, endpoint_id):
+    made = await send(svix, api)
+    failed = await send(svix, api, "bad")
+    listed = await svix.message_attempt.list_attempted_messages("default", endpoint_id)
+    assert [(one.id, str(one.status_text)) for one in listed.data] == [(failed.id, "fail"), (made.id, "success")]
+    only = MessageAttemptListAttemptedMessagesOptions(status=MessageStatus.FAIL, with_content=True, limit=1)
+    (one,) = (await svix.message_attempt.list_attempted_messages("default", endpoint_id, only)).data
+    assert (one.id, one.payload) == (failed.id, PAYLOAD)
+    page = await svix.message_attempt.list_attempted_destinations(
+        "default", made.id, MessageAttemptListAttemptedDestinationsOptions(limit=1)
+    )
+    (destination,) = page.data
+    assert (destination.id, str(destination.status_text), page.done) == (endpoint_id, "success", True)
+
+
+async def test_headers_of_a_try_are_shown_without_credentials(svix, api):
+    made = await send(svix, api)
+    (attempt,) = (await svix.message_attempt.list_by_msg("default", made.id)).data
+    headers = (await api.ask("GET", f"{api.app}/msg/{made.id}/attempt/{attempt.id}/headers")).body
+    assert (headers["sensitive"], headers["sentHeaders"]["authorization"]) == (["authorization"], "***")
+    assert headers["sentHeaders"]["content-type"] == "application/json"
+
+
+async def test_what_was_answered_can_be_taken_out(svix, api):
+    made = await send(svix, api)
+    (attempt,) = (await svix.message_attempt.list_by_msg("default", made.id)).data
+    await svix.message_attempt.expunge_content("default", made.id, attempt.id)
+    assert (await svix.message_attempt.get("default", made.id, attempt.id)).response == ""
+    assert (await refused(svix.message_attempt.expunge_content("default", "other", attempt.id)))[0] == 404
+
+
+async def test_a_message_is_sent_again_and_with_new_ids_counts_anew(svix, api, endpoint_id):
+    made = await send(svix, api)
+    await svix.message_attempt.resend("default", made.id, endpoint_id)
+    await api.nicobar.next_recorded()
+    attempts = (await svix.message_attempt.list_by_msg("default", made.id)).data
+    assert [int(one.trigger_type) for one in attempts] == [1, 0]
+    assert events(api) == 1, "Customer.io leaves out what it has seen"
+    path = f"{api.app}/msg/{made.id}/endpoint/{endpoint_id}/resend?new_ids=true"
+    again = await api.ask("POST", path)
+    assert (again.status, again.body) == (202, {})
+    await api.nicobar.next_recorded()
+    assert events(api) == 2
+
+
+def events(api) -> int:
+    return sum(one.name == "paid" for one in api.nicobar.state.activities)
+
+
+async def test_a_resend_that_changes_nothing_says_why(svix, api, endpoint_id):
+    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason="a test"))
+    first = await send(svix, api, wait=False)
+    second = await send(svix, api, wait=False)
+    resend = svix.message_attempt.resend
+    assert (await refused(resend("default", "nobody", endpoint_id)))[0] == 404
+    assert (await refused(resend("default", first.id, "nobody")))[0] == 404
+    assert await refused(resend("default", second.id, endpoint_id)) == (409, "delivery_behind")
+    timeline = (await api.ask("GET", f"{api.app}/customer/timeline?key={ADA.key}")).body["data"]
+    assert timeline[0]["deliveries"][0]["behind"] == first.id
+    await resend("default", first.id, endpoint_id)
+    await change(api, DisableEndpoint(endpoint_id=endpoint_id, reason="a test"))
+    assert await refused(resend("default", first.id, endpoint_id)) == (409, "endpoint_disabled")
+
+
+async def change(api, *changes):
+    await api.nicobar.runtime.store.change(changes)
+    await api.nicobar.runtime.configuration.refresh()
+
+
+async def test_what_waits_for_its_time_goes_at_once_when_it_is_sent_again(svix, api, endpoint_id):
+    waiting = await send(svix, api, deliver_at=datetime.now(UTC) + timedelta(hours=2), wait=False)
+    await svix.message_attempt.resend("default", waiting.id, endpoint_id)
+    assert (await api.nicobar.next_recorded()).message.id == waiting.id
+
+
+async def test_a_token_of_one_application_sees_nothing_of_another(svix, api):
+    made = await send(svix, api, event_id="order-7")
+    other = await other_app(api)
+    app_id = (await api.ask("GET", "/api/v1/app/other")).body["id"]
+    token = await api.make_token(scope=Scope.APPLICATION, app_id=app_id)
+    for path in (f"{api.app}/msg", f"{api.app}/msg/{made.id}", f"/api/v1/app/{other}/msg/{made.id}"):
+        assert (await api.ask("GET", path, token=token)).status == 404, path
+    assert (await api.ask("GET", f"/api/v1/app/{other}/msg/order-7", token=token)).status == 404
+    assert (await api.ask("GET", f"/api/v1/app/{other}/msg", token=token)).body["data"] == []
+
+
+async def test_a_reading_token_searches_and_sends_nothing(api):
+    reader = await api.make_token(scope=Scope.READ_ONLY)
+    assert (await api.ask("POST", f"{api.app}/msg/search", {}, token=reader)).status == 200
+    body = {"eventType": "a.b", "payload": {}}
+    assert (await api.ask("POST", f"{api.app}/msg", body, token=reader)).status == 403
+    assert (await api.ask("GET", f"{api.app}/msg")).body["data"] == []
+
+
+async def test_the_client_that_blocks_works_as_well(api):
+    def use() -> list[str]:
+        with blocking_client(api) as svix:
+            made = svix.message.create("default", event(event_id="order-7"))
+            found = svix.message.get("default", "order-7")
+            listed = svix.message.list("default", EVERYTHING).data
+            return [made.id, found.id, listed[0].id]
+
+    first, *others = await asyncio.to_thread(use)
+    assert others == [first, first]
+
+
+async def test_a_page_that_looked_long_and_found_nothing_goes_on(svix, api, monkeypatch):
+    monkeypatch.setattr("nicobar.store.sqlite.history.MAX_LOOK", 2)
+    special = await send(svix, api, tags=["vip"])
+    for _ in range(5):
+        await send(svix, api)
+    pages = [await svix.message.list("default", MessageListOptions(tag="vip"))]
+    while not pages[-1].done:
+        iterator = pages[-1].iterator
+        pages.append(await svix.message.list("default", MessageListOptions(tag="vip", iterator=iterator)))
+    assert [[one.id for one in page.data] for page in pages] == [[], [], [special.id]]
+
+
+async def test_wrong_parameters_are_422(api):
+    for query in ("limit=0", "limit=251", "iterator=x", "before=yesterday", "after=0.5", "with_content=perhaps"):
+        answer = await api.ask("GET", f"{api.app}/msg?{query}")
+        assert (answer.status, answer.body["code"]) == (422, "validation"), query
+
+
+async def test_the_client_tells_validation_apart(svix):
+    with pytest.raises(HTTPValidationError):
+        await svix.message.create("default", event("a b"))

@@ -1,0 +1,384 @@
+"""The way from an empty installation to an event in Customer.io, in a real browser."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import msgspec
+import pytest
+
+from browsing import browser, serious_findings
+from driving import PASSWORD, SECRET, connect, installation, open_page, set_password, shoot
+from nicobar.dashboard.language import catalogue
+from nicobar.model import Customer, DeliveryState
+from nicobar.sources.samples import fresh
+from running import TYPES
+
+pytestmark = pytest.mark.browser
+EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
+
+
+@pytest.fixture
+async def nicobar(tmp_path):
+    async with installation(tmp_path) as it:
+        yield it
+
+
+@pytest.mark.parametrize(("locale", "language"), [("en-GB", "en"), ("ko-KR", "ko")])
+async def test_six_steps_lead_from_an_empty_installation_to_a_delivered_event(nicobar, locale, language):
+    say = catalogue(language).gettext
+    async with browser() as it:
+        page, problems = await open_page(it, locale=locale)
+        await set_password(page, nicobar)
+        assert await page.locator("html").get_attribute("lang") == language
+        # 1: the list, and the integrations
+        await page.get_by_text(say("No endpoint yet")).wait_for()
+        await page.get_by_role("link", name=say("Add Endpoint")).first.click()
+        search = page.get_by_role("searchbox", name=say("Search integrations"))
+        await search.fill("customer")
+        assert await page.locator("#cards li:visible").count() == 1
+        await page.get_by_role("link", name="Customer.io").click()
+        # 2 and 3: instructions beside the form; the check; secrets are not shown again
+        await page.get_by_role("complementary", name=say("Instructions")).wait_for()
+        await page.get_by_label("Site ID").fill("demo-site")
+        await page.get_by_label(say("API key")).fill("demo-key")
+        await page.get_by_text(say("More settings")).click()
+        await page.get_by_label(say("Base URL")).fill(nicobar.emulator.url)
+        await page.get_by_role("button", name=say("Check credentials")).click()
+        await page.get_by_text(say("The credentials and the region are right.")).wait_for()
+        assert "demo-key" not in await page.content()
+        await page.get_by_role("button", name=say("Continue"), exact=True).click()
+        # 4: the recipe stands in the editor, and what there is to say of it beside it
+        editor = page.get_by_role("textbox", name=say("Code"))
+        await editor.wait_for()
+        assert "function handler(webhook)" in await editor.inner_text()
+        assert await page.locator(".verdicts .note").count() >= 1
+        await page.get_by_role("button", name=say("Continue to the test")).click()
+        # 5: what would be sent, and every sample at once
+        await page.get_by_role("heading", name=say("What would be sent")).wait_for()
+        assert "payment_succeeded" in await page.locator(".request").last.inner_text()
+        assert "authorization" in await page.locator(".request").last.inner_text()
+        assert "***" in await page.locator(".request").last.inner_text()
+        await page.get_by_role("link", name=say("Run against all samples")).click()
+        await page.get_by_role("heading", name=say("All samples")).wait_for()
+        assert await page.locator("tbody tr").count() == 48
+        assert not [one for one in nicobar.state.requests if one.method == "POST"], "nothing is sent by a test"
+        # 6: it is made; the address for Dodo, the secret from Dodo, the first event
+        await page.get_by_role("button", name=say("Create"), exact=True).click()
+        await page.get_by_text(say("Waiting for the first event")).wait_for()
+        address = await page.locator("#source-url").inner_text()
+        assert await nicobar.send(address, event_id="evt_0") == 401, "before the secret is known"
+        await page.get_by_text(say("An event came and was refused")).wait_for()
+        await page.get_by_label(say("Signing secret")).fill(SECRET)
+        await page.get_by_role("button", name=say("Keep the secret")).click()
+        await page.get_by_text(say("A secret is kept.")).wait_for()
+        assert SECRET not in await page.content()
+        assert await nicobar.send(address) == 202
+        await page.locator("[data-arrived]").wait_for()
+        assert re.search(r"\d+ ms", await page.locator("#first").inner_text())
+        await page.locator("#deliveries tbody a").click()
+        await page.get_by_role("heading", name=say("What was sent")).wait_for()
+        assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
+        assert [one.name for one in nicobar.state.activities] == ["payment_succeeded"]
+        assert not problems
+
+
+async def test_the_same_way_without_javascript(nicobar):
+    async with browser() as it:
+        page, _ = await open_page(it, java_script_enabled=False)
+        await set_password(page, nicobar)
+        await connect(page, nicobar)
+        area = page.locator("textarea#code")
+        assert "function handler(webhook)" in await area.input_value()
+        await area.fill("function handler(webhook) {\n  throw new Error('no');\n}")
+        await page.get_by_role("button", name="Check", exact=True).click()
+        await page.get_by_text("line 2").wait_for()
+        await page.get_by_label("Start from").select_option("welcome")
+        await page.get_by_role("button", name="Use this recipe").click()
+        await page.get_by_role("button", name="Continue to the test").click()
+        await page.get_by_text("Paste an event").click()
+        await page.get_by_label("The event as JSON").fill('{"type":"order.placed","data":{}}')
+        await page.get_by_role("button", name="Run what was pasted").click()
+        await page.get_by_text("hands this event back as it came").wait_for()
+        await page.get_by_role("button", name="Create", exact=True).click()
+        address = await page.locator("#source-url").inner_text()
+        await page.get_by_label("Signing secret").fill(SECRET)
+        await page.get_by_role("button", name="Keep the secret").click()
+        await nicobar.send(address)
+        await nicobar.next_recorded()
+        await page.get_by_role("link", name="Reload to see").click()
+        await page.reload()
+        await page.locator("#deliveries tbody a").wait_for()
+
+
+async def test_the_check_tells_a_wrong_key_a_wrong_region_and_no_network_apart(nicobar):
+    async with browser() as it:
+        page, _ = await open_page(it)
+        await set_password(page, nicobar)
+        draft = await connect(page, nicobar, key="wrong")
+        await page.goto(f"{draft}?check=1")
+        await page.get_by_text("Wrong Site ID or API key.").wait_for()
+        await page.get_by_label("API key").fill("demo-key")
+        await page.get_by_label("EU", exact=True).check()
+        await page.get_by_role("button", name="Check credentials").click()
+        await page.get_by_text("Wrong region.").wait_for()
+        await page.get_by_label("US", exact=True).check()
+        await page.get_by_label("Base URL").fill("http://127.0.0.1:9")
+        await page.get_by_role("button", name="Check credentials").click()
+        await page.get_by_text("No answer: it could not be checked.").wait_for()
+
+
+async def test_the_editor_underlines_what_is_wrong_as_one_types(nicobar):
+    async with browser() as it:
+        page, problems = await open_page(it)
+        await set_password(page, nicobar)
+        await connect(page, nicobar)
+        editor = page.get_by_role("textbox", name="Code")
+        await editor.click()
+        await empty(page)
+        await page.keyboard.insert_text(
+            "function handler(webhook) {\n"
+            "  webhook.payload = nicobar.event('paid', {});\n"
+            "  webhook.payload.timestamp = 'yesterday';\n"
+            "  return webhook;\n"
+            "}\n"
+        )
+        await page.locator(".cm-lintRange").first.wait_for()
+        await page.locator("#notes").get_by_role("link", name="line 3").first.click()
+        assert await page.evaluate(
+            "document.querySelector('.editor').shadowRoot.querySelector('.cm-activeLine').textContent.includes('yest')"
+        )
+        await empty(page)
+        await page.keyboard.insert_text("function handler(webhook) {\n  return webhook\n")
+        await page.locator(".cm-lintRange-error").wait_for()
+        await page.locator("#notes").get_by_text("1 error").wait_for()
+        await page.get_by_role("button", name="Continue to the test").click()
+        await page.get_by_role("button", name="Create", exact=True).click()
+        await page.wait_for_url("**/code")
+        assert not nicobar.runtime.configuration.snapshot.endpoints, "code that can never run is not taken"
+        assert not problems
+
+
+async def test_what_others_wrote_is_shown_and_never_run(nicobar):
+    code = (
+        "function handler(webhook) {\n"
+        f"  console.log({msgspec.json.encode(EVIL).decode()});\n"
+        "  if (webhook.eventType === 'payment.failed') "
+        f"throw new Error({msgspec.json.encode(EVIL).decode()});\n"
+        f"  webhook.payload = nicobar.event({msgspec.json.encode(EVIL[:80]).decode()}, {{}});\n"
+        "  return webhook;\n}\n"
+    )
+    async with browser() as it:
+        page, problems = await open_page(it)
+        await set_password(page, nicobar)
+        draft = await connect(page, nicobar, name=EVIL)
+        await page.goto(f"{nicobar.url}/webhooks/new?q={EVIL.replace('%', '%25').replace('#', '')}")
+        await page.goto(f"{draft}/code")
+        await page.get_by_role("textbox", name="Code").click()
+        await empty(page)
+        await page.keyboard.insert_text(code)
+        await page.locator("#notes").get_by_text("alert(2)").first.wait_for()
+        await page.get_by_role("button", name="Continue to the test").click()
+        assert EVIL in await page.locator(".console").inner_text()
+        await page.goto(f"{draft}/test?every=1")
+        await page.goto(f"{draft}/test?sample_type=payment.failed")
+        await page.goto(f"{draft}/test?sample_type={EVIL.replace('%', '%25')}")
+        await page.goto(f"{draft}/test")
+        await page.get_by_text("Paste an event").click()
+        await page.get_by_label("The event as JSON").fill(msgspec.json.encode({"type": EVIL, "data": {}}).decode())
+        await page.get_by_role("button", name="Run what was pasted").click()
+        await page.get_by_role("button", name="Create", exact=True).click()
+        await page.wait_for_url("**/webhooks/ep_*")
+        assert EVIL in await page.locator("h1").inner_text()
+        endpoint = page.url
+        address = await page.locator("#source-url").inner_text()
+        await page.get_by_label("Signing secret").fill(SECRET)
+        await page.get_by_role("button", name="Keep the secret").click()
+        await page.get_by_text("A secret is kept.").wait_for()
+        about = {"customer": {"customer_id": EVIL, "email": EVIL, "name": EVIL}, "x": EVIL}
+        assert await nicobar.send(address, msgspec.json.encode({"type": EVIL, "data": about})) == 400, (
+            "no type has that"
+        )
+        body = {"type": "order.placed", "data": about}
+        assert await nicobar.send(address, msgspec.json.encode(body), "evt_1") == 202
+        failed = fresh(TYPES["payment.failed"], nicobar.runtime.clock.now_ms(), Customer(key="cus_evil", name=EVIL))
+        assert await nicobar.send(address, failed, "evt_2") == 202
+        for _ in range(2):
+            await nicobar.next_recorded()
+        await page.goto(endpoint)
+        links = [await one.get_attribute("href") for one in await page.locator("#deliveries tbody a").all()]
+        assert len(links) == 2
+        for link in links:
+            await page.goto(nicobar.url + str(link))
+            assert EVIL in await page.locator("main").inner_text()
+        await page.goto(f"{endpoint}/delete")
+        assert EVIL in await page.locator("h1").inner_text()
+        for path in ("/settings", ""):
+            await page.goto(endpoint + path)
+        await page.goto(f"{nicobar.url}/webhooks")
+        assert EVIL in await page.locator("tbody").inner_text()
+        assert not await page.locator("main img, main script").count()
+        assert not [one for one in problems if "status of 4" not in one]
+
+
+async def empty(page):
+    """Takes out all code by the editor's own keys; text that replaces a selection would be styled by the browser."""
+    await page.keyboard.press("Control+a")
+    await page.keyboard.press("Delete")
+
+
+async def visit_all(page, nicobar):
+    """Every page there is, with something on it: yields a name for each."""
+    await page.goto(nicobar.runtime.setup_url)
+    yield "setup"
+    await set_password(page, nicobar)
+    yield "empty"
+    for kind in ("", "/customerio", "/http"):
+        await page.goto(f"{nicobar.url}/webhooks/new{kind}")
+        yield f"new{kind.replace('/', '-')}"
+    draft = await connect(page, nicobar)
+    await page.locator(".cm-lintRange, .note").first.wait_for()
+    await page.locator(".cm-content").wait_for()
+    yield "code"
+    await page.goto(f"{draft}?check=1")
+    yield "connection"
+    for query in ("", "?every=1"):
+        await page.goto(f"{draft}/test{query}")
+        yield "all-samples" if query else "test"
+    await page.locator("form[action$=create] button").click()
+    await page.wait_for_url("**/webhooks/ep_*")
+    yield "connect"
+    endpoint = page.url
+    address = await page.locator("#source-url").inner_text()
+    await page.locator("#secret").fill(SECRET)
+    await page.locator(".inline button").click()
+    await page.wait_for_url("**kept=1*")
+    await nicobar.send(address)
+    await nicobar.next_recorded()
+    await nicobar.send(address, b'{"type":"order.placed","data":{"customer_id":"cus_1"}}', "evt_2")
+    await nicobar.next_recorded()
+    for path in ("", "/settings", "/delete"):
+        await page.goto(endpoint + path)
+        yield f"endpoint{path.replace('/', '-')}"
+    await page.goto(endpoint)
+    await page.locator("#deliveries tbody a").last.click()
+    await page.wait_for_url("**/attempts/*")
+    yield "attempt"
+    await page.goto(endpoint)
+    await page.locator("form[action$=pause] button").click()
+    await page.locator("form[action$=resume] button").wait_for()
+    yield "paused"
+    await page.goto(f"{nicobar.url}/webhooks")
+    yield "webhooks"
+    await page.goto(f"{nicobar.url}/webhooks/ep_none")
+    yield "error"
+    await page.locator("form[action='/logout'] button").click()
+    await page.wait_for_url("**/login")
+    yield "login"
+
+
+@pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
+async def test_every_page_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+    findings: list[str] = []
+    async with browser() as it:
+        page, _ = await open_page(
+            it, viewport={"width": width, "height": 900}, color_scheme=scheme, locale=locale, reduced_motion="reduce"
+        )
+        seen = 0
+        async for name in visit_all(page, nicobar):
+            seen += 1
+            findings += await serious_findings(page)
+            if not await page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
+                findings.append(f"{name} is wider than {width}")
+            await shoot(page, f"{name}-{width}-{scheme}")
+            if os.environ.get("SCREENSHOTS"):
+                other = "dark" if scheme == "light" else "light"
+                await page.emulate_media(color_scheme=other)
+                findings += await serious_findings(page)
+                await shoot(page, f"{name}-{width}-{other}")
+                await page.emulate_media(color_scheme=scheme)
+        assert seen == 18
+    assert not findings, "\n".join(findings)
+
+
+async def test_pages_are_light_and_the_editor_is_bounded(nicobar):
+    async with browser() as it:
+        page, _ = await open_page(it)
+        sizes: dict[str, int] = {}
+
+        def weigh(response):
+            sizes[response.url] = int(response.headers.get("content-length", "0"))
+
+        page.on("response", weigh)
+        await set_password(page, nicobar)
+        async for name in visit_after_password(page, nicobar, sizes):
+            plain = sum(size for url, size in sizes.items() if "/vendor/" not in url)
+            editor = sum(size for url, size in sizes.items() if "/vendor/" in url)
+            assert plain < 150_000, (name, plain)
+            assert editor < 400_000, (name, editor)
+            assert (editor > 0) is (name == "code")
+
+
+async def visit_after_password(page, nicobar, sizes):
+    """The heaviest pages, each as a browser that has nothing gets it; `sizes` is emptied before each."""
+    draft = await connect(page, nicobar)
+    for name, url in {
+        "webhooks": f"{nicobar.url}/webhooks",
+        "code": f"{draft}/code",
+        "test": f"{draft}/test",
+        "all": f"{draft}/test?every=1",
+    }.items():
+        sizes.clear()
+        cdp = await page.context.new_cdp_session(page)
+        await cdp.send("Network.clearBrowserCache")
+        await page.goto(url, wait_until="networkidle")
+        yield name
+
+
+async def test_an_endpoint_is_changed_paused_resumed_and_taken_out(nicobar):
+    async with browser() as it:
+        page, problems = await open_page(it)
+        await set_password(page, nicobar)
+        draft = await connect(page, nicobar)
+        await page.goto(f"{draft}/test")
+        await page.get_by_role("button", name="Create", exact=True).click()
+        await page.get_by_role("button", name="Pause").click()
+        await page.get_by_text("paused by hand").first.wait_for()
+        await page.get_by_role("button", name="Resume").click()
+        await page.get_by_role("button", name="Pause").wait_for()
+        await page.get_by_role("link", name="Settings").click()
+        await page.get_by_label("Name").fill("Journeys")
+        await page.get_by_label("only these").check()
+        await page.get_by_role("group", name="payment").get_by_label("succeeded").check()
+        await page.get_by_label("Messages a second").fill("20")
+        await page.get_by_role("button", name="Save").click()
+        await page.get_by_role("heading", name="Journeys").wait_for()
+        (known,) = nicobar.runtime.configuration.snapshot.endpoints
+        assert (known.name, known.event_types, known.max_messages_per_s) == ("Journeys", ("payment.succeeded",), 20)
+        await page.get_by_role("button", name="Edit the transformation").click()
+        await page.get_by_label("Start from").select_option("welcome")
+        await page.get_by_role("button", name="Use this recipe").click()
+        await page.get_by_role("button", name="Continue to the test").click()
+        await page.get_by_role("button", name="Publish").click()
+        await page.get_by_text("version 2").wait_for()
+        await page.get_by_role("link", name="Settings").click()
+        await page.get_by_role("link", name="Delete this endpoint").click()
+        await page.get_by_role("button", name="Delete", exact=True).click()
+        await page.get_by_text("No endpoint yet").wait_for()
+        assert not problems
+
+
+async def test_language_and_colours_are_chosen_and_kept(nicobar):
+    async with browser() as it:
+        page, problems = await open_page(it)
+        await set_password(page, nicobar)
+        await page.get_by_role("button", name="한국어").click()
+        await page.get_by_role("heading", name="웹훅").wait_for()
+        await page.get_by_role("button", name="어둡게").click()
+        assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(26, 25, 23)"
+        await page.get_by_role("button", name="로그아웃").click()
+        await page.get_by_label("소유자 비밀번호").fill(PASSWORD)
+        await page.get_by_role("button", name="로그인").click()
+        await page.get_by_role("heading", name="웹훅").wait_for()
+        assert not problems
