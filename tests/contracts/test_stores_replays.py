@@ -187,6 +187,31 @@ async def test_a_replay_sends_a_customer_s_deliveries_in_order_with_nothing_new_
     ]
 
 
+async def test_a_page_of_a_replay_is_as_many_whole_customers_as_it_takes_and_no_more(store):
+    for number in range(1, 31):
+        await post(store, number, f"c{number % 10}")
+    await finish(store, count=30)
+    await start(store)
+    moved = [(await store.work_on_task("qtask_1", now_ms=1_000, limit=4)).moved for _ in range(5)]
+    assert moved == [6, 12, 18, 24, 30]
+    assert (await work(store, limit=4)).status is TaskStatus.FINISHED
+    sent = [int(one.removeprefix("msg_")) for one in await finish(store, SUCCESS, count=30)]
+    for customer in range(10):
+        mine = [one for one in sent if one % 10 == customer]
+        assert (len(mine), mine) == (3, sorted(mine))
+
+
+async def test_a_page_of_a_replay_looks_at_a_bounded_number_of_messages(store, monkeypatch):
+    monkeypatch.setattr("nicobar.store.replays.MAX_LOOK_MESSAGES", 3)
+    for number in range(1, 11):
+        await post(store, number, f"c{number}", event_type="a.b" if number in {5, 10} else "c.d")
+    await finish(store, count=10)
+    await start(store, ReplayFilter(event_types=("a.b",)))
+    pages = [await store.work_on_task("qtask_1", now_ms=1_000, limit=9) for _ in range(4)]
+    assert [one.moved for one in pages] == [0, 1, 1, 2]
+    assert [one.status for one in pages] == [TaskStatus.RUNNING] * 3 + [TaskStatus.FINISHED]
+
+
 async def test_a_replay_waits_behind_what_was_waiting(store):
     await post(store, 1)
     await finish(store)

@@ -138,6 +138,18 @@ async def test_one_message_is_expunged_with_what_its_attempts_say(store):
     assert not await store.expunge_message("msg_9", now_ms=700)
 
 
+async def test_a_try_that_was_under_way_when_its_message_was_expunged_brings_nothing_back(store):
+    await post(store, 1, "a")
+    (one,) = await claim(store)
+    await store.expunge_message("msg_1", now_ms=700)
+    sent = RequestRecord(method="POST", url="https://a.example", headers={}, body="ada@northpine.example")
+    ended = done(one, DeliveryState.FAILED)
+    said = msgspec.structs.replace(ended.attempt, requests=(sent,), response="ada@", reason="ada@", console=("ada@",))
+    assert await store.record([msgspec.structs.replace(ended, attempt=said)]) == 0
+    (attempt,) = await store.attempts("msg_1", "ep_1")
+    assert (attempt.requests, attempt.response, attempt.console, attempt.reason) == ((), "", (), "expunged")
+
+
 async def test_everything_of_one_customer_is_expunged_and_nothing_of_another(store):
     for number in range(1, 6):
         await post(store, number, "a" if number < 4 else "b")

@@ -15,7 +15,7 @@ from nicobar.crypto import Vault, new_webhook_secret
 from nicobar.errors import SettingsError, StoreUnavailable
 from nicobar.ids import IdFactory
 from nicobar.observe import Metrics
-from nicobar.pipeline.alerts import HOUR_MS, Alert, Alerts, AlertType, Mail
+from nicobar.pipeline.alerts import HOUR_MS, MAX_CAUSES_AN_HOUR, NO_MORE, Alert, Alerts, AlertType, Mail
 from nicobar.pipeline.configuration import Configuration
 from nicobar.settings import read_settings
 from nicobar.store import PutSource
@@ -119,6 +119,22 @@ async def test_one_cause_is_told_once_an_hour(tmp_path):
         await it.tell(paused)
         assert len(await waiting(store, ops.seq, clock.now_ms())) == 4
         assert await waiting(store, shop.seq, clock.now_ms()) == [], "nobody else gets it"
+
+
+async def test_failures_that_all_differ_become_no_storm(tmp_path):
+    async with world(tmp_path) as (alerts, clock, store, snapshot):
+        shop, ops = snapshot.endpoints
+        it = alerts(endpoint_name="ops")
+        for hour in (1, 2):
+            for number in range(100):
+                one = Alert(type=AlertType.EXHAUSTED, endpoint=shop, reason="x", cause=f"threw: {number}/{hour}")
+                await it.tell(one)
+            told = await waiting(store, ops.seq, clock.now_ms())
+            assert len(told) == hour * MAX_CAUSES_AN_HOUR
+            assert [one["data"]["reason"] for one in told[-2:]] == ["x", f"x {NO_MORE}"]
+            clock.move(HOUR_MS)
+        await it.tell(Alert(type=AlertType.PAUSED, endpoint=shop, reason="401"))
+        assert len(await waiting(store, ops.seq, clock.now_ms())) == 2 * MAX_CAUSES_AN_HOUR + 1
 
 
 async def test_an_endpoint_is_not_told_of_its_own_failures(tmp_path):

@@ -138,7 +138,10 @@ def test_a_breaker_that_an_earlier_process_kept_probes_soon_whatever_the_clock_s
 
 
 def test_five_days_of_failures_only_are_given_up_and_one_answer_begins_anew():
-    failing = breaker.failed(Breaker(), "why", 0, 0, several=True)
+    failing = Breaker()
+    for _ in range(breaker.FAILURES_TO_OPEN):
+        assert not breaker.is_given_up(failing, 10**12)
+        failing = breaker.failed(failing, "why", 0, 0, several=True)
     assert not breaker.is_given_up(failing, 5 * 24 * 3_600_000 - 1)
     assert breaker.is_given_up(failing, 5 * 24 * 3_600_000)
     assert not breaker.is_given_up(breaker.answered(failing), 10**12)

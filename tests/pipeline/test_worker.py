@@ -592,6 +592,23 @@ async def test_a_restart_finds_the_breaker_as_it_was(tmp_path):
             assert len(await again.network.next()) == 1
 
 
+async def test_an_endpoint_that_cannot_be_opened_for_a_while_finds_its_breaker_as_it_was(tmp_path):
+    async with world(tmp_path) as it:
+        await failing(it, 5)
+        await it.move(0)
+        it.network.answer = lambda _items: OK
+        opened = it.worker._configuration._endpoints
+        for endpoints in ({}, opened):
+            it.worker._configuration._endpoints = endpoints
+            it.worker._follow()
+        async with asyncio.timeout(20):
+            await it.clock.next_wait()
+        await it.move(9_000)
+        assert it.network.sent.empty()
+        await it.move(1_000)
+        assert len(await it.network.next()) == 1
+
+
 async def test_after_five_days_of_failures_only_the_endpoint_is_disabled_and_says_so(tmp_path):
     async with world(tmp_path) as it:
         ids = await failing(it, 5)
@@ -605,9 +622,48 @@ async def test_after_five_days_of_failures_only_the_endpoint_is_disabled_and_say
         assert endpoint.disabled_reason.startswith("Disabled after 5 days of failures only; the last one: ")
         assert (await it.delivery(ids[0])).state is DeliveryState.PENDING, "what is not finished waits"
         assert it.alerts() == ["endpoint.failing", "endpoint.disabled"]
+        assert await breaker(it) == Breaker(), "whoever enables it gives it five days anew"
         assert it.worker._configuration.wanting(endpoint.app_id, "a.b")
         await it.worker._configuration.refresh()
         assert it.worker._configuration.wanting(endpoint.app_id, "a.b") == ()
+
+
+async def test_one_more_failure_after_a_quiet_week_does_not_disable(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.answer = lambda _items: status(500)
+        bad = await it.accept("bad", "cus_bad")
+        for _ in range(8):
+            await it.network.next()
+            await it.next_recorded()
+            await it.move(((await it.delivery(bad)).due_at_ms or it.clock.now_ms()) - it.clock.now_ms())
+        assert (await it.delivery(bad)).state is DeliveryState.FAILED
+        await it.move(7 * 24 * 3_600_000)
+        await it.accept("other", "cus_b")
+        await it.network.next()
+        await it.next_recorded()
+        await it.move(0)
+        assert (await breaker(it)).state is BreakerState.OPEN
+        (endpoint,) = (await it.store.snapshot()).endpoints
+        assert not endpoint.disabled
+        it.network.answer = lambda _items: OK
+        await it.move(10_000)
+        assert await it.network.next() == ["other"]
+
+
+async def test_a_refusal_of_credentials_that_were_replaced_meanwhile_pauses_nothing(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.open.clear()
+        await it.accept("one")
+        await it.network.next()
+        await it.change_endpoint(credentials={"site_id": "site", "api_key": "another"})
+        it.network.answer = lambda _items: status(401)
+        it.network.open.set()
+        await it.next_recorded()
+        it.network.answer = lambda _items: OK
+        assert await it.network.next() == ["one"]
+        assert (await it.next_recorded()).attempt.state is DeliveryState.SUCCESS
+        (endpoint,) = (await it.store.snapshot()).endpoints
+        assert endpoint.paused_reason is None
 
 
 async def test_new_credentials_are_tried_at_once(tmp_path):

@@ -343,3 +343,23 @@ async def test_results_stand_in_the_order_of_the_jobs_whatever_the_slices(bounds
         jobs = [job(code, body=b'{"data":%d}' % number, code_id=str(number % 3)) for number in range(200)]
         results = await pool.run(jobs)
     assert [one.calls[0].payload for one in results] == [{"n": number} for number in range(200)]
+
+
+@pytest.mark.parametrize(("text", "number"), [("1e20", 1e20), ("-(2 ** 70)", -(2.0**70))])
+async def test_a_number_beyond_64_bits_goes_through_as_javascript_has_it(pool, text, number):
+    assert await payload(pool, f"function handler(w) {{ w.payload = {{n: {text}}}; return w; }}") == {"n": number}
+
+
+async def test_params_beyond_64_bits_reach_the_handler_and_hold_up_nobody(pool):
+    code = "function handler(w) { w.payload = w.transformationsParams; return w; }"
+    async with asyncio.timeout(20):
+        sent = {"n": 2**70, "deep": [-(2**64)]}
+        assert await payload(pool, code, params=sent) == {"n": 2.0**70, "deep": [-(2.0**64)]}
+        assert await payload(pool, code, params={"n": int("9" * 400)}) == {"n": None}
+
+
+async def test_a_job_that_cannot_be_handed_over_fails_alone(pool):
+    async with asyncio.timeout(20):
+        with pytest.raises(TypeError):
+            await pool.run([job(GOOD, params={"n": object()})])
+        assert await payload(pool, GOOD) == {"type": "person"}

@@ -15,6 +15,12 @@ LARGE = ("messages", "deliveries", "attempts", "audit", "refusals", "tallies")
 LISTS = sorted(name for name in SQL if re.search(r"_(before|after)$", name) and not name.startswith("tasks"))
 OTHERS = ["attempt", "count_attempts", "customers", "find_message", "first_message_from", "last_message_until"]
 OTHERS += ["tallies", "tallies_by_type", "unfinished_of_endpoint", "trim_refusals"]
+# What delivers, replays and cleans up.
+WORK = ["backlog", "bound_times", "cancel_unfinished", "due_deliveries", "failure_groups", "free_next", "next_due"]
+WORK += ["old_messages", "overtaken", "release_leases", "replay_delivery", "replayable", "replayable_missing"]
+WORK += ["replayable_missing_of_customers", "replayable_of_customers", "shift_times", "untried_of_task", "waiting"]
+# These hold what is not finished, or has failed.
+PARTIAL = "deliveries_(due|unfinished|failed)"
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +34,7 @@ def connection(tmp_path_factory):
 
 def plan(connection, name):
     values = dict.fromkeys(re.findall(r":([a-z_]+)", SQL[name]), 1)
-    values |= {name: "[]" for name in values if name in {"channels", "event_types", "states"}}
+    values |= {name: "[]" for name in values if name in {"channels", "customer_keys", "event_types", "states"}}
     return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", values)]
 
 
@@ -49,3 +55,17 @@ def test_no_list_reads_a_whole_table(connection, name):
 @pytest.mark.parametrize("name", [name for name in LISTS if "of_message_" not in name])
 def test_no_list_sorts_what_it_reads(connection, name):
     assert not [step for step in plan(connection, name) if "TEMP B-TREE" in step and "ORDER BY" in step]
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_no_work_reads_what_is_finished_to_find_what_is_not(connection, name):
+    steps = plan(connection, name)
+    # The backlog counts first; what it then reads is a row an endpoint.
+    large = "deliveries|messages" if name == "backlog" else "deliveries|messages|d|m"
+    whole = [step for step in steps if re.match(rf"SCAN ({large})\b", step)]
+    assert not [step for step in whole if not re.search(rf"INDEX {PARTIAL}", step)], steps
+
+
+@pytest.mark.parametrize("name", [name for name in WORK if name.endswith("_of_customers")])
+def test_a_replay_reads_its_customers_messages_alone(connection, name):
+    assert any("messages_of_customer (app_id=? AND customer_key=?" in step for step in plan(connection, name))

@@ -28,6 +28,9 @@ from nicobar.store import NewMessage, Queue
 
 HOUR_MS = 3_600_000
 MAX_REMEMBERED_CAUSES = 10_000
+# Of one type, of one endpoint or source: a handler that puts a name into each error makes as many causes as events.
+MAX_CAUSES_AN_HOUR = 20
+NO_MORE = "(Further causes of this hour are not told; `nicobar replay failures` lists them.)"
 MAX_MAILS_WAITING = 20
 MAIL_TIMEOUT_S = 15
 SOURCE_ID = "operational"
@@ -103,6 +106,7 @@ class Alerts:
         self._mail = mail
         self._on_accepted = on_accepted
         self._told: OrderedDict[str, int] = OrderedDict()
+        self._causes: dict[tuple[AlertType, str], tuple[int, int]] = {}
         self._mails: set[asyncio.Task[None]] = set()
 
     async def tell(self, alert: Alert) -> None:
@@ -110,6 +114,12 @@ class Alerts:
         cause = f"{alert.type.value}/{alert.subject_id}/{alert.cause}"
         if not self._is_new(cause, now_ms // HOUR_MS):
             return
+        causes = self._count_causes(alert, now_ms // HOUR_MS)
+        if causes > MAX_CAUSES_AN_HOUR:
+            self._metrics.alerts.labels(alert.type.value, "left_out").inc()
+            return
+        if causes == MAX_CAUSES_AN_HOUR:
+            alert = msgspec.structs.replace(alert, reason=f"{alert.reason} {NO_MORE}")
         to = self._endpoint()
         if to is not None and alert.endpoint is not None and to.id == alert.endpoint.id:
             to = None  # it cannot be told of its own failures
@@ -141,6 +151,14 @@ class Alerts:
         if len(self._told) > MAX_REMEMBERED_CAUSES:
             self._told.popitem(last=False)
         return True
+
+    def _count_causes(self, alert: Alert, hour: int) -> int:
+        """How many causes of the same kind this hour has had, with this one."""
+        key = (alert.type, alert.subject_id)
+        counted_hour, count = self._causes.get(key, (hour, 0))
+        count = count + 1 if counted_hour == hour else 1
+        self._causes[key] = (hour, count)
+        return count
 
     def _endpoint(self) -> Endpoint | None:
         if not self._endpoint_name:

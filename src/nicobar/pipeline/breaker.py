@@ -60,8 +60,10 @@ def wait_ms(breaker: Breaker, now_ms: int) -> int:
 
 
 def is_given_up(breaker: Breaker, now_ms: int) -> bool:
-    """Whether there were only failures for so long that a person has to look."""
-    return breaker.failing_since_ms is not None and now_ms - breaker.failing_since_ms >= DISABLE_AFTER_MS
+    """Whether there were only failures for so long that a person has to look. It counts from where the breaker
+    opened: from then on there are probes, while one event's failure may be followed by days without any event.
+    """
+    return breaker.opened_at_ms is not None and now_ms - breaker.opened_at_ms >= DISABLE_AFTER_MS
 
 
 def shifted(breaker: Breaker, by_ms: int) -> Breaker:

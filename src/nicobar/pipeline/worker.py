@@ -124,7 +124,9 @@ class Worker:
                 lane.change(target)
             self._metrics.paused.labels(target.endpoint.name).set(int(target.endpoint.paused_reason is not None))
         for seq in self._lanes.keys() - opened.keys():
-            self._lanes.pop(seq).stop()
+            lane = self._lanes.pop(seq)
+            lane.stop()
+            self._breakers[seq] = lane.breaker
             # The task ends by itself after its page; a reference keeps it from being collected before.
             task = self._tasks.pop(seq)
             task.add_done_callback(_log_end)
@@ -194,6 +196,10 @@ class _Lane:
         self._pages: set[asyncio.Task[None]] = set()
         self._held = 0
         self.signal = asyncio.Event()
+
+    @property
+    def breaker(self) -> Breaker:
+        return self._gate.breaker
 
     def change(self, target: OpenEndpoint) -> None:
         """Follows the endpoint. Where it has become another one, or somebody lets it go on, it is asked at once."""
@@ -277,11 +283,13 @@ class _Lane:
         self.signal.set()
 
     async def _deliver(self, page: Sequence[Claimed]) -> None:
-        endpoint = self._target.endpoint
+        target = self._target
+        endpoint = target.endpoint
         try:
-            reason = await self._deliverer.deliver(self._target, page, self._gate)
+            reason = await self._deliverer.deliver(target, page, self._gate)
             await self._keep_breaker()
-            if reason is not None and not self._paused:
+            # What was refused with credentials that were replaced meanwhile says nothing of the new ones.
+            if reason is not None and not self._paused and is_made_alike(endpoint, self._target.endpoint):
                 await self._pause(reason)
         except NicobarError as error:
             # The lease ends by itself, and then the page is taken up again.
@@ -344,6 +352,10 @@ class _Lane:
             self._paused = False
             raise
         await self._alerts.tell(Alert(type=AlertType.DISABLED, endpoint=endpoint, reason=why))
+        # Whoever enables it, be it while no process runs, begins anew.
+        self._gate.reset()
+        self._kept = self._gate.breaker
+        await self._store.keep_breaker(endpoint.seq, self._gate.breaker)
 
     def _new_gate(self, target: OpenEndpoint, breaker: Breaker) -> Gate:
         return Gate(

@@ -167,7 +167,9 @@ class _Keeper:
                     continue
                 try:
                     results = await self._work(part.jobs)
-                except SandboxError as error:
+                except Exception as error:  # noqa: BLE001 - a surprise is its caller's; a keeper that ends holds up all
+                    if not isinstance(error, SandboxError):
+                        await self._kill("crashed")  # nobody knows how far the child has read
                     if not part.done.done():
                         part.done.set_exception(error)
                 else:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from nicobar.model import Record
+from nicobar.model import Json, Record
 from nicobar.sandbox import Bounds, Job, Result
 
 MAX_FRAME_BYTES = 256 * 1024 * 1024
@@ -35,8 +35,24 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def frame(value: Batch | Reply) -> bytes:
-    content = _encoder.encode(value)
+    try:
+        content = _encoder.encode(value)
+    except OverflowError:  # MessagePack ends at 64 bits, JSON does not
+        content = _encoder.encode(_as_javascript(msgspec.to_builtins(value, builtin_types=(bytes,))))
     return _LENGTH.pack(len(content)) + content
+
+
+def _as_javascript(value: Json | bytes) -> object:
+    """The same with integers beyond 64 bits as JavaScript has them; text makes infinity of what no float holds."""
+    match value:
+        case int() if not -(2**63) <= value < 2**64:
+            return float(str(value))
+        case list() | tuple():
+            return [_as_javascript(one) for one in value]
+        case dict():
+            return {key: _as_javascript(one) for key, one in value.items()}
+        case _:
+            return value
 
 
 def frame_length(head: bytes) -> int:

@@ -8,9 +8,11 @@ from typing import Protocol
 
 from nicobar.model import DeliveryState, Record
 
-# A replay moves whole customers in one transaction, so that nothing newer of theirs gets in between. Of a page's
-# customers it moves at most so many at once; what is left comes with a later page, in order all the same.
+# A replay moves whole customers in one transaction, so that nothing newer of theirs gets in between. Of one customer
+# it moves at most so many at once; what is left comes with a later page, in order all the same.
 MAX_BEHIND_A_PAGE = 10_000
+# So many messages one page looks at, whether they fit its filter or not: everybody else's writes wait meanwhile.
+MAX_LOOK_MESSAGES = 20_000
 
 
 class ReplayFilter(Record):
@@ -151,8 +153,8 @@ class Replays(Protocol):
         ...
 
     async def work_on_task(self, task_id: str, *, now_ms: int, limit: int) -> Task | None:
-        """Moves the next `limit` deliveries, and with each all that the task has of its customer, in one transaction;
-        one that is to be canceled takes back what was not tried yet.
+        """Moves the next deliveries, whole customers until there are `limit`, in one transaction; one that is to be
+        canceled takes back what was not tried yet.
         """
         ...
 

@@ -11,7 +11,7 @@ from nicobar.model import Attempt, Breaker, DeliveryState
 from nicobar.store.history import TALLY_MS
 from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage
 from nicobar.store.sqlite.database import SQL, Database, json_text
-from nicobar.store.sqlite.rows import MESSAGE_COLUMNS, message, params_text
+from nicobar.store.sqlite.rows import MESSAGE_COLUMNS, expunged, message, params_text
 
 _BREAKER = msgspec.json.Decoder(Breaker)
 
@@ -134,22 +134,6 @@ def _claim(  # noqa: PLR0917 - what the protocol's `claim` names, in its order
 
 
 def _record(connection: sqlite3.Connection, one: Finished) -> int:
-    if one.attempt is not None:
-        added = connection.execute(
-            SQL["add_attempt"],
-            {
-                "id": one.attempt.id,
-                "message_seq": one.message_seq,
-                "endpoint_seq": one.endpoint_seq,
-                "content": msgspec.msgpack.encode(one.attempt),
-                "state": one.attempt.state.value,
-                "status": one.attempt.status,
-                "manual": int(one.attempt.manual),
-                "started_at_ms": one.attempt.started_at_ms,
-            },
-        ).rowcount
-        if added:
-            _tally(connection, one, one.attempt)
     pending_again = one.state is DeliveryState.PENDING
     row = connection.execute(
         SQL["move_delivery"],
@@ -165,11 +149,36 @@ def _record(connection: sqlite3.Connection, one: Finished) -> int:
             "ended_at_ms": None if pending_again else one.ended_at_ms,
         },
     ).fetchone()
+    if one.attempt is not None:
+        _add_attempt(connection, one, one.attempt, held=row is not None)
     if row is None:
         return 0
     if not pending_again and row[0] is not None:
         free_next(connection, one.endpoint_seq, row[0], one.ended_at_ms)
     return 1
+
+
+def _add_attempt(connection: sqlite3.Connection, one: Finished, attempt: Attempt, *, held: bool) -> None:
+    if not held:
+        of = {"seq": one.message_seq}
+        row = connection.execute("SELECT expunged_at_ms FROM messages WHERE seq = :seq", of).fetchone()
+        if row is None or row[0] is not None:  # what was expunged under way must not come back with its try
+            attempt = expunged(attempt)
+    added = connection.execute(
+        SQL["add_attempt"],
+        {
+            "id": attempt.id,
+            "message_seq": one.message_seq,
+            "endpoint_seq": one.endpoint_seq,
+            "content": msgspec.msgpack.encode(attempt),
+            "state": attempt.state.value,
+            "status": attempt.status,
+            "manual": int(attempt.manual),
+            "started_at_ms": attempt.started_at_ms,
+        },
+    ).rowcount
+    if added:
+        _tally(connection, one, attempt)
 
 
 def _tally(connection: sqlite3.Connection, one: Finished, attempt: Attempt) -> None:

@@ -9,17 +9,8 @@ from typing import NamedTuple
 import msgspec
 
 from nicobar.model import DeliveryState
-from nicobar.store.replays import (
-    MAX_BEHIND_A_PAGE,
-    FailureGroup,
-    NewTask,
-    ReplayCount,
-    ReplayFilter,
-    Resent,
-    Task,
-    TaskKind,
-    TaskStatus,
-)
+from nicobar.store import replays
+from nicobar.store.replays import FailureGroup, NewTask, ReplayCount, ReplayFilter, Resent, Task, TaskKind, TaskStatus
 from nicobar.store.sqlite.database import SQL, Database, json_text
 from nicobar.store.sqlite.queue import free_next
 
@@ -224,31 +215,43 @@ def _work(connection: sqlite3.Connection, task_id: str, now_ms: int, limit: int)
         return task
     if task.status is TaskStatus.CANCELING:
         return _take_back(connection, task, now_ms, limit)
-    places = (task.after_seq, task.until_seq)
+    # Where few fit the filter, the look is what takes long.
+    seen_seq = min(task.until_seq, task.after_seq + replays.MAX_LOOK_MESSAGES)
+    places = (task.after_seq, seen_seq)
     page = _select(connection, task.endpoint_seq, task.filter, task_seq=task.seq, places=places, limit=limit)
-    moved = 0
-    for one in _with_customers(connection, task, page):
-        moved += _replay(connection, task, one, now_ms)
-    status = TaskStatus.RUNNING if len(page) == limit else TaskStatus.FINISHED
-    after_seq = page[-1].message_seq if page else task.until_seq
-    return _moved(connection, task, status, after_seq, task.moved + moved, now_ms)
+    if len(page) == limit:
+        seen_seq = page[-1].message_seq
+    moved = taken = 0
+    customer_keys: set[str] = set()
+    for one in page:
+        if taken >= limit:
+            seen_seq = one.message_seq - 1
+            break
+        if one.customer_key in customer_keys:
+            continue
+        if one.customer_key is not None:
+            customer_keys.add(one.customer_key)
+        together = _with_customer(connection, task, one)
+        taken += len(together)
+        moved += sum([_replay(connection, task, other, now_ms) for other in together])
+    status = TaskStatus.RUNNING if seen_seq < task.until_seq else TaskStatus.FINISHED
+    return _moved(connection, task, status, seen_seq, task.moved + moved, now_ms)
 
 
-def _with_customers(connection: sqlite3.Connection, task: Task, page: Sequence[_Found]) -> list[_Found]:
-    """The page, and all that the task finds of its customers behind it: nothing of theirs may come in between."""
-    customer_keys = list(dict.fromkeys(one.customer_key for one in page if one.customer_key is not None))
-    if not customer_keys:
-        return list(page)
+def _with_customer(connection: sqlite3.Connection, task: Task, one: _Found) -> list[_Found]:
+    """It, and all that the task finds of its customer behind it: nothing of theirs may come in between."""
+    if one.customer_key is None:
+        return [one]
     behind = _select(
         connection,
         task.endpoint_seq,
         task.filter,
         task_seq=task.seq,
-        places=(page[-1].message_seq, task.until_seq),
-        limit=MAX_BEHIND_A_PAGE,
-        customer_keys=customer_keys,
+        places=(one.message_seq, task.until_seq),
+        limit=replays.MAX_BEHIND_A_PAGE,
+        customer_keys=[one.customer_key],
     )
-    return [*page, *behind]
+    return [one, *behind]
 
 
 def _replay(connection: sqlite3.Connection, task: Task, one: _Found, now_ms: int) -> int:

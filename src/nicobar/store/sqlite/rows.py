@@ -13,6 +13,7 @@ _TEXTS = msgspec.json.Decoder(tuple[str, ...])
 _TEXT_MAP = msgspec.json.Decoder(dict[str, str])
 _SETTINGS = msgspec.json.Decoder(dict[str, Setting])
 ATTEMPT = msgspec.msgpack.Decoder(Attempt)
+EXPUNGED = "expunged"
 
 
 class Content(Record):
@@ -58,6 +59,11 @@ _MESSAGE_FIELDS = (
     "expunged_at_ms",
 )
 MESSAGE_COLUMNS = len(_MESSAGE_FIELDS)
+
+
+def expunged(attempt: Attempt) -> Attempt:
+    """What is left of a try once its message was expunged."""
+    return msgspec.structs.replace(attempt, reason=EXPUNGED, requests=(), response="", console=(), verdicts=())
 
 
 def delivery(row: Sequence[object]) -> Delivery:

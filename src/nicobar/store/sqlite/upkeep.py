@@ -9,10 +9,8 @@ import msgspec
 
 from nicobar.store.sqlite.database import SQL, Database
 from nicobar.store.sqlite.queue import free_next
-from nicobar.store.sqlite.rows import ATTEMPT
+from nicobar.store.sqlite.rows import ATTEMPT, EXPUNGED, expunged
 from nicobar.store.upkeep import Step
-
-_EXPUNGED = "expunged"
 
 
 class UpkeepTables:
@@ -91,7 +89,7 @@ def _step(
 
 def _expunge(connection: sqlite3.Connection, seq: int, now_ms: int) -> None:
     for endpoint_seq, customer_key in connection.execute(SQL["unfinished_of_message"], {"seq": seq}).fetchall():
-        key = {"message_seq": seq, "endpoint_seq": endpoint_seq, "now_ms": now_ms, "reason": _EXPUNGED}
+        key = {"message_seq": seq, "endpoint_seq": endpoint_seq, "now_ms": now_ms, "reason": EXPUNGED}
         connection.execute(SQL["stop_delivery"], key)
         if customer_key is not None:
             free_next(connection, endpoint_seq, customer_key, now_ms)
@@ -100,7 +98,5 @@ def _expunge(connection: sqlite3.Connection, seq: int, now_ms: int) -> None:
     for attempt_id, content in connection.execute(
         "SELECT id, content FROM attempts WHERE message_seq = ?", (seq,)
     ).fetchall():
-        bare = msgspec.structs.replace(
-            ATTEMPT.decode(content), reason=_EXPUNGED, requests=(), response="", console=(), verdicts=()
-        )
-        connection.execute("UPDATE attempts SET content = ? WHERE id = ?", (msgspec.msgpack.encode(bare), attempt_id))
+        bare = msgspec.msgpack.encode(expunged(ATTEMPT.decode(content)))
+        connection.execute("UPDATE attempts SET content = ? WHERE id = ?", (bare, attempt_id))

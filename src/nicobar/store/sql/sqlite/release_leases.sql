@@ -1,2 +1,2 @@
 -- Makes everything that is being sent due at once.
-UPDATE deliveries SET state = 'pending', due_at_ms = 0, lease = lease + 1 WHERE state = 'sending'
+UPDATE deliveries SET state = 'pending', due_at_ms = 0, lease = lease + 1 WHERE due_at_ms IS NOT NULL AND state = 'sending'

@@ -1,8 +1,8 @@
--- The same of certain customers.
+-- The same of certain customers, whose messages alone are read.
 SELECT d.message_seq, m.customer_key
-FROM messages AS m JOIN deliveries AS d ON d.message_seq = m.seq AND d.endpoint_seq = :endpoint_seq
-WHERE m.app_id = :app_id AND m.customer_key IN (SELECT value FROM json_each(:customer_keys))
-    AND m.seq > :after_seq AND m.seq <= :until_seq
+FROM json_each(:customer_keys) AS c CROSS JOIN messages AS m ON m.app_id = :app_id AND m.customer_key = c.value
+    CROSS JOIN deliveries AS d ON d.message_seq = m.seq AND d.endpoint_seq = :endpoint_seq
+WHERE m.seq > :after_seq AND m.seq <= :until_seq
     AND d.state IN (SELECT value FROM json_each(:states)) AND d.state IN ('success', 'failed', 'canceled')
     AND d.task_seq IS NOT :task_seq AND m.expunged_at_ms IS NULL
     AND (:since_ms IS NULL OR m.accepted_at_ms >= :since_ms) AND (:until_ms IS NULL OR m.accepted_at_ms < :until_ms)
