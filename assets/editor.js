@@ -3,7 +3,7 @@ import {autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap} fr
 import {defaultKeymap, history, historyKeymap, indentWithTab} from "@codemirror/commands";
 import {bracketMatching, HighlightStyle, indentOnInput, StreamLanguage, syntaxHighlighting} from "@codemirror/language";
 import {javascript} from "@codemirror/legacy-modes/mode/javascript";
-import {lintGutter, lintKeymap, setDiagnostics} from "@codemirror/lint";
+import {lintKeymap, setDiagnostics} from "@codemirror/lint";
 import {EditorState} from "@codemirror/state";
 import {drawSelection, EditorView, highlightActiveLine, highlightSpecialChars, keymap, lineNumbers} from "@codemirror/view";
 import {tags} from "@lezer/highlight";
@@ -34,10 +34,6 @@ const looks = EditorView.theme({
   ".cm-diagnostic-error": {borderLeftColor: "var(--red)"},
   ".cm-diagnostic-warning": {borderLeftColor: "var(--copper)"},
   ".cm-diagnostic-info": {borderLeftColor: "var(--teal)"},
-  // Its own markers are images inside the sheet, which the page's policy refuses.
-  ".cm-lint-marker-error": {content: '"▲"', color: "var(--red)"},
-  ".cm-lint-marker-warning": {content: '"◔"', color: "var(--copper)"},
-  ".cm-lint-marker-info": {content: '"✎"', color: "var(--teal)"},
   ".cm-lintRange-error": {backgroundImage: "none", textDecoration: "underline wavy var(--red)"},
   ".cm-lintRange-warning": {backgroundImage: "none", textDecoration: "underline wavy var(--copper)"},
   ".cm-lintRange-info": {backgroundImage: "none", textDecoration: "underline dotted var(--teal)"},
@@ -79,7 +75,7 @@ export function edit(area, onChange) {
       doc: area.value,
       extensions: [
         lineNumbers(), highlightSpecialChars(), history(), drawSelection(), indentOnInput(), bracketMatching(),
-        closeBrackets(), highlightActiveLine(), lintGutter(),
+        closeBrackets(), highlightActiveLine(),
         // The stream parser highlights; what is wrong with the code, the sandbox itself says. Its grammar is 90 KB less.
         StreamLanguage.define(javascript), syntaxHighlighting(colours), looks,
         autocompletion({override: [complete]}),

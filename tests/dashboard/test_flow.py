@@ -329,6 +329,7 @@ async def visit_after_password(page, nicobar, sizes):
         "test": f"{draft}/test",
         "all": f"{draft}/test?every=1",
     }.items():
+        await page.goto("about:blank")  # what is still under way ends with its page
         sizes.clear()
         cdp = await page.context.new_cdp_session(page)
         await cdp.send("Network.clearBrowserCache")

@@ -277,7 +277,7 @@ async def _bench(
         curl=curl,
         samples=list(sample_types()),
         past=await _latest(desk, one),
-        chosen=chosen,
+        chosen=chosen or DEFAULT_SAMPLE,
         chosen_message=chosen_message,
         body=body,
         problem=problem,

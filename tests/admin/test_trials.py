@@ -1,0 +1,89 @@
+"""A handler tried on the samples: what is said of it, once, and where."""
+
+from __future__ import annotations
+
+import pytest
+
+from nicobar.admin import trials
+from nicobar.errors import UserError
+from nicobar.model import Level
+from nicobar.recipes import RECIPES
+from nicobar.sandbox.pool import SandboxPool
+
+NOW_MS = 1_789_000_000_000
+CREDENTIALS = {"site_id": "s", "api_key": "k"}
+
+
+@pytest.fixture
+async def sandbox():
+    async with SandboxPool(children=1) as it:
+        yield it
+
+
+def at(code: str):
+    return trials.target(kind="customerio", code=code, settings={}, credentials=CREDENTIALS)
+
+
+async def test_the_default_recipe_is_right_for_every_sample(sandbox):
+    findings = await trials.try_samples(sandbox, at(RECIPES[0].code), NOW_MS, lambda: 0)
+    assert (len(findings.tried), findings.stopped) == (48, False)
+    assert not [one for one in findings.notes if one.level is Level.ERROR]
+    assert {trials.outcome(one.result) for one in findings.tried} == {"sends", "not_handled"}
+
+
+async def test_the_same_slip_on_many_events_is_one_note_at_its_line(sandbox):
+    code = (
+        "function handler(webhook) {\n"
+        "  webhook.payload = nicobar.event('paid', {});\n"
+        "  webhook.payload.timestamp = 'yesterday';\n"
+        "  return [webhook, webhook];\n"
+        "}"
+    )
+    findings = await trials.try_samples(sandbox, at(code), NOW_MS, lambda: 0)
+    found = [one for one in findings.notes if one.path == "payload.timestamp"]
+    assert [one.line for one in found] == [3] * len(found)
+    assert found
+    assert len(found[0].event_types) > 20
+
+
+async def test_code_that_fails_says_the_line(sandbox):
+    for code, failure, line in (
+        ("function handler(webhook) {\n  throw new Error('no');\n}", "threw", 2),
+        ("function handler(webhook) {\n  return ]\n}", "syntax_error", 2),
+    ):
+        findings = await trials.try_samples(sandbox, at(code), NOW_MS, lambda: 0)
+        (note,) = findings.notes
+        assert (note.level, note.code, note.line) == (Level.ERROR, failure, line)
+        assert not note.text.startswith("line")
+        assert len(note.event_types) == 48
+
+
+async def test_a_slow_handler_is_stopped_and_that_is_said(sandbox):
+    passed = iter(range(0, 100 * trials.MAX_RUN_MS, trials.MAX_RUN_MS // 2))
+    findings = await trials.try_samples(sandbox, at(RECIPES[0].code), NOW_MS, lambda: next(passed))
+    assert (len(findings.tried), findings.stopped) == (trials.TURN_EVENTS, True)
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ("a = {\n timestamp: 1,\n};", 2),
+        ("a.timestamp = 1;", 1),
+        ("a = {'timestamp': 1};\n// timestamp: 2", 1),
+        ("a.timestamp = 1;\nb.timestamp = 2;", None),
+        ("if (a.timestamp === 1) b();", None),
+        ("my_timestamp: 1", None),
+    ],
+)
+def test_a_line_is_named_only_where_it_is_the_only_one(code, line):
+    verdict = trials.Verdict(
+        level=Level.ERROR, rule="timestamp", path="[0].payload[1].timestamp", reason="", fix="", source=""
+    )
+    assert trials.line_of(code, verdict) == line
+
+
+def test_what_no_source_would_take_cannot_be_tried():
+    with pytest.raises(UserError):
+        trials.pasted(b"no json", NOW_MS)
+    with pytest.raises(UserError, match="no sample"):
+        trials.sample("nothing", NOW_MS)

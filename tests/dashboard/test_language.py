@@ -1,0 +1,61 @@
+"""Every text is there in every language, and what is compiled is what is written."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from nicobar.dashboard.language import DEFAULT, LANGUAGES, catalogue, choose
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "messages.py"
+OTHERS = [language for language in LANGUAGES if language != DEFAULT]
+
+
+@pytest.fixture(scope="module")
+def messages():
+    spec = importlib.util.spec_from_file_location("messages", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def texts(message) -> list[str]:
+    return [message.string] if isinstance(message.string, str) else list(message.string)
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_text_is_translated_with_its_places_and_nothing_else_is(messages, language):
+    wanted = {one.id for one in messages.gather() if one.id}
+    known = {one.id: one for one in messages.read(language) if one.id}
+    assert set(known) == wanted, "make messages"
+    for text, message in known.items():
+        places = set(re.findall(r"%\(\w+\)s", text[-1] if isinstance(text, tuple) else text))
+        for translated in texts(message):
+            assert translated, text
+            assert set(re.findall(r"%\(\w+\)s", translated)) == places, text
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_what_is_compiled_is_what_is_written(messages, language):
+    assert messages.path_of(language).with_suffix(".mo").read_bytes() == messages.compiled(messages.read(language))
+    assert catalogue(language).gettext("Webhooks") != "Webhooks"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "header", "language"),
+    [
+        ("", "", "en"),
+        ("", "ko-KR,ko;q=0.9,en;q=0.8", "ko"),
+        ("", "fr, en;q=0.5, ko;q=0.9", "ko"),
+        ("", "ko;q=0, en", "en"),
+        ("", "de;q=x, *;q=0.1", "en"),
+        ("en", "ko", "en"),
+        ("xx", "ko", "ko"),
+        ("", "," * 10_000 + "ko", "en"),
+    ],
+)
+def test_the_language_is_the_chosen_one_else_the_browser_s(chosen, header, language):
+    assert choose(chosen, header) == language

@@ -1,0 +1,205 @@
+"""Who gets in, and what a browser is told."""
+
+from __future__ import annotations
+
+import re
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+
+from driving import PASSWORD, installation
+from nicobar.crypto import hash_token
+from nicobar.dashboard.limit import MAX_WRONG, PERIOD_MS, LoginLimit
+from nicobar.errors import Refusal
+
+
+@pytest.fixture
+async def nicobar(tmp_path):
+    async with installation(tmp_path) as it:
+        yield it
+
+
+class Visitor:
+    """A browser without scripts: keeps cookies, sends the token of the form that it was shown."""
+
+    def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
+        self.url = url
+        self.http = http
+        self.token = ""
+        self.cookies: list[str] = []
+
+    async def ask(self, method: str, path: str, fields: dict[str, str] | None = None, **headers: str):
+        async with self.http.request(
+            method, self.url + path, data=fields, headers=headers, allow_redirects=False
+        ) as answer:
+            text = await answer.text()
+            self.cookies += answer.headers.getall("set-cookie", [])
+            found = re.search(r'name="form_token" value="(\w+)"', text)
+            self.token = found[1] if found else self.token
+            return answer.status, text, answer.headers
+
+    async def send(self, path: str, **fields: str):
+        return await self.ask("POST", path, {"form_token": self.token, **fields})
+
+
+@asynccontextmanager
+async def visiting(nicobar):
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+        yield Visitor(nicobar.url, http)
+
+
+async def set_up(nicobar, visitor) -> str:
+    path = urlsplit(nicobar.runtime.setup_url).path
+    await visitor.ask("GET", path)
+    status, _, headers = await visitor.send(path, password=PASSWORD, again=PASSWORD)
+    assert (status, headers["location"]) == (303, "/")
+    return path
+
+
+async def test_the_link_sets_the_password_once_and_only_its_hash_is_kept(nicobar, tmp_path):
+    async with visiting(nicobar) as visitor:
+        path = await set_up(nicobar, visitor)
+        assert (await visitor.ask("GET", "/webhooks"))[0] == 200
+        assert (await visitor.ask("GET", path))[0] == 404
+        assert (await visitor.send(path, password="another one", again="another one"))[0] == 404
+    token = path.rpartition("/")[2].encode()
+    kept = b"".join(file.read_bytes() for file in tmp_path.glob("nicobar.db*"))
+    assert token not in kept
+    assert PASSWORD.encode() not in kept
+    assert b"$argon2id$" in kept
+
+
+@pytest.mark.parametrize(("password", "again"), [("short", "short"), (PASSWORD, "something else"), ("x" * 1001,) * 2])
+async def test_a_password_that_will_not_do_is_asked_for_again(nicobar, password, again):
+    path = urlsplit(nicobar.runtime.setup_url).path
+    async with visiting(nicobar) as visitor:
+        await visitor.ask("GET", path)
+        assert (await visitor.send(path, password=password, again=again))[0] == 422
+        await set_up(nicobar, visitor)
+
+
+async def test_nobody_sees_or_changes_anything_without_signing_in(nicobar):
+    async with visiting(nicobar) as owner:
+        await set_up(nicobar, owner)
+    async with visiting(nicobar) as visitor:
+        for path in ("/", "/webhooks", "/webhooks/new", "/webhooks/ep_x", "/webhooks/drafts/draft_x/code?x=1"):
+            status, text, headers = await visitor.ask("GET", path)
+            assert (status, text) == (303, "")
+            assert headers["location"].startswith("/login")
+        status, _, headers = await visitor.ask("POST", "/webhooks/new/customerio", {"name": "x"})
+        assert (status, headers["location"]) == (303, "/login?next=%2Fwebhooks%2Fnew%2Fcustomerio")
+        assert not nicobar.runtime.configuration.snapshot.endpoints
+
+
+async def test_a_form_that_no_page_of_ours_sent_changes_nothing(nicobar):
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        await visitor.ask("GET", "/webhooks/new/customerio")
+        fields = {"name": "x", "field_site_id": "s", "field_api_key": "k", "field_region": "us"}
+        for token in ("", "0" * 64, "é"):
+            status, text, _ = await visitor.ask("POST", "/webhooks/new/customerio", {**fields, "form_token": token})
+            assert status == 403
+            assert "reload the page" in text
+        assert (await visitor.send("/webhooks/new/customerio", **fields))[0] == 303
+
+
+async def test_the_right_password_signs_in_and_signing_out_ends_the_session(nicobar):
+    async with visiting(nicobar) as owner:
+        await set_up(nicobar, owner)
+    async with visiting(nicobar) as visitor:
+        await visitor.ask("GET", "/login?next=/webhooks/new")
+        assert (await visitor.send("/login", password="wrong", next="/webhooks/new"))[0] == 422
+        status, _, headers = await visitor.send("/login", password=PASSWORD, next="/webhooks/new")
+        assert (status, headers["location"]) == (303, "/webhooks/new")
+        (session,) = [one for one in visitor.cookies if one.startswith("nicobar_session=")]
+        assert "HttpOnly" in session
+        assert "SameSite=Lax" in session
+        assert "Secure" not in session, "this one came over plain http"
+        value = session.partition("=")[2].partition(";")[0]
+        now_ms = nicobar.runtime.clock.now_ms()
+        assert await nicobar.runtime.store.session_user(hash_token(value), now_ms=now_ms) is not None
+        await visitor.ask("GET", "/webhooks")
+        assert (await visitor.send("/logout"))[0] == 303
+        assert await nicobar.runtime.store.session_user(hash_token(value), now_ms=now_ms) is None
+        assert (await visitor.ask("GET", "/webhooks"))[0] == 303
+
+
+async def test_over_https_cookies_are_secure(tmp_path):
+    async with installation(tmp_path, public_url="https://hooks.northpine.example/") as nicobar:
+        assert nicobar.runtime.setup_url.startswith("https://hooks.northpine.example/setup/")
+        async with visiting(nicobar) as visitor:
+            await visitor.ask("GET", "/login")
+            assert all("Secure" in one for one in visitor.cookies)
+
+
+@pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "/%0d%0ax"])
+async def test_signing_in_leads_to_pages_of_ours_only(nicobar, elsewhere):
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        _, _, headers = await visitor.ask("GET", f"/login?next={elsewhere}")
+        assert headers["location"] == "/"
+        await visitor.ask("GET", "/webhooks")
+        _, _, headers = await visitor.send("/preferences", language="ko", back=elsewhere)
+        assert urlsplit(headers["location"]).netloc == ""
+        assert not headers["location"].startswith(("//", "/\\"))
+
+
+async def test_wrong_passwords_are_bounded(nicobar):
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+    async with visiting(nicobar) as visitor:
+        await visitor.ask("GET", "/login")
+        for _ in range(MAX_WRONG):
+            assert (await visitor.send("/login", password="wrong"))[0] == 422
+        status, _, headers = await visitor.send("/login", password=PASSWORD)
+        assert (status, int(headers["retry-after"]) > 0) == (429, True)
+
+
+def test_after_a_minute_a_password_may_be_tried_again():
+    limit = LoginLimit()
+    for at_ms in range(MAX_WRONG):
+        limit.check("192.0.2.7", at_ms)
+        limit.wrong("192.0.2.7", at_ms)
+    with pytest.raises(Refusal, match="60 s"):
+        limit.check("192.0.2.7", MAX_WRONG)
+    limit.check("192.0.2.8", MAX_WRONG)
+    limit.check("192.0.2.7", PERIOD_MS)
+    limit.right("192.0.2.7")
+    limit.check("192.0.2.7", MAX_WRONG)
+
+
+async def test_browsers_are_told_what_pages_may_do(nicobar):
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        for path in ("/webhooks", "/webhooks/new/customerio", "/webhooks/ep_none", "/static/nothing.js"):
+            _, text, headers = await visitor.ask("GET", path)
+            policy = headers["content-security-policy"]
+            assert policy.startswith("default-src 'none'")
+            assert "unsafe" not in policy
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["cache-control"] == "no-store"
+            assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son\w+=|https?://(?!127)", text)
+        _, text, _ = await visitor.ask("GET", "/webhooks")
+        asset = re.search(r'href="(/static/dashboard.css\?v=\w+)"', text)[1]
+        status, _, headers = await visitor.ask("GET", asset)
+        assert (status, "immutable" in headers["cache-control"]) == (200, True)
+        for path in ("/static/../app.py", "/static/vendor/editor.json", "/static/%2e%2e/app.py"):
+            assert (await visitor.ask("GET", path))[0] == 404
+
+
+async def test_what_is_no_page_is_answered_as_before(nicobar):
+    async with visiting(nicobar) as visitor:
+        assert (await visitor.ask("GET", "/healthz"))[0] == 200
+        assert (await visitor.ask("GET", "/api/v1/app"))[0] == 401
+        status, text, _ = await visitor.ask("GET", "/nothing")
+        assert (status, '"not_found"' in text) == (404, True)
+        assert (await visitor.ask("POST", "/in/none", {}))[0] == 404
+
+
+async def test_once_there_is_an_owner_a_start_offers_no_link(tmp_path):
+    async with installation(tmp_path) as nicobar, visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+    async with installation(tmp_path) as nicobar:
+        assert nicobar.runtime.setup_url is None

@@ -1,0 +1,42 @@
+"""The editor's bundle is the one that its sources make, with its licences."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nicobar.dashboard
+
+ASSETS = Path(__file__).parents[2] / "assets"
+VENDOR = Path(nicobar.dashboard.__file__).parent / "static" / "vendor"
+MAX_BYTES = 400_000
+
+
+def test_the_bundle_is_what_its_list_says_with_every_licence():
+    told = json.loads((VENDOR / "editor.json").read_text("utf-8"))
+    bundle = (VENDOR / told["file"]).read_bytes()
+    assert hashlib.sha256(bundle).hexdigest() == told["sha256"]
+    assert len(bundle) < MAX_BYTES
+    licences = (VENDOR / "editor.LICENSES.txt").read_text("utf-8")
+    for one in told["made_of"]:
+        assert one["license"] == "MIT"
+        assert f"{one['name']} {one['version']}\n" in licences
+
+
+def test_the_sources_make_the_bundle(tmp_path):
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(
+        ["node", "build.mjs", str(tmp_path)], cwd=ASSETS, check=True, timeout=60, env={**os.environ, "PATH": path}
+    )
+    for made in tmp_path.iterdir():
+        assert made.read_bytes() == (VENDOR / made.name).read_bytes(), "make assets"
+
+
+def test_what_is_locked_names_no_addresses():
+    lock = (ASSETS / "package-lock.json").read_text("utf-8")
+    assert "resolved" not in lock
+    assert "integrity" in lock
