@@ -7,6 +7,7 @@ from typing import Any
 
 from nicobar.connectors.kinds import connector
 from nicobar.crypto import Vault, new_url_token
+from nicobar.errors import UserError
 from nicobar.ids import IdFactory
 from nicobar.model import Application, Details, Endpoint, Setting, Source
 from nicobar.pipeline.configuration import seal_credentials, seal_headers, seal_source_secrets
@@ -20,6 +21,15 @@ def default_application(snapshot: Snapshot) -> Application:
     """The one that is meant where none is named: `default`, or the oldest where nobody has that uid any more."""
     named = (one for one in snapshot.applications if one.uid == DEFAULT_UID)
     return next(named, snapshot.applications[0])
+
+
+def named_endpoint(endpoints: Sequence[Endpoint], name: str) -> Endpoint:
+    """The endpoint of that id, uid or name. Raises UserError, with the names that there are."""
+    found = next((one for one in endpoints if name in {one.id, one.uid, one.name}), None)
+    if found is None:
+        names = ", ".join(one.name for one in endpoints) or "none"
+        raise UserError("endpoint_unknown", f"There is no endpoint {name!r}.", f"There are: {names}.")
+    return found
 
 
 def make_application(

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from nicobar.admin.catalogue import named_endpoint
 from nicobar.admin.files import Planner, read_document, write_document
 from nicobar.admin.owner import offer_link
 from nicobar.cli.options import run_loop, setting_options, settings_of
@@ -146,18 +147,13 @@ def password_link(**flags: Any) -> None:
 @click.argument("endpoint")
 @setting_options("data_dir", "database_url")
 def resume(*, endpoint: str, **flags: Any) -> None:
-    """Let a paused ENDPOINT (its name or id) send again."""
+    """Let a paused ENDPOINT (its name, id or uid) send again."""
     settings = settings_of(flags)
-
     clock = SystemClock()
 
     async def run() -> None:
         async with open_store(settings, clock) as (store, _):
-            known = (await store.snapshot()).endpoints
-            found = next((one for one in known if endpoint in {one.id, one.name}), None)
-            if found is None:
-                names = ", ".join(one.name for one in known) or "none"
-                raise UserError("endpoint_unknown", f"There is no endpoint {endpoint!r}.", f"There are: {names}.")
+            found = named_endpoint((await store.snapshot()).endpoints, endpoint)
             resumed = PauseEndpoint(endpoint_id=found.id, reason=None)
             await store.change([resumed, _said(clock, "endpoint.resume", found.app_id, found.id, "")])
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
+from nicobar.admin.catalogue import named_endpoint
 from nicobar.admin.replays import FINAL_STATES, check_resent, count_replay, start_replay
 from nicobar.cli.options import run_loop, setting_options, settings_of
 from nicobar.clock import Clock, SystemClock
@@ -39,11 +40,7 @@ class _Open:
 
     def endpoint(self, name: str) -> Endpoint:
         """Raises UserError where none has this name, id or uid."""
-        found = next((one for one in self.endpoints if name in {one.id, one.uid, one.name}), None)
-        if found is None:
-            names = ", ".join(one.name for one in self.endpoints) or "none"
-            raise UserError("endpoint_unknown", f"There is no endpoint {name!r}.", f"There are: {names}.")
-        return found
+        return named_endpoint(self.endpoints, name)
 
     def name(self, endpoint_id: str) -> str:
         return next((one.name for one in self.endpoints if one.id == endpoint_id), endpoint_id)
