@@ -28,7 +28,7 @@ from nicobar.observe import Metrics, log
 from nicobar.pipeline.alerts import Alerts, Mail
 from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer, Recorded
-from nicobar.pipeline.maintain import Maintainer
+from nicobar.pipeline.maintain import Maintainer, Remover
 from nicobar.pipeline.receive import Receiver
 from nicobar.pipeline.refusals import RefusalLog
 from nicobar.pipeline.replay import Replayer
@@ -128,6 +128,7 @@ async def run(settings: Settings, on_recorded: Callable[[Recorded], None] | None
             _keep_running(stack, "replays", replayer.run)
             maintainer = Maintainer(upkeep=store, clock=clock, retention_days=settings.retention_days)
             _keep_running(stack, "retention", maintainer.run)
+            _keep_running(stack, "removed endpoints", Remover(upkeep=store, clock=clock).run)
         if settings.role is not Role.WORKER:
             await _start_web(stack, runtime, sandbox)
         yield runtime

@@ -22,9 +22,10 @@ from nicobar.observe import Metrics
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer
+from nicobar.pipeline.maintain import Remover
 from nicobar.pipeline.worker import Worker
 from nicobar.sandbox.pool import SandboxPool
-from nicobar.store import AddTransformation
+from nicobar.store import AddTransformation, RemoveEndpoint
 from nicobar.store.sqlite import SqliteStore
 
 DRAINED = 20_000
@@ -111,6 +112,7 @@ async def drain(directory: Path, waiting: int) -> float:
             most = max(most, resident_mib())
         took_s = time.perf_counter() - started
         await worker.stop(10_000)
+    await remove(store, clock, kept.id, number=waiting)
     await store.close()
     size_mib = sum(file.stat().st_size for file in directory.iterdir()) / 2**20
     print(
@@ -119,6 +121,39 @@ async def drain(directory: Path, waiting: int) -> float:
         flush=True,
     )
     return recorded / took_s
+
+
+async def remove(store: SqliteStore, clock: SystemClock, endpoint_id: str, *, number: int) -> None:
+    """Removes the endpoint with what it has left; prints how long an event for another one waited at most."""
+    left = sum(one.unfinished for one in await store.backlog())
+    if not left:
+        return
+    waits_s: list[float] = []
+    ended, stop = asyncio.Event(), asyncio.Event()
+
+    async def accept() -> None:
+        while not ended.is_set():
+            started = time.perf_counter()
+            await store.append(message(number + len(waits_s)))
+            waits_s.append(time.perf_counter() - started)
+
+    accepting = asyncio.create_task(accept())
+    await clock.wait(ended, 1_000)
+    alone_s, before = max(waits_s), len(waits_s)
+    started = time.perf_counter()
+    await store.change([RemoveEndpoint(endpoint_id=endpoint_id)])
+    removing = asyncio.create_task(Remover(upkeep=store, clock=clock).run(stop))
+    while await store.backlog():
+        await clock.wait(ended, 250)
+    took_s = time.perf_counter() - started
+    ended.set()
+    stop.set()
+    await asyncio.gather(accepting, removing)
+    print(
+        f"  removed with {left:,} waiting: canceled within {took_s:.0f} s; an event waited at most "
+        f"{max(waits_s[before:]) * 1000:.0f} ms for the disk meanwhile, and {alone_s * 1000:.0f} ms before",
+        flush=True,
+    )
 
 
 async def backlog(waiting: int) -> None:

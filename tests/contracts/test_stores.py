@@ -186,14 +186,44 @@ async def test_the_backlog_counts_what_is_not_finished(store):
     assert (backlog.endpoint_seq, backlog.unfinished, backlog.oldest_accepted_at_ms) == (1, 2, 10)
 
 
-async def test_a_removed_endpoint_s_deliveries_are_canceled_and_stay_readable(store):
-    await store.append(message(1))
+async def test_nothing_of_a_removed_endpoint_is_claimed_or_made(store):
+    await store.append(message(1, endpoints=(1, 2)))
     await store.change([RemoveEndpoint(endpoint_id="ep_1")])
-    (delivery,) = await store.deliveries("msg_1")
-    assert (delivery.state, delivery.reason) == (DeliveryState.CANCELED, "endpoint removed")
     assert await claim(store) == []
-    await store.append(message(2))
-    assert await store.deliveries("msg_2") == []
+    assert await store.next_due_at_ms(1) is None, "nobody is kept busy by it"
+    await store.append(message(2, endpoints=(1, 2)))
+    assert [one.endpoint_id for one in await store.deliveries("msg_2")] == ["ep_2"]
+    assert [one.message.id for one in await claim(store, endpoint_seq=2)] == ["msg_1"]
+
+
+async def test_what_a_removed_endpoint_has_left_is_canceled_by_steps_and_stays_readable(store):
+    for number in range(1, 8):
+        await store.append(message(number, f"cus_{number % 3}", endpoints=(1, 2)))
+    assert await store.cancel_removed(now_ms=200, limit=3) == 0, "it is not removed"
+    await store.change([RemoveEndpoint(endpoint_id="ep_1")])
+    assert [await store.cancel_removed(now_ms=200, limit=3) for _ in range(4)] == [3, 3, 1, 0]
+    for number in range(1, 8):
+        removed, other = await store.deliveries(f"msg_{number}")
+        assert (removed.state, removed.reason) == (DeliveryState.CANCELED, "endpoint removed")
+        assert (removed.due_at_ms, removed.ended_at_ms) == (None, 200)
+        assert other.state is DeliveryState.PENDING
+    (backlog,) = await store.backlog()
+    assert (backlog.endpoint_seq, backlog.unfinished) == (2, 7)
+
+
+async def test_what_is_being_sent_when_its_endpoint_is_removed_ends_as_it_ends(store):
+    for number in range(1, 5):
+        await store.append(message(number, None))
+    sent, put_off, lost, _ = await claim(store, lease_ms=500)
+    await store.change([RemoveEndpoint(endpoint_id="ep_1")])
+    assert await store.cancel_removed(now_ms=599, limit=9) == 0
+    later = done(put_off, DeliveryState.PENDING, due_at_ms=9_000, attempt="atmpt_2")
+    assert await store.record([done(sent), later]) == 2
+    assert await store.cancel_removed(now_ms=599, limit=9) == 1
+    assert await store.cancel_removed(now_ms=600, limit=9) == 2, "their leases have ended"
+    assert await store.record([done(lost, attempt="atmpt_3")]) == 0
+    states = [(await store.deliveries(f"msg_{number}"))[0].state.value for number in range(1, 5)]
+    assert states == ["success", "canceled", "canceled", "canceled"]
 
 
 async def test_replacing_an_endpoint_keeps_its_pause_and_its_handler(store):

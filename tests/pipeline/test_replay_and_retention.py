@@ -12,9 +12,9 @@ from contracts.test_stores_replays import finish, post, start
 from moving import MovingClock
 from nicobar.errors import StoreUnavailable
 from nicobar.model import DeliveryState
-from nicobar.pipeline.maintain import DAY_MS, ROUND_MS, STEP_MESSAGES, Maintainer
+from nicobar.pipeline.maintain import CANCEL_AT_ONCE, DAY_MS, LOOK_MS, ROUND_MS, STEP_MESSAGES, Maintainer, Remover
 from nicobar.pipeline.replay import PAGE_DELIVERIES, POLL_MS, Replayer
-from nicobar.store import TaskStatus
+from nicobar.store import RemoveEndpoint, TaskStatus
 
 NOW_MS = 1_789_000_000_000
 
@@ -128,3 +128,39 @@ async def test_a_round_is_made_of_short_steps_between_which_others_write(store):
         assert len(await claim(store, now_ms=NOW_MS)) == 1
         await until_idle(clock, ROUND_MS)
         assert await store.message(f"msg_{count}") is None
+
+
+async def unfinished(store) -> int:
+    return sum(one.unfinished for one in await store.backlog())
+
+
+async def test_a_removed_endpoint_s_backlog_is_canceled_by_short_steps_and_after_a_crash_goes_on(store):
+    count = 2 * CANCEL_AT_ONCE + 5
+    await asyncio.gather(*(post(store, number, f"c{number % 7}") for number in range(1, count + 1)))
+    clock = MovingClock(NOW_MS)
+    async with running(Remover(upkeep=store, clock=clock).run):
+        await until_idle(clock, LOOK_MS)
+        assert await unfinished(store) == count
+        await store.change([RemoveEndpoint(endpoint_id="ep_1")])
+        clock.move(LOOK_MS)
+        async with asyncio.timeout(20):
+            while not clock.quiet:
+                await clock.next_wait()
+        assert await unfinished(store) == count - CANCEL_AT_ONCE, "the rest waits for its turn"
+        await post(store, count + 1, "z", endpoints=(1, 2))
+        assert len(await claim(store, endpoint_seq=2, now_ms=NOW_MS)) == 1
+    async with running(Remover(upkeep=store, clock=clock).run):  # another process
+        await until_idle(clock, LOOK_MS)
+        assert await unfinished(store) == 1
+        (delivery,) = await store.deliveries(f"msg_{count}")
+        assert (delivery.state, delivery.reason) == (DeliveryState.CANCELED, "endpoint removed")
+
+
+async def test_endpoints_that_were_removed_together_are_cleared_together(store):
+    for number in range(1, 4):
+        await post(store, number, f"c{number}", endpoints=(1, 2))
+    await store.change([RemoveEndpoint(endpoint_id="ep_1"), RemoveEndpoint(endpoint_id="ep_2")])
+    clock = MovingClock(NOW_MS)
+    async with running(Remover(upkeep=store, clock=clock).run):
+        await until_idle(clock, LOOK_MS)
+        assert await unfinished(store) == 0

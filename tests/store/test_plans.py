@@ -16,9 +16,15 @@ LISTS = sorted(name for name in SQL if re.search(r"_(before|after)$", name) and 
 OTHERS = ["attempt", "count_attempts", "customers", "find_message", "first_message_from", "last_message_until"]
 OTHERS += ["tallies", "tallies_by_type", "unfinished_of_endpoint", "trim_refusals"]
 # What delivers, replays and cleans up.
-WORK = ["backlog", "bound_times", "cancel_unfinished", "due_deliveries", "failure_groups", "free_next", "next_due"]
-WORK += ["old_messages", "overtaken", "release_leases", "replay_delivery", "replayable", "replayable_missing"]
-WORK += ["replayable_missing_of_customers", "replayable_of_customers", "shift_times", "untried_of_task", "waiting"]
+WORK = ["backlog", "bound_times", "cancel_some", "due_deliveries", "failure_groups", "free_next", "left_by_removed"]
+WORK += ["next_due", "old_messages", "overtaken", "release_leases", "replay_delivery", "replayable", "shift_times"]
+WORK += [
+    "replayable_missing",
+    "replayable_missing_of_customers",
+    "replayable_of_customers",
+    "untried_of_task",
+    "waiting",
+]
 # These hold what is not finished, or has failed.
 PARTIAL = "deliveries_(due|unfinished|failed)"
 

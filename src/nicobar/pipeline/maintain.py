@@ -1,4 +1,6 @@
-"""Retention: empties and forgets what is old enough, in small steps between which everybody else writes."""
+"""Clears up in small steps between which everybody else writes: empties and forgets what is old enough, and cancels
+what removed endpoints have left.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,9 @@ ANSWER_HOURS = 12  # as the public Svix API keeps them: https://docs.svix.com/id
 STEP_MESSAGES = 200
 PAUSE_MS = 20
 ROUND_MS = 600_000
+CANCEL_AT_ONCE = 500
+# Between two looks for endpoints that were removed, be it by another process.
+LOOK_MS = 1_000
 
 
 class Maintainer:
@@ -66,3 +71,33 @@ class Maintainer:
             after_seq = result.after_seq
             if await self._clock.wait(stop, PAUSE_MS):
                 return done
+
+
+class Remover:
+    """Cancels what endpoints that were removed have left. It knows by the database alone what is left to do, so that
+    the next process goes on where one ended.
+    """
+
+    def __init__(self, *, upkeep: Upkeep, clock: Clock) -> None:
+        self._upkeep = upkeep
+        self._clock = clock
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Looks every second, until `stop` is set."""
+        while not stop.is_set():
+            try:
+                await self._cancel(stop)
+            except StoreError as error:
+                log.error("removed endpoints not cleared", code=error.code, detail=error.detail)
+            except Exception:  # noqa: BLE001 - a surprise must not end it for good
+                log.exception("removed endpoints not cleared")
+            await self._clock.wait(stop, LOOK_MS)
+
+    async def _cancel(self, stop: asyncio.Event) -> None:
+        canceled = 0
+        while step := await self._upkeep.cancel_removed(now_ms=self._clock.now_ms(), limit=CANCEL_AT_ONCE):
+            canceled += step
+            if await self._clock.wait(stop, PAUSE_MS):
+                break
+        if canceled:
+            log.info("canceled what removed endpoints had left", deliveries=canceled)

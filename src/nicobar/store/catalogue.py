@@ -27,7 +27,7 @@ class PutApplication(Record, tag=True):
 
 
 class RemoveApplication(Record, tag=True):
-    """Takes the application out, with its sources, its endpoints and their unfinished deliveries; history stays."""
+    """Takes the application out, with its sources, and with its endpoints as `RemoveEndpoint` does; history stays."""
 
     app_id: str
 
@@ -65,7 +65,9 @@ class PutEndpoint(Record, tag=True):
 
 
 class RemoveEndpoint(Record, tag=True):
-    """Takes the endpoint out; its deliveries that are not finished are canceled, its history stays."""
+    """Takes the endpoint out: from now on nothing of it is claimed, and no delivery is made for it. What it has left
+    is canceled by `Upkeep.cancel_removed`; its history stays.
+    """
 
     endpoint_id: str
 

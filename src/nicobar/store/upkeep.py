@@ -29,6 +29,12 @@ class Upkeep(Protocol):
         """Takes messages accepted before that time out whole. Their event ids are known no longer."""
         ...
 
+    async def cancel_removed(self, *, now_ms: int, limit: int) -> int:
+        """Cancels up to so many deliveries that wait for an endpoint that was removed; returns how many. What is
+        being sent ends as it ends, unless its lease ends before.
+        """
+        ...
+
     async def forget_answers(self, *, before_ms: int, limit: int) -> int:
         """Takes out answers to idempotent requests that were given before that time."""
         ...

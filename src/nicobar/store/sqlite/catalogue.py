@@ -129,8 +129,7 @@ def _change(connection: sqlite3.Connection, change: Change) -> None:  # noqa: C9
         case PutEndpoint():
             run("put_endpoint", **_endpoint_columns(change))
         case RemoveEndpoint(endpoint_id=endpoint_id):
-            (seq,) = _existing(run("remove_endpoint", id=endpoint_id), "endpoint", endpoint_id)
-            run("cancel_unfinished", endpoint_seq=seq, reason="endpoint removed")
+            _existing(run("remove_endpoint", id=endpoint_id), "endpoint", endpoint_id)
         case AddTransformation(endpoint_id=endpoint_id, code=code, created_at_ms=created_at_ms):
             made = run("add_transformation", id=endpoint_id, code=code, created_at_ms=created_at_ms)
             _existing(made, "endpoint", endpoint_id)

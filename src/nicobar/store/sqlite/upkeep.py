@@ -12,6 +12,8 @@ from nicobar.store.sqlite.queue import free_next
 from nicobar.store.sqlite.rows import ATTEMPT, EXPUNGED, expunged
 from nicobar.store.upkeep import Step
 
+_REMOVED = "endpoint removed"
+
 
 class UpkeepTables:
     """`Upkeep` over a database."""
@@ -37,6 +39,13 @@ class UpkeepTables:
             return True
 
         return await self._database.write(lambda connection: _step(connection, before_ms, after_seq, limit, forget))
+
+    async def cancel_removed(self, *, now_ms: int, limit: int) -> int:
+        rows = await self._database.read("left_by_removed", {"now_ms": now_ms})
+        if not rows:
+            return 0
+        values = {"endpoint_seq": rows[0][0], "now_ms": now_ms, "limit": limit, "reason": _REMOVED}
+        return await self._database.write(lambda connection: connection.execute(SQL["cancel_some"], values).rowcount)
 
     async def forget_answers(self, *, before_ms: int, limit: int) -> int:
         return await self._forget("forget_answers", before_ms, limit)
