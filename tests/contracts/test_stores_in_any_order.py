@@ -15,14 +15,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from contracts.test_stores import OPEN, claim, done, endpoint, message
 from nicobar.model import DeliveryState
-from nicobar.store import Claimed, NewTask, ReplayFilter, Resent, TaskKind
+from nicobar.store import Claimed, NewTask, ReplayFilter, Resent, Task, TaskKind, TaskStatus
 
 FINAL = [DeliveryState.SUCCESS, DeliveryState.FAILED, DeliveryState.CANCELED]
+FINISHED = ReplayFilter(states=tuple(FINAL))
 
 
 @dataclass
 class Expected:
-    """What the store has to know of one delivery."""
+    """What the store has to know of one delivery. `ended` is how it ended last. `was` is set while a running replay has
+    moved it and nothing of it was sent since: the tries that it had before.
+    """
 
     message_id: str
     customer: str | None
@@ -30,6 +33,8 @@ class Expected:
     position: int
     tries: int = 0
     finished: bool = False
+    ended: DeliveryState | None = None
+    was: int | None = None
     held: Claimed | None = None
     ends_at_ms: int = 0
 
@@ -46,6 +51,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.leases: list[tuple[Expected, Claimed]] = []
         self.attempts = 0
         self.asked = 0
+        self.replay: Task | None = None
 
     def ask(self, awaitable):
         return self.runner.run(awaitable)
@@ -87,6 +93,26 @@ class AnyOrder(RuleBasedStateMachine):
     def put_back(self, one: Expected) -> None:
         one.finished, one.tries, one.due_at_ms, one.position = False, 0, self.now_ms, self.next_position()
 
+    def state_of(self, one: Expected) -> DeliveryState:
+        (delivery,) = self.ask(self.store.deliveries(one.message_id))
+        return delivery.state
+
+    def add_replay(self) -> Task:
+        finished = sum(one.finished for one in self.expected)
+        assert self.ask(self.store.count_replay(1, FINISHED)).deliveries == finished
+        task = NewTask(
+            id=f"qtask_{self.next_position()}",
+            app_id=self.app.id,
+            endpoint_seq=1,
+            endpoint_id="ep_1",
+            kind=TaskKind.BULK_REPLAY,
+            filter=FINISHED,
+            new_ids=False,
+            expected=finished,
+            created_at_ms=self.now_ms,
+        )
+        return self.ask(self.store.add_task(task))
+
     @precondition(lambda self: self.expected)
     @rule(data=st.data())
     def resend(self, data) -> None:
@@ -99,27 +125,15 @@ class AnyOrder(RuleBasedStateMachine):
             assert resent is Resent.SENDING
         elif one in self.heads():
             assert resent is Resent.HASTENED
-            one.due_at_ms = self.now_ms
+            one.due_at_ms, one.was = self.now_ms, None
         else:
             assert resent is Resent.BEHIND
 
+    @precondition(lambda self: self.replay is None)
     @rule(limit=st.integers(1, 3), crashes=st.booleans())
     def replay_what_is_finished(self, limit, crashes) -> None:
-        which = ReplayFilter(states=tuple(FINAL))
-        task = NewTask(
-            id=f"qtask_{self.next_position()}",
-            app_id=self.app.id,
-            endpoint_seq=1,
-            endpoint_id="ep_1",
-            kind=TaskKind.BULK_REPLAY,
-            filter=which,
-            new_ids=False,
-            expected=0,
-            created_at_ms=self.now_ms,
-        )
         finished = [one for one in self.expected if one.finished]
-        assert self.ask(self.store.count_replay(1, which)).deliveries == len(finished)
-        self.ask(self.store.add_task(task))
+        task = self.add_replay()
         while self.ask(self.store.open_tasks()):
             if crashes:
                 self.the_process_ends_and_another_takes_over()
@@ -127,6 +141,43 @@ class AnyOrder(RuleBasedStateMachine):
         assert self.ask(self.store.task(task.id)).moved == len(finished)
         for one in finished:
             self.put_back(one)
+
+    @precondition(lambda self: self.replay is None)
+    @rule()
+    def begin_a_replay(self) -> None:
+        self.replay = self.add_replay()
+
+    @precondition(lambda self: self.replay is not None)
+    @rule(limit=st.integers(1, 3))
+    def go_on_with_the_replay(self, limit) -> None:
+        finished = [one for one in self.expected if one.finished]
+        task = self.ask(self.store.work_on_task(self.replay.id, now_ms=self.now_ms, limit=limit))
+        moved = [one for one in finished if self.state_of(one) is DeliveryState.PENDING]
+        assert task.moved == self.replay.moved + len(moved)
+        for one in moved:
+            one.was = one.tries
+            self.put_back(one)
+        self.replay = task
+        if task.status is TaskStatus.FINISHED:
+            self.end_the_replay()
+
+    @precondition(lambda self: self.replay is not None)
+    @rule(limit=st.integers(1, 3))
+    def cancel_the_replay(self, limit) -> None:
+        untried = [one for one in self.expected if one.was is not None and not one.held]
+        task = self.ask(self.store.cancel_task(self.replay.id, now_ms=self.now_ms))
+        while task.status is TaskStatus.CANCELING:
+            task = self.ask(self.store.work_on_task(task.id, now_ms=self.now_ms, limit=limit))
+        assert (task.status, task.moved) == (TaskStatus.CANCELED, self.replay.moved - len(untried))
+        for one in untried:
+            assert self.state_of(one) is one.ended
+            one.finished, one.tries = True, one.was
+        self.end_the_replay()
+
+    def end_the_replay(self) -> None:
+        self.replay = None
+        for one in self.expected:
+            one.was = None
 
     @precondition(lambda self: self.expected)
     @rule(data=st.data())
@@ -144,26 +195,31 @@ class AnyOrder(RuleBasedStateMachine):
         for held in claimed:
             one = by_id[held.message.id]
             assert held.tries == one.tries
+            one.was = None if one.held else one.was
             one.held, one.ends_at_ms = held, self.now_ms + lease_ms
             self.leases.append((one, held))
 
     @precondition(lambda self: self.leases)
-    @rule(data=st.data(), state=st.sampled_from([*FINAL, DeliveryState.PENDING]), wait_ms=st.integers(0, 400))
-    def record(self, data, state, wait_ms) -> None:
+    @rule(
+        data=st.data(),
+        state=st.sampled_from([*FINAL, DeliveryState.PENDING]),
+        wait_ms=st.integers(0, 400),
+        sent=st.booleans(),
+    )
+    def record(self, data, state, wait_ms, sent) -> None:
         one, held = data.draw(st.sampled_from(self.leases))
+        sent = sent or state in FINAL
         self.attempts += 1
         later_ms = self.now_ms + wait_ms if state is DeliveryState.PENDING else None
-        moved = self.ask(
-            self.store.record(
-                [done(held, state, due_at_ms=later_ms, attempt=f"atmpt_{self.attempts}", at_ms=self.now_ms)]
-            )
-        )
+        ended = done(held, state, due_at_ms=later_ms, attempt=f"atmpt_{self.attempts}", at_ms=self.now_ms, spent=sent)
+        kept = ended if sent else msgspec.structs.replace(ended, attempt=None)
         # A lease that has run out still holds until somebody else has taken the delivery.
-        assert moved == (one.held is held)
-        if moved:
+        assert self.ask(self.store.record([kept])) == (one.held is held)
+        if one.held is held:
             one.held = None
-            one.tries += 1
-            one.finished = state in FINAL
+            one.tries += sent
+            one.was = None if sent else one.was
+            one.finished, one.ended = state in FINAL, state
             one.due_at_ms = later_ms or 0
 
     @rule(by_ms=st.integers(1, 600))
@@ -177,7 +233,7 @@ class AnyOrder(RuleBasedStateMachine):
         held = [one for one in self.expected if one.held]
         assert self.ask(self.store.release_leases()) == len(held)
         for one in held:
-            one.held, one.due_at_ms = None, 0
+            one.held, one.due_at_ms, one.was = None, 0, None
 
     @invariant()
     def the_store_knows_what_is_left(self) -> None:

@@ -22,11 +22,11 @@ WORK += [
     "replayable_missing",
     "replayable_missing_of_customers",
     "replayable_of_customers",
-    "untried_of_task",
+    "untried_of_replay",
     "waiting",
 ]
 # These hold what is not finished, or has failed.
-PARTIAL = "deliveries_(due|unfinished|failed)"
+PARTIAL = "deliveries_(due|unfinished|failed|replayed)"
 
 
 @pytest.fixture(scope="module")

@@ -134,7 +134,7 @@ async def get_task(*, services: GivenServices, caller: GivenCaller, task_id: Tas
     opt={"needs": "own"},
 )
 async def cancel_task(*, services: GivenServices, caller: GivenCaller, task_id: TaskKey) -> BackgroundTaskOut:
-    """Ours: stops a replay. What it has put into the queue and was not tried yet is taken back."""
+    """Ours: stops a replay. What it has put into the queue and was not tried yet becomes what it was before."""
     task = await task_of(services, caller, task_id)
     if task.status is not TaskStatus.RUNNING:
         raise Refusal(409, "task_ended", f"The task {task.id} does not run any more.", "Nothing is left to cancel.")

@@ -190,7 +190,7 @@ def list_tasks(**flags: Any) -> None:
 @click.argument("task")
 @setting_options("data_dir", "database_url")
 def cancel(*, task: str, **flags: Any) -> None:
-    """Stop TASK, and take back what it has put into the queue and was not tried yet."""
+    """Stop TASK; what it has put into the queue and was not tried yet becomes what it was before."""
 
     async def run() -> str:
         async with _open(flags) as it:

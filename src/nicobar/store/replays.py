@@ -153,8 +153,10 @@ class Replays(Protocol):
         ...
 
     async def work_on_task(self, task_id: str, *, now_ms: int, limit: int) -> Task | None:
-        """Moves the next deliveries, whole customers until there are `limit`, in one transaction; one that is to be
-        canceled takes back what was not tried yet.
+        """Moves the next deliveries, whole customers until there are `limit`, in one transaction. One that is to be
+        canceled makes up to `limit` of them again what it has found, where nothing of them was sent since: finished
+        as they were, or missing. What may have been sent, since its lease ended without a record, stays in the queue,
+        as does what somebody has hastened.
         """
         ...
 

@@ -143,6 +143,7 @@ def _record(connection: sqlite3.Connection, one: Finished) -> int:
             "lease": one.lease,
             "state": one.state.value,
             "spent": int(one.spent),
+            "tried": one.attempt is not None or not pending_again,
             "due_at_ms": one.due_at_ms if pending_again else None,
             "reason": one.reason,
             "failure": one.failure if one.state is DeliveryState.FAILED else None,

@@ -16,7 +16,6 @@ from nicobar.store.sqlite.queue import free_next
 
 _FILTER = msgspec.json.Decoder(ReplayFilter)
 _COUNT_AT_ONCE = 5_000
-_CANCELED = "replay canceled"
 
 
 class _Found(NamedTuple):
@@ -214,7 +213,7 @@ def _work(connection: sqlite3.Connection, task_id: str, now_ms: int, limit: int)
     if task is None or task.status not in {TaskStatus.RUNNING, TaskStatus.CANCELING}:
         return task
     if task.status is TaskStatus.CANCELING:
-        return _take_back(connection, task, now_ms, limit)
+        return _give_back(connection, task, now_ms, limit)
     # Where few fit the filter, the look is what takes long.
     seen_seq = min(task.until_seq, task.after_seq + replays.MAX_LOOK_MESSAGES)
     places = (task.after_seq, seen_seq)
@@ -265,12 +264,16 @@ def _replay(connection: sqlite3.Connection, task: Task, one: _Found, now_ms: int
     return int(connection.execute(SQL["replay_delivery"], values).fetchone() is not None)
 
 
-def _take_back(connection: sqlite3.Connection, task: Task, now_ms: int, limit: int) -> Task | None:
-    values = {"endpoint_seq": task.endpoint_seq, "task_seq": task.seq, "limit": limit}
-    untried = [_Found(*row) for row in connection.execute(SQL["untried_of_task"], values).fetchall()]
-    canceled = _cancel(connection, task.endpoint_seq, untried, now_ms, _CANCELED)
+def _give_back(connection: sqlite3.Connection, task: Task, now_ms: int, limit: int) -> Task | None:
+    values = {"task_seq": task.seq, "limit": limit}
+    untried = [_Found(*row) for row in connection.execute(SQL["untried_of_replay"], values).fetchall()]
+    given_back = 0
+    for one in untried:
+        key = {"message_seq": one.message_seq, "endpoint_seq": task.endpoint_seq}
+        given_back += sum(connection.execute(SQL[name], key).rowcount for name in ("give_back", "unmake_delivery"))
+    _free(connection, task.endpoint_seq, untried, now_ms)
     status = TaskStatus.CANCELING if len(untried) == limit else TaskStatus.CANCELED
-    return _moved(connection, task, status, task.after_seq, task.moved - canceled, now_ms)
+    return _moved(connection, task, status, task.after_seq, task.moved - given_back, now_ms)
 
 
 def _moved(  # noqa: PLR0917 - a task's new state
@@ -288,6 +291,11 @@ def _cancel(
     for one in found:
         key = {"message_seq": one.message_seq, "endpoint_seq": endpoint_seq, "now_ms": now_ms, "reason": reason}
         canceled += connection.execute(SQL["cancel_delivery"], key).rowcount
+    _free(connection, endpoint_seq, found, now_ms)
+    return canceled
+
+
+def _free(connection: sqlite3.Connection, endpoint_seq: int, found: Sequence[_Found], now_ms: int) -> None:
+    """Lets their customers' next deliveries go."""
     for customer_key in {one.customer_key for one in found if one.customer_key is not None}:
         free_next(connection, endpoint_seq, customer_key, now_ms)
-    return canceled

@@ -1,5 +1,5 @@
 -- Moves a delivery on, if the lease still holds.
 UPDATE deliveries SET state = :state, tries = tries + :spent, due_at_ms = :due_at_ms, reason = :reason,
-    failure = :failure, ended_at_ms = :ended_at_ms
+    failure = :failure, ended_at_ms = :ended_at_ms, was = CASE WHEN NOT :tried THEN was END
 WHERE message_seq = :message_seq AND endpoint_seq = :endpoint_seq AND lease = :lease AND state = 'sending'
 RETURNING customer_key
