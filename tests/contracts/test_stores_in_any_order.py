@@ -23,8 +23,8 @@ FINISHED = ReplayFilter(states=tuple(FINAL))
 
 @dataclass
 class Expected:
-    """What the store has to know of one delivery. `ended` is how it ended last. `was` is set while a running replay has
-    moved it and nothing of it was sent since: the tries that it had before.
+    """What the store has to know of one delivery. `ended` is how it ended last. `was` is set while a running replay
+    has moved it and nothing of it was sent since: the tries that it had before.
     """
 
     message_id: str
