@@ -9,7 +9,7 @@ import pytest
 
 from contracts.test_stores import OPEN, claim, done, endpoint, message
 from nicobar.model import DeliveryState
-from nicobar.store import NewTask, ReplayFilter, Resent, TaskKind, TaskStatus
+from nicobar.store import NewTask, RemoveEndpoint, ReplayFilter, Resent, TaskKind, TaskStatus
 
 FAILED, SUCCESS, PENDING = DeliveryState.FAILED, DeliveryState.SUCCESS, DeliveryState.PENDING
 ATTEMPTS = itertools.count(1)
@@ -250,6 +250,20 @@ async def test_a_replay_covers_what_was_there_when_it_was_asked_for(store):
     await post(store, 2, "b")
     await finish(store)
     assert (await work(store)).moved == 1
+
+
+async def test_a_replay_puts_nothing_into_the_queue_of_an_endpoint_that_was_removed(store):
+    await post(store, 1)
+    await post(store, 2, endpoints=(2,))
+    await finish(store)
+    await start(store)
+    await start(store, ReplayFilter(missing=True), kind=TaskKind.REPLAY_MISSING, task_id="qtask_2")
+    await store.change([RemoveEndpoint(endpoint_id="ep_1")])
+    for task_id in ("qtask_1", "qtask_2"):
+        task = await work(store, task_id)
+        assert (task.status, task.moved) == (TaskStatus.FINISHED, 0)
+    assert [one.state for one in await store.deliveries("msg_1")] == [FAILED]
+    assert [one.endpoint_id for one in await store.deliveries("msg_2")] == ["ep_2"]
 
 
 async def test_a_count_tells_whose_attributes_may_be_set_back(store):
