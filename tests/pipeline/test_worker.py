@@ -31,6 +31,15 @@ HANDLER = """function handler(webhook) {
   webhook.payload = data.name.split(",").map((name) => nicobar.event(name, {note: data.note || ""}));
   return webhook;
 }"""
+ONE_CALL = """function handler(webhook) {
+  webhook.payload = {name: webhook.payload.data.name};
+  return webhook;
+}"""
+# By kind of connector: settings, credentials and a handler.
+ENDPOINTS = {
+    "customerio": ({"keep_profile": False}, {"site_id": "site", "api_key": "key"}, HANDLER),
+    "http": ({"url": "https://shop.example/hook"}, {"secret": new_webhook_secret()}, ONE_CALL),
+}
 VAULT = Vault(b"k" * 32)
 OK = Response(status=200, headers={}, body=b"{}\n", duration_ms=1)
 
@@ -131,7 +140,7 @@ class World:
     async def change_endpoint(self, **changes: object) -> None:
         """Replaces the endpoint, as the API or `apply` does."""
         (known,) = (await self.store.snapshot()).endpoints
-        values = {"credentials": {"site_id": "site", "api_key": "key"}, "max_messages_per_s": None, **changes}
+        values = {"credentials": ENDPOINTS[known.connector][1], "max_messages_per_s": None, **changes}
         put = make_endpoint(
             vault=VAULT,
             ids=self.ids,
@@ -167,7 +176,8 @@ class World:
 
 
 @asynccontextmanager
-async def world(tmp_path, *, sandbox=None, jitter: float = 0.0):
+async def world(tmp_path, *, kind: str = "customerio", sandbox=None, jitter: float = 0.0):
+    settings, credentials, handler = ENDPOINTS[kind]
     clock = MovingClock()
     store = await SqliteStore.open(tmp_path / "nicobar.db", now_ms=clock.now_ms())
     ids = IdFactory(clock.now_ms)
@@ -176,15 +186,15 @@ async def world(tmp_path, *, sandbox=None, jitter: float = 0.0):
         vault=VAULT,
         ids=ids,
         app_id=app.id,
-        name="customerio",
-        kind="customerio",
-        settings={"keep_profile": False},
-        credentials={"site_id": "site", "api_key": "key"},
+        name=kind,
+        kind=kind,
+        settings=settings,
+        credentials=credentials,
     )
     source = make_source(
         vault=VAULT, ids=ids, app_id=app.id, name="dodo", kind="dodo-payments", secrets=[new_webhook_secret()]
     )
-    added = AddTransformation(endpoint_id=endpoint.id, code=HANDLER, created_at_ms=1)
+    added = AddTransformation(endpoint_id=endpoint.id, code=handler, created_at_ms=1)
     await store.change([PutSource(source=source), endpoint, added])
     try:
         async with working(store, clock, ids, sandbox=sandbox, jitter=jitter) as it:
@@ -671,8 +681,58 @@ async def test_new_credentials_are_tried_at_once(tmp_path):
         await failing(it, 5)
         await it.move(0)
         it.network.answer = lambda _items: OK
+        it.network.open.clear()
         await it.change_endpoint(credentials={"site_id": "site", "api_key": "another"})
         assert len(await it.network.next()) >= 1
+        await it.clock_looked_at()
+        assert it.alerts() == ["endpoint.failing"], "nobody has heard from it yet"
+
+
+async def test_without_batches_too_one_delivery_alone_finds_out(tmp_path):
+    async with world(tmp_path, kind="http") as it:
+        await failing(it, 5)
+        await it.move(0)
+        assert (await breaker(it)).state is BreakerState.OPEN
+        it.network.open.clear()
+        await it.move(10_000)
+        await it.network.next()
+        for number in range(3):
+            await it.accept("later", f"cus_later_{number}")
+            await it.clock_looked_at()
+        assert it.network.sent.empty()
+        it.network.answer = lambda _items: OK
+        it.network.open.set()
+        names = [name for _ in range(7) for name in await it.network.next()]
+        assert sorted(names)[4:] == ["later"] * 3
+
+
+async def test_a_changed_rate_leaves_the_breaker_as_it_was(tmp_path):
+    async with world(tmp_path) as it:
+        await failing(it, 5)
+        await it.move(0)
+        kept = await breaker(it)
+        it.network.answer = lambda _items: OK
+        await it.change_endpoint(max_messages_per_s=50)
+        await it.move(9_000)
+        assert it.network.sent.empty()
+        assert await breaker(it) == kept
+        await it.move(1_000)
+        assert len(await it.network.next()) == 1
+
+
+async def test_a_changed_rate_does_not_shorten_what_the_destination_asks_for(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.answer = lambda _items: status(429, **{"retry-after": "3600"})
+        await it.accept("a1", "cus_a")
+        await it.network.next()
+        await it.next_recorded()
+        it.network.answer = lambda _items: OK
+        await it.change_endpoint(max_messages_per_s=50)
+        await it.accept("b1", "cus_b")
+        await it.move(3_599_000)
+        assert it.network.sent.empty()
+        await it.move(1_000)
+        await it.network.next()
 
 
 # --- the rate ---

@@ -7,10 +7,16 @@ from typing import Any
 
 from nicobar.connectors.kinds import connector
 from nicobar.crypto import Vault, new_url_token
-from nicobar.errors import UserError
+from nicobar.errors import StoreUnusable, UserError
 from nicobar.ids import IdFactory
 from nicobar.model import Application, Details, Endpoint, Setting, Source
-from nicobar.pipeline.configuration import seal_credentials, seal_headers, seal_source_secrets
+from nicobar.pipeline.configuration import (
+    endpoint_credentials,
+    endpoint_headers,
+    seal_credentials,
+    seal_headers,
+    seal_source_secrets,
+)
 from nicobar.sources.kinds import source_kind
 from nicobar.store import PutEndpoint, Snapshot
 
@@ -121,23 +127,39 @@ def make_endpoint(
     """
     connector(kind).open(settings, credentials, headers)
     endpoint_id = known.id if known else ids.new("ep")
+    sealed_credentials, sealed_headers = _sealed(vault, endpoint_id, dict(credentials), dict(headers or {}), known)
     return PutEndpoint(
         id=endpoint_id,
         app_id=app_id,
         name=name or endpoint_id,
         connector=kind,
         settings=dict(settings),
-        sealed_credentials=seal_credentials(vault, endpoint_id, dict(credentials)),
+        sealed_credentials=sealed_credentials,
         credential_references=dict(references or {}),
         event_types=tuple(event_types),
         channels=tuple(channels),
         variables=dict(variables or {}),
-        sealed_headers=seal_headers(vault, endpoint_id, dict(headers or {})),
+        sealed_headers=sealed_headers,
         disabled=disabled,
         max_messages_per_s=max_messages_per_s,
         uid=uid,
         details=details or (known.details if known else Details()),
     )
+
+
+def _sealed(
+    vault: Vault, endpoint_id: str, credentials: dict[str, str], headers: dict[str, str], known: Endpoint | None
+) -> tuple[bytes, bytes]:
+    """Both as they are kept. What is the same as before stays as it was sealed: the worker tells by that whether the
+    endpoint has become another one, and begins anew with its breaker and what its destination asked for.
+    """
+    if known is not None:
+        try:
+            if (endpoint_credentials(vault, known), endpoint_headers(vault, known)) == (credentials, headers):
+                return known.sealed_credentials, known.sealed_headers
+        except StoreUnusable:  # sealed with a lost key: setting them again is the cure
+            pass
+    return seal_credentials(vault, endpoint_id, credentials), seal_headers(vault, endpoint_id, headers)
 
 
 def same_endpoint(known: Endpoint, **changes: Any) -> PutEndpoint:

@@ -29,6 +29,10 @@ class Gate:
         """Whether deliveries spend their tries."""
         return self.breaker.state is BreakerState.CLOSED
 
+    def change_rate(self, max_messages_per_s: int | None, steady_ms: int) -> None:
+        """The endpoint has another rate of its own; what is known of its destination holds."""
+        self.allowance = Allowance(max_messages_per_s, steady_ms)
+
     def wait_ms(self, now_ms: int, steady_ms: int) -> int:
         """How long nothing may be taken from the queue."""
         return max(rules.wait_ms(self.breaker, now_ms), self.throttle.held_ms(steady_ms))

@@ -208,7 +208,7 @@ class _Lane:
             self._gate = self._new_gate(target, Breaker())
             self._reset = True
         elif before.max_messages_per_s != target.endpoint.max_messages_per_s:
-            self._gate = self._new_gate(target, self._gate.breaker)
+            self._gate.change_rate(target.endpoint.max_messages_per_s, self._clock.steady_ms())
         self._target = target
         self._paused = False
         self.signal.set()
