@@ -246,6 +246,7 @@ class BreakerState(StrEnum):
 class Breaker(Record):
     """What is known of a destination's health. `failures` counts those in a row, `failing_since_ms` is the first of
     them; while OPEN, `probe_at_ms` is when one delivery is tried, and `opens` counts the probes that failed.
+    `failed_days` counts the days since it opened in which one failed, `last_failed_day` is the last of them, from 0.
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -254,6 +255,8 @@ class Breaker(Record):
     opens: int = 0
     opened_at_ms: int | None = None
     probe_at_ms: int | None = None
+    failed_days: int = 0
+    last_failed_day: int | None = None
     reason: str | None = None
 
 

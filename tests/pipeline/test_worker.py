@@ -638,6 +638,25 @@ async def test_after_five_days_of_failures_only_the_endpoint_is_disabled_and_say
         assert it.worker._configuration.wanting(endpoint.app_id, "a.b") == ()
 
 
+async def test_days_without_a_process_are_not_days_of_failures(tmp_path):
+    async with world(tmp_path) as it:
+        await failing(it, 5)
+        await it.move(0)
+        await it.worker.stop(5_000)
+        it.clock.move(6 * 24 * 3_600_000)
+        async with another_worker(it) as again:
+            again.network.answer = lambda _items: status(503)
+            for left in (3, 2, 1, 0):
+                again.worker.wake([1])
+                await again.network.next()
+                await again.next_recorded()
+                await again.move(0)
+                (endpoint,) = (await again.store.snapshot()).endpoints
+                assert endpoint.disabled is (left == 0)
+                await again.move(24 * 3_600_000)
+        assert again.alerts() == ["endpoint.disabled"]
+
+
 async def test_one_more_failure_after_a_quiet_week_does_not_disable(tmp_path):
     async with world(tmp_path) as it:
         it.network.answer = lambda _items: status(500)

@@ -19,7 +19,8 @@ FIRST_PROBE_MS = 10_000
 MAX_PROBE_MS = 300_000
 JITTER = 0.2
 # As long as the public Svix service waits: https://docs.svix.com/retries.
-DISABLE_AFTER_MS = 5 * 24 * 3_600_000
+DAY_MS = 24 * 3_600_000
+DISABLE_AFTER_DAYS = 5
 
 
 def answered(breaker: Breaker) -> Breaker:
@@ -37,11 +38,15 @@ def failed(breaker: Breaker, reason: str, now_ms: int, jitter: float, *, several
         return breaker  # it was under way when the breaker opened
     if breaker.state is BreakerState.CLOSED and (counted.failures < FAILURES_TO_OPEN or not several):
         return counted
+    opened_at_ms = now_ms if breaker.opened_at_ms is None else breaker.opened_at_ms
+    day = (now_ms - opened_at_ms) // DAY_MS
     return msgspec.structs.replace(
         counted,
         state=BreakerState.OPEN,
         opens=breaker.opens + 1,
-        opened_at_ms=now_ms if breaker.opened_at_ms is None else breaker.opened_at_ms,
+        opened_at_ms=opened_at_ms,
+        failed_days=breaker.failed_days + (day != breaker.last_failed_day),
+        last_failed_day=day,
         probe_at_ms=now_ms + _probe_ms(breaker.opens, jitter),
         reason=reason,
     )
@@ -61,9 +66,12 @@ def wait_ms(breaker: Breaker, now_ms: int) -> int:
 
 def is_given_up(breaker: Breaker, now_ms: int) -> bool:
     """Whether there were only failures for so long that a person has to look. It counts from where the breaker
-    opened: from then on there are probes, while one event's failure may be followed by days without any event.
+    opened: from then on there are probes, while one event's failure may be followed by days without any event. Days
+    without a try, such as those without a running process, are none of them.
     """
-    return breaker.opened_at_ms is not None and now_ms - breaker.opened_at_ms >= DISABLE_AFTER_MS
+    if breaker.opened_at_ms is None:
+        return False
+    return min(breaker.failed_days, (now_ms - breaker.opened_at_ms) // DAY_MS) >= DISABLE_AFTER_DAYS
 
 
 def shifted(breaker: Breaker, by_ms: int) -> Breaker:

@@ -343,8 +343,7 @@ class _Lane:
     async def _disable(self, reason: str) -> None:
         endpoint = self._target.endpoint
         self._paused = True
-        days = rules.DISABLE_AFTER_MS // (24 * 3_600_000)
-        why = f"Disabled after {days} days of failures only; the last one: {reason}"
+        why = f"Disabled after {rules.DISABLE_AFTER_DAYS} days of failures only; the last one: {reason}"
         log.error("endpoint disabled", endpoint_id=endpoint.id, reason=why)
         try:
             await self._store.change([DisableEndpoint(endpoint_id=endpoint.id, reason=why)])
