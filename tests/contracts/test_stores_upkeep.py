@@ -57,7 +57,7 @@ async def test_what_somebody_wants_at_a_time_stays_at_that_time(store):
     assert [one.message.id for one in await claim(store)] == ["msg_2"], "it holds up nobody"
     for by_ms in (-3_600_000, 3_600_000):
         await store.shift_times(after_ms=0, by_ms=by_ms)
-    await store.bound_times(latest_ms=1_000)
+    await store.bound_times(now_ms=500, latest_ms=1_000)
     assert "msg_1" not in [one.message.id for one in await claim(store, now_ms=49_999, lease_ms=1)]
     assert "msg_1" in [one.message.id for one in await claim(store, now_ms=50_000)]
 
@@ -65,8 +65,21 @@ async def test_what_somebody_wants_at_a_time_stays_at_that_time(store):
 async def test_nothing_waits_longer_than_anything_may(store):
     await post(store, 1, accepted_at_ms=100)
     await put_off(store, 10**13)
-    assert await store.bound_times(latest_ms=5_000) == 1
+    assert await store.bound_times(now_ms=1_000, latest_ms=5_000) == 1
     assert await store.next_due_at_ms(1) == 5_000
+
+
+async def test_what_was_never_tried_does_not_wait_for_the_clock_of_another_start(store):
+    # The clock was an hour ahead when they came.
+    for number in (1, 2, 3):
+        await post(store, number, f"c{number}", accepted_at_ms=3_600_000)
+    await post(store, 4, "c1", accepted_at_ms=3_600_000)
+    (tried, _) = await claim(store, now_ms=3_600_000, limit=2, lease_ms=50)
+    await store.record([done(tried, PENDING, due_at_ms=3_605_000)])
+    assert await store.release_leases() == 1
+    assert await store.bound_times(now_ms=5_000, latest_ms=10**7) == 1
+    assert [one.message.id for one in await claim(store, now_ms=5_000)] == ["msg_2", "msg_3"]
+    assert await store.next_due_at_ms(1) == 5_050
 
 
 async def test_a_breaker_is_kept(store):

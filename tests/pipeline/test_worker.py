@@ -796,6 +796,37 @@ async def test_a_clock_that_is_set_neither_stalls_nor_hurries_anything(tmp_path,
 
 
 @pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000])
+async def test_a_clock_that_is_set_while_a_request_is_out_moves_no_retry(tmp_path, by_ms):
+    async with world(tmp_path) as it:
+        it.network.open.clear()
+        it.network.answer = lambda _items: status(503)
+        await it.accept("a")
+        await it.network.next()
+        it.clock.set_by(by_ms)
+        it.network.open.set()
+        await it.next_recorded()
+        it.network.answer = lambda _items: OK
+        await it.move(4_000)
+        assert it.network.sent.empty(), "not before its time"
+        await it.move(1_000)
+        assert await it.network.next() == ["a"], "at its time"
+
+
+@pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000])
+async def test_a_clock_that_is_set_while_the_request_is_out_that_opens_the_breaker_moves_no_probe(tmp_path, by_ms):
+    async with world(tmp_path) as it:
+        await failing(it, 4)
+        it.network.open.clear()
+        await it.accept("a")
+        await it.network.next()
+        it.clock.set_by(by_ms)
+        it.network.open.set()
+        await it.next_recorded()
+        await it.move(0)
+        assert (await breaker(it)).probe_at_ms == it.clock.now_ms() + 10_000
+
+
+@pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000])
 async def test_a_clock_that_is_set_makes_no_lease_end(tmp_path, by_ms):
     async with world(tmp_path) as it:
         it.network.open.clear()
@@ -820,6 +851,17 @@ async def test_a_clock_that_is_set_moves_the_breaker_s_probe_along(tmp_path, by_
         assert it.network.sent.empty()
         await it.move(1_000)
         assert len(await it.network.next()) == 1
+
+
+async def test_what_came_while_the_clock_was_ahead_leaves_with_the_next_start(tmp_path):
+    async with world(tmp_path) as it:
+        await it.worker.stop(5_000)
+        it.clock.set_by(3_600_000)
+        await it.accept("a", "cus_a")
+        await it.accept("b", "cus_b")
+        it.clock.set_by(-3_600_000)
+        async with another_worker(it) as again:
+            assert sorted(await again.network.next()) == ["a", "b"]
 
 
 async def test_a_stop_on_a_disk_that_takes_nothing_leaves_the_handing_back_to_the_next_start(tmp_path, monkeypatch):

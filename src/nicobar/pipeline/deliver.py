@@ -30,6 +30,7 @@ from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.retry import NOT_SENT, Settled, failure_key, settle
 from nicobar.pipeline.transform import Ready, Stopped, Subject, transform
+from nicobar.pipeline.watch import Watch
 from nicobar.sandbox import Sandbox
 from nicobar.store import Claimed, Finished, Queue
 
@@ -75,7 +76,7 @@ class _Item:
 
 
 class Deliverer:
-    """Knows how a page is delivered; holds nothing between pages. `jitter` gives a number from -1 to 1."""
+    """Knows how a page is delivered; holds nothing of one between pages. `jitter` gives a number from -1 to 1."""
 
     def __init__(
         self,
@@ -101,6 +102,7 @@ class Deliverer:
         self._jitter = jitter
         self._alerts = alerts
         self._on_recorded = on_recorded
+        self.watch = Watch(queue, clock)
 
     async def deliver(self, target: OpenEndpoint, page: Sequence[Claimed], gate: Gate) -> str | None:
         """Returns why the endpoint has to be paused, None if it need not be. Raises StoreError when a result could
@@ -122,13 +124,14 @@ class Deliverer:
             gate.throttle.hold(self._clock.steady_ms(), SANDBOX_AGAIN_MS)
             await self._give_back(target, tries, error.detail)
             return None
+        now_ms = await self._now_ms()
         stopped: list[tuple[_Try, Settled]] = []
         ready: list[_Try] = []
         for one, result in zip(tries, transformed, strict=True):
             self._metrics.handler_seconds.labels(target.endpoint.name).observe(result.duration_us / 1_000_000)
             if isinstance(result, Stopped):
                 one.ready = Ready(asked=result.asked, calls=(), console=result.console, verdicts=result.verdicts)
-                stopped.append((one, self._stopped(one, result)))
+                stopped.append((one, self._stopped(one, result, now_ms)))
             else:
                 one.ready = result
                 ready.append(one)
@@ -139,18 +142,27 @@ class Deliverer:
     async def postpone(self, target: OpenEndpoint, claimed: Claimed, error: Exception) -> None:
         """Keeps a try that our own fault ended; it is tried again on the schedule, and fails visibly in the end."""
         one = _Try(claimed=claimed, started_at_ms=self._clock.now_ms())
-        settled = settle([_internal(error)], claimed.tries, self._clock.now_ms(), self._jitter())
+        settled = settle([_internal(error)], claimed.tries, await self._now_ms(), self._jitter())
         await self._record(target, [(one, settled)])
 
-    def _stopped(self, one: _Try, result: Stopped) -> Settled:
+    async def _now_ms(self) -> int:
+        """The time from which the next try counts. A clock that was set is followed first, or what is recorded now
+        would be moved along with what was recorded before.
+        """
+        try:
+            await self.watch.follow()
+        except StoreError as error:
+            log.error("the clock was set, and not followed yet", code=error.code, detail=error.detail)
+        return self._clock.now_ms()
+
+    def _stopped(self, one: _Try, result: Stopped, now_ms: int) -> Settled:
         if result.may_pass:
-            later = Deferred(reason=result.reason)
-            return settle([later], one.claimed.tries, self._clock.now_ms(), self._jitter())
+            return settle([Deferred(reason=result.reason)], one.claimed.tries, now_ms, self._jitter())
         return Settled(state=result.state, code=result.code, reason=result.reason)
 
     async def _give_back(self, target: OpenEndpoint, tries: Sequence[_Try], reason: str) -> None:
         """Back to the queue, as if nothing had been tried."""
-        now_ms = self._clock.now_ms()
+        now_ms = await self._now_ms()
         settled = Settled(
             state=DeliveryState.PENDING,
             code="sandbox_unavailable",
@@ -196,7 +208,7 @@ class Deliverer:
             # What comes after a call that has to wait waits with it; after a refused one it need not.
             if not _through(outcomes):
                 break
-        now_ms = self._clock.now_ms()
+        now_ms = await self._now_ms()
         held = not gate.is_closed
         settled = [(one, settle(one.outcomes, one.claimed.tries, now_ms, self._jitter(), held=held)) for one in tries]
         await self._record(target, settled)
@@ -219,7 +231,7 @@ class Deliverer:
         if any(isinstance(outcome, Deferred) and outcome.throttled for outcome in outcomes):
             waits = [outcome.retry_after_ms for outcome in outcomes if isinstance(outcome, Deferred)]
             gate.throttle.slow_down(self._clock.steady_ms(), max((wait for wait in waits if wait), default=None))
-        self._note(gate, items, outcomes)
+        self._note(gate, items, outcomes, await self._now_ms())
         if len(items) > 1 and all(isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes):
             half = _middle(items)
             first = await self._send(target, items[:half], gate, deadline_ms)
@@ -235,14 +247,14 @@ class Deliverer:
                 one.response = answer.body.decode("utf-8", "replace")[:MAX_RECORDED_RESPONSE_CHARS]
         return outcomes
 
-    def _note(self, gate: Gate, items: Sequence[_Item], outcomes: Sequence[Outcome]) -> None:
+    def _note(self, gate: Gate, items: Sequence[_Item], outcomes: Sequence[Outcome], now_ms: int) -> None:
         """Tells the breaker. One request has one answer, so that its first outcome says whether the destination
         fails; one that has to wait for another reason says nothing of it.
         """
         first = outcomes[0]
         if isinstance(first, Deferred) and first.failing:
             message_ids = [item.owner.claimed.message.id for item in items]
-            gate.failed(first.reason, message_ids, self._clock.now_ms(), self._jitter())
+            gate.failed(first.reason, message_ids, now_ms, self._jitter())
         elif isinstance(first, Delivered | Refused):
             gate.answered()
 

@@ -5,7 +5,7 @@ signal or for the next delivery that becomes due.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from nicobar.clock import Clock
 from nicobar.errors import NicobarError, StoreError
@@ -17,6 +17,7 @@ from nicobar.pipeline.configuration import Configuration, OpenEndpoint, is_made_
 from nicobar.pipeline.deliver import MAX_PARALLEL_PARCELS, Deliverer
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.retry import JITTER, RETRY_AFTER_MS
+from nicobar.pipeline.watch import Watch
 from nicobar.store import Claimed, DisableEndpoint, PauseEndpoint, Store
 
 PAGE_MAX_BYTES = 4 * 1024 * 1024
@@ -25,8 +26,6 @@ LEASE_MS = 600_000
 IDLE_MS = 1_000
 MIN_WAIT_MS = 5
 AFTER_ERROR_MS = 1_000
-# A clock that is kept in step goes by parts of a second; more than this, and somebody has set it.
-MAX_DRIFT_MS = 2_000
 # Nothing waits longer than the schedule's longest step, unless a destination asked for it (at most a day).
 MAX_WAIT_MS = max(int(RETRY_AFTER_MS[-1] * (1 + JITTER)), 24 * 3_600_000)
 
@@ -50,7 +49,8 @@ class Worker:
         self._clock = clock
         self._metrics = metrics
         self._alerts = alerts
-        self._time = _Time(store, clock, self._set_clock)
+        self._watch = deliverer.watch
+        self._watch.on_set(self._set_clock)
         self._breakers: dict[int, Breaker] = {}
         self._lanes: dict[int, _Lane] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -59,7 +59,8 @@ class Worker:
 
     async def start(self) -> None:
         """Takes up what an earlier process left, then delivers. Only for the one worker of a database."""
-        await self._store.bound_times(latest_ms=self._clock.now_ms() + MAX_WAIT_MS)
+        now_ms = self._clock.now_ms()
+        await self._store.bound_times(now_ms=now_ms, latest_ms=now_ms + MAX_WAIT_MS)
         self._breakers = dict(await self._store.breakers())
         released = await self._store.release_leases()
         if released:
@@ -114,7 +115,7 @@ class Worker:
                     store=self._store,
                     deliverer=self._deliverer,
                     clock=self._clock,
-                    time=self._time,
+                    watch=self._watch,
                     alerts=self._alerts,
                     metrics=self._metrics,
                     breaker=kept,
@@ -136,34 +137,6 @@ class Worker:
             lane.set_clock(by_ms)
 
 
-class _Time:
-    """Notices that the machine's clock was set, before a lane looks what is due: what was five minutes away still is.
-    The steady clock goes on as it was, so that the two tell it.
-    """
-
-    def __init__(self, store: Store, clock: Clock, on_set: Callable[[int], None]) -> None:
-        self._store = store
-        self._clock = clock
-        self._on_set = on_set
-        self._ahead_ms = clock.now_ms() - clock.steady_ms()
-        self._lock = asyncio.Lock()
-
-    async def follow(self) -> None:
-        """Moves what waits, where the clock was set. Raises StoreError; the next look tries again."""
-        async with self._lock:
-            now_ms = self._clock.now_ms()
-            by_ms = now_ms - self._clock.steady_ms() - self._ahead_ms
-            if abs(by_ms) <= MAX_DRIFT_MS:
-                # The clock's small corrections are followed, or they would add up.
-                self._ahead_ms += by_ms
-                return
-            # What was due when the clock was set is due; what was not waits as long as it had to.
-            moved = await self._store.shift_times(after_ms=now_ms - max(by_ms, 0), by_ms=by_ms)
-            self._ahead_ms += by_ms
-            log.warning("the clock was set", by_ms=by_ms, deliveries=moved)
-            self._on_set(by_ms)
-
-
 class _Lane:
     """One endpoint's deliveries: one page at a time where calls are batched, so that the next batch gathers while
     one is in flight; elsewhere as many deliveries at once as there are places.
@@ -176,7 +149,7 @@ class _Lane:
         store: Store,
         deliverer: Deliverer,
         clock: Clock,
-        time: _Time,
+        watch: Watch,
         alerts: Alerts,
         metrics: Metrics,
         breaker: Breaker,
@@ -185,7 +158,7 @@ class _Lane:
         self._store = store
         self._deliverer = deliverer
         self._clock = clock
-        self._time = time
+        self._watch = watch
         self._alerts = alerts
         self._metrics = metrics
         self._kept = breaker
@@ -248,7 +221,7 @@ class _Lane:
         await self._keep_breaker()
         if self._paused or _is_held(self._target):
             return IDLE_MS
-        await self._time.follow()
+        await self._watch.follow()
         wait_ms = gate.wait_ms(self._clock.now_ms(), self._clock.steady_ms())
         if wait_ms > 0:
             return min(IDLE_MS, wait_ms)

@@ -126,8 +126,10 @@ class Queue(Protocol):
         """
         ...
 
-    async def bound_times(self, *, latest_ms: int) -> int:
-        """Makes nothing due later than that time, except what somebody wanted later; returns how many were moved."""
+    async def bound_times(self, *, now_ms: int, latest_ms: int) -> int:
+        """Makes what waits for its first try due now, and nothing due later than `latest_ms`, except what somebody
+        wanted later: for a start at which the clock may be behind what it was. Returns how many were moved.
+        """
         ...
 
     async def backlog(self) -> list[Backlog]:

@@ -46,8 +46,8 @@ class QueueTables:
         values = {"after_ms": after_ms, "by_ms": by_ms}
         return await self._database.write(lambda connection: connection.execute(SQL["shift_times"], values).rowcount)
 
-    async def bound_times(self, *, latest_ms: int) -> int:
-        values = {"latest_ms": latest_ms}
+    async def bound_times(self, *, now_ms: int, latest_ms: int) -> int:
+        values = {"now_ms": now_ms, "latest_ms": latest_ms}
         return await self._database.write(lambda connection: connection.execute(SQL["bound_times"], values).rowcount)
 
     async def backlog(self) -> list[Backlog]:
