@@ -10,6 +10,7 @@ from contracts.test_stores_replays import finish, post
 from nicobar.model import Breaker, BreakerState, DeliveryState, RequestRecord
 
 PENDING = DeliveryState.PENDING
+NOW_MS = 10_000
 
 
 @pytest.fixture(params=OPEN)
@@ -93,7 +94,7 @@ async def test_a_breaker_is_kept(store):
 async def steps(step, before_ms: int, limit: int = 2) -> int:
     done_, after_seq = 0, 0
     while after_seq is not None:
-        result = await step(before_ms=before_ms, after_seq=after_seq, limit=limit)
+        result = await step(before_ms=before_ms, now_ms=NOW_MS, after_seq=after_seq, limit=limit)
         done_, after_seq = done_ + result.done, result.after_seq
     return done_
 
@@ -105,7 +106,7 @@ async def test_old_payloads_and_attempts_go_and_their_ids_stay(store):
     assert await steps(store.expunge_old, 7) == 5, "what is not finished stays, and so does what is not old"
     old, waiting = await store.message("msg_1"), await store.message("msg_6")
     assert (old.body, old.event_id, waiting.body) == (b"", "evt_1", b"{}")
-    assert old.expunged_at_ms is not None
+    assert old.expunged_at_ms == NOW_MS
     assert await store.attempts("msg_1", "ep_1") == []
     (delivery,) = await store.deliveries("msg_1")
     assert (delivery.state, delivery.reason) == (DeliveryState.FAILED, "expunged")
@@ -126,6 +127,30 @@ async def test_what_is_older_still_is_forgotten_whole(store):
     assert await store.message("msg_4") is not None
     (app,) = (await store.snapshot()).applications
     assert not (await store.append(new(1, app.id))).duplicate
+
+
+async def test_messages_of_a_clock_that_was_ahead_do_not_hide_what_is_behind_them(store):
+    for number in range(1, 9):
+        ahead = 3 <= number <= 6
+        await post(store, number, None, endpoints=(), accepted_at_ms=NOW_MS + 10**9 if ahead else number)
+    assert await steps(store.expunge_old, 9) == 4
+    assert await steps(store.forget_old, 8) == 3
+    assert [(await store.message(f"msg_{number}")) is None for number in (1, 2, 3, 7)] == [True, True, False, True]
+
+
+async def test_a_step_says_up_to_where_nothing_is_left_to_do_before_what_is_young(store):
+    for number, accepted_at_ms in enumerate((1, 2, NOW_MS + 1, 3, 600, 700), 1):
+        await post(store, number, f"c{number}", accepted_at_ms=accepted_at_ms)
+    assert await finish(store, count=1) == ["msg_1"]
+    asked = {"before_ms": 500, "now_ms": NOW_MS}
+    for step in (store.expunge_old, store.forget_old):
+        whole = await step(**asked, after_seq=0, limit=9)
+        assert (whole.after_seq, whole.settled_seq, whole.done) == (None, 4, 1), "msg_2 and msg_4 are not finished"
+        assert (await step(**asked, after_seq=0, limit=2)).after_seq is not None
+        behind = await step(**asked, after_seq=4, limit=1)
+        assert (behind.after_seq, behind.settled_seq) == (None, 4)
+        behind = await step(**asked, after_seq=6, limit=1)
+        assert (behind.after_seq, behind.settled_seq) == (None, 6)
 
 
 def new(number, app_id):

@@ -115,6 +115,30 @@ async def test_payloads_go_after_their_days_and_ids_after_thirty_at_least(store)
         assert await counted(store) == 0, "the counts of attempts go with them"
 
 
+async def test_what_is_old_and_waits_is_not_walked_through_each_round_and_goes_within_a_day(store, monkeypatch):
+    for number in range(1, 4):
+        await post(store, number, None, accepted_at_ms=NOW_MS - 20 * DAY_MS)
+    await post(store, 4, None, accepted_at_ms=NOW_MS, endpoints=())
+    expunge_old, begun = store.expunge_old, []
+
+    async def spied(**asked):
+        begun.append(asked["after_seq"])
+        return await expunge_old(**asked)
+
+    monkeypatch.setattr(store, "expunge_old", spied)
+    clock = MovingClock(NOW_MS)
+    async with running(Maintainer(upkeep=store, clock=clock, retention_days=7).run):
+        await until_idle(clock, ROUND_MS)
+        await finish(store, DeliveryState.SUCCESS, count=3, now_ms=NOW_MS)
+        clock.move(ROUND_MS)
+        await until_idle(clock, ROUND_MS)
+        assert begun == [0, 3]
+        clock.move(DAY_MS)
+        await until_idle(clock, ROUND_MS)
+        assert begun == [0, 3, 0]
+        assert [(await store.message(f"msg_{number}")).body for number in (1, 2, 3, 4)] == [b"", b"", b"", b"{}"]
+
+
 async def test_a_round_is_made_of_short_steps_between_which_others_write(store):
     count = 2 * STEP_MESSAGES + 1
     for number in range(1, count + 1):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
@@ -24,16 +25,29 @@ CANCEL_AT_ONCE = 500
 LOOK_MS = 1_000
 
 
+@dataclass(slots=True)
+class _Walk:
+    """Through the messages that are older than `age_ms`. Each round begins where earlier ones have left nothing to do
+    but what was not finished; once a day all is looked at again.
+    """
+
+    step: Callable[..., Awaitable[Step]]
+    age_ms: int
+    settled_seq: int = 0
+
+
 class Maintainer:
-    """Keeps payloads, attempts and their counts `retention_days`, ids as long or `MIN_ID_DAYS`, whichever is
-    longer.
+    """Keeps payloads, attempts and their counts `retention_days`, ids as long or `MIN_ID_DAYS`, whichever is longer;
+    what is finished later goes within a day.
     """
 
     def __init__(self, *, upkeep: Upkeep, clock: Clock, retention_days: int) -> None:
         self._upkeep = upkeep
         self._clock = clock
         self._payload_ms = retention_days * DAY_MS
-        self._id_ms = max(retention_days, MIN_ID_DAYS) * DAY_MS
+        self._forgetting = _Walk(upkeep.forget_old, max(retention_days, MIN_ID_DAYS) * DAY_MS)
+        self._emptying = _Walk(upkeep.expunge_old, self._payload_ms)
+        self._whole_at_ms = clock.steady_ms()
 
     async def run(self, stop: asyncio.Event) -> None:
         """A round every ten minutes, until `stop` is set."""
@@ -49,8 +63,11 @@ class Maintainer:
     async def round(self, stop: asyncio.Event) -> None:
         """Once through everything that is old enough. Raises StoreError."""
         now_ms = self._clock.now_ms()
-        forgotten = await self._steps(stop, self._upkeep.forget_old, now_ms - self._id_ms)
-        emptied = await self._steps(stop, self._upkeep.expunge_old, now_ms - self._payload_ms)
+        if self._clock.steady_ms() >= self._whole_at_ms:
+            self._whole_at_ms = self._clock.steady_ms() + DAY_MS
+            self._forgetting.settled_seq = self._emptying.settled_seq = 0
+        forgotten = await self._steps(stop, self._forgetting, now_ms)
+        emptied = await self._steps(stop, self._emptying, now_ms)
         await self._rows(stop, self._upkeep.forget_tallies, now_ms - self._payload_ms)
         await self._rows(stop, self._upkeep.forget_answers, now_ms - ANSWER_HOURS * 3_600_000)
         if forgotten or emptied:
@@ -61,11 +78,15 @@ class Maintainer:
             if await self._clock.wait(stop, PAUSE_MS):
                 return
 
-    async def _steps(self, stop: asyncio.Event, step: Callable[..., Awaitable[Step]], before_ms: int) -> int:
-        done, after_seq = 0, 0
+    async def _steps(self, stop: asyncio.Event, walk: _Walk, now_ms: int) -> int:
+        done, after_seq = 0, walk.settled_seq
         while True:
-            result = await step(before_ms=before_ms, after_seq=after_seq, limit=STEP_MESSAGES)
+            result = await walk.step(
+                before_ms=now_ms - walk.age_ms, now_ms=now_ms, after_seq=after_seq, limit=STEP_MESSAGES
+            )
             done += result.done
+            if after_seq == walk.settled_seq:
+                walk.settled_seq = result.settled_seq
             if result.after_seq is None:
                 return done
             after_seq = result.after_seq

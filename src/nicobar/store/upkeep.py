@@ -9,11 +9,13 @@ from nicobar.model import Record
 
 class Step(Record):
     """One small step through the messages: `after_seq` is where the next one begins, None where this was the last;
-    `done` counts what was changed.
+    `done` counts what was changed. Up to `settled_seq` there is nothing left to do but what is not finished, and what
+    a clock that was ahead has given a time that has not come.
     """
 
     after_seq: int | None
     done: int
+    settled_seq: int
 
 
 class Upkeep(Protocol):
@@ -21,12 +23,12 @@ class Upkeep(Protocol):
     left alone.
     """
 
-    async def expunge_old(self, *, before_ms: int, after_seq: int, limit: int) -> Step:
-        """Empties the bodies of messages accepted before that time, and takes out their attempts."""
+    async def expunge_old(self, *, before_ms: int, now_ms: int, after_seq: int, limit: int) -> Step:
+        """Empties the bodies of messages accepted before `before_ms`, and takes out their attempts."""
         ...
 
-    async def forget_old(self, *, before_ms: int, after_seq: int, limit: int) -> Step:
-        """Takes messages accepted before that time out whole. Their event ids are known no longer."""
+    async def forget_old(self, *, before_ms: int, now_ms: int, after_seq: int, limit: int) -> Step:
+        """Takes messages accepted before `before_ms` out whole. Their event ids are known no longer."""
         ...
 
     async def cancel_removed(self, *, now_ms: int, limit: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,30 +16,41 @@ from nicobar.store.upkeep import Step
 _REMOVED = "endpoint removed"
 
 
+class _Span(NamedTuple):
+    """The messages that one step looks at, and what is old: accepted before `before_ms`."""
+
+    before_ms: int
+    now_ms: int
+    after_seq: int
+    limit: int
+
+
 class UpkeepTables:
     """`Upkeep` over a database."""
 
     _database: Database
 
-    async def expunge_old(self, *, before_ms: int, after_seq: int, limit: int) -> Step:
+    async def expunge_old(self, *, before_ms: int, now_ms: int, after_seq: int, limit: int) -> Step:
         def empty(connection: sqlite3.Connection, seq: int, *, emptied: bool) -> bool:
             if emptied:
                 return False
-            connection.execute(SQL["expunge_message"], {"seq": seq, "now_ms": before_ms})
+            connection.execute(SQL["expunge_message"], {"seq": seq, "now_ms": now_ms})
             connection.execute(SQL["forget_reasons"], {"seq": seq})
             connection.execute("DELETE FROM attempts WHERE message_seq = ?", (seq,))
             return True
 
-        return await self._database.write(lambda connection: _step(connection, before_ms, after_seq, limit, empty))
+        span = _Span(before_ms, now_ms, after_seq, limit)
+        return await self._database.write(lambda connection: _step(connection, span, empty))
 
-    async def forget_old(self, *, before_ms: int, after_seq: int, limit: int) -> Step:
+    async def forget_old(self, *, before_ms: int, now_ms: int, after_seq: int, limit: int) -> Step:
         def forget(connection: sqlite3.Connection, seq: int, *, emptied: bool) -> bool:
             del emptied
             for table, column in (("attempts", "message_seq"), ("deliveries", "message_seq"), ("messages", "seq")):
                 connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (seq,))  # noqa: S608 - names from above
             return True
 
-        return await self._database.write(lambda connection: _step(connection, before_ms, after_seq, limit, forget))
+        span = _Span(before_ms, now_ms, after_seq, limit)
+        return await self._database.write(lambda connection: _step(connection, span, forget))
 
     async def cancel_removed(self, *, now_ms: int, limit: int) -> int:
         rows = await self._database.read("left_by_removed", {"now_ms": now_ms})
@@ -79,21 +91,22 @@ class UpkeepTables:
         return await self._database.write(work)
 
 
-def _step(
-    connection: sqlite3.Connection, before_ms: int, after_seq: int, limit: int, work: Callable[..., bool]
-) -> Step:
-    """Works on the messages behind `after_seq` that are older than `before_ms`. They stand in the order of
-    acceptance, so that a step without an old one is the last; a clock that was wrong for a while does not hide what
-    is behind.
+def _step(connection: sqlite3.Connection, span: _Span, work: Callable[..., bool]) -> Step:
+    """Works on the messages of the span that are old. They stand in the order of acceptance, so that a step with
+    young ones and without an old one is the last; a clock that was wrong for a while does not hide what is behind.
     """
-    done, old = 0, 0
-    rows = connection.execute(SQL["old_messages"], {"after_seq": after_seq, "limit": limit}).fetchall()
+    done, old, settled_seq, young = 0, 0, span.after_seq, False
+    rows = connection.execute(SQL["old_messages"], {"after_seq": span.after_seq, "limit": span.limit}).fetchall()
     for seq, accepted_at_ms, expunged_at_ms, unfinished in rows:
-        if accepted_at_ms < before_ms:
+        if accepted_at_ms < span.before_ms:
             old += 1
             if not unfinished:
                 done += work(connection, seq, emptied=expunged_at_ms is not None)
-    return Step(after_seq=rows[-1][0] if old and len(rows) == limit else None, done=done)
+        elif accepted_at_ms <= span.now_ms:
+            young = True
+        settled_seq = settled_seq if young else seq
+    goes_on = len(rows) == span.limit and (old > 0 or not young)
+    return Step(after_seq=rows[-1][0] if goes_on else None, done=done, settled_seq=settled_seq)
 
 
 def _expunge(connection: sqlite3.Connection, seq: int, now_ms: int) -> None:
