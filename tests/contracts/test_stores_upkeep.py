@@ -129,6 +129,18 @@ async def test_what_is_older_still_is_forgotten_whole(store):
     assert not (await store.append(new(1, app.id))).duplicate
 
 
+async def test_what_comes_after_all_was_forgotten_stands_behind_it_all_the_same(store):
+    for number in (1, 2, 3):
+        await post(store, number, None, endpoints=())
+    last = (await store.message("msg_3")).seq
+    assert await steps(store.forget_old, NOW_MS) >= 2
+    assert await steps(store.forget_old, NOW_MS) == 0
+    await post(store, 4, None, endpoints=())
+    assert (await store.message("msg_4")).seq > last
+    await steps(store.forget_old, NOW_MS)
+    assert await store.message("msg_3") is None
+
+
 async def test_messages_of_a_clock_that_was_ahead_do_not_hide_what_is_behind_them(store):
     for number in range(1, 9):
         ahead = 3 <= number <= 6

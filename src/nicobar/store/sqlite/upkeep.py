@@ -45,6 +45,9 @@ class UpkeepTables:
     async def forget_old(self, *, before_ms: int, now_ms: int, after_seq: int, limit: int) -> Step:
         def forget(connection: sqlite3.Connection, seq: int, *, emptied: bool) -> bool:
             del emptied
+            # A row's number is one more than the largest there is: without the newest it would be given again.
+            if seq == connection.execute(SQL["last_message"]).fetchone()[0]:
+                return False
             for table, column in (("attempts", "message_seq"), ("deliveries", "message_seq"), ("messages", "seq")):
                 connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (seq,))  # noqa: S608 - names from above
             return True
