@@ -28,8 +28,8 @@ class Upkeep(Protocol):
         ...
 
     async def forget_old(self, *, before_ms: int, now_ms: int, after_seq: int, limit: int) -> Step:
-        """Takes messages accepted before `before_ms` out whole. Their event ids are known no longer. The newest of all
-        may stay: what comes later stands behind it.
+        """Takes messages accepted before `before_ms` out whole. Their event ids are known no longer. The newest of
+        all may stay: what comes later stands behind it.
         """
         ...
 
