@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from contracts.test_stores import OPEN, claim, done, endpoint, message
-from contracts.test_stores_replays import finish, post
+from contracts.test_stores_replays import finish, post, start, work
 from nicobar.model import Breaker, BreakerState, DeliveryState, RequestRecord
+from nicobar.store import ReplayFilter
 
 PENDING = DeliveryState.PENDING
 NOW_MS = 10_000
@@ -211,3 +212,16 @@ async def test_everything_of_one_customer_is_expunged_and_nothing_of_another(sto
         assert (gone.body, gone.customer_key, gone.event_id) == (b"", None, f"evt_{number}")
     assert (await store.message("msg_4")).customer_key == "b"
     assert [one.message.id for one in await claim(store, now_ms=1_000)] == ["msg_4"]
+
+
+async def test_a_replay_of_a_customer_that_was_expunged_does_not_keep_the_key(store):
+    for number, customer in ((1, "a"), (2, "b")):
+        await post(store, number, customer)
+    await finish(store, count=2)
+    for number, customer in ((1, "a"), (2, "b"), (3, None)):
+        await start(store, ReplayFilter(customer_key=customer), task_id=f"qtask_{number}")
+    (app,) = (await store.snapshot()).applications
+    await store.expunge_customer(app.id, "a", now_ms=700, limit=9)
+    keys = [(await store.task(f"qtask_{number}")).filter.customer_key for number in (1, 2, 3)]
+    assert keys == ["expunged", "b", None]
+    assert (await work(store, "qtask_1")).moved == 0, "it does not become a replay of everybody"

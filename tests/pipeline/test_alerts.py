@@ -137,6 +137,22 @@ async def test_failures_that_all_differ_become_no_storm(tmp_path):
         assert len(await waiting(store, ops.seq, clock.now_ms())) == 2 * MAX_CAUSES_AN_HOUR + 1
 
 
+async def test_what_is_told_quotes_no_values_since_expunging_does_not_reach_it(tmp_path):
+    async with world(tmp_path) as (alerts, clock, store, snapshot), office("x") as (post, port):
+        shop, ops = snapshot.endpoints
+        mail = Mail(url=f"smtp://127.0.0.1:{port}", sender="nicobar@shop.example", recipients=("ops@shop.example",))
+        it = alerts(endpoint_name="ops", mail=mail)
+        reason = 'Customer.io refused the call: "Ada of Northpine" has no address ada@northpine.example.'
+        await it.tell(Alert(type=AlertType.EXHAUSTED, endpoint=shop, reason=reason, cause="refused"))
+        (told,) = await waiting(store, ops.seq, clock.now_ms())
+        assert told["data"]["reason"] == "Customer.io refused the call: … has no address …"
+        async with asyncio.timeout(20):
+            await post.came.wait()
+        await it.close()
+        assert "Ada" not in post.letters[0]
+        assert "ada@" not in post.letters[0]
+
+
 async def test_an_endpoint_is_not_told_of_its_own_failures(tmp_path):
     async with world(tmp_path) as (alerts, clock, store, snapshot):
         _, ops = snapshot.endpoints

@@ -24,6 +24,7 @@ from nicobar.ids import IdFactory
 from nicobar.model import Endpoint, Json, Record, Source
 from nicobar.observe import Metrics, log
 from nicobar.pipeline.configuration import Configuration
+from nicobar.pipeline.retry import without_values
 from nicobar.store import NewMessage, Queue
 
 HOUR_MS = 3_600_000
@@ -111,6 +112,8 @@ class Alerts:
 
     async def tell(self, alert: Alert) -> None:
         now_ms = self._clock.now_ms()
+        # What is told is kept by others; expunging what the reason quotes would not reach it.
+        alert = msgspec.structs.replace(alert, reason=without_values(alert.reason))
         cause = f"{alert.type.value}/{alert.subject_id}/{alert.cause}"
         if not self._is_new(cause, now_ms // HOUR_MS):
             return

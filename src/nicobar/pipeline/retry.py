@@ -112,7 +112,12 @@ def _put_off(outcome: Deferred, tries: int, now_ms: int, jitter: float, *, held:
 
 def failure_key(settled: Settled) -> str:
     """What equal failures have in common: the code, the line of the handler, and the reason without what varies."""
-    return f"{settled.code}: {_VARIES.sub('…', settled.reason or '')}"[:MAX_FAILURE_CHARS]
+    return f"{settled.code}: {without_values(settled.reason or '')}"[:MAX_FAILURE_CHARS]
+
+
+def without_values(reason: str) -> str:
+    """The reason without what varies: quoted values, addresses, ids, long numbers."""
+    return _VARIES.sub("…", reason)
 
 
 def _openness(outcome: Outcome) -> int:

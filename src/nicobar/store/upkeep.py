@@ -52,7 +52,7 @@ class Upkeep(Protocol):
         ...
 
     async def expunge_customer(self, app_id: str, customer_key: str, *, now_ms: int, limit: int) -> int:
-        """The same for up to so many messages of one customer, whose key is taken out too; returns how many, fewer
-        than the limit when no more are left.
+        """The same for up to so many messages of one customer, whose key is taken out too, also of the filters of
+        replays; returns how many, fewer than the limit when no more are left.
         """
         ...

@@ -89,6 +89,7 @@ class UpkeepTables:
                 _expunge(connection, seq, now_ms)
                 connection.execute("UPDATE deliveries SET customer_key = NULL WHERE message_seq = ?", (seq,))
                 connection.execute("UPDATE messages SET customer_key = NULL WHERE seq = ?", (seq,))
+            connection.execute(SQL["forget_customer_of_tasks"], of | {"expunged": EXPUNGED})
             return len(rows)
 
         return await self._database.write(work)
