@@ -17,7 +17,7 @@ OTHERS = ["attempt", "count_attempts", "customers", "find_message", "first_messa
 OTHERS += ["tallies", "tallies_by_type", "unfinished_of_endpoint", "trim_refusals"]
 # What delivers, replays and cleans up.
 WORK = ["backlog", "bound_times", "cancel_some", "due_deliveries", "failure_groups", "free_next", "left_by_removed"]
-WORK += ["next_due", "old_messages", "overtaken", "release_leases", "replay_delivery", "replayable", "shift_times"]
+WORK += ["next_due", "old_messages", "release_leases", "replay_delivery", "replayable", "shift_times"]
 WORK += [
     "replayable_missing",
     "replayable_missing_of_customers",
@@ -70,6 +70,13 @@ def test_no_work_reads_what_is_finished_to_find_what_is_not(connection, name):
     large = "deliveries|messages" if name == "backlog" else "deliveries|messages|d|m"
     whole = [step for step in steps if re.match(rf"SCAN ({large})\b", step)]
     assert not [step for step in whole if not re.search(rf"INDEX {PARTIAL}", step)], steps
+
+
+def test_a_count_of_a_replay_reads_of_each_customer_what_is_newer(connection):
+    connection.execute("CREATE TEMP TABLE counted (customer_key TEXT PRIMARY KEY, message_seq INTEGER) WITHOUT ROWID")
+    steps = plan(connection, "counted_customers")
+    assert any("messages_of_customer (app_id=? AND customer_key=? AND seq>?" in step for step in steps), steps
+    connection.execute("DROP TABLE counted")
 
 
 @pytest.mark.parametrize("name", [name for name in WORK if name.endswith("_of_customers")])

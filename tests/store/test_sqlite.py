@@ -8,12 +8,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 
 import pytest
 
 import nicobar.store.migrations as migrations_module
 from nicobar.errors import StoreBusy, StoreUnavailable, StoreUnusable
-from nicobar.store import NewMessage
+from nicobar.store import NewMessage, ReplayFilter
 from nicobar.store.queries import load_queries
 from nicobar.store.sqlite import SqliteStore, apply_migrations
 from nicobar.store.sqlite.database import SQL
@@ -188,3 +189,38 @@ def test_a_database_of_the_first_version_keeps_what_it_has(tmp_path, monkeypatch
         assert connection.execute("SELECT name, scope FROM tokens").fetchone() == ("ci", "admin")
         assert connection.execute("SELECT name FROM event_types").fetchone() == ("a.b",)
     connection.close()
+
+
+async def test_a_count_of_a_replay_holds_no_customers_in_memory(tmp_path):
+    store = await SqliteStore.open(tmp_path / "a.db", now_ms=1)
+    count = 20_000
+
+    def fill(connection):
+        (app_id,) = connection.execute("SELECT id FROM applications").fetchone()
+        connection.execute(
+            "INSERT INTO endpoints (seq, id, app_id, name, connector, settings, sealed_credentials, "
+            "credential_references, event_types, variables, disabled) "
+            "VALUES (1, 'ep_1', ?, 'e', 'http', '{}', x'', '{}', '[]', '{}', 0)",
+            (app_id,),
+        )
+        for number in range(1, count + 1):
+            connection.execute(
+                "INSERT INTO messages (seq, id, app_id, source_id, event_id, event_type, customer_key, "
+                "occurred_at_ms, accepted_at_ms, body) VALUES (?, ?, ?, 's', ?, 'a', ?, 1, 1, x'')",
+                (number, f"msg_{number}", app_id, f"evt_{number}", f"{number:0200}"),
+            )
+            connection.execute(
+                "INSERT INTO deliveries (message_seq, endpoint_seq, state, tries, lease) "
+                "VALUES (?, 1, 'failed', 1, 1)",
+                (number,),
+            )
+
+    await store._database.write(fill)
+    tracemalloc.start()
+    counted = await store.count_replay(1, ReplayFilter())
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (counted.deliveries, counted.customers, counted.overtaken) == (count, count, 0)
+    # A page of 2,000 with its keys; all of the keys are 5 MB.
+    assert most_bytes < 2_500_000
+    await store.close()

@@ -15,7 +15,7 @@ from nicobar.store.sqlite.database import SQL, Database, json_text
 from nicobar.store.sqlite.queue import free_next
 
 _FILTER = msgspec.json.Decoder(ReplayFilter)
-_COUNT_AT_ONCE = 5_000
+_COUNT_AT_ONCE = 2_000
 
 
 class _Found(NamedTuple):
@@ -180,32 +180,37 @@ def _select(
 
 
 def _count(connection: sqlite3.Connection, endpoint_seq: int, which: ReplayFilter) -> ReplayCount:
-    (until_seq,) = connection.execute(SQL["last_message"]).fetchone()
+    """Counts page by page; the customers, who may be any number, in a table that only this connection has."""
     (app_id,) = connection.execute("SELECT app_id FROM endpoints WHERE seq = ?", (endpoint_seq,)).fetchone()
-    deliveries = after_seq = 0
-    oldest: int | None = None
-    last_of: dict[str, int] = {}
-    while True:
-        page = _select(
-            connection, endpoint_seq, which, task_seq=None, places=(after_seq, until_seq), limit=_COUNT_AT_ONCE
-        )
-        if not page:
-            break
-        deliveries += len(page)
-        oldest = page[0].message_seq if oldest is None else oldest
-        last_of |= {one.customer_key: one.message_seq for one in page if one.customer_key is not None}
-        after_seq = page[-1].message_seq
-    overtaken = 0
-    for customer_key, message_seq in last_of.items():
-        of = {"app_id": app_id, "endpoint_seq": endpoint_seq, "customer_key": customer_key}
-        overtaken += connection.execute(SQL["overtaken"], of | {"message_seq": message_seq}).fetchone()[0]
-    accepted = connection.execute("SELECT accepted_at_ms FROM messages WHERE seq = ?", (oldest,)).fetchone()
+    connection.execute("CREATE TEMP TABLE counted (customer_key TEXT PRIMARY KEY, message_seq INTEGER) WITHOUT ROWID")
+    try:
+        deliveries, oldest_seq = _count_pages(connection, endpoint_seq, which)
+        of = {"app_id": app_id, "endpoint_seq": endpoint_seq}
+        customers, overtaken = connection.execute(SQL["counted_customers"], of).fetchone()
+    finally:
+        connection.execute("DROP TABLE counted")
+    accepted = connection.execute("SELECT accepted_at_ms FROM messages WHERE seq = ?", (oldest_seq,)).fetchone()
     return ReplayCount(
         deliveries=deliveries,
-        customers=len(last_of),
+        customers=customers,
         overtaken=overtaken,
         oldest_accepted_at_ms=accepted[0] if accepted else None,
     )
+
+
+def _count_pages(connection: sqlite3.Connection, endpoint_seq: int, which: ReplayFilter) -> tuple[int, int | None]:
+    """How many there are, and the message of the first."""
+    (until_seq,) = connection.execute(SQL["last_message"]).fetchone()
+    deliveries = after_seq = 0
+    oldest_seq: int | None = None
+    while page := _select(
+        connection, endpoint_seq, which, task_seq=None, places=(after_seq, until_seq), limit=_COUNT_AT_ONCE
+    ):
+        deliveries += len(page)
+        oldest_seq = page[0].message_seq if oldest_seq is None else oldest_seq
+        after_seq = page[-1].message_seq
+        connection.execute(SQL["count_customers"], {"page": json_text(page)})
+    return deliveries, oldest_seq
 
 
 def _work(connection: sqlite3.Connection, task_id: str, now_ms: int, limit: int) -> Task | None:
