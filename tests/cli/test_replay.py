@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import urllib.request
 
@@ -29,6 +30,19 @@ def activities(port: int) -> list[dict[str, object]]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/emulator/activities") as answer:
         held = json.load(answer)["activities"]
     return [one for one in held if one["name"] == "Order Paid"]
+
+
+def told(tmp_path, query: str) -> list[tuple[str, ...]]:
+    with sqlite3.connect(tmp_path / "nicobar-data" / "nicobar.db") as connection:
+        found = connection.execute(query).fetchall()
+    connection.close()
+    return found
+
+
+def audited(tmp_path) -> list[tuple[str, ...]]:
+    """What the audit log says of replays and expunging at the command line: action, subject and detail."""
+    said = told(tmp_path, "SELECT action, subject, detail FROM audit WHERE actor = 'command line' ORDER BY seq")
+    return [one for one in said if re.match(r"message|customer|task|endpoint\.(recover|replay|bulk-replay)", one[0])]
 
 
 def test_what_failed_is_shown_by_cause_and_goes_out_once_the_handler_is_mended(tmp_path):
@@ -77,6 +91,28 @@ def test_what_failed_is_shown_by_cause_and_goes_out_once_the_handler_is_mended(t
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=30)
     assert server.returncode == 0
+    check_the_audit_log(tmp_path, task, message)
+
+
+def check_the_audit_log(tmp_path, task: str, message: str) -> None:
+    started = nicobar(tmp_path, "replay", "bulk", "customerio", "--status", "success", "--yes").stdout
+    waiting = re.search(r"qtask_\w+", started)[0]
+    assert "canceling" in nicobar(tmp_path, "replay", "cancel", waiting).stdout
+    ((customer,),) = told(tmp_path, "SELECT DISTINCT customer_key FROM messages WHERE customer_key IS NOT NULL")
+    assert "3 messages expunged" in nicobar(tmp_path, "expunge", "--customer", customer, "--yes").stdout
+    done = audited(tmp_path)
+    assert [action for action, *_ in done] == [
+        "endpoint.recover",
+        "message.resend",
+        "message.resend",
+        "message.expunge",
+        "endpoint.bulk-replay",
+        "task.cancel",
+        "customer.expunge",
+    ], "what changed nothing is not in it"
+    assert (done[0][2], done[4][2], done[5][1]) == (task, waiting, waiting)
+    assert {subject for _, subject, _ in done[1:4]} == {message}
+    assert done[6][2] == "3 messages", "the key itself is what is to be forgotten"
 
 
 def test_what_is_asked_for_wrongly_is_told_in_one_line(tmp_path):
@@ -92,5 +128,6 @@ def test_what_is_asked_for_wrongly_is_told_in_one_line(tmp_path):
         (("expunge", "--customer", "cus_1", "--yes", "--app", "x"), "There is no application 'x'."),
     ):
         assert words in refused(nicobar(tmp_path, *arguments)), arguments
+    assert audited(tmp_path) == []
     none = nicobar(tmp_path, "replay", "bulk", "customerio", "--status", "success", "--yes")
     assert (none.returncode, none.stdout) == (0, "0 deliveries of 0 customers at customerio.\n")

@@ -12,7 +12,7 @@ import click
 from nicobar.admin.catalogue import named_endpoint
 from nicobar.admin.files import Planner, read_document, write_document
 from nicobar.admin.owner import offer_link
-from nicobar.cli.options import run_loop, setting_options, settings_of
+from nicobar.cli.options import run_loop, said, setting_options, settings_of
 from nicobar.clock import SystemClock
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault, hash_token, new_token
@@ -23,7 +23,7 @@ from nicobar.pipeline.configuration import open_endpoint
 from nicobar.runtime import open_store
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
-from nicobar.store import Audited, PauseEndpoint, PutToken
+from nicobar.store import PauseEndpoint, PutToken
 
 CHECK_TIMEOUT_MS = 5_000
 
@@ -123,7 +123,7 @@ def create_token(*, name: str, **flags: Any) -> None:
                 sha256=hash_token(made),
                 created_at_ms=clock.now_ms(),
             )
-            await store.change([PutToken(token=kept), _said(clock, "token.create", None, kept.id, name)])
+            await store.change([PutToken(token=kept), said(clock, "token.create", None, kept.id, name)])
             return made
 
     click.echo(run_loop(run()))
@@ -155,14 +155,7 @@ def resume(*, endpoint: str, **flags: Any) -> None:
         async with open_store(settings, clock) as (store, _):
             found = named_endpoint((await store.snapshot()).endpoints, endpoint)
             resumed = PauseEndpoint(endpoint_id=found.id, reason=None)
-            await store.change([resumed, _said(clock, "endpoint.resume", found.app_id, found.id, "")])
+            await store.change([resumed, said(clock, "endpoint.resume", found.app_id, found.id, "")])
 
     run_loop(run())
     click.echo(f"{endpoint} sends again.")
-
-
-def _said(clock: SystemClock, action: str, app_id: str | None, subject: str, detail: str) -> Audited:
-    """A line of the audit log for what was done at the command line."""
-    return Audited(
-        at_ms=clock.now_ms(), actor="command line", action=action, app_id=app_id, subject=subject, detail=detail
-    )

@@ -1,4 +1,4 @@
-"""What the commands share: settings from flags, and the event loop."""
+"""What the commands share: settings from flags, the event loop, and a line of the audit log."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import click
 import msgspec
 import uvloop
 
+from nicobar.clock import Clock
 from nicobar.observe import set_up_logs
 from nicobar.settings import LogFormat, Settings, description, read_settings
+from nicobar.store import Audited
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -51,3 +53,10 @@ def start_logs(settings: Settings) -> None:
 
 def run_loop(work: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(work)
+
+
+def said(clock: Clock, action: str, app_id: str | None, subject: str, detail: str) -> Audited:
+    """A line of the audit log for what was done at the command line."""
+    return Audited(
+        at_ms=clock.now_ms(), actor="command line", action=action, app_id=app_id, subject=subject, detail=detail
+    )

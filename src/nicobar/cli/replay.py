@@ -14,13 +14,13 @@ import click
 
 from nicobar.admin.catalogue import named_endpoint
 from nicobar.admin.replays import FINAL_STATES, check_resent, count_replay, start_replay
-from nicobar.cli.options import run_loop, setting_options, settings_of
+from nicobar.cli.options import run_loop, said, setting_options, settings_of
 from nicobar.clock import Clock, SystemClock
 from nicobar.errors import UserError
 from nicobar.ids import IdFactory
 from nicobar.model import DeliveryState, Endpoint
 from nicobar.runtime import open_store
-from nicobar.store import ReplayFilter, Store, Task, TaskKind
+from nicobar.store import ReplayFilter, Store, Task, TaskKind, TaskStatus
 
 MAX_SHOWN_TASKS = 50
 EXPUNGE_AT_ONCE = 200
@@ -41,6 +41,10 @@ class _Open:
     def endpoint(self, name: str) -> Endpoint:
         """Raises UserError where none has this name, id or uid."""
         return named_endpoint(self.endpoints, name)
+
+    async def say(self, action: str, app_id: str, subject: str, detail: str = "") -> None:
+        """Adds a line to the audit log, as the API does for the same."""
+        await self.store.change([said(self.clock, action, app_id, subject, detail)])
 
     def name(self, endpoint_id: str) -> str:
         return next((one.name for one in self.endpoints if one.id == endpoint_id), endpoint_id)
@@ -152,6 +156,7 @@ async def _replay(
             new_ids=asked["new_ids"],
             now_ms=now_ms,
         )
+        await it.say(kind.value, endpoint.app_id, endpoint.id, task.id)
     click.echo(f"{task.id}: started. See it with: nicobar replay list")
 
 
@@ -167,7 +172,9 @@ def resend(*, message: str, endpoint: str, new_ids: bool, **flags: Any) -> None:
         async with _open(flags) as it:
             to = it.endpoint(endpoint)
             resent = await it.store.resend(message, to.id, now_ms=it.clock.now_ms(), new_ids=new_ids)
-            return check_resent(resent, message, to.name)
+            became = check_resent(resent, message, to.name)
+            await it.say("message.resend", to.app_id, message, f"to {to.id}{', under new ids' if new_ids else ''}")
+            return became
 
     click.echo(run_loop(run()))
 
@@ -197,6 +204,8 @@ def cancel(*, task: str, **flags: Any) -> None:
             found = await it.store.cancel_task(task, now_ms=it.clock.now_ms())
             if found is None:
                 raise UserError("task_unknown", f"There is no replay {task}.", "See nicobar replay list.")
+            if found.status is TaskStatus.CANCELING:
+                await it.say("task.cancel", found.app_id, found.id)
             return _line(found, it.name(found.endpoint_id))
 
     click.echo(run_loop(run()))
@@ -241,7 +250,11 @@ def expunge(*, message: str | None, customer: str | None, app_uid: str, yes: boo
                 _ask(f"Expunge {message or f'everything of {customer}'} for good?")
             now_ms = it.clock.now_ms()
             if message is not None:
-                return int(await it.store.expunge_message(message, now_ms=now_ms))
+                found = await it.store.message(message)
+                if found is None or not await it.store.expunge_message(message, now_ms=now_ms):
+                    return 0
+                await it.say("message.expunge", found.app_id, found.id)
+                return 1
             apps = (await it.store.snapshot()).applications
             app = next((one for one in apps if app_uid in {one.id, one.uid}), None)
             if app is None:
@@ -250,6 +263,9 @@ def expunge(*, message: str | None, customer: str | None, app_uid: str, yes: boo
             while step == EXPUNGE_AT_ONCE:
                 step = await it.store.expunge_customer(app.id, str(customer), now_ms=now_ms, limit=EXPUNGE_AT_ONCE)
                 done += step
+            if done:
+                # The key itself is what is to be forgotten.
+                await it.say("customer.expunge", app.id, app.id, f"{done} messages")
             return done
 
     done = run_loop(run())
