@@ -56,7 +56,15 @@ class Services:
         """Makes the changes and says so in the audit log, in one transaction; returns the catalogue after it.
         `action` is a noun and a verb, `endpoint.create`; `subject` the thing's id.
         """
-        said = Audited(
+        said = self.said(caller, action, subject, app_id=app_id, detail=detail)
+        await self.store.change([*changes, said])
+        return await self.snapshot()
+
+    def said(self, caller: Actor, action: str, subject: str, *, app_id: str | None, detail: str = "") -> Audited:
+        """The line of the audit log for what `caller` does now outside the configuration; the store keeps it with
+        what is done.
+        """
+        return Audited(
             at_ms=self.clock.now_ms(),
             actor=caller.name,
             action=action,
@@ -64,8 +72,6 @@ class Services:
             subject=subject,
             detail=detail,
         )
-        await self.store.change([*changes, said])
-        return await self.snapshot()
 
     def has_secret(self, source: Source) -> bool:
         """Whether the source can take anything: without a secret no signature fits."""

@@ -109,15 +109,13 @@ async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: GivenSer
 )
 async def cancel_pending(*, endpoint: GivenEndpoint, services: GivenServices, caller: GivenCaller) -> CanceledOut:
     """Cancels what waits for an endpoint. What is being sent goes on; what is canceled can be replayed."""
+    said = services.said(caller, "endpoint.cancel-pending", endpoint.id, app_id=endpoint.app_id)
     canceled, last = 0, CANCEL_AT_ONCE
     while last == CANCEL_AT_ONCE and canceled < MAX_CANCELED:
         last = await services.store.cancel_pending(
-            endpoint.seq, now_ms=services.clock.now_ms(), limit=CANCEL_AT_ONCE, reason=CANCELED
+            endpoint.seq, now_ms=services.clock.now_ms(), limit=CANCEL_AT_ONCE, reason=CANCELED, said=said
         )
         canceled += last
-    await services.change(
-        caller, "endpoint.cancel-pending", endpoint.id, app_id=endpoint.app_id, detail=f"{canceled} deliveries"
-    )
     return CanceledOut(canceled=canceled, done=last < CANCEL_AT_ONCE)
 
 

@@ -11,6 +11,7 @@ from litestar.params import JSONBody, QueryParameter, RawBody
 from msgspec import Meta, field
 
 from nicobar.admin.services import Services
+from nicobar.api.auth import Caller
 from nicobar.api.errors import Invalid, not_found
 from nicobar.api.listing import (
     After,
@@ -379,8 +380,7 @@ async def expunge_message(
 ) -> None:
     """Takes out a message's payload and what its tries quote of it; what is not delivered is canceled."""
     found = await message_of(services, application, msg_id)
-    await services.store.expunge_message(found.id, now_ms=services.clock.now_ms())
-    await services.change(caller, "message.expunge", found.id, app_id=application.id)
+    await _expunge(services, caller, found)
 
 
 @post(
@@ -395,17 +395,17 @@ async def expunge_messages(
 ) -> BulkExpungeOut:
     """Takes out the payloads of up to a hundred messages."""
     results: dict[str, ExpungeStatus] = {}
-    expunged: list[str] = []
     for key in dict.fromkeys(data.ids):
         found = await services.store.find_message(application.id, key)
         results[key] = ExpungeStatus.EXPUNGED if found else ExpungeStatus.NOT_FOUND
         if found is not None:
-            await services.store.expunge_message(found.id, now_ms=services.clock.now_ms())
-            expunged.append(found.id)
-    if expunged:
-        detail = " ".join(expunged)
-        await services.change(caller, "message.bulk_expunge", application.id, app_id=application.id, detail=detail)
+            await _expunge(services, caller, found)
     return BulkExpungeOut(results=results)
+
+
+async def _expunge(services: Services, caller: Caller, message: Message) -> None:
+    said = services.said(caller, "message.expunge", message.id, app_id=message.app_id)
+    await services.store.expunge_message(message.id, now_ms=services.clock.now_ms(), said=said)
 
 
 HANDLERS = (

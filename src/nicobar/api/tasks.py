@@ -136,11 +136,13 @@ async def get_task(*, services: GivenServices, caller: GivenCaller, task_id: Tas
 async def cancel_task(*, services: GivenServices, caller: GivenCaller, task_id: TaskKey) -> BackgroundTaskOut:
     """Ours: stops a replay. What it has put into the queue and was not tried yet is taken back."""
     task = await task_of(services, caller, task_id)
-    if task.status is not TaskStatus.RUNNING:
-        raise Refusal(409, "task_ended", f"The task {task.id} does not run any more.", "Nothing is left to cancel.")
-    canceled = await services.store.cancel_task(task.id, now_ms=services.clock.now_ms())
-    await services.change(caller, "task.cancel", task.id, app_id=task.app_id)
-    return shown(canceled or task)
+    if task.status is TaskStatus.RUNNING:
+        said = services.said(caller, "task.cancel", task.id, app_id=task.app_id)
+        canceled = await services.store.cancel_task(task.id, now_ms=services.clock.now_ms(), said=said)
+        # It may have ended meanwhile, or been taken back already.
+        if canceled is not None and canceled.status in {TaskStatus.CANCELING, TaskStatus.CANCELED}:
+            return shown(canceled)
+    raise Refusal(409, "task_ended", f"The task {task.id} does not run any more.", "Nothing is left to cancel.")
 
 
 HANDLERS = (list_tasks, get_task, cancel_task)

@@ -114,7 +114,11 @@ class PutToken(Record, tag=True):
 
 
 class Audited(Record, tag=True):
-    """Says in the audit log who did what to which thing. `detail` holds no secrets."""
+    """Says in the audit log who did what to which thing. `detail` holds no secrets.
+
+    What changes something outside the configuration takes one as `said`. It stands in the log if anything was
+    changed, both in one transaction.
+    """
 
     at_ms: int
     actor: str

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from nicobar.model import DeliveryState, Record
+from nicobar.store.catalogue import Audited
 
 # A replay moves whole customers in one transaction, so that nothing newer of theirs gets in between. Of one customer
 # it moves at most so many at once; what is left comes with a later page, in order all the same.
@@ -126,7 +127,9 @@ class Replays(Protocol):
     later waits behind them. What is unfinished is left as it is.
     """
 
-    async def resend(self, message_id: str, endpoint_id: str, *, now_ms: int, new_ids: bool) -> Resent:
+    async def resend(
+        self, message_id: str, endpoint_id: str, *, now_ms: int, new_ids: bool, said: Audited | None = None
+    ) -> Resent:
         """Puts one finished or missing delivery into the queue again. One that waits for its next try is due at once;
         one that waits behind another, or is being sent, stays.
         """
@@ -136,7 +139,7 @@ class Replays(Protocol):
         """What a replay would move now."""
         ...
 
-    async def add_task(self, task: NewTask) -> Task:
+    async def add_task(self, task: NewTask, *, said: Audited | None = None) -> Task:
         """Keeps the replay; it covers the messages that are there now."""
         ...
 
@@ -158,12 +161,16 @@ class Replays(Protocol):
         """
         ...
 
-    async def cancel_task(self, task_id: str, *, now_ms: int) -> Task | None:
+    async def cancel_task(self, task_id: str, *, now_ms: int, said: Audited | None = None) -> Task | None:
         """Asks a running task to stop; None if there is none of that id."""
         ...
 
-    async def cancel_pending(self, endpoint_seq: int, *, now_ms: int, limit: int, reason: str) -> int:
-        """Cancels up to so many deliveries that wait; returns how many. What is being sent goes on."""
+    async def cancel_pending(
+        self, endpoint_seq: int, *, now_ms: int, limit: int, reason: str, said: Audited | None = None
+    ) -> int:
+        """Cancels up to so many deliveries that wait; returns how many, which is the log's detail too. What is being
+        sent goes on.
+        """
         ...
 
     async def failure_groups(self, app_id: str, endpoint_id: str | None = None) -> list[FailureGroup]:

@@ -28,7 +28,7 @@ from nicobar.store.catalogue import (
     RemoveSource,
     Snapshot,
 )
-from nicobar.store.sqlite.database import SQL, Database, json_text
+from nicobar.store.sqlite.database import SQL, Database, json_text, say
 from nicobar.store.sqlite.rows import ATTEMPT, CONTENT, Content, delivery, endpoint, message, texts
 
 _EVENT_TYPE = msgspec.json.Decoder(EventType)
@@ -148,7 +148,7 @@ def _change(connection: sqlite3.Connection, change: Change) -> None:  # noqa: C9
         case PutToken(token=token):
             run("put_token", **msgspec.structs.asdict(token) | {"scope": token.scope.value})
         case Audited():
-            run("add_audit", **msgspec.structs.asdict(change))
+            say(connection, change)
         case _:
             assert_never(change)
 

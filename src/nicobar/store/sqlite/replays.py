@@ -10,8 +10,9 @@ import msgspec
 
 from nicobar.model import DeliveryState
 from nicobar.store import replays
+from nicobar.store.catalogue import Audited
 from nicobar.store.replays import FailureGroup, NewTask, ReplayCount, ReplayFilter, Resent, Task, TaskKind, TaskStatus
-from nicobar.store.sqlite.database import SQL, Database, json_text
+from nicobar.store.sqlite.database import SQL, Database, json_text, say
 from nicobar.store.sqlite.queue import free_next
 
 _FILTER = msgspec.json.Decoder(ReplayFilter)
@@ -31,19 +32,26 @@ class ReplayTables:
 
     _database: Database
 
-    async def resend(self, message_id: str, endpoint_id: str, *, now_ms: int, new_ids: bool) -> Resent:
-        return await self._database.write(
-            lambda connection: _resend(connection, message_id, endpoint_id, now_ms, int(new_ids))
-        )
+    async def resend(
+        self, message_id: str, endpoint_id: str, *, now_ms: int, new_ids: bool, said: Audited | None = None
+    ) -> Resent:
+        def work(connection: sqlite3.Connection) -> Resent:
+            resent = _resend(connection, message_id, endpoint_id, now_ms, int(new_ids))
+            if resent in {Resent.QUEUED, Resent.HASTENED}:
+                say(connection, said)
+            return resent
+
+        return await self._database.write(work)
 
     async def count_replay(self, endpoint_seq: int, which: ReplayFilter) -> ReplayCount:
         return await self._database.look(lambda connection: _count(connection, endpoint_seq, which))
 
-    async def add_task(self, task: NewTask) -> Task:
+    async def add_task(self, task: NewTask, *, said: Audited | None = None) -> Task:
         def work(connection: sqlite3.Connection) -> Task | None:
             values = msgspec.structs.asdict(task)
             values |= {"kind": task.kind.value, "filter": json_text(task.filter), "new_ids": int(task.new_ids)}
             connection.execute(SQL["add_task"], values)
+            say(connection, said)
             return _find(connection, task.id)
 
         made = await self._database.write(work)
@@ -68,18 +76,24 @@ class ReplayTables:
     async def work_on_task(self, task_id: str, *, now_ms: int, limit: int) -> Task | None:
         return await self._database.write(lambda connection: _work(connection, task_id, now_ms, limit))
 
-    async def cancel_task(self, task_id: str, *, now_ms: int) -> Task | None:
+    async def cancel_task(self, task_id: str, *, now_ms: int, said: Audited | None = None) -> Task | None:
         def work(connection: sqlite3.Connection) -> Task | None:
-            connection.execute(SQL["cancel_task"], {"id": task_id, "now_ms": now_ms})
+            if connection.execute(SQL["cancel_task"], {"id": task_id, "now_ms": now_ms}).rowcount:
+                say(connection, said)
             return _find(connection, task_id)
 
         return await self._database.write(work)
 
-    async def cancel_pending(self, endpoint_seq: int, *, now_ms: int, limit: int, reason: str) -> int:
+    async def cancel_pending(
+        self, endpoint_seq: int, *, now_ms: int, limit: int, reason: str, said: Audited | None = None
+    ) -> int:
         def work(connection: sqlite3.Connection) -> int:
             values = {"endpoint_seq": endpoint_seq, "limit": limit}
             waiting = [_Found(*row) for row in connection.execute(SQL["waiting"], values).fetchall()]
-            return _cancel(connection, endpoint_seq, waiting, now_ms, reason)
+            canceled = _cancel(connection, endpoint_seq, waiting, now_ms, reason)
+            if canceled:
+                say(connection, said, f"{canceled} deliveries")
+            return canceled
 
         return await self._database.write(work)
 
