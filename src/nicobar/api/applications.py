@@ -12,7 +12,7 @@ from litestar.params import FromQuery, JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.admin.catalogue import make_application
-from nicobar.admin.services import Services
+from nicobar.admin.services import Services, again_if_moved
 from nicobar.api.auth import Caller
 from nicobar.api.errors import conflict
 from nicobar.api.lookups import (
@@ -116,6 +116,7 @@ def _only_disabled(snapshot: Snapshot, application: Application) -> bool:
     summary="Create Application",
     responses={200: _THERE},
 )
+@again_if_moved
 async def create_application(
     *,
     data: JSONBody[ApplicationIn],
@@ -147,10 +148,11 @@ async def get_application(application: GivenApplication) -> ApplicationOut:
     opt={"needs": "backend"},
     responses={201: _MADE},
 )
+@again_if_moved
 async def upsert_application(
     app_id: AppKey, data: JSONBody[ApplicationIn], services: GivenServices, caller: GivenCaller
 ) -> Response[ApplicationOut]:
-    """Replaces an application, or makes it with the uid that the path has."""
+    """Replaces an application, or makes it. A uid in the path stays where the body has none."""
     async with services.changing:
         snapshot = await services.snapshot()
         known = find(snapshot.applications, app_id)
@@ -158,9 +160,10 @@ async def upsert_application(
             known = application_of(snapshot, caller, app_id)  # says that there is none
         if known is None:
             check_new_uid(app_id, "path.app_id")
-            data = msgspec.structs.replace(data, uid=data.uid or app_id)
         else:
             application_of(snapshot, caller, app_id)
+        if known is None or known.id != app_id:
+            data = msgspec.structs.replace(data, uid=data.uid or app_id)
         put_one = await _put(services, caller, snapshot, data, known)
     return Response(shown(put_one), status_code=200 if known else 201)
 
@@ -172,6 +175,7 @@ async def upsert_application(
     summary="Patch Application",
     opt={"needs": "backend"},
 )
+@again_if_moved
 async def patch_application(
     app_id: AppKey, data: JSONBody[ApplicationPatch], services: GivenServices, caller: GivenCaller
 ) -> ApplicationOut:
@@ -194,6 +198,7 @@ async def patch_application(
     summary="Delete Application",
     opt={"needs": "backend"},
 )
+@again_if_moved
 async def delete_application(app_id: AppKey, services: GivenServices, caller: GivenCaller) -> None:
     """Takes out an application with its endpoints and sources. Its messages stay until they are too old."""
     async with services.changing:

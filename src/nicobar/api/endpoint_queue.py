@@ -9,6 +9,7 @@ from litestar import get, post
 from litestar.params import JSONBody
 from msgspec import Meta
 
+from nicobar.admin.services import again_if_moved
 from nicobar.api.endpoints import ONE, TAGS
 from nicobar.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
 from nicobar.api.shapes import Shape, moment
@@ -78,6 +79,7 @@ async def get_queue(endpoint: GivenEndpoint, services: GivenServices) -> QueueOu
 
 
 @post(f"{ONE}/pause", operation_id="nicobar.endpoint.pause", tags=TAGS, summary="Pause Endpoint", status_code=204)
+@again_if_moved
 async def pause(
     *,
     app_id: AppKey,
@@ -93,6 +95,7 @@ async def pause(
 
 
 @post(f"{ONE}/resume", operation_id="nicobar.endpoint.resume", tags=TAGS, summary="Resume Endpoint", status_code=204)
+@again_if_moved
 async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: GivenServices, caller: GivenCaller) -> None:
     """Sends to an endpoint again."""
     async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:

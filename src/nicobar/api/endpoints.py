@@ -12,7 +12,7 @@ from litestar.params import JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.admin.catalogue import details, make_endpoint, same_endpoint
-from nicobar.admin.services import Services
+from nicobar.admin.services import Services, again_if_moved
 from nicobar.api.auth import Caller
 from nicobar.api.errors import Invalid, conflict
 from nicobar.api.lookups import (
@@ -223,6 +223,7 @@ async def list_endpoints(
 
 
 @post(PATH, operation_id="v1.endpoint.create", tags=TAGS, summary="Create Endpoint")
+@again_if_moved
 async def create_endpoint(
     *, app_id: AppKey, data: JSONBody[EndpointIn], services: GivenServices, caller: GivenCaller
 ) -> EndpointOut:
@@ -240,6 +241,7 @@ async def get_endpoint(endpoint: GivenEndpoint, services: GivenServices) -> Endp
 
 
 @put(ONE, operation_id="v1.endpoint.upsert", tags=TAGS, summary="Upsert Endpoint", responses={201: _MADE})
+@again_if_moved
 async def upsert_endpoint(
     *,
     app_id: AppKey,
@@ -248,7 +250,7 @@ async def upsert_endpoint(
     services: GivenServices,
     caller: GivenCaller,
 ) -> Response[EndpointOut]:
-    """Replaces an endpoint, or makes it with the uid that the path has."""
+    """Replaces an endpoint, or makes it. A uid in the path stays where the body has none."""
     wanted = msgspec.convert(msgspec.structs.asdict(data), EndpointIn, from_attributes=True)
     async with services.changing:
         snapshot = await services.snapshot()
@@ -258,12 +260,14 @@ async def upsert_endpoint(
             known = endpoint_of(snapshot, application, endpoint_id)  # says that there is none
         if known is None:
             check_new_uid(endpoint_id, "path.endpoint_id")
+        if known is None or known.id != endpoint_id:
             wanted = msgspec.structs.replace(wanted, uid=wanted.uid or endpoint_id)
         out = await _put(services, caller, snapshot, application, wanted, known)
     return Response(out, status_code=200 if known else 201)
 
 
 @patch(ONE, operation_id="v1.endpoint.patch", tags=TAGS, summary="Patch Endpoint")
+@again_if_moved
 async def patch_endpoint(
     *,
     app_id: AppKey,
@@ -291,6 +295,7 @@ async def patch_endpoint(
 
 
 @delete(ONE, operation_id="v1.endpoint.delete", tags=TAGS, summary="Delete Endpoint")
+@again_if_moved
 async def delete_endpoint(
     *, app_id: AppKey, endpoint_id: EndpointKey, services: GivenServices, caller: GivenCaller
 ) -> None:

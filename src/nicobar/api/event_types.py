@@ -13,7 +13,7 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.admin.openapi import event_types_of
-from nicobar.admin.services import Services
+from nicobar.admin.services import Services, again_if_moved
 from nicobar.api.auth import Caller
 from nicobar.api.errors import Invalid, conflict, not_found
 from nicobar.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot, check_new_uid
@@ -192,6 +192,7 @@ async def list_event_types(
 
 
 @post(PATH, operation_id="v1.event-type.create", tags=TAGS, summary="Create Event Type")
+@again_if_moved
 async def create_event_type(
     *, data: JSONBody[EventTypeIn], services: GivenServices, caller: GivenCaller
 ) -> EventTypeOut:
@@ -211,6 +212,7 @@ async def get_event_type(event_type_name: NameKey, snapshot: GivenSnapshot) -> E
 
 
 @put(ONE, operation_id="v1.event-type.upsert", tags=TAGS, summary="Upsert Event Type", responses={201: _MADE})
+@again_if_moved
 async def upsert_event_type(
     *, event_type_name: NameKey, data: JSONBody[EventTypeUpsertIn], services: GivenServices, caller: GivenCaller
 ) -> Response[EventTypeOut]:
@@ -223,6 +225,7 @@ async def upsert_event_type(
 
 
 @patch(ONE, operation_id="v1.event-type.patch", tags=TAGS, summary="Patch Event Type")
+@again_if_moved
 async def patch_event_type(
     *, event_type_name: NameKey, data: JSONBody[EventTypePatch], services: GivenServices, caller: GivenCaller
 ) -> EventTypeOut:
@@ -241,6 +244,7 @@ async def patch_event_type(
 
 
 @delete(ONE, operation_id="v1.event-type.delete", tags=TAGS, summary="Delete Event Type")
+@again_if_moved
 async def delete_event_type(
     *,
     event_type_name: NameKey,
@@ -270,6 +274,7 @@ async def delete_event_type(
     summary="Import Event Types",
     status_code=200,
 )
+@again_if_moved
 async def import_event_types(
     *, data: JSONBody[EventTypeImportOpenApiIn], services: GivenServices, caller: GivenCaller
 ) -> EventTypeImportOpenApiOut:

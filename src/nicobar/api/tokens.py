@@ -11,21 +11,11 @@ from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 
 from nicobar.admin.catalogue import make_application
-from nicobar.admin.services import Services
+from nicobar.admin.services import Services, again_if_moved
 from nicobar.api.applications import ApplicationIn
 from nicobar.api.auth import Caller
 from nicobar.api.errors import Invalid, conflict, forbidden, not_found
-from nicobar.api.lookups import (
-    MAX_KEY_CHARS,
-    AppKey,
-    GivenApplication,
-    GivenCaller,
-    GivenServices,
-    GivenSnapshot,
-    application_of,
-    check_new_uid,
-    find,
-)
+from nicobar.api.lookups import MAX_KEY_CHARS, AppKey, GivenCaller, GivenServices, application_of, check_new_uid, find
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
 from nicobar.api.shapes import Moment, Page, Shape, TokenId, moment, unix_ms
 from nicobar.crypto import hash_token, new_token
@@ -120,6 +110,7 @@ def _moment(at_ms: int | None) -> datetime | None:
     status_code=200,
     opt={"needs": "backend"},
 )
+@again_if_moved
 async def app_portal_access(
     *, app_id: AppKey, data: JSONBody[AppPortalAccessIn], services: GivenServices, caller: GivenCaller
 ) -> AppPortalAccessOut:
@@ -172,26 +163,31 @@ async def _application(
     status_code=204,
     opt={"needs": "backend"},
 )
+@again_if_moved
 async def expire_all(
     *,
-    application: GivenApplication,
+    app_id: AppKey,
     data: JSONBody[ApplicationTokenExpireIn],
     services: GivenServices,
     caller: GivenCaller,
 ) -> None:
     """Ends the links to the dashboard of an application."""
     until_ms = services.clock.now_ms() + (data.expiry or 0) * 1000
-    ending = [
-        PutToken(token=msgspec.structs.replace(one, expires_at_ms=until_ms))
-        for one in await services.store.tokens()
-        if one.portal
-        and one.app_id == application.id
-        and (not data.session_ids or one.session_id in data.session_ids)
-        and (one.expires_at_ms is None or one.expires_at_ms > until_ms)
-    ]
-    await services.change(
-        caller, "portal.expire", application.id, *ending, app_id=application.id, detail=f"{len(ending)} links"
-    )
+    async with services.changing:
+        application = application_of(await services.snapshot(), caller, app_id)
+        ending = [
+            PutToken(token=msgspec.structs.replace(one, expires_at_ms=until_ms))
+            for one in await services.store.tokens()
+            if one.portal
+            and one.app_id == application.id
+            and (not data.session_ids or one.session_id in data.session_ids)
+            and (one.expires_at_ms is None or one.expires_at_ms > until_ms)
+        ]
+        if ending:
+            detail = f"{len(ending)} links"
+            await services.change(
+                caller, "portal.expire", application.id, *ending, app_id=application.id, detail=detail
+            )
 
 
 @post(
@@ -228,15 +224,15 @@ async def list_tokens(
 
 
 @post(TOKENS, operation_id="nicobar.token.create", tags=TAGS, summary="Create Token")
-async def create_token(
-    *, data: JSONBody[TokenIn], services: GivenServices, snapshot: GivenSnapshot, caller: GivenCaller
-) -> NewTokenOut:
+@again_if_moved
+async def create_token(*, data: JSONBody[TokenIn], services: GivenServices, caller: GivenCaller) -> NewTokenOut:
     """Makes a token of the API."""
     limited = data.scope in {Scope.APPLICATION, Scope.APPLICATION_READ_ONLY}
     if limited is (data.app_id is None):
         raise Invalid("body.appId", "It goes with the scopes of one application.", "Name one, or another scope.")
-    app_id = None if data.app_id is None else application_of(snapshot, caller, data.app_id).id
     async with services.changing:
+        snapshot = await services.snapshot()
+        app_id = None if data.app_id is None else application_of(snapshot, caller, data.app_id).id
         tokens = await services.store.tokens()
         if any(one.name == data.name and one.revoked_at_ms is None and not one.portal for one in tokens):
             raise conflict("Another token has this name.", "Choose another one, or revoke it.")
@@ -257,6 +253,7 @@ async def create_token(
 
 
 @delete(f"{TOKENS}/{{token_id:str}}", operation_id="nicobar.token.revoke", tags=TAGS, summary="Revoke Token")
+@again_if_moved
 async def revoke_token(
     *,
     token_id: Annotated[str, PathParameter(description="The token's id.", max_length=MAX_KEY_CHARS)],
@@ -265,6 +262,7 @@ async def revoke_token(
 ) -> None:
     """Ends a token for good."""
     async with services.changing:
+        await services.snapshot()
         known = next((one for one in await services.store.tokens() if one.id == token_id), None)
         if known is None:
             raise not_found("token")

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.admin.catalogue import same_endpoint
 from nicobar.admin.handlers import why_it_cannot_run
-from nicobar.admin.services import Services
+from nicobar.admin.services import Services, again_if_moved
 from nicobar.api.attempts import VerdictOut, verdict_shown
 from nicobar.api.endpoints import ONE
 from nicobar.api.errors import Invalid, not_found
@@ -142,6 +142,7 @@ async def get_transformation(endpoint: GivenEndpoint, services: GivenServices) -
     summary="Patch Transformation",
     status_code=204,
 )
+@again_if_moved
 async def patch_transformation(
     *,
     app_id: AppKey,
@@ -258,6 +259,7 @@ async def diff_versions(
     summary="Restore Version",
     status_code=200,
 )
+@again_if_moved
 async def restore_version(
     *,
     app_id: AppKey,

@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from nicobar.admin.catalogue import named_endpoint
-from nicobar.admin.files import Planner, read_document, write_document
+from nicobar.admin.files import Plan, Planner, read_document, write_document
 from nicobar.admin.owner import offer_link
+from nicobar.admin.services import again_if_moved
 from nicobar.cli.options import run_loop, setting_options, settings_of
 from nicobar.clock import SystemClock
 from nicobar.connectors.transport import HttpTransport
@@ -23,7 +24,7 @@ from nicobar.pipeline.configuration import open_endpoint
 from nicobar.runtime import open_store
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
-from nicobar.store import Audited, PauseEndpoint, PutToken
+from nicobar.store import Audited, BasedOn, PauseEndpoint, PutToken
 
 CHECK_TIMEOUT_MS = 5_000
 
@@ -43,18 +44,25 @@ async def _apply(settings: Settings, file: Path, *, prune: bool, dry_run: bool) 
     document = read_document(file)
     clock = SystemClock()
     async with open_store(settings, clock) as (store, vault), SandboxPool(children=1) as sandbox:
-        planner = Planner(
-            snapshot=await store.snapshot(),
-            vault=vault,
-            ids=IdFactory(clock.now_ms),
-            sandbox=sandbox,
-            folder=file.parent,
-            environment=os.environ,
-            now_ms=clock.now_ms(),
-        )
-        plan = await planner.plan(document, prune=prune)
-        if plan.changes and not dry_run:
-            await store.change(plan.changes)
+
+        @again_if_moved
+        async def carry_out() -> Plan:
+            known = await store.snapshot()
+            planner = Planner(
+                snapshot=known,
+                vault=vault,
+                ids=IdFactory(clock.now_ms),
+                sandbox=sandbox,
+                folder=file.parent,
+                environment=os.environ,
+                now_ms=clock.now_ms(),
+            )
+            plan = await planner.plan(document, prune=prune)
+            if plan.changes and not dry_run:
+                await store.change([BasedOn(version=known.version), *plan.changes])
+            return plan
+
+        plan = await carry_out()
         for sentence in plan.sentences:
             click.echo(f"{'would be: ' if dry_run else ''}{sentence}")
         for name in plan.unlisted:

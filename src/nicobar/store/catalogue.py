@@ -113,6 +113,14 @@ class PutToken(Record, tag=True):
     token: Token
 
 
+class BasedOn(Record, tag=True):
+    """Goes first: what follows was decided on this version of the configuration, and is refused on another one. So
+    two who change the same thing at once do not undo one another.
+    """
+
+    version: int
+
+
 class Audited(Record, tag=True):
     """Says in the audit log who did what to which thing. `detail` holds no secrets.
 
@@ -142,6 +150,7 @@ Change = (
     | PutEventType
     | RemoveEventType
     | PutToken
+    | BasedOn
     | Audited
 )
 
@@ -168,7 +177,7 @@ class Catalogue(Protocol):
         ...
 
     async def change(self, changes: Sequence[Change]) -> int:
-        """Makes the changes in one transaction, all or none; returns the new version."""
+        """Makes the changes in one transaction, all or none; returns the new version. Raises StoreMoved."""
         ...
 
     async def message(self, message_id: str) -> Message | None: ...
