@@ -12,9 +12,10 @@ from msgspec import Meta
 
 from nicobar.admin.catalogue import make_application
 from nicobar.admin.services import Services, again_if_moved
+from nicobar.admin.tokens import make_token
 from nicobar.api.applications import ApplicationIn
 from nicobar.api.auth import Caller
-from nicobar.api.errors import Invalid, conflict, forbidden, not_found
+from nicobar.api.errors import Invalid, forbidden, not_found
 from nicobar.api.lookups import MAX_KEY_CHARS, AppKey, GivenCaller, GivenServices, application_of, check_new_uid, find
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
 from nicobar.api.shapes import Moment, Page, Shape, TokenId, moment, unix_ms
@@ -233,15 +234,11 @@ async def create_token(*, data: JSONBody[TokenIn], services: GivenServices, call
     async with services.changing:
         snapshot = await services.snapshot()
         app_id = None if data.app_id is None else application_of(snapshot, caller, data.app_id).id
-        tokens = await services.store.tokens()
-        if any(one.name == data.name and one.revoked_at_ms is None and not one.portal for one in tokens):
-            raise conflict("Another token has this name.", "Choose another one, or revoke it.")
-        secret = new_token()
-        token = Token(
-            id=services.ids.new("tok"),
+        token, secret = make_token(
+            await services.store.tokens(),
+            ids=services.ids,
+            now_ms=services.clock.now_ms(),
             name=data.name,
-            sha256=hash_token(secret),
-            created_at_ms=services.clock.now_ms(),
             scope=data.scope,
             app_id=app_id,
             expires_at_ms=None if data.expires_at is None else unix_ms(data.expires_at),

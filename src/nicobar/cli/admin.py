@@ -1,4 +1,4 @@
-"""`nicobar apply`, `export`, `token`, `resume`."""
+"""`nicobar apply`, `export`, `password-link`, `resume`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from nicobar.admin.services import again_if_moved
 from nicobar.cli.options import run_loop, setting_options, settings_of
 from nicobar.clock import SystemClock
 from nicobar.connectors.transport import HttpTransport
-from nicobar.crypto import Vault, hash_token, new_token
-from nicobar.errors import NicobarError, UserError
+from nicobar.crypto import Vault
+from nicobar.errors import NicobarError
 from nicobar.ids import IdFactory
-from nicobar.model import Endpoint, Token
+from nicobar.model import Endpoint
 from nicobar.pipeline.configuration import open_endpoint
 from nicobar.runtime import open_store
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
-from nicobar.store import Audited, BasedOn, PauseEndpoint, PutToken
+from nicobar.store import Audited, BasedOn, PauseEndpoint
 
 CHECK_TIMEOUT_MS = 5_000
 
@@ -105,36 +105,6 @@ def export(*, file: Path, force: bool, **flags: Any) -> None:
 
     for path in run_loop(run()):
         click.echo(f"wrote {path}")
-
-
-@click.group()
-def token() -> None:
-    """API tokens."""
-
-
-@token.command("create")
-@click.argument("name")
-@setting_options("data_dir", "database_url")
-def create_token(*, name: str, **flags: Any) -> None:
-    """Make a token and print it, this once."""
-    settings = settings_of(flags)
-    clock = SystemClock()
-
-    async def run() -> str:
-        async with open_store(settings, clock) as (store, _):
-            if any(one.name == name for one in await store.tokens()):
-                raise UserError("token_exists", f"There is a token {name!r} already.", "Choose another name.")
-            made = new_token()
-            kept = Token(
-                id=IdFactory(clock.now_ms).new("tok"),
-                name=name,
-                sha256=hash_token(made),
-                created_at_ms=clock.now_ms(),
-            )
-            await store.change([PutToken(token=kept), _said(clock, "token.create", None, kept.id, name)])
-            return made
-
-    click.echo(run_loop(run()))
 
 
 @click.command("password-link")

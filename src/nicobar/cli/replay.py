@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
 
 from nicobar.admin.catalogue import named_endpoint
 from nicobar.admin.replays import FINAL_STATES, check_resent, count_replay, start_replay
-from nicobar.cli.options import run_loop, setting_options, settings_of
+from nicobar.cli.options import moment, run_loop, setting_options, settings_of, shown
 from nicobar.clock import Clock, SystemClock
 from nicobar.errors import UserError
 from nicobar.ids import IdFactory
@@ -24,8 +22,6 @@ from nicobar.store import ReplayFilter, Store, Task, TaskKind
 
 MAX_SHOWN_TASKS = 50
 EXPUNGE_AT_ONCE = 200
-_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 24 * 3_600_000}
-_AGO = re.compile(r"(\d{1,6})([smhd])")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -122,8 +118,8 @@ async def _replay(
         now_ms = it.clock.now_ms()
         endpoint = it.endpoint(name)
         which = ReplayFilter(
-            since_ms=_moment(asked["since"], now_ms),
-            until_ms=_moment(asked["until"], now_ms),
+            since_ms=None if asked["since"] is None else moment(asked["since"], now_ms),
+            until_ms=None if asked["until"] is None else moment(asked["until"], now_ms),
             states=states,
             event_types=tuple(asked["event_types"]),
             customer_key=asked["customer"],
@@ -132,7 +128,7 @@ async def _replay(
             tag=asked["tag"],
         )
         count = await count_replay(it.store, kind, endpoint, which)
-        oldest = f", the oldest accepted {_shown(count.oldest_accepted_at_ms)}" if count.oldest_accepted_at_ms else ""
+        oldest = f", the oldest accepted {shown(count.oldest_accepted_at_ms)}" if count.oldest_accepted_at_ms else ""
         click.echo(f"{count.deliveries} deliveries of {count.customers} customers at {endpoint.name}{oldest}.")
         if count.overtaken:
             click.echo(
@@ -214,7 +210,7 @@ def failures(*, endpoint: str | None, **flags: Any) -> None:
             lines = []
             for app in (await it.store.snapshot()).applications:
                 for group in await it.store.failure_groups(app.id, of):
-                    when = f"{_shown(group.first_at_ms)} to {_shown(group.last_at_ms)}"
+                    when = f"{shown(group.first_at_ms)} to {shown(group.last_at_ms)}"
                     lines.append(
                         f"▲ {group.count} at {it.name(group.endpoint_id)}, {when}, the last one {group.message_id}"
                     )
@@ -265,28 +261,8 @@ def _ask(question: str) -> None:
     click.confirm(question, abort=True)
 
 
-def _moment(text: str | None, now_ms: int) -> int | None:
-    """Unix milliseconds of a time, or of so long ago. Raises UserError."""
-    if text is None:
-        return None
-    ago = _AGO.fullmatch(text)
-    if ago:
-        return now_ms - int(ago[1]) * _UNITS_MS[ago[2]]
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UserError(
-            "time_invalid", f"{text!r} is no time.", "Write 2026-11-24T08:00:00Z, or 30m, 6h, 2d for so long ago."
-        ) from error
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-def _shown(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
 def _line(task: Task, endpoint: str) -> str:
     return (
         f"{task.id}  {task.status.value:9}  {task.kind.value:20}  {endpoint}  {task.moved} of {task.expected}  "
-        f"{_shown(task.created_at_ms)}"
+        f"{shown(task.created_at_ms)}"
     )
