@@ -262,3 +262,26 @@ async def test_an_example_goes_to_one_endpoint_only(tmp_path):
         with pytest.raises(HTTPValidationError) as none:
             await svix.endpoint.send_example("default", endpoint.id, EventExampleIn(event_type="nothing"))
         assert none.value.detail[0].loc == ["body", "eventType"]
+
+
+async def test_the_schedule_of_tries_can_be_read(tmp_path):
+    async with asking(tmp_path) as api:
+        read = await api.ask("GET", "/api/v1/event-type/payment.succeeded/retry-schedule")
+        waits = [one["secs"] for one in read.body["retrySchedule"]]
+        assert (read.status, waits) == (200, [5, 300, 1_800, 7_200, 18_000, 36_000, 36_000])
+        assert (await api.ask("GET", "/api/v1/event-type/nothing/retry-schedule")).status == 404
+
+
+async def test_code_is_simulated_without_an_endpoint(tmp_path):
+    async with asking(tmp_path) as api:
+        code = (
+            "function handler(webhook) { webhook.url += webhook.env.PATH; webhook.payload = {a: 1}; return webhook; }"
+        )
+        body = {"code": code, "eventType": "a.b", "payload": {}, "variables": {"PATH": "hooks"}}
+        ran = await api.ask("POST", "/api/v1/connector/simulate", body)
+        assert (ran.status, ran.body["url"], ran.body["payload"]) == (200, "https://example.com/hooks", '{"a":1}')
+        assert (ran.body["method"], ran.body["cancel"]) == ("POST", False)
+        refused = await api.ask("POST", "/api/v1/connector/simulate", body | {"connector": "customerio"})
+        assert (refused.body["cancel"], refused.body["state"]) == (True, "failed")
+        assert "error" in {one["level"] for one in refused.body["verdicts"]}
+        assert (await api.ask("POST", "/api/v1/connector/simulate", body | {"connector": "x"})).status == 422

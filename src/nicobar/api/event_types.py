@@ -21,6 +21,7 @@ from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, 
 from nicobar.api.shapes import Description, EventTypeName, Page, Shape, moment, patched
 from nicobar.errors import UserError
 from nicobar.model import EventType
+from nicobar.pipeline.retry import RETRY_AFTER_MS
 from nicobar.sources.kinds import SOURCES
 from nicobar.store import PutEventType, RemoveEventType, Snapshot
 
@@ -61,6 +62,19 @@ class EventTypeUpsertIn(Shape):
     schemas: Schemas | None = None
     group_name: GroupName | None = None
     feature_flags: Flags | None = None
+
+
+class WaitOut(Shape):
+    """How long."""
+
+    secs: int
+    nanos: int
+
+
+class RetryScheduleOut(Shape):
+    """How long after each failed try the next one comes."""
+
+    retry_schedule: list[WaitOut]
 
 
 class EventTypePatch(Shape):
@@ -209,6 +223,19 @@ async def get_event_type(event_type_name: NameKey, snapshot: GivenSnapshot) -> E
     """One event type, with its schemas and its example."""
     found = _find(snapshot, event_type_name)
     return shown(found, built_in=_built_in(snapshot, found.name))
+
+
+@get(
+    f"{ONE}/retry-schedule",
+    operation_id="v1.event-type.get-retry-schedule",
+    tags=TAGS,
+    summary="Get Retry Schedule",
+    opt={"needs": "any_reader"},
+)
+async def get_retry_schedule(event_type_name: NameKey, snapshot: GivenSnapshot) -> RetryScheduleOut:
+    """How long after each failed try the next one comes; the same for all event types."""
+    _find(snapshot, event_type_name)
+    return RetryScheduleOut(retry_schedule=[WaitOut(secs=wait_ms // 1000, nanos=0) for wait_ms in RETRY_AFTER_MS])
 
 
 @put(ONE, operation_id="v1.event-type.upsert", tags=TAGS, summary="Upsert Event Type", responses={201: _MADE})
@@ -407,6 +434,7 @@ HANDLERS = (
     import_event_types,
     export_event_types,
     get_event_type,
+    get_retry_schedule,
     upsert_event_type,
     patch_event_type,
     delete_event_type,

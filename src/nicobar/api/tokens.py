@@ -28,6 +28,7 @@ TAGS = ["Authentication"]
 PORTAL_S = 7 * 86_400
 MIN_PORTAL_S = 3_600
 MAX_LATER_S = 3 * 86_400
+MAX_EXPIRY_S = 100 * 366 * 86_400
 TOKENS = "/api/v1/auth/token"
 
 SessionId = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9@_\-]+$", min_length=1, max_length=64)]
@@ -64,6 +65,24 @@ class TokenIn(Shape):
     scope: Scope = Scope.ADMIN
     app_id: Annotated[str, Meta(min_length=1, max_length=MAX_KEY_CHARS)] | None = None
     expires_at: Moment | None = None
+
+
+class MessageTokenIn(Shape):
+    """A token's name, and for how long it is taken (`expiry`, in seconds); for good without."""
+
+    name: TokenName
+    expiry: Annotated[int, Meta(ge=1, le=MAX_EXPIRY_S)] | None = None
+
+
+class MessageTokenOut(Shape):
+    """A token that makes messages in one application; `token` is shown this once."""
+
+    id: TokenId
+    token: str
+    name: str
+    created_at: datetime
+    expires_at: datetime | None
+    scopes: list[Scope]
 
 
 class TokenOut(Shape):
@@ -207,6 +226,44 @@ async def logout(*, services: GivenServices, caller: GivenCaller) -> None:
     await services.change(caller, "portal.logout", ended.id, PutToken(token=ended), app_id=ended.app_id)
 
 
+@post(
+    "/api/v1/auth/app/{app_id:str}/create-message-token",
+    operation_id="v1.authentication.create-message-token",
+    tags=TAGS,
+    summary="Create Message Token",
+    status_code=200,
+    opt={"needs": "backend"},
+)
+@again_if_moved
+async def create_message_token(
+    *, app_id: AppKey, data: JSONBody[MessageTokenIn], services: GivenServices, caller: GivenCaller
+) -> MessageTokenOut:
+    """Makes a token that may make messages in this application, and nothing else."""
+    async with services.changing:
+        application = application_of(await services.snapshot(), caller, app_id)
+        now_ms = services.clock.now_ms()
+        token, secret = make_token(
+            await services.store.tokens(),
+            ids=services.ids,
+            now_ms=now_ms,
+            name=data.name,
+            scope=Scope.APPLICATION_MESSAGES,
+            app_id=application.id,
+            expires_at_ms=None if data.expiry is None else now_ms + data.expiry * 1000,
+        )
+        await services.change(
+            caller, "token.create", token.id, PutToken(token=token), app_id=application.id, detail=token.name
+        )
+    return MessageTokenOut(
+        id=token.id,
+        token=secret,
+        name=token.name,
+        created_at=moment(now_ms),
+        expires_at=_moment(token.expires_at_ms),
+        scopes=[token.scope],
+    )
+
+
 @get(TOKENS, operation_id="nicobar.token.list", tags=TAGS, summary="List Tokens")
 async def list_tokens(
     *, services: GivenServices, limit: Limit = DEFAULT_LIMIT, iterator: Iterator = None, order: Order = None
@@ -228,7 +285,7 @@ async def list_tokens(
 @again_if_moved
 async def create_token(*, data: JSONBody[TokenIn], services: GivenServices, caller: GivenCaller) -> NewTokenOut:
     """Makes a token of the API."""
-    limited = data.scope in {Scope.APPLICATION, Scope.APPLICATION_READ_ONLY}
+    limited = data.scope not in {Scope.ADMIN, Scope.READ_ONLY}
     if limited is (data.app_id is None):
         raise Invalid("body.appId", "It goes with the scopes of one application.", "Name one, or another scope.")
     async with services.changing:
@@ -270,4 +327,4 @@ async def revoke_token(
             )
 
 
-HANDLERS = (app_portal_access, expire_all, logout, list_tokens, create_token, revoke_token)
+HANDLERS = (app_portal_access, expire_all, logout, create_message_token, list_tokens, create_token, revoke_token)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Protocol
 
-from nicobar.model import DeliveryState, Record
+from nicobar.model import DeliveryState, Json, Record
 from nicobar.store.catalogue import Audited
 
 # A replay moves whole customers in one transaction, so that nothing newer of theirs gets in between. Of one customer
@@ -14,6 +14,9 @@ from nicobar.store.catalogue import Audited
 MAX_BEHIND_A_PAGE = 10_000
 # So many messages one page looks at, whether they fit its filter or not: everybody else's writes wait meanwhile.
 MAX_LOOK_MESSAGES = 20_000
+
+# So many tasks that only found something are kept, the latest.
+MAX_RESULTS = 100
 
 
 class ReplayFilter(Record):
@@ -49,6 +52,9 @@ class TaskKind(StrEnum):
     RECOVER = "endpoint.recover"
     REPLAY_MISSING = "endpoint.replay"
     BULK_REPLAY = "endpoint.bulk-replay"
+    PURGE = "application.purge_content"
+    APP_STATS = "application.stats"
+    EVENT_TYPES = "event-type.aggregate"
 
 
 class TaskStatus(StrEnum):
@@ -60,24 +66,26 @@ class TaskStatus(StrEnum):
 
 
 class NewTask(Record):
-    """A replay to be done. With `new_ids` every event gets an id that Customer.io has not seen, so that mails go out
-    again.
+    """A task to be done: a replay at an endpoint, the purge of an application's payloads, or one that is done already
+    and has found `result`. `app_id` is empty for one about all applications. With `new_ids` every event gets an id
+    that Customer.io has not seen, so that mails go out again.
     """
 
     id: str
     app_id: str
-    endpoint_seq: int
-    endpoint_id: str
     kind: TaskKind
-    filter: ReplayFilter
-    new_ids: bool
-    expected: int
     created_at_ms: int
+    endpoint_seq: int = 0
+    endpoint_id: str = ""
+    filter: ReplayFilter = ReplayFilter()
+    new_ids: bool = False
+    expected: int = 0
+    result: Json = None
 
 
 class Task(Record):
-    """A replay and how far it is: `moved` of `expected` deliveries are in the queue again (or, once canceled,
-    were).
+    """A task and how far it is: `moved` of `expected` deliveries are in the queue again (or, once canceled, were), or
+    so many messages are empty.
     """
 
     seq: int
@@ -95,6 +103,7 @@ class Task(Record):
     moved: int
     created_at_ms: int
     updated_at_ms: int
+    result: Json = None
 
 
 class Resent(StrEnum):
@@ -140,7 +149,7 @@ class Replays(Protocol):
         ...
 
     async def add_task(self, task: NewTask, *, said: Audited | None = None) -> Task:
-        """Keeps the replay; it covers the messages that are there now."""
+        """Keeps the task; it covers the messages that are there now."""
         ...
 
     async def task(self, task_id: str) -> Task | None: ...
@@ -157,7 +166,7 @@ class Replays(Protocol):
 
     async def work_on_task(self, task_id: str, *, now_ms: int, limit: int) -> Task | None:
         """Moves the next deliveries, whole customers until there are `limit`, in one transaction; one that is to be
-        canceled takes back what was not tried yet.
+        canceled takes back what was not tried yet. A purge empties the next `limit` messages.
         """
         ...
 

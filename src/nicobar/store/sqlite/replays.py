@@ -14,6 +14,7 @@ from nicobar.store.catalogue import Audited
 from nicobar.store.replays import FailureGroup, NewTask, ReplayCount, ReplayFilter, Resent, Task, TaskKind, TaskStatus
 from nicobar.store.sqlite.database import SQL, Database, json_text, say
 from nicobar.store.sqlite.queue import free_next
+from nicobar.store.sqlite.upkeep import expunge
 
 _FILTER = msgspec.json.Decoder(ReplayFilter)
 _COUNT_AT_ONCE = 5_000
@@ -50,7 +51,10 @@ class ReplayTables:
         def work(connection: sqlite3.Connection) -> Task | None:
             values = msgspec.structs.asdict(task)
             values |= {"kind": task.kind.value, "filter": json_text(task.filter), "new_ids": int(task.new_ids)}
+            values["result"] = None if task.result is None else json_text(task.result)
             connection.execute(SQL["add_task"], values)
+            if task.result is not None:
+                connection.execute(SQL["trim_results"], {"keep": replays.MAX_RESULTS})
             say(connection, said)
             return _find(connection, task.id)
 
@@ -129,6 +133,7 @@ def _task(row: sqlite3.Row) -> Task:
         moved=row[12],
         created_at_ms=row[13],
         updated_at_ms=row[14],
+        result=None if row[15] is None else msgspec.json.decode(row[15]),
     )
 
 
@@ -232,6 +237,8 @@ def _work(connection: sqlite3.Connection, task_id: str, now_ms: int, limit: int)
     # Where few fit the filter, the look is what takes long.
     seen_seq = min(task.until_seq, task.after_seq + replays.MAX_LOOK_MESSAGES)
     places = (task.after_seq, seen_seq)
+    if task.kind is TaskKind.PURGE:
+        return _purge(connection, task, places, now_ms, limit)
     page = _select(connection, task.endpoint_seq, task.filter, task_seq=task.seq, places=places, limit=limit)
     if len(page) == limit:
         seen_seq = page[-1].message_seq
@@ -250,6 +257,18 @@ def _work(connection: sqlite3.Connection, task_id: str, now_ms: int, limit: int)
         moved += sum([_replay(connection, task, other, now_ms) for other in together])
     status = TaskStatus.RUNNING if seen_seq < task.until_seq else TaskStatus.FINISHED
     return _moved(connection, task, status, seen_seq, task.moved + moved, now_ms)
+
+
+def _purge(
+    connection: sqlite3.Connection, task: Task, places: tuple[int, int], now_ms: int, limit: int
+) -> Task | None:
+    of = {"app_id": task.app_id, "after_seq": places[0], "until_seq": places[1], "limit": limit}
+    page = [seq for (seq,) in connection.execute(SQL["messages_to_purge"], of).fetchall()]
+    for seq in page:
+        expunge(connection, seq, now_ms)
+    seen_seq = page[-1] if len(page) == limit else places[1]
+    status = TaskStatus.RUNNING if seen_seq < task.until_seq else TaskStatus.FINISHED
+    return _moved(connection, task, status, seen_seq, task.moved + len(page), now_ms)
 
 
 def _with_customer(connection: sqlite3.Connection, task: Task, one: _Found) -> list[_Found]:

@@ -52,7 +52,7 @@ class UpkeepTables:
     async def expunge_message(self, message_id: str, *, now_ms: int, said: Audited | None = None) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
             row = connection.execute("SELECT seq FROM messages WHERE id = ?", (message_id,)).fetchone()
-            if row is not None and _expunge(connection, row[0], now_ms):
+            if row is not None and expunge(connection, row[0], now_ms):
                 say(connection, said)
             return row is not None
 
@@ -65,7 +65,7 @@ class UpkeepTables:
             of = {"app_id": app_id, "customer_key": customer_key, "limit": limit}
             rows = connection.execute(SQL["messages_of_customer"], of).fetchall()
             for (seq,) in rows:
-                _expunge(connection, seq, now_ms)
+                expunge(connection, seq, now_ms)
                 connection.execute("UPDATE deliveries SET customer_key = NULL WHERE message_seq = ?", (seq,))
                 connection.execute("UPDATE messages SET customer_key = NULL WHERE seq = ?", (seq,))
             if rows:
@@ -92,8 +92,8 @@ def _step(
     return Step(after_seq=rows[-1][0] if old and len(rows) == limit else None, done=done)
 
 
-def _expunge(connection: sqlite3.Connection, seq: int, now_ms: int) -> bool:
-    """Whether there was anything left of it."""
+def expunge(connection: sqlite3.Connection, seq: int, now_ms: int) -> bool:
+    """Empties a message and its attempts, and stops what is unfinished; whether there was anything left of it."""
     for endpoint_seq, customer_key in connection.execute(SQL["unfinished_of_message"], {"seq": seq}).fetchall():
         key = {"message_seq": seq, "endpoint_seq": endpoint_seq, "now_ms": now_ms, "reason": EXPUNGED}
         connection.execute(SQL["stop_delivery"], key)
