@@ -11,6 +11,7 @@ from functools import wraps
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from nicobar.clock import Clock
+from nicobar.connectors import Transport
 from nicobar.crypto import Vault
 from nicobar.errors import StoreMoved, StoreUnusable
 from nicobar.ids import IdFactory
@@ -71,8 +72,9 @@ class Actor(Protocol):
 @dataclass(frozen=True, slots=True)
 class Services:
     """The running parts. `receiver` takes messages; `wake` tells the worker of new deliveries for these endpoints,
-    `own_url` is where this process listens. Whoever reads the catalogue to change it holds `changing` meanwhile, so
-    that two partial changes do not undo one another, and is `again_if_moved`.
+    `own_url` is where this process listens, `transport` asks destinations whether they know us. Whoever reads the
+    catalogue to change it holds `changing` meanwhile, so that two partial changes do not undo one another, and is
+    `again_if_moved`.
     """
 
     store: Store
@@ -85,6 +87,7 @@ class Services:
     receiver: Receiver
     wake: Callable[[Sequence[int]], None]
     own_url: Callable[[], str]
+    transport: Transport
     changing: Changing = field(default_factory=Changing)
 
     async def snapshot(self) -> Snapshot:

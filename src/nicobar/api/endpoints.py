@@ -372,7 +372,7 @@ def _made(
     kind = wanted.connector.kind if wanted.connector else (known.connector if known else HTTP)
     kept = known if known is not None and known.connector == kind else None
     try:
-        settings, credentials = _configured(services, kind, wanted, kept)
+        settings, credentials = configured(services, kind, wanted, kept)
         return make_endpoint(
             vault=services.vault,
             ids=services.ids,
@@ -397,7 +397,7 @@ def _made(
         raise Invalid(where, error.detail, error.fix, code=error.code) from error
 
 
-def _configured(
+def configured(
     services: Services, kind: str, wanted: EndpointIn, kept: Endpoint | None
 ) -> tuple[dict[str, Setting], dict[str, str]]:
     """The settings and the credentials: what was kept, and over it what is wanted."""
