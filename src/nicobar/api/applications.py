@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -26,7 +25,7 @@ from nicobar.api.lookups import (
     find,
 )
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
-from nicobar.api.shapes import AppId, Metadata, Page, Shape, Uid, moment, patched
+from nicobar.api.shapes import AppId, Metadata, Moment, Page, Shape, Uid, moment, patched
 from nicobar.ids import is_id, made_at_ms
 from nicobar.model import Application
 from nicobar.store import PutApplication, RemoveApplication, Snapshot
@@ -56,8 +55,8 @@ class ApplicationOut(Shape):
 
     id: AppId
     name: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     metadata: dict[str, str]
     uid: Uid | None = None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from litestar import get, post
@@ -12,7 +11,7 @@ from msgspec import Meta
 from nicobar.admin.services import again_if_moved
 from nicobar.api.endpoints import ONE, TAGS
 from nicobar.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
-from nicobar.api.shapes import Shape, moment
+from nicobar.api.shapes import Moment, Shape, moment
 from nicobar.model import Breaker, BreakerState
 from nicobar.store import PauseEndpoint
 
@@ -28,8 +27,8 @@ class BreakerOut(Shape):
 
     state: BreakerState
     failures: int
-    failing_since: datetime | None
-    probe_at: datetime | None
+    failing_since: Moment | None
+    probe_at: Moment | None
     reason: str | None
 
 
@@ -37,7 +36,7 @@ class QueueOut(Shape):
     """What waits: `unfinished` deliveries, the oldest of a message accepted at `oldestAcceptedAt`."""
 
     unfinished: int
-    oldest_accepted_at: datetime | None
+    oldest_accepted_at: Moment | None
     paused_reason: str | None
     disabled: bool
     disabled_reason: str | None

@@ -58,7 +58,7 @@ class ReplayCountOut(Shape):
     deliveries: int
     customers: int
     overtaken: int
-    oldest_accepted_at: datetime | None
+    oldest_accepted_at: Moment | None
 
 
 _RESPONSES = {

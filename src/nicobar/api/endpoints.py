@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -35,6 +34,7 @@ from nicobar.api.shapes import (
     EndpointId,
     EventTypeName,
     Metadata,
+    Moment,
     Page,
     Shape,
     Uid,
@@ -157,8 +157,8 @@ class EndpointOut(Shape):
     url: str
     description: str
     disabled: bool
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     metadata: dict[str, str]
     name: str
     connector: EndpointConnector

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -18,7 +17,7 @@ from nicobar.api.auth import Caller
 from nicobar.api.errors import Invalid, conflict, not_found
 from nicobar.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot, check_new_uid
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
-from nicobar.api.shapes import Description, EventTypeName, Page, Shape, moment, patched
+from nicobar.api.shapes import Description, EventTypeName, Moment, Page, Shape, moment, patched
 from nicobar.errors import UserError
 from nicobar.model import EventType
 from nicobar.pipeline.retry import RETRY_AFTER_MS
@@ -95,8 +94,8 @@ class EventTypeOut(Shape):
     description: str
     archived: bool
     deprecated: bool
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     built_in: bool
     schemas: dict[str, Any] | None = None
     group_name: str | None = None

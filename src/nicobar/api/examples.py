@@ -12,6 +12,13 @@ _REF = "#/components/schemas/"
 _BY_TYPE: dict[str, Any] = {"string": "text", "integer": 1, "number": 1.5, "boolean": False, "null": None}
 # What fields of these names look like, where their types say nothing.
 _BY_NAME: dict[str, Any] = {
+    "appId": "app_2yZwUhtgs5Ai8T9yRQJXA0000aa",
+    "ingestUrl": "https://events.example.com/in/Qm9zJ2dKcXlhVw",
+    "kind": "dodo-payments",
+    "name": "dodo-live",
+    "orgId": "org_2yZwUhtgs5Ai8T9yRQJXA0000aa",
+    "type": "svix",
+    "uid": "unique-identifier",
     "actor": "token ci",
     "action": "message.resend",
     "body": '{"type":"person","action":"event","name":"paid"}',

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -26,7 +25,7 @@ from nicobar.api.lookups import (
     find,
 )
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
-from nicobar.api.shapes import Metadata, Page, Shape, SourceId, moment, patched
+from nicobar.api.shapes import Metadata, Moment, Page, Shape, SourceId, moment, patched
 from nicobar.crypto import new_url_token
 from nicobar.errors import UserError
 from nicobar.ids import is_id, made_at_ms
@@ -102,8 +101,8 @@ class IngestSourceOut(Shape):
     kind: str
     config: dict[str, str]
     ingest_url: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     metadata: dict[str, str]
     app_id: str
     uid: str | None = None

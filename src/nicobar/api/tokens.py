@@ -80,8 +80,8 @@ class MessageTokenOut(Shape):
     id: TokenId
     token: str
     name: str
-    created_at: datetime
-    expires_at: datetime | None
+    created_at: Moment
+    expires_at: Moment | None
     scopes: list[Scope]
 
 
@@ -92,10 +92,10 @@ class TokenOut(Shape):
     name: str
     scope: Scope
     app_id: str | None
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    last_used_at: datetime | None
+    created_at: Moment
+    expires_at: Moment | None
+    revoked_at: Moment | None
+    last_used_at: Moment | None
 
 
 class NewTokenOut(Shape):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -21,7 +20,7 @@ from nicobar.api.errors import Invalid, not_found
 from nicobar.api.listing import page_of_found, span_of
 from nicobar.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, read_iterator
-from nicobar.api.shapes import Channel, EventTypeName, Page, Shape, moment
+from nicobar.api.shapes import Channel, EventTypeName, Moment, Page, Shape, moment
 from nicobar.api.source_log import numbered
 from nicobar.errors import UserError
 from nicobar.ids import stable_ulid
@@ -63,7 +62,7 @@ class EndpointTransformationOut(Shape):
     code: str | None = None
     enabled: bool = False
     variables: dict[str, str] | None = None
-    updated_at: datetime | None = None
+    updated_at: Moment | None = None
     version: int | None = None
 
 
@@ -125,7 +124,7 @@ class VersionOut(Shape):
     """A version of a transformation."""
 
     version: int
-    created_at: datetime
+    created_at: Moment
     code: str | None = None
 
 
