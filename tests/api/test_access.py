@@ -135,6 +135,17 @@ async def test_the_same_key_and_request_are_done_once(tmp_path):
         assert len(listed.body["data"]) == 3
 
 
+async def test_a_kept_answer_holds_no_secret_that_can_be_read_in_the_database(tmp_path):
+    async with asking(tmp_path) as api:
+        made = await api.ask("POST", "/api/v1/auth/token", {"name": "ci"}, idempotency_key="one")
+        token = made.body["token"]
+        again = await api.ask("POST", "/api/v1/auth/token", {"name": "ci"}, idempotency_key="one")
+        assert again.body == made.body
+        files = [path.read_bytes() for path in tmp_path.iterdir() if path.name.startswith("nicobar.db")]
+        assert files
+        assert not any(token.encode() in content for content in files)
+
+
 async def test_a_refused_request_may_be_made_again_under_its_key(tmp_path):
     async with asking(tmp_path) as api:
         await api.ask("POST", "/api/v1/app", {"name": "Acme", "uid": "acme"})

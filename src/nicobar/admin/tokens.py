@@ -25,8 +25,10 @@ def make_token(
     app_id: str | None,
     expires_at_ms: int | None,
 ) -> tuple[Token, str]:
-    """A token beside these, and what is shown of it once. Raises ConfigurationError for a name that is taken."""
-    if any(one.name == name for one in usable(tokens)):
+    """A token beside these, and what is shown of it once. Raises ConfigurationError for a name that is taken in the
+    application, or among those of all applications.
+    """
+    if any((one.app_id, one.name) == (app_id, name) for one in usable(tokens)):
         raise ConfigurationError(
             "conflict", f"There is a token {name!r} already.", "Choose another name, or revoke that one."
         )

@@ -196,6 +196,8 @@ async def upsert_source(
     async with services.changing:
         snapshot = await services.snapshot()
         known = find(snapshot.sources, source_id)
+        if known is not None and known.id != source_id and not caller.sees(known.app_id):
+            raise conflict("Another source has this uid.", "Choose another one.")
         if known is not None or is_id(source_id, "src"):
             known = source_of(snapshot, caller, source_id)
         if known is None or known.id != source_id:

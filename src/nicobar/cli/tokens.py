@@ -83,7 +83,13 @@ def revoke(*, name: str, **flags: Any) -> None:
 
     async def end(store: Store) -> str:
         version, tokens = (await store.snapshot()).version, usable(await store.tokens())
-        found = next((one for one in tokens if name in {one.id, one.name}), None)
+        named = [one for one in tokens if name in {one.id, one.name}]
+        if len(named) > 1:
+            ids = ", ".join(one.id for one in named)
+            raise UserError(
+                "token_ambiguous", f"Several tokens have the name {name!r}.", f"Name one by its id: {ids}."
+            )
+        found = named[0] if named else None
         if found is None:
             names = ", ".join(one.name for one in tokens) or "none"
             raise UserError("token_unknown", f"There is no token {name!r} that is taken.", f"There are: {names}.")
