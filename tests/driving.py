@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Locator, Page
 
+from browsing import serious_findings
 from nicobar.emulator.app import create_app
 from nicobar.emulator.state import State
 from nicobar.pipeline.deliver import Recorded
@@ -98,6 +99,26 @@ async def connect(page: Page, nicobar: Installation, *, name: str = "Customer.io
     await page.locator("button[value=next]").click()
     await page.wait_for_url("**/code")
     return page.url.removesuffix("/code")
+
+
+def code_editor(page: Page, name: str = "Code") -> Locator:
+    """The editor of code; never the textarea that it takes the place of once it is loaded."""
+    return page.locator(".cm-content").and_(page.get_by_role("textbox", name=name))
+
+
+async def examine(page: Page, name: str, *, width: int, scheme: str) -> list[str]:
+    """What a page has that keeps somebody from using it; with pictures, where they are asked for, in both schemes."""
+    found = await serious_findings(page)
+    if not await page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
+        found.append(f"{name} is wider than {width}")
+    await shoot(page, f"{name}-{width}-{scheme}")
+    if os.environ.get("SCREENSHOTS"):
+        other = "dark" if scheme == "light" else "light"
+        await page.emulate_media(color_scheme=other)
+        found += await serious_findings(page)
+        await shoot(page, f"{name}-{width}-{other}")
+        await page.emulate_media(color_scheme=scheme)
+    return found
 
 
 async def shoot(page: Page, name: str) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import jsonschema_rs
+import pytest
 
 from asking import Api, asking
 from nicobar.api.app import API_HANDLERS, OPEN_HANDLERS
@@ -103,6 +104,7 @@ async def test_every_example_of_a_body_is_one_that_is_taken(tmp_path):
     assert refused == {}
 
 
+@pytest.mark.timeout(600)  # thousands of requests
 async def test_every_answer_is_one_that_the_document_has(tmp_path):
     """Schemathesis asks every operation what its schema allows and what it does not, with all of its checks. All but
     those that take something out are asked of things that are there.

@@ -39,12 +39,13 @@ Step = tuple[str, Callable[[Any, SimpleNamespace], Any]]
 
 
 def methods(client: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
-    """The methods of a client, and of each the operation that it calls."""
+    """The methods of a client that are not deprecated, and of each the operation that it calls."""
     for name in (one for one in dir(client) if not one.startswith("_")):
         value = getattr(client, name)
         if inspect.ismethod(value):
-            found = _PATH.search(inspect.getsource(value))
-            if found:
+            source = inspect.getsource(value)
+            found = _PATH.search(source)
+            if found and "deprecated" not in source:
                 yield f"{prefix}{name}", f"{found[1].upper()} {re.sub(r'{[^}]*}', '{}', found[2])}"
         elif type(value).__module__.startswith("svix.api") and depth < 3:
             yield from methods(value, f"{prefix}{name}.", depth + 1)
@@ -124,12 +125,6 @@ STEPS: list[Step] = [
         "endpoint.transformation.patch",
         lambda svix, _: svix.endpoint.transformation.patch(
             "acme", "hooks", public.EndpointTransformationPatch(code=HANDLER)
-        ),
-    ),
-    (
-        "endpoint.transformation_partial_update",  # as it was called before
-        lambda svix, _: svix.endpoint.transformation_partial_update(
-            "acme", "hooks", public.EndpointTransformationPatch(enabled=True)
         ),
     ),
     ("endpoint.transformation.get", lambda svix, _: svix.endpoint.transformation.get("acme", "hooks")),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 import msgspec
 import pytest
+from playwright.async_api import expect
 
-from browsing import browser, serious_findings
-from driving import PASSWORD, SECRET, connect, installation, open_page, set_password, shoot
+from browsing import browser
+from driving import PASSWORD, SECRET, code_editor, connect, examine, installation, open_page, set_password
 from nicobar.dashboard.language import catalogue
 from nicobar.model import Customer, DeliveryState
 from nicobar.sources.samples import fresh
@@ -37,7 +37,7 @@ async def test_six_steps_lead_from_an_empty_installation_to_a_delivered_event(ni
         await page.get_by_role("link", name=say("Add Endpoint")).first.click()
         search = page.get_by_role("searchbox", name=say("Search integrations"))
         await search.fill("customer")
-        assert await page.locator("#cards li:visible").count() == 1
+        await expect(page.locator("#cards li:visible")).to_have_count(1)
         await page.get_by_role("link", name="Customer.io").click()
         # 2 and 3: instructions beside the form; the check; secrets are not shown again
         await page.get_by_role("complementary", name=say("Instructions")).wait_for()
@@ -50,19 +50,17 @@ async def test_six_steps_lead_from_an_empty_installation_to_a_delivered_event(ni
         assert "demo-key" not in await page.content()
         await page.get_by_role("button", name=say("Continue"), exact=True).click()
         # 4: the recipe stands in the editor, and what there is to say of it beside it
-        editor = page.get_by_role("textbox", name=say("Code"))
-        await editor.wait_for()
-        assert "function handler(webhook)" in await editor.inner_text()
-        assert await page.locator(".verdicts .note").count() >= 1
+        editor = code_editor(page, say("Code"))
+        await expect(editor).to_contain_text("function handler(webhook)")
+        await page.locator(".verdicts .note").first.wait_for()
         await page.get_by_role("button", name=say("Continue to the test")).click()
         # 5: what would be sent, and every sample at once
         await page.get_by_role("heading", name=say("What would be sent")).wait_for()
-        assert "payment_succeeded" in await page.locator(".request").last.inner_text()
-        assert "authorization" in await page.locator(".request").last.inner_text()
-        assert "***" in await page.locator(".request").last.inner_text()
+        for text in ("payment_succeeded", "authorization", "***"):
+            await expect(page.locator(".request").last).to_contain_text(text)
         await page.get_by_role("link", name=say("Run against all samples")).click()
         await page.get_by_role("heading", name=say("All samples")).wait_for()
-        assert await page.locator("tbody tr").count() == 48
+        await expect(page.locator("tbody tr")).to_have_count(48)
         assert not [one for one in nicobar.state.requests if one.method == "POST"], "nothing is sent by a test"
         # 6: it is made; the address for Dodo, the secret from Dodo, the first event
         await page.get_by_role("button", name=say("Create"), exact=True).click()
@@ -76,7 +74,7 @@ async def test_six_steps_lead_from_an_empty_installation_to_a_delivered_event(ni
         assert SECRET not in await page.content()
         assert await nicobar.send(address) == 202
         await page.locator("[data-arrived]").wait_for()
-        assert re.search(r"\d+ ms", await page.locator("#first").inner_text())
+        await expect(page.locator("#first")).to_contain_text(re.compile(r"\d+ ms"))
         await page.locator("#deliveries tbody a").click()
         await page.get_by_role("heading", name=say("What was sent")).wait_for()
         assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
@@ -134,7 +132,7 @@ async def test_the_editor_underlines_what_is_wrong_as_one_types(nicobar):
         page, problems = await open_page(it)
         await set_password(page, nicobar)
         await connect(page, nicobar)
-        editor = page.get_by_role("textbox", name="Code")
+        editor = code_editor(page)
         await editor.click()
         await empty(page)
         await page.keyboard.insert_text(
@@ -175,12 +173,12 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
         draft = await connect(page, nicobar, name=EVIL)
         await page.goto(f"{nicobar.url}/webhooks/new?q={EVIL.replace('%', '%25').replace('#', '')}")
         await page.goto(f"{draft}/code")
-        await page.get_by_role("textbox", name="Code").click()
+        await code_editor(page).click()
         await empty(page)
         await page.keyboard.insert_text(code)
         await page.locator("#notes").get_by_text("alert(2)").first.wait_for()
         await page.get_by_role("button", name="Continue to the test").click()
-        assert EVIL in await page.locator(".console").inner_text()
+        await expect(page.locator(".console")).to_contain_text(EVIL)
         await page.goto(f"{draft}/test?every=1")
         await page.goto(f"{draft}/test?sample_type=payment.failed")
         await page.goto(f"{draft}/test?sample_type={EVIL.replace('%', '%25')}")
@@ -288,16 +286,7 @@ async def test_every_page_can_be_used_by_everybody_and_fits(nicobar, width, sche
         seen = 0
         async for name in visit_all(page, nicobar):
             seen += 1
-            findings += await serious_findings(page)
-            if not await page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
-                findings.append(f"{name} is wider than {width}")
-            await shoot(page, f"{name}-{width}-{scheme}")
-            if os.environ.get("SCREENSHOTS"):
-                other = "dark" if scheme == "light" else "light"
-                await page.emulate_media(color_scheme=other)
-                findings += await serious_findings(page)
-                await shoot(page, f"{name}-{width}-{other}")
-                await page.emulate_media(color_scheme=scheme)
+            findings += await examine(page, name, width=width, scheme=scheme)
         assert seen == 18
     assert not findings, "\n".join(findings)
 
@@ -348,7 +337,7 @@ async def test_an_endpoint_is_changed_paused_resumed_and_taken_out(nicobar):
         await page.get_by_text("paused by hand").first.wait_for()
         await page.get_by_role("button", name="Resume").click()
         await page.get_by_role("button", name="Pause").wait_for()
-        await page.get_by_role("link", name="Settings").click()
+        await page.get_by_label("Endpoint").get_by_role("link", name="Settings").click()
         await page.get_by_label("Name").fill("Journeys")
         await page.get_by_label("only these").check()
         await page.get_by_role("group", name="payment").get_by_label("succeeded").check()
@@ -363,7 +352,7 @@ async def test_an_endpoint_is_changed_paused_resumed_and_taken_out(nicobar):
         await page.get_by_role("button", name="Continue to the test").click()
         await page.get_by_role("button", name="Publish").click()
         await page.get_by_text("version 2").wait_for()
-        await page.get_by_role("link", name="Settings").click()
+        await page.get_by_label("Endpoint").get_by_role("link", name="Settings").click()
         await page.get_by_role("link", name="Delete this endpoint").click()
         await page.get_by_role("button", name="Delete", exact=True).click()
         await page.get_by_text("No endpoint yet").wait_for()

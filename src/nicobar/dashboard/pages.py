@@ -15,6 +15,7 @@ from litestar import Response
 
 from nicobar.connectors import Field, is_credential
 from nicobar.dashboard.language import LANGUAGES, catalogue, noop
+from nicobar.dashboard.navigation import PLACES, TABS
 from nicobar.dashboard.visitor import THEMES, TOKEN_FIELD, Visitor, cookie
 from nicobar.model import Json
 
@@ -85,6 +86,8 @@ def environment(language: str) -> Environment:
         "static": static_path,
         # For texts that stand in variables. `_` is for those in the templates: it takes them for markup and formats.
         "tr": catalogue(language).gettext,
+        "places": PLACES,
+        "tabs": TABS,
         "languages": LANGUAGES,
         "themes": THEMES,
         "theme_names": _THEME_NAMES,

@@ -1,0 +1,137 @@
+"""`/webhooks/…/settings`: what can be changed of an endpoint, and taking it out."""
+
+from __future__ import annotations
+
+from litestar import Response, get, post
+from litestar.params import FromPath
+
+from nicobar.admin.catalogue import details, make_endpoint
+from nicobar.connectors.kinds import connector
+from nicobar.dashboard.desk import GivenDesk, endpoint
+from nicobar.dashboard.forms import further_fields, main_fields, read_fields, value_of
+from nicobar.dashboard.pages import page, redirect
+from nicobar.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.errors import UserError
+from nicobar.model import Endpoint, Setting
+from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers
+from nicobar.sources.dodo import DodoPayments
+from nicobar.store import RemoveEndpoint
+
+MAX_RATE = 65_535
+
+
+@get("/webhooks/{endpoint_id:str}/settings")
+async def settings(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """The form of what can be changed."""
+    known = endpoint(await desk.snapshot(), endpoint_id)
+    return _settings_page(
+        visitor, known, name=known.name, settings=known.settings, chosen=known.event_types, rate=_rate(known)
+    )
+
+
+@post("/webhooks/{endpoint_id:str}/settings", status_code=303)
+async def change_settings(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Keeps what was changed; secrets that were left empty stay."""
+    async with desk.services.changing:
+        snapshot = await desk.snapshot()
+        known = endpoint(snapshot, endpoint_id)
+        given = read_fields(connector(known.connector), visitor.form)
+        chosen = visitor.every.get("event_type", ()) if visitor.form.get("types") == "some" else ()
+        rate = visitor.form.get("rate", "").strip()
+        try:
+            others = [one for one in snapshot.endpoints if one.app_id == known.app_id and one.id != known.id]
+            if any(one.name == given.name for one in others):
+                raise UserError("name_taken", "Another endpoint has this name.", "Choose another one.")  # noqa: TRY301 - the form says so
+            if rate and not (rate.isdecimal() and 0 < int(rate) <= MAX_RATE):
+                raise UserError(  # noqa: TRY301 - the form says so
+                    "rate_invalid", "The rate is not a whole number of messages a second.", f"1 to {MAX_RATE} fit."
+                )
+            changed = make_endpoint(
+                vault=desk.services.vault,
+                ids=desk.services.ids,
+                app_id=known.app_id,
+                name=given.name,
+                kind=known.connector,
+                settings=given.settings,
+                credentials=endpoint_credentials(desk.services.vault, known) | given.credentials,
+                references={} if given.credentials else known.credential_references,
+                event_types=chosen,
+                channels=known.channels,
+                variables=known.variables,
+                headers=endpoint_headers(desk.services.vault, known),
+                disabled=known.disabled,
+                max_messages_per_s=int(rate) if rate else None,
+                uid=known.uid,
+                details=details(
+                    now_ms=desk.now_ms(),
+                    description=known.details.description,
+                    metadata=known.details.metadata,
+                    known=known.details,
+                ),
+                known=known,
+            )
+        except UserError as problem:
+            return _settings_page(
+                visitor, known, name=given.name, settings=given.settings, chosen=chosen, rate=rate, problem=problem
+            )
+        await desk.services.change(visitor, "endpoint.update", known.id, changed, app_id=known.app_id)
+    return redirect(f"/webhooks/{known.id}")
+
+
+@get("/webhooks/{endpoint_id:str}/delete")
+async def ask_delete(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Says what deleting means, and asks."""
+    known = endpoint(await desk.snapshot(), endpoint_id)
+    backlog = {one.endpoint_seq: one.unfinished for one in await desk.services.store.backlog()}
+    return page(visitor, "delete.html", endpoint=known, unfinished=backlog.get(known.seq, 0))
+
+
+@post("/webhooks/{endpoint_id:str}/delete", status_code=303)
+async def delete(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Takes the endpoint out; its history stays."""
+    known = endpoint(await desk.snapshot(), endpoint_id)
+    removal = RemoveEndpoint(endpoint_id=known.id)
+    await desk.services.change(visitor, "endpoint.delete", known.id, removal, app_id=known.app_id)
+    return redirect("/webhooks")
+
+
+def _rate(known: Endpoint) -> str:
+    return "" if known.max_messages_per_s is None else str(known.max_messages_per_s)
+
+
+def _settings_page(
+    visitor: Visitor,
+    known: Endpoint,
+    *,
+    name: str,
+    settings: dict[str, Setting],
+    chosen: tuple[str, ...],
+    rate: str,
+    problem: UserError | None = None,
+) -> Response[bytes]:
+    of_kind = connector(known.connector)
+    families: dict[str, list[str]] = {}
+    for event_type in DodoPayments().event_types():
+        families.setdefault(event_type.name.partition(".")[0], []).append(event_type.name)
+    listed = {one for ones in families.values() for one in ones}
+    for one in chosen:
+        if one not in listed:
+            families.setdefault("…", []).append(one)
+    return page(
+        visitor,
+        "settings.html",
+        status=422 if problem else 200,
+        endpoint=known,
+        connector=of_kind,
+        name=name,
+        main=main_fields(of_kind),
+        further=further_fields(of_kind),
+        values={field.name: value_of(field, settings) for field in of_kind.fields},
+        families=families,
+        chosen=chosen,
+        rate=rate,
+        problem=problem,
+    )
+
+
+HANDLERS = (settings, change_settings, ask_delete, delete)
