@@ -8,7 +8,8 @@ NicobarError                 code, detail (what happened, to which id), fix (wha
 ├── StoreError
 │   ├── StoreUnusable        not a database, from a newer version, changed migrations, not writable
 │   ├── StoreUnavailable     disk full, read-only, I/O error: may pass; nothing was acknowledged
-│   └── StoreBusy            a bound of the write queue is hit
+│   ├── StoreBusy            a bound of the write queue is hit
+│   └── StoreMoved           the configuration is not what a change was based on any more; nothing was changed
 └── SandboxError             the sandbox itself cannot work; a handler's own failure is a value, not an error
 """
 
@@ -62,6 +63,10 @@ class StoreUnavailable(StoreError):
 
 class StoreBusy(StoreError):
     """Too much is waiting to be written. Nothing was acknowledged."""
+
+
+class StoreMoved(StoreError):
+    """Somebody else changed the configuration after it was read for this change. Nothing was changed."""
 
 
 class SandboxError(NicobarError):

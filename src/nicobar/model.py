@@ -138,12 +138,13 @@ class Endpoint(Record):
 
 
 class Scope(StrEnum):
-    """What a token may do: everything, or read everything; the same in one application."""
+    """What a token may do: everything, or read everything; the same in one application; or make messages in one."""
 
     ADMIN = "admin"
     READ_ONLY = "read_only"
     APPLICATION = "application"
     APPLICATION_READ_ONLY = "application_read_only"
+    APPLICATION_MESSAGES = "application_messages"
 
 
 class Token(Record):

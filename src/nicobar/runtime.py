@@ -200,6 +200,7 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) 
     )
     refusals = RefusalLog(runtime.store, runtime.clock)
     _keep_running(stack, "refused requests", refusals.run)
+    transport = await stack.enter_async_context(HttpTransport())
     services = Services(
         store=runtime.store,
         configuration=runtime.configuration,
@@ -211,8 +212,8 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) 
         receiver=receiver,
         wake=runtime.wake,
         own_url=lambda: runtime.server.url if runtime.server else "",
+        transport=transport,
     )
-    transport = await stack.enter_async_context(HttpTransport())
     api = create_app(services, create_ops(runtime.metrics, runtime.ready, runtime.refresh_gauges))
     app = Ingress(
         receiver,

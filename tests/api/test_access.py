@@ -54,6 +54,36 @@ async def test_a_reading_token_changes_nothing(tmp_path):
         assert (await api.ask("GET", api.app)).body["name"] == "default"
 
 
+async def test_a_token_for_messages_makes_them_in_one_application_and_does_nothing_else(tmp_path):
+    async with asking(tmp_path) as api:
+        await api.ask("POST", "/api/v1/app", {"name": "Other", "uid": "other"})
+        path = "/api/v1/auth/app/default/create-message-token"
+        made = await api.ask("POST", path, {"name": "edge", "expiry": 60})
+        assert (made.status, made.body["name"], made.body["scopes"]) == (200, "edge", ["application_messages"])
+        token = made.body["token"]
+        event = {"eventType": "a.b", "payload": {}}
+        sent = await api.ask("POST", f"{api.app}/msg", event, token=token)
+        assert sent.status == 202
+        assert (await api.ask("POST", "/api/v1/app/other/msg", event, token=token)).status == 404
+        for method, other in (
+            ("GET", f"{api.app}/msg/{sent.body['id']}"),
+            ("GET", api.app),
+            ("GET", "/api/v1/event-type"),
+            ("GET", "/ingest/api/v1/source"),
+            ("POST", path),
+            ("POST", f"{api.app}/msg/search"),
+            ("PATCH", api.app),
+        ):
+            assert (await api.ask(method, other, {}, token=token)).status == 403, other
+        listed = (await api.ask("GET", "/api/v1/auth/token?limit=1")).body["data"]
+        assert [(one["id"], one["scope"], one["appId"]) for one in listed] == [
+            (made.body["id"], "application_messages", api.app_id)
+        ]
+        assert (await api.ask("POST", path, {"name": "edge"})).status == 409
+        assert (await api.ask("DELETE", f"/api/v1/auth/token/{made.body['id']}")).status == 204
+        assert (await api.ask("POST", f"{api.app}/msg", event, token=token)).status == 401
+
+
 async def test_the_last_use_of_a_token_is_kept_once_a_minute(tmp_path):
     async with asking(tmp_path) as api:
         store = api.nicobar.runtime.store
@@ -103,6 +133,17 @@ async def test_the_same_key_and_request_are_done_once(tmp_path):
         assert elsewhere.body["id"] != first.body["id"]
         listed = await api.ask("GET", "/api/v1/app")
         assert len(listed.body["data"]) == 3
+
+
+async def test_a_kept_answer_holds_no_secret_that_can_be_read_in_the_database(tmp_path):
+    async with asking(tmp_path) as api:
+        made = await api.ask("POST", "/api/v1/auth/token", {"name": "ci"}, idempotency_key="one")
+        token = made.body["token"]
+        again = await api.ask("POST", "/api/v1/auth/token", {"name": "ci"}, idempotency_key="one")
+        assert again.body == made.body
+        files = [path.read_bytes() for path in tmp_path.iterdir() if path.name.startswith("nicobar.db")]
+        assert files
+        assert not any(token.encode() in content for content in files)
 
 
 async def test_a_refused_request_may_be_made_again_under_its_key(tmp_path):

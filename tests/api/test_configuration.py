@@ -183,6 +183,33 @@ async def test_sources_of_another_application_are_not_there(tmp_path):
         assert foreign.status == 404
 
 
+async def test_a_uid_that_another_application_s_source_has_is_taken_and_no_more_is_told(tmp_path):
+    async with asking(tmp_path) as api:
+        other = (await api.ask("POST", "/api/v1/app", {"name": "Other", "uid": "other"})).body
+        mine = await api.make_token(scope=Scope.APPLICATION, app_id=other["id"])
+        body = {"name": "shop", "type": "svix", "config": {"secret": new_webhook_secret()}}
+        made = await api.ask("PUT", "/ingest/api/v1/source/shop", body)
+        assert made.status == 201
+        for method, path in (("PUT", "/shop"), ("POST", "")):
+            sent = body | ({} if path else {"uid": "shop"})
+            taken = await api.ask(method, f"/ingest/api/v1/source{path}", sent, token=mine)
+            assert (taken.status, taken.body["code"]) == (409, "conflict")
+        by_id = await api.ask("PUT", f"/ingest/api/v1/source/{made.body['id']}", body, token=mine)
+        missing = await api.ask("PUT", f"/ingest/api/v1/source/src_{'0' * 27}", body, token=mine)
+        assert (by_id.status, by_id.body) == (missing.status, missing.body)
+        assert by_id.status == 404
+
+
+async def test_a_token_s_name_is_taken_in_its_application_only(tmp_path):
+    async with asking(tmp_path) as api:
+        other = (await api.ask("POST", "/api/v1/app", {"name": "Other", "uid": "other"})).body
+        mine = await api.make_token(scope=Scope.APPLICATION, app_id=other["id"])
+        path = "/api/v1/auth/app/{}/create-message-token"
+        assert (await api.ask("POST", path.format("default"), {"name": "edge"})).status == 200
+        assert (await api.ask("POST", path.format("other"), {"name": "edge"}, token=mine)).status == 200
+        assert (await api.ask("POST", path.format("other"), {"name": "edge"}, token=mine)).status == 409
+
+
 async def test_a_link_to_the_dashboard_is_limited_to_its_application_and_ends(tmp_path):
     async with asking(tmp_path) as api, async_client(api) as svix:
         access = await svix.authentication.app_portal_access(
@@ -262,3 +289,26 @@ async def test_an_example_goes_to_one_endpoint_only(tmp_path):
         with pytest.raises(HTTPValidationError) as none:
             await svix.endpoint.send_example("default", endpoint.id, EventExampleIn(event_type="nothing"))
         assert none.value.detail[0].loc == ["body", "eventType"]
+
+
+async def test_the_schedule_of_tries_can_be_read(tmp_path):
+    async with asking(tmp_path) as api:
+        read = await api.ask("GET", "/api/v1/event-type/payment.succeeded/retry-schedule")
+        waits = [one["secs"] for one in read.body["retrySchedule"]]
+        assert (read.status, waits) == (200, [5, 300, 1_800, 7_200, 18_000, 36_000, 36_000])
+        assert (await api.ask("GET", "/api/v1/event-type/nothing/retry-schedule")).status == 404
+
+
+async def test_code_is_simulated_without_an_endpoint(tmp_path):
+    async with asking(tmp_path) as api:
+        code = (
+            "function handler(webhook) { webhook.url += webhook.env.PATH; webhook.payload = {a: 1}; return webhook; }"
+        )
+        body = {"code": code, "eventType": "a.b", "payload": {}, "variables": {"PATH": "hooks"}}
+        ran = await api.ask("POST", "/api/v1/connector/simulate", body)
+        assert (ran.status, ran.body["url"], ran.body["payload"]) == (200, "https://example.com/hooks", '{"a":1}')
+        assert (ran.body["method"], ran.body["cancel"]) == ("POST", False)
+        refused = await api.ask("POST", "/api/v1/connector/simulate", body | {"connector": "customerio"})
+        assert (refused.body["cancel"], refused.body["state"]) == (True, "failed")
+        assert "error" in {one["level"] for one in refused.body["verdicts"]}
+        assert (await api.ask("POST", "/api/v1/connector/simulate", body | {"connector": "x"})).status == 422

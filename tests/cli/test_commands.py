@@ -17,8 +17,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from handlers import ORDER_PAID, PERSON_STATE, PLAN_LIFE
+from nicobar.admin.files import Document, Plan, Planner
+from nicobar.cli import group
 
 NICOBAR = str(Path(sys.executable).with_name("nicobar"))
 SECRETS = {
@@ -117,6 +120,27 @@ def test_apply_is_repeatable_and_export_gives_it_back(tmp_path):
     written = (tmp_path / "out" / "all.toml").read_text()
     assert not any(secret in written for secret in SECRETS.values())
     assert "there already" in refused(nicobar(tmp_path, "export", "out/all.toml"))
+
+
+def test_apply_plans_anew_where_another_apply_was_faster(tmp_path, monkeypatch):
+    configure(tmp_path)
+    (tmp_path / "more.toml").write_text((FILE % 1).replace('"customerio"\nconnector', '"second"\nconnector'))
+    plan = Planner.plan
+    plans = []
+
+    async def overtaken(planner: Planner, document: Document, *, prune: bool) -> Plan:
+        plans.append(await plan(planner, document, prune=prune))
+        if len(plans) == 1:
+            assert nicobar(tmp_path, "apply", "more.toml").returncode == 0
+        return plans[-1]
+
+    monkeypatch.setattr(Planner, "plan", overtaken)
+    arguments = ["apply", str(tmp_path / "nicobar.toml"), "--data-dir", str(tmp_path / "nicobar-data")]
+    result = CliRunner().invoke(group, arguments, env=SECRETS)
+    assert (result.exit_code, len(plans)) == (0, 2), result
+    with sqlite3.connect(tmp_path / "nicobar-data" / "nicobar.db") as connection:
+        assert connection.execute("SELECT count(*) FROM sources").fetchone() == (1,)
+        assert connection.execute("SELECT count(*) FROM endpoints").fetchone() == (2,)
 
 
 def test_secrets_are_not_in_the_database_as_they_are(tmp_path):

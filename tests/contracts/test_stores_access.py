@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from nicobar.errors import ConfigurationError
+from nicobar.errors import ConfigurationError, StoreMoved
 from nicobar.model import Scope, Token
-from nicobar.store import AddTransformation, EnableTransformation, KeptAnswer, PutEndpoint, PutToken
+from nicobar.store import AddTransformation, BasedOn, EnableTransformation, KeptAnswer, PutEndpoint, PutToken
 from nicobar.store.sqlite import SqliteStore
 
 OPEN = {"sqlite": lambda path: SqliteStore.open(path / "nicobar.db", now_ms=1_700_000_000_000)}
@@ -43,6 +43,15 @@ async def test_a_token_s_last_use_is_no_change_of_the_catalogue_and_outlives_one
     await store.change([PutToken(token=token(1, revoked_at_ms=60))])
     kept = await store.token("hash-1")
     assert (kept.last_used_at_ms, kept.revoked_at_ms) == (50, 60)
+
+
+async def test_what_was_decided_on_another_version_of_the_configuration_is_not_done(store):
+    version = await store.version()
+    await store.change([BasedOn(version=version), PutToken(token=token(1))])
+    with pytest.raises(StoreMoved):
+        await store.change([BasedOn(version=version), PutToken(token=token(2))])
+    assert [one.id for one in await store.tokens()] == ["tok_1"]
+    assert await store.version() == version + 1
 
 
 async def begin(store, key="k", request="r", now_ms=100, before_ms=0) -> KeptAnswer | None:

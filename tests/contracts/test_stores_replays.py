@@ -460,3 +460,33 @@ async def test_failures_that_are_alike_are_one_group(store):
     await start(store, ReplayFilter(failure="line 3: x"))
     assert (await work(store)).moved == 3
     assert [one.failure for one in await store.failure_groups(app.id, "ep_1")] == ["line 9: y"]
+
+
+async def test_a_purge_empties_what_an_application_has_page_by_page_and_no_other_s(store):
+    (app,) = (await store.snapshot()).applications
+    for number in range(1, 6):
+        await post(store, number, body=b"Ada")
+    await store.append(message(9, body=b"Ada"))
+    await store.expunge_message("msg_2", now_ms=10)
+    await store.add_task(NewTask(id="qtask_1", app_id=app.id, kind=TaskKind.PURGE, created_at_ms=10))
+    await post(store, 6, body=b"Ada")
+    first = await store.work_on_task("qtask_1", now_ms=20, limit=3)
+    assert (first.status, first.moved) == (TaskStatus.RUNNING, 3)
+    done = await work(store, limit=3)
+    assert (done.status, done.moved) == (TaskStatus.FINISHED, 4)
+    kept = [(await store.message(f"msg_{number}")).body for number in (1, 2, 3, 4, 5, 6, 9)]
+    assert kept == [b"", b"", b"", b"", b"", b"Ada", b"Ada"]
+    assert [one.state for one in await store.deliveries("msg_1")] == [DeliveryState.CANCELED]
+
+
+async def test_of_tasks_that_only_found_something_the_latest_are_kept(store, monkeypatch):
+    monkeypatch.setattr("nicobar.store.replays.MAX_RESULTS", 2)
+    await start(store, task_id="qtask_0")
+    for number in range(1, 5):
+        task = NewTask(
+            id=f"qtask_{number}", app_id="", kind=TaskKind.EVENT_TYPES, created_at_ms=1, result={"n": number}
+        )
+        assert (await store.add_task(task)).status is TaskStatus.FINISHED
+    kept = [await store.task(f"qtask_{number}") for number in range(5)]
+    assert [one.result if one else None for one in kept] == [None, None, None, {"n": 3}, {"n": 4}]
+    assert [one.id for one in await store.open_tasks()] == ["qtask_0"]

@@ -24,6 +24,7 @@ from nicobar.pipeline.worker import Worker
 from nicobar.sandbox import Broken, Failure, Result
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import AddTransformation, NewMessage, PutSource, Snapshot
+from nicobar.store.history import AuditFilter
 from nicobar.store.sqlite import SqliteStore
 
 HANDLER = """function handler(webhook) {
@@ -385,6 +386,13 @@ async def test_wrong_credentials_stop_the_endpoint_until_it_is_resumed(tmp_path)
         assert it.network.sent.empty()
         (endpoint,) = (await it.store.snapshot()).endpoints
         assert "401" in (endpoint.paused_reason or "")
+        assert await said(it.store) == [("nicobar", "endpoint.pause", endpoint.id, endpoint.paused_reason)]
+
+
+async def said(store: SqliteStore) -> list[tuple[str, ...]]:
+    """The audit log."""
+    lines = (await store.audit(AuditFilter(), limit=10)).items
+    return [(one.actor, one.action, one.subject, one.detail) for one in lines]
 
 
 async def test_a_sandbox_that_cannot_start_holds_the_endpoint_and_leaves_no_rows(tmp_path):
@@ -630,6 +638,7 @@ async def test_after_five_days_of_failures_only_the_endpoint_is_disabled_and_say
         (endpoint,) = (await it.store.snapshot()).endpoints
         assert endpoint.disabled
         assert endpoint.disabled_reason.startswith("Disabled after 5 days of failures only; the last one: ")
+        assert await said(it.store) == [("nicobar", "endpoint.disable", endpoint.id, endpoint.disabled_reason)]
         assert (await it.delivery(ids[0])).state is DeliveryState.PENDING, "what is not finished waits"
         assert it.alerts() == ["endpoint.failing", "endpoint.disabled"]
         assert await breaker(it) == Breaker(), "whoever enables it gives it five days anew"

@@ -6,7 +6,7 @@ import msgspec
 
 from nicobar.errors import ConfigurationError
 from nicobar.model import DeliveryState, Endpoint
-from nicobar.store import NewTask, ReplayCount, ReplayFilter, Replays, Resent, Task, TaskKind
+from nicobar.store import Audited, NewTask, ReplayCount, ReplayFilter, Replays, Resent, Task, TaskKind
 
 FINAL_STATES = (DeliveryState.SUCCESS, DeliveryState.FAILED, DeliveryState.CANCELED)
 
@@ -43,8 +43,9 @@ async def start_replay(
     task_id: str,
     new_ids: bool,
     now_ms: int,
+    said: Audited | None = None,
 ) -> Task:
-    """Keeps the replay for the process that delivers. Raises StoreError."""
+    """Keeps the replay, and what the audit log says of it, for the process that delivers. Raises StoreError."""
     which = replay_filter(kind, endpoint, wanted)
     count = await replays.count_replay(endpoint.seq, which)
     return await replays.add_task(
@@ -58,7 +59,8 @@ async def start_replay(
             new_ids=new_ids,
             expected=count.deliveries,
             created_at_ms=now_ms,
-        )
+        ),
+        said=said,
     )
 
 

@@ -3,20 +3,63 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import wraps
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from nicobar.clock import Clock
+from nicobar.connectors import Transport
 from nicobar.crypto import Vault
-from nicobar.errors import StoreUnusable
+from nicobar.errors import StoreMoved, StoreUnusable
 from nicobar.ids import IdFactory
 from nicobar.model import Source
 from nicobar.pipeline.configuration import Configuration, source_secrets
 from nicobar.pipeline.receive import Receiver
 from nicobar.sandbox import Sandbox
 from nicobar.settings import Settings
-from nicobar.store import Audited, Change, Snapshot, Store
+from nicobar.store import Audited, BasedOn, Change, Snapshot, Store
+
+MAX_TRIES = 10
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Changing:
+    """Held by who reads the catalogue to change it. Within a process one does so at a time; and what is changed while
+    it is held is refused where another process changed something in between (`StoreMoved`).
+    """
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    async def __aenter__(self) -> None:
+        await self._lock.acquire()
+        _versions.set([])
+
+    async def __aexit__(self, *_: object) -> None:
+        _versions.set(None)
+        self._lock.release()
+
+
+# The versions that whoever holds `changing` has read, the first of which decides; None for everybody else.
+_versions: ContextVar[list[int] | None] = ContextVar("nicobar.versions", default=None)
+
+
+def again_if_moved(handler: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Does it anew where another process was faster; a few times, then StoreMoved is raised."""
+
+    @wraps(handler)
+    async def until_done(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(MAX_TRIES - 1):
+            with suppress(StoreMoved):
+                return await handler(*args, **kwargs)
+        return await handler(*args, **kwargs)
+
+    return until_done
 
 
 class Actor(Protocol):
@@ -29,8 +72,9 @@ class Actor(Protocol):
 @dataclass(frozen=True, slots=True)
 class Services:
     """The running parts. `receiver` takes messages; `wake` tells the worker of new deliveries for these endpoints,
-    `own_url` is where this process listens. Whoever reads the catalogue to change it holds `changing` meanwhile, so
-    that two partial changes do not undo one another.
+    `own_url` is where this process listens, `transport` asks destinations whether they know us. Whoever reads the
+    catalogue to change it holds `changing` meanwhile, so that two partial changes do not undo one another, and is
+    `again_if_moved`.
     """
 
     store: Store
@@ -43,12 +87,16 @@ class Services:
     receiver: Receiver
     wake: Callable[[Sequence[int]], None]
     own_url: Callable[[], str]
-    changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    transport: Transport
+    changing: Changing = field(default_factory=Changing)
 
     async def snapshot(self) -> Snapshot:
         """The catalogue as it is now, changes of other processes included."""
         await self.configuration.refresh()
-        return self.configuration.snapshot
+        snapshot = self.configuration.snapshot
+        if (versions := _versions.get()) is not None:
+            versions.append(snapshot.version)
+        return snapshot
 
     async def change(
         self, caller: Actor, action: str, subject: str, *changes: Change, app_id: str | None, detail: str = ""
@@ -56,7 +104,18 @@ class Services:
         """Makes the changes and says so in the audit log, in one transaction; returns the catalogue after it.
         `action` is a noun and a verb, `endpoint.create`; `subject` the thing's id.
         """
-        said = Audited(
+        said = self.said(caller, action, subject, app_id=app_id, detail=detail)
+        based_on = [BasedOn(version=version) for version in (_versions.get() or ())[:1]]
+        await self.store.change([*based_on, *changes, said])
+        if based_on:
+            _versions.set([])  # what comes next is decided on what is there now
+        return await self.snapshot()
+
+    def said(self, caller: Actor, action: str, subject: str, *, app_id: str | None, detail: str = "") -> Audited:
+        """The line of the audit log for what `caller` does now outside the configuration; the store keeps it with
+        what is done.
+        """
+        return Audited(
             at_ms=self.clock.now_ms(),
             actor=caller.name,
             action=action,
@@ -64,8 +123,6 @@ class Services:
             subject=subject,
             detail=detail,
         )
-        await self.store.change([*changes, said])
-        return await self.snapshot()
 
     def has_secret(self, source: Source) -> bool:
         """Whether the source can take anything: without a secret no signature fits."""

@@ -24,6 +24,12 @@ from nicobar.sources.dodo import DodoPayments
 # The sandbox is shared with the deliveries of the day: what is tried takes turns with them.
 TURN_EVENTS = 12
 MAX_RUN_MS = 5_000
+# For code that is tried without an endpoint.
+_CREDENTIALS: dict[str, dict[str, str]] = {
+    "customerio": {"site_id": "dry-run", "api_key": "dry-run"},
+    "http": {"secret": "whsec_ZHJ5LXJ1bi1kcnktcnVuLWRyeQ=="},
+}
+_SETTINGS: dict[str, dict[str, Setting]] = {"http": {"url": "https://example.com/"}}
 _KEY = re.compile(r"(?:^|\.)([A-Za-z_$][\w$]*)(?:\[\d+\])*$")
 
 
@@ -127,6 +133,12 @@ def target(
         transformation=trial(code) if code else None,
     )
     return OpenEndpoint(endpoint=endpoint, connector=of_kind, destination=destination)
+
+
+def dry_target(kind: str, code: str, variables: Mapping[str, str] | None = None) -> OpenEndpoint:
+    """An endpoint of this kind for code that has none. Raises UserError for a kind that there is not."""
+    settings, credentials = _SETTINGS.get(kind, {}), _CREDENTIALS.get(kind, {})
+    return target(kind=kind, code=code, settings=settings, credentials=credentials, variables=variables)
 
 
 async def try_one(sandbox: Sandbox, at: OpenEndpoint, subject: Subject, now_ms: int) -> Tried:

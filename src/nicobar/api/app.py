@@ -16,6 +16,7 @@ from nicobar.api import (
     audit,
     connectors,
     customers,
+    endpoint_checks,
     endpoint_examples,
     endpoint_headers,
     endpoint_queue,
@@ -52,6 +53,7 @@ API_HANDLERS: tuple[HTTPRouteHandler, ...] = (
     *transformations.HANDLERS,
     *endpoint_replays.HANDLERS,
     *endpoint_queue.HANDLERS,
+    *endpoint_checks.HANDLERS,
     *connectors.HANDLERS,
     *event_types.HANDLERS,
     *endpoint_examples.HANDLERS,
@@ -95,6 +97,7 @@ def create_app(services: Services, ops: Sequence[Any]) -> App:
     return Door(
         app,  # type: ignore[arg-type] # Litestar's own, narrower ASGI types
         services.store,
+        services.vault,
         services.clock,
         max_body_bytes=settings.max_api_body_bytes,
         body_timeout_ms=settings.body_timeout_ms,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -12,7 +11,7 @@ from litestar.params import FromQuery, JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.admin.catalogue import make_application
-from nicobar.admin.services import Services
+from nicobar.admin.services import Services, again_if_moved
 from nicobar.api.auth import Caller
 from nicobar.api.errors import conflict
 from nicobar.api.lookups import (
@@ -26,7 +25,7 @@ from nicobar.api.lookups import (
     find,
 )
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
-from nicobar.api.shapes import AppId, Metadata, Page, Shape, Uid, moment, patched
+from nicobar.api.shapes import AppId, Metadata, Moment, Page, Shape, Uid, moment, patched
 from nicobar.ids import is_id, made_at_ms
 from nicobar.model import Application
 from nicobar.store import PutApplication, RemoveApplication, Snapshot
@@ -56,8 +55,8 @@ class ApplicationOut(Shape):
 
     id: AppId
     name: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     metadata: dict[str, str]
     uid: Uid | None = None
 
@@ -116,6 +115,7 @@ def _only_disabled(snapshot: Snapshot, application: Application) -> bool:
     summary="Create Application",
     responses={200: _THERE},
 )
+@again_if_moved
 async def create_application(
     *,
     data: JSONBody[ApplicationIn],
@@ -147,10 +147,11 @@ async def get_application(application: GivenApplication) -> ApplicationOut:
     opt={"needs": "backend"},
     responses={201: _MADE},
 )
+@again_if_moved
 async def upsert_application(
     app_id: AppKey, data: JSONBody[ApplicationIn], services: GivenServices, caller: GivenCaller
 ) -> Response[ApplicationOut]:
-    """Replaces an application, or makes it with the uid that the path has."""
+    """Replaces an application, or makes it. A uid in the path stays where the body has none."""
     async with services.changing:
         snapshot = await services.snapshot()
         known = find(snapshot.applications, app_id)
@@ -158,9 +159,10 @@ async def upsert_application(
             known = application_of(snapshot, caller, app_id)  # says that there is none
         if known is None:
             check_new_uid(app_id, "path.app_id")
-            data = msgspec.structs.replace(data, uid=data.uid or app_id)
         else:
             application_of(snapshot, caller, app_id)
+        if known is None or known.id != app_id:
+            data = msgspec.structs.replace(data, uid=data.uid or app_id)
         put_one = await _put(services, caller, snapshot, data, known)
     return Response(shown(put_one), status_code=200 if known else 201)
 
@@ -172,6 +174,7 @@ async def upsert_application(
     summary="Patch Application",
     opt={"needs": "backend"},
 )
+@again_if_moved
 async def patch_application(
     app_id: AppKey, data: JSONBody[ApplicationPatch], services: GivenServices, caller: GivenCaller
 ) -> ApplicationOut:
@@ -194,6 +197,7 @@ async def patch_application(
     summary="Delete Application",
     opt={"needs": "backend"},
 )
+@again_if_moved
 async def delete_application(app_id: AppKey, services: GivenServices, caller: GivenCaller) -> None:
     """Takes out an application with its endpoints and sources. Its messages stay until they are too old."""
     async with services.changing:

@@ -551,8 +551,8 @@ async def expunge_attempt(
 ) -> None:
     """Takes out what the destination answered to a try."""
     found = await attempt_of(services, application, msg_id, attempt_id)
-    await services.store.expunge_attempt(found.attempt.id)
-    await services.change(caller, "attempt.expunge", found.attempt.id, app_id=application.id)
+    said = services.said(caller, "attempt.expunge", found.attempt.id, app_id=application.id)
+    await services.store.expunge_attempt(found.attempt.id, said=said)
 
 
 @post(
@@ -584,14 +584,14 @@ async def resend_message(
     if endpoint.disabled:
         raise Refusal(409, "endpoint_disabled", "The endpoint is disabled.", "Enable it first.")
     now_ms = services.clock.now_ms()
-    resent = await services.store.resend(message.id, endpoint.id, now_ms=now_ms, new_ids=new_ids)
+    detail = f"to {endpoint.id}{', under new ids' if new_ids else ''}"
+    said = services.said(caller, "message.resend", message.id, app_id=application.id, detail=detail)
+    resent = await services.store.resend(message.id, endpoint.id, now_ms=now_ms, new_ids=new_ids, said=said)
     try:
         check_resent(resent, message.id, endpoint.id)
     except ConfigurationError as error:
         raise Refusal(409, error.code, error.detail, error.fix) from error
     services.wake([endpoint.seq])
-    detail = f"to {endpoint.id}{', under new ids' if new_ids else ''}"
-    await services.change(caller, "message.resend", message.id, app_id=application.id, detail=detail)
     return EmptyResponse()
 
 

@@ -35,6 +35,7 @@ class Needs(StrEnum):
     SELF = "self"  # concerns the token itself
     BACKEND = "backend"  # not for a link to the dashboard
     WRITING = "writing"  # a GET that shows a secret
+    MESSAGES = "messages"  # makes messages, which a token may be limited to
 
 
 class Caller(Record):
@@ -100,6 +101,10 @@ def allowed(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHa
     caller = current_caller(connection.scope)
     needs = handler.opt.get("needs")
     if needs == Needs.SELF:
+        return
+    if caller.token.scope is Scope.APPLICATION_MESSAGES:
+        if needs != Needs.MESSAGES:
+            raise forbidden()
         return
     reads = needs in {Needs.READING, Needs.ANY_READER} or (
         connection.scope.get("method") in {"GET", "HEAD", "OPTIONS"} and needs != Needs.WRITING

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from functools import cache
+from types import NoneType
 from typing import Any, NamedTuple, get_args
 
 import msgspec
@@ -32,10 +33,11 @@ async def check_request(request: Asked) -> None:
     for name in expected.times:
         if _NUMBER.fullmatch(request.query_params.get(name, "")):
             raise Invalid(f"query.{name}", "It is not a time.", "Write it as RFC 3339 does: 2026-03-01T09:30:00Z.")
-    if expected.body is None:
+    body = await request.body()
+    if expected.body is None or (not body and NoneType in get_args(expected.body)):
         return
     try:
-        msgspec.json.decode(await request.body(), type=expected.body)
+        msgspec.json.decode(body, type=expected.body)
     except msgspec.ValidationError as error:
         place = _PLACE.search(str(error))
         parts = re.split(r"[.\[\]]+", place[1]) if place else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
 from typing import Annotated
 
 from ksuid import Ksuid
@@ -15,7 +14,7 @@ from nicobar.api.endpoints import ONE, default_code
 from nicobar.api.errors import not_found
 from nicobar.api.lookups import MAX_KEY_CHARS, GivenEndpoint
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
-from nicobar.api.shapes import Page, Shape, moment
+from nicobar.api.shapes import Moment, Page, Shape, moment
 from nicobar.connectors import Connector, Field, FieldKind
 from nicobar.connectors.kinds import CONNECTORS, connector
 from nicobar.model import Setting
@@ -52,9 +51,9 @@ class ConnectorOut(Shape):
     description: str
     instructions: str
     transformation: str
-    created_at: datetime
-    updated_at: datetime
-    transformation_updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
+    transformation_updated_at: Moment
     product_type: str
     fields: list[FieldOut]
 

@@ -172,18 +172,17 @@ async def expunge_customer(
     """Takes a customer's data out: payloads, what tries quote of them, and the key. What is not delivered is
     canceled. Up to 10,000 messages at once; ask again until it is `done`.
     """
+    # The key itself is what is to be forgotten.
+    said = services.said(caller, "customer.expunge", application.id, app_id=application.id)
     messages, done = 0, False
     for _ in range(MAX_STEPS):
         step = await services.store.expunge_customer(
-            application.id, data.key, now_ms=services.clock.now_ms(), limit=STEP_MESSAGES
+            application.id, data.key, now_ms=services.clock.now_ms(), limit=STEP_MESSAGES, said=said
         )
         messages += step
         done = step < STEP_MESSAGES
         if done:
             break
-    # The key itself is what is to be forgotten.
-    detail = f"{messages} messages"
-    await services.change(caller, "customer.expunge", application.id, app_id=application.id, detail=detail)
     return ExpungedOut(messages=messages, done=done)
 
 

@@ -44,6 +44,12 @@ _ERRORS = {
     429: "Too many requests; Retry-After says how long to wait.",
     503: "Nothing was done; it may work later.",
 }
+_DONE = {
+    200: "As asked for.",
+    201: "It was made.",
+    202: "It is kept, and will be done.",
+    204: "It was done.",
+}
 _IDEMPOTENCY_KEY = {
     "name": "idempotency-key",
     "in": "header",
@@ -51,6 +57,8 @@ _IDEMPOTENCY_KEY = {
     "description": "The same key and the same request give the answer that was given before, for 12 hours.",
     "schema": {"type": "string", "maxLength": MAX_KEY_CHARS},
 }
+# What Litestar says of a status where nobody says more.
+_LITESTAR = {HTTPStatus(status).description for status in _DONE}
 _SCHEMAS = "#/components/schemas/"
 _MODULES = re.compile(r"(?:^|(?<=_))(?:[a-z_]+\.)+")
 # Python's own JSON types; a document is a dictionary of anything.
@@ -134,8 +142,10 @@ def _complete(operation: Document, path: str, method: str) -> None:
     """Adds what the door and the errors bring to every operation."""
     responses = operation["responses"]
     responses.pop("400", None)  # Litestar's own; ours follows
-    for response in responses.values():
+    for status, response in responses.items():
         response.pop("headers", None)
+        if response["description"] in _LITESTAR:
+            response["description"] = _DONE[int(status)]
     statuses = {413, 503} if path in OPEN else set(_ERRORS)
     if method == "get":
         statuses.discard(409)

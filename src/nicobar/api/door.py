@@ -9,6 +9,7 @@ from nicobar.api.errors import answer_to, encoded
 from nicobar.api.idempotency import Given, Key, begin, finish, key_of
 from nicobar.asgi import App, GoneError, Message, Receive, Send, body_again, headers_of, read_body, send_body
 from nicobar.clock import Clock
+from nicobar.crypto import Vault
 from nicobar.errors import NicobarError, Refusal
 from nicobar.store import Access
 
@@ -26,6 +27,7 @@ class Door:
         self,
         behind: App,
         access: Access,
+        vault: Vault,
         clock: Clock,
         *,
         max_body_bytes: int,
@@ -34,6 +36,7 @@ class Door:
     ) -> None:
         self._behind = behind
         self._access = access
+        self._vault = vault
         self._clock = clock
         self._max_body_bytes = max_body_bytes
         self._body_timeout_ms = body_timeout_ms
@@ -77,14 +80,14 @@ class Door:
         )
 
     async def _once(self, key: Key, scope: Message, receive: Receive, send: Send) -> None:
-        given = await begin(self._access, key, self._clock.now_ms())
+        given = await begin(self._access, self._vault, key, self._clock.now_ms())
         if given is None:
             answer = _Answer()
             try:
                 await self._behind(scope, receive, answer.take)
             finally:
                 # Before it goes out: a caller that has the answer can rely on it being kept.
-                await finish(self._access, key, answer.status, answer.body)
+                await finish(self._access, self._vault, key, answer.status, answer.body)
             await answer.send(send)
         else:
             await _again(send, given)

@@ -49,16 +49,17 @@ async def send_example(
     if one is None or example is None:
         raise Invalid("body.eventType", "There is no such example.", "Choose an event type that has one.")
     with_example = msgspec.structs.replace(one, example=example)
+    message_id = services.ids.new("msg")
+    detail = f"{one.name} as {message_id}"
     message = await services.receiver.take(
         Posted(
+            id=message_id,
             app_id=endpoint.app_id,
             event_type=one.name,
             body=fresh(with_example, services.clock.now_ms()),
             only=endpoint.seq,
-        )
-    )
-    await services.change(
-        caller, "endpoint.send-example", endpoint.id, app_id=endpoint.app_id, detail=f"{one.name} as {message.id}"
+        ),
+        said=services.said(caller, "endpoint.send-example", endpoint.id, app_id=endpoint.app_id, detail=detail),
     )
     return shown_message(message, with_content=True)
 

@@ -8,7 +8,7 @@ from litestar import get, patch, put
 from litestar.params import JSONBody
 
 from nicobar.admin.catalogue import same_endpoint
-from nicobar.admin.services import Services
+from nicobar.admin.services import Services, again_if_moved
 from nicobar.api.endpoints import ONE, TAGS, HeaderName, Headers, HeaderValue
 from nicobar.api.errors import Invalid
 from nicobar.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
@@ -60,6 +60,7 @@ async def get_headers(endpoint: GivenEndpoint, services: GivenServices) -> Endpo
     summary="Set Endpoint Headers",
     status_code=204,
 )
+@again_if_moved
 async def set_headers(
     *,
     app_id: AppKey,
@@ -81,6 +82,7 @@ async def set_headers(
     summary="Patch Endpoint Headers",
     status_code=204,
 )
+@again_if_moved
 async def patch_headers(
     *,
     app_id: AppKey,

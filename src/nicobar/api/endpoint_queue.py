@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from litestar import get, post
 from litestar.params import JSONBody
 from msgspec import Meta
 
+from nicobar.admin.services import again_if_moved
 from nicobar.api.endpoints import ONE, TAGS
 from nicobar.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
-from nicobar.api.shapes import Shape, moment
+from nicobar.api.shapes import Moment, Shape, moment
 from nicobar.model import Breaker, BreakerState
 from nicobar.store import PauseEndpoint
 
@@ -27,8 +27,8 @@ class BreakerOut(Shape):
 
     state: BreakerState
     failures: int
-    failing_since: datetime | None
-    probe_at: datetime | None
+    failing_since: Moment | None
+    probe_at: Moment | None
     reason: str | None
 
 
@@ -36,7 +36,7 @@ class QueueOut(Shape):
     """What waits: `unfinished` deliveries, the oldest of a message accepted at `oldestAcceptedAt`."""
 
     unfinished: int
-    oldest_accepted_at: datetime | None
+    oldest_accepted_at: Moment | None
     paused_reason: str | None
     disabled: bool
     disabled_reason: str | None
@@ -78,6 +78,7 @@ async def get_queue(endpoint: GivenEndpoint, services: GivenServices) -> QueueOu
 
 
 @post(f"{ONE}/pause", operation_id="nicobar.endpoint.pause", tags=TAGS, summary="Pause Endpoint", status_code=204)
+@again_if_moved
 async def pause(
     *,
     app_id: AppKey,
@@ -93,6 +94,7 @@ async def pause(
 
 
 @post(f"{ONE}/resume", operation_id="nicobar.endpoint.resume", tags=TAGS, summary="Resume Endpoint", status_code=204)
+@again_if_moved
 async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: GivenServices, caller: GivenCaller) -> None:
     """Sends to an endpoint again."""
     async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
@@ -109,15 +111,13 @@ async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: GivenSer
 )
 async def cancel_pending(*, endpoint: GivenEndpoint, services: GivenServices, caller: GivenCaller) -> CanceledOut:
     """Cancels what waits for an endpoint. What is being sent goes on; what is canceled can be replayed."""
+    said = services.said(caller, "endpoint.cancel-pending", endpoint.id, app_id=endpoint.app_id)
     canceled, last = 0, CANCEL_AT_ONCE
     while last == CANCEL_AT_ONCE and canceled < MAX_CANCELED:
         last = await services.store.cancel_pending(
-            endpoint.seq, now_ms=services.clock.now_ms(), limit=CANCEL_AT_ONCE, reason=CANCELED
+            endpoint.seq, now_ms=services.clock.now_ms(), limit=CANCEL_AT_ONCE, reason=CANCELED, said=said
         )
         canceled += last
-    await services.change(
-        caller, "endpoint.cancel-pending", endpoint.id, app_id=endpoint.app_id, detail=f"{canceled} deliveries"
-    )
     return CanceledOut(canceled=canceled, done=last < CANCEL_AT_ONCE)
 
 

@@ -16,9 +16,9 @@ from nicobar.api.auth import Caller
 from nicobar.api.endpoints import ONE, TAGS
 from nicobar.api.errors import Invalid
 from nicobar.api.lookups import GivenCaller, GivenEndpoint, GivenServices
-from nicobar.api.shapes import Channel, EventTypeName, Moment, Shape, Tag, TaskId, given_names, moment, unix_ms
+from nicobar.api.shapes import Channel, EventTypeName, Moment, Shape, Tag, given_names, moment, unix_ms
 from nicobar.api.status import MessageStatus, states_of
-from nicobar.api.tasks import BackgroundTaskStatus
+from nicobar.api.tasks import TaskStartedOut, started
 from nicobar.model import Endpoint
 from nicobar.store import ReplayFilter, TaskKind
 
@@ -50,15 +50,6 @@ class BulkReplayIn(Shape):
     status_code_class: None = None
 
 
-class ReplayOut(Shape):
-    """A replay that was asked for; `GET /api/v1/background-task/{id}` says how far it is."""
-
-    id: TaskId
-    status: BackgroundTaskStatus
-    task: TaskKind
-    updated_at: datetime
-
-
 class ReplayCountOut(Shape):
     """What a replay would do. `overtaken` counts the customers to whom something newer was delivered since: their
     attributes may be set back.
@@ -67,11 +58,11 @@ class ReplayCountOut(Shape):
     deliveries: int
     customers: int
     overtaken: int
-    oldest_accepted_at: datetime | None
+    oldest_accepted_at: Moment | None
 
 
 _RESPONSES = {
-    202: ResponseSpec(ReplayOut, description="It was asked for.", generate_examples=False),
+    202: ResponseSpec(TaskStartedOut, description="It was asked for.", generate_examples=False),
     200: ResponseSpec(ReplayCountOut, description="What it would do.", generate_examples=False),
 }
 
@@ -92,7 +83,7 @@ async def recover(
     caller: GivenCaller,
     dry_run: DryRun = False,
     new_ids: NewIds = False,
-) -> Response[ReplayOut | ReplayCountOut]:
+) -> Response[TaskStartedOut | ReplayCountOut]:
     """Sends what failed again, in each customer's order."""
     which = ReplayFilter(since_ms=unix_ms(data.since), until_ms=_until(data.until))
     return await _replay(services, caller, endpoint, TaskKind.RECOVER, which, dry_run=dry_run, new_ids=new_ids)
@@ -114,7 +105,7 @@ async def replay_missing(
     caller: GivenCaller,
     dry_run: DryRun = False,
     new_ids: NewIds = False,
-) -> Response[ReplayOut | ReplayCountOut]:
+) -> Response[TaskStartedOut | ReplayCountOut]:
     """Sends what the endpoint would get today and never got."""
     which = ReplayFilter(since_ms=unix_ms(data.since), until_ms=_until(data.until), states=())
     kind = TaskKind.REPLAY_MISSING
@@ -137,7 +128,7 @@ async def bulk_replay(
     caller: GivenCaller,
     dry_run: DryRun = False,
     new_ids: NewIds = False,
-) -> Response[ReplayOut | ReplayCountOut]:
+) -> Response[TaskStartedOut | ReplayCountOut]:
     """Sends what a filter finds again, whatever became of it."""
     states = FINAL_STATES if data.status is None else states_of(MessageStatus(data.status), expanded=True)
     if not set(states) <= set(FINAL_STATES):
@@ -166,7 +157,7 @@ async def _replay(
     *,
     dry_run: bool,
     new_ids: bool,
-) -> Response[ReplayOut | ReplayCountOut]:
+) -> Response[TaskStartedOut | ReplayCountOut]:
     if dry_run:
         count = await count_replay(services.store, kind, endpoint, which)
         counted = ReplayCountOut(
@@ -176,20 +167,18 @@ async def _replay(
             oldest_accepted_at=moment(count.oldest_accepted_at_ms) if count.oldest_accepted_at_ms else None,
         )
         return Response(counted, status_code=200)
+    task_id = services.ids.new("qtask")
     task = await start_replay(
         services.store,
         kind,
         endpoint,
         which,
-        task_id=services.ids.new("qtask"),
+        task_id=task_id,
         new_ids=new_ids,
         now_ms=services.clock.now_ms(),
+        said=services.said(caller, kind.value, endpoint.id, app_id=endpoint.app_id, detail=task_id),
     )
-    await services.change(caller, kind.value, endpoint.id, app_id=endpoint.app_id, detail=task.id)
-    out = ReplayOut(
-        id=task.id, status=BackgroundTaskStatus.RUNNING, task=task.kind, updated_at=moment(task.updated_at_ms)
-    )
-    return Response(out, status_code=202)
+    return Response(started(task), status_code=202)
 
 
 HANDLERS = (recover, replay_missing, bulk_replay)

@@ -9,7 +9,7 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from nicobar.admin.catalogue import same_endpoint
-from nicobar.admin.services import Services
+from nicobar.admin.services import Services, again_if_moved
 from nicobar.api.endpoints import HTTP, ONE, TAGS, Secret
 from nicobar.api.errors import Invalid, not_found
 from nicobar.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
@@ -56,6 +56,7 @@ async def get_secret(endpoint: GivenEndpoint, services: GivenServices) -> Endpoi
     summary="Rotate Endpoint Secret",
     status_code=200,
 )
+@again_if_moved
 async def rotate_secret(
     *,
     app_id: AppKey,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -12,7 +11,7 @@ from litestar.params import JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.admin.catalogue import details, make_endpoint, same_endpoint
-from nicobar.admin.services import Services
+from nicobar.admin.services import Services, again_if_moved
 from nicobar.api.auth import Caller
 from nicobar.api.errors import Invalid, conflict
 from nicobar.api.lookups import (
@@ -35,6 +34,7 @@ from nicobar.api.shapes import (
     EndpointId,
     EventTypeName,
     Metadata,
+    Moment,
     Page,
     Shape,
     Uid,
@@ -157,8 +157,8 @@ class EndpointOut(Shape):
     url: str
     description: str
     disabled: bool
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     metadata: dict[str, str]
     name: str
     connector: EndpointConnector
@@ -223,6 +223,7 @@ async def list_endpoints(
 
 
 @post(PATH, operation_id="v1.endpoint.create", tags=TAGS, summary="Create Endpoint")
+@again_if_moved
 async def create_endpoint(
     *, app_id: AppKey, data: JSONBody[EndpointIn], services: GivenServices, caller: GivenCaller
 ) -> EndpointOut:
@@ -240,6 +241,7 @@ async def get_endpoint(endpoint: GivenEndpoint, services: GivenServices) -> Endp
 
 
 @put(ONE, operation_id="v1.endpoint.upsert", tags=TAGS, summary="Upsert Endpoint", responses={201: _MADE})
+@again_if_moved
 async def upsert_endpoint(
     *,
     app_id: AppKey,
@@ -248,7 +250,7 @@ async def upsert_endpoint(
     services: GivenServices,
     caller: GivenCaller,
 ) -> Response[EndpointOut]:
-    """Replaces an endpoint, or makes it with the uid that the path has."""
+    """Replaces an endpoint, or makes it. A uid in the path stays where the body has none."""
     wanted = msgspec.convert(msgspec.structs.asdict(data), EndpointIn, from_attributes=True)
     async with services.changing:
         snapshot = await services.snapshot()
@@ -258,12 +260,14 @@ async def upsert_endpoint(
             known = endpoint_of(snapshot, application, endpoint_id)  # says that there is none
         if known is None:
             check_new_uid(endpoint_id, "path.endpoint_id")
+        if known is None or known.id != endpoint_id:
             wanted = msgspec.structs.replace(wanted, uid=wanted.uid or endpoint_id)
         out = await _put(services, caller, snapshot, application, wanted, known)
     return Response(out, status_code=200 if known else 201)
 
 
 @patch(ONE, operation_id="v1.endpoint.patch", tags=TAGS, summary="Patch Endpoint")
+@again_if_moved
 async def patch_endpoint(
     *,
     app_id: AppKey,
@@ -291,6 +295,7 @@ async def patch_endpoint(
 
 
 @delete(ONE, operation_id="v1.endpoint.delete", tags=TAGS, summary="Delete Endpoint")
+@again_if_moved
 async def delete_endpoint(
     *, app_id: AppKey, endpoint_id: EndpointKey, services: GivenServices, caller: GivenCaller
 ) -> None:
@@ -367,7 +372,7 @@ def _made(
     kind = wanted.connector.kind if wanted.connector else (known.connector if known else HTTP)
     kept = known if known is not None and known.connector == kind else None
     try:
-        settings, credentials = _configured(services, kind, wanted, kept)
+        settings, credentials = configured(services, kind, wanted, kept)
         return make_endpoint(
             vault=services.vault,
             ids=services.ids,
@@ -392,7 +397,7 @@ def _made(
         raise Invalid(where, error.detail, error.fix, code=error.code) from error
 
 
-def _configured(
+def configured(
     services: Services, kind: str, wanted: EndpointIn, kept: Endpoint | None
 ) -> tuple[dict[str, Setting], dict[str, str]]:
     """The settings and the credentials: what was kept, and over it what is wanted."""

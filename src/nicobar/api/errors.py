@@ -17,6 +17,7 @@ from nicobar.errors import (
     Refusal,
     SandboxError,
     StoreBusy,
+    StoreMoved,
     StoreUnavailable,
     UserError,
 )
@@ -58,7 +59,7 @@ def answer_to(error: NicobarError) -> tuple[int, ErrorOut | ValidationErrorOut, 
             return error.status, _plain(error), headers
         case Invalid():
             return 422, _invalid(error, error.loc), {}
-        case ConfigurationError(code="conflict"):
+        case ConfigurationError(code="conflict") | StoreMoved():
             return 409, _plain(error), {}
         case ConfigurationError() if error.code.endswith("_unknown"):
             return 404, _plain(error), {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -13,14 +12,15 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.admin.openapi import event_types_of
-from nicobar.admin.services import Services
+from nicobar.admin.services import Services, again_if_moved
 from nicobar.api.auth import Caller
 from nicobar.api.errors import Invalid, conflict, not_found
 from nicobar.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot, check_new_uid
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
-from nicobar.api.shapes import Description, EventTypeName, Page, Shape, moment, patched
+from nicobar.api.shapes import Description, EventTypeName, Moment, Page, Shape, moment, patched
 from nicobar.errors import UserError
 from nicobar.model import EventType
+from nicobar.pipeline.retry import RETRY_AFTER_MS
 from nicobar.sources.kinds import SOURCES
 from nicobar.store import PutEventType, RemoveEventType, Snapshot
 
@@ -63,6 +63,19 @@ class EventTypeUpsertIn(Shape):
     feature_flags: Flags | None = None
 
 
+class WaitOut(Shape):
+    """How long."""
+
+    secs: int
+    nanos: int
+
+
+class RetryScheduleOut(Shape):
+    """How long after each failed try the next one comes."""
+
+    retry_schedule: list[WaitOut]
+
+
 class EventTypePatch(Shape):
     """What changes of an event type; what is left out stays."""
 
@@ -81,8 +94,8 @@ class EventTypeOut(Shape):
     description: str
     archived: bool
     deprecated: bool
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     built_in: bool
     schemas: dict[str, Any] | None = None
     group_name: str | None = None
@@ -192,6 +205,7 @@ async def list_event_types(
 
 
 @post(PATH, operation_id="v1.event-type.create", tags=TAGS, summary="Create Event Type")
+@again_if_moved
 async def create_event_type(
     *, data: JSONBody[EventTypeIn], services: GivenServices, caller: GivenCaller
 ) -> EventTypeOut:
@@ -210,7 +224,21 @@ async def get_event_type(event_type_name: NameKey, snapshot: GivenSnapshot) -> E
     return shown(found, built_in=_built_in(snapshot, found.name))
 
 
+@get(
+    f"{ONE}/retry-schedule",
+    operation_id="v1.event-type.get-retry-schedule",
+    tags=TAGS,
+    summary="Get Retry Schedule",
+    opt={"needs": "any_reader"},
+)
+async def get_retry_schedule(event_type_name: NameKey, snapshot: GivenSnapshot) -> RetryScheduleOut:
+    """How long after each failed try the next one comes; the same for all event types."""
+    _find(snapshot, event_type_name)
+    return RetryScheduleOut(retry_schedule=[WaitOut(secs=wait_ms // 1000, nanos=0) for wait_ms in RETRY_AFTER_MS])
+
+
 @put(ONE, operation_id="v1.event-type.upsert", tags=TAGS, summary="Upsert Event Type", responses={201: _MADE})
+@again_if_moved
 async def upsert_event_type(
     *, event_type_name: NameKey, data: JSONBody[EventTypeUpsertIn], services: GivenServices, caller: GivenCaller
 ) -> Response[EventTypeOut]:
@@ -223,6 +251,7 @@ async def upsert_event_type(
 
 
 @patch(ONE, operation_id="v1.event-type.patch", tags=TAGS, summary="Patch Event Type")
+@again_if_moved
 async def patch_event_type(
     *, event_type_name: NameKey, data: JSONBody[EventTypePatch], services: GivenServices, caller: GivenCaller
 ) -> EventTypeOut:
@@ -241,6 +270,7 @@ async def patch_event_type(
 
 
 @delete(ONE, operation_id="v1.event-type.delete", tags=TAGS, summary="Delete Event Type")
+@again_if_moved
 async def delete_event_type(
     *,
     event_type_name: NameKey,
@@ -270,6 +300,7 @@ async def delete_event_type(
     summary="Import Event Types",
     status_code=200,
 )
+@again_if_moved
 async def import_event_types(
     *, data: JSONBody[EventTypeImportOpenApiIn], services: GivenServices, caller: GivenCaller
 ) -> EventTypeImportOpenApiOut:
@@ -402,6 +433,7 @@ HANDLERS = (
     import_event_types,
     export_event_types,
     get_event_type,
+    get_retry_schedule,
     upsert_event_type,
     patch_event_type,
     delete_event_type,

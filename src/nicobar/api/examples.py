@@ -12,6 +12,13 @@ _REF = "#/components/schemas/"
 _BY_TYPE: dict[str, Any] = {"string": "text", "integer": 1, "number": 1.5, "boolean": False, "null": None}
 # What fields of these names look like, where their types say nothing.
 _BY_NAME: dict[str, Any] = {
+    "appId": "app_2yZwUhtgs5Ai8T9yRQJXA0000aa",
+    "ingestUrl": "https://events.example.com/in/Qm9zJ2dKcXlhVw",
+    "kind": "dodo-payments",
+    "name": "dodo-live",
+    "orgId": "org_2yZwUhtgs5Ai8T9yRQJXA0000aa",
+    "type": "svix",
+    "uid": "unique-identifier",
     "actor": "token ci",
     "action": "message.resend",
     "body": '{"type":"person","action":"event","name":"paid"}',
@@ -38,11 +45,35 @@ _BY_NAME: dict[str, Any] = {
     "url": "https://track.customer.io/api/v2/entity",
 }
 
+# Whole bodies whose fields do not all go together, by the names of their schemas.
+_BODIES: dict[str, Any] = {
+    "EndpointIn": {
+        "url": "https://example.com/webhook/",
+        "description": "The shop",
+        "eventTypes": ["payment.succeeded"],
+    },
+    "EndpointUpsertIn": {
+        "description": "Mails",
+        "connector": {"kind": "customerio", "config": {"site_id": "***", "api_key": "***", "region": "us"}},
+    },
+    "EndpointPatch": {"description": "The shop", "throttleRate": 50},
+    "MessageIn": {
+        "eventType": "payment.succeeded",
+        "eventId": "order-7",
+        "payload": {"type": "payment.succeeded", "data": {"total_amount": 4990}},
+    },
+    "TokenIn": {"name": "ci", "scope": "read_only", "expiresAt": "2030-01-01T00:00:00Z"},
+    "EventTypeImportOpenApiIn": {
+        "spec": {"openapi": "3.1.0", "webhooks": {"order.placed": {"post": {"description": "An order was placed."}}}}
+    },
+}
+
 
 def example_of(schema: Schema, schemas: Schema, *, name: str = "", depth: int = 0) -> Any:
     """A value that fits the schema. `schemas` are those that it may refer to, `name` the field that it stands in."""
     if "$ref" in schema:
-        return example_of(schemas[schema["$ref"].removeprefix(_REF)], schemas, name=name, depth=depth + 1)
+        body = schema["$ref"].removeprefix(_REF)
+        return _BODIES.get(body) or example_of(schemas[body], schemas, name=name, depth=depth + 1)
     for given in ("examples", "enum"):
         if given in schema:
             return schema[given][0]

@@ -126,7 +126,6 @@ async def count_failure_group(
 )
 async def replay_failure_group(
     *,
-    application: GivenApplication,
     endpoint: GivenEndpoint,
     services: GivenServices,
     caller: GivenCaller,
@@ -137,17 +136,18 @@ async def replay_failure_group(
     count = await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, which)
     if not count.deliveries:
         raise not_found("group of failures")
+    task_id = services.ids.new("qtask")
+    action = "endpoint.replay_failures"
     task = await start_replay(
         services.store,
         TaskKind.BULK_REPLAY,
         endpoint,
         which,
-        task_id=services.ids.new("qtask"),
+        task_id=task_id,
         new_ids=data.new_ids,
         now_ms=services.clock.now_ms(),
+        said=services.said(caller, action, endpoint.id, app_id=endpoint.app_id, detail=task_id),
     )
-    detail = f"{task.id}, {task.expected} deliveries"
-    await services.change(caller, "endpoint.replay_failures", endpoint.id, app_id=application.id, detail=detail)
     return task_shown(task)
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
-from nicobar.errors import Refusal
+import msgspec
+
+from nicobar.crypto import Vault
+from nicobar.errors import Refusal, StoreUnusable
 from nicobar.store import Access
 
 KEEP_MS = 12 * 3_600_000
@@ -43,7 +46,11 @@ def key_of(token_id: str, key: str, *, method: str, path: str, query: bytes, bod
     return Key(token_id, key, digest.hexdigest())
 
 
-async def begin(access: Access, key: Key, now_ms: int) -> Given | None:
+def _purpose(key: Key) -> str:
+    return f"answer/{key.token_id}/{key.request}"
+
+
+async def begin(access: Access, vault: Vault, key: Key, now_ms: int) -> Given | None:
     """The answer that was given to this request, None for a first one. Raises Refusal 409 for another request under
     the same key, and while the first one is not finished.
     """
@@ -57,6 +64,10 @@ async def begin(access: Access, key: Key, now_ms: int) -> Given | None:
             "This idempotency-key was sent with another request.",
             "Send each request under a key of its own.",
         )
+    try:
+        body = vault.unseal(kept.body, _purpose(key)) if kept.status else b""
+    except StoreUnusable:  # sealed with a key that is lost
+        kept = msgspec.structs.replace(kept, status=0)
     if not kept.status:
         raise Refusal(
             409,
@@ -64,12 +75,15 @@ async def begin(access: Access, key: Key, now_ms: int) -> Given | None:
             "The first request with this idempotency-key has no answer yet.",
             "Look whether it had its effect, then send it under a new key.",
         )
-    return Given(kept.status, kept.body)
+    return Given(kept.status, body)
 
 
-async def finish(access: Access, key: Key, status: int, body: bytes) -> None:
-    """Keeps the answer to a request that was done; one that was refused had no effect and may be made again."""
+async def finish(access: Access, vault: Vault, key: Key, status: int, body: bytes) -> None:
+    """Keeps the answer to a request that was done, sealed, as it may show a token. One that was refused had no effect
+    and may be made again.
+    """
     if status in range(200, 300) and len(body) <= MAX_KEPT_BYTES:
-        await access.keep_answer(key.token_id, key.key, status=status, body=body)
+        sealed = vault.seal(body, _purpose(key))
+        await access.keep_answer(key.token_id, key.key, status=status, body=sealed)
     else:
         await access.drop_answer(key.token_id, key.key)

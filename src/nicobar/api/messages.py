@@ -11,6 +11,7 @@ from litestar.params import JSONBody, QueryParameter, RawBody
 from msgspec import Meta, field
 
 from nicobar.admin.services import Services
+from nicobar.api.auth import Caller
 from nicobar.api.errors import Invalid, not_found
 from nicobar.api.listing import (
     After,
@@ -29,9 +30,10 @@ from nicobar.api.listing import (
 from nicobar.api.lookups import GivenApplication, GivenCaller, GivenServices
 from nicobar.api.paging import DEFAULT_LIMIT, MAX_LIMIT, Iterator, Limit, names, read_iterator, write_iterator
 from nicobar.api.shapes import Channel, EventTypeName, MessageId, Moment, Page, Shape, Tag, Uid, moment
+from nicobar.api.tasks import TaskStartedOut, started
 from nicobar.model import Application, Message
 from nicobar.pipeline.receive import Posted
-from nicobar.store import NewMessage
+from nicobar.store import NewMessage, NewTask, TaskKind
 from nicobar.store.history import MessageFilter
 
 TAGS = ["Message"]
@@ -238,6 +240,7 @@ async def _page(
     tags=TAGS,
     summary="Create Message",
     status_code=202,
+    opt={"needs": "messages"},
 )
 async def create_message(
     *,
@@ -379,8 +382,7 @@ async def expunge_message(
 ) -> None:
     """Takes out a message's payload and what its tries quote of it; what is not delivered is canceled."""
     found = await message_of(services, application, msg_id)
-    await services.store.expunge_message(found.id, now_ms=services.clock.now_ms())
-    await services.change(caller, "message.expunge", found.id, app_id=application.id)
+    await _expunge(services, caller, found)
 
 
 @post(
@@ -395,17 +397,39 @@ async def expunge_messages(
 ) -> BulkExpungeOut:
     """Takes out the payloads of up to a hundred messages."""
     results: dict[str, ExpungeStatus] = {}
-    expunged: list[str] = []
     for key in dict.fromkeys(data.ids):
         found = await services.store.find_message(application.id, key)
         results[key] = ExpungeStatus.EXPUNGED if found else ExpungeStatus.NOT_FOUND
         if found is not None:
-            await services.store.expunge_message(found.id, now_ms=services.clock.now_ms())
-            expunged.append(found.id)
-    if expunged:
-        detail = " ".join(expunged)
-        await services.change(caller, "message.bulk_expunge", application.id, app_id=application.id, detail=detail)
+            await _expunge(services, caller, found)
     return BulkExpungeOut(results=results)
+
+
+@post(
+    "/api/v1/app/{app_id:str}/msg/expunge-all-contents",
+    operation_id="v1.message.expunge-all-contents",
+    tags=TAGS,
+    summary="Delete all message payloads",
+    status_code=202,
+)
+async def expunge_all_messages(
+    *, application: GivenApplication, services: GivenServices, caller: GivenCaller
+) -> TaskStartedOut:
+    """Takes out the payloads of all messages that an application has now, as a background task; what is not delivered
+    is canceled. The task's `messagesPurged` says how many were.
+    """
+    task_id = services.ids.new("qtask")
+    kind = TaskKind.PURGE
+    task = await services.store.add_task(
+        NewTask(id=task_id, app_id=application.id, kind=kind, created_at_ms=services.clock.now_ms()),
+        said=services.said(caller, kind.value, application.id, app_id=application.id, detail=task_id),
+    )
+    return started(task)
+
+
+async def _expunge(services: Services, caller: Caller, message: Message) -> None:
+    said = services.said(caller, "message.expunge", message.id, app_id=message.app_id)
+    await services.store.expunge_message(message.id, now_ms=services.clock.now_ms(), said=said)
 
 
 HANDLERS = (
@@ -418,4 +442,5 @@ HANDLERS = (
     get_raw_payload,
     expunge_message,
     expunge_messages,
+    expunge_all_messages,
 )

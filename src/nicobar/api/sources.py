@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -13,7 +12,7 @@ from litestar.params import JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.admin.catalogue import default_application, details, make_source
-from nicobar.admin.services import Services
+from nicobar.admin.services import Services, again_if_moved
 from nicobar.api.auth import Caller
 from nicobar.api.errors import Invalid, conflict, not_found
 from nicobar.api.lookups import (
@@ -26,7 +25,7 @@ from nicobar.api.lookups import (
     find,
 )
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
-from nicobar.api.shapes import Metadata, Page, Shape, SourceId, moment, patched
+from nicobar.api.shapes import Metadata, Moment, Page, Shape, SourceId, moment, patched
 from nicobar.crypto import new_url_token
 from nicobar.errors import UserError
 from nicobar.ids import is_id, made_at_ms
@@ -102,8 +101,8 @@ class IngestSourceOut(Shape):
     kind: str
     config: dict[str, str]
     ingest_url: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     metadata: dict[str, str]
     app_id: str
     uid: str | None = None
@@ -164,6 +163,7 @@ async def list_sources(
 
 
 @post(PATH, operation_id="v1.ingest.source.create", tags=TAGS, summary="Create Ingest Source", opt=OPT)
+@again_if_moved
 async def create_source(
     *, data: JSONBody[IngestSourceIn], services: GivenServices, caller: GivenCaller
 ) -> IngestSourceOut:
@@ -188,22 +188,26 @@ async def get_source(
     responses={201: _MADE},
     opt=OPT,
 )
+@again_if_moved
 async def upsert_source(
     *, source_id: SourceKey, data: JSONBody[IngestSourceIn], services: GivenServices, caller: GivenCaller
 ) -> Response[IngestSourceOut]:
-    """Replaces a source, or makes it with the uid that the path has. Its address stays."""
+    """Replaces a source, or makes it. Its address stays, and a uid in the path where the body has none."""
     async with services.changing:
         snapshot = await services.snapshot()
         known = find(snapshot.sources, source_id)
+        if known is not None and known.id != source_id and not caller.sees(known.app_id):
+            raise conflict("Another source has this uid.", "Choose another one.")
         if known is not None or is_id(source_id, "src"):
             known = source_of(snapshot, caller, source_id)
-        else:
+        if known is None or known.id != source_id:
             data = msgspec.structs.replace(data, uid=data.uid or _new_uid(source_id))
         out = await _put(services, caller, snapshot, data, known)
     return Response(out, status_code=200 if known else 201)
 
 
 @patch(ONE, operation_id="v1.ingest.source.patch", tags=TAGS, summary="Patch Ingest Source", opt=OPT)
+@again_if_moved
 async def patch_source(
     *, source_id: SourceKey, data: JSONBody[IngestSourcePatch], services: GivenServices, caller: GivenCaller
 ) -> IngestSourceOut:
@@ -223,6 +227,7 @@ async def patch_source(
 
 
 @delete(ONE, operation_id="v1.ingest.source.delete", tags=TAGS, summary="Delete Ingest Source", opt=OPT)
+@again_if_moved
 async def delete_source(*, source_id: SourceKey, services: GivenServices, caller: GivenCaller) -> None:
     """Takes out a source; its address answers 404 from now on. Its messages stay."""
     async with services.changing:
@@ -239,6 +244,7 @@ async def delete_source(*, source_id: SourceKey, services: GivenServices, caller
     status_code=200,
     opt=OPT,
 )
+@again_if_moved
 async def rotate_token(*, source_id: SourceKey, services: GivenServices, caller: GivenCaller) -> RotateTokenOut:
     """Gives a source a new address. The one before it answers 404 at once."""
     async with services.changing:

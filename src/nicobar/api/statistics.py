@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar import get
-from litestar.params import QueryParameter
-from msgspec import field
+import msgspec
+from litestar import get, post, put
+from litestar.params import JSONBody, QueryParameter
+from msgspec import Meta, field
 
 from nicobar.admin.services import Services
 from nicobar.api.counts import (
@@ -22,10 +23,12 @@ from nicobar.api.counts import (
     make_range,
 )
 from nicobar.api.listing import TIME, EventTypes, ms_of
-from nicobar.api.lookups import GivenApplication, GivenCaller, GivenEndpoint, GivenServices, GivenSnapshot
+from nicobar.api.lookups import GivenApplication, GivenCaller, GivenEndpoint, GivenServices, GivenSnapshot, find
 from nicobar.api.paging import names
-from nicobar.api.shapes import EndpointId, Moment, Shape, moment
-from nicobar.model import Application, DeliveryState, Endpoint
+from nicobar.api.shapes import EndpointId, Moment, Shape, Uid, moment, unix_ms
+from nicobar.api.tasks import TaskStartedOut, started
+from nicobar.model import Application, DeliveryState, Endpoint, Json
+from nicobar.store import NewTask, Task, TaskKind
 from nicobar.store.history import TALLY_MS, Tally
 
 TAGS = ["Statistics"]
@@ -96,6 +99,26 @@ class EndpointCountOut(Shape):
 
     active: int
     disabled: int
+
+
+class AppCountOut(Shape):
+    """How many applications there are."""
+
+    count: int
+
+
+class AppUsageStatsIn(Shape):
+    """Of which time, and of which applications (ids or uids); of all of them without `appIds`."""
+
+    since: Moment
+    until: Moment
+    app_ids: Annotated[list[Uid], Meta(max_length=1_000)] | None = None
+
+
+class AppUsageStatsOut(TaskStartedOut):
+    """The task, and which of the applications there are not."""
+
+    unresolved_app_ids: list[str]
 
 
 class OverviewPoint(Shape):
@@ -302,6 +325,87 @@ async def endpoint_count(*, snapshot: GivenSnapshot, caller: GivenCaller) -> End
 
 
 @get(
+    "/api/v1/app/stats/count-active",
+    operation_id="v1.application.count-active",
+    tags=TAGS,
+    summary="Count Active Applications",
+    opt={"needs": "own"},
+)
+async def count_active_applications(
+    *,
+    snapshot: GivenSnapshot,
+    caller: GivenCaller,
+    exclude_disabled: Annotated[
+        bool, QueryParameter(description="Not those whose endpoints are all disabled.")
+    ] = False,
+) -> AppCountOut:
+    """How many applications have an endpoint, of those that the token sees."""
+    having = {one.app_id for one in snapshot.endpoints if not (exclude_disabled and one.disabled)}
+    return AppCountOut(count=sum(caller.sees(app_id) for app_id in having))
+
+
+@post(
+    "/api/v1/stats/usage/app",
+    operation_id="v1.statistics.aggregate-app-stats",
+    tags=TAGS,
+    summary="Aggregate App Stats",
+    status_code=202,
+    opt={"needs": "reading"},
+)
+async def aggregate_app_stats(
+    *, snapshot: GivenSnapshot, services: GivenServices, data: JSONBody[AppUsageStatsIn]
+) -> AppUsageStatsOut:
+    """Counts the tries of all applications, or of these, in steps of five minutes. The task has ended by then."""
+    wanted = {key: find(snapshot.applications, key) for key in data.app_ids or ()}
+    applications = snapshot.applications if data.app_ids is None else [one for one in wanted.values() if one]
+    span = make_range(
+        unix_ms(data.since), unix_ms(data.until), services.clock.now_ms(), step_ms=TALLY_MS, default_ms=DAY_MS
+    )
+    counted: list[Json] = []
+    for one in {app.id: app for app in applications}.values():
+        tallies = await services.store.tallies_by_type(one.id, since_ms=span.since_ms, until_ms=span.until_ms)
+        uid = None if one.uid == one.id else one.uid
+        counted.append(
+            {"appId": one.id, "appUid": uid, "messageDestinations": sum(tally.attempts for tally in tallies)}
+        )
+    task = await _found(services, TaskKind.APP_STATS, {"appStats": counted})
+    return AppUsageStatsOut(
+        **msgspec.structs.asdict(started(task)),
+        unresolved_app_ids=[key for key, one in wanted.items() if one is None],
+    )
+
+
+@put(
+    "/api/v1/stats/usage/event-types",
+    operation_id="v1.statistics.aggregate-event-types",
+    tags=TAGS,
+    summary="Aggregate Event Types",
+    status_code=202,
+    opt={"needs": "reading"},
+)
+async def aggregate_event_types(*, snapshot: GivenSnapshot, services: GivenServices) -> TaskStartedOut:
+    """Gathers the event types that the endpoints of each application name; the task that answers has ended."""
+    gathered: list[Json] = []
+    for application in snapshot.applications:
+        own = [one for one in snapshot.endpoints if one.app_id == application.id]
+        gathered.append(
+            {
+                "appId": application.id,
+                "explicitlySubscribedEventTypes": [*sorted({name for one in own for name in one.event_types})],
+                "hasCatchAllEndpoint": any(not one.event_types for one in own),
+            }
+        )
+    return started(await _found(services, TaskKind.EVENT_TYPES, {"event_types": gathered}))
+
+
+async def _found(services: Services, kind: TaskKind, result: Json) -> Task:
+    """Keeps what was found where the clients look for it."""
+    now_ms = services.clock.now_ms()
+    task = NewTask(id=services.ids.new("qtask"), app_id="", kind=kind, created_at_ms=now_ms, result=result)
+    return await services.store.add_task(task)
+
+
+@get(
     "/api/v1/app/{app_id:str}/stats/overview",
     operation_id="nicobar.application.overview",
     tags=TAGS,
@@ -358,5 +462,8 @@ HANDLERS = (
     application_attempts,
     application_attempts_over_time,
     endpoint_count,
+    count_active_applications,
+    aggregate_app_stats,
+    aggregate_event_types,
     overview,
 )

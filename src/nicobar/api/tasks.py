@@ -1,9 +1,9 @@
-"""`/api/v1/background-task`: replays, and how far they are."""
+"""`/api/v1/background-task`: what takes a while, and how far it is."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, assert_never
 
 from litestar import get, post
 from litestar.params import PathParameter, QueryParameter
@@ -19,6 +19,7 @@ from nicobar.store import Task, TaskKind, TaskStatus
 
 TAGS = ["Background Tasks"]
 MAX_LOOKS = 10
+_ALL = ""  # the application of a task about all of them
 TaskKey = Annotated[str, PathParameter(description="The task's id.", max_length=MAX_KEY_CHARS)]
 
 
@@ -29,8 +30,9 @@ class BackgroundTaskStatus(StrEnum):
 
 
 class BackgroundTaskOut(Shape):
-    """A replay. `data` says what it has done (`messagesSent`) and will (`expected`), and where: `endpointId`. A task
-    that was canceled is `finished`, and `data.canceled` true.
+    """A task. Of a replay `data` says what it has done (`messagesSent`) and will (`expected`), and where:
+    `endpointId`; of a purge `messagesPurged`; of a count what was found. A task that was canceled is `finished`, and
+    `data.canceled` true.
     """
 
     id: TaskId
@@ -40,20 +42,48 @@ class BackgroundTaskOut(Shape):
     data: dict[str, Any]
 
 
+class TaskStartedOut(Shape):
+    """A task that was asked for; `GET /api/v1/background-task/{id}` says how far it is."""
+
+    id: TaskId
+    status: BackgroundTaskStatus
+    task: TaskKind
+    updated_at: Moment
+
+
+def started(task: Task) -> TaskStartedOut:
+    return TaskStartedOut(
+        id=task.id, status=_STATUS[task.status], task=task.kind, updated_at=moment(task.updated_at_ms)
+    )
+
+
 def shown(task: Task) -> BackgroundTaskOut:
     return BackgroundTaskOut(
         id=task.id,
         status=_STATUS[task.status],
         task=task.kind,
         updated_at=moment(task.updated_at_ms),
-        data={
-            "messagesSent": task.moved,
-            "expected": task.expected,
-            "endpointId": task.endpoint_id,
-            "newIds": task.new_ids,
-            "canceled": task.status in {TaskStatus.CANCELING, TaskStatus.CANCELED},
-        },
+        data=_data(task),
     )
+
+
+def _data(task: Task) -> dict[str, Any]:
+    canceled = task.status in {TaskStatus.CANCELING, TaskStatus.CANCELED}
+    match task.kind:
+        case TaskKind.APP_STATS | TaskKind.EVENT_TYPES:
+            return task.result if isinstance(task.result, dict) else {}
+        case TaskKind.PURGE:
+            return {"messagesPurged": task.moved, "canceled": canceled}
+        case TaskKind.RECOVER | TaskKind.REPLAY_MISSING | TaskKind.BULK_REPLAY:
+            return {
+                "messagesSent": task.moved,
+                "expected": task.expected,
+                "endpointId": task.endpoint_id,
+                "newIds": task.new_ids,
+                "canceled": canceled,
+            }
+        case _:
+            assert_never(task.kind)
 
 
 _STATUS = {
@@ -83,11 +113,11 @@ async def list_tasks(
     status: Annotated[BackgroundTaskStatus | None, QueryParameter(description="Only those in this state.")] = None,
     task: Annotated[TaskKind | None, QueryParameter(description="Only those of this kind.")] = None,
 ) -> Page[BackgroundTaskOut]:
-    """Replays, the newest first unless asked otherwise."""
+    """Replays, purges and counts, the newest first unless asked otherwise."""
     place = read_iterator(iterator)
     if place.key is not None and not place.key.isdecimal():
         raise Invalid("query.iterator", "It is no iterator.", "Give one that a page of this list had.")
-    app_ids = [one.id for one in snapshot.applications if caller.sees(one.id)]
+    app_ids = [one for one in (_ALL, *(app.id for app in snapshot.applications)) if caller.sees(one)]
     newest_first = ((order or Ordering.DESCENDING) is Ordering.DESCENDING) is not place.backwards
     seq = None if place.key is None else int(place.key)
     found: list[Task] = []
@@ -121,7 +151,7 @@ async def task_of(services: Services, caller: Caller, task_id: str) -> Task:
     opt={"needs": "own"},
 )
 async def get_task(*, services: GivenServices, caller: GivenCaller, task_id: TaskKey) -> BackgroundTaskOut:
-    """One replay."""
+    """One task."""
     return shown(await task_of(services, caller, task_id))
 
 
@@ -134,13 +164,17 @@ async def get_task(*, services: GivenServices, caller: GivenCaller, task_id: Tas
     opt={"needs": "own"},
 )
 async def cancel_task(*, services: GivenServices, caller: GivenCaller, task_id: TaskKey) -> BackgroundTaskOut:
-    """Ours: stops a replay. What it has put into the queue and was not tried yet becomes what it was before."""
+    """Ours: stops a task. What a replay has put into the queue and was not tried yet becomes what it was before; what
+    a purge has emptied stays empty.
+    """
     task = await task_of(services, caller, task_id)
-    if task.status is not TaskStatus.RUNNING:
-        raise Refusal(409, "task_ended", f"The task {task.id} does not run any more.", "Nothing is left to cancel.")
-    canceled = await services.store.cancel_task(task.id, now_ms=services.clock.now_ms())
-    await services.change(caller, "task.cancel", task.id, app_id=task.app_id)
-    return shown(canceled or task)
+    if task.status is TaskStatus.RUNNING:
+        said = services.said(caller, "task.cancel", task.id, app_id=task.app_id)
+        canceled = await services.store.cancel_task(task.id, now_ms=services.clock.now_ms(), said=said)
+        # It may have ended meanwhile, or been taken back already.
+        if canceled is not None and canceled.status in {TaskStatus.CANCELING, TaskStatus.CANCELED}:
+            return shown(canceled)
+    raise Refusal(409, "task_ended", f"The task {task.id} does not run any more.", "Nothing is left to cancel.")
 
 
 HANDLERS = (list_tasks, get_task, cancel_task)

@@ -11,21 +11,12 @@ from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 
 from nicobar.admin.catalogue import make_application
-from nicobar.admin.services import Services
+from nicobar.admin.services import Services, again_if_moved
+from nicobar.admin.tokens import make_token
 from nicobar.api.applications import ApplicationIn
 from nicobar.api.auth import Caller
-from nicobar.api.errors import Invalid, conflict, forbidden, not_found
-from nicobar.api.lookups import (
-    MAX_KEY_CHARS,
-    AppKey,
-    GivenApplication,
-    GivenCaller,
-    GivenServices,
-    GivenSnapshot,
-    application_of,
-    check_new_uid,
-    find,
-)
+from nicobar.api.errors import Invalid, forbidden, not_found
+from nicobar.api.lookups import MAX_KEY_CHARS, AppKey, GivenCaller, GivenServices, application_of, check_new_uid, find
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
 from nicobar.api.shapes import Moment, Page, Shape, TokenId, moment, unix_ms
 from nicobar.crypto import hash_token, new_token
@@ -37,6 +28,7 @@ TAGS = ["Authentication"]
 PORTAL_S = 7 * 86_400
 MIN_PORTAL_S = 3_600
 MAX_LATER_S = 3 * 86_400
+MAX_EXPIRY_S = 100 * 366 * 86_400
 TOKENS = "/api/v1/auth/token"
 
 SessionId = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9@_\-]+$", min_length=1, max_length=64)]
@@ -75,6 +67,24 @@ class TokenIn(Shape):
     expires_at: Moment | None = None
 
 
+class MessageTokenIn(Shape):
+    """A token's name, and for how long it is taken (`expiry`, in seconds); for good without."""
+
+    name: TokenName
+    expiry: Annotated[int, Meta(ge=1, le=MAX_EXPIRY_S)] | None = None
+
+
+class MessageTokenOut(Shape):
+    """A token that makes messages in one application; `token` is shown this once."""
+
+    id: TokenId
+    token: str
+    name: str
+    created_at: Moment
+    expires_at: Moment | None
+    scopes: list[Scope]
+
+
 class TokenOut(Shape):
     """A token, without what makes it one."""
 
@@ -82,10 +92,10 @@ class TokenOut(Shape):
     name: str
     scope: Scope
     app_id: str | None
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    last_used_at: datetime | None
+    created_at: Moment
+    expires_at: Moment | None
+    revoked_at: Moment | None
+    last_used_at: Moment | None
 
 
 class NewTokenOut(Shape):
@@ -120,6 +130,7 @@ def _moment(at_ms: int | None) -> datetime | None:
     status_code=200,
     opt={"needs": "backend"},
 )
+@again_if_moved
 async def app_portal_access(
     *, app_id: AppKey, data: JSONBody[AppPortalAccessIn], services: GivenServices, caller: GivenCaller
 ) -> AppPortalAccessOut:
@@ -172,26 +183,31 @@ async def _application(
     status_code=204,
     opt={"needs": "backend"},
 )
+@again_if_moved
 async def expire_all(
     *,
-    application: GivenApplication,
+    app_id: AppKey,
     data: JSONBody[ApplicationTokenExpireIn],
     services: GivenServices,
     caller: GivenCaller,
 ) -> None:
     """Ends the links to the dashboard of an application."""
     until_ms = services.clock.now_ms() + (data.expiry or 0) * 1000
-    ending = [
-        PutToken(token=msgspec.structs.replace(one, expires_at_ms=until_ms))
-        for one in await services.store.tokens()
-        if one.portal
-        and one.app_id == application.id
-        and (not data.session_ids or one.session_id in data.session_ids)
-        and (one.expires_at_ms is None or one.expires_at_ms > until_ms)
-    ]
-    await services.change(
-        caller, "portal.expire", application.id, *ending, app_id=application.id, detail=f"{len(ending)} links"
-    )
+    async with services.changing:
+        application = application_of(await services.snapshot(), caller, app_id)
+        ending = [
+            PutToken(token=msgspec.structs.replace(one, expires_at_ms=until_ms))
+            for one in await services.store.tokens()
+            if one.portal
+            and one.app_id == application.id
+            and (not data.session_ids or one.session_id in data.session_ids)
+            and (one.expires_at_ms is None or one.expires_at_ms > until_ms)
+        ]
+        if ending:
+            detail = f"{len(ending)} links"
+            await services.change(
+                caller, "portal.expire", application.id, *ending, app_id=application.id, detail=detail
+            )
 
 
 @post(
@@ -208,6 +224,44 @@ async def logout(*, services: GivenServices, caller: GivenCaller) -> None:
         raise forbidden()
     ended = msgspec.structs.replace(caller.token, revoked_at_ms=services.clock.now_ms())
     await services.change(caller, "portal.logout", ended.id, PutToken(token=ended), app_id=ended.app_id)
+
+
+@post(
+    "/api/v1/auth/app/{app_id:str}/create-message-token",
+    operation_id="v1.authentication.create-message-token",
+    tags=TAGS,
+    summary="Create Message Token",
+    status_code=200,
+    opt={"needs": "backend"},
+)
+@again_if_moved
+async def create_message_token(
+    *, app_id: AppKey, data: JSONBody[MessageTokenIn], services: GivenServices, caller: GivenCaller
+) -> MessageTokenOut:
+    """Makes a token that may make messages in this application, and nothing else."""
+    async with services.changing:
+        application = application_of(await services.snapshot(), caller, app_id)
+        now_ms = services.clock.now_ms()
+        token, secret = make_token(
+            await services.store.tokens(),
+            ids=services.ids,
+            now_ms=now_ms,
+            name=data.name,
+            scope=Scope.APPLICATION_MESSAGES,
+            app_id=application.id,
+            expires_at_ms=None if data.expiry is None else now_ms + data.expiry * 1000,
+        )
+        await services.change(
+            caller, "token.create", token.id, PutToken(token=token), app_id=application.id, detail=token.name
+        )
+    return MessageTokenOut(
+        id=token.id,
+        token=secret,
+        name=token.name,
+        created_at=moment(now_ms),
+        expires_at=_moment(token.expires_at_ms),
+        scopes=[token.scope],
+    )
 
 
 @get(TOKENS, operation_id="nicobar.token.list", tags=TAGS, summary="List Tokens")
@@ -228,24 +282,20 @@ async def list_tokens(
 
 
 @post(TOKENS, operation_id="nicobar.token.create", tags=TAGS, summary="Create Token")
-async def create_token(
-    *, data: JSONBody[TokenIn], services: GivenServices, snapshot: GivenSnapshot, caller: GivenCaller
-) -> NewTokenOut:
+@again_if_moved
+async def create_token(*, data: JSONBody[TokenIn], services: GivenServices, caller: GivenCaller) -> NewTokenOut:
     """Makes a token of the API."""
-    limited = data.scope in {Scope.APPLICATION, Scope.APPLICATION_READ_ONLY}
+    limited = data.scope not in {Scope.ADMIN, Scope.READ_ONLY}
     if limited is (data.app_id is None):
         raise Invalid("body.appId", "It goes with the scopes of one application.", "Name one, or another scope.")
-    app_id = None if data.app_id is None else application_of(snapshot, caller, data.app_id).id
     async with services.changing:
-        tokens = await services.store.tokens()
-        if any(one.name == data.name and one.revoked_at_ms is None and not one.portal for one in tokens):
-            raise conflict("Another token has this name.", "Choose another one, or revoke it.")
-        secret = new_token()
-        token = Token(
-            id=services.ids.new("tok"),
+        snapshot = await services.snapshot()
+        app_id = None if data.app_id is None else application_of(snapshot, caller, data.app_id).id
+        token, secret = make_token(
+            await services.store.tokens(),
+            ids=services.ids,
+            now_ms=services.clock.now_ms(),
             name=data.name,
-            sha256=hash_token(secret),
-            created_at_ms=services.clock.now_ms(),
             scope=data.scope,
             app_id=app_id,
             expires_at_ms=None if data.expires_at is None else unix_ms(data.expires_at),
@@ -257,6 +307,7 @@ async def create_token(
 
 
 @delete(f"{TOKENS}/{{token_id:str}}", operation_id="nicobar.token.revoke", tags=TAGS, summary="Revoke Token")
+@again_if_moved
 async def revoke_token(
     *,
     token_id: Annotated[str, PathParameter(description="The token's id.", max_length=MAX_KEY_CHARS)],
@@ -265,6 +316,7 @@ async def revoke_token(
 ) -> None:
     """Ends a token for good."""
     async with services.changing:
+        await services.snapshot()
         known = next((one for one in await services.store.tokens() if one.id == token_id), None)
         if known is None:
             raise not_found("token")
@@ -275,4 +327,4 @@ async def revoke_token(
             )
 
 
-HANDLERS = (app_portal_access, expire_all, logout, list_tokens, create_token, revoke_token)
+HANDLERS = (app_portal_access, expire_all, logout, create_message_token, list_tokens, create_token, revoke_token)

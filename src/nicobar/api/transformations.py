@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -13,18 +12,20 @@ from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.admin.catalogue import same_endpoint
 from nicobar.admin.handlers import why_it_cannot_run
-from nicobar.admin.services import Services
+from nicobar.admin.services import Services, again_if_moved
+from nicobar.admin.trials import dry_target
 from nicobar.api.attempts import VerdictOut, verdict_shown
-from nicobar.api.endpoints import ONE
+from nicobar.api.endpoints import HTTP, ONE, Kind
 from nicobar.api.errors import Invalid, not_found
 from nicobar.api.listing import page_of_found, span_of
 from nicobar.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, read_iterator
-from nicobar.api.shapes import Channel, EventTypeName, Page, Shape, moment
+from nicobar.api.shapes import Channel, EventTypeName, Moment, Page, Shape, moment
 from nicobar.api.source_log import numbered
+from nicobar.errors import UserError
 from nicobar.ids import stable_ulid
 from nicobar.model import DeliveryState, Endpoint, Message
-from nicobar.pipeline.configuration import API_SOURCE_ID, open_endpoint
+from nicobar.pipeline.configuration import API_SOURCE_ID, OpenEndpoint, open_endpoint
 from nicobar.pipeline.rehearse import trial
 from nicobar.pipeline.transform import Ready, Subject, Transformed, transform
 from nicobar.sandbox import Bounds
@@ -61,7 +62,7 @@ class EndpointTransformationOut(Shape):
     code: str | None = None
     enabled: bool = False
     variables: dict[str, str] | None = None
-    updated_at: datetime | None = None
+    updated_at: Moment | None = None
     version: int | None = None
 
 
@@ -83,6 +84,12 @@ class TransformationSimulateIn(Shape):
     payload: dict[str, Any]
     channels: list[Channel] | None = None
     variables: Variables | None = None
+
+
+class ConnectorSimulateIn(TransformationSimulateIn):
+    """Code, an event for it, and (ours) the connector that it is for."""
+
+    connector: Kind = HTTP
 
 
 class CallOut(Shape):
@@ -117,7 +124,7 @@ class VersionOut(Shape):
     """A version of a transformation."""
 
     version: int
-    created_at: datetime
+    created_at: Moment
     code: str | None = None
 
 
@@ -142,6 +149,7 @@ async def get_transformation(endpoint: GivenEndpoint, services: GivenServices) -
     summary="Patch Transformation",
     status_code=204,
 )
+@again_if_moved
 async def patch_transformation(
     *,
     app_id: AppKey,
@@ -184,8 +192,32 @@ async def simulate_transformation(
     trying = msgspec.structs.replace(
         endpoint, transformation=trial(data.code), transformation_enabled=True, variables=variables
     )
-    target = open_endpoint(services.vault, trying)
-    subject = _subject(endpoint, data, services.clock.now_ms())
+    return await _simulated(services, open_endpoint(services.vault, trying), data)
+
+
+@post(
+    "/api/v1/connector/simulate",
+    operation_id="v1.connector.simulate",
+    tags=["Connector"],
+    summary="Simulate Connector",
+    status_code=200,
+    opt={"needs": "any_reader"},
+)
+async def simulate_connector(
+    *, data: JSONBody[ConnectorSimulateIn], services: GivenServices
+) -> TransformationSimulateOut:
+    """Runs code on an event without an endpoint, and checks what it asks for as that connector does."""
+    try:
+        target = dry_target(data.connector, data.code, data.variables)
+    except UserError as error:
+        raise Invalid("body.connector", error.detail, error.fix, code=error.code) from error
+    return await _simulated(services, target, data)
+
+
+async def _simulated(
+    services: Services, target: OpenEndpoint, data: TransformationSimulateIn
+) -> TransformationSimulateOut:
+    subject = _subject(target.endpoint, data, services.clock.now_ms())
     (result,) = await transform(services.sandbox, target, [subject], services.clock.now_ms())
     return _outcome(target.destination.url, result)
 
@@ -258,6 +290,7 @@ async def diff_versions(
     summary="Restore Version",
     status_code=200,
 )
+@again_if_moved
 async def restore_version(
     *,
     app_id: AppKey,
@@ -362,6 +395,7 @@ HANDLERS = (
     get_transformation,
     patch_transformation,
     simulate_transformation,
+    simulate_connector,
     list_versions,
     get_version,
     diff_versions,

@@ -7,12 +7,13 @@ import sys
 import click
 
 from nicobar import __version__
-from nicobar.cli.admin import apply, export, password_link, resume, token
+from nicobar.cli.admin import apply, export, password_link, resume
 from nicobar.cli.demo import demo
 from nicobar.cli.doctor import doctor
 from nicobar.cli.recipe import recipe
 from nicobar.cli.replay import expunge, replay
 from nicobar.cli.serve import emulator, migrate, serve
+from nicobar.cli.tokens import token
 from nicobar.cli.transform import transform
 from nicobar.cli.trigger import trigger
 from nicobar.errors import NicobarError

@@ -1,4 +1,4 @@
-"""`nicobar apply`, `export`, `token`, `resume`."""
+"""`nicobar apply`, `export`, `password-link`, `resume`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from typing import Any
 import click
 
 from nicobar.admin.catalogue import named_endpoint
-from nicobar.admin.files import Planner, read_document, write_document
+from nicobar.admin.files import Plan, Planner, read_document, write_document
 from nicobar.admin.owner import offer_link
+from nicobar.admin.services import again_if_moved
 from nicobar.cli.options import run_loop, said, setting_options, settings_of
 from nicobar.clock import SystemClock
 from nicobar.connectors.transport import HttpTransport
-from nicobar.crypto import Vault, hash_token, new_token
-from nicobar.errors import NicobarError, UserError
+from nicobar.crypto import Vault
+from nicobar.errors import NicobarError
 from nicobar.ids import IdFactory
-from nicobar.model import Endpoint, Token
+from nicobar.model import Endpoint
 from nicobar.pipeline.configuration import open_endpoint
 from nicobar.runtime import open_store
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
-from nicobar.store import PauseEndpoint, PutToken
+from nicobar.store import BasedOn, PauseEndpoint
 
 CHECK_TIMEOUT_MS = 5_000
 
@@ -43,18 +44,25 @@ async def _apply(settings: Settings, file: Path, *, prune: bool, dry_run: bool) 
     document = read_document(file)
     clock = SystemClock()
     async with open_store(settings, clock) as (store, vault), SandboxPool(children=1) as sandbox:
-        planner = Planner(
-            snapshot=await store.snapshot(),
-            vault=vault,
-            ids=IdFactory(clock.now_ms),
-            sandbox=sandbox,
-            folder=file.parent,
-            environment=os.environ,
-            now_ms=clock.now_ms(),
-        )
-        plan = await planner.plan(document, prune=prune)
-        if plan.changes and not dry_run:
-            await store.change(plan.changes)
+
+        @again_if_moved
+        async def carry_out() -> Plan:
+            known = await store.snapshot()
+            planner = Planner(
+                snapshot=known,
+                vault=vault,
+                ids=IdFactory(clock.now_ms),
+                sandbox=sandbox,
+                folder=file.parent,
+                environment=os.environ,
+                now_ms=clock.now_ms(),
+            )
+            plan = await planner.plan(document, prune=prune)
+            if plan.changes and not dry_run:
+                await store.change([BasedOn(version=known.version), *plan.changes])
+            return plan
+
+        plan = await carry_out()
         for sentence in plan.sentences:
             click.echo(f"{'would be: ' if dry_run else ''}{sentence}")
         for name in plan.unlisted:
@@ -97,36 +105,6 @@ def export(*, file: Path, force: bool, **flags: Any) -> None:
 
     for path in run_loop(run()):
         click.echo(f"wrote {path}")
-
-
-@click.group()
-def token() -> None:
-    """API tokens."""
-
-
-@token.command("create")
-@click.argument("name")
-@setting_options("data_dir", "database_url")
-def create_token(*, name: str, **flags: Any) -> None:
-    """Make a token and print it, this once."""
-    settings = settings_of(flags)
-    clock = SystemClock()
-
-    async def run() -> str:
-        async with open_store(settings, clock) as (store, _):
-            if any(one.name == name for one in await store.tokens()):
-                raise UserError("token_exists", f"There is a token {name!r} already.", "Choose another name.")
-            made = new_token()
-            kept = Token(
-                id=IdFactory(clock.now_ms).new("tok"),
-                name=name,
-                sha256=hash_token(made),
-                created_at_ms=clock.now_ms(),
-            )
-            await store.change([PutToken(token=kept), said(clock, "token.create", None, kept.id, name)])
-            return made
-
-    click.echo(run_loop(run()))
 
 
 @click.command("password-link")

@@ -1,9 +1,11 @@
-"""What the commands share: settings from flags, the event loop, and a line of the audit log."""
+"""What the commands share: settings from flags, times, the event loop, and a line of the audit log."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,9 +14,13 @@ import msgspec
 import uvloop
 
 from nicobar.clock import Clock
+from nicobar.errors import UserError
 from nicobar.observe import set_up_logs
 from nicobar.settings import LogFormat, Settings, description, read_settings
 from nicobar.store import Audited
+
+_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 24 * 3_600_000}
+_SPAN = re.compile(r"(\d{1,6})([smhd])")
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -49,6 +55,29 @@ def start_logs(settings: Settings) -> None:
         settings.log_format is LogFormat.AUTO and not sys.stderr.isatty()
     )
     set_up_logs(json=as_json, level=settings.log_level.value)
+
+
+def moment(text: str, now_ms: int, *, ahead: bool = False) -> int:
+    """Unix milliseconds of a time, or of so long ago or `ahead`. Raises UserError."""
+    span = _SPAN.fullmatch(text)
+    if span:
+        span_ms = int(span[1]) * _UNITS_MS[span[2]]
+        return now_ms + span_ms if ahead else now_ms - span_ms
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        where = "from now" if ahead else "ago"
+        raise UserError(
+            "time_invalid",
+            f"{text!r} is no time.",
+            f"Write 2026-11-24T08:00:00Z, or 30m, 6h, 2d for so long {where}.",
+        ) from error
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def shown(at_ms: int) -> str:
+    """A time as the commands print it."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def run_loop(work: Coroutine[Any, Any, T]) -> T:

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
 
 from nicobar.admin.catalogue import named_endpoint
 from nicobar.admin.replays import FINAL_STATES, check_resent, count_replay, start_replay
-from nicobar.cli.options import run_loop, said, setting_options, settings_of
+from nicobar.cli.options import moment, run_loop, said, setting_options, settings_of, shown
 from nicobar.clock import Clock, SystemClock
 from nicobar.errors import UserError
 from nicobar.ids import IdFactory
 from nicobar.model import DeliveryState, Endpoint
 from nicobar.runtime import open_store
-from nicobar.store import ReplayFilter, Store, Task, TaskKind, TaskStatus
+from nicobar.store import Audited, ReplayFilter, Store, Task, TaskKind
 
 MAX_SHOWN_TASKS = 50
 EXPUNGE_AT_ONCE = 200
-_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 24 * 3_600_000}
-_AGO = re.compile(r"(\d{1,6})([smhd])")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,9 +38,9 @@ class _Open:
         """Raises UserError where none has this name, id or uid."""
         return named_endpoint(self.endpoints, name)
 
-    async def say(self, action: str, app_id: str, subject: str, detail: str = "") -> None:
-        """Adds a line to the audit log, as the API does for the same."""
-        await self.store.change([said(self.clock, action, app_id, subject, detail)])
+    def said(self, action: str, app_id: str, subject: str, detail: str = "") -> Audited:
+        """What the audit log is to say, as the API does of the same."""
+        return said(self.clock, action, app_id, subject, detail)
 
     def name(self, endpoint_id: str) -> str:
         return next((one.name for one in self.endpoints if one.id == endpoint_id), endpoint_id)
@@ -126,8 +122,8 @@ async def _replay(
         now_ms = it.clock.now_ms()
         endpoint = it.endpoint(name)
         which = ReplayFilter(
-            since_ms=_moment(asked["since"], now_ms),
-            until_ms=_moment(asked["until"], now_ms),
+            since_ms=None if asked["since"] is None else moment(asked["since"], now_ms),
+            until_ms=None if asked["until"] is None else moment(asked["until"], now_ms),
             states=states,
             event_types=tuple(asked["event_types"]),
             customer_key=asked["customer"],
@@ -136,7 +132,7 @@ async def _replay(
             tag=asked["tag"],
         )
         count = await count_replay(it.store, kind, endpoint, which)
-        oldest = f", the oldest accepted {_shown(count.oldest_accepted_at_ms)}" if count.oldest_accepted_at_ms else ""
+        oldest = f", the oldest accepted {shown(count.oldest_accepted_at_ms)}" if count.oldest_accepted_at_ms else ""
         click.echo(f"{count.deliveries} deliveries of {count.customers} customers at {endpoint.name}{oldest}.")
         if count.overtaken:
             click.echo(
@@ -147,16 +143,17 @@ async def _replay(
             return
         if not asked["yes"]:
             _ask("Send them again?")
+        task_id = IdFactory(it.clock.now_ms).new("qtask")
         task = await start_replay(
             it.store,
             kind,
             endpoint,
             which,
-            task_id=IdFactory(it.clock.now_ms).new("qtask"),
+            task_id=task_id,
             new_ids=asked["new_ids"],
             now_ms=now_ms,
+            said=it.said(kind.value, endpoint.app_id, endpoint.id, task_id),
         )
-        await it.say(kind.value, endpoint.app_id, endpoint.id, task.id)
     click.echo(f"{task.id}: started. See it with: nicobar replay list")
 
 
@@ -171,10 +168,9 @@ def resend(*, message: str, endpoint: str, new_ids: bool, **flags: Any) -> None:
     async def run() -> str:
         async with _open(flags) as it:
             to = it.endpoint(endpoint)
-            resent = await it.store.resend(message, to.id, now_ms=it.clock.now_ms(), new_ids=new_ids)
-            became = check_resent(resent, message, to.name)
-            await it.say("message.resend", to.app_id, message, f"to {to.id}{', under new ids' if new_ids else ''}")
-            return became
+            says = it.said("message.resend", to.app_id, message, f"to {to.id}{', under new ids' if new_ids else ''}")
+            resent = await it.store.resend(message, to.id, now_ms=it.clock.now_ms(), new_ids=new_ids, said=says)
+            return check_resent(resent, message, to.name)
 
     click.echo(run_loop(run()))
 
@@ -201,11 +197,12 @@ def cancel(*, task: str, **flags: Any) -> None:
 
     async def run() -> str:
         async with _open(flags) as it:
-            found = await it.store.cancel_task(task, now_ms=it.clock.now_ms())
+            found = await it.store.task(task)
+            if found is not None:
+                says = it.said("task.cancel", found.app_id, task)
+                found = await it.store.cancel_task(task, now_ms=it.clock.now_ms(), said=says)
             if found is None:
                 raise UserError("task_unknown", f"There is no replay {task}.", "See nicobar replay list.")
-            if found.status is TaskStatus.CANCELING:
-                await it.say("task.cancel", found.app_id, found.id)
             return _line(found, it.name(found.endpoint_id))
 
     click.echo(run_loop(run()))
@@ -223,7 +220,7 @@ def failures(*, endpoint: str | None, **flags: Any) -> None:
             lines = []
             for app in (await it.store.snapshot()).applications:
                 for group in await it.store.failure_groups(app.id, of):
-                    when = f"{_shown(group.first_at_ms)} to {_shown(group.last_at_ms)}"
+                    when = f"{shown(group.first_at_ms)} to {shown(group.last_at_ms)}"
                     lines.append(
                         f"▲ {group.count} at {it.name(group.endpoint_id)}, {when}, the last one {group.message_id}"
                     )
@@ -251,21 +248,22 @@ def expunge(*, message: str | None, customer: str | None, app_uid: str, yes: boo
             now_ms = it.clock.now_ms()
             if message is not None:
                 found = await it.store.message(message)
-                if found is None or not await it.store.expunge_message(message, now_ms=now_ms):
+                if found is None:
                     return 0
-                await it.say("message.expunge", found.app_id, found.id)
-                return 1
+                says = it.said("message.expunge", found.app_id, found.id)
+                return int(await it.store.expunge_message(message, now_ms=now_ms, said=says))
             apps = (await it.store.snapshot()).applications
             app = next((one for one in apps if app_uid in {one.id, one.uid}), None)
             if app is None:
                 raise UserError("app_unknown", f"There is no application {app_uid!r}.", "Name another with --app.")
             done, step = 0, EXPUNGE_AT_ONCE
             while step == EXPUNGE_AT_ONCE:
-                step = await it.store.expunge_customer(app.id, str(customer), now_ms=now_ms, limit=EXPUNGE_AT_ONCE)
-                done += step
-            if done:
                 # The key itself is what is to be forgotten.
-                await it.say("customer.expunge", app.id, app.id, f"{done} messages")
+                says = it.said("customer.expunge", app.id, app.id)
+                step = await it.store.expunge_customer(
+                    app.id, str(customer), now_ms=now_ms, limit=EXPUNGE_AT_ONCE, said=says
+                )
+                done += step
             return done
 
     done = run_loop(run())
@@ -281,28 +279,8 @@ def _ask(question: str) -> None:
     click.confirm(question, abort=True)
 
 
-def _moment(text: str | None, now_ms: int) -> int | None:
-    """Unix milliseconds of a time, or of so long ago. Raises UserError."""
-    if text is None:
-        return None
-    ago = _AGO.fullmatch(text)
-    if ago:
-        return now_ms - int(ago[1]) * _UNITS_MS[ago[2]]
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UserError(
-            "time_invalid", f"{text!r} is no time.", "Write 2026-11-24T08:00:00Z, or 30m, 6h, 2d for so long ago."
-        ) from error
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-def _shown(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
 def _line(task: Task, endpoint: str) -> str:
     return (
         f"{task.id}  {task.status.value:9}  {task.kind.value:20}  {endpoint}  {task.moved} of {task.expected}  "
-        f"{_shown(task.created_at_ms)}"
+        f"{shown(task.created_at_ms)}"
     )

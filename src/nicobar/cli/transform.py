@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from nicobar.admin.trials import pasted, sample, sample_types, target
+from nicobar.admin.trials import dry_target, pasted, sample, sample_types
 from nicobar.cli.options import run_loop
 from nicobar.connectors.kinds import CONNECTORS
 from nicobar.errors import UserError
@@ -15,12 +15,6 @@ from nicobar.model import DeliveryState, Level
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed
 from nicobar.pipeline.transform import transform as run_handler
 from nicobar.sandbox.pool import SandboxPool
-
-_CREDENTIALS = {
-    "customerio": {"site_id": "dry-run", "api_key": "dry-run"},
-    "http": {"secret": "whsec_ZHJ5LXJ1bi1kcnktcnVuLWRyeQ=="},
-}
-_SETTINGS = {"http": {"url": "https://dry-run.invalid/"}}
 
 
 @click.command()
@@ -38,7 +32,7 @@ def transform(*, handler: Path, types: tuple[str, ...], file: Path | None, every
     if file:
         subjects.append(pasted(_read(file), now_ms))
     code = _text(handler, _read(handler))
-    dry_run = target(kind=kind, code=code, settings=_SETTINGS.get(kind, {}), credentials=_CREDENTIALS[kind])
+    dry_run = dry_target(kind, code)
 
     async def run() -> list[Transformed]:
         async with SandboxPool(children=1) as pool:

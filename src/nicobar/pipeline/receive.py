@@ -12,7 +12,7 @@ from nicobar.observe import Metrics, log
 from nicobar.pipeline.alerts import Alert, Alerts, AlertType
 from nicobar.pipeline.configuration import API_SOURCE_ID, Configuration, OpenSource
 from nicobar.sources.dodo import read_any
-from nicobar.store import Appended, NewMessage, Queue
+from nicobar.store import Appended, Audited, NewMessage, Queue
 
 # Senders keep their own schedule; this tells those that listen that it is worth trying soon.
 RETRY_AFTER_S = 5
@@ -22,6 +22,7 @@ REFUSED_TO_TELL = 3
 class Posted(Record):
     """An event that came through the API, its body as it was sent. Without an `event_id` it gets its message's id.
     `only` is the one endpoint, by its `seq`, that gets it, whatever its filter says; without it all that want it do.
+    `id` is the message's, where the caller has made one.
     """
 
     app_id: str
@@ -33,6 +34,7 @@ class Posted(Record):
     params: Json = None
     deliver_at_ms: int | None = None
     only: int | None = None
+    id: str | None = None
 
 
 class Receiver:
@@ -124,13 +126,13 @@ class Receiver:
             self._on_accepted(endpoint_seqs)
         return appended
 
-    async def take(self, posted: Posted) -> NewMessage:
-        """Keeps an event of the API. Raises Refusal 409 for an event id that the application has already, 503 when it
-        could not be kept.
+    async def take(self, posted: Posted, *, said: Audited | None = None) -> NewMessage:
+        """Keeps an event of the API, and what the audit log says of it. Raises Refusal 409 for an event id that the
+        application has already, 503 when it could not be kept.
         """
         now_ms = self._clock.now_ms()
         event = read_any(posted.body, posted.event_type)
-        message_id = self._ids.new("msg")
+        message_id = posted.id or self._ids.new("msg")
         message = NewMessage(
             id=message_id,
             app_id=posted.app_id,
@@ -152,7 +154,7 @@ class Receiver:
             deliver_at_ms=posted.deliver_at_ms,
         )
         try:
-            appended = await self._queue.append(message)
+            appended = await self._queue.append(message, said=said)
         except StoreError as error:
             raise unavailable(error) from error
         if appended.duplicate:

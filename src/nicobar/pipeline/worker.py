@@ -18,10 +18,12 @@ from nicobar.pipeline.deliver import MAX_PARALLEL_PARCELS, Deliverer
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.retry import JITTER, RETRY_AFTER_MS
 from nicobar.pipeline.watch import Watch
-from nicobar.store import Claimed, DisableEndpoint, PauseEndpoint, Store
+from nicobar.store import Audited, Claimed, DisableEndpoint, PauseEndpoint, Store
 
 PAGE_MAX_BYTES = 4 * 1024 * 1024
 LEASE_MS = 600_000
+# Who pauses and disables where nobody asked for it.
+ACTOR = "nicobar"
 # The signal makes a new delivery leave at once; this finds what another process has put in.
 IDLE_MS = 1_000
 MIN_WAIT_MS = 5
@@ -281,7 +283,8 @@ class _Lane:
         self._paused = True
         log.error("endpoint paused", endpoint_id=endpoint_id, reason=reason)
         try:
-            await self._store.change([PauseEndpoint(endpoint_id=endpoint_id, reason=reason)])
+            paused = PauseEndpoint(endpoint_id=endpoint_id, reason=reason)
+            await self._store.change([paused, self._said("endpoint.pause", reason)])
         except StoreError:
             self._paused = False
             raise
@@ -313,13 +316,26 @@ class _Lane:
         if rules.is_given_up(breaker, self._clock.now_ms()):
             await self._disable(breaker.reason or "only failures")
 
+    def _said(self, action: str, reason: str) -> Audited:
+        """The line of the audit log for what nobody asked for."""
+        endpoint = self._target.endpoint
+        return Audited(
+            at_ms=self._clock.now_ms(),
+            actor=ACTOR,
+            action=action,
+            app_id=endpoint.app_id,
+            subject=endpoint.id,
+            detail=reason,
+        )
+
     async def _disable(self, reason: str) -> None:
         endpoint = self._target.endpoint
         self._paused = True
         why = f"Disabled after {rules.DISABLE_AFTER_DAYS} days of failures only; the last one: {reason}"
         log.error("endpoint disabled", endpoint_id=endpoint.id, reason=why)
         try:
-            await self._store.change([DisableEndpoint(endpoint_id=endpoint.id, reason=why)])
+            disabled = DisableEndpoint(endpoint_id=endpoint.id, reason=why)
+            await self._store.change([disabled, self._said("endpoint.disable", why)])
         except StoreError:
             self._paused = False
             raise

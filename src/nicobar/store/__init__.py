@@ -11,6 +11,7 @@ from nicobar.store.access import Access, KeptAnswer
 from nicobar.store.catalogue import (
     AddTransformation,
     Audited,
+    BasedOn,
     Catalogue,
     Change,
     DisableEndpoint,
@@ -63,6 +64,7 @@ __all__ = [
     "Appended",
     "Audited",
     "Backlog",
+    "BasedOn",
     "Catalogue",
     "Change",
     "Claimed",

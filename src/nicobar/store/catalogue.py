@@ -115,8 +115,20 @@ class PutToken(Record, tag=True):
     token: Token
 
 
+class BasedOn(Record, tag=True):
+    """Goes first: what follows was decided on this version of the configuration, and is refused on another one. So
+    two who change the same thing at once do not undo one another.
+    """
+
+    version: int
+
+
 class Audited(Record, tag=True):
-    """Says in the audit log who did what to which thing. `detail` holds no secrets."""
+    """Says in the audit log who did what to which thing. `detail` holds no secrets.
+
+    What changes something outside the configuration takes one as `said`. It stands in the log if anything was
+    changed, both in one transaction.
+    """
 
     at_ms: int
     actor: str
@@ -140,6 +152,7 @@ Change = (
     | PutEventType
     | RemoveEventType
     | PutToken
+    | BasedOn
     | Audited
 )
 
@@ -166,7 +179,7 @@ class Catalogue(Protocol):
         ...
 
     async def change(self, changes: Sequence[Change]) -> int:
-        """Makes the changes in one transaction, all or none; returns the new version."""
+        """Makes the changes in one transaction, all or none; returns the new version. Raises StoreMoved."""
         ...
 
     async def message(self, message_id: str) -> Message | None: ...

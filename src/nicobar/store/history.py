@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 from nicobar.model import Attempt, Delivery, DeliveryState, Message, Record
+from nicobar.store.catalogue import Audited
 
 MAX_PAGE = 250
 MAX_LOOK = 10_000
@@ -288,6 +289,6 @@ class History(Protocol):
         self, which: AuditFilter, *, before: str | None = None, after: str | None = None, limit: int
     ) -> Page[Change]: ...
 
-    async def expunge_attempt(self, attempt_id: str) -> bool:
+    async def expunge_attempt(self, attempt_id: str, *, said: Audited | None = None) -> bool:
         """Takes out what the destination answered to a try; False if there is no such try."""
         ...

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from nicobar.model import Attempt, Breaker, DeliveryState, Json, Message, Record
+from nicobar.store.catalogue import Audited
 
 
 class NewMessage(Record):
@@ -88,7 +89,7 @@ class Queue(Protocol):
     customer key wait for nobody.
     """
 
-    async def append(self, message: NewMessage) -> Appended:
+    async def append(self, message: NewMessage, *, said: Audited | None = None) -> Appended:
         """Stores the message and its deliveries in one transaction, or finds the message of that event id.
 
         Raises StoreBusy when the bound of the write queue is hit, StoreUnavailable when the disk refuses.

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Protocol
 
-from nicobar.model import DeliveryState, Record
+from nicobar.model import DeliveryState, Json, Record
+from nicobar.store.catalogue import Audited
 
 # A replay moves whole customers in one transaction, so that nothing newer of theirs gets in between. Of one customer
 # it moves at most so many at once; what is left comes with a later page, in order all the same.
 MAX_BEHIND_A_PAGE = 10_000
 # So many messages one page looks at, whether they fit its filter or not: everybody else's writes wait meanwhile.
 MAX_LOOK_MESSAGES = 20_000
+
+# So many tasks that only found something are kept, the latest.
+MAX_RESULTS = 100
 
 
 class ReplayFilter(Record):
@@ -48,6 +52,9 @@ class TaskKind(StrEnum):
     RECOVER = "endpoint.recover"
     REPLAY_MISSING = "endpoint.replay"
     BULK_REPLAY = "endpoint.bulk-replay"
+    PURGE = "application.purge_content"
+    APP_STATS = "application.stats"
+    EVENT_TYPES = "event-type.aggregate"
 
 
 class TaskStatus(StrEnum):
@@ -59,24 +66,26 @@ class TaskStatus(StrEnum):
 
 
 class NewTask(Record):
-    """A replay to be done. With `new_ids` every event gets an id that Customer.io has not seen, so that mails go out
-    again.
+    """A task to be done: a replay at an endpoint, the purge of an application's payloads, or one that is done already
+    and has found `result`. `app_id` is empty for one about all applications. With `new_ids` every event gets an id
+    that Customer.io has not seen, so that mails go out again.
     """
 
     id: str
     app_id: str
-    endpoint_seq: int
-    endpoint_id: str
     kind: TaskKind
-    filter: ReplayFilter
-    new_ids: bool
-    expected: int
     created_at_ms: int
+    endpoint_seq: int = 0
+    endpoint_id: str = ""
+    filter: ReplayFilter = ReplayFilter()
+    new_ids: bool = False
+    expected: int = 0
+    result: Json = None
 
 
 class Task(Record):
-    """A replay and how far it is: `moved` of `expected` deliveries are in the queue again (or, once canceled,
-    were).
+    """A task and how far it is: `moved` of `expected` deliveries are in the queue again (or, once canceled, were), or
+    so many messages are empty.
     """
 
     seq: int
@@ -94,6 +103,7 @@ class Task(Record):
     moved: int
     created_at_ms: int
     updated_at_ms: int
+    result: Json = None
 
 
 class Resent(StrEnum):
@@ -126,7 +136,9 @@ class Replays(Protocol):
     later waits behind them. What is unfinished is left as it is.
     """
 
-    async def resend(self, message_id: str, endpoint_id: str, *, now_ms: int, new_ids: bool) -> Resent:
+    async def resend(
+        self, message_id: str, endpoint_id: str, *, now_ms: int, new_ids: bool, said: Audited | None = None
+    ) -> Resent:
         """Puts one finished or missing delivery into the queue again. One that waits for its next try is due at once;
         one that waits behind another, or is being sent, stays.
         """
@@ -136,8 +148,8 @@ class Replays(Protocol):
         """What a replay would move now."""
         ...
 
-    async def add_task(self, task: NewTask) -> Task:
-        """Keeps the replay; it covers the messages that are there now."""
+    async def add_task(self, task: NewTask, *, said: Audited | None = None) -> Task:
+        """Keeps the task; it covers the messages that are there now."""
         ...
 
     async def task(self, task_id: str) -> Task | None: ...
@@ -156,16 +168,20 @@ class Replays(Protocol):
         """Moves the next deliveries, whole customers until there are `limit`, in one transaction. One that is to be
         canceled makes up to `limit` of them again what it has found, where nothing of them was sent since: finished
         as they were, or missing. What may have been sent, since its lease ended without a record, stays in the queue,
-        as does what somebody has hastened.
+        as does what somebody has hastened. A purge empties the next `limit` messages.
         """
         ...
 
-    async def cancel_task(self, task_id: str, *, now_ms: int) -> Task | None:
+    async def cancel_task(self, task_id: str, *, now_ms: int, said: Audited | None = None) -> Task | None:
         """Asks a running task to stop; None if there is none of that id."""
         ...
 
-    async def cancel_pending(self, endpoint_seq: int, *, now_ms: int, limit: int, reason: str) -> int:
-        """Cancels up to so many deliveries that wait; returns how many. What is being sent goes on."""
+    async def cancel_pending(
+        self, endpoint_seq: int, *, now_ms: int, limit: int, reason: str, said: Audited | None = None
+    ) -> int:
+        """Cancels up to so many deliveries that wait; returns how many, which is the log's detail too. What is being
+        sent goes on.
+        """
         ...
 
     async def failure_groups(self, app_id: str, endpoint_id: str | None = None) -> list[FailureGroup]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from nicobar.model import Record
+from nicobar.store.catalogue import Audited
 
 
 class Step(Record):
@@ -47,12 +48,14 @@ class Upkeep(Protocol):
         """Takes out up to so many counts of before that time; returns how many."""
         ...
 
-    async def expunge_message(self, message_id: str, *, now_ms: int) -> bool:
+    async def expunge_message(self, message_id: str, *, now_ms: int, said: Audited | None = None) -> bool:
         """Empties one message and its attempts; its unfinished deliveries are canceled. False if there is none."""
         ...
 
-    async def expunge_customer(self, app_id: str, customer_key: str, *, now_ms: int, limit: int) -> int:
+    async def expunge_customer(
+        self, app_id: str, customer_key: str, *, now_ms: int, limit: int, said: Audited | None = None
+    ) -> int:
         """The same for up to so many messages of one customer, whose key is taken out too, also of the filters of
-        replays; returns how many, fewer than the limit when no more are left.
+        replays; returns how many, which is the log's detail too; fewer than the limit when no more are left.
         """
         ...

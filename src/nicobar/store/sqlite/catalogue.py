@@ -8,11 +8,12 @@ from typing import assert_never
 
 import msgspec
 
-from nicobar.errors import ConfigurationError
+from nicobar.errors import ConfigurationError, StoreMoved
 from nicobar.model import Application, Attempt, Delivery, EventType, Message, Source
 from nicobar.store.catalogue import (
     AddTransformation,
     Audited,
+    BasedOn,
     Change,
     DisableEndpoint,
     EnableTransformation,
@@ -28,7 +29,7 @@ from nicobar.store.catalogue import (
     RemoveSource,
     Snapshot,
 )
-from nicobar.store.sqlite.database import SQL, Database, json_text
+from nicobar.store.sqlite.database import SQL, Database, json_text, say
 from nicobar.store.sqlite.rows import ATTEMPT, CONTENT, Content, delivery, endpoint, message, texts
 
 _EVENT_TYPE = msgspec.json.Decoder(EventType)
@@ -146,8 +147,10 @@ def _change(connection: sqlite3.Connection, change: Change) -> None:  # noqa: C9
             _existing(run("remove_event_type", name=name), "event type", name)
         case PutToken(token=token):
             run("put_token", **msgspec.structs.asdict(token) | {"scope": token.scope.value})
+        case BasedOn(version=version):
+            _check_version(connection, version)
         case Audited():
-            run("add_audit", **msgspec.structs.asdict(change))
+            say(connection, change)
         case _:
             assert_never(change)
 
@@ -158,6 +161,16 @@ def _endpoint_columns(change: PutEndpoint) -> dict[str, object]:
     for name in ("settings", "credential_references", "event_types", "variables"):
         values[name] = json_text(values[name])
     return values | {"content": json_text(content)}
+
+
+def _check_version(connection: sqlite3.Connection, version: int) -> None:
+    (now,) = connection.execute(SQL["catalogue_version"]).fetchone()
+    if now != version:
+        raise StoreMoved(
+            "changed_meanwhile",
+            "Somebody else changed the configuration at the same time; nothing was changed.",
+            "Send it again.",
+        )
 
 
 def _existing(row: sqlite3.Row | None, what: str, key: str) -> sqlite3.Row:

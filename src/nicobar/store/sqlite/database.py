@@ -17,6 +17,7 @@ import msgspec
 
 from nicobar.errors import ConfigurationError, NicobarError, StoreUnavailable, StoreUnusable
 from nicobar.ids import IdFactory
+from nicobar.store.catalogue import Audited
 from nicobar.store.group_commit import GroupCommit
 from nicobar.store.migrations import load_migrations, pending
 from nicobar.store.queries import load_queries
@@ -141,6 +142,13 @@ def unavailable(error: sqlite3.Error) -> NicobarError:
 
 def json_text(value: object) -> str:
     return msgspec.json.encode(value).decode()
+
+
+def say(connection: sqlite3.Connection, said: Audited | None, detail: str | None = None) -> None:
+    """Puts a line into the audit log, with this detail instead of its own where one is given."""
+    if said is not None:
+        line = said if detail is None else msgspec.structs.replace(said, detail=detail)
+        connection.execute(SQL["add_audit"], msgspec.structs.asdict(line))
 
 
 class _Session:

@@ -10,6 +10,7 @@ import msgspec
 
 from nicobar.ids import first_id
 from nicobar.model import DeliveryState, Message
+from nicobar.store.catalogue import Audited
 from nicobar.store.history import (
     MAX_COUNT,
     MAX_LOOK,
@@ -29,7 +30,7 @@ from nicobar.store.history import (
     Tried,
     Version,
 )
-from nicobar.store.sqlite.database import SQL, Database, json_text
+from nicobar.store.sqlite.database import SQL, Database, json_text, say
 from nicobar.store.sqlite.rows import ATTEMPT, MESSAGE_COLUMNS, delivery, message
 
 T = TypeVar("T")
@@ -289,14 +290,16 @@ class HistoryTables:
 
         return await self._look(work)
 
-    async def expunge_attempt(self, attempt_id: str) -> bool:
+    async def expunge_attempt(self, attempt_id: str, *, said: Audited | None = None) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
             row = connection.execute("SELECT content FROM attempts WHERE id = ?", (attempt_id,)).fetchone()
             if row is None:
                 return False
-            bare = msgspec.structs.replace(ATTEMPT.decode(row[0]), response="")
-            values = (msgspec.msgpack.encode(bare), attempt_id)
-            connection.execute("UPDATE attempts SET content = ? WHERE id = ?", values)
+            known = ATTEMPT.decode(row[0])
+            if known.response:
+                bare = msgspec.msgpack.encode(msgspec.structs.replace(known, response=""))
+                connection.execute("UPDATE attempts SET content = ? WHERE id = ?", (bare, attempt_id))
+                say(connection, said)
             return True
 
         return await self._database.write(work)

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from nicobar.model import Attempt, Breaker, DeliveryState
+from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
 from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage
-from nicobar.store.sqlite.database import SQL, Database, json_text
+from nicobar.store.sqlite.database import SQL, Database, json_text, say
 from nicobar.store.sqlite.rows import MESSAGE_COLUMNS, expunged, message, params_text
 
 _BREAKER = msgspec.json.Decoder(Breaker)
@@ -21,8 +22,8 @@ class QueueTables:
 
     _database: Database
 
-    async def append(self, message: NewMessage) -> Appended:
-        return await self._database.write(lambda connection: _append(connection, message))
+    async def append(self, message: NewMessage, *, said: Audited | None = None) -> Appended:
+        return await self._database.write(lambda connection: _append(connection, message, said))
 
     async def claim(
         self, endpoint_seq: int, *, now_ms: int, limit: int, max_bytes: int, lease_ms: int
@@ -64,7 +65,7 @@ class QueueTables:
         await self._database.write(lambda connection: connection.execute(SQL["keep_breaker"], values).close())
 
 
-def _append(connection: sqlite3.Connection, message: NewMessage) -> Appended:
+def _append(connection: sqlite3.Connection, message: NewMessage, said: Audited | None) -> Appended:
     row = connection.execute(
         SQL["add_message"],
         {
@@ -99,6 +100,7 @@ def _append(connection: sqlite3.Connection, message: NewMessage) -> Appended:
                 "due_at_ms": message.accepted_at_ms if message.deliver_at_ms is None else message.deliver_at_ms,
             },
         )
+    say(connection, said)
     return Appended(message_id=message.id, duplicate=False)
 
 

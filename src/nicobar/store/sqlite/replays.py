@@ -10,9 +10,11 @@ import msgspec
 
 from nicobar.model import DeliveryState
 from nicobar.store import replays
+from nicobar.store.catalogue import Audited
 from nicobar.store.replays import FailureGroup, NewTask, ReplayCount, ReplayFilter, Resent, Task, TaskKind, TaskStatus
-from nicobar.store.sqlite.database import SQL, Database, json_text
+from nicobar.store.sqlite.database import SQL, Database, json_text, say
 from nicobar.store.sqlite.queue import free_next
+from nicobar.store.sqlite.upkeep import expunge
 
 _FILTER = msgspec.json.Decoder(ReplayFilter)
 _COUNT_AT_ONCE = 2_000
@@ -30,19 +32,29 @@ class ReplayTables:
 
     _database: Database
 
-    async def resend(self, message_id: str, endpoint_id: str, *, now_ms: int, new_ids: bool) -> Resent:
-        return await self._database.write(
-            lambda connection: _resend(connection, message_id, endpoint_id, now_ms, int(new_ids))
-        )
+    async def resend(
+        self, message_id: str, endpoint_id: str, *, now_ms: int, new_ids: bool, said: Audited | None = None
+    ) -> Resent:
+        def work(connection: sqlite3.Connection) -> Resent:
+            resent = _resend(connection, message_id, endpoint_id, now_ms, int(new_ids))
+            if resent in {Resent.QUEUED, Resent.HASTENED}:
+                say(connection, said)
+            return resent
+
+        return await self._database.write(work)
 
     async def count_replay(self, endpoint_seq: int, which: ReplayFilter) -> ReplayCount:
         return await self._database.look(lambda connection: _count(connection, endpoint_seq, which))
 
-    async def add_task(self, task: NewTask) -> Task:
+    async def add_task(self, task: NewTask, *, said: Audited | None = None) -> Task:
         def work(connection: sqlite3.Connection) -> Task | None:
             values = msgspec.structs.asdict(task)
             values |= {"kind": task.kind.value, "filter": json_text(task.filter), "new_ids": int(task.new_ids)}
+            values["result"] = None if task.result is None else json_text(task.result)
             connection.execute(SQL["add_task"], values)
+            if task.result is not None:
+                connection.execute(SQL["trim_results"], {"keep": replays.MAX_RESULTS})
+            say(connection, said)
             return _find(connection, task.id)
 
         made = await self._database.write(work)
@@ -67,18 +79,24 @@ class ReplayTables:
     async def work_on_task(self, task_id: str, *, now_ms: int, limit: int) -> Task | None:
         return await self._database.write(lambda connection: _work(connection, task_id, now_ms, limit))
 
-    async def cancel_task(self, task_id: str, *, now_ms: int) -> Task | None:
+    async def cancel_task(self, task_id: str, *, now_ms: int, said: Audited | None = None) -> Task | None:
         def work(connection: sqlite3.Connection) -> Task | None:
-            connection.execute(SQL["cancel_task"], {"id": task_id, "now_ms": now_ms})
+            if connection.execute(SQL["cancel_task"], {"id": task_id, "now_ms": now_ms}).rowcount:
+                say(connection, said)
             return _find(connection, task_id)
 
         return await self._database.write(work)
 
-    async def cancel_pending(self, endpoint_seq: int, *, now_ms: int, limit: int, reason: str) -> int:
+    async def cancel_pending(
+        self, endpoint_seq: int, *, now_ms: int, limit: int, reason: str, said: Audited | None = None
+    ) -> int:
         def work(connection: sqlite3.Connection) -> int:
             values = {"endpoint_seq": endpoint_seq, "limit": limit}
             waiting = [_Found(*row) for row in connection.execute(SQL["waiting"], values).fetchall()]
-            return _cancel(connection, endpoint_seq, waiting, now_ms, reason)
+            canceled = _cancel(connection, endpoint_seq, waiting, now_ms, reason)
+            if canceled:
+                say(connection, said, f"{canceled} deliveries")
+            return canceled
 
         return await self._database.write(work)
 
@@ -114,6 +132,7 @@ def _task(row: sqlite3.Row) -> Task:
         moved=row[12],
         created_at_ms=row[13],
         updated_at_ms=row[14],
+        result=None if row[15] is None else msgspec.json.decode(row[15]),
     )
 
 
@@ -222,6 +241,8 @@ def _work(connection: sqlite3.Connection, task_id: str, now_ms: int, limit: int)
     # Where few fit the filter, the look is what takes long.
     seen_seq = min(task.until_seq, task.after_seq + replays.MAX_LOOK_MESSAGES)
     places = (task.after_seq, seen_seq)
+    if task.kind is TaskKind.PURGE:
+        return _purge(connection, task, places, now_ms, limit)
     page = _select(connection, task.endpoint_seq, task.filter, task_seq=task.seq, places=places, limit=limit)
     if len(page) == limit:
         seen_seq = page[-1].message_seq
@@ -240,6 +261,18 @@ def _work(connection: sqlite3.Connection, task_id: str, now_ms: int, limit: int)
         moved += sum([_replay(connection, task, other, now_ms) for other in together])
     status = TaskStatus.RUNNING if seen_seq < task.until_seq else TaskStatus.FINISHED
     return _moved(connection, task, status, seen_seq, task.moved + moved, now_ms)
+
+
+def _purge(
+    connection: sqlite3.Connection, task: Task, places: tuple[int, int], now_ms: int, limit: int
+) -> Task | None:
+    of = {"app_id": task.app_id, "after_seq": places[0], "until_seq": places[1], "limit": limit}
+    page = [seq for (seq,) in connection.execute(SQL["messages_to_purge"], of).fetchall()]
+    for seq in page:
+        expunge(connection, seq, now_ms)
+    seen_seq = page[-1] if len(page) == limit else places[1]
+    status = TaskStatus.RUNNING if seen_seq < task.until_seq else TaskStatus.FINISHED
+    return _moved(connection, task, status, seen_seq, task.moved + len(page), now_ms)
 
 
 def _with_customer(connection: sqlite3.Connection, task: Task, one: _Found) -> list[_Found]:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from nicobar.store.sqlite.database import SQL, Database
+from nicobar.store.catalogue import Audited
+from nicobar.store.sqlite.database import SQL, Database, say
 from nicobar.store.sqlite.queue import free_next
 from nicobar.store.sqlite.rows import ATTEMPT, EXPUNGED, expunged
 from nicobar.store.upkeep import Step
@@ -72,24 +73,28 @@ class UpkeepTables:
         values = {"before_ms": before_ms, "limit": limit}
         return await self._database.write(lambda connection: connection.execute(SQL[query], values).rowcount)
 
-    async def expunge_message(self, message_id: str, *, now_ms: int) -> bool:
+    async def expunge_message(self, message_id: str, *, now_ms: int, said: Audited | None = None) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
             row = connection.execute("SELECT seq FROM messages WHERE id = ?", (message_id,)).fetchone()
-            if row is not None:
-                _expunge(connection, row[0], now_ms)
+            if row is not None and expunge(connection, row[0], now_ms):
+                say(connection, said)
             return row is not None
 
         return await self._database.write(work)
 
-    async def expunge_customer(self, app_id: str, customer_key: str, *, now_ms: int, limit: int) -> int:
+    async def expunge_customer(
+        self, app_id: str, customer_key: str, *, now_ms: int, limit: int, said: Audited | None = None
+    ) -> int:
         def work(connection: sqlite3.Connection) -> int:
             of = {"app_id": app_id, "customer_key": customer_key, "limit": limit}
             rows = connection.execute(SQL["messages_of_customer"], of).fetchall()
             for (seq,) in rows:
-                _expunge(connection, seq, now_ms)
+                expunge(connection, seq, now_ms)
                 connection.execute("UPDATE deliveries SET customer_key = NULL WHERE message_seq = ?", (seq,))
                 connection.execute("UPDATE messages SET customer_key = NULL WHERE seq = ?", (seq,))
             connection.execute(SQL["forget_customer_of_tasks"], of | {"expunged": EXPUNGED})
+            if rows:
+                say(connection, said, f"{len(rows)} messages")
             return len(rows)
 
         return await self._database.write(work)
@@ -113,16 +118,18 @@ def _step(connection: sqlite3.Connection, span: _Span, work: Callable[..., bool]
     return Step(after_seq=rows[-1][0] if goes_on else None, done=done, settled_seq=settled_seq)
 
 
-def _expunge(connection: sqlite3.Connection, seq: int, now_ms: int) -> None:
+def expunge(connection: sqlite3.Connection, seq: int, now_ms: int) -> bool:
+    """Empties a message and its attempts, and stops what is unfinished; whether there was anything left of it."""
     for endpoint_seq, customer_key in connection.execute(SQL["unfinished_of_message"], {"seq": seq}).fetchall():
         key = {"message_seq": seq, "endpoint_seq": endpoint_seq, "now_ms": now_ms, "reason": EXPUNGED}
         connection.execute(SQL["stop_delivery"], key)
         if customer_key is not None:
             free_next(connection, endpoint_seq, customer_key, now_ms)
-    connection.execute(SQL["expunge_message"], {"seq": seq, "now_ms": now_ms})
+    emptied = connection.execute(SQL["expunge_message"], {"seq": seq, "now_ms": now_ms}).rowcount
     connection.execute(SQL["forget_reasons"], {"seq": seq})
     for attempt_id, content in connection.execute(
         "SELECT id, content FROM attempts WHERE message_seq = ?", (seq,)
     ).fetchall():
         bare = msgspec.msgpack.encode(expunged(ATTEMPT.decode(content)))
         connection.execute("UPDATE attempts SET content = ? WHERE id = ?", (bare, attempt_id))
+    return bool(emptied)

@@ -1,0 +1,52 @@
+"""Ours, `…/endpoint/{endpoint_id}/check`: whether its destination knows the credentials."""
+
+from __future__ import annotations
+
+from litestar import post
+from litestar.params import JSONBody
+
+from nicobar.api.endpoints import ONE, TAGS, EndpointConnector, EndpointIn, configured
+from nicobar.api.errors import Invalid
+from nicobar.api.lookups import GivenEndpoint, GivenServices
+from nicobar.api.shapes import Shape
+from nicobar.connectors import Finding
+from nicobar.connectors.kinds import connector
+from nicobar.errors import UserError
+
+
+class CheckIn(Shape):
+    """What is to be checked: the endpoint as it is, or with this `connector`, as a PATCH would set it."""
+
+    connector: EndpointConnector | None = None
+
+
+class CheckOut(Shape):
+    """What the destination said. `finding` is `good`, `wrong_credentials`, `wrong_region`, `no_answer`, or `untried`
+    where it cannot be asked without sending something; `detail` says what to do.
+    """
+
+    ok: bool
+    finding: Finding
+    detail: str
+
+
+@post(f"{ONE}/check", operation_id="nicobar.endpoint.check", tags=TAGS, summary="Check Credentials", status_code=200)
+async def check_endpoint(
+    *, endpoint: GivenEndpoint, services: GivenServices, data: JSONBody[CheckIn | None] = None
+) -> CheckOut:
+    """Asks the destination whether it knows the credentials, and in which region. Sends no event and changes nothing.
+    Saving an endpoint does not ask: what cannot be reached today may be there tomorrow.
+    """
+    wanted = EndpointIn(connector=data.connector if data else None)
+    kind = wanted.connector.kind if wanted.connector else endpoint.connector
+    kept = endpoint if endpoint.connector == kind else None
+    try:
+        settings, credentials = configured(services, kind, wanted, kept)
+        destination = connector(kind).open(settings, credentials)
+    except UserError as error:
+        raise Invalid("body.connector", error.detail, error.fix, code=error.code) from error
+    checkup = await destination.check_credentials(services.transport)
+    return CheckOut(ok=checkup.ok, finding=checkup.finding, detail=checkup.detail)
+
+
+HANDLERS = (check_endpoint,)

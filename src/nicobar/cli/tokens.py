@@ -1,0 +1,137 @@
+"""`nicobar token`: who may use the API."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import click
+
+from nicobar.admin.services import again_if_moved
+from nicobar.admin.tokens import make_token, usable
+from nicobar.cli.options import moment, run_loop, said, setting_options, settings_of, shown
+from nicobar.clock import Clock, SystemClock
+from nicobar.errors import UserError
+from nicobar.ids import IdFactory
+from nicobar.model import Application, Scope, Token
+from nicobar.runtime import open_store
+from nicobar.store import BasedOn, PutToken, Store
+
+_SCOPES = {
+    (False, False): Scope.ADMIN,
+    (False, True): Scope.READ_ONLY,
+    (True, False): Scope.APPLICATION,
+    (True, True): Scope.APPLICATION_READ_ONLY,
+}
+
+
+@click.group()
+def token() -> None:
+    """Tokens of the API."""
+
+
+@token.command("create")
+@click.argument("name")
+@click.option("--app", "app_uid", help="May do everything in this application (uid or id), and nothing elsewhere.")
+@click.option("--read-only", is_flag=True, help="May read everything but secrets, and change nothing.")
+@click.option("--expires", help="Taken until then: a time (ISO 8601), or 12h, 90d from now. [default: for good]")
+@setting_options("data_dir", "database_url")
+def create(*, name: str, app_uid: str | None, read_only: bool, expires: str | None, **flags: Any) -> None:
+    """Make a token and print it, this once. Without options it may do everything."""
+    clock = SystemClock()
+
+    async def make(store: Store) -> str:
+        snapshot, now_ms = await store.snapshot(), clock.now_ms()
+        expires_at_ms = None if expires is None else moment(expires, now_ms, ahead=True)
+        if expires_at_ms is not None and expires_at_ms <= now_ms:
+            raise UserError("time_invalid", f"{expires} is a time that is over.", "Name one that is to come.")
+        made, secret = make_token(
+            await store.tokens(),
+            ids=IdFactory(clock.now_ms),
+            now_ms=now_ms,
+            name=name,
+            scope=_SCOPES[app_uid is not None, read_only],
+            app_id=None if app_uid is None else _application(snapshot.applications, app_uid).id,
+            expires_at_ms=expires_at_ms,
+        )
+        await _keep(store, snapshot.version, clock, "token.create", made)
+        return secret
+
+    click.echo(_with_store(flags, clock, make))
+
+
+@token.command("list")
+@setting_options("data_dir", "database_url")
+def list_tokens(**flags: Any) -> None:
+    """The tokens, and when each was used."""
+    clock = SystemClock()
+
+    async def read(store: Store) -> str:
+        names = {one.id: one.uid for one in (await store.snapshot()).applications}
+        tokens = [one for one in await store.tokens() if not one.portal]
+        return "\n".join(_line(one, names, clock.now_ms()) for one in tokens)
+
+    click.echo(_with_store(flags, clock, read) or "No tokens yet.")
+
+
+@token.command()
+@click.argument("name")
+@setting_options("data_dir", "database_url")
+def revoke(*, name: str, **flags: Any) -> None:
+    """End the token NAME (its name or id) for good."""
+    clock = SystemClock()
+
+    async def end(store: Store) -> str:
+        version, tokens = (await store.snapshot()).version, usable(await store.tokens())
+        named = [one for one in tokens if name in {one.id, one.name}]
+        if len(named) > 1:
+            ids = ", ".join(one.id for one in named)
+            raise UserError(
+                "token_ambiguous", f"Several tokens have the name {name!r}.", f"Name one by its id: {ids}."
+            )
+        found = named[0] if named else None
+        if found is None:
+            names = ", ".join(one.name for one in tokens) or "none"
+            raise UserError("token_unknown", f"There is no token {name!r} that is taken.", f"There are: {names}.")
+        now_ms = clock.now_ms()
+        revoked = Token(**{one: getattr(found, one) for one in Token.__struct_fields__} | {"revoked_at_ms": now_ms})
+        await _keep(store, version, clock, "token.revoke", revoked)
+        return f"{found.name} is not taken any more."
+
+    click.echo(_with_store(flags, clock, end))
+
+
+def _with_store(flags: dict[str, Any], clock: SystemClock, work: Callable[[Store], Awaitable[str]]) -> str:
+    @again_if_moved
+    async def run() -> str:
+        async with open_store(settings_of(flags), clock) as (store, _):
+            return await work(store)
+
+    return run_loop(run())
+
+
+async def _keep(store: Store, version: int, clock: Clock, action: str, one: Token) -> None:
+    line = said(clock, action, one.app_id, one.id, one.name)
+    await store.change([BasedOn(version=version), PutToken(token=one), line])
+
+
+def _application(applications: Sequence[Application], name: str) -> Application:
+    found = next((one for one in applications if name in {one.id, one.uid}), None)
+    if found is None:
+        names = ", ".join(one.uid for one in applications)
+        raise UserError("app_unknown", f"There is no application {name!r}.", f"There are: {names}.")
+    return found
+
+
+def _line(one: Token, names: dict[str, str], now_ms: int) -> str:
+    expired = one.expires_at_ms is not None and one.expires_at_ms <= now_ms
+    if one.revoked_at_ms is not None:
+        end = f"revoked {shown(one.revoked_at_ms)}"
+    elif one.expires_at_ms is not None:
+        end = f"{'expired' if expired else 'expires'} {shown(one.expires_at_ms)}"
+    else:
+        end = "does not expire"
+    where = "" if one.app_id is None else f" of {names.get(one.app_id, one.app_id)}"
+    used = "never used" if one.last_used_at_ms is None else f"used {shown(one.last_used_at_ms)}"
+    mark = "○" if expired or one.revoked_at_ms is not None else "●"
+    return f"{mark} {one.id}  {one.name}  {one.scope.value}{where}  made {shown(one.created_at_ms)}  {used}  {end}"

@@ -1,0 +1,49 @@
+"""The page that shows the API, in a real browser that may reach this server only."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import quote
+
+import pytest
+from playwright.async_api import expect
+
+from asking import asking
+from browsing import browser, serious_findings
+
+SIZES = {"wide": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_reference_is_read_by_everybody_on_any_screen(tmp_path, scheme):
+    async with asking(tmp_path) as api, browser() as it:
+        for name, size in SIZES.items():
+            page = await it.new_page(viewport=size, color_scheme=scheme)
+            problems: list[str] = []
+            page.on("console", lambda message, said=problems: said.append(message.text))
+            page.on("pageerror", lambda error, said=problems: said.append(str(error)))
+            asked: list[str] = []
+            page.on("request", lambda request, urls=asked: urls.append(request.url))
+            await page.goto(f"{api.url}/api/v1/reference")
+            await page.get_by_text("List Attempts By Endpoint").click()
+            await expect(page.locator("[id='v1.message-attempt.list-by-endpoint']")).to_be_visible()
+            await page.get_by_text("Create Endpoint", exact=True).click()
+            opened = page.locator("[id='v1.endpoint.create']")
+            await expect(opened.get_by_role("heading", name="A body")).to_be_visible()
+            assert await serious_findings(page) == []
+            width = await page.evaluate("document.documentElement.scrollWidth")
+            assert width == size["width"], "nothing sticks out"
+            if where := os.environ.get("SCREENSHOTS"):
+                await page.screenshot(path=f"{where}/api-{name}-{scheme}.png")
+            assert (problems, asked) == ([], [f"{api.url}/api/v1/reference"])
+
+
+async def test_a_link_to_an_operation_or_a_body_opens_it(tmp_path):
+    async with asking(tmp_path) as api, browser() as it:
+        page = await it.new_page()
+        for place in ("v1.endpoint.create", "body-EndpointIn"):
+            await page.goto(f"{api.url}/api/v1/reference#{place}")
+            await expect(page.locator(f"[id='{place}']")).to_be_visible()
+        await page.goto(f"{api.url}/api/v1/reference")
+        await page.get_by_role("link", name="Message Attempt").click()
+        await expect(page.locator(f"[id='{quote('Message Attempt')}']")).to_be_in_viewport()

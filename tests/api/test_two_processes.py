@@ -1,0 +1,83 @@
+"""Two processes on one database change the same things at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from asking import Api, asking
+from nicobar.runtime import run
+from nicobar.settings import Role, Settings
+
+ROUNDS = 25
+
+
+@asynccontextmanager
+async def two(directory):
+    """The API of one that does everything and of one beside it that takes requests only."""
+    beside = Settings(data_dir=directory, port=0, role=Role.WEB, sandbox_children=1, max_api_requests_per_s=10_000)
+    async with asking(directory) as one, run(beside) as other:
+        assert other.server is not None
+        yield one, Api(one.nicobar, other.server.url, one.token)
+
+
+async def test_partial_changes_of_one_thing_do_not_undo_one_another(tmp_path):
+    async with two(tmp_path) as (one, other):
+        endpoint = (await one.ask("POST", f"{one.app}/endpoint", {"url": "https://shop.example/"})).body
+        path = f"{one.app}/endpoint/{endpoint['id']}"
+        for number in range(ROUNDS):
+            answers = await asyncio.gather(
+                one.ask("PATCH", path, {"description": f"{number}"}),
+                other.ask("PATCH", path, {"metadata": {"number": f"{number}"}}),
+                one.ask("PATCH", f"{path}/headers", {"headers": {"x-one": f"{number}"}}),
+                other.ask("PATCH", f"{path}/headers", {"headers": {"x-other": f"{number}"}}),
+                other.ask("PATCH", f"{path}/transformation", {"variables": {"NUMBER": f"{number}"}}),
+                one.ask("POST", f"{path}/pause", {"reason": f"{number}"}),
+            )
+            assert {answer.status for answer in answers} <= {200, 204}, [answer.body for answer in answers]
+            after = (await one.ask("GET", path)).body
+            assert (after["description"], after["metadata"]) == (f"{number}", {"number": f"{number}"})
+            headers = (await other.ask("GET", f"{path}/headers")).body["headers"]
+            assert headers == {"x-one": f"{number}", "x-other": f"{number}"}
+            variables = (await one.ask("GET", f"{path}/transformation")).body["variables"]
+            assert variables == {"NUMBER": f"{number}"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/v1/app/{}", {"name": "Acme"}),
+        ("/api/v1/app/default/endpoint/{}", {"url": "https://shop.example/"}),
+        ("/ingest/api/v1/source/{}", {"name": "{}", "type": "svix", "config": {"secret": "whsec_" + "a" * 32}}),
+        ("/api/v1/event-type/{}", {"description": "An order."}),
+    ],
+)
+async def test_what_both_make_by_one_uid_is_made_once(tmp_path, path, body):
+    async with two(tmp_path) as (one, other):
+        for number in range(ROUNDS):
+            sent = body | ({"name": f"shop-{number}"} if "ingest" in path else {})
+            answers = await asyncio.gather(
+                *(api.ask("PUT", path.format(f"shop-{number}"), sent) for api in (one, other, one, other))
+            )
+            assert sorted(answer.status for answer in answers) == [200, 200, 200, 201], [one.body for one in answers]
+            assert len({answer.body.get("id", answer.body.get("name")) for answer in answers}) == 1
+
+
+async def test_a_change_that_never_finds_things_as_it_read_them_is_409_and_says_what_to_do(tmp_path, monkeypatch):
+    async with two(tmp_path) as (one, _):
+        store = one.nicobar.runtime.store
+        real = store.change
+
+        async def overtaken(changes):
+            await real([])
+            return await real(changes)
+
+        monkeypatch.setattr(store, "change", overtaken)
+        refused = await one.ask("PATCH", one.app, {"name": "New"})
+        assert (refused.status, refused.body["code"]) == (409, "changed_meanwhile")
+        assert refused.body["detail"].endswith("Send it again.")
+        monkeypatch.undo()
+        assert (await one.ask("GET", one.app)).body["name"] == "default"
+        assert (await one.ask("GET", "/api/v1/audit-log")).body["data"] == []
