@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import re
-import sqlite3
+from contextlib import closing
 
 import pytest
 
 from nicobar.store.sqlite import apply_migrations
-from nicobar.store.sqlite.database import SQL
+from nicobar.store.sqlite.database import SQL, connect
 
 # What grows without an end; the rest is configuration.
 LARGE = ("messages", "deliveries", "attempts", "audit", "refusals", "tallies")
 LISTS = sorted(name for name in SQL if re.search(r"_(before|after)$", name) and not name.startswith("tasks"))
-OTHERS = ["attempt", "count_attempts", "customers", "find_message", "first_message_from", "last_message_until"]
+OTHERS = [
+    "attempt",
+    "count_attempts",
+    "customers",
+    "find_message",
+    "first_message_from",
+    "last_message_until",
+    "latencies",
+]
 OTHERS += ["tallies", "tallies_by_type", "unfinished_of_endpoint", "trim_refusals"]
 # What delivers, replays and cleans up.
 WORK = ["backlog", "bound_times", "cancel_unfinished", "due_deliveries", "failure_groups", "free_next", "next_due"]
 WORK += ["old_messages", "overtaken", "release_leases", "replay_delivery", "replayable", "replayable_missing"]
-WORK += ["replayable_missing_of_customers", "replayable_of_customers", "shift_times", "untried_of_task", "waiting"]
+WORK += [
+    "replayable_missing_of_customers",
+    "replayable_of_customers",
+    "shift_times",
+    "untried_of_task",
+    "waiting",
+    "waits",
+]
 # These hold what is not finished, or has failed.
+LISTED = {"channels", "customer_keys", "event_types", "path", "states"}
 PARTIAL = "deliveries_(due|unfinished|failed)"
 
 
@@ -27,14 +43,13 @@ PARTIAL = "deliveries_(due|unfinished|failed)"
 def connection(tmp_path_factory):
     path = tmp_path_factory.mktemp("plans") / "a.db"
     apply_migrations(path, 1)
-    with sqlite3.connect(path) as connection:
+    with closing(connect(path)) as connection:
         yield connection
-    connection.close()
 
 
 def plan(connection, name):
     values = dict.fromkeys(re.findall(r":([a-z_]+)", SQL[name]), 1)
-    values |= {name: "[]" for name in values if name in {"channels", "customer_keys", "event_types", "states"}}
+    values |= {name: "[]" for name in values if name in LISTED}
     return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", values)]
 
 

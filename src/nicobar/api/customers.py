@@ -147,8 +147,10 @@ async def customer_timeline(
     and why, waiting and behind which.
     """
     place = read_iterator(iterator)
-    which = MessageFilter(since_ms=since(after), until_ms=until(before), event_types=names(event_types))
-    found = await services.store.timeline(application.id, key, which, **span_of(place), limit=limit)
+    which = MessageFilter(
+        since_ms=since(after), until_ms=until(before), event_types=names(event_types), customer_key=key
+    )
+    found = await services.store.moments(application.id, which, **span_of(place), limit=limit)
 
     def shape(one: Happened) -> MomentOut:
         return MomentOut(
