@@ -13,13 +13,16 @@ import aiohttp
 from playwright.async_api import Browser, Locator, Page
 
 from browsing import serious_findings
+from nicobar.admin.catalogue import make_endpoint, make_source
 from nicobar.emulator.app import create_app
 from nicobar.emulator.state import State
+from nicobar.model import Endpoint, Setting
 from nicobar.pipeline.deliver import Recorded
 from nicobar.runtime import Runtime, run
 from nicobar.serving import Server
 from nicobar.settings import Settings
 from nicobar.sources.samples import fresh
+from nicobar.store import AddTransformation, Change, PutSource
 from running import ADA, DODO, TYPES
 
 PASSWORD = "a pigeon finds its way"
@@ -86,6 +89,36 @@ async def set_password(page: Page, nicobar: Installation) -> None:
     await page.locator("#again").fill(PASSWORD)
     await page.locator("main button.primary").click()
     await page.wait_for_url("**/webhooks")
+
+
+async def furnish(
+    nicobar: Installation, handler: str | None, *, name: str = "Customer.io", **settings: Setting
+) -> tuple[Endpoint, str]:
+    """An endpoint with a handler, and the address of the source, which is made with the first one."""
+    runtime = nicobar.runtime
+    app_id = runtime.configuration.snapshot.applications[0].id
+    made = make_endpoint(
+        vault=runtime.vault,
+        ids=runtime.ids,
+        app_id=app_id,
+        name=name,
+        kind="customerio",
+        settings={"base_url": nicobar.emulator.url, **settings},
+        credentials={"site_id": "demo-site", "api_key": "demo-key"},
+    )
+    changes: list[Change] = [made]
+    if handler is not None:
+        changes.append(AddTransformation(endpoint_id=made.id, code=handler, created_at_ms=runtime.clock.now_ms()))
+    if not runtime.configuration.snapshot.sources:
+        source = make_source(
+            vault=runtime.vault, ids=runtime.ids, app_id=app_id, name="dodo", kind="dodo-payments", secrets=[SECRET]
+        )
+        changes.append(PutSource(source=source))
+    await runtime.store.change(changes)
+    await runtime.configuration.refresh()
+    snapshot = runtime.configuration.snapshot
+    known = next(one for one in snapshot.endpoints if one.id == made.id)
+    return known, f"{nicobar.url}/in/{snapshot.sources[0].token}"
 
 
 async def connect(page: Page, nicobar: Installation, *, name: str = "Customer.io", key: str = "demo-key") -> str:

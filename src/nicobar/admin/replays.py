@@ -1,12 +1,13 @@
-"""Asks for replays: what `nicobar replay` and the API have in common."""
+"""Asks for replays: what `nicobar replay`, the API and the dashboard have in common."""
 
 from __future__ import annotations
 
 import msgspec
 
-from nicobar.errors import ConfigurationError
-from nicobar.model import DeliveryState, Endpoint
-from nicobar.store import NewTask, ReplayCount, ReplayFilter, Replays, Resent, Task, TaskKind
+from nicobar.admin.services import Actor, Services
+from nicobar.errors import ConfigurationError, Refusal
+from nicobar.model import DeliveryState, Endpoint, Message
+from nicobar.store import NewTask, ReplayCount, ReplayFilter, Replays, Resent, Task, TaskKind, TaskStatus
 
 FINAL_STATES = (DeliveryState.SUCCESS, DeliveryState.FAILED, DeliveryState.CANCELED)
 
@@ -60,6 +61,58 @@ async def start_replay(
             created_at_ms=now_ms,
         )
     )
+
+
+async def replay_group(
+    services: Services, caller: Actor, endpoint: Endpoint, failure: str, *, new_ids: bool
+) -> Task | None:
+    """Sends everything of a group of failures again, each customer's in their order; None where nothing is in it."""
+    which = group_filter(failure)
+    count = await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, which)
+    if not count.deliveries:
+        return None
+    task = await start_replay(
+        services.store,
+        TaskKind.BULK_REPLAY,
+        endpoint,
+        which,
+        task_id=services.ids.new("qtask"),
+        new_ids=new_ids,
+        now_ms=services.clock.now_ms(),
+    )
+    detail = f"{task.id}, {task.expected} deliveries"
+    await services.change(caller, "endpoint.replay_failures", endpoint.id, app_id=endpoint.app_id, detail=detail)
+    return task
+
+
+def group_filter(failure: str) -> ReplayFilter:
+    return ReplayFilter(states=(DeliveryState.FAILED,), failure=failure)
+
+
+async def cancel_replay(services: Services, caller: Actor, task: Task) -> Task:
+    """Stops a replay and takes back what was not tried yet. Raises Refusal 409 where it does not run any more."""
+    if task.status is not TaskStatus.RUNNING:
+        raise Refusal(409, "task_ended", f"The task {task.id} does not run any more.", "Nothing is left to cancel.")
+    canceled = await services.store.cancel_task(task.id, now_ms=services.clock.now_ms())
+    await services.change(caller, "task.cancel", task.id, app_id=task.app_id)
+    return canceled or task
+
+
+async def resend(services: Services, caller: Actor, message: Message, endpoint: Endpoint, *, new_ids: bool) -> None:
+    """Sends a message to an endpoint again, behind what the same customer has waiting; one that waits for its next
+    try is tried at once. Raises Refusal 409 where that cannot be.
+    """
+    if endpoint.disabled:
+        raise Refusal(409, "endpoint_disabled", "The endpoint is disabled.", "Enable it first.")
+    now_ms = services.clock.now_ms()
+    resent = await services.store.resend(message.id, endpoint.id, now_ms=now_ms, new_ids=new_ids)
+    try:
+        check_resent(resent, message.id, endpoint.id)
+    except ConfigurationError as error:
+        raise Refusal(409, error.code, error.detail, error.fix) from error
+    services.wake([endpoint.seq])
+    detail = f"to {endpoint.id}{', under new ids' if new_ids else ''}"
+    await services.change(caller, "message.resend", message.id, app_id=message.app_id, detail=detail)
 
 
 def check_resent(resent: Resent, message_id: str, endpoint_id: str) -> str:

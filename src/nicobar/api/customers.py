@@ -8,6 +8,7 @@ from litestar import get, post
 from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta
 
+from nicobar.admin import expunge
 from nicobar.api.attempts import next_attempt_of
 from nicobar.api.errors import Invalid
 from nicobar.api.listing import After, Before, EventTypes, page_of_found, since, span_of, until
@@ -22,8 +23,6 @@ from nicobar.store.history import Moment as Happened
 
 TAGS = ["Customer"]
 MAX_KEY_CHARS = 256
-STEP_MESSAGES = 200
-MAX_STEPS = 50
 
 Key = Annotated[
     str, QueryParameter(min_length=1, max_length=MAX_KEY_CHARS, description="The sender's id for the customer.")
@@ -174,18 +173,7 @@ async def expunge_customer(
     """Takes a customer's data out: payloads, what tries quote of them, and the key. What is not delivered is
     canceled. Up to 10,000 messages at once; ask again until it is `done`.
     """
-    messages, done = 0, False
-    for _ in range(MAX_STEPS):
-        step = await services.store.expunge_customer(
-            application.id, data.key, now_ms=services.clock.now_ms(), limit=STEP_MESSAGES
-        )
-        messages += step
-        done = step < STEP_MESSAGES
-        if done:
-            break
-    # The key itself is what is to be forgotten.
-    detail = f"{messages} messages"
-    await services.change(caller, "customer.expunge", application.id, app_id=application.id, detail=detail)
+    messages, done = await expunge.expunge_customer(services, caller, application.id, data.key)
     return ExpungedOut(messages=messages, done=done)
 
 

@@ -10,6 +10,7 @@ from litestar import delete, get, post
 from litestar.params import JSONBody, QueryParameter, RawBody
 from msgspec import Meta, field
 
+from nicobar.admin import expunge
 from nicobar.admin.services import Services
 from nicobar.api.errors import Invalid, not_found
 from nicobar.api.listing import (
@@ -379,8 +380,7 @@ async def expunge_message(
 ) -> None:
     """Takes out a message's payload and what its tries quote of it; what is not delivered is canceled."""
     found = await message_of(services, application, msg_id)
-    await services.store.expunge_message(found.id, now_ms=services.clock.now_ms())
-    await services.change(caller, "message.expunge", found.id, app_id=application.id)
+    await expunge.expunge_message(services, caller, found)
 
 
 @post(

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from litestar import get, post
 from litestar.params import PathParameter, QueryParameter
 
+from nicobar.admin.replays import cancel_replay
 from nicobar.admin.services import Services
 from nicobar.api.auth import Caller
 from nicobar.api.errors import Invalid, not_found
 from nicobar.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot
 from nicobar.api.paging import DEFAULT_LIMIT, MAX_LIMIT, Iterator, Limit, Order, Ordering, page_of, read_iterator
 from nicobar.api.shapes import Moment, Page, Shape, TaskId, moment
-from nicobar.errors import Refusal
 from nicobar.store import Task, TaskKind, TaskStatus
 
 TAGS = ["Background Tasks"]
@@ -136,11 +136,7 @@ async def get_task(*, services: GivenServices, caller: GivenCaller, task_id: Tas
 async def cancel_task(*, services: GivenServices, caller: GivenCaller, task_id: TaskKey) -> BackgroundTaskOut:
     """Ours: stops a replay. What it has put into the queue and was not tried yet is taken back."""
     task = await task_of(services, caller, task_id)
-    if task.status is not TaskStatus.RUNNING:
-        raise Refusal(409, "task_ended", f"The task {task.id} does not run any more.", "Nothing is left to cancel.")
-    canceled = await services.store.cancel_task(task.id, now_ms=services.clock.now_ms())
-    await services.change(caller, "task.cancel", task.id, app_id=task.app_id)
-    return shown(canceled or task)
+    return shown(await cancel_replay(services, caller, task))
 
 
 HANDLERS = (list_tasks, get_task, cancel_task)

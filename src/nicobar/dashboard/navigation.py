@@ -21,7 +21,10 @@ class Tab(Record):
     title: str
 
 
-PLACES = (Place(path="/webhooks", key="w", title=noop("Webhooks")),)
+PLACES = (
+    Place(path="/webhooks", key="w", title=noop("Webhooks")),
+    Place(path="/logs", key="l", title=noop("Logs")),
+)
 TABS = (
     Tab(path="", title=noop("Overview")),
     Tab(path="/settings", title=noop("Settings")),

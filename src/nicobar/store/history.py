@@ -233,8 +233,8 @@ class History(Protocol):
         limit: int,
         with_body: bool = False,
     ) -> Page[Attempted]:
-        """The messages that an endpoint has a delivery of, in one of the states if any are given. What the filter says
-        of the customer, of deliveries and of bodies is left out.
+        """The messages that an endpoint has a delivery of, in one of the states if any are given. What the filter
+        says of the customer, of deliveries and of bodies is left out.
         """
         ...
 
