@@ -11,7 +11,18 @@ from litestar.exceptions import HTTPException
 from nicobar.admin.services import Services
 from nicobar.asgi import App
 from nicobar.connectors import Transport
-from nicobar.dashboard import attempts, flow, logs, messages, preferences, settings, sign_in, webhooks, workbench
+from nicobar.dashboard import (
+    attempts,
+    failures,
+    flow,
+    logs,
+    messages,
+    preferences,
+    settings,
+    sign_in,
+    webhooks,
+    workbench,
+)
 from nicobar.dashboard.desk import Desk
 from nicobar.dashboard.door import MAX_FORM_BYTES, DashboardDoor
 from nicobar.dashboard.limit import LoginLimit
@@ -42,6 +53,7 @@ HANDLERS = (
     *attempts.HANDLERS,
     *logs.HANDLERS,
     *messages.HANDLERS,
+    *failures.HANDLERS,
 )
 
 

@@ -31,6 +31,8 @@ from nicobar.store import Snapshot
 from nicobar.store.history import MessageFilter, Moment
 
 Text = Annotated[str, QueryParameter(max_length=MAX_CHARS)]
+OfEndpoint = Annotated[str, QueryParameter(name="endpoint", max_length=MAX_CHARS)]
+OfState = Annotated[str, QueryParameter(name="state", max_length=MAX_CHARS)]
 
 
 class Row(Record):
@@ -48,7 +50,7 @@ async def show_all(  # noqa: PLR0917 - a filter a name in the address
     visitor: GivenVisitor,
     q: Text = "",
     event_type: Annotated[str, QueryParameter(name="type", max_length=MAX_CHARS)] = "",
-    of_state: Annotated[str, QueryParameter(name="state", max_length=MAX_CHARS)] = "",
+    of_state: OfState = "",
     endpoint: Text = "",
     customer: Text = "",
     since: Text = "",

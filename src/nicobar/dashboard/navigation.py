@@ -24,6 +24,7 @@ class Tab(Record):
 PLACES = (
     Place(path="/webhooks", key="w", title=noop("Webhooks")),
     Place(path="/logs", key="l", title=noop("Logs")),
+    Place(path="/failures", key="f", title=noop("Failures")),
 )
 TABS = (
     Tab(path="", title=noop("Overview")),

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from nicobar.dashboard.language import noop
 from nicobar.model import Breaker, BreakerState, Delivery, DeliveryState, Endpoint, Record
+
+# The reasons that Nicobar itself gives are translated; others stand as the code or the destination said them.
+_REASONS = (
+    noop("canceled by the handler"),
+    noop("canceled by hand"),
+    noop("endpoint removed"),
+    noop("replay canceled"),
+    noop("expunged"),
+)
 
 
 class Cause(StrEnum):
