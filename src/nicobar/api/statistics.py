@@ -8,8 +8,7 @@ from litestar import get
 from litestar.params import QueryParameter
 from msgspec import field
 
-from nicobar.admin.services import Services
-from nicobar.api.counts import (
+from nicobar.admin.counts import (
     DAY_MS,
     HOUR_MS,
     STEP_MS,
@@ -21,6 +20,7 @@ from nicobar.api.counts import (
     latest_points,
     make_range,
 )
+from nicobar.admin.services import Services
 from nicobar.api.listing import TIME, EventTypes, ms_of
 from nicobar.api.lookups import GivenApplication, GivenCaller, GivenEndpoint, GivenServices, GivenSnapshot
 from nicobar.api.paging import names

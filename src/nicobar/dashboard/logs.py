@@ -45,7 +45,8 @@ class Row(Record):
 
 
 @get("/logs")
-async def show_all(  # noqa: PLR0917 - a filter a name in the address
+async def show_all(
+    *,
     desk: GivenDesk,
     visitor: GivenVisitor,
     q: Text = "",
@@ -108,7 +109,7 @@ async def show_all(  # noqa: PLR0917 - a filter a name in the address
         "logs.html",
         rows=[_row(one, sought) for one in rows.items],
         pages=rows,
-        looked_until_ms=await _looked_until_ms(desk, rows.next),
+        looked_until_ms=await looked_until_ms(desk, rows.next),
         asked=asked,
         sought=sought,
         zone_name=clock_name,
@@ -132,7 +133,7 @@ def _row(one: Moment, sought: Sought) -> Row:
     )
 
 
-async def _looked_until_ms(desk: Desk, message_id: str | None) -> int | None:
+async def looked_until_ms(desk: Desk, message_id: str | None) -> int | None:
     """When the last message that was looked at was accepted."""
     last = None if message_id is None else await desk.services.store.message(message_id)
     return None if last is None else last.accepted_at_ms
