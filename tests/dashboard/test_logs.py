@@ -225,7 +225,7 @@ async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(n
         assert [one.name for one in nicobar.state.activities] == ["paid", "paid"]
         await page.get_by_role("link", name="Take the payload out").click()
         await page.get_by_role("button", name="Take it out").click()
-        await page.get_by_text("It was taken out").wait_for()
+        await page.get_by_text("Taken out").wait_for()
         await expect(page.locator("main")).not_to_contain_text(ADA.email)
         await expect(page.get_by_role("link", name="Send again")).to_have_count(0)
         await page.goto(f"{nicobar.url}/logs/{second.message.id}/resend?to={known.id}")

@@ -66,7 +66,7 @@ async def test_the_queue_says_what_waits_for_what_and_is_let_go_on(nicobar):
         ):
             await expect(first).to_contain_text(text)
         down = lanes.filter(has_text="Down")
-        for text in ("1 waiting for their time, the first at", "Next try at", "Behind an earlier event"):
+        for text in ("1 to be sent later, the first at", "Next try at", "Behind an earlier event"):
             await expect(down).to_contain_text(text)
         await expect(page.locator("#queue > p")).to_contain_text("Well")
         await down.locator("tbody a", has_text="msg_").click()
