@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-from playwright.async_api import Browser, Locator, Page
+from playwright.async_api import Browser, Locator, Page, Response
 
 from browsing import serious_findings
 from nicobar.admin.catalogue import make_endpoint, make_source
@@ -137,6 +137,22 @@ async def connect(page: Page, nicobar: Installation, *, name: str = "Customer.io
 def code_editor(page: Page, name: str = "Code") -> Locator:
     """The editor of code; never the textarea that it takes the place of once it is loaded."""
     return page.locator(".cm-content").and_(page.get_by_role("textbox", name=name))
+
+
+async def weight_of(page: Page, url: str) -> int:
+    """How many bytes a browser that has nothing gets for a page."""
+    sizes: list[int] = []
+
+    def weigh(response: Response) -> None:
+        sizes.append(int(response.headers.get("content-length", "0")))
+
+    await page.goto("about:blank")  # what is still under way ends with its page
+    cdp = await page.context.new_cdp_session(page)
+    await cdp.send("Network.clearBrowserCache")
+    page.on("response", weigh)
+    await page.goto(url, wait_until="networkidle")
+    page.remove_listener("response", weigh)
+    return sum(sizes)
 
 
 async def examine(page: Page, name: str, *, width: int, scheme: str) -> list[str]:

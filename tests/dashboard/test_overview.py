@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import expect
 
 from browsing import browser
-from driving import examine, furnish, installation, open_page, set_password
+from driving import examine, furnish, installation, open_page, set_password, weight_of
 from nicobar.admin.counts import HOUR_MS
 from nicobar.dashboard.day import day_of, hours_until
 from nicobar.model import Breaker, BreakerState, Customer, DeliveryState
@@ -227,6 +227,22 @@ async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicoba
         await look("deliveries-waiting", f"/webhooks/{other.id}/deliveries?state=waiting")
         await look("deliveries-none", f"/webhooks/{known.id}/deliveries?state=waiting")
     assert not findings, "\n".join(findings)
+
+
+async def test_pages_full_of_what_happened_are_light(nicobar):
+    known, address = await furnish(nicobar, HANDLER)
+    for number in range(30):
+        event_type = ("payment.succeeded", "payment.failed", "refund.succeeded")[number % 3]
+        sent = await send(nicobar, address, event_type, f"evt_{number}", Customer(key=f"cus_{number}"))
+    await tell_of_a_day(nicobar, known)
+    async with browser() as it:
+        page, _ = await open_page(it)
+        await set_password(page, nicobar)
+        own = f"/webhooks/{known.id}"
+        paths = ("/", "/webhooks", own, f"{own}/deliveries", "/logs", f"/logs/{sent.message.id}")
+        for path in (*paths, "/customers", "/customers/timeline?key=cus_1", "/failures", "/queue"):
+            weight = await weight_of(page, nicobar.url + path)
+            assert 10_000 < weight < 150_000, (path, weight)
 
 
 async def tell_of_a_day(nicobar, known):
