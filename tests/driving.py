@@ -16,17 +16,19 @@ from browsing import serious_findings
 from nicobar.admin.catalogue import make_endpoint, make_source
 from nicobar.emulator.app import create_app
 from nicobar.emulator.state import State
-from nicobar.model import Endpoint, Setting
+from nicobar.model import Customer, Endpoint, Setting
 from nicobar.pipeline.deliver import Recorded
 from nicobar.runtime import Runtime, run
 from nicobar.serving import Server
 from nicobar.settings import Settings
 from nicobar.sources.samples import fresh
-from nicobar.store import AddTransformation, Change, PutSource
+from nicobar.store import AddTransformation, Change, PauseEndpoint, PutSource
 from running import ADA, DODO, TYPES
 
 PASSWORD = "a pigeon finds its way"
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+# What somebody writes who wants it to be run.
+EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
 
 
 @dataclass
@@ -56,6 +58,17 @@ class Installation:
             http.post(address, data=body, headers=DODO.sign(event_id, body, secret, now_ms)) as answer,
         ):
             return answer.status
+
+    async def send_sample(self, address: str, event_type: str, event_id: str, customer: Customer = ADA) -> Recorded:
+        """A sample event of Dodo's about that customer, and the first try of it."""
+        body = fresh(TYPES[event_type], self.runtime.clock.now_ms(), customer)
+        assert await self.send(address, body, event_id) == 202
+        return await self.next_recorded()
+
+    async def pause(self, endpoint: Endpoint, reason: str | None) -> None:
+        """With no reason it goes on."""
+        await self.runtime.store.change([PauseEndpoint(endpoint_id=endpoint.id, reason=reason)])
+        await self.runtime.configuration.refresh()
 
 
 @asynccontextmanager

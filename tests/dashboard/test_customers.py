@@ -8,14 +8,12 @@ import pytest
 from playwright.async_api import expect
 
 from browsing import browser
-from driving import examine, furnish, installation, open_page, set_password
+from driving import EVIL, examine, furnish, installation, open_page, set_password
 from nicobar.dashboard.customers import told
 from nicobar.model import Customer, RequestRecord
 from nicobar.sources.samples import fresh
-from nicobar.store import PauseEndpoint
 from running import ADA, TYPES
 
-EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
 HANDLER = """
 function handler(webhook) {
   if (webhook.eventType === "payment.failed") throw new Error("no reason given");
@@ -31,17 +29,6 @@ async def nicobar(tmp_path):
         yield it
 
 
-async def send(nicobar, address, event_type, event_id, customer=ADA):
-    body = fresh(TYPES[event_type], nicobar.runtime.clock.now_ms(), customer)
-    assert await nicobar.send(address, body, event_id) == 202
-    return await nicobar.next_recorded()
-
-
-async def pause(nicobar, endpoint, reason):
-    await nicobar.runtime.store.change([PauseEndpoint(endpoint_id=endpoint.id, reason=reason)])
-    await nicobar.runtime.configuration.refresh()
-
-
 async def test_a_customer_is_found_and_their_events_stand_in_order_with_what_was_told(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
@@ -51,12 +38,16 @@ async def test_a_customer_is_found_and_their_events_stand_in_order_with_what_was
         await page.get_by_text("No customer yet").wait_for()
         _, address = await furnish(nicobar, HANDLER)
         other, _ = await furnish(nicobar, None, name="Shop")
-        await pause(nicobar, other, "paused by hand")
-        await send(nicobar, address, "payment.succeeded", "evt_1")
-        await send(nicobar, address, "payment.failed", "evt_2")
-        await send(nicobar, address, "payment.succeeded", "evt_3", Customer(key="shop/ben 1&2", email="b@x.example"))
+        await nicobar.pause(other, "paused by hand")
+        await nicobar.send_sample(address, "payment.succeeded", "evt_1")
+        await nicobar.send_sample(address, "payment.failed", "evt_2")
+        await nicobar.send_sample(
+            address, "payment.succeeded", "evt_3", Customer(key="shop/ben 1&2", email="b@x.example")
+        )
         for number in range(26):
-            await send(nicobar, address, "refund.succeeded", f"evt_x{number}", Customer(key=f"cus_x{number:02}"))
+            await nicobar.send_sample(
+                address, "refund.succeeded", f"evt_x{number}", Customer(key=f"cus_x{number:02}")
+            )
         await page.reload()
         rows = page.locator("tbody tr")
         await expect(rows).to_have_count(25)
@@ -94,8 +85,8 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
     handler = HANDLER.replace('"paid"', '"paid " + webhook.payload.data.customer.name.slice(0, 60)')
     known, address = await furnish(nicobar, handler, name=EVIL)
     evil = Customer(key=EVIL, email="e@x.example", name=EVIL)
-    await send(nicobar, address, "payment.succeeded", "evt_1", evil)
-    await pause(nicobar, known, EVIL)
+    await nicobar.send_sample(address, "payment.succeeded", "evt_1", evil)
+    await nicobar.pause(known, EVIL)
     assert await nicobar.send(address, fresh(TYPES["payment.failed"], 1, evil), "evt_2") == 202
     async with browser() as it:
         page, problems = await open_page(it)
@@ -133,9 +124,9 @@ async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicoba
         await look("customers-empty", "/customers")
         _, address = await furnish(nicobar, HANDLER)
         other, _ = await furnish(nicobar, None, name="Shop back office")
-        await pause(nicobar, other, "paused by hand")
+        await nicobar.pause(other, "paused by hand")
         for number, event_type in enumerate(("payment.succeeded", "payment.failed", "refund.succeeded")):
-            await send(nicobar, address, event_type, f"evt_{number}")
+            await nicobar.send_sample(address, event_type, f"evt_{number}")
         await look("customers", "/customers")
         await look("customers-none", "/customers?prefix=nobody")
         await look("customer", f"/customers/timeline?key={ADA.key}")

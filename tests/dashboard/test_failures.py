@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import expect
 
 from browsing import browser
-from driving import examine, furnish, installation, open_page, set_password
+from driving import EVIL, examine, furnish, installation, open_page, set_password
 from nicobar.dashboard.failures import line_of
 from nicobar.model import Customer, DeliveryState
 from nicobar.pipeline import replay
@@ -17,7 +17,6 @@ from nicobar.store import AddTransformation
 from nicobar.store.history import AuditFilter
 from running import TYPES
 
-EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
 BROKEN = """function handler(webhook) {
   const data = webhook.payload.data;
   console.log("card", data.card_network);

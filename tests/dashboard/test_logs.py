@@ -9,17 +9,14 @@ import pytest
 from playwright.async_api import expect
 
 from browsing import browser
-from driving import examine, furnish, installation, open_page, set_password
+from driving import EVIL, examine, furnish, installation, open_page, set_password
 from nicobar.dashboard.lists import Place, day_ms, listed, percentile, zone_of
 from nicobar.dashboard.search import read_search, snippet
 from nicobar.dashboard.waiting import Cause, wait_of
 from nicobar.model import Breaker, BreakerState, Customer, Delivery, DeliveryState
-from nicobar.sources.samples import fresh
-from nicobar.store import PauseEndpoint
 from nicobar.store.history import AuditFilter, Page
-from running import ADA, TYPES
+from running import ADA
 
-EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
 BEN = Customer(key="cus_ben", email="ben@northpine.example", name="Ben")
 HANDLER = """
 function handler(webhook) {
@@ -42,12 +39,6 @@ async def nicobar(tmp_path):
         yield it
 
 
-async def send(nicobar, address, event_type, event_id, customer=ADA):
-    body = fresh(TYPES[event_type], nicobar.runtime.clock.now_ms(), customer)
-    assert await nicobar.send(address, body, event_id) == 202
-    return await nicobar.next_recorded()
-
-
 async def test_the_list_follows_what_happens_and_is_narrowed_by_what_became_of_it(nicobar):
     _, address = await furnish(nicobar, HANDLER)
     async with browser() as it:
@@ -56,14 +47,14 @@ async def test_the_list_follows_what_happens_and_is_narrowed_by_what_became_of_i
         await page.goto(f"{nicobar.url}/logs")
         await page.get_by_text("No message yet").wait_for()
         # what comes shows by itself
-        await send(nicobar, address, "payment.succeeded", "evt_1")
+        await nicobar.send_sample(address, "payment.succeeded", "evt_1")
         rows = page.locator("#rows tbody tr")
         await expect(rows).to_have_count(1)
         await expect(rows.first).to_contain_text("delivered")
         await page.get_by_role("button", name="Pause").click()
         await expect(page.locator("[data-live-state]")).to_have_text("Paused")
-        await send(nicobar, address, "payment.failed", "evt_2")
-        await send(nicobar, address, "refund.succeeded", "evt_3", BEN)
+        await nicobar.send_sample(address, "payment.failed", "evt_2")
+        await nicobar.send_sample(address, "refund.succeeded", "evt_3", BEN)
         await page.get_by_role("link", name="Reload").click()
         await expect(rows).to_have_count(4)
         await expect(rows.filter(has_text="made by Nicobar")).to_contain_text("message.attempt.exhausted")
@@ -96,9 +87,9 @@ async def test_the_list_follows_what_happens_and_is_narrowed_by_what_became_of_i
 
 async def test_messages_are_found_by_every_filter_and_by_what_is_in_them(nicobar):
     known, address = await furnish(nicobar, HANDLER)
-    first = await send(nicobar, address, "payment.succeeded", "evt_1")
-    await send(nicobar, address, "payment.failed", "evt_2")
-    await send(nicobar, address, "refund.succeeded", "evt_3", BEN)
+    first = await nicobar.send_sample(address, "payment.succeeded", "evt_1")
+    await nicobar.send_sample(address, "payment.failed", "evt_2")
+    await nicobar.send_sample(address, "refund.succeeded", "evt_3", BEN)
     async with browser() as it:
         page, problems = await open_page(it, timezone_id="Asia/Seoul")
         await set_password(page, nicobar)
@@ -181,10 +172,9 @@ async def test_a_long_list_has_pages_and_a_search_says_how_far_it_looked(nicobar
 async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(nicobar):
     known, address = await furnish(nicobar, HANDLER)
     other, _ = await furnish(nicobar, None, name="Shop")
-    await nicobar.runtime.store.change([PauseEndpoint(endpoint_id=other.id, reason="paused by hand")])
-    await nicobar.runtime.configuration.refresh()
-    failed = await send(nicobar, address, "payment.failed", "evt_1")
-    second = await send(nicobar, address, "payment.succeeded", "evt_2")
+    await nicobar.pause(other, "paused by hand")
+    failed = await nicobar.send_sample(address, "payment.failed", "evt_1")
+    second = await nicobar.send_sample(address, "payment.succeeded", "evt_2")
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -205,8 +195,7 @@ async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(n
         for text in ("delivered", "paid", "POST", "***", "The answer", "200"):
             await expect(part).to_contain_text(text)
         # the endpoint goes on: the page follows, one waits behind the other until then
-        await nicobar.runtime.store.change([PauseEndpoint(endpoint_id=other.id, reason=None)])
-        await nicobar.runtime.configuration.refresh()
+        await nicobar.pause(other, None)
         await expect(page.locator(f"[id='{other.id}']")).to_contain_text("canceled", timeout=15_000)
         await expect(page.locator(".live-bar")).to_be_hidden()
         # again, as a new event
@@ -242,7 +231,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
     evil = Customer(key="cus_evil", email=EVIL, name=EVIL)
     ids = []
     for number, event_type in enumerate(("payment.succeeded", "payment.failed")):
-        ids.append((await send(nicobar, address, event_type, f"evt_{number}", evil)).message.id)
+        ids.append((await nicobar.send_sample(address, event_type, f"evt_{number}", evil)).message.id)
     about = {"type": "order.placed", "data": {"customer": {"customer_id": EVIL, "email": EVIL}, EVIL: EVIL}}
     assert await nicobar.send(address, msgspec.json.encode(about), "evt_3") == 202
     ids.append((await nicobar.next_recorded()).message.id)
@@ -284,12 +273,11 @@ async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicoba
         await look("logs-empty", "/logs")
         known, address = await furnish(nicobar, HANDLER)
         other, _ = await furnish(nicobar, None, name="Shop back office")
-        await nicobar.runtime.store.change([PauseEndpoint(endpoint_id=other.id, reason="paused by hand")])
-        await nicobar.runtime.configuration.refresh()
-        done = await send(nicobar, address, "payment.succeeded", "evt_1")
-        failed = await send(nicobar, address, "payment.failed", "evt_2")
-        await send(nicobar, address, "refund.succeeded", "evt_3", BEN)
-        behind = await send(nicobar, address, "subscription.active", "evt_4")
+        await nicobar.pause(other, "paused by hand")
+        done = await nicobar.send_sample(address, "payment.succeeded", "evt_1")
+        failed = await nicobar.send_sample(address, "payment.failed", "evt_2")
+        await nicobar.send_sample(address, "refund.succeeded", "evt_3", BEN)
+        behind = await nicobar.send_sample(address, "subscription.active", "evt_4")
         await look("logs", "/logs")
         await look("logs-search", "/logs?q=ada%40northpine.example&type=payment.failed&since=2020-01-01")
         await look("logs-nothing", "/logs?state=waiting&customer=nobody")

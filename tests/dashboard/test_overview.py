@@ -9,16 +9,14 @@ import pytest
 from playwright.async_api import expect
 
 from browsing import browser
-from driving import examine, furnish, installation, open_page, set_password, weight_of
+from driving import EVIL, examine, furnish, installation, open_page, set_password, weight_of
 from nicobar.admin.counts import HOUR_MS
 from nicobar.dashboard.day import day_of, hours_until
 from nicobar.model import Breaker, BreakerState, Customer, DeliveryState
 from nicobar.sources.samples import fresh
-from nicobar.store import PauseEndpoint
 from nicobar.store.history import Refused, Tally
 from running import ADA, TYPES
 
-EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
 HANDLER = """
 function handler(webhook) {
   if (webhook.eventType === "payment.failed") throw new Error("no reason given");
@@ -32,17 +30,6 @@ function handler(webhook) {
 async def nicobar(tmp_path):
     async with installation(tmp_path) as it:
         yield it
-
-
-async def send(nicobar, address, event_type, event_id, customer=ADA):
-    body = fresh(TYPES[event_type], nicobar.runtime.clock.now_ms(), customer)
-    assert await nicobar.send(address, body, event_id) == 202
-    return await nicobar.next_recorded()
-
-
-async def pause(nicobar, endpoint, reason):
-    await nicobar.runtime.store.change([PauseEndpoint(endpoint_id=endpoint.id, reason=reason)])
-    await nicobar.runtime.configuration.refresh()
 
 
 async def refuse(nicobar, detail="The signature fits none of the source's secrets.", code="signature_wrong"):
@@ -70,11 +57,11 @@ async def test_the_overview_says_what_happened_and_what_needs_attention_with_wha
         await page.reload()
         await page.get_by_text("All endpoints send, and nothing has failed.").wait_for()
         await page.get_by_text("No event was sent anywhere in this time.").wait_for()
-        await send(nicobar, address, "payment.succeeded", "evt_1")
-        await send(nicobar, address, "payment.failed", "evt_2")
-        await send(nicobar, address, "refund.succeeded", "evt_3")
+        await nicobar.send_sample(address, "payment.succeeded", "evt_1")
+        await nicobar.send_sample(address, "payment.failed", "evt_2")
+        await nicobar.send_sample(address, "refund.succeeded", "evt_3")
         await refuse(nicobar)
-        await pause(nicobar, known, "The destination refuses the credentials (401).")
+        await nicobar.pause(known, "The destination refuses the credentials (401).")
         assert await nicobar.send(address, fresh(TYPES["payment.succeeded"], 1, ADA), "evt_4") == 202
         await page.reload()
         facts = page.locator("main .facts")
@@ -117,9 +104,9 @@ async def test_the_overview_says_what_happened_and_what_needs_attention_with_wha
 async def test_the_list_and_the_page_of_an_endpoint_say_how_it_does(nicobar):
     _, address = await furnish(nicobar, HANDLER)
     other, _ = await furnish(nicobar, None, name="Shop")
-    await pause(nicobar, other, "paused by hand")
-    await send(nicobar, address, "payment.succeeded", "evt_1")
-    await send(nicobar, address, "payment.failed", "evt_2")
+    await nicobar.pause(other, "paused by hand")
+    await nicobar.send_sample(address, "payment.succeeded", "evt_1")
+    await nicobar.send_sample(address, "payment.failed", "evt_2")
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -136,7 +123,7 @@ async def test_the_list_and_the_page_of_an_endpoint_say_how_it_does(nicobar):
         await page.get_by_label("Endpoint").get_by_role("link", name="Deliveries").click()
         rows = page.locator("#rows tbody tr")
         await expect(rows).to_have_count(2)
-        await send(nicobar, address, "refund.succeeded", "evt_3")
+        await nicobar.send_sample(address, "refund.succeeded", "evt_3")
         await expect(rows).to_have_count(3)
         for name, text in (
             ("Succeeded", "payment.succeeded"),
@@ -182,8 +169,8 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
         nicobar, HANDLER.replace('"no reason given"', msgspec.json.encode(EVIL).decode()), name=EVIL
     )
     evil = Customer(key=EVIL, email=EVIL, name=EVIL)
-    await send(nicobar, address, "payment.failed", "evt_1", evil)
-    await pause(nicobar, known, EVIL)
+    await nicobar.send_sample(address, "payment.failed", "evt_1", evil)
+    await nicobar.pause(known, EVIL)
     assert await nicobar.send(address, fresh(TYPES["payment.succeeded"], 1, evil), "evt_2") == 202
     await refuse(nicobar, EVIL, EVIL)
     async with browser() as it:
@@ -215,9 +202,9 @@ async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicoba
         known, address = await furnish(nicobar, HANDLER)
         other, _ = await furnish(nicobar, None, name="Shop back office")
         await look("overview-quiet", "/")
-        await pause(nicobar, other, "The destination refuses the credentials (401): Invalid Site ID or API key.")
+        await nicobar.pause(other, "The destination refuses the credentials (401): Invalid Site ID or API key.")
         for number, event_type in enumerate(("payment.succeeded", "payment.failed", "refund.succeeded")):
-            await send(nicobar, address, event_type, f"evt_{number}")
+            await nicobar.send_sample(address, event_type, f"evt_{number}")
         await refuse(nicobar)
         await tell_of_a_day(nicobar, known)
         await look("overview", "/")
@@ -233,7 +220,7 @@ async def test_pages_full_of_what_happened_are_light(nicobar):
     known, address = await furnish(nicobar, HANDLER)
     for number in range(30):
         event_type = ("payment.succeeded", "payment.failed", "refund.succeeded")[number % 3]
-        sent = await send(nicobar, address, event_type, f"evt_{number}", Customer(key=f"cus_{number}"))
+        sent = await nicobar.send_sample(address, event_type, f"evt_{number}", Customer(key=f"cus_{number}"))
     await tell_of_a_day(nicobar, known)
     async with browser() as it:
         page, _ = await open_page(it)

@@ -6,13 +6,11 @@ import pytest
 from playwright.async_api import expect
 
 from browsing import browser
-from driving import examine, furnish, installation, open_page, set_password
+from driving import EVIL, examine, furnish, installation, open_page, set_password
 from nicobar.model import Breaker, BreakerState, Customer
 from nicobar.sources.samples import fresh
-from nicobar.store import PauseEndpoint
 from running import ADA, TYPES
 
-EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
 
 
@@ -20,11 +18,6 @@ HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {
 async def nicobar(tmp_path):
     async with installation(tmp_path) as it:
         yield it
-
-
-async def pause(nicobar, endpoint, reason):
-    await nicobar.runtime.store.change([PauseEndpoint(endpoint_id=endpoint.id, reason=reason)])
-    await nicobar.runtime.configuration.refresh()
 
 
 async def accept(nicobar, address, event_id, customer=ADA):
@@ -37,7 +30,7 @@ async def fill(nicobar):
     held, address = await furnish(nicobar, HANDLER, name="Held")
     await furnish(nicobar, HANDLER, name="Down", base_url="http://127.0.0.1:9")
     await furnish(nicobar, HANDLER, name="Well")
-    await pause(nicobar, held, "paused by hand")
+    await nicobar.pause(held, "paused by hand")
     await accept(nicobar, address, "evt_1")
     for _ in range(2):
         await nicobar.next_recorded()
@@ -84,7 +77,7 @@ async def test_the_queue_says_what_waits_for_what_and_is_let_go_on(nicobar):
 
 async def test_what_others_wrote_is_shown_and_never_run(nicobar):
     known, address = await furnish(nicobar, HANDLER, name=EVIL)
-    await pause(nicobar, known, EVIL)
+    await nicobar.pause(known, EVIL)
     await accept(nicobar, address, "evt_1", Customer(key=EVIL, name=EVIL))
     other, _ = await furnish(nicobar, HANDLER, name="2" + EVIL, base_url="http://127.0.0.1:9")
     await accept(nicobar, address, "evt_2", Customer(key=EVIL, name=EVIL))
