@@ -10,20 +10,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-from playwright.async_api import Browser, Locator, Page
+from playwright.async_api import Browser, Locator, Page, Response
 
 from browsing import serious_findings
+from nicobar.admin.catalogue import make_endpoint, make_source
 from nicobar.emulator.app import create_app
 from nicobar.emulator.state import State
+from nicobar.model import Customer, Endpoint, Setting
 from nicobar.pipeline.deliver import Recorded
 from nicobar.runtime import Runtime, run
 from nicobar.serving import Server
 from nicobar.settings import Settings
 from nicobar.sources.samples import fresh
+from nicobar.store import AddTransformation, Change, PauseEndpoint, PutSource
 from running import ADA, DODO, TYPES
 
 PASSWORD = "a pigeon finds its way"
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+# What somebody writes who wants it to be run.
+EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
 
 
 @dataclass
@@ -53,6 +58,17 @@ class Installation:
             http.post(address, data=body, headers=DODO.sign(event_id, body, secret, now_ms)) as answer,
         ):
             return answer.status
+
+    async def send_sample(self, address: str, event_type: str, event_id: str, customer: Customer = ADA) -> Recorded:
+        """A sample event of Dodo's about that customer, and the first try of it."""
+        body = fresh(TYPES[event_type], self.runtime.clock.now_ms(), customer)
+        assert await self.send(address, body, event_id) == 202
+        return await self.next_recorded()
+
+    async def pause(self, endpoint: Endpoint, reason: str | None) -> None:
+        """With no reason it goes on."""
+        await self.runtime.store.change([PauseEndpoint(endpoint_id=endpoint.id, reason=reason)])
+        await self.runtime.configuration.refresh()
 
 
 @asynccontextmanager
@@ -88,6 +104,36 @@ async def set_password(page: Page, nicobar: Installation) -> None:
     await page.wait_for_url("**/webhooks")
 
 
+async def furnish(
+    nicobar: Installation, handler: str | None, *, name: str = "Customer.io", **settings: Setting
+) -> tuple[Endpoint, str]:
+    """An endpoint with a handler, and the address of the source, which is made with the first one."""
+    runtime = nicobar.runtime
+    app_id = runtime.configuration.snapshot.applications[0].id
+    made = make_endpoint(
+        vault=runtime.vault,
+        ids=runtime.ids,
+        app_id=app_id,
+        name=name,
+        kind="customerio",
+        settings={"base_url": nicobar.emulator.url, **settings},
+        credentials={"site_id": "demo-site", "api_key": "demo-key"},
+    )
+    changes: list[Change] = [made]
+    if handler is not None:
+        changes.append(AddTransformation(endpoint_id=made.id, code=handler, created_at_ms=runtime.clock.now_ms()))
+    if not runtime.configuration.snapshot.sources:
+        source = make_source(
+            vault=runtime.vault, ids=runtime.ids, app_id=app_id, name="dodo", kind="dodo-payments", secrets=[SECRET]
+        )
+        changes.append(PutSource(source=source))
+    await runtime.store.change(changes)
+    await runtime.configuration.refresh()
+    snapshot = runtime.configuration.snapshot
+    known = next(one for one in snapshot.endpoints if one.id == made.id)
+    return known, f"{nicobar.url}/in/{snapshot.sources[0].token}"
+
+
 async def connect(page: Page, nicobar: Installation, *, name: str = "Customer.io", key: str = "demo-key") -> str:
     """Fills in the form of Customer.io and goes on; returns the draft's address."""
     await page.goto(f"{nicobar.url}/webhooks/new/customerio")
@@ -104,6 +150,22 @@ async def connect(page: Page, nicobar: Installation, *, name: str = "Customer.io
 def code_editor(page: Page, name: str = "Code") -> Locator:
     """The editor of code; never the textarea that it takes the place of once it is loaded."""
     return page.locator(".cm-content").and_(page.get_by_role("textbox", name=name))
+
+
+async def weight_of(page: Page, url: str) -> int:
+    """How many bytes a browser that has nothing gets for a page."""
+    sizes: list[int] = []
+
+    def weigh(response: Response) -> None:
+        sizes.append(int(response.headers.get("content-length", "0")))
+
+    await page.goto("about:blank")  # what is still under way ends with its page
+    cdp = await page.context.new_cdp_session(page)
+    await cdp.send("Network.clearBrowserCache")
+    page.on("response", weigh)
+    await page.goto(url, wait_until="networkidle")
+    page.remove_listener("response", weigh)
+    return sum(sizes)
 
 
 async def examine(page: Page, name: str, *, width: int, scheme: str) -> list[str]:

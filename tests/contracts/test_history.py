@@ -10,7 +10,7 @@ from nicobar.ids import IdFactory
 from nicobar.model import Application, Attempt, DeliveryState, RequestRecord
 from nicobar.store import AddTransformation, Audited, PutApplication
 from nicobar.store import history as history_module
-from nicobar.store.history import MAX_REFUSALS, TALLY_MS, AttemptFilter, AuditFilter, MessageFilter, Refused
+from nicobar.store.history import MAX_REFUSALS, TALLY_MS, AttemptFilter, AuditFilter, MessageFilter, Refused, Waits
 
 START_MS = 1_700_000_000_000
 HOUR_MS = 3_600_000
@@ -123,6 +123,96 @@ async def test_messages_are_filtered_by_all_that_is_set(made):
     assert await found(since_ms=at_ms + 1) == [special]
     assert await found(until_ms=at_ms) == []
     assert await found(until_ms=at_ms + 1) == [plain]
+
+
+async def test_messages_are_found_by_what_became_of_them(made):
+    failed = await made.message("a", endpoints=(1, 2))
+    await made.try_all(DeliveryState.FAILED)
+    await made.try_all(endpoint_seq=2)
+    waiting = await made.message("b")
+    nobody_s = await made.message("b", endpoints=())
+
+    async def found(**which):
+        return [
+            one.message.id
+            for one in await walk(lambda **place: made.store.moments(made.app_id, MessageFilter(**which), **place))
+        ]
+
+    assert await found() == [nobody_s, waiting, failed]
+    assert await found(states=(DeliveryState.FAILED,)) == [failed]
+    assert await found(states=(DeliveryState.FAILED, DeliveryState.PENDING)) == [waiting, failed]
+    assert await found(states=(DeliveryState.FAILED,), endpoint_id="ep_2") == []
+    assert await found(endpoint_id="ep_2") == [failed]
+    assert await found(endpoint_id="ep_1", customer_key="b") == [waiting]
+    assert await found(states=(DeliveryState.PENDING,), customer_key="a") == []
+    one = (await made.store.moments(made.app_id, MessageFilter(customer_key="a"), limit=10, with_body=True)).items[0]
+    assert [each.state for each in one.deliveries] == [DeliveryState.FAILED, DeliveryState.SUCCESS]
+    assert one.message.body
+
+
+async def test_messages_are_found_by_a_field_of_their_body(made):
+    ada = await made.message(body=b'{"data":{"customer":{"email":"ada@northpine.example"},"total":4990,"on":true}}')
+    cart = await made.message("b", body=b'{"data":{"cart":[{"id":"p_1"},{"id":"p_2","tags":["a","b"]}],"total":1}}')
+    await made.message(body=b"")
+
+    async def found(path, value):
+        which = MessageFilter(path=tuple(path.split(".")), value=value)
+        return ids((await made.store.messages(made.app_id, which, limit=10)).items)
+
+    assert await found("data.customer.email", "ada@northpine.example") == [ada]
+    assert await found("data.customer.email", "ada") == []
+    assert await found("customer.email", "ada@northpine.example") == []
+    assert await found("data.customer", "ada@northpine.example") == []
+    assert await found("data.total", "4990") == await found("data.total", "4990.0") == [ada]
+    assert await found("data.on", "true") == [ada]
+    assert await found("data.total", "true") == await found("data.on", "1") == []
+    assert await found("data.cart.id", "p_2") == await found("data.cart.1.id", "p_2") == [cart]
+    assert await found("data.cart.0.id", "p_2") == await found("data.cart.7.id", "p_2") == []
+    assert await found("data.cart.tags", "b") == [cart]
+
+
+async def test_a_look_into_bodies_is_shorter(made, monkeypatch):
+    monkeypatch.setattr("nicobar.store.sqlite.history.MAX_LOOK_INSIDE", 2)
+    known = [await made.message(body=b'{"a":{"b":%d}}' % number) for number in range(3)]
+    page = await made.store.messages(made.app_id, MessageFilter(path=("a", "b"), value="0"), limit=10)
+    assert (page.items, page.next) == ((), known[1])
+    page = await made.store.attempted("ep_1", MessageFilter(path=("a", "b"), value="0"), limit=10)
+    assert len(page.items) == 3, "which looks into none"
+
+
+async def test_latencies_are_those_of_the_latest_deliveries_that_nobody_asked_for_again(made):
+    for after_ms in (1_000, 3_000, 2_000):
+        await made.message(endpoints=(1, 2))
+        await made.try_all(after_ms=after_ms)
+    since_ms = made.now_ms - 30_000
+    assert await made.store.latencies(made.app_id, since_ms=0, limit=10) == [2_000, 3_000, 1_000]
+    assert await made.store.latencies(made.app_id, since_ms=0, limit=2) == [2_000, 3_000]
+    assert await made.store.latencies(made.app_id, since_ms=since_ms, limit=10) == [2_000]
+    assert await made.store.latencies(made.app_id, since_ms=0, limit=10, endpoint_id="ep_2") == []
+    late = await made.message("late")
+    await made.try_all(DeliveryState.FAILED)
+    await made.store.resend(late, "ep_1", now_ms=made.now_ms, new_ids=False)
+    await made.try_all(after_ms=HOUR_MS)
+    assert len(await made.store.latencies(made.app_id, since_ms=0, limit=10)) == 3
+    assert await made.store.latencies("app_other", since_ms=0, limit=10) == []
+
+
+async def test_what_waits_is_counted_by_what_it_waits_for(made, monkeypatch):
+    await made.message("a")
+    await made.try_all(DeliveryState.PENDING)
+    due_at_ms = made.now_ms + 1
+    await made.message("a")
+    await made.message("b")
+    at_ms = due_at_ms - 1
+    waits = await made.store.waits("ep_1", now_ms=at_ms)
+    assert (waits.sending, waits.due, waits.later, waits.behind, waits.next_at_ms) == (0, 0, 2, 1, due_at_ms)
+    await claim(made.store, now_ms=made.now_ms, limit=1)
+    waits = await made.store.waits("ep_1", now_ms=made.now_ms)
+    assert (waits.sending, waits.due, waits.later, waits.behind, waits.next_at_ms) == (1, 1, 0, 1, None)
+    assert not waits.more
+    monkeypatch.setattr("nicobar.store.sqlite.history.MAX_COUNT", 2)
+    assert (await made.store.waits("ep_1", now_ms=at_ms)).more
+    assert await made.store.waits("ep_2", now_ms=at_ms) == Waits()
 
 
 async def test_bodies_come_only_when_they_are_asked_for(made):
@@ -274,7 +364,7 @@ async def test_a_customer_s_timeline_says_what_became_of_every_message_and_who_w
     second = await made.message("cus_ada", body=b"left out")
 
     async def ask(**place):
-        return await made.store.timeline(made.app_id, "cus_ada", ALL, **place)
+        return await made.store.moments(made.app_id, MessageFilter(customer_key="cus_ada"), **place)
 
     latest, earlier = await walk(ask)
     assert (latest.message.id, latest.message.body, earlier.message.id) == (second, b"", first)
@@ -286,7 +376,8 @@ async def test_a_customer_s_timeline_says_what_became_of_every_message_and_who_w
     ]
     assert earlier.deliveries[0].reason == "why"
     assert [one.message.id for one in await walk(ask, after="")] == [first, second]
-    assert await walk(lambda **place: made.store.timeline("app_other", "cus_ada", ALL, **place)) == []
+    ada = MessageFilter(customer_key="cus_ada")
+    assert await walk(lambda **place: made.store.moments("app_other", ada, **place)) == []
 
 
 async def test_customers_are_found_by_the_beginning_of_their_key(made):

@@ -370,5 +370,5 @@ async def test_language_and_colours_are_chosen_and_kept(nicobar):
         await page.get_by_role("button", name="로그아웃").click()
         await page.get_by_label("소유자 비밀번호").fill(PASSWORD)
         await page.get_by_role("button", name="로그인").click()
-        await page.get_by_role("heading", name="웹훅").wait_for()
+        await page.get_by_role("heading", name="개요").wait_for()
         assert not problems

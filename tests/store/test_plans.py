@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import re
-import sqlite3
+from contextlib import closing
 
 import pytest
 
 from nicobar.store.sqlite import apply_migrations
-from nicobar.store.sqlite.database import SQL
+from nicobar.store.sqlite.database import SQL, connect
 
 # What grows without an end; the rest is configuration.
 LARGE = ("messages", "deliveries", "attempts", "audit", "refusals", "tallies")
 LISTS = sorted(name for name in SQL if re.search(r"_(before|after)$", name) and not name.startswith("tasks"))
-OTHERS = ["attempt", "count_attempts", "customers", "find_message", "first_message_from", "last_message_until"]
+OTHERS = [
+    "attempt",
+    "count_attempts",
+    "customers",
+    "find_message",
+    "first_message_from",
+    "last_message_until",
+    "latencies",
+]
 OTHERS += ["tallies", "tallies_by_type", "unfinished_of_endpoint", "trim_refusals"]
 # What delivers, replays and cleans up.
 WORK = ["backlog", "bound_times", "cancel_some", "due_deliveries", "failure_groups", "free_next", "left_by_removed"]
@@ -24,7 +32,9 @@ WORK += [
     "replayable_of_customers",
     "untried_of_replay",
     "waiting",
+    "waits",
 ]
+LISTED = {"channels", "customer_keys", "event_types", "path", "states"}
 # These hold what is not finished, or has failed.
 PARTIAL = "deliveries_(due|unfinished|failed|replayed)"
 
@@ -33,14 +43,13 @@ PARTIAL = "deliveries_(due|unfinished|failed|replayed)"
 def connection(tmp_path_factory):
     path = tmp_path_factory.mktemp("plans") / "a.db"
     apply_migrations(path, 1)
-    with sqlite3.connect(path) as connection:
+    with closing(connect(path)) as connection:
         yield connection
-    connection.close()
 
 
 def plan(connection, name):
     values = dict.fromkeys(re.findall(r":([a-z_]+)", SQL[name]), 1)
-    values |= {name: "[]" for name in values if name in {"channels", "customer_keys", "event_types", "states"}}
+    values |= {name: "[]" for name in values if name in LISTED}
     return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", values)]
 
 

@@ -1,12 +1,13 @@
-"""Asks for replays: what `nicobar replay` and the API have in common."""
+"""Asks for replays: what `nicobar replay`, the API and the dashboard have in common."""
 
 from __future__ import annotations
 
 import msgspec
 
-from nicobar.errors import ConfigurationError
-from nicobar.model import DeliveryState, Endpoint
-from nicobar.store import Audited, NewTask, ReplayCount, ReplayFilter, Replays, Resent, Task, TaskKind
+from nicobar.admin.services import Actor, Services
+from nicobar.errors import ConfigurationError, Refusal
+from nicobar.model import DeliveryState, Endpoint, Message
+from nicobar.store import Audited, NewTask, ReplayCount, ReplayFilter, Replays, Resent, Task, TaskKind, TaskStatus
 
 FINAL_STATES = (DeliveryState.SUCCESS, DeliveryState.FAILED, DeliveryState.CANCELED)
 
@@ -62,6 +63,62 @@ async def start_replay(
         ),
         said=said,
     )
+
+
+async def replay_group(
+    services: Services, caller: Actor, endpoint: Endpoint, failure: str, *, new_ids: bool
+) -> Task | None:
+    """Sends everything of a group of failures again, each customer's in their order; None where nothing is in it."""
+    which = group_filter(failure)
+    count = await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, which)
+    if not count.deliveries:
+        return None
+    task_id = services.ids.new("qtask")
+    action = "endpoint.replay_failures"
+    return await start_replay(
+        services.store,
+        TaskKind.BULK_REPLAY,
+        endpoint,
+        which,
+        task_id=task_id,
+        new_ids=new_ids,
+        now_ms=services.clock.now_ms(),
+        said=services.said(caller, action, endpoint.id, app_id=endpoint.app_id, detail=task_id),
+    )
+
+
+def group_filter(failure: str) -> ReplayFilter:
+    return ReplayFilter(states=(DeliveryState.FAILED,), failure=failure)
+
+
+async def cancel_replay(services: Services, caller: Actor, task: Task) -> Task:
+    """Stops a task; what a replay has put into the queue and was not tried yet becomes what it was before. Raises
+    Refusal 409 where it does not run any more.
+    """
+    if task.status is TaskStatus.RUNNING:
+        said = services.said(caller, "task.cancel", task.id, app_id=task.app_id)
+        canceled = await services.store.cancel_task(task.id, now_ms=services.clock.now_ms(), said=said)
+        # It may have ended meanwhile, or been taken back already.
+        if canceled is not None and canceled.status in {TaskStatus.CANCELING, TaskStatus.CANCELED}:
+            return canceled
+    raise Refusal(409, "task_ended", f"The task {task.id} does not run any more.", "Nothing is left to cancel.")
+
+
+async def resend(services: Services, caller: Actor, message: Message, endpoint: Endpoint, *, new_ids: bool) -> None:
+    """Sends a message to an endpoint again, behind what the same customer has waiting; one that waits for its next
+    try is tried at once. Raises Refusal 409 where that cannot be.
+    """
+    if endpoint.disabled:
+        raise Refusal(409, "endpoint_disabled", "The endpoint is disabled.", "Enable it first.")
+    now_ms = services.clock.now_ms()
+    detail = f"to {endpoint.id}{', under new ids' if new_ids else ''}"
+    said = services.said(caller, "message.resend", message.id, app_id=message.app_id, detail=detail)
+    resent = await services.store.resend(message.id, endpoint.id, now_ms=now_ms, new_ids=new_ids, said=said)
+    try:
+        check_resent(resent, message.id, endpoint.id)
+    except ConfigurationError as error:
+        raise Refusal(409, error.code, error.detail, error.fix) from error
+    services.wake([endpoint.seq])
 
 
 def check_resent(resent: Resent, message_id: str, endpoint_id: str) -> str:

@@ -10,7 +10,7 @@ from litestar import delete, get, post
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta
 
-from nicobar.admin.replays import check_resent
+from nicobar.admin.replays import resend
 from nicobar.admin.services import Services
 from nicobar.api.errors import not_found
 from nicobar.api.listing import (
@@ -48,7 +48,6 @@ from nicobar.api.status import (
     status_of_attempt,
     text_of,
 )
-from nicobar.errors import ConfigurationError, Refusal
 from nicobar.model import Application, Attempt, Delivery, DeliveryState, Endpoint, Level, Verdict
 from nicobar.store.history import Attempted, AttemptFilter, MessageFilter, Tried
 from nicobar.store.history import Page as Found
@@ -581,17 +580,7 @@ async def resend_message(
     try is tried at once.
     """
     message = await message_of(services, application, msg_id)
-    if endpoint.disabled:
-        raise Refusal(409, "endpoint_disabled", "The endpoint is disabled.", "Enable it first.")
-    now_ms = services.clock.now_ms()
-    detail = f"to {endpoint.id}{', under new ids' if new_ids else ''}"
-    said = services.said(caller, "message.resend", message.id, app_id=application.id, detail=detail)
-    resent = await services.store.resend(message.id, endpoint.id, now_ms=now_ms, new_ids=new_ids, said=said)
-    try:
-        check_resent(resent, message.id, endpoint.id)
-    except ConfigurationError as error:
-        raise Refusal(409, error.code, error.detail, error.fix) from error
-    services.wake([endpoint.seq])
+    await resend(services, caller, message, endpoint, new_ids=new_ids)
     return EmptyResponse()
 
 

@@ -8,6 +8,7 @@ from litestar import get, post
 from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta
 
+from nicobar.admin import expunge
 from nicobar.api.attempts import next_attempt_of
 from nicobar.api.errors import Invalid
 from nicobar.api.listing import After, Before, EventTypes, page_of_found, since, span_of, until
@@ -22,8 +23,6 @@ from nicobar.store.history import Moment as Happened
 
 TAGS = ["Customer"]
 MAX_KEY_CHARS = 256
-STEP_MESSAGES = 200
-MAX_STEPS = 50
 
 Key = Annotated[
     str, QueryParameter(min_length=1, max_length=MAX_KEY_CHARS, description="The sender's id for the customer.")
@@ -147,8 +146,10 @@ async def customer_timeline(
     and why, waiting and behind which.
     """
     place = read_iterator(iterator)
-    which = MessageFilter(since_ms=since(after), until_ms=until(before), event_types=names(event_types))
-    found = await services.store.timeline(application.id, key, which, **span_of(place), limit=limit)
+    which = MessageFilter(
+        since_ms=since(after), until_ms=until(before), event_types=names(event_types), customer_key=key
+    )
+    found = await services.store.moments(application.id, which, **span_of(place), limit=limit)
 
     def shape(one: Happened) -> MomentOut:
         return MomentOut(
@@ -172,17 +173,7 @@ async def expunge_customer(
     """Takes a customer's data out: payloads, what tries quote of them, and the key. What is not delivered is
     canceled. Up to 10,000 messages at once; ask again until it is `done`.
     """
-    # The key itself is what is to be forgotten.
-    said = services.said(caller, "customer.expunge", application.id, app_id=application.id)
-    messages, done = 0, False
-    for _ in range(MAX_STEPS):
-        step = await services.store.expunge_customer(
-            application.id, data.key, now_ms=services.clock.now_ms(), limit=STEP_MESSAGES, said=said
-        )
-        messages += step
-        done = step < STEP_MESSAGES
-        if done:
-            break
+    messages, done = await expunge.expunge_customer(services, caller, application.id, data.key)
     return ExpungedOut(messages=messages, done=done)
 
 

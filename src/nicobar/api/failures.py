@@ -8,7 +8,7 @@ from litestar import get, post
 from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta
 
-from nicobar.admin.replays import count_replay, start_replay
+from nicobar.admin.replays import count_replay, group_filter, replay_group
 from nicobar.api.endpoint_replays import ReplayCountOut
 from nicobar.api.errors import not_found
 from nicobar.api.lookups import (
@@ -23,8 +23,7 @@ from nicobar.api.lookups import (
 from nicobar.api.shapes import EndpointId, MessageId, Moment, Shape, moment
 from nicobar.api.tasks import BackgroundTaskOut
 from nicobar.api.tasks import shown as task_shown
-from nicobar.model import DeliveryState
-from nicobar.store import FailureGroup, ReplayFilter, TaskKind
+from nicobar.store import FailureGroup, TaskKind
 
 TAGS = ["Failure Group"]
 MAX_FAILURE_CHARS = 2_000
@@ -91,10 +90,6 @@ async def list_failure_groups(
     return FailureGroupsOut(data=[shown(one) for one in groups])
 
 
-def _filter(data: GroupIn) -> ReplayFilter:
-    return ReplayFilter(states=(DeliveryState.FAILED,), failure=data.failure)
-
-
 @post(
     "/api/v1/app/{app_id:str}/endpoint/{endpoint_id:str}/failure-group/count",
     operation_id="nicobar.failure-group.count",
@@ -107,7 +102,7 @@ async def count_failure_group(
     *, endpoint: GivenEndpoint, services: GivenServices, data: JSONBody[GroupIn]
 ) -> ReplayCountOut:
     """What sending a group again would do."""
-    found = await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, _filter(data))
+    found = await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, group_filter(data.failure))
     oldest_ms = found.oldest_accepted_at_ms
     return ReplayCountOut(
         deliveries=found.deliveries,
@@ -125,29 +120,12 @@ async def count_failure_group(
     status_code=202,
 )
 async def replay_failure_group(
-    *,
-    endpoint: GivenEndpoint,
-    services: GivenServices,
-    caller: GivenCaller,
-    data: JSONBody[GroupIn],
+    *, endpoint: GivenEndpoint, services: GivenServices, caller: GivenCaller, data: JSONBody[GroupIn]
 ) -> BackgroundTaskOut:
     """Sends everything of a group again, each customer's in their order. The task says how far it is."""
-    which = _filter(data)
-    count = await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, which)
-    if not count.deliveries:
+    task = await replay_group(services, caller, endpoint, data.failure, new_ids=data.new_ids)
+    if task is None:
         raise not_found("group of failures")
-    task_id = services.ids.new("qtask")
-    action = "endpoint.replay_failures"
-    task = await start_replay(
-        services.store,
-        TaskKind.BULK_REPLAY,
-        endpoint,
-        which,
-        task_id=task_id,
-        new_ids=data.new_ids,
-        now_ms=services.clock.now_ms(),
-        said=services.said(caller, action, endpoint.id, app_id=endpoint.app_id, detail=task_id),
-    )
     return task_shown(task)
 
 

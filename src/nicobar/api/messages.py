@@ -10,8 +10,8 @@ from litestar import delete, get, post
 from litestar.params import JSONBody, QueryParameter, RawBody
 from msgspec import Meta, field
 
+from nicobar.admin import expunge
 from nicobar.admin.services import Services
-from nicobar.api.auth import Caller
 from nicobar.api.errors import Invalid, not_found
 from nicobar.api.listing import (
     After,
@@ -382,7 +382,7 @@ async def expunge_message(
 ) -> None:
     """Takes out a message's payload and what its tries quote of it; what is not delivered is canceled."""
     found = await message_of(services, application, msg_id)
-    await _expunge(services, caller, found)
+    await expunge.expunge_message(services, caller, found)
 
 
 @post(
@@ -401,7 +401,7 @@ async def expunge_messages(
         found = await services.store.find_message(application.id, key)
         results[key] = ExpungeStatus.EXPUNGED if found else ExpungeStatus.NOT_FOUND
         if found is not None:
-            await _expunge(services, caller, found)
+            await expunge.expunge_message(services, caller, found)
     return BulkExpungeOut(results=results)
 
 
@@ -425,11 +425,6 @@ async def expunge_all_messages(
         said=services.said(caller, kind.value, application.id, app_id=application.id, detail=task_id),
     )
     return started(task)
-
-
-async def _expunge(services: Services, caller: Caller, message: Message) -> None:
-    said = services.said(caller, "message.expunge", message.id, app_id=message.app_id)
-    await services.store.expunge_message(message.id, now_ms=services.clock.now_ms(), said=said)
 
 
 HANDLERS = (

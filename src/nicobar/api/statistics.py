@@ -9,8 +9,7 @@ from litestar import get, post, put
 from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta, field
 
-from nicobar.admin.services import Services
-from nicobar.api.counts import (
+from nicobar.admin.counts import (
     DAY_MS,
     HOUR_MS,
     STEP_MS,
@@ -22,6 +21,7 @@ from nicobar.api.counts import (
     latest_points,
     make_range,
 )
+from nicobar.admin.services import Services
 from nicobar.api.listing import TIME, EventTypes, ms_of
 from nicobar.api.lookups import GivenApplication, GivenCaller, GivenEndpoint, GivenServices, GivenSnapshot, find
 from nicobar.api.paging import names

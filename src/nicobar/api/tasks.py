@@ -8,13 +8,13 @@ from typing import Annotated, Any, assert_never
 from litestar import get, post
 from litestar.params import PathParameter, QueryParameter
 
+from nicobar.admin.replays import cancel_replay
 from nicobar.admin.services import Services
 from nicobar.api.auth import Caller
 from nicobar.api.errors import Invalid, not_found
 from nicobar.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot
 from nicobar.api.paging import DEFAULT_LIMIT, MAX_LIMIT, Iterator, Limit, Order, Ordering, page_of, read_iterator
 from nicobar.api.shapes import Moment, Page, Shape, TaskId, moment
-from nicobar.errors import Refusal
 from nicobar.store import Task, TaskKind, TaskStatus
 
 TAGS = ["Background Tasks"]
@@ -168,13 +168,7 @@ async def cancel_task(*, services: GivenServices, caller: GivenCaller, task_id: 
     a purge has emptied stays empty.
     """
     task = await task_of(services, caller, task_id)
-    if task.status is TaskStatus.RUNNING:
-        said = services.said(caller, "task.cancel", task.id, app_id=task.app_id)
-        canceled = await services.store.cancel_task(task.id, now_ms=services.clock.now_ms(), said=said)
-        # It may have ended meanwhile, or been taken back already.
-        if canceled is not None and canceled.status in {TaskStatus.CANCELING, TaskStatus.CANCELED}:
-            return shown(canceled)
-    raise Refusal(409, "task_ended", f"The task {task.id} does not run any more.", "Nothing is left to cancel.")
+    return shown(await cancel_replay(services, caller, task))
 
 
 HANDLERS = (list_tasks, get_task, cancel_task)

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Litestar, Request, Response, get
+from litestar import Litestar, Request, Response
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
 from nicobar.admin.services import Services
 from nicobar.asgi import App
 from nicobar.connectors import Transport
-from nicobar.dashboard import attempts, flow, preferences, settings, sign_in, webhooks, workbench
+from nicobar.dashboard import (
+    attempts,
+    customers,
+    deliveries,
+    failures,
+    flow,
+    logs,
+    messages,
+    overview,
+    preferences,
+    queue,
+    settings,
+    sign_in,
+    webhooks,
+    workbench,
+)
 from nicobar.dashboard.desk import Desk
 from nicobar.dashboard.door import MAX_FORM_BYTES, DashboardDoor
 from nicobar.dashboard.limit import LoginLimit
-from nicobar.dashboard.pages import page, redirect
+from nicobar.dashboard.pages import page
 from nicobar.dashboard.visitor import VISITOR, Visitor, current_visitor
 from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.observe import log
@@ -24,15 +39,9 @@ from nicobar.observe import log
 Asked = Request[Any, Any, Any]
 
 
-@get("/", sync_to_thread=False)
-def home() -> Response[bytes]:
-    """The first page."""
-    return redirect("/webhooks")
-
-
 # A page or a group of pages a line.
 HANDLERS = (
-    home,
+    *overview.HANDLERS,
     *sign_in.HANDLERS,
     *preferences.HANDLERS,
     *webhooks.HANDLERS,
@@ -40,6 +49,12 @@ HANDLERS = (
     *flow.HANDLERS,
     *workbench.HANDLERS,
     *attempts.HANDLERS,
+    *logs.HANDLERS,
+    *messages.HANDLERS,
+    *failures.HANDLERS,
+    *deliveries.HANDLERS,
+    *customers.HANDLERS,
+    *queue.HANDLERS,
 )
 
 

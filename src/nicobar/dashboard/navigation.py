@@ -21,8 +21,16 @@ class Tab(Record):
     title: str
 
 
-PLACES = (Place(path="/webhooks", key="w", title=noop("Webhooks")),)
+PLACES = (
+    Place(path="/", key="o", title=noop("Overview")),
+    Place(path="/webhooks", key="w", title=noop("Webhooks")),
+    Place(path="/logs", key="l", title=noop("Logs")),
+    Place(path="/customers", key="c", title=noop("Customers")),
+    Place(path="/failures", key="f", title=noop("Failures")),
+    Place(path="/queue", key="q", title=noop("Queue")),
+)
 TABS = (
     Tab(path="", title=noop("Overview")),
+    Tab(path="/deliveries", title=noop("Deliveries")),
     Tab(path="/settings", title=noop("Settings")),
 )

@@ -16,6 +16,7 @@ from nicobar.dashboard.visitor import CHOICE_S, LANGUAGE, THEME, THEMES, GivenVi
 FILES = {
     "dashboard.css": "text/css; charset=utf-8",
     "dashboard.js": "text/javascript; charset=utf-8",
+    "reading.js": "text/javascript; charset=utf-8",
     "workbench.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "vendor/editor.js": "text/javascript; charset=utf-8",

@@ -49,7 +49,8 @@ async def set_up(token: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -
     if not await store.set_up(hash_token(token), owner, now_ms=desk.now_ms()):
         return _setup_page(visitor, good=False, problem="")
     kept = await store.user(OWNER)
-    return await _signed_in(desk, visitor, kept or owner, "/")
+    # Whoever sets the password of a new installation comes to make the first endpoint.
+    return await _signed_in(desk, visitor, kept or owner, "/webhooks")
 
 
 def _setup_page(visitor: Visitor, *, good: bool, problem: str) -> Response[bytes]:

@@ -6,17 +6,19 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from nicobar.admin.catalogue import make_source, same_endpoint
+from nicobar.admin.counts import DAY_MS, Counts, count
 from nicobar.connectors.kinds import connector
+from nicobar.dashboard.day import error_percent, last_day
 from nicobar.dashboard.desk import Desk, GivenDesk, application, endpoint, not_found, source
 from nicobar.dashboard.language import noop
 from nicobar.dashboard.pages import page, redirect
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import Breaker, BreakerState, Endpoint, Record, Source
-from nicobar.store import PauseEndpoint, PutSource
+from nicobar.store import Backlog, PauseEndpoint, PutSource, Snapshot
 from nicobar.store.history import AttemptFilter, Refused, Tried
 
-ATTEMPTS = 25
+ATTEMPTS = 10
 MAX_RATE = 65_535
 PAUSED = "paused by hand"
 # The reason that the dashboard itself gives; others come from the destination and stand as they are.
@@ -24,13 +26,20 @@ _PAUSED_SHOWN = noop("paused by hand")
 
 
 class Row(Record):
-    """An endpoint in the list. `state` is `active`, `paused`, `failing` or `disabled`."""
+    """An endpoint in the list. `state` is `active`, `paused`, `failing` or `disabled`; `oldest_ms` is when the oldest
+    message that waits was accepted, `counts` are the tries of the last 24 hours, and `error_percent` how many of them
+    failed.
+    """
 
     endpoint: Endpoint
     connector_name: str
     state: str
     reason: str
     unfinished: int
+    oldest_ms: int | None
+    counts: Counts
+    error_percent: float | None
+    probe_at_ms: int | None
 
 
 class First(Record):
@@ -46,20 +55,36 @@ async def show_all(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """The endpoints, by name."""
     snapshot = await desk.snapshot()
     app_id = application(snapshot).id
-    backlog = {one.endpoint_seq: one.unfinished for one in await desk.services.store.backlog()}
-    breakers = await desk.services.store.breakers()
-    rows = [
-        _row(one, breakers.get(one.seq), backlog.get(one.seq, 0))
-        for one in sorted(snapshot.endpoints, key=lambda one: one.name.casefold())
-        if one.app_id == app_id
-    ]
-    return page(visitor, "webhooks.html", rows=rows)
+    return page(visitor, "webhooks.html", rows=await rows_of(desk, snapshot, app_id), now_ms=desk.now_ms())
 
 
-def _row(one: Endpoint, breaker: Breaker | None, unfinished: int) -> Row:
+async def rows_of(desk: Desk, snapshot: Snapshot, app_id: str) -> list[Row]:
+    """The application's endpoints as they are now, by name."""
+    store = desk.services.store
+    backlog = {one.endpoint_seq: one for one in await store.backlog()}
+    breakers = await store.breakers()
+    own = sorted((one for one in snapshot.endpoints if one.app_id == app_id), key=lambda one: one.name.casefold())
+    return [await _row(desk, one, breakers.get(one.seq), backlog.get(one.seq)) for one in own]
+
+
+async def _row(desk: Desk, one: Endpoint, breaker: Breaker | None, waiting: Backlog | None) -> Row:
     state, reason = _state(one, breaker)
-    name = connector(one.connector).name
-    return Row(endpoint=one, connector_name=name, state=state, reason=reason, unfinished=unfinished)
+    now_ms = desk.now_ms()
+    tallies = await desk.services.store.tallies_by_type(
+        one.app_id, since_ms=now_ms - DAY_MS, until_ms=now_ms + 1, endpoint_id=one.id
+    )
+    counts = count(tallies)
+    return Row(
+        endpoint=one,
+        connector_name=connector(one.connector).name,
+        state=state,
+        reason=reason,
+        unfinished=waiting.unfinished if waiting else 0,
+        oldest_ms=waiting.oldest_accepted_at_ms if waiting else None,
+        counts=counts,
+        error_percent=error_percent(counts),
+        probe_at_ms=breaker.probe_at_ms if breaker else None,
+    )
 
 
 def _state(one: Endpoint, breaker: Breaker | None) -> tuple[str, str]:
@@ -143,13 +168,14 @@ async def _page(
     incoming = source(snapshot, known.app_id)
     store = desk.services.store
     breaker = (await store.breakers()).get(known.seq)
-    backlog = {one.endpoint_seq: one.unfinished for one in await store.backlog()}
+    backlog = {one.endpoint_seq: one for one in await store.backlog()}
     tried = await store.attempts_of_endpoint(known.id, AttemptFilter(), limit=ATTEMPTS)
     return page(
         visitor,
         "endpoint.html",
         status=422 if problem else 200,
-        row=_row(known, breaker, backlog.get(known.seq, 0)),
+        row=await _row(desk, known, breaker, backlog.get(known.seq)),
+        day=await last_day(desk, known.app_id, known.id),
         source=incoming,
         has_secret=incoming is not None and desk.services.has_secret(incoming),
         source_url=f"{visitor.base_url}/in/{incoming.token}" if incoming else "",

@@ -17,6 +17,7 @@ MAX_PAGE = 250
 MAX_LOOK = 10_000
 # A filter by what a body contains reads whole bodies.
 MAX_LOOK_INSIDE = 1_000
+MAX_PATH_STEPS = 20
 # Tries are counted up to this number.
 MAX_COUNT = 100_000
 # A source keeps so many of the latest requests that it refused.
@@ -37,7 +38,8 @@ class Page(Record, Generic[T_co]):
 
 class MessageFilter(Record):
     """Which messages; all that is set has to fit. Times are those of acceptance, from `since_ms` up to but without
-    `until_ms`. One of the `channels` is enough. `contains` are bytes of the body.
+    `until_ms`. One of the `channels` is enough. `states` and `endpoint_id` ask for a delivery that fits both.
+    `contains` are bytes of the body; `path` leads to a field of it that has the `value`, as `bodies.holds` says.
     """
 
     since_ms: int | None = None
@@ -46,7 +48,11 @@ class MessageFilter(Record):
     channels: tuple[str, ...] = ()
     tag: str | None = None
     customer_key: str | None = None
+    states: tuple[DeliveryState, ...] = ()
+    endpoint_id: str | None = None
     contains: bytes | None = None
+    path: tuple[str, ...] = ()
+    value: str = ""
 
 
 class AttemptFilter(Record):
@@ -79,7 +85,7 @@ class Attempted(Record):
 
 
 class Moment(Record):
-    """A message of a customer, without its body, and all of its deliveries."""
+    """A message and all of its deliveries."""
 
     message: Message
     deliveries: tuple[Delivery, ...]
@@ -106,6 +112,20 @@ class Tally(Record):
     latency_max_ms: int
     at_ms: int = 0
     event_type: str = ""
+
+
+class Waits(Record):
+    """What an endpoint's unfinished deliveries wait for: `sending` are under way, `due` ones for their turn, `later`
+    ones for a time, the first for `next_at_ms`, `behind` ones for an earlier delivery of their customer. `more` says
+    that there are others, which were not looked at.
+    """
+
+    sending: int = 0
+    due: int = 0
+    later: int = 0
+    behind: int = 0
+    next_at_ms: int | None = None
+    more: bool = False
 
 
 class Refused(Record):
@@ -214,20 +234,22 @@ class History(Protocol):
         limit: int,
         with_body: bool = False,
     ) -> Page[Attempted]:
-        """The messages that an endpoint has a delivery of, in one of the states if any are given."""
+        """The messages that an endpoint has a delivery of, in one of the states if any are given. What the filter
+        says of the customer, of deliveries and of bodies is left out.
+        """
         ...
 
-    async def timeline(
+    async def moments(
         self,
         app_id: str,
-        customer_key: str,
         which: MessageFilter,
         *,
         before: str | None = None,
         after: str | None = None,
         limit: int,
+        with_body: bool = False,
     ) -> Page[Moment]:
-        """All messages of one customer, each with its deliveries and whom they wait behind."""
+        """The messages that `messages` finds, each with its deliveries and whom they wait behind."""
         ...
 
     async def customers(self, app_id: str, prefix: str, *, after: str | None = None, limit: int) -> Page[Seen]:
@@ -257,6 +279,16 @@ class History(Protocol):
         event_types: Sequence[str] = (),
     ) -> list[Tally]:
         """Counts of tries by event type and state."""
+        ...
+
+    async def latencies(self, app_id: str, *, since_ms: int, limit: int, endpoint_id: str | None = None) -> list[int]:
+        """How many ms after its acceptance (or the time at which it was wanted) each of the latest `limit` messages
+        accepted since then was delivered; without those that were sent again by hand or by a replay.
+        """
+        ...
+
+    async def waits(self, endpoint_id: str, *, now_ms: int) -> Waits:
+        """What an endpoint's unfinished deliveries wait for; at most MAX_COUNT are looked at."""
         ...
 
     async def unfinished(

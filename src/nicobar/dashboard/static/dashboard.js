@@ -3,15 +3,14 @@
 (() => {
   const POLL_MS = 1000;
 
-  for (const button of document.querySelectorAll("[data-copy]")) {
-    button.hidden = !navigator.clipboard;
-    button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(button.dataset.copy);
-      const was = button.innerHTML;
-      button.textContent = button.dataset.done;
-      setTimeout(() => { button.innerHTML = was; }, 1500);
-    });
-  }
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    await navigator.clipboard.writeText(button.dataset.copy);
+    const was = button.innerHTML;
+    button.textContent = button.dataset.done;
+    setTimeout(() => { button.innerHTML = was; }, 1500);
+  });
 
   for (const field of document.querySelectorAll("[data-filter]")) {
     const list = document.getElementById(field.dataset.filter);
@@ -32,7 +31,13 @@
       one.title = `${local} · ${one.title || one.textContent}`;
     }
   }
-  localTimes(document);
+  /** What only works with this script, in a part that is new on the page. */
+  function dress(root) {
+    localTimes(root);
+    for (const button of root.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
+  }
+  dress(document);
+  document.addEventListener("renewed", (event) => dress(event.target));
 
   // `g` and a letter goes to a page of the navigation, `/` to the search.
   let isGoing = false;
@@ -52,7 +57,7 @@
     const text = await (await fetch(location.href, {cache: "no-store", redirect: "error"})).text();
     const part = document.getElementById(id);
     part.replaceChildren(...new DOMParser().parseFromString(text, "text/html").getElementById(id).childNodes);
-    localTimes(part);
+    dress(part);
   }
 
   for (const part of document.querySelectorAll("[data-poll]")) {
@@ -66,7 +71,7 @@
           if (html !== null && html !== part.dataset.was) {
             part.dataset.was = html;
             part.innerHTML = html;
-            localTimes(part);
+            dress(part);
             if (part.querySelector("[data-arrived]")) await renew("deliveries");
           }
         } catch {

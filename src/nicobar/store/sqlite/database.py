@@ -17,6 +17,7 @@ import msgspec
 
 from nicobar.errors import ConfigurationError, NicobarError, StoreUnavailable, StoreUnusable
 from nicobar.ids import IdFactory
+from nicobar.store.bodies import holds
 from nicobar.store.catalogue import Audited
 from nicobar.store.group_commit import GroupCommit
 from nicobar.store.migrations import load_migrations, pending
@@ -32,6 +33,7 @@ DEFAULT_APPLICATION = "default"
 
 T = TypeVar("T")
 SQL = load_queries("sqlite")
+_PATH = msgspec.json.Decoder(tuple[str, ...])
 
 
 class Database:
@@ -123,10 +125,15 @@ def connect(path: Path) -> sqlite3.Connection:
         # What was expunged is overwritten, where that costs no further page.
         connection.execute("PRAGMA secure_delete = FAST")
         connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
+        connection.create_function("holds", 3, _holds, deterministic=True)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _holds(body: bytes, path: str, value: str) -> bool:
+    return holds(body, _PATH.decode(path), value)
 
 
 def unavailable(error: sqlite3.Error) -> NicobarError:

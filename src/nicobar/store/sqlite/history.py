@@ -29,6 +29,7 @@ from nicobar.store.history import (
     Tally,
     Tried,
     Version,
+    Waits,
 )
 from nicobar.store.sqlite.database import SQL, Database, json_text, say
 from nicobar.store.sqlite.rows import ATTEMPT, MESSAGE_COLUMNS, delivery, message
@@ -153,26 +154,26 @@ class HistoryTables:
             owner = connection.execute("SELECT app_id FROM endpoints WHERE id = ?", (endpoint_id,)).fetchone()
             if owner is None:
                 return Page(items=(), next=None)
-            values = {"endpoint_id": endpoint_id, "app_id": owner[0], "with_body": with_body}
-            values |= _values(which) | {"states": json_text(list(states))}
+            values = _values(which) | {"endpoint_id": endpoint_id, "app_id": owner[0], "with_body": with_body}
+            # It asks for nothing inside the bodies, so that it looks at as many as a list does.
+            values |= {"states": json_text(list(states)), "contains": None, "path": "[]"}
             span = _of_messages(connection, which, before, after)
             return _page(connection, of, edge, values, span, limit, _attempted)
 
         return await self._look(work)
 
-    async def timeline(
+    async def moments(
         self,
         app_id: str,
-        customer_key: str,
         which: MessageFilter,
         *,
         before: str | None = None,
         after: str | None = None,
         limit: int,
+        with_body: bool = False,
     ) -> Page[Moment]:
-        of = "messages_of_customer"
-        which = msgspec.structs.replace(which, customer_key=customer_key)
-        values = {"app_id": app_id, "with_body": False} | _values(which)
+        of = "messages" if which.customer_key is None else "messages_of_customer"
+        values = _values(which) | {"app_id": app_id, "with_body": with_body}
 
         def work(connection: sqlite3.Connection) -> Page[Moment]:
             def moment(row: sqlite3.Row) -> Moment:
@@ -229,6 +230,25 @@ class HistoryTables:
         values |= {"event_types": json_text(list(event_types))}
         rows = await self._database.read("tallies_by_type", values)
         return [msgspec.structs.replace(_tally(row[1:]), event_type=row[0]) for row in rows]
+
+    async def latencies(self, app_id: str, *, since_ms: int, limit: int, endpoint_id: str | None = None) -> list[int]:
+        def work(connection: sqlite3.Connection) -> list[int]:
+            span = _of_messages(connection, MessageFilter(since_ms=since_ms), None, None)
+            values = {"app_id": app_id, "endpoint_id": endpoint_id, "since_ms": since_ms, "limit": limit}
+            values |= {"above": span.above, "below": span.below, "look": MAX_LOOK}
+            ends = connection.execute(SQL["edge_of_messages_before"], values).fetchall()
+            if len(ends) > 1:
+                values["above"] = ends[1][0]
+            return [int(took_ms) for (took_ms,) in connection.execute(SQL["latencies"], values).fetchall()]
+
+        return await self._look(work)
+
+    async def waits(self, endpoint_id: str, *, now_ms: int) -> Waits:
+        values = {"endpoint_id": endpoint_id, "now_ms": now_ms, "look": MAX_COUNT + 1}
+        rows = await self._database.read("waits", values)
+        counts = {str(kind): int(count) for kind, count, _ in rows}
+        next_at_ms = next((at_ms for kind, _, at_ms in rows if kind == "later"), None)
+        return Waits(**counts, next_at_ms=next_at_ms, more=sum(counts.values()) > MAX_COUNT)
 
     async def unfinished(
         self, endpoint_id: str, *, since_ms: int | None = None, until_ms: int | None = None
@@ -374,7 +394,8 @@ def _page(  # noqa: PLR0917 - a query, what it is asked, and how its rows are re
     """A page of the query, which looks at a bounded number of rows (`edge` says how far that is)."""
     _check(limit)
     direction = "before" if span.newest_first else "after"
-    look = MAX_LOOK if values.get("contains") is None else MAX_LOOK_INSIDE
+    inside = values.get("contains") is not None or values.get("path", "[]") != "[]"
+    look = MAX_LOOK_INSIDE if inside else MAX_LOOK
     bounds: dict[str, object] = {"above": span.above, "below": span.below, "look": look}
     next_place = None
     if edge is not None:

@@ -9,5 +9,11 @@ WHERE m.app_id = :app_id AND m.customer_key = :customer_key AND m.seq > :above A
         SELECT 1 FROM json_each(m.channels) WHERE value IN (SELECT value FROM json_each(:channels))
     ))
     AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(m.tags) WHERE value = :tag))
+    AND (:states = '[]' AND :endpoint_id IS NULL OR EXISTS (
+        SELECT 1 FROM deliveries AS d CROSS JOIN endpoints AS e ON e.seq = d.endpoint_seq
+        WHERE d.message_seq = m.seq AND (:endpoint_id IS NULL OR e.id = :endpoint_id)
+            AND (:states = '[]' OR d.state IN (SELECT value FROM json_each(:states)))
+    ))
     AND (:contains IS NULL OR instr(m.body, :contains) > 0)
+    AND (:path = '[]' OR holds(m.body, :path, :value))
 ORDER BY m.seq DESC LIMIT :limit

@@ -1,0 +1,74 @@
+"""`/webhooks/{id}/deliveries`: what an endpoint got, is to get, or did not get, and why."""
+
+from __future__ import annotations
+
+from litestar import Response, get
+from litestar.params import FromPath, FromQuery
+
+from nicobar.dashboard.desk import Desk, GivenDesk, endpoint
+from nicobar.dashboard.lists import PAGE, STATE_TITLES, STATES, Place, address, known_state, listed
+from nicobar.dashboard.logs import OfState, looked_until_ms
+from nicobar.dashboard.pages import page
+from nicobar.dashboard.visitor import GivenVisitor
+from nicobar.dashboard.waiting import Wait, wait_of
+from nicobar.model import Breaker, Delivery, DeliveryState, Endpoint, Message, Record
+from nicobar.store.history import Attempted, MessageFilter
+
+
+class Row(Record):
+    """A message and its delivery for the endpoint; `wait` says why it is not finished."""
+
+    message: Message
+    delivery: Delivery
+    wait: Wait | None
+
+
+@get("/webhooks/{endpoint_id:str}/deliveries")
+async def show(
+    *,
+    endpoint_id: FromPath[str],
+    desk: GivenDesk,
+    visitor: GivenVisitor,
+    of_state: OfState = "",
+    before: FromQuery[str | None] = None,
+    after: FromQuery[str | None] = None,
+) -> Response[bytes]:
+    """The endpoint's deliveries, the newest message first."""
+    known = endpoint(await desk.snapshot(), endpoint_id)
+    state = known_state(of_state)
+    place = Place(before=before, after=after)
+    found = await desk.services.store.attempted(
+        known.id, MessageFilter(), STATES[state], before=before, after=after, limit=PAGE
+    )
+    path = f"/webhooks/{known.id}/deliveries"
+
+    def link(place: Place) -> str:
+        return address(path, state=state, before=place.before, after=place.after)
+
+    pages = listed(found, place, limit=PAGE, key=lambda one: one.message.id, link=link)
+    breaker = (await desk.services.store.breakers()).get(known.seq)
+    return page(
+        visitor,
+        "deliveries.html",
+        endpoint=known,
+        rows=[await row_of(desk, one, known, breaker) for one in pages.items],
+        pages=pages,
+        looked_until_ms=await looked_until_ms(desk, pages.next),
+        state=state,
+        states={one: address(path, state=one) for one in STATES},
+        state_titles=STATE_TITLES,
+        is_newest=place == Place(),
+        now_ms=desk.now_ms(),
+    )
+
+
+async def row_of(desk: Desk, one: Attempted, known: Endpoint, breaker: Breaker | None) -> Row:
+    """Lists leave out whom a delivery waits behind; it is looked up for those that do."""
+    delivery = one.delivery
+    if delivery.state is DeliveryState.PENDING and delivery.due_at_ms is None:
+        every = await desk.services.store.deliveries(one.message.id)
+        delivery = next((each for each in every if each.endpoint_id == known.id), delivery)
+    return Row(message=one.message, delivery=delivery, wait=wait_of(delivery, known, breaker, desk.now_ms()))
+
+
+HANDLERS = (show,)

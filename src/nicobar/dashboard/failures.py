@@ -1,0 +1,196 @@
+"""`/failures`: failed deliveries by what they have in common, the line of the code, and sending a group again."""
+
+from __future__ import annotations
+
+import re
+
+from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
+
+from nicobar.admin.replays import cancel_replay, count_replay, group_filter, replay_group
+from nicobar.dashboard.desk import Desk, GivenDesk, application, endpoint, not_found
+from nicobar.dashboard.lists import address
+from nicobar.dashboard.logs import OfEndpoint, endpoint_names, own_endpoints
+from nicobar.dashboard.pages import page, redirect
+from nicobar.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.errors import Refusal
+from nicobar.model import Endpoint, Record
+from nicobar.store import FailureGroup, Task, TaskKind, TaskStatus
+from nicobar.store.history import AttemptFilter, Tried
+
+AROUND_LINES = 3
+# `handler_threw: line 6: …`, as pipeline/transform.py says where it was.
+_LINE = re.compile(r"[a-z_]+: line (\d+):")
+
+
+class Row(Record):
+    """A group in the list."""
+
+    group: FailureGroup
+    link: str
+    line: int | None
+
+
+class Line(Record):
+    """A line of code; `here` is the one that failed."""
+
+    number: int
+    text: str
+    here: bool
+
+
+@get("/failures")
+async def show_all(
+    desk: GivenDesk,
+    visitor: GivenVisitor,
+    of_endpoint: OfEndpoint = "",
+) -> Response[bytes]:
+    """The groups, the latest failure first."""
+    snapshot = await desk.snapshot()
+    app_id = application(snapshot).id
+    groups = await desk.services.store.failure_groups(app_id, of_endpoint or None)
+    own = own_endpoints(snapshot, app_id)
+    known = {one for one, _ in own}
+    return page(
+        visitor,
+        "failures.html",
+        rows=[row_of(one) for one in groups if one.endpoint_id in known],
+        endpoints=own,
+        names=endpoint_names(snapshot),
+        of_endpoint=of_endpoint,
+        now_ms=desk.now_ms(),
+    )
+
+
+@get("/failures/group")
+async def show(
+    desk: GivenDesk, visitor: GivenVisitor, of_endpoint: OfEndpoint = "", failure: FromQuery[str] = ""
+) -> Response[bytes]:
+    """One group: what was said, the line of the code, a sample, and what can be done."""
+    known = endpoint(await desk.snapshot(), of_endpoint)
+    group = await _group(desk, known, failure)
+    if group is None:
+        return page(visitor, "failure.html", endpoint=known, group=None)
+    sample = await _sample(desk, group)
+    version = sample.attempt.transformation_version if sample else None
+    line = line_of(failure)
+    return page(
+        visitor,
+        "failure.html",
+        endpoint=known,
+        group=group,
+        sample=sample,
+        line=line,
+        version=version,
+        lines=await _code(desk, known, version, line) if version and line else [],
+        is_mended=known.transformation is not None and version is not None and known.transformation.version > version,
+        replay_link=address("/failures/replay", endpoint=known.id, failure=failure),
+        now_ms=desk.now_ms(),
+    )
+
+
+@get("/failures/replay")
+async def ask_replay(
+    desk: GivenDesk, visitor: GivenVisitor, of_endpoint: OfEndpoint = "", failure: FromQuery[str] = ""
+) -> Response[bytes]:
+    """Counts what sending a group again would do, and asks."""
+    known = endpoint(await desk.snapshot(), of_endpoint)
+    store = desk.services.store
+    count = await count_replay(store, TaskKind.BULK_REPLAY, known, group_filter(failure))
+    back = address("/failures/group", endpoint=known.id, failure=failure)
+    return page(
+        visitor,
+        "replay_failures.html",
+        endpoint=known,
+        failure=failure,
+        count=count,
+        back=back,
+        now_ms=desk.now_ms(),
+    )
+
+
+@post("/failures/replay", status_code=303)
+async def replay(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Sends the group again, as a task that can be followed."""
+    known = endpoint(await desk.snapshot(), visitor.form.get("endpoint", ""))
+    failure = visitor.form.get("failure", "")
+    task = await replay_group(desk.services, visitor, known, failure, new_ids="new_ids" in visitor.form)
+    if task is None:
+        return redirect(address("/failures/group", endpoint=known.id, failure=failure))
+    return redirect(f"/failures/replays/{task.id}")
+
+
+@get("/failures/replays/{task_id:str}")
+async def progress(task_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """How far a replay is."""
+    return await _progress(desk, visitor, await _task(desk, task_id))
+
+
+@post("/failures/replays/{task_id:str}/cancel", status_code=303)
+async def cancel(task_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Stops a replay; what was not tried yet is taken back."""
+    task = await _task(desk, task_id)
+    try:
+        await cancel_replay(desk.services, visitor, task)
+    except Refusal as problem:
+        return await _progress(desk, visitor, task, problem)
+    return redirect(f"/failures/replays/{task.id}")
+
+
+async def _progress(desk: Desk, visitor: Visitor, task: Task, problem: Refusal | None = None) -> Response[bytes]:
+    names = endpoint_names(await desk.snapshot())
+    return page(
+        visitor,
+        "replay.html",
+        status=problem.status if problem else 200,
+        task=task,
+        name=names.get(task.endpoint_id, task.endpoint_id),
+        is_open=task.status in {TaskStatus.RUNNING, TaskStatus.CANCELING},
+        problem=problem,
+        now_ms=desk.now_ms(),
+    )
+
+
+def row_of(group: FailureGroup) -> Row:
+    link = address("/failures/group", endpoint=group.endpoint_id, failure=group.failure)
+    return Row(group=group, link=link, line=line_of(group.failure))
+
+
+def line_of(failure: str) -> int | None:
+    """The line of the handler that a group's name tells; None where none is known."""
+    found = _LINE.match(failure)
+    return int(found[1]) if found else None
+
+
+async def _group(desk: Desk, known: Endpoint, failure: str) -> FailureGroup | None:
+    """None for a group that nothing is in any more."""
+    groups = await desk.services.store.failure_groups(known.app_id, known.id)
+    return next((one for one in groups if one.failure == failure), None)
+
+
+async def _sample(desk: Desk, group: FailureGroup) -> Tried | None:
+    """The latest try of the group's latest message."""
+    tried = await desk.services.store.attempts_of_message(
+        group.message_id, AttemptFilter(), endpoint_id=group.endpoint_id, limit=1
+    )
+    return tried.items[0] if tried.items else None
+
+
+async def _code(desk: Desk, known: Endpoint, version: int, line: int) -> list[Line]:
+    """The line of that version with what stands around it."""
+    found = await desk.services.store.versions(known.id, before=str(version + 1), limit=1, with_code=True)
+    text = found.items[0].code if found.items and found.items[0].version == version else None
+    numbered = list(enumerate((text or "").split("\n"), 1))
+    around = numbered[max(0, line - 1 - AROUND_LINES) : line + AROUND_LINES]
+    return [Line(number=number, text=each, here=number == line) for number, each in around]
+
+
+async def _task(desk: Desk, task_id: str) -> Task:
+    """Raises Refusal 404."""
+    found = await desk.services.store.task(task_id)
+    if found is None or found.app_id != application(await desk.snapshot()).id:
+        raise not_found("replay")
+    return found
+
+
+HANDLERS = (show_all, show, ask_replay, replay, progress, cancel)

@@ -1,0 +1,157 @@
+"""`/logs`: the messages that were accepted, each with what became of it, and a look into their payloads."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import Response, get
+from litestar.params import FromQuery, QueryParameter
+
+from nicobar.admin.trials import sample_types
+from nicobar.dashboard.desk import Desk, GivenDesk, application
+from nicobar.dashboard.lists import (
+    MAX_CHARS,
+    PAGE,
+    STATE_TITLES,
+    STATES,
+    Place,
+    address,
+    day_ms,
+    known_state,
+    listed,
+    zone_of,
+)
+from nicobar.dashboard.pages import page, redirect
+from nicobar.dashboard.search import Snippet, Sought, read_search, snippet
+from nicobar.dashboard.visitor import GivenVisitor
+from nicobar.ids import is_id
+from nicobar.model import Delivery, Message, Record
+from nicobar.pipeline.alerts import SOURCE_ID as OPERATIONAL
+from nicobar.store import Snapshot
+from nicobar.store.history import MessageFilter, Moment
+
+Text = Annotated[str, QueryParameter(max_length=MAX_CHARS)]
+OfEndpoint = Annotated[str, QueryParameter(name="endpoint", max_length=MAX_CHARS)]
+OfState = Annotated[str, QueryParameter(name="state", max_length=MAX_CHARS)]
+
+
+class Row(Record):
+    """A message in the list; `found` is what was looked for in its payload."""
+
+    message: Message
+    deliveries: tuple[Delivery, ...]
+    found: Snippet | None
+    operational: bool
+
+
+@get("/logs")
+async def show_all(
+    *,
+    desk: GivenDesk,
+    visitor: GivenVisitor,
+    q: Text = "",
+    event_type: Annotated[str, QueryParameter(name="type", max_length=MAX_CHARS)] = "",
+    of_state: OfState = "",
+    endpoint: Text = "",
+    customer: Text = "",
+    since: Text = "",
+    until: Text = "",
+    zone: Text = "",
+    before: FromQuery[str | None] = None,
+    after: FromQuery[str | None] = None,
+) -> Response[bytes]:
+    """Messages, the newest first. An id that is looked for leads to its message."""
+    snapshot = await desk.snapshot()
+    app = application(snapshot)
+    if q and is_id(q.strip(), "msg"):
+        named = await desk.services.store.find_message(app.id, q.strip())
+        if named is not None:
+            return redirect(f"/logs/{named.id}")
+    place = Place(before=before, after=after)
+    state = known_state(of_state)
+    sought = read_search(q)
+    clock, clock_name = zone_of(zone)
+    found = await desk.services.store.moments(
+        app.id,
+        MessageFilter(
+            since_ms=day_ms(since, clock),
+            until_ms=day_ms(until, clock, end=True),
+            event_types=(event_type.strip(),) if event_type.strip() else (),
+            customer_key=customer.strip() or None,
+            states=STATES[state],
+            endpoint_id=endpoint or None,
+            contains=sought.contains,
+            path=sought.path,
+            value=sought.value,
+        ),
+        before=before,
+        after=after,
+        limit=PAGE,
+        with_body=sought.inside,
+    )
+    asked = {
+        "q": q,
+        "type": event_type,
+        "state": state,
+        "endpoint": endpoint,
+        "customer": customer,
+        "since": since,
+        "until": until,
+        "zone": zone if since or until else "",
+    }
+
+    def link(place: Place) -> str:
+        return address("/logs", **asked, before=place.before, after=place.after)
+
+    rows = listed(found, place, limit=PAGE, key=lambda one: one.message.id, link=link, inside=sought.inside)
+    return page(
+        visitor,
+        "logs.html",
+        rows=[_row(one, sought) for one in rows.items],
+        pages=rows,
+        looked_until_ms=await looked_until_ms(desk, rows.next),
+        asked=asked,
+        sought=sought,
+        zone_name=clock_name,
+        is_filtered=any(asked.values()),
+        is_newest=place == Place(),
+        states={one: address("/logs", **(asked | {"state": one})) for one in STATES},
+        state_titles=STATE_TITLES,
+        endpoints=own_endpoints(snapshot, app.id),
+        names=endpoint_names(snapshot),
+        types=known_types(snapshot),
+        now_ms=desk.now_ms(),
+    )
+
+
+def _row(one: Moment, sought: Sought) -> Row:
+    return Row(
+        message=one.message,
+        deliveries=one.deliveries,
+        found=snippet(one.message.body, sought),
+        operational=one.message.source_id == OPERATIONAL,
+    )
+
+
+async def looked_until_ms(desk: Desk, message_id: str | None) -> int | None:
+    """When the last message that was looked at was accepted."""
+    last = None if message_id is None else await desk.services.store.message(message_id)
+    return None if last is None else last.accepted_at_ms
+
+
+def own_endpoints(snapshot: Snapshot, app_id: str) -> list[tuple[str, str]]:
+    """Ids and names of the application's endpoints, by name."""
+    own = [(one.id, one.name) for one in snapshot.endpoints if one.app_id == app_id]
+    return sorted(own, key=lambda one: one[1].casefold())
+
+
+def endpoint_names(snapshot: Snapshot) -> dict[str, str]:
+    return {one.id: one.name for one in snapshot.endpoints}
+
+
+def known_types(snapshot: Snapshot) -> list[str]:
+    """What is offered to choose from; any other name may be asked for."""
+    return sorted({*sample_types(), *(one.name for one in snapshot.event_types if not one.archived)})
+
+
+HANDLERS = (show_all,)

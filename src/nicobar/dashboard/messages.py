@@ -1,0 +1,142 @@
+"""`/logs/{message}`: one message and what became of it, try by try; sending it again, taking it out."""
+
+from __future__ import annotations
+
+from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
+
+from nicobar.admin import expunge
+from nicobar.admin.replays import resend
+from nicobar.dashboard.desk import Desk, GivenDesk, application, endpoint, not_found
+from nicobar.dashboard.logs import endpoint_names
+from nicobar.dashboard.pages import page, redirect
+from nicobar.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.dashboard.waiting import Cause, Wait, wait_of
+from nicobar.errors import Refusal
+from nicobar.model import Attempt, Delivery, DeliveryState, Endpoint, Message, Record
+from nicobar.pipeline.alerts import SOURCE_ID as OPERATIONAL
+from nicobar.store.history import AttemptFilter
+
+# A delivery has 8 tries on its schedule, and those that somebody asked for.
+MAX_ATTEMPTS = 100
+_RESENDABLE = {Cause.RETRY, Cause.LATER}
+
+
+class Part(Record):
+    """A delivery on the page: its endpoint, None once that was taken out, why it waits, its tries, latest first."""
+
+    delivery: Delivery
+    endpoint: Endpoint | None
+    wait: Wait | None
+    attempts: tuple[Attempt, ...]
+    can_resend: bool
+
+
+@get("/logs/{message_id:str}")
+async def show(message_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """The payload, and for each endpoint every try with request and answer."""
+    return await _page(desk, visitor, await _message(desk, message_id))
+
+
+@get("/logs/{message_id:str}/resend")
+async def ask_resend(
+    message_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor, to: FromQuery[str] = ""
+) -> Response[bytes]:
+    """Says what sending again means, and asks."""
+    message = await _message(desk, message_id)
+    return page(visitor, "resend.html", message=message, endpoint=endpoint(await desk.snapshot(), to))
+
+
+@post("/logs/{message_id:str}/resend", status_code=303)
+async def resent(message_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Puts the delivery into the queue again."""
+    message = await _message(desk, message_id)
+    known = endpoint(await desk.snapshot(), visitor.form.get("to", ""))
+    try:
+        await resend(desk.services, visitor, message, known, new_ids="new_ids" in visitor.form)
+    except Refusal as problem:
+        return await _page(desk, visitor, message, problem)
+    return redirect(f"/logs/{message.id}#{known.id}")
+
+
+@get("/logs/{message_id:str}/expunge")
+async def ask_expunge(message_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Says what taking out means, and asks."""
+    message = await _message(desk, message_id)
+    unfinished = [
+        one
+        for one in await desk.services.store.deliveries(message.id)
+        if one.state in {DeliveryState.PENDING, DeliveryState.SENDING}
+    ]
+    return page(visitor, "expunge_message.html", message=message, unfinished=len(unfinished))
+
+
+@post("/logs/{message_id:str}/expunge", status_code=303)
+async def expunged(message_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Takes the payload out, and what the tries quote of it."""
+    message = await _message(desk, message_id)
+    await expunge.expunge_message(desk.services, visitor, message)
+    return redirect(f"/logs/{message.id}")
+
+
+async def _message(desk: Desk, message_id: str) -> Message:
+    """Raises Refusal 404."""
+    app = application(await desk.snapshot())
+    found = await desk.services.store.find_message(app.id, message_id)
+    if found is None:
+        raise not_found("message")
+    return found
+
+
+async def _page(desk: Desk, visitor: Visitor, message: Message, problem: Refusal | None = None) -> Response[bytes]:
+    snapshot = await desk.snapshot()
+    store = desk.services.store
+    endpoints = {one.id: one for one in snapshot.endpoints}
+    breakers = await store.breakers()
+    tried = await store.attempts_of_message(message.id, AttemptFilter(), limit=MAX_ATTEMPTS)
+    now_ms = desk.now_ms()
+    parts: list[Part] = []
+    for one in await store.deliveries(message.id):
+        known = endpoints.get(one.endpoint_id)
+        wait = wait_of(one, known, breakers.get(known.seq) if known else None, now_ms)
+        parts.append(
+            Part(
+                delivery=one,
+                endpoint=known,
+                wait=wait,
+                attempts=tuple(each.attempt for each in tried.items if each.endpoint_id == one.endpoint_id),
+                can_resend=_can_resend(message, known, wait),
+            )
+        )
+    return page(
+        visitor,
+        "message.html",
+        status=problem.status if problem else 200,
+        message=message,
+        parts=parts,
+        names=endpoint_names(snapshot),
+        others=_others(message, snapshot.endpoints, parts),
+        source=next((one for one in snapshot.sources if one.id == message.source_id), None),
+        operational=message.source_id == OPERATIONAL,
+        is_live=any(one.wait for one in parts),
+        more_attempts=tried.next is not None,
+        problem=problem,
+        now_ms=now_ms,
+    )
+
+
+def _can_resend(message: Message, known: Endpoint | None, wait: Wait | None) -> bool:
+    if known is None or known.disabled or message.expunged_at_ms is not None:
+        return False
+    return wait is None or wait.cause in _RESENDABLE
+
+
+def _others(message: Message, endpoints: tuple[Endpoint, ...], parts: list[Part]) -> list[Endpoint]:
+    """The application's endpoints that the message did not go to; each may be sent it by hand."""
+    got = {one.delivery.endpoint_id for one in parts}
+    if message.expunged_at_ms is not None:
+        return []
+    return [one for one in endpoints if one.app_id == message.app_id and one.id not in got and not one.disabled]
+
+
+HANDLERS = (show, ask_resend, resent, ask_expunge, expunged)

@@ -1,0 +1,74 @@
+"""`/`: what happened in the last 24 hours, what waits, and what somebody should look at."""
+
+from __future__ import annotations
+
+from litestar import Response, get
+
+from nicobar.admin.counts import DAY_MS
+from nicobar.dashboard.day import last_day
+from nicobar.dashboard.desk import Desk, GivenDesk, application
+from nicobar.dashboard.failures import row_of
+from nicobar.dashboard.logs import endpoint_names
+from nicobar.dashboard.navigation import PLACES
+from nicobar.dashboard.pages import page
+from nicobar.dashboard.visitor import GivenVisitor
+from nicobar.dashboard.webhooks import Row, rows_of
+from nicobar.model import Record, Source
+from nicobar.store.history import MAX_PAGE, Refused
+
+MAX_GROUPS = 5
+SOURCES = "/sources"
+
+
+class Refusing(Record):
+    """A source that refused requests in the last 24 hours; `more` says that there were more than `count`."""
+
+    source: Source
+    count: int
+    more: bool
+    latest: Refused
+
+
+@get("/")
+async def show(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """The first page."""
+    snapshot = await desk.snapshot()
+    app_id = application(snapshot).id
+    rows = await rows_of(desk, snapshot, app_id)
+    sources = [one for one in snapshot.sources if one.app_id == app_id]
+    own = {row.endpoint.id for row in rows}
+    groups = [one for one in await desk.services.store.failure_groups(app_id) if one.endpoint_id in own]
+    now_ms = desk.now_ms()
+    return page(
+        visitor,
+        "overview.html",
+        rows=rows,
+        held=[row for row in rows if _needs_attention(row)],
+        day=await last_day(desk, app_id),
+        groups=[row_of(one) for one in groups[:MAX_GROUPS]],
+        more_groups=max(0, len(groups) - MAX_GROUPS),
+        names=endpoint_names(snapshot),
+        refusing=[found for one in sources if (found := await _refusing(desk, one, now_ms))],
+        without_secret=[one for one in sources if not desk.services.has_secret(one)],
+        sources_path=next((one.path for one in PLACES if one.path == SOURCES), None),
+        unfinished=sum(row.unfinished for row in rows),
+        oldest_ms=min((row.oldest_ms for row in rows if row.oldest_ms is not None), default=None),
+        now_ms=now_ms,
+    )
+
+
+def _needs_attention(row: Row) -> bool:
+    """Whoever disabled an endpoint knows it."""
+    return row.state in {"paused", "failing"} or (row.state == "disabled" and bool(row.reason))
+
+
+async def _refusing(desk: Desk, source: Source, now_ms: int) -> Refusing | None:
+    found = await desk.services.store.refusals(source.id, limit=MAX_PAGE)
+    recent = [one for one in found.items if one.at_ms >= now_ms - DAY_MS]
+    if not recent:
+        return None
+    more = found.next is not None and len(recent) == len(found.items)
+    return Refusing(source=source, count=len(recent), more=more, latest=recent[0])
+
+
+HANDLERS = (show,)

@@ -1,0 +1,60 @@
+"""`/queue`: what waits at each endpoint, since when, and what for."""
+
+from __future__ import annotations
+
+from litestar import Response, get
+
+from nicobar.dashboard.deliveries import Row as DeliveryRow
+from nicobar.dashboard.deliveries import row_of
+from nicobar.dashboard.desk import Desk, GivenDesk, application
+from nicobar.dashboard.pages import page
+from nicobar.dashboard.visitor import GivenVisitor
+from nicobar.dashboard.webhooks import Row, rows_of
+from nicobar.model import DeliveryState, Record
+from nicobar.store.history import MessageFilter, Waits
+
+SHOWN = 5
+
+
+class Lane(Record):
+    """An endpoint with what waits for it; `first` are its oldest deliveries."""
+
+    row: Row
+    waits: Waits
+    first: tuple[DeliveryRow, ...]
+
+
+@get("/queue")
+async def show(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """The endpoints where something waits, the longest lag first."""
+    snapshot = await desk.snapshot()
+    rows = await rows_of(desk, snapshot, application(snapshot).id)
+    waiting = sorted((one for one in rows if one.unfinished), key=lambda one: one.oldest_ms or 0)
+    return page(
+        visitor,
+        "queue.html",
+        has_endpoints=bool(rows),
+        lanes=[await _lane(desk, one) for one in waiting],
+        idle=[one for one in rows if not one.unfinished],
+        unfinished=sum(one.unfinished for one in rows),
+        oldest_ms=min((one.oldest_ms for one in rows if one.oldest_ms is not None), default=None),
+        now_ms=desk.now_ms(),
+    )
+
+
+async def _lane(desk: Desk, row: Row) -> Lane:
+    store = desk.services.store
+    breaker = (await store.breakers()).get(row.endpoint.seq)
+    # From the oldest that waits on: what came before is finished.
+    since = MessageFilter(since_ms=row.oldest_ms)
+    found = await store.attempted(
+        row.endpoint.id, since, (DeliveryState.PENDING, DeliveryState.SENDING), after="", limit=SHOWN
+    )
+    return Lane(
+        row=row,
+        waits=await store.waits(row.endpoint.id, now_ms=desk.now_ms()),
+        first=tuple([await row_of(desk, one, row.endpoint, breaker) for one in found.items]),
+    )
+
+
+HANDLERS = (show,)

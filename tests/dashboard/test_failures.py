@@ -1,0 +1,194 @@
+"""Failures: one cause a line, where in the code, and all of it sent again."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import pytest
+from playwright.async_api import expect
+
+from browsing import browser
+from driving import EVIL, examine, furnish, installation, open_page, set_password
+from nicobar.dashboard.failures import line_of
+from nicobar.model import Customer, DeliveryState
+from nicobar.pipeline import replay
+from nicobar.sources.samples import fresh
+from nicobar.store import AddTransformation
+from nicobar.store.history import AuditFilter
+from running import TYPES
+
+BROKEN = """function handler(webhook) {
+  const data = webhook.payload.data;
+  console.log("card", data.card_network);
+  if (webhook.eventType === "refund.succeeded") {
+    webhook.payload = nicobar.event("refunded", {});
+    webhook.payload.timestamp = "yesterday";
+    return webhook;
+  }
+  const reason = data.nothing.there;
+  webhook.payload = nicobar.event("failed", {reason});
+  return webhook;
+}
+"""
+MENDED = BROKEN.replace("data.nothing.there", "data.error_message")
+
+
+@pytest.fixture
+async def nicobar(tmp_path):
+    async with installation(tmp_path) as it:
+        yield it
+
+
+async def fail(nicobar, address, count=3):
+    for number in range(count):
+        customer = Customer(key=f"cus_{number}", email=f"c{number}@northpine.example", name="Kim")
+        for event_type in ("payment.failed", "refund.succeeded"):
+            body = fresh(TYPES[event_type], nicobar.runtime.clock.now_ms(), customer)
+            assert await nicobar.send(address, body, f"evt_{event_type}_{number}") == 202
+            assert (await nicobar.next_recorded()).attempt.state is DeliveryState.FAILED
+
+
+async def mend(nicobar, known):
+    code = AddTransformation(endpoint_id=known.id, code=MENDED, created_at_ms=1)
+    await nicobar.runtime.store.change([code])
+    await nicobar.runtime.configuration.refresh()
+
+
+async def test_failures_stand_together_by_cause_with_the_line_and_are_sent_again_after_a_fix(nicobar):
+    known, address = await furnish(nicobar, BROKEN)
+    async with browser() as it:
+        page, problems = await open_page(it)
+        await set_password(page, nicobar)
+        await page.keyboard.press("g")
+        await page.keyboard.press("f")
+        await page.get_by_text("Nothing has failed").wait_for()
+        await fail(nicobar, address)
+        await page.reload()
+        rows = page.locator("tbody tr")
+        await expect(rows).to_have_count(2)
+        await expect(rows.first).to_contain_text("timestamp")
+        await expect(rows.last).to_contain_text("line 9")
+        await expect(rows.last.locator(".figure").first).to_have_text("3")
+        await rows.last.locator("a").click()
+        await expect(page.locator(".numbered.here")).to_contain_text("const reason = data.nothing.there;")
+        await expect(page.locator(".numbered")).to_have_count(7)
+        for text in ("version 1", "Mend the cause", "Nothing was sent.", "card visa", "payment.failed"):
+            await expect(page.locator("main")).to_contain_text(text)
+        await mend(nicobar, known)
+        await page.reload()
+        await page.get_by_text("The code was changed since.").wait_for()
+        await page.get_by_role("link", name="Send the group again").click()
+        await page.get_by_role("heading", name="Send 3 events to Customer.io again?").wait_for()
+        await expect(page.locator("main")).to_contain_text("They are of 3 customers.")
+        await page.get_by_role("button", name="Send", exact=True).click()
+        await page.get_by_text("all are in the queue").wait_for(timeout=15_000)
+        await page.get_by_text("3 of 3 events are in the queue again.").wait_for()
+        for _ in range(3):
+            assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
+        assert [one.name for one in nicobar.state.activities] == ["failed"] * 3
+        await page.get_by_role("link", name="To the failures").click()
+        await expect(rows).to_have_count(1)
+        await page.go_back()
+        await page.go_back()
+        await page.get_by_text("Nothing is left of this group").wait_for()
+        audit = await nicobar.runtime.store.audit(AuditFilter(), limit=10)
+        assert "endpoint.replay_failures" in {one.action for one in audit.items}
+        assert not problems
+
+
+async def test_a_replay_is_followed_and_canceled(nicobar, monkeypatch):
+    monkeypatch.setattr(replay, "PAGE_DELIVERIES", 1)
+    monkeypatch.setattr(replay, "PAUSE_MS", 60_000)
+    known, address = await furnish(nicobar, BROKEN)
+    await fail(nicobar, address)
+    async with browser() as it:
+        page, _ = await open_page(it, java_script_enabled=False)
+        await set_password(page, nicobar)
+        (group,) = [
+            one for one in await nicobar.runtime.store.failure_groups(known.app_id) if "line 9" in one.failure
+        ]
+        await page.goto(
+            f"{nicobar.url}/failures/replay?{urlencode({'endpoint': known.id, 'failure': group.failure})}"
+        )
+        await page.get_by_role("button", name="Send", exact=True).click()
+        await page.get_by_text("under way").wait_for()
+        await page.get_by_role("button", name="Cancel").click()
+        await page.get_by_text("being canceled").wait_for()
+        task_id = page.url.rpartition("/")[2]
+        await nicobar.runtime.store.work_on_task(task_id, now_ms=1, limit=10)
+        await page.reload()
+        await expect(page.locator("main")).to_contain_text("canceled")
+        await expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+        await page.goto(f"{nicobar.url}/failures/replays/qtask_none")
+        await page.get_by_text("There is no such page.").wait_for()
+
+
+async def test_what_others_wrote_is_shown_and_never_run(nicobar):
+    code = f"function handler(webhook) {{ /* {EVIL} */\n  throw new Error(webhook.payload.data.customer.name);\n}}"
+    known, address = await furnish(nicobar, code, name=EVIL)
+    await furnish(nicobar, None, name=f"2 {EVIL}")
+    body = fresh(TYPES["payment.failed"], nicobar.runtime.clock.now_ms(), Customer(key=EVIL, name=EVIL))
+    assert await nicobar.send(address, body) == 202
+    for _ in range(2):
+        await nicobar.next_recorded()
+    async with browser() as it:
+        page, problems = await open_page(it)
+        await set_password(page, nicobar)
+        await page.goto(f"{nicobar.url}/failures?{urlencode({'endpoint': EVIL})}")
+        await page.goto(f"{nicobar.url}/failures")
+        await expect(page.locator("tbody")).to_contain_text("onerror")
+        await page.locator("tbody a").first.click()
+        await expect(page.locator("h1")).to_contain_text("onerror")
+        await expect(page.locator(".excerpt")).to_contain_text(EVIL)
+        await page.get_by_role("link", name="Send the group again").click()
+        await expect(page.locator("h1")).to_contain_text(EVIL)
+        await page.get_by_role("button", name="Send", exact=True).click()
+        await page.wait_for_url("**/replays/*")
+        await page.goto(f"{nicobar.url}/failures/group?{urlencode({'endpoint': known.id, 'failure': EVIL})}")
+        await page.get_by_text("Nothing is left of this group").wait_for()
+        assert not await page.locator("main img, main script").count()
+        assert not problems
+
+
+@pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
+async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+    findings: list[str] = []
+    async with browser() as it:
+        page, _ = await open_page(
+            it, viewport={"width": width, "height": 900}, color_scheme=scheme, locale=locale, reduced_motion="reduce"
+        )
+        await set_password(page, nicobar)
+
+        async def look(name):
+            findings.extend(await examine(page, name, width=width, scheme=scheme))
+
+        await page.goto(f"{nicobar.url}/failures")
+        await look("failures-empty")
+        known, address = await furnish(nicobar, BROKEN)
+        await furnish(nicobar, None, name="Shop back office", base_url="http://127.0.0.1:9")
+        await nicobar.runtime.configuration.refresh()
+        for number in range(2):
+            body = fresh(TYPES["payment.failed"], nicobar.runtime.clock.now_ms(), Customer(key=f"cus_{number}"))
+            assert await nicobar.send(address, body, f"evt_{number}") == 202
+            while (await nicobar.next_recorded()).endpoint.id != known.id:
+                pass
+        await page.goto(f"{nicobar.url}/failures")
+        await look("failures")
+        await page.locator("tbody a", has_text="9").first.click()
+        await page.wait_for_url("**/group?*")
+        await look("failure")
+        await mend(nicobar, known)
+        await page.locator("a[href*='/failures/replay']").click()
+        await page.wait_for_url("**/failures/replay?*")
+        await look("failure-replay")
+        await page.locator("main form button").click()
+        await page.wait_for_url("**/replays/*")
+        await page.locator("#progress .good").wait_for(timeout=15_000)
+        await look("failure-progress")
+    assert not findings, "\n".join(findings)
+
+
+def test_the_line_is_that_of_the_handler():
+    assert line_of("handler_threw: line 12: x is not defined") == 12
+    assert line_of("contract: [0].name: line 3: what a handler wrote") is None
+    assert line_of("given_up: 503") is None

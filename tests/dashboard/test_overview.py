@@ -1,0 +1,282 @@
+"""The first page, the list of endpoints, an endpoint's page and its deliveries."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+import pytest
+from playwright.async_api import expect
+
+from browsing import browser
+from driving import EVIL, examine, furnish, installation, open_page, set_password, weight_of
+from nicobar.admin.counts import HOUR_MS
+from nicobar.dashboard.day import day_of, hours_until
+from nicobar.model import Breaker, BreakerState, Customer, DeliveryState
+from nicobar.sources.samples import fresh
+from nicobar.store.history import Refused, Tally
+from running import ADA, TYPES
+
+HANDLER = """
+function handler(webhook) {
+  if (webhook.eventType === "payment.failed") throw new Error("no reason given");
+  if (webhook.eventType === "payment.succeeded") webhook.payload = nicobar.event("paid", {});
+  return webhook;
+}
+"""
+
+
+@pytest.fixture
+async def nicobar(tmp_path):
+    async with installation(tmp_path) as it:
+        yield it
+
+
+async def refuse(nicobar, detail="The signature fits none of the source's secrets.", code="signature_wrong"):
+    """As a source keeps it, without waiting for the log of refusals to be written."""
+    (source,) = nicobar.runtime.configuration.snapshot.sources
+    refused = Refused(
+        source_id=source.id,
+        at_ms=nicobar.runtime.clock.now_ms(),
+        status=401,
+        code=code,
+        detail=detail,
+        event_id="evt_x",
+    )
+    await nicobar.runtime.store.keep_refusals([refused])
+
+
+async def test_the_overview_says_what_happened_and_what_needs_attention_with_what_to_do(nicobar):
+    async with browser() as it:
+        page, problems = await open_page(it)
+        await set_password(page, nicobar)
+        await page.keyboard.press("g")
+        await page.keyboard.press("o")
+        await page.get_by_text("Nothing goes anywhere yet").wait_for()
+        known, address = await furnish(nicobar, HANDLER)
+        await page.reload()
+        await page.get_by_text("All endpoints send, and nothing has failed.").wait_for()
+        await page.get_by_text("No event was sent anywhere in this time.").wait_for()
+        await nicobar.send_sample(address, "payment.succeeded", "evt_1")
+        await nicobar.send_sample(address, "payment.failed", "evt_2")
+        await nicobar.send_sample(address, "refund.succeeded", "evt_3")
+        await refuse(nicobar)
+        await nicobar.pause(known, "The destination refuses the credentials (401).")
+        assert await nicobar.send(address, fresh(TYPES["payment.succeeded"], 1, ADA), "evt_4") == 202
+        await page.reload()
+        facts = page.locator("main .facts")
+        for text in (
+            "Delivered1",
+            "Failed1",
+            "Error rate50.0 %",
+            "p50",
+            "p95",
+            "of the latest delivery",
+            "Waiting now1",
+        ):
+            await expect(facts).to_contain_text(re.compile(re.escape(text).replace(r"\ ", r"\s*"), re.IGNORECASE))
+        for outcome in ("delivered", "canceled", "failed"):
+            await expect(page.locator(f"svg rect.{outcome}")).to_have_count(1)
+            await expect(page.locator(".legend")).to_contain_text(f"{outcome} 1")
+        await page.get_by_text("As a table").click()
+        await expect(page.locator(".chart tbody tr")).to_have_count(1)
+        items = page.locator(".attention-list li")
+        await expect(items).to_have_count(3)
+        await expect(items.filter(has_text="requests refused")).to_contain_text("signature_wrong")
+        await items.filter(has_text="no reason given").get_by_role("link", name="See the cause").click()
+        await expect(page.locator(".numbered.here")).to_contain_text("no reason given")
+        await page.go_back()
+        await expect(items.first).to_contain_text("paused")
+        await expect(items.first).to_contain_text("1 delivery waits")
+        await items.first.get_by_role("button", name="Resume").click()
+        await page.wait_for_url(f"**/webhooks/{known.id}")
+        assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
+        breaker = Breaker(state=BreakerState.OPEN, reason="503 five times", probe_at_ms=2_000_000_000_000)
+        await nicobar.runtime.store.keep_breaker(known.seq, breaker)
+        await page.goto(f"{nicobar.url}/")
+        await expect(items.first).to_contain_text("destination fails")
+        await expect(items.first).to_contain_text("503 five times")
+        await items.first.get_by_role("link", name="See why").click()
+        await page.get_by_text("It is asked again at").wait_for()
+        assert not problems
+
+
+async def test_the_list_and_the_page_of_an_endpoint_say_how_it_does(nicobar):
+    _, address = await furnish(nicobar, HANDLER)
+    other, _ = await furnish(nicobar, None, name="Shop")
+    await nicobar.pause(other, "paused by hand")
+    await nicobar.send_sample(address, "payment.succeeded", "evt_1")
+    await nicobar.send_sample(address, "payment.failed", "evt_2")
+    async with browser() as it:
+        page, problems = await open_page(it)
+        await set_password(page, nicobar)
+        row = page.locator("tbody tr", has_text="Customer.io").filter(has_text="active")
+        for text in ("active", "50.0 %", "all"):
+            await expect(row).to_contain_text(text)
+        await expect(page.locator("tbody tr", has_text="Shop")).to_contain_text("oldest just now")
+        await row.locator("a").click()
+        await page.get_by_role("heading", name="Customer.io").wait_for()
+        for text in ("Error rate", "50.0 %", "p95", "Latest tries"):
+            await expect(page.locator("main")).to_contain_text(text)
+        await expect(page.locator("svg rect.delivered")).to_have_count(1)
+        # the deliveries: filters in the address, what comes shows by itself
+        await page.get_by_label("Endpoint").get_by_role("link", name="Deliveries").click()
+        rows = page.locator("#rows tbody tr")
+        await expect(rows).to_have_count(2)
+        await nicobar.send_sample(address, "refund.succeeded", "evt_3")
+        await expect(rows).to_have_count(3)
+        for name, text in (
+            ("Succeeded", "payment.succeeded"),
+            ("Failed", "no reason given"),
+            ("Canceled", "not handled"),
+        ):
+            await page.get_by_role("navigation", name="Outcome").get_by_role("link", name=name).click()
+            await expect(rows).to_have_count(1)
+            await expect(rows).to_contain_text(text)
+        assert "state=canceled" in page.url
+        await page.get_by_role("navigation", name="Outcome").get_by_role("link", name="Waiting").click()
+        await page.get_by_text("Nothing waits").wait_for()
+        await page.goto(f"{nicobar.url}/webhooks/{other.id}/deliveries?state=waiting")
+        await expect(rows.first).to_contain_text("The endpoint is paused: paused by hand")
+        await rows.first.locator("a").first.click()
+        await page.wait_for_url(f"**/logs/msg_*#{other.id}")
+        assert not problems
+
+
+async def test_deliveries_have_pages_in_both_directions_without_javascript(nicobar):
+    known, address = await furnish(nicobar, HANDLER)
+    for number in range(30):
+        body = {"type": "order.placed", "data": {"customer_id": f"cus_{number}"}}
+        assert await nicobar.send(address, msgspec.json.encode(body), f"evt_{number}") == 202
+    for _ in range(30):
+        await nicobar.next_recorded()
+    async with browser() as it:
+        page, _ = await open_page(it, java_script_enabled=False)
+        await set_password(page, nicobar)
+        await page.goto(f"{nicobar.url}/webhooks/{known.id}/deliveries?state=canceled")
+        rows = page.locator("#rows tbody tr")
+        await expect(rows).to_have_count(25)
+        await expect(page.get_by_role("link", name="Reload")).to_be_visible()
+        await page.get_by_role("link", name="Older").click()
+        await expect(rows).to_have_count(5)
+        await page.get_by_role("link", name="Newer").click()
+        await expect(rows).to_have_count(25)
+        assert "state=canceled" in page.url
+
+
+async def test_what_others_wrote_is_shown_and_never_run(nicobar):
+    known, address = await furnish(
+        nicobar, HANDLER.replace('"no reason given"', msgspec.json.encode(EVIL).decode()), name=EVIL
+    )
+    evil = Customer(key=EVIL, email=EVIL, name=EVIL)
+    await nicobar.send_sample(address, "payment.failed", "evt_1", evil)
+    await nicobar.pause(known, EVIL)
+    assert await nicobar.send(address, fresh(TYPES["payment.succeeded"], 1, evil), "evt_2") == 202
+    await refuse(nicobar, EVIL, EVIL)
+    async with browser() as it:
+        page, problems = await open_page(it)
+        await set_password(page, nicobar)
+        for path in ("/", "/webhooks", f"/webhooks/{known.id}", f"/webhooks/{known.id}/deliveries"):
+            await page.goto(nicobar.url + path)
+            await expect(page.locator("main")).to_contain_text(EVIL[:20])
+        await page.goto(f"{nicobar.url}/webhooks/{known.id}/deliveries?state=%3Cimg&before=%3Cimg&after=%3Cimg")
+        await page.locator("h1").wait_for()
+        assert not await page.locator("main img, main script").count()
+        assert not problems
+
+
+@pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
+async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+    findings: list[str] = []
+    async with browser() as it:
+        page, _ = await open_page(
+            it, viewport={"width": width, "height": 900}, color_scheme=scheme, locale=locale, reduced_motion="reduce"
+        )
+        await set_password(page, nicobar)
+
+        async def look(name, path):
+            await page.goto(nicobar.url + path)
+            findings.extend(await examine(page, name, width=width, scheme=scheme))
+
+        await look("overview-empty", "/")
+        known, address = await furnish(nicobar, HANDLER)
+        other, _ = await furnish(nicobar, None, name="Shop back office")
+        await look("overview-quiet", "/")
+        await nicobar.pause(other, "The destination refuses the credentials (401): Invalid Site ID or API key.")
+        for number, event_type in enumerate(("payment.succeeded", "payment.failed", "refund.succeeded")):
+            await nicobar.send_sample(address, event_type, f"evt_{number}")
+        await refuse(nicobar)
+        await tell_of_a_day(nicobar, known)
+        await look("overview", "/")
+        await look("endpoints", "/webhooks")
+        await look("endpoint-overview", f"/webhooks/{known.id}")
+        await look("deliveries", f"/webhooks/{known.id}/deliveries")
+        await look("deliveries-waiting", f"/webhooks/{other.id}/deliveries?state=waiting")
+        await look("deliveries-none", f"/webhooks/{known.id}/deliveries?state=waiting")
+    assert not findings, "\n".join(findings)
+
+
+async def test_pages_full_of_what_happened_are_light(nicobar):
+    known, address = await furnish(nicobar, HANDLER)
+    for number in range(30):
+        event_type = ("payment.succeeded", "payment.failed", "refund.succeeded")[number % 3]
+        sent = await nicobar.send_sample(address, event_type, f"evt_{number}", Customer(key=f"cus_{number}"))
+    await tell_of_a_day(nicobar, known)
+    async with browser() as it:
+        page, _ = await open_page(it)
+        await set_password(page, nicobar)
+        own = f"/webhooks/{known.id}"
+        paths = ("/", "/webhooks", own, f"{own}/deliveries", "/logs", f"/logs/{sent.message.id}")
+        for path in (*paths, "/customers", "/customers/timeline?key=cus_1", "/failures", "/queue"):
+            weight = await weight_of(page, nicobar.url + path)
+            assert 10_000 < weight < 150_000, (path, weight)
+
+
+async def tell_of_a_day(nicobar, known):
+    """Counts as a day of an ordinary shop leaves them."""
+
+    def work(connection):
+        now_ms = nicobar.runtime.clock.now_ms()
+        for hour in range(1, 24):
+            at_ms = (now_ms // HOUR_MS - hour) * HOUR_MS
+            busy = 40 + 25 * ((hour * 7) % 11)
+            for state, many in (
+                ("success", busy),
+                ("canceled", busy // 6),
+                ("pending", busy // 9 * (hour in {5, 6})),
+            ):
+                values = (known.seq, at_ms, "payment.succeeded", state, many, many * 40, many * 60, 900)
+                if many:
+                    connection.execute("INSERT INTO tallies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+
+    await nicobar.runtime.store._database.write(work)
+
+
+def test_a_day_is_counted_hour_by_hour():
+    now_ms = 1_789_000_000_000
+    span = hours_until(now_ms)
+    day = day_of(span, [], [])
+    assert (len(day.bars), day.is_quiet, day.p50_ms, day.error_percent) == (24, True, None, None)
+
+    def tally(state, attempts, hours_ago):
+        at_ms = (now_ms // HOUR_MS - hours_ago) * HOUR_MS
+        return Tally(state=state, attempts=attempts, duration_ms=1, latency_ms=1, latency_max_ms=1, at_ms=at_ms)
+
+    tallies = [
+        tally(DeliveryState.SUCCESS, 150, 23),
+        tally(DeliveryState.PENDING, 30, 23),
+        tally(DeliveryState.FAILED, 20, 23),
+        tally(DeliveryState.CANCELED, 1, 0),
+    ]
+    day = day_of(span, tallies, [30, 10, 20])
+    first, *others, last = day.bars
+    assert not any(one.segments for one in others)
+    assert [(one.outcome, one.count, one.y, one.height) for one in first.segments] == [
+        ("delivered", 150, 25.0, 75.0),
+        ("retried", 30, 10.0, 15.0),
+        ("failed", 20, 0.0, 10.0),
+    ]
+    assert [(one.outcome, one.y, one.height) for one in last.segments] == [("canceled", 99.0, 1.0)], (
+        "still to be seen"
+    )
+    assert (day.highest, day.measured, day.p50_ms, day.p95_ms, day.error_percent) == (200, 3, 20, 30, 25.0)

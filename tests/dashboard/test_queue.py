@@ -1,0 +1,111 @@
+"""The queue: what waits at which endpoint, since when, and what for."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import expect
+
+from browsing import browser
+from driving import EVIL, examine, furnish, installation, open_page, set_password
+from nicobar.model import Breaker, BreakerState, Customer
+from nicobar.sources.samples import fresh
+from running import ADA, TYPES
+
+HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
+
+
+@pytest.fixture
+async def nicobar(tmp_path):
+    async with installation(tmp_path) as it:
+        yield it
+
+
+async def accept(nicobar, address, event_id, customer=ADA):
+    body = fresh(TYPES["payment.succeeded"], nicobar.runtime.clock.now_ms(), customer)
+    assert await nicobar.send(address, body, event_id) == 202
+
+
+async def fill(nicobar):
+    """Three endpoints: one that is paused, one whose destination does not answer, one where nothing waits."""
+    held, address = await furnish(nicobar, HANDLER, name="Held")
+    await furnish(nicobar, HANDLER, name="Down", base_url="http://127.0.0.1:9")
+    await furnish(nicobar, HANDLER, name="Well")
+    await nicobar.pause(held, "paused by hand")
+    await accept(nicobar, address, "evt_1")
+    for _ in range(2):
+        await nicobar.next_recorded()
+    await accept(nicobar, address, "evt_2")
+    await nicobar.next_recorded()
+    return held, address
+
+
+async def test_the_queue_says_what_waits_for_what_and_is_let_go_on(nicobar):
+    async with browser() as it:
+        page, problems = await open_page(it)
+        await set_password(page, nicobar)
+        await page.keyboard.press("g")
+        await page.keyboard.press("q")
+        await page.get_by_text("Nothing waits").wait_for()
+        held, _ = await fill(nicobar)
+        await page.reload()
+        await expect(page.locator("main .facts")).to_contain_text("4")
+        lanes = page.locator(".lane")
+        await expect(lanes).to_have_count(2)
+        first = lanes.filter(has_text="Held")
+        for text in (
+            "paused by hand",
+            "1 due, waiting for their turn",
+            "1 behind an earlier event of the same customer",
+        ):
+            await expect(first).to_contain_text(text)
+        down = lanes.filter(has_text="Down")
+        for text in ("1 to be sent later, the first at", "Next try at", "Behind an earlier event"):
+            await expect(down).to_contain_text(text)
+        await expect(page.locator("#queue > p")).to_contain_text("Well")
+        await down.locator("tbody a", has_text="msg_").click()
+        await page.wait_for_url("**/logs/msg_*")
+        await page.go_back()
+        await first.get_by_role("button", name="Resume").click()
+        await page.wait_for_url("**/webhooks/ep_*")
+        for _ in range(2):
+            while (await nicobar.next_recorded()).endpoint.id != held.id:
+                pass
+        await page.goto(f"{nicobar.url}/queue")
+        await expect(lanes).to_have_count(1)
+        assert not problems
+
+
+async def test_what_others_wrote_is_shown_and_never_run(nicobar):
+    known, address = await furnish(nicobar, HANDLER, name=EVIL)
+    await nicobar.pause(known, EVIL)
+    await accept(nicobar, address, "evt_1", Customer(key=EVIL, name=EVIL))
+    other, _ = await furnish(nicobar, HANDLER, name="2" + EVIL, base_url="http://127.0.0.1:9")
+    await accept(nicobar, address, "evt_2", Customer(key=EVIL, name=EVIL))
+    await nicobar.runtime.store.keep_breaker(other.seq, Breaker(state=BreakerState.OPEN, reason=EVIL, probe_at_ms=1))
+    async with browser() as it:
+        page, problems = await open_page(it)
+        await set_password(page, nicobar)
+        await page.goto(f"{nicobar.url}/queue")
+        await expect(page.locator(".lane")).to_have_count(2)
+        await expect(page.locator(".lane").first).to_contain_text(EVIL)
+        assert not await page.locator("main img, main script").count()
+        assert not problems
+
+
+@pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
+async def test_every_state_of_the_page_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+    findings: list[str] = []
+    async with browser() as it:
+        page, _ = await open_page(
+            it, viewport={"width": width, "height": 900}, color_scheme=scheme, locale=locale, reduced_motion="reduce"
+        )
+        await set_password(page, nicobar)
+
+        async def look(name, path):
+            await page.goto(nicobar.url + path)
+            findings.extend(await examine(page, name, width=width, scheme=scheme))
+
+        await look("queue-empty", "/queue")
+        await fill(nicobar)
+        await look("queue", "/queue")
+    assert not findings, "\n".join(findings)
