@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
 
 from litestar.di import NamedDependency
 
@@ -14,14 +16,19 @@ from nicobar.errors import Refusal
 from nicobar.model import Application, Endpoint, Source
 from nicobar.store import Draft, Snapshot
 
+MAX_SENDS = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The running parts. `transport` asks destinations whether they know us."""
+    """The running parts. `transport` asks destinations whether they know us and sends tests; `sends` are the latest
+    tests by their address, gone when this process ends.
+    """
 
     services: Services
     transport: Transport
     limit: LoginLimit
+    sends: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
 
     async def snapshot(self) -> Snapshot:
         return await self.services.snapshot()

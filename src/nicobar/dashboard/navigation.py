@@ -24,5 +24,6 @@ class Tab(Record):
 PLACES = (Place(path="/webhooks", key="w", title=noop("Webhooks")),)
 TABS = (
     Tab(path="", title=noop("Overview")),
+    Tab(path="/testing", title=noop("Testing")),
     Tab(path="/settings", title=noop("Settings")),
 )
