@@ -9,14 +9,13 @@ import pytest
 from playwright.async_api import expect
 
 from browsing import browser
-from driving import SECRET, connect, examine, installation, open_page, set_password
+from crafting import EVIL, form_token, make_endpoint, write_code
+from driving import examine, installation, open_page, set_password
 from nicobar.dashboard.differences import MAX_LINES, compare
-from nicobar.model import Customer, DeliveryState
 from nicobar.sources.samples import fresh
 from nicobar.store.history import AuditFilter
 from running import TYPES
 
-EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
 CODE = (
     "function handler(webhook) {\n"
     "  if (webhook.eventType !== 'payment.succeeded') return webhook;\n"
@@ -59,41 +58,12 @@ def test_a_difference_has_what_goes_what_comes_and_little_of_what_stays():
     assert compare("", "a\n" * (MAX_LINES + 1)).lines is None
 
 
-async def write(page, draft, code):
-    """The code into a draft, as the form does it without the editor."""
-    await page.goto(draft)
-    token = await page.locator("[name=form_token]").first.input_value()
-    answer = await page.request.post(
-        f"{draft}/code", form={"form_token": token, "code": code, "variables": ""}, max_redirects=0
-    )
-    assert answer.status == 303
-
-
-async def make(page, nicobar, code=CODE):
-    """An endpoint with this code that has delivered one event; its address."""
-    draft = await connect(page, nicobar)
-    await write(page, draft, code)
-    await page.goto(f"{draft}/test")
-    await page.get_by_role("button", name="Create", exact=True).click()
-    await page.wait_for_url("**/webhooks/ep_*")
-    endpoint = page.url
-    address = await page.locator("#source-url").inner_text()
-    await page.locator("#secret").fill(SECRET)
-    await page.locator(".inline button").click()
-    await page.wait_for_url("**kept=1*")
-    now_ms = nicobar.runtime.clock.now_ms()
-    ada = Customer(key="cus_ada", email="ada@northpine.example", name="Ada")
-    assert await nicobar.send(address, fresh(TYPES["payment.succeeded"], now_ms, ada)) == 202
-    assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
-    return endpoint
-
-
 @pytest.mark.browser
 async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_after_a_yes(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
-        endpoint = await make(page, nicobar)
+        endpoint, _ = await make_endpoint(page, nicobar, CODE)
         await page.goto(endpoint)
         await page.get_by_label("Endpoint").get_by_role("link", name="Testing").click()
         await page.get_by_text("the code that runs, version 1").wait_for()
@@ -120,7 +90,7 @@ async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_afte
         await page.reload()
         await page.get_by_role("heading", name="Customer.io has taken the test.").wait_for()
         test_id = page.url.rsplit("/", 1)[1]
-        token = await page.locator("[name=form_token]").first.input_value()
+        token = await form_token(page)
         again = await page.request.post(
             f"{endpoint}/testing/send",
             form={"form_token": token, "test_id": test_id, "sample_type": "payment.succeeded"},
@@ -144,11 +114,11 @@ async def test_a_draft_is_compared_with_what_runs_and_a_pasted_event_is_sent_wit
     async with browser() as it:
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
-        endpoint = await make(page, nicobar)
+        endpoint, _ = await make_endpoint(page, nicobar, CODE)
         await page.goto(endpoint)
         await page.get_by_role("button", name="Edit the transformation").click()
         draft = page.url.removesuffix("/code")
-        await write(page, draft, CODE.replace("'paid'", "'paid_in_full'").replace("amount: 5", "amount: 6"))
+        await write_code(page, draft, CODE.replace("'paid'", "'paid_in_full'").replace("amount: 5", "amount: 6"))
         await page.goto(f"{draft}/test")
         against = page.locator("section[aria-labelledby=against]")
         await expect(against.locator("del")).to_have_text([re.compile('"name": "paid"'), re.compile('"amount": 5')])
@@ -177,11 +147,11 @@ async def test_the_pages_can_be_used_by_everybody_and_fit(nicobar, width, scheme
             it, viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
         )
         await set_password(page, nicobar)
-        endpoint = await make(page, nicobar)
+        endpoint, _ = await make_endpoint(page, nicobar, CODE)
         await page.goto(endpoint)
         await page.get_by_role("button", name="Edit the transformation").click()
         draft = page.url.removesuffix("/code")
-        await write(page, draft, CODE.replace("'paid'", "'paid_in_full'"))
+        await write_code(page, draft, CODE.replace("'paid'", "'paid_in_full'"))
         if locale.startswith("ko"):
             await page.locator("button[value=ko]").click()
         await page.goto(f"{draft}/test")

@@ -11,7 +11,17 @@ from litestar.exceptions import HTTPException
 from nicobar.admin.services import Services
 from nicobar.asgi import App
 from nicobar.connectors import Transport
-from nicobar.dashboard import attempts, flow, preferences, settings, sign_in, testing, webhooks, workbench
+from nicobar.dashboard import (
+    attempts,
+    flow,
+    preferences,
+    settings,
+    sign_in,
+    testing,
+    transformation,
+    webhooks,
+    workbench,
+)
 from nicobar.dashboard.desk import Desk
 from nicobar.dashboard.door import MAX_FORM_BYTES, DashboardDoor
 from nicobar.dashboard.limit import LoginLimit
@@ -40,6 +50,7 @@ HANDLERS = (
     *flow.HANDLERS,
     *workbench.HANDLERS,
     *testing.HANDLERS,
+    *transformation.HANDLERS,
     *attempts.HANDLERS,
 )
 

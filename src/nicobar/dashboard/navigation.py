@@ -25,5 +25,6 @@ PLACES = (Place(path="/webhooks", key="w", title=noop("Webhooks")),)
 TABS = (
     Tab(path="", title=noop("Overview")),
     Tab(path="/testing", title=noop("Testing")),
+    Tab(path="/transformation", title=noop("Transformation")),
     Tab(path="/settings", title=noop("Settings")),
 )

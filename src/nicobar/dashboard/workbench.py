@@ -72,8 +72,11 @@ async def check(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor)
 
 @post("/webhooks/{endpoint_id:str}/code", status_code=303)
 async def begin_edit(endpoint_id: FromPath[str], desk: GivenDesk) -> Response[bytes]:
-    """Begins to change the code of an endpoint; what runs stays until the draft is published."""
+    """Begins to change the code of an endpoint, or goes on with it; what runs stays until the draft is published."""
     known = endpoint(await desk.snapshot(), endpoint_id)
+    there = await desk.services.store.draft_of(known.app_id, known.id)
+    if there is not None:
+        return redirect(f"/webhooks/drafts/{there.id}/code")
     draft_id = desk.services.ids.new("draft")
     secrets = endpoint_credentials(desk.services.vault, known)
     made = Draft(
