@@ -15,6 +15,7 @@ from nicobar.dashboard import (
     attempts,
     flow,
     preferences,
+    replays,
     settings,
     sign_in,
     testing,
@@ -51,6 +52,7 @@ HANDLERS = (
     *workbench.HANDLERS,
     *testing.HANDLERS,
     *transformation.HANDLERS,
+    *replays.HANDLERS,
     *attempts.HANDLERS,
 )
 

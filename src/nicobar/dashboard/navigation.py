@@ -26,5 +26,6 @@ TABS = (
     Tab(path="", title=noop("Overview")),
     Tab(path="/testing", title=noop("Testing")),
     Tab(path="/transformation", title=noop("Transformation")),
+    Tab(path="/replays", title=noop("Replays")),
     Tab(path="/settings", title=noop("Settings")),
 )

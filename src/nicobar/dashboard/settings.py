@@ -7,14 +7,13 @@ from litestar.params import FromPath
 
 from nicobar.admin.catalogue import details, make_endpoint
 from nicobar.connectors.kinds import connector
-from nicobar.dashboard.desk import GivenDesk, endpoint
+from nicobar.dashboard.desk import GivenDesk, endpoint, families
 from nicobar.dashboard.forms import further_fields, main_fields, read_fields, value_of
 from nicobar.dashboard.pages import page, redirect
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import UserError
 from nicobar.model import Endpoint, Setting
 from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers
-from nicobar.sources.dodo import DodoPayments
 from nicobar.store import RemoveEndpoint
 
 MAX_RATE = 65_535
@@ -110,13 +109,6 @@ def _settings_page(
     problem: UserError | None = None,
 ) -> Response[bytes]:
     of_kind = connector(known.connector)
-    families: dict[str, list[str]] = {}
-    for event_type in DodoPayments().event_types():
-        families.setdefault(event_type.name.partition(".")[0], []).append(event_type.name)
-    listed = {one for ones in families.values() for one in ones}
-    for one in chosen:
-        if one not in listed:
-            families.setdefault("…", []).append(one)
     return page(
         visitor,
         "settings.html",
@@ -127,7 +119,7 @@ def _settings_page(
         main=main_fields(of_kind),
         further=further_fields(of_kind),
         values={field.name: value_of(field, settings) for field in of_kind.fields},
-        families=families,
+        families=families(chosen),
         chosen=chosen,
         rate=rate,
         problem=problem,

@@ -67,7 +67,7 @@
             part.dataset.was = html;
             part.innerHTML = html;
             localTimes(part);
-            if (part.querySelector("[data-arrived]")) await renew("deliveries");
+            if (part.querySelector("[data-arrived]") && document.getElementById("deliveries")) await renew("deliveries");
           }
         } catch {
           if (note) note.hidden = false;
