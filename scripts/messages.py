@@ -19,6 +19,7 @@ from nicobar.connectors.kinds import CONNECTORS
 from nicobar.dashboard.language import DEFAULT, DOMAIN, LANGUAGES
 from nicobar.dashboard.pages import help_of
 from nicobar.recipes import RECIPES
+from nicobar.sources.dodo import DodoPayments
 
 ROOT = Path(dashboard.__file__).parent
 METHODS = [("templates/**.html", "jinja2"), ("**.py", "python")]
@@ -40,6 +41,8 @@ def gather() -> Catalog:
             catalogue.add(help_of(field))
     for recipe in RECIPES:
         catalogue.add(recipe.summary)
+    for event_type in DodoPayments().event_types():
+        catalogue.add(event_type.description)
     return catalogue
 
 

@@ -13,6 +13,7 @@ from nicobar.asgi import App
 from nicobar.connectors import Transport
 from nicobar.dashboard import (
     attempts,
+    event_types,
     flow,
     preferences,
     replays,
@@ -53,6 +54,7 @@ HANDLERS = (
     *testing.HANDLERS,
     *transformation.HANDLERS,
     *replays.HANDLERS,
+    *event_types.HANDLERS,
     *attempts.HANDLERS,
 )
 

@@ -10,6 +10,7 @@ from typing import Any
 from litestar.di import NamedDependency
 
 from nicobar.admin.catalogue import default_application
+from nicobar.admin.recipe_use import Use
 from nicobar.admin.services import Services
 from nicobar.connectors import Transport
 from nicobar.dashboard.limit import LoginLimit
@@ -24,13 +25,14 @@ MAX_SENDS = 200
 @dataclass(frozen=True, slots=True)
 class Desk:
     """The running parts. `transport` asks destinations whether they know us and sends tests; `sends` are the latest
-    tests by their address, gone when this process ends.
+    tests by their address, gone when this process ends; `recipe_uses` is what recipes make of each event type.
     """
 
     services: Services
     transport: Transport
     limit: LoginLimit
     sends: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
+    recipe_uses: dict[str, tuple[Use, ...]] = field(default_factory=dict)
 
     async def snapshot(self) -> Snapshot:
         return await self.services.snapshot()

@@ -27,7 +27,7 @@ from nicobar.errors import NicobarError, Refusal, StoreError
 from nicobar.observe import log
 from nicobar.store import People
 
-PATHS = ("/webhooks", "/login", "/logout", "/setup", "/preferences", "/static")
+PATHS = ("/webhooks", "/login", "/logout", "/setup", "/preferences", "/static", "/catalogue")
 # What somebody may see who is not signed in.
 OPEN = ("/login", "/setup", "/preferences", "/static")
 MAX_FORM_BYTES = 2 * 1024 * 1024

@@ -21,7 +21,10 @@ class Tab(Record):
     title: str
 
 
-PLACES = (Place(path="/webhooks", key="w", title=noop("Webhooks")),)
+PLACES = (
+    Place(path="/webhooks", key="w", title=noop("Webhooks")),
+    Place(path="/catalogue", key="e", title=noop("Event catalogue")),
+)
 TABS = (
     Tab(path="", title=noop("Overview")),
     Tab(path="/testing", title=noop("Testing")),
