@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +15,6 @@ from nicobar.connectors import Transport
 from nicobar.dashboard.limit import LoginLimit
 from nicobar.errors import Refusal
 from nicobar.model import Application, Endpoint, Source
-from nicobar.sources.dodo import DodoPayments
 from nicobar.store import Draft, Snapshot
 
 MAX_SENDS = 200
@@ -68,18 +66,6 @@ async def draft(desk: Desk, draft_id: str) -> Draft:
     found = await desk.services.store.draft(draft_id)
     if found is None or found.app_id != application(await desk.snapshot()).id:
         raise not_found("draft")
-    return found
-
-
-def families(more: Sequence[str]) -> dict[str, list[str]]:
-    """The event types by what they are about, with `more` that are not among those that are known."""
-    found: dict[str, list[str]] = {}
-    known = [event_type.name for event_type in DodoPayments().event_types()]
-    for name in known:
-        found.setdefault(name.partition(".")[0], []).append(name)
-    for name in more:
-        if name not in known:
-            found.setdefault("…", []).append(name)
     return found
 
 

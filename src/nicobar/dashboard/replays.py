@@ -12,7 +12,8 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from nicobar.admin.replays import FINAL_STATES, count_replay, start_replay
-from nicobar.dashboard.desk import Desk, GivenDesk, endpoint, families, not_found
+from nicobar.dashboard.desk import Desk, GivenDesk, endpoint, not_found
+from nicobar.dashboard.forms import chosen_types, families
 from nicobar.dashboard.language import noop
 from nicobar.dashboard.pages import iso, page, redirect
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
@@ -140,7 +141,7 @@ def read(fields: Fields, now_ms: int) -> Asked:
         since_ms=since_ms,
         until_ms=until_ms,
         states=states,
-        event_types=tuple(one for one in fields.get("event_type", ()) if one),
+        event_types=chosen_types(fields),
         customer_key=_last(fields, "customer").strip() or None,
         failure=_last(fields, "failure") or None,
     )
@@ -179,7 +180,7 @@ async def _form(
         endpoint=known,
         fields={name: _last(fields, name) for name in ("kind", "since", "from", "until", "customer", "failure")},
         statuses=fields.get("status", ()),
-        chosen=fields.get("event_type", ()),
+        chosen=chosen_types(fields),
         families=families(known.event_types),
         tasks=await _tasks(desk, known),
         kind_names=KIND_NAMES,

@@ -55,6 +55,19 @@
     localTimes(part);
   }
 
+  // A family's check-box checks its types, and shows whether all, some or none of them are.
+  for (const whole of document.querySelectorAll("[data-all]")) {
+    const parts = [...whole.closest("fieldset").querySelectorAll("input[type=checkbox]:not([data-all])")];
+    const show = () => {
+      const checked = parts.filter((part) => part.checked).length;
+      whole.checked = checked === parts.length;
+      whole.indeterminate = checked > 0 && !whole.checked;
+    };
+    whole.addEventListener("change", () => { for (const part of parts) part.checked = whole.checked; show(); });
+    for (const part of parts) part.addEventListener("change", show);
+    show();
+  }
+
   for (const part of document.querySelectorAll("[data-poll]")) {
     const note = part.parentElement.querySelector(".no-script");
     if (note) note.hidden = true;
