@@ -58,7 +58,7 @@ async def test_code_is_changed_in_a_draft_compared_published_and_an_old_version_
         endpoint, _ = await make_endpoint(page, nicobar, FIRST)
         await page.goto(endpoint)
         await page.get_by_label("Endpoint").get_by_role("link", name="Transformation").click()
-        await expect(page.locator(".listing")).to_contain_text(EVIL)
+        await expect(page.locator(".numbered")).to_contain_text(EVIL)
         draft = await begin(page, endpoint, SECOND)
         await page.goto(f"{endpoint}/transformation")
         await page.get_by_text("A draft is open").wait_for()

@@ -12,6 +12,7 @@ from nicobar.dashboard.desk import Desk, GivenDesk, draft, endpoint
 from nicobar.dashboard.flow import credentials, keep
 from nicobar.dashboard.forms import read_variables, write_variables
 from nicobar.dashboard.pages import environment, page, redirect
+from nicobar.dashboard.saying import say
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import UserError
 from nicobar.model import Level
@@ -63,7 +64,11 @@ async def check(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor)
     severity = {Level.ERROR: "error", Level.WARNING: "warning"}
     html = environment(visitor.language).get_template("part_notes.html").render(findings=findings)
     marks = [
-        {"line": note.line, "level": severity.get(note.level, "info"), "text": f"{note.text} {note.fix}".strip()}
+        {
+            "line": note.line,
+            "level": severity.get(note.level, "info"),
+            "text": f"{say(visitor.language, note.text)} {say(visitor.language, note.fix)}".strip(),
+        }
         for note in findings.notes
         if note.line is not None
     ]

@@ -12,7 +12,6 @@ from nicobar.connectors.payload import encoded
 from nicobar.ids import stable_ulid
 from nicobar.model import Json, Record, Verdict
 
-_OFF = "Set {} to false on the endpoint to leave it as it is."
 TEST_ATTRIBUTE = "nicobar_test"
 _MILLISECONDS = range(10**12, 10**14)
 
@@ -95,7 +94,7 @@ class Corrector:
             verdict = rules.EVENT_ID_ADDED.at(
                 f"{path}.id",
                 "An id was made, so that sending the event again adds nothing.",
-                _OFF.format("correct_event_id"),
+                "Set correct_event_id to false on the endpoint to leave it as it is.",
             )
         else:
             verdict = rules.EVENT_ID_CORRECTED.at(
@@ -120,7 +119,9 @@ class Corrector:
         if given is None:
             self._verdicts.append(
                 rules.TIMESTAMP_ADDED.at(
-                    f"{path}.timestamp", "The event's own time was added.", _OFF.format("correct_timestamp")
+                    f"{path}.timestamp",
+                    "The event's own time was added.",
+                    "Set correct_timestamp to false on the endpoint to leave it as it is.",
                 )
             )
             return {**item, "timestamp": max(0, self._origin.occurred_at_ms // 1000)}
