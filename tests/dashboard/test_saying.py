@@ -1,4 +1,4 @@
-"""What errors and verdicts say is said in every language of the dashboard, wherever and however long ago it was made."""
+"""What errors and verdicts say is said in every language of the dashboard, however long ago it was made."""
 
 from __future__ import annotations
 
