@@ -101,6 +101,15 @@ async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_afte
         said = await store.audit(AuditFilter(app_id=app_id, action="endpoint.test.send"), limit=5)
         assert [(one.actor, one.subject) for one in said.items] == [("user owner", endpoint.rsplit("/", 1)[1])]
         assert "payment.succeeded, 2 calls" in said.items[0].detail
+        # A sample goes to somebody's own address, if they like.
+        await page.goto(f"{endpoint}/testing?send=1")
+        await page.get_by_label("To your own address").fill("me@shop.example")
+        await page.get_by_role("button", name="Take this address").click()
+        await expect(page.locator(".request").first).to_contain_text('"email": "me@shop.example"')
+        await page.get_by_role("button", name="Yes, send it").click()
+        await page.get_by_role("heading", name="Customer.io has taken the test.").wait_for()
+        mine = [one for one in nicobar.state.activities if one.person.startswith("nicobar_test_")]
+        assert [one.name for one in mine] == ["paid"]
         # What the handler leaves cannot be sent, and an unknown test has no page.
         await page.goto(f"{endpoint}/testing?sample_type=refund.failed&send=1")
         await page.get_by_text("There is nothing to send.").wait_for()

@@ -96,7 +96,7 @@ async def show(
     endpoint_id: FromPath[str], task_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor
 ) -> Response[bytes]:
     """One replay and how far it is."""
-    return await _task_page(desk, visitor, "replay.html", endpoint_id, task_id)
+    return await _task_page(desk, visitor, "replay_progress.html", endpoint_id, task_id)
 
 
 @get("/webhooks/{endpoint_id:str}/replays/{task_id:str}/progress")
@@ -205,7 +205,7 @@ def _counted(desk: Desk, visitor: Visitor, known: Endpoint, asked: Asked, counte
     given = [(name, value) for name, value in hidden if value]
     return page(
         visitor,
-        "replay_count.html",
+        "replay_confirm.html",
         endpoint=known,
         kind=KINDS[asked.kind],
         kind_names=KIND_NAMES,

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 import shlex
 from collections.abc import Sequence
@@ -37,7 +38,7 @@ from nicobar.dashboard.flow import credentials
 from nicobar.dashboard.pages import page, pretty, redirect
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import NicobarError, UserError
-from nicobar.model import Endpoint, Message, Record
+from nicobar.model import Customer, Endpoint, Message, Record
 from nicobar.pipeline.alerts import SOURCE_ID as OPERATIONAL
 from nicobar.pipeline.configuration import OpenEndpoint, endpoint_credentials, endpoint_headers, open_endpoint
 from nicobar.pipeline.rehearse import trial
@@ -48,6 +49,7 @@ from nicobar.store.history import MessageFilter
 DEFAULT_SAMPLE = "payment.succeeded"
 MAX_PAST = 25
 MAX_TEST_ID_CHARS = 64
+MAX_EMAIL_CHARS = 254
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Bench:
 
 class Chosen(Record):
     """Which event: a sample's type, a message of the past, or else a body; or `every` sample. With `send` it is asked
-    whether to send it for real.
+    whether to send it for real; a sample then, with `email`, as one about a customer of that address.
     """
 
     sample_type: str = ""
@@ -80,6 +82,7 @@ class Chosen(Record):
     body: str = ""
     every: bool = False
     send: bool = False
+    email: str = ""
 
 
 class Call(Record):
@@ -177,12 +180,11 @@ async def try_draft(
     message: FromQuery[str] = "",
     every: FromQuery[bool] = False,
     send: FromQuery[bool] = False,
+    email: FromQuery[str] = "",
 ) -> Response[bytes]:
     """Tries the draft's code on a sample, on a message of the past, or on all samples."""
     bench = await bench_of_draft(desk, draft_id)
-    return await _look(
-        desk, visitor, bench, Chosen(sample_type=sample_type, message_id=message, every=every, send=send)
-    )
+    return await _look(desk, visitor, bench, _chosen(sample_type, message, email, every=every, send=send))
 
 
 @get("/webhooks/{endpoint_id:str}/testing")
@@ -195,12 +197,11 @@ async def try_endpoint(
     message: FromQuery[str] = "",
     every: FromQuery[bool] = False,
     send: FromQuery[bool] = False,
+    email: FromQuery[str] = "",
 ) -> Response[bytes]:
     """The same with the code that runs."""
     bench = await bench_of_endpoint(desk, endpoint_id)
-    return await _look(
-        desk, visitor, bench, Chosen(sample_type=sample_type, message_id=message, every=every, send=send)
-    )
+    return await _look(desk, visitor, bench, _chosen(sample_type, message, email, every=every, send=send))
 
 
 @post("/webhooks/drafts/{draft_id:str}/test", status_code=200)
@@ -245,6 +246,11 @@ async def sent_endpoint(
     return await _sent(desk, visitor, await bench_of_endpoint(desk, endpoint_id), test_id)
 
 
+def _chosen(sample_type: str, message: str, email: str, *, every: bool, send: bool) -> Chosen:
+    whom = email.strip()[:MAX_EMAIL_CHARS]
+    return Chosen(sample_type=sample_type, message_id=message, every=every, send=send, email=whom)
+
+
 async def _look(desk: Desk, visitor: Visitor, bench: Bench, chosen: Chosen) -> Response[bytes]:
     services = desk.services
     if chosen.every:
@@ -272,8 +278,16 @@ async def _subject(desk: Desk, bench: Bench, chosen: Chosen) -> Subject:
             raise not_found("message")
         return past(found, desk.services.configuration.customer(found))
     if chosen.sample_type:
-        return sample(chosen.sample_type, desk.now_ms())
+        return sample(chosen.sample_type, desk.now_ms(), _customer(chosen.email))
     return pasted(chosen.body.encode("utf-8", "replace"), desk.now_ms())
+
+
+def _customer(email: str) -> Customer | None:
+    """Somebody made for tests: the same for the same address, and nobody that the sender knows."""
+    if not email:
+        return None
+    digest = hashlib.sha256(email.encode("utf-8", "surrogatepass")).hexdigest()
+    return Customer(key=f"nicobar_test_{digest[:8]}", email=email)
 
 
 async def _try(desk: Desk, bench: Bench, chosen: Chosen) -> tuple[Shown, str]:
@@ -299,7 +313,10 @@ async def _send(desk: Desk, visitor: Visitor, bench: Bench) -> Response[bytes]:
     key = f"{bench.here}/{test_id}"
     if key not in desk.sends:
         chosen = Chosen(
-            sample_type=form.get("sample_type", ""), message_id=form.get("message", ""), body=form.get("body", "")
+            sample_type=form.get("sample_type", ""),
+            message_id=form.get("message", ""),
+            body=form.get("body", ""),
+            email=form.get("email", "").strip()[:MAX_EMAIL_CHARS],
         )
         desk.sends[key] = asyncio.create_task(_sending(desk, visitor, bench, chosen, test_id))
         while len(desk.sends) > MAX_SENDS:
