@@ -13,12 +13,15 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
+from said import sentences
 
 from nicobar import dashboard
 from nicobar.connectors.kinds import CONNECTORS
 from nicobar.dashboard.language import DEFAULT, DOMAIN, LANGUAGES
 from nicobar.dashboard.pages import help_of
+from nicobar.dashboard.saying import JOINED, SAID
 from nicobar.recipes import RECIPES
+from nicobar.sources.dodo import DodoPayments
 
 ROOT = Path(dashboard.__file__).parent
 METHODS = [("templates/**.html", "jinja2"), ("**.py", "python")]
@@ -40,6 +43,13 @@ def gather() -> Catalog:
             catalogue.add(help_of(field))
     for recipe in RECIPES:
         catalogue.add(recipe.summary)
+    for sentence in sentences(ROOT.parent):
+        # Not marked as a format: a sentence may hold a percent sign beside its places.
+        catalogue.add(sentence.template, context=SAID)
+    for sentence in JOINED:
+        catalogue.add(sentence, context=SAID)
+    for event_type in DodoPayments().event_types():
+        catalogue.add(event_type.description)
     return catalogue
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from bench.backlog import backlog
+from bench.dashboard import dashboard
 from bench.isolation import isolation
 from bench.work import HANDLER, WORK, message, per_second
 from nicobar.model import Customer
@@ -92,7 +93,7 @@ async def pipeline() -> None:
     print(f"  (accepted with 100 senders: {accepted:,.0f} events/s; sender and emulator share the process)")
 
 
-PARTS = ("store", "sandbox", "pipeline", "isolation", "backlog")
+PARTS = ("store", "sandbox", "pipeline", "isolation", "backlog", "dashboard")
 
 
 async def main(parts: Sequence[str], waiting: int) -> None:
@@ -101,7 +102,7 @@ async def main(parts: Sequence[str], waiting: int) -> None:
     cpu = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "")
     print(f"{os.cpu_count()} cores of {cpu or platform.machine()}, Python {platform.python_version()}, ", end="")
     print(f"SQLite {sqlite3.sqlite_version}, msgspec {msgspec.__version__}")
-    work = {"store": store, "sandbox": sandbox, "pipeline": pipeline, "isolation": isolation}
+    work = {"store": store, "sandbox": sandbox, "pipeline": pipeline, "isolation": isolation, "dashboard": dashboard}
     for part in parts:
         await (backlog(waiting) if part == "backlog" else work[part]())
 

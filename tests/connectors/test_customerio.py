@@ -19,9 +19,14 @@ def destination(**settings):
     return CustomerIo().open(settings, SECRETS)
 
 
-def origin(customer=ADA):
+def origin(customer=ADA, test=""):
     return Origin(
-        message_id="msg_1", endpoint_id="ep_1", occurred_at_ms=1_789_000_000_123, now_ms=9, customer=customer
+        message_id="msg_1",
+        endpoint_id="ep_1",
+        occurred_at_ms=1_789_000_000_123,
+        now_ms=9,
+        customer=customer,
+        test=test,
     )
 
 
@@ -297,3 +302,25 @@ def test_settings_that_do_not_fit_are_named(settings, credentials, word):
     with pytest.raises(UserError, match=word) as caught:
         CustomerIo().open(settings, credentials)
     assert "key-99ab" not in str(caught.value)
+
+
+def test_a_test_is_marked_has_ids_of_its_own_and_leaves_profiles_as_they_are_written():
+    ulid = "01J8ZQ6V5M3X5T9W8Y7R4K2N1P"
+    calls = [
+        call(person("event", name="a", id=ulid)),
+        call(person("event", name="b", attributes={"amount": 5})),
+        call(person("identify", attributes={"email": "ada@northpine.example"})),
+        call({"name": "c", "data": {}}, "https://track.customer.io/api/v1/customers/cus_1/events"),
+    ]
+    real = bodies(destination().prepare(calls, origin()))
+    test = bodies(destination().prepare(calls, origin(test="t1")))
+    again = bodies(destination().prepare(calls, origin(test="t2")))
+    assert [one.get("attributes", one.get("data")) for one in test] == [
+        {"nicobar_test": True},
+        {"amount": 5, "nicobar_test": True},
+        {"email": "ada@northpine.example"},
+        {"nicobar_test": True},
+    ]
+    ids = [one["id"] for ones in (real, test, again) for one in ones if "id" in one]
+    assert len(set(ids)) == len(ids) == 9
+    assert all(len(one) == 26 for one in ids)

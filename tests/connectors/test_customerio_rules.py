@@ -47,6 +47,7 @@ def prepared(payload: object, path: str = "/api/v2/entity", method: str = "POST"
         now_ms=how.pop("now_ms", NOW_S * 1000 + 60_000),
         customer=how.pop("customer", None),
         payload=how.pop("event", None),
+        test=how.pop("test", ""),
     )
     assert not how
     return it.prepare([Call(method=method, url=base + path, headers={}, payload=payload)], origin)
@@ -222,6 +223,14 @@ BREAKS: dict[str, list[dict[str, object]]] = {
     ],
     "event_id_added": [{"payload": event(id=None), "settings": {}}],
     "timestamp_added": [{"payload": event(timestamp=None), "settings": {}}],
+    "test_marked": [
+        {"payload": event(), "test": "t1"},
+        {
+            "payload": {"name": "a", "id": ULID, "timestamp": NOW_S},
+            "path": "/api/v1/customers/u1/events",
+            "test": "t1",
+        },
+    ],
     "profile_added": [{"payload": {**event(), "identifiers": {"id": "cus_1"}}, "settings": {}, "customer": ADA}],
 }
 CASES = [(name, number) for name, cases in BREAKS.items() for number in range(len(cases))]

@@ -75,3 +75,14 @@ async def test_a_draft_is_kept_as_it_is_replaced_and_forgotten_when_it_is_old(st
     assert await store.draft(DRAFT.id) is None
     await store.remove_draft("draft_2")
     assert await store.draft("draft_2") is None
+
+
+async def test_an_endpoint_s_draft_is_the_one_that_was_changed_last(store):
+    older = msgspec.structs.replace(DRAFT, id="draft_9", updated_at_ms=5)
+    other = msgspec.structs.replace(DRAFT, id="draft_3", updated_at_ms=50, endpoint_id="ep_2")
+    fresh = msgspec.structs.replace(DRAFT, id="draft_4", updated_at_ms=60, endpoint_id=None)
+    for one in (DRAFT, older, other, fresh):
+        await store.put_draft(one, forget_before_ms=0)
+    assert await store.draft_of("app_1", "ep_1") == DRAFT
+    assert await store.draft_of("app_1", "ep_3") is None
+    assert await store.draft_of("app_2", "ep_1") is None

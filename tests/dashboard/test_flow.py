@@ -338,7 +338,7 @@ async def test_an_endpoint_is_changed_paused_resumed_and_taken_out(nicobar):
         await page.get_by_role("button", name="Resume").click()
         await page.get_by_role("button", name="Pause").wait_for()
         await page.get_by_label("Endpoint").get_by_role("link", name="Settings").click()
-        await page.get_by_label("Name").fill("Journeys")
+        await page.get_by_label("Name", exact=True).fill("Journeys")
         await page.get_by_label("only these").check()
         await page.get_by_role("group", name="payment").get_by_label("succeeded").check()
         await page.get_by_label("Messages a second").fill("20")

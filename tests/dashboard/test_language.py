@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,11 @@ OTHERS = [language for language in LANGUAGES if language != DEFAULT]
 
 @pytest.fixture(scope="module")
 def messages():
-    spec = importlib.util.spec_from_file_location("messages", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    sys.path.insert(0, str(SCRIPT.parent))
+    try:
+        return importlib.import_module("messages")
+    finally:
+        sys.path.remove(str(SCRIPT.parent))
 
 
 def texts(message) -> list[str]:
@@ -28,10 +30,10 @@ def texts(message) -> list[str]:
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_every_text_is_translated_with_its_places_and_nothing_else_is(messages, language):
-    wanted = {one.id for one in messages.gather() if one.id}
-    known = {one.id: one for one in messages.read(language) if one.id}
+    wanted = {(one.context, one.id) for one in messages.gather() if one.id}
+    known = {(one.context, one.id): one for one in messages.read(language) if one.id}
     assert set(known) == wanted, "make messages"
-    for text, message in known.items():
+    for (_, text), message in known.items():
         places = set(re.findall(r"%\(\w+\)s", text[-1] if isinstance(text, tuple) else text))
         for translated in texts(message):
             assert translated, text

@@ -67,14 +67,16 @@ def sample_types() -> dict[str, EventType]:
     return {event_type.name: event_type for event_type in DodoPayments().event_types()}
 
 
-def sample(name: str, now_ms: int) -> Subject:
-    """A sample as if it happened now: an old event starts no campaign. Raises UserError for a type that has none."""
+def sample(name: str, now_ms: int, customer: Customer | None = None) -> Subject:
+    """A sample as if it happened now, to whom one likes: an old event starts no campaign. Raises UserError for a type
+    that has none.
+    """
     known = sample_types()
     if name not in known:
         raise UserError(
             "event_type_unknown", f"There is no sample of {name!r}.", f"There are samples of {', '.join(known)}."
         )
-    return pasted(samples.fresh(known[name], now_ms), now_ms)
+    return pasted(samples.fresh(known[name], now_ms, customer), now_ms)
 
 
 def pasted(body: bytes, now_ms: int) -> Subject:

@@ -38,6 +38,9 @@ class Field(Record):
 class Origin(Record):
     """Where a call comes from: what a destination may use to complete it. `customer` is whom the event is about,
     `payload` the event itself; `edition` counts how often ids that the destination has not seen were asked for.
+
+    `test` names a test that somebody sends by hand: what goes out is marked, and has ids of its own, so that it
+    neither is left out for the real one nor takes its place.
     """
 
     message_id: str
@@ -47,10 +50,13 @@ class Origin(Record):
     customer: Customer | None
     payload: Json = None
     edition: int = 0
+    test: str = ""
 
     @property
     def own_id(self) -> str:
         """What ids are made from: the same on every try and replay, another one where new ids were asked for."""
+        if self.test:
+            return f"{self.message_id}_test_{self.test}"
         return f"{self.message_id}_r{self.edition}" if self.edition else self.message_id
 
 

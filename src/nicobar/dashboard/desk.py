@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
 
 from litestar.di import NamedDependency
 
 from nicobar.admin.catalogue import default_application
+from nicobar.admin.recipe_use import Use
 from nicobar.admin.services import Services
 from nicobar.connectors import Transport
 from nicobar.dashboard.limit import LoginLimit
@@ -14,14 +17,20 @@ from nicobar.errors import Refusal
 from nicobar.model import Application, Endpoint, Source
 from nicobar.store import Draft, Snapshot
 
+MAX_SENDS = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The running parts. `transport` asks destinations whether they know us."""
+    """The running parts. `transport` asks destinations whether they know us and sends tests; `sends` are the latest
+    tests by their address, gone when this process ends; `recipe_uses` is what recipes make of each event type.
+    """
 
     services: Services
     transport: Transport
     limit: LoginLimit
+    sends: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
+    recipe_uses: dict[str, tuple[Use, ...]] = field(default_factory=dict)
 
     async def snapshot(self) -> Snapshot:
         return await self.services.snapshot()

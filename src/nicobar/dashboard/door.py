@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from nicobar.asgi import App, GoneError, Message, Receive, Send, body_again, headers_of, read_body, send_body
 from nicobar.clock import Clock
 from nicobar.crypto import hash_token
-from nicobar.dashboard.language import choose
+from nicobar.dashboard.language import DEFAULT, choose
+from nicobar.dashboard.saying import say
 from nicobar.dashboard.visitor import (
     ANONYMOUS,
     LANGUAGE,
@@ -29,7 +30,7 @@ from nicobar.store import People
 
 PATHS = (
     *("/webhooks", "/login", "/logout", "/setup", "/preferences", "/static"),
-    *("/logs", "/customers", "/failures", "/queue"),
+    *("/logs", "/customers", "/failures", "/queue", "/catalogue"),
 )
 # What somebody may see who is not signed in.
 OPEN = ("/login", "/setup", "/preferences", "/static")
@@ -69,7 +70,8 @@ class DashboardDoor:
         except GoneError:
             return
         except NicobarError as error:
-            await _refuse(send, error)
+            visitor = scope.get(VISITOR)
+            await _refuse(send, error, visitor.language if isinstance(visitor, Visitor) else DEFAULT)
 
     async def _let_in(self, scope: Message, receive: Receive, send: Send) -> None:
         headers = headers_of(scope)
@@ -171,9 +173,9 @@ def _protected(send: Send, cookies: list[str] | tuple[()]) -> Send:
     return protected
 
 
-async def _refuse(send: Send, error: NicobarError) -> None:
+async def _refuse(send: Send, error: NicobarError, language: str) -> None:
     status = error.status if isinstance(error, Refusal) else 503
     if isinstance(error, StoreError):
         log.error("page not shown", code=error.code, detail=error.detail)
-    text = f"{error.detail}\n{error.fix}\n".encode()
+    text = f"{say(language, error.detail)}\n{say(language, error.fix)}\n".encode()
     await send_body(_protected(send, ()), status, text, [(b"content-type", b"text/plain; charset=utf-8")])

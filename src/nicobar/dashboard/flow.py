@@ -21,7 +21,7 @@ from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import Setting
 from nicobar.recipes import RECIPES
-from nicobar.store import AddTransformation, Change, Draft, PutSource
+from nicobar.store import AddTransformation, Change, Draft, EnableTransformation, PutSource
 
 KEEP_DRAFTS_MS = 30 * 24 * 3_600_000
 HTTP = "http"
@@ -105,8 +105,12 @@ async def create(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor
     one = await draft(desk, draft_id)
     if one.code.strip() and await why_it_cannot_run(desk.services.sandbox, one.code, desk.now_ms()) is not None:
         return redirect(f"/webhooks/drafts/{one.id}/code")  # which says what is wrong
-    async with desk.services.changing:
-        endpoint_id = await (_publish(desk, visitor, one) if one.endpoint_id else _create(desk, visitor, one))
+    if one.endpoint_id:
+        await publish(desk, visitor, one.endpoint_id, one.code, variables=one.variables)
+        endpoint_id = one.endpoint_id
+    else:
+        async with desk.services.changing:
+            endpoint_id = await _create(desk, visitor, one)
     await desk.services.store.remove_draft(one.id)
     return redirect(f"/webhooks/{endpoint_id}")
 
@@ -212,16 +216,36 @@ async def _create(desk: Desk, visitor: Visitor, one: Draft) -> str:
     return made.id
 
 
-async def _publish(desk: Desk, visitor: Visitor, one: Draft) -> str:
-    known = endpoint(await desk.snapshot(), one.endpoint_id or "")
-    if not one.code.strip():
+async def publish(
+    desk: Desk,
+    visitor: Visitor,
+    endpoint_id: str,
+    code: str,
+    *,
+    variables: dict[str, str] | None = None,
+    action: str = "endpoint.transformation.update",
+    detail: str = "",
+) -> None:
+    """Makes the code what runs: a new version, if it is not the newest one already. Raises UserError for code that
+    could run on no event.
+    """
+    services = desk.services
+    if not code.strip():
         raise UserError("code_missing", "There is no code.", "Write a handler, or leave the one that is there.")
-    added = AddTransformation(endpoint_id=known.id, code=one.code, created_at_ms=desk.now_ms())
-    changed = same_endpoint(known, variables=one.variables)
-    await desk.services.change(
-        visitor, "endpoint.transformation.update", known.id, changed, added, app_id=known.app_id
-    )
-    return known.id
+    broken = await why_it_cannot_run(services.sandbox, code, desk.now_ms())
+    if broken is not None:
+        raise UserError(broken.failure.value, broken.reason, "Mend it in the editor.")
+    async with services.changing:
+        known = endpoint(await desk.snapshot(), endpoint_id)
+        changes: list[Change] = []
+        if variables is not None and variables != known.variables:
+            changes.append(same_endpoint(known, variables=variables))
+        if known.transformation is None or known.transformation.code != code:
+            changes.append(AddTransformation(endpoint_id=known.id, code=code, created_at_ms=desk.now_ms()))
+        if not known.transformation_enabled:
+            changes.append(EnableTransformation(endpoint_id=known.id, enabled=True))
+        if changes:
+            await services.change(visitor, action, known.id, *changes, app_id=known.app_id, detail=detail)
 
 
 HANDLERS = (choose, begin, begun, connection, connected, create, discard)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from nicobar.connectors import Connector, Field, FieldKind
+from nicobar.connectors import Connector, Field, FieldKind, is_credential
 from nicobar.errors import UserError
 from nicobar.model import Record, Setting
+from nicobar.sources.dodo import DodoPayments
 
 MAX_NAME_CHARS = 256
 MAX_VARIABLES = 50
+MAX_HEADERS = 50
 MAX_VARIABLE_CHARS = 4_096
 
 
@@ -92,3 +94,43 @@ def read_variables(text: str) -> dict[str, str]:
 
 def write_variables(variables: Mapping[str, str]) -> str:
     return "\n".join(f"{name}={value}" for name, value in variables.items())
+
+
+def families(more: Sequence[str]) -> dict[str, list[str]]:
+    """The event types by what they are about, with `more` that are not among those that are known."""
+    found: dict[str, list[str]] = {}
+    known = [event_type.name for event_type in DodoPayments().event_types()]
+    for name in known:
+        found.setdefault(name.partition(".")[0], []).append(name)
+    for name in more:
+        if name not in known:
+            found.setdefault("…", []).append(name)
+    return found
+
+
+def chosen_types(form: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The event types of a tree: those that are checked, and all of a family that is."""
+    whole = form.get("event_family", ())
+    found = dict.fromkeys(one for one in form.get("event_type", ()) if one)
+    for family, names in families(()).items():
+        if family in whole:
+            found |= dict.fromkeys(names)
+    return tuple(found)
+
+
+def read_headers(form: Mapping[str, Sequence[str]], known: Mapping[str, str]) -> dict[str, str]:
+    """Names and values of a form's rows. A row without a name is none; one without a value keeps what is known of a
+    name that carries a secret.
+    """
+    headers: dict[str, str] = {}
+    for name, value in zip(form.get("header_name", ()), form.get("header_value", ()), strict=False):
+        wanted = name.strip().lower()
+        if wanted:
+            kept = known.get(wanted, "") if is_credential(wanted) else ""
+            headers[wanted] = value.strip() or kept
+    return headers
+
+
+def shown_headers(known: Mapping[str, str]) -> dict[str, str | None]:
+    """What a form shows of headers: None in the place of a secret."""
+    return {name: None if is_credential(name) else value for name, value in known.items()}

@@ -27,10 +27,14 @@ PLACES = (
     Place(path="/logs", key="l", title=noop("Logs")),
     Place(path="/customers", key="c", title=noop("Customers")),
     Place(path="/failures", key="f", title=noop("Failures")),
+    Place(path="/catalogue", key="e", title=noop("Event catalogue")),
     Place(path="/queue", key="q", title=noop("Queue")),
 )
 TABS = (
     Tab(path="", title=noop("Overview")),
     Tab(path="/deliveries", title=noop("Deliveries")),
+    Tab(path="/testing", title=noop("Testing")),
+    Tab(path="/transformation", title=noop("Transformation")),
+    Tab(path="/replays", title=noop("Replays")),
     Tab(path="/settings", title=noop("Settings")),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
@@ -16,6 +16,7 @@ from litestar import Response
 from nicobar.connectors import Field, is_credential
 from nicobar.dashboard.language import LANGUAGES, catalogue, noop
 from nicobar.dashboard.navigation import PLACES, TABS
+from nicobar.dashboard.saying import say
 from nicobar.dashboard.visitor import THEMES, TOKEN_FIELD, Visitor, cookie
 from nicobar.model import Json
 
@@ -97,6 +98,7 @@ def environment(language: str) -> Environment:
         "token_field": TOKEN_FIELD,
     }
     made.filters |= {
+        "said": partial(say, language),
         "pretty": pretty,
         "middle": middle,
         "exact": exact,

@@ -5,28 +5,57 @@ from __future__ import annotations
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from nicobar.admin.catalogue import details, make_endpoint
+from nicobar.admin.catalogue import details, make_endpoint, same_endpoint
 from nicobar.connectors.kinds import connector
 from nicobar.dashboard.desk import GivenDesk, endpoint
-from nicobar.dashboard.forms import further_fields, main_fields, read_fields, value_of
+from nicobar.dashboard.forms import (
+    MAX_HEADERS,
+    chosen_types,
+    families,
+    further_fields,
+    main_fields,
+    read_fields,
+    read_headers,
+    read_variables,
+    shown_headers,
+    value_of,
+    write_variables,
+)
 from nicobar.dashboard.pages import page, redirect
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import UserError
-from nicobar.model import Endpoint, Setting
+from nicobar.model import Endpoint, Record, Setting
 from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers
-from nicobar.sources.dodo import DodoPayments
 from nicobar.store import RemoveEndpoint
 
 MAX_RATE = 65_535
+EMPTY_ROWS = 2
+
+
+class Form(Record):
+    """What the form shows. A header's value is None where it is kept and not shown."""
+
+    name: str
+    settings: dict[str, Setting]
+    chosen: tuple[str, ...]
+    rate: str
+    variables: str
+    headers: dict[str, str | None]
 
 
 @get("/webhooks/{endpoint_id:str}/settings")
 async def settings(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """The form of what can be changed."""
     known = endpoint(await desk.snapshot(), endpoint_id)
-    return _settings_page(
-        visitor, known, name=known.name, settings=known.settings, chosen=known.event_types, rate=_rate(known)
+    form = Form(
+        name=known.name,
+        settings=known.settings,
+        chosen=known.event_types,
+        rate="" if known.max_messages_per_s is None else str(known.max_messages_per_s),
+        variables=write_variables(known.variables),
+        headers=shown_headers(endpoint_headers(desk.services.vault, known)),
     )
+    return _settings_page(visitor, known, form)
 
 
 @post("/webhooks/{endpoint_id:str}/settings", status_code=303)
@@ -36,9 +65,25 @@ async def change_settings(endpoint_id: FromPath[str], desk: GivenDesk, visitor: 
         snapshot = await desk.snapshot()
         known = endpoint(snapshot, endpoint_id)
         given = read_fields(connector(known.connector), visitor.form)
-        chosen = visitor.every.get("event_type", ()) if visitor.form.get("types") == "some" else ()
-        rate = visitor.form.get("rate", "").strip()
+        kept_headers = endpoint_headers(desk.services.vault, known)
+        form = Form(
+            name=given.name,
+            settings=given.settings,
+            chosen=chosen_types(visitor.every) if visitor.form.get("types") == "some" else (),
+            rate=visitor.form.get("rate", "").strip(),
+            variables=visitor.form.get("variables", ""),
+            headers=shown_headers(read_headers(visitor.every, {})),
+        )
+        rate = form.rate
         try:
+            if len(form.headers) > MAX_HEADERS:
+                raise UserError(  # noqa: TRY301 - the form says so
+                    "headers_many", f"There are more than {MAX_HEADERS} headers.", "Leave some out."
+                )
+            if visitor.form.get("types") == "some" and not form.chosen:
+                raise UserError(  # noqa: TRY301 - the form says so
+                    "types_missing", "No event type is chosen.", "Choose some, or let all events go to it."
+                )
             others = [one for one in snapshot.endpoints if one.app_id == known.app_id and one.id != known.id]
             if any(one.name == given.name for one in others):
                 raise UserError("name_taken", "Another endpoint has this name.", "Choose another one.")  # noqa: TRY301 - the form says so
@@ -55,10 +100,10 @@ async def change_settings(endpoint_id: FromPath[str], desk: GivenDesk, visitor: 
                 settings=given.settings,
                 credentials=endpoint_credentials(desk.services.vault, known) | given.credentials,
                 references={} if given.credentials else known.credential_references,
-                event_types=chosen,
+                event_types=form.chosen,
                 channels=known.channels,
-                variables=known.variables,
-                headers=endpoint_headers(desk.services.vault, known),
+                variables=read_variables(form.variables),
+                headers=read_headers(visitor.every, kept_headers),
                 disabled=known.disabled,
                 max_messages_per_s=int(rate) if rate else None,
                 uid=known.uid,
@@ -71,10 +116,18 @@ async def change_settings(endpoint_id: FromPath[str], desk: GivenDesk, visitor: 
                 known=known,
             )
         except UserError as problem:
-            return _settings_page(
-                visitor, known, name=given.name, settings=given.settings, chosen=chosen, rate=rate, problem=problem
-            )
+            return _settings_page(visitor, known, form, problem)
         await desk.services.change(visitor, "endpoint.update", known.id, changed, app_id=known.app_id)
+    return redirect(f"/webhooks/{known.id}")
+
+
+@post("/webhooks/{endpoint_id:str}/disable", status_code=303)
+async def disable(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Makes no deliveries for it until it is enabled."""
+    async with desk.services.changing:
+        known = endpoint(await desk.snapshot(), endpoint_id)
+        change = same_endpoint(known, disabled=True)
+        await desk.services.change(visitor, "endpoint.disable", known.id, change, app_id=known.app_id)
     return redirect(f"/webhooks/{known.id}")
 
 
@@ -95,43 +148,25 @@ async def delete(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisi
     return redirect("/webhooks")
 
 
-def _rate(known: Endpoint) -> str:
-    return "" if known.max_messages_per_s is None else str(known.max_messages_per_s)
-
-
 def _settings_page(
-    visitor: Visitor,
-    known: Endpoint,
-    *,
-    name: str,
-    settings: dict[str, Setting],
-    chosen: tuple[str, ...],
-    rate: str,
-    problem: UserError | None = None,
+    visitor: Visitor, known: Endpoint, form: Form, problem: UserError | None = None
 ) -> Response[bytes]:
     of_kind = connector(known.connector)
-    families: dict[str, list[str]] = {}
-    for event_type in DodoPayments().event_types():
-        families.setdefault(event_type.name.partition(".")[0], []).append(event_type.name)
-    listed = {one for ones in families.values() for one in ones}
-    for one in chosen:
-        if one not in listed:
-            families.setdefault("…", []).append(one)
     return page(
         visitor,
         "settings.html",
         status=422 if problem else 200,
         endpoint=known,
         connector=of_kind,
-        name=name,
+        form=form,
         main=main_fields(of_kind),
         further=further_fields(of_kind),
-        values={field.name: value_of(field, settings) for field in of_kind.fields},
-        families=families,
-        chosen=chosen,
-        rate=rate,
+        values={field.name: value_of(field, form.settings) for field in of_kind.fields},
+        families=families(form.chosen),
+        takes_headers=not of_kind.has_contract,
+        empty_rows=EMPTY_ROWS,
         problem=problem,
     )
 
 
-HANDLERS = (settings, change_settings, ask_delete, delete)
+HANDLERS = (settings, change_settings, disable, ask_delete, delete)

@@ -44,6 +44,8 @@ class Rehearsed(Record):
 
     message_id: str
     event_type: str
+    accepted_at_ms: int
+    customer_key: str | None
     state: DeliveryState
     calls: tuple[WouldCall, ...]
     verdicts: tuple[Verdict, ...]
@@ -149,6 +151,8 @@ def compare(message: Message, result: Transformed, attempt: Attempt | None) -> R
     return Rehearsed(
         message_id=message.id,
         event_type=message.event_type,
+        accepted_at_ms=message.accepted_at_ms,
+        customer_key=message.customer_key,
         state=result.state if isinstance(result, Stopped) else DeliveryState.PENDING,
         code=result.code if isinstance(result, Stopped) else None,
         reason=result.reason if isinstance(result, Stopped) else None,

@@ -17,11 +17,14 @@ MAX_CALLS = 200
 
 
 class Subject(Record):
-    """A message and whom it is about. `edition` counts how often ids of its own were asked for."""
+    """A message and whom it is about. `edition` counts how often ids of its own were asked for, `test` names a test
+    that is sent for real.
+    """
 
     message: Message
     customer: Customer | None
     edition: int = 0
+    test: str = ""
 
 
 class Ready(Record):
@@ -144,6 +147,7 @@ def _ready(
         occurred_at_ms=subject.message.occurred_at_ms,
         now_ms=now_ms,
         edition=subject.edition,
+        test=subject.test,
         customer=subject.customer,
         payload=msgspec.json.decode(subject.message.body),
     )

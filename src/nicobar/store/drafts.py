@@ -30,6 +30,10 @@ class Drafts(Protocol):
 
     async def draft(self, draft_id: str) -> Draft | None: ...
 
+    async def draft_of(self, app_id: str, endpoint_id: str) -> Draft | None:
+        """The draft for an endpoint that was changed last; None where there is none."""
+        ...
+
     async def put_draft(self, draft: Draft, *, forget_before_ms: int) -> None:
         """Adds the draft, or replaces the one with its id. Those not changed since that time are taken out."""
         ...

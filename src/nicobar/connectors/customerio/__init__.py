@@ -324,7 +324,7 @@ def _corrected(corrector: Corrector, part: _Object | _Single) -> _Object | _Sing
         return msgspec.structs.replace(part, item=corrector.correct(part.path, part.item))
     if part.call.body == "event" and isinstance(part.payload, dict):
         return msgspec.structs.replace(
-            part, payload=corrector.correct_event(part.path, part.payload, _person_v1(part))
+            part, payload=corrector.correct_event(part.path, part.payload, _person_v1(part), "data")
         )
     return part
 

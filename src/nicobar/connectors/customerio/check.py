@@ -216,8 +216,11 @@ def _relationships(path: str, value: Json, action: Action) -> Iterator[Verdict]:
         else:
             found = list(_one_person(f"{own}.identifiers", identifiers, contract.MERGE_IDENTIFIERS))
         if found or not isinstance(fields.get("relationship_attributes", {}), dict):
-            reason = found[0].reason if found else "The relationship's attributes are not an object."
-            yield rules.RELATIONSHIPS.at(own, reason, "Send {identifiers: …, relationship_attributes: {…}}.")
+            yield rules.RELATIONSHIPS.at(
+                own,
+                found[0].reason if found else "The relationship's attributes are not an object.",
+                "Send {identifiers: …, relationship_attributes: {…}}.",
+            )
 
 
 def _device(path: str, value: Json, action: Action) -> Iterator[Verdict]:

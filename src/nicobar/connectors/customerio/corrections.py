@@ -12,7 +12,7 @@ from nicobar.connectors.payload import encoded
 from nicobar.ids import stable_ulid
 from nicobar.model import Json, Record, Verdict
 
-_OFF = "Set {} to false on the endpoint to leave it as it is."
+TEST_ATTRIBUTE = "nicobar_test"
 _MILLISECONDS = range(10**12, 10**14)
 
 
@@ -55,18 +55,36 @@ class Corrector:
             # own app's: with the event's time on it, what the event says would be lost each time. Without one, a late
             # webhook may set a state back, until the next event puts it right.
             return item
-        return self.correct_event(path, item, item.get("identifiers"))
+        return self.correct_event(path, item, item.get("identifiers"), "attributes")
 
-    def correct_event(self, path: str, item: dict[str, Json], who: Json) -> dict[str, Json]:
-        """Gives an event, of v2 or v1, what makes a repetition harmless (`id`) and tells when it happened. `who` are
-        the person's identifiers, in v1 the path that names the person.
+    def correct_event(self, path: str, item: dict[str, Json], who: Json, data: str) -> dict[str, Json]:
+        """Gives an event, of v2 or v1, what makes a repetition harmless (`id`) and tells when it happened; a test its
+        mark. `who` are the person's identifiers, in v1 the path that names the person; `data` is the field that says
+        what the event is about.
         """
         place, self._place = self._place, self._place + 1
         if self._wanted.event_id:
             item = self._with_id(place, path, item, who)
         if self._wanted.timestamp:
             item = self._with_timestamp(path, item)
+        if self._origin.test:
+            item = self._marked(path, item, data)
         return item
+
+    def _marked(self, path: str, item: dict[str, Json], data: str) -> dict[str, Json]:
+        event_id, about = item.get("id"), item.get(data, {})
+        if isinstance(event_id, str) and contract.is_ulid(event_id):
+            item = {**item, "id": stable_ulid(0, event_id, self._origin.test)}
+        if not isinstance(about, dict):
+            return item
+        self._verdicts.append(
+            rules.TEST_MARKED.at(
+                f"{path}.{data}.{TEST_ATTRIBUTE}",
+                "The event is marked as a test, and has an id of its own.",
+                "Let campaigns leave out what has this attribute.",
+            )
+        )
+        return {**item, data: {**about, TEST_ATTRIBUTE: True}}
 
     def _with_id(self, place: int, path: str, item: dict[str, Json], who: Json) -> dict[str, Json]:
         given, origin = item.get("id"), self._origin
@@ -76,7 +94,7 @@ class Corrector:
             verdict = rules.EVENT_ID_ADDED.at(
                 f"{path}.id",
                 "An id was made, so that sending the event again adds nothing.",
-                _OFF.format("correct_event_id"),
+                "Set correct_event_id to false on the endpoint to leave it as it is.",
             )
         else:
             verdict = rules.EVENT_ID_CORRECTED.at(
@@ -101,7 +119,9 @@ class Corrector:
         if given is None:
             self._verdicts.append(
                 rules.TIMESTAMP_ADDED.at(
-                    f"{path}.timestamp", "The event's own time was added.", _OFF.format("correct_timestamp")
+                    f"{path}.timestamp",
+                    "The event's own time was added.",
+                    "Set correct_timestamp to false on the endpoint to leave it as it is.",
                 )
             )
             return {**item, "timestamp": max(0, self._origin.occurred_at_ms // 1000)}

@@ -98,6 +98,7 @@ TIMESTAMP_CORRECTED = _correction("timestamp_corrected", "A `timestamp` as text 
 # --- additions: something that was left out is sent too ---
 EVENT_ID_ADDED = _addition("event_id_added", "An event gets an `id`, so that a repetition adds nothing.")
 TIMESTAMP_ADDED = _addition("timestamp_added", "An event gets its own time as `timestamp`.")
+TEST_MARKED = _addition("test_marked", "An event that is sent as a test has the attribute `nicobar_test`.")
 PROFILE_ADDED = _addition("profile_added", "The customer's e-mail and name go before the event.")
 
 RULES: dict[str, Rule] = {rule.name: rule for rule in list(vars().values()) if isinstance(rule, Rule)}

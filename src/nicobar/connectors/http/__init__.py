@@ -31,6 +31,7 @@ from nicobar.errors import UserError
 from nicobar.model import Call, Level, Record, Setting, Verdict
 
 MAX_SECRETS = 4
+TEST_HEADER = "nicobar-test"  # on what somebody sent as a test
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")  # RFC 9110, section 5.6.2
 _SOURCE = "https://www.standardwebhooks.com"
 # Ours to set; a handler that could would sign for somebody else or break the framing.
@@ -39,6 +40,7 @@ _OURS = frozenset(
         "webhook-id",
         "webhook-timestamp",
         "webhook-signature",
+        TEST_HEADER,
         "host",
         "content-length",
         "transfer-encoding",
@@ -158,6 +160,7 @@ class HttpDestination:
                 "webhook-id": event_id,
                 "webhook-timestamp": timestamp,
                 "webhook-signature": " ".join(signatures),
+                **({TEST_HEADER: "true"} if origin.test else {}),
             }
             ready.append(ReadyCall(method=call.method, url=call.url, headers=headers, body=body, batchable=False))
         return Prepared(calls=() if verdicts else tuple(ready), verdicts=tuple(verdicts))

@@ -60,6 +60,19 @@
     dress(part);
   }
 
+  // A family's check-box checks its types, and shows whether all, some or none of them are.
+  for (const whole of document.querySelectorAll("[data-all]")) {
+    const parts = [...whole.closest("fieldset").querySelectorAll("input[type=checkbox]:not([data-all])")];
+    const show = () => {
+      const checked = parts.filter((part) => part.checked).length;
+      whole.checked = checked === parts.length;
+      whole.indeterminate = checked > 0 && !whole.checked;
+    };
+    whole.addEventListener("change", () => { for (const part of parts) part.checked = whole.checked; show(); });
+    for (const part of parts) part.addEventListener("change", show);
+    show();
+  }
+
   for (const part of document.querySelectorAll("[data-poll]")) {
     const note = part.parentElement.querySelector(".no-script");
     if (note) note.hidden = true;
@@ -72,7 +85,7 @@
             part.dataset.was = html;
             part.innerHTML = html;
             dress(part);
-            if (part.querySelector("[data-arrived]")) await renew("deliveries");
+            if (part.querySelector("[data-arrived]") && document.getElementById("deliveries")) await renew("deliveries");
           }
         } catch {
           if (note) note.hidden = false;

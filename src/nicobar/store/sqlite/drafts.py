@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -18,11 +20,10 @@ class DraftTables:
     _database: Database
 
     async def draft(self, draft_id: str) -> Draft | None:
-        rows = await self._database.read("draft", {"id": draft_id})
-        if not rows:
-            return None
-        values = dict(zip(_COLUMNS, rows[0], strict=False))
-        return msgspec.convert(values | msgspec.json.decode(rows[0][len(_COLUMNS)]), Draft)
+        return _first(await self._database.read("draft", {"id": draft_id}))
+
+    async def draft_of(self, app_id: str, endpoint_id: str) -> Draft | None:
+        return _first(await self._database.read("draft_of", {"app_id": app_id, "endpoint_id": endpoint_id}))
 
     async def put_draft(self, draft: Draft, *, forget_before_ms: int) -> None:
         content = msgspec.structs.asdict(draft)
@@ -37,3 +38,10 @@ class DraftTables:
     async def remove_draft(self, draft_id: str) -> None:
         values = {"id": draft_id}
         await self._database.write(lambda connection: connection.execute(SQL["remove_draft"], values).close())
+
+
+def _first(rows: Sequence[Sequence[Any]]) -> Draft | None:
+    if not rows:
+        return None
+    values = dict(zip(_COLUMNS, rows[0], strict=False))
+    return msgspec.convert(values | msgspec.json.decode(rows[0][len(_COLUMNS)]), Draft)

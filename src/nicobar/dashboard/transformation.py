@@ -1,0 +1,200 @@
+"""`/webhooks/{id}/transformation`: the code that runs, its versions and how they differ; what a draft would make of
+messages of the past.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
+
+from nicobar.admin.trials import Note, line_of
+from nicobar.dashboard.desk import Desk, GivenDesk, endpoint, not_found
+from nicobar.dashboard.differences import Difference, compare
+from nicobar.dashboard.flow import publish
+from nicobar.dashboard.pages import page, pretty, redirect
+from nicobar.dashboard.testing import with_draft
+from nicobar.dashboard.visitor import GivenVisitor
+from nicobar.model import DeliveryState, Endpoint, Level, Record, Verdict
+from nicobar.pipeline.rehearse import Rehearsed, Rehearser
+from nicobar.store import Draft
+from nicobar.store.history import Version
+
+MAX_VERSIONS = 25
+CHOICES = (10, 20, 50, 100)
+DRAFT = "draft"
+
+
+class Compared(Record):
+    """Two versions, or a version and the draft, by their names in the address."""
+
+    before: str
+    after: str
+    difference: Difference
+
+
+class Opened(Record):
+    """A message of the dry run, whose row is open."""
+
+    one: Rehearsed
+    notes: tuple[Note, ...]
+    difference: Difference | None
+
+
+@get("/webhooks/{endpoint_id:str}/transformation")
+async def show(
+    *,
+    endpoint_id: FromPath[str],
+    desk: GivenDesk,
+    visitor: GivenVisitor,
+    version: FromQuery[str] = "",
+    before: FromQuery[str] = "",
+    after: FromQuery[str] = "",
+    older: FromQuery[str] = "",
+) -> Response[bytes]:
+    """What runs, or one `version`; with `before` and `after` how one became the other. `older` pages the versions."""
+    known = endpoint(await desk.snapshot(), endpoint_id)
+    open_draft = await desk.services.store.draft_of(known.app_id, known.id)
+    place = older if older.isdecimal() else None
+    versions = await desk.services.store.versions(known.id, before=place, limit=MAX_VERSIONS)
+    chosen = await _version(desk, known, version) if version else None
+    compared = None
+    if before and after:
+        old, new = await _code(desk, known, open_draft, before), await _code(desk, known, open_draft, after)
+        compared = Compared(before=before, after=after, difference=await asyncio.to_thread(compare, old, new))
+    elif chosen is not None and known.transformation is not None and known.transformation.version != chosen.version:
+        running = str(known.transformation.version)
+        difference = await asyncio.to_thread(compare, known.transformation.code, chosen.code or "")
+        compared = Compared(before=running, after=version, difference=difference)
+    return page(
+        visitor,
+        "transformation.html",
+        endpoint=known,
+        draft=open_draft,
+        draft_differs=open_draft is not None and _differs(known, open_draft),
+        versions=versions,
+        chosen=chosen,
+        compared=compared,
+        wanted_before=before,
+        wanted_after=after,
+        now_ms=desk.now_ms(),
+    )
+
+
+@post("/webhooks/{endpoint_id:str}/transformation/restore", status_code=303)
+async def restore(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Makes an old version the newest one."""
+    known = endpoint(await desk.snapshot(), endpoint_id)
+    old = await _version(desk, known, visitor.form.get("version", ""))
+    action = "endpoint.transformation.restore"
+    await publish(desk, visitor, known.id, old.code or "", action=action, detail=f"version {old.version}")
+    return redirect(f"/webhooks/{known.id}/transformation")
+
+
+@get("/webhooks/{endpoint_id:str}/transformation/dry-run")
+async def dry_run(
+    *,
+    endpoint_id: FromPath[str],
+    desk: GivenDesk,
+    visitor: GivenVisitor,
+    messages: FromQuery[int] = CHOICES[1],
+    message: FromQuery[str] = "",
+) -> Response[bytes]:
+    """What the draft, or else the code that runs, would make of the latest messages, beside what was sent."""
+    services = desk.services
+    known = endpoint(await desk.snapshot(), endpoint_id)
+    open_draft = await services.store.draft_of(known.app_id, known.id)
+    tried = with_draft(known, open_draft) if open_draft else known
+    rehearser = Rehearser(
+        store=services.store,
+        configuration=services.configuration,
+        vault=services.vault,
+        sandbox=services.sandbox,
+        clock=services.clock,
+    )
+    wanted = messages if messages in CHOICES else CHOICES[1]
+    found = await rehearser.rehearse(tried, None, messages=wanted)
+    row = next((one for one in found.results if one.message_id == message), None)
+    code = tried.transformation.code if tried.transformation else ""
+    return page(
+        visitor,
+        "dry_run.html",
+        endpoint=known,
+        draft=open_draft,
+        found=found,
+        failed=sum(one.state is DeliveryState.FAILED for one in found.results),
+        differing=sum(bool(one.differs) for one in found.results),
+        opened=await asyncio.to_thread(_opened, code, row) if row else None,
+        outcome=_outcome,
+        worth=_worth,
+        wanted=wanted,
+        choices=CHOICES,
+        now_ms=desk.now_ms(),
+    )
+
+
+def _differs(known: Endpoint, one: Draft) -> bool:
+    running = known.transformation.code if known.transformation else ""
+    return one.code != running or one.variables != known.variables
+
+
+async def _version(desk: Desk, known: Endpoint, number: str) -> Version:
+    """Raises Refusal 404."""
+    if not (number.isascii() and number.isdecimal()) or not 0 < int(number) < 2**31:
+        raise not_found("version")
+    found = await desk.services.store.versions(known.id, after=str(int(number) - 1), limit=1, with_code=True)
+    if not found.items or found.items[0].version != int(number):
+        raise not_found("version")
+    return found.items[0]
+
+
+async def _code(desk: Desk, known: Endpoint, one: Draft | None, name: str) -> str:
+    if name == DRAFT:
+        if one is None:
+            raise not_found("draft")
+        return one.code
+    return (await _version(desk, known, name)).code or ""
+
+
+def _outcome(one: Rehearsed) -> str:
+    match one.state:
+        case DeliveryState.FAILED:
+            return "failed"
+        case DeliveryState.CANCELED:
+            return "not_handled" if one.code == "not_handled" else "left_out"
+        case _:
+            return "sends"
+
+
+def _opened(code: str, one: Rehearsed) -> Opened:
+    """Calls that the connector adds by itself are compared only where they were sent."""
+    difference = None
+    if one.sent is not None:
+        would = [call.body for call in one.calls if not call.added or call.body in one.sent]
+        difference = compare(_written(one.sent), _written(would))
+    return Opened(one=one, notes=tuple(_note(code, said, one) for said in _worth(one)), difference=difference)
+
+
+def _worth(one: Rehearsed) -> list[Verdict]:
+    """The verdicts without what was added by itself."""
+    return [verdict for verdict in one.verdicts if verdict.level is not Level.ADDITION]
+
+
+def _written(bodies: list[str] | tuple[str, ...]) -> str:
+    return "\n\n".join(pretty(body) for body in bodies)
+
+
+def _note(code: str, verdict: Verdict, one: Rehearsed) -> Note:
+    return Note(
+        level=verdict.level,
+        code=verdict.rule,
+        path=verdict.path,
+        text=verdict.reason,
+        fix=verdict.fix,
+        line=line_of(code, verdict),
+        event_types=(one.event_type,),
+    )
+
+
+HANDLERS = (show, restore, dry_run)

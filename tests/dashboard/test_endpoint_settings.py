@@ -1,0 +1,145 @@
+"""What can be changed of an endpoint: types as a tree, headers, variables, on and off."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import expect
+
+from browsing import browser
+from crafting import EVIL, form_token, make_endpoint
+from driving import examine, installation, open_page, set_password
+from nicobar.dashboard.forms import chosen_types, read_headers, shown_headers
+from nicobar.pipeline.configuration import endpoint_headers
+
+CODE = "function handler(webhook) { webhook.payload = nicobar.event('paid', {}); return webhook; }\n"
+
+
+@pytest.fixture
+async def nicobar(tmp_path):
+    async with installation(tmp_path) as it:
+        yield it
+
+
+def test_a_family_stands_for_its_types_and_a_type_for_itself():
+    form = {"event_family": ("refund", "nothing"), "event_type": ("refund.failed", "order.placed", "")}
+    assert chosen_types(form) == ("refund.failed", "order.placed", "refund.succeeded")
+    assert chosen_types({}) == ()
+
+
+def test_a_secret_header_is_kept_when_it_is_left_empty_and_never_shown():
+    known = {"authorization": "Bearer secret", "x-shop": "one"}
+    form = {
+        "header_name": (" Authorization ", "x-shop", "", "x-new"),
+        "header_value": ("", "two", "nobody's", " three "),
+    }
+    assert read_headers(form, known) == {"authorization": "Bearer secret", "x-shop": "two", "x-new": "three"}
+    assert shown_headers(known) == {"authorization": None, "x-shop": "one"}
+    assert read_headers({}, known) == {}
+
+
+async def make_http(page, nicobar):
+    """An endpoint for a URL; its page's address."""
+    await page.goto(f"{nicobar.url}/webhooks/new/http")
+    await page.locator("#name").fill("Shop")
+    await page.locator("#field_url").fill("https://shop.example/hooks")
+    await page.locator("button[value=next]").click()
+    await page.wait_for_url("**/code")
+    await page.goto(page.url.replace("/code", "/test"))
+    await page.locator("form[action$=create] button").click()
+    await page.wait_for_url("**/webhooks/ep_*")
+    return page.url
+
+
+@pytest.mark.browser
+async def test_types_variables_and_headers_are_kept_and_it_is_switched_off_and_on(nicobar):
+    async with browser() as it:
+        page, problems = await open_page(it)
+        await set_password(page, nicobar)
+        endpoint = await make_http(page, nicobar)
+        await page.goto(f"{endpoint}/settings")
+        await page.get_by_label("only these").check()
+        whole = page.get_by_label("refund", exact=True)
+        refunds = page.get_by_role("group", name="refund")
+        await whole.check()
+        await expect(refunds.get_by_label("succeeded")).to_be_checked()
+        await refunds.get_by_label("failed").uncheck()
+        await expect(whole).to_have_js_property("indeterminate", value=True)
+        await expect(whole).not_to_be_checked()
+        await page.get_by_text("Variables").click()
+        await page.get_by_label("One a line").fill(f"PLAN=pro\nNOTE={EVIL}")
+        await page.get_by_text("Headers", exact=True).click()
+        await page.get_by_label("Header 1").fill("Authorization")
+        await page.get_by_label("Value 1").fill("Bearer not-to-be-shown")
+        await page.get_by_label("Header 2").fill("X-Shop")
+        await page.get_by_label("Value 2").fill("one")
+        await page.get_by_role("button", name="Save").click()
+        await page.wait_for_url(endpoint)
+        (known,) = nicobar.runtime.configuration.snapshot.endpoints
+        assert known.event_types == ("refund.succeeded",)
+        assert known.variables == {"PLAN": "pro", "NOTE": EVIL}
+        # A secret stays when its value is left empty; a header without a name goes.
+        await page.goto(f"{endpoint}/settings")
+        assert "not-to-be-shown" not in await page.content()
+        await expect(page.get_by_label("One a line")).to_have_value(f"PLAN=pro\nNOTE={EVIL}")
+        await page.get_by_label("Header 2").fill("")
+        await page.get_by_role("button", name="Save").click()
+        await page.wait_for_url(endpoint)
+        (known,) = nicobar.runtime.configuration.snapshot.endpoints
+        assert endpoint_headers(nicobar.runtime.vault, known) == {"authorization": "Bearer not-to-be-shown"}
+        # What does not fit is said, and what was entered stands there still.
+        await page.goto(f"{endpoint}/settings")
+        await page.get_by_label("Header 2").fill("webhook-id")
+        await page.get_by_role("button", name="Save").click()
+        await page.get_by_role("alert").wait_for()
+        await expect(page.get_by_label("Header 2")).to_have_value("webhook-id")
+        await page.goto(f"{endpoint}/settings")
+        await page.get_by_role("button", name="Disable this endpoint").click()
+        await page.get_by_role("button", name="Enable").wait_for()
+        assert nicobar.runtime.configuration.snapshot.endpoints[0].disabled
+        await page.goto(f"{endpoint}/settings")
+        await page.get_by_role("button", name="Enable this endpoint").click()
+        await page.get_by_role("button", name="Pause").wait_for()
+        assert not nicobar.runtime.configuration.snapshot.endpoints[0].disabled
+        assert not [one for one in problems if "status of 422" not in one]
+
+
+@pytest.mark.browser
+async def test_a_whole_family_is_chosen_without_javascript_and_nothing_is_no_choice(nicobar):
+    async with browser() as it:
+        page, _ = await open_page(it, java_script_enabled=False)
+        await set_password(page, nicobar)
+        endpoint, _ = await make_endpoint(page, nicobar, CODE)
+        await page.goto(f"{endpoint}/settings")
+        assert not await page.get_by_text("Headers", exact=True).count(), "Customer.io takes none"
+        await page.get_by_label("only these").check()
+        await page.get_by_role("button", name="Save").click()
+        await page.get_by_text("No event type is chosen.").wait_for()
+        await page.get_by_label("only these").check()
+        await page.get_by_label("dunning", exact=True).check()
+        await page.get_by_role("button", name="Save").click()
+        await page.wait_for_url(endpoint)
+        (known,) = nicobar.runtime.configuration.snapshot.endpoints
+        assert known.event_types == ("dunning.recovered", "dunning.started")
+        token = await form_token(page)
+        many = {"form_token": token, "name": "Customer.io", "variables": "not a line"}
+        answer = await page.request.post(f"{endpoint}/settings", form=many, max_redirects=0)
+        assert answer.status == 422
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
+async def test_the_page_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+    findings: list[str] = []
+    async with browser() as it:
+        page, _ = await open_page(
+            it, viewport={"width": width, "height": 900}, color_scheme=scheme, locale=locale, reduced_motion="reduce"
+        )
+        await set_password(page, nicobar)
+        endpoint = await make_http(page, nicobar)
+        await page.goto(f"{endpoint}/settings")
+        await page.locator("[value=some]").check()
+        await page.locator("[name=event_type][value='refund.failed']").check()
+        for one in await page.locator("main summary").all():
+            await one.click()
+        findings += await examine(page, "settings-open", width=width, scheme=scheme)
+    assert not findings, "\n".join(findings)

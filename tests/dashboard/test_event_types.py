@@ -1,0 +1,108 @@
+"""The catalogue of event types."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import expect
+
+from browsing import browser
+from crafting import EVIL, make_endpoint
+from driving import examine, installation, open_page, set_password
+from nicobar.admin.recipe_use import recipe_uses
+from nicobar.dashboard.event_types import tree
+from nicobar.model import EventType
+from nicobar.recipes import RECIPES
+from nicobar.sandbox.pool import SandboxPool
+from nicobar.store import PutEventType
+from running import TYPES
+
+CODE = "function handler(webhook) { webhook.payload = nicobar.event('paid', {}); return webhook; }\n"
+
+
+@pytest.fixture
+async def nicobar(tmp_path):
+    async with installation(tmp_path) as it:
+        yield it
+
+
+def test_a_tree_has_every_field_of_an_event_with_its_kind_and_an_example():
+    found = {one.name: one for one in tree(TYPES["payment.succeeded"].example)}
+    data = {one.name: one for one in found["data"].fields}
+    assert (found["timestamp"].kind, data["total_amount"].kind) == ("time", "whole number")
+    assert [one.name for one in data["custom_field_responses"].fields] == ["key", "value"]
+    assert (data["discount_id"].kind, data["discount_id"].example) == ("null", "")
+    assert {one.name for one in data["customer"].fields} >= {"customer_id", "email", "name"}
+    assert tree(None) == tree([]) == ()
+    deep: dict[str, object] = {}
+    for _ in range(200):
+        deep = {"a": deep}
+    assert tree(deep)
+
+
+async def test_each_recipe_handles_something_and_payouts_are_nobody_s():
+    async with SandboxPool(children=1) as sandbox:
+        found, whole = await recipe_uses(sandbox, 1_790_000_000_000, lambda: 0)
+    assert whole
+    assert {use.recipe for uses in found.values() for use in uses} == {one.name for one in RECIPES}
+    assert "payout.success" not in found
+    (welcome,) = [use for use in found["payment.succeeded"] if use.recipe == "welcome"]
+    assert "payment_succeeded" in welcome.sends
+    async with SandboxPool(children=1) as sandbox:
+        ticks = iter(range(0, 10**9, 10_000))
+        _, whole = await recipe_uses(sandbox, 1_790_000_000_000, lambda: next(ticks))
+    assert not whole
+
+
+@pytest.mark.browser
+async def test_types_are_found_by_words_by_recipe_and_by_key_and_each_has_a_page(nicobar):
+    own = EventType(name="order.placed", description=EVIL, schema={"title": EVIL}, example={"type": EVIL, EVIL: EVIL})
+    await nicobar.runtime.store.change([PutEventType(event_type=own)])
+    async with browser() as it:
+        page, problems = await open_page(it)
+        await set_password(page, nicobar)
+        await page.keyboard.press("g")
+        await page.keyboard.press("e")
+        await page.get_by_role("heading", name="Event catalogue").wait_for()
+        rows = page.locator("tbody tr:visible")
+        await expect(rows).to_have_count(49)
+        await page.get_by_role("searchbox").fill("cardholder")
+        await expect(rows).to_have_count(3)
+        await page.get_by_role("searchbox").fill("nothing like this")
+        await page.get_by_text("No event type fits.").wait_for()
+        await page.get_by_role("searchbox").fill("")
+        await page.get_by_label("Handled by").select_option("welcome")
+        await page.get_by_role("button", name="Search").click()
+        await expect(rows).to_have_count(1)
+        await page.get_by_role("link", name="payment.succeeded").click()
+        for text in ("A charge succeeded", "It sends:", "payment_succeeded", "total_amount", "smallest unit"):
+            await expect(page.locator("main")).to_contain_text(text)
+        await page.goto(f"{nicobar.url}/catalogue/order.placed")
+        await expect(page.locator("main")).to_contain_text(EVIL)
+        await page.goto(f"{nicobar.url}/catalogue?q={EVIL.replace('%', '%25').replace('#', '')}")
+        assert not await page.locator("main img, main script").count()
+        assert (await page.request.get(f"{nicobar.url}/catalogue/none.such")).status == 404
+        endpoint, _ = await make_endpoint(page, nicobar, CODE)
+        await page.goto(f"{nicobar.url}/catalogue/refund.failed")
+        await page.get_by_role("link", name="Test with Customer.io").click()
+        await expect(page).to_have_url(f"{endpoint}/testing?sample_type=refund.failed")
+        assert not problems
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
+async def test_the_pages_can_be_used_by_everybody_and_fit(nicobar, width, scheme, locale):
+    findings: list[str] = []
+    async with browser() as it:
+        page, _ = await open_page(
+            it, viewport={"width": width, "height": 900}, color_scheme=scheme, locale=locale, reduced_motion="reduce"
+        )
+        await set_password(page, nicobar)
+        for name, path in (
+            ("catalogue", ""),
+            ("catalogue-none", "?q=nothing"),
+            ("event-type", "/subscription.on_hold"),
+            ("event-type-unused", "/payout.failed"),
+        ):
+            await page.goto(f"{nicobar.url}/catalogue{path}")
+            findings += await examine(page, name, width=width, scheme=scheme)
+    assert not findings, "\n".join(findings)

@@ -1,0 +1,185 @@
+"""Sending again: counted first, followed to its end, canceled; and what a form may say."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from browsing import browser
+from crafting import EVIL, deliver, form_token, make_endpoint
+from driving import examine, installation, open_page, set_password
+from nicobar.dashboard.replays import read
+from nicobar.errors import UserError
+from nicobar.model import Customer, DeliveryState
+from nicobar.store import TaskStatus
+from nicobar.store.history import AuditFilter
+
+CODE = """function handler(webhook) {
+  if (webhook.eventType === 'refund.failed' && !webhook.env.MENDED) throw new Error('not mended');
+  webhook.payload = nicobar.event('paid', {});
+  return webhook;
+}
+"""
+HOUR_MS = 3_600_000
+NOW_MS = 1_790_000_000_000
+
+
+@pytest.fixture
+async def nicobar(tmp_path):
+    async with installation(tmp_path) as it:
+        yield it
+
+
+def test_the_address_says_what_is_replayed():
+    asked = read({"kind": ("recover",), "since": ("1h",)}, NOW_MS)
+    assert (asked.which.since_ms, asked.which.until_ms) == (NOW_MS - HOUR_MS, NOW_MS)
+    assert asked.which.states == (DeliveryState.FAILED,)
+    bulk = {
+        "kind": ("bulk",),
+        "since": ("date",),
+        "from": ("2026-09-01T10:00",),
+        "until": ("2026-09-02T00:00:00.5+09:00",),
+        "status": ("success", "nonsense"),
+        "event_type": ("payment.failed", "refund.failed"),
+        "customer": (" cus_1 ",),
+    }
+    which = read(bulk, NOW_MS).which
+    assert (which.since_ms, which.until_ms) == (1_788_256_800_000, 1_788_274_800_500)
+    assert which.states == (DeliveryState.SUCCESS,)
+    assert (which.event_types, which.customer_key) == (("payment.failed", "refund.failed"), "cus_1")
+    assert len(read(bulk | {"status": ()}, NOW_MS).which.states) == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({}, "replay_unknown"),
+        ({"kind": "all"}, "replay_unknown"),
+        ({"kind": "recover", "since": "date"}, "time_missing"),
+        ({"kind": "recover", "since": "yesterday"}, "time_invalid"),
+        ({"kind": "recover", "since": "9999-12-31T23:59-12:00"}, "time_invalid"),
+        ({"kind": "recover", "until": "0001-01-01"}, "time_invalid"),
+        ({"kind": "recover", "until": "2020-01-01"}, "span_empty"),
+    ],
+)
+def test_what_is_no_replay_is_said(fields, code):
+    with pytest.raises(UserError) as error:
+        read({name: (value,) for name, value in fields.items()}, NOW_MS)
+    assert error.value.code == code
+
+
+async def mend(nicobar, page, endpoint):
+    """The cause of the failures goes away: a variable that the handler looks at."""
+    await page.goto(endpoint)
+    await page.locator("form[action$='/code'] button").click()
+    await page.wait_for_url("**/drafts/*/code")
+    draft = page.url.removesuffix("/code")
+    token = await form_token(page)
+    await page.request.post(f"{draft}/code", form={"form_token": token, "code": CODE, "variables": "MENDED=1"})
+    await page.request.post(f"{draft}/create", form={"form_token": token})
+
+
+@pytest.mark.browser
+async def test_what_failed_is_counted_sent_again_and_followed_and_new_ids_are_a_choice(nicobar):
+    async with browser() as it:
+        page, problems = await open_page(it)
+        await set_password(page, nicobar)
+        endpoint, address = await make_endpoint(page, nicobar, CODE)
+        evil = Customer(key=EVIL, email="evil@northpine.example", name=EVIL)
+        assert await deliver(nicobar, address, "refund.failed", "evt_2", evil) is DeliveryState.FAILED
+        await mend(nicobar, page, endpoint)
+        await page.goto(endpoint)
+        await page.get_by_label("Endpoint").get_by_role("link", name="Replays").click()
+        await page.get_by_role("link", name="Failed in the last hour").click()
+        await page.get_by_text("1 delivery").first.wait_for()
+        assert not (await nicobar.runtime.store.open_tasks()), "a count changes nothing"
+        await page.get_by_role("button", name="Send 1 delivery again").click()
+        await expect(page.locator("#progress")).to_contain_text("1 of 1")
+        await expect(page.locator("#progress")).to_contain_text("done")
+        assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
+        assert len(nicobar.state.activities) == 2
+        # The same once more has nothing to do.
+        await page.goto(f"{endpoint}/replays/count?kind=recover&since=1h")
+        await page.get_by_text("Nothing failed in this time.").wait_for()
+        # One customer's, whatever became of it: the same ids add nothing, new ones do.
+        for new_ids, activities in ((False, 2), (True, 3)):
+            await page.goto(f"{endpoint}/replays")
+            await page.get_by_label("Send again").check()
+            await page.get_by_label("Customer", exact=True).fill(EVIL)
+            await page.get_by_role("button", name="Count first").click()
+            await expect(page.locator(".facts")).to_contain_text(EVIL)
+            await page.get_by_text("Mails go out a second time.").wait_for()
+            if new_ids:
+                await page.get_by_label("Give the events new ids").check()
+            await page.get_by_role("button", name="Send 1 delivery again").click()
+            await expect(page.locator("#progress")).to_contain_text("done")
+            assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
+            assert len(nicobar.state.activities) == activities
+        await expect(page.locator("h2")).to_contain_text("with new ids")
+        await page.get_by_role("link", name="Replays").first.click()
+        await expect(page.locator("tbody tr")).to_have_count(3)
+        said = await nicobar.runtime.store.audit(AuditFilter(subject=endpoint.rsplit("/", 1)[1]), limit=9)
+        assert [one.action for one in said.items][:3] == ["endpoint.bulk-replay"] * 2 + ["endpoint.recover"]
+        assert (await page.request.get(f"{endpoint}/replays/qtask_none")).status == 404
+        assert not problems
+
+
+@pytest.mark.browser
+async def test_a_replay_is_asked_for_and_canceled_without_javascript(nicobar):
+    async with browser() as it:
+        page, _ = await open_page(it, java_script_enabled=False)
+        await set_password(page, nicobar)
+        endpoint, _ = await make_endpoint(page, nicobar, CODE)
+        await page.goto(f"{endpoint}/replays")
+        await page.get_by_label("since a date").check()
+        await page.get_by_role("button", name="Count first").click()
+        await page.get_by_text("There is no date.").wait_for()
+        await page.get_by_label("Send again").check()
+        await page.get_by_label("since a date").check()
+        await page.get_by_label("From (UTC)").fill("2026-01-01T00:00")
+        await page.get_by_text("Event types", exact=True).click()
+        await page.get_by_role("group", name="payment").get_by_label("succeeded").check()
+        await page.get_by_role("button", name="Count first").click()
+        await expect(page.locator(".facts")).to_contain_text("2026-01-01 00:00:00.000 UTC")
+        await page.get_by_role("link", name="Change the choice").click()
+        await expect(page.get_by_label("From (UTC)")).to_have_value("2026-01-01T00:00")
+        await page.get_by_role("button", name="Count first").click()
+        # The endpoint is paused, so that what is sent again waits until the replay is canceled.
+        token = await form_token(page)
+        assert (await page.request.post(f"{endpoint}/pause", form={"form_token": token})).ok
+        await page.reload()
+        await page.get_by_text("The endpoint does not send now.").wait_for()
+        await page.get_by_role("button", name="Send 1 delivery again").click()
+        task_id = page.url.rsplit("/", 1)[1]
+        await page.request.post(f"{page.url}/cancel", form={"form_token": token})
+        await page.reload()
+        await expect(page.locator("#progress")).to_contain_text(re.compile("cancel|done"))
+        task = await nicobar.runtime.store.task(task_id)
+        assert task.status in {TaskStatus.CANCELING, TaskStatus.CANCELED, TaskStatus.FINISHED}
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "scheme", "language"), [(1440, "light", "en"), (390, "dark", "ko")])
+async def test_the_pages_can_be_used_by_everybody_and_fit(nicobar, width, scheme, language):
+    findings: list[str] = []
+    async with browser() as it:
+        page, _ = await open_page(
+            it, viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        await set_password(page, nicobar)
+        endpoint, address = await make_endpoint(page, nicobar, CODE)
+        await deliver(nicobar, address, "refund.failed", "evt_2")
+        await page.locator(f"button[value={language}]").click()
+        await page.goto(f"{endpoint}/replays?kind=bulk&since=2026-01-01T00:00&event_type=refund.failed")
+        findings += await examine(page, "replays-form", width=width, scheme=scheme)
+        for name, query in (("replay-none", "kind=missing&since=1h"), ("replay-count", "kind=bulk&since=1h")):
+            await page.goto(f"{endpoint}/replays/count?{query}")
+            findings += await examine(page, name, width=width, scheme=scheme)
+        await page.locator("main button.primary").click()
+        await page.locator("#progress [data-arrived]").wait_for()
+        findings += await examine(page, "replay-done", width=width, scheme=scheme)
+        await page.goto(f"{endpoint}/replays")
+        findings += await examine(page, "replays", width=width, scheme=scheme)
+    assert not findings, "\n".join(findings)

@@ -1,0 +1,175 @@
+"""Trying code on an event, what changes, and sending one for real."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+import pytest
+from playwright.async_api import expect
+
+from browsing import browser
+from crafting import EVIL, form_token, make_endpoint, write_code
+from driving import examine, installation, open_page, set_password
+from nicobar.dashboard.differences import MAX_LINES, compare
+from nicobar.sources.samples import fresh
+from nicobar.store.history import AuditFilter
+from running import TYPES
+
+CODE = (
+    "function handler(webhook) {\n"
+    "  if (webhook.eventType !== 'payment.succeeded') return webhook;\n"
+    "  const payment = webhook.payload.data;\n"
+    f"  webhook.payload = nicobar.event('paid', {{amount: 5, note: {msgspec.json.encode(EVIL).decode()}}});\n"
+    "  return webhook;\n}\n"
+)
+
+
+@pytest.fixture
+async def nicobar(tmp_path):
+    async with installation(tmp_path) as it:
+        yield it
+
+
+def signs(one) -> list[str]:
+    return [line.sign + line.text for line in one.lines]
+
+
+def test_a_difference_has_what_goes_what_comes_and_little_of_what_stays():
+    same = [f"line {number}" for number in range(20)]
+    after = [*same[:10], "new", *same[11:]]
+    found = compare("\n".join(same), "\n".join(after))
+    assert signs(found) == [
+        "…",
+        " line 7",
+        " line 8",
+        " line 9",
+        "-line 10",
+        "+new",
+        " line 11",
+        " line 12",
+        " line 13",
+        "…",
+    ]
+    assert (found.lines[0].skipped, found.lines[-1].skipped) == (7, 6)
+    assert (found.added, found.removed) == (1, 1)
+    assert (found.lines[4].before, found.lines[5].after) == (11, 11)
+    assert compare("a", "a").is_empty
+    assert compare("", "a\n" * (MAX_LINES + 1)).lines is None
+
+
+@pytest.mark.browser
+async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_after_a_yes(nicobar):
+    async with browser() as it:
+        page, problems = await open_page(it)
+        await set_password(page, nicobar)
+        endpoint, _ = await make_endpoint(page, nicobar, CODE)
+        await page.goto(endpoint)
+        await page.get_by_label("Endpoint").get_by_role("link", name="Testing").click()
+        await page.get_by_text("the code that runs, version 1").wait_for()
+        await page.get_by_role("button", name="Run on it").click()
+        await expect(page.locator(".request").last).to_contain_text('"name": "paid"')
+        await page.get_by_text("What became of the event").last.click()
+        changes = page.locator(".changes").last
+        await expect(changes.locator("del").first).to_contain_text("\N{MINUS SIGN}")
+        await expect(changes.locator("ins", has_text='"name": "paid"')).to_contain_text("+")
+        await page.get_by_role("link", name="Send to Customer.io now").click()
+        confirm = page.locator("#confirm")
+        for text in ("really happens, once", nicobar.emulator.url.split("//")[1], "nicobar_test", "mails go out"):
+            await expect(confirm).to_contain_text(text)
+        assert len(nicobar.state.activities) == 1, "nothing is sent before it is confirmed"
+        await confirm.get_by_role("button", name="Yes, send it").click()
+        await page.get_by_role("heading", name="Customer.io has taken the test.").wait_for()
+        real, test = nicobar.state.activities
+        assert test.data == {"amount": 5, "note": EVIL, "nicobar_test": True}
+        assert real.id != test.id
+        await expect(page.locator(".request").first).to_contain_text("***")
+        assert "demo-key" not in await page.content()
+        await expect(page.locator(".request").first).to_contain_text("Answer 200")
+        # The address of the result is one that can be reloaded, and a form that is sent twice sends once.
+        await page.reload()
+        await page.get_by_role("heading", name="Customer.io has taken the test.").wait_for()
+        test_id = page.url.rsplit("/", 1)[1]
+        token = await form_token(page)
+        again = await page.request.post(
+            f"{endpoint}/testing/send",
+            form={"form_token": token, "test_id": test_id, "sample_type": "payment.succeeded"},
+        )
+        assert again.ok
+        assert len(nicobar.state.activities) == 2
+        store, app_id = nicobar.runtime.store, nicobar.runtime.configuration.snapshot.applications[0].id
+        said = await store.audit(AuditFilter(app_id=app_id, action="endpoint.test.send"), limit=5)
+        assert [(one.actor, one.subject) for one in said.items] == [("user owner", endpoint.rsplit("/", 1)[1])]
+        assert "payment.succeeded, 2 calls" in said.items[0].detail
+        # A sample goes to somebody's own address, if they like.
+        await page.goto(f"{endpoint}/testing?send=1")
+        await page.get_by_label("To your own address").fill("me@shop.example")
+        await page.get_by_role("button", name="Take this address").click()
+        await expect(page.locator(".request").first).to_contain_text('"email": "me@shop.example"')
+        await page.get_by_role("button", name="Yes, send it").click()
+        await page.get_by_role("heading", name="Customer.io has taken the test.").wait_for()
+        mine = [one for one in nicobar.state.activities if one.person.startswith("nicobar_test_")]
+        assert [one.name for one in mine] == ["paid"]
+        # What the handler leaves cannot be sent, and an unknown test has no page.
+        await page.goto(f"{endpoint}/testing?sample_type=refund.failed&send=1")
+        await page.get_by_text("There is nothing to send.").wait_for()
+        assert not await page.get_by_role("button", name="Yes, send it").count()
+        assert (await page.request.get(f"{endpoint}/testing/sent/none")).status == 404
+        assert not problems
+
+
+@pytest.mark.browser
+async def test_a_draft_is_compared_with_what_runs_and_a_pasted_event_is_sent_without_javascript(nicobar):
+    async with browser() as it:
+        page, _ = await open_page(it, java_script_enabled=False)
+        await set_password(page, nicobar)
+        endpoint, _ = await make_endpoint(page, nicobar, CODE)
+        await page.goto(endpoint)
+        await page.get_by_role("button", name="Edit the transformation").click()
+        draft = page.url.removesuffix("/code")
+        await write_code(page, draft, CODE.replace("'paid'", "'paid_in_full'").replace("amount: 5", "amount: 6"))
+        await page.goto(f"{draft}/test")
+        against = page.locator("section[aria-labelledby=against]")
+        await expect(against.locator("del")).to_have_text([re.compile('"name": "paid"'), re.compile('"amount": 5')])
+        await expect(against.locator("ins")).to_have_text(
+            [re.compile('"name": "paid_in_full"'), re.compile('"amount": 6')]
+        )
+        body = fresh(TYPES["payment.succeeded"], nicobar.runtime.clock.now_ms()).decode()
+        await page.get_by_text("Paste an event").click()
+        await page.get_by_label("The event as JSON").fill(body)
+        await page.get_by_role("button", name="Run what was pasted").click()
+        await page.get_by_role("button", name="Send to Customer.io now").click()
+        faults = f"{nicobar.emulator.url}/emulator/faults"
+        assert (await page.request.put(faults, data=[{"status": 401}])).ok
+        await page.get_by_role("button", name="Yes, send it").click()
+        await page.get_by_role("heading", name="Customer.io has not taken the test.").wait_for()
+        await expect(page.locator(".request footer")).to_contain_text("Check Site ID, API key and region.")
+        assert [one.name for one in nicobar.state.activities] == ["paid"], "one that is refused is not tried again"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
+async def test_the_pages_can_be_used_by_everybody_and_fit(nicobar, width, scheme, locale):
+    findings: list[str] = []
+    async with browser() as it:
+        page, _ = await open_page(
+            it, viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        await set_password(page, nicobar)
+        endpoint, _ = await make_endpoint(page, nicobar, CODE)
+        await page.goto(endpoint)
+        await page.get_by_role("button", name="Edit the transformation").click()
+        draft = page.url.removesuffix("/code")
+        await write_code(page, draft, CODE.replace("'paid'", "'paid_in_full'"))
+        if locale.startswith("ko"):
+            await page.locator("button[value=ko]").click()
+        await page.goto(f"{draft}/test")
+        for one in await page.locator(".changes summary").all():
+            await one.click()
+        findings += await examine(page, "test-of-a-change", width=width, scheme=scheme)
+        await page.goto(f"{endpoint}/testing?send=1")
+        findings += await examine(page, "test-confirm", width=width, scheme=scheme)
+        await page.locator("form[action$=send] button").click()
+        await page.wait_for_url("**/sent/*")
+        findings += await examine(page, "test-sent", width=width, scheme=scheme)
+    assert not findings, "\n".join(findings)

@@ -1,0 +1,157 @@
+"""An endpoint's code: what runs, its versions and their differences, restoring, and the dry run of a draft."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from browsing import browser
+from crafting import deliver, form_token, make_endpoint, write_code
+from driving import examine, installation, open_page, set_password
+from nicobar.model import Customer, DeliveryState
+from nicobar.store.history import AuditFilter
+
+pytestmark = pytest.mark.browser
+EVIL = "</script><img src=x onerror=alert(1)>{{7*7}}%(x)s"
+FIRST = f"""function handler(webhook) {{
+  // {EVIL}
+  if (webhook.eventType === 'payment.processing') return webhook;
+  webhook.payload = nicobar.event('paid', {{amount: 5}});
+  return webhook;
+}}
+"""
+SECOND = FIRST.replace("'paid'", "'paid_in_full'")
+THIRD = SECOND.replace(
+    "  return webhook;\n}",
+    f"  if (webhook.eventType === 'refund.failed') throw new Error('{EVIL}');\n  return webhook;\n}}",
+)
+
+
+@pytest.fixture
+async def nicobar(tmp_path):
+    async with installation(tmp_path) as it:
+        yield it
+
+
+async def begin(page, endpoint, code):
+    """A draft with that code, begun from the endpoint's own page."""
+    await page.goto(f"{endpoint}/transformation")
+    await page.locator("form[action$='/code'] button").click()
+    await page.wait_for_url("**/drafts/*/code")
+    draft = page.url.removesuffix("/code")
+    await write_code(page, draft, code)
+    return draft
+
+
+async def publish(page, draft):
+    await page.goto(f"{draft}/test")
+    await page.locator("form[action$=create] button").click()
+    await page.wait_for_url("**/webhooks/ep_*")
+
+
+async def test_code_is_changed_in_a_draft_compared_published_and_an_old_version_is_restored(nicobar):
+    async with browser() as it:
+        page, problems = await open_page(it)
+        await set_password(page, nicobar)
+        endpoint, _ = await make_endpoint(page, nicobar, FIRST)
+        await page.goto(endpoint)
+        await page.get_by_label("Endpoint").get_by_role("link", name="Transformation").click()
+        await expect(page.locator(".numbered")).to_contain_text(EVIL)
+        draft = await begin(page, endpoint, SECOND)
+        await page.goto(f"{endpoint}/transformation")
+        await page.get_by_text("A draft is open").wait_for()
+        await page.get_by_role("button", name="Go on with the draft").click()
+        await expect(page).to_have_url(f"{draft}/code")  # one draft of an endpoint, not one a click
+        await page.goto(f"{endpoint}/transformation")
+        await page.get_by_role("link", name="Compare with what runs").click()
+        compared = page.locator("#compared")
+        await expect(compared.locator("del")).to_have_text([re.compile(r"'paid'")])
+        await expect(compared.locator("ins")).to_have_text([re.compile(r"'paid_in_full'")])
+        await publish(page, draft)
+        await page.goto(f"{endpoint}/transformation")
+        await expect(page.locator("tbody tr")).to_have_count(2)
+        await expect(page.locator("tbody tr").first).to_contain_text("runs")
+        await page.get_by_label("Compare", exact=True).select_option("1")
+        await page.get_by_label("with", exact=True).select_option("2")
+        await page.get_by_role("button", name="Show the difference").click()
+        await expect(page).to_have_url(re.compile(r"before=1&after=2"))
+        await expect(page.locator("#compared ins")).to_have_text([re.compile(r"'paid_in_full'")])
+        await page.get_by_role("link", name="version 1").click()
+        await expect(page.locator("#compared ins")).to_have_text([re.compile(r"'paid'")])
+        await page.get_by_role("button", name="Restore this version").click()
+        await expect(page.locator("tbody tr")).to_have_count(3)
+        (known,) = nicobar.runtime.configuration.snapshot.endpoints
+        assert (known.transformation.version, known.transformation.code) == (3, FIRST)
+        said = await nicobar.runtime.store.audit(AuditFilter(subject=known.id), limit=1)
+        assert (said.items[0].action, said.items[0].detail) == ("endpoint.transformation.restore", "version 1")
+        # Again it is what runs already: no version more. One that never was cannot be restored.
+        for version, status in (("1", 303), ("9", 404), ("x", 404)):
+            answer = await page.request.post(
+                f"{endpoint}/transformation/restore",
+                form={"form_token": await form_token(page), "version": version},
+                max_redirects=0,
+            )
+            assert answer.status == status
+        assert (await page.request.get(f"{endpoint}/transformation?version=9")).status == 404
+        assert nicobar.runtime.configuration.snapshot.endpoints[0].transformation.version == 3
+        assert not problems
+
+
+async def test_a_draft_is_tried_on_real_messages_beside_what_was_sent_without_javascript(nicobar):
+    async with browser() as it:
+        page, _ = await open_page(it, java_script_enabled=False)
+        await set_password(page, nicobar)
+        endpoint, address = await make_endpoint(page, nicobar, FIRST)
+        evil = Customer(key=EVIL, email="ada@northpine.example", name=EVIL)
+        assert await deliver(nicobar, address, "refund.failed", "evt_2", evil) is DeliveryState.SUCCESS
+        assert await deliver(nicobar, address, "payment.processing", "evt_3") is DeliveryState.CANCELED
+        await page.goto(f"{endpoint}/transformation")
+        await page.get_by_role("link", name="Try on the latest messages").click()
+        await page.get_by_text("none differs from what was sent").wait_for()
+        await begin(page, endpoint, THIRD)
+        await page.goto(f"{endpoint}/transformation")
+        await page.get_by_role("link", name="Try on the latest messages").click()
+        for text in ("3 messages", "1 would fail", "2 differ from what was sent"):
+            await expect(page.locator(".summary")).to_contain_text(text)
+        rows = page.locator("tbody tr")
+        await expect(rows.nth(0)).to_contain_text("nothing was sent")
+        await expect(rows.nth(1)).to_contain_text(EVIL)
+        await rows.nth(2).get_by_role("link").click()
+        opened = page.locator("#opened")
+        await expect(opened.locator("del")).to_have_text([re.compile('"name": "paid"')])
+        await expect(opened.locator("ins")).to_have_text([re.compile('"name": "paid_in_full"')])
+        await page.get_by_role("link", name="refund.failed").click()
+        await expect(page.locator("#opened")).to_contain_text(EVIL)
+        assert not await page.locator("main img, main script").count()
+        assert len([one for one in nicobar.state.activities if one.name == "paid"]) == 2, "nothing was sent"
+
+
+@pytest.mark.parametrize(("width", "scheme", "language"), [(1440, "light", "en"), (390, "dark", "ko")])
+async def test_the_pages_can_be_used_by_everybody_and_fit(nicobar, width, scheme, language):
+    findings: list[str] = []
+    async with browser() as it:
+        page, _ = await open_page(
+            it, viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        await set_password(page, nicobar)
+        endpoint, address = await make_endpoint(page, nicobar, FIRST)
+        await page.locator(f"button[value={language}]").click()
+        await page.goto(f"{endpoint}/transformation")
+        findings += await examine(page, "transformation", width=width, scheme=scheme)
+        await publish(page, await begin(page, endpoint, SECOND))
+        await begin(page, endpoint, THIRD)
+        await deliver(nicobar, address, "refund.failed", "evt_2")
+        for name, query in (
+            ("transformation-draft", ""),
+            ("transformation-difference", "?before=1&after=draft"),
+            ("transformation-version", "?version=1"),
+            ("dry-run", "/dry-run"),
+        ):
+            await page.goto(f"{endpoint}/transformation{query}")
+            findings += await examine(page, name, width=width, scheme=scheme)
+        await page.locator("tbody a").last.click()
+        await page.wait_for_url("**message=*")
+        findings += await examine(page, "dry-run-open", width=width, scheme=scheme)
+    assert not findings, "\n".join(findings)
