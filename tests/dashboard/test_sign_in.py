@@ -3,59 +3,21 @@
 from __future__ import annotations
 
 import re
-from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-import aiohttp
 import pytest
 
 from driving import PASSWORD, installation
 from nicobar.crypto import hash_token
 from nicobar.dashboard.limit import MAX_WRONG, PERIOD_MS, LoginLimit
 from nicobar.errors import Refusal
+from visiting import set_up, visiting
 
 
 @pytest.fixture
 async def nicobar(tmp_path):
     async with installation(tmp_path) as it:
         yield it
-
-
-class Visitor:
-    """A browser without scripts: keeps cookies, sends the token of the form that it was shown."""
-
-    def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
-        self.url = url
-        self.http = http
-        self.token = ""
-        self.cookies: list[str] = []
-
-    async def ask(self, method: str, path: str, fields: dict[str, str] | None = None, **headers: str):
-        async with self.http.request(
-            method, self.url + path, data=fields, headers=headers, allow_redirects=False
-        ) as answer:
-            text = await answer.text()
-            self.cookies += answer.headers.getall("set-cookie", [])
-            found = re.search(r'name="form_token" value="(\w+)"', text)
-            self.token = found[1] if found else self.token
-            return answer.status, text, answer.headers
-
-    async def send(self, path: str, **fields: str):
-        return await self.ask("POST", path, {"form_token": self.token, **fields})
-
-
-@asynccontextmanager
-async def visiting(nicobar):
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
-        yield Visitor(nicobar.url, http)
-
-
-async def set_up(nicobar, visitor) -> str:
-    path = urlsplit(nicobar.runtime.setup_url).path
-    await visitor.ask("GET", path)
-    status, _, headers = await visitor.send(path, password=PASSWORD, again=PASSWORD)
-    assert (status, headers["location"]) == (303, "/")
-    return path
 
 
 async def test_the_link_sets_the_password_once_and_only_its_hash_is_kept(nicobar, tmp_path):

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from nicobar.admin.catalogue import make_application
 from nicobar.admin.services import Services
+from nicobar.admin.tokens import end_link
 from nicobar.api.applications import ApplicationIn
 from nicobar.api.auth import Caller
 from nicobar.api.errors import Invalid, conflict, forbidden, not_found
@@ -206,8 +207,7 @@ async def logout(*, services: GivenServices, caller: GivenCaller) -> None:
     """Ends the link to the dashboard whose token this is. Other tokens are revoked, not logged out."""
     if not caller.token.portal:
         raise forbidden()
-    ended = msgspec.structs.replace(caller.token, revoked_at_ms=services.clock.now_ms())
-    await services.change(caller, "portal.logout", ended.id, PutToken(token=ended), app_id=ended.app_id)
+    await end_link(services, caller, caller.token)
 
 
 @get(TOKENS, operation_id="nicobar.token.list", tags=TAGS, summary="List Tokens")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from litestar import Litestar, Request, Response, get
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
+from litestar.types import Scope
 
 from nicobar.admin.services import Services
 from nicobar.asgi import App
 from nicobar.connectors import Transport
-from nicobar.dashboard import attempts, flow, preferences, settings, sign_in, webhooks, workbench
+from nicobar.dashboard import attempts, flow, portal, preferences, settings, sign_in, webhooks, workbench
 from nicobar.dashboard.desk import Desk
 from nicobar.dashboard.door import MAX_FORM_BYTES, DashboardDoor
 from nicobar.dashboard.limit import LoginLimit
 from nicobar.dashboard.pages import page, redirect
+from nicobar.dashboard.rights import allowed
 from nicobar.dashboard.visitor import VISITOR, Visitor, current_visitor
 from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.observe import log
@@ -34,6 +37,7 @@ def home() -> Response[bytes]:
 HANDLERS = (
     home,
     *sign_in.HANDLERS,
+    *portal.HANDLERS,
     *preferences.HANDLERS,
     *webhooks.HANDLERS,
     *settings.HANDLERS,
@@ -46,12 +50,17 @@ HANDLERS = (
 def create_dashboard(services: Services, transport: Transport, beside: App) -> App:
     """The pages; what is none of theirs goes `beside`."""
     desk = Desk(services=services, transport=transport, limit=LoginLimit())
+
+    def given_desk(scope: Scope) -> Desk:
+        return replace(desk, app_id=current_visitor(scope).app_id)
+
     pages = Litestar(
         list(HANDLERS),
         dependencies={
-            "desk": Provide(lambda: desk, sync_to_thread=False),
+            "desk": Provide(given_desk, sync_to_thread=False),
             "visitor": Provide(current_visitor, sync_to_thread=False),
         },
+        guards=[allowed],
         openapi_config=None,
         logging_config=None,
         exception_handlers={NicobarError: _said, HTTPException: _http_error, Exception: _surprise},

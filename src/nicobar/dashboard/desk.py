@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 from litestar.di import NamedDependency
 
 from nicobar.admin.catalogue import default_application
@@ -17,14 +18,21 @@ from nicobar.store import Draft, Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The running parts. `transport` asks destinations whether they know us."""
+    """The running parts. `transport` asks destinations whether they know us; `app_id` is the one application that
+    there is for the visitor.
+    """
 
     services: Services
     transport: Transport
     limit: LoginLimit
+    app_id: str | None = None
 
     async def snapshot(self) -> Snapshot:
-        return await self.services.snapshot()
+        """The catalogue, as far as there is one for the visitor: pages find nothing else in it. Raises Refusal 404
+        where their application is gone.
+        """
+        snapshot = await self.services.snapshot()
+        return snapshot if self.app_id is None else _limited(snapshot, self.app_id)
 
     def now_ms(self) -> int:
         return self.services.clock.now_ms()
@@ -33,8 +41,20 @@ class Desk:
 GivenDesk = NamedDependency[Desk]
 
 
+def _limited(snapshot: Snapshot, app_id: str) -> Snapshot:
+    applications = tuple(one for one in snapshot.applications if one.id == app_id)
+    if not applications:
+        raise not_found("application")
+    return msgspec.structs.replace(
+        snapshot,
+        applications=applications,
+        sources=tuple(one for one in snapshot.sources if one.app_id == app_id),
+        endpoints=tuple(one for one in snapshot.endpoints if one.app_id == app_id),
+    )
+
+
 def application(snapshot: Snapshot) -> Application:
-    """Whose things the pages show."""
+    """Whose things the pages show: the visitor's, or else the default one's."""
     return default_application(snapshot)
 
 

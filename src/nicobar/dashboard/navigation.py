@@ -7,11 +7,12 @@ from nicobar.model import Record
 
 
 class Place(Record):
-    """A page of the navigation. After `g`, `key` goes there."""
+    """A page of the navigation. After `g`, `key` goes there. Who came by a link does not see what is `for_users`."""
 
     path: str
     key: str
     title: str
+    for_users: bool = False
 
 
 class Tab(Record):

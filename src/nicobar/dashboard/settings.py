@@ -10,6 +10,7 @@ from nicobar.connectors.kinds import connector
 from nicobar.dashboard.desk import GivenDesk, endpoint
 from nicobar.dashboard.forms import further_fields, main_fields, read_fields, value_of
 from nicobar.dashboard.pages import page, redirect
+from nicobar.dashboard.rights import CHANGING
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import UserError
 from nicobar.model import Endpoint, Setting
@@ -78,7 +79,7 @@ async def change_settings(endpoint_id: FromPath[str], desk: GivenDesk, visitor: 
     return redirect(f"/webhooks/{known.id}")
 
 
-@get("/webhooks/{endpoint_id:str}/delete")
+@get("/webhooks/{endpoint_id:str}/delete", opt=CHANGING)
 async def ask_delete(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Says what deleting means, and asks."""
     known = endpoint(await desk.snapshot(), endpoint_id)

@@ -9,10 +9,12 @@ from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 
 from nicobar.admin.owner import MIN_PASSWORD_CHARS, OWNER, check_password, make_owner
+from nicobar.admin.tokens import end_link
 from nicobar.crypto import hash_token, is_password
 from nicobar.dashboard.desk import Desk, GivenDesk
 from nicobar.dashboard.language import noop
 from nicobar.dashboard.pages import page, redirect, translate, with_cookie
+from nicobar.dashboard.rights import OPEN
 from nicobar.dashboard.visitor import SESSION, SESSION_MS, GivenVisitor, Visitor, cookie
 from nicobar.errors import Refusal, UserError
 from nicobar.store import User
@@ -27,14 +29,14 @@ _PROBLEMS = {
 _NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5bm9ib2R5bm9ib2R5$OVTDK5GKR2SRlEzOuN1hLHnXOpHkXvVnzcUzgBNxLX0"
 
 
-@get("/setup/{token:str}")
+@get("/setup/{token:str}", opt=OPEN)
 async def setup(token: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Asks for the owner's password."""
     good = await desk.services.store.is_setup(hash_token(token), now_ms=desk.now_ms())
     return _setup_page(visitor, good=good, problem="")
 
 
-@post("/setup/{token:str}", status_code=200)
+@post("/setup/{token:str}", status_code=200, opt=OPEN)
 async def set_up(token: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Keeps the owner's password and signs in."""
     store = desk.services.store
@@ -57,16 +59,16 @@ def _setup_page(visitor: Visitor, *, good: bool, problem: str) -> Response[bytes
     return page(visitor, "setup.html", status=status, good=good, problem=problem, min_chars=MIN_PASSWORD_CHARS)
 
 
-@get("/login")
+@get("/login", opt=OPEN)
 async def login(desk: GivenDesk, visitor: GivenVisitor, next: FromQuery[str] = "/") -> Response[bytes]:  # noqa: A002 - its name in the address
     """Asks who it is."""
-    if visitor.user is not None:
+    if visitor.is_in:
         return redirect(_local(next))
     owner = await desk.services.store.user(OWNER)
     return page(visitor, "login.html", wanted=_local(next), problem="", has_owner=owner is not None)
 
 
-@post("/login", status_code=200)
+@post("/login", status_code=200, opt=OPEN)
 async def sign_in(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Signs in with the right password."""
     wanted = _local(visitor.form.get("next", "/"))
@@ -100,9 +102,11 @@ async def _signed_in(desk: Desk, visitor: Visitor, user: User, location: str) ->
     return with_cookie(visitor, location, SESSION, session, max_age_s=SESSION_MS // 1000)
 
 
-@post("/logout", status_code=303)
+@post("/logout", status_code=303, opt=OPEN)
 async def logout(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
-    """Signs out."""
+    """Signs out. A link to one application ends with it."""
+    if visitor.link is not None:
+        await end_link(desk.services, visitor, visitor.link)
     await desk.services.store.remove_session(hash_token(visitor.secret))
     return redirect("/login", cookie(SESSION, "", secure=visitor.secure, max_age_s=0))
 

@@ -28,6 +28,7 @@ from nicobar.dashboard.desk import Desk, GivenDesk, draft, endpoint, not_found
 from nicobar.dashboard.flow import credentials, keep
 from nicobar.dashboard.forms import read_variables, write_variables
 from nicobar.dashboard.pages import environment, page, redirect
+from nicobar.dashboard.rights import CHANGING
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import UserError
 from nicobar.model import Level, Message, Record
@@ -57,7 +58,7 @@ class Shown(Record):
     duration_us: int
 
 
-@get("/webhooks/drafts/{draft_id:str}/code")
+@get("/webhooks/drafts/{draft_id:str}/code", opt=CHANGING)
 async def edit(
     draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor, name: FromQuery[str] = ""
 ) -> Response[bytes]:
@@ -105,7 +106,7 @@ async def check(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor)
     return Response(msgspec.json.encode({"html": html, "marks": marks}), media_type="application/json")
 
 
-@get("/webhooks/drafts/{draft_id:str}/test")
+@get("/webhooks/drafts/{draft_id:str}/test", opt=CHANGING)
 async def try_event(
     *,
     draft_id: FromPath[str],

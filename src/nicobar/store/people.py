@@ -9,9 +9,11 @@ from nicobar.model import Record
 
 
 class UserRole(StrEnum):
-    """What somebody may do in the dashboard: everything."""
+    """What somebody may do in the dashboard: everything; everything but users and tokens; look."""
 
     OWNER = "owner"
+    EDITOR = "editor"
+    VIEWER = "viewer"
 
 
 class User(Record):
