@@ -19,6 +19,7 @@ from nicobar.connectors.kinds import CONNECTORS
 from nicobar.dashboard.language import DEFAULT, DOMAIN, LANGUAGES
 from nicobar.dashboard.pages import help_of
 from nicobar.recipes import RECIPES
+from nicobar.sources.kinds import SOURCES
 
 ROOT = Path(dashboard.__file__).parent
 METHODS = [("templates/**.html", "jinja2"), ("**.py", "python")]
@@ -28,7 +29,9 @@ OPTIONS = {"templates/**.html": {"newstyle_gettext": "true"}}
 
 
 def gather() -> Catalog:
-    """All texts: those of templates and code, and those that connectors and recipes describe themselves with."""
+    """All texts: those of templates and code, and those that connectors, sources and recipes describe themselves
+    with.
+    """
     catalogue = Catalog(domain=DOMAIN, project="nicobar", fuzzy=False)
     keywords = {"_": None, "gettext": None, "ngettext": (1, 2), "noop": None}
     for _, _, text, comments, _ in extract_from_dir(str(ROOT), METHODS, OPTIONS, keywords):
@@ -38,6 +41,8 @@ def gather() -> Catalog:
         for field in connector.fields:
             catalogue.add(field.label)
             catalogue.add(help_of(field))
+    for source in SOURCES:
+        catalogue.add(source.summary)
     for recipe in RECIPES:
         catalogue.add(recipe.summary)
     return catalogue

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from nicobar.admin.owner import OWNER, offer_link
+from nicobar.admin.people import offer_link
 from nicobar.admin.services import Services
 from nicobar.api.app import create_app
 from nicobar.api.ingress import Ingress
@@ -24,6 +24,7 @@ from nicobar.crypto import Vault
 from nicobar.dashboard.app import create_dashboard
 from nicobar.errors import StoreError, StoreUnusable, UserError
 from nicobar.ids import IdFactory
+from nicobar.model import UserRole
 from nicobar.observe import Metrics, log
 from nicobar.pipeline.alerts import Alerts, Mail
 from nicobar.pipeline.configuration import Configuration
@@ -223,7 +224,7 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) 
     )
     runtime.server = await Server.start(app, settings.host, settings.port, max_connections=settings.max_connections)
     stack.push_async_callback(runtime.server.stop)
-    if await runtime.store.user(OWNER) is None:
+    if not any(one.role is UserRole.OWNER for one in await runtime.store.users()):
         path = await offer_link(runtime.store, runtime.clock.now_ms())
         runtime.setup_url = (settings.public_url.rstrip("/") or runtime.server.url) + path
 

@@ -58,7 +58,7 @@ async def test_the_client_s_link_opens_one_application_until_it_ends(api):
     async with async_client(api) as client, browser() as it:
         endpoint, link = await make_acme(client, session_id="ada")
         foreign = await somebody_else_s(api)
-        page, problems = await open_page(it)
+        page, problems = await open_page(it, reduced_motion="reduce")
         await page.goto(link.url)
         await page.wait_for_url("**/webhooks")
         await expect(page.locator("tbody tr")).to_have_count(1)
@@ -105,9 +105,8 @@ async def test_the_client_s_link_opens_one_application_until_it_ends(api):
 async def test_a_link_that_only_looks_changes_nothing_and_signing_out_ends_it(api):
     async with async_client(api) as client, browser() as it:
         endpoint, link = await make_acme(client, read_only=True, expiry=3600)
-        page, problems = await open_page(
-            it, locale="ko-KR", viewport={"width": 390, "height": 900}, color_scheme="dark"
-        )
+        options = {"viewport": {"width": 390, "height": 900}, "color_scheme": "dark", "reduced_motion": "reduce"}
+        page, problems = await open_page(it, locale="ko-KR", **options)
         await page.goto(link.url)
         await page.wait_for_url("**/webhooks")
         (cookie,) = [one for one in await page.context.cookies() if one["name"] == "nicobar_session"]

@@ -123,12 +123,15 @@ def test_after_a_minute_a_password_may_be_tried_again():
     limit = LoginLimit()
     for at_ms in range(MAX_WRONG):
         limit.check("192.0.2.7", at_ms)
-        limit.wrong("192.0.2.7", at_ms)
+        limit.wrong("192.0.2.7", "owner", at_ms)
     with pytest.raises(Refusal, match="60 s"):
         limit.check("192.0.2.7", MAX_WRONG)
     limit.check("192.0.2.8", MAX_WRONG)
     limit.check("192.0.2.7", PERIOD_MS)
-    limit.right("192.0.2.7")
+    limit.right("192.0.2.7", "viewer")
+    with pytest.raises(Refusal, match="60 s"):
+        limit.check("192.0.2.7", MAX_WRONG)
+    limit.right("192.0.2.7", "owner")
     limit.check("192.0.2.7", MAX_WRONG)
 
 

@@ -13,7 +13,7 @@ from litestar.types import Scope
 from nicobar.admin.services import Services
 from nicobar.asgi import App
 from nicobar.connectors import Transport
-from nicobar.dashboard import attempts, flow, portal, preferences, settings, sign_in, webhooks, workbench
+from nicobar.dashboard import attempts, flow, portal, preferences, settings, sign_in, sources, webhooks, workbench
 from nicobar.dashboard.desk import Desk
 from nicobar.dashboard.door import MAX_FORM_BYTES, DashboardDoor
 from nicobar.dashboard.limit import LoginLimit
@@ -44,6 +44,7 @@ HANDLERS = (
     *flow.HANDLERS,
     *workbench.HANDLERS,
     *attempts.HANDLERS,
+    *sources.HANDLERS,
 )
 
 

@@ -22,7 +22,10 @@ class Tab(Record):
     title: str
 
 
-PLACES = (Place(path="/webhooks", key="w", title=noop("Webhooks")),)
+PLACES = (
+    Place(path="/webhooks", key="w", title=noop("Webhooks")),
+    Place(path="/sources", key="r", title=noop("Sources")),
+)
 TABS = (
     Tab(path="", title=noop("Overview")),
     Tab(path="/settings", title=noop("Settings")),

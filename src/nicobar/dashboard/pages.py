@@ -36,6 +36,12 @@ _OUTCOMES = {
     "left_out": noop("left out"),
     "failed": noop("failed"),
 }
+_ROLES = {"owner": noop("owner"), "editor": noop("editor"), "viewer": noop("viewer")}
+_ROLE_MEANINGS = {
+    "owner": noop("Everything, users and tokens included."),
+    "editor": noop("Endpoints, sources and replays; no users and no tokens."),
+    "viewer": noop("Sees everything and changes nothing."),
+}
 _STATES = {
     "success": noop("delivered"),
     "pending": noop("waiting"),
@@ -94,6 +100,8 @@ def environment(language: str) -> Environment:
         "level_names": _LEVELS,
         "outcome_names": _OUTCOMES,
         "state_names": _STATES,
+        "role_names": _ROLES,
+        "role_meanings": _ROLE_MEANINGS,
         "token_field": TOKEN_FIELD,
     }
     made.filters |= {

@@ -7,29 +7,35 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from nicobar.model import PasswordLink, User, UserRole
 from nicobar.store.access import Access, KeptAnswer
 from nicobar.store.catalogue import (
     AddTransformation,
     Audited,
     Catalogue,
     Change,
+    ChangeUser,
     DisableEndpoint,
     EnableTransformation,
+    EndSessions,
     PauseEndpoint,
     PutApplication,
     PutEndpoint,
     PutEventType,
+    PutLink,
     PutSource,
     PutToken,
     RemoveApplication,
     RemoveEndpoint,
     RemoveEventType,
+    RemoveLink,
     RemoveSource,
+    RemoveUser,
     Snapshot,
 )
 from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.history import History
-from nicobar.store.people import People, User, UserRole
+from nicobar.store.people import People
 from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Queue
 from nicobar.store.replays import (
     FailureGroup,
@@ -42,7 +48,7 @@ from nicobar.store.replays import (
     TaskKind,
     TaskStatus,
 )
-from nicobar.store.upkeep import Step, Upkeep
+from nicobar.store.upkeep import CleanUp, Step, Upkeep
 
 
 class Store(Queue, Catalogue, Access, Replays, Upkeep, History, People, Drafts, Protocol):
@@ -65,29 +71,36 @@ __all__ = [
     "Backlog",
     "Catalogue",
     "Change",
+    "ChangeUser",
     "Claimed",
+    "CleanUp",
     "DisableEndpoint",
     "Draft",
     "Drafts",
     "EnableTransformation",
+    "EndSessions",
     "FailureGroup",
     "Finished",
     "History",
     "KeptAnswer",
     "NewMessage",
     "NewTask",
+    "PasswordLink",
     "PauseEndpoint",
     "People",
     "PutApplication",
     "PutEndpoint",
     "PutEventType",
+    "PutLink",
     "PutSource",
     "PutToken",
     "Queue",
     "RemoveApplication",
     "RemoveEndpoint",
     "RemoveEventType",
+    "RemoveLink",
     "RemoveSource",
+    "RemoveUser",
     "ReplayCount",
     "ReplayFilter",
     "Replays",

@@ -13,10 +13,12 @@ from nicobar.model import (
     Endpoint,
     EventType,
     Message,
+    PasswordLink,
     Record,
     Setting,
     Source,
     Token,
+    User,
 )
 
 
@@ -113,6 +115,36 @@ class PutToken(Record, tag=True):
     token: Token
 
 
+class ChangeUser(Record, tag=True):
+    """Gives the user with its id another role and password. Somebody has to be owner afterwards."""
+
+    user: User
+
+
+class RemoveUser(Record, tag=True):
+    """Takes the user out, with their sessions and their link. Somebody has to be owner afterwards."""
+
+    user_id: str
+
+
+class EndSessions(Record, tag=True):
+    """Signs a user out everywhere."""
+
+    user_id: str
+
+
+class PutLink(Record, tag=True):
+    """Makes this the one link of its user."""
+
+    link: PasswordLink
+
+
+class RemoveLink(Record, tag=True):
+    """Ends the link of a user."""
+
+    name: str
+
+
 class Audited(Record, tag=True):
     """Says in the audit log who did what to which thing. `detail` holds no secrets."""
 
@@ -138,6 +170,11 @@ Change = (
     | PutEventType
     | RemoveEventType
     | PutToken
+    | ChangeUser
+    | RemoveUser
+    | EndSessions
+    | PutLink
+    | RemoveLink
     | Audited
 )
 

@@ -14,18 +14,23 @@ from nicobar.store.catalogue import (
     AddTransformation,
     Audited,
     Change,
+    ChangeUser,
     DisableEndpoint,
     EnableTransformation,
+    EndSessions,
     PauseEndpoint,
     PutApplication,
     PutEndpoint,
     PutEventType,
+    PutLink,
     PutSource,
     PutToken,
     RemoveApplication,
     RemoveEndpoint,
     RemoveEventType,
+    RemoveLink,
     RemoveSource,
+    RemoveUser,
     Snapshot,
 )
 from nicobar.store.sqlite.database import SQL, Database, json_text
@@ -88,6 +93,7 @@ def _source(row: sqlite3.Row) -> Source:
         secret_references=texts(row[6]),
         uid=row[7],
         details=CONTENT.decode(row[8]).details,
+        older_until_ms=row[9],
     )
 
 
@@ -120,6 +126,7 @@ def _change(connection: sqlite3.Connection, change: Change) -> None:  # noqa: C9
             run(
                 "put_source",
                 **{name: getattr(source, name) for name in ("id", "app_id", "name", "kind", "token", "uid")},
+                older_until_ms=source.older_until_ms,
                 sealed_secrets=source.sealed_secrets,
                 secret_references=json_text(source.secret_references),
                 content=json_text(Content(details=source.details)),
@@ -147,6 +154,8 @@ def _change(connection: sqlite3.Connection, change: Change) -> None:  # noqa: C9
             _existing(run("remove_event_type", name=name), "event type", name)
         case PutToken(token=token):
             run("put_token", **msgspec.structs.asdict(token) | {"scope": token.scope.value})
+        case ChangeUser() | RemoveUser() | EndSessions() | PutLink() | RemoveLink():
+            _change_people(connection, change)
         case Audited():
             run("add_audit", **msgspec.structs.asdict(change))
         case _:
@@ -159,6 +168,38 @@ def _endpoint_columns(change: PutEndpoint) -> dict[str, object]:
     for name in ("settings", "credential_references", "event_types", "variables"):
         values[name] = json_text(values[name])
     return values | {"content": json_text(content)}
+
+
+def _change_people(
+    connection: sqlite3.Connection, change: ChangeUser | RemoveUser | EndSessions | PutLink | RemoveLink
+) -> None:
+    def run(query: str, /, **parameters: object) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = connection.execute(SQL[query], parameters).fetchone()
+        return row
+
+    match change:
+        case ChangeUser(user=user):
+            row = run("change_user", id=user.id, role=user.role.value, password_hash=user.password_hash)
+            _existing(row, "user", user.id)
+            _check_owner(run("an_owner"))
+        case RemoveUser(user_id=user_id):
+            (name,) = _existing(run("remove_user", id=user_id), "user", user_id)
+            _check_owner(run("an_owner"))
+            run("remove_sessions_of_user", user_id=user_id)
+            run("remove_link", name=name)
+        case EndSessions(user_id=user_id):
+            run("remove_sessions_of_user", user_id=user_id)
+        case PutLink(link=link):
+            run("put_link", **msgspec.structs.asdict(link) | {"role": link.role.value})
+        case RemoveLink(name=name):
+            run("remove_link", name=name)
+        case _:
+            assert_never(change)
+
+
+def _check_owner(row: sqlite3.Row | None) -> None:
+    if row is None:
+        raise ConfigurationError("owner_last", "Nobody would be owner any more.", "Make somebody else owner first.")
 
 
 def _existing(row: sqlite3.Row | None, what: str, key: str) -> sqlite3.Row:
