@@ -8,7 +8,7 @@ import fcntl
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -107,8 +107,14 @@ async def open_store(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Sq
 
 
 @asynccontextmanager
-async def run(settings: Settings, on_recorded: Callable[[Recorded], None] | None = None) -> AsyncIterator[Runtime]:
-    """Receives and delivers, as the role says, until the block ends; then stops within `shutdown_ms`."""
+async def run(
+    settings: Settings,
+    on_recorded: Callable[[Recorded], None] | None = None,
+    origins: Mapping[str, str] | None = None,
+) -> AsyncIterator[Runtime]:
+    """Receives and delivers, as the role says, until the block ends; then stops within `shutdown_ms`. `origins` says
+    where each setting comes from that was given.
+    """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         store, vault = await stack.enter_async_context(open_store(settings, clock))
@@ -130,17 +136,19 @@ async def run(settings: Settings, on_recorded: Callable[[Recorded], None] | None
             maintainer = Maintainer(upkeep=store, clock=clock, retention_days=settings.retention_days)
             _keep_running(stack, "retention", maintainer.run)
         if settings.role is not Role.WORKER:
-            await _start_web(stack, runtime, sandbox)
+            await _start_web(stack, runtime, sandbox, origins or {})
         yield runtime
 
 
-async def serve(settings: Settings, started: Callable[[Runtime], None]) -> None:
+async def serve(
+    settings: Settings, started: Callable[[Runtime], None], origins: Mapping[str, str] | None = None
+) -> None:
     """Runs until SIGTERM or SIGINT."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    async with run(settings) as runtime:
+    async with run(settings, origins=origins) as runtime:
         started(runtime)
         await ended.wait()
         log.info("stopping")
@@ -187,7 +195,7 @@ async def _start_worker(
     return worker
 
 
-async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) -> None:
+async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox, origins: Mapping[str, str]) -> None:
     settings = runtime.settings
     receiver = Receiver(
         configuration=runtime.configuration,
@@ -211,6 +219,8 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) 
         receiver=receiver,
         wake=runtime.wake,
         own_url=lambda: runtime.server.url if runtime.server else "",
+        alerts=runtime.alerts,
+        origins=origins,
     )
     transport = await stack.enter_async_context(HttpTransport())
     api = create_app(services, create_ops(runtime.metrics, runtime.ready, runtime.refresh_gauges))

@@ -8,7 +8,6 @@ import pytest
 from nicobar.errors import ConfigurationError
 from nicobar.store import (
     Audited,
-    ChangeUser,
     CleanUp,
     Draft,
     EndSessions,
@@ -16,6 +15,8 @@ from nicobar.store import (
     PutLink,
     RemoveLink,
     RemoveUser,
+    SetPassword,
+    SetRole,
     User,
     UserRole,
 )
@@ -91,13 +92,13 @@ async def test_users_change_and_go_and_somebody_stays_owner(store):
     await add_user(store, OWNER)
     await add_user(store, EDITOR)
     assert await store.users() == [EDITOR, OWNER]
-    demoted = msgspec.structs.replace(OWNER, role=UserRole.VIEWER)
-    for change in (ChangeUser(user=demoted), RemoveUser(user_id=OWNER.id)):
+    for change in (SetRole(user_id=OWNER.id, role=UserRole.VIEWER), RemoveUser(user_id=OWNER.id)):
         with pytest.raises(ConfigurationError, match="owner"):
             await store.change([change])
     assert await store.users() == [EDITOR, OWNER]
     promoted = msgspec.structs.replace(EDITOR, role=UserRole.OWNER, password_hash="$argon2id$3")
-    await store.change([ChangeUser(user=promoted)])
+    changed = SetPassword(user_id=EDITOR.id, password_hash=promoted.password_hash)
+    await store.change([SetRole(user_id=EDITOR.id, role=UserRole.OWNER), changed])
     assert await store.user("ada") == promoted
     for session in ("one", "two"):
         await store.add_session(session, OWNER.id, now_ms=0, expires_at_ms=50)

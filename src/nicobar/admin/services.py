@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from nicobar.crypto import Vault
 from nicobar.errors import StoreUnusable
 from nicobar.ids import IdFactory
 from nicobar.model import Source
+from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import Configuration, source_secrets
 from nicobar.pipeline.receive import Receiver
 from nicobar.sandbox import Sandbox
@@ -29,8 +30,8 @@ class Actor(Protocol):
 @dataclass(frozen=True, slots=True)
 class Services:
     """The running parts. `receiver` takes messages; `wake` tells the worker of new deliveries for these endpoints,
-    `own_url` is where this process listens. Whoever reads the catalogue to change it holds `changing` meanwhile, so
-    that two partial changes do not undo one another.
+    `own_url` is where this process listens, `origins` where those settings come from that were given. Whoever reads
+    the catalogue to change it holds `changing` meanwhile, so that two partial changes do not undo one another.
     """
 
     store: Store
@@ -43,6 +44,8 @@ class Services:
     receiver: Receiver
     wake: Callable[[Sequence[int]], None]
     own_url: Callable[[], str]
+    alerts: Alerts
+    origins: Mapping[str, str]
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def snapshot(self) -> Snapshot:

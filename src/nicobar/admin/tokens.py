@@ -1,17 +1,57 @@
-"""The tokens of the API, some of which are links to the dashboard: what they are good for, and their end."""
+"""The tokens of the API, some of which are links to the dashboard: how they are made, what they are good
+for, and their end.
+"""
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
 
 import msgspec
 
 from nicobar.admin.services import Actor, Services
-from nicobar.crypto import hash_token
-from nicobar.model import Token
+from nicobar.crypto import hash_token, new_token
+from nicobar.errors import ConfigurationError
+from nicobar.ids import IdFactory
+from nicobar.model import Scope, Token
 from nicobar.store import Access, PutToken
 
 TOUCH_MS = 60_000
+
+
+def usable(tokens: Iterable[Token]) -> list[Token]:
+    """Those that people have and can end: no links to the dashboard, and none that was revoked."""
+    return [one for one in tokens if one.revoked_at_ms is None and not one.portal]
+
+
+def make_token(
+    tokens: Iterable[Token],
+    *,
+    ids: IdFactory,
+    now_ms: int,
+    name: str,
+    scope: Scope,
+    app_id: str | None,
+    expires_at_ms: int | None,
+) -> tuple[Token, str]:
+    """A token beside these, and what is shown of it once. Raises ConfigurationError for a name that is taken in the
+    application, or among those of all applications.
+    """
+    if any((one.app_id, one.name) == (app_id, name) for one in usable(tokens)):
+        raise ConfigurationError(
+            "conflict", f"There is a token {name!r} already.", "Choose another name, or revoke that one."
+        )
+    secret = new_token()
+    made = Token(
+        id=ids.new("tok"),
+        name=name,
+        sha256=hash_token(secret),
+        created_at_ms=now_ms,
+        scope=scope,
+        app_id=app_id,
+        expires_at_ms=expires_at_ms,
+    )
+    return made, secret
 
 
 async def live_token(access: Access, secret: str, now_ms: int) -> Token | None:
@@ -26,6 +66,18 @@ async def live_token(access: Access, secret: str, now_ms: int) -> Token | None:
     if token.last_used_at_ms is None or now_ms - token.last_used_at_ms >= TOUCH_MS:
         await access.touch_token(token.id, at_ms=now_ms)
     return token
+
+
+async def revoke_token(services: Services, actor: Actor, token_id: str) -> bool:
+    """Ends a token for good; False where there is none. Whoever calls it holds `changing`."""
+    known = next((one for one in await services.store.tokens() if one.id == token_id and not one.portal), None)
+    if known is None:
+        return False
+    if known.revoked_at_ms is None:
+        revoked = msgspec.structs.replace(known, revoked_at_ms=services.clock.now_ms())
+        change = PutToken(token=revoked)
+        await services.change(actor, "token.revoke", known.id, change, app_id=known.app_id, detail=known.name)
+    return True
 
 
 async def end_link(services: Services, actor: Actor, link: Token) -> None:

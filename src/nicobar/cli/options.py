@@ -12,7 +12,7 @@ import msgspec
 import uvloop
 
 from nicobar.observe import set_up_logs
-from nicobar.settings import LogFormat, Settings, description, read_settings
+from nicobar.settings import LogFormat, Settings, description, read_origins, read_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -38,6 +38,13 @@ def setting_options(*names: str) -> Callable[[F], F]:
 def settings_of(flags: dict[str, Any]) -> Settings:
     """Raises SettingsError."""
     return read_settings(
+        {key: value for key, value in flags.items() if key != "settings_file"}, file=flags["settings_file"]
+    )
+
+
+def origins_of(flags: dict[str, Any]) -> dict[str, str]:
+    """Where the settings come from that are not the default. Raises SettingsError."""
+    return read_origins(
         {key: value for key, value in flags.items() if key != "settings_file"}, file=flags["settings_file"]
     )
 

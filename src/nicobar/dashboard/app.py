@@ -13,7 +13,24 @@ from litestar.types import Scope
 from nicobar.admin.services import Services
 from nicobar.asgi import App
 from nicobar.connectors import Transport
-from nicobar.dashboard import attempts, flow, portal, preferences, settings, sign_in, sources, webhooks, workbench
+from nicobar.dashboard import (
+    about,
+    account,
+    alerts,
+    attempts,
+    audit,
+    flow,
+    portal,
+    preferences,
+    retention,
+    settings,
+    sign_in,
+    sources,
+    tokens,
+    users,
+    webhooks,
+    workbench,
+)
 from nicobar.dashboard.desk import Desk
 from nicobar.dashboard.door import MAX_FORM_BYTES, DashboardDoor
 from nicobar.dashboard.limit import LoginLimit
@@ -45,6 +62,13 @@ HANDLERS = (
     *workbench.HANDLERS,
     *attempts.HANDLERS,
     *sources.HANDLERS,
+    *account.HANDLERS,
+    *users.HANDLERS,
+    *tokens.HANDLERS,
+    *alerts.HANDLERS,
+    *retention.HANDLERS,
+    *audit.HANDLERS,
+    *about.HANDLERS,
 )
 
 

@@ -28,7 +28,17 @@ from nicobar.errors import NicobarError, Refusal, StoreError
 from nicobar.observe import log
 from nicobar.store import Store
 
-PATHS = ("/webhooks", "/login", "/logout", "/setup", "/preferences", "/static", "/app-portal", "/sources")
+PATHS = (
+    "/webhooks",
+    "/login",
+    "/logout",
+    "/setup",
+    "/preferences",
+    "/static",
+    "/app-portal",
+    "/sources",
+    "/settings",
+)
 # What somebody may see who is not signed in.
 OPEN = ("/login", "/setup", "/preferences", "/static", "/app-portal")
 MAX_FORM_BYTES = 2 * 1024 * 1024

@@ -25,8 +25,19 @@ class Tab(Record):
 PLACES = (
     Place(path="/webhooks", key="w", title=noop("Webhooks")),
     Place(path="/sources", key="r", title=noop("Sources")),
+    Place(path="/settings", key="s", title=noop("Settings"), for_users=True),
 )
 TABS = (
     Tab(path="", title=noop("Overview")),
     Tab(path="/settings", title=noop("Settings")),
+)
+# The pages of the installation's settings.
+SETTINGS = (
+    Tab(path="/settings/account", title=noop("Your account")),
+    Tab(path="/settings/users", title=noop("Users")),
+    Tab(path="/settings/tokens", title=noop("Tokens")),
+    Tab(path="/settings/alerts", title=noop("Alerts")),
+    Tab(path="/settings/retention", title=noop("Retention")),
+    Tab(path="/settings/audit", title=noop("Audit log")),
+    Tab(path="/settings/about", title=noop("About")),
 )

@@ -14,7 +14,6 @@ from nicobar.store.catalogue import (
     Audited,
     Catalogue,
     Change,
-    ChangeUser,
     DisableEndpoint,
     EnableTransformation,
     EndSessions,
@@ -31,6 +30,8 @@ from nicobar.store.catalogue import (
     RemoveLink,
     RemoveSource,
     RemoveUser,
+    SetPassword,
+    SetRole,
     Snapshot,
 )
 from nicobar.store.drafts import Draft, Drafts
@@ -71,7 +72,6 @@ __all__ = [
     "Backlog",
     "Catalogue",
     "Change",
-    "ChangeUser",
     "Claimed",
     "CleanUp",
     "DisableEndpoint",
@@ -105,6 +105,8 @@ __all__ = [
     "ReplayFilter",
     "Replays",
     "Resent",
+    "SetPassword",
+    "SetRole",
     "Snapshot",
     "Step",
     "Store",

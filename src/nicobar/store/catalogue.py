@@ -18,7 +18,7 @@ from nicobar.model import (
     Setting,
     Source,
     Token,
-    User,
+    UserRole,
 )
 
 
@@ -115,10 +115,18 @@ class PutToken(Record, tag=True):
     token: Token
 
 
-class ChangeUser(Record, tag=True):
-    """Gives the user with its id another role and password. Somebody has to be owner afterwards."""
+class SetRole(Record, tag=True):
+    """Gives a user another role. Somebody has to be owner afterwards."""
 
-    user: User
+    user_id: str
+    role: UserRole
+
+
+class SetPassword(Record, tag=True):
+    """Gives a user another password."""
+
+    user_id: str
+    password_hash: str
 
 
 class RemoveUser(Record, tag=True):
@@ -170,7 +178,8 @@ Change = (
     | PutEventType
     | RemoveEventType
     | PutToken
-    | ChangeUser
+    | SetRole
+    | SetPassword
     | RemoveUser
     | EndSessions
     | PutLink

@@ -14,7 +14,6 @@ from nicobar.store.catalogue import (
     AddTransformation,
     Audited,
     Change,
-    ChangeUser,
     DisableEndpoint,
     EnableTransformation,
     EndSessions,
@@ -31,6 +30,8 @@ from nicobar.store.catalogue import (
     RemoveLink,
     RemoveSource,
     RemoveUser,
+    SetPassword,
+    SetRole,
     Snapshot,
 )
 from nicobar.store.sqlite.database import SQL, Database, json_text
@@ -154,7 +155,7 @@ def _change(connection: sqlite3.Connection, change: Change) -> None:  # noqa: C9
             _existing(run("remove_event_type", name=name), "event type", name)
         case PutToken(token=token):
             run("put_token", **msgspec.structs.asdict(token) | {"scope": token.scope.value})
-        case ChangeUser() | RemoveUser() | EndSessions() | PutLink() | RemoveLink():
+        case SetRole() | SetPassword() | RemoveUser() | EndSessions() | PutLink() | RemoveLink():
             _change_people(connection, change)
         case Audited():
             run("add_audit", **msgspec.structs.asdict(change))
@@ -171,17 +172,18 @@ def _endpoint_columns(change: PutEndpoint) -> dict[str, object]:
 
 
 def _change_people(
-    connection: sqlite3.Connection, change: ChangeUser | RemoveUser | EndSessions | PutLink | RemoveLink
+    connection: sqlite3.Connection, change: SetRole | SetPassword | RemoveUser | EndSessions | PutLink | RemoveLink
 ) -> None:
     def run(query: str, /, **parameters: object) -> sqlite3.Row | None:
         row: sqlite3.Row | None = connection.execute(SQL[query], parameters).fetchone()
         return row
 
     match change:
-        case ChangeUser(user=user):
-            row = run("change_user", id=user.id, role=user.role.value, password_hash=user.password_hash)
-            _existing(row, "user", user.id)
+        case SetRole(user_id=user_id, role=role):
+            _existing(run("set_role", id=user_id, role=role.value), "user", user_id)
             _check_owner(run("an_owner"))
+        case SetPassword(user_id=user_id, password_hash=password_hash):
+            _existing(run("set_password", id=user_id, password_hash=password_hash), "user", user_id)
         case RemoveUser(user_id=user_id):
             (name,) = _existing(run("remove_user", id=user_id), "user", user_id)
             _check_owner(run("an_owner"))
