@@ -20,6 +20,7 @@ from nicobar.dashboard import (
     attempts,
     audit,
     flow,
+    keys,
     portal,
     preferences,
     retention,
@@ -69,6 +70,7 @@ HANDLERS = (
     *retention.HANDLERS,
     *audit.HANDLERS,
     *about.HANDLERS,
+    *keys.HANDLERS,
 )
 
 

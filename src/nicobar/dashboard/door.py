@@ -38,6 +38,7 @@ PATHS = (
     "/app-portal",
     "/sources",
     "/settings",
+    "/keys",
 )
 # What somebody may see who is not signed in.
 OPEN = ("/login", "/setup", "/preferences", "/static", "/app-portal")
