@@ -27,7 +27,7 @@ demo: $(READY) ## Run the main job on sample events, no account needed (ARGS=--o
 	@$(BIN)/nicobar demo $(ARGS)
 
 test: $(READY) $(CLIENTS) $(ASSETS) chromium lint types imports ## Run every check that CI runs
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 $(ARGS)
 
 $(CLIENTS): $(READY) tests/clients/node/package-lock.json
 	@cd tests/clients/node && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --silent

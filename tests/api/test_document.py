@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import jsonschema_rs
+import pytest
 
 from asking import asking
 from nicobar.api.app import API_HANDLERS, OPEN_HANDLERS
@@ -65,6 +66,7 @@ async def test_the_document_and_its_page_need_no_token_and_nothing_from_elsewher
         assert not re.findall(r'(?:src|href)="(?!#|openapi\.json)', text)
 
 
+@pytest.mark.timeout(600)  # thousands of requests
 async def test_every_answer_is_one_that_the_document_has(tmp_path):
     """Schemathesis asks every operation what its schema allows and what it does not, with all of its checks."""
     async with asking(tmp_path, HANDLER, max_api_requests_per_s=100_000) as api:

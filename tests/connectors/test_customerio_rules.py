@@ -126,7 +126,11 @@ BREAKS: dict[str, list[dict[str, object]]] = {
     "timestamp": [
         {"payload": event(timestamp=value)} for value in ("2026-01-01", 1.5, True, -1, 1_789_000_000_000, None)
     ]
-    + [{"payload": event(timestamp="soon"), "settings": {**AS_WRITTEN, "correct_timestamp": True}}],
+    + [{"payload": event(timestamp="soon"), "settings": {**AS_WRITTEN, "correct_timestamp": True}}]
+    + [
+        {"payload": {"plan": "pro", "_timestamp": value}, "path": "/api/v1/customers/u1", "method": "PUT"}
+        for value in ("2026-01-01", 1.5, True, -1, 1_789_000_000_000, None)
+    ],
     "attributes": [{"payload": event(attributes=value)} for value in (None, [], "a")],
     "attribute_count": [{"payload": identify(**{f"a{n}": n for n in range(301)})}],
     "attribute_name": [
@@ -181,6 +185,10 @@ BREAKS: dict[str, list[dict[str, object]]] = {
     "segment": [
         {"payload": {"ids": value}, "path": "/api/v1/segments/7/add_customers"}
         for value in (None, [], [5], ["a"] * 1_001)
+    ]
+    + [
+        {"payload": {"ids": ["a"]}, "path": f"/api/v1/segments/7/remove_customers?id_type={value}"}
+        for value in ("", "phone", "ID", "id&id_type=email", "i%20d")
     ],
     "form": [
         {"payload": {"data": value}, "path": "/api/v1/forms/f1/submit"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 import pytest
 from hypothesis import given, settings
@@ -72,6 +72,7 @@ V1_BODIES: dict[str, object] = {
     "identify": {
         "email": "ada@northpine.example",
         "plan": "pro",
+        "_timestamp": 1_789_000_000,
         "cio_relationships": {"action": "add_relationships", "relationships": FIELDS["cio_relationships"]},
     },
     "none": None,
@@ -84,7 +85,7 @@ V1_BODIES: dict[str, object] = {
 }
 DOTTED = [*FIELDS, "type", "action", "attributes.a", "identifiers.id", "identifiers.email", "device.token"]
 DOTTED_V1 = [
-    "email", "name", "cio_relationships", "cio_relationships.action", "cio_relationships.relationships",
+    "email", "name", "_timestamp", "cio_relationships", "cio_relationships.action", "cio_relationships.relationships",
     "data", "id", "timestamp", "type", "device", "device.id", "device.platform", "primary",
     "secondary",
     "ids", "data.email", "data.id", "a",
@@ -200,6 +201,26 @@ def test_both_check_the_relationships_of_v1(related, fine):
     assert read is not None
     found = list(check_v1("[0].payload", call, "/api/v1/customers/ada", body))
     assert (bool(found), bool(read.problems)) == (not fine, not fine)
+
+
+@pytest.mark.parametrize(
+    ("query", "fine"),
+    [
+        ("", True), ("id_type=id", True), ("id_type=email", True), ("id_type=cio_id", True),
+        ("id_type=%65mail", True), ("other=1", True), ("id_type=", False), ("id_type=phone", False),
+        ("id_type=Email", False),
+        ("id_type=email&id_type=id", False), ("id_type=email;id", False),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("action", ["add_customers", "remove_customers"])
+def test_both_check_by_what_a_segment_names_people(action, query, fine):
+    (call,) = (one for one in V1_CALLS if one.segments[-1] == action)
+    body = {"ids": ["ada@northpine.example"]}
+    read = v1.read("POST", ["segments", "7", action], parse_qs(query, keep_blank_values=True), body, Mode.STRICT)
+    assert read is not None
+    found = list(check_v1("[0].payload", call, f"/api/v1/segments/7/{action}?{query}", body))
+    assert (bool(found), bool(read.problems)) == (not fine, not fine)
+    assert [one.path for one in found] == ([] if fine else ["[0].url"])
 
 
 @pytest.mark.parametrize("path", ["/api/v1/x", "/api/v1/customers", "/api/v1/customers/a/b", "/api/v1/segments/1"])

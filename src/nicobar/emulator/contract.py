@@ -91,7 +91,7 @@ def _person(action: str, item: dict[str, Json], mode: Mode) -> Iterator[Problem]
     elif action == "identify":
         yield from attribute_problems("attributes", item.get("attributes", {}))
         if "timestamp" in item:
-            yield from _time(item["timestamp"], mode)
+            yield from time_problems("timestamp", item["timestamp"], mode)
         if "cio_relationships" in item:
             yield from _relations(item["cio_relationships"], ())
     elif action.endswith("_relationships"):
@@ -132,7 +132,7 @@ def event_fields(item: dict[str, Json], mode: Mode) -> Iterator[Problem]:
     if mode is Mode.STRICT and "id" in item and not (_text(item["id"]) and _ULID.match(str(item["id"]))):
         yield invalid("id", "id has to be a ULID")
     if "timestamp" in item:
-        yield from _time(item["timestamp"], mode)
+        yield from time_problems("timestamp", item["timestamp"], mode)
 
 
 def is_time(value: Json) -> bool:
@@ -140,9 +140,10 @@ def is_time(value: Json) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**11
 
 
-def _time(value: Json, mode: Mode) -> Iterator[Problem]:
+def time_problems(field: str, value: Json, mode: Mode) -> Iterator[Problem]:
+    """`timestamp` of v2 and of events, `_timestamp` of an identify of v1."""
     if mode is Mode.STRICT and not is_time(value):
-        yield invalid("timestamp", "timestamp has to be whole Unix seconds")
+        yield invalid(field, f"{field} has to be whole Unix seconds")
 
 
 def attribute_problems(field: str, attributes: Json) -> Iterator[Problem]:

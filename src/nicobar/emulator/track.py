@@ -50,7 +50,7 @@ class _Asked(Record):
     method: str
     path: str
     segments: tuple[str, ...]
-    query: dict[str, str]
+    query: dict[str, list[str]]
     authorization: str
     body: bytes
 
@@ -80,7 +80,7 @@ class TrackApi:
                 method=scope["method"],
                 path=path,
                 segments=tuple(unquote(segment) for segment in path.split("/")[1:]),
-                query={name: values[0] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()},
+                query=parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True),
                 authorization=headers.get("authorization", ""),
                 body=body,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -16,6 +16,7 @@ from nicobar.emulator.contract import (
     invalid,
     merged,
     required,
+    time_problems,
     wrapped_relation_problems,
 )
 from nicobar.model import Json, Record
@@ -35,12 +36,14 @@ class V1(Record):
 
 
 def read(  # noqa: C901, PLR0911 - one case a call
-    method: str, segments: Sequence[str], query: dict[str, str], body: Json, mode: Mode
+    method: str, segments: Sequence[str], query: Mapping[str, Sequence[str]], body: Json, mode: Mode
 ) -> V1 | None:
-    """The call of a path below `/api/v1/`, its segments percent-decoded; None where there is no such call."""
+    """The call of a path below `/api/v1/`, its segments percent-decoded; `query` has all values of each name. None
+    where there is no such call.
+    """
     match (method, *segments):
         case ("PUT", "customers", who) if who:
-            return _identify(who, body)
+            return _identify(who, body, mode)
         case ("DELETE", "customers", who) if who:
             return _plain(who, "delete")
         case ("POST", "customers", who, "suppress" | "unsuppress" as action) if who:
@@ -59,7 +62,7 @@ def read(  # noqa: C901, PLR0911 - one case a call
             pair: dict[str, Json] = {name: fields.get(name) for name in ("primary", "secondary")}
             return V1(problems=tuple(merged(fields)), items=({"type": "person", "action": "merge", **pair},))
         case ("POST", "segments", number, "add_customers" | "remove_customers" as action) if number:
-            return _segment(number, action == "add_customers", query.get("id_type", "id"), body)
+            return _segment(number, action == "add_customers", query.get("id_type", ["id"]), body)
         case ("POST", "forms", form, "submit") if form:
             return _form(body)
         case ("POST", "metrics") | ("POST", "push", "events"):
@@ -88,12 +91,14 @@ def _plain(who: str, action: str) -> V1:
     return V1(problems=tuple(_who(who)), items=(_item(who, action),))
 
 
-def _identify(who: str, body: Json) -> V1:
+def _identify(who: str, body: Json, mode: Mode) -> V1:
     attributes = dict(body) if isinstance(body, dict) else {}
     has_relationships, related = "cio_relationships" in attributes, attributes.pop("cio_relationships", None)
     found = [*_who(who), *attribute_problems("", attributes if isinstance(body, dict) else body)]
     if has_relationships:
         found += wrapped_relation_problems(related)
+    if "_timestamp" in attributes:
+        found += time_problems("_timestamp", attributes["_timestamp"], mode)
     timestamp = attributes.pop("_timestamp", None)
     item = _item(who, "identify", attributes=attributes)
     if timestamp is not None:
@@ -138,12 +143,14 @@ def _fields(value: Json) -> dict[str, Json]:
     return {name: item for name, item in value.items() if name != "id"} if isinstance(value, dict) else {}
 
 
-def _segment(number: str, adds: bool, kind: str, body: Json) -> V1:  # noqa: FBT001 - add or remove
+def _segment(number: str, adds: bool, kinds: Sequence[str], body: Json) -> V1:  # noqa: FBT001 - add or remove
+    if len(kinds) != 1 or kinds[0] not in ("id", "email", "cio_id"):
+        return V1(problems=(invalid("id_type", "id_type has to be id, email or cio_id"),))
     ids = body.get("ids") if isinstance(body, dict) else None
     fits = isinstance(ids, list) and 1 <= len(ids) <= 1000 and all(isinstance(one, str) and one for one in ids)  # noqa: PLR2004
     if not fits or not isinstance(ids, list):
         return V1(problems=(invalid("ids", "ids has to be a list of 1 to 1000 texts"),))
-    return V1(segment=(number, adds, tuple(f"{kind}:{one}" for one in ids)))
+    return V1(segment=(number, adds, tuple(f"{kinds[0]}:{one}" for one in ids)))
 
 
 def _form(body: Json) -> V1:

@@ -5,7 +5,7 @@ proportion to the size of the call.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from nicobar.connectors.customerio import contract, rules
 from nicobar.connectors.customerio.contract import Action, V1Call
@@ -52,6 +52,8 @@ def check_v1(path: str, call: V1Call, url_path: str, payload: Json) -> Iterator[
                 f"The identifier is longer than {contract.MAX_ID_BYTES} bytes.",
                 "Use a shorter one.",
             )
+    if call.body == "segment":
+        yield from _id_type(f"{path.rpartition('.')[0]}.url", url_path.partition("?")[2])
     if call.body in {"none", "any"}:
         return
     if not isinstance(payload, dict):
@@ -258,6 +260,8 @@ _FIELDS: dict[str, Callable[[str, Json, Action], Iterator[Verdict]]] = {
 def _identify_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
     attributes = {name: value for name, value in payload.items() if name != "cio_relationships"}
     yield from _attributes_of_person(path, attributes)
+    if "_timestamp" in payload:
+        yield from _timestamp(f"{path}._timestamp", payload["_timestamp"])
     if "cio_relationships" in payload:
         yield from _relationships_v1(f"{path}.cio_relationships", payload["cio_relationships"])
 
@@ -299,6 +303,17 @@ def _device_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
 def _merge_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
     for field in ("primary", "secondary"):
         yield from _merged(f"{path}.{field}", payload.get(field))
+
+
+def _id_type(path: str, query: str) -> Iterator[Verdict]:
+    """The first of several would do, or the last; that is not documented, so just one is taken."""
+    given = parse_qs(query, keep_blank_values=True).get("id_type", ["id"])
+    if len(given) > 1 or given[0] not in contract.SEGMENT_ID_TYPES:
+        yield rules.SEGMENT.at(
+            path,
+            f"id_type is not one of {', '.join(contract.SEGMENT_ID_TYPES)}.",
+            "Set the one that the ids are, or leave it out where they are ids of people.",
+        )
 
 
 def _segment_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:

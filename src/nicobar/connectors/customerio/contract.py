@@ -26,6 +26,8 @@ MAX_ATTRIBUTES = 300
 MAX_EVENT_NAME_BYTES = 100
 MAX_V1_DATA_BYTES = 100_000
 MAX_SEGMENT_IDS = 1_000
+# What the query of a segment's call says its ids are; `id` where it says nothing.
+SEGMENT_ID_TYPES = ("id", "email", "cio_id")
 # An older event is kept and starts no campaign: https://docs.customer.io/journeys/importing-old-data.
 MAX_TRIGGER_AGE_S = 72 * 3_600
 # Seconds of the year 5138; more is milliseconds.

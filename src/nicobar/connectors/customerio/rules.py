@@ -54,7 +54,11 @@ EVENT_NAME = _error("event_name", "An event's name is missing, blank or not a te
 EVENT_NAME_LENGTH = _error("event_name_length", "An event's name is longer than 100 bytes.", contract.INVALID)
 EVENT_ID = _error("event_id", "An event's `id` is not a ULID.")
 EVENT_TYPE = _error("event_type", "The `type` of an event of v1 is none of event, page, screen.")
-TIMESTAMP = _error("timestamp", "`timestamp` is not a whole number of Unix seconds.", contract.TIMESTAMPS)
+TIMESTAMP = _error(
+    "timestamp",
+    "`timestamp`, in v1's identify `_timestamp`, is not a whole number of Unix seconds.",
+    contract.TIMESTAMPS,
+)
 ATTRIBUTES = _error("attributes", "`attributes` is not an object.")
 ATTRIBUTE_COUNT = _error("attribute_count", "There are more than 300 attributes.", contract.INVALID)
 ATTRIBUTE_NAME = _error("attribute_name", "An attribute's name is longer than 150 bytes.", contract.INVALID)
@@ -66,7 +70,7 @@ RELATIONSHIPS = _error(
 DEVICE = _error("device", "A device has no token or platform.")
 MERGE = _error("merge", "`primary` or `secondary` is not exactly one identifier of a person.")
 DELIVERY = _error("delivery", "A delivery's event is none of opened, converted, delivered, or has no device token.")
-SEGMENT = _error("segment", "`ids` is not a list of 1 to 1000 texts.")
+SEGMENT = _error("segment", "`ids` is not a list of 1 to 1000 texts, or `id_type` none of id, email, cio_id.")
 FORM = _error("form", "A form's data has not exactly one of id and email, or other values than texts.")
 
 # --- warnings: accepted, and surely not what was meant ---
