@@ -12,7 +12,8 @@ from browsing import browser
 from driving import examine, open_page
 from handlers import ORDER_PAID
 from nicobar.crypto import hash_token
-from nicobar.store import Draft
+from nicobar.store import Draft, NewTask, PutToken, ReplayFilter, TaskKind
+from running import ADA
 from svix_clients import async_client
 from visiting import routes, visiting
 
@@ -34,6 +35,13 @@ async def make_acme(client, **fields):
     return endpoint, await client.authentication.app_portal_access("acme", AppPortalAccessIn(**fields))
 
 
+class Places(dict[str, str]):
+    """What stands in an address, by name; something of no meaning where nothing else is known."""
+
+    def __missing__(self, name):
+        return "1"
+
+
 async def somebody_else_s(api):
     """What the default application has, by the names that addresses give it."""
     runtime = api.nicobar.runtime
@@ -44,7 +52,20 @@ async def somebody_else_s(api):
         id="draft_1", app_id=api.app_id, connector="http", name="x", updated_at_ms=0, sealed_credentials=b"", code=""
     )
     await runtime.store.put_draft(draft, forget_before_ms=0)
+    task = NewTask(
+        id="qtask_1",
+        app_id=api.app_id,
+        endpoint_seq=endpoint.seq,
+        endpoint_id=endpoint.id,
+        kind=TaskKind.RECOVER,
+        filter=ReplayFilter(),
+        new_ids=False,
+        expected=0,
+        created_at_ms=1,
+    )
+    await runtime.store.add_task(task)
     return {
+        "task_id": task.id,
         "endpoint_id": endpoint.id,
         "attempt_id": recorded.attempt.id,
         "draft_id": draft.id,
@@ -81,13 +102,18 @@ async def test_the_client_s_link_opens_one_application_until_it_ends(api):
                     continue
                 asked += 1
                 answer = await page.request.fetch(
-                    api.url + route.format_map(foreign),
+                    api.url + route.format_map(Places(foreign)),
                     method=method,
                     form={"form_token": token} if method == "POST" else None,
                     max_redirects=0,
                 )
                 assert answer.status == 404, (method, route, answer.status)
         assert asked > 10
+        # Nor does any page without a name in its address show it.
+        for route in routes("GET"):
+            if "{" not in route:
+                text = await (await page.request.get(api.url + route)).text()
+                assert not [one for one in (*foreign.values(), ADA.key, ADA.email) if one in text], route
         after = await api.nicobar.runtime.store.snapshot()
         assert msgspec.structs.replace(after, version=0) == msgspec.structs.replace(before, version=0)
         assert await api.nicobar.runtime.store.draft("draft_1") is not None
@@ -142,5 +168,28 @@ async def test_only_the_key_of_a_link_opens_anything_also_without_scripts(api):
         status, _, headers = await visitor.send("/app-portal", key=link.token)
         assert (status, headers["location"]) == (303, "/")
         assert (await visitor.ask("GET", "/webhooks"))[0] == 200
+        token = await api.nicobar.runtime.store.token(hash_token(link.token))
+        ended = msgspec.structs.replace(token, expires_at_ms=api.nicobar.runtime.clock.now_ms())
+        await api.nicobar.runtime.store.change([PutToken(token=ended)])
+        assert (await visitor.ask("GET", "/webhooks"))[0] == 303, "its time is up"
+        await api.nicobar.runtime.store.change([PutToken(token=token)])
+        assert (await visitor.ask("GET", "/settings/users"))[0] == 404
         await client.application.delete("acme")
         assert (await visitor.ask("GET", "/webhooks"))[0] == 404
+
+
+async def test_over_https_the_cookie_of_a_link_is_secure(tmp_path):
+    async with (
+        asking(tmp_path, public_url="https://hooks.northpine.example") as api,
+        async_client(api) as client,
+        visiting(api) as visitor,
+    ):
+        _, link = await make_acme(client)
+        assert link.url.startswith("https://hooks.northpine.example/app-portal#key=nbr_")
+        await visitor.ask("GET", "/app-portal")
+        # What is secure is not sent over http, so the test does it itself.
+        form = visitor.cookies[0].partition(";")[0]
+        fields = {"form_token": visitor.token, "key": link.token}
+        assert (await visitor.ask("POST", "/app-portal", fields, cookie=form))[0] == 303
+        (session,) = [one for one in visitor.cookies if one.startswith("nicobar_session=")]
+        assert {"Secure", "HttpOnly", "SameSite=Lax"} <= set(session.split("; "))
