@@ -185,8 +185,8 @@ class User(Record):
 
 
 class PasswordLink(Record):
-    """A link that sets the password of the user of that name, once, and makes the user where there is none yet. Of
-    what stands in it the SHA-256 is kept.
+    """A link that sets the password of the user of that name, once, with the role, and makes the user where there is
+    none yet. Of what stands in it the SHA-256 is kept.
     """
 
     name: str

@@ -88,6 +88,18 @@ async def test_links_are_listed_while_they_are_good_and_can_be_ended(store):
     assert await store.links(now_ms=0) == [link("b", "ada", UserRole.EDITOR, until_ms=50)]
 
 
+async def test_a_link_has_the_role_and_ends_when_the_user_gets_another_one(store):
+    await add_user(store, OWNER)
+    await add_user(store, EDITOR)
+    await put_link(store, "a", "ada", UserRole.EDITOR)
+    await store.change([SetRole(user_id=EDITOR.id, role=UserRole.VIEWER)])
+    assert await store.links(now_ms=0) == []
+    await put_link(store, "b", "ada", UserRole.OWNER)
+    promoted = msgspec.structs.replace(EDITOR, id="usr_new", role=UserRole.OWNER, password_hash="$argon2id$4")
+    assert await store.set_up("b", promoted, SAID, now_ms=0)
+    assert await store.user("ada") == msgspec.structs.replace(promoted, id=EDITOR.id)
+
+
 async def test_users_change_and_go_and_somebody_stays_owner(store):
     await add_user(store, OWNER)
     await add_user(store, EDITOR)
@@ -124,7 +136,7 @@ async def test_a_session_lasts_until_it_ends_is_signed_out_or_the_password_chang
     await store.remove_session("one")
     assert await store.session_user("one", now_ms=0) is None
     await put_link(store, "again")
-    changed = msgspec.structs.replace(OWNER, id="usr_2", role=UserRole.VIEWER, password_hash="$argon2id$2")
+    changed = msgspec.structs.replace(OWNER, id="usr_2", password_hash="$argon2id$2")
     assert await store.set_up("again", changed, SAID, now_ms=0)
     assert await store.session_user("two", now_ms=0) is None
     known = await store.user("owner")

@@ -50,11 +50,12 @@ async def withdraw(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
 @post("/settings/users/{user_id:str}/link", status_code=201, opt=OWNER)
 async def offer_password(user_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Makes a link for somebody who has lost their password; it is shown this once."""
-    known = await _user(desk, user_id)
-    link, path = new_link(known.name, known.role, desk.now_ms())
-    await desk.services.change(
-        visitor, "user.offer-password", known.id, PutLink(link=link), app_id=None, detail=known.name
-    )
+    async with desk.services.changing:
+        known = await _user(desk, user_id)
+        link, path = new_link(known.name, known.role, desk.now_ms())
+        await desk.services.change(
+            visitor, "user.offer-password", known.id, PutLink(link=link), app_id=None, detail=known.name
+        )
     return await _page(desk, visitor, made=visitor.base_url + path, made_for=known.name)
 
 

@@ -116,7 +116,7 @@ class PutToken(Record, tag=True):
 
 
 class SetRole(Record, tag=True):
-    """Gives a user another role. Somebody has to be owner afterwards."""
+    """Gives a user another role; their link, which has the one before, ends. Somebody has to be owner afterwards."""
 
     user_id: str
     role: UserRole

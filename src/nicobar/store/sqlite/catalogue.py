@@ -180,8 +180,9 @@ def _change_people(
 
     match change:
         case SetRole(user_id=user_id, role=role):
-            _existing(run("set_role", id=user_id, role=role.value), "user", user_id)
+            (name,) = _existing(run("set_role", id=user_id, role=role.value), "user", user_id)
             _check_owner(run("an_owner"))
+            run("remove_link", name=name)
         case SetPassword(user_id=user_id, password_hash=password_hash):
             _existing(run("set_password", id=user_id, password_hash=password_hash), "user", user_id)
         case RemoveUser(user_id=user_id):
