@@ -13,6 +13,7 @@ import pytest
 
 import nicobar.store.migrations as migrations_module
 from nicobar.errors import StoreBusy, StoreUnavailable, StoreUnusable
+from nicobar.model import UserRole
 from nicobar.store import NewMessage
 from nicobar.store.queries import load_queries
 from nicobar.store.sqlite import SqliteStore, apply_migrations
@@ -188,3 +189,18 @@ def test_a_database_of_the_first_version_keeps_what_it_has(tmp_path, monkeypatch
         assert connection.execute("SELECT name, scope FROM tokens").fetchone() == ("ci", "admin")
         assert connection.execute("SELECT name FROM event_types").fetchone() == ("a.b",)
     connection.close()
+
+
+async def test_an_open_link_of_the_owner_outlives_the_upgrade_that_gave_everybody_one(tmp_path, monkeypatch):
+    path = tmp_path / "a.db"
+    before = [one for one in migrations_module.load_migrations() if one.number <= 5]
+    with monkeypatch.context() as patch:
+        patch.setattr("nicobar.store.sqlite.database.load_migrations", lambda: before)
+        apply_migrations(path, 1)
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO setup_links VALUES (1, 'aa', 100)")
+    connection.close()
+    store = await SqliteStore.open(path, now_ms=2)
+    link = await store.link("aa", now_ms=99)
+    assert (link.name, link.role) == ("owner", UserRole.OWNER)
+    await store.close()
