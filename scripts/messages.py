@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
+import msgspec
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
@@ -21,7 +22,9 @@ from nicobar.dashboard.language import DEFAULT, DOMAIN, LANGUAGES
 from nicobar.dashboard.pages import help_of
 from nicobar.dashboard.saying import JOINED, SAID
 from nicobar.recipes import RECIPES
+from nicobar.settings import Settings, description
 from nicobar.sources.dodo import DodoPayments
+from nicobar.sources.kinds import SOURCES
 
 ROOT = Path(dashboard.__file__).parent
 METHODS = [("templates/**.html", "jinja2"), ("**.py", "python")]
@@ -31,7 +34,9 @@ OPTIONS = {"templates/**.html": {"newstyle_gettext": "true"}}
 
 
 def gather() -> Catalog:
-    """All texts: those of templates and code, and those that connectors and recipes describe themselves with."""
+    """All texts: those of templates and code, and those that settings, connectors, sources and recipes describe
+    themselves with.
+    """
     catalogue = Catalog(domain=DOMAIN, project="nicobar", fuzzy=False)
     keywords = {"_": None, "gettext": None, "ngettext": (1, 2), "noop": None}
     for _, _, text, comments, _ in extract_from_dir(str(ROOT), METHODS, OPTIONS, keywords):
@@ -41,6 +46,10 @@ def gather() -> Catalog:
         for field in connector.fields:
             catalogue.add(field.label)
             catalogue.add(help_of(field))
+    for setting in msgspec.structs.fields(Settings):
+        catalogue.add(description(setting))
+    for source in SOURCES:
+        catalogue.add(source.summary)
     for recipe in RECIPES:
         catalogue.add(recipe.summary)
     for sentence in sentences(ROOT.parent):

@@ -26,6 +26,7 @@ from nicobar.store import AddTransformation, Change, PauseEndpoint, PutSource
 from running import ADA, DODO, TYPES
 
 PASSWORD = "a pigeon finds its way"
+EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 # What somebody writes who wants it to be run.
 EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"

@@ -65,7 +65,8 @@ class Application(Record):
 
 class Source(Record):
     """Where webhooks come in. `sealed_secrets` is the encrypted JSON list of the signing secrets, newest first;
-    two are live during a rotation. `secret_references` names the environment variables they came from.
+    two are live during a rotation, the older one until `older_until_ms` or, without it, as long as it stands there.
+    `secret_references` names the environment variables they came from.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Source(Record):
     secret_references: tuple[str, ...] = ()
     uid: str | None = None
     details: Details = Details()
+    older_until_ms: int | None = None
 
 
 class EventType(Record):
@@ -163,6 +165,36 @@ class Token(Record):
     last_used_at_ms: int | None = None
     portal: bool = False
     session_id: str | None = None
+
+
+class UserRole(StrEnum):
+    """What somebody may do in the dashboard: everything; everything but users and tokens; look."""
+
+    OWNER = "owner"
+    EDITOR = "editor"
+    VIEWER = "viewer"
+
+
+class User(Record):
+    """Somebody who signs in by name and password; of the password an argon2 hash is kept."""
+
+    id: str
+    name: str
+    role: UserRole
+    password_hash: str
+    created_at_ms: int
+
+
+class PasswordLink(Record):
+    """A link that sets the password of the user of that name, once, with the role, and makes the user where there is
+    none yet. Of what stands in it the SHA-256 is kept.
+    """
+
+    name: str
+    sha256: str
+    role: UserRole
+    created_at_ms: int
+    expires_at_ms: int
 
 
 # --- what happens ---

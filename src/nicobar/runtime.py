@@ -8,12 +8,12 @@ import fcntl
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from nicobar.admin.owner import OWNER, offer_link
+from nicobar.admin.people import offer_link
 from nicobar.admin.services import Services
 from nicobar.api.app import create_app
 from nicobar.api.ingress import Ingress
@@ -24,6 +24,7 @@ from nicobar.crypto import Vault
 from nicobar.dashboard.app import create_dashboard
 from nicobar.errors import StoreError, StoreUnusable, UserError
 from nicobar.ids import IdFactory
+from nicobar.model import UserRole
 from nicobar.observe import Metrics, log
 from nicobar.pipeline.alerts import Alerts, Mail
 from nicobar.pipeline.configuration import Configuration
@@ -106,8 +107,14 @@ async def open_store(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Sq
 
 
 @asynccontextmanager
-async def run(settings: Settings, on_recorded: Callable[[Recorded], None] | None = None) -> AsyncIterator[Runtime]:
-    """Receives and delivers, as the role says, until the block ends; then stops within `shutdown_ms`."""
+async def run(
+    settings: Settings,
+    on_recorded: Callable[[Recorded], None] | None = None,
+    origins: Mapping[str, str] | None = None,
+) -> AsyncIterator[Runtime]:
+    """Receives and delivers, as the role says, until the block ends; then stops within `shutdown_ms`. `origins` says
+    where each setting comes from that was given.
+    """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         store, vault = await stack.enter_async_context(open_store(settings, clock))
@@ -130,17 +137,19 @@ async def run(settings: Settings, on_recorded: Callable[[Recorded], None] | None
             _keep_running(stack, "retention", maintainer.run)
             _keep_running(stack, "removed endpoints", Remover(upkeep=store, clock=clock).run)
         if settings.role is not Role.WORKER:
-            await _start_web(stack, runtime, sandbox)
+            await _start_web(stack, runtime, sandbox, origins or {})
         yield runtime
 
 
-async def serve(settings: Settings, started: Callable[[Runtime], None]) -> None:
+async def serve(
+    settings: Settings, started: Callable[[Runtime], None], origins: Mapping[str, str] | None = None
+) -> None:
     """Runs until SIGTERM or SIGINT."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    async with run(settings) as runtime:
+    async with run(settings, origins=origins) as runtime:
         started(runtime)
         await ended.wait()
         log.info("stopping")
@@ -187,7 +196,7 @@ async def _start_worker(
     return worker
 
 
-async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) -> None:
+async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox, origins: Mapping[str, str]) -> None:
     settings = runtime.settings
     receiver = Receiver(
         configuration=runtime.configuration,
@@ -213,11 +222,13 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) 
         wake=runtime.wake,
         own_url=lambda: runtime.server.url if runtime.server else "",
         transport=transport,
+        alerts=runtime.alerts,
+        origins=origins,
     )
     api = create_app(services, create_ops(runtime.metrics, runtime.ready, runtime.refresh_gauges))
     app = Ingress(
         receiver,
-        create_dashboard(services, transport, api),
+        create_dashboard(services, api),
         runtime.metrics,
         refusals,
         max_body_bytes=settings.max_body_bytes,
@@ -225,7 +236,7 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox) 
     )
     runtime.server = await Server.start(app, settings.host, settings.port, max_connections=settings.max_connections)
     stack.push_async_callback(runtime.server.stop)
-    if await runtime.store.user(OWNER) is None:
+    if not any(one.role is UserRole.OWNER for one in await runtime.store.users()):
         path = await offer_link(runtime.store, runtime.clock.now_ms())
         runtime.setup_url = (settings.public_url.rstrip("/") or runtime.server.url) + path
 

@@ -159,6 +159,29 @@ def read_settings(
     `file` wins over the one that `NICOBAR_SETTINGS` names. Raises SettingsError for a key that does not exist and
     for a value that does not fit, naming where it came from.
     """
+    return _settings(_values(flags, environment, file))
+
+
+def read_origins(
+    flags: Mapping[str, object], environment: Mapping[str, str] | None = None, file: Path | None = None
+) -> dict[str, str]:
+    """Where each setting that is not the default comes from. Raises SettingsError."""
+    return {key: origin for key, (_, origin) in _values(flags, environment, file).items()}
+
+
+def shown(settings: Settings, name: str) -> str:
+    """A setting for people to read: what is secret in it is masked."""
+    text = str(getattr(settings, name))
+    parts = urlsplit(text) if "://" in text else None
+    if parts is None or parts.password is None:
+        return text
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{parts.username}:***@{host}").geturl()
+
+
+def _values(
+    flags: Mapping[str, object], environment: Mapping[str, str] | None, file: Path | None
+) -> dict[str, tuple[object, str]]:
     environment = os.environ if environment is None else environment
     named = environment.get(FILE_VARIABLE)
     path = file or (Path(named) if named else None)
@@ -171,7 +194,7 @@ def read_settings(
     for key, value in flags.items():
         if value is not None:
             values[key] = (value, f"--{key.replace('_', '-')}")
-    return _settings(values)
+    return values
 
 
 def _settings(values: Mapping[str, tuple[object, str]]) -> Settings:

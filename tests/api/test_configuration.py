@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from svix.api import (
     ApplicationIn,
@@ -24,9 +25,12 @@ from svix.api import (
 from svix.exceptions import HttpError, HTTPValidationError
 
 from asking import asking
+from nicobar.admin.catalogue import rotated
 from nicobar.crypto import new_webhook_secret
 from nicobar.model import Scope
+from nicobar.pipeline.configuration import seal_source_secrets
 from nicobar.sources.samples import fresh
+from nicobar.store import PutSource
 from running import DODO, TYPES
 from svix_clients import async_client
 
@@ -158,6 +162,21 @@ async def test_sources(tmp_path):
         with pytest.raises(HTTPValidationError) as invalid:
             await svix.ingest.source.create(IngestSourceIn(name="shop", type="github", config={"secret": secret}))
         assert invalid.value.detail[0].loc == ["body", "type"]
+
+
+async def test_a_source_without_a_secret_is_changed_and_one_keeps_the_end_of_its_older_one(tmp_path):
+    async with asking(tmp_path) as api:
+        runtime = api.nicobar.runtime
+        (source,) = runtime.configuration.snapshot.sources
+        ended = rotated(runtime.vault, source, new_webhook_secret(), until_ms=2**41, now_ms=0)
+        await runtime.store.change([PutSource(source=ended)])
+        path = f"/ingest/api/v1/source/{source.id}"
+        assert (await api.ask("PATCH", path, {"name": "main"})).status == 200
+        (kept,) = (await runtime.store.snapshot()).sources
+        assert (kept.name, kept.older_until_ms) == ("main", 2**41)
+        sealed = seal_source_secrets(runtime.vault, source.id, ())
+        await runtime.store.change([PutSource(source=msgspec.structs.replace(kept, sealed_secrets=sealed))])
+        assert (await api.ask("PATCH", path, {"name": "other"})).status == 200
 
 
 async def test_sources_of_another_application_are_not_there(tmp_path):

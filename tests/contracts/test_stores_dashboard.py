@@ -1,15 +1,32 @@
-"""What every store promises the dashboard: users, sessions, the one link, drafts."""
+"""What every store promises the dashboard: users, sessions, links, drafts."""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
 
-from nicobar.store import Draft, User, UserRole
+from nicobar.errors import ConfigurationError
+from nicobar.store import (
+    Audited,
+    CleanUp,
+    Draft,
+    EndSessions,
+    PasswordLink,
+    PutLink,
+    RemoveLink,
+    RemoveUser,
+    SetPassword,
+    SetRole,
+    User,
+    UserRole,
+)
+from nicobar.store.history import AuditFilter
 from nicobar.store.sqlite import SqliteStore
 
 OPEN = {"sqlite": lambda path: SqliteStore.open(path / "nicobar.db", now_ms=1_700_000_000_000)}
 OWNER = User(id="usr_1", name="owner", role=UserRole.OWNER, password_hash="$argon2id$1", created_at_ms=5)
+EDITOR = User(id="usr_ada", name="ada", role=UserRole.EDITOR, password_hash="$argon2id$1", created_at_ms=6)
+SAID = Audited(at_ms=1, actor="user owner", action="user.create", app_id=None, subject="usr_1")
 DRAFT = Draft(
     id="draft_1",
     app_id="app_1",
@@ -32,24 +49,85 @@ async def store(request, tmp_path):
     await it.close()
 
 
+def link(sha256: str, name: str = "owner", role: UserRole = UserRole.OWNER, until_ms: int = 100) -> PasswordLink:
+    return PasswordLink(name=name, sha256=sha256, role=role, created_at_ms=1, expires_at_ms=until_ms)
+
+
+async def put_link(store, *args, **kwargs):
+    await store.change([PutLink(link=link(*args, **kwargs))])
+
+
+async def add_user(store, user):
+    await put_link(store, f"of {user.name}", user.name, user.role)
+    assert await store.set_up(f"of {user.name}", user, SAID, now_ms=0)
+
+
 async def test_a_link_is_good_once_until_it_ends_and_the_next_one_ends_it(store):
-    assert not await store.is_setup("a", now_ms=0)
-    await store.offer_setup("a", expires_at_ms=100)
-    await store.offer_setup("b", expires_at_ms=100)
-    assert not await store.is_setup("a", now_ms=0)
-    assert await store.is_setup("b", now_ms=99)
-    assert not await store.is_setup("b", now_ms=100)
-    assert not await store.set_up("b", OWNER, now_ms=100)
-    assert not await store.set_up("a", OWNER, now_ms=0)
+    assert await store.link("a", now_ms=0) is None
+    await put_link(store, "a")
+    await put_link(store, "b")
+    assert await store.link("a", now_ms=0) is None
+    assert await store.link("b", now_ms=99) == link("b")
+    assert await store.link("b", now_ms=100) is None
+    assert not await store.set_up("b", OWNER, SAID, now_ms=100)
+    assert not await store.set_up("a", OWNER, SAID, now_ms=0)
+    assert not await store.set_up("b", EDITOR, SAID, now_ms=0), "it is another one's"
     assert await store.user("owner") is None
-    assert await store.set_up("b", OWNER, now_ms=99)
-    assert not await store.set_up("b", OWNER, now_ms=99)
+    assert await store.set_up("b", OWNER, SAID, now_ms=99)
+    assert not await store.set_up("b", OWNER, SAID, now_ms=99)
     assert await store.user("owner") == OWNER
+    assert [one.action for one in (await store.audit(AuditFilter(), limit=5)).items] == [SAID.action]
+
+
+async def test_links_are_listed_while_they_are_good_and_can_be_ended(store):
+    await put_link(store, "a", "zoe", UserRole.VIEWER)
+    await put_link(store, "b", "ada", UserRole.EDITOR, until_ms=50)
+    assert [one.name for one in await store.links(now_ms=49)] == ["ada", "zoe"]
+    assert [one.name for one in await store.links(now_ms=50)] == ["zoe"]
+    await store.change([RemoveLink(name="zoe")])
+    assert await store.links(now_ms=0) == [link("b", "ada", UserRole.EDITOR, until_ms=50)]
+
+
+async def test_a_link_has_the_role_and_ends_when_the_user_gets_another_one(store):
+    await add_user(store, OWNER)
+    await add_user(store, EDITOR)
+    await put_link(store, "a", "ada", UserRole.EDITOR)
+    await store.change([SetRole(user_id=EDITOR.id, role=UserRole.VIEWER)])
+    assert await store.links(now_ms=0) == []
+    await put_link(store, "b", "ada", UserRole.OWNER)
+    promoted = msgspec.structs.replace(EDITOR, id="usr_new", role=UserRole.OWNER, password_hash="$argon2id$4")
+    assert await store.set_up("b", promoted, SAID, now_ms=0)
+    assert await store.user("ada") == msgspec.structs.replace(promoted, id=EDITOR.id)
+
+
+async def test_users_change_and_go_and_somebody_stays_owner(store):
+    await add_user(store, OWNER)
+    await add_user(store, EDITOR)
+    assert await store.users() == [EDITOR, OWNER]
+    for change in (SetRole(user_id=OWNER.id, role=UserRole.VIEWER), RemoveUser(user_id=OWNER.id)):
+        with pytest.raises(ConfigurationError, match="owner"):
+            await store.change([change])
+    assert await store.users() == [EDITOR, OWNER]
+    promoted = msgspec.structs.replace(EDITOR, role=UserRole.OWNER, password_hash="$argon2id$3")
+    changed = SetPassword(user_id=EDITOR.id, password_hash=promoted.password_hash)
+    await store.change([SetRole(user_id=EDITOR.id, role=UserRole.OWNER), changed])
+    assert await store.user("ada") == promoted
+    for session in ("one", "two"):
+        await store.add_session(session, OWNER.id, now_ms=0, expires_at_ms=50)
+    await store.change([EndSessions(user_id=OWNER.id)])
+    assert await store.session_user("one", now_ms=0) is None
+    await store.add_session("three", OWNER.id, now_ms=0, expires_at_ms=50)
+    await put_link(store, "new", "owner")
+    await store.change([RemoveUser(user_id=OWNER.id)])
+    assert await store.users() == [promoted]
+    assert await store.session_user("three", now_ms=0) is None
+    assert await store.links(now_ms=0) == []
+    with pytest.raises(ConfigurationError, match="no user"):
+        await store.change([RemoveUser(user_id=OWNER.id)])
 
 
 async def test_a_session_lasts_until_it_ends_is_signed_out_or_the_password_changes(store):
-    await store.offer_setup("link", expires_at_ms=100)
-    await store.set_up("link", OWNER, now_ms=0)
+    await add_user(store, OWNER)
     for session in ("one", "two"):
         await store.add_session(session, OWNER.id, now_ms=0, expires_at_ms=50)
     assert await store.session_user("one", now_ms=49) == OWNER
@@ -57,12 +135,24 @@ async def test_a_session_lasts_until_it_ends_is_signed_out_or_the_password_chang
     assert await store.session_user("other", now_ms=0) is None
     await store.remove_session("one")
     assert await store.session_user("one", now_ms=0) is None
-    await store.offer_setup("again", expires_at_ms=100)
+    await put_link(store, "again")
     changed = msgspec.structs.replace(OWNER, id="usr_2", password_hash="$argon2id$2")
-    assert await store.set_up("again", changed, now_ms=0)
+    assert await store.set_up("again", changed, SAID, now_ms=0)
     assert await store.session_user("two", now_ms=0) is None
     known = await store.user("owner")
-    assert (known.id, known.password_hash) == (OWNER.id, "$argon2id$2")
+    assert (known.id, known.role, known.password_hash) == (OWNER.id, UserRole.OWNER, "$argon2id$2")
+
+
+async def test_what_retention_took_last_stays_until_it_takes_something_again(store):
+    assert await store.last_clean_up() is None
+    await store.keep_clean_up(ended_at_ms=1, emptied=0, forgotten=0)
+    assert await store.last_clean_up() == CleanUp(ended_at_ms=1, took_at_ms=None, emptied=0, forgotten=0)
+    await store.keep_clean_up(ended_at_ms=2, emptied=3, forgotten=0)
+    await store.keep_clean_up(ended_at_ms=3, emptied=0, forgotten=0)
+    assert await store.last_clean_up() == CleanUp(ended_at_ms=3, took_at_ms=2, emptied=3, forgotten=0)
+    await store.keep_clean_up(ended_at_ms=4, emptied=0, forgotten=5)
+    assert await store.last_clean_up() == CleanUp(ended_at_ms=4, took_at_ms=4, emptied=0, forgotten=5)
+    assert await store.size_bytes() > 0
 
 
 async def test_a_draft_is_kept_as_it_is_replaced_and_forgotten_when_it_is_old(store):

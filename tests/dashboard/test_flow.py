@@ -9,14 +9,13 @@ import pytest
 from playwright.async_api import expect
 
 from browsing import browser
-from driving import PASSWORD, SECRET, code_editor, connect, examine, installation, open_page, set_password
+from driving import EVIL, PASSWORD, SECRET, code_editor, connect, examine, installation, open_page, set_password
 from nicobar.dashboard.language import catalogue
 from nicobar.model import Customer, DeliveryState
 from nicobar.sources.samples import fresh
 from running import TYPES
 
 pytestmark = pytest.mark.browser
-EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
 
 
 @pytest.fixture

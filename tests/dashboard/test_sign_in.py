@@ -3,59 +3,21 @@
 from __future__ import annotations
 
 import re
-from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-import aiohttp
 import pytest
 
 from driving import PASSWORD, installation
 from nicobar.crypto import hash_token
 from nicobar.dashboard.limit import MAX_WRONG, PERIOD_MS, LoginLimit
 from nicobar.errors import Refusal
+from visiting import set_up, visiting
 
 
 @pytest.fixture
 async def nicobar(tmp_path):
     async with installation(tmp_path) as it:
         yield it
-
-
-class Visitor:
-    """A browser without scripts: keeps cookies, sends the token of the form that it was shown."""
-
-    def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
-        self.url = url
-        self.http = http
-        self.token = ""
-        self.cookies: list[str] = []
-
-    async def ask(self, method: str, path: str, fields: dict[str, str] | None = None, **headers: str):
-        async with self.http.request(
-            method, self.url + path, data=fields, headers=headers, allow_redirects=False
-        ) as answer:
-            text = await answer.text()
-            self.cookies += answer.headers.getall("set-cookie", [])
-            found = re.search(r'name="form_token" value="(\w+)"', text)
-            self.token = found[1] if found else self.token
-            return answer.status, text, answer.headers
-
-    async def send(self, path: str, **fields: str):
-        return await self.ask("POST", path, {"form_token": self.token, **fields})
-
-
-@asynccontextmanager
-async def visiting(nicobar):
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
-        yield Visitor(nicobar.url, http)
-
-
-async def set_up(nicobar, visitor) -> str:
-    path = urlsplit(nicobar.runtime.setup_url).path
-    await visitor.ask("GET", path)
-    status, _, headers = await visitor.send(path, password=PASSWORD, again=PASSWORD)
-    assert (status, headers["location"]) == (303, "/webhooks")
-    return path
 
 
 async def test_the_link_sets_the_password_once_and_only_its_hash_is_kept(nicobar, tmp_path):
@@ -161,12 +123,15 @@ def test_after_a_minute_a_password_may_be_tried_again():
     limit = LoginLimit()
     for at_ms in range(MAX_WRONG):
         limit.check("192.0.2.7", at_ms)
-        limit.wrong("192.0.2.7", at_ms)
+        limit.wrong("192.0.2.7", "owner", at_ms)
     with pytest.raises(Refusal, match="60 s"):
         limit.check("192.0.2.7", MAX_WRONG)
     limit.check("192.0.2.8", MAX_WRONG)
     limit.check("192.0.2.7", PERIOD_MS)
-    limit.right("192.0.2.7")
+    limit.right("192.0.2.7", "viewer")
+    with pytest.raises(Refusal, match="60 s"):
+        limit.check("192.0.2.7", MAX_WRONG)
+    limit.right("192.0.2.7", "owner")
     limit.check("192.0.2.7", MAX_WRONG)
 
 

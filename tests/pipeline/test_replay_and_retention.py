@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
 from contracts.test_stores import OPEN, claim, endpoint
@@ -14,7 +15,7 @@ from nicobar.errors import StoreUnavailable
 from nicobar.model import DeliveryState
 from nicobar.pipeline.maintain import CANCEL_AT_ONCE, DAY_MS, LOOK_MS, ROUND_MS, STEP_MESSAGES, Maintainer, Remover
 from nicobar.pipeline.replay import PAGE_DELIVERIES, POLL_MS, Replayer
-from nicobar.store import RemoveEndpoint, TaskStatus
+from nicobar.store import CleanUp, RemoveEndpoint, TaskStatus
 
 NOW_MS = 1_789_000_000_000
 
@@ -106,6 +107,11 @@ async def test_payloads_go_after_their_days_and_ids_after_thirty_at_least(store)
         found = [await store.message(f"msg_{number}") for number in (1, 2, 3, 4, 5, 6, 9)]
         assert [one and one.body for one in found] == [b"{}", b"{}", b"", b"", None, None, b"{}"]
         assert await counted(store) == 6
+        took = CleanUp(ended_at_ms=NOW_MS, took_at_ms=NOW_MS, emptied=2, forgotten=2)
+        assert await store.last_clean_up() == took
+        clock.move(ROUND_MS)
+        await until_idle(clock, ROUND_MS)
+        assert await store.last_clean_up() == msgspec.structs.replace(took, ended_at_ms=NOW_MS + ROUND_MS)
         clock.move(2 * DAY_MS)
         await until_idle(clock, ROUND_MS)
         found = [await store.message(f"msg_{number}") for number in (1, 2, 3, 4, 9)]

@@ -14,6 +14,7 @@ import pytest
 
 import nicobar.store.migrations as migrations_module
 from nicobar.errors import StoreBusy, StoreUnavailable, StoreUnusable
+from nicobar.model import UserRole
 from nicobar.store import NewMessage, ReplayFilter
 from nicobar.store.queries import load_queries
 from nicobar.store.sqlite import SqliteStore, apply_migrations
@@ -223,4 +224,19 @@ async def test_a_count_of_a_replay_holds_no_customers_in_memory(tmp_path):
     assert (counted.deliveries, counted.customers, counted.overtaken) == (count, count, 0)
     # A page of 2,000 with its keys; all of the keys are 5 MB.
     assert most_bytes < 2_500_000
+    await store.close()
+
+
+async def test_an_open_link_of_the_owner_outlives_the_upgrade_that_gave_everybody_one(tmp_path, monkeypatch):
+    path = tmp_path / "a.db"
+    before = [one for one in migrations_module.load_migrations() if one.number <= 5]
+    with monkeypatch.context() as patch:
+        patch.setattr("nicobar.store.sqlite.database.load_migrations", lambda: before)
+        apply_migrations(path, 1)
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO setup_links VALUES (1, 'aa', 100)")
+    connection.close()
+    store = await SqliteStore.open(path, now_ms=2)
+    link = await store.link("aa", now_ms=99)
+    assert (link.name, link.role) == ("owner", UserRole.OWNER)
     await store.close()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
+
+import msgspec
 
 from nicobar.connectors.kinds import connector
 from nicobar.crypto import Vault, new_url_token
@@ -16,6 +19,7 @@ from nicobar.pipeline.configuration import (
     seal_credentials,
     seal_headers,
     seal_source_secrets,
+    source_secrets,
 )
 from nicobar.sources.kinds import source_kind
 from nicobar.store import PutEndpoint, Snapshot
@@ -81,13 +85,17 @@ def make_source(
     uid: str | None = None,
     details: Details | None = None,
     known: Source | None = None,
+    older_until_ms: int | None = None,
 ) -> Source:
     """A source, with the id, the address and, where none are given, the uid and the details of the `known` one it
-    replaces. Raises UserError for a secret that cannot be one.
+    replaces. Of two secrets the second is taken until `older_until_ms`, without it for good; where the secrets
+    stay, so does that. Raises UserError for a secret that cannot be one.
     """
     of_kind = source_kind(kind)
     for secret in secrets:
         of_kind.check_secret(secret)
+    if known is not None and older_until_ms is None and _has_secrets(vault, known, secrets):
+        older_until_ms = known.older_until_ms
     source_id = known.id if known else ids.new("src")
     return Source(
         id=source_id,
@@ -99,6 +107,43 @@ def make_source(
         secret_references=tuple(references),
         uid=uid if details or not known else known.uid,
         details=details or (known.details if known else Details()),
+        older_until_ms=older_until_ms if secrets[1:] else None,
+    )
+
+
+def _has_secrets(vault: Vault, source: Source, secrets: Sequence[str]) -> bool:
+    try:
+        return source_secrets(vault, source) == tuple(secrets)
+    except StoreUnusable:  # sealed with a lost key: setting the secrets again is the cure
+        return False
+
+
+def rotated(vault: Vault, source: Source, secret: str, *, until_ms: int, now_ms: int) -> Source:
+    """The source with a new secret; the one that was the newest is taken until then. Raises UserError for a secret
+    that cannot be one.
+    """
+    source_kind(source.kind).check_secret(secret)
+    older: list[str] = []
+    with suppress(StoreUnusable):  # sealed with a lost key: setting the secret again is the cure
+        older = [one for one in source_secrets(vault, source)[:1] if one != secret and until_ms > now_ms]
+    return msgspec.structs.replace(
+        source,
+        sealed_secrets=seal_source_secrets(vault, source.id, [secret, *older]),
+        # The environment has it no longer: `apply` sets what its file says.
+        secret_references=(),
+        older_until_ms=until_ms if older else None,
+        details=details(now_ms=now_ms, metadata=source.details.metadata, known=source.details),
+    )
+
+
+def without_older(vault: Vault, source: Source, *, now_ms: int) -> Source:
+    """The source with its newest secret alone. Raises StoreUnusable."""
+    return msgspec.structs.replace(
+        source,
+        sealed_secrets=seal_source_secrets(vault, source.id, source_secrets(vault, source)[:1]),
+        secret_references=source.secret_references[:1],
+        older_until_ms=None,
+        details=details(now_ms=now_ms, metadata=source.details.metadata, known=source.details),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from nicobar.crypto import Vault
 from nicobar.errors import StoreMoved, StoreUnusable
 from nicobar.ids import IdFactory
 from nicobar.model import Source
+from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import Configuration, source_secrets
 from nicobar.pipeline.receive import Receiver
 from nicobar.sandbox import Sandbox
@@ -72,9 +73,9 @@ class Actor(Protocol):
 @dataclass(frozen=True, slots=True)
 class Services:
     """The running parts. `receiver` takes messages; `wake` tells the worker of new deliveries for these endpoints,
-    `own_url` is where this process listens, `transport` asks destinations whether they know us. Whoever reads the
-    catalogue to change it holds `changing` meanwhile, so that two partial changes do not undo one another, and is
-    `again_if_moved`.
+    `own_url` is where this process listens, `transport` asks destinations whether they know us, `origins` is where
+    those settings come from that were given. Whoever reads the catalogue to change it holds `changing` meanwhile, so
+    that two partial changes do not undo one another, and is `again_if_moved`.
     """
 
     store: Store
@@ -88,6 +89,8 @@ class Services:
     wake: Callable[[Sequence[int]], None]
     own_url: Callable[[], str]
     transport: Transport
+    alerts: Alerts
+    origins: Mapping[str, str]
     changing: Changing = field(default_factory=Changing)
 
     async def snapshot(self) -> Snapshot:

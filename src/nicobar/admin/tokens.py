@@ -1,13 +1,22 @@
-"""Makes tokens of the API, at the command line and over the API."""
+"""The tokens of the API, some of which are links to the dashboard: how they are made, what they are good
+for, and their end.
+"""
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterable
 
+import msgspec
+
+from nicobar.admin.services import Actor, Services
 from nicobar.crypto import hash_token, new_token
 from nicobar.errors import ConfigurationError
 from nicobar.ids import IdFactory
 from nicobar.model import Scope, Token
+from nicobar.store import Access, PutToken
+
+TOUCH_MS = 60_000
 
 
 def usable(tokens: Iterable[Token]) -> list[Token]:
@@ -43,3 +52,38 @@ def make_token(
         expires_at_ms=expires_at_ms,
     )
     return made, secret
+
+
+async def live_token(access: Access, secret: str, now_ms: int) -> Token | None:
+    """The token that this secret is, where it is not expired or revoked. Says that it was used."""
+    sha256 = hash_token(secret)
+    # The look-up is by the hash: its time says nothing about a token.
+    token = await access.token(sha256)
+    if token is None or not hmac.compare_digest(token.sha256, sha256):
+        return None
+    if token.revoked_at_ms is not None or (token.expires_at_ms is not None and token.expires_at_ms <= now_ms):
+        return None
+    if token.last_used_at_ms is None or now_ms - token.last_used_at_ms >= TOUCH_MS:
+        await access.touch_token(token.id, at_ms=now_ms)
+    return token
+
+
+async def end_token(services: Services, actor: Actor, token_id: str) -> bool:
+    """Ends a token for good; False where there is none. Whoever calls it holds `changing` and is
+    `again_if_moved`.
+    """
+    await services.snapshot()  # what is decided here is decided on this version
+    known = next((one for one in await services.store.tokens() if one.id == token_id), None)
+    if known is None:
+        return False
+    if known.revoked_at_ms is None:
+        revoked = msgspec.structs.replace(known, revoked_at_ms=services.clock.now_ms())
+        change = PutToken(token=revoked)
+        await services.change(actor, "token.revoke", known.id, change, app_id=known.app_id, detail=known.name)
+    return True
+
+
+async def end_link(services: Services, actor: Actor, link: Token) -> None:
+    """Ends a link to the dashboard, in all browsers."""
+    ended = msgspec.structs.replace(link, revoked_at_ms=services.clock.now_ms())
+    await services.change(actor, "portal.logout", ended.id, PutToken(token=ended), app_id=ended.app_id)

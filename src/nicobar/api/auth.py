@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -11,13 +10,12 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Scope as AsgiScope
 
+from nicobar.admin.tokens import live_token
 from nicobar.api.errors import forbidden
-from nicobar.crypto import hash_token
 from nicobar.errors import Refusal
 from nicobar.model import Record, Scope, Token
 from nicobar.store import Access
 
-TOUCH_MS = 60_000
 CALLER = "nicobar.caller"  # where the caller stands in an ASGI scope
 _BEARER = "bearer "
 
@@ -67,15 +65,9 @@ async def caller_of(headers: Mapping[str, str], access: Access, now_ms: int) -> 
     given = headers.get("authorization", "")
     if given[: len(_BEARER)].lower() != _BEARER:
         raise _unknown()
-    sha256 = hash_token(given[len(_BEARER) :].strip())
-    # The look-up is by the hash: its time says nothing about a token.
-    token = await access.token(sha256)
-    if token is None or not hmac.compare_digest(token.sha256, sha256):
+    token = await live_token(access, given[len(_BEARER) :].strip(), now_ms)
+    if token is None:
         raise _unknown()
-    if token.revoked_at_ms is not None or (token.expires_at_ms is not None and token.expires_at_ms <= now_ms):
-        raise _unknown()
-    if token.last_used_at_ms is None or now_ms - token.last_used_at_ms >= TOUCH_MS:
-        await access.touch_token(token.id, at_ms=now_ms)
     return Caller(token=token)
 
 

@@ -219,7 +219,9 @@ async def patch_source(
         as_it_is = IngestSourceIn(
             name=known.name,
             type=known.kind,
-            config=SourceConfig(secret=secrets[0], previous_secret=secrets[1] if secrets[1:] else None),
+            config=SourceConfig(
+                secret=secrets[0] if secrets else "", previous_secret=secrets[1] if secrets[1:] else None
+            ),
             uid=known.uid,
             metadata=known.details.metadata,
         )
@@ -278,7 +280,7 @@ async def _put(
             app_id=app_id,
             name=wanted.name,
             kind=STANDARD if wanted.type == SVIX else wanted.type,
-            secrets=[one for one in (wanted.config.secret, wanted.config.previous_secret) if one is not None],
+            secrets=[one for one in (wanted.config.secret, wanted.config.previous_secret) if one],
             uid=wanted.uid,
             details=details(
                 now_ms=services.clock.now_ms(),

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from nicobar.admin.catalogue import make_application
 from nicobar.admin.services import Services, again_if_moved
-from nicobar.admin.tokens import make_token
+from nicobar.admin.tokens import end_link, end_token, make_token
 from nicobar.api.applications import ApplicationIn
 from nicobar.api.auth import Caller
 from nicobar.api.errors import Invalid, forbidden, not_found
@@ -222,8 +222,7 @@ async def logout(*, services: GivenServices, caller: GivenCaller) -> None:
     """Ends the link to the dashboard whose token this is. Other tokens are revoked, not logged out."""
     if not caller.token.portal:
         raise forbidden()
-    ended = msgspec.structs.replace(caller.token, revoked_at_ms=services.clock.now_ms())
-    await services.change(caller, "portal.logout", ended.id, PutToken(token=ended), app_id=ended.app_id)
+    await end_link(services, caller, caller.token)
 
 
 @post(
@@ -316,15 +315,8 @@ async def revoke_token(
 ) -> None:
     """Ends a token for good."""
     async with services.changing:
-        await services.snapshot()
-        known = next((one for one in await services.store.tokens() if one.id == token_id), None)
-        if known is None:
+        if not await end_token(services, caller, token_id):
             raise not_found("token")
-        if known.revoked_at_ms is None:
-            revoked = msgspec.structs.replace(known, revoked_at_ms=services.clock.now_ms())
-            await services.change(
-                caller, "token.revoke", known.id, PutToken(token=revoked), app_id=known.app_id, detail=known.name
-            )
 
 
 HANDLERS = (app_portal_access, expire_all, logout, create_message_token, list_tokens, create_token, revoke_token)

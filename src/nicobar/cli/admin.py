@@ -11,7 +11,7 @@ import click
 
 from nicobar.admin.catalogue import named_endpoint
 from nicobar.admin.files import Plan, Planner, read_document, write_document
-from nicobar.admin.owner import offer_link
+from nicobar.admin.people import offer_link
 from nicobar.admin.services import again_if_moved
 from nicobar.cli.options import run_loop, said, setting_options, settings_of
 from nicobar.clock import SystemClock

@@ -16,7 +16,7 @@ import uvloop
 from nicobar.clock import Clock
 from nicobar.errors import UserError
 from nicobar.observe import set_up_logs
-from nicobar.settings import LogFormat, Settings, description, read_settings
+from nicobar.settings import LogFormat, Settings, description, read_origins, read_settings
 from nicobar.store import Audited
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 24 * 3_600_000}
@@ -46,6 +46,13 @@ def setting_options(*names: str) -> Callable[[F], F]:
 def settings_of(flags: dict[str, Any]) -> Settings:
     """Raises SettingsError."""
     return read_settings(
+        {key: value for key, value in flags.items() if key != "settings_file"}, file=flags["settings_file"]
+    )
+
+
+def origins_of(flags: dict[str, Any]) -> dict[str, str]:
+    """Where the settings come from that are not the default. Raises SettingsError."""
+    return read_origins(
         {key: value for key, value in flags.items() if key != "settings_file"}, file=flags["settings_file"]
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from nicobar.cli.options import run_loop, setting_options, settings_of, start_logs
+from nicobar.cli.options import origins_of, run_loop, setting_options, settings_of, start_logs
 from nicobar.emulator.app import create_app
 from nicobar.emulator.certificate import write_certificate
 from nicobar.emulator.contract import Mode
@@ -36,7 +36,7 @@ def serve(**flags: Any) -> None:
             # A warning, so that few choices of the log's level leave it out.
             log.warning("open this once, within a day, to set the dashboard's password", url=runtime.setup_url)
 
-    run_loop(run_server(settings, started))
+    run_loop(run_server(settings, started, origins_of(flags)))
 
 
 @click.command()

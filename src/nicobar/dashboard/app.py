@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from litestar import Litestar, Request, Response
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
+from litestar.types import Scope
 
 from nicobar.admin.services import Services
 from nicobar.asgi import App
-from nicobar.connectors import Transport
 from nicobar.dashboard import (
+    about,
+    account,
+    alerts,
     attempts,
+    audit,
     customers,
     deliveries,
     event_types,
     failures,
     flow,
+    keys,
     logs,
     messages,
     overview,
+    portal,
     preferences,
     queue,
     replays,
+    retention,
     settings,
     sign_in,
+    sources,
     testing,
+    tokens,
     transformation,
+    users,
     webhooks,
     workbench,
 )
@@ -35,6 +46,7 @@ from nicobar.dashboard.desk import Desk
 from nicobar.dashboard.door import MAX_FORM_BYTES, DashboardDoor
 from nicobar.dashboard.limit import LoginLimit
 from nicobar.dashboard.pages import page
+from nicobar.dashboard.rights import allowed
 from nicobar.dashboard.visitor import VISITOR, Visitor, current_visitor
 from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.observe import log
@@ -47,6 +59,7 @@ Asked = Request[Any, Any, Any]
 HANDLERS = (
     *overview.HANDLERS,
     *sign_in.HANDLERS,
+    *portal.HANDLERS,
     *preferences.HANDLERS,
     *webhooks.HANDLERS,
     *settings.HANDLERS,
@@ -63,18 +76,32 @@ HANDLERS = (
     *deliveries.HANDLERS,
     *customers.HANDLERS,
     *queue.HANDLERS,
+    *sources.HANDLERS,
+    *account.HANDLERS,
+    *users.HANDLERS,
+    *tokens.HANDLERS,
+    *alerts.HANDLERS,
+    *retention.HANDLERS,
+    *audit.HANDLERS,
+    *about.HANDLERS,
+    *keys.HANDLERS,
 )
 
 
-def create_dashboard(services: Services, transport: Transport, beside: App) -> App:
+def create_dashboard(services: Services, beside: App) -> App:
     """The pages; what is none of theirs goes `beside`."""
-    desk = Desk(services=services, transport=transport, limit=LoginLimit())
+    desk = Desk(services=services, limit=LoginLimit())
+
+    def given_desk(scope: Scope) -> Desk:
+        return replace(desk, app_id=current_visitor(scope).app_id)
+
     pages = Litestar(
         list(HANDLERS),
         dependencies={
-            "desk": Provide(lambda: desk, sync_to_thread=False),
+            "desk": Provide(given_desk, sync_to_thread=False),
             "visitor": Provide(current_visitor, sync_to_thread=False),
         },
+        guards=[allowed],
         openapi_config=None,
         logging_config=None,
         exception_handlers={NicobarError: _said, HTTPException: _http_error, Exception: _surprise},

@@ -13,6 +13,7 @@ from nicobar.dashboard.desk import Desk, GivenDesk, application
 from nicobar.dashboard.lists import MAX_CHARS, PAGE, Place, address, listed
 from nicobar.dashboard.logs import Text, endpoint_names
 from nicobar.dashboard.pages import page, redirect
+from nicobar.dashboard.rights import CHANGING
 from nicobar.dashboard.visitor import GivenVisitor
 from nicobar.dashboard.waiting import Wait, wait_of
 from nicobar.model import Breaker, Delivery, DeliveryState, Endpoint, Message, Record, RequestRecord
@@ -98,7 +99,7 @@ async def show(
     )
 
 
-@get("/customers/expunge")
+@get("/customers/expunge", opt=CHANGING)
 async def ask_expunge(desk: GivenDesk, visitor: GivenVisitor, key: Text = "") -> Response[bytes]:
     """Says what taking a customer out means, and asks."""
     app = application(await desk.snapshot())

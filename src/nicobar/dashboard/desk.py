@@ -6,12 +6,12 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from litestar.di import NamedDependency
 
 from nicobar.admin.catalogue import default_application
 from nicobar.admin.recipe_use import Use
 from nicobar.admin.services import Services
-from nicobar.connectors import Transport
 from nicobar.dashboard.limit import LoginLimit
 from nicobar.errors import Refusal
 from nicobar.model import Application, Endpoint, Source
@@ -22,18 +22,22 @@ MAX_SENDS = 200
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The running parts. `transport` asks destinations whether they know us and sends tests; `sends` are the latest
-    tests by their address, gone when this process ends; `recipe_uses` is what recipes make of each event type.
+    """The running parts. `sends` are the latest tests by their address, gone when this process ends; `recipe_uses` is
+    what recipes make of each event type; `app_id` is the one application that there is for the visitor.
     """
 
     services: Services
-    transport: Transport
     limit: LoginLimit
     sends: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
     recipe_uses: dict[str, tuple[Use, ...]] = field(default_factory=dict)
+    app_id: str | None = None
 
     async def snapshot(self) -> Snapshot:
-        return await self.services.snapshot()
+        """The catalogue, as far as there is one for the visitor: pages find nothing else in it. Raises Refusal 404
+        where their application is gone.
+        """
+        snapshot = await self.services.snapshot()
+        return snapshot if self.app_id is None else _limited(snapshot, self.app_id)
 
     def now_ms(self) -> int:
         return self.services.clock.now_ms()
@@ -42,8 +46,20 @@ class Desk:
 GivenDesk = NamedDependency[Desk]
 
 
+def _limited(snapshot: Snapshot, app_id: str) -> Snapshot:
+    applications = tuple(one for one in snapshot.applications if one.id == app_id)
+    if not applications:
+        raise not_found("application")
+    return msgspec.structs.replace(
+        snapshot,
+        applications=applications,
+        sources=tuple(one for one in snapshot.sources if one.app_id == app_id),
+        endpoints=tuple(one for one in snapshot.endpoints if one.app_id == app_id),
+    )
+
+
 def application(snapshot: Snapshot) -> Application:
-    """Whose things the pages show."""
+    """Whose things the pages show: the visitor's, or else the default one's."""
     return default_application(snapshot)
 
 

@@ -7,6 +7,7 @@ import secrets
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from nicobar.admin.tokens import live_token
 from nicobar.asgi import App, GoneError, Message, Receive, Send, body_again, headers_of, read_body, send_body
 from nicobar.clock import Clock
 from nicobar.crypto import hash_token
@@ -26,14 +27,14 @@ from nicobar.dashboard.visitor import (
 )
 from nicobar.errors import NicobarError, Refusal, StoreError
 from nicobar.observe import log
-from nicobar.store import People
+from nicobar.store import Store
 
 PATHS = (
-    *("/webhooks", "/login", "/logout", "/setup", "/preferences", "/static"),
-    *("/logs", "/customers", "/failures", "/queue", "/catalogue"),
+    *("/webhooks", "/login", "/logout", "/setup", "/preferences", "/static", "/app-portal"),
+    *("/logs", "/customers", "/failures", "/queue", "/catalogue", "/sources", "/settings", "/keys"),
 )
 # What somebody may see who is not signed in.
-OPEN = ("/login", "/setup", "/preferences", "/static")
+OPEN = ("/login", "/setup", "/preferences", "/static", "/app-portal")
 MAX_FORM_BYTES = 2 * 1024 * 1024
 MAX_FIELDS = 1_000
 FORM_TIMEOUT_MS = 10_000
@@ -54,10 +55,10 @@ _READING = frozenset({"GET", "HEAD"})
 class DashboardDoor:
     """Lets requests for pages in, each with its visitor; everything else goes to the application beside it."""
 
-    def __init__(self, pages: App, beside: App, people: People, clock: Clock, *, public_url: str) -> None:
+    def __init__(self, pages: App, beside: App, store: Store, clock: Clock, *, public_url: str) -> None:
         self._pages = pages
         self._beside = beside
-        self._people = people
+        self._store = store
         self._clock = clock
         self._public_url = public_url.rstrip("/")
 
@@ -80,10 +81,14 @@ class DashboardDoor:
             return
         cookies = _cookies(headers.get("cookie", ""))
         session = cookies.get(SESSION, "")
-        user = None
+        user = link = None
         if session:
-            user = await self._people.session_user(hash_token(session), now_ms=self._clock.now_ms())
-        secret = session if user else cookies.get(ANONYMOUS, "")
+            now_ms = self._clock.now_ms()
+            user = await self._store.session_user(hash_token(session), now_ms=now_ms)
+            # Who came by a link holds its key itself: what ends the link ends this too.
+            token = None if user else await live_token(self._store, session, now_ms)
+            link = token if token and token.portal else None
+        secret = session if user or link else cookies.get(ANONYMOUS, "")
         secure = scope["scheme"] == "https" or self._public_url.startswith("https://")
         fresh = []
         if not secret:
@@ -91,6 +96,7 @@ class DashboardDoor:
             fresh.append(cookie(ANONYMOUS, secret, secure=secure))
         visitor = Visitor(
             user=user,
+            link=link,
             secret=secret,
             language=choose(cookies.get(LANGUAGE, ""), headers.get("accept-language", "")),
             theme=cookies[THEME] if cookies.get(THEME) in THEMES else THEMES[0],
@@ -101,7 +107,7 @@ class DashboardDoor:
         )
         scope[VISITOR] = visitor
         answer = _protected(send, fresh)
-        if user is None and not any(_within(scope["path"], path) for path in OPEN):
+        if not visitor.is_in and not any(_within(scope["path"], path) for path in OPEN):
             await _sign_in_first(scope, visitor, answer)
             return
         if scope["method"] not in _READING:

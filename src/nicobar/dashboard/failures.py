@@ -12,6 +12,7 @@ from nicobar.dashboard.desk import Desk, GivenDesk, application, endpoint, not_f
 from nicobar.dashboard.lists import address
 from nicobar.dashboard.logs import OfEndpoint, endpoint_names, own_endpoints
 from nicobar.dashboard.pages import page, redirect
+from nicobar.dashboard.rights import CHANGING
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import Refusal
 from nicobar.model import Endpoint, Record
@@ -89,7 +90,7 @@ async def show(
     )
 
 
-@get("/failures/replay")
+@get("/failures/replay", opt=CHANGING)
 async def ask_replay(
     desk: GivenDesk, visitor: GivenVisitor, of_endpoint: OfEndpoint = "", failure: FromQuery[str] = ""
 ) -> Response[bytes]:

@@ -17,6 +17,7 @@ from nicobar.crypto import new_webhook_secret
 from nicobar.dashboard.desk import Desk, GivenDesk, application, draft, endpoint, not_found, source
 from nicobar.dashboard.forms import Given, free_name, further_fields, main_fields, read_fields, value_of
 from nicobar.dashboard.pages import page, redirect, translate
+from nicobar.dashboard.rights import CHANGING
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import Setting
@@ -28,7 +29,7 @@ HTTP = "http"
 DODO = "dodo-payments"
 
 
-@get("/webhooks/new")
+@get("/webhooks/new", opt=CHANGING)
 async def choose(visitor: GivenVisitor, q: FromQuery[str] = "") -> Response[bytes]:
     """The integrations, narrowed by what is looked for."""
     wanted = q.strip().casefold()
@@ -40,7 +41,7 @@ def _searched(visitor: Visitor, one: Connector) -> str:
     return f"{one.name} {one.summary} {translate(visitor, one.summary)}".casefold()
 
 
-@get("/webhooks/new/{kind:str}")
+@get("/webhooks/new/{kind:str}", opt=CHANGING)
 async def begin(kind: FromPath[str], visitor: GivenVisitor) -> Response[bytes]:
     """The form for what a connector needs."""
     of_kind = _connector(kind)
@@ -67,7 +68,7 @@ async def begun(kind: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> 
     return await _kept(desk, visitor, made, given)
 
 
-@get("/webhooks/drafts/{draft_id:str}")
+@get("/webhooks/drafts/{draft_id:str}", opt=CHANGING)
 async def connection(
     draft_id: FromPath[str],
     desk: GivenDesk,
@@ -82,7 +83,7 @@ async def connection(
     checkup = None
     if check:
         destination = of_kind.open(one.settings, credentials(desk, one))
-        checkup = await destination.check_credentials(desk.transport)
+        checkup = await destination.check_credentials(desk.services.transport)
     return _form(visitor, of_kind, name=one.name, settings=one.settings, kept=one, checkup=checkup)
 
 

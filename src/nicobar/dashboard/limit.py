@@ -12,18 +12,18 @@ MAX_ADDRESSES = 10_000
 
 
 class LoginLimit:
-    """Counts wrong passwords by address: MAX_WRONG in PERIOD_MS. One who is over it is not asked for a password at
-    all. It is told the time; a restart forgets.
+    """Counts wrong passwords by address: MAX_WRONG in PERIOD_MS, whoever's they are. One who is over it is not asked
+    for a password at all. It is told the time; a restart forgets.
     """
 
     def __init__(self) -> None:
-        self._wrong: OrderedDict[str, list[int]] = OrderedDict()
+        self._wrong: OrderedDict[str, list[tuple[int, str]]] = OrderedDict()
 
     def check(self, address: str, now_ms: int) -> None:
         """Raises Refusal 429."""
         recent = self._recent(address, now_ms)
         if len(recent) >= MAX_WRONG:
-            wait_s = max(1, (recent[0] + PERIOD_MS - now_ms + 999) // 1000)
+            wait_s = max(1, (recent[0][0] + PERIOD_MS - now_ms + 999) // 1000)
             raise Refusal(
                 429,
                 "too_many_logins",
@@ -32,14 +32,15 @@ class LoginLimit:
                 retry_after_s=wait_s,
             )
 
-    def wrong(self, address: str, now_ms: int) -> None:
-        self._wrong[address] = [*self._recent(address, now_ms), now_ms]
+    def wrong(self, address: str, name: str, now_ms: int) -> None:
+        self._wrong[address] = [*self._recent(address, now_ms), (now_ms, name)]
         self._wrong.move_to_end(address)
         if len(self._wrong) > MAX_ADDRESSES:
             self._wrong.popitem(last=False)
 
-    def right(self, address: str) -> None:
-        self._wrong.pop(address, None)
+    def right(self, address: str, name: str) -> None:
+        """Forgets the wrong ones of that name, and no others: whoever has a user of their own could go on trying."""
+        self._wrong[address] = [one for one in self._wrong.get(address, ()) if one[1] != name]
 
-    def _recent(self, address: str, now_ms: int) -> list[int]:
-        return [at_ms for at_ms in self._wrong.get(address, ()) if now_ms - at_ms < PERIOD_MS]
+    def _recent(self, address: str, now_ms: int) -> list[tuple[int, str]]:
+        return [one for one in self._wrong.get(address, ()) if now_ms - one[0] < PERIOD_MS]

@@ -10,6 +10,7 @@ from nicobar.admin.replays import resend
 from nicobar.dashboard.desk import Desk, GivenDesk, application, endpoint, not_found
 from nicobar.dashboard.logs import endpoint_names
 from nicobar.dashboard.pages import page, redirect
+from nicobar.dashboard.rights import CHANGING
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.dashboard.waiting import Cause, Wait, wait_of
 from nicobar.errors import Refusal
@@ -38,7 +39,7 @@ async def show(message_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor
     return await _page(desk, visitor, await _message(desk, message_id))
 
 
-@get("/logs/{message_id:str}/resend")
+@get("/logs/{message_id:str}/resend", opt=CHANGING)
 async def ask_resend(
     message_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor, to: FromQuery[str] = ""
 ) -> Response[bytes]:
@@ -59,7 +60,7 @@ async def resent(message_id: FromPath[str], desk: GivenDesk, visitor: GivenVisit
     return redirect(f"/logs/{message.id}#{known.id}")
 
 
-@get("/logs/{message_id:str}/expunge")
+@get("/logs/{message_id:str}/expunge", opt=CHANGING)
 async def ask_expunge(message_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Says what taking out means, and asks."""
     message = await _message(desk, message_id)

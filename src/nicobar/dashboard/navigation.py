@@ -7,11 +7,12 @@ from nicobar.model import Record
 
 
 class Place(Record):
-    """A page of the navigation. After `g`, `key` goes there."""
+    """A page of the navigation. After `g`, `key` goes there. Who came by a link does not see what is `for_users`."""
 
     path: str
     key: str
     title: str
+    for_users: bool = False
 
 
 class Tab(Record):
@@ -27,8 +28,10 @@ PLACES = (
     Place(path="/logs", key="l", title=noop("Logs")),
     Place(path="/customers", key="c", title=noop("Customers")),
     Place(path="/failures", key="f", title=noop("Failures")),
+    Place(path="/sources", key="r", title=noop("Sources")),
     Place(path="/catalogue", key="e", title=noop("Event catalogue")),
     Place(path="/queue", key="q", title=noop("Queue")),
+    Place(path="/settings", key="s", title=noop("Settings"), for_users=True),
 )
 TABS = (
     Tab(path="", title=noop("Overview")),
@@ -37,4 +40,14 @@ TABS = (
     Tab(path="/transformation", title=noop("Transformation")),
     Tab(path="/replays", title=noop("Replays")),
     Tab(path="/settings", title=noop("Settings")),
+)
+# The pages of the installation's settings.
+SETTINGS = (
+    Tab(path="/settings/account", title=noop("Your account")),
+    Tab(path="/settings/users", title=noop("Users")),
+    Tab(path="/settings/tokens", title=noop("Tokens")),
+    Tab(path="/settings/alerts", title=noop("Alerts")),
+    Tab(path="/settings/retention", title=noop("Retention")),
+    Tab(path="/settings/audit", title=noop("Audit log")),
+    Tab(path="/settings/about", title=noop("About")),
 )

@@ -15,13 +15,14 @@ from litestar import Response
 
 from nicobar.connectors import Field, is_credential
 from nicobar.dashboard.language import LANGUAGES, catalogue, noop
-from nicobar.dashboard.navigation import PLACES, TABS
+from nicobar.dashboard.navigation import PLACES, SETTINGS, TABS
 from nicobar.dashboard.saying import say
 from nicobar.dashboard.visitor import THEMES, TOKEN_FIELD, Visitor, cookie
 from nicobar.model import Json
 
 HTML = "text/html; charset=utf-8"
 _MINUTE_MS, _HOUR_MS, _DAY_MS = 60_000, 3_600_000, 86_400_000
+_UNIT = 1024
 _MASKED = "***"
 # What the catalogue cannot find in the templates, since it stands behind a name there.
 _THEME_NAMES = {"auto": noop("As the system"), "light": noop("Light"), "dark": noop("Dark")}
@@ -36,6 +37,12 @@ _OUTCOMES = {
     "not_handled": noop("not handled"),
     "left_out": noop("left out"),
     "failed": noop("failed"),
+}
+_ROLES = {"owner": noop("owner"), "editor": noop("editor"), "viewer": noop("viewer")}
+_ROLE_MEANINGS = {
+    "owner": noop("Everything, users and tokens included."),
+    "editor": noop("Endpoints, sources and replays; no users and no tokens."),
+    "viewer": noop("Sees everything and changes nothing."),
 }
 _STATES = {
     "success": noop("delivered"),
@@ -89,12 +96,15 @@ def environment(language: str) -> Environment:
         "tr": catalogue(language).gettext,
         "places": PLACES,
         "tabs": TABS,
+        "settings_pages": SETTINGS,
         "languages": LANGUAGES,
         "themes": THEMES,
         "theme_names": _THEME_NAMES,
         "level_names": _LEVELS,
         "outcome_names": _OUTCOMES,
         "state_names": _STATES,
+        "role_names": _ROLES,
+        "role_meanings": _ROLE_MEANINGS,
         "token_field": TOKEN_FIELD,
     }
     made.filters |= {
@@ -102,6 +112,8 @@ def environment(language: str) -> Environment:
         "pretty": pretty,
         "middle": middle,
         "exact": exact,
+        "day": day,
+        "bytes": size,
         "iso": iso,
         "ago_parts": ago_parts,
         "masked": masked,
@@ -142,6 +154,21 @@ def middle(text: str, chars: int = 20) -> str:
 
 def exact(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + " UTC"
+
+
+def day(at_ms: int) -> str:
+    """To the minute, for what lies days away."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def size(count: int) -> str:
+    """Bytes in the largest unit that leaves something before the point."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < _UNIT:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= _UNIT
+    return f"{amount:.1f} TiB"
 
 
 def iso(at_ms: int) -> str:

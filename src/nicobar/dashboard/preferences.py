@@ -10,12 +10,14 @@ from litestar.params import FromPath
 from nicobar.dashboard.desk import not_found
 from nicobar.dashboard.language import LANGUAGES
 from nicobar.dashboard.pages import read_static, redirect, with_cookie
+from nicobar.dashboard.rights import OPEN
 from nicobar.dashboard.visitor import CHOICE_S, LANGUAGE, THEME, THEMES, GivenVisitor
 
 # The files that there are, each with its type; nothing else is served.
 FILES = {
     "dashboard.css": "text/css; charset=utf-8",
     "dashboard.js": "text/javascript; charset=utf-8",
+    "portal.js": "text/javascript; charset=utf-8",
     "reading.js": "text/javascript; charset=utf-8",
     "workbench.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
@@ -25,7 +27,7 @@ FILES = {
 _KEEP = "public, max-age=31536000, immutable"
 
 
-@post("/preferences", status_code=303)
+@post("/preferences", status_code=303, opt=OPEN)
 async def prefer(visitor: GivenVisitor) -> Response[bytes]:
     """Keeps what was chosen and goes back to the page where it was."""
     back = urlsplit(visitor.form.get("back", "/"))
@@ -38,7 +40,7 @@ async def prefer(visitor: GivenVisitor) -> Response[bytes]:
     return redirect(location)
 
 
-@get("/static/{name:path}", sync_to_thread=False)
+@get("/static/{name:path}", sync_to_thread=False, opt=OPEN)
 def static(name: FromPath[str]) -> Response[bytes]:
     """One of FILES."""
     known = name.removeprefix("/")

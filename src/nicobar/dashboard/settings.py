@@ -22,6 +22,7 @@ from nicobar.dashboard.forms import (
     write_variables,
 )
 from nicobar.dashboard.pages import page, redirect
+from nicobar.dashboard.rights import CHANGING
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import UserError
 from nicobar.model import Endpoint, Record, Setting
@@ -131,7 +132,7 @@ async def disable(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVis
     return redirect(f"/webhooks/{known.id}")
 
 
-@get("/webhooks/{endpoint_id:str}/delete")
+@get("/webhooks/{endpoint_id:str}/delete", opt=CHANGING)
 async def ask_delete(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Says what deleting means, and asks."""
     known = endpoint(await desk.snapshot(), endpoint_id)

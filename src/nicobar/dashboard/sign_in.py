@@ -1,4 +1,4 @@
-"""`/setup/{token}`, `/login`, `/logout`: the owner's password, once, and with it from then on."""
+"""`/setup/{token}`, `/login`, `/logout`: a password, once by a link, and with it from then on."""
 
 from __future__ import annotations
 
@@ -8,91 +8,141 @@ import secrets
 from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 
-from nicobar.admin.owner import MIN_PASSWORD_CHARS, OWNER, check_password, make_owner
+from nicobar.admin.people import MIN_PASSWORD_CHARS, OWNER, check_password, make_user
+from nicobar.admin.tokens import end_link
 from nicobar.crypto import hash_token, is_password
 from nicobar.dashboard.desk import Desk, GivenDesk
 from nicobar.dashboard.language import noop
 from nicobar.dashboard.pages import page, redirect, translate, with_cookie
+from nicobar.dashboard.rights import OPEN
 from nicobar.dashboard.visitor import SESSION, SESSION_MS, GivenVisitor, Visitor, cookie
 from nicobar.errors import Refusal, UserError
-from nicobar.store import User
+from nicobar.model import PasswordLink, User
+from nicobar.store import Audited
 
 _WRONG = noop("That is not the password.")
-_PROBLEMS = {
+_WRONG_EITHER = noop("The user name or the password is wrong.")
+TOO_MANY = noop("Too many wrong passwords. Wait a minute, then try again.")
+PROBLEMS = {
     "password_short": noop("The password is too short."),
     "password_long": noop("The password is too long."),
     "password_differs": noop("The two passwords differ."),
 }
-# What a wrong password is compared with while there is no owner, so that the time says nothing.
+# What a wrong password is compared with where there is no user of the name, so that the time says nothing.
 _NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5bm9ib2R5bm9ib2R5$OVTDK5GKR2SRlEzOuN1hLHnXOpHkXvVnzcUzgBNxLX0"
 
 
-@get("/setup/{token:str}")
+@get("/setup/{token:str}", opt=OPEN)
 async def setup(token: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
-    """Asks for the owner's password."""
-    good = await desk.services.store.is_setup(hash_token(token), now_ms=desk.now_ms())
-    return _setup_page(visitor, good=good, problem="")
+    """Asks for the password of the link's user."""
+    link = await desk.services.store.link(hash_token(token), now_ms=desk.now_ms())
+    return _setup_page(visitor, link)
 
 
-@post("/setup/{token:str}", status_code=200)
+@post("/setup/{token:str}", status_code=200, opt=OPEN)
 async def set_up(token: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
-    """Keeps the owner's password and signs in."""
+    """Keeps the password of the link's user, who may be new, and signs in."""
     store = desk.services.store
-    if not await store.is_setup(hash_token(token), now_ms=desk.now_ms()):
-        return _setup_page(visitor, good=False, problem="")
+    now_ms = desk.now_ms()
+    link = await store.link(hash_token(token), now_ms=now_ms)
+    if link is None:
+        return _setup_page(visitor, None)
     password = visitor.form.get("password", "")
     try:
         check_password(password, visitor.form.get("again", ""))
     except UserError as error:
-        return _setup_page(visitor, good=True, problem=translate(visitor, _PROBLEMS[error.code]))
-    owner = await asyncio.to_thread(make_owner, desk.services.ids, password, desk.now_ms())
-    if not await store.set_up(hash_token(token), owner, now_ms=desk.now_ms()):
-        return _setup_page(visitor, good=False, problem="")
-    kept = await store.user(OWNER)
-    # Whoever sets the password of a new installation comes to make the first endpoint.
-    return await _signed_in(desk, visitor, kept or owner, "/webhooks")
+        return _setup_page(visitor, link, problem=translate(visitor, PROBLEMS[error.code]))
+    made = await asyncio.to_thread(make_user, desk.services.ids, link, password, now_ms)
+    known = await store.user(link.name)
+    said = Audited(
+        at_ms=now_ms,
+        actor=f"user {link.name}",
+        action="user.set-password" if known else "user.create",
+        app_id=None,
+        subject=known.id if known else made.id,
+        detail=link.name,
+    )
+    if not await store.set_up(hash_token(token), made, said, now_ms=now_ms):
+        return _setup_page(visitor, None)
+    kept = await store.user(link.name)
+    return await signed_in(desk, visitor, kept or made, "/")
 
 
-def _setup_page(visitor: Visitor, *, good: bool, problem: str) -> Response[bytes]:
-    status = 404 if not good else 422 if problem else 200
-    return page(visitor, "setup.html", status=status, good=good, problem=problem, min_chars=MIN_PASSWORD_CHARS)
+def _setup_page(visitor: Visitor, link: PasswordLink | None, *, problem: str = "") -> Response[bytes]:
+    status = 404 if link is None else 422 if problem else 200
+    return page(
+        visitor,
+        "setup.html",
+        status=status,
+        link=link,
+        is_first=link is not None and link.name == OWNER,
+        problem=problem,
+        min_chars=MIN_PASSWORD_CHARS,
+    )
 
 
-@get("/login")
+@get("/login", opt=OPEN)
 async def login(desk: GivenDesk, visitor: GivenVisitor, next: FromQuery[str] = "/") -> Response[bytes]:  # noqa: A002 - its name in the address
     """Asks who it is."""
-    if visitor.user is not None:
+    if visitor.is_in:
         return redirect(_local(next))
-    owner = await desk.services.store.user(OWNER)
-    return page(visitor, "login.html", wanted=_local(next), problem="", has_owner=owner is not None)
+    users = await desk.services.store.users()
+    return _login_page(visitor, users, wanted=_local(next))
 
 
-@post("/login", status_code=200)
+@post("/login", status_code=200, opt=OPEN)
 async def sign_in(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Signs in with the right password."""
+    store = desk.services.store
     wanted = _local(visitor.form.get("next", "/"))
+    name = visitor.form.get("username", OWNER).strip()
+    users = await store.users()
     now_ms = desk.now_ms()
     try:
         desk.limit.check(visitor.address, now_ms)
     except Refusal as refusal:
-        problem = translate(visitor, noop("Too many wrong passwords. Wait a minute, then try again."))
-        headers = {"retry-after": str(refusal.retry_after_s)}
-        return page(
-            visitor, "login.html", status=429, headers=headers, wanted=wanted, problem=problem, has_owner=True
-        )
+        return _login_page(visitor, users, wanted=wanted, name=name, problem=TOO_MANY, refusal=refusal)
     # Counted before it is compared: many tries at once are not more tries.
-    desk.limit.wrong(visitor.address, now_ms)
-    owner = await desk.services.store.user(OWNER)
-    kept = owner.password_hash if owner else _NOBODY
+    desk.limit.wrong(visitor.address, name, now_ms)
+    user = await store.user(name)
+    kept = user.password_hash if user else _NOBODY
     right = await asyncio.to_thread(is_password, visitor.form.get("password", ""), kept)
-    if owner is None or not right:
-        problem = translate(visitor, _WRONG)
-        return page(visitor, "login.html", status=422, wanted=wanted, problem=problem, has_owner=owner is not None)
-    desk.limit.right(visitor.address)
-    return await _signed_in(desk, visitor, owner, wanted)
+    if user is None or not right:
+        problem = _WRONG if is_alone(users) else _WRONG_EITHER
+        return _login_page(visitor, users, wanted=wanted, name=name, problem=problem)
+    desk.limit.right(visitor.address, name)
+    return await signed_in(desk, visitor, user, wanted)
 
 
-async def _signed_in(desk: Desk, visitor: Visitor, user: User, location: str) -> Response[bytes]:
+def is_alone(users: list[User]) -> bool:
+    """Whether the owner has it for themselves, so that nobody needs a name to sign in."""
+    return [one.name for one in users] == [OWNER]
+
+
+def _login_page(
+    visitor: Visitor,
+    users: list[User],
+    *,
+    wanted: str,
+    name: str = "",
+    problem: str = "",
+    refusal: Refusal | None = None,
+) -> Response[bytes]:
+    return page(
+        visitor,
+        "login.html",
+        status=refusal.status if refusal else 422 if problem else 200,
+        headers={"retry-after": str(refusal.retry_after_s)} if refusal else None,
+        wanted=wanted,
+        name=name,
+        problem=translate(visitor, problem) if problem else "",
+        has_users=bool(users),
+        is_alone=is_alone(users),
+    )
+
+
+async def signed_in(desk: Desk, visitor: Visitor, user: User, location: str) -> Response[bytes]:
+    """Begins a session in this browser."""
     session = secrets.token_urlsafe(32)
     now_ms = desk.now_ms()
     await desk.services.store.add_session(
@@ -101,10 +151,16 @@ async def _signed_in(desk: Desk, visitor: Visitor, user: User, location: str) ->
     return with_cookie(visitor, location, SESSION, session, max_age_s=SESSION_MS // 1000)
 
 
-@post("/logout", status_code=303)
+@post("/logout", status_code=303, opt=OPEN)
 async def logout(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
-    """Signs out."""
+    """Signs out. A link to one application ends with it."""
+    if visitor.link is not None:
+        await end_link(desk.services, visitor, visitor.link)
     await desk.services.store.remove_session(hash_token(visitor.secret))
+    return signed_out(visitor)
+
+
+def signed_out(visitor: Visitor) -> Response[bytes]:
     return redirect("/login", cookie(SESSION, "", secure=visitor.secure, max_age_s=0))
 
 

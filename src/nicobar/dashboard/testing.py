@@ -36,6 +36,7 @@ from nicobar.dashboard.desk import MAX_SENDS, Desk, GivenDesk, draft, endpoint, 
 from nicobar.dashboard.differences import Difference, compare
 from nicobar.dashboard.flow import credentials
 from nicobar.dashboard.pages import page, pretty, redirect
+from nicobar.dashboard.rights import CHANGING, LOOKING
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import Customer, Endpoint, Message, Record
@@ -170,7 +171,7 @@ def _secrets(desk: Desk, known: Endpoint) -> tuple[str, ...]:
     return (*endpoint_credentials(vault, known).values(), *endpoint_headers(vault, known).values())
 
 
-@get("/webhooks/drafts/{draft_id:str}/test")
+@get("/webhooks/drafts/{draft_id:str}/test", opt=CHANGING)
 async def try_draft(
     *,
     draft_id: FromPath[str],
@@ -210,7 +211,7 @@ async def try_pasted_on_draft(draft_id: FromPath[str], desk: GivenDesk, visitor:
     return await _pasted(desk, visitor, await bench_of_draft(desk, draft_id))
 
 
-@post("/webhooks/{endpoint_id:str}/testing", status_code=200)
+@post("/webhooks/{endpoint_id:str}/testing", status_code=200, opt=LOOKING)
 async def try_pasted_on_endpoint(
     endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor
 ) -> Response[bytes]:
@@ -230,7 +231,7 @@ async def send_endpoint(endpoint_id: FromPath[str], desk: GivenDesk, visitor: Gi
     return await _send(desk, visitor, await bench_of_endpoint(desk, endpoint_id))
 
 
-@get("/webhooks/drafts/{draft_id:str}/test/sent/{test_id:str}")
+@get("/webhooks/drafts/{draft_id:str}/test/sent/{test_id:str}", opt=CHANGING)
 async def sent_draft(
     draft_id: FromPath[str], test_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor
 ) -> Response[bytes]:
@@ -337,7 +338,7 @@ async def _sending(desk: Desk, visitor: Visitor, bench: Bench, chosen: Chosen, t
     event_type = subject.message.event_type
     detail = f"{event_type}, {len(tried.result.calls)} calls, test {test_id}"
     await desk.services.change(visitor, "endpoint.test.send", bench.subject_id, app_id=bench.app_id, detail=detail)
-    sent = await send_test(desk.transport, bench.at.destination, tried.result.calls, bench.secrets)
+    sent = await send_test(desk.services.transport, bench.at.destination, tried.result.calls, bench.secrets)
     return Test(event_type=event_type, sent=sent, calls=len(tried.result.calls), at_ms=desk.now_ms())
 
 

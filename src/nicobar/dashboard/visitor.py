@@ -9,8 +9,9 @@ from urllib.parse import quote
 from litestar.di import NamedDependency
 from litestar.types import Scope
 
-from nicobar.model import Record
-from nicobar.store import User
+from nicobar.model import Record, Token
+from nicobar.model import Scope as TokenScope
+from nicobar.store import User, UserRole
 
 VISITOR = "nicobar.visitor"  # where the visitor stands in an ASGI scope
 SESSION = "nicobar_session"
@@ -25,7 +26,8 @@ CHOICE_S = 365 * 24 * 3_600
 
 
 class Visitor(Record):
-    """`secret` is the cookie that the form token is made from: the session's, or that of somebody not signed in.
+    """A `user`, or who came by a `link` to one application, or neither. `secret` is the cookie that the form token is
+    made from: the session's, or that of somebody not signed in.
     `base_url` is where the browser reached this process, `address` where it asks from; `form` holds the fields of a
     POST, the last of each name, `every` all of them.
     """
@@ -40,11 +42,35 @@ class Visitor(Record):
     path: str
     form: dict[str, str] = {}
     every: dict[str, tuple[str, ...]] = {}
+    link: Token | None = None
 
     @property
     def name(self) -> str:
         """As the audit log shows it."""
+        if self.link is not None:
+            return f"link {self.link.session_id or self.link.id}"
         return f"user {self.user.name}" if self.user else "nobody"
+
+    @property
+    def is_in(self) -> bool:
+        """Whether anything but the pages for signing in is shown."""
+        return self.user is not None or self.link is not None
+
+    @property
+    def app_id(self) -> str | None:
+        """The one application that there is for this visitor."""
+        return self.link.app_id if self.link else None
+
+    @property
+    def may_change(self) -> bool:
+        if self.link is not None:
+            return self.link.scope is TokenScope.APPLICATION
+        return self.user is not None and self.user.role in {UserRole.OWNER, UserRole.EDITOR}
+
+    @property
+    def may_manage(self) -> bool:
+        """Users, tokens, and what else concerns the whole installation."""
+        return self.user is not None and self.user.role is UserRole.OWNER
 
     @property
     def form_token(self) -> str:

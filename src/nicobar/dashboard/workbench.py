@@ -12,6 +12,7 @@ from nicobar.dashboard.desk import Desk, GivenDesk, draft, endpoint
 from nicobar.dashboard.flow import credentials, keep
 from nicobar.dashboard.forms import read_variables, write_variables
 from nicobar.dashboard.pages import environment, page, redirect
+from nicobar.dashboard.rights import CHANGING
 from nicobar.dashboard.saying import say
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import UserError
@@ -23,7 +24,7 @@ from nicobar.store import Draft
 MAX_CODE_CHARS = 200_000
 
 
-@get("/webhooks/drafts/{draft_id:str}/code")
+@get("/webhooks/drafts/{draft_id:str}/code", opt=CHANGING)
 async def edit(
     draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor, name: FromQuery[str] = ""
 ) -> Response[bytes]:

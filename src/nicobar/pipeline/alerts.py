@@ -47,6 +47,7 @@ class AlertType(StrEnum):
     RECOVERED = "endpoint.recovered"
     EXHAUSTED = "message.attempt.exhausted"
     REFUSING = "source.refusing"
+    TEST = "nicobar.test"
 
 
 class Alert(Record):
@@ -81,6 +82,15 @@ class Mail(Record):
         return f"Mail(***, {self.sender}, {self.recipients})"
 
 
+class Told(Record):
+    """Where a test went: to an endpoint, and by mail: `mail_error` is the kind of error, empty where the mail server
+    took it, None where there is none.
+    """
+
+    endpoint: Endpoint | None
+    mail_error: str | None
+
+
 class Alerts:
     """Never raises: what cannot be told is logged. `endpoint_name` is the name or id of the endpoint that gets the
     messages, empty for none; `on_accepted` is told its `seq`.
@@ -108,7 +118,7 @@ class Alerts:
         self._on_accepted = on_accepted
         self._told: OrderedDict[str, int] = OrderedDict()
         self._causes: dict[tuple[AlertType, str], tuple[int, int]] = {}
-        self._mails: set[asyncio.Task[None]] = set()
+        self._mails: set[asyncio.Task[str]] = set()
 
     async def tell(self, alert: Alert) -> None:
         now_ms = self._clock.now_ms()
@@ -141,6 +151,23 @@ class Alerts:
         if self._mail is not None:
             self._send_mail(self._mail, alert)
 
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """The endpoint that gets the messages, where there is one."""
+        known = self._configuration.snapshot.endpoints
+        return next((one for one in known if self._endpoint_name in {one.id, one.uid, one.name}), None)
+
+    async def test(self, actor: str) -> Told:
+        """Tells whoever would be told that alerts arrive, and waits for the mail server. Raises StoreError."""
+        alert = Alert(type=AlertType.TEST, reason=f"This is a test that {actor} asked for. Nothing is wrong.")
+        to = self._endpoint()
+        if to is not None:
+            await self._queue.append(self._message(alert, self._ids.new("alert"), to, self._clock.now_ms()))
+            self._on_accepted([to.seq])
+        return Told(
+            endpoint=to, mail_error=None if self._mail is None else await self._deliver_mail(self._mail, alert)
+        )
+
     async def close(self) -> None:
         """Waits for the mails under way, each of which has a bound."""
         if self._mails:
@@ -164,11 +191,8 @@ class Alerts:
         return count
 
     def _endpoint(self) -> Endpoint | None:
-        if not self._endpoint_name:
-            return None
-        known = self._configuration.snapshot.endpoints
-        found = next((one for one in known if self._endpoint_name in {one.id, one.uid, one.name}), None)
-        if found is None:
+        found = self.endpoint
+        if found is None and self._endpoint_name:
             log.error("alert has no endpoint", setting="alert_endpoint", name=self._endpoint_name)
         return found
 
@@ -204,15 +228,17 @@ class Alerts:
         self._mails.add(task)
         task.add_done_callback(self._mails.discard)
 
-    async def _deliver_mail(self, mail: Mail, alert: Alert) -> None:
+    async def _deliver_mail(self, mail: Mail, alert: Alert) -> str:
+        """The kind of error, empty where there was none."""
         try:
             await asyncio.to_thread(send_mail, mail, alert)
         except (OSError, smtplib.SMTPException, ValueError) as error:
             # The server's words may quote the credentials; the kind of error does not.
             self._metrics.alerts.labels(alert.type.value, "mail_failed").inc()
             log.error("alert not mailed", alert=alert.type.value, error=type(error).__name__)
-        else:
-            self._metrics.alerts.labels(alert.type.value, "mailed").inc()
+            return type(error).__name__
+        self._metrics.alerts.labels(alert.type.value, "mailed").inc()
+        return ""
 
 
 def send_mail(mail: Mail, alert: Alert) -> None:

@@ -35,6 +35,11 @@ class OpenSource:
     kind: SourceKind
     secrets: tuple[str, ...]
 
+    def live_secrets(self, now_ms: int) -> tuple[str, ...]:
+        """What a sender may sign with now."""
+        until_ms = self.source.older_until_ms
+        return self.secrets[:1] if until_ms is not None and until_ms <= now_ms else self.secrets
+
 
 @dataclass(frozen=True, slots=True)
 class OpenEndpoint:

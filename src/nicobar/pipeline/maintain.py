@@ -70,6 +70,7 @@ class Maintainer:
         emptied = await self._steps(stop, self._emptying, now_ms)
         await self._rows(stop, self._upkeep.forget_tallies, now_ms - self._payload_ms)
         await self._rows(stop, self._upkeep.forget_answers, now_ms - ANSWER_HOURS * 3_600_000)
+        await self._upkeep.keep_clean_up(ended_at_ms=self._clock.now_ms(), emptied=emptied, forgotten=forgotten)
         if forgotten or emptied:
             log.info("cleaned up", messages_forgotten=forgotten, messages_emptied=emptied)
 

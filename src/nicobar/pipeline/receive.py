@@ -80,7 +80,7 @@ class Receiver:
         now_ms = self._clock.now_ms()
         started_ms = self._clock.steady_ms()
         try:
-            verified = source.kind.verify(headers, body, source.secrets, now_ms)
+            verified = source.kind.verify(headers, body, source.live_secrets(now_ms), now_ms)
         except Refusal as refusal:
             if refusal.status == 401:  # noqa: PLR2004 - the status of a signature that does not fit
                 await self._note_refused(source.source, refusal)

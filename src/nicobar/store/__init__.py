@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from nicobar.model import PasswordLink, User, UserRole
 from nicobar.store.access import Access, KeptAnswer
 from nicobar.store.catalogue import (
     AddTransformation,
@@ -16,21 +17,27 @@ from nicobar.store.catalogue import (
     Change,
     DisableEndpoint,
     EnableTransformation,
+    EndSessions,
     PauseEndpoint,
     PutApplication,
     PutEndpoint,
     PutEventType,
+    PutLink,
     PutSource,
     PutToken,
     RemoveApplication,
     RemoveEndpoint,
     RemoveEventType,
+    RemoveLink,
     RemoveSource,
+    RemoveUser,
+    SetPassword,
+    SetRole,
     Snapshot,
 )
 from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.history import History
-from nicobar.store.people import People, User, UserRole
+from nicobar.store.people import People
 from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Queue
 from nicobar.store.replays import (
     FailureGroup,
@@ -43,7 +50,7 @@ from nicobar.store.replays import (
     TaskKind,
     TaskStatus,
 )
-from nicobar.store.upkeep import Step, Upkeep
+from nicobar.store.upkeep import CleanUp, Step, Upkeep
 
 
 class Store(Queue, Catalogue, Access, Replays, Upkeep, History, People, Drafts, Protocol):
@@ -68,32 +75,40 @@ __all__ = [
     "Catalogue",
     "Change",
     "Claimed",
+    "CleanUp",
     "DisableEndpoint",
     "Draft",
     "Drafts",
     "EnableTransformation",
+    "EndSessions",
     "FailureGroup",
     "Finished",
     "History",
     "KeptAnswer",
     "NewMessage",
     "NewTask",
+    "PasswordLink",
     "PauseEndpoint",
     "People",
     "PutApplication",
     "PutEndpoint",
     "PutEventType",
+    "PutLink",
     "PutSource",
     "PutToken",
     "Queue",
     "RemoveApplication",
     "RemoveEndpoint",
     "RemoveEventType",
+    "RemoveLink",
     "RemoveSource",
+    "RemoveUser",
     "ReplayCount",
     "ReplayFilter",
     "Replays",
     "Resent",
+    "SetPassword",
+    "SetRole",
     "Snapshot",
     "Step",
     "Store",

@@ -13,10 +13,12 @@ from nicobar.model import (
     Endpoint,
     EventType,
     Message,
+    PasswordLink,
     Record,
     Setting,
     Source,
     Token,
+    UserRole,
 )
 
 
@@ -123,6 +125,44 @@ class BasedOn(Record, tag=True):
     version: int
 
 
+class SetRole(Record, tag=True):
+    """Gives a user another role; their link, which has the one before, ends. Somebody has to be owner afterwards."""
+
+    user_id: str
+    role: UserRole
+
+
+class SetPassword(Record, tag=True):
+    """Gives a user another password."""
+
+    user_id: str
+    password_hash: str
+
+
+class RemoveUser(Record, tag=True):
+    """Takes the user out, with their sessions and their link. Somebody has to be owner afterwards."""
+
+    user_id: str
+
+
+class EndSessions(Record, tag=True):
+    """Signs a user out everywhere."""
+
+    user_id: str
+
+
+class PutLink(Record, tag=True):
+    """Makes this the one link of its user."""
+
+    link: PasswordLink
+
+
+class RemoveLink(Record, tag=True):
+    """Ends the link of a user."""
+
+    name: str
+
+
 class Audited(Record, tag=True):
     """Says in the audit log who did what to which thing. `detail` holds no secrets.
 
@@ -153,6 +193,12 @@ Change = (
     | RemoveEventType
     | PutToken
     | BasedOn
+    | SetRole
+    | SetPassword
+    | RemoveUser
+    | EndSessions
+    | PutLink
+    | RemoveLink
     | Audited
 )
 

@@ -2,46 +2,34 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Protocol
 
-from nicobar.model import Record
-
-
-class UserRole(StrEnum):
-    """What somebody may do in the dashboard: everything."""
-
-    OWNER = "owner"
-
-
-class User(Record):
-    """Somebody who signs in by name and password; of the password an argon2 hash is kept."""
-
-    id: str
-    name: str
-    role: UserRole
-    password_hash: str
-    created_at_ms: int
+from nicobar.model import PasswordLink, User
+from nicobar.store.catalogue import Audited
 
 
 class People(Protocol):
-    """Users, their sessions, and the link that sets the owner's password. Of links and sessions the SHA-256 of what
-    the browser holds is kept.
+    """Users, their sessions, and the links that set their passwords; the catalogue's changes have the rest. Of links
+    and sessions the SHA-256 of what the browser holds is kept.
     """
 
     async def user(self, name: str) -> User | None: ...
 
-    async def offer_setup(self, sha256: str, *, expires_at_ms: int) -> None:
-        """Makes this the one link that sets the owner's password."""
+    async def users(self) -> list[User]:
+        """Everybody, by name."""
         ...
 
-    async def is_setup(self, sha256: str, *, now_ms: int) -> bool:
-        """Whether the link is good."""
+    async def links(self, *, now_ms: int) -> list[PasswordLink]:
+        """The links that are good, by name."""
         ...
 
-    async def set_up(self, sha256: str, user: User, *, now_ms: int) -> bool:
-        """Uses the link up and keeps the user, or the new password of the one with that name, whose sessions end; in
-        one transaction. False where the link is not good (any more).
+    async def link(self, sha256: str, *, now_ms: int) -> PasswordLink | None:
+        """The link, while it is good."""
+        ...
+
+    async def set_up(self, sha256: str, user: User, said: Audited, *, now_ms: int) -> bool:
+        """Uses the link up and keeps the user, or the new password and the role of the one with that name, whose
+        sessions end; in one transaction. False where the link is not good (any more) or another user's.
         """
         ...
 

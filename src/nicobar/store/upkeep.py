@@ -19,6 +19,17 @@ class Step(Record):
     settled_seq: int
 
 
+class CleanUp(Record):
+    """When retention was last through everything, and what it took last, counted in messages; `took_at_ms` is None
+    where it has taken nothing yet.
+    """
+
+    ended_at_ms: int
+    took_at_ms: int | None
+    emptied: int
+    forgotten: int
+
+
 class Upkeep(Protocol):
     """Each step is one short transaction over at most `limit` messages. A message with an unfinished delivery is
     left alone.
@@ -46,6 +57,18 @@ class Upkeep(Protocol):
 
     async def forget_tallies(self, *, before_ms: int, limit: int) -> int:
         """Takes out up to so many counts of before that time; returns how many."""
+        ...
+
+    async def keep_clean_up(self, *, ended_at_ms: int, emptied: int, forgotten: int) -> None:
+        """Keeps that retention was through everything, and what it took, if it took anything."""
+        ...
+
+    async def last_clean_up(self) -> CleanUp | None:
+        """None before the first one."""
+        ...
+
+    async def size_bytes(self) -> int:
+        """How much room the database takes."""
         ...
 
     async def expunge_message(self, message_id: str, *, now_ms: int, said: Audited | None = None) -> bool:

@@ -39,17 +39,32 @@
   dress(document);
   document.addEventListener("renewed", (event) => dress(event.target));
 
-  // `g` and a letter goes to a page of the navigation, `/` to the search.
+  /** The key as it stands on the keyboard, also while a Korean input method makes another letter of it. */
+  function keyOf(event) {
+    if (/^[ -~]$/.test(event.key)) return event.key;
+    if (/^Key[A-Z]$/.test(event.code)) return event.code.slice(3).toLowerCase();
+    if (event.code === "Slash") return event.shiftKey ? "?" : "/";
+    return event.key;
+  }
+
+  // The list of keys; closed, it gives the focus back by itself.
+  const keys = document.getElementById("keys");
+  const showKeys = (event) => { if (keys) { event.preventDefault(); if (!keys.open) keys.showModal(); } };
+  document.querySelector("[data-keys]")?.addEventListener("click", showKeys);
+
+  // `g` and a letter goes to a page of the navigation, `/` to the search, `?` to the list of keys.
   let isGoing = false;
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.composedPath()[0].matches?.("input, textarea, select, [contenteditable]")) return;
-    if (event.key === "/") {
+    const key = keyOf(event);
+    if (key === "?") showKeys(event);
+    if (key === "/") {
       const search = document.querySelector("input[type=search]");
       if (search) { event.preventDefault(); search.focus(); }
     }
-    if (isGoing) document.querySelector(`.side [data-key="${CSS.escape(event.key)}"]`)?.click();
-    isGoing = event.key === "g";
+    if (isGoing) document.querySelector(`.side [data-key="${CSS.escape(key)}"]`)?.click();
+    isGoing = key === "g";
   });
 
   /** Takes over one part of this page as it is now. */

@@ -17,16 +17,22 @@ from nicobar.store.catalogue import (
     Change,
     DisableEndpoint,
     EnableTransformation,
+    EndSessions,
     PauseEndpoint,
     PutApplication,
     PutEndpoint,
     PutEventType,
+    PutLink,
     PutSource,
     PutToken,
     RemoveApplication,
     RemoveEndpoint,
     RemoveEventType,
+    RemoveLink,
     RemoveSource,
+    RemoveUser,
+    SetPassword,
+    SetRole,
     Snapshot,
 )
 from nicobar.store.sqlite.database import SQL, Database, json_text, say
@@ -89,6 +95,7 @@ def _source(row: sqlite3.Row) -> Source:
         secret_references=texts(row[6]),
         uid=row[7],
         details=CONTENT.decode(row[8]).details,
+        older_until_ms=row[9],
     )
 
 
@@ -121,6 +128,7 @@ def _change(connection: sqlite3.Connection, change: Change) -> None:  # noqa: C9
             run(
                 "put_source",
                 **{name: getattr(source, name) for name in ("id", "app_id", "name", "kind", "token", "uid")},
+                older_until_ms=source.older_until_ms,
                 sealed_secrets=source.sealed_secrets,
                 secret_references=json_text(source.secret_references),
                 content=json_text(Content(details=source.details)),
@@ -149,6 +157,8 @@ def _change(connection: sqlite3.Connection, change: Change) -> None:  # noqa: C9
             run("put_token", **msgspec.structs.asdict(token) | {"scope": token.scope.value})
         case BasedOn(version=version):
             _check_version(connection, version)
+        case SetRole() | SetPassword() | RemoveUser() | EndSessions() | PutLink() | RemoveLink():
+            _change_people(connection, change)
         case Audited():
             say(connection, change)
         case _:
@@ -171,6 +181,40 @@ def _check_version(connection: sqlite3.Connection, version: int) -> None:
             "Somebody else changed the configuration at the same time; nothing was changed.",
             "Send it again.",
         )
+
+
+def _change_people(
+    connection: sqlite3.Connection, change: SetRole | SetPassword | RemoveUser | EndSessions | PutLink | RemoveLink
+) -> None:
+    def run(query: str, /, **parameters: object) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = connection.execute(SQL[query], parameters).fetchone()
+        return row
+
+    match change:
+        case SetRole(user_id=user_id, role=role):
+            (name,) = _existing(run("set_role", id=user_id, role=role.value), "user", user_id)
+            _check_owner(run("an_owner"))
+            run("remove_link", name=name)
+        case SetPassword(user_id=user_id, password_hash=password_hash):
+            _existing(run("set_password", id=user_id, password_hash=password_hash), "user", user_id)
+        case RemoveUser(user_id=user_id):
+            (name,) = _existing(run("remove_user", id=user_id), "user", user_id)
+            _check_owner(run("an_owner"))
+            run("remove_sessions_of_user", user_id=user_id)
+            run("remove_link", name=name)
+        case EndSessions(user_id=user_id):
+            run("remove_sessions_of_user", user_id=user_id)
+        case PutLink(link=link):
+            run("put_link", **msgspec.structs.asdict(link) | {"role": link.role.value})
+        case RemoveLink(name=name):
+            run("remove_link", name=name)
+        case _:
+            assert_never(change)
+
+
+def _check_owner(row: sqlite3.Row | None) -> None:
+    if row is None:
+        raise ConfigurationError("owner_last", "Nobody would be owner any more.", "Make somebody else owner first.")
 
 
 def _existing(row: sqlite3.Row | None, what: str, key: str) -> sqlite3.Row:

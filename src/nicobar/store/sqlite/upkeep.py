@@ -12,7 +12,7 @@ from nicobar.store.catalogue import Audited
 from nicobar.store.sqlite.database import SQL, Database, say
 from nicobar.store.sqlite.queue import free_next
 from nicobar.store.sqlite.rows import ATTEMPT, EXPUNGED, expunged
-from nicobar.store.upkeep import Step
+from nicobar.store.upkeep import CleanUp, Step
 
 _REMOVED = "endpoint removed"
 
@@ -72,6 +72,20 @@ class UpkeepTables:
     async def _forget(self, query: str, before_ms: int, limit: int) -> int:
         values = {"before_ms": before_ms, "limit": limit}
         return await self._database.write(lambda connection: connection.execute(SQL[query], values).rowcount)
+
+    async def keep_clean_up(self, *, ended_at_ms: int, emptied: int, forgotten: int) -> None:
+        values = {"ended_at_ms": ended_at_ms, "emptied": emptied, "forgotten": forgotten}
+        await self._database.write(lambda connection: connection.execute(SQL["keep_clean_up"], values).close())
+
+    async def last_clean_up(self) -> CleanUp | None:
+        rows = await self._database.read("last_clean_up")
+        if not rows:
+            return None
+        ended_at_ms, took_at_ms, emptied, forgotten = rows[0]
+        return CleanUp(ended_at_ms=ended_at_ms, took_at_ms=took_at_ms, emptied=emptied, forgotten=forgotten)
+
+    async def size_bytes(self) -> int:
+        return int((await self._database.read("size"))[0][0])
 
     async def expunge_message(self, message_id: str, *, now_ms: int, said: Audited | None = None) -> bool:
         def work(connection: sqlite3.Connection) -> bool:

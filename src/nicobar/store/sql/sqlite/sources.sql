@@ -1,2 +1,3 @@
 -- All sources.
-SELECT id, app_id, name, kind, token, sealed_secrets, secret_references, uid, content FROM sources ORDER BY id
+SELECT id, app_id, name, kind, token, sealed_secrets, secret_references, uid, content, older_until_ms
+FROM sources ORDER BY id

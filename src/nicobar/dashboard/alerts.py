@@ -1,0 +1,64 @@
+"""`/settings/alerts`: who is told of what, and a test of it. Where alerts go stands in the process's settings."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from litestar import Response, get, post
+from litestar.params import FromQuery
+
+from nicobar.dashboard.desk import GivenDesk
+from nicobar.dashboard.language import noop
+from nicobar.dashboard.pages import page, redirect
+from nicobar.dashboard.rights import OWNER, USER
+from nicobar.dashboard.visitor import GivenVisitor
+from nicobar.pipeline.alerts import AlertType
+from nicobar.settings import shown
+
+MEANINGS = {
+    AlertType.DISABLED: noop("an endpoint that only failed for five days was disabled"),
+    AlertType.PAUSED: noop("an endpoint paused itself: its credentials or its region are wrong"),
+    AlertType.FAILING: noop("a destination fails again and again; deliveries wait"),
+    AlertType.RECOVERED: noop("a destination answers again"),
+    AlertType.EXHAUSTED: noop("a delivery failed for good"),
+    AlertType.REFUSING: noop("a source refused three requests in a row: their signatures do not fit"),
+}
+SETTINGS = ("alert_endpoint", "alert_smtp_url", "alert_mail_from", "alert_mail_to")
+SENT = "sent"
+
+
+@get("/settings/alerts", opt=USER)
+async def show(
+    desk: GivenDesk, visitor: GivenVisitor, told: FromQuery[str] = "", mail: FromQuery[str] = ""
+) -> Response[bytes]:
+    """Where alerts go; `told` and `mail` are what became of a test."""
+    settings = desk.services.settings
+    snapshot = await desk.snapshot()
+    return page(
+        visitor,
+        "settings_alerts.html",
+        endpoint=desk.services.alerts.endpoint,
+        wanted=settings.alert_endpoint,
+        has_mail=bool(settings.alert_smtp_url),
+        values={name: shown(settings, name) for name in SETTINGS},
+        origins=desk.services.origins,
+        meanings=MEANINGS,
+        told=next((one.id for one in snapshot.endpoints if one.id == told), ""),
+        mail=mail,
+    )
+
+
+@post("/settings/alerts/test", status_code=303, opt=OWNER)
+async def test(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Sends one the ways that alerts go."""
+    await desk.snapshot()
+    done = await desk.services.alerts.test(visitor.name)
+    said = {}
+    if done.endpoint is not None:
+        said["told"] = done.endpoint.id
+    if done.mail_error is not None:
+        said["mail"] = done.mail_error or SENT
+    return redirect(f"/settings/alerts?{urlencode(said)}#test")
+
+
+HANDLERS = (show, test)

@@ -1,0 +1,39 @@
+"""Pages of a list by place, in both directions, as addresses have them: `before` or `after` a number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Generic, TypeVar
+
+from litestar.params import QueryParameter
+
+from nicobar.model import Record
+from nicobar.store.history import Page
+
+T = TypeVar("T")
+
+PAGE = 25
+# A place: more digits than SQLite's numbers have are none.
+Number = Annotated[int | None, QueryParameter(ge=0, le=2**63 - 1)]
+
+
+class Shown(Record, Generic[T]):
+    """A page, newest first; `newer` and `older` are the places beyond it, None where nothing is there."""
+
+    items: tuple[T, ...]
+    newer: str | None
+    older: str | None
+
+
+def text(place: int | None) -> str | None:
+    return None if place is None else str(place)
+
+
+def shown(found: Page[T], *, before: int | None, after: int | None, key: Callable[[T], str]) -> Shown[T]:
+    """What was found `before` a place, newest first, or `after` one, oldest first."""
+    items = found.items
+    if after is not None:
+        items = tuple(reversed(items))
+        return Shown(items=items, newer=found.next, older=key(items[-1]) if items else str(after))
+    newer = None if before is None else key(items[0]) if items else str(max(0, before - 1))
+    return Shown(items=items, newer=newer, older=found.next)

@@ -1,0 +1,271 @@
+"""`/sources`: where webhooks come in. One source: its address, its secrets, what it refused, a sample."""
+
+from __future__ import annotations
+
+import uuid
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
+
+from nicobar.admin.catalogue import details, make_source, rotated, without_older
+from nicobar.crypto import new_url_token
+from nicobar.dashboard.desk import Desk, GivenDesk, application, not_found
+from nicobar.dashboard.forms import MAX_NAME_CHARS
+from nicobar.dashboard.pages import page, redirect
+from nicobar.dashboard.places import PAGE, Number, Shown, shown, text
+from nicobar.dashboard.rights import CHANGING
+from nicobar.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.errors import NicobarError, StoreUnusable, UserError
+from nicobar.model import EventType, Record, Source
+from nicobar.pipeline.configuration import source_secrets
+from nicobar.sources.kinds import SOURCES, source_kind
+from nicobar.sources.samples import fresh
+from nicobar.store import PutSource, RemoveSource, Snapshot
+from nicobar.store.history import Refused
+
+HOUR_MS = 3_600_000
+# How long the secret before is taken, in hours. Dodo itself signs with it for a day.
+GRACE_HOURS = (24, 1, 168, 0)
+SAMPLE = EventType(name="sample.sent")
+
+
+class Row(Record):
+    """A source in the list, and the request that it refused last. `secrets` counts those that are taken now."""
+
+    source: Source
+    kind_name: str
+    secrets: int
+    refused: Refused | None
+
+
+@get("/sources")
+async def show_all(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """The sources, by name."""
+    snapshot = await desk.snapshot()
+    app_id = application(snapshot).id
+    own = [one for one in snapshot.sources if one.app_id == app_id]
+    rows = [await _row(desk, one) for one in sorted(own, key=lambda one: one.name.casefold())]
+    return page(visitor, "sources.html", rows=rows, now_ms=desk.now_ms())
+
+
+@get("/sources/new", opt=CHANGING)
+async def ask_new(visitor: GivenVisitor) -> Response[bytes]:
+    """The form of a new source."""
+    return _new(visitor, name="", kind=SOURCES[0].kind)
+
+
+@post("/sources/new", status_code=303)
+async def create(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Makes a source; its secret may follow later, since senders show it once they have the address."""
+    name = " ".join(visitor.form.get("name", "").split())
+    kind = visitor.form.get("kind", "")
+    secret = visitor.form.get("secret", "").strip()
+    async with desk.services.changing:
+        snapshot = await desk.snapshot()
+        app_id = application(snapshot).id
+        try:
+            _check_name(snapshot, name, app_id)
+            made = make_source(
+                vault=desk.services.vault,
+                ids=desk.services.ids,
+                app_id=app_id,
+                name=name,
+                kind=kind,
+                secrets=[secret] if secret else [],
+                details=details(now_ms=desk.now_ms()),
+            )
+        except UserError as problem:
+            return _new(visitor, name=name, kind=kind, problem=problem)
+        await desk.services.change(visitor, "source.create", made.id, PutSource(source=made), app_id=app_id)
+    return redirect(f"/sources/{made.id}")
+
+
+@get("/sources/{source_id:str}")
+async def show(
+    *,
+    source_id: FromPath[str],
+    desk: GivenDesk,
+    visitor: GivenVisitor,
+    before: Number = None,
+    after: Number = None,
+    sent: FromQuery[str] = "",
+) -> Response[bytes]:
+    """One source; `sent` is the message that a sample became."""
+    return await _page(desk, visitor, source_id, before=before, after=after, sent=sent)
+
+
+@post("/sources/{source_id:str}/secret", status_code=303)
+async def rotate_secret(source_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Takes a new secret; the one before it is taken too for as long as was chosen."""
+    chosen = visitor.form.get("hours", "")
+    hours = int(chosen) if chosen in {str(one) for one in GRACE_HOURS} else GRACE_HOURS[0]
+    async with desk.services.changing:
+        known = source(await desk.snapshot(), source_id)
+        now_ms = desk.now_ms()
+        try:
+            changed = rotated(
+                desk.services.vault,
+                known,
+                visitor.form.get("secret", "").strip(),
+                until_ms=now_ms + hours * HOUR_MS,
+                now_ms=now_ms,
+            )
+        except UserError as problem:
+            return await _page(desk, visitor, source_id, problem=problem)
+        await desk.services.change(
+            visitor, "source.rotate-secret", known.id, PutSource(source=changed), app_id=known.app_id
+        )
+    return redirect(f"/sources/{known.id}#secrets")
+
+
+@post("/sources/{source_id:str}/end-older", status_code=303)
+async def end_older(source_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Takes the newest secret only from now on."""
+    async with desk.services.changing:
+        known = source(await desk.snapshot(), source_id)
+        changed = without_older(desk.services.vault, known, now_ms=desk.now_ms())
+        await desk.services.change(
+            visitor, "source.end-older-secret", known.id, PutSource(source=changed), app_id=known.app_id
+        )
+    return redirect(f"/sources/{known.id}#secrets")
+
+
+@get("/sources/{source_id:str}/address", opt=CHANGING)
+async def ask_address(source_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Says what a new address means, and asks."""
+    return page(visitor, "source_address.html", source=source(await desk.snapshot(), source_id))
+
+
+@post("/sources/{source_id:str}/address", status_code=303)
+async def rotate_address(source_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Gives the source another address; the one before answers 404 at once."""
+    async with desk.services.changing:
+        known = source(await desk.snapshot(), source_id)
+        change = PutSource(source=msgspec.structs.replace(known, token=new_url_token()))
+        await desk.services.change(visitor, "source.rotate-token", known.id, change, app_id=known.app_id)
+    return redirect(f"/sources/{known.id}")
+
+
+@post("/sources/{source_id:str}/sample", status_code=303)
+async def send_sample(source_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Receives a sample as the sender would send it, signed with the newest secret."""
+    snapshot = await desk.snapshot()
+    known = source(snapshot, source_id)
+    wanted = visitor.form.get("event_type", "")
+    event_type = next((one for one in _samples(snapshot, known) if one.name == wanted), None)
+    opened = await desk.services.configuration.source(known.token)
+    if event_type is None or opened is None or not opened.secrets:
+        raise not_found("sample")
+    now_ms = desk.now_ms()
+    body = fresh(event_type, now_ms)
+    headers = opened.kind.sign(f"test_{uuid.uuid4().hex}", body, opened.secrets[0], now_ms)
+    taken = await desk.services.receiver.receive(opened, headers, body)
+    return redirect(f"/sources/{known.id}?sent={taken.message_id}#sample")
+
+
+@get("/sources/{source_id:str}/delete", opt=CHANGING)
+async def ask_delete(source_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Says what deleting means, and asks."""
+    return page(visitor, "source_delete.html", source=source(await desk.snapshot(), source_id))
+
+
+@post("/sources/{source_id:str}/delete", status_code=303)
+async def delete(source_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Takes the source out; its messages stay."""
+    known = source(await desk.snapshot(), source_id)
+    removal = RemoveSource(source_id=known.id)
+    await desk.services.change(visitor, "source.delete", known.id, removal, app_id=known.app_id)
+    return redirect("/sources")
+
+
+def source(snapshot: Snapshot, source_id: str) -> Source:
+    """Raises Refusal 404."""
+    for one in snapshot.sources:
+        if one.id == source_id and one.app_id == application(snapshot).id:
+            return one
+    raise not_found("source")
+
+
+def _check_name(snapshot: Snapshot, name: str, app_id: str) -> None:
+    if not 1 < len(name) <= MAX_NAME_CHARS:
+        raise UserError("name_invalid", f"A name has 2 to {MAX_NAME_CHARS} characters.", "Choose another one.")
+    if any((one.app_id, one.name) == (app_id, name) for one in snapshot.sources):
+        raise UserError("name_taken", "Another source has this name.", "Choose another one.")
+
+
+def _new(visitor: Visitor, *, name: str, kind: str, problem: UserError | None = None) -> Response[bytes]:
+    status = 422 if problem else 200
+    return page(visitor, "source_new.html", status=status, name=name, kind=kind, kinds=SOURCES, problem=problem)
+
+
+def _samples(snapshot: Snapshot, known: Source) -> list[EventType]:
+    of_kind = source_kind(known.kind).event_types()
+    names = {one.name for one in of_kind}
+    own = [one for one in snapshot.event_types if one.name not in names and not one.archived]
+    return [*of_kind, *own] or [SAMPLE]
+
+
+async def _row(desk: Desk, one: Source) -> Row:
+    refused = await desk.services.store.refusals(one.id, limit=1)
+    return Row(
+        source=one,
+        kind_name=source_kind(one.kind).name,
+        secrets=_secrets(desk, one),
+        refused=refused.items[0] if refused.items else None,
+    )
+
+
+def _secrets(desk: Desk, one: Source) -> int:
+    """How many are taken now; none where they cannot be read."""
+    try:
+        kept = len(source_secrets(desk.services.vault, one))
+    except StoreUnusable:
+        return 0
+    is_over = one.older_until_ms is not None and one.older_until_ms <= desk.now_ms()
+    return min(kept, 1) if is_over else kept
+
+
+async def _page(
+    desk: Desk,
+    visitor: Visitor,
+    source_id: str,
+    *,
+    before: int | None = None,
+    after: int | None = None,
+    sent: str = "",
+    problem: NicobarError | None = None,
+) -> Response[bytes]:
+    snapshot = await desk.snapshot()
+    known = source(snapshot, source_id)
+    found = await desk.services.store.refusals(known.id, before=text(before), after=text(after), limit=PAGE)
+    refused: Shown[Refused] = shown(found, before=before, after=after, key=lambda one: str(one.seq))
+    return page(
+        visitor,
+        "source.html",
+        status=422 if problem else 200,
+        row=await _row(desk, known),
+        address=f"{visitor.base_url}/in/{known.token}",
+        is_local=not visitor.base_url.startswith("https://"),
+        hours=GRACE_HOURS,
+        samples=_samples(snapshot, known),
+        sent=sent,
+        refused=refused,
+        problem=problem,
+        now_ms=desk.now_ms(),
+    )
+
+
+HANDLERS = (
+    show_all,
+    ask_new,
+    create,
+    show,
+    rotate_secret,
+    end_older,
+    ask_address,
+    rotate_address,
+    send_sample,
+    ask_delete,
+    delete,
+)

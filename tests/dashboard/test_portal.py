@@ -1,0 +1,195 @@
+"""A link to the dashboard shows one application, to whoever has it, as long as it lasts."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from playwright.async_api import expect
+from svix.api import ApplicationIn, ApplicationTokenExpireIn, AppPortalAccessIn, EndpointIn, MessageIn
+
+from asking import asking
+from browsing import browser
+from driving import examine, open_page
+from handlers import ORDER_PAID
+from nicobar.crypto import hash_token
+from nicobar.store import Draft, NewTask, PutToken, ReplayFilter, TaskKind
+from running import ADA
+from svix_clients import async_client
+from visiting import routes, visiting
+
+RECEIVER = "https://hooks.acme.example/in"
+
+
+@pytest.fixture
+async def api(tmp_path):
+    async with asking(tmp_path, ORDER_PAID) as it:
+        yield it
+
+
+async def make_acme(client, **fields):
+    """An application with an endpoint and a message; returns the endpoint and a link."""
+    await client.application.create(ApplicationIn(name="Acme", uid="acme"))
+    endpoint = await client.endpoint.create("acme", EndpointIn(url=RECEIVER, description="Acme's own"))
+    body = MessageIn(event_type="order.placed", payload={"type": "order.placed", "data": {}})
+    await client.message.create("acme", body)
+    return endpoint, await client.authentication.app_portal_access("acme", AppPortalAccessIn(**fields))
+
+
+class Places(dict[str, str]):
+    """What stands in an address, by name; something of no meaning where nothing else is known."""
+
+    def __missing__(self, name):
+        return "1"
+
+
+async def somebody_else_s(api):
+    """What the default application has, by the names that addresses give it."""
+    runtime = api.nicobar.runtime
+    _, answer = await api.nicobar.send_sample("payment.succeeded", "evt_1")
+    recorded = await api.nicobar.next_recorded()
+    (endpoint,) = [one for one in runtime.configuration.snapshot.endpoints if one.app_id == api.app_id]
+    draft = Draft(
+        id="draft_1", app_id=api.app_id, connector="http", name="x", updated_at_ms=0, sealed_credentials=b"", code=""
+    )
+    await runtime.store.put_draft(draft, forget_before_ms=0)
+    task = NewTask(
+        id="qtask_1",
+        app_id=api.app_id,
+        endpoint_seq=endpoint.seq,
+        endpoint_id=endpoint.id,
+        kind=TaskKind.RECOVER,
+        filter=ReplayFilter(),
+        new_ids=False,
+        expected=0,
+        created_at_ms=1,
+    )
+    await runtime.store.add_task(task)
+    return {
+        "task_id": task.id,
+        "endpoint_id": endpoint.id,
+        "attempt_id": recorded.attempt.id,
+        "draft_id": draft.id,
+        "message_id": answer["id"],
+        "source_id": runtime.configuration.snapshot.sources[0].id,
+    }
+
+
+@pytest.mark.browser
+async def test_the_client_s_link_opens_one_application_until_it_ends(api):
+    async with async_client(api) as client, browser() as it:
+        endpoint, link = await make_acme(client, session_id="ada")
+        foreign = await somebody_else_s(api)
+        page, problems = await open_page(it, reduced_motion="reduce")
+        await page.goto(link.url)
+        await page.wait_for_url("**/webhooks")
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        await expect(page.locator("tbody a")).to_have_attribute("href", f"/webhooks/{endpoint.id}")
+        await expect(page.locator(".side nav a[href='/settings']")).to_have_count(0)
+        assert link.token not in await page.content()
+        await page.locator("tbody a").click()
+        await page.get_by_role("button", name="Pause").click()
+        await page.get_by_text("paused by hand").first.wait_for()
+        (said,) = (await api.ask("GET", "/api/v1/audit-log?action=endpoint.pause")).body["data"]
+        assert (said["actor"], said["subject"]) == ("link ada", endpoint.id)
+        token = await page.locator("input[name=form_token]").first.input_value()
+        # What others have is not there, whichever page asks for it, and no form changes it.
+        before = await api.nicobar.runtime.store.snapshot()
+        asked = 0
+        for method in ("GET", "POST"):
+            for route in routes(method):
+                known = {name: value for name, value in foreign.items() if f"{{{name}}}" in route}
+                if not known:
+                    continue
+                asked += 1
+                answer = await page.request.fetch(
+                    api.url + route.format_map(Places(foreign)),
+                    method=method,
+                    form={"form_token": token} if method == "POST" else None,
+                    max_redirects=0,
+                )
+                assert answer.status == 404, (method, route, answer.status)
+        assert asked > 10
+        # Nor does any page without a name in its address show it.
+        for route in routes("GET"):
+            if "{" not in route:
+                text = await (await page.request.get(api.url + route)).text()
+                assert not [one for one in (*foreign.values(), ADA.key, ADA.email) if one in text], route
+        after = await api.nicobar.runtime.store.snapshot()
+        assert msgspec.structs.replace(after, version=0) == msgspec.structs.replace(before, version=0)
+        assert await api.nicobar.runtime.store.draft("draft_1") is not None
+        # The client ends it, and with it what is open in the browser.
+        await client.authentication.expire_all("acme", ApplicationTokenExpireIn(session_ids=["ada"]))
+        await page.goto(f"{api.url}/webhooks")
+        await page.wait_for_url("**/login?next=**")
+        await page.goto(link.url)
+        await page.get_by_text("This link has ended").wait_for()
+        assert not await examine(page, "portal-ended", width=1440, scheme="light")
+        assert not [one for one in problems if "status of 4" not in one]
+
+
+@pytest.mark.browser
+async def test_a_link_that_only_looks_changes_nothing_and_signing_out_ends_it(api):
+    async with async_client(api) as client, browser() as it:
+        endpoint, link = await make_acme(client, read_only=True, expiry=3600)
+        options = {"viewport": {"width": 390, "height": 900}, "color_scheme": "dark", "reduced_motion": "reduce"}
+        page, problems = await open_page(it, locale="ko-KR", **options)
+        await page.goto(link.url)
+        await page.wait_for_url("**/webhooks")
+        (cookie,) = [one for one in await page.context.cookies() if one["name"] == "nicobar_session"]
+        left_s = cookie["expires"] - api.nicobar.runtime.clock.now_ms() / 1000
+        assert 3500 < left_s <= 3600
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Lax")
+        for path in ("/webhooks", f"/webhooks/{endpoint.id}", f"/webhooks/{endpoint.id}/settings"):
+            await page.goto(api.url + path)
+            await expect(page.locator("main h1")).to_be_visible()
+            await expect(page.locator("main form[method=post] button:enabled:visible")).to_have_count(0)
+            await expect(page.locator("main a[href='/webhooks/new']:visible")).to_have_count(0)
+        assert not await examine(page, "looking", width=390, scheme="dark")
+        token = await page.locator("input[name=form_token]").first.input_value()
+        answer = await page.request.post(
+            f"{api.url}/webhooks/{endpoint.id}/pause", form={"form_token": token}, max_redirects=0
+        )
+        assert answer.status == 403
+        await page.locator("form[action='/logout'] button").click()
+        await page.wait_for_url("**/login")
+        assert (await api.nicobar.runtime.store.token(hash_token(link.token))).revoked_at_ms is not None
+        assert (await api.ask("GET", "/api/v1/app/acme", token=link.token)).status == 401
+        assert not [one for one in problems if "status of 4" not in one]
+
+
+async def test_only_the_key_of_a_link_opens_anything_also_without_scripts(api):
+    async with async_client(api) as client, visiting(api) as visitor:
+        _, link = await make_acme(client)
+        for key in ("", "nbr_x", api.token):
+            await visitor.ask("GET", "/app-portal")
+            assert (await visitor.send("/app-portal", key=key))[0] == 422
+        visitor.http.cookie_jar.update_cookies({"nicobar_session": api.token})
+        assert (await visitor.ask("GET", "/webhooks"))[0] == 303, "a token of the API is no cookie"
+        status, _, headers = await visitor.send("/app-portal", key=link.token)
+        assert (status, headers["location"]) == (303, "/")
+        assert (await visitor.ask("GET", "/webhooks"))[0] == 200
+        token = await api.nicobar.runtime.store.token(hash_token(link.token))
+        ended = msgspec.structs.replace(token, expires_at_ms=api.nicobar.runtime.clock.now_ms())
+        await api.nicobar.runtime.store.change([PutToken(token=ended)])
+        assert (await visitor.ask("GET", "/webhooks"))[0] == 303, "its time is up"
+        await api.nicobar.runtime.store.change([PutToken(token=token)])
+        assert (await visitor.ask("GET", "/settings/users"))[0] == 404
+        await client.application.delete("acme")
+        assert (await visitor.ask("GET", "/webhooks"))[0] == 404
+
+
+async def test_over_https_the_cookie_of_a_link_is_secure(tmp_path):
+    async with (
+        asking(tmp_path, public_url="https://hooks.northpine.example") as api,
+        async_client(api) as client,
+        visiting(api) as visitor,
+    ):
+        _, link = await make_acme(client)
+        assert link.url.startswith("https://hooks.northpine.example/app-portal#key=nbr_")
+        await visitor.ask("GET", "/app-portal")
+        # What is secure is not sent over http, so the test does it itself.
+        form = visitor.cookies[0].partition(";")[0]
+        fields = {"form_token": visitor.token, "key": link.token}
+        assert (await visitor.ask("POST", "/app-portal", fields, cookie=form))[0] == 303
+        (session,) = [one for one in visitor.cookies if one.startswith("nicobar_session=")]
+        assert {"Secure", "HttpOnly", "SameSite=Lax"} <= set(session.split("; "))

@@ -1,0 +1,166 @@
+"""Where webhooks come in: made, given another secret or address, tried with a sample, asked what was refused."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from playwright.async_api import expect
+
+from browsing import browser
+from driving import EVIL, SECRET, examine, installation, open_page, set_password
+from nicobar.crypto import new_webhook_secret
+from nicobar.dashboard.places import PAGE
+from nicobar.store import PutSource
+from nicobar.store.history import AuditFilter, MessageFilter, Refused
+from visiting import set_up, visiting
+
+
+@pytest.fixture
+async def nicobar(tmp_path):
+    async with installation(tmp_path) as it:
+        yield it
+
+
+async def make_source(visitor, nicobar, secret=SECRET):
+    await visitor.ask("GET", "/sources/new")
+    status, _, headers = await visitor.send("/sources/new", name="dodo-live", kind="dodo-payments", secret=secret)
+    assert status == 303
+    (source,) = nicobar.runtime.configuration.snapshot.sources
+    return headers["location"], f"{nicobar.url}/in/{source.token}"
+
+
+async def test_a_secret_is_rotated_while_the_one_before_it_is_taken_until_its_end(nicobar):
+    second, third = new_webhook_secret(), new_webhook_secret()
+    store = nicobar.runtime.store
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        page, address = await make_source(visitor, nicobar)
+        assert (await visitor.send(f"{page}/secret", secret="nonsense", hours="24"))[0] == 422
+        assert (await visitor.send(f"{page}/secret", secret=second, hours="24"))[0] == 303
+        assert await nicobar.send(address, event_id="evt_1", secret=SECRET) == 202
+        assert await nicobar.send(address, event_id="evt_2", secret=second) == 202
+        (source,) = (await store.snapshot()).sources
+        left_ms = source.older_until_ms - nicobar.runtime.clock.now_ms()
+        assert 23 * 3_600_000 < left_ms <= 24 * 3_600_000
+        # When its time is up it is not taken, though it is still kept.
+        over = msgspec.structs.replace(source, older_until_ms=nicobar.runtime.clock.now_ms())
+        await store.change([PutSource(source=over)])
+        await nicobar.runtime.configuration.refresh()
+        assert await nicobar.send(address, event_id="evt_3", secret=SECRET) == 401
+        assert await nicobar.send(address, event_id="evt_3", secret=second) == 202
+        await store.change([PutSource(source=source)])
+        assert (await visitor.send(f"{page}/end-older"))[0] == 303
+        assert await nicobar.send(address, event_id="evt_4", secret=SECRET) == 401
+        # A secret that has become known is not taken for another moment.
+        assert (await visitor.send(f"{page}/secret", secret=third, hours="0"))[0] == 303
+        assert await nicobar.send(address, event_id="evt_5", secret=second) == 401
+        assert await nicobar.send(address, event_id="evt_5", secret=third) == 202
+        (source,) = (await store.snapshot()).sources
+        assert source.older_until_ms is None
+
+
+async def test_a_name_is_taken_once_and_a_sender_has_to_be_known(nicobar):
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        await make_source(visitor, nicobar)
+        for wrong in (
+            {"name": "dodo-live", "kind": "dodo-payments"},
+            {"name": "x", "kind": "dodo-payments"},
+            {"name": "other", "kind": "nothing"},
+            {"name": "other", "kind": "dodo-payments", "secret": "whsec_x"},
+        ):
+            assert (await visitor.send("/sources/new", **wrong))[0] == 422
+        assert len(nicobar.runtime.configuration.snapshot.sources) == 1
+        for wrong in ("before=x", "after=-1", f"before={10**30}"):
+            (source,) = nicobar.runtime.configuration.snapshot.sources
+            assert (await visitor.ask("GET", f"/sources/{source.id}?{wrong}"))[0] == 400
+
+
+async def refuse_many(nicobar):
+    (source,) = (await nicobar.runtime.store.snapshot()).sources
+    refused = Refused(
+        source_id=source.id, at_ms=1_700_000_000_000, status=400, code="body_malformed", detail=EVIL, event_id=EVIL
+    )
+    await nicobar.runtime.store.keep_refusals([refused] * (PAGE + 10))
+
+
+async def set_two_secrets(page):
+    await page.locator("#secret").fill(SECRET)
+    await page.locator("#secrets button.primary").click()
+    await page.locator("#hours").wait_for()
+    await page.locator("#secret").fill(new_webhook_secret())
+    await page.locator("#secrets form.stack button").click()
+    await page.locator("form[action$=end-older]").wait_for()
+
+
+async def visit_all(page, nicobar):
+    """Every page of sources, with something on it: yields a name for each."""
+    main = page.locator("main")
+    await page.keyboard.press("g")
+    await page.keyboard.press("r")
+    await page.wait_for_url("**/sources")
+    await page.locator(".empty").wait_for()
+    yield "sources-empty"
+    await page.locator(".empty a").click()
+    yield "source-new"
+    await page.locator("#name").fill(EVIL)
+    await main.locator("button.primary").click()
+    await page.wait_for_url("**/sources/src_*")
+    await expect(page.locator("h1")).to_have_text(EVIL)
+    yield "source-no-secret"
+    address = await page.locator("#source-url").inner_text()
+    assert await nicobar.send(address, event_id=EVIL) == 401
+    await set_two_secrets(page)
+    await page.locator("#sample form button").click()
+    await page.wait_for_url("**sent=msg_*")
+    await expect(page.locator("#sample [role=status]")).to_contain_text("msg_")
+    await refuse_many(nicobar)
+    await page.reload()
+    await expect(page.locator("tbody tr")).to_have_count(PAGE)
+    await expect(page.locator("tbody")).to_contain_text(EVIL)
+    yield "source"
+    await page.locator(".pager [rel=next]").click()
+    await page.wait_for_url("**before=*")
+    await expect(page.locator("tbody tr").nth(9)).to_be_visible()
+    await page.locator(".pager [rel=prev]").click()
+    await page.wait_for_url("**after=*")
+    await expect(page.locator("tbody tr")).to_have_count(PAGE)
+    await page.goto(f"{nicobar.url}/sources")
+    await expect(page.locator("tbody")).to_contain_text(EVIL)
+    yield "sources"
+    await page.locator("tbody a").click()
+    await page.locator("a[href$='/address']").click()
+    await expect(page.locator("h1")).to_contain_text(EVIL)
+    yield "source-address"
+    await main.locator("button.bad").click()
+    await page.locator("#source-url").wait_for()
+    await expect(page.locator("#source-url")).not_to_have_text(address)
+    assert await nicobar.send(address) == 404
+    await page.locator("a[href$='/delete']").click()
+    await expect(page.locator("h1")).to_contain_text(EVIL)
+    yield "source-delete"
+    await main.locator("button.bad").click()
+    await page.locator(".empty").wait_for()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
+async def test_a_source_from_its_making_to_its_end(nicobar, width, scheme, locale):
+    findings: list[str] = []
+    store = nicobar.runtime.store
+    async with browser() as it:
+        page, problems = await open_page(
+            it, viewport={"width": width, "height": 900}, color_scheme=scheme, locale=locale, reduced_motion="reduce"
+        )
+        await set_password(page, nicobar)
+        async for name in visit_all(page, nicobar):
+            await expect(page.locator("main img, main script")).to_have_count(0)
+            findings += await examine(page, name, width=width, scheme=scheme)
+    assert not findings, "\n".join(findings)
+    assert not [one for one in problems if "status of 4" not in one]
+    app_id = nicobar.runtime.configuration.snapshot.applications[0].id
+    (message,) = (await store.messages(app_id, MessageFilter(), limit=5)).items
+    assert (message.event_type, message.event_id.startswith("test_")) == ("payment.succeeded", True)
+    said = (await store.audit(AuditFilter(app_id=app_id), limit=20)).items
+    done = "source.create", "source.rotate-secret", "source.rotate-secret", "source.rotate-token", "source.delete"
+    assert tuple(one.action for one in reversed(said)) == done

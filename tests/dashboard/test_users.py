@@ -1,0 +1,247 @@
+"""Who may do what: owners, editors, viewers; invited, changed, removed, and held to it by every page and form."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import expect
+
+from browsing import browser
+from driving import PASSWORD, connect, examine, installation, open_page, set_password
+from nicobar.dashboard.app import HANDLERS
+from nicobar.dashboard.door import OPEN as OPEN_PATHS
+from nicobar.dashboard.rights import Needs
+from visiting import routes, set_up, visiting
+
+OTHER = "another pigeon's way"
+# Forms that anybody may send who is signed in: they concern themselves alone.
+OWN = {"/preferences", "/logout", "/settings/account/password", "/settings/account/sign-out"}
+# Forms of owners alone.
+MANAGING = ("/settings/users", "/settings/tokens", "/settings/alerts")
+
+
+@pytest.fixture
+async def nicobar(tmp_path):
+    async with installation(tmp_path) as it:
+        yield it
+
+
+async def invite(owner, name: str, role: str) -> str:
+    """The path of the link."""
+    await owner.ask("GET", "/settings/users")
+    status, text, _ = await owner.send("/settings/users/invite", name=name, role=role)
+    assert status == 201
+    return urlsplit(re.search(r'id="made">([^<]+)<', text)[1]).path
+
+
+async def join(visitor, path: str, password: str = OTHER) -> None:
+    await visitor.ask("GET", path)
+    assert (await visitor.send(path, password=password, again=password))[0] == 303
+    await visitor.ask("GET", "/webhooks")
+
+
+async def sign_in(visitor, name: str, password: str) -> int:
+    await visitor.ask("GET", "/login")
+    return (await visitor.send("/login", username=name, password=password))[0]
+
+
+def filled(route: str) -> str:
+    return re.sub(r"{\w+}", "x_none", route)
+
+
+async def test_who_is_invited_sets_a_password_once_and_signs_in_by_name(nicobar):
+    async with visiting(nicobar) as owner, visiting(nicobar) as ada:
+        await set_up(nicobar, owner)
+        assert 'id="username"' not in (await ada.ask("GET", "/login"))[1], "the owner alone needs no name"
+        path = await invite(owner, "ada", "editor")
+        await join(ada, path)
+        assert (await ada.ask("GET", path))[0] == 404
+        assert (await ada.send(path, password=PASSWORD, again=PASSWORD))[0] == 404
+        assert (await ada.send("/logout"))[0] == 303
+        assert 'id="username"' in (await ada.ask("GET", "/login"))[1]
+        assert await sign_in(ada, "ada", PASSWORD) == 422
+        assert await sign_in(ada, "zoe", OTHER) == 422
+        assert await sign_in(ada, "ada", OTHER) == 303
+        said = (await owner.ask("GET", "/settings/audit"))[1]
+        for action in ("user.invite", "user.create"):
+            assert f"<code>{action}</code>" in said
+        for name, role in (("ada", "viewer"), ("owner", "viewer"), ("x", "viewer"), ("zoe", "admin"), ("zoe\n", "")):
+            assert (await owner.send("/settings/users/invite", name=name, role=role))[0] == 422
+        path = await invite(owner, "zoe", "viewer")
+        assert (await owner.send("/settings/users/withdraw", name="zoe"))[0] == 303
+        assert (await owner.send("/settings/users/withdraw", name="zoe"))[0] == 404
+        assert (await ada.ask("GET", path))[0] == 404
+
+
+async def test_a_user_of_their_own_gives_nobody_more_tries_at_another_s_password(nicobar):
+    async with visiting(nicobar) as owner, visiting(nicobar) as ada:
+        await set_up(nicobar, owner)
+        await join(ada, await invite(owner, "ada", "viewer"))
+        statuses = []
+        for _ in range(6):
+            await ada.ask("GET", "/webhooks")
+            await ada.send("/logout")
+            statuses.append(await sign_in(ada, "owner", "a guess at it"))
+            await sign_in(ada, "ada", OTHER)
+        assert statuses == [422] * 5 + [429]
+
+
+async def test_roles_change_at_once_and_somebody_stays_owner(nicobar):
+    store = nicobar.runtime.store
+    async with visiting(nicobar) as owner, visiting(nicobar) as ada:
+        await set_up(nicobar, owner)
+        await join(ada, await invite(owner, "ada", "viewer"))
+        one, other = await store.user("owner"), await store.user("ada")
+        status, text, _ = await owner.send(f"/settings/users/{one.id}/role", role="viewer")
+        assert (status, "Nobody would be owner" in text) == (422, True)
+        assert (await owner.send(f"/settings/users/{one.id}/remove"))[0] == 422
+        assert (await ada.send("/sources/new", name="dodo", kind="dodo-payments"))[0] == 403
+        assert (await owner.send(f"/settings/users/{other.id}/role", role="editor"))[0] == 303
+        assert (await ada.send("/sources/new", name="dodo", kind="dodo-payments"))[0] == 303
+        assert (await ada.send(f"/settings/users/{other.id}/role", role="owner"))[0] == 403
+        # Both at once: one of them stays.
+        await owner.send(f"/settings/users/{other.id}/role", role="owner")
+        await asyncio.gather(
+            owner.send(f"/settings/users/{other.id}/role", role="viewer"),
+            ada.send(f"/settings/users/{one.id}/role", role="viewer"),
+        )
+        assert [user.role for user in await store.users()].count("owner") == 1
+
+
+async def test_who_is_removed_is_out_and_a_lost_password_is_replaced_by_a_link(nicobar):
+    store = nicobar.runtime.store
+    async with visiting(nicobar) as owner, visiting(nicobar) as ada, visiting(nicobar) as again:
+        await set_up(nicobar, owner)
+        await join(ada, await invite(owner, "ada", "editor"))
+        user = await store.user("ada")
+        _, text, _ = await owner.send(f"/settings/users/{user.id}/link")
+        path = urlsplit(re.search(r'id="made">([^<]+)<', text)[1]).path
+        await join(again, path, "a third way home")
+        assert (await ada.ask("GET", "/webhooks"))[0] == 303, "the old password's sessions are over"
+        assert (await store.user("ada")).role == "editor"
+        assert (await owner.ask("GET", f"/settings/users/{user.id}/remove"))[0] == 200
+        assert (await owner.send(f"/settings/users/{user.id}/remove"))[0] == 303
+        assert (await again.ask("GET", "/webhooks"))[0] == 303
+        assert await sign_in(again, "ada", "a third way home") == 422
+        for action in ("role", "link", "remove"):
+            assert (await owner.send(f"/settings/users/{user.id}/{action}", role="viewer"))[0] == 404
+
+
+async def test_everybody_changes_their_own_password_and_signs_out_everywhere(nicobar):
+    async with visiting(nicobar) as owner, visiting(nicobar) as elsewhere:
+        await set_up(nicobar, owner)
+        assert await sign_in(elsewhere, "owner", PASSWORD) == 303
+        await owner.ask("GET", "/settings/account")
+        form = {"present": PASSWORD, "password": OTHER, "again": OTHER}
+        for wrong in ({"present": "not it at all"}, {"password": "short", "again": "short"}, {"again": PASSWORD}):
+            assert (await owner.send("/settings/account/password", **form | wrong))[0] == 422
+        status, _, headers = await owner.send("/settings/account/password", **form)
+        assert (status, headers["location"]) == (303, "/settings/account?changed=1")
+        assert (await owner.ask("GET", "/settings/account"))[0] == 200, "this browser stays"
+        assert (await elsewhere.ask("GET", "/webhooks"))[0] == 303
+        assert await sign_in(elsewhere, "owner", OTHER) == 303
+        assert (await owner.send("/settings/account/sign-out"))[0] == 303
+        for browser_ in (owner, elsewhere):
+            assert (await browser_.ask("GET", "/webhooks"))[0] == 303
+        await owner.ask("GET", "/login")
+        assert await sign_in(owner, "owner", OTHER) == 303
+        await owner.ask("GET", "/settings/account")
+        statuses = [(await owner.send("/settings/account/password", present="a guess"))[0] for _ in range(6)]
+        assert statuses == [422] * 5 + [429]
+
+
+async def test_every_form_is_refused_to_those_who_may_not_send_it_and_without_its_token(nicobar):
+    async with visiting(nicobar) as owner, visiting(nicobar) as viewer, visiting(nicobar) as editor:
+        await set_up(nicobar, owner)
+        await join(viewer, await invite(owner, "vera", "viewer"))
+        await join(editor, await invite(owner, "eddie", "editor"))
+        await owner.ask("GET", "/webhooks")
+        before = await nicobar.runtime.store.snapshot()
+        forms = [filled(route) for route in routes("POST")]
+        assert len(forms) > 25
+        for path in forms:
+            for visitor in (owner, viewer, editor):
+                for token in ({}, {"form_token": "0" * 64}):
+                    assert (await visitor.ask("POST", path, {"x": "y", **token}))[0] == 403, path
+            if not path.startswith(OPEN_PATHS) and path not in OWN:
+                assert (await viewer.send(path))[0] == 403, path
+                status = (await editor.send(path))[0]
+                assert (status == 403) is path.startswith(MANAGING), (path, status)
+        assert (await nicobar.runtime.store.snapshot()).version == before.version
+
+
+async def test_every_page_but_those_for_changing_is_there_for_a_viewer(nicobar):
+    async with visiting(nicobar) as owner, visiting(nicobar) as viewer:
+        await set_up(nicobar, owner)
+        await join(viewer, await invite(owner, "vera", "viewer"))
+        needs = {
+            re.sub(r":\w+}", "}", path): handler.opt.get("needs")
+            for handler in HANDLERS
+            if "GET" in handler.http_methods
+            for path in handler.paths
+        }
+        for route, needed in needs.items():
+            status = (await viewer.ask("GET", filled(route)))[0]
+            if needed in {Needs.CHANGING, Needs.OWNER}:
+                assert status == 403, route
+            else:
+                assert status in {200, 303} or (status == 404 and "{" in route), (route, status)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
+async def test_a_viewer_sees_everything_and_finds_nothing_to_change(nicobar, width, scheme, locale):
+    findings: list[str] = []
+    async with browser() as it:
+        page, _ = await open_page(it)
+        await set_password(page, nicobar)
+        draft = await connect(page, nicobar)
+        await page.goto(f"{draft}/test")
+        await page.locator("form[action$=create] button").click()
+        await page.wait_for_url("**/webhooks/ep_*")
+        endpoint = page.url
+        (source,) = (await nicobar.runtime.store.snapshot()).sources
+        await page.goto(f"{nicobar.url}/settings/users")
+        await page.locator("#name").fill("vera@northpine.example")
+        await page.locator("main button.primary").click()
+        link = await page.locator("#made").inner_text()
+        await page.goto(f"{nicobar.url}/settings/tokens")
+        await page.locator("#name").fill("backend")
+        await page.locator("main button.primary").click()
+        await page.locator("#made").wait_for()
+        page, problems = await open_page(
+            it, viewport={"width": width, "height": 900}, color_scheme=scheme, locale=locale, reduced_motion="reduce"
+        )
+        await page.goto(link)
+        await expect(page.locator("main")).to_contain_text("vera@northpine.example")
+        findings += await examine(page, "invited", width=width, scheme=scheme)
+        await page.locator("#password").fill(OTHER)
+        await page.locator("#again").fill(OTHER)
+        await page.locator("main button.primary").click()
+        await page.wait_for_url("**/webhooks")
+        seen = {
+            "webhooks": f"{nicobar.url}/webhooks",
+            "endpoint": endpoint,
+            "endpoint-settings": f"{endpoint}/settings",
+            "source": f"{nicobar.url}/sources/{source.id}",
+            **{name: f"{nicobar.url}/settings/{name}" for name in ("users", "tokens", "alerts", "audit")},
+        }
+        for name, url in seen.items():
+            await page.goto(url)
+            await expect(page.locator("main h1")).to_be_visible()
+            await expect(page.locator("main form[method=post] button:enabled:visible")).to_have_count(0)
+            await expect(page.locator("main .button.primary:visible, main .button.bad:visible")).to_have_count(0)
+            findings += await examine(page, f"viewer-{name}", width=width, scheme=scheme)
+        await page.goto(f"{nicobar.url}/settings/account")
+        await expect(page.locator("main form button:enabled:visible")).to_have_count(2)
+        await page.goto(f"{nicobar.url}/webhooks/new")
+        await expect(page.locator("main code")).to_have_text("forbidden")
+        findings += await examine(page, "viewer-forbidden", width=width, scheme=scheme)
+        await page.locator("form[action='/logout'] button").click()
+        await page.locator("#username").wait_for()
+        findings += await examine(page, "login-named", width=width, scheme=scheme)
+    assert not findings, "\n".join(findings)
+    assert not [one for one in problems if "status of 4" not in one]

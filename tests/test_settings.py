@@ -1,0 +1,37 @@
+"""Where a setting comes from, and what of it people may read."""
+
+from __future__ import annotations
+
+import pytest
+
+from nicobar.settings import Settings, read_origins, read_settings, shown
+
+
+def test_each_setting_says_where_it_comes_from(tmp_path):
+    file = tmp_path / "nicobar.toml"
+    file.write_text('port = 1\nrole = "web"\nlog_level = "debug"\n')
+    flags = {"port": "3", "host": None}
+    environment = {"NICOBAR_PORT": "2", "NICOBAR_ROLE": "all", "NICOBAR_SETTINGS": str(file), "HOME": "/"}
+    settings = read_settings(flags, environment)
+    assert (settings.port, settings.role, settings.log_level) == (3, "all", "debug")
+    assert read_origins(flags, environment) == {
+        "port": "--port",
+        "role": "environment variable NICOBAR_ROLE",
+        "log_level": f"log_level in {file}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("", ""),
+        ("smtp://mail.example", "smtp://mail.example"),
+        ("smtps://mailer@mail.example:465", "smtps://mailer@mail.example:465"),
+        ("smtp://mailer:s3cret@mail.example:587", "smtp://mailer:***@mail.example:587"),
+        ("smtp://mailer:a%40b@mail.example", "smtp://mailer:***@mail.example"),
+        ("smtp://mailer:a@b@mail.example", "smtp://mailer:***@mail.example"),
+        ("smtp://:only@mail.example", "smtp://:***@mail.example"),
+    ],
+)
+def test_a_password_in_an_address_is_masked(url, seen):
+    assert shown(Settings(alert_smtp_url=url), "alert_smtp_url") == seen
