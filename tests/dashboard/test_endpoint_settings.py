@@ -124,6 +124,10 @@ async def test_a_whole_family_is_chosen_without_javascript_and_nothing_is_no_cho
         many = {"form_token": token, "name": "Customer.io", "variables": "not a line"}
         answer = await page.request.post(f"{endpoint}/settings", form=many, max_redirects=0)
         assert answer.status == 422
+        refused = await page.request.post(
+            f"{endpoint}/settings", form={"form_token": "x"}, headers={"accept-language": "ko"}
+        )
+        assert (refused.status, "새로 고친" in await refused.text()) == (403, True)
 
 
 @pytest.mark.browser
