@@ -97,3 +97,10 @@ def test_a_replay_reads_its_customers_messages_alone(connection, name):
 def test_a_canceled_replay_looks_for_the_rest_of_a_customer_among_the_customer_s(connection):
     (step,) = plan(connection, "untried_of_customer")
     assert "deliveries_unfinished (endpoint_seq=? AND customer_key=?" in step
+
+
+@pytest.mark.parametrize("name", ["due_deliveries", "next_due"])
+def test_whether_an_endpoint_is_removed_is_looked_at_before_its_queue_and_not_for_each_row(connection, name):
+    first, second, *_ = plan(connection, name)
+    assert first.startswith("SEARCH e USING INTEGER PRIMARY KEY")
+    assert re.match(r"SEARCH d USING .*deliveries_due \(endpoint_seq=\? AND due_at_ms", second)
