@@ -383,6 +383,25 @@ async def test_what_was_sent_meanwhile_is_not_given_back_even_if_it_spent_no_try
     assert states == [PENDING, FAILED, PENDING, FAILED, FAILED]
 
 
+@pytest.mark.parametrize("missing", [True, False])
+async def test_what_was_under_way_at_a_cancel_and_comes_back_untried_is_given_back_then(store, missing):
+    await post(store, 1, "a", endpoints=(2,) if missing else (1,))
+    await finish(store, count=1)
+    found = await store.deliveries("msg_1")
+    await post_one_more(store)
+    await start(store, ReplayFilter(missing=missing, event_types=("a.b",)))
+    await store.work_on_task("qtask_1", now_ms=1_000, limit=1)
+    await post(store, 2, "a")
+    (held,) = await claim(store, now_ms=1_000)
+    task = await cancel(store)
+    assert (task.status, task.moved) == (TaskStatus.CANCELED, 1), "it may be on its way"
+    back = done(held, PENDING, due_at_ms=1_000, spent=False)
+    assert await store.record([msgspec.structs.replace(back, attempt=None)]) == 1
+    assert await store.deliveries("msg_1") == found
+    assert (await store.task("qtask_1")).moved == 0
+    assert await finish(store, SUCCESS, count=9) == ["msg_2"], "the customer's next one goes"
+
+
 @pytest.mark.parametrize("crashes", [True, False])
 async def test_what_may_have_been_sent_when_a_process_died_is_not_given_back(store, crashes):
     await post(store, 1)
