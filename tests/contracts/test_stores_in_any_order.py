@@ -24,7 +24,8 @@ FINISHED = ReplayFilter(states=tuple(FINAL))
 @dataclass
 class Expected:
     """What the store has to know of one delivery. `ended` is how it ended last. `was` is set while a running replay
-    has moved it and nothing of it was sent since: the tries that it had before.
+    has moved it and nothing of it was sent since: the tries that it had before; `was_canceled` is that once it was
+    canceled while the delivery was held.
     """
 
     message_id: str
@@ -35,6 +36,7 @@ class Expected:
     finished: bool = False
     ended: DeliveryState | None = None
     was: int | None = None
+    was_canceled: int | None = None
     held: Claimed | None = None
     ends_at_ms: int = 0
 
@@ -172,6 +174,8 @@ class AnyOrder(RuleBasedStateMachine):
         for one in untried:
             assert self.state_of(one) is one.ended
             one.finished, one.tries = True, one.was
+        for one in self.expected:
+            one.was_canceled = one.was if one.held else None
         self.end_the_replay()
 
     def end_the_replay(self) -> None:
@@ -195,7 +199,8 @@ class AnyOrder(RuleBasedStateMachine):
         for held in claimed:
             one = by_id[held.message.id]
             assert held.tries == one.tries
-            one.was = None if one.held else one.was
+            if one.held:
+                one.was = one.was_canceled = None
             one.held, one.ends_at_ms = held, self.now_ms + lease_ms
             self.leases.append((one, held))
 
@@ -218,9 +223,13 @@ class AnyOrder(RuleBasedStateMachine):
         if one.held is held:
             one.held = None
             one.tries += sent
-            one.was = None if sent else one.was
-            one.finished, one.ended = state in FINAL, state
-            one.due_at_ms = later_ms or 0
+            one.finished, one.due_at_ms = state in FINAL, later_ms or 0
+            if sent:
+                one.was, one.ended = None, state
+            elif one.was_canceled is not None:
+                assert self.state_of(one) is one.ended
+                one.finished, one.tries = True, one.was_canceled
+            one.was_canceled = None
 
     @rule(by_ms=st.integers(1, 600))
     def time_passes(self, by_ms) -> None:
@@ -233,7 +242,7 @@ class AnyOrder(RuleBasedStateMachine):
         held = [one for one in self.expected if one.held]
         assert self.ask(self.store.release_leases()) == len(held)
         for one in held:
-            one.held, one.due_at_ms, one.was = None, 0, None
+            one.held, one.due_at_ms, one.was, one.was_canceled = None, 0, None, None
 
     @invariant()
     def the_store_knows_what_is_left(self) -> None:

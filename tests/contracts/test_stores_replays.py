@@ -345,6 +345,24 @@ async def test_what_a_canceled_replay_has_made_and_not_tried_is_missing_again(st
     assert [one.endpoint_id for one in await store.deliveries("msg_3")] == ["ep_2"]
 
 
+async def test_between_the_pages_of_a_cancel_nothing_of_a_customer_leaves_who_is_not_through(store):
+    for number in range(1, 4):
+        await post(store, number, "a")
+    await finish(store, count=3)
+    await post_one_more(store)
+    await start(store)
+    await store.work_on_task("qtask_1", now_ms=1_000, limit=3)
+    await post(store, 4, "a")
+    await store.cancel_task("qtask_1", now_ms=1_000)
+    sent = []
+    for _ in range(4):
+        task = await store.work_on_task("qtask_1", now_ms=1_000, limit=1)
+        sent += await finish(store, SUCCESS, count=9)
+    assert (task.status, task.moved) == (TaskStatus.CANCELED, 0)
+    assert sent == ["msg_4"]
+    assert [(await store.deliveries(f"msg_{number}"))[0].state for number in (1, 2, 3)] == [FAILED] * 3
+
+
 async def test_what_was_sent_meanwhile_is_not_given_back_even_if_it_spent_no_try(store):
     for number in range(1, 6):
         await post(store, number, f"c{number}")
@@ -363,6 +381,25 @@ async def test_what_was_sent_meanwhile_is_not_given_back_even_if_it_spent_no_try
     assert (await cancel(store)).moved == 2, "one was sent, of one somebody wants it"
     states = [(await store.deliveries(f"msg_{number}"))[0].state for number in range(1, 6)]
     assert states == [PENDING, FAILED, PENDING, FAILED, FAILED]
+
+
+@pytest.mark.parametrize("missing", [True, False])
+async def test_what_was_under_way_at_a_cancel_and_comes_back_untried_is_given_back_then(store, missing):
+    await post(store, 1, "a", endpoints=(2,) if missing else (1,))
+    await finish(store, count=1)
+    found = await store.deliveries("msg_1")
+    await post_one_more(store)
+    await start(store, ReplayFilter(missing=missing, event_types=("a.b",)))
+    await store.work_on_task("qtask_1", now_ms=1_000, limit=1)
+    await post(store, 2, "a")
+    (held,) = await claim(store, now_ms=1_000)
+    task = await cancel(store)
+    assert (task.status, task.moved) == (TaskStatus.CANCELED, 1), "it may be on its way"
+    back = done(held, PENDING, due_at_ms=1_000, spent=False)
+    assert await store.record([msgspec.structs.replace(back, attempt=None)]) == 1
+    assert await store.deliveries("msg_1") == found
+    assert (await store.task("qtask_1")).moved == 0
+    assert await finish(store, SUCCESS, count=9) == ["msg_2"], "the customer's next one goes"
 
 
 @pytest.mark.parametrize("crashes", [True, False])

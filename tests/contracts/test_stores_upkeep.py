@@ -166,6 +166,18 @@ async def test_a_step_says_up_to_where_nothing_is_left_to_do_before_what_is_youn
         assert (behind.after_seq, behind.settled_seq) == (None, 6)
 
 
+async def test_a_step_of_a_whole_look_goes_on_behind_young_messages(store):
+    for number in range(1, 7):
+        await post(store, number, None, endpoints=(), accepted_at_ms=900 if number < 5 else number)
+    asked = {"before_ms": 500, "now_ms": NOW_MS, "limit": 2}
+    for step in (store.expunge_old, store.forget_old):
+        assert (await step(**asked, after_seq=0)).after_seq is None
+        assert (await step(**asked, after_seq=0, whole=True)).after_seq == 2
+        assert (await step(**asked, after_seq=2, whole=True)).after_seq == 4
+    assert (await store.expunge_old(**asked, after_seq=4, whole=True)).done == 2
+    assert (await store.expunge_old(**asked, after_seq=6, whole=True)).after_seq is None
+
+
 def new(number, app_id):
     return msgspec.structs.replace(message(number), app_id=app_id)
 

@@ -15,7 +15,7 @@ from nicobar.crypto import Vault, new_webhook_secret
 from nicobar.errors import SettingsError, StoreUnavailable
 from nicobar.ids import IdFactory
 from nicobar.observe import Metrics
-from nicobar.pipeline.alerts import HOUR_MS, MAX_CAUSES_AN_HOUR, NO_MORE, Alert, Alerts, AlertType, Mail
+from nicobar.pipeline.alerts import HOUR_MS, MAX_CAUSES_AN_HOUR, NO_MORE, Alert, Alerts, AlertType, Mail, bare
 from nicobar.pipeline.configuration import Configuration
 from nicobar.settings import read_settings
 from nicobar.store import PutSource
@@ -145,12 +145,43 @@ async def test_what_is_told_quotes_no_values_since_expunging_does_not_reach_it(t
         reason = 'Customer.io refused the call: "Ada of Northpine" has no address ada@northpine.example.'
         await it.tell(Alert(type=AlertType.EXHAUSTED, endpoint=shop, reason=reason, cause="refused"))
         (told,) = await waiting(store, ops.seq, clock.now_ms())
-        assert told["data"]["reason"] == "Customer.io refused the call: … has no address …"
+        assert told["data"]["reason"] == "Customer.io refused the call: … has no address …."
         async with asyncio.timeout(20):
             await post.came.wait()
         await it.close()
         assert "Ada" not in post.letters[0]
         assert "ada@" not in post.letters[0]
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ('line 3: The handler threw Error: no "Kowalski" here', "line 3: The handler threw Error: no … here"),
+        ('{"name":"Kowalski","age":37}', "{…}"),
+        ("name='Kowalski' is bad", "name=… is bad"),
+        ("“Jane Doe” is bad", "… is bad"),
+        ("„Jane“ and ‚Doe‘ are bad", "… are bad"),
+        ("「김철수」 is bad", "… is bad"),
+        ("«Jane Doe» and `x`", "…"),
+        ('5" of "Kowalski" and "more', "…"),
+        ("O'Brien's 'first' name", "O'Brien's … name"),
+        ("no such person: +49 170 1234567", "no such person: …"),
+        ("call (555) 123-4567 or 555 123 4567", "call (…) … or …"),
+        ("from 10.2.3.4 and fe80::1:2 and 2001:db8::7", "from … and … and …"),
+        ("token abcdef123 of cus_9AbC at x1@northpine.example", "token … of … at …"),
+        ("aged ٣٧", "aged …"),
+        ("does not take the credentials (401). Check", "does not take the credentials (401). Check"),
+        ("The destination answered 503: try in 120 s.", "The destination answered 503: try in … s."),
+        ("The destination answered 503.", "The destination answered 503."),
+        ("The host answered 5551234567.", "The host answered …."),
+        ("Given up after 8 tries; the last one: x", "Given up after 8 tries; the last one: x"),
+        ("Disabled after 5 days of failures only", "Disabled after 5 days of failures only"),
+        ("404: there is no Track API", "404: there is no Track API"),
+        ("a\0b", "ab"),
+    ],
+)
+def test_what_is_told_outside_says_the_kind_of_trouble_and_nobody_s_data(reason, told):
+    assert bare(reason) == told
 
 
 async def test_an_endpoint_is_not_told_of_its_own_failures(tmp_path):

@@ -138,16 +138,23 @@ def test_a_breaker_that_an_earlier_process_kept_probes_soon_whatever_the_clock_s
 
 
 def test_five_days_of_failures_only_are_given_up_and_one_answer_begins_anew():
+    def again(kept, at_ms):
+        return breaker.failed(breaker.probing(kept), "why", at_ms, 0, several=True)
+
     failing = Breaker()
     for _ in range(breaker.FAILURES_TO_OPEN):
-        assert not breaker.is_given_up(failing, 10**12)
+        assert not breaker.is_given_up(failing)
         failing = breaker.failed(failing, "why", 0, 0, several=True)
     for day in range(5):
-        assert not breaker.is_given_up(failing, 10**12), "days without a try do not count"
-        failing = breaker.failed(breaker.probing(failing), "why", day * breaker.DAY_MS + 10_000, 0, several=True)
-    assert not breaker.is_given_up(failing, 5 * breaker.DAY_MS - 1)
-    assert breaker.is_given_up(failing, 5 * breaker.DAY_MS)
-    assert not breaker.is_given_up(breaker.answered(failing), 10**12)
+        failing = again(failing, day * breaker.DAY_MS + 10_000)
+        assert not breaker.is_given_up(failing)
+    assert not breaker.is_given_up(again(failing, 5 * breaker.DAY_MS - 1))
+    failing = again(failing, 5 * breaker.DAY_MS)
+    assert breaker.is_given_up(failing)
+    assert not breaker.is_given_up(breaker.probing(failing)), "the probe that is out may find it back"
+    assert not breaker.is_given_up(breaker.answered(failing))
+    quiet = again(again(Breaker(state=BreakerState.OPEN, opened_at_ms=0), 0), 90 * breaker.DAY_MS)
+    assert not breaker.is_given_up(quiet), "days without a try do not count"
 
 
 @pytest.mark.parametrize(

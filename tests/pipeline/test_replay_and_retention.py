@@ -145,6 +145,39 @@ async def test_what_is_old_and_waits_is_not_walked_through_each_round_and_goes_w
         assert [(await store.message(f"msg_{number}")).body for number in (1, 2, 3, 4)] == [b"", b"", b"", b"{}"]
 
 
+async def test_a_long_run_of_messages_from_a_clock_that_was_ahead_hides_nothing_for_longer_than_a_day(store):
+    count = STEP_MESSAGES + 50
+    for number in range(1, count + 1):
+        await post(store, number, None, accepted_at_ms=NOW_MS + 60 * DAY_MS, endpoints=())
+    for number in range(count + 1, count + 11):
+        await post(store, number, None, accepted_at_ms=NOW_MS, endpoints=())
+    # Once their time has come, those of the clock that was ahead are young ones.
+    clock = MovingClock(NOW_MS + 61 * DAY_MS)
+    async with running(Maintainer(upkeep=store, clock=clock, retention_days=7).run):
+        await until_idle(clock, ROUND_MS)
+        assert await store.message(f"msg_{count + 1}") is None
+        assert (await store.message("msg_1")).body == b"{}"
+
+
+async def test_a_round_looks_no_further_than_a_step_of_young_messages(store, monkeypatch):
+    for number in range(1, 2 * STEP_MESSAGES + 1):
+        await post(store, number, None, accepted_at_ms=NOW_MS, endpoints=())
+    expunge_old, steps = store.expunge_old, []
+
+    async def spied(**asked):
+        steps.append(await expunge_old(**asked))
+        return steps[-1]
+
+    monkeypatch.setattr(store, "expunge_old", spied)
+    clock = MovingClock(NOW_MS)
+    async with running(Maintainer(upkeep=store, clock=clock, retention_days=7).run):
+        await until_idle(clock, ROUND_MS)
+        assert len(steps) == 3, "once a day it goes to the end"
+        clock.move(ROUND_MS)
+        await until_idle(clock, ROUND_MS)
+        assert len(steps) == 4
+
+
 async def test_a_round_is_made_of_short_steps_between_which_others_write(store):
     count = 2 * STEP_MESSAGES + 1
     for number in range(1, count + 1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 import msgspec
@@ -664,6 +664,36 @@ async def test_days_without_a_process_are_not_days_of_failures(tmp_path):
                 assert endpoint.disabled is (left == 0)
                 await again.move(24 * 3_600_000)
         assert again.alerts() == ["endpoint.disabled"]
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+async def test_a_probe_that_is_answered_after_five_days_of_failures_is_waited_for(tmp_path, restarts):
+    """The clock's five days are over while the probe is out; what it finds decides, not the clock."""
+    day_ms = 24 * 3_600_000
+    async with world(tmp_path) as it:
+        await failing(it, 5)
+        for _ in range(4):
+            await it.move(day_ms)
+            await it.network.next()
+            await it.next_recorded()
+        await it.move(0)
+        if restarts:
+            await it.worker.stop(5_000)
+            it.clock.move(2 * day_ms)
+        async with another_worker(it) if restarts else nullcontext(it) as again:
+            again.network.answer = lambda _items: OK
+            again.network.open.clear()
+            if not restarts:
+                again.clock.move(day_ms)
+            await again.network.next()
+            await again.accept("new", "cus_new")
+            await again.clock_looked_at()
+            again.network.open.set()
+            assert (await again.next_recorded()).attempt.state is DeliveryState.SUCCESS
+            await again.move(0)
+            (endpoint,) = (await again.store.snapshot()).endpoints
+            assert not endpoint.disabled
+            assert "endpoint.disabled" not in again.alerts()
 
 
 async def test_one_more_failure_after_a_quiet_week_does_not_disable(tmp_path):

@@ -30,6 +30,7 @@ WORK += [
     "replayable_missing",
     "replayable_missing_of_customers",
     "replayable_of_customers",
+    "untried_of_customer",
     "untried_of_replay",
     "waiting",
     "waits",
@@ -91,3 +92,15 @@ def test_a_count_of_a_replay_reads_of_each_customer_what_is_newer(connection):
 @pytest.mark.parametrize("name", [name for name in WORK if name.endswith("_of_customers")])
 def test_a_replay_reads_its_customers_messages_alone(connection, name):
     assert any("messages_of_customer (app_id=? AND customer_key=?" in step for step in plan(connection, name))
+
+
+def test_a_canceled_replay_looks_for_the_rest_of_a_customer_among_the_customer_s(connection):
+    (step,) = plan(connection, "untried_of_customer")
+    assert "deliveries_unfinished (endpoint_seq=? AND customer_key=?" in step
+
+
+@pytest.mark.parametrize("name", ["due_deliveries", "next_due"])
+def test_whether_an_endpoint_is_removed_is_looked_at_before_its_queue_and_not_for_each_row(connection, name):
+    first, second, *_ = plan(connection, name)
+    assert first.startswith("SEARCH e USING INTEGER PRIMARY KEY")
+    assert re.match(r"SEARCH d USING .*deliveries_due \(endpoint_seq=\? AND due_at_ms", second)

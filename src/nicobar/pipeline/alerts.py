@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import smtplib
 import ssl
 from collections import OrderedDict
@@ -24,7 +25,6 @@ from nicobar.ids import IdFactory
 from nicobar.model import Endpoint, Json, Record, Source
 from nicobar.observe import Metrics, log
 from nicobar.pipeline.configuration import Configuration
-from nicobar.pipeline.retry import without_values
 from nicobar.store import NewMessage, Queue
 
 HOUR_MS = 3_600_000
@@ -36,6 +36,15 @@ MAX_MAILS_WAITING = 20
 MAIL_TIMEOUT_S = 15
 SOURCE_ID = "operational"
 _SMTP, _SMTPS = "smtp", "smtps"
+# An apostrophe within a word is no quote.
+_QUOTE = re.compile(r"""["“”„‟«»‹›「」『』`＂]|(?<!\w)['‘’‚]|['‘’‚](?!\w)""")
+# What our own sentences count, and the statuses of answers; every other word with a digit goes.
+_WORD = re.compile(
+    r"""(?P<kept>\bline \d{1,6}(?=:)|\bafter \d{1,2} (?:tries|days)\b|\bcredentials \([1-5]\d\d\)"""
+    r"""|(?:\banswered |\bcall: |\bbatch: |^)[1-5]\d\d(?=[:.](?:\s|$)|$))"""
+    r"""|(?P<word>[^\s,;()\[\]{}<>=]+?)(?P<end>[.:]*)(?=[\s,;()\[\]{}<>=]|$)"""
+)
+_SEVERAL = re.compile(r"…(?:\s*…)+")
 
 
 class AlertType(StrEnum):
@@ -122,8 +131,7 @@ class Alerts:
 
     async def tell(self, alert: Alert) -> None:
         now_ms = self._clock.now_ms()
-        # What is told is kept by others; expunging what the reason quotes would not reach it.
-        alert = msgspec.structs.replace(alert, reason=without_values(alert.reason))
+        alert = msgspec.structs.replace(alert, reason=bare(alert.reason))
         cause = f"{alert.type.value}/{alert.subject_id}/{alert.cause}"
         if not self._is_new(cause, now_ms // HOUR_MS):
             return
@@ -239,6 +247,26 @@ class Alerts:
             return type(error).__name__
         self._metrics.alerts.labels(alert.type.value, "mailed").inc()
         return ""
+
+
+def bare(reason: str) -> str:
+    """The reason without values, since what is told is kept by others, where expunging does not reach it: from the
+    first quote to the last one, or to the end where one is open, and every word with a digit or an @. Which names
+    stand there unquoted, nobody can tell.
+    """
+    reason = reason.replace("\0", "")
+    quotes = list(_QUOTE.finditer(reason))
+    if quotes:
+        rest = "" if len(quotes) % 2 else reason[quotes[-1].end() :]
+        reason = f"{reason[: quotes[0].start()]}…{rest}"
+    return _SEVERAL.sub("…", _WORD.sub(_bare_word, reason))
+
+
+def _bare_word(found: re.Match[str]) -> str:
+    word: str | None = found["word"]
+    if word is None or not ("@" in word or "::" in word or any(char.isdigit() for char in word)):
+        return found[0]
+    return f"…{found['end']}"
 
 
 def send_mail(mail: Mail, alert: Alert) -> None:

@@ -64,14 +64,14 @@ def wait_ms(breaker: Breaker, now_ms: int) -> int:
     return max(0, breaker.probe_at_ms - now_ms)
 
 
-def is_given_up(breaker: Breaker, now_ms: int) -> bool:
+def is_given_up(breaker: Breaker) -> bool:
     """Whether there were only failures for so long that a person has to look. It counts from where the breaker
-    opened: from then on there are probes, while one event's failure may be followed by days without any event. Days
-    without a try, such as those without a running process, are none of them.
+    opened: from then on there are probes, while one event's failure may be followed by days without any event. Only
+    failures say that days went by; while a probe is out (HALF_OPEN), its answer may be the first.
     """
-    if breaker.opened_at_ms is None:
+    if breaker.state is not BreakerState.OPEN or breaker.last_failed_day is None:
         return False
-    return min(breaker.failed_days, (now_ms - breaker.opened_at_ms) // DAY_MS) >= DISABLE_AFTER_DAYS
+    return min(breaker.failed_days, breaker.last_failed_day) >= DISABLE_AFTER_DAYS
 
 
 def shifted(breaker: Breaker, by_ms: int) -> Breaker:

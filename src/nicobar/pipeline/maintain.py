@@ -28,7 +28,7 @@ LOOK_MS = 1_000
 @dataclass(slots=True)
 class _Walk:
     """Through the messages that are older than `age_ms`. Each round begins where earlier ones have left nothing to do
-    but what was not finished; once a day all is looked at again.
+    but what was not finished, and ends where all are younger; once a day all is looked at, to the end.
     """
 
     step: Callable[..., Awaitable[Step]]
@@ -63,11 +63,12 @@ class Maintainer:
     async def round(self, stop: asyncio.Event) -> None:
         """Once through everything that is old enough. Raises StoreError."""
         now_ms = self._clock.now_ms()
-        if self._clock.steady_ms() >= self._whole_at_ms:
+        whole = self._clock.steady_ms() >= self._whole_at_ms
+        if whole:
             self._whole_at_ms = self._clock.steady_ms() + DAY_MS
             self._forgetting.settled_seq = self._emptying.settled_seq = 0
-        forgotten = await self._steps(stop, self._forgetting, now_ms)
-        emptied = await self._steps(stop, self._emptying, now_ms)
+        forgotten = await self._steps(stop, self._forgetting, now_ms, whole=whole)
+        emptied = await self._steps(stop, self._emptying, now_ms, whole=whole)
         await self._rows(stop, self._upkeep.forget_tallies, now_ms - self._payload_ms)
         await self._rows(stop, self._upkeep.forget_answers, now_ms - ANSWER_HOURS * 3_600_000)
         await self._upkeep.keep_clean_up(ended_at_ms=self._clock.now_ms(), emptied=emptied, forgotten=forgotten)
@@ -79,11 +80,15 @@ class Maintainer:
             if await self._clock.wait(stop, PAUSE_MS):
                 return
 
-    async def _steps(self, stop: asyncio.Event, walk: _Walk, now_ms: int) -> int:
+    async def _steps(self, stop: asyncio.Event, walk: _Walk, now_ms: int, *, whole: bool) -> int:
         done, after_seq = 0, walk.settled_seq
         while True:
             result = await walk.step(
-                before_ms=now_ms - walk.age_ms, now_ms=now_ms, after_seq=after_seq, limit=STEP_MESSAGES
+                before_ms=now_ms - walk.age_ms,
+                now_ms=now_ms,
+                after_seq=after_seq,
+                limit=STEP_MESSAGES,
+                whole=whole,
             )
             done += result.done
             if after_seq == walk.settled_seq:

@@ -313,7 +313,7 @@ class _Lane:
         elif was_open and not is_open and not self._reset:
             log.info("breaker closed", endpoint_id=endpoint.id)
             await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason="It answers again."))
-        if rules.is_given_up(breaker, self._clock.now_ms()):
+        if rules.is_given_up(breaker):
             await self._disable(breaker.reason or "only failures")
 
     def _said(self, action: str, reason: str) -> Audited:

@@ -167,8 +167,8 @@ class Replays(Protocol):
     async def work_on_task(self, task_id: str, *, now_ms: int, limit: int) -> Task | None:
         """Moves the next deliveries, whole customers until there are `limit`, in one transaction. One that is to be
         canceled makes up to `limit` of them again what it has found, where nothing of them was sent since: finished
-        as they were, or missing. What may have been sent, since its lease ended without a record, stays in the queue,
-        as does what somebody has hastened. A purge empties the next `limit` messages.
+        as they were, or missing. What is being sent becomes so when it comes back untried. What may have been sent,
+        since its lease ended without a record, stays in the queue, as does what somebody has hastened. A purge empties the next `limit` messages.
         """
         ...
 

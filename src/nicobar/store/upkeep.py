@@ -32,14 +32,19 @@ class CleanUp(Record):
 
 class Upkeep(Protocol):
     """Each step is one short transaction over at most `limit` messages. A message with an unfinished delivery is
-    left alone.
+    left alone. A step that finds young messages only is the last, unless the look is a `whole` one, which ends with
+    the newest message: a clock that was ahead has given some a time that does not say how old they are.
     """
 
-    async def expunge_old(self, *, before_ms: int, now_ms: int, after_seq: int, limit: int) -> Step:
+    async def expunge_old(
+        self, *, before_ms: int, now_ms: int, after_seq: int, limit: int, whole: bool = False
+    ) -> Step:
         """Empties the bodies of messages accepted before `before_ms`, and takes out their attempts."""
         ...
 
-    async def forget_old(self, *, before_ms: int, now_ms: int, after_seq: int, limit: int) -> Step:
+    async def forget_old(
+        self, *, before_ms: int, now_ms: int, after_seq: int, limit: int, whole: bool = False
+    ) -> Step:
         """Takes messages accepted before `before_ms` out whole. Their event ids are known no longer. The newest of
         all may stay: what comes later stands behind it.
         """

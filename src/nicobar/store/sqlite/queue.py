@@ -156,8 +156,15 @@ def _record(connection: sqlite3.Connection, one: Finished) -> int:
         _add_attempt(connection, one, one.attempt, held=row is not None)
     if row is None:
         return 0
-    if not pending_again and row[0] is not None:
-        free_next(connection, one.endpoint_seq, row[0], one.ended_at_ms)
+    customer_key, task_seq = row
+    ended = not pending_again
+    if task_seq is not None and pending_again:
+        # The replay that has put it there was canceled while it was under way, and nothing of it has left.
+        ended = connection.execute(SQL["take_back"], {"task_seq": task_seq}).rowcount > 0
+        if ended:
+            give_back(connection, one.message_seq, one.endpoint_seq)
+    if ended and customer_key is not None:
+        free_next(connection, one.endpoint_seq, customer_key, one.ended_at_ms)
     return 1
 
 
@@ -194,6 +201,12 @@ def _tally(connection: sqlite3.Connection, one: Finished, attempt: Attempt) -> N
         "duration_ms": attempt.duration_ms,
     }
     connection.execute(SQL["tally"], values).close()
+
+
+def give_back(connection: sqlite3.Connection, message_seq: int, endpoint_seq: int) -> int:
+    """Makes of a delivery what a replay has found, if it was not tried since; how many were made so, 0 or 1."""
+    key = {"message_seq": message_seq, "endpoint_seq": endpoint_seq}
+    return sum([connection.execute(SQL[name], key).rowcount for name in ("give_back", "unmake_delivery")])
 
 
 def free_next(connection: sqlite3.Connection, endpoint_seq: int, customer_key: str, now_ms: int) -> None:

@@ -13,7 +13,7 @@ from nicobar.store import replays
 from nicobar.store.catalogue import Audited
 from nicobar.store.replays import FailureGroup, NewTask, ReplayCount, ReplayFilter, Resent, Task, TaskKind, TaskStatus
 from nicobar.store.sqlite.database import SQL, Database, json_text, say
-from nicobar.store.sqlite.queue import free_next
+from nicobar.store.sqlite.queue import free_next, give_back
 from nicobar.store.sqlite.upkeep import expunge
 
 _FILTER = msgspec.json.Decoder(ReplayFilter)
@@ -305,13 +305,18 @@ def _replay(connection: sqlite3.Connection, task: Task, one: _Found, now_ms: int
 def _give_back(connection: sqlite3.Connection, task: Task, now_ms: int, limit: int) -> Task | None:
     values = {"task_seq": task.seq, "limit": limit}
     untried = [_Found(*row) for row in connection.execute(SQL["untried_of_replay"], values).fetchall()]
-    given_back = 0
-    for one in untried:
-        key = {"message_seq": one.message_seq, "endpoint_seq": task.endpoint_seq}
-        given_back += sum(connection.execute(SQL[name], key).rowcount for name in ("give_back", "unmake_delivery"))
-    _free(connection, task.endpoint_seq, untried, now_ms)
+    given_back = sum([give_back(connection, one.message_seq, task.endpoint_seq) for one in untried])
+    # A customer of whom more is to be given back waits for the rest: nothing of it is to be sent meanwhile.
+    customers = {one.customer_key: one for one in untried}
+    through = [one for one in customers.values() if not _is_left(connection, task, one)]
+    _free(connection, task.endpoint_seq, through, now_ms)
     status = TaskStatus.CANCELING if len(untried) == limit else TaskStatus.CANCELED
     return _moved(connection, task, status, task.after_seq, task.moved - given_back, now_ms)
+
+
+def _is_left(connection: sqlite3.Connection, task: Task, one: _Found) -> bool:
+    of = {"task_seq": task.seq, "endpoint_seq": task.endpoint_seq, "customer_key": one.customer_key}
+    return connection.execute(SQL["untried_of_customer"], of).fetchone() is not None
 
 
 def _moved(  # noqa: PLR0917 - a task's new state

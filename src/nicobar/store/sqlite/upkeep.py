@@ -18,12 +18,15 @@ _REMOVED = "endpoint removed"
 
 
 class _Span(NamedTuple):
-    """The messages that one step looks at, and what is old: accepted before `before_ms`."""
+    """The messages that one step looks at, and what is old: accepted before `before_ms`. A `whole` look goes on behind
+    young ones.
+    """
 
     before_ms: int
     now_ms: int
     after_seq: int
     limit: int
+    whole: bool
 
 
 class UpkeepTables:
@@ -31,21 +34,21 @@ class UpkeepTables:
 
     _database: Database
 
-    async def expunge_old(self, *, before_ms: int, now_ms: int, after_seq: int, limit: int) -> Step:
-        def empty(connection: sqlite3.Connection, seq: int, *, emptied: bool) -> bool:
-            if emptied:
-                return False
+    async def expunge_old(
+        self, *, before_ms: int, now_ms: int, after_seq: int, limit: int, whole: bool = False
+    ) -> Step:
+        def empty(connection: sqlite3.Connection, seq: int) -> bool:
             connection.execute(SQL["expunge_message"], {"seq": seq, "now_ms": now_ms})
             connection.execute(SQL["forget_reasons"], {"seq": seq})
             connection.execute("DELETE FROM attempts WHERE message_seq = ?", (seq,))
             return True
 
-        span = _Span(before_ms, now_ms, after_seq, limit)
-        return await self._database.write(lambda connection: _step(connection, span, empty))
+        return await self._step(_Span(before_ms, now_ms, after_seq, limit, whole), empty, emptied_too=False)
 
-    async def forget_old(self, *, before_ms: int, now_ms: int, after_seq: int, limit: int) -> Step:
-        def forget(connection: sqlite3.Connection, seq: int, *, emptied: bool) -> bool:
-            del emptied
+    async def forget_old(
+        self, *, before_ms: int, now_ms: int, after_seq: int, limit: int, whole: bool = False
+    ) -> Step:
+        def forget(connection: sqlite3.Connection, seq: int) -> bool:
             # A row's number is one more than the largest there is: without the newest it would be given again.
             if seq == connection.execute(SQL["last_message"]).fetchone()[0]:
                 return False
@@ -53,8 +56,21 @@ class UpkeepTables:
                 connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (seq,))  # noqa: S608 - names from above
             return True
 
-        span = _Span(before_ms, now_ms, after_seq, limit)
-        return await self._database.write(lambda connection: _step(connection, span, forget))
+        return await self._step(_Span(before_ms, now_ms, after_seq, limit, whole), forget, emptied_too=True)
+
+    async def _step(
+        self, span: _Span, work: Callable[[sqlite3.Connection, int], bool], *, emptied_too: bool
+    ) -> Step:
+        """Looks as a reader, so that a step with nothing to do holds up no write; where there is something, the writer
+        looks again.
+        """
+
+        def write(connection: sqlite3.Connection) -> Step:
+            todo, step = _look(connection, span, emptied_too=emptied_too)
+            return msgspec.structs.replace(step, done=sum([work(connection, seq) for seq in todo]))
+
+        todo, step = await self._database.look(lambda connection: _look(connection, span, emptied_too=emptied_too))
+        return await self._database.write(write) if todo else step
 
     async def cancel_removed(self, *, now_ms: int, limit: int) -> int:
         rows = await self._database.read("left_by_removed", {"now_ms": now_ms})
@@ -114,22 +130,25 @@ class UpkeepTables:
         return await self._database.write(work)
 
 
-def _step(connection: sqlite3.Connection, span: _Span, work: Callable[..., bool]) -> Step:
-    """Works on the messages of the span that are old. They stand in the order of acceptance, so that a step with
-    young ones and without an old one is the last; a clock that was wrong for a while does not hide what is behind.
+def _look(connection: sqlite3.Connection, span: _Span, *, emptied_too: bool) -> tuple[list[int], Step]:
+    """The messages of the span that are old and finished, and the step over them. They stand in the order of
+    acceptance, so that a step with young ones and without an old one is the last, unless the look is a whole one: a
+    clock that was ahead does not hide what is behind.
     """
-    done, old, settled_seq, young = 0, 0, span.after_seq, False
-    rows = connection.execute(SQL["old_messages"], {"after_seq": span.after_seq, "limit": span.limit}).fetchall()
+    todo: list[int] = []
+    old, settled_seq, young = 0, span.after_seq, False
+    of = {"after_seq": span.after_seq, "limit": span.limit, "before_ms": span.before_ms}
+    rows = connection.execute(SQL["old_messages"], of).fetchall()
     for seq, accepted_at_ms, expunged_at_ms, unfinished in rows:
         if accepted_at_ms < span.before_ms:
             old += 1
-            if not unfinished:
-                done += work(connection, seq, emptied=expunged_at_ms is not None)
+            if not unfinished and (emptied_too or expunged_at_ms is None):
+                todo.append(seq)
         elif accepted_at_ms <= span.now_ms:
             young = True
         settled_seq = settled_seq if young else seq
-    goes_on = len(rows) == span.limit and (old > 0 or not young)
-    return Step(after_seq=rows[-1][0] if goes_on else None, done=done, settled_seq=settled_seq)
+    goes_on = len(rows) == span.limit and (span.whole or old > 0 or not young)
+    return todo, Step(after_seq=rows[-1][0] if goes_on else None, done=0, settled_seq=settled_seq)
 
 
 def expunge(connection: sqlite3.Connection, seq: int, now_ms: int) -> bool:

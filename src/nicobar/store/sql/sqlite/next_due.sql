@@ -1,5 +1,4 @@
 -- When the next delivery of an endpoint becomes due or its lease ends.
-SELECT due_at_ms FROM deliveries
-WHERE endpoint_seq = :endpoint_seq AND due_at_ms IS NOT NULL
-    AND EXISTS (SELECT 1 FROM endpoints WHERE seq = :endpoint_seq AND removed = 0)
-ORDER BY due_at_ms LIMIT 1
+SELECT d.due_at_ms FROM endpoints AS e CROSS JOIN deliveries AS d ON d.endpoint_seq = e.seq
+WHERE e.seq = :endpoint_seq AND e.removed = 0 AND d.due_at_ms IS NOT NULL
+ORDER BY d.due_at_ms LIMIT 1
