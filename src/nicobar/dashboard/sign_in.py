@@ -65,7 +65,9 @@ async def set_up(token: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -
     if not await store.set_up(hash_token(token), made, said, now_ms=now_ms):
         return _setup_page(visitor, None)
     kept = await store.user(link.name)
-    return await signed_in(desk, visitor, kept or made, "/")
+    # Whoever sets the password of a new installation comes to make the first endpoint.
+    first = known is None and link.name == OWNER
+    return await signed_in(desk, visitor, kept or made, "/webhooks" if first else "/")
 
 
 def _setup_page(visitor: Visitor, link: PasswordLink | None, *, problem: str = "") -> Response[bytes]:
