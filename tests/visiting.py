@@ -46,7 +46,7 @@ async def set_up(nicobar, visitor) -> str:
     path = urlsplit(nicobar.runtime.setup_url).path
     await visitor.ask("GET", path)
     status, _, headers = await visitor.send(path, password=PASSWORD, again=PASSWORD)
-    assert (status, headers["location"]) == (303, "/")
+    assert (status, headers["location"]) == (303, "/webhooks")
     return path
 
 

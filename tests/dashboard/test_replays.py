@@ -117,7 +117,7 @@ async def test_what_failed_is_counted_sent_again_and_followed_and_new_ids_are_a_
             await expect(page.locator("#progress")).to_contain_text("done")
             assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
             assert len(nicobar.state.activities) == activities
-        await expect(page.locator("h2")).to_contain_text("with new ids")
+        await expect(page.locator("#content h2")).to_contain_text("with new ids")
         await page.get_by_role("link", name="Replays").first.click()
         await expect(page.locator("tbody tr")).to_have_count(3)
         said = await nicobar.runtime.store.audit(AuditFilter(subject=endpoint.rsplit("/", 1)[1]), limit=9)
