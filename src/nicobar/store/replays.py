@@ -173,7 +173,9 @@ class Replays(Protocol):
         ...
 
     async def cancel_task(self, task_id: str, *, now_ms: int, said: Audited | None = None) -> Task | None:
-        """Asks a running task to stop; None if there is none of that id."""
+        """Asks a task to stop that runs, or a replay that has moved all it found while some of it was not tried yet;
+        any other stays as it is. None if there is none of that id.
+        """
         ...
 
     async def cancel_pending(
