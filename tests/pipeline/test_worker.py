@@ -852,6 +852,32 @@ async def test_a_clock_that_is_set_while_a_request_is_out_moves_no_retry(tmp_pat
 
 
 @pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000])
+async def test_a_clock_that_is_set_while_the_store_refuses_to_follow_moves_no_retry(tmp_path, monkeypatch, by_ms):
+    async with world(tmp_path) as it:
+        it.network.open.clear()
+        it.network.answer = lambda _items: status(503)
+        await it.accept("a")
+        await it.network.next()
+        it.clock.set_by(by_ms)
+        shift_times, refused = it.store.shift_times, []
+
+        async def full(**asked):
+            refused.append(asked)
+            raise StoreUnavailable("disk_full", "The disk is full.")
+
+        monkeypatch.setattr(it.store, "shift_times", full)
+        it.network.open.set()
+        await it.next_recorded()
+        assert refused
+        monkeypatch.setattr(it.store, "shift_times", shift_times)
+        it.network.answer = lambda _items: OK
+        await it.move(4_000)
+        assert it.network.sent.empty(), "not before its time"
+        await it.move(1_000)
+        assert await it.network.next() == ["a"], "at its time"
+
+
+@pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000])
 async def test_a_clock_that_is_set_while_the_request_is_out_that_opens_the_breaker_moves_no_probe(tmp_path, by_ms):
     async with world(tmp_path) as it:
         await failing(it, 4)
