@@ -423,6 +423,16 @@ async def test_a_handler_ended_from_outside_is_tried_again_on_the_schedule(tmp_p
         assert await it.network.next() == ["one"]
 
 
+async def test_a_reason_is_kept_without_nul_which_would_cut_it(tmp_path):
+    sandbox = Sometimes(Broken(failure=Failure.THREW, reason="no \0name\0"))
+    async with world(tmp_path, sandbox=sandbox) as it:
+        message_id = await it.accept("one")
+        one = await it.next_recorded()
+        assert (one.attempt.reason, (await it.delivery(message_id)).reason) == ("no name", "no name")
+        (group,) = await it.store.failure_groups(it.snapshot.endpoints[0].app_id)
+        assert group.failure == "threw: no name"
+
+
 async def test_a_parcel_that_breaks_does_not_send_the_others_twice(tmp_path):
     async with world(tmp_path) as it:
         it.network.open.clear()

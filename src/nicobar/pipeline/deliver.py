@@ -379,7 +379,8 @@ class Deliverer:
 
 
 def _short(reason: str | None) -> str | None:
-    return reason[:MAX_REASON_CHARS] if reason else None
+    # A database's JSON ends a text at a NUL, and a replay that is canceled gives reasons back from there.
+    return reason.replace("\0", "")[:MAX_REASON_CHARS] if reason else None
 
 
 def _internal(error: Exception) -> Deferred:
