@@ -145,7 +145,7 @@ class Replays(Protocol):
         ...
 
     async def count_replay(self, endpoint_seq: int, which: ReplayFilter) -> ReplayCount:
-        """What a replay would move now."""
+        """What a replay would move now. One is counted at a time."""
         ...
 
     async def add_task(self, task: NewTask, *, said: Audited | None = None) -> Task:
