@@ -27,6 +27,8 @@ from nicobar.store.catalogue import (
     RemoveEventType,
     RemoveSource,
     Snapshot,
+    ends_pause,
+    is_made_alike,
 )
 from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.history import History
@@ -103,4 +105,6 @@ __all__ = [
     "Upkeep",
     "User",
     "UserRole",
+    "ends_pause",
+    "is_made_alike",
 ]
