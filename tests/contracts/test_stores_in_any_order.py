@@ -24,8 +24,8 @@ FINISHED = ReplayFilter(states=tuple(FINAL))
 @dataclass
 class Expected:
     """What the store has to know of one delivery. `ended` is how it ended last. `was` is set while the latest
-    replay has moved it and nothing of it was sent since: the tries that it had before; `was_canceled` is that once it was
-    canceled while the delivery was held.
+    replay has moved it and nothing of it was sent since: the tries that it had before; `was_canceled` is that once
+    the replay was canceled while the delivery was held.
     """
 
     message_id: str

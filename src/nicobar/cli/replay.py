@@ -206,7 +206,9 @@ def cancel(*, task: str, **flags: Any) -> None:
             if found is None:
                 raise UserError("task_unknown", f"There is no replay {task}.", "See nicobar replay list.")
             if not is_canceled(found):
-                raise UserError("task_ended", f"The replay {task} does not run any more.", "Nothing is left to cancel.")
+                raise UserError(
+                    "task_ended", f"The replay {task} does not run any more.", "Nothing is left to cancel."
+                )
             return _line(found, it.name(found.endpoint_id))
 
     click.echo(run_loop(run()))
