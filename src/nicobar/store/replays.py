@@ -168,8 +168,8 @@ class Replays(Protocol):
         """Moves the next deliveries, whole customers until there are `limit`, in one transaction. One that is to be
         canceled makes up to `limit` of them again what it has found, where nothing of them was sent since: finished
         as they were, or missing. What is being sent becomes so when it comes back untried. What may have been sent,
-        since its lease ended without a record, stays in the queue, as does what somebody has hastened. A purge empties
-        the next `limit` messages.
+        since its lease ended without a record, stays in the queue, as does what somebody has hastened. A purge
+        empties the next `limit` messages.
         """
         ...
 
