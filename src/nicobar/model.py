@@ -113,8 +113,9 @@ class Endpoint(Record):
     `channels` are the filter; empty means all. `max_messages_per_s` is None where only the connector's own rate
     holds.
 
-    A transformation that is not `transformation_enabled` does not run. `paused_reason` is set while nothing is sent;
-    `disabled_reason` says why an endpoint was disabled that nobody disabled.
+    A transformation that is not `transformation_enabled` does not run. `paused_reason` is set while nothing is sent,
+    `paused_by_hand` says whether somebody wanted it so; `disabled_reason` says why an endpoint was disabled that
+    nobody disabled.
     """
 
     seq: int
@@ -137,6 +138,7 @@ class Endpoint(Record):
     transformation_enabled: bool = True
     uid: str | None = None
     details: Details = Details()
+    paused_by_hand: bool = False
 
 
 class Scope(StrEnum):

@@ -24,8 +24,10 @@ from svix.exceptions import HttpError, HTTPValidationError
 from asking import Api, asking
 from nicobar.connectors import Origin
 from nicobar.connectors.http import HttpEndpoint, rotated
+from nicobar.crypto import new_webhook_secret
 from nicobar.model import Call, Scope
 from nicobar.sources.samples import fresh
+from nicobar.store import PauseEndpoint
 from running import ADA, TYPES
 from svix_clients import async_client
 
@@ -262,6 +264,30 @@ async def test_an_endpoint_is_paused_looked_at_canceled_and_resumed(tmp_path):
         assert (await api.ask("GET", path)).body["pausedReason"] is None
         audit = (await api.ask("GET", f"/api/v1/audit-log?subject={endpoint['id']}")).body["data"]
         assert [one["action"] for one in audit] == ["endpoint.resume", "endpoint.cancel-pending", "endpoint.pause"]
+
+
+async def test_new_credentials_end_the_pause_of_refused_ones_and_no_pause_that_somebody_made(tmp_path):
+    async with asking(tmp_path) as api:
+        made = await api.ask("POST", f"{api.app}/endpoint", {"name": "shop", "url": "https://shop.example/"})
+        path = f"{api.app}/endpoint/{made.body['id']}"
+
+        async def paused() -> object:
+            return (await api.ask("GET", path)).body["pausedReason"]
+
+        change = PauseEndpoint(endpoint_id=made.body["id"], reason="401")
+        for method, of, body in (
+            ("PATCH", "", {"connector": {"kind": "http", "config": {"secret": new_webhook_secret()}}}),
+            ("POST", "/secret/rotate", {}),
+            ("PUT", "/headers", {"headers": {"authorization": "Bearer another"}}),
+        ):
+            await api.nicobar.runtime.store.change([change])
+            assert (await api.ask("PATCH", path, {"description": "the shop"})).status == 200
+            assert await paused() == "401"
+            assert (await api.ask(method, f"{path}{of}", body)).status in {200, 204}
+            assert await paused() is None, of
+        await api.ask("POST", f"{path}/pause", {"reason": "moving house"})
+        await api.ask("POST", f"{path}/secret/rotate", {})
+        assert await paused() == "moving house"
 
 
 async def _send(api: Api, number: int) -> None:

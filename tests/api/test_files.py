@@ -11,6 +11,7 @@ from nicobar.admin.files import Plan, Planner, read_document, write_document
 from nicobar.crypto import new_webhook_secret
 from nicobar.errors import ConfigurationError
 from nicobar.sandbox.pool import SandboxPool
+from nicobar.store import PauseEndpoint
 
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
 
@@ -59,6 +60,26 @@ async def test_what_the_api_made_is_exported_and_applied_again(tmp_path):
         assert (await api.ask("GET", "/ingest/api/v1/source/shop")).body["metadata"] == {"a": "b"}
         log = (await api.ask("GET", "/api/v1/audit-log?actor=apply")).body["data"]
         assert {one["action"] for one in log} == {"source.update", "endpoint.update"}
+
+
+async def test_new_credentials_of_a_file_end_a_pause_and_nothing_else_of_it_does(tmp_path):
+    async with asking(tmp_path / "data") as api:
+        runtime = api.nicobar.runtime
+        entry = '[[endpoints]]\nname = "hooks"\nconnector = "http"\nsettings = {{ url = "https://a.example/" }}\n'
+        entry += 'credentials = {{ secret = {{ env = "S" }} }}\nmax_messages_per_s = {0}\n'
+        secrets = [new_webhook_secret(), new_webhook_secret()]
+        for secret, rate, sentence, paused in (
+            (secrets[0], 1, "added", None),
+            (secrets[0], 2, "changed", "401"),
+            (secrets[1], 2, "changed, resumed", None),
+        ):
+            (tmp_path / "nicobar.toml").write_text(entry.format(rate))
+            plan = await planned(api, tmp_path, {"S": secret})
+            assert plan.sentences == (f"endpoint hooks: {sentence}",)
+            await runtime.store.change(plan.changes)
+            (known,) = (await runtime.store.snapshot()).endpoints
+            assert known.paused_reason == paused
+            await runtime.store.change([PauseEndpoint(endpoint_id=known.id, reason="401")])
 
 
 async def test_a_file_leaves_other_applications_alone(tmp_path):

@@ -241,6 +241,34 @@ async def test_replacing_an_endpoint_keeps_its_pause_and_its_handler(store):
     assert one.settings == {"url": "https://a.example", "n": 1, "on": True}
 
 
+@pytest.mark.parametrize("by_hand", [True, False])
+@pytest.mark.parametrize(
+    ("changes", "ends"),
+    [
+        ({"sealed_credentials": b"\0other"}, True),
+        ({"sealed_headers": b"\0other"}, True),
+        ({"settings": {"url": "https://b.example", "n": 1, "on": True}}, True),
+        ({"settings": {"on": True, "n": 1, "url": "https://a.example"}}, False),
+        ({"name": "renamed", "event_types": (), "max_messages_per_s": 3}, False),
+    ],
+)
+async def test_a_pause_ends_when_the_endpoint_becomes_another_one_unless_somebody_made_it(
+    store, changes, ends, by_hand
+):
+    known = await endpoint(store, "ep_1")
+    await store.change([PauseEndpoint(endpoint_id="ep_1", reason="401", by_hand=by_hand)])
+    await store.change([msgspec.structs.replace(known, name="another name")])
+    await store.change([msgspec.structs.replace(known, **changes)])
+    one, _ = (await store.snapshot()).endpoints
+    assert one.paused_reason == (None if ends and not by_hand else "401")
+    assert one.paused_by_hand is by_hand
+    for reason in (None, "402"):
+        await store.change([PauseEndpoint(endpoint_id="ep_1", reason=reason)])
+    await store.change([msgspec.structs.replace(known, sealed_credentials=b"\0third")])
+    one, _ = (await store.snapshot()).endpoints
+    assert (one.paused_reason, one.paused_by_hand) == (None, False), "who made the last one counts"
+
+
 async def test_changes_are_made_all_or_none(store):
     before = await store.snapshot()
     with pytest.raises(NicobarError, match="There is no endpoint nobody"):

@@ -23,9 +23,9 @@ FINISHED = ReplayFilter(states=tuple(FINAL))
 
 @dataclass
 class Expected:
-    """What the store has to know of one delivery. `ended` is how it ended last. `was` is set while a running replay
-    has moved it and nothing of it was sent since: the tries that it had before; `was_canceled` is that once it was
-    canceled while the delivery was held.
+    """What the store has to know of one delivery. `ended` is how it ended last. `was` is set while the latest
+    replay has moved it and nothing of it was sent since: the tries that it had before; `was_canceled` is that once
+    the replay was canceled while the delivery was held.
     """
 
     message_id: str
@@ -131,7 +131,7 @@ class AnyOrder(RuleBasedStateMachine):
         else:
             assert resent is Resent.BEHIND
 
-    @precondition(lambda self: self.replay is None)
+    @precondition(lambda self: not self.a_replay_runs())
     @rule(limit=st.integers(1, 3), crashes=st.booleans())
     def replay_what_is_finished(self, limit, crashes) -> None:
         finished = [one for one in self.expected if one.finished]
@@ -144,12 +144,16 @@ class AnyOrder(RuleBasedStateMachine):
         for one in finished:
             self.put_back(one)
 
-    @precondition(lambda self: self.replay is None)
+    def a_replay_runs(self) -> bool:
+        return self.replay is not None and self.replay.status is TaskStatus.RUNNING
+
+    @precondition(lambda self: not self.a_replay_runs())
     @rule()
     def begin_a_replay(self) -> None:
+        self.forget_the_replay()
         self.replay = self.add_replay()
 
-    @precondition(lambda self: self.replay is not None)
+    @precondition(a_replay_runs)
     @rule(limit=st.integers(1, 3))
     def go_on_with_the_replay(self, limit) -> None:
         finished = [one for one in self.expected if one.finished]
@@ -160,14 +164,15 @@ class AnyOrder(RuleBasedStateMachine):
             one.was = one.tries
             self.put_back(one)
         self.replay = task
-        if task.status is TaskStatus.FINISHED:
-            self.end_the_replay()
 
     @precondition(lambda self: self.replay is not None)
     @rule(limit=st.integers(1, 3))
     def cancel_the_replay(self, limit) -> None:
         untried = [one for one in self.expected if one.was is not None and not one.held]
         task = self.ask(self.store.cancel_task(self.replay.id, now_ms=self.now_ms))
+        if not self.a_replay_runs() and all(one.was is None for one in self.expected):
+            assert task.status is TaskStatus.FINISHED
+            return
         while task.status is TaskStatus.CANCELING:
             task = self.ask(self.store.work_on_task(task.id, now_ms=self.now_ms, limit=limit))
         assert (task.status, task.moved) == (TaskStatus.CANCELED, self.replay.moved - len(untried))
@@ -176,9 +181,9 @@ class AnyOrder(RuleBasedStateMachine):
             one.finished, one.tries = True, one.was
         for one in self.expected:
             one.was_canceled = one.was if one.held else None
-        self.end_the_replay()
+        self.forget_the_replay()
 
-    def end_the_replay(self) -> None:
+    def forget_the_replay(self) -> None:
         self.replay = None
         for one in self.expected:
             one.was = None

@@ -9,7 +9,8 @@ import pytest
 
 from contracts.test_stores import OPEN, claim, done, endpoint, message
 from nicobar.model import DeliveryState
-from nicobar.store import NewTask, RemoveEndpoint, ReplayFilter, Resent, TaskKind, TaskStatus
+from nicobar.store import Audited, NewTask, RemoveEndpoint, ReplayFilter, Resent, TaskKind, TaskStatus
+from nicobar.store.history import AuditFilter
 
 FAILED, SUCCESS, PENDING = DeliveryState.FAILED, DeliveryState.SUCCESS, DeliveryState.PENDING
 ATTEMPTS = itertools.count(1)
@@ -302,6 +303,42 @@ async def test_a_canceled_replay_gives_back_what_it_found_where_it_was_not_tried
     assert await store.open_tasks() == []
     assert (await store.cancel_task("qtask_1", now_ms=1_000)).status is TaskStatus.CANCELED
     assert await store.cancel_task("qtask_9", now_ms=1_000) is None
+
+
+async def test_a_replay_that_has_moved_everything_is_canceled_while_something_of_it_is_unsent(store):
+    for number in range(1, 5):
+        await post(store, number, f"c{number}")
+    await finish(store, count=4)
+    found = [(await store.deliveries(f"msg_{number}"))[0] for number in (2, 3, 4)]
+    await start(store)
+    assert (await work(store)).status is TaskStatus.FINISHED
+    assert await finish(store, SUCCESS) == ["msg_1"]
+    assert (await store.cancel_task("qtask_1", now_ms=1_000)).status is TaskStatus.CANCELING
+    assert [one.id for one in await store.open_tasks()] == ["qtask_1"]
+    task = await work(store, limit=2)
+    assert (task.status, task.moved) == (TaskStatus.CANCELED, 1)
+    assert [(await store.deliveries(f"msg_{number}"))[0] for number in (2, 3, 4)] == found
+    assert (await store.cancel_task("qtask_1", now_ms=1_000)).status is TaskStatus.CANCELED
+    await start(store, task_id="qtask_2")
+    assert (await work(store, "qtask_2")).moved == 3
+    assert len(await finish(store, SUCCESS, count=3)) == 3
+    assert (await store.cancel_task("qtask_2", now_ms=1_000)).status is TaskStatus.FINISHED, "nothing is left"
+
+
+@pytest.mark.parametrize("finished", [True, False])
+async def test_a_cancel_stands_in_the_audit_log_once_however_often_it_is_asked_for(store, finished):
+    await post(store, 1)
+    await finish(store)
+    await post_one_more(store)
+    await start(store)
+    if finished:
+        await work(store)
+    said = Audited(at_ms=1_000, actor="a", action="task.cancel", app_id=None, subject="qtask_1")
+    for _ in range(3):
+        await store.cancel_task("qtask_1", now_ms=1_000, said=said)
+    await work(store)
+    await store.cancel_task("qtask_1", now_ms=1_000, said=said)
+    assert len((await store.audit(AuditFilter(), limit=9)).items) == 1
 
 
 async def post_one_more(store):

@@ -8,7 +8,7 @@ import pytest
 from contracts.test_stores import OPEN, claim, done, endpoint, message
 from contracts.test_stores_replays import finish, post, start, work
 from nicobar.model import Breaker, BreakerState, DeliveryState, RequestRecord
-from nicobar.store import ReplayFilter
+from nicobar.store import ReplayFilter, TaskStatus
 
 PENDING = DeliveryState.PENDING
 NOW_MS = 10_000
@@ -227,13 +227,18 @@ async def test_everything_of_one_customer_is_expunged_and_nothing_of_another(sto
 
 
 async def test_a_replay_of_a_customer_that_was_expunged_does_not_keep_the_key(store):
-    for number, customer in ((1, "a"), (2, "b")):
+    for number, customer in ((1, "a"), (2, "b"), (3, "expunged")):
         await post(store, number, customer)
-    await finish(store, count=2)
+    await finish(store, count=3)
+    await start(store, ReplayFilter(customer_key="a"), task_id="qtask_0")
+    assert (await work(store, "qtask_0")).status is TaskStatus.FINISHED
     for number, customer in ((1, "a"), (2, "b"), (3, None)):
         await start(store, ReplayFilter(customer_key=customer), task_id=f"qtask_{number}")
     (app,) = (await store.snapshot()).applications
     await store.expunge_customer(app.id, "a", now_ms=700, limit=9)
-    keys = [(await store.task(f"qtask_{number}")).filter.customer_key for number in (1, 2, 3)]
-    assert keys == ["expunged", "b", None]
-    assert (await work(store, "qtask_1")).moved == 0, "it does not become a replay of everybody"
+    tasks = [await store.task(f"qtask_{number}") for number in range(4)]
+    assert [one.filter.customer_key for one in tasks] == ["expunged", "expunged", "b", None]
+    running = TaskStatus.RUNNING
+    assert [one.status for one in tasks] == [TaskStatus.FINISHED, TaskStatus.CANCELING, running, running]
+    ended = await work(store, "qtask_1")
+    assert (ended.status, ended.moved) == (TaskStatus.CANCELED, 0), "it becomes a replay of nobody else"

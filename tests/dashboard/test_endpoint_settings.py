@@ -8,6 +8,7 @@ from playwright.async_api import expect
 from browsing import browser
 from crafting import EVIL, form_token, make_endpoint
 from driving import examine, installation, open_page, set_password
+from nicobar.crypto import new_webhook_secret
 from nicobar.dashboard.forms import chosen_types, read_headers, shown_headers
 from nicobar.pipeline.configuration import endpoint_headers
 
@@ -101,6 +102,27 @@ async def test_types_variables_and_headers_are_kept_and_it_is_switched_off_and_o
         await page.get_by_role("button", name="Pause").wait_for()
         assert not nicobar.runtime.configuration.snapshot.endpoints[0].disabled
         assert not [one for one in problems if "status of 422" not in one]
+
+
+@pytest.mark.browser
+async def test_a_new_secret_ends_the_pause_of_refused_ones_and_no_pause_that_somebody_made(nicobar):
+    async with browser() as it:
+        page, _ = await open_page(it)
+        await set_password(page, nicobar)
+        endpoint = await make_http(page, nicobar)
+        (known,) = nicobar.runtime.configuration.snapshot.endpoints
+        await nicobar.pause(known, "401")
+        for secret, paused in (("", True), (new_webhook_secret(), False)):
+            await page.goto(f"{endpoint}/settings")
+            await page.locator("#field_secret").fill(secret)
+            await page.get_by_role("button", name="Save").click()
+            await page.get_by_role("button", name="Resume" if paused else "Pause").wait_for()
+        await page.get_by_role("button", name="Pause").click()
+        await page.get_by_role("button", name="Resume").wait_for()
+        await page.goto(f"{endpoint}/settings")
+        await page.locator("#field_secret").fill(new_webhook_secret())
+        await page.get_by_role("button", name="Save").click()
+        await page.get_by_role("button", name="Resume").wait_for()
 
 
 @pytest.mark.browser

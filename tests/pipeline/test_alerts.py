@@ -160,7 +160,7 @@ async def test_what_is_told_quotes_no_values_since_expunging_does_not_reach_it(t
         ('{"name":"Kowalski","age":37}', "{…}"),
         ("name='Kowalski' is bad", "name=… is bad"),
         ("“Jane Doe” is bad", "… is bad"),
-        ("„Jane“ and ‚Doe‘ are bad", "… are bad"),
+        ("„Jane“ and ‚Doe‘ are bad", "… are bad"),  # noqa: RUF001 - as they are written
         ("「김철수」 is bad", "… is bad"),
         ("«Jane Doe» and `x`", "…"),
         ('5" of "Kowalski" and "more', "…"),

@@ -169,6 +169,7 @@ def test_five_days_of_failures_only_are_given_up_and_one_answer_begins_anew():
         ("amount 123456 too large", "amount 999999 too large", True),
         ("next_billing is missing", "last_billing is missing", False),
         ("answered 400", "answered 422", False),
+        ("no \0name", "no name", True),
     ],
 )
 def test_failures_are_alike_when_only_values_differ(reason, other, alike):

@@ -76,6 +76,15 @@ async def test_a_body_of_any_other_shape_is_about_nobody_and_happened_now(nicoba
     assert nicobar.runtime.configuration.customer(await nicobar.message(taken.id)) is None
 
 
+async def test_a_customer_s_key_that_a_database_would_cut_is_kept_as_its_hash(nicobar, receiver):
+    keys = []
+    for end in ("a", "b"):
+        body = msgspec.json.encode({"data": {"customer": {"customer_id": f"cus_\0{end}"}}})
+        keys.append((await receiver.take(posted(nicobar, body=body))).customer_key)
+    assert all(one.startswith("sha256:") for one in keys)
+    assert keys[0] != keys[1]
+
+
 async def test_an_event_id_is_taken_once(nicobar, receiver):
     first = await receiver.take(posted(nicobar, event_id="order-7"))
     with pytest.raises(Refusal) as refused:

@@ -423,6 +423,16 @@ async def test_a_handler_ended_from_outside_is_tried_again_on_the_schedule(tmp_p
         assert await it.network.next() == ["one"]
 
 
+async def test_a_reason_is_kept_without_nul_which_would_cut_it(tmp_path):
+    sandbox = Sometimes(Broken(failure=Failure.THREW, reason="no \0name\0"))
+    async with world(tmp_path, sandbox=sandbox) as it:
+        message_id = await it.accept("one")
+        one = await it.next_recorded()
+        assert (one.attempt.reason, (await it.delivery(message_id)).reason) == ("no name", "no name")
+        (group,) = await it.store.failure_groups(it.snapshot.endpoints[0].app_id)
+        assert group.failure == "threw: no name"
+
+
 async def test_a_parcel_that_breaks_does_not_send_the_others_twice(tmp_path):
     async with world(tmp_path) as it:
         it.network.open.clear()
@@ -844,6 +854,32 @@ async def test_a_clock_that_is_set_while_a_request_is_out_moves_no_retry(tmp_pat
         it.clock.set_by(by_ms)
         it.network.open.set()
         await it.next_recorded()
+        it.network.answer = lambda _items: OK
+        await it.move(4_000)
+        assert it.network.sent.empty(), "not before its time"
+        await it.move(1_000)
+        assert await it.network.next() == ["a"], "at its time"
+
+
+@pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000])
+async def test_a_clock_that_is_set_while_the_store_refuses_to_follow_moves_no_retry(tmp_path, monkeypatch, by_ms):
+    async with world(tmp_path) as it:
+        it.network.open.clear()
+        it.network.answer = lambda _items: status(503)
+        await it.accept("a")
+        await it.network.next()
+        it.clock.set_by(by_ms)
+        shift_times, refused = it.store.shift_times, []
+
+        async def full(**asked):
+            refused.append(asked)
+            raise StoreUnavailable("disk_full", "The disk is full.")
+
+        monkeypatch.setattr(it.store, "shift_times", full)
+        it.network.open.set()
+        await it.next_recorded()
+        assert refused
+        monkeypatch.setattr(it.store, "shift_times", shift_times)
         it.network.answer = lambda _items: OK
         await it.move(4_000)
         assert it.network.sent.empty(), "not before its time"

@@ -26,13 +26,13 @@ from nicobar.store import (
     AddTransformation,
     Audited,
     Change,
-    PauseEndpoint,
     PutEndpoint,
     PutEventType,
     PutSource,
     RemoveEndpoint,
     RemoveSource,
     Snapshot,
+    ends_pause,
 )
 
 # As the audit log shows who changed something by a file.
@@ -236,10 +236,8 @@ class Planner:
         code = self._handler(entry)
         if known is None or not self._same(known, put, credentials):
             done, action = ("changed", "endpoint.update") if known else ("added", "endpoint.create")
-            self._add(f"endpoint {entry.name}: {done}", action, put.id, put)
-            if known and known.paused_reason is not None:
-                resumed = PauseEndpoint(endpoint_id=put.id, reason=None)
-                self._add(f"endpoint {entry.name}: resumed", "endpoint.resume", put.id, resumed)
+            resumed = ", resumed" if known and ends_pause(known, put) else ""
+            self._add(f"endpoint {entry.name}: {done}{resumed}", action, put.id, put)
         if code is not None and (known is None or known.transformation is None or known.transformation.code != code):
             await self._check_handler(entry, code)
             version = AddTransformation(endpoint_id=put.id, code=code, created_at_ms=self._now_ms)

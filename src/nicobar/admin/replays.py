@@ -92,16 +92,21 @@ def group_filter(failure: str) -> ReplayFilter:
 
 
 async def cancel_replay(services: Services, caller: Actor, task: Task) -> Task:
-    """Stops a task; what a replay has put into the queue and was not tried yet becomes what it was before. Raises
-    Refusal 409 where it does not run any more.
+    """Stops a task; what a replay has put into the queue and was not tried yet becomes what it was before, also when
+    it has put all there. One that is being canceled stays so. Raises Refusal 409 where nothing is left to cancel.
     """
-    if task.status is TaskStatus.RUNNING:
+    if task.status is not TaskStatus.CANCELED:
         said = services.said(caller, "task.cancel", task.id, app_id=task.app_id)
         canceled = await services.store.cancel_task(task.id, now_ms=services.clock.now_ms(), said=said)
-        # It may have ended meanwhile, or been taken back already.
-        if canceled is not None and canceled.status in {TaskStatus.CANCELING, TaskStatus.CANCELED}:
+        # It may have been taken back already.
+        if canceled is not None and is_canceled(canceled):
             return canceled
     raise Refusal(409, "task_ended", f"The task {task.id} does not run any more.", "Nothing is left to cancel.")
+
+
+def is_canceled(task: Task) -> bool:
+    """Whether it was canceled, or is being."""
+    return task.status in {TaskStatus.CANCELING, TaskStatus.CANCELED}
 
 
 async def resend(services: Services, caller: Actor, message: Message, endpoint: Endpoint, *, new_ids: bool) -> None:

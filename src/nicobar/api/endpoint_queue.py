@@ -89,7 +89,7 @@ async def pause(
 ) -> None:
     """Stops sending to an endpoint. Messages for it are kept, and go out when it is resumed."""
     async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
-        change = PauseEndpoint(endpoint_id=known.id, reason=data.reason)
+        change = PauseEndpoint(endpoint_id=known.id, reason=data.reason, by_hand=True)
         await services.change(caller, "endpoint.pause", known.id, change, app_id=known.app_id, detail=data.reason)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, assert_never
 from litestar import get, post
 from litestar.params import PathParameter, QueryParameter
 
-from nicobar.admin.replays import cancel_replay
+from nicobar.admin.replays import cancel_replay, is_canceled
 from nicobar.admin.services import Services
 from nicobar.api.auth import Caller
 from nicobar.api.errors import Invalid, not_found
@@ -68,7 +68,7 @@ def shown(task: Task) -> BackgroundTaskOut:
 
 
 def _data(task: Task) -> dict[str, Any]:
-    canceled = task.status in {TaskStatus.CANCELING, TaskStatus.CANCELED}
+    canceled = is_canceled(task)
     match task.kind:
         case TaskKind.APP_STATS | TaskKind.EVENT_TYPES:
             return task.result if isinstance(task.result, dict) else {}
@@ -164,8 +164,8 @@ async def get_task(*, services: GivenServices, caller: GivenCaller, task_id: Tas
     opt={"needs": "own"},
 )
 async def cancel_task(*, services: GivenServices, caller: GivenCaller, task_id: TaskKey) -> BackgroundTaskOut:
-    """Ours: stops a task. What a replay has put into the queue and was not tried yet becomes what it was before; what
-    a purge has emptied stays empty.
+    """Ours: stops a task. What a replay has put into the queue and was not tried yet becomes what it was before, also
+    once it has finished; what a purge has emptied stays empty. 409 where nothing is left to cancel.
     """
     task = await task_of(services, caller, task_id)
     return shown(await cancel_replay(services, caller, task))

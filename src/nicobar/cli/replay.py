@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from nicobar.admin.catalogue import named_endpoint
-from nicobar.admin.replays import FINAL_STATES, check_resent, count_replay, start_replay
+from nicobar.admin.replays import FINAL_STATES, check_resent, count_replay, is_canceled, start_replay
 from nicobar.cli.options import moment, run_loop, said, setting_options, settings_of, shown
 from nicobar.clock import Clock, SystemClock
 from nicobar.errors import UserError
@@ -193,7 +193,9 @@ def list_tasks(**flags: Any) -> None:
 @click.argument("task")
 @setting_options("data_dir", "database_url")
 def cancel(*, task: str, **flags: Any) -> None:
-    """Stop TASK; what it has put into the queue and was not tried yet becomes what it was before."""
+    """Stop TASK; what it has put into the queue and was not tried yet becomes what it was before, also once all is
+    there.
+    """
 
     async def run() -> str:
         async with _open(flags) as it:
@@ -203,6 +205,10 @@ def cancel(*, task: str, **flags: Any) -> None:
                 found = await it.store.cancel_task(task, now_ms=it.clock.now_ms(), said=says)
             if found is None:
                 raise UserError("task_unknown", f"There is no replay {task}.", "See nicobar replay list.")
+            if not is_canceled(found):
+                raise UserError(
+                    "task_ended", f"The replay {task} does not run any more.", "Nothing is left to cancel."
+                )
             return _line(found, it.name(found.endpoint_id))
 
     click.echo(run_loop(run()))

@@ -143,7 +143,7 @@ async def set_secret(endpoint_id: FromPath[str], desk: GivenDesk, visitor: Given
 async def pause(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Stops sending; events are kept meanwhile."""
     known = endpoint(await desk.snapshot(), endpoint_id)
-    change = PauseEndpoint(endpoint_id=known.id, reason=PAUSED)
+    change = PauseEndpoint(endpoint_id=known.id, reason=PAUSED, by_hand=True)
     await desk.services.change(visitor, "endpoint.pause", known.id, change, app_id=known.app_id)
     return redirect(f"/webhooks/{known.id}")
 

@@ -37,7 +37,7 @@ MAIL_TIMEOUT_S = 15
 SOURCE_ID = "operational"
 _SMTP, _SMTPS = "smtp", "smtps"
 # An apostrophe within a word is no quote.
-_QUOTE = re.compile(r"""["“”„‟«»‹›「」『』`＂]|(?<!\w)['‘’‚]|['‘’‚](?!\w)""")
+_QUOTE = re.compile(r"""["“”„‟«»‹›「」『』`＂]|(?<!\w)['‘’‚]|['‘’‚](?!\w)""")  # noqa: RUF001 - quotes of many languages
 # What our own sentences count, and the statuses of answers; every other word with a digit goes.
 _WORD = re.compile(
     r"""(?P<kept>\bline \d{1,6}(?=:)|\bafter \d{1,2} (?:tries|days)\b|\bcredentials \([1-5]\d\d\)"""

@@ -18,7 +18,7 @@ from nicobar.observe import log
 from nicobar.sources import SourceKind
 from nicobar.sources.dodo import read_any
 from nicobar.sources.kinds import source_kind
-from nicobar.store import Catalogue, Snapshot
+from nicobar.store import Catalogue, Snapshot, is_made_alike
 
 POLL_MS = 1_000
 # A token that nobody knows may have been made a moment ago; asking the store again is bounded to this often.
@@ -211,12 +211,3 @@ def wants(endpoint: Endpoint, event_type: str, channels: Sequence[str]) -> bool:
     return (not endpoint.event_types or event_type in endpoint.event_types) and (
         not endpoint.channels or not set(endpoint.channels).isdisjoint(channels)
     )
-
-
-def is_made_alike(one: Endpoint, other: Endpoint) -> bool:
-    """Whether both have the same connector, settings and credentials, so that what was learned of one holds."""
-    return _made_of(one) == _made_of(other)
-
-
-def _made_of(endpoint: Endpoint) -> tuple[object, ...]:
-    return endpoint.connector, endpoint.settings, endpoint.sealed_credentials, endpoint.sealed_headers

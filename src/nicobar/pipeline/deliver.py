@@ -147,12 +147,13 @@ class Deliverer:
 
     async def _now_ms(self) -> int:
         """The time from which the next try counts. A clock that was set is followed first, or what is recorded now
-        would be moved along with what was recorded before.
+        would be moved along with what was recorded before; where that cannot be, it has to be moved along later.
         """
         try:
             await self.watch.follow()
         except StoreError as error:
             log.error("the clock was set, and not followed yet", code=error.code, detail=error.detail)
+            return self.watch.followed_ms()
         return self._clock.now_ms()
 
     def _stopped(self, one: _Try, result: Stopped, now_ms: int) -> Settled:
@@ -378,7 +379,8 @@ class Deliverer:
 
 
 def _short(reason: str | None) -> str | None:
-    return reason[:MAX_REASON_CHARS] if reason else None
+    # A database's JSON ends a text at a NUL, and a replay that is canceled gives reasons back from there.
+    return reason.replace("\0", "")[:MAX_REASON_CHARS] if reason else None
 
 
 def _internal(error: Exception) -> Deferred:

@@ -111,8 +111,11 @@ def _put_off(outcome: Deferred, tries: int, now_ms: int, jitter: float, *, held:
 
 
 def failure_key(settled: Settled) -> str:
-    """What equal failures have in common: the code, the line of the handler, and the reason without what varies."""
-    return f"{settled.code}: {without_values(settled.reason or '')}"[:MAX_FAILURE_CHARS]
+    """What equal failures have in common: the code, the line of the handler, and the reason without what varies. It
+    holds no NUL.
+    """
+    reason = (settled.reason or "").replace("\0", "")
+    return f"{settled.code}: {without_values(reason)}"[:MAX_FAILURE_CHARS]
 
 
 def without_values(reason: str) -> str:

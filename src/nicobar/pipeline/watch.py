@@ -29,6 +29,12 @@ class Watch:
         """Tells the listener by how many milliseconds the clock was set, each time."""
         self._listeners.append(listener)
 
+    def followed_ms(self) -> int:
+        """The time by the clock as it was followed so far, Unix milliseconds: what is recorded by it is moved along
+        once the clock is followed.
+        """
+        return self._clock.steady_ms() + self._ahead_ms
+
     async def follow(self) -> None:
         """Moves what waits, where the clock was set. Raises StoreError; the next look tries again."""
         async with self._lock:

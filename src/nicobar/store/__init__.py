@@ -34,6 +34,8 @@ from nicobar.store.catalogue import (
     SetPassword,
     SetRole,
     Snapshot,
+    ends_pause,
+    is_made_alike,
 )
 from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.history import History
@@ -118,4 +120,6 @@ __all__ = [
     "Upkeep",
     "User",
     "UserRole",
+    "ends_pause",
+    "is_made_alike",
 ]

@@ -45,8 +45,8 @@ class RemoveSource(Record, tag=True):
 
 
 class PutEndpoint(Record, tag=True):
-    """Adds the endpoint, or replaces the one with its id; its transformations and its pause stay as they are. The
-    reason for which it was disabled goes when it is enabled.
+    """Adds the endpoint, or replaces the one with its id; its transformations stay as they are, and so does its pause
+    unless it ends (`ends_pause`). The reason for which it was disabled goes when it is enabled.
     """
 
     id: str
@@ -90,10 +90,13 @@ class EnableTransformation(Record, tag=True):
 
 
 class PauseEndpoint(Record, tag=True):
-    """Stops sending to the endpoint until it is resumed (`reason` None)."""
+    """Stops sending to the endpoint until it is resumed (`reason` None) or, where nobody has paused it `by_hand`, has
+    become another one.
+    """
 
     endpoint_id: str
     reason: str | None
+    by_hand: bool = False
 
 
 class DisableEndpoint(Record, tag=True):
@@ -201,6 +204,20 @@ Change = (
     | RemoveLink
     | Audited
 )
+
+
+def is_made_alike(one: Endpoint | PutEndpoint, other: Endpoint | PutEndpoint) -> bool:
+    """Whether both have the same connector, settings and credentials, so that what was learned of one holds."""
+    return _made_of(one) == _made_of(other)
+
+
+def ends_pause(known: Endpoint, put: PutEndpoint) -> bool:
+    """Whether a change ends a pause: what the destination refused, such as the credentials, is not what it was."""
+    return known.paused_reason is not None and not known.paused_by_hand and not is_made_alike(known, put)
+
+
+def _made_of(one: Endpoint | PutEndpoint) -> tuple[object, ...]:
+    return one.connector, one.settings, one.sealed_credentials, one.sealed_headers
 
 
 class Snapshot(Record):

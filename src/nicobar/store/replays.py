@@ -145,7 +145,7 @@ class Replays(Protocol):
         ...
 
     async def count_replay(self, endpoint_seq: int, which: ReplayFilter) -> ReplayCount:
-        """What a replay would move now."""
+        """What a replay would move now. One is counted at a time."""
         ...
 
     async def add_task(self, task: NewTask, *, said: Audited | None = None) -> Task:
@@ -168,12 +168,15 @@ class Replays(Protocol):
         """Moves the next deliveries, whole customers until there are `limit`, in one transaction. One that is to be
         canceled makes up to `limit` of them again what it has found, where nothing of them was sent since: finished
         as they were, or missing. What is being sent becomes so when it comes back untried. What may have been sent,
-        since its lease ended without a record, stays in the queue, as does what somebody has hastened. A purge empties the next `limit` messages.
+        since its lease ended without a record, stays in the queue, as does what somebody has hastened. A purge
+        empties the next `limit` messages.
         """
         ...
 
     async def cancel_task(self, task_id: str, *, now_ms: int, said: Audited | None = None) -> Task | None:
-        """Asks a running task to stop; None if there is none of that id."""
+        """Asks a task to stop that runs, or a replay that has moved all it found while some of it was not tried yet;
+        any other stays as it is. None if there is none of that id.
+        """
         ...
 
     async def cancel_pending(

@@ -84,6 +84,7 @@ class Upkeep(Protocol):
         self, app_id: str, customer_key: str, *, now_ms: int, limit: int, said: Audited | None = None
     ) -> int:
         """The same for up to so many messages of one customer, whose key is taken out too, also of the filters of
-        replays; returns how many, which is the log's detail too; fewer than the limit when no more are left.
+        replays, which are canceled; returns how many, which is the log's detail too; fewer than the limit when no
+        more are left.
         """
         ...

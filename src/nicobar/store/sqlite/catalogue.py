@@ -34,6 +34,7 @@ from nicobar.store.catalogue import (
     SetPassword,
     SetRole,
     Snapshot,
+    ends_pause,
 )
 from nicobar.store.sqlite.database import SQL, Database, json_text, say
 from nicobar.store.sqlite.rows import ATTEMPT, CONTENT, Content, delivery, endpoint, message, texts
@@ -136,14 +137,15 @@ def _change(connection: sqlite3.Connection, change: Change) -> None:  # noqa: C9
         case RemoveSource(source_id=source_id):
             run("remove_source", id=source_id)
         case PutEndpoint():
-            run("put_endpoint", **_endpoint_columns(change))
+            run("put_endpoint", **_endpoint_columns(connection, change))
         case RemoveEndpoint(endpoint_id=endpoint_id):
             _existing(run("remove_endpoint", id=endpoint_id), "endpoint", endpoint_id)
         case AddTransformation(endpoint_id=endpoint_id, code=code, created_at_ms=created_at_ms):
             made = run("add_transformation", id=endpoint_id, code=code, created_at_ms=created_at_ms)
             _existing(made, "endpoint", endpoint_id)
-        case PauseEndpoint(endpoint_id=endpoint_id, reason=reason):
-            _existing(run("pause_endpoint", id=endpoint_id, reason=reason), "endpoint", endpoint_id)
+        case PauseEndpoint(endpoint_id=endpoint_id, reason=reason, by_hand=by_hand):
+            paused = run("pause_endpoint", id=endpoint_id, reason=reason, by_hand=json_text(by_hand))
+            _existing(paused, "endpoint", endpoint_id)
         case DisableEndpoint(endpoint_id=endpoint_id, reason=reason):
             _existing(run("disable_endpoint", id=endpoint_id, reason=reason), "endpoint", endpoint_id)
         case EnableTransformation(endpoint_id=endpoint_id, enabled=enabled):
@@ -165,9 +167,17 @@ def _change(connection: sqlite3.Connection, change: Change) -> None:  # noqa: C9
             assert_never(change)
 
 
-def _endpoint_columns(change: PutEndpoint) -> dict[str, object]:
-    values = msgspec.structs.asdict(change)
-    content = Content(channels=values.pop("channels"), details=values.pop("details"))
+def _endpoint_columns(connection: sqlite3.Connection, change: PutEndpoint) -> dict[str, object]:
+    row = connection.execute(SQL["endpoint"], {"id": change.id}).fetchone()
+    known = endpoint(row) if row else None
+    resumed = known is not None and ends_pause(known, change)
+    values: dict[str, object] = msgspec.structs.asdict(change) | {"resumed": int(resumed)}
+    content = Content(
+        channels=change.channels,
+        details=change.details,
+        paused_by_hand=known is not None and known.paused_by_hand,
+    )
+    del values["channels"], values["details"]
     for name in ("settings", "credential_references", "event_types", "variables"):
         values[name] = json_text(values[name])
     return values | {"content": json_text(content)}

@@ -38,13 +38,14 @@ _PATH = msgspec.json.Decoder(tuple[str, ...])
 
 class Database:
     """All writes, claims too, go through one thread; reads through a few others, each with a connection of its
-    own.
+    own, and those that may read everything through one more.
     """
 
     def __init__(self, path: Path, *, max_waiting: int) -> None:
         self._path = path
         self._writer = GroupCommit(_Session(path), max_waiting=max_waiting)
         self._readers = ThreadPoolExecutor(max_workers=MAX_READERS, thread_name_prefix="nicobar-reader")
+        self._surveyor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nicobar-surveyor")
         self._own = threading.local()
         self._open: list[sqlite3.Connection] = []
 
@@ -58,7 +59,13 @@ class Database:
 
     async def look(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs work that only reads. Raises StoreUnavailable."""
+        return await self._run(self._readers, work)
 
+    async def survey(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The same for work that may read all there is: one at a time, and no reader waits for it."""
+        return await self._run(self._surveyor, work)
+
+    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[sqlite3.Connection], T]) -> T:
         def run() -> T:
             try:
                 return work(self._connection())
@@ -66,12 +73,13 @@ class Database:
                 raise unavailable(error) from error
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+            return await asyncio.get_running_loop().run_in_executor(threads, run)
         except RuntimeError as error:
             raise StoreUnavailable("store_closed", "The store is closed.", "Start Nicobar again.") from error
 
     async def close(self) -> None:
         await self._writer.close()
+        await asyncio.to_thread(self._surveyor.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._readers.shutdown)
         for connection in self._open:
             connection.close()

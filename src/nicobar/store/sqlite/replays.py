@@ -44,7 +44,7 @@ class ReplayTables:
         return await self._database.write(work)
 
     async def count_replay(self, endpoint_seq: int, which: ReplayFilter) -> ReplayCount:
-        return await self._database.look(lambda connection: _count(connection, endpoint_seq, which))
+        return await self._database.survey(lambda connection: _count(connection, endpoint_seq, which))
 
     async def add_task(self, task: NewTask, *, said: Audited | None = None) -> Task:
         def work(connection: sqlite3.Connection) -> Task | None:

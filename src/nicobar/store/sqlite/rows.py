@@ -22,6 +22,7 @@ class Content(Record):
     name: str = ""
     channels: tuple[str, ...] = ()
     details: Details = Details()
+    paused_by_hand: bool = False
 
 
 CONTENT = msgspec.json.Decoder(Content)
@@ -108,6 +109,7 @@ def endpoint(row: sqlite3.Row) -> Endpoint:
         max_messages_per_s=row[16],
         channels=content.channels,
         details=content.details,
+        paused_by_hand=content.paused_by_hand,
         sealed_headers=row[18],
         transformation_enabled=bool(row[19]),
     )

@@ -18,8 +18,8 @@ _REMOVED = "endpoint removed"
 
 
 class _Span(NamedTuple):
-    """The messages that one step looks at, and what is old: accepted before `before_ms`. A `whole` look goes on behind
-    young ones.
+    """The messages that one step looks at, and what is old: accepted before `before_ms`. A `whole` look goes on
+    behind young ones.
     """
 
     before_ms: int
@@ -58,11 +58,9 @@ class UpkeepTables:
 
         return await self._step(_Span(before_ms, now_ms, after_seq, limit, whole), forget, emptied_too=True)
 
-    async def _step(
-        self, span: _Span, work: Callable[[sqlite3.Connection, int], bool], *, emptied_too: bool
-    ) -> Step:
-        """Looks as a reader, so that a step with nothing to do holds up no write; where there is something, the writer
-        looks again.
+    async def _step(self, span: _Span, work: Callable[[sqlite3.Connection, int], bool], *, emptied_too: bool) -> Step:
+        """Looks as a reader, so that a step with nothing to do holds up no write; where there is something, the
+        writer looks again.
         """
 
         def write(connection: sqlite3.Connection) -> Step:

@@ -1,4 +1,4 @@
--- Adds an endpoint, or replaces the one with its id, its pause and its transformations untouched.
+-- Adds an endpoint, or replaces the one with its id, its transformations untouched and its pause too, unless that ends.
 INSERT INTO endpoints (id, app_id, name, connector, settings, sealed_credentials, credential_references,
     event_types, variables, disabled, max_messages_per_s, sealed_headers, uid, content)
 VALUES (:id, :app_id, :name, :connector, :settings, :sealed_credentials, :credential_references,
@@ -8,4 +8,5 @@ ON CONFLICT (id) DO UPDATE SET name = excluded.name, connector = excluded.connec
     event_types = excluded.event_types, variables = excluded.variables, disabled = excluded.disabled,
     max_messages_per_s = excluded.max_messages_per_s, sealed_headers = excluded.sealed_headers, uid = excluded.uid,
     content = excluded.content,
+    paused_reason = CASE WHEN NOT :resumed THEN endpoints.paused_reason END,
     disabled_reason = CASE WHEN excluded.disabled THEN endpoints.disabled_reason END
