@@ -9,6 +9,7 @@ from nicobar.errors import UserError
 from nicobar.model import Level
 from nicobar.recipes import RECIPES
 from nicobar.sandbox.pool import SandboxPool
+from running import UNHURRIED
 
 NOW_MS = 1_789_000_000_000
 CREDENTIALS = {"site_id": "s", "api_key": "k"}
@@ -16,7 +17,7 @@ CREDENTIALS = {"site_id": "s", "api_key": "k"}
 
 @pytest.fixture
 async def sandbox():
-    async with SandboxPool(children=1) as it:
+    async with SandboxPool(children=1, bounds=UNHURRIED) as it:
         yield it
 
 

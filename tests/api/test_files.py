@@ -12,13 +12,14 @@ from nicobar.crypto import new_webhook_secret
 from nicobar.errors import ConfigurationError
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import PauseEndpoint
+from running import UNHURRIED
 
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
 
 
 async def planned(api: Api, folder: Path, environment: dict[str, str], *, prune: bool = False) -> Plan:
     runtime = api.nicobar.runtime
-    async with SandboxPool(children=1) as sandbox:
+    async with SandboxPool(children=1, bounds=UNHURRIED) as sandbox:
         planner = Planner(
             snapshot=await runtime.store.snapshot(),
             vault=runtime.vault,

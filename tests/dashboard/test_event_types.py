@@ -14,7 +14,7 @@ from nicobar.model import EventType
 from nicobar.recipes import RECIPES
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import PutEventType
-from running import TYPES
+from running import TYPES, UNHURRIED
 
 CODE = "function handler(webhook) { webhook.payload = nicobar.event('paid', {}); return webhook; }\n"
 
@@ -40,14 +40,14 @@ def test_a_tree_has_every_field_of_an_event_with_its_kind_and_an_example():
 
 
 async def test_each_recipe_handles_something_and_payouts_are_nobody_s():
-    async with SandboxPool(children=1) as sandbox:
+    async with SandboxPool(children=1, bounds=UNHURRIED) as sandbox:
         found, whole = await recipe_uses(sandbox, 1_790_000_000_000, lambda: 0)
     assert whole
     assert {use.recipe for uses in found.values() for use in uses} == {one.name for one in RECIPES}
     assert "payout.success" not in found
     (welcome,) = [use for use in found["payment.succeeded"] if use.recipe == "welcome"]
     assert "payment_succeeded" in welcome.sends
-    async with SandboxPool(children=1) as sandbox:
+    async with SandboxPool(children=1, bounds=UNHURRIED) as sandbox:
         ticks = iter(range(0, 10**9, 10_000))
         _, whole = await recipe_uses(sandbox, 1_790_000_000_000, lambda: next(ticks))
     assert not whole

@@ -9,7 +9,7 @@ from nicobar.pipeline import rehearse as rehearse_module
 from nicobar.pipeline.rehearse import Rehearser
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import Resent
-from running import running
+from running import UNHURRIED, running
 
 HANDLER = """function handler(webhook) {
   webhook.payload = nicobar.event("paid", {amount: webhook.payload.data.total_amount});
@@ -26,7 +26,7 @@ async def nicobar(tmp_path):
 @pytest.fixture
 async def rehearser(nicobar):
     runtime = nicobar.runtime
-    async with SandboxPool(children=1) as sandbox:
+    async with SandboxPool(children=1, bounds=UNHURRIED) as sandbox:
         yield Rehearser(
             store=runtime.store,
             configuration=runtime.configuration,

@@ -18,6 +18,7 @@ from nicobar.sandbox import Broken, Calls, Canceled, Job, Untouched
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.sources.dodo import DodoPayments
 from nicobar.sources.samples import fresh
+from running import UNHURRIED
 
 NOW_MS = 1_789_000_000_000
 DODO = DodoPayments()
@@ -56,7 +57,7 @@ async def run(one, bodies: list[tuple[str, bytes]], identifier: str = ""):
         )
         for name, content in bodies
     ]
-    async with SandboxPool(children=1) as pool:
+    async with SandboxPool(children=1, bounds=UNHURRIED) as pool:
         return await pool.run(jobs)
 
 

@@ -36,7 +36,7 @@ from nicobar.dashboard.desk import MAX_SENDS, Desk, GivenDesk, draft, endpoint, 
 from nicobar.dashboard.differences import Difference, compare
 from nicobar.dashboard.flow import credentials
 from nicobar.dashboard.pages import page, pretty, redirect
-from nicobar.dashboard.rights import CHANGING, LOOKING
+from nicobar.dashboard.rights import CHANGING
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import Customer, Endpoint, Message, Record
@@ -211,7 +211,7 @@ async def try_pasted_on_draft(draft_id: FromPath[str], desk: GivenDesk, visitor:
     return await _pasted(desk, visitor, await bench_of_draft(desk, draft_id))
 
 
-@post("/webhooks/{endpoint_id:str}/testing", status_code=200, opt=LOOKING)
+@post("/webhooks/{endpoint_id:str}/testing", status_code=200)
 async def try_pasted_on_endpoint(
     endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor
 ) -> Response[bytes]:
