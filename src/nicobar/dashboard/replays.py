@@ -5,19 +5,20 @@ followed to its end.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from nicobar.admin.replays import FINAL_STATES, count_replay, start_replay
+from nicobar.admin.replays import FINAL_STATES, cancel_replay, count_replay, start_replay
 from nicobar.dashboard.desk import Desk, GivenDesk, endpoint, not_found
 from nicobar.dashboard.forms import chosen_types, families
 from nicobar.dashboard.language import noop
 from nicobar.dashboard.pages import iso, page, redirect
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
-from nicobar.errors import UserError
+from nicobar.errors import Refusal, UserError
 from nicobar.model import DeliveryState, Endpoint, Record
 from nicobar.store import ReplayCount, ReplayFilter, Task, TaskKind, TaskStatus
 
@@ -78,16 +79,17 @@ async def start(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisit
     known = endpoint(await desk.snapshot(), endpoint_id)
     asked = read(visitor.every, desk.now_ms())
     kind, services = KINDS[asked.kind], desk.services
+    task_id = services.ids.new("qtask")
     task = await start_replay(
         services.store,
         kind,
         known,
         asked.which,
-        task_id=services.ids.new("qtask"),
+        task_id=task_id,
         new_ids="new_ids" in visitor.form,
         now_ms=desk.now_ms(),
+        said=services.said(visitor, kind.value, known.id, app_id=known.app_id, detail=task_id),
     )
-    await services.change(visitor, kind.value, known.id, app_id=known.app_id, detail=task.id)
     return redirect(f"/webhooks/{known.id}/replays/{task.id}")
 
 
@@ -111,12 +113,11 @@ async def progress(
 async def cancel(
     endpoint_id: FromPath[str], task_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor
 ) -> Response[bytes]:
-    """Stops a replay; what was not tried yet is taken back. One that has ended stays as it is."""
+    """Stops a replay; what was not tried becomes what it was before. One with nothing left stays as it is."""
     known = endpoint(await desk.snapshot(), endpoint_id)
     task = await _task(desk, known, task_id)
-    if task.status is TaskStatus.RUNNING:
-        await desk.services.store.cancel_task(task.id, now_ms=desk.now_ms())
-        await desk.services.change(visitor, "task.cancel", task.id, app_id=known.app_id)
+    with suppress(Refusal):  # the page says that it has ended
+        await cancel_replay(desk.services, visitor, task)
     return redirect(f"/webhooks/{known.id}/replays/{task.id}")
 
 
