@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated
 
-from ksuid import Ksuid
 from litestar import get
 from litestar.params import PathParameter
 
@@ -17,13 +16,14 @@ from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, 
 from nicobar.api.shapes import Moment, Page, Shape, moment
 from nicobar.connectors import Connector, Field, FieldKind
 from nicobar.connectors.kinds import CONNECTORS, connector
+from nicobar.ksuid import EPOCH_S, ksuid_text
 from nicobar.model import Setting
 
 TAGS = ["Connector"]
 # The names that the public Svix API has for them.
 _SVIX_KINDS = {"customerio": "CustomerIO"}
 _MADE_AT_MS = 1_767_225_600_000
-_EPOCH_BYTES = (_MADE_AT_MS // 1000 - 1_400_000_000).to_bytes(4, "big")
+_EPOCH_BYTES = (_MADE_AT_MS // 1000 - EPOCH_S).to_bytes(4, "big")
 
 
 class FieldOut(Shape):
@@ -92,7 +92,7 @@ def _field(field: Field) -> FieldOut:
 def _stable_id(prefix: str, name: str) -> str:
     """An id in the field's form that is the same everywhere."""
     digest = hashlib.sha256(f"{nicobar.__name__}/{name}".encode()).digest()
-    return f"{prefix}_{Ksuid.from_bytes(_EPOCH_BYTES + digest[:16])}"
+    return f"{prefix}_{ksuid_text(_EPOCH_BYTES + digest[:16])}"
 
 
 @get(
