@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from nicobar.connectors import Origin
 from nicobar.connectors.customerio import contract, rules
-from nicobar.connectors.customerio.check import check, find_action, quote
+from nicobar.connectors.customerio.check import MAX_SHOWN_CHARS, check, find_action, quote
 from nicobar.connectors.identity import EarlierIds, EventIds, Told, names_person, person_of
+from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Record, Verdict
 
 TEST_ATTRIBUTE = "nicobar_test"
@@ -130,7 +131,7 @@ class Corrector:
                 self._verdicts.append(
                     rules.EVENT_KEY.at(
                         f"{path}.{field}",
-                        f"`{field}` is {_kind(given)}. It has to be text that is not empty.",
+                        f"`{field}` is {_shown(given)}. It has to be text that is not empty.",
                         f"Write {field}: String(value), or leave {field} out.",
                     )
                 )
@@ -206,19 +207,9 @@ def _without_own_fields(item: dict[str, Json]) -> dict[str, Json]:
     return {name: value for name, value in item.items() if name not in OWN_FIELDS}
 
 
-def _kind(value: Json) -> str:
-    """What a value is, for a message to the author of a handler."""
-    match value:
-        case str():
-            return "empty"
-        case bool():
-            return "true or false"
-        case int() | float():
-            return "a number"
-        case list():
-            return "a list"
-        case _:
-            return "an object"
+def _shown(value: Json) -> str:
+    """A value as a handler wrote it, short enough for a sentence."""
+    return (encoded(value) or b"no JSON").decode()[:MAX_SHOWN_CHARS]
 
 
 def _id_verdict(path: str, given: Json) -> Verdict:
