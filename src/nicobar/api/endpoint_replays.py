@@ -53,7 +53,7 @@ class BulkReplayIn(Shape):
 class ReplayCountOut(Shape):
     """What a replay would do. `overtaken` counts the customers to whom something newer was delivered since: their
     attributes may be set back. `earlierIds` counts the deliveries of an earlier version, which derived event ids
-    otherwise: Customer.io accepts their events as new ones, and emails go out again.
+    differently: Customer.io accepts their events as new ones, and emails go out again.
     """
 
     deliveries: int

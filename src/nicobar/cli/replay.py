@@ -142,7 +142,7 @@ async def _replay(
         if count.earlier_ids:
             click.echo(
                 f"▲ {count.earlier_ids} of these deliveries are of an earlier version, which derived event ids "
-                "otherwise: Customer.io accepts their events as new ones, and emails go out again."
+                "differently: Customer.io accepts their events as new ones, and emails go out again."
             )
         if asked["dry_run"] or not count.deliveries:
             return

@@ -14,14 +14,14 @@ from nicobar.connectors.payload import encoded
 from nicobar.ids import stable_ulid
 from nicobar.model import Customer, Json, Record
 
-# Changes whenever ids are derived otherwise: those of two schemes never meet.
+# Increase it when ids are derived differently, so that ids of two schemes never meet.
 SCHEME = "2"
 # 2026-01-01T00:00:00Z. Customer.io needs a ULID and does not use its time; a fixed one is fine:
 # https://community.customer.io/data-integrations-38/why-ulid-ids-are-required-for-deduplicating-events-428.
 TIME_MS = 1_767_225_600_000
 
 
-class Told(Record):
+class Identity(Record):
     """What identifies an event. `person` is a kind of identifier and its value, both empty if there is no person;
     `once` takes the place of the sender's event id; `key` tells events apart that are equal otherwise.
     """
@@ -45,21 +45,21 @@ class EventIds:
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
-        self._counted: Counter[Told] = Counter()
+        self._counted: Counter[Identity] = Counter()
 
-    def derive(self, told: Told) -> Derived:
+    def derive(self, identity: Identity) -> Derived:
         """The same event gives the same id. Equal events of one message are told apart by their number."""
-        number = self._counted[told]
-        self._counted[told] += 1
-        base = ("message", self._origin.event_key) if told.once is None else ("once", told.once)
-        return Derived(id=self._ulid(*base, *_parts(told), str(number)), number=number)
+        number = self._counted[identity]
+        self._counted[identity] += 1
+        base = ("message", self._origin.event_key) if identity.once is None else ("once", identity.once)
+        return Derived(id=self._ulid(*base, *_parts(identity), str(number)), number=number)
 
-    def of_natural(self, natural_id: str, told: Told) -> str:
-        """Of an id that the handler gave the event: the same in each message that gives it, however often."""
-        return self._ulid("natural", natural_id, *_parts(told))
+    def from_natural_id(self, natural_id: str, identity: Identity) -> str:
+        """From an id that the handler gave the event: the same in each message that gives it, however often."""
+        return self._ulid("natural", natural_id, *_parts(identity))
 
-    def of_given(self, ulid: str) -> str:
-        """A ULID of the handler's own, as it is unless new ids were requested, or a test is sent."""
+    def from_given_ulid(self, ulid: str) -> str:
+        """A ULID that the handler gave stays as it is, unless new ids were requested or a test is sent."""
         origin = self._origin
         return self._ulid("given", ulid) if origin.replay_key or origin.test else ulid
 
@@ -70,7 +70,7 @@ class EventIds:
 
 def person_of(kind: str, value: str, customer: Customer | None) -> tuple[str, str]:
     """A person as part of an id. The message's own customer counts as the sender's id for them, whether the handler
-    wrote that id or their email: identifying people otherwise changes no id. Emails are not case-sensitive.
+    wrote that id or their email: identifying people differently changes no id. Emails are not case-sensitive.
     """
     if kind == "email":
         value = value.casefold()
@@ -87,10 +87,10 @@ def names_person(text: str, person: tuple[str, str], customer: Customer | None) 
     return text in known or text.casefold() in known
 
 
-def _parts(told: Told) -> tuple[str, ...]:
+def _parts(identity: Identity) -> tuple[str, ...]:
     # A missing key is not an empty one.
-    key = ("none", "") if told.key is None else ("key", told.key)
-    return (*told.person, told.kind, told.name, *key)
+    key = ("none", "") if identity.key is None else ("key", identity.key)
+    return (*identity.person, identity.kind, identity.name, *key)
 
 
 class EarlierIds:

@@ -38,7 +38,7 @@ class ReplayFilter(Record):
 class ReplayCount(Record):
     """What a replay would do: so many deliveries of so many customers. `overtaken` counts the customers to whom
     something newer was delivered since: their attributes may be set back to what they were. `earlier_ids` counts the
-    deliveries of an earlier version, which derived event ids otherwise: Customer.io takes their events for new ones.
+    deliveries of an earlier version, which derived event ids differently: replayed, their events are new ones.
     """
 
     deliveries: int

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from nicobar.connectors import Origin
 from nicobar.connectors.customerio import contract, rules
 from nicobar.connectors.customerio.check import MAX_SHOWN_CHARS, check, find_action, quote
-from nicobar.connectors.identity import EarlierIds, EventIds, Told, names_person, person_of
+from nicobar.connectors.identity import EarlierIds, EventIds, Identity, names_person, person_of
 from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Record, Verdict
 
@@ -151,7 +151,7 @@ class Corrector:
         once, key = (value if isinstance(value := item.get(field), str) else None for field in OWN_FIELDS)
         item = _without_own_fields(item)
         if isinstance(given, str) and contract.is_ulid(given):
-            return {**item, "id": self._ids.of_given(given)}
+            return {**item, "id": self._ids.from_given_ulid(given)}
         if not self._wanted.event_id:
             return item
         self._verdicts.append(_id_verdict(path, given))
@@ -163,10 +163,12 @@ class Corrector:
         if self._origin.replay_key is None:
             return {**item, "id": EarlierIds(self._origin).derive(place, given, event.who, item.get("name"))}
         name = item.get("name")
-        told = Told(person=person, kind=event.kind, name=name if isinstance(name, str) else "", once=once, key=key)
+        identity = Identity(
+            person=person, kind=event.kind, name=name if isinstance(name, str) else "", once=once, key=key
+        )
         if natural_id is not None:
-            return {**item, "id": self._ids.of_natural(natural_id, told)}
-        derived = self._ids.derive(told)
+            return {**item, "id": self._ids.from_natural_id(natural_id, identity)}
+        derived = self._ids.derive(identity)
         if derived.number:
             self._verdicts.append(
                 rules.EQUAL_EVENTS.at(

@@ -25,7 +25,7 @@ from nicobar.connectors import (
 )
 from nicobar.connectors.answers import deferred, said
 from nicobar.connectors.fields import is_plain_url, read_fields
-from nicobar.connectors.identity import EarlierIds, EventIds, Told
+from nicobar.connectors.identity import EarlierIds, EventIds, Identity
 from nicobar.connectors.payload import encoded
 from nicobar.crypto import standard_webhooks_signature, webhook_secret_key
 from nicobar.errors import UserError
@@ -150,7 +150,7 @@ class HttpDestination:
             if origin.replay_key is None:
                 event_id = EarlierIds(origin).webhook_id(index, len(calls))
             else:
-                event_id = f"evt_{ids.derive(self._told(call)).id}"
+                event_id = f"evt_{ids.derive(self._identity(call)).id}"
             timestamp = str(origin.now_ms // 1000)
             signatures = [
                 f"v1,{standard_webhooks_signature(key, event_id, timestamp, body)}"
@@ -170,12 +170,12 @@ class HttpDestination:
             ready.append(ReadyCall(method=call.method, url=call.url, headers=headers, body=body, batchable=False))
         return Prepared(calls=() if verdicts else tuple(ready), verdicts=tuple(verdicts))
 
-    def _told(self, call: Call) -> Told:
+    def _identity(self, call: Call) -> Identity:
         """What identifies a call: its receiver, method and event type. The endpoint's own URL is left out: it may
         change.
         """
         event_type = call.payload.get("type") if isinstance(call.payload, dict) else None
-        return Told(
+        return Identity(
             person=("", "" if call.url == self.url else call.url),
             kind=call.method,
             name=event_type if isinstance(event_type, str) else "",
