@@ -255,7 +255,8 @@ class Delivery(Record):
     """Durable work: one message for one endpoint. `due_at_ms` is None while it waits behind an earlier delivery
     of the same customer and once it is finished: `behind` is then that delivery's message, `behind_until_ms` when it
     is due. `tries` counts those that were spent on the retry schedule, `edition` how often ids of its own were asked
-    for.
+    for. `replay_key` names the replay or resend that requested new ids last, empty for none; None is a delivery that
+    keeps the ids of the earlier scheme.
     """
 
     message_id: str
@@ -268,6 +269,7 @@ class Delivery(Record):
     behind: str | None = None
     behind_until_ms: int | None = None
     edition: int = 0
+    replay_key: str | None = ""
 
 
 class BreakerState(StrEnum):

@@ -104,6 +104,23 @@ async def test_a_resent_delivery_begins_its_schedule_anew_and_asks_for_new_ids_o
     assert third.edition == 1
 
 
+async def test_new_ids_are_named_by_what_requested_them(store):
+    await post(store, 1)
+    keys = []
+    for new_ids in (False, True, False, True, True):
+        await finish(store)
+        await store.resend("msg_1", "ep_1", now_ms=1_000, new_ids=new_ids)
+        keys.append((await store.deliveries("msg_1"))[0].replay_key)
+    assert keys[0] == ""
+    assert keys[1] == keys[2], "a resend without new ids keeps those that were requested before"
+    assert len({"", *keys[2:]}) == 4
+    await finish(store)
+    await start(store, new_ids=True)
+    await work(store)
+    (again,) = await claim(store, now_ms=1_000)
+    assert again.replay_key == "qtask_1"
+
+
 async def test_one_that_waits_for_its_next_try_is_due_at_once(store):
     await post(store, 1)
     (one,) = await claim(store)

@@ -132,3 +132,18 @@ async def test_expunged_messages_and_bodies_over_the_bound_are_left_out(nicobar,
     assert len((await rehearser.rehearse(endpoint(nicobar), None, messages=10)).results) == 2
     monkeypatch.setattr(rehearse_module, "MAX_BODIES_BYTES", 10)
     assert (await rehearser.rehearse(endpoint(nicobar), None, messages=10)).results == ()
+
+
+async def test_earlier_delivery_is_rehearsed_under_its_earlier_ids(nicobar, rehearser, monkeypatch):
+    await deliver(nicobar)
+    store = nicobar.runtime.store
+    (one,) = (await rehearser.rehearse(endpoint(nicobar), None, messages=1)).results
+    assert one.differs is False
+    deliveries = store.deliveries
+
+    async def earlier(message_id):
+        return [msgspec.structs.replace(found, replay_key=None) for found in await deliveries(message_id)]
+
+    monkeypatch.setattr(store, "deliveries", earlier)
+    (one,) = (await rehearser.rehearse(endpoint(nicobar), None, messages=1)).results
+    assert one.differs is True, "it was sent under an id of this version"

@@ -244,6 +244,87 @@ async def test_a_cancellation_is_announced_or_has_happened(event_type, changes, 
         assert [item["name"] for item in events(result)] == names, one
 
 
+async def test_every_event_under_two_webhook_ids_counts_once():
+    for one in RECIPES:
+        seen: dict[str, str] = {}
+        bodies = [(name, body(name)) for name in TYPES]
+        for (name, content), result in zip(bodies, await run(one, bodies), strict=True):
+            first, again = (events_sent(result, content, message_id) for message_id in ("msg_1", "msg_2"))
+            assert first == again, (one.name, name)
+            for event_id, event in first.items():
+                assert seen.setdefault(event_id, event) == event, (one.name, name, "another event has its id")
+
+
+# Of each family, what its key needs: without it each webhook id counts, so that no event is lost.
+KEYS = {
+    "payment.failed": ["payment_id"],
+    "refund.succeeded": ["refund_id"],
+    "dispute.opened": ["dispute_id", "dispute_stage"],
+    "subscription.renewed": ["subscription_id", "previous_billing_date"],
+    "subscription.active": ["subscription_id"],
+    "dunning.started": ["subscription_id"],
+    "license_key.created": ["id"],
+    "entitlement_grant.delivered": ["id"],
+    "credit.added": ["id"],
+    "credit.balance_low": ["credit_entitlement_id"],
+    "abandoned_checkout.detected": ["payment_id"],
+}
+
+
+@pytest.mark.parametrize("unknown", [None, "", {}, [], False], ids=repr)
+async def test_event_without_its_key_counts_by_its_webhook_id(unknown):
+    bodies = [(name, body(name, **{field: unknown})) for name, fields in KEYS.items() for field in fields]
+    for (name, content), result in zip(bodies, await run(RECIPES[0], bodies), strict=True):
+        first, again = (events_sent(result, content, message_id) for message_id in ("msg_1", "msg_2"))
+        assert first, name
+        assert not first.keys() & again.keys(), name
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("payment.succeeded", {"payment_id": "pay_other"}),
+        ("refund.succeeded", {"refund_id": "ref_other"}),
+        ("dispute.opened", {"dispute_stage": "pre_arbitration"}),
+        ("dispute.opened", {"dispute_id": "dp_other"}),
+        ("subscription.renewed", {"previous_billing_date": "2026-08-14T08:12:09.402117Z"}),
+        ("subscription.renewed", {"payment_id": "pay_other"}),
+        ("credit.added", {"id": "cle_other"}),
+    ],
+    ids=str,
+)
+async def test_another_occurrence_is_another_event(name, changes):
+    bodies = [(name, body(name)), (name, body(name, **changes))]
+    first, other = (
+        events_sent(result, content, "msg_1")
+        for (_, content), result in zip(bodies, await run(RECIPES[0], bodies), strict=True)
+    )
+    assert first
+    assert not first.keys() & other.keys()
+
+
+@pytest.mark.parametrize(
+    "name", ["subscription.active", "subscription.on_hold", "dunning.recovered", "credit.balance_low"]
+)
+async def test_status_entered_again_is_another_event(name):
+    later = msgspec.json.decode(body(name)) | {"timestamp": "2026-12-01T08:00:00.000000Z"}
+    bodies = [(name, body(name)), (name, msgspec.json.encode(later))]
+    first, other = (
+        events_sent(result, content, "msg_1")
+        for (_, content), result in zip(bodies, await run(RECIPES[0], bodies), strict=True)
+    )
+    assert first
+    assert not first.keys() & other.keys()
+
+
+def events_sent(result, content: bytes, message_id: str) -> dict[str, str]:
+    """The names of the events that Customer.io would get, by their ids."""
+    if not isinstance(result, Calls):
+        return {}
+    sent = [msgspec.json.decode(call.body) for call in prepared(result, content, message_id).calls]
+    return {str(call["id"]): str(call["name"]) for call in sent if call["action"] == "event"}
+
+
 LIFE = pytest.mark.parametrize("one", ["journeys", "subscription_life_cycle"])
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import nicobar.store.migrations as migrations_module
 from nicobar.errors import StoreBusy, StoreUnavailable, StoreUnusable
-from nicobar.model import UserRole
+from nicobar.model import DeliveryState, UserRole
 from nicobar.store import NewMessage, ReplayFilter
 from nicobar.store.queries import load_queries
 from nicobar.store.sqlite import SqliteStore, apply_migrations
@@ -239,4 +239,37 @@ async def test_an_open_link_of_the_owner_outlives_the_upgrade_that_gave_everybod
     store = await SqliteStore.open(path, now_ms=2)
     link = await store.link("aa", now_ms=99)
     assert (link.name, link.role) == ("owner", UserRole.OWNER)
+    await store.close()
+
+
+async def test_upgrade_keeps_the_ids_of_unfinished_deliveries(tmp_path, monkeypatch):
+    path = tmp_path / "a.db"
+    before = [one for one in migrations_module.load_migrations() if one.number <= 8]
+    with monkeypatch.context() as patch:
+        patch.setattr("nicobar.store.sqlite.database.load_migrations", lambda: before)
+        apply_migrations(path, 1)
+    with sqlite3.connect(path) as connection:
+        connection.executescript("""
+            INSERT INTO endpoints (seq, id, app_id, name, connector, settings, sealed_credentials,
+                credential_references, event_types, variables, disabled)
+                VALUES (1, 'ep_1', (SELECT id FROM applications), 'a', 'http', '{}', x'', '{}', '[]', '{}', 0);
+            INSERT INTO messages (seq, id, app_id, source_id, event_id, event_type, occurred_at_ms, accepted_at_ms,
+                body) VALUES (1, 'msg_1', 'app', 'src', 'evt_1', 'a', 1, 1, x'7b7d'),
+                (2, 'msg_2', 'app', 'src', 'evt_2', 'a', 1, 1, x'7b7d'),
+                (3, 'msg_3', 'app', 'src', 'evt_3', 'a', 1, 1, x'7b7d');
+            INSERT INTO deliveries (message_seq, endpoint_seq, state, tries, lease, due_at_ms, edition)
+                VALUES (1, 1, 'pending', 1, 0, 5, 2), (2, 1, 'success', 1, 0, NULL, 2),
+                (3, 1, 'canceled', 1, 0, NULL, 2);
+        """)
+    connection.close()
+    store = await SqliteStore.open(path, now_ms=1)
+    (retried,) = await store.claim(1, now_ms=10, limit=9, max_bytes=99, lease_ms=5)
+    assert (retried.message.id, retried.replay_key, retried.edition) == ("msg_1", None, 2)
+    every = ReplayFilter(states=(DeliveryState.SUCCESS, DeliveryState.CANCELED))
+    count = await store.count_replay(1, every)
+    assert (count.deliveries, count.earlier_ids) == (2, 1), "nothing was sent of what was canceled"
+    await store.resend("msg_2", "ep_1", now_ms=10, new_ids=False)
+    (replayed,) = await store.claim(1, now_ms=10, limit=9, max_bytes=99, lease_ms=5)
+    assert (replayed.message.id, replayed.replay_key) == ("msg_2", "")
+    assert (await store.count_replay(1, every)).earlier_ids == 0
     await store.close()

@@ -56,7 +56,7 @@ async def send_example(
             id=message_id,
             app_id=endpoint.app_id,
             event_type=one.name,
-            body=fresh(with_example, services.clock.now_ms()),
+            body=fresh(with_example, services.clock.now_ms(), event_id=message_id),
             only=endpoint.seq,
         ),
         said=services.said(caller, "endpoint.send-example", endpoint.id, app_id=endpoint.app_id, detail=detail),

@@ -52,13 +52,15 @@ class BulkReplayIn(Shape):
 
 class ReplayCountOut(Shape):
     """What a replay would do. `overtaken` counts the customers to whom something newer was delivered since: their
-    attributes may be set back.
+    attributes may be set back. `earlierIds` counts the deliveries of an earlier version, which derived event ids
+    differently: Customer.io accepts their events as new ones, and emails go out again.
     """
 
     deliveries: int
     customers: int
     overtaken: int
     oldest_accepted_at: Moment | None
+    earlier_ids: int
 
 
 _RESPONSES = {
@@ -164,6 +166,7 @@ async def _replay(
             deliveries=count.deliveries,
             customers=count.customers,
             overtaken=count.overtaken,
+            earlier_ids=count.earlier_ids,
             oldest_accepted_at=moment(count.oldest_accepted_at_ms) if count.oldest_accepted_at_ms else None,
         )
         return Response(counted, status_code=200)

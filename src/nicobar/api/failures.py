@@ -108,6 +108,7 @@ async def count_failure_group(
         deliveries=found.deliveries,
         customers=found.customers,
         overtaken=found.overtaken,
+        earlier_ids=found.earlier_ids,
         oldest_accepted_at=None if oldest_ms is None else moment(oldest_ms),
     )
 

@@ -55,8 +55,8 @@ async def _open(flags: dict[str, Any]) -> AsyncIterator[_Open]:
 
 @click.group()
 def replay() -> None:
-    """Send again: one delivery, what failed, what was never sent, or what a filter finds. Ids stay the same, so that
-    no mail goes out twice, unless --new-ids is given.
+    """Send again: one delivery, what failed, what was never sent, or what a filter finds. An event that was delivered
+    keeps its id, also after a change of the handler, so that no email goes out twice, unless --new-ids is given.
     """
 
 
@@ -138,6 +138,11 @@ async def _replay(
             click.echo(
                 f"▲ {count.overtaken} of these customers were told something newer since: "
                 "their attributes may be set back to what they were."
+            )
+        if count.earlier_ids:
+            click.echo(
+                f"▲ {count.earlier_ids} of these deliveries are of an earlier version, which derived event ids "
+                "differently: Customer.io accepts their events as new ones, and emails go out again."
             )
         if asked["dry_run"] or not count.deliveries:
             return

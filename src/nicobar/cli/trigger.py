@@ -45,8 +45,9 @@ async def _trigger(settings: Settings, base: str, name: str, source_name: str | 
     event_type = _event_type(snapshot, source, name)
     async with HttpTransport() as transport:
         for _ in range(count):
-            body = fresh(event_type, clock.now_ms())
-            headers = _sign(source, vault, body, clock.now_ms())
+            event_id = f"test_{uuid.uuid4().hex}"
+            body = fresh(event_type, clock.now_ms(), event_id=event_id)
+            headers = _sign(source, vault, event_id, body, clock.now_ms())
             answer = await transport.send(
                 Request(
                     method="POST",
@@ -65,9 +66,9 @@ async def _trigger(settings: Settings, base: str, name: str, source_name: str | 
                 )
 
 
-def _sign(source: Source, vault: Vault, body: bytes, now_ms: int) -> dict[str, str]:
+def _sign(source: Source, vault: Vault, event_id: str, body: bytes, now_ms: int) -> dict[str, str]:
     secret = source_secrets(vault, source)[0]
-    return source_kind(source.kind).sign(f"test_{uuid.uuid4().hex}", body, secret, now_ms)
+    return source_kind(source.kind).sign(event_id, body, secret, now_ms)
 
 
 def _source(snapshot: Snapshot, name: str | None) -> Source:

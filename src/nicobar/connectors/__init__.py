@@ -37,10 +37,13 @@ class Field(Record):
 
 class Origin(Record):
     """Where a call comes from: what a destination may use to complete it. `customer` is whom the event is about,
-    `payload` the event itself; `edition` counts how often ids that the destination has not seen were asked for.
+    `payload` the event itself.
 
-    `test` names a test that somebody sends by hand: what goes out is marked, and has ids of its own, so that it
-    neither is left out for the real one nor takes its place.
+    Ids are derived from `app_uid`, `event_id` (the sender's; empty if there is none), `replay_key` and `test`: see
+    `identity.py`. `replay_key` names the replay or resend that requested new ids, empty for none. It is None for a
+    delivery of the version that used `message_id`, `endpoint_id`, `occurred_at_ms` and `edition` instead. `test`
+    names a test that a user sends: the call is marked as a test and has an id of its own, so that Customer.io drops
+    neither it as a duplicate of the real event nor the real event as a duplicate of it.
     """
 
     message_id: str
@@ -51,13 +54,14 @@ class Origin(Record):
     payload: Json = None
     edition: int = 0
     test: str = ""
+    app_uid: str = ""
+    event_id: str = ""
+    replay_key: str | None = ""
 
     @property
-    def own_id(self) -> str:
-        """What ids are made from: the same on every try and replay, another one where new ids were asked for."""
-        if self.test:
-            return f"{self.message_id}_test_{self.test}"
-        return f"{self.message_id}_r{self.edition}" if self.edition else self.message_id
+    def event_key(self) -> str:
+        """What tells the event from all others of its application."""
+        return self.event_id or self.message_id
 
 
 class ReadyCall(Record):

@@ -158,8 +158,9 @@ async def send_sample(source_id: FromPath[str], desk: GivenDesk, visitor: GivenV
     if event_type is None or opened is None or not opened.secrets:
         raise not_found("sample")
     now_ms = desk.now_ms()
-    body = fresh(event_type, now_ms)
-    headers = opened.kind.sign(f"test_{uuid.uuid4().hex}", body, opened.secrets[0], now_ms)
+    event_id = f"test_{uuid.uuid4().hex}"
+    body = fresh(event_type, now_ms, event_id=event_id)
+    headers = opened.kind.sign(event_id, body, opened.secrets[0], now_ms)
     taken = await desk.services.receiver.receive(opened, headers, body)
     return redirect(f"/sources/{known.id}?sent={taken.message_id}#sample")
 

@@ -277,7 +277,9 @@ async def _subject(desk: Desk, bench: Bench, chosen: Chosen) -> Subject:
         found = await desk.services.store.find_message(bench.app_id, chosen.message_id)
         if found is None:
             raise not_found("message")
-        return past(found, desk.services.configuration.customer(found))
+        configuration = desk.services.configuration
+        subject = past(found, configuration.customer(found))
+        return msgspec.structs.replace(subject, app_uid=configuration.app_uid(bench.app_id))
     if chosen.sample_type:
         return sample(chosen.sample_type, desk.now_ms(), _customer(chosen.email))
     return pasted(chosen.body.encode("utf-8", "replace"), desk.now_ms())

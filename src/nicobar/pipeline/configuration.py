@@ -12,12 +12,12 @@ from nicobar.clock import Clock
 from nicobar.connectors import Connector, Destination
 from nicobar.connectors.kinds import connector
 from nicobar.crypto import Vault
-from nicobar.errors import NicobarError, StoreError
+from nicobar.errors import NicobarError, Refusal, StoreError
 from nicobar.model import Customer, Endpoint, Message, Source
 from nicobar.observe import log
 from nicobar.sources import SourceKind
 from nicobar.sources.dodo import read_any
-from nicobar.sources.kinds import source_kind
+from nicobar.sources.kinds import SOURCES, source_kind
 from nicobar.store import Catalogue, Snapshot, is_made_alike
 
 POLL_MS = 1_000
@@ -101,6 +101,7 @@ class Configuration:
         self._sources: dict[str, OpenSource] = {}
         self._kinds: dict[str, SourceKind] = {}
         self._endpoints: dict[int, OpenEndpoint] = {}
+        self._app_uids: dict[str, str] = {}
 
     @property
     def snapshot(self) -> Snapshot:
@@ -127,6 +128,7 @@ class Configuration:
             for source in snapshot.sources:
                 self._open_source(source)
             self._endpoints = dict(self._open_endpoints(snapshot.endpoints))
+            self._app_uids = {application.id: application.uid for application in snapshot.applications}
             self._snapshot = snapshot
         for listener in self._listeners:
             listener()
@@ -160,13 +162,17 @@ class Configuration:
         )
 
     def customer(self, message: Message) -> Customer | None:
-        """Whom a message is about, in full where its source is still known."""
+        """Whom a message is about. Ids of events depend on it, so it is the same once the source was deleted."""
         if message.source_id == API_SOURCE_ID:
             return read_any(message.body, message.event_type).customer
         kind = self._kinds.get(message.source_id)
         if kind is not None:
             return kind.read(message.body).customer
-        return Customer(key=message.customer_key) if message.customer_key else None
+        return _customer_of_deleted_source(message)
+
+    def app_uid(self, app_id: str) -> str:
+        """An application's uid; its id if it has none."""
+        return self._app_uids.get(app_id, app_id)
 
     def _may_ask_again(self) -> bool:
         return self._checked_at_ms is None or self._clock.steady_ms() - self._checked_at_ms >= UNKNOWN_TOKEN_POLL_MS
@@ -204,6 +210,20 @@ class Configuration:
         if known is not None and is_made_alike(known.endpoint, endpoint):
             return OpenEndpoint(endpoint=endpoint, connector=known.connector, destination=known.destination)
         return open_endpoint(self._vault, endpoint)
+
+
+def _customer_of_deleted_source(message: Message) -> Customer | None:
+    """As the first kind of source reads it that finds the customer key that was stored with the message."""
+    if message.customer_key is None:
+        return None
+    for kind in SOURCES:
+        try:
+            found = kind.read(message.body).customer
+        except Refusal:  # the payload was deleted
+            break
+        if found is not None and found.key == message.customer_key:
+            return found
+    return Customer(key=message.customer_key)
 
 
 def wants(endpoint: Endpoint, event_type: str, channels: Sequence[str]) -> bool:

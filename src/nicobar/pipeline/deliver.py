@@ -114,6 +114,8 @@ class Deliverer:
                 message=claimed.message,
                 customer=self._configuration.customer(claimed.message),
                 edition=claimed.edition,
+                app_uid=self._configuration.app_uid(target.endpoint.app_id),
+                replay_key=claimed.replay_key,
             )
             for claimed in page
         ]

@@ -11,7 +11,7 @@ import msgspec
 
 from nicobar.clock import Clock
 from nicobar.crypto import Vault
-from nicobar.model import Attempt, DeliveryState, Endpoint, Message, Record, Transformation, Verdict
+from nicobar.model import Attempt, Delivery, DeliveryState, Endpoint, Message, Record, Transformation, Verdict
 from nicobar.pipeline.alerts import SOURCE_ID as OPERATIONAL
 from nicobar.pipeline.configuration import Configuration, open_endpoint, wants
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform
@@ -99,8 +99,7 @@ class Rehearser:
             turn = found[start : start + TURN_MESSAGES]
             sent = [await self._sent(message, endpoint) for message in turn]
             subjects = [
-                Subject(message=message, customer=self._configuration.customer(message), edition=edition)
-                for message, (edition, _) in zip(turn, sent, strict=True)
+                self._subject(message, endpoint, delivery) for message, (delivery, _) in zip(turn, sent, strict=True)
             ]
             transformed = await transform(self._sandbox, target, subjects, self._clock.now_ms())
             results += [
@@ -130,12 +129,21 @@ class Rehearser:
                 break
         return latest[:limit]
 
-    async def _sent(self, message: Message, endpoint: Endpoint) -> tuple[int, Attempt | None]:
-        """The delivery's edition, and the last try that sent something."""
+    def _subject(self, message: Message, endpoint: Endpoint, delivery: Delivery | None) -> Subject:
+        return Subject(
+            message=message,
+            customer=self._configuration.customer(message),
+            edition=delivery.edition if delivery else 0,
+            app_uid=self._configuration.app_uid(endpoint.app_id),
+            replay_key=delivery.replay_key if delivery else "",
+        )
+
+    async def _sent(self, message: Message, endpoint: Endpoint) -> tuple[Delivery | None, Attempt | None]:
+        """The delivery, which its events' ids depend on, and the last attempt that sent something."""
         deliveries = await self._store.deliveries(message.id)
-        edition = next((one.edition for one in deliveries if one.endpoint_id == endpoint.id), 0)
+        delivery = next((one for one in deliveries if one.endpoint_id == endpoint.id), None)
         attempts = await self._store.attempts(message.id, endpoint.id)
-        return edition, next((attempt for attempt in reversed(attempts) if attempt.requests), None)
+        return delivery, next((attempt for attempt in reversed(attempts) if attempt.requests), None)
 
 
 def compare(message: Message, result: Transformed, attempt: Attempt | None) -> Rehearsed:

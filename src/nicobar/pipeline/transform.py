@@ -17,14 +17,16 @@ MAX_CALLS = 200
 
 
 class Subject(Record):
-    """A message and whom it is about. `edition` counts how often ids of its own were asked for, `test` names a test
-    that is sent for real.
+    """A message and whom it is about. The ids of its events depend on `app_uid`, `replay_key` and `test`, the name of
+    a test that is really sent; those of the earlier scheme on `edition` (see `connectors/identity.py`).
     """
 
     message: Message
     customer: Customer | None
     edition: int = 0
     test: str = ""
+    app_uid: str = ""
+    replay_key: str | None = ""
 
 
 class Ready(Record):
@@ -82,11 +84,21 @@ def _job(target: OpenEndpoint, subject: Subject) -> Job:
         url=target.destination.url,
         now_ms=message.accepted_at_ms,
         occurred_at_ms=message.occurred_at_ms,
-        seed=f"{message.id}/{endpoint.id}",
+        seed=_seed(subject, endpoint),
         customer_key=subject.customer.key if subject.customer else None,
         variables=endpoint.variables,
         params=message.params,
     )
+
+
+def _seed(subject: Subject, endpoint: Endpoint) -> str:
+    """The seed of `Math.random`: the event, so that an id that a handler draws is the same wherever the event is
+    delivered. A delivery of the earlier scheme keeps the seed that it began with.
+    """
+    message = subject.message
+    if subject.replay_key is None:
+        return f"{message.id}/{endpoint.id}"
+    return f"{subject.app_uid}/{message.event_id or message.id}"
 
 
 def _version(endpoint: Endpoint) -> tuple[int, str]:
@@ -148,6 +160,9 @@ def _ready(
         now_ms=now_ms,
         edition=subject.edition,
         test=subject.test,
+        app_uid=subject.app_uid,
+        event_id=subject.message.event_id,
+        replay_key=subject.replay_key,
         customer=subject.customer,
         payload=msgspec.json.decode(subject.message.body),
     )

@@ -80,7 +80,7 @@ function amount(minorUnits, currency) {
 
 function time(isoText) { return isoText ? nicobar.unix(isoText) : null; }
 
-// Each call is [name, fields, id]; without a name it sets attributes. An event has all of its fields, null where they
+// Each call is [name, fields, fact]; without a name it sets attributes. An event has all of its fields, null where they
 // are unknown, since a mail that uses one that is not there is not sent.
 function send(webhook, calls) {
   const identifiers = whom(webhook);
@@ -88,11 +88,10 @@ function send(webhook, calls) {
     return leaveOut(webhook, "the event does not say whom it is about by " + (webhook.env.IDENTIFIER || "customer_id"));
   }
   webhook.payload = calls.filter(([name, values]) => name !== null || Object.keys(values).length > 0)
-    .map(([name, values, id]) => {
+    .map(([name, values, once]) => {
       if (name === null) return nicobar.identify(values, {identifiers});
       const whole = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value ?? null]));
-      const event = nicobar.event(name, whole, {identifiers});
-      return id ? {...event, id} : event;
+      return nicobar.event(name, whole, {identifiers, once});
     });
   return webhook.payload.length ? webhook : leaveOut(webhook, "the event says nothing that is known");
 }

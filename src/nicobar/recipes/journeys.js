@@ -1,23 +1,30 @@
 // Journeys: every event of Dodo Payments that is about a customer. What happens becomes an event, what is so becomes an
 // attribute of the person. Billing addresses, phone numbers, cards, licence keys and sign-in links stay where they are.
 function handler(webhook) {
-  const type = webhook.eventType;
-  const {data} = webhook.payload;
-  const [family] = type.split(".");
+  const [family, what] = webhook.eventType.split(".");
+  if (family === "subscription") return send(webhook, subscriptionCalls(webhook, moment(webhook)));
   if (!Object.hasOwn(FAMILIES, family)) return webhook; // payouts and what comes later: nobody's journey
-  return send(webhook, FAMILIES[family](type, data, moment(webhook)));
+  const {data, timestamp} = webhook.payload;
+  const [fields, state, once] = FAMILIES[family](data, what, timestamp);
+  return send(webhook, [[null, state], [webhook.eventType.replace(".", "_"), fields, once]]);
 }
 
+// Of each family: the event's fields, the person's attributes, and the fact that the event is. Where the object alone
+// does not name what happened to it, its time does.
 const FAMILIES = {
-  payment: (type, data) => [[null, paymentState(data)], [type.replace(".", "_"), payment(data)]],
-  subscription: subscriptionCalls,
-  refund: (type, data) => [[type.replace(".", "_"), refund(data)]],
-  dispute: (type, data) => [[type.replace(".", "_"), dispute(data)]],
-  dunning: (type, data) => [[type.replace(".", "_"), dunning(data)]],
-  license_key: (type, data) => [[type.replace(".", "_"), licenceKey(data)]],
-  entitlement_grant: (type, data) => [[type.replace(".", "_"), entitlement(data)]],
-  credit: creditCalls,
-  abandoned_checkout: (type, data) => [[null, checkoutState(type, data)], [type.replace(".", "_"), checkout(data)]],
+  payment: (data, what) => [payment(data), paymentState(data), fact("payment", data.payment_id, what)],
+  refund: (data, what) => [refund(data), {}, fact("refund", data.refund_id, what)],
+  dispute: (data, what) => [dispute(data), {}, fact("dispute", data.dispute_id, data.dispute_stage, what)],
+  dunning: (data, what, at) => [dunning(data), {}, fact("dunning", data.subscription_id, what, at)],
+  license_key: (data, what) => [licenceKey(data), {}, fact("license_key", data.id, what)],
+  entitlement_grant: (data, what, at) => [entitlement(data), {}, fact("entitlement_grant", data.id, what, at)],
+  credit: (data, what, at) => {
+    const isLow = what === "balance_low";
+    const once = isLow ? fact("credit", data.credit_entitlement_id, what, at) : fact("credit", data.id, what);
+    return [credit(data, isLow), known({credits_left: creditsLeft(data, isLow)}), once];
+  },
+  abandoned_checkout: (data, what, at) => [checkout(data), checkoutState(data, what),
+    fact("abandoned_checkout", data.payment_id, what, at)],
 };
 
 function payment(data) {
@@ -87,11 +94,14 @@ function subscription(data) {
 }
 
 // A change that somebody asked for is an event of its own; the others only change what is known of the person.
-function subscriptionCalls(type, data, at) {
-  const [name, id] = happened(type, data, at);
+function subscriptionCalls(webhook, at) {
+  const {data} = webhook.payload;
+  const [name, once] = happened(webhook, at);
   const calls = [[null, subscriptionState(data)]];
-  if (name) calls.push([name, subscription(data), id]);
-  if (startsTrial(type, data, at)) calls.push(["trial_started", subscription(data), once(data, "trial_started")]);
+  if (name) calls.push([name, subscription(data), once]);
+  if (startsTrial(webhook.eventType, data, at)) {
+    calls.push(["trial_started", subscription(data), fact("subscription", data.subscription_id, "trial_started")]);
+  }
   return calls;
 }
 
@@ -105,24 +115,37 @@ function startsTrial(type, data, at) {
 // When the event happened, or at least when it was accepted.
 function moment(webhook) { return time(webhook.payload.timestamp) ?? Math.floor(Date.now() / 1000); }
 
-// The name of what happened, and the id of what may be told more than once; no name where nothing did. Dodo announces
-// a cancellation for the end of the period by subscription.updated and, by some accounts, also by
-// subscription.cancelled; cancelled_at stays null until it is cancelled.
-function happened(type, data, at) {
+// The name of what happened, and the fact that it is; no name where nothing did. Dodo announces a cancellation for the
+// end of the period by subscription.updated and, by some accounts, also by subscription.cancelled; cancelled_at stays
+// null until it is cancelled.
+function happened(webhook, at) {
+  const type = webhook.eventType;
+  const {data, timestamp} = webhook.payload;
   const name = type.replace(".", "_");
-  if (type !== "subscription.cancelled" && type !== "subscription.updated") return [name];
+  if (type === "subscription.renewed") return [name, renewal(data)];
+  const entered = fact("subscription", data.subscription_id, type.split(".")[1], timestamp);
+  if (type !== "subscription.cancelled" && type !== "subscription.updated") return [name, entered];
   const ends = time(data.next_billing_date);
   const isLive = Boolean(data.status) && !["cancelled", "expired", "failed"].includes(data.status);
   const isAhead = !data.cancelled_at && ends > at && (!data.status || data.status === "cancelled");
   const isAsked = data.cancel_at_next_billing_date ?? (isLive && type === "subscription.cancelled");
   if (isAsked && (isLive || isAhead)) {
-    return ["subscription_cancel_scheduled", once(data, ends && `cancel_scheduled/${ends}`)];
+    return ["subscription_cancel_scheduled", fact("subscription", data.subscription_id, "cancel_scheduled", ends)];
   }
-  return [type === "subscription.updated" || isLive ? null : name];
+  return [type === "subscription.updated" || isLive ? null : name, entered];
 }
 
-// An id that is the same in each event about the same thing: Customer.io leaves out an id that it has seen.
-function once(data, what) { return data.subscription_id && what ? `${data.subscription_id}/${what}` : null; }
+// One period, and the payment for it: a change of plan is paid for within a period.
+function renewal(data) {
+  return fact("subscription", data.subscription_id, "renewed", data.previous_billing_date, data.payment_id ?? "unpaid");
+}
+
+// What names a fact, so that it counts once under however many webhook ids it arrives; undefined where a part of the name
+// is unknown: then each webhook id counts.
+function fact(...parts) {
+  const isKnown = (part) => (typeof part === "string" && part !== "") || typeof part === "number";
+  return parts.every(isKnown) ? parts.join("/") : undefined;
+}
 
 function dunning(data) {
   return {
@@ -184,12 +207,11 @@ function entitlement(data) {
   };
 }
 
-function creditCalls(type, data) {
-  const name = type.replace(".", "_");
-  const left = number(type === "credit.balance_low" ? data.available_balance : data.balance_after);
-  const fields = type === "credit.balance_low" ? creditThreshold(data) : creditEntry(data);
-  return [[null, known({credits_left: left})], [name, {...fields, credits_left: left}]];
+function credit(data, isLow) {
+  return {...(isLow ? creditThreshold(data) : creditEntry(data)), credits_left: creditsLeft(data, isLow)};
 }
+
+function creditsLeft(data, isLow) { return number(isLow ? data.available_balance : data.balance_after); }
 
 function creditEntry(data) {
   return {
@@ -222,8 +244,8 @@ function checkout(data) {
 }
 
 // A checkout that was paid after all is abandoned no more: the attribute goes.
-function checkoutState(type, data) {
-  const state = type === "abandoned_checkout.recovered" ? {checkout_abandoned_at: null} : {};
+function checkoutState(data, what) {
+  const state = what === "recovered" ? {checkout_abandoned_at: null} : {};
   return {...profile(data), ...known({checkout_abandoned_at: time(data.abandoned_at)}), ...state};
 }
 
@@ -268,7 +290,7 @@ function amount(minorUnits, currency) {
 
 function time(isoText) { return isoText ? nicobar.unix(isoText) : null; }
 
-// Each call is [name, fields, id]; without a name it sets attributes. An event has all of its fields, null where they
+// Each call is [name, fields, fact]; without a name it sets attributes. An event has all of its fields, null where they
 // are unknown, since a mail that uses one that is not there is not sent.
 function send(webhook, calls) {
   const identifiers = whom(webhook);
@@ -276,11 +298,10 @@ function send(webhook, calls) {
     return leaveOut(webhook, "the event does not say whom it is about by " + (webhook.env.IDENTIFIER || "customer_id"));
   }
   webhook.payload = calls.filter(([name, values]) => name !== null || Object.keys(values).length > 0)
-    .map(([name, values, id]) => {
+    .map(([name, values, once]) => {
       if (name === null) return nicobar.identify(values, {identifiers});
       const whole = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value ?? null]));
-      const event = nicobar.event(name, whole, {identifiers});
-      return id ? {...event, id} : event;
+      return nicobar.event(name, whole, {identifiers, once});
     });
   return webhook.payload.length ? webhook : leaveOut(webhook, "the event says nothing that is known");
 }

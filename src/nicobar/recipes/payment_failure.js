@@ -3,16 +3,21 @@ const SUBSCRIPTION = ["active", "on_hold", "past_due", "renewed", "cancelled", "
 
 function handler(webhook) {
   const type = webhook.eventType;
-  const {data} = webhook.payload;
+  const {data, timestamp} = webhook.payload;
+  const [family, what] = type.split(".");
   if (type === "payment.failed" || type === "payment.succeeded") {
     const state = {...profile(data), ...known({last_payment_status: data.status})};
-    return send(webhook, [[null, state], [type.replace(".", "_"), payment(data)]]);
+    const once = fact("payment", data.payment_id, what);
+    return send(webhook, [[null, state], [type.replace(".", "_"), payment(data), once]]);
   }
-  if (type.startsWith("dunning.")) return send(webhook, [[type.replace(".", "_"), dunning(data)]]);
+  if (family === "dunning") {
+    const once = fact("dunning", data.subscription_id, what, timestamp);
+    return send(webhook, [[type.replace(".", "_"), dunning(data), once]]);
+  }
   if (!SUBSCRIPTION.includes(type)) return webhook;
-  const [name, id] = happened(type, data, moment(webhook));
+  const [name, once] = happened(webhook, moment(webhook));
   const state = {...profile(data), ...known({subscription_status: data.status})};
-  return send(webhook, [[null, state], ...(name ? [[name, subscription(data), id]] : [])]);
+  return send(webhook, [[null, state], ...(name ? [[name, subscription(data), once]] : [])]);
 }
 
 function subscription(data) {
@@ -55,24 +60,37 @@ function dunning(data) {
 // When the event happened, or at least when it was accepted.
 function moment(webhook) { return time(webhook.payload.timestamp) ?? Math.floor(Date.now() / 1000); }
 
-// The name of what happened, and the id of what may be told more than once; no name where nothing did. Dodo announces
-// a cancellation for the end of the period by subscription.updated and, by some accounts, also by
-// subscription.cancelled; cancelled_at stays null until it is cancelled.
-function happened(type, data, at) {
+// The name of what happened, and the fact that it is; no name where nothing did. Dodo announces a cancellation for the
+// end of the period by subscription.updated and, by some accounts, also by subscription.cancelled; cancelled_at stays
+// null until it is cancelled.
+function happened(webhook, at) {
+  const type = webhook.eventType;
+  const {data, timestamp} = webhook.payload;
   const name = type.replace(".", "_");
-  if (type !== "subscription.cancelled" && type !== "subscription.updated") return [name];
+  if (type === "subscription.renewed") return [name, renewal(data)];
+  const entered = fact("subscription", data.subscription_id, type.split(".")[1], timestamp);
+  if (type !== "subscription.cancelled" && type !== "subscription.updated") return [name, entered];
   const ends = time(data.next_billing_date);
   const isLive = Boolean(data.status) && !["cancelled", "expired", "failed"].includes(data.status);
   const isAhead = !data.cancelled_at && ends > at && (!data.status || data.status === "cancelled");
   const isAsked = data.cancel_at_next_billing_date ?? (isLive && type === "subscription.cancelled");
   if (isAsked && (isLive || isAhead)) {
-    return ["subscription_cancel_scheduled", once(data, ends && `cancel_scheduled/${ends}`)];
+    return ["subscription_cancel_scheduled", fact("subscription", data.subscription_id, "cancel_scheduled", ends)];
   }
-  return [type === "subscription.updated" || isLive ? null : name];
+  return [type === "subscription.updated" || isLive ? null : name, entered];
 }
 
-// An id that is the same in each event about the same thing: Customer.io leaves out an id that it has seen.
-function once(data, what) { return data.subscription_id && what ? `${data.subscription_id}/${what}` : null; }
+// One period, and the payment for it: a change of plan is paid for within a period.
+function renewal(data) {
+  return fact("subscription", data.subscription_id, "renewed", data.previous_billing_date, data.payment_id ?? "unpaid");
+}
+
+// What names a fact, so that it counts once under however many webhook ids it arrives; undefined where a part of the name
+// is unknown: then each webhook id counts.
+function fact(...parts) {
+  const isKnown = (part) => (typeof part === "string" && part !== "") || typeof part === "number";
+  return parts.every(isKnown) ? parts.join("/") : undefined;
+}
 
 // Whom the event is about. The endpoint's variable IDENTIFIER says how your workspace knows people: customer_id
 // (Dodo's, the default), email, or metadata.KEY (an id of yours that your checkout put into the metadata).
@@ -115,7 +133,7 @@ function amount(minorUnits, currency) {
 
 function time(isoText) { return isoText ? nicobar.unix(isoText) : null; }
 
-// Each call is [name, fields, id]; without a name it sets attributes. An event has all of its fields, null where they
+// Each call is [name, fields, fact]; without a name it sets attributes. An event has all of its fields, null where they
 // are unknown, since a mail that uses one that is not there is not sent.
 function send(webhook, calls) {
   const identifiers = whom(webhook);
@@ -123,11 +141,10 @@ function send(webhook, calls) {
     return leaveOut(webhook, "the event does not say whom it is about by " + (webhook.env.IDENTIFIER || "customer_id"));
   }
   webhook.payload = calls.filter(([name, values]) => name !== null || Object.keys(values).length > 0)
-    .map(([name, values, id]) => {
+    .map(([name, values, once]) => {
       if (name === null) return nicobar.identify(values, {identifiers});
       const whole = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value ?? null]));
-      const event = nicobar.event(name, whole, {identifiers});
-      return id ? {...event, id} : event;
+      return nicobar.event(name, whole, {identifiers, once});
     });
   return webhook.payload.length ? webhook : leaveOut(webhook, "the event says nothing that is known");
 }

@@ -4,7 +4,7 @@ function handler(webhook) {
   const data = webhook.payload.data;
   const why = whyNot(data);
   if (why) return leaveOut(webhook, why);
-  return send(webhook, [[null, profile(data)], ["payment_succeeded", payment(data)]]);
+  return send(webhook, [[null, profile(data)], ["payment_succeeded", payment(data), fact("payment", data.payment_id, "succeeded")]]);
 }
 
 // Why a payment is no reason to welcome somebody. What does not say that it is a first one is none: a welcome too few
@@ -31,6 +31,13 @@ function payment(data) {
     payment_link: data.payment_link,
     invoice_url: data.invoice_url,
   };
+}
+
+// What names a fact, so that it counts once under however many webhook ids it arrives; undefined where a part of the name
+// is unknown: then each webhook id counts.
+function fact(...parts) {
+  const isKnown = (part) => (typeof part === "string" && part !== "") || typeof part === "number";
+  return parts.every(isKnown) ? parts.join("/") : undefined;
 }
 
 // Whom the event is about. The endpoint's variable IDENTIFIER says how your workspace knows people: customer_id
@@ -74,7 +81,7 @@ function amount(minorUnits, currency) {
 
 function time(isoText) { return isoText ? nicobar.unix(isoText) : null; }
 
-// Each call is [name, fields, id]; without a name it sets attributes. An event has all of its fields, null where they
+// Each call is [name, fields, fact]; without a name it sets attributes. An event has all of its fields, null where they
 // are unknown, since a mail that uses one that is not there is not sent.
 function send(webhook, calls) {
   const identifiers = whom(webhook);
@@ -82,11 +89,10 @@ function send(webhook, calls) {
     return leaveOut(webhook, "the event does not say whom it is about by " + (webhook.env.IDENTIFIER || "customer_id"));
   }
   webhook.payload = calls.filter(([name, values]) => name !== null || Object.keys(values).length > 0)
-    .map(([name, values, id]) => {
+    .map(([name, values, once]) => {
       if (name === null) return nicobar.identify(values, {identifiers});
       const whole = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value ?? null]));
-      const event = nicobar.event(name, whole, {identifiers});
-      return id ? {...event, id} : event;
+      return nicobar.event(name, whole, {identifiers, once});
     });
   return webhook.payload.length ? webhook : leaveOut(webhook, "the event says nothing that is known");
 }

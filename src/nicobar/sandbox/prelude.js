@@ -138,7 +138,13 @@
       if (typeof name !== "string" || name === "") {
         throw new RealTypeError("nicobar.event: the name has to be a text that is not empty.");
       }
-      return entity("event", attributes, options, name);
+      const made = entity("event", attributes, options, name);
+      // What tells this event from others; the connector makes the id of it, and checks it.
+      if (plainObject(options)) {
+        if (options.once !== undefined) made.once = options.once;
+        if (options.key !== undefined) made.key = options.key;
+      }
+      return made;
     },
     identify(attributes, options) { return entity("identify", attributes, options); },
   };

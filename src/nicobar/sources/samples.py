@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -9,10 +11,16 @@ import msgspec
 from nicobar.model import Customer, EventType, Json
 from nicobar.sources import envelope
 
+# What names an occurrence in Dodo's events: a payment, refund, dispute, ledger entry, license key or grant.
+_OCCURRENCE = re.compile(r"(pay|ref|dp|cle|lic|grant)_[0-9A-Za-z]{21}")
+_TAIL_CHARS = 21
 
-def fresh(event_type: EventType, now_ms: int, customer: Customer | None = None) -> bytes:
+
+def fresh(event_type: EventType, now_ms: int, customer: Customer | None = None, *, event_id: str = "") -> bytes:
     """The example as a body. All of its times are moved by as much as its `timestamp` has to move to be now, so
-    that they keep their distances; the customer, where it names one and one is given, is replaced.
+    that they keep their distances; the customer, where it names one and one is given, is replaced. With an `event_id`
+    the ids of its payment, refund and the like are its own: a sample that is sent again is another payment, which no
+    destination drops as a duplicate.
     """
     example = event_type.example
     if not isinstance(example, dict):
@@ -21,11 +29,26 @@ def fresh(event_type: EventType, now_ms: int, customer: Customer | None = None) 
     moved = example if happened_ms is None else _move(example, timedelta(milliseconds=now_ms - happened_ms))
     body: dict[str, Json] = dict(moved) if isinstance(moved, dict) else {}
     body["timestamp"] = _text(datetime.fromtimestamp(now_ms / 1000, UTC))
+    if event_id:
+        body["data"] = _with_occurrence(body.get("data"), event_id)
     data = body.get("data")
     if customer is not None and isinstance(data, dict):
         body["data"] = _with_customer(data, customer)
     # The wire's own order: keys sorted at every level.
     return msgspec.json.encode(body, order="sorted")
+
+
+def _with_occurrence(value: Json, event_id: str) -> Json:
+    match value:
+        case dict():
+            return {key: _with_occurrence(item, event_id) for key, item in value.items()}
+        case list():
+            return [_with_occurrence(item, event_id) for item in value]
+        case str() if (found := _OCCURRENCE.fullmatch(value)) is not None:
+            digest = hashlib.sha256(f"{event_id}/{value}".encode("utf-8", "surrogatepass")).hexdigest()
+            return f"{found[1]}_{digest[:_TAIL_CHARS]}"
+        case _:
+            return value
 
 
 def _with_customer(data: dict[str, Json], customer: Customer) -> dict[str, Json]:

@@ -42,8 +42,8 @@ class Appended(Record):
 
 class Claimed(Record):
     """A delivery that this worker holds until its lease ends. `lease` has to be shown when the try is recorded.
-    `tries` counts the spent ones before this, `edition` how often ids of its own were asked for; `manual` says that
-    somebody asked for this delivery again.
+    `tries` counts the spent ones before this, `edition` how often ids of its own were asked for, `replay_key` by what
+    (see `Delivery`); `manual` says that somebody asked for this delivery again.
     """
 
     message: Message
@@ -52,6 +52,7 @@ class Claimed(Record):
     tries: int
     edition: int = 0
     manual: bool = False
+    replay_key: str | None = ""
 
 
 class Finished(Record):

@@ -37,13 +37,15 @@ class ReplayFilter(Record):
 
 class ReplayCount(Record):
     """What a replay would do: so many deliveries of so many customers. `overtaken` counts the customers to whom
-    something newer was delivered since: their attributes may be set back to what they were.
+    something newer was delivered since: their attributes may be set back to what they were. `earlier_ids` counts the
+    deliveries of an earlier version, which derived event ids differently: replayed, their events are new ones.
     """
 
     deliveries: int
     customers: int
     overtaken: int
     oldest_accepted_at_ms: int | None
+    earlier_ids: int = 0
 
 
 class TaskKind(StrEnum):

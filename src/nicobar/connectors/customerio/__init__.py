@@ -28,7 +28,7 @@ from nicobar.connectors.customerio.advice import advise, advise_event, advise_pe
 from nicobar.connectors.customerio.answers import outcomes, read_object
 from nicobar.connectors.customerio.check import check, check_v1
 from nicobar.connectors.customerio.contract import V1Call
-from nicobar.connectors.customerio.corrections import Corrections, Corrector
+from nicobar.connectors.customerio.corrections import Corrections, Corrector, Occurrence
 from nicobar.connectors.customerio.profiles import Profiles
 from nicobar.connectors.fields import is_plain_url, read_fields
 from nicobar.connectors.payload import encoded
@@ -323,9 +323,14 @@ def _corrected(corrector: Corrector, part: _Object | _Single) -> _Object | _Sing
     if isinstance(part, _Object):
         return msgspec.structs.replace(part, item=corrector.correct(part.path, part.item))
     if part.call.body == "event" and isinstance(part.payload, dict):
-        return msgspec.structs.replace(
-            part, payload=corrector.correct_event(part.path, part.payload, _person_v1(part), "data")
+        kind, data = part.payload.get("type", "event"), part.payload.get("data")
+        event = Occurrence(
+            who=_person_v1(part),
+            kind=kind if isinstance(kind, str) else "event",
+            data="data",
+            recipient=data.get("recipient") if isinstance(data, dict) else None,
         )
+        return msgspec.structs.replace(part, payload=corrector.correct_event(part.path, part.payload, event))
     return part
 
 
@@ -334,7 +339,7 @@ def _person_v1(part: _Single) -> Json:
     segments = part.url_path.partition("?")[0].split("/")
     payload = part.payload if isinstance(part.payload, dict) else {}
     known = unquote(segments[4]) if part.call.segments[0] == "customers" else None
-    return {"known": known, "anonymous_id": payload.get("anonymous_id")}
+    return {corrections.PATH_OF_V1: known, "anonymous_id": payload.get("anonymous_id")}
 
 
 def _check_object(part: _Object, people: Sequence[dict[str, Json]], origin: Origin) -> Iterator[Verdict]:

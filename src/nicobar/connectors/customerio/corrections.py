@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 
 from nicobar.connectors import Origin
 from nicobar.connectors.customerio import contract, rules
-from nicobar.connectors.customerio.check import check, find_action, quote
+from nicobar.connectors.customerio.check import MAX_SHOWN_CHARS, check, find_action, quote
+from nicobar.connectors.identity import EarlierIds, EventIds, Identity, names_person, person_of
 from nicobar.connectors.payload import encoded
-from nicobar.ids import stable_ulid
 from nicobar.model import Json, Record, Verdict
 
 TEST_ATTRIBUTE = "nicobar_test"
+# What a handler says of an event's identity; Customer.io has no such fields.
+OWN_FIELDS = ("once", "key")
 _MILLISECONDS = range(10**12, 10**14)
 
 
@@ -25,6 +27,43 @@ class Corrections(Record):
     profile: bool = True
 
 
+class Occurrence(Record):
+    """What an event call says besides its fields. `who` are the person's identifiers, in v1 what its path or payload
+    names the person by; `recipient` is whom an event of v1 without a person invites; `kind` is event, page or screen;
+    `data` is the field that says what the event is about.
+    """
+
+    who: Json
+    kind: str
+    data: str = "attributes"
+    recipient: Json = None
+
+    def person(self, origin: Origin) -> tuple[str, str]:
+        """The person as part of the id; ("", "") if there is none, or not exactly one."""
+        names = self.who if isinstance(self.who, dict) else {}
+        found = [(kind, value) for kind, value in names.items() if isinstance(value, str) and value]
+        if not found and isinstance(self.recipient, str):
+            found = [("email", self.recipient)]
+        if len(found) != 1:
+            return "", ""
+        ((kind, value),) = found
+        if kind == PATH_OF_V1:
+            kind, value = _of_path(value, origin)
+        return person_of(kind, value, origin.customer)
+
+
+# In a path of v1 the shape of an identifier tells what it is.
+PATH_OF_V1 = "known"
+
+
+def _of_path(value: str, origin: Origin) -> tuple[str, str]:
+    if origin.customer is not None and value == origin.customer.key:
+        return "id", value
+    if value.startswith("cio_"):
+        return "cio_id", value.removeprefix("cio_")
+    return "email" if "@" in value else "id", value
+
+
 class Corrector:
     """Corrects the objects of one message; what it does is added to `verdicts`."""
 
@@ -32,6 +71,7 @@ class Corrector:
         self._wanted = wanted
         self._origin = origin
         self._verdicts = verdicts
+        self._ids = EventIds(origin)
         self._place = 0
 
     def correct(self, path: str, item: dict[str, Json]) -> dict[str, Json]:
@@ -54,27 +94,23 @@ class Corrector:
             # profile's latest edit (https://github.com/PostHog/posthog/issues/55330). That edit may be the merchant's
             # own app's: with the event's time on it, what the event says would be lost each time. Without one, a late
             # webhook may set a state back, until the next event puts it right.
-            return item
-        return self.correct_event(path, item, item.get("identifiers"), "attributes")
+            return _without_own_fields(item)
+        return self.correct_event(path, item, Occurrence(who=item.get("identifiers"), kind=action.action))
 
-    def correct_event(self, path: str, item: dict[str, Json], who: Json, data: str) -> dict[str, Json]:
+    def correct_event(self, path: str, item: dict[str, Json], event: Occurrence) -> dict[str, Json]:
         """Gives an event, of v2 or v1, what makes a repetition harmless (`id`) and tells when it happened; a test its
-        mark. `who` are the person's identifiers, in v1 the path that names the person; `data` is the field that says
-        what the event is about.
+        mark.
         """
-        place, self._place = self._place, self._place + 1
-        if self._wanted.event_id:
-            item = self._with_id(place, path, item, who)
+        self._check_own_fields(path, item)
+        item = self._with_id(path, item, event)
         if self._wanted.timestamp:
             item = self._with_timestamp(path, item)
         if self._origin.test:
-            item = self._marked(path, item, data)
+            item = self._marked(path, item, event.data)
         return item
 
     def _marked(self, path: str, item: dict[str, Json], data: str) -> dict[str, Json]:
-        event_id, about = item.get("id"), item.get(data, {})
-        if isinstance(event_id, str) and contract.is_ulid(event_id):
-            item = {**item, "id": stable_ulid(0, event_id, self._origin.test)}
+        about = item.get(data, {})
         if not isinstance(about, dict):
             return item
         self._verdicts.append(
@@ -86,33 +122,64 @@ class Corrector:
         )
         return {**item, data: {**about, TEST_ATTRIBUTE: True}}
 
-    def _with_id(self, place: int, path: str, item: dict[str, Json], who: Json) -> dict[str, Json]:
-        given, origin = item.get("id"), self._origin
+    def _check_own_fields(self, path: str, item: dict[str, Json]) -> None:
+        for field in OWN_FIELDS:
+            given = item.get(field)
+            if given is None:
+                continue
+            if not isinstance(given, str) or not given.strip():
+                self._verdicts.append(
+                    rules.EVENT_KEY.at(
+                        f"{path}.{field}",
+                        f"`{field}` is {_shown(given)}. It has to be text that is not empty.",
+                        f"Write {field}: String(value), or leave {field} out.",
+                    )
+                )
+        if item.get("id") is not None and isinstance(once := item.get("once"), str) and once.strip():
+            self._verdicts.append(
+                rules.EVENT_KEY.at(
+                    f"{path}.once",
+                    "The event has both `id` and `once`. Each of them says which event it is.",
+                    "Leave one of them out.",
+                )
+            )
+
+    def _with_id(self, path: str, item: dict[str, Json], event: Occurrence) -> dict[str, Json]:
+        """The event with the id that it is sent under, and without what the handler says of its identity."""
+        place, self._place = self._place, self._place + 1
+        given, person = item.get("id"), event.person(self._origin)
+        once, key = (value if isinstance(value := item.get(field), str) else None for field in OWN_FIELDS)
+        item = _without_own_fields(item)
         if isinstance(given, str) and contract.is_ulid(given):
+            return {**item, "id": self._ids.from_given_ulid(given)}
+        if not self._wanted.event_id:
             return item
-        if given is None:
-            verdict = rules.EVENT_ID_ADDED.at(
-                f"{path}.id",
-                "An id was made, so that sending the event again adds nothing.",
-                "Set correct_event_id to false on the endpoint to leave it as it is.",
+        self._verdicts.append(_id_verdict(path, given))
+        natural_id = given if isinstance(given, str) and given.strip() else None
+        if natural_id is not None and names_person(natural_id, person, self._origin.customer):
+            # An id that is the person's is often written there; each event after the first would be dropped as a
+            # duplicate (https://github.com/activepieces/activepieces/issues/6391).
+            natural_id = None
+        if self._origin.replay_key is None:
+            return {**item, "id": EarlierIds(self._origin).derive(place, given, event.who, item.get("name"))}
+        name = item.get("name")
+        identity = Identity(
+            person=person, kind=event.kind, name=name if isinstance(name, str) else "", once=once, key=key
+        )
+        if natural_id is not None:
+            return {**item, "id": self._ids.from_natural_id(natural_id, identity)}
+        derived = self._ids.derive(identity)
+        if derived.number:
+            self._verdicts.append(
+                rules.EQUAL_EVENTS.at(
+                    f"{path}.name",
+                    f"This message sends {quote(name)} to one person more than once, and no `key` tells the events "
+                    "apart. Their ids depend on their order: if a new handler changes it, a replay drops or doubles "
+                    "events.",
+                    "Pass {key: …} to nicobar.event, such as the id of what the event is about.",
+                )
             )
-        else:
-            verdict = rules.EVENT_ID_CORRECTED.at(
-                f"{path}.id",
-                "The id is not a ULID, which Customer.io needs to leave repetitions out; one was made from it.",
-                "Leave id out, unless other messages tell of the same event and give it the same id.",
-            )
-        self._verdicts.append(verdict)
-        if isinstance(given, str) and _tells_apart(given, who):
-            # Of the id, the person and the name alone, so that it is the same in each message that tells of it. The
-            # time in it stays 0: only that it is unique counts,
-            # https://community.customer.io/data-integrations-38/why-ulid-ids-are-required-for-deduplicating-events-428.
-            again = (str(origin.edition),) if origin.edition else ()
-            made = stable_ulid(0, origin.endpoint_id, _written(who), _written(item.get("name")), given, *again)
-        else:
-            own = given if isinstance(given, str) else type(given).__name__ if given is not None else ""
-            made = stable_ulid(origin.occurred_at_ms, origin.own_id, origin.endpoint_id, str(place), own)
-        return {**item, "id": made}
+        return {**item, "id": derived.id}
 
     def _with_timestamp(self, path: str, item: dict[str, Json]) -> dict[str, Json]:
         given = item.get("timestamp")
@@ -138,15 +205,27 @@ class Corrector:
         return {**item, "timestamp": seconds}
 
 
-def _tells_apart(event_id: str, who: Json) -> bool:
-    """Whether it can be an event's own id. The person's is none, though it is often written there; then each event
-    after the first would be left out (https://github.com/activepieces/activepieces/issues/6391).
-    """
-    return bool(event_id.strip()) and not (isinstance(who, dict) and event_id in who.values())
+def _without_own_fields(item: dict[str, Json]) -> dict[str, Json]:
+    return {name: value for name, value in item.items() if name not in OWN_FIELDS}
 
 
-def _written(value: Json) -> str:
-    return (encoded(value) or b"").decode()
+def _shown(value: Json) -> str:
+    """A value as a handler wrote it, short enough for a sentence."""
+    return (encoded(value) or b"no JSON").decode()[:MAX_SHOWN_CHARS]
+
+
+def _id_verdict(path: str, given: Json) -> Verdict:
+    if given is None:
+        return rules.EVENT_ID_ADDED.at(
+            f"{path}.id",
+            "An id was made, so that sending the event again adds nothing.",
+            "Set correct_event_id to false on the endpoint to leave it as it is.",
+        )
+    return rules.EVENT_ID_CORRECTED.at(
+        f"{path}.id",
+        "The id is not a ULID, which Customer.io needs to leave repetitions out; one was made from it.",
+        "Leave id out. If other messages report the same event, pass {once: …} to nicobar.event instead.",
+    )
 
 
 def _seconds(value: Json) -> int | None:

@@ -53,6 +53,7 @@ OBJECT_TYPE = _error("object_type", "`object_type_id` is not the number of a typ
 EVENT_NAME = _error("event_name", "An event's name is missing, blank or not a text.", contract.INVALID)
 EVENT_NAME_LENGTH = _error("event_name_length", "An event's name is longer than 100 bytes.", contract.INVALID)
 EVENT_ID = _error("event_id", "An event's `id` is not a ULID.")
+EVENT_KEY = _error("event_key", "An event's `once` or `key` is not text, or `once` stands beside an `id`.")
 EVENT_TYPE = _error("event_type", "The `type` of an event of v1 is none of event, page, screen.")
 TIMESTAMP = _error(
     "timestamp",
@@ -87,6 +88,9 @@ INTERNAL_NAME = _warning("internal_name", "Names that begin with `_` are of no u
 OLD_EVENT = _warning("old_event", "An event older than 72 hours is kept and starts no campaign.", contract.OLD_DATA)
 NO_ADDRESS = _warning("no_address", "Nothing sent with the event gives its person an address.", contract.TRIGGERS)
 NO_EVENT_ID = _warning("no_event_id", "An event without `id` is a second event each time it is sent again.")
+EQUAL_EVENTS = _warning(
+    "equal_events", "A message sends events with one name to one person, and no `key` tells them apart."
+)
 
 # --- corrections: something that was written is sent in another form ---
 ACTION_CORRECTED = _correction("action_corrected", "An unknown action with a name is sent as the event of that name.")

@@ -25,6 +25,7 @@ from nicobar.connectors import (
 )
 from nicobar.connectors.answers import deferred, said
 from nicobar.connectors.fields import is_plain_url, read_fields
+from nicobar.connectors.identity import EarlierIds, EventIds, Identity
 from nicobar.connectors.payload import encoded
 from nicobar.crypto import standard_webhooks_signature, webhook_secret_key
 from nicobar.errors import UserError
@@ -137,6 +138,7 @@ class HttpDestination:
     def prepare(self, calls: Sequence[Call], origin: Origin) -> Prepared:
         ready: list[ReadyCall] = []
         verdicts: list[Verdict] = []
+        ids = EventIds(origin)
         for index, call in enumerate(calls):
             if not is_plain_url(call.url):
                 verdicts.append(_error(f"[{index}].url", "It is not an http or https URL.", "Set a whole URL."))
@@ -145,7 +147,10 @@ class HttpDestination:
             if body is None:
                 verdicts.append(_error(f"[{index}].payload", "It cannot be written as JSON.", "Send plain values."))
                 continue
-            event_id = origin.own_id if len(calls) == 1 else f"{origin.own_id}.{index}"
+            if origin.replay_key is None:
+                event_id = EarlierIds(origin).webhook_id(index, len(calls))
+            else:
+                event_id = f"evt_{ids.derive(self._identity(call)).id}"
             timestamp = str(origin.now_ms // 1000)
             signatures = [
                 f"v1,{standard_webhooks_signature(key, event_id, timestamp, body)}"
@@ -164,6 +169,17 @@ class HttpDestination:
             }
             ready.append(ReadyCall(method=call.method, url=call.url, headers=headers, body=body, batchable=False))
         return Prepared(calls=() if verdicts else tuple(ready), verdicts=tuple(verdicts))
+
+    def _identity(self, call: Call) -> Identity:
+        """What identifies a call: its receiver, method and event type. The endpoint's own URL is left out: it may
+        change.
+        """
+        event_type = call.payload.get("type") if isinstance(call.payload, dict) else None
+        return Identity(
+            person=("", "" if call.url == self.url else call.url),
+            kind=call.method,
+            name=event_type if isinstance(event_type, str) else "",
+        )
 
     def pack(self, calls: Sequence[ReadyCall]) -> Request:
         (call,) = calls

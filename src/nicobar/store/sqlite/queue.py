@@ -115,7 +115,7 @@ def _claim(  # noqa: PLR0917 - what the protocol's `claim` names, in its order
         size_bytes += len(found.body)
         if claimed and size_bytes > max_bytes:
             break
-        tries, lease, edition, manual = row[MESSAGE_COLUMNS:]
+        tries, lease, edition, manual, replay_key = row[MESSAGE_COLUMNS:]
         claimed.append(
             Claimed(
                 message=found,
@@ -124,6 +124,7 @@ def _claim(  # noqa: PLR0917 - what the protocol's `claim` names, in its order
                 tries=tries,
                 edition=edition,
                 manual=bool(manual),
+                replay_key=replay_key,
             )
         )
     rows.close()

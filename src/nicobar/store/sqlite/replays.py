@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,10 +22,11 @@ _COUNT_AT_ONCE = 2_000
 
 
 class _Found(NamedTuple):
-    """A delivery that can be replayed."""
+    """A delivery that can be replayed. `has_earlier_ids` is 1 if its events may have ids of the earlier scheme."""
 
     message_seq: int
     customer_key: str | None
+    has_earlier_ids: int = 0
 
 
 class ReplayTables:
@@ -157,7 +159,10 @@ def _resend(connection: sqlite3.Connection, message_id: str, endpoint_id: str, n
             return Resent.BEHIND
         connection.execute(SQL["hasten"], key)
         return Resent.HASTENED
-    connection.execute(SQL["replay_delivery"], key | {"new_ids": new_ids, "task_seq": None}).fetchone()
+    # Random, not counted: a counter repeats itself after a restore, and at a recreated endpoint.
+    replay_key = f"resend_{secrets.token_hex(16)}" if new_ids else ""
+    values = key | {"new_ids": new_ids, "replay_key": replay_key, "task_seq": None}
+    connection.execute(SQL["replay_delivery"], values).fetchone()
     return Resent.QUEUED
 
 
@@ -203,7 +208,7 @@ def _count(connection: sqlite3.Connection, endpoint_seq: int, which: ReplayFilte
     (app_id,) = connection.execute("SELECT app_id FROM endpoints WHERE seq = ?", (endpoint_seq,)).fetchone()
     connection.execute("CREATE TEMP TABLE counted (customer_key TEXT PRIMARY KEY, message_seq INTEGER) WITHOUT ROWID")
     try:
-        deliveries, oldest_seq = _count_pages(connection, endpoint_seq, which)
+        deliveries, earlier_ids, oldest_seq = _count_pages(connection, endpoint_seq, which)
         of = {"app_id": app_id, "endpoint_seq": endpoint_seq}
         customers, overtaken = connection.execute(SQL["counted_customers"], of).fetchone()
     finally:
@@ -213,23 +218,27 @@ def _count(connection: sqlite3.Connection, endpoint_seq: int, which: ReplayFilte
         deliveries=deliveries,
         customers=customers,
         overtaken=overtaken,
+        earlier_ids=earlier_ids,
         oldest_accepted_at_ms=accepted[0] if accepted else None,
     )
 
 
-def _count_pages(connection: sqlite3.Connection, endpoint_seq: int, which: ReplayFilter) -> tuple[int, int | None]:
-    """How many there are, and the message of the first."""
+def _count_pages(
+    connection: sqlite3.Connection, endpoint_seq: int, which: ReplayFilter
+) -> tuple[int, int, int | None]:
+    """How many there are, how many of them have earlier ids, and the message of the first."""
     (until_seq,) = connection.execute(SQL["last_message"]).fetchone()
-    deliveries = after_seq = 0
+    deliveries = earlier_ids = after_seq = 0
     oldest_seq: int | None = None
     while page := _select(
         connection, endpoint_seq, which, task_seq=None, places=(after_seq, until_seq), limit=_COUNT_AT_ONCE
     ):
         deliveries += len(page)
+        earlier_ids += sum([one.has_earlier_ids for one in page])
         oldest_seq = page[0].message_seq if oldest_seq is None else oldest_seq
         after_seq = page[-1].message_seq
         connection.execute(SQL["count_customers"], {"page": json_text(page)})
-    return deliveries, oldest_seq
+    return deliveries, earlier_ids, oldest_seq
 
 
 def _work(connection: sqlite3.Connection, task_id: str, now_ms: int, limit: int) -> Task | None:
@@ -297,6 +306,7 @@ def _replay(connection: sqlite3.Connection, task: Task, one: _Found, now_ms: int
         "endpoint_seq": task.endpoint_seq,
         "now_ms": now_ms,
         "new_ids": int(task.new_ids),
+        "replay_key": task.id if task.new_ids else "",
         "task_seq": task.seq,
     }
     return int(connection.execute(SQL["replay_delivery"], values).fetchone() is not None)

@@ -84,6 +84,7 @@ _DELIVERY_FIELDS = (
     "behind",
     "behind_until_ms",
     "edition",
+    "replay_key",
 )
 
 

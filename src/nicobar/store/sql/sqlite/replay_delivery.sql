@@ -1,7 +1,7 @@
 -- Puts a finished delivery, or one that was never made, into the queue behind everything that its customer has waiting. A
 -- replay, which may be canceled, keeps what it has found.
 INSERT INTO deliveries (message_seq, endpoint_seq, state, tries, lease, due_at_ms, customer_key, position, edition,
-    manual, task_seq, was)
+    replay_key, manual, task_seq, was)
 SELECT m.seq, e.seq, 'pending', 0, 0,
     CASE WHEN m.customer_key IS NOT NULL AND EXISTS (
         SELECT 1 FROM deliveries
@@ -12,15 +12,17 @@ SELECT m.seq, e.seq, 'pending', 0, 0,
         SELECT max(position) FROM deliveries
         WHERE endpoint_seq = e.seq AND customer_key = m.customer_key AND state IN ('pending', 'sending')
     ), 0)),
-    :new_ids, 1, :task_seq, CASE WHEN :task_seq IS NOT NULL THEN '{}' END
+    :new_ids, :replay_key, 1, :task_seq, CASE WHEN :task_seq IS NOT NULL THEN '{}' END
 FROM messages AS m, endpoints AS e
 WHERE m.seq = :message_seq AND e.seq = :endpoint_seq AND e.removed = 0
 ON CONFLICT (message_seq, endpoint_seq) DO UPDATE SET state = 'pending', tries = 0, lease = deliveries.lease + 1,
     due_at_ms = excluded.due_at_ms, customer_key = excluded.customer_key, position = excluded.position,
-    edition = deliveries.edition + excluded.edition, manual = 1, task_seq = excluded.task_seq, reason = NULL,
-    failure = NULL, ended_at_ms = NULL,
+    edition = deliveries.edition + excluded.edition,
+    replay_key = CASE WHEN :new_ids THEN excluded.replay_key ELSE coalesce(deliveries.replay_key, '') END, manual = 1,
+    task_seq = excluded.task_seq, reason = NULL, failure = NULL, ended_at_ms = NULL,
     was = CASE WHEN excluded.was IS NOT NULL THEN json_object('state', deliveries.state, 'tries', deliveries.tries,
-        'edition', deliveries.edition, 'manual', deliveries.manual, 'task_seq', deliveries.task_seq,
-        'reason', deliveries.reason, 'failure', deliveries.failure, 'ended_at_ms', deliveries.ended_at_ms) END
+        'edition', deliveries.edition, 'replay_key', deliveries.replay_key, 'manual', deliveries.manual,
+        'task_seq', deliveries.task_seq, 'reason', deliveries.reason, 'failure', deliveries.failure,
+        'ended_at_ms', deliveries.ended_at_ms) END
 WHERE deliveries.state IN ('success', 'failed', 'canceled')
 RETURNING message_seq

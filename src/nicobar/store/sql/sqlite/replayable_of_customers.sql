@@ -1,5 +1,5 @@
 -- The same of certain customers, whose messages alone are read.
-SELECT d.message_seq, m.customer_key
+SELECT d.message_seq, m.customer_key, d.replay_key IS NULL AND d.state <> 'canceled'
 FROM json_each(:customer_keys) AS c CROSS JOIN messages AS m ON m.app_id = :app_id AND m.customer_key = c.value
     CROSS JOIN deliveries AS d ON d.message_seq = m.seq AND d.endpoint_seq = :endpoint_seq
 WHERE m.seq > :after_seq AND m.seq <= :until_seq
