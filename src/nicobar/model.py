@@ -278,10 +278,21 @@ class BreakerState(StrEnum):
     HALF_OPEN = "half_open"
 
 
+class Hold(Record):
+    """How an endpoint on hold is probed. `probes` counts the probes so far; `probe_at_ms` is when the destination is
+    asked next, None once it has answered the harmless call well: then one delivery may go out.
+    """
+
+    probes: int = 0
+    probe_at_ms: int | None = None
+
+
 class Breaker(Record):
     """What is known of a destination's health. `failures` counts those in a row, `failing_since_ms` is the first of
     them; while OPEN, `probe_at_ms` is when one delivery is tried, and `opens` counts the probes that failed.
     `failed_days` counts the days since it opened in which one failed, `last_failed_day` is the last of them, from 0.
+    `foreign` says that one of the failures was an answer that is not the destination's own. `hold` is set while the
+    endpoint is on hold, and the rest rests then.
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -293,6 +304,8 @@ class Breaker(Record):
     failed_days: int = 0
     last_failed_day: int | None = None
     reason: str | None = None
+    foreign: bool = False
+    hold: Hold | None = None
 
 
 class Level(StrEnum):
