@@ -114,8 +114,8 @@ class Endpoint(Record):
     holds.
 
     A transformation that is not `transformation_enabled` does not run. `paused_reason` is set while nothing is sent,
-    `paused_by_hand` says whether somebody wanted it so; `disabled_reason` says why an endpoint was disabled that
-    nobody disabled.
+    `paused_by_hand` says whether a person wanted it so; otherwise the endpoint is on hold. `disabled_reason` says why
+    an endpoint was disabled that nobody disabled.
     """
 
     seq: int
