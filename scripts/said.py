@@ -42,6 +42,7 @@ KEYWORDS = {
     "Broken": ("reason",),
     "Checkup": ("detail",),
     "Deferred": ("reason",),
+    "Gone": ("reason",),
     "NoResponse": ("reason",),
     "Refused": ("reason",),
     "Stopped": ("reason",),
