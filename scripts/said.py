@@ -42,6 +42,7 @@ KEYWORDS = {
     "Broken": ("reason",),
     "Checkup": ("detail",),
     "Deferred": ("reason",),
+    "Gone": ("reason",),
     "NoResponse": ("reason",),
     "Refused": ("reason",),
     "Stopped": ("reason",),
@@ -51,7 +52,7 @@ KEYWORDS = {
 
 # Variables that a sentence is put into, and functions that answer with one.
 VARIABLES = frozenset({"reason", "why"})
-FUNCTIONS = frozenset({"_reason", "_why_stopped"})
+FUNCTIONS = frozenset({"_reason", "_why_stopped", "why_foreign"})
 # Where a handler's failures are named in JavaScript; and the rules' meanings, which are the reference's.
 PRELUDE = "sandbox/prelude.js"
 LEFT_OUT = frozenset({"connectors/customerio/rules.py"})

@@ -66,9 +66,10 @@ class Installation:
         assert await self.send(address, body, event_id) == 202
         return await self.next_recorded()
 
-    async def pause(self, endpoint: Endpoint, reason: str | None) -> None:
-        """With no reason it goes on."""
-        await self.runtime.store.change([PauseEndpoint(endpoint_id=endpoint.id, reason=reason)])
+    async def pause(self, endpoint: Endpoint, reason: str | None, *, by_hand: bool = True) -> None:
+        """With no reason it sends again. One that is not paused by hand is on hold."""
+        change = PauseEndpoint(endpoint_id=endpoint.id, reason=reason, by_hand=by_hand and reason is not None)
+        await self.runtime.store.change([change])
         await self.runtime.configuration.refresh()
 
 

@@ -70,10 +70,11 @@ async def running(
     secrets: int = 1,
     endpoint_settings: Mapping[str, Setting] | None = None,
     state: State | None = None,
+    emulator_port: int = 0,
     **settings: object,
 ) -> AsyncIterator[Running]:
     state = state or State()
-    emulator = await Server.start(create_app(state), "127.0.0.1", 0)
+    emulator = await Server.start(create_app(state), "127.0.0.1", emulator_port)
     recorded: asyncio.Queue[Recorded] = asyncio.Queue()
     values = Settings(**{"port": 0, "data_dir": directory, "sandbox_children": 1, "shutdown_ms": 5_000} | settings)
     try:

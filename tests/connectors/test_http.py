@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nicobar.connectors import Origin
+from nicobar.connectors import Deferred, Delivered, Gone, NoResponse, Origin, Response
 from nicobar.connectors.http import HttpEndpoint
 from nicobar.model import Call
 
@@ -24,3 +24,45 @@ def test_a_test_is_marked_and_has_an_id_of_its_own_and_no_handler_can_mark_one()
     ids = [prepared()["webhook-id"], prepared("t1")["webhook-id"], prepared("t2")["webhook-id"]]
     assert len(set(ids)) == 3
     assert "nicobar-test" not in prepared(**{"Nicobar-Test": "true"})
+
+
+def read(answer, url: str | None = None):
+    it = HttpEndpoint().open({"url": "https://shop.example/hooks"}, {"secret": SECRET})
+    origin = Origin(message_id="msg_1", endpoint_id="ep_1", occurred_at_ms=1_000, now_ms=2_000, customer=None)
+    calls = it.prepare([Call(method="POST", url=url or it.url, headers={}, payload={})], origin).calls
+    (outcome,) = it.read(calls, answer)
+    return outcome
+
+
+def status(number: int, body: bytes = b"", **headers: str) -> Response:
+    return Response(status=number, headers=headers, body=body, duration_ms=1)
+
+
+def test_only_a_2xx_is_success_and_everything_else_is_retried():
+    for number in [*range(100, 410), *range(411, 600)]:
+        outcome = read(status(number, b"busy"))
+        if number in range(200, 300):
+            assert outcome == Delivered()
+            continue
+        assert isinstance(outcome, Deferred), number
+        assert outcome.failing is (number >= 500), "its 3xx and 4xx do not open the breaker"
+        assert (outcome.reached, outcome.throttled) == (number < 500, number == 429)
+        assert f"{number}: busy" in outcome.reason
+
+
+def test_a_410_disables_and_says_how_to_go_on():
+    outcome = read(status(410, b"bye"))
+    assert isinstance(outcome, Gone)
+    assert "410: bye" in outcome.reason
+    assert "Enable" in outcome.reason
+
+
+def test_a_wait_that_a_receiver_asks_for_holds_for_every_status():
+    for number in (302, 404, 429, 503):
+        assert read(status(number, **{"retry-after": "7"})).retry_after_ms == 7_000
+    assert read(NoResponse(reason="connection refused", duration_ms=1)).failing
+
+
+def test_only_the_endpoint_s_own_url_can_disable_it():
+    outcome = read(status(410), "https://shop.example/another")
+    assert isinstance(outcome, Deferred)

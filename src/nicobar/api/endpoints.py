@@ -150,7 +150,7 @@ class EndpointPatch(Shape):
 
 class EndpointOut(Shape):
     """An endpoint. `pausedReason` is set while nothing is sent to it, `disabledReason` where it was disabled because
-    nothing reached it any more.
+    nothing reached it any more or its URL answered 410.
     """
 
     id: EndpointId

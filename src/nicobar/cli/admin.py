@@ -125,7 +125,7 @@ def password_link(**flags: Any) -> None:
 @click.argument("endpoint")
 @setting_options("data_dir", "database_url")
 def resume(*, endpoint: str, **flags: Any) -> None:
-    """Let a paused ENDPOINT (its name, id or uid) send again."""
+    """Resume an ENDPOINT (its name, id or uid) that is paused or on hold."""
     settings = settings_of(flags)
     clock = SystemClock()
 

@@ -104,8 +104,13 @@ async def _endpoint(vault: Vault, endpoint: Endpoint, watch: _Watch) -> str:
     if not checkup.ok:
         raise NicobarError("credentials_refused", checkup.detail)
     if endpoint.paused_reason is not None:
+        resume = f"nicobar resume {endpoint.name}"
+        if endpoint.paused_by_hand:
+            raise NicobarError("endpoint_paused", f"paused: {endpoint.paused_reason}", f"To send again: {resume}.")
         raise NicobarError(
-            "endpoint_paused", f"paused: {endpoint.paused_reason}", f"Then: nicobar resume {endpoint.name}."
+            "endpoint_on_hold",
+            f"on hold: {endpoint.paused_reason}",
+            f"Nicobar checks again at least every 5 minutes and resumes automatically. To resume now: {resume}.",
         )
     if endpoint.transformation is None and endpoint.connector == "customerio":
         raise NicobarError("no_handler", "It has no handler, so nothing is sent.", "Add one and apply it.")

@@ -110,12 +110,15 @@ class Request(Record):
 
 
 class Response(Record):
-    """An answer. Header names in lower case, the body cut at the transport's bound."""
+    """An answer. Header names in lower case, the body cut at the transport's bound: `truncated` says that it was
+    longer.
+    """
 
     status: int
     headers: dict[str, str]
     body: bytes
     duration_ms: int
+    truncated: bool = False
 
 
 class NoResponse(Record):
@@ -138,7 +141,9 @@ class Refused(Record, tag=True):
 class Deferred(Record, tag=True):
     """Not now: one more try later, `retry_after_ms` if the destination said when. `throttled` marks a 429. `alone`
     asks for the call to be sent at once in a smaller request: the answer did not say which call of several it meant.
-    `failing` says that the destination itself is to blame, so that its breaker counts it.
+    `failing` says that the destination itself is to blame, so that its breaker counts it. `foreign` marks an answer
+    that is not the destination's own, such as a proxy's page: the operator is alerted at once. `reached` says that
+    the destination itself answered, so that its breaker closes.
     `sent` is False when nothing of the delivery went out, so that no try is spent.
     """
 
@@ -148,17 +153,27 @@ class Deferred(Record, tag=True):
     alone: bool = False
     sent: bool = True
     failing: bool = False
+    foreign: bool = False
+    reached: bool = False
 
 
 class Blocked(Record, tag=True):
-    """Nothing can be delivered until a person changes something (credentials, region): the endpoint pauses and
-    the delivery waits, no try spent.
+    """The destination rejects everything as it is configured now (credentials, region): the endpoint goes on hold and
+    the delivery waits, no try spent. Only for connectors with a contract, whose harmless call can end a hold.
     """
 
     reason: str
 
 
-Outcome = Delivered | Refused | Deferred | Blocked
+class Gone(Record, tag=True):
+    """The destination asks for no more deliveries: the endpoint is disabled, and the delivery waits, no try spent,
+    until somebody enables it.
+    """
+
+    reason: str
+
+
+Outcome = Delivered | Refused | Deferred | Blocked | Gone
 
 
 class BatchBounds(Record):
@@ -208,8 +223,8 @@ class Destination(Protocol):
         ...
 
     @property
-    def max_requests_per_s(self) -> int:
-        """How many requests a second the destination wants at the most."""
+    def max_requests_per_s(self) -> int | None:
+        """How many requests a second the destination accepts; None where it names no limit."""
         ...
 
     def prepare(self, calls: Sequence[Call], origin: Origin) -> Prepared:

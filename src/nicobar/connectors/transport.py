@@ -18,7 +18,7 @@ from nicobar import __version__
 from nicobar.connectors import NoResponse, Request, Response
 
 TIMEOUT_MS = 15_000
-MAX_ANSWER_BYTES = 64 * 1024
+MAX_ANSWER_BYTES = 1024 * 1024
 MAX_CONNECTIONS = 100
 
 
@@ -62,12 +62,13 @@ class HttpTransport:
                 headers=_wire_headers(request),
                 allow_redirects=False,
             ) as answer:
-                body = await _read_some(answer.content)
+                body, truncated = await _read(answer.content)
                 return Response(
                     status=answer.status,
                     headers={name.lower(): value for name, value in answer.headers.items()},
                     body=body,
                     duration_ms=_since_ms(started_ns),
+                    truncated=truncated,
                 )
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             return NoResponse(reason=self._reason(error), duration_ms=_since_ms(started_ns))
@@ -147,13 +148,15 @@ def _check_literal(host: str) -> None:
         raise _RefusedAddressError(host)
 
 
-async def _read_some(content: aiohttp.StreamReader) -> bytes:
+async def _read(content: aiohttp.StreamReader) -> tuple[bytes, bool]:
+    """The body up to the bound, and whether there was more."""
     chunks: list[bytes] = []
-    left_bytes = MAX_ANSWER_BYTES
+    left_bytes = MAX_ANSWER_BYTES + 1
     while left_bytes > 0 and (chunk := await content.read(left_bytes)):
         chunks.append(chunk)
         left_bytes -= len(chunk)
-    return b"".join(chunks)
+    body = b"".join(chunks)
+    return body[:MAX_ANSWER_BYTES], len(body) > MAX_ANSWER_BYTES
 
 
 def _since_ms(started_ns: int) -> int:

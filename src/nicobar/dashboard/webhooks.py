@@ -15,6 +15,7 @@ from nicobar.dashboard.pages import page, redirect
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import Breaker, BreakerState, Endpoint, Record, Source
+from nicobar.pipeline.breaker import next_probe_at_ms
 from nicobar.store import Backlog, PauseEndpoint, PutSource, Snapshot
 from nicobar.store.history import AttemptFilter, Refused, Tried
 
@@ -83,7 +84,7 @@ async def _row(desk: Desk, one: Endpoint, breaker: Breaker | None, waiting: Back
         oldest_ms=waiting.oldest_accepted_at_ms if waiting else None,
         counts=counts,
         error_percent=error_percent(counts),
-        probe_at_ms=breaker.probe_at_ms if breaker else None,
+        probe_at_ms=next_probe_at_ms(breaker) if breaker else None,
     )
 
 

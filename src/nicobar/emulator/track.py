@@ -216,7 +216,8 @@ def _faulty(asked: _Asked, fault: Fault) -> _Answer | None:
         answer = _refused([_REFUSED_ON_PURPOSE])
     else:
         answer = _oops(fault.status, "a fault that was switched on")
-    return msgspec.structs.replace(answer, status=fault.status, headers=tuple(headers))
+    body = answer.body if fault.body is None else fault.body.encode()
+    return msgspec.structs.replace(answer, status=fault.status, headers=tuple(headers), body=body)
 
 
 def _anonymous_id(item: dict[str, Json]) -> str | None:

@@ -41,7 +41,7 @@ _QUOTE = re.compile(r"""["“”„‟«»‹›「」『』`＂]|(?<!\w)['‘�
 # What our own sentences count, and the statuses of answers; every other word with a digit goes.
 _WORD = re.compile(
     r"""(?P<kept>\bline \d{1,6}(?=:)|\bafter \d{1,2} (?:tries|days)\b|\bcredentials \([1-5]\d\d\)"""
-    r"""|(?:\banswered |\bcall: |\bbatch: |^)[1-5]\d\d(?=[:.](?:\s|$)|$))"""
+    r"""|(?:\banswered |\bcall: |\bbatch: |^)[1-5]\d\d(?=[:.](?:\s|$)|$| with something that is not ))"""
     r"""|(?P<word>[^\s,;()\[\]{}<>=]+?)(?P<end>[.:]*)(?=[\s,;()\[\]{}<>=]|$)"""
 )
 _SEVERAL = re.compile(r"…(?:\s*…)+")

@@ -54,6 +54,18 @@ class Recorded:
     attempt: Attempt
 
 
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What a page says about its endpoint. `is_sent`: a delivery was tried; `is_accepted`: one was accepted whole.
+    `hold_reason` is why the endpoint has to go on hold, `disable_reason` why it has to be disabled; None otherwise.
+    """
+
+    is_sent: bool = False
+    is_accepted: bool = False
+    hold_reason: str | None = None
+    disable_reason: str | None = None
+
+
 @dataclass(slots=True)
 class _Try:
     """One delivery on its way through a page."""
@@ -99,14 +111,22 @@ class Deliverer:
         self._clock = clock
         self._ids = ids
         self._metrics = metrics
-        self._jitter = jitter
+        self.jitter = jitter
         self._alerts = alerts
         self._on_recorded = on_recorded
         self.watch = Watch(queue, clock)
 
-    async def deliver(self, target: OpenEndpoint, page: Sequence[Claimed], gate: Gate) -> str | None:
-        """Returns why the endpoint has to be paused, None if it need not be. Raises StoreError when a result could
-        not be kept for a minute; those deliveries are taken up again when their lease ends.
+    async def check(self, target: OpenEndpoint) -> bool:
+        """Makes the destination's harmless call: whether a delivery may be tried. Only a finding that says no is one
+        against it, so that a destination that cannot be asked is tried.
+        """
+        checkup = await target.destination.check_credentials(self._transport)
+        log.info("destination asked", endpoint_id=target.endpoint.id, ok=checkup.ok, detail=checkup.detail)
+        return checkup.ok
+
+    async def deliver(self, target: OpenEndpoint, page: Sequence[Claimed], gate: Gate) -> Passed:
+        """Raises StoreError when a result could not be kept for a minute; those deliveries are taken up again when
+        their lease ends.
         """
         tries = [_Try(claimed=claimed, started_at_ms=self._clock.now_ms()) for claimed in page]
         subjects = [
@@ -125,7 +145,7 @@ class Deliverer:
             log.error("handlers cannot run", endpoint_id=target.endpoint.id, code=error.code, detail=error.detail)
             gate.throttle.hold(self._clock.steady_ms(), SANDBOX_AGAIN_MS)
             await self._give_back(target, tries, error.detail)
-            return None
+            return Passed()
         now_ms = await self._now_ms()
         stopped: list[tuple[_Try, Settled]] = []
         ready: list[_Try] = []
@@ -144,7 +164,7 @@ class Deliverer:
     async def postpone(self, target: OpenEndpoint, claimed: Claimed, error: Exception) -> None:
         """Keeps a try that our own fault ended; it is tried again on the schedule, and fails visibly in the end."""
         one = _Try(claimed=claimed, started_at_ms=self._clock.now_ms())
-        settled = settle([_internal(error)], claimed.tries, await self._now_ms(), self._jitter())
+        settled = settle([_internal(error)], claimed.tries, await self._now_ms(), self.jitter())
         await self._record(target, [(one, settled)])
 
     async def _now_ms(self) -> int:
@@ -160,7 +180,7 @@ class Deliverer:
 
     def _stopped(self, one: _Try, result: Stopped, now_ms: int) -> Settled:
         if result.may_pass:
-            return settle([Deferred(reason=result.reason)], one.claimed.tries, now_ms, self._jitter())
+            return settle([Deferred(reason=result.reason)], one.claimed.tries, now_ms, self.jitter())
         return Settled(state=result.state, code=result.code, reason=result.reason)
 
     async def _give_back(self, target: OpenEndpoint, tries: Sequence[_Try], reason: str) -> None:
@@ -175,27 +195,33 @@ class Deliverer:
         )
         await self._keep(target, [self._finished(one, settled, None, now_ms) for one in tries])
 
-    async def _send_all(self, target: OpenEndpoint, ready: Sequence[_Try], gate: Gate) -> str | None:
+    async def _send_all(self, target: OpenEndpoint, ready: Sequence[_Try], gate: Gate) -> Passed:
         calls = [one.ready.calls if one.ready else () for one in ready]
         parcels = batching.plan(calls, target.destination.batch_bounds)
         deadline_ms = self._clock.steady_ms() + SENDING_MS
         places = asyncio.Semaphore(MAX_PARALLEL_PARCELS)
 
-        async def send(parcel: batching.Parcel) -> str | None:
+        async def send(parcel: batching.Parcel) -> Sequence[Settled]:
             async with places:
                 members = [ready[member] for member in parcel.members]
                 return await self._send_parcel(target, members, gate, deadline_ms)
 
-        reasons = await asyncio.gather(*(send(parcel) for parcel in parcels), return_exceptions=True)
+        settled: list[Settled] = []
         # One parcel's failure is raised only after the others are through.
-        for reason in reasons:
-            if isinstance(reason, BaseException):
-                raise reason
-        return next((reason for reason in reasons if isinstance(reason, str)), None)
+        for results in await asyncio.gather(*(send(parcel) for parcel in parcels), return_exceptions=True):
+            if isinstance(results, BaseException):
+                raise results
+            settled += results
+        return Passed(
+            is_sent=any(result.code != NOT_SENT for result in settled),
+            is_accepted=any(result.state is DeliveryState.SUCCESS for result in settled),
+            hold_reason=next((result.hold_reason for result in settled if result.hold_reason), None),
+            disable_reason=next((result.disable_reason for result in settled if result.disable_reason), None),
+        )
 
     async def _send_parcel(
         self, target: OpenEndpoint, tries: Sequence[_Try], gate: Gate, deadline_ms: int
-    ) -> str | None:
+    ) -> Sequence[Settled]:
         """Sends what travels together and records it at once, whatever else the page waits for."""
         items = [_Item(call, one) for one in tries if one.ready for call in one.ready.calls]
         cuts = batching.requests([item.call for item in items], target.destination.batch_bounds)
@@ -213,9 +239,9 @@ class Deliverer:
                 break
         now_ms = await self._now_ms()
         held = not gate.is_closed
-        settled = [(one, settle(one.outcomes, one.claimed.tries, now_ms, self._jitter(), held=held)) for one in tries]
+        settled = [(one, settle(one.outcomes, one.claimed.tries, now_ms, self.jitter(), held=held)) for one in tries]
         await self._record(target, settled)
-        return next((result.pause_reason for _, result in settled if result.pause_reason), None)
+        return [result for _, result in settled]
 
     async def _send(
         self, target: OpenEndpoint, items: Sequence[_Item], gate: Gate, deadline_ms: int
@@ -247,7 +273,7 @@ class Deliverer:
             one.requests.append(_recorded_request(request, items, one))
             if isinstance(answer, Response):
                 one.status = answer.status
-                one.response = answer.body.decode("utf-8", "replace")[:MAX_RECORDED_RESPONSE_CHARS]
+                one.response = _start_of(answer.body)
         return outcomes
 
     def _note(self, gate: Gate, items: Sequence[_Item], outcomes: Sequence[Outcome], now_ms: int) -> None:
@@ -257,8 +283,8 @@ class Deliverer:
         first = outcomes[0]
         if isinstance(first, Deferred) and first.failing:
             message_ids = [item.owner.claimed.message.id for item in items]
-            gate.failed(first.reason, message_ids, now_ms, self._jitter())
-        elif isinstance(first, Delivered | Refused):
+            gate.failed(first.reason, message_ids, now_ms, self.jitter(), foreign=first.foreign)
+        elif isinstance(first, Delivered | Refused) or (isinstance(first, Deferred) and first.reached):
             gate.answered()
 
     async def _wait_for_turn(self, gate: Gate, deadline_ms: int) -> Deferred | None:
@@ -378,6 +404,12 @@ class Deliverer:
                 log.warning("waiting for another try", reason=attempt.reason, due_at_ms=result.due_at_ms, **about)
         if self._on_recorded:
             self._on_recorded(Recorded(message=message, endpoint=target.endpoint, attempt=attempt))
+
+
+def _start_of(body: bytes) -> str:
+    """The first characters of an answer; the rest of a large one is not decoded."""
+    # A character of UTF-8 has at most four bytes.
+    return body[: 4 * MAX_RECORDED_RESPONSE_CHARS].decode("utf-8", "replace")[:MAX_RECORDED_RESPONSE_CHARS]
 
 
 def _short(reason: str | None) -> str | None:

@@ -25,7 +25,7 @@ from nicobar.connectors import (
 )
 from nicobar.connectors.customerio import contract, corrections, rules
 from nicobar.connectors.customerio.advice import advise, advise_event, advise_person, no_address
-from nicobar.connectors.customerio.answers import outcomes, read_object
+from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
 from nicobar.connectors.customerio.check import check, check_v1
 from nicobar.connectors.customerio.contract import V1Call
 from nicobar.connectors.customerio.corrections import Corrections, Corrector, Occurrence
@@ -154,7 +154,7 @@ class CustomerIoDestination:
     # The request may have 500 KB; how many items is not documented. Both leave room.
     batch_bounds: BatchBounds | None = BatchBounds(max_items=100, max_bytes=450_000)
     # The documented fair use is 1000 a second for a workspace, which others use too.
-    max_requests_per_s = 100
+    max_requests_per_s: int | None = 100
 
     def __init__(self, *, base: str, region: str, authorization: str, corrections: Corrections) -> None:
         self._base = base
@@ -242,8 +242,10 @@ class CustomerIoDestination:
                 "App API's), and the region.",
                 finding=Finding.WRONG_CREDENTIALS if answer.status in {401, 403} else Finding.NO_ANSWER,
             )
-        region = read_object(answer.body).get("region")
-        if region in HOSTS and region != self._region:
+        region = (read_object(answer) or {}).get("region")
+        if not isinstance(region, str) or region not in HOSTS:
+            return Checkup(ok=False, detail=why_foreign(answer), finding=Finding.NO_ANSWER)
+        if region != self._region:
             return Checkup(
                 ok=False,
                 detail=f"The workspace is in the region {region}. Set region to {region}.",
@@ -251,7 +253,7 @@ class CustomerIoDestination:
             )
         return Checkup(
             ok=True,
-            detail=f"{self._base} knows the credentials; the region is {region or self._region}.",
+            detail=f"{self._base} knows the credentials; the region is {region}.",
             finding=Finding.GOOD,
         )
 

@@ -13,17 +13,17 @@ from nicobar.connectors import (
     Field,
     FieldKind,
     Finding,
+    Gone,
     NoResponse,
     Origin,
     Outcome,
     Prepared,
     ReadyCall,
-    Refused,
     Request,
     Response,
     Transport,
 )
-from nicobar.connectors.answers import deferred, said
+from nicobar.connectors.answers import deferred, retry_after_ms, said
 from nicobar.connectors.fields import is_plain_url, read_fields
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity
 from nicobar.connectors.payload import encoded
@@ -35,6 +35,9 @@ MAX_SECRETS = 4
 TEST_HEADER = "nicobar-test"  # on what somebody sent as a test
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")  # RFC 9110, section 5.6.2
 _SOURCE = "https://www.standardwebhooks.com"
+_GONE = 410
+_TOO_MANY = 429
+_SERVER_ERROR = 500
 # Ours to set; a handler that could would sign for somebody else or break the framing.
 _OURS = frozenset(
     {
@@ -128,7 +131,8 @@ class HttpDestination:
     """One URL, its secrets and its headers."""
 
     batch_bounds: BatchBounds | None = None
-    max_requests_per_s = 100
+    # The only rate is the one that the endpoint's owner sets.
+    max_requests_per_s: int | None = None
 
     def __init__(self, url: str, secrets: Sequence[SigningSecret], headers: Mapping[str, str]) -> None:
         self.url = url
@@ -192,13 +196,26 @@ class HttpDestination:
         )
 
     def read(self, calls: Sequence[ReadyCall], answer: Response | NoResponse) -> list[Outcome]:
-        later = deferred(answer)
-        if later is not None or isinstance(answer, NoResponse):
-            return [later or Deferred(reason="No answer.") for _ in calls]
-        outcome: Outcome = (
-            Delivered() if answer.status in range(200, 300) else Refused(reason=f"The URL answered {said(answer)}.")
+        """Only a 2xx is success. Everything else is retried, as Standard Webhooks says; 410 disables the endpoint."""
+        return [self._outcome(call, answer) for call in calls]
+
+    def _outcome(self, call: ReadyCall, answer: Response | NoResponse) -> Outcome:
+        if isinstance(answer, Response) and answer.status in range(200, 300):
+            return Delivered()
+        if isinstance(answer, NoResponse) or answer.status >= _SERVER_ERROR:
+            return deferred(answer) or Deferred(reason="No answer.")
+        if answer.status == _GONE and call.url == self.url:  # not where a handler sent it somewhere else
+            return Gone(
+                reason=f"The URL answered {said(answer)}. With 410 a receiver asks for no more webhooks. Enable the "
+                "endpoint once the receiver accepts them again; the waiting deliveries are then sent."
+            )
+        # The receiver is there and may accept the event later, so that its breaker does not open.
+        return Deferred(
+            reason=f"The destination answered {said(answer)}.",
+            retry_after_ms=retry_after_ms(answer),
+            throttled=answer.status == _TOO_MANY,
+            reached=True,
         )
-        return [outcome for _ in calls]
 
     async def check_credentials(self, transport: Transport) -> Checkup:
         """Asks for nothing: a URL that takes webhooks need not answer anything else."""
