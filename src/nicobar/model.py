@@ -218,6 +218,11 @@ class Event(Record):
     customer: Customer | None
 
 
+# The source of alerts: what Nicobar says of itself travels to the alert endpoint as a message, and is none of the
+# application's messages. Queries of the store name it too.
+ALERT_SOURCE_ID = "operational"
+
+
 class Message(Record):
     """One accepted event, its body kept byte for byte. `seq` grows in the order of acceptance. The body is empty once
     it was expunged. `channels` narrow the endpoints that get it, `tags` are for finding it, `params` reach the

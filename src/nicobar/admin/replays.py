@@ -101,7 +101,17 @@ async def cancel_replay(services: Services, caller: Actor, task: Task) -> Task:
         # It may have been taken back already.
         if canceled is not None and is_canceled(canceled):
             return canceled
-    raise Refusal(409, "task_ended", f"The task {task.id} does not run any more.", "Nothing is left to cancel.")
+    raise _ended(task)
+
+
+def check_cancelable(task: Task, untried: int) -> None:
+    """Raises Refusal 409 where nothing is left to cancel; `untried` deliveries were queued and not attempted yet."""
+    if task.status is not TaskStatus.RUNNING and not (task.status is TaskStatus.FINISHED and untried):
+        raise _ended(task)
+
+
+def _ended(task: Task) -> Refusal:
+    return Refusal(409, "task_ended", f"The task {task.id} does not run any more.", "Nothing is left to cancel.")
 
 
 def is_canceled(task: Task) -> bool:
@@ -109,21 +119,45 @@ def is_canceled(task: Task) -> bool:
     return task.status in {TaskStatus.CANCELING, TaskStatus.CANCELED}
 
 
-async def resend(services: Services, caller: Actor, message: Message, endpoint: Endpoint, *, new_ids: bool) -> None:
+async def resend(
+    services: Services,
+    caller: Actor,
+    message: Message,
+    endpoint: Endpoint,
+    *,
+    new_ids: bool,
+    dry_run: bool = False,
+) -> None:
     """Sends a message to an endpoint again, behind what the same customer has waiting; one that waits for its next
-    try is tried at once. Raises Refusal 409 where that cannot be.
+    try is tried at once. Raises Refusal 409 where that cannot be. With `dry_run` nothing is changed.
     """
     if endpoint.disabled:
         raise Refusal(409, "endpoint_disabled", "The endpoint is disabled.", "Enable it first.")
     now_ms = services.clock.now_ms()
     detail = f"to {endpoint.id}{', under new ids' if new_ids else ''}"
     said = services.said(caller, "message.resend", message.id, app_id=message.app_id, detail=detail)
-    resent = await services.store.resend(message.id, endpoint.id, now_ms=now_ms, new_ids=new_ids, said=said)
+    if dry_run:
+        resent = await _would_resend(services, message, endpoint)
+    else:
+        resent = await services.store.resend(message.id, endpoint.id, now_ms=now_ms, new_ids=new_ids, said=said)
     try:
         check_resent(resent, message.id, endpoint.id)
     except ConfigurationError as error:
         raise Refusal(409, error.code, error.detail, error.fix) from error
-    services.wake([endpoint.seq])
+    if not dry_run:
+        services.wake([endpoint.seq])
+
+
+async def _would_resend(services: Services, message: Message, endpoint: Endpoint) -> Resent:
+    if message.expunged_at_ms is not None:
+        return Resent.EXPUNGED
+    deliveries = await services.store.deliveries(message.id)
+    known = next((one for one in deliveries if one.endpoint_id == endpoint.id), None)
+    if known is None or known.state in FINAL_STATES:
+        return Resent.QUEUED
+    if known.state is DeliveryState.SENDING:
+        return Resent.SENDING
+    return Resent.BEHIND if known.due_at_ms is None else Resent.HASTENED
 
 
 def check_resent(resent: Resent, message_id: str, endpoint_id: str) -> str:

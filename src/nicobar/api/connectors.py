@@ -6,7 +6,7 @@ import hashlib
 from typing import Annotated
 
 from litestar import get
-from litestar.params import PathParameter
+from litestar.params import PathParameter, QueryParameter
 
 import nicobar
 from nicobar.api.endpoints import ONE, default_code
@@ -103,11 +103,15 @@ def _stable_id(prefix: str, name: str) -> str:
     opt={"needs": "any_reader"},
 )
 async def list_connectors(
-    *, limit: Limit = DEFAULT_LIMIT, iterator: Iterator = None, order: Order = None
+    *,
+    limit: Limit = DEFAULT_LIMIT,
+    iterator: Iterator = None,
+    order: Order = None,
+    product_type: Annotated[str | None, QueryParameter(description="Only connectors of this `productType`.")] = None,
 ) -> Page[ConnectorOut]:
     """The connectors that an endpoint can have, with the fields that each needs."""
     return page_of_all(
-        [shown(one) for one in CONNECTORS],
+        [one for one in map(shown, CONNECTORS) if product_type in {None, one.product_type}],
         iterator=iterator,
         limit=limit,
         order=order or Ordering.ASCENDING,

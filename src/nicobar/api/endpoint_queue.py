@@ -9,6 +9,7 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from nicobar.admin.services import again_if_moved
+from nicobar.api.dry_run import DryRunOut, GivenDryRun, pending
 from nicobar.api.endpoints import ONE, TAGS
 from nicobar.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
 from nicobar.api.shapes import Moment, Shape, moment
@@ -111,8 +112,14 @@ async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: GivenSer
     summary="Cancel Pending Deliveries",
     status_code=200,
 )
-async def cancel_pending(*, endpoint: GivenEndpoint, services: GivenServices, caller: GivenCaller) -> CanceledOut:
-    """Cancels what waits for an endpoint. What is being sent goes on; what is canceled can be replayed."""
+async def cancel_pending(
+    *, endpoint: GivenEndpoint, services: GivenServices, caller: GivenCaller, dry_run: GivenDryRun
+) -> CanceledOut | DryRunOut:
+    """Cancels the pending deliveries of an endpoint. Those that are being sent are left alone; canceled ones can be
+    replayed. With `dryRun` nothing is canceled, and the answer counts the deliveries.
+    """
+    if dry_run:
+        return DryRunOut(deliveries=min(MAX_CANCELED, await pending(services.store, endpoint)))
     said = services.said(caller, "endpoint.cancel-pending", endpoint.id, app_id=endpoint.app_id)
     canceled, last = 0, CANCEL_AT_ONCE
     while last == CANCEL_AT_ONCE and canceled < MAX_CANCELED:

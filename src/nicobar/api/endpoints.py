@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from litestar import Response, delete, get, patch, post, put
@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from nicobar.admin.catalogue import details, make_endpoint, same_endpoint
 from nicobar.admin.services import Services, again_if_moved
 from nicobar.api.auth import Caller
+from nicobar.api.dry_run import DELETED, DryRunOut, GivenDryRun, done, unfinished, would
 from nicobar.api.errors import Invalid, conflict
 from nicobar.api.lookups import (
     AppKey,
@@ -38,6 +39,7 @@ from nicobar.api.shapes import (
     Page,
     Shape,
     Uid,
+    Unsupported,
     given_names,
     moment,
     patched,
@@ -99,7 +101,33 @@ class EndpointConnector(Shape):
     config: Annotated[dict[str, ConfigValue], Meta(examples=[{"site_id": "…", "api_key": "…", "region": "us"}])] = {}
 
 
-class EndpointIn(Shape):
+class OlderNames(Shape):
+    """What clients before 2.0 call `eventTypes` and `throttleRate`, and the `version` that they send."""
+
+    filter_types: EventTypes | UnsetType | None = UNSET
+    rate_limit: ThrottleRate | UnsetType | None = UNSET
+    version: Annotated[int, Meta(ge=0)] | None = None
+
+
+N = TypeVar("N", bound=OlderNames)
+
+
+def with_newer_names(given: N) -> N:
+    """The same with the values of the older names under the newer ones. Raises Invalid where both differ."""
+    for older, newer, name, newer_name in (
+        ("filter_types", "event_types", "filterTypes", "eventTypes"),
+        ("rate_limit", "throttle_rate", "rateLimit", "throttleRate"),
+    ):
+        value, other = getattr(given, older), getattr(given, newer)
+        if value is UNSET:
+            continue
+        if other is not None and other is not UNSET and other != value:
+            raise Invalid(f"body.{name}", f"{name} and {newer_name} differ.", f"Send {newer_name} only.")
+        given = msgspec.structs.replace(given, **{newer: value, older: UNSET})
+    return given
+
+
+class EndpointIn(OlderNames):
     """What an endpoint is made of. With a `url` alone it is of the connector `http`; `connector` names another one.
     One of a connector that has ready-made code begins with it.
     """
@@ -112,13 +140,13 @@ class EndpointIn(Shape):
     event_types: EventTypes | None = None
     channels: Channels | None = None
     secret: Secret | None = None
-    metadata: Metadata = {}
+    metadata: Metadata | None = {}
     headers: Headers | None = None
     name: Name | None = None
     connector: EndpointConnector | None = None
 
 
-class EndpointUpsertIn(Shape):
+class EndpointUpsertIn(OlderNames):
     """What an endpoint is replaced by. Its secret, its headers and its transformation stay."""
 
     url: Url | None = None
@@ -128,12 +156,12 @@ class EndpointUpsertIn(Shape):
     disabled: bool = False
     event_types: EventTypes | None = None
     channels: Channels | None = None
-    metadata: Metadata = {}
+    metadata: Metadata | None = {}
     name: Name | None = None
     connector: EndpointConnector | None = None
 
 
-class EndpointPatch(Shape):
+class EndpointPatch(OlderNames):
     """What changes of an endpoint; what is left out stays."""
 
     url: Url | UnsetType = UNSET
@@ -146,6 +174,7 @@ class EndpointPatch(Shape):
     metadata: Metadata | UnsetType = UNSET
     name: Name | UnsetType = UNSET
     connector: EndpointConnector | UnsetType = UNSET
+    secret: Unsupported = None
 
 
 class EndpointOut(Shape):
@@ -168,6 +197,10 @@ class EndpointOut(Shape):
     channels: list[str] | None = None
     paused_reason: str | None = None
     disabled_reason: str | None = None
+    # Clients before 2.0 require `version`, and read the two older names.
+    version: int = 1
+    filter_types: list[str] | None = None
+    rate_limit: int | None = None
 
 
 _MADE = ResponseSpec(EndpointOut, description="It was made.", generate_examples=False)
@@ -191,6 +224,8 @@ def shown(services: Services, endpoint: Endpoint) -> EndpointOut:
         channels=list(endpoint.channels) or None,
         paused_reason=endpoint.paused_reason,
         disabled_reason=endpoint.disabled_reason,
+        filter_types=list(endpoint.event_types) or None,
+        rate_limit=endpoint.max_messages_per_s,
     )
 
 
@@ -231,7 +266,7 @@ async def create_endpoint(
     async with services.changing:
         snapshot = await services.snapshot()
         application = application_of(snapshot, caller, app_id)
-        return await _put(services, caller, snapshot, application, data, None)
+        return await _put(services, caller, snapshot, application, with_newer_names(data), None)
 
 
 @get(ONE, operation_id="v1.endpoint.get", tags=TAGS, summary="Get Endpoint")
@@ -251,7 +286,7 @@ async def upsert_endpoint(
     caller: GivenCaller,
 ) -> Response[EndpointOut]:
     """Replaces an endpoint, or makes it. A uid in the path stays where the body has none."""
-    wanted = msgspec.convert(msgspec.structs.asdict(data), EndpointIn, from_attributes=True)
+    wanted = EndpointIn(**msgspec.structs.asdict(with_newer_names(data)))
     async with services.changing:
         snapshot = await services.snapshot()
         application = application_of(snapshot, caller, app_id)
@@ -291,21 +326,36 @@ async def patch_endpoint(
             metadata=known.details.metadata,
             name=known.name,
         )
-        return await _put(services, caller, snapshot, application, patched(as_it_is, data), known)
+        return await _put(services, caller, snapshot, application, patched(as_it_is, with_newer_names(data)), known)
 
 
-@delete(ONE, operation_id="v1.endpoint.delete", tags=TAGS, summary="Delete Endpoint")
+@delete(
+    ONE,
+    operation_id="v1.endpoint.delete",
+    tags=TAGS,
+    summary="Delete Endpoint",
+    status_code=200,
+    responses=DELETED,
+)
 @again_if_moved
 async def delete_endpoint(
-    *, app_id: AppKey, endpoint_id: EndpointKey, services: GivenServices, caller: GivenCaller
-) -> None:
+    *,
+    app_id: AppKey,
+    endpoint_id: EndpointKey,
+    services: GivenServices,
+    caller: GivenCaller,
+    dry_run: GivenDryRun,
+) -> Response[DryRunOut | None]:
     """Takes out an endpoint; what is not delivered is canceled, its history stays."""
     async with services.changing:
         snapshot = await services.snapshot()
         application = application_of(snapshot, caller, app_id)
         known = endpoint_of(snapshot, application, endpoint_id)
+        if dry_run:
+            return would(deliveries=await unfinished(services.store, known))
         removal = RemoveEndpoint(endpoint_id=known.id)
         await services.change(caller, "endpoint.delete", known.id, removal, app_id=application.id)
+    return done()
 
 
 async def _put(  # noqa: PLR0917 - what is there, what is wanted, and who wants it
@@ -320,7 +370,7 @@ async def _put(  # noqa: PLR0917 - what is there, what is wanted, and who wants 
     about = details(
         now_ms=services.clock.now_ms(),
         description=wanted.description,
-        metadata=wanted.metadata,
+        metadata=wanted.metadata or {},
         known=known.details if known else None,
     )
     changes: list[Change]

@@ -40,7 +40,6 @@ from nicobar.dashboard.rights import CHANGING
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import Customer, Endpoint, Message, Record
-from nicobar.pipeline.alerts import SOURCE_ID as OPERATIONAL
 from nicobar.pipeline.configuration import OpenEndpoint, endpoint_credentials, endpoint_headers, open_endpoint
 from nicobar.pipeline.rehearse import trial
 from nicobar.pipeline.transform import Ready, Subject, Transformed
@@ -354,7 +353,7 @@ async def _sent(desk: Desk, visitor: Visitor, bench: Bench, test_id: str) -> Res
 async def latest(desk: Desk, app_id: str, event_types: Sequence[str]) -> list[Message]:
     """Messages of the past to choose from."""
     found = await desk.services.store.messages(app_id, MessageFilter(event_types=tuple(event_types)), limit=MAX_PAST)
-    return [item for item in found.items if item.expunged_at_ms is None and item.source_id != OPERATIONAL]
+    return [item for item in found.items if item.expunged_at_ms is None]
 
 
 def _written(result: Transformed) -> str:

@@ -14,6 +14,7 @@ _REASONS = (
     noop("endpoint removed"),
     noop("replay canceled"),
     noop("expunged"),
+    noop("an alert; this is not the alert endpoint"),
 )
 
 

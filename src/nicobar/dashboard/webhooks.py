@@ -170,7 +170,7 @@ async def _page(
     store = desk.services.store
     breaker = (await store.breakers()).get(known.seq)
     backlog = {one.endpoint_seq: one for one in await store.backlog()}
-    tried = await store.attempts_of_endpoint(known.id, AttemptFilter(), limit=ATTEMPTS)
+    tried = await store.attempts_of_endpoint(known.id, AttemptFilter(alerts=visitor.sees_alerts), limit=ATTEMPTS)
     return page(
         visitor,
         "endpoint.html",

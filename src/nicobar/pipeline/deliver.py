@@ -43,6 +43,7 @@ SANDBOX_AGAIN_MS = 5_000
 MAX_RECORDED_BODY_CHARS = 65_536
 MAX_RECORDED_RESPONSE_CHARS = 4_096
 MAX_REASON_CHARS = 1_000
+NO_ALERTS = "an alert; this is not the alert endpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ class Deliverer:
         """Raises StoreError when a result could not be kept for a minute; those deliveries are taken up again when
         their lease ends.
         """
+        page = await self._without_strays(target, page)
         tries = [_Try(claimed=claimed, started_at_ms=self._clock.now_ms()) for claimed in page]
         subjects = [
             Subject(
@@ -160,6 +162,17 @@ class Deliverer:
         if stopped:
             await self._record(target, stopped)
         return await self._send_all(target, ready, gate)
+
+    async def _without_strays(self, target: OpenEndpoint, page: Sequence[Claimed]) -> list[Claimed]:
+        """Cancels alerts that wait for an endpoint that gets none, such as one that got them before the setting
+        changed; returns the rest.
+        """
+        strays = [one for one in page if self._alerts.is_stray(one.message, target.endpoint)]
+        if strays:
+            now_ms = self._clock.now_ms()
+            settled = Settled(state=DeliveryState.CANCELED, code="not_an_alert_endpoint", reason=NO_ALERTS)
+            await self._record(target, [(_Try(claimed=one, started_at_ms=now_ms), settled) for one in strays])
+        return [one for one in page if one not in strays]
 
     async def postpone(self, target: OpenEndpoint, claimed: Claimed, error: Exception) -> None:
         """Keeps a try that our own fault ended; it is tried again on the schedule, and fails visibly in the end."""

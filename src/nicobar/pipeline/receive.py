@@ -158,12 +158,7 @@ class Receiver:
         except StoreError as error:
             raise unavailable(error) from error
         if appended.duplicate:
-            raise Refusal(
-                409,
-                "event_id_exists",
-                f"The event id {message.event_id} is that of the message {appended.message_id}; nothing was kept.",
-                "Send an event id once, or none.",
-            )
+            raise event_id_exists(message.event_id, appended.message_id)
         self._metrics.received.labels(API_SOURCE_ID, "accepted").inc()
         log.info(
             "accepted",
@@ -181,6 +176,15 @@ class Receiver:
         if in_a_row >= REFUSED_TO_TELL:
             reason = f"The last {in_a_row} requests were refused: {refusal.detail} {refusal.fix}"
             await self._alerts.tell(Alert(type=AlertType.REFUSING, source=source, reason=reason))
+
+
+def event_id_exists(event_id: str, message_id: str) -> Refusal:
+    return Refusal(
+        409,
+        "event_id_exists",
+        f"The event id {event_id} is that of the message {message_id}; nothing was kept.",
+        "Send an event id once, or none.",
+    )
 
 
 def unavailable(error: StoreError) -> Refusal:
