@@ -15,6 +15,7 @@ from litestar.handlers.base import BaseRouteHandler
 
 from nicobar.api.errors import Asked, Invalid
 from nicobar.errors import Refusal
+from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 
 _PLACE = re.compile(r" - at `(?:key in )?\$?([^`]*)`$")
 _NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?", re.IGNORECASE)
@@ -36,6 +37,13 @@ async def check_request(request: Asked) -> None:
     body = await request.body()
     if expected.body is None or (not body and NoneType in get_args(expected.body)):
         return
+    if is_deeper(body):
+        raise Refusal(
+            400,
+            "body_too_deep",
+            f"The body's JSON is nested deeper than {MAX_DEPTH_LEVELS} levels.",
+            "Send less nesting.",
+        )
     try:
         msgspec.json.decode(body, type=expected.body)
     except msgspec.ValidationError as error:
@@ -43,7 +51,7 @@ async def check_request(request: Asked) -> None:
         parts = re.split(r"[.\[\]]+", place[1]) if place else []
         loc = ".".join(["body", *(part for part in parts if part)])
         raise Invalid(loc, _PLACE.sub("", str(error))) from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Refusal(400, "request_invalid", "The body is not JSON.", "Send JSON, in UTF-8.") from error
 
 

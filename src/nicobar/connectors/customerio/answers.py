@@ -9,6 +9,7 @@ import msgspec
 from nicobar.connectors import Blocked, Deferred, Delivered, NoResponse, Outcome, ReadyCall, Refused, Response
 from nicobar.connectors.answers import MAX_TEXT_CHARS, deferred, said
 from nicobar.model import Json
+from nicobar.nesting import is_deeper
 
 _PARTLY = 207
 _NOT_HERE = frozenset({404, 405})
@@ -70,8 +71,10 @@ def _unnamed(calls: int, answer: Response) -> Outcome:
 
 def read_object(body: bytes) -> dict[str, Json]:
     """The JSON object of an answer; {} for anything else."""
+    if is_deeper(body):
+        return {}
     try:
         value: Json = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return {}
     return value if isinstance(value, dict) else {}
