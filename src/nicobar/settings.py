@@ -233,7 +233,13 @@ def _read_file(path: Path) -> dict[str, object]:
             f"The settings file {path} cannot be read: {error.strerror}.",
             "Check its path.",
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError as error:
         raise SettingsError(
-            "settings_file_unreadable", f"The settings file {path} is not TOML: {error}.", "Mend that line."
+            "settings_file_unreadable",
+            f"The settings file {path} is nested too deeply to be read.",
+            "Remove the nested lists or tables.",
+        ) from error
+    except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
+        raise SettingsError(
+            "settings_file_unreadable", f"The settings file {path} is not TOML: {error}.", "Fix that line."
         ) from error

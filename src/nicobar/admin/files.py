@@ -92,8 +92,12 @@ def read_document(path: Path) -> Document:
         raise ConfigurationError(
             "file_unreadable", f"{path} cannot be read: {error.strerror}.", "Check the path."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError("file_invalid", f"{path} is not TOML: {error}.", "Mend that line.") from error
+    except RecursionError as error:
+        raise ConfigurationError(
+            "file_invalid", f"{path} is nested too deeply to be read.", "Remove the nested lists or tables."
+        ) from error
+    except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
+        raise ConfigurationError("file_invalid", f"{path} is not TOML: {error}.", "Fix that line.") from error
     try:
         document = msgspec.convert(values, Document)
     except msgspec.ValidationError as error:

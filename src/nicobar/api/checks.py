@@ -20,6 +20,7 @@ from nicobar.api.errors import ALIASES, Asked, Invalid, UnknownNames
 from nicobar.api.shapes import ValidationDetail
 from nicobar.errors import Refusal
 from nicobar.names import QueryNames, closest, given_names, query_names, shortened
+from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 
 MAX_UNKNOWN = 20
 _PLACE = re.compile(r" - at `(?:key in )?\$?([^`]*)`$")
@@ -42,6 +43,13 @@ async def check_request(request: Asked) -> None:
     request.scope[ALIASES] = expected.query.aliases  # type: ignore[literal-required] # a name of ours
     body = await request.body()
     has_body = expected.body is not None and bool(body)
+    if has_body and is_deeper(body):
+        raise Refusal(
+            400,
+            "body_too_deep",
+            f"The body's JSON is nested deeper than {MAX_DEPTH_LEVELS} levels.",
+            "Send less nesting.",
+        )
     try:
         found = _unknown_parameters(request.scope["query_string"], expected)
         if has_body and expected.kind is not None:
@@ -58,7 +66,7 @@ async def check_request(request: Asked) -> None:
             msgspec.json.decode(body, type=expected.body)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Refusal(400, "request_invalid", "The body is not JSON.", "Send JSON, in UTF-8.") from error
 
 

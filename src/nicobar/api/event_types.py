@@ -21,6 +21,7 @@ from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, 
 from nicobar.api.shapes import Description, EventTypeName, Moment, Page, Shape, Unsupported, moment, patched
 from nicobar.errors import UserError
 from nicobar.model import EventType
+from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 from nicobar.pipeline.retry import RETRY_AFTER_MS
 from nicobar.sources.kinds import SOURCES
 from nicobar.store import PutEventType, RemoveEventType, Snapshot
@@ -385,6 +386,8 @@ def _read(data: EventTypeImportOpenApiIn) -> Sequence[EventType]:
     if (data.spec is None) is (data.spec_raw is None):
         raise Invalid("body.spec", "Give either spec or specRaw.", "One of them.")
     where = "body.spec" if data.spec is not None else "body.specRaw"
+    if data.spec_raw is not None and is_deeper(data.spec_raw.encode("utf-8", "replace")):
+        raise Invalid(where, f"It is nested deeper than {MAX_DEPTH_LEVELS} levels.", "Give a flatter document.")
     try:
         document = data.spec if data.spec_raw is None else msgspec.json.decode(data.spec_raw, type=dict[str, Any])
         found = event_types_of(document or {})

@@ -15,6 +15,7 @@ from nicobar.connectors import Blocked, Deferred, Delivered, NoResponse, Outcome
 from nicobar.connectors.answers import MAX_TEXT_CHARS, deferred, retry_after_ms, said, start_of
 from nicobar.connectors.customerio.contract import v1_call
 from nicobar.model import Json
+from nicobar.nesting import is_deeper
 
 _OK = 200
 _PARTLY = 207
@@ -139,10 +140,10 @@ def read_object(answer: Response) -> dict[str, Json] | None:
     """The JSON object of an answer; None for anything else, and for one that says `error`, as gateways do and
     Customer.io does not.
     """
-    if answer.truncated:
+    if answer.truncated or is_deeper(answer.body):
         return None
     try:
         value: Json = msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return value if isinstance(value, dict) and not value.get("error") else None
