@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from nicobar.connectors import Deferred, NoResponse, Response
+from nicobar.connectors import Blocked, Deferred, NoResponse, Refused, Response
+from nicobar.connectors.fields import address_error
 
 MAX_RETRY_AFTER_MS = 24 * 3_600_000
 MAX_TEXT_CHARS = 300
@@ -28,6 +29,16 @@ def deferred(answer: Response | NoResponse) -> Deferred | None:
             failing=answer.status >= _SERVER_ERROR or answer.status == _TIMED_OUT,
         )
     return None
+
+
+def unsent(answer: Response | NoResponse, *, own: bool) -> Blocked | Refused | None:
+    """What a refused address means: the endpoint's `own` host puts the endpoint on hold until the operator allows the
+    host; another host that a handler named fails that delivery. None for every other answer.
+    """
+    if not isinstance(answer, NoResponse) or answer.refused is None:
+        return None
+    error = str(address_error(answer.refused))
+    return Blocked(reason=error) if own else Refused(reason=error)
 
 
 def said(answer: Response) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from nicobar.addresses import origin_of
 from nicobar.connectors import (
     BatchBounds,
     Checkup,
@@ -23,8 +24,8 @@ from nicobar.connectors import (
     Response,
     Transport,
 )
-from nicobar.connectors.answers import deferred, said
-from nicobar.connectors.fields import is_plain_url, read_fields
+from nicobar.connectors.answers import deferred, said, unsent
+from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.payload import encoded
 from nicobar.crypto import standard_webhooks_signature, webhook_secret_key
 from nicobar.errors import UserError
@@ -65,8 +66,15 @@ class HttpEndpoint:
             help="What the requests are signed with: whsec_ and base64. After a rotation the old ones follow, each "
             "with @ and the Unix milliseconds up to which it signs too.",
             required=True,
+            signs=True,
         ),
     )
+
+    def url(self, settings: Mapping[str, Setting]) -> str:
+        return str(settings.get("url", ""))
+
+    def credentials_host(self, settings: Mapping[str, Setting]) -> str:
+        return origin_of(self.url(settings))
 
     def open(
         self,
@@ -131,6 +139,7 @@ class HttpDestination:
 
     def __init__(self, url: str, secrets: Sequence[SigningSecret], headers: Mapping[str, str]) -> None:
         self.url = url
+        self._origin = origin_of(url)
         self._keys = [(webhook_secret_key(one.secret), one.until_ms) for one in secrets]
         self._headers = headers
 
@@ -147,6 +156,8 @@ class HttpDestination:
                 continue
             event_id = origin.own_id if len(calls) == 1 else f"{origin.own_id}.{index}"
             timestamp = str(origin.now_ms // 1000)
+            # Headers and signatures are for the endpoint's own host, not for another one that the handler names.
+            is_own = origin_of(call.url) == self._origin
             signatures = [
                 f"v1,{standard_webhooks_signature(key, event_id, timestamp, body)}"
                 for key, until_ms in self._keys
@@ -155,11 +166,11 @@ class HttpDestination:
             own = {name: value for name, value in call.headers.items() if name.lower() not in _OURS}
             headers = {
                 "content-type": "application/json",
-                **self._headers,
+                **(self._headers if is_own else {}),
                 **{name.lower(): value for name, value in own.items()},
                 "webhook-id": event_id,
                 "webhook-timestamp": timestamp,
-                "webhook-signature": " ".join(signatures),
+                **({"webhook-signature": " ".join(signatures)} if is_own else {}),
                 **({TEST_HEADER: "true"} if origin.test else {}),
             }
             ready.append(ReadyCall(method=call.method, url=call.url, headers=headers, body=body, batchable=False))
@@ -167,15 +178,12 @@ class HttpDestination:
 
     def pack(self, calls: Sequence[ReadyCall]) -> Request:
         (call,) = calls
-        return Request(
-            method=call.method,
-            url=call.url,
-            headers=call.headers,
-            body=call.body,
-            operator_host=call.url == self.url,
-        )
+        return Request(method=call.method, url=call.url, headers=call.headers, body=call.body)
 
     def read(self, calls: Sequence[ReadyCall], answer: Response | NoResponse) -> list[Outcome]:
+        blocked = unsent(answer, own=origin_of(calls[0].url) == self._origin)
+        if blocked is not None:
+            return [blocked for _ in calls]
         later = deferred(answer)
         if later is not None or isinstance(answer, NoResponse):
             return [later or Deferred(reason="No answer.") for _ in calls]
@@ -185,8 +193,12 @@ class HttpDestination:
         return [outcome for _ in calls]
 
     async def check_credentials(self, transport: Transport) -> Checkup:
-        """Asks for nothing: a URL that takes webhooks need not answer anything else."""
-        del transport
+        """Sends nothing, since a URL that accepts webhooks need not answer anything else; says whether requests may
+        reach its address.
+        """
+        refused = await transport.refused_address(self.url)
+        if refused is not None:
+            return Checkup(ok=False, detail=str(address_error(refused)), finding=Finding.REFUSED_ADDRESS)
         return Checkup(ok=True, detail="A URL of your own is checked by the first delivery.", finding=Finding.UNTRIED)
 
 
