@@ -56,9 +56,10 @@ def test_doctor_and_the_log_list_endpoints_that_are_not_allowed(tmp_path):
 
 
 def test_apply_tells_a_changed_host_without_its_path(tmp_path):
-    (tmp_path / "nicobar.toml").write_text(HOOKS % "https://shop.example/hooks")
+    # Of a disabled endpoint the name is not resolved.
+    (tmp_path / "nicobar.toml").write_text(HOOKS % "https://shop.example/hooks" + "disabled = true\n")
     assert nicobar(tmp_path, "apply", "nicobar.toml").returncode == 0
-    (tmp_path / "nicobar.toml").write_text(HOOKS % "https://new.example/hooks?token=hidden")
+    (tmp_path / "nicobar.toml").write_text(HOOKS % "https://new.example/hooks?token=hidden" + "disabled = true\n")
     moved = nicobar(tmp_path, "apply", "nicobar.toml", "--dry-run").stdout
     assert "endpoint hooks: changed, URL changed from https://shop.example:443 to https://new.example:443" in moved
     assert "hidden" not in moved

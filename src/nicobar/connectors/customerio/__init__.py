@@ -292,7 +292,7 @@ class CustomerIoDestination:
         known = contract.v1_call(call.method, path)
         if path in {ENTITY, BATCH} and call.method == "POST":
             yield from _objects(index, path, call.payload, verdicts)
-        elif known is not None and known.segments[0] == "customers" and "?" in path:
+        elif known is not None and known.segments[0] == "customers" and "?" in call.url:
             verdicts.append(
                 rules.PATH.at(
                     f"[{index}].url",
