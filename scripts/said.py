@@ -15,6 +15,7 @@ from pathlib import Path
 # Where people meet them in the dashboard. What only commands and the API say is not among them.
 MODULES = (
     "admin/catalogue.py",
+    "admin/destinations.py",
     "admin/send_test.py",
     "admin/trials.py",
     "connectors",

@@ -23,7 +23,7 @@ from nicobar.serving import Server
 from nicobar.settings import Settings
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, Change, PauseEndpoint, PutSource
-from running import ADA, DODO, TYPES
+from running import ADA, DEFAULTS, DODO, TYPES
 
 PASSWORD = "a pigeon finds its way"
 EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
@@ -78,7 +78,7 @@ async def installation(directory: Path, **settings: object) -> AsyncIterator[Ins
     state = State()
     emulator = await Server.start(create_app(state), "127.0.0.1", 0)
     recorded: asyncio.Queue[Recorded] = asyncio.Queue()
-    values = Settings(**{"port": 0, "data_dir": directory, "sandbox_children": 1, "shutdown_ms": 5_000} | settings)
+    values = Settings(**DEFAULTS | {"data_dir": directory} | settings)
     try:
         async with run(values, recorded.put_nowait) as runtime:
             yield Installation(runtime, state, emulator, recorded)

@@ -19,6 +19,7 @@ from nicobar.api.app import create_app
 from nicobar.api.ingress import Ingress
 from nicobar.api.ops import create_ops
 from nicobar.clock import Clock, SystemClock
+from nicobar.connectors.fields import address_error
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
 from nicobar.dashboard.app import create_dashboard
@@ -120,6 +121,7 @@ async def run(
         store, vault = await stack.enter_async_context(open_store(settings, clock))
         runtime = Runtime(settings=settings, store=store, vault=vault, clock=clock)
         await runtime.configuration.refresh()
+        _log_refused(runtime)
         stack.push_async_callback(runtime.alerts.close)
         _keep_running(stack, "follow the configuration", runtime.configuration.follow)
         sandbox = await stack.enter_async_context(
@@ -171,7 +173,7 @@ def make_data_dir(path: Path) -> None:
 async def _start_worker(
     stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox, on_recorded: Callable[[Recorded], None] | None
 ) -> Worker:
-    transport = await stack.enter_async_context(HttpTransport())
+    transport = await stack.enter_async_context(HttpTransport(allowed=runtime.settings.allowed))
     worker = Worker(
         store=runtime.store,
         configuration=runtime.configuration,
@@ -209,7 +211,7 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox, 
     )
     refusals = RefusalLog(runtime.store, runtime.clock)
     _keep_running(stack, "refused requests", refusals.run)
-    transport = await stack.enter_async_context(HttpTransport())
+    transport = await stack.enter_async_context(HttpTransport(allowed=settings.allowed))
     services = Services(
         store=runtime.store,
         configuration=runtime.configuration,
@@ -239,6 +241,23 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox, 
     if not any(one.role is UserRole.OWNER for one in await runtime.store.users()):
         path = await offer_link(runtime.store, runtime.clock.now_ms())
         runtime.setup_url = (settings.public_url.rstrip("/") or runtime.server.url) + path
+
+
+def _log_refused(runtime: Runtime) -> None:
+    """Names the endpoints whose URL is an address that requests may not reach. Names are resolved when something is
+    sent, and by `nicobar doctor`.
+    """
+    for opened in runtime.configuration.endpoints.values():
+        refused = runtime.settings.allowed.refused_literal(opened.destination.url)
+        if refused is not None:
+            error = address_error(refused)
+            log.warning(
+                "endpoint address not allowed",
+                endpoint_id=opened.endpoint.id,
+                code=error.code,
+                detail=error.detail,
+                fix=error.fix,
+            )
 
 
 def _keep_running(stack: AsyncExitStack, name: str, work: _Work) -> None:

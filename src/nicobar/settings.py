@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from nicobar.addresses import AllowedAddresses
 from nicobar.errors import SettingsError
 from nicobar.model import Record
 
@@ -94,6 +95,13 @@ class Settings(Record):
     ] = ""
     alert_mail_from: Annotated[str, Meta(description="Sender of the alerts' mails.")] = ""
     alert_mail_to: Annotated[str, Meta(description="Who gets the alerts' mails, separated by commas.")] = ""
+    allowed_addresses: Annotated[
+        str,
+        Meta(
+            description="Hosts, addresses and CIDR blocks that requests may reach although they are not public, each "
+            "with an optional :port, separated by commas."
+        ),
+    ] = ""
     log_format: Annotated[
         LogFormat, Meta(description="console, json, or auto: console on a terminal, json elsewhere.")
     ] = LogFormat.AUTO
@@ -133,6 +141,11 @@ class Settings(Record):
                 "Percent-encode what is special in the password.",
             )
         return recipients
+
+    @property
+    def allowed(self) -> AllowedAddresses:
+        """Raises SettingsError."""
+        return AllowedAddresses.read(self.allowed_addresses)
 
     @property
     def key_path(self) -> Path:
@@ -214,7 +227,7 @@ def _settings(values: Mapping[str, tuple[object, str]]) -> Settings:
                 "setting_invalid", f"{origin} does not fit: {error}.", f"{description(fields[key])}"
             ) from error
     settings = Settings(**read)  # type: ignore[arg-type] # each value was converted to its field's type above
-    _ = settings.database_path, settings.alert_recipients
+    _ = settings.database_path, settings.alert_recipients, settings.allowed
     return settings
 
 

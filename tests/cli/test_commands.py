@@ -47,7 +47,7 @@ credentials = { site_id = { env = "CIO_SITE" }, api_key = { env = "CIO_KEY" } }
 
 def environment(**more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NICOBAR_")}
-    return {**kept, **SECRETS, **more}
+    return {**kept, **SECRETS, "NICOBAR_ALLOWED_ADDRESSES": "127.0.0.0/8", **more}
 
 
 def nicobar(directory: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -136,7 +136,7 @@ def test_apply_plans_anew_where_another_apply_was_faster(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Planner, "plan", overtaken)
     arguments = ["apply", str(tmp_path / "nicobar.toml"), "--data-dir", str(tmp_path / "nicobar-data")]
-    result = CliRunner().invoke(group, arguments, env=SECRETS)
+    result = CliRunner().invoke(group, arguments, env=environment())
     assert (result.exit_code, len(plans)) == (0, 2), result
     with sqlite3.connect(tmp_path / "nicobar-data" / "nicobar.db") as connection:
         assert connection.execute("SELECT count(*) FROM sources").fetchone() == (1,)

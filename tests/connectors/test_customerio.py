@@ -449,3 +449,39 @@ def test_a_test_is_marked_has_ids_of_its_own_and_leaves_profiles_as_they_are_wri
     ids = [one["id"] for ones in (real, test, again) for one in ones if "id" in one]
     assert len(set(ids)) == len(ids) == 9
     assert all(len(one) == 26 for one in ids)
+
+
+def test_an_unencoded_question_mark_in_an_id_is_rejected():
+    it = destination(keep_profile=False)
+    base = "https://track.customer.io/api/v1/customers"
+    for path in ("q?x=1", "q?x=1/events", "q?"):
+        prepared = it.prepare([call({"plan": "pro"}, f"{base}/{path}", "PUT")], origin())
+        assert (prepared.calls, prepared.verdicts[0].fix) == ((), "Encode ids: encodeURIComponent(id)."), path
+    encoded = call({"plan": "pro"}, f"{base}/q%3Fx%3D1", "PUT")
+    assert it.prepare([encoded], origin()).calls[0].url == f"{base}/q%3Fx%3D1"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://track.customer.io.evil.example/api/v2/entity",
+        "https://track.customer.io:8443/api/v2/entity",
+        "http://track.customer.io/api/v2/entity",
+        "https://x.track.customer.io/api/v2/entity",
+        "https://track.customer.io@evil.example/api/v2/entity",
+        "https://track.customer.io\\@evil.example/api/v2/entity",
+        "https://track.customer.io//evil.example/api/v2/entity",
+        "https://track.customer.io/../api/v2/entity",
+        "https://evil.example/api/v2/entity",
+    ],
+)
+def test_a_look_alike_host_never_gets_credentials(url):
+    it = destination(keep_profile=False)
+    payload = {"type": "person", "identifiers": {"id": "u"}, "action": "event", "name": "paid"}
+    calls = it.prepare(
+        [Call(method="POST", url=url, headers={"Host": "evil.example"}, payload=payload)], origin()
+    ).calls
+    for call in calls:
+        request = it.pack([call])
+        assert request.url == "https://track.customer.io/api/v2/entity"
+        assert "host" not in {name.lower() for name in request.headers}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from nicobar.connectors import Deferred, Delivered, Gone, NoResponse, Origin, Response
+import pytest
+
+from nicobar.addresses import RefusedAddress
+from nicobar.connectors import Blocked, Deferred, Delivered, Gone, NoResponse, Origin, Refused, Response
 from nicobar.connectors.http import HttpEndpoint
 from nicobar.model import Call
 
@@ -66,3 +69,77 @@ def test_a_wait_that_a_receiver_asks_for_holds_for_every_status():
 def test_only_the_endpoint_s_own_url_can_disable_it():
     outcome = read(status(410), "https://shop.example/another")
     assert isinstance(outcome, Deferred)
+
+
+ORIGIN = Origin(message_id="msg_1", endpoint_id="ep_1", occurred_at_ms=1_000, now_ms=2_000, customer=None)
+
+
+def sent(url: str, **headers: str):
+    """The headers that go to this URL, which the handler set."""
+    it = HttpEndpoint().open(
+        {"url": "https://shop.example/hooks"},
+        {"secret": SECRET},
+        {"authorization": "Bearer OPERATOR", "x-custom": "also-secret", "content-type": "text/x-own"},
+    )
+    call = Call(method="POST", url=url, headers=headers, payload={"type": "a.b"})
+    return it.pack(it.prepare([call], ORIGIN).calls).headers
+
+
+@pytest.mark.parametrize(
+    "url", ["https://shop.example/hooks", "https://shop.example/other?x=1", "https://SHOP.example:443/"]
+)
+def test_the_endpoint_s_own_host_gets_headers_and_signature(url):
+    headers = sent(url)
+    assert (headers["authorization"], headers["x-custom"]) == ("Bearer OPERATOR", "also-secret")
+    assert headers["webhook-signature"].startswith("v1,")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/",
+        "https://x.shop.example/hooks",
+        "https://shop.example.evil.example/hooks",
+        "https://shop.example:8443/hooks",
+        "http://shop.example/hooks",
+        "https://shop.example./hooks",
+        "https://xshop.example/hooks",
+    ],
+)
+def test_another_host_gets_neither_headers_nor_signature(url):
+    headers = sent(url, **{"X-Handler": "own"})
+    assert set(headers) == {"content-type", "x-handler", "webhook-id", "webhook-timestamp"}
+    assert headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://shop.example@evil.example/",
+        "https://user:secret@shop.example/",
+        "https://shop.example%2f@evil.example/",
+        "https://shop.example\\@evil.example/",
+        "https://evil.example\\.shop.example/",
+        "https://shop.example:/",
+        "https://shop.example%00/",
+        "https://[::1%25lo]/",
+    ],
+)
+def test_a_url_that_parsers_read_differently_is_rejected(url):
+    it = HttpEndpoint().open({"url": "https://shop.example/hooks"}, {"secret": SECRET})
+    prepared = it.prepare([Call(method="POST", url=url, headers={}, payload={})], ORIGIN)
+    assert (prepared.calls, len(prepared.verdicts)) == ((), 1)
+
+
+def test_a_refused_address_holds_the_endpoint_only_at_its_own_host():
+    it = HttpEndpoint().open({"url": "http://crm.internal/hooks"}, {"secret": SECRET})
+    for url, kind in (("http://crm.internal/x", Blocked), ("http://other.internal/", Refused)):
+        calls = it.prepare([Call(method="POST", url=url, headers={}, payload={})], ORIGIN).calls
+        host = url.split("/")[2]
+        answer = NoResponse(reason="x", duration_ms=1, refused=RefusedAddress(host=host, entry=f"{host}:80"))
+        (outcome,) = it.read(calls, answer)
+        assert isinstance(outcome, kind)
+        assert outcome.reason == (
+            f"Requests to {host} are not allowed: its address is not public. To allow them, add {host}:80 to the "
+            f"setting allowed_addresses (NICOBAR_ALLOWED_ADDRESSES={host}:80) and restart Nicobar."
+        )

@@ -43,7 +43,9 @@ class Caller(Record):
 
     @property
     def name(self) -> str:
-        """As the audit log shows it."""
+        """As the audit log shows it. A link to the dashboard has the same name as there."""
+        if self.token.portal:
+            return f"link {self.token.session_id or self.token.id}"
         return f"token {self.token.name}"
 
     @property

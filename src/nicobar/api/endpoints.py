@@ -11,6 +11,7 @@ from litestar.params import JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.admin.catalogue import details, make_endpoint, same_endpoint
+from nicobar.admin.destinations import check_address, check_stored, moved
 from nicobar.admin.services import Services, again_if_moved
 from nicobar.api.auth import Caller
 from nicobar.api.dry_run import DELETED, DryRunOut, GivenDryRun, done, unfinished, would
@@ -147,7 +148,9 @@ class EndpointIn(OlderNames):
 
 
 class EndpointUpsertIn(OlderNames):
-    """What an endpoint is replaced by. Its secret, its headers and its transformation stay."""
+    """What an endpoint is replaced by. Its secret and its transformation stay, and so do its headers unless others
+    are given. A URL of another host needs credentials and headers with it; `{}` removes the headers.
+    """
 
     url: Url | None = None
     description: Description = ""
@@ -157,12 +160,15 @@ class EndpointUpsertIn(OlderNames):
     event_types: EventTypes | None = None
     channels: Channels | None = None
     metadata: Metadata | None = {}
+    headers: Headers | None = None
     name: Name | None = None
     connector: EndpointConnector | None = None
 
 
 class EndpointPatch(OlderNames):
-    """What changes of an endpoint; what is left out stays."""
+    """What changes of an endpoint; what is left out stays. A URL of another host needs credentials and headers with
+    it; `{}` removes the headers.
+    """
 
     url: Url | UnsetType = UNSET
     description: Description | UnsetType = UNSET
@@ -172,6 +178,7 @@ class EndpointPatch(OlderNames):
     event_types: EventTypes | UnsetType | None = UNSET
     channels: Channels | UnsetType | None = UNSET
     metadata: Metadata | UnsetType = UNSET
+    headers: Headers | UnsetType = UNSET
     name: Name | UnsetType = UNSET
     connector: EndpointConnector | UnsetType = UNSET
     secret: Unsupported = None
@@ -374,7 +381,7 @@ async def _put(  # noqa: PLR0917 - what is there, what is wanted, and who wants 
         known=known.details if known else None,
     )
     changes: list[Change]
-    if known is not None and wanted.url is None and wanted.connector is None:
+    if known is not None and wanted.url is None and wanted.connector is None and wanted.headers is None:
         put_one = same_endpoint(
             known,
             name=wanted.name or known.name,
@@ -394,7 +401,8 @@ async def _put(  # noqa: PLR0917 - what is there, what is wanted, and who wants 
             now_ms = services.clock.now_ms()
             changes.append(AddTransformation(endpoint_id=put_one.id, code=code, created_at_ms=now_ms))
     action = "endpoint.update" if known else "endpoint.create"
-    after = await services.change(caller, action, put_one.id, *changes, app_id=application.id)
+    detail = moved(known, put_one) if known else ""
+    after = await services.change(caller, action, put_one.id, *changes, app_id=application.id, detail=detail)
     return shown(services, endpoint_of(after, application, put_one.id))
 
 
@@ -421,8 +429,11 @@ def _made(
 ) -> PutEndpoint:
     kind = wanted.connector.kind if wanted.connector else (known.connector if known else HTTP)
     kept = known if known is not None and known.connector == kind else None
+    stored = endpoint_headers(services.vault, known) if known else {}
     try:
         settings, credentials = configured(services, kind, wanted, kept)
+        if kept is not None and wanted.headers is None:
+            check_stored(kind, settings, kept.settings, headers=stored)
         return make_endpoint(
             vault=services.vault,
             ids=services.ids,
@@ -435,7 +446,7 @@ def _made(
             event_types=given_names(wanted.event_types),
             channels=given_names(wanted.channels),
             variables=known.variables if known else {},
-            headers=wanted.headers if known is None else endpoint_headers(services.vault, known),
+            headers=stored if wanted.headers is None else wanted.headers,
             disabled=wanted.disabled,
             max_messages_per_s=wanted.throttle_rate,
             uid=wanted.uid,
@@ -450,26 +461,42 @@ def _made(
 def configured(
     services: Services, kind: str, wanted: EndpointIn, kept: Endpoint | None
 ) -> tuple[dict[str, Setting], dict[str, str]]:
-    """The settings and the credentials: what was kept, and over it what is wanted."""
+    """The settings and the credentials: what was kept, and over it what is wanted. Raises UserError for an address
+    that is not allowed, and for kept credentials that would go to another host.
+    """
     settings: dict[str, Setting] = dict(kept.settings) if kept else {}
-    credentials = dict(endpoint_credentials(services.vault, kept)) if kept else {}
+    stored = endpoint_credentials(services.vault, kept) if kept else {}
+    credentials: dict[str, str] = {}
     for name, value in (wanted.connector.config if wanted.connector else {}).items():
         if not _is_secret(kind, name):
             settings[name] = value
         elif value != MASKED:
             credentials[name] = str(value)
+    _read_svix_fields(kind, wanted, settings, credentials)
+    check_address(services.settings.allowed, kind, settings, kept.settings if kept else None)
+    if kept is not None:
+        check_stored(kind, settings, kept.settings, credentials=stored.keys() - credentials.keys())
+    credentials = {**stored, **credentials}
+    if kind == HTTP and "secret" not in credentials:
+        credentials["secret"] = new_webhook_secret()
+    return settings, credentials
+
+
+def _read_svix_fields(
+    kind: str, wanted: EndpointIn, settings: dict[str, Setting], credentials: dict[str, str]
+) -> None:
+    """Puts `url` and `secret` of the body, which the public API has beside a connector's fields, among those."""
     if kind != HTTP:
         for field in ("url", "secret"):
             if getattr(wanted, field) is not None:
                 raise Invalid(f"body.{field}", f"The connector {kind} has no {field} of yours.", "Leave it out.")
-        return settings, credentials
+        return
     if wanted.url is not None:
         settings["url"] = wanted.url
     if "url" not in settings:
         raise Invalid("body.url", "url is missing.", "Give where to post, or another connector.")
-    if wanted.secret is not None or "secret" not in credentials:
-        credentials["secret"] = wanted.secret or new_webhook_secret()
-    return settings, credentials
+    if wanted.secret is not None:
+        credentials["secret"] = wanted.secret
 
 
 def _is_secret(kind: str, name: str) -> bool:

@@ -33,7 +33,7 @@ CHECK_TIMEOUT_MS = 5_000
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--prune", is_flag=True, help="Remove sources and endpoints that the file does not have.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
-@setting_options("data_dir", "database_url")
+@setting_options("data_dir", "database_url", "allowed_addresses")
 def apply(*, file: Path, prune: bool, dry_run: bool, **flags: Any) -> None:
     """Make the configuration what FILE says. All of it or nothing; twice is the same as once."""
     settings = settings_of(flags)
@@ -56,6 +56,7 @@ async def _apply(settings: Settings, file: Path, *, prune: bool, dry_run: bool) 
                 folder=file.parent,
                 environment=os.environ,
                 now_ms=clock.now_ms(),
+                allowed=settings.allowed,
             )
             plan = await planner.plan(document, prune=prune)
             if plan.changes and not dry_run:
@@ -72,16 +73,16 @@ async def _apply(settings: Settings, file: Path, *, prune: bool, dry_run: bool) 
         snapshot = await store.snapshot()
         if not dry_run:
             wanted = {entry.name for entry in document.endpoints if not entry.disabled}
-            await _check_credentials(vault, [one for one in snapshot.endpoints if one.name in wanted])
+            await _check_credentials(settings, vault, [one for one in snapshot.endpoints if one.name in wanted])
         for source in snapshot.sources:
             click.echo(f"source {source.name}: http://{settings.host}:{settings.port}/in/{source.token}")
 
 
-async def _check_credentials(vault: Vault, endpoints: Sequence[Endpoint]) -> None:
+async def _check_credentials(settings: Settings, vault: Vault, endpoints: Sequence[Endpoint]) -> None:
     """Says for each endpoint whether its destination knows it. The file is applied all the same: a destination that
     is not there today may be there tomorrow.
     """
-    async with HttpTransport(timeout_ms=CHECK_TIMEOUT_MS) as transport:
+    async with HttpTransport(allowed=settings.allowed, timeout_ms=CHECK_TIMEOUT_MS) as transport:
         for endpoint in endpoints:
             try:
                 checkup = await open_endpoint(vault, endpoint).destination.check_credentials(transport)

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from nicobar.addresses import RefusedAddress
 from nicobar.cli.options import run_loop, setting_options, settings_of
 from nicobar.clock import SystemClock
 from nicobar.connectors import NoResponse, Request, Response
@@ -43,11 +44,14 @@ class _Watch:
                 self.skew_s = time.time() - parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
         return answer
 
+    async def refused_address(self, url: str) -> RefusedAddress | None:
+        return await self._inner.refused_address(url)
+
 
 @click.command()
-@setting_options("data_dir", "database_url")
+@setting_options("data_dir", "database_url", "allowed_addresses")
 def doctor(**flags: Any) -> None:
-    """Check the database, the sandbox, the secrets, each endpoint's credentials and region, and the clock."""
+    """Check database, sandbox, secrets, clock, and each endpoint's address, credentials and region."""
     if not run_loop(_examine(settings_of(flags))):
         raise SystemExit(1)
 
@@ -65,7 +69,10 @@ async def _examine(settings: Settings) -> bool:
 
     await look("sandbox", _sandbox)
     try:
-        async with open_store(settings, SystemClock()) as (store, vault), HttpTransport() as transport:
+        async with (
+            open_store(settings, SystemClock()) as (store, vault),
+            HttpTransport(allowed=settings.allowed) as transport,
+        ):
             watch = _Watch(transport)
             snapshot = await store.snapshot()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from nicobar.addresses import AllowedAddresses
 from nicobar.cli.options import run_loop, setting_options, settings_of
 from nicobar.clock import SystemClock
 from nicobar.connectors import NoResponse, Request
@@ -43,7 +44,7 @@ async def _trigger(settings: Settings, base: str, name: str, source_name: str | 
         snapshot = await store.snapshot()
     source = _source(snapshot, source_name)
     event_type = _event_type(snapshot, source, name)
-    async with HttpTransport() as transport:
+    async with HttpTransport(allowed=AllowedAddresses.of_url(base)) as transport:
         for _ in range(count):
             event_id = f"test_{uuid.uuid4().hex}"
             body = fresh(event_type, clock.now_ms(), event_id=event_id)
@@ -54,7 +55,6 @@ async def _trigger(settings: Settings, base: str, name: str, source_name: str | 
                     url=f"{base}/in/{source.token}",
                     headers={"content-type": "application/json", **headers},
                     body=body,
-                    operator_host=True,
                 )
             )
             if isinstance(answer, NoResponse):

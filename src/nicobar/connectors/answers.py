@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from nicobar.connectors import Deferred, NoResponse, Response
+from nicobar.connectors import Blocked, Deferred, NoResponse, Refused, Response
+from nicobar.connectors.fields import address_error
 
 MAX_RETRY_AFTER_MS = 24 * 3_600_000
 MAX_TEXT_CHARS = 300
@@ -32,6 +33,16 @@ def deferred(answer: Response | NoResponse) -> Deferred | None:
             reached=answer.status == _TOO_EARLY,
         )
     return None
+
+
+def unsent(answer: Response | NoResponse, *, own: bool) -> Blocked | Refused | None:
+    """What a refused address means: the endpoint's `own` host puts the endpoint on hold until the operator allows the
+    host; another host that a handler named fails that delivery. None for every other answer.
+    """
+    if not isinstance(answer, NoResponse) or answer.refused is None:
+        return None
+    error = str(address_error(answer.refused))
+    return Blocked(reason=error) if own else Refused(reason=error)
 
 
 def retry_after_ms(answer: Response) -> int | None:

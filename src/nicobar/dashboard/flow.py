@@ -4,11 +4,14 @@ draft, so that every step has an address; a secret that was entered is not shown
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 
 from nicobar.admin.catalogue import details, make_endpoint, make_source, same_endpoint
+from nicobar.admin.destinations import check_address, check_stored
 from nicobar.admin.handlers import why_it_cannot_run
 from nicobar.admin.trials import why_unusable
 from nicobar.connectors import Checkup, Connector
@@ -53,7 +56,7 @@ async def begun(kind: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> 
     """Keeps what was entered and goes on."""
     of_kind = _connector(kind)
     given = read_fields(of_kind, visitor.form)
-    problem = why_unusable(kind, given.settings, given.credentials)
+    problem = why_unusable(kind, given.settings, given.credentials) or _why_not_there(desk, kind, given.settings)
     if problem is not None:
         return _form(visitor, of_kind, name=given.name, settings=given.settings, problem=problem)
     made = Draft(
@@ -83,6 +86,8 @@ async def connection(
     checkup = None
     if check:
         destination = of_kind.open(one.settings, credentials(desk, one))
+        detail = f"stored credentials used for {of_kind.credentials_host(one.settings)}"
+        await desk.services.change(visitor, "endpoint.check", one.id, app_id=one.app_id, detail=detail)
         checkup = await destination.check_credentials(desk.services.transport)
     return _form(visitor, of_kind, name=one.name, settings=one.settings, kept=one, checkup=checkup)
 
@@ -93,8 +98,11 @@ async def connected(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisi
     one = await draft(desk, draft_id)
     of_kind = connector(one.connector)
     given = read_fields(of_kind, visitor.form)
-    kept = credentials(desk, one) | given.credentials
-    problem = why_unusable(one.connector, given.settings, kept)
+    stored = credentials(desk, one)
+    kept = stored | given.credentials
+    problem = why_unusable(one.connector, given.settings, kept) or _why_not_there(
+        desk, one.connector, given.settings, before=one.settings, kept=stored.keys() - given.credentials.keys()
+    )
     if problem is not None:
         return _form(visitor, of_kind, name=given.name, settings=given.settings, kept=one, problem=problem)
     return await _kept(desk, visitor, one, Given(name=given.name, settings=given.settings, credentials=kept))
@@ -122,6 +130,24 @@ async def discard(draft_id: FromPath[str], desk: GivenDesk) -> Response[bytes]:
     one = await draft(desk, draft_id)
     await desk.services.store.remove_draft(one.id)
     return redirect(f"/webhooks/{one.endpoint_id}" if one.endpoint_id else "/webhooks")
+
+
+def _why_not_there(
+    desk: Desk,
+    kind: str,
+    settings: Mapping[str, Setting],
+    *,
+    before: Mapping[str, Setting] | None = None,
+    kept: Collection[str] = (),
+) -> NicobarError | None:
+    """Why the endpoint may not send where these settings say, or not with the credentials that are `kept`."""
+    try:
+        check_address(desk.services.settings.allowed, kind, settings)
+        if before is not None:
+            check_stored(kind, settings, before, credentials=kept)
+    except NicobarError as error:
+        return error
+    return None
 
 
 def credentials(desk: Desk, one: Draft) -> dict[str, str]:
@@ -182,6 +208,7 @@ def _form(
 
 async def _create(desk: Desk, visitor: Visitor, one: Draft) -> str:
     services = desk.services
+    check_address(services.settings.allowed, one.connector, one.settings)
     snapshot = await desk.snapshot()
     now_ms = desk.now_ms()
     taken = [other.name for other in snapshot.endpoints if other.app_id == one.app_id]

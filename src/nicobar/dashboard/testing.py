@@ -30,7 +30,7 @@ from nicobar.admin.trials import (
     try_one,
     try_samples,
 )
-from nicobar.connectors import Request
+from nicobar.connectors import ReadyCall, Request, preview_headers
 from nicobar.connectors.kinds import connector
 from nicobar.dashboard.desk import MAX_SENDS, Desk, GivenDesk, draft, endpoint, not_found
 from nicobar.dashboard.differences import Difference, compare
@@ -375,7 +375,7 @@ def _shown(at: OpenEndpoint, tried: Tried, running: Difference | None) -> Shown:
         outcome=outcome(result),
         reason="" if isinstance(result, Ready) else result.reason,
         calls=tuple(
-            Call(request=at.destination.pack([call]), added=call.added, difference=compare(event, pretty(call.body)))
+            Call(request=_preview(at, call), added=call.added, difference=compare(event, pretty(call.body)))
             for call in calls
         ),
         console=result.console,
@@ -383,6 +383,11 @@ def _shown(at: OpenEndpoint, tried: Tried, running: Difference | None) -> Shown:
         duration_us=result.duration_us,
         running=running,
     )
+
+
+def _preview(at: OpenEndpoint, call: ReadyCall) -> Request:
+    request = at.destination.pack([call])
+    return msgspec.structs.replace(request, headers=preview_headers(request.headers))
 
 
 def curl(request: Request) -> str:

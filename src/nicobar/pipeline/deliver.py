@@ -273,7 +273,8 @@ class Deliverer:
         if any(isinstance(outcome, Deferred) and outcome.throttled for outcome in outcomes):
             waits = [outcome.retry_after_ms for outcome in outcomes if isinstance(outcome, Deferred)]
             gate.throttle.slow_down(self._clock.steady_ms(), max((wait for wait in waits if wait), default=None))
-        self._note(gate, items, outcomes, await self._now_ms())
+        if isinstance(answer, Response) or answer.refused is None:
+            self._note(gate, items, outcomes, await self._now_ms())
         if len(items) > 1 and all(isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes):
             half = _middle(items)
             first = await self._send(target, items[:half], gate, deadline_ms)

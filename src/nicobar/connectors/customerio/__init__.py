@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from nicobar.addresses import origin_of
 from nicobar.connectors import (
     BatchBounds,
     Checkup,
@@ -30,7 +31,7 @@ from nicobar.connectors.customerio.check import check, check_v1
 from nicobar.connectors.customerio.contract import V1Call
 from nicobar.connectors.customerio.corrections import Corrections, Corrector, Occurrence
 from nicobar.connectors.customerio.profiles import Profiles
-from nicobar.connectors.fields import is_plain_url, read_fields
+from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.payload import encoded
 from nicobar.errors import UserError
 from nicobar.model import Call, Json, Level, Record, Setting, Verdict
@@ -39,6 +40,7 @@ HOSTS = {"us": "https://track.customer.io", "eu": "https://track-eu.customer.io"
 ENTITY = "/api/v2/entity"
 BATCH = "/api/v2/batch"
 REGION = "/api/v1/accounts/region"
+_ORIGINS = frozenset(map(origin_of, HOSTS.values()))
 
 
 class _Object(Record):
@@ -120,6 +122,16 @@ class CustomerIo:
             default=True,
         ),
     )
+
+    def url(self, settings: Mapping[str, Setting]) -> str:
+        return str(settings.get("base_url") or "").rstrip("/") or HOSTS.get(str(settings.get("region")), HOSTS["us"])
+
+    def credentials_host(self, settings: Mapping[str, Setting]) -> str:
+        """The hosts of both regions are Customer.io's own, so that a wrong region is corrected without entering the
+        credentials again.
+        """
+        origin = origin_of(self.url(settings))
+        return "Customer.io" if origin in _ORIGINS else origin
 
     def open(
         self,
@@ -205,7 +217,6 @@ class CustomerIoDestination:
                 "authorization": f"Basic {self._authorization}",
             },
             body=body,
-            operator_host=True,
         )
 
     def read(self, calls: Sequence[ReadyCall], answer: Response | NoResponse) -> list[Outcome]:
@@ -220,15 +231,20 @@ class CustomerIoDestination:
             url=self._base + REGION,
             headers={"authorization": f"Basic {self._authorization}"},
             body=b"",
-            operator_host=True,
         )
         answer = await transport.send(request)
+        if isinstance(answer, NoResponse) and answer.refused is not None:
+            return Checkup(ok=False, detail=str(address_error(answer.refused)), finding=Finding.REFUSED_ADDRESS)
         if isinstance(answer, NoResponse):
             return Checkup(
                 ok=False,
                 detail=f"{self._base} did not answer: {answer.reason}. Check this machine's network.",
                 finding=Finding.NO_ANSWER,
             )
+        return self._checkup(answer)
+
+    def _checkup(self, answer: Response) -> Checkup:
+        """What the answer to the region call means."""
         if answer.status in range(300, 400):
             return Checkup(
                 ok=False,
@@ -282,6 +298,14 @@ class CustomerIoDestination:
         known = contract.v1_call(call.method, path)
         if path in {ENTITY, BATCH} and call.method == "POST":
             yield from _objects(index, path, call.payload, verdicts)
+        elif known is not None and known.segments[0] == "customers" and "?" in call.url:
+            verdicts.append(
+                rules.PATH.at(
+                    f"[{index}].url",
+                    "The path has a ?, and what follows it would not be part of the id.",
+                    "Encode ids: encodeURIComponent(id).",
+                )
+            )
         elif known is not None:
             # What has no body is sent without one, whatever the event was.
             payload = None if known.body == "none" else call.payload

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from nicobar.connectors import Blocked, Deferred, Delivered, NoResponse, Outcome, ReadyCall, Refused, Response
-from nicobar.connectors.answers import MAX_TEXT_CHARS, deferred, retry_after_ms, said, start_of
+from nicobar.connectors.answers import MAX_TEXT_CHARS, deferred, retry_after_ms, said, start_of, unsent
 from nicobar.connectors.customerio.contract import v1_call
 from nicobar.model import Json
 from nicobar.nesting import is_deeper
@@ -24,6 +24,9 @@ _NOT_HERE = frozenset({404, 405})
 
 def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: str) -> list[Outcome]:
     """One outcome a call, in their order."""
+    blocked = unsent(answer, own=True)
+    if blocked is not None:
+        return [blocked for _ in calls]
     later = deferred(answer)
     if later is not None or isinstance(answer, NoResponse):
         return [later or Deferred(reason="No answer.") for _ in calls]
