@@ -17,6 +17,7 @@ from nicobar.admin.people import offer_link
 from nicobar.admin.services import Services
 from nicobar.api.app import create_app
 from nicobar.api.ingress import Ingress
+from nicobar.api.limits import request_shares, server_limits
 from nicobar.api.ops import create_ops
 from nicobar.clock import Clock, SystemClock
 from nicobar.connectors.fields import address_error
@@ -26,7 +27,7 @@ from nicobar.dashboard.app import create_dashboard
 from nicobar.errors import StoreError, StoreUnusable, UserError
 from nicobar.ids import IdFactory
 from nicobar.model import UserRole
-from nicobar.observe import Metrics, log
+from nicobar.observe import LimitReport, Metrics, log
 from nicobar.pipeline.alerts import Alerts, Mail
 from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer, Recorded
@@ -236,7 +237,20 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox, 
         max_body_bytes=settings.max_body_bytes,
         body_timeout_ms=settings.body_timeout_ms,
     )
-    runtime.server = await Server.start(app, settings.host, settings.port, max_connections=settings.max_connections)
+    runtime.server = await Server.start(
+        app,
+        settings.host,
+        settings.port,
+        limits=server_limits(settings),
+        shares=request_shares(settings),
+        on_limit=LimitReport(runtime.metrics),
+    )
+    if runtime.server.max_connections < settings.max_connections:
+        log.warning(
+            "max_connections lowered, because this process may open few files: raise its hard limit (ulimit -Hn)",
+            wanted=settings.max_connections,
+            max_connections=runtime.server.max_connections,
+        )
     stack.push_async_callback(runtime.server.stop)
     if not any(one.role is UserRole.OWNER for one in await runtime.store.users()):
         path = await offer_link(runtime.store, runtime.clock.now_ms())

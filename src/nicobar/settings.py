@@ -6,6 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from nicobar.model import Record
 
 ENVIRONMENT_PREFIX = "NICOBAR_"
 FILE_VARIABLE = "NICOBAR_SETTINGS"
+Network = IPv4Network | IPv6Network
 _SQLITE_URL = "sqlite:///"
 
 
@@ -65,9 +67,45 @@ class Settings(Record):
     body_timeout_ms: Annotated[int, Meta(ge=100, le=300_000, description="How long a body may take to arrive.")] = (
         10_000
     )
+    header_timeout_ms: Annotated[
+        int, Meta(ge=100, le=300_000, description="Time limit for a complete request header.")
+    ] = 10_000
+    max_header_bytes: Annotated[
+        int,
+        Meta(ge=4_096, le=1024 * 1024, description="Maximum size of the request line and headers of a request."),
+    ] = 64 * 1024
+    max_headers: Annotated[int, Meta(ge=16, le=10_000, description="Maximum number of headers of a request.")] = 100
     max_connections: Annotated[
-        int, Meta(ge=1, le=100_000, description="Connections served at once; more are answered 503.")
+        int,
+        Meta(
+            ge=16,
+            le=100_000,
+            description="Maximum open connections. A new one replaces the one that has been silent longest.",
+        ),
+    ] = 2_000
+    max_connections_per_address: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Maximum open connections of one client address, and its requests behind a trusted proxy.",
+        ),
+    ] = 200
+    max_concurrent_requests: Annotated[
+        int,
+        Meta(
+            ge=4,
+            le=50_000,
+            description="Maximum requests processed at the same time; three quarters are reserved for events.",
+        ),
     ] = 1_000
+    trusted_proxies: Annotated[
+        str,
+        Meta(
+            description="Addresses or networks of reverse proxies, separated by commas. Their X-Forwarded-For and "
+            "X-Forwarded-Proto headers are trusted, and their connections are not limited per address."
+        ),
+    ] = "127.0.0.1, ::1"
     public_url: Annotated[
         str,
         Meta(description="Where others reach this process, for links: https://… Empty: http://, host and port."),
@@ -146,6 +184,21 @@ class Settings(Record):
     def allowed(self) -> AllowedAddresses:
         """Raises SettingsError."""
         return AllowedAddresses.read(self.allowed_addresses)
+
+    @property
+    def trusted_networks(self) -> tuple[Network, ...]:
+        """Raises SettingsError for text that is no address or network."""
+        networks = []
+        for text in filter(None, map(str.strip, self.trusted_proxies.split(","))):
+            try:
+                networks.append(ip_network(text))
+            except ValueError as error:
+                raise SettingsError(
+                    "setting_invalid",
+                    f"Invalid trusted_proxies: {error}.",
+                    "List IP addresses or networks, such as 10.0.0.5, 10.1.0.0/16.",
+                ) from error
+        return tuple(networks)
 
     @property
     def key_path(self) -> Path:
@@ -227,7 +280,7 @@ def _settings(values: Mapping[str, tuple[object, str]]) -> Settings:
                 "setting_invalid", f"{origin} does not fit: {error}.", f"{description(fields[key])}"
             ) from error
     settings = Settings(**read)  # type: ignore[arg-type] # each value was converted to its field's type above
-    _ = settings.database_path, settings.alert_recipients, settings.allowed
+    _ = settings.database_path, settings.alert_recipients, settings.allowed, settings.trusted_networks
     return settings
 
 

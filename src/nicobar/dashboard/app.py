@@ -116,6 +116,7 @@ def create_dashboard(services: Services, beside: App) -> App:
         services.store,
         services.clock,
         public_url=services.settings.public_url,
+        body_timeout_ms=services.settings.body_timeout_ms,
     )
 
 

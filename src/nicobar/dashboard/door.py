@@ -37,7 +37,6 @@ PATHS = (
 OPEN = ("/login", "/setup", "/preferences", "/static", "/app-portal")
 MAX_FORM_BYTES = 2 * 1024 * 1024
 MAX_FIELDS = 1_000
-FORM_TIMEOUT_MS = 10_000
 FORM_TYPE = "application/x-www-form-urlencoded"
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
@@ -55,12 +54,15 @@ _READING = frozenset({"GET", "HEAD"})
 class DashboardDoor:
     """Lets requests for pages in, each with its visitor; everything else goes to the application beside it."""
 
-    def __init__(self, pages: App, beside: App, store: Store, clock: Clock, *, public_url: str) -> None:
+    def __init__(
+        self, pages: App, beside: App, store: Store, clock: Clock, *, public_url: str, body_timeout_ms: int
+    ) -> None:
         self._pages = pages
         self._beside = beside
         self._store = store
         self._clock = clock
         self._public_url = public_url.rstrip("/")
+        self._body_timeout_ms = body_timeout_ms
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not _is_ours(scope["path"]):
@@ -111,7 +113,7 @@ class DashboardDoor:
             await _sign_in_first(scope, visitor, answer)
             return
         if scope["method"] not in _READING:
-            body = await read_body(headers, receive, max_bytes=MAX_FORM_BYTES, timeout_ms=FORM_TIMEOUT_MS)
+            body = await read_body(headers, receive, max_bytes=MAX_FORM_BYTES, timeout_ms=self._body_timeout_ms)
             scope[VISITOR] = _with_form(visitor, headers, body)
             receive = body_again(body, receive)
         await self._pages(scope, receive, answer)
@@ -184,4 +186,8 @@ async def _refuse(send: Send, error: NicobarError, language: str) -> None:
     if isinstance(error, StoreError):
         log.error("page not shown", code=error.code, detail=error.detail)
     text = f"{say(language, error.detail)}\n{say(language, error.fix)}\n".encode()
-    await send_body(_protected(send, ()), status, text, [(b"content-type", b"text/plain; charset=utf-8")])
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    if status in {408, 413}:
+        # The rest of the body will not be read.
+        headers.append((b"connection", b"close"))
+    await send_body(_protected(send, ()), status, text, headers)
