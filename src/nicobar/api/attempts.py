@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.admin.replays import resend
 from nicobar.admin.services import Services
-from nicobar.api.dry_run import DELETED, WOULD, DryRunOut, GivenDryRun, done, would
+from nicobar.api.dry_run import DELETED, WOULD, DryRunOut, GivenDryRun, done, effect, would
 from nicobar.api.errors import not_found
 from nicobar.api.listing import (
     After,
@@ -598,7 +598,7 @@ async def resend_message(
     """
     message = await message_of(services, application, msg_id)
     await resend(services, caller, message, endpoint, new_ids=new_ids, dry_run=dry_run)
-    answer = DryRunOut(deliveries=1) if dry_run else EmptyResponse()
+    answer = effect(deliveries=1) if dry_run else EmptyResponse()
     return Response(answer, status_code=200 if dry_run else 202)
 
 

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from nicobar.admin import expunge
 from nicobar.api.attempts import next_attempt_of
-from nicobar.api.dry_run import DryRunOut, GivenDryRun
+from nicobar.api.dry_run import DryRunOut, GivenDryRun, effect
 from nicobar.api.errors import Invalid
 from nicobar.api.listing import After, Before, EventTypes, page_of_found, since, span_of, until
 from nicobar.api.lookups import GivenApplication, GivenCaller, GivenServices
@@ -182,7 +182,7 @@ async def expunge_customer(
     """
     if dry_run:
         count = await services.store.count_expunge(application.id, data.key)
-        return DryRunOut(messages=count.messages, deliveries=count.deliveries)
+        return effect(messages=count.messages, deliveries=count.deliveries)
     messages, done = await expunge.expunge_customer(services, caller, application.id, data.key)
     return ExpungedOut(messages=messages, done=done)
 

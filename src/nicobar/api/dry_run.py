@@ -21,8 +21,8 @@ class DryRunOut(Shape):
     whose payload it would delete. Nothing was changed.
     """
 
-    deliveries: int = 0
-    messages: int = 0
+    deliveries: int
+    messages: int
 
 
 WOULD = ResponseSpec(DryRunOut, description="With `dryRun`: what it would do.", generate_examples=False)
@@ -41,8 +41,12 @@ def given_dry_run(
     return in_camel_case or in_snake_case
 
 
+def effect(*, deliveries: int = 0, messages: int = 0) -> DryRunOut:
+    return DryRunOut(deliveries=deliveries, messages=messages)
+
+
 def would(*, deliveries: int = 0, messages: int = 0) -> Response[DryRunOut | None]:
-    return Response(DryRunOut(deliveries=deliveries, messages=messages), status_code=200)
+    return Response(effect(deliveries=deliveries, messages=messages), status_code=200)
 
 
 def done() -> Response[DryRunOut | None]:

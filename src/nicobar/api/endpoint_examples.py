@@ -10,7 +10,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 from msgspec import Meta
 
-from nicobar.api.dry_run import WOULD, DryRunOut, GivenDryRun
+from nicobar.api.dry_run import WOULD, DryRunOut, GivenDryRun, effect
 from nicobar.api.endpoints import ONE, TAGS
 from nicobar.api.errors import Invalid
 from nicobar.api.event_types import all_event_types
@@ -54,7 +54,7 @@ async def send_example(
     if one is None or example is None:
         raise Invalid("body.eventType", "There is no such example.", "Choose an event type that has one.")
     if dry_run:
-        return Response(DryRunOut(messages=1, deliveries=1), status_code=200)
+        return Response(effect(messages=1, deliveries=1), status_code=200)
     with_example = msgspec.structs.replace(one, example=example)
     message_id = services.ids.new("msg")
     detail = f"{one.name} as {message_id}"

@@ -9,7 +9,7 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from nicobar.admin.services import again_if_moved
-from nicobar.api.dry_run import DryRunOut, GivenDryRun, pending
+from nicobar.api.dry_run import DryRunOut, GivenDryRun, effect, pending
 from nicobar.api.endpoints import ONE, TAGS
 from nicobar.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
 from nicobar.api.shapes import Moment, Shape, moment
@@ -119,7 +119,7 @@ async def cancel_pending(
     replayed. With `dryRun` nothing is canceled, and the answer counts the deliveries.
     """
     if dry_run:
-        return DryRunOut(deliveries=min(MAX_CANCELED, await pending(services.store, endpoint)))
+        return effect(deliveries=min(MAX_CANCELED, await pending(services.store, endpoint)))
     said = services.said(caller, "endpoint.cancel-pending", endpoint.id, app_id=endpoint.app_id)
     canceled, last = 0, CANCEL_AT_ONCE
     while last == CANCEL_AT_ONCE and canceled < MAX_CANCELED:

@@ -13,7 +13,7 @@ from msgspec import Meta, field
 
 from nicobar.admin import expunge
 from nicobar.admin.services import Services
-from nicobar.api.dry_run import DELETED, WOULD, DryRunOut, GivenDryRun, done, would
+from nicobar.api.dry_run import DELETED, WOULD, DryRunOut, GivenDryRun, done, effect, would
 from nicobar.api.errors import Invalid, not_found
 from nicobar.api.listing import (
     After,
@@ -274,7 +274,7 @@ async def create_message(
         if known is not None:
             raise event_id_exists(known.event_id, known.id)
         wanting = services.configuration.wanting(application.id, data.event_type, _unique(data.channels))
-        return Response(DryRunOut(messages=1, deliveries=len(wanting)), status_code=200)
+        return Response(effect(messages=1, deliveries=len(wanting)), status_code=200)
     taken = await services.receiver.take(
         Posted(
             app_id=application.id,
@@ -461,7 +461,7 @@ async def expunge_messages(
     if dry_run:
         named = [await services.store.find_message(application.id, key) for key in data.ids]
         found_ones = {one.id: one for one in named if one is not None}.values()
-        return DryRunOut(
+        return effect(
             messages=sum(map(_has_payload, found_ones)),
             deliveries=sum([await unfinished_of(services, one) for one in found_ones]),
         )
@@ -493,7 +493,7 @@ async def expunge_all_messages(
     """
     if dry_run:
         count = await services.store.count_expunge(application.id)
-        return Response(DryRunOut(messages=count.messages, deliveries=count.deliveries), status_code=200)
+        return Response(effect(messages=count.messages, deliveries=count.deliveries), status_code=200)
     task_id = services.ids.new("qtask")
     kind = TaskKind.PURGE
     task = await services.store.add_task(

@@ -12,7 +12,7 @@ from litestar.params import PathParameter, QueryParameter
 from nicobar.admin.replays import cancel_replay, check_cancelable, is_canceled
 from nicobar.admin.services import Services
 from nicobar.api.auth import Caller
-from nicobar.api.dry_run import WOULD, DryRunOut, GivenDryRun
+from nicobar.api.dry_run import WOULD, DryRunOut, GivenDryRun, effect
 from nicobar.api.errors import Invalid, not_found
 from nicobar.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot
 from nicobar.api.paging import DEFAULT_LIMIT, MAX_LIMIT, Iterator, Limit, Order, Ordering, page_of, read_iterator
@@ -175,7 +175,7 @@ async def cancel_task(
     task = await task_of(services, caller, task_id)
     if dry_run:
         check_cancelable(task, untried := await services.store.count_untried(task.id))
-        return Response(DryRunOut(deliveries=untried), status_code=200)
+        return Response(effect(deliveries=untried), status_code=200)
     return Response(shown(await cancel_replay(services, caller, task)), status_code=202)
 
 

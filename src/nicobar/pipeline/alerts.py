@@ -174,8 +174,10 @@ class Alerts:
 
     def is_stray(self, message: Message, endpoint: Endpoint) -> bool:
         """Whether it is an alert at an endpoint that gets none."""
+        if message.source_id != ALERT_SOURCE_ID:
+            return False
         to = self.endpoint
-        return message.source_id == ALERT_SOURCE_ID and (to is None or to.id != endpoint.id)
+        return to is None or to.id != endpoint.id
 
     async def _keep(self, alert: Alert, cause: str, to: Endpoint, now_ms: int) -> bool:
         """Keeps the message for the endpoint; False where that failed or somebody told the same this hour."""
