@@ -34,8 +34,8 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
         one = _foreign(answer)
     elif status in {401, 402, 403, 407}:
         one = Blocked(
-            reason=f"Customer.io answered {said(answer)}. Check the credentials (Site ID and API key), region and any "
-            "proxy."
+            reason=f"Customer.io answered {said(answer)}. Check the credentials (Site ID and API key), region and "
+            "any proxy."
         )
     elif status in range(300, 400):
         one = Blocked(
