@@ -175,6 +175,7 @@ async def test_what_is_told_quotes_no_values_since_expunging_does_not_reach_it(t
         ("does not take the credentials (401). Check", "does not take the credentials (401). Check"),
         ("The destination answered 503: try in 120 s.", "The destination answered 503: try in … s."),
         ("The destination answered 503.", "The destination answered 503."),
+        ("It answered 200 with something that is not x1", "It answered 200 with something that is not …"),
         ("The host answered 5551234567.", "The host answered …."),
         ("Given up after 8 tries; the last one: x", "Given up after 8 tries; the last one: x"),
         ("Disabled after 5 days of failures only", "Disabled after 5 days of failures only"),

@@ -37,7 +37,10 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
     if status < _OK:
         one = _foreign(answer)
     elif status in {401, 402, 403, 407}:
-        one = Blocked(reason=f"Customer.io answered {said(answer)}. Check Site ID, API key and region.")
+        one = Blocked(
+            reason=f"Customer.io answered {said(answer)}. Check the credentials (Site ID and API key), region and "
+            "any proxy."
+        )
     elif status in range(300, 400):
         one = Blocked(
             reason=f"Customer.io answered {said(answer)}. The address redirects, as it does for a workspace that is "
