@@ -26,7 +26,7 @@ from nicobar.store import AddTransformation, PutSource
 
 DODO = DodoPayments()
 # Where the time that a handler takes is not what is asked about: the machine may be busy.
-UNHURRIED = Bounds(run_ms=60_000, wall_ms=60_000)
+UNHURRIED = Bounds(run_ms=60_000, cpu_ms=60_000, wall_ms=60_000)
 TYPES = {event_type.name: event_type for event_type in DODO.event_types()}
 ADA = Customer(key="cus_ada", email="ada@northpine.example", name="Ada Lindqvist")
 
