@@ -26,7 +26,7 @@ from nicobar.store import AddTransformation, PutSource
 
 DODO = DodoPayments()
 # Where the time that a handler takes is not what is asked about: the machine may be busy.
-UNHURRIED = Bounds(run_ms=60_000, wall_ms=60_000)
+UNHURRIED = Bounds(run_ms=60_000, cpu_ms=60_000, wall_ms=60_000)
 # The emulator and other servers of the tests listen on loopback.
 DEFAULTS = {"port": 0, "sandbox_children": 1, "shutdown_ms": 5_000, "allowed_addresses": "127.0.0.0/8"}
 TYPES = {event_type.name: event_type for event_type in DODO.event_types()}

@@ -175,6 +175,9 @@ def test_apply_removes_only_when_asked(tmp_path):
         (lambda file: file.replace("paid.js", "lost.js"), "lost.js"),
         (lambda file: file + FILE % 1, "twice"),
         (lambda file: file + "= 5", "not TOML"),
+        (lambda file: file + "deep = " + "[" * 50_000 + "]" * 50_000, "nested too deeply"),
+        (lambda file: file + "deep = " + "{a=" * 5_000 + "1" + "}" * 5_000, "nested too deeply"),
+        (lambda file: file + "long = " + "9" * 5_000, "not TOML"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_in_one_line_and_changes_nothing(tmp_path, change, words):

@@ -220,7 +220,7 @@ async def test_a_deep_result_names_the_limit(shape):
     depths = (MAX_DEPTH_LEVELS + 1, 988, 992, 996, 1_500, 100_000)
     steps = [DEEP[shape].replace("LEVELS", str(levels)) for levels in depths]
     codes = [f"function handler(w) {{ let x = 1; {step} w.payload = x; return w; }}" for step in steps]
-    bounds = Bounds(run_ms=10_000, wall_ms=30_000)
+    bounds = Bounds(run_ms=10_000, cpu_ms=30_000, wall_ms=60_000)
     async with SandboxPool(children=1, bounds=bounds, on_kill=kills.append) as pool:
         *deep, good = await pool.run([job(code) for code in [*codes, GOOD]])
     assert [(one.failure, one.may_pass) for one in deep] == [(Failure.BAD_RESULT, False)] * len(depths)

@@ -226,7 +226,7 @@ async def test_what_the_handler_says_is_kept_and_bounded(pool):
 
 async def test_a_handler_that_hangs_fails_alone_and_its_process_is_replaced():
     kills: list[str] = []
-    bounds = Bounds(run_ms=60_000, wall_ms=500, memory_bytes=1024 * 1024 * 1024)
+    bounds = Bounds(run_ms=60_000, cpu_ms=60_000, wall_ms=500, memory_bytes=1024 * 1024 * 1024)
     async with SandboxPool(children=1, bounds=bounds, on_kill=kills.append) as pool:
         results = await pool.run([job(GOOD), job(GOOD), job(STUCK), job(GOOD), job(GOOD)])
     assert [type(result) for result in results] == [Calls, Calls, Broken, Calls, Calls]
@@ -234,8 +234,26 @@ async def test_a_handler_that_hangs_fails_alone_and_its_process_is_replaced():
     assert kills == ["timed_out"]
 
 
+@pytest.mark.parametrize("native", [STUCK, "const handler = () => /^(a+)+$/.test('a'.repeat(99) + 'b');"])
+async def test_cpu_time_decides_over_what_cannot_be_interrupted(native):
+    kills: list[str] = []
+    bounds = Bounds(run_ms=60_000, cpu_ms=300, wall_ms=60_000, memory_bytes=1024 * 1024 * 1024)
+    async with SandboxPool(children=1, bounds=bounds, on_kill=kills.append) as pool:
+        results = await pool.run([job(GOOD), job(native), job(native), job(GOOD)])
+    assert [type(result) for result in results] == [Calls, Broken, Broken, Calls]
+    assert [(one.failure, one.may_pass) for one in results[1:3]] == [(Failure.TIMED_OUT, False)] * 2
+    assert kills == ["timed_out"] * 2
+
+
+async def test_many_short_events_never_use_up_one_event_s_time():
+    short = "function handler(w) { let n = 0; while (n < 2e5) n += 1; w.payload = {n}; return w; }"
+    async with SandboxPool(children=1, bounds=Bounds(cpu_ms=400)) as pool:
+        results = await pool.run([job(short)] * 300)
+    assert {type(result) for result in results} == {Calls}
+
+
 async def test_a_process_killed_twice_fails_only_its_event():
-    bounds = Bounds(run_ms=60_000, wall_ms=60_000)
+    bounds = Bounds(run_ms=60_000, cpu_ms=60_000, wall_ms=60_000)
     loop_forever = "function handler(w) { while (true); }"
     async with SandboxPool(children=1, bounds=bounds) as pool:
         assert isinstance((await pool.run([job(GOOD)]))[0], Calls)
@@ -264,7 +282,7 @@ from nicobar.sandbox import Bounds, Job
 from nicobar.sandbox.pool import SandboxPool
 
 async def main():
-    async with SandboxPool(children=1, bounds=Bounds(run_ms=600_000, wall_ms=600_000)) as pool:
+    async with SandboxPool(children=1, bounds=Bounds(run_ms=600_000, cpu_ms=600_000, wall_ms=600_000)) as pool:
         job = dict(code_id="a", body=b"{}", event_type="", url="", now_ms=1, occurred_at_ms=1, seed="")
         await pool.run([Job(code="function handler(w) { return []; }", **job)])
         running = asyncio.create_task(pool.run([Job(**job | {"code_id": "b"}, code=CODE)]))

@@ -13,14 +13,16 @@ from nicobar.nesting import MAX_DEPTH_LEVELS
 
 
 class Bounds(Record):
-    """What one event may use. The engine holds time, memory and code size; the parent holds `wall_ms` by killing the
-    child (a backtracking regular expression cannot be interrupted), and checks again what leaves the child: output,
-    console and `depth_levels`, the levels of lists and objects in a payload.
+    """What one event may use. The engine holds `run_ms` of CPU time and the memory. What it cannot interrupt, such as
+    a backtracking regular expression, the kernel ends after `cpu_ms` of CPU time. The parent kills the child after
+    `wall_ms` in any case, and checks again what leaves the child: output, console and `depth_levels`, the levels of
+    lists and objects in a payload.
     """
 
     code_chars: int = 51_200
     run_ms: int = 500
-    wall_ms: int = 2_000
+    cpu_ms: int = 2_000
+    wall_ms: int = 30_000
     memory_bytes: int = 64 * 1024 * 1024
     output_bytes: int = 512 * 1024
     depth_levels: int = MAX_DEPTH_LEVELS

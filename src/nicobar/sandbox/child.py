@@ -289,6 +289,8 @@ def main() -> None:
     while len(head := incoming.read(LENGTH_BYTES)) == LENGTH_BYTES:
         batch = read(incoming.read(frame_length(head)), Batch)
         for number, job in enumerate(batch.jobs, batch.first_number):
+            # Its signal ends this process: nothing here handles it.
+            signal.setitimer(signal.ITIMER_PROF, batch.bounds.cpu_ms / 1_000)
             outgoing.write(frame(contexts.run(job, batch.codes[job.code_id], batch.bounds, number)))
             outgoing.flush()
 

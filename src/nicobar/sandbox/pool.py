@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import OrderedDict
@@ -123,7 +124,7 @@ class SandboxPool:
     def _took_us(self, result: Result) -> int:
         """A run that was ended from outside says nothing of its time, which was all that it may have."""
         killed = isinstance(result, Broken) and result.failure is Failure.TIMED_OUT
-        return self._bounds.wall_ms * 1_000 if killed else result.duration_us
+        return self._bounds.cpu_ms * 1_000 if killed else result.duration_us
 
 
 class _Paces:
@@ -195,8 +196,7 @@ class _Keeper:
                 results.append(await self._timed_out())
             except (*_DEATHS, InvalidReply):
                 # Something else may have ended it, or the event before: alone, the event gets another chance.
-                await self._kill("crashed")
-                results.append(await self._alone(jobs[len(results)]))
+                results.append(await self._used_up() or await self._alone(jobs[len(results)]))
         return results
 
     async def _alone(self, job: Job) -> Result:
@@ -207,14 +207,21 @@ class _Keeper:
         except TimeoutError:
             return await self._timed_out()
         except _DEATHS:
-            await self._kill("crashed")
             reason = "The process that ran the handler ended twice, the second time with this event alone."
-            return Broken(failure=Failure.CRASHED, reason=reason)
+            return await self._used_up() or Broken(failure=Failure.CRASHED, reason=reason)
         except InvalidReply as error:
-            await self._kill("crashed")
             reason = f"The process that ran the handler answered with {error}, twice. Nothing of it was used."
-            return Broken(failure=Failure.BAD_RESULT, reason=reason)
+            return await self._used_up() or Broken(failure=Failure.BAD_RESULT, reason=reason)
         return results[0]
+
+    async def _used_up(self) -> Broken | None:
+        """Ends the child; how the event failed if the kernel ended it first, for its CPU time."""
+        if await self._end() != -signal.SIGPROF:
+            self._on_kill("crashed")
+            return None
+        self._on_kill("timed_out")
+        reason = f"The handler used more than {self._bounds.cpu_ms} ms of CPU time."
+        return Broken(failure=Failure.TIMED_OUT, reason=reason)
 
     async def _timed_out(self) -> Broken:
         await self._kill("timed_out")
@@ -262,16 +269,17 @@ class _Keeper:
         self._on_kill(reason)
         await self._end()
 
-    async def _end(self) -> None:
+    async def _end(self) -> int | None:
+        """How the child ended."""
         child, self._child = self._child, None
         if child is None:
-            return
+            return None
         if child.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
         if child.stdin is not None:
             child.stdin.close()
-        await child.wait()
+        return await child.wait()
 
 
 async def _receive(child: Process, kind: type[T], max_bytes: int) -> T:

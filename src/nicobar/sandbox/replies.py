@@ -24,8 +24,6 @@ _BYTES_PER_LINE = 8
 _METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]{0,4096}")
-# A child that dies, hangs or lies is named by the pool.
-_NOT_A_CHILD_S = frozenset({Failure.CRASHED})
 
 _calls = msgspec.json.Decoder(tuple[Call, ...])
 
@@ -60,7 +58,7 @@ def judge(reply: Reply, number: int, bounds: Bounds) -> Result:
 
 
 def _broken(reply: Reply) -> Broken:
-    if reply.failure is None or reply.failure in _NOT_A_CHILD_S:
+    if reply.failure in {None, Failure.CRASHED}:  # the pool's word for a child that ended
         raise InvalidReply("a failure without its kind")
     if len(reply.reason) > MAX_REASON_CHARS:
         raise InvalidReply(f"a reason of {len(reply.reason)} characters; the limit is {MAX_REASON_CHARS}")
@@ -84,8 +82,8 @@ def _result(reply: Reply, bounds: Bounds) -> Result:
         place = _half_pair(content)
         if place is None:
             raise InvalidReply(f"calls that cannot be read: {error}") from error
-        reason = f"{place} holds text that is not valid Unicode (half of a surrogate pair)."
-        return _failed(reply, Failure.BAD_RESULT, f"{reason} Cut texts with Array.from(text), not by length.")
+        reason = f"{place} is not valid Unicode: it has half of a surrogate pair. Cut texts by Array.from(text)."
+        return _failed(reply, Failure.BAD_RESULT, reason)
     if not calls:
         raise InvalidReply("no calls")
     for call in calls:
@@ -107,7 +105,7 @@ def _check(call: Call) -> None:
 
 
 def _half_pair(content: bytes) -> str | None:
-    """Where the first text is that no encoding can hold: `[call].field.field`; None where there is none."""
+    """The path of the first text that no encoding can hold, `[call].field.field`; None where there is none."""
     try:
         value: Json = json.loads(content)
     except ValueError:
