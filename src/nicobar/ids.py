@@ -12,7 +12,7 @@ from ksuid import Ksuid
 from ksuid.ksuid import EPOCH_STAMP
 from ulid import ULID
 
-PREFIXES = ("app", "src", "ep", "msg", "atmpt", "tok", "qtask", "usr", "draft")
+PREFIXES = ("app", "src", "ep", "msg", "atmpt", "tok", "qtask", "usr", "draft", "inst")
 _PATTERN = re.compile(rf"^({'|'.join(PREFIXES)})_[0-9A-Za-z]{{27}}$")
 _PAYLOAD_BITS = 128
 _MAX_SECOND = 2**32 - 1
