@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 from litestar import Litestar, Response, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromQuery
 from msgspec import UNSET, UnsetType
 
 from nicobar.api.errors import HANDLERS
@@ -36,7 +37,7 @@ def create_ops(
         return {"status": "ok"}
 
     @get("/readyz")
-    async def readyz(*, delivery: bool = False) -> Response[bytes]:
+    async def readyz(*, delivery: FromQuery[bool] = False) -> Response[bytes]:
         """The process does its work; with `delivery=1`, what keeps events from being delivered counts too."""
         report = await readiness.report(delivery=delivery)
         failed = [part for part in report.parts if part.name in report.failed]
