@@ -1,5 +1,5 @@
-"""`/readyz` of a real server whose database is damaged, deleted, replaced or locked: it says no, within its bound, and
-no event is acknowledged that is not stored.
+"""`/readyz` of a real server whose database is damaged, deleted, replaced or locked: it says no within its bound.
+No event is acknowledged that is not stored.
 """
 
 from __future__ import annotations
