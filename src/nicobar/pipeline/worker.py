@@ -108,9 +108,9 @@ class Worker:
         """Whose deliveries cannot be claimed and why: the last look at the queue failed, or the task has ended."""
         failing = {}
         for seq, lane in self._lanes.items():
-            reason = "its task has ended" if self._tasks[seq].done() else lane.failure
-            if reason is not None:
-                failing[lane.name] = reason
+            failure = "its task has ended" if self._tasks[seq].done() else lane.failure
+            if failure is not None:
+                failing[lane.name] = failure
         return failing
 
     def _follow(self) -> None:
