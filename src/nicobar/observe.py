@@ -79,6 +79,12 @@ class Metrics:
             "nicobar_backlog_oldest_age_seconds", "Age of the oldest delivery that is not finished.", "endpoint"
         )
         self.paused = self._gauge("nicobar_endpoint_paused", "1 while an endpoint is paused.", "endpoint")
+        self.unusable_endpoints = self._gauge(
+            "nicobar_endpoint_unusable", "1 while an endpoint cannot be opened; its deliveries wait.", "endpoint"
+        )
+        self.unusable_sources = self._gauge(
+            "nicobar_source_unusable", "1 while a source cannot be opened; its senders get 503.", "source"
+        )
         self.breaker = self._gauge(
             "nicobar_endpoint_breaker_open", "1 while an endpoint's breaker is not closed.", "endpoint"
         )

@@ -22,6 +22,8 @@ ENVIRONMENT_PREFIX = "NICOBAR_"
 FILE_VARIABLE = "NICOBAR_SETTINGS"
 Network = IPv4Network | IPv6Network
 _SQLITE_URL = "sqlite:///"
+# Settings without a flag, as other users of the machine can read a process's arguments; they are never shown.
+SECRETS = frozenset({"secret_key"})
 
 
 class Role(StrEnum):
@@ -53,10 +55,17 @@ class Settings(Record):
     host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")] = 8080
     data_dir: Annotated[
-        Path, Meta(description="Directory of the database, the key of the kept secrets, and the worker's lock.")
+        Path, Meta(description="Directory of the database and of secret.key, the key of the stored secrets.")
     ] = Path("nicobar-data")
     database_url: Annotated[
         str, Meta(description="The database: sqlite:///PATH. Empty: nicobar.db in the data directory.")
+    ] = ""
+    secret_key: Annotated[
+        str,
+        Meta(
+            pattern=r"^([0-9A-Fa-f]{64})?\Z",
+            description="Key of the stored secrets, 64 hexadecimal digits. Empty: secret.key in the data directory.",
+        ),
     ] = ""
     role: Annotated[
         Role, Meta(description="What this process does: receive (web), deliver (worker) or both (all).")
@@ -206,7 +215,8 @@ class Settings(Record):
 
     @property
     def lock_path(self) -> Path:
-        return self.data_dir / "worker.lock"
+        """The lock of the database's one worker, beside the file itself, whatever links lead to it."""
+        return Path(f"{self.database_path.resolve()}.lock")
 
 
 def description(field: msgspec.structs.FieldInfo) -> str:
@@ -238,6 +248,8 @@ def read_origins(
 def shown(settings: Settings, name: str) -> str:
     """A setting for people to read: what is secret in it is masked."""
     text = str(getattr(settings, name))
+    if name in SECRETS:
+        return "***" if text else ""
     parts = urlsplit(text) if "://" in text else None
     if parts is None or parts.password is None:
         return text

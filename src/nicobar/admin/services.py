@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from nicobar.admin.token_uses import TokenUses
 from nicobar.clock import Clock
 from nicobar.connectors import Transport
 from nicobar.crypto import Vault
@@ -92,6 +93,7 @@ class Services:
     alerts: Alerts
     origins: Mapping[str, str]
     changing: Changing = field(default_factory=Changing)
+    token_uses: TokenUses = field(default_factory=TokenUses)
 
     async def snapshot(self) -> Snapshot:
         """The catalogue as it is now, changes of other processes included."""

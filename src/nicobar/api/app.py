@@ -100,6 +100,7 @@ def create_app(services: Services, ops: Sequence[Any]) -> App:
     return Door(
         app,  # type: ignore[arg-type] # Litestar's own, narrower ASGI types
         services.store,
+        services.token_uses,
         services.vault,
         services.clock,
         max_body_bytes=settings.max_api_body_bytes,

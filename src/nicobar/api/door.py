@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from nicobar.admin.token_uses import TokenUses
 from nicobar.api.auth import CALLER, caller_of
 from nicobar.api.errors import answer_to, encoded
 from nicobar.api.idempotency import Given, Key, begin, finish, key_of
@@ -30,6 +31,7 @@ class Door:
         self,
         behind: App,
         access: Access,
+        token_uses: TokenUses,
         vault: Vault,
         clock: Clock,
         *,
@@ -39,6 +41,7 @@ class Door:
     ) -> None:
         self._behind = behind
         self._access = access
+        self._token_uses = token_uses
         self._vault = vault
         self._clock = clock
         self._max_body_bytes = max_body_bytes
@@ -59,7 +62,7 @@ class Door:
     async def _let_in(self, scope: Message, receive: Receive, send: Send) -> None:
         headers = headers_of(scope)
         if scope["path"] not in OPEN:
-            caller = await caller_of(headers, self._access, self._clock.now_ms())
+            caller = await caller_of(headers, self._access, self._token_uses, self._clock.now_ms())
             self._rates.take(caller.token.id, self._clock.steady_ms())
             scope[CALLER] = caller
         body = await read_body(headers, receive, max_bytes=self._max_body_bytes, timeout_ms=self._body_timeout_ms)

@@ -13,7 +13,7 @@ from nicobar.admin.catalogue import named_endpoint
 from nicobar.admin.files import Plan, Planner, read_document, write_document
 from nicobar.admin.people import offer_link
 from nicobar.admin.services import again_if_moved
-from nicobar.cli.options import run_loop, said, setting_options, settings_of
+from nicobar.cli.options import new_installation_option, run_loop, said, setting_options, settings_of
 from nicobar.clock import SystemClock
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
@@ -33,17 +33,21 @@ CHECK_TIMEOUT_MS = 5_000
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--prune", is_flag=True, help="Remove sources and endpoints that the file does not have.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@new_installation_option
 @setting_options("data_dir", "database_url", "allowed_addresses")
-def apply(*, file: Path, prune: bool, dry_run: bool, **flags: Any) -> None:
+def apply(*, file: Path, prune: bool, dry_run: bool, new_installation: bool, **flags: Any) -> None:
     """Make the configuration what FILE says. All of it or nothing; twice is the same as once."""
     settings = settings_of(flags)
-    run_loop(_apply(settings, file, prune=prune, dry_run=dry_run))
+    run_loop(_apply(settings, file, prune=prune, dry_run=dry_run, new_installation=new_installation))
 
 
-async def _apply(settings: Settings, file: Path, *, prune: bool, dry_run: bool) -> None:
+async def _apply(settings: Settings, file: Path, *, prune: bool, dry_run: bool, new_installation: bool) -> None:
     document = read_document(file)
     clock = SystemClock()
-    async with open_store(settings, clock) as (store, vault), SandboxPool(children=1) as sandbox:
+    async with (
+        open_store(settings, clock, new_installation=new_installation) as (store, vault),
+        SandboxPool(children=1) as sandbox,
+    ):
 
         @again_if_moved
         async def carry_out() -> Plan:
@@ -109,14 +113,15 @@ def export(*, file: Path, force: bool, **flags: Any) -> None:
 
 
 @click.command("password-link")
+@new_installation_option
 @setting_options("data_dir", "database_url", "host", "port", "public_url")
-def password_link(**flags: Any) -> None:
+def password_link(*, new_installation: bool, **flags: Any) -> None:
     """Print a link that sets the dashboard's password, once and within a day; sessions end with the old one."""
     settings = settings_of(flags)
     clock = SystemClock()
 
     async def run() -> str:
-        async with open_store(settings, clock) as (store, _):
+        async with open_store(settings, clock, new_installation=new_installation) as (store, _):
             return await offer_link(store, clock.now_ms())
 
     click.echo((settings.public_url.rstrip("/") or f"http://{settings.host}:{settings.port}") + run_loop(run()))

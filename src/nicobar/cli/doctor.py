@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
@@ -23,10 +24,13 @@ from nicobar.runtime import open_store
 from nicobar.sandbox import Calls, Job
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
+from nicobar.sources.kinds import source_kind
 from nicobar.sources.signing import TOLERANCE_S
+from nicobar.store.sqlite import find_damage
 
 # Signatures would be refused at 300 s; a clock that is off by a tenth of that deserves a word.
 MAX_SKEW_S = TOLERANCE_S // 10
+MAX_DAMAGE = 10
 
 
 class _Watch:
@@ -68,6 +72,8 @@ async def _examine(settings: Settings) -> bool:
             click.echo(f"▲ {what}: {error}")
 
     await look("sandbox", _sandbox)
+    if settings.database_path.exists():
+        await look("database file", lambda: _integrity(settings))
     try:
         async with (
             open_store(settings, SystemClock()) as (store, vault),
@@ -75,6 +81,7 @@ async def _examine(settings: Settings) -> bool:
         ):
             watch = _Watch(transport)
             snapshot = await store.snapshot()
+            waiting = {one.endpoint_seq: one.unfinished for one in await store.backlog()}
 
             async def database() -> str:
                 await store.check()
@@ -84,12 +91,28 @@ async def _examine(settings: Settings) -> bool:
             for source in snapshot.sources:
                 await look(f"source {source.name}", lambda source=source: _source(vault, source))  # type: ignore[misc]
             for endpoint in snapshot.endpoints:
-                await look(f"endpoint {endpoint.name}", lambda one=endpoint: _endpoint(vault, one, watch))  # type: ignore[misc]
+                count = waiting.get(endpoint.seq, 0)
+                await look(
+                    f"endpoint {endpoint.name}",
+                    lambda one=endpoint, count=count: _endpoint(vault, one, watch, count),  # type: ignore[misc]
+                )
             await look("clock", lambda: _clock(watch.skew_s))
     except NicobarError as error:
-        click.echo(f"▲ database: {error}")
+        click.echo(f"▲ {'key' if error.code.startswith('key_') else 'database'}: {error}")
         return False
     return good
+
+
+async def _integrity(settings: Settings) -> str:
+    found = await asyncio.to_thread(find_damage, settings.database_path, limit=MAX_DAMAGE)
+    if found:
+        raise NicobarError(
+            "database_damaged",
+            f"{settings.database_path} is damaged: {'; '.join(found)}.",
+            "Stop nicobar and restore a backup, or recover what can be read with the command .recover of the sqlite3 "
+            "tool.",
+        )
+    return "no damage found."
 
 
 async def _sandbox() -> str:
@@ -103,11 +126,19 @@ async def _sandbox() -> str:
 
 
 async def _source(vault: Vault, source: Source) -> str:
-    return f"signing secrets that can be read: {len(source_secrets(vault, source))}."
+    kind, secrets = source_kind(source.kind), source_secrets(vault, source)
+    for secret in secrets:
+        kind.check_secret(secret)
+    return f"signing secrets that can be read: {len(secrets)}."
 
 
-async def _endpoint(vault: Vault, endpoint: Endpoint, watch: _Watch) -> str:
-    checkup = await open_endpoint(vault, endpoint).destination.check_credentials(watch)
+async def _endpoint(vault: Vault, endpoint: Endpoint, watch: _Watch, waiting: int) -> str:
+    try:
+        opened = open_endpoint(vault, endpoint)
+    except NicobarError as error:
+        detail = f"It cannot be opened; {waiting} deliveries wait for it. {error.detail}"
+        raise NicobarError(error.code, detail, error.fix) from error
+    checkup = await opened.destination.check_credentials(watch)
     if not checkup.ok:
         raise NicobarError("credentials_refused", checkup.detail)
     if endpoint.paused_reason is not None:

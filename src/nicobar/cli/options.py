@@ -16,7 +16,7 @@ import uvloop
 from nicobar.clock import Clock
 from nicobar.errors import UserError
 from nicobar.observe import set_up_logs
-from nicobar.settings import LogFormat, Settings, description, read_origins, read_settings
+from nicobar.settings import SECRETS, LogFormat, Settings, description, read_origins, read_settings
 from nicobar.store import Audited
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 24 * 3_600_000}
@@ -33,7 +33,7 @@ def setting_options(*names: str) -> Callable[[F], F]:
     fields = {field.name: field for field in msgspec.structs.fields(Settings)}
 
     def add(command: F) -> F:
-        for name in reversed(names or tuple(fields)):
+        for name in reversed(names or tuple(name for name in fields if name not in SECRETS)):
             field = fields[name]
             help_text = f"{description(field)} [default: {field.default or 'empty'}]"
             command = click.option(f"--{name.replace('_', '-')}", name, default=None, help=help_text)(command)
@@ -41,6 +41,15 @@ def setting_options(*names: str) -> Callable[[F], F]:
         return click.option("--settings", "settings_file", type=click.Path(path_type=Path), help=file_help)(command)
 
     return add
+
+
+def new_installation_option(command: F) -> F:
+    """`--new-installation`, for the commands that an installation may begin with."""
+    return click.option(
+        "--new-installation",
+        is_flag=True,
+        help="Create a database where there is a key without one. Never replaces a database or a key.",
+    )(command)
 
 
 def settings_of(flags: dict[str, Any]) -> Settings:

@@ -9,7 +9,7 @@ import click
 
 from nicobar.admin.services import again_if_moved
 from nicobar.admin.tokens import make_token, usable
-from nicobar.cli.options import moment, run_loop, said, setting_options, settings_of, shown
+from nicobar.cli.options import moment, new_installation_option, run_loop, said, setting_options, settings_of, shown
 from nicobar.clock import Clock, SystemClock
 from nicobar.errors import UserError
 from nicobar.ids import IdFactory
@@ -35,8 +35,11 @@ def token() -> None:
 @click.option("--app", "app_uid", help="May do everything in this application (uid or id), and nothing elsewhere.")
 @click.option("--read-only", is_flag=True, help="May read everything but secrets, and change nothing.")
 @click.option("--expires", help="Taken until then: a time (ISO 8601), or 12h, 90d from now. [default: for good]")
+@new_installation_option
 @setting_options("data_dir", "database_url")
-def create(*, name: str, app_uid: str | None, read_only: bool, expires: str | None, **flags: Any) -> None:
+def create(
+    *, name: str, app_uid: str | None, read_only: bool, expires: str | None, new_installation: bool, **flags: Any
+) -> None:
     """Make a token and print it, this once. Without options it may do everything."""
     clock = SystemClock()
 
@@ -57,7 +60,7 @@ def create(*, name: str, app_uid: str | None, read_only: bool, expires: str | No
         await _keep(store, snapshot.version, clock, "token.create", made)
         return secret
 
-    click.echo(_with_store(flags, clock, make))
+    click.echo(_with_store(flags, clock, make, new_installation=new_installation))
 
 
 @token.command("list")
@@ -101,10 +104,16 @@ def revoke(*, name: str, **flags: Any) -> None:
     click.echo(_with_store(flags, clock, end))
 
 
-def _with_store(flags: dict[str, Any], clock: SystemClock, work: Callable[[Store], Awaitable[str]]) -> str:
+def _with_store(
+    flags: dict[str, Any],
+    clock: SystemClock,
+    work: Callable[[Store], Awaitable[str]],
+    *,
+    new_installation: bool = False,
+) -> str:
     @again_if_moved
     async def run() -> str:
-        async with open_store(settings_of(flags), clock) as (store, _):
+        async with open_store(settings_of(flags), clock, new_installation=new_installation) as (store, _):
             return await work(store)
 
     return run_loop(run())

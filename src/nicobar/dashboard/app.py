@@ -114,6 +114,7 @@ def create_dashboard(services: Services, beside: App) -> App:
         pages,  # type: ignore[arg-type] # Litestar's own, narrower ASGI types
         beside,
         services.store,
+        services.token_uses,
         services.clock,
         public_url=services.settings.public_url,
         body_timeout_ms=services.settings.body_timeout_ms,

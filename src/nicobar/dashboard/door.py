@@ -7,6 +7,7 @@ import secrets
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from nicobar.admin.token_uses import TokenUses
 from nicobar.admin.tokens import live_token
 from nicobar.asgi import App, GoneError, Message, Receive, Send, body_again, headers_of, read_body, send_body
 from nicobar.clock import Clock
@@ -55,11 +56,20 @@ class DashboardDoor:
     """Lets requests for pages in, each with its visitor; everything else goes to the application beside it."""
 
     def __init__(
-        self, pages: App, beside: App, store: Store, clock: Clock, *, public_url: str, body_timeout_ms: int
+        self,
+        pages: App,
+        beside: App,
+        store: Store,
+        token_uses: TokenUses,
+        clock: Clock,
+        *,
+        public_url: str,
+        body_timeout_ms: int,
     ) -> None:
         self._pages = pages
         self._beside = beside
         self._store = store
+        self._token_uses = token_uses
         self._clock = clock
         self._public_url = public_url.rstrip("/")
         self._body_timeout_ms = body_timeout_ms
@@ -88,7 +98,7 @@ class DashboardDoor:
             now_ms = self._clock.now_ms()
             user = await self._store.session_user(hash_token(session), now_ms=now_ms)
             # Who came by a link holds its key itself: what ends the link ends this too.
-            token = None if user else await live_token(self._store, session, now_ms)
+            token = None if user else await live_token(self._store, self._token_uses, session, now_ms)
             link = token if token and token.portal else None
         secret = session if user or link else cookies.get(ANONYMOUS, "")
         secure = scope["scheme"] == "https" or self._public_url.startswith("https://")

@@ -18,7 +18,7 @@ from nicobar.dashboard.rights import CHANGING
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import NicobarError, StoreUnusable, UserError
 from nicobar.model import EventType, Record, Source
-from nicobar.pipeline.configuration import source_secrets
+from nicobar.pipeline.configuration import Unusable, source_secrets
 from nicobar.sources.kinds import SOURCES, source_kind
 from nicobar.sources.samples import fresh
 from nicobar.store import PutSource, RemoveSource, Snapshot
@@ -155,6 +155,8 @@ async def send_sample(source_id: FromPath[str], desk: GivenDesk, visitor: GivenV
     wanted = visitor.form.get("event_type", "")
     event_type = next((one for one in _samples(snapshot, known) if one.name == wanted), None)
     opened = await desk.services.configuration.source(known.token)
+    if isinstance(opened, Unusable):
+        raise opened.error
     if event_type is None or opened is None or not opened.secrets:
         raise not_found("sample")
     now_ms = desk.now_ms()

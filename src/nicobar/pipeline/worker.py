@@ -109,6 +109,15 @@ class Worker:
         """Whether every endpoint's task is running."""
         return not self._stopping and not any(task.done() for task in self._tasks.values())
 
+    def failing_lanes(self) -> dict[str, str]:
+        """Whose deliveries cannot be claimed and why: the last look at the queue failed, or the task has ended."""
+        failing = {}
+        for seq, lane in self._lanes.items():
+            failure = "its task has ended" if self._tasks[seq].done() else lane.failure
+            if failure is not None:
+                failing[lane.name] = failure
+        return failing
+
     def _follow(self) -> None:
         if self._stopping:
             return
@@ -184,7 +193,13 @@ class _Lane:
         self._check: asyncio.Task[None] | None = None
         self._held = 0
         self.signal = asyncio.Event()
+        # Why the last look at the queue failed.
+        self.failure: str | None = None
         self._follow_hold()
+
+    @property
+    def name(self) -> str:
+        return f"{self._target.endpoint.name} ({self._target.endpoint.id})"
 
     @property
     def breaker(self) -> Breaker:
@@ -228,13 +243,17 @@ class _Lane:
             while not self._stopping:
                 self.signal.clear()
                 try:
-                    await self._clock.wait(self.signal, await self._start_pages())
+                    wait_ms = await self._start_pages()
+                    self.failure = None
+                    await self._clock.wait(self.signal, wait_ms)
                 except StoreError as error:
+                    self.failure = error.detail
                     log.error(
                         "queue not read", endpoint_id=self._target.endpoint.id, code=error.code, detail=error.detail
                     )
                     await self._clock.wait(self.signal, AFTER_ERROR_MS)
-                except Exception:  # noqa: BLE001 - a surprise must not end an endpoint's deliveries
+                except Exception as error:  # noqa: BLE001 - a surprise must not end an endpoint's deliveries
+                    self.failure = f"internal error: {type(error).__name__}"
                     log.exception("queue not read", endpoint_id=self._target.endpoint.id)
                     await self._clock.wait(self.signal, AFTER_ERROR_MS)
             if self._pages:
