@@ -15,7 +15,10 @@ from pathlib import Path
 # Where people meet them in the dashboard. What only commands and the API say is not among them.
 MODULES = (
     "admin/catalogue.py",
+    "admin/endpoint_state.py",
+    "admin/replays.py",
     "admin/send_test.py",
+    "admin/source_secrets.py",
     "admin/trials.py",
     "connectors",
     "crypto.py",

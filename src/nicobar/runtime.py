@@ -96,8 +96,18 @@ class Runtime:
 
 
 @asynccontextmanager
-async def open_store(settings: Settings, clock: Clock) -> AsyncIterator[tuple[SqliteStore, Vault]]:
-    """The database and the key of its secrets. Raises StoreUnusable."""
+async def open_store(
+    settings: Settings, clock: Clock, *, create: bool = True
+) -> AsyncIterator[tuple[SqliteStore, Vault]]:
+    """The database and the key of its secrets; both are made where they are missing, unless `create` is false. Raises
+    StoreUnusable.
+    """
+    if not create and not settings.database_path.exists():
+        raise StoreUnusable(
+            "no_database",
+            f"No Nicobar database at {settings.database_path.resolve()}.",
+            "Run this where `nicobar serve` runs, or name its directory with --data-dir.",
+        )
     make_data_dir(settings.data_dir)
     store = await SqliteStore.open(settings.database_path, now_ms=clock.now_ms())
     try:

@@ -11,6 +11,7 @@ from litestar.params import JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.admin.catalogue import details, make_endpoint, same_endpoint
+from nicobar.admin.endpoint_state import switch_action
 from nicobar.admin.services import Services, again_if_moved
 from nicobar.api.auth import Caller
 from nicobar.api.errors import Invalid, conflict
@@ -344,6 +345,8 @@ async def _put(  # noqa: PLR0917 - what is there, what is wanted, and who wants 
             now_ms = services.clock.now_ms()
             changes.append(AddTransformation(endpoint_id=put_one.id, code=code, created_at_ms=now_ms))
     action = "endpoint.update" if known else "endpoint.create"
+    if (switch := switch_action(known, disabled=put_one.disabled)) is not None:
+        changes.append(services.said(caller, switch, put_one.id, app_id=application.id))
     after = await services.change(caller, action, put_one.id, *changes, app_id=application.id)
     return shown(services, endpoint_of(after, application, put_one.id))
 

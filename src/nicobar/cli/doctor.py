@@ -6,26 +6,28 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
+from shlex import quote
 from typing import Any
 
 import click
 
-from nicobar.cli.options import run_loop, setting_options, settings_of
-from nicobar.clock import SystemClock
+from nicobar.admin.trials import try_samples
+from nicobar.cli.options import CommandServices, open_services, run_loop, setting_options, settings_of
+from nicobar.cli.trigger import without_secret
 from nicobar.connectors import NoResponse, Request, Response
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
 from nicobar.errors import NicobarError
 from nicobar.model import Endpoint, Source
 from nicobar.pipeline.configuration import open_endpoint, source_secrets
-from nicobar.runtime import open_store
-from nicobar.sandbox import Calls, Job
+from nicobar.sandbox import Calls, Job, Sandbox
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
 from nicobar.sources.signing import TOLERANCE_S
 
 # Signatures would be refused at 300 s; a clock that is off by a tenth of that deserves a word.
 MAX_SKEW_S = TOLERANCE_S // 10
+_ADD = "Add one in the dashboard, or with: nicobar apply FILE"
 
 
 class _Watch:
@@ -65,19 +67,30 @@ async def _examine(settings: Settings) -> bool:
 
     await look("sandbox", _sandbox)
     try:
-        async with open_store(settings, SystemClock()) as (store, vault), HttpTransport() as transport:
+        async with (
+            open_services(settings) as it,
+            HttpTransport() as transport,
+            SandboxPool(children=1) as sandbox,
+        ):
+            store, vault, snapshot = it.store, it.vault, it.snapshot
             watch = _Watch(transport)
-            snapshot = await store.snapshot()
 
             async def database() -> str:
                 await store.check()
                 return f"{settings.database_path} takes writes."
 
             await look("database", database)
+            if not snapshot.sources:
+                click.echo(f"○ source: none yet, so no event is accepted. {_ADD}")
             for source in snapshot.sources:
                 await look(f"source {source.name}", lambda source=source: _source(vault, source))  # type: ignore[misc]
+            if not snapshot.endpoints:
+                click.echo(f"○ endpoint: none yet, so nothing is sent. {_ADD}")
             for endpoint in snapshot.endpoints:
-                await look(f"endpoint {endpoint.name}", lambda one=endpoint: _endpoint(vault, one, watch))  # type: ignore[misc]
+                if endpoint.disabled and endpoint.disabled_reason is None:
+                    click.echo(f"○ endpoint {endpoint.name}: disabled, so nothing is sent. {_enable(endpoint)}")
+                    continue
+                await look(f"endpoint {endpoint.name}", lambda one=endpoint: _endpoint(it, one, watch, sandbox))  # type: ignore[misc]
             await look("clock", lambda: _clock(watch.skew_s))
     except NicobarError as error:
         click.echo(f"▲ database: {error}")
@@ -96,20 +109,33 @@ async def _sandbox() -> str:
 
 
 async def _source(vault: Vault, source: Source) -> str:
-    return f"signing secrets that can be read: {len(source_secrets(vault, source))}."
+    secrets = len(source_secrets(vault, source))
+    if not secrets:
+        raise without_secret(source)
+    return f"signing secrets that can be read: {secrets}."
 
 
-async def _endpoint(vault: Vault, endpoint: Endpoint, watch: _Watch) -> str:
-    checkup = await open_endpoint(vault, endpoint).destination.check_credentials(watch)
+async def _endpoint(it: CommandServices, endpoint: Endpoint, watch: _Watch, sandbox: Sandbox) -> str:
+    opened = open_endpoint(it.vault, endpoint)
+    checkup = await opened.destination.check_credentials(watch)
     if not checkup.ok:
         raise NicobarError("credentials_refused", checkup.detail)
+    if endpoint.disabled:
+        raise NicobarError("endpoint_disabled", f"disabled: {endpoint.disabled_reason}", _enable(endpoint))
     if endpoint.paused_reason is not None:
         raise NicobarError(
-            "endpoint_paused", f"paused: {endpoint.paused_reason}", f"Then: nicobar resume {endpoint.name}."
+            "endpoint_paused", f"paused: {endpoint.paused_reason}", f"Then: nicobar resume {quote(endpoint.name)}."
         )
-    if endpoint.transformation is None and endpoint.connector == "customerio":
+    if endpoint.transformation is None and opened.connector.has_contract:
         raise NicobarError("no_handler", "It has no handler, so nothing is sent.", "Add one and apply it.")
-    return checkup.detail
+    found = await try_samples(sandbox, opened, it.clock.now_ms(), it.clock.steady_ms)
+    if found.coverage.is_silent:
+        raise NicobarError("handler_silent", found.coverage.summary, found.coverage.warning)
+    return f"{checkup.detail} {found.coverage.summary}"
+
+
+def _enable(endpoint: Endpoint) -> str:
+    return f"Enable it: nicobar enable {quote(endpoint.name)}."
 
 
 async def _clock(skew_s: float | None) -> str:

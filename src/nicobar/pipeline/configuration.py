@@ -142,9 +142,9 @@ class Configuration:
                 log.exception("configuration not read")
 
     async def source(self, token: str) -> OpenSource | None:
-        """The source with this token, also when it was made a moment ago. Raises StoreError."""
+        """The source with this token, also when it, or its first secret, was made a moment ago. Raises StoreError."""
         found = self._sources.get(token)
-        if found is None and self._may_ask_again():
+        if (found is None or not found.secrets) and self._may_ask_again():
             await self.refresh()
             found = self._sources.get(token)
         return found
