@@ -16,7 +16,10 @@ from pathlib import Path
 MODULES = (
     "admin/catalogue.py",
     "admin/destinations.py",
+    "admin/endpoint_state.py",
+    "admin/replays.py",
     "admin/send_test.py",
+    "admin/source_secrets.py",
     "admin/trials.py",
     "connectors",
     "crypto.py",

@@ -144,9 +144,17 @@ def prepare_database(settings: Settings, now_ms: int, *, new_installation: bool)
 
 @asynccontextmanager
 async def open_store(
-    settings: Settings, clock: Clock, *, new_installation: bool = False
+    settings: Settings, clock: Clock, *, create: bool = True, new_installation: bool = False
 ) -> AsyncIterator[tuple[SqliteStore, Vault]]:
-    """The database and the key of its secrets. Raises StoreUnusable."""
+    """The database and the key of its secrets; both are created where there is neither, unless `create` is false.
+    Raises StoreUnusable.
+    """
+    if not create and not settings.database_path.exists() and not settings.key_path.exists():
+        raise StoreUnusable(
+            "no_database",
+            f"No Nicobar database at {settings.database_path.resolve()}.",
+            "Run this where `nicobar serve` runs, or name its directory with --data-dir.",
+        )
     vault, _ = await asyncio.to_thread(prepare_database, settings, clock.now_ms(), new_installation=new_installation)
     store = SqliteStore(settings.database_path)
     try:

@@ -71,6 +71,29 @@ class Actor(Protocol):
     def name(self) -> str: ...
 
 
+class OperationServices(Protocol):
+    """What an operation on endpoints and deliveries needs: `Services` in a running Nicobar, `CommandServices` in a
+    command.
+    """
+
+    @property
+    def store(self) -> Store: ...
+    @property
+    def vault(self) -> Vault: ...
+    @property
+    def ids(self) -> IdFactory: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def wake(self) -> Callable[[Sequence[int]], None]: ...
+
+    async def change(
+        self, caller: Actor, action: str, subject: str, *changes: Change, app_id: str | None, detail: str = ""
+    ) -> Snapshot: ...
+
+    def said(self, caller: Actor, action: str, subject: str, *, app_id: str | None, detail: str = "") -> Audited: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """The running parts. `receiver` takes messages; `wake` tells the worker of new deliveries for these endpoints,

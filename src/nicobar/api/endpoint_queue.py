@@ -8,6 +8,7 @@ from litestar import get, post
 from litestar.params import JSONBody
 from msgspec import Meta
 
+from nicobar.admin.endpoint_state import resume_endpoint
 from nicobar.admin.services import again_if_moved
 from nicobar.api.dry_run import DryRunOut, GivenDryRun, effect, pending
 from nicobar.api.endpoints import ONE, TAGS
@@ -99,10 +100,11 @@ async def pause(
 @post(f"{ONE}/resume", operation_id="nicobar.endpoint.resume", tags=TAGS, summary="Resume Endpoint", status_code=204)
 @again_if_moved
 async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: GivenServices, caller: GivenCaller) -> None:
-    """Sends to an endpoint again, whether it was paused or is on hold."""
+    """Ends the pause or the hold of an endpoint: queued messages are sent. Does nothing to one that is neither. A
+    disabled endpoint is rejected with 409 `endpoint_disabled`: enable it with `disabled: false`.
+    """
     async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
-        change = PauseEndpoint(endpoint_id=known.id, reason=None)
-        await services.change(caller, "endpoint.resume", known.id, change, app_id=known.app_id)
+        await resume_endpoint(services, caller, known)
 
 
 @post(

@@ -170,17 +170,7 @@ async def _replay(
 ) -> Response[TaskStartedOut | ReplayCountOut]:
     if dry_run:
         return Response(counted(await count_replay(services.store, kind, endpoint, which)), status_code=200)
-    task_id = services.ids.new("qtask")
-    task = await start_replay(
-        services.store,
-        kind,
-        endpoint,
-        which,
-        task_id=task_id,
-        new_ids=new_ids,
-        now_ms=services.clock.now_ms(),
-        said=services.said(caller, kind.value, endpoint.id, app_id=endpoint.app_id, detail=task_id),
-    )
+    task = await start_replay(services, caller, kind, endpoint, which, new_ids=new_ids)
     return Response(started(task), status_code=202)
 
 

@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.admin.catalogue import details, make_endpoint, same_endpoint
 from nicobar.admin.destinations import check_address, check_stored, moved
+from nicobar.admin.endpoint_state import switch_action
 from nicobar.admin.services import Services, again_if_moved
 from nicobar.api.auth import Caller
 from nicobar.api.dry_run import DELETED, DryRunOut, GivenDryRun, done, unfinished, would
@@ -402,6 +403,8 @@ async def _put(  # noqa: PLR0917 - what is there, what is wanted, and who wants 
             changes.append(AddTransformation(endpoint_id=put_one.id, code=code, created_at_ms=now_ms))
     action = "endpoint.update" if known else "endpoint.create"
     detail = moved(known, put_one) if known else ""
+    if (switch := switch_action(known, disabled=put_one.disabled)) is not None:
+        changes.append(services.said(caller, switch, put_one.id, app_id=application.id))
     after = await services.change(caller, action, put_one.id, *changes, app_id=application.id, detail=detail)
     return shown(services, endpoint_of(after, application, put_one.id))
 

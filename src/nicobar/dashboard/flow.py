@@ -4,7 +4,7 @@ draft, so that every step has an address; a secret that was entered is not shown
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import msgspec
 from litestar import Response, get, post
@@ -13,6 +13,7 @@ from litestar.params import FromPath, FromQuery
 from nicobar.admin.catalogue import details, make_endpoint, make_source, same_endpoint
 from nicobar.admin.destinations import check_address, check_stored
 from nicobar.admin.handlers import why_it_cannot_run
+from nicobar.admin.services import again_if_moved
 from nicobar.admin.trials import why_unusable
 from nicobar.connectors import Checkup, Connector
 from nicobar.connectors.kinds import CONNECTORS, connector
@@ -68,7 +69,7 @@ async def begun(kind: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> 
         sealed_credentials=b"",
         code=RECIPES[0].code if of_kind.has_contract else "",
     )
-    return await _kept(desk, visitor, made, given)
+    return await _kept(desk, visitor, made, given, keep_by=add_draft)
 
 
 @get("/webhooks/drafts/{draft_id:str}", opt=CHANGING)
@@ -93,6 +94,7 @@ async def connection(
 
 
 @post("/webhooks/drafts/{draft_id:str}", status_code=303)
+@again_if_moved
 async def connected(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Keeps what was changed and goes on."""
     one = await draft(desk, draft_id)
@@ -112,6 +114,8 @@ async def connected(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisi
 async def create(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Makes the endpoint, and a source where there is none; or publishes the code of one that is there."""
     one = await draft(desk, draft_id)
+    if visitor.form.get("seen", one.text_id) != one.text_id:
+        return redirect(f"/webhooks/drafts/{one.id}/test?changed=1")
     if one.code.strip() and await why_it_cannot_run(desk.services.sandbox, one.code, desk.now_ms()) is not None:
         return redirect(f"/webhooks/drafts/{one.id}/code")  # which says what is wrong
     if one.endpoint_id:
@@ -155,10 +159,18 @@ def credentials(desk: Desk, one: Draft) -> dict[str, str]:
     return msgspec.json.decode(desk.services.vault.unseal(one.sealed_credentials, one.id), type=dict[str, str])
 
 
-async def keep(desk: Desk, one: Draft) -> None:
+async def add_draft(desk: Desk, one: Draft) -> None:
+    """Keeps a draft that is begun now."""
     now_ms = desk.now_ms()
     kept = msgspec.structs.replace(one, updated_at_ms=now_ms)
     await desk.services.store.put_draft(kept, forget_before_ms=now_ms - KEEP_DRAFTS_MS)
+
+
+async def keep(desk: Desk, one: Draft) -> Draft:
+    """Keeps what was changed of a draft. Raises StoreMoved where it was changed elsewhere after it was read."""
+    kept = msgspec.structs.replace(one, revision=one.revision + 1)
+    await add_draft(desk, kept)
+    return kept
 
 
 def _connector(kind: str) -> Connector:
@@ -167,10 +179,16 @@ def _connector(kind: str) -> Connector:
     return connector(kind)
 
 
-async def _kept(desk: Desk, visitor: Visitor, one: Draft, given: Given) -> Response[bytes]:
+async def _kept(
+    desk: Desk,
+    visitor: Visitor,
+    one: Draft,
+    given: Given,
+    keep_by: Callable[[Desk, Draft], Awaitable[object]] = keep,
+) -> Response[bytes]:
     sealed = desk.services.vault.seal(msgspec.json.encode(given.credentials), one.id)
     kept = msgspec.structs.replace(one, name=given.name, settings=given.settings, sealed_credentials=sealed)
-    await keep(desk, kept)
+    await keep_by(desk, kept)
     if visitor.form.get("action") == "check":
         return redirect(f"/webhooks/drafts/{one.id}?check=1#verdict")
     return redirect(f"/webhooks/drafts/{one.id}/code")

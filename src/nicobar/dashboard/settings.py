@@ -5,8 +5,9 @@ from __future__ import annotations
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from nicobar.admin.catalogue import details, make_endpoint, same_endpoint
+from nicobar.admin.catalogue import details, make_endpoint
 from nicobar.admin.destinations import check_address, check_stored, moved
+from nicobar.admin.endpoint_state import disable_endpoint
 from nicobar.connectors.kinds import connector
 from nicobar.dashboard.desk import GivenDesk, endpoint
 from nicobar.dashboard.forms import (
@@ -140,8 +141,7 @@ async def disable(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVis
     """Makes no deliveries for it until it is enabled."""
     async with desk.services.changing:
         known = endpoint(await desk.snapshot(), endpoint_id)
-        change = same_endpoint(known, disabled=True)
-        await desk.services.change(visitor, "endpoint.disable", known.id, change, app_id=known.app_id)
+        await disable_endpoint(desk.services, visitor, known)
     return redirect(f"/webhooks/{known.id}")
 
 

@@ -28,17 +28,17 @@ from nicobar.admin.trials import (
     sample_types,
     target,
     try_one,
-    try_samples,
 )
 from nicobar.connectors import ReadyCall, Request, preview_headers
 from nicobar.connectors.kinds import connector
+from nicobar.dashboard.coverage import coverage_of, findings_of
 from nicobar.dashboard.desk import MAX_SENDS, Desk, GivenDesk, draft, endpoint, not_found
 from nicobar.dashboard.differences import Difference, compare
 from nicobar.dashboard.flow import credentials
 from nicobar.dashboard.pages import page, pretty, redirect
 from nicobar.dashboard.rights import CHANGING
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
-from nicobar.errors import NicobarError, UserError
+from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.model import Customer, Endpoint, Message, Record
 from nicobar.pipeline.configuration import OpenEndpoint, endpoint_credentials, endpoint_headers, open_endpoint
 from nicobar.pipeline.rehearse import trial
@@ -141,6 +141,7 @@ async def bench_of_draft(desk: Desk, draft_id: str) -> Bench:
         settings=one.settings,
         credentials=known_secrets,
         variables=one.variables,
+        event_types=one.event_types,
         endpoint_id=one.id,
     )
     here = f"/webhooks/drafts/{one.id}/test"
@@ -161,7 +162,7 @@ async def bench_of_endpoint(desk: Desk, endpoint_id: str) -> Bench:
 
 def with_draft(known: Endpoint, one: Draft) -> Endpoint:
     """The endpoint as it would be once the draft is published."""
-    code = trial(one.code) if one.code.strip() else known.transformation
+    code = trial(one.code) if one.code.strip() else None
     return msgspec.structs.replace(known, transformation=code, transformation_enabled=True, variables=one.variables)
 
 
@@ -181,10 +182,22 @@ async def try_draft(
     every: FromQuery[bool] = False,
     send: FromQuery[bool] = False,
     email: FromQuery[str] = "",
+    changed: FromQuery[bool] = False,
 ) -> Response[bytes]:
-    """Tries the draft's code on a sample, on a message of the past, or on all samples."""
+    """Tries the draft's code on a sample, on a message of the past, or on all samples. `changed` says that it was not
+    created or published, since another window had changed it.
+    """
     bench = await bench_of_draft(desk, draft_id)
-    return await _look(desk, visitor, bench, _chosen(sample_type, message, email, every=every, send=send))
+    problem = None
+    if changed:
+        problem = Refusal(
+            409,
+            "draft_changed",
+            "The draft has changed since that page was loaded, so nothing was created or published.",
+            "This page shows the draft as it is now.",
+        )
+    chosen = _chosen(sample_type, message, email, every=every, send=send)
+    return await _look(desk, visitor, bench, chosen, problem)
 
 
 @get("/webhooks/{endpoint_id:str}/testing")
@@ -251,15 +264,16 @@ def _chosen(sample_type: str, message: str, email: str, *, every: bool, send: bo
     return Chosen(sample_type=sample_type, message_id=message, every=every, send=send, email=whom)
 
 
-async def _look(desk: Desk, visitor: Visitor, bench: Bench, chosen: Chosen) -> Response[bytes]:
-    services = desk.services
+async def _look(
+    desk: Desk, visitor: Visitor, bench: Bench, chosen: Chosen, problem: Refusal | None = None
+) -> Response[bytes]:
     if chosen.every:
-        findings = await try_samples(services.sandbox, bench.at, desk.now_ms(), services.clock.steady_ms)
+        findings = await findings_of(desk, bench.at)
         return await _page(desk, visitor, bench, findings=findings)
     if not chosen.message_id and not chosen.sample_type:
         chosen = msgspec.structs.replace(chosen, sample_type=DEFAULT_SAMPLE)
     shown, test_id = await _try(desk, bench, chosen)
-    return await _page(desk, visitor, bench, chosen=chosen, shown=shown, test_id=test_id)
+    return await _page(desk, visitor, bench, chosen=chosen, shown=shown, test_id=test_id, problem=problem)
 
 
 async def _pasted(desk: Desk, visitor: Visitor, bench: Bench) -> Response[bytes]:
@@ -416,11 +430,12 @@ async def _page(
     return page(
         visitor,
         "testing.html",
-        status=422 if problem else 200,
+        status=problem.status if isinstance(problem, Refusal) else 422 if problem else 200,
         bench=bench,
         connector=connector(bench.at.endpoint.connector),
         shown=shown,
         findings=findings,
+        coverage=findings.coverage if findings else await coverage_of(desk, bench.at),
         outcome=outcome,
         curl=curl,
         samples=list(sample_types()),

@@ -204,15 +204,15 @@ class Configuration:
                 log.exception("configuration not read")
 
     async def source(self, token: str) -> OpenSource | Unusable | None:
-        """The source with this token, also when it was made a moment ago. None only where the catalogue has none.
-        Raises StoreError where the catalogue cannot be read.
+        """The source with this token, also when it, or its first secret, was created a moment ago. None only where
+        the catalogue has none. Raises StoreError where the catalogue cannot be read.
         """
         found = self._known(token)
-        if found is None:
+        if found is None or (isinstance(found, OpenSource) and not found.secrets):
             async with self._lock:
                 if self._may_ask_again():
                     await self._read()
-                elif self._failure is not None:
+                elif found is None and self._failure is not None:
                     raise self._failure
             found = self._known(token)
         return found
