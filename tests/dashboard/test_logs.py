@@ -14,7 +14,7 @@ from nicobar.dashboard.lists import Place, day_ms, listed, percentile, zone_of
 from nicobar.dashboard.search import read_search, snippet
 from nicobar.dashboard.waiting import Cause, wait_of
 from nicobar.errors import Refusal
-from nicobar.model import Breaker, BreakerState, Customer, Delivery, DeliveryState
+from nicobar.model import Breaker, BreakerState, Customer, Delivery, DeliveryState, Hold
 from nicobar.store.history import AuditFilter, Page
 from running import ADA
 
@@ -367,6 +367,7 @@ async def test_why_a_delivery_waits_is_the_outermost_cause(nicobar):
     assert cause(None) == (Cause.REMOVED, None, "")
     paused = msgspec.structs.replace(known, paused_reason="wrong key")
     assert cause(paused, open_breaker, due_at_ms=None) == (Cause.PAUSED, None, "wrong key")
+    assert cause(paused, Breaker(hold=Hold(probe_at_ms=77))) == (Cause.PAUSED, 77, "wrong key")
     assert cause(msgspec.structs.replace(paused, disabled=True)) == (Cause.DISABLED, None, "")
     assert cause(breaker=open_breaker, due_at_ms=None, behind="msg", behind_until_ms=5) == (Cause.BEHIND, 5, "")
     assert cause(breaker=open_breaker) == (Cause.FAILING, 99, "503")
