@@ -131,7 +131,8 @@ def _signed_by(destination, now_ms, *secrets):
     )
     headers = prepared.calls[0].headers
     at = datetime.fromtimestamp(now_ms // 1000, UTC)
-    expected = [Webhook(secret).sign("msg_1", at, prepared.calls[0].body.decode()) for secret in secrets]
+    (call,) = prepared.calls
+    expected = [Webhook(secret).sign(call.headers["webhook-id"], at, call.body.decode()) for secret in secrets]
     return [one in headers["webhook-signature"].split(" ") for one in expected]
 
 

@@ -197,7 +197,7 @@ async def test_failures_of_one_cause_are_one_group_and_are_sent_again_together(s
     which = {"failure": group["failure"]}
     base = f"{api.app}/endpoint/{endpoint_id}/failure-group"
     count = (await api.ask("POST", f"{base}/count", which)).body
-    assert (count["deliveries"], count["customers"], count["overtaken"]) == (2, 1, 0)
+    assert (count["deliveries"], count["customers"], count["overtaken"], count["earlierIds"]) == (2, 1, 0, 0)
     await set_code(api, endpoint_id, GOOD)
     made = await api.ask("POST", f"{base}/replay", which)
     assert (made.status, made.body["task"], made.body["data"]["expected"]) == (202, "endpoint.bulk-replay", 2)
