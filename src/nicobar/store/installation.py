@@ -172,8 +172,10 @@ def opening(*directories: Path) -> Iterator[None]:
     they create. Blocks. Raises StoreUnusable after `OPENING_TIMEOUT_MS`.
     """
     with contextlib.ExitStack() as stack:
-        # In one order, so that no two processes wait for each other.
-        for path in sorted({path.resolve() for path in directories if path.is_dir()}):
+        # Each once, as a process waits for its own lock too, and in one order, so that no two wait for each other.
+        statuses = {path: path.stat() for path in directories if path.is_dir()}
+        distinct = {(status.st_dev, status.st_ino): path for path, status in statuses.items()}
+        for _, path in sorted(distinct.items()):
             stack.enter_context(_locked(path))
         yield
 

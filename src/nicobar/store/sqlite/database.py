@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -32,6 +33,7 @@ MIN_SQLITE = (3, 35, 0)  # RETURNING
 BUSY_MS = 10_000
 JOURNAL_BYTES = 64 * 1024 * 1024
 MAX_READERS = 4
+PAGE_BYTES = 4096
 CACHED_STATEMENTS = 512  # the probe of every table and index has some 150
 DEFAULT_APPLICATION = "default"
 
@@ -407,8 +409,18 @@ def _unusable_for(path: Path, error: sqlite3.DatabaseError) -> StoreUnusable:
     return StoreUnusable(
         "not_writable",
         f"The database {path} cannot be opened for writing: {error}.",
-        _FIXES.get(code, "Give the user that runs nicobar read and write access to the data directory."),
+        _FIXES[sqlite3.SQLITE_FULL]
+        if _is_full(path.parent)
+        else _FIXES.get(code, "Give the user that runs nicobar read and write access to the data directory."),
     )
+
+
+def _is_full(directory: Path) -> bool:
+    """Whether that is why a file could not be created, which SQLite does not tell apart from other reasons."""
+    try:
+        return shutil.disk_usage(directory).free < PAGE_BYTES
+    except OSError:
+        return False
 
 
 def _bind(connection: sqlite3.Connection, keys: KeyHolder, *, is_new: bool) -> None:
