@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from nicobar.emulator.app import create_app
 from nicobar.emulator.certificate import write_certificate
 from nicobar.emulator.contract import Mode
 from nicobar.emulator.state import State
+from nicobar.errors import UserError
 from nicobar.observe import log
 from nicobar.runtime import Runtime, prepare_database
 from nicobar.runtime import serve as run_server
@@ -87,8 +89,8 @@ def emulator(
     state.settle_ms = settle_ms
     app = create_app(state, region=region, host=host, mode=Mode(mode))
 
-    if https_port is not None and not certificate.exists():
-        write_certificate(certificate)
+    if https_port is not None:
+        _check_certificate(certificate)
 
     async def run() -> None:
         ended = asyncio.Event()
@@ -106,6 +108,26 @@ def emulator(
                 await server.stop()
 
     run_loop(run())
+
+
+def _check_certificate(path: Path) -> None:
+    """Makes the file where it is missing. Raises UserError for one that cannot be made or used."""
+    try:
+        if not path.exists():
+            write_certificate(path)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)
+    except ssl.SSLError as error:
+        raise UserError(
+            "certificate_invalid",
+            f"{path} is not a certificate with its key in PEM.",
+            "Name another file with --certificate; one that does not exist is created.",
+        ) from error
+    except OSError as error:
+        raise UserError(
+            "certificate_unusable",
+            f"The certificate {path} cannot be created or read: {error.strerror}.",
+            "Name another file with --certificate.",
+        ) from error
 
 
 @click.command()
