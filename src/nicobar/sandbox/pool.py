@@ -30,6 +30,7 @@ HEAVY_US = 20_000
 SLICE_BYTES = 4 * 1024 * 1024
 START_MS = 15_000
 MAX_STARTS = 3
+EXIT_MS = 5_000
 MAX_PACES = 1_000
 CHILD = (sys.executable, "-I", "-m", "nicobar.sandbox.child")
 _NUMBER_BITS = 62
@@ -194,9 +195,9 @@ class _Keeper:
                 await self._some(jobs[len(results) :], results)
             except TimeoutError:
                 results.append(await self._timed_out())
-            except (*_DEATHS, InvalidReply):
+            except (*_DEATHS, InvalidReply) as error:
                 # Something else may have ended it, or the event before: alone, the event gets another chance.
-                results.append(await self._used_up() or await self._alone(jobs[len(results)]))
+                results.append(await self._used_up(error) or await self._alone(jobs[len(results)]))
         return results
 
     async def _alone(self, job: Job) -> Result:
@@ -206,16 +207,21 @@ class _Keeper:
             await self._some([job], results)
         except TimeoutError:
             return await self._timed_out()
-        except _DEATHS:
+        except _DEATHS as error:
             reason = "The process that ran the handler ended twice, the second time with this event alone."
-            return await self._used_up() or Broken(failure=Failure.CRASHED, reason=reason)
+            return await self._used_up(error) or Broken(failure=Failure.CRASHED, reason=reason)
         except InvalidReply as error:
             reason = f"The process that ran the handler answered with {error}, twice. Nothing of it was used."
-            return await self._used_up() or Broken(failure=Failure.BAD_RESULT, reason=reason)
+            return await self._used_up(error) or Broken(failure=Failure.BAD_RESULT, reason=reason)
         return results[0]
 
-    async def _used_up(self) -> Broken | None:
+    async def _used_up(self, error: Exception) -> Broken | None:
         """Ends the child; how the event failed if the kernel ended it first, for its CPU time."""
+        if self._child is not None and isinstance(error, _DEATHS):
+            # Killing a process that has just ended by itself loses how it ended.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EXIT_MS / 1000):
+                    await self._child.wait()
         if await self._end() != -signal.SIGPROF:
             self._on_kill("crashed")
             return None
