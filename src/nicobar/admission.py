@@ -36,7 +36,7 @@ class Gate:
 
     def __init__(self, app: App, shares: Sequence[Share], limits: Limits, on_limit: OnLimit) -> None:
         self._app = app
-        self._places = [(share, dict[_Request, None]()) for share in shares]
+        self._shares = [(share.prefix, share.max_requests, dict[_Request, None]()) for share in shares]
         self._limits = limits
         self._on_limit = on_limit
         self._by_address: dict[str, int] = {}
@@ -47,8 +47,11 @@ class Gate:
             return
         connection: Connection = scope["extensions"][CONNECTION]
         request = _Request(connection, self._address(scope, connection))
-        share, places = next(one for one in self._places if scope["path"].startswith(one[0].prefix))
-        refusal = self._make_room(request, share, places)
+        path: str = scope["path"]
+        for prefix, max_requests, places in self._shares:  # noqa: B007 - the last one has every path
+            if path.startswith(prefix):
+                break
+        refusal = self._make_room(request, max_requests, places)
         if refusal is not None:
             self._on_limit(refusal.code)
             body: Json = {"code": refusal.code, "detail": f"{refusal.detail} {refusal.fix}"}
@@ -59,8 +62,9 @@ class Gate:
             self._by_address[request.address] = self._by_address.get(request.address, 0) + 1
         try:
             await self._app(scope, receive, send)
-            # An answer that nobody reads is still in memory.
-            await connection.flow.drain()
+            if connection.flow.write_paused:
+                # An answer that nobody reads is still in memory.
+                await connection.flow.drain()
         finally:
             self._release(request, places)
 
@@ -71,11 +75,11 @@ class Gate:
             return connection.address
         return address_key(client[0], self._limits.trusted_networks)
 
-    def _make_room(self, request: _Request, share: Share, places: dict[_Request, None]) -> Refusal | None:
+    def _make_room(self, request: _Request, max_requests: int, places: dict[_Request, None]) -> Refusal | None:
         most = self._limits.max_connections_per_address
         if request.address is not None and self._by_address.get(request.address, 0) >= most:
             return too_busy(f"{most} requests from this address are being processed.")
-        if len(places) < share.max_requests:
+        if len(places) < max_requests:
             return None
         stalled = next((one for one in places if one.connection.state in STALLED), None)
         if stalled is None:

@@ -1,5 +1,5 @@
-"""Connections of the HTTP server and their limits. uvicorn's protocol has no deadline for a header, no bound for its
-size and no bound per address; what is added here works beside it, on the callbacks of its parser.
+"""Connections of the HTTP server and their limits. uvicorn's protocol class has no deadline for a header, no limit
+for its size and none per address; this subclass adds them on the callbacks of the parser.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import asyncio
 import ipaddress
 import math
 from collections.abc import Callable, Iterable
-from enum import Enum
+from enum import IntEnum
 from typing import Any
 
 import httptools
@@ -39,7 +39,7 @@ _IPV6_CUSTOMER_BITS = 64
 
 
 class Limits(Record):
-    """The bounds of connections. `on_limit` of a pool gets the reason each time that one is hit."""
+    """The limits of connections. The `on_limit` of a pool gets the reason each time one is reached."""
 
     max_connections: int = 2_000
     max_connections_per_address: int = 200
@@ -51,25 +51,25 @@ class Limits(Record):
     # How long the rest of a request is read and dropped once it is answered. Closing at once would reset the
     # connection, and a client that is still sending would not see the answer: RFC 9112, 9.6.
     discard_timeout_ms: int = 2_000
-    # A client has to accept `min_send_bytes` of its answer in this time, or all that is left of it.
+    # A client has to accept `min_send_bytes` of its answer in this time, or the rest of it.
     send_timeout_ms: int = 10_000
     min_send_bytes: int = 10_000
     # Proxies: what they say of their clients is believed, and only their clients are bounded by address.
     trusted_networks: tuple[Network, ...] = LOOPBACK
 
 
-class State(Enum):
-    """What a connection waits for."""
+class State(IntEnum):
+    """What a connection waits for. Numbers, since they are looked up twice a request."""
 
-    HEADER = "header"  # the first byte of a new connection, or the rest of a header
-    IDLE = "idle"  # the next request
-    BODY = "body"
-    BUSY = "busy"  # the application
-    SENDING = "sending"  # a client that does not read its answer; also everything that is closing
-    DISCARDING = "discarding"  # the rest of a request that is answered
+    HEADER = 0  # the first byte of a new connection, or the rest of a header
+    IDLE = 1  # the next request
+    BODY = 2
+    BUSY = 3  # the application
+    SENDING = 4  # a client that does not read its answer; also everything that is closing
+    DISCARDING = 5  # the rest of a request that is answered
 
 
-# Whom a new connection replaces: the oldest of the first group that has one.
+# Which connection a new one replaces: the oldest of the first group that is not empty.
 _REPLACEABLE = ((State.DISCARDING,), (State.HEADER, State.IDLE), (State.SENDING,), (State.BODY,))
 _SILENT = frozenset({State.DISCARDING, State.HEADER, State.IDLE})
 # A request in one of these waits for its client, not for us.
@@ -108,17 +108,17 @@ class Pool:
         self.limits = limits
         self.on_limit = on_limit
         self._loop = asyncio.get_running_loop()
-        self._members: dict[State, dict[Connection, float]] = {state: {} for state in State}
+        # By state; since when each is in it.
+        self._members: list[dict[Connection, float]] = [{} for _ in State]
         self._by_address: dict[str, dict[Connection, None]] = {}
         self._count = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_s = math.inf
-        self._timeouts_s = {
-            State.HEADER: limits.header_timeout_ms / 1000,
-            State.IDLE: limits.idle_timeout_ms / 1000,
-            State.DISCARDING: limits.discard_timeout_ms / 1000,
-            State.SENDING: limits.send_timeout_ms / 1000,
-        }
+        self._timeouts_s = [math.inf for _ in State]
+        self._timeouts_s[State.HEADER] = limits.header_timeout_ms / 1000
+        self._timeouts_s[State.IDLE] = limits.idle_timeout_ms / 1000
+        self._timeouts_s[State.DISCARDING] = limits.discard_timeout_ms / 1000
+        self._timeouts_s[State.SENDING] = limits.send_timeout_ms / 1000
 
     def __len__(self) -> int:
         return self._count
@@ -180,11 +180,11 @@ class Pool:
         now_s = self._loop.time()
         connection.state = state
         self._members[state][connection] = now_s
-        self._wake_by(now_s + self._timeouts_s.get(state, math.inf))
+        end_s = now_s + self._timeouts_s[state]
+        if end_s < self._timer_at_s:
+            self._wake_at(end_s)
 
-    def _wake_by(self, at_s: float) -> None:
-        if at_s >= self._timer_at_s:
-            return
+    def _wake_at(self, at_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at_s = at_s
@@ -193,9 +193,8 @@ class Pool:
     def _expire(self) -> None:
         self._timer_at_s = math.inf
         now_s = self._loop.time()
-        for state, timeout_s in self._timeouts_s.items():
+        for members, timeout_s in zip(self._members, self._timeouts_s, strict=True):
             # Those of one state have one time limit, so they end in the order in which they came.
-            members = self._members[state]
             due = []
             for connection, since in members.items():
                 if since + timeout_s > now_s:
@@ -204,7 +203,9 @@ class Pool:
             for connection in due:
                 if connection in members:
                     connection.expire()
-            self._wake_by(next(iter(members.values()), math.inf) + timeout_s)
+            end_s = next(iter(members.values()), math.inf) + timeout_s
+            if end_s < self._timer_at_s:
+                self._wake_at(end_s)
 
 
 class _Wire(asyncio.Transport):
@@ -214,10 +215,7 @@ class _Wire(asyncio.Transport):
         super().__init__()
         self._inner = inner
         self._connection = connection
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        if not self._connection.ended:
-            self._inner.write(data)
+        self.write = inner.write  # type: ignore[method-assign] # one call less for each write
 
     def close(self) -> None:
         self._connection.finish()
@@ -263,6 +261,7 @@ class Connection(HttpToolsProtocol):
         self.ended = False
         self._pool = pool
         self._limits = pool.limits
+        self._max_headers = pool.limits.max_headers
         self._inner: asyncio.Transport = None  # type: ignore[assignment] # as uvicorn's own, until there is one
         # Nothing that arrives is parsed any more.
         self._deaf = False
@@ -272,13 +271,14 @@ class Connection(HttpToolsProtocol):
         self._refusal: Refusal | None = None
         # The request that the application works on, or that it worked on last.
         self._running: RequestResponseCycle | None = None
-        self._headers_count = 0
-        self._header_bytes = 0
+        self._trailers_count = 0
         # The parser keeps the start of an unfinished header or trailer, and skips chunk extensions; it calls back for
         # neither. So they are what arrived beyond the latest header, body and end of a request.
         self._progressed = False
         self._body_bytes = 0
         self._unfinished_bytes = 0
+        # Only what is read in large pieces can be a complete header beyond the limit, so the others are not measured.
+        self._may_be_too_large = False
         self._unsent_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's own
@@ -299,6 +299,8 @@ class Connection(HttpToolsProtocol):
         if self._deaf:
             return
         self._unset_keepalive_if_required()
+        if self._unfinished_bytes + len(data) > self._limits.max_header_bytes:
+            self._may_be_too_large = True
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -315,6 +317,8 @@ class Connection(HttpToolsProtocol):
             self._unfinished_bytes = max(0, self._unfinished_bytes + more_bytes)
         self._progressed = False
         self._body_bytes = 0
+        if not self._in_header:
+            self._may_be_too_large = False
         if self._unfinished_bytes > self._limits.max_header_bytes:
             self._reject(self._too_large())
         else:
@@ -323,24 +327,23 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._was_used = self._in_header = True
-        self._headers_count = 0
-        self._header_bytes = _REQUEST_LINE_EXTRA_BYTES
+        self._trailers_count = 0
         self.scope["extensions"] = {ABORT: self._inner.abort, CONNECTION: self}  # type: ignore[dict-item] # extensions may be anything
 
-    def on_url(self, url: bytes) -> None:
-        self._count_header(len(url))
-        super().on_url(url)
-
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers_count += 1
-        self._count_header(len(name) + len(value) + _HEADER_EXTRA_BYTES)
-        if self._headers_count > self._limits.max_headers:
+        if self._in_body:
+            # Trailers are dropped: among the headers they could replace a value that was checked already.
+            self._trailers_count += 1
+            if len(self.headers) + self._trailers_count > self._max_headers:
+                self._stop(self._too_large())
+            return
+        if len(self.headers) >= self._max_headers:
             self._stop(self._too_large())
-        # Trailers are counted and dropped: added to the headers they would replace what was checked already.
-        if not self._in_body:
-            super().on_header(name, value)
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self._may_be_too_large and self._header_size_bytes() > self._limits.max_header_bytes:
+            self._stop(self._too_large())
         if len(self.pipeline) >= MAX_PIPELINED_REQUESTS:
             self._stop(too_busy(f"More than {MAX_PIPELINED_REQUESTS} requests wait on this connection."))
         if self.parser.should_upgrade() and any(
@@ -375,7 +378,7 @@ class Connection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         if self.ended:
-            self._inner.abort()
+            self._inner.close()
         elif self._running is None or self._running.response_complete:
             self.finish(linger=False)
         else:
@@ -394,11 +397,11 @@ class Connection(HttpToolsProtocol):
         else:
             self._pool.on_limit("evicted")
             self._close()
-        # The pool does not watch it any more.
+        # The pool no longer watches it.
         self.loop.call_later(self._limits.discard_timeout_ms / 1000, self._inner.abort)
 
     def expire(self) -> None:
-        """The time of its state is over."""
+        """The time limit of its state has passed."""
         if self.state is State.SENDING:
             left_bytes = self._inner.get_write_buffer_size()
             if self._unsent_bytes - left_bytes >= self._limits.min_send_bytes:
@@ -424,8 +427,8 @@ class Connection(HttpToolsProtocol):
             self._close()
 
     def finish(self, *, linger: bool | None = None) -> None:
-        """Closes the connection when everything written is sent. To `linger` is to read and drop what still comes;
-        without a word that depends on whether the request has arrived.
+        """Closes the connection once everything written is sent. To `linger` is to read and drop further bytes until
+        the client closes; by default, if the body of the request is incomplete.
         """
         if self.ended:
             return
@@ -448,12 +451,11 @@ class Connection(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Nothing: a client may ask for as many as it likes, and each would be two lines in the log."""
+        """Logs nothing: uvicorn's two lines per request would have no bound."""
 
-    def _count_header(self, size_bytes: int) -> None:
-        self._header_bytes += size_bytes
-        if self._header_bytes > self._limits.max_header_bytes:
-            self._stop(self._too_large())
+    def _header_size_bytes(self) -> int:
+        headers = sum(len(name) + len(value) + _HEADER_EXTRA_BYTES for name, value in self.headers)
+        return _REQUEST_LINE_EXTRA_BYTES + len(self.url) + headers
 
     def _stop(self, refusal: Refusal) -> None:
         self._refusal = refusal
