@@ -1,5 +1,5 @@
-"""Connections of the HTTP server and their limits. uvicorn's protocol class has no deadline for a header, no limit for
-its size and none per address; this subclass adds them on the callbacks of the parser.
+"""Connections of the HTTP server and their limits. uvicorn's protocol class has no deadline for a header, no limit
+for its size and none per address; this subclass adds them on the callbacks of the parser.
 """
 
 from __future__ import annotations
