@@ -22,7 +22,8 @@ from nicobar.sources.kinds import SOURCES, source_kind
 from nicobar.store import Catalogue, Snapshot, is_made_alike
 
 POLL_MS = 1_000
-# A token that nobody knows may have been made a moment ago; asking the store again is bounded to this often.
+# A token that nobody knows, or a source's first secret, may have been made a moment ago; asking the store again is
+# bounded to this often.
 UNKNOWN_TOKEN_POLL_MS = 100
 T = TypeVar("T")
 # The source of messages that came through the API.
