@@ -452,7 +452,7 @@ def test_serve_trigger_and_doctor_work_together_and_sigterm_ends_them_cleanly(tm
         assert "Another process" in refused(nicobar(tmp_path, "serve", "--port", "0"))
         result = nicobar(tmp_path, "doctor")
         assert result.returncode == 0, result
-        assert result.stdout.count("●") == 5
+        assert result.stdout.count("●") == 6
         assert "knows the credentials; the region is us" in result.stdout
     finally:
         codes, said = [], ""
