@@ -175,7 +175,11 @@ async def _install(directory: Path, sink_port: int) -> Installation:
     data_dir = directory / "data"
     data_dir.mkdir(parents=True)
     secret = _new_secret()
-    environment = {"BENCH_SECRET": secret, "BENCH_SITE": "bench"}
+    environment = {
+        "BENCH_SECRET": secret,
+        "BENCH_SITE": "bench",
+        "NICOBAR_ALLOWED_ADDRESSES": f"127.0.0.1:{sink_port}",
+    }
     (directory / "handler.js").write_text(RECIPES[0].code, "utf-8")
     (directory / "nicobar.toml").write_text(CONFIGURATION.format(sink=f"http://127.0.0.1:{sink_port}"), "utf-8")
     command = ["apply", str(directory / "nicobar.toml"), "--data-dir", str(data_dir)]
