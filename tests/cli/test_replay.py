@@ -85,7 +85,7 @@ def test_what_failed_is_shown_by_cause_and_goes_out_once_the_handler_is_mended(t
 
         assert "1 messages expunged" in nicobar(tmp_path, "expunge", "--message", message, "--yes").stdout
         gone = refused(nicobar(tmp_path, "replay", "resend", message, "customerio"))
-        assert gone == f"Error: The payload of {message} is gone. It cannot be sent again."
+        assert gone == f"Error: The payload of {message} is deleted. It cannot be sent again."
     finally:
         for process in (server, emulator):
             process.send_signal(signal.SIGTERM)
@@ -123,7 +123,7 @@ def test_what_is_asked_for_wrongly_is_told_in_one_line(tmp_path):
         (("replay", "recover", "shop"), "There is no endpoint 'shop'. There are: customerio."),
         (("replay", "missing", "customerio", "--since", "soon"), "'soon' is no time."),
         (("replay", "cancel", "qtask_1"), "There is no replay qtask_1."),
-        (("replay", "resend", "msg_1", "customerio"), "There is no message msg_1 that customerio could get."),
+        (("replay", "resend", "msg_1", "customerio"), "There is no message msg_1."),
         (("expunge", "--yes"), "Give either --message or --customer."),
         (("expunge", "--customer", "cus_1", "--yes"), "Nothing of cus_1 is here."),
         (("expunge", "--customer", "cus_1", "--yes", "--app", "x"), "There is no application 'x'."),
