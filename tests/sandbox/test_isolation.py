@@ -275,6 +275,7 @@ async def test_an_event_that_fails_leaves_nothing(pool, end):
         "Promise.resolve().then(() => { globalThis.leak = 1; for (;;); });",
         "(async () => { globalThis.leak = 1; for (;;) await 0; })();",
         "const again = () => { globalThis.leak = 1; Promise.resolve().then(again); }; again();",
+        "globalThis.leak = 1; Promise.resolve().then(function again() { return Promise.resolve().then(again); });",
         "Promise.resolve().then(() => { for (;;); }).then(() => {}); Promise.resolve().then(() => { leak = 1; });",
     ],
 )

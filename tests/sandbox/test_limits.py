@@ -248,6 +248,8 @@ async def test_a_result_at_the_limit_is_whole(shape):
         ("w.payload = {a: 'é'.repeat(3e5)};", Failure.OUTPUT_TOO_LARGE, "524288 bytes"),
         ("const x = {}; x.a = {b: x}; w.payload = x;", Failure.BAD_RESULT, "circular"),
         ("const x = []; x.push([x]); w.payload = x;", Failure.BAD_RESULT, "circular"),
+        ("w.payload = {a: JSON.rawJSON('1e999')};", Failure.BAD_RESULT, "number"),
+        ("w.payload = {a: JSON.rawJSON('1'.repeat(6000))};", Failure.BAD_RESULT, "number"),
         ("w.payload = {a: [{b: 'x\\ud800'}]};", Failure.BAD_RESULT, "[0].payload.a[0].b"),
         ("w.payload = {a: {'\\udc00': 1}};", Failure.BAD_RESULT, "[0].payload.a"),
         ("w.url = 'https://x/\\ud83d';", Failure.BAD_RESULT, "[0].url"),

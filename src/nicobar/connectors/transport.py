@@ -124,6 +124,9 @@ class HttpTransport:
         """
         host, port = url.raw_host or "", url.port or 0
         addresses = literal_addresses(host)
+        if not addresses and (not host.isascii() or ":" in host or host.replace(".", "").isdigit()):
+            # The client takes these for addresses and asks the system about them, which reads full-width digits too.
+            raise _RefusedAddressError(refused(host, port))
         if (
             addresses
             and not self._allowed.allows_host(host, port)

@@ -40,6 +40,8 @@ MAX_KEPT_BYTES = 8 * 1024 * 1024
 STACK_BYTES = 1024 * 1024
 ADDRESS_SPACE_BYTES = 2 * 1024 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
+# Promises are not supported; a handler that uses a few by habit is not stopped.
+MAX_PENDING_JOBS = 1_000
 # What the engine says of code that it ended.
 _INTERRUPTED = "interrupted"
 
@@ -108,15 +110,18 @@ class _Context:
 
     def _finish_jobs(self, bounds: Bounds, started_cpu_ns: int) -> None:
         """Runs what the handler put off (promises, async functions), so that code which never ends is found each
-        time. It changes no result: that is complete. A context in which any of it ran is not used again. Raises
-        JSException.
+        time: by its number of jobs, since a chain that also uses up the memory would end by itself, sooner or later
+        than by its time. It changes no result: that is complete. A context in which any of it ran is not used again.
+        Raises JSException.
         """
-        ran = False
+        ran = 0
         while self._engine.execute_pending_job():
-            ran = True
+            ran += 1
+            if ran > MAX_PENDING_JOBS:
+                raise quickjs.JSException(_INTERRUPTED)
             if time.process_time_ns() - started_cpu_ns > bounds.run_ms * 1_000_000:
                 raise quickjs.JSException(_INTERRUPTED)
-        self.spoiled = ran
+        self.spoiled = ran > 0
 
     def _said(self) -> tuple[str, ...]:
         try:

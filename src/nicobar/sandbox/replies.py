@@ -80,6 +80,8 @@ def _result(reply: Reply, bounds: Bounds) -> Result:
         calls = _calls.decode(content)
     except (msgspec.DecodeError, UnicodeError) as error:
         place = _half_pair(content)
+        if place is None and _is_json(content):
+            return _failed(reply, Failure.BAD_RESULT, "The result has a number that JSON readers do not accept.")
         if place is None:
             raise InvalidReply(f"calls that cannot be read: {error}") from error
         reason = f"{place} is not valid Unicode: it has half of a surrogate pair. Cut texts by Array.from(text)."
@@ -102,6 +104,15 @@ def _check(call: Call) -> None:
     for name, value in call.headers.items():
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
             raise InvalidReply("calls with a header that HTTP does not allow")
+
+
+def _is_json(content: bytes) -> bool:
+    """Whether it is JSON but for what its numbers are: `JSON.rawJSON` writes numbers of any length and size."""
+    try:
+        json.loads(content, parse_int=str, parse_float=str)
+    except ValueError:
+        return False
+    return True
 
 
 def _half_pair(content: bytes) -> str | None:
