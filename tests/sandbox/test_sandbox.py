@@ -248,7 +248,7 @@ async def test_cpu_time_decides_over_what_cannot_be_interrupted(native):
 async def test_many_short_events_never_use_up_one_event_s_time():
     short = "function handler(w) { let n = 0; while (n < 2e5) n += 1; w.payload = {n}; return w; }"
     async with SandboxPool(children=1, bounds=Bounds(cpu_ms=400)) as pool:
-        results = await pool.run([job(short)] * 300)
+        results = await pool.run([job(short)] * 100)
     assert {type(result) for result in results} == {Calls}
 
 
