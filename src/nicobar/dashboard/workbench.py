@@ -38,8 +38,8 @@ class Conflict(Record):
 
 
 class Typed(Record):
-    """What a form holds: the code, the variables as they were written, and the text that its page has seen; None where
-    the form does not say.
+    """What a form holds: the code, the variables as they were written, and the text that its page has seen,
+    None where the form does not say.
     """
 
     code: str
