@@ -38,11 +38,13 @@ class Conflict(Record):
 
 
 class Typed(Record):
-    """What a form holds: the code, the variables as they were written, and the text that its page has seen."""
+    """What a form holds: the code, the variables as they were written, and the text that its page has seen,
+    None where the form does not say.
+    """
 
     code: str
     variables: str
-    seen: str
+    seen: str | None
 
 
 @get("/webhooks/drafts/{draft_id:str}/code", opt=CHANGING)
@@ -165,7 +167,7 @@ async def _keep(desk: Desk, one: Draft, typed: Typed) -> tuple[Draft, UserError 
     changed = msgspec.structs.replace(one, code=typed.code, variables=variables)
     if changed.text_id == one.text_id:
         return one, problem
-    if typed.seen != one.text_id:
+    if typed.seen not in {None, one.text_id}:
         raise Refusal(409, "draft_changed", "Another window has changed this draft.", "Choose which text to keep.")
     return await keep(desk, changed), problem
 
@@ -187,7 +189,7 @@ async def _conflict(one: Draft, typed: Typed) -> Conflict:
 def _typed(visitor: Visitor) -> Typed:
     """Forms send lines that end with CR and LF; the code has plain ones, so that its lines are counted right."""
     code, variables = (visitor.form.get(name, "").replace("\r\n", "\n") for name in ("code", "variables"))
-    return Typed(code=code[:MAX_CODE_CHARS], variables=variables, seen=visitor.form.get("seen", ""))
+    return Typed(code=code[:MAX_CODE_CHARS], variables=variables, seen=visitor.form.get("seen"))
 
 
 def _json(values: Mapping[str, object], status: int = 200) -> Response[bytes]:
