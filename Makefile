@@ -49,8 +49,8 @@ imports: $(READY)
 format: $(READY) ## Format the code and mend what can be mended by itself
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: $(READY) ## Measure, as ratios within one run
-	@PYTHONPATH=tests $(BIN)/python -m bench.run $(ARGS)
+bench: $(READY) ## Measure throughput, latency, CPU and memory (ARGS="whole --keep FILE", "--compare FILE")
+	@PYTHONPATH=.:tests $(BIN)/python -m bench $(ARGS)
 
 chaos: $(READY) ## Kill the server at every stage, hundreds of times, and count what is lost (ARGS="--seed N")
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run $(ARGS)

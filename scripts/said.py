@@ -15,7 +15,11 @@ from pathlib import Path
 # Where people meet them in the dashboard. What only commands and the API say is not among them.
 MODULES = (
     "admin/catalogue.py",
+    "admin/destinations.py",
+    "admin/endpoint_state.py",
+    "admin/replays.py",
     "admin/send_test.py",
+    "admin/source_secrets.py",
     "admin/trials.py",
     "connectors",
     "crypto.py",
@@ -42,6 +46,7 @@ KEYWORDS = {
     "Broken": ("reason",),
     "Checkup": ("detail",),
     "Deferred": ("reason",),
+    "Gone": ("reason",),
     "NoResponse": ("reason",),
     "Refused": ("reason",),
     "Stopped": ("reason",),
@@ -51,7 +56,7 @@ KEYWORDS = {
 
 # Variables that a sentence is put into, and functions that answer with one.
 VARIABLES = frozenset({"reason", "why"})
-FUNCTIONS = frozenset({"_reason", "_why_stopped"})
+FUNCTIONS = frozenset({"_reason", "_why_stopped", "why_foreign"})
 # Where a handler's failures are named in JavaScript; and the rules' meanings, which are the reference's.
 PRELUDE = "sandbox/prelude.js"
 LEFT_OUT = frozenset({"connectors/customerio/rules.py"})

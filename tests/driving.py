@@ -23,7 +23,7 @@ from nicobar.serving import Server
 from nicobar.settings import Settings
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, Change, PauseEndpoint, PutSource
-from running import ADA, DODO, TYPES
+from running import ADA, DEFAULTS, DODO, TYPES
 
 PASSWORD = "a pigeon finds its way"
 EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
@@ -66,9 +66,10 @@ class Installation:
         assert await self.send(address, body, event_id) == 202
         return await self.next_recorded()
 
-    async def pause(self, endpoint: Endpoint, reason: str | None) -> None:
-        """With no reason it goes on."""
-        await self.runtime.store.change([PauseEndpoint(endpoint_id=endpoint.id, reason=reason)])
+    async def pause(self, endpoint: Endpoint, reason: str | None, *, by_hand: bool = True) -> None:
+        """With no reason it sends again. One that is not paused by hand is on hold."""
+        change = PauseEndpoint(endpoint_id=endpoint.id, reason=reason, by_hand=by_hand and reason is not None)
+        await self.runtime.store.change([change])
         await self.runtime.configuration.refresh()
 
 
@@ -77,7 +78,7 @@ async def installation(directory: Path, **settings: object) -> AsyncIterator[Ins
     state = State()
     emulator = await Server.start(create_app(state), "127.0.0.1", 0)
     recorded: asyncio.Queue[Recorded] = asyncio.Queue()
-    values = Settings(**{"port": 0, "data_dir": directory, "sandbox_children": 1, "shutdown_ms": 5_000} | settings)
+    values = Settings(**DEFAULTS | {"data_dir": directory} | settings)
     try:
         async with run(values, recorded.put_nowait) as runtime:
             yield Installation(runtime, state, emulator, recorded)

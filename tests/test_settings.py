@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nicobar.errors import SettingsError
 from nicobar.settings import Settings, read_origins, read_settings, shown
 
 
@@ -35,3 +36,13 @@ def test_each_setting_says_where_it_comes_from(tmp_path):
 )
 def test_a_password_in_an_address_is_masked(url, seen):
     assert shown(Settings(alert_smtp_url=url), "alert_smtp_url") == seen
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("a = " + "[" * 50_000, "nested too deeply"), ("port = " + "9" * 5_000, "not TOML")]
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path, text, said):
+    file = tmp_path / "nicobar.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=said):
+        read_settings({}, {"NICOBAR_SETTINGS": str(file)})

@@ -20,6 +20,8 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 # A callable in a scope's `extensions` that resets the connection: what a sender sees when a machine dies.
 ABORT = "nicobar.abort"
+# The connection of a request, in the same place.
+CONNECTION = "nicobar.connection"
 
 
 class GoneError(Exception):

@@ -6,9 +6,8 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
+import re
 import secrets
-from pathlib import Path
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -18,6 +17,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from nicobar.errors import StoreUnusable, UserError
 
 _KEY_BYTES = 32
+_KEY = re.compile(rf"[0-9A-Fa-f]{{{2 * _KEY_BYTES}}}")
+_KEY_ID_DOMAIN = b"nicobar key id 1\0"
 _NONCE_BYTES = 12
 WEBHOOK_SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix that the specification gives every signing secret
 _MIN_WEBHOOK_KEY_BYTES = 16
@@ -34,35 +35,10 @@ class Vault:
 
     def __init__(self, key: bytes) -> None:
         self._aead = AESGCM(key)
+        self.key_id = key_id(key)
 
     def __repr__(self) -> str:
         return "Vault(***)"
-
-    @classmethod
-    def open(cls, path: Path) -> Vault:
-        """The vault of the key file, which is made (readable by its owner only) where there is none.
-
-        Raises StoreUnusable when the file cannot be read or holds no key.
-        """
-        try:
-            try:
-                # Exclusive creation: of two processes that start at once, one makes the key, both read it.
-                handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            except FileExistsError:
-                key = _read_key(path)
-            else:
-                key = secrets.token_bytes(_KEY_BYTES)
-                with os.fdopen(handle, "wb") as file:
-                    file.write(key.hex().encode())
-                    file.flush()
-                    os.fsync(file.fileno())
-        except OSError as error:
-            raise StoreUnusable(
-                "key_file_unusable",
-                f"The key file {path} cannot be used: {error.strerror}.",
-                "Give the user that runs nicobar read and write access to the data directory.",
-            ) from error
-        return cls(key)
 
     def seal(self, plain: bytes, purpose: str) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)
@@ -76,22 +52,22 @@ class Vault:
             raise StoreUnusable(
                 "secret_unreadable",
                 f"The secrets of {purpose} were sealed with another key.",
-                "Put back the secret.key that belongs to this database, or set these secrets again.",
+                "Restore the secret.key that belongs to this database, or set these secrets again.",
             ) from error
 
 
-def _read_key(path: Path) -> bytes:
-    try:
-        key = bytes.fromhex(path.read_text("ascii").strip())
-    except ValueError:
-        key = b""
-    if len(key) != _KEY_BYTES:
-        raise StoreUnusable(
-            "key_file_unusable",
-            f"The key file {path} does not hold a key of {_KEY_BYTES} bytes in hexadecimal.",
-            "Put back the file that belongs to this database; without it the kept secrets cannot be read.",
-        )
-    return key
+def new_key() -> bytes:
+    return secrets.token_bytes(_KEY_BYTES)
+
+
+def read_key(text: str) -> bytes | None:
+    """The key that the text is in hexadecimal, None for any other text."""
+    return bytes.fromhex(text) if _KEY.fullmatch(text) else None
+
+
+def key_id(key: bytes) -> str:
+    """A name for the key that tells nothing about it: half of a hash over the key and what the hash is for."""
+    return hashlib.sha256(_KEY_ID_DOMAIN + key).hexdigest()[:32]
 
 
 def new_token() -> str:

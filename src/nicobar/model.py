@@ -114,8 +114,8 @@ class Endpoint(Record):
     holds.
 
     A transformation that is not `transformation_enabled` does not run. `paused_reason` is set while nothing is sent,
-    `paused_by_hand` says whether somebody wanted it so; `disabled_reason` says why an endpoint was disabled that
-    nobody disabled.
+    `paused_by_hand` says whether a person wanted it so; otherwise the endpoint is on hold. `disabled_reason` says why
+    an endpoint was disabled that nobody disabled.
     """
 
     seq: int
@@ -218,6 +218,11 @@ class Event(Record):
     customer: Customer | None
 
 
+# The source of alerts: what Nicobar says of itself travels to the alert endpoint as a message, and is none of the
+# application's messages. Queries of the store name it too.
+ALERT_SOURCE_ID = "operational"
+
+
 class Message(Record):
     """One accepted event, its body kept byte for byte. `seq` grows in the order of acceptance. The body is empty once
     it was expunged. `channels` narrow the endpoints that get it, `tags` are for finding it, `params` reach the
@@ -280,10 +285,21 @@ class BreakerState(StrEnum):
     HALF_OPEN = "half_open"
 
 
+class Hold(Record):
+    """How an endpoint on hold is probed. `probes` counts the probes so far; `probe_at_ms` is when the destination is
+    asked next, None once it has answered the harmless call well: then one delivery may go out.
+    """
+
+    probes: int = 0
+    probe_at_ms: int | None = None
+
+
 class Breaker(Record):
     """What is known of a destination's health. `failures` counts those in a row, `failing_since_ms` is the first of
     them; while OPEN, `probe_at_ms` is when one delivery is tried, and `opens` counts the probes that failed.
     `failed_days` counts the days since it opened in which one failed, `last_failed_day` is the last of them, from 0.
+    `foreign` says that one of the failures was an answer that is not the destination's own. `hold` is set while the
+    endpoint is on hold, and the rest rests then.
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -295,6 +311,8 @@ class Breaker(Record):
     failed_days: int = 0
     last_failed_day: int | None = None
     reason: str | None = None
+    foreign: bool = False
+    hold: Hold | None = None
 
 
 class Level(StrEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 
@@ -60,6 +61,9 @@ class Metrics:
             "nicobar_messages_received", "Events taken, by source and whether they were new.", "source", "outcome"
         )
         self.refused = self._counter("nicobar_requests_refused", "Requests to sources that were refused.", "reason")
+        self.limits = self._counter(
+            "nicobar_http_limits", "Connections closed and requests rejected by limits of the HTTP server.", "reason"
+        )
         self.delivered = self._counter("nicobar_deliveries_delivered", "Deliveries that succeeded.", "endpoint")
         self.failed = self._counter(
             "nicobar_deliveries_failed", "Deliveries that failed for good.", "endpoint", "reason"
@@ -75,6 +79,12 @@ class Metrics:
             "nicobar_backlog_oldest_age_seconds", "Age of the oldest delivery that is not finished.", "endpoint"
         )
         self.paused = self._gauge("nicobar_endpoint_paused", "1 while an endpoint is paused.", "endpoint")
+        self.unusable_endpoints = self._gauge(
+            "nicobar_endpoint_unusable", "1 while an endpoint cannot be opened; its deliveries wait.", "endpoint"
+        )
+        self.unusable_sources = self._gauge(
+            "nicobar_source_unusable", "1 while a source cannot be opened; its senders get 503.", "source"
+        )
         self.breaker = self._gauge(
             "nicobar_endpoint_breaker_open", "1 while an endpoint's breaker is not closed.", "endpoint"
         )
@@ -112,3 +122,31 @@ class Metrics:
 
     def _histogram(self, name: str, help_text: str, *labels: str) -> Histogram:
         return Histogram(name, help_text, labels, registry=self._registry, buckets=_SECONDS)
+
+
+class LimitReport:
+    """Counts the limits that are hit and logs them: the first of a reason at once, then how many there were in each
+    `period_s`, however many there are.
+    """
+
+    def __init__(self, metrics: Metrics, *, period_s: float = 10) -> None:
+        self._metrics = metrics
+        self._period_s = period_s
+        self._unsaid: dict[str, int] = {}
+
+    def __call__(self, reason: str) -> None:
+        self._metrics.limits.labels(reason).inc()
+        if reason in self._unsaid:
+            self._unsaid[reason] += 1
+        else:
+            self._say(reason, 1)
+
+    def _say(self, reason: str, count: int) -> None:
+        log.warning("limit reached", reason=reason, count=count)
+        self._unsaid[reason] = 0
+        asyncio.get_running_loop().call_later(self._period_s, self._say_rest, reason)
+
+    def _say_rest(self, reason: str) -> None:
+        count = self._unsaid.pop(reason)
+        if count:
+            self._say(reason, count)

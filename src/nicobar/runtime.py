@@ -8,28 +8,34 @@ import fcntl
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+from litestar.handlers import HTTPRouteHandler
+from prometheus_client import Gauge
 
 from nicobar.admin.people import offer_link
 from nicobar.admin.services import Services
 from nicobar.api.app import create_app
 from nicobar.api.ingress import Ingress
-from nicobar.api.ops import create_ops
+from nicobar.api.limits import request_shares, server_limits
+from nicobar.api.ops import create_ops, create_ops_app
 from nicobar.clock import Clock, SystemClock
+from nicobar.connectors.fields import address_error
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
 from nicobar.dashboard.app import create_dashboard
 from nicobar.errors import StoreError, StoreUnusable, UserError
 from nicobar.ids import IdFactory
 from nicobar.model import UserRole
-from nicobar.observe import Metrics, log
+from nicobar.observe import LimitReport, Metrics, log
 from nicobar.pipeline.alerts import Alerts, Mail
-from nicobar.pipeline.configuration import Configuration
+from nicobar.pipeline.configuration import Configuration, Unusable
 from nicobar.pipeline.deliver import Deliverer, Recorded
 from nicobar.pipeline.maintain import Maintainer, Remover
+from nicobar.pipeline.readiness import Readiness
 from nicobar.pipeline.receive import Receiver
 from nicobar.pipeline.refusals import RefusalLog
 from nicobar.pipeline.replay import Replayer
@@ -39,7 +45,8 @@ from nicobar.sandbox.pool import SandboxPool
 from nicobar.serving import Server
 from nicobar.settings import Role, Settings
 from nicobar.store import Store
-from nicobar.store.sqlite import SqliteStore
+from nicobar.store.installation import KeyHolder, fix_for, opening
+from nicobar.store.sqlite import SqliteStore, apply_migrations
 
 _Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
@@ -69,20 +76,36 @@ class Runtime:
         self.server: Server | None = None
         # Where the owner's password is set, until somebody has.
         self.setup_url: str | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def keep_running(self, stack: AsyncExitStack, name: str, work: _Work) -> None:
+        """Runs the work until the stack ends."""
+        stop = asyncio.Event()
+        task = asyncio.create_task(work(stop), name=name)
+        self._tasks.append(task)
+        stack.push_async_callback(_end, stop, task)
+
+    def readiness(self, sandbox: Sandbox) -> Readiness:
+        return Readiness(
+            role=self.settings.role,
+            store=self.store,
+            configuration=self.configuration,
+            sandbox=sandbox,
+            worker=self.worker,
+            tasks=lambda: self._tasks,
+            directory=self.settings.database_path.resolve().parent,
+            clock=self.clock,
+        )
 
     def wake(self, endpoint_seqs: Sequence[int]) -> None:
         """New work is there for these endpoints; another process that delivers finds it within a second."""
         if self.worker is not None:
             self.worker.wake(endpoint_seqs)
 
-    async def ready(self) -> None:
-        """Raises NicobarError while events cannot be kept or delivered."""
-        await self.store.check()
-        if self.worker is not None and not self.worker.alive:
-            raise UserError("worker_stopped", "Deliveries are not being sent.", "The log says why; restart nicobar.")
-
     async def refresh_gauges(self) -> None:
         names = {endpoint.seq: endpoint.name for endpoint in self.configuration.snapshot.endpoints}
+        _mark(self.metrics.unusable_endpoints, self.configuration.unusable_endpoints.values())
+        _mark(self.metrics.unusable_sources, self.configuration.unusable_sources.values())
         try:
             backlog = {one.endpoint_seq: one for one in await self.store.backlog()}
         except StoreError as error:
@@ -95,13 +118,47 @@ class Runtime:
             self.metrics.oldest_age.labels(name).set(age_ms / 1000)
 
 
-@asynccontextmanager
-async def open_store(settings: Settings, clock: Clock) -> AsyncIterator[tuple[SqliteStore, Vault]]:
-    """The database and the key of its secrets. Raises StoreUnusable."""
+def _mark(gauge: Gauge, unusable: Iterable[Unusable]) -> None:
+    gauge.clear()
+    for one in unusable:
+        gauge.labels(one.name).set(1)
+
+
+def prepare_database(settings: Settings, now_ms: int, *, new_installation: bool) -> tuple[Vault, list[str]]:
+    """Brings the database up to date with the key that belongs to it, both created where there is neither. Returns
+    the key and the names of the migrations that were applied. Blocks. Raises StoreUnusable.
+    """
     make_data_dir(settings.data_dir)
-    store = await SqliteStore.open(settings.database_path, now_ms=clock.now_ms())
+    database_path = settings.database_path
+    keys = KeyHolder(
+        key_path=settings.key_path,
+        secret_key=settings.secret_key,
+        database_path=database_path,
+        new_installation=new_installation,
+        now_ms=now_ms,
+    )
+    with opening(settings.data_dir, database_path.resolve().parent):
+        applied = apply_migrations(database_path, now_ms, keys)
+        return keys.settle(), applied
+
+
+@asynccontextmanager
+async def open_store(
+    settings: Settings, clock: Clock, *, create: bool = True, new_installation: bool = False
+) -> AsyncIterator[tuple[SqliteStore, Vault]]:
+    """The database and the key of its secrets; both are created where there is neither, unless `create` is false.
+    Raises StoreUnusable.
+    """
+    if not create and not settings.database_path.exists() and not settings.key_path.exists():
+        raise StoreUnusable(
+            "no_database",
+            f"No Nicobar database at {settings.database_path.resolve()}.",
+            "Run this where `nicobar serve` runs, or name its directory with --data-dir.",
+        )
+    vault, _ = await asyncio.to_thread(prepare_database, settings, clock.now_ms(), new_installation=new_installation)
+    store = SqliteStore(settings.database_path)
     try:
-        yield store, Vault.open(settings.key_path)
+        yield store, vault
     finally:
         await store.close()
 
@@ -111,17 +168,21 @@ async def run(
     settings: Settings,
     on_recorded: Callable[[Recorded], None] | None = None,
     origins: Mapping[str, str] | None = None,
+    *,
+    new_installation: bool = False,
 ) -> AsyncIterator[Runtime]:
     """Receives and delivers, as the role says, until the block ends; then stops within `shutdown_ms`. `origins` says
-    where each setting comes from that was given.
+    where each setting comes from that was given. `new_installation` lets an empty database begin with a key that is
+    there.
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        store, vault = await stack.enter_async_context(open_store(settings, clock))
+        store, vault = await stack.enter_async_context(open_store(settings, clock, new_installation=new_installation))
         runtime = Runtime(settings=settings, store=store, vault=vault, clock=clock)
         await runtime.configuration.refresh()
+        _log_refused(runtime)
         stack.push_async_callback(runtime.alerts.close)
-        _keep_running(stack, "follow the configuration", runtime.configuration.follow)
+        runtime.keep_running(stack, "follow the configuration", runtime.configuration.follow)
         sandbox = await stack.enter_async_context(
             SandboxPool(
                 children=settings.sandbox_children,
@@ -132,24 +193,35 @@ async def run(
             stack.enter_context(_only_worker(settings.lock_path))
             runtime.worker = await _start_worker(stack, runtime, sandbox, on_recorded)
             replayer = Replayer(replays=store, clock=clock, on_moved=runtime.wake)
-            _keep_running(stack, "replays", replayer.run)
+            runtime.keep_running(stack, "replays", replayer.run)
             maintainer = Maintainer(upkeep=store, clock=clock, retention_days=settings.retention_days)
-            _keep_running(stack, "retention", maintainer.run)
-            _keep_running(stack, "removed endpoints", Remover(upkeep=store, clock=clock).run)
+            runtime.keep_running(stack, "retention", maintainer.run)
+            runtime.keep_running(stack, "removed endpoints", Remover(upkeep=store, clock=clock).run)
+        readiness = runtime.readiness(sandbox)
+        stack.push_async_callback(readiness.close)
+        ops = create_ops(runtime.metrics, readiness, runtime.refresh_gauges)
         if settings.role is not Role.WORKER:
-            await _start_web(stack, runtime, sandbox, origins or {})
+            await _start_web(stack, runtime, sandbox, ops, origins or {})
+        elif "port" in (origins or {}):
+            # A worker beside a web process of the same settings must not compete for its port by default.
+            runtime.server = await Server.start(create_ops_app(ops), settings.host, settings.port)
+            stack.push_async_callback(runtime.server.stop)
         yield runtime
 
 
 async def serve(
-    settings: Settings, started: Callable[[Runtime], None], origins: Mapping[str, str] | None = None
+    settings: Settings,
+    started: Callable[[Runtime], None],
+    origins: Mapping[str, str] | None = None,
+    *,
+    new_installation: bool = False,
 ) -> None:
     """Runs until SIGTERM or SIGINT."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    async with run(settings, origins=origins) as runtime:
+    async with run(settings, origins=origins, new_installation=new_installation) as runtime:
         started(runtime)
         await ended.wait()
         log.info("stopping")
@@ -163,15 +235,15 @@ def make_data_dir(path: Path) -> None:
     except OSError as error:
         raise StoreUnusable(
             "not_writable",
-            f"The data directory {path} cannot be made: {error.strerror}.",
-            "Name one that can, with --data-dir.",
+            f"The data directory {path} cannot be created: {error.strerror}.",
+            fix_for(error, "Name another one with --data-dir."),
         ) from error
 
 
 async def _start_worker(
     stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox, on_recorded: Callable[[Recorded], None] | None
 ) -> Worker:
-    transport = await stack.enter_async_context(HttpTransport())
+    transport = await stack.enter_async_context(HttpTransport(allowed=runtime.settings.allowed))
     worker = Worker(
         store=runtime.store,
         configuration=runtime.configuration,
@@ -196,7 +268,13 @@ async def _start_worker(
     return worker
 
 
-async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox, origins: Mapping[str, str]) -> None:
+async def _start_web(
+    stack: AsyncExitStack,
+    runtime: Runtime,
+    sandbox: Sandbox,
+    ops: Sequence[HTTPRouteHandler],
+    origins: Mapping[str, str],
+) -> None:
     settings = runtime.settings
     receiver = Receiver(
         configuration=runtime.configuration,
@@ -208,8 +286,8 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox, 
         on_accepted=runtime.wake,
     )
     refusals = RefusalLog(runtime.store, runtime.clock)
-    _keep_running(stack, "refused requests", refusals.run)
-    transport = await stack.enter_async_context(HttpTransport())
+    runtime.keep_running(stack, "refused requests", refusals.run)
+    transport = await stack.enter_async_context(HttpTransport(allowed=settings.allowed))
     services = Services(
         store=runtime.store,
         configuration=runtime.configuration,
@@ -225,7 +303,8 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox, 
         alerts=runtime.alerts,
         origins=origins,
     )
-    api = create_app(services, create_ops(runtime.metrics, runtime.ready, runtime.refresh_gauges))
+    stack.push_async_callback(services.token_uses.settle)
+    api = create_app(services, ops)
     app = Ingress(
         receiver,
         create_dashboard(services, api),
@@ -234,17 +313,41 @@ async def _start_web(stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox, 
         max_body_bytes=settings.max_body_bytes,
         body_timeout_ms=settings.body_timeout_ms,
     )
-    runtime.server = await Server.start(app, settings.host, settings.port, max_connections=settings.max_connections)
+    runtime.server = await Server.start(
+        app,
+        settings.host,
+        settings.port,
+        limits=server_limits(settings),
+        shares=request_shares(settings),
+        on_limit=LimitReport(runtime.metrics),
+    )
+    if runtime.server.max_connections < settings.max_connections:
+        log.warning(
+            "max_connections lowered, because this process may open few files: raise its hard limit (ulimit -Hn)",
+            wanted=settings.max_connections,
+            max_connections=runtime.server.max_connections,
+        )
     stack.push_async_callback(runtime.server.stop)
     if not any(one.role is UserRole.OWNER for one in await runtime.store.users()):
         path = await offer_link(runtime.store, runtime.clock.now_ms())
         runtime.setup_url = (settings.public_url.rstrip("/") or runtime.server.url) + path
 
 
-def _keep_running(stack: AsyncExitStack, name: str, work: _Work) -> None:
-    """Runs the work until the stack ends."""
-    stop = asyncio.Event()
-    stack.push_async_callback(_end, stop, asyncio.create_task(work(stop), name=name))
+def _log_refused(runtime: Runtime) -> None:
+    """Names the endpoints whose URL is an address that requests may not reach. Names are resolved when something is
+    sent, and by `nicobar doctor`.
+    """
+    for opened in runtime.configuration.endpoints.values():
+        refused = runtime.settings.allowed.refused_literal(opened.destination.url)
+        if refused is not None:
+            error = address_error(refused)
+            log.warning(
+                "endpoint address not allowed",
+                endpoint_id=opened.endpoint.id,
+                code=error.code,
+                detail=error.detail,
+                fix=error.fix,
+            )
 
 
 def _mail(settings: Settings) -> Mail | None:
@@ -261,7 +364,14 @@ async def _end(stop: asyncio.Event, task: asyncio.Task[None]) -> None:
 @contextlib.contextmanager
 def _only_worker(path: Path) -> Iterator[None]:
     """Holds the lock of the database's one worker; the system lets go of it however the process ends."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoreUnusable(
+            "not_writable",
+            f"The worker's lock {path} cannot be created: {error.strerror}.",
+            fix_for(error, "Give the user that runs nicobar write access to the database's directory."),
+        ) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import math
+import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +16,16 @@ import msgspec
 import uvicorn
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from nicobar.asgi import ABORT
+from nicobar.admission import Gate, Share
+from nicobar.connections import Connection, Limits, Network, OnLimit, Pool
 from nicobar.errors import UserError
 
-KEEP_ALIVE_S = 30
 BACKLOG = 2048
-
-
-class _Abortable(HttpToolsProtocol):
-    """Hands applications a way to reset the connection."""
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item] # extensions may be anything
-
-    def send_400_response(self, msg: str) -> None:
-        """What is not HTTP is answered in the shape of every other error."""
-        body = msgspec.json.encode({"code": "request_invalid", "detail": f"{msg} Send HTTP/1.1."})
-        head = (
-            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
-        self.transport.close()
+# Files that are no connections: the database, logs, handler processes, requests to destinations.
+RESERVED_FILES = 256
+# For an application that has no limits of its own.
+_EVERYTHING = (Share(prefix="", max_requests=1_000),)
 
 
 class _Quiet(uvicorn.Server):
@@ -60,9 +48,17 @@ class Server:
     """A listening server. Made by `start`."""
 
     def __init__(
-        self, server: _Quiet, task: asyncio.Task[None], listening: socket.socket, host: str, scheme: str
+        self,
+        *,
+        server: _Quiet,
+        pool: Pool,
+        task: asyncio.Task[None],
+        listening: socket.socket,
+        host: str,
+        scheme: str,
     ) -> None:
         self._server = server
+        self._pool = pool
         self._scheme = scheme
         self._task = task
         self._socket = listening
@@ -81,25 +77,30 @@ class Server:
         host: str,
         port: int,
         *,
-        max_connections: int = 1_000,
+        limits: Limits | None = None,
+        shares: Sequence[Share] = _EVERYTHING,
+        on_limit: OnLimit = lambda _: None,
         shutdown_s: int = 5,
         certificate: Path | None = None,
     ) -> Server:
         """Listens, then serves. `app` is any ASGI application; with a `certificate` (a PEM file with its key) over
-        TLS. Raises UserError when the address cannot be had.
+        TLS. `on_limit` gets the reason each time that a limit closes a connection or rejects a request. Raises
+        UserError when the address cannot be had.
         """
+        limits = _affordable(limits or Limits())
         listening = _listen(host, port)
+        pool = Pool(limits, on_limit)
         config = uvicorn.Config(
-            app,
+            Gate(app, _within(shares, limits.max_connections // 2), limits, on_limit),
             access_log=False,
             log_config=None,
             server_header=False,
-            limit_concurrency=max_connections,
-            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_keep_alive=math.ceil(limits.idle_timeout_ms / 1000),
             timeout_graceful_shutdown=shutdown_s,
             lifespan="on",
             loop="none",
-            http=_Abortable,
+            forwarded_allow_ips=[_shortest(network) for network in limits.trusted_networks],
+            http=functools.partial(Connection, pool=pool),  # type: ignore[arg-type] # is called, and nothing else
             ssl_certfile=certificate,
             ws="none",
         )
@@ -111,17 +112,53 @@ class Server:
         if task.done():
             task.result()
             raise UserError("server_failed", f"The server on {host}:{port} did not start.", "The log says why.")
-        return cls(server, task, listening, host, "https" if certificate else "http")
+        scheme = "https" if certificate else "http"
+        return cls(server=server, pool=pool, task=task, listening=listening, host=host, scheme=scheme)
 
     async def stop(self) -> None:
         """Takes no new connections, finishes what is being answered within the bound, then ends."""
         self._server.should_exit = True
         await self._task
+        self._pool.close()
         self._socket.close()
+
+    @property
+    def max_connections(self) -> int:
+        """How many connections this process can have; fewer than asked for where the system allows fewer files."""
+        return self._pool.limits.max_connections
 
     @property
     def alive(self) -> bool:
         return not self._task.done()
+
+
+def _shortest(network: Network) -> str:
+    """A network of one address as that address, which uvicorn finds faster."""
+    return str(network.network_address if network.num_addresses == 1 else network)
+
+
+def _affordable(limits: Limits) -> Limits:
+    """Allows this process as many open files as the connections need, up to the system's hard limit, and has as many
+    connections as fit in the half of them: a burst is accepted at once, before the oldest connections are closed.
+    """
+    needed = 2 * limits.max_connections + RESERVED_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return limits
+    return msgspec.structs.replace(limits, max_connections=max(2, (soft - RESERVED_FILES) // 2))
+
+
+def _within(shares: Sequence[Share], max_requests: int) -> list[Share]:
+    """Leaves half of the connections to those that wait for a request: one of them can always be closed for a new
+    one.
+    """
+    total = max(max_requests, sum(share.max_requests for share in shares))
+    return [Share(prefix=one.prefix, max_requests=max(1, one.max_requests * max_requests // total)) for one in shares]
 
 
 def _listen(host: str, port: int) -> socket.socket:

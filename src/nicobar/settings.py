@@ -6,6 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -13,12 +14,16 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from nicobar.addresses import AllowedAddresses
 from nicobar.errors import SettingsError
 from nicobar.model import Record
 
 ENVIRONMENT_PREFIX = "NICOBAR_"
 FILE_VARIABLE = "NICOBAR_SETTINGS"
+Network = IPv4Network | IPv6Network
 _SQLITE_URL = "sqlite:///"
+# Settings without a flag, as other users of the machine can read a process's arguments; they are never shown.
+SECRETS = frozenset({"secret_key"})
 
 
 class Role(StrEnum):
@@ -50,10 +55,17 @@ class Settings(Record):
     host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")] = 8080
     data_dir: Annotated[
-        Path, Meta(description="Directory of the database, the key of the kept secrets, and the worker's lock.")
+        Path, Meta(description="Directory of the database and of secret.key, the key of the stored secrets.")
     ] = Path("nicobar-data")
     database_url: Annotated[
         str, Meta(description="The database: sqlite:///PATH. Empty: nicobar.db in the data directory.")
+    ] = ""
+    secret_key: Annotated[
+        str,
+        Meta(
+            pattern=r"^([0-9A-Fa-f]{64})?\Z",
+            description="Key of the stored secrets, 64 hexadecimal digits. Empty: secret.key in the data directory.",
+        ),
     ] = ""
     role: Annotated[
         Role, Meta(description="What this process does: receive (web), deliver (worker) or both (all).")
@@ -64,9 +76,45 @@ class Settings(Record):
     body_timeout_ms: Annotated[int, Meta(ge=100, le=300_000, description="How long a body may take to arrive.")] = (
         10_000
     )
+    header_timeout_ms: Annotated[
+        int, Meta(ge=100, le=300_000, description="Time limit for a complete request header.")
+    ] = 10_000
+    max_header_bytes: Annotated[
+        int,
+        Meta(ge=4_096, le=1024 * 1024, description="Maximum size of the request line and headers of a request."),
+    ] = 64 * 1024
+    max_headers: Annotated[int, Meta(ge=16, le=10_000, description="Maximum number of headers of a request.")] = 100
     max_connections: Annotated[
-        int, Meta(ge=1, le=100_000, description="Connections served at once; more are answered 503.")
+        int,
+        Meta(
+            ge=16,
+            le=100_000,
+            description="Maximum open connections. A new one replaces the one that has been silent longest.",
+        ),
+    ] = 2_000
+    max_connections_per_address: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Maximum open connections of one client address, and its requests behind a trusted proxy.",
+        ),
+    ] = 200
+    max_concurrent_requests: Annotated[
+        int,
+        Meta(
+            ge=4,
+            le=50_000,
+            description="Maximum requests processed at the same time; three quarters are reserved for events.",
+        ),
     ] = 1_000
+    trusted_proxies: Annotated[
+        str,
+        Meta(
+            description="Addresses or networks of reverse proxies, separated by commas. Their X-Forwarded-For and "
+            "X-Forwarded-Proto headers are trusted, and their connections are not limited per address."
+        ),
+    ] = "127.0.0.1, ::1"
     public_url: Annotated[
         str,
         Meta(description="Where others reach this process, for links: https://… Empty: http://, host and port."),
@@ -94,6 +142,13 @@ class Settings(Record):
     ] = ""
     alert_mail_from: Annotated[str, Meta(description="Sender of the alerts' mails.")] = ""
     alert_mail_to: Annotated[str, Meta(description="Who gets the alerts' mails, separated by commas.")] = ""
+    allowed_addresses: Annotated[
+        str,
+        Meta(
+            description="Hosts, addresses and CIDR blocks that requests may reach although they are not public, each "
+            "with an optional :port, separated by commas."
+        ),
+    ] = ""
     log_format: Annotated[
         LogFormat, Meta(description="console, json, or auto: console on a terminal, json elsewhere.")
     ] = LogFormat.AUTO
@@ -135,12 +190,33 @@ class Settings(Record):
         return recipients
 
     @property
+    def allowed(self) -> AllowedAddresses:
+        """Raises SettingsError."""
+        return AllowedAddresses.read(self.allowed_addresses)
+
+    @property
+    def trusted_networks(self) -> tuple[Network, ...]:
+        """Raises SettingsError for text that is no address or network."""
+        networks = []
+        for text in filter(None, map(str.strip, self.trusted_proxies.split(","))):
+            try:
+                networks.append(ip_network(text))
+            except ValueError as error:
+                raise SettingsError(
+                    "setting_invalid",
+                    f"Invalid trusted_proxies: {error}.",
+                    "List IP addresses or networks, such as 10.0.0.5, 10.1.0.0/16.",
+                ) from error
+        return tuple(networks)
+
+    @property
     def key_path(self) -> Path:
         return self.data_dir / "secret.key"
 
     @property
     def lock_path(self) -> Path:
-        return self.data_dir / "worker.lock"
+        """The lock of the database's one worker, beside the file itself, whatever links lead to it."""
+        return Path(f"{self.database_path.resolve()}.lock")
 
 
 def description(field: msgspec.structs.FieldInfo) -> str:
@@ -172,6 +248,8 @@ def read_origins(
 def shown(settings: Settings, name: str) -> str:
     """A setting for people to read: what is secret in it is masked."""
     text = str(getattr(settings, name))
+    if name in SECRETS:
+        return "***" if text else ""
     parts = urlsplit(text) if "://" in text else None
     if parts is None or parts.password is None:
         return text
@@ -214,7 +292,7 @@ def _settings(values: Mapping[str, tuple[object, str]]) -> Settings:
                 "setting_invalid", f"{origin} does not fit: {error}.", f"{description(fields[key])}"
             ) from error
     settings = Settings(**read)  # type: ignore[arg-type] # each value was converted to its field's type above
-    _ = settings.database_path, settings.alert_recipients
+    _ = settings.database_path, settings.alert_recipients, settings.allowed, settings.trusted_networks
     return settings
 
 
@@ -233,7 +311,13 @@ def _read_file(path: Path) -> dict[str, object]:
             f"The settings file {path} cannot be read: {error.strerror}.",
             "Check its path.",
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError as error:
         raise SettingsError(
-            "settings_file_unreadable", f"The settings file {path} is not TOML: {error}.", "Mend that line."
+            "settings_file_unreadable",
+            f"The settings file {path} is nested too deeply to be read.",
+            "Remove the nested lists or tables.",
+        ) from error
+    except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
+        raise SettingsError(
+            "settings_file_unreadable", f"The settings file {path} is not TOML: {error}.", "Fix that line."
         ) from error

@@ -88,13 +88,16 @@ async def test_the_last_use_of_a_token_is_kept_once_a_minute(tmp_path):
     async with asking(tmp_path) as api:
         store = api.nicobar.runtime.store
         await api.ask("GET", api.app)
+        await store.check()  # no request waits for it; writes are made in order
         (token,) = await store.tokens()
         used_at_ms = token.last_used_at_ms
         assert used_at_ms is not None
         await api.ask("GET", api.app)
+        await store.check()
         assert [one.last_used_at_ms for one in await store.tokens()] == [used_at_ms]
         await store.touch_token(token.id, at_ms=used_at_ms - 60_000)
         await api.ask("GET", api.app)
+        await store.check()
         assert next(one.last_used_at_ms or 0 for one in await store.tokens()) >= used_at_ms
         await store.change([PutToken(token=token)])
 

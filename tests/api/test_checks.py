@@ -25,7 +25,7 @@ async def test_an_endpoint_s_credentials_are_checked_as_they_are_and_as_they_wou
     for config, finding in (
         ({"api_key": "other"}, "wrong_credentials"),
         ({"api_key": "***", "region": "eu"}, "wrong_region"),
-        ({"base_url": NOWHERE}, "no_answer"),
+        ({"base_url": NOWHERE, "site_id": "s", "api_key": "k"}, "no_answer"),
         ({"site_id": "demo-site", "api_key": "demo-key"}, "good"),
     ):
         found = (await api.ask("POST", path, {"connector": {"kind": "customerio", "config": config}})).body
@@ -34,7 +34,8 @@ async def test_an_endpoint_s_credentials_are_checked_as_they_are_and_as_they_wou
     broken = await api.ask("POST", path, {"connector": {"kind": "customerio", "config": {"region": "moon"}}})
     assert (broken.status, broken.body["detail"][0]["loc"]) == (422, ["body", "connector"])
     assert (await api.ask("GET", f"{api.app}/endpoint/{endpoint['id']}")).body == endpoint
-    assert (await api.ask("GET", "/api/v1/audit-log")).body["data"] == []
+    said = (await api.ask("GET", "/api/v1/audit-log")).body["data"]
+    assert [(one["action"], one["subject"]) for one in said] == [("endpoint.check", endpoint["id"])] * 3
     reader = await api.make_token(scope=Scope.READ_ONLY)
     assert (await api.ask("POST", path, token=reader)).status == 403
 

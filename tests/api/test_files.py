@@ -115,3 +115,28 @@ async def test_every_handler_of_a_file_is_looked_at(tmp_path):
         (tmp_path / "nicobar.toml").write_text(entry.format("good") + entry.format("bad"))
         with pytest.raises(ConfigurationError, match=r"bad\.js, line 2"):
             await planned(api, tmp_path, {"S": new_webhook_secret()})
+
+
+async def test_headers_set_elsewhere_do_not_follow_a_file_s_new_host(tmp_path):
+    async with asking(tmp_path / "data") as api:
+        secret = new_webhook_secret()
+        entry = '[[endpoints]]\nname = "hooks"\nconnector = "http"\nsettings = {{ url = "{}" }}\n'
+        entry += 'credentials = {{ secret = {{ env = "S" }} }}\n'
+        body = {
+            "name": "hooks",
+            "url": "https://a.example/",
+            "secret": secret,
+            "headers": {"authorization": "stored"},
+        }
+        made = (await api.ask("POST", f"{api.app}/endpoint", body)).body
+        (tmp_path / "nicobar.toml").write_text(entry.format("https://a.example/other"))
+        assert (await planned(api, tmp_path, {"S": secret})).sentences == (
+            "endpoint hooks: changed, URL changed at https://a.example:443",
+        )
+        (tmp_path / "nicobar.toml").write_text(entry.format("https://b.example/"))
+        with pytest.raises(ConfigurationError) as caught:
+            await planned(api, tmp_path, {"S": secret})
+        assert "hooks was not changed" in caught.value.detail
+        assert caught.value.fix == "Enter these again, or remove them: header authorization."
+        await api.ask("PUT", f"{api.app}/endpoint/{made['id']}/headers", {"headers": {}})
+        assert len((await planned(api, tmp_path, {"S": secret})).changes) == 2

@@ -64,6 +64,18 @@ async def test_one_fitting_signature_of_several_is_enough(nicobar):
     assert (await nicobar.send(BODY, headers=headers))[0] == 202
 
 
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
+async def test_a_deep_event_is_rejected_with_the_limit(nicobar, opened, closed):
+    for levels in (199, 200, 500, 980, 990, 1_000, 100_000):
+        inner = opened * levels + "1" + closed * levels
+        status, answer = await nicobar.send(f'{{"type":"made.up","data":{inner}}}'.encode(), f"evt_{levels}")
+        if levels == 199:  # with the event itself, 200
+            assert status == 202, answer
+        else:
+            assert (status, answer["code"]) == (400, "body_too_deep"), levels
+            assert "200 levels" in answer["detail"]
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [

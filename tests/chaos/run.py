@@ -222,6 +222,7 @@ class Chaos:
 
     def _environment(self) -> dict[str, str]:
         own = {"CHAOS_SECRET": self._secret, "CHAOS_SITE": "demo-site", "CHAOS_KEY": "demo-key"}
+        own["NICOBAR_ALLOWED_ADDRESSES"] = self._emulator.removeprefix("http://")
         return {**{name: value for name, value in os.environ.items() if not name.startswith("NICOBAR_")}, **own}
 
     async def _load(self) -> Life:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
@@ -16,12 +17,19 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from handlers import ORDER_PAID, PERSON_STATE, PLAN_LIFE
 from nicobar.admin.files import Document, Plan, Planner
 from nicobar.cli import group
+from nicobar.clock import SystemClock
+from nicobar.errors import NicobarError
+from nicobar.pipeline.configuration import seal_source_secrets
+from nicobar.runtime import open_store
+from nicobar.settings import Settings
+from nicobar.store import PutSource
 
 NICOBAR = str(Path(sys.executable).with_name("nicobar"))
 SECRETS = {
@@ -47,7 +55,7 @@ credentials = { site_id = { env = "CIO_SITE" }, api_key = { env = "CIO_KEY" } }
 
 def environment(**more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NICOBAR_")}
-    return {**kept, **SECRETS, **more}
+    return {**kept, **SECRETS, "NICOBAR_ALLOWED_ADDRESSES": "127.0.0.0/8", **more}
 
 
 def nicobar(directory: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -136,7 +144,7 @@ def test_apply_plans_anew_where_another_apply_was_faster(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Planner, "plan", overtaken)
     arguments = ["apply", str(tmp_path / "nicobar.toml"), "--data-dir", str(tmp_path / "nicobar-data")]
-    result = CliRunner().invoke(group, arguments, env=SECRETS)
+    result = CliRunner().invoke(group, arguments, env=environment())
     assert (result.exit_code, len(plans)) == (0, 2), result
     with sqlite3.connect(tmp_path / "nicobar-data" / "nicobar.db") as connection:
         assert connection.execute("SELECT count(*) FROM sources").fetchone() == (1,)
@@ -175,6 +183,9 @@ def test_apply_removes_only_when_asked(tmp_path):
         (lambda file: file.replace("paid.js", "lost.js"), "lost.js"),
         (lambda file: file + FILE % 1, "twice"),
         (lambda file: file + "= 5", "not TOML"),
+        (lambda file: file + "deep = " + "[" * 50_000 + "]" * 50_000, "nested too deeply"),
+        (lambda file: file + "deep = " + "{a=" * 5_000 + "1" + "}" * 5_000, "nested too deeply"),
+        (lambda file: file + "long = " + "9" * 5_000, "not TOML"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_in_one_line_and_changes_nothing(tmp_path, change, words):
@@ -216,10 +227,10 @@ def test_migrate_says_what_it_did(tmp_path):
         (["serve", "--data-dir", "bad"], {}, "not a SQLite database"),
         (["serve", "--database-url", "mysql://x"], {}, "sqlite:///"),
         (["serve", "--settings", "none.toml"], {}, "none.toml"),
-        (["trigger", "payment.succeeded"], {}, "no source"),
         (["transform", "none.js"], {}, "none.js"),
+        (["emulator", "--https-port", "0", "--certificate", "none/x.pem"], {}, "none/x.pem"),
+        (["emulator", "--https-port", "0", "--certificate", "file"], {}, "not a certificate"),
         (["transform", "file", "--event", "payment.lost"], {}, "payment.lost"),
-        (["resume", "nobody"], {}, "nobody"),
         (["apply", "none.toml"], {}, "none.toml"),
     ],
 )
@@ -228,6 +239,141 @@ def test_errors_are_one_line_with_the_fix(tmp_path, arguments, more, words):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "nicobar.db").write_bytes(b"letters " * 600)
     assert words in refused(nicobar(tmp_path, *arguments, **more))
+
+
+# What needs a database that is there, and an argument that names something.
+NEEDS_A_DATABASE = (
+    ("trigger", "payment.succeeded"),
+    ("trigger", "payment.succeeded", "--create-secret"),
+    ("doctor",),
+    ("resume", "nobody"),
+    ("enable", "nobody"),
+    ("export",),
+    ("token", "list"),
+    ("token", "revoke", "nobody"),
+    ("replay", "list"),
+    ("replay", "failures"),
+    ("replay", "recover", "nobody", "--yes"),
+    ("replay", "missing", "nobody", "--yes"),
+    ("replay", "bulk", "nobody", "--yes"),
+    ("replay", "resend", "msg_1", "nobody"),
+    ("replay", "cancel", "qtask_1"),
+    ("expunge", "--message", "msg_1", "--yes"),
+)
+
+
+def said_by(*arguments: str) -> tuple[int, str]:
+    """The exit code, and all that a command says, without a process of its own."""
+    result = CliRunner().invoke(group, arguments, env=SECRETS)
+    if result.exception is None or isinstance(result.exception, SystemExit):
+        return result.exit_code, result.output
+    assert isinstance(result.exception, NicobarError), (arguments, result.exception)
+    return 1, f"{result.output}Error: {result.exception}"
+
+
+def test_a_directory_without_a_database_is_named_and_stays_empty(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    named = f"No Nicobar database at {tmp_path / 'nicobar-data' / 'nicobar.db'}."
+    for arguments in NEEDS_A_DATABASE:
+        code, said = said_by(*arguments)
+        assert (code, named in said) == (1, True), said
+        assert not any(tmp_path.iterdir()), arguments
+    assert named in refused(nicobar(tmp_path, "resume", "customerio"))
+
+
+def test_a_database_is_made_for_a_file_that_can_be_applied_and_that_is_said(tmp_path):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    configure(folder, handler="function handler(w) {\n  return = w;\n}")
+    file, path = str(folder / "nicobar.toml"), tmp_path / "nicobar-data" / "nicobar.db"
+    assert "line 2" in refused(nicobar(tmp_path, "apply", file))
+    assert not path.parent.exists()
+    configure(folder)
+    planned = nicobar(tmp_path, "apply", file, "--dry-run")
+    assert planned.returncode == 0, planned
+    assert f"would be: new database {path}\nwould be: source dodo: added\n" in planned.stdout
+    assert not path.parent.exists()
+    assert f"New database: {path}" in nicobar(tmp_path, "apply", file).stderr
+    assert nicobar(tmp_path, "apply", file).stderr == ""
+
+
+def test_an_empty_database_answers_every_command_with_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert said_by("migrate")[0] == 0
+    said = {arguments: said_by(*arguments)[1] for arguments in NEEDS_A_DATABASE}
+    assert all(said.values())
+    assert "There is no source yet." in said["trigger", "payment.succeeded"]
+    assert "○ source: none yet, so no event is accepted." in said["doctor",]
+    assert "○ endpoint: none yet, so nothing is sent." in said["doctor",]
+
+
+def test_a_source_without_a_secret_says_what_is_missing_and_can_be_tried(tmp_path):
+    configure(tmp_path)
+    nicobar(tmp_path, "apply", "nicobar.toml")
+    without_secrets(tmp_path)
+    said = refused(nicobar(tmp_path, "trigger", "payment.succeeded"))
+    assert "Source dodo has no signing secret, so it accepts no event." in said
+    assert "--source dodo --create-secret" in said
+    assert "▲ source dodo: Source dodo has no signing secret" in nicobar(tmp_path, "doctor").stdout
+    server, line = _start(tmp_path, "serve", "--port", "0", until='"running"')
+    try:
+        trigger = "trigger", "payment.succeeded", "--url", re.search(r"http://[\d.:]+", line)[0]
+        first = nicobar(tmp_path, *trigger, "--create-secret")
+        assert re.match(r"Created a signing secret for source dodo: whsec_\S+\n202 ", first.stdout), first
+        again = nicobar(tmp_path, *trigger, "--create-secret")
+        assert again.stdout.startswith("202 "), "a secret that is there is used"
+    finally:
+        server.send_signal(signal.SIGTERM)
+        said, _ = server.communicate(timeout=30)
+    assert first.stdout.split()[7] not in said
+
+
+def without_secrets(directory: Path) -> None:
+    """Takes the secrets from the source, as one that the dashboard has made with an endpoint."""
+    settings = Settings(data_dir=directory / "nicobar-data")
+
+    async def run() -> None:
+        async with open_store(settings, SystemClock()) as (store, vault):
+            (source,) = (await store.snapshot()).sources
+            none = msgspec.structs.replace(source, sealed_secrets=seal_source_secrets(vault, source.id, []))
+            await store.change([PutSource(source=none)])
+
+    asyncio.run(run())
+
+
+def test_a_handler_that_sends_nothing_is_never_called_right(tmp_path):
+    configure(tmp_path, handler="function handler(webhook) {\n  return webhook;\n}")
+    applied = nicobar(tmp_path, "apply", "nicobar.toml").stdout
+    silent = "Sends for 0 of 48 event types. This handler sends nothing. Events will be canceled as not handled."
+    assert f"▲ endpoint customerio: {silent}" in applied
+    tried = nicobar(tmp_path, "transform", "paid.js", "--all")
+    assert (tried.returncode, f"▲ {silent}" in tried.stdout) == (0, True), tried
+    (tmp_path / "paid.js").write_text(ORDER_PAID)
+    applied = nicobar(tmp_path, "apply", "nicobar.toml").stdout
+    assert "\nendpoint customerio: Sends for 1 of 48 event types: payment.succeeded.\n" in applied
+    file = (tmp_path / "nicobar.toml").read_text()
+    (tmp_path / "nicobar.toml").write_text(file + 'event_types = ["refund.succeeded", "payment.failed"]\n')
+    applied = nicobar(tmp_path, "apply", "nicobar.toml").stdout
+    assert "▲ endpoint customerio: Sends for 0 of 2 event types." in applied
+    (tmp_path / "nicobar.toml").write_text(
+        file.replace('handler = "paid.js"\n', "").replace('"customerio"\nc', '"b"\nc')
+    )
+    assert "▲ endpoint b: it has no handler" in nicobar(tmp_path, "apply", "nicobar.toml", "--dry-run").stdout
+    shown = nicobar(tmp_path, "transform", "paid.js", "--all").stdout
+    assert "Sends for 1 of 48 event types: payment.succeeded." in shown
+    assert "Not handled: 47 event types." in shown
+    assert len(shown.splitlines()) < 20
+
+
+def test_a_disabled_endpoint_is_not_called_well(tmp_path):
+    configure(tmp_path)
+    file = tmp_path / "nicobar.toml"
+    file.write_text(file.read_text().replace("max_messages_per_s", "disabled = true\nmax_messages_per_s"))
+    nicobar(tmp_path, "apply", "nicobar.toml")
+    assert (
+        "○ endpoint customerio: disabled, so nothing is sent. Enable it: nicobar enable customerio."
+        in nicobar(tmp_path, "doctor").stdout
+    )
 
 
 def test_a_port_that_is_taken_is_named(tmp_path):
@@ -306,7 +452,7 @@ def test_serve_trigger_and_doctor_work_together_and_sigterm_ends_them_cleanly(tm
         assert "Another process" in refused(nicobar(tmp_path, "serve", "--port", "0"))
         result = nicobar(tmp_path, "doctor")
         assert result.returncode == 0, result
-        assert result.stdout.count("●") == 5
+        assert result.stdout.count("●") == 6
         assert "knows the credentials; the region is us" in result.stdout
     finally:
         codes, said = [], ""

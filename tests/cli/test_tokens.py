@@ -47,6 +47,7 @@ def test_a_token_expires_after_a_while_or_at_a_time(tmp_path):
 
 
 def test_tokens_are_listed_and_revoked_by_name_or_id(tmp_path):
+    nicobar(tmp_path, "migrate")
     assert nicobar(tmp_path, "token", "list").stdout == "No tokens yet.\n"
     made(tmp_path, "ci", "--app", "default", "--expires", "6h")
     token_id = made(tmp_path, "shop", "--read-only")["id"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from nicobar.connectors import Blocked, Deferred, Delivered, NoResponse, Origin, Refused, Response
+from nicobar.connectors import Blocked, Deferred, Delivered, Finding, NoResponse, Origin, Refused, Response
 from nicobar.connectors.customerio import CustomerIo
 from nicobar.errors import UserError
 from nicobar.model import Call, Customer, Level
@@ -238,6 +238,125 @@ def test_a_207_fails_the_items_that_it_names_and_no_other():
     assert "required name no" in second.reason
 
 
+@pytest.mark.parametrize("body", [b'{"errors":{"a":1}}', b'{"errors":"x"}', b'{"errors":[{"batch_index":7}]}'])
+def test_errors_inside_a_200_that_do_not_add_up_count_too(body):
+    assert all(isinstance(one, Deferred) and one.alone for one in outcomes(destination(), 3, answer(200, body)))
+    (alone,) = outcomes(destination(), 1, answer(200, body))
+    assert isinstance(alone, Deferred)
+    assert alone.foreign
+
+
+@pytest.mark.parametrize("body", [b'{"meta":{"error":"no"}}', b'{"meta":{"errors":["no"]}}'])
+def test_an_error_of_v1_inside_a_200_rejects_the_call(body):
+    assert isinstance(outcomes(destination(), 1, answer(200, body))[0], Refused)
+    assert all(isinstance(one, Deferred) and one.alone for one in outcomes(destination(), 2, answer(200, body)))
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b"{}\n", b'{"errors":null}', b'{"errors":[]}', b'{"warnings":[1],"meta":{}}']
+)
+def test_an_object_without_errors_accepts_every_call(body):
+    assert outcomes(destination(), 3, answer(200, body)) == [Delivered()] * 3
+
+
+FOREIGN = [
+    b"",
+    b" \n",
+    b"<html>sign in</html>",
+    b'{"err',
+    b'{"errors":[{"batch_index":0',
+    b"[]",
+    b'["ok"]',
+    b'"ok"',
+    b"ok",
+    b"1",
+    b"true",
+    b"null",
+    b"{} {}",
+    b"\xef\xbb\xbf{}",
+    b"\x1f\x8b\x08\x00",
+    b"\xff",
+    b"[" * 100_000,
+    b'{"error":"blocked by policy"}',
+]
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 206, 207, 226, 299])
+@pytest.mark.parametrize("body", FOREIGN, ids=lambda body: repr(body[:12]))
+def test_an_answer_that_is_not_customer_io_s_is_an_outage(status, body):
+    for count in (1, 3):
+        for one in outcomes(destination(), count, answer(status, body)):
+            assert isinstance(one, Deferred)
+            assert (one.failing, one.foreign, one.alone) == (True, True, False)
+            assert f"answered {status} with something that is not Customer.io's answer" in one.reason
+
+
+def test_the_start_of_a_foreign_answer_is_in_the_reason():
+    (one,) = outcomes(destination(), 1, answer(200, b"<p>" + b"x" * 5_000))
+    assert one.reason.endswith(f"The answer begins: <p>{'x' * 297}")
+
+
+@pytest.mark.parametrize("body", [b"{" + b" " * 99 + b"}", b'{"errors":[]}', b'{"errors":[{"batch_index":0}]}'])
+def test_an_answer_beyond_the_bound_is_never_success(body):
+    cut = msgspec.structs.replace(answer(200, body), truncated=True)
+    assert all(isinstance(one, Deferred) and one.foreign for one in outcomes(destination(), 2, cut))
+
+
+FORM = call({"data": {"email": "ada@northpine.example"}}, "https://track.customer.io/api/v1/forms/f1/submit")
+V1_EVENT = call({"name": "a"}, "https://track.customer.io/api/v1/customers/cus_1/events")
+
+
+def test_an_empty_answer_is_success_only_where_it_is_documented():
+    for one, status, kind in (
+        (FORM, 204, Delivered),
+        (FORM, 200, Deferred),
+        (FORM, 202, Deferred),
+        (V1_EVENT, 204, Deferred),
+        (V1_EVENT, 200, Deferred),
+    ):
+        it = destination()
+        (outcome,) = it.read(it.prepare([one], origin(None)).calls, answer(status, b""))
+        assert type(outcome) is kind, (one.url, status)
+
+
+async def checked(body: bytes, status: int = 200, *, truncated: bool = False):
+    class Answering:
+        async def send(self, _request):
+            return msgspec.structs.replace(answer(status, body), truncated=truncated)
+
+    return await destination().check_credentials(Answering())
+
+
+@pytest.mark.parametrize(
+    "body", [*FOREIGN, b"{}", b'{"region":null}', b'{"region":["us"]}', b'{"region":{}}', b'{"region":"mars"}']
+)
+async def test_a_foreign_answer_does_not_make_credentials_good(body):
+    found = await checked(body)
+    assert (found.ok, found.finding) == (False, Finding.NO_ANSWER)
+    assert "not Customer.io's answer" in found.detail
+
+
+async def test_the_documented_answer_makes_credentials_good():
+    body = b'{"url":"https://track.customer.io","region":"us","environment_id":1}'
+    assert (await checked(body)).finding is Finding.GOOD
+    assert not (await checked(body, truncated=True)).ok
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_call_of_v1_that_is_not_found_is_retried(status):
+    it = destination()
+    (outcome,) = it.read(it.prepare([V1_EVENT], origin(None)).calls, answer(status))
+    assert isinstance(outcome, Deferred)
+    assert (outcome.failing, outcome.reached) == (False, True)
+
+
+@pytest.mark.parametrize("status", [302, 401, 403, 404])
+def test_the_reason_of_a_hold_says_what_was_answered(status):
+    (one,) = outcomes(destination(), 1, answer(status, b"go away"))
+    assert f"answered {status}: go away" in one.reason
+    assert "Check" in one.reason
+
+
 def test_errors_inside_a_200_count_too():
     body = b'{"errors":[{"reason":"invalid","field":"name"}]}'
     assert isinstance(outcomes(destination(), 1, answer(200, body))[0], Refused)
@@ -251,10 +370,16 @@ def test_errors_inside_a_200_count_too():
         b'{"errors":[5]}',
         b'{"errors":[]}',
         b'{"errors":{}}',
+        b'{"errors":null}',
+        b'{"errors":"name is missing"}',
+        b'{"errors":[{"batch_index":-1,"reason":"x"}]}',
+        b'{"errors":[{"batch_index":true,"reason":"x"}]}',
+        b'{"errors":[{"batch_index":1.0,"reason":"x"}]}',
+        b'{"errors":[{"batch_index":"1","reason":"x"}]}',
+        b'{"errors":[{"batch_index":1,"reason":"x"},{"batch_index":1,"reason":"y"}]}',
+        b'{"errors":[{"batch_index":1,"reason":"x"},null]}',
+        b'{"errors":[{"batch_index":0},{"batch_index":1},{"batch_index":2},{"batch_index":3}]}',
         b"{}",
-        b"[]",
-        b"",
-        b"\x1f\x8b\x08\x00",
     ],
 )
 def test_an_unnamed_refusal_is_looked_for_in_smaller_requests(body):
@@ -324,3 +449,39 @@ def test_a_test_is_marked_has_ids_of_its_own_and_leaves_profiles_as_they_are_wri
     ids = [one["id"] for ones in (real, test, again) for one in ones if "id" in one]
     assert len(set(ids)) == len(ids) == 9
     assert all(len(one) == 26 for one in ids)
+
+
+def test_an_unencoded_question_mark_in_an_id_is_rejected():
+    it = destination(keep_profile=False)
+    base = "https://track.customer.io/api/v1/customers"
+    for path in ("q?x=1", "q?x=1/events", "q?"):
+        prepared = it.prepare([call({"plan": "pro"}, f"{base}/{path}", "PUT")], origin())
+        assert (prepared.calls, prepared.verdicts[0].fix) == ((), "Encode ids: encodeURIComponent(id)."), path
+    encoded = call({"plan": "pro"}, f"{base}/q%3Fx%3D1", "PUT")
+    assert it.prepare([encoded], origin()).calls[0].url == f"{base}/q%3Fx%3D1"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://track.customer.io.evil.example/api/v2/entity",
+        "https://track.customer.io:8443/api/v2/entity",
+        "http://track.customer.io/api/v2/entity",
+        "https://x.track.customer.io/api/v2/entity",
+        "https://track.customer.io@evil.example/api/v2/entity",
+        "https://track.customer.io\\@evil.example/api/v2/entity",
+        "https://track.customer.io//evil.example/api/v2/entity",
+        "https://track.customer.io/../api/v2/entity",
+        "https://evil.example/api/v2/entity",
+    ],
+)
+def test_a_look_alike_host_never_gets_credentials(url):
+    it = destination(keep_profile=False)
+    payload = {"type": "person", "identifiers": {"id": "u"}, "action": "event", "name": "paid"}
+    calls = it.prepare(
+        [Call(method="POST", url=url, headers={"Host": "evil.example"}, payload=payload)], origin()
+    ).calls
+    for call in calls:
+        request = it.pack([call])
+        assert request.url == "https://track.customer.io/api/v2/entity"
+        assert "host" not in {name.lower() for name in request.headers}

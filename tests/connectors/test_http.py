@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from nicobar.connectors import Origin
+import pytest
+
+from nicobar.addresses import RefusedAddress
+from nicobar.connectors import Blocked, Deferred, Delivered, Gone, NoResponse, Origin, Refused, Response
 from nicobar.connectors.http import HttpEndpoint
 from nicobar.model import Call
 
@@ -24,3 +27,119 @@ def test_a_test_is_marked_and_has_an_id_of_its_own_and_no_handler_can_mark_one()
     ids = [prepared()["webhook-id"], prepared("t1")["webhook-id"], prepared("t2")["webhook-id"]]
     assert len(set(ids)) == 3
     assert "nicobar-test" not in prepared(**{"Nicobar-Test": "true"})
+
+
+def read(answer, url: str | None = None):
+    it = HttpEndpoint().open({"url": "https://shop.example/hooks"}, {"secret": SECRET})
+    origin = Origin(message_id="msg_1", endpoint_id="ep_1", occurred_at_ms=1_000, now_ms=2_000, customer=None)
+    calls = it.prepare([Call(method="POST", url=url or it.url, headers={}, payload={})], origin).calls
+    (outcome,) = it.read(calls, answer)
+    return outcome
+
+
+def status(number: int, body: bytes = b"", **headers: str) -> Response:
+    return Response(status=number, headers=headers, body=body, duration_ms=1)
+
+
+def test_only_a_2xx_is_success_and_everything_else_is_retried():
+    for number in [*range(100, 410), *range(411, 600)]:
+        outcome = read(status(number, b"busy"))
+        if number in range(200, 300):
+            assert outcome == Delivered()
+            continue
+        assert isinstance(outcome, Deferred), number
+        assert outcome.failing is (number >= 500), "its 3xx and 4xx do not open the breaker"
+        assert (outcome.reached, outcome.throttled) == (number < 500, number == 429)
+        assert f"{number}: busy" in outcome.reason
+
+
+def test_a_410_disables_and_says_how_to_go_on():
+    outcome = read(status(410, b"bye"))
+    assert isinstance(outcome, Gone)
+    assert "410: bye" in outcome.reason
+    assert "Enable" in outcome.reason
+
+
+def test_a_wait_that_a_receiver_asks_for_holds_for_every_status():
+    for number in (302, 404, 429, 503):
+        assert read(status(number, **{"retry-after": "7"})).retry_after_ms == 7_000
+    assert read(NoResponse(reason="connection refused", duration_ms=1)).failing
+
+
+def test_only_the_endpoint_s_own_url_can_disable_it():
+    outcome = read(status(410), "https://shop.example/another")
+    assert isinstance(outcome, Deferred)
+
+
+ORIGIN = Origin(message_id="msg_1", endpoint_id="ep_1", occurred_at_ms=1_000, now_ms=2_000, customer=None)
+
+
+def sent(url: str, **headers: str):
+    """The headers that go to this URL, which the handler set."""
+    it = HttpEndpoint().open(
+        {"url": "https://shop.example/hooks"},
+        {"secret": SECRET},
+        {"authorization": "Bearer OPERATOR", "x-custom": "also-secret", "content-type": "text/x-own"},
+    )
+    call = Call(method="POST", url=url, headers=headers, payload={"type": "a.b"})
+    return it.pack(it.prepare([call], ORIGIN).calls).headers
+
+
+@pytest.mark.parametrize(
+    "url", ["https://shop.example/hooks", "https://shop.example/other?x=1", "https://SHOP.example:443/"]
+)
+def test_the_endpoint_s_own_host_gets_headers_and_signature(url):
+    headers = sent(url)
+    assert (headers["authorization"], headers["x-custom"]) == ("Bearer OPERATOR", "also-secret")
+    assert headers["webhook-signature"].startswith("v1,")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/",
+        "https://x.shop.example/hooks",
+        "https://shop.example.evil.example/hooks",
+        "https://shop.example:8443/hooks",
+        "http://shop.example/hooks",
+        "https://shop.example./hooks",
+        "https://xshop.example/hooks",
+    ],
+)
+def test_another_host_gets_neither_headers_nor_signature(url):
+    headers = sent(url, **{"X-Handler": "own"})
+    assert set(headers) == {"content-type", "x-handler", "webhook-id", "webhook-timestamp"}
+    assert headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://shop.example@evil.example/",
+        "https://user:secret@shop.example/",
+        "https://shop.example%2f@evil.example/",
+        "https://shop.example\\@evil.example/",
+        "https://evil.example\\.shop.example/",
+        "https://shop.example:/",
+        "https://shop.example%00/",
+        "https://[::1%25lo]/",
+    ],
+)
+def test_a_url_that_parsers_read_differently_is_rejected(url):
+    it = HttpEndpoint().open({"url": "https://shop.example/hooks"}, {"secret": SECRET})
+    prepared = it.prepare([Call(method="POST", url=url, headers={}, payload={})], ORIGIN)
+    assert (prepared.calls, len(prepared.verdicts)) == ((), 1)
+
+
+def test_a_refused_address_holds_the_endpoint_only_at_its_own_host():
+    it = HttpEndpoint().open({"url": "http://crm.internal/hooks"}, {"secret": SECRET})
+    for url, kind in (("http://crm.internal/x", Blocked), ("http://other.internal/", Refused)):
+        calls = it.prepare([Call(method="POST", url=url, headers={}, payload={})], ORIGIN).calls
+        host = url.split("/")[2]
+        answer = NoResponse(reason="x", duration_ms=1, refused=RefusedAddress(host=host, entry=f"{host}:80"))
+        (outcome,) = it.read(calls, answer)
+        assert isinstance(outcome, kind)
+        assert outcome.reason == (
+            f"Requests to {host} are not allowed: its address is not public. To allow them, add {host}:80 to the "
+            f"setting allowed_addresses (NICOBAR_ALLOWED_ADDRESSES={host}:80) and restart Nicobar."
+        )

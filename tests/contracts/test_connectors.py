@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nicobar.connectors import Blocked, Deferred, Delivered, NoResponse, Origin, Refused, Response
+from nicobar.addresses import RefusedAddress
+from nicobar.connectors import Blocked, Deferred, Delivered, Finding, Gone, NoResponse, Origin, Refused, Response
 from nicobar.connectors.kinds import CONNECTORS, connector
 from nicobar.errors import UserError
 from nicobar.model import Call, Customer, Level
@@ -91,7 +92,7 @@ def test_every_answer_gives_each_call_an_outcome(one, status, body):
     together = list(calls) if it.batch_bounds else [calls[0]]
     outcomes = it.read(together, answer(status, body))
     assert len(outcomes) == len(together)
-    assert all(isinstance(outcome, Delivered | Refused | Deferred | Blocked) for outcome in outcomes)
+    assert all(isinstance(outcome, Delivered | Refused | Deferred | Blocked | Gone) for outcome in outcomes)
 
 
 @every_connector
@@ -107,9 +108,6 @@ def test_calls_stay_in_the_handler_s_order(one):
     ("given_answer", "kind"),
     [
         (answer(200, b"{}"), Delivered),
-        (answer(204), Delivered),
-        (answer(400), Refused),
-        (answer(422), Refused),
         (answer(408), Deferred),
         (answer(425), Deferred),
         (answer(429), Deferred),
@@ -149,6 +147,35 @@ def test_what_the_destination_asks_to_be_waited_is_read(one, headers, wait_ms):
     calls = it.prepare([good(it, 0)], ORIGIN).calls
     (outcome,) = it.read(calls, answer(429, **headers))
     assert (outcome.throttled, outcome.retry_after_ms) == (True, wait_ms)
+
+
+@every_connector
+def test_a_refused_address_of_the_endpoint_s_own_puts_it_on_hold(one):
+    it = opened(one)
+    calls = it.prepare([good(it, 0)], ORIGIN).calls
+    refused = RefusedAddress(host="crm.internal", entry="crm.internal:80")
+    outcomes = it.read(calls, NoResponse(reason="x", duration_ms=1, refused=refused))
+    assert all(isinstance(outcome, Blocked) for outcome in outcomes)
+    assert all("add crm.internal:80 to the setting allowed_addresses" in outcome.reason for outcome in outcomes)
+
+
+class Nowhere:
+    """A transport to a host that may not be reached."""
+
+    refused = RefusedAddress(host="crm.internal", entry="crm.internal:80")
+
+    async def send(self, _request):
+        return NoResponse(reason="x", duration_ms=1, refused=self.refused)
+
+    async def refused_address(self, _url):
+        return self.refused
+
+
+@every_connector
+async def test_a_check_names_the_address_to_allow(one):
+    checkup = await opened(one).check_credentials(Nowhere())
+    assert (checkup.ok, checkup.finding) == (False, Finding.REFUSED_ADDRESS)
+    assert "NICOBAR_ALLOWED_ADDRESSES=crm.internal:80" in checkup.detail
 
 
 @every_connector

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from nicobar.errors import ConfigurationError
+from nicobar.errors import ConfigurationError, StoreMoved
 from nicobar.store import (
     Audited,
     CleanUp,
@@ -158,13 +158,27 @@ async def test_what_retention_took_last_stays_until_it_takes_something_again(sto
 async def test_a_draft_is_kept_as_it_is_replaced_and_forgotten_when_it_is_old(store):
     await store.put_draft(DRAFT, forget_before_ms=0)
     assert await store.draft(DRAFT.id) == DRAFT
-    changed = msgspec.structs.replace(DRAFT, name="Journeys", updated_at_ms=20, code="")
+    changed = msgspec.structs.replace(DRAFT, name="Journeys", updated_at_ms=20, code="", revision=1)
     await store.put_draft(changed, forget_before_ms=15)
     assert await store.draft(DRAFT.id) == changed
     await store.put_draft(msgspec.structs.replace(DRAFT, id="draft_2", updated_at_ms=40), forget_before_ms=30)
     assert await store.draft(DRAFT.id) is None
     await store.remove_draft("draft_2")
     assert await store.draft("draft_2") is None
+
+
+async def test_a_draft_that_was_changed_or_removed_meanwhile_is_not_replaced(store):
+    await store.put_draft(DRAFT, forget_before_ms=0)
+    first = msgspec.structs.replace(DRAFT, code="first", revision=1)
+    await store.put_draft(first, forget_before_ms=0)
+    for late in (msgspec.structs.replace(DRAFT, code="second", revision=1), DRAFT):
+        with pytest.raises(StoreMoved, match="another window"):
+            await store.put_draft(late, forget_before_ms=0)
+    assert await store.draft(DRAFT.id) == first
+    await store.remove_draft(DRAFT.id)
+    with pytest.raises(StoreMoved):
+        await store.put_draft(msgspec.structs.replace(first, revision=2), forget_before_ms=0)
+    assert await store.draft(DRAFT.id) is None
 
 
 async def test_an_endpoint_s_draft_is_the_one_that_was_changed_last(store):

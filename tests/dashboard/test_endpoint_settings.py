@@ -111,7 +111,7 @@ async def test_a_new_secret_ends_the_pause_of_refused_ones_and_no_pause_that_som
         await set_password(page, nicobar)
         endpoint = await make_http(page, nicobar)
         (known,) = nicobar.runtime.configuration.snapshot.endpoints
-        await nicobar.pause(known, "401")
+        await nicobar.pause(known, "401", by_hand=False)
         for secret, paused in (("", True), (new_webhook_secret(), False)):
             await page.goto(f"{endpoint}/settings")
             await page.locator("#field_secret").fill(secret)

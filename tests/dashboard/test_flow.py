@@ -97,7 +97,7 @@ async def test_the_same_way_without_javascript(nicobar):
         await page.get_by_text("Paste an event").click()
         await page.get_by_label("The event as JSON").fill('{"type":"order.placed","data":{}}')
         await page.get_by_role("button", name="Run what was pasted").click()
-        await page.get_by_text("hands this event back as it came").wait_for()
+        await page.get_by_text("returns this event unchanged").wait_for()
         await page.get_by_role("button", name="Create", exact=True).click()
         address = await page.locator("#source-url").inner_text()
         await page.get_by_label("Signing secret").fill(SECRET)

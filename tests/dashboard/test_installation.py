@@ -117,7 +117,6 @@ async def test_the_audit_log_is_narrowed_by_its_address_and_paged_both_ways(nico
         assert (await rows("actor=nobody"))[0] == []
         assert len((await rows("since=2023-11-14&until=2023-11-14&action=endpoint.update"))[0]) == PAGE
         assert (await rows("until=2023-11-13"))[0] == []
-        assert (await rows("since=yesterday&subject=ep_7"))[0] == ["ep_7"], "what is no day narrows nothing"
 
 
 async def test_retention_says_what_was_taken(nicobar):

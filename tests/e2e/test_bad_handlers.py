@@ -15,6 +15,18 @@ HANDLERS = {
     "a promise": ("async function handler(w) { return w; }", "returned a promise"),
     "a cycle": ("function handler(w) { const a = {}; a.a = a; w.payload = a; return w; }", "circular"),
     "20 MB": ("function handler(w) { w.payload = 'x'.repeat(20e6); return w; }", "larger than"),
+    "a deep result": (
+        "function handler(w) { let x = 1; for (let i = 0; i < 992; i++) x = [x]; w.payload = x; return w; }",
+        "deeper than 200 levels",
+    ),
+    "half a character": (
+        "function handler(w) { w.payload = {a: '\\ud83d'}; return w; }",
+        "[0].payload.a is not valid Unicode",
+    ),
+    "an endless microtask": (
+        "function handler(w) { Promise.resolve().then(() => { for (;;); }); w.payload = 1; return w; }",
+        "longer than",
+    ),
     "an endless loop": ("function handler(w) { while (true); }", "longer than"),
     "endless recursion": ("function handler(w) { return handler(w); }", "too deeply"),
     "a throw": (

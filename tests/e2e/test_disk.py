@@ -4,6 +4,7 @@ systems. Nothing that was acknowledged is lost, and work goes on when the disk d
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -191,3 +192,22 @@ def test_sigterm_with_a_destination_that_hangs_ends_in_time_and_hands_back_what_
     with sqlite3.connect(tmp_path / "data" / "nicobar.db") as connection:
         assert connection.execute("SELECT state, tries FROM deliveries").fetchall() == [("pending", 0)]
     connection.close()
+
+
+@needs_root
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_start_on_a_full_disk_asks_for_free_space(tmp_path, begun):
+    configure(tmp_path)
+    with file_system(tmp_path / "data", "size=3m") as disk:
+        if begun:
+            assert nicobar(tmp_path, "apply", "nicobar.toml", "--data-dir", str(disk)).returncode == 0
+        with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while filler.write(b"x" * 4096):
+                pass
+        said = refused(nicobar(tmp_path, "serve", "--port", "0", "--data-dir", str(disk)))
+        assert "ree space" in said
+        assert "read and write access" not in said
+        (disk / "filler").unlink()
+        process, _ = _start(tmp_path, "serve", "--port", "0", "--data-dir", str(disk), until='"running"')
+        process.terminate()
+        process.communicate(timeout=60)

@@ -126,7 +126,7 @@ async def test_a_later_process_takes_up_what_an_earlier_one_left(tmp_path):
         store = nicobar.runtime.store
         (endpoint,) = nicobar.runtime.configuration.snapshot.endpoints
         later_ms = nicobar.runtime.clock.now_ms() + 3_600_000
-        nicobar.runtime.worker._lanes[endpoint.seq]._paused = True
+        nicobar.runtime.worker._lanes[endpoint.seq]._stopped = True
         (claimed,) = await store.claim(endpoint.seq, now_ms=later_ms, limit=1, max_bytes=1, lease_ms=3_600_000)
         assert claimed.message.id == answer["id"]
         url = endpoint.settings["base_url"]

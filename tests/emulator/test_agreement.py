@@ -10,10 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nicobar.connectors import Delivered, Finding, Origin
+from nicobar.connectors.customerio import CustomerIo
 from nicobar.connectors.customerio.check import check, check_v1
 from nicobar.connectors.customerio.contract import ACTIONS, V1_CALLS, v1_call
+from nicobar.connectors.transport import HttpTransport
 from nicobar.emulator import v1
+from nicobar.emulator.app import create_app
 from nicobar.emulator.contract import Mode, problems
+from nicobar.emulator.state import State
+from nicobar.model import Call
+from nicobar.serving import Server
 
 ULID = "01K4VJ0W00QF7D2S9N3B6X8C1M"
 TEAM = {"object_type_id": "1", "object_id": "team"}
@@ -117,6 +124,29 @@ def test_every_call_as_documented_is_fine_for_both():
         assert not list(check("", item)), item
         assert not list(problems(item)), item
     assert len(v2_bases()) == 18
+
+
+async def test_every_call_that_the_emulator_accepts_is_delivered():
+    server = await Server.start(create_app(State()), "127.0.0.1", 0)
+    given_settings = {"base_url": server.url, "keep_profile": False}
+    it = CustomerIo().open(given_settings, {"site_id": "demo-site", "api_key": "demo-key"})
+    asked = [Call(method="POST", url=it.url, headers={}, payload=item) for item in v2_bases()]
+    for one in V1_CALLS:
+        url = f"{server.url}/api/v1/" + "/".join(one.segments).replace("*", "7")
+        asked.append(Call(method=one.method, url=url, headers={}, payload=V1_BODIES[one.body]))
+    origin = Origin(message_id="msg_1", endpoint_id="ep_1", occurred_at_ms=1, now_ms=1, customer=None)
+    try:
+        async with HttpTransport() as transport:
+            for call in asked:
+                prepared = it.prepare([call], origin)
+                assert prepared.calls, prepared.verdicts
+                answer = await transport.send(it.pack(prepared.calls))
+                assert it.read(prepared.calls, answer) == [Delivered()], (call, answer)
+            batch = it.prepare(asked[:18], origin).calls
+            assert it.read(batch, await transport.send(it.pack(batch))) == [Delivered()] * 18
+            assert (await it.check_credentials(transport)).finding is Finding.GOOD
+    finally:
+        await server.stop()
 
 
 @settings(max_examples=1_500)

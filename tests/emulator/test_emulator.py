@@ -212,6 +212,15 @@ async def test_a_200_may_carry_errors(emulator):
     assert await emulator.count() == 0
 
 
+async def test_a_fault_may_answer_as_a_proxy_does(emulator):
+    page = "<html>sign in</html>"
+    await emulator.ask("PUT", "/emulator/faults", {"status": 200, "body": page})
+    headers = {"authorization": AUTH}
+    async with emulator.http.post(f"{emulator.server.url}/api/v2/entity", json=EVENT, headers=headers) as answer:
+        assert (answer.status, await answer.text()) == (200, page)
+    assert await emulator.count() == 0
+
+
 async def test_a_slow_answer_takes_its_time(emulator):
     await emulator.ask("PUT", "/emulator/faults", {"delay_ms": 60_000})
     with pytest.raises(TimeoutError):

@@ -14,11 +14,13 @@ from nicobar.admin.catalogue import make_endpoint, make_source
 from nicobar.crypto import Vault, new_webhook_secret
 from nicobar.errors import SettingsError, StoreUnavailable
 from nicobar.ids import IdFactory
+from nicobar.model import DeliveryState
 from nicobar.observe import Metrics
 from nicobar.pipeline.alerts import HOUR_MS, MAX_CAUSES_AN_HOUR, NO_MORE, Alert, Alerts, AlertType, Mail, bare
 from nicobar.pipeline.configuration import Configuration
 from nicobar.settings import read_settings
-from nicobar.store import PutSource
+from nicobar.store import NewMessage, NewTask, PutSource, ReplayFilter, Resent, TaskKind, TaskStatus
+from nicobar.store.history import MessageFilter
 from nicobar.store.sqlite import SqliteStore
 from running import running
 
@@ -173,6 +175,7 @@ async def test_what_is_told_quotes_no_values_since_expunging_does_not_reach_it(t
         ("does not take the credentials (401). Check", "does not take the credentials (401). Check"),
         ("The destination answered 503: try in 120 s.", "The destination answered 503: try in … s."),
         ("The destination answered 503.", "The destination answered 503."),
+        ("It answered 200 with something that is not x1", "It answered 200 with something that is not …"),
         ("The host answered 5551234567.", "The host answered …."),
         ("Given up after 8 tries; the last one: x", "Given up after 8 tries; the last one: x"),
         ("Disabled after 5 days of failures only", "Disabled after 5 days of failures only"),
@@ -255,3 +258,72 @@ async def test_a_source_that_refuses_three_signatures_in_a_row_is_told(tmp_path)
             assert len(told) == int(refused == 3)
             assert (await nicobar.send_sample("payment.succeeded", f"evt_{number}"))[0] == 202
         assert await store.backlog() == []
+
+
+async def test_without_an_alert_endpoint_no_message_is_stored(tmp_path, capsys):
+    async with world(tmp_path) as (alerts, _, store, snapshot):
+        shop, ops = snapshot.endpoints
+        everything = MessageFilter(alerts=True)
+        await alerts().tell(Alert(type=AlertType.PAUSED, endpoint=shop, reason="401"))
+        await alerts(endpoint_name="gone").tell(Alert(type=AlertType.PAUSED, endpoint=shop, reason="401"))
+        await alerts(endpoint_name="ops").tell(Alert(type=AlertType.PAUSED, endpoint=ops, reason="401"))
+        assert (await store.messages(shop.app_id, everything, limit=10)).items == ()
+    assert capsys.readouterr().out.count("endpoint.paused") == 3
+
+
+def old_alert(alerts, app_id: str, endpoint_seqs: tuple[int, ...], now_ms: int) -> NewMessage:
+    """A message as earlier versions kept it for every alert, at endpoints to which a replay has moved it."""
+    return NewMessage(
+        id=alerts._ids.new("msg"),
+        app_id=app_id,
+        source_id="operational",
+        event_id=f"alert_{now_ms}",
+        event_type="message.attempt.exhausted",
+        customer_key=None,
+        occurred_at_ms=now_ms,
+        accepted_at_ms=now_ms,
+        body=b'{"type":"message.attempt.exhausted","data":{"reason":"x"}}',
+        endpoint_seqs=endpoint_seqs,
+    )
+
+
+async def test_no_replay_counts_or_moves_an_alert(tmp_path):
+    async with world(tmp_path) as (alerts, clock, store, snapshot):
+        shop, ops = snapshot.endpoints
+        it = alerts(endpoint_name="ops")
+        kept = await store.append(old_alert(it, shop.app_id, (), clock.now_ms()))
+        await store.append(old_alert(it, shop.app_id, (shop.seq, ops.seq), clock.now_ms() + 1))
+        await store.cancel_pending(shop.seq, now_ms=clock.now_ms(), limit=10, reason="a test")
+        await store.cancel_pending(ops.seq, now_ms=clock.now_ms(), limit=10, reason="a test")
+        missing = ReplayFilter(missing=True, states=())
+        finished = ReplayFilter(states=(DeliveryState.CANCELED,))
+        for number, (endpoint, which) in enumerate((one, two) for one in (shop, ops) for two in (missing, finished)):
+            assert (await store.count_replay(endpoint.seq, which)).deliveries == 0
+            task = NewTask(
+                id=f"qtask_{number}",
+                app_id=shop.app_id,
+                kind=TaskKind.BULK_REPLAY,
+                created_at_ms=0,
+                endpoint_seq=endpoint.seq,
+                endpoint_id=endpoint.id,
+                filter=which,
+            )
+            await store.add_task(task)
+            done = await store.work_on_task(task.id, now_ms=clock.now_ms(), limit=10)
+            assert (done.status, done.moved) == (TaskStatus.FINISHED, 0)
+            assert await waiting(store, endpoint.seq, clock.now_ms()) == []
+        resent = await store.resend(kept.message_id, shop.id, now_ms=clock.now_ms(), new_ids=False)
+        assert resent is Resent.UNKNOWN
+
+
+async def test_an_alert_that_waits_for_an_ordinary_endpoint_is_canceled(tmp_path):
+    async with running(tmp_path, "function handler(webhook) { return webhook; }") as nicobar:
+        runtime = nicobar.runtime
+        (endpoint,) = runtime.configuration.snapshot.endpoints
+        stray = old_alert(runtime.alerts, endpoint.app_id, (endpoint.seq,), runtime.clock.now_ms())
+        await runtime.store.append(stray)
+        runtime.worker.wake([endpoint.seq])
+        recorded = await nicobar.next_recorded()
+        assert recorded.attempt.state is DeliveryState.CANCELED
+        assert recorded.attempt.reason == "an alert; this is not the alert endpoint"
+        assert recorded.attempt.requests == ()

@@ -69,6 +69,43 @@ def test_a_429_halves_the_rate_waits_as_asked_and_recovers():
     assert throttle.per_s == 10
 
 
+def test_a_throttle_without_a_rate_lets_everything_go():
+    throttle = Throttle(None, 0)
+    assert [throttle.take(0) for _ in range(5_000)] == [0] * 5_000
+    assert throttle.per_s is None
+
+
+def test_without_a_rate_a_429_halves_what_left_and_recovers():
+    throttle = Throttle(None, 0)
+    for left in range(400):
+        throttle.take(left)
+    throttle.slow_down(500, 2_000)
+    assert throttle.per_s == 200
+    assert throttle.take(500) == 2_000
+    assert throttle.take(3_500) == 0
+    assert throttle.per_s is not None
+    throttle.take(8_500)
+    assert throttle.per_s is None, "nothing bounds it again"
+
+
+def test_answers_to_requests_that_had_left_halve_the_rate_once():
+    for throttle in (Throttle(100, 0), Throttle(None, 0)):
+        for _ in range(100):
+            throttle.take(0)
+        for _ in range(16):
+            throttle.slow_down(10, None)
+        assert throttle.per_s == 50
+        throttle.slow_down(1_010, None)
+        assert throttle.per_s == 25
+
+
+def test_a_slow_sender_is_never_slowed_below_one_a_second():
+    throttle = Throttle(None, 0)
+    throttle.take(0)
+    throttle.slow_down(60_000, None)
+    assert throttle.per_s == 1
+
+
 def ready(size: int, *, batchable: bool = True) -> ReadyCall:
     return ReadyCall(method="POST", url="u", headers={}, body=b"x" * size, batchable=batchable)
 

@@ -23,7 +23,7 @@ from nicobar.pipeline.deliver import Deliverer
 from nicobar.pipeline.worker import Worker
 from nicobar.sandbox import Broken, Failure, Result
 from nicobar.sandbox.pool import SandboxPool
-from nicobar.store import AddTransformation, NewMessage, PutSource, Snapshot
+from nicobar.store import AddTransformation, NewMessage, PauseEndpoint, PutSource, Snapshot
 from nicobar.store.history import AuditFilter
 from nicobar.store.sqlite import SqliteStore
 
@@ -58,8 +58,14 @@ class Network:
         self.open = asyncio.Event()
         self.open.set()
         self.breaks_on: str | None = None
+        # What the harmless call of a connector with a contract is answered, and how often it was made.
+        self.region: Response | NoResponse = Response(status=200, headers={}, body=b'{"region":"us"}', duration_ms=1)
+        self.checks = 0
 
     async def send(self, request: Request) -> Response | NoResponse:
+        if request.method == "GET":
+            self.checks += 1
+            return self.region
         value = msgspec.json.decode(request.body)
         items = value.get("batch", [value])
         self.sent.put_nowait(items)
@@ -141,14 +147,19 @@ class World:
     async def change_endpoint(self, **changes: object) -> None:
         """Replaces the endpoint, as the API or `apply` does."""
         (known,) = (await self.store.snapshot()).endpoints
-        values = {"credentials": ENDPOINTS[known.connector][1], "max_messages_per_s": None, **changes}
+        values = {
+            "credentials": ENDPOINTS[known.connector][1],
+            "max_messages_per_s": None,
+            "settings": known.settings,
+            **changes,
+        }
         put = make_endpoint(
             vault=VAULT,
             ids=self.ids,
             app_id=known.app_id,
             name=known.name,
             kind=known.connector,
-            settings=known.settings,
+            settings=values["settings"],
             known=known,
             credentials=values["credentials"],
             max_messages_per_s=values["max_messages_per_s"],
@@ -374,9 +385,10 @@ async def test_the_one_call_that_spoils_a_batch_is_found_and_the_others_arrive(t
         assert states[f"cus_{bad}"] is DeliveryState.FAILED
 
 
-async def test_wrong_credentials_stop_the_endpoint_until_it_is_resumed(tmp_path):
+async def test_wrong_credentials_put_the_endpoint_on_hold(tmp_path):
     async with world(tmp_path) as it:
         it.network.answer = lambda _items: status(401)
+        it.network.region = status(401)
         message_id = await it.accept("one")
         await it.network.next()
         await it.next_recorded()
@@ -481,7 +493,7 @@ async def test_a_pause_that_could_not_be_kept_is_kept_by_the_next_refusal(tmp_pa
         await it.move(1_000)
         await it.next_recorded()
         await it.next_recorded()
-        await it.move(60_000)
+        await it.move(0)
         (endpoint,) = (await it.store.snapshot()).endpoints
         assert "401" in (endpoint.paused_reason or "")
         assert (await it.delivery(message_id)).tries == 0
@@ -652,8 +664,6 @@ async def test_after_five_days_of_failures_only_the_endpoint_is_disabled_and_say
         assert (await it.delivery(ids[0])).state is DeliveryState.PENDING, "what is not finished waits"
         assert it.alerts() == ["endpoint.failing", "endpoint.disabled"]
         assert await breaker(it) == Breaker(), "whoever enables it gives it five days anew"
-        assert it.worker._configuration.wanting(endpoint.app_id, "a.b")
-        await it.worker._configuration.refresh()
         assert it.worker._configuration.wanting(endpoint.app_id, "a.b") == ()
 
 
@@ -801,6 +811,436 @@ async def test_a_changed_rate_does_not_shorten_what_the_destination_asks_for(tmp
         assert it.network.sent.empty()
         await it.move(1_000)
         await it.network.next()
+
+
+async def test_answers_that_are_not_the_destination_s_alert_once_and_mark_nothing_delivered(tmp_path):
+    page = Response(status=200, headers={}, body=b"<html>sign in</html>", duration_ms=1)
+    async with world(tmp_path) as it:
+        it.network.answer = lambda _items: page
+        first = await it.accept("first", "cus_first")
+        await it.network.next()
+        assert "not Customer.io's answer" in (await it.next_recorded()).attempt.reason
+        await it.move(0)
+        assert it.alerts() == ["endpoint.failing"], "at the first one"
+        ids = [first, *await failing(it, 4, page)]
+        await it.move(0)
+        assert (await breaker(it)).state is BreakerState.OPEN
+        tries = sum([(await it.delivery(one)).tries for one in ids])
+        for _ in range(30):
+            await it.move(360_000)
+            await it.network.next()
+            assert (await it.next_recorded()).attempt.state is DeliveryState.PENDING
+        assert sum([(await it.delivery(one)).tries for one in ids]) == tries, "none is spent while it is open"
+        assert it.alerts() == ["endpoint.failing"], "nobody is told again, three hours later"
+        it.network.answer = lambda _items: OK
+        await it.move(360_000)
+        for _ in ids:
+            assert (await it.next_recorded()).attempt.state is DeliveryState.SUCCESS
+        await it.move(0)
+        assert it.alerts() == ["endpoint.failing", "endpoint.recovered"]
+
+
+async def test_a_restart_does_not_tell_of_the_same_outage_again(tmp_path):
+    page = Response(status=200, headers={}, body=b"<html>", duration_ms=1)
+    async with world(tmp_path) as it:
+        it.network.answer = lambda _items: page
+        await it.accept("one")
+        await it.network.next()
+        await it.next_recorded()
+        await it.move(0)
+        it.clock.move(3_600_000)
+        async with another_worker(it) as again:
+            again.network.answer = lambda _items: page
+            await again.network.next()
+            await again.next_recorded()
+            await again.move(0)
+            assert again.alerts() == []
+
+
+# --- http: everything but 2xx is retried ---
+
+
+@pytest.mark.parametrize("number", [301, 308, 400, 401, 404, 409, 422, 451])
+async def test_an_http_endpoint_retries_on_the_schedule(tmp_path, number):
+    async with world(tmp_path, kind="http") as it:
+        it.network.answer = lambda _items: status(number)
+        ids = [await it.accept(f"n{n}", f"cus_{n}") for n in range(6)]
+        for _ in ids:
+            assert (await it.next_recorded()).attempt.state is DeliveryState.PENDING
+        await it.move(0)
+        assert {one.state for one in (await it.store.breakers()).values()} <= {BreakerState.CLOSED}
+        assert {(await it.delivery(one)).tries for one in ids} == {1}
+        it.network.answer = lambda _items: OK
+        await it.move(6_000)
+        for _ in ids:
+            assert (await it.next_recorded()).attempt.state is DeliveryState.SUCCESS
+        assert (await the_endpoint(it)).paused_reason is None
+
+
+async def test_a_4xx_to_the_probe_of_an_http_endpoint_closes_its_breaker(tmp_path):
+    async with world(tmp_path, kind="http") as it:
+        await failing(it, 5)
+        await it.move(0)
+        it.network.answer = lambda _items: status(404)
+        await it.move(10_000)
+        await it.next_recorded()
+        await it.move(0)
+        assert (await breaker(it)).state is BreakerState.CLOSED
+
+
+async def test_a_410_disables_the_endpoint_and_keeps_the_delivery(tmp_path):
+    async with world(tmp_path, kind="http") as it:
+        it.network.answer = lambda _items: status(410)
+        ids = [await it.accept(f"n{n}", f"cus_{n}") for n in range(3)]
+        await it.next_recorded()
+        await it.move(0)
+        endpoint = await the_endpoint(it)
+        assert endpoint.disabled
+        assert "410" in endpoint.disabled_reason
+        assert await said(it.store) == [("nicobar", "endpoint.disable", endpoint.id, endpoint.disabled_reason)]
+        assert it.alerts() == ["endpoint.disabled"]
+        for one in ids:
+            delivery = await it.delivery(one)
+            assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)
+        sent = it.network.sent.qsize()
+        await it.move(3_600_000)
+        await it.move(0)
+        assert it.network.sent.qsize() == sent, "nothing more is sent"
+        it.network.answer = lambda _items: OK
+        await it.change_endpoint()  # enables it
+        for one in ids:
+            while (await it.delivery(one)).state is not DeliveryState.SUCCESS:
+                await it.next_recorded()
+
+
+async def test_a_410_of_a_url_that_was_replaced_meanwhile_disables_nothing(tmp_path):
+    async with world(tmp_path, kind="http") as it:
+        it.network.open.clear()
+        await it.accept("one")
+        await it.network.next()
+        await it.change_endpoint(settings={"url": "https://shop.example/new"})
+        answers = iter([status(410)])
+        it.network.answer = lambda _items: next(answers, OK)
+        it.network.open.set()
+        assert (await it.next_recorded()).attempt.status == 410
+        assert (await it.next_recorded()).attempt.state is DeliveryState.SUCCESS
+        await it.move(0)
+        assert not (await the_endpoint(it)).disabled
+        assert it.alerts() == []
+
+
+async def test_an_http_endpoint_without_a_rate_is_not_slowed(tmp_path):
+    async with world(tmp_path, kind="http") as it:
+        ids = [await it.accept(f"n{n}", f"cus_{n}") for n in range(250)]
+        for _ in ids:
+            assert (await it.next_recorded()).attempt.state is DeliveryState.SUCCESS
+
+
+# --- the hold ---
+
+
+async def the_endpoint(it: World):
+    (endpoint,) = (await it.store.snapshot()).endpoints
+    return endpoint
+
+
+async def held(it: World, answer=None, name: str = "one") -> str:
+    """An event whose answer puts the endpoint on hold."""
+    it.network.answer = lambda _items: answer or status(403)
+    message_id = await it.accept(name)
+    await it.network.next()
+    assert (await it.next_recorded()).attempt.state is DeliveryState.PENDING
+    await it.move(0)
+    assert (await the_endpoint(it)).paused_reason
+    return message_id
+
+
+@pytest.mark.parametrize("number", [301, 302, 307, 401, 402, 403, 404, 405, 407])
+async def test_a_hold_heals_without_a_person(tmp_path, number):
+    async with world(tmp_path) as it:
+        ids = [await held(it, status(number))]
+        ids += [await it.accept(f"n{n}", f"cus_{n}") for n in range(5)]
+        it.network.answer = lambda _items: OK
+        await it.move(9_000)
+        await it.move(0)
+        assert (it.network.checks, it.network.sent.qsize()) == (0, 0)
+        await it.move(1_000)
+        assert len(await it.network.next()) == 1, "one delivery finds out"
+        assert len(await it.network.next()) == 5, "then the others follow"
+        for _ in ids:
+            assert (await it.next_recorded()).attempt.state is DeliveryState.SUCCESS
+        await it.move(0)
+        assert {(await it.delivery(one)).tries for one in ids} <= {0, 1}
+        endpoint = await the_endpoint(it)
+        assert (endpoint.paused_reason, it.network.checks) == (None, 1)
+        assert [line[:2] for line in await said(it.store)] == [
+            ("nicobar", "endpoint.resume"),
+            ("nicobar", "endpoint.pause"),
+        ]
+        assert it.alerts() == ["endpoint.paused", "endpoint.recovered"]
+        assert await breaker(it) == Breaker()
+
+
+async def probes(it: World, count: int) -> list[int]:
+    """The waits before so many probes."""
+    waits = []
+    for _ in range(count):
+        await it.move(0)
+        waits.append((await breaker(it)).hold.probe_at_ms - it.clock.now_ms())
+        before = it.network.checks
+        await it.move(waits[-1] - 1)
+        await it.move(0)
+        assert it.network.checks == before
+        await it.move(1)
+        await it.move(0)
+        assert it.network.checks == before + 1
+    return waits
+
+
+DOUBLING = [10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000]
+
+
+@pytest.mark.parametrize("region", [status(401), status(200), NoResponse(reason="refused", duration_ms=1)])
+async def test_waits_double_while_the_harmless_call_is_not_answered_well(tmp_path, region):
+    async with world(tmp_path) as it:
+        message_id = await held(it)
+        it.network.region = region
+        assert await probes(it, 7) == DOUBLING
+        assert it.network.sent.empty(), "nothing is sent before it is"
+        assert (await it.delivery(message_id)).tries == 0
+        assert it.alerts() == ["endpoint.paused"]
+        assert len(await said(it.store)) == 1
+
+
+@pytest.mark.parametrize("refused", [status(403), status(401), status(503), status(200), status(400)])
+async def test_waits_double_while_no_delivery_is_accepted(tmp_path, refused):
+    async with world(tmp_path) as it:
+        await held(it)
+        ids = [await it.accept(f"n{n}", f"cus_{n}") for n in range(9)]
+        it.network.answer = lambda _items: refused
+        assert await probes(it, 7) == DOUBLING
+        assert it.network.sent.qsize() == 7, "one delivery each time"
+        assert {(await it.delivery(one)).tries for one in ids} == {0} or refused.status == 400
+        assert it.alerts()[0] == "endpoint.paused"
+        assert set(it.alerts()[1:]) <= {"message.attempt.exhausted"}
+        assert len(await said(it.store)) == 1
+        assert (await the_endpoint(it)).paused_reason
+
+
+async def test_the_reason_of_a_hold_is_the_last_answer(tmp_path):
+    async with world(tmp_path) as it:
+        await held(it, status(403))
+        it.network.answer = lambda _items: status(401)
+        await probes(it, 1)
+        assert "401" in (await the_endpoint(it)).paused_reason
+
+
+async def test_a_hold_s_waits_have_jitter(tmp_path):
+    async with world(tmp_path, jitter=1.0) as it:
+        await held(it)
+        it.network.region = status(401)
+        assert await probes(it, 2) == [12_000, 24_000]
+
+
+async def test_after_a_good_check_the_next_event_goes_out_at_once(tmp_path):
+    async with world(tmp_path) as it:
+        message_id = await held(it)
+        await it.store.cancel_pending(1, now_ms=it.clock.now_ms(), limit=10, reason="canceled by hand")
+        assert (await it.delivery(message_id)).state is DeliveryState.CANCELED
+        await probes(it, 1)
+        for _ in range(3):
+            await it.move(3_600_000)
+        await it.move(0)
+        assert it.network.checks == 1, "it need not be asked again"
+        assert (await the_endpoint(it)).paused_reason, "nothing was accepted yet"
+        it.network.answer = lambda _items: OK
+        await it.accept("two")
+        assert await it.network.next() == ["two"]
+        await it.next_recorded()
+        await it.move(0)
+        assert (await the_endpoint(it)).paused_reason is None
+
+
+async def test_a_hold_keeps_each_customer_s_order(tmp_path):
+    async with world(tmp_path) as it:
+        await held(it, name="a1")
+        for name in ("a2", "a3"):
+            await it.accept(name)
+        await it.accept("b1", "cus_b")
+        it.network.answer = lambda _items: OK
+        await it.move(10_000)
+        names: list[object] = []
+        while len(names) < 4:
+            names += await it.network.next()
+        assert [name for name in names if name != "b1"] == ["a1", "a2", "a3"]
+
+
+@pytest.mark.parametrize("probed", [False, True])
+async def test_a_restart_finds_the_hold_as_it_was(tmp_path, probed):
+    async with world(tmp_path) as it:
+        await held(it)
+        it.network.region = status(401)
+        if probed:
+            assert await probes(it, 2) == DOUBLING[:2]
+        await it.move(0)
+        kept = await breaker(it)
+        async with another_worker(it) as again:
+            again.network.region = status(401)
+            await again.move(0)
+            assert await breaker(again) == kept
+            assert await probes(again, 2) == (DOUBLING[2:4] if probed else DOUBLING[:2])
+            again.network.region = Network().region
+            await again.move(300_000)
+            assert await again.network.next() == ["one"]
+            await again.next_recorded()
+            await again.move(0)
+            assert (await the_endpoint(again)).paused_reason is None
+            assert again.alerts() == ["endpoint.recovered"]
+
+
+async def test_a_hold_of_which_no_schedule_was_kept_heals(tmp_path):
+    async with world(tmp_path) as it:
+        await it.worker.stop(5_000)
+        await it.store.change([PauseEndpoint(endpoint_id=(await the_endpoint(it)).id, reason="401")])
+        await it.accept("one")
+        async with another_worker(it) as again:
+            await again.move(10_000)
+            assert await again.network.next() == ["one"]
+
+
+async def test_a_resume_while_no_process_runs_ends_the_hold(tmp_path):
+    async with world(tmp_path) as it:
+        await held(it)
+        await it.worker.stop(5_000)
+        await by_person(it, None)
+        async with another_worker(it) as again:
+            assert await again.network.next() == ["one"]
+            assert again.network.checks == 0
+
+
+async def by_person(it: World, reason: str | None) -> None:
+    """Pauses, or resumes with no reason, as the API and the dashboard do."""
+    endpoint = await the_endpoint(it)
+    await it.store.change([PauseEndpoint(endpoint_id=endpoint.id, reason=reason, by_hand=reason is not None)])
+
+
+async def test_a_pause_that_a_person_made_is_never_probed(tmp_path):
+    async with world(tmp_path) as it:
+        await by_person(it, "maintenance")
+        await it.worker._configuration.refresh()
+        await it.accept("one")
+        for _ in range(5):
+            await it.move(300_000)
+        await it.move(0)
+        assert (it.network.checks, it.network.sent.qsize()) == (0, 0)
+        assert (await the_endpoint(it)).paused_reason == "maintenance"
+
+
+async def test_a_person_s_pause_during_the_probe_is_kept(tmp_path):
+    async with world(tmp_path) as it:
+        await held(it)
+        it.network.answer = lambda _items: OK
+        it.network.open.clear()
+        await it.move(10_000)
+        await it.network.next()
+        await by_person(it, "maintenance")
+        it.network.open.set()
+        await it.next_recorded()
+        await it.accept("two", "cus_b")
+        await it.move(300_000)
+        await it.move(0)
+        endpoint = await the_endpoint(it)
+        assert (endpoint.paused_reason, endpoint.paused_by_hand) == ("maintenance", True)
+        assert it.network.sent.empty()
+        assert "endpoint.recovered" not in it.alerts()
+
+
+async def test_a_person_s_pause_while_a_request_is_out_does_not_become_a_hold(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.open.clear()
+        it.network.answer = lambda _items: status(403)
+        await it.accept("one")
+        await it.network.next()
+        await by_person(it, "maintenance")
+        it.network.open.set()
+        await it.next_recorded()
+        await it.move(300_000)
+        await it.move(0)
+        endpoint = await the_endpoint(it)
+        assert (endpoint.paused_reason, endpoint.paused_by_hand) == ("maintenance", True)
+        assert it.network.checks == 0
+
+
+async def test_a_resume_by_a_person_ends_the_hold_at_once(tmp_path):
+    async with world(tmp_path) as it:
+        await held(it)
+        it.network.answer = lambda _items: OK
+        await by_person(it, None)
+        await it.worker._configuration.refresh()
+        assert await it.network.next() == ["one"]
+        await it.next_recorded()
+        await it.move(0)
+        assert it.network.checks == 0
+        assert it.alerts() == ["endpoint.paused"]
+
+
+async def test_new_credentials_end_the_hold_at_once(tmp_path):
+    async with world(tmp_path) as it:
+        await held(it, status(401))
+        it.network.answer = lambda _items: OK
+        await it.change_endpoint(credentials={"site_id": "site", "api_key": "another"})
+        assert await it.network.next() == ["one"]
+        await it.next_recorded()
+        await it.move(0)
+        assert (await the_endpoint(it)).paused_reason is None
+
+
+@pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000])
+async def test_a_clock_that_is_set_moves_the_hold_s_probe_along(tmp_path, by_ms):
+    async with world(tmp_path) as it:
+        await held(it)
+        it.clock.set_by(by_ms)
+        it.network.answer = lambda _items: OK
+        await it.move(9_000)
+        await it.move(0)
+        assert it.network.checks == 0
+        await it.move(1_000)
+        assert await it.network.next() == ["one"]
+
+
+async def test_a_handler_that_fails_does_not_use_up_the_probe(tmp_path):
+    sandbox = Sometimes(None)
+    async with world(tmp_path, sandbox=sandbox) as it:
+        await held(it)
+        await it.accept("two", "cus_b")
+        it.network.answer = lambda _items: OK
+        sandbox.result = Broken(failure=Failure.THREW, reason="no")
+        await it.move(10_000)
+        assert (await it.next_recorded()).attempt.state is DeliveryState.FAILED
+        assert (await it.next_recorded()).attempt.state is DeliveryState.FAILED
+        await it.move(0)
+        assert (await the_endpoint(it)).paused_reason
+        sandbox.result = None
+        await it.accept("three", "cus_c")
+        assert await it.network.next() == ["three"]
+        await it.next_recorded()
+        await it.move(0)
+        assert (await the_endpoint(it)).paused_reason is None
+
+
+async def test_a_stop_does_not_wait_for_a_check(tmp_path):
+    async with world(tmp_path) as it:
+        await held(it)
+        asked = asyncio.Event()
+
+        async def never(_request):
+            asked.set()
+            await asyncio.Event().wait()
+
+        it.network.send = never
+        await it.move(10_000)
+        await asked.wait()
+        await it.worker.stop(60_000)
 
 
 # --- the rate ---

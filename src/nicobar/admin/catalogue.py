@@ -34,8 +34,12 @@ def default_application(snapshot: Snapshot) -> Application:
 
 
 def named_endpoint(endpoints: Sequence[Endpoint], name: str) -> Endpoint:
-    """The endpoint of that id, uid or name. Raises UserError, with the names that there are."""
-    found = next((one for one in endpoints if name in {one.id, one.uid, one.name}), None)
+    """The endpoint of that id, uid or name. Raises UserError where none, or more than one, has it."""
+    named = [one for one in endpoints if name in {one.id, one.uid, one.name}]
+    found = next((one for one in named if one.id == name), named[0] if named else None)
+    if found is not None and found.id != name and named[1:]:
+        ids = ", ".join(one.id for one in named)
+        raise UserError("endpoint_ambiguous", f"Several endpoints match {name!r}.", f"Name one by its id: {ids}.")
     if found is None:
         names = ", ".join(one.name for one in endpoints) or "none"
         raise UserError("endpoint_unknown", f"There is no endpoint {name!r}.", f"There are: {names}.")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from nicobar.admin.services import Actor, Services
+from nicobar.admin.services import Actor, OperationServices
 from nicobar.model import Message
 
 STEP_MESSAGES = 200
 MAX_STEPS = 50
 
 
-async def expunge_message(services: Services, caller: Actor, message: Message) -> None:
-    """Takes out a message's payload and what its tries quote of it; what is not delivered is canceled."""
+async def expunge_message(services: OperationServices, caller: Actor, message: Message) -> bool:
+    """Deletes a message's payload and what its attempts quote of it; what is not delivered is canceled. Returns False
+    where there was nothing to delete.
+    """
     said = services.said(caller, "message.expunge", message.id, app_id=message.app_id)
-    await services.store.expunge_message(message.id, now_ms=services.clock.now_ms(), said=said)
+    return await services.store.expunge_message(message.id, now_ms=services.clock.now_ms(), said=said)
 
 
-async def expunge_customer(services: Services, caller: Actor, app_id: str, customer_key: str) -> tuple[int, bool]:
+async def expunge_customer(
+    services: OperationServices, caller: Actor, app_id: str, customer_key: str
+) -> tuple[int, bool]:
     """Takes a customer's data out, STEP_MESSAGES * MAX_STEPS messages at the most: how many it were, and whether none
     is left.
     """

@@ -12,7 +12,9 @@ import msgspec
 import tomli_w
 from msgspec import Meta
 
+from nicobar.addresses import PUBLIC_ONLY, AllowedAddresses
 from nicobar.admin.catalogue import default_application, details, make_endpoint, make_source
+from nicobar.admin.destinations import check_address, check_stored, moved
 from nicobar.admin.handlers import why_it_cannot_run
 from nicobar.connectors import FieldKind
 from nicobar.connectors.kinds import connector
@@ -92,8 +94,12 @@ def read_document(path: Path) -> Document:
         raise ConfigurationError(
             "file_unreadable", f"{path} cannot be read: {error.strerror}.", "Check the path."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError("file_invalid", f"{path} is not TOML: {error}.", "Mend that line.") from error
+    except RecursionError as error:
+        raise ConfigurationError(
+            "file_invalid", f"{path} is nested too deeply to be read.", "Remove the nested lists or tables."
+        ) from error
+    except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
+        raise ConfigurationError("file_invalid", f"{path} is not TOML: {error}.", "Fix that line.") from error
     try:
         document = msgspec.convert(values, Document)
     except msgspec.ValidationError as error:
@@ -125,7 +131,9 @@ class Planner:
         folder: Path,
         environment: Mapping[str, str],
         now_ms: int,
+        allowed: AllowedAddresses = PUBLIC_ONLY,
     ) -> None:
+        self._allowed = allowed
         self._snapshot = snapshot
         self._app_id = default_application(snapshot).id
         self._vault = vault
@@ -213,6 +221,8 @@ class Planner:
         credentials = {
             name: self._secret(one, f"endpoint {entry.name}, {name}") for name, one in entry.credentials.items()
         }
+        headers = self._headers(known)
+        self._check_destination(entry, known, headers)
         put = make_endpoint(
             vault=self._vault,
             ids=self._ids,
@@ -228,7 +238,7 @@ class Planner:
             max_messages_per_s=entry.max_messages_per_s,
             # What a file has no words for stays as it is.
             channels=known.channels if known else (),
-            headers=self._headers(known),
+            headers=headers,
             uid=known.uid if known else None,
             details=self._details(known),
             known=known,
@@ -237,12 +247,27 @@ class Planner:
         if known is None or not self._same(known, put, credentials):
             done, action = ("changed", "endpoint.update") if known else ("added", "endpoint.create")
             resumed = ", resumed" if known and ends_pause(known, put) else ""
-            self._add(f"endpoint {entry.name}: {done}{resumed}", action, put.id, put)
+            url = moved(known, put) if known else ""
+            self._add(f"endpoint {entry.name}: {done}{resumed}{url and f', {url}'}", action, put.id, put)
         if code is not None and (known is None or known.transformation is None or known.transformation.code != code):
             await self._check_handler(entry, code)
             version = AddTransformation(endpoint_id=put.id, code=code, created_at_ms=self._now_ms)
             sentence = f"endpoint {entry.name}: new version of the handler"
             self._add(sentence, "transformation.update", put.id, version)
+
+    def _check_destination(self, entry: EndpointEntry, known: Endpoint | None, headers: Mapping[str, str]) -> None:
+        """The credentials are read from the environment each time, for the host that the file names. Headers are not
+        in the file: those set elsewhere stay at the host that they were set for.
+        """
+        before = known.settings if known and known.connector == entry.connector else None
+        try:
+            check_address(self._allowed, entry.connector, entry.settings, before)
+            if before is not None:
+                check_stored(entry.connector, entry.settings, before, headers=headers)
+        except UserError as error:
+            raise ConfigurationError(
+                error.code, f"The endpoint {entry.name} was not changed. {error.detail}", error.fix
+            ) from error
 
     def _same(self, known: Endpoint, put: PutEndpoint, credentials: dict[str, str]) -> bool:
         fields = ("connector", "settings", "credential_references", "event_types", "variables", "disabled")

@@ -7,8 +7,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nicobar.connectors import (
-    Blocked,
-    Deferred,
     Delivered,
     Destination,
     NoResponse,
@@ -79,7 +77,7 @@ def _sent(
 
 
 def _reason(outcome: Outcome) -> str:
-    return outcome.reason if isinstance(outcome, Refused | Deferred | Blocked) else ""
+    return "" if isinstance(outcome, Delivered) else outcome.reason
 
 
 def _without(text: str, hidden: set[str]) -> str:

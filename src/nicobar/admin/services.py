@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from nicobar.admin.token_uses import TokenUses
 from nicobar.clock import Clock
 from nicobar.connectors import Transport
 from nicobar.crypto import Vault
@@ -70,6 +71,29 @@ class Actor(Protocol):
     def name(self) -> str: ...
 
 
+class OperationServices(Protocol):
+    """What an operation on endpoints and deliveries needs: `Services` in a running Nicobar, `CommandServices` in a
+    command.
+    """
+
+    @property
+    def store(self) -> Store: ...
+    @property
+    def vault(self) -> Vault: ...
+    @property
+    def ids(self) -> IdFactory: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def wake(self) -> Callable[[Sequence[int]], None]: ...
+
+    async def change(
+        self, caller: Actor, action: str, subject: str, *changes: Change, app_id: str | None, detail: str = ""
+    ) -> Snapshot: ...
+
+    def said(self, caller: Actor, action: str, subject: str, *, app_id: str | None, detail: str = "") -> Audited: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """The running parts. `receiver` takes messages; `wake` tells the worker of new deliveries for these endpoints,
@@ -92,6 +116,7 @@ class Services:
     alerts: Alerts
     origins: Mapping[str, str]
     changing: Changing = field(default_factory=Changing)
+    token_uses: TokenUses = field(default_factory=TokenUses)
 
     async def snapshot(self) -> Snapshot:
         """The catalogue as it is now, changes of other processes included."""

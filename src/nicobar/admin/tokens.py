@@ -10,13 +10,12 @@ from collections.abc import Iterable
 import msgspec
 
 from nicobar.admin.services import Actor, Services
+from nicobar.admin.token_uses import TokenUses
 from nicobar.crypto import hash_token, new_token
 from nicobar.errors import ConfigurationError
 from nicobar.ids import IdFactory
 from nicobar.model import Scope, Token
 from nicobar.store import Access, PutToken
-
-TOUCH_MS = 60_000
 
 
 def usable(tokens: Iterable[Token]) -> list[Token]:
@@ -54,8 +53,8 @@ def make_token(
     return made, secret
 
 
-async def live_token(access: Access, secret: str, now_ms: int) -> Token | None:
-    """The token that this secret is, where it is not expired or revoked. Says that it was used."""
+async def live_token(access: Access, uses: TokenUses, secret: str, now_ms: int) -> Token | None:
+    """The token that this secret is, where it is not expired or revoked. Notes that it was used."""
     sha256 = hash_token(secret)
     # The look-up is by the hash: its time says nothing about a token.
     token = await access.token(sha256)
@@ -63,8 +62,7 @@ async def live_token(access: Access, secret: str, now_ms: int) -> Token | None:
         return None
     if token.revoked_at_ms is not None or (token.expires_at_ms is not None and token.expires_at_ms <= now_ms):
         return None
-    if token.last_used_at_ms is None or now_ms - token.last_used_at_ms >= TOUCH_MS:
-        await access.touch_token(token.id, at_ms=now_ms)
+    uses.note(access, token, now_ms)
     return token
 
 

@@ -24,6 +24,8 @@ from nicobar.sources.dodo import DodoPayments
 # The sandbox is shared with the deliveries of the day: what is tried takes turns with them.
 TURN_EVENTS = 12
 MAX_RUN_MS = 5_000
+# Of the event types that something is sent for, so many are named in a sentence.
+MAX_NAMED = 5
 # For code that is tried without an endpoint.
 _CREDENTIALS: dict[str, dict[str, str]] = {
     "customerio": {"site_id": "dry-run", "api_key": "dry-run"},
@@ -54,12 +56,50 @@ class Note(Record):
     event_types: tuple[str, ...]
 
 
+class Coverage(Record):
+    """For which event types a handler sends something: `sends`, of the `event_types` that the endpoint subscribes to
+    and that have a sample. Of those, `failed` fail and `not_handled` come back unchanged.
+    """
+
+    sends: tuple[str, ...]
+    event_types: int
+    failed: int
+    not_handled: int
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing at all would be sent, as far as the samples show."""
+        return self.event_types > 0 and not self.sends
+
+    @property
+    def summary(self) -> str:
+        """The sentence that always stands beside a verdict."""
+        if not self.event_types:
+            return "There is no sample of the event types that this endpoint subscribes to."
+        more = len(self.sends) - MAX_NAMED
+        names = [*self.sends[:MAX_NAMED], *([f"and {more} more"] if more > 0 else [])]
+        named = f": {', '.join(names)}" if names else ""
+        return f"Sends for {len(self.sends)} of {self.event_types} event types{named}."
+
+    @property
+    def warning(self) -> str:
+        """What follows where nothing is sent, else empty."""
+        if not self.is_silent:
+            return ""
+        if self.not_handled == self.event_types:
+            return "This handler sends nothing. Events will be canceled as not handled."
+        if self.failed:
+            return "This handler sends nothing. Fix its errors first."
+        return "This handler sends nothing. Events will be canceled."
+
+
 class Findings(Record):
     """What came of all samples. `stopped` says that the time was up before the last."""
 
     tried: tuple[Tried, ...]
     notes: tuple[Note, ...]
     stopped: bool
+    coverage: Coverage
 
 
 def sample_types() -> dict[str, EventType]:
@@ -114,6 +154,7 @@ def target(
     settings: Mapping[str, Setting],
     credentials: Mapping[str, str],
     variables: Mapping[str, str] | None = None,
+    event_types: Sequence[str] = (),
     endpoint_id: str = "ep_dry_run",
 ) -> OpenEndpoint:
     """An endpoint that is nowhere but here, with this code. Raises UserError for settings that do not fit."""
@@ -128,7 +169,7 @@ def target(
         settings=dict(settings),
         sealed_credentials=b"",
         credential_references={},
-        event_types=(),
+        event_types=tuple(event_types),
         variables=dict(variables or {}),
         disabled=False,
         paused_reason=None,
@@ -137,10 +178,23 @@ def target(
     return OpenEndpoint(endpoint=endpoint, connector=of_kind, destination=destination)
 
 
-def dry_target(kind: str, code: str, variables: Mapping[str, str] | None = None) -> OpenEndpoint:
+def dry_target(
+    kind: str,
+    code: str,
+    variables: Mapping[str, str] | None = None,
+    *,
+    settings: Mapping[str, Setting] | None = None,
+    event_types: Sequence[str] = (),
+) -> OpenEndpoint:
     """An endpoint of this kind for code that has none. Raises UserError for a kind that there is not."""
-    settings, credentials = _SETTINGS.get(kind, {}), _CREDENTIALS.get(kind, {})
-    return target(kind=kind, code=code, settings=settings, credentials=credentials, variables=variables)
+    return target(
+        kind=kind,
+        code=code,
+        settings={**_SETTINGS.get(kind, {}), **(settings or {})},
+        credentials=_CREDENTIALS.get(kind, {}),
+        variables=variables,
+        event_types=event_types,
+    )
 
 
 async def try_one(sandbox: Sandbox, at: OpenEndpoint, subject: Subject, now_ms: int) -> Tried:
@@ -154,14 +208,35 @@ async def try_samples(sandbox: Sandbox, at: OpenEndpoint, now_ms: int, steady_ms
     subjects = [sample(name, now_ms) for name in sample_types()]
     until_ms = steady_ms() + MAX_RUN_MS
     tried: list[Tried] = []
-    for start in range(0, len(subjects), TURN_EVENTS):
-        if steady_ms() >= until_ms:
-            break
-        turn = subjects[start : start + TURN_EVENTS]
+    events = 1  # a handler that uses up its limit on every event is stopped after few of them
+    while len(tried) < len(subjects) and steady_ms() < until_ms:
+        turn = subjects[len(tried) : len(tried) + events]
         results = await transform(sandbox, at, turn, now_ms)
         tried += [Tried(subject=subject, result=result) for subject, result in zip(turn, results, strict=True)]
+        events = min(2 * events, TURN_EVENTS)
     code = at.endpoint.transformation.code if at.endpoint.transformation else ""
-    return Findings(tried=tuple(tried), notes=notes(code, tried), stopped=len(tried) < len(subjects))
+    return Findings(
+        tried=tuple(tried),
+        notes=notes(code, tried),
+        stopped=len(tried) < len(subjects),
+        coverage=coverage(tried, at.endpoint.event_types),
+    )
+
+
+def coverage(tried: Sequence[Tried], event_types: Sequence[str] = ()) -> Coverage:
+    """What the handler sends for, among the types that the endpoint subscribes to: all where none is named."""
+    outcomes: dict[str, str] = {}
+    for one in tried:
+        name = one.subject.message.event_type
+        if not event_types or name in event_types:
+            outcomes[name] = outcome(one.result)
+    counted = list(outcomes.values())
+    return Coverage(
+        sends=tuple(name for name, what in outcomes.items() if what == "sends"),
+        event_types=len(outcomes),
+        failed=counted.count("failed"),
+        not_handled=counted.count("not_handled"),
+    )
 
 
 def notes(code: str, tried: Sequence[Tried]) -> tuple[Note, ...]:

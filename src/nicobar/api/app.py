@@ -77,8 +77,11 @@ def create_app(services: Services, ops: Sequence[Any]) -> App:
     app = Litestar(
         [
             *ops,
-            *OPEN_HANDLERS,
-            *create_document((*OPEN_HANDLERS, *API_HANDLERS)),
+            Router(
+                "/",
+                route_handlers=[*OPEN_HANDLERS, *create_document((*OPEN_HANDLERS, *API_HANDLERS))],
+                before_request=check_request,
+            ),
             Router(
                 "/",
                 # Theirs come first: Litestar makes one of its own for a path that has none yet.
@@ -97,6 +100,7 @@ def create_app(services: Services, ops: Sequence[Any]) -> App:
     return Door(
         app,  # type: ignore[arg-type] # Litestar's own, narrower ASGI types
         services.store,
+        services.token_uses,
         services.vault,
         services.clock,
         max_body_bytes=settings.max_api_body_bytes,

@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from nicobar.admin.catalogue import make_application
 from nicobar.admin.services import Services, again_if_moved
 from nicobar.api.auth import Caller
+from nicobar.api.dry_run import DELETED, DryRunOut, GivenDryRun, done, unfinished, would
 from nicobar.api.errors import conflict
 from nicobar.api.lookups import (
     AppKey,
@@ -24,8 +25,8 @@ from nicobar.api.lookups import (
     check_new_uid,
     find,
 )
-from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
-from nicobar.api.shapes import AppId, Metadata, Moment, Page, Shape, Uid, moment, patched
+from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, NoPlay, Order, Ordering, page_of_all
+from nicobar.api.shapes import AppId, Metadata, Moment, Page, Shape, Uid, Unsupported, moment, patched
 from nicobar.ids import is_id, made_at_ms
 from nicobar.model import Application
 from nicobar.store import PutApplication, RemoveApplication, Snapshot
@@ -39,7 +40,9 @@ class ApplicationIn(Shape):
 
     name: Name
     uid: Uid | None = None
-    metadata: Metadata = {}
+    metadata: Metadata | None = {}
+    throttle_rate: Unsupported = None
+    rate_limit: Unsupported = None
 
 
 class ApplicationPatch(Shape):
@@ -48,6 +51,8 @@ class ApplicationPatch(Shape):
     name: Name | UnsetType = UNSET
     uid: Uid | UnsetType | None = UNSET
     metadata: Metadata | UnsetType = UNSET
+    throttle_rate: Unsupported = None
+    rate_limit: Unsupported = None
 
 
 class ApplicationOut(Shape):
@@ -86,6 +91,7 @@ async def list_applications(
     order: Order = None,
     exclude_apps_with_no_endpoints: FromQuery[bool] = False,
     exclude_apps_with_disabled_endpoints: FromQuery[bool] = False,
+    exclude_apps_with_svix_play_endpoints: NoPlay = None,  # noqa: ARG001 - there are none
 ) -> Page[ApplicationOut]:
     """Applications, the newest first unless asked otherwise. A token of one application sees that one."""
     found = [one for one in snapshot.applications if caller.sees(one.id)]
@@ -196,18 +202,26 @@ async def patch_application(
     tags=TAGS,
     summary="Delete Application",
     opt={"needs": "backend"},
+    status_code=200,
+    responses=DELETED,
 )
 @again_if_moved
-async def delete_application(app_id: AppKey, services: GivenServices, caller: GivenCaller) -> None:
+async def delete_application(
+    app_id: AppKey, services: GivenServices, caller: GivenCaller, dry_run: GivenDryRun
+) -> Response[DryRunOut | None]:
     """Takes out an application with its endpoints and sources. Its messages stay until they are too old."""
     async with services.changing:
         snapshot = await services.snapshot()
         known = application_of(snapshot, caller, app_id)
         if len(snapshot.applications) == 1:
             raise conflict("It is the last application.", "Make another one first.")
+        if dry_run:
+            own = [one for one in snapshot.endpoints if one.app_id == known.id]
+            return would(deliveries=await unfinished(services.store, *own))
         await services.change(
             caller, "application.delete", known.id, RemoveApplication(app_id=known.id), app_id=known.id
         )
+    return done()
 
 
 async def _put(
@@ -222,7 +236,7 @@ async def _put(
         now_ms=services.clock.now_ms(),
         name=data.name,
         uid=data.uid,
-        metadata=data.metadata,
+        metadata=data.metadata or {},
         known=known,
     )
     action = "application.update" if known else "application.create"

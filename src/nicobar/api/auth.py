@@ -10,6 +10,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Scope as AsgiScope
 
+from nicobar.admin.token_uses import TokenUses
 from nicobar.admin.tokens import live_token
 from nicobar.api.errors import forbidden
 from nicobar.errors import Refusal
@@ -43,7 +44,9 @@ class Caller(Record):
 
     @property
     def name(self) -> str:
-        """As the audit log shows it."""
+        """As the audit log shows it. A link to the dashboard has the same name as there."""
+        if self.token.portal:
+            return f"link {self.token.session_id or self.token.id}"
         return f"token {self.token.name}"
 
     @property
@@ -60,12 +63,12 @@ class Caller(Record):
         return self.app_id is None or self.app_id == app_id
 
 
-async def caller_of(headers: Mapping[str, str], access: Access, now_ms: int) -> Caller:
+async def caller_of(headers: Mapping[str, str], access: Access, uses: TokenUses, now_ms: int) -> Caller:
     """Whose token the request carries. Raises Refusal 401, the same for every reason."""
     given = headers.get("authorization", "")
     if given[: len(_BEARER)].lower() != _BEARER:
         raise _unknown()
-    token = await live_token(access, given[len(_BEARER) :].strip(), now_ms)
+    token = await live_token(access, uses, given[len(_BEARER) :].strip(), now_ms)
     if token is None:
         raise _unknown()
     return Caller(token=token)

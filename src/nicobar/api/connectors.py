@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated
 
-from ksuid import Ksuid
 from litestar import get
-from litestar.params import PathParameter
+from litestar.params import PathParameter, QueryParameter
 
 import nicobar
 from nicobar.api.endpoints import ONE, default_code
@@ -17,13 +16,14 @@ from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, 
 from nicobar.api.shapes import Moment, Page, Shape, moment
 from nicobar.connectors import Connector, Field, FieldKind
 from nicobar.connectors.kinds import CONNECTORS, connector
+from nicobar.ksuid import EPOCH_S, ksuid_text
 from nicobar.model import Setting
 
 TAGS = ["Connector"]
 # The names that the public Svix API has for them.
 _SVIX_KINDS = {"customerio": "CustomerIO"}
 _MADE_AT_MS = 1_767_225_600_000
-_EPOCH_BYTES = (_MADE_AT_MS // 1000 - 1_400_000_000).to_bytes(4, "big")
+_EPOCH_BYTES = (_MADE_AT_MS // 1000 - EPOCH_S).to_bytes(4, "big")
 
 
 class FieldOut(Shape):
@@ -92,7 +92,7 @@ def _field(field: Field) -> FieldOut:
 def _stable_id(prefix: str, name: str) -> str:
     """An id in the field's form that is the same everywhere."""
     digest = hashlib.sha256(f"{nicobar.__name__}/{name}".encode()).digest()
-    return f"{prefix}_{Ksuid.from_bytes(_EPOCH_BYTES + digest[:16])}"
+    return f"{prefix}_{ksuid_text(_EPOCH_BYTES + digest[:16])}"
 
 
 @get(
@@ -103,11 +103,15 @@ def _stable_id(prefix: str, name: str) -> str:
     opt={"needs": "any_reader"},
 )
 async def list_connectors(
-    *, limit: Limit = DEFAULT_LIMIT, iterator: Iterator = None, order: Order = None
+    *,
+    limit: Limit = DEFAULT_LIMIT,
+    iterator: Iterator = None,
+    order: Order = None,
+    product_type: Annotated[str | None, QueryParameter(description="Only connectors of this `productType`.")] = None,
 ) -> Page[ConnectorOut]:
     """The connectors that an endpoint can have, with the fields that each needs."""
     return page_of_all(
-        [shown(one) for one in CONNECTORS],
+        [one for one in map(shown, CONNECTORS) if product_type in {None, one.product_type}],
         iterator=iterator,
         limit=limit,
         order=order or Ordering.ASCENDING,

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from nicobar.admin import expunge
 from nicobar.api.attempts import next_attempt_of
+from nicobar.api.dry_run import DryRunOut, GivenDryRun, effect
 from nicobar.api.errors import Invalid
 from nicobar.api.listing import After, Before, EventTypes, page_of_found, since, span_of, until
 from nicobar.api.lookups import GivenApplication, GivenCaller, GivenServices
@@ -168,11 +169,20 @@ async def customer_timeline(
     status_code=200,
 )
 async def expunge_customer(
-    *, application: GivenApplication, services: GivenServices, caller: GivenCaller, data: JSONBody[CustomerIn]
-) -> ExpungedOut:
+    *,
+    application: GivenApplication,
+    services: GivenServices,
+    caller: GivenCaller,
+    data: JSONBody[CustomerIn],
+    dry_run: GivenDryRun,
+) -> ExpungedOut | DryRunOut:
     """Takes a customer's data out: payloads, what tries quote of them, and the key. What is not delivered is
-    canceled. Up to 10,000 messages at once; ask again until it is `done`.
+    canceled. Up to 10,000 messages at once; ask again until it is `done`. With `dryRun` nothing is deleted, and the
+    answer counts all messages of the customer.
     """
+    if dry_run:
+        count = await services.store.count_expunge(application.id, data.key)
+        return effect(messages=count.messages, deliveries=count.deliveries)
     messages, done = await expunge.expunge_customer(services, caller, application.id, data.key)
     return ExpungedOut(messages=messages, done=done)
 

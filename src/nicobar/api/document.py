@@ -93,9 +93,36 @@ def make_document(handlers: Sequence[HTTPRouteHandler]) -> Document:
     for path, item in document["paths"].items():
         for method, operation in item.items():
             _complete(operation, path, method)
+            if body := operation.get("requestBody"):
+                _close(body["content"]["application/json"]["schema"], schemas)
+                body["required"] = _has_required(body["content"]["application/json"]["schema"], schemas)
             for content in _contents(operation):
                 content["example"] = example_of(content["schema"], schemas)
     return document
+
+
+def _close(part: object, schemas: Document) -> None:
+    """Says of every object in a request that it has no other fields, which `checks.py` holds."""
+    if isinstance(part, list):
+        for one in part:
+            _close(one, schemas)
+    elif isinstance(part, dict):
+        if "$ref" in part:
+            named = schemas[str(part["$ref"]).removeprefix(_SCHEMAS)]
+            if "properties" in named and "additionalProperties" not in named:
+                named["additionalProperties"] = False
+                _close(named["properties"], schemas)
+        else:
+            for one in part.values():
+                _close(one, schemas)
+
+
+def _has_required(schema: Document, schemas: Document) -> bool:
+    """Whether a body may not be empty: an empty one is read as `{}`."""
+    if "$ref" in schema:
+        return bool(schemas[str(schema["$ref"]).removeprefix(_SCHEMAS)].get("required"))
+    choices = (*schema.get("anyOf", ()), *schema.get("oneOf", ()))
+    return all(_has_required(one, schemas) for one in choices)
 
 
 def _contents(operation: Document) -> Iterator[Document]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from nicobar.admin.token_uses import TokenUses
 from nicobar.api.auth import CALLER, caller_of
 from nicobar.api.errors import answer_to, encoded
 from nicobar.api.idempotency import Given, Key, begin, finish, key_of
@@ -15,9 +16,12 @@ from nicobar.store import Access
 
 PREFIXES = ("/api/v1/", "/ingest/api/v1/")
 # What anybody may ask; the rest needs a token.
-OPEN = frozenset({"/api/v1/health", "/api/v1/openapi.json", "/api/v1/reference"})
+OPEN = frozenset(
+    {"/api/v1/health", "/api/v1/health/", "/api/v1/health/ping", "/api/v1/openapi.json", "/api/v1/reference"}
+)
 MAX_CALLERS = 10_000
 BURST_S = 2
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
 class Door:
@@ -27,6 +31,7 @@ class Door:
         self,
         behind: App,
         access: Access,
+        token_uses: TokenUses,
         vault: Vault,
         clock: Clock,
         *,
@@ -36,6 +41,7 @@ class Door:
     ) -> None:
         self._behind = behind
         self._access = access
+        self._token_uses = token_uses
         self._vault = vault
         self._clock = clock
         self._max_body_bytes = max_body_bytes
@@ -56,11 +62,13 @@ class Door:
     async def _let_in(self, scope: Message, receive: Receive, send: Send) -> None:
         headers = headers_of(scope)
         if scope["path"] not in OPEN:
-            caller = await caller_of(headers, self._access, self._clock.now_ms())
+            caller = await caller_of(headers, self._access, self._token_uses, self._clock.now_ms())
             self._rates.take(caller.token.id, self._clock.steady_ms())
             scope[CALLER] = caller
         body = await read_body(headers, receive, max_bytes=self._max_body_bytes, timeout_ms=self._body_timeout_ms)
-        receive_again = body_again(body, receive)
+        # An operation whose fields are all optional needs no body; any other says which field is missing.
+        is_empty = scope["method"] in _WITH_BODY and not body.strip()
+        receive_again = body_again(b"{}" if is_empty else body, receive)
         key = headers.get("idempotency-key", "")
         if scope["method"] != "POST" or not key or CALLER not in scope:
             await self._behind(scope, receive_again, send)

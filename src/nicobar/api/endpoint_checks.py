@@ -5,13 +5,15 @@ from __future__ import annotations
 from litestar import post
 from litestar.params import JSONBody
 
-from nicobar.api.endpoints import ONE, TAGS, EndpointConnector, EndpointIn, configured
+from nicobar.admin.destinations import sent_secrets
+from nicobar.api.endpoints import MASKED, ONE, TAGS, EndpointConnector, EndpointIn, configured
 from nicobar.api.errors import Invalid
-from nicobar.api.lookups import GivenEndpoint, GivenServices
+from nicobar.api.lookups import GivenCaller, GivenEndpoint, GivenServices
 from nicobar.api.shapes import Shape
 from nicobar.connectors import Finding
 from nicobar.connectors.kinds import connector
 from nicobar.errors import UserError
+from nicobar.pipeline.configuration import endpoint_credentials
 
 
 class CheckIn(Shape):
@@ -21,8 +23,9 @@ class CheckIn(Shape):
 
 
 class CheckOut(Shape):
-    """What the destination said. `finding` is `good`, `wrong_credentials`, `wrong_region`, `no_answer`, or `untried`
-    where it cannot be asked without sending something; `detail` says what to do.
+    """What the destination said. `finding` is `good`, `wrong_credentials`, `wrong_region`, `no_answer`,
+    `refused_address` where its address is neither public nor allowed, or `untried` where it cannot be asked without
+    sending something; `detail` says what to do.
     """
 
     ok: bool
@@ -32,10 +35,11 @@ class CheckOut(Shape):
 
 @post(f"{ONE}/check", operation_id="nicobar.endpoint.check", tags=TAGS, summary="Check Credentials", status_code=200)
 async def check_endpoint(
-    *, endpoint: GivenEndpoint, services: GivenServices, data: JSONBody[CheckIn | None] = None
+    *, endpoint: GivenEndpoint, services: GivenServices, caller: GivenCaller, data: JSONBody[CheckIn | None] = None
 ) -> CheckOut:
     """Asks the destination whether it knows the credentials, and in which region. Sends no event and changes nothing.
-    Saving an endpoint does not ask: what cannot be reached today may be there tomorrow.
+    Stored credentials go only to the host that they were entered for, and the audit log says so. Saving an endpoint
+    does not ask: what cannot be reached today may be there tomorrow.
     """
     wanted = EndpointIn(connector=data.connector if data else None)
     kind = wanted.connector.kind if wanted.connector else endpoint.connector
@@ -45,6 +49,10 @@ async def check_endpoint(
         destination = connector(kind).open(settings, credentials)
     except UserError as error:
         raise Invalid("body.connector", error.detail, error.fix, code=error.code) from error
+    given = {name for name, value in (wanted.connector.config if wanted.connector else {}).items() if value != MASKED}
+    if kept is not None and sent_secrets(kind, endpoint_credentials(services.vault, kept).keys() - given):
+        detail = f"stored credentials used for {connector(kind).credentials_host(settings)}"
+        await services.change(caller, "endpoint.check", endpoint.id, app_id=endpoint.app_id, detail=detail)
     checkup = await destination.check_credentials(services.transport)
     return CheckOut(ok=checkup.ok, finding=checkup.finding, detail=checkup.detail)
 

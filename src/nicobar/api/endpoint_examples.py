@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from litestar import post
+from litestar import Response, post
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 from msgspec import Meta
 
+from nicobar.api.dry_run import WOULD, DryRunOut, GivenDryRun, effect
 from nicobar.api.endpoints import ONE, TAGS
 from nicobar.api.errors import Invalid
 from nicobar.api.event_types import all_event_types
 from nicobar.api.lookups import GivenCaller, GivenEndpoint, GivenServices, GivenSnapshot
 from nicobar.api.messages import MessageOut
 from nicobar.api.messages import shown as shown_message
-from nicobar.api.shapes import EventTypeName, Shape
+from nicobar.api.shapes import EventTypeName, Shape, Unsupported
 from nicobar.model import EventType, Json
 from nicobar.pipeline.receive import Posted
 from nicobar.sources.samples import fresh
@@ -26,6 +28,7 @@ class EventExampleIn(Shape):
 
     event_type: EventTypeName
     example_index: Annotated[int, Meta(ge=0, le=1_000)] = 0
+    payload: Unsupported = None
 
 
 @post(
@@ -34,6 +37,7 @@ class EventExampleIn(Shape):
     tags=TAGS,
     summary="Send Event Type Example Message",
     status_code=202,
+    responses={202: ResponseSpec(MessageOut, description="Accepted.", generate_examples=False), 200: WOULD},
 )
 async def send_example(
     *,
@@ -42,12 +46,15 @@ async def send_example(
     snapshot: GivenSnapshot,
     services: GivenServices,
     caller: GivenCaller,
-) -> MessageOut:
+    dry_run: GivenDryRun,
+) -> Response[MessageOut | DryRunOut]:
     """Sends an event type's example to this endpoint, and to no other, as if it happened now."""
     one = all_event_types(snapshot).get(data.event_type)
     example = None if one is None else _example(one, data.example_index)
     if one is None or example is None:
         raise Invalid("body.eventType", "There is no such example.", "Choose an event type that has one.")
+    if dry_run:
+        return Response(effect(messages=1, deliveries=1), status_code=200)
     with_example = msgspec.structs.replace(one, example=example)
     message_id = services.ids.new("msg")
     detail = f"{one.name} as {message_id}"
@@ -61,7 +68,7 @@ async def send_example(
         ),
         said=services.said(caller, "endpoint.send-example", endpoint.id, app_id=endpoint.app_id, detail=detail),
     )
-    return shown_message(message, with_content=True)
+    return Response(shown_message(message, with_content=True), status_code=202)
 
 
 def _example(one: EventType, index: int) -> Json:

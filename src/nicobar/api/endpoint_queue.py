@@ -8,11 +8,14 @@ from litestar import get, post
 from litestar.params import JSONBody
 from msgspec import Meta
 
+from nicobar.admin.endpoint_state import resume_endpoint
 from nicobar.admin.services import again_if_moved
+from nicobar.api.dry_run import DryRunOut, GivenDryRun, effect, pending
 from nicobar.api.endpoints import ONE, TAGS
 from nicobar.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
 from nicobar.api.shapes import Moment, Shape, moment
 from nicobar.model import Breaker, BreakerState
+from nicobar.pipeline.breaker import next_probe_at_ms
 from nicobar.store import PauseEndpoint
 
 CANCEL_AT_ONCE = 1_000
@@ -22,7 +25,7 @@ CANCELED = "canceled by hand"
 
 class BreakerOut(Shape):
     """What is known of the destination's health: `open` while nothing is sent because it fails, `half_open` while one
-    delivery finds out.
+    delivery finds out. `probeAt` is when the destination is asked next, also while the endpoint is on hold.
     """
 
     state: BreakerState
@@ -61,6 +64,7 @@ async def get_queue(endpoint: GivenEndpoint, services: GivenServices) -> QueueOu
     """What waits for an endpoint, whether it is paused, and its breaker."""
     waiting = next((one for one in await services.store.backlog() if one.endpoint_seq == endpoint.seq), None)
     breaker = (await services.store.breakers()).get(endpoint.seq, Breaker())
+    probe_at_ms = next_probe_at_ms(breaker)
     return QueueOut(
         unfinished=waiting.unfinished if waiting else 0,
         oldest_accepted_at=moment(waiting.oldest_accepted_at_ms) if waiting else None,
@@ -71,7 +75,7 @@ async def get_queue(endpoint: GivenEndpoint, services: GivenServices) -> QueueOu
             state=breaker.state,
             failures=breaker.failures,
             failing_since=moment(breaker.failing_since_ms) if breaker.failing_since_ms else None,
-            probe_at=moment(breaker.probe_at_ms) if breaker.probe_at_ms else None,
+            probe_at=moment(probe_at_ms) if probe_at_ms else None,
             reason=breaker.reason,
         ),
     )
@@ -87,7 +91,7 @@ async def pause(
     services: GivenServices,
     caller: GivenCaller,
 ) -> None:
-    """Stops sending to an endpoint. Messages for it are kept, and go out when it is resumed."""
+    """Stops sending to an endpoint until it is resumed. Messages for it are kept. Nicobar never ends such a pause."""
     async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
         change = PauseEndpoint(endpoint_id=known.id, reason=data.reason, by_hand=True)
         await services.change(caller, "endpoint.pause", known.id, change, app_id=known.app_id, detail=data.reason)
@@ -96,10 +100,11 @@ async def pause(
 @post(f"{ONE}/resume", operation_id="nicobar.endpoint.resume", tags=TAGS, summary="Resume Endpoint", status_code=204)
 @again_if_moved
 async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: GivenServices, caller: GivenCaller) -> None:
-    """Sends to an endpoint again."""
+    """Ends the pause or the hold of an endpoint: queued messages are sent. Does nothing to one that is neither. A
+    disabled endpoint is rejected with 409 `endpoint_disabled`: enable it with `disabled: false`.
+    """
     async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
-        change = PauseEndpoint(endpoint_id=known.id, reason=None)
-        await services.change(caller, "endpoint.resume", known.id, change, app_id=known.app_id)
+        await resume_endpoint(services, caller, known)
 
 
 @post(
@@ -109,8 +114,14 @@ async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: GivenSer
     summary="Cancel Pending Deliveries",
     status_code=200,
 )
-async def cancel_pending(*, endpoint: GivenEndpoint, services: GivenServices, caller: GivenCaller) -> CanceledOut:
-    """Cancels what waits for an endpoint. What is being sent goes on; what is canceled can be replayed."""
+async def cancel_pending(
+    *, endpoint: GivenEndpoint, services: GivenServices, caller: GivenCaller, dry_run: GivenDryRun
+) -> CanceledOut | DryRunOut:
+    """Cancels the pending deliveries of an endpoint. Those that are being sent are left alone; canceled ones can be
+    replayed. With `dryRun` nothing is canceled, and the answer counts the deliveries.
+    """
+    if dry_run:
+        return effect(deliveries=min(MAX_CANCELED, await pending(services.store, endpoint)))
     said = services.said(caller, "endpoint.cancel-pending", endpoint.id, app_id=endpoint.app_id)
     canceled, last = 0, CANCEL_AT_ONCE
     while last == CANCEL_AT_ONCE and canceled < MAX_CANCELED:

@@ -13,6 +13,7 @@ from msgspec import Meta
 from nicobar.admin.replays import FINAL_STATES, count_replay, start_replay
 from nicobar.admin.services import Services
 from nicobar.api.auth import Caller
+from nicobar.api.dry_run import GivenDryRun
 from nicobar.api.endpoints import ONE, TAGS
 from nicobar.api.errors import Invalid
 from nicobar.api.lookups import GivenCaller, GivenEndpoint, GivenServices
@@ -20,11 +21,8 @@ from nicobar.api.shapes import Channel, EventTypeName, Moment, Shape, Tag, given
 from nicobar.api.status import MessageStatus, states_of
 from nicobar.api.tasks import TaskStartedOut, started
 from nicobar.model import Endpoint
-from nicobar.store import ReplayFilter, TaskKind
+from nicobar.store import ReplayCount, ReplayFilter, TaskKind
 
-DryRun = Annotated[
-    bool, QueryParameter(description="Count what would be sent again, and change nothing (answered 200).")
-]
 NewIds = Annotated[
     bool,
     QueryParameter(description="Give the events new ids: Customer.io takes them for new ones, mails go out again."),
@@ -63,6 +61,16 @@ class ReplayCountOut(Shape):
     earlier_ids: int
 
 
+def counted(count: ReplayCount) -> ReplayCountOut:
+    return ReplayCountOut(
+        deliveries=count.deliveries,
+        customers=count.customers,
+        overtaken=count.overtaken,
+        earlier_ids=count.earlier_ids,
+        oldest_accepted_at=moment(count.oldest_accepted_at_ms) if count.oldest_accepted_at_ms else None,
+    )
+
+
 _RESPONSES = {
     202: ResponseSpec(TaskStartedOut, description="It was asked for.", generate_examples=False),
     200: ResponseSpec(ReplayCountOut, description="What it would do.", generate_examples=False),
@@ -83,7 +91,7 @@ async def recover(
     data: JSONBody[RecoverIn],
     services: GivenServices,
     caller: GivenCaller,
-    dry_run: DryRun = False,
+    dry_run: GivenDryRun,
     new_ids: NewIds = False,
 ) -> Response[TaskStartedOut | ReplayCountOut]:
     """Sends what failed again, in each customer's order."""
@@ -105,7 +113,7 @@ async def replay_missing(
     data: JSONBody[RecoverIn],
     services: GivenServices,
     caller: GivenCaller,
-    dry_run: DryRun = False,
+    dry_run: GivenDryRun,
     new_ids: NewIds = False,
 ) -> Response[TaskStartedOut | ReplayCountOut]:
     """Sends what the endpoint would get today and never got."""
@@ -128,7 +136,7 @@ async def bulk_replay(
     data: JSONBody[BulkReplayIn],
     services: GivenServices,
     caller: GivenCaller,
-    dry_run: DryRun = False,
+    dry_run: GivenDryRun,
     new_ids: NewIds = False,
 ) -> Response[TaskStartedOut | ReplayCountOut]:
     """Sends what a filter finds again, whatever became of it."""
@@ -161,26 +169,8 @@ async def _replay(
     new_ids: bool,
 ) -> Response[TaskStartedOut | ReplayCountOut]:
     if dry_run:
-        count = await count_replay(services.store, kind, endpoint, which)
-        counted = ReplayCountOut(
-            deliveries=count.deliveries,
-            customers=count.customers,
-            overtaken=count.overtaken,
-            earlier_ids=count.earlier_ids,
-            oldest_accepted_at=moment(count.oldest_accepted_at_ms) if count.oldest_accepted_at_ms else None,
-        )
-        return Response(counted, status_code=200)
-    task_id = services.ids.new("qtask")
-    task = await start_replay(
-        services.store,
-        kind,
-        endpoint,
-        which,
-        task_id=task_id,
-        new_ids=new_ids,
-        now_ms=services.clock.now_ms(),
-        said=services.said(caller, kind.value, endpoint.id, app_id=endpoint.app_id, detail=task_id),
-    )
+        return Response(counted(await count_replay(services.store, kind, endpoint, which)), status_code=200)
+    task = await start_replay(services, caller, kind, endpoint, which, new_ids=new_ids)
     return Response(started(task), status_code=202)
 
 

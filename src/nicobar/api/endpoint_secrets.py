@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from litestar import get, post
-from litestar.params import JSONBody
+from litestar import Response, get, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import HeaderParameter, JSONBody
 from msgspec import Meta
 
 from nicobar.admin.catalogue import same_endpoint
@@ -22,6 +24,8 @@ from nicobar.pipeline.configuration import endpoint_credentials, seal_credential
 
 DAY_S = 86_400
 MAX_GRACE_S = 7 * DAY_S
+# How the public clients name themselves: svix-libs/VERSION/LANGUAGE.
+_OLDER_CLIENT = re.compile(r"svix-libs/v?[01]\.")
 
 
 class EndpointSecretOut(Shape):
@@ -55,6 +59,10 @@ async def get_secret(endpoint: GivenEndpoint, services: GivenServices) -> Endpoi
     tags=TAGS,
     summary="Rotate Endpoint Secret",
     status_code=200,
+    responses={
+        200: ResponseSpec(EndpointSecretOut, description="The new secret.", generate_examples=False),
+        204: ResponseSpec(None, description="To clients before 2.0."),
+    },
 )
 @again_if_moved
 async def rotate_secret(
@@ -64,10 +72,11 @@ async def rotate_secret(
     data: JSONBody[EndpointSecretRotateIn],
     services: GivenServices,
     caller: GivenCaller,
-) -> EndpointSecretOut:
+    user_agent: Annotated[str, HeaderParameter(name="user-agent", include_in_schema=False)] = "",
+) -> Response[EndpointSecretOut | None]:
     """Gives an endpoint a new secret. For a day, or as long as is said, requests are signed with the one before it
     too: `webhook-signature` then holds one signature for each. The answer is the new secret, which
-    newer clients wait for; those that follow the document's 204 pass over it.
+    clients from 2.0 on read; those before it get 204, the only status that they accept.
     """
     async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
         now_ms = services.clock.now_ms()
@@ -85,7 +94,9 @@ async def rotate_secret(
         credentials = endpoint_credentials(services.vault, known) | {"secret": secret}
         change = same_endpoint(known, sealed_credentials=seal_credentials(services.vault, known.id, credentials))
         await services.change(caller, "endpoint.rotate-secret", known.id, change, app_id=known.app_id)
-        return EndpointSecretOut(key=new)
+    if _OLDER_CLIENT.match(user_agent):
+        return Response(None, status_code=204)
+    return Response(EndpointSecretOut(key=new), status_code=200)
 
 
 def _signed_with(services: Services, endpoint: Endpoint) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from litestar import Response, delete, get, patch, post, put
@@ -11,8 +11,11 @@ from litestar.params import JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.admin.catalogue import details, make_endpoint, same_endpoint
+from nicobar.admin.destinations import check_address, check_stored, moved
+from nicobar.admin.endpoint_state import switch_action
 from nicobar.admin.services import Services, again_if_moved
 from nicobar.api.auth import Caller
+from nicobar.api.dry_run import DELETED, DryRunOut, GivenDryRun, done, unfinished, would
 from nicobar.api.errors import Invalid, conflict
 from nicobar.api.lookups import (
     AppKey,
@@ -38,6 +41,7 @@ from nicobar.api.shapes import (
     Page,
     Shape,
     Uid,
+    Unsupported,
     given_names,
     moment,
     patched,
@@ -99,7 +103,33 @@ class EndpointConnector(Shape):
     config: Annotated[dict[str, ConfigValue], Meta(examples=[{"site_id": "…", "api_key": "…", "region": "us"}])] = {}
 
 
-class EndpointIn(Shape):
+class OlderNames(Shape):
+    """What clients before 2.0 call `eventTypes` and `throttleRate`, and the `version` that they send."""
+
+    filter_types: EventTypes | UnsetType | None = UNSET
+    rate_limit: ThrottleRate | UnsetType | None = UNSET
+    version: Annotated[int, Meta(ge=0)] | None = None
+
+
+N = TypeVar("N", bound=OlderNames)
+
+
+def with_newer_names(given: N) -> N:
+    """The same with the values of the older names under the newer ones. Raises Invalid where both differ."""
+    for older, newer, name, newer_name in (
+        ("filter_types", "event_types", "filterTypes", "eventTypes"),
+        ("rate_limit", "throttle_rate", "rateLimit", "throttleRate"),
+    ):
+        value, other = getattr(given, older), getattr(given, newer)
+        if value is UNSET:
+            continue
+        if other is not None and other is not UNSET and other != value:
+            raise Invalid(f"body.{name}", f"{name} and {newer_name} differ.", f"Send {newer_name} only.")
+        given = msgspec.structs.replace(given, **{newer: value, older: UNSET})
+    return given
+
+
+class EndpointIn(OlderNames):
     """What an endpoint is made of. With a `url` alone it is of the connector `http`; `connector` names another one.
     One of a connector that has ready-made code begins with it.
     """
@@ -112,14 +142,16 @@ class EndpointIn(Shape):
     event_types: EventTypes | None = None
     channels: Channels | None = None
     secret: Secret | None = None
-    metadata: Metadata = {}
+    metadata: Metadata | None = {}
     headers: Headers | None = None
     name: Name | None = None
     connector: EndpointConnector | None = None
 
 
-class EndpointUpsertIn(Shape):
-    """What an endpoint is replaced by. Its secret, its headers and its transformation stay."""
+class EndpointUpsertIn(OlderNames):
+    """What an endpoint is replaced by. Its secret and its transformation stay, and so do its headers unless others
+    are given. A URL of another host needs credentials and headers with it; `{}` removes the headers.
+    """
 
     url: Url | None = None
     description: Description = ""
@@ -128,13 +160,16 @@ class EndpointUpsertIn(Shape):
     disabled: bool = False
     event_types: EventTypes | None = None
     channels: Channels | None = None
-    metadata: Metadata = {}
+    metadata: Metadata | None = {}
+    headers: Headers | None = None
     name: Name | None = None
     connector: EndpointConnector | None = None
 
 
-class EndpointPatch(Shape):
-    """What changes of an endpoint; what is left out stays."""
+class EndpointPatch(OlderNames):
+    """What changes of an endpoint; what is left out stays. A URL of another host needs credentials and headers with
+    it; `{}` removes the headers.
+    """
 
     url: Url | UnsetType = UNSET
     description: Description | UnsetType = UNSET
@@ -144,13 +179,15 @@ class EndpointPatch(Shape):
     event_types: EventTypes | UnsetType | None = UNSET
     channels: Channels | UnsetType | None = UNSET
     metadata: Metadata | UnsetType = UNSET
+    headers: Headers | UnsetType = UNSET
     name: Name | UnsetType = UNSET
     connector: EndpointConnector | UnsetType = UNSET
+    secret: Unsupported = None
 
 
 class EndpointOut(Shape):
     """An endpoint. `pausedReason` is set while nothing is sent to it, `disabledReason` where it was disabled because
-    nothing reached it any more.
+    nothing reached it any more or its URL answered 410.
     """
 
     id: EndpointId
@@ -168,6 +205,10 @@ class EndpointOut(Shape):
     channels: list[str] | None = None
     paused_reason: str | None = None
     disabled_reason: str | None = None
+    # Clients before 2.0 require `version`, and read the two older names.
+    version: int = 1
+    filter_types: list[str] | None = None
+    rate_limit: int | None = None
 
 
 _MADE = ResponseSpec(EndpointOut, description="It was made.", generate_examples=False)
@@ -191,6 +232,8 @@ def shown(services: Services, endpoint: Endpoint) -> EndpointOut:
         channels=list(endpoint.channels) or None,
         paused_reason=endpoint.paused_reason,
         disabled_reason=endpoint.disabled_reason,
+        filter_types=list(endpoint.event_types) or None,
+        rate_limit=endpoint.max_messages_per_s,
     )
 
 
@@ -231,7 +274,7 @@ async def create_endpoint(
     async with services.changing:
         snapshot = await services.snapshot()
         application = application_of(snapshot, caller, app_id)
-        return await _put(services, caller, snapshot, application, data, None)
+        return await _put(services, caller, snapshot, application, with_newer_names(data), None)
 
 
 @get(ONE, operation_id="v1.endpoint.get", tags=TAGS, summary="Get Endpoint")
@@ -251,7 +294,7 @@ async def upsert_endpoint(
     caller: GivenCaller,
 ) -> Response[EndpointOut]:
     """Replaces an endpoint, or makes it. A uid in the path stays where the body has none."""
-    wanted = msgspec.convert(msgspec.structs.asdict(data), EndpointIn, from_attributes=True)
+    wanted = EndpointIn(**msgspec.structs.asdict(with_newer_names(data)))
     async with services.changing:
         snapshot = await services.snapshot()
         application = application_of(snapshot, caller, app_id)
@@ -291,21 +334,36 @@ async def patch_endpoint(
             metadata=known.details.metadata,
             name=known.name,
         )
-        return await _put(services, caller, snapshot, application, patched(as_it_is, data), known)
+        return await _put(services, caller, snapshot, application, patched(as_it_is, with_newer_names(data)), known)
 
 
-@delete(ONE, operation_id="v1.endpoint.delete", tags=TAGS, summary="Delete Endpoint")
+@delete(
+    ONE,
+    operation_id="v1.endpoint.delete",
+    tags=TAGS,
+    summary="Delete Endpoint",
+    status_code=200,
+    responses=DELETED,
+)
 @again_if_moved
 async def delete_endpoint(
-    *, app_id: AppKey, endpoint_id: EndpointKey, services: GivenServices, caller: GivenCaller
-) -> None:
+    *,
+    app_id: AppKey,
+    endpoint_id: EndpointKey,
+    services: GivenServices,
+    caller: GivenCaller,
+    dry_run: GivenDryRun,
+) -> Response[DryRunOut | None]:
     """Takes out an endpoint; what is not delivered is canceled, its history stays."""
     async with services.changing:
         snapshot = await services.snapshot()
         application = application_of(snapshot, caller, app_id)
         known = endpoint_of(snapshot, application, endpoint_id)
+        if dry_run:
+            return would(deliveries=await unfinished(services.store, known))
         removal = RemoveEndpoint(endpoint_id=known.id)
         await services.change(caller, "endpoint.delete", known.id, removal, app_id=application.id)
+    return done()
 
 
 async def _put(  # noqa: PLR0917 - what is there, what is wanted, and who wants it
@@ -320,11 +378,11 @@ async def _put(  # noqa: PLR0917 - what is there, what is wanted, and who wants 
     about = details(
         now_ms=services.clock.now_ms(),
         description=wanted.description,
-        metadata=wanted.metadata,
+        metadata=wanted.metadata or {},
         known=known.details if known else None,
     )
     changes: list[Change]
-    if known is not None and wanted.url is None and wanted.connector is None:
+    if known is not None and wanted.url is None and wanted.connector is None and wanted.headers is None:
         put_one = same_endpoint(
             known,
             name=wanted.name or known.name,
@@ -344,7 +402,10 @@ async def _put(  # noqa: PLR0917 - what is there, what is wanted, and who wants 
             now_ms = services.clock.now_ms()
             changes.append(AddTransformation(endpoint_id=put_one.id, code=code, created_at_ms=now_ms))
     action = "endpoint.update" if known else "endpoint.create"
-    after = await services.change(caller, action, put_one.id, *changes, app_id=application.id)
+    detail = moved(known, put_one) if known else ""
+    if (switch := switch_action(known, disabled=put_one.disabled)) is not None:
+        changes.append(services.said(caller, switch, put_one.id, app_id=application.id))
+    after = await services.change(caller, action, put_one.id, *changes, app_id=application.id, detail=detail)
     return shown(services, endpoint_of(after, application, put_one.id))
 
 
@@ -371,8 +432,11 @@ def _made(
 ) -> PutEndpoint:
     kind = wanted.connector.kind if wanted.connector else (known.connector if known else HTTP)
     kept = known if known is not None and known.connector == kind else None
+    stored = endpoint_headers(services.vault, known) if known else {}
     try:
         settings, credentials = configured(services, kind, wanted, kept)
+        if kept is not None and wanted.headers is None:
+            check_stored(kind, settings, kept.settings, headers=stored)
         return make_endpoint(
             vault=services.vault,
             ids=services.ids,
@@ -385,7 +449,7 @@ def _made(
             event_types=given_names(wanted.event_types),
             channels=given_names(wanted.channels),
             variables=known.variables if known else {},
-            headers=wanted.headers if known is None else endpoint_headers(services.vault, known),
+            headers=stored if wanted.headers is None else wanted.headers,
             disabled=wanted.disabled,
             max_messages_per_s=wanted.throttle_rate,
             uid=wanted.uid,
@@ -400,26 +464,42 @@ def _made(
 def configured(
     services: Services, kind: str, wanted: EndpointIn, kept: Endpoint | None
 ) -> tuple[dict[str, Setting], dict[str, str]]:
-    """The settings and the credentials: what was kept, and over it what is wanted."""
+    """The settings and the credentials: what was kept, and over it what is wanted. Raises UserError for an address
+    that is not allowed, and for kept credentials that would go to another host.
+    """
     settings: dict[str, Setting] = dict(kept.settings) if kept else {}
-    credentials = dict(endpoint_credentials(services.vault, kept)) if kept else {}
+    stored = endpoint_credentials(services.vault, kept) if kept else {}
+    credentials: dict[str, str] = {}
     for name, value in (wanted.connector.config if wanted.connector else {}).items():
         if not _is_secret(kind, name):
             settings[name] = value
         elif value != MASKED:
             credentials[name] = str(value)
+    _read_svix_fields(kind, wanted, settings, credentials)
+    check_address(services.settings.allowed, kind, settings, kept.settings if kept else None)
+    if kept is not None:
+        check_stored(kind, settings, kept.settings, credentials=stored.keys() - credentials.keys())
+    credentials = {**stored, **credentials}
+    if kind == HTTP and "secret" not in credentials:
+        credentials["secret"] = new_webhook_secret()
+    return settings, credentials
+
+
+def _read_svix_fields(
+    kind: str, wanted: EndpointIn, settings: dict[str, Setting], credentials: dict[str, str]
+) -> None:
+    """Puts `url` and `secret` of the body, which the public API has beside a connector's fields, among those."""
     if kind != HTTP:
         for field in ("url", "secret"):
             if getattr(wanted, field) is not None:
                 raise Invalid(f"body.{field}", f"The connector {kind} has no {field} of yours.", "Leave it out.")
-        return settings, credentials
+        return
     if wanted.url is not None:
         settings["url"] = wanted.url
     if "url" not in settings:
         raise Invalid("body.url", "url is missing.", "Give where to post, or another connector.")
-    if wanted.secret is not None or "secret" not in credentials:
-        credentials["secret"] = wanted.secret or new_webhook_secret()
-    return settings, credentials
+    if wanted.secret is not None:
+        credentials["secret"] = wanted.secret
 
 
 def _is_secret(kind: str, name: str) -> bool:

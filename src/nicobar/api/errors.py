@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -27,6 +27,8 @@ from nicobar.observe import log
 Asked = Request[Any, Any, Any]
 Reply = Response[ErrorOut | ValidationErrorOut]
 RETRY_AFTER_S = 1
+# Where `check_request` leaves the names that parameters have on the wire, in an ASGI scope.
+ALIASES = "nicobar.aliases"
 _CODES = {400: "request_invalid", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 
 
@@ -51,6 +53,14 @@ class Invalid(NicobarError):
         self.loc = loc.split(".")
 
 
+class UnknownNames(NicobarError):
+    """A request with names that its operation does not have, each with the names that it has."""
+
+    def __init__(self, details: Sequence[ValidationDetail]) -> None:
+        super().__init__("unknown_name", " ".join(one.msg for one in details), "")
+        self.details = list(details)
+
+
 def answer_to(error: NicobarError) -> tuple[int, ErrorOut | ValidationErrorOut, dict[str, str]]:  # noqa: PLR0911 - an answer for each kind of error
     """The status, the body and the headers that say what an error means to whoever asked."""
     match error:
@@ -59,6 +69,8 @@ def answer_to(error: NicobarError) -> tuple[int, ErrorOut | ValidationErrorOut, 
             return error.status, _plain(error), headers
         case Invalid():
             return 422, _invalid(error, error.loc), {}
+        case UnknownNames():
+            return 422, ValidationErrorOut(code="validation", detail=error.details), {}
         case ConfigurationError(code="conflict") | StoreMoved():
             return 409, _plain(error), {}
         case ConfigurationError() if error.code.endswith("_unknown"):
@@ -86,15 +98,17 @@ def _nicobar_error(request: Asked, error: NicobarError) -> Reply:
     return Response(body, status_code=status, headers=headers)
 
 
-def _validation(_: Asked, error: ValidationException) -> Reply:
+def _validation(request: Asked, error: ValidationException) -> Reply:
     extra = error.extra if isinstance(error.extra, list) else []
-    found = [_detail(one) for one in extra if isinstance(one, Mapping)]
+    aliases: Mapping[str, str] = request.scope.get(ALIASES) or {}  # type: ignore[assignment] # a value of ours
+    found = [_detail(one, aliases) for one in extra if isinstance(one, Mapping)]
     detail = found or [ValidationDetail(loc=["request"], msg=error.detail, type="value_error")]
     return Response(ValidationErrorOut(code="validation", detail=detail), status_code=422)
 
 
-def _detail(one: Mapping[str, object]) -> ValidationDetail:
+def _detail(one: Mapping[str, object], aliases: Mapping[str, str]) -> ValidationDetail:
     key = str(one.get("key") or "")
+    key = aliases.get(key, key)
     source = one.get("source")
     return ValidationDetail(
         loc=[str(getattr(source, "value", source) or "body"), *(part for part in key.split(".") if part)],

@@ -14,12 +14,14 @@ from msgspec import UNSET, Meta, UnsetType
 from nicobar.admin.openapi import event_types_of
 from nicobar.admin.services import Services, again_if_moved
 from nicobar.api.auth import Caller
+from nicobar.api.dry_run import DELETED, DryRunOut, GivenDryRun, done, would
 from nicobar.api.errors import Invalid, conflict, not_found
 from nicobar.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot, check_new_uid
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
-from nicobar.api.shapes import Description, EventTypeName, Moment, Page, Shape, moment, patched
+from nicobar.api.shapes import Description, EventTypeName, Moment, Page, Shape, Unsupported, moment, patched
 from nicobar.errors import UserError
 from nicobar.model import EventType
+from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 from nicobar.pipeline.retry import RETRY_AFTER_MS
 from nicobar.sources.kinds import SOURCES
 from nicobar.store import PutEventType, RemoveEventType, Snapshot
@@ -50,6 +52,7 @@ class EventTypeIn(Shape):
     schemas: Schemas | None = None
     group_name: GroupName | None = None
     feature_flags: Flags | None = None
+    feature_flag: Unsupported = None
 
 
 class EventTypeUpsertIn(Shape):
@@ -61,6 +64,7 @@ class EventTypeUpsertIn(Shape):
     schemas: Schemas | None = None
     group_name: GroupName | None = None
     feature_flags: Flags | None = None
+    feature_flag: Unsupported = None
 
 
 class WaitOut(Shape):
@@ -85,6 +89,7 @@ class EventTypePatch(Shape):
     schemas: Schemas | UnsetType | None = UNSET
     group_name: GroupName | UnsetType | None = UNSET
     feature_flags: Flags | UnsetType | None = UNSET
+    feature_flag: Unsupported = None
 
 
 class EventTypeOut(Shape):
@@ -109,6 +114,8 @@ class EventTypeImportOpenApiIn(Shape):
     spec: dict[str, Any] | None = None
     spec_raw: Annotated[str, Meta(max_length=2_000_000)] | None = None
     dry_run: bool = False
+    # As clients before 1.84 spell it.
+    dry_run_older: bool = msgspec.field(name="dry_run", default=False)
     replace_all: bool = False
 
 
@@ -269,21 +276,31 @@ async def patch_event_type(
         return await _put(services, caller, event_type_name, patched(as_it_is, data), known)
 
 
-@delete(ONE, operation_id="v1.event-type.delete", tags=TAGS, summary="Delete Event Type")
+@delete(
+    ONE,
+    operation_id="v1.event-type.delete",
+    tags=TAGS,
+    summary="Delete Event Type",
+    status_code=200,
+    responses=DELETED,
+)
 @again_if_moved
 async def delete_event_type(
     *,
     event_type_name: NameKey,
     services: GivenServices,
     caller: GivenCaller,
-    expunge: Annotated[bool, QueryParameter(description="Take it out for good instead of archiving it.")] = False,
-) -> None:
+    expunge: Annotated[bool, QueryParameter(description="Delete it permanently instead of archiving it.")] = False,
+    dry_run: GivenDryRun,
+) -> Response[DryRunOut | None]:
     """Archives an event type: it is not offered any more; messages of it are taken as before."""
     async with services.changing:
         snapshot = await services.snapshot()
         known = _find(snapshot, event_type_name)
         if expunge and _built_in(snapshot, known.name):
             raise conflict("It comes with a source and cannot be taken out.", "Archive it.")
+        if dry_run:
+            return would()
         if expunge:
             removal = RemoveEventType(name=known.name)
             await services.change(caller, "event-type.expunge", known.name, removal, app_id=None)
@@ -291,6 +308,7 @@ async def delete_event_type(
             archived = msgspec.structs.replace(known, archived=True, updated_at_ms=services.clock.now_ms())
             change = PutEventType(event_type=archived)
             await services.change(caller, "event-type.delete", known.name, change, app_id=None)
+    return done()
 
 
 @post(
@@ -320,7 +338,7 @@ async def import_event_types(
                 for one in snapshot.event_types
                 if one.name not in names and not one.archived
             ]
-        if data.dry_run:
+        if data.dry_run or data.dry_run_older:
             would = [_described(one) for one in wanted]
             return EventTypeImportOpenApiOut(data=EventTypeImportOpenApiOutData(modified=[], to_modify=would))
         changes = [PutEventType(event_type=one) for one in wanted]
@@ -368,6 +386,8 @@ def _read(data: EventTypeImportOpenApiIn) -> Sequence[EventType]:
     if (data.spec is None) is (data.spec_raw is None):
         raise Invalid("body.spec", "Give either spec or specRaw.", "One of them.")
     where = "body.spec" if data.spec is not None else "body.specRaw"
+    if data.spec_raw is not None and is_deeper(data.spec_raw.encode("utf-8", "replace")):
+        raise Invalid(where, f"It is nested deeper than {MAX_DEPTH_LEVELS} levels.", "Give a flatter document.")
     try:
         document = data.spec if data.spec_raw is None else msgspec.json.decode(data.spec_raw, type=dict[str, Any])
         found = event_types_of(document or {})

@@ -77,9 +77,12 @@ def example_of(schema: Schema, schemas: Schema, *, name: str = "", depth: int = 
     for given in ("examples", "enum"):
         if given in schema:
             return schema[given][0]
-    if "anyOf" in schema:
-        some = [one for one in schema["anyOf"] if one.get("type") != "null"]
-        return example_of((some or schema["anyOf"])[0], schemas, name=name, depth=depth)
+    choices = schema.get("anyOf", ())
+    if all(one.get("type") != "null" for one in schema.get("oneOf", ())):  # a body that may be null is left empty
+        choices = (*choices, *schema.get("oneOf", ()))
+    if choices:
+        some = [one for one in choices if one.get("type") != "null"]
+        return example_of((some or choices)[0], schemas, name=name, depth=depth)
     match schema.get("type"):
         case "object":
             properties = schema.get("properties", {}) if depth < MAX_DEPTH else {}

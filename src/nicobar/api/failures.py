@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar import get, post
+from litestar import Response, get, post
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta
 
 from nicobar.admin.replays import count_replay, group_filter, replay_group
-from nicobar.api.endpoint_replays import ReplayCountOut
+from nicobar.api.dry_run import GivenDryRun
+from nicobar.api.endpoint_replays import ReplayCountOut, counted
 from nicobar.api.errors import not_found
 from nicobar.api.lookups import (
     MAX_KEY_CHARS,
@@ -102,15 +104,7 @@ async def count_failure_group(
     *, endpoint: GivenEndpoint, services: GivenServices, data: JSONBody[GroupIn]
 ) -> ReplayCountOut:
     """What sending a group again would do."""
-    found = await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, group_filter(data.failure))
-    oldest_ms = found.oldest_accepted_at_ms
-    return ReplayCountOut(
-        deliveries=found.deliveries,
-        customers=found.customers,
-        overtaken=found.overtaken,
-        earlier_ids=found.earlier_ids,
-        oldest_accepted_at=None if oldest_ms is None else moment(oldest_ms),
-    )
+    return counted(await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, group_filter(data.failure)))
 
 
 @post(
@@ -119,15 +113,27 @@ async def count_failure_group(
     tags=TAGS,
     summary="Replay Failure Group",
     status_code=202,
+    responses={
+        202: ResponseSpec(BackgroundTaskOut, description="The replay has started.", generate_examples=False),
+        200: ResponseSpec(ReplayCountOut, description="With `dryRun`: what it would do.", generate_examples=False),
+    },
 )
 async def replay_failure_group(
-    *, endpoint: GivenEndpoint, services: GivenServices, caller: GivenCaller, data: JSONBody[GroupIn]
-) -> BackgroundTaskOut:
+    *,
+    endpoint: GivenEndpoint,
+    services: GivenServices,
+    caller: GivenCaller,
+    data: JSONBody[GroupIn],
+    dry_run: GivenDryRun,
+) -> Response[BackgroundTaskOut | ReplayCountOut]:
     """Sends everything of a group again, each customer's in their order. The task says how far it is."""
+    if dry_run:
+        found = await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, group_filter(data.failure))
+        return Response(counted(found), status_code=200)
     task = await replay_group(services, caller, endpoint, data.failure, new_ids=data.new_ids)
     if task is None:
         raise not_found("group of failures")
-    return task_shown(task)
+    return Response(task_shown(task), status_code=202)
 
 
 HANDLERS = (list_failure_groups, count_failure_group, replay_failure_group)

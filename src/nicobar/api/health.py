@@ -10,4 +10,9 @@ async def health() -> None:
     """The API answers. Whether events are taken and delivered, `/readyz` says."""
 
 
-HANDLERS = (health,)
+@get("/api/v1/health/ping", include_in_schema=False, status_code=204)
+async def ping() -> None:
+    """The same under the name that the public Svix API's open server has."""
+
+
+HANDLERS = (health, ping)

@@ -8,6 +8,7 @@ from typing import Annotated, TypedDict, TypeVar
 
 import msgspec
 from litestar.params import PathParameter, QueryParameter
+from msgspec import Meta
 
 from nicobar.api.errors import Invalid
 from nicobar.api.lookups import MAX_KEY_CHARS
@@ -27,7 +28,8 @@ TIME = {"format": "date-time"}
 Before = Annotated[str | None, QueryParameter(schema_extra=TIME, description="Only what is older than this time.")]
 After = Annotated[str | None, QueryParameter(schema_extra=TIME, description="Only what is newer than this time.")]
 EventTypes = Annotated[
-    str | None, QueryParameter(max_length=16_384, description="Only these event types, separated by commas.")
+    list[Annotated[str, Meta(max_length=16_384)]] | None,
+    QueryParameter(description="Only these event types: repeated, or separated by commas."),
 ]
 ChannelFilter = Annotated[str | None, QueryParameter(max_length=128, description="Only messages of this channel.")]
 TagFilter = Annotated[str | None, QueryParameter(max_length=128, description="Only messages with this tag.")]

@@ -11,6 +11,7 @@ from litestar.params import PathParameter
 
 from nicobar.admin.services import Services
 from nicobar.api.auth import Caller, current_caller
+from nicobar.api.dry_run import given_dry_run
 from nicobar.api.errors import Invalid, not_found
 from nicobar.api.shapes import UID_PATTERN
 from nicobar.model import Application, Endpoint
@@ -85,6 +86,7 @@ DEPENDENCIES = {
     "snapshot": Provide(_snapshot),
     "application": Provide(_application, sync_to_thread=False),
     "endpoint": Provide(_endpoint, sync_to_thread=False),
+    "dry_run": Provide(given_dry_run, sync_to_thread=False),
 }
 
 

@@ -6,12 +6,14 @@ from enum import StrEnum
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
-from litestar import delete, get, post
+from litestar import Response, delete, get, post
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, QueryParameter, RawBody
 from msgspec import Meta, field
 
 from nicobar.admin import expunge
 from nicobar.admin.services import Services
+from nicobar.api.dry_run import DELETED, WOULD, DryRunOut, GivenDryRun, done, effect, would
 from nicobar.api.errors import Invalid, not_found
 from nicobar.api.listing import (
     After,
@@ -29,10 +31,10 @@ from nicobar.api.listing import (
 )
 from nicobar.api.lookups import GivenApplication, GivenCaller, GivenServices
 from nicobar.api.paging import DEFAULT_LIMIT, MAX_LIMIT, Iterator, Limit, names, read_iterator, write_iterator
-from nicobar.api.shapes import Channel, EventTypeName, MessageId, Moment, Page, Shape, Tag, Uid, moment
+from nicobar.api.shapes import Channel, EventTypeName, MessageId, Moment, Page, Shape, Tag, Uid, Unsupported, moment
 from nicobar.api.tasks import TaskStartedOut, started
-from nicobar.model import Application, Message
-from nicobar.pipeline.receive import Posted
+from nicobar.model import Application, DeliveryState, Message
+from nicobar.pipeline.receive import Posted, event_id_exists
 from nicobar.store import NewMessage, NewTask, TaskKind
 from nicobar.store.history import MessageFilter
 
@@ -40,6 +42,9 @@ TAGS = ["Message"]
 MINUTE_MS = 60_000
 MAX_DELAY_MS = 24 * 60 * MINUTE_MS
 MAX_EXPUNGED_AT_ONCE = 100
+SENT_BY_OLDER_CLIENTS_DAYS = 90
+# Where the public clients' `message_in_raw` puts the body; its `payload` is empty.
+RAW_PAYLOAD = "rawPayload"
 # What stands in a payload's place once it was expunged, as in the public Svix API.
 EXPUNGED = b'{"expired":true}'
 
@@ -51,8 +56,8 @@ Channels: TypeAlias = Annotated[list[Channel], Meta(min_length=1, max_length=10)
 
 
 class MessageIn(Shape):
-    """An event. `deliverAt` is between a minute and a day away. Payloads are kept as long as the setting
-    `retention_days` says, not as long as a message says.
+    """An event. `deliverAt` is between a minute and a day away. The setting `retention_days` says how long payloads
+    are kept; of `payloadRetentionPeriod` only 90 is accepted, which older clients always send.
     """
 
     event_type: EventTypeName
@@ -62,6 +67,9 @@ class MessageIn(Shape):
     tags: Annotated[list[Tag], Meta(max_length=5)] | None = None
     transformations_params: dict[str, Any] | None = None
     deliver_at: Moment | None = None
+    application: Unsupported = None
+    payload_retention_period: int | None = None
+    payload_retention_hours: Unsupported = None
 
 
 class _Sent(msgspec.Struct):
@@ -241,6 +249,7 @@ async def _page(
     summary="Create Message",
     status_code=202,
     opt={"needs": "messages"},
+    responses={202: ResponseSpec(MessageOut, description="Accepted.", generate_examples=False), 200: WOULD},
 )
 async def create_message(
     *,
@@ -249,15 +258,23 @@ async def create_message(
     data: JSONBody[MessageIn],
     body: RawBody,
     with_content: WithContent = True,
-) -> MessageOut:
+    dry_run: GivenDryRun,
+) -> Response[MessageOut | DryRunOut]:
     """Accepts an event for all endpoints that want it. When the answer comes, it is on disk. Whom it is about, which
     keeps its order, is read from a payload of Dodo's shape.
     """
+    _check_supported(data)
     now_ms = services.clock.now_ms()
     deliver_at_ms = None if data.deliver_at is None else ms_of(data.deliver_at, "body.deliverAt")
     if deliver_at_ms is not None and not now_ms + MINUTE_MS <= deliver_at_ms <= now_ms + MAX_DELAY_MS:
         raise Invalid("body.deliverAt", "It is not between a minute and 24 hours away.", "Choose a time in between.")
     await services.snapshot()
+    if dry_run:
+        known = None if data.event_id is None else await services.store.find_message(application.id, data.event_id)
+        if known is not None:
+            raise event_id_exists(known.event_id, known.id)
+        wanting = services.configuration.wanting(application.id, data.event_type, _unique(data.channels))
+        return Response(effect(messages=1, deliveries=len(wanting)), status_code=200)
     taken = await services.receiver.take(
         Posted(
             app_id=application.id,
@@ -270,7 +287,24 @@ async def create_message(
             deliver_at_ms=deliver_at_ms,
         )
     )
-    return shown(taken, with_content=with_content)
+    return Response(shown(taken, with_content=with_content), status_code=202)
+
+
+def _check_supported(data: MessageIn) -> None:
+    """Raises Invalid for what would be lost if it were accepted."""
+    if data.payload_retention_period not in {None, SENT_BY_OLDER_CLIENTS_DAYS}:
+        raise Invalid(
+            "body.payloadRetentionPeriod",
+            "A message has no retention period of its own.",
+            "Omit the field. The setting retention_days applies to all messages.",
+        )
+    if RAW_PAYLOAD in (data.transformations_params or {}):
+        raise Invalid(
+            f"body.transformationsParams.{RAW_PAYLOAD}",
+            "Raw payloads (message_in_raw) are not supported: endpoints would receive an empty payload.",
+            "Send the event as a JSON object in `payload`. For text in another format, put it into a field of "
+            "`payload`.",
+        )
 
 
 def _unique(values: list[str] | None) -> tuple[str, ...]:
@@ -325,7 +359,8 @@ async def message_events(
     iterator: Iterator = None,
     event_types: EventTypes = None,
     channels: Annotated[
-        str | None, QueryParameter(max_length=16_384, description="Only these channels, separated by commas.")
+        list[Annotated[str, Meta(max_length=16_384)]] | None,
+        QueryParameter(description="Only these channels: repeated, or separated by commas."),
     ] = None,
     after: After = None,
 ) -> MessageEventsOut:
@@ -376,13 +411,33 @@ async def get_raw_payload(
     operation_id="v1.message.expunge-content",
     tags=TAGS,
     summary="Delete message payload",
+    status_code=200,
+    responses=DELETED,
 )
 async def expunge_message(
-    *, application: GivenApplication, services: GivenServices, caller: GivenCaller, msg_id: MessageKey
-) -> None:
-    """Takes out a message's payload and what its tries quote of it; what is not delivered is canceled."""
+    *,
+    application: GivenApplication,
+    services: GivenServices,
+    caller: GivenCaller,
+    msg_id: MessageKey,
+    dry_run: GivenDryRun,
+) -> Response[DryRunOut | None]:
+    """Deletes a message's payload and what its attempts quote of it, and cancels its unfinished deliveries."""
     found = await message_of(services, application, msg_id)
+    if dry_run:
+        return would(messages=_has_payload(found), deliveries=await unfinished_of(services, found))
     await expunge.expunge_message(services, caller, found)
+    return done()
+
+
+def _has_payload(message: Message) -> int:
+    return int(message.expunged_at_ms is None)
+
+
+async def unfinished_of(services: Services, message: Message) -> int:
+    """How many of a message's deliveries are not finished."""
+    waiting = {DeliveryState.PENDING, DeliveryState.SENDING}
+    return sum(one.state in waiting for one in await services.store.deliveries(message.id))
 
 
 @post(
@@ -393,9 +448,23 @@ async def expunge_message(
     status_code=200,
 )
 async def expunge_messages(
-    *, application: GivenApplication, services: GivenServices, caller: GivenCaller, data: JSONBody[BulkExpungeIn]
-) -> BulkExpungeOut:
-    """Takes out the payloads of up to a hundred messages."""
+    *,
+    application: GivenApplication,
+    services: GivenServices,
+    caller: GivenCaller,
+    data: JSONBody[BulkExpungeIn],
+    dry_run: GivenDryRun,
+) -> BulkExpungeOut | DryRunOut:
+    """Deletes the payloads of up to a hundred messages. With `dryRun` nothing is deleted, and the answer counts the
+    messages.
+    """
+    if dry_run:
+        named = [await services.store.find_message(application.id, key) for key in data.ids]
+        found_ones = {one.id: one for one in named if one is not None}.values()
+        return effect(
+            messages=sum(map(_has_payload, found_ones)),
+            deliveries=sum([await unfinished_of(services, one) for one in found_ones]),
+        )
     results: dict[str, ExpungeStatus] = {}
     for key in dict.fromkeys(data.ids):
         found = await services.store.find_message(application.id, key)
@@ -411,20 +480,27 @@ async def expunge_messages(
     tags=TAGS,
     summary="Delete all message payloads",
     status_code=202,
+    responses={
+        202: ResponseSpec(TaskStartedOut, description="The task has started.", generate_examples=False),
+        200: WOULD,
+    },
 )
 async def expunge_all_messages(
-    *, application: GivenApplication, services: GivenServices, caller: GivenCaller
-) -> TaskStartedOut:
+    *, application: GivenApplication, services: GivenServices, caller: GivenCaller, dry_run: GivenDryRun
+) -> Response[TaskStartedOut | DryRunOut]:
     """Takes out the payloads of all messages that an application has now, as a background task; what is not delivered
     is canceled. The task's `messagesPurged` says how many were.
     """
+    if dry_run:
+        count = await services.store.count_expunge(application.id)
+        return Response(effect(messages=count.messages, deliveries=count.deliveries), status_code=200)
     task_id = services.ids.new("qtask")
     kind = TaskKind.PURGE
     task = await services.store.add_task(
         NewTask(id=task_id, app_id=application.id, kind=kind, created_at_ms=services.clock.now_ms()),
         said=services.said(caller, kind.value, application.id, app_id=application.id, detail=task_id),
     )
-    return started(task)
+    return Response(started(task), status_code=202)
 
 
 HANDLERS = (

@@ -39,6 +39,9 @@ Iterator = Annotated[
 Order = Annotated[Ordering | None, QueryParameter(description="The order of the list.")]
 
 
+NoPlay = Annotated[bool | None, QueryParameter(description="No effect: endpoints of Svix Play do not exist here.")]
+
+
 class Place(Record):
     """Where a page begins: behind the item of this key in the list's order, or with `backwards` before it. Without a
     key at the list's start.
@@ -104,6 +107,6 @@ def page_of_all(
 NameList = Annotated[str, Meta(max_length=16_384)]
 
 
-def names(text: str | None) -> tuple[str, ...]:
-    """A list in one query parameter, separated by commas, as the clients write it."""
-    return tuple(dict.fromkeys(part for part in (text or "").split(",") if part))
+def names(given: Sequence[str] | None) -> tuple[str, ...]:
+    """A list in the query: a repeated parameter, or separated by commas, as the clients write it."""
+    return tuple(dict.fromkeys(part for text in given or () for part in text.split(",") if part))

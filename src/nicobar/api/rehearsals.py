@@ -57,9 +57,12 @@ class RehearsedOut(Shape):
 
 
 class RehearsalOut(Shape):
-    """Message by message, the newest first, and how many of them fail and differ. `stopped` where the time was up."""
+    """Message by message, the newest first, and how many of them would be sent, fail and differ. `stopped` where the
+    time was up.
+    """
 
     results: list[RehearsedOut]
+    sending: int
     failed: int
     differing: int
     stopped: bool
@@ -106,6 +109,7 @@ async def test_transformation(
     found = await rehearser.rehearse(endpoint, data.code, messages=data.messages, event_types=data.event_types)
     return RehearsalOut(
         results=[shown(one) for one in found.results],
+        sending=sum(one.state is DeliveryState.PENDING for one in found.results),
         failed=sum(one.state is DeliveryState.FAILED for one in found.results),
         differing=sum(bool(one.differs) for one in found.results),
         stopped=found.stopped,

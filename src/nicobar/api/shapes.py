@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Shape(Record, rename="camel"):
-    """A body. Fields that it does not know are passed over, so that newer clients work."""
+    """A body. The API rejects a request with a field that its shape does not have (`checks.py`)."""
 
 
 class Page(Shape, Generic[T]):
@@ -86,6 +86,8 @@ Channel = Annotated[
     str, Meta(pattern=r"^[a-zA-Z0-9\-_.:+]+$", min_length=1, max_length=128, examples=["project_123"])
 ]
 Tag = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9\-_./\\#]+$", min_length=1, max_length=128, examples=["project_1337"])]
+# A field of the public Svix API, in one of its versions, that has no effect here: a value would promise one.
+Unsupported = Annotated[None, Meta(description="Not supported; must be null or omitted.")]
 MetadataValue = Annotated[str, Meta(max_length=4_096)]
 Metadata = Annotated[
     dict[Annotated[str, Meta(min_length=1, max_length=256)], MetadataValue],

@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 from nicobar.admin.catalogue import default_application, details, make_source
 from nicobar.admin.services import Services, again_if_moved
 from nicobar.api.auth import Caller
+from nicobar.api.dry_run import DELETED, DryRunOut, GivenDryRun, done, would
 from nicobar.api.errors import Invalid, conflict, not_found
 from nicobar.api.lookups import (
     MAX_KEY_CHARS,
@@ -76,7 +77,7 @@ class IngestSourceIn(Shape):
     type: SourceType
     config: SourceConfig
     uid: SourceUid | None = None
-    metadata: Metadata = {}
+    metadata: Metadata | None = {}
     app_id: Annotated[str, Meta(min_length=1, max_length=MAX_KEY_CHARS)] | None = None
 
 
@@ -228,14 +229,27 @@ async def patch_source(
         return await _put(services, caller, snapshot, patched(as_it_is, data), known)
 
 
-@delete(ONE, operation_id="v1.ingest.source.delete", tags=TAGS, summary="Delete Ingest Source", opt=OPT)
+@delete(
+    ONE,
+    operation_id="v1.ingest.source.delete",
+    tags=TAGS,
+    summary="Delete Ingest Source",
+    opt=OPT,
+    status_code=200,
+    responses=DELETED,
+)
 @again_if_moved
-async def delete_source(*, source_id: SourceKey, services: GivenServices, caller: GivenCaller) -> None:
+async def delete_source(
+    *, source_id: SourceKey, services: GivenServices, caller: GivenCaller, dry_run: GivenDryRun
+) -> Response[DryRunOut | None]:
     """Takes out a source; its address answers 404 from now on. Its messages stay."""
     async with services.changing:
         known = source_of(await services.snapshot(), caller, source_id)
+        if dry_run:
+            return would()
         removal = RemoveSource(source_id=known.id)
         await services.change(caller, "source.delete", known.id, removal, app_id=known.app_id)
+    return done()
 
 
 @post(
@@ -284,7 +298,7 @@ async def _put(
             uid=wanted.uid,
             details=details(
                 now_ms=services.clock.now_ms(),
-                metadata=wanted.metadata,
+                metadata=wanted.metadata or {},
                 known=known.details if known else None,
             ),
             known=known,

@@ -24,7 +24,7 @@ from nicobar.admin.counts import (
 from nicobar.admin.services import Services
 from nicobar.api.listing import TIME, EventTypes, ms_of
 from nicobar.api.lookups import GivenApplication, GivenCaller, GivenEndpoint, GivenServices, GivenSnapshot, find
-from nicobar.api.paging import names
+from nicobar.api.paging import NoPlay, names
 from nicobar.api.shapes import EndpointId, Moment, Shape, Uid, moment, unix_ms
 from nicobar.api.tasks import TaskStartedOut, started
 from nicobar.model import Application, DeliveryState, Endpoint, Json
@@ -317,7 +317,12 @@ async def application_attempts_over_time(
     summary="Endpoint Count",
     opt={"needs": "own"},
 )
-async def endpoint_count(*, snapshot: GivenSnapshot, caller: GivenCaller) -> EndpointCountOut:
+async def endpoint_count(
+    *,
+    snapshot: GivenSnapshot,
+    caller: GivenCaller,
+    exclude_svix_play: NoPlay = None,  # noqa: ARG001 - there are none
+) -> EndpointCountOut:
     """How many endpoints there are, of all applications that the token sees."""
     seen = [one for one in snapshot.endpoints if caller.sees(one.app_id)]
     disabled = sum(one.disabled for one in seen)
@@ -336,8 +341,9 @@ async def count_active_applications(
     snapshot: GivenSnapshot,
     caller: GivenCaller,
     exclude_disabled: Annotated[
-        bool, QueryParameter(description="Not those whose endpoints are all disabled.")
+        bool, QueryParameter(description="Exclude applications whose endpoints are all disabled.")
     ] = False,
+    exclude_svix_play: NoPlay = None,  # noqa: ARG001 - there are none
 ) -> AppCountOut:
     """How many applications have an endpoint, of those that the token sees."""
     having = {one.app_id for one in snapshot.endpoints if not (exclude_disabled and one.disabled)}

@@ -5,12 +5,14 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, assert_never
 
-from litestar import get, post
+from litestar import Response, get, post
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
 
-from nicobar.admin.replays import cancel_replay, is_canceled
+from nicobar.admin.replays import cancel_replay, check_cancelable, is_canceled
 from nicobar.admin.services import Services
 from nicobar.api.auth import Caller
+from nicobar.api.dry_run import WOULD, DryRunOut, GivenDryRun, effect
 from nicobar.api.errors import Invalid, not_found
 from nicobar.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot
 from nicobar.api.paging import DEFAULT_LIMIT, MAX_LIMIT, Iterator, Limit, Order, Ordering, page_of, read_iterator
@@ -162,13 +164,19 @@ async def get_task(*, services: GivenServices, caller: GivenCaller, task_id: Tas
     summary="Cancel Background Task",
     status_code=202,
     opt={"needs": "own"},
+    responses={202: ResponseSpec(BackgroundTaskOut, description="Canceling.", generate_examples=False), 200: WOULD},
 )
-async def cancel_task(*, services: GivenServices, caller: GivenCaller, task_id: TaskKey) -> BackgroundTaskOut:
+async def cancel_task(
+    *, services: GivenServices, caller: GivenCaller, task_id: TaskKey, dry_run: GivenDryRun
+) -> Response[BackgroundTaskOut | DryRunOut]:
     """Ours: stops a task. What a replay has put into the queue and was not tried yet becomes what it was before, also
     once it has finished; what a purge has emptied stays empty. 409 where nothing is left to cancel.
     """
     task = await task_of(services, caller, task_id)
-    return shown(await cancel_replay(services, caller, task))
+    if dry_run:
+        check_cancelable(task, untried := await services.store.count_untried(task.id))
+        return Response(effect(deliveries=untried), status_code=200)
+    return Response(shown(await cancel_replay(services, caller, task)), status_code=202)
 
 
 HANDLERS = (list_tasks, get_task, cancel_task)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from litestar import delete, get, post
+from litestar import Response, delete, get, post
 from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 
@@ -15,10 +15,11 @@ from nicobar.admin.services import Services, again_if_moved
 from nicobar.admin.tokens import end_link, end_token, make_token
 from nicobar.api.applications import ApplicationIn
 from nicobar.api.auth import Caller
+from nicobar.api.dry_run import DELETED, DryRunOut, GivenDryRun, done, would
 from nicobar.api.errors import Invalid, forbidden, not_found
 from nicobar.api.lookups import MAX_KEY_CHARS, AppKey, GivenCaller, GivenServices, application_of, check_new_uid, find
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
-from nicobar.api.shapes import Moment, Page, Shape, TokenId, moment, unix_ms
+from nicobar.api.shapes import Moment, Page, Shape, TokenId, Unsupported, moment, unix_ms
 from nicobar.crypto import hash_token, new_token
 from nicobar.ids import is_id
 from nicobar.model import Application, Scope, Token
@@ -42,6 +43,8 @@ class AppPortalAccessIn(Shape):
     read_only: bool | None = None
     session_id: SessionId | None = None
     application: ApplicationIn | None = None
+    capabilities: Unsupported = None
+    feature_flags: Unsupported = None
 
 
 class AppPortalAccessOut(Shape):
@@ -134,7 +137,27 @@ def _moment(at_ms: int | None) -> datetime | None:
 async def app_portal_access(
     *, app_id: AppKey, data: JSONBody[AppPortalAccessIn], services: GivenServices, caller: GivenCaller
 ) -> AppPortalAccessOut:
-    """Makes a link to the dashboard that shows one application, for a week or as long as is said."""
+    """Creates a link to the dashboard that shows one application. Valid for a week unless `expiry` says otherwise."""
+    return await _portal_access(services, caller, app_id, data)
+
+
+@post(
+    "/api/v1/auth/dashboard-access/{app_id:str}",
+    operation_id="v1.authentication.dashboard-access",
+    tags=TAGS,
+    summary="Get Dashboard Access",
+    status_code=200,
+    opt={"needs": "backend"},
+)
+@again_if_moved
+async def dashboard_access(*, app_id: AppKey, services: GivenServices, caller: GivenCaller) -> AppPortalAccessOut:
+    """The same as `app-portal-access` without options, under the name that clients before 2.0 use."""
+    return await _portal_access(services, caller, app_id, AppPortalAccessIn())
+
+
+async def _portal_access(
+    services: Services, caller: Caller, app_id: str, data: AppPortalAccessIn
+) -> AppPortalAccessOut:
     async with services.changing:
         application, made = await _application(services, caller, app_id, data)
         now_ms = services.clock.now_ms()
@@ -170,7 +193,7 @@ async def _application(
     if wanted.uid not in {None, key}:
         raise Invalid("body.application.uid", "It is not the uid of the path.", "Leave it out.")
     made = make_application(
-        ids=services.ids, now_ms=services.clock.now_ms(), name=wanted.name, uid=key, metadata=wanted.metadata
+        ids=services.ids, now_ms=services.clock.now_ms(), name=wanted.name, uid=key, metadata=wanted.metadata or {}
     )
     return made, True
 
@@ -305,18 +328,40 @@ async def create_token(*, data: JSONBody[TokenIn], services: GivenServices, call
     return NewTokenOut(id=token.id, token=secret)
 
 
-@delete(f"{TOKENS}/{{token_id:str}}", operation_id="nicobar.token.revoke", tags=TAGS, summary="Revoke Token")
+@delete(
+    f"{TOKENS}/{{token_id:str}}",
+    operation_id="nicobar.token.revoke",
+    tags=TAGS,
+    summary="Revoke Token",
+    status_code=200,
+    responses=DELETED,
+)
 @again_if_moved
 async def revoke_token(
     *,
     token_id: Annotated[str, PathParameter(description="The token's id.", max_length=MAX_KEY_CHARS)],
     services: GivenServices,
     caller: GivenCaller,
-) -> None:
-    """Ends a token for good."""
+    dry_run: GivenDryRun,
+) -> Response[DryRunOut | None]:
+    """Revokes a token permanently."""
     async with services.changing:
+        if dry_run:
+            if all(one.id != token_id for one in await services.store.tokens()):
+                raise not_found("token")
+            return would()
         if not await end_token(services, caller, token_id):
             raise not_found("token")
+    return done()
 
 
-HANDLERS = (app_portal_access, expire_all, logout, create_message_token, list_tokens, create_token, revoke_token)
+HANDLERS = (
+    app_portal_access,
+    dashboard_access,
+    expire_all,
+    logout,
+    create_message_token,
+    list_tokens,
+    create_token,
+    revoke_token,
+)

@@ -22,6 +22,7 @@ from nicobar.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint,
 from nicobar.api.paging import DEFAULT_LIMIT, Iterator, Limit, read_iterator
 from nicobar.api.shapes import Channel, EventTypeName, Moment, Page, Shape, moment
 from nicobar.api.source_log import numbered
+from nicobar.connectors import preview_headers
 from nicobar.errors import UserError
 from nicobar.ids import stable_ulid
 from nicobar.model import DeliveryState, Endpoint, Message
@@ -93,7 +94,7 @@ class ConnectorSimulateIn(TransformationSimulateIn):
 
 
 class CallOut(Shape):
-    """A call that would go out, without credentials."""
+    """A call that would go out. Headers that carry credentials or a signature are shown as `***`."""
 
     method: str
     url: str
@@ -371,7 +372,12 @@ def _subject(endpoint: Endpoint, data: TransformationSimulateIn, now_ms: int) ->
 def _outcome(url: str, result: Transformed) -> TransformationSimulateOut:
     ready = isinstance(result, Ready)
     calls = [
-        CallOut(method=call.method, url=call.url, headers=call.headers, payload=call.body.decode("utf-8", "replace"))
+        CallOut(
+            method=call.method,
+            url=call.url,
+            headers=preview_headers(call.headers),
+            payload=call.body.decode("utf-8", "replace"),
+        )
         for call in (result.calls if isinstance(result, Ready) else ())
     ]
     first = calls[0] if calls else CallOut(method="POST", url=url, headers={}, payload="")

@@ -7,7 +7,7 @@ import sys
 import click
 
 from nicobar import __version__
-from nicobar.cli.admin import apply, export, password_link, resume
+from nicobar.cli.admin import apply, enable, export, password_link, resume
 from nicobar.cli.demo import demo
 from nicobar.cli.doctor import doctor
 from nicobar.cli.recipe import recipe
@@ -37,6 +37,7 @@ for command in (
     token,
     password_link,
     resume,
+    enable,
     replay,
     expunge,
     doctor,

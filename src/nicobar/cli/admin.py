@@ -1,30 +1,41 @@
-"""`nicobar apply`, `export`, `password-link`, `resume`."""
+"""`nicobar apply`, `export`, `password-link`, `resume`, `enable`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from shlex import quote
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
-from nicobar.admin.catalogue import named_endpoint
-from nicobar.admin.files import Plan, Planner, read_document, write_document
+from nicobar.admin.endpoint_state import enable_endpoint, resume_endpoint
+from nicobar.admin.files import Document, Plan, Planner, read_document, write_document
 from nicobar.admin.people import offer_link
 from nicobar.admin.services import again_if_moved
-from nicobar.cli.options import run_loop, said, setting_options, settings_of
-from nicobar.clock import SystemClock
+from nicobar.admin.trials import dry_target, try_samples
+from nicobar.cli.options import (
+    COMMAND_LINE,
+    CommandServices,
+    new_installation_option,
+    open_services,
+    run_loop,
+    setting_options,
+    settings_of,
+)
+from nicobar.connectors.kinds import connector
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
 from nicobar.errors import NicobarError
-from nicobar.ids import IdFactory
 from nicobar.model import Endpoint
 from nicobar.pipeline.configuration import open_endpoint
-from nicobar.runtime import open_store
+from nicobar.sandbox import Sandbox
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
-from nicobar.store import BasedOn, PauseEndpoint
+from nicobar.store import BasedOn
 
 CHECK_TIMEOUT_MS = 5_000
 
@@ -33,55 +44,110 @@ CHECK_TIMEOUT_MS = 5_000
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--prune", is_flag=True, help="Remove sources and endpoints that the file does not have.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
-@setting_options("data_dir", "database_url")
-def apply(*, file: Path, prune: bool, dry_run: bool, **flags: Any) -> None:
+@new_installation_option
+@setting_options("data_dir", "database_url", "allowed_addresses")
+def apply(*, file: Path, prune: bool, dry_run: bool, new_installation: bool, **flags: Any) -> None:
     """Make the configuration what FILE says. All of it or nothing; twice is the same as once."""
     settings = settings_of(flags)
-    run_loop(_apply(settings, file, prune=prune, dry_run=dry_run))
+    run_loop(_apply(settings, file, prune=prune, dry_run=dry_run, new_installation=new_installation))
 
 
-async def _apply(settings: Settings, file: Path, *, prune: bool, dry_run: bool) -> None:
+async def _apply(settings: Settings, file: Path, *, prune: bool, dry_run: bool, new_installation: bool) -> None:
     document = read_document(file)
-    clock = SystemClock()
-    async with open_store(settings, clock) as (store, vault), SandboxPool(children=1) as sandbox:
-
-        @again_if_moved
-        async def carry_out() -> Plan:
-            known = await store.snapshot()
-            planner = Planner(
-                snapshot=known,
-                vault=vault,
-                ids=IdFactory(clock.now_ms),
-                sandbox=sandbox,
-                folder=file.parent,
-                environment=os.environ,
-                now_ms=clock.now_ms(),
-            )
-            plan = await planner.plan(document, prune=prune)
-            if plan.changes and not dry_run:
-                await store.change([BasedOn(version=known.version), *plan.changes])
-            return plan
-
-        plan = await carry_out()
-        for sentence in plan.sentences:
-            click.echo(f"{'would be: ' if dry_run else ''}{sentence}")
-        for name in plan.unlisted:
-            click.echo(f"{name}: not in the file, kept (--prune removes it)")
-        if not plan.changes:
-            click.echo("Nothing to change.")
-        snapshot = await store.snapshot()
-        if not dry_run:
-            wanted = {entry.name for entry in document.endpoints if not entry.disabled}
-            await _check_credentials(vault, [one for one in snapshot.endpoints if one.name in wanted])
-        for source in snapshot.sources:
-            click.echo(f"source {source.name}: http://{settings.host}:{settings.port}/in/{source.token}")
+    async with SandboxPool(children=1) as sandbox:
+        if settings.database_path.exists():
+            async with open_services(settings) as it:
+                await _carry_out(it, sandbox, settings, document, file.parent, prune=prune, dry_run=dry_run)
+            return
+        if dry_run:
+            click.echo(f"would be: new database {settings.database_path.resolve()}")
+        # A file that cannot be applied leaves no database behind: it is planned on an empty one first.
+        with TemporaryDirectory(prefix="nicobar-plan-") as directory:
+            planned = Settings(data_dir=Path(directory), allowed_addresses=settings.allowed_addresses)
+            async with open_services(planned, create=True, quiet=True) as it:
+                if dry_run:
+                    await _carry_out(it, sandbox, settings, document, file.parent, prune=prune, dry_run=True)
+                    return
+                await _plan(it, sandbox, settings, document, file.parent, prune=prune)
+        async with open_services(settings, create=True, new_installation=new_installation) as it:
+            await _carry_out(it, sandbox, settings, document, file.parent, prune=prune, dry_run=False)
 
 
-async def _check_credentials(vault: Vault, endpoints: Sequence[Endpoint]) -> None:
+async def _plan(
+    it: CommandServices, sandbox: Sandbox, settings: Settings, document: Document, folder: Path, *, prune: bool
+) -> Plan:
+    planner = Planner(
+        snapshot=it.snapshot,
+        vault=it.vault,
+        ids=it.ids,
+        sandbox=sandbox,
+        folder=folder,
+        environment=os.environ,
+        now_ms=it.clock.now_ms(),
+        allowed=settings.allowed,
+    )
+    return await planner.plan(document, prune=prune)
+
+
+async def _carry_out(
+    it: CommandServices,
+    sandbox: Sandbox,
+    settings: Settings,
+    document: Document,
+    folder: Path,
+    *,
+    prune: bool,
+    dry_run: bool,
+) -> None:
+    @again_if_moved
+    async def change() -> Plan:
+        now = replace(it, snapshot=await it.store.snapshot())
+        plan = await _plan(now, sandbox, settings, document, folder, prune=prune)
+        if plan.changes and not dry_run:
+            await it.store.change([BasedOn(version=now.snapshot.version), *plan.changes])
+        return plan
+
+    plan = await change()
+    for sentence in plan.sentences:
+        click.echo(f"{'would be: ' if dry_run else ''}{sentence}")
+    for name in plan.unlisted:
+        click.echo(f"{name}: not in the file, kept (--prune removes it)")
+    if not plan.changes:
+        click.echo("Nothing to change.")
+    snapshot = await it.store.snapshot()
+    await _say_what_is_sent(it, sandbox, document, folder, snapshot.endpoints)
+    if not dry_run:
+        wanted = {entry.name for entry in document.endpoints if not entry.disabled}
+        await _check_credentials(settings, it.vault, [one for one in snapshot.endpoints if one.name in wanted])
+    for source in snapshot.sources:
+        click.echo(f"source {source.name}: http://{settings.host}:{settings.port}/in/{source.token}")
+
+
+async def _say_what_is_sent(
+    it: CommandServices, sandbox: Sandbox, document: Document, folder: Path, endpoints: Sequence[Endpoint]
+) -> None:
+    """Says for each endpoint of the file for which event types its handler sends something."""
+    known = {one.name: one.transformation for one in endpoints}
+    for entry in document.endpoints:
+        kept = known.get(entry.name)
+        code = (folder / entry.handler).read_text("utf-8") if entry.handler else kept.code if kept else ""
+        if not code:
+            if connector(entry.connector).has_contract:
+                click.echo(f"▲ endpoint {entry.name}: it has no handler, so nothing is sent. Add one and apply it.")
+            continue
+        at = dry_target(
+            entry.connector, code, entry.variables, settings=entry.settings, event_types=entry.event_types
+        )
+        found = await try_samples(sandbox, at, it.clock.now_ms(), it.clock.steady_ms)
+        mark = "▲ " if found.coverage.is_silent else ""
+        click.echo(f"{mark}endpoint {entry.name}: {found.coverage.summary} {found.coverage.warning}".rstrip())
+
+
+async def _check_credentials(settings: Settings, vault: Vault, endpoints: Sequence[Endpoint]) -> None:
     """Says for each endpoint whether its destination knows it. The file is applied all the same: a destination that
     is not there today may be there tomorrow.
     """
-    async with HttpTransport(timeout_ms=CHECK_TIMEOUT_MS) as transport:
+    async with HttpTransport(allowed=settings.allowed, timeout_ms=CHECK_TIMEOUT_MS) as transport:
         for endpoint in endpoints:
             try:
                 checkup = await open_endpoint(vault, endpoint).destination.check_credentials(transport)
@@ -100,23 +166,23 @@ def export(*, file: Path, force: bool, **flags: Any) -> None:
     settings = settings_of(flags)
 
     async def run() -> list[Path]:
-        async with open_store(settings, SystemClock()) as (store, _):
-            return write_document(await store.snapshot(), file, force=force)
+        async with open_services(settings) as it:
+            return write_document(it.snapshot, file, force=force)
 
     for path in run_loop(run()):
         click.echo(f"wrote {path}")
 
 
 @click.command("password-link")
+@new_installation_option
 @setting_options("data_dir", "database_url", "host", "port", "public_url")
-def password_link(**flags: Any) -> None:
+def password_link(*, new_installation: bool, **flags: Any) -> None:
     """Print a link that sets the dashboard's password, once and within a day; sessions end with the old one."""
     settings = settings_of(flags)
-    clock = SystemClock()
 
     async def run() -> str:
-        async with open_store(settings, clock) as (store, _):
-            return await offer_link(store, clock.now_ms())
+        async with open_services(settings, create=True, new_installation=new_installation) as it:
+            return await offer_link(it.store, it.clock.now_ms())
 
     click.echo((settings.public_url.rstrip("/") or f"http://{settings.host}:{settings.port}") + run_loop(run()))
 
@@ -125,15 +191,33 @@ def password_link(**flags: Any) -> None:
 @click.argument("endpoint")
 @setting_options("data_dir", "database_url")
 def resume(*, endpoint: str, **flags: Any) -> None:
-    """Let a paused ENDPOINT (its name, id or uid) send again."""
-    settings = settings_of(flags)
-    clock = SystemClock()
+    """End the pause or the hold of ENDPOINT (its name, id or uid)."""
 
-    async def run() -> None:
-        async with open_store(settings, clock) as (store, _):
-            found = named_endpoint((await store.snapshot()).endpoints, endpoint)
-            resumed = PauseEndpoint(endpoint_id=found.id, reason=None)
-            await store.change([resumed, said(clock, "endpoint.resume", found.app_id, found.id, "")])
+    @again_if_moved
+    async def run() -> str:
+        async with open_services(settings_of(flags)) as it:
+            found = it.endpoint(endpoint)
+            if await resume_endpoint(it, COMMAND_LINE, found):
+                return f"{found.name} is resumed."
+            return f"{found.name} is not paused. Nothing was changed."
 
-    run_loop(run())
-    click.echo(f"{endpoint} sends again.")
+    click.echo(run_loop(run()))
+
+
+@click.command()
+@click.argument("endpoint")
+@setting_options("data_dir", "database_url")
+def enable(*, endpoint: str, **flags: Any) -> None:
+    """Enable a disabled ENDPOINT (its name, id or uid)."""
+
+    @again_if_moved
+    async def run() -> str:
+        async with open_services(settings_of(flags)) as it:
+            found = it.endpoint(endpoint)
+            enabled = await enable_endpoint(it, COMMAND_LINE, found)
+            done = f"{found.name} is enabled." if enabled else f"{found.name} is not disabled. Nothing was changed."
+            if found.paused_reason is None:
+                return done
+            return f"{done} It is still paused: {found.paused_reason}. Resume it: nicobar resume {quote(found.name)}"
+
+    click.echo(run_loop(run()))

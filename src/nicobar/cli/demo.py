@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from nicobar.addresses import AllowedAddresses
 from nicobar.admin.catalogue import default_application, make_endpoint, make_source
 from nicobar.cli.options import run_loop
 from nicobar.connectors import NoResponse, Request
@@ -105,7 +106,9 @@ async def _demo(directory: Path, port: int, emulator_port: int, *, once: bool) -
     emulator = await _start_emulator(state, emulator_port)
     recorded: asyncio.Queue[Recorded] = asyncio.Queue()
     try:
-        settings = Settings(port=await _free_port(port), data_dir=directory)
+        settings = Settings(
+            port=await _free_port(port), data_dir=directory, allowed_addresses=emulator.url.removeprefix("http://")
+        )
         async with run(settings, recorded.put_nowait) as runtime:
             address, secret = await _set_up(runtime, emulator.url)
             if runtime.server is None:
@@ -172,15 +175,13 @@ async def _send(runtime: Runtime, url: str, secret: str) -> _Tally:
     dodo = DodoPayments()
     types = {event_type.name: event_type for event_type in dodo.event_types()}
     sent = 0
-    async with HttpTransport() as transport:
+    async with HttpTransport(allowed=AllowedAddresses.of_url(url)) as transport:
         for name in STORY:
             for customer in CUSTOMERS:
                 now_ms = runtime.clock.now_ms()
                 body = fresh(types[name], now_ms, customer)
                 headers = dodo.sign(f"demo_{name}_{customer.key}", body, secret, now_ms)
-                answer = await transport.send(
-                    Request(method="POST", url=url, headers=headers, body=body, operator_host=True)
-                )
+                answer = await transport.send(Request(method="POST", url=url, headers=headers, body=body))
                 if isinstance(answer, NoResponse) or answer.status != 202:  # noqa: PLR2004 - accepted
                     raise UserError("demo_refused", f"The server did not take {name}: {answer}.", "The log says why.")
                 sent += 1

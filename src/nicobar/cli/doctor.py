@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
+from shlex import quote
 from typing import Any
 
 import click
 
-from nicobar.cli.options import run_loop, setting_options, settings_of
-from nicobar.clock import SystemClock
+from nicobar.addresses import RefusedAddress
+from nicobar.admin.trials import try_samples
+from nicobar.cli.options import CommandServices, open_services, run_loop, setting_options, settings_of
+from nicobar.cli.trigger import without_secret
 from nicobar.connectors import NoResponse, Request, Response
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
 from nicobar.errors import NicobarError
 from nicobar.model import Endpoint, Source
 from nicobar.pipeline.configuration import open_endpoint, source_secrets
-from nicobar.runtime import open_store
-from nicobar.sandbox import Calls, Job
+from nicobar.sandbox import Calls, Job, Sandbox
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
+from nicobar.sources.kinds import source_kind
 from nicobar.sources.signing import TOLERANCE_S
+from nicobar.store.sqlite import find_damage
 
 # Signatures would be refused at 300 s; a clock that is off by a tenth of that deserves a word.
 MAX_SKEW_S = TOLERANCE_S // 10
+MAX_DAMAGE = 10
+# Prints the verdict of a check, under a name.
+_Look = Callable[[str, Callable[[], Awaitable[str]]], Awaitable[None]]
+_ADD = "Add one in the dashboard, or with: nicobar apply FILE"
 
 
 class _Watch:
@@ -43,11 +52,14 @@ class _Watch:
                 self.skew_s = time.time() - parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
         return answer
 
+    async def refused_address(self, url: str) -> RefusedAddress | None:
+        return await self._inner.refused_address(url)
+
 
 @click.command()
-@setting_options("data_dir", "database_url")
+@setting_options("data_dir", "database_url", "allowed_addresses")
 def doctor(**flags: Any) -> None:
-    """Check the database, the sandbox, the secrets, each endpoint's credentials and region, and the clock."""
+    """Check database, sandbox, secrets, clock, and each endpoint's address, credentials and region."""
     if not run_loop(_examine(settings_of(flags))):
         raise SystemExit(1)
 
@@ -64,25 +76,60 @@ async def _examine(settings: Settings) -> bool:
             click.echo(f"▲ {what}: {error}")
 
     await look("sandbox", _sandbox)
+    if settings.database_path.exists():
+        await look("database file", lambda: _integrity(settings))
     try:
-        async with open_store(settings, SystemClock()) as (store, vault), HttpTransport() as transport:
-            watch = _Watch(transport)
-            snapshot = await store.snapshot()
-
-            async def database() -> str:
-                await store.check()
-                return f"{settings.database_path} takes writes."
-
-            await look("database", database)
-            for source in snapshot.sources:
-                await look(f"source {source.name}", lambda source=source: _source(vault, source))  # type: ignore[misc]
-            for endpoint in snapshot.endpoints:
-                await look(f"endpoint {endpoint.name}", lambda one=endpoint: _endpoint(vault, one, watch))  # type: ignore[misc]
-            await look("clock", lambda: _clock(watch.skew_s))
+        async with (
+            open_services(settings) as it,
+            HttpTransport(allowed=settings.allowed) as transport,
+            SandboxPool(children=1) as sandbox,
+        ):
+            await _examine_installation(look, settings, it, _Watch(transport), sandbox)
     except NicobarError as error:
-        click.echo(f"▲ database: {error}")
+        click.echo(f"▲ {'key' if error.code.startswith('key_') else 'database'}: {error}")
         return False
     return good
+
+
+async def _integrity(settings: Settings) -> str:
+    found = await asyncio.to_thread(find_damage, settings.database_path, limit=MAX_DAMAGE)
+    if found:
+        raise NicobarError(
+            "database_damaged",
+            f"{settings.database_path} is damaged: {'; '.join(found)}.",
+            "Stop nicobar and restore a backup, or recover what can be read with the command .recover of the sqlite3 "
+            "tool.",
+        )
+    return "no damage found."
+
+
+async def _examine_installation(
+    look: _Look, settings: Settings, it: CommandServices, watch: _Watch, sandbox: Sandbox
+) -> None:
+    store, vault, snapshot = it.store, it.vault, it.snapshot
+    waiting = {one.endpoint_seq: one.unfinished for one in await store.backlog()}
+
+    async def database() -> str:
+        await store.check()
+        return f"{settings.database_path} takes writes."
+
+    await look("database", database)
+    if not snapshot.sources:
+        click.echo(f"○ source: none yet, so no event is accepted. {_ADD}")
+    for source in snapshot.sources:
+        await look(f"source {source.name}", lambda source=source: _source(vault, source))  # type: ignore[misc]
+    if not snapshot.endpoints:
+        click.echo(f"○ endpoint: none yet, so nothing is sent. {_ADD}")
+    for endpoint in snapshot.endpoints:
+        if endpoint.disabled and endpoint.disabled_reason is None:
+            click.echo(f"○ endpoint {endpoint.name}: disabled, so nothing is sent. {_enable(endpoint)}")
+            continue
+        count = waiting.get(endpoint.seq, 0)
+        await look(
+            f"endpoint {endpoint.name}",
+            lambda one=endpoint, count=count: _endpoint(it, one, watch, sandbox, count),  # type: ignore[misc]
+        )
+    await look("clock", lambda: _clock(watch.skew_s))
 
 
 async def _sandbox() -> str:
@@ -96,20 +143,44 @@ async def _sandbox() -> str:
 
 
 async def _source(vault: Vault, source: Source) -> str:
-    return f"signing secrets that can be read: {len(source_secrets(vault, source))}."
+    kind, secrets = source_kind(source.kind), source_secrets(vault, source)
+    if not secrets:
+        raise without_secret(source)
+    for secret in secrets:
+        kind.check_secret(secret)
+    return f"signing secrets that can be read: {len(secrets)}."
 
 
-async def _endpoint(vault: Vault, endpoint: Endpoint, watch: _Watch) -> str:
-    checkup = await open_endpoint(vault, endpoint).destination.check_credentials(watch)
+async def _endpoint(it: CommandServices, endpoint: Endpoint, watch: _Watch, sandbox: Sandbox, waiting: int) -> str:
+    try:
+        opened = open_endpoint(it.vault, endpoint)
+    except NicobarError as error:
+        detail = f"It cannot be opened; {waiting} deliveries wait for it. {error.detail}"
+        raise NicobarError(error.code, detail, error.fix) from error
+    checkup = await opened.destination.check_credentials(watch)
     if not checkup.ok:
         raise NicobarError("credentials_refused", checkup.detail)
+    if endpoint.disabled:
+        raise NicobarError("endpoint_disabled", f"disabled: {endpoint.disabled_reason}", _enable(endpoint))
     if endpoint.paused_reason is not None:
+        resume = f"nicobar resume {quote(endpoint.name)}"
+        if endpoint.paused_by_hand:
+            raise NicobarError("endpoint_paused", f"paused: {endpoint.paused_reason}", f"To send again: {resume}.")
         raise NicobarError(
-            "endpoint_paused", f"paused: {endpoint.paused_reason}", f"Then: nicobar resume {endpoint.name}."
+            "endpoint_on_hold",
+            f"on hold: {endpoint.paused_reason}",
+            f"Nicobar checks again at least every 5 minutes and resumes automatically. To resume now: {resume}.",
         )
-    if endpoint.transformation is None and endpoint.connector == "customerio":
+    if endpoint.transformation is None and opened.connector.has_contract:
         raise NicobarError("no_handler", "It has no handler, so nothing is sent.", "Add one and apply it.")
-    return checkup.detail
+    found = await try_samples(sandbox, opened, it.clock.now_ms(), it.clock.steady_ms)
+    if found.coverage.is_silent:
+        raise NicobarError("handler_silent", found.coverage.summary, found.coverage.warning)
+    return f"{checkup.detail} {found.coverage.summary}"
+
+
+def _enable(endpoint: Endpoint) -> str:
+    return f"Enable it: nicobar enable {quote(endpoint.name)}."
 
 
 async def _clock(skew_s: float | None) -> str:

@@ -1,10 +1,12 @@
-"""What the commands share: settings from flags, times, the event loop, and a line of the audit log."""
+"""What the commands share: settings from flags, times, the event loop, an open database, the audit log."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,11 +15,17 @@ import click
 import msgspec
 import uvloop
 
-from nicobar.clock import Clock
+from nicobar.admin.catalogue import named_endpoint
+from nicobar.admin.services import Actor
+from nicobar.clock import Clock, SystemClock
+from nicobar.crypto import Vault
 from nicobar.errors import UserError
+from nicobar.ids import IdFactory
+from nicobar.model import Endpoint
 from nicobar.observe import set_up_logs
-from nicobar.settings import LogFormat, Settings, description, read_origins, read_settings
-from nicobar.store import Audited
+from nicobar.runtime import open_store
+from nicobar.settings import SECRETS, LogFormat, Settings, description, read_origins, read_settings
+from nicobar.store import Audited, BasedOn, Change, Snapshot, Store
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 24 * 3_600_000}
 _SPAN = re.compile(r"(\d{1,6})([smhd])")
@@ -33,7 +41,7 @@ def setting_options(*names: str) -> Callable[[F], F]:
     fields = {field.name: field for field in msgspec.structs.fields(Settings)}
 
     def add(command: F) -> F:
-        for name in reversed(names or tuple(fields)):
+        for name in reversed(names or tuple(name for name in fields if name not in SECRETS)):
             field = fields[name]
             help_text = f"{description(field)} [default: {field.default or 'empty'}]"
             command = click.option(f"--{name.replace('_', '-')}", name, default=None, help=help_text)(command)
@@ -41,6 +49,15 @@ def setting_options(*names: str) -> Callable[[F], F]:
         return click.option("--settings", "settings_file", type=click.Path(path_type=Path), help=file_help)(command)
 
     return add
+
+
+def new_installation_option(command: F) -> F:
+    """`--new-installation`, for the commands that an installation may begin with."""
+    return click.option(
+        "--new-installation",
+        is_flag=True,
+        help="Create a database where there is a key without one. Never replaces a database or a key.",
+    )(command)
 
 
 def settings_of(flags: dict[str, Any]) -> Settings:
@@ -91,8 +108,71 @@ def run_loop(work: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(work)
 
 
-def said(clock: Clock, action: str, app_id: str | None, subject: str, detail: str) -> Audited:
-    """A line of the audit log for what was done at the command line."""
-    return Audited(
-        at_ms=clock.now_ms(), actor="command line", action=action, app_id=app_id, subject=subject, detail=detail
-    )
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """Who changes something by a command, as the audit log shows it."""
+
+    name: str = "command line"
+
+
+COMMAND_LINE = CommandLine()
+
+
+@dataclass(frozen=True, slots=True)
+class CommandServices:
+    """An open database with what operations need. `snapshot` is what a change is based on: StoreMoved is raised where
+    another process changed something in between.
+    """
+
+    store: Store
+    vault: Vault
+    clock: Clock
+    ids: IdFactory
+    snapshot: Snapshot
+
+    def endpoint(self, name: str) -> Endpoint:
+        """Raises UserError where none, or more than one, has this name, id or uid."""
+        return named_endpoint(self.snapshot.endpoints, name)
+
+    def endpoint_name(self, endpoint_id: str) -> str:
+        return next((one.name for one in self.snapshot.endpoints if one.id == endpoint_id), endpoint_id)
+
+    def wake(self, endpoint_seqs: Sequence[int]) -> None:
+        """The process that delivers finds new work within a second."""
+
+    async def change(
+        self, caller: Actor, action: str, subject: str, *changes: Change, app_id: str | None, detail: str = ""
+    ) -> Snapshot:
+        line = self.said(caller, action, subject, app_id=app_id, detail=detail)
+        await self.store.change([BasedOn(version=self.snapshot.version), *changes, line])
+        return await self.store.snapshot()
+
+    def said(self, caller: Actor, action: str, subject: str, *, app_id: str | None, detail: str = "") -> Audited:
+        return Audited(
+            at_ms=self.clock.now_ms(),
+            actor=caller.name,
+            action=action,
+            app_id=app_id,
+            subject=subject,
+            detail=detail,
+        )
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, *, create: bool = False, quiet: bool = False, new_installation: bool = False
+) -> AsyncIterator[CommandServices]:
+    """Opens the database that is there; with `create` makes one where there is none, and unless it is `quiet` says
+    so on stderr. Raises StoreUnusable.
+    """
+    clock = SystemClock()
+    path = settings.database_path
+    is_new = create and not quiet and not path.exists()
+    try:
+        async with open_store(settings, clock, create=create, new_installation=new_installation) as (store, vault):
+            yield CommandServices(
+                store=store, vault=vault, clock=clock, ids=IdFactory(clock.now_ms), snapshot=await store.snapshot()
+            )
+    finally:
+        if is_new and path.exists():
+            click.echo(f"New database: {path.resolve()}", err=True)

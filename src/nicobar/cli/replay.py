@@ -2,55 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-from nicobar.admin.catalogue import named_endpoint
-from nicobar.admin.replays import FINAL_STATES, check_resent, count_replay, is_canceled, start_replay
-from nicobar.cli.options import moment, run_loop, said, setting_options, settings_of, shown
-from nicobar.clock import Clock, SystemClock
+from nicobar.admin import expunge as expunging
+from nicobar.admin.endpoint_state import check_enabled
+from nicobar.admin.replays import FINAL_STATES, cancel_replay, count_replay, start_replay
+from nicobar.admin.replays import resend as send_again
+from nicobar.cli.options import COMMAND_LINE, moment, open_services, run_loop, setting_options, settings_of, shown
 from nicobar.errors import UserError
-from nicobar.ids import IdFactory
-from nicobar.model import DeliveryState, Endpoint
-from nicobar.runtime import open_store
-from nicobar.store import Audited, ReplayFilter, Store, Task, TaskKind
+from nicobar.model import DeliveryState
+from nicobar.store import ReplayFilter, Task, TaskKind
 
 MAX_SHOWN_TASKS = 50
-EXPUNGE_AT_ONCE = 200
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """An open database and what goes with it."""
-
-    store: Store
-    clock: Clock
-    endpoints: tuple[Endpoint, ...]
-
-    def endpoint(self, name: str) -> Endpoint:
-        """Raises UserError where none has this name, id or uid."""
-        return named_endpoint(self.endpoints, name)
-
-    def said(self, action: str, app_id: str, subject: str, detail: str = "") -> Audited:
-        """What the audit log is to say, as the API does of the same."""
-        return said(self.clock, action, app_id, subject, detail)
-
-    def name(self, endpoint_id: str) -> str:
-        return next((one.name for one in self.endpoints if one.id == endpoint_id), endpoint_id)
-
-
-@asynccontextmanager
-async def _open(flags: dict[str, Any]) -> AsyncIterator[_Open]:
-    clock = SystemClock()
-    async with open_store(settings_of(flags), clock) as (store, _):
-        yield _Open(store=store, clock=clock, endpoints=(await store.snapshot()).endpoints)
 
 
 @click.group()
@@ -118,7 +88,7 @@ async def _replay(
 ) -> None:
     names = ("since", "until", "event_types", "customer", "channels", "tag", "new_ids", "dry_run", "yes")
     asked = {one: given.pop(one) for one in names}
-    async with _open(given) as it:
+    async with open_services(settings_of(given)) as it:
         now_ms = it.clock.now_ms()
         endpoint = it.endpoint(name)
         which = ReplayFilter(
@@ -144,22 +114,20 @@ async def _replay(
                 f"▲ {count.earlier_ids} of these deliveries are of an earlier version, which derived event ids "
                 "differently: Customer.io accepts their events as new ones, and emails go out again."
             )
-        if asked["dry_run"] or not count.deliveries:
+        if asked["dry_run"]:
+            return
+        check_enabled(endpoint)
+        if not count.deliveries:
             return
         if not asked["yes"]:
             _ask("Send them again?")
-        task_id = IdFactory(it.clock.now_ms).new("qtask")
-        task = await start_replay(
-            it.store,
-            kind,
-            endpoint,
-            which,
-            task_id=task_id,
-            new_ids=asked["new_ids"],
-            now_ms=now_ms,
-            said=it.said(kind.value, endpoint.app_id, endpoint.id, task_id),
+        task = await start_replay(it, COMMAND_LINE, kind, endpoint, which, new_ids=asked["new_ids"])
+    click.echo(f"{task.id}: queued. A running `nicobar serve` carries it out; see it with: nicobar replay list")
+    if endpoint.paused_reason is not None:
+        click.echo(
+            f"▲ {endpoint.name} is paused ({endpoint.paused_reason}): nothing is sent until it is resumed. "
+            f"Resume it: nicobar resume {shlex.quote(endpoint.name)}"
         )
-    click.echo(f"{task.id}: started. See it with: nicobar replay list")
 
 
 @replay.command()
@@ -171,11 +139,12 @@ def resend(*, message: str, endpoint: str, new_ids: bool, **flags: Any) -> None:
     """Send MESSAGE to ENDPOINT again; one that waits for its next try is due at once."""
 
     async def run() -> str:
-        async with _open(flags) as it:
+        async with open_services(settings_of(flags)) as it:
             to = it.endpoint(endpoint)
-            says = it.said("message.resend", to.app_id, message, f"to {to.id}{', under new ids' if new_ids else ''}")
-            resent = await it.store.resend(message, to.id, now_ms=it.clock.now_ms(), new_ids=new_ids, said=says)
-            return check_resent(resent, message, to.name)
+            found = await it.store.message(message)
+            if found is None:
+                raise UserError("message_unknown", f"There is no message {message}.", "Check its id.")
+            return await send_again(it, COMMAND_LINE, found, to, new_ids=new_ids)
 
     click.echo(run_loop(run()))
 
@@ -186,10 +155,10 @@ def list_tasks(**flags: Any) -> None:
     """The latest replays and how far they are."""
 
     async def run() -> list[str]:
-        async with _open(flags) as it:
-            apps = [one.id for one in (await it.store.snapshot()).applications]
+        async with open_services(settings_of(flags)) as it:
+            apps = [one.id for one in it.snapshot.applications]
             tasks = await it.store.tasks(app_ids=apps, before_seq=None, after_seq=None, limit=MAX_SHOWN_TASKS)
-            return [_line(task, it.name(task.endpoint_id)) for task in tasks]
+            return [_line(task, it.endpoint_name(task.endpoint_id)) for task in tasks]
 
     click.echo("\n".join(run_loop(run())) or "No replays yet.")
 
@@ -203,18 +172,12 @@ def cancel(*, task: str, **flags: Any) -> None:
     """
 
     async def run() -> str:
-        async with _open(flags) as it:
+        async with open_services(settings_of(flags)) as it:
             found = await it.store.task(task)
-            if found is not None:
-                says = it.said("task.cancel", found.app_id, task)
-                found = await it.store.cancel_task(task, now_ms=it.clock.now_ms(), said=says)
             if found is None:
                 raise UserError("task_unknown", f"There is no replay {task}.", "See nicobar replay list.")
-            if not is_canceled(found):
-                raise UserError(
-                    "task_ended", f"The replay {task} does not run any more.", "Nothing is left to cancel."
-                )
-            return _line(found, it.name(found.endpoint_id))
+            canceled = await cancel_replay(it, COMMAND_LINE, found)
+            return _line(canceled, it.endpoint_name(canceled.endpoint_id))
 
     click.echo(run_loop(run()))
 
@@ -226,15 +189,14 @@ def failures(*, endpoint: str | None, **flags: Any) -> None:
     """Failed deliveries, grouped by what they have in common, the latest first."""
 
     async def run() -> list[str]:
-        async with _open(flags) as it:
+        async with open_services(settings_of(flags)) as it:
             of = it.endpoint(endpoint).id if endpoint else None
             lines = []
-            for app in (await it.store.snapshot()).applications:
+            for app in it.snapshot.applications:
                 for group in await it.store.failure_groups(app.id, of):
                     when = f"{shown(group.first_at_ms)} to {shown(group.last_at_ms)}"
-                    lines.append(
-                        f"▲ {group.count} at {it.name(group.endpoint_id)}, {when}, the last one {group.message_id}"
-                    )
+                    name = it.endpoint_name(group.endpoint_id)
+                    lines.append(f"▲ {group.count} at {name}, {when}, the last one {group.message_id}")
                     lines.append(f"  {group.failure}")
             return lines
 
@@ -253,29 +215,20 @@ def expunge(*, message: str | None, customer: str | None, app_uid: str, yes: boo
         raise UserError("expunge_what", "Name what to expunge.", "Give either --message or --customer.")
 
     async def run() -> int:
-        async with _open(flags) as it:
+        async with open_services(settings_of(flags)) as it:
             if not yes:
                 _ask(f"Expunge {message or f'everything of {customer}'} for good?")
-            now_ms = it.clock.now_ms()
             if message is not None:
                 found = await it.store.message(message)
-                if found is None:
-                    return 0
-                says = it.said("message.expunge", found.app_id, found.id)
-                return int(await it.store.expunge_message(message, now_ms=now_ms, said=says))
-            apps = (await it.store.snapshot()).applications
-            app = next((one for one in apps if app_uid in {one.id, one.uid}), None)
+                return int(found is not None and await expunging.expunge_message(it, COMMAND_LINE, found))
+            app = next((one for one in it.snapshot.applications if app_uid in {one.id, one.uid}), None)
             if app is None:
                 raise UserError("app_unknown", f"There is no application {app_uid!r}.", "Name another with --app.")
-            done, step = 0, EXPUNGE_AT_ONCE
-            while step == EXPUNGE_AT_ONCE:
-                # The key itself is what is to be forgotten.
-                says = it.said("customer.expunge", app.id, app.id)
-                step = await it.store.expunge_customer(
-                    app.id, str(customer), now_ms=now_ms, limit=EXPUNGE_AT_ONCE, said=says
-                )
-                done += step
-            return done
+            messages, done = 0, False
+            while not done:
+                step, done = await expunging.expunge_customer(it, COMMAND_LINE, app.id, str(customer))
+                messages += step
+            return messages
 
     done = run_loop(run())
     if not done:

@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
+import ssl
 from pathlib import Path
 from typing import Any
 
 import click
 
-from nicobar.cli.options import origins_of, run_loop, setting_options, settings_of, start_logs
+from nicobar.cli.options import (
+    new_installation_option,
+    origins_of,
+    run_loop,
+    setting_options,
+    settings_of,
+    start_logs,
+)
+from nicobar.clock import SystemClock
 from nicobar.emulator.app import create_app
 from nicobar.emulator.certificate import write_certificate
 from nicobar.emulator.contract import Mode
 from nicobar.emulator.state import State
+from nicobar.errors import UserError
 from nicobar.observe import log
-from nicobar.runtime import Runtime, make_data_dir
+from nicobar.runtime import Runtime, prepare_database
 from nicobar.runtime import serve as run_server
 from nicobar.serving import Server
-from nicobar.store.sqlite import apply_migrations
 
 
 @click.command()
+@new_installation_option
 @setting_options()
-def serve(**flags: Any) -> None:
+def serve(*, new_installation: bool, **flags: Any) -> None:
     """Receive and deliver, until stopped."""
     settings = settings_of(flags)
     start_logs(settings)
@@ -36,7 +45,7 @@ def serve(**flags: Any) -> None:
             # A warning, so that few choices of the log's level leave it out.
             log.warning("open this once, within a day, to set the dashboard's password", url=runtime.setup_url)
 
-    run_loop(run_server(settings, started, origins_of(flags)))
+    run_loop(run_server(settings, started, origins_of(flags), new_installation=new_installation))
 
 
 @click.command()
@@ -80,8 +89,8 @@ def emulator(
     state.settle_ms = settle_ms
     app = create_app(state, region=region, host=host, mode=Mode(mode))
 
-    if https_port is not None and not certificate.exists():
-        write_certificate(certificate)
+    if https_port is not None:
+        _check_certificate(certificate)
 
     async def run() -> None:
         ended = asyncio.Event()
@@ -101,11 +110,31 @@ def emulator(
     run_loop(run())
 
 
+def _check_certificate(path: Path) -> None:
+    """Makes the file where it is missing. Raises UserError for one that cannot be made or used."""
+    try:
+        if not path.exists():
+            write_certificate(path)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)
+    except ssl.SSLError as error:
+        raise UserError(
+            "certificate_invalid",
+            f"{path} is not a certificate with its key in PEM.",
+            "Name another file with --certificate; one that does not exist is created.",
+        ) from error
+    except OSError as error:
+        raise UserError(
+            "certificate_unusable",
+            f"The certificate {path} cannot be created or read: {error.strerror}.",
+            "Name another file with --certificate.",
+        ) from error
+
+
 @click.command()
+@new_installation_option
 @setting_options("data_dir", "database_url")
-def migrate(**flags: Any) -> None:
+def migrate(*, new_installation: bool, **flags: Any) -> None:
     """Bring the database up to date."""
-    settings = settings_of(flags)
-    make_data_dir(settings.data_dir)
-    applied = apply_migrations(settings.database_path, time.time_ns() // 1_000_000)
+    now_ms = SystemClock().now_ms()
+    _, applied = prepare_database(settings_of(flags), now_ms, new_installation=new_installation)
     click.echo("\n".join(f"applied {name}" for name in applied) or "The database is up to date.")

@@ -9,13 +9,20 @@ import click
 
 from nicobar.admin.services import again_if_moved
 from nicobar.admin.tokens import make_token, usable
-from nicobar.cli.options import moment, run_loop, said, setting_options, settings_of, shown
-from nicobar.clock import Clock, SystemClock
+from nicobar.cli.options import (
+    COMMAND_LINE,
+    CommandServices,
+    moment,
+    new_installation_option,
+    open_services,
+    run_loop,
+    setting_options,
+    settings_of,
+    shown,
+)
 from nicobar.errors import UserError
-from nicobar.ids import IdFactory
 from nicobar.model import Application, Scope, Token
-from nicobar.runtime import open_store
-from nicobar.store import BasedOn, PutToken, Store
+from nicobar.store import PutToken
 
 _SCOPES = {
     (False, False): Scope.ADMIN,
@@ -35,43 +42,44 @@ def token() -> None:
 @click.option("--app", "app_uid", help="May do everything in this application (uid or id), and nothing elsewhere.")
 @click.option("--read-only", is_flag=True, help="May read everything but secrets, and change nothing.")
 @click.option("--expires", help="Taken until then: a time (ISO 8601), or 12h, 90d from now. [default: for good]")
+@new_installation_option
 @setting_options("data_dir", "database_url")
-def create(*, name: str, app_uid: str | None, read_only: bool, expires: str | None, **flags: Any) -> None:
+def create(
+    *, name: str, app_uid: str | None, read_only: bool, expires: str | None, new_installation: bool, **flags: Any
+) -> None:
     """Make a token and print it, this once. Without options it may do everything."""
-    clock = SystemClock()
 
-    async def make(store: Store) -> str:
-        snapshot, now_ms = await store.snapshot(), clock.now_ms()
+    async def make(it: CommandServices) -> str:
+        now_ms = it.clock.now_ms()
         expires_at_ms = None if expires is None else moment(expires, now_ms, ahead=True)
         if expires_at_ms is not None and expires_at_ms <= now_ms:
             raise UserError("time_invalid", f"{expires} is a time that is over.", "Name one that is to come.")
         made, secret = make_token(
-            await store.tokens(),
-            ids=IdFactory(clock.now_ms),
+            await it.store.tokens(),
+            ids=it.ids,
             now_ms=now_ms,
             name=name,
             scope=_SCOPES[app_uid is not None, read_only],
-            app_id=None if app_uid is None else _application(snapshot.applications, app_uid).id,
+            app_id=None if app_uid is None else _application(it.snapshot.applications, app_uid).id,
             expires_at_ms=expires_at_ms,
         )
-        await _keep(store, snapshot.version, clock, "token.create", made)
+        await _keep(it, "token.create", made)
         return secret
 
-    click.echo(_with_store(flags, clock, make))
+    click.echo(_with_services(flags, make, create=True, new_installation=new_installation))
 
 
 @token.command("list")
 @setting_options("data_dir", "database_url")
 def list_tokens(**flags: Any) -> None:
     """The tokens, and when each was used."""
-    clock = SystemClock()
 
-    async def read(store: Store) -> str:
-        names = {one.id: one.uid for one in (await store.snapshot()).applications}
-        tokens = [one for one in await store.tokens() if not one.portal]
-        return "\n".join(_line(one, names, clock.now_ms()) for one in tokens)
+    async def read(it: CommandServices) -> str:
+        names = {one.id: one.uid for one in it.snapshot.applications}
+        tokens = [one for one in await it.store.tokens() if not one.portal]
+        return "\n".join(_line(one, names, it.clock.now_ms()) for one in tokens)
 
-    click.echo(_with_store(flags, clock, read) or "No tokens yet.")
+    click.echo(_with_services(flags, read) or "No tokens yet.")
 
 
 @token.command()
@@ -79,10 +87,9 @@ def list_tokens(**flags: Any) -> None:
 @setting_options("data_dir", "database_url")
 def revoke(*, name: str, **flags: Any) -> None:
     """End the token NAME (its name or id) for good."""
-    clock = SystemClock()
 
-    async def end(store: Store) -> str:
-        version, tokens = (await store.snapshot()).version, usable(await store.tokens())
+    async def end(it: CommandServices) -> str:
+        tokens = usable(await it.store.tokens())
         named = [one for one in tokens if name in {one.id, one.name}]
         if len(named) > 1:
             ids = ", ".join(one.id for one in named)
@@ -93,26 +100,31 @@ def revoke(*, name: str, **flags: Any) -> None:
         if found is None:
             names = ", ".join(one.name for one in tokens) or "none"
             raise UserError("token_unknown", f"There is no token {name!r} that is taken.", f"There are: {names}.")
-        now_ms = clock.now_ms()
+        now_ms = it.clock.now_ms()
         revoked = Token(**{one: getattr(found, one) for one in Token.__struct_fields__} | {"revoked_at_ms": now_ms})
-        await _keep(store, version, clock, "token.revoke", revoked)
+        await _keep(it, "token.revoke", revoked)
         return f"{found.name} is not taken any more."
 
-    click.echo(_with_store(flags, clock, end))
+    click.echo(_with_services(flags, end))
 
 
-def _with_store(flags: dict[str, Any], clock: SystemClock, work: Callable[[Store], Awaitable[str]]) -> str:
+def _with_services(
+    flags: dict[str, Any],
+    work: Callable[[CommandServices], Awaitable[str]],
+    *,
+    create: bool = False,
+    new_installation: bool = False,
+) -> str:
     @again_if_moved
     async def run() -> str:
-        async with open_store(settings_of(flags), clock) as (store, _):
-            return await work(store)
+        async with open_services(settings_of(flags), create=create, new_installation=new_installation) as it:
+            return await work(it)
 
     return run_loop(run())
 
 
-async def _keep(store: Store, version: int, clock: Clock, action: str, one: Token) -> None:
-    line = said(clock, action, one.app_id, one.id, one.name)
-    await store.change([BasedOn(version=version), PutToken(token=one), line])
+async def _keep(it: CommandServices, action: str, one: Token) -> None:
+    await it.change(COMMAND_LINE, action, one.id, PutToken(token=one), app_id=one.app_id, detail=one.name)
 
 
 def _application(applications: Sequence[Application], name: str) -> Application:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from nicobar.admin.trials import dry_target, pasted, sample, sample_types
+from nicobar.admin.trials import Tried, coverage, dry_target, outcome, pasted, sample, sample_types
 from nicobar.cli.options import run_loop
 from nicobar.connectors.kinds import CONNECTORS
 from nicobar.errors import UserError
-from nicobar.model import DeliveryState, Level
-from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed
+from nicobar.model import Level
+from nicobar.pipeline.transform import Ready, Subject, Transformed
 from nicobar.pipeline.transform import transform as run_handler
 from nicobar.sandbox.pool import SandboxPool
 
@@ -39,10 +39,17 @@ def transform(*, handler: Path, types: tuple[str, ...], file: Path | None, every
             return await run_handler(pool, dry_run, subjects, now_ms)
 
     results = run_loop(run())
-    for subject, result in zip(subjects, results, strict=True):
-        _show(subject, result)
-    failed = sum(isinstance(result, Stopped) and result.state is DeliveryState.FAILED for result in results)
+    tried = [Tried(subject=subject, result=result) for subject, result in zip(subjects, results, strict=True)]
+    unhandled = [one for one in tried if every and outcome(one.result) == "not_handled" and not one.result.console]
+    for one in tried:
+        if one not in unhandled:
+            _show(one.subject, one.result)
+    if unhandled:
+        click.echo(f"Not handled: {len(unhandled)} event types.")
+    found = coverage(tried)
+    failed = found.failed
     click.echo(f"\n{len(results)} events, {failed} failed.")
+    click.echo(f"{'▲ ' if found.is_silent else ''}{found.summary} {found.warning}".rstrip())
     raise SystemExit(1 if failed else 0)
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from shlex import quote
 from typing import Any
 
 import click
 
-from nicobar.cli.options import run_loop, setting_options, settings_of
+from nicobar.addresses import AllowedAddresses
+from nicobar.admin.services import again_if_moved
+from nicobar.admin.source_secrets import create_trial_secret
+from nicobar.cli.options import COMMAND_LINE, open_services, run_loop, setting_options, settings_of
 from nicobar.clock import SystemClock
 from nicobar.connectors import NoResponse, Request
 from nicobar.connectors.transport import HttpTransport
-from nicobar.crypto import Vault
 from nicobar.errors import UserError
 from nicobar.model import EventType, Source
-from nicobar.pipeline.configuration import source_secrets
-from nicobar.runtime import open_store
+from nicobar.pipeline.configuration import UNKNOWN_TOKEN_POLL_MS, source_secrets
 from nicobar.settings import Settings
 from nicobar.sources.kinds import source_kind
 from nicobar.sources.samples import fresh
@@ -28,33 +31,56 @@ _ACCEPTED = 202
 @click.argument("event_type")
 @click.option("--source", "source_name", default=None, help="The source's name; needed where there are several.")
 @click.option("--count", default=1, show_default=True, type=click.IntRange(1, 10_000))
+@click.option(
+    "--create-secret",
+    is_flag=True,
+    help="For a trial: create a signing secret if the source has none, and print it.",
+)
 @click.option("--url", default=None, help="Where Nicobar listens, if not at --host and --port.")
 @setting_options("host", "port", "data_dir", "database_url")
-def trigger(*, event_type: str, source_name: str | None, count: int, url: str | None, **flags: Any) -> None:
+def trigger(
+    *, event_type: str, source_name: str | None, count: int, create_secret: bool, url: str | None, **flags: Any
+) -> None:
     """Send COUNT signed samples of EVENT_TYPE to a source."""
     settings = settings_of(flags)
     base = url.rstrip("/") if url else f"http://{settings.host}:{settings.port}"
-    run_loop(_trigger(settings, base, event_type, source_name, count))
+    run_loop(_trigger(settings, base, event_type, source_name, count, create_secret=create_secret))
 
 
-async def _trigger(settings: Settings, base: str, name: str, source_name: str | None, count: int) -> None:
+async def _trigger(
+    settings: Settings, base: str, name: str, source_name: str | None, count: int, *, create_secret: bool
+) -> None:
     clock = SystemClock()
-    async with open_store(settings, clock) as (store, vault):
-        snapshot = await store.snapshot()
-    source = _source(snapshot, source_name)
-    event_type = _event_type(snapshot, source, name)
-    async with HttpTransport() as transport:
+
+    @again_if_moved
+    async def prepare() -> tuple[Source, EventType, str]:
+        async with open_services(settings) as it:
+            source = _source(it.snapshot, source_name)
+            event_type = _event_type(it.snapshot, source, name)
+            secrets = source_secrets(it.vault, source)
+            if secrets:
+                return source, event_type, secrets[0]
+            if not create_secret:
+                raise without_secret(source)
+            secret = await create_trial_secret(it, COMMAND_LINE, source)
+            click.echo(f"Created a signing secret for source {source.name}: {secret}")
+            return source, event_type, secret
+
+    source, event_type, secret = await prepare()
+    if create_secret:
+        # A server that looked for this source's secret before it was created looks again after this time.
+        await asyncio.sleep(2 * UNKNOWN_TOKEN_POLL_MS / 1_000)
+    async with HttpTransport(allowed=AllowedAddresses.of_url(base)) as transport:
         for _ in range(count):
             event_id = f"test_{uuid.uuid4().hex}"
             body = fresh(event_type, clock.now_ms(), event_id=event_id)
-            headers = _sign(source, vault, event_id, body, clock.now_ms())
+            headers = source_kind(source.kind).sign(event_id, body, secret, clock.now_ms())
             answer = await transport.send(
                 Request(
                     method="POST",
                     url=f"{base}/in/{source.token}",
                     headers={"content-type": "application/json", **headers},
                     body=body,
-                    operator_host=True,
                 )
             )
             if isinstance(answer, NoResponse):
@@ -66,9 +92,13 @@ async def _trigger(settings: Settings, base: str, name: str, source_name: str | 
                 )
 
 
-def _sign(source: Source, vault: Vault, event_id: str, body: bytes, now_ms: int) -> dict[str, str]:
-    secret = source_secrets(vault, source)[0]
-    return source_kind(source.kind).sign(event_id, body, secret, now_ms)
+def without_secret(source: Source) -> UserError:
+    return UserError(
+        "secret_missing",
+        f"Source {source.name} has no signing secret, so it accepts no event.",
+        "Paste the sender's secret on the source's page in the dashboard. For a trial without a sender: "
+        f"nicobar trigger EVENT_TYPE --source {quote(source.name)} --create-secret",
+    )
 
 
 def _source(snapshot: Snapshot, name: str | None) -> Source:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
+from nicobar.addresses import RefusedAddress
 from nicobar.model import Call, Customer, Json, Record, Setting, Verdict
 
 _CREDENTIAL = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
@@ -24,7 +25,10 @@ class FieldKind(StrEnum):
 
 
 class Field(Record):
-    """One setting of a connector; it drives the form, the check and the masking. SECRET fields are credentials."""
+    """One setting of a connector; it drives the form, the check and the masking. SECRET fields are credentials, which
+    belong to the host that they were entered for. One that `signs` is never sent itself, so it stays when the host
+    changes.
+    """
 
     name: str
     label: str
@@ -33,6 +37,7 @@ class Field(Record):
     required: bool = False
     choices: tuple[str, ...] = ()
     default: Setting | None = None
+    signs: bool = False
 
 
 class Origin(Record):
@@ -89,16 +94,21 @@ def is_credential(header: str) -> bool:
     return _CREDENTIAL.search(header) is not None and header.lower() not in _PLAIN
 
 
-class Request(Record):
-    """What goes over the wire. Addresses inside a private network are refused unless the operator chose the host
-    (`operator_host`); a handler cannot choose one.
+def preview_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a request that was not sent, without credentials and signatures: with a valid signature, anyone
+    who may look could send it in our name.
     """
+    hidden = {name for name in headers if is_credential(name) or "signature" in name.lower()}
+    return {name: "***" if name in hidden else value for name, value in headers.items()}
+
+
+class Request(Record):
+    """What goes over the wire."""
 
     method: str
     url: str
     headers: dict[str, str]
     body: bytes
-    operator_host: bool = False
 
     @property
     def shown_headers(self) -> dict[str, str]:
@@ -110,19 +120,25 @@ class Request(Record):
 
 
 class Response(Record):
-    """An answer. Header names in lower case, the body cut at the transport's bound."""
+    """An answer. Header names in lower case, the body cut at the transport's bound: `truncated` says that it was
+    longer.
+    """
 
     status: int
     headers: dict[str, str]
     body: bytes
     duration_ms: int
+    truncated: bool = False
 
 
 class NoResponse(Record):
-    """No answer came; `reason` says why in a few words (`timed out after 15000 ms`, `connection refused` …)."""
+    """No answer came; `reason` says why in a few words (`timed out after 15000 ms`, `connection refused` …).
+    `refused` says that nothing was sent, because the host's address is neither public nor allowed.
+    """
 
     reason: str
     duration_ms: int
+    refused: RefusedAddress | None = None
 
 
 class Delivered(Record, tag=True):
@@ -138,7 +154,9 @@ class Refused(Record, tag=True):
 class Deferred(Record, tag=True):
     """Not now: one more try later, `retry_after_ms` if the destination said when. `throttled` marks a 429. `alone`
     asks for the call to be sent at once in a smaller request: the answer did not say which call of several it meant.
-    `failing` says that the destination itself is to blame, so that its breaker counts it.
+    `failing` says that the destination itself is to blame, so that its breaker counts it. `foreign` marks an answer
+    that is not the destination's own, such as a proxy's page: the operator is alerted at once. `reached` says that
+    the destination itself answered, so that its breaker closes.
     `sent` is False when nothing of the delivery went out, so that no try is spent.
     """
 
@@ -148,17 +166,27 @@ class Deferred(Record, tag=True):
     alone: bool = False
     sent: bool = True
     failing: bool = False
+    foreign: bool = False
+    reached: bool = False
 
 
 class Blocked(Record, tag=True):
-    """Nothing can be delivered until a person changes something (credentials, region): the endpoint pauses and
-    the delivery waits, no try spent.
+    """Nothing can be delivered as things are configured now (credentials, region, an address that is not allowed):
+    the endpoint goes on hold and the delivery waits, no try spent, until the destination's check is good again.
     """
 
     reason: str
 
 
-Outcome = Delivered | Refused | Deferred | Blocked
+class Gone(Record, tag=True):
+    """The destination asks for no more deliveries: the endpoint is disabled, and the delivery waits, no try spent,
+    until somebody enables it.
+    """
+
+    reason: str
+
+
+Outcome = Delivered | Refused | Deferred | Blocked | Gone
 
 
 class BatchBounds(Record):
@@ -173,6 +201,12 @@ class Transport(Protocol):
 
     async def send(self, request: Request) -> Response | NoResponse: ...
 
+    async def refused_address(self, url: str) -> RefusedAddress | None:
+        """Why a request to this URL would not be sent, found without connecting; None where it would be, or where the
+        name does not resolve.
+        """
+        ...
+
 
 class Finding(StrEnum):
     """What a credential check found."""
@@ -181,6 +215,7 @@ class Finding(StrEnum):
     NO_ANSWER = "no_answer"
     WRONG_CREDENTIALS = "wrong_credentials"
     WRONG_REGION = "wrong_region"
+    REFUSED_ADDRESS = "refused_address"
     UNTRIED = "untried"  # a destination that cannot be asked without sending something
 
 
@@ -208,8 +243,8 @@ class Destination(Protocol):
         ...
 
     @property
-    def max_requests_per_s(self) -> int:
-        """How many requests a second the destination wants at the most."""
+    def max_requests_per_s(self) -> int | None:
+        """How many requests a second the destination accepts; None where it names no limit."""
         ...
 
     def prepare(self, calls: Sequence[Call], origin: Origin) -> Prepared:
@@ -248,6 +283,14 @@ class Connector(Protocol):
 
     @property
     def has_contract(self) -> bool: ...
+
+    def url(self, settings: Mapping[str, Setting]) -> str:
+        """Where requests go with these settings, valid or not."""
+        ...
+
+    def credentials_host(self, settings: Mapping[str, Setting]) -> str:
+        """Whom credentials entered with these settings may be sent to, for comparison and for people to read."""
+        ...
 
     def open(
         self,

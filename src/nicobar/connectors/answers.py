@@ -5,15 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from nicobar.connectors import Deferred, NoResponse, Response
+from nicobar.connectors import Blocked, Deferred, NoResponse, Refused, Response
+from nicobar.connectors.fields import address_error
 
 MAX_RETRY_AFTER_MS = 24 * 3_600_000
 MAX_TEXT_CHARS = 300
 _TOO_MANY = 429
 _SERVER_ERROR = 500
 _TIMED_OUT = 408
+_TOO_EARLY = 425
+# Enough for the characters shown, with white space in between; the rest of a large body is not decoded.
+_MAX_TEXT_BYTES = 16 * 1024
 _MAX_DIGITS = 12
-_AGAIN = frozenset({_TIMED_OUT, 425, _TOO_MANY})
+_AGAIN = frozenset({_TIMED_OUT, _TOO_EARLY, _TOO_MANY})
 
 
 def deferred(answer: Response | NoResponse) -> Deferred | None:
@@ -23,21 +27,29 @@ def deferred(answer: Response | NoResponse) -> Deferred | None:
     if answer.status in _AGAIN or answer.status >= _SERVER_ERROR:
         return Deferred(
             reason=f"The destination answered {said(answer)}.",
-            retry_after_ms=_retry_after_ms(answer),
+            retry_after_ms=retry_after_ms(answer),
             throttled=answer.status == _TOO_MANY,
             failing=answer.status >= _SERVER_ERROR or answer.status == _TIMED_OUT,
+            reached=answer.status == _TOO_EARLY,
         )
     return None
 
 
-def said(answer: Response) -> str:
-    """An answer in one line: its status and the start of its body."""
-    text = " ".join(answer.body.decode("utf-8", "replace").split())
-    return f"{answer.status}{': ' if text else ''}{text[:MAX_TEXT_CHARS]}"
+def unsent(answer: Response | NoResponse, *, own: bool) -> Blocked | Refused | None:
+    """What a refused address means: the endpoint's `own` host puts the endpoint on hold until the operator allows the
+    host; another host that a handler named fails that delivery. None for every other answer.
+    """
+    if not isinstance(answer, NoResponse) or answer.refused is None:
+        return None
+    error = str(address_error(answer.refused))
+    return Blocked(reason=error) if own else Refused(reason=error)
 
 
-def _retry_after_ms(answer: Response) -> int | None:
-    """RFC 9110, section 10.2.3: seconds, or a date, which is compared with the answer's own Date if it has one."""
+def retry_after_ms(answer: Response) -> int | None:
+    """How long the destination asks to be left alone; None where it does not say.
+
+    RFC 9110, section 10.2.3: seconds, or a date, which is compared with the answer's own Date if it has one.
+    """
     value = answer.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         # More digits than these are longer than the bound anyway.
@@ -50,3 +62,15 @@ def _retry_after_ms(answer: Response) -> int | None:
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(wait_ms, 0), MAX_RETRY_AFTER_MS)
+
+
+def said(answer: Response) -> str:
+    """An answer in one line: its status and the start of its body."""
+    text = start_of(answer)
+    return f"{answer.status}{': ' if text else ''}{text}"
+
+
+def start_of(answer: Response) -> str:
+    """The first characters of an answer's body, in one line."""
+    text = " ".join(answer.body[:_MAX_TEXT_BYTES].decode("utf-8", "replace").split())
+    return text[:MAX_TEXT_CHARS]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
+from nicobar.addresses import RefusedAddress
 from nicobar.connectors import Field, FieldKind
 from nicobar.errors import UserError
 from nicobar.model import Setting
+
+# A name or an address and a port, and nothing that one parser reads differently from another (%, \\, an empty port).
+_AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 def read_fields(
@@ -53,7 +58,7 @@ def _fits(field: Field, value: str) -> bool:
 
 
 def is_plain_url(value: str) -> bool:
-    """Whether it is an http or https URL without user, password and fragment."""
+    """Whether it is an http or https URL without user, password, zone and fragment."""
     try:
         url = urlsplit(value)
         _ = url.port
@@ -61,10 +66,19 @@ def is_plain_url(value: str) -> bool:
         return False
     return (
         url.scheme in {"http", "https"}
-        and bool(url.hostname)
-        and url.username is None
+        and _AUTHORITY.fullmatch(url.netloc) is not None
         and not url.fragment
         and value.isascii()
         and value.isprintable()
         and " " not in value
+    )
+
+
+def address_error(refused: RefusedAddress) -> UserError:
+    """What to do about a host that requests may not reach."""
+    return UserError(
+        "address_not_allowed",
+        f"Requests to {refused.host} are not allowed: its address is not public.",
+        f"To allow them, add {refused.entry} to the setting allowed_addresses "
+        f"(NICOBAR_ALLOWED_ADDRESSES={refused.entry}) and restart Nicobar.",
     )

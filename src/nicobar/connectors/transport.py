@@ -7,6 +7,7 @@ import ipaddress
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -15,84 +16,131 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from nicobar import __version__
+from nicobar.addresses import PUBLIC_ONLY, Address, AllowedAddresses, RefusedAddress, literal_addresses, refused
 from nicobar.connectors import NoResponse, Request, Response
 
 TIMEOUT_MS = 15_000
-MAX_ANSWER_BYTES = 64 * 1024
+MAX_ANSWER_BYTES = 1024 * 1024
 MAX_CONNECTIONS = 100
 
 
+# As `socket.getaddrinfo` returns it: family, type, protocol, canonical name, socket address.
+AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
+SocketFactory = Callable[[AddressInfo], socket.socket]
+
+
 class _RefusedAddressError(OSError):
-    """The host's address is inside a network that handlers may not reach."""
+    """No request may go to this host."""
+
+    def __init__(self, refused: RefusedAddress) -> None:
+        super().__init__(refused.host)
+        self.refused = refused
 
 
 class HttpTransport:
-    """A `Transport` with pooled connections. `timeout_ms` is for everything from the connection to the last byte."""
+    """A `Transport` with pooled connections, which reach public addresses and those in `allowed`. `timeout_ms` is for
+    everything from the connection to the last byte. Tests give a `resolver` and a `socket_factory` of their own.
+    """
 
-    def __init__(self, *, timeout_ms: int = TIMEOUT_MS) -> None:
+    def __init__(
+        self,
+        *,
+        allowed: AllowedAddresses = PUBLIC_ONLY,
+        timeout_ms: int = TIMEOUT_MS,
+        resolver: AbstractResolver | None = None,
+        socket_factory: SocketFactory | None = None,
+    ) -> None:
+        self._allowed = allowed
         self._timeout_ms = timeout_ms
-        self._open: aiohttp.ClientSession | None = None
-        self._guarded: aiohttp.ClientSession | None = None
+        self._inner = resolver
+        self._socket_factory = socket_factory
+        self._resolver: _CheckedResolver | None = None
+        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._open = self._session(aiohttp.ThreadedResolver())
-        self._guarded = self._session(_PublicResolver())
+        self._resolver = _CheckedResolver(self._inner or aiohttp.ThreadedResolver(), self._allowed)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=MAX_CONNECTIONS, resolver=self._resolver, ttl_dns_cache=60, socket_factory=self._socket_factory
+            ),
+            timeout=aiohttp.ClientTimeout(total=self._timeout_ms / 1000),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # Answers are asked for uncompressed; one that is not would only be a bomb.
+            auto_decompress=False,
+            # A proxy from the environment would connect to addresses that nobody has checked.
+            trust_env=False,
+        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for session in (self._open, self._guarded):
-            if session is not None:
-                await session.close()
+        if self._session is not None:
+            await self._session.close()
 
     async def send(self, request: Request) -> Response | NoResponse:
-        session = self._open if request.operator_host else self._guarded
         started_ns = time.monotonic_ns()
-        if session is None:
+        if self._session is None:
             return NoResponse(reason="the transport is closed", duration_ms=0)
         try:
             url = URL(request.url, encoded=True)
-            if not request.operator_host:
-                _check_literal(url.host or "")
-            async with session.request(
+            self._check_literal(url)
+            async with self._session.request(
                 request.method,
                 url,
                 data=request.body or None,
                 headers=_wire_headers(request),
                 allow_redirects=False,
             ) as answer:
-                body = await _read_some(answer.content)
+                body, truncated = await _read(answer.content)
                 return Response(
                     status=answer.status,
                     headers={name.lower(): value for name, value in answer.headers.items()},
                     body=body,
                     duration_ms=_since_ms(started_ns),
+                    truncated=truncated,
                 )
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
-            return NoResponse(reason=self._reason(error), duration_ms=_since_ms(started_ns))
+            return NoResponse(
+                reason=self._reason(error), duration_ms=_since_ms(started_ns), refused=_refused_address(error)
+            )
 
-    def _session(self, resolver: AbstractResolver) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, resolver=resolver, ttl_dns_cache=60),
-            timeout=aiohttp.ClientTimeout(total=self._timeout_ms / 1000),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # Answers are asked for uncompressed; one that is not would only be a bomb.
-            auto_decompress=False,
-            trust_env=False,
-        )
+    async def refused_address(self, url: str) -> RefusedAddress | None:
+        if self._resolver is None:
+            return None
+        try:
+            parsed = URL(url, encoded=True)
+            host, port = self._check_literal(parsed)
+            if not literal_addresses(host):
+                async with asyncio.timeout(self._timeout_ms / 1000):
+                    await self._resolver.resolve(host, port)
+        except (OSError, ValueError, TimeoutError) as error:
+            return _refused_address(error)
+        return None
+
+    def _check_literal(self, url: URL) -> tuple[str, int]:
+        """Checks a host that is an address, about which the client does not ask its resolver. Returns host and
+        port.
+        """
+        host, port = url.raw_host or "", url.port or 0
+        addresses = literal_addresses(host)
+        if (
+            addresses
+            and not self._allowed.allows_host(host, port)
+            and not any(self._allowed.allows(one, port) for one in addresses)
+        ):
+            raise _RefusedAddressError(refused(host, port))
+        return host, port
 
     def _reason(self, error: BaseException) -> str:  # noqa: PLR0911 - one a kind of failure
         match error:
             case asyncio.TimeoutError():
                 return f"timed out after {self._timeout_ms} ms"
-            case _RefusedAddressError():
-                return "the address is inside a private network, which a handler may not reach"
+            case _ if _refused_address(error) is not None:
+                return "the address is not public and not in allowed_addresses"
             case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
                 return "the TLS connection failed"
             case aiohttp.ClientConnectorDNSError():
-                if isinstance(error.os_error.__cause__ or error.os_error, _RefusedAddressError):
-                    return "the address is inside a private network, which a handler may not reach"
                 return "the host name is not known"
             case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()) | ConnectionRefusedError():
                 return "connection refused"
@@ -106,29 +154,41 @@ class HttpTransport:
                 return f"the request failed ({type(error).__name__})"
 
 
-class _PublicResolver(AbstractResolver):
-    """Resolves once and passes on only public addresses, so that a name cannot change its mind in between."""
+class _CheckedResolver(AbstractResolver):
+    """Resolves a name once and returns only the addresses that may be reached, which are the ones connected to: a
+    name that resolves to another address a moment later gains nothing.
+    """
 
-    def __init__(self) -> None:
-        self._inner = aiohttp.ThreadedResolver()
+    def __init__(self, inner: AbstractResolver, allowed: AllowedAddresses) -> None:
+        self._inner = inner
+        self._allowed = allowed
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         found = await self._inner.resolve(host, port, family)
-        allowed = [result for result in found if _is_public(result["host"])]
-        if not allowed:
-            raise _RefusedAddressError(host)
+        if self._allowed.allows_host(host, port):
+            return found
+        allowed = [one for one in found if self._allowed.allows(_address(one), port)]
+        if found and not allowed:
+            raise _RefusedAddressError(refused(host, port))
         return allowed
 
     async def close(self) -> None:
         await self._inner.close()
 
 
-def _is_public(address: str) -> bool:
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return (mapped or parsed).is_global and not (mapped or parsed).is_multicast
+def _address(result: ResolveResult) -> Address:
+    """The address without its zone, which names an interface."""
+    return ipaddress.ip_address(result["host"].partition("%")[0])
+
+
+def _refused_address(error: BaseException) -> RefusedAddress | None:
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    for one in (cause, cause.__cause__):
+        if isinstance(one, _RefusedAddressError):
+            return one.refused
+    return None
 
 
 def _wire_headers(request: Request) -> dict[str, str]:
@@ -137,23 +197,15 @@ def _wire_headers(request: Request) -> dict[str, str]:
     return {"user-agent": f"nicobar/{__version__}", **own, "accept-encoding": "identity"}
 
 
-def _check_literal(host: str) -> None:
-    """The client does not ask its resolver about addresses."""
-    try:
-        public = _is_public(host)
-    except ValueError:
-        return
-    if not public:
-        raise _RefusedAddressError(host)
-
-
-async def _read_some(content: aiohttp.StreamReader) -> bytes:
+async def _read(content: aiohttp.StreamReader) -> tuple[bytes, bool]:
+    """The body up to the bound, and whether there was more."""
     chunks: list[bytes] = []
-    left_bytes = MAX_ANSWER_BYTES
+    left_bytes = MAX_ANSWER_BYTES + 1
     while left_bytes > 0 and (chunk := await content.read(left_bytes)):
         chunks.append(chunk)
         left_bytes -= len(chunk)
-    return b"".join(chunks)
+    body = b"".join(chunks)
+    return body[:MAX_ANSWER_BYTES], len(body) > MAX_ANSWER_BYTES
 
 
 def _since_ms(started_ns: int) -> int:

@@ -16,10 +16,10 @@ from nicobar.pipeline.alerts import AlertType
 from nicobar.settings import shown
 
 MEANINGS = {
-    AlertType.DISABLED: noop("an endpoint that only failed for five days was disabled"),
-    AlertType.PAUSED: noop("an endpoint paused itself: its credentials or its region are wrong"),
-    AlertType.FAILING: noop("a destination fails again and again; deliveries wait"),
-    AlertType.RECOVERED: noop("a destination answers again"),
+    AlertType.DISABLED: noop("an endpoint was disabled: it only failed for five days, or its URL answered 410"),
+    AlertType.PAUSED: noop("an endpoint went on hold: its destination rejects the credentials or the address"),
+    AlertType.FAILING: noop("a destination fails, or something else answers in its place; deliveries wait"),
+    AlertType.RECOVERED: noop("a destination answers again, or an endpoint is off hold"),
     AlertType.EXHAUSTED: noop("a delivery failed for good"),
     AlertType.REFUSING: noop("a source refused three requests in a row: their signatures do not fit"),
 }

@@ -45,10 +45,12 @@ from nicobar.dashboard import (
 from nicobar.dashboard.desk import Desk
 from nicobar.dashboard.door import MAX_FORM_BYTES, DashboardDoor
 from nicobar.dashboard.limit import LoginLimit
+from nicobar.dashboard.lists import unknown_name
 from nicobar.dashboard.pages import page
 from nicobar.dashboard.rights import allowed
 from nicobar.dashboard.visitor import VISITOR, Visitor, current_visitor
 from nicobar.errors import NicobarError, Refusal, UserError
+from nicobar.names import given_names, query_names
 from nicobar.observe import log
 
 # Litestar's request knows its user, its token and its state; there are none here.
@@ -102,6 +104,7 @@ def create_dashboard(services: Services, beside: App) -> App:
             "visitor": Provide(current_visitor, sync_to_thread=False),
         },
         guards=[allowed],
+        before_request=_check_names,
         openapi_config=None,
         logging_config=None,
         exception_handlers={NicobarError: _said, HTTPException: _http_error, Exception: _surprise},
@@ -111,9 +114,21 @@ def create_dashboard(services: Services, beside: App) -> App:
         pages,  # type: ignore[arg-type] # Litestar's own, narrower ASGI types
         beside,
         services.store,
+        services.token_uses,
         services.clock,
         public_url=services.settings.public_url,
+        body_timeout_ms=services.settings.body_timeout_ms,
     )
+
+
+def _check_names(request: Asked) -> None:
+    """Without this, a list would ignore a filter that it does not have and show everything. Pages without parameters
+    have nothing to filter. Raises Refusal 422.
+    """
+    known = query_names(request.route_handler, tuple(request.path_params)).known
+    for name in given_names(request.scope["query_string"]):
+        if known and name not in known:
+            raise unknown_name(name, known)
 
 
 def _said(request: Asked, error: NicobarError) -> Response[Any]:

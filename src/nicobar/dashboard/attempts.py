@@ -8,6 +8,7 @@ from litestar.params import FromPath
 from nicobar.dashboard.desk import GivenDesk, endpoint, not_found
 from nicobar.dashboard.pages import page
 from nicobar.dashboard.visitor import GivenVisitor
+from nicobar.model import ALERT_SOURCE_ID
 
 
 @get("/webhooks/{endpoint_id:str}/attempts/{attempt_id:str}")
@@ -18,7 +19,11 @@ async def attempt(
     known = endpoint(await desk.snapshot(), endpoint_id)
     store = desk.services.store
     found = await store.attempt(attempt_id)
-    if found is None or found.endpoint_id != known.id:
+    if (
+        found is None
+        or found.endpoint_id != known.id
+        or (found.message.source_id == ALERT_SOURCE_ID and not visitor.sees_alerts)
+    ):
         raise not_found("attempt")
     message = await store.message(found.message.id)
     return page(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC
 from urllib.parse import urlencode
 
 from litestar import Response, get
 from litestar.params import FromQuery
 
 from nicobar.dashboard.desk import GivenDesk
+from nicobar.dashboard.lists import day_ms
 from nicobar.dashboard.pages import page
 from nicobar.dashboard.places import PAGE, Number, shown, text
 from nicobar.dashboard.rights import USER
@@ -38,8 +39,8 @@ async def show(
         actor=wanted.get("actor"),
         action=wanted.get("action"),
         subject=wanted.get("subject"),
-        since_ms=_day_ms(wanted.get("since", "")),
-        until_ms=_day_ms(wanted.get("until", ""), end=True),
+        since_ms=day_ms(wanted.get("since", ""), UTC),
+        until_ms=day_ms(wanted.get("until", ""), UTC, end=True),
     )
     found = await desk.services.store.audit(which, before=text(before), after=text(after), limit=PAGE)
     return page(
@@ -50,15 +51,6 @@ async def show(
         here=f"{PATH}?{urlencode(wanted)}" if wanted else PATH,
         now_ms=desk.now_ms(),
     )
-
-
-def _day_ms(day: str, *, end: bool = False) -> int | None:
-    """When a day begins, or ends; None for what is no day."""
-    try:
-        begins = datetime.combine(date.fromisoformat(day) + timedelta(days=int(end)), time(), UTC)
-    except (ValueError, OverflowError):
-        return None
-    return int(begins.timestamp() * 1000)
 
 
 HANDLERS = (show,)

@@ -38,7 +38,12 @@ async def show(
     state = known_state(of_state)
     place = Place(before=before, after=after)
     found = await desk.services.store.attempted(
-        known.id, MessageFilter(), STATES[state], before=before, after=after, limit=PAGE
+        known.id,
+        MessageFilter(alerts=visitor.sees_alerts),
+        STATES[state],
+        before=before,
+        after=after,
+        limit=PAGE,
     )
     path = f"/webhooks/{known.id}/deliveries"
 

@@ -12,24 +12,35 @@ from litestar.di import NamedDependency
 from nicobar.admin.catalogue import default_application
 from nicobar.admin.recipe_use import Use
 from nicobar.admin.services import Services
+from nicobar.admin.trials import Coverage
 from nicobar.dashboard.limit import LoginLimit
 from nicobar.errors import Refusal
-from nicobar.model import Application, Endpoint, Source
+from nicobar.model import Application, Endpoint, Record, Source
 from nicobar.store import Draft, Snapshot
 
 MAX_SENDS = 200
 
 
+class KnownCoverage(Record):
+    """What a handler was found to send for at that steady time; `doubtful` where it may be otherwise now."""
+
+    coverage: Coverage
+    at_ms: int
+    doubtful: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """The running parts. `sends` are the latest tests by their address, gone when this process ends; `recipe_uses` is
-    what recipes make of each event type; `app_id` is the one application that there is for the visitor.
+    what recipes make of each event type, `coverages` what handlers send for, as far as it was found; `app_id` is the
+    one application that there is for the visitor.
     """
 
     services: Services
     limit: LoginLimit
     sends: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
     recipe_uses: dict[str, tuple[Use, ...]] = field(default_factory=dict)
+    coverages: dict[str, KnownCoverage] = field(default_factory=dict)
     app_id: str | None = None
 
     async def snapshot(self) -> Snapshot:

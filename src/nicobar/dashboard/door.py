@@ -7,6 +7,7 @@ import secrets
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from nicobar.admin.token_uses import TokenUses
 from nicobar.admin.tokens import live_token
 from nicobar.asgi import App, GoneError, Message, Receive, Send, body_again, headers_of, read_body, send_body
 from nicobar.clock import Clock
@@ -37,7 +38,6 @@ PATHS = (
 OPEN = ("/login", "/setup", "/preferences", "/static", "/app-portal")
 MAX_FORM_BYTES = 2 * 1024 * 1024
 MAX_FIELDS = 1_000
-FORM_TIMEOUT_MS = 10_000
 FORM_TYPE = "application/x-www-form-urlencoded"
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
@@ -55,12 +55,24 @@ _READING = frozenset({"GET", "HEAD"})
 class DashboardDoor:
     """Lets requests for pages in, each with its visitor; everything else goes to the application beside it."""
 
-    def __init__(self, pages: App, beside: App, store: Store, clock: Clock, *, public_url: str) -> None:
+    def __init__(
+        self,
+        pages: App,
+        beside: App,
+        store: Store,
+        token_uses: TokenUses,
+        clock: Clock,
+        *,
+        public_url: str,
+        body_timeout_ms: int,
+    ) -> None:
         self._pages = pages
         self._beside = beside
         self._store = store
+        self._token_uses = token_uses
         self._clock = clock
         self._public_url = public_url.rstrip("/")
+        self._body_timeout_ms = body_timeout_ms
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not _is_ours(scope["path"]):
@@ -86,7 +98,7 @@ class DashboardDoor:
             now_ms = self._clock.now_ms()
             user = await self._store.session_user(hash_token(session), now_ms=now_ms)
             # Who came by a link holds its key itself: what ends the link ends this too.
-            token = None if user else await live_token(self._store, session, now_ms)
+            token = None if user else await live_token(self._store, self._token_uses, session, now_ms)
             link = token if token and token.portal else None
         secret = session if user or link else cookies.get(ANONYMOUS, "")
         secure = scope["scheme"] == "https" or self._public_url.startswith("https://")
@@ -111,7 +123,7 @@ class DashboardDoor:
             await _sign_in_first(scope, visitor, answer)
             return
         if scope["method"] not in _READING:
-            body = await read_body(headers, receive, max_bytes=MAX_FORM_BYTES, timeout_ms=FORM_TIMEOUT_MS)
+            body = await read_body(headers, receive, max_bytes=MAX_FORM_BYTES, timeout_ms=self._body_timeout_ms)
             scope[VISITOR] = _with_form(visitor, headers, body)
             receive = body_again(body, receive)
         await self._pages(scope, receive, answer)
@@ -184,4 +196,8 @@ async def _refuse(send: Send, error: NicobarError, language: str) -> None:
     if isinstance(error, StoreError):
         log.error("page not shown", code=error.code, detail=error.detail)
     text = f"{say(language, error.detail)}\n{say(language, error.fix)}\n".encode()
-    await send_body(_protected(send, ()), status, text, [(b"content-type", b"text/plain; charset=utf-8")])
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    if status in {408, 413}:
+        # The rest of the body will not be read.
+        headers.append((b"connection", b"close"))
+    await send_body(_protected(send, ()), status, text, headers)

@@ -4,12 +4,16 @@ draft, so that every step has an address; a secret that was entered is not shown
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Collection, Mapping
+
 import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 
 from nicobar.admin.catalogue import details, make_endpoint, make_source, same_endpoint
+from nicobar.admin.destinations import check_address, check_stored
 from nicobar.admin.handlers import why_it_cannot_run
+from nicobar.admin.services import again_if_moved
 from nicobar.admin.trials import why_unusable
 from nicobar.connectors import Checkup, Connector
 from nicobar.connectors.kinds import CONNECTORS, connector
@@ -53,7 +57,7 @@ async def begun(kind: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> 
     """Keeps what was entered and goes on."""
     of_kind = _connector(kind)
     given = read_fields(of_kind, visitor.form)
-    problem = why_unusable(kind, given.settings, given.credentials)
+    problem = why_unusable(kind, given.settings, given.credentials) or _why_not_there(desk, kind, given.settings)
     if problem is not None:
         return _form(visitor, of_kind, name=given.name, settings=given.settings, problem=problem)
     made = Draft(
@@ -65,7 +69,7 @@ async def begun(kind: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> 
         sealed_credentials=b"",
         code=RECIPES[0].code if of_kind.has_contract else "",
     )
-    return await _kept(desk, visitor, made, given)
+    return await _kept(desk, visitor, made, given, keep_by=add_draft)
 
 
 @get("/webhooks/drafts/{draft_id:str}", opt=CHANGING)
@@ -83,18 +87,24 @@ async def connection(
     checkup = None
     if check:
         destination = of_kind.open(one.settings, credentials(desk, one))
+        detail = f"stored credentials used for {of_kind.credentials_host(one.settings)}"
+        await desk.services.change(visitor, "endpoint.check", one.id, app_id=one.app_id, detail=detail)
         checkup = await destination.check_credentials(desk.services.transport)
     return _form(visitor, of_kind, name=one.name, settings=one.settings, kept=one, checkup=checkup)
 
 
 @post("/webhooks/drafts/{draft_id:str}", status_code=303)
+@again_if_moved
 async def connected(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Keeps what was changed and goes on."""
     one = await draft(desk, draft_id)
     of_kind = connector(one.connector)
     given = read_fields(of_kind, visitor.form)
-    kept = credentials(desk, one) | given.credentials
-    problem = why_unusable(one.connector, given.settings, kept)
+    stored = credentials(desk, one)
+    kept = stored | given.credentials
+    problem = why_unusable(one.connector, given.settings, kept) or _why_not_there(
+        desk, one.connector, given.settings, before=one.settings, kept=stored.keys() - given.credentials.keys()
+    )
     if problem is not None:
         return _form(visitor, of_kind, name=given.name, settings=given.settings, kept=one, problem=problem)
     return await _kept(desk, visitor, one, Given(name=given.name, settings=given.settings, credentials=kept))
@@ -104,6 +114,8 @@ async def connected(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisi
 async def create(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Makes the endpoint, and a source where there is none; or publishes the code of one that is there."""
     one = await draft(desk, draft_id)
+    if visitor.form.get("seen", one.text_id) != one.text_id:
+        return redirect(f"/webhooks/drafts/{one.id}/test?changed=1")
     if one.code.strip() and await why_it_cannot_run(desk.services.sandbox, one.code, desk.now_ms()) is not None:
         return redirect(f"/webhooks/drafts/{one.id}/code")  # which says what is wrong
     if one.endpoint_id:
@@ -124,15 +136,41 @@ async def discard(draft_id: FromPath[str], desk: GivenDesk) -> Response[bytes]:
     return redirect(f"/webhooks/{one.endpoint_id}" if one.endpoint_id else "/webhooks")
 
 
+def _why_not_there(
+    desk: Desk,
+    kind: str,
+    settings: Mapping[str, Setting],
+    *,
+    before: Mapping[str, Setting] | None = None,
+    kept: Collection[str] = (),
+) -> NicobarError | None:
+    """Why the endpoint may not send where these settings say, or not with the credentials that are `kept`."""
+    try:
+        check_address(desk.services.settings.allowed, kind, settings)
+        if before is not None:
+            check_stored(kind, settings, before, credentials=kept)
+    except NicobarError as error:
+        return error
+    return None
+
+
 def credentials(desk: Desk, one: Draft) -> dict[str, str]:
     """A draft's secrets. Raises StoreUnusable when they were sealed with another key."""
     return msgspec.json.decode(desk.services.vault.unseal(one.sealed_credentials, one.id), type=dict[str, str])
 
 
-async def keep(desk: Desk, one: Draft) -> None:
+async def add_draft(desk: Desk, one: Draft) -> None:
+    """Keeps a draft that is begun now."""
     now_ms = desk.now_ms()
     kept = msgspec.structs.replace(one, updated_at_ms=now_ms)
     await desk.services.store.put_draft(kept, forget_before_ms=now_ms - KEEP_DRAFTS_MS)
+
+
+async def keep(desk: Desk, one: Draft) -> Draft:
+    """Keeps what was changed of a draft. Raises StoreMoved where it was changed elsewhere after it was read."""
+    kept = msgspec.structs.replace(one, revision=one.revision + 1)
+    await add_draft(desk, kept)
+    return kept
 
 
 def _connector(kind: str) -> Connector:
@@ -141,10 +179,16 @@ def _connector(kind: str) -> Connector:
     return connector(kind)
 
 
-async def _kept(desk: Desk, visitor: Visitor, one: Draft, given: Given) -> Response[bytes]:
+async def _kept(
+    desk: Desk,
+    visitor: Visitor,
+    one: Draft,
+    given: Given,
+    keep_by: Callable[[Desk, Draft], Awaitable[object]] = keep,
+) -> Response[bytes]:
     sealed = desk.services.vault.seal(msgspec.json.encode(given.credentials), one.id)
     kept = msgspec.structs.replace(one, name=given.name, settings=given.settings, sealed_credentials=sealed)
-    await keep(desk, kept)
+    await keep_by(desk, kept)
     if visitor.form.get("action") == "check":
         return redirect(f"/webhooks/drafts/{one.id}?check=1#verdict")
     return redirect(f"/webhooks/drafts/{one.id}/code")
@@ -182,6 +226,7 @@ def _form(
 
 async def _create(desk: Desk, visitor: Visitor, one: Draft) -> str:
     services = desk.services
+    check_address(services.settings.allowed, one.connector, one.settings)
     snapshot = await desk.snapshot()
     now_ms = desk.now_ms()
     taken = [other.name for other in snapshot.endpoints if other.app_id == one.app_id]

@@ -122,13 +122,20 @@ def read_headers(form: Mapping[str, Sequence[str]], known: Mapping[str, str]) ->
     """Names and values of a form's rows. A row without a name is none; one without a value keeps what is known of a
     name that carries a secret.
     """
+    kept = kept_values(form, known)
     headers: dict[str, str] = {}
     for name, value in zip(form.get("header_name", ()), form.get("header_value", ()), strict=False):
         wanted = name.strip().lower()
         if wanted:
-            kept = known.get(wanted, "") if is_credential(wanted) else ""
-            headers[wanted] = value.strip() or kept
+            headers[wanted] = value.strip() or kept.get(wanted, "")
     return headers
+
+
+def kept_values(form: Mapping[str, Sequence[str]], known: Mapping[str, str]) -> dict[str, str]:
+    """The known values of the secret headers that a form leaves empty."""
+    rows = zip(form.get("header_name", ()), form.get("header_value", ()), strict=False)
+    empty = [name.strip().lower() for name, value in rows if not value.strip()]
+    return {name: known[name] for name in empty if is_credential(name) and name in known}
 
 
 def shown_headers(known: Mapping[str, str]) -> dict[str, str | None]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Generic, TypeVar
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from nicobar.dashboard.language import noop
+from nicobar.errors import Refusal
 from nicobar.model import DeliveryState, Record
+from nicobar.names import shortened
 from nicobar.store.history import MAX_LOOK, MAX_LOOK_INSIDE, Page
 
 PAGE = 25
@@ -93,25 +95,43 @@ def listed(
     )
 
 
+def unknown_name(name: str, known: Collection[str]) -> Refusal:
+    """For an address with a name in its query that the page does not have."""
+    given, names = shortened(name), ", ".join(sorted(known))
+    return Refusal(422, "unknown_name", f"This page has no filter named {given}.", f"Use one of {names}.")
+
+
 def zone_of(name: str) -> tuple[tzinfo, str]:
-    """The viewer's zone and its name; UTC where there is none of that name here."""
+    """The viewer's zone and its name; UTC without one. Raises Refusal 422 for an unknown zone."""
     try:
         return (ZoneInfo(name), name) if name else (UTC, "UTC")
-    except (ValueError, KeyError, OSError):
-        return UTC, "UTC"
+    except (ValueError, KeyError, OSError) as error:
+        given = shortened(name)
+        raise Refusal(
+            422, "unknown_zone", f"There is no time zone named {given}.", "Use a name such as Europe/Berlin."
+        ) from error
 
 
 def day_ms(text: str, zone: tzinfo, *, end: bool = False) -> int | None:
-    """When a day, written as 2026-03-01, begins in a zone, or ends; None for what is no day."""
-    try:
-        day = date.fromisoformat(text) + timedelta(days=int(end))
-        return int(datetime.combine(day, time(), zone).timestamp() * 1000)
-    except (ValueError, OverflowError, OSError):
+    """When a day, written as 2026-03-01, begins in a zone, or ends; None without one. Raises Refusal 422 for text
+    that is not a day.
+    """
+    if not text.strip():
         return None
+    try:
+        day = date.fromisoformat(text.strip()) + timedelta(days=int(end))
+        return int(datetime.combine(day, time(), zone).timestamp() * 1000)
+    except (ValueError, OverflowError, OSError) as error:
+        given = shortened(text)
+        raise Refusal(422, "not_a_day", f"{given} is not a valid day.", "Write it as 2026-03-01.") from error
 
 
 def known_state(text: str) -> str:
-    return text if text in STATES else ""
+    """Raises Refusal 422 for a state that does not exist."""
+    if text not in STATES:
+        given, names = shortened(text), ", ".join(one for one in STATES if one)
+        raise Refusal(422, "unknown_state", f"There is no state named {given}.", f"Use one of {names}.")
+    return text
 
 
 def percentile(values: Sequence[int], share: float) -> int | None:

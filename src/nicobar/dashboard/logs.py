@@ -25,8 +25,7 @@ from nicobar.dashboard.pages import page, redirect
 from nicobar.dashboard.search import Snippet, Sought, read_search, snippet
 from nicobar.dashboard.visitor import GivenVisitor
 from nicobar.ids import is_id
-from nicobar.model import Delivery, Message, Record
-from nicobar.pipeline.alerts import SOURCE_ID as OPERATIONAL
+from nicobar.model import ALERT_SOURCE_ID, Delivery, Message, Record
 from nicobar.store import Snapshot
 from nicobar.store.history import MessageFilter, Moment
 
@@ -64,7 +63,7 @@ async def show_all(
     snapshot = await desk.snapshot()
     app = application(snapshot)
     if q and is_id(q.strip(), "msg"):
-        named = await desk.services.store.find_message(app.id, q.strip())
+        named = await desk.services.store.find_message(app.id, q.strip(), alerts=visitor.sees_alerts)
         if named is not None:
             return redirect(f"/logs/{named.id}")
     place = Place(before=before, after=after)
@@ -83,6 +82,7 @@ async def show_all(
             contains=sought.contains,
             path=sought.path,
             value=sought.value,
+            alerts=visitor.sees_alerts,
         ),
         before=before,
         after=after,
@@ -129,7 +129,7 @@ def _row(one: Moment, sought: Sought) -> Row:
         message=one.message,
         deliveries=one.deliveries,
         found=snippet(one.message.body, sought),
-        operational=one.message.source_id == OPERATIONAL,
+        operational=one.message.source_id == ALERT_SOURCE_ID,
     )
 
 

@@ -14,8 +14,7 @@ from nicobar.dashboard.rights import CHANGING
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.dashboard.waiting import Cause, Wait, wait_of
 from nicobar.errors import Refusal
-from nicobar.model import Attempt, Delivery, DeliveryState, Endpoint, Message, Record
-from nicobar.pipeline.alerts import SOURCE_ID as OPERATIONAL
+from nicobar.model import ALERT_SOURCE_ID, Attempt, Delivery, DeliveryState, Endpoint, Message, Record
 from nicobar.store.history import AttemptFilter
 
 # A delivery has 8 tries on its schedule, and those that somebody asked for.
@@ -36,7 +35,7 @@ class Part(Record):
 @get("/logs/{message_id:str}")
 async def show(message_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """The payload, and for each endpoint every try with request and answer."""
-    return await _page(desk, visitor, await _message(desk, message_id))
+    return await _page(desk, visitor, await _message(desk, visitor, message_id))
 
 
 @get("/logs/{message_id:str}/resend", opt=CHANGING)
@@ -44,14 +43,14 @@ async def ask_resend(
     message_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor, to: FromQuery[str] = ""
 ) -> Response[bytes]:
     """Says what sending again means, and asks."""
-    message = await _message(desk, message_id)
+    message = await _message(desk, visitor, message_id)
     return page(visitor, "resend.html", message=message, endpoint=endpoint(await desk.snapshot(), to))
 
 
 @post("/logs/{message_id:str}/resend", status_code=303)
 async def resent(message_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Puts the delivery into the queue again."""
-    message = await _message(desk, message_id)
+    message = await _message(desk, visitor, message_id)
     known = endpoint(await desk.snapshot(), visitor.form.get("to", ""))
     try:
         await resend(desk.services, visitor, message, known, new_ids="new_ids" in visitor.form)
@@ -63,7 +62,7 @@ async def resent(message_id: FromPath[str], desk: GivenDesk, visitor: GivenVisit
 @get("/logs/{message_id:str}/expunge", opt=CHANGING)
 async def ask_expunge(message_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Says what taking out means, and asks."""
-    message = await _message(desk, message_id)
+    message = await _message(desk, visitor, message_id)
     unfinished = [
         one
         for one in await desk.services.store.deliveries(message.id)
@@ -75,15 +74,15 @@ async def ask_expunge(message_id: FromPath[str], desk: GivenDesk, visitor: Given
 @post("/logs/{message_id:str}/expunge", status_code=303)
 async def expunged(message_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Takes the payload out, and what the tries quote of it."""
-    message = await _message(desk, message_id)
+    message = await _message(desk, visitor, message_id)
     await expunge.expunge_message(desk.services, visitor, message)
     return redirect(f"/logs/{message.id}")
 
 
-async def _message(desk: Desk, message_id: str) -> Message:
+async def _message(desk: Desk, visitor: Visitor, message_id: str) -> Message:
     """Raises Refusal 404."""
     app = application(await desk.snapshot())
-    found = await desk.services.store.find_message(app.id, message_id)
+    found = await desk.services.store.find_message(app.id, message_id, alerts=visitor.sees_alerts)
     if found is None:
         raise not_found("message")
     return found
@@ -94,7 +93,7 @@ async def _page(desk: Desk, visitor: Visitor, message: Message, problem: Refusal
     store = desk.services.store
     endpoints = {one.id: one for one in snapshot.endpoints}
     breakers = await store.breakers()
-    tried = await store.attempts_of_message(message.id, AttemptFilter(), limit=MAX_ATTEMPTS)
+    tried = await store.attempts_of_message(message.id, AttemptFilter(alerts=True), limit=MAX_ATTEMPTS)
     now_ms = desk.now_ms()
     parts: list[Part] = []
     for one in await store.deliveries(message.id):
@@ -118,7 +117,7 @@ async def _page(desk: Desk, visitor: Visitor, message: Message, problem: Refusal
         names=endpoint_names(snapshot),
         others=_others(message, snapshot.endpoints, parts),
         source=next((one for one in snapshot.sources if one.id == message.source_id), None),
-        operational=message.source_id == OPERATIONAL,
+        operational=message.source_id == ALERT_SOURCE_ID,
         is_live=any(one.wait for one in parts),
         more_attempts=tried.next is not None,
         problem=problem,
@@ -135,7 +134,7 @@ def _can_resend(message: Message, known: Endpoint | None, wait: Wait | None) -> 
 def _others(message: Message, endpoints: tuple[Endpoint, ...], parts: list[Part]) -> list[Endpoint]:
     """The application's endpoints that the message did not go to; each may be sent it by hand."""
     got = {one.delivery.endpoint_id for one in parts}
-    if message.expunged_at_ms is not None:
+    if message.expunged_at_ms is not None or message.source_id == ALERT_SOURCE_ID:
         return []
     return [one for one in endpoints if one.app_id == message.app_id and one.id not in got and not one.disabled]
 

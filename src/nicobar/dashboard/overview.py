@@ -5,6 +5,7 @@ from __future__ import annotations
 from litestar import Response, get
 
 from nicobar.admin.counts import DAY_MS
+from nicobar.dashboard.coverage import is_known_silent
 from nicobar.dashboard.day import last_day
 from nicobar.dashboard.desk import Desk, GivenDesk, application
 from nicobar.dashboard.failures import row_of
@@ -44,6 +45,8 @@ async def show(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
         "overview.html",
         rows=rows,
         held=[row for row in rows if _needs_attention(row)],
+        disabled=[row for row in rows if row.state == "disabled" and not _needs_attention(row)],
+        silent=[row for row in rows if row.state != "disabled" and is_known_silent(desk, row.endpoint)],
         day=await last_day(desk, app_id),
         groups=[row_of(one) for one in groups[:MAX_GROUPS]],
         more_groups=max(0, len(groups) - MAX_GROUPS),

@@ -19,6 +19,7 @@ from nicobar.dashboard.navigation import PLACES, SETTINGS, TABS
 from nicobar.dashboard.saying import say
 from nicobar.dashboard.visitor import THEMES, TOKEN_FIELD, Visitor, cookie
 from nicobar.model import Json
+from nicobar.nesting import is_deeper
 
 HTML = "text/html; charset=utf-8"
 _MINUTE_MS, _HOUR_MS, _DAY_MS = 60_000, 3_600_000, 86_400_000
@@ -138,9 +139,11 @@ def pretty(value: str | bytes | Json) -> str:
     """JSON with a field a line; what is no JSON as it is."""
     if isinstance(value, str | bytes):
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        if is_deeper(text.encode("utf-8", "replace")):
+            return text
         try:
             value = msgspec.json.decode(text)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeError):
             return text
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 

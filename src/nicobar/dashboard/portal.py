@@ -24,7 +24,7 @@ async def take_key(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Exchanges the key for a cookie that lasts as long as the link."""
     now_ms = desk.now_ms()
     key = visitor.form.get("key", "").strip()
-    link = await live_token(desk.services.store, key, now_ms)
+    link = await live_token(desk.services.store, desk.services.token_uses, key, now_ms)
     if link is None or not link.portal:
         return page(visitor, "portal.html", status=422, is_over=True)
     left_s = None if link.expires_at_ms is None else (link.expires_at_ms - now_ms) // 1000

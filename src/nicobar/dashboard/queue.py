@@ -8,7 +8,7 @@ from nicobar.dashboard.deliveries import Row as DeliveryRow
 from nicobar.dashboard.deliveries import row_of
 from nicobar.dashboard.desk import Desk, GivenDesk, application
 from nicobar.dashboard.pages import page
-from nicobar.dashboard.visitor import GivenVisitor
+from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.dashboard.webhooks import Row, rows_of
 from nicobar.model import DeliveryState, Record
 from nicobar.store.history import MessageFilter, Waits
@@ -34,7 +34,7 @@ async def show(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
         visitor,
         "queue.html",
         has_endpoints=bool(rows),
-        lanes=[await _lane(desk, one) for one in waiting],
+        lanes=[await _lane(desk, visitor, one) for one in waiting],
         idle=[one for one in rows if not one.unfinished],
         unfinished=sum(one.unfinished for one in rows),
         oldest_ms=min((one.oldest_ms for one in rows if one.oldest_ms is not None), default=None),
@@ -42,11 +42,11 @@ async def show(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     )
 
 
-async def _lane(desk: Desk, row: Row) -> Lane:
+async def _lane(desk: Desk, visitor: Visitor, row: Row) -> Lane:
     store = desk.services.store
     breaker = (await store.breakers()).get(row.endpoint.seq)
     # From the oldest that waits on: what came before is finished.
-    since = MessageFilter(since_ms=row.oldest_ms)
+    since = MessageFilter(since_ms=row.oldest_ms, alerts=visitor.sees_alerts)
     found = await store.attempted(
         row.endpoint.id, since, (DeliveryState.PENDING, DeliveryState.SENDING), after="", limit=SHOWN
     )

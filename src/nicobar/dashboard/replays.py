@@ -78,18 +78,8 @@ async def start(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisit
     """Begins a replay."""
     known = endpoint(await desk.snapshot(), endpoint_id)
     asked = read(visitor.every, desk.now_ms())
-    kind, services = KINDS[asked.kind], desk.services
-    task_id = services.ids.new("qtask")
-    task = await start_replay(
-        services.store,
-        kind,
-        known,
-        asked.which,
-        task_id=task_id,
-        new_ids="new_ids" in visitor.form,
-        now_ms=desk.now_ms(),
-        said=services.said(visitor, kind.value, known.id, app_id=known.app_id, detail=task_id),
-    )
+    new_ids = "new_ids" in visitor.form
+    task = await start_replay(desk.services, visitor, KINDS[asked.kind], known, asked.which, new_ids=new_ids)
     return redirect(f"/webhooks/{known.id}/replays/{task.id}")
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from nicobar.admin.catalogue import details, make_endpoint, same_endpoint
+from nicobar.admin.catalogue import details, make_endpoint
+from nicobar.admin.destinations import check_address, check_stored, moved
+from nicobar.admin.endpoint_state import disable_endpoint
 from nicobar.connectors.kinds import connector
 from nicobar.dashboard.desk import GivenDesk, endpoint
 from nicobar.dashboard.forms import (
@@ -13,6 +15,7 @@ from nicobar.dashboard.forms import (
     chosen_types,
     families,
     further_fields,
+    kept_values,
     main_fields,
     read_fields,
     read_headers,
@@ -92,6 +95,16 @@ async def change_settings(endpoint_id: FromPath[str], desk: GivenDesk, visitor: 
                 raise UserError(  # noqa: TRY301 - the form says so
                     "rate_invalid", "The rate is not a whole number of messages a second.", f"1 to {MAX_RATE} fit."
                 )
+            stored = endpoint_credentials(desk.services.vault, known)
+            headers = read_headers(visitor.every, kept_headers)
+            check_address(desk.services.settings.allowed, known.connector, given.settings, known.settings)
+            check_stored(
+                known.connector,
+                given.settings,
+                known.settings,
+                credentials=stored.keys() - given.credentials.keys(),
+                headers=kept_values(visitor.every, kept_headers),
+            )
             changed = make_endpoint(
                 vault=desk.services.vault,
                 ids=desk.services.ids,
@@ -99,12 +112,12 @@ async def change_settings(endpoint_id: FromPath[str], desk: GivenDesk, visitor: 
                 name=given.name,
                 kind=known.connector,
                 settings=given.settings,
-                credentials=endpoint_credentials(desk.services.vault, known) | given.credentials,
+                credentials=stored | given.credentials,
                 references={} if given.credentials else known.credential_references,
                 event_types=form.chosen,
                 channels=known.channels,
                 variables=read_variables(form.variables),
-                headers=read_headers(visitor.every, kept_headers),
+                headers=headers,
                 disabled=known.disabled,
                 max_messages_per_s=int(rate) if rate else None,
                 uid=known.uid,
@@ -118,7 +131,8 @@ async def change_settings(endpoint_id: FromPath[str], desk: GivenDesk, visitor: 
             )
         except UserError as problem:
             return _settings_page(visitor, known, form, problem)
-        await desk.services.change(visitor, "endpoint.update", known.id, changed, app_id=known.app_id)
+        detail = moved(known, changed)
+        await desk.services.change(visitor, "endpoint.update", known.id, changed, app_id=known.app_id, detail=detail)
     return redirect(f"/webhooks/{known.id}")
 
 
@@ -127,8 +141,7 @@ async def disable(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVis
     """Makes no deliveries for it until it is enabled."""
     async with desk.services.changing:
         known = endpoint(await desk.snapshot(), endpoint_id)
-        change = same_endpoint(known, disabled=True)
-        await desk.services.change(visitor, "endpoint.disable", known.id, change, app_id=known.app_id)
+        await disable_endpoint(desk.services, visitor, known)
     return redirect(f"/webhooks/{known.id}")
 
 

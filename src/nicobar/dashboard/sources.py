@@ -8,7 +8,8 @@ import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 
-from nicobar.admin.catalogue import details, make_source, rotated, without_older
+from nicobar.admin.catalogue import details, make_source, without_older
+from nicobar.admin.source_secrets import create_trial_secret, keep_secret
 from nicobar.crypto import new_url_token
 from nicobar.dashboard.desk import Desk, GivenDesk, application, not_found
 from nicobar.dashboard.forms import MAX_NAME_CHARS
@@ -18,7 +19,7 @@ from nicobar.dashboard.rights import CHANGING
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import NicobarError, StoreUnusable, UserError
 from nicobar.model import EventType, Record, Source
-from nicobar.pipeline.configuration import source_secrets
+from nicobar.pipeline.configuration import Unusable, source_secrets
 from nicobar.sources.kinds import SOURCES, source_kind
 from nicobar.sources.samples import fresh
 from nicobar.store import PutSource, RemoveSource, Snapshot
@@ -102,21 +103,20 @@ async def rotate_secret(source_id: FromPath[str], desk: GivenDesk, visitor: Give
     hours = int(chosen) if chosen in {str(one) for one in GRACE_HOURS} else GRACE_HOURS[0]
     async with desk.services.changing:
         known = source(await desk.snapshot(), source_id)
-        now_ms = desk.now_ms()
+        secret = visitor.form.get("secret", "").strip()
         try:
-            changed = rotated(
-                desk.services.vault,
-                known,
-                visitor.form.get("secret", "").strip(),
-                until_ms=now_ms + hours * HOUR_MS,
-                now_ms=now_ms,
-            )
+            await keep_secret(desk.services, visitor, known, secret, until_ms=desk.now_ms() + hours * HOUR_MS)
         except UserError as problem:
             return await _page(desk, visitor, source_id, problem=problem)
-        await desk.services.change(
-            visitor, "source.rotate-secret", known.id, PutSource(source=changed), app_id=known.app_id
-        )
     return redirect(f"/sources/{known.id}#secrets")
+
+
+@post("/sources/{source_id:str}/trial-secret", status_code=201)
+async def trial_secret(source_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Creates a secret for a trial without a sender, and shows it this once."""
+    async with desk.services.changing:
+        secret = await create_trial_secret(desk.services, visitor, source(await desk.snapshot(), source_id))
+    return await _page(desk, visitor, source_id, made=secret)
 
 
 @post("/sources/{source_id:str}/end-older", status_code=303)
@@ -152,17 +152,8 @@ async def send_sample(source_id: FromPath[str], desk: GivenDesk, visitor: GivenV
     """Receives a sample as the sender would send it, signed with the newest secret."""
     snapshot = await desk.snapshot()
     known = source(snapshot, source_id)
-    wanted = visitor.form.get("event_type", "")
-    event_type = next((one for one in _samples(snapshot, known) if one.name == wanted), None)
-    opened = await desk.services.configuration.source(known.token)
-    if event_type is None or opened is None or not opened.secrets:
-        raise not_found("sample")
-    now_ms = desk.now_ms()
-    event_id = f"test_{uuid.uuid4().hex}"
-    body = fresh(event_type, now_ms, event_id=event_id)
-    headers = opened.kind.sign(event_id, body, opened.secrets[0], now_ms)
-    taken = await desk.services.receiver.receive(opened, headers, body)
-    return redirect(f"/sources/{known.id}?sent={taken.message_id}#sample")
+    message_id = await receive_sample(desk, snapshot, known, visitor.form.get("event_type", ""))
+    return redirect(f"/sources/{known.id}?sent={message_id}#sample")
 
 
 @get("/sources/{source_id:str}/delete", opt=CHANGING)
@@ -200,7 +191,25 @@ def _new(visitor: Visitor, *, name: str, kind: str, problem: UserError | None = 
     return page(visitor, "source_new.html", status=status, name=name, kind=kind, kinds=SOURCES, problem=problem)
 
 
-def _samples(snapshot: Snapshot, known: Source) -> list[EventType]:
+async def receive_sample(desk: Desk, snapshot: Snapshot, known: Source, name: str) -> str:
+    """Receives a sample of that event type as the sender would send it, signed with the newest secret; the message's
+    id. Raises Refusal 404.
+    """
+    event_type = next((one for one in samples_of(snapshot, known) if one.name == name), None)
+    opened = await desk.services.configuration.source(known.token)
+    if isinstance(opened, Unusable):
+        raise opened.error
+    if event_type is None or opened is None or not opened.secrets:
+        raise not_found("sample")
+    now_ms = desk.now_ms()
+    event_id = f"test_{uuid.uuid4().hex}"
+    body = fresh(event_type, now_ms, event_id=event_id)
+    headers = opened.kind.sign(event_id, body, opened.secrets[0], now_ms)
+    return (await desk.services.receiver.receive(opened, headers, body)).message_id
+
+
+def samples_of(snapshot: Snapshot, known: Source) -> list[EventType]:
+    """What can be sent as a sample of this source."""
     of_kind = source_kind(known.kind).event_types()
     names = {one.name for one in of_kind}
     own = [one for one in snapshot.event_types if one.name not in names and not one.archived]
@@ -235,6 +244,7 @@ async def _page(
     before: int | None = None,
     after: int | None = None,
     sent: str = "",
+    made: str = "",
     problem: NicobarError | None = None,
 ) -> Response[bytes]:
     snapshot = await desk.snapshot()
@@ -244,12 +254,13 @@ async def _page(
     return page(
         visitor,
         "source.html",
-        status=422 if problem else 200,
+        status=422 if problem else 201 if made else 200,
+        made=made,
         row=await _row(desk, known),
         address=f"{visitor.base_url}/in/{known.token}",
         is_local=not visitor.base_url.startswith("https://"),
         hours=GRACE_HOURS,
-        samples=_samples(snapshot, known),
+        samples=samples_of(snapshot, known),
         sent=sent,
         refused=refused,
         problem=problem,
@@ -263,6 +274,7 @@ HANDLERS = (
     create,
     show,
     rotate_secret,
+    trial_secret,
     end_older,
     ask_address,
     rotate_address,

@@ -28,19 +28,18 @@ from nicobar.admin.trials import (
     sample_types,
     target,
     try_one,
-    try_samples,
 )
-from nicobar.connectors import Request
+from nicobar.connectors import ReadyCall, Request, preview_headers
 from nicobar.connectors.kinds import connector
+from nicobar.dashboard.coverage import coverage_of, findings_of
 from nicobar.dashboard.desk import MAX_SENDS, Desk, GivenDesk, draft, endpoint, not_found
 from nicobar.dashboard.differences import Difference, compare
 from nicobar.dashboard.flow import credentials
 from nicobar.dashboard.pages import page, pretty, redirect
 from nicobar.dashboard.rights import CHANGING
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
-from nicobar.errors import NicobarError, UserError
+from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.model import Customer, Endpoint, Message, Record
-from nicobar.pipeline.alerts import SOURCE_ID as OPERATIONAL
 from nicobar.pipeline.configuration import OpenEndpoint, endpoint_credentials, endpoint_headers, open_endpoint
 from nicobar.pipeline.rehearse import trial
 from nicobar.pipeline.transform import Ready, Subject, Transformed
@@ -142,6 +141,7 @@ async def bench_of_draft(desk: Desk, draft_id: str) -> Bench:
         settings=one.settings,
         credentials=known_secrets,
         variables=one.variables,
+        event_types=one.event_types,
         endpoint_id=one.id,
     )
     here = f"/webhooks/drafts/{one.id}/test"
@@ -162,7 +162,7 @@ async def bench_of_endpoint(desk: Desk, endpoint_id: str) -> Bench:
 
 def with_draft(known: Endpoint, one: Draft) -> Endpoint:
     """The endpoint as it would be once the draft is published."""
-    code = trial(one.code) if one.code.strip() else known.transformation
+    code = trial(one.code) if one.code.strip() else None
     return msgspec.structs.replace(known, transformation=code, transformation_enabled=True, variables=one.variables)
 
 
@@ -182,10 +182,22 @@ async def try_draft(
     every: FromQuery[bool] = False,
     send: FromQuery[bool] = False,
     email: FromQuery[str] = "",
+    changed: FromQuery[bool] = False,
 ) -> Response[bytes]:
-    """Tries the draft's code on a sample, on a message of the past, or on all samples."""
+    """Tries the draft's code on a sample, on a message of the past, or on all samples. `changed` says that it was not
+    created or published, since another window had changed it.
+    """
     bench = await bench_of_draft(desk, draft_id)
-    return await _look(desk, visitor, bench, _chosen(sample_type, message, email, every=every, send=send))
+    problem = None
+    if changed:
+        problem = Refusal(
+            409,
+            "draft_changed",
+            "The draft has changed since that page was loaded, so nothing was created or published.",
+            "This page shows the draft as it is now.",
+        )
+    chosen = _chosen(sample_type, message, email, every=every, send=send)
+    return await _look(desk, visitor, bench, chosen, problem)
 
 
 @get("/webhooks/{endpoint_id:str}/testing")
@@ -252,15 +264,16 @@ def _chosen(sample_type: str, message: str, email: str, *, every: bool, send: bo
     return Chosen(sample_type=sample_type, message_id=message, every=every, send=send, email=whom)
 
 
-async def _look(desk: Desk, visitor: Visitor, bench: Bench, chosen: Chosen) -> Response[bytes]:
-    services = desk.services
+async def _look(
+    desk: Desk, visitor: Visitor, bench: Bench, chosen: Chosen, problem: Refusal | None = None
+) -> Response[bytes]:
     if chosen.every:
-        findings = await try_samples(services.sandbox, bench.at, desk.now_ms(), services.clock.steady_ms)
+        findings = await findings_of(desk, bench.at)
         return await _page(desk, visitor, bench, findings=findings)
     if not chosen.message_id and not chosen.sample_type:
         chosen = msgspec.structs.replace(chosen, sample_type=DEFAULT_SAMPLE)
     shown, test_id = await _try(desk, bench, chosen)
-    return await _page(desk, visitor, bench, chosen=chosen, shown=shown, test_id=test_id)
+    return await _page(desk, visitor, bench, chosen=chosen, shown=shown, test_id=test_id, problem=problem)
 
 
 async def _pasted(desk: Desk, visitor: Visitor, bench: Bench) -> Response[bytes]:
@@ -354,7 +367,7 @@ async def _sent(desk: Desk, visitor: Visitor, bench: Bench, test_id: str) -> Res
 async def latest(desk: Desk, app_id: str, event_types: Sequence[str]) -> list[Message]:
     """Messages of the past to choose from."""
     found = await desk.services.store.messages(app_id, MessageFilter(event_types=tuple(event_types)), limit=MAX_PAST)
-    return [item for item in found.items if item.expunged_at_ms is None and item.source_id != OPERATIONAL]
+    return [item for item in found.items if item.expunged_at_ms is None]
 
 
 def _written(result: Transformed) -> str:
@@ -376,7 +389,7 @@ def _shown(at: OpenEndpoint, tried: Tried, running: Difference | None) -> Shown:
         outcome=outcome(result),
         reason="" if isinstance(result, Ready) else result.reason,
         calls=tuple(
-            Call(request=at.destination.pack([call]), added=call.added, difference=compare(event, pretty(call.body)))
+            Call(request=_preview(at, call), added=call.added, difference=compare(event, pretty(call.body)))
             for call in calls
         ),
         console=result.console,
@@ -384,6 +397,11 @@ def _shown(at: OpenEndpoint, tried: Tried, running: Difference | None) -> Shown:
         duration_us=result.duration_us,
         running=running,
     )
+
+
+def _preview(at: OpenEndpoint, call: ReadyCall) -> Request:
+    request = at.destination.pack([call])
+    return msgspec.structs.replace(request, headers=preview_headers(request.headers))
 
 
 def curl(request: Request) -> str:
@@ -412,11 +430,12 @@ async def _page(
     return page(
         visitor,
         "testing.html",
-        status=422 if problem else 200,
+        status=problem.status if isinstance(problem, Refusal) else 422 if problem else 200,
         bench=bench,
         connector=connector(bench.at.endpoint.connector),
         shown=shown,
         findings=findings,
+        coverage=findings.coverage if findings else await coverage_of(desk, bench.at),
         outcome=outcome,
         curl=curl,
         samples=list(sample_types()),

@@ -10,6 +10,8 @@ from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 
 from nicobar.admin.trials import Note, line_of
+from nicobar.connectors.kinds import connector
+from nicobar.dashboard.coverage import coverage_of_endpoint
 from nicobar.dashboard.desk import Desk, GivenDesk, endpoint, not_found
 from nicobar.dashboard.differences import Difference, compare
 from nicobar.dashboard.flow import publish
@@ -55,7 +57,7 @@ async def show(
 ) -> Response[bytes]:
     """What runs, or one `version`; with `before` and `after` how one became the other. `older` pages the versions."""
     known = endpoint(await desk.snapshot(), endpoint_id)
-    open_draft = await desk.services.store.draft_of(known.app_id, known.id)
+    open_draft = await _changed_draft(desk, known)
     place = older if older.isdecimal() else None
     versions = await desk.services.store.versions(known.id, before=place, limit=MAX_VERSIONS)
     chosen = await _version(desk, known, version) if version else None
@@ -71,6 +73,8 @@ async def show(
         visitor,
         "transformation.html",
         endpoint=known,
+        connector=connector(known.connector),
+        coverage=await coverage_of_endpoint(desk, known),
         draft=open_draft,
         draft_differs=open_draft is not None and _differs(known, open_draft),
         versions=versions,
@@ -104,7 +108,7 @@ async def dry_run(
     """What the draft, or else the code that runs, would make of the latest messages, beside what was sent."""
     services = desk.services
     known = endpoint(await desk.snapshot(), endpoint_id)
-    open_draft = await services.store.draft_of(known.app_id, known.id)
+    open_draft = await _changed_draft(desk, known)
     tried = with_draft(known, open_draft) if open_draft else known
     rehearser = Rehearser(
         store=services.store,
@@ -125,6 +129,7 @@ async def dry_run(
         found=found,
         failed=sum(one.state is DeliveryState.FAILED for one in found.results),
         differing=sum(bool(one.differs) for one in found.results),
+        sending=sum(one.state is DeliveryState.PENDING for one in found.results),
         opened=await asyncio.to_thread(_opened, code, row) if row else None,
         outcome=_outcome,
         worth=_worth,
@@ -132,6 +137,12 @@ async def dry_run(
         choices=CHOICES,
         now_ms=desk.now_ms(),
     )
+
+
+async def _changed_draft(desk: Desk, known: Endpoint) -> Draft | None:
+    """The endpoint's draft; None for one that was only looked at."""
+    found = await desk.services.store.draft_of(known.app_id, known.id)
+    return found if found is not None and found.revision else None
 
 
 def _differs(known: Endpoint, one: Draft) -> bool:

@@ -62,6 +62,11 @@ class Visitor(Record):
         return self.link.app_id if self.link else None
 
     @property
+    def sees_alerts(self) -> bool:
+        """Alerts are the operator's: a link to one application shows none."""
+        return self.link is None
+
+    @property
     def may_change(self) -> bool:
         if self.link is not None:
             return self.link.scope is TokenScope.APPLICATION

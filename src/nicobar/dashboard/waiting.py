@@ -14,6 +14,7 @@ _REASONS = (
     noop("endpoint removed"),
     noop("replay canceled"),
     noop("expunged"),
+    noop("an alert; this is not the alert endpoint"),
 )
 
 
@@ -55,7 +56,8 @@ def wait_of(  # noqa: PLR0911 - a cause a line
     if endpoint.disabled:
         return Wait(cause=Cause.DISABLED, reason=endpoint.disabled_reason or "")
     if endpoint.paused_reason is not None:
-        return Wait(cause=Cause.PAUSED, reason=endpoint.paused_reason)
+        until_ms = breaker.hold.probe_at_ms if breaker is not None and breaker.hold is not None else None
+        return Wait(cause=Cause.PAUSED, reason=endpoint.paused_reason, until_ms=until_ms)
     if delivery.due_at_ms is None:
         return Wait(cause=Cause.BEHIND, behind=delivery.behind, until_ms=delivery.behind_until_ms)
     if breaker is not None and breaker.state is not BreakerState.CLOSED:

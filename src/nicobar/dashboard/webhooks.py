@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from litestar import Response, get, post
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 
-from nicobar.admin.catalogue import make_source, same_endpoint
 from nicobar.admin.counts import DAY_MS, Counts, count
+from nicobar.admin.endpoint_state import enable_endpoint, resume_endpoint
+from nicobar.admin.source_secrets import create_trial_secret, keep_secret
 from nicobar.connectors.kinds import connector
+from nicobar.dashboard.coverage import coverage_of_endpoint
 from nicobar.dashboard.day import error_percent, last_day
 from nicobar.dashboard.desk import Desk, GivenDesk, application, endpoint, not_found, source
 from nicobar.dashboard.language import noop
 from nicobar.dashboard.pages import page, redirect
+from nicobar.dashboard.sources import receive_sample, samples_of
+from nicobar.dashboard.testing import DEFAULT_SAMPLE
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import Breaker, BreakerState, Endpoint, Record, Source
-from nicobar.store import Backlog, PauseEndpoint, PutSource, Snapshot
+from nicobar.pipeline.breaker import next_probe_at_ms
+from nicobar.pipeline.configuration import wants
+from nicobar.store import Backlog, PauseEndpoint, Snapshot
 from nicobar.store.history import AttemptFilter, Refused, Tried
 
 ATTEMPTS = 10
@@ -33,6 +39,7 @@ class Row(Record):
 
     endpoint: Endpoint
     connector_name: str
+    has_contract: bool
     state: str
     reason: str
     unfinished: int
@@ -77,13 +84,14 @@ async def _row(desk: Desk, one: Endpoint, breaker: Breaker | None, waiting: Back
     return Row(
         endpoint=one,
         connector_name=connector(one.connector).name,
+        has_contract=connector(one.connector).has_contract,
         state=state,
         reason=reason,
         unfinished=waiting.unfinished if waiting else 0,
         oldest_ms=waiting.oldest_accepted_at_ms if waiting else None,
         counts=counts,
         error_percent=error_percent(counts),
-        probe_at_ms=breaker.probe_at_ms if breaker else None,
+        probe_at_ms=next_probe_at_ms(breaker) if breaker else None,
     )
 
 
@@ -98,9 +106,14 @@ def _state(one: Endpoint, breaker: Breaker | None) -> tuple[str, str]:
 
 
 @get("/webhooks/{endpoint_id:str}")
-async def show(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
-    """One endpoint: its state, where its events come in, its latest tries."""
-    return await _page(desk, visitor, endpoint_id)
+async def show(
+    endpoint_id: FromPath[str],
+    desk: GivenDesk,
+    visitor: GivenVisitor,
+    sent: FromQuery[bool] = False,  # noqa: FBT002 - of the address
+) -> Response[bytes]:
+    """One endpoint: its state, where its events come in, its latest tries; with `sent` what became of a sample."""
+    return await _page(desk, visitor, endpoint_id, sent=sent)
 
 
 @get("/webhooks/{endpoint_id:str}/first")
@@ -122,21 +135,34 @@ async def set_secret(endpoint_id: FromPath[str], desk: GivenDesk, visitor: Given
         if incoming is None:
             raise not_found("source")
         try:
-            changed = make_source(
-                vault=desk.services.vault,
-                ids=desk.services.ids,
-                app_id=incoming.app_id,
-                name=incoming.name,
-                kind=incoming.kind,
-                secrets=[visitor.form.get("secret", "").strip()],
-                known=incoming,
-            )
+            await keep_secret(desk.services, visitor, incoming, visitor.form.get("secret", "").strip())
         except UserError as problem:
             return await _page(desk, visitor, endpoint_id, problem=problem)
-        await desk.services.change(
-            visitor, "source.secret.update", incoming.id, PutSource(source=changed), app_id=incoming.app_id
-        )
     return redirect(f"/webhooks/{known.id}?kept=1#connect")
+
+
+@post("/webhooks/{endpoint_id:str}/trial-secret", status_code=201)
+async def trial_secret(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Creates a secret for a trial without a sender, and shows it this once."""
+    async with desk.services.changing:
+        snapshot = await desk.snapshot()
+        incoming = source(snapshot, endpoint(snapshot, endpoint_id).app_id)
+        if incoming is None:
+            raise not_found("source")
+        secret = await create_trial_secret(desk.services, visitor, incoming)
+    return await _page(desk, visitor, endpoint_id, made=secret)
+
+
+@post("/webhooks/{endpoint_id:str}/sample", status_code=303)
+async def send_sample(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Receives a sample at the source, as the sender would send it."""
+    snapshot = await desk.snapshot()
+    known = endpoint(snapshot, endpoint_id)
+    incoming = source(snapshot, known.app_id)
+    if incoming is None:
+        raise not_found("source")
+    await receive_sample(desk, snapshot, incoming, visitor.form.get("event_type", ""))
+    return redirect(f"/webhooks/{known.id}?sent=1#connect")
 
 
 @post("/webhooks/{endpoint_id:str}/pause", status_code=303)
@@ -150,18 +176,30 @@ async def pause(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisit
 
 @post("/webhooks/{endpoint_id:str}/resume", status_code=303)
 async def resume(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
-    """Sends again, and enables an endpoint that was disabled."""
+    """Ends a pause: what waits is sent."""
     async with desk.services.changing:
         known = endpoint(await desk.snapshot(), endpoint_id)
-        changes = [PauseEndpoint(endpoint_id=known.id, reason=None)]
-        enabled = [same_endpoint(known, disabled=False)] if known.disabled else []
-        await desk.services.change(visitor, "endpoint.resume", known.id, *changes, *enabled, app_id=known.app_id)
-    desk.services.wake([known.seq])
+        await resume_endpoint(desk.services, visitor, known)
+    return redirect(f"/webhooks/{known.id}")
+
+
+@post("/webhooks/{endpoint_id:str}/enable", status_code=303)
+async def enable(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Makes deliveries for a disabled endpoint again; a pause stays, and the page says so."""
+    async with desk.services.changing:
+        known = endpoint(await desk.snapshot(), endpoint_id)
+        await enable_endpoint(desk.services, visitor, known)
     return redirect(f"/webhooks/{known.id}")
 
 
 async def _page(
-    desk: Desk, visitor: Visitor, endpoint_id: str, problem: NicobarError | None = None
+    desk: Desk,
+    visitor: Visitor,
+    endpoint_id: str,
+    *,
+    made: str = "",
+    sent: bool = False,
+    problem: NicobarError | None = None,
 ) -> Response[bytes]:
     snapshot = await desk.snapshot()
     known = endpoint(snapshot, endpoint_id)
@@ -169,11 +207,15 @@ async def _page(
     store = desk.services.store
     breaker = (await store.breakers()).get(known.seq)
     backlog = {one.endpoint_seq: one for one in await store.backlog()}
-    tried = await store.attempts_of_endpoint(known.id, AttemptFilter(), limit=ATTEMPTS)
+    tried = await store.attempts_of_endpoint(known.id, AttemptFilter(alerts=visitor.sees_alerts), limit=ATTEMPTS)
     return page(
         visitor,
         "endpoint.html",
-        status=422 if problem else 200,
+        status=422 if problem else 201 if made else 200,
+        made=made,
+        sent=sent,
+        coverage=await coverage_of_endpoint(desk, known),
+        samples=_samples(snapshot, incoming, known) if incoming else [],
         row=await _row(desk, known, breaker, backlog.get(known.seq)),
         day=await last_day(desk, known.app_id, known.id),
         source=incoming,
@@ -185,6 +227,12 @@ async def _page(
         problem=problem,
         now_ms=desk.now_ms(),
     )
+
+
+def _samples(snapshot: Snapshot, incoming: Source, known: Endpoint) -> list[str]:
+    """The event types of the source that the endpoint subscribes to, the usual one first."""
+    names = [one.name for one in samples_of(snapshot, incoming) if wants(known, one.name, ())]
+    return sorted(names, key=lambda name: name != DEFAULT_SAMPLE)
 
 
 async def _first(desk: Desk, known: Endpoint, incoming: Source | None) -> First:
@@ -207,6 +255,9 @@ HANDLERS = (
     show,
     first,
     set_secret,
+    trial_secret,
+    send_sample,
     pause,
     resume,
+    enable,
 )

@@ -1,22 +1,28 @@
-"""A draft's code: written, and checked against the samples as one types."""
+"""A draft's code: written, kept and checked against the samples while it is typed."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
+
 import msgspec
 from litestar import Response, get, post
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath
 
-from nicobar.admin.trials import Findings, target, try_samples
+from nicobar.admin.services import again_if_moved
+from nicobar.admin.trials import Findings, target
 from nicobar.connectors.kinds import connector
+from nicobar.dashboard.coverage import findings_of
 from nicobar.dashboard.desk import Desk, GivenDesk, draft, endpoint
-from nicobar.dashboard.flow import credentials, keep
+from nicobar.dashboard.differences import Difference, compare
+from nicobar.dashboard.flow import add_draft, credentials, keep
 from nicobar.dashboard.forms import read_variables, write_variables
 from nicobar.dashboard.pages import environment, page, redirect
 from nicobar.dashboard.rights import CHANGING
 from nicobar.dashboard.saying import say
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
-from nicobar.errors import UserError
-from nicobar.model import Level
+from nicobar.errors import Refusal, UserError
+from nicobar.model import Level, Record
 from nicobar.pipeline.configuration import OpenEndpoint, endpoint_credentials
 from nicobar.recipes import RECIPES, recipe
 from nicobar.store import Draft
@@ -24,31 +30,72 @@ from nicobar.store import Draft
 MAX_CODE_CHARS = 200_000
 
 
+class Conflict(Record):
+    """The code that another window has kept meanwhile, and how it differs from what was typed here."""
+
+    text_id: str
+    difference: Difference
+
+
+class Typed(Record):
+    """What a form holds: the code, the variables as they were written, and the text that its page has seen."""
+
+    code: str
+    variables: str
+    seen: str
+
+
 @get("/webhooks/drafts/{draft_id:str}/code", opt=CHANGING)
-async def edit(
-    draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor, name: FromQuery[str] = ""
-) -> Response[bytes]:
-    """The editor; with the `name` of a recipe, that one's code instead of the draft's."""
-    one = await draft(desk, draft_id)
-    code = recipe(name).code if name else one.code
-    findings = await _findings(desk, one, code, one.variables)
-    return _editor(visitor, one, code=code, variables=write_variables(one.variables), findings=findings, chosen=name)
+async def edit(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """The editor."""
+    return await _editor(desk, visitor, await draft(desk, draft_id))
 
 
 @post("/webhooks/drafts/{draft_id:str}/code", status_code=303)
+@again_if_moved
 async def save(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
-    """Keeps the code and goes to where the button leads."""
+    """Keeps the code and goes to where the button leads. A recipe takes the place of the code, which is put aside; of
+    two texts that two windows have, one is chosen and the other is put aside.
+    """
     one = await draft(desk, draft_id)
-    code = _code(visitor)
-    text = visitor.form.get("variables", "")
+    typed = _typed(visitor)
+    action, _, of = visitor.form.get("action", "").partition(":")
+    if action == "theirs":
+        await keep(desk, _replaced(one, by=one.code, aside=typed.code))
+        return redirect(f"/webhooks/drafts/{one.id}/code")
+    if action == "mine" and of == one.text_id:
+        typed = msgspec.structs.replace(typed, seen=of)
+        one = msgspec.structs.replace(one, replaced_code=one.code)
     try:
-        variables = read_variables(text)
-    except UserError as problem:
-        findings = await _findings(desk, one, code, one.variables)
-        return _editor(visitor, one, code=code, variables=text, findings=findings, problem=problem)
-    await keep(desk, msgspec.structs.replace(one, code=code, variables=variables))
-    leads = {"connection": "", "check": "/code"}
-    return redirect(f"/webhooks/drafts/{one.id}{leads.get(visitor.form.get('action', ''), '/test')}")
+        kept, problem = await _keep(desk, one, typed)
+    except Refusal:
+        return await _editor(desk, visitor, one, typed=typed, conflict=await _conflict(one, typed))
+    if problem is not None:
+        return await _editor(desk, visitor, kept, typed=typed, problem=problem)
+    if action == "recipe":
+        await keep(desk, _replaced(kept, by=recipe(visitor.form.get("recipe", "")).code, aside=kept.code))
+    if action == "restore":
+        await keep(desk, _replaced(kept, by=kept.replaced_code, aside=kept.code))
+    leads = {"connection": "", "check": "/code", "recipe": "/code", "restore": "/code", "mine": "/code"}
+    return redirect(f"/webhooks/drafts/{one.id}{leads.get(action, '/test')}")
+
+
+@post("/webhooks/drafts/{draft_id:str}/text", status_code=200)
+@again_if_moved
+async def keep_text(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
+    """Keeps code that is being written. JSON: `seen` names the text that is kept now, `problem` says what is not. 409
+    where another window has kept another text since: `html` shows both, and lets one choose.
+    """
+    one = await draft(desk, draft_id)
+    typed = _typed(visitor)
+    try:
+        kept, problem = await _keep(desk, one, typed)
+    except Refusal as moved:
+        conflict = await _conflict(one, typed)
+        template = environment(visitor.language).get_template("part_conflict.html")
+        return _json({"html": template.render(conflict=conflict)}, moved.status)
+    said = "" if problem is None else f"{say(visitor.language, problem.detail)} {say(visitor.language, problem.fix)}"
+    return _json({"seen": kept.text_id, "problem": said.strip()})
 
 
 @post("/webhooks/drafts/{draft_id:str}/notes", status_code=200)
@@ -61,7 +108,7 @@ async def check(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor)
         variables = read_variables(visitor.form.get("variables", ""))
     except UserError:
         variables = one.variables
-    findings = await _findings(desk, one, _code(visitor), variables)
+    findings = await _findings(desk, one, _typed(visitor).code, variables)
     severity = {Level.ERROR: "error", Level.WARNING: "warning"}
     html = environment(visitor.language).get_template("part_notes.html").render(findings=findings)
     marks = [
@@ -73,17 +120,21 @@ async def check(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor)
         for note in findings.notes
         if note.line is not None
     ]
-    return Response(msgspec.json.encode({"html": html, "marks": marks}), media_type="application/json")
+    return _json({"html": html, "marks": marks})
 
 
 @post("/webhooks/{endpoint_id:str}/code", status_code=303)
 async def begin_edit(endpoint_id: FromPath[str], desk: GivenDesk) -> Response[bytes]:
-    """Begins to change the code of an endpoint, or goes on with it; what runs stays until the draft is published."""
+    """Begins to change the code of an endpoint, or goes on with it; what runs stays until the draft is published. A
+    draft in which nothing was changed is begun again with what runs now.
+    """
     known = endpoint(await desk.snapshot(), endpoint_id)
     there = await desk.services.store.draft_of(known.app_id, known.id)
     if there is not None:
-        return redirect(f"/webhooks/drafts/{there.id}/code")
-    draft_id = desk.services.ids.new("draft")
+        if there.revision:
+            return redirect(f"/webhooks/drafts/{there.id}/code")
+        await desk.services.store.remove_draft(there.id)
+    draft_id = there.id if there else desk.services.ids.new("draft")
     secrets = endpoint_credentials(desk.services.vault, known)
     made = Draft(
         id=draft_id,
@@ -98,55 +149,94 @@ async def begin_edit(endpoint_id: FromPath[str], desk: GivenDesk) -> Response[by
         code=known.transformation.code if known.transformation else "",
         endpoint_id=known.id,
     )
-    await keep(desk, made)
+    await add_draft(desk, made)
     return redirect(f"/webhooks/drafts/{draft_id}/code")
 
 
-def _code(visitor: Visitor) -> str:
+async def _keep(desk: Desk, one: Draft, typed: Typed) -> tuple[Draft, UserError | None]:
+    """Keeps the text, and returns the draft with it; without the variables where they cannot be read, and says so.
+    Raises Refusal 409 where the draft has another text than the one that was seen.
+    """
+    problem = None
+    try:
+        variables = read_variables(typed.variables)
+    except UserError as error:
+        variables, problem = one.variables, error
+    changed = msgspec.structs.replace(one, code=typed.code, variables=variables)
+    if changed.text_id == one.text_id:
+        return one, problem
+    if typed.seen != one.text_id:
+        raise Refusal(409, "draft_changed", "Another window has changed this draft.", "Choose which text to keep.")
+    return await keep(desk, changed), problem
+
+
+def _replaced(one: Draft, *, by: str, aside: str) -> Draft:
+    """The draft with another code; the one before is put aside, unless there is none."""
+    aside = aside if aside.strip() and aside != by else one.replaced_code
+    return msgspec.structs.replace(one, code=by, replaced_code="" if aside == by else aside)
+
+
+async def _conflict(one: Draft, typed: Typed) -> Conflict:
+    theirs, mine = (
+        f"{code}\n\n{text}".rstrip()
+        for code, text in ((one.code, write_variables(one.variables)), (typed.code, typed.variables))
+    )
+    return Conflict(text_id=one.text_id, difference=await asyncio.to_thread(compare, theirs, mine))
+
+
+def _typed(visitor: Visitor) -> Typed:
     """Forms send lines that end with CR and LF; the code has plain ones, so that its lines are counted right."""
-    return visitor.form.get("code", "").replace("\r\n", "\n")[:MAX_CODE_CHARS]
+    code, variables = (visitor.form.get(name, "").replace("\r\n", "\n") for name in ("code", "variables"))
+    return Typed(code=code[:MAX_CODE_CHARS], variables=variables, seen=visitor.form.get("seen", ""))
 
 
-def _target(desk: Desk, one: Draft, code: str, variables: dict[str, str]) -> OpenEndpoint:
+def _json(values: Mapping[str, object], status: int = 200) -> Response[bytes]:
+    return Response(msgspec.json.encode(values), status_code=status, media_type="application/json")
+
+
+async def _target(desk: Desk, one: Draft, code: str, variables: dict[str, str]) -> OpenEndpoint:
+    event_types = one.event_types
+    if one.endpoint_id is not None:
+        event_types = endpoint(await desk.snapshot(), one.endpoint_id).event_types
     return target(
         kind=one.connector,
         code=code,
         settings=one.settings,
         credentials=credentials(desk, one),
         variables=variables,
+        event_types=event_types,
         endpoint_id=one.endpoint_id or one.id,
     )
 
 
 async def _findings(desk: Desk, one: Draft, code: str, variables: dict[str, str]) -> Findings:
-    at = _target(desk, one, code, variables)
-    services = desk.services
-    return await try_samples(services.sandbox, at, desk.now_ms(), services.clock.steady_ms)
+    return await findings_of(desk, await _target(desk, one, code, variables))
 
 
-def _editor(
+async def _editor(
+    desk: Desk,
     visitor: Visitor,
     one: Draft,
     *,
-    code: str,
-    variables: str,
-    findings: Findings,
-    chosen: str = "",
+    typed: Typed | None = None,
+    conflict: Conflict | None = None,
     problem: UserError | None = None,
 ) -> Response[bytes]:
+    """The page; with `typed` the text that was not kept, or not all of it."""
+    shown = typed or Typed(code=one.code, variables=write_variables(one.variables), seen=one.text_id)
     return page(
         visitor,
         "code.html",
-        status=422 if problem else 200,
+        status=409 if conflict else 422 if problem else 200,
         draft=one,
         connector=connector(one.connector),
-        code=code,
-        variables=variables,
-        findings=findings,
+        typed=shown,
+        is_kept=typed is None,
+        findings=await _findings(desk, one, shown.code, one.variables),
         recipes=RECIPES,
-        chosen=chosen,
+        conflict=conflict,
         problem=problem,
     )
 
 
-HANDLERS = (edit, save, check, begin_edit)
+HANDLERS = (edit, save, keep_text, check, begin_edit)

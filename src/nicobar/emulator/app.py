@@ -226,7 +226,7 @@ def _page(emulator: Emulator) -> list[Any]:
 def _put(body: bytes, kind: type[T], use: Callable[[T], None]) -> Response[bytes]:
     try:
         given = msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         detail = f"{error}. The fields are in the reference, docs/reference/emulator.md."
         return _reply(422, {"code": "request_invalid", "detail": detail})
     use(given)

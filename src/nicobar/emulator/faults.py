@@ -24,13 +24,15 @@ class Reset(StrEnum):
 
 class Fault(Record):
     """What the next `times` requests meet. First `delay_ms` pass. `status` is answered and nothing is taken; from
-    300 to 399 with `location`, and a status of 200 is one that carries errors in its body. `refuse_item` refuses
-    that item alone, counted from 0, with 207 (or 400 where the request holds one), or as `status` says.
+    300 to 399 with `location`, and a status of 200 is one that carries errors in its body. `body` replaces the body
+    of that answer, as a proxy in between does. `refuse_item` refuses that item alone, counted from 0, with 207 (or
+    400 where the request holds one), or as `status` says.
     """
 
     status: Annotated[int, Meta(ge=200, le=599)] | None = None
     retry_after_s: Annotated[int, Meta(ge=0, le=86_400)] | None = None
     location: Annotated[str, Meta(pattern=r"^https?://[!-~]+$", max_length=2_000)] | None = None
+    body: Annotated[str, Meta(max_length=10_000)] | None = None
     refuse_item: Annotated[int, Meta(ge=0, le=100_000)] | None = None
     reset: Reset | None = None
     delay_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
@@ -42,6 +44,7 @@ class Fault(Record):
         words = [
             f"{self.delay_ms} ms slow" if self.delay_ms else "",
             f"status {self.status}" if self.status is not None else "",
+            "another body" if self.body is not None else "",
             f"Retry-After {self.retry_after_s} s" if self.retry_after_s is not None else "",
             f"item {self.refuse_item} refused" if self.refuse_item is not None else "",
             f"connection reset {self.reset} taking" if self.reset else "",

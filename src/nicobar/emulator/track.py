@@ -17,6 +17,7 @@ from nicobar.emulator.faults import Fault, Faults, Reset
 from nicobar.emulator.state import SeenRequest, State
 from nicobar.errors import Refusal
 from nicobar.model import Json, Record
+from nicobar.nesting import is_deeper
 
 BODY_TIMEOUT_MS = 30_000
 PREFIXES = ("/auth", "/api/", "/unsubscribe/")
@@ -133,9 +134,11 @@ class TrackApi:
     def _v2(self, body: bytes, fault: Fault | None, *, batch: bool) -> _Answer:
         if len(body) > (MAX_BATCH_BYTES if batch else MAX_ITEM_BYTES):
             return _refused([invalid("", f"the request is larger than {MAX_BATCH_BYTES if batch else '32 KB'}")])
+        if is_deeper(body):
+            return _refused([invalid("", "the body is nested too deeply")])
         try:
             value: Json = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return _refused([invalid("", "the body is not JSON")])
         items = (value.get("batch") if isinstance(value, dict) else None) if batch else [value]
         if not isinstance(items, list) or not items:
@@ -165,9 +168,11 @@ class TrackApi:
         )
 
     def _v1(self, asked: _Asked, segments: Sequence[str]) -> _Answer:
+        if is_deeper(asked.body):
+            return _oops(400, "the body is nested too deeply")
         try:
             body: Json = msgspec.json.decode(asked.body) if asked.body.strip() else {}
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return _oops(400, "the body is not JSON")
         call = v1.read(asked.method, segments, asked.query, body, self.mode)
         if call is None:
@@ -216,7 +221,8 @@ def _faulty(asked: _Asked, fault: Fault) -> _Answer | None:
         answer = _refused([_REFUSED_ON_PURPOSE])
     else:
         answer = _oops(fault.status, "a fault that was switched on")
-    return msgspec.structs.replace(answer, status=fault.status, headers=tuple(headers))
+    body = answer.body if fault.body is None else fault.body.encode()
+    return msgspec.structs.replace(answer, status=fault.status, headers=tuple(headers), body=body)
 
 
 def _anonymous_id(item: dict[str, Json]) -> str | None:

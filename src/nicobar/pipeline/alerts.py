@@ -22,7 +22,7 @@ import msgspec
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
 from nicobar.ids import IdFactory
-from nicobar.model import Endpoint, Json, Record, Source
+from nicobar.model import ALERT_SOURCE_ID, Endpoint, Json, Message, Record, Source
 from nicobar.observe import Metrics, log
 from nicobar.pipeline.configuration import Configuration
 from nicobar.store import NewMessage, Queue
@@ -34,14 +34,13 @@ MAX_CAUSES_AN_HOUR = 20
 NO_MORE = "(Further causes of this hour are not told; `nicobar replay failures` lists them.)"
 MAX_MAILS_WAITING = 20
 MAIL_TIMEOUT_S = 15
-SOURCE_ID = "operational"
 _SMTP, _SMTPS = "smtp", "smtps"
 # An apostrophe within a word is no quote.
 _QUOTE = re.compile(r"""["“”„‟«»‹›「」『』`＂]|(?<!\w)['‘’‚]|['‘’‚](?!\w)""")  # noqa: RUF001 - quotes of many languages
 # What our own sentences count, and the statuses of answers; every other word with a digit goes.
 _WORD = re.compile(
     r"""(?P<kept>\bline \d{1,6}(?=:)|\bafter \d{1,2} (?:tries|days)\b|\bcredentials \([1-5]\d\d\)"""
-    r"""|(?:\banswered |\bcall: |\bbatch: |^)[1-5]\d\d(?=[:.](?:\s|$)|$))"""
+    r"""|(?:\banswered |\bcall: |\bbatch: |^)[1-5]\d\d(?=[:.](?:\s|$)|$| with something that is not ))"""
     r"""|(?P<word>[^\s,;()\[\]{}<>=]+?)(?P<end>[.:]*)(?=[\s,;()\[\]{}<>=]|$)"""
 )
 _SEVERAL = re.compile(r"…(?:\s*…)+")
@@ -144,18 +143,10 @@ class Alerts:
         to = self._endpoint()
         if to is not None and alert.endpoint is not None and to.id == alert.endpoint.id:
             to = None  # it cannot be told of its own failures
-        try:
-            appended = await self._queue.append(self._message(alert, cause, to, now_ms))
-        except StoreError as error:
-            self._told.pop(cause, None)
-            self._metrics.alerts.labels(alert.type.value, "not_kept").inc()
-            log.error("alert not kept", alert=alert.type.value, code=error.code, detail=error.detail)
+        if to is not None and not await self._keep(alert, cause, to, now_ms):
             return
-        if appended.duplicate:  # another process, or this one before its restart
-            return
+        log.warning("alert", alert=alert.type.value, about=alert.subject_id, reason=alert.reason)
         self._metrics.alerts.labels(alert.type.value, "made").inc()
-        if to is not None:
-            self._on_accepted([to.seq])
         if self._mail is not None:
             self._send_mail(self._mail, alert)
 
@@ -181,6 +172,27 @@ class Alerts:
         if self._mails:
             await asyncio.wait(self._mails)
 
+    def is_stray(self, message: Message, endpoint: Endpoint) -> bool:
+        """Whether it is an alert at an endpoint that gets none."""
+        if message.source_id != ALERT_SOURCE_ID:
+            return False
+        to = self.endpoint
+        return to is None or to.id != endpoint.id
+
+    async def _keep(self, alert: Alert, cause: str, to: Endpoint, now_ms: int) -> bool:
+        """Keeps the message for the endpoint; False where that failed or somebody told the same this hour."""
+        try:
+            appended = await self._queue.append(self._message(alert, cause, to, now_ms))
+        except StoreError as error:
+            self._told.pop(cause, None)
+            self._metrics.alerts.labels(alert.type.value, "not_kept").inc()
+            log.error("alert not kept", alert=alert.type.value, code=error.code, detail=error.detail)
+            return False
+        if appended.duplicate:  # another process, or this one before its restart
+            return False
+        self._on_accepted([to.seq])
+        return True
+
     def _is_new(self, cause: str, hour: int) -> bool:
         if self._told.get(cause) == hour:
             return False
@@ -204,7 +216,7 @@ class Alerts:
             log.error("alert has no endpoint", setting="alert_endpoint", name=self._endpoint_name)
         return found
 
-    def _message(self, alert: Alert, cause: str, to: Endpoint | None, now_ms: int) -> NewMessage:
+    def _message(self, alert: Alert, cause: str, to: Endpoint, now_ms: int) -> NewMessage:
         about: dict[str, Json] = {"reason": alert.reason}
         if alert.endpoint:
             about |= {"endpointId": alert.endpoint.id, "endpointName": alert.endpoint.name}
@@ -216,15 +228,15 @@ class Alerts:
         digest = hashlib.sha256(cause.encode()).hexdigest()[:32]
         return NewMessage(
             id=self._ids.new("msg"),
-            app_id=of.app_id if of else "",
-            source_id=SOURCE_ID,
+            app_id=of.app_id,
+            source_id=ALERT_SOURCE_ID,
             event_id=f"alert_{digest}_{now_ms // HOUR_MS}",
             event_type=alert.type.value,
             customer_key=None,
             occurred_at_ms=now_ms,
             accepted_at_ms=now_ms,
             body=msgspec.json.encode({"type": alert.type.value, "data": about}),
-            endpoint_seqs=(to.seq,) if to else (),
+            endpoint_seqs=(to.seq,),
         )
 
     def _send_mail(self, mail: Mail, alert: Alert) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
@@ -12,7 +13,7 @@ from nicobar.clock import Clock
 from nicobar.connectors import Connector, Destination
 from nicobar.connectors.kinds import connector
 from nicobar.crypto import Vault
-from nicobar.errors import NicobarError, Refusal, StoreError
+from nicobar.errors import NicobarError, Refusal, StoreError, StoreUnusable
 from nicobar.model import Customer, Endpoint, Message, Source
 from nicobar.observe import log
 from nicobar.sources import SourceKind
@@ -21,8 +22,10 @@ from nicobar.sources.kinds import SOURCES, source_kind
 from nicobar.store import Catalogue, Snapshot, is_made_alike
 
 POLL_MS = 1_000
-# A token that nobody knows may have been made a moment ago; asking the store again is bounded to this often.
+# A token that nobody knows, or a source's first secret, may have been made a moment ago; asking the store again is
+# bounded to this often.
 UNKNOWN_TOKEN_POLL_MS = 100
+T = TypeVar("T")
 # The source of messages that came through the API.
 API_SOURCE_ID = "api"
 
@@ -42,6 +45,15 @@ class OpenSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Unusable:
+    """A source or an endpoint that is in the catalogue and cannot be opened, and why."""
+
+    name: str
+    id: str
+    error: NicobarError
+
+
+@dataclass(frozen=True, slots=True)
 class OpenEndpoint:
     """An endpoint with its connector and its opened destination."""
 
@@ -55,8 +67,8 @@ def seal_source_secrets(vault: Vault, source_id: str, secrets: Sequence[str]) ->
 
 
 def source_secrets(vault: Vault, source: Source) -> tuple[str, ...]:
-    """Raises StoreUnusable when they were sealed with another key."""
-    return msgspec.json.decode(vault.unseal(source.sealed_secrets, source.id), type=tuple[str, ...])
+    """Raises StoreUnusable when they were sealed with another key, or are malformed."""
+    return _opened(vault, source.sealed_secrets, source.id, tuple[str, ...])
 
 
 def seal_credentials(vault: Vault, endpoint_id: str, credentials: dict[str, str]) -> bytes:
@@ -64,8 +76,8 @@ def seal_credentials(vault: Vault, endpoint_id: str, credentials: dict[str, str]
 
 
 def endpoint_credentials(vault: Vault, endpoint: Endpoint) -> dict[str, str]:
-    """Raises StoreUnusable when they were sealed with another key."""
-    return msgspec.json.decode(vault.unseal(endpoint.sealed_credentials, endpoint.id), type=dict[str, str])
+    """Raises StoreUnusable when they were sealed with another key, or are malformed."""
+    return _opened(vault, endpoint.sealed_credentials, endpoint.id, dict[str, str])
 
 
 def seal_headers(vault: Vault, endpoint_id: str, headers: dict[str, str]) -> bytes:
@@ -73,10 +85,22 @@ def seal_headers(vault: Vault, endpoint_id: str, headers: dict[str, str]) -> byt
 
 
 def endpoint_headers(vault: Vault, endpoint: Endpoint) -> dict[str, str]:
-    """Raises StoreUnusable when they were sealed with another key."""
+    """Raises StoreUnusable when they were sealed with another key, or are malformed."""
     if not endpoint.sealed_headers:
         return {}
-    return msgspec.json.decode(vault.unseal(endpoint.sealed_headers, f"{endpoint.id}/headers"), type=dict[str, str])
+    return _opened(vault, endpoint.sealed_headers, f"{endpoint.id}/headers", dict[str, str])
+
+
+def _opened(vault: Vault, sealed: bytes, purpose: str, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(vault.unseal(sealed, purpose), type=kind)
+    except msgspec.DecodeError:
+        # Its text may hold a part of what it could not read.
+        raise StoreUnusable(
+            "secret_unreadable",
+            f"The stored secrets of {purpose} are malformed.",
+            "Set these secrets again, or restore a backup of the database.",
+        ) from None
 
 
 def open_endpoint(vault: Vault, endpoint: Endpoint) -> OpenEndpoint:
@@ -88,7 +112,7 @@ def open_endpoint(vault: Vault, endpoint: Endpoint) -> OpenEndpoint:
 
 
 class Configuration:
-    """Follows the catalogue. What cannot be opened is logged and left out; the rest goes on."""
+    """Follows the catalogue. What cannot be opened is logged and listed as unusable; the rest works."""
 
     def __init__(self, catalogue: Catalogue, vault: Vault, clock: Clock) -> None:
         self._catalogue = catalogue
@@ -97,11 +121,35 @@ class Configuration:
         self._lock = asyncio.Lock()
         self._listeners: list[Callable[[], None]] = []
         self._checked_at_ms: int | None = None
+        self._read_at_ms: int | None = None
+        self._failure: StoreError | None = None
         self._snapshot = Snapshot(version=-1, applications=(), sources=(), endpoints=(), event_types=())
         self._sources: dict[str, OpenSource] = {}
         self._kinds: dict[str, SourceKind] = {}
         self._endpoints: dict[int, OpenEndpoint] = {}
         self._app_uids: dict[str, str] = {}
+        self._unusable_sources: dict[str, Unusable] = {}
+        self._unusable_endpoints: dict[int, Unusable] = {}
+
+    @property
+    def unusable_sources(self) -> Mapping[str, Unusable]:
+        """The sources that cannot be opened, by token. Their senders get 503, so that nothing is lost."""
+        return self._unusable_sources
+
+    @property
+    def unusable_endpoints(self) -> Mapping[int, Unusable]:
+        """The endpoints that cannot be opened, by `seq`. Their deliveries wait."""
+        return self._unusable_endpoints
+
+    @property
+    def read_ms_ago(self) -> int | None:
+        """How long ago the catalogue was last found unchanged or read; None before the first time."""
+        return None if self._read_at_ms is None else self._clock.steady_ms() - self._read_at_ms
+
+    @property
+    def failure(self) -> StoreError | None:
+        """Why the last attempt to read the catalogue failed; None after a success."""
+        return self._failure
 
     @property
     def snapshot(self) -> Snapshot:
@@ -119,19 +167,32 @@ class Configuration:
     async def refresh(self) -> None:
         """Reads the catalogue again if it has changed. Raises StoreError."""
         async with self._lock:
-            self._checked_at_ms = self._clock.steady_ms()
-            if await self._catalogue.version() == self._snapshot.version:
-                return
-            snapshot = await self._catalogue.snapshot()
-            self._sources = {}
-            self._kinds = {}
-            for source in snapshot.sources:
-                self._open_source(source)
-            self._endpoints = dict(self._open_endpoints(snapshot.endpoints))
-            self._app_uids = {application.id: application.uid for application in snapshot.applications}
-            self._snapshot = snapshot
-        for listener in self._listeners:
-            listener()
+            await self._read()
+
+    async def _read(self) -> None:
+        """Whoever calls it holds the lock."""
+        self._checked_at_ms = self._clock.steady_ms()
+        try:
+            changed = await self._catalogue.version() != self._snapshot.version
+            if changed:
+                self._open(await self._catalogue.snapshot())
+        except StoreError as error:
+            self._failure = error
+            raise
+        self._failure = None
+        self._read_at_ms = self._checked_at_ms
+        if changed:
+            for listener in self._listeners:
+                listener()
+
+    def _open(self, snapshot: Snapshot) -> None:
+        self._sources, self._kinds, self._unusable_sources = {}, {}, {}
+        for source in snapshot.sources:
+            self._open_source(source)
+        self._unusable_endpoints = {}
+        self._endpoints = dict(self._open_endpoints(snapshot.endpoints))
+        self._app_uids = {application.id: application.uid for application in snapshot.applications}
+        self._snapshot = snapshot
 
     async def follow(self, stop: asyncio.Event) -> None:
         """Keeps up with the catalogue until `stop` is set."""
@@ -143,13 +204,22 @@ class Configuration:
             except Exception:  # noqa: BLE001 - a surprise must not end what keeps everything up to date
                 log.exception("configuration not read")
 
-    async def source(self, token: str) -> OpenSource | None:
-        """The source with this token, also when it was made a moment ago. Raises StoreError."""
-        found = self._sources.get(token)
-        if found is None and self._may_ask_again():
-            await self.refresh()
-            found = self._sources.get(token)
+    async def source(self, token: str) -> OpenSource | Unusable | None:
+        """The source with this token, also when it, or its first secret, was created a moment ago. None only where
+        the catalogue has none. Raises StoreError where the catalogue cannot be read.
+        """
+        found = self._known(token)
+        if found is None or (isinstance(found, OpenSource) and not found.secrets):
+            async with self._lock:
+                if self._may_ask_again():
+                    await self._read()
+                elif found is None and self._failure is not None:
+                    raise self._failure
+            found = self._known(token)
         return found
+
+    def _known(self, token: str) -> OpenSource | Unusable | None:
+        return self._sources.get(token) or self._unusable_sources.get(token)
 
     def wanting(self, app_id: str, event_type: str, channels: Sequence[str] = ()) -> tuple[int, ...]:
         """The endpoints that get a delivery of such a message. A paused one does, and sends it when it resumes; a
@@ -181,10 +251,12 @@ class Configuration:
         try:
             kind = source_kind(source.kind)
             self._kinds[source.id] = kind
-            self._sources[source.token] = OpenSource(
-                source=source, kind=kind, secrets=source_secrets(self._vault, source)
-            )
+            secrets = source_secrets(self._vault, source)
+            for secret in secrets:
+                kind.check_secret(secret)
+            self._sources[source.token] = OpenSource(source=source, kind=kind, secrets=secrets)
         except NicobarError as error:
+            self._unusable_sources[source.token] = Unusable(name=source.name, id=source.id, error=error)
             log.error(
                 "source cannot be used", source_id=source.id, code=error.code, detail=error.detail, fix=error.fix
             )
@@ -195,6 +267,7 @@ class Configuration:
             try:
                 opened.append((endpoint.seq, self._keep_or_open(endpoint)))
             except NicobarError as error:
+                self._unusable_endpoints[endpoint.seq] = Unusable(name=endpoint.name, id=endpoint.id, error=error)
                 log.error(
                     "endpoint cannot be used",
                     endpoint_id=endpoint.id,

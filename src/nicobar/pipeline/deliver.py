@@ -43,6 +43,7 @@ SANDBOX_AGAIN_MS = 5_000
 MAX_RECORDED_BODY_CHARS = 65_536
 MAX_RECORDED_RESPONSE_CHARS = 4_096
 MAX_REASON_CHARS = 1_000
+NO_ALERTS = "an alert; this is not the alert endpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,18 @@ class Recorded:
     message: Message
     endpoint: Endpoint
     attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What a page says about its endpoint. `is_sent`: a delivery was tried; `is_accepted`: one was accepted whole.
+    `hold_reason` is why the endpoint has to go on hold, `disable_reason` why it has to be disabled; None otherwise.
+    """
+
+    is_sent: bool = False
+    is_accepted: bool = False
+    hold_reason: str | None = None
+    disable_reason: str | None = None
 
 
 @dataclass(slots=True)
@@ -99,15 +112,24 @@ class Deliverer:
         self._clock = clock
         self._ids = ids
         self._metrics = metrics
-        self._jitter = jitter
+        self.jitter = jitter
         self._alerts = alerts
         self._on_recorded = on_recorded
         self.watch = Watch(queue, clock)
 
-    async def deliver(self, target: OpenEndpoint, page: Sequence[Claimed], gate: Gate) -> str | None:
-        """Returns why the endpoint has to be paused, None if it need not be. Raises StoreError when a result could
-        not be kept for a minute; those deliveries are taken up again when their lease ends.
+    async def check(self, target: OpenEndpoint) -> bool:
+        """Makes the destination's harmless call: whether a delivery may be tried. Only a finding that says no is one
+        against it, so that a destination that cannot be asked is tried.
         """
+        checkup = await target.destination.check_credentials(self._transport)
+        log.info("destination asked", endpoint_id=target.endpoint.id, ok=checkup.ok, detail=checkup.detail)
+        return checkup.ok
+
+    async def deliver(self, target: OpenEndpoint, page: Sequence[Claimed], gate: Gate) -> Passed:
+        """Raises StoreError when a result could not be kept for a minute; those deliveries are taken up again when
+        their lease ends.
+        """
+        page = await self._without_strays(target, page)
         tries = [_Try(claimed=claimed, started_at_ms=self._clock.now_ms()) for claimed in page]
         subjects = [
             Subject(
@@ -125,7 +147,7 @@ class Deliverer:
             log.error("handlers cannot run", endpoint_id=target.endpoint.id, code=error.code, detail=error.detail)
             gate.throttle.hold(self._clock.steady_ms(), SANDBOX_AGAIN_MS)
             await self._give_back(target, tries, error.detail)
-            return None
+            return Passed()
         now_ms = await self._now_ms()
         stopped: list[tuple[_Try, Settled]] = []
         ready: list[_Try] = []
@@ -141,10 +163,21 @@ class Deliverer:
             await self._record(target, stopped)
         return await self._send_all(target, ready, gate)
 
+    async def _without_strays(self, target: OpenEndpoint, page: Sequence[Claimed]) -> list[Claimed]:
+        """Cancels alerts that wait for an endpoint that gets none, such as one that got them before the setting
+        changed; returns the rest.
+        """
+        strays = [one for one in page if self._alerts.is_stray(one.message, target.endpoint)]
+        if strays:
+            now_ms = self._clock.now_ms()
+            settled = Settled(state=DeliveryState.CANCELED, code="not_an_alert_endpoint", reason=NO_ALERTS)
+            await self._record(target, [(_Try(claimed=one, started_at_ms=now_ms), settled) for one in strays])
+        return [one for one in page if one not in strays]
+
     async def postpone(self, target: OpenEndpoint, claimed: Claimed, error: Exception) -> None:
         """Keeps a try that our own fault ended; it is tried again on the schedule, and fails visibly in the end."""
         one = _Try(claimed=claimed, started_at_ms=self._clock.now_ms())
-        settled = settle([_internal(error)], claimed.tries, await self._now_ms(), self._jitter())
+        settled = settle([_internal(error)], claimed.tries, await self._now_ms(), self.jitter())
         await self._record(target, [(one, settled)])
 
     async def _now_ms(self) -> int:
@@ -160,7 +193,7 @@ class Deliverer:
 
     def _stopped(self, one: _Try, result: Stopped, now_ms: int) -> Settled:
         if result.may_pass:
-            return settle([Deferred(reason=result.reason)], one.claimed.tries, now_ms, self._jitter())
+            return settle([Deferred(reason=result.reason)], one.claimed.tries, now_ms, self.jitter())
         return Settled(state=result.state, code=result.code, reason=result.reason)
 
     async def _give_back(self, target: OpenEndpoint, tries: Sequence[_Try], reason: str) -> None:
@@ -175,27 +208,33 @@ class Deliverer:
         )
         await self._keep(target, [self._finished(one, settled, None, now_ms) for one in tries])
 
-    async def _send_all(self, target: OpenEndpoint, ready: Sequence[_Try], gate: Gate) -> str | None:
+    async def _send_all(self, target: OpenEndpoint, ready: Sequence[_Try], gate: Gate) -> Passed:
         calls = [one.ready.calls if one.ready else () for one in ready]
         parcels = batching.plan(calls, target.destination.batch_bounds)
         deadline_ms = self._clock.steady_ms() + SENDING_MS
         places = asyncio.Semaphore(MAX_PARALLEL_PARCELS)
 
-        async def send(parcel: batching.Parcel) -> str | None:
+        async def send(parcel: batching.Parcel) -> Sequence[Settled]:
             async with places:
                 members = [ready[member] for member in parcel.members]
                 return await self._send_parcel(target, members, gate, deadline_ms)
 
-        reasons = await asyncio.gather(*(send(parcel) for parcel in parcels), return_exceptions=True)
+        settled: list[Settled] = []
         # One parcel's failure is raised only after the others are through.
-        for reason in reasons:
-            if isinstance(reason, BaseException):
-                raise reason
-        return next((reason for reason in reasons if isinstance(reason, str)), None)
+        for results in await asyncio.gather(*(send(parcel) for parcel in parcels), return_exceptions=True):
+            if isinstance(results, BaseException):
+                raise results
+            settled += results
+        return Passed(
+            is_sent=any(result.code != NOT_SENT for result in settled),
+            is_accepted=any(result.state is DeliveryState.SUCCESS for result in settled),
+            hold_reason=next((result.hold_reason for result in settled if result.hold_reason), None),
+            disable_reason=next((result.disable_reason for result in settled if result.disable_reason), None),
+        )
 
     async def _send_parcel(
         self, target: OpenEndpoint, tries: Sequence[_Try], gate: Gate, deadline_ms: int
-    ) -> str | None:
+    ) -> Sequence[Settled]:
         """Sends what travels together and records it at once, whatever else the page waits for."""
         items = [_Item(call, one) for one in tries if one.ready for call in one.ready.calls]
         cuts = batching.requests([item.call for item in items], target.destination.batch_bounds)
@@ -213,9 +252,9 @@ class Deliverer:
                 break
         now_ms = await self._now_ms()
         held = not gate.is_closed
-        settled = [(one, settle(one.outcomes, one.claimed.tries, now_ms, self._jitter(), held=held)) for one in tries]
+        settled = [(one, settle(one.outcomes, one.claimed.tries, now_ms, self.jitter(), held=held)) for one in tries]
         await self._record(target, settled)
-        return next((result.pause_reason for _, result in settled if result.pause_reason), None)
+        return [result for _, result in settled]
 
     async def _send(
         self, target: OpenEndpoint, items: Sequence[_Item], gate: Gate, deadline_ms: int
@@ -234,7 +273,8 @@ class Deliverer:
         if any(isinstance(outcome, Deferred) and outcome.throttled for outcome in outcomes):
             waits = [outcome.retry_after_ms for outcome in outcomes if isinstance(outcome, Deferred)]
             gate.throttle.slow_down(self._clock.steady_ms(), max((wait for wait in waits if wait), default=None))
-        self._note(gate, items, outcomes, await self._now_ms())
+        if isinstance(answer, Response) or answer.refused is None:
+            self._note(gate, items, outcomes, await self._now_ms())
         if len(items) > 1 and all(isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes):
             half = _middle(items)
             first = await self._send(target, items[:half], gate, deadline_ms)
@@ -247,7 +287,7 @@ class Deliverer:
             one.requests.append(_recorded_request(request, items, one))
             if isinstance(answer, Response):
                 one.status = answer.status
-                one.response = answer.body.decode("utf-8", "replace")[:MAX_RECORDED_RESPONSE_CHARS]
+                one.response = _start_of(answer.body)
         return outcomes
 
     def _note(self, gate: Gate, items: Sequence[_Item], outcomes: Sequence[Outcome], now_ms: int) -> None:
@@ -257,8 +297,8 @@ class Deliverer:
         first = outcomes[0]
         if isinstance(first, Deferred) and first.failing:
             message_ids = [item.owner.claimed.message.id for item in items]
-            gate.failed(first.reason, message_ids, now_ms, self._jitter())
-        elif isinstance(first, Delivered | Refused):
+            gate.failed(first.reason, message_ids, now_ms, self.jitter(), foreign=first.foreign)
+        elif isinstance(first, Delivered | Refused) or (isinstance(first, Deferred) and first.reached):
             gate.answered()
 
     async def _wait_for_turn(self, gate: Gate, deadline_ms: int) -> Deferred | None:
@@ -378,6 +418,12 @@ class Deliverer:
                 log.warning("waiting for another try", reason=attempt.reason, due_at_ms=result.due_at_ms, **about)
         if self._on_recorded:
             self._on_recorded(Recorded(message=message, endpoint=target.endpoint, attempt=attempt))
+
+
+def _start_of(body: bytes) -> str:
+    """The first characters of an answer; the rest of a large one is not decoded."""
+    # A character of UTF-8 has at most four bytes.
+    return body[: 4 * MAX_RECORDED_RESPONSE_CHARS].decode("utf-8", "replace")[:MAX_RECORDED_RESPONSE_CHARS]
 
 
 def _short(reason: str | None) -> str | None:

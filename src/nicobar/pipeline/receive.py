@@ -10,7 +10,7 @@ from nicobar.ids import IdFactory
 from nicobar.model import Json, Record, Source
 from nicobar.observe import Metrics, log
 from nicobar.pipeline.alerts import Alert, Alerts, AlertType
-from nicobar.pipeline.configuration import API_SOURCE_ID, Configuration, OpenSource
+from nicobar.pipeline.configuration import API_SOURCE_ID, Configuration, OpenSource, Unusable
 from nicobar.sources.dodo import read_any
 from nicobar.store import Appended, Audited, NewMessage, Queue
 
@@ -61,7 +61,9 @@ class Receiver:
         self._refused_in_a_row: dict[str, int] = {}
 
     async def source(self, token: str) -> OpenSource:
-        """Raises Refusal 404 for a token that no source has, 503 when the store cannot be asked."""
+        """Raises Refusal 404 for a token that no source has, 503 for a source that cannot be opened and while the
+        catalogue cannot be read.
+        """
         try:
             found = await self._configuration.source(token)
         except StoreError as error:
@@ -72,6 +74,15 @@ class Receiver:
                 "unknown_token",
                 "No source has this address.",
                 "Copy the source's URL from `nicobar apply`, or ask whoever runs this Nicobar.",
+            )
+        if isinstance(found, Unusable):
+            log.error("event not kept", source_id=found.id, code=found.error.code, detail=found.error.detail)
+            raise Refusal(
+                503,
+                "source_unavailable",
+                "This source exists, but its signing secrets cannot be read; nothing was accepted.",
+                "Send the event again later. Operators: nicobar doctor names the cause.",
+                retry_after_s=RETRY_AFTER_S,
             )
         return found
 
@@ -158,12 +169,7 @@ class Receiver:
         except StoreError as error:
             raise unavailable(error) from error
         if appended.duplicate:
-            raise Refusal(
-                409,
-                "event_id_exists",
-                f"The event id {message.event_id} is that of the message {appended.message_id}; nothing was kept.",
-                "Send an event id once, or none.",
-            )
+            raise event_id_exists(message.event_id, appended.message_id)
         self._metrics.received.labels(API_SOURCE_ID, "accepted").inc()
         log.info(
             "accepted",
@@ -181,6 +187,15 @@ class Receiver:
         if in_a_row >= REFUSED_TO_TELL:
             reason = f"The last {in_a_row} requests were refused: {refusal.detail} {refusal.fix}"
             await self._alerts.tell(Alert(type=AlertType.REFUSING, source=source, reason=reason))
+
+
+def event_id_exists(event_id: str, message_id: str) -> Refusal:
+    return Refusal(
+        409,
+        "event_id_exists",
+        f"The event id {event_id} is that of the message {message_id}; nothing was kept.",
+        "Send an event id once, or none.",
+    )
 
 
 def unavailable(error: StoreError) -> Refusal:

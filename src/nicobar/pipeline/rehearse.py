@@ -12,7 +12,6 @@ import msgspec
 from nicobar.clock import Clock
 from nicobar.crypto import Vault
 from nicobar.model import Attempt, Delivery, DeliveryState, Endpoint, Message, Record, Transformation, Verdict
-from nicobar.pipeline.alerts import SOURCE_ID as OPERATIONAL
 from nicobar.pipeline.configuration import Configuration, open_endpoint, wants
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform
 from nicobar.sandbox import Sandbox
@@ -120,9 +119,7 @@ class Rehearser:
             latest += [
                 one
                 for one in page.items
-                if one.expunged_at_ms is None
-                and one.source_id != OPERATIONAL
-                and wants(endpoint, one.event_type, one.channels)
+                if one.expunged_at_ms is None and wants(endpoint, one.event_type, one.channels)
             ]
             place = page.next
             if place is None or len(latest) >= limit:

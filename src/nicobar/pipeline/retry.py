@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import assert_never
 
-from nicobar.connectors import Blocked, Deferred, Delivered, Outcome, Refused
+from nicobar.connectors import Blocked, Deferred, Delivered, Gone, Outcome, Refused
 from nicobar.model import DeliveryState, Record
 
 _SECOND_MS = 1_000
@@ -36,8 +36,8 @@ _VARIES = re.compile(
 
 
 class Settled(Record):
-    """What becomes of a delivery after a try. `code` names why, for metrics; `pause_reason` is set when the whole
-    endpoint has to stop.
+    """What becomes of a delivery after a try. `code` names why, for metrics. `hold_reason` is set when the whole
+    endpoint goes on hold, `disable_reason` when it is disabled.
     """
 
     state: DeliveryState
@@ -45,7 +45,8 @@ class Settled(Record):
     reason: str | None
     due_at_ms: int | None = None
     spent: bool = True
-    pause_reason: str | None = None
+    hold_reason: str | None = None
+    disable_reason: str | None = None
 
 
 def retry_at_ms(tries: int, now_ms: int, jitter: float, retry_after_ms: int | None = None) -> int | None:
@@ -65,8 +66,8 @@ def settle(outcomes: Sequence[Outcome], tries: int, now_ms: int, jitter: float, 
     """The outcomes of one delivery's calls, in order, as one decision; the one that leaves most open decides.
 
     A call that can still succeed keeps the whole delivery alive: calls that did succeed are sent again with it,
-    which Customer.io tells by their ids. `held` says that the destination itself fails: no try is spent, and the
-    breaker decides when the next one comes.
+    which Customer.io tells by their ids. `held` says that the destination itself fails, or the endpoint is on hold:
+    no try is spent, and the breaker or the hold decides when the next one comes.
     """
     worst: Outcome = max(outcomes, key=_openness)
     match worst:
@@ -91,7 +92,16 @@ def settle(outcomes: Sequence[Outcome], tries: int, now_ms: int, jitter: float, 
                 reason=reason,
                 due_at_ms=now_ms,
                 spent=False,
-                pause_reason=reason,
+                hold_reason=reason,
+            )
+        case Gone(reason=reason):
+            return Settled(
+                state=DeliveryState.PENDING,
+                code="gone",
+                reason=reason,
+                due_at_ms=now_ms,
+                spent=False,
+                disable_reason=reason,
             )
         case _:
             assert_never(worst)
@@ -135,5 +145,7 @@ def _openness(outcome: Outcome) -> int:
             return 3
         case Blocked():
             return 4
+        case Gone():
+            return 5
         case _:
             assert_never(outcome)

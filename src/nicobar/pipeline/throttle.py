@@ -5,25 +5,31 @@ from __future__ import annotations
 _MIN_PER_S = 1.0
 _RECOVERY_PER_S = 0.1
 _MANY = 1_000_000
+_SECOND_MS = 1_000
 _ROUNDING = 1e-6
 
 
 class Throttle:
-    """A token bucket of one second's worth. A 429 halves its rate, down to one a second; each quiet second gives
-    back a tenth of the full rate. `now_ms` is the steady clock's.
+    """A token bucket of one second's worth, None for no rate of its own. A 429 halves the rate, down to one a second:
+    of the bucket, or where there is none, of what left in the last second. Each quiet second gives back a tenth of
+    the full rate. `now_ms` is the steady clock's.
     """
 
-    def __init__(self, max_per_s: int, now_ms: int) -> None:
-        self._max_per_s = float(max_per_s)
-        self._per_s = self._max_per_s
-        self._tokens = self._max_per_s
+    def __init__(self, max_per_s: int | None, now_ms: int) -> None:
+        self._max_per_s = None if max_per_s is None else float(max_per_s)
+        # What it recovers to, None while nothing bounds it.
+        self._full_per_s = self._max_per_s
+        self._per_s = self._max_per_s or 0.0
+        self._tokens = self._per_s
         self._filled_at_ms = now_ms
         self._held_until_ms = now_ms
+        self._slowed_at_ms: int | None = None
+        self._left = _Count(now_ms)
 
     @property
-    def per_s(self) -> float:
-        """The rate that holds now."""
-        return self._per_s
+    def per_s(self) -> float | None:
+        """The rate that holds now, None for none."""
+        return None if self._full_per_s is None else self._per_s
 
     def held_ms(self, now_ms: int) -> int:
         """How long nothing may leave yet."""
@@ -31,23 +37,61 @@ class Throttle:
 
     def take(self, now_ms: int) -> int:
         """Takes the next place in line; returns how many milliseconds to wait until the request may leave."""
+        self._left.add(now_ms)
         elapsed_s = max(0, now_ms - self._filled_at_ms) / 1000
         self._filled_at_ms = max(now_ms, self._filled_at_ms)
-        self._per_s = min(self._max_per_s, self._per_s + elapsed_s * _RECOVERY_PER_S * self._max_per_s)
+        if self._full_per_s is not None:
+            self._per_s = min(self._full_per_s, self._per_s + elapsed_s * _RECOVERY_PER_S * self._full_per_s)
+            if self._max_per_s is None and self._per_s >= self._full_per_s:
+                self._full_per_s = None
+        if self._full_per_s is None:
+            return self.held_ms(now_ms)
         self._tokens = min(self._per_s, self._tokens + elapsed_s * self._per_s)
         self._tokens -= 1
         wait_ms = 0 if self._tokens >= 0 else int(-self._tokens / self._per_s * 1000) + 1
         return max(wait_ms, self.held_ms(now_ms))
 
     def slow_down(self, now_ms: int, retry_after_ms: int | None) -> None:
-        """The destination said 429: half the rate, and nothing before the time that it asked for."""
-        self._per_s = max(_MIN_PER_S, self._per_s / 2)
+        """The destination said 429: half the rate, and nothing before the time that it asked for. Answers within a
+        second of the first halve it once, since their requests had left before.
+        """
+        if self._slowed_at_ms is None or now_ms - self._slowed_at_ms >= _SECOND_MS:
+            self._slowed_at_ms = now_ms
+            if self._full_per_s is None:
+                self._full_per_s = self._per_s = max(_MIN_PER_S, self._left.per_s(now_ms))
+                self._filled_at_ms, self._tokens = now_ms, 0.0
+            self._per_s = max(_MIN_PER_S, self._per_s / 2)
         self._tokens = min(self._tokens, 0.0)
         self.hold(now_ms, retry_after_ms or 0)
 
     def hold(self, now_ms: int, for_ms: int) -> None:
         """Nothing before that time."""
         self._held_until_ms = max(self._held_until_ms, now_ms + for_ms)
+
+
+class _Count:
+    """How many requests left, by the second."""
+
+    def __init__(self, now_ms: int) -> None:
+        self._since_ms = now_ms
+        self._count = 0
+        self._before = 0
+
+    def add(self, now_ms: int) -> None:
+        self._roll(now_ms)
+        self._count += 1
+
+    def per_s(self, now_ms: int) -> float:
+        """The larger of this second's and the last one's."""
+        self._roll(now_ms)
+        return float(max(self._count, self._before))
+
+    def _roll(self, now_ms: int) -> None:
+        seconds = (now_ms - self._since_ms) // _SECOND_MS
+        if seconds > 0:
+            self._before = self._count if seconds == 1 else 0
+            self._count = 0
+            self._since_ms += seconds * _SECOND_MS
 
 
 class Allowance:

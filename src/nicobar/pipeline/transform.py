@@ -9,8 +9,9 @@ import msgspec
 
 from nicobar.connectors import Origin, Prepared, ReadyCall
 from nicobar.model import Call, Customer, DeliveryState, Endpoint, Json, Level, Message, Record, Verdict
+from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 from nicobar.pipeline.configuration import OpenEndpoint
-from nicobar.sandbox import Broken, Calls, Canceled, Job, Result, Sandbox, Untouched
+from nicobar.sandbox import Broken, Calls, Canceled, Failure, Job, Result, Sandbox, Untouched
 
 # One message may become several calls; more than this is a mistake that would hold the endpoint up.
 MAX_CALLS = 200
@@ -67,10 +68,13 @@ async def transform(
     """
     endpoint = target.endpoint
     if endpoint.transformation is None or not endpoint.transformation_enabled:
-        results = [_as_it_came(target, subject) for subject in subjects]
+        results: list[Result] = [Untouched(console=(), duration_us=0) for _ in subjects]
     else:
         results = await sandbox.run([_job(target, subject) for subject in subjects])
-    return [_check(target, subject, result, now_ms) for subject, result in zip(subjects, results, strict=True)]
+    return [
+        _beyond_limits(subject, result) or _check(target, subject, result, now_ms)
+        for subject, result in zip(subjects, results, strict=True)
+    ]
 
 
 def _job(target: OpenEndpoint, subject: Subject) -> Job:
@@ -107,10 +111,20 @@ def _version(endpoint: Endpoint) -> tuple[int, str]:
     return endpoint.transformation.version, endpoint.transformation.code
 
 
-def _as_it_came(target: OpenEndpoint, subject: Subject) -> Result:
+def _beyond_limits(subject: Subject, result: Result) -> Stopped | None:
+    """Why neither the event nor the calls are looked at any further; None for those within the limits."""
+    if is_deeper(subject.message.body):  # accepted before there was a limit
+        reason = f"The event is nested deeper than {MAX_DEPTH_LEVELS} levels. Send it again with less nesting."
+        return Stopped(state=DeliveryState.FAILED, code=Failure.BAD_RESULT.value, reason=reason)
+    if isinstance(result, Calls) and len(result.calls) > MAX_CALLS:
+        reason = f"The handler asks for {len(result.calls)} calls; {MAX_CALLS} are allowed."
+        return _failed(result, result.calls, "too_many_calls", reason)
+    return None
+
+
+def _unchanged(target: OpenEndpoint, subject: Subject) -> Call:
     payload: Json = msgspec.json.decode(subject.message.body)
-    call = Call(method="POST", url=target.destination.url, headers={}, payload=payload)
-    return Untouched(call=call, console=(), duration_us=0)
+    return Call(method="POST", url=target.destination.url, headers={}, payload=payload)
 
 
 def _check(target: OpenEndpoint, subject: Subject, result: Result, now_ms: int) -> Transformed:
@@ -143,7 +157,7 @@ def _check(target: OpenEndpoint, subject: Subject, result: Result, now_ms: int) 
                 duration_us=result.duration_us,
             )
         case Untouched():
-            return _ready(target, subject, (result.call,), result, now_ms)
+            return _ready(target, subject, (_unchanged(target, subject),), result, now_ms)
         case Calls():
             return _ready(target, subject, result.calls, result, now_ms)
         case _:
@@ -176,14 +190,19 @@ def _ready(
             verdicts=prepared.verdicts,
             duration_us=result.duration_us,
         )
-    code, reason = stop
+    return _failed(result, asked, *stop, verdicts=prepared.verdicts)
+
+
+def _failed(
+    result: Calls | Untouched, asked: tuple[Call, ...], code: str, reason: str, verdicts: tuple[Verdict, ...] = ()
+) -> Stopped:
     return Stopped(
         state=DeliveryState.FAILED,
         code=code,
         reason=reason,
-        asked=asked,
+        asked=asked[:MAX_CALLS],
         console=result.console,
-        verdicts=prepared.verdicts,
+        verdicts=verdicts,
         duration_us=result.duration_us,
     )
 

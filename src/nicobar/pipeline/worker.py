@@ -1,24 +1,25 @@
 """Keeps every endpoint's deliveries going: one task an endpoint, which claims a page, delivers it, and waits for a
-signal or for the next delivery that becomes due.
+signal or for the next delivery that becomes due. An endpoint that went on hold is probed by its task until it sends
+again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nicobar.clock import Clock
-from nicobar.errors import NicobarError, StoreError
-from nicobar.model import Breaker, BreakerState
+from nicobar.errors import NicobarError, StoreError, StoreMoved
+from nicobar.model import Breaker, BreakerState, Endpoint
 from nicobar.observe import Metrics, log
 from nicobar.pipeline import breaker as rules
 from nicobar.pipeline.alerts import Alert, Alerts, AlertType
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
-from nicobar.pipeline.deliver import MAX_PARALLEL_PARCELS, Deliverer
+from nicobar.pipeline.deliver import MAX_PARALLEL_PARCELS, Deliverer, Passed
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.retry import JITTER, RETRY_AFTER_MS
 from nicobar.pipeline.watch import Watch
-from nicobar.store import Audited, Claimed, DisableEndpoint, PauseEndpoint, Store, is_made_alike
+from nicobar.store import Audited, BasedOn, Change, Claimed, DisableEndpoint, PauseEndpoint, Store, is_made_alike
 
 PAGE_MAX_BYTES = 4 * 1024 * 1024
 LEASE_MS = 600_000
@@ -28,6 +29,10 @@ ACTOR = "nicobar"
 IDLE_MS = 1_000
 MIN_WAIT_MS = 5
 AFTER_ERROR_MS = 1_000
+# How often a change is decided again because the configuration was changed meanwhile.
+MAX_DECISIONS = 5
+# What an alert about a hold adds to its reason.
+AUTOMATIC = "Nicobar keeps checking and resumes once the destination accepts a delivery."
 # Nothing waits longer than the schedule's longest step, unless a destination asked for it (at most a day).
 MAX_WAIT_MS = max(int(RETRY_AFTER_MS[-1] * (1 + JITTER)), 24 * 3_600_000)
 
@@ -104,6 +109,15 @@ class Worker:
         """Whether every endpoint's task is running."""
         return not self._stopping and not any(task.done() for task in self._tasks.values())
 
+    def failing_lanes(self) -> dict[str, str]:
+        """Whose deliveries cannot be claimed and why: the last look at the queue failed, or the task has ended."""
+        failing = {}
+        for seq, lane in self._lanes.items():
+            failure = "its task has ended" if self._tasks[seq].done() else lane.failure
+            if failure is not None:
+                failing[lane.name] = failure
+        return failing
+
     def _follow(self) -> None:
         if self._stopping:
             return
@@ -115,6 +129,7 @@ class Worker:
                 lane = self._lanes[seq] = _Lane(
                     target,
                     store=self._store,
+                    configuration=self._configuration,
                     deliverer=self._deliverer,
                     clock=self._clock,
                     watch=self._watch,
@@ -142,6 +157,9 @@ class Worker:
 class _Lane:
     """One endpoint's deliveries: one page at a time where calls are batched, so that the next batch gathers while
     one is in flight; elsewhere as many deliveries at once as there are places.
+
+    An endpoint is on hold while the catalogue says that it is paused, and not by a person. That is stored; when it is
+    probed next is kept with the breaker.
     """
 
     def __init__(
@@ -149,6 +167,7 @@ class _Lane:
         target: OpenEndpoint,
         *,
         store: Store,
+        configuration: Configuration,
         deliverer: Deliverer,
         clock: Clock,
         watch: Watch,
@@ -158,6 +177,7 @@ class _Lane:
     ) -> None:
         self._target = target
         self._store = store
+        self._configuration = configuration
         self._deliverer = deliverer
         self._clock = clock
         self._watch = watch
@@ -167,10 +187,19 @@ class _Lane:
         self._reset = False
         self._gate = self._new_gate(target, breaker)
         self._stopping = False
-        self._paused = False
+        self._stopped = False
+        self._deciding = asyncio.Lock()
         self._pages: set[asyncio.Task[None]] = set()
+        self._check: asyncio.Task[None] | None = None
         self._held = 0
         self.signal = asyncio.Event()
+        # Why the last look at the queue failed.
+        self.failure: str | None = None
+        self._follow_hold()
+
+    @property
+    def name(self) -> str:
+        return f"{self._target.endpoint.name} ({self._target.endpoint.id})"
 
     @property
     def breaker(self) -> Breaker:
@@ -179,14 +208,24 @@ class _Lane:
     def change(self, target: OpenEndpoint) -> None:
         """Follows the endpoint. Where it has become another one, or somebody lets it go on, it is asked at once."""
         before = self._target.endpoint
-        if not is_made_alike(before, target.endpoint) or (_is_held(self._target) and not _is_held(target)):
+        if not is_made_alike(before, target.endpoint) or (_is_stopped(before) and not _is_stopped(target.endpoint)):
             self._gate = self._new_gate(target, Breaker())
             self._reset = True
         elif before.max_messages_per_s != target.endpoint.max_messages_per_s:
             self._gate.change_rate(target.endpoint.max_messages_per_s, self._clock.steady_ms())
         self._target = target
-        self._paused = False
+        self._stopped = self._deciding.locked()
+        self._follow_hold()
         self.signal.set()
+
+    def _follow_hold(self) -> None:
+        """Begins to probe an endpoint that is on hold, and ends that for one that is not."""
+        on_hold = _is_on_hold(self._target)
+        if on_hold and self._gate.breaker.hold is None:
+            self._gate.breaker = rules.on_hold(self._clock.now_ms(), self._deliverer.jitter())
+        elif not on_hold and self._gate.breaker.hold is not None:
+            self._gate.reset()
+            self._reset = True
 
     def set_clock(self, by_ms: int) -> None:
         """The machine's clock was set by so much."""
@@ -195,6 +234,8 @@ class _Lane:
 
     def stop(self) -> None:
         self._stopping = True
+        if self._check is not None:
+            self._check.cancel()  # nothing was sent
         self.signal.set()
 
     async def run(self) -> None:
@@ -202,13 +243,17 @@ class _Lane:
             while not self._stopping:
                 self.signal.clear()
                 try:
-                    await self._clock.wait(self.signal, await self._start_pages())
+                    wait_ms = await self._start_pages()
+                    self.failure = None
+                    await self._clock.wait(self.signal, wait_ms)
                 except StoreError as error:
+                    self.failure = error.detail
                     log.error(
                         "queue not read", endpoint_id=self._target.endpoint.id, code=error.code, detail=error.detail
                     )
                     await self._clock.wait(self.signal, AFTER_ERROR_MS)
-                except Exception:  # noqa: BLE001 - a surprise must not end an endpoint's deliveries
+                except Exception as error:  # noqa: BLE001 - a surprise must not end an endpoint's deliveries
+                    self.failure = f"internal error: {type(error).__name__}"
                     log.exception("queue not read", endpoint_id=self._target.endpoint.id)
                     await self._clock.wait(self.signal, AFTER_ERROR_MS)
             if self._pages:
@@ -221,12 +266,15 @@ class _Lane:
         """Takes what may be taken now; returns how many milliseconds to wait for the next look."""
         endpoint, gate = self._target.endpoint, self._gate
         await self._keep_breaker()
-        if self._paused or _is_held(self._target):
+        if self._stopped or (_is_stopped(endpoint) and not _is_on_hold(self._target)):
             return IDLE_MS
         await self._watch.follow()
         wait_ms = gate.wait_ms(self._clock.now_ms(), self._clock.steady_ms())
         if wait_ms > 0:
             return min(IDLE_MS, wait_ms)
+        if rules.next_probe_at_ms(gate.breaker) is not None and gate.breaker.hold is not None:
+            self._start_check(gate)
+            return IDLE_MS
         places = gate.places(self._free(), self._clock.steady_ms())
         if places <= 0:
             return min(IDLE_MS, gate.allowance.wait_ms() or IDLE_MS)
@@ -257,15 +305,30 @@ class _Lane:
         self._pages.discard(task)
         self.signal.set()
 
+    def _start_check(self, gate: Gate) -> None:
+        """Asks the destination whether it accepts what it is sent, unless something is under way."""
+        if self._pages:
+            return
+        gate.breaker = rules.asked(gate.breaker, self._clock.now_ms(), self._deliverer.jitter())
+        task = self._check = asyncio.create_task(self._check_hold(gate), name=f"check {self._target.endpoint.id}")
+        self._pages.add(task)
+        task.add_done_callback(self._page_done)
+        task.add_done_callback(_log_end)
+
+    async def _check_hold(self, gate: Gate) -> None:
+        if await self._deliverer.check(self._target):
+            gate.breaker = rules.admitted(gate.breaker)
+
     async def _deliver(self, page: Sequence[Claimed]) -> None:
-        target = self._target
+        target, gate = self._target, self._gate
         endpoint = target.endpoint
+        was_on_hold = gate.breaker.hold is not None
         try:
-            reason = await self._deliverer.deliver(target, page, self._gate)
+            passed = await self._deliverer.deliver(target, page, gate)
+            if was_on_hold:
+                await self._follow_probe(endpoint, gate, passed)
             await self._keep_breaker()
-            # What was refused with credentials that were replaced meanwhile says nothing of the new ones.
-            if reason is not None and not self._paused and is_made_alike(endpoint, self._target.endpoint):
-                await self._pause(reason)
+            await self._follow_answers(endpoint, passed)
         except NicobarError as error:
             # The lease ends by itself, and then the page is taken up again.
             log.error("page not finished", endpoint_id=endpoint.id, code=error.code, detail=error.detail)
@@ -275,20 +338,71 @@ class _Lane:
         finally:
             self._held -= len(page)
 
-    async def _pause(self, reason: str) -> None:
-        """At once here, and for good in the catalogue, where a person sees and ends it. Where it cannot be kept, the
-        next refusal tries again. Raises StoreError.
+    async def _follow_probe(self, endpoint: Endpoint, gate: Gate, passed: Passed) -> None:
+        """Only an accepted delivery ends a hold. One that was not tried says nothing, and the next one may go."""
+        if passed.is_accepted:
+            reason = "The destination accepted a delivery."
+            ended = PauseEndpoint(endpoint_id=endpoint.id, reason=None)
+            if await self._decide(endpoint, _is_on_hold, ended, self._said("endpoint.resume", reason)):
+                log.info("endpoint off hold", endpoint_id=endpoint.id)
+                await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason=reason))
+        elif passed.is_sent:
+            gate.breaker = rules.asked(gate.breaker, self._clock.now_ms(), self._deliverer.jitter())
+
+    async def _follow_answers(self, endpoint: Endpoint, passed: Passed) -> None:
+        """Stops the endpoint where its destination asks for that. What was answered to credentials that were replaced
+        meanwhile says nothing of the new ones.
         """
-        endpoint_id = self._target.endpoint.id
-        self._paused = True
-        log.error("endpoint paused", endpoint_id=endpoint_id, reason=reason)
-        try:
-            paused = PauseEndpoint(endpoint_id=endpoint_id, reason=reason)
-            await self._store.change([paused, self._said("endpoint.pause", reason)])
-        except StoreError:
-            self._paused = False
-            raise
-        await self._alerts.tell(Alert(type=AlertType.PAUSED, endpoint=self._target.endpoint, reason=reason))
+        if self._stopped or not is_made_alike(endpoint, self._target.endpoint):
+            return
+        if passed.disable_reason is not None:
+            await self._disable(endpoint, passed.disable_reason)
+        elif passed.hold_reason is not None:
+            await self._put_on_hold(endpoint, passed.hold_reason)
+
+    async def _put_on_hold(self, endpoint: Endpoint, reason: str) -> None:
+        """At once here, and for good in the catalogue, where a person sees it. Where it cannot be kept, the next
+        refusal tries again. People are told when the hold begins, not at each probe. Raises StoreError.
+        """
+        is_new = not _is_on_hold(self._target)
+        said = [self._said("endpoint.pause", reason)] if is_new else []
+        put = PauseEndpoint(endpoint_id=endpoint.id, reason=reason)
+        if await self._decide(endpoint, lambda one: _may_hold(one, reason), put, *said) and is_new:
+            log.error("endpoint on hold", endpoint_id=endpoint.id, reason=reason)
+            await self._alerts.tell(Alert(type=AlertType.PAUSED, endpoint=endpoint, reason=f"{reason} {AUTOMATIC}"))
+
+    async def _decide(self, endpoint: Endpoint, is_right: Callable[[OpenEndpoint], bool], *changes: Change) -> bool:
+        """Makes the changes if they are right for the endpoint as it is configured when they are stored: a person may
+        pause, change or remove it at the same time. Nothing is sent meanwhile. Returns whether they were made; raises
+        StoreError.
+        """
+        async with self._deciding:
+            self._stopped = True
+            try:
+                return await self._decided(endpoint, is_right, changes)
+            finally:
+                self._stopped = False
+                self.signal.set()
+
+    async def _decided(
+        self, endpoint: Endpoint, is_right: Callable[[OpenEndpoint], bool], changes: Sequence[Change]
+    ) -> bool:
+        for _ in range(MAX_DECISIONS):
+            based_on = BasedOn(version=self._configuration.snapshot.version)
+            if self._stopping or not is_made_alike(endpoint, self._target.endpoint) or not is_right(self._target):
+                return False
+            try:
+                await self._store.change([based_on, *changes])
+            except StoreMoved:
+                await self._configuration.refresh()
+                continue
+            try:
+                await self._configuration.refresh()
+            except StoreError as error:
+                log.error("configuration not read", code=error.code, detail=error.detail)  # the next poll reads it
+            return True
+        log.warning("configuration changes too often", endpoint_id=endpoint.id)
+        return False
 
     async def _keep_breaker(self) -> None:
         """Keeps what a restart and whoever looks have to know: the breaker's state, its next probe, and since when
@@ -304,17 +418,21 @@ class _Lane:
             self._kept = kept
             raise
         self._metrics.breaker.labels(endpoint.name).set(int(breaker.state is not BreakerState.CLOSED))
-        was_open, is_open = (one.opened_at_ms is not None for one in (kept, breaker))
-        if is_open and not was_open:
-            self._reset = False
+        if breaker.opened_at_ms is not None and kept.opened_at_ms is None:
             reason = breaker.reason or ""
             log.error("breaker opened", endpoint_id=endpoint.id, reason=reason, probe_at_ms=breaker.probe_at_ms)
-            await self._alerts.tell(Alert(type=AlertType.FAILING, endpoint=endpoint, reason=reason))
-        elif was_open and not is_open and not self._reset:
-            log.info("breaker closed", endpoint_id=endpoint.id)
+        was_sounded, is_sounded = rules.is_sounded(kept), rules.is_sounded(breaker)
+        if is_sounded and not was_sounded:
+            self._reset = False
+            if breaker.hold is None:  # a hold says so itself, once it is stored
+                reason = breaker.reason or ""
+                await self._alerts.tell(Alert(type=AlertType.FAILING, endpoint=endpoint, reason=reason))
+        elif was_sounded and not is_sounded and not self._reset:
+            log.info("destination answers again", endpoint_id=endpoint.id)
             await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason="It answers again."))
         if rules.is_given_up(breaker):
-            await self._disable(breaker.reason or "only failures")
+            days, last = rules.DISABLE_AFTER_DAYS, breaker.reason or "only failures"
+            await self._disable(endpoint, f"Disabled after {days} days of failures only; the last one: {last}")
 
     def _said(self, action: str, reason: str) -> Audited:
         """The line of the audit log for what nobody asked for."""
@@ -328,18 +446,13 @@ class _Lane:
             detail=reason,
         )
 
-    async def _disable(self, reason: str) -> None:
-        endpoint = self._target.endpoint
-        self._paused = True
-        why = f"Disabled after {rules.DISABLE_AFTER_DAYS} days of failures only; the last one: {reason}"
-        log.error("endpoint disabled", endpoint_id=endpoint.id, reason=why)
-        try:
-            disabled = DisableEndpoint(endpoint_id=endpoint.id, reason=why)
-            await self._store.change([disabled, self._said("endpoint.disable", why)])
-        except StoreError:
-            self._paused = False
-            raise
-        await self._alerts.tell(Alert(type=AlertType.DISABLED, endpoint=endpoint, reason=why))
+    async def _disable(self, endpoint: Endpoint, reason: str) -> None:
+        disabled = DisableEndpoint(endpoint_id=endpoint.id, reason=reason)
+        said = self._said("endpoint.disable", reason)
+        if not await self._decide(endpoint, lambda one: not one.endpoint.disabled, disabled, said):
+            return
+        log.error("endpoint disabled", endpoint_id=endpoint.id, reason=reason)
+        await self._alerts.tell(Alert(type=AlertType.DISABLED, endpoint=endpoint, reason=reason))
         # Whoever enables it, be it while no process runs, begins anew.
         self._gate.reset()
         self._kept = self._gate.breaker
@@ -363,13 +476,26 @@ class _Lane:
             await self._deliver([one])
 
 
-def _is_held(target: OpenEndpoint) -> bool:
-    return target.endpoint.disabled or target.endpoint.paused_reason is not None
+def _is_stopped(endpoint: Endpoint) -> bool:
+    return endpoint.disabled or endpoint.paused_reason is not None
+
+
+def _is_on_hold(target: OpenEndpoint) -> bool:
+    """Whether the endpoint stopped because of its destination's answers. A pause that a person made is none."""
+    endpoint = target.endpoint
+    if endpoint.disabled or endpoint.paused_reason is None:
+        return False
+    return target.connector.has_contract and not endpoint.paused_by_hand
+
+
+def _may_hold(target: OpenEndpoint, reason: str) -> bool:
+    """Whether the endpoint goes on hold for this reason: it sends, or another reason has put it on hold."""
+    return not _is_stopped(target.endpoint) or (_is_on_hold(target) and target.endpoint.paused_reason != reason)
 
 
 def _told(breaker: Breaker) -> tuple[object, ...]:
     """What of a breaker is kept and told when it changes; the count of failures alone is not worth a write."""
-    return breaker.state, breaker.opens, breaker.probe_at_ms, breaker.failing_since_ms
+    return breaker.state, breaker.opens, breaker.probe_at_ms, breaker.failing_since_ms, breaker.foreign, breaker.hold
 
 
 def _log_end(task: asyncio.Task[None]) -> None:

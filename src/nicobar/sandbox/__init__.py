@@ -9,18 +9,23 @@ from enum import StrEnum
 from typing import Protocol
 
 from nicobar.model import Call, Json, Record
+from nicobar.nesting import MAX_DEPTH_LEVELS
 
 
 class Bounds(Record):
-    """What one event may use. The engine holds all but `wall_ms`, which the parent holds by killing the child:
-    a backtracking regular expression cannot be interrupted.
+    """What one event may use. The engine holds `run_ms` of CPU time and the memory. What it cannot interrupt, such as
+    a backtracking regular expression, the kernel ends after `cpu_ms` of CPU time. The parent kills the child after
+    `wall_ms` in any case, and checks again what leaves the child: output, console and `depth_levels`, the levels of
+    lists and objects in a payload.
     """
 
     code_chars: int = 51_200
     run_ms: int = 500
-    wall_ms: int = 2_000
+    cpu_ms: int = 2_000
+    wall_ms: int = 30_000
     memory_bytes: int = 64 * 1024 * 1024
     output_bytes: int = 512 * 1024
+    depth_levels: int = MAX_DEPTH_LEVELS
     console_lines: int = 50
     console_line_chars: int = 1_000
 
@@ -61,9 +66,8 @@ class Canceled(Record, tag=True):
 
 
 class Untouched(Record, tag=True):
-    """The handler returned the event as it got it; `call` is that event."""
+    """The handler returned the event unchanged: the call is the event as it was received."""
 
-    call: Call
     console: tuple[str, ...]
     duration_us: int
 
@@ -85,8 +89,8 @@ class Failure(StrEnum):
 
 class Broken(Record, tag=True):
     """The handler failed on this event. `reason` is a sentence with what to do; `line` counts from 1 in the
-    handler's own source, None where no line is to blame. `may_pass` says that another run may go better: the process
-    was ended from outside, which a busy machine does too.
+    handler's own source, None where no line is to blame. `may_pass` says that another run may succeed: the process
+    was killed because time had passed, which a busy machine causes too.
     """
 
     failure: Failure

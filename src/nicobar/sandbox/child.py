@@ -1,5 +1,6 @@
 """The process that runs handlers: `python -I -m nicobar.sandbox.child`. Reads batches from standard input, writes
-one reply a job to standard output, and ends with its parent. The only place that knows the engine.
+one reply a job to standard output, and ends with its parent. The only place that knows the engine. What the handler
+returned is passed on as the engine wrote it: only the parent decodes it.
 """
 
 from __future__ import annotations
@@ -19,9 +20,18 @@ import msgspec
 import quickjs
 
 from nicobar.currencies import DECIMALS
-from nicobar.model import Call
-from nicobar.sandbox import Bounds, Broken, Calls, Canceled, Failure, Job, Result, Untouched
-from nicobar.sandbox.wire import LENGTH_BYTES, Batch, Reply, frame, frame_length, read
+from nicobar.sandbox import Bounds, Failure, Job
+from nicobar.sandbox.wire import (
+    LENGTH_BYTES,
+    MAX_REASON_CHARS,
+    Batch,
+    Greeting,
+    Kind,
+    Reply,
+    frame,
+    frame_length,
+    read,
+)
 
 MAX_CONTEXTS = 16
 # After this many events a kept context's memory is looked at; looking walks the whole heap.
@@ -30,6 +40,8 @@ MAX_KEPT_BYTES = 8 * 1024 * 1024
 STACK_BYTES = 1024 * 1024
 ADDRESS_SPACE_BYTES = 2 * 1024 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
+# What the engine says of code that it ended.
+_INTERRUPTED = "interrupted"
 
 _PRELUDE = files("nicobar.sandbox").joinpath("prelude.js").read_text("utf-8")
 # Every piece of code is called `<input>` in a stack; the prelude is moved below any line a handler can have.
@@ -44,12 +56,11 @@ class _Failed(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    """What the prelude's function returns."""
+    """The first line of what the prelude's function returns; the calls follow, as JSON."""
 
     console: tuple[str, ...]
     clean: bool
-    kind: str = ""
-    calls: tuple[Call, ...] = ()
+    kind: Kind = Kind.BROKEN
     failure: _Failed | None = None
 
 
@@ -58,6 +69,7 @@ class _Context:
 
     def __init__(self, code: str, bounds: Bounds) -> None:
         _check_syntax(code, bounds)
+        self.code = code
         self._engine = quickjs.Context()
         self._engine.set_memory_limit(bounds.memory_bytes)
         self._engine.set_max_stack_size(STACK_BYTES)
@@ -72,30 +84,39 @@ class _Context:
         self._events = 0
         self.spoiled = False
 
-    def run(self, job: Job, bounds: Bounds) -> Result:
+    def run(self, job: Job, bounds: Bounds, number: int) -> Reply:
         started_ns = time.perf_counter_ns()
+        started_cpu_ns = time.process_time_ns()
+        # Until the event is known to have left nothing.
+        self.spoiled = True
         try:
-            answer = msgspec.json.decode(str(self._run(_input(job, bounds))), type=_Answer)
+            head, _, calls = str(self._run(_input(job, bounds))).partition("\n")
+            answer = msgspec.json.decode(head, type=_Answer)
         except quickjs.JSException as error:
-            self.spoiled = True
-            return _ended(error, self._said(), _since_us(started_ns))
-        except (msgspec.DecodeError, UnicodeError):
-            self.spoiled = True
-            reason = "The calls hold text that is not valid Unicode (half of a surrogate pair)."
-            return Broken(failure=Failure.BAD_RESULT, reason=reason, duration_us=_since_us(started_ns))
-        self._judge(answer)
-        return _result(answer, bounds, _since_us(started_ns))
-
-    def _judge(self, answer: _Answer) -> None:
-        """Keeps the context only if the event left nothing in it."""
-        failure = answer.failure.failure if answer.failure else None
-        self.spoiled = not answer.clean or failure in {Failure.STACK_OVERFLOW, Failure.OUT_OF_MEMORY}
-        with contextlib.suppress(quickjs.JSException):
-            self.spoiled |= bool(self._engine.execute_pending_job())
+            return _ended(number, error, self._said(), _since_us(started_ns))
+        try:
+            self._finish_jobs(bounds, started_cpu_ns)
+        except quickjs.JSException as error:
+            return _ended(number, error, answer.console, _since_us(started_ns))
         self._events += 1
         if self._events % LOOK_AT_MEMORY_EVENTS == 0 and not self.spoiled:
             self._engine.gc()
             self.spoiled = self._engine.memory()["malloc_size"] > MAX_KEPT_BYTES
+        failure = answer.failure.failure if answer.failure else None
+        self.spoiled |= not answer.clean or failure in {Failure.STACK_OVERFLOW, Failure.OUT_OF_MEMORY}
+        return _reply(number, answer, calls, bounds, _since_us(started_ns))
+
+    def _finish_jobs(self, bounds: Bounds, started_cpu_ns: int) -> None:
+        """Runs what the handler put off (promises, async functions), so that code which never ends is found each
+        time. It changes no result: that is complete. A context in which any of it ran is not used again. Raises
+        JSException.
+        """
+        ran = False
+        while self._engine.execute_pending_job():
+            ran = True
+            if time.process_time_ns() - started_cpu_ns > bounds.run_ms * 1_000_000:
+                raise quickjs.JSException(_INTERRUPTED)
+        self.spoiled = ran
 
     def _said(self) -> tuple[str, ...]:
         try:
@@ -116,20 +137,22 @@ class _Contexts:
     def __init__(self) -> None:
         self._kept: OrderedDict[str, _Context] = OrderedDict()
 
-    def run(self, job: Job, code: str, bounds: Bounds) -> Result:
+    def run(self, job: Job, code: str, bounds: Bounds, number: int) -> Reply:
         if len(code) > bounds.code_chars:
             reason = f"The code has {len(code)} characters; {bounds.code_chars} are allowed."
-            return Broken(failure=Failure.CODE_TOO_LARGE, reason=reason)
-        try:
-            context = self._kept.pop(job.code_id, None) or _Context(code, bounds)
-        except quickjs.JSException as error:
-            return _not_compiled(error)
-        result = context.run(job, bounds)
+            return _broken(number, Failure.CODE_TOO_LARGE, reason)
+        context = self._kept.pop(job.code_id, None)
+        if context is None or context.code != code:
+            try:
+                context = _Context(code, bounds)
+            except quickjs.JSException as error:
+                return _not_compiled(number, error)
+        reply = context.run(job, bounds, number)
         if not context.spoiled:
             self._kept[job.code_id] = context
             while len(self._kept) > MAX_CONTEXTS:
                 self._kept.popitem(last=False)
-        return result
+        return reply
 
 
 def _check_syntax(code: str, bounds: Bounds) -> None:
@@ -147,20 +170,20 @@ def _check_syntax(code: str, bounds: Bounds) -> None:
             raise
 
 
-def _not_compiled(error: quickjs.JSException) -> Broken:
+def _not_compiled(number: int, error: quickjs.JSException) -> Reply:
     text = str(error)
-    if isinstance(error, quickjs.StackOverflow) or "out of memory" in text or "interrupted" in text:
-        return _ended(error, (), 0)
+    if isinstance(error, quickjs.StackOverflow) or "out of memory" in text or _INTERRUPTED in text:
+        return _ended(number, error, (), 0)
     reason = text.partition("\n")[0]
     if "export" in reason or "import" in reason:
         reason += ". Handlers are scripts, not modules: write `function handler(webhook) { … }`, without export"
-    return Broken(failure=Failure.SYNTAX_ERROR, reason=reason + ".", line=_line(text))
+    return _broken(number, Failure.SYNTAX_ERROR, reason + ".", line=_line(text))
 
 
-def _ended(error: quickjs.JSException, console: tuple[str, ...], duration_us: int) -> Broken:
+def _ended(number: int, error: quickjs.JSException, console: tuple[str, ...], duration_us: int) -> Reply:
     """An event that the engine itself ended."""
     text = str(error)
-    if "interrupted" in text:
+    if _INTERRUPTED in text:
         failure, reason = Failure.TIMED_OUT, "The handler ran longer than an event may."
     elif isinstance(error, quickjs.StackOverflow) or "stack" in text:
         failure, reason = Failure.STACK_OVERFLOW, "The handler calls itself too deeply."
@@ -168,7 +191,27 @@ def _ended(error: quickjs.JSException, console: tuple[str, ...], duration_us: in
         failure, reason = Failure.OUT_OF_MEMORY, "The handler needs more memory than an event may use."
     else:
         failure, reason = Failure.BAD_RESULT, f"The event could not be run: {text.partition(chr(10))[0]}."
-    return Broken(failure=failure, reason=reason, line=_line(text), console=console, duration_us=duration_us)
+    return _broken(number, failure, reason, line=_line(text), console=console, duration_us=duration_us)
+
+
+def _broken(
+    number: int,
+    failure: Failure,
+    reason: str,
+    *,
+    line: int | None = None,
+    console: tuple[str, ...] = (),
+    duration_us: int = 0,
+) -> Reply:
+    return Reply(
+        number=number,
+        kind=Kind.BROKEN,
+        failure=failure,
+        reason=reason[:MAX_REASON_CHARS],
+        line=line,
+        console=console,
+        duration_us=duration_us,
+    )
 
 
 def _line(stack: str) -> int | None:
@@ -192,29 +235,23 @@ def _input(job: Job, bounds: Bounds) -> str:
             "consoleLines": bounds.console_lines,
             "consoleLineChars": bounds.console_line_chars,
             "outputChars": bounds.output_bytes,
+            "depthLevels": bounds.depth_levels,
         },
     }
     return msgspec.json.encode(value).decode()
 
 
-def _result(answer: _Answer, bounds: Bounds, duration_us: int) -> Result:
+def _reply(number: int, answer: _Answer, calls: str, bounds: Bounds, duration_us: int) -> Reply:
     console = answer.console
     if answer.failure is not None:
-        return Broken(
-            failure=answer.failure.failure,
-            reason=answer.failure.reason,
-            line=_line(answer.failure.stack),
-            console=console,
-            duration_us=duration_us,
-        )
-    if answer.kind == "canceled":
-        return Canceled(console=console, duration_us=duration_us)
-    if len(msgspec.json.encode(answer.calls)) > bounds.output_bytes:
+        failed = answer.failure
+        line = _line(failed.stack)
+        return _broken(number, failed.failure, failed.reason, line=line, console=console, duration_us=duration_us)
+    content = calls.encode() if answer.kind is Kind.CALLS else b""
+    if len(content) > bounds.output_bytes:
         reason = f"The handler's calls are larger than {bounds.output_bytes} bytes."
-        return Broken(failure=Failure.OUTPUT_TOO_LARGE, reason=reason, console=console, duration_us=duration_us)
-    if answer.kind == "untouched":
-        return Untouched(call=answer.calls[0], console=console, duration_us=duration_us)
-    return Calls(calls=answer.calls, console=console, duration_us=duration_us)
+        return _broken(number, Failure.OUTPUT_TOO_LARGE, reason, console=console, duration_us=duration_us)
+    return Reply(number=number, kind=answer.kind, calls=content, console=console, duration_us=duration_us)
 
 
 def _since_us(started_ns: int) -> int:
@@ -247,13 +284,14 @@ def main() -> None:
     # Kept to this function: nothing that anybody prints can get between the frames.
     outgoing = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    outgoing.write(frame(Reply(result=None)))
+    outgoing.write(frame(Greeting()))
     outgoing.flush()
     while len(head := incoming.read(LENGTH_BYTES)) == LENGTH_BYTES:
         batch = read(incoming.read(frame_length(head)), Batch)
-        for job in batch.jobs:
-            result = contexts.run(job, batch.codes[job.code_id], batch.bounds)
-            outgoing.write(frame(Reply(result=result)))
+        for number, job in enumerate(batch.jobs, batch.first_number):
+            # Its signal ends this process: nothing here handles it.
+            signal.setitimer(signal.ITIMER_PROF, batch.bounds.cpu_ms / 1_000)
+            outgoing.write(frame(contexts.run(job, batch.codes[job.code_id], batch.bounds, number)))
             outgoing.flush()
 
 

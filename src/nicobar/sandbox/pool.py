@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 
 from nicobar.errors import SandboxError
 from nicobar.sandbox import Bounds, Broken, Failure, Job, Result
-from nicobar.sandbox.wire import LENGTH_BYTES, Batch, Reply, frame, frame_length, read
+from nicobar.sandbox.replies import InvalidReply, judge, max_reply_bytes
+from nicobar.sandbox.wire import LENGTH_BYTES, MAX_GREETING_BYTES, Batch, Greeting, Reply, frame, frame_length, read
 
 # Callers take turns by slices: what one may be held up by the others is this long for each child, or one event of
 # theirs.
@@ -27,7 +30,14 @@ HEAVY_US = 20_000
 SLICE_BYTES = 4 * 1024 * 1024
 START_MS = 15_000
 MAX_STARTS = 3
+EXIT_MS = 5_000
 MAX_PACES = 1_000
+CHILD = (sys.executable, "-I", "-m", "nicobar.sandbox.child")
+_NUMBER_BITS = 62
+# What ends a child before its answer is complete.
+_DEATHS = (OSError, EOFError)
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -115,7 +125,7 @@ class SandboxPool:
     def _took_us(self, result: Result) -> int:
         """A run that was ended from outside says nothing of its time, which was all that it may have."""
         killed = isinstance(result, Broken) and result.failure is Failure.TIMED_OUT
-        return self._bounds.wall_ms * 1_000 if killed else result.duration_us
+        return self._bounds.cpu_ms * 1_000 if killed else result.duration_us
 
 
 class _Paces:
@@ -181,34 +191,65 @@ class _Keeper:
     async def _work(self, jobs: Sequence[Job]) -> list[Result]:
         results: list[Result] = []
         while len(results) < len(jobs):
-            child = await self._alive()
             try:
-                await self._some(child, jobs[len(results) :], results)
+                await self._some(jobs[len(results) :], results)
             except TimeoutError:
-                await self._kill("timed_out")
-                reason = f"The handler ran longer than {self._bounds.wall_ms} ms and had to be ended from outside."
-                results.append(Broken(failure=Failure.TIMED_OUT, reason=reason, may_pass=True))
-            except (OSError, EOFError, ValueError, msgspec.DecodeError):
-                await self._kill("crashed")
-                reason = "The process that ran the handler ended; the other events were run by another one."
-                results.append(Broken(failure=Failure.CRASHED, reason=reason, may_pass=True))
+                results.append(await self._timed_out())
+            except (*_DEATHS, InvalidReply) as error:
+                # Something else may have ended it, or the event before: alone, the event gets another chance.
+                results.append(await self._used_up(error) or await self._alone(jobs[len(results)]))
         return results
 
-    async def _some(self, child: Process, jobs: Sequence[Job], results: list[Result]) -> None:
+    async def _alone(self, job: Job) -> Result:
+        """An event whose process ended, in another one. One that ends that too has failed."""
+        results: list[Result] = []
+        try:
+            await self._some([job], results)
+        except TimeoutError:
+            return await self._timed_out()
+        except _DEATHS as error:
+            reason = "The process that ran the handler ended twice, the second time with this event alone."
+            return await self._used_up(error) or Broken(failure=Failure.CRASHED, reason=reason)
+        except InvalidReply as error:
+            reason = f"The process that ran the handler answered with {error}, twice. Nothing of it was used."
+            return await self._used_up(error) or Broken(failure=Failure.BAD_RESULT, reason=reason)
+        return results[0]
+
+    async def _used_up(self, error: Exception) -> Broken | None:
+        """Ends the child; how the event failed if the kernel ended it first, for its CPU time."""
+        if self._child is not None and isinstance(error, _DEATHS):
+            # Killing a process that has just ended by itself loses how it ended.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EXIT_MS / 1000):
+                    await self._child.wait()
+        if await self._end() != -signal.SIGPROF:
+            self._on_kill("crashed")
+            return None
+        self._on_kill("timed_out")
+        reason = f"The handler used more than {self._bounds.cpu_ms} ms of CPU time."
+        return Broken(failure=Failure.TIMED_OUT, reason=reason)
+
+    async def _timed_out(self) -> Broken:
+        await self._kill("timed_out")
+        reason = f"The handler ran longer than {self._bounds.wall_ms} ms and had to be ended from outside."
+        return Broken(failure=Failure.TIMED_OUT, reason=reason, may_pass=True)
+
+    async def _some(self, jobs: Sequence[Job], results: list[Result]) -> None:
         """Adds one result after the other; raises where the child does not give the next one."""
+        child = await self._alive()
         codes = {job.code_id: job.code for job in jobs}
         bare = tuple(msgspec.structs.replace(job, code="") for job in jobs)
-        request = frame(Batch(bounds=self._bounds, codes=codes, jobs=bare))
+        # Not to be guessed: an answer that was sent too early or twice belongs to no job.
+        first_number = secrets.randbits(_NUMBER_BITS)
+        request = frame(Batch(bounds=self._bounds, first_number=first_number, codes=codes, jobs=bare))
         if child.stdin is None:
             raise EOFError
         child.stdin.write(request)
-        for _ in jobs:
+        for number in range(first_number, first_number + len(jobs)):
             async with asyncio.timeout(self._bounds.wall_ms / 1000):
                 await child.stdin.drain()
-                reply = await _receive(child)
-            if reply.result is None:
-                raise ValueError("a second greeting")
-            results.append(reply.result)
+                reply = await _receive(child, Reply, max_reply_bytes(self._bounds))
+            results.append(judge(reply, number, self._bounds))
 
     async def _alive(self) -> Process:
         if self._child is not None and self._child.returncode is None:
@@ -216,18 +257,11 @@ class _Keeper:
         for _ in range(MAX_STARTS):
             try:
                 self._child = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-I",
-                    "-m",
-                    "nicobar.sandbox.child",
-                    stdin=PIPE,
-                    stdout=PIPE,
-                    stderr=DEVNULL,
-                    env={"TZ": "UTC", "LC_ALL": "C.UTF-8"},
+                    *CHILD, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={"TZ": "UTC", "LC_ALL": "C.UTF-8"}
                 )
                 async with asyncio.timeout(START_MS / 1000):
-                    await _receive(self._child)
-            except (OSError, EOFError, ValueError, TimeoutError, msgspec.DecodeError):
+                    await _receive(self._child, Greeting, MAX_GREETING_BYTES)
+            except (*_DEATHS, InvalidReply, TimeoutError):
                 await self._end()
             else:
                 return self._child
@@ -241,20 +275,30 @@ class _Keeper:
         self._on_kill(reason)
         await self._end()
 
-    async def _end(self) -> None:
+    async def _end(self) -> int | None:
+        """How the child ended."""
         child, self._child = self._child, None
         if child is None:
-            return
+            return None
         if child.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
         if child.stdin is not None:
             child.stdin.close()
-        await child.wait()
+        return await child.wait()
 
 
-async def _receive(child: Process) -> Reply:
+async def _receive(child: Process, kind: type[T], max_bytes: int) -> T:
+    """The child's next frame; its length is checked before anything of it is kept. Raises InvalidReply."""
     if child.stdout is None:
         raise EOFError
     head = await child.stdout.readexactly(LENGTH_BYTES)
-    return read(await child.stdout.readexactly(frame_length(head)), Reply)
+    try:
+        length_bytes = frame_length(head, max_bytes)
+    except ValueError as error:
+        raise InvalidReply(str(error)) from error
+    content = await child.stdout.readexactly(length_bytes)
+    try:
+        return read(content, kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise InvalidReply("bytes that are not an answer") from error

@@ -19,9 +19,13 @@
   const test = uncurry(RegExp.prototype.exec);
   const slice = uncurry(String.prototype.slice);
   const upper = uncurry(String.prototype.toUpperCase);
+  const wellFormed = uncurry(String.prototype.toWellFormed);
   const charCode = uncurry(String.prototype.charCodeAt);
   const getTime = uncurry(RealDate.prototype.getTime);
   const has = uncurry(Set.prototype.has);
+  const levelOf = uncurry(Map.prototype.get);
+  const setLevel = uncurry(Map.prototype.set);
+  const Levels = Map;
   const join = uncurry(Array.prototype.join);
   // The engine keeps a sum of texts as a rope, which its binding to Python cannot take; a joined text is whole.
   const whole = (...parts) => join(parts, "");
@@ -34,12 +38,15 @@
   let customer = null;
   let lines = [];
   let linesLeftOut = 0;
-  let bounds = { consoleLines: 0, consoleLineChars: 0, outputChars: 0 };
+  let bounds = { consoleLines: 0, consoleLineChars: 0, outputChars: 0, depthLevels: 0 };
 
   // --- no ways to keep state, to wait or to measure time ---
   for (const name of [
     "Atomics", "SharedArrayBuffer", "WeakRef", "FinalizationRegistry", "performance", "queueMicrotask",
   ]) deleteProperty(globalThis, name);
+  // Their setters keep what they are given in the engine itself, where no freezing reaches it; a stack as objects
+  // would also hand out the functions of this file.
+  for (const name of ["prepareStackTrace", "stackTraceLimit"]) deleteProperty(RealError, name);
 
   // --- a clock that stands still, and dice that fall the same way on every try ---
   const StillDate = function Date(...args) {
@@ -90,6 +97,12 @@
         break;
       }
     }
+    // Again: what is shown may write lines of its own.
+    if (lines.length >= bounds.consoleLines) {
+      linesLeftOut += 1;
+      return;
+    }
+    line = wellFormed(line);
     defineProperty(lines, lines.length, { value: line, writable: true, enumerable: true, configurable: true });
   };
   globalThis.console = {
@@ -246,6 +259,20 @@
     }
     return made;
   };
+  // Writes a payload again, down to the deepest level that is allowed, to tell one that is nested too deeply from
+  // code of its own that never ends; `stringify` ends both in the same way.
+  const checkDepth = (payload) => {
+    const levels = new Levels();
+    stringify(payload, function (key, value) {
+      if (typeof value !== "object" || value === null) return value;
+      const level = (levelOf(levels, this) ?? 0) + 1;
+      if (level > bounds.depthLevels) {
+        bad(`The payload is nested deeper than ${bounds.depthLevels} levels. Return a flatter one.`);
+      }
+      setLevel(levels, value, level);
+      return value;
+    });
+  };
   const callOf = (item, webhook, start) => {
     if (!plainObject(item)) bad(`The handler returned a list with ${isArray(item) ? "a list" : describe(item)} in it.`);
     if (item.cancel) return null;
@@ -259,7 +286,10 @@
     try {
       text = stringify(payload);
     } catch (error) {
-      if (error instanceof RealRangeError) throw error;
+      if (error instanceof RealRangeError) {
+        try { checkDepth(payload); } catch (again) { if (again instanceof Bad) throw again; }
+        throw error;
+      }
       bad(`The payload cannot be written as JSON: ${say(error)}.`);
     }
     if (text === undefined) {
@@ -268,25 +298,27 @@
     }
     return { method: upper(method), url, headers: headersOf(item.headers), text };
   };
+  const cut = (text, chars) => wellFormed(text.length > chars ? slice(text, 0, chars) + "…" : text);
   const say = (error) => {
     try {
-      let text = error instanceof RealError ? RealString(error.message) : show(error);
-      if (typeof text !== "string") text = "[cannot be shown]";
-      return text.length > 500 ? slice(text, 0, 500) + "…" : text;
+      const text = error instanceof RealError ? RealString(error.message) : show(error);
+      return typeof text === "string" ? cut(text, 500) : "[cannot be shown]";
     } catch { return "[cannot be shown]"; }
   };
+  // A value's prototype may be the handler's to tell; nothing that it does there may get out of this function.
+  const isA = (error, constructor) => { try { return error instanceof constructor; } catch { return false; } };
   const failureOf = (error) => {
-    if (error instanceof Bad) return { failure: error.failure, reason: error.reason };
+    if (isA(error, Bad)) return { failure: error.failure, reason: error.reason };
     let name = "";
     let stack = "";
     try {
       if (error instanceof RealError) {
-        name = RealString(error.name);
-        stack = RealString(error.stack);
+        name = cut(RealString(error.name), 100);
+        stack = cut(RealString(error.stack), 10000);
       }
     } catch { name = ""; }
     const message = say(error);
-    if (error instanceof RealRangeError && message === "Maximum call stack size exceeded") {
+    if (isA(error, RealRangeError) && message === "Maximum call stack size exceeded") {
       return { failure: "stack_overflow", reason: "The handler calls itself too deeply.", stack };
     }
     if (name === "InternalError" && message === "out of memory") {
@@ -329,12 +361,13 @@
       calls += (count ? "," : "") + `{"method":${stringify(call.method)},"url":${stringify(call.url)},`
         + `"headers":${stringify(call.headers)},"payload":${call.text}}`;
       count += 1;
-      if (calls.length > bounds.outputChars) {
+      // An event that comes back unchanged does not leave the child.
+      if (calls.length > bounds.outputChars && (touched || count > 1)) {
         throw new Bad("output_too_large", "The handler's calls are larger than an event's output may be.");
       }
     }
     const kind = count === 0 ? "canceled" : !touched && count === 1 ? "untouched" : "calls";
-    return `"kind":"${kind}","calls":[${calls}]`;
+    return { head: `"kind":"${kind}"`, calls: kind === "calls" ? `[${calls}]` : "" };
   };
   const tail = () => {
     const said = linesLeftOut ? [...lines, `… ${linesLeftOut} more lines`] : lines;
@@ -349,11 +382,12 @@
     lines = [];
     linesLeftOut = 0;
     let head;
+    let calls = "";
     try {
-      head = answer(factory, input);
+      ({ head, calls } = answer(factory, input));
     } catch (error) {
       head = `"kind":"broken","failure":${stringify(failureOf(error))}`;
     }
-    return whole("{", head, ",", tail());
+    return whole("{", head, ",", tail(), "\n", calls);
   };
 })

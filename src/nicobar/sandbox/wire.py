@@ -3,38 +3,71 @@
 from __future__ import annotations
 
 import struct
-from typing import TypeVar
+from enum import StrEnum
+from typing import Annotated, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from nicobar.model import Json, Record
-from nicobar.sandbox import Bounds, Job, Result
+from nicobar.sandbox import Bounds, Failure, Job
 
+# What the pool may send, which nobody else decides.
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 LENGTH_BYTES = 4
+MAX_GREETING_BYTES = 64
+MAX_REASON_CHARS = 1_000
+_MAX_DURATION_US = 3_600_000_000
 _LENGTH = struct.Struct(">I")
 
 T = TypeVar("T")
 
 
 class Batch(Record):
-    """Jobs for one child. Their `code` is empty and stands in `codes`, once for each `code_id`."""
+    """Jobs for one child. Their `code` is empty and stands in `codes`, once for each `code_id`. They are numbered
+    from `first_number`, and their answers carry the numbers.
+    """
 
     bounds: Bounds
+    first_number: int
     codes: dict[str, str]
     jobs: tuple[Job, ...]
 
 
-class Reply(Record):
-    """A child's answer to one job; the first frame of a child is a Reply without a result, its greeting."""
+class Greeting(Record):
+    """A child's first frame."""
 
-    result: Result | None
+    ready: bool = True
+
+
+class Kind(StrEnum):
+    """What became of a job."""
+
+    CALLS = "calls"
+    CANCELED = "canceled"
+    UNTOUCHED = "untouched"
+    BROKEN = "broken"
+
+
+class Reply(Record):
+    """A child's answer to one job. `calls` is the JSON of the calls as the engine wrote it: the parent measures and
+    decodes it. `failure`, `reason` and `line` belong to BROKEN.
+    """
+
+    number: int
+    kind: Kind
+    calls: bytes = b""
+    failure: Failure | None = None
+    reason: str = ""
+    line: int | None = None
+    console: tuple[str, ...] = ()
+    duration_us: Annotated[int, Meta(ge=0, le=_MAX_DURATION_US)] = 0
 
 
 _encoder = msgspec.msgpack.Encoder()
 
 
-def frame(value: Batch | Reply) -> bytes:
+def frame(value: Batch | Greeting | Reply) -> bytes:
     try:
         content = _encoder.encode(value)
     except OverflowError:  # MessagePack ends at 64 bits, JSON does not
@@ -55,11 +88,11 @@ def _as_javascript(value: Json | bytes) -> object:
             return value
 
 
-def frame_length(head: bytes) -> int:
+def frame_length(head: bytes, max_bytes: int = MAX_FRAME_BYTES) -> int:
     """Raises ValueError for a length that no frame has."""
     (length,) = _LENGTH.unpack(head)
-    if not 0 < length <= MAX_FRAME_BYTES:
-        raise ValueError(f"frame of {length} bytes")
+    if not 0 < length <= max_bytes:
+        raise ValueError(f"a frame of {length} bytes; the limit is {max_bytes} bytes")
     return int(length)
 
 

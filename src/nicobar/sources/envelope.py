@@ -10,6 +10,7 @@ import msgspec
 
 from nicobar.errors import Refusal
 from nicobar.model import Customer, Json, Record
+from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 
 # The form that the public Svix API allows for the name of an event type.
 _EVENT_TYPE = re.compile(r"[A-Za-z0-9\-_.]{1,256}")
@@ -26,12 +27,15 @@ class Envelope(Record):
 
 def read(body: bytes) -> Envelope:
     """Raises Refusal 400 unless the body is a JSON object with a usable `type`; everything else in it is free."""
+    if is_deeper(body):
+        raise Refusal(
+            400,
+            "body_too_deep",
+            f"The body's JSON is nested deeper than {MAX_DEPTH_LEVELS} levels.",
+            "Send an event with less nesting.",
+        )
     try:
         value: Json = msgspec.json.decode(body)
-    except RecursionError as error:
-        raise Refusal(
-            400, "body_too_deep", "The body's JSON is nested too deeply.", "Send an event with less nesting."
-        ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refusal(
             400, "body_not_json", f"The body is not JSON: {error}.", "Send the event as a JSON object."

@@ -37,6 +37,7 @@ from nicobar.store.catalogue import (
     ends_pause,
     is_made_alike,
 )
+from nicobar.store.condition import Condition
 from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.history import History
 from nicobar.store.people import People
@@ -62,6 +63,14 @@ class Store(Queue, Catalogue, Access, Replays, Upkeep, History, People, Drafts, 
         """Raises StoreError unless a write can be committed now."""
         ...
 
+    async def probe(self) -> None:
+        """A short look at what is stored. Raises StoreError where it cannot be read."""
+        ...
+
+    def condition(self) -> Condition:
+        """What reads and writes of this process met. Asks the database nothing."""
+        ...
+
     async def close(self) -> None:
         """Finishes what was handed in, then lets go of the database."""
         ...
@@ -78,6 +87,7 @@ __all__ = [
     "Change",
     "Claimed",
     "CleanUp",
+    "Condition",
     "DisableEndpoint",
     "Draft",
     "Drafts",

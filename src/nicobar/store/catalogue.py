@@ -90,8 +90,8 @@ class EnableTransformation(Record, tag=True):
 
 
 class PauseEndpoint(Record, tag=True):
-    """Stops sending to the endpoint until it is resumed (`reason` None) or, where nobody has paused it `by_hand`, has
-    become another one.
+    """Stops sending to the endpoint until it is resumed (`reason` None). Where no person has paused it `by_hand`, it
+    is on hold: it is probed, and resumed once its destination accepts a delivery or it has become another one.
     """
 
     endpoint_id: str

@@ -40,6 +40,7 @@ class MessageFilter(Record):
     """Which messages; all that is set has to fit. Times are those of acceptance, from `since_ms` up to but without
     `until_ms`. One of the `channels` is enough. `states` and `endpoint_id` ask for a delivery that fits both.
     `contains` are bytes of the body; `path` leads to a field of it that has the `value`, as `bodies.holds` says.
+    Alerts, which are no application's messages, are found only with `alerts`.
     """
 
     since_ms: int | None = None
@@ -53,11 +54,12 @@ class MessageFilter(Record):
     contains: bytes | None = None
     path: tuple[str, ...] = ()
     value: str = ""
+    alerts: bool = False
 
 
 class AttemptFilter(Record):
     """Which tries; all that is set has to fit. Times are those of the tries' beginnings. `status_class` is the first
-    digit of the answer's status, 0 for no answer.
+    digit of the answer's status, 0 for no answer. Those of alerts are found only with `alerts`.
     """
 
     since_ms: int | None = None
@@ -67,6 +69,7 @@ class AttemptFilter(Record):
     tag: str | None = None
     states: tuple[DeliveryState, ...] = ()
     status_class: int | None = None
+    alerts: bool = False
 
 
 class Tried(Record):
@@ -192,8 +195,8 @@ class History(Protocol):
         """An application's messages; a customer's, where the filter has one. Without `with_body` bodies are empty."""
         ...
 
-    async def find_message(self, app_id: str, message_id: str) -> Message | None:
-        """A message by its id, or else by its event id."""
+    async def find_message(self, app_id: str, message_id: str, *, alerts: bool = False) -> Message | None:
+        """A message by its id, or else by its event id; an alert only with `alerts`."""
         ...
 
     async def attempts_of_endpoint(

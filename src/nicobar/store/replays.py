@@ -181,6 +181,10 @@ class Replays(Protocol):
         """
         ...
 
+    async def count_untried(self, task_id: str) -> int:
+        """How many deliveries a replay has put into the queue that were not tried yet, which canceling gives back."""
+        ...
+
     async def cancel_pending(
         self, endpoint_seq: int, *, now_ms: int, limit: int, reason: str, said: Audited | None = None
     ) -> int:

@@ -30,6 +30,13 @@ class CleanUp(Record):
     forgotten: int
 
 
+class ExpungeCount(Record):
+    """What expunging would do: so many messages would lose their payload, so many deliveries would be canceled."""
+
+    messages: int
+    deliveries: int
+
+
 class Upkeep(Protocol):
     """Each step is one short transaction over at most `limit` messages. A message with an unfinished delivery is
     left alone. A step that finds young messages only is the last, unless the look is a `whole` one, which ends with
@@ -78,6 +85,10 @@ class Upkeep(Protocol):
 
     async def expunge_message(self, message_id: str, *, now_ms: int, said: Audited | None = None) -> bool:
         """Empties one message and its attempts; its unfinished deliveries are canceled. False if there is none."""
+        ...
+
+    async def count_expunge(self, app_id: str, customer_key: str | None = None) -> ExpungeCount:
+        """What expunging all messages of an application would do, or those of one of its customers."""
         ...
 
     async def expunge_customer(

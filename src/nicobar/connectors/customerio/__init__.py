@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from nicobar.addresses import origin_of
 from nicobar.connectors import (
     BatchBounds,
     Checkup,
@@ -25,12 +26,12 @@ from nicobar.connectors import (
 )
 from nicobar.connectors.customerio import contract, corrections, rules
 from nicobar.connectors.customerio.advice import advise, advise_event, advise_person, no_address
-from nicobar.connectors.customerio.answers import outcomes, read_object
+from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
 from nicobar.connectors.customerio.check import check, check_v1
 from nicobar.connectors.customerio.contract import V1Call
 from nicobar.connectors.customerio.corrections import Corrections, Corrector, Occurrence
 from nicobar.connectors.customerio.profiles import Profiles
-from nicobar.connectors.fields import is_plain_url, read_fields
+from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.payload import encoded
 from nicobar.errors import UserError
 from nicobar.model import Call, Json, Level, Record, Setting, Verdict
@@ -39,6 +40,7 @@ HOSTS = {"us": "https://track.customer.io", "eu": "https://track-eu.customer.io"
 ENTITY = "/api/v2/entity"
 BATCH = "/api/v2/batch"
 REGION = "/api/v1/accounts/region"
+_ORIGINS = frozenset(map(origin_of, HOSTS.values()))
 
 
 class _Object(Record):
@@ -121,6 +123,16 @@ class CustomerIo:
         ),
     )
 
+    def url(self, settings: Mapping[str, Setting]) -> str:
+        return str(settings.get("base_url") or "").rstrip("/") or HOSTS.get(str(settings.get("region")), HOSTS["us"])
+
+    def credentials_host(self, settings: Mapping[str, Setting]) -> str:
+        """The hosts of both regions are Customer.io's own, so that a wrong region is corrected without entering the
+        credentials again.
+        """
+        origin = origin_of(self.url(settings))
+        return "Customer.io" if origin in _ORIGINS else origin
+
     def open(
         self,
         settings: Mapping[str, Setting],
@@ -154,7 +166,7 @@ class CustomerIoDestination:
     # The request may have 500 KB; how many items is not documented. Both leave room.
     batch_bounds: BatchBounds | None = BatchBounds(max_items=100, max_bytes=450_000)
     # The documented fair use is 1000 a second for a workspace, which others use too.
-    max_requests_per_s = 100
+    max_requests_per_s: int | None = 100
 
     def __init__(self, *, base: str, region: str, authorization: str, corrections: Corrections) -> None:
         self._base = base
@@ -205,7 +217,6 @@ class CustomerIoDestination:
                 "authorization": f"Basic {self._authorization}",
             },
             body=body,
-            operator_host=True,
         )
 
     def read(self, calls: Sequence[ReadyCall], answer: Response | NoResponse) -> list[Outcome]:
@@ -220,15 +231,20 @@ class CustomerIoDestination:
             url=self._base + REGION,
             headers={"authorization": f"Basic {self._authorization}"},
             body=b"",
-            operator_host=True,
         )
         answer = await transport.send(request)
+        if isinstance(answer, NoResponse) and answer.refused is not None:
+            return Checkup(ok=False, detail=str(address_error(answer.refused)), finding=Finding.REFUSED_ADDRESS)
         if isinstance(answer, NoResponse):
             return Checkup(
                 ok=False,
                 detail=f"{self._base} did not answer: {answer.reason}. Check this machine's network.",
                 finding=Finding.NO_ANSWER,
             )
+        return self._checkup(answer)
+
+    def _checkup(self, answer: Response) -> Checkup:
+        """What the answer to the region call means."""
         if answer.status in range(300, 400):
             return Checkup(
                 ok=False,
@@ -242,8 +258,10 @@ class CustomerIoDestination:
                 "App API's), and the region.",
                 finding=Finding.WRONG_CREDENTIALS if answer.status in {401, 403} else Finding.NO_ANSWER,
             )
-        region = read_object(answer.body).get("region")
-        if region in HOSTS and region != self._region:
+        region = (read_object(answer) or {}).get("region")
+        if not isinstance(region, str) or region not in HOSTS:
+            return Checkup(ok=False, detail=why_foreign(answer), finding=Finding.NO_ANSWER)
+        if region != self._region:
             return Checkup(
                 ok=False,
                 detail=f"The workspace is in the region {region}. Set region to {region}.",
@@ -251,7 +269,7 @@ class CustomerIoDestination:
             )
         return Checkup(
             ok=True,
-            detail=f"{self._base} knows the credentials; the region is {region or self._region}.",
+            detail=f"{self._base} knows the credentials; the region is {region}.",
             finding=Finding.GOOD,
         )
 
@@ -280,6 +298,14 @@ class CustomerIoDestination:
         known = contract.v1_call(call.method, path)
         if path in {ENTITY, BATCH} and call.method == "POST":
             yield from _objects(index, path, call.payload, verdicts)
+        elif known is not None and known.segments[0] == "customers" and "?" in call.url:
+            verdicts.append(
+                rules.PATH.at(
+                    f"[{index}].url",
+                    "The path has a ?, and what follows it would not be part of the id.",
+                    "Encode ids: encodeURIComponent(id).",
+                )
+            )
         elif known is not None:
             # What has no body is sent without one, whatever the event was.
             payload = None if known.body == "none" else call.payload

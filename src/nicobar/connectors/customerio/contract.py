@@ -120,12 +120,14 @@ def is_object_type(text: str) -> bool:
 
 class V1Call(Record):
     """A call of v1. `segments` is the path below `/api/v1/`, `*` standing for one percent-encoded segment; `body`
-    names the form of the body.
+    names the form of the body. `empty_status` is the status that says with an empty body that the call was accepted;
+    without one only a JSON object does.
     """
 
     method: str
     segments: tuple[str, ...]
     body: str
+    empty_status: int | None = None
 
 
 V1_CALLS = (
@@ -140,7 +142,7 @@ V1_CALLS = (
     V1Call(method="POST", segments=("merge_customers",), body="merge"),
     V1Call(method="POST", segments=("segments", "*", "add_customers"), body="segment"),
     V1Call(method="POST", segments=("segments", "*", "remove_customers"), body="segment"),
-    V1Call(method="POST", segments=("forms", "*", "submit"), body="form"),
+    V1Call(method="POST", segments=("forms", "*", "submit"), body="form", empty_status=204),
     V1Call(method="POST", segments=("metrics",), body="any"),
     V1Call(method="POST", segments=("push", "events"), body="any"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from nicobar.addresses import origin_of
 from nicobar.connectors import (
     BatchBounds,
     Checkup,
@@ -13,18 +14,18 @@ from nicobar.connectors import (
     Field,
     FieldKind,
     Finding,
+    Gone,
     NoResponse,
     Origin,
     Outcome,
     Prepared,
     ReadyCall,
-    Refused,
     Request,
     Response,
     Transport,
 )
-from nicobar.connectors.answers import deferred, said
-from nicobar.connectors.fields import is_plain_url, read_fields
+from nicobar.connectors.answers import deferred, retry_after_ms, said, unsent
+from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity
 from nicobar.connectors.payload import encoded
 from nicobar.crypto import standard_webhooks_signature, webhook_secret_key
@@ -35,6 +36,9 @@ MAX_SECRETS = 4
 TEST_HEADER = "nicobar-test"  # on what somebody sent as a test
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")  # RFC 9110, section 5.6.2
 _SOURCE = "https://www.standardwebhooks.com"
+_GONE = 410
+_TOO_MANY = 429
+_SERVER_ERROR = 500
 # Ours to set; a handler that could would sign for somebody else or break the framing.
 _OURS = frozenset(
     {
@@ -66,8 +70,15 @@ class HttpEndpoint:
             help="What the requests are signed with: whsec_ and base64. After a rotation the old ones follow, each "
             "with @ and the Unix milliseconds up to which it signs too.",
             required=True,
+            signs=True,
         ),
     )
+
+    def url(self, settings: Mapping[str, Setting]) -> str:
+        return str(settings.get("url", ""))
+
+    def credentials_host(self, settings: Mapping[str, Setting]) -> str:
+        return origin_of(self.url(settings))
 
     def open(
         self,
@@ -128,10 +139,12 @@ class HttpDestination:
     """One URL, its secrets and its headers."""
 
     batch_bounds: BatchBounds | None = None
-    max_requests_per_s = 100
+    # The only rate is the one that the endpoint's owner sets.
+    max_requests_per_s: int | None = None
 
     def __init__(self, url: str, secrets: Sequence[SigningSecret], headers: Mapping[str, str]) -> None:
         self.url = url
+        self._origin = origin_of(url)
         self._keys = [(webhook_secret_key(one.secret), one.until_ms) for one in secrets]
         self._headers = headers
 
@@ -152,6 +165,8 @@ class HttpDestination:
             else:
                 event_id = f"evt_{ids.derive(self._identity(call)).id}"
             timestamp = str(origin.now_ms // 1000)
+            # Headers and signatures are for the endpoint's own host, not for another one that the handler names.
+            is_own = origin_of(call.url) == self._origin
             signatures = [
                 f"v1,{standard_webhooks_signature(key, event_id, timestamp, body)}"
                 for key, until_ms in self._keys
@@ -160,11 +175,11 @@ class HttpDestination:
             own = {name: value for name, value in call.headers.items() if name.lower() not in _OURS}
             headers = {
                 "content-type": "application/json",
-                **self._headers,
+                **(self._headers if is_own else {}),
                 **{name.lower(): value for name, value in own.items()},
                 "webhook-id": event_id,
                 "webhook-timestamp": timestamp,
-                "webhook-signature": " ".join(signatures),
+                **({"webhook-signature": " ".join(signatures)} if is_own else {}),
                 **({TEST_HEADER: "true"} if origin.test else {}),
             }
             ready.append(ReadyCall(method=call.method, url=call.url, headers=headers, body=body, batchable=False))
@@ -183,26 +198,40 @@ class HttpDestination:
 
     def pack(self, calls: Sequence[ReadyCall]) -> Request:
         (call,) = calls
-        return Request(
-            method=call.method,
-            url=call.url,
-            headers=call.headers,
-            body=call.body,
-            operator_host=call.url == self.url,
-        )
+        return Request(method=call.method, url=call.url, headers=call.headers, body=call.body)
 
     def read(self, calls: Sequence[ReadyCall], answer: Response | NoResponse) -> list[Outcome]:
-        later = deferred(answer)
-        if later is not None or isinstance(answer, NoResponse):
-            return [later or Deferred(reason="No answer.") for _ in calls]
-        outcome: Outcome = (
-            Delivered() if answer.status in range(200, 300) else Refused(reason=f"The URL answered {said(answer)}.")
+        """Only a 2xx is success. Everything else is retried, as Standard Webhooks says; 410 disables the endpoint."""
+        return [self._outcome(call, answer) for call in calls]
+
+    def _outcome(self, call: ReadyCall, answer: Response | NoResponse) -> Outcome:
+        blocked = unsent(answer, own=origin_of(call.url) == self._origin)
+        if blocked is not None:
+            return blocked
+        if isinstance(answer, Response) and answer.status in range(200, 300):
+            return Delivered()
+        if isinstance(answer, NoResponse) or answer.status >= _SERVER_ERROR:
+            return deferred(answer) or Deferred(reason="No answer.")
+        if answer.status == _GONE and call.url == self.url:  # not where a handler sent it somewhere else
+            return Gone(
+                reason=f"The URL answered {said(answer)}. With 410 a receiver asks for no more webhooks. Enable the "
+                "endpoint once the receiver accepts them again; the waiting deliveries are then sent."
+            )
+        # The receiver is there and may accept the event later, so that its breaker does not open.
+        return Deferred(
+            reason=f"The destination answered {said(answer)}.",
+            retry_after_ms=retry_after_ms(answer),
+            throttled=answer.status == _TOO_MANY,
+            reached=True,
         )
-        return [outcome for _ in calls]
 
     async def check_credentials(self, transport: Transport) -> Checkup:
-        """Asks for nothing: a URL that takes webhooks need not answer anything else."""
-        del transport
+        """Sends nothing, since a URL that accepts webhooks need not answer anything else; says whether requests may
+        reach its address.
+        """
+        refused = await transport.refused_address(self.url)
+        if refused is not None:
+            return Checkup(ok=False, detail=str(address_error(refused)), finding=Finding.REFUSED_ADDRESS)
         return Checkup(ok=True, detail="A URL of your own is checked by the first delivery.", finding=Finding.UNTRIED)
 
 

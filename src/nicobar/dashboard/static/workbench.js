@@ -1,18 +1,70 @@
-// The code page: an editor in the place of the textarea, and what is said of the code as one types.
+// The code page: an editor in the place of the textarea. While one types, the text is kept as a draft, and what there
+// is to say of it appears beside it. No way off the page loses what was typed.
 const WAIT_MS = 400;
+const RETRY_MS = 3000;
 const area = document.getElementById("code");
+const variables = document.getElementById("variables");
 const form = document.getElementById("code-form");
 const notes = document.getElementById("notes");
+const conflict = document.getElementById("conflict");
+const status = document.getElementById("saved");
+const checking = document.getElementById("checking");
 const here = document.querySelector("script[data-editor]");
 let editor = null;
 let timer = 0;
 let asked = 0;
+let saving = null; // the save under way: one at a time, so that none overtakes another
+let isLeaving = false;
+let passed = null; // the form that goes on after its text was kept
+
+const text = () => JSON.stringify([area.value, variables.value]);
+const fields = () => new URLSearchParams(new FormData(form));
+let saved = "unsaved" in form.dataset ? null : text();
+
+const isUnsaved = () => text() !== saved;
+const isInConflict = () => conflict.childElementCount > 0;
+const say = (message) => { if (status.textContent !== message) status.textContent = message; };
+
+/** Keeps the text; returns "saved", "problem" where the variables cannot be read, "conflict" or "failed". */
+async function post() {
+  const now = text();
+  try {
+    const answer = await fetch(form.dataset.text, {method: "POST", body: fields(), redirect: "error"});
+    if (answer.status === 409) {
+      conflict.innerHTML = (await answer.json()).html;
+      say("");
+      return "conflict";
+    }
+    if (!answer.ok) throw new Error(answer.statusText);
+    const {seen, problem} = await answer.json();
+    form.elements.seen.value = seen;
+    if (!problem) saved = now;
+    say(problem || status.dataset.saved);
+    return problem ? "problem" : "saved";
+  } catch {
+    say(status.dataset.failed);
+    setTimeout(save, RETRY_MS);
+    return "failed";
+  }
+}
+
+async function save() {
+  while (saving) await saving;
+  if (!isUnsaved()) return "saved";
+  if (isInConflict()) return "conflict";
+  say(status.dataset.saving);
+  saving = post();
+  const result = await saving;
+  saving = null;
+  // What was typed meanwhile.
+  return result === "saved" && isUnsaved() ? save() : result;
+}
 
 async function check() {
   const mine = ++asked;
-  const fields = new URLSearchParams(new FormData(form));
+  checking.hidden = false;
   try {
-    const answer = await fetch(form.dataset.notes, {method: "POST", body: fields, redirect: "error"});
+    const answer = await fetch(form.dataset.notes, {method: "POST", body: fields(), redirect: "error"});
     if (!answer.ok) throw new Error(answer.statusText);
     const {html, marks} = await answer.json();
     if (mine !== asked) return;
@@ -21,11 +73,13 @@ async function check() {
   } catch {
     if (mine === asked) notes.textContent = notes.dataset.failed;
   }
+  if (mine === asked) checking.hidden = true;
 }
 
 function soon() {
+  checking.hidden = false;
   clearTimeout(timer);
-  timer = setTimeout(check, WAIT_MS);
+  timer = setTimeout(() => { save(); check(); }, WAIT_MS);
 }
 
 notes.addEventListener("click", (event) => {
@@ -34,8 +88,53 @@ notes.addEventListener("click", (event) => {
   event.preventDefault();
   editor.reveal(Number(link.dataset.line));
 });
-document.getElementById("variables").addEventListener("input", soon);
+variables.addEventListener("input", soon);
 area.addEventListener("input", soon);
+
+// A link waits until the text is kept; where it cannot be, the browser asks.
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest("a[href]");
+  if (!link || event.defaultPrevented || !isUnsaved()) return;
+  if (link.origin !== location.origin || (link.hash && link.pathname === location.pathname)) return;
+  if (event.button || event.ctrlKey || event.metaKey || event.shiftKey || link.target) {
+    save();
+    return;
+  }
+  event.preventDefault();
+  await save();
+  location.href = link.href;
+});
+
+// So does a form, this page's own too: its `seen` has to name what was kept last.
+document.addEventListener("submit", async (event) => {
+  const {target, submitter} = event;
+  if (target.method === "dialog") return;
+  const isOwn = target === form;
+  if (target === passed || !isUnsaved() || (isOwn && isInConflict())) {
+    isLeaving ||= isOwn;
+    return;
+  }
+  event.preventDefault();
+  const result = await save();
+  if (isOwn && result === "failed") return;
+  if (isOwn && result === "conflict") {
+    conflict.scrollIntoView({block: "nearest"});
+    return;
+  }
+  isLeaving = isOwn;
+  passed = target;
+  target.requestSubmit(submitter);
+  passed = null;
+});
+
+addEventListener("beforeunload", (event) => {
+  if (!isLeaving && isUnsaved()) event.preventDefault();
+});
+// A page out of the browser's memory may show an older text than the one that is kept.
+addEventListener("pageshow", (event) => {
+  isLeaving = false;
+  if (event.persisted && !isUnsaved()) location.reload();
+});
 
 const {edit} = await import(here.dataset.editor);
 editor = edit(area, soon);

@@ -8,7 +8,7 @@ from typing import assert_never
 
 import msgspec
 
-from nicobar.errors import ConfigurationError, StoreMoved
+from nicobar.errors import ConfigurationError, StoreMoved, StoreUnavailable
 from nicobar.model import Application, Attempt, Delivery, EventType, Message, Source
 from nicobar.store.catalogue import (
     AddTransformation,
@@ -51,7 +51,14 @@ class CatalogueTables:
         return int((await self._database.read("catalogue_version"))[0][0])
 
     async def snapshot(self) -> Snapshot:
-        return await self._database.write(_snapshot)
+        try:
+            return await self._database.write(_snapshot)
+        except msgspec.MsgspecError as error:
+            raise StoreUnavailable(
+                "configuration_unreadable",
+                f"A stored source, endpoint, application or event type cannot be read: {error}.",
+                "Restore a backup of the database; nicobar doctor lists damage.",
+            ) from error
 
     async def change(self, changes: Sequence[Change]) -> int:
         return await self._database.write(lambda connection: _change_all(connection, changes))

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from nicobar.errors import StoreMoved
 from nicobar.store.drafts import Draft
 from nicobar.store.sqlite.database import SQL, Database, json_text
 
@@ -30,6 +31,13 @@ class DraftTables:
         values = {name: content.pop(name) for name in _COLUMNS} | {"content": json_text(content)}
 
         def work(connection: sqlite3.Connection) -> None:
+            there = _first(connection.execute(SQL["draft"], {"id": draft.id}).fetchall())
+            if (None if there is None else there.revision) != (draft.revision - 1 if draft.revision else None):
+                raise StoreMoved(
+                    "draft_changed",
+                    "This draft was changed or removed in another window.",
+                    "Reload the page and make the change again.",
+                )
             connection.execute(SQL["forget_drafts"], {"before_ms": forget_before_ms})
             connection.execute(SQL["put_draft"], values)
 

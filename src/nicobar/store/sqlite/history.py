@@ -79,8 +79,9 @@ class HistoryTables:
 
         return await self._look(work)
 
-    async def find_message(self, app_id: str, message_id: str) -> Message | None:
-        rows = await self._database.read("find_message", {"app_id": app_id, "id": message_id})
+    async def find_message(self, app_id: str, message_id: str, *, alerts: bool = False) -> Message | None:
+        values = {"app_id": app_id, "id": message_id, "alerts": alerts}
+        rows = await self._database.read("find_message", values)
         return message(rows[0]) if rows else None
 
     async def attempts_of_endpoint(

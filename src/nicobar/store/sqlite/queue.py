@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from nicobar.errors import StoreUnavailable
 from nicobar.model import Attempt, Breaker, DeliveryState
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
@@ -23,7 +24,13 @@ class QueueTables:
     _database: Database
 
     async def append(self, message: NewMessage, *, said: Audited | None = None) -> Appended:
-        return await self._database.write(lambda connection: _append(connection, message, said))
+        try:
+            appended = await self._database.write(lambda connection: _append(connection, message, said))
+        except StoreUnavailable as error:
+            self._database.errors.note_append(error)
+            raise
+        self._database.errors.note_append(None)
+        return appended
 
     async def claim(
         self, endpoint_seq: int, *, now_ms: int, limit: int, max_bytes: int, lease_ms: int

@@ -89,6 +89,9 @@ class ReplayTables:
 
         return await self._database.write(work)
 
+    async def count_untried(self, task_id: str) -> int:
+        return int((await self._database.read("count_untried", {"task_id": task_id}))[0][0])
+
     async def cancel_pending(
         self, endpoint_seq: int, *, now_ms: int, limit: int, reason: str, said: Audited | None = None
     ) -> int:

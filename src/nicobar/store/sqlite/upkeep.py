@@ -12,7 +12,7 @@ from nicobar.store.catalogue import Audited
 from nicobar.store.sqlite.database import SQL, Database, say
 from nicobar.store.sqlite.queue import free_next
 from nicobar.store.sqlite.rows import ATTEMPT, EXPUNGED, expunged
-from nicobar.store.upkeep import CleanUp, Step
+from nicobar.store.upkeep import CleanUp, ExpungeCount, Step
 
 _REMOVED = "endpoint removed"
 
@@ -109,6 +109,14 @@ class UpkeepTables:
             return row is not None
 
         return await self._database.write(work)
+
+    async def count_expunge(self, app_id: str, customer_key: str | None = None) -> ExpungeCount:
+        name = "count_expunge" if customer_key is None else "count_expunge_of_customer"
+        values = {"app_id": app_id, "customer_key": customer_key}
+        messages, deliveries = await self._database.survey(
+            lambda connection: connection.execute(SQL[name], values).fetchone()
+        )
+        return ExpungeCount(messages=messages, deliveries=deliveries)
 
     async def expunge_customer(
         self, app_id: str, customer_key: str, *, now_ms: int, limit: int, said: Audited | None = None

@@ -11,5 +11,6 @@ WHERE e.id = :endpoint_id AND m.seq > :above AND m.seq < :below
     AND (:channels = '[]' OR EXISTS (
         SELECT 1 FROM json_each(m.channels) WHERE value IN (SELECT value FROM json_each(:channels))
     ))
+    AND (:alerts OR m.source_id <> 'operational')
     AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(m.tags) WHERE value = :tag))
 ORDER BY m.seq LIMIT :limit

@@ -10,5 +10,6 @@ WHERE e.id = :endpoint_id AND d.message_seq > :above AND d.message_seq < :below
     AND (:channels = '[]' OR EXISTS (
         SELECT 1 FROM json_each(m.channels) WHERE value IN (SELECT value FROM json_each(:channels))
     ))
+    AND (:alerts OR m.source_id <> 'operational')
     AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(m.tags) WHERE value = :tag))
 ORDER BY d.message_seq DESC LIMIT :limit

@@ -11,5 +11,6 @@ WHERE m.id = :message_id AND (:endpoint_id IS NULL OR e.id = :endpoint_id) AND a
     AND (:channels = '[]' OR EXISTS (
         SELECT 1 FROM json_each(m.channels) WHERE value IN (SELECT value FROM json_each(:channels))
     ))
+    AND (:alerts OR m.source_id <> 'operational')
     AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(m.tags) WHERE value = :tag))
 ORDER BY a.id LIMIT :limit

@@ -9,4 +9,5 @@ WHERE e.id = :endpoint_id AND a.id > :above AND a.id < :below
     AND (:channels = '[]' OR EXISTS (
         SELECT 1 FROM json_each(m.channels) WHERE value IN (SELECT value FROM json_each(:channels))
     ))
+    AND (:alerts OR m.source_id <> 'operational')
     AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(m.tags) WHERE value = :tag))

@@ -2,6 +2,6 @@
 SELECT m.seq, m.id, m.app_id, m.source_id, m.event_id, m.event_type, m.customer_key, m.occurred_at_ms, m.accepted_at_ms,
     m.body, m.channels, m.tags, m.params, m.deliver_at_ms, m.expunged_at_ms
 FROM messages AS m
-WHERE m.app_id = :app_id AND m.seq = coalesce(
+WHERE (:alerts OR m.source_id <> 'operational') AND m.app_id = :app_id AND m.seq = coalesce(
     (SELECT seq FROM messages WHERE id = :id), (SELECT seq FROM messages WHERE app_id = :app_id AND event_id = :id)
 )

@@ -8,6 +8,7 @@ WHERE m.app_id = :app_id AND m.seq > :above AND m.seq < :below
     AND (:channels = '[]' OR EXISTS (
         SELECT 1 FROM json_each(m.channels) WHERE value IN (SELECT value FROM json_each(:channels))
     ))
+    AND (:alerts OR m.source_id <> 'operational')
     AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(m.tags) WHERE value = :tag))
     AND (:states = '[]' AND :endpoint_id IS NULL OR EXISTS (
         SELECT 1 FROM deliveries AS d CROSS JOIN endpoints AS e ON e.seq = d.endpoint_seq

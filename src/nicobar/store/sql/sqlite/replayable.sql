@@ -3,7 +3,7 @@ SELECT d.message_seq, m.customer_key, d.replay_key IS NULL AND d.state <> 'cance
 FROM deliveries AS d JOIN messages AS m ON m.seq = d.message_seq
 WHERE d.endpoint_seq = :endpoint_seq AND d.message_seq > :after_seq AND d.message_seq <= :until_seq
     AND d.state IN (SELECT value FROM json_each(:states)) AND d.state IN ('success', 'failed', 'canceled')
-    AND d.task_seq IS NOT :task_seq AND m.expunged_at_ms IS NULL
+    AND d.task_seq IS NOT :task_seq AND m.expunged_at_ms IS NULL AND m.source_id <> 'operational'
     AND (:since_ms IS NULL OR m.accepted_at_ms >= :since_ms) AND (:until_ms IS NULL OR m.accepted_at_ms < :until_ms)
     AND (:event_types = '[]' OR m.event_type IN (SELECT value FROM json_each(:event_types)))
     AND (:failure IS NULL OR d.failure = :failure)

@@ -1,7 +1,7 @@
 -- Messages of an application that have no delivery for an endpoint and fit a filter.
 SELECT m.seq, m.customer_key
 FROM messages AS m
-WHERE m.app_id = :app_id AND m.seq > :after_seq AND m.seq <= :until_seq AND m.expunged_at_ms IS NULL
+WHERE m.app_id = :app_id AND m.seq > :after_seq AND m.seq <= :until_seq AND m.expunged_at_ms IS NULL AND m.source_id <> 'operational'
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE message_seq = m.seq AND endpoint_seq = :endpoint_seq)
     AND (:since_ms IS NULL OR m.accepted_at_ms >= :since_ms) AND (:until_ms IS NULL OR m.accepted_at_ms < :until_ms)
     AND (:event_types = '[]' OR m.event_type IN (SELECT value FROM json_each(:event_types)))

@@ -4,7 +4,7 @@ FROM json_each(:customer_keys) AS c CROSS JOIN messages AS m ON m.app_id = :app_
     CROSS JOIN deliveries AS d ON d.message_seq = m.seq AND d.endpoint_seq = :endpoint_seq
 WHERE m.seq > :after_seq AND m.seq <= :until_seq
     AND d.state IN (SELECT value FROM json_each(:states)) AND d.state IN ('success', 'failed', 'canceled')
-    AND d.task_seq IS NOT :task_seq AND m.expunged_at_ms IS NULL
+    AND d.task_seq IS NOT :task_seq AND m.expunged_at_ms IS NULL AND m.source_id <> 'operational'
     AND (:since_ms IS NULL OR m.accepted_at_ms >= :since_ms) AND (:until_ms IS NULL OR m.accepted_at_ms < :until_ms)
     AND (:event_types = '[]' OR m.event_type IN (SELECT value FROM json_each(:event_types)))
     AND (:failure IS NULL OR d.failure = :failure)

@@ -1,25 +1,13 @@
-"""`make bench`: what the choices are worth, as ratios within one run, since machines are shared and noisy."""
+"""Single pieces, each against itself used another way, in this process."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import os
-import platform
-import sqlite3
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
-from bench.backlog import backlog
-from bench.dashboard import dashboard
-from bench.isolation import isolation
 from bench.work import HANDLER, WORK, message, per_second
 from nicobar.model import Customer
-from nicobar.observe import set_up_logs
 from nicobar.sandbox import Calls, Job
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.sources.samples import fresh
@@ -91,29 +79,3 @@ async def pipeline() -> None:
         accepted, delivered = await whole_way(Path(many), 100, 3_000)
     tell("Webhook in, Customer.io out", alone, delivered, "events/s", ("one sender", "100 senders"))
     print(f"  (accepted with 100 senders: {accepted:,.0f} events/s; sender and emulator share the process)")
-
-
-PARTS = ("store", "sandbox", "pipeline", "isolation", "backlog", "dashboard")
-
-
-async def main(parts: Sequence[str], waiting: int) -> None:
-    set_up_logs(json=False, level="error")
-    WORK.mkdir(exist_ok=True)
-    cpu = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "")
-    print(f"{os.cpu_count()} cores of {cpu or platform.machine()}, Python {platform.python_version()}, ", end="")
-    print(f"SQLite {sqlite3.sqlite_version}, msgspec {msgspec.__version__}")
-    work = {"store": store, "sandbox": sandbox, "pipeline": pipeline, "isolation": isolation, "dashboard": dashboard}
-    for part in parts:
-        await (backlog(waiting) if part == "backlog" else work[part]())
-
-
-def _lines(path: str) -> list[str]:
-    return Path(path).read_text("utf-8").splitlines() if Path(path).exists() else []
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure (all)")
-    parser.add_argument("--waiting", type=int, default=200_000, help="deliveries in the large backlog")
-    given = parser.parse_args()
-    asyncio.run(main(given.parts or PARTS, given.waiting))

@@ -1,0 +1,33 @@
+"""Signed `payment.succeeded` webhooks, each of a customer of its own, as bytes that are ready to send."""
+
+from __future__ import annotations
+
+import re
+
+from nicobar.model import Customer
+from nicobar.sources.dodo import DodoPayments
+from nicobar.sources.samples import fresh
+
+EVENT_TYPE = "payment.succeeded"
+DIGITS = 9
+# A customer's id carries the event's number through Nicobar to the sink. Several calls of one event repeat it.
+NUMBER = re.compile(rb'"cus_(\d{9})"')
+MARK = b"cus_000000000"
+
+
+def requests(host: str, path: str, secret: str, *, series: str, count: int, now_ms: int) -> list[bytes]:
+    """Whole HTTP/1.1 requests for the events 0 to `count`, signed at `now_ms` (Unix milliseconds; accepted for
+    300 s). `series` keeps the event ids of several runs apart.
+    """
+    dodo = DodoPayments()
+    sample = next(known for known in dodo.event_types() if known.name == EVENT_TYPE)
+    template = fresh(sample, now_ms, Customer(key=MARK.decode(), email="buyer@shop.example", name="Ada Lindqvist"))
+    made = []
+    for number in range(count):
+        customer = f"cus_{number:0{DIGITS}}".encode()
+        body = template.replace(MARK, customer).replace(b"buyer@", b"buyer%d@" % number)
+        headers = dodo.sign(f"bench_{series}{number}", body, secret, now_ms)
+        lines = [f"POST {path} HTTP/1.1", f"host: {host}", "content-type: application/json"]
+        lines += [f"content-length: {len(body)}", *(f"{name}: {value}" for name, value in headers.items())]
+        made.append("\r\n".join([*lines, "", ""]).encode() + body)
+    return made

@@ -1,0 +1,61 @@
+"""For which event types a handler sends something: what stands beside every verdict on it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from nicobar.admin.trials import Coverage, Findings, try_samples
+from nicobar.dashboard.desk import Desk, KnownCoverage
+from nicobar.errors import NicobarError
+from nicobar.model import Endpoint
+from nicobar.observe import log
+from nicobar.pipeline.configuration import OpenEndpoint, open_endpoint
+
+MAX_KEPT = 500
+# What failed, or was not tried to its end, may have been the machine's fault: it is tried again after that time.
+DOUBTFUL_MS = 60_000
+
+
+async def findings_of(desk: Desk, at: OpenEndpoint) -> Findings:
+    """What the handler does with a sample of each event type. Raises SandboxError."""
+    services = desk.services
+    found = await try_samples(services.sandbox, at, desk.now_ms(), services.clock.steady_ms)
+    key = _key(at.endpoint)
+    desk.coverages.pop(key, None)
+    doubtful = found.stopped or found.coverage.failed > 0
+    desk.coverages[key] = KnownCoverage(coverage=found.coverage, at_ms=services.clock.steady_ms(), doubtful=doubtful)
+    while len(desk.coverages) > MAX_KEPT:
+        del desk.coverages[next(iter(desk.coverages))]
+    return found
+
+
+async def coverage_of(desk: Desk, at: OpenEndpoint) -> Coverage:
+    """The same in a few words; what was found once is not tried again. Raises SandboxError."""
+    known = desk.coverages.get(_key(at.endpoint))
+    if known is None or (known.doubtful and desk.services.clock.steady_ms() - known.at_ms >= DOUBTFUL_MS):
+        return (await findings_of(desk, at)).coverage
+    return known.coverage
+
+
+async def coverage_of_endpoint(desk: Desk, known: Endpoint) -> Coverage | None:
+    """What an endpoint sends for; None where it cannot be found out: its page is there all the same."""
+    try:
+        return await coverage_of(desk, open_endpoint(desk.services.vault, known))
+    except NicobarError as error:
+        log.warning("coverage not found", endpoint_id=known.id, code=error.code, detail=error.detail)
+        return None
+
+
+def is_known_silent(desk: Desk, known: Endpoint) -> bool:
+    """Whether it was found that the endpoint sends nothing. Nothing is tried here: a page of all endpoints asks."""
+    found = desk.coverages.get(_key(known))
+    return found is not None and found.coverage.is_silent
+
+
+def _key(one: Endpoint) -> str:
+    """All that decides what a handler does with a sample."""
+    code = one.transformation.code if one.transformation and one.transformation_enabled else None
+    decides = [one.connector, code, sorted(one.variables.items()), sorted(one.event_types), repr(one.settings)]
+    return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()

@@ -1,0 +1,58 @@
+"""The names in a request's query: which a handler has, which were given, and which one was probably meant."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection
+from difflib import get_close_matches
+from functools import cache
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+
+from litestar.enums import ParamType
+from litestar.handlers.base import BaseRouteHandler
+
+MAX_SHOWN_CHARS = 100
+
+
+class QueryNames(NamedTuple):
+    """The query parameters of a handler by their names on the wire, and which of them are lists. `aliases` are the
+    names on the wire by those of the handler's arguments.
+    """
+
+    known: frozenset[str]
+    lists: frozenset[str]
+    aliases: dict[str, str]
+
+
+@cache
+def query_names(handler: BaseRouteHandler, path_names: tuple[str, ...]) -> QueryNames:
+    model = handler.create_kwargs_model(path_parameters=dict.fromkeys(path_names))  # type: ignore[arg-type] # it reads the names only
+    own = [one for one in model.expected_query_params if one.param_type is ParamType.QUERY]
+    return QueryNames(
+        known=frozenset(one.field_alias for one in own),
+        lists=frozenset(model.sequence_query_parameter_names),
+        aliases={one.field_name: one.field_alias for one in own},
+    )
+
+
+def given_names(query_string: bytes) -> Counter[str]:
+    """How often each name was given, those without a value included."""
+    return Counter(name for name, _ in parse_qsl(query_string.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def shortened(name: str) -> str:
+    return name if len(name) <= MAX_SHOWN_CHARS else f"{name[:MAX_SHOWN_CHARS]}…"
+
+
+def closest(name: str, known: Collection[str]) -> str | None:
+    """The known name that is nearly the given one, if any."""
+    plain = {_plain(one): one for one in sorted(known, reverse=True)}
+    found = get_close_matches(_plain(name[:MAX_SHOWN_CHARS]), list(plain), n=1, cutoff=0.7)
+    return plain[found[0]] if found else None
+
+
+def _plain(name: str) -> str:
+    """event_types, eventTypes and event-types[] are spellings of one name."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -1,0 +1,292 @@
+"""What `/readyz` says: whether this process does its work, part by part.
+
+One look costs a commit of one row and about a millisecond of short reads. All who ask at once share it, so that it
+can be asked every second. Every answer comes within `READY_TIMEOUT_MS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from nicobar.clock import Clock
+from nicobar.errors import NicobarError, SandboxError
+from nicobar.model import Record
+from nicobar.observe import log
+from nicobar.pipeline.configuration import Configuration, Unusable
+from nicobar.pipeline.worker import Worker
+from nicobar.sandbox import Broken, Job, Sandbox
+from nicobar.settings import Role
+from nicobar.store import Store
+
+READY_TIMEOUT_MS = 2_000
+# The configuration is read every second; a process that has not managed to for so long does not see changes.
+STALE_MS = 30_000
+MIN_FREE_DISK = 0.05
+# A handler that runs shows that handlers can run, for so long.
+SANDBOX_FRESH_MS = 10_000
+# It waits behind other handlers; on a busy machine that may take some time.
+SANDBOX_TIMEOUT_MS = 60_000
+MAX_NAMES = 20
+
+_JOB = Job(
+    code_id="readiness",
+    code="function handler(webhook) { return webhook; }",
+    body=b"{}",
+    event_type="",
+    url="",
+    now_ms=0,
+    occurred_at_ms=0,
+    seed="",
+)
+
+T = TypeVar("T")
+
+
+class State(StrEnum):
+    """`degraded` deserves attention and stops nothing."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    FAILED = "failed"
+
+
+class Part(Record):
+    """One part of the process. `detail` is for a person."""
+
+    name: str
+    state: State
+    detail: str
+
+
+class Report(Record):
+    """`failed` are the names of the parts that make the process not ready."""
+
+    role: Role
+    parts: tuple[Part, ...]
+    failed: tuple[str, ...]
+
+
+# Without these no event can be stored, whatever the role: a delivery that cannot be recorded must not be sent either.
+_STORING = frozenset({"store", "catalogue", "sources"})
+_CLAIMING = frozenset({"store", "claims"})
+_DELIVERING = frozenset({"store", "catalogue", "claims", "sandbox", "endpoints", "tasks"})
+# `all` stays ready while handlers cannot run: its events are stored, and would otherwise be refused for nothing.
+FATAL: Mapping[Role, frozenset[str]] = {
+    Role.WEB: _STORING,
+    Role.WORKER: _DELIVERING,
+    Role.ALL: _STORING | _CLAIMING,
+}
+
+
+class _Look(Generic[T]):
+    """Work that all who ask at once share. A success is good for `fresh_ms`."""
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, T]], clock: Clock, *, fresh_ms: int = 0) -> None:
+        self._work = work
+        self._clock = clock
+        self._fresh_ms = fresh_ms
+        self._task: asyncio.Task[T] | None = None
+        self._began_at_ms = 0
+        self._succeeded: tuple[int, asyncio.Task[T]] | None = None
+
+    async def result(self, timeout_ms: int) -> asyncio.Task[T] | None:
+        """The ended task of the latest look, None where it did not end in time."""
+        if self._succeeded is not None and self._clock.steady_ms() - self._succeeded[0] < self._fresh_ms:
+            return self._succeeded[1]
+        if self._task is None:
+            self._began_at_ms = self._clock.steady_ms()
+            self._task = asyncio.create_task(self._work(), name="readiness")
+            self._task.add_done_callback(self._end)
+        task = self._task
+        await asyncio.wait([task], timeout=timeout_ms / 1000)
+        return task if task.done() else None
+
+    def hangs(self, timeout_ms: int) -> bool:
+        """Whether it never succeeded, or has been under way for longer than that."""
+        return self._succeeded is None or self._clock.steady_ms() - self._began_at_ms >= timeout_ms
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def _end(self, task: asyncio.Task[T]) -> None:
+        self._task = None
+        # Its error is asked for here too, as no request may be waiting any more.
+        if not task.cancelled() and task.exception() is None:
+            self._succeeded = (self._clock.steady_ms(), task)
+
+
+class Readiness:
+    """Looks at the parts of one process. `directory` is where the database's disk is; `worker` is None where the
+    process delivers nothing, `tasks` what runs in the background until the process ends.
+    """
+
+    def __init__(
+        self,
+        *,
+        role: Role,
+        store: Store,
+        configuration: Configuration,
+        sandbox: Sandbox,
+        worker: Worker | None,
+        tasks: Callable[[], Sequence[asyncio.Task[None]]],
+        directory: Path,
+        clock: Clock,
+    ) -> None:
+        self._role = role
+        self._store = store
+        self._configuration = configuration
+        self._sandbox = sandbox
+        self._worker = worker
+        self._tasks = tasks
+        self._directory = directory
+        self._storing = _Look(self._write_and_read, clock)
+        self._running = _Look(self._run_a_handler, clock, fresh_ms=SANDBOX_FRESH_MS)
+        self._measuring = _Look(self._measure_disk, clock)
+        self._last: dict[str, State] = {}
+
+    async def report(self, *, delivery: bool) -> Report:
+        """What holds now. With `delivery`, what keeps events from being delivered counts in every role."""
+        store, sandbox, disk = await asyncio.gather(
+            self._look_at_store(), self._look_at_sandbox(), self._look_at_disk()
+        )
+        parts = [store, self._catalogue(), self._sources(), self._endpoints()]
+        if self._worker is not None:
+            parts.append(self._claims(self._worker))
+        parts += [sandbox, self._background(), disk]
+        fatal = FATAL[self._role] | (_DELIVERING if delivery else frozenset())
+        self._log_changes(parts)
+        failed = tuple(part.name for part in parts if part.state is State.FAILED and part.name in fatal)
+        return Report(role=self._role, parts=tuple(parts), failed=failed)
+
+    async def close(self) -> None:
+        for look in (self._storing, self._running, self._measuring):
+            await look.close()
+
+    def _log_changes(self, parts: Sequence[Part]) -> None:
+        for part in parts:
+            if part.state is not self._last.get(part.name, State.OK):
+                if part.state is State.OK:
+                    log.info("readiness", part=part.name, state=part.state.value)
+                else:
+                    log.error("readiness", part=part.name, state=part.state.value, detail=part.detail)
+            self._last[part.name] = part.state
+
+    async def _write_and_read(self) -> None:
+        await self._store.check()
+        await self._store.probe()
+
+    async def _look_at_store(self) -> Part:
+        look = await self._storing.result(READY_TIMEOUT_MS)
+        condition = self._store.condition()
+        if condition.damage is not None:
+            return _failed("store", f"The database is damaged. {condition.damage}")
+        if look is None:
+            waits_ms = condition.waits_for_lock_ms
+            return _failed(
+                "store",
+                f"No write could be committed within {READY_TIMEOUT_MS} ms: "
+                + (
+                    f"another process has held the database's write lock for {waits_ms} ms."
+                    if waits_ms is not None
+                    else "the disk is slow, or too much is being written."
+                ),
+            )
+        error = _error_of(look) or condition.append_refused
+        if error is not None:
+            return _failed("store", f"Events cannot be stored. {error}")
+        return Part(name="store", state=State.OK, detail="Events can be stored.")
+
+    def _catalogue(self) -> Part:
+        failure, read_ms_ago = self._configuration.failure, self._configuration.read_ms_ago
+        if read_ms_ago is None:
+            return _failed("catalogue", f"The configuration has not been read yet. {failure or ''}".strip())
+        if failure is None and read_ms_ago < STALE_MS:
+            return Part(name="catalogue", state=State.OK, detail="The configuration is up to date.")
+        return Part(
+            name="catalogue",
+            state=State.DEGRADED,
+            detail=f"The configuration was last read {read_ms_ago // 1000} s ago. {failure or ''}".strip(),
+        )
+
+    def _sources(self) -> Part:
+        unusable = self._configuration.unusable_sources
+        return _opened("sources", unusable, len(self._configuration.snapshot.sources), "Their senders get 503.")
+
+    def _endpoints(self) -> Part:
+        unusable = self._configuration.unusable_endpoints
+        return _opened("endpoints", unusable, len(self._configuration.snapshot.endpoints), "Their deliveries wait.")
+
+    def _claims(self, worker: Worker) -> Part:
+        failing = worker.failing_lanes()
+        if failing:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(failing.items())[:MAX_NAMES])
+            return _failed("claims", f"Deliveries cannot be claimed for {len(failing)} endpoints. {reasons}")
+        if not worker.alive:
+            return _failed("claims", "The worker is stopping.")
+        return Part(name="claims", state=State.OK, detail="The last look at every endpoint's queue succeeded.")
+
+    async def _look_at_sandbox(self) -> Part:
+        look = await self._running.result(READY_TIMEOUT_MS)
+        if look is None and self._running.hangs(SANDBOX_TIMEOUT_MS):
+            return _failed("sandbox", "No handler has run: the processes that run handlers do not start.")
+        if look is None:
+            return Part(name="sandbox", state=State.DEGRADED, detail="Busy with other handlers.")
+        error = _error_of(look)
+        if error is not None:
+            return _failed("sandbox", f"Handlers cannot run. {error}")
+        return Part(name="sandbox", state=State.OK, detail="Handlers run.")
+
+    async def _run_a_handler(self) -> None:
+        (result,) = await self._sandbox.run([_JOB])
+        if isinstance(result, Broken):
+            raise SandboxError("sandbox_broken", f"A plain handler failed: {result.reason}", "Run nicobar doctor.")
+
+    def _background(self) -> Part:
+        ended = sorted(task.get_name() for task in self._tasks() if task.done())
+        if ended:
+            return _failed("tasks", f"Ended unexpectedly: {', '.join(ended)}. Restart nicobar.")
+        return Part(name="tasks", state=State.OK, detail="Everything in the background runs.")
+
+    async def _measure_disk(self) -> tuple[int, float]:
+        usage = await asyncio.to_thread(shutil.disk_usage, self._directory)
+        return usage.free, usage.free / usage.total if usage.total else 0.0
+
+    async def _look_at_disk(self) -> Part:
+        look = await self._measuring.result(READY_TIMEOUT_MS)
+        if look is None or look.exception() is not None:
+            return Part(name="disk", state=State.DEGRADED, detail="The disk's free space cannot be read.")
+        free_bytes, share = look.result()
+        detail = f"{share:.0%} of the disk is free ({free_bytes // 1024**2} MiB)."
+        return Part(name="disk", state=State.OK if share >= MIN_FREE_DISK else State.DEGRADED, detail=detail)
+
+
+def _failed(name: str, detail: str) -> Part:
+    return Part(name=name, state=State.FAILED, detail=detail)
+
+
+def _error_of(look: asyncio.Task[Any]) -> NicobarError | None:
+    """Why the look failed. An error that nobody expected is one too, and is logged whole."""
+    error = look.exception()
+    if error is None or isinstance(error, NicobarError):
+        return error
+    log.error("readiness look failed", exc_info=error)
+    return NicobarError("internal_error", f"Internal error: {type(error).__name__}.", "The log has the details.")
+
+
+def _opened(name: str, unusable: Mapping[Any, Unusable], count: int, consequence: str) -> Part:
+    """Failed where none can be opened; one of several must not stop the others."""
+    if not unusable:
+        return Part(name=name, state=State.OK, detail=f"All {count} can be opened.")
+    names = ", ".join(sorted(one.name for one in unusable.values())[:MAX_NAMES])
+    return Part(
+        name=name,
+        state=State.DEGRADED if len(unusable) < count else State.FAILED,
+        detail=f"{len(unusable)} of {count} cannot be opened: {names}. {consequence} nicobar doctor names the cause.",
+    )

@@ -1,0 +1,287 @@
+"""Which key belongs to which database. A key is created together with its database and never replaced: without it the
+stored secrets cannot be read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from nicobar.crypto import Vault, new_key, read_key
+from nicobar.errors import StoreUnusable
+from nicobar.ids import IdFactory
+from nicobar.model import Record
+
+# Opening a database includes its migrations, which rewrite tables.
+OPENING_TIMEOUT_MS = 60_000
+_OPENING_POLL_MS = 20
+# A key of which no database knows yet.
+_NEW_SUFFIX = ".new"
+
+
+class Installation(Record):
+    """What a database stores about itself. `key_id` names the key of its secrets."""
+
+    id: str
+    key_id: str
+
+
+class Sealed(Record):
+    """A sealed secret and what it is for, as `Vault.unseal` needs both."""
+
+    purpose: str
+    content: bytes
+
+
+class KeyHolder:
+    """Finds the key of a database that is being opened, or creates both. Used inside `opening`.
+
+    A new key is `secret.key.new` until the database that knows it is on disk, so that a process that dies in between
+    leaves neither a key without a database nor a database without a key.
+    """
+
+    def __init__(
+        self, *, key_path: Path, secret_key: str, database_path: Path, new_installation: bool, now_ms: int
+    ) -> None:
+        self._key_path = key_path
+        self._new_path = key_path.with_name(key_path.name + _NEW_SUFFIX)
+        self._secret_key = secret_key
+        self._database_path = database_path
+        self._new_installation = new_installation
+        self._now_ms = now_ms
+        self._vault: Vault | None = None
+
+    def check_files(self) -> None:
+        """Before anything is touched. Raises StoreUnusable where there is a key and no database, and where there is a
+        database's write-ahead log without the database: SQLite would delete it.
+        """
+        if not _is_empty(self._database_path):
+            return
+        wal_path = Path(f"{self._database_path.resolve()}-wal")
+        if not _is_empty(wal_path):
+            raise StoreUnusable(
+                "database_missing",
+                f"{self._database_path} is missing or empty, and its write-ahead log {wal_path} is not.",
+                "Restore the database file that belongs to the log, or move the log away.",
+            )
+        if self._known_key() is not None:
+            self._check_new()
+
+    def bind(self, known: Installation | None, *, is_new: bool, sealed: Sequence[Sealed]) -> Installation:
+        """The installation that the database is to store. `known` is what it stores already, `is_new` says that it
+        had no tables, `sealed` are its secrets. Raises StoreUnusable where the key is missing or another one.
+        """
+        key = self._known_key()
+        if key is not None and is_new:
+            self._check_new()
+        if key is None:
+            key = _read_file(self._new_path)
+            if key is not None and not _fits(Vault(key), known, sealed):
+                key = None
+        elif not _fits(Vault(key), known, sealed):
+            raise self._foreign(Vault(key), known)
+        if key is None:
+            if known is not None or sealed:
+                raise self._missing()
+            key = self._create()
+        self._vault = Vault(key)
+        return known or Installation(id=IdFactory(lambda: self._now_ms).new("inst"), key_id=self._vault.key_id)
+
+    def settle(self) -> Vault:
+        """The key, once the database that knows it is on disk."""
+        if self._vault is None:
+            raise StoreUnusable("key_unknown", "The database was opened without its key.", "Report this as a bug.")
+        if self._known_key() is None:
+            with self._creating():
+                self._new_path.rename(self._key_path)
+                _sync_directory(self._key_path.parent)
+        return self._vault
+
+    def _known_key(self) -> bytes | None:
+        return read_key(self._secret_key) if self._secret_key else _read_file(self._key_path)
+
+    def _check_new(self) -> None:
+        if not self._new_installation:
+            raise StoreUnusable(
+                "database_missing",
+                f"There is a key ({self._where}) and no database: {self._database_path} is missing or empty.",
+                "Restore the database from the backup, or correct data_dir or database_url. To begin a new, empty "
+                "installation with this key, add --new-installation.",
+            )
+
+    @property
+    def _where(self) -> str:
+        return "the setting secret_key" if self._secret_key else str(self._key_path)
+
+    def _missing(self) -> StoreUnusable:
+        return StoreUnusable(
+            "key_missing",
+            f"The key of the database {self._database_path} is missing: there is no file {self._key_path}, and the "
+            "setting secret_key is empty.",
+            "Restore secret.key from the backup of this installation, or set NICOBAR_SECRET_KEY to its content; no "
+            "other key can read the stored secrets.",
+        )
+
+    def _foreign(self, vault: Vault, known: Installation | None) -> StoreUnusable:
+        ids = f" It has the id {vault.key_id}; the database needs {known.key_id}." if known else ""
+        return StoreUnusable(
+            "key_foreign",
+            f"The key in {self._where} is not the key of the database {self._database_path}.{ids}",
+            f"Restore secret.key from the backup of this installation ({self._key_path}, or the setting "
+            "NICOBAR_SECRET_KEY), or correct data_dir or database_url.",
+        )
+
+    def _create(self) -> bytes:
+        """A new key, whole and on disk before anybody can see it."""
+        key = new_key()
+        with self._creating():
+            handle, name = tempfile.mkstemp(prefix=f"{self._new_path.name}.", dir=self._key_path.parent)  # 0600
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(key.hex().encode())
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(name).rename(self._new_path)
+            except OSError:
+                Path(name).unlink()
+                raise
+            _sync_directory(self._key_path.parent)
+        return key
+
+    @contextlib.contextmanager
+    def _creating(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreUnusable(
+                "key_file_unusable",
+                f"The key file {self._key_path} cannot be created: {error.strerror}.",
+                fix_for(error, "Give the user that runs nicobar write access to the data directory."),
+            ) from error
+
+
+@contextlib.contextmanager
+def opening(*directories: Path) -> Iterator[None]:
+    """Lets one process at a time open what is in these directories, so that those that start together agree on what
+    they create. Blocks. Raises StoreUnusable after `OPENING_TIMEOUT_MS`.
+    """
+    with contextlib.ExitStack() as stack:
+        # Each once, as a process waits for its own lock too, and in one order, so that no two wait for each other.
+        statuses = {path: path.stat() for path in directories if path.is_dir()}
+        distinct = {(status.st_dev, status.st_ino): path for path, status in statuses.items()}
+        for _, path in sorted(distinct.items()):
+            stack.enter_context(_locked(path))
+        yield
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    ends_at_s = time.monotonic() + OPENING_TIMEOUT_MS / 1000
+    try:
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise StoreUnusable(
+            "not_writable",
+            f"The directory {directory} cannot be opened: {error.strerror}.",
+            "Give the user that runs nicobar read and write access to it.",
+        ) from error
+    try:
+        while not _lock(handle, directory):
+            if time.monotonic() > ends_at_s:
+                raise StoreUnusable(
+                    "opening_elsewhere",
+                    f"Another nicobar process has been opening a database or key in {directory} for more than "
+                    f"{OPENING_TIMEOUT_MS // 1000} s.",
+                    "Wait until its migrations are done, or stop that process.",
+                )
+            time.sleep(_OPENING_POLL_MS / 1000)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, directory: Path) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise StoreUnusable(
+            "not_lockable",
+            f"The directory {directory} cannot be locked: {error.strerror}.",
+            "Use a local file system; network file systems often lack locks.",
+        ) from error
+    return True
+
+
+def fix_for(error: OSError, otherwise: str) -> str:
+    """What to do about an error of the file system; `otherwise` where its number does not tell."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "Free space on the disk."
+    if error.errno == errno.EROFS:
+        return "The file system is read-only. Mount it for writing, or choose another directory."
+    return otherwise
+
+
+def _fits(vault: Vault, known: Installation | None, sealed: Sequence[Sealed]) -> bool:
+    """Whether it is the key that the database names. One from before key ids names none: then the key fits where it
+    opens any of the secrets, or there are none.
+    """
+    if known is not None:
+        return known.key_id == vault.key_id
+    for one in sealed:
+        with contextlib.suppress(StoreUnusable):
+            vault.unseal(one.content, one.purpose)
+            return True
+    return not sealed
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise StoreUnusable(
+            "not_writable",
+            f"{path} cannot be read: {error.strerror}.",
+            "Give the user that runs nicobar read and write access to it.",
+        ) from error
+
+
+def _read_file(path: Path) -> bytes | None:
+    """The key in the file, None where there is no file. Raises StoreUnusable for a file without a key."""
+    try:
+        text = path.read_text("ascii").strip()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreUnusable(
+            "key_file_unusable",
+            f"The key file {path} cannot be read: {error.strerror}.",
+            "Give the user that runs nicobar read access to it.",
+        ) from error
+    except UnicodeDecodeError:
+        text = ""
+    key = read_key(text)
+    if key is None:
+        raise StoreUnusable(
+            "key_file_unusable",
+            f"The key file {path} does not hold a key: 64 hexadecimal digits.",
+            "Restore the file that belongs to this database; without it the stored secrets cannot be read.",
+        )
+    return key
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,2 @@
+-- Which installation this is, and its key.
+SELECT installation_id, key_id FROM installation;

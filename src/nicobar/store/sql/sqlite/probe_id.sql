@@ -1,0 +1,2 @@
+-- Where the index of message ids leads.
+SELECT seq FROM messages WHERE id = :id

@@ -1,0 +1,274 @@
+"""What is typed in the editor is kept, and what is shown beside it says for which events something is sent."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+import pytest
+from playwright.async_api import expect
+
+from browsing import browser
+from driving import code_editor, connect, furnish, installation, open_page, set_password
+from nicobar.model import DeliveryState
+from visiting import set_up, visiting
+
+PAID = """function handler(webhook) {
+  if (webhook.eventType === "payment.succeeded") webhook.payload = nicobar.event("order_paid", {});
+  return webhook;
+}
+"""
+SILENT = "function handler(webhook) {\n  return webhook;\n}\n"
+THROWS = "function handler(webhook) {\n  throw new Error('no');\n}\n"
+
+
+@pytest.fixture
+async def nicobar(tmp_path):
+    async with installation(tmp_path) as it:
+        yield it
+
+
+async def write(page, code):
+    """Replaces the code by the editor's own keys."""
+    await code_editor(page).click()
+    await page.keyboard.press("Control+a")
+    await page.keyboard.press("Delete")
+    await page.keyboard.insert_text(code)
+
+
+async def kept(page, code):
+    """Waits until the server has the code, and says so."""
+    await expect(page.locator("#saved")).to_have_text("Draft saved")
+    await expect(page.locator("textarea#code")).to_have_value(code)
+
+
+async def the_draft(nicobar, address):
+    found = await nicobar.runtime.store.draft(address.rpartition("/")[2])
+    assert found is not None
+    return found
+
+
+@pytest.mark.browser
+async def test_typed_code_is_kept_whichever_way_one_leaves(nicobar):
+    async with browser() as it:
+        page, problems = await open_page(it)
+        await set_password(page, nicobar)
+        draft = await connect(page, nicobar)
+        await code_editor(page).wait_for()
+        # A link at once, before the pause in typing after which the text is kept.
+        await write(page, SILENT)
+        await page.locator(".steps a[href$='/test']").click()
+        await page.wait_for_url("**/test")
+        await page.get_by_text("The handler returns this event unchanged").wait_for()
+        await page.go_back()
+        await expect(code_editor(page)).to_contain_text("return webhook")
+        await expect(code_editor(page)).not_to_contain_text("nicobar.event")
+        # The navigation, by its keys; another page's form; a reload.
+        await write(page, PAID)
+        await page.locator(".side a[href='/logs']").click()
+        await page.wait_for_url("**/logs")
+        await page.goto(f"{draft}/code")
+        await expect(code_editor(page)).to_contain_text("order_paid")
+        await write(page, THROWS)
+        await page.get_by_role("button", name="Dark").click()
+        await page.wait_for_url("**/code")
+        await expect(code_editor(page)).to_contain_text("throw new Error")
+        await write(page, SILENT)
+        await kept(page, SILENT)
+        await page.reload()
+        await expect(code_editor(page)).not_to_contain_text("throw new Error")
+        assert (await the_draft(nicobar, draft)).code == SILENT
+        assert not problems
+
+
+@pytest.mark.browser
+async def test_text_that_cannot_be_saved_is_asked_about_before_leaving(nicobar):
+    async with browser() as it:
+        page, problems = await open_page(it)
+        asked = []
+
+        async def stay(dialog):
+            asked.append(dialog.type)
+            await dialog.dismiss()
+
+        page.on("dialog", stay)
+        await set_password(page, nicobar)
+        draft = await connect(page, nicobar)
+        await code_editor(page).wait_for()
+        await page.route("**/text", lambda route: route.abort())
+        await write(page, SILENT)
+        await expect(page.locator("#saved")).to_contain_text("could not be saved")
+        await page.locator(".steps a[href$='/test']").click()
+        await expect(page.locator("#saved")).to_contain_text("could not be saved")
+        await page.get_by_role("button", name="Continue to the test").click()
+        assert page.url.endswith("/code"), "a test would run the old code"
+        assert asked == ["beforeunload"]
+        assert "return webhook" in await code_editor(page).inner_text()
+        await page.unroute("**/text")
+        await kept(page, SILENT)
+        await page.locator(".steps a[href$='/test']").click()
+        await page.wait_for_url("**/test")
+        assert (await the_draft(nicobar, draft)).code == SILENT
+        assert asked == ["beforeunload"]
+        assert not [one for one in problems if "ERR_FAILED" not in one and not one.startswith("dialog")]
+
+
+@pytest.mark.browser
+async def test_two_windows_on_one_draft_lose_neither_text(nicobar):
+    async with browser() as it:
+        page, _ = await open_page(it)
+        await set_password(page, nicobar)
+        draft = await connect(page, nicobar)
+        await code_editor(page).wait_for()
+        other = await page.context.new_page()
+        await other.goto(f"{draft}/code")
+        await write(other, PAID)
+        await kept(other, PAID)
+        await write(page, SILENT)
+        await page.get_by_text("Another window has changed this draft.").wait_for()
+        assert (await the_draft(nicobar, draft)).code == PAID, "the later text does not win by itself"
+        await page.get_by_role("button", name="Keep my text").click()
+        await page.wait_for_url("**/code")
+        one = await the_draft(nicobar, draft)
+        assert (one.code, one.replaced_code) == (SILENT, PAID)
+        await write(other, THROWS)
+        await other.get_by_role("button", name="Use the other text").click()
+        await other.wait_for_url("**/code")
+        one = await the_draft(nicobar, draft)
+        assert (one.code, one.replaced_code) == (SILENT, THROWS)
+        await other.get_by_role("button", name="Swap the two").click()
+        await expect(code_editor(other)).to_contain_text("throw new Error")
+
+
+@pytest.mark.browser
+async def test_a_sample_is_sent_right_where_the_first_event_is_waited_for(nicobar):
+    async with browser() as it:
+        page, problems = await open_page(it)
+        await set_password(page, nicobar)
+        await connect(page, nicobar)
+        await page.get_by_role("button", name="Continue to the test").click()
+        await page.get_by_role("button", name="Create", exact=True).click()
+        await page.get_by_role("button", name="Create a secret for a trial").click()
+        await expect(page.locator("#made")).to_have_text(re.compile(r"whsec_\S{20,}"))
+        await page.get_by_role("button", name="Send a sample").click()
+        await page.locator("[data-arrived]").wait_for()
+        assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
+        assert [one.name for one in nicobar.state.activities] == ["payment_succeeded"]
+        assert not problems
+
+
+async def test_code_is_kept_without_javascript_and_a_stale_form_is_told(nicobar):
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        draft = await begin(visitor, nicobar)
+        one = await the_draft(nicobar, draft)
+        stale = one.text_id
+        await visitor.ask("GET", f"{draft}/code")
+        # Variables that cannot be read keep no code from being kept.
+        status, text, _ = await visitor.send(f"{draft}/code", code=SILENT, variables="no value", seen=stale)
+        assert (status, "no value" in text) == (422, True)
+        one = await the_draft(nicobar, draft)
+        assert one.code == SILENT
+        status, text, _ = await visitor.send(f"{draft}/code", code=PAID, variables="", seen=stale)
+        assert (status, "Another window has changed this draft." in text, "order_paid" in text) == (409, True, True)
+        assert (await the_draft(nicobar, draft)).code == SILENT
+        # The recipe replaces what is typed, which can be swapped back.
+        fields = {"code": THROWS, "variables": "", "action": "recipe", "recipe": "welcome"}
+        status, _, headers = await visitor.send(f"{draft}/code", seen=one.text_id, **fields)
+        assert (status, headers["location"]) == (303, f"{draft}/code")
+        one = await the_draft(nicobar, draft)
+        assert "welcome" in one.code.casefold()
+        assert one.replaced_code == THROWS
+        restore = {"code": one.code, "variables": "", "action": "restore", "seen": one.text_id}
+        await visitor.send(f"{draft}/code", **restore)
+        assert (await the_draft(nicobar, draft)).code == THROWS
+
+
+async def test_what_is_created_is_what_the_page_showed(nicobar):
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        draft = await begin(visitor, nicobar)
+        shown = await the_draft(nicobar, draft)
+        await visitor.send(f"{draft}/text", code=SILENT, variables="", seen=shown.text_id)
+        status, _, headers = await visitor.send(f"{draft}/create", seen=shown.text_id)
+        assert (status, headers["location"]) == (303, f"{draft}/test?changed=1")
+        assert not nicobar.runtime.configuration.snapshot.endpoints
+        status, text, _ = await visitor.ask("GET", headers["location"])
+        assert (status, "The draft has changed since that page was loaded" in text) == (409, True)
+
+
+async def begin(visitor, nicobar) -> str:
+    await visitor.ask("GET", "/webhooks/new/customerio")
+    fields = {"field_site_id": "demo-site", "field_api_key": "demo-key", "field_base_url": nicobar.emulator.url}
+    _, _, headers = await visitor.send("/webhooks/new/customerio", name="Journeys", field_region="us", **fields)
+    return headers["location"].removesuffix("/code")
+
+
+async def test_a_look_at_the_transformation_opens_no_draft(nicobar):
+    endpoint, _ = await furnish(nicobar, PAID)
+    page = f"/webhooks/{endpoint.id}/transformation"
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        await visitor.ask("GET", page)
+        _, _, headers = await visitor.send(f"/webhooks/{endpoint.id}/code")
+        draft = headers["location"].removesuffix("/code")
+        await visitor.ask("GET", f"{draft}/code")
+        assert "A draft is open" not in (await visitor.ask("GET", page))[1]
+        # What runs meanwhile is what the next look begins with.
+        _, _, headers = await visitor.send(f"/webhooks/{endpoint.id}/code")
+        one = await the_draft(nicobar, headers["location"].removesuffix("/code"))
+        await visitor.send(f"/webhooks/drafts/{one.id}/text", code=SILENT, variables="", seen=one.text_id)
+        assert "A draft is open" in (await visitor.ask("GET", page))[1]
+        _, _, headers = await visitor.send(f"/webhooks/{endpoint.id}/code")
+        assert (await the_draft(nicobar, headers["location"].removesuffix("/code"))).code == SILENT
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (SILENT, "Sends for 0 of 48 event types"),
+        ("", "Sends for 0 of 48 event types"),
+        (PAID, "Sends for 1 of 48 event types"),
+        (THROWS, "This handler sends nothing. Fix its errors first."),
+    ],
+)
+async def test_every_verdict_says_for_how_many_event_types_something_is_sent(nicobar, code, says):
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        draft = await begin(visitor, nicobar)
+        one = await the_draft(nicobar, draft)
+        fields = {"code": code, "variables": "", "seen": one.text_id}
+        _, live, _ = await visitor.send(f"{draft}/notes", **fields)
+        assert says in live
+        await visitor.send(f"{draft}/code", **fields)
+        for path in ("code", "test", "test?every=1"):
+            assert says in (await visitor.ask("GET", f"{draft}/{path}"))[1], path
+        status, _, headers = await visitor.send(f"{draft}/create")
+        assert status == 303
+        page = headers["location"]
+        for path in (page, f"{page}/transformation"):
+            text = (await visitor.ask("GET", path))[1]
+            assert says in text, path
+            assert ("notice attention silent" in text) is (code != PAID), path
+        assert ("sends nothing" in (await visitor.ask("GET", "/"))[1]) is (code != PAID)
+        praised = '<span class="state good"><span class="shape" aria-hidden="true">●</span> No errors'
+        assert code == PAID or praised not in msgspec.json.decode(live)["html"]
+
+
+async def test_event_types_are_counted_among_those_that_the_endpoint_subscribes_to(nicobar):
+    endpoint, _ = await furnish(nicobar, PAID)
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        for types, says in (
+            (["payment.succeeded", "payment.failed"], "Sends for 1 of 2 event types"),
+            (["refund.succeeded"], "Sends for 0 of 1 event type"),
+        ):
+            await visitor.ask("GET", f"/webhooks/{endpoint.id}/settings")
+            fields = {"form_token": visitor.token, "name": "Customer.io", "types": "some", "field_region": "us"}
+            fields |= {"field_base_url": nicobar.emulator.url}
+            data = [*fields.items(), *(("event_type", one) for one in types)]
+            async with visitor.http.post(
+                f"{nicobar.url}/webhooks/{endpoint.id}/settings", data=data, allow_redirects=False
+            ) as answer:
+                assert answer.status == 303, await answer.text()
+            assert says in (await visitor.ask("GET", f"/webhooks/{endpoint.id}"))[1]

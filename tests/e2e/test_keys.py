@@ -1,0 +1,295 @@
+"""Which key belongs to which database: real processes, real files. A lost key stops the start."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.test_commands import NICOBAR, SECRETS, _start, configure, environment, nicobar, refused
+from nicobar.cli import group
+from nicobar.crypto import Vault
+from nicobar.errors import SettingsError, StoreUnusable
+from nicobar.store.installation import KeyHolder
+from nicobar.store.sqlite.database import SQL
+
+OTHER_KEY = "5a" * 32
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch) -> Path:
+    """The data directory of an installation with a source and an endpoint."""
+    configure(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    result = command("apply", "nicobar.toml")
+    assert result.exit_code == 0, result
+    return tmp_path / "nicobar-data"
+
+
+def command(*arguments: str, **more: str) -> Result:
+    """Runs a command in this process, in the current directory."""
+    return CliRunner().invoke(group, arguments, env={**SECRETS, **more})
+
+
+def error(result: Result) -> str:
+    assert result.exit_code == 1, result
+    assert isinstance(result.exception, StoreUnusable), result.exception
+    assert result.exception.fix
+    return str(result.exception)
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Every file, the database's shared memory aside: readers use it too."""
+    return {path.name: path.read_bytes() for path in directory.iterdir() if not path.name.endswith("-shm")}
+
+
+def starts(directory: Path, *arguments: str) -> None:
+    """A server, in a process of its own."""
+    process, _ = _start(directory, "serve", "--port", "0", *arguments, until='"running"')
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def query(database: Path, sql: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+COMMANDS = [
+    ("serve", "--port", "0"),
+    ("serve", "--port", "0", "--role", "web"),
+    ("serve", "--role", "worker"),
+    ("apply", "nicobar.toml"),
+    ("export", "out.toml"),
+    ("token", "create", "ci"),
+    ("token", "list"),
+    ("resume", "customerio"),
+    ("password-link",),
+    ("trigger", "payment.succeeded"),
+    ("migrate",),
+    ("serve", "--port", "0", "--new-installation"),
+    ("apply", "nicobar.toml", "--new-installation"),
+]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_a_missing_key_stops_every_command_and_is_not_replaced(data, arguments):
+    (data / "secret.key").unlink()
+    before = contents(data)
+    said = error(command(*arguments))
+    assert str(Path("nicobar-data") / "secret.key") in said
+    assert "NICOBAR_SECRET_KEY" in said
+    assert "Restore" in said
+    assert contents(data) == before
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_a_foreign_key_stops_every_command(data, arguments):
+    (data / "secret.key").write_text(OTHER_KEY)
+    before = contents(data)
+    said = error(command(*arguments))
+    assert "secret.key" in said
+    assert "Restore" in said
+    assert OTHER_KEY not in said
+    assert contents(data) == before
+
+
+@pytest.mark.parametrize("content", ["", "5a5a", "not a key at all", OTHER_KEY + "00"])
+def test_a_key_file_without_a_key_stops_the_start(data, content):
+    (data / "secret.key").write_text(content)
+    assert "secret.key" in error(command("serve", "--port", "0"))
+    assert (data / "secret.key").read_text() == content
+
+
+def test_doctor_names_the_key_as_the_problem(data):
+    (data / "secret.key").unlink()
+    result = command("doctor")
+    assert result.exit_code == 1
+    assert "▲ key: " in result.stdout
+    assert "secret.key" in result.stdout
+    assert not (data / "secret.key").exists()
+
+
+@pytest.mark.parametrize("how", ["missing", "empty", "without tables"])
+@pytest.mark.parametrize(
+    "arguments", [("serve", "--port", "0"), ("apply", "nicobar.toml"), ("migrate",)], ids=" ".join
+)
+def test_a_key_without_its_database_stops_the_start(data, how, arguments):
+    lose(data, how)
+    before = contents(data)
+    said = error(command(*arguments))
+    assert str(Path("nicobar-data") / "nicobar.db") in said
+    assert "--new-installation" in said
+    assert contents(data) == before
+
+
+def lose(data: Path, how: str) -> None:
+    for path in data.glob("nicobar.db*"):
+        path.unlink()
+    if how == "empty":
+        (data / "nicobar.db").touch()
+    elif how == "without tables":
+        query(data / "nicobar.db", "PRAGMA journal_mode = WAL")
+
+
+def test_a_new_installation_is_asked_for_and_keeps_the_key(tmp_path, data):
+    lose(data, "empty")
+    key = (data / "secret.key").read_text()
+    assert "--new-installation" in refused(nicobar(tmp_path, "serve", "--port", "0"))
+    starts(tmp_path, "--new-installation")
+    assert (data / "secret.key").read_text() == key
+    starts(tmp_path)
+
+
+def test_a_log_without_its_database_is_never_overwritten(data):
+    (data / "nicobar.db").unlink()
+    (data / "secret.key").unlink()
+    (data / "nicobar.db-wal").write_bytes(b"frames " * 1000)
+    before = contents(data)
+    assert "nicobar.db-wal" in error(command("serve", "--port", "0", "--new-installation"))
+    assert contents(data) == before
+
+
+def test_the_key_is_created_whole_and_for_its_owner_only(data):
+    key = data / "secret.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert len(bytes.fromhex(key.read_text())) == 32
+    assert [path.name for path in key.parent.iterdir() if "secret" in path.name] == ["secret.key"]
+    ((installation, key_id),) = query(key.parent / "nicobar.db", "SELECT installation_id, key_id FROM installation")
+    assert installation
+    assert key_id
+    assert str(key_id) not in key.read_text()
+
+
+def test_processes_that_start_at_once_agree_on_one_key(tmp_path):
+    names = [f"ci-{number}" for number in range(6)]
+    processes = [
+        subprocess.Popen(
+            [NICOBAR, "token", "create", name],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in names
+    ]
+    said = [process.communicate(timeout=100) for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(names), said
+    data = tmp_path / "nicobar-data"
+    assert {row[0] for row in query(data / "nicobar.db", "SELECT name FROM tokens")} == set(names)
+    assert [path.name for path in data.iterdir() if "secret" in path.name] == ["secret.key"]
+    configure(tmp_path)
+    assert nicobar(tmp_path, "apply", "nicobar.toml").returncode == 0
+
+
+@pytest.mark.parametrize("stage", ["before the database knows it", "before it has its name"])
+def test_a_start_that_dies_while_creating_the_key_is_repeated(tmp_path, monkeypatch, stage):
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "nicobar-data"
+    with monkeypatch.context() as patch:
+        if stage == "before it has its name":
+            patch.setattr(KeyHolder, "settle", died)
+        else:
+            patch.setitem(SQL, "add_installation", "SELECT nothing_like_it")
+        assert command("token", "create", "ci").exit_code == 1
+    assert not (data / "secret.key").exists()
+    (new,) = data.glob("secret.key*")
+    key = new.read_text()
+    assert command("token", "create", "ci").exit_code == 0
+    assert [path.name for path in data.glob("secret.key*")] == ["secret.key"]
+    assert (data / "secret.key").read_text() == key
+
+
+def died(_holder: KeyHolder) -> Vault:
+    raise StoreUnusable("died", "The process died here.", "Start it again.")
+
+
+def forget_the_key_id(data: Path) -> None:
+    """Makes of a database one from before key ids were stored."""
+    query(data / "nicobar.db", "DROP TABLE installation")
+    query(data / "nicobar.db", "DELETE FROM migrations WHERE number = 9")
+
+
+def test_an_older_database_adopts_the_key_that_opens_its_secrets(tmp_path, data):
+    forget_the_key_id(data)
+    starts(tmp_path)
+    assert query(data / "nicobar.db", "SELECT count(*) FROM installation") == [(1,)]
+
+
+@pytest.mark.parametrize("content", [None, OTHER_KEY])
+def test_an_older_database_refuses_a_key_that_opens_nothing(data, content):
+    forget_the_key_id(data)
+    (data / "secret.key").unlink()
+    if content:
+        (data / "secret.key").write_text(content)
+    assert "secret.key" in error(command("serve", "--port", "0"))
+    assert (data / "secret.key").exists() is (content is not None)
+    assert query(data / "nicobar.db", "SELECT count(*) FROM migrations WHERE number = 9") == [(0,)]
+
+
+def test_an_older_database_without_secrets_gets_a_new_key(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command("token", "create", "ci")
+    data = tmp_path / "nicobar-data"
+    forget_the_key_id(data)
+    (data / "secret.key").unlink()
+    assert "● " in command("token", "list").output
+    assert (data / "secret.key").exists()
+
+
+def test_the_setting_replaces_the_file(data):
+    key = (data / "secret.key").read_text()
+    (data / "secret.key").unlink()
+    assert command("token", "create", "ci", NICOBAR_SECRET_KEY=key).exit_code == 0
+    assert not (data / "secret.key").exists()
+    said = error(command("token", "list", NICOBAR_SECRET_KEY=OTHER_KEY))
+    assert "secret_key" in said
+    assert OTHER_KEY not in said
+    refused_setting = command("token", "list", NICOBAR_SECRET_KEY="5a5a-not-a-key").exception
+    assert isinstance(refused_setting, SettingsError)
+    assert "NICOBAR_SECRET_KEY" in str(refused_setting)
+    assert "5a5a" not in str(refused_setting)
+    assert not any(option.name == "secret_key" for option in group.commands["serve"].params), "others read arguments"
+
+
+def test_a_first_start_with_the_setting_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "--new-installation" in error(command("token", "list", NICOBAR_SECRET_KEY=OTHER_KEY))
+    assert not list((tmp_path / "nicobar-data").glob("nicobar.db*"))
+    made = command("token", "create", "ci", "--new-installation", NICOBAR_SECRET_KEY=OTHER_KEY)
+    assert made.exit_code == 0, made
+    assert "● " in command("token", "list", NICOBAR_SECRET_KEY=OTHER_KEY).output
+    assert not (tmp_path / "nicobar-data" / "secret.key").exists()
+
+
+@pytest.mark.parametrize("link", ["none", "file", "directory"])
+def test_one_database_has_one_worker_whatever_its_data_directory(tmp_path, data, link):
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(data / "secret.key", other)
+    path = data / "nicobar.db"
+    if link == "file":
+        path = tmp_path / "linked.db"
+        path.symlink_to(data / "nicobar.db")
+    elif link == "directory":
+        (tmp_path / "linked").symlink_to(data)
+        path = tmp_path / "linked" / "nicobar.db"
+    first, _ = _start(tmp_path, "serve", "--port", "0", until='"running"')
+    try:
+        arguments = ("serve", "--port", "0", "--data-dir", "other", "--database-url", f"sqlite:///{path}")
+        assert "Another process delivers" in refused(nicobar(tmp_path, *arguments))
+        beside, _ = _start(tmp_path, *arguments, "--role", "web", until='"running"')
+        beside.terminate()
+        beside.communicate(timeout=60)
+    finally:
+        first.terminate()
+        first.communicate(timeout=60)
+    assert first.returncode == 0

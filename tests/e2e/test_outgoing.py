@@ -1,0 +1,70 @@
+"""Deliveries to addresses that are not allowed: nothing leaves, nothing is lost, the operator learns what to do."""
+
+from __future__ import annotations
+
+from asking import asking
+from handlers import ORDER_PAID
+from nicobar.admin.catalogue import make_endpoint
+from nicobar.clock import SystemClock
+from nicobar.model import DeliveryState
+from nicobar.runtime import open_store
+from running import running
+
+
+async def test_a_refused_address_holds_the_endpoint_and_loses_nothing(tmp_path):
+    async with running(tmp_path, ORDER_PAID, allowed_addresses="") as nicobar:
+        await nicobar.send_sample("payment.succeeded", "evt_1")
+        recorded = await nicobar.next_recorded()
+        host = nicobar.emulator.url.removeprefix("http://")
+        settings = nicobar.runtime.settings
+    async with open_store(settings, SystemClock()) as (store, _):
+        (endpoint,) = (await store.snapshot()).endpoints
+        (delivery,) = await store.deliveries(recorded.message.id)
+    assert endpoint.paused_reason == recorded.attempt.reason
+    assert recorded.attempt.reason == (
+        "Requests to 127.0.0.1 are not allowed: its address is not public. To allow them, add "
+        f"{host} to the setting allowed_addresses (NICOBAR_ALLOWED_ADDRESSES={host}) and restart Nicobar."
+    )
+    assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)
+    assert not nicobar.state.requests
+
+    async with running(tmp_path, None) as nicobar:
+        runtime = nicobar.runtime
+        here = make_endpoint(
+            vault=runtime.vault,
+            ids=runtime.ids,
+            app_id=endpoint.app_id,
+            name=endpoint.name,
+            kind="customerio",
+            settings={"base_url": nicobar.emulator.url},
+            credentials={"site_id": "demo-site", "api_key": "demo-key"},
+            known=endpoint,
+        )
+        await runtime.store.change([here])
+        await runtime.configuration.refresh()
+        recorded = await nicobar.next_recorded()
+        assert recorded.attempt.state is DeliveryState.SUCCESS
+        assert [one.name for one in nicobar.state.activities] == ["Order Paid"]
+
+
+async def test_a_handler_s_url_that_is_refused_fails_that_delivery_alone(tmp_path):
+    handler = """function handler(webhook) {
+      webhook.url = "http://127.0.0.1:9/latest/meta-data";
+      webhook.payload = {type: webhook.eventType};
+      return webhook;
+    }"""
+    async with asking(tmp_path, None, allowed_addresses="127.0.0.1:80") as api:
+        nicobar = api.nicobar
+        made = await api.ask("POST", f"{api.app}/endpoint", {"url": "https://shop.invalid/hooks"})
+        path = f"{api.app}/endpoint/{made.body['id']}"
+        code = {"code": handler, "enabled": True}
+        assert (await api.ask("PATCH", f"{path}/transformation", code)).status == 204
+        await nicobar.send_sample("payment.failed", "evt_1")
+        recorded = await nicobar.next_recorded()
+        endpoint = (await api.ask("GET", path)).body
+    assert recorded.attempt.state is DeliveryState.FAILED
+    assert recorded.attempt.reason == (
+        "Requests to 127.0.0.1 are not allowed: its address is not public. To allow them, add 127.0.0.1:9 to the "
+        "setting allowed_addresses (NICOBAR_ALLOWED_ADDRESSES=127.0.0.1:9) and restart Nicobar."
+    )
+    assert endpoint.get("pausedReason") is None

@@ -1,0 +1,166 @@
+"""`/readyz` of a real server whose database is damaged, deleted, replaced or locked: it says no within its bound.
+No event is acknowledged that is not stored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import time
+import urllib.error
+import urllib.request
+from contextlib import closing, contextmanager
+
+import pytest
+
+from cli.test_commands import _start, configure, nicobar
+from e2e.test_disk import world
+from nicobar.pipeline.readiness import READY_TIMEOUT_MS
+
+PAGE_BYTES = 4096
+
+
+def ask(url: str, **headers: str) -> tuple[int, dict]:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def ready(it, *, delivery: bool = False) -> tuple[int, dict]:
+    return ask(it.url.partition("/in/")[0] + "/readyz" + ("?delivery=1" if delivery else ""))
+
+
+def part(answer: dict, name: str) -> dict:
+    return next(one for one in answer["parts"] if one["name"] == name)
+
+
+def overwrite(database, pages) -> None:
+    with database.open("r+b") as file:
+        for page in pages:
+            file.seek(page * PAGE_BYTES)
+            file.write(os.urandom(PAGE_BYTES))
+
+
+@contextmanager
+def write_lock(database):
+    """Another process's open write, as far as the server can tell."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as held:
+        held.execute("BEGIN IMMEDIATE")
+        yield
+        held.execute("ROLLBACK")
+
+
+def test_a_healthy_server_is_ready_and_lists_its_parts(tmp_path):
+    with world(tmp_path, tmp_path / "data") as it:
+        assert it.send(1)[0] == 202
+        status, answer = ready(it, delivery=True)
+        assert (status, answer["status"], answer["role"]) == (200, "ready", "all"), answer
+        states = {one["name"]: one["state"] for one in answer["parts"]}
+        wanted = {"store", "catalogue", "sources", "endpoints", "claims", "sandbox", "tasks", "disk"}
+        assert states.keys() == wanted
+        assert {states[name] for name in wanted - {"disk"}} == {"ok"}
+        assert all(one["detail"] for one in answer["parts"])
+
+
+def test_a_damaged_database_is_not_ready_and_doctor_names_the_fix(tmp_path):
+    data = tmp_path / "data"
+    with world(tmp_path, data) as it:
+        for number in range(5):
+            assert it.send(number)[0] == 202
+        assert ready(it)[0] == 200
+        pages = (data / "nicobar.db").stat().st_size // PAGE_BYTES
+        # All but the header, in the log as well: what a page holds is read from there first.
+        overwrite(data / "nicobar.db", range(2, pages))
+        with (data / "nicobar.db-wal").open("r+b") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(32)
+            log.write(os.urandom(size - 32))
+        status, answer = ready(it)
+        assert (status, part(answer, "store")["state"]) == (503, "failed"), answer
+        assert "damaged" in part(answer, "store")["detail"]
+        assert "backup" in part(answer, "store")["detail"]
+        result = nicobar(tmp_path, "doctor", "--data-dir", str(data))
+        assert result.returncode == 1
+        (line,) = [line for line in result.stdout.splitlines() if line.startswith("▲ database file")]
+        assert "damaged" in line
+        assert "backup" in line
+        assert "free space" not in line
+        it.acknowledged.clear()
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced", "log deleted"])
+def test_files_lost_under_a_running_server_are_noticed(tmp_path, how):
+    data = tmp_path / "data"
+    with world(tmp_path, data) as it:
+        assert it.send(1)[0] == 202
+        assert ready(it)[0] == 200
+        aside = tmp_path / "aside"
+        aside.mkdir()
+        moved = list(data.glob("nicobar.db*")) if how != "log deleted" else [data / "nicobar.db-wal"]
+        for path in moved:
+            shutil.copy(path, aside) if how == "replaced" else None
+            path.rename(aside / f"{path.name}.real")
+            if how == "replaced":
+                shutil.copy(aside / path.name, path)
+        assert it.send(2) == (503, "5")
+        status, answer = ready(it)
+        assert (status, part(answer, "store")["state"]) == (503, "failed"), answer
+        assert "deleted or replaced" in answer["detail"]
+        assert how != "deleted" or not (data / "nicobar.db").exists(), "no empty database is created"
+        for path in moved:
+            (aside / f"{path.name}.real").rename(path)
+        assert it.send(2)[0] == 202
+        assert ready(it)[0] == 200
+
+
+def test_another_write_lock_is_named_in_time_and_reads_are_answered(tmp_path):
+    data = tmp_path / "data"
+    with world(tmp_path, data) as it:
+        base = it.url.partition("/in/")[0]
+        token = nicobar(tmp_path, "token", "create", "ci", "--data-dir", str(data)).stdout.strip()
+        assert ready(it)[0] == 200
+        with write_lock(data / "nicobar.db"):
+            began = time.monotonic()
+            status, answer = ready(it)
+            took_s = time.monotonic() - began
+            assert status == 503
+            assert "another process" in answer["detail"].lower()
+            assert "write lock" in answer["detail"]
+            # The server's own bound, and as much again for a machine that is busy.
+            assert took_s < 2 * READY_TIMEOUT_MS / 1000 + 5
+            status, answer = ask(f"{base}/api/v1/app", authorization=f"Bearer {token}")
+            assert (status, answer["data"][0]["uid"]) == (200, "default")
+            held = sqlite3.connect(data / "nicobar.db")
+            assert held.execute("SELECT last_used_at_ms FROM tokens").fetchone() == (None,), "it is still locked"
+            held.close()
+            assert ask(f"{base}/healthz")[0] == 200
+        assert it.send(1)[0] == 202
+        assert ready(it)[0] == 200
+
+
+def test_a_worker_listens_where_a_port_is_given(tmp_path):
+    configure(tmp_path)
+    assert nicobar(tmp_path, "apply", "nicobar.toml").returncode == 0
+    worker, line = _start(tmp_path, "serve", "--role", "worker", "--port", "0", until='"running"')
+    url = re.search(r"http://[\d.:]+", line)[0]
+    try:
+        status, answer = ask(f"{url}/readyz")
+        assert (status, answer["role"]) == (200, "worker"), answer
+        assert part(answer, "claims")["state"] == "ok"
+        assert ask(f"{url}/healthz")[0] == 200
+        assert ask(f"{url}/api/v1/app")[0] == 404
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        worker.communicate(timeout=60)
+    assert worker.returncode == 0
+    silent, line = _start(tmp_path, "serve", "--role", "worker", until='"running"')
+    silent.send_signal(signal.SIGTERM)
+    silent.communicate(timeout=60)
+    assert "http://" not in line

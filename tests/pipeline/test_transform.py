@@ -1,0 +1,61 @@
+"""From messages to calls, with the real sandbox."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from nicobar.admin.trials import dry_target, past
+from nicobar.model import DeliveryState, Message
+from nicobar.pipeline.transform import MAX_CALLS, Ready, Stopped, transform
+from nicobar.sandbox.pool import SandboxPool
+from running import UNHURRIED
+
+
+def message(body: bytes) -> Message:
+    return Message(
+        seq=1,
+        id="msg_1",
+        app_id="app_1",
+        source_id="src_1",
+        event_id="evt_1",
+        event_type="made.up",
+        customer_key=None,
+        occurred_at_ms=1,
+        accepted_at_ms=1,
+        body=body,
+    )
+
+
+@pytest.fixture
+async def sandbox():
+    async with SandboxPool(children=1, bounds=UNHURRIED) as it:
+        yield it
+
+
+@pytest.mark.parametrize("code", ["", "const handler = (w) => w;", "const handler = (w) => ({...w, payload: 1});"])
+async def test_deep_events_of_an_earlier_version_fail_alone(sandbox, code):
+    bodies = [b'{"data":' + b"[" * levels + b"]" * levels + b"}" for levels in (1, 201, 970, 980, 1_500, 100_000)]
+    subjects = [past(message(body), None) for body in bodies]
+    good, *deep = await transform(sandbox, dry_target("http", code), subjects, 1)
+    assert isinstance(good, Ready)
+    assert [(type(one), one.code) for one in deep] == [(Stopped, "bad_result")] * 5
+    assert {"200 levels" in one.reason for one in deep} == {True}
+
+
+async def test_too_many_calls_are_never_prepared(sandbox):
+    code = f"const handler = (w) => Array.from({{length: {MAX_CALLS + 1}}}, () => ({{...w, payload: {{a: 1}}}}));"
+    target = dry_target("http", code)
+    target.destination.prepare = None
+    (stopped,) = await transform(sandbox, target, [past(message(b"{}"), None)], 1)
+    assert (stopped.state, stopped.code) == (DeliveryState.FAILED, "too_many_calls")
+    assert len(stopped.asked) == MAX_CALLS
+
+
+@pytest.mark.parametrize("code", ["", "const handler = (w) => w;", "const handler = (w) => ({...w});"])
+async def test_an_unchanged_event_keeps_every_digit_and_may_be_large(sandbox, code):
+    event = {"id": 9007199254740993, "text": "x" * 700_000}
+    body = msgspec.json.encode(event)
+    (ready,) = await transform(sandbox, dry_target("http", code), [past(message(body), None)], 1)
+    assert isinstance(ready, Ready), ready
+    assert msgspec.json.decode(ready.calls[0].body) == event

@@ -1,0 +1,304 @@
+"""The parent holds every limit itself: what a child says is checked, and a bad answer costs only its event."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import textwrap
+
+import pytest
+
+from nicobar.nesting import MAX_DEPTH_LEVELS
+from nicobar.sandbox import Bounds, Broken, Calls, Failure, Untouched
+from nicobar.sandbox import pool as pools
+from nicobar.sandbox.pool import SandboxPool
+from sandbox_jobs import job, payload
+
+GOOD = "function handler(w) { w.payload = {type: 'person'}; return w; }"
+
+# A child that answers the jobs whose code is GOOD as the real one does, and tells a lie for the others.
+LIAR = """
+import os, sys
+import msgspec
+from nicobar.sandbox.child import _Contexts
+from nicobar.sandbox.wire import LENGTH_BYTES, Batch, Greeting, Kind, Reply, frame, frame_length, read
+
+out = os.fdopen(1, "wb", buffering=0)
+contexts = _Contexts()
+
+def say(data):
+    view = memoryview(data)
+    while view:
+        view = view[out.write(view):]
+
+def framed(content):
+    say(len(content).to_bytes(4, "big") + content)
+
+with open(sys.argv[1], "a") as starts:
+    starts.write("started\\n")
+say(frame(Greeting()))
+before = None
+while head := sys.stdin.buffer.read(LENGTH_BYTES):
+    batch = read(sys.stdin.buffer.read(frame_length(head)), Batch)
+    for index, job in enumerate(batch.jobs):
+        number = batch.first_number + index
+        code = batch.codes[job.code_id]
+        call = b'{"method":"POST","url":"u","headers":{},"payload":1}'
+        honest = Reply(number=number, kind=Kind.CALLS, calls=b"[" + call + b"]")
+        answer = lambda **lies: say(frame(msgspec.structs.replace(honest, **lies)))
+        call_with = lambda old, new: answer(calls=honest.calls.replace(old, new))
+        if code == GOOD:
+            reply = contexts.run(job, code, batch.bounds, number)
+            before = reply
+            say(frame(reply))
+            continue
+        LIE
+"""
+
+
+@pytest.fixture
+def lying(tmp_path, monkeypatch):
+    def start(lie: str, **bounds: int) -> SandboxPool:
+        script = LIAR.replace("LIE", textwrap.indent(lie, " " * 8).lstrip()).replace("GOOD", repr(GOOD))
+        monkeypatch.setattr(pools, "CHILD", (sys.executable, "-c", script, str(tmp_path / "starts")))
+        return SandboxPool(children=1, bounds=Bounds(**({"wall_ms": 20_000} | bounds)))
+
+    return start
+
+
+def starts(tmp_path) -> int:
+    return (tmp_path / "starts").read_text().count("started")
+
+
+@pytest.mark.parametrize(
+    ("lie", "said"),
+    [
+        ("say(b'\\xff\\xff\\xff\\xff' + b'x' * 100)", "4294967295 bytes"),
+        ("say(b'\\x10\\x00\\x00\\x00' + b'x' * 100)", "268435456 bytes"),
+        ("say(b'\\x00\\x00\\x00\\x00')", "0 bytes"),
+        ("say(b'garbage of a child that has gone wrong')", "bytes"),
+        ("framed(b'\\xc1' * 50)", "not an answer"),
+        ("framed(b'\\x91' * 90_000)", "not an answer"),
+        (
+            "framed(msgspec.msgpack.encode({'number': number, 'kind': 'calls', 'console': 'no'}))",
+            "not an answer",
+        ),
+        ("say(frame(Greeting()))", "not an answer"),
+        ("answer(number=number + 1)", "another job"),
+        ("say(frame(before or msgspec.structs.replace(honest, number=1)))", "another job"),
+        ("answer(console=('x',) * 52)", "console"),
+        ("answer(console=('x' * 1_002,))", "console"),
+        ("answer(duration_us=-5)", "not an answer"),
+        ("answer(duration_us=10**15)", "not an answer"),
+        ("say(frame(Reply(number=number, kind=Kind.BROKEN)))", "failure"),
+        ("say(frame(Reply(number=number, kind=Kind.BROKEN, failure='threw', reason='x' * 5_000)))", "reason"),
+        ("say(frame(Reply(number=number, kind=Kind.BROKEN, failure='crashed', reason='x')))", "failure"),
+        ("answer(calls=b'{}')", "calls"),
+        ("answer(calls=b'[]')", "calls"),
+        ("call_with(b'POST', b'GET')", "method"),
+        (
+            "call_with(b'{}', b'{\"a b\":\"c\"}')",
+            "header",
+        ),
+        (
+            "call_with(b'{}', b'{\"a\":\"b\\\\r\\\\nc\"}')",
+            "header",
+        ),
+    ],
+)
+async def test_a_lying_child_fails_only_its_event(lying, tmp_path, lie, said):
+    async with lying(lie) as pool:
+        results = await pool.run([job(GOOD), job(GOOD), job("lie"), job(GOOD), job(GOOD)])
+    assert [type(result) for result in results] == [Calls, Calls, Broken, Calls, Calls]
+    assert [result.calls[0].payload for result in results if isinstance(result, Calls)] == [{"type": "person"}] * 4
+    failed = results[2]
+    assert (failed.failure, failed.may_pass) == (Failure.BAD_RESULT, False)
+    assert said in failed.reason, failed.reason
+    assert starts(tmp_path) == 3, "two children were replaced: the second ran the event alone"
+
+
+@pytest.mark.parametrize(
+    ("lie", "failure", "said"),
+    [
+        (
+            "answer(calls=b'[' + b','.join([call] * 12_000) + b']')",
+            Failure.OUTPUT_TOO_LARGE,
+            "524288 bytes",
+        ),
+        (
+            "call_with(b':1', b':' + b'[' * 900 + b']' * 900)",
+            Failure.BAD_RESULT,
+            f"{MAX_DEPTH_LEVELS} levels",
+        ),
+        (
+            "call_with(b':1', b':' + b'[' * 200_000 + b']' * 200_000)",
+            Failure.BAD_RESULT,
+            f"{MAX_DEPTH_LEVELS} levels",
+        ),
+        (
+            "call_with(b':1', b':\"\\\\ud800\"')",
+            Failure.BAD_RESULT,
+            "[0].payload",
+        ),
+    ],
+)
+async def test_the_parent_measures_the_calls_itself(lying, lie, failure, said):
+    async with lying(lie) as pool:
+        good, failed, last = await pool.run([job(GOOD), job("lie"), job(GOOD)])
+    assert isinstance(good, Calls)
+    assert isinstance(last, Calls)
+    assert (failed.failure, failed.may_pass) == (failure, False)
+    assert said in failed.reason
+
+
+async def test_an_event_is_what_was_received_whatever_the_child_says(lying):
+    lie = "say(frame(Reply(number=number, kind=Kind.UNTOUCHED, calls=honest.calls)))"
+    async with lying(lie) as pool:
+        (result,) = await pool.run([job("lie")])
+    assert isinstance(result, Untouched)
+    assert "url" not in repr(result)
+
+
+async def test_the_parent_s_memory_stays_bounded(lying):
+    """The child announces 256 MiB and would send them."""
+    lie = "say((256 * 1024 * 1024).to_bytes(4, 'big'))\nfor _ in range(256): say(b'x' * 1024 * 1024)"
+    async with lying(lie) as pool:
+        await pool.run([job(GOOD)])
+        before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        (failed,) = await pool.run([job("lie")])
+        after_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert failed.failure is Failure.BAD_RESULT
+    assert after_kib - before_kib < 32 * 1024
+
+
+async def test_answers_left_over_reach_no_later_event(lying):
+    lie = "say(frame(honest) * 3)"
+    async with lying(lie) as pool:
+        (lied,) = await pool.run([job("lie")])
+        results = await pool.run([job(GOOD)] * 3)
+    assert isinstance(lied, Calls), "the first of the three is its own"
+    assert [result.calls[0].payload for result in results] == [{"type": "person"}] * 3
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_an_event_that_ends_two_processes_fails(lying, tmp_path, times):
+    lie = f"if open(sys.argv[1]).read().count('started') <= {times}: os._exit(1)\nsay(frame(honest))"
+    async with lying(lie) as pool:
+        results = await pool.run([job(GOOD), job("lie"), job(GOOD)])
+    assert [type(result) for result in results] == [Calls, Calls if times == 1 else Broken, Calls]
+    if times > 1:
+        assert (results[1].failure, results[1].may_pass) == (Failure.CRASHED, False)
+        assert "twice" in results[1].reason
+    assert starts(tmp_path) == (2 if times == 1 else 3)
+
+
+async def test_an_event_is_run_again_alone(lying, tmp_path):
+    """The third job of a batch ends its process; alone, it works."""
+    lie = "if len(batch.jobs) > 1: os._exit(1)\nsay(frame(honest))"
+    async with lying(lie) as pool:
+        await pool.run([job(GOOD)] * 20)
+        results = await pool.run([job(GOOD, code_id="one"), *[job("lie", code_id="two")] * 3])
+    assert [type(result) for result in results] == [Calls] * 4
+
+
+DEEP = {
+    "arrays": "for (let i = 0; i < LEVELS; i++) x = [x];",
+    "objects": "for (let i = 0; i < LEVELS; i++) x = {a: x};",
+    "alternating": "for (let i = 0; i < LEVELS; i++) x = i % 2 ? [x] : {a: x};",
+    "getters": "const f = (n) => ({get a() { return n ? f(n - 1) : 1; }}); x = f(LEVELS);",
+    "toJSON": "const f = (n) => ({toJSON() { return n ? {a: f(n - 1)} : 1; }}); x = f(LEVELS);",
+    "proxies": "const f = (n) => new Proxy({a: 1}, {get: (t, k) => k === 'a' && n ? f(n - 1) : undefined});"
+    "x = f(LEVELS);",
+    "endless proxies": "const f = () => new Proxy({a: 1, b: 1}, {get: (t, k) => k.length === 1 ? f() : undefined});"
+    "x = f();",
+}
+
+
+@pytest.mark.parametrize("shape", DEEP)
+async def test_a_deep_result_names_the_limit(shape):
+    kills: list[str] = []
+    depths = (MAX_DEPTH_LEVELS + 1, 988, 992, 996, 1_500, 100_000)
+    steps = [DEEP[shape].replace("LEVELS", str(levels)) for levels in depths]
+    codes = [f"function handler(w) {{ let x = 1; {step} w.payload = x; return w; }}" for step in steps]
+    bounds = Bounds(run_ms=10_000, cpu_ms=30_000, wall_ms=60_000)
+    async with SandboxPool(children=1, bounds=bounds, on_kill=kills.append) as pool:
+        *deep, good = await pool.run([job(code) for code in [*codes, GOOD]])
+    assert [(one.failure, one.may_pass) for one in deep] == [(Failure.BAD_RESULT, False)] * len(depths)
+    assert {f"{MAX_DEPTH_LEVELS} levels" in one.reason for one in deep} == {True}
+    assert isinstance(good, Calls)
+    assert kills == []
+
+
+@pytest.mark.parametrize("shape", ["arrays", "objects", "alternating"])
+async def test_a_result_at_the_limit_is_whole(shape):
+    steps = DEEP[shape].replace("LEVELS", str(MAX_DEPTH_LEVELS))
+    async with SandboxPool(children=1, bounds=Bounds(run_ms=10_000)) as pool:
+        found = await payload(pool, f"function handler(w) {{ let x = 1; {steps} w.payload = x; return w; }}")
+    depth = 0
+    while isinstance(found, dict | list):
+        found = found["a"] if isinstance(found, dict) else found[0]
+        depth += 1
+    assert (depth, found) == (MAX_DEPTH_LEVELS, 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "failure", "said"),
+    [
+        ("w.payload = 'x'.repeat(1e6);", Failure.OUTPUT_TOO_LARGE, "larger"),
+        ("w.payload = {a: 'é'.repeat(3e5)};", Failure.OUTPUT_TOO_LARGE, "524288 bytes"),
+        ("const x = {}; x.a = {b: x}; w.payload = x;", Failure.BAD_RESULT, "circular"),
+        ("const x = []; x.push([x]); w.payload = x;", Failure.BAD_RESULT, "circular"),
+        ("w.payload = {a: [{b: 'x\\ud800'}]};", Failure.BAD_RESULT, "[0].payload.a[0].b"),
+        ("w.payload = {a: {'\\udc00': 1}};", Failure.BAD_RESULT, "[0].payload.a"),
+        ("w.url = 'https://x/\\ud83d';", Failure.BAD_RESULT, "[0].url"),
+        ("const x = {toJSON() { return JSON.stringify(x); }}; w.payload = x;", Failure.STACK_OVERFLOW, "itself"),
+        ("w.payload = Array(200000).fill([]);", Failure.OUTPUT_TOO_LARGE, "larger"),
+    ],
+)
+async def test_a_bad_result_names_what_is_wrong(make, failure, said):
+    kills: list[str] = []
+    async with SandboxPool(children=1, on_kill=kills.append) as pool:
+        (result,) = await pool.run([job(f"function handler(w) {{ {make} return w; }}")])
+    assert isinstance(result, Broken)
+    assert result.failure is failure
+    assert said in result.reason
+    assert kills == []
+
+
+async def test_a_wide_result_is_not_deep():
+    code = "function handler(w) { w.payload = Array.from({length: 50000}, () => ['[[[[']); return w; }"
+    async with SandboxPool(children=1) as pool:
+        assert await payload(pool, code) == [["[[[["]] * 50_000
+
+
+@pytest.mark.parametrize(
+    "thrown",
+    [
+        "new Proxy({}, {getPrototypeOf() { throw {toString() { for (;;); }}; }})",
+        "Object.assign(new Error('x'), {name: 'x'.repeat(2e6)})",
+        "Object.assign(new Error('x'), {stack: 'x'.repeat(2e6)})",
+        "'x'.repeat(2e6)",
+        "new Error('\\ud800'.repeat(5e3))",
+        "{toString() { throw new Proxy({}, {getPrototypeOf() { throw 1; }}); }}",
+    ],
+)
+async def test_whatever_is_thrown_gives_a_short_reason(thrown):
+    kills: list[str] = []
+    async with SandboxPool(children=1, on_kill=kills.append) as pool:
+        (result,) = await pool.run([job(f"function handler(w) {{ throw {thrown}; }}")])
+    assert isinstance(result, Broken)
+    assert (result.failure, result.may_pass) == (Failure.THREW, False)
+    assert len(result.reason) < 1_100
+    assert kills == []
+
+
+async def test_console_lines_are_bounded_when_printing_prints():
+    code = """function handler(w) {
+      const f = (n) => ({toJSON() { if (n) console.log(f(n - 1)); return "x".repeat(5000); }});
+      console.log(f(200)); for (let n = 0; n < 60; n++) console.log("\\u{1f600}".repeat(1000));
+      w.payload = 1; return w; }"""
+    async with SandboxPool(children=1) as pool:
+        (result,) = await pool.run([job(code)])
+    assert isinstance(result, Calls)
+    assert len(result.console) == 51
+    assert max(len(line) for line in result.console) <= 1_001

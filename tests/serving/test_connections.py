@@ -1,0 +1,261 @@
+"""Which connections a server has, and which it closes for others."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from nicobar.admission import Share
+from nicobar.connections import LOOPBACK, Connection, Limits, Pool, address_key
+from nicobar.serving import RESERVED_FILES
+from speaking import Echo, Hits, Line, get, lines, once, post, serving
+
+LARGE = b"x" * 20_000_000
+OTHER = "127.0.0.2"
+
+
+async def filled(app: Echo, opened: list[Line]) -> None:
+    for line in opened:
+        await line.say(get("/wait"))
+        await app.waiting.acquire()
+
+
+async def test_a_full_server_closes_the_longest_silent_connection_for_a_new_one():
+    hits = Hits()
+    async with serving(hits=hits, max_connections=4) as server, lines(server.port, 4) as opened:
+        first, half, third, used = opened
+        # The first is the oldest, but it has just been used.
+        assert (await first.ask(get("/"))).status == 200
+        await half.say(b"GET / HT")
+        assert (await used.ask(get("/"))).status == 200
+        async with lines(server.port, 2) as newcomers:
+            answer = await half.answer()
+            assert (answer.status, answer.body["code"], answer.headers["retry-after"]) == (503, "too_busy", "1")
+            assert await half.rest() == b""
+            assert await third.rest() == b""
+            for line in (first, used, *newcomers):
+                assert (await line.ask(get("/"))).status == 200
+    assert hits.reasons == ["evicted", "evicted"]
+
+
+async def test_requests_in_progress_are_not_closed_for_new_connections():
+    app = Echo()
+    async with serving(app, max_connections=8) as server, lines(server.port, 3) as busy:
+        await filled(app, busy)
+        async with lines(server.port, 50):
+            assert (await once(server.port, post("/", b"x"))).status == 200
+        app.go.set()
+        assert [(await line.answer()).status for line in busy] == [200] * 3
+
+
+async def test_an_address_at_its_limit_loses_its_own_silent_connections():
+    async with (
+        serving(max_connections_per_address=3) as server,
+        lines(server.port, 1, "127.0.0.3") as (other,),
+        lines(server.port, 3, OTHER) as (oldest, *_),
+    ):
+        assert (await once(server.port, get("/"), OTHER)).status == 200
+        assert await oldest.rest() == b""
+        assert (await other.ask(get("/"))).status == 200
+
+
+async def test_an_address_whose_connections_are_all_in_use_is_answered_503():
+    app = Echo()
+    hits = Hits()
+    async with (
+        serving(app, hits, max_connections_per_address=3) as server,
+        lines(server.port, 3, OTHER) as busy,
+        lines(server.port, 5) as trusted,
+    ):
+        await filled(app, busy)
+        line = await Line.open(server.port, OTHER)
+        answer = await line.answer()
+        assert (answer.status, answer.body["code"], answer.headers["retry-after"]) == (503, "too_busy", "1")
+        assert await line.rest() == b""
+        assert (await once(server.port, get("/"), "127.0.0.3")).status == 200
+        await filled(app, trusted)
+        app.go.set()
+        assert [(await one.answer()).status for one in [*busy, *trusted]] == [200] * 8
+        line.close()
+    assert hits.reasons == ["address_busy"]
+
+
+async def test_behind_a_trusted_proxy_requests_count_by_the_forwarded_address():
+    app = Echo()
+    async with serving(app, max_connections_per_address=3) as server, lines(server.port, 4) as opened:
+        *busy, more = opened
+        for line in busy:
+            await line.say(get("/wait", "x-forwarded-for: 203.0.113.7"))
+            await app.waiting.acquire()
+        answer = await more.ask(get("/", "x-forwarded-for: 203.0.113.7"))
+        assert (answer.status, answer.body["code"], answer.headers["retry-after"]) == (503, "too_busy", "1")
+        answer = await more.ask(get("/", "x-forwarded-for: 203.0.113.8"))
+        assert (answer.status, answer.body["client"]) == (200, "203.0.113.8")
+        app.go.set()
+        assert [(await line.answer()).status for line in busy] == [200] * 3
+        assert (await more.ask(get("/", "x-forwarded-for: 203.0.113.7"))).status == 200
+
+
+async def test_who_is_no_trusted_proxy_forwards_nothing():
+    async with serving() as server:
+        answer = await once(server.port, get("/", "x-forwarded-for: 203.0.113.7"), OTHER)
+    assert answer.body["client"] == OTHER
+
+
+@pytest.mark.parametrize(
+    ("address", "key"),
+    [
+        ("127.0.0.1", None),
+        ("::1", None),
+        ("::ffff:127.0.0.1", None),
+        ("127.0.0.2", "127.0.0.2"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8::ffff:1", "2001:db8::/64"),
+        ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_addresses_of_one_customer_count_together(address, key):
+    assert address_key(address, LOOPBACK) == key
+
+
+async def test_stalled_bodies_make_room_for_requests_that_are_complete():
+    hits = Hits()
+    shares = (Share(prefix="", max_requests=5),)
+    async with serving(hits=hits, shares=shares) as server, lines(server.port, 20) as stalled:
+        for line in stalled:
+            await line.say(post("/", b"x", length=1_000))
+        for _ in range(3):
+            assert (await once(server.port, post("/", b"xyz"))).body["bytes"] == 3
+        answer = await stalled[0].answer()
+        assert (answer.status, answer.body["code"], answer.headers["retry-after"]) == (503, "too_busy", "1")
+        assert await stalled[0].rest() == b""
+    assert set(hits.reasons) == {"evicted"}
+
+
+async def test_requests_beyond_their_share_are_503_and_other_shares_go_on():
+    app = Echo()
+    hits = Hits()
+    shares = (Share(prefix="/in/", max_requests=3), Share(prefix="", max_requests=2))
+    async with serving(app, hits, shares) as server, lines(server.port, 2) as busy:
+        await filled(app, busy)
+        line = await Line.open(server.port)
+        for _ in range(3):
+            answer = await line.ask(get("/"))
+            assert (answer.status, answer.body["code"], answer.headers["retry-after"]) == (503, "too_busy", "1")
+            assert answer.headers["content-type"] == "application/json"
+            assert (await line.ask(post("/in/x", b"x"))).status == 200
+        app.go.set()
+        assert [(await one.answer()).status for one in busy] == [200, 200]
+        assert (await line.ask(get("/"))).status == 200
+        line.close()
+    assert hits.reasons == ["too_busy"] * 3
+
+
+async def test_an_answer_that_nobody_reads_is_given_up():
+    hits = Hits()
+    app = Echo(LARGE)
+    shares = (Share(prefix="", max_requests=1),)
+    async with serving(app, hits, shares, send_timeout_ms=100) as server:
+        line = await Line.open(server.port)
+        await line.say(get("/large"))
+        await hits.until("response_unread")
+        assert len(await line.rest()) < len(LARGE)
+        assert (await once(server.port, get("/"))).status == 200
+        line.close()
+
+
+class Wire(asyncio.Transport):
+    """A transport whose client reads as slowly as the test says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unsent_bytes = 0
+        self.aborted = False
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent_bytes
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+async def test_an_answer_is_given_up_only_when_too_little_of_it_is_read():
+    pool = Pool(Limits(min_send_bytes=1_000), Hits())
+    connection = Connection(uvicorn.Config(Echo(), log_config=None), ServerState(), {}, pool=pool)
+    wire = Wire()
+    connection.connection_made(wire)
+    wire.unsent_bytes = 100_000
+    connection.pause_writing()
+    for read_bytes, aborted in ((1_000, False), (50_000, False), (999, True)):
+        wire.unsent_bytes -= read_bytes
+        connection.expire()
+        assert wire.aborted is aborted
+    assert len(pool) == 0
+    pool.close()
+
+
+async def test_an_early_answer_does_not_leave_the_connection_open_for_its_body():
+    app = Echo(b"early")
+    async with serving(app, discard_timeout_ms=100) as server:
+        line = await Line.open(server.port)
+        await line.say(post("/large", b"x", length=1_000))
+        assert b"early" in await line.rest()
+        line.close()
+
+
+async def test_a_connection_is_used_again_when_the_body_arrives_after_the_answer():
+    app = Echo(b"early")
+    async with serving(app) as server:
+        line = await Line.open(server.port)
+        answered = await line.ask(post("/", b"", length=0))
+        assert answered.status == 200
+        await line.say(post("/large", b"x", length=4))
+        while app.served < 2:
+            await asyncio.sleep(0)
+        await line.say(b"yz!")
+        answer = await line.ask(get("/"))
+        assert answer.status == 200
+        line.close()
+
+
+async def test_a_client_that_still_sends_sees_why_it_was_rejected():
+    async with serving() as server:
+        line = await Line.open(server.port)
+        await line.say(b"nonsense\r\n\r\n" + b"x" * 10_000_000)
+        assert (await line.answer()).status == 400
+        line.close()
+
+
+async def test_a_server_stops_while_connections_are_silent_and_lingering():
+    async with serving(discard_timeout_ms=600_000) as server, lines(server.port, 6) as opened:
+        silent, half, idle, lingering, *_ = opened
+        await half.say(b"GET /")
+        assert (await idle.ask(get("/"))).status == 200
+        await lingering.ask(b"nonsense\r\n\r\n")
+    assert await silent.rest() == b""
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "raised", "most"),
+    [
+        (1_024, 1_048_576, 4_256, 2_000),
+        (1_024, resource.RLIM_INFINITY, 4_256, 2_000),
+        (1_024, 1_024, 1_024, 384),
+        (8_192, 8_192, 8_192, 2_000),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, resource.RLIM_INFINITY, 2_000),
+    ],
+)
+async def test_as_many_connections_as_the_process_may_open_files(monkeypatch, soft, hard, raised, most):
+    allowed = [(soft, hard)]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: allowed[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, pair: allowed.append(pair))
+    async with serving(max_connections=2_000) as server:
+        assert server.max_connections == most
+    assert allowed[-1] == (raised, hard)
+    assert RESERVED_FILES == 256

@@ -1,0 +1,116 @@
+"""Nicobar as a whole while others hold connections, and what it tells of that."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+import structlog
+
+from nicobar.errors import SettingsError
+from nicobar.observe import LimitReport, Metrics
+from nicobar.settings import read_settings
+from running import DODO, running
+from speaking import Line, affordable, get, lines, once, post
+
+BODY = b'{"type":"payment.succeeded","timestamp":"2026-09-14T08:12:24.201733Z","data":{}}'
+SILENT = 2_000
+TEN = tuple(f"127.0.1.{number}" for number in range(1, 11))
+
+
+def webhook(nicobar, event_id: str) -> bytes:
+    signed = DODO.sign(event_id, BODY, nicobar.secrets[0], nicobar.runtime.clock.now_ms())
+    return post(path_of(nicobar), BODY, *(f"{name}: {value}" for name, value in signed.items()))
+
+
+def path_of(nicobar) -> str:
+    return nicobar.url.removeprefix(nicobar.runtime.server.url)
+
+
+async def serves(nicobar, source: str) -> None:
+    port = nicobar.runtime.server.port
+    for path in ("/healthz", "/readyz"):
+        assert (await once(port, get(path), source)).status == 200
+    assert (await once(port, webhook(nicobar, f"evt_{os.urandom(4).hex()}"), source)).status == 202
+
+
+@pytest.mark.parametrize(
+    "sources", [("127.0.0.1",), ("127.0.0.2",), TEN], ids=["own address", "another address", "ten addresses"]
+)
+async def test_events_and_probes_are_answered_beside_silent_connections(tmp_path, sources):
+    count = affordable(SILENT)
+    async with running(tmp_path, None, max_connections=count, header_timeout_ms=300_000) as nicobar:
+        port = nicobar.runtime.server.port
+        async with lines(port, count, *sources) as opened:
+            for line in opened[::2]:
+                await line.say(b"GET /healthz HTTP/1.1\r\nx-a")
+            await serves(nicobar, "127.0.0.1")
+            await serves(nicobar, "127.0.9.9")
+
+
+@pytest.mark.parametrize("sources", [("127.0.0.1",), TEN], ids=["own address", "ten addresses"])
+async def test_events_and_probes_are_answered_beside_stalled_bodies(tmp_path, sources):
+    async with running(tmp_path, None, max_concurrent_requests=40, body_timeout_ms=300_000) as nicobar:
+        port = nicobar.runtime.server.port
+        async with lines(port, 200, *sources) as opened:
+            for line in opened:
+                await line.say(post(path_of(nicobar), b"{", length=1_000))
+            await serves(nicobar, "127.0.0.1")
+            await serves(nicobar, "127.0.9.9")
+
+
+async def test_the_api_and_pages_cannot_use_the_places_of_events_and_probes(tmp_path):
+    async with running(tmp_path, None, max_concurrent_requests=4, body_timeout_ms=300_000) as nicobar:
+        port = nicobar.runtime.server.port
+        async with lines(port, 8) as opened:
+            for line in opened:
+                await line.say(post("/login", b"a", length=1_000))
+            await serves(nicobar, "127.0.0.1")
+            assert (await once(port, get("/login"))).status == 200
+
+
+@pytest.mark.parametrize("path", ["/in/TOKEN", "/api/v1/app", "/login", "/logout", "/ingest/api/v1/x", "/nothing"])
+async def test_a_connection_whose_body_does_not_arrive_is_closed(tmp_path, path):
+    async with running(tmp_path, None, body_timeout_ms=100) as nicobar:
+        line = await Line.open(nicobar.runtime.server.port)
+        answer = await line.ask(post(path.replace("/in/TOKEN", path_of(nicobar)), b"x", length=1_000))
+        assert answer.status in {303, 401, 404, 408}
+        assert await line.rest() == b""
+        line.close()
+
+
+async def test_a_limit_is_documented_counted_and_configured(tmp_path):
+    settings = {"max_headers": 16, "max_header_bytes": 4_096, "header_timeout_ms": 100, "max_connections": 16}
+    async with running(tmp_path, None, **settings) as nicobar:
+        port = nicobar.runtime.server.port
+        line = await Line.open(port)
+        assert await line.rest() == b""
+        assert (await once(port, get("/", "a: " + "b" * 5_000))).status == 431
+        assert (await once(port, get("/", *["a: b"] * 16))).status == 431
+        text = (await once(port, get("/metrics"))).body.decode()
+        assert 'nicobar_http_limits_total{reason="headers_too_large"} 2.0' in text
+        assert 'nicobar_http_limits_total{reason="header_too_slow"} 1.0' in text
+        line.close()
+
+
+async def test_however_often_a_limit_is_hit_the_log_has_few_lines():
+    metrics = Metrics()
+    with structlog.testing.capture_logs() as said:
+        report = LimitReport(metrics, period_s=0)
+        for _ in range(1_000):
+            report("evicted")
+        report("too_busy")
+        while len(said) < 3:
+            await asyncio.sleep(0)
+    assert [(one["reason"], one["count"]) for one in said] == [("evicted", 1), ("too_busy", 1), ("evicted", 999)]
+    assert b'nicobar_http_limits_total{reason="evicted"} 1000.0' in metrics.render()
+
+
+def test_trusted_proxies_are_addresses_and_networks():
+    read = read_settings({"trusted_proxies": "10.0.0.5, 10.1.0.0/16,::1"}, {})
+    assert [str(one) for one in read.trusted_networks] == ["10.0.0.5/32", "10.1.0.0/16", "::1/128"]
+    assert read_settings({"trusted_proxies": ""}, {}).trusted_networks == ()
+    for wrong in ("proxy.example", "10.0.0.1/8", "*"):
+        with pytest.raises(SettingsError, match="trusted_proxies"):
+            read_settings({"trusted_proxies": wrong}, {})
