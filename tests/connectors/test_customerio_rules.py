@@ -218,6 +218,10 @@ BREAKS: dict[str, list[dict[str, object]]] = {
         {"payload": [event(id=None, **more)] * 2, "settings": {**AS_WRITTEN, "correct_event_id": True}}
         for more in ({}, {"key": "a"}, {"once": "a"})
     ],
+    "event_key_ignored": [
+        {"payload": {name: value for name, value in event(**{field: "a"}).items() if name != "id"}}
+        for field in ("once", "key")
+    ],
     "no_event_id": [{"payload": {name: value for name, value in event().items() if name != "id"}}],
     "action_corrected": [
         {"payload": person("payment_completed", name="a", id=ULID, timestamp=1_789_000_000), "settings": {}}
@@ -240,7 +244,7 @@ BREAKS: dict[str, list[dict[str, object]]] = {
     "profile_added": [{"payload": {**event(), "identifiers": {"id": "cus_1"}}, "settings": {}, "customer": ADA}],
 }
 # What a call that breaks a rule is told besides.
-ALONG_WITH = {"equal_events": {"event_id_added"}}
+ALONG_WITH = {"equal_events": {"event_id_added"}, "event_key_ignored": {"no_event_id"}}
 CASES = [(name, number) for name, cases in BREAKS.items() for number in range(len(cases))]
 
 

@@ -125,6 +125,26 @@ def test_other_people_are_told_apart_by_what_the_handler_wrote():
     assert one_id({"name": "paid"}, path="/api/v1/customers/cio_bo/events") == found[2]
 
 
+def test_person_in_the_path_wins_over_an_anonymous_id():
+    path = "/api/v1/customers/{}/events"
+    items = [{"name": "paid"}, {"name": "paid", "once": "first_payment"}]
+    for item in items:
+        alone = [one_id(item, path=path.format(person)) for person in ("cus_1", "cus_2")]
+        beside = [one_id({**item, "anonymous_id": "a"}, path=path.format(person)) for person in ("cus_1", "cus_2")]
+        assert beside == alone
+        assert len(set(alone)) == 2
+
+
+@pytest.mark.parametrize("path", ["/api/v2/entity", "/api/v1/customers/cus_1/events"])
+def test_once_and_key_without_ids_are_warned_about(path):
+    off = {"correct_event_id": False}
+    item = event(once="x", key="k") if "v2" in path else {"name": "paid", "once": "x", "key": "k"}
+    result = prepared(item, path=path, settings=off)
+    ignored = [(one.level, one.path) for one in result.verdicts if one.rule == "event_key_ignored"]
+    assert ignored == [(Level.WARNING, "[0].payload.once"), (Level.WARNING, "[0].payload.key")]
+    assert "event_key_ignored" not in {one.rule for one in prepared(item, path=path).verdicts}
+
+
 def test_anonymous_and_invited_people_are_told_apart():
     calls = [{"name": "seen", "anonymous_id": "a"}, {"name": "seen", "anonymous_id": "b"}]
     calls += [{"name": "seen", "data": {"recipient": f"{name}@x.example"}} for name in ("a", "b")]

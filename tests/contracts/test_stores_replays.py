@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
+from contextlib import closing
 
 import msgspec
 import pytest
@@ -581,3 +583,24 @@ async def test_of_tasks_that_only_found_something_the_latest_are_kept(store, mon
     kept = [await store.task(f"qtask_{number}") for number in range(5)]
     assert [one.result if one else None for one in kept] == [None, None, None, {"n": 3}, {"n": 4}]
     assert [one.id for one in await store.open_tasks()] == ["qtask_0"]
+
+
+async def test_what_another_endpoint_sent_under_earlier_ids_counts(store, tmp_path):
+    for number, endpoints in ((1, (1,)), (2, (1,)), (3, (1, 2)), (4, (1,))):
+        await post(store, number, endpoints=endpoints)
+    for number in range(1, 5):
+        (one,) = await claim(store, limit=1)
+        state = DeliveryState.CANCELED if number == 2 else SUCCESS
+        await store.record([done(one, state, attempt=f"atmpt_{number}")])
+    assert await store.cancel_pending(2, now_ms=100, limit=9, reason="not wanted") == 1
+    with closing(sqlite3.connect(tmp_path / "nicobar.db", isolation_level=None)) as connection:
+        # As an upgrade leaves deliveries of the version before; the last one was sent again since.
+        connection.execute("UPDATE deliveries SET replay_key = NULL WHERE message_seq < 4")
+    await store.change([RemoveEndpoint(endpoint_id="ep_1")])
+    for customer_key in (None, "a"):
+        missing = ReplayFilter(missing=True, event_types=("a.b",), customer_key=customer_key)
+        count = await store.count_replay(2, missing)
+        assert (count.deliveries, count.earlier_ids) == (3, 1)
+        canceled = ReplayFilter(states=(DeliveryState.CANCELED,), customer_key=customer_key)
+        count = await store.count_replay(2, canceled)
+        assert (count.deliveries, count.earlier_ids) == (1, 1), "canceled here, sent there"

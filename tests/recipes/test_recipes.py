@@ -340,13 +340,17 @@ async def sent_ids(one: str, bodies: list[tuple[str, bytes]], event: str) -> lis
 
 
 @LIFE
-async def test_a_cancellation_is_announced_once_for_each_end(one):
-    announced = [("subscription.updated", body("subscription.updated", **ANNOUNCED, quantity=n)) for n in (1, 2, 3)]
-    announced += [("subscription.cancelled", body("subscription.cancelled", **ANNOUNCED))]
+async def test_cancellation_is_announced_once_for_each_period(one):
+    first = {**ANNOUNCED, "previous_billing_date": "2098-12-01T00:00:00Z"}
+    moved = {**first, "next_billing_date": "2099-02-01T00:00:00Z"}
+    undone = {**first, "cancel_at_next_billing_date": False}
+    updates = [*({**first, "quantity": n} for n in (1, 2, 3)), moved, undone, first]
+    announced = [("subscription.updated", body("subscription.updated", **changes)) for changes in updates]
+    announced += [("subscription.cancelled", body("subscription.cancelled", **first))]
     same = await sent_ids(one, announced, "subscription_cancel_scheduled")
-    assert (len(same), len(set(same))) == (4, 1)
-    for other in ({"next_billing_date": "2099-02-01T00:00:00Z"}, {"subscription_id": "sub_other"}):
-        changed = [("subscription.updated", body("subscription.updated", **{**ANNOUNCED, **other}))]
+    assert (len(same), len(set(same))) == (6, 1)
+    for other in ({"previous_billing_date": "2098-12-15T00:00:00Z"}, {"subscription_id": "sub_other"}):
+        changed = [("subscription.updated", body("subscription.updated", **{**first, **other}))]
         (new,) = await sent_ids(one, changed, "subscription_cancel_scheduled")
         assert new not in same
 

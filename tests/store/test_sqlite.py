@@ -15,7 +15,7 @@ import pytest
 import nicobar.store.migrations as migrations_module
 from nicobar.errors import StoreBusy, StoreUnavailable, StoreUnusable
 from nicobar.model import DeliveryState, UserRole
-from nicobar.store import NewMessage, ReplayFilter
+from nicobar.store import NewMessage, ReplayFilter, Resent
 from nicobar.store.queries import load_queries
 from nicobar.store.sqlite import SqliteStore, apply_migrations
 from nicobar.store.sqlite.database import SQL
@@ -260,6 +260,7 @@ async def test_upgrade_keeps_the_ids_of_unfinished_deliveries(tmp_path, monkeypa
             INSERT INTO deliveries (message_seq, endpoint_seq, state, tries, lease, due_at_ms, edition)
                 VALUES (1, 1, 'pending', 1, 0, 5, 2), (2, 1, 'success', 1, 0, NULL, 2),
                 (3, 1, 'canceled', 1, 0, NULL, 2);
+            UPDATE messages SET app_id = (SELECT id FROM applications);
         """)
     connection.close()
     store = await SqliteStore.open(path, now_ms=1)
@@ -268,7 +269,7 @@ async def test_upgrade_keeps_the_ids_of_unfinished_deliveries(tmp_path, monkeypa
     every = ReplayFilter(states=(DeliveryState.SUCCESS, DeliveryState.CANCELED))
     count = await store.count_replay(1, every)
     assert (count.deliveries, count.earlier_ids) == (2, 1), "nothing was sent of what was canceled"
-    await store.resend("msg_2", "ep_1", now_ms=10, new_ids=False)
+    assert await store.resend("msg_2", "ep_1", now_ms=10, new_ids=False) is Resent.QUEUED
     (replayed,) = await store.claim(1, now_ms=10, limit=9, max_bytes=99, lease_ms=5)
     assert (replayed.message.id, replayed.replay_key) == ("msg_2", "")
     assert (await store.count_replay(1, every)).earlier_ids == 0

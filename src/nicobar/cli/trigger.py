@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from shlex import quote
 from typing import Any
@@ -18,7 +17,7 @@ from nicobar.connectors import NoResponse, Request
 from nicobar.connectors.transport import HttpTransport
 from nicobar.errors import UserError
 from nicobar.model import EventType, Source
-from nicobar.pipeline.configuration import UNKNOWN_TOKEN_POLL_MS, source_secrets
+from nicobar.pipeline.configuration import source_secrets
 from nicobar.settings import Settings
 from nicobar.sources.kinds import source_kind
 from nicobar.sources.samples import fresh
@@ -67,9 +66,6 @@ async def _trigger(
             return source, event_type, secret
 
     source, event_type, secret = await prepare()
-    if create_secret:
-        # A server that looked for this source's secret before it was created looks again after this time.
-        await asyncio.sleep(2 * UNKNOWN_TOKEN_POLL_MS / 1_000)
     async with HttpTransport(allowed=AllowedAddresses.of_url(base)) as transport:
         for _ in range(count):
             event_id = f"test_{uuid.uuid4().hex}"

@@ -23,7 +23,7 @@ from nicobar.store import Catalogue, Snapshot, is_made_alike
 
 POLL_MS = 1_000
 # A token that nobody knows, or a source's first secret, may have been made a moment ago; asking the store again is
-# bounded to this often.
+# bounded to this often, and what asks in between waits.
 UNKNOWN_TOKEN_POLL_MS = 100
 T = TypeVar("T")
 # The source of messages that came through the API.
@@ -122,6 +122,8 @@ class Configuration:
         self._listeners: list[Callable[[], None]] = []
         self._checked_at_ms: int | None = None
         self._read_at_ms: int | None = None
+        self._begun_reads = 0
+        self._last_read = 0
         self._failure: StoreError | None = None
         self._snapshot = Snapshot(version=-1, applications=(), sources=(), endpoints=(), event_types=())
         self._sources: dict[str, OpenSource] = {}
@@ -172,6 +174,7 @@ class Configuration:
     async def _read(self) -> None:
         """Whoever calls it holds the lock."""
         self._checked_at_ms = self._clock.steady_ms()
+        self._begun_reads += 1
         try:
             changed = await self._catalogue.version() != self._snapshot.version
             if changed:
@@ -181,6 +184,7 @@ class Configuration:
             raise
         self._failure = None
         self._read_at_ms = self._checked_at_ms
+        self._last_read = self._begun_reads
         if changed:
             for listener in self._listeners:
                 listener()
@@ -206,17 +210,31 @@ class Configuration:
 
     async def source(self, token: str) -> OpenSource | Unusable | None:
         """The source with this token, also when it, or its first secret, was created a moment ago. None only where
-        the catalogue has none. Raises StoreError where the catalogue cannot be read.
+        a read of the catalogue that began after this call found none. Raises StoreError where the catalogue cannot be
+        read.
         """
         found = self._known(token)
         if found is None or (isinstance(found, OpenSource) and not found.secrets):
-            async with self._lock:
-                if self._may_ask_again():
-                    await self._read()
-                elif found is None and self._failure is not None:
-                    raise self._failure
+            await self._read_from_now()
             found = self._known(token)
         return found
+
+    async def _read_from_now(self) -> None:
+        """Returns after a read that began after this call: an earlier one may have missed what was committed before
+        the call. Calls share reads, so that however many there are, reads begin UNKNOWN_TOKEN_POLL_MS apart.
+        """
+        begun = self._begun_reads
+        while True:
+            async with self._lock:
+                wait_ms = self._ms_until_next_read()
+                if self._last_read <= begun and wait_ms <= 0:
+                    await self._read()
+                if self._failure is not None:
+                    raise self._failure
+                if self._last_read > begun:
+                    return
+            # Without the lock, which a refresh must not wait for.
+            await self._clock.wait(asyncio.Event(), wait_ms)
 
     def _known(self, token: str) -> OpenSource | Unusable | None:
         return self._sources.get(token) or self._unusable_sources.get(token)
@@ -244,8 +262,10 @@ class Configuration:
         """An application's uid; its id if it has none."""
         return self._app_uids.get(app_id, app_id)
 
-    def _may_ask_again(self) -> bool:
-        return self._checked_at_ms is None or self._clock.steady_ms() - self._checked_at_ms >= UNKNOWN_TOKEN_POLL_MS
+    def _ms_until_next_read(self) -> int:
+        if self._checked_at_ms is None:
+            return 0
+        return self._checked_at_ms + UNKNOWN_TOKEN_POLL_MS - self._clock.steady_ms()
 
     def _open_source(self, source: Source) -> None:
         try:

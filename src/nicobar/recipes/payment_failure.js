@@ -75,7 +75,11 @@ function happened(webhook, at) {
   const isAhead = !data.cancelled_at && ends > at && (!data.status || data.status === "cancelled");
   const isAsked = data.cancel_at_next_billing_date ?? (isLive && type === "subscription.cancelled");
   if (isAsked && (isLive || isAhead)) {
-    return ["subscription_cancel_scheduled", fact("subscription", data.subscription_id, "cancel_scheduled", ends)];
+    // Dodo's payload does not say when a cancellation was announced, and every later subscription.updated repeats the
+    // announcement. The start of the period stays the same also if the end moves, so the repetitions count once; so does
+    // an announcement that was undone and is made again in the same period.
+    const began = data.previous_billing_date;
+    return ["subscription_cancel_scheduled", fact("subscription", data.subscription_id, "cancel_scheduled", began)];
   }
   return [type === "subscription.updated" || isLive ? null : name, entered];
 }

@@ -37,8 +37,9 @@ class ReplayFilter(Record):
 
 class ReplayCount(Record):
     """What a replay would do: so many deliveries of so many customers. `overtaken` counts the customers to whom
-    something newer was delivered since: their attributes may be set back to what they were. `earlier_ids` counts the
-    deliveries of an earlier version, which derived event ids differently: replayed, their events are new ones.
+    something newer was delivered since: their attributes may be set back to what they were. `earlier_ids` counts what
+    an earlier version sent, which derived event ids differently, at this endpoint or, if this one sent nothing, at
+    another: replayed, these events are new ones.
     """
 
     deliveries: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from nicobar.connectors import Origin
@@ -41,6 +41,9 @@ class Occurrence(Record):
     def person(self, origin: Origin) -> tuple[str, str]:
         """The person as part of the id; ("", "") if there is none, or not exactly one."""
         names = self.who if isinstance(self.who, dict) else {}
+        if names.get(PATH_OF_V1):
+            # The path decides: an `anonymous_id` beside it may be the same for two people.
+            names = {PATH_OF_V1: names[PATH_OF_V1]}
         found = [(kind, value) for kind, value in names.items() if isinstance(value, str) and value]
         if not found and isinstance(self.recipient, str):
             found = [("email", self.recipient)]
@@ -153,6 +156,7 @@ class Corrector:
         if isinstance(given, str) and contract.is_ulid(given):
             return {**item, "id": self._ids.from_given_ulid(given)}
         if not self._wanted.event_id:
+            self._verdicts.extend(_ignored(path, once=once, key=key))
             return item
         self._verdicts.append(_id_verdict(path, given))
         natural_id = given if isinstance(given, str) and given.strip() else None
@@ -212,6 +216,16 @@ def _without_own_fields(item: dict[str, Json]) -> dict[str, Json]:
 def _shown(value: Json) -> str:
     """A value as a handler wrote it, short enough for a sentence."""
     return (encoded(value) or b"no JSON").decode()[:MAX_SHOWN_CHARS]
+
+
+def _ignored(path: str, **own: str | None) -> Iterator[Verdict]:
+    for field, value in own.items():
+        if value is not None:
+            yield rules.EVENT_KEY_IGNORED.at(
+                f"{path}.{field}",
+                f"`{field}` has no effect: correct_event_id is false on the endpoint, so the event gets no id.",
+                "Set correct_event_id to true on the endpoint, or give the event an `id` that is a ULID.",
+            )
 
 
 def _id_verdict(path: str, given: Json) -> Verdict:

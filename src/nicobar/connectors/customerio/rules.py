@@ -88,6 +88,9 @@ INTERNAL_NAME = _warning("internal_name", "Names that begin with `_` are of no u
 OLD_EVENT = _warning("old_event", "An event older than 72 hours is kept and starts no campaign.", contract.OLD_DATA)
 NO_ADDRESS = _warning("no_address", "Nothing sent with the event gives its person an address.", contract.TRIGGERS)
 NO_EVENT_ID = _warning("no_event_id", "An event without `id` is a second event each time it is sent again.")
+EVENT_KEY_IGNORED = _warning(
+    "event_key_ignored", "An event's `once` or `key` has no effect, since the endpoint gives events no `id`."
+)
 EQUAL_EVENTS = _warning(
     "equal_events", "A message sends events with one name to one person, and no `key` tells them apart."
 )

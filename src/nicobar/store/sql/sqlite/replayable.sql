@@ -1,5 +1,10 @@
 -- Finished deliveries of an endpoint that fit a filter, by message; those that the task has moved already are left out.
-SELECT d.message_seq, m.customer_key, d.replay_key IS NULL AND d.state <> 'canceled'
+-- Where nothing was sent by this delivery, another endpoint may have sent the message under ids of the earlier scheme.
+SELECT d.message_seq, m.customer_key,
+    EXISTS (
+        SELECT 1 FROM deliveries AS e WHERE e.message_seq = m.seq AND e.replay_key IS NULL AND e.state <> 'canceled'
+            AND (e.endpoint_seq = d.endpoint_seq OR d.state = 'canceled')
+    )
 FROM deliveries AS d JOIN messages AS m ON m.seq = d.message_seq
 WHERE d.endpoint_seq = :endpoint_seq AND d.message_seq > :after_seq AND d.message_seq <= :until_seq
     AND d.state IN (SELECT value FROM json_each(:states)) AND d.state IN ('success', 'failed', 'canceled')

@@ -1,5 +1,8 @@
 -- The same of certain customers, whose messages alone are read.
-SELECT m.seq, m.customer_key
+SELECT m.seq, m.customer_key,
+    EXISTS (
+        SELECT 1 FROM deliveries AS e WHERE e.message_seq = m.seq AND e.replay_key IS NULL AND e.state <> 'canceled'
+    )
 FROM json_each(:customer_keys) AS c CROSS JOIN messages AS m ON m.app_id = :app_id AND m.customer_key = c.value
 WHERE m.seq > :after_seq AND m.seq <= :until_seq AND m.expunged_at_ms IS NULL AND m.source_id <> 'operational'
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE message_seq = m.seq AND endpoint_seq = :endpoint_seq)

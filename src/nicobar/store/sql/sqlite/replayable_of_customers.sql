@@ -1,5 +1,9 @@
 -- The same of certain customers, whose messages alone are read.
-SELECT d.message_seq, m.customer_key, d.replay_key IS NULL AND d.state <> 'canceled'
+SELECT d.message_seq, m.customer_key,
+    EXISTS (
+        SELECT 1 FROM deliveries AS e WHERE e.message_seq = m.seq AND e.replay_key IS NULL AND e.state <> 'canceled'
+            AND (e.endpoint_seq = d.endpoint_seq OR d.state = 'canceled')
+    )
 FROM json_each(:customer_keys) AS c CROSS JOIN messages AS m ON m.app_id = :app_id AND m.customer_key = c.value
     CROSS JOIN deliveries AS d ON d.message_seq = m.seq AND d.endpoint_seq = :endpoint_seq
 WHERE m.seq > :after_seq AND m.seq <= :until_seq

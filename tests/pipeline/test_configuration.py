@@ -1,0 +1,143 @@
+"""What a token that nobody knows costs, and that a source created a moment ago is found."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from moving import MovingClock
+from nicobar.admin.catalogue import make_source
+from nicobar.crypto import Vault, new_webhook_secret
+from nicobar.errors import StoreUnavailable
+from nicobar.ids import IdFactory
+from nicobar.pipeline.configuration import UNKNOWN_TOKEN_POLL_MS, Configuration, OpenSource
+from nicobar.store import PutSource
+from nicobar.store.sqlite import SqliteStore
+
+VAULT = Vault(b"k" * 32)
+
+
+class Reads:
+    """A store's catalogue that notes when it was read, and can be told to fail or to stand still."""
+
+    def __init__(self, store: SqliteStore, clock: MovingClock) -> None:
+        self._store = store
+        self._clock = clock
+        self.at_ms: list[int] = []
+        self.failure: BaseException | None = None
+        self.held: asyncio.Event | None = None
+        self.entered = asyncio.Event()
+
+    async def version(self) -> int:
+        self.at_ms.append(self._clock.steady_ms())
+        version = await self._store.version()
+        self.entered.set()
+        if self.held is not None:
+            await self.held.wait()
+        if self.failure is not None:
+            raise self.failure
+        return version
+
+    async def snapshot(self):
+        return await self._store.snapshot()
+
+    async def create_source(self):
+        (app,) = (await self._store.snapshot()).applications
+        source = make_source(
+            vault=VAULT,
+            ids=IdFactory(self._clock.now_ms),
+            app_id=app.id,
+            name="new",
+            kind="dodo-payments",
+            secrets=(new_webhook_secret(),),
+        )
+        await self._store.change([PutSource(source=source)])
+        return source
+
+
+@pytest.fixture
+async def reads(tmp_path, clock):
+    store = await SqliteStore.open(tmp_path / "a.db", now_ms=1)
+    yield Reads(store, clock)
+    await store.close()
+
+
+@pytest.fixture
+def clock():
+    return MovingClock()
+
+
+@pytest.fixture
+def configuration(reads, clock):
+    return Configuration(reads, VAULT, clock)
+
+
+async def wait_for(clock, tasks, *, by_ms: int = UNKNOWN_TOKEN_POLL_MS) -> None:
+    """Moves the clock on, as often as needed, until the tasks have ended."""
+    while not all(task.done() for task in tasks):
+        if clock.quiet:
+            clock.move(by_ms)
+        await asyncio.sleep(0)
+
+
+async def test_source_created_right_after_a_read_is_found(reads, clock, configuration):
+    assert await configuration.source("junk") is None
+    source = await reads.create_source()
+    began_ms = clock.steady_ms()
+    clock.move(UNKNOWN_TOKEN_POLL_MS - 1)
+    asked = asyncio.create_task(configuration.source(source.token))
+    await wait_for(clock, [asked], by_ms=1)
+    assert isinstance(asked.result(), OpenSource)
+    assert clock.steady_ms() - began_ms == UNKNOWN_TOKEN_POLL_MS
+
+
+async def test_source_created_while_a_read_is_under_way_is_found(reads, clock, configuration):
+    await configuration.refresh()
+    clock.move(UNKNOWN_TOKEN_POLL_MS)
+    reads.entered.clear()
+    reads.held = asyncio.Event()
+    first = asyncio.create_task(configuration.source("junk"))
+    await reads.entered.wait()
+    source = await reads.create_source()
+    second = asyncio.create_task(configuration.source(source.token))
+    await asyncio.sleep(0)
+    reads.held.set()
+    assert await first is None
+    await wait_for(clock, [second])
+    assert isinstance(second.result(), OpenSource)
+
+
+async def test_unknown_tokens_share_one_read_per_interval(reads, clock, configuration):
+    for _ in range(4):
+        asked = [asyncio.create_task(configuration.source(f"junk{number}")) for number in range(50)]
+        await wait_for(clock, asked)
+        assert [one.result() for one in asked] == [None] * 50
+    began_ms = [at_ms - reads.at_ms[0] for at_ms in reads.at_ms]
+    assert began_ms == [number * UNKNOWN_TOKEN_POLL_MS for number in range(len(began_ms))]
+    assert len(began_ms) == 5, "the first request asked at once, the others while it did"
+
+
+async def test_canceled_read_answers_no_other_request(reads, clock, configuration):
+    await configuration.refresh()
+    clock.move(UNKNOWN_TOKEN_POLL_MS)
+    source = await reads.create_source()
+    reads.held = asyncio.Event()
+    reads.entered.clear()
+    asked = [asyncio.create_task(configuration.source(source.token)) for _ in range(2)]
+    await reads.entered.wait()
+    asked[0].cancel()
+    reads.held.set()
+    await wait_for(clock, asked[1:])
+    assert isinstance(asked[1].result(), OpenSource)
+
+
+async def test_unknown_token_is_an_error_at_once_after_a_failed_read(reads, clock, configuration):
+    reads.failure = StoreUnavailable("store_unavailable", "The disk does not answer.", "Mount it.")
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await configuration.source("junk")
+    assert len(reads.at_ms) == 1
+    reads.failure = None
+    clock.move(UNKNOWN_TOKEN_POLL_MS)
+    assert await configuration.source("junk") is None
