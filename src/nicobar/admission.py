@@ -1,5 +1,6 @@
 """How many requests are processed at the same time, and whose. A connection that waits for its client costs nothing
-here: it counts once its header is complete, and makes room for a newcomer while its body is not.
+here: it counts once its header is complete, and makes room for a newcomer while the application waits for the rest
+of its body, or for its client to read.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from nicobar.connections import RETRY_AFTER_S, STALLED, Connection, Limits, OnLi
 from nicobar.errors import Refusal
 from nicobar.model import Json, Record
 
+# Requests that were closed for newer ones and still run: as many as the share has places, but at least these. They
+# end as soon as the application notices; a burst on a small share closes several before it can.
+MIN_LEAVING_REQUESTS = 16
+
 
 class Share(Record):
     """Requests whose path starts with `prefix` have places of their own."""
@@ -20,13 +25,49 @@ class Share(Record):
 
 
 class _Request:
-    """A request under way."""
+    """A request that the application runs. The application works on it unless it waits in `receive` or `send`."""
 
-    __slots__ = ("address", "connection")
+    __slots__ = ("_receive", "_send", "address", "connection", "waits")
 
-    def __init__(self, connection: Connection, address: str | None) -> None:
+    def __init__(self, connection: Connection, address: str | None, receive: Receive, send: Send) -> None:
         self.connection = connection
         self.address = address
+        self.waits = False
+        self._receive = receive
+        self._send = send
+
+    @property
+    def stalled(self) -> bool:
+        """The client alone holds it up. Closing it ends it soon, since the application waits for nothing else."""
+        return self.waits and self.connection.state in STALLED
+
+    async def receive(self) -> Message:
+        self.waits = True
+        try:
+            return await self._receive()
+        finally:
+            self.waits = False
+
+    async def send(self, message: Message) -> None:
+        self.waits = True
+        try:
+            await self._send(message)
+        finally:
+            self.waits = False
+
+
+class _Places:
+    """The requests of one share."""
+
+    __slots__ = ("leaving", "max_leaving_requests", "max_requests", "prefix", "running")
+
+    def __init__(self, share: Share) -> None:
+        self.prefix = share.prefix
+        self.max_requests = share.max_requests
+        self.max_leaving_requests = max(share.max_requests, MIN_LEAVING_REQUESTS)
+        self.running: dict[_Request, None] = {}
+        # Closed for others; the application still runs them.
+        self.leaving: set[_Request] = set()
 
 
 class Gate:
@@ -36,7 +77,7 @@ class Gate:
 
     def __init__(self, app: App, shares: Sequence[Share], limits: Limits, on_limit: OnLimit) -> None:
         self._app = app
-        self._shares = [(share.prefix, share.max_requests, dict[_Request, None]()) for share in shares]
+        self._shares = [_Places(share) for share in shares]
         self._limits = limits
         self._on_limit = on_limit
         self._by_address: dict[str, int] = {}
@@ -46,24 +87,25 @@ class Gate:
             await self._app(scope, receive, send)
             return
         connection: Connection = scope["extensions"][CONNECTION]
-        request = _Request(connection, self._address(scope, connection))
+        request = _Request(connection, self._address(scope, connection), receive, send)
         path: str = scope["path"]
-        for prefix, max_requests, places in self._shares:  # noqa: B007 - the last one has every path
-            if path.startswith(prefix):
+        for places in self._shares:  # the last one has every path
+            if path.startswith(places.prefix):
                 break
-        refusal = self._make_room(request, max_requests, places)
+        refusal = self._make_room(request, places)
         if refusal is not None:
             self._on_limit(refusal.code)
             body: Json = {"code": refusal.code, "detail": f"{refusal.detail} {refusal.fix}"}
             await send_json(send, refusal.status, body, [(b"retry-after", str(RETRY_AFTER_S).encode())])
             return
-        places[request] = None
+        places.running[request] = None
         if request.address is not None:
             self._by_address[request.address] = self._by_address.get(request.address, 0) + 1
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, request.receive, request.send)
             if connection.flow.write_paused:
                 # An answer that nobody reads is still in memory.
+                request.waits = True
                 await connection.flow.drain()
         finally:
             self._release(request, places)
@@ -75,24 +117,26 @@ class Gate:
             return connection.address
         return address_key(client[0], self._limits.trusted_networks)
 
-    def _make_room(self, request: _Request, max_requests: int, places: dict[_Request, None]) -> Refusal | None:
+    def _make_room(self, request: _Request, places: _Places) -> Refusal | None:
         most = self._limits.max_connections_per_address
         if request.address is not None and self._by_address.get(request.address, 0) >= most:
             return too_busy(f"{most} requests from this address are being processed.")
-        if len(places) < max_requests:
+        if len(places.running) < places.max_requests:
             return None
-        stalled = next((one for one in places if one.connection.state in STALLED), None)
+        stalled = None
+        if len(places.leaving) < places.max_leaving_requests:
+            stalled = next((one for one in places.running if one.stalled), None)
         if stalled is None:
-            return too_busy(f"{len(places)} requests are being processed, which is the limit.")
-        self._release(stalled, places)
+            return too_busy(f"{len(places.running)} requests are being processed, which is the limit.")
+        del places.running[stalled]
+        places.leaving.add(stalled)
         stalled.connection.evict()
         return None
 
-    def _release(self, request: _Request, places: dict[_Request, None]) -> None:
-        if request not in places:
-            # It was closed for another one.
-            return
-        del places[request]
+    def _release(self, request: _Request, places: _Places) -> None:
+        """The application has ended; until then a request counts, whether it was closed for another one or not."""
+        places.running.pop(request, None)
+        places.leaving.discard(request)
         if request.address is not None:
             left = self._by_address[request.address] - 1
             if left:

@@ -63,7 +63,7 @@ class State(IntEnum):
 
     HEADER = 0  # the first byte of a new connection, or the rest of a header
     IDLE = 1  # the next request
-    BODY = 2
+    BODY = 2  # the rest of the request that the application has
     BUSY = 3  # the application
     SENDING = 4  # a client that does not read its answer; also everything that is closing
     DISCARDING = 5  # the rest of a request that is answered
@@ -90,10 +90,10 @@ def address_key(address: str, trusted: Iterable[Network]) -> str | None:
     except ValueError:
         # What a proxy forwards may be any text.
         return address
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    if any(ip in network for network in trusted):
+    plain = (ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None) or ip
+    if any(ip in network or plain in network for network in trusted):
         return None
+    ip = plain
     if isinstance(ip, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((ip.packed, _IPV6_CUSTOMER_BITS), strict=False))
     return str(ip)
@@ -294,6 +294,11 @@ class Connection(HttpToolsProtocol):
         self.ended = self._deaf = True
         self._pool.leave(self)
         super().connection_lost(exc)
+        running = self._running
+        if running is not None and running is not self.cycle and not running.response_complete:
+            # uvicorn tells only the newest request, which may wait behind this one.
+            running.disconnected = True
+            running.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -484,9 +489,10 @@ class Connection(HttpToolsProtocol):
         answered = running is None or running.response_complete
         if self.flow.write_paused:
             state = State.SENDING
-        elif self._in_body:
-            state = State.DISCARDING if self.cycle.response_complete else State.BODY
+        elif self._in_body and running is self.cycle:
+            state = State.DISCARDING if answered else State.BODY
         elif not answered:
+            # Also while a request behind the running one is incomplete: its body has a deadline once it runs.
             state = State.BUSY
         elif self._has_begun or not self._was_used:
             state = State.HEADER

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import ipaddress
 import math
 import resource
 import socket
@@ -24,6 +25,8 @@ from nicobar.errors import UserError
 BACKLOG = 2048
 # Files that are no connections: the database, logs, handler processes, requests to destinations.
 RESERVED_FILES = 256
+# The prefix of IPv4-mapped addresses, ::ffff:0:0/96: RFC 4291, 2.5.5.2.
+_MAPPED_BITS = 96
 # For an application that has no limits of its own.
 _EVERYTHING = (Share(prefix="", max_requests=1_000),)
 
@@ -99,7 +102,7 @@ class Server:
             timeout_graceful_shutdown=shutdown_s,
             lifespan="on",
             loop="none",
-            forwarded_allow_ips=[_shortest(network) for network in limits.trusted_networks],
+            forwarded_allow_ips=_trusted_forms(limits.trusted_networks),
             http=functools.partial(Connection, pool=pool),  # type: ignore[arg-type] # is called, and nothing else
             ssl_certfile=certificate,
             ws="none",
@@ -130,6 +133,18 @@ class Server:
     @property
     def alive(self) -> bool:
         return not self._task.done()
+
+
+def _trusted_forms(networks: Sequence[Network]) -> list[str]:
+    """As uvicorn needs them to trust what `address_key` trusts: a socket that listens on :: has IPv4 clients as
+    ::ffff:a.b.c.d, which uvicorn does not compare with IPv4 networks.
+    """
+    mapped = [
+        ipaddress.IPv6Network(f"::ffff:{one.network_address}/{_MAPPED_BITS + one.prefixlen}")
+        for one in networks
+        if isinstance(one, ipaddress.IPv4Network)
+    ]
+    return [_shortest(one) for one in (*networks, *mapped)]
 
 
 def _shortest(network: Network) -> str:

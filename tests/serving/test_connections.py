@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import resource
 
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from nicobar.admission import Share
-from nicobar.connections import LOOPBACK, Connection, Limits, Pool, address_key
-from nicobar.serving import RESERVED_FILES
-from speaking import Echo, Hits, Line, get, lines, once, post, serving
+from nicobar.admission import MIN_LEAVING_REQUESTS, Share
+from nicobar.asgi import Message, Receive, Send
+from nicobar.connections import LOOPBACK, Connection, Limits, Pool, State, address_key
+from nicobar.serving import RESERVED_FILES, Server
+from speaking import PATIENCE_S, Echo, Hits, Line, get, lines, once, post, serving
 
 LARGE = b"x" * 20_000_000
 OTHER = "127.0.0.2"
@@ -124,6 +126,140 @@ def test_addresses_of_one_customer_count_together(address, key):
     assert address_key(address, LOOPBACK) == key
 
 
+@pytest.mark.parametrize("trusted", ["127.0.0.1", "127.0.0.0/30", "::ffff:127.0.0.1", "::/0", "127.0.0.9"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "::"])
+async def test_a_proxy_is_trusted_in_both_forms_of_its_address(trusted, host):
+    networks = (ipaddress.ip_network(trusted),)
+    peer = "::ffff:127.0.0.1" if host == "::" else "127.0.0.1"
+    is_trusted = address_key(peer, networks) is None
+    server = await Server.start(Echo(), host, 0, limits=Limits(trusted_networks=networks))
+    try:
+        answer = await once(server.port, get("/", "x-forwarded-for: 203.0.113.7"))
+    finally:
+        await server.stop()
+    assert answer.body["client"] == ("203.0.113.7" if is_trusted else peer)
+    if host == "::":
+        assert is_trusted is (trusted != "127.0.0.9")
+
+
+class Counting(Echo):
+    """Counts the requests that run at the same time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running = 0
+        self.most_running = 0
+        self.goodbye = asyncio.Event()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await super().__call__(scope, receive, send)
+            return
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            await super().__call__(scope, receive, send)
+            if scope["path"] == "/goodbye":
+                await self.goodbye.wait()
+        finally:
+            self.running -= 1
+
+
+HALF = post("/", b"ab", length=20)
+
+
+async def test_half_a_pipelined_request_does_not_cost_the_running_one():
+    app = Counting()
+    hits = Hits()
+    shares = (Share(prefix="", max_requests=1),)
+    async with (
+        serving(app, hits, shares, discard_timeout_ms=1) as server,
+        lines(server.port, 1) as (first,),
+        lines(server.port, 20) as others,
+    ):
+        await first.say(post("/wait", b"x") + HALF)
+        await app.waiting.acquire()
+        for line in others:
+            answer = await line.ask(post("/wait", b"x") + HALF)
+            assert (answer.status, answer.body["code"]) == (503, "too_busy")
+        assert app.most_running == 1
+        app.go.set()
+        assert (await first.answer()).status == 200
+    assert hits.reasons.count("too_busy") >= 20
+    assert app.most_running == 1
+
+
+async def test_a_pipelined_body_that_stalls_is_replaceable_once_it_runs():
+    app = Counting()
+    shares = (Share(prefix="", max_requests=1),)
+    async with serving(app, shares=shares) as server, lines(server.port, 1) as (line,):
+        await line.say(post("/wait", b"x") + HALF)
+        await app.waiting.acquire()
+        app.go.set()
+        assert (await line.answer()).status == 200
+        while app.served < 2:
+            await asyncio.sleep(0)
+        assert (await once(server.port, get("/"))).status == 200
+        answer = await line.answer()
+        assert (answer.status, answer.body["code"]) == (503, "too_busy")
+
+
+async def test_a_request_that_works_before_its_body_keeps_its_place():
+    app = Counting()
+    shares = (Share(prefix="", max_requests=1),)
+    async with serving(app, shares=shares) as server, lines(server.port, 1) as (half,):
+        await half.say(post("/wait", b"x", length=3))
+        await app.waiting.acquire()
+        for _ in range(5):
+            assert (await once(server.port, get("/wait"))).status == 503
+        assert app.most_running == 1
+        app.go.set()
+        await half.say(b"yz")
+        assert (await half.answer()).body["bytes"] == 3
+
+
+async def test_closed_requests_that_still_run_are_bounded():
+    app = Counting()
+    shares = (Share(prefix="", max_requests=1),)
+    async with serving(app, shares=shares) as server:
+        statuses = []
+        async with lines(server.port, 40) as opened:
+            for number, line in enumerate(opened):
+                await line.say(post("/goodbye", b"x", length=3))
+                while app.served + statuses.count(503) <= number:
+                    if app.served == 1 + MIN_LEAVING_REQUESTS:
+                        statuses.append((await line.answer()).status)
+                    await asyncio.sleep(0)
+        assert app.most_running == 1 + MIN_LEAVING_REQUESTS
+        app.goodbye.set()
+        while app.running:
+            await asyncio.sleep(0)
+        assert (await once(server.port, get("/"))).status == 200
+
+
+async def test_a_client_that_hangs_up_is_noticed_behind_a_pipelined_request():
+    gone = asyncio.Event()
+    started = asyncio.Event()
+    echo = Echo()
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await echo(scope, receive, send)
+            return
+        started.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    async with serving(app) as server:
+        line = await Line.open(server.port)
+        await line.say(post("/", b"x") + HALF)
+        await started.wait()
+        line.close()
+        async with asyncio.timeout(PATIENCE_S):
+            await gone.wait()
+
+
 async def test_stalled_bodies_make_room_for_requests_that_are_complete():
     hits = Hits()
     shares = (Share(prefix="", max_requests=5),)
@@ -184,6 +320,12 @@ class Wire(asyncio.Transport):
     def abort(self) -> None:
         self.aborted = True
 
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
 
 async def test_an_answer_is_given_up_only_when_too_little_of_it_is_read():
     pool = Pool(Limits(min_send_bytes=1_000), Hits())
@@ -197,6 +339,25 @@ async def test_an_answer_is_given_up_only_when_too_little_of_it_is_read():
         connection.expire()
         assert wire.aborted is aborted
     assert len(pool) == 0
+    pool.close()
+
+
+async def test_half_a_pipelined_request_does_not_make_its_connection_replaceable():
+    app = Echo()
+    pool = Pool(Limits(max_connections=1), Hits())
+    state = ServerState()
+    config = uvicorn.Config(app, log_config=None)
+    connection = Connection(config, state, {}, pool=pool)
+    connection.connection_made(Wire())
+    connection.data_received(get("/wait") + HALF)
+    await app.waiting.acquire()
+    assert connection.state is State.BUSY
+    refusal = pool.enter(Connection(config, state, {}, pool=pool))
+    assert refusal is not None
+    assert refusal.code == "too_busy"
+    connection.connection_lost(ConnectionResetError())
+    app.go.set()
+    await asyncio.gather(*state.tasks)
     pool.close()
 
 
