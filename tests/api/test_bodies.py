@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from api.test_document import DOCUMENT, OPERATIONS, things
@@ -65,3 +67,33 @@ async def test_pausing_needs_no_body(tmp_path, body):
         answer = await api.ask("POST", f"{path}/recover", body)
         assert answer.status == 422
         assert answer.body["detail"][0]["msg"] == "Object missing required field `since`"
+
+
+async def test_every_operation_without_a_body_rejects_one(tmp_path):
+    bodies = ((b'{"made_up": 1}', 422), (b"[1]", 422), (b'"x"', 422), (b"not json", 400), (b"\xff", 400))
+    without = {
+        operation["operationId"]: (method, re.sub(r"{\w+}", "nobody", path.replace("{version}", "1")))
+        for method, path, operation in OPERATIONS
+        if "requestBody" not in operation
+    }
+    assert {"v1.message.expunge-all-contents", "v1.application.delete", "v1.endpoint.get"} <= set(without)
+    wrong = {}
+    async with asking(tmp_path, HANDLER) as api:
+        for name, (method, path) in without.items():
+            for body, status in bodies:
+                answer = await api.ask(method, path, body, content_type="application/json")
+                if answer.status != status:
+                    wrong[name, body] = (answer.status, answer.body)
+    assert wrong == {}
+
+
+async def test_an_operation_without_a_body_accepts_an_empty_one(tmp_path):
+    async with asking(tmp_path, HANDLER) as api:
+        for body in (b"", b" \n", b"{}", b" {} ", b"null"):
+            for method, path, status in (
+                ("GET", f"{api.app}/msg", 200),
+                ("POST", f"{api.app}/msg/expunge-all-contents", 202),
+                ("DELETE", f"{api.app}/endpoint/nobody", 404),
+            ):
+                answer = await api.ask(method, path, body, content_type="application/json")
+                assert (body, path, answer.status) == (body, path, status)

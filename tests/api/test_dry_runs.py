@@ -132,6 +132,51 @@ async def test_a_dry_run_refuses_what_the_operation_would_refuse(api, endpoint_i
     assert (await api.ask("POST", resend)).status in {202, 409, 200}
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("recover", SINCE),
+        ("replay-missing", SINCE),
+        ("bulk-replay", SINCE),
+        ("failure-group/replay", {"failure": "none"}),
+        ("send-example", {"eventType": "payment.succeeded"}),
+    ],
+)
+@pytest.mark.parametrize("query", ["", "?dryRun=true"])
+async def test_nothing_is_sent_to_a_disabled_endpoint(api, endpoint_id, path, body, query):
+    await change(api, DisableEndpoint(endpoint_id=endpoint_id, reason="a test"))
+    before = await everything(api)
+    answer = await api.ask("POST", f"{api.app}/endpoint/{endpoint_id}/{path}{query}", body)
+    assert (answer.status, answer.body["code"]) == (409, "endpoint_disabled")
+    assert await everything(api) == before
+
+
+@pytest.mark.parametrize("query", ["", "?dryRun=true"])
+async def test_a_failure_group_that_is_not_there_is_404(api, endpoint_id, query):
+    path = f"{api.app}/endpoint/{endpoint_id}/failure-group/replay{query}"
+    assert (await api.ask("POST", path, {"failure": "none"})).status == 404
+
+
+@pytest.mark.parametrize("name", ["dryRun", "dry_run"])
+async def test_a_dry_run_asked_for_in_the_body_changes_nothing(api, endpoint_id, name):
+    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason="a test"))
+    (message_id,) = await post(api)
+    before = await everything(api)
+    endpoint = f"{api.app}/endpoint/{endpoint_id}"
+    for method, path in (
+        ("POST", f"{api.app}/msg/expunge-all-contents"),
+        ("POST", f"{endpoint}/cancel-pending"),
+        ("POST", f"{api.app}/msg/{message_id}/endpoint/{endpoint_id}/resend"),
+        ("DELETE", f"{api.app}/msg/{message_id}/content"),
+        ("DELETE", endpoint),
+        ("DELETE", api.app),
+    ):
+        answer = await api.ask(method, path, {name: True})
+        assert (path, answer.status, answer.body["detail"][0]["loc"]) == (path, 422, ["body", name])
+        assert f'Unknown field "{name}". Send it in the query.' in answer.body["detail"][0]["msg"]
+    assert await everything(api) == before
+
+
 async def test_what_a_failure_group_and_a_canceled_task_would_do_is_counted(tmp_path):
     async with asking(tmp_path, 'function handler(webhook) { throw new Error("no"); }') as api:
         (endpoint,) = api.nicobar.runtime.configuration.snapshot.endpoints

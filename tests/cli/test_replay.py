@@ -132,3 +132,14 @@ def test_what_is_asked_for_wrongly_is_told_in_one_line(tmp_path):
     assert audited(tmp_path) == []
     none = nicobar(tmp_path, "replay", "bulk", "customerio", "--status", "success", "--yes")
     assert (none.returncode, none.stdout) == (0, "0 deliveries of 0 customers at customerio.\n")
+
+
+def test_a_dry_run_is_refused_where_the_replay_would_be(tmp_path):
+    configure(tmp_path)
+    file = tmp_path / "nicobar.toml"
+    file.write_text(file.read_text().replace("max_messages_per_s", "disabled = true\nmax_messages_per_s"))
+    nicobar(tmp_path, "apply", "nicobar.toml")
+    for command in ("recover", "missing", "bulk"):
+        for option in ("--dry-run", "--yes"):
+            said = refused(nicobar(tmp_path, "replay", command, "customerio", option))
+            assert said.startswith("Error: Endpoint customerio is disabled."), (command, option)

@@ -13,6 +13,7 @@ from nicobar.store import (
     EndSessions,
     PasswordLink,
     PutLink,
+    RemoveDraft,
     RemoveLink,
     RemoveUser,
     SetPassword,
@@ -179,6 +180,21 @@ async def test_a_draft_that_was_changed_or_removed_meanwhile_is_not_replaced(sto
     with pytest.raises(StoreMoved):
         await store.put_draft(msgspec.structs.replace(first, revision=2), forget_before_ms=0)
     assert await store.draft(DRAFT.id) is None
+
+
+async def test_nothing_is_made_from_a_draft_that_moved(store):
+    await store.put_draft(DRAFT, forget_before_ms=0)
+    await store.put_draft(msgspec.structs.replace(DRAFT, revision=1), forget_before_ms=0)
+    version = await store.version()
+    with pytest.raises(StoreMoved, match="another window"):
+        await store.change([PutLink(link=link("a")), RemoveDraft(draft_id=DRAFT.id, revision=0)])
+    assert await store.version() == version
+    assert await store.link("a", now_ms=0) is None
+    assert await store.draft(DRAFT.id) is not None
+    await store.change([RemoveDraft(draft_id=DRAFT.id, revision=1)])
+    assert await store.draft(DRAFT.id) is None
+    with pytest.raises(StoreMoved, match="another window"):
+        await store.change([RemoveDraft(draft_id=DRAFT.id, revision=1)])
 
 
 async def test_an_endpoint_s_draft_is_the_one_that_was_changed_last(store):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import msgspec
@@ -195,6 +196,19 @@ async def test_what_is_created_is_what_the_page_showed(nicobar):
         assert not nicobar.runtime.configuration.snapshot.endpoints
         status, text, _ = await visitor.ask("GET", headers["location"])
         assert (status, "The draft has changed since that page was loaded" in text) == (409, True)
+
+
+async def test_create_sent_twice_at_once_creates_one_endpoint(nicobar):
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        draft = await begin(visitor, nicobar)
+        answers = await asyncio.gather(*(visitor.send(f"{draft}/create") for _ in range(3)))
+        (one,) = (await nicobar.runtime.store.snapshot()).endpoints
+        assert {(status, headers["location"]) for status, _, headers in answers} == {(303, f"/webhooks/{one.id}")}
+        assert await nicobar.runtime.store.draft(draft.rpartition("/")[2]) is None
+        status, _, headers = await visitor.send(f"{draft}/create")
+        assert (status, headers["location"]) == (303, f"/webhooks/{one.id}")
+        assert len((await nicobar.runtime.store.snapshot()).endpoints) == 1
 
 
 async def begin(visitor, nicobar) -> str:

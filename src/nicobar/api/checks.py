@@ -23,6 +23,7 @@ from nicobar.names import QueryNames, closest, given_names, query_names, shorten
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 
 MAX_UNKNOWN = 20
+_JSON_SPACE = b" \t\r\n"  # RFC 8259, section 2
 _PLACE = re.compile(r" - at `(?:key in )?\$?([^`]*)`$")
 _NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?", re.IGNORECASE)
 _ONLY_NULL = re.compile(r"^Expected `null`, got `\w+`")
@@ -41,9 +42,8 @@ async def check_request(request: Asked) -> None:
     """Raises Invalid or UnknownNames for a request that does not fit, Refusal 400 for a body that is not JSON."""
     expected = _expected(request.route_handler, tuple(request.path_params))
     request.scope[ALIASES] = expected.query.aliases  # type: ignore[literal-required] # a name of ours
-    body = await request.body()
-    has_body = expected.body is not None and bool(body)
-    if has_body and is_deeper(body):
+    body = (await request.body()).strip(_JSON_SPACE)
+    if is_deeper(body):
         raise Refusal(
             400,
             "body_too_deep",
@@ -52,8 +52,10 @@ async def check_request(request: Asked) -> None:
         )
     try:
         found = _unknown_parameters(request.scope["query_string"], expected)
-        if has_body and expected.kind is not None:
+        if body and expected.kind is not None:
             found = chain(found, _unknown_fields(body, expected.kind, expected.query.known))
+        elif body:
+            found = chain(found, _fields_of_no_body(body, expected.query.known))
         unknown = list(islice(found, MAX_UNKNOWN))
         if unknown:
             raise UnknownNames(unknown)
@@ -62,7 +64,7 @@ async def check_request(request: Asked) -> None:
                 raise Invalid(
                     f"query.{name}", "It is not a time.", "Write it as RFC 3339 does: 2026-03-01T09:30:00Z."
                 )
-        if has_body:
+        if body and expected.kind is not None:
             msgspec.json.decode(body, type=expected.body)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
@@ -90,6 +92,16 @@ def _unknown_parameters(query_string: bytes, expected: _Expected) -> Iterator[Va
             # Which of them counts would be a guess.
             said = f'Query parameter "{name}" is given {times} times. Give it once.'
             yield ValidationDetail(loc=["query", name], msg=said, type="repeated_parameter")
+
+
+def _fields_of_no_body(raw: bytes, parameters: Collection[str]) -> Iterator[ValidationDetail]:
+    """What is in the body of an operation that has none. Clients send null or {} where they mean no body."""
+    sent: object = msgspec.json.decode(raw)
+    if isinstance(sent, dict):
+        for name in sent:
+            yield _unknown(["body", name], "field", name, (), "Send it in the query." if name in parameters else "")
+    elif sent is not None:
+        raise Invalid("body", "This operation has no body.", "Send none, or {}.")
 
 
 def _unknown_fields(

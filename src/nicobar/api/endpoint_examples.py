@@ -10,6 +10,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 from msgspec import Meta
 
+from nicobar.admin.endpoint_state import check_enabled
 from nicobar.api.dry_run import WOULD, DryRunOut, GivenDryRun, effect
 from nicobar.api.endpoints import ONE, TAGS
 from nicobar.api.errors import Invalid
@@ -53,6 +54,7 @@ async def send_example(
     example = None if one is None else _example(one, data.example_index)
     if one is None or example is None:
         raise Invalid("body.eventType", "There is no such example.", "Choose an event type that has one.")
+    check_enabled(endpoint)
     if dry_run:
         return Response(effect(messages=1, deliveries=1), status_code=200)
     with_example = msgspec.structs.replace(one, example=example)

@@ -10,6 +10,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta
 
+from nicobar.admin.endpoint_state import check_enabled
 from nicobar.admin.replays import FINAL_STATES, count_replay, start_replay
 from nicobar.admin.services import Services
 from nicobar.api.auth import Caller
@@ -168,6 +169,7 @@ async def _replay(
     dry_run: bool,
     new_ids: bool,
 ) -> Response[TaskStartedOut | ReplayCountOut]:
+    check_enabled(endpoint)
     if dry_run:
         return Response(counted(await count_replay(services.store, kind, endpoint, which)), status_code=200)
     task = await start_replay(services, caller, kind, endpoint, which, new_ids=new_ids)

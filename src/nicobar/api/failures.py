@@ -9,6 +9,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta
 
+from nicobar.admin.endpoint_state import check_enabled
 from nicobar.admin.replays import count_replay, group_filter, replay_group
 from nicobar.api.dry_run import GivenDryRun
 from nicobar.api.endpoint_replays import ReplayCountOut, counted
@@ -128,7 +129,10 @@ async def replay_failure_group(
 ) -> Response[BackgroundTaskOut | ReplayCountOut]:
     """Sends everything of a group again, each customer's in their order. The task says how far it is."""
     if dry_run:
+        check_enabled(endpoint)
         found = await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, group_filter(data.failure))
+        if not found.deliveries:
+            raise not_found("group of failures")
         return Response(counted(found), status_code=200)
     task = await replay_group(services, caller, endpoint, data.failure, new_ids=data.new_ids)
     if task is None:

@@ -101,6 +101,7 @@ async def _replay(
             channels=tuple(asked["channels"]),
             tag=asked["tag"],
         )
+        check_enabled(endpoint)
         count = await count_replay(it.store, kind, endpoint, which)
         oldest = f", the oldest accepted {shown(count.oldest_accepted_at_ms)}" if count.oldest_accepted_at_ms else ""
         click.echo(f"{count.deliveries} deliveries of {count.customers} customers at {endpoint.name}{oldest}.")
@@ -116,7 +117,6 @@ async def _replay(
             )
         if asked["dry_run"]:
             return
-        check_enabled(endpoint)
         if not count.deliveries:
             return
         if not asked["yes"]:

@@ -19,6 +19,7 @@ from nicobar.model import Application, Endpoint, Record, Source
 from nicobar.store import Draft, Snapshot
 
 MAX_SENDS = 200
+MAX_CREATED_ENDPOINTS = 200
 
 
 class KnownCoverage(Record):
@@ -32,8 +33,9 @@ class KnownCoverage(Record):
 @dataclass(frozen=True, slots=True)
 class Desk:
     """The running parts. `sends` are the latest tests by their address, gone when this process ends; `recipe_uses` is
-    what recipes make of each event type, `coverages` what handlers send for, as far as it was found; `app_id` is the
-    one application that there is for the visitor.
+    what recipes make of each event type, `coverages` what handlers send for, as far as it was found; `created` are
+    the endpoints that drafts became, by the draft's id; `app_id` is the one application that there is for the
+    visitor.
     """
 
     services: Services
@@ -41,7 +43,14 @@ class Desk:
     sends: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
     recipe_uses: dict[str, tuple[Use, ...]] = field(default_factory=dict)
     coverages: dict[str, KnownCoverage] = field(default_factory=dict)
+    created: dict[str, str] = field(default_factory=dict)
     app_id: str | None = None
+
+    def keep_created(self, draft_id: str, endpoint_id: str) -> None:
+        """Keeps which endpoint was created from a draft that is gone, so that a second click finds it."""
+        self.created[draft_id] = endpoint_id
+        while len(self.created) > MAX_CREATED_ENDPOINTS:
+            del self.created[next(iter(self.created))]
 
     async def snapshot(self) -> Snapshot:
         """The catalogue, as far as there is one for the visitor: pages find nothing else in it. Raises Refusal 404

@@ -26,7 +26,7 @@ from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import Setting
 from nicobar.recipes import RECIPES
-from nicobar.store import AddTransformation, Change, Draft, EnableTransformation, PutSource
+from nicobar.store import AddTransformation, Change, Draft, EnableTransformation, PutSource, RemoveDraft
 
 KEEP_DRAFTS_MS = 30 * 24 * 3_600_000
 HTTP = "http"
@@ -111,8 +111,13 @@ async def connected(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisi
 
 
 @post("/webhooks/drafts/{draft_id:str}/create", status_code=303)
+@again_if_moved
 async def create(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
-    """Makes the endpoint, and a source where there is none; or publishes the code of one that is there."""
+    """Makes the endpoint, and a source where there is none; or publishes the code of one that is there. A form
+    that is sent twice creates one endpoint.
+    """
+    if draft_id in desk.created:
+        return redirect(f"/webhooks/{desk.created[draft_id]}")
     one = await draft(desk, draft_id)
     if visitor.form.get("seen", one.text_id) != one.text_id:
         return redirect(f"/webhooks/drafts/{one.id}/test?changed=1")
@@ -121,10 +126,11 @@ async def create(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor
     if one.endpoint_id:
         await publish(desk, visitor, one.endpoint_id, one.code, variables=one.variables)
         endpoint_id = one.endpoint_id
+        await desk.services.store.remove_draft(one.id)
     else:
         async with desk.services.changing:
             endpoint_id = await _create(desk, visitor, one)
-    await desk.services.store.remove_draft(one.id)
+    desk.keep_created(one.id, endpoint_id)
     return redirect(f"/webhooks/{endpoint_id}")
 
 
@@ -242,7 +248,7 @@ async def _create(desk: Desk, visitor: Visitor, one: Draft) -> str:
         variables=one.variables,
         details=details(now_ms=now_ms),
     )
-    changes: list[Change] = [made]
+    changes: list[Change] = [RemoveDraft(draft_id=one.id, revision=one.revision), made]
     if one.code.strip():
         changes.append(AddTransformation(endpoint_id=made.id, code=one.code, created_at_ms=now_ms))
     if source(snapshot, one.app_id) is None:

@@ -166,6 +166,15 @@ class RemoveLink(Record, tag=True):
     name: str
 
 
+class RemoveDraft(Record, tag=True):
+    """Removes the draft that the other changes were made from. Raises StoreMoved where it is gone or has another
+    revision, so that nothing is created from one draft twice.
+    """
+
+    draft_id: str
+    revision: int
+
+
 class Audited(Record, tag=True):
     """Says in the audit log who did what to which thing. `detail` holds no secrets.
 
@@ -202,6 +211,7 @@ Change = (
     | EndSessions
     | PutLink
     | RemoveLink
+    | RemoveDraft
     | Audited
 )
 

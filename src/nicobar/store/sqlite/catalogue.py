@@ -26,6 +26,7 @@ from nicobar.store.catalogue import (
     PutSource,
     PutToken,
     RemoveApplication,
+    RemoveDraft,
     RemoveEndpoint,
     RemoveEventType,
     RemoveLink,
@@ -37,6 +38,7 @@ from nicobar.store.catalogue import (
     ends_pause,
 )
 from nicobar.store.sqlite.database import SQL, Database, json_text, say
+from nicobar.store.sqlite.drafts import remove_unchanged
 from nicobar.store.sqlite.rows import ATTEMPT, CONTENT, Content, delivery, endpoint, message, texts
 
 _EVENT_TYPE = msgspec.json.Decoder(EventType)
@@ -168,6 +170,8 @@ def _change(connection: sqlite3.Connection, change: Change) -> None:  # noqa: C9
             _check_version(connection, version)
         case SetRole() | SetPassword() | RemoveUser() | EndSessions() | PutLink() | RemoveLink():
             _change_people(connection, change)
+        case RemoveDraft(draft_id=draft_id, revision=revision):
+            remove_unchanged(connection, draft_id, revision)
         case Audited():
             say(connection, change)
         case _:

@@ -31,13 +31,7 @@ class DraftTables:
         values = {name: content.pop(name) for name in _COLUMNS} | {"content": json_text(content)}
 
         def work(connection: sqlite3.Connection) -> None:
-            there = _first(connection.execute(SQL["draft"], {"id": draft.id}).fetchall())
-            if (None if there is None else there.revision) != (draft.revision - 1 if draft.revision else None):
-                raise StoreMoved(
-                    "draft_changed",
-                    "This draft was changed or removed in another window.",
-                    "Reload the page and make the change again.",
-                )
+            _check_revision(connection, draft.id, draft.revision - 1 if draft.revision else None)
             connection.execute(SQL["forget_drafts"], {"before_ms": forget_before_ms})
             connection.execute(SQL["put_draft"], values)
 
@@ -46,6 +40,22 @@ class DraftTables:
     async def remove_draft(self, draft_id: str) -> None:
         values = {"id": draft_id}
         await self._database.write(lambda connection: connection.execute(SQL["remove_draft"], values).close())
+
+
+def remove_unchanged(connection: sqlite3.Connection, draft_id: str, revision: int) -> None:
+    """Raises StoreMoved where the draft is gone or has another revision."""
+    _check_revision(connection, draft_id, revision)
+    connection.execute(SQL["remove_draft"], {"id": draft_id})
+
+
+def _check_revision(connection: sqlite3.Connection, draft_id: str, revision: int | None) -> None:
+    there = _first(connection.execute(SQL["draft"], {"id": draft_id}).fetchall())
+    if (None if there is None else there.revision) != revision:
+        raise StoreMoved(
+            "draft_changed",
+            "This draft was changed or removed in another window.",
+            "Reload the page and make the change again.",
+        )
 
 
 def _first(rows: Sequence[Sequence[Any]]) -> Draft | None:
