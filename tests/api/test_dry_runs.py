@@ -51,7 +51,7 @@ async def everything(api):
 
 @pytest.mark.parametrize("name", ["dryRun", "dry_run"])
 async def test_nothing_changes_where_an_operation_is_run_dry(api, endpoint_id, name):
-    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason="a test"))
+    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason="a test", by_hand=True))
     message_id, second_id, _ = await post(api, 3)
     endpoint = f"{api.app}/endpoint/{endpoint_id}"
     message = f"{api.app}/msg/{message_id}"
@@ -92,7 +92,7 @@ async def test_nothing_changes_where_an_operation_is_run_dry(api, endpoint_id, n
 @pytest.mark.parametrize("name", ["dryRun", "dry_run"])
 @pytest.mark.parametrize("replay", ["recover", "replay-missing", "bulk-replay"])
 async def test_both_spellings_keep_a_replay_from_running(api, endpoint_id, name, replay):
-    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason="a test"))
+    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason="a test", by_hand=True))
     await post(api)
     await api.ask("POST", f"{api.app}/endpoint/{endpoint_id}/cancel-pending")
     before = await everything(api)
@@ -188,7 +188,7 @@ async def test_what_a_failure_group_and_a_canceled_task_would_do_is_counted(tmp_
         answer = await api.ask("POST", path, {"failure": group["failure"]})
         assert (answer.status, answer.body["deliveries"]) == (200, 1)
         assert await everything(api) == before
-        await change(api, PauseEndpoint(endpoint_id=endpoint.id, reason="a test"))
+        await change(api, PauseEndpoint(endpoint_id=endpoint.id, reason="a test", by_hand=True))
         task = await api.ask("POST", f"{api.app}/endpoint/{endpoint.id}/recover", SINCE)
         await api.nicobar.runtime.store.work_on_task(task.body["id"], now_ms=0, limit=10)
         before = await everything(api)

@@ -123,6 +123,37 @@ async def test_one_cause_is_told_once_an_hour(tmp_path):
         assert await waiting(store, shop.seq, clock.now_ms()) == [], "nobody else gets it"
 
 
+@pytest.mark.parametrize("trouble", [AlertType.PAUSED, AlertType.FAILING])
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_trouble_that_returns_within_the_hour_is_told_again(tmp_path, trouble, restarts):
+    async with world(tmp_path) as (alerts, clock, store, snapshot):
+        shop, ops = snapshot.endpoints
+        it = alerts(endpoint_name="ops")
+        kinds = [trouble, AlertType.RECOVERED] * 3
+        for kind in kinds:
+            for _ in range(2):
+                await it.tell(Alert(type=kind, endpoint=shop, reason="x"))
+            clock.move(1_000)
+            if restarts:
+                it = alerts(endpoint_name="ops")
+        assert [one["type"] for one in await waiting(store, ops.seq, clock.now_ms())] == kinds
+
+
+async def test_an_endpoint_that_keeps_changing_becomes_no_storm(tmp_path):
+    async with world(tmp_path) as (alerts, clock, store, snapshot):
+        shop, ops = snapshot.endpoints
+        it = alerts(endpoint_name="ops")
+        for _ in range(50):
+            for kind in (AlertType.PAUSED, AlertType.RECOVERED):
+                await it.tell(Alert(type=kind, endpoint=shop, reason="x"))
+        told = await waiting(store, ops.seq, clock.now_ms())
+        assert len(told) == 2 * MAX_CAUSES_AN_HOUR
+        assert told[-2]["data"]["reason"] == f"x {NO_MORE}"
+        clock.move(HOUR_MS)
+        await it.tell(Alert(type=AlertType.PAUSED, endpoint=shop, reason="x"))
+        assert len(await waiting(store, ops.seq, clock.now_ms())) == 2 * MAX_CAUSES_AN_HOUR + 1
+
+
 async def test_failures_that_all_differ_become_no_storm(tmp_path):
     async with world(tmp_path) as (alerts, clock, store, snapshot):
         shop, ops = snapshot.endpoints

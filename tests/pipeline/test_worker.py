@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from moving import MovingClock
+from nicobar.addresses import RefusedAddress
 from nicobar.admin.catalogue import make_endpoint, make_source
 from nicobar.connectors import NoResponse, Request, Response
 from nicobar.crypto import Vault, new_webhook_secret
@@ -61,6 +62,12 @@ class Network:
         # What the harmless call of a connector with a contract is answered, and how often it was made.
         self.region: Response | NoResponse = Response(status=200, headers={}, body=b'{"region":"us"}', duration_ms=1)
         self.checks = 0
+        # Why nothing may be sent to the endpoint's address, where that is so.
+        self.refused: RefusedAddress | None = None
+
+    async def refused_address(self, _url: str) -> RefusedAddress | None:
+        self.checks += 1
+        return self.refused
 
     async def send(self, request: Request) -> Response | NoResponse:
         if request.method == "GET":
@@ -1241,6 +1248,181 @@ async def test_a_stop_does_not_wait_for_a_check(tmp_path):
         await it.move(10_000)
         await asked.wait()
         await it.worker.stop(60_000)
+
+
+async def healed(it: World) -> None:
+    """A hold that ended a moment ago."""
+    message_id = await held(it)
+    it.network.answer = lambda _items: OK
+    await it.move(10_000)
+    while (await it.delivery(message_id)).state is not DeliveryState.SUCCESS:
+        await it.next_recorded()
+    await it.move(0)
+    assert (await the_endpoint(it)).paused_reason is None
+    while not it.network.sent.empty():
+        await it.network.next()
+
+
+async def together(it: World, names: list[str], answer) -> list[str]:
+    """Accepts events of as many customers, which leave in one batch that is answered so."""
+    it.network.open.clear()
+    await it.accept("first", "cus_first")
+    await it.network.next()
+    ids = [await it.accept(name, f"cus_{name}") for name in names]
+    it.network.answer = lambda items: OK if items[0]["name"] == "first" else answer(items)
+    it.network.open.set()
+    await it.move(0)
+    return ids
+
+
+def rejecting(*bad: str):
+    """A firewall that rejects requests with one of these."""
+    return lambda items: status(403) if any(one["name"] in bad for one in items) else OK
+
+
+async def test_one_event_that_is_always_rejected_fails_and_delays_nobody(tmp_path):
+    async with world(tmp_path) as it:
+        bad = await held(it, name="bad")
+        it.network.answer = rejecting("bad")
+        others = [await it.accept(f"n{n}", f"cus_{n}") for n in range(30)]
+        for _ in range(3):
+            await it.move(10_000)
+        await it.move(0)
+        assert {(await it.delivery(one)).state for one in others} == {DeliveryState.SUCCESS}, "with the hold's end"
+        assert (await it.delivery(bad)).tries == 1
+        number = 30
+        while (due_at_ms := (await it.delivery(bad)).due_at_ms) is not None:
+            await it.move(due_at_ms - 10_000 - it.clock.now_ms())
+            other = await it.accept(f"n{number}", f"cus_{number}")
+            await it.move(0)
+            assert (await it.delivery(other)).state is DeliveryState.SUCCESS
+            await it.move(10_000)
+            await it.move(0)
+            assert (await the_endpoint(it)).paused_reason is None
+            number += 1
+        delivery = await it.delivery(bad)
+        assert delivery.state is DeliveryState.FAILED
+        assert delivery.reason.startswith("Given up after 8 tries; the last one: Customer.io answered 403")
+        assert it.alerts() == ["endpoint.paused", "endpoint.recovered", "message.attempt.exhausted"]
+
+
+@pytest.mark.parametrize("bad", [["n0"], ["n19"], ["n7", "n8"], ["n0", "n10", "n19"]])
+async def test_after_a_hold_a_rejected_batch_is_split_and_the_others_arrive(tmp_path, bad):
+    async with world(tmp_path) as it:
+        await healed(it)
+        names = [f"n{n}" for n in range(20)]
+        ids = await together(it, names, rejecting(*bad))
+        waiting = [
+            name
+            for name, one in zip(names, ids, strict=True)
+            if (await it.delivery(one)).state is not DeliveryState.SUCCESS
+        ]
+        assert waiting == bad
+        assert {(await it.delivery(ids[names.index(name)])).tries for name in bad} == {1}
+        assert (await the_endpoint(it)).paused_reason is None
+
+
+async def test_credentials_revoked_soon_after_a_hold_start_another_one(tmp_path):
+    async with world(tmp_path) as it:
+        await healed(it)
+        ids = await together(it, [f"n{n}" for n in range(100)], lambda _items: status(401))
+        assert "401" in (await the_endpoint(it)).paused_reason
+        assert it.network.sent.qsize() <= 10
+        deliveries = [await it.delivery(one) for one in ids]
+        assert {one.state for one in deliveries} == {DeliveryState.PENDING}
+        assert sorted(one.tries for one in deliveries)[-3:] == [0, 1, 1]
+        assert all([await it.attempts(one) for one in ids]), "each says what was answered"
+
+
+async def test_deliveries_rejected_one_by_one_soon_after_a_hold_start_another_one(tmp_path):
+    async with world(tmp_path) as it:
+        await healed(it)
+        it.network.answer = lambda _items: status(401)
+        ids = []
+        for number in range(3):
+            assert (await the_endpoint(it)).paused_reason is None
+            ids.append(await it.accept(f"n{number}", f"cus_{number}"))
+            await it.next_recorded()
+            await it.move(0)
+        assert "401" in (await the_endpoint(it)).paused_reason
+        assert [(await it.delivery(one)).tries for one in ids] == [1, 1, 0]
+
+
+async def test_one_delivery_alone_spends_one_try_on_revoked_credentials(tmp_path):
+    async with world(tmp_path) as it:
+        await healed(it)
+        it.network.answer = lambda _items: status(401)
+        it.network.region = status(401)
+        message_id = await it.accept("n0", "cus_0")
+        for _ in range(20):
+            await it.move(0)
+            await it.move(3_600_000)
+        await it.move(0)
+        assert (await the_endpoint(it)).paused_reason
+        assert (await it.delivery(message_id)).tries == 1
+
+
+async def test_long_after_a_hold_the_first_rejection_starts_another_one(tmp_path):
+    async with world(tmp_path) as it:
+        await healed(it)
+        await it.move(600_000)
+        message_id = await held(it, name="two")
+        assert (await it.delivery(message_id)).tries == 0
+
+
+async def test_a_hold_that_returns_within_the_hour_is_told_again(tmp_path):
+    async with world(tmp_path) as it:
+        await healed(it)
+        await it.move(600_000)
+        await held(it)
+        assert it.alerts() == ["endpoint.paused", "endpoint.recovered", "endpoint.paused"]
+        await it.move(0)
+        it.network.answer = lambda _items: OK
+        await it.move(10_000)
+        await it.next_recorded()
+        await it.move(0)
+        assert it.alerts()[3:] == ["endpoint.recovered"]
+
+
+async def test_an_http_endpoint_whose_address_was_not_allowed_resumes_automatically(tmp_path):
+    refused = RefusedAddress(host="shop.example", entry="shop.example:443")
+    async with world(tmp_path, kind="http") as it:
+        it.network.refused = refused
+        message_id = await held(it, NoResponse(reason="not allowed", duration_ms=0, refused=refused))
+        assert await probes(it, 3) == DOUBLING[:3]
+        assert it.network.sent.empty(), "nothing is sent before the address is allowed"
+        it.network.refused = None
+        it.network.answer = lambda _items: OK
+        await it.move(80_000)
+        assert (await it.next_recorded()).attempt.state is DeliveryState.SUCCESS
+        await it.move(0)
+        assert (await the_endpoint(it)).paused_reason is None
+        assert (await it.delivery(message_id)).state is DeliveryState.SUCCESS
+        assert it.alerts() == ["endpoint.paused", "endpoint.recovered"]
+
+
+async def test_a_probe_that_is_answered_429_waits_for_the_next_one(tmp_path):
+    async with world(tmp_path) as it:
+        ids = await failing(it, 5)
+        await it.move(0)
+        tries = sum([(await it.delivery(one)).tries for one in ids])
+        it.network.answer = lambda _items: status(429)
+        waits = []
+        for _ in range(5):
+            waits.append((await breaker(it)).probe_at_ms - it.clock.now_ms())
+            await it.move(waits[-1])
+            assert len(await it.network.next()) == 1
+            await it.next_recorded()
+            for _ in range(5):
+                await it.move(1_000)
+            assert it.network.sent.empty()
+            await it.move(0)
+        assert waits == [10_000, 15_000, 35_000, 75_000, 155_000], "twice as long each time, 5 s of which are over"
+        assert sum([(await it.delivery(one)).tries for one in ids]) == tries
+        it.network.answer = lambda _items: OK
+        await it.move(300_000)
+        for _ in ids:
+            assert (await it.next_recorded()).attempt.state is DeliveryState.SUCCESS
 
 
 # --- the rate ---

@@ -1,5 +1,6 @@
 """Tells the people who run Nicobar what they should look at: as a message through Nicobar itself to the endpoint that
-they named, and by mail where that is configured. One for each cause and hour.
+they named, and by mail where that is configured. One for each cause and hour; trouble that returns after an endpoint
+has recovered is another cause.
 
 The types are those of the public Svix API's operational webhooks where it has one.
 """
@@ -56,6 +57,11 @@ class AlertType(StrEnum):
     EXHAUSTED = "message.attempt.exhausted"
     REFUSING = "source.refusing"
     TEST = "nicobar.test"
+
+
+# What says whether an endpoint delivers; a change is told however often it comes within an hour.
+_TROUBLE = frozenset({AlertType.DISABLED, AlertType.PAUSED, AlertType.FAILING})
+_STATES = _TROUBLE | {AlertType.RECOVERED}
 
 
 class Alert(Record):
@@ -126,12 +132,15 @@ class Alerts:
         self._on_accepted = on_accepted
         self._told: OrderedDict[str, int] = OrderedDict()
         self._causes: dict[tuple[AlertType, str], tuple[int, int]] = {}
+        self._began_ms = clock.now_ms()
+        # By endpoint: whether the last thing told was trouble, and how often that has changed.
+        self._turns: dict[str, tuple[bool, int]] = {}
         self._mails: set[asyncio.Task[str]] = set()
 
     async def tell(self, alert: Alert) -> None:
         now_ms = self._clock.now_ms()
         alert = msgspec.structs.replace(alert, reason=bare(alert.reason))
-        cause = f"{alert.type.value}/{alert.subject_id}/{alert.cause}"
+        cause = f"{alert.type.value}/{alert.subject_id}/{alert.cause}{self._turn(alert)}"
         if not self._is_new(cause, now_ms // HOUR_MS):
             return
         causes = self._count_causes(alert, now_ms // HOUR_MS)
@@ -145,6 +154,7 @@ class Alerts:
             to = None  # it cannot be told of its own failures
         if to is not None and not await self._keep(alert, cause, to, now_ms):
             return
+        self._turns |= self._turned(alert)
         log.warning("alert", alert=alert.type.value, about=alert.subject_id, reason=alert.reason)
         self._metrics.alerts.labels(alert.type.value, "made").inc()
         if self._mail is not None:
@@ -192,6 +202,21 @@ class Alerts:
             return False
         self._on_accepted([to.seq])
         return True
+
+    def _turn(self, alert: Alert) -> str:
+        """What tells an endpoint's trouble from an earlier one of the same hour. The process's start tells its turns
+        from an earlier process's; the endpoint's stored state keeps both from telling the same.
+        """
+        turned = self._turned(alert)
+        return f"/{self._began_ms}.{turned[alert.subject_id][1]}" if turned else ""
+
+    def _turned(self, alert: Alert) -> dict[str, tuple[bool, int]]:
+        """The endpoint's turn with this alert; empty for one that says nothing of an endpoint's state."""
+        if alert.type not in _STATES:
+            return {}
+        is_trouble = alert.type in _TROUBLE
+        was_trouble, turn = self._turns.get(alert.subject_id, (is_trouble, 0))
+        return {alert.subject_id: (is_trouble, turn + (is_trouble != was_trouble))}
 
     def _is_new(self, cause: str, hour: int) -> bool:
         if self._told.get(cause) == hour:

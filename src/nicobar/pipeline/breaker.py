@@ -91,6 +91,20 @@ def admitted(breaker: Breaker) -> Breaker:
     return msgspec.structs.replace(breaker, hold=msgspec.structs.replace(breaker.hold, probe_at_ms=None))
 
 
+def unanswered(breaker: Breaker, now_ms: int, jitter: float) -> Breaker:
+    """The probe ended without saying whether the destination is back, such as with a 429: the next one comes after
+    twice the wait. It counts neither as a failure nor as an answer.
+    """
+    if breaker.hold is not None or breaker.state is not BreakerState.HALF_OPEN:
+        return breaker
+    return msgspec.structs.replace(
+        breaker,
+        state=BreakerState.OPEN,
+        opens=breaker.opens + 1,
+        probe_at_ms=now_ms + _probe_ms(breaker.opens, jitter),
+    )
+
+
 def is_sounded(breaker: Breaker) -> bool:
     """Whether people were told that the destination fails, or that the endpoint is on hold."""
     return breaker.opened_at_ms is not None or breaker.foreign or breaker.hold is not None

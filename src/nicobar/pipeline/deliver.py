@@ -10,6 +10,7 @@ import msgspec
 
 from nicobar.clock import Clock
 from nicobar.connectors import (
+    Blocked,
     Deferred,
     Delivered,
     NoResponse,
@@ -28,7 +29,7 @@ from nicobar.pipeline import batching
 from nicobar.pipeline.alerts import Alert, Alerts, AlertType
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.gate import Gate
-from nicobar.pipeline.retry import NOT_SENT, Settled, failure_key, settle
+from nicobar.pipeline.retry import HELD, NOT_SENT, Settled, failure_key, settle
 from nicobar.pipeline.transform import Ready, Stopped, Subject, transform
 from nicobar.pipeline.watch import Watch
 from nicobar.sandbox import Sandbox
@@ -37,6 +38,8 @@ from nicobar.store import Claimed, Finished, Queue
 MAX_PARALLEL_PARCELS = 16
 # A page's requests leave within this time; what is left over is tried later, long before its lease ends.
 SENDING_MS = 120_000
+# A delivery that was blocked alone waits at least so long, so that others are likely to be accepted before its retry.
+SET_ASIDE_MS = 60_000
 MAX_RECORD_TRIES = 60
 RECORD_AGAIN_MS = 1_000
 SANDBOX_AGAIN_MS = 5_000
@@ -86,6 +89,15 @@ class _Item:
 
     call: ReadyCall
     owner: _Try
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """A request, its answer, and what that means for each call."""
+
+    request: Request
+    answer: Response | NoResponse
+    outcomes: Sequence[Outcome]
 
 
 class Deliverer:
@@ -253,6 +265,8 @@ class Deliverer:
         now_ms = await self._now_ms()
         held = not gate.is_closed
         settled = [(one, settle(one.outcomes, one.claimed.tries, now_ms, self.jitter(), held=held)) for one in tries]
+        if any(result.code == HELD for _, result in settled):
+            gate.unanswered(now_ms, self.jitter())
         await self._record(target, settled)
         return [result for _, result in settled]
 
@@ -281,20 +295,44 @@ class Deliverer:
             if items[half - 1].owner is items[half].owner and not _through(first):
                 return first
             return [*first, *await self._send(target, items[half:], gate, deadline_ms)]
-        for item, outcome in zip(items, outcomes, strict=True):
-            item.owner.outcomes.append(outcome)
-        for one in _owners(items):
-            one.requests.append(_recorded_request(request, items, one))
-            if isinstance(answer, Response):
-                one.status = answer.status
-                one.response = _start_of(answer.body)
-        return outcomes
+        return await self._read_blocked(target, items, gate, deadline_ms, _Exchange(request, answer, outcomes))
+
+    async def _read_blocked(
+        self, target: OpenEndpoint, items: Sequence[_Item], gate: Gate, deadline_ms: int, exchange: _Exchange
+    ) -> list[Outcome]:
+        """What the answer to these calls becomes; what was blocked together is sent again by halves where single
+        deliveries may be to blame.
+        """
+        outcomes = exchange.outcomes
+        if not self._is_suspect(gate, items, outcomes):
+            return _noted(exchange, items, items, outcomes)
+        if len(_owners(items)) == 1:
+            if not gate.suspects.blocked(items[0].owner.claimed.message.id):
+                outcomes = [_set_aside(outcome) for outcome in outcomes]
+            return _noted(exchange, items, items, outcomes)
+        half = _middle(items)
+        first = await self._send(target, items[:half], gate, deadline_ms)
+        if any(isinstance(outcome, Blocked) for outcome in first):
+            # The endpoint goes on hold, so that the others are not sent again.
+            return [*first, *_noted(exchange, items, items[half:], outcomes[half:])]
+        return [*first, *await self._send(target, items[half:], gate, deadline_ms)]
+
+    def _is_suspect(self, gate: Gate, items: Sequence[_Item], outcomes: Sequence[Outcome]) -> bool:
+        """Whether what was blocked may be to blame itself, rather than the configuration: the destination accepted
+        something a short time ago, or what was blocked was blocked before while other deliveries were accepted.
+        """
+        if gate.breaker.hold is not None or not all(isinstance(outcome, Blocked) for outcome in outcomes):
+            return False
+        ids = [one.claimed.message.id for one in _owners(items)]
+        return gate.suspects.are_asked(ids, self._clock.steady_ms())
 
     def _note(self, gate: Gate, items: Sequence[_Item], outcomes: Sequence[Outcome], now_ms: int) -> None:
         """Tells the breaker. One request has one answer, so that its first outcome says whether the destination
         fails; one that has to wait for another reason says nothing of it.
         """
         first = outcomes[0]
+        pairs = zip(items, outcomes, strict=True)
+        gate.suspects.accepted([it.owner.claimed.message.id for it, got in pairs if isinstance(got, Delivered)])
         if isinstance(first, Deferred) and first.failing:
             message_ids = [item.owner.claimed.message.id for item in items]
             gate.failed(first.reason, message_ids, now_ms, self.jitter(), foreign=first.foreign)
@@ -435,6 +473,11 @@ def _internal(error: Exception) -> Deferred:
     return Deferred(reason=f"An internal error, {type(error).__name__}; the log says more.")
 
 
+def _set_aside(outcome: Outcome) -> Outcome:
+    """What is blocked alone while others are accepted is retried on the schedule and fails in the end."""
+    return Deferred(reason=outcome.reason, retry_after_ms=SET_ASIDE_MS) if isinstance(outcome, Blocked) else outcome
+
+
 def _through(outcomes: Sequence[Outcome]) -> bool:
     """Whether what comes after these may go out."""
     return all(isinstance(outcome, Delivered | Refused) for outcome in outcomes)
@@ -445,6 +488,21 @@ def _middle(items: Sequence[_Item]) -> int:
     half = len(items) // 2
     starts = [index for index in range(1, len(items)) if items[index].owner is not items[index - 1].owner]
     return min(starts, key=lambda start: abs(start - half), default=half)
+
+
+def _noted(
+    exchange: _Exchange, all_items: Sequence[_Item], items: Sequence[_Item], outcomes: Sequence[Outcome]
+) -> list[Outcome]:
+    """Keeps with each delivery of `items` what became of it, and of the request its own part."""
+    answer = exchange.answer
+    for item, outcome in zip(items, outcomes, strict=True):
+        item.owner.outcomes.append(outcome)
+    for one in _owners(items):
+        one.requests.append(_recorded_request(exchange.request, all_items, one))
+        if isinstance(answer, Response):
+            one.status = answer.status
+            one.response = _start_of(answer.body)
+    return [*outcomes]
 
 
 def _owners(items: Sequence[_Item]) -> list[_Try]:

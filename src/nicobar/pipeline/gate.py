@@ -4,11 +4,65 @@ what happened; it never waits itself and keeps nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from nicobar.model import Breaker, BreakerState
 from nicobar.pipeline import breaker as rules
 from nicobar.pipeline.throttle import Allowance, Throttle
+
+# How long a hold that ended is remembered: one event that always gets 403 would otherwise start a hold at each try.
+HOLD_MEMORY_MS = 600_000
+# So many deliveries in a row, each blocked alone and none accepted in between, say that it is the configuration.
+BLOCKED_TO_HOLD = 3
+MAX_SUSPECTS = 1_000
+
+
+class Suspects:
+    """Tells what is wrong with single deliveries from what is wrong with the configuration. It is asked about
+    deliveries that were blocked, and outlives the hold that it ends. `steady_ms` as in `Gate`.
+    """
+
+    def __init__(self) -> None:
+        self._healed_at_ms: int | None = None
+        # Those that were blocked alone, the oldest first, by the ids of their messages.
+        self._known: dict[str, None] = {}
+        self._in_a_row: set[str] = set()
+        self._new_in_a_row = 0
+
+    def hold_ended(self, steady_ms: int) -> None:
+        """The destination accepted a delivery during a hold."""
+        self._healed_at_ms = steady_ms
+        self._start_again()
+
+    def are_asked(self, message_ids: Collection[str], steady_ms: int) -> bool:
+        """Whether these are looked at one by one, rather than that the endpoint goes on hold."""
+        if any(one in self._known for one in message_ids):
+            return True
+        return self._healed_at_ms is not None and steady_ms - self._healed_at_ms < HOLD_MEMORY_MS
+
+    def blocked(self, message_id: str) -> bool:
+        """This one was blocked alone; returns whether the endpoint goes on hold. One that is known to be blocked says
+        nothing new, except where it comes back before anything was accepted.
+        """
+        is_back = message_id in self._in_a_row
+        self._in_a_row.add(message_id)
+        if message_id not in self._known:
+            self._new_in_a_row += 1
+            self._known[message_id] = None
+            if len(self._known) > MAX_SUSPECTS:
+                del self._known[next(iter(self._known))]
+        return is_back or self._new_in_a_row >= BLOCKED_TO_HOLD
+
+    def accepted(self, message_ids: Sequence[str]) -> None:
+        """The destination accepted something of these."""
+        for message_id in message_ids:
+            self._known.pop(message_id, None)
+        if message_ids:
+            self._start_again()
+
+    def _start_again(self) -> None:
+        self._in_a_row.clear()
+        self._new_in_a_row = 0
 
 
 class Gate:
@@ -22,6 +76,7 @@ class Gate:
         self.throttle = Throttle(max_requests_per_s, steady_ms)
         self.allowance = Allowance(max_messages_per_s, steady_ms)
         self.breaker = breaker
+        self.suspects = Suspects()
         self._failing: set[str] = set()
 
     @property
@@ -68,6 +123,10 @@ class Gate:
             self._failing.add(message_id)
         several = len(self._failing) > 1
         self.breaker = rules.failed(self.breaker, reason, now_ms, jitter, several=several, foreign=foreign)
+
+    def unanswered(self, now_ms: int, jitter: float) -> None:
+        """What was sent had to wait, and says nothing of the destination."""
+        self.breaker = rules.unanswered(self.breaker, now_ms, jitter)
 
     def reset(self) -> None:
         """Somebody changed something: the destination is asked again at once."""

@@ -26,6 +26,8 @@ RETRY_AFTER_MS = (
 JITTER = 0.2
 # The code of what was given back before anything of it left.
 NOT_SENT = "not_sent"
+# The code of what was sent, and waits for the breaker or the hold.
+HELD = "held"
 MAX_FAILURE_CHARS = 200
 # What differs from one failure to the next of the same kind: quoted values (not names), addresses, ids, numbers of
 # four digits or more.
@@ -111,7 +113,7 @@ def _put_off(outcome: Deferred, tries: int, now_ms: int, jitter: float, *, held:
     reason, asked_ms = outcome.reason, outcome.retry_after_ms
     if held:
         return Settled(
-            state=DeliveryState.PENDING, code="held", reason=reason, due_at_ms=now_ms + (asked_ms or 0), spent=False
+            state=DeliveryState.PENDING, code=HELD, reason=reason, due_at_ms=now_ms + (asked_ms or 0), spent=False
         )
     due_at_ms = retry_at_ms(tries, now_ms, jitter, asked_ms)
     if due_at_ms is None:

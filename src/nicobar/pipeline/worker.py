@@ -344,6 +344,9 @@ class _Lane:
             reason = "The destination accepted a delivery."
             ended = PauseEndpoint(endpoint_id=endpoint.id, reason=None)
             if await self._decide(endpoint, _is_on_hold, ended, self._said("endpoint.resume", reason)):
+                # The configuration's change has made another gate, which knows nothing of the hold.
+                self._gate.suspects = gate.suspects
+                self._gate.suspects.hold_ended(self._clock.steady_ms())
                 log.info("endpoint off hold", endpoint_id=endpoint.id)
                 await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason=reason))
         elif passed.is_sent:
@@ -483,9 +486,7 @@ def _is_stopped(endpoint: Endpoint) -> bool:
 def _is_on_hold(target: OpenEndpoint) -> bool:
     """Whether the endpoint stopped because of its destination's answers. A pause that a person made is none."""
     endpoint = target.endpoint
-    if endpoint.disabled or endpoint.paused_reason is None:
-        return False
-    return target.connector.has_contract and not endpoint.paused_by_hand
+    return not endpoint.disabled and endpoint.paused_reason is not None and not endpoint.paused_by_hand
 
 
 def _may_hold(target: OpenEndpoint, reason: str) -> bool:
