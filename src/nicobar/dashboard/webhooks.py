@@ -111,9 +111,12 @@ async def show(
     desk: GivenDesk,
     visitor: GivenVisitor,
     sent: FromQuery[bool] = False,  # noqa: FBT002 - of the address
+    kept: FromQuery[bool] = False,  # noqa: FBT002 - of the address
 ) -> Response[bytes]:
-    """One endpoint: its state, where its events come in, its latest tries; with `sent` what became of a sample."""
-    return await _page(desk, visitor, endpoint_id, sent=sent)
+    """One endpoint: its state, where its events come in, its latest attempts. The steps of connecting it stay after a
+    sample was `sent` or a secret was `kept`, also if its first event has arrived meanwhile.
+    """
+    return await _page(desk, visitor, endpoint_id, is_connecting=sent or kept)
 
 
 @get("/webhooks/{endpoint_id:str}/first")
@@ -198,7 +201,7 @@ async def _page(
     endpoint_id: str,
     *,
     made: str = "",
-    sent: bool = False,
+    is_connecting: bool = False,
     problem: NicobarError | None = None,
 ) -> Response[bytes]:
     snapshot = await desk.snapshot()
@@ -213,7 +216,7 @@ async def _page(
         "endpoint.html",
         status=422 if problem else 201 if made else 200,
         made=made,
-        sent=sent,
+        is_connecting=is_connecting,
         coverage=await coverage_of_endpoint(desk, known),
         samples=_samples(snapshot, incoming, known) if incoming else [],
         row=await _row(desk, known, breaker, backlog.get(known.seq)),
