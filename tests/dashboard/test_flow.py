@@ -121,7 +121,10 @@ async def test_the_check_tells_a_wrong_key_a_wrong_region_and_no_network_apart(n
         await page.get_by_role("button", name="Check credentials").click()
         await page.get_by_text("Wrong region.").wait_for()
         await page.get_by_label("US", exact=True).check()
+        # Another host needs the credentials again.
         await page.get_by_label("Base URL").fill("http://127.0.0.1:9")
+        await page.get_by_label("Site ID").fill("demo-site")
+        await page.get_by_label("API key").fill("demo-key")
         await page.get_by_role("button", name="Check credentials").click()
         await page.get_by_text("No answer: it could not be checked.").wait_for()
 

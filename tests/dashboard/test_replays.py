@@ -150,7 +150,7 @@ async def test_a_replay_is_asked_for_and_canceled_without_javascript(nicobar):
         token = await form_token(page)
         assert (await page.request.post(f"{endpoint}/pause", form={"form_token": token})).ok
         await page.reload()
-        await page.get_by_text("The endpoint does not send now.").wait_for()
+        await page.get_by_text("The endpoint is paused.").wait_for()
         await page.get_by_role("button", name="Send 1 delivery again").click()
         task_id = page.url.rsplit("/", 1)[1]
         await page.request.post(f"{page.url}/cancel", form={"form_token": token})
