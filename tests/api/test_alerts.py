@@ -8,8 +8,15 @@ from nicobar.pipeline.alerts import Alert, AlertType
 from nicobar.store.history import MessageFilter
 
 HANDLER = 'function handler(webhook) { throw new Error("no"); }'
-HTTP = {"url": "http://127.0.0.1:9/hooks", "disabled": True}
+HTTP = {"url": "http://127.0.0.1:9/hooks"}
 SINCE = {"since": "2020-01-01T00:00:00Z"}
+
+
+async def paused_endpoint(api) -> str:
+    """An endpoint that keeps what it gets."""
+    endpoint_id = (await api.ask("POST", f"{api.app}/endpoint", HTTP)).body["id"]
+    assert (await api.ask("POST", f"{api.app}/endpoint/{endpoint_id}/pause")).status == 204
+    return endpoint_id
 
 
 async def post(api):
@@ -27,7 +34,7 @@ async def test_a_failure_adds_no_message_where_no_alert_endpoint_is_set(tmp_path
             for path in ("msg", "events"):
                 listed = await api.ask("GET", f"{api.app}/{path}", token=token)
                 assert [one["id"] for one in listed.body["data"]] == [message_id]
-        new = (await api.ask("POST", f"{api.app}/endpoint", HTTP)).body["id"]
+        new = await paused_endpoint(api)
         path = f"{api.app}/endpoint/{new}/replay-missing?dryRun=true"
         assert (await api.ask("POST", path, SINCE)).body["deliveries"] == 1
         stored = await api.nicobar.runtime.store.messages(api.app_id, MessageFilter(alerts=True), limit=10)
@@ -43,7 +50,7 @@ async def test_an_alert_goes_to_its_endpoint_and_appears_nowhere_in_the_api(tmp_
         await runtime.alerts.tell(alert)
         ((stored,), other) = (
             (await runtime.store.messages(api.app_id, MessageFilter(alerts=True), limit=10)).items,
-            (await api.ask("POST", f"{api.app}/endpoint", HTTP)).body["id"],
+            await paused_endpoint(api),
         )
         assert [one.endpoint_id for one in await runtime.store.deliveries(stored.id)] == [ops]
         portal = await api.make_token(scope=Scope.APPLICATION, app_id=api.app_id, portal=True)
