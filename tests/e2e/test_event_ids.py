@@ -16,6 +16,7 @@ import pytest
 from asking import Api, asking
 from nicobar.admin.catalogue import make_endpoint
 from nicobar.admin.replays import FINAL_STATES, start_replay
+from nicobar.cli.options import COMMAND_LINE, CommandServices
 from nicobar.emulator.app import create_app
 from nicobar.emulator.state import State
 from nicobar.model import DeliveryState, Endpoint, Setting
@@ -80,15 +81,15 @@ async def publish(api: Api, code: str) -> None:
 
 async def replay(api: Api, kind: TaskKind, *, new_ids: bool = False) -> None:
     runtime = api.nicobar.runtime
-    await start_replay(
-        runtime.store,
-        kind,
-        endpoint(api),
-        ReplayFilter(states=FINAL_STATES),
-        task_id=runtime.ids.new("qtask"),
-        new_ids=new_ids,
-        now_ms=runtime.clock.now_ms(),
+    which = ReplayFilter(states=FINAL_STATES)
+    services = CommandServices(
+        store=runtime.store,
+        vault=runtime.vault,
+        clock=runtime.clock,
+        ids=runtime.ids,
+        snapshot=runtime.configuration.snapshot,
     )
+    await start_replay(services, COMMAND_LINE, kind, endpoint(api), which, new_ids=new_ids)
 
 
 async def recreate(api: Api, base_url: str, code: str, name: str) -> None:
