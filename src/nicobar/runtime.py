@@ -149,7 +149,8 @@ async def open_store(
     """The database and the key of its secrets; both are created where there is neither, unless `create` is false.
     Raises StoreUnusable.
     """
-    if not create and not settings.database_path.exists() and not settings.key_path.exists():
+    has_key = bool(settings.secret_key) or settings.key_path.exists()
+    if not create and not has_key and not settings.database_path.exists():
         raise StoreUnusable(
             "no_database",
             f"No Nicobar database at {settings.database_path.resolve()}.",

@@ -216,7 +216,7 @@ def died(_holder: KeyHolder) -> Vault:
 def forget_the_key_id(data: Path) -> None:
     """Makes of a database one from before key ids were stored."""
     query(data / "nicobar.db", "DROP TABLE installation")
-    query(data / "nicobar.db", "DELETE FROM migrations WHERE number = 9")
+    query(data / "nicobar.db", "DELETE FROM migrations WHERE number = 10")
 
 
 def test_an_older_database_adopts_the_key_that_opens_its_secrets(tmp_path, data):
@@ -233,7 +233,7 @@ def test_an_older_database_refuses_a_key_that_opens_nothing(data, content):
         (data / "secret.key").write_text(content)
     assert "secret.key" in error(command("serve", "--port", "0"))
     assert (data / "secret.key").exists() is (content is not None)
-    assert query(data / "nicobar.db", "SELECT count(*) FROM migrations WHERE number = 9") == [(0,)]
+    assert query(data / "nicobar.db", "SELECT count(*) FROM migrations WHERE number = 10") == [(0,)]
 
 
 def test_an_older_database_without_secrets_gets_a_new_key(tmp_path, monkeypatch):
