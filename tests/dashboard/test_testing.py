@@ -130,9 +130,11 @@ async def test_a_draft_is_compared_with_what_runs_and_a_pasted_event_is_sent_wit
         await write_code(page, draft, CODE.replace("'paid'", "'paid_in_full'").replace("amount: 5", "amount: 6"))
         await page.goto(f"{draft}/test")
         against = page.locator("section[aria-labelledby=against]")
-        await expect(against.locator("del")).to_have_text([re.compile('"name": "paid"'), re.compile('"amount": 5')])
+        await expect(against.locator("del")).to_have_text(
+            [re.compile('"name": "paid"'), re.compile('"amount": 5'), re.compile('"id": ')]
+        )
         await expect(against.locator("ins")).to_have_text(
-            [re.compile('"name": "paid_in_full"'), re.compile('"amount": 6')]
+            [re.compile('"name": "paid_in_full"'), re.compile('"amount": 6'), re.compile('"id": ')]
         )
         body = fresh(TYPES["payment.succeeded"], nicobar.runtime.clock.now_ms()).decode()
         await page.get_by_text("Paste an event").click()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nicobar.addresses import AllowedAddresses
 from nicobar.connectors import Delivered, Finding, Origin
 from nicobar.connectors.customerio import CustomerIo
 from nicobar.connectors.customerio.check import check, check_v1
@@ -136,7 +137,7 @@ async def test_every_call_that_the_emulator_accepts_is_delivered():
         asked.append(Call(method=one.method, url=url, headers={}, payload=V1_BODIES[one.body]))
     origin = Origin(message_id="msg_1", endpoint_id="ep_1", occurred_at_ms=1, now_ms=1, customer=None)
     try:
-        async with HttpTransport() as transport:
+        async with HttpTransport(allowed=AllowedAddresses.read("127.0.0.1")) as transport:
             for call in asked:
                 prepared = it.prepare([call], origin)
                 assert prepared.calls, prepared.verdicts

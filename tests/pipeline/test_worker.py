@@ -1261,6 +1261,8 @@ async def healed(it: World) -> None:
     assert (await the_endpoint(it)).paused_reason is None
     while not it.network.sent.empty():
         await it.network.next()
+    while not it.recorded.empty():
+        await it.next_recorded()
 
 
 async def together(it: World, names: list[str], answer) -> list[str]:

@@ -25,7 +25,18 @@ _METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]{0,4096}")
 
+
+class _CallWithAnyNumbers(msgspec.Struct):
+    """A call whose payload is JSON: `JSON.rawJSON` writes numbers of any length and size, which msgspec refuses."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    payload: msgspec.Raw
+
+
 _calls = msgspec.json.Decoder(tuple[Call, ...])
+_calls_with_any_numbers = msgspec.json.Decoder(tuple[_CallWithAnyNumbers, ...])
 
 
 class InvalidReply(ValueError):
@@ -80,7 +91,7 @@ def _result(reply: Reply, bounds: Bounds) -> Result:
         calls = _calls.decode(content)
     except (msgspec.DecodeError, UnicodeError) as error:
         place = _half_pair(content)
-        if place is None and _is_json(content):
+        if place is None and _differs_only_in_numbers(content):
             return _failed(reply, Failure.BAD_RESULT, "The result has a number that JSON readers do not accept.")
         if place is None:
             raise InvalidReply(f"calls that cannot be read: {error}") from error
@@ -106,11 +117,11 @@ def _check(call: Call) -> None:
             raise InvalidReply("calls with a header that HTTP does not allow")
 
 
-def _is_json(content: bytes) -> bool:
-    """Whether it is JSON but for what its numbers are: `JSON.rawJSON` writes numbers of any length and size."""
+def _differs_only_in_numbers(content: bytes) -> bool:
+    """Whether these are calls but for what their numbers are."""
     try:
-        json.loads(content, parse_int=str, parse_float=str)
-    except ValueError:
+        _calls_with_any_numbers.decode(content)
+    except (msgspec.DecodeError, UnicodeError):
         return False
     return True
 
