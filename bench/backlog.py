@@ -125,7 +125,7 @@ async def drain(directory: Path, waiting: int) -> float:
 
 async def remove(store: SqliteStore, clock: SystemClock, endpoint_id: str, *, number: int) -> None:
     """Removes the endpoint with what it has left; prints how long an event for another one waited at most."""
-    left = sum(one.unfinished for one in await store.backlog())
+    left = sum(waiting.unfinished for waiting in await store.backlog())
     if not left:
         return
     waits_s: list[float] = []

@@ -40,10 +40,10 @@ async def dashboard() -> None:
             await page.locator("form[action$='/code'] button").click()
             await page.wait_for_url("**/drafts/*/code")
             draft = page.url.removesuffix("/code")
-            paths = dict.fromkeys(nicobar.url + one.path for one in PLACES)
-            paths |= dict.fromkeys(endpoint + one.path for one in TABS)
+            paths = dict.fromkeys(nicobar.url + place.path for place in PLACES)
+            paths |= dict.fromkeys(endpoint + tab.path for tab in TABS)
             more = ("/webhooks/new", "/webhooks/new/customerio", "/catalogue/payment.succeeded")
-            paths |= dict.fromkeys(nicobar.url + one for one in more)
+            paths |= dict.fromkeys(nicobar.url + item for item in more)
             paths |= dict.fromkeys((f"{endpoint}/transformation/dry-run", f"{draft}/test", f"{draft}/code"))
             print(
                 f"{'page':<34} {'first paint':>12} {'page':>9} {'editor':>9}   (medians of {ROUNDS}, nothing cached)"

@@ -108,10 +108,10 @@ async def latencies_ms(nicobar: Running, prefix: str) -> list[int]:
     took: list[int] = []
     async with asyncio.timeout(MAX_WAIT_S):
         while len(took) < EVENTS:
-            one = await nicobar.recorded.get()
-            if one.endpoint.name == "quick":
-                ended_ms = one.attempt.started_at_ms + one.attempt.duration_ms
-                took.append(ended_ms - one.message.accepted_at_ms)
+            item = await nicobar.recorded.get()
+            if item.endpoint.name == "quick":
+                ended_ms = item.attempt.started_at_ms + item.attempt.duration_ms
+                took.append(ended_ms - item.message.accepted_at_ms)
         await asyncio.gather(*sending)
     return took
 

@@ -15,9 +15,10 @@ from nicobar.store.sqlite import SqliteStore
 from running import TYPES, Running, running
 
 
-def tell(what: str, one: float, many: float, unit: str, how: tuple[str, str]) -> None:
+def tell(what: str, value: float, many: float, unit: str, how: tuple[str, str]) -> None:
     print(
-        f"{what}: {one:,.0f} {unit} {how[0]}, {many:,.0f} {unit} {how[1]}: {many / one:.1f} times as many", flush=True
+        f"{what}: {value:,.0f} {unit} {how[0]}, {many:,.0f} {unit} {how[1]}: {many / value:.1f} times as many",
+        flush=True,
     )
 
 

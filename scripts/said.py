@@ -80,14 +80,14 @@ def sentences(root: Path) -> list[Sentence]:
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             if str(file.relative_to(root)) not in LEFT_OUT:
                 found += _of_file(root, file)
-    return [one for one in found if any(letter.isalpha() for letter in _without_places(one.template))]
+    return [item for item in found if any(letter.isalpha() for letter in _without_places(item.template))]
 
 
 def _of_file(root: Path, file: Path) -> Iterator[Sentence]:
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.Call):
             yield from _of_call(node, str(file.relative_to(root)))
-        elif isinstance(node, ast.Assign) and any(_targets(one) & VARIABLES for one in node.targets):
+        elif isinstance(node, ast.Assign) and any(_targets(target) & VARIABLES for target in node.targets):
             yield from _of_value(node.value, str(file.relative_to(root)))
         elif isinstance(node, ast.FunctionDef) and node.name in FUNCTIONS:
             for inner in ast.walk(node):
@@ -98,7 +98,7 @@ def _of_file(root: Path, file: Path) -> Iterator[Sentence]:
 def _of_call(node: ast.Call, file: str) -> Iterator[Sentence]:
     name = _name(node.func)
     arguments = [node.args[index] for index in POSITIONS.get(name, ()) if index < len(node.args)]
-    arguments += [one.value for one in node.keywords if one.arg in KEYWORDS.get(name, ())]
+    arguments += [keyword.value for keyword in node.keywords if keyword.arg in KEYWORDS.get(name, ())]
     rule = _name(node.func.value) if name == "at" and isinstance(node.func, ast.Attribute) else ""
     place = f"{file}:{node.lineno}"
     for argument in arguments:
@@ -125,7 +125,7 @@ def _of_javascript(file: Path) -> Iterator[Sentence]:
 
 
 def _targets(node: ast.expr) -> set[str]:
-    return {_name(one) for one in (node.elts if isinstance(node, ast.Tuple) else [node])}
+    return {_name(elt) for elt in (node.elts if isinstance(node, ast.Tuple) else [node])}
 
 
 def _templates(node: ast.expr) -> Iterator[str]:

@@ -36,7 +36,9 @@ class Api:
     @property
     def app_id(self) -> str:
         return next(
-            one.id for one in self.nicobar.runtime.configuration.snapshot.applications if one.uid == "default"
+            application.id
+            for application in self.nicobar.runtime.configuration.snapshot.applications
+            if application.uid == "default"
         )
 
     async def ask(

@@ -28,7 +28,7 @@ async def serious_findings(page: Page) -> list[str]:
     await page.evaluate(AXE.read_text("utf-8"))
     found = await page.evaluate("axe.run({resultTypes: ['violations']})")
     return [
-        f"{page.url}: {one['id']}: {one['help']}: {[node['html'][:200] for node in one['nodes']]}"
-        for one in found["violations"]
-        if one["impact"] in {"serious", "critical"}
+        f"{page.url}: {item['id']}: {item['help']}: {[node['html'][:200] for node in item['nodes']]}"
+        for item in found["violations"]
+        if item["impact"] in {"serious", "critical"}
     ]

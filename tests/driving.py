@@ -132,7 +132,7 @@ async def furnish(
     await runtime.store.change(changes)
     await runtime.configuration.refresh()
     snapshot = runtime.configuration.snapshot
-    known = next(one for one in snapshot.endpoints if one.id == made.id)
+    known = next(endpoint for endpoint in snapshot.endpoints if endpoint.id == made.id)
     return known, f"{nicobar.url}/in/{snapshot.sources[0].token}"
 
 

@@ -31,12 +31,12 @@ class MovingClock:
         entered.set()
         try:
             while not signal.is_set() and self._now_ms < until_ms:
-                waits = [asyncio.ensure_future(one.wait()) for one in (signal, self._moved)]
+                waits = [asyncio.ensure_future(item.wait()) for item in (signal, self._moved)]
                 try:
                     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                 finally:
-                    for one in waits:
-                        one.cancel()
+                    for wait in waits:
+                        wait.cancel()
         finally:
             self._untils_ms.remove(until_ms)
         return signal.is_set()

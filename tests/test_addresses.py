@@ -107,8 +107,8 @@ def test_the_setting_is_read_from_the_environment():
         ("https://a.example/", "https://a.example./", False),
     ],
 )
-def test_an_origin_is_scheme_host_and_port(one, other, same):
-    assert (origin_of(one) == origin_of(other)) is same
+def test_an_origin_is_scheme_host_and_port(item, other, same):
+    assert (origin_of(item) == origin_of(other)) is same
 
 
 def test_entries_are_written_as_they_are_read():

@@ -98,7 +98,7 @@ class AllowedAddresses(Record):
     @classmethod
     def read(cls, text: str) -> Self:
         """Reads entries separated by commas. Raises SettingsError."""
-        return cls(entries=tuple(_entry(one.strip()) for one in text.split(",") if one.strip()))
+        return cls(entries=tuple(_entry(item.strip()) for item in text.split(",") if item.strip()))
 
     @classmethod
     def of_url(cls, url: str) -> Self:
@@ -109,13 +109,17 @@ class AllowedAddresses(Record):
     def allows_host(self, host: str, port: int) -> bool:
         """Whether an entry names the host, so that it may resolve to any address."""
         name = _bare(host)
-        return any(one.block is None and one.name == name and one.port in {None, port} for one in self.entries)
+        return any(
+            entry.block is None and entry.name == name and entry.port in {None, port} for entry in self.entries
+        )
 
     def allows(self, address: Address, port: int) -> bool:
         """Whether requests may reach this address."""
         return is_public(address) or any(
-            one.block is not None and one.port in {None, port} and any(form in one.block for form in _forms(address))
-            for one in self.entries
+            entry.block is not None
+            and entry.port in {None, port}
+            and any(form in entry.block for form in _forms(address))
+            for entry in self.entries
         )
 
     def refused_literal(self, url: str) -> RefusedAddress | None:
@@ -124,7 +128,7 @@ class AllowedAddresses(Record):
         """
         host, port = _host_and_port(url)
         addresses = literal_addresses(host)
-        if not addresses or self.allows_host(host, port) or any(self.allows(one, port) for one in addresses):
+        if not addresses or self.allows_host(host, port) or any(self.allows(address, port) for address in addresses):
             return None
         return refused(host, port)
 

@@ -125,7 +125,7 @@ class Gate:
             return None
         stalled = None
         if len(places.leaving) < places.max_leaving_requests:
-            stalled = next((one for one in places.running if one.stalled), None)
+            stalled = next((item for item in places.running if item.stalled), None)
         if stalled is None:
             return too_busy(f"{len(places.running)} requests are being processed, which is the limit.")
         del places.running[stalled]

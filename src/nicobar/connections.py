@@ -156,7 +156,7 @@ class Pool:
     def _make_room(self, address: str | None) -> Refusal | None:
         same = self._by_address.get(address, {}) if address is not None else {}
         if len(same) >= self.limits.max_connections_per_address:
-            oldest = next((one for one in same if one.state in _SILENT), None)
+            oldest = next((item for item in same if item.state in _SILENT), None)
             if oldest is None:
                 self.on_limit("address_busy")
                 return too_busy(f"This address has {len(same)} connections, and all of them are in use.")

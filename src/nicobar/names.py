@@ -29,11 +29,15 @@ class QueryNames(NamedTuple):
 @cache
 def query_names(handler: BaseRouteHandler, path_names: tuple[str, ...]) -> QueryNames:
     model = handler.create_kwargs_model(path_parameters=dict.fromkeys(path_names))  # type: ignore[arg-type] # it reads the names only
-    own = [one for one in model.expected_query_params if one.param_type is ParamType.QUERY]
+    own = [
+        expected_query_param
+        for expected_query_param in model.expected_query_params
+        if expected_query_param.param_type is ParamType.QUERY
+    ]
     return QueryNames(
-        known=frozenset(one.field_alias for one in own),
+        known=frozenset(item.field_alias for item in own),
         lists=frozenset(model.sequence_query_parameter_names),
-        aliases={one.field_name: one.field_alias for one in own},
+        aliases={item.field_name: item.field_alias for item in own},
     )
 
 
@@ -48,7 +52,7 @@ def shortened(name: str) -> str:
 
 def closest(name: str, known: Collection[str]) -> str | None:
     """The known name that is nearly the given one, if any."""
-    plain = {_plain(one): one for one in sorted(known, reverse=True)}
+    plain = {_plain(item): item for item in sorted(known, reverse=True)}
     found = get_close_matches(_plain(name[:MAX_SHOWN_CHARS]), list(plain), n=1, cutoff=0.7)
     return plain[found[0]] if found else None
 

@@ -107,21 +107,21 @@ class Runtime:
         _mark(self.metrics.unusable_endpoints, self.configuration.unusable_endpoints.values())
         _mark(self.metrics.unusable_sources, self.configuration.unusable_sources.values())
         try:
-            backlog = {one.endpoint_seq: one for one in await self.store.backlog()}
+            backlog = {waiting.endpoint_seq: waiting for waiting in await self.store.backlog()}
         except StoreError as error:
             log.error("backlog not read", code=error.code, detail=error.detail)
             return
         for seq, name in names.items():
-            one = backlog.get(seq)
-            age_ms = max(0, self.clock.now_ms() - one.oldest_accepted_at_ms) if one else 0
-            self.metrics.backlog.labels(name).set(one.unfinished if one else 0)
+            item = backlog.get(seq)
+            age_ms = max(0, self.clock.now_ms() - item.oldest_accepted_at_ms) if item else 0
+            self.metrics.backlog.labels(name).set(item.unfinished if item else 0)
             self.metrics.oldest_age.labels(name).set(age_ms / 1000)
 
 
 def _mark(gauge: Gauge, unusable: Iterable[Unusable]) -> None:
     gauge.clear()
-    for one in unusable:
-        gauge.labels(one.name).set(1)
+    for item in unusable:
+        gauge.labels(item.name).set(1)
 
 
 def prepare_database(settings: Settings, now_ms: int, *, new_installation: bool) -> tuple[Vault, list[str]]:
@@ -329,7 +329,7 @@ async def _start_web(
             max_connections=runtime.server.max_connections,
         )
     stack.push_async_callback(runtime.server.stop)
-    if not any(one.role is UserRole.OWNER for one in await runtime.store.users()):
+    if not any(user.role is UserRole.OWNER for user in await runtime.store.users()):
         path = await offer_link(runtime.store, runtime.clock.now_ms())
         runtime.setup_url = (settings.public_url.rstrip("/") or runtime.server.url) + path
 

@@ -140,11 +140,11 @@ def _trusted_forms(networks: Sequence[Network]) -> list[str]:
     ::ffff:a.b.c.d, which uvicorn does not compare with IPv4 networks.
     """
     mapped = [
-        ipaddress.IPv6Network(f"::ffff:{one.network_address}/{_MAPPED_BITS + one.prefixlen}")
-        for one in networks
-        if isinstance(one, ipaddress.IPv4Network)
+        ipaddress.IPv6Network(f"::ffff:{network.network_address}/{_MAPPED_BITS + network.prefixlen}")
+        for network in networks
+        if isinstance(network, ipaddress.IPv4Network)
     ]
-    return [_shortest(one) for one in (*networks, *mapped)]
+    return [_shortest(item) for item in (*networks, *mapped)]
 
 
 def _shortest(network: Network) -> str:
@@ -173,7 +173,10 @@ def _within(shares: Sequence[Share], max_requests: int) -> list[Share]:
     one.
     """
     total = max(max_requests, sum(share.max_requests for share in shares))
-    return [Share(prefix=one.prefix, max_requests=max(1, one.max_requests * max_requests // total)) for one in shares]
+    return [
+        Share(prefix=share.prefix, max_requests=max(1, share.max_requests * max_requests // total))
+        for share in shares
+    ]
 
 
 def _listen(host: str, port: int) -> socket.socket:

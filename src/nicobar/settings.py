@@ -172,7 +172,7 @@ class Settings(Record):
     @property
     def alert_recipients(self) -> tuple[str, ...]:
         """Raises SettingsError where mails are half configured."""
-        recipients = tuple(one.strip() for one in self.alert_mail_to.split(",") if one.strip())
+        recipients = tuple(item.strip() for item in self.alert_mail_to.split(",") if item.strip())
         given = (self.alert_smtp_url, self.alert_mail_from, recipients)
         if any(given) and not all(given):
             raise SettingsError(

@@ -85,7 +85,7 @@ class Everywhere:
     async def actions(self) -> list[str]:
         found = await self.nicobar.runtime.store.audit(AuditFilter(), limit=20)
         return [
-            one.action for one in reversed(found.items) if one.action.partition(".")[0] in {"endpoint", "message"}
+            item.action for item in reversed(found.items) if item.action.partition(".")[0] in {"endpoint", "message"}
         ]
 
 
@@ -98,7 +98,7 @@ async def everywhere(request, tmp_path):
 
 async def known(everywhere, endpoint):
     snapshot = await everywhere.nicobar.runtime.store.snapshot()
-    return next(one for one in snapshot.endpoints if one.id == endpoint.id)
+    return next(candidate for candidate in snapshot.endpoints if candidate.id == endpoint.id)
 
 
 async def test_a_disabled_endpoint_refuses_what_would_send_nothing(everywhere):

@@ -28,8 +28,8 @@ def at(code: str):
 async def test_the_default_recipe_is_right_for_every_sample(sandbox):
     findings = await trials.try_samples(sandbox, at(RECIPES[0].code), NOW_MS, lambda: 0)
     assert (len(findings.tried), findings.stopped) == (48, False)
-    assert not [one for one in findings.notes if one.level is Level.ERROR]
-    assert {trials.outcome(one.result) for one in findings.tried} == {"sends", "not_handled"}
+    assert not [note for note in findings.notes if note.level is Level.ERROR]
+    assert {trials.outcome(attempt.result) for attempt in findings.tried} == {"sends", "not_handled"}
 
 
 async def test_the_same_slip_on_many_events_is_one_note_at_its_line(sandbox):
@@ -41,8 +41,8 @@ async def test_the_same_slip_on_many_events_is_one_note_at_its_line(sandbox):
         "}"
     )
     findings = await trials.try_samples(sandbox, at(code), NOW_MS, lambda: 0)
-    found = [one for one in findings.notes if one.path == "payload.timestamp"]
-    assert [one.line for one in found] == [3] * len(found)
+    found = [note for note in findings.notes if note.path == "payload.timestamp"]
+    assert [item.line for item in found] == [3] * len(found)
     assert found
     assert len(found[0].event_types) > 20
 

@@ -33,7 +33,7 @@ async def test_a_token_of_one_application_finds_no_other(tmp_path):
         other = (await api.ask("POST", "/api/v1/app", {"name": "Other", "uid": "other"})).body
         mine = await api.make_token(scope=Scope.APPLICATION, app_id=api.app_id)
         listed = await api.ask("GET", "/api/v1/app", token=mine)
-        assert [one["uid"] for one in listed.body["data"]] == ["default"]
+        assert [item["uid"] for item in listed.body["data"]] == ["default"]
         assert (await api.ask("GET", api.app, token=mine)).status == 200
         for method, body in (("GET", None), ("PATCH", {"name": "x"}), ("PUT", {"name": "x"}), ("DELETE", None)):
             hidden = await api.ask(method, "/api/v1/app/other", body, token=mine)
@@ -76,7 +76,7 @@ async def test_a_token_for_messages_makes_them_in_one_application_and_does_nothi
         ):
             assert (await api.ask(method, other, {}, token=token)).status == 403, other
         listed = (await api.ask("GET", "/api/v1/auth/token?limit=1")).body["data"]
-        assert [(one["id"], one["scope"], one["appId"]) for one in listed] == [
+        assert [(item["id"], item["scope"], item["appId"]) for item in listed] == [
             (made.body["id"], "application_messages", api.app_id)
         ]
         assert (await api.ask("POST", path, {"name": "edge"})).status == 409
@@ -94,11 +94,11 @@ async def test_the_last_use_of_a_token_is_kept_once_a_minute(tmp_path):
         assert used_at_ms is not None
         await api.ask("GET", api.app)
         await store.check()
-        assert [one.last_used_at_ms for one in await store.tokens()] == [used_at_ms]
+        assert [token.last_used_at_ms for token in await store.tokens()] == [used_at_ms]
         await store.touch_token(token.id, at_ms=used_at_ms - 60_000)
         await api.ask("GET", api.app)
         await store.check()
-        assert next(one.last_used_at_ms or 0 for one in await store.tokens()) >= used_at_ms
+        assert next(token.last_used_at_ms or 0 for token in await store.tokens()) >= used_at_ms
         await store.change([PutToken(token=token)])
 
 
@@ -187,7 +187,7 @@ async def test_large_and_broken_bodies_are_refused(tmp_path):
         assert (broken.status, broken.body["code"]) == (400, "request_invalid")
         wrong = await api.ask("POST", "/api/v1/app", {"name": 1})
         assert wrong.status == 422
-        assert [(one["loc"], one["type"]) for one in wrong.body["detail"]] == [(["body", "name"], "value_error")]
+        assert [(item["loc"], item["type"]) for item in wrong.body["detail"]] == [(["body", "name"], "value_error")]
         unknown = await api.ask("GET", "/api/v1/app?limit=251")
         assert (unknown.status, unknown.body["detail"][0]["loc"]) == (422, ["query", "limit"])
         assert (await api.ask("TRACE", "/api/v1/app")).status == 405
@@ -197,22 +197,22 @@ async def test_a_list_is_paged_in_both_directions(tmp_path):
     async with asking(tmp_path) as api:
         for number in range(6):
             await api.ask("POST", "/api/v1/app", {"name": f"{number}", "uid": f"{number}"})
-        everything = [one["uid"] for one in (await api.ask("GET", "/api/v1/app?order=ascending")).body["data"]]
+        everything = [item["uid"] for item in (await api.ask("GET", "/api/v1/app?order=ascending")).body["data"]]
         assert [uid for uid in everything if uid != "default"] == ["0", "1", "2", "3", "4", "5"]
         forwards, iterator = [], ""
         while True:
             page = (await api.ask("GET", f"/api/v1/app?limit=3&order=ascending{iterator}")).body
-            forwards.append([one["uid"] for one in page["data"]])
+            forwards.append([item["uid"] for item in page["data"]])
             if page["done"]:
                 break
             iterator = f"&iterator={page['iterator']}"
         assert forwards == [everything[:3], everything[3:6], everything[6:]]
         back = (await api.ask("GET", f"/api/v1/app?limit=3&order=ascending&iterator={page['prevIterator']}")).body
-        assert ([one["uid"] for one in back["data"]], back["done"]) == (everything[3:6], False)
+        assert ([item["uid"] for item in back["data"]], back["done"]) == (everything[3:6], False)
         first = (await api.ask("GET", f"/api/v1/app?limit=3&order=ascending&iterator={back['prevIterator']}")).body
-        assert ([one["uid"] for one in first["data"]], first["done"]) == (everything[:3], True)
+        assert ([item["uid"] for item in first["data"]], first["done"]) == (everything[:3], True)
         newest = (await api.ask("GET", "/api/v1/app?limit=2")).body
-        assert [one["uid"] for one in newest["data"]] == everything[:-3:-1]
+        assert [item["uid"] for item in newest["data"]] == everything[:-3:-1]
         broken = await api.ask("GET", "/api/v1/app?iterator=nonsense")
         assert (broken.status, broken.body["detail"][0]["loc"]) == (422, ["query", "iterator"])
 

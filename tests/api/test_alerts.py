@@ -33,18 +33,20 @@ async def test_a_failure_adds_no_message_where_no_alert_endpoint_is_set(tmp_path
         for token in (portal, None):
             for path in ("msg", "events"):
                 listed = await api.ask("GET", f"{api.app}/{path}", token=token)
-                assert [one["id"] for one in listed.body["data"]] == [message_id]
+                assert [item["id"] for item in listed.body["data"]] == [message_id]
         new = await paused_endpoint(api)
         path = f"{api.app}/endpoint/{new}/replay-missing?dryRun=true"
         assert (await api.ask("POST", path, SINCE)).body["deliveries"] == 1
         stored = await api.nicobar.runtime.store.messages(api.app_id, MessageFilter(alerts=True), limit=10)
-        assert [one.id for one in stored.items] == [message_id]
+        assert [item.id for item in stored.items] == [message_id]
 
 
 async def test_an_alert_goes_to_its_endpoint_and_appears_nowhere_in_the_api(tmp_path):
     async with asking(tmp_path, HANDLER, alert_endpoint="ops") as api:
         ops = (await api.ask("POST", f"{api.app}/endpoint", HTTP | {"uid": "ops", "name": "ops"})).body["id"]
-        shop = next(one for one in api.nicobar.runtime.configuration.snapshot.endpoints if one.id != ops)
+        shop = next(
+            endpoint for endpoint in api.nicobar.runtime.configuration.snapshot.endpoints if endpoint.id != ops
+        )
         runtime = api.nicobar.runtime
         alert = Alert(type=AlertType.EXHAUSTED, endpoint=shop, reason="a test", message_id="msg_1", cause="a test")
         await runtime.alerts.tell(alert)
@@ -52,7 +54,7 @@ async def test_an_alert_goes_to_its_endpoint_and_appears_nowhere_in_the_api(tmp_
             (await runtime.store.messages(api.app_id, MessageFilter(alerts=True), limit=10)).items,
             await paused_endpoint(api),
         )
-        assert [one.endpoint_id for one in await runtime.store.deliveries(stored.id)] == [ops]
+        assert [delivery.endpoint_id for delivery in await runtime.store.deliveries(stored.id)] == [ops]
         portal = await api.make_token(scope=Scope.APPLICATION, app_id=api.app_id, portal=True)
         for token in (portal, None):
             for path in ("msg", "events", f"endpoint/{ops}/msg", f"attempt/endpoint/{ops}", "failure-group"):
@@ -71,4 +73,4 @@ async def test_an_alert_goes_to_its_endpoint_and_appears_nowhere_in_the_api(tmp_
                 assert (await api.ask("POST", path, SINCE)).body["deliveries"] == 0
         purge = await api.ask("POST", f"{api.app}/msg/expunge-all-contents?dryRun=true")
         assert purge.body == {"deliveries": 0, "messages": 0}
-        assert [one.state for one in await runtime.store.deliveries(stored.id)] == [DeliveryState.PENDING]
+        assert [delivery.state for delivery in await runtime.store.deliveries(stored.id)] == [DeliveryState.PENDING]

@@ -47,7 +47,10 @@ async def test_attempts_of_all_applications_are_counted_by_a_task_that_has_ended
         ["gone"],
     )
     found = await svix.background_task.get(task.id)
-    assert {one["appUid"]: one["messageDestinations"] for one in found.data["appStats"]} == {"default": 1, "acme": 0}
+    assert {entry["appUid"]: entry["messageDestinations"] for entry in found.data["appStats"]} == {
+        "default": 1,
+        "acme": 0,
+    }
     every = await svix.statistics.aggregate_app_stats(AppUsageStatsIn(since=now - HOUR, until=now + HOUR))
     assert len((await svix.background_task.get(every.id)).data["appStats"]) == 2
     mine = await api.make_token(scope=Scope.APPLICATION, app_id=api.app_id)
@@ -64,7 +67,7 @@ async def test_event_types_that_somebody_wants_are_gathered_by_a_task_that_has_e
     task = await svix.statistics.aggregate_event_types()
     assert (task.status.value, task.task.value) == ("finished", "event-type.aggregate")
     found = (await svix.background_task.get(task.id)).data["event_types"]
-    assert sorted((one["explicitlySubscribedEventTypes"], one["hasCatchAllEndpoint"]) for one in found) == [
+    assert sorted((item["explicitlySubscribedEventTypes"], item["hasCatchAllEndpoint"]) for item in found) == [
         ([], True),
         (["a", "b", "c"], False),
     ]
@@ -96,10 +99,10 @@ async def test_all_payloads_of_an_application_are_taken_out_and_those_of_others_
             pass
     assert done.data["messagesPurged"] == 3
     for app, payload in (("default", {"expired": True}), ("acme", {"who": "Ada"})):
-        for one in ids[app]:
-            assert (await api.ask("GET", f"/api/v1/app/{app}/msg/{one}")).body["payload"] == payload
+        for entry in ids[app]:
+            assert (await api.ask("GET", f"/api/v1/app/{app}/msg/{entry}")).body["payload"] == payload
     said = (await api.ask("GET", "/api/v1/audit-log?action=application.purge_content")).body["data"]
-    assert [(one["subject"], one["detail"]) for one in said] == [(api.app_id, task.id)]
+    assert [(item["subject"], item["detail"]) for item in said] == [(api.app_id, task.id)]
 
 
 async def test_a_replay_that_runs_is_canceled_and_what_it_moved_is_taken_back(tmp_path):
@@ -121,7 +124,7 @@ async def test_a_replay_that_runs_is_canceled_and_what_it_moved_is_taken_back(tm
         assert (canceled.status, canceled.body["status"], canceled.body["data"]["canceled"]) == (202, "running", True)
         assert (await api.ask("POST", f"{task}/cancel")).status == 202, "it is on its way"
         said = (await api.ask("GET", "/api/v1/audit-log?action=task.cancel")).body["data"]
-        assert [one["subject"] for one in said] == [started.body["id"]]
+        assert [item["subject"] for item in said] == [started.body["id"]]
         await runtime.store.work_on_task(started.body["id"], now_ms=runtime.clock.now_ms(), limit=100)
         ended = (await api.ask("GET", task)).body
         assert (ended["status"], ended["data"]["canceled"], ended["data"]["messagesSent"]) == ("finished", True, 0)

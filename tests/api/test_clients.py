@@ -36,7 +36,7 @@ async def test_applications(tmp_path):
         replaced = await svix.application.upsert("acme", ApplicationIn(name="Acme Inc", uid="acme"))
         assert (replaced.id, replaced.name, replaced.metadata) == (made.id, "Acme Inc", {})
         listed = await svix.application.list()
-        assert {one.uid for one in listed.data} == {"default", "acme"}
+        assert {entry.uid for entry in listed.data} == {"default", "acme"}
         assert listed.done
         with pytest.raises(HttpError) as taken:
             await svix.application.create(ApplicationIn(name="Twice", uid="acme"))

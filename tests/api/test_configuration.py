@@ -54,7 +54,7 @@ SPEC = {
 async def test_event_types(tmp_path):
     async with asking(tmp_path) as api, async_client(api) as svix:
         listed = await svix.event_type.list(EventTypeListOptions(limit=250))
-        assert {one.name for one in listed.data} == set(TYPES)
+        assert {entry.name for entry in listed.data} == set(TYPES)
         schemas = {"1": {"type": "object", "title": "Order"}}
         made = await svix.event_type.create(
             EventTypeIn(name="order.placed", description="An order.", schemas=schemas, group_name="order")
@@ -75,10 +75,10 @@ async def test_event_types(tmp_path):
         built_in = await svix.event_type.patch("payment.succeeded", EventTypePatch(description="Paid."))
         assert built_in.description == "Paid."
         await svix.event_type.delete("order.placed")
-        names = [one.name for one in (await svix.event_type.list(EventTypeListOptions(limit=250))).data]
+        names = [entry.name for entry in (await svix.event_type.list(EventTypeListOptions(limit=250))).data]
         assert "order.placed" not in names
         archived = await svix.event_type.list(EventTypeListOptions(limit=250, include_archived=True))
-        assert next(one.archived for one in archived.data if one.name == "order.placed")
+        assert next(entry.archived for entry in archived.data if entry.name == "order.placed")
         await svix.event_type.create(EventTypeIn(name="order.placed", description="Again."))
         await svix.event_type.delete("order.placed", EventTypeDeleteOptions(expunge=True))
         with pytest.raises(HttpError) as gone:
@@ -89,7 +89,7 @@ async def test_event_types(tmp_path):
 async def test_event_types_come_out_of_an_openapi_document_and_go_into_one(tmp_path):
     async with asking(tmp_path) as api, async_client(api) as svix:
         dry = await svix.event_type.import_openapi(EventTypeImportOpenApiIn(spec=SPEC, dry_run=True))
-        assert (dry.data.modified, [one.name for one in dry.data.to_modify or []]) == ([], list(SPEC["webhooks"]))
+        assert (dry.data.modified, [item.name for item in dry.data.to_modify or []]) == ([], list(SPEC["webhooks"]))
         done = await svix.event_type.import_openapi(EventTypeImportOpenApiIn(spec_raw=json.dumps(SPEC)))
         assert done.data.modified == ["order.placed", "order.gone"]
         assert (await svix.event_type.get("order.gone")).deprecated
@@ -105,13 +105,13 @@ async def test_event_types_come_out_of_an_openapi_document_and_go_into_one(tmp_p
 async def test_connectors_say_which_fields_they_need(tmp_path):
     async with asking(tmp_path) as api, async_client(api) as svix:
         listed = await svix.connector.list()
-        assert [(one.uid, one.kind.value) for one in listed.data] == [
+        assert [(entry.uid, entry.kind.value) for entry in listed.data] == [
             ("customerio", "CustomerIO"),
             ("http", "Custom"),
         ]
         assert "function handler" in listed.data[0].transformation
-        one = (await api.ask("GET", f"/api/v1/connector/{listed.data[0].id}")).body
-        fields = {field["name"]: field for field in one["fields"]}
+        item = (await api.ask("GET", f"/api/v1/connector/{listed.data[0].id}")).body
+        fields = {field["name"]: field for field in item["fields"]}
         assert (fields["api_key"]["kind"], fields["api_key"]["required"]) == ("secret", True)
         assert (fields["region"]["choices"], fields["region"]["default"]) == (["us", "eu"], "us")
         with pytest.raises(HttpError) as none:
@@ -131,7 +131,7 @@ async def test_sources(tmp_path):
         )
         assert (dodo.status, dodo.body["kind"], secret in str(dodo.body)) == (201, "dodo-payments", False)
         listed = await svix.ingest.source.list()
-        assert {one.name for one in listed.data} == {"dodo", "shop", "live"}
+        assert {entry.name for entry in listed.data} == {"dodo", "shop", "live"}
         body = fresh(TYPES["payment.succeeded"], api.nicobar.runtime.clock.now_ms())
 
         async def post(url: str) -> int:
@@ -237,7 +237,7 @@ async def test_a_link_to_the_dashboard_is_limited_to_its_application_and_ends(tm
         )
         assert access.url == f"{api.url}/app-portal#key={access.token}"
         viewer = SvixAsync(access.token, SvixOptions(server_url=api.url, retry_schedule=[]))
-        assert [one.uid for one in (await viewer.application.list()).data] == ["acme"]
+        assert [entry.uid for entry in (await viewer.application.list()).data] == ["acme"]
         with pytest.raises(HttpError) as hidden:
             await viewer.application.get("default")
         assert hidden.value.status_code == 404
@@ -281,13 +281,13 @@ async def test_tokens_are_made_listed_and_revoked(tmp_path):
         assert (await api.ask("POST", path, {"name": "reader"})).status == 409
         wrong = await api.ask("POST", path, {"name": "one", "scope": "application"})
         assert wrong.body["detail"][0]["loc"] == ["body", "appId"]
-        one = await api.ask("POST", path, {"name": "one", "scope": "application", "appId": "default"})
-        assert (await api.ask("POST", path, {"name": "two"}, token=one.body["token"])).status == 403
-        assert (await api.ask("GET", path, token=one.body["token"])).status == 403
+        entry = await api.ask("POST", path, {"name": "one", "scope": "application", "appId": "default"})
+        assert (await api.ask("POST", path, {"name": "two"}, token=entry.body["token"])).status == 403
+        assert (await api.ask("GET", path, token=entry.body["token"])).status == 403
         listed = (await api.ask("GET", path, token=made["token"])).body["data"]
         assert made["token"] not in str(listed)
         # The use is written before the token that was made after it.
-        assert next(one for one in listed if one["id"] == made["id"])["lastUsedAt"]
+        assert next(item for item in listed if item["id"] == made["id"])["lastUsedAt"]
         assert (await api.ask("DELETE", f"{path}/{made['id']}")).status == 204
         assert (await api.ask("GET", api.app, token=made["token"])).status == 401
         audit = (await api.ask("GET", f"/api/v1/audit-log?subject={made['id']}")).body["data"]
@@ -305,7 +305,7 @@ async def test_an_example_goes_to_one_endpoint_only(tmp_path):
         recorded = await api.nicobar.next_recorded()
         assert recorded.message.id == sent.id
         deliveries = await api.nicobar.runtime.store.deliveries(sent.id)
-        assert [one.endpoint_id for one in deliveries] == [endpoint.id]
+        assert [delivery.endpoint_id for delivery in deliveries] == [endpoint.id]
         with pytest.raises(HTTPValidationError) as none:
             await svix.endpoint.send_example("default", endpoint.id, EventExampleIn(event_type="nothing"))
         assert none.value.detail[0].loc == ["body", "eventType"]
@@ -314,7 +314,7 @@ async def test_an_example_goes_to_one_endpoint_only(tmp_path):
 async def test_the_schedule_of_tries_can_be_read(tmp_path):
     async with asking(tmp_path) as api:
         read = await api.ask("GET", "/api/v1/event-type/payment.succeeded/retry-schedule")
-        waits = [one["secs"] for one in read.body["retrySchedule"]]
+        waits = [item["secs"] for item in read.body["retrySchedule"]]
         assert (read.status, waits) == (200, [5, 300, 1_800, 7_200, 18_000, 36_000, 36_000])
         assert (await api.ask("GET", "/api/v1/event-type/nothing/retry-schedule")).status == 404
 
@@ -330,5 +330,5 @@ async def test_code_is_simulated_without_an_endpoint(tmp_path):
         assert (ran.body["method"], ran.body["cancel"]) == ("POST", False)
         refused = await api.ask("POST", "/api/v1/connector/simulate", body | {"connector": "customerio"})
         assert (refused.body["cancel"], refused.body["state"]) == (True, "failed")
-        assert "error" in {one["level"] for one in refused.body["verdicts"]}
+        assert "error" in {item["level"] for item in refused.body["verdicts"]}
         assert (await api.ask("POST", "/api/v1/connector/simulate", body | {"connector": "x"})).status == 422

@@ -41,11 +41,11 @@ async def everything(api):
     found = {}
     for path in (f"{api.app}/msg", "/api/v1/background-task", "/api/v1/audit-log", "/api/v1/auth/token"):
         found[path] = [
-            {name: value for name, value in one.items() if name != "lastUsedAt"}
-            for one in (await api.ask("GET", path)).body["data"]
+            {name: value for name, value in item.items() if name != "lastUsedAt"}
+            for item in (await api.ask("GET", path)).body["data"]
         ]
-    for one in found[f"{api.app}/msg"]:
-        found[one["id"]] = await store.deliveries(one["id"])
+    for entry in found[f"{api.app}/msg"]:
+        found[entry["id"]] = await store.deliveries(entry["id"])
     return snapshot, found
 
 

@@ -62,9 +62,9 @@ async def test_an_endpoint_is_made_changed_and_taken_out(tmp_path):
         assert (headers.headers, list(headers.sensitive)) == ({"X-Shop": "1"}, ["Authorization"])
         other = await svix.endpoint.upsert("default", "new-one", EndpointUpsertIn(url="https://new.example/"))
         assert other.uid == "new-one"
-        assert [one.id for one in (await svix.endpoint.list("default")).data] == [other.id, made.id]
+        assert [entry.id for entry in (await svix.endpoint.list("default")).data] == [other.id, made.id]
         await svix.endpoint.delete("default", "shop")
-        assert [one.id for one in (await svix.endpoint.list("default")).data] == [other.id]
+        assert [entry.id for entry in (await svix.endpoint.list("default")).data] == [other.id]
         with pytest.raises(HttpError) as taken:
             await svix.endpoint.create("default", EndpointIn(url="https://x.example/", uid="new-one"))
         assert taken.value.status_code == 409
@@ -82,19 +82,19 @@ async def test_an_endpoint_of_a_connector_begins_with_its_code_and_hides_its_cre
             "config": {"site_id": "***", "api_key": "***", "region": "eu"},
         }
         assert made.body["url"] == "https://track-eu.customer.io/api/v2/entity"
-        one = f"{api.app}/endpoint/{made.body['id']}"
-        assert (await api.ask("GET", f"{one}/connector")).body["uid"] == "customerio"
-        code = await api.ask("GET", f"{one}/transformation")
+        item = f"{api.app}/endpoint/{made.body['id']}"
+        assert (await api.ask("GET", f"{item}/connector")).body["uid"] == "customerio"
+        code = await api.ask("GET", f"{item}/transformation")
         assert "function handler" in code.body["code"]
         assert (code.body["enabled"], code.body["version"]) == (True, 1)
         moved = {"connector": {"kind": "customerio", "config": {**made.body["connector"]["config"], "region": "us"}}}
-        patched = await api.ask("PATCH", one, moved)
+        patched = await api.ask("PATCH", item, moved)
         assert (patched.status, patched.body["url"]) == (200, "https://track.customer.io/api/v2/entity")
         missing = {"connector": {"kind": "customerio", "config": {"site_id": "site"}}}
         refused = await api.ask("POST", f"{api.app}/endpoint", missing)
         assert (refused.status, refused.body["detail"][0]["type"]) == (422, "field_missing")
-        assert (await api.ask("GET", f"{one}/secret")).status == 404
-        unused = await api.ask("PUT", f"{one}/headers", {"headers": {"a": "b"}})
+        assert (await api.ask("GET", f"{item}/secret")).status == 404
+        unused = await api.ask("PUT", f"{item}/headers", {"headers": {"a": "b"}})
         assert (unused.status, unused.body["detail"][0]["type"]) == (422, "headers_unsupported")
         assert (await api.ask("POST", f"{api.app}/endpoint", {})).body["detail"][0]["loc"] == ["body", "url"]
 
@@ -133,7 +133,7 @@ def _signed_by(destination, now_ms, *secrets):
     at = datetime.fromtimestamp(now_ms // 1000, UTC)
     (call,) = prepared.calls
     expected = [Webhook(secret).sign(call.headers["webhook-id"], at, call.body.decode()) for secret in secrets]
-    return [one in headers["webhook-signature"].split(" ") for one in expected]
+    return [item in headers["webhook-signature"].split(" ") for item in expected]
 
 
 async def test_headers_are_set_changed_and_go_out(tmp_path):
@@ -183,7 +183,7 @@ async def test_code_becomes_a_version_and_can_be_compared_and_restored(tmp_path)
         assert (shown.code, shown.enabled, shown.variables) == (code, True, {"PLAN": "pro"})
         path = f"{api.app}/endpoint/{made.id}/transformation"
         versions = (await api.ask("GET", f"{path}/version")).body["data"]
-        assert [one["version"] for one in versions] == [2, 1]
+        assert [version["version"] for version in versions] == [2, 1]
         diff = (await api.ask("GET", f"{path}/version/2/diff")).body
         assert (
             diff["against"],
@@ -264,7 +264,7 @@ async def test_an_endpoint_is_paused_looked_at_canceled_and_resumed(tmp_path):
         assert (await api.ask("POST", f"{path}/resume")).status == 204
         assert (await api.ask("GET", path)).body["pausedReason"] is None
         audit = (await api.ask("GET", f"/api/v1/audit-log?subject={endpoint['id']}")).body["data"]
-        assert [one["action"] for one in audit] == ["endpoint.resume", "endpoint.cancel-pending", "endpoint.pause"]
+        assert [item["action"] for item in audit] == ["endpoint.resume", "endpoint.cancel-pending", "endpoint.pause"]
 
 
 async def test_new_credentials_end_the_pause_of_refused_ones_and_no_pause_that_somebody_made(tmp_path):

@@ -60,7 +60,7 @@ async def test_what_the_api_made_is_exported_and_applied_again(tmp_path):
         assert (await api.ask("GET", f"{api.app}/endpoint/{made['id']}/headers")).body["headers"] == {"x-a": "1"}
         assert (await api.ask("GET", "/ingest/api/v1/source/shop")).body["metadata"] == {"a": "b"}
         log = (await api.ask("GET", "/api/v1/audit-log?actor=apply")).body["data"]
-        assert {one["action"] for one in log} == {"source.update", "endpoint.update"}
+        assert {item["action"] for item in log} == {"source.update", "endpoint.update"}
 
 
 async def test_new_credentials_of_a_file_end_a_pause_and_nothing_else_of_it_does(tmp_path):

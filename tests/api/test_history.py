@@ -106,10 +106,10 @@ async def test_an_overview_shows_the_hours_and_what_waits(api, endpoint_id):
     await api.ask("POST", f"{api.app}/msg", {"eventType": "a.b", "payload": {}, "deliverAt": later})
     found = (await api.ask("GET", f"{api.app}/stats/overview?hours=3")).body
     assert len(found["hours"]) == 3
-    assert sum(one["success"] for one in found["hours"]) == 1
-    assert sum(one["failed"] for one in found["hours"]) == 1
-    delivered = [one for one in found["hours"] if one["success"]]
-    assert all(0 <= one["averageLatencyMs"] <= one["maxLatencyMs"] for one in delivered)
+    assert sum(item["success"] for item in found["hours"]) == 1
+    assert sum(item["failed"] for item in found["hours"]) == 1
+    delivered = [item for item in found["hours"] if item["success"]]
+    assert all(0 <= item["averageLatencyMs"] <= item["maxLatencyMs"] for item in delivered)
     (waiting,) = found["endpoints"]
     assert (waiting["id"], waiting["unfinished"]) == (endpoint_id, 1)
     assert waiting["oldestAcceptedAt"]
@@ -121,12 +121,12 @@ async def test_refused_requests_are_in_the_log_of_their_source(api):
     (source,) = api.nicobar.runtime.configuration.snapshot.sources
     await kept(api, source.id, 2)
     found = (await api.ask("GET", f"/ingest/api/v1/source/{source.id}/log")).body
-    assert [(one["status_code"], one["code"], one["headers"]) for one in found["data"]] == [
+    assert [(item["status_code"], item["code"], item["headers"]) for item in found["data"]] == [
         (400, "type_missing", {"webhook-id": "evt_typeless"}),
         (401, "missing_header", {"webhook-id": "evt_unsigned"}),
     ]
     assert found["done"]
-    assert all(one["source_id"] == source.id and one["error_text"] for one in found["data"])
+    assert all(item["source_id"] == source.id and item["error_text"] for item in found["data"])
     path = f"/ingest/api/v1/source/{source.id}/log?limit=1&order=ascending"
     first = (await api.ask("GET", path)).body
     second = (await api.ask("GET", f"{path}&iterator={first['iterator']}")).body
@@ -152,18 +152,18 @@ async def test_customers_are_found_and_their_timeline_says_what_became_of_everyt
     body = {"eventType": "a.b", "payload": {"data": {"customer_id": ADA.key}}, "deliverAt": later}
     await api.ask("POST", f"{api.app}/msg", body)
     listed = (await api.ask("GET", f"{api.app}/customer?prefix=cus_a")).body
-    assert [(one["key"], one["latestEventType"]) for one in listed["data"]] == [(ADA.key, "a.b")]
+    assert [(item["key"], item["latestEventType"]) for item in listed["data"]] == [(ADA.key, "a.b")]
     assert (await api.ask("GET", f"{api.app}/customer?prefix=x")).body["data"] == []
     found = (await api.ask("GET", f"{api.app}/customer/timeline?key={ADA.key}")).body
     assert [
-        (one["eventType"], one["deliveries"][0]["statusText"], one["deliveries"][0]["reason"])
-        for one in found["data"]
+        (item["eventType"], item["deliveries"][0]["statusText"], item["deliveries"][0]["reason"])
+        for item in found["data"]
     ] == [
         ("a.b", "pending", None),
         ("payment.succeeded", "success", None),
         ("payment.failed", "fail", THREW),
     ]
-    assert {one["deliveries"][0]["endpointId"] for one in found["data"]} == {endpoint_id}
+    assert {item["deliveries"][0]["endpointId"] for item in found["data"]} == {endpoint_id}
     assert found["data"][0]["payload"] == {}
     first = (await api.ask("GET", f"{api.app}/customer/timeline?key={ADA.key}&limit=1")).body
     second = (
@@ -180,9 +180,9 @@ async def test_a_customer_can_be_forgotten(api):
     assert (await api.ask("GET", f"{api.app}/customer/timeline?key={ADA.key}")).body["data"] == []
     assert (await api.ask("GET", f"{api.app}/customer")).body["data"] == []
     listed = (await api.ask("GET", f"{api.app}/msg?event_types=payment.succeeded,payment.failed")).body["data"]
-    assert {str(one["payload"]) for one in listed} == {"{'expired': True}"}
+    assert {str(item["payload"]) for item in listed} == {"{'expired': True}"}
     audited = (await api.ask("GET", "/api/v1/audit-log?action=customer.expunge")).body["data"]
-    assert [one["detail"] for one in audited] == ["2 messages"]
+    assert [item["detail"] for item in audited] == ["2 messages"]
     assert ADA.key not in str(audited)
 
 
@@ -229,12 +229,12 @@ async def test_replays_are_listed_filtered_and_ended_ones_not_canceled(svix, api
         ids.append(made.body["id"])
         await api.nicobar.next_recorded()
     listed = (await api.ask("GET", "/api/v1/background-task?limit=2")).body
-    assert ([one["id"] for one in listed["data"]], listed["done"]) == (ids[:0:-1], False)
+    assert ([item["id"] for item in listed["data"]], listed["done"]) == (ids[:0:-1], False)
     rest = (await api.ask("GET", f"/api/v1/background-task?limit=2&iterator={listed['iterator']}")).body
-    assert ([one["id"] for one in rest["data"]], rest["done"]) == (ids[:1], True)
+    assert ([item["id"] for item in rest["data"]], rest["done"]) == (ids[:1], True)
     rising = (await api.ask("GET", "/api/v1/background-task?order=ascending")).body
-    assert [one["id"] for one in rising["data"]] == ids
-    assert [one.id for one in (await svix.background_task.list()).data] == ids[::-1]
+    assert [item["id"] for item in rising["data"]] == ids
+    assert [entry.id for entry in (await svix.background_task.list()).data] == ids[::-1]
     assert (await api.ask("GET", "/api/v1/background-task?task=endpoint.recover")).body["data"] == []
     assert (await api.ask("GET", "/api/v1/background-task?status=failed")).body["data"] == []
     async with asyncio.timeout(10):
@@ -254,7 +254,7 @@ async def test_code_is_tried_on_what_happened_and_set_beside_what_was_sent(api, 
     await happen(api, "payment.succeeded", "payment.failed")
     path = f"{api.app}/endpoint/{endpoint_id}/transformation/test"
     same = (await api.ask("POST", path, {})).body
-    assert [(one["eventType"], one["outcome"], one["differs"]) for one in same["results"]] == [
+    assert [(item["eventType"], item["outcome"], item["differs"]) for item in same["results"]] == [
         ("payment.failed", "failed", None),
         ("payment.succeeded", "sent", False),
     ]
@@ -279,13 +279,13 @@ async def test_changes_are_in_the_audit_log_and_can_be_looked_for(svix, api, end
     await svix.message.expunge_content("default", message["id"])
     await api.ask("POST", "/api/v1/app", {"name": "Other", "uid": "other"})
     every = (await api.ask("GET", "/api/v1/audit-log")).body["data"]
-    assert [one["action"] for one in every] == ["application.create", "message.expunge", "message.resend"]
+    assert [item["action"] for item in every] == ["application.create", "message.expunge", "message.resend"]
     assert every[1]["actor"].startswith("token ")
 
     async def found(query, token=None):
         answer = await api.ask("GET", f"/api/v1/audit-log?{query}", token=token)
         assert answer.status == 200, answer
-        return [one["action"] for one in answer.body["data"]]
+        return [item["action"] for item in answer.body["data"]]
 
     assert await found(f"subject={message['id']}&order=ascending") == ["message.resend", "message.expunge"]
     assert await found("app_id=other") == ["application.create"]

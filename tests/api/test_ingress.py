@@ -182,12 +182,12 @@ async def test_a_refused_request_to_a_known_source_is_kept_without_body_and_sign
             pass
     async with running(tmp_path, None) as nicobar:
         kept = (await nicobar.runtime.store.refusals(source.id, limit=10)).items
-    assert [(one.status, one.code, one.event_id) for one in kept] == [
+    assert [(item.status, item.code, item.event_id) for item in kept] == [
         (405, "method_not_allowed", ""),
         (400, "type_missing", "evt_empty"),
         (401, "missing_header", "evt_bare"),
     ]
-    assert all(one.detail for one in kept)
+    assert all(item.detail for item in kept)
 
 
 async def test_other_methods_are_405(nicobar):

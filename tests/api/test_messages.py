@@ -75,7 +75,7 @@ async def test_a_message_that_is_created_is_delivered_and_found_by_both_of_its_i
     assert abs(made.timestamp - datetime.now(UTC)) < timedelta(minutes=1)
     for key in (made.id, "order-7"):
         assert (await svix.message.get("default", key)).id == made.id
-    (sent,) = [one for one in api.nicobar.state.activities if one.name == "paid"]
+    (sent,) = [activity for activity in api.nicobar.state.activities if activity.name == "paid"]
     assert sent.data == {"plan": "pro"}
 
 
@@ -132,14 +132,14 @@ async def test_a_message_can_be_wanted_later(svix, api):
 async def test_messages_are_listed_in_pages_both_ways(svix, api):
     made = [(await send(svix, api)).id for _ in range(5)]
     first = await svix.message.list("default", MessageListOptions(limit=2))
-    assert ([one.id for one in first.data], first.done) == (made[:2:-1], False)
+    assert ([entry.id for entry in first.data], first.done) == (made[:2:-1], False)
     assert first.data[0].payload == {}, "the client leaves contents out"
     second = await svix.message.list("default", MessageListOptions(limit=2, iterator=first.iterator))
     third = await svix.message.list("default", MessageListOptions(limit=2, iterator=second.iterator))
-    assert ([one.id for one in third.data], third.done) == (made[:1], True)
+    assert ([entry.id for entry in third.data], third.done) == (made[:1], True)
     back = await svix.message.list("default", MessageListOptions(limit=2, iterator=third.prev_iterator))
-    assert ([one.id for one in back.data], back.done) == (made[2:0:-1], False)
-    assert [one.id for one in second.data] == made[2:0:-1]
+    assert ([entry.id for entry in back.data], back.done) == (made[2:0:-1], False)
+    assert [entry.id for entry in second.data] == made[2:0:-1]
     again = await svix.message.list("default", MessageListOptions(limit=2, iterator=third.iterator))
     assert (again.data, again.done) == ([], True)
 
@@ -149,7 +149,7 @@ async def test_messages_are_filtered(svix, api):
     special = await send(svix, api, "c.d", channels=["red"], tags=["vip"])
 
     async def found(**which):
-        return [one.id for one in (await svix.message.list("default", MessageListOptions(**which))).data]
+        return [entry.id for entry in (await svix.message.list("default", MessageListOptions(**which))).data]
 
     assert await found(event_types=["c.d", "e.f"]) == [special.id]
     assert await found(channel="red") == [special.id]
@@ -159,9 +159,9 @@ async def test_messages_are_filtered(svix, api):
     assert await found(after=special.timestamp) == []
     body = {"event_types": ["c.d"], "with_content": True}
     searched = await api.ask("POST", f"{api.app}/msg/search", body)
-    assert [(one["id"], one["payload"]) for one in searched.body["data"]] == [(special.id, PAYLOAD)]
+    assert [(item["id"], item["payload"]) for item in searched.body["data"]] == [(special.id, PAYLOAD)]
     by_text = await api.ask("GET", f"{api.app}/msg?contains={ADA.email}&limit=1")
-    assert [one["id"] for one in by_text.body["data"]] == [special.id]
+    assert [item["id"] for item in by_text.body["data"]] == [special.id]
     assert (await api.ask("GET", f"{api.app}/msg?contains=nobody")).body["data"] == []
     assert len((await api.ask("GET", f"{api.app}/msg?customer={ADA.key}")).body["data"]) == 2
 
@@ -169,21 +169,21 @@ async def test_messages_are_filtered(svix, api):
 async def test_a_stream_of_messages_goes_on_where_it_ended(svix, api):
     made = [(await send(svix, api)).id for _ in range(3)]
     first = (await api.ask("GET", f"{api.app}/events?limit=2")).body
-    assert ([one["id"] for one in first["data"]], first["done"]) == (made[:2], False)
+    assert ([item["id"] for item in first["data"]], first["done"]) == (made[:2], False)
     second = (await api.ask("GET", f"{api.app}/events?limit=2&iterator={first['iterator']}")).body
-    assert ([one["id"] for one in second["data"]], second["done"]) == (made[2:], True)
+    assert ([item["id"] for item in second["data"]], second["done"]) == (made[2:], True)
     nothing = (await api.ask("GET", f"{api.app}/events?iterator={second['iterator']}")).body
     assert (nothing["data"], nothing["done"]) == ([], True)
     new = await send(svix, api, "c.d")
     more = (await api.ask("GET", f"{api.app}/events?event_types=c.d&iterator={nothing['iterator']}")).body
-    assert [one["id"] for one in more["data"]] == [new.id]
+    assert [item["id"] for item in more["data"]] == [new.id]
 
 
 async def test_a_stream_of_an_empty_application_begins_with_its_first_message(svix, api):
     empty = (await api.ask("GET", f"{api.app}/events")).body
     made = await send(svix, api)
     more = (await api.ask("GET", f"{api.app}/events?iterator={empty['iterator']}")).body
-    assert [one["id"] for one in more["data"]] == [made.id]
+    assert [item["id"] for item in more["data"]] == [made.id]
 
 
 async def test_whether_an_endpoint_would_get_a_message_is_told_beforehand(svix, api):
@@ -215,7 +215,7 @@ async def test_tries_are_listed_by_endpoint_and_by_message_with_what_was_sent(sv
     listed = await svix.message_attempt.list_by_endpoint(
         "default", endpoint_id, MessageAttemptListByEndpointOptions(with_content=True, with_msg=True)
     )
-    assert [(one.msg_id, str(one.status_text), one.msg.event_type) for one in listed.data] == [
+    assert [(entry.msg_id, str(entry.status_text), entry.msg.event_type) for entry in listed.data] == [
         (left_out.id, "canceled", "left.out"),
         (failed.id, "fail", "bad"),
         (made.id, "success", "payment.succeeded"),
@@ -241,7 +241,8 @@ async def test_tries_are_filtered(svix, api, endpoint_id):
     async def found(**which):
         options = MessageAttemptListByEndpointOptions(**which)
         return [
-            one.msg_id for one in (await svix.message_attempt.list_by_endpoint("default", endpoint_id, options)).data
+            entry.msg_id
+            for entry in (await svix.message_attempt.list_by_endpoint("default", endpoint_id, options)).data
         ]
 
     assert await found(status=MessageStatus.SUCCESS) == [made.id]
@@ -256,8 +257,13 @@ async def test_tries_are_filtered(svix, api, endpoint_id):
     assert await found(event_types=["bad"]) == [failed.id]
     assert await found(before=datetime.now(UTC) - timedelta(hours=1)) == []
     assert len(await found(after=datetime.now(UTC) - timedelta(hours=1))) == 3
-    one = MessageAttemptListByMsgOptions(endpoint_id=endpoint_id, status=MessageStatus.FAIL)
-    assert len((await svix.message_attempt.list_by_msg("default", failed.id, one)).data) == 1
+    message_attempt_list_by_msg_option = MessageAttemptListByMsgOptions(
+        endpoint_id=endpoint_id, status=MessageStatus.FAIL
+    )
+    assert (
+        len((await svix.message_attempt.list_by_msg("default", failed.id, message_attempt_list_by_msg_option)).data)
+        == 1
+    )
     count = await api.ask("GET", f"{api.app}/attempt/endpoint/{endpoint_id}/count?status=2")
     assert count.body == {"count": 1, "approximated": False}
     assert (await api.ask("GET", f"{api.app}/attempt/endpoint/{endpoint_id}/count?status=1")).body["count"] == 0
@@ -268,7 +274,10 @@ async def test_messages_of_an_endpoint_and_endpoints_of_a_message_say_how_far_th
     made = await send(svix, api)
     failed = await send(svix, api, "bad")
     listed = await svix.message_attempt.list_attempted_messages("default", endpoint_id)
-    assert [(one.id, str(one.status_text)) for one in listed.data] == [(failed.id, "fail"), (made.id, "success")]
+    assert [(entry.id, str(entry.status_text)) for entry in listed.data] == [
+        (failed.id, "fail"),
+        (made.id, "success"),
+    ]
     only = MessageAttemptListAttemptedMessagesOptions(status=MessageStatus.FAIL, with_content=True, limit=1)
     (one,) = (await svix.message_attempt.list_attempted_messages("default", endpoint_id, only)).data
     assert (one.id, one.payload) == (failed.id, PAYLOAD)
@@ -300,7 +309,7 @@ async def test_a_message_is_sent_again_and_with_new_ids_counts_anew(svix, api, e
     await svix.message_attempt.resend("default", made.id, endpoint_id)
     await api.nicobar.next_recorded()
     attempts = (await svix.message_attempt.list_by_msg("default", made.id)).data
-    assert [int(one.trigger_type) for one in attempts] == [1, 0]
+    assert [int(attempt.trigger_type) for attempt in attempts] == [1, 0]
     assert events(api) == 1, "Customer.io leaves out what it has seen"
     path = f"{api.app}/msg/{made.id}/endpoint/{endpoint_id}/resend?new_ids=true"
     again = await api.ask("POST", path)
@@ -310,7 +319,7 @@ async def test_a_message_is_sent_again_and_with_new_ids_counts_anew(svix, api, e
 
 
 def events(api) -> int:
-    return sum(one.name == "paid" for one in api.nicobar.state.activities)
+    return sum(activity.name == "paid" for activity in api.nicobar.state.activities)
 
 
 async def test_a_resend_that_changes_nothing_says_why(svix, api, endpoint_id):
@@ -379,7 +388,7 @@ async def test_a_page_that_looked_long_and_found_nothing_goes_on(svix, api, monk
     while not pages[-1].done:
         iterator = pages[-1].iterator
         pages.append(await svix.message.list("default", MessageListOptions(tag="vip", iterator=iterator)))
-    assert [[one.id for one in page.data] for page in pages] == [[], [], [special.id]]
+    assert [[entry.id for entry in page.data] for page in pages] == [[], [], [special.id]]
 
 
 async def test_wrong_parameters_are_422(api):

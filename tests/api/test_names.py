@@ -76,7 +76,7 @@ async def test_an_unknown_name_comes_with_the_close_and_known_ones(api):
         }
     ]
     answer = await api.ask("POST", f"{path}/bulk-replay", {**body, "dryRun": True, "event_type": ["a"]})
-    said = {tuple(one["loc"]): one["msg"] for one in answer.body["detail"]}
+    said = {tuple(item["loc"]): item["msg"] for item in answer.body["detail"]}
     assert "Send it in the query." in said["body", "dryRun"]
     assert 'Did you mean "eventTypes"?' in said["body", "event_type"]
     answer = await api.ask("POST", f"{path}/resume?since=2026-11-26T00:00:00Z")
@@ -86,7 +86,7 @@ async def test_an_unknown_name_comes_with_the_close_and_known_ones(api):
 async def test_nested_unknown_names_are_rejected_with_their_place(api):
     body = {"url": "http://127.0.0.1:9/", "connector": {"kind": "http", "settings": {}}}
     answer = await api.ask("POST", f"{api.app}/endpoint", body)
-    assert [one["loc"] for one in answer.body["detail"]] == [["body", "connector", "settings"]]
+    assert [item["loc"] for item in answer.body["detail"]] == [["body", "connector", "settings"]]
     path = f"/api/v1/auth/app-portal-access/{api.app_id}"
     answer = await api.ask("POST", path, {"application": {"name": "Acme", "metdata": {}}})
     assert (answer.status, answer.body["detail"][0]["loc"]) == (422, ["body", "application", "metdata"])
@@ -116,7 +116,7 @@ async def test_event_types_may_be_repeated_or_separated_by_commas(api):
         await api.ask("POST", f"{api.app}/msg", {"eventType": event_type, "payload": {}})
 
     async def found(query: str) -> list[str]:
-        return [one["eventType"] for one in (await api.ask("GET", f"{api.app}/msg?{query}")).body["data"]]
+        return [item["eventType"] for item in (await api.ask("GET", f"{api.app}/msg?{query}")).body["data"]]
 
     assert await found("event_types=a&event_types=b") == ["b", "a"]
     assert await found("event_types=a,b") == ["b", "a"]

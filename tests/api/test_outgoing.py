@@ -45,12 +45,12 @@ async def http_endpoint(api, **more):
 
 def known(api, endpoint_id):
     snapshot = api.nicobar.runtime.configuration.snapshot
-    return next(one for one in snapshot.endpoints if one.id == endpoint_id)
+    return next(endpoint for endpoint in snapshot.endpoints if endpoint.id == endpoint_id)
 
 
 async def audit(api):
     found = (await api.ask("GET", "/api/v1/audit-log")).body["data"]
-    return [(one["actor"].split()[0], one["action"], one["detail"]) for one in found]
+    return [(item["actor"].split()[0], item["action"], item["detail"]) for item in found]
 
 
 def refused(answer, code):
@@ -179,8 +179,8 @@ async def test_stored_headers_do_not_follow_to_another_host(api, method):
     assert moved.status == 200
     assert endpoint_headers(vault, known(api, made["id"])) == {"authorization": "Bearer NEW"}
     assert (await api.ask(method, path, {"url": "https://newer.example/", "headers": {}})).status == 200
-    one = known(api, made["id"])
-    assert (endpoint_headers(vault, one), endpoint_credentials(vault, one)) == ({}, {"secret": SECRET})
+    item = known(api, made["id"])
+    assert (endpoint_headers(vault, item), endpoint_credentials(vault, item)) == ({}, {"secret": SECRET})
     assert [detail for _, _, detail in await audit(api)][:3] == [
         "URL changed from https://new.example:443 to https://newer.example:443",
         "URL changed from https://shop.example:443 to https://new.example:443",

@@ -61,7 +61,9 @@ async def test_what_both_make_by_one_uid_is_made_once(tmp_path, path, body):
             answers = await asyncio.gather(
                 *(api.ask("PUT", path.format(f"shop-{number}"), sent) for api in (one, other, one, other))
             )
-            assert sorted(answer.status for answer in answers) == [200, 200, 200, 201], [one.body for one in answers]
+            assert sorted(answer.status for answer in answers) == [200, 200, 200, 201], [
+                answer.body for answer in answers
+            ]
             assert len({answer.body.get("id", answer.body.get("name")) for answer in answers}) == 1
 
 

@@ -40,7 +40,7 @@ Step = tuple[str, Callable[[Any, SimpleNamespace], Any]]
 
 def methods(client: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
     """The methods of a client that are not deprecated, and of each the operation that it calls."""
-    for name in (one for one in dir(client) if not one.startswith("_")):
+    for name in (item for item in dir(client) if not item.startswith("_")):
         value = getattr(client, name)
         if inspect.ismethod(value):
             source = inspect.getsource(value)

@@ -36,17 +36,17 @@ def judge(
     for activity in activities:
         arrived[activity["person"]].append((activity["data"]["place"], activity["data"]["part"]))
     held = {person["id"]: person["attributes"] for person in people}
-    known = {one.customer.key for one in sent}
+    known = {item.customer.key for item in sent}
     lost = duplicates = order_violations = stale = 0
     strangers = sum(len(steps) for key, steps in arrived.items() if key not in known)
-    for one in sent:
-        steps = arrived[one.customer.key]
+    for entry in sent:
+        steps = arrived[entry.customer.key]
         once = list(dict.fromkeys(steps))
-        lost += len(_steps(one.events[: one.acknowledged]) - set(steps))
+        lost += len(_steps(entry.events[: entry.acknowledged]) - set(steps))
         duplicates += len(steps) - len(once)
-        strangers += len(set(steps) - _steps(one.events))
+        strangers += len(set(steps) - _steps(entry.events))
         order_violations += sum(before > after for before, after in pairwise(once))
-        stale += held.get(one.customer.key, {}).get("place", "none") not in _last_places(one)
+        stale += held.get(entry.customer.key, {}).get("place", "none") not in _last_places(entry)
     return Verdict(
         lost=lost,
         duplicates=duplicates,
@@ -60,8 +60,8 @@ def _steps(events: Sequence[str]) -> set[Step]:
     return {(place, part) for place, name in enumerate(events) for part in range(STEPS[name])}
 
 
-def _last_places(one: Sent) -> set[str]:
+def _last_places(sent: Sent) -> set[str]:
     """What the profile may say: the last acknowledged word, or a later one whose acknowledgement got lost."""
-    places = [place for place, name in enumerate(one.events) if name == PROFILE_TYPE]
-    promised = [str(place) for place in places if place < one.acknowledged]
+    places = [place for place, name in enumerate(sent.events) if name == PROFILE_TYPE]
+    promised = [str(place) for place in places if place < sent.acknowledged]
     return {*(promised[-1:] or ["none"]), *map(str, places[len(promised) :])}

@@ -103,21 +103,21 @@ class Load:
     def exhausted(self) -> bool:
         return self._left <= 0
 
-    async def _customer(self, http: aiohttp.ClientSession, number: int, one: Sent) -> None:
+    async def _customer(self, http: aiohttp.ClientSession, number: int, sent: Sent) -> None:
         chance = random.Random(f"{self._seed}/{number}")
         while not self.enough.is_set() and self._left > 0:
             self._left -= 1
-            one.events.append(chance.choice(tuple(STEPS)))
-            await self._until_acknowledged(http, one)
+            sent.events.append(chance.choice(tuple(STEPS)))
+            await self._until_acknowledged(http, sent)
             await _first(self.enough, chance.uniform(0, MAX_PAUSE_S))
         await self.settled.wait()
-        one.events.append(PROFILE_TYPE)
-        await self._until_acknowledged(http, one)
+        sent.events.append(PROFILE_TYPE)
+        await self._until_acknowledged(http, sent)
 
-    async def _until_acknowledged(self, http: aiohttp.ClientSession, one: Sent) -> None:
-        place = len(one.events) - 1
-        event_id = f"evt_{one.customer.key}_{place:06}"
-        body = _body(one.events[place], one.customer, place)
+    async def _until_acknowledged(self, http: aiohttp.ClientSession, sent: Sent) -> None:
+        place = len(sent.events) - 1
+        event_id = f"evt_{sent.customer.key}_{place:06}"
+        body = _body(sent.events[place], sent.customer, place)
         while True:
             await self.up.wait()
             headers = DODO.sign(event_id, body, self._secret, _now_ms())
@@ -128,7 +128,7 @@ class Load:
             except (aiohttp.ClientError, OSError, TimeoutError):
                 status, text = 503, "no answer"
             if status in {200, 202}:
-                one.acknowledged += 1
+                sent.acknowledged += 1
                 self.repeats += status == 200
                 return
             if status != 503:

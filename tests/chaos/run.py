@@ -184,8 +184,8 @@ class Chaos:
             kills={point.name: self._kills[point] for point in ALL_POINTS},
             put_off=self._put_off,
             faults=dict(weather.met),
-            events=sum(len(one.events) for one in load.sent),
-            acknowledged=sum(one.acknowledged for one in load.sent),
+            events=sum(len(item.events) for item in load.sent),
+            acknowledged=sum(item.acknowledged for item in load.sent),
             posts=load.posts,
             answered_as_repeated=load.repeats,
             activities=len(held["activities"]),
@@ -254,7 +254,7 @@ class Chaos:
             if life.process.returncode not in ({0, -signal.SIGKILL} if died_at == STOP else {-signal.SIGKILL}):
                 self._surprises.append(f"a server ended by itself with {life.process.returncode}")
             if sum(self._kills.values()) % SHOW_DEATHS == 0:
-                acknowledged = sum(one.acknowledged for one in load.sent)
+                acknowledged = sum(item.acknowledged for item in load.sent)
                 click.echo(f"  {sum(self._kills.values())} deaths, {acknowledged} events acknowledged", err=True)
             own = {self._emulator_pid, following.process.pid}
             self._orphans += await asyncio.to_thread(bury_orphans, own)

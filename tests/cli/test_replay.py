@@ -29,7 +29,7 @@ def lines(process: subprocess.Popen[str], event: str, count: int) -> list[dict[s
 def activities(port: int) -> list[dict[str, object]]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/emulator/activities") as answer:
         held = json.load(answer)["activities"]
-    return [one for one in held if one["name"] == "Order Paid"]
+    return [item for item in held if item["name"] == "Order Paid"]
 
 
 def told(tmp_path, query: str) -> list[tuple[str, ...]]:
@@ -42,7 +42,9 @@ def told(tmp_path, query: str) -> list[tuple[str, ...]]:
 def audited(tmp_path) -> list[tuple[str, ...]]:
     """What the audit log says of replays and expunging at the command line: action, subject and detail."""
     said = told(tmp_path, "SELECT action, subject, detail FROM audit WHERE actor = 'command line' ORDER BY seq")
-    return [one for one in said if re.match(r"message|customer|task|endpoint\.(recover|replay|bulk-replay)", one[0])]
+    return [
+        item for item in said if re.match(r"message|customer|task|endpoint\.(recover|replay|bulk-replay)", item[0])
+    ]
 
 
 def test_what_failed_is_shown_by_cause_and_goes_out_once_the_handler_is_mended(tmp_path):

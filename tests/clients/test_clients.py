@@ -27,7 +27,7 @@ class Emulator:
         self.server = server
 
     def names(self) -> list[str]:
-        return [one.name for one in self.state.activities]
+        return [activity.name for activity in self.state.activities]
 
 
 @pytest.fixture
@@ -157,12 +157,12 @@ async def test_the_javascript_client_finds_everything_it_calls(emulator):
     )
     async with asyncio.timeout(60):
         said, _ = await process.communicate()
-    outcomes = {one["name"]: one for one in map(json.loads, said.splitlines())}
+    outcomes = {item["name"]: item for item in map(json.loads, said.splitlines())}
     assert len(outcomes) == 21
     failed = {name: one for name, one in outcomes.items() if "error" in one}
     assert set(failed) == {"entityRefused"}, failed
     assert failed["entityRefused"]["status"] == 400
     assert outcomes["getAccountRegion"]["answer"]["region"] == "us"
-    assert [one["batch_index"] for one in outcomes["batchInPart"]["answer"]["errors"]] == [1]
+    assert [outcome["batch_index"] for outcome in outcomes["batchInPart"]["answer"]["errors"]] == [1]
     assert {"paid", "again", "looked"} <= set(emulator.names())
     assert emulator.state.find("id", "ada/1") is None

@@ -52,38 +52,38 @@ async def test_endpoints_have_the_fields_that_older_clients_require(api):
         assert made.body["version"] == 1
         for older, newer, value in (("filterTypes", "eventTypes", ["a.b"]), ("rateLimit", "throttleRate", 7)):
             assert made.body[older] == made.body[newer] == value
-    for one in (await ask(api, "GET", "app/acme/endpoint")).body["data"]:
-        check("endpoint", one)
+    for item in (await ask(api, "GET", "app/acme/endpoint")).body["data"]:
+        check("endpoint", item)
     check("application", (await ask(api, "GET", "app/acme")).body)
 
 
 @pytest.mark.parametrize("name", ["filterTypes", "eventTypes"])
 async def test_a_filter_holds_by_either_name(api, name):
     made = await ask(api, "POST", "app/acme/endpoint", ENDPOINT | {name: ["a.b"], "uid": "main"})
-    one = f"app/acme/endpoint/{made.body['id']}"
+    item = f"app/acme/endpoint/{made.body['id']}"
 
     async def reached() -> list[str]:
         for event_type in ("a.b", "c.d"):
             message = {"eventType": event_type, "payload": {}, "payloadRetentionPeriod": 90}
             assert (await ask(api, "POST", "app/acme/msg", message)).status == 202
-        return [message["eventType"] for message in (await ask(api, "GET", f"{one}/msg")).body["data"]]
+        return [message["eventType"] for message in (await ask(api, "GET", f"{item}/msg")).body["data"]]
 
     assert await reached() == ["a.b"]
-    assert (await ask(api, "PUT", one, ENDPOINT | {name: ["c.d"], "uid": "main"})).body["eventTypes"] == ["c.d"]
+    assert (await ask(api, "PUT", item, ENDPOINT | {name: ["c.d"], "uid": "main"})).body["eventTypes"] == ["c.d"]
     assert await reached() == ["c.d", "a.b"]
-    assert (await ask(api, "PATCH", one, {name: None, "version": 1})).body["eventTypes"] is None
+    assert (await ask(api, "PATCH", item, {name: None, "version": 1})).body["eventTypes"] is None
     assert await reached() == ["c.d", "a.b", "c.d", "a.b"]
 
 
 @pytest.mark.parametrize("name", ["rateLimit", "throttleRate"])
 async def test_a_rate_is_kept_by_either_name(api, name):
     made = await ask(api, "POST", "app/acme/endpoint", ENDPOINT | {name: 7})
-    one = f"app/acme/endpoint/{made.body['id']}"
+    item = f"app/acme/endpoint/{made.body['id']}"
     assert made.body["throttleRate"] == 7
-    assert (await ask(api, "PATCH", one, {"description": "the shop"})).body["throttleRate"] == 7
-    assert (await ask(api, "PATCH", one, {name: 9})).body["throttleRate"] == 9
-    assert (await ask(api, "PUT", one, ENDPOINT | {name: 8})).body["throttleRate"] == 8
-    assert (await ask(api, "PATCH", one, {name: None})).body["throttleRate"] is None
+    assert (await ask(api, "PATCH", item, {"description": "the shop"})).body["throttleRate"] == 7
+    assert (await ask(api, "PATCH", item, {name: 9})).body["throttleRate"] == 9
+    assert (await ask(api, "PUT", item, ENDPOINT | {name: 8})).body["throttleRate"] == 8
+    assert (await ask(api, "PATCH", item, {name: None})).body["throttleRate"] is None
 
 
 async def test_older_and_newer_names_that_differ_are_rejected(api):

@@ -39,7 +39,7 @@ def call(payload: object, url: str = ENTITY, method: str = "POST") -> Call:
 
 
 def bodies(prepared) -> list[dict[str, object]]:
-    return [msgspec.json.decode(one.body) for one in prepared.calls]
+    return [msgspec.json.decode(call.body) for call in prepared.calls]
 
 
 def answer(status: int, body: bytes = b"{}\n", **headers: str) -> Response:
@@ -47,7 +47,7 @@ def answer(status: int, body: bytes = b"{}\n", **headers: str) -> Response:
 
 
 def rules(prepared, level=None) -> list[str]:
-    return [one.rule for one in prepared.verdicts if level in {None, one.level}]
+    return [verdict.rule for verdict in prepared.verdicts if level in {None, verdict.level}]
 
 
 def test_a_made_up_action_is_sent_as_the_event_of_its_name_and_the_fix_is_named():
@@ -56,7 +56,7 @@ def test_a_made_up_action_is_sent_as_the_event_of_its_name_and_the_fix_is_named(
     assert (profile["action"], profile["attributes"]) == ("identify", {"email": ADA.email, "name": "Ada"})
     assert (event["action"], event["name"], event["timestamp"]) == ("event", "Plan Begun", 1_789_000_000)
     assert len(event["id"]) == 26
-    verdict = next(one for one in prepared.verdicts if one.rule == "action_corrected")
+    verdict = next(verdict for verdict in prepared.verdicts if verdict.rule == "action_corrected")
     assert (verdict.level, verdict.path) == (Level.CORRECTION, "[0].payload.action")
     assert "plan_begun" in verdict.reason
     assert 'action: "event"' in verdict.fix
@@ -116,15 +116,15 @@ def test_the_profile_goes_before_the_event_once_while_it_does_not_change():
     it = destination()
     event = [call(person("event", name="a"))]
     first = it.prepare(event, origin())
-    assert [one["action"] for one in bodies(first)] == ["identify", "event"]
+    assert [body["action"] for body in bodies(first)] == ["identify", "event"]
     it.read(first.calls, answer(200))
-    assert [one["action"] for one in bodies(it.prepare(event, origin()))] == ["event"]
+    assert [body["action"] for body in bodies(it.prepare(event, origin()))] == ["event"]
     changed = Customer(key="cus_1", email="new@northpine.example")
-    assert [one["action"] for one in bodies(it.prepare(event, origin(changed)))] == ["identify", "event"]
+    assert [body["action"] for body in bodies(it.prepare(event, origin(changed)))] == ["identify", "event"]
 
 
 def actions(prepared) -> list[object]:
-    return [one.get("action") for one in bodies(prepared)]
+    return [body.get("action") for body in bodies(prepared)]
 
 
 EVENT = [call(person("event", name="a"))]
@@ -152,7 +152,7 @@ def test_a_profile_that_changes_and_changes_back_is_sent_each_time():
         it.read(prepared.calls, answer(200))
 
 
-@pytest.mark.parametrize("other", OTHERS, ids=lambda one: f"{one.method} {one.url[-12:]} {str(one.payload)[:40]}")
+@pytest.mark.parametrize("other", OTHERS, ids=lambda item: f"{item.method} {item.url[-12:]} {str(item.payload)[:40]}")
 def test_a_profile_is_sent_again_after_another_call_may_have_changed_it(other):
     it = destination()
     it.read(it.prepare(EVENT, origin()).calls, answer(200))
@@ -208,7 +208,7 @@ def test_several_calls_share_a_batch_of_exactly_their_bytes():
     calls = it.prepare([call(person("event", name="a"))], origin()).calls
     request = it.pack(calls)
     assert request.url.endswith("/api/v2/batch")
-    assert msgspec.json.decode(request.body) == {"batch": [msgspec.json.decode(one.body) for one in calls]}
+    assert msgspec.json.decode(request.body) == {"batch": [msgspec.json.decode(call.body) for call in calls]}
     assert request.headers["authorization"] == "Basic c2l0ZS01ZDFmOmtleS05OWFi"
     assert request.shown_headers["authorization"] == "***"
 
@@ -221,7 +221,7 @@ def test_calls_leave_in_the_order_in_which_the_handler_put_them():
         call({"batch": [person("event", name="second"), person("event", name="third")]}),
     ]
     prepared = destination(keep_profile=False).prepare(calls, origin())
-    said = [msgspec.json.decode(one.body)["name"] if one.batchable else one.method for one in prepared.calls]
+    said = [msgspec.json.decode(call.body)["name"] if call.batchable else call.method for call in prepared.calls]
     assert said == ["PUT", "first", "DELETE", "second", "third"]
 
 
@@ -240,7 +240,9 @@ def test_a_207_fails_the_items_that_it_names_and_no_other():
 
 @pytest.mark.parametrize("body", [b'{"errors":{"a":1}}', b'{"errors":"x"}', b'{"errors":[{"batch_index":7}]}'])
 def test_errors_inside_a_200_that_do_not_add_up_count_too(body):
-    assert all(isinstance(one, Deferred) and one.alone for one in outcomes(destination(), 3, answer(200, body)))
+    assert all(
+        isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes(destination(), 3, answer(200, body))
+    )
     (alone,) = outcomes(destination(), 1, answer(200, body))
     assert isinstance(alone, Deferred)
     assert alone.foreign
@@ -249,7 +251,9 @@ def test_errors_inside_a_200_that_do_not_add_up_count_too(body):
 @pytest.mark.parametrize("body", [b'{"meta":{"error":"no"}}', b'{"meta":{"errors":["no"]}}'])
 def test_an_error_of_v1_inside_a_200_rejects_the_call(body):
     assert isinstance(outcomes(destination(), 1, answer(200, body))[0], Refused)
-    assert all(isinstance(one, Deferred) and one.alone for one in outcomes(destination(), 2, answer(200, body)))
+    assert all(
+        isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes(destination(), 2, answer(200, body))
+    )
 
 
 @pytest.mark.parametrize(
@@ -285,10 +289,10 @@ FOREIGN = [
 @pytest.mark.parametrize("body", FOREIGN, ids=lambda body: repr(body[:12]))
 def test_an_answer_that_is_not_customer_io_s_is_an_outage(status, body):
     for count in (1, 3):
-        for one in outcomes(destination(), count, answer(status, body)):
-            assert isinstance(one, Deferred)
-            assert (one.failing, one.foreign, one.alone) == (True, True, False)
-            assert f"answered {status} with something that is not Customer.io's answer" in one.reason
+        for outcome in outcomes(destination(), count, answer(status, body)):
+            assert isinstance(outcome, Deferred)
+            assert (outcome.failing, outcome.foreign, outcome.alone) == (True, True, False)
+            assert f"answered {status} with something that is not Customer.io's answer" in outcome.reason
 
 
 def test_the_start_of_a_foreign_answer_is_in_the_reason():
@@ -299,7 +303,7 @@ def test_the_start_of_a_foreign_answer_is_in_the_reason():
 @pytest.mark.parametrize("body", [b"{" + b" " * 99 + b"}", b'{"errors":[]}', b'{"errors":[{"batch_index":0}]}'])
 def test_an_answer_beyond_the_bound_is_never_success(body):
     cut = msgspec.structs.replace(answer(200, body), truncated=True)
-    assert all(isinstance(one, Deferred) and one.foreign for one in outcomes(destination(), 2, cut))
+    assert all(isinstance(outcome, Deferred) and outcome.foreign for outcome in outcomes(destination(), 2, cut))
 
 
 FORM = call({"data": {"email": "ada@northpine.example"}}, "https://track.customer.io/api/v1/forms/f1/submit")
@@ -383,18 +387,22 @@ def test_errors_inside_a_200_count_too():
     ],
 )
 def test_an_unnamed_refusal_is_looked_for_in_smaller_requests(body):
-    assert all(isinstance(one, Deferred) and one.alone for one in outcomes(destination(), 3, answer(207, body)))
+    assert all(
+        isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes(destination(), 3, answer(207, body))
+    )
 
 
 @pytest.mark.parametrize("status", [400, 409, 413, 422])
 def test_a_refused_batch_is_looked_through_and_a_refused_call_is_final(status):
-    assert all(isinstance(one, Deferred) and one.alone for one in outcomes(destination(), 2, answer(status)))
+    assert all(
+        isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes(destination(), 2, answer(status))
+    )
     assert isinstance(outcomes(destination(), 1, answer(status))[0], Refused)
 
 
 @pytest.mark.parametrize("status", [301, 302, 308, 401, 402, 403, 404, 405, 407])
 def test_what_a_person_has_to_put_right_blocks_the_endpoint(status):
-    assert all(isinstance(one, Blocked) for one in outcomes(destination(), 2, answer(status)))
+    assert all(isinstance(outcome, Blocked) for outcome in outcomes(destination(), 2, answer(status)))
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
@@ -440,15 +448,15 @@ def test_a_test_is_marked_has_ids_of_its_own_and_leaves_profiles_as_they_are_wri
     real = bodies(destination().prepare(calls, origin()))
     test = bodies(destination().prepare(calls, origin(test="t1")))
     again = bodies(destination().prepare(calls, origin(test="t2")))
-    assert [one.get("attributes", one.get("data")) for one in test] == [
+    assert [item.get("attributes", item.get("data")) for item in test] == [
         {"nicobar_test": True},
         {"amount": 5, "nicobar_test": True},
         {"email": "ada@northpine.example"},
         {"nicobar_test": True},
     ]
-    ids = [one["id"] for ones in (real, test, again) for one in ones if "id" in one]
+    ids = [candidate["id"] for ones in (real, test, again) for candidate in ones if "id" in candidate]
     assert len(set(ids)) == len(ids) == 9
-    assert all(len(one) == 26 for one in ids)
+    assert all(len(item) == 26 for item in ids)
 
 
 def test_an_unencoded_question_mark_in_an_id_is_rejected():

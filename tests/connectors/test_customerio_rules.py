@@ -297,7 +297,7 @@ FINE = [
 
 def test_the_calls_of_v2_are_the_documented_ones():
     assert {kind: len(actions) for kind, actions in ACTIONS.items()} == {"person": 12, "object": 5, "delivery": 1}
-    assert {(one["type"], one["action"]) for one in FINE} == {
+    assert {(item["type"], item["action"]) for item in FINE} == {
         (kind, action) for kind, actions in ACTIONS.items() for action in actions
     }
 
@@ -306,7 +306,7 @@ def test_the_calls_of_v2_are_the_documented_ones():
 def test_a_call_that_is_fine_goes_out_as_it_is_without_a_word(item):
     result = prepared(item)
     assert result.verdicts == ()
-    assert [msgspec.json.decode(one.body) for one in result.calls] == [item]
+    assert [msgspec.json.decode(call.body) for call in result.calls] == [item]
 
 
 @pytest.mark.parametrize(

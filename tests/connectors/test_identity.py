@@ -140,9 +140,9 @@ def test_once_and_key_without_ids_are_warned_about(path):
     off = {"correct_event_id": False}
     item = event(once="x", key="k") if "v2" in path else {"name": "paid", "once": "x", "key": "k"}
     result = prepared(item, path=path, settings=off)
-    ignored = [(one.level, one.path) for one in result.verdicts if one.rule == "event_key_ignored"]
+    ignored = [(verdict.level, verdict.path) for verdict in result.verdicts if verdict.rule == "event_key_ignored"]
     assert ignored == [(Level.WARNING, "[0].payload.once"), (Level.WARNING, "[0].payload.key")]
-    assert "event_key_ignored" not in {one.rule for one in prepared(item, path=path).verdicts}
+    assert "event_key_ignored" not in {verdict.rule for verdict in prepared(item, path=path).verdicts}
 
 
 def test_anonymous_and_invited_people_are_told_apart():
@@ -274,7 +274,7 @@ def test_delivery_of_the_version_before_keeps_its_ids(edition):
     it = CustomerIo().open({"keep_profile": False}, {"site_id": "a", "api_key": "b"})
     call = Call(method="POST", url=f"{BASE}/api/v2/entity", headers={}, payload=items)
     result = it.prepare([call], origin(replay_key=None, edition=edition, customer=Customer(key="cus_1")))
-    assert [msgspec.json.decode(one.body)["id"] for one in result.calls] == EARLIER[edition]
+    assert [msgspec.json.decode(call.body)["id"] for call in result.calls] == EARLIER[edition]
 
 
 # --- the HTTP connector ---
@@ -299,7 +299,7 @@ def test_webhook_ids_of_a_message_are_unique_and_stable():
     calls = [post(), post(), post("c.d"), post(None), post(url=f"{URL}/2"), post(method="PUT")]
     found = webhook_ids(*calls)
     assert len(set(found)) == len(calls)
-    assert all(one.startswith("evt_") for one in found)
+    assert all(item.startswith("evt_") for item in found)
     ours = {"message_id": "msg_2", "endpoint_id": "ep_2", "now_ms": 77, "occurred_at_ms": 5, "edition": 3}
     assert webhook_ids(*calls, **ours) == found
     assert webhook_ids(*calls[2:], calls[0]) == [*found[2:], found[0]], "in any order"

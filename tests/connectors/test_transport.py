@@ -108,13 +108,13 @@ class Names(AbstractResolver):
         return [
             {
                 "hostname": host,
-                "host": one,
+                "host": address,
                 "port": port,
-                "family": socket.AF_INET6 if ":" in one else socket.AF_INET,
+                "family": socket.AF_INET6 if ":" in address else socket.AF_INET,
                 "proto": 0,
                 "flags": 0,
             }
-            for one in addresses
+            for address in addresses
         ]
 
     async def close(self) -> None:
@@ -274,9 +274,13 @@ def test_every_outgoing_connection_is_opened_by_the_transport():
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             match node:
                 case ast.Import(names=names):
-                    found = [one.name for one in names]
+                    found = [name.name for name in names]
                 case ast.ImportFrom(module=str(module), names=names):
-                    found = [module, *(f"{module}.{one.name}" for one in names), *(one.name for one in names)]
+                    found = [
+                        module,
+                        *(f"{module}.{candidate.name}" for candidate in names),
+                        *(name.name for name in names),
+                    ]
                 case ast.Attribute(attr=name) if name not in MODULES:
                     found = [name]
                 case _:
@@ -285,7 +289,7 @@ def test_every_outgoing_connection_is_opened_by_the_transport():
                 used.setdefault(name, set()).add(str(path.relative_to(root)))
     assert not {name: used[name] for name in NOBODY_OPENS & used.keys()}
     for name, allowed in OPENS.items():
-        assert {path for one in used if one.split(".")[0] == name for path in used[one]} == allowed, name
+        assert {path for item in used if item.split(".")[0] == name for path in used[item]} == allowed, name
 
 
 def test_every_transport_is_given_the_operator_s_addresses():

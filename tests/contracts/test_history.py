@@ -38,9 +38,9 @@ class Made:
         """Tries what is due; the ids of the attempts."""
         self.now_ms += after_ms
         made = []
-        for one in await claim(self.store, now_ms=self.now_ms, endpoint_seq=endpoint_seq, limit=1_000):
+        for item in await claim(self.store, now_ms=self.now_ms, endpoint_seq=endpoint_seq, limit=1_000):
             due_at_ms = self.now_ms + 1 if state is DeliveryState.PENDING else None
-            finished = done(one, state, due_at_ms=due_at_ms, attempt=self.ids.new("atmpt"), at_ms=self.now_ms)
+            finished = done(item, state, due_at_ms=due_at_ms, attempt=self.ids.new("atmpt"), at_ms=self.now_ms)
             attempt = msgspec.structs.replace(
                 finished.attempt,
                 status=status,
@@ -71,13 +71,13 @@ async def walk(ask, *, after=None):
         page = await ask(limit=2, **place)
         pages.append(page.items)
         if page.next is None:
-            return [one for items in pages for one in items]
+            return [item for items in pages for item in items]
         place = {"after" if after is not None else "before": page.next}
     raise AssertionError(pages)
 
 
 def ids(items):
-    return [one.id for one in items]
+    return [item.id for item in items]
 
 
 async def test_messages_come_in_pages_in_both_directions_without_a_gap(made):
@@ -134,8 +134,8 @@ async def test_messages_are_found_by_what_became_of_them(made):
 
     async def found(**which):
         return [
-            one.message.id
-            for one in await walk(lambda **place: made.store.moments(made.app_id, MessageFilter(**which), **place))
+            item.message.id
+            for item in await walk(lambda **place: made.store.moments(made.app_id, MessageFilter(**which), **place))
         ]
 
     assert await found() == [nobody_s, waiting, failed]
@@ -145,9 +145,11 @@ async def test_messages_are_found_by_what_became_of_them(made):
     assert await found(endpoint_id="ep_2") == [failed]
     assert await found(endpoint_id="ep_1", customer_key="b") == [waiting]
     assert await found(states=(DeliveryState.PENDING,), customer_key="a") == []
-    one = (await made.store.moments(made.app_id, MessageFilter(customer_key="a"), limit=10, with_body=True)).items[0]
-    assert [each.state for each in one.deliveries] == [DeliveryState.FAILED, DeliveryState.SUCCESS]
-    assert one.message.body
+    moment = (await made.store.moments(made.app_id, MessageFilter(customer_key="a"), limit=10, with_body=True)).items[
+        0
+    ]
+    assert [each.state for each in moment.deliveries] == [DeliveryState.FAILED, DeliveryState.SUCCESS]
+    assert moment.message.body
 
 
 async def test_messages_are_found_by_a_field_of_their_body(made):
@@ -260,11 +262,11 @@ async def test_attempts_of_an_endpoint_come_in_pages_with_their_messages(made):
         return await made.store.attempts_of_endpoint("ep_1", AttemptFilter(), **place)
 
     tried = await walk(ask)
-    assert [one.message.id for one in tried] == known[::-1]
-    assert {one.endpoint_id for one in tried} == {"ep_1"}
-    assert {one.message.body for one in tried} == {b""}
-    assert {one.attempt.response for one in tried} == {"answered"}
-    assert [one.message.id for one in await walk(ask, after="")] == known
+    assert [attempt.message.id for attempt in tried] == known[::-1]
+    assert {attempt.endpoint_id for attempt in tried} == {"ep_1"}
+    assert {attempt.message.body for attempt in tried} == {b""}
+    assert {attempt.attempt.response for attempt in tried} == {"answered"}
+    assert [item.message.id for item in await walk(ask, after="")] == known
     assert len(await walk(lambda **place: made.store.attempts_of_endpoint("ep_9", AttemptFilter(), **place))) == 0
 
 
@@ -280,7 +282,7 @@ async def test_attempts_are_filtered_by_all_that_is_set(made):
 
     async def found(**which):
         page = await made.store.attempts_of_endpoint("ep_1", AttemptFilter(**which), limit=10)
-        return [one.attempt.id for one in page.items]
+        return [item.attempt.id for item in page.items]
 
     assert await found() == [unanswered, sent, failed, retried]
     assert await found(states=(DeliveryState.FAILED, DeliveryState.PENDING)) == [unanswered, failed, retried]
@@ -313,14 +315,14 @@ async def test_attempts_of_a_message_are_those_of_all_endpoints_or_of_one(made):
 
     async def found(**which):
         page = await made.store.attempts_of_message(known, AttemptFilter(), limit=10, **which)
-        return [one.attempt.id for one in page.items]
+        return [item.attempt.id for item in page.items]
 
     assert await found() == [*second, *first]
     assert await found(after="") == [*first, *second]
     assert await found(endpoint_id="ep_2") == second
     assert await found(before=second[0]) == first
-    one = await made.store.attempt(first[0])
-    assert (one.message.id, one.endpoint_id, one.attempt.state) == (known, "ep_1", DeliveryState.FAILED)
+    entry = await made.store.attempt(first[0])
+    assert (entry.message.id, entry.endpoint_id, entry.attempt.state) == (known, "ep_1", DeliveryState.FAILED)
     assert await made.store.attempt(other) is None
 
 
@@ -337,23 +339,23 @@ async def test_messages_of_an_endpoint_come_with_their_delivery(made):
         return await made.store.attempted("ep_1", ALL, states, **place)
 
     everything = await walk(ask)
-    assert [(one.message.id, one.delivery.state) for one in everything] == [
+    assert [(item.message.id, item.delivery.state) for item in everything] == [
         (third, DeliveryState.PENDING),
         (second, DeliveryState.SUCCESS),
         (first, DeliveryState.FAILED),
     ]
-    assert {one.delivery.endpoint_id for one in everything} == {"ep_1"}
+    assert {item.delivery.endpoint_id for item in everything} == {"ep_1"}
     assert everything[0].delivery.due_at_ms is not None
-    assert [one.message.id for one in await walk(ask, after="")] == [first, second, third]
+    assert [item.message.id for item in await walk(ask, after="")] == [first, second, third]
     for state, message_id in (
         (DeliveryState.FAILED, first),
         (DeliveryState.SUCCESS, second),
         (DeliveryState.PENDING, third),
     ):
         for place in ({}, {"after": ""}):
-            assert [one.message.id for one in (await ask(state, limit=10, **place)).items] == [message_id]
+            assert [item.message.id for item in (await ask(state, limit=10, **place)).items] == [message_id]
     both = await ask(DeliveryState.FAILED, DeliveryState.PENDING, limit=10)
-    assert [one.message.id for one in both.items] == [third, first]
+    assert [item.message.id for item in both.items] == [third, first]
     assert (await made.store.attempted("ep_9", ALL, limit=10)).items == ()
 
 
@@ -370,12 +372,12 @@ async def test_a_customer_s_timeline_says_what_became_of_every_message_and_who_w
     assert (latest.message.id, latest.message.body, earlier.message.id) == (second, b"", first)
     (waiting,) = latest.deliveries
     assert (waiting.state, waiting.behind) == (DeliveryState.PENDING, first)
-    assert [(one.endpoint_id, one.state) for one in earlier.deliveries] == [
+    assert [(delivery.endpoint_id, delivery.state) for delivery in earlier.deliveries] == [
         ("ep_1", DeliveryState.PENDING),
         ("ep_2", DeliveryState.PENDING),
     ]
     assert earlier.deliveries[0].reason == "why"
-    assert [one.message.id for one in await walk(ask, after="")] == [first, second]
+    assert [item.message.id for item in await walk(ask, after="")] == [first, second]
     ada = MessageFilter(customer_key="cus_ada")
     assert await walk(lambda **place: made.store.moments("app_other", ada, **place)) == []
 
@@ -390,7 +392,7 @@ async def test_customers_are_found_by_the_beginning_of_their_key(made):
         return await made.store.customers(made.app_id, "cus_", after=before or after, limit=limit)
 
     seen = await walk(ask)
-    assert [one.customer_key for one in seen] == ["cus_a", "cus_b", "cus_ö"]
+    assert [item.customer_key for item in seen] == ["cus_a", "cus_b", "cus_ö"]
     assert (seen[0].message_id, seen[0].event_type) == (latest, "z.z")
     assert len((await made.store.customers(made.app_id, "", limit=10)).items) == 4
     assert (await made.store.customers(made.app_id, "cus_c", limit=10)).items == ()
@@ -410,7 +412,7 @@ async def test_tries_are_counted_by_time_type_and_state(made):
         tallies = await made.store.tallies(
             made.app_id, since_ms=since_ms, until_ms=until_ms, step_ms=HOUR_MS, **which
         )
-        return [((one.at_ms - since_ms) // HOUR_MS, one.state.value, one.attempts) for one in tallies]
+        return [((tally.at_ms - since_ms) // HOUR_MS, tally.state.value, tally.attempts) for tally in tallies]
 
     assert await count() == [(0, "pending", 1), (0, "success", 1), (1, "failed", 1), (1, "success", 1)]
     assert await count(endpoint_id="ep_2") == [(1, "success", 1)]
@@ -418,7 +420,7 @@ async def test_tries_are_counted_by_time_type_and_state(made):
     sent = (await made.store.tallies(made.app_id, since_ms=since_ms, until_ms=until_ms, step_ms=HOUR_MS))[1]
     assert (sent.duration_ms, sent.latency_ms, sent.latency_max_ms) == (40, 2_500, 2_500)
     by_type = await made.store.tallies_by_type(made.app_id, since_ms=since_ms, until_ms=until_ms)
-    assert [(one.event_type, one.state.value, one.attempts) for one in by_type] == [
+    assert [(item.event_type, item.state.value, item.attempts) for item in by_type] == [
         ("a.b", "failed", 1),
         ("a.b", "success", 1),
         ("c.d", "pending", 1),
@@ -464,7 +466,7 @@ async def test_of_refused_requests_a_source_keeps_the_latest(made):
         place = page.next
         if place is None:
             break
-    assert [one.at_ms for one in found] == list(range(MAX_REFUSALS + 199, 199, -1))
+    assert [item.at_ms for item in found] == list(range(MAX_REFUSALS + 199, 199, -1))
     oldest = (await made.store.refusals("src_1", after="0", limit=1)).items[0]
     assert (oldest.at_ms, oldest.status, oldest.code, oldest.event_id) == (200, 401, "c", "e200")
     assert len((await made.store.refusals("src_2", limit=250)).items) == 1
@@ -477,8 +479,8 @@ async def test_versions_of_a_transformation_are_listed_newest_first_with_their_c
     async def ask(**place):
         return await made.store.versions("ep_1", **place)
 
-    assert [one.version for one in await walk(ask)] == [3, 2, 1]
-    assert [one.version for one in await walk(ask, after="0")] == [1, 2, 3]
+    assert [item.version for item in await walk(ask)] == [3, 2, 1]
+    assert [item.version for item in await walk(ask, after="0")] == [1, 2, 3]
     (one,) = (await made.store.versions("ep_1", before="3", limit=1, with_code=True)).items
     assert (one.version, one.created_at_ms, one.code) == (2, 1, "code 1")
     assert (await ask(limit=1)).items[0].code is None
@@ -494,7 +496,7 @@ async def test_the_audit_log_is_filtered_by_all_that_is_set(made):
     async def found(**which):
         lines = await walk(lambda **place: made.store.audit(AuditFilter(**which), **place))
         assert lines[::-1] == await walk(lambda **place: made.store.audit(AuditFilter(**which), **place), after="0")
-        return [one.at_ms for one in lines]
+        return [line.at_ms for line in lines]
 
     assert await found() == [3, 2, 1]
     assert await found(app_id="app_1") == [2, 1]

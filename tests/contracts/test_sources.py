@@ -103,12 +103,12 @@ def test_the_official_library_and_we_verify_each_other(kind):
 @every_source
 def test_its_event_types_are_named_once_and_their_examples_can_be_read(kind):
     types = kind.event_types()
-    assert len({one.name for one in types}) == len(types)
-    for one in types:
-        body = fresh(one, NOW_MS)
+    assert len({item.name for item in types}) == len(types)
+    for entry in types:
+        body = fresh(entry, NOW_MS)
         event = kind.read(body)
-        assert (event.event_type, event.occurred_at_ms) == (one.name, NOW_MS)
-        assert one.description.endswith(".")
+        assert (event.event_type, event.occurred_at_ms) == (entry.name, NOW_MS)
+        assert entry.description.endswith(".")
 
 
 def test_dodo_has_its_48_event_types():

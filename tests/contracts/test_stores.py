@@ -98,8 +98,8 @@ async def test_a_body_is_kept_byte_for_byte(store):
 
 async def test_an_event_id_makes_one_message_however_often_it_comes(store):
     answers = await asyncio.gather(*(store.append(message(n, event_id="same")) for n in range(10)))
-    assert sum(not one.duplicate for one in answers) == 1
-    assert len({one.message_id for one in answers}) == 1
+    assert sum(not answer.duplicate for answer in answers) == 1
+    assert len({answer.message_id for answer in answers}) == 1
     assert len(await claim(store)) == 1
 
 
@@ -121,7 +121,7 @@ async def test_a_delivery_is_held_by_one_lease_at_a_time(store):
     assert second.lease != first.lease
     assert await store.record([done(first)]) == 0
     assert await store.record([done(second, attempt="atmpt_2")]) == 1
-    assert [one.id for one in await store.attempts("msg_1", "ep_1")] == ["atmpt_1", "atmpt_2"]
+    assert [attempt.id for attempt in await store.attempts("msg_1", "ep_1")] == ["atmpt_1", "atmpt_2"]
 
 
 async def test_a_customer_s_deliveries_go_one_after_the_other_in_order(store):
@@ -150,7 +150,7 @@ async def test_endpoints_do_not_hold_each_other_up(store):
     assert len(await claim(store, endpoint_seq=1)) == 1
     (first,) = await claim(store, endpoint_seq=2)
     await store.record([done(first)])
-    assert [one.message.id for one in await claim(store, endpoint_seq=2, now_ms=110)] == ["msg_2"]
+    assert [item.message.id for item in await claim(store, endpoint_seq=2, now_ms=110)] == ["msg_2"]
 
 
 async def test_a_claim_is_bounded_by_count_and_by_bytes(store):
@@ -192,8 +192,8 @@ async def test_nothing_of_a_removed_endpoint_is_claimed_or_made(store):
     assert await claim(store) == []
     assert await store.next_due_at_ms(1) is None, "nobody is kept busy by it"
     await store.append(message(2, endpoints=(1, 2)))
-    assert [one.endpoint_id for one in await store.deliveries("msg_2")] == ["ep_2"]
-    assert [one.message.id for one in await claim(store, endpoint_seq=2)] == ["msg_1"]
+    assert [delivery.endpoint_id for delivery in await store.deliveries("msg_2")] == ["ep_2"]
+    assert [item.message.id for item in await claim(store, endpoint_seq=2)] == ["msg_1"]
 
 
 async def test_what_a_removed_endpoint_has_left_is_canceled_by_steps_and_stays_readable(store):

@@ -32,7 +32,7 @@ async def test_a_token_is_found_by_its_hash_with_all_that_it_is(store):
     await store.change([PutToken(token=token(1)), PutToken(token=limited)])
     assert await store.token("hash-2") == limited
     assert await store.token("hash-3") is None
-    assert [one.id for one in await store.tokens()] == ["tok_1", "tok_2"]
+    assert [token.id for token in await store.tokens()] == ["tok_1", "tok_2"]
 
 
 async def test_a_token_s_last_use_is_no_change_of_the_catalogue_and_outlives_one(store):
@@ -50,7 +50,7 @@ async def test_what_was_decided_on_another_version_of_the_configuration_is_not_d
     await store.change([BasedOn(version=version), PutToken(token=token(1))])
     with pytest.raises(StoreMoved):
         await store.change([BasedOn(version=version), PutToken(token=token(2))])
-    assert [one.id for one in await store.tokens()] == ["tok_1"]
+    assert [token.id for token in await store.tokens()] == ["tok_1"]
     assert await store.version() == version + 1
 
 
@@ -61,7 +61,7 @@ async def begin(store, key="k", request="r", now_ms=100, before_ms=0) -> KeptAns
 async def test_of_many_requests_with_one_key_one_takes_the_place(store):
     took = await asyncio.gather(*(begin(store) for _ in range(20)))
     assert took.count(None) == 1
-    assert {one.status for one in took if one is not None} == {0}
+    assert {item.status for item in took if item is not None} == {0}
 
 
 async def test_an_answer_is_kept_dropped_and_too_old(store):

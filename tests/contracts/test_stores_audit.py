@@ -84,7 +84,7 @@ async def store(request, tmp_path):
 
 
 async def lines(store: Any) -> list[str]:
-    return [one.detail for one in (await store.audit(AuditFilter(), limit=10)).items]
+    return [item.detail for item in (await store.audit(AuditFilter(), limit=10)).items]
 
 
 async def whole(store: Any) -> object:

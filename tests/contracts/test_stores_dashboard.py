@@ -77,14 +77,14 @@ async def test_a_link_is_good_once_until_it_ends_and_the_next_one_ends_it(store)
     assert await store.set_up("b", OWNER, SAID, now_ms=99)
     assert not await store.set_up("b", OWNER, SAID, now_ms=99)
     assert await store.user("owner") == OWNER
-    assert [one.action for one in (await store.audit(AuditFilter(), limit=5)).items] == [SAID.action]
+    assert [item.action for item in (await store.audit(AuditFilter(), limit=5)).items] == [SAID.action]
 
 
 async def test_links_are_listed_while_they_are_good_and_can_be_ended(store):
     await put_link(store, "a", "zoe", UserRole.VIEWER)
     await put_link(store, "b", "ada", UserRole.EDITOR, until_ms=50)
-    assert [one.name for one in await store.links(now_ms=49)] == ["ada", "zoe"]
-    assert [one.name for one in await store.links(now_ms=50)] == ["zoe"]
+    assert [link.name for link in await store.links(now_ms=49)] == ["ada", "zoe"]
+    assert [link.name for link in await store.links(now_ms=50)] == ["zoe"]
     await store.change([RemoveLink(name="zoe")])
     assert await store.links(now_ms=0) == [link("b", "ada", UserRole.EDITOR, until_ms=50)]
 
@@ -201,8 +201,8 @@ async def test_an_endpoint_s_draft_is_the_one_that_was_changed_last(store):
     older = msgspec.structs.replace(DRAFT, id="draft_9", updated_at_ms=5)
     other = msgspec.structs.replace(DRAFT, id="draft_3", updated_at_ms=50, endpoint_id="ep_2")
     fresh = msgspec.structs.replace(DRAFT, id="draft_4", updated_at_ms=60, endpoint_id=None)
-    for one in (DRAFT, older, other, fresh):
-        await store.put_draft(one, forget_before_ms=0)
+    for item in (DRAFT, older, other, fresh):
+        await store.put_draft(item, forget_before_ms=0)
     assert await store.draft_of("app_1", "ep_1") == DRAFT
     assert await store.draft_of("app_1", "ep_3") is None
     assert await store.draft_of("app_2", "ep_1") is None

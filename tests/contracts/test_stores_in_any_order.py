@@ -72,14 +72,14 @@ class AnyOrder(RuleBasedStateMachine):
     def heads(self) -> list[Expected]:
         """The unfinished deliveries, of each customer only the first."""
         heads: dict[object, Expected] = {}
-        for one in sorted(self.expected, key=lambda one: one.position):
-            if not one.finished:
-                heads.setdefault(one.customer or one.message_id, one)
+        for entry in sorted(self.expected, key=lambda item: item.position):
+            if not entry.finished:
+                heads.setdefault(entry.customer or entry.message_id, entry)
         return list(heads.values())
 
     def claimable(self) -> list[Expected]:
         """Those that are due and that nobody holds."""
-        return [one for one in self.heads() if (one.ends_at_ms if one.held else one.due_at_ms) <= self.now_ms]
+        return [head for head in self.heads() if (head.ends_at_ms if head.held else head.due_at_ms) <= self.now_ms]
 
     @rule(customer=st.sampled_from(["a", "b", None]))
     def append(self, customer) -> None:
@@ -92,15 +92,20 @@ class AnyOrder(RuleBasedStateMachine):
         self.asked += 1
         return self.asked
 
-    def put_back(self, one: Expected) -> None:
-        one.finished, one.tries, one.due_at_ms, one.position = False, 0, self.now_ms, self.next_position()
+    def put_back(self, expected: Expected) -> None:
+        expected.finished, expected.tries, expected.due_at_ms, expected.position = (
+            False,
+            0,
+            self.now_ms,
+            self.next_position(),
+        )
 
-    def state_of(self, one: Expected) -> DeliveryState:
-        (delivery,) = self.ask(self.store.deliveries(one.message_id))
+    def state_of(self, expected: Expected) -> DeliveryState:
+        (delivery,) = self.ask(self.store.deliveries(expected.message_id))
         return delivery.state
 
     def add_replay(self) -> Task:
-        finished = sum(one.finished for one in self.expected)
+        finished = sum(item.finished for item in self.expected)
         assert self.ask(self.store.count_replay(1, FINISHED)).deliveries == finished
         task = NewTask(
             id=f"qtask_{self.next_position()}",
@@ -118,31 +123,31 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.expected)
     @rule(data=st.data())
     def resend(self, data) -> None:
-        one = data.draw(st.sampled_from(self.expected))
-        resent = self.ask(self.store.resend(one.message_id, "ep_1", now_ms=self.now_ms, new_ids=False))
-        if one.finished:
+        item = data.draw(st.sampled_from(self.expected))
+        resent = self.ask(self.store.resend(item.message_id, "ep_1", now_ms=self.now_ms, new_ids=False))
+        if item.finished:
             assert resent is Resent.QUEUED
-            self.put_back(one)
-        elif one.held:
+            self.put_back(item)
+        elif item.held:
             assert resent is Resent.SENDING
-        elif one in self.heads():
+        elif item in self.heads():
             assert resent is Resent.HASTENED
-            one.due_at_ms, one.was = self.now_ms, None
+            item.due_at_ms, item.was = self.now_ms, None
         else:
             assert resent is Resent.BEHIND
 
     @precondition(lambda self: not self.a_replay_runs())
     @rule(limit=st.integers(1, 3), crashes=st.booleans())
     def replay_what_is_finished(self, limit, crashes) -> None:
-        finished = [one for one in self.expected if one.finished]
+        finished = [item for item in self.expected if item.finished]
         task = self.add_replay()
         while self.ask(self.store.open_tasks()):
             if crashes:
                 self.the_process_ends_and_another_takes_over()
             self.ask(self.store.work_on_task(task.id, now_ms=self.now_ms, limit=limit))
         assert self.ask(self.store.task(task.id)).moved == len(finished)
-        for one in finished:
-            self.put_back(one)
+        for entry in finished:
+            self.put_back(entry)
 
     def a_replay_runs(self) -> bool:
         return self.replay is not None and self.replay.status is TaskStatus.RUNNING
@@ -156,37 +161,37 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(a_replay_runs)
     @rule(limit=st.integers(1, 3))
     def go_on_with_the_replay(self, limit) -> None:
-        finished = [one for one in self.expected if one.finished]
+        finished = [item for item in self.expected if item.finished]
         task = self.ask(self.store.work_on_task(self.replay.id, now_ms=self.now_ms, limit=limit))
-        moved = [one for one in finished if self.state_of(one) is DeliveryState.PENDING]
+        moved = [item for item in finished if self.state_of(item) is DeliveryState.PENDING]
         assert task.moved == self.replay.moved + len(moved)
-        for one in moved:
-            one.was = one.tries
-            self.put_back(one)
+        for entry in moved:
+            entry.was = entry.tries
+            self.put_back(entry)
         self.replay = task
 
     @precondition(lambda self: self.replay is not None)
     @rule(limit=st.integers(1, 3))
     def cancel_the_replay(self, limit) -> None:
-        untried = [one for one in self.expected if one.was is not None and not one.held]
+        untried = [item for item in self.expected if item.was is not None and not item.held]
         task = self.ask(self.store.cancel_task(self.replay.id, now_ms=self.now_ms))
-        if not self.a_replay_runs() and all(one.was is None for one in self.expected):
+        if not self.a_replay_runs() and all(item.was is None for item in self.expected):
             assert task.status is TaskStatus.FINISHED
             return
         while task.status is TaskStatus.CANCELING:
             task = self.ask(self.store.work_on_task(task.id, now_ms=self.now_ms, limit=limit))
         assert (task.status, task.moved) == (TaskStatus.CANCELED, self.replay.moved - len(untried))
-        for one in untried:
-            assert self.state_of(one) is one.ended
-            one.finished, one.tries = True, one.was
+        for entry in untried:
+            assert self.state_of(entry) is entry.ended
+            entry.finished, entry.tries = True, entry.was
         for one in self.expected:
             one.was_canceled = one.was if one.held else None
         self.forget_the_replay()
 
     def forget_the_replay(self) -> None:
         self.replay = None
-        for one in self.expected:
-            one.was = None
+        for item in self.expected:
+            item.was = None
 
     @precondition(lambda self: self.expected)
     @rule(data=st.data())
@@ -199,15 +204,15 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 4), lease_ms=st.integers(1, 500))
     def claim(self, limit, lease_ms) -> None:
         claimed = self.ask(claim(self.store, now_ms=self.now_ms, limit=limit, lease_ms=lease_ms))
-        by_id = {one.message_id: one for one in self.claimable()}
-        assert len({one.message.id for one in claimed}) == len(claimed) == min(limit, len(by_id))
+        by_id = {item.message_id: item for item in self.claimable()}
+        assert len({item.message.id for item in claimed}) == len(claimed) == min(limit, len(by_id))
         for held in claimed:
-            one = by_id[held.message.id]
-            assert held.tries == one.tries
-            if one.held:
-                one.was = one.was_canceled = None
-            one.held, one.ends_at_ms = held, self.now_ms + lease_ms
-            self.leases.append((one, held))
+            entry = by_id[held.message.id]
+            assert held.tries == entry.tries
+            if entry.held:
+                entry.was = entry.was_canceled = None
+            entry.held, entry.ends_at_ms = held, self.now_ms + lease_ms
+            self.leases.append((entry, held))
 
     @precondition(lambda self: self.leases)
     @rule(
@@ -244,17 +249,17 @@ class AnyOrder(RuleBasedStateMachine):
     def the_process_ends_and_another_takes_over(self) -> None:
         self.ask(self.store.close())
         self.store = self.ask(OPEN[self.database](Path(self.directory.name)))
-        held = [one for one in self.expected if one.held]
+        held = [item for item in self.expected if item.held]
         assert self.ask(self.store.release_leases()) == len(held)
-        for one in held:
-            one.held, one.due_at_ms, one.was, one.was_canceled = None, 0, None, None
+        for entry in held:
+            entry.held, entry.due_at_ms, entry.was, entry.was_canceled = None, 0, None, None
 
     @invariant()
     def the_store_knows_what_is_left(self) -> None:
         if not self.expected:
             return
-        left = sum(not one.finished for one in self.expected)
-        assert sum(one.unfinished for one in self.ask(self.store.backlog())) == left
+        left = sum(not item.finished for item in self.expected)
+        assert sum(item.unfinished for item in self.ask(self.store.backlog())) == left
         due_at_ms = self.ask(self.store.next_due_at_ms(1))
         assert (due_at_ms is None) == (left == 0)
         assert not self.claimable() or due_at_ms <= self.now_ms

@@ -37,10 +37,10 @@ async def finish(store, state=FAILED, *, failure="why", now_ms=1_000, count=1) -
     """Claims and finishes so many, one after the other; returns their messages in the order of sending."""
     sent = []
     for _ in range(count):
-        for one in await claim(store, now_ms=now_ms, limit=1):
-            ended = done(one, state, attempt=f"atmpt_{next(ATTEMPTS)}", at_ms=now_ms)
+        for item in await claim(store, now_ms=now_ms, limit=1):
+            ended = done(item, state, attempt=f"atmpt_{next(ATTEMPTS)}", at_ms=now_ms)
             await store.record([msgspec.structs.replace(ended, failure=failure)])
-            sent.append(one.message.id)
+            sent.append(item.message.id)
     return sent
 
 
@@ -80,7 +80,7 @@ async def test_a_resent_delivery_keeps_its_place_behind_what_waits_and_before_wh
     assert await store.resend("msg_1", "ep_1", now_ms=1_000, new_ids=False) is Resent.QUEUED
     await post(store, 3)
     assert await finish(store, SUCCESS, count=3) == ["msg_2", "msg_1", "msg_3"]
-    assert [one.state for one in await store.deliveries("msg_1")] == [SUCCESS]
+    assert [delivery.state for delivery in await store.deliveries("msg_1")] == [SUCCESS]
 
 
 async def test_two_resent_one_after_the_other_go_in_the_order_in_which_they_were_asked_for(store):
@@ -180,7 +180,7 @@ async def test_a_replay_moves_what_fits_its_filter_and_nothing_else(store):
     await start(store, ReplayFilter(failure="one"))
     task = await work(store)
     assert (task.status, task.moved) == (TaskStatus.FINISHED, 2)
-    assert sorted(one.message.id for one in await claim(store, now_ms=1_000)) == ["msg_1", "msg_2"]
+    assert sorted(item.message.id for item in await claim(store, now_ms=1_000)) == ["msg_1", "msg_2"]
 
 
 async def test_a_replay_sends_a_customer_s_deliveries_in_order_with_nothing_new_in_between(store):
@@ -192,14 +192,14 @@ async def test_a_replay_sends_a_customer_s_deliveries_in_order_with_nothing_new_
     await post(store, 20, "a")
     await work(store, limit=1)
     sent = await finish(store, SUCCESS, count=9)
-    assert [one for one in sent if one in {"msg_1", "msg_3", "msg_5", "msg_7", "msg_20"}] == [
+    assert [item for item in sent if item in {"msg_1", "msg_3", "msg_5", "msg_7", "msg_20"}] == [
         "msg_1",
         "msg_3",
         "msg_5",
         "msg_7",
         "msg_20",
     ]
-    assert [one for one in sent if one in {"msg_2", "msg_4", "msg_6", "msg_8"}] == [
+    assert [item for item in sent if item in {"msg_2", "msg_4", "msg_6", "msg_8"}] == [
         "msg_2",
         "msg_4",
         "msg_6",
@@ -215,9 +215,9 @@ async def test_a_page_of_a_replay_is_as_many_whole_customers_as_it_takes_and_no_
     moved = [(await store.work_on_task("qtask_1", now_ms=1_000, limit=4)).moved for _ in range(5)]
     assert moved == [6, 12, 18, 24, 30]
     assert (await work(store, limit=4)).status is TaskStatus.FINISHED
-    sent = [int(one.removeprefix("msg_")) for one in await finish(store, SUCCESS, count=30)]
+    sent = [int(item.removeprefix("msg_")) for item in await finish(store, SUCCESS, count=30)]
     for customer in range(10):
-        mine = [one for one in sent if one % 10 == customer]
+        mine = [item for item in sent if item % 10 == customer]
         assert (len(mine), mine) == (3, sorted(mine))
 
 
@@ -228,8 +228,8 @@ async def test_a_page_of_a_replay_looks_at_a_bounded_number_of_messages(store, m
     await finish(store, count=10)
     await start(store, ReplayFilter(event_types=("a.b",)))
     pages = [await store.work_on_task("qtask_1", now_ms=1_000, limit=9) for _ in range(4)]
-    assert [one.moved for one in pages] == [0, 1, 1, 2]
-    assert [one.status for one in pages] == [TaskStatus.RUNNING] * 3 + [TaskStatus.FINISHED]
+    assert [page.moved for page in pages] == [0, 1, 1, 2]
+    assert [page.status for page in pages] == [TaskStatus.RUNNING] * 3 + [TaskStatus.FINISHED]
 
 
 async def test_a_replay_waits_behind_what_was_waiting(store):
@@ -282,8 +282,8 @@ async def test_a_replay_puts_nothing_into_the_queue_of_an_endpoint_that_was_remo
     for task_id in ("qtask_1", "qtask_2"):
         task = await work(store, task_id)
         assert (task.status, task.moved) == (TaskStatus.FINISHED, 0)
-    assert [one.state for one in await store.deliveries("msg_1")] == [FAILED]
-    assert [one.endpoint_id for one in await store.deliveries("msg_2")] == ["ep_2"]
+    assert [delivery.state for delivery in await store.deliveries("msg_1")] == [FAILED]
+    assert [delivery.endpoint_id for delivery in await store.deliveries("msg_2")] == ["ep_2"]
 
 
 async def test_a_count_tells_whose_attributes_may_be_set_back(store):
@@ -315,10 +315,10 @@ async def test_a_canceled_replay_gives_back_what_it_found_where_it_was_not_tried
     for number in range(2, 5):
         assert (await store.deliveries(f"msg_{number}"))[0] == found[number]
     left = await store.failure_groups(app.id)
-    assert [(one.failure, one.count) for one in left] == [("two", 2), ("one", 1)]
+    assert [(item.failure, item.count) for item in left] == [("two", 2), ("one", 1)]
     assert left[0] == groups[0]
     assert (await store.count_replay(1, ReplayFilter())).deliveries == 3, "recover finds them again"
-    assert [one.message.id for one in await claim(store, now_ms=2_000)] == ["msg_9"]
+    assert [item.message.id for item in await claim(store, now_ms=2_000)] == ["msg_9"]
     assert await store.open_tasks() == []
     assert (await store.cancel_task("qtask_1", now_ms=1_000)).status is TaskStatus.CANCELED
     assert await store.cancel_task("qtask_9", now_ms=1_000) is None
@@ -333,7 +333,7 @@ async def test_a_replay_that_has_moved_everything_is_canceled_while_something_of
     assert (await work(store)).status is TaskStatus.FINISHED
     assert await finish(store, SUCCESS) == ["msg_1"]
     assert (await store.cancel_task("qtask_1", now_ms=1_000)).status is TaskStatus.CANCELING
-    assert [one.id for one in await store.open_tasks()] == ["qtask_1"]
+    assert [open_task.id for open_task in await store.open_tasks()] == ["qtask_1"]
     task = await work(store, limit=2)
     assert (task.status, task.moved) == (TaskStatus.CANCELED, 1)
     assert [(await store.deliveries(f"msg_{number}"))[0] for number in (2, 3, 4)] == found
@@ -398,7 +398,7 @@ async def test_what_a_canceled_replay_has_made_and_not_tried_is_missing_again(st
     task = await cancel(store)
     assert (task.status, task.moved) == (TaskStatus.CANCELED, 1)
     assert (await store.count_replay(1, which)).deliveries == 2
-    assert [one.endpoint_id for one in await store.deliveries("msg_3")] == ["ep_2"]
+    assert [delivery.endpoint_id for delivery in await store.deliveries("msg_3")] == ["ep_2"]
 
 
 async def test_between_the_pages_of_a_cancel_nothing_of_a_customer_leaves_who_is_not_through(store):
@@ -489,7 +489,7 @@ async def test_what_was_expunged_or_canceled_in_the_queue_is_not_given_back(stor
     assert await store.cancel_pending(1, now_ms=1_000, limit=1, reason="not wanted") == 1
     await cancel(store)
     states = [(await store.deliveries(f"msg_{number}"))[0] for number in range(1, 4)]
-    assert [(one.state, one.reason) for one in states] == [
+    assert [(state.state, state.reason) for state in states] == [
         (DeliveryState.CANCELED, "expunged"),
         (DeliveryState.CANCELED, "not wanted"),
         (FAILED, "why"),
@@ -516,11 +516,11 @@ async def test_tasks_are_listed_both_ways(store):
         await start(store, task_id=f"qtask_{number}")
     (app,) = (await store.snapshot()).applications
     newest = await store.tasks(app_ids=[app.id], before_seq=None, after_seq=None, limit=2)
-    assert [one.id for one in newest] == ["qtask_4", "qtask_3"]
+    assert [item.id for item in newest] == ["qtask_4", "qtask_3"]
     older = await store.tasks(app_ids=[app.id], before_seq=newest[-1].seq, after_seq=None, limit=2)
-    assert [one.id for one in older] == ["qtask_2", "qtask_1"]
+    assert [item.id for item in older] == ["qtask_2", "qtask_1"]
     newer = await store.tasks(app_ids=[app.id], before_seq=None, after_seq=older[0].seq, limit=9)
-    assert [one.id for one in newer] == ["qtask_3", "qtask_4"]
+    assert [item.id for item in newer] == ["qtask_3", "qtask_4"]
     assert await store.tasks(app_ids=["app_other"], before_seq=None, after_seq=None, limit=9) == []
     assert (await store.task("qtask_2")).kind is TaskKind.BULK_REPLAY
     assert await store.task("qtask_9") is None
@@ -545,14 +545,16 @@ async def test_failures_that_are_alike_are_one_group(store):
     await finish(store, failure="line 9: y", count=2, now_ms=2_000)
     (app,) = (await store.snapshot()).applications
     groups = await store.failure_groups(app.id)
-    assert [(one.failure, one.count, one.first_at_ms, one.last_at_ms, one.message_id) for one in groups] == [
+    assert [
+        (group.failure, group.count, group.first_at_ms, group.last_at_ms, group.message_id) for group in groups
+    ] == [
         ("line 9: y", 2, 2_000, 2_000, "msg_5"),
         ("line 3: x", 3, 1_000, 1_000, "msg_3"),
     ]
     assert await store.failure_groups(app.id, "ep_2") == []
     await start(store, ReplayFilter(failure="line 3: x"))
     assert (await work(store)).moved == 3
-    assert [one.failure for one in await store.failure_groups(app.id, "ep_1")] == ["line 9: y"]
+    assert [failure_group.failure for failure_group in await store.failure_groups(app.id, "ep_1")] == ["line 9: y"]
 
 
 async def test_a_purge_empties_what_an_application_has_page_by_page_and_no_other_s(store):
@@ -569,7 +571,7 @@ async def test_a_purge_empties_what_an_application_has_page_by_page_and_no_other
     assert (done.status, done.moved) == (TaskStatus.FINISHED, 4)
     kept = [(await store.message(f"msg_{number}")).body for number in (1, 2, 3, 4, 5, 6, 9)]
     assert kept == [b"", b"", b"", b"", b"", b"Ada", b"Ada"]
-    assert [one.state for one in await store.deliveries("msg_1")] == [DeliveryState.CANCELED]
+    assert [delivery.state for delivery in await store.deliveries("msg_1")] == [DeliveryState.CANCELED]
 
 
 async def test_of_tasks_that_only_found_something_the_latest_are_kept(store, monkeypatch):
@@ -581,8 +583,8 @@ async def test_of_tasks_that_only_found_something_the_latest_are_kept(store, mon
         )
         assert (await store.add_task(task)).status is TaskStatus.FINISHED
     kept = [await store.task(f"qtask_{number}") for number in range(5)]
-    assert [one.result if one else None for one in kept] == [None, None, None, {"n": 3}, {"n": 4}]
-    assert [one.id for one in await store.open_tasks()] == ["qtask_0"]
+    assert [item.result if item else None for item in kept] == [None, None, None, {"n": 3}, {"n": 4}]
+    assert [open_task.id for open_task in await store.open_tasks()] == ["qtask_0"]
 
 
 async def test_what_another_endpoint_sent_under_earlier_ids_counts(store, tmp_path):

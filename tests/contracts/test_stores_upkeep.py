@@ -35,11 +35,11 @@ async def test_a_clock_set_forward_moves_tries_and_leases_and_leaves_what_is_new
     # It is 100; the clock is set to 3,600,100.
     await post(store, 3, "c", accepted_at_ms=3_600_100)
     assert await store.shift_times(after_ms=100, by_ms=3_600_000) == 2
-    assert [one.message.id for one in await claim(store, now_ms=3_600_100, lease_ms=9_000)] == ["msg_3"]
+    assert [item.message.id for item in await claim(store, now_ms=3_600_100, lease_ms=9_000)] == ["msg_3"]
     assert len(await claim(store, now_ms=3_600_699)) == 0
-    assert [one.message.id for one in await claim(store, now_ms=3_600_700, lease_ms=9_000)] == ["msg_2"]
-    assert [one.message.id for one in await claim(store, now_ms=3_605_099, lease_ms=9_000)] == []
-    assert [one.message.id for one in await claim(store, now_ms=3_605_100)] == ["msg_1"]
+    assert [item.message.id for item in await claim(store, now_ms=3_600_700, lease_ms=9_000)] == ["msg_2"]
+    assert [item.message.id for item in await claim(store, now_ms=3_605_099, lease_ms=9_000)] == []
+    assert [item.message.id for item in await claim(store, now_ms=3_605_100)] == ["msg_1"]
 
 
 async def test_a_clock_set_back_stalls_neither_tries_nor_what_is_new(store):
@@ -48,20 +48,20 @@ async def test_a_clock_set_back_stalls_neither_tries_nor_what_is_new(store):
     await post(store, 2, "b", accepted_at_ms=7_199_000)
     # It is 7,199,000; the clock is set to 3,599,000.
     assert await store.shift_times(after_ms=3_599_000, by_ms=-3_600_000) == 2
-    assert [one.message.id for one in await claim(store, now_ms=3_599_000, lease_ms=9_000)] == ["msg_2"]
+    assert [item.message.id for item in await claim(store, now_ms=3_599_000, lease_ms=9_000)] == ["msg_2"]
     assert await claim(store, now_ms=3_599_999) == []
-    assert [one.message.id for one in await claim(store, now_ms=3_600_000)] == ["msg_1"]
+    assert [item.message.id for item in await claim(store, now_ms=3_600_000)] == ["msg_1"]
 
 
 async def test_what_somebody_wants_at_a_time_stays_at_that_time(store):
     await post(store, 1, "a", accepted_at_ms=100, deliver_at_ms=50_000)
     await post(store, 2, "a", accepted_at_ms=100)
-    assert [one.message.id for one in await claim(store)] == ["msg_2"], "it holds up nobody"
+    assert [item.message.id for item in await claim(store)] == ["msg_2"], "it holds up nobody"
     for by_ms in (-3_600_000, 3_600_000):
         await store.shift_times(after_ms=0, by_ms=by_ms)
     await store.bound_times(now_ms=500, latest_ms=1_000)
-    assert "msg_1" not in [one.message.id for one in await claim(store, now_ms=49_999, lease_ms=1)]
-    assert "msg_1" in [one.message.id for one in await claim(store, now_ms=50_000)]
+    assert "msg_1" not in [item.message.id for item in await claim(store, now_ms=49_999, lease_ms=1)]
+    assert "msg_1" in [item.message.id for item in await claim(store, now_ms=50_000)]
 
 
 async def test_nothing_waits_longer_than_anything_may(store):
@@ -80,7 +80,7 @@ async def test_what_was_never_tried_does_not_wait_for_the_clock_of_another_start
     await store.record([done(tried, PENDING, due_at_ms=3_605_000)])
     assert await store.release_leases() == 1
     assert await store.bound_times(now_ms=5_000, latest_ms=10**7) == 1
-    assert [one.message.id for one in await claim(store, now_ms=5_000)] == ["msg_2", "msg_3"]
+    assert [item.message.id for item in await claim(store, now_ms=5_000)] == ["msg_2", "msg_3"]
     assert await store.next_due_at_ms(1) == 5_050
 
 
@@ -197,7 +197,7 @@ async def test_one_message_is_expunged_with_what_its_attempts_say(store):
     assert (attempt.requests, attempt.response, attempt.console, attempt.reason) == ((), "", (), "expunged")
     (delivery,) = await store.deliveries("msg_1")
     assert (delivery.state, delivery.reason) == (DeliveryState.CANCELED, "expunged")
-    assert [one.message.id for one in await claim(store, now_ms=700)] == ["msg_2"], "it holds up nobody"
+    assert [item.message.id for item in await claim(store, now_ms=700)] == ["msg_2"], "it holds up nobody"
     assert not await store.expunge_message("msg_9", now_ms=700)
 
 
@@ -223,7 +223,7 @@ async def test_everything_of_one_customer_is_expunged_and_nothing_of_another(sto
         gone = await store.message(f"msg_{number}")
         assert (gone.body, gone.customer_key, gone.event_id) == (b"", None, f"evt_{number}")
     assert (await store.message("msg_4")).customer_key == "b"
-    assert [one.message.id for one in await claim(store, now_ms=1_000)] == ["msg_4"]
+    assert [item.message.id for item in await claim(store, now_ms=1_000)] == ["msg_4"]
 
 
 async def test_a_replay_of_a_customer_that_was_expunged_does_not_keep_the_key(store):
@@ -237,8 +237,8 @@ async def test_a_replay_of_a_customer_that_was_expunged_does_not_keep_the_key(st
     (app,) = (await store.snapshot()).applications
     await store.expunge_customer(app.id, "a", now_ms=700, limit=9)
     tasks = [await store.task(f"qtask_{number}") for number in range(4)]
-    assert [one.filter.customer_key for one in tasks] == ["expunged", "expunged", "b", None]
+    assert [task.filter.customer_key for task in tasks] == ["expunged", "expunged", "b", None]
     running = TaskStatus.RUNNING
-    assert [one.status for one in tasks] == [TaskStatus.FINISHED, TaskStatus.CANCELING, running, running]
+    assert [task.status for task in tasks] == [TaskStatus.FINISHED, TaskStatus.CANCELING, running, running]
     ended = await work(store, "qtask_1")
     assert (ended.status, ended.moved) == (TaskStatus.CANCELED, 0), "it becomes a replay of nobody else"

@@ -19,7 +19,9 @@ async def test_a_link_to_an_application_shows_no_alerts(tmp_path):
     async with asking(tmp_path, HANDLER, alert_endpoint="ops") as api:
         store = api.nicobar.runtime.store
         ops = (await api.ask("POST", f"{api.app}/endpoint", OPS)).body["id"]
-        shop = next(one for one in api.nicobar.runtime.configuration.snapshot.endpoints if one.id != ops)
+        shop = next(
+            endpoint for endpoint in api.nicobar.runtime.configuration.snapshot.endpoints if endpoint.id != ops
+        )
         alert = Alert(type=AlertType.EXHAUSTED, endpoint=shop, reason="a test", cause="a test")
         await api.nicobar.runtime.alerts.tell(alert)
         await api.nicobar.next_recorded()

@@ -105,7 +105,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
         await page.get_by_role("button", name="Take out").click()
         await page.get_by_text("Nothing is kept of this customer").wait_for()
         assert not await page.locator("main img, main script").count()
-        assert not [one for one in problems if "status of 4" not in one]
+        assert not [problem for problem in problems if "status of 4" not in problem]
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
@@ -138,5 +138,9 @@ async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicoba
 def test_what_was_told_is_said_in_a_word_or_two():
     body = '{"action":"identify"}\n{"action":"event","name":"paid"}\n[1]\n{"action":1}\nno JSON'
     request = RequestRecord(method="POST", url="https://a.example/hook", headers={}, body=body)
-    assert [one.title for one in told((request,))] == ["identify", "event paid", *["POST https://a.example/hook"] * 3]
+    assert [item.title for item in told((request,))] == [
+        "identify",
+        "event paid",
+        *["POST https://a.example/hook"] * 3,
+    ]
     assert told(()) == []

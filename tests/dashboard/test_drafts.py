@@ -111,7 +111,9 @@ async def test_text_that_cannot_be_saved_is_asked_about_before_leaving(nicobar):
         await page.wait_for_url("**/test")
         assert (await the_draft(nicobar, draft)).code == SILENT
         assert asked == ["beforeunload"]
-        assert not [one for one in problems if "ERR_FAILED" not in one and not one.startswith("dialog")]
+        assert not [
+            problem for problem in problems if "ERR_FAILED" not in problem and not problem.startswith("dialog")
+        ]
 
 
 @pytest.mark.browser
@@ -130,13 +132,13 @@ async def test_two_windows_on_one_draft_lose_neither_text(nicobar):
         assert (await the_draft(nicobar, draft)).code == PAID, "the later text does not win by itself"
         await page.get_by_role("button", name="Keep my text").click()
         await page.wait_for_url("**/code")
-        one = await the_draft(nicobar, draft)
-        assert (one.code, one.replaced_code) == (SILENT, PAID)
+        item = await the_draft(nicobar, draft)
+        assert (item.code, item.replaced_code) == (SILENT, PAID)
         await write(other, THROWS)
         await other.get_by_role("button", name="Use the other text").click()
         await other.wait_for_url("**/code")
-        one = await the_draft(nicobar, draft)
-        assert (one.code, one.replaced_code) == (SILENT, THROWS)
+        item = await the_draft(nicobar, draft)
+        assert (item.code, item.replaced_code) == (SILENT, THROWS)
         await other.get_by_role("button", name="Swap the two").click()
         await expect(code_editor(other)).to_contain_text("throw new Error")
 
@@ -154,7 +156,7 @@ async def test_a_sample_is_sent_right_where_the_first_event_is_waited_for(nicoba
         await page.get_by_role("button", name="Send a sample").click()
         await page.locator("[data-arrived]").wait_for()
         assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
-        assert [one.name for one in nicobar.state.activities] == ["payment_succeeded"]
+        assert [activity.name for activity in nicobar.state.activities] == ["payment_succeeded"]
         assert not problems
 
 
@@ -162,25 +164,25 @@ async def test_code_is_kept_without_javascript_and_a_stale_form_is_told(nicobar)
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
         draft = await begin(visitor, nicobar)
-        one = await the_draft(nicobar, draft)
-        stale = one.text_id
+        item = await the_draft(nicobar, draft)
+        stale = item.text_id
         await visitor.ask("GET", f"{draft}/code")
         # Variables that cannot be read keep no code from being kept.
         status, text, _ = await visitor.send(f"{draft}/code", code=SILENT, variables="no value", seen=stale)
         assert (status, "no value" in text) == (422, True)
-        one = await the_draft(nicobar, draft)
-        assert one.code == SILENT
+        item = await the_draft(nicobar, draft)
+        assert item.code == SILENT
         status, text, _ = await visitor.send(f"{draft}/code", code=PAID, variables="", seen=stale)
         assert (status, "Another window has changed this draft." in text, "order_paid" in text) == (409, True, True)
         assert (await the_draft(nicobar, draft)).code == SILENT
         # The recipe replaces what is typed, which can be swapped back.
         fields = {"code": THROWS, "variables": "", "action": "recipe", "recipe": "welcome"}
-        status, _, headers = await visitor.send(f"{draft}/code", seen=one.text_id, **fields)
+        status, _, headers = await visitor.send(f"{draft}/code", seen=item.text_id, **fields)
         assert (status, headers["location"]) == (303, f"{draft}/code")
-        one = await the_draft(nicobar, draft)
-        assert "welcome" in one.code.casefold()
-        assert one.replaced_code == THROWS
-        restore = {"code": one.code, "variables": "", "action": "restore", "seen": one.text_id}
+        item = await the_draft(nicobar, draft)
+        assert "welcome" in item.code.casefold()
+        assert item.replaced_code == THROWS
+        restore = {"code": item.code, "variables": "", "action": "restore", "seen": item.text_id}
         await visitor.send(f"{draft}/code", **restore)
         assert (await the_draft(nicobar, draft)).code == THROWS
 
@@ -230,8 +232,8 @@ async def test_a_look_at_the_transformation_opens_no_draft(nicobar):
         assert "A draft is open" not in (await visitor.ask("GET", page))[1]
         # What runs meanwhile is what the next look begins with.
         _, _, headers = await visitor.send(f"/webhooks/{endpoint.id}/code")
-        one = await the_draft(nicobar, headers["location"].removesuffix("/code"))
-        await visitor.send(f"/webhooks/drafts/{one.id}/text", code=SILENT, variables="", seen=one.text_id)
+        item = await the_draft(nicobar, headers["location"].removesuffix("/code"))
+        await visitor.send(f"/webhooks/drafts/{item.id}/text", code=SILENT, variables="", seen=item.text_id)
         assert "A draft is open" in (await visitor.ask("GET", page))[1]
         _, _, headers = await visitor.send(f"/webhooks/{endpoint.id}/code")
         assert (await the_draft(nicobar, headers["location"].removesuffix("/code"))).code == SILENT
@@ -250,8 +252,8 @@ async def test_every_verdict_says_for_how_many_event_types_something_is_sent(nic
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
         draft = await begin(visitor, nicobar)
-        one = await the_draft(nicobar, draft)
-        fields = {"code": code, "variables": "", "seen": one.text_id}
+        item = await the_draft(nicobar, draft)
+        fields = {"code": code, "variables": "", "seen": item.text_id}
         _, live, _ = await visitor.send(f"{draft}/notes", **fields)
         assert says in live
         await visitor.send(f"{draft}/code", **fields)
@@ -280,7 +282,7 @@ async def test_event_types_are_counted_among_those_that_the_endpoint_subscribes_
             await visitor.ask("GET", f"/webhooks/{endpoint.id}/settings")
             fields = {"form_token": visitor.token, "name": "Customer.io", "types": "some", "field_region": "us"}
             fields |= {"field_base_url": nicobar.emulator.url}
-            data = [*fields.items(), *(("event_type", one) for one in types)]
+            data = [*fields.items(), *(("event_type", item) for item in types)]
             async with visitor.http.post(
                 f"{nicobar.url}/webhooks/{endpoint.id}/settings", data=data, allow_redirects=False
             ) as answer:

@@ -101,7 +101,7 @@ async def test_types_variables_and_headers_are_kept_and_it_is_switched_off_and_o
         await page.get_by_role("button", name="Enable this endpoint").click()
         await page.get_by_role("button", name="Pause").wait_for()
         assert not nicobar.runtime.configuration.snapshot.endpoints[0].disabled
-        assert not [one for one in problems if "status of 422" not in one]
+        assert not [problem for problem in problems if "status of 422" not in problem]
 
 
 @pytest.mark.browser
@@ -165,7 +165,7 @@ async def test_the_page_can_be_used_by_everybody_and_fits(nicobar, width, scheme
         await page.goto(f"{endpoint}/settings")
         await page.locator("[value=some]").check()
         await page.locator("[name=event_type][value='refund.failed']").check()
-        for one in await page.locator("main summary").all():
-            await one.click()
+        for item in await page.locator("main summary").all():
+            await item.click()
         findings += await examine(page, "settings-open", width=width, scheme=scheme)
     assert not findings, "\n".join(findings)

@@ -26,12 +26,12 @@ async def nicobar(tmp_path):
 
 
 def test_a_tree_has_every_field_of_an_event_with_its_kind_and_an_example():
-    found = {one.name: one for one in tree(TYPES["payment.succeeded"].example)}
-    data = {one.name: one for one in found["data"].fields}
+    found = {item.name: item for item in tree(TYPES["payment.succeeded"].example)}
+    data = {field.name: field for field in found["data"].fields}
     assert (found["timestamp"].kind, data["total_amount"].kind) == ("time", "whole number")
-    assert [one.name for one in data["custom_field_responses"].fields] == ["key", "value"]
+    assert [field.name for field in data["custom_field_responses"].fields] == ["key", "value"]
     assert (data["discount_id"].kind, data["discount_id"].example) == ("null", "")
-    assert {one.name for one in data["customer"].fields} >= {"customer_id", "email", "name"}
+    assert {field.name for field in data["customer"].fields} >= {"customer_id", "email", "name"}
     assert tree(None) == tree([]) == ()
     deep: dict[str, object] = {}
     for _ in range(200):
@@ -43,7 +43,7 @@ async def test_each_recipe_handles_something_and_payouts_are_nobody_s():
     async with SandboxPool(children=1, bounds=UNHURRIED) as sandbox:
         found, whole = await recipe_uses(sandbox, 1_790_000_000_000, lambda: 0)
     assert whole
-    assert {use.recipe for uses in found.values() for use in uses} == {one.name for one in RECIPES}
+    assert {use.recipe for uses in found.values() for use in uses} == {recipe.name for recipe in RECIPES}
     assert "payout.success" not in found
     (welcome,) = [use for use in found["payment.succeeded"] if use.recipe == "welcome"]
     assert "payment_succeeded" in welcome.sends

@@ -85,14 +85,14 @@ async def test_failures_stand_together_by_cause_with_the_line_and_are_sent_again
         await page.get_by_text("3 of 3 events are in the queue again.").wait_for()
         for _ in range(3):
             assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
-        assert [one.name for one in nicobar.state.activities] == ["failed"] * 3
+        assert [activity.name for activity in nicobar.state.activities] == ["failed"] * 3
         await page.get_by_role("link", name="To the failures").click()
         await expect(rows).to_have_count(1)
         await page.go_back()
         await page.go_back()
         await page.get_by_text("Nothing is left of this group").wait_for()
         audit = await nicobar.runtime.store.audit(AuditFilter(), limit=10)
-        assert "endpoint.replay_failures" in {one.action for one in audit.items}
+        assert "endpoint.replay_failures" in {item.action for item in audit.items}
         assert not problems
 
 
@@ -105,7 +105,9 @@ async def test_a_replay_is_followed_and_canceled(nicobar, monkeypatch):
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
         (group,) = [
-            one for one in await nicobar.runtime.store.failure_groups(known.app_id) if "line 9" in one.failure
+            failure_group
+            for failure_group in await nicobar.runtime.store.failure_groups(known.app_id)
+            if "line 9" in failure_group.failure
         ]
         await page.goto(
             f"{nicobar.url}/failures/replay?{urlencode({'endpoint': known.id, 'failure': group.failure})}"
@@ -147,7 +149,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
         await page.goto(f"{nicobar.url}/failures/group?{urlencode({'endpoint': known.id, 'failure': EVIL})}")
         await page.get_by_text("Nothing is left of this group").wait_for()
         assert not await page.locator("main img, main script").count()
-        assert not [one for one in problems if "status of 4" not in one]
+        assert not [problem for problem in problems if "status of 4" not in problem]
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])

@@ -60,7 +60,9 @@ async def test_six_steps_lead_from_an_empty_installation_to_a_delivered_event(ni
         await page.get_by_role("link", name=say("Run against all samples")).click()
         await page.get_by_role("heading", name=say("All samples")).wait_for()
         await expect(page.locator("tbody tr")).to_have_count(48)
-        assert not [one for one in nicobar.state.requests if one.method == "POST"], "nothing is sent by a test"
+        assert not [request for request in nicobar.state.requests if request.method == "POST"], (
+            "nothing is sent by a test"
+        )
         # 6: it is made; the address for Dodo, the secret from Dodo, the first event
         await page.get_by_role("button", name=say("Create"), exact=True).click()
         await page.get_by_text(say("Waiting for the first event")).wait_for()
@@ -77,7 +79,7 @@ async def test_six_steps_lead_from_an_empty_installation_to_a_delivered_event(ni
         await page.locator("#deliveries tbody a").click()
         await page.get_by_role("heading", name=say("What was sent")).wait_for()
         assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
-        assert [one.name for one in nicobar.state.activities] == ["payment_succeeded"]
+        assert [activity.name for activity in nicobar.state.activities] == ["payment_succeeded"]
         assert not problems
 
 
@@ -207,7 +209,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
         for _ in range(2):
             await nicobar.next_recorded()
         await page.goto(endpoint)
-        links = [await one.get_attribute("href") for one in await page.locator("#deliveries tbody a").all()]
+        links = [await item.get_attribute("href") for item in await page.locator("#deliveries tbody a").all()]
         assert len(links) == 2
         for link in links:
             await page.goto(nicobar.url + str(link))
@@ -219,7 +221,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
         await page.goto(f"{nicobar.url}/webhooks")
         assert EVIL in await page.locator("tbody").inner_text()
         assert not await page.locator("main img, main script").count()
-        assert not [one for one in problems if "status of 4" not in one]
+        assert not [problem for problem in problems if "status of 4" not in problem]
 
 
 async def empty(page):

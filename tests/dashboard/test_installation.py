@@ -110,7 +110,7 @@ async def test_the_audit_log_is_narrowed_by_its_address_and_paged_both_ways(nico
         assert (len(second), set(links)) == (PAGE, {"prev", "next"})
         third, last = await rows(links["next"].partition("?")[2])
         assert (len(third), list(last)) == (5, ["prev"])
-        assert first + second + third == [one.subject for one in reversed(lines)]
+        assert first + second + third == [line.subject for line in reversed(lines)]
         assert (await rows(last["prev"].partition("?")[2]))[0] == second
         assert (await rows(links["prev"].partition("?")[2]))[0] == first
         assert (await rows("subject=ep_7"))[0] == ["ep_7"]

@@ -30,8 +30,8 @@ def texts(message) -> list[str]:
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_every_text_is_translated_with_its_places_and_nothing_else_is(messages, language):
-    wanted = {(one.context, one.id) for one in messages.gather() if one.id}
-    known = {(one.context, one.id): one for one in messages.read(language) if one.id}
+    wanted = {(item.context, item.id) for item in messages.gather() if item.id}
+    known = {(item.context, item.id): item for item in messages.read(language) if item.id}
     assert set(known) == wanted, "make messages"
     for (_, text), message in known.items():
         places = set(re.findall(r"%\(\w+\)s", text[-1] if isinstance(text, tuple) else text))

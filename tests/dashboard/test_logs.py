@@ -211,7 +211,7 @@ async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(n
         await page.reload()
         await expect(part.locator("details")).to_have_count(2)
         await expect(part.locator("details").first).to_contain_text("by hand")
-        assert [one.name for one in nicobar.state.activities] == ["paid", "paid"]
+        assert [activity.name for activity in nicobar.state.activities] == ["paid", "paid"]
         await page.get_by_role("link", name="Take the payload out").click()
         await page.get_by_role("button", name="Take it out").click()
         await page.get_by_text("Taken out").wait_for()
@@ -220,9 +220,9 @@ async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(n
         await page.goto(f"{nicobar.url}/logs/{second.message.id}/resend?to={known.id}")
         await page.get_by_role("button", name="Send").click()
         await expect(page.get_by_role("alert")).to_contain_text("payload")
-        assert not [one for one in problems if "409" not in one]
+        assert not [problem for problem in problems if "409" not in problem]
         audit = await nicobar.runtime.store.audit(AuditFilter(), limit=10)
-        assert {"message.resend", "message.expunge"} <= {one.action for one in audit.items}
+        assert {"message.resend", "message.expunge"} <= {item.action for item in audit.items}
 
 
 async def test_what_others_wrote_is_shown_and_never_run(nicobar):
@@ -254,7 +254,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
             await expect(page.locator("main")).to_contain_text(EVIL)
         await page.goto(f"{nicobar.url}/logs/msg_none")
         assert not await page.locator("main img, main script").count()
-        assert not [one for one in problems if "status of 4" not in one]
+        assert not [problem for problem in problems if "status of 4" not in problem]
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])

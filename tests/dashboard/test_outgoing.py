@@ -37,7 +37,7 @@ def shown(text: str) -> str:
 
 async def audit(nicobar):
     found = await nicobar.runtime.store.audit(AuditFilter(), limit=50)
-    return [(one.action, one.detail) for one in found.items]
+    return [(item.action, item.detail) for item in found.items]
 
 
 async def draft(nicobar, visitor, kind="customerio", **fields):

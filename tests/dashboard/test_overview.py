@@ -182,7 +182,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
         await page.goto(f"{nicobar.url}/webhooks/{known.id}/deliveries?state=%3Cimg&before=%3Cimg&after=%3Cimg")
         await page.locator("h1").wait_for()
         assert not await page.locator("main img, main script").count()
-        assert not [one for one in problems if "status of 4" not in one]
+        assert not [problem for problem in problems if "status of 4" not in problem]
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
@@ -270,13 +270,13 @@ def test_a_day_is_counted_hour_by_hour():
     ]
     day = day_of(span, tallies, [30, 10, 20])
     first, *others, last = day.bars
-    assert not any(one.segments for one in others)
-    assert [(one.outcome, one.count, one.y, one.height) for one in first.segments] == [
+    assert not any(other.segments for other in others)
+    assert [(segment.outcome, segment.count, segment.y, segment.height) for segment in first.segments] == [
         ("delivered", 150, 25.0, 75.0),
         ("retried", 30, 10.0, 15.0),
         ("failed", 20, 0.0, 10.0),
     ]
-    assert [(one.outcome, one.y, one.height) for one in last.segments] == [("canceled", 99.0, 1.0)], (
+    assert [(segment.outcome, segment.y, segment.height) for segment in last.segments] == [("canceled", 99.0, 1.0)], (
         "still to be seen"
     )
     assert (day.highest, day.measured, day.p50_ms, day.p95_ms, day.error_percent) == (200, 3, 20, 30, 25.0)

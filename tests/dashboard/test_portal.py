@@ -47,7 +47,7 @@ async def somebody_else_s(api):
     runtime = api.nicobar.runtime
     _, answer = await api.nicobar.send_sample("payment.succeeded", "evt_1")
     recorded = await api.nicobar.next_recorded()
-    (endpoint,) = [one for one in runtime.configuration.snapshot.endpoints if one.app_id == api.app_id]
+    (endpoint,) = [endpoint for endpoint in runtime.configuration.snapshot.endpoints if endpoint.app_id == api.app_id]
     draft = Draft(
         id="draft_1", app_id=api.app_id, connector="http", name="x", updated_at_ms=0, sealed_credentials=b"", code=""
     )
@@ -114,7 +114,7 @@ async def test_the_client_s_link_opens_one_application_until_it_ends(api):
         for route in routes("GET"):
             if "{" not in route:
                 text = await (await page.request.get(api.url + route)).text()
-                assert not [one for one in (*foreign.values(), ADA.key, ADA.email) if one in text], route
+                assert not [item for item in (*foreign.values(), ADA.key, ADA.email) if item in text], route
         after = await api.nicobar.runtime.store.snapshot()
         assert msgspec.structs.replace(after, version=0) == msgspec.structs.replace(before, version=0)
         assert await api.nicobar.runtime.store.draft("draft_1") is not None
@@ -125,7 +125,7 @@ async def test_the_client_s_link_opens_one_application_until_it_ends(api):
         await page.goto(link.url)
         await page.get_by_text("This link has ended").wait_for()
         assert not await examine(page, "portal-ended", width=1440, scheme="light")
-        assert not [one for one in problems if "status of 4" not in one]
+        assert not [problem for problem in problems if "status of 4" not in problem]
 
 
 @pytest.mark.browser
@@ -136,7 +136,7 @@ async def test_a_link_that_only_looks_changes_nothing_and_signing_out_ends_it(ap
         page, problems = await open_page(it, locale="ko-KR", **options)
         await page.goto(link.url)
         await page.wait_for_url(f"{api.url}/")
-        (cookie,) = [one for one in await page.context.cookies() if one["name"] == "nicobar_session"]
+        (cookie,) = [cooky for cooky in await page.context.cookies() if cooky["name"] == "nicobar_session"]
         left_s = cookie["expires"] - api.nicobar.runtime.clock.now_ms() / 1000
         assert 3500 < left_s <= 3600
         assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Lax")
@@ -155,7 +155,7 @@ async def test_a_link_that_only_looks_changes_nothing_and_signing_out_ends_it(ap
         await page.wait_for_url("**/login")
         assert (await api.nicobar.runtime.store.token(hash_token(link.token))).revoked_at_ms is not None
         assert (await api.ask("GET", "/api/v1/app/acme", token=link.token)).status == 401
-        assert not [one for one in problems if "status of 4" not in one]
+        assert not [problem for problem in problems if "status of 4" not in problem]
 
 
 async def test_only_the_key_of_a_link_opens_anything_also_without_scripts(api):
@@ -192,5 +192,5 @@ async def test_over_https_the_cookie_of_a_link_is_secure(tmp_path):
         form = visitor.cookies[0].partition(";")[0]
         fields = {"form_token": visitor.token, "key": link.token}
         assert (await visitor.ask("POST", "/app-portal", fields, cookie=form))[0] == 303
-        (session,) = [one for one in visitor.cookies if one.startswith("nicobar_session=")]
+        (session,) = [cooky for cooky in visitor.cookies if cooky.startswith("nicobar_session=")]
         assert {"Secure", "HttpOnly", "SameSite=Lax"} <= set(session.split("; "))

@@ -89,7 +89,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
         await expect(page.locator(".lane")).to_have_count(2)
         await expect(page.locator(".lane").first).to_contain_text(EVIL)
         assert not await page.locator("main img, main script").count()
-        assert not [one for one in problems if "status of 4" not in one]
+        assert not [problem for problem in problems if "status of 4" not in problem]
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])

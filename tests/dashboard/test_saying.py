@@ -42,7 +42,7 @@ def sentences(said):
 
 def test_every_rule_s_sentences_are_found_in_the_code(sentences):
     borrowed = {"merge"}  # says what is wrong with an identifier in that rule's words
-    assert {one.rule for one in sentences if one.rule} | borrowed == set(RULES)
+    assert {sentence.rule for sentence in sentences if sentence.rule} | borrowed == set(RULES)
 
 
 @pytest.mark.parametrize("language", OTHERS)
@@ -60,11 +60,11 @@ def test_every_verdict_that_a_call_can_get_is_said(language):
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_every_sentence_is_found_again_with_its_values(sentences, language):
-    for one in sentences:
-        places = re.findall(r"%\((\w+)\)s", one.template)
+    for sentence in sentences:
+        places = re.findall(r"%\((\w+)\)s", sentence.template)
         values = {name: f"«{number}»" for number, name in enumerate(dict.fromkeys(places))}
-        wanted = catalogue(language).pgettext(SAID, one.template) % values
-        assert say(language, one.template % values) == wanted, one
+        wanted = catalogue(language).pgettext(SAID, sentence.template) % values
+        assert say(language, sentence.template % values) == wanted, sentence
 
 
 @pytest.mark.parametrize(
@@ -116,4 +116,8 @@ def test_a_rule_s_sentence_that_is_put_together_out_of_sight_is_refused(said, tm
     (tmp_path / "crypto.py").write_text(
         'rules.SIZE.at(path, f"It has {len(body)} bytes, 5%.", "Less" if x else "No.")\n'
     )
-    assert [one.template for one in said.sentences(tmp_path)] == ["It has %(body)s bytes, 5%%.", "Less", "No."]
+    assert [sentence.template for sentence in said.sentences(tmp_path)] == [
+        "It has %(body)s bytes, 5%%.",
+        "Less",
+        "No.",
+    ]

@@ -75,7 +75,7 @@ async def test_the_right_password_signs_in_and_signing_out_ends_the_session(nico
         assert (await visitor.send("/login", password="wrong", next="/webhooks/new"))[0] == 422
         status, _, headers = await visitor.send("/login", password=PASSWORD, next="/webhooks/new")
         assert (status, headers["location"]) == (303, "/webhooks/new")
-        (session,) = [one for one in visitor.cookies if one.startswith("nicobar_session=")]
+        (session,) = [cooky for cooky in visitor.cookies if cooky.startswith("nicobar_session=")]
         assert "HttpOnly" in session
         assert "SameSite=Lax" in session
         assert "Secure" not in session, "this one came over plain http"
@@ -93,7 +93,7 @@ async def test_over_https_cookies_are_secure(tmp_path):
         assert nicobar.runtime.setup_url.startswith("https://hooks.northpine.example/setup/")
         async with visiting(nicobar) as visitor:
             await visitor.ask("GET", "/login")
-            assert all("Secure" in one for one in visitor.cookies)
+            assert all("Secure" in cooky for cooky in visitor.cookies)
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "/%0d%0ax"])

@@ -31,8 +31,8 @@ async def nicobar(tmp_path):
         yield it
 
 
-def signs(one) -> list[str]:
-    return [line.sign + line.text for line in one.lines]
+def signs(item) -> list[str]:
+    return [line.sign + line.text for line in item.lines]
 
 
 def test_a_difference_has_what_goes_what_comes_and_little_of_what_stays():
@@ -99,7 +99,7 @@ async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_afte
         assert len(nicobar.state.activities) == 2
         store, app_id = nicobar.runtime.store, nicobar.runtime.configuration.snapshot.applications[0].id
         said = await store.audit(AuditFilter(app_id=app_id, action="endpoint.test.send"), limit=5)
-        assert [(one.actor, one.subject) for one in said.items] == [("user owner", endpoint.rsplit("/", 1)[1])]
+        assert [(item.actor, item.subject) for item in said.items] == [("user owner", endpoint.rsplit("/", 1)[1])]
         assert "payment.succeeded, 2 calls" in said.items[0].detail
         # A sample goes to somebody's own address, if they like.
         await page.goto(f"{endpoint}/testing?send=1")
@@ -108,8 +108,8 @@ async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_afte
         await expect(page.locator(".request").first).to_contain_text('"email": "me@shop.example"')
         await page.get_by_role("button", name="Yes, send it").click()
         await page.get_by_role("heading", name="Customer.io has taken the test.").wait_for()
-        mine = [one for one in nicobar.state.activities if one.person.startswith("nicobar_test_")]
-        assert [one.name for one in mine] == ["paid"]
+        mine = [activity for activity in nicobar.state.activities if activity.person.startswith("nicobar_test_")]
+        assert [item.name for item in mine] == ["paid"]
         # What the handler leaves cannot be sent, and an unknown test has no page.
         await page.goto(f"{endpoint}/testing?sample_type=refund.failed&send=1")
         await page.get_by_text("There is nothing to send.").wait_for()
@@ -146,7 +146,9 @@ async def test_a_draft_is_compared_with_what_runs_and_a_pasted_event_is_sent_wit
         await page.get_by_role("button", name="Yes, send it").click()
         await page.get_by_role("heading", name="Customer.io has not taken the test.").wait_for()
         await expect(page.locator(".request footer")).to_contain_text("Check Site ID, API key and region.")
-        assert [one.name for one in nicobar.state.activities] == ["paid"], "one that is refused is not tried again"
+        assert [activity.name for activity in nicobar.state.activities] == ["paid"], (
+            "one that is refused is not tried again"
+        )
 
 
 @pytest.mark.browser
@@ -166,8 +168,8 @@ async def test_the_pages_can_be_used_by_everybody_and_fit(nicobar, width, scheme
         if locale.startswith("ko"):
             await page.locator("button[value=ko]").click()
         await page.goto(f"{draft}/test")
-        for one in await page.locator(".changes summary").all():
-            await one.click()
+        for item in await page.locator(".changes summary").all():
+            await item.click()
         findings += await examine(page, "test-of-a-change", width=width, scheme=scheme)
         await page.goto(f"{endpoint}/testing?send=1")
         findings += await examine(page, "test-confirm", width=width, scheme=scheme)

@@ -125,7 +125,9 @@ async def test_a_draft_is_tried_on_real_messages_beside_what_was_sent_without_ja
         await page.get_by_role("link", name="refund.failed").click()
         await expect(page.locator("#opened")).to_contain_text(EVIL)
         assert not await page.locator("main img, main script").count()
-        assert len([one for one in nicobar.state.activities if one.name == "paid"]) == 2, "nothing was sent"
+        assert len([activity for activity in nicobar.state.activities if activity.name == "paid"]) == 2, (
+            "nothing was sent"
+        )
 
 
 @pytest.mark.parametrize(("width", "scheme", "language"), [(1440, "light", "en"), (390, "dark", "ko")])

@@ -249,4 +249,4 @@ async def test_a_viewer_sees_everything_and_finds_nothing_to_change(nicobar, wid
         await page.locator("#username").wait_for()
         findings += await examine(page, "login-named", width=width, scheme=scheme)
     assert not findings, "\n".join(findings)
-    assert not [one for one in problems if "status of 4" not in one]
+    assert not [problem for problem in problems if "status of 4" not in problem]

@@ -22,9 +22,9 @@ def test_the_bundle_is_what_its_list_says_with_every_licence():
     assert hashlib.sha256(bundle).hexdigest() == told["sha256"]
     assert len(bundle) < MAX_BYTES
     licences = (VENDOR / "editor.LICENSES.txt").read_text("utf-8")
-    for one in told["made_of"]:
-        assert one["license"] == "MIT"
-        assert f"{one['name']} {one['version']}\n" in licences
+    for item in told["made_of"]:
+        assert item["license"] == "MIT"
+        assert f"{item['name']} {item['version']}\n" in licences
 
 
 def test_the_sources_make_the_bundle(tmp_path):

@@ -39,7 +39,7 @@ def names() -> list[str]:
     settings = [field.name for field in msgspec.structs.fields(Settings)]
     refusals = re.findall(r'Refusal\(\s*\d+,\s*"(\w+)"', SOURCE)
     assert len(refusals) > 10
-    return [*settings, *Metrics().names(), *(one.value for one in Failure), *refusals]
+    return [*settings, *Metrics().names(), *(item.value for item in Failure), *refusals]
 
 
 @pytest.mark.parametrize("name", sorted(set(names())))
@@ -71,7 +71,7 @@ def test_the_contract_s_page_has_every_call_and_every_switch():
 def test_the_api_s_page_says_of_every_operation_of_the_public_one_what_is_true():
     rows = re.findall(r"^\| ((?:`v1\.[\w.-]+` ?)+)\| (works|differs|not offered) \|(.*)\|$", API, re.MULTILINE)
     said = {name: here for names, here, _ in rows for name in re.findall(r"`([^`]+)`", names)}
-    offered = {one.operation_id for one in (*OPEN_HANDLERS, *API_HANDLERS)}
+    offered = {item.operation_id for item in (*OPEN_HANDLERS, *API_HANDLERS)}
     assert {name for name, here in said.items() if here != "not offered"} <= offered
     assert not {name for name, here in said.items() if here == "not offered"} & offered
     assert {str(name) for name in offered if str(name).startswith("v1.")} <= set(said)
@@ -91,13 +91,13 @@ def test_every_setting_says_what_it_is_for():
 
 
 def test_the_reference_leads_to_every_recipe(tmp_path):
-    for one in RECIPES:
-        assert f"(../src/nicobar/recipes/{one.name}.md)" in REFERENCE
+    for candidate in RECIPES:
+        assert f"(../src/nicobar/recipes/{candidate.name}.md)" in REFERENCE
     result = run(
         tmp_path, "nicobar recipe journeys > handler.js && nicobar recipe && nicobar transform handler.js --all"
     )
     assert (result.returncode, "48 events, 0 failed." in result.stdout) == (0, True), result
-    assert all(one.summary in result.stdout for one in RECIPES)
+    assert all(recipe.summary in result.stdout for recipe in RECIPES)
     assert run(tmp_path, "nicobar recipe nothing").returncode == 1
 
 

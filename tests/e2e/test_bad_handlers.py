@@ -41,7 +41,7 @@ async def test_a_handler_that_fails_says_why(tmp_path, name):
     code, words = HANDLERS[name]
     async with running(tmp_path, code) as nicobar:
         await nicobar.send_sample("payment.succeeded", "evt_1")
-        one = await nicobar.next_recorded()
-        assert one.attempt.state is DeliveryState.FAILED
-        assert words in (one.attempt.reason or "")
+        item = await nicobar.next_recorded()
+        assert item.attempt.state is DeliveryState.FAILED
+        assert words in (item.attempt.reason or "")
         assert not nicobar.state.requests

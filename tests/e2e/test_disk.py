@@ -91,7 +91,7 @@ class World:
         """Whose events Customer.io holds."""
         url = f"http://127.0.0.1:{self.emulator_port}/emulator/activities?limit=10000"
         with urllib.request.urlopen(url) as answer:
-            return [one["person"] for one in json.load(answer)["activities"]]
+            return [item["person"] for item in json.load(answer)["activities"]]
 
     def stop(self) -> None:
         self.server.send_signal(signal.SIGTERM)

@@ -69,7 +69,7 @@ def endpoint(api: Api) -> Endpoint:
 
 async def delivered(api: Api, count: int = 1) -> list[Recorded]:
     recorded = [await api.nicobar.next_recorded() for _ in range(count)]
-    assert {one.attempt.state for one in recorded} == {DeliveryState.SUCCESS}, recorded
+    assert {item.attempt.state for item in recorded} == {DeliveryState.SUCCESS}, recorded
     return recorded
 
 

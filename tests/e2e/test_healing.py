@@ -35,10 +35,10 @@ async def send_all(nicobar: Running) -> None:
 async def wait_for_all(nicobar: Running) -> None:
     delivered: set[str] = set()
     while len(delivered) < EVENTS:
-        one = await nicobar.next_recorded()
-        assert one.attempt.state is not DeliveryState.FAILED
-        if one.attempt.state is DeliveryState.SUCCESS:
-            delivered.add(one.message.id)
+        item = await nicobar.next_recorded()
+        assert item.attempt.state is not DeliveryState.FAILED
+        if item.attempt.state is DeliveryState.SUCCESS:
+            delivered.add(item.message.id)
             arrived = len({activity.id for activity in nicobar.state.activities})
             assert arrived >= len(delivered), "nothing is marked delivered that has not arrived"
     assert len(nicobar.state.activities) == EVENTS
@@ -55,10 +55,10 @@ async def test_one_rejection_needs_no_person(tmp_path, status):
         await send_all(nicobar)
         await wait_for_all(nicobar)
         async with nicobar.http.get(f"{nicobar.emulator.url}/emulator/requests") as answer:
-            paths = [one["path"] for one in (await answer.json())["requests"]]
+            paths = [item["path"] for item in (await answer.json())["requests"]]
         assert paths.count("/api/v1/accounts/region") == 1
         lines = (await nicobar.runtime.store.audit(AuditFilter(), limit=10)).items
-        found = [(one.actor, one.action) for one in lines if one.actor == "nicobar"]
+        found = [(line.actor, line.action) for line in lines if line.actor == "nicobar"]
         assert found == [("nicobar", "endpoint.resume"), ("nicobar", "endpoint.pause")]
         assert alerts(nicobar) == ["endpoint.paused", "endpoint.recovered"]
 

@@ -13,12 +13,12 @@ from running import ADA, running
 async def test_a_made_up_action_becomes_the_event_that_its_author_meant(tmp_path):
     async with running(tmp_path, ORDER_PAID) as nicobar:
         await nicobar.send_sample("payment.succeeded", "evt_1")
-        one = await nicobar.next_recorded()
-        assert one.attempt.state is DeliveryState.SUCCESS
+        item = await nicobar.next_recorded()
+        assert item.attempt.state is DeliveryState.SUCCESS
         (activity,) = nicobar.state.activities
         assert (activity.person, activity.name) == (ADA.key, "Order Paid")
         assert nicobar.state.find("id", ADA.key).email == ADA.email
-        said = {verdict.rule: verdict for verdict in one.attempt.verdicts}
+        said = {verdict.rule: verdict for verdict in item.attempt.verdicts}
         assert said["action_corrected"].level is Level.CORRECTION
         assert "order_paid" in said["action_corrected"].reason
         assert 'action: "event"' in said["action_corrected"].fix
@@ -36,26 +36,26 @@ async def test_a_subscription_s_life_becomes_two_events_in_order(tmp_path):
 async def test_attributes_are_set_and_the_name_beside_identify_is_warned_about(tmp_path):
     async with running(tmp_path, PERSON_STATE) as nicobar:
         await nicobar.send_sample("payment.succeeded", "evt_1")
-        one = await nicobar.next_recorded()
+        item = await nicobar.next_recorded()
         assert nicobar.state.find("id", ADA.key).attributes == {"email": ADA.email, "paid_with": "card"}
         assert not nicobar.state.activities
-        assert [verdict.rule for verdict in one.attempt.verdicts] == ["name_beside_identify"]
+        assert [verdict.rule for verdict in item.attempt.verdicts] == ["name_beside_identify"]
 
 
 async def test_an_event_that_no_branch_handles_is_never_posted_raw(tmp_path):
     async with running(tmp_path, ORDER_PAID) as nicobar:
         await nicobar.send_sample("payment.failed", "evt_1")
-        one = await nicobar.next_recorded()
-        assert (one.attempt.state, one.attempt.reason) == (DeliveryState.CANCELED, "not handled")
+        item = await nicobar.next_recorded()
+        assert (item.attempt.state, item.attempt.reason) == (DeliveryState.CANCELED, "not handled")
         assert not nicobar.state.requests
 
 
 async def test_secrets_appear_in_no_attempt(tmp_path):
     async with running(tmp_path, ORDER_PAID) as nicobar:
         await nicobar.send_sample("payment.succeeded", "evt_1")
-        one = await nicobar.next_recorded()
-        assert one.attempt.requests[0].headers["authorization"] == "***"
-        assert "demo-key" not in repr(one.attempt)
+        item = await nicobar.next_recorded()
+        assert item.attempt.requests[0].headers["authorization"] == "***"
+        assert "demo-key" not in repr(item.attempt)
 
 
 async def test_a_refused_item_of_a_batch_fails_alone(tmp_path):
@@ -71,8 +71,8 @@ async def test_a_refused_item_of_a_batch_fails_alone(tmp_path):
             await nicobar.send_sample("payment.succeeded", key, Customer(key=key, email=f"{key}@shop.example"))
         states = {}
         for _ in range(3):
-            one = await nicobar.next_recorded()
-            states[one.message.customer_key] = one.attempt.state
+            item = await nicobar.next_recorded()
+            states[item.message.customer_key] = item.attempt.state
         assert states == {
             "cus_a": DeliveryState.SUCCESS,
             "cus_bad": DeliveryState.FAILED,
@@ -97,10 +97,10 @@ async def test_an_outage_is_waited_out_and_recorded_with_its_reason(tmp_path, st
         async with nicobar.http.put(f"{nicobar.emulator.url}/emulator/faults", json={"status": status}) as answer:
             assert answer.status == 200
         await nicobar.send_sample("payment.succeeded", "evt_1")
-        one = await nicobar.next_recorded()
-        assert one.attempt.state is DeliveryState.PENDING
-        assert str(status) in (one.attempt.reason or "")
-        (delivery,) = await nicobar.runtime.store.deliveries(one.message.id)
+        item = await nicobar.next_recorded()
+        assert item.attempt.state is DeliveryState.PENDING
+        assert str(status) in (item.attempt.reason or "")
+        (delivery,) = await nicobar.runtime.store.deliveries(item.message.id)
         assert delivery.tries == 1
         assert delivery.due_at_ms is not None
 
@@ -108,11 +108,11 @@ async def test_an_outage_is_waited_out_and_recorded_with_its_reason(tmp_path, st
 async def test_refused_credentials_pause_the_endpoint_and_lose_nothing(tmp_path):
     async with running(tmp_path, ORDER_PAID, state=State(api_key="another")) as nicobar:
         await nicobar.send_sample("payment.succeeded", "evt_1")
-        one = await nicobar.next_recorded()
-        assert one.attempt.state is DeliveryState.PENDING
-        (delivery,) = await nicobar.runtime.store.deliveries(one.message.id)
+        item = await nicobar.next_recorded()
+        assert item.attempt.state is DeliveryState.PENDING
+        (delivery,) = await nicobar.runtime.store.deliveries(item.message.id)
         assert delivery.tries == 0
-        assert "credentials" in (one.attempt.reason or "")
+        assert "credentials" in (item.attempt.reason or "")
 
 
 async def test_a_later_process_takes_up_what_an_earlier_one_left(tmp_path):
@@ -132,5 +132,5 @@ async def test_a_later_process_takes_up_what_an_earlier_one_left(tmp_path):
         url = endpoint.settings["base_url"]
     assert url
     async with running(tmp_path, None, state=state) as nicobar:
-        one = await nicobar.next_recorded()
-        assert one.message.id == answer["id"]
+        item = await nicobar.next_recorded()
+        assert item.message.id == answer["id"]

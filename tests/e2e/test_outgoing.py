@@ -44,7 +44,7 @@ async def test_a_refused_address_holds_the_endpoint_and_loses_nothing(tmp_path):
         await runtime.configuration.refresh()
         recorded = await nicobar.next_recorded()
         assert recorded.attempt.state is DeliveryState.SUCCESS
-        assert [one.name for one in nicobar.state.activities] == ["Order Paid"]
+        assert [activity.name for activity in nicobar.state.activities] == ["Order Paid"]
 
 
 async def test_a_handler_s_url_that_is_refused_fails_that_delivery_alone(tmp_path):

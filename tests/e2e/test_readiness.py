@@ -38,7 +38,7 @@ def ready(it, *, delivery: bool = False) -> tuple[int, dict]:
 
 
 def part(answer: dict, name: str) -> dict:
-    return next(one for one in answer["parts"] if one["name"] == name)
+    return next(item for item in answer["parts"] if item["name"] == name)
 
 
 def overwrite(database, pages) -> None:
@@ -62,11 +62,11 @@ def test_a_healthy_server_is_ready_and_lists_its_parts(tmp_path):
         assert it.send(1)[0] == 202
         status, answer = ready(it, delivery=True)
         assert (status, answer["status"], answer["role"]) == (200, "ready", "all"), answer
-        states = {one["name"]: one["state"] for one in answer["parts"]}
+        states = {item["name"]: item["state"] for item in answer["parts"]}
         wanted = {"store", "catalogue", "sources", "endpoints", "claims", "sandbox", "tasks", "disk"}
         assert states.keys() == wanted
         assert {states[name] for name in wanted - {"disk"}} == {"ok"}
-        assert all(one["detail"] for one in answer["parts"])
+        assert all(item["detail"] for item in answer["parts"])
 
 
 def test_a_damaged_database_is_not_ready_and_doctor_names_the_fix(tmp_path):

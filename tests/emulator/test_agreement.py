@@ -101,8 +101,8 @@ DOTTED_V1 = [
 
 
 def changes(places: list[str]):
-    one = st.tuples(st.sampled_from(places), st.one_of(JUNK, st.just("(removed)")))
-    return st.lists(one, max_size=3)
+    item = st.tuples(st.sampled_from(places), st.one_of(JUNK, st.just("(removed)")))
+    return st.lists(item, max_size=3)
 
 
 def changed(base: object, steps: list[tuple[str, object]]) -> object:
@@ -132,9 +132,9 @@ async def test_every_call_that_the_emulator_accepts_is_delivered():
     given_settings = {"base_url": server.url, "keep_profile": False}
     it = CustomerIo().open(given_settings, {"site_id": "demo-site", "api_key": "demo-key"})
     asked = [Call(method="POST", url=it.url, headers={}, payload=item) for item in v2_bases()]
-    for one in V1_CALLS:
-        url = f"{server.url}/api/v1/" + "/".join(one.segments).replace("*", "7")
-        asked.append(Call(method=one.method, url=url, headers={}, payload=V1_BODIES[one.body]))
+    for known in V1_CALLS:
+        url = f"{server.url}/api/v1/" + "/".join(known.segments).replace("*", "7")
+        asked.append(Call(method=known.method, url=url, headers={}, payload=V1_BODIES[known.body]))
     origin = Origin(message_id="msg_1", endpoint_id="ep_1", occurred_at_ms=1, now_ms=1, customer=None)
     try:
         async with HttpTransport(allowed=AllowedAddresses.read("127.0.0.1")) as transport:
@@ -227,7 +227,7 @@ def test_both_judge_arbitrary_bodies_of_v1_alike_and_never_raise(body):
 )
 def test_both_check_the_relationships_of_v1(related, fine):
     body = {"plan": "pro", "cio_relationships": related}
-    (call,) = (one for one in V1_CALLS if one.body == "identify")
+    (call,) = (v1_call for v1_call in V1_CALLS if v1_call.body == "identify")
     read = v1.read("PUT", ["customers", "ada"], {}, body, Mode.STRICT)
     assert read is not None
     found = list(check_v1("[0].payload", call, "/api/v1/customers/ada", body))
@@ -245,13 +245,13 @@ def test_both_check_the_relationships_of_v1(related, fine):
 )  # fmt: skip
 @pytest.mark.parametrize("action", ["add_customers", "remove_customers"])
 def test_both_check_by_what_a_segment_names_people(action, query, fine):
-    (call,) = (one for one in V1_CALLS if one.segments[-1] == action)
+    (call,) = (v1_call for v1_call in V1_CALLS if v1_call.segments[-1] == action)
     body = {"ids": ["ada@northpine.example"]}
     read = v1.read("POST", ["segments", "7", action], parse_qs(query, keep_blank_values=True), body, Mode.STRICT)
     assert read is not None
     found = list(check_v1("[0].payload", call, f"/api/v1/segments/7/{action}?{query}", body))
     assert (bool(found), bool(read.problems)) == (not fine, not fine)
-    assert [one.path for one in found] == ([] if fine else ["[0].url"])
+    assert [item.path for item in found] == ([] if fine else ["[0].url"])
 
 
 @pytest.mark.parametrize("path", ["/api/v1/x", "/api/v1/customers", "/api/v1/customers/a/b", "/api/v1/segments/1"])

@@ -66,8 +66,8 @@ def test_people_activities_requests_and_ids_of_events_forget_the_oldest(it, monk
     for number, who in enumerate(("ada", "jun", "kim")):
         send(it, "event", who, name="paid", id=f"01K4VJ0W00QF7D2S9N3B6X8C{number}M")
         it.accept({"type": "object", "action": "identify", "identifiers": {"object_type_id": "1", "object_id": who}})
-    assert [one.key for one in it.people.values()] == ["jun", "kim"]
-    assert [one.person for one in it.activities] == ["jun", "kim"]
+    assert [person.key for person in it.people.values()] == ["jun", "kim"]
+    assert [activity.person for activity in it.activities] == ["jun", "kim"]
     assert list(it.objects) == ["1/jun", "1/kim"]
     assert it.forgotten == {"people": 1, "activities": 1, "event ids": 1, "objects": 1}
     assert send(it, "event", "ada", name="paid", id="01K4VJ0W00QF7D2S9N3B6X8C0M"), "it is not known any more"
@@ -111,11 +111,11 @@ def test_a_campaign_for_once_remembers_so_many(it, monkeypatch):
     for who in ("ada", "jun", "kim", "kim", "ada"):
         send(it, "identify", who, attributes={"email": f"{who}@northpine.example"})
         send(it, "event", who, name="paid")
-    assert [one.why_not is None for one in followed.emails] == [True, True, True, False, True]
+    assert [email.why_not is None for email in followed.emails] == [True, True, True, False, True]
 
 
 WHO = st.one_of(
-    st.sampled_from([{"id": one} for one in "abcd"]),
+    st.sampled_from([{"id": item} for item in "abcd"]),
     st.sampled_from([{"email": "A@x.example"}, {"email": "b@x.example"}, {"cio_id": "000000000001"}]),
 )
 ATTRIBUTES = st.dictionaries(
@@ -160,7 +160,9 @@ def test_whatever_happens_what_finds_people_and_activities_fits_what_there_is(wo
         assert all(person.attributes.get(kind) == own[kind] for kind in ("email", "phone") if own[kind])
         assert person.segments == {number for number, people in it.segments.items() if person.cio_id in people}
     assert len(it._names) == sum(
-        value is not None for one in it.people.values() for value in (one.id, one.email, one.phone, one.cio_id)
+        value is not None
+        for person in it.people.values()
+        for value in (person.id, person.email, person.phone, person.cio_id)
     )
     assert all(people and people.keys() <= it.people.keys() for people in it.segments.values())
     found = [row for owner in it.activities._owned for row in it.activities.of(owner)]

@@ -98,8 +98,8 @@ async def test_the_region_is_told(emulator):
 
 
 async def test_a_batch_takes_the_good_and_lists_the_bad_by_index(emulator):
-    one = {"type": "person", "identifiers": {"id": "u1"}, "action": "event"}
-    batch = [{**one, "name": "a"}, one, {**one, "name": "b"}, {**one, "action": "made_up", "name": "c"}]
+    item = {"type": "person", "identifiers": {"id": "u1"}, "action": "event"}
+    batch = [{**item, "name": "a"}, item, {**item, "name": "b"}, {**item, "action": "made_up", "name": "c"}]
     status, answer, _ = await emulator.ask("POST", "/api/v2/batch", {"batch": batch})
     assert status == 207
     assert [(entry["batch_index"], entry["field"]) for entry in answer["errors"]] == [(1, "name"), (3, "action")]
@@ -138,8 +138,8 @@ async def test_a_repeated_event_id_adds_nothing(emulator):
         assert (await emulator.entity(action="event", name="paid", id=ULID))[0] == 200
     assert await emulator.count() == 1
     _, answer, _ = await emulator.ask("GET", "/emulator/requests")
-    assert [one["duplicates"] for one in answer["requests"]] == [0, 1]
-    assert all(one["headers"]["authorization"] == "***" for one in answer["requests"])
+    assert [item["duplicates"] for item in answer["requests"]] == [0, 1]
+    assert all(item["headers"]["authorization"] == "***" for item in answer["requests"])
 
 
 async def test_attributes_are_texts_null_removes_and_old_edits_are_dropped(emulator):
@@ -201,7 +201,7 @@ async def test_a_redirect_names_another_host_and_takes_nothing(emulator):
 async def test_one_item_of_a_batch_is_refused_and_the_others_are_taken(emulator, status, answered):
     await emulator.ask("PUT", "/emulator/faults", {"refuse_item": 1, "status": status})
     said, answer, _ = await emulator.ask("POST", "/api/v2/batch", {"batch": [{**EVENT, "name": n} for n in "abc"]})
-    assert (said, [one["batch_index"] for one in answer["errors"]]) == (answered, [1])
+    assert (said, [item["batch_index"] for item in answer["errors"]]) == (answered, [1])
     assert await emulator.count() == 2
 
 
@@ -290,7 +290,7 @@ async def test_an_encoded_slash_belongs_to_the_identifier(emulator):
     async with emulator.http.put(url, json={"plan": "pro"}, headers={"authorization": AUTH}) as answer:
         assert answer.status == 200
     _, answer, _ = await emulator.ask("GET", "/emulator/people")
-    assert [one["id"] for one in answer["people"]] == ["ada/1"]
+    assert [item["id"] for item in answer["people"]] == ["ada/1"]
 
 
 async def test_reports_of_deliveries_need_no_credentials(emulator):
@@ -313,7 +313,7 @@ async def test_wording_that_is_made_up_here_is_labelled(emulator):
     await emulator.entity(action="made_up")
     await emulator.entity(action="identify")
     _, answer, _ = await emulator.ask("GET", "/emulator/requests")
-    assert [one["invented"] for one in answer["requests"]] == [True, False]
+    assert [item["invented"] for item in answer["requests"]] == [True, False]
 
 
 CAMPAIGN = {"title": "Welcome", "trigger": "event", "name": "paid", "subject": "Hello {{customer.email}}"}
@@ -327,7 +327,9 @@ async def test_campaigns_are_defined_and_their_mails_read_over_http(emulator):
     await emulator.entity(action="event", name="paid")
     _, after, _ = await emulator.ask("GET", "/emulator/version")
     _, answer, _ = await emulator.ask("GET", "/emulator/emails")
-    assert [(one["subject"], one["why_not"]) for one in answer["emails"]] == [("Hello ada@northpine.example", None)]
+    assert [(item["subject"], item["why_not"]) for item in answer["emails"]] == [
+        ("Hello ada@northpine.example", None)
+    ]
     assert after["version"] > before["version"]
 
 
@@ -351,7 +353,7 @@ async def changed(emulator, change, **headers: str) -> int:
         return answer.status
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=lambda one: f"{one[0]} {one[1]}")
+@pytest.mark.parametrize("change", CHANGES, ids=lambda item: f"{item[0]} {item[1]}")
 async def test_pages_of_other_sites_change_nothing(emulator, change):
     port = emulator.server.port
     for headers in (
@@ -368,7 +370,7 @@ async def test_pages_of_other_sites_change_nothing(emulator, change):
         assert await changed(emulator, change, **headers) == 403, headers
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=lambda one: f"{one[0]} {one[1]}")
+@pytest.mark.parametrize("change", CHANGES, ids=lambda item: f"{item[0]} {item[1]}")
 async def test_the_own_page_and_scripts_change_what_they_like(emulator, change):
     port = emulator.server.port
     for headers in (
@@ -404,7 +406,7 @@ async def test_a_form_is_checked(emulator):
     assert await changed(emulator, ("POST", "/campaigns", FORM)) == 303
     assert await changed(emulator, ("POST", "/campaigns", {**FORM, "trigger": "moon"})) == 422
     _, answer, _ = await emulator.ask("GET", "/emulator/campaigns")
-    assert [one["title"] for one in answer["campaigns"]] == ["x"]
+    assert [item["title"] for item in answer["campaigns"]] == ["x"]
 
 
 @given(item=st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, FIELD)))

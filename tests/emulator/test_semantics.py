@@ -29,7 +29,7 @@ class World:
 
     @property
     def mails(self) -> list[tuple[str | None, str | None]]:
-        return [(one.to, one.why_not) for one in self.campaigns.emails]
+        return [(email.to, email.why_not) for email in self.campaigns.emails]
 
 
 ADDRESS = {"email": "Ada@northpine.example"}
@@ -96,7 +96,7 @@ def test_a_person_known_by_address_alone_has_it_in_mails_and_segments():
     it.send("identify", {"email": "ada@northpine.example"})
     it.send("event", {"email": "ada@northpine.example"}, name="paid")
     it.send("event", {"email": "jun@northpine.example"}, name="paid")
-    assert [(one.subject, one.why_not) for one in it.campaigns.emails] == [
+    assert [(email.subject, email.why_not) for email in it.campaigns.emails] == [
         ("ada@northpine.example", None),
         ("Hello ada@northpine.example", None),
         ("Hello jun@northpine.example", None),
@@ -177,7 +177,7 @@ def test_a_merge_moves_what_the_primary_does_not_have_and_deletes_the_other():
     assert it.state.find("id", "old") is None
     assert (ada.email, ada.attributes["plan"], ada.attributes["seats"]) == (ADDRESS["email"], "pro", "5")
     assert list(ada.devices) == ["t"]
-    assert [one.name for one in it.state.activities if one.person == "ada"] == ["recent"]
+    assert [activity.name for activity in it.state.activities if activity.person == "ada"] == ["recent"]
     assert ada.cio_id in it.state.segments["7"]
 
 
@@ -241,7 +241,7 @@ def test_what_was_done_under_an_anonymous_id_becomes_the_person_s():
     it.state.accept(looked, "anon")
     assert list(it.state.activities)[-1].person == "anonymous:anon"
     it.send("identify", attributes={"anonymous_id": "anon"})
-    assert [one.person for one in it.state.activities] == ["ada"]
+    assert [activity.person for activity in it.state.activities] == ["ada"]
 
 
 WELCOME = Campaign(

@@ -92,7 +92,7 @@ async def world(tmp_path, **more):
 
 async def waiting(store, endpoint_seq: int, now_ms: int) -> list[dict[str, object]]:
     claimed = await store.claim(endpoint_seq, now_ms=now_ms, limit=100, max_bytes=10**6, lease_ms=1)
-    return [msgspec.json.decode(one.message.body) for one in claimed]
+    return [msgspec.json.decode(item.message.body) for item in claimed]
 
 
 async def test_one_cause_is_told_once_an_hour(tmp_path):
@@ -136,7 +136,7 @@ async def test_trouble_that_returns_within_the_hour_is_told_again(tmp_path, trou
             clock.move(1_000)
             if restarts:
                 it = alerts(endpoint_name="ops")
-        assert [one["type"] for one in await waiting(store, ops.seq, clock.now_ms())] == kinds
+        assert [item["type"] for item in await waiting(store, ops.seq, clock.now_ms())] == kinds
 
 
 async def test_an_endpoint_that_keeps_changing_becomes_no_storm(tmp_path):
@@ -160,11 +160,11 @@ async def test_failures_that_all_differ_become_no_storm(tmp_path):
         it = alerts(endpoint_name="ops")
         for hour in (1, 2):
             for number in range(100):
-                one = Alert(type=AlertType.EXHAUSTED, endpoint=shop, reason="x", cause=f"threw: {number}/{hour}")
-                await it.tell(one)
+                entry = Alert(type=AlertType.EXHAUSTED, endpoint=shop, reason="x", cause=f"threw: {number}/{hour}")
+                await it.tell(entry)
             told = await waiting(store, ops.seq, clock.now_ms())
             assert len(told) == hour * MAX_CAUSES_AN_HOUR
-            assert [one["data"]["reason"] for one in told[-2:]] == ["x", f"x {NO_MORE}"]
+            assert [item["data"]["reason"] for item in told[-2:]] == ["x", f"x {NO_MORE}"]
             clock.move(HOUR_MS)
         await it.tell(Alert(type=AlertType.PAUSED, endpoint=shop, reason="401"))
         assert len(await waiting(store, ops.seq, clock.now_ms())) == 2 * MAX_CAUSES_AN_HOUR + 1
@@ -328,7 +328,9 @@ async def test_no_replay_counts_or_moves_an_alert(tmp_path):
         await store.cancel_pending(ops.seq, now_ms=clock.now_ms(), limit=10, reason="a test")
         missing = ReplayFilter(missing=True, states=())
         finished = ReplayFilter(states=(DeliveryState.CANCELED,))
-        for number, (endpoint, which) in enumerate((one, two) for one in (shop, ops) for two in (missing, finished)):
+        for number, (endpoint, which) in enumerate(
+            (item, two) for item in (shop, ops) for two in (missing, finished)
+        ):
             assert (await store.count_replay(endpoint.seq, which)).deliveries == 0
             task = NewTask(
                 id=f"qtask_{number}",

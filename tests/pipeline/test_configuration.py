@@ -112,7 +112,7 @@ async def test_unknown_tokens_share_one_read_per_interval(reads, clock, configur
     for _ in range(4):
         asked = [asyncio.create_task(configuration.source(f"junk{number}")) for number in range(50)]
         await wait_for(clock, asked)
-        assert [one.result() for one in asked] == [None] * 50
+        assert [item.result() for item in asked] == [None] * 50
     began_ms = [at_ms - reads.at_ms[0] for at_ms in reads.at_ms]
     assert began_ms == [number * UNKNOWN_TOKEN_POLL_MS for number in range(len(began_ms))]
     assert len(began_ms) == 5, "the first request asked at once, the others while it did"

@@ -210,6 +210,6 @@ def test_five_days_of_failures_only_are_given_up_and_one_answer_begins_anew():
     ],
 )
 def test_failures_are_alike_when_only_values_differ(reason, other, alike):
-    keys = [failure_key(Settled(state=DeliveryState.FAILED, code="threw", reason=one)) for one in (reason, other)]
+    keys = [failure_key(Settled(state=DeliveryState.FAILED, code="threw", reason=item)) for item in (reason, other)]
     assert (keys[0] == keys[1]) == alike
     assert keys[0].startswith("threw: ")

@@ -38,7 +38,7 @@ async def ready(nicobar, query: str = "") -> tuple[int, dict[str, tuple[str, str
         assert (body.get("code"), bool(body.get("detail"))) == (
             (None, False) if answer.status == 200 else ("not_ready", True)
         )
-        return answer.status, {one["name"]: (one["state"], one["detail"]) for one in body["parts"]}
+        return answer.status, {item["name"]: (item["state"], item["detail"]) for item in body["parts"]}
 
 
 async def metric(nicobar, name: str) -> list[str]:
@@ -189,7 +189,7 @@ async def test_a_lane_whose_task_ended_is_not_ready(tmp_path):
 
 async def test_a_background_task_that_ended_counts_for_delivery(tmp_path):
     async with running(tmp_path, None) as nicobar:
-        assert {"retention", "replays", "refused requests"} <= {one.get_name() for one in nicobar.runtime._tasks}
+        assert {"retention", "replays", "refused requests"} <= {task.get_name() for task in nicobar.runtime._tasks}
         ended = asyncio.create_task(asyncio.sleep(0), name="retention")
         await ended
         nicobar.runtime._tasks.append(ended)

@@ -57,8 +57,8 @@ async def add_endpoint(nicobar, name, **changes):
 
 
 async def endpoints_of(nicobar, message_id):
-    names = {one.id: one.name for one in nicobar.runtime.configuration.snapshot.endpoints}
-    return [names[one.endpoint_id] for one in await nicobar.runtime.store.deliveries(message_id)]
+    names = {endpoint.id: endpoint.name for endpoint in nicobar.runtime.configuration.snapshot.endpoints}
+    return [names[delivery.endpoint_id] for delivery in await nicobar.runtime.store.deliveries(message_id)]
 
 
 async def test_time_and_customer_are_read_from_a_body_of_dodo_s_shape(nicobar, receiver):
@@ -81,7 +81,7 @@ async def test_a_customer_s_key_that_a_database_would_cut_is_kept_as_its_hash(ni
     for end in ("a", "b"):
         body = msgspec.json.encode({"data": {"customer": {"customer_id": f"cus_\0{end}"}}})
         keys.append((await receiver.take(posted(nicobar, body=body))).customer_key)
-    assert all(one.startswith("sha256:") for one in keys)
+    assert all(key.startswith("sha256:") for key in keys)
     assert keys[0] != keys[1]
 
 

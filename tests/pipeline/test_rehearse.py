@@ -50,9 +50,11 @@ async def deliver(nicobar, count=1):
 async def test_the_same_code_asks_for_what_was_sent_whatever_the_profile_is_known_to_be(nicobar, rehearser):
     await deliver(nicobar, 2)
     result = await rehearser.rehearse(endpoint(nicobar), None, messages=10)
-    assert [(len(one.calls), one.calls[0].added, one.differs) for one in result.results] == [(2, True, False)] * 2
+    assert [(len(candidate.calls), candidate.calls[0].added, candidate.differs) for candidate in result.results] == [
+        (2, True, False)
+    ] * 2
     assert not result.stopped
-    assert {len(one.sent) for one in result.results} == {1, 2}
+    assert {len(candidate.sent) for candidate in result.results} == {1, 2}
 
 
 async def test_another_code_s_calls_stand_beside_those_that_were_sent(nicobar, rehearser):

@@ -54,7 +54,7 @@ async def counted(store) -> int:
     """How many attempts the statistics know of."""
     (app,) = (await store.snapshot()).applications
     tallies = await store.tallies(app.id, since_ms=0, until_ms=2 * NOW_MS, step_ms=3_600_000)
-    return sum(one.attempts for one in tallies)
+    return sum(tally.attempts for tally in tallies)
 
 
 async def test_a_replay_goes_on_by_pages_and_wakes_its_endpoint(store):
@@ -105,7 +105,7 @@ async def test_payloads_go_after_their_days_and_ids_after_thirty_at_least(store)
     async with running(Maintainer(upkeep=store, clock=clock, retention_days=7).run):
         await until_idle(clock, ROUND_MS)
         found = [await store.message(f"msg_{number}") for number in (1, 2, 3, 4, 5, 6, 9)]
-        assert [one and one.body for one in found] == [b"{}", b"{}", b"", b"", None, None, b"{}"]
+        assert [item and item.body for item in found] == [b"{}", b"{}", b"", b"", None, None, b"{}"]
         assert await counted(store) == 6
         took = CleanUp(ended_at_ms=NOW_MS, took_at_ms=NOW_MS, emptied=2, forgotten=2)
         assert await store.last_clean_up() == took
@@ -115,7 +115,7 @@ async def test_payloads_go_after_their_days_and_ids_after_thirty_at_least(store)
         clock.move(2 * DAY_MS)
         await until_idle(clock, ROUND_MS)
         found = [await store.message(f"msg_{number}") for number in (1, 2, 3, 4, 9)]
-        assert [one and one.body for one in found] == [b"{}", b"", b"", None, b"{}"]
+        assert [item and item.body for item in found] == [b"{}", b"", b"", None, b"{}"]
         clock.move(6 * DAY_MS)
         await until_idle(clock, ROUND_MS)
         assert await counted(store) == 0, "the counts of attempts go with them"
@@ -194,7 +194,7 @@ async def test_a_round_is_made_of_short_steps_between_which_others_write(store):
 
 
 async def unfinished(store) -> int:
-    return sum(one.unfinished for one in await store.backlog())
+    return sum(waiting.unfinished for waiting in await store.backlog())
 
 
 async def test_a_removed_endpoint_s_backlog_is_canceled_by_short_steps_and_after_a_crash_goes_on(store):

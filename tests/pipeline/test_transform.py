@@ -39,8 +39,8 @@ async def test_deep_events_of_an_earlier_version_fail_alone(sandbox, code):
     subjects = [past(message(body), None) for body in bodies]
     good, *deep = await transform(sandbox, dry_target("http", code), subjects, 1)
     assert isinstance(good, Ready)
-    assert [(type(one), one.code) for one in deep] == [(Stopped, "bad_result")] * 5
-    assert {"200 levels" in one.reason for one in deep} == {True}
+    assert [(type(item), item.code) for item in deep] == [(Stopped, "bad_result")] * 5
+    assert {"200 levels" in item.reason for item in deep} == {True}
 
 
 async def test_too_many_calls_are_never_prepared(sandbox):

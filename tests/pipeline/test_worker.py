@@ -324,13 +324,13 @@ async def test_the_whole_schedule_is_tried_and_then_given_up(tmp_path):
         ids = set()
         for tried in range(8):
             ids |= {item["id"] for item in await it.network.sent.get()}
-            one = await it.next_recorded()
+            entry = await it.next_recorded()
             delivery = await it.delivery(message_id)
             if tried < 7:
-                assert (one.attempt.state, delivery.tries) == (DeliveryState.PENDING, tried + 1)
+                assert (entry.attempt.state, delivery.tries) == (DeliveryState.PENDING, tried + 1)
                 await it.move(delivery.due_at_ms - it.clock.now_ms())
-        assert (one.attempt.state, delivery.due_at_ms) == (DeliveryState.FAILED, None)
-        assert one.attempt.reason.startswith("Given up after 8 tries")
+        assert (entry.attempt.state, delivery.due_at_ms) == (DeliveryState.FAILED, None)
+        assert entry.attempt.reason.startswith("Given up after 8 tries")
         assert len(ids) == 1, "the same id on every try"
 
 
@@ -381,12 +381,12 @@ async def test_the_one_call_that_spoils_a_batch_is_found_and_the_others_arrive(t
         await it.network.next()
         for number in range(10):
             await it.accept(f"n{number}", f"cus_{number}")
-        it.network.answer = lambda items: status(400) if any(one["name"] == f"n{bad}" for one in items) else OK
+        it.network.answer = lambda items: status(400) if any(item["name"] == f"n{bad}" for item in items) else OK
         it.network.open.set()
         states = {}
         for _ in range(11):
-            one = await it.next_recorded()
-            states[one.message.customer_key] = one.attempt.state
+            entry = await it.next_recorded()
+            states[entry.message.customer_key] = entry.attempt.state
         failed = [key for key, state in states.items() if state is not DeliveryState.SUCCESS]
         assert failed == [f"cus_{bad}"]
         assert states[f"cus_{bad}"] is DeliveryState.FAILED
@@ -411,7 +411,7 @@ async def test_wrong_credentials_put_the_endpoint_on_hold(tmp_path):
 async def said(store: SqliteStore) -> list[tuple[str, ...]]:
     """The audit log."""
     lines = (await store.audit(AuditFilter(), limit=10)).items
-    return [(one.actor, one.action, one.subject, one.detail) for one in lines]
+    return [(line.actor, line.action, line.subject, line.detail) for line in lines]
 
 
 async def test_a_sandbox_that_cannot_start_holds_the_endpoint_and_leaves_no_rows(tmp_path):
@@ -433,9 +433,9 @@ async def test_a_handler_ended_from_outside_is_tried_again_on_the_schedule(tmp_p
     sandbox = Sometimes(Broken(failure=Failure.CRASHED, reason="The process ended.", may_pass=True))
     async with world(tmp_path, sandbox=sandbox) as it:
         message_id = await it.accept("one")
-        one = await it.next_recorded()
+        item = await it.next_recorded()
         delivery = await it.delivery(message_id)
-        assert (one.attempt.state, delivery.tries) == (DeliveryState.PENDING, 1)
+        assert (item.attempt.state, delivery.tries) == (DeliveryState.PENDING, 1)
         assert delivery.due_at_ms == it.clock.now_ms() + 5_000
         sandbox.result = None
         await it.move(5_000)
@@ -446,8 +446,8 @@ async def test_a_reason_is_kept_without_nul_which_would_cut_it(tmp_path):
     sandbox = Sometimes(Broken(failure=Failure.THREW, reason="no \0name\0"))
     async with world(tmp_path, sandbox=sandbox) as it:
         message_id = await it.accept("one")
-        one = await it.next_recorded()
-        assert (one.attempt.reason, (await it.delivery(message_id)).reason) == ("no name", "no name")
+        item = await it.next_recorded()
+        assert (item.attempt.reason, (await it.delivery(message_id)).reason) == ("no name", "no name")
         (group,) = await it.store.failure_groups(it.snapshot.endpoints[0].app_id)
         assert group.failure == "threw: no name"
 
@@ -463,8 +463,8 @@ async def test_a_parcel_that_breaks_does_not_send_the_others_twice(tmp_path):
         it.network.open.set()
         states = {}
         for _ in range(41):
-            one = await it.next_recorded()
-            states[one.message.id] = one.attempt.state
+            item = await it.next_recorded()
+            states[item.message.id] = item.attempt.state
         sent = [name for _ in range(it.network.sent.qsize()) for name in await it.network.next()]
         assert sorted(sent) == sorted(ids), "each once"
         waiting = [name for name, message_id in ids.items() if states[message_id] is DeliveryState.PENDING]
@@ -605,12 +605,12 @@ async def test_one_event_that_the_destination_breaks_on_does_not_open_the_breake
             delivery = await it.delivery(bad)
             assert delivery.tries == tried + 1
             await it.move(delivery.due_at_ms - it.clock.now_ms())
-        assert {one.state for one in (await it.store.breakers()).values()} == {BreakerState.CLOSED}
+        assert {breaker.state for breaker in (await it.store.breakers()).values()} == {BreakerState.CLOSED}
 
 
 async def test_two_events_that_the_destination_breaks_on_do_not_keep_it_closed_to_the_others(tmp_path):
     async with world(tmp_path) as it:
-        it.network.answer = lambda items: status(500) if any(one["name"] == "bad" for one in items) else OK
+        it.network.answer = lambda items: status(500) if any(item["name"] == "bad" for item in items) else OK
         await it.accept("bad", "cus_a")
         await it.network.next()
         await it.next_recorded()
@@ -832,12 +832,12 @@ async def test_answers_that_are_not_the_destination_s_alert_once_and_mark_nothin
         ids = [first, *await failing(it, 4, page)]
         await it.move(0)
         assert (await breaker(it)).state is BreakerState.OPEN
-        tries = sum([(await it.delivery(one)).tries for one in ids])
+        tries = sum([(await it.delivery(item)).tries for item in ids])
         for _ in range(30):
             await it.move(360_000)
             await it.network.next()
             assert (await it.next_recorded()).attempt.state is DeliveryState.PENDING
-        assert sum([(await it.delivery(one)).tries for one in ids]) == tries, "none is spent while it is open"
+        assert sum([(await it.delivery(item)).tries for item in ids]) == tries, "none is spent while it is open"
         assert it.alerts() == ["endpoint.failing"], "nobody is told again, three hours later"
         it.network.answer = lambda _items: OK
         await it.move(360_000)
@@ -875,8 +875,8 @@ async def test_an_http_endpoint_retries_on_the_schedule(tmp_path, number):
         for _ in ids:
             assert (await it.next_recorded()).attempt.state is DeliveryState.PENDING
         await it.move(0)
-        assert {one.state for one in (await it.store.breakers()).values()} <= {BreakerState.CLOSED}
-        assert {(await it.delivery(one)).tries for one in ids} == {1}
+        assert {breaker.state for breaker in (await it.store.breakers()).values()} <= {BreakerState.CLOSED}
+        assert {(await it.delivery(item)).tries for item in ids} == {1}
         it.network.answer = lambda _items: OK
         await it.move(6_000)
         for _ in ids:
@@ -906,8 +906,8 @@ async def test_a_410_disables_the_endpoint_and_keeps_the_delivery(tmp_path):
         assert "410" in endpoint.disabled_reason
         assert await said(it.store) == [("nicobar", "endpoint.disable", endpoint.id, endpoint.disabled_reason)]
         assert it.alerts() == ["endpoint.disabled"]
-        for one in ids:
-            delivery = await it.delivery(one)
+        for item in ids:
+            delivery = await it.delivery(item)
             assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)
         sent = it.network.sent.qsize()
         await it.move(3_600_000)
@@ -915,8 +915,8 @@ async def test_a_410_disables_the_endpoint_and_keeps_the_delivery(tmp_path):
         assert it.network.sent.qsize() == sent, "nothing more is sent"
         it.network.answer = lambda _items: OK
         await it.change_endpoint()  # enables it
-        for one in ids:
-            while (await it.delivery(one)).state is not DeliveryState.SUCCESS:
+        for entry in ids:
+            while (await it.delivery(entry)).state is not DeliveryState.SUCCESS:
                 await it.next_recorded()
 
 
@@ -977,7 +977,7 @@ async def test_a_hold_heals_without_a_person(tmp_path, number):
         for _ in ids:
             assert (await it.next_recorded()).attempt.state is DeliveryState.SUCCESS
         await it.move(0)
-        assert {(await it.delivery(one)).tries for one in ids} <= {0, 1}
+        assert {(await it.delivery(item)).tries for item in ids} <= {0, 1}
         endpoint = await the_endpoint(it)
         assert (endpoint.paused_reason, it.network.checks) == (None, 1)
         assert [line[:2] for line in await said(it.store)] == [
@@ -1027,7 +1027,7 @@ async def test_waits_double_while_no_delivery_is_accepted(tmp_path, refused):
         it.network.answer = lambda _items: refused
         assert await probes(it, 7) == DOUBLING
         assert it.network.sent.qsize() == 7, "one delivery each time"
-        assert {(await it.delivery(one)).tries for one in ids} == {0} or refused.status == 400
+        assert {(await it.delivery(item)).tries for item in ids} == {0} or refused.status == 400
         assert it.alerts()[0] == "endpoint.paused"
         assert set(it.alerts()[1:]) <= {"message.attempt.exhausted"}
         assert len(await said(it.store)) == 1
@@ -1279,7 +1279,7 @@ async def together(it: World, names: list[str], answer) -> list[str]:
 
 def rejecting(*bad: str):
     """A firewall that rejects requests with one of these."""
-    return lambda items: status(403) if any(one["name"] in bad for one in items) else OK
+    return lambda items: status(403) if any(item["name"] in bad for item in items) else OK
 
 
 async def test_one_event_that_is_always_rejected_fails_and_delays_nobody(tmp_path):
@@ -1290,7 +1290,9 @@ async def test_one_event_that_is_always_rejected_fails_and_delays_nobody(tmp_pat
         for _ in range(3):
             await it.move(10_000)
         await it.move(0)
-        assert {(await it.delivery(one)).state for one in others} == {DeliveryState.SUCCESS}, "with the hold's end"
+        assert {(await it.delivery(other)).state for other in others} == {DeliveryState.SUCCESS}, (
+            "with the hold's end"
+        )
         assert (await it.delivery(bad)).tries == 1
         number = 30
         while (due_at_ms := (await it.delivery(bad)).due_at_ms) is not None:
@@ -1330,10 +1332,10 @@ async def test_credentials_revoked_soon_after_a_hold_start_another_one(tmp_path)
         ids = await together(it, [f"n{n}" for n in range(100)], lambda _items: status(401))
         assert "401" in (await the_endpoint(it)).paused_reason
         assert it.network.sent.qsize() <= 10
-        deliveries = [await it.delivery(one) for one in ids]
-        assert {one.state for one in deliveries} == {DeliveryState.PENDING}
-        assert sorted(one.tries for one in deliveries)[-3:] == [0, 1, 1]
-        assert all([await it.attempts(one) for one in ids]), "each says what was answered"
+        deliveries = [await it.delivery(item) for item in ids]
+        assert {delivery.state for delivery in deliveries} == {DeliveryState.PENDING}
+        assert sorted(delivery.tries for delivery in deliveries)[-3:] == [0, 1, 1]
+        assert all([await it.attempts(item) for item in ids]), "each says what was answered"
 
 
 async def test_deliveries_rejected_one_by_one_soon_after_a_hold_start_another_one(tmp_path):
@@ -1347,7 +1349,7 @@ async def test_deliveries_rejected_one_by_one_soon_after_a_hold_start_another_on
             await it.next_recorded()
             await it.move(0)
         assert "401" in (await the_endpoint(it)).paused_reason
-        assert [(await it.delivery(one)).tries for one in ids] == [1, 1, 0]
+        assert [(await it.delivery(item)).tries for item in ids] == [1, 1, 0]
 
 
 async def test_one_delivery_alone_spends_one_try_on_revoked_credentials(tmp_path):
@@ -1407,7 +1409,7 @@ async def test_a_probe_that_is_answered_429_waits_for_the_next_one(tmp_path):
     async with world(tmp_path) as it:
         ids = await failing(it, 5)
         await it.move(0)
-        tries = sum([(await it.delivery(one)).tries for one in ids])
+        tries = sum([(await it.delivery(item)).tries for item in ids])
         it.network.answer = lambda _items: status(429)
         waits = []
         for _ in range(5):
@@ -1420,7 +1422,7 @@ async def test_a_probe_that_is_answered_429_waits_for_the_next_one(tmp_path):
             assert it.network.sent.empty()
             await it.move(0)
         assert waits == [10_000, 15_000, 35_000, 75_000, 155_000], "twice as long each time, 5 s of which are over"
-        assert sum([(await it.delivery(one)).tries for one in ids]) == tries
+        assert sum([(await it.delivery(item)).tries for item in ids]) == tries
         it.network.answer = lambda _items: OK
         await it.move(300_000)
         for _ in ids:

@@ -22,10 +22,10 @@ from running import UNHURRIED
 
 NOW_MS = 1_789_000_000_000
 DODO = DodoPayments()
-TYPES = {one.name: one for one in DODO.event_types()}
+TYPES = {event_type.name: event_type for event_type in DODO.event_types()}
 ADA = Customer(key="cus_ada", email="ada@northpine.example", name="Ada Lindqvist")
 PAGES = Path(nicobar.__file__).parent / "recipes"
-every_recipe = pytest.mark.parametrize("one", RECIPES, ids=lambda one: one.name)
+every_recipe = pytest.mark.parametrize("one", RECIPES, ids=lambda item: item.name)
 every_identifier = pytest.mark.parametrize("identifier", ["", "customer_id", "email", "metadata.user"])
 # What no journey needs and no mail service should hold.
 PRIVATE = {
@@ -41,11 +41,11 @@ def body(name: str, **changes: object) -> bytes:
     return msgspec.json.encode(value)
 
 
-async def run(one, bodies: list[tuple[str, bytes]], identifier: str = ""):
+async def run(item, bodies: list[tuple[str, bytes]], identifier: str = ""):
     jobs = [
         Job(
-            code_id=one.name,
-            code=one.code,
+            code_id=item.name,
+            code=item.code,
             body=content,
             event_type=name,
             url="https://track.customer.io/api/v2/entity",
@@ -80,10 +80,10 @@ def items(result: Calls) -> list[dict]:
 
 @every_identifier
 @every_recipe
-async def test_every_sample_is_right_by_the_contract(one, identifier):
+async def test_every_sample_is_right_by_the_contract(item, identifier):
     bodies = [(name, body(name)) for name in TYPES]
     assert len(bodies) == 48
-    for (name, content), result in zip(bodies, await run(one, bodies, identifier), strict=True):
+    for (name, content), result in zip(bodies, await run(item, bodies, identifier), strict=True):
         assert not isinstance(result, Broken), (name, result)
         if not isinstance(result, Calls):
             continue
@@ -97,18 +97,18 @@ async def test_every_sample_is_right_by_the_contract(one, identifier):
 
 
 @every_recipe
-async def test_each_event_has_the_same_keys_every_time_and_all_stand_in_its_page(one):
+async def test_each_event_has_the_same_keys_every_time_and_all_stand_in_its_page(entry):
     bodies = [(name, body(name)) for name in TYPES]
     keys: dict[str, set[str]] = {}
     attributes: set[str] = set()
-    for result in await run(one, bodies):
+    for result in await run(entry, bodies):
         for item in items(result) if isinstance(result, Calls) else []:
             if item["action"] == "event":
                 assert keys.setdefault(item["name"], set(item["attributes"])) == set(item["attributes"])
                 assert re.fullmatch(r"[a-z]+(_[a-z]+)*", item["name"])
             else:
                 attributes |= set(item["attributes"])
-    page = (PAGES / f"{one.name}.md").read_text("utf-8")
+    page = (PAGES / f"{entry.name}.md").read_text("utf-8")
     for name in [*keys, *set().union(*keys.values()), *attributes]:
         assert f"`{name}`" in page, name
     for word in ("Trigger", "Exit", "{{"):
@@ -127,9 +127,9 @@ def leaves(value: object, name: str = ""):
 
 
 @every_recipe
-async def test_nothing_private_leaves(one):
+async def test_nothing_private_leaves(item):
     bodies = [(name, body(name)) for name in TYPES]
-    for (name, content), result in zip(bodies, await run(one, bodies), strict=True):
+    for (name, content), result in zip(bodies, await run(item, bodies), strict=True):
         if not isinstance(result, Calls):
             continue
         sent = {str(value) for _, value in leaves(items(result))}
@@ -162,21 +162,25 @@ async def test_money_has_the_decimals_of_its_currency(currency, minor, major):
     for (name, content), result in zip(changed, await run(RECIPES[0], changed), strict=True):
         event = items(result)[-1]["attributes"]
         assert event.get("amount", event.get("price")) == major, name
-        assert not [one for one in prepared(result, content).verdicts if one.level in {Level.ERROR, Level.WARNING}]
+        assert not [
+            verdict for verdict in prepared(result, content).verdicts if verdict.level in {Level.ERROR, Level.WARNING}
+        ]
 
 
 @every_recipe
-async def test_whatever_field_is_missing_or_null_an_event_has_all_of_its_fields_and_no_attribute_is_taken_away(one):
+async def test_whatever_field_is_missing_or_null_an_event_has_all_of_its_fields_and_no_attribute_is_taken_away(entry):
     whole = [(name, body(name)) for name in TYPES]
     keys: dict[str, set[str]] = {}
-    for result in await run(one, whole):
+    for result in await run(entry, whole):
         keys |= {item["name"]: set(item["attributes"]) for item in events(result)}
     without = [(name, content) for name in TYPES for content in with_a_field_unknown(name)]
     assert len(without) > 1_000
-    for (name, content), result in zip(without, await run(one, without), strict=True):
+    for (name, content), result in zip(without, await run(entry, without), strict=True):
         assert not isinstance(result, Broken), (name, result)
         if isinstance(result, Calls):
-            assert not [one for one in prepared(result, content).verdicts if one.level is Level.ERROR], content
+            assert not [verdict for verdict in prepared(result, content).verdicts if verdict.level is Level.ERROR], (
+                content
+            )
         for item in events(result):
             # The samples hold no announcement of this one and no trial.
             known = keys.get(item["name"], keys.get("subscription_active"))
@@ -237,22 +241,22 @@ ANNOUNCED = {"status": "active", "cancel_at_next_billing_date": True, "cancelled
 )
 async def test_a_cancellation_is_announced_or_has_happened(event_type, changes, names):
     name = f"subscription.{event_type}"
-    for one in ("journeys", "subscription_life_cycle", "payment_failure"):
-        if (one, event_type) == ("payment_failure", "updated"):
+    for entry in ("journeys", "subscription_life_cycle", "payment_failure"):
+        if (entry, event_type) == ("payment_failure", "updated"):
             continue
-        (result,) = await run(recipe(one), [(name, body(name, **changes))])
-        assert [item["name"] for item in events(result)] == names, one
+        (result,) = await run(recipe(entry), [(name, body(name, **changes))])
+        assert [item["name"] for item in events(result)] == names, entry
 
 
 async def test_every_event_under_two_webhook_ids_counts_once():
-    for one in RECIPES:
+    for candidate in RECIPES:
         seen: dict[str, str] = {}
         bodies = [(name, body(name)) for name in TYPES]
-        for (name, content), result in zip(bodies, await run(one, bodies), strict=True):
+        for (name, content), result in zip(bodies, await run(candidate, bodies), strict=True):
             first, again = (events_sent(result, content, message_id) for message_id in ("msg_1", "msg_2"))
-            assert first == again, (one.name, name)
+            assert first == again, (candidate.name, name)
             for event_id, event in first.items():
-                assert seen.setdefault(event_id, event) == event, (one.name, name, "another event has its id")
+                assert seen.setdefault(event_id, event) == event, (recipe.name, name, "another event has its id")
 
 
 # Of each family, what its key needs: without it each webhook id counts, so that no event is lost.
@@ -328,10 +332,10 @@ def events_sent(result, content: bytes, message_id: str) -> dict[str, str]:
 LIFE = pytest.mark.parametrize("one", ["journeys", "subscription_life_cycle"])
 
 
-async def sent_ids(one: str, bodies: list[tuple[str, bytes]], event: str) -> list[str]:
+async def sent_ids(value: str, bodies: list[tuple[str, bytes]], event: str) -> list[str]:
     """The ids under which Customer.io would get the events of this name, each body being a message of its own."""
     ids = []
-    for number, result in enumerate(await run(recipe(one), bodies)):
+    for number, result in enumerate(await run(recipe(value), bodies)):
         calls = [
             msgspec.json.decode(call.body) for call in prepared(result, bodies[number][1], f"msg_{number}").calls
         ]
@@ -340,46 +344,46 @@ async def sent_ids(one: str, bodies: list[tuple[str, bytes]], event: str) -> lis
 
 
 @LIFE
-async def test_cancellation_is_announced_once_for_each_period(one):
+async def test_cancellation_is_announced_once_for_each_period(item):
     first = {**ANNOUNCED, "previous_billing_date": "2098-12-01T00:00:00Z"}
     moved = {**first, "next_billing_date": "2099-02-01T00:00:00Z"}
     undone = {**first, "cancel_at_next_billing_date": False}
     updates = [*({**first, "quantity": n} for n in (1, 2, 3)), moved, undone, first]
     announced = [("subscription.updated", body("subscription.updated", **changes)) for changes in updates]
     announced += [("subscription.cancelled", body("subscription.cancelled", **first))]
-    same = await sent_ids(one, announced, "subscription_cancel_scheduled")
+    same = await sent_ids(item, announced, "subscription_cancel_scheduled")
     assert (len(same), len(set(same))) == (6, 1)
     for other in ({"previous_billing_date": "2098-12-15T00:00:00Z"}, {"subscription_id": "sub_other"}):
         changed = [("subscription.updated", body("subscription.updated", **{**first, **other}))]
-        (new,) = await sent_ids(one, changed, "subscription_cancel_scheduled")
+        (new,) = await sent_ids(item, changed, "subscription_cancel_scheduled")
         assert new not in same
 
 
 @LIFE
-async def test_a_trial_starts_once_and_not_again_when_a_payment_is_made_up_for_after_it(one):
+async def test_a_trial_starts_once_and_not_again_when_a_payment_is_made_up_for_after_it(item):
     start = body("subscription.active", trial_period_days=14)
     again = body("subscription.active", trial_period_days=14, quantity=2)
-    ids = await sent_ids(one, [("subscription.active", start), ("subscription.active", again)], "trial_started")
+    ids = await sent_ids(item, [("subscription.active", start), ("subscription.active", again)], "trial_started")
     assert (len(ids), len(set(ids))) == (2, 1)
     after = body("subscription.active", trial_period_days=14, created_at=PAST)
-    assert await sent_ids(one, [("subscription.active", after)], "trial_started") == []
-    assert await sent_ids(one, [("subscription.active", body("subscription.active"))], "trial_started") == []
+    assert await sent_ids(item, [("subscription.active", after)], "trial_started") == []
+    assert await sent_ids(item, [("subscription.active", body("subscription.active"))], "trial_started") == []
 
 
 @LIFE
-async def test_an_event_without_its_time_is_taken_to_be_of_now(one):
+async def test_an_event_without_its_time_is_taken_to_be_of_now(item):
     for days, count in ((14, 1), (1, 0)):
         began = "2026-09-08T00:00:00Z"  # two days before NOW_MS
         value = msgspec.json.decode(body("subscription.active", trial_period_days=days, created_at=began))
         del value["timestamp"]
         content = [("subscription.active", msgspec.json.encode(value))]
-        assert len(await sent_ids(one, content, "trial_started")) == count
+        assert len(await sent_ids(item, content, "trial_started")) == count
 
 
 @LIFE
-async def test_what_has_no_subscription_id_is_not_taken_for_a_repetition(one):
+async def test_what_has_no_subscription_id_is_not_taken_for_a_repetition(item):
     nameless = [("subscription.updated", body("subscription.updated", **ANNOUNCED, subscription_id=None))] * 2
-    assert len(set(await sent_ids(one, nameless, "subscription_cancel_scheduled"))) == 2
+    assert len(set(await sent_ids(item, nameless, "subscription_cancel_scheduled"))) == 2
 
 
 ONE_TIME = {"subscription_id": None, "subscription_ids": [], "charge_type": None}
@@ -435,9 +439,9 @@ async def test_what_is_known_to_be_over_is_taken_away():
 
 @every_recipe
 @pytest.mark.parametrize("identifier", ["emial", "Email", "id", "metadata", "metadata.", "customer.email"])
-async def test_an_identifier_that_there_is_not_is_an_error_that_names_those_that_there_are(one, identifier):
-    name = "subscription.active" if one.name == "subscription_life_cycle" else "payment.succeeded"
-    (result,) = await run(one, [(name, body(name))], identifier)
+async def test_an_identifier_that_there_is_not_is_an_error_that_names_those_that_there_are(item, identifier):
+    name = "subscription.active" if item.name == "subscription_life_cycle" else "payment.succeeded"
+    (result,) = await run(item, [(name, body(name))], identifier)
     assert isinstance(result, Broken)
     for word in (f'"{identifier}"', "IDENTIFIER", "customer_id", "email", "metadata.KEY"):
         assert word in result.reason
@@ -456,9 +460,9 @@ async def test_only_texts_and_numbers_of_the_metadata_name_a_person():
 
 def test_what_recipes_share_is_the_same_in_each():
     functions: dict[str, set[str]] = {}
-    for one in RECIPES:
+    for candidate in RECIPES:
         whole = r"^(?://[^\n]*\n)*function .*?(?:^}|[^\n]*}(?=\n\n|\n$))"
-        for text in re.findall(whole, one.code, re.MULTILINE | re.DOTALL):
+        for text in re.findall(whole, candidate.code, re.MULTILINE | re.DOTALL):
             functions.setdefault(re.search(r"function (\w+)", text)[1], set()).add(text)
     assert {name for name, texts in functions.items() if len(texts) > 1} <= {"handler", "subscription"}
     assert {"whom", "send", "profile", "amount", "time"} <= functions.keys()
@@ -484,8 +488,8 @@ async def test_an_event_that_names_nobody_is_left_out_and_says_so():
 
 
 @every_recipe
-async def test_what_a_recipe_is_not_about_is_left_untouched(one):
-    (result,) = await run(one, [("payout.success", body("payout.success"))])
+async def test_what_a_recipe_is_not_about_is_left_untouched(item):
+    (result,) = await run(item, [("payout.success", body("payout.success"))])
     assert isinstance(result, Untouched)
 
 

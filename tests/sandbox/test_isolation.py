@@ -253,7 +253,7 @@ async def test_next_event_reads_nothing_through_any_channel(pool):
         written = await payload(pool, code, body=b'{"write":true}', params={})
         later = [await payload(pool, code, body=b'{"write":false}', params={}) for _ in range(2)]
         carried = written["after"] != written["before"]
-        if [one["before"] for one in later] != [written["before"]] * 2 or carried is not (name in WITHIN):
+        if [item["before"] for item in later] != [written["before"]] * 2 or carried is not (name in WITHIN):
             wrong[name] = (written, later)
     assert wrong == {}
 
@@ -470,8 +470,8 @@ def test_calling_every_function_changes_nothing_for_the_next_event():
     contexts = _Contexts()
 
     def digest(*, call: bool) -> dict[str, object]:
-        one = job(CALL_ALL, body=msgspec.json.encode({"call": call}), code_id="all")
-        return calls_of(contexts, one, bounds)
+        item = job(CALL_ALL, body=msgspec.json.encode({"call": call}), code_id="all")
+        return calls_of(contexts, item, bounds)
 
     fresh = digest(call=False)["digest"]
     context = contexts._kept["all"]
@@ -483,7 +483,7 @@ def test_calling_every_function_changes_nothing_for_the_next_event():
     assert contexts._kept.get("all") is context
 
 
-def calls_of(contexts: _Contexts, one: object, bounds: Bounds) -> dict[str, object]:
-    result = judge(contexts.run(one, one.code, bounds, 1), 1, bounds)
+def calls_of(contexts: _Contexts, value: object, bounds: Bounds) -> dict[str, object]:
+    result = judge(contexts.run(value, value.code, bounds, 1), 1, bounds)
     assert isinstance(result, Calls), result
     return result.calls[0].payload

@@ -223,8 +223,8 @@ async def test_a_deep_result_names_the_limit(shape):
     bounds = Bounds(run_ms=10_000, cpu_ms=30_000, wall_ms=60_000)
     async with SandboxPool(children=1, bounds=bounds, on_kill=kills.append) as pool:
         *deep, good = await pool.run([job(code) for code in [*codes, GOOD]])
-    assert [(one.failure, one.may_pass) for one in deep] == [(Failure.BAD_RESULT, False)] * len(depths)
-    assert {f"{MAX_DEPTH_LEVELS} levels" in one.reason for one in deep} == {True}
+    assert [(item.failure, item.may_pass) for item in deep] == [(Failure.BAD_RESULT, False)] * len(depths)
+    assert {f"{MAX_DEPTH_LEVELS} levels" in item.reason for item in deep} == {True}
     assert isinstance(good, Calls)
     assert kills == []
 

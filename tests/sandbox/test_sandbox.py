@@ -241,7 +241,7 @@ async def test_cpu_time_decides_over_what_cannot_be_interrupted(native):
     async with SandboxPool(children=1, bounds=bounds, on_kill=kills.append) as pool:
         results = await pool.run([job(GOOD), job(native), job(native), job(GOOD)])
     assert [type(result) for result in results] == [Calls, Broken, Broken, Calls]
-    assert [(one.failure, one.may_pass) for one in results[1:3]] == [(Failure.TIMED_OUT, False)] * 2
+    assert [(result.failure, result.may_pass) for result in results[1:3]] == [(Failure.TIMED_OUT, False)] * 2
     assert kills == ["timed_out"] * 2
 
 
@@ -341,7 +341,7 @@ async def test_a_slow_handler_s_page_does_not_hold_up_another_caller(bounds):
         await pool.run([job(GOOD)])
         assert not page.done(), "it came in between"
         results = await page
-    assert all(isinstance(one, Calls | Broken) for one in results)
+    assert all(isinstance(result, Calls | Broken) for result in results)
     assert len(results) == 16
 
 
@@ -350,7 +350,7 @@ async def test_results_stand_in_the_order_of_the_jobs_whatever_the_slices(bounds
         code = "function handler(w) { w.payload = {n: w.payload.data}; return w; }"
         jobs = [job(code, body=b'{"data":%d}' % number, code_id=str(number % 3)) for number in range(200)]
         results = await pool.run(jobs)
-    assert [one.calls[0].payload for one in results] == [{"n": number} for number in range(200)]
+    assert [result.calls[0].payload for result in results] == [{"n": number} for number in range(200)]
 
 
 @pytest.mark.parametrize(("text", "number"), [("1e20", 1e20), ("-(2 ** 70)", -(2.0**70))])

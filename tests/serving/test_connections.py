@@ -81,7 +81,7 @@ async def test_an_address_whose_connections_are_all_in_use_is_answered_503():
         assert (await once(server.port, get("/"), "127.0.0.3")).status == 200
         await filled(app, trusted)
         app.go.set()
-        assert [(await one.answer()).status for one in [*busy, *trusted]] == [200] * 8
+        assert [(await item.answer()).status for item in [*busy, *trusted]] == [200] * 8
         line.close()
     assert hits.reasons == ["address_busy"]
 
@@ -287,7 +287,7 @@ async def test_requests_beyond_their_share_are_503_and_other_shares_go_on():
             assert answer.headers["content-type"] == "application/json"
             assert (await line.ask(post("/in/x", b"x"))).status == 200
         app.go.set()
-        assert [(await one.answer()).status for one in busy] == [200, 200]
+        assert [(await item.answer()).status for item in busy] == [200, 200]
         assert (await line.ask(get("/"))).status == 200
         line.close()
     assert hits.reasons == ["too_busy"] * 3

@@ -103,13 +103,17 @@ async def test_however_often_a_limit_is_hit_the_log_has_few_lines():
         report("too_busy")
         while len(said) < 3:
             await asyncio.sleep(0)
-    assert [(one["reason"], one["count"]) for one in said] == [("evicted", 1), ("too_busy", 1), ("evicted", 999)]
+    assert [(item["reason"], item["count"]) for item in said] == [("evicted", 1), ("too_busy", 1), ("evicted", 999)]
     assert b'nicobar_http_limits_total{reason="evicted"} 1000.0' in metrics.render()
 
 
 def test_trusted_proxies_are_addresses_and_networks():
     read = read_settings({"trusted_proxies": "10.0.0.5, 10.1.0.0/16,::1"}, {})
-    assert [str(one) for one in read.trusted_networks] == ["10.0.0.5/32", "10.1.0.0/16", "::1/128"]
+    assert [str(trusted_network) for trusted_network in read.trusted_networks] == [
+        "10.0.0.5/32",
+        "10.1.0.0/16",
+        "::1/128",
+    ]
     assert read_settings({"trusted_proxies": ""}, {}).trusted_networks == ()
     for wrong in ("proxy.example", "10.0.0.1/8", "*"):
         with pytest.raises(SettingsError, match="trusted_proxies"):

@@ -32,5 +32,5 @@ async def test_counts_of_replays_are_made_one_after_the_other_and_hold_up_no_oth
         assert len(under_way) == 1, "whoever goes away does not let another one in before its own is over"
     finally:
         held.set()
-    assert [(await one).deliveries for one in counts[1:]] == [0] * 7
+    assert [(await count).deliveries for count in counts[1:]] == [0] * 7
     await store.close()

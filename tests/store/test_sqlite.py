@@ -45,7 +45,7 @@ def refusal(path) -> str:
 
 def test_migrations_are_applied_once(tmp_path):
     assert apply_migrations(tmp_path / "a.db", 1) == [
-        f"{one.number:04}_{one.name}" for one in migrations_module.load_migrations()
+        f"{load_migration.number:04}_{load_migration.name}" for load_migration in migrations_module.load_migrations()
     ]
     assert apply_migrations(tmp_path / "a.db", 1) == []
 
@@ -116,8 +116,8 @@ async def test_what_is_over_the_bound_of_the_queue_is_told_so_and_the_rest_is_ke
     results = await asyncio.gather(*(store.append(message(n)) for n in range(300)), return_exceptions=True)
     kept = [result for result in results if not isinstance(result, BaseException)]
     assert any(isinstance(result, StoreBusy) for result in results)
-    for one in kept:
-        assert await store.message(one.message_id) is not None
+    for item in kept:
+        assert await store.message(item.message_id) is not None
     await store.close()
 
 
@@ -229,7 +229,7 @@ async def test_a_count_of_a_replay_holds_no_customers_in_memory(tmp_path):
 
 async def test_an_open_link_of_the_owner_outlives_the_upgrade_that_gave_everybody_one(tmp_path, monkeypatch):
     path = tmp_path / "a.db"
-    before = [one for one in migrations_module.load_migrations() if one.number <= 5]
+    before = [load_migration for load_migration in migrations_module.load_migrations() if load_migration.number <= 5]
     with monkeypatch.context() as patch:
         patch.setattr("nicobar.store.sqlite.database.load_migrations", lambda: before)
         apply_migrations(path, 1)
@@ -244,7 +244,7 @@ async def test_an_open_link_of_the_owner_outlives_the_upgrade_that_gave_everybod
 
 async def test_upgrade_keeps_the_ids_of_unfinished_deliveries(tmp_path, monkeypatch):
     path = tmp_path / "a.db"
-    before = [one for one in migrations_module.load_migrations() if one.number <= 8]
+    before = [load_migration for load_migration in migrations_module.load_migrations() if load_migration.number <= 8]
     with monkeypatch.context() as patch:
         patch.setattr("nicobar.store.sqlite.database.load_migrations", lambda: before)
         apply_migrations(path, 1)

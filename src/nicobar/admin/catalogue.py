@@ -29,19 +29,19 @@ DEFAULT_UID = "default"
 
 def default_application(snapshot: Snapshot) -> Application:
     """The one that is meant where none is named: `default`, or the oldest where nobody has that uid any more."""
-    named = (one for one in snapshot.applications if one.uid == DEFAULT_UID)
+    named = (application for application in snapshot.applications if application.uid == DEFAULT_UID)
     return next(named, snapshot.applications[0])
 
 
 def named_endpoint(endpoints: Sequence[Endpoint], name: str) -> Endpoint:
     """The endpoint of that id, uid or name. Raises UserError where none, or more than one, has it."""
-    named = [one for one in endpoints if name in {one.id, one.uid, one.name}]
-    found = next((one for one in named if one.id == name), named[0] if named else None)
+    named = [endpoint for endpoint in endpoints if name in {endpoint.id, endpoint.uid, endpoint.name}]
+    found = next((item for item in named if item.id == name), named[0] if named else None)
     if found is not None and found.id != name and named[1:]:
-        ids = ", ".join(one.id for one in named)
+        ids = ", ".join(item.id for item in named)
         raise UserError("endpoint_ambiguous", f"Several endpoints match {name!r}.", f"Name one by its id: {ids}.")
     if found is None:
-        names = ", ".join(one.name for one in endpoints) or "none"
+        names = ", ".join(endpoint.name for endpoint in endpoints) or "none"
         raise UserError("endpoint_unknown", f"There is no endpoint {name!r}.", f"There are: {names}.")
     return found
 
@@ -129,7 +129,11 @@ def rotated(vault: Vault, source: Source, secret: str, *, until_ms: int, now_ms:
     source_kind(source.kind).check_secret(secret)
     older: list[str] = []
     with suppress(StoreUnusable):  # sealed with a lost key: setting the secret again is the cure
-        older = [one for one in source_secrets(vault, source)[:1] if one != secret and until_ms > now_ms]
+        older = [
+            source_secret
+            for source_secret in source_secrets(vault, source)[:1]
+            if source_secret != secret and until_ms > now_ms
+        ]
     return msgspec.structs.replace(
         source,
         sealed_secrets=seal_source_secrets(vault, source.id, [secret, *older]),

@@ -74,8 +74,8 @@ def _held(time_ms: int) -> int:
 def count(tallies: Iterable[Tally]) -> Counts:
     """All of the tallies together."""
     by_state: dict[DeliveryState, int] = {}
-    for one in tallies:
-        by_state[one.state] = by_state.get(one.state, 0) + one.attempts
+    for tally in tallies:
+        by_state[tally.state] = by_state.get(tally.state, 0) + tally.attempts
     exhausted = by_state.get(DeliveryState.FAILED, 0)
     return Counts(
         success=by_state.get(DeliveryState.SUCCESS, 0),
@@ -88,13 +88,13 @@ def count(tallies: Iterable[Tally]) -> Counts:
 def by_point(tallies: Sequence[Tally], span: Range) -> list[list[Tally]]:
     """The tallies of each step of the range, first to last; empty where nothing happened."""
     points: list[list[Tally]] = [[] for _ in range(span.points)]
-    for one in tallies:
-        points[(one.at_ms - span.since_ms) // span.step_ms].append(one)
+    for tally in tallies:
+        points[(tally.at_ms - span.since_ms) // span.step_ms].append(tally)
     return points
 
 
 def by_event_type(tallies: Iterable[Tally]) -> dict[str, Counts]:
     found: dict[str, list[Tally]] = {}
-    for one in tallies:
-        found.setdefault(one.event_type, []).append(one)
+    for tally in tallies:
+        found.setdefault(tally.event_type, []).append(tally)
     return {event_type: count(ones) for event_type, ones in found.items()}

@@ -55,7 +55,9 @@ def check_stored(
 def sent_secrets(kind: str, names: Collection[str]) -> list[str]:
     """Those of the credentials that go out with requests, in the order of the form."""
     fields = connector(kind).fields
-    return [one.name for one in fields if one.kind is FieldKind.SECRET and not one.signs and one.name in names]
+    return [
+        field.name for field in fields if field.kind is FieldKind.SECRET and not field.signs and field.name in names
+    ]
 
 
 def moved(before: Endpoint, after: PutEndpoint) -> str:

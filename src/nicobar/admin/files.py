@@ -148,8 +148,10 @@ class Planner:
     async def plan(self, document: Document, *, prune: bool) -> Plan:
         """Raises ConfigurationError or UserError; nothing is changed here."""
         # A file is about one application; what belongs to others is not in its way.
-        sources = {one.name: one for one in self._snapshot.sources if one.app_id == self._app_id}
-        endpoints = {one.name: one for one in self._snapshot.endpoints if one.app_id == self._app_id}
+        sources = {source.name: source for source in self._snapshot.sources if source.app_id == self._app_id}
+        endpoints = {
+            endpoint.name: endpoint for endpoint in self._snapshot.endpoints if endpoint.app_id == self._app_id
+        }
         known_types = {event_type.name: event_type for event_type in self._snapshot.event_types}
         for event_type in document.event_types:
             self._event_type(event_type, known_types.get(event_type.name))
@@ -194,8 +196,8 @@ class Planner:
             raise ConfigurationError(
                 "secret_missing", f"The source {entry.name} has no secret.", 'Add secrets = [{ env = "NAME" }].'
             )
-        secrets = tuple(self._secret(one, f"source {entry.name}") for one in entry.secrets)
-        references = tuple(one.env for one in entry.secrets)
+        secrets = tuple(self._secret(secret, f"source {entry.name}") for secret in entry.secrets)
+        references = tuple(secret.env for secret in entry.secrets)
         if known and (known.kind, known.secret_references) == (entry.kind, references):
             try:
                 if source_secrets(self._vault, known) == secrets:
@@ -337,7 +339,7 @@ def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]
     handlers: dict[Path, str] = {}
     endpoints: list[dict[str, Json]] = []
     app_id = default_application(snapshot).id
-    for endpoint in (one for one in snapshot.endpoints if one.app_id == app_id):
+    for endpoint in (endpoint for endpoint in snapshot.endpoints if endpoint.app_id == app_id):
         entry: dict[str, Json] = {"name": endpoint.name, "connector": endpoint.connector}
         if endpoint.transformation:
             relative = Path("handlers") / f"{_file_name(endpoint.name)}.js"
@@ -353,15 +355,17 @@ def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]
         }
         endpoints.append({name: value for name, value in entry.items() if value not in ([], {}, False, None)})
     document: dict[str, Json] = {
-        "event_types": [{"name": one.name, "description": one.description} for one in snapshot.event_types],
+        "event_types": [
+            {"name": event_type.name, "description": event_type.description} for event_type in snapshot.event_types
+        ],
         "sources": [
             {
-                "name": one.name,
-                "kind": one.kind,
-                "secrets": [{"env": env} for env in one.secret_references or (_variable(one.name, "secret"),)],
+                "name": source.name,
+                "kind": source.kind,
+                "secrets": [{"env": env} for env in source.secret_references or (_variable(source.name, "secret"),)],
             }
-            for one in snapshot.sources
-            if one.app_id == app_id
+            for source in snapshot.sources
+            if source.app_id == app_id
         ],
         "endpoints": list(endpoints),
     }
@@ -382,8 +386,10 @@ def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]
 
 def _credentials(endpoint: Endpoint) -> dict[str, str]:
     """The variables of an endpoint's credentials."""
-    secrets = [one for one in connector(endpoint.connector).fields if one.kind is FieldKind.SECRET and one.required]
-    named = {one.name: _variable(endpoint.name, one.name) for one in secrets}
+    secrets = [
+        field for field in connector(endpoint.connector).fields if field.kind is FieldKind.SECRET and field.required
+    ]
+    named = {secret.name: _variable(endpoint.name, secret.name) for secret in secrets}
     return named | endpoint.credential_references
 
 

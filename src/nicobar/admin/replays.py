@@ -21,7 +21,9 @@ def replay_filter(kind: TaskKind, endpoint: Endpoint, wanted: ReplayFilter) -> R
         return wanted
     types = endpoint.event_types
     if types and wanted.event_types:
-        types = tuple(one for one in wanted.event_types if one in types) or ("",)  # no type is empty: nothing fits
+        types = tuple(event_type for event_type in wanted.event_types if event_type in types) or (
+            "",
+        )  # no type is empty: nothing fits
     return msgspec.structs.replace(
         wanted,
         missing=True,
@@ -148,7 +150,7 @@ async def _would_resend(services: OperationServices, message: Message, endpoint:
     if message.expunged_at_ms is not None:
         return Resent.EXPUNGED
     deliveries = await services.store.deliveries(message.id)
-    known = next((one for one in deliveries if one.endpoint_id == endpoint.id), None)
+    known = next((delivery for delivery in deliveries if delivery.endpoint_id == endpoint.id), None)
     if known is None or known.state in FINAL_STATES:
         return Resent.QUEUED
     if known.state is DeliveryState.SENDING:

@@ -51,7 +51,7 @@ async def send_test(
         answer = await transport.send(request)
         outcomes = destination.read(part, answer)
         sent.append(_sent(request, answer, outcomes, secrets))
-        if not all(isinstance(one, Delivered | Refused) for one in outcomes):
+        if not all(isinstance(outcome, Delivered | Refused) for outcome in outcomes):
             break
     return tuple(sent)
 
@@ -81,6 +81,6 @@ def _reason(outcome: Outcome) -> str:
 
 
 def _without(text: str, hidden: set[str]) -> str:
-    for one in sorted(filter(None, hidden), key=len, reverse=True):
-        text = text.replace(one, _MASK)
+    for item in sorted(filter(None, hidden), key=len, reverse=True):
+        text = text.replace(item, _MASK)
     return text

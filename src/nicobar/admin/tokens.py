@@ -20,7 +20,7 @@ from nicobar.store import Access, PutToken
 
 def usable(tokens: Iterable[Token]) -> list[Token]:
     """Those that people have and can end: no links to the dashboard, and none that was revoked."""
-    return [one for one in tokens if one.revoked_at_ms is None and not one.portal]
+    return [token for token in tokens if token.revoked_at_ms is None and not token.portal]
 
 
 def make_token(
@@ -36,7 +36,7 @@ def make_token(
     """A token beside these, and what is shown of it once. Raises ConfigurationError for a name that is taken in the
     application, or among those of all applications.
     """
-    if any((one.app_id, one.name) == (app_id, name) for one in usable(tokens)):
+    if any((item.app_id, item.name) == (app_id, name) for item in usable(tokens)):
         raise ConfigurationError(
             "conflict", f"There is a token {name!r} already.", "Choose another name, or revoke that one."
         )
@@ -71,7 +71,7 @@ async def end_token(services: Services, actor: Actor, token_id: str) -> bool:
     `again_if_moved`.
     """
     await services.snapshot()  # what is decided here is decided on this version
-    known = next((one for one in await services.store.tokens() if one.id == token_id), None)
+    known = next((token for token in await services.store.tokens() if token.id == token_id), None)
     if known is None:
         return False
     if known.revoked_at_ms is None:

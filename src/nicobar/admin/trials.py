@@ -226,10 +226,10 @@ async def try_samples(sandbox: Sandbox, at: OpenEndpoint, now_ms: int, steady_ms
 def coverage(tried: Sequence[Tried], event_types: Sequence[str] = ()) -> Coverage:
     """What the handler sends for, among the types that the endpoint subscribes to: all where none is named."""
     outcomes: dict[str, str] = {}
-    for one in tried:
-        name = one.subject.message.event_type
+    for attempt in tried:
+        name = attempt.subject.message.event_type
         if not event_types or name in event_types:
-            outcomes[name] = outcome(one.result)
+            outcomes[name] = outcome(attempt.result)
     counted = list(outcomes.values())
     return Coverage(
         sends=tuple(name for name, what in outcomes.items() if what == "sends"),
@@ -242,11 +242,11 @@ def coverage(tried: Sequence[Tried], event_types: Sequence[str] = ()) -> Coverag
 def notes(code: str, tried: Sequence[Tried]) -> tuple[Note, ...]:
     """What there is to say of the handler: the worst first, each once. What was added by itself is left out."""
     said: dict[tuple[object, ...], list[str]] = {}
-    for one in tried:
-        for about in _said(code, one.result):
+    for attempt in tried:
+        for about in _said(code, attempt.result):
             types = said.setdefault(about, [])
-            if one.subject.message.event_type not in types:
-                types.append(one.subject.message.event_type)
+            if attempt.subject.message.event_type not in types:
+                types.append(attempt.subject.message.event_type)
     order = list(Level)
     found = [
         msgspec.convert(dict(zip(_ABOUT, about, strict=True)) | {"event_types": tuple(types)}, Note)

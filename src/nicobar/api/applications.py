@@ -94,24 +94,24 @@ async def list_applications(
     exclude_apps_with_svix_play_endpoints: NoPlay = None,  # noqa: ARG001 - there are none
 ) -> Page[ApplicationOut]:
     """Applications, the newest first unless asked otherwise. A token of one application sees that one."""
-    found = [one for one in snapshot.applications if caller.sees(one.id)]
+    found = [application for application in snapshot.applications if caller.sees(application.id)]
     if exclude_apps_with_no_endpoints:
-        found = [one for one in found if any(other.app_id == one.id for other in snapshot.endpoints)]
+        found = [item for item in found if any(other.app_id == item.id for other in snapshot.endpoints)]
     if exclude_apps_with_disabled_endpoints:
-        found = [one for one in found if not _only_disabled(snapshot, one)]
+        found = [item for item in found if not _only_disabled(snapshot, item)]
     return page_of_all(
         found,
         iterator=iterator,
         limit=limit,
         order=order or Ordering.DESCENDING,
-        key=lambda one: one.id,
+        key=lambda item: item.id,
         shape=shown,
     )
 
 
 def _only_disabled(snapshot: Snapshot, application: Application) -> bool:
-    own = [one for one in snapshot.endpoints if one.app_id == application.id]
-    return bool(own) and all(one.disabled for one in own)
+    own = [endpoint for endpoint in snapshot.endpoints if endpoint.app_id == application.id]
+    return bool(own) and all(item.disabled for item in own)
 
 
 @post(
@@ -216,7 +216,7 @@ async def delete_application(
         if len(snapshot.applications) == 1:
             raise conflict("It is the last application.", "Make another one first.")
         if dry_run:
-            own = [one for one in snapshot.endpoints if one.app_id == known.id]
+            own = [endpoint for endpoint in snapshot.endpoints if endpoint.app_id == known.id]
             return would(deliveries=await unfinished(services.store, *own))
         await services.change(
             caller, "application.delete", known.id, RemoveApplication(app_id=known.id), app_id=known.id

@@ -195,7 +195,7 @@ def attempt_shown(
         next_attempt=None if attempt.next_try_at_ms is None else moment(attempt.next_try_at_ms),
         transformation_version=attempt.transformation_version,
         console=list(attempt.console) if with_content else [],
-        verdicts=[verdict_shown(one) for one in attempt.verdicts] if with_content else [],
+        verdicts=[verdict_shown(verdict) for verdict in attempt.verdicts] if with_content else [],
         requests=_requests(attempt) if with_content else [],
     )
 
@@ -205,7 +205,10 @@ def verdict_shown(verdict: Verdict) -> VerdictOut:
 
 
 def _requests(attempt: Attempt) -> list[RequestOut]:
-    return [RequestOut(method=one.method, url=one.url, body=one.body, others=one.others) for one in attempt.requests]
+    return [
+        RequestOut(method=request.method, url=request.url, body=request.body, others=request.others)
+        for request in attempt.requests
+    ]
 
 
 def next_attempt_of(delivery: Delivery) -> datetime | None:
@@ -215,9 +218,9 @@ def next_attempt_of(delivery: Delivery) -> datetime | None:
 
 def url_of(services: Services, endpoint_id: str) -> str:
     """Where an endpoint posts to; a name of ours for one that is gone or cannot be opened."""
-    for one in services.configuration.endpoints.values():
-        if one.endpoint.id == endpoint_id:
-            return one.destination.url
+    for endpoint in services.configuration.endpoints.values():
+        if endpoint.endpoint.id == endpoint_id:
+            return endpoint.destination.url
     return f"urn:nicobar:{endpoint_id}"
 
 
@@ -284,9 +287,9 @@ async def list_by_endpoint(
     return page_of_found(
         found,
         place=place,
-        key=lambda one: one.attempt.id,
-        shape=lambda one: attempt_shown(
-            one, url, with_content=with_content, with_message=with_msg, expanded=expanded_statuses
+        key=lambda item: item.attempt.id,
+        shape=lambda item: attempt_shown(
+            item, url, with_content=with_content, with_message=with_msg, expanded=expanded_statuses
         ),
     )
 
@@ -376,9 +379,9 @@ async def list_by_message(
     return page_of_found(
         found,
         place=place,
-        key=lambda one: one.attempt.id,
-        shape=lambda one: attempt_shown(
-            one, url_of(services, one.endpoint_id), with_content=with_content, expanded=expanded_statuses
+        key=lambda item: item.attempt.id,
+        shape=lambda item: attempt_shown(
+            item, url_of(services, item.endpoint_id), with_content=with_content, expanded=expanded_statuses
         ),
     )
 
@@ -422,17 +425,17 @@ async def list_attempted_messages(
             endpoint.id, which, states, **span_of(place), limit=limit, with_body=with_content
         )
 
-    def shape(one: Attempted) -> EndpointMessageOut:
-        status = status_of(one.delivery.state, expanded=expanded_statuses)
+    def shape(attempted: Attempted) -> EndpointMessageOut:
+        status = status_of(attempted.delivery.state, expanded=expanded_statuses)
         return EndpointMessageOut(
-            **fields_of(one.message, with_content=with_content),
+            **fields_of(attempted.message, with_content=with_content),
             status=status,
             status_text=text_of(status),
-            next_attempt=next_attempt_of(one.delivery),
-            reason=one.delivery.reason,
+            next_attempt=next_attempt_of(attempted.delivery),
+            reason=attempted.delivery.reason,
         )
 
-    return page_of_found(found, place=place, key=lambda one: one.message.id, shape=shape)
+    return page_of_found(found, place=place, key=lambda item: item.message.id, shape=shape)
 
 
 @get(
@@ -452,15 +455,19 @@ async def list_attempted_destinations(
 ) -> Page[MessageEndpointOut]:
     """The endpoints that a message goes to, by id. Those that were taken out are not among them."""
     message = await message_of(services, application, msg_id)
-    known = {one.id: one for one in snapshot.endpoints}
-    deliveries = [one for one in await services.store.deliveries(message.id) if one.endpoint_id in known]
+    known = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
+    deliveries = [
+        delivery for delivery in await services.store.deliveries(message.id) if delivery.endpoint_id in known
+    ]
     return page_of_all(
         deliveries,
         iterator=iterator,
         limit=limit,
         order=Ordering.ASCENDING,
-        key=lambda one: one.endpoint_id,
-        shape=lambda one: _destination(known[one.endpoint_id], one, url_of(services, one.endpoint_id)),
+        key=lambda delivery: delivery.endpoint_id,
+        shape=lambda delivery: _destination(
+            known[delivery.endpoint_id], delivery, url_of(services, delivery.endpoint_id)
+        ),
     )
 
 

@@ -74,7 +74,7 @@ async def list_changes(
     place = numbered(read_iterator(iterator))
     span = span_of(place, order or Ordering.DESCENDING, start="0")
     found = await services.store.audit(which, **span, limit=limit)
-    return page_of_found(found, place=place, key=lambda one: str(one.seq), shape=shown)
+    return page_of_found(found, place=place, key=lambda item: str(item.seq), shape=shown)
 
 
 HANDLERS = (list_changes,)

@@ -153,7 +153,7 @@ def _fields(kind: inspect.Type) -> dict[str, inspect.Type] | None:
         case inspect.StructType(fields=fields):
             return {field.encode_name: field.type for field in fields}
         case inspect.UnionType(types=types):
-            return next((known for one in types if (known := _fields(one)) is not None), None)
+            return next((known for item in types if (known := _fields(item)) is not None), None)
         case inspect.Metadata(type=inner):
             return _fields(inner)
         case _:
@@ -165,7 +165,7 @@ def _has_fields(kind: inspect.Type) -> bool:
         case inspect.StructType():
             return True
         case inspect.UnionType(types=types):
-            return any(_has_fields(one) for one in types)
+            return any(_has_fields(item) for item in types)
         case inspect.Metadata(type=inner) | inspect.ListType(item_type=inner) | inspect.DictType(value_type=inner):
             return _has_fields(inner)
         case _:

@@ -58,22 +58,22 @@ class ConnectorOut(Shape):
     fields: list[FieldOut]
 
 
-def shown(one: Connector) -> ConnectorOut:
+def shown(connector: Connector) -> ConnectorOut:
     made = moment(_MADE_AT_MS)
     return ConnectorOut(
-        id=_stable_id("trtmpl", one.kind),
+        id=_stable_id("trtmpl", connector.kind),
         org_id=_stable_id("org", "nicobar"),
-        uid=one.kind,
-        kind=_SVIX_KINDS.get(one.kind, "Custom"),
-        name=one.name,
-        description=one.summary,
-        instructions="\n".join(f"{field.label}: {field.help}" for field in one.fields),
-        transformation=default_code(one.kind) or "function handler(webhook) {\n  return webhook;\n}\n",
+        uid=connector.kind,
+        kind=_SVIX_KINDS.get(connector.kind, "Custom"),
+        name=connector.name,
+        description=connector.summary,
+        instructions="\n".join(f"{field.label}: {field.help}" for field in connector.fields),
+        transformation=default_code(connector.kind) or "function handler(webhook) {\n  return webhook;\n}\n",
         created_at=made,
         updated_at=made,
         transformation_updated_at=made,
         product_type="Dispatch",
-        fields=[_field(field) for field in one.fields],
+        fields=[_field(field) for field in connector.fields],
     )
 
 
@@ -111,12 +111,12 @@ async def list_connectors(
 ) -> Page[ConnectorOut]:
     """The connectors that an endpoint can have, with the fields that each needs."""
     return page_of_all(
-        [one for one in map(shown, CONNECTORS) if product_type in {None, one.product_type}],
+        [item for item in map(shown, CONNECTORS) if product_type in {None, item.product_type}],
         iterator=iterator,
         limit=limit,
         order=order or Ordering.ASCENDING,
-        key=lambda one: one.uid,
-        shape=lambda one: one,
+        key=lambda item: item.uid,
+        shape=lambda item: item,
     )
 
 
@@ -133,9 +133,9 @@ async def get_connector(
     ],
 ) -> ConnectorOut:
     """One connector."""
-    for one in CONNECTORS:
-        if connector_id in {one.kind, _stable_id("trtmpl", one.kind)}:
-            return shown(one)
+    for known in CONNECTORS:
+        if connector_id in {known.kind, _stable_id("trtmpl", known.kind)}:
+            return shown(known)
     raise not_found("connector")
 
 

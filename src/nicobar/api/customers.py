@@ -115,12 +115,12 @@ async def list_customers(
     page = page_of_found(
         found,
         place=place,
-        key=lambda one: one.customer_key,
-        shape=lambda one: CustomerOut(
-            key=one.customer_key,
-            latest_message_id=one.message_id,
-            latest_event_type=one.event_type,
-            latest_at=moment(one.accepted_at_ms),
+        key=lambda item: item.customer_key,
+        shape=lambda item: CustomerOut(
+            key=item.customer_key,
+            latest_message_id=item.message_id,
+            latest_event_type=item.event_type,
+            latest_at=moment(item.accepted_at_ms),
         ),
     )
     return Page(data=page.data, iterator=page.iterator, prev_iterator=None, done=page.done)
@@ -152,13 +152,13 @@ async def customer_timeline(
     )
     found = await services.store.moments(application.id, which, **span_of(place), limit=limit)
 
-    def shape(one: Happened) -> MomentOut:
+    def shape(happened: Happened) -> MomentOut:
         return MomentOut(
-            **fields_of(one.message, with_content=False),
-            deliveries=[delivery_shown(delivery) for delivery in one.deliveries],
+            **fields_of(happened.message, with_content=False),
+            deliveries=[delivery_shown(delivery) for delivery in happened.deliveries],
         )
 
-    return page_of_found(found, place=place, key=lambda one: one.message.id, shape=shape)
+    return page_of_found(found, place=place, key=lambda item: item.message.id, shape=shape)
 
 
 @post(

@@ -104,8 +104,8 @@ def make_document(handlers: Sequence[HTTPRouteHandler]) -> Document:
 def _close(part: object, schemas: Document) -> None:
     """Says of every object in a request that it has no other fields, which `checks.py` holds."""
     if isinstance(part, list):
-        for one in part:
-            _close(one, schemas)
+        for item in part:
+            _close(item, schemas)
     elif isinstance(part, dict):
         if "$ref" in part:
             named = schemas[str(part["$ref"]).removeprefix(_SCHEMAS)]
@@ -113,8 +113,8 @@ def _close(part: object, schemas: Document) -> None:
                 named["additionalProperties"] = False
                 _close(named["properties"], schemas)
         else:
-            for one in part.values():
-                _close(one, schemas)
+            for entry in part.values():
+                _close(entry, schemas)
 
 
 def _has_required(schema: Document, schemas: Document) -> bool:
@@ -122,7 +122,7 @@ def _has_required(schema: Document, schemas: Document) -> bool:
     if "$ref" in schema:
         return bool(schemas[str(schema["$ref"]).removeprefix(_SCHEMAS)].get("required"))
     choices = (*schema.get("anyOf", ()), *schema.get("oneOf", ()))
-    return all(_has_required(one, schemas) for one in choices)
+    return all(_has_required(choice, schemas) for choice in choices)
 
 
 def _contents(operation: Document) -> Iterator[Document]:
@@ -138,11 +138,11 @@ def _link(part: object, schemas: Document, others: Document) -> None:
     the types of parameters.
     """
     if isinstance(part, list):
-        for one in part:
-            _link(one, schemas, others)
+        for item in part:
+            _link(item, schemas, others)
     elif isinstance(part, dict):
-        for one in part.values():
-            _link(one, schemas, others)
+        for entry in part.values():
+            _link(entry, schemas, others)
         if "$ref" in part:
             name = str(part["$ref"]).removeprefix(_SCHEMAS)
             plain = _MODULES.sub("", name)
@@ -162,7 +162,7 @@ def _bodies(handler: HTTPRouteHandler) -> Iterator[Any]:
     for hint in given:
         body = get_args(hint)[0] if get_origin(hint) is Response else hint
         several = get_args(body) if isinstance(body, UnionType) else (body,)
-        yield from (one for one in several if one not in {None, type(None), bytes, str})
+        yield from (item for item in several if item not in {None, type(None), bytes, str})
 
 
 def _complete(operation: Document, path: str, method: str) -> None:

@@ -55,7 +55,7 @@ def done() -> Response[DryRunOut | None]:
 
 async def unfinished(history: History, *endpoints: Endpoint) -> int:
     """How many deliveries of these endpoints are not finished."""
-    return sum([sum((await history.unfinished(one.id)).values()) for one in endpoints])
+    return sum([sum((await history.unfinished(endpoint.id)).values()) for endpoint in endpoints])
 
 
 async def pending(history: History, endpoint: Endpoint) -> int:

@@ -50,21 +50,21 @@ async def send_example(
     dry_run: GivenDryRun,
 ) -> Response[MessageOut | DryRunOut]:
     """Sends an event type's example to this endpoint, and to no other, as if it happened now."""
-    one = all_event_types(snapshot).get(data.event_type)
-    example = None if one is None else _example(one, data.example_index)
-    if one is None or example is None:
+    item = all_event_types(snapshot).get(data.event_type)
+    example = None if item is None else _example(item, data.example_index)
+    if item is None or example is None:
         raise Invalid("body.eventType", "There is no such example.", "Choose an event type that has one.")
     check_enabled(endpoint)
     if dry_run:
         return Response(effect(messages=1, deliveries=1), status_code=200)
-    with_example = msgspec.structs.replace(one, example=example)
+    with_example = msgspec.structs.replace(item, example=example)
     message_id = services.ids.new("msg")
-    detail = f"{one.name} as {message_id}"
+    detail = f"{item.name} as {message_id}"
     message = await services.receiver.take(
         Posted(
             id=message_id,
             app_id=endpoint.app_id,
-            event_type=one.name,
+            event_type=item.name,
             body=fresh(with_example, services.clock.now_ms(), event_id=message_id),
             only=endpoint.seq,
         ),
@@ -73,12 +73,12 @@ async def send_example(
     return Response(shown_message(message, with_content=True), status_code=202)
 
 
-def _example(one: EventType, index: int) -> Json:
-    schema = next(iter(one.schemas.values()), None) if isinstance(one.schemas, dict) else None
+def _example(event_type: EventType, index: int) -> Json:
+    schema = next(iter(event_type.schemas.values()), None) if isinstance(event_type.schemas, dict) else None
     examples = schema.get("examples") if isinstance(schema, dict) else None
     if isinstance(examples, list) and index < len(examples):
         return examples[index]
-    return one.example if index == 0 else None
+    return event_type.example if index == 0 else None
 
 
 HANDLERS = (send_example,)

@@ -91,7 +91,9 @@ HeaderName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9!#$%&'*+\-.^_`|~]+$", max_
 HeaderValue = Annotated[str, Meta(pattern=r"^[ -~]*$", max_length=4_096)]
 Headers = Annotated[dict[HeaderName, HeaderValue], Meta(max_length=50)]
 ConfigValue = Annotated[str, Meta(max_length=65_536)] | bool
-Kind = Annotated[str, Meta(extra_json_schema={"enum": [one.kind for one in CONNECTORS]}, examples=["customerio"])]
+Kind = Annotated[
+    str, Meta(extra_json_schema={"enum": [connector.kind for connector in CONNECTORS]}, examples=["customerio"])
+]
 
 
 class EndpointConnector(Shape):
@@ -256,12 +258,12 @@ async def list_endpoints(
 ) -> Page[EndpointOut]:
     """The endpoints of an application, the newest first unless asked otherwise."""
     return page_of_all(
-        [one for one in snapshot.endpoints if one.app_id == application.id],
+        [endpoint for endpoint in snapshot.endpoints if endpoint.app_id == application.id],
         iterator=iterator,
         limit=limit,
         order=order or Ordering.DESCENDING,
-        key=lambda one: one.id,
-        shape=lambda one: shown(services, one),
+        key=lambda endpoint: endpoint.id,
+        shape=lambda endpoint: shown(services, endpoint),
     )
 
 
@@ -298,7 +300,7 @@ async def upsert_endpoint(
     async with services.changing:
         snapshot = await services.snapshot()
         application = application_of(snapshot, caller, app_id)
-        known = find((one for one in snapshot.endpoints if one.app_id == application.id), endpoint_id)
+        known = find((endpoint for endpoint in snapshot.endpoints if endpoint.app_id == application.id), endpoint_id)
         if known is None and is_id(endpoint_id, "ep"):
             known = endpoint_of(snapshot, application, endpoint_id)  # says that there is none
         if known is None:
@@ -410,10 +412,10 @@ async def _put(  # noqa: PLR0917 - what is there, what is wanted, and who wants 
 
 
 def _check_free(snapshot: Snapshot, application: Application, wanted: EndpointIn, known: Endpoint | None) -> None:
-    others = [one for one in snapshot.endpoints if one.app_id == application.id and one != known]
+    others = [endpoint for endpoint in snapshot.endpoints if endpoint.app_id == application.id and endpoint != known]
     if wanted.uid is not None and find(others, wanted.uid) is not None:
         raise conflict("Another endpoint has this uid.", "Choose another one.")
-    if wanted.name is not None and any(one.name == wanted.name for one in others):
+    if wanted.name is not None and any(other.name == wanted.name for other in others):
         raise conflict("Another endpoint has this name.", "Choose another one.")
 
 

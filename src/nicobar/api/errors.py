@@ -57,7 +57,7 @@ class UnknownNames(NicobarError):
     """A request with names that its operation does not have, each with the names that it has."""
 
     def __init__(self, details: Sequence[ValidationDetail]) -> None:
-        super().__init__("unknown_name", " ".join(one.msg for one in details), "")
+        super().__init__("unknown_name", " ".join(detail.msg for detail in details), "")
         self.details = list(details)
 
 
@@ -101,18 +101,18 @@ def _nicobar_error(request: Asked, error: NicobarError) -> Reply:
 def _validation(request: Asked, error: ValidationException) -> Reply:
     extra = error.extra if isinstance(error.extra, list) else []
     aliases: Mapping[str, str] = request.scope.get(ALIASES) or {}  # type: ignore[assignment] # a value of ours
-    found = [_detail(one, aliases) for one in extra if isinstance(one, Mapping)]
+    found = [_detail(item, aliases) for item in extra if isinstance(item, Mapping)]
     detail = found or [ValidationDetail(loc=["request"], msg=error.detail, type="value_error")]
     return Response(ValidationErrorOut(code="validation", detail=detail), status_code=422)
 
 
-def _detail(one: Mapping[str, object], aliases: Mapping[str, str]) -> ValidationDetail:
-    key = str(one.get("key") or "")
+def _detail(item: Mapping[str, object], aliases: Mapping[str, str]) -> ValidationDetail:
+    key = str(item.get("key") or "")
     key = aliases.get(key, key)
-    source = one.get("source")
+    source = item.get("source")
     return ValidationDetail(
         loc=[str(getattr(source, "value", source) or "body"), *(part for part in key.split(".") if part)],
-        msg=str(one.get("message") or ""),
+        msg=str(item.get("message") or ""),
         type="value_error",
     )
 

@@ -156,26 +156,26 @@ _MADE = ResponseSpec(EventTypeOut, description="It was made.", generate_examples
 
 def all_event_types(snapshot: Snapshot) -> dict[str, EventType]:
     """By name: those of the sources, and over them those that were added or changed."""
-    built_in = {one.name: one for kind in SOURCES for one in kind.event_types()}
-    return built_in | {one.name: one for one in snapshot.event_types}
+    built_in = {event_type.name: event_type for kind in SOURCES for event_type in kind.event_types()}
+    return built_in | {event_type.name: event_type for event_type in snapshot.event_types}
 
 
-def shown(one: EventType, *, built_in: bool, with_content: bool = True) -> EventTypeOut:
-    schemas = one.schemas if isinstance(one.schemas, dict) else None
-    if schemas is None and isinstance(one.schema, dict):
-        schemas = {"1": one.schema}
+def shown(event_type: EventType, *, built_in: bool, with_content: bool = True) -> EventTypeOut:
+    schemas = event_type.schemas if isinstance(event_type.schemas, dict) else None
+    if schemas is None and isinstance(event_type.schema, dict):
+        schemas = {"1": event_type.schema}
     return EventTypeOut(
-        name=one.name,
-        description=one.description,
-        archived=one.archived,
-        deprecated=one.deprecated,
-        created_at=moment(one.created_at_ms or _BUILT_IN_MS),
-        updated_at=moment(one.updated_at_ms or _BUILT_IN_MS),
+        name=event_type.name,
+        description=event_type.description,
+        archived=event_type.archived,
+        deprecated=event_type.deprecated,
+        created_at=moment(event_type.created_at_ms or _BUILT_IN_MS),
+        updated_at=moment(event_type.updated_at_ms or _BUILT_IN_MS),
         built_in=built_in,
         schemas=schemas if with_content else None,
-        group_name=one.group_name,
-        feature_flags=list(one.feature_flags) or None,
-        example=one.example if with_content else None,
+        group_name=event_type.group_name,
+        feature_flags=list(event_type.feature_flags) or None,
+        example=event_type.example if with_content else None,
     )
 
 
@@ -187,7 +187,7 @@ def _find(snapshot: Snapshot, name: str) -> EventType:
 
 
 def _built_in(snapshot: Snapshot, name: str) -> bool:
-    return all(one.name != name for one in snapshot.event_types)
+    return all(event_type.name != name for event_type in snapshot.event_types)
 
 
 @get(PATH, operation_id="v1.event-type.list", tags=TAGS, summary="List Event Types", opt={"needs": "any_reader"})
@@ -202,12 +202,18 @@ async def list_event_types(
 ) -> Page[EventTypeOut]:
     """Event types by name."""
     return page_of_all(
-        [one for one in all_event_types(snapshot).values() if include_archived or not one.archived],
+        [
+            event_type
+            for event_type in all_event_types(snapshot).values()
+            if include_archived or not event_type.archived
+        ],
         iterator=iterator,
         limit=limit,
         order=order or Ordering.ASCENDING,
-        key=lambda one: one.name,
-        shape=lambda one: shown(one, built_in=_built_in(snapshot, one.name), with_content=with_content),
+        key=lambda event_type: event_type.name,
+        shape=lambda event_type: shown(
+            event_type, built_in=_built_in(snapshot, event_type.name), with_content=with_content
+        ),
     )
 
 
@@ -330,22 +336,22 @@ async def import_event_types(
         snapshot = await services.snapshot()
         known = all_event_types(snapshot)
         now_ms = services.clock.now_ms()
-        wanted = [_merged(one, known.get(one.name), now_ms) for one in found]
+        wanted = [_merged(item, known.get(item.name), now_ms) for item in found]
         if data.replace_all:
-            names = {one.name for one in found}
+            names = {item.name for item in found}
             wanted += [
-                msgspec.structs.replace(one, archived=True, updated_at_ms=now_ms)
-                for one in snapshot.event_types
-                if one.name not in names and not one.archived
+                msgspec.structs.replace(event_type, archived=True, updated_at_ms=now_ms)
+                for event_type in snapshot.event_types
+                if event_type.name not in names and not event_type.archived
             ]
         if data.dry_run or data.dry_run_older:
-            would = [_described(one) for one in wanted]
+            would = [_described(item) for item in wanted]
             return EventTypeImportOpenApiOut(data=EventTypeImportOpenApiOutData(modified=[], to_modify=would))
-        changes = [PutEventType(event_type=one) for one in wanted]
+        changes = [PutEventType(event_type=item) for item in wanted]
         await services.change(
             caller, "event-type.import", "openapi", *changes, app_id=None, detail=f"{len(wanted)} event types"
         )
-    return EventTypeImportOpenApiOut(data=EventTypeImportOpenApiOutData(modified=[one.name for one in wanted]))
+    return EventTypeImportOpenApiOut(data=EventTypeImportOpenApiOutData(modified=[item.name for item in wanted]))
 
 
 @get(
@@ -357,28 +363,32 @@ async def import_event_types(
 )
 async def export_event_types(snapshot: GivenSnapshot) -> ExportOut:
     """All event types that are not archived as an OpenAPI document, which `import/openapi` takes."""
-    offered = [one for one in all_event_types(snapshot).values() if not one.archived]
+    offered = [event_type for event_type in all_event_types(snapshot).values() if not event_type.archived]
     return ExportOut(
         openapi="3.1.0",
         info={"title": "Event types", "version": "1"},
-        webhooks={one.name: _webhook(one) for one in sorted(offered, key=lambda one: one.name)},
+        webhooks={item.name: _webhook(item) for item in sorted(offered, key=lambda item: item.name)},
     )
 
 
-def _webhook(one: EventType) -> Mapping[str, Any]:
-    schema = next(iter(one.schemas.values()), {}) if isinstance(one.schemas, dict) else one.schema or {}
+def _webhook(event_type: EventType) -> Mapping[str, Any]:
+    schema = (
+        next(iter(event_type.schemas.values()), {})
+        if isinstance(event_type.schemas, dict)
+        else event_type.schema or {}
+    )
     content: dict[str, Any] = {"schema": schema}
-    if one.example is not None:
-        content["example"] = one.example
+    if event_type.example is not None:
+        content["example"] = event_type.example
     operation: dict[str, Any] = {
-        "operationId": one.name,
-        "description": one.description,
-        "deprecated": one.deprecated,
+        "operationId": event_type.name,
+        "description": event_type.description,
+        "deprecated": event_type.deprecated,
         "requestBody": {"content": {"application/json": content}},
         "responses": {"2XX": {"description": "Taken."}},
     }
-    if one.group_name:
-        operation["x-svix-group-name"] = one.group_name
+    if event_type.group_name:
+        operation["x-svix-group-name"] = event_type.group_name
     return {"post": operation}
 
 
@@ -400,23 +410,23 @@ def _read(data: EventTypeImportOpenApiIn) -> Sequence[EventType]:
     return found
 
 
-def _merged(one: EventType, known: EventType | None, now_ms: int) -> EventType:
+def _merged(event_type: EventType, known: EventType | None, now_ms: int) -> EventType:
     return msgspec.structs.replace(
-        one,
-        example=one.example if one.example is not None or known is None else known.example,
+        event_type,
+        example=event_type.example if event_type.example is not None or known is None else known.example,
         created_at_ms=known.created_at_ms if known else now_ms,
         updated_at_ms=now_ms,
     )
 
 
-def _described(one: EventType) -> EventTypeFromOpenApi:
+def _described(event_type: EventType) -> EventTypeFromOpenApi:
     return EventTypeFromOpenApi(
-        name=one.name,
-        description=one.description,
-        deprecated=one.deprecated,
-        schemas=one.schemas if isinstance(one.schemas, dict) else None,
-        group_name=one.group_name,
-        feature_flags=list(one.feature_flags) or None,
+        name=event_type.name,
+        description=event_type.description,
+        deprecated=event_type.deprecated,
+        schemas=event_type.schemas if isinstance(event_type.schemas, dict) else None,
+        group_name=event_type.group_name,
+        feature_flags=list(event_type.feature_flags) or None,
     )
 
 
@@ -429,7 +439,7 @@ async def _put(
     services: Services, caller: Caller, name: str, wanted: EventTypeUpsertIn, known: EventType | None
 ) -> EventTypeOut:
     now_ms = services.clock.now_ms()
-    one = EventType(
+    event_type = EventType(
         name=name,
         description=wanted.description,
         schema=known.schema if known else None,
@@ -443,8 +453,8 @@ async def _put(
         updated_at_ms=now_ms,
     )
     action = "event-type.update" if known else "event-type.create"
-    await services.change(caller, action, name, PutEventType(event_type=one), app_id=None)
-    return shown(one, built_in=False)
+    await services.change(caller, action, name, PutEventType(event_type=event_type), app_id=None)
+    return shown(event_type, built_in=False)
 
 
 HANDLERS = (

@@ -78,10 +78,10 @@ def example_of(schema: Schema, schemas: Schema, *, name: str = "", depth: int = 
         if given in schema:
             return schema[given][0]
     choices = schema.get("anyOf", ())
-    if all(one.get("type") != "null" for one in schema.get("oneOf", ())):  # a body that may be null is left empty
+    if all(item.get("type") != "null" for item in schema.get("oneOf", ())):  # a body that may be null is left empty
         choices = (*choices, *schema.get("oneOf", ()))
     if choices:
-        some = [one for one in choices if one.get("type") != "null"]
+        some = [choice for choice in choices if choice.get("type") != "null"]
         return example_of((some or choices)[0], schemas, name=name, depth=depth)
     match schema.get("type"):
         case "object":

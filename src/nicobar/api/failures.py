@@ -90,7 +90,7 @@ async def list_failure_groups(
     """What failed and why, each cause once with how often."""
     endpoint_id = None if of_endpoint is None else endpoint_of(snapshot, application, of_endpoint).id
     groups = await services.store.failure_groups(application.id, endpoint_id)
-    return FailureGroupsOut(data=[shown(one) for one in groups])
+    return FailureGroupsOut(data=[shown(group) for group in groups])
 
 
 @post(

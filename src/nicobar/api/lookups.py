@@ -43,7 +43,9 @@ GivenEndpoint = NamedDependency[Endpoint]
 def find(every: Iterable[K], key: str) -> K | None:
     """The thing with this id, or else with this uid."""
     known = list(every)
-    return next((one for one in known if one.id == key), None) or next((one for one in known if one.uid == key), None)
+    return next((item for item in known if item.id == key), None) or next(
+        (entry for entry in known if entry.uid == key), None
+    )
 
 
 def application_of(snapshot: Snapshot, caller: Caller, key: str) -> Application:
@@ -56,7 +58,7 @@ def application_of(snapshot: Snapshot, caller: Caller, key: str) -> Application:
 
 def endpoint_of(snapshot: Snapshot, application: Application, key: str) -> Endpoint:
     """Raises Refusal 404."""
-    found = find((one for one in snapshot.endpoints if one.app_id == application.id), key)
+    found = find((endpoint for endpoint in snapshot.endpoints if endpoint.app_id == application.id), key)
     if found is None:
         raise not_found("endpoint")
     return found

@@ -238,7 +238,7 @@ async def _page(
         application.id, which, **span_of(place), limit=limit, with_body=with_content
     )
     return page_of_found(
-        found, place=place, key=lambda one: one.id, shape=lambda one: shown(one, with_content=with_content)
+        found, place=place, key=lambda item: item.id, shape=lambda item: shown(item, with_content=with_content)
     )
 
 
@@ -374,7 +374,7 @@ async def message_events(
     )
     last = found.next or (found.items[-1].id if found.items else place.key or _START)
     return MessageEventsOut(
-        data=[shown(one, with_content=True) for one in found.items],
+        data=[shown(item, with_content=True) for item in found.items],
         iterator=write_iterator(last, backwards=False),
         done=found.next is None,
     )
@@ -437,7 +437,7 @@ def _has_payload(message: Message) -> int:
 async def unfinished_of(services: Services, message: Message) -> int:
     """How many of a message's deliveries are not finished."""
     waiting = {DeliveryState.PENDING, DeliveryState.SENDING}
-    return sum(one.state in waiting for one in await services.store.deliveries(message.id))
+    return sum(delivery.state in waiting for delivery in await services.store.deliveries(message.id))
 
 
 @post(
@@ -460,10 +460,10 @@ async def expunge_messages(
     """
     if dry_run:
         named = [await services.store.find_message(application.id, key) for key in data.ids]
-        found_ones = {one.id: one for one in named if one is not None}.values()
+        found_ones = {item.id: item for item in named if item is not None}.values()
         return effect(
             messages=sum(map(_has_payload, found_ones)),
-            deliveries=sum([await unfinished_of(services, one) for one in found_ones]),
+            deliveries=sum([await unfinished_of(services, found_one) for found_one in found_ones]),
         )
     results: dict[str, ExpungeStatus] = {}
     for key in dict.fromkeys(data.ids):

@@ -68,21 +68,21 @@ class RehearsalOut(Shape):
     stopped: bool
 
 
-def shown(one: Rehearsed) -> RehearsedOut:
+def shown(rehearsed: Rehearsed) -> RehearsedOut:
     return RehearsedOut(
-        message_id=one.message_id,
-        event_type=one.event_type,
-        outcome="sent" if one.state is DeliveryState.PENDING else one.state.value,
-        code=one.code,
-        reason=one.reason,
-        line=one.line,
-        calls=[WouldCallOut(**msgspec.structs.asdict(call)) for call in one.calls],
-        verdicts=[verdict_shown(verdict) for verdict in one.verdicts],
-        console=list(one.console),
-        sent=None if one.sent is None else list(one.sent),
-        differs=one.differs,
-        appears=list(one.appears),
-        disappears=list(one.disappears),
+        message_id=rehearsed.message_id,
+        event_type=rehearsed.event_type,
+        outcome="sent" if rehearsed.state is DeliveryState.PENDING else rehearsed.state.value,
+        code=rehearsed.code,
+        reason=rehearsed.reason,
+        line=rehearsed.line,
+        calls=[WouldCallOut(**msgspec.structs.asdict(call)) for call in rehearsed.calls],
+        verdicts=[verdict_shown(verdict) for verdict in rehearsed.verdicts],
+        console=list(rehearsed.console),
+        sent=None if rehearsed.sent is None else list(rehearsed.sent),
+        differs=rehearsed.differs,
+        appears=list(rehearsed.appears),
+        disappears=list(rehearsed.disappears),
     )
 
 
@@ -108,10 +108,10 @@ async def test_transformation(
     )
     found = await rehearser.rehearse(endpoint, data.code, messages=data.messages, event_types=data.event_types)
     return RehearsalOut(
-        results=[shown(one) for one in found.results],
-        sending=sum(one.state is DeliveryState.PENDING for one in found.results),
-        failed=sum(one.state is DeliveryState.FAILED for one in found.results),
-        differing=sum(bool(one.differs) for one in found.results),
+        results=[shown(result) for result in found.results],
+        sending=sum(result.state is DeliveryState.PENDING for result in found.results),
+        failed=sum(result.state is DeliveryState.FAILED for result in found.results),
+        differing=sum(bool(result.differs) for result in found.results),
         stopped=found.stopped,
     )
 

@@ -49,7 +49,7 @@ SourceUid = Annotated[
 ]
 SourceType = Annotated[
     str,
-    Meta(extra_json_schema={"enum": [SVIX, *(one.kind for one in SOURCES)]}, examples=["dodo-payments"]),
+    Meta(extra_json_schema={"enum": [SVIX, *(source.kind for source in SOURCES)]}, examples=["dodo-payments"]),
 ]
 SigningSecret = Annotated[
     str,
@@ -154,12 +154,12 @@ async def list_sources(
 ) -> Page[IngestSourceOut]:
     """Sources, the newest first unless asked otherwise. A token of one application sees its own."""
     return page_of_all(
-        [one for one in snapshot.sources if caller.sees(one.app_id)],
+        [source for source in snapshot.sources if caller.sees(source.app_id)],
         iterator=iterator,
         limit=limit,
         order=order or Ordering.DESCENDING,
-        key=lambda one: one.id,
-        shape=lambda one: shown(services, one),
+        key=lambda source: source.id,
+        shape=lambda source: shown(services, source),
     )
 
 
@@ -294,7 +294,7 @@ async def _put(
             app_id=app_id,
             name=wanted.name,
             kind=STANDARD if wanted.type == SVIX else wanted.type,
-            secrets=[one for one in (wanted.config.secret, wanted.config.previous_secret) if one],
+            secrets=[item for item in (wanted.config.secret, wanted.config.previous_secret) if item],
             uid=wanted.uid,
             details=details(
                 now_ms=services.clock.now_ms(),
@@ -318,10 +318,10 @@ def _app_id(snapshot: Snapshot, caller: Caller, wanted: IngestSourceIn) -> str:
 
 
 def _check_free(sources: Sequence[Source], wanted: IngestSourceIn, app_id: str, known: Source | None) -> None:
-    others = [one for one in sources if one != known]
-    if wanted.uid is not None and any(one.uid == wanted.uid for one in others):
+    others = [source for source in sources if source != known]
+    if wanted.uid is not None and any(other.uid == wanted.uid for other in others):
         raise conflict("Another source has this uid.", "Choose another one.")
-    if any((one.app_id, one.name) == (app_id, wanted.name) for one in others):
+    if any((other.app_id, other.name) == (app_id, wanted.name) for other in others):
         raise conflict("Another source has this name.", "Choose another one.")
 
 

@@ -303,9 +303,9 @@ async def application_attempts_over_time(
         end_date=moment(span.until_ms),
         period=period,
         data=AttemptStatisticsData(
-            success_count=[one.success for one in points],
-            failure_count=[one.failure for one in points],
-            canceled_count=[one.canceled for one in points],
+            success_count=[point.success for point in points],
+            failure_count=[point.failure for point in points],
+            canceled_count=[point.canceled for point in points],
         ),
     )
 
@@ -324,8 +324,8 @@ async def endpoint_count(
     exclude_svix_play: NoPlay = None,  # noqa: ARG001 - there are none
 ) -> EndpointCountOut:
     """How many endpoints there are, of all applications that the token sees."""
-    seen = [one for one in snapshot.endpoints if caller.sees(one.app_id)]
-    disabled = sum(one.disabled for one in seen)
+    seen = [endpoint for endpoint in snapshot.endpoints if caller.sees(endpoint.app_id)]
+    disabled = sum(item.disabled for item in seen)
     return EndpointCountOut(active=len(seen) - disabled, disabled=disabled)
 
 
@@ -346,7 +346,7 @@ async def count_active_applications(
     exclude_svix_play: NoPlay = None,  # noqa: ARG001 - there are none
 ) -> AppCountOut:
     """How many applications have an endpoint, of those that the token sees."""
-    having = {one.app_id for one in snapshot.endpoints if not (exclude_disabled and one.disabled)}
+    having = {endpoint.app_id for endpoint in snapshot.endpoints if not (exclude_disabled and endpoint.disabled)}
     return AppCountOut(count=sum(caller.sees(app_id) for app_id in having))
 
 
@@ -363,16 +363,16 @@ async def aggregate_app_stats(
 ) -> AppUsageStatsOut:
     """Counts the tries of all applications, or of these, in steps of five minutes. The task has ended by then."""
     wanted = {key: find(snapshot.applications, key) for key in data.app_ids or ()}
-    applications = snapshot.applications if data.app_ids is None else [one for one in wanted.values() if one]
+    applications = snapshot.applications if data.app_ids is None else [item for item in wanted.values() if item]
     span = make_range(
         unix_ms(data.since), unix_ms(data.until), services.clock.now_ms(), step_ms=TALLY_MS, default_ms=DAY_MS
     )
     counted: list[Json] = []
-    for one in {app.id: app for app in applications}.values():
-        tallies = await services.store.tallies_by_type(one.id, since_ms=span.since_ms, until_ms=span.until_ms)
-        uid = None if one.uid == one.id else one.uid
+    for entry in {app.id: app for app in applications}.values():
+        tallies = await services.store.tallies_by_type(entry.id, since_ms=span.since_ms, until_ms=span.until_ms)
+        uid = None if entry.uid == entry.id else entry.uid
         counted.append(
-            {"appId": one.id, "appUid": uid, "messageDestinations": sum(tally.attempts for tally in tallies)}
+            {"appId": entry.id, "appUid": uid, "messageDestinations": sum(tally.attempts for tally in tallies)}
         )
     task = await _found(services, TaskKind.APP_STATS, {"appStats": counted})
     return AppUsageStatsOut(
@@ -393,12 +393,12 @@ async def aggregate_event_types(*, snapshot: GivenSnapshot, services: GivenServi
     """Gathers the event types that the endpoints of each application name; the task that answers has ended."""
     gathered: list[Json] = []
     for application in snapshot.applications:
-        own = [one for one in snapshot.endpoints if one.app_id == application.id]
+        own = [endpoint for endpoint in snapshot.endpoints if endpoint.app_id == application.id]
         gathered.append(
             {
                 "appId": application.id,
-                "explicitlySubscribedEventTypes": [*sorted({name for one in own for name in one.event_types})],
-                "hasCatchAllEndpoint": any(not one.event_types for one in own),
+                "explicitlySubscribedEventTypes": [*sorted({name for item in own for name in item.event_types})],
+                "hasCatchAllEndpoint": any(not item.event_types for item in own),
             }
         )
     return started(await _found(services, TaskKind.EVENT_TYPES, {"event_types": gathered}))
@@ -431,26 +431,28 @@ async def overview(
     tallies = await services.store.tallies(
         application.id, since_ms=span.since_ms, until_ms=span.until_ms, step_ms=span.step_ms
     )
-    backlog = {one.endpoint_seq: one for one in await services.store.backlog()}
+    backlog = {waiting.endpoint_seq: waiting for waiting in await services.store.backlog()}
     return OverviewOut(
         hours=[
             _hour(span.since_ms + number * HOUR_MS, point) for number, point in enumerate(by_point(tallies, span))
         ],
         endpoints=[
             OverviewEndpoint(
-                id=one.id,
-                unfinished=backlog[one.seq].unfinished if one.seq in backlog else 0,
-                oldest_accepted_at=moment(backlog[one.seq].oldest_accepted_at_ms) if one.seq in backlog else None,
+                id=endpoint.id,
+                unfinished=backlog[endpoint.seq].unfinished if endpoint.seq in backlog else 0,
+                oldest_accepted_at=moment(backlog[endpoint.seq].oldest_accepted_at_ms)
+                if endpoint.seq in backlog
+                else None,
             )
-            for one in snapshot.endpoints
-            if one.app_id == application.id
+            for endpoint in snapshot.endpoints
+            if endpoint.app_id == application.id
         ],
     )
 
 
 def _hour(at_ms: int, point: list[Tally]) -> OverviewPoint:
     counts = count(point)
-    delivered = next((one for one in point if one.state is DeliveryState.SUCCESS), None)
+    delivered = next((item for item in point if item.state is DeliveryState.SUCCESS), None)
     return OverviewPoint(
         at=moment(at_ms),
         success=counts.success,

@@ -119,7 +119,7 @@ async def list_tasks(
     place = read_iterator(iterator)
     if place.key is not None and not place.key.isdecimal():
         raise Invalid("query.iterator", "It is no iterator.", "Give one that a page of this list had.")
-    app_ids = [one for one in (_ALL, *(app.id for app in snapshot.applications)) if caller.sees(one)]
+    app_ids = [item for item in (_ALL, *(app.id for app in snapshot.applications)) if caller.sees(item)]
     newest_first = ((order or Ordering.DESCENDING) is Ordering.DESCENDING) is not place.backwards
     seq = None if place.key is None else int(place.key)
     found: list[Task] = []
@@ -130,11 +130,11 @@ async def list_tasks(
             after_seq=None if newest_first else seq or 0,
             limit=MAX_LIMIT,
         )
-        found += [one for one in page if task in {None, one.kind} and status in {None, _STATUS[one.status]}]
+        found += [item for item in page if task in {None, item.kind} and status in {None, _STATUS[item.status]}]
         if len(page) < MAX_LIMIT or len(found) > limit:
             break
         seq = page[-1].seq
-    return page_of(found[: limit + 1], place=place, limit=limit, key=lambda one: str(one.seq), shape=shown)
+    return page_of(found[: limit + 1], place=place, limit=limit, key=lambda item: str(item.seq), shape=shown)
 
 
 async def task_of(services: Services, caller: Caller, task_id: str) -> Task:

@@ -219,12 +219,12 @@ async def expire_all(
     async with services.changing:
         application = application_of(await services.snapshot(), caller, app_id)
         ending = [
-            PutToken(token=msgspec.structs.replace(one, expires_at_ms=until_ms))
-            for one in await services.store.tokens()
-            if one.portal
-            and one.app_id == application.id
-            and (not data.session_ids or one.session_id in data.session_ids)
-            and (one.expires_at_ms is None or one.expires_at_ms > until_ms)
+            PutToken(token=msgspec.structs.replace(token, expires_at_ms=until_ms))
+            for token in await services.store.tokens()
+            if token.portal
+            and token.app_id == application.id
+            and (not data.session_ids or token.session_id in data.session_ids)
+            and (token.expires_at_ms is None or token.expires_at_ms > until_ms)
         ]
         if ending:
             detail = f"{len(ending)} links"
@@ -294,11 +294,11 @@ async def list_tokens(
     them.
     """
     return page_of_all(
-        [one for one in await services.store.tokens() if not one.portal],
+        [token for token in await services.store.tokens() if not token.portal],
         iterator=iterator,
         limit=limit,
         order=order or Ordering.DESCENDING,
-        key=lambda one: one.id,
+        key=lambda token: token.id,
         shape=shown,
     )
 
@@ -347,7 +347,7 @@ async def revoke_token(
     """Revokes a token permanently."""
     async with services.changing:
         if dry_run:
-            if all(one.id != token_id for one in await services.store.tokens()):
+            if all(token.id != token_id for token in await services.store.tokens()):
                 raise not_found("token")
             return would()
         if not await end_token(services, caller, token_id):

@@ -240,7 +240,7 @@ async def list_versions(
     """The versions of an endpoint's code, the running one first."""
     place = numbered(read_iterator(iterator))
     found = await services.store.versions(endpoint.id, **span_of(place), limit=limit, with_code=with_content)
-    return page_of_found(found, place=place, key=lambda one: str(one.version), shape=_version_shown)
+    return page_of_found(found, place=place, key=lambda item: str(item.version), shape=_version_shown)
 
 
 @get(
@@ -311,7 +311,7 @@ async def restore_version(
             app_id=known.app_id,
             detail=f"version {version}",
         )
-        endpoint = next(one for one in services.configuration.snapshot.endpoints if one.id == known.id)
+        endpoint = next(endpoint for endpoint in services.configuration.snapshot.endpoints if endpoint.id == known.id)
         return await _shown(services, endpoint)
 
 

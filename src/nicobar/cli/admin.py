@@ -118,7 +118,9 @@ async def _carry_out(
     await _say_what_is_sent(it, sandbox, document, folder, snapshot.endpoints)
     if not dry_run:
         wanted = {entry.name for entry in document.endpoints if not entry.disabled}
-        await _check_credentials(settings, it.vault, [one for one in snapshot.endpoints if one.name in wanted])
+        await _check_credentials(
+            settings, it.vault, [endpoint for endpoint in snapshot.endpoints if endpoint.name in wanted]
+        )
     for source in snapshot.sources:
         click.echo(f"source {source.name}: http://{settings.host}:{settings.port}/in/{source.token}")
 
@@ -127,7 +129,7 @@ async def _say_what_is_sent(
     it: CommandServices, sandbox: Sandbox, document: Document, folder: Path, endpoints: Sequence[Endpoint]
 ) -> None:
     """Says for each endpoint of the file for which event types its handler sends something."""
-    known = {one.name: one.transformation for one in endpoints}
+    known = {endpoint.name: endpoint.transformation for endpoint in endpoints}
     for entry in document.endpoints:
         kept = known.get(entry.name)
         code = (folder / entry.handler).read_text("utf-8") if entry.handler else kept.code if kept else ""

@@ -194,10 +194,10 @@ async def _watch(recorded: asyncio.Queue[Recorded], state: State, tally: _Tally)
     try:
         async with asyncio.timeout(WAIT_S):
             for _ in range(tally.messages):
-                one = await recorded.get()
-                delivered += one.attempt.state is DeliveryState.SUCCESS
-                calls += sum(request.body.count("\n") + 1 for request in one.attempt.requests)
-                _print(one, state)
+                item = await recorded.get()
+                delivered += item.attempt.state is DeliveryState.SUCCESS
+                calls += sum(request.body.count("\n") + 1 for request in item.attempt.requests)
+                _print(item, state)
     except TimeoutError:
         click.echo(f"Not everything was delivered within {WAIT_S} s.")
     refused = sum(request.refused for request in state.requests)
@@ -213,15 +213,15 @@ async def _watch(recorded: asyncio.Queue[Recorded], state: State, tally: _Tally)
     )
 
 
-def _print(one: Recorded, state: State) -> None:
-    click.echo(f"{one.message.event_type}  {one.message.customer_key}  {one.message.id}")
-    for request in one.attempt.requests:
+def _print(recorded: Recorded, state: State) -> None:
+    click.echo(f"{recorded.message.event_type}  {recorded.message.customer_key}  {recorded.message.id}")
+    for request in recorded.attempt.requests:
         for line in request.body.splitlines():
             click.echo(f"  → {line[:150]}{'…' if len(line) > 150 else ''}")  # noqa: PLR2004 - fits a terminal
-    if one.attempt.state is not DeliveryState.SUCCESS:
-        click.echo(f"  ▲ {one.attempt.state.value}: {one.attempt.reason}")
+    if recorded.attempt.state is not DeliveryState.SUCCESS:
+        click.echo(f"  ▲ {recorded.attempt.state.value}: {recorded.attempt.reason}")
         return
-    person = state.find("id", one.message.customer_key or "")
+    person = state.find("id", recorded.message.customer_key or "")
     if person is None:
         return
     latest = next((activity for activity in reversed(state.activities) if activity.person == person.key), None)

@@ -107,7 +107,7 @@ async def _examine_installation(
     look: _Look, settings: Settings, it: CommandServices, watch: _Watch, sandbox: Sandbox
 ) -> None:
     store, vault, snapshot = it.store, it.vault, it.snapshot
-    waiting = {one.endpoint_seq: one.unfinished for one in await store.backlog()}
+    waiting = {waiting.endpoint_seq: waiting.unfinished for waiting in await store.backlog()}
 
     async def database() -> str:
         await store.check()

@@ -135,7 +135,9 @@ class CommandServices:
         return named_endpoint(self.snapshot.endpoints, name)
 
     def endpoint_name(self, endpoint_id: str) -> str:
-        return next((one.name for one in self.snapshot.endpoints if one.id == endpoint_id), endpoint_id)
+        return next(
+            (endpoint.name for endpoint in self.snapshot.endpoints if endpoint.id == endpoint_id), endpoint_id
+        )
 
     def wake(self, endpoint_seqs: Sequence[int]) -> None:
         """The process that delivers finds new work within a second."""

@@ -13,7 +13,7 @@ from nicobar.recipes import recipe as find
 def recipe(name: str | None) -> None:
     """Print a ready-made handler (nicobar recipe NAME > handler.js), or say which there are."""
     if name is None:
-        for one in RECIPES:
-            click.echo(f"{one.name:<26}{one.summary}")
+        for recipe in RECIPES:
+            click.echo(f"{recipe.name:<26}{recipe.summary}")
         return
     click.echo(find(name).code, nl=False)

@@ -72,14 +72,14 @@ def missing(*, endpoint: str, **given: Any) -> None:
     "--status",
     "states",
     multiple=True,
-    type=click.Choice([one.value for one in FINAL_STATES]),
+    type=click.Choice([final_state.value for final_state in FINAL_STATES]),
     help="That ended so; may be repeated. [default: all]",
 )
 @click.option("--failure", help="Of this group of failures, as `nicobar replay failures` shows it.")
 @_asking
 def bulk(*, endpoint: str, states: tuple[str, ...], failure: str | None, **given: Any) -> None:
     """Replay what a filter finds at ENDPOINT."""
-    wanted = tuple(DeliveryState(one) for one in states) or FINAL_STATES
+    wanted = tuple(DeliveryState(state) for state in states) or FINAL_STATES
     run_loop(_replay(TaskKind.BULK_REPLAY, endpoint, wanted, failure, given))
 
 
@@ -87,7 +87,7 @@ async def _replay(
     kind: TaskKind, name: str, states: tuple[DeliveryState, ...], failure: str | None, given: dict[str, Any]
 ) -> None:
     names = ("since", "until", "event_types", "customer", "channels", "tag", "new_ids", "dry_run", "yes")
-    asked = {one: given.pop(one) for one in names}
+    asked = {name: given.pop(name) for name in names}
     async with open_services(settings_of(given)) as it:
         now_ms = it.clock.now_ms()
         endpoint = it.endpoint(name)
@@ -156,7 +156,7 @@ def list_tasks(**flags: Any) -> None:
 
     async def run() -> list[str]:
         async with open_services(settings_of(flags)) as it:
-            apps = [one.id for one in it.snapshot.applications]
+            apps = [application.id for application in it.snapshot.applications]
             tasks = await it.store.tasks(app_ids=apps, before_seq=None, after_seq=None, limit=MAX_SHOWN_TASKS)
             return [_line(task, it.endpoint_name(task.endpoint_id)) for task in tasks]
 
@@ -221,7 +221,14 @@ def expunge(*, message: str | None, customer: str | None, app_uid: str, yes: boo
             if message is not None:
                 found = await it.store.message(message)
                 return int(found is not None and await expunging.expunge_message(it, COMMAND_LINE, found))
-            app = next((one for one in it.snapshot.applications if app_uid in {one.id, one.uid}), None)
+            app = next(
+                (
+                    application
+                    for application in it.snapshot.applications
+                    if app_uid in {application.id, application.uid}
+                ),
+                None,
+            )
             if app is None:
                 raise UserError("app_unknown", f"There is no application {app_uid!r}.", "Name another with --app.")
             messages, done = 0, False

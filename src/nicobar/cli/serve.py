@@ -58,7 +58,7 @@ def serve(*, new_installation: bool, **flags: Any) -> None:
     "--mode",
     default="strict",
     show_default=True,
-    type=click.Choice([one.value for one in Mode]),
+    type=click.Choice([item.value for item in Mode]),
     help="How it checks.",
 )
 @click.option(

@@ -75,9 +75,9 @@ def list_tokens(**flags: Any) -> None:
     """The tokens, and when each was used."""
 
     async def read(it: CommandServices) -> str:
-        names = {one.id: one.uid for one in it.snapshot.applications}
-        tokens = [one for one in await it.store.tokens() if not one.portal]
-        return "\n".join(_line(one, names, it.clock.now_ms()) for one in tokens)
+        names = {application.id: application.uid for application in it.snapshot.applications}
+        tokens = [token for token in await it.store.tokens() if not token.portal]
+        return "\n".join(_line(token, names, it.clock.now_ms()) for token in tokens)
 
     click.echo(_with_services(flags, read) or "No tokens yet.")
 
@@ -90,18 +90,21 @@ def revoke(*, name: str, **flags: Any) -> None:
 
     async def end(it: CommandServices) -> str:
         tokens = usable(await it.store.tokens())
-        named = [one for one in tokens if name in {one.id, one.name}]
+        named = [token for token in tokens if name in {token.id, token.name}]
         if len(named) > 1:
-            ids = ", ".join(one.id for one in named)
+            ids = ", ".join(item.id for item in named)
             raise UserError(
                 "token_ambiguous", f"Several tokens have the name {name!r}.", f"Name one by its id: {ids}."
             )
         found = named[0] if named else None
         if found is None:
-            names = ", ".join(one.name for one in tokens) or "none"
+            names = ", ".join(token.name for token in tokens) or "none"
             raise UserError("token_unknown", f"There is no token {name!r} that is taken.", f"There are: {names}.")
         now_ms = it.clock.now_ms()
-        revoked = Token(**{one: getattr(found, one) for one in Token.__struct_fields__} | {"revoked_at_ms": now_ms})
+        revoked = Token(
+            **{struct_field: getattr(found, struct_field) for struct_field in Token.__struct_fields__}
+            | {"revoked_at_ms": now_ms}
+        )
         await _keep(it, "token.revoke", revoked)
         return f"{found.name} is not taken any more."
 
@@ -123,27 +126,28 @@ def _with_services(
     return run_loop(run())
 
 
-async def _keep(it: CommandServices, action: str, one: Token) -> None:
-    await it.change(COMMAND_LINE, action, one.id, PutToken(token=one), app_id=one.app_id, detail=one.name)
+async def _keep(it: CommandServices, action: str, token: Token) -> None:
+    await it.change(COMMAND_LINE, action, token.id, PutToken(token=token), app_id=token.app_id, detail=token.name)
 
 
 def _application(applications: Sequence[Application], name: str) -> Application:
-    found = next((one for one in applications if name in {one.id, one.uid}), None)
+    found = next((application for application in applications if name in {application.id, application.uid}), None)
     if found is None:
-        names = ", ".join(one.uid for one in applications)
+        names = ", ".join(application.uid for application in applications)
         raise UserError("app_unknown", f"There is no application {name!r}.", f"There are: {names}.")
     return found
 
 
-def _line(one: Token, names: dict[str, str], now_ms: int) -> str:
-    expired = one.expires_at_ms is not None and one.expires_at_ms <= now_ms
-    if one.revoked_at_ms is not None:
-        end = f"revoked {shown(one.revoked_at_ms)}"
-    elif one.expires_at_ms is not None:
-        end = f"{'expired' if expired else 'expires'} {shown(one.expires_at_ms)}"
+def _line(token: Token, names: dict[str, str], now_ms: int) -> str:
+    expired = token.expires_at_ms is not None and token.expires_at_ms <= now_ms
+    if token.revoked_at_ms is not None:
+        end = f"revoked {shown(token.revoked_at_ms)}"
+    elif token.expires_at_ms is not None:
+        end = f"{'expired' if expired else 'expires'} {shown(token.expires_at_ms)}"
     else:
         end = "does not expire"
-    where = "" if one.app_id is None else f" of {names.get(one.app_id, one.app_id)}"
-    used = "never used" if one.last_used_at_ms is None else f"used {shown(one.last_used_at_ms)}"
-    mark = "○" if expired or one.revoked_at_ms is not None else "●"
-    return f"{mark} {one.id}  {one.name}  {one.scope.value}{where}  made {shown(one.created_at_ms)}  {used}  {end}"
+    where = "" if token.app_id is None else f" of {names.get(token.app_id, token.app_id)}"
+    used = "never used" if token.last_used_at_ms is None else f"used {shown(token.last_used_at_ms)}"
+    mark = "○" if expired or token.revoked_at_ms is not None else "●"
+    made = f"made {shown(token.created_at_ms)}"
+    return f"{mark} {token.id}  {token.name}  {token.scope.value}{where}  {made}  {used}  {end}"

@@ -22,7 +22,9 @@ from nicobar.sandbox.pool import SandboxPool
 @click.option("--event", "types", multiple=True, metavar="TYPE", help="A sample event; may be given several times.")
 @click.option("--file", "file", type=click.Path(path_type=Path), help="A file with an event's body.")
 @click.option("--all", "every", is_flag=True, help="The samples of all event types.")
-@click.option("--connector", "kind", default="customerio", type=click.Choice([one.kind for one in CONNECTORS]))
+@click.option(
+    "--connector", "kind", default="customerio", type=click.Choice([connector.kind for connector in CONNECTORS])
+)
 def transform(*, handler: Path, types: tuple[str, ...], file: Path | None, every: bool, kind: str) -> None:
     """Run a handler on sample events without sending anything. Exit code 1 on errors."""
     if not types and not file and not every:
@@ -40,10 +42,14 @@ def transform(*, handler: Path, types: tuple[str, ...], file: Path | None, every
 
     results = run_loop(run())
     tried = [Tried(subject=subject, result=result) for subject, result in zip(subjects, results, strict=True)]
-    unhandled = [one for one in tried if every and outcome(one.result) == "not_handled" and not one.result.console]
-    for one in tried:
-        if one not in unhandled:
-            _show(one.subject, one.result)
+    unhandled = [
+        attempt
+        for attempt in tried
+        if every and outcome(attempt.result) == "not_handled" and not attempt.result.console
+    ]
+    for candidate in tried:
+        if candidate not in unhandled:
+            _show(candidate.subject, candidate.result)
     if unhandled:
         click.echo(f"Not handled: {len(unhandled)} event types.")
     found = coverage(tried)

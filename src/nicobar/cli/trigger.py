@@ -110,7 +110,7 @@ def _source(snapshot: Snapshot, name: str | None) -> Source:
 
 
 def _event_type(snapshot: Snapshot, source: Source, name: str) -> EventType:
-    known = {one.name: one for one in (*snapshot.event_types, *source_kind(source.kind).event_types())}
+    known = {item.name: item for item in (*snapshot.event_types, *source_kind(source.kind).event_types())}
     if name not in known:
         raise UserError("event_type_unknown", f"There is no sample of {name!r}.", f"There are: {', '.join(known)}.")
     return known[name]

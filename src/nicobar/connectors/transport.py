@@ -130,7 +130,7 @@ class HttpTransport:
         if (
             addresses
             and not self._allowed.allows_host(host, port)
-            and not any(self._allowed.allows(one, port) for one in addresses)
+            and not any(self._allowed.allows(address, port) for address in addresses)
         ):
             raise _RefusedAddressError(refused(host, port))
         return host, port
@@ -172,7 +172,7 @@ class _CheckedResolver(AbstractResolver):
         found = await self._inner.resolve(host, port, family)
         if self._allowed.allows_host(host, port):
             return found
-        allowed = [one for one in found if self._allowed.allows(_address(one), port)]
+        allowed = [item for item in found if self._allowed.allows(_address(item), port)]
         if found and not allowed:
             raise _RefusedAddressError(refused(host, port))
         return allowed
@@ -188,9 +188,9 @@ def _address(result: ResolveResult) -> Address:
 
 def _refused_address(error: BaseException) -> RefusedAddress | None:
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    for one in (cause, cause.__cause__):
-        if isinstance(one, _RefusedAddressError):
-            return one.refused
+    for item in (cause, cause.__cause__):
+        if isinstance(item, _RefusedAddressError):
+            return item.refused
     return None
 
 

@@ -43,7 +43,7 @@ async def show(
         values={name: shown(settings, name) for name in SETTINGS},
         origins=desk.services.origins,
         meanings=MEANINGS,
-        told=next((one.id for one in snapshot.endpoints if one.id == told), ""),
+        told=next((endpoint.id for endpoint in snapshot.endpoints if endpoint.id == told), ""),
         mail=mail,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from litestar import Response, get
 from litestar.params import FromPath
 
-from nicobar.dashboard.desk import GivenDesk, endpoint, not_found
+from nicobar.dashboard.desk import GivenDesk, find_endpoint, not_found
 from nicobar.dashboard.pages import page
 from nicobar.dashboard.visitor import GivenVisitor
 from nicobar.model import ALERT_SOURCE_ID
@@ -16,7 +16,7 @@ async def attempt(
     endpoint_id: FromPath[str], attempt_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor
 ) -> Response[bytes]:
     """Request, answer, verdicts, console, and the event itself."""
-    known = endpoint(await desk.snapshot(), endpoint_id)
+    known = find_endpoint(await desk.snapshot(), endpoint_id)
     store = desk.services.store
     found = await store.attempt(attempt_id)
     if (

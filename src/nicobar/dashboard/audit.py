@@ -46,7 +46,7 @@ async def show(
     return page(
         visitor,
         "settings_audit.html",
-        changes=shown(found, before=before, after=after, key=lambda one: str(one.seq)),
+        changes=shown(found, before=before, after=after, key=lambda item: str(item.seq)),
         wanted=wanted,
         here=f"{PATH}?{urlencode(wanted)}" if wanted else PATH,
         now_ms=desk.now_ms(),

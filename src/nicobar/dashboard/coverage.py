@@ -54,8 +54,14 @@ def is_known_silent(desk: Desk, known: Endpoint) -> bool:
     return found is not None and found.coverage.is_silent
 
 
-def _key(one: Endpoint) -> str:
+def _key(endpoint: Endpoint) -> str:
     """All that decides what a handler does with a sample."""
-    code = one.transformation.code if one.transformation and one.transformation_enabled else None
-    decides = [one.connector, code, sorted(one.variables.items()), sorted(one.event_types), repr(one.settings)]
+    code = endpoint.transformation.code if endpoint.transformation and endpoint.transformation_enabled else None
+    decides = [
+        endpoint.connector,
+        code,
+        sorted(endpoint.variables.items()),
+        sorted(endpoint.event_types),
+        repr(endpoint.settings),
+    ]
     return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()

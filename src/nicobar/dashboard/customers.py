@@ -9,7 +9,7 @@ from litestar import Response, get, post
 from litestar.params import FromQuery
 
 from nicobar.admin import expunge
-from nicobar.dashboard.desk import Desk, GivenDesk, application
+from nicobar.dashboard.desk import Desk, GivenDesk, current_application
 from nicobar.dashboard.lists import MAX_CHARS, PAGE, Place, address, listed
 from nicobar.dashboard.logs import Text, endpoint_names
 from nicobar.dashboard.pages import page, redirect
@@ -49,7 +49,7 @@ async def show_all(
     desk: GivenDesk, visitor: GivenVisitor, prefix: Text = "", after: FromQuery[str | None] = None
 ) -> Response[bytes]:
     """The customers by key, those that begin with what is looked for."""
-    app = application(await desk.snapshot())
+    app = current_application(await desk.snapshot())
     found = await desk.services.store.customers(app.id, prefix.strip(), after=after, limit=PAGE)
     return page(
         visitor,
@@ -73,7 +73,7 @@ async def show(
 ) -> Response[bytes]:
     """One customer's messages, the newest first, and for each endpoint what became of them."""
     snapshot = await desk.snapshot()
-    app = application(snapshot)
+    app = current_application(snapshot)
     place = Place(before=before, after=after)
     which = MessageFilter(customer_key=key)
     found = await desk.services.store.moments(app.id, which, before=before, after=after, limit=PAGE)
@@ -81,10 +81,10 @@ async def show(
     def link(place: Place) -> str:
         return address("/customers/timeline", key=key, before=place.before, after=place.after)
 
-    pages = listed(found, place, limit=PAGE, key=lambda one: one.message.id, link=link)
-    endpoints = {one.id: one for one in snapshot.endpoints}
+    pages = listed(found, place, limit=PAGE, key=lambda item: item.message.id, link=link)
+    endpoints = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
     breakers = await desk.services.store.breakers()
-    rows = [await _row(desk, one, endpoints, breakers) for one in pages.items]
+    rows = [await _row(desk, item, endpoints, breakers) for item in pages.items]
     return page(
         visitor,
         "customer.html",
@@ -102,10 +102,12 @@ async def show(
 @get("/customers/expunge", opt=CHANGING)
 async def ask_expunge(desk: GivenDesk, visitor: GivenVisitor, key: Text = "") -> Response[bytes]:
     """Says what taking a customer out means, and asks."""
-    app = application(await desk.snapshot())
+    app = current_application(await desk.snapshot())
     found = await desk.services.store.moments(app.id, MessageFilter(customer_key=key), limit=PAGE)
     unfinished = sum(
-        each.state in {DeliveryState.PENDING, DeliveryState.SENDING} for one in found.items for each in one.deliveries
+        each.state in {DeliveryState.PENDING, DeliveryState.SENDING}
+        for item in found.items
+        for each in item.deliveries
     )
     return page(
         visitor,
@@ -122,16 +124,16 @@ async def ask_expunge(desk: GivenDesk, visitor: GivenVisitor, key: Text = "") ->
 async def expunged(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Takes out all that is kept of the customer."""
     key = visitor.form.get("key", "")[:MAX_CHARS]
-    app = application(await desk.snapshot())
+    app = current_application(await desk.snapshot())
     _, done = await expunge.expunge_customer(desk.services, visitor, app.id, key)
     return redirect(address("/customers/timeline", key=key) if done else address("/customers/expunge", key=key))
 
 
-async def _row(desk: Desk, one: Moment, endpoints: Mapping[str, Endpoint], breakers: Mapping[int, Breaker]) -> Row:
+async def _row(desk: Desk, moment: Moment, endpoints: Mapping[str, Endpoint], breakers: Mapping[int, Breaker]) -> Row:
     steps: list[Step] = []
-    for delivery in one.deliveries:
+    for delivery in moment.deliveries:
         known = endpoints.get(delivery.endpoint_id)
-        attempts = await desk.services.store.attempts(one.message.id, delivery.endpoint_id)
+        attempts = await desk.services.store.attempts(moment.message.id, delivery.endpoint_id)
         last = attempts[-1] if attempts else None
         steps.append(
             Step(
@@ -140,7 +142,7 @@ async def _row(desk: Desk, one: Moment, endpoints: Mapping[str, Endpoint], break
                 told=tuple(told(last.requests)) if last else (),
             )
         )
-    return Row(message=one.message, steps=tuple(steps))
+    return Row(message=moment.message, steps=tuple(steps))
 
 
 def told(requests: tuple[RequestRecord, ...]) -> list[Told]:

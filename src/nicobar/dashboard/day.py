@@ -83,7 +83,7 @@ def hours_until(now_ms: int) -> Range:
 
 def day_of(span: Range, tallies: Sequence[Tally], took_ms: Sequence[int]) -> Day:
     hours = [count(point) for point in by_point(tallies, span)]
-    highest = max((_total(one) for one in hours), default=0)
+    highest = max((_total(hour) for hour in hours), default=0)
     return Day(
         bars=tuple(_bar(number, span.since_ms + number * HOUR_MS, one, highest) for number, one in enumerate(hours)),
         counts=count(tallies),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from litestar import Response, get
 from litestar.params import FromPath, FromQuery
 
-from nicobar.dashboard.desk import Desk, GivenDesk, endpoint
+from nicobar.dashboard.desk import Desk, GivenDesk, find_endpoint
 from nicobar.dashboard.lists import PAGE, STATE_TITLES, STATES, Place, address, known_state, listed
 from nicobar.dashboard.logs import OfState, looked_until_ms
 from nicobar.dashboard.pages import page
@@ -34,7 +34,7 @@ async def show(
     after: FromQuery[str | None] = None,
 ) -> Response[bytes]:
     """The endpoint's deliveries, the newest message first."""
-    known = endpoint(await desk.snapshot(), endpoint_id)
+    known = find_endpoint(await desk.snapshot(), endpoint_id)
     state = known_state(of_state)
     place = Place(before=before, after=after)
     found = await desk.services.store.attempted(
@@ -50,30 +50,30 @@ async def show(
     def link(place: Place) -> str:
         return address(path, state=state, before=place.before, after=place.after)
 
-    pages = listed(found, place, limit=PAGE, key=lambda one: one.message.id, link=link)
+    pages = listed(found, place, limit=PAGE, key=lambda item: item.message.id, link=link)
     breaker = (await desk.services.store.breakers()).get(known.seq)
     return page(
         visitor,
         "deliveries.html",
         endpoint=known,
-        rows=[await row_of(desk, one, known, breaker) for one in pages.items],
+        rows=[await row_of(desk, item, known, breaker) for item in pages.items],
         pages=pages,
         looked_until_ms=await looked_until_ms(desk, pages.next),
         state=state,
-        states={one: address(path, state=one) for one in STATES},
+        states={state: address(path, state=state) for state in STATES},
         state_titles=STATE_TITLES,
         is_newest=place == Place(),
         now_ms=desk.now_ms(),
     )
 
 
-async def row_of(desk: Desk, one: Attempted, known: Endpoint, breaker: Breaker | None) -> Row:
+async def row_of(desk: Desk, attempted: Attempted, known: Endpoint, breaker: Breaker | None) -> Row:
     """Lists leave out whom a delivery waits behind; it is looked up for those that do."""
-    delivery = one.delivery
+    delivery = attempted.delivery
     if delivery.state is DeliveryState.PENDING and delivery.due_at_ms is None:
-        every = await desk.services.store.deliveries(one.message.id)
+        every = await desk.services.store.deliveries(attempted.message.id)
         delivery = next((each for each in every if each.endpoint_id == known.id), delivery)
-    return Row(message=one.message, delivery=delivery, wait=wait_of(delivery, known, breaker, desk.now_ms()))
+    return Row(message=attempted.message, delivery=delivery, wait=wait_of(delivery, known, breaker, desk.now_ms()))
 
 
 HANDLERS = (show,)

@@ -67,40 +67,40 @@ GivenDesk = NamedDependency[Desk]
 
 
 def _limited(snapshot: Snapshot, app_id: str) -> Snapshot:
-    applications = tuple(one for one in snapshot.applications if one.id == app_id)
+    applications = tuple(application for application in snapshot.applications if application.id == app_id)
     if not applications:
         raise not_found("application")
     return msgspec.structs.replace(
         snapshot,
         applications=applications,
-        sources=tuple(one for one in snapshot.sources if one.app_id == app_id),
-        endpoints=tuple(one for one in snapshot.endpoints if one.app_id == app_id),
+        sources=tuple(source for source in snapshot.sources if source.app_id == app_id),
+        endpoints=tuple(endpoint for endpoint in snapshot.endpoints if endpoint.app_id == app_id),
     )
 
 
-def application(snapshot: Snapshot) -> Application:
+def current_application(snapshot: Snapshot) -> Application:
     """Whose things the pages show: the visitor's, or else the default one's."""
     return default_application(snapshot)
 
 
-def endpoint(snapshot: Snapshot, endpoint_id: str) -> Endpoint:
+def find_endpoint(snapshot: Snapshot, endpoint_id: str) -> Endpoint:
     """Raises Refusal 404."""
-    for one in snapshot.endpoints:
-        if one.id == endpoint_id and one.app_id == application(snapshot).id:
-            return one
+    for endpoint in snapshot.endpoints:
+        if endpoint.id == endpoint_id and endpoint.app_id == current_application(snapshot).id:
+            return endpoint
     raise not_found("endpoint")
 
 
-def source(snapshot: Snapshot, app_id: str) -> Source | None:
+def default_source(snapshot: Snapshot, app_id: str) -> Source | None:
     """Where the application's events come in: its first source of Dodo, else its first one."""
-    own = sorted((one for one in snapshot.sources if one.app_id == app_id), key=lambda one: one.id)
-    return next((one for one in own if one.kind == "dodo-payments"), own[0] if own else None)
+    own = sorted((source for source in snapshot.sources if source.app_id == app_id), key=lambda source: source.id)
+    return next((item for item in own if item.kind == "dodo-payments"), own[0] if own else None)
 
 
-async def draft(desk: Desk, draft_id: str) -> Draft:
+async def find_draft(desk: Desk, draft_id: str) -> Draft:
     """Raises Refusal 404."""
     found = await desk.services.store.draft(draft_id)
-    if found is None or found.app_id != application(await desk.snapshot()).id:
+    if found is None or found.app_id != current_application(await desk.snapshot()).id:
         raise not_found("draft")
     return found
 

@@ -50,8 +50,8 @@ def compare(before: str, after: str) -> Difference:
         lines += [Line(sign="+", text=new[j], after=j + 1) for j in range(new_start, new_end)]
     return Difference(
         lines=tuple(_folded(lines)),
-        added=sum(one.sign == "+" for one in lines),
-        removed=sum(one.sign == "-" for one in lines),
+        added=sum(line.sign == "+" for line in lines),
+        removed=sum(line.sign == "-" for line in lines),
     )
 
 

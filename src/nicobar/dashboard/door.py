@@ -130,7 +130,7 @@ class DashboardDoor:
 
 
 def _is_ours(path: str) -> bool:
-    return path == "/" or any(_within(path, one) for one in PATHS)
+    return path == "/" or any(_within(path, candidate) for candidate in PATHS)
 
 
 def _within(path: str, start: str) -> bool:
@@ -181,7 +181,7 @@ def _protected(send: Send, cookies: list[str] | tuple[()]) -> Send:
 
     async def protected(message: Message) -> None:
         if message["type"] == "http.response.start":
-            more = [(b"set-cookie", one.encode()) for one in cookies]
+            more = [(b"set-cookie", cooky.encode()) for cooky in cookies]
             names = {name.lower() for name, _ in message["headers"]}
             if b"cache-control" not in names:
                 more.append((b"cache-control", b"no-store"))

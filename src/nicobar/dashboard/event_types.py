@@ -9,7 +9,7 @@ from litestar.params import FromPath, FromQuery
 
 from nicobar.admin.recipe_use import Use, recipe_uses
 from nicobar.admin.trials import sample_types
-from nicobar.dashboard.desk import Desk, GivenDesk, application, not_found, source
+from nicobar.dashboard.desk import Desk, GivenDesk, current_application, default_source, not_found
 from nicobar.dashboard.language import noop
 from nicobar.dashboard.pages import page, translate
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
@@ -76,10 +76,10 @@ async def show_all(
     wanted = q.strip().casefold()
     known = await _known(desk)
     found = [
-        one
-        for one in known.values()
-        if wanted in searched(visitor, one)
-        and (not recipe or any(use.recipe == recipe for use in uses.get(one.name, ())))
+        item
+        for item in known.values()
+        if wanted in searched(visitor, item)
+        and (not recipe or any(use.recipe == recipe for use in uses.get(item.name, ())))
     ]
     return page(
         visitor,
@@ -87,7 +87,7 @@ async def show_all(
         types=found,
         every=len(known),
         uses=uses,
-        searched=lambda one: searched(visitor, one),
+        searched=lambda item: searched(visitor, item),
         recipes=RECIPES,
         q=q,
         recipe=recipe,
@@ -97,29 +97,29 @@ async def show_all(
 @get("/catalogue/{name:str}")
 async def show(name: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """One event type: when it fires, its fields, an example, and what can be done with it."""
-    one = (await _known(desk)).get(name)
-    if one is None:
+    item = (await _known(desk)).get(name)
+    if item is None:
         raise not_found("event type")
     has_sample = name in sample_types()
     snapshot = await desk.snapshot()
-    app_id = application(snapshot).id
-    example: Json = fresh(one, desk.now_ms()).decode() if has_sample else one.example
+    app_id = current_application(snapshot).id
+    example: Json = fresh(item, desk.now_ms()).decode() if has_sample else item.example
     return page(
         visitor,
         "event_type.html",
-        one=one,
+        one=item,
         has_sample=has_sample,
-        fields=tree(one.example),
+        fields=tree(item.example),
         kinds=_KINDS,
         example=example,
         uses=(await _uses(desk)).get(name, ()),
         endpoints=[other for other in snapshot.endpoints if other.app_id == app_id],
-        source=source(snapshot, app_id),
+        source=default_source(snapshot, app_id),
     )
 
 
-def searched(visitor: Visitor, one: EventType) -> str:
-    return f"{one.name} {one.description} {translate(visitor, one.description)}".casefold()
+def searched(visitor: Visitor, event_type: EventType) -> str:
+    return f"{event_type.name} {event_type.description} {translate(visitor, event_type.description)}".casefold()
 
 
 def tree(example: Json) -> tuple[Leaf, ...]:
@@ -175,7 +175,9 @@ def _example(value: Json) -> str:
 
 async def _known(desk: Desk) -> dict[str, EventType]:
     """Those that Dodo has, and those that were added."""
-    added = {one.name: one for one in (await desk.snapshot()).event_types if not one.archived}
+    added = {
+        event_type.name: event_type for event_type in (await desk.snapshot()).event_types if not event_type.archived
+    }
     return {**dict(sorted(added.items())), **sample_types()}
 
 

@@ -8,7 +8,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 
 from nicobar.admin.replays import cancel_replay, count_replay, group_filter, replay_group
-from nicobar.dashboard.desk import Desk, GivenDesk, application, endpoint, not_found
+from nicobar.dashboard.desk import Desk, GivenDesk, current_application, find_endpoint, not_found
 from nicobar.dashboard.lists import address
 from nicobar.dashboard.logs import OfEndpoint, endpoint_names, own_endpoints
 from nicobar.dashboard.pages import page, redirect
@@ -48,14 +48,14 @@ async def show_all(
 ) -> Response[bytes]:
     """The groups, the latest failure first."""
     snapshot = await desk.snapshot()
-    app_id = application(snapshot).id
+    app_id = current_application(snapshot).id
     groups = await desk.services.store.failure_groups(app_id, of_endpoint or None)
     own = own_endpoints(snapshot, app_id)
     known = {one for one, _ in own}
     return page(
         visitor,
         "failures.html",
-        rows=[row_of(one) for one in groups if one.endpoint_id in known],
+        rows=[row_of(group) for group in groups if group.endpoint_id in known],
         endpoints=own,
         names=endpoint_names(snapshot),
         of_endpoint=of_endpoint,
@@ -68,7 +68,7 @@ async def show(
     desk: GivenDesk, visitor: GivenVisitor, of_endpoint: OfEndpoint = "", failure: FromQuery[str] = ""
 ) -> Response[bytes]:
     """One group: what was said, the line of the code, a sample, and what can be done."""
-    known = endpoint(await desk.snapshot(), of_endpoint)
+    known = find_endpoint(await desk.snapshot(), of_endpoint)
     group = await _group(desk, known, failure)
     if group is None:
         return page(visitor, "failure.html", endpoint=known, group=None)
@@ -95,7 +95,7 @@ async def ask_replay(
     desk: GivenDesk, visitor: GivenVisitor, of_endpoint: OfEndpoint = "", failure: FromQuery[str] = ""
 ) -> Response[bytes]:
     """Counts what sending a group again would do, and asks."""
-    known = endpoint(await desk.snapshot(), of_endpoint)
+    known = find_endpoint(await desk.snapshot(), of_endpoint)
     store = desk.services.store
     count = await count_replay(store, TaskKind.BULK_REPLAY, known, group_filter(failure))
     back = address("/failures/group", endpoint=known.id, failure=failure)
@@ -113,7 +113,7 @@ async def ask_replay(
 @post("/failures/replay", status_code=303)
 async def replay(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Sends the group again, as a task that can be followed."""
-    known = endpoint(await desk.snapshot(), visitor.form.get("endpoint", ""))
+    known = find_endpoint(await desk.snapshot(), visitor.form.get("endpoint", ""))
     failure = visitor.form.get("failure", "")
     task = await replay_group(desk.services, visitor, known, failure, new_ids="new_ids" in visitor.form)
     if task is None:
@@ -166,7 +166,7 @@ def line_of(failure: str) -> int | None:
 async def _group(desk: Desk, known: Endpoint, failure: str) -> FailureGroup | None:
     """None for a group that nothing is in any more."""
     groups = await desk.services.store.failure_groups(known.app_id, known.id)
-    return next((one for one in groups if one.failure == failure), None)
+    return next((group for group in groups if group.failure == failure), None)
 
 
 async def _sample(desk: Desk, group: FailureGroup) -> Tried | None:
@@ -189,7 +189,7 @@ async def _code(desk: Desk, known: Endpoint, version: int, line: int) -> list[Li
 async def _task(desk: Desk, task_id: str) -> Task:
     """Raises Refusal 404."""
     found = await desk.services.store.task(task_id)
-    if found is None or found.app_id != application(await desk.snapshot()).id:
+    if found is None or found.app_id != current_application(await desk.snapshot()).id:
         raise not_found("replay")
     return found
 

@@ -18,7 +18,15 @@ from nicobar.admin.trials import why_unusable
 from nicobar.connectors import Checkup, Connector
 from nicobar.connectors.kinds import CONNECTORS, connector
 from nicobar.crypto import new_webhook_secret
-from nicobar.dashboard.desk import Desk, GivenDesk, application, draft, endpoint, not_found, source
+from nicobar.dashboard.desk import (
+    Desk,
+    GivenDesk,
+    current_application,
+    default_source,
+    find_draft,
+    find_endpoint,
+    not_found,
+)
 from nicobar.dashboard.forms import Given, free_name, further_fields, main_fields, read_fields, value_of
 from nicobar.dashboard.pages import page, redirect, translate
 from nicobar.dashboard.rights import CHANGING
@@ -37,12 +45,12 @@ DODO = "dodo-payments"
 async def choose(visitor: GivenVisitor, q: FromQuery[str] = "") -> Response[bytes]:
     """The integrations, narrowed by what is looked for."""
     wanted = q.strip().casefold()
-    found = [one for one in CONNECTORS if wanted in _searched(visitor, one)]
+    found = [connector for connector in CONNECTORS if wanted in _searched(visitor, connector)]
     return page(visitor, "choose.html", connectors=found, q=q)
 
 
-def _searched(visitor: Visitor, one: Connector) -> str:
-    return f"{one.name} {one.summary} {translate(visitor, one.summary)}".casefold()
+def _searched(visitor: Visitor, connector: Connector) -> str:
+    return f"{connector.name} {connector.summary} {translate(visitor, connector.summary)}".casefold()
 
 
 @get("/webhooks/new/{kind:str}", opt=CHANGING)
@@ -62,7 +70,7 @@ async def begun(kind: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> 
         return _form(visitor, of_kind, name=given.name, settings=given.settings, problem=problem)
     made = Draft(
         id=desk.services.ids.new("draft"),
-        app_id=application(await desk.snapshot()).id,
+        app_id=current_application(await desk.snapshot()).id,
         connector=kind,
         name=given.name,
         updated_at_ms=desk.now_ms(),
@@ -80,34 +88,34 @@ async def connection(
     check: FromQuery[bool] = False,  # noqa: FBT002 - of the address
 ) -> Response[bytes]:
     """The form of a draft; with `check` the destination is asked whether it knows the credentials."""
-    one = await draft(desk, draft_id)
-    if one.endpoint_id is not None:
-        return redirect(f"/webhooks/drafts/{one.id}/code")
-    of_kind = connector(one.connector)
+    draft = await find_draft(desk, draft_id)
+    if draft.endpoint_id is not None:
+        return redirect(f"/webhooks/drafts/{draft.id}/code")
+    of_kind = connector(draft.connector)
     checkup = None
     if check:
-        destination = of_kind.open(one.settings, credentials(desk, one))
-        detail = f"stored credentials used for {of_kind.credentials_host(one.settings)}"
-        await desk.services.change(visitor, "endpoint.check", one.id, app_id=one.app_id, detail=detail)
+        destination = of_kind.open(draft.settings, credentials(desk, draft))
+        detail = f"stored credentials used for {of_kind.credentials_host(draft.settings)}"
+        await desk.services.change(visitor, "endpoint.check", draft.id, app_id=draft.app_id, detail=detail)
         checkup = await destination.check_credentials(desk.services.transport)
-    return _form(visitor, of_kind, name=one.name, settings=one.settings, kept=one, checkup=checkup)
+    return _form(visitor, of_kind, name=draft.name, settings=draft.settings, kept=draft, checkup=checkup)
 
 
 @post("/webhooks/drafts/{draft_id:str}", status_code=303)
 @again_if_moved
 async def connected(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Keeps what was changed and goes on."""
-    one = await draft(desk, draft_id)
-    of_kind = connector(one.connector)
+    draft = await find_draft(desk, draft_id)
+    of_kind = connector(draft.connector)
     given = read_fields(of_kind, visitor.form)
-    stored = credentials(desk, one)
+    stored = credentials(desk, draft)
     kept = stored | given.credentials
-    problem = why_unusable(one.connector, given.settings, kept) or _why_not_there(
-        desk, one.connector, given.settings, before=one.settings, kept=stored.keys() - given.credentials.keys()
+    problem = why_unusable(draft.connector, given.settings, kept) or _why_not_there(
+        desk, draft.connector, given.settings, before=draft.settings, kept=stored.keys() - given.credentials.keys()
     )
     if problem is not None:
-        return _form(visitor, of_kind, name=given.name, settings=given.settings, kept=one, problem=problem)
-    return await _kept(desk, visitor, one, Given(name=given.name, settings=given.settings, credentials=kept))
+        return _form(visitor, of_kind, name=given.name, settings=given.settings, kept=draft, problem=problem)
+    return await _kept(desk, visitor, draft, Given(name=given.name, settings=given.settings, credentials=kept))
 
 
 @post("/webhooks/drafts/{draft_id:str}/create", status_code=303)
@@ -118,28 +126,28 @@ async def create(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor
     """
     if draft_id in desk.created:
         return redirect(f"/webhooks/{desk.created[draft_id]}")
-    one = await draft(desk, draft_id)
-    if visitor.form.get("seen", one.text_id) != one.text_id:
-        return redirect(f"/webhooks/drafts/{one.id}/test?changed=1")
-    if one.code.strip() and await why_it_cannot_run(desk.services.sandbox, one.code, desk.now_ms()) is not None:
-        return redirect(f"/webhooks/drafts/{one.id}/code")  # which says what is wrong
-    if one.endpoint_id:
-        await publish(desk, visitor, one.endpoint_id, one.code, variables=one.variables)
-        endpoint_id = one.endpoint_id
-        await desk.services.store.remove_draft(one.id)
+    draft = await find_draft(desk, draft_id)
+    if visitor.form.get("seen", draft.text_id) != draft.text_id:
+        return redirect(f"/webhooks/drafts/{draft.id}/test?changed=1")
+    if draft.code.strip() and await why_it_cannot_run(desk.services.sandbox, draft.code, desk.now_ms()) is not None:
+        return redirect(f"/webhooks/drafts/{draft.id}/code")  # which says what is wrong
+    if draft.endpoint_id:
+        await publish(desk, visitor, draft.endpoint_id, draft.code, variables=draft.variables)
+        endpoint_id = draft.endpoint_id
+        await desk.services.store.remove_draft(draft.id)
     else:
         async with desk.services.changing:
-            endpoint_id = await _create(desk, visitor, one)
-    desk.keep_created(one.id, endpoint_id)
+            endpoint_id = await _create(desk, visitor, draft)
+    desk.keep_created(draft.id, endpoint_id)
     return redirect(f"/webhooks/{endpoint_id}")
 
 
 @post("/webhooks/drafts/{draft_id:str}/discard", status_code=303)
 async def discard(draft_id: FromPath[str], desk: GivenDesk) -> Response[bytes]:
     """Throws a draft away."""
-    one = await draft(desk, draft_id)
-    await desk.services.store.remove_draft(one.id)
-    return redirect(f"/webhooks/{one.endpoint_id}" if one.endpoint_id else "/webhooks")
+    draft = await find_draft(desk, draft_id)
+    await desk.services.store.remove_draft(draft.id)
+    return redirect(f"/webhooks/{draft.endpoint_id}" if draft.endpoint_id else "/webhooks")
 
 
 def _why_not_there(
@@ -160,27 +168,27 @@ def _why_not_there(
     return None
 
 
-def credentials(desk: Desk, one: Draft) -> dict[str, str]:
+def credentials(desk: Desk, draft: Draft) -> dict[str, str]:
     """A draft's secrets. Raises StoreUnusable when they were sealed with another key."""
-    return msgspec.json.decode(desk.services.vault.unseal(one.sealed_credentials, one.id), type=dict[str, str])
+    return msgspec.json.decode(desk.services.vault.unseal(draft.sealed_credentials, draft.id), type=dict[str, str])
 
 
-async def add_draft(desk: Desk, one: Draft) -> None:
+async def add_draft(desk: Desk, draft: Draft) -> None:
     """Keeps a draft that is begun now."""
     now_ms = desk.now_ms()
-    kept = msgspec.structs.replace(one, updated_at_ms=now_ms)
+    kept = msgspec.structs.replace(draft, updated_at_ms=now_ms)
     await desk.services.store.put_draft(kept, forget_before_ms=now_ms - KEEP_DRAFTS_MS)
 
 
-async def keep(desk: Desk, one: Draft) -> Draft:
+async def keep(desk: Desk, draft: Draft) -> Draft:
     """Keeps what was changed of a draft. Raises StoreMoved where it was changed elsewhere after it was read."""
-    kept = msgspec.structs.replace(one, revision=one.revision + 1)
+    kept = msgspec.structs.replace(draft, revision=draft.revision + 1)
     await add_draft(desk, kept)
     return kept
 
 
 def _connector(kind: str) -> Connector:
-    if all(one.kind != kind for one in CONNECTORS):
+    if all(connector.kind != kind for connector in CONNECTORS):
         raise not_found("integration")
     return connector(kind)
 
@@ -188,16 +196,16 @@ def _connector(kind: str) -> Connector:
 async def _kept(
     desk: Desk,
     visitor: Visitor,
-    one: Draft,
+    draft: Draft,
     given: Given,
     keep_by: Callable[[Desk, Draft], Awaitable[object]] = keep,
 ) -> Response[bytes]:
-    sealed = desk.services.vault.seal(msgspec.json.encode(given.credentials), one.id)
-    kept = msgspec.structs.replace(one, name=given.name, settings=given.settings, sealed_credentials=sealed)
+    sealed = desk.services.vault.seal(msgspec.json.encode(given.credentials), draft.id)
+    kept = msgspec.structs.replace(draft, name=given.name, settings=given.settings, sealed_credentials=sealed)
     await keep_by(desk, kept)
     if visitor.form.get("action") == "check":
-        return redirect(f"/webhooks/drafts/{one.id}?check=1#verdict")
-    return redirect(f"/webhooks/drafts/{one.id}/code")
+        return redirect(f"/webhooks/drafts/{draft.id}?check=1#verdict")
+    return redirect(f"/webhooks/drafts/{draft.id}/code")
 
 
 def _form(
@@ -230,41 +238,41 @@ def _form(
     )
 
 
-async def _create(desk: Desk, visitor: Visitor, one: Draft) -> str:
+async def _create(desk: Desk, visitor: Visitor, draft: Draft) -> str:
     services = desk.services
-    check_address(services.settings.allowed, one.connector, one.settings)
+    check_address(services.settings.allowed, draft.connector, draft.settings)
     snapshot = await desk.snapshot()
     now_ms = desk.now_ms()
-    taken = [other.name for other in snapshot.endpoints if other.app_id == one.app_id]
+    taken = [other.name for other in snapshot.endpoints if other.app_id == draft.app_id]
     made = make_endpoint(
         vault=services.vault,
         ids=services.ids,
-        app_id=one.app_id,
-        name=free_name(one.name, taken),
-        kind=one.connector,
-        settings=one.settings,
-        credentials=credentials(desk, one),
-        event_types=one.event_types,
-        variables=one.variables,
+        app_id=draft.app_id,
+        name=free_name(draft.name, taken),
+        kind=draft.connector,
+        settings=draft.settings,
+        credentials=credentials(desk, draft),
+        event_types=draft.event_types,
+        variables=draft.variables,
         details=details(now_ms=now_ms),
     )
-    changes: list[Change] = [RemoveDraft(draft_id=one.id, revision=one.revision), made]
-    if one.code.strip():
-        changes.append(AddTransformation(endpoint_id=made.id, code=one.code, created_at_ms=now_ms))
-    if source(snapshot, one.app_id) is None:
+    changes: list[Change] = [RemoveDraft(draft_id=draft.id, revision=draft.revision), made]
+    if draft.code.strip():
+        changes.append(AddTransformation(endpoint_id=made.id, code=draft.code, created_at_ms=now_ms))
+    if default_source(snapshot, draft.app_id) is None:
         names = {other.name for other in snapshot.sources}
         # It takes nothing before the sender's secret is known: no signature fits none.
         first = make_source(
             vault=services.vault,
             ids=services.ids,
-            app_id=one.app_id,
+            app_id=draft.app_id,
             name=free_name("dodo", sorted(names)),
             kind=DODO,
             secrets=(),
             details=details(now_ms=now_ms),
         )
         changes.append(PutSource(source=first))
-    await services.change(visitor, "endpoint.create", made.id, *changes, app_id=one.app_id)
+    await services.change(visitor, "endpoint.create", made.id, *changes, app_id=draft.app_id)
     return made.id
 
 
@@ -288,7 +296,7 @@ async def publish(
     if broken is not None:
         raise UserError(broken.failure.value, broken.reason, "Mend it in the editor.")
     async with services.changing:
-        known = endpoint(await desk.snapshot(), endpoint_id)
+        known = find_endpoint(await desk.snapshot(), endpoint_id)
         changes: list[Change] = []
         if variables is not None and variables != known.variables:
             changes.append(same_endpoint(known, variables=variables))

@@ -60,12 +60,12 @@ def free_name(wanted: str, taken: Sequence[str]) -> str:
 
 def main_fields(connector: Connector) -> list[Field]:
     """What everybody fills in."""
-    return [one for one in connector.fields if one.required or one.kind is FieldKind.CHOICE]
+    return [field for field in connector.fields if field.required or field.kind is FieldKind.CHOICE]
 
 
 def further_fields(connector: Connector) -> list[Field]:
     """What most people leave as it is."""
-    return [one for one in connector.fields if not one.required and one.kind is not FieldKind.CHOICE]
+    return [field for field in connector.fields if not field.required and field.kind is not FieldKind.CHOICE]
 
 
 def value_of(field: Field, settings: Mapping[str, Setting]) -> Setting:
@@ -111,7 +111,7 @@ def families(more: Sequence[str]) -> dict[str, list[str]]:
 def chosen_types(form: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """The event types of a tree: those that are checked, and all of a family that is."""
     whole = form.get("event_family", ())
-    found = dict.fromkeys(one for one in form.get("event_type", ()) if one)
+    found = dict.fromkeys(item for item in form.get("event_type", ()) if item)
     for family, names in families(()).items():
         if family in whole:
             found |= dict.fromkeys(names)

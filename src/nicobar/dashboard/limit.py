@@ -40,7 +40,7 @@ class LoginLimit:
 
     def right(self, address: str, name: str) -> None:
         """Forgets the wrong ones of that name, and no others: whoever has a user of their own could go on trying."""
-        self._wrong[address] = [one for one in self._wrong.get(address, ()) if one[1] != name]
+        self._wrong[address] = [item for item in self._wrong.get(address, ()) if item[1] != name]
 
     def _recent(self, address: str, now_ms: int) -> list[tuple[int, str]]:
-        return [one for one in self._wrong.get(address, ()) if now_ms - one[0] < PERIOD_MS]
+        return [item for item in self._wrong.get(address, ()) if now_ms - item[0] < PERIOD_MS]

@@ -129,7 +129,7 @@ def day_ms(text: str, zone: tzinfo, *, end: bool = False) -> int | None:
 def known_state(text: str) -> str:
     """Raises Refusal 422 for a state that does not exist."""
     if text not in STATES:
-        given, names = shortened(text), ", ".join(one for one in STATES if one)
+        given, names = shortened(text), ", ".join(state for state in STATES if state)
         raise Refusal(422, "unknown_state", f"There is no state named {given}.", f"Use one of {names}.")
     return text
 

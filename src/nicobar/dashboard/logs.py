@@ -8,7 +8,7 @@ from litestar import Response, get
 from litestar.params import FromQuery, QueryParameter
 
 from nicobar.admin.trials import sample_types
-from nicobar.dashboard.desk import Desk, GivenDesk, application
+from nicobar.dashboard.desk import Desk, GivenDesk, current_application
 from nicobar.dashboard.lists import (
     MAX_CHARS,
     PAGE,
@@ -61,7 +61,7 @@ async def show_all(
 ) -> Response[bytes]:
     """Messages, the newest first. An id that is looked for leads to its message."""
     snapshot = await desk.snapshot()
-    app = application(snapshot)
+    app = current_application(snapshot)
     if q and is_id(q.strip(), "msg"):
         named = await desk.services.store.find_message(app.id, q.strip(), alerts=visitor.sees_alerts)
         if named is not None:
@@ -103,11 +103,11 @@ async def show_all(
     def link(place: Place) -> str:
         return address("/logs", **asked, before=place.before, after=place.after)
 
-    rows = listed(found, place, limit=PAGE, key=lambda one: one.message.id, link=link, inside=sought.inside)
+    rows = listed(found, place, limit=PAGE, key=lambda item: item.message.id, link=link, inside=sought.inside)
     return page(
         visitor,
         "logs.html",
-        rows=[_row(one, sought) for one in rows.items],
+        rows=[_row(item, sought) for item in rows.items],
         pages=rows,
         looked_until_ms=await looked_until_ms(desk, rows.next),
         asked=asked,
@@ -115,7 +115,7 @@ async def show_all(
         zone_name=clock_name,
         is_filtered=any(asked.values()),
         is_newest=place == Place(),
-        states={one: address("/logs", **(asked | {"state": one})) for one in STATES},
+        states={state: address("/logs", **(asked | {"state": state})) for state in STATES},
         state_titles=STATE_TITLES,
         endpoints=own_endpoints(snapshot, app.id),
         names=endpoint_names(snapshot),
@@ -124,12 +124,12 @@ async def show_all(
     )
 
 
-def _row(one: Moment, sought: Sought) -> Row:
+def _row(moment: Moment, sought: Sought) -> Row:
     return Row(
-        message=one.message,
-        deliveries=one.deliveries,
-        found=snippet(one.message.body, sought),
-        operational=one.message.source_id == ALERT_SOURCE_ID,
+        message=moment.message,
+        deliveries=moment.deliveries,
+        found=snippet(moment.message.body, sought),
+        operational=moment.message.source_id == ALERT_SOURCE_ID,
     )
 
 
@@ -141,17 +141,19 @@ async def looked_until_ms(desk: Desk, message_id: str | None) -> int | None:
 
 def own_endpoints(snapshot: Snapshot, app_id: str) -> list[tuple[str, str]]:
     """Ids and names of the application's endpoints, by name."""
-    own = [(one.id, one.name) for one in snapshot.endpoints if one.app_id == app_id]
-    return sorted(own, key=lambda one: one[1].casefold())
+    own = [(endpoint.id, endpoint.name) for endpoint in snapshot.endpoints if endpoint.app_id == app_id]
+    return sorted(own, key=lambda item: item[1].casefold())
 
 
 def endpoint_names(snapshot: Snapshot) -> dict[str, str]:
-    return {one.id: one.name for one in snapshot.endpoints}
+    return {endpoint.id: endpoint.name for endpoint in snapshot.endpoints}
 
 
 def known_types(snapshot: Snapshot) -> list[str]:
     """What is offered to choose from; any other name may be asked for."""
-    return sorted({*sample_types(), *(one.name for one in snapshot.event_types if not one.archived)})
+    return sorted(
+        {*sample_types(), *(event_type.name for event_type in snapshot.event_types if not event_type.archived)}
+    )
 
 
 HANDLERS = (show_all,)

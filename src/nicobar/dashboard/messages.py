@@ -7,7 +7,7 @@ from litestar.params import FromPath, FromQuery
 
 from nicobar.admin import expunge
 from nicobar.admin.replays import resend
-from nicobar.dashboard.desk import Desk, GivenDesk, application, endpoint, not_found
+from nicobar.dashboard.desk import Desk, GivenDesk, current_application, find_endpoint, not_found
 from nicobar.dashboard.logs import endpoint_names
 from nicobar.dashboard.pages import page, redirect
 from nicobar.dashboard.rights import CHANGING
@@ -44,14 +44,14 @@ async def ask_resend(
 ) -> Response[bytes]:
     """Says what sending again means, and asks."""
     message = await _message(desk, visitor, message_id)
-    return page(visitor, "resend.html", message=message, endpoint=endpoint(await desk.snapshot(), to))
+    return page(visitor, "resend.html", message=message, endpoint=find_endpoint(await desk.snapshot(), to))
 
 
 @post("/logs/{message_id:str}/resend", status_code=303)
 async def resent(message_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Puts the delivery into the queue again."""
     message = await _message(desk, visitor, message_id)
-    known = endpoint(await desk.snapshot(), visitor.form.get("to", ""))
+    known = find_endpoint(await desk.snapshot(), visitor.form.get("to", ""))
     try:
         await resend(desk.services, visitor, message, known, new_ids="new_ids" in visitor.form)
     except Refusal as problem:
@@ -64,9 +64,9 @@ async def ask_expunge(message_id: FromPath[str], desk: GivenDesk, visitor: Given
     """Says what taking out means, and asks."""
     message = await _message(desk, visitor, message_id)
     unfinished = [
-        one
-        for one in await desk.services.store.deliveries(message.id)
-        if one.state in {DeliveryState.PENDING, DeliveryState.SENDING}
+        delivery
+        for delivery in await desk.services.store.deliveries(message.id)
+        if delivery.state in {DeliveryState.PENDING, DeliveryState.SENDING}
     ]
     return page(visitor, "expunge_message.html", message=message, unfinished=len(unfinished))
 
@@ -81,7 +81,7 @@ async def expunged(message_id: FromPath[str], desk: GivenDesk, visitor: GivenVis
 
 async def _message(desk: Desk, visitor: Visitor, message_id: str) -> Message:
     """Raises Refusal 404."""
-    app = application(await desk.snapshot())
+    app = current_application(await desk.snapshot())
     found = await desk.services.store.find_message(app.id, message_id, alerts=visitor.sees_alerts)
     if found is None:
         raise not_found("message")
@@ -91,20 +91,20 @@ async def _message(desk: Desk, visitor: Visitor, message_id: str) -> Message:
 async def _page(desk: Desk, visitor: Visitor, message: Message, problem: Refusal | None = None) -> Response[bytes]:
     snapshot = await desk.snapshot()
     store = desk.services.store
-    endpoints = {one.id: one for one in snapshot.endpoints}
+    endpoints = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
     breakers = await store.breakers()
     tried = await store.attempts_of_message(message.id, AttemptFilter(alerts=True), limit=MAX_ATTEMPTS)
     now_ms = desk.now_ms()
     parts: list[Part] = []
-    for one in await store.deliveries(message.id):
-        known = endpoints.get(one.endpoint_id)
-        wait = wait_of(one, known, breakers.get(known.seq) if known else None, now_ms)
+    for delivery in await store.deliveries(message.id):
+        known = endpoints.get(delivery.endpoint_id)
+        wait = wait_of(delivery, known, breakers.get(known.seq) if known else None, now_ms)
         parts.append(
             Part(
-                delivery=one,
+                delivery=delivery,
                 endpoint=known,
                 wait=wait,
-                attempts=tuple(each.attempt for each in tried.items if each.endpoint_id == one.endpoint_id),
+                attempts=tuple(each.attempt for each in tried.items if each.endpoint_id == delivery.endpoint_id),
                 can_resend=_can_resend(message, known, wait),
             )
         )
@@ -116,9 +116,9 @@ async def _page(desk: Desk, visitor: Visitor, message: Message, problem: Refusal
         parts=parts,
         names=endpoint_names(snapshot),
         others=_others(message, snapshot.endpoints, parts),
-        source=next((one for one in snapshot.sources if one.id == message.source_id), None),
+        source=next((source for source in snapshot.sources if source.id == message.source_id), None),
         operational=message.source_id == ALERT_SOURCE_ID,
-        is_live=any(one.wait for one in parts),
+        is_live=any(part.wait for part in parts),
         more_attempts=tried.next is not None,
         problem=problem,
         now_ms=now_ms,
@@ -133,10 +133,14 @@ def _can_resend(message: Message, known: Endpoint | None, wait: Wait | None) -> 
 
 def _others(message: Message, endpoints: tuple[Endpoint, ...], parts: list[Part]) -> list[Endpoint]:
     """The application's endpoints that the message did not go to; each may be sent it by hand."""
-    got = {one.delivery.endpoint_id for one in parts}
+    got = {part.delivery.endpoint_id for part in parts}
     if message.expunged_at_ms is not None or message.source_id == ALERT_SOURCE_ID:
         return []
-    return [one for one in endpoints if one.app_id == message.app_id and one.id not in got and not one.disabled]
+    return [
+        endpoint
+        for endpoint in endpoints
+        if endpoint.app_id == message.app_id and endpoint.id not in got and not endpoint.disabled
+    ]
 
 
 HANDLERS = (show, ask_resend, resent, ask_expunge, expunged)

@@ -7,7 +7,7 @@ from litestar import Response, get
 from nicobar.admin.counts import DAY_MS
 from nicobar.dashboard.coverage import is_known_silent
 from nicobar.dashboard.day import last_day
-from nicobar.dashboard.desk import Desk, GivenDesk, application
+from nicobar.dashboard.desk import Desk, GivenDesk, current_application
 from nicobar.dashboard.failures import row_of
 from nicobar.dashboard.logs import endpoint_names
 from nicobar.dashboard.navigation import PLACES
@@ -34,11 +34,15 @@ class Refusing(Record):
 async def show(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """The first page."""
     snapshot = await desk.snapshot()
-    app_id = application(snapshot).id
+    app_id = current_application(snapshot).id
     rows = await rows_of(desk, snapshot, app_id)
-    sources = [one for one in snapshot.sources if one.app_id == app_id]
+    sources = [source for source in snapshot.sources if source.app_id == app_id]
     own = {row.endpoint.id for row in rows}
-    groups = [one for one in await desk.services.store.failure_groups(app_id) if one.endpoint_id in own]
+    groups = [
+        failure_group
+        for failure_group in await desk.services.store.failure_groups(app_id)
+        if failure_group.endpoint_id in own
+    ]
     now_ms = desk.now_ms()
     return page(
         visitor,
@@ -48,12 +52,12 @@ async def show(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
         disabled=[row for row in rows if row.state == "disabled" and not _needs_attention(row)],
         silent=[row for row in rows if row.state != "disabled" and is_known_silent(desk, row.endpoint)],
         day=await last_day(desk, app_id),
-        groups=[row_of(one) for one in groups[:MAX_GROUPS]],
+        groups=[row_of(group) for group in groups[:MAX_GROUPS]],
         more_groups=max(0, len(groups) - MAX_GROUPS),
         names=endpoint_names(snapshot),
-        refusing=[found for one in sources if (found := await _refusing(desk, one, now_ms))],
-        without_secret=[one for one in sources if not desk.services.has_secret(one)],
-        sources_path=next((one.path for one in PLACES if one.path == SOURCES), None),
+        refusing=[found for source in sources if (found := await _refusing(desk, source, now_ms))],
+        without_secret=[source for source in sources if not desk.services.has_secret(source)],
+        sources_path=next((place.path for place in PLACES if place.path == SOURCES), None),
         unfinished=sum(row.unfinished for row in rows),
         oldest_ms=min((row.oldest_ms for row in rows if row.oldest_ms is not None), default=None),
         now_ms=now_ms,
@@ -67,7 +71,7 @@ def _needs_attention(row: Row) -> bool:
 
 async def _refusing(desk: Desk, source: Source, now_ms: int) -> Refusing | None:
     found = await desk.services.store.refusals(source.id, limit=MAX_PAGE)
-    recent = [one for one in found.items if one.at_ms >= now_ms - DAY_MS]
+    recent = [item for item in found.items if item.at_ms >= now_ms - DAY_MS]
     if not recent:
         return None
     more = found.next is not None and len(recent) == len(found.items)

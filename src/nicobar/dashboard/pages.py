@@ -65,8 +65,8 @@ def page(
 def redirect(location: str, *cookies: str) -> Response[bytes]:
     """Where to look after a form was taken."""
     answer: Response[bytes] = Response(b"", status_code=303, headers={"location": location})
-    for one in cookies:
-        answer.headers.setdefault("set-cookie", one)
+    for cooky in cookies:
+        answer.headers.setdefault("set-cookie", cooky)
     return answer
 
 

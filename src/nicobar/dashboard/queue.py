@@ -6,7 +6,7 @@ from litestar import Response, get
 
 from nicobar.dashboard.deliveries import Row as DeliveryRow
 from nicobar.dashboard.deliveries import row_of
-from nicobar.dashboard.desk import Desk, GivenDesk, application
+from nicobar.dashboard.desk import Desk, GivenDesk, current_application
 from nicobar.dashboard.pages import page
 from nicobar.dashboard.visitor import GivenVisitor, Visitor
 from nicobar.dashboard.webhooks import Row, rows_of
@@ -28,16 +28,16 @@ class Lane(Record):
 async def show(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """The endpoints where something waits, the longest lag first."""
     snapshot = await desk.snapshot()
-    rows = await rows_of(desk, snapshot, application(snapshot).id)
-    waiting = sorted((one for one in rows if one.unfinished), key=lambda one: one.oldest_ms or 0)
+    rows = await rows_of(desk, snapshot, current_application(snapshot).id)
+    waiting = sorted((row for row in rows if row.unfinished), key=lambda row: row.oldest_ms or 0)
     return page(
         visitor,
         "queue.html",
         has_endpoints=bool(rows),
-        lanes=[await _lane(desk, visitor, one) for one in waiting],
-        idle=[one for one in rows if not one.unfinished],
-        unfinished=sum(one.unfinished for one in rows),
-        oldest_ms=min((one.oldest_ms for one in rows if one.oldest_ms is not None), default=None),
+        lanes=[await _lane(desk, visitor, item) for item in waiting],
+        idle=[row for row in rows if not row.unfinished],
+        unfinished=sum(row.unfinished for row in rows),
+        oldest_ms=min((row.oldest_ms for row in rows if row.oldest_ms is not None), default=None),
         now_ms=desk.now_ms(),
     )
 
@@ -53,7 +53,7 @@ async def _lane(desk: Desk, visitor: Visitor, row: Row) -> Lane:
     return Lane(
         row=row,
         waits=await store.waits(row.endpoint.id, now_ms=desk.now_ms()),
-        first=tuple([await row_of(desk, one, row.endpoint, breaker) for one in found.items]),
+        first=tuple([await row_of(desk, item, row.endpoint, breaker) for item in found.items]),
     )
 
 

@@ -13,7 +13,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from nicobar.admin.replays import FINAL_STATES, cancel_replay, count_replay, start_replay
-from nicobar.dashboard.desk import Desk, GivenDesk, endpoint, not_found
+from nicobar.dashboard.desk import Desk, GivenDesk, find_endpoint, not_found
 from nicobar.dashboard.forms import chosen_types, families
 from nicobar.dashboard.language import noop
 from nicobar.dashboard.pages import iso, page, redirect
@@ -55,7 +55,7 @@ class Asked(Record):
 @get("/webhooks/{endpoint_id:str}/replays")
 async def show_all(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """What can be sent again, and the replays so far."""
-    return await _form(desk, visitor, endpoint(await desk.snapshot(), endpoint_id), _query(visitor))
+    return await _form(desk, visitor, find_endpoint(await desk.snapshot(), endpoint_id), _query(visitor))
 
 
 @get("/webhooks/{endpoint_id:str}/replays/count")
@@ -63,7 +63,7 @@ async def count(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisit
     """What a replay would do, before it is begun. The address is the whole question: `kind`, `since`, `until`, and
     any of `status`, `event_type`, `customer` and `failure`.
     """
-    known = endpoint(await desk.snapshot(), endpoint_id)
+    known = find_endpoint(await desk.snapshot(), endpoint_id)
     fields = _query(visitor)
     try:
         asked = read(fields, desk.now_ms())
@@ -76,7 +76,7 @@ async def count(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisit
 @post("/webhooks/{endpoint_id:str}/replays", status_code=303)
 async def start(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Begins a replay."""
-    known = endpoint(await desk.snapshot(), endpoint_id)
+    known = find_endpoint(await desk.snapshot(), endpoint_id)
     asked = read(visitor.every, desk.now_ms())
     new_ids = "new_ids" in visitor.form
     task = await start_replay(desk.services, visitor, KINDS[asked.kind], known, asked.which, new_ids=new_ids)
@@ -104,7 +104,7 @@ async def cancel(
     endpoint_id: FromPath[str], task_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor
 ) -> Response[bytes]:
     """Stops a replay; what was not tried becomes what it was before. One with nothing left stays as it is."""
-    known = endpoint(await desk.snapshot(), endpoint_id)
+    known = find_endpoint(await desk.snapshot(), endpoint_id)
     task = await _task(desk, known, task_id)
     with suppress(Refusal):  # the page says that it has ended
         await cancel_replay(desk.services, visitor, task)
@@ -127,7 +127,7 @@ def read(fields: Fields, now_ms: int) -> Asked:
         states = ()
     elif kind == "bulk":
         given = fields.get("status", ())
-        states = tuple(one for one in FINAL_STATES if one.value in given) or FINAL_STATES
+        states = tuple(final_state for final_state in FINAL_STATES if final_state.value in given) or FINAL_STATES
     which = ReplayFilter(
         since_ms=since_ms,
         until_ms=until_ms,
@@ -188,8 +188,8 @@ def _counted(desk: Desk, visitor: Visitor, known: Endpoint, asked: Asked, counte
         ("kind", asked.kind),
         ("since", iso(which.since_ms or 0)),
         ("until", iso(which.until_ms or 0)),
-        *(("status", one.value) for one in which.states),
-        *(("event_type", one) for one in which.event_types),
+        *(("status", state.value) for state in which.states),
+        *(("event_type", event_type) for event_type in which.event_types),
         ("customer", which.customer_key or ""),
         ("failure", which.failure or ""),
     ]
@@ -210,9 +210,9 @@ def _counted(desk: Desk, visitor: Visitor, known: Endpoint, asked: Asked, counte
 
 
 async def _task_page(desk: Desk, visitor: Visitor, template: str, endpoint_id: str, task_id: str) -> Response[bytes]:
-    known = endpoint(await desk.snapshot(), endpoint_id)
+    known = find_endpoint(await desk.snapshot(), endpoint_id)
     task = await _task(desk, known, task_id)
-    backlog = {one.endpoint_seq: one.unfinished for one in await desk.services.store.backlog()}
+    backlog = {waiting.endpoint_seq: waiting.unfinished for waiting in await desk.services.store.backlog()}
     return page(
         visitor,
         template,
@@ -240,7 +240,7 @@ async def _tasks(desk: Desk, known: Endpoint) -> list[Task]:
     seq = None
     for _ in range(MAX_LOOKS):
         some = await desk.services.store.tasks(app_ids=[known.app_id], before_seq=seq, after_seq=None, limit=PAGE)
-        found += [one for one in some if one.endpoint_id == known.id]
+        found += [item for item in some if item.endpoint_id == known.id]
         if len(some) < PAGE or len(found) >= MAX_SHOWN:
             break
         seq = some[-1].seq

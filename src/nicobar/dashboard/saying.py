@@ -52,16 +52,16 @@ def _whole(language: str, text: str, depth: int) -> str | None:
     exact, patterns = _sentences(language)
     if text in exact:
         return exact[text]
-    for one in patterns:
-        values = _values(one.literals, text)
+    for pattern in patterns:
+        values = _values(pattern.literals, text)
         if values is None:
             continue
         found: dict[str, str] = {}
-        if all(found.setdefault(name, value) == value for name, value in zip(one.places, values, strict=True)):
+        if all(found.setdefault(name, value) == value for name, value in zip(pattern.places, values, strict=True)):
             for name, value in found.items():
                 if depth and " " in value:
                     found[name] = _whole(language, value, depth - 1) or value
-            return one.translated % found
+            return pattern.translated % found
     return None
 
 
@@ -106,9 +106,9 @@ def _sentences(language: str) -> tuple[dict[str, str], tuple[_Sentence, ...]]:
         if len(pieces) == 1:
             exact[template.replace("%%", "%")] = translated.replace("%%", "%")
         else:
-            literals = tuple(one.replace("%%", "%") for one in pieces[::2])
+            literals = tuple(piece.replace("%%", "%") for piece in pieces[::2])
             patterns.append(_Sentence(literals=literals, places=tuple(pieces[1::2]), translated=translated))
-    patterns.sort(key=lambda one: -sum(map(len, one.literals)))
+    patterns.sort(key=lambda item: -sum(map(len, item.literals)))
     return exact, tuple(patterns)
 
 

@@ -9,7 +9,7 @@ from nicobar.admin.catalogue import details, make_endpoint
 from nicobar.admin.destinations import check_address, check_stored, moved
 from nicobar.admin.endpoint_state import disable_endpoint
 from nicobar.connectors.kinds import connector
-from nicobar.dashboard.desk import GivenDesk, endpoint
+from nicobar.dashboard.desk import GivenDesk, find_endpoint
 from nicobar.dashboard.forms import (
     MAX_HEADERS,
     chosen_types,
@@ -50,7 +50,7 @@ class Form(Record):
 @get("/webhooks/{endpoint_id:str}/settings")
 async def settings(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """The form of what can be changed."""
-    known = endpoint(await desk.snapshot(), endpoint_id)
+    known = find_endpoint(await desk.snapshot(), endpoint_id)
     form = Form(
         name=known.name,
         settings=known.settings,
@@ -67,7 +67,7 @@ async def change_settings(endpoint_id: FromPath[str], desk: GivenDesk, visitor: 
     """Keeps what was changed; secrets that were left empty stay."""
     async with desk.services.changing:
         snapshot = await desk.snapshot()
-        known = endpoint(snapshot, endpoint_id)
+        known = find_endpoint(snapshot, endpoint_id)
         given = read_fields(connector(known.connector), visitor.form)
         kept_headers = endpoint_headers(desk.services.vault, known)
         form = Form(
@@ -88,8 +88,12 @@ async def change_settings(endpoint_id: FromPath[str], desk: GivenDesk, visitor: 
                 raise UserError(  # noqa: TRY301 - the form says so
                     "types_missing", "No event type is chosen.", "Choose some, or let all events go to it."
                 )
-            others = [one for one in snapshot.endpoints if one.app_id == known.app_id and one.id != known.id]
-            if any(one.name == given.name for one in others):
+            others = [
+                endpoint
+                for endpoint in snapshot.endpoints
+                if endpoint.app_id == known.app_id and endpoint.id != known.id
+            ]
+            if any(other.name == given.name for other in others):
                 raise UserError("name_taken", "Another endpoint has this name.", "Choose another one.")  # noqa: TRY301 - the form says so
             if rate and not (rate.isdecimal() and 0 < int(rate) <= MAX_RATE):
                 raise UserError(  # noqa: TRY301 - the form says so
@@ -140,7 +144,7 @@ async def change_settings(endpoint_id: FromPath[str], desk: GivenDesk, visitor: 
 async def disable(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Makes no deliveries for it until it is enabled."""
     async with desk.services.changing:
-        known = endpoint(await desk.snapshot(), endpoint_id)
+        known = find_endpoint(await desk.snapshot(), endpoint_id)
         await disable_endpoint(desk.services, visitor, known)
     return redirect(f"/webhooks/{known.id}")
 
@@ -148,15 +152,15 @@ async def disable(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVis
 @get("/webhooks/{endpoint_id:str}/delete", opt=CHANGING)
 async def ask_delete(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Says what deleting means, and asks."""
-    known = endpoint(await desk.snapshot(), endpoint_id)
-    backlog = {one.endpoint_seq: one.unfinished for one in await desk.services.store.backlog()}
+    known = find_endpoint(await desk.snapshot(), endpoint_id)
+    backlog = {waiting.endpoint_seq: waiting.unfinished for waiting in await desk.services.store.backlog()}
     return page(visitor, "delete.html", endpoint=known, unfinished=backlog.get(known.seq, 0))
 
 
 @post("/webhooks/{endpoint_id:str}/delete", status_code=303)
 async def delete(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Takes the endpoint out; its history stays."""
-    known = endpoint(await desk.snapshot(), endpoint_id)
+    known = find_endpoint(await desk.snapshot(), endpoint_id)
     removal = RemoveEndpoint(endpoint_id=known.id)
     await desk.services.change(visitor, "endpoint.delete", known.id, removal, app_id=known.app_id)
     return redirect("/webhooks")

@@ -118,7 +118,7 @@ async def sign_in(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
 
 def is_alone(users: list[User]) -> bool:
     """Whether the owner has it for themselves, so that nobody needs a name to sign in."""
-    return [one.name for one in users] == [OWNER]
+    return [user.name for user in users] == [OWNER]
 
 
 def _login_page(

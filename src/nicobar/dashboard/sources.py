@@ -11,7 +11,7 @@ from litestar.params import FromPath, FromQuery
 from nicobar.admin.catalogue import details, make_source, without_older
 from nicobar.admin.source_secrets import create_trial_secret, keep_secret
 from nicobar.crypto import new_url_token
-from nicobar.dashboard.desk import Desk, GivenDesk, application, not_found
+from nicobar.dashboard.desk import Desk, GivenDesk, current_application, not_found
 from nicobar.dashboard.forms import MAX_NAME_CHARS
 from nicobar.dashboard.pages import page, redirect
 from nicobar.dashboard.places import PAGE, Number, Shown, shown, text
@@ -44,9 +44,9 @@ class Row(Record):
 async def show_all(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """The sources, by name."""
     snapshot = await desk.snapshot()
-    app_id = application(snapshot).id
-    own = [one for one in snapshot.sources if one.app_id == app_id]
-    rows = [await _row(desk, one) for one in sorted(own, key=lambda one: one.name.casefold())]
+    app_id = current_application(snapshot).id
+    own = [source for source in snapshot.sources if source.app_id == app_id]
+    rows = [await _row(desk, item) for item in sorted(own, key=lambda item: item.name.casefold())]
     return page(visitor, "sources.html", rows=rows, now_ms=desk.now_ms())
 
 
@@ -64,7 +64,7 @@ async def create(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     secret = visitor.form.get("secret", "").strip()
     async with desk.services.changing:
         snapshot = await desk.snapshot()
-        app_id = application(snapshot).id
+        app_id = current_application(snapshot).id
         try:
             _check_name(snapshot, name, app_id)
             made = make_source(
@@ -100,7 +100,7 @@ async def show(
 async def rotate_secret(source_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Takes a new secret; the one before it is taken too for as long as was chosen."""
     chosen = visitor.form.get("hours", "")
-    hours = int(chosen) if chosen in {str(one) for one in GRACE_HOURS} else GRACE_HOURS[0]
+    hours = int(chosen) if chosen in {str(grace_hour) for grace_hour in GRACE_HOURS} else GRACE_HOURS[0]
     async with desk.services.changing:
         known = source(await desk.snapshot(), source_id)
         secret = visitor.form.get("secret", "").strip()
@@ -173,16 +173,16 @@ async def delete(source_id: FromPath[str], desk: GivenDesk, visitor: GivenVisito
 
 def source(snapshot: Snapshot, source_id: str) -> Source:
     """Raises Refusal 404."""
-    for one in snapshot.sources:
-        if one.id == source_id and one.app_id == application(snapshot).id:
-            return one
+    for source in snapshot.sources:
+        if source.id == source_id and source.app_id == current_application(snapshot).id:
+            return source
     raise not_found("source")
 
 
 def _check_name(snapshot: Snapshot, name: str, app_id: str) -> None:
     if not 1 < len(name) <= MAX_NAME_CHARS:
         raise UserError("name_invalid", f"A name has 2 to {MAX_NAME_CHARS} characters.", "Choose another one.")
-    if any((one.app_id, one.name) == (app_id, name) for one in snapshot.sources):
+    if any((source.app_id, source.name) == (app_id, name) for source in snapshot.sources):
         raise UserError("name_taken", "Another source has this name.", "Choose another one.")
 
 
@@ -195,7 +195,7 @@ async def receive_sample(desk: Desk, snapshot: Snapshot, known: Source, name: st
     """Receives a sample of that event type as the sender would send it, signed with the newest secret; the message's
     id. Raises Refusal 404.
     """
-    event_type = next((one for one in samples_of(snapshot, known) if one.name == name), None)
+    event_type = next((item for item in samples_of(snapshot, known) if item.name == name), None)
     opened = await desk.services.configuration.source(known.token)
     if isinstance(opened, Unusable):
         raise opened.error
@@ -211,28 +211,30 @@ async def receive_sample(desk: Desk, snapshot: Snapshot, known: Source, name: st
 def samples_of(snapshot: Snapshot, known: Source) -> list[EventType]:
     """What can be sent as a sample of this source."""
     of_kind = source_kind(known.kind).event_types()
-    names = {one.name for one in of_kind}
-    own = [one for one in snapshot.event_types if one.name not in names and not one.archived]
+    names = {item.name for item in of_kind}
+    own = [
+        event_type for event_type in snapshot.event_types if event_type.name not in names and not event_type.archived
+    ]
     return [*of_kind, *own] or [SAMPLE]
 
 
-async def _row(desk: Desk, one: Source) -> Row:
-    refused = await desk.services.store.refusals(one.id, limit=1)
+async def _row(desk: Desk, source: Source) -> Row:
+    refused = await desk.services.store.refusals(source.id, limit=1)
     return Row(
-        source=one,
-        kind_name=source_kind(one.kind).name,
-        secrets=_secrets(desk, one),
+        source=source,
+        kind_name=source_kind(source.kind).name,
+        secrets=_secrets(desk, source),
         refused=refused.items[0] if refused.items else None,
     )
 
 
-def _secrets(desk: Desk, one: Source) -> int:
+def _secrets(desk: Desk, source: Source) -> int:
     """How many are taken now; none where they cannot be read."""
     try:
-        kept = len(source_secrets(desk.services.vault, one))
+        kept = len(source_secrets(desk.services.vault, source))
     except StoreUnusable:
         return 0
-    is_over = one.older_until_ms is not None and one.older_until_ms <= desk.now_ms()
+    is_over = source.older_until_ms is not None and source.older_until_ms <= desk.now_ms()
     return min(kept, 1) if is_over else kept
 
 
@@ -250,7 +252,7 @@ async def _page(
     snapshot = await desk.snapshot()
     known = source(snapshot, source_id)
     found = await desk.services.store.refusals(known.id, before=text(before), after=text(after), limit=PAGE)
-    refused: Shown[Refused] = shown(found, before=before, after=after, key=lambda one: str(one.seq))
+    refused: Shown[Refused] = shown(found, before=before, after=after, key=lambda item: str(item.seq))
     return page(
         visitor,
         "source.html",

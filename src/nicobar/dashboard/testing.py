@@ -32,7 +32,7 @@ from nicobar.admin.trials import (
 from nicobar.connectors import ReadyCall, Request, preview_headers
 from nicobar.connectors.kinds import connector
 from nicobar.dashboard.coverage import coverage_of, findings_of
-from nicobar.dashboard.desk import MAX_SENDS, Desk, GivenDesk, draft, endpoint, not_found
+from nicobar.dashboard.desk import MAX_SENDS, Desk, GivenDesk, find_draft, find_endpoint, not_found
 from nicobar.dashboard.differences import Difference, compare
 from nicobar.dashboard.flow import credentials
 from nicobar.dashboard.pages import page, pretty, redirect
@@ -117,40 +117,40 @@ class Test(Record):
 
     @property
     def is_good(self) -> bool:
-        return bool(self.sent) and not any(one.reason for one in self.sent)
+        return bool(self.sent) and not any(item.reason for item in self.sent)
 
 
 async def bench_of_draft(desk: Desk, draft_id: str) -> Bench:
     """Raises Refusal 404."""
-    one = await draft(desk, draft_id)
-    if one.endpoint_id is not None:
-        known = endpoint(await desk.snapshot(), one.endpoint_id)
+    draft = await find_draft(desk, draft_id)
+    if draft.endpoint_id is not None:
+        known = find_endpoint(await desk.snapshot(), draft.endpoint_id)
         return Bench(
-            here=f"/webhooks/drafts/{one.id}/test",
-            app_id=one.app_id,
-            at=open_endpoint(desk.services.vault, with_draft(known, one)),
+            here=f"/webhooks/drafts/{draft.id}/test",
+            app_id=draft.app_id,
+            at=open_endpoint(desk.services.vault, with_draft(known, draft)),
             secrets=_secrets(desk, known),
             running=open_endpoint(desk.services.vault, known),
-            draft=one,
+            draft=draft,
             endpoint=known,
         )
-    known_secrets = credentials(desk, one)
+    known_secrets = credentials(desk, draft)
     at = target(
-        kind=one.connector,
-        code=one.code,
-        settings=one.settings,
+        kind=draft.connector,
+        code=draft.code,
+        settings=draft.settings,
         credentials=known_secrets,
-        variables=one.variables,
-        event_types=one.event_types,
-        endpoint_id=one.id,
+        variables=draft.variables,
+        event_types=draft.event_types,
+        endpoint_id=draft.id,
     )
-    here = f"/webhooks/drafts/{one.id}/test"
-    return Bench(here=here, app_id=one.app_id, at=at, secrets=tuple(known_secrets.values()), draft=one)
+    here = f"/webhooks/drafts/{draft.id}/test"
+    return Bench(here=here, app_id=draft.app_id, at=at, secrets=tuple(known_secrets.values()), draft=draft)
 
 
 async def bench_of_endpoint(desk: Desk, endpoint_id: str) -> Bench:
     """Raises Refusal 404."""
-    known = endpoint(await desk.snapshot(), endpoint_id)
+    known = find_endpoint(await desk.snapshot(), endpoint_id)
     return Bench(
         here=f"/webhooks/{known.id}/testing",
         app_id=known.app_id,
@@ -160,10 +160,10 @@ async def bench_of_endpoint(desk: Desk, endpoint_id: str) -> Bench:
     )
 
 
-def with_draft(known: Endpoint, one: Draft) -> Endpoint:
+def with_draft(known: Endpoint, draft: Draft) -> Endpoint:
     """The endpoint as it would be once the draft is published."""
-    code = trial(one.code) if one.code.strip() else None
-    return msgspec.structs.replace(known, transformation=code, transformation_enabled=True, variables=one.variables)
+    code = trial(draft.code) if draft.code.strip() else None
+    return msgspec.structs.replace(known, transformation=code, transformation_enabled=True, variables=draft.variables)
 
 
 def _secrets(desk: Desk, known: Endpoint) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ async def create(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Makes a token; it is shown this once, so the page is the answer."""
     name = " ".join(visitor.form.get("name", "").split())
     chosen = visitor.form.get("days", "")
-    days = int(chosen) if chosen in {str(one) for one in DAYS} else DAYS[0]
+    days = int(chosen) if chosen in {str(day) for day in DAYS} else DAYS[0]
     async with desk.services.changing:
         now_ms = desk.now_ms()
         try:
@@ -67,9 +67,9 @@ async def create(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
 @get("/settings/tokens/{token_id:str}/revoke", opt=OWNER)
 async def ask_revoke(token_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Says what revoking means, and asks."""
-    for one in await desk.services.store.tokens():
-        if one.id == token_id and not one.portal:
-            return page(visitor, "token_revoke.html", known=one)
+    for token in await desk.services.store.tokens():
+        if token.id == token_id and not token.portal:
+            return page(visitor, "token_revoke.html", known=token)
     raise not_found("token")
 
 
@@ -85,8 +85,8 @@ async def revoke(token_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor
 async def _scope(desk: Desk, visitor: Visitor) -> tuple[Scope, str | None]:
     """What the form says: a scope, and with `:` behind it an application."""
     text, _, app_id = visitor.form.get("scope", "").partition(":")
-    known = {one.id for one in (await desk.snapshot()).applications}
-    scope = next((one for one in SCOPES if one == text), None)
+    known = {application.id for application in (await desk.snapshot()).applications}
+    scope = next((scope for scope in SCOPES if scope == text), None)
     if scope is None or (app_id != "" if scope in WIDE else app_id not in known):
         raise UserError("scope_unknown", "There is no such scope.", "Choose one of the list.")
     return scope, app_id or None
@@ -101,15 +101,15 @@ async def _page(
     name: str = "",
     problem: NicobarError | None = None,
 ) -> Response[bytes]:
-    tokens = [one for one in await desk.services.store.tokens() if not one.portal]
+    tokens = [token for token in await desk.services.store.tokens() if not token.portal]
     applications = (await desk.snapshot()).applications
     return page(
         visitor,
         "settings_tokens.html",
         status=422 if problem else 201 if made else 200,
-        tokens=sorted(tokens, key=lambda one: (one.revoked_at_ms is not None, -one.created_at_ms)),
+        tokens=sorted(tokens, key=lambda token: (token.revoked_at_ms is not None, -token.created_at_ms)),
         applications=applications,
-        app_names={one.id: one.name or one.uid for one in applications},
+        app_names={application.id: application.name or application.uid for application in applications},
         scopes=SCOPES,
         wide=WIDE,
         days=DAYS,

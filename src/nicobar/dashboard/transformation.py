@@ -12,7 +12,7 @@ from litestar.params import FromPath, FromQuery
 from nicobar.admin.trials import Note, line_of
 from nicobar.connectors.kinds import connector
 from nicobar.dashboard.coverage import coverage_of_endpoint
-from nicobar.dashboard.desk import Desk, GivenDesk, endpoint, not_found
+from nicobar.dashboard.desk import Desk, GivenDesk, find_endpoint, not_found
 from nicobar.dashboard.differences import Difference, compare
 from nicobar.dashboard.flow import publish
 from nicobar.dashboard.pages import page, pretty, redirect
@@ -56,7 +56,7 @@ async def show(
     older: FromQuery[str] = "",
 ) -> Response[bytes]:
     """What runs, or one `version`; with `before` and `after` how one became the other. `older` pages the versions."""
-    known = endpoint(await desk.snapshot(), endpoint_id)
+    known = find_endpoint(await desk.snapshot(), endpoint_id)
     open_draft = await _changed_draft(desk, known)
     place = older if older.isdecimal() else None
     versions = await desk.services.store.versions(known.id, before=place, limit=MAX_VERSIONS)
@@ -89,7 +89,7 @@ async def show(
 @post("/webhooks/{endpoint_id:str}/transformation/restore", status_code=303)
 async def restore(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Makes an old version the newest one."""
-    known = endpoint(await desk.snapshot(), endpoint_id)
+    known = find_endpoint(await desk.snapshot(), endpoint_id)
     old = await _version(desk, known, visitor.form.get("version", ""))
     action = "endpoint.transformation.restore"
     await publish(desk, visitor, known.id, old.code or "", action=action, detail=f"version {old.version}")
@@ -107,7 +107,7 @@ async def dry_run(
 ) -> Response[bytes]:
     """What the draft, or else the code that runs, would make of the latest messages, beside what was sent."""
     services = desk.services
-    known = endpoint(await desk.snapshot(), endpoint_id)
+    known = find_endpoint(await desk.snapshot(), endpoint_id)
     open_draft = await _changed_draft(desk, known)
     tried = with_draft(known, open_draft) if open_draft else known
     rehearser = Rehearser(
@@ -119,7 +119,7 @@ async def dry_run(
     )
     wanted = messages if messages in CHOICES else CHOICES[1]
     found = await rehearser.rehearse(tried, None, messages=wanted)
-    row = next((one for one in found.results if one.message_id == message), None)
+    row = next((result for result in found.results if result.message_id == message), None)
     code = tried.transformation.code if tried.transformation else ""
     return page(
         visitor,
@@ -127,9 +127,9 @@ async def dry_run(
         endpoint=known,
         draft=open_draft,
         found=found,
-        failed=sum(one.state is DeliveryState.FAILED for one in found.results),
-        differing=sum(bool(one.differs) for one in found.results),
-        sending=sum(one.state is DeliveryState.PENDING for one in found.results),
+        failed=sum(result.state is DeliveryState.FAILED for result in found.results),
+        differing=sum(bool(result.differs) for result in found.results),
+        sending=sum(result.state is DeliveryState.PENDING for result in found.results),
         opened=await asyncio.to_thread(_opened, code, row) if row else None,
         outcome=_outcome,
         worth=_worth,
@@ -145,9 +145,9 @@ async def _changed_draft(desk: Desk, known: Endpoint) -> Draft | None:
     return found if found is not None and found.revision else None
 
 
-def _differs(known: Endpoint, one: Draft) -> bool:
+def _differs(known: Endpoint, draft: Draft) -> bool:
     running = known.transformation.code if known.transformation else ""
-    return one.code != running or one.variables != known.variables
+    return draft.code != running or draft.variables != known.variables
 
 
 async def _version(desk: Desk, known: Endpoint, number: str) -> Version:
@@ -160,43 +160,45 @@ async def _version(desk: Desk, known: Endpoint, number: str) -> Version:
     return found.items[0]
 
 
-async def _code(desk: Desk, known: Endpoint, one: Draft | None, name: str) -> str:
+async def _code(desk: Desk, known: Endpoint, item: Draft | None, name: str) -> str:
     if name == DRAFT:
-        if one is None:
+        if item is None:
             raise not_found("draft")
-        return one.code
+        return item.code
     return (await _version(desk, known, name)).code or ""
 
 
-def _outcome(one: Rehearsed) -> str:
-    match one.state:
+def _outcome(rehearsed: Rehearsed) -> str:
+    match rehearsed.state:
         case DeliveryState.FAILED:
             return "failed"
         case DeliveryState.CANCELED:
-            return "not_handled" if one.code == "not_handled" else "left_out"
+            return "not_handled" if rehearsed.code == "not_handled" else "left_out"
         case _:
             return "sends"
 
 
-def _opened(code: str, one: Rehearsed) -> Opened:
+def _opened(code: str, rehearsed: Rehearsed) -> Opened:
     """Calls that the connector adds by itself are compared only where they were sent."""
     difference = None
-    if one.sent is not None:
-        would = [call.body for call in one.calls if not call.added or call.body in one.sent]
-        difference = compare(_written(one.sent), _written(would))
-    return Opened(one=one, notes=tuple(_note(code, said, one) for said in _worth(one)), difference=difference)
+    if rehearsed.sent is not None:
+        would = [call.body for call in rehearsed.calls if not call.added or call.body in rehearsed.sent]
+        difference = compare(_written(rehearsed.sent), _written(would))
+    return Opened(
+        one=rehearsed, notes=tuple(_note(code, said, rehearsed) for said in _worth(rehearsed)), difference=difference
+    )
 
 
-def _worth(one: Rehearsed) -> list[Verdict]:
+def _worth(rehearsed: Rehearsed) -> list[Verdict]:
     """The verdicts without what was added by itself."""
-    return [verdict for verdict in one.verdicts if verdict.level is not Level.ADDITION]
+    return [verdict for verdict in rehearsed.verdicts if verdict.level is not Level.ADDITION]
 
 
 def _written(bodies: list[str] | tuple[str, ...]) -> str:
     return "\n\n".join(pretty(body) for body in bodies)
 
 
-def _note(code: str, verdict: Verdict, one: Rehearsed) -> Note:
+def _note(code: str, verdict: Verdict, rehearsed: Rehearsed) -> Note:
     return Note(
         level=verdict.level,
         code=verdict.rule,
@@ -204,7 +206,7 @@ def _note(code: str, verdict: Verdict, one: Rehearsed) -> Note:
         text=verdict.reason,
         fix=verdict.fix,
         line=line_of(code, verdict),
-        event_types=(one.event_type,),
+        event_types=(rehearsed.event_type,),
     )
 
 

@@ -41,7 +41,7 @@ async def invite(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
 async def withdraw(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Ends a link."""
     name = visitor.form.get("name", "")
-    if all(one.name != name for one in await desk.services.store.links(now_ms=desk.now_ms())):
+    if all(link.name != name for link in await desk.services.store.links(now_ms=desk.now_ms())):
         raise not_found("link")
     await desk.services.change(visitor, "user.withdraw-link", name, RemoveLink(name=name), app_id=None)
     return redirect("/settings/users")
@@ -93,9 +93,9 @@ async def remove(user_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor)
 
 
 async def _user(desk: Desk, user_id: str) -> User:
-    for one in await desk.services.store.users():
-        if one.id == user_id:
-            return one
+    for user in await desk.services.store.users():
+        if user.id == user_id:
+            return user
     raise not_found("user")
 
 
@@ -123,7 +123,7 @@ async def _page(
         status=422 if problem else 201 if made else 200,
         users=users,
         links=await desk.services.store.links(now_ms=now_ms),
-        names={one.name for one in users},
+        names={user.name for user in users},
         roles=list(UserRole),
         made=made,
         made_for=made_for,

@@ -11,7 +11,7 @@ from nicobar.admin.source_secrets import create_trial_secret, keep_secret
 from nicobar.connectors.kinds import connector
 from nicobar.dashboard.coverage import coverage_of_endpoint
 from nicobar.dashboard.day import error_percent, last_day
-from nicobar.dashboard.desk import Desk, GivenDesk, application, endpoint, not_found, source
+from nicobar.dashboard.desk import Desk, GivenDesk, current_application, default_source, find_endpoint, not_found
 from nicobar.dashboard.language import noop
 from nicobar.dashboard.pages import page, redirect
 from nicobar.dashboard.sources import receive_sample, samples_of
@@ -61,30 +61,33 @@ class First(Record):
 async def show_all(desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """The endpoints, by name."""
     snapshot = await desk.snapshot()
-    app_id = application(snapshot).id
+    app_id = current_application(snapshot).id
     return page(visitor, "webhooks.html", rows=await rows_of(desk, snapshot, app_id), now_ms=desk.now_ms())
 
 
 async def rows_of(desk: Desk, snapshot: Snapshot, app_id: str) -> list[Row]:
     """The application's endpoints as they are now, by name."""
     store = desk.services.store
-    backlog = {one.endpoint_seq: one for one in await store.backlog()}
+    backlog = {waiting.endpoint_seq: waiting for waiting in await store.backlog()}
     breakers = await store.breakers()
-    own = sorted((one for one in snapshot.endpoints if one.app_id == app_id), key=lambda one: one.name.casefold())
-    return [await _row(desk, one, breakers.get(one.seq), backlog.get(one.seq)) for one in own]
+    own = sorted(
+        (endpoint for endpoint in snapshot.endpoints if endpoint.app_id == app_id),
+        key=lambda endpoint: endpoint.name.casefold(),
+    )
+    return [await _row(desk, item, breakers.get(item.seq), backlog.get(item.seq)) for item in own]
 
 
-async def _row(desk: Desk, one: Endpoint, breaker: Breaker | None, waiting: Backlog | None) -> Row:
-    state, reason = _state(one, breaker)
+async def _row(desk: Desk, endpoint: Endpoint, breaker: Breaker | None, waiting: Backlog | None) -> Row:
+    state, reason = _state(endpoint, breaker)
     now_ms = desk.now_ms()
     tallies = await desk.services.store.tallies_by_type(
-        one.app_id, since_ms=now_ms - DAY_MS, until_ms=now_ms + 1, endpoint_id=one.id
+        endpoint.app_id, since_ms=now_ms - DAY_MS, until_ms=now_ms + 1, endpoint_id=endpoint.id
     )
     counts = count(tallies)
     return Row(
-        endpoint=one,
-        connector_name=connector(one.connector).name,
-        has_contract=connector(one.connector).has_contract,
+        endpoint=endpoint,
+        connector_name=connector(endpoint.connector).name,
+        has_contract=connector(endpoint.connector).has_contract,
         state=state,
         reason=reason,
         unfinished=waiting.unfinished if waiting else 0,
@@ -95,11 +98,11 @@ async def _row(desk: Desk, one: Endpoint, breaker: Breaker | None, waiting: Back
     )
 
 
-def _state(one: Endpoint, breaker: Breaker | None) -> tuple[str, str]:
-    if one.disabled:
-        return "disabled", one.disabled_reason or ""
-    if one.paused_reason is not None:
-        return "paused", one.paused_reason
+def _state(endpoint: Endpoint, breaker: Breaker | None) -> tuple[str, str]:
+    if endpoint.disabled:
+        return "disabled", endpoint.disabled_reason or ""
+    if endpoint.paused_reason is not None:
+        return "paused", endpoint.paused_reason
     if breaker is not None and breaker.state is not BreakerState.CLOSED:
         return "failing", breaker.reason or ""
     return "active", ""
@@ -123,8 +126,8 @@ async def show(
 async def first(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """What is known of the first event, as a part of the page that asks again and again."""
     snapshot = await desk.snapshot()
-    known = endpoint(snapshot, endpoint_id)
-    found = await _first(desk, known, source(snapshot, known.app_id))
+    known = find_endpoint(snapshot, endpoint_id)
+    found = await _first(desk, known, default_source(snapshot, known.app_id))
     return page(visitor, "part_first.html", endpoint=known, first=found, now_ms=desk.now_ms())
 
 
@@ -133,8 +136,8 @@ async def set_secret(endpoint_id: FromPath[str], desk: GivenDesk, visitor: Given
     """Keeps the signing secret that the sender shows."""
     async with desk.services.changing:
         snapshot = await desk.snapshot()
-        known = endpoint(snapshot, endpoint_id)
-        incoming = source(snapshot, known.app_id)
+        known = find_endpoint(snapshot, endpoint_id)
+        incoming = default_source(snapshot, known.app_id)
         if incoming is None:
             raise not_found("source")
         try:
@@ -149,7 +152,7 @@ async def trial_secret(endpoint_id: FromPath[str], desk: GivenDesk, visitor: Giv
     """Creates a secret for a trial without a sender, and shows it this once."""
     async with desk.services.changing:
         snapshot = await desk.snapshot()
-        incoming = source(snapshot, endpoint(snapshot, endpoint_id).app_id)
+        incoming = default_source(snapshot, find_endpoint(snapshot, endpoint_id).app_id)
         if incoming is None:
             raise not_found("source")
         secret = await create_trial_secret(desk.services, visitor, incoming)
@@ -160,8 +163,8 @@ async def trial_secret(endpoint_id: FromPath[str], desk: GivenDesk, visitor: Giv
 async def send_sample(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Receives a sample at the source, as the sender would send it."""
     snapshot = await desk.snapshot()
-    known = endpoint(snapshot, endpoint_id)
-    incoming = source(snapshot, known.app_id)
+    known = find_endpoint(snapshot, endpoint_id)
+    incoming = default_source(snapshot, known.app_id)
     if incoming is None:
         raise not_found("source")
     await receive_sample(desk, snapshot, incoming, visitor.form.get("event_type", ""))
@@ -171,7 +174,7 @@ async def send_sample(endpoint_id: FromPath[str], desk: GivenDesk, visitor: Give
 @post("/webhooks/{endpoint_id:str}/pause", status_code=303)
 async def pause(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Stops sending; events are kept meanwhile."""
-    known = endpoint(await desk.snapshot(), endpoint_id)
+    known = find_endpoint(await desk.snapshot(), endpoint_id)
     change = PauseEndpoint(endpoint_id=known.id, reason=PAUSED, by_hand=True)
     await desk.services.change(visitor, "endpoint.pause", known.id, change, app_id=known.app_id)
     return redirect(f"/webhooks/{known.id}")
@@ -181,7 +184,7 @@ async def pause(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisit
 async def resume(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Ends a pause: what waits is sent."""
     async with desk.services.changing:
-        known = endpoint(await desk.snapshot(), endpoint_id)
+        known = find_endpoint(await desk.snapshot(), endpoint_id)
         await resume_endpoint(desk.services, visitor, known)
     return redirect(f"/webhooks/{known.id}")
 
@@ -190,7 +193,7 @@ async def resume(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisi
 async def enable(endpoint_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """Makes deliveries for a disabled endpoint again; a pause stays, and the page says so."""
     async with desk.services.changing:
-        known = endpoint(await desk.snapshot(), endpoint_id)
+        known = find_endpoint(await desk.snapshot(), endpoint_id)
         await enable_endpoint(desk.services, visitor, known)
     return redirect(f"/webhooks/{known.id}")
 
@@ -205,11 +208,11 @@ async def _page(
     problem: NicobarError | None = None,
 ) -> Response[bytes]:
     snapshot = await desk.snapshot()
-    known = endpoint(snapshot, endpoint_id)
-    incoming = source(snapshot, known.app_id)
+    known = find_endpoint(snapshot, endpoint_id)
+    incoming = default_source(snapshot, known.app_id)
     store = desk.services.store
     breaker = (await store.breakers()).get(known.seq)
-    backlog = {one.endpoint_seq: one for one in await store.backlog()}
+    backlog = {waiting.endpoint_seq: waiting for waiting in await store.backlog()}
     tried = await store.attempts_of_endpoint(known.id, AttemptFilter(alerts=visitor.sees_alerts), limit=ATTEMPTS)
     return page(
         visitor,
@@ -234,7 +237,7 @@ async def _page(
 
 def _samples(snapshot: Snapshot, incoming: Source, known: Endpoint) -> list[str]:
     """The event types of the source that the endpoint subscribes to, the usual one first."""
-    names = [one.name for one in samples_of(snapshot, incoming) if wants(known, one.name, ())]
+    names = [item.name for item in samples_of(snapshot, incoming) if wants(known, item.name, ())]
     return sorted(names, key=lambda name: name != DEFAULT_SAMPLE)
 
 

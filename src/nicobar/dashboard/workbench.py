@@ -13,7 +13,7 @@ from nicobar.admin.services import again_if_moved
 from nicobar.admin.trials import Findings, target
 from nicobar.connectors.kinds import connector
 from nicobar.dashboard.coverage import findings_of
-from nicobar.dashboard.desk import Desk, GivenDesk, draft, endpoint
+from nicobar.dashboard.desk import Desk, GivenDesk, find_draft, find_endpoint
 from nicobar.dashboard.differences import Difference, compare
 from nicobar.dashboard.flow import add_draft, credentials, keep
 from nicobar.dashboard.forms import read_variables, write_variables
@@ -50,7 +50,7 @@ class Typed(Record):
 @get("/webhooks/drafts/{draft_id:str}/code", opt=CHANGING)
 async def edit(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) -> Response[bytes]:
     """The editor."""
-    return await _editor(desk, visitor, await draft(desk, draft_id))
+    return await _editor(desk, visitor, await find_draft(desk, draft_id))
 
 
 @post("/webhooks/drafts/{draft_id:str}/code", status_code=303)
@@ -59,19 +59,19 @@ async def save(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) 
     """Keeps the code and goes to where the button leads. A recipe takes the place of the code, which is put aside; of
     two texts that two windows have, one is chosen and the other is put aside.
     """
-    one = await draft(desk, draft_id)
+    draft = await find_draft(desk, draft_id)
     typed = _typed(visitor)
     action, _, of = visitor.form.get("action", "").partition(":")
     if action == "theirs":
-        await keep(desk, _replaced(one, by=one.code, aside=typed.code))
-        return redirect(f"/webhooks/drafts/{one.id}/code")
-    if action == "mine" and of == one.text_id:
+        await keep(desk, _replaced(draft, by=draft.code, aside=typed.code))
+        return redirect(f"/webhooks/drafts/{draft.id}/code")
+    if action == "mine" and of == draft.text_id:
         typed = msgspec.structs.replace(typed, seen=of)
-        one = msgspec.structs.replace(one, replaced_code=one.code)
+        draft = msgspec.structs.replace(draft, replaced_code=draft.code)
     try:
-        kept, problem = await _keep(desk, one, typed)
+        kept, problem = await _keep(desk, draft, typed)
     except Refusal:
-        return await _editor(desk, visitor, one, typed=typed, conflict=await _conflict(one, typed))
+        return await _editor(desk, visitor, draft, typed=typed, conflict=await _conflict(draft, typed))
     if problem is not None:
         return await _editor(desk, visitor, kept, typed=typed, problem=problem)
     if action == "recipe":
@@ -79,7 +79,7 @@ async def save(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor) 
     if action == "restore":
         await keep(desk, _replaced(kept, by=kept.replaced_code, aside=kept.code))
     leads = {"connection": "", "check": "/code", "recipe": "/code", "restore": "/code", "mine": "/code"}
-    return redirect(f"/webhooks/drafts/{one.id}{leads.get(action, '/test')}")
+    return redirect(f"/webhooks/drafts/{draft.id}{leads.get(action, '/test')}")
 
 
 @post("/webhooks/drafts/{draft_id:str}/text", status_code=200)
@@ -88,12 +88,12 @@ async def keep_text(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisi
     """Keeps code that is being written. JSON: `seen` names the text that is kept now, `problem` says what is not. 409
     where another window has kept another text since: `html` shows both, and lets one choose.
     """
-    one = await draft(desk, draft_id)
+    draft = await find_draft(desk, draft_id)
     typed = _typed(visitor)
     try:
-        kept, problem = await _keep(desk, one, typed)
+        kept, problem = await _keep(desk, draft, typed)
     except Refusal as moved:
-        conflict = await _conflict(one, typed)
+        conflict = await _conflict(draft, typed)
         template = environment(visitor.language).get_template("part_conflict.html")
         return _json({"html": template.render(conflict=conflict)}, moved.status)
     said = "" if problem is None else f"{say(visitor.language, problem.detail)} {say(visitor.language, problem.fix)}"
@@ -105,12 +105,12 @@ async def check(draft_id: FromPath[str], desk: GivenDesk, visitor: GivenVisitor)
     """What there is to say of code that is being written; nothing is kept. JSON: `html` is the list, `marks` are for
     the editor.
     """
-    one = await draft(desk, draft_id)
+    draft = await find_draft(desk, draft_id)
     try:
         variables = read_variables(visitor.form.get("variables", ""))
     except UserError:
-        variables = one.variables
-    findings = await _findings(desk, one, _typed(visitor).code, variables)
+        variables = draft.variables
+    findings = await _findings(desk, draft, _typed(visitor).code, variables)
     severity = {Level.ERROR: "error", Level.WARNING: "warning"}
     html = environment(visitor.language).get_template("part_notes.html").render(findings=findings)
     marks = [
@@ -130,7 +130,7 @@ async def begin_edit(endpoint_id: FromPath[str], desk: GivenDesk) -> Response[by
     """Begins to change the code of an endpoint, or goes on with it; what runs stays until the draft is published. A
     draft in which nothing was changed is begun again with what runs now.
     """
-    known = endpoint(await desk.snapshot(), endpoint_id)
+    known = find_endpoint(await desk.snapshot(), endpoint_id)
     there = await desk.services.store.draft_of(known.app_id, known.id)
     if there is not None:
         if there.revision:
@@ -155,7 +155,7 @@ async def begin_edit(endpoint_id: FromPath[str], desk: GivenDesk) -> Response[by
     return redirect(f"/webhooks/drafts/{draft_id}/code")
 
 
-async def _keep(desk: Desk, one: Draft, typed: Typed) -> tuple[Draft, UserError | None]:
+async def _keep(desk: Desk, draft: Draft, typed: Typed) -> tuple[Draft, UserError | None]:
     """Keeps the text, and returns the draft with it; without the variables where they cannot be read, and says so.
     Raises Refusal 409 where the draft has another text than the one that was seen.
     """
@@ -163,27 +163,27 @@ async def _keep(desk: Desk, one: Draft, typed: Typed) -> tuple[Draft, UserError 
     try:
         variables = read_variables(typed.variables)
     except UserError as error:
-        variables, problem = one.variables, error
-    changed = msgspec.structs.replace(one, code=typed.code, variables=variables)
-    if changed.text_id == one.text_id:
-        return one, problem
-    if typed.seen not in {None, one.text_id}:
+        variables, problem = draft.variables, error
+    changed = msgspec.structs.replace(draft, code=typed.code, variables=variables)
+    if changed.text_id == draft.text_id:
+        return draft, problem
+    if typed.seen not in {None, draft.text_id}:
         raise Refusal(409, "draft_changed", "Another window has changed this draft.", "Choose which text to keep.")
     return await keep(desk, changed), problem
 
 
-def _replaced(one: Draft, *, by: str, aside: str) -> Draft:
+def _replaced(draft: Draft, *, by: str, aside: str) -> Draft:
     """The draft with another code; the one before is put aside, unless there is none."""
-    aside = aside if aside.strip() and aside != by else one.replaced_code
-    return msgspec.structs.replace(one, code=by, replaced_code="" if aside == by else aside)
+    aside = aside if aside.strip() and aside != by else draft.replaced_code
+    return msgspec.structs.replace(draft, code=by, replaced_code="" if aside == by else aside)
 
 
-async def _conflict(one: Draft, typed: Typed) -> Conflict:
+async def _conflict(draft: Draft, typed: Typed) -> Conflict:
     theirs, mine = (
         f"{code}\n\n{text}".rstrip()
-        for code, text in ((one.code, write_variables(one.variables)), (typed.code, typed.variables))
+        for code, text in ((draft.code, write_variables(draft.variables)), (typed.code, typed.variables))
     )
-    return Conflict(text_id=one.text_id, difference=await asyncio.to_thread(compare, theirs, mine))
+    return Conflict(text_id=draft.text_id, difference=await asyncio.to_thread(compare, theirs, mine))
 
 
 def _typed(visitor: Visitor) -> Typed:
@@ -196,45 +196,45 @@ def _json(values: Mapping[str, object], status: int = 200) -> Response[bytes]:
     return Response(msgspec.json.encode(values), status_code=status, media_type="application/json")
 
 
-async def _target(desk: Desk, one: Draft, code: str, variables: dict[str, str]) -> OpenEndpoint:
-    event_types = one.event_types
-    if one.endpoint_id is not None:
-        event_types = endpoint(await desk.snapshot(), one.endpoint_id).event_types
+async def _target(desk: Desk, draft: Draft, code: str, variables: dict[str, str]) -> OpenEndpoint:
+    event_types = draft.event_types
+    if draft.endpoint_id is not None:
+        event_types = find_endpoint(await desk.snapshot(), draft.endpoint_id).event_types
     return target(
-        kind=one.connector,
+        kind=draft.connector,
         code=code,
-        settings=one.settings,
-        credentials=credentials(desk, one),
+        settings=draft.settings,
+        credentials=credentials(desk, draft),
         variables=variables,
         event_types=event_types,
-        endpoint_id=one.endpoint_id or one.id,
+        endpoint_id=draft.endpoint_id or draft.id,
     )
 
 
-async def _findings(desk: Desk, one: Draft, code: str, variables: dict[str, str]) -> Findings:
-    return await findings_of(desk, await _target(desk, one, code, variables))
+async def _findings(desk: Desk, draft: Draft, code: str, variables: dict[str, str]) -> Findings:
+    return await findings_of(desk, await _target(desk, draft, code, variables))
 
 
 async def _editor(
     desk: Desk,
     visitor: Visitor,
-    one: Draft,
+    draft: Draft,
     *,
     typed: Typed | None = None,
     conflict: Conflict | None = None,
     problem: UserError | None = None,
 ) -> Response[bytes]:
     """The page; with `typed` the text that was not kept, or not all of it."""
-    shown = typed or Typed(code=one.code, variables=write_variables(one.variables), seen=one.text_id)
+    shown = typed or Typed(code=draft.code, variables=write_variables(draft.variables), seen=draft.text_id)
     return page(
         visitor,
         "code.html",
         status=409 if conflict else 422 if problem else 200,
-        draft=one,
-        connector=connector(one.connector),
+        draft=draft,
+        connector=connector(draft.connector),
         typed=shown,
         is_kept=typed is None,
-        findings=await _findings(desk, one, shown.code, one.variables),
+        findings=await _findings(desk, draft, shown.code, draft.variables),
         recipes=RECIPES,
         conflict=conflict,
         problem=problem,

@@ -161,7 +161,9 @@ def _switches(emulator: Emulator) -> list[Any]:
 
     @get("/emulator/campaigns", sync_to_thread=False)
     def campaigns() -> Response[bytes]:
-        return _reply(200, {"campaigns": [msgspec.to_builtins(one) for one in emulator.campaigns.campaigns]})
+        return _reply(
+            200, {"campaigns": [msgspec.to_builtins(campaign) for campaign in emulator.campaigns.campaigns]}
+        )
 
     @put("/emulator/campaigns")
     async def set_campaigns(request: Asked) -> Response[bytes]:
@@ -207,13 +209,13 @@ def _page(emulator: Emulator) -> list[Any]:
         }
         known = list(emulator.campaigns.campaigns)
         if "remove" in given:
-            emulator.put_campaigns([one for one in known if one.title != given["remove"]])
+            emulator.put_campaigns([item for item in known if item.title != given["remove"]])
         else:
             try:
                 new = msgspec.convert(given, Campaign)
             except msgspec.ValidationError as error:
                 return _reply(422, {"code": "campaign_invalid", "detail": f"{error}. Go back and fill in the form."})
-            others = [one for one in known if one.title != new.title]
+            others = [item for item in known if item.title != new.title]
             if len(others) >= MAX_CAMPAIGNS:
                 detail = f"There are {MAX_CAMPAIGNS} campaigns already. Go back and remove one."
                 return _reply(422, {"code": "too_many_campaigns", "detail": detail})

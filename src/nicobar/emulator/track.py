@@ -153,7 +153,7 @@ class TrackApi:
             found = list(problems(item, self.mode))
             if fault is not None and fault.refuse_item == index:
                 found.append(_REFUSED_ON_PURPOSE)
-            errors += [{**({"batch_index": index} if batch else {}), **_entry(one)} for one in found]
+            errors += [{**({"batch_index": index} if batch else {}), **_entry(item)} for item in found]
             refused += bool(found)
             if not found and isinstance(item, dict):
                 duplicates += not self._state.accept(item, _anonymous_id(item))
@@ -178,7 +178,7 @@ class TrackApi:
         if call is None:
             return _oops(404, f"there is no {asked.method} {asked.path[:200]}")
         if call.problems:
-            texts: Json = [f"{one.field}: {one.message}" for one in call.problems]
+            texts: Json = [f"{problem.field}: {problem.message}" for problem in call.problems]
             body_bytes = msgspec.json.encode({"meta": {"errors": texts}})
             return _Answer(status=400, body=body_bytes, items=1, refused=1, invented=True)
         if call.segment is not None:
@@ -241,9 +241,9 @@ def _oops(status: int, text: str, *, invented: bool = True) -> _Answer:
 
 
 def _refused(found: Sequence[Problem]) -> _Answer:
-    body = msgspec.json.encode({"errors": [_entry(one) for one in found]})
+    body = msgspec.json.encode({"errors": [_entry(item) for item in found]})
     return _Answer(status=400, body=body, items=1, refused=1, invented=True)
 
 
-def _entry(one: Problem) -> dict[str, Json]:
-    return {"reason": one.reason, "field": one.field, "message": one.message}
+def _entry(problem: Problem) -> dict[str, Json]:
+    return {"reason": problem.reason, "field": problem.field, "message": problem.message}

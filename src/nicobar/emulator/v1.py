@@ -147,10 +147,10 @@ def _segment(number: str, adds: bool, kinds: Sequence[str], body: Json) -> V1:  
     if len(kinds) != 1 or kinds[0] not in ("id", "email", "cio_id"):
         return V1(problems=(invalid("id_type", "id_type has to be id, email or cio_id"),))
     ids = body.get("ids") if isinstance(body, dict) else None
-    fits = isinstance(ids, list) and 1 <= len(ids) <= 1000 and all(isinstance(one, str) and one for one in ids)  # noqa: PLR2004
+    fits = isinstance(ids, list) and 1 <= len(ids) <= 1000 and all(isinstance(item, str) and item for item in ids)  # noqa: PLR2004
     if not fits or not isinstance(ids, list):
         return V1(problems=(invalid("ids", "ids has to be a list of 1 to 1000 texts"),))
-    return V1(segment=(number, adds, tuple(f"{kinds[0]}:{one}" for one in ids)))
+    return V1(segment=(number, adds, tuple(f"{kinds[0]}:{item}" for item in ids)))
 
 
 def _form(body: Json) -> V1:

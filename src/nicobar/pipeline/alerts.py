@@ -164,7 +164,7 @@ class Alerts:
     def endpoint(self) -> Endpoint | None:
         """The endpoint that gets the messages, where there is one."""
         known = self._configuration.snapshot.endpoints
-        return next((one for one in known if self._endpoint_name in {one.id, one.uid, one.name}), None)
+        return next((item for item in known if self._endpoint_name in {item.id, item.uid, item.name}), None)
 
     async def test(self, actor: str) -> Told:
         """Tells whoever would be told that alerts arrive, and waits for the mail server. Raises StoreError."""

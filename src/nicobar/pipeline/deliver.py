@@ -179,18 +179,18 @@ class Deliverer:
         """Cancels alerts that wait for an endpoint that gets none, such as one that got them before the setting
         changed; returns the rest.
         """
-        strays = [one for one in page if self._alerts.is_stray(one.message, target.endpoint)]
+        strays = [item for item in page if self._alerts.is_stray(item.message, target.endpoint)]
         if strays:
             now_ms = self._clock.now_ms()
             settled = Settled(state=DeliveryState.CANCELED, code="not_an_alert_endpoint", reason=NO_ALERTS)
-            await self._record(target, [(_Try(claimed=one, started_at_ms=now_ms), settled) for one in strays])
-        return [one for one in page if one not in strays]
+            await self._record(target, [(_Try(claimed=stray, started_at_ms=now_ms), settled) for stray in strays])
+        return [item for item in page if item not in strays]
 
     async def postpone(self, target: OpenEndpoint, claimed: Claimed, error: Exception) -> None:
         """Keeps a try that our own fault ended; it is tried again on the schedule, and fails visibly in the end."""
-        one = _Try(claimed=claimed, started_at_ms=self._clock.now_ms())
+        item = _Try(claimed=claimed, started_at_ms=self._clock.now_ms())
         settled = settle([_internal(error)], claimed.tries, await self._now_ms(), self.jitter())
-        await self._record(target, [(one, settled)])
+        await self._record(target, [(item, settled)])
 
     async def _now_ms(self) -> int:
         """The time from which the next try counts. A clock that was set is followed first, or what is recorded now
@@ -203,9 +203,9 @@ class Deliverer:
             return self.watch.followed_ms()
         return self._clock.now_ms()
 
-    def _stopped(self, one: _Try, result: Stopped, now_ms: int) -> Settled:
+    def _stopped(self, work: _Try, result: Stopped, now_ms: int) -> Settled:
         if result.may_pass:
-            return settle([Deferred(reason=result.reason)], one.claimed.tries, now_ms, self.jitter())
+            return settle([Deferred(reason=result.reason)], work.claimed.tries, now_ms, self.jitter())
         return Settled(state=result.state, code=result.code, reason=result.reason)
 
     async def _give_back(self, target: OpenEndpoint, tries: Sequence[_Try], reason: str) -> None:
@@ -218,10 +218,10 @@ class Deliverer:
             due_at_ms=now_ms + SANDBOX_AGAIN_MS,
             spent=False,
         )
-        await self._keep(target, [self._finished(one, settled, None, now_ms) for one in tries])
+        await self._keep(target, [self._finished(attempt, settled, None, now_ms) for attempt in tries])
 
     async def _send_all(self, target: OpenEndpoint, ready: Sequence[_Try], gate: Gate) -> Passed:
-        calls = [one.ready.calls if one.ready else () for one in ready]
+        calls = [item.ready.calls if item.ready else () for item in ready]
         parcels = batching.plan(calls, target.destination.batch_bounds)
         deadline_ms = self._clock.steady_ms() + SENDING_MS
         places = asyncio.Semaphore(MAX_PARALLEL_PARCELS)
@@ -248,23 +248,26 @@ class Deliverer:
         self, target: OpenEndpoint, tries: Sequence[_Try], gate: Gate, deadline_ms: int
     ) -> Sequence[Settled]:
         """Sends what travels together and records it at once, whatever else the page waits for."""
-        items = [_Item(call, one) for one in tries if one.ready for call in one.ready.calls]
+        items = [_Item(call, attempt) for attempt in tries if attempt.ready for call in attempt.ready.calls]
         cuts = batching.requests([item.call for item in items], target.destination.batch_bounds)
         for start, end in cuts:
             try:
                 outcomes = await self._send(target, items[start:end], gate, deadline_ms)
             except Exception as error:  # noqa: BLE001 - our own fault, and no other parcel's
                 log.exception("request broken", endpoint_id=target.endpoint.id)
-                for one in tries:
-                    if one.ready and len(one.outcomes) < len(one.ready.calls):
-                        one.outcomes.append(_internal(error))
+                for candidate in tries:
+                    if candidate.ready and len(candidate.outcomes) < len(candidate.ready.calls):
+                        candidate.outcomes.append(_internal(error))
                 break
             # What comes after a call that has to wait waits with it; after a refused one it need not.
             if not _through(outcomes):
                 break
         now_ms = await self._now_ms()
         held = not gate.is_closed
-        settled = [(one, settle(one.outcomes, one.claimed.tries, now_ms, self.jitter(), held=held)) for one in tries]
+        settled = [
+            (attempt, settle(attempt.outcomes, attempt.claimed.tries, now_ms, self.jitter(), held=held))
+            for attempt in tries
+        ]
         if any(result.code == HELD for _, result in settled):
             gate.unanswered(now_ms, self.jitter())
         await self._record(target, settled)
@@ -323,7 +326,7 @@ class Deliverer:
         """
         if gate.breaker.hold is not None or not all(isinstance(outcome, Blocked) for outcome in outcomes):
             return False
-        ids = [one.claimed.message.id for one in _owners(items)]
+        ids = [owner.claimed.message.id for owner in _owners(items)]
         return gate.suspects.are_asked(ids, self._clock.steady_ms())
 
     def _note(self, gate: Gate, items: Sequence[_Item], outcomes: Sequence[Outcome], now_ms: int) -> None:
@@ -398,29 +401,29 @@ class Deliverer:
                     raise
                 await self._clock.wait(asyncio.Event(), RECORD_AGAIN_MS)
 
-    def _attempt(self, target: OpenEndpoint, one: _Try, result: Settled, now_ms: int) -> Attempt:
+    def _attempt(self, target: OpenEndpoint, work: _Try, result: Settled, now_ms: int) -> Attempt:
         version = target.endpoint.transformation
         return Attempt(
             id=self._ids.new("atmpt"),
-            started_at_ms=one.started_at_ms,
-            duration_ms=max(0, now_ms - one.started_at_ms),
+            started_at_ms=work.started_at_ms,
+            duration_ms=max(0, now_ms - work.started_at_ms),
             state=result.state,
             reason=_short(result.reason),
             transformation_version=version.version if version else None,
-            requests=tuple(one.requests),
-            status=one.status,
-            response=one.response,
-            console=one.ready.console if one.ready else (),
-            verdicts=one.ready.verdicts if one.ready else (),
+            requests=tuple(work.requests),
+            status=work.status,
+            response=work.response,
+            console=work.ready.console if work.ready else (),
+            verdicts=work.ready.verdicts if work.ready else (),
             next_try_at_ms=result.due_at_ms,
-            manual=one.claimed.manual,
+            manual=work.claimed.manual,
         )
 
-    def _finished(self, one: _Try, result: Settled, attempt: Attempt | None, now_ms: int) -> Finished:
+    def _finished(self, work: _Try, result: Settled, attempt: Attempt | None, now_ms: int) -> Finished:
         return Finished(
-            message_seq=one.claimed.message.seq,
-            endpoint_seq=one.claimed.endpoint_seq,
-            lease=one.claimed.lease,
+            message_seq=work.claimed.message.seq,
+            endpoint_seq=work.claimed.endpoint_seq,
+            lease=work.claimed.lease,
             state=result.state,
             due_at_ms=result.due_at_ms,
             spent=result.spent,
@@ -497,11 +500,11 @@ def _noted(
     answer = exchange.answer
     for item, outcome in zip(items, outcomes, strict=True):
         item.owner.outcomes.append(outcome)
-    for one in _owners(items):
-        one.requests.append(_recorded_request(exchange.request, all_items, one))
+    for owner in _owners(items):
+        owner.requests.append(_recorded_request(exchange.request, all_items, owner))
         if isinstance(answer, Response):
-            one.status = answer.status
-            one.response = _start_of(answer.body)
+            owner.status = answer.status
+            owner.response = _start_of(answer.body)
     return [*outcomes]
 
 
@@ -509,9 +512,9 @@ def _owners(items: Sequence[_Item]) -> list[_Try]:
     return list({id(item.owner): item.owner for item in items}.values())
 
 
-def _recorded_request(request: Request, items: Sequence[_Item], one: _Try) -> RequestRecord:
+def _recorded_request(request: Request, items: Sequence[_Item], work: _Try) -> RequestRecord:
     """The request as this delivery's attempt shows it: its own calls only, a line each."""
-    own = [item.call.body for item in items if item.owner is one]
+    own = [item.call.body for item in items if item.owner is work]
     return RequestRecord(
         method=request.method,
         url=request.url,

@@ -36,7 +36,7 @@ class Suspects:
 
     def are_asked(self, message_ids: Collection[str], steady_ms: int) -> bool:
         """Whether these are looked at one by one, rather than that the endpoint goes on hold."""
-        if any(one in self._known for one in message_ids):
+        if any(message_id in self._known for message_id in message_ids):
             return True
         return self._healed_at_ms is not None and steady_ms - self._healed_at_ms < HOLD_MEMORY_MS
 

@@ -284,7 +284,7 @@ def _opened(name: str, unusable: Mapping[Any, Unusable], count: int, consequence
     """Failed where none can be opened; one of several must not stop the others."""
     if not unusable:
         return Part(name=name, state=State.OK, detail=f"All {count} can be opened.")
-    names = ", ".join(sorted(one.name for one in unusable.values())[:MAX_NAMES])
+    names = ", ".join(sorted(item.name for item in unusable.values())[:MAX_NAMES])
     return Part(
         name=name,
         state=State.DEGRADED if len(unusable) < count else State.FAILED,

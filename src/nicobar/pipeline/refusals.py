@@ -57,7 +57,7 @@ class RefusalLog:
             return
         noted, self._noted = self._noted, {}
         left_out, self._left_out = self._left_out, {}
-        refused = [one for source_id, ones in noted.items() for one in _told(ones, left_out.get(source_id, 0))]
+        refused = [item for source_id, ones in noted.items() for item in _told(ones, left_out.get(source_id, 0))]
         try:
             await self._history.keep_refusals(refused)
         except StoreError as error:

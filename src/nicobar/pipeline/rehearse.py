@@ -117,9 +117,9 @@ class Rehearser:
         for _ in range(MAX_LOOKS):
             page = await self._store.messages(endpoint.app_id, which, before=place, limit=limit, with_body=True)
             latest += [
-                one
-                for one in page.items
-                if one.expunged_at_ms is None and wants(endpoint, one.event_type, one.channels)
+                item
+                for item in page.items
+                if item.expunged_at_ms is None and wants(endpoint, item.event_type, item.channels)
             ]
             place = page.next
             if place is None or len(latest) >= limit:
@@ -138,7 +138,7 @@ class Rehearser:
     async def _sent(self, message: Message, endpoint: Endpoint) -> tuple[Delivery | None, Attempt | None]:
         """The delivery, which its events' ids depend on, and the last attempt that sent something."""
         deliveries = await self._store.deliveries(message.id)
-        delivery = next((one for one in deliveries if one.endpoint_id == endpoint.id), None)
+        delivery = next((delivery for delivery in deliveries if delivery.endpoint_id == endpoint.id), None)
         attempts = await self._store.attempts(message.id, endpoint.id)
         return delivery, next((attempt for attempt in reversed(attempts) if attempt.requests), None)
 

@@ -285,7 +285,7 @@ class _Lane:
             due_at_ms = await self._store.next_due_at_ms(endpoint.seq)
             return IDLE_MS if due_at_ms is None else min(IDLE_MS, max(MIN_WAIT_MS, due_at_ms - self._clock.now_ms()))
         gate.taken(len(claimed))
-        for page in [claimed] if self._target.destination.batch_bounds else [[one] for one in claimed]:
+        for page in [claimed] if self._target.destination.batch_bounds else [[item] for item in claimed]:
             self._held += len(page)
             task = asyncio.create_task(self._deliver(page))
             self._pages.add(task)
@@ -333,7 +333,7 @@ class _Lane:
             # The lease ends by itself, and then the page is taken up again.
             log.error("page not finished", endpoint_id=endpoint.id, code=error.code, detail=error.detail)
         except Exception as error:  # noqa: BLE001 - whatever one message breaks must not hold up the others
-            log.exception("page broken", endpoint_id=endpoint.id, messages=[one.message.id for one in page])
+            log.exception("page broken", endpoint_id=endpoint.id, messages=[item.message.id for item in page])
             await self._one_by_one(page, error)
         finally:
             self._held -= len(page)
@@ -370,7 +370,7 @@ class _Lane:
         is_new = not _is_on_hold(self._target)
         said = [self._said("endpoint.pause", reason)] if is_new else []
         put = PauseEndpoint(endpoint_id=endpoint.id, reason=reason)
-        if await self._decide(endpoint, lambda one: _may_hold(one, reason), put, *said) and is_new:
+        if await self._decide(endpoint, lambda item: _may_hold(item, reason), put, *said) and is_new:
             log.error("endpoint on hold", endpoint_id=endpoint.id, reason=reason)
             await self._alerts.tell(Alert(type=AlertType.PAUSED, endpoint=endpoint, reason=f"{reason} {AUTOMATIC}"))
 
@@ -452,7 +452,7 @@ class _Lane:
     async def _disable(self, endpoint: Endpoint, reason: str) -> None:
         disabled = DisableEndpoint(endpoint_id=endpoint.id, reason=reason)
         said = self._said("endpoint.disable", reason)
-        if not await self._decide(endpoint, lambda one: not one.endpoint.disabled, disabled, said):
+        if not await self._decide(endpoint, lambda item: not item.endpoint.disabled, disabled, said):
             return
         log.error("endpoint disabled", endpoint_id=endpoint.id, reason=reason)
         await self._alerts.tell(Alert(type=AlertType.DISABLED, endpoint=endpoint, reason=reason))
@@ -474,9 +474,9 @@ class _Lane:
         if len(page) == 1:
             await self._deliverer.postpone(self._target, page[0], error)
             return
-        for one in page:
+        for item in page:
             self._held += 1
-            await self._deliver([one])
+            await self._deliver([item])
 
 
 def _is_stopped(endpoint: Endpoint) -> bool:

@@ -31,8 +31,8 @@ RECIPES = (
 
 def recipe(name: str) -> Recipe:
     """Raises UserError for a name that there is not."""
-    for one in RECIPES:
-        if one.name == name:
-            return one
-    known = ", ".join(one.name for one in RECIPES)
+    for candidate in RECIPES:
+        if candidate.name == name:
+            return candidate
+    known = ", ".join(recipe.name for recipe in RECIPES)
     raise UserError("recipe_unknown", f"There is no recipe {name!r}.", f"There are: {known}.")

@@ -81,7 +81,7 @@ def _as_javascript(value: Json | bytes) -> object:
         case int() if not -(2**63) <= value < 2**64:
             return float(str(value))
         case list() | tuple():
-            return [_as_javascript(one) for one in value]
+            return [_as_javascript(item) for item in value]
         case dict():
             return {key: _as_javascript(one) for key, one in value.items()}
         case _:

@@ -19,30 +19,30 @@ def holds(body: bytes, path: Sequence[str], value: str) -> bool:
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return False
     for step in path:
-        found = [inner for one in found for inner in _into(one, step)]
-    return any(_is(one, value) for one in found)
+        found = [inner for item in found for inner in _into(item, step)]
+    return any(_is(item, value) for item in found)
 
 
-def _into(one: Json, step: str) -> Sequence[Json]:
-    if isinstance(one, dict):
-        return [one[step]] if step in one else []
-    if not isinstance(one, list):
+def _into(json: Json, step: str) -> Sequence[Json]:
+    if isinstance(json, dict):
+        return [json[step]] if step in json else []
+    if not isinstance(json, list):
         return []
     if step.isdecimal():
-        return one[int(step) : int(step) + 1]
-    return [inner for item in one if not isinstance(item, list) for inner in _into(item, step)]
+        return json[int(step) : int(step) + 1]
+    return [inner for item in json if not isinstance(item, list) for inner in _into(item, step)]
 
 
-def _is(one: Json, value: str) -> bool:
-    if isinstance(one, list):
-        return any(_is(item, value) for item in one if not isinstance(item, list))
-    if isinstance(one, str):
-        return one == value
-    if isinstance(one, dict):
+def _is(json: Json, value: str) -> bool:
+    if isinstance(json, list):
+        return any(_is(item, value) for item in json if not isinstance(item, list))
+    if isinstance(json, str):
+        return json == value
+    if isinstance(json, dict):
         return False
-    if isinstance(one, bool) or one is None:
-        return msgspec.json.encode(one).decode() == value
+    if isinstance(json, bool) or json is None:
+        return msgspec.json.encode(json).decode() == value
     try:
-        return one == msgspec.json.decode(value, type=int | float)
+        return json == msgspec.json.decode(value, type=int | float)
     except msgspec.MsgspecError:
         return False

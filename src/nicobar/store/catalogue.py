@@ -216,9 +216,9 @@ Change = (
 )
 
 
-def is_made_alike(one: Endpoint | PutEndpoint, other: Endpoint | PutEndpoint) -> bool:
+def is_made_alike(item: Endpoint | PutEndpoint, other: Endpoint | PutEndpoint) -> bool:
     """Whether both have the same connector, settings and credentials, so that what was learned of one holds."""
-    return _made_of(one) == _made_of(other)
+    return _made_of(item) == _made_of(other)
 
 
 def ends_pause(known: Endpoint, put: PutEndpoint) -> bool:
@@ -226,8 +226,8 @@ def ends_pause(known: Endpoint, put: PutEndpoint) -> bool:
     return known.paused_reason is not None and not known.paused_by_hand and not is_made_alike(known, put)
 
 
-def _made_of(one: Endpoint | PutEndpoint) -> tuple[object, ...]:
-    return one.connector, one.settings, one.sealed_credentials, one.sealed_headers
+def _made_of(item: Endpoint | PutEndpoint) -> tuple[object, ...]:
+    return item.connector, item.settings, item.sealed_credentials, item.sealed_headers
 
 
 class Snapshot(Record):

@@ -235,9 +235,9 @@ def _fits(vault: Vault, known: Installation | None, sealed: Sequence[Sealed]) ->
     """
     if known is not None:
         return known.key_id == vault.key_id
-    for one in sealed:
+    for item in sealed:
         with contextlib.suppress(StoreUnusable):
-            vault.unseal(one.content, one.purpose)
+            vault.unseal(item.content, item.purpose)
             return True
     return not sealed
 

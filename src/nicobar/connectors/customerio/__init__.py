@@ -190,7 +190,7 @@ class CustomerIoDestination:
         people = [*items, profile] if profile else items
         for part in parts:
             verdicts += _check_object(part, people, origin) if isinstance(part, _Object) else _check_v1(part, origin)
-        if any(one.level is Level.ERROR for one in verdicts):
+        if any(verdict.level is Level.ERROR for verdict in verdicts):
             return Prepared(calls=(), verdicts=tuple(verdicts))
         ready = [self._ready(part) for part in parts]
         if profile is not None:

@@ -31,41 +31,41 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
     if later is not None or isinstance(answer, NoResponse):
         return [later or Deferred(reason="No answer.") for _ in calls]
     status = answer.status
-    one: Outcome
+    item: Outcome
     if status in range(200, 300):
         return _accepted(calls, answer)
     if status < _OK:
-        one = _foreign(answer)
+        item = _foreign(answer)
     elif status in {401, 402, 403, 407}:
-        one = Blocked(
+        item = Blocked(
             reason=f"Customer.io answered {said(answer)}. Check the credentials (Site ID and API key), region and "
             "any proxy."
         )
     elif status in range(300, 400):
-        one = Blocked(
+        item = Blocked(
             reason=f"Customer.io answered {said(answer)}. The address redirects, as it does for a workspace that is "
             f"not in the region {region}. Check region, base_url and any proxy."
         )
     elif status in _NOT_HERE and calls[0].batchable:
         # The address is the contract's own, so it is the host that is not Customer.io's.
-        one = Blocked(
+        item = Blocked(
             reason=f"Customer.io answered {said(answer)}. There is no Track API at this address. Check region and "
             "base_url."
         )
     elif status in _NOT_HERE:
         # No call of v1 documents it: it may be the host, as above, or a thing that the path names. One that alone
         # gets it must not hold up the others.
-        one = Deferred(
+        item = Deferred(
             reason=f"Customer.io answered {said(answer)}. Check what the call's URL names, region and base_url.",
             retry_after_ms=retry_after_ms(answer),
             reached=True,
         )
     elif len(calls) > 1:
         # Nothing of the request was accepted, and the answer need not say because of which item.
-        one = Deferred(reason=f"Customer.io refused the batch: {said(answer)}.", alone=True)
+        item = Deferred(reason=f"Customer.io refused the batch: {said(answer)}.", alone=True)
     else:
-        one = _refused(said(answer))
-    return [one for _ in calls]
+        item = _refused(said(answer))
+    return [item for _ in calls]
 
 
 def _accepted(calls: Sequence[ReadyCall], answer: Response) -> list[Outcome]:

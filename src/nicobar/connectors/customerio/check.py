@@ -321,7 +321,7 @@ def _id_type(path: str, query: str) -> Iterator[Verdict]:
 
 def _segment_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
     ids = payload.get("ids")
-    texts = [one for one in ids if isinstance(one, str) and one] if isinstance(ids, list) else []
+    texts = [item for item in ids if isinstance(item, str) and item] if isinstance(ids, list) else []
     if texts != ids or not 1 <= len(texts) <= contract.MAX_SEGMENT_IDS:
         yield rules.SEGMENT.at(
             f"{path}.ids",

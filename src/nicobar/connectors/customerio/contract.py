@@ -81,7 +81,8 @@ _ACTIONS = (
     Action(type="delivery", action="event", required=("identifiers", "name", "attributes")),
 )
 ACTIONS: dict[str, dict[str, Action]] = {
-    kind: {one.action: one for one in _ACTIONS if one.type == kind} for kind in ("person", "object", "delivery")
+    kind: {action.action: action for action in _ACTIONS if action.type == kind}
+    for kind in ("person", "object", "delivery")
 }
 
 PERSON_IDENTIFIERS = ("id", "email", "phone", "cio_id")

@@ -119,8 +119,8 @@ def rotated(text: str, new: str, *, now_ms: int, until_ms: int) -> str:
     """
     current, *older = read_secrets(text)
     kept = [SigningSecret(secret=current.secret, until_ms=until_ms), *older]
-    live = [one for one in kept if one.until_ms is not None and one.until_ms > now_ms and one.secret != new]
-    parts = [new, *(f"{one.secret}@{one.until_ms}" for one in live)]
+    live = [item for item in kept if item.until_ms is not None and item.until_ms > now_ms and item.secret != new]
+    parts = [new, *(f"{item.secret}@{item.until_ms}" for item in live)]
     changed = " ".join(parts[:MAX_SECRETS])
     read_secrets(changed)
     return changed
@@ -145,7 +145,7 @@ class HttpDestination:
     def __init__(self, url: str, secrets: Sequence[SigningSecret], headers: Mapping[str, str]) -> None:
         self.url = url
         self._origin = origin_of(url)
-        self._keys = [(webhook_secret_key(one.secret), one.until_ms) for one in secrets]
+        self._keys = [(webhook_secret_key(secret.secret), secret.until_ms) for secret in secrets]
         self._headers = headers
 
     def prepare(self, calls: Sequence[Call], origin: Origin) -> Prepared:

@@ -180,7 +180,7 @@ class HistoryTables:
             def moment(row: sqlite3.Row) -> Moment:
                 found = message(row)
                 deliveries = connection.execute(SQL["deliveries"], {"message_id": found.id}).fetchall()
-                return Moment(message=found, deliveries=tuple(delivery(one) for one in deliveries))
+                return Moment(message=found, deliveries=tuple(delivery(candidate) for candidate in deliveries))
 
             span = _of_messages(connection, which, before, after)
             return _page(connection, of, of, values, span, limit, moment)
@@ -264,9 +264,9 @@ class HistoryTables:
 
     async def keep_refusals(self, refusals: Sequence[Refused]) -> None:
         def work(connection: sqlite3.Connection) -> None:
-            for one in refusals:
-                connection.execute(SQL["add_refusal"], msgspec.structs.asdict(one)).close()
-            for source_id in dict.fromkeys(one.source_id for one in refusals):
+            for candidate in refusals:
+                connection.execute(SQL["add_refusal"], msgspec.structs.asdict(candidate)).close()
+            for source_id in dict.fromkeys(refusal.source_id for refusal in refusals):
                 connection.execute(SQL["trim_refusals"], {"source_id": source_id, "keep": MAX_REFUSALS})
 
         await self._database.write(work)

@@ -41,7 +41,7 @@ class QueueTables:
         return await self._database.write(work)
 
     async def record(self, finished: Sequence[Finished]) -> int:
-        return await self._database.write(lambda connection: sum([_record(connection, one) for one in finished]))
+        return await self._database.write(lambda connection: sum([_record(connection, item) for item in finished]))
 
     async def next_due_at_ms(self, endpoint_seq: int) -> int | None:
         rows = await self._database.read("next_due", {"endpoint_seq": endpoint_seq})
@@ -135,33 +135,33 @@ def _claim(  # noqa: PLR0917 - what the protocol's `claim` names, in its order
             )
         )
     rows.close()
-    for one in claimed:
+    for item in claimed:
         connection.execute(
             SQL["lease_delivery"],
-            {"message_seq": one.message.seq, "endpoint_seq": endpoint_seq, "ends_at_ms": ends_at_ms},
+            {"message_seq": item.message.seq, "endpoint_seq": endpoint_seq, "ends_at_ms": ends_at_ms},
         )
     return claimed
 
 
-def _record(connection: sqlite3.Connection, one: Finished) -> int:
-    pending_again = one.state is DeliveryState.PENDING
+def _record(connection: sqlite3.Connection, finished: Finished) -> int:
+    pending_again = finished.state is DeliveryState.PENDING
     row = connection.execute(
         SQL["move_delivery"],
         {
-            "message_seq": one.message_seq,
-            "endpoint_seq": one.endpoint_seq,
-            "lease": one.lease,
-            "state": one.state.value,
-            "spent": int(one.spent),
-            "tried": one.attempt is not None or not pending_again,
-            "due_at_ms": one.due_at_ms if pending_again else None,
-            "reason": one.reason,
-            "failure": one.failure if one.state is DeliveryState.FAILED else None,
-            "ended_at_ms": None if pending_again else one.ended_at_ms,
+            "message_seq": finished.message_seq,
+            "endpoint_seq": finished.endpoint_seq,
+            "lease": finished.lease,
+            "state": finished.state.value,
+            "spent": int(finished.spent),
+            "tried": finished.attempt is not None or not pending_again,
+            "due_at_ms": finished.due_at_ms if pending_again else None,
+            "reason": finished.reason,
+            "failure": finished.failure if finished.state is DeliveryState.FAILED else None,
+            "ended_at_ms": None if pending_again else finished.ended_at_ms,
         },
     ).fetchone()
-    if one.attempt is not None:
-        _add_attempt(connection, one, one.attempt, held=row is not None)
+    if finished.attempt is not None:
+        _add_attempt(connection, finished, finished.attempt, held=row is not None)
     if row is None:
         return 0
     customer_key, task_seq = row
@@ -170,15 +170,15 @@ def _record(connection: sqlite3.Connection, one: Finished) -> int:
         # The replay that has put it there was canceled while it was under way, and nothing of it has left.
         ended = connection.execute(SQL["take_back"], {"task_seq": task_seq}).rowcount > 0
         if ended:
-            give_back(connection, one.message_seq, one.endpoint_seq)
+            give_back(connection, finished.message_seq, finished.endpoint_seq)
     if ended and customer_key is not None:
-        free_next(connection, one.endpoint_seq, customer_key, one.ended_at_ms)
+        free_next(connection, finished.endpoint_seq, customer_key, finished.ended_at_ms)
     return 1
 
 
-def _add_attempt(connection: sqlite3.Connection, one: Finished, attempt: Attempt, *, held: bool) -> None:
+def _add_attempt(connection: sqlite3.Connection, finished: Finished, attempt: Attempt, *, held: bool) -> None:
     if not held:
-        of = {"seq": one.message_seq}
+        of = {"seq": finished.message_seq}
         row = connection.execute("SELECT expunged_at_ms FROM messages WHERE seq = :seq", of).fetchone()
         if row is None or row[0] is not None:  # what was expunged under way must not come back with its try
             attempt = expunged(attempt)
@@ -186,8 +186,8 @@ def _add_attempt(connection: sqlite3.Connection, one: Finished, attempt: Attempt
         SQL["add_attempt"],
         {
             "id": attempt.id,
-            "message_seq": one.message_seq,
-            "endpoint_seq": one.endpoint_seq,
+            "message_seq": finished.message_seq,
+            "endpoint_seq": finished.endpoint_seq,
             "content": msgspec.msgpack.encode(attempt),
             "state": attempt.state.value,
             "status": attempt.status,
@@ -196,15 +196,15 @@ def _add_attempt(connection: sqlite3.Connection, one: Finished, attempt: Attempt
         },
     ).rowcount
     if added:
-        _tally(connection, one, attempt)
+        _tally(connection, finished, attempt)
 
 
-def _tally(connection: sqlite3.Connection, one: Finished, attempt: Attempt) -> None:
+def _tally(connection: sqlite3.Connection, finished: Finished, attempt: Attempt) -> None:
     values = {
-        "message_seq": one.message_seq,
-        "endpoint_seq": one.endpoint_seq,
-        "at_ms": one.ended_at_ms // TALLY_MS * TALLY_MS,
-        "ended_at_ms": one.ended_at_ms,
+        "message_seq": finished.message_seq,
+        "endpoint_seq": finished.endpoint_seq,
+        "at_ms": finished.ended_at_ms // TALLY_MS * TALLY_MS,
+        "ended_at_ms": finished.ended_at_ms,
         "state": attempt.state.value,
         "duration_ms": attempt.duration_ms,
     }

@@ -237,7 +237,7 @@ def _count_pages(
         connection, endpoint_seq, which, task_seq=None, places=(after_seq, until_seq), limit=_COUNT_AT_ONCE
     ):
         deliveries += len(page)
-        earlier_ids += sum([one.has_earlier_ids for one in page])
+        earlier_ids += sum([item.has_earlier_ids for item in page])
         oldest_seq = page[0].message_seq if oldest_seq is None else oldest_seq
         after_seq = page[-1].message_seq
         connection.execute(SQL["count_customers"], {"page": json_text(page)})
@@ -260,15 +260,15 @@ def _work(connection: sqlite3.Connection, task_id: str, now_ms: int, limit: int)
         seen_seq = page[-1].message_seq
     moved = taken = 0
     customer_keys: set[str] = set()
-    for one in page:
+    for item in page:
         if taken >= limit:
-            seen_seq = one.message_seq - 1
+            seen_seq = item.message_seq - 1
             break
-        if one.customer_key in customer_keys:
+        if item.customer_key in customer_keys:
             continue
-        if one.customer_key is not None:
-            customer_keys.add(one.customer_key)
-        together = _with_customer(connection, task, one)
+        if item.customer_key is not None:
+            customer_keys.add(item.customer_key)
+        together = _with_customer(connection, task, item)
         taken += len(together)
         moved += sum([_replay(connection, task, other, now_ms) for other in together])
     status = TaskStatus.RUNNING if seen_seq < task.until_seq else TaskStatus.FINISHED
@@ -287,25 +287,25 @@ def _purge(
     return _moved(connection, task, status, seen_seq, task.moved + len(page), now_ms)
 
 
-def _with_customer(connection: sqlite3.Connection, task: Task, one: _Found) -> list[_Found]:
+def _with_customer(connection: sqlite3.Connection, task: Task, __found: _Found) -> list[_Found]:
     """It, and all that the task finds of its customer behind it: nothing of theirs may come in between."""
-    if one.customer_key is None:
-        return [one]
+    if __found.customer_key is None:
+        return [__found]
     behind = _select(
         connection,
         task.endpoint_seq,
         task.filter,
         task_seq=task.seq,
-        places=(one.message_seq, task.until_seq),
+        places=(__found.message_seq, task.until_seq),
         limit=replays.MAX_BEHIND_A_PAGE,
-        customer_keys=[one.customer_key],
+        customer_keys=[__found.customer_key],
     )
-    return [one, *behind]
+    return [__found, *behind]
 
 
-def _replay(connection: sqlite3.Connection, task: Task, one: _Found, now_ms: int) -> int:
+def _replay(connection: sqlite3.Connection, task: Task, __found: _Found, now_ms: int) -> int:
     values = {
-        "message_seq": one.message_seq,
+        "message_seq": __found.message_seq,
         "endpoint_seq": task.endpoint_seq,
         "now_ms": now_ms,
         "new_ids": int(task.new_ids),
@@ -318,17 +318,17 @@ def _replay(connection: sqlite3.Connection, task: Task, one: _Found, now_ms: int
 def _give_back(connection: sqlite3.Connection, task: Task, now_ms: int, limit: int) -> Task | None:
     values = {"task_seq": task.seq, "limit": limit}
     untried = [_Found(*row) for row in connection.execute(SQL["untried_of_replay"], values).fetchall()]
-    given_back = sum([give_back(connection, one.message_seq, task.endpoint_seq) for one in untried])
+    given_back = sum([give_back(connection, item.message_seq, task.endpoint_seq) for item in untried])
     # A customer of whom more is to be given back waits for the rest: nothing of it is to be sent meanwhile.
-    customers = {one.customer_key: one for one in untried}
-    through = [one for one in customers.values() if not _is_left(connection, task, one)]
+    customers = {item.customer_key: item for item in untried}
+    through = [customer for customer in customers.values() if not _is_left(connection, task, customer)]
     _free(connection, task.endpoint_seq, through, now_ms)
     status = TaskStatus.CANCELING if len(untried) == limit else TaskStatus.CANCELED
     return _moved(connection, task, status, task.after_seq, task.moved - given_back, now_ms)
 
 
-def _is_left(connection: sqlite3.Connection, task: Task, one: _Found) -> bool:
-    of = {"task_seq": task.seq, "endpoint_seq": task.endpoint_seq, "customer_key": one.customer_key}
+def _is_left(connection: sqlite3.Connection, task: Task, __found: _Found) -> bool:
+    of = {"task_seq": task.seq, "endpoint_seq": task.endpoint_seq, "customer_key": __found.customer_key}
     return connection.execute(SQL["untried_of_customer"], of).fetchone() is not None
 
 
@@ -344,8 +344,8 @@ def _cancel(
     connection: sqlite3.Connection, endpoint_seq: int, found: Sequence[_Found], now_ms: int, reason: str
 ) -> int:
     canceled = 0
-    for one in found:
-        key = {"message_seq": one.message_seq, "endpoint_seq": endpoint_seq, "now_ms": now_ms, "reason": reason}
+    for item in found:
+        key = {"message_seq": item.message_seq, "endpoint_seq": endpoint_seq, "now_ms": now_ms, "reason": reason}
         canceled += connection.execute(SQL["cancel_delivery"], key).rowcount
     _free(connection, endpoint_seq, found, now_ms)
     return canceled
@@ -353,5 +353,5 @@ def _cancel(
 
 def _free(connection: sqlite3.Connection, endpoint_seq: int, found: Sequence[_Found], now_ms: int) -> None:
     """Lets their customers' next deliveries go."""
-    for customer_key in {one.customer_key for one in found if one.customer_key is not None}:
+    for customer_key in {item.customer_key for item in found if item.customer_key is not None}:
         free_next(connection, endpoint_seq, customer_key, now_ms)
