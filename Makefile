@@ -56,7 +56,7 @@ chaos: $(READY) ## Kill the server at every stage, hundreds of times, and count 
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run $(ARGS)
 
 assets: $(ASSETS) ## Build the dashboard's editor anew from assets/
-	@cd assets && PATH="$(CURDIR)/$(BIN):$$PATH" node build.mjs ../src/nicobar/dashboard/static/vendor
+	@cd assets && PATH="$(CURDIR)/$(BIN):$$PATH" node build.mjs ../src/nicobar/web/dashboard/static/vendor
 
 messages: $(READY) ## Gather the dashboard's texts and compile their translations
 	@$(BIN)/python scripts/messages.py

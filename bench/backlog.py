@@ -13,7 +13,6 @@ from pathlib import Path
 import msgspec
 
 from bench.work import WORK, message, per_second
-from nicobar.admin.catalogue import make_endpoint
 from nicobar.clock import SystemClock
 from nicobar.connectors import NoResponse, Request, Response
 from nicobar.crypto import Vault
@@ -22,11 +21,12 @@ from nicobar.observe import Metrics
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer
-from nicobar.pipeline.maintain import Remover
+from nicobar.pipeline.retention import Remover
 from nicobar.pipeline.worker import Worker
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import AddTransformation, RemoveEndpoint
 from nicobar.store.sqlite import SqliteStore
+from nicobar.use_cases.catalogue import make_endpoint
 
 DRAINED = 20_000
 HANDLER = """function handler(webhook) {

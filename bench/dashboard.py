@@ -9,11 +9,11 @@ from pathlib import Path
 from playwright.async_api import Page
 
 from bench.work import WORK
-from browsing import browser
-from crafting import deliver, make_endpoint
-from driving import installation, open_page, set_password
-from nicobar.dashboard.navigation import PLACES, TABS
 from nicobar.model import Customer
+from nicobar.web.dashboard.navigation import PLACES, TABS
+from support.browser import browser
+from support.drafts import deliver, make_endpoint
+from support.installation import installation, open_page, set_password
 
 ROUNDS = 5
 MESSAGES = 60

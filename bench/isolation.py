@@ -15,15 +15,15 @@ from pathlib import Path
 import msgspec
 
 from bench.work import HANDLER, WORK
-from nicobar.admin.catalogue import make_endpoint
 from nicobar.emulator.app import create_app
 from nicobar.emulator.faults import Fault
 from nicobar.emulator.state import State
 from nicobar.model import Customer
-from nicobar.serving import Server
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, PauseEndpoint
-from running import TYPES, Running, running
+from nicobar.use_cases.catalogue import make_endpoint
+from nicobar.web.serving import Server
+from support.server import TYPES, Running, running
 
 EVENTS = 150
 GAP_MS = 20

@@ -9,8 +9,8 @@ import sys
 
 import uvloop
 
-from nicobar.asgi import Message, Receive, Send, headers_of, read_body, send_json
-from nicobar.serving import Server
+from nicobar.web.asgi import Message, Receive, Send, headers_of, read_body, send_json
+from nicobar.web.serving import Server
 
 
 async def app(scope: Message, receive: Receive, send: Send) -> None:

@@ -12,7 +12,7 @@ from nicobar.sandbox import Calls, Job
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.sources.samples import fresh
 from nicobar.store.sqlite import SqliteStore
-from running import TYPES, Running, running
+from support.server import TYPES, Running, running
 
 
 def tell(what: str, value: float, many: float, unit: str, how: tuple[str, str]) -> None:

@@ -16,15 +16,15 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 from said import sentences
 
-from nicobar import dashboard
-from nicobar.connectors.kinds import CONNECTORS
-from nicobar.dashboard.language import DEFAULT, DOMAIN, LANGUAGES
-from nicobar.dashboard.pages import help_of
-from nicobar.dashboard.saying import JOINED, SAID
+from nicobar.connectors.registry import CONNECTORS
 from nicobar.recipes import RECIPES
 from nicobar.settings import Settings, description
 from nicobar.sources.dodo import DodoPayments
-from nicobar.sources.kinds import SOURCES
+from nicobar.sources.registry import SOURCES
+from nicobar.web import dashboard
+from nicobar.web.dashboard.language import DEFAULT, DOMAIN, LANGUAGES
+from nicobar.web.dashboard.pages import help_of
+from nicobar.web.dashboard.reason_texts import JOINED, SAID
 
 ROOT = Path(dashboard.__file__).parent
 METHODS = [("templates/**.html", "jinja2"), ("**.py", "python")]

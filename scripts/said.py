@@ -1,6 +1,6 @@
 """The sentences that errors and verdicts are made of, found in the code that makes them: an f-string is a sentence
 with places, `The name has more than %(max_name_chars)s characters.` They are said in English everywhere but in the
-dashboard, which finds the sentence again and says it in its visitor's language (`nicobar.dashboard.saying`).
+dashboard, which finds the sentence again and shows it in the visitor's language (`web.dashboard.reason_texts`).
 """
 
 from __future__ import annotations

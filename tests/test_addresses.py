@@ -6,11 +6,11 @@ import ipaddress
 
 import pytest
 
-from addressing import NOT_PUBLIC, PUBLIC, UNUSUAL_LOOPBACK
 from nicobar.addresses import AllowedAddresses, entry_for, is_public, origin_of
 from nicobar.connectors.fields import is_plain_url
 from nicobar.errors import SettingsError
 from nicobar.settings import read_settings
+from support.urls import NOT_PUBLIC, PUBLIC, UNUSUAL_LOOPBACK
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC)

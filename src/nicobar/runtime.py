@@ -16,17 +16,10 @@ from typing import Any
 from litestar.handlers import HTTPRouteHandler
 from prometheus_client import Gauge
 
-from nicobar.admin.people import offer_link
-from nicobar.admin.services import Services
-from nicobar.api.app import create_app
-from nicobar.api.ingress import Ingress
-from nicobar.api.limits import request_shares, server_limits
-from nicobar.api.ops import create_ops, create_ops_app
 from nicobar.clock import Clock, SystemClock
 from nicobar.connectors.fields import address_error
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
-from nicobar.dashboard.app import create_dashboard
 from nicobar.errors import StoreError, StoreUnusable, UserError
 from nicobar.ids import IdFactory
 from nicobar.model import UserRole
@@ -34,19 +27,26 @@ from nicobar.observe import LimitReport, Metrics, log
 from nicobar.pipeline.alerts import Alerts, Mail
 from nicobar.pipeline.configuration import Configuration, Unusable
 from nicobar.pipeline.deliver import Deliverer, Recorded
-from nicobar.pipeline.maintain import Maintainer, Remover
 from nicobar.pipeline.readiness import Readiness
 from nicobar.pipeline.receive import Receiver
-from nicobar.pipeline.refusals import RefusalLog
+from nicobar.pipeline.rejected_requests import RefusalLog
 from nicobar.pipeline.replay import Replayer
+from nicobar.pipeline.retention import Maintainer, Remover
 from nicobar.pipeline.worker import Worker
 from nicobar.sandbox import Sandbox
 from nicobar.sandbox.pool import SandboxPool
-from nicobar.serving import Server
 from nicobar.settings import Role, Settings
 from nicobar.store import Store
 from nicobar.store.installation import KeyHolder, fix_for, opening
 from nicobar.store.sqlite import SqliteStore, apply_migrations
+from nicobar.use_cases.services import Services
+from nicobar.use_cases.users import offer_link
+from nicobar.web.api.app import create_app
+from nicobar.web.api.limits import request_shares, server_limits
+from nicobar.web.api.ops import create_ops, create_ops_app
+from nicobar.web.dashboard.app import create_dashboard
+from nicobar.web.ingress import Ingress
+from nicobar.web.serving import Server
 
 _Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 

@@ -8,14 +8,14 @@ import re
 
 import pytest
 
-from asking import make_token
 from cli.test_commands import nicobar as command
-from driving import furnish, installation
-from handlers import ORDER_PAID
-from nicobar.admin.catalogue import same_endpoint
 from nicobar.store import PauseEndpoint, TaskKind
 from nicobar.store.history import AuditFilter
-from visiting import set_up, visiting
+from nicobar.use_cases.catalogue import same_endpoint
+from support.api import make_token
+from support.handlers import ORDER_PAID
+from support.installation import furnish, installation
+from support.pages import set_up, visiting
 
 INTERFACES = ("command line", "api", "dashboard")
 NAME = "journeys"

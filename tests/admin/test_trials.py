@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from nicobar.admin import trials
 from nicobar.errors import UserError
 from nicobar.model import Level
 from nicobar.recipes import RECIPES
 from nicobar.sandbox.pool import SandboxPool
-from running import UNHURRIED
+from nicobar.use_cases import dry_run
+from support.server import UNHURRIED
 
 NOW_MS = 1_789_000_000_000
 CREDENTIALS = {"site_id": "s", "api_key": "k"}
@@ -22,14 +22,14 @@ async def sandbox():
 
 
 def at(code: str):
-    return trials.target(kind="customerio", code=code, settings={}, credentials=CREDENTIALS)
+    return dry_run.target(kind="customerio", code=code, settings={}, credentials=CREDENTIALS)
 
 
 async def test_the_default_recipe_is_right_for_every_sample(sandbox):
-    findings = await trials.try_samples(sandbox, at(RECIPES[0].code), NOW_MS, lambda: 0)
+    findings = await dry_run.try_samples(sandbox, at(RECIPES[0].code), NOW_MS, lambda: 0)
     assert (len(findings.tried), findings.stopped) == (48, False)
     assert not [note for note in findings.notes if note.level is Level.ERROR]
-    assert {trials.outcome(attempt.result) for attempt in findings.tried} == {"sends", "not_handled"}
+    assert {dry_run.outcome(attempt.result) for attempt in findings.tried} == {"sends", "not_handled"}
 
 
 async def test_the_same_slip_on_many_events_is_one_note_at_its_line(sandbox):
@@ -40,7 +40,7 @@ async def test_the_same_slip_on_many_events_is_one_note_at_its_line(sandbox):
         "  return [webhook, webhook];\n"
         "}"
     )
-    findings = await trials.try_samples(sandbox, at(code), NOW_MS, lambda: 0)
+    findings = await dry_run.try_samples(sandbox, at(code), NOW_MS, lambda: 0)
     found = [note for note in findings.notes if note.path == "payload.timestamp"]
     assert [item.line for item in found] == [3] * len(found)
     assert found
@@ -52,7 +52,7 @@ async def test_code_that_fails_says_the_line(sandbox):
         ("function handler(webhook) {\n  throw new Error('no');\n}", "threw", 2),
         ("function handler(webhook) {\n  return ]\n}", "syntax_error", 2),
     ):
-        findings = await trials.try_samples(sandbox, at(code), NOW_MS, lambda: 0)
+        findings = await dry_run.try_samples(sandbox, at(code), NOW_MS, lambda: 0)
         (note,) = findings.notes
         assert (note.level, note.code, note.line) == (Level.ERROR, failure, line)
         assert not note.text.startswith("line")
@@ -60,8 +60,8 @@ async def test_code_that_fails_says_the_line(sandbox):
 
 
 async def test_a_slow_handler_is_stopped_and_that_is_said(sandbox):
-    passed = iter(range(0, 100 * trials.MAX_RUN_MS, trials.MAX_RUN_MS // 2))
-    findings = await trials.try_samples(sandbox, at(RECIPES[0].code), NOW_MS, lambda: next(passed))
+    passed = iter(range(0, 100 * dry_run.MAX_RUN_MS, dry_run.MAX_RUN_MS // 2))
+    findings = await dry_run.try_samples(sandbox, at(RECIPES[0].code), NOW_MS, lambda: next(passed))
     assert (len(findings.tried), findings.stopped) == (1, True), (
         "a turn is short until the handler is known to be fast"
     )
@@ -105,8 +105,8 @@ async def test_a_slow_handler_is_stopped_and_that_is_said(sandbox):
 async def test_what_a_handler_sends_for_is_counted_and_nothing_is_a_warning(
     sandbox, code, event_types, summary, warning
 ):
-    where = trials.dry_target("customerio", code, event_types=event_types)
-    found = (await trials.try_samples(sandbox, where, NOW_MS, lambda: 0)).coverage
+    where = dry_run.dry_target("customerio", code, event_types=event_types)
+    found = (await dry_run.try_samples(sandbox, where, NOW_MS, lambda: 0)).coverage
     assert (found.summary, found.warning) == (summary, warning)
 
 
@@ -122,14 +122,14 @@ async def test_what_a_handler_sends_for_is_counted_and_nothing_is_a_warning(
     ],
 )
 def test_a_line_is_named_only_where_it_is_the_only_one(code, line):
-    verdict = trials.Verdict(
+    verdict = dry_run.Verdict(
         level=Level.ERROR, rule="timestamp", path="[0].payload[1].timestamp", reason="", fix="", source=""
     )
-    assert trials.line_of(code, verdict) == line
+    assert dry_run.line_of(code, verdict) == line
 
 
 def test_what_no_source_would_take_cannot_be_tried():
     with pytest.raises(UserError):
-        trials.pasted(b"no json", NOW_MS)
+        dry_run.pasted(b"no json", NOW_MS)
     with pytest.raises(UserError, match="no sample"):
-        trials.sample("nothing", NOW_MS)
+        dry_run.sample("nothing", NOW_MS)

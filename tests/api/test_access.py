@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from asking import asking
-from nicobar.api.door import Rates
 from nicobar.errors import Refusal
 from nicobar.model import Scope
 from nicobar.store import PutToken
+from nicobar.web.api.middleware import Rates
+from support.api import asking
 
 
 async def test_without_a_valid_token_everything_is_401_and_alike(tmp_path):

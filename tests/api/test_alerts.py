@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from asking import asking
 from nicobar.model import DeliveryState, Scope
 from nicobar.pipeline.alerts import Alert, AlertType
 from nicobar.store.history import MessageFilter
+from support.api import asking
 
 HANDLER = 'function handler(webhook) { throw new Error("no"); }'
 HTTP = {"url": "http://127.0.0.1:9/hooks"}

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from svix.models import AppUsageStatsIn
 
-from asking import asking
 from nicobar.model import Scope
 from nicobar.settings import Role
-from svix_clients import async_client
+from support.api import asking
+from support.svix_clients import async_client
 
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
 HOUR = timedelta(hours=1)

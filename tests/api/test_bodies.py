@@ -7,7 +7,7 @@ import re
 import pytest
 
 from api.test_document import DOCUMENT, OPERATIONS, things
-from asking import asking
+from support.api import asking
 
 HANDLER = "function handler(webhook) { return webhook; }"
 

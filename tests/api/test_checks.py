@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from asking import asking
 from nicobar.model import Scope
+from support.api import asking
 
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
 NOWHERE = "http://127.0.0.1:9"

@@ -20,8 +20,8 @@ from svix.api import (
 )
 from svix.exceptions import HttpError, HTTPValidationError
 
-from asking import asking
-from svix_clients import async_client, blocking_client
+from support.api import asking
+from support.svix_clients import async_client, blocking_client
 
 
 async def test_applications(tmp_path):

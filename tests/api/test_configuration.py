@@ -24,15 +24,15 @@ from svix.api import (
 )
 from svix.exceptions import HttpError, HTTPValidationError
 
-from asking import asking
-from nicobar.admin.catalogue import rotated
 from nicobar.crypto import new_webhook_secret
 from nicobar.model import Scope
 from nicobar.pipeline.configuration import seal_source_secrets
 from nicobar.sources.samples import fresh
 from nicobar.store import PutSource
-from running import DODO, TYPES
-from svix_clients import async_client
+from nicobar.use_cases.catalogue import rotated
+from support.api import asking
+from support.server import DODO, TYPES
+from support.svix_clients import async_client
 
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
 SPEC = {

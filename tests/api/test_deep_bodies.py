@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from asking import asking
+from support.api import asking
 
 CODE = "function handler(w) { let x = 1; for (let i = 0; i < LEVELS; i++) x = [x]; w.payload = {x}; return w; }"
 

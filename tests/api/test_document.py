@@ -10,9 +10,9 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
-from asking import Api, asking
-from nicobar.api.app import API_HANDLERS, OPEN_HANDLERS
-from nicobar.api.document import make_document
+from nicobar.web.api.app import API_HANDLERS, OPEN_HANDLERS
+from nicobar.web.api.document import make_document
+from support.api import Api, asking
 
 HERE = Path(__file__).parent
 DOCUMENT = make_document((*OPEN_HANDLERS, *API_HANDLERS))

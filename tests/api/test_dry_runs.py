@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from asking import asking
 from nicobar.store import DisableEndpoint, PauseEndpoint
-from running import ADA
+from support.api import asking
+from support.server import ADA
 
 PAYLOAD = {"type": "payment.succeeded", "data": {"customer": {"customer_id": ADA.key, "email": ADA.email}}}
 HANDLER = "function handler(webhook) { return webhook; }"

@@ -21,15 +21,15 @@ from svix.api import (
 )
 from svix.exceptions import HttpError, HTTPValidationError
 
-from asking import Api, asking
 from nicobar.connectors import Origin
 from nicobar.connectors.http import HttpEndpoint, rotated
 from nicobar.crypto import new_webhook_secret
 from nicobar.model import Call, Scope
 from nicobar.sources.samples import fresh
 from nicobar.store import PauseEndpoint
-from running import ADA, TYPES
-from svix_clients import async_client
+from support.api import Api, asking
+from support.server import ADA, TYPES
+from support.svix_clients import async_client
 
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
 NEW_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"

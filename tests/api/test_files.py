@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from asking import Api, asking
-from nicobar.admin.files import Plan, Planner, read_document, write_document
 from nicobar.crypto import new_webhook_secret
 from nicobar.errors import ConfigurationError
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import PauseEndpoint
-from running import UNHURRIED
+from nicobar.use_cases.config_file import Plan, Planner, read_document, write_document
+from support.api import Api, asking
+from support.server import UNHURRIED
 
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
 

@@ -9,11 +9,11 @@ import pytest
 from svix.api import EndpointGetStatsOptions
 from svix.exceptions import HttpError
 
-from asking import asking
 from nicobar.model import Scope
 from nicobar.store import AddTransformation, RemoveSource
-from running import ADA
-from svix_clients import async_client
+from support.api import asking
+from support.server import ADA
+from support.svix_clients import async_client
 
 HANDLER = """function handler(webhook) {
   if (webhook.eventType === "payment.failed") { throw new Error("no"); }

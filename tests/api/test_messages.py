@@ -17,11 +17,11 @@ from svix.api import (
 from svix.exceptions import HttpError, HTTPValidationError
 from svix.models import BulkExpungeContentsIn, MessageIn, MessagePrecheckIn, MessageStatus, StatusCodeClass
 
-from asking import asking
 from nicobar.model import Scope
 from nicobar.store import DisableEndpoint, PauseEndpoint
-from running import ADA
-from svix_clients import async_client, blocking_client
+from support.api import asking
+from support.server import ADA
+from support.svix_clients import async_client, blocking_client
 
 HANDLER = """function handler(webhook) {
   if (webhook.eventType === "bad") { throw new Error("no"); }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.test_document import OPERATIONS, things
-from asking import asking
+from support.api import asking
 
 HANDLER = "function handler(webhook) { return webhook; }"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from asking import asking
 from nicobar.model import Scope
 from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers
+from support.api import asking
 
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
 KEYS = {"site_id": "s", "api_key": "k"}

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import pytest
 from playwright.async_api import expect
 
-from asking import asking
-from browsing import browser, serious_findings
+from support.api import asking
+from support.browser import browser, serious_findings
 
 SIZES = {"wide": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from asking import Api, asking
 from nicobar.runtime import run
 from nicobar.settings import Role, Settings
+from support.api import Api, asking
 
 ROUNDS = 25
 

@@ -25,9 +25,9 @@ from svix.models import (
 )
 
 from api.test_document import OPERATIONS
-from asking import Api, asking
-from running import ADA
-from svix_clients import async_client, blocking_client
+from support.api import Api, asking
+from support.server import ADA
+from support.svix_clients import async_client, blocking_client
 
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"

@@ -16,7 +16,7 @@ import msgspec
 
 from nicobar.model import Customer
 from nicobar.sources.samples import fresh
-from running import DODO, TYPES
+from support.server import DODO, TYPES
 
 # How many events a handler's answer to each type makes; several types, so that deliveries travel in shared requests,
 # in requests of their own, and not at all.

@@ -72,12 +72,12 @@ def shorten() -> None:
 
 def wrap(fuse: Fuse) -> None:
     """Puts the fuse at every stage."""
-    from nicobar.api import ingress  # noqa: PLC0415 - after `shorten`, which has to come before every import
     from nicobar.connectors.customerio import CustomerIoDestination  # noqa: PLC0415
     from nicobar.connectors.transport import HttpTransport  # noqa: PLC0415
     from nicobar.sandbox.pool import SandboxPool  # noqa: PLC0415
     from nicobar.sources.dodo import DodoPayments  # noqa: PLC0415
     from nicobar.store.sqlite import SqliteStore  # noqa: PLC0415
+    from nicobar.web.api import ingress  # noqa: PLC0415 - after `shorten`, which has to come before every import
 
     _wrap_call(fuse, ingress, "read_body", "receive")
     _wrap_call(fuse, DodoPayments, "verify", "verify")

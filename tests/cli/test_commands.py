@@ -21,8 +21,6 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from handlers import ORDER_PAID, PERSON_STATE, PLAN_LIFE
-from nicobar.admin.files import Document, Plan, Planner
 from nicobar.cli import group
 from nicobar.clock import SystemClock
 from nicobar.errors import NicobarError
@@ -30,6 +28,8 @@ from nicobar.pipeline.configuration import seal_source_secrets
 from nicobar.runtime import open_store
 from nicobar.settings import Settings
 from nicobar.store import PutSource
+from nicobar.use_cases.config_file import Document, Plan, Planner
+from support.handlers import ORDER_PAID, PERSON_STATE, PLAN_LIFE
 
 NICOBAR = str(Path(sys.executable).with_name("nicobar"))
 SECRETS = {

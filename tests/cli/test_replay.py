@@ -10,7 +10,7 @@ import subprocess
 import urllib.request
 
 from cli.test_commands import _start, configure, nicobar, refused
-from handlers import ORDER_PAID
+from support.handlers import ORDER_PAID
 
 THROWS = ORDER_PAID.replace("const order = webhook.payload.data;", "const order = webhook.payload.nothing.data;")
 

@@ -15,7 +15,7 @@ from customerio import CustomerIO, CustomerIOException
 from nicobar.emulator.app import create_app
 from nicobar.emulator.certificate import write_certificate
 from nicobar.emulator.state import State
-from nicobar.serving import Server
+from nicobar.web.serving import Server
 
 NODE = Path(__file__).parent / "node"
 ULID = "01K4VJ0W00QF7D2S9N3B6X8C1M"

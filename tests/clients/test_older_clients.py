@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from asking import asking
+from support.api import asking
 
 HANDLER = "function handler(webhook) { return webhook; }"
 # What 1.13 to 1.45 raise KeyError for, and 1.63 to 1.99 ValidationError.

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from asking import asking
+from support.api import asking
 
 NODE = Path(__file__).parent / "node"
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"

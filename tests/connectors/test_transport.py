@@ -12,10 +12,10 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 import nicobar
-from addressing import NOT_PUBLIC, PUBLIC, UNUSUAL_LOOPBACK
 from nicobar.addresses import AllowedAddresses
 from nicobar.connectors import NoResponse, Request, Response
 from nicobar.connectors.transport import HttpTransport
+from support.urls import NOT_PUBLIC, PUBLIC, UNUSUAL_LOOPBACK
 
 
 async def ask(

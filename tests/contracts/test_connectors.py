@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nicobar.addresses import RefusedAddress
 from nicobar.connectors import Blocked, Deferred, Delivered, Finding, Gone, NoResponse, Origin, Refused, Response
-from nicobar.connectors.kinds import CONNECTORS, connector
+from nicobar.connectors.registry import CONNECTORS, connector
 from nicobar.errors import UserError
 from nicobar.model import Call, Customer, Level
 

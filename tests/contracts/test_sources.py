@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import Webhook
 
 from nicobar.crypto import new_webhook_secret
 from nicobar.errors import Refusal, UserError
-from nicobar.sources.kinds import SOURCES, source_kind
+from nicobar.sources.registry import SOURCES, source_kind
 from nicobar.sources.samples import fresh
 
 NOW_MS = 1_789_000_000_500

@@ -6,10 +6,10 @@ from urllib.parse import quote
 
 import aiohttp
 
-from asking import asking
 from nicobar.model import Scope
 from nicobar.pipeline.alerts import Alert, AlertType
 from nicobar.store.history import AttemptFilter, MessageFilter
+from support.api import asking
 
 HANDLER = "function handler(webhook) { return webhook; }"
 OPS = {"url": "http://127.0.0.1:9/hooks", "uid": "ops", "name": "ops"}

@@ -7,12 +7,12 @@ from urllib.parse import quote, urlencode
 import pytest
 from playwright.async_api import expect
 
-from browsing import browser
-from driving import EVIL, examine, furnish, installation, open_page, set_password
-from nicobar.dashboard.customers import told
 from nicobar.model import Customer, RequestRecord
 from nicobar.sources.samples import fresh
-from running import ADA, TYPES
+from nicobar.web.dashboard.customers import told
+from support.browser import browser
+from support.installation import EVIL, examine, furnish, installation, open_page, set_password
+from support.server import ADA, TYPES
 
 HANDLER = """
 function handler(webhook) {

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from playwright.async_api import expect
 
-from browsing import browser
-from driving import code_editor, connect, furnish, installation, open_page, set_password
 from nicobar.model import DeliveryState
-from visiting import set_up, visiting
+from support.browser import browser
+from support.installation import code_editor, connect, furnish, installation, open_page, set_password
+from support.pages import set_up, visiting
 
 PAID = """function handler(webhook) {
   if (webhook.eventType === "payment.succeeded") webhook.payload = nicobar.event("order_paid", {});

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from browsing import browser
-from crafting import EVIL, make_endpoint
-from driving import examine, installation, open_page, set_password
-from nicobar.admin.recipe_use import recipe_uses
-from nicobar.dashboard.event_types import tree
 from nicobar.model import EventType
 from nicobar.recipes import RECIPES
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import PutEventType
-from running import TYPES, UNHURRIED
+from nicobar.use_cases.recipe_coverage import recipe_uses
+from nicobar.web.dashboard.event_types import tree
+from support.browser import browser
+from support.drafts import EVIL, make_endpoint
+from support.installation import examine, installation, open_page, set_password
+from support.server import TYPES, UNHURRIED
 
 CODE = "function handler(webhook) { webhook.payload = nicobar.event('paid', {}); return webhook; }\n"
 

@@ -7,15 +7,15 @@ from urllib.parse import urlencode
 import pytest
 from playwright.async_api import expect
 
-from browsing import browser
-from driving import EVIL, examine, furnish, installation, open_page, set_password
-from nicobar.dashboard.failures import line_of
 from nicobar.model import Customer, DeliveryState
 from nicobar.pipeline import replay
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation
 from nicobar.store.history import AuditFilter
-from running import TYPES
+from nicobar.web.dashboard.failures import line_of
+from support.browser import browser
+from support.installation import EVIL, examine, furnish, installation, open_page, set_password
+from support.server import TYPES
 
 BROKEN = """function handler(webhook) {
   const data = webhook.payload.data;

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from driving import installation
-from visiting import set_up, visiting
+from support.installation import installation
+from support.pages import set_up, visiting
 
 UNKNOWN = (
     "/logs?since=26/11/2026",

@@ -8,12 +8,22 @@ import msgspec
 import pytest
 from playwright.async_api import expect
 
-from browsing import browser
-from driving import EVIL, PASSWORD, SECRET, code_editor, connect, examine, installation, open_page, set_password
-from nicobar.dashboard.language import catalogue
 from nicobar.model import Customer, DeliveryState
 from nicobar.sources.samples import fresh
-from running import TYPES
+from nicobar.web.dashboard.language import catalogue
+from support.browser import browser
+from support.installation import (
+    EVIL,
+    PASSWORD,
+    SECRET,
+    code_editor,
+    connect,
+    examine,
+    installation,
+    open_page,
+    set_password,
+)
+from support.server import TYPES
 
 pytestmark = pytest.mark.browser
 

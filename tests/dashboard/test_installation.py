@@ -8,14 +8,14 @@ import msgspec
 import pytest
 from playwright.async_api import expect
 
-from browsing import browser
-from driving import EVIL, connect, examine, installation, open_page, set_password
 from nicobar.crypto import hash_token
-from nicobar.dashboard.places import PAGE
 from nicobar.model import Scope
 from nicobar.pipeline.alerts import AlertType
 from nicobar.store import Audited
-from visiting import set_up, visiting
+from nicobar.web.dashboard.paging import PAGE
+from support.browser import browser
+from support.installation import EVIL, connect, examine, installation, open_page, set_password
+from support.pages import set_up, visiting
 
 SMTP = "smtp://mailer:never-shown@127.0.0.1:9"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from browsing import browser
-from driving import examine, installation, open_page, set_password
-from nicobar.dashboard.language import catalogue
-from nicobar.dashboard.navigation import PLACES
+from nicobar.web.dashboard.language import catalogue
+from nicobar.web.dashboard.navigation import PLACES
+from support.browser import browser
+from support.installation import examine, installation, open_page, set_password
 
 pytestmark = pytest.mark.browser
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nicobar.dashboard.language import DEFAULT, LANGUAGES, catalogue, choose
+from nicobar.web.dashboard.language import DEFAULT, LANGUAGES, catalogue, choose
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "messages.py"
 OTHERS = [language for language in LANGUAGES if language != DEFAULT]

@@ -8,15 +8,15 @@ import msgspec
 import pytest
 from playwright.async_api import expect
 
-from browsing import browser
-from driving import EVIL, examine, furnish, installation, open_page, set_password
-from nicobar.dashboard.lists import Place, day_ms, listed, percentile, zone_of
-from nicobar.dashboard.search import read_search, snippet
-from nicobar.dashboard.waiting import Cause, wait_of
 from nicobar.errors import Refusal
 from nicobar.model import Breaker, BreakerState, Customer, Delivery, DeliveryState, Hold
 from nicobar.store.history import AuditFilter, Page
-from running import ADA
+from nicobar.web.dashboard.filters import Place, day_ms, listed, percentile, zone_of
+from nicobar.web.dashboard.search import read_search, snippet
+from nicobar.web.dashboard.waiting import Cause, wait_of
+from support.browser import browser
+from support.installation import EVIL, examine, furnish, installation, open_page, set_password
+from support.server import ADA
 
 BEN = Customer(key="cus_ben", email="ben@northpine.example", name="Ben")
 HANDLER = """

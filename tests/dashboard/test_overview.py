@@ -8,14 +8,14 @@ import msgspec
 import pytest
 from playwright.async_api import expect
 
-from browsing import browser
-from driving import EVIL, examine, furnish, installation, open_page, set_password, weight_of
-from nicobar.admin.counts import HOUR_MS
-from nicobar.dashboard.day import day_of, hours_until
 from nicobar.model import Breaker, BreakerState, Customer, DeliveryState
 from nicobar.sources.samples import fresh
 from nicobar.store.history import Refused, Tally
-from running import ADA, TYPES
+from nicobar.use_cases.statistics import HOUR_MS
+from nicobar.web.dashboard.activity import day_of, hours_until
+from support.browser import browser
+from support.installation import EVIL, examine, furnish, installation, open_page, set_password, weight_of
+from support.server import ADA, TYPES
 
 HANDLER = """
 function handler(webhook) {

@@ -7,15 +7,15 @@ import pytest
 from playwright.async_api import expect
 from svix.api import ApplicationIn, ApplicationTokenExpireIn, AppPortalAccessIn, EndpointIn, MessageIn
 
-from asking import asking
-from browsing import browser
-from driving import examine, open_page
-from handlers import ORDER_PAID
 from nicobar.crypto import hash_token
 from nicobar.store import Draft, NewTask, PutToken, ReplayFilter, TaskKind
-from running import ADA
-from svix_clients import async_client
-from visiting import routes, visiting
+from support.api import asking
+from support.browser import browser
+from support.handlers import ORDER_PAID
+from support.installation import examine, open_page
+from support.pages import routes, visiting
+from support.server import ADA
+from support.svix_clients import async_client
 
 RECEIVER = "https://hooks.acme.example/in"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from browsing import browser
-from driving import EVIL, examine, furnish, installation, open_page, set_password
 from nicobar.model import Breaker, BreakerState, Customer
 from nicobar.sources.samples import fresh
-from running import ADA, TYPES
+from support.browser import browser
+from support.installation import EVIL, examine, furnish, installation, open_page, set_password
+from support.server import ADA, TYPES
 
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
 

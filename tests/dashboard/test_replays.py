@@ -7,14 +7,14 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from browsing import browser
-from crafting import EVIL, deliver, form_token, make_endpoint
-from driving import examine, installation, open_page, set_password
-from nicobar.dashboard.replays import read
 from nicobar.errors import UserError
 from nicobar.model import Customer, DeliveryState
 from nicobar.store import TaskStatus
 from nicobar.store.history import AuditFilter
+from nicobar.web.dashboard.endpoint_replays import read
+from support.browser import browser
+from support.drafts import EVIL, deliver, form_token, make_endpoint
+from support.installation import examine, installation, open_page, set_password
 
 CODE = """function handler(webhook) {
   if (webhook.eventType === 'refund.failed' && !webhook.env.MENDED) throw new Error('not mended');

@@ -13,8 +13,8 @@ import pytest
 
 import nicobar
 from nicobar.connectors.customerio.rules import RULES
-from nicobar.dashboard.language import DEFAULT, LANGUAGES, catalogue
-from nicobar.dashboard.saying import MAX_CHARS, SAID, say
+from nicobar.web.dashboard.language import DEFAULT, LANGUAGES, catalogue
+from nicobar.web.dashboard.reason_texts import MAX_CHARS, SAID, say
 
 OTHERS = [language for language in LANGUAGES if language != DEFAULT]
 ROOT = Path(__file__).parents[2]

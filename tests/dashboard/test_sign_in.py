@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from driving import PASSWORD, installation
 from nicobar.crypto import hash_token
-from nicobar.dashboard.limit import MAX_WRONG, PERIOD_MS, LoginLimit
 from nicobar.errors import Refusal
-from visiting import set_up, visiting
+from nicobar.web.dashboard.login_limit import MAX_WRONG, PERIOD_MS, LoginLimit
+from support.installation import PASSWORD, installation
+from support.pages import set_up, visiting
 
 
 @pytest.fixture

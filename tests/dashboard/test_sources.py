@@ -6,13 +6,13 @@ import msgspec
 import pytest
 from playwright.async_api import expect
 
-from browsing import browser
-from driving import EVIL, SECRET, examine, installation, open_page, set_password
 from nicobar.crypto import new_webhook_secret
-from nicobar.dashboard.places import PAGE
 from nicobar.store import PutSource
 from nicobar.store.history import AuditFilter, MessageFilter, Refused
-from visiting import set_up, visiting
+from nicobar.web.dashboard.paging import PAGE
+from support.browser import browser
+from support.installation import EVIL, SECRET, examine, installation, open_page, set_password
+from support.pages import set_up, visiting
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import msgspec
 import pytest
 from playwright.async_api import expect
 
-from browsing import browser
-from crafting import EVIL, form_token, make_endpoint, write_code
-from driving import examine, installation, open_page, set_password
-from nicobar.dashboard.differences import MAX_LINES, compare
 from nicobar.sources.samples import fresh
 from nicobar.store.history import AuditFilter
-from running import TYPES
+from nicobar.web.dashboard.differences import MAX_LINES, compare
+from support.browser import browser
+from support.drafts import EVIL, form_token, make_endpoint, write_code
+from support.installation import examine, installation, open_page, set_password
+from support.server import TYPES
 
 CODE = (
     "function handler(webhook) {\n"

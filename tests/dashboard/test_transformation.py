@@ -7,11 +7,11 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from browsing import browser
-from crafting import deliver, form_token, make_endpoint, write_code
-from driving import examine, installation, open_page, set_password
 from nicobar.model import Customer, DeliveryState
 from nicobar.store.history import AuditFilter
+from support.browser import browser
+from support.drafts import deliver, form_token, make_endpoint, write_code
+from support.installation import examine, installation, open_page, set_password
 
 pytestmark = pytest.mark.browser
 EVIL = "</script><img src=x onerror=alert(1)>{{7*7}}%(x)s"

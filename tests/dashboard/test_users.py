@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import expect
 
-from browsing import browser
-from driving import PASSWORD, connect, examine, installation, open_page, set_password
-from nicobar.dashboard.app import HANDLERS
-from nicobar.dashboard.door import OPEN as OPEN_PATHS
-from nicobar.dashboard.rights import Needs
-from visiting import routes, set_up, visiting
+from nicobar.web.dashboard.app import HANDLERS
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.middleware import OPEN as OPEN_PATHS
+from support.browser import browser
+from support.installation import PASSWORD, connect, examine, installation, open_page, set_password
+from support.pages import routes, set_up, visiting
 
 OTHER = "another pigeon's way"
 # Forms that anybody may send who is signed in: they concern themselves alone.

@@ -9,10 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nicobar.dashboard
+import nicobar.web.dashboard
 
 ASSETS = Path(__file__).parents[2] / "assets"
-VENDOR = Path(nicobar.dashboard.__file__).parent / "static" / "vendor"
+VENDOR = Path(nicobar.web.dashboard.__file__).parent / "static" / "vendor"
 MAX_BYTES = 400_000
 
 

@@ -12,8 +12,6 @@ import msgspec
 import pytest
 
 import nicobar
-from nicobar.admin.files import read_document
-from nicobar.api.app import API_HANDLERS, OPEN_HANDLERS
 from nicobar.cli import group
 from nicobar.connectors.customerio import CustomerIo
 from nicobar.connectors.customerio.contract import ACTIONS, V1_CALLS
@@ -23,6 +21,8 @@ from nicobar.observe import Metrics
 from nicobar.recipes import RECIPES
 from nicobar.sandbox import Failure
 from nicobar.settings import Settings, description
+from nicobar.use_cases.config_file import read_document
+from nicobar.web.api.app import API_HANDLERS, OPEN_HANDLERS
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nicobar.model import DeliveryState
-from running import running
+from support.server import running
 
 HANDLERS = {
     "a syntax error": ("function handler(w) {\n  return = w;\n}", "line 2"),

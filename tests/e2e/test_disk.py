@@ -25,7 +25,7 @@ import pytest
 from cli.test_commands import SECRETS, _start, configure, nicobar, refused
 from nicobar.model import Customer
 from nicobar.sources.samples import fresh
-from running import DODO, TYPES
+from support.server import DODO, TYPES
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a file system of its own needs root")
 MAX_EVENTS = 4_000

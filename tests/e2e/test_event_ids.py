@@ -13,19 +13,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from asking import Api, asking
-from nicobar.admin.catalogue import make_endpoint
-from nicobar.admin.replays import FINAL_STATES, start_replay
 from nicobar.cli.options import COMMAND_LINE, CommandServices
 from nicobar.emulator.app import create_app
 from nicobar.emulator.state import State
 from nicobar.model import DeliveryState, Endpoint, Setting
 from nicobar.pipeline.deliver import Recorded
 from nicobar.recipes import recipe
-from nicobar.serving import Server
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, PutApplication, RemoveEndpoint, RemoveSource, ReplayFilter, TaskKind
-from running import ADA, TYPES
+from nicobar.use_cases.catalogue import make_endpoint
+from nicobar.use_cases.replays import FINAL_STATES, start_replay
+from nicobar.web.serving import Server
+from support.api import Api, asking
+from support.server import ADA, TYPES
 
 NOW_MS = 1_789_000_000_000
 ONE = 'function handler(w) { w.payload = nicobar.event("step"); return w; }'

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from handlers import ORDER_PAID
 from nicobar.model import Customer, DeliveryState
 from nicobar.pipeline import breaker, retry
 from nicobar.store.history import AuditFilter
-from running import Running, running
+from support.handlers import ORDER_PAID
+from support.server import Running, running
 
 EVENTS = 12
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from handlers import ORDER_PAID, PERSON_STATE, PLAN_LIFE
 from nicobar.emulator.state import State
 from nicobar.model import Customer, DeliveryState, Level
-from running import ADA, running
+from support.handlers import ORDER_PAID, PERSON_STATE, PLAN_LIFE
+from support.server import ADA, running
 
 
 async def test_a_made_up_action_becomes_the_event_that_its_author_meant(tmp_path):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from asking import asking
-from handlers import ORDER_PAID
-from nicobar.admin.catalogue import make_endpoint
 from nicobar.clock import SystemClock
 from nicobar.model import DeliveryState
 from nicobar.runtime import open_store
-from running import running
+from nicobar.use_cases.catalogue import make_endpoint
+from support.api import asking
+from support.handlers import ORDER_PAID
+from support.server import running
 
 
 async def test_a_refused_address_holds_the_endpoint_and_loses_nothing(tmp_path):

@@ -21,7 +21,7 @@ from nicobar.emulator.app import create_app
 from nicobar.emulator.contract import Mode, problems
 from nicobar.emulator.state import State
 from nicobar.model import Call
-from nicobar.serving import Server
+from nicobar.web.serving import Server
 
 ULID = "01K4VJ0W00QF7D2S9N3B6X8C1M"
 TEAM = {"object_type_id": "1", "object_id": "team"}

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from browsing import browser
 from nicobar.emulator import state
 from nicobar.emulator.app import create_app
 from nicobar.emulator.contract import problems
 from nicobar.emulator.state import State
 from nicobar.errors import UserError
-from nicobar.serving import Server
+from nicobar.web.serving import Server
+from support.browser import browser
 
 FIELDS = ("type", "action", "name", "identifiers", "attributes", "timestamp", "id")
 FIELD = st.recursive(

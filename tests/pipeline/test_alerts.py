@@ -9,8 +9,6 @@ import msgspec
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
 
-from moving import MovingClock
-from nicobar.admin.catalogue import make_endpoint, make_source
 from nicobar.crypto import Vault, new_webhook_secret
 from nicobar.errors import SettingsError, StoreUnavailable
 from nicobar.ids import IdFactory
@@ -22,7 +20,9 @@ from nicobar.settings import read_settings
 from nicobar.store import NewMessage, NewTask, PutSource, ReplayFilter, Resent, TaskKind, TaskStatus
 from nicobar.store.history import MessageFilter
 from nicobar.store.sqlite import SqliteStore
-from running import running
+from nicobar.use_cases.catalogue import make_endpoint, make_source
+from support.clock import MovingClock
+from support.server import running
 
 VAULT = Vault(b"k" * 32)
 

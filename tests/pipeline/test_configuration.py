@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from moving import MovingClock
-from nicobar.admin.catalogue import make_source
 from nicobar.crypto import Vault, new_webhook_secret
 from nicobar.errors import StoreUnavailable
 from nicobar.ids import IdFactory
 from nicobar.pipeline.configuration import UNKNOWN_TOKEN_POLL_MS, Configuration, OpenSource
 from nicobar.store import PutSource
 from nicobar.store.sqlite import SqliteStore
+from nicobar.use_cases.catalogue import make_source
+from support.clock import MovingClock
 
 VAULT = Vault(b"k" * 32)
 

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from handlers import ORDER_PAID
 from nicobar.crypto import Vault
 from nicobar.errors import StoreUnavailable
 from nicobar.model import DeliveryState
@@ -18,7 +17,8 @@ from nicobar.pipeline.configuration import seal_credentials, seal_source_secrets
 from nicobar.runtime import run
 from nicobar.sandbox import pool
 from nicobar.settings import Role, Settings
-from running import running
+from support.handlers import ORDER_PAID
+from support.server import running
 
 OTHER = Vault(b"o" * 32)
 

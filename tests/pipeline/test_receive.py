@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from nicobar.admin.catalogue import make_endpoint
 from nicobar.errors import Refusal
 from nicobar.pipeline.receive import Posted, Receiver
-from running import running
+from nicobar.use_cases.catalogue import make_endpoint
+from support.server import running
 
 BODY = (
     b'{"timestamp":"2026-09-14T08:12:24Z",'

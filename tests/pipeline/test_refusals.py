@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from moving import MovingClock
 from nicobar.errors import Refusal
-from nicobar.pipeline.refusals import FLUSH_MS, MAX_AT_ONCE, RefusalLog
+from nicobar.pipeline.rejected_requests import FLUSH_MS, MAX_AT_ONCE, RefusalLog
 from nicobar.store.sqlite import SqliteStore
+from support.clock import MovingClock
 
 WRONG = Refusal(401, "signature_mismatch", "No signature fits.", "Check the secret.")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from nicobar.pipeline import rehearse as rehearse_module
-from nicobar.pipeline.rehearse import Rehearser
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import Resent
-from running import UNHURRIED, running
+from nicobar.use_cases import dry_run_messages as rehearse_module
+from nicobar.use_cases.dry_run_messages import Rehearser
+from support.server import UNHURRIED, running
 
 HANDLER = """function handler(webhook) {
   webhook.payload = nicobar.event("paid", {amount: webhook.payload.data.total_amount});

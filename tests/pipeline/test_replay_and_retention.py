@@ -10,12 +10,12 @@ import pytest
 
 from contracts.test_stores import OPEN, claim, endpoint
 from contracts.test_stores_replays import finish, post, start
-from moving import MovingClock
 from nicobar.errors import StoreUnavailable
 from nicobar.model import DeliveryState
-from nicobar.pipeline.maintain import CANCEL_AT_ONCE, DAY_MS, LOOK_MS, ROUND_MS, STEP_MESSAGES, Maintainer, Remover
 from nicobar.pipeline.replay import PAGE_DELIVERIES, POLL_MS, Replayer
+from nicobar.pipeline.retention import CANCEL_AT_ONCE, DAY_MS, LOOK_MS, ROUND_MS, STEP_MESSAGES, Maintainer, Remover
 from nicobar.store import CleanUp, RemoveEndpoint, TaskStatus
+from support.clock import MovingClock
 
 NOW_MS = 1_789_000_000_000
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from nicobar.admin.trials import dry_target, past
 from nicobar.model import DeliveryState, Message
 from nicobar.pipeline.transform import MAX_CALLS, Ready, Stopped, transform
 from nicobar.sandbox.pool import SandboxPool
-from running import UNHURRIED
+from nicobar.use_cases.dry_run import dry_target, past
+from support.server import UNHURRIED
 
 
 def message(body: bytes) -> Message:

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from moving import MovingClock
 from nicobar.addresses import RefusedAddress
-from nicobar.admin.catalogue import make_endpoint, make_source
 from nicobar.connectors import NoResponse, Request, Response
 from nicobar.crypto import Vault, new_webhook_secret
 from nicobar.errors import SandboxError, StoreUnavailable
@@ -27,6 +25,8 @@ from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import AddTransformation, NewMessage, PauseEndpoint, PutSource, Snapshot
 from nicobar.store.history import AuditFilter
 from nicobar.store.sqlite import SqliteStore
+from nicobar.use_cases.catalogue import make_endpoint, make_source
+from support.clock import MovingClock
 
 HANDLER = """function handler(webhook) {
   const data = webhook.payload.data;

@@ -18,7 +18,7 @@ from nicobar.sandbox import Broken, Calls, Canceled, Job, Untouched
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.sources.dodo import DodoPayments
 from nicobar.sources.samples import fresh
-from running import UNHURRIED
+from support.server import UNHURRIED
 
 NOW_MS = 1_789_000_000_000
 DODO = DodoPayments()

@@ -11,7 +11,7 @@ from nicobar.sandbox import Bounds, Broken, Calls, Failure
 from nicobar.sandbox.child import _Contexts
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.sandbox.replies import judge
-from sandbox_jobs import job, payload
+from support.sandbox_jobs import job, payload
 
 REACHABLE = Path(__file__).with_name("reachable.txt")
 

@@ -12,7 +12,7 @@ from nicobar.nesting import MAX_DEPTH_LEVELS
 from nicobar.sandbox import Bounds, Broken, Calls, Failure, Untouched
 from nicobar.sandbox import pool as pools
 from nicobar.sandbox.pool import SandboxPool
-from sandbox_jobs import job, payload
+from support.sandbox_jobs import job, payload
 
 GOOD = "function handler(w) { w.payload = {type: 'person'}; return w; }"
 

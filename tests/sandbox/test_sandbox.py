@@ -13,7 +13,7 @@ import pytest
 
 from nicobar.sandbox import Bounds, Broken, Calls, Canceled, Failure, Untouched
 from nicobar.sandbox.pool import SandboxPool
-from sandbox_jobs import job, payload
+from support.sandbox_jobs import job, payload
 
 GOOD = "function handler(w) { w.payload = {type: 'person'}; return w; }"
 # Built so that no engine finishes it and none can interrupt it.

@@ -10,11 +10,11 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from nicobar.admission import MIN_LEAVING_REQUESTS, Share
-from nicobar.asgi import Message, Receive, Send
-from nicobar.connections import LOOPBACK, Connection, Limits, Pool, State, address_key
-from nicobar.serving import RESERVED_FILES, Server
-from speaking import PATIENCE_S, Echo, Hits, Line, get, lines, once, post, serving
+from nicobar.web.admission import MIN_LEAVING_REQUESTS, Share
+from nicobar.web.asgi import Message, Receive, Send
+from nicobar.web.connections import LOOPBACK, Connection, Limits, Pool, State, address_key
+from nicobar.web.serving import RESERVED_FILES, Server
+from support.http import PATIENCE_S, Echo, Hits, Line, get, lines, once, post, serving
 
 LARGE = b"x" * 20_000_000
 OTHER = "127.0.0.2"

@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from speaking import Echo, Hits, Line, get, once, post, serving
+from support.http import Echo, Hits, Line, get, once, post, serving
 
 PIECE_BYTES = 64 * 1024
 FLOOD_BYTES = 24_000_000

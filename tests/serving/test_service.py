@@ -11,8 +11,8 @@ import structlog
 from nicobar.errors import SettingsError
 from nicobar.observe import LimitReport, Metrics
 from nicobar.settings import read_settings
-from running import DODO, running
-from speaking import Line, affordable, get, lines, once, post
+from support.http import Line, affordable, get, lines, once, post
+from support.server import DODO, running
 
 BODY = b'{"type":"payment.succeeded","timestamp":"2026-09-14T08:12:24.201733Z","data":{}}'
 SILENT = 2_000

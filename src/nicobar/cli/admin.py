@@ -12,11 +12,6 @@ from typing import Any
 
 import click
 
-from nicobar.admin.endpoint_state import enable_endpoint, resume_endpoint
-from nicobar.admin.files import Document, Plan, Planner, read_document, write_document
-from nicobar.admin.people import offer_link
-from nicobar.admin.services import again_if_moved
-from nicobar.admin.trials import dry_target, try_samples
 from nicobar.cli.options import (
     COMMAND_LINE,
     CommandServices,
@@ -26,7 +21,7 @@ from nicobar.cli.options import (
     setting_options,
     settings_of,
 )
-from nicobar.connectors.kinds import connector
+from nicobar.connectors.registry import connector
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
 from nicobar.errors import NicobarError
@@ -36,6 +31,11 @@ from nicobar.sandbox import Sandbox
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
 from nicobar.store import BasedOn
+from nicobar.use_cases.config_file import Document, Plan, Planner, read_document, write_document
+from nicobar.use_cases.dry_run import dry_target, try_samples
+from nicobar.use_cases.endpoint_state import enable_endpoint, resume_endpoint
+from nicobar.use_cases.services import again_if_moved
+from nicobar.use_cases.users import offer_link
 
 CHECK_TIMEOUT_MS = 5_000
 

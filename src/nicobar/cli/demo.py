@@ -12,7 +12,6 @@ from pathlib import Path
 import click
 
 from nicobar.addresses import AllowedAddresses
-from nicobar.admin.catalogue import default_application, make_endpoint, make_source
 from nicobar.cli.options import run_loop
 from nicobar.connectors import NoResponse, Request
 from nicobar.connectors.transport import HttpTransport
@@ -25,11 +24,12 @@ from nicobar.model import Customer, DeliveryState, Record
 from nicobar.observe import set_up_logs
 from nicobar.pipeline.deliver import Recorded
 from nicobar.runtime import Runtime, run
-from nicobar.serving import Server
 from nicobar.settings import Settings
 from nicobar.sources.dodo import DodoPayments
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, PutSource
+from nicobar.use_cases.catalogue import default_application, make_endpoint, make_source
+from nicobar.web.serving import Server
 
 WAIT_S = 60
 CUSTOMERS = (

@@ -13,7 +13,6 @@ from typing import Any
 import click
 
 from nicobar.addresses import RefusedAddress
-from nicobar.admin.trials import try_samples
 from nicobar.cli.options import CommandServices, open_services, run_loop, setting_options, settings_of
 from nicobar.cli.trigger import without_secret
 from nicobar.connectors import NoResponse, Request, Response
@@ -25,9 +24,10 @@ from nicobar.pipeline.configuration import open_endpoint, source_secrets
 from nicobar.sandbox import Calls, Job, Sandbox
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
-from nicobar.sources.kinds import source_kind
+from nicobar.sources.registry import source_kind
 from nicobar.sources.signing import TOLERANCE_S
 from nicobar.store.sqlite import find_damage
+from nicobar.use_cases.dry_run import try_samples
 
 # Signatures would be refused at 300 s; a clock that is off by a tenth of that deserves a word.
 MAX_SKEW_S = TOLERANCE_S // 10

@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 import click
 
-from nicobar.admin import expunge as expunging
-from nicobar.admin.endpoint_state import check_enabled
-from nicobar.admin.replays import FINAL_STATES, cancel_replay, count_replay, start_replay
-from nicobar.admin.replays import resend as send_again
 from nicobar.cli.options import COMMAND_LINE, moment, open_services, run_loop, setting_options, settings_of, shown
 from nicobar.errors import UserError
 from nicobar.model import DeliveryState
 from nicobar.store import ReplayFilter, Task, TaskKind
+from nicobar.use_cases import erase as expunging
+from nicobar.use_cases.endpoint_state import check_enabled
+from nicobar.use_cases.replays import FINAL_STATES, cancel_replay, count_replay, start_replay
+from nicobar.use_cases.replays import resend as send_again
 
 MAX_SHOWN_TASKS = 50
 

@@ -27,7 +27,7 @@ from nicobar.errors import UserError
 from nicobar.observe import log
 from nicobar.runtime import Runtime, prepare_database
 from nicobar.runtime import serve as run_server
-from nicobar.serving import Server
+from nicobar.web.serving import Server
 
 
 @click.command()

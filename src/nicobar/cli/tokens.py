@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-from nicobar.admin.services import again_if_moved
-from nicobar.admin.tokens import make_token, usable
 from nicobar.cli.options import (
     COMMAND_LINE,
     CommandServices,
@@ -23,6 +21,8 @@ from nicobar.cli.options import (
 from nicobar.errors import UserError
 from nicobar.model import Application, Scope, Token
 from nicobar.store import PutToken
+from nicobar.use_cases.services import again_if_moved
+from nicobar.use_cases.tokens import make_token, usable
 
 _SCOPES = {
     (False, False): Scope.ADMIN,

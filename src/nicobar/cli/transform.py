@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from nicobar.admin.trials import Tried, coverage, dry_target, outcome, pasted, sample, sample_types
 from nicobar.cli.options import run_loop
-from nicobar.connectors.kinds import CONNECTORS
+from nicobar.connectors.registry import CONNECTORS
 from nicobar.errors import UserError
 from nicobar.model import Level
 from nicobar.pipeline.transform import Ready, Subject, Transformed
 from nicobar.pipeline.transform import transform as run_handler
 from nicobar.sandbox.pool import SandboxPool
+from nicobar.use_cases.dry_run import Tried, coverage, dry_target, outcome, pasted, sample, sample_types
 
 
 @click.command()

@@ -9,8 +9,6 @@ from typing import Any
 import click
 
 from nicobar.addresses import AllowedAddresses
-from nicobar.admin.services import again_if_moved
-from nicobar.admin.source_secrets import create_trial_secret
 from nicobar.cli.options import COMMAND_LINE, open_services, run_loop, setting_options, settings_of
 from nicobar.clock import SystemClock
 from nicobar.connectors import NoResponse, Request
@@ -19,9 +17,11 @@ from nicobar.errors import UserError
 from nicobar.model import EventType, Source
 from nicobar.pipeline.configuration import source_secrets
 from nicobar.settings import Settings
-from nicobar.sources.kinds import source_kind
+from nicobar.sources.registry import source_kind
 from nicobar.sources.samples import fresh
 from nicobar.store import Snapshot
+from nicobar.use_cases.services import again_if_moved
+from nicobar.use_cases.source_secrets import create_trial_secret
 
 _ACCEPTED = 202
 

@@ -13,7 +13,6 @@ from litestar.exceptions import HTTPException
 from litestar.params import QueryParameter
 from msgspec import Meta
 
-from nicobar.asgi import Message, Receive, Send, headers_of, send_json
 from nicobar.emulator import page
 from nicobar.emulator.activities import Activity
 from nicobar.emulator.campaigns import MAX_CAMPAIGNS, Campaign, Campaigns, Email
@@ -23,7 +22,8 @@ from nicobar.emulator.origin import is_foreign
 from nicobar.emulator.state import MAX_ACTIVITIES, Person, SeenRequest, State
 from nicobar.emulator.track import PREFIXES, TrackApi
 from nicobar.model import Json, Record
-from nicobar.serving import error_reply
+from nicobar.web.asgi import Message, Receive, Send, headers_of, send_json
+from nicobar.web.serving import error_reply
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_ACTIVITIES)]
 Faults = Annotated[list[Fault], Meta(max_length=MAX_FAULTS)]

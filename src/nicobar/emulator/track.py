@@ -10,7 +10,6 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 
-from nicobar.asgi import ABORT, GoneError, Message, Receive, Send, headers_of, read_body, send_body
 from nicobar.emulator import v1
 from nicobar.emulator.contract import MAX_BATCH_BYTES, MAX_ITEM_BYTES, Mode, Problem, invalid, problems, required
 from nicobar.emulator.faults import Fault, Faults, Reset
@@ -18,6 +17,7 @@ from nicobar.emulator.state import SeenRequest, State
 from nicobar.errors import Refusal
 from nicobar.model import Json, Record
 from nicobar.nesting import is_deeper
+from nicobar.web.asgi import ABORT, GoneError, Message, Receive, Send, headers_of, read_body, send_body
 
 BODY_TIMEOUT_MS = 30_000
 PREFIXES = ("/auth", "/api/", "/unsubscribe/")

@@ -11,14 +11,14 @@ import msgspec
 
 from nicobar.clock import Clock
 from nicobar.connectors import Connector, Destination
-from nicobar.connectors.kinds import connector
+from nicobar.connectors.registry import connector
 from nicobar.crypto import Vault
 from nicobar.errors import NicobarError, Refusal, StoreError, StoreUnusable
 from nicobar.model import Customer, Endpoint, Message, Source
 from nicobar.observe import log
 from nicobar.sources import SourceKind
 from nicobar.sources.dodo import read_any
-from nicobar.sources.kinds import SOURCES, source_kind
+from nicobar.sources.registry import SOURCES, source_kind
 from nicobar.store import Catalogue, Snapshot, is_made_alike
 
 POLL_MS = 1_000

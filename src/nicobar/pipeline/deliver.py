@@ -27,11 +27,11 @@ from nicobar.model import Attempt, BreakerState, DeliveryState, Endpoint, Messag
 from nicobar.observe import Metrics, log
 from nicobar.pipeline import batching
 from nicobar.pipeline.alerts import Alert, Alerts, AlertType
+from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.retry import HELD, NOT_SENT, Settled, failure_key, settle
 from nicobar.pipeline.transform import Ready, Stopped, Subject, transform
-from nicobar.pipeline.watch import Watch
 from nicobar.sandbox import Sandbox
 from nicobar.store import Claimed, Finished, Queue
 

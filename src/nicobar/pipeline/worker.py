@@ -14,11 +14,11 @@ from nicobar.model import Breaker, BreakerState, Endpoint
 from nicobar.observe import Metrics, log
 from nicobar.pipeline import breaker as rules
 from nicobar.pipeline.alerts import Alert, Alerts, AlertType
+from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.deliver import MAX_PARALLEL_PARCELS, Deliverer, Passed
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.retry import JITTER, RETRY_AFTER_MS
-from nicobar.pipeline.watch import Watch
 from nicobar.store import Audited, BasedOn, Change, Claimed, DisableEndpoint, PauseEndpoint, Store, is_made_alike
 
 PAGE_MAX_BYTES = 4 * 1024 * 1024

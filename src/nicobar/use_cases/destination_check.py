@@ -1,0 +1,73 @@
+"""Where an endpoint sends, checked before it is kept: the address, and whose credentials go there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from nicobar.addresses import AllowedAddresses, origin_of
+from nicobar.connectors import FieldKind
+from nicobar.connectors.fields import address_error
+from nicobar.connectors.registry import connector
+from nicobar.errors import UserError
+from nicobar.model import Endpoint, Setting
+from nicobar.store import PutEndpoint
+
+
+def check_address(
+    allowed: AllowedAddresses,
+    kind: str,
+    settings: Mapping[str, Setting],
+    before: Mapping[str, Setting] | None = None,
+) -> None:
+    """Raises UserError for a URL whose host is an address that requests may not reach. An endpoint that has this
+    origin already may keep it, so that its other settings can be changed: its deliveries are on hold.
+    """
+    url = connector(kind).url(settings)
+    if before is not None and origin_of(url) == origin_of(connector(kind).url(before)):
+        return
+    refused = allowed.refused_literal(url)
+    if refused is not None:
+        raise address_error(refused)
+
+
+def check_stored(
+    kind: str,
+    settings: Mapping[str, Setting],
+    before: Mapping[str, Setting],
+    *,
+    credentials: Collection[str] = (),
+    headers: Collection[str] = (),
+) -> None:
+    """Raises UserError where stored credentials or headers, by their names, would go to another host than the one
+    that they were entered for. A signing secret may stay: it is never sent, and who may change the URL may read it.
+    """
+    of_kind = connector(kind)
+    old, new = of_kind.credentials_host(before), of_kind.credentials_host(settings)
+    names = [*sent_secrets(kind, credentials), *(f"header {name}" for name in headers)]
+    if old != new and names:
+        raise UserError(
+            "credentials_host_changed",
+            f"The stored credentials were entered for {old} and are not used for {new}.",
+            f"Enter these again, or remove them: {', '.join(names)}.",
+        )
+
+
+def sent_secrets(kind: str, names: Collection[str]) -> list[str]:
+    """Those of the credentials that go out with requests, in the order of the form."""
+    fields = connector(kind).fields
+    return [
+        field.name for field in fields if field.kind is FieldKind.SECRET and not field.signs and field.name in names
+    ]
+
+
+def moved(before: Endpoint, after: PutEndpoint) -> str:
+    """How a change of an endpoint's URL is told in the audit log, empty where it stays. Paths and queries may hold
+    secrets, so only origins are named.
+    """
+    old = connector(before.connector).url(before.settings)
+    new = connector(after.connector).url(after.settings)
+    if old == new:
+        return ""
+    if origin_of(old) == origin_of(new):
+        return f"URL changed at {origin_of(new)}"
+    return f"URL changed from {origin_of(old)} to {origin_of(new)}"

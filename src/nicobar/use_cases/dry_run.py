@@ -1,0 +1,309 @@
+"""A handler tried on an event, or on a sample of every event type: what it would send and what the contract says of
+that. Nothing is sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from nicobar.connectors import Destination
+from nicobar.connectors.registry import connector
+from nicobar.errors import NicobarError, Refusal, UserError
+from nicobar.ids import stable_ulid
+from nicobar.model import Customer, DeliveryState, Endpoint, EventType, Level, Message, Record, Setting, Verdict
+from nicobar.pipeline.configuration import OpenEndpoint
+from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform
+from nicobar.sandbox import Sandbox
+from nicobar.sources import samples
+from nicobar.sources.dodo import DodoPayments
+from nicobar.use_cases.dry_run_messages import trial
+
+# The sandbox is shared with the deliveries of the day: what is tried takes turns with them.
+TURN_EVENTS = 12
+MAX_RUN_MS = 5_000
+# Of the event types that something is sent for, so many are named in a sentence.
+MAX_NAMED = 5
+# For code that is tried without an endpoint.
+_CREDENTIALS: dict[str, dict[str, str]] = {
+    "customerio": {"site_id": "dry-run", "api_key": "dry-run"},
+    "http": {"secret": "whsec_ZHJ5LXJ1bi1kcnktcnVuLWRyeQ=="},
+}
+_SETTINGS: dict[str, dict[str, Setting]] = {"http": {"url": "https://example.com/"}}
+_KEY = re.compile(r"(?:^|\.)([A-Za-z_$][\w$]*)(?:\[\d+\])*$")
+
+
+class Tried(Record):
+    """What became of one event."""
+
+    subject: Subject
+    result: Transformed
+
+
+class Note(Record):
+    """One thing to tell whoever writes the handler, once for all the `event_types` that it is about. `line` counts
+    from 1 in the handler's source, None where the line is not known. `code` is a rule's or a failure's name.
+    """
+
+    level: Level
+    code: str
+    path: str
+    text: str
+    fix: str
+    line: int | None
+    event_types: tuple[str, ...]
+
+
+class Coverage(Record):
+    """For which event types a handler sends something: `sends`, of the `event_types` that the endpoint subscribes to
+    and that have a sample. Of those, `failed` fail and `not_handled` come back unchanged.
+    """
+
+    sends: tuple[str, ...]
+    event_types: int
+    failed: int
+    not_handled: int
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing at all would be sent, as far as the samples show."""
+        return self.event_types > 0 and not self.sends
+
+    @property
+    def summary(self) -> str:
+        """The sentence that always stands beside a verdict."""
+        if not self.event_types:
+            return "There is no sample of the event types that this endpoint subscribes to."
+        more = len(self.sends) - MAX_NAMED
+        names = [*self.sends[:MAX_NAMED], *([f"and {more} more"] if more > 0 else [])]
+        named = f": {', '.join(names)}" if names else ""
+        return f"Sends for {len(self.sends)} of {self.event_types} event types{named}."
+
+    @property
+    def warning(self) -> str:
+        """What follows where nothing is sent, else empty."""
+        if not self.is_silent:
+            return ""
+        if self.not_handled == self.event_types:
+            return "This handler sends nothing. Events will be canceled as not handled."
+        if self.failed:
+            return "This handler sends nothing. Fix its errors first."
+        return "This handler sends nothing. Events will be canceled."
+
+
+class Findings(Record):
+    """What came of all samples. `stopped` says that the time was up before the last."""
+
+    tried: tuple[Tried, ...]
+    notes: tuple[Note, ...]
+    stopped: bool
+    coverage: Coverage
+
+
+def sample_types() -> dict[str, EventType]:
+    """The event types that there is a sample of, by name."""
+    return {event_type.name: event_type for event_type in DodoPayments().event_types()}
+
+
+def sample(name: str, now_ms: int, customer: Customer | None = None) -> Subject:
+    """A sample as if it happened now, to whom one likes: an old event starts no campaign. Raises UserError for a type
+    that has none.
+    """
+    known = sample_types()
+    if name not in known:
+        raise UserError(
+            "event_type_unknown", f"There is no sample of {name!r}.", f"There are samples of {', '.join(known)}."
+        )
+    return pasted(samples.fresh(known[name], now_ms, customer), now_ms)
+
+
+def pasted(body: bytes, now_ms: int) -> Subject:
+    """An event from its body. Raises UserError for a body that no source would take."""
+    try:
+        event = DodoPayments().read(body)
+    except Refusal as refusal:
+        raise UserError(refusal.code, refusal.detail, refusal.fix) from refusal
+    message = Message(
+        seq=0,
+        id=f"msg_{stable_ulid(0, body.decode('utf-8', 'replace'))}",
+        app_id="",
+        source_id="",
+        event_id="",
+        event_type=event.event_type,
+        customer_key=event.customer.key if event.customer else None,
+        occurred_at_ms=now_ms if event.occurred_at_ms is None else event.occurred_at_ms,
+        accepted_at_ms=now_ms,
+        body=body,
+    )
+    return Subject(message=message, customer=event.customer)
+
+
+def past(message: Message, customer: Customer | None) -> Subject:
+    """An event that was accepted. Raises UserError where its payload is gone."""
+    if message.expunged_at_ms is not None:
+        raise UserError("message_expunged", f"The payload of {message.id} is gone.", "Choose another message.")
+    return Subject(message=message, customer=customer)
+
+
+def target(
+    *,
+    kind: str,
+    code: str,
+    settings: Mapping[str, Setting],
+    credentials: Mapping[str, str],
+    variables: Mapping[str, str] | None = None,
+    event_types: Sequence[str] = (),
+    endpoint_id: str = "ep_dry_run",
+) -> OpenEndpoint:
+    """An endpoint that is nowhere but here, with this code. Raises UserError for settings that do not fit."""
+    of_kind = connector(kind)
+    destination: Destination = of_kind.open(settings, credentials)
+    endpoint = Endpoint(
+        seq=0,
+        id=endpoint_id,
+        app_id="",
+        name="dry run",
+        connector=kind,
+        settings=dict(settings),
+        sealed_credentials=b"",
+        credential_references={},
+        event_types=tuple(event_types),
+        variables=dict(variables or {}),
+        disabled=False,
+        paused_reason=None,
+        transformation=trial(code) if code else None,
+    )
+    return OpenEndpoint(endpoint=endpoint, connector=of_kind, destination=destination)
+
+
+def dry_target(
+    kind: str,
+    code: str,
+    variables: Mapping[str, str] | None = None,
+    *,
+    settings: Mapping[str, Setting] | None = None,
+    event_types: Sequence[str] = (),
+) -> OpenEndpoint:
+    """An endpoint of this kind for code that has none. Raises UserError for a kind that there is not."""
+    return target(
+        kind=kind,
+        code=code,
+        settings={**_SETTINGS.get(kind, {}), **(settings or {})},
+        credentials=_CREDENTIALS.get(kind, {}),
+        variables=variables,
+        event_types=event_types,
+    )
+
+
+async def try_one(sandbox: Sandbox, at: OpenEndpoint, subject: Subject, now_ms: int) -> Tried:
+    """Runs the handler on one event. Raises SandboxError."""
+    (result,) = await transform(sandbox, at, [subject], now_ms)
+    return Tried(subject=subject, result=result)
+
+
+async def try_samples(sandbox: Sandbox, at: OpenEndpoint, now_ms: int, steady_ms: Callable[[], int]) -> Findings:
+    """Runs the handler on a sample of each event type, for MAX_RUN_MS at the most. Raises SandboxError."""
+    subjects = [sample(name, now_ms) for name in sample_types()]
+    until_ms = steady_ms() + MAX_RUN_MS
+    tried: list[Tried] = []
+    events = 1  # a handler that uses up its limit on every event is stopped after few of them
+    while len(tried) < len(subjects) and steady_ms() < until_ms:
+        turn = subjects[len(tried) : len(tried) + events]
+        results = await transform(sandbox, at, turn, now_ms)
+        tried += [Tried(subject=subject, result=result) for subject, result in zip(turn, results, strict=True)]
+        events = min(2 * events, TURN_EVENTS)
+    code = at.endpoint.transformation.code if at.endpoint.transformation else ""
+    return Findings(
+        tried=tuple(tried),
+        notes=notes(code, tried),
+        stopped=len(tried) < len(subjects),
+        coverage=coverage(tried, at.endpoint.event_types),
+    )
+
+
+def coverage(tried: Sequence[Tried], event_types: Sequence[str] = ()) -> Coverage:
+    """What the handler sends for, among the types that the endpoint subscribes to: all where none is named."""
+    outcomes: dict[str, str] = {}
+    for attempt in tried:
+        name = attempt.subject.message.event_type
+        if not event_types or name in event_types:
+            outcomes[name] = outcome(attempt.result)
+    counted = list(outcomes.values())
+    return Coverage(
+        sends=tuple(name for name, what in outcomes.items() if what == "sends"),
+        event_types=len(outcomes),
+        failed=counted.count("failed"),
+        not_handled=counted.count("not_handled"),
+    )
+
+
+def notes(code: str, tried: Sequence[Tried]) -> tuple[Note, ...]:
+    """What there is to say of the handler: the worst first, each once. What was added by itself is left out."""
+    said: dict[tuple[object, ...], list[str]] = {}
+    for attempt in tried:
+        for about in _said(code, attempt.result):
+            types = said.setdefault(about, [])
+            if attempt.subject.message.event_type not in types:
+                types.append(attempt.subject.message.event_type)
+    order = list(Level)
+    found = [
+        msgspec.convert(dict(zip(_ABOUT, about, strict=True)) | {"event_types": tuple(types)}, Note)
+        for about, types in said.items()
+    ]
+    return tuple(sorted(found, key=lambda note: (order.index(note.level), note.line or 0)))
+
+
+_ABOUT = ("level", "code", "path", "text", "fix", "line")
+
+
+def _said(code: str, result: Transformed) -> list[tuple[object, ...]]:
+    lines: list[tuple[object, ...]] = []
+    if isinstance(result, Stopped) and result.state is DeliveryState.FAILED and result.code != "contract":
+        reason = result.reason.removeprefix(f"line {result.line}: ")
+        lines.append((Level.ERROR, result.code, "", reason, "", result.line))
+    for verdict in result.verdicts:
+        if verdict.level is Level.ADDITION:
+            continue
+        line = line_of(code, verdict)
+        lines.append((verdict.level, verdict.rule, _anywhere(verdict.path), verdict.reason, verdict.fix, line))
+    return lines
+
+
+def _anywhere(path: str) -> str:
+    """The place without the numbers of calls and parts: the same slip in the first and in the second is one."""
+    return re.sub(r"\[\d+\]", "[…]", re.sub(r"^\[\d+\]\.?", "", path))
+
+
+def line_of(code: str, verdict: Verdict) -> int | None:
+    """The line that a verdict is about, where it is known: the only one that sets the field which it names."""
+    named = _KEY.search(verdict.path)
+    if named is None or named[1] in {"payload", "batch"}:
+        return None
+    name = re.escape(named[1])
+    sets = re.compile(rf"""(?:(?<![\w$.]){name}|["']{name}["'])\s*:(?!:)|\.{name}\s*=(?!=)""")
+    lines = [number for number, text in enumerate(code.split("\n"), 1) if sets.search(text.partition("//")[0])]
+    return lines[0] if len(lines) == 1 else None
+
+
+def outcome(result: Transformed) -> str:
+    """In one word: `sends`, `not_handled`, `left_out` or `failed`."""
+    match result:
+        case Ready():
+            return "sends"
+        case Stopped(code="not_handled"):
+            return "not_handled"
+        case Stopped(state=DeliveryState.CANCELED):
+            return "left_out"
+        case _:
+            return "failed"
+
+
+def why_unusable(kind: str, settings: Mapping[str, Setting], credentials: Mapping[str, str]) -> NicobarError | None:
+    """What is wrong with settings and credentials, as far as their form tells."""
+    try:
+        connector(kind).open(settings, credentials)
+    except NicobarError as error:
+        return error
+    return None

@@ -1,0 +1,145 @@
+"""How many requests are processed at the same time, and whose. A connection that waits for its client costs nothing
+here: it counts once its header is complete, and makes room for a newcomer while the application waits for the rest
+of its body, or for its client to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nicobar.errors import Refusal
+from nicobar.model import Json, Record
+from nicobar.web.asgi import CONNECTION, App, Message, Receive, Send, send_json
+from nicobar.web.connections import RETRY_AFTER_S, STALLED, Connection, Limits, OnLimit, address_key, too_busy
+
+# Requests that were closed for newer ones and still run: as many as the share has places, but at least these. They
+# end as soon as the application notices; a burst on a small share closes several before it can.
+MIN_LEAVING_REQUESTS = 16
+
+
+class Share(Record):
+    """Requests whose path starts with `prefix` have places of their own."""
+
+    prefix: str
+    max_requests: int
+
+
+class _Request:
+    """A request that the application runs. The application works on it unless it waits in `receive` or `send`."""
+
+    __slots__ = ("_receive", "_send", "address", "connection", "waits")
+
+    def __init__(self, connection: Connection, address: str | None, receive: Receive, send: Send) -> None:
+        self.connection = connection
+        self.address = address
+        self.waits = False
+        self._receive = receive
+        self._send = send
+
+    @property
+    def stalled(self) -> bool:
+        """The client alone holds it up. Closing it ends it soon, since the application waits for nothing else."""
+        return self.waits and self.connection.state in STALLED
+
+    async def receive(self) -> Message:
+        self.waits = True
+        try:
+            return await self._receive()
+        finally:
+            self.waits = False
+
+    async def send(self, message: Message) -> None:
+        self.waits = True
+        try:
+            await self._send(message)
+        finally:
+            self.waits = False
+
+
+class _Places:
+    """The requests of one share."""
+
+    __slots__ = ("leaving", "max_leaving_requests", "max_requests", "prefix", "running")
+
+    def __init__(self, share: Share) -> None:
+        self.prefix = share.prefix
+        self.max_requests = share.max_requests
+        self.max_leaving_requests = max(share.max_requests, MIN_LEAVING_REQUESTS)
+        self.running: dict[_Request, None] = {}
+        # Closed for others; the application still runs them.
+        self.leaving: set[_Request] = set()
+
+
+class Gate:
+    """In front of an application: gives each request a place, or answers 503. The last of `shares` has an empty
+    prefix.
+    """
+
+    def __init__(self, app: App, shares: Sequence[Share], limits: Limits, on_limit: OnLimit) -> None:
+        self._app = app
+        self._shares = [_Places(share) for share in shares]
+        self._limits = limits
+        self._on_limit = on_limit
+        self._by_address: dict[str, int] = {}
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        connection: Connection = scope["extensions"][CONNECTION]
+        request = _Request(connection, self._address(scope, connection), receive, send)
+        path: str = scope["path"]
+        for places in self._shares:  # the last one has every path
+            if path.startswith(places.prefix):
+                break
+        refusal = self._make_room(request, places)
+        if refusal is not None:
+            self._on_limit(refusal.code)
+            body: Json = {"code": refusal.code, "detail": f"{refusal.detail} {refusal.fix}"}
+            await send_json(send, refusal.status, body, [(b"retry-after", str(RETRY_AFTER_S).encode())])
+            return
+        places.running[request] = None
+        if request.address is not None:
+            self._by_address[request.address] = self._by_address.get(request.address, 0) + 1
+        try:
+            await self._app(scope, request.receive, request.send)
+            if connection.flow.write_paused:
+                # An answer that nobody reads is still in memory.
+                request.waits = True
+                await connection.flow.drain()
+        finally:
+            self._release(request, places)
+
+    def _address(self, scope: Message, connection: Connection) -> str | None:
+        """Behind a trusted proxy it is the one that the proxy forwarded."""
+        client: tuple[str, int] | None = scope["client"]
+        if client is None or client == connection.client:
+            return connection.address
+        return address_key(client[0], self._limits.trusted_networks)
+
+    def _make_room(self, request: _Request, places: _Places) -> Refusal | None:
+        most = self._limits.max_connections_per_address
+        if request.address is not None and self._by_address.get(request.address, 0) >= most:
+            return too_busy(f"{most} requests from this address are being processed.")
+        if len(places.running) < places.max_requests:
+            return None
+        stalled = None
+        if len(places.leaving) < places.max_leaving_requests:
+            stalled = next((item for item in places.running if item.stalled), None)
+        if stalled is None:
+            return too_busy(f"{len(places.running)} requests are being processed, which is the limit.")
+        del places.running[stalled]
+        places.leaving.add(stalled)
+        stalled.connection.evict()
+        return None
+
+    def _release(self, request: _Request, places: _Places) -> None:
+        """The application has ended; until then a request counts, whether it was closed for another one or not."""
+        places.running.pop(request, None)
+        places.leaving.discard(request)
+        if request.address is not None:
+            left = self._by_address[request.address] - 1
+            if left:
+                self._by_address[request.address] = left
+            else:
+                del self._by_address[request.address]

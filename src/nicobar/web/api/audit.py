@@ -1,0 +1,80 @@
+"""Ours, `/api/v1/audit-log`: who changed what."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import get
+from litestar.params import QueryParameter
+
+from nicobar.store.history import AuditFilter, Change
+from nicobar.web.api.listing import After, Before, page_of_found, since, span_of, until
+from nicobar.web.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot, application_of
+from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, read_iterator
+from nicobar.web.api.rejected_requests import numbered
+from nicobar.web.api.shapes import Moment, Page, Shape, moment
+
+TAGS = ["Audit Log"]
+
+
+class ChangeOut(Shape):
+    """A change: who (`actor`), what (`action`, a noun and a verb), to which thing (`subject`, its id)."""
+
+    id: str
+    at: Moment
+    actor: str
+    action: str
+    app_id: str | None
+    subject: str
+    detail: str
+
+
+def shown(change: Change) -> ChangeOut:
+    return ChangeOut(
+        id=str(change.seq),
+        at=moment(change.at_ms),
+        actor=change.actor,
+        action=change.action,
+        app_id=change.app_id,
+        subject=change.subject,
+        detail=change.detail,
+    )
+
+
+@get(
+    "/api/v1/audit-log",
+    operation_id="nicobar.audit-log.list",
+    tags=TAGS,
+    summary="List Changes",
+    opt={"needs": "own"},
+)
+async def list_changes(
+    *,
+    services: GivenServices,
+    snapshot: GivenSnapshot,
+    caller: GivenCaller,
+    limit: Limit = DEFAULT_LIMIT,
+    iterator: Iterator = None,
+    order: Order = None,
+    of_application: Annotated[
+        str | None,
+        QueryParameter(name="app_id", max_length=MAX_KEY_CHARS, description="Only those in this application."),
+    ] = None,
+    actor: Annotated[str | None, QueryParameter(max_length=256, description="Only those of this actor.")] = None,
+    action: Annotated[str | None, QueryParameter(max_length=256, description="Only this action.")] = None,
+    subject: Annotated[str | None, QueryParameter(max_length=256, description="Only those to this thing.")] = None,
+    before: Before = None,
+    after: After = None,
+) -> Page[ChangeOut]:
+    """Changes, the newest first unless asked otherwise. A token of one application sees those in it."""
+    app_id = caller.app_id if of_application is None else application_of(snapshot, caller, of_application).id
+    which = AuditFilter(
+        app_id=app_id, actor=actor, action=action, subject=subject, since_ms=since(after), until_ms=until(before)
+    )
+    place = numbered(read_iterator(iterator))
+    span = span_of(place, order or Ordering.DESCENDING, start="0")
+    found = await services.store.audit(which, **span, limit=limit)
+    return page_of_found(found, place=place, key=lambda item: str(item.seq), shape=shown)
+
+
+HANDLERS = (list_changes,)

@@ -1,0 +1,198 @@
+"""Reads a request as strictly as the document says: every name in the query and in the body is one that the operation
+has, and every value has the documented type. Litestar ignores names that it does not know, and turns 0 into false and
+"1" into a number in bodies too, and a number in a query into a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from datetime import datetime
+from functools import cache
+from itertools import chain, islice
+from typing import Any, NamedTuple, get_args
+
+import msgspec
+from litestar.handlers.base import BaseRouteHandler
+from msgspec import inspect
+
+from nicobar.errors import Refusal
+from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
+from nicobar.web.api.errors import ALIASES, Asked, Invalid, UnknownNames
+from nicobar.web.api.shapes import ValidationDetail
+from nicobar.web.query_names import QueryNames, closest, given_names, query_names, shortened
+
+MAX_UNKNOWN = 20
+_JSON_SPACE = b" \t\r\n"  # RFC 8259, section 2
+_PLACE = re.compile(r" - at `(?:key in )?\$?([^`]*)`$")
+_NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?", re.IGNORECASE)
+_ONLY_NULL = re.compile(r"^Expected `null`, got `\w+`")
+
+
+class _Expected(NamedTuple):
+    """What a handler takes: the type of its body, its query parameters, and which of those are times."""
+
+    body: Any
+    kind: inspect.Type | None
+    query: QueryNames
+    times: tuple[str, ...]
+
+
+async def check_request(request: Asked) -> None:
+    """Raises Invalid or UnknownNames for a request that does not fit, Refusal 400 for a body that is not JSON."""
+    expected = _expected(request.route_handler, tuple(request.path_params))
+    request.scope[ALIASES] = expected.query.aliases  # type: ignore[literal-required] # a name of ours
+    body = (await request.body()).strip(_JSON_SPACE)
+    if is_deeper(body):
+        raise Refusal(
+            400,
+            "body_too_deep",
+            f"The body's JSON is nested deeper than {MAX_DEPTH_LEVELS} levels.",
+            "Send less nesting.",
+        )
+    try:
+        found = _unknown_parameters(request.scope["query_string"], expected)
+        if body and expected.kind is not None:
+            found = chain(found, _unknown_fields(body, expected.kind, expected.query.known))
+        elif body:
+            found = chain(found, _fields_of_no_body(body, expected.query.known))
+        unknown = list(islice(found, MAX_UNKNOWN))
+        if unknown:
+            raise UnknownNames(unknown)
+        for name in expected.times:
+            if _NUMBER.fullmatch(request.query_params.get(name, "")):
+                raise Invalid(
+                    f"query.{name}", "It is not a time.", "Write it as RFC 3339 does: 2026-03-01T09:30:00Z."
+                )
+        if body and expected.kind is not None:
+            msgspec.json.decode(body, type=expected.body)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Refusal(400, "request_invalid", "The body is not JSON.", "Send JSON, in UTF-8.") from error
+
+
+def _invalid(said: str) -> Invalid:
+    place = _PLACE.search(said)
+    parts = re.split(r"[.\[\]]+", place[1]) if place else []
+    loc = ".".join(["body", *(part for part in parts if part)])
+    detail = _PLACE.sub("", said)
+    if _ONLY_NULL.match(detail):
+        return Invalid(loc, "Nicobar does not support this field of the public Svix API.", "Omit it or send null.")
+    return Invalid(loc, detail)
+
+
+def _unknown_parameters(query_string: bytes, expected: _Expected) -> Iterator[ValidationDetail]:
+    fields: Collection[str] = (_fields(expected.kind) if expected.kind else None) or ()
+    for name, times in given_names(query_string).items():
+        if name not in expected.query.known:
+            elsewhere = "Send it in the body." if name in fields else ""
+            yield _unknown(["query", name], "query parameter", name, expected.query.known, elsewhere)
+        elif times > 1 and name not in expected.query.lists:
+            # Which of them counts would be a guess.
+            said = f'Query parameter "{name}" is given {times} times. Give it once.'
+            yield ValidationDetail(loc=["query", name], msg=said, type="repeated_parameter")
+
+
+def _fields_of_no_body(raw: bytes, parameters: Collection[str]) -> Iterator[ValidationDetail]:
+    """What is in the body of an operation that has none. Clients send null or {} where they mean no body."""
+    sent: object = msgspec.json.decode(raw)
+    if isinstance(sent, dict):
+        for name in sent:
+            yield _unknown(["body", name], "field", name, (), "Send it in the query." if name in parameters else "")
+    elif sent is not None:
+        raise Invalid("body", "This operation has no body.", "Send none, or {}.")
+
+
+def _unknown_fields(
+    raw: bytes | msgspec.Raw, kind: inspect.Type, parameters: Collection[str], place: tuple[str, ...] = ("body",)
+) -> Iterator[ValidationDetail]:
+    """The fields that a body has and its type has not. Only the parts that can have such fields are decoded."""
+    if not _has_fields(kind):
+        return
+    known = _fields(kind)
+    if known is not None:
+        for name, value in _object(raw).items():
+            if name in known:
+                yield from _unknown_fields(value, known[name], parameters, (*place, name))
+            else:
+                elsewhere = "Send it in the query." if name in parameters and place == ("body",) else ""
+                yield _unknown([*place, name], "field", name, known, elsewhere)
+        return
+    match kind:
+        case inspect.Metadata(type=inner):
+            yield from _unknown_fields(raw, inner, parameters, place)
+        case inspect.ListType(item_type=inner):
+            for number, item in enumerate(_list(raw)):
+                yield from _unknown_fields(item, inner, parameters, (*place, str(number)))
+        case inspect.DictType(value_type=inner):
+            for name, value in _object(raw).items():
+                yield from _unknown_fields(value, inner, parameters, (*place, name))
+        case _:
+            return
+
+
+def _object(raw: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
+    """Empty for what is no object, which the check of the type reports."""
+    try:
+        return msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:
+        return {}
+
+
+def _list(raw: bytes | msgspec.Raw) -> list[msgspec.Raw]:
+    try:
+        return msgspec.json.decode(raw, type=list[msgspec.Raw])
+    except msgspec.ValidationError:
+        return []
+
+
+def _fields(kind: inspect.Type) -> dict[str, inspect.Type] | None:
+    """The fields of an object's type by their names on the wire; None for other types."""
+    match kind:
+        case inspect.StructType(fields=fields):
+            return {field.encode_name: field.type for field in fields}
+        case inspect.UnionType(types=types):
+            return next((known for item in types if (known := _fields(item)) is not None), None)
+        case inspect.Metadata(type=inner):
+            return _fields(inner)
+        case _:
+            return None
+
+
+def _has_fields(kind: inspect.Type) -> bool:
+    match kind:
+        case inspect.StructType():
+            return True
+        case inspect.UnionType(types=types):
+            return any(_has_fields(item) for item in types)
+        case inspect.Metadata(type=inner) | inspect.ListType(item_type=inner) | inspect.DictType(value_type=inner):
+            return _has_fields(inner)
+        case _:
+            return False
+
+
+def _unknown(loc: list[str], what: str, name: str, known: Collection[str], elsewhere: str) -> ValidationDetail:
+    names = sorted(known)
+    close = closest(name, names)
+    hint = elsewhere or (f'Did you mean "{close}"?' if close else "")
+    accepted = f"Known: {', '.join(names)}." if names else f"There is no {what} here."
+    said = " ".join(part for part in (f'Unknown {what} "{shortened(name)}".', hint, accepted) if part)
+    return ValidationDetail(loc=loc, msg=said, type=f"unknown_{what.replace('query ', '')}")
+
+
+@cache
+def _expected(handler: BaseRouteHandler, path_names: tuple[str, ...]) -> _Expected:
+    fields = handler.parsed_fn_signature.parameters
+    body = fields["data"].annotation if "data" in fields else None
+    times = tuple(
+        str(getattr(field.kwarg_definition, "name", None) or name)
+        for name, field in fields.items()
+        if datetime in {field.annotation, *get_args(field.annotation)}
+    )
+    return _Expected(
+        body=body,
+        kind=None if body is None else inspect.type_info(body),
+        query=query_names(handler, path_names),
+        times=times,
+    )

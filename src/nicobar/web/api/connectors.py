@@ -1,0 +1,153 @@
+"""`/api/v1/connector`: the connectors that there are. They come with Nicobar; none can be added over HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+
+from litestar import get
+from litestar.params import PathParameter, QueryParameter
+
+import nicobar
+from nicobar.connectors import Connector, Field, FieldKind
+from nicobar.connectors.registry import CONNECTORS, connector
+from nicobar.ksuid import EPOCH_S, ksuid_text
+from nicobar.model import Setting
+from nicobar.web.api.endpoints import ONE, default_code
+from nicobar.web.api.errors import not_found
+from nicobar.web.api.lookups import MAX_KEY_CHARS, GivenEndpoint
+from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
+from nicobar.web.api.shapes import Moment, Page, Shape, moment
+
+TAGS = ["Connector"]
+# The names that the public Svix API has for them.
+_SVIX_KINDS = {"customerio": "CustomerIO"}
+_MADE_AT_MS = 1_767_225_600_000
+_EPOCH_BYTES = (_MADE_AT_MS // 1000 - EPOCH_S).to_bytes(4, "big")
+
+
+class FieldOut(Shape):
+    """A field of `connector.config` in an endpoint. `kind` is `text`, `secret`, `url`, `choice` or `switch`."""
+
+    name: str
+    label: str
+    kind: FieldKind
+    help: str
+    required: bool
+    choices: list[str]
+    default: Setting | None
+
+
+class ConnectorOut(Shape):
+    """A connector. `uid` is what `connector.kind` in an endpoint says, `fields` are what its `config` has,
+    `transformation` is the code that a new endpoint begins with.
+    """
+
+    id: str
+    org_id: str
+    uid: str
+    kind: str
+    name: str
+    description: str
+    instructions: str
+    transformation: str
+    created_at: Moment
+    updated_at: Moment
+    transformation_updated_at: Moment
+    product_type: str
+    fields: list[FieldOut]
+
+
+def shown(connector: Connector) -> ConnectorOut:
+    made = moment(_MADE_AT_MS)
+    return ConnectorOut(
+        id=_stable_id("trtmpl", connector.kind),
+        org_id=_stable_id("org", "nicobar"),
+        uid=connector.kind,
+        kind=_SVIX_KINDS.get(connector.kind, "Custom"),
+        name=connector.name,
+        description=connector.summary,
+        instructions="\n".join(f"{field.label}: {field.help}" for field in connector.fields),
+        transformation=default_code(connector.kind) or "function handler(webhook) {\n  return webhook;\n}\n",
+        created_at=made,
+        updated_at=made,
+        transformation_updated_at=made,
+        product_type="Dispatch",
+        fields=[_field(field) for field in connector.fields],
+    )
+
+
+def _field(field: Field) -> FieldOut:
+    return FieldOut(
+        name=field.name,
+        label=field.label,
+        kind=field.kind,
+        help=field.help,
+        required=field.required,
+        choices=list(field.choices),
+        default=field.default,
+    )
+
+
+def _stable_id(prefix: str, name: str) -> str:
+    """An id in the field's form that is the same everywhere."""
+    digest = hashlib.sha256(f"{nicobar.__name__}/{name}".encode()).digest()
+    return f"{prefix}_{ksuid_text(_EPOCH_BYTES + digest[:16])}"
+
+
+@get(
+    "/api/v1/connector",
+    operation_id="v1.connector.list",
+    tags=TAGS,
+    summary="List Connectors",
+    opt={"needs": "any_reader"},
+)
+async def list_connectors(
+    *,
+    limit: Limit = DEFAULT_LIMIT,
+    iterator: Iterator = None,
+    order: Order = None,
+    product_type: Annotated[str | None, QueryParameter(description="Only connectors of this `productType`.")] = None,
+) -> Page[ConnectorOut]:
+    """The connectors that an endpoint can have, with the fields that each needs."""
+    return page_of_all(
+        [item for item in map(shown, CONNECTORS) if product_type in {None, item.product_type}],
+        iterator=iterator,
+        limit=limit,
+        order=order or Ordering.ASCENDING,
+        key=lambda item: item.uid,
+        shape=lambda item: item,
+    )
+
+
+@get(
+    "/api/v1/connector/{connector_id:str}",
+    operation_id="v1.connector.get",
+    tags=TAGS,
+    summary="Get Connector",
+    opt={"needs": "any_reader"},
+)
+async def get_connector(
+    connector_id: Annotated[
+        str, PathParameter(description="The connector's id, or its kind.", max_length=MAX_KEY_CHARS)
+    ],
+) -> ConnectorOut:
+    """One connector."""
+    for known in CONNECTORS:
+        if connector_id in {known.kind, _stable_id("trtmpl", known.kind)}:
+            return shown(known)
+    raise not_found("connector")
+
+
+@get(
+    f"{ONE}/connector",
+    operation_id="v1.endpoint.get_connector",
+    tags=["Endpoint"],
+    summary="Get Endpoint Connector",
+)
+async def get_endpoint_connector(endpoint: GivenEndpoint) -> ConnectorOut:
+    """The connector of an endpoint."""
+    return shown(connector(endpoint.connector))
+
+
+HANDLERS = (list_connectors, get_connector, get_endpoint_connector)

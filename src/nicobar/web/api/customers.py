@@ -1,0 +1,190 @@
+"""Ours, `/api/v1/app/{app_id}/customer`: whom events are about, and all that became of theirs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import get, post
+from litestar.params import JSONBody, QueryParameter
+from msgspec import Meta
+
+from nicobar.model import Delivery
+from nicobar.store.history import MessageFilter
+from nicobar.store.history import Moment as Happened
+from nicobar.use_cases import erase
+from nicobar.web.api.attempts import next_attempt_of
+from nicobar.web.api.deletion_preview import DryRunOut, GivenDryRun, effect
+from nicobar.web.api.errors import Invalid
+from nicobar.web.api.listing import After, Before, EventTypes, page_of_found, since, span_of, until
+from nicobar.web.api.lookups import GivenApplication, GivenCaller, GivenServices
+from nicobar.web.api.messages import MessageOut, fields_of
+from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, names, read_iterator
+from nicobar.web.api.shapes import EndpointId, MessageId, Moment, Page, Shape, moment
+from nicobar.web.api.status import MessageStatus, status_of, text_of
+
+TAGS = ["Customer"]
+MAX_KEY_CHARS = 256
+
+Key = Annotated[
+    str, QueryParameter(min_length=1, max_length=MAX_KEY_CHARS, description="The sender's id for the customer.")
+]
+
+
+class CustomerOut(Shape):
+    """A customer: the sender's id, and the latest message about them."""
+
+    key: str
+    latest_message_id: MessageId
+    latest_event_type: str
+    latest_at: Moment
+
+
+class DeliveryOut(Shape):
+    """How far a message is with an endpoint. `behind` is the message of the same customer that it waits for, which is
+    tried again at `behindUntil`; `tries` those that were spent.
+    """
+
+    endpoint_id: EndpointId
+    status: MessageStatus
+    status_text: str
+    tries: int
+    next_attempt: Moment | None
+    ended_at: Moment | None
+    reason: str | None
+    behind: MessageId | None
+    behind_until: Moment | None
+
+
+class MomentOut(MessageOut):
+    """A message of a customer, without its payload, and its deliveries."""
+
+    deliveries: list[DeliveryOut]
+
+
+class CustomerIn(Shape):
+    """Which customer."""
+
+    key: Annotated[str, Meta(min_length=1, max_length=MAX_KEY_CHARS, examples=["cus_8FzYfU2mLQ3pB5x1nV0aT"])]
+
+
+class ExpungedOut(Shape):
+    """How many messages were emptied; `done` where none is left."""
+
+    messages: int
+    done: bool
+
+
+def delivery_shown(delivery: Delivery) -> DeliveryOut:
+    status = status_of(delivery.state, expanded=True)
+    return DeliveryOut(
+        endpoint_id=delivery.endpoint_id,
+        status=status,
+        status_text=text_of(status),
+        tries=delivery.tries,
+        next_attempt=next_attempt_of(delivery),
+        ended_at=None if delivery.ended_at_ms is None else moment(delivery.ended_at_ms),
+        reason=delivery.reason,
+        behind=delivery.behind,
+        behind_until=None if delivery.behind_until_ms is None else moment(delivery.behind_until_ms),
+    )
+
+
+@get(
+    "/api/v1/app/{app_id:str}/customer",
+    operation_id="nicobar.customer.list",
+    tags=TAGS,
+    summary="List Customers",
+)
+async def list_customers(
+    *,
+    application: GivenApplication,
+    services: GivenServices,
+    limit: Limit = DEFAULT_LIMIT,
+    iterator: Iterator = None,
+    prefix: Annotated[
+        str, QueryParameter(max_length=MAX_KEY_CHARS, description="Only those whose key begins with this.")
+    ] = "",
+) -> Page[CustomerOut]:
+    """Customers by key, forward only. To find one by an e-mail address, list messages that contain it: only keys are
+    kept beside the payloads.
+    """
+    place = read_iterator(iterator)
+    if place.backwards:
+        raise Invalid("query.iterator", "This list goes forward only.", "Give the `iterator` of another page.")
+    found = await services.store.customers(application.id, prefix, after=place.key, limit=limit)
+    page = page_of_found(
+        found,
+        place=place,
+        key=lambda item: item.customer_key,
+        shape=lambda item: CustomerOut(
+            key=item.customer_key,
+            latest_message_id=item.message_id,
+            latest_event_type=item.event_type,
+            latest_at=moment(item.accepted_at_ms),
+        ),
+    )
+    return Page(data=page.data, iterator=page.iterator, prev_iterator=None, done=page.done)
+
+
+@get(
+    "/api/v1/app/{app_id:str}/customer/timeline",
+    operation_id="nicobar.customer.timeline",
+    tags=TAGS,
+    summary="Customer Timeline",
+)
+async def customer_timeline(
+    *,
+    application: GivenApplication,
+    services: GivenServices,
+    key: Key,
+    limit: Limit = DEFAULT_LIMIT,
+    iterator: Iterator = None,
+    before: Before = None,
+    after: After = None,
+    event_types: EventTypes = None,
+) -> Page[MomentOut]:
+    """All messages about one customer, the newest first, and for each endpoint what became of them: delivered, failed
+    and why, waiting and behind which.
+    """
+    place = read_iterator(iterator)
+    which = MessageFilter(
+        since_ms=since(after), until_ms=until(before), event_types=names(event_types), customer_key=key
+    )
+    found = await services.store.moments(application.id, which, **span_of(place), limit=limit)
+
+    def shape(happened: Happened) -> MomentOut:
+        return MomentOut(
+            **fields_of(happened.message, with_content=False),
+            deliveries=[delivery_shown(delivery) for delivery in happened.deliveries],
+        )
+
+    return page_of_found(found, place=place, key=lambda item: item.message.id, shape=shape)
+
+
+@post(
+    "/api/v1/app/{app_id:str}/customer/expunge",
+    operation_id="nicobar.customer.expunge",
+    tags=TAGS,
+    summary="Expunge Customer",
+    status_code=200,
+)
+async def expunge_customer(
+    *,
+    application: GivenApplication,
+    services: GivenServices,
+    caller: GivenCaller,
+    data: JSONBody[CustomerIn],
+    dry_run: GivenDryRun,
+) -> ExpungedOut | DryRunOut:
+    """Takes a customer's data out: payloads, what tries quote of them, and the key. What is not delivered is
+    canceled. Up to 10,000 messages at once; ask again until it is `done`. With `dryRun` nothing is deleted, and the
+    answer counts all messages of the customer.
+    """
+    if dry_run:
+        count = await services.store.count_expunge(application.id, data.key)
+        return effect(messages=count.messages, deliveries=count.deliveries)
+    messages, done = await erase.expunge_customer(services, caller, application.id, data.key)
+    return ExpungedOut(messages=messages, done=done)
+
+
+HANDLERS = (list_customers, customer_timeline, expunge_customer)

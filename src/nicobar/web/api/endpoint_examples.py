@@ -1,0 +1,84 @@
+"""`…/endpoint/{endpoint_id}/send-example`: an event to see whether it arrives."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from litestar import Response, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody
+from msgspec import Meta
+
+from nicobar.model import EventType, Json
+from nicobar.pipeline.receive import Posted
+from nicobar.sources.samples import fresh
+from nicobar.use_cases.endpoint_state import check_enabled
+from nicobar.web.api.deletion_preview import WOULD, DryRunOut, GivenDryRun, effect
+from nicobar.web.api.endpoints import ONE, TAGS
+from nicobar.web.api.errors import Invalid
+from nicobar.web.api.event_types import all_event_types
+from nicobar.web.api.lookups import GivenCaller, GivenEndpoint, GivenServices, GivenSnapshot
+from nicobar.web.api.messages import MessageOut
+from nicobar.web.api.messages import shown as shown_message
+from nicobar.web.api.shapes import EventTypeName, Shape, Unsupported
+
+
+class EventExampleIn(Shape):
+    """Of which event type; `exampleIndex` chooses among the examples of its schema."""
+
+    event_type: EventTypeName
+    example_index: Annotated[int, Meta(ge=0, le=1_000)] = 0
+    payload: Unsupported = None
+
+
+@post(
+    f"{ONE}/send-example",
+    operation_id="v1.endpoint.send-example",
+    tags=TAGS,
+    summary="Send Event Type Example Message",
+    status_code=202,
+    responses={202: ResponseSpec(MessageOut, description="Accepted.", generate_examples=False), 200: WOULD},
+)
+async def send_example(
+    *,
+    endpoint: GivenEndpoint,
+    data: JSONBody[EventExampleIn],
+    snapshot: GivenSnapshot,
+    services: GivenServices,
+    caller: GivenCaller,
+    dry_run: GivenDryRun,
+) -> Response[MessageOut | DryRunOut]:
+    """Sends an event type's example to this endpoint, and to no other, as if it happened now."""
+    item = all_event_types(snapshot).get(data.event_type)
+    example = None if item is None else _example(item, data.example_index)
+    if item is None or example is None:
+        raise Invalid("body.eventType", "There is no such example.", "Choose an event type that has one.")
+    check_enabled(endpoint)
+    if dry_run:
+        return Response(effect(messages=1, deliveries=1), status_code=200)
+    with_example = msgspec.structs.replace(item, example=example)
+    message_id = services.ids.new("msg")
+    detail = f"{item.name} as {message_id}"
+    message = await services.receiver.take(
+        Posted(
+            id=message_id,
+            app_id=endpoint.app_id,
+            event_type=item.name,
+            body=fresh(with_example, services.clock.now_ms(), event_id=message_id),
+            only=endpoint.seq,
+        ),
+        said=services.said(caller, "endpoint.send-example", endpoint.id, app_id=endpoint.app_id, detail=detail),
+    )
+    return Response(shown_message(message, with_content=True), status_code=202)
+
+
+def _example(event_type: EventType, index: int) -> Json:
+    schema = next(iter(event_type.schemas.values()), None) if isinstance(event_type.schemas, dict) else None
+    examples = schema.get("examples") if isinstance(schema, dict) else None
+    if isinstance(examples, list) and index < len(examples):
+        return examples[index]
+    return event_type.example if index == 0 else None
+
+
+HANDLERS = (send_example,)

@@ -1,0 +1,470 @@
+"""`/api/v1/event-type`: kinds of events, those of the sources and those that were added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response, delete, get, patch, post, put
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody, PathParameter, QueryParameter
+from msgspec import UNSET, Meta, UnsetType
+
+from nicobar.errors import UserError
+from nicobar.model import EventType
+from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
+from nicobar.pipeline.retry import RETRY_AFTER_MS
+from nicobar.sources.registry import SOURCES
+from nicobar.store import PutEventType, RemoveEventType, Snapshot
+from nicobar.use_cases.event_type_import import event_types_of
+from nicobar.use_cases.services import Services, again_if_moved
+from nicobar.web.api.auth import Caller
+from nicobar.web.api.deletion_preview import DELETED, DryRunOut, GivenDryRun, done, would
+from nicobar.web.api.errors import Invalid, conflict, not_found
+from nicobar.web.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot, check_new_uid
+from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
+from nicobar.web.api.shapes import Description, EventTypeName, Moment, Page, Shape, Unsupported, moment, patched
+
+TAGS = ["Event Type"]
+PATH = "/api/v1/event-type"
+ONE = f"{PATH}/{{event_type_name:str}}"
+MAX_IMPORTED = 1_000
+# When the kinds of the sources were written down; they have no time of their own.
+_BUILT_IN_MS = 1_767_225_600_000
+
+NameKey = Annotated[str, PathParameter(description="The event type's name.", max_length=MAX_KEY_CHARS)]
+Flag = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9\-_.]+$", min_length=1, max_length=256)]
+Flags = Annotated[list[Flag], Meta(max_length=50)]
+GroupName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9\-_.]+$", min_length=1, max_length=256, examples=["payment"])]
+Schemas = Annotated[
+    dict[str, Any], Meta(description="JSON schemas by version, the first of which is shown.", examples=[{"1": {}}])
+]
+
+
+class EventTypeIn(Shape):
+    """What an event type is made of."""
+
+    name: EventTypeName
+    description: Description
+    archived: bool = False
+    deprecated: bool = False
+    schemas: Schemas | None = None
+    group_name: GroupName | None = None
+    feature_flags: Flags | None = None
+    feature_flag: Unsupported = None
+
+
+class EventTypeUpsertIn(Shape):
+    """What an event type is replaced by."""
+
+    description: Description
+    archived: bool = False
+    deprecated: bool = False
+    schemas: Schemas | None = None
+    group_name: GroupName | None = None
+    feature_flags: Flags | None = None
+    feature_flag: Unsupported = None
+
+
+class WaitOut(Shape):
+    """How long."""
+
+    secs: int
+    nanos: int
+
+
+class RetryScheduleOut(Shape):
+    """How long after each failed try the next one comes."""
+
+    retry_schedule: list[WaitOut]
+
+
+class EventTypePatch(Shape):
+    """What changes of an event type; what is left out stays."""
+
+    description: Description | UnsetType = UNSET
+    archived: bool | UnsetType = UNSET
+    deprecated: bool | UnsetType = UNSET
+    schemas: Schemas | UnsetType | None = UNSET
+    group_name: GroupName | UnsetType | None = UNSET
+    feature_flags: Flags | UnsetType | None = UNSET
+    feature_flag: Unsupported = None
+
+
+class EventTypeOut(Shape):
+    """An event type. `example` is a body; `builtIn` says that it comes with a source and was not changed."""
+
+    name: str
+    description: str
+    archived: bool
+    deprecated: bool
+    created_at: Moment
+    updated_at: Moment
+    built_in: bool
+    schemas: dict[str, Any] | None = None
+    group_name: str | None = None
+    feature_flags: list[str] | None = None
+    example: Any = None
+
+
+class EventTypeImportOpenApiIn(Shape):
+    """An OpenAPI document with `webhooks` (or `x-webhooks`), read (`spec`) or as JSON text (`specRaw`)."""
+
+    spec: dict[str, Any] | None = None
+    spec_raw: Annotated[str, Meta(max_length=2_000_000)] | None = None
+    dry_run: bool = False
+    # As clients before 1.84 spell it.
+    dry_run_older: bool = msgspec.field(name="dry_run", default=False)
+    replace_all: bool = False
+
+
+class EventTypeFromOpenApi(Shape):
+    """An event type as the document describes it."""
+
+    name: str
+    description: str
+    deprecated: bool
+    schemas: dict[str, Any] | None = None
+    group_name: str | None = None
+    feature_flags: list[str] | None = None
+
+
+class EventTypeImportOpenApiOutData(Shape):
+    """The names of what was changed; in a dry run what would be, in full."""
+
+    modified: list[str]
+    to_modify: list[EventTypeFromOpenApi] | None = msgspec.field(name="to_modify", default=None)
+
+
+class EventTypeImportOpenApiOut(Shape):
+    """What an import did."""
+
+    data: EventTypeImportOpenApiOutData
+
+
+class ExportOut(Shape):
+    """The event types as the `webhooks` of an OpenAPI 3.1 document."""
+
+    openapi: str
+    info: dict[str, str]
+    webhooks: dict[str, Any]
+
+
+_MADE = ResponseSpec(EventTypeOut, description="It was made.", generate_examples=False)
+
+
+def all_event_types(snapshot: Snapshot) -> dict[str, EventType]:
+    """By name: those of the sources, and over them those that were added or changed."""
+    built_in = {event_type.name: event_type for kind in SOURCES for event_type in kind.event_types()}
+    return built_in | {event_type.name: event_type for event_type in snapshot.event_types}
+
+
+def shown(event_type: EventType, *, built_in: bool, with_content: bool = True) -> EventTypeOut:
+    schemas = event_type.schemas if isinstance(event_type.schemas, dict) else None
+    if schemas is None and isinstance(event_type.schema, dict):
+        schemas = {"1": event_type.schema}
+    return EventTypeOut(
+        name=event_type.name,
+        description=event_type.description,
+        archived=event_type.archived,
+        deprecated=event_type.deprecated,
+        created_at=moment(event_type.created_at_ms or _BUILT_IN_MS),
+        updated_at=moment(event_type.updated_at_ms or _BUILT_IN_MS),
+        built_in=built_in,
+        schemas=schemas if with_content else None,
+        group_name=event_type.group_name,
+        feature_flags=list(event_type.feature_flags) or None,
+        example=event_type.example if with_content else None,
+    )
+
+
+def _find(snapshot: Snapshot, name: str) -> EventType:
+    found = all_event_types(snapshot).get(name)
+    if found is None:
+        raise not_found("event type")
+    return found
+
+
+def _built_in(snapshot: Snapshot, name: str) -> bool:
+    return all(event_type.name != name for event_type in snapshot.event_types)
+
+
+@get(PATH, operation_id="v1.event-type.list", tags=TAGS, summary="List Event Types", opt={"needs": "any_reader"})
+async def list_event_types(
+    *,
+    snapshot: GivenSnapshot,
+    limit: Limit = DEFAULT_LIMIT,
+    iterator: Iterator = None,
+    order: Order = None,
+    include_archived: Annotated[bool, QueryParameter(description="Archived ones too.")] = False,
+    with_content: Annotated[bool, QueryParameter(description="With schemas and examples.")] = False,
+) -> Page[EventTypeOut]:
+    """Event types by name."""
+    return page_of_all(
+        [
+            event_type
+            for event_type in all_event_types(snapshot).values()
+            if include_archived or not event_type.archived
+        ],
+        iterator=iterator,
+        limit=limit,
+        order=order or Ordering.ASCENDING,
+        key=lambda event_type: event_type.name,
+        shape=lambda event_type: shown(
+            event_type, built_in=_built_in(snapshot, event_type.name), with_content=with_content
+        ),
+    )
+
+
+@post(PATH, operation_id="v1.event-type.create", tags=TAGS, summary="Create Event Type")
+@again_if_moved
+async def create_event_type(
+    *, data: JSONBody[EventTypeIn], services: GivenServices, caller: GivenCaller
+) -> EventTypeOut:
+    """Makes an event type. One of an archived event type's name brings it back."""
+    async with services.changing:
+        known = all_event_types(await services.snapshot()).get(data.name)
+        if known is not None and not known.archived:
+            raise conflict("There is an event type of this name.", "Change it with PUT or PATCH.")
+        return await _put(services, caller, data.name, _upsert_of(data), known)
+
+
+@get(ONE, operation_id="v1.event-type.get", tags=TAGS, summary="Get Event Type", opt={"needs": "any_reader"})
+async def get_event_type(event_type_name: NameKey, snapshot: GivenSnapshot) -> EventTypeOut:
+    """One event type, with its schemas and its example."""
+    found = _find(snapshot, event_type_name)
+    return shown(found, built_in=_built_in(snapshot, found.name))
+
+
+@get(
+    f"{ONE}/retry-schedule",
+    operation_id="v1.event-type.get-retry-schedule",
+    tags=TAGS,
+    summary="Get Retry Schedule",
+    opt={"needs": "any_reader"},
+)
+async def get_retry_schedule(event_type_name: NameKey, snapshot: GivenSnapshot) -> RetryScheduleOut:
+    """How long after each failed try the next one comes; the same for all event types."""
+    _find(snapshot, event_type_name)
+    return RetryScheduleOut(retry_schedule=[WaitOut(secs=wait_ms // 1000, nanos=0) for wait_ms in RETRY_AFTER_MS])
+
+
+@put(ONE, operation_id="v1.event-type.upsert", tags=TAGS, summary="Upsert Event Type", responses={201: _MADE})
+@again_if_moved
+async def upsert_event_type(
+    *, event_type_name: NameKey, data: JSONBody[EventTypeUpsertIn], services: GivenServices, caller: GivenCaller
+) -> Response[EventTypeOut]:
+    """Replaces an event type, or makes it."""
+    check_new_uid(event_type_name, "path.event_type_name")
+    async with services.changing:
+        known = all_event_types(await services.snapshot()).get(event_type_name)
+        out = await _put(services, caller, event_type_name, data, known)
+    return Response(out, status_code=200 if known else 201)
+
+
+@patch(ONE, operation_id="v1.event-type.patch", tags=TAGS, summary="Patch Event Type")
+@again_if_moved
+async def patch_event_type(
+    *, event_type_name: NameKey, data: JSONBody[EventTypePatch], services: GivenServices, caller: GivenCaller
+) -> EventTypeOut:
+    """Changes what is given of an event type."""
+    async with services.changing:
+        known = _find(await services.snapshot(), event_type_name)
+        as_it_is = EventTypeUpsertIn(
+            description=known.description,
+            archived=known.archived,
+            deprecated=known.deprecated,
+            schemas=known.schemas if isinstance(known.schemas, dict) else None,
+            group_name=known.group_name,
+            feature_flags=list(known.feature_flags),
+        )
+        return await _put(services, caller, event_type_name, patched(as_it_is, data), known)
+
+
+@delete(
+    ONE,
+    operation_id="v1.event-type.delete",
+    tags=TAGS,
+    summary="Delete Event Type",
+    status_code=200,
+    responses=DELETED,
+)
+@again_if_moved
+async def delete_event_type(
+    *,
+    event_type_name: NameKey,
+    services: GivenServices,
+    caller: GivenCaller,
+    expunge: Annotated[bool, QueryParameter(description="Delete it permanently instead of archiving it.")] = False,
+    dry_run: GivenDryRun,
+) -> Response[DryRunOut | None]:
+    """Archives an event type: it is not offered any more; messages of it are taken as before."""
+    async with services.changing:
+        snapshot = await services.snapshot()
+        known = _find(snapshot, event_type_name)
+        if expunge and _built_in(snapshot, known.name):
+            raise conflict("It comes with a source and cannot be taken out.", "Archive it.")
+        if dry_run:
+            return would()
+        if expunge:
+            removal = RemoveEventType(name=known.name)
+            await services.change(caller, "event-type.expunge", known.name, removal, app_id=None)
+        else:
+            archived = msgspec.structs.replace(known, archived=True, updated_at_ms=services.clock.now_ms())
+            change = PutEventType(event_type=archived)
+            await services.change(caller, "event-type.delete", known.name, change, app_id=None)
+    return done()
+
+
+@post(
+    f"{PATH}/import/openapi",
+    operation_id="v1.event-type.import-openapi",
+    tags=TAGS,
+    summary="Import Event Types",
+    status_code=200,
+)
+@again_if_moved
+async def import_event_types(
+    *, data: JSONBody[EventTypeImportOpenApiIn], services: GivenServices, caller: GivenCaller
+) -> EventTypeImportOpenApiOut:
+    """Makes event types of the webhooks in an OpenAPI document. With `replaceAll` those that were added and are not
+    in it are archived.
+    """
+    found = _read(data)
+    async with services.changing:
+        snapshot = await services.snapshot()
+        known = all_event_types(snapshot)
+        now_ms = services.clock.now_ms()
+        wanted = [_merged(item, known.get(item.name), now_ms) for item in found]
+        if data.replace_all:
+            names = {item.name for item in found}
+            wanted += [
+                msgspec.structs.replace(event_type, archived=True, updated_at_ms=now_ms)
+                for event_type in snapshot.event_types
+                if event_type.name not in names and not event_type.archived
+            ]
+        if data.dry_run or data.dry_run_older:
+            would = [_described(item) for item in wanted]
+            return EventTypeImportOpenApiOut(data=EventTypeImportOpenApiOutData(modified=[], to_modify=would))
+        changes = [PutEventType(event_type=item) for item in wanted]
+        await services.change(
+            caller, "event-type.import", "openapi", *changes, app_id=None, detail=f"{len(wanted)} event types"
+        )
+    return EventTypeImportOpenApiOut(data=EventTypeImportOpenApiOutData(modified=[item.name for item in wanted]))
+
+
+@get(
+    f"{PATH}/export/openapi",
+    operation_id="nicobar.event-type.export",
+    tags=TAGS,
+    summary="Export Event Types",
+    opt={"needs": "any_reader"},
+)
+async def export_event_types(snapshot: GivenSnapshot) -> ExportOut:
+    """All event types that are not archived as an OpenAPI document, which `import/openapi` takes."""
+    offered = [event_type for event_type in all_event_types(snapshot).values() if not event_type.archived]
+    return ExportOut(
+        openapi="3.1.0",
+        info={"title": "Event types", "version": "1"},
+        webhooks={item.name: _webhook(item) for item in sorted(offered, key=lambda item: item.name)},
+    )
+
+
+def _webhook(event_type: EventType) -> Mapping[str, Any]:
+    schema = (
+        next(iter(event_type.schemas.values()), {})
+        if isinstance(event_type.schemas, dict)
+        else event_type.schema or {}
+    )
+    content: dict[str, Any] = {"schema": schema}
+    if event_type.example is not None:
+        content["example"] = event_type.example
+    operation: dict[str, Any] = {
+        "operationId": event_type.name,
+        "description": event_type.description,
+        "deprecated": event_type.deprecated,
+        "requestBody": {"content": {"application/json": content}},
+        "responses": {"2XX": {"description": "Taken."}},
+    }
+    if event_type.group_name:
+        operation["x-svix-group-name"] = event_type.group_name
+    return {"post": operation}
+
+
+def _read(data: EventTypeImportOpenApiIn) -> Sequence[EventType]:
+    if (data.spec is None) is (data.spec_raw is None):
+        raise Invalid("body.spec", "Give either spec or specRaw.", "One of them.")
+    where = "body.spec" if data.spec is not None else "body.specRaw"
+    if data.spec_raw is not None and is_deeper(data.spec_raw.encode("utf-8", "replace")):
+        raise Invalid(where, f"It is nested deeper than {MAX_DEPTH_LEVELS} levels.", "Give a flatter document.")
+    try:
+        document = data.spec if data.spec_raw is None else msgspec.json.decode(data.spec_raw, type=dict[str, Any])
+        found = event_types_of(document or {})
+    except msgspec.MsgspecError as error:
+        raise Invalid(where, "It is not a JSON object.", "Give OpenAPI as JSON; YAML is not read.") from error
+    except UserError as error:
+        raise Invalid(where, error.detail, error.fix, code=error.code) from error
+    if len(found) > MAX_IMPORTED:
+        raise Invalid(where, f"It has more than {MAX_IMPORTED} webhooks.", "Import it in parts.")
+    return found
+
+
+def _merged(event_type: EventType, known: EventType | None, now_ms: int) -> EventType:
+    return msgspec.structs.replace(
+        event_type,
+        example=event_type.example if event_type.example is not None or known is None else known.example,
+        created_at_ms=known.created_at_ms if known else now_ms,
+        updated_at_ms=now_ms,
+    )
+
+
+def _described(event_type: EventType) -> EventTypeFromOpenApi:
+    return EventTypeFromOpenApi(
+        name=event_type.name,
+        description=event_type.description,
+        deprecated=event_type.deprecated,
+        schemas=event_type.schemas if isinstance(event_type.schemas, dict) else None,
+        group_name=event_type.group_name,
+        feature_flags=list(event_type.feature_flags) or None,
+    )
+
+
+def _upsert_of(data: EventTypeIn) -> EventTypeUpsertIn:
+    fields = {name: getattr(data, name) for name in EventTypeUpsertIn.__struct_fields__}
+    return EventTypeUpsertIn(**fields)
+
+
+async def _put(
+    services: Services, caller: Caller, name: str, wanted: EventTypeUpsertIn, known: EventType | None
+) -> EventTypeOut:
+    now_ms = services.clock.now_ms()
+    event_type = EventType(
+        name=name,
+        description=wanted.description,
+        schema=known.schema if known else None,
+        example=known.example if known else None,
+        archived=wanted.archived,
+        deprecated=wanted.deprecated,
+        schemas=wanted.schemas,
+        group_name=wanted.group_name,
+        feature_flags=tuple(wanted.feature_flags or ()),
+        created_at_ms=(known.created_at_ms if known else 0) or now_ms,
+        updated_at_ms=now_ms,
+    )
+    action = "event-type.update" if known else "event-type.create"
+    await services.change(caller, action, name, PutEventType(event_type=event_type), app_id=None)
+    return shown(event_type, built_in=False)
+
+
+HANDLERS = (
+    list_event_types,
+    create_event_type,
+    import_event_types,
+    export_event_types,
+    get_event_type,
+    get_retry_schedule,
+    upsert_event_type,
+    patch_event_type,
+    delete_event_type,
+)

@@ -1,0 +1,143 @@
+"""Ours: failures that have the same cause as one thing, to look at and to send again together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import Response, get, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody, QueryParameter
+from msgspec import Meta
+
+from nicobar.store import FailureGroup, TaskKind
+from nicobar.use_cases.endpoint_state import check_enabled
+from nicobar.use_cases.replays import count_replay, group_filter, replay_group
+from nicobar.web.api.deletion_preview import GivenDryRun
+from nicobar.web.api.endpoint_replays import ReplayCountOut, counted
+from nicobar.web.api.errors import not_found
+from nicobar.web.api.lookups import (
+    MAX_KEY_CHARS,
+    GivenApplication,
+    GivenCaller,
+    GivenEndpoint,
+    GivenServices,
+    GivenSnapshot,
+    endpoint_of,
+)
+from nicobar.web.api.shapes import EndpointId, MessageId, Moment, Shape, moment
+from nicobar.web.api.tasks import BackgroundTaskOut
+from nicobar.web.api.tasks import shown as task_shown
+
+TAGS = ["Failure Group"]
+MAX_FAILURE_CHARS = 2_000
+
+
+class FailureGroupOut(Shape):
+    """Failed deliveries of one endpoint that failed alike. `failure` names the group; `reason` and `messageId` are
+    those of the latest.
+    """
+
+    endpoint_id: EndpointId
+    failure: str
+    count: int
+    first_at: Moment
+    last_at: Moment
+    reason: str
+    message_id: MessageId
+
+
+class FailureGroupsOut(Shape):
+    """Groups, the latest first; at most 500."""
+
+    data: list[FailureGroupOut]
+
+
+class GroupIn(Shape):
+    """Which group; its name is that of the list. With `newIds` the destination takes the events for new ones."""
+
+    failure: Annotated[str, Meta(min_length=1, max_length=MAX_FAILURE_CHARS)]
+    new_ids: bool = False
+
+
+def shown(group: FailureGroup) -> FailureGroupOut:
+    return FailureGroupOut(
+        endpoint_id=group.endpoint_id,
+        failure=group.failure,
+        count=group.count,
+        first_at=moment(group.first_at_ms),
+        last_at=moment(group.last_at_ms),
+        reason=group.reason,
+        message_id=group.message_id,
+    )
+
+
+@get(
+    "/api/v1/app/{app_id:str}/failure-group",
+    operation_id="nicobar.failure-group.list",
+    tags=TAGS,
+    summary="List Failure Groups",
+)
+async def list_failure_groups(
+    *,
+    application: GivenApplication,
+    snapshot: GivenSnapshot,
+    services: GivenServices,
+    of_endpoint: Annotated[
+        str | None,
+        QueryParameter(name="endpoint_id", max_length=MAX_KEY_CHARS, description="Only those of this endpoint."),
+    ] = None,
+) -> FailureGroupsOut:
+    """What failed and why, each cause once with how often."""
+    endpoint_id = None if of_endpoint is None else endpoint_of(snapshot, application, of_endpoint).id
+    groups = await services.store.failure_groups(application.id, endpoint_id)
+    return FailureGroupsOut(data=[shown(group) for group in groups])
+
+
+@post(
+    "/api/v1/app/{app_id:str}/endpoint/{endpoint_id:str}/failure-group/count",
+    operation_id="nicobar.failure-group.count",
+    tags=TAGS,
+    summary="Count Failure Group",
+    status_code=200,
+    opt={"needs": "reading"},
+)
+async def count_failure_group(
+    *, endpoint: GivenEndpoint, services: GivenServices, data: JSONBody[GroupIn]
+) -> ReplayCountOut:
+    """What sending a group again would do."""
+    return counted(await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, group_filter(data.failure)))
+
+
+@post(
+    "/api/v1/app/{app_id:str}/endpoint/{endpoint_id:str}/failure-group/replay",
+    operation_id="nicobar.failure-group.replay",
+    tags=TAGS,
+    summary="Replay Failure Group",
+    status_code=202,
+    responses={
+        202: ResponseSpec(BackgroundTaskOut, description="The replay has started.", generate_examples=False),
+        200: ResponseSpec(ReplayCountOut, description="With `dryRun`: what it would do.", generate_examples=False),
+    },
+)
+async def replay_failure_group(
+    *,
+    endpoint: GivenEndpoint,
+    services: GivenServices,
+    caller: GivenCaller,
+    data: JSONBody[GroupIn],
+    dry_run: GivenDryRun,
+) -> Response[BackgroundTaskOut | ReplayCountOut]:
+    """Sends everything of a group again, each customer's in their order. The task says how far it is."""
+    if dry_run:
+        check_enabled(endpoint)
+        found = await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, group_filter(data.failure))
+        if not found.deliveries:
+            raise not_found("group of failures")
+        return Response(counted(found), status_code=200)
+    task = await replay_group(services, caller, endpoint, data.failure, new_ids=data.new_ids)
+    if task is None:
+        raise not_found("group of failures")
+    return Response(task_shown(task), status_code=202)
+
+
+HANDLERS = (list_failure_groups, count_failure_group, replay_failure_group)

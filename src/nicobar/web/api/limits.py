@@ -1,0 +1,33 @@
+"""The limits of the HTTP server, from the settings."""
+
+from __future__ import annotations
+
+from nicobar.settings import Settings
+from nicobar.web.admission import Share
+from nicobar.web.connections import Limits
+from nicobar.web.ingress import PREFIX
+
+# Probes are few and cheap. Each kind has its own, since one that waits for the database may wait long.
+MAX_PROBES = 16
+
+
+def server_limits(settings: Settings) -> Limits:
+    return Limits(
+        max_connections=settings.max_connections,
+        max_connections_per_address=settings.max_connections_per_address,
+        max_header_bytes=settings.max_header_bytes,
+        max_headers=settings.max_headers,
+        header_timeout_ms=settings.header_timeout_ms,
+        trusted_networks=settings.trusted_networks,
+    )
+
+
+def request_shares(settings: Settings) -> tuple[Share, ...]:
+    """Neither events nor the API and the dashboard can use up the places of the others, or those of the probes."""
+    others = settings.max_concurrent_requests // 4
+    return (
+        Share(prefix=PREFIX, max_requests=settings.max_concurrent_requests - others),
+        Share(prefix="/healthz", max_requests=MAX_PROBES),
+        Share(prefix="/readyz", max_requests=MAX_PROBES),
+        Share(prefix="", max_requests=others),
+    )

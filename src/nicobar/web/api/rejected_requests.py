@@ -1,0 +1,81 @@
+"""`/ingest/api/v1/source/{source_id}/log`: what a source refused."""
+
+from __future__ import annotations
+
+from litestar import get
+from msgspec import field
+
+from nicobar.store.history import Refused
+from nicobar.web.api.errors import Invalid, not_found
+from nicobar.web.api.listing import page_of_found, span_of
+from nicobar.web.api.lookups import GivenCaller, GivenServices, GivenSnapshot, SourceKey, find
+from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, Place, read_iterator
+from nicobar.web.api.shapes import Moment, Page, Shape, SourceId, moment
+
+TAGS = ["Ingest Log"]
+_ID_DIGITS = 22
+
+
+class IngestLogOut(Shape):
+    """A request that was refused. Its payload and its signature are not kept. Ours: `code`."""
+
+    id: str
+    source_id: SourceId = field(name="source_id")
+    status_code: int = field(name="status_code")
+    error_text: str = field(name="error_text")
+    code: str
+    headers: dict[str, str]
+    payload: str
+    created_at: Moment = field(name="created_at")
+    updated_at: Moment = field(name="updated_at")
+
+
+def shown(refused: Refused) -> IngestLogOut:
+    return IngestLogOut(
+        id=f"log{refused.seq:0{_ID_DIGITS}}",
+        source_id=refused.source_id,
+        status_code=refused.status,
+        error_text=refused.detail,
+        code=refused.code,
+        headers={"webhook-id": refused.event_id} if refused.event_id else {},
+        payload="",
+        created_at=moment(refused.at_ms),
+        updated_at=moment(refused.at_ms),
+    )
+
+
+def numbered(place: Place) -> Place:
+    """A place whose key is a number. Raises Invalid."""
+    if place.key is not None and not (place.key.isdecimal() and len(place.key) < _ID_DIGITS - 3):
+        raise Invalid("query.iterator", "It is no iterator.", "Give one that a page of this list had.")
+    return place
+
+
+@get(
+    "/ingest/api/v1/source/{source_id:str}/log",
+    operation_id="v1.ingest.log.list",
+    tags=TAGS,
+    summary="List Ingest Logs",
+    opt={"needs": "own"},
+)
+async def list_refused(
+    *,
+    source_id: SourceKey,
+    services: GivenServices,
+    snapshot: GivenSnapshot,
+    caller: GivenCaller,
+    limit: Limit = DEFAULT_LIMIT,
+    iterator: Iterator = None,
+    order: Order = None,
+) -> Page[IngestLogOut]:
+    """The latest 1,000 requests that a source refused, the newest first unless asked otherwise."""
+    source = find(snapshot.sources, source_id)
+    if source is None or not caller.sees(source.app_id):
+        raise not_found("source")
+    place = numbered(read_iterator(iterator))
+    span = span_of(place, order or Ordering.DESCENDING, start="0")
+    found = await services.store.refusals(source.id, **span, limit=limit)
+    return page_of_found(found, place=place, key=lambda item: str(item.seq), shape=shown)
+
+
+HANDLERS = (list_refused,)

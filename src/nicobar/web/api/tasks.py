@@ -1,0 +1,182 @@
+"""`/api/v1/background-task`: what takes a while, and how far it is."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, assert_never
+
+from litestar import Response, get, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import PathParameter, QueryParameter
+
+from nicobar.store import Task, TaskKind, TaskStatus
+from nicobar.use_cases.replays import cancel_replay, check_cancelable, is_canceled
+from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Caller
+from nicobar.web.api.deletion_preview import WOULD, DryRunOut, GivenDryRun, effect
+from nicobar.web.api.errors import Invalid, not_found
+from nicobar.web.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot
+from nicobar.web.api.paging import DEFAULT_LIMIT, MAX_LIMIT, Iterator, Limit, Order, Ordering, page_of, read_iterator
+from nicobar.web.api.shapes import Moment, Page, Shape, TaskId, moment
+
+TAGS = ["Background Tasks"]
+MAX_LOOKS = 10
+_ALL = ""  # the application of a task about all of them
+TaskKey = Annotated[str, PathParameter(description="The task's id.", max_length=MAX_KEY_CHARS)]
+
+
+class BackgroundTaskStatus(StrEnum):
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class BackgroundTaskOut(Shape):
+    """A task. Of a replay `data` says what it has done (`messagesSent`) and will (`expected`), and where:
+    `endpointId`; of a purge `messagesPurged`; of a count what was found. A task that was canceled is `finished`, and
+    `data.canceled` true.
+    """
+
+    id: TaskId
+    status: BackgroundTaskStatus
+    task: TaskKind
+    updated_at: Moment
+    data: dict[str, Any]
+
+
+class TaskStartedOut(Shape):
+    """A task that was asked for; `GET /api/v1/background-task/{id}` says how far it is."""
+
+    id: TaskId
+    status: BackgroundTaskStatus
+    task: TaskKind
+    updated_at: Moment
+
+
+def started(task: Task) -> TaskStartedOut:
+    return TaskStartedOut(
+        id=task.id, status=_STATUS[task.status], task=task.kind, updated_at=moment(task.updated_at_ms)
+    )
+
+
+def shown(task: Task) -> BackgroundTaskOut:
+    return BackgroundTaskOut(
+        id=task.id,
+        status=_STATUS[task.status],
+        task=task.kind,
+        updated_at=moment(task.updated_at_ms),
+        data=_data(task),
+    )
+
+
+def _data(task: Task) -> dict[str, Any]:
+    canceled = is_canceled(task)
+    match task.kind:
+        case TaskKind.APP_STATS | TaskKind.EVENT_TYPES:
+            return task.result if isinstance(task.result, dict) else {}
+        case TaskKind.PURGE:
+            return {"messagesPurged": task.moved, "canceled": canceled}
+        case TaskKind.RECOVER | TaskKind.REPLAY_MISSING | TaskKind.BULK_REPLAY:
+            return {
+                "messagesSent": task.moved,
+                "expected": task.expected,
+                "endpointId": task.endpoint_id,
+                "newIds": task.new_ids,
+                "canceled": canceled,
+            }
+        case _:
+            assert_never(task.kind)
+
+
+_STATUS = {
+    TaskStatus.RUNNING: BackgroundTaskStatus.RUNNING,
+    TaskStatus.CANCELING: BackgroundTaskStatus.RUNNING,
+    TaskStatus.CANCELED: BackgroundTaskStatus.FINISHED,
+    TaskStatus.FINISHED: BackgroundTaskStatus.FINISHED,
+    TaskStatus.FAILED: BackgroundTaskStatus.FAILED,
+}
+
+
+@get(
+    "/api/v1/background-task",
+    operation_id="v1.background-task.list",
+    tags=TAGS,
+    summary="List Background Tasks",
+    opt={"needs": "own"},
+)
+async def list_tasks(
+    *,
+    services: GivenServices,
+    snapshot: GivenSnapshot,
+    caller: GivenCaller,
+    limit: Limit = DEFAULT_LIMIT,
+    iterator: Iterator = None,
+    order: Order = None,
+    status: Annotated[BackgroundTaskStatus | None, QueryParameter(description="Only those in this state.")] = None,
+    task: Annotated[TaskKind | None, QueryParameter(description="Only those of this kind.")] = None,
+) -> Page[BackgroundTaskOut]:
+    """Replays, purges and counts, the newest first unless asked otherwise."""
+    place = read_iterator(iterator)
+    if place.key is not None and not place.key.isdecimal():
+        raise Invalid("query.iterator", "It is no iterator.", "Give one that a page of this list had.")
+    app_ids = [item for item in (_ALL, *(app.id for app in snapshot.applications)) if caller.sees(item)]
+    newest_first = ((order or Ordering.DESCENDING) is Ordering.DESCENDING) is not place.backwards
+    seq = None if place.key is None else int(place.key)
+    found: list[Task] = []
+    for _ in range(MAX_LOOKS):
+        page = await services.store.tasks(
+            app_ids=app_ids,
+            before_seq=seq if newest_first else None,
+            after_seq=None if newest_first else seq or 0,
+            limit=MAX_LIMIT,
+        )
+        found += [item for item in page if task in {None, item.kind} and status in {None, _STATUS[item.status]}]
+        if len(page) < MAX_LIMIT or len(found) > limit:
+            break
+        seq = page[-1].seq
+    return page_of(found[: limit + 1], place=place, limit=limit, key=lambda item: str(item.seq), shape=shown)
+
+
+async def task_of(services: Services, caller: Caller, task_id: str) -> Task:
+    """Raises Refusal 404."""
+    found = await services.store.task(task_id)
+    if found is None or not caller.sees(found.app_id):
+        raise not_found("task")
+    return found
+
+
+@get(
+    "/api/v1/background-task/{task_id:str}",
+    operation_id="v1.background-task.get",
+    tags=TAGS,
+    summary="Get Background Task",
+    opt={"needs": "own"},
+)
+async def get_task(*, services: GivenServices, caller: GivenCaller, task_id: TaskKey) -> BackgroundTaskOut:
+    """One task."""
+    return shown(await task_of(services, caller, task_id))
+
+
+@post(
+    "/api/v1/background-task/{task_id:str}/cancel",
+    operation_id="nicobar.background-task.cancel",
+    tags=TAGS,
+    summary="Cancel Background Task",
+    status_code=202,
+    opt={"needs": "own"},
+    responses={202: ResponseSpec(BackgroundTaskOut, description="Canceling.", generate_examples=False), 200: WOULD},
+)
+async def cancel_task(
+    *, services: GivenServices, caller: GivenCaller, task_id: TaskKey, dry_run: GivenDryRun
+) -> Response[BackgroundTaskOut | DryRunOut]:
+    """Ours: stops a task. What a replay has put into the queue and was not tried yet becomes what it was before, also
+    once it has finished; what a purge has emptied stays empty. 409 where nothing is left to cancel.
+    """
+    task = await task_of(services, caller, task_id)
+    if dry_run:
+        check_cancelable(task, untried := await services.store.count_untried(task.id))
+        return Response(effect(deliveries=untried), status_code=200)
+    return Response(shown(await cancel_replay(services, caller, task)), status_code=202)
+
+
+HANDLERS = (list_tasks, get_task, cancel_task)

@@ -1,0 +1,409 @@
+"""`…/endpoint/{endpoint_id}/transformation`: the code of an endpoint, its versions, and what it would do."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Any
+
+import msgspec
+from litestar import get, patch, post
+from litestar.params import JSONBody, PathParameter, QueryParameter
+from msgspec import UNSET, Meta, UnsetType
+
+from nicobar.connectors import preview_headers
+from nicobar.errors import UserError
+from nicobar.ids import stable_ulid
+from nicobar.model import DeliveryState, Endpoint, Message
+from nicobar.pipeline.configuration import API_SOURCE_ID, OpenEndpoint, open_endpoint
+from nicobar.pipeline.transform import Ready, Subject, Transformed, transform
+from nicobar.sandbox import Bounds
+from nicobar.sources.dodo import read_any
+from nicobar.store import AddTransformation, Change, EnableTransformation
+from nicobar.store.history import Version
+from nicobar.use_cases.catalogue import same_endpoint
+from nicobar.use_cases.dry_run import dry_target
+from nicobar.use_cases.dry_run_messages import trial
+from nicobar.use_cases.handler_check import why_it_cannot_run
+from nicobar.use_cases.services import Services, again_if_moved
+from nicobar.web.api.attempts import VerdictOut, verdict_shown
+from nicobar.web.api.endpoints import HTTP, ONE, Kind
+from nicobar.web.api.errors import Invalid, not_found
+from nicobar.web.api.listing import page_of_found, span_of
+from nicobar.web.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
+from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, read_iterator
+from nicobar.web.api.rejected_requests import numbered
+from nicobar.web.api.shapes import Channel, EventTypeName, Moment, Page, Shape, moment
+
+TAGS = ["Transformation"]
+PATH = f"{ONE}/transformation"
+MAX_VERSION = 2**31 - 1
+
+Code = Annotated[
+    str,
+    Meta(
+        min_length=10,
+        max_length=Bounds().code_chars,
+        description="JavaScript with a function `handler(webhook)`.",
+        examples=["function handler(webhook) { return webhook; }"],
+    ),
+]
+Variables = Annotated[
+    dict[
+        Annotated[str, Meta(min_length=1, max_length=256)],
+        Annotated[str, Meta(max_length=8_192)],
+    ],
+    Meta(max_length=100, description="What the handler finds in `webhook.env`."),
+]
+VersionNumber = Annotated[int, PathParameter(ge=1, le=MAX_VERSION, description="A version's number.")]
+
+
+class EndpointTransformationOut(Shape):
+    """The code that runs. `version` counts from 1, and is null where there is no code."""
+
+    code: str | None = None
+    enabled: bool = False
+    variables: dict[str, str] | None = None
+    updated_at: Moment | None = None
+    version: int | None = None
+
+
+class EndpointTransformationPatch(Shape):
+    """What changes; what is left out stays. New code becomes a version. `code` null switches the transformation off;
+    its versions stay.
+    """
+
+    code: Code | UnsetType | None = UNSET
+    enabled: bool | UnsetType = UNSET
+    variables: Variables | UnsetType | None = UNSET
+
+
+class TransformationSimulateIn(Shape):
+    """Code, and an event for it. `payload` is the whole event as it would arrive."""
+
+    code: Code
+    event_type: EventTypeName
+    payload: dict[str, Any]
+    channels: list[Channel] | None = None
+    variables: Variables | None = None
+
+
+class ConnectorSimulateIn(TransformationSimulateIn):
+    """Code, an event for it, and (ours) the connector that it is for."""
+
+    connector: Kind = HTTP
+
+
+class CallOut(Shape):
+    """A call that would go out. Headers that carry credentials or a signature are shown as `***`."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    payload: str
+
+
+class TransformationSimulateOut(Shape):
+    """What would go out: `url`, `payload` and `method` of the first call, and all `calls`. `cancel` says that nothing
+    would; then `state` is `canceled` or `failed`, and `code`, `reason` and `line` say why. `verdicts` are what the
+    destination's contract says, `console` is what the handler wrote.
+    """
+
+    url: str
+    payload: str
+    method: str
+    cancel: bool
+    state: str
+    calls: list[CallOut]
+    verdicts: list[VerdictOut]
+    console: list[str]
+    code: str | None
+    reason: str | None
+    line: int | None
+
+
+class VersionOut(Shape):
+    """A version of a transformation."""
+
+    version: int
+    created_at: Moment
+    code: str | None = None
+
+
+class VersionDiffOut(Shape):
+    """How one version became another, in the unified form."""
+
+    version: int
+    against: int
+    diff: str
+
+
+@get(PATH, operation_id="v1.endpoint.transformation.get", tags=TAGS, summary="Get Transformation")
+async def get_transformation(endpoint: GivenEndpoint, services: GivenServices) -> EndpointTransformationOut:
+    """The code of an endpoint."""
+    return await _shown(services, endpoint)
+
+
+@patch(
+    PATH,
+    operation_id="v1.endpoint.transformation.patch",
+    tags=TAGS,
+    summary="Patch Transformation",
+    status_code=204,
+)
+@again_if_moved
+async def patch_transformation(
+    *,
+    app_id: AppKey,
+    endpoint_id: EndpointKey,
+    data: JSONBody[EndpointTransformationPatch],
+    services: GivenServices,
+    caller: GivenCaller,
+) -> None:
+    """Changes the code of an endpoint, its variables, or whether it runs. Code that could never run is refused."""
+    if isinstance(data.code, str):
+        await _check(services, data.code)
+    async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
+        changes: list[Change] = []
+        if isinstance(data.code, str) and (known.transformation is None or known.transformation.code != data.code):
+            changes.append(_version(services, known, data.code))
+        enabled = False if data.code is None else data.enabled
+        if enabled is not UNSET:
+            changes.append(EnableTransformation(endpoint_id=known.id, enabled=bool(enabled)))
+        if data.variables is not UNSET:
+            changes.append(same_endpoint(known, variables=data.variables or {}))
+        if changes:
+            await services.change(caller, "transformation.update", known.id, *changes, app_id=known.app_id)
+
+
+@post(
+    f"{PATH}/simulate",
+    operation_id="v1.endpoint.transformation.simulate",
+    tags=TAGS,
+    summary="Simulate Transformation",
+    status_code=200,
+    opt={"needs": "reading"},
+)
+async def simulate_transformation(
+    *, endpoint: GivenEndpoint, data: JSONBody[TransformationSimulateIn], services: GivenServices
+) -> TransformationSimulateOut:
+    """Runs code on an event as if it had just arrived for this endpoint, and checks what it asks for. Nothing goes
+    out.
+    """
+    variables = endpoint.variables if data.variables is None else data.variables
+    trying = msgspec.structs.replace(
+        endpoint, transformation=trial(data.code), transformation_enabled=True, variables=variables
+    )
+    return await _simulated(services, open_endpoint(services.vault, trying), data)
+
+
+@post(
+    "/api/v1/connector/simulate",
+    operation_id="v1.connector.simulate",
+    tags=["Connector"],
+    summary="Simulate Connector",
+    status_code=200,
+    opt={"needs": "any_reader"},
+)
+async def simulate_connector(
+    *, data: JSONBody[ConnectorSimulateIn], services: GivenServices
+) -> TransformationSimulateOut:
+    """Runs code on an event without an endpoint, and checks what it asks for as that connector does."""
+    try:
+        target = dry_target(data.connector, data.code, data.variables)
+    except UserError as error:
+        raise Invalid("body.connector", error.detail, error.fix, code=error.code) from error
+    return await _simulated(services, target, data)
+
+
+async def _simulated(
+    services: Services, target: OpenEndpoint, data: TransformationSimulateIn
+) -> TransformationSimulateOut:
+    subject = _subject(target.endpoint, data, services.clock.now_ms())
+    (result,) = await transform(services.sandbox, target, [subject], services.clock.now_ms())
+    return _outcome(target.destination.url, result)
+
+
+@get(
+    f"{PATH}/version",
+    operation_id="nicobar.transformation.version.list",
+    tags=TAGS,
+    summary="List Versions",
+)
+async def list_versions(
+    *,
+    endpoint: GivenEndpoint,
+    services: GivenServices,
+    limit: Limit = DEFAULT_LIMIT,
+    iterator: Iterator = None,
+    with_content: Annotated[bool, QueryParameter(description="Whether the code is shown too.")] = False,
+) -> Page[VersionOut]:
+    """The versions of an endpoint's code, the running one first."""
+    place = numbered(read_iterator(iterator))
+    found = await services.store.versions(endpoint.id, **span_of(place), limit=limit, with_code=with_content)
+    return page_of_found(found, place=place, key=lambda item: str(item.version), shape=_version_shown)
+
+
+@get(
+    f"{PATH}/version/{{version:int}}",
+    operation_id="nicobar.transformation.version.get",
+    tags=TAGS,
+    summary="Get Version",
+)
+async def get_version(*, endpoint: GivenEndpoint, services: GivenServices, version: VersionNumber) -> VersionOut:
+    """One version, with its code."""
+    return _version_shown(await _find(services, endpoint, version))
+
+
+@get(
+    f"{PATH}/version/{{version:int}}/diff",
+    operation_id="nicobar.transformation.version.diff",
+    tags=TAGS,
+    summary="Compare Versions",
+)
+async def diff_versions(
+    *,
+    endpoint: GivenEndpoint,
+    services: GivenServices,
+    version: VersionNumber,
+    against: Annotated[
+        int | None,
+        QueryParameter(ge=1, le=MAX_VERSION, description="The version to compare with; the one before it without."),
+    ] = None,
+) -> VersionDiffOut:
+    """What a version changed."""
+    newer = await _find(services, endpoint, version)
+    before = version - 1 if against is None else against
+    older = await _find(services, endpoint, before) if before else Version(version=0, created_at_ms=0, code="")
+    lines = difflib.unified_diff(
+        (older.code or "").splitlines(keepends=True),
+        (newer.code or "").splitlines(keepends=True),
+        f"version {before}",
+        f"version {version}",
+    )
+    text = "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+    return VersionDiffOut(version=version, against=before, diff=text)
+
+
+@post(
+    f"{PATH}/version/{{version:int}}/restore",
+    operation_id="nicobar.transformation.version.restore",
+    tags=TAGS,
+    summary="Restore Version",
+    status_code=200,
+)
+@again_if_moved
+async def restore_version(
+    *,
+    app_id: AppKey,
+    endpoint_id: EndpointKey,
+    version: VersionNumber,
+    services: GivenServices,
+    caller: GivenCaller,
+) -> EndpointTransformationOut:
+    """Makes the code of an old version the newest one."""
+    async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
+        old = await _find(services, known, version)
+        await services.change(
+            caller,
+            "transformation.restore",
+            known.id,
+            _version(services, known, old.code or ""),
+            app_id=known.app_id,
+            detail=f"version {version}",
+        )
+        endpoint = next(endpoint for endpoint in services.configuration.snapshot.endpoints if endpoint.id == known.id)
+        return await _shown(services, endpoint)
+
+
+async def _shown(services: Services, endpoint: Endpoint) -> EndpointTransformationOut:
+    if endpoint.transformation is None:
+        return EndpointTransformationOut(variables=endpoint.variables)
+    newest = await services.store.versions(endpoint.id, limit=1)
+    return EndpointTransformationOut(
+        code=endpoint.transformation.code,
+        enabled=endpoint.transformation_enabled,
+        variables=endpoint.variables,
+        updated_at=moment(newest.items[0].created_at_ms),
+        version=endpoint.transformation.version,
+    )
+
+
+async def _check(services: Services, code: str) -> None:
+    broken = await why_it_cannot_run(services.sandbox, code, services.clock.now_ms())
+    if broken is not None:
+        line = f"line {broken.line}: " if broken.line else ""
+        raise Invalid("body.code", f"{line}{broken.reason}", code=broken.failure.value)
+
+
+def _version(services: Services, endpoint: Endpoint, code: str) -> AddTransformation:
+    return AddTransformation(endpoint_id=endpoint.id, code=code, created_at_ms=services.clock.now_ms())
+
+
+async def _find(services: Services, endpoint: Endpoint, version: int) -> Version:
+    found = await services.store.versions(endpoint.id, after=str(version - 1), limit=1, with_code=True)
+    if not found.items or found.items[0].version != version:
+        raise not_found("version")
+    return found.items[0]
+
+
+def _version_shown(version: Version) -> VersionOut:
+    return VersionOut(version=version.version, created_at=moment(version.created_at_ms), code=version.code)
+
+
+def _subject(endpoint: Endpoint, data: TransformationSimulateIn, now_ms: int) -> Subject:
+    body = msgspec.json.encode(data.payload)
+    event = read_any(body, data.event_type)
+    message = Message(
+        seq=0,
+        id=f"msg_{stable_ulid(0, body.decode())}",
+        app_id=endpoint.app_id,
+        source_id=API_SOURCE_ID,
+        event_id="",
+        event_type=data.event_type,
+        customer_key=event.customer.key if event.customer else None,
+        occurred_at_ms=now_ms if event.occurred_at_ms is None else event.occurred_at_ms,
+        accepted_at_ms=now_ms,
+        body=body,
+        channels=tuple(data.channels or ()),
+    )
+    return Subject(message=message, customer=event.customer)
+
+
+def _outcome(url: str, result: Transformed) -> TransformationSimulateOut:
+    ready = isinstance(result, Ready)
+    calls = [
+        CallOut(
+            method=call.method,
+            url=call.url,
+            headers=preview_headers(call.headers),
+            payload=call.body.decode("utf-8", "replace"),
+        )
+        for call in (result.calls if isinstance(result, Ready) else ())
+    ]
+    first = calls[0] if calls else CallOut(method="POST", url=url, headers={}, payload="")
+    stopped = None if isinstance(result, Ready) else result
+    return TransformationSimulateOut(
+        url=first.url,
+        payload=first.payload,
+        method=first.method,
+        cancel=not ready,
+        state="ready" if ready else (stopped.state if stopped else DeliveryState.FAILED).value,
+        calls=calls,
+        verdicts=[verdict_shown(verdict) for verdict in result.verdicts],
+        console=list(result.console),
+        code=stopped.code if stopped else None,
+        reason=stopped.reason if stopped else None,
+        line=stopped.line if stopped else None,
+    )
+
+
+HANDLERS = (
+    get_transformation,
+    patch_transformation,
+    simulate_transformation,
+    simulate_connector,
+    list_versions,
+    get_version,
+    diff_versions,
+    restore_version,
+)

@@ -1,0 +1,244 @@
+"""A draft's code: written, kept and checked against the samples while it is typed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import FromPath
+
+from nicobar.connectors.registry import connector
+from nicobar.errors import Refusal, UserError
+from nicobar.model import Level, Record
+from nicobar.pipeline.configuration import OpenEndpoint, endpoint_credentials
+from nicobar.recipes import RECIPES, recipe
+from nicobar.store import Draft
+from nicobar.use_cases.dry_run import Findings, target
+from nicobar.use_cases.services import again_if_moved
+from nicobar.web.dashboard.authorization import CHANGING
+from nicobar.web.dashboard.context import Context, GivenContext, find_draft, find_endpoint
+from nicobar.web.dashboard.coverage import findings_of
+from nicobar.web.dashboard.differences import Difference, compare
+from nicobar.web.dashboard.endpoint_new import add_draft, credentials, keep
+from nicobar.web.dashboard.forms import read_variables, write_variables
+from nicobar.web.dashboard.pages import environment, page, redirect
+from nicobar.web.dashboard.reason_texts import say
+from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+
+MAX_CODE_CHARS = 200_000
+
+
+class Conflict(Record):
+    """The code that another window has kept meanwhile, and how it differs from what was typed here."""
+
+    text_id: str
+    difference: Difference
+
+
+class Typed(Record):
+    """What a form holds: the code, the variables as they were written, and the text that its page has seen,
+    None where the form does not say.
+    """
+
+    code: str
+    variables: str
+    seen: str | None
+
+
+@get("/webhooks/drafts/{draft_id:str}/code", opt=CHANGING)
+async def edit(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """The editor."""
+    return await _editor(context, visitor, await find_draft(context, draft_id))
+
+
+@post("/webhooks/drafts/{draft_id:str}/code", status_code=303)
+@again_if_moved
+async def save(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Keeps the code and goes to where the button leads. A recipe takes the place of the code, which is put aside; of
+    two texts that two windows have, one is chosen and the other is put aside.
+    """
+    draft = await find_draft(context, draft_id)
+    typed = _typed(visitor)
+    action, _, of = visitor.form.get("action", "").partition(":")
+    if action == "theirs":
+        await keep(context, _replaced(draft, by=draft.code, aside=typed.code))
+        return redirect(f"/webhooks/drafts/{draft.id}/code")
+    if action == "mine" and of == draft.text_id:
+        typed = msgspec.structs.replace(typed, seen=of)
+        draft = msgspec.structs.replace(draft, replaced_code=draft.code)
+    try:
+        kept, problem = await _keep(context, draft, typed)
+    except Refusal:
+        return await _editor(context, visitor, draft, typed=typed, conflict=await _conflict(draft, typed))
+    if problem is not None:
+        return await _editor(context, visitor, kept, typed=typed, problem=problem)
+    if action == "recipe":
+        await keep(context, _replaced(kept, by=recipe(visitor.form.get("recipe", "")).code, aside=kept.code))
+    if action == "restore":
+        await keep(context, _replaced(kept, by=kept.replaced_code, aside=kept.code))
+    leads = {"connection": "", "check": "/code", "recipe": "/code", "restore": "/code", "mine": "/code"}
+    return redirect(f"/webhooks/drafts/{draft.id}{leads.get(action, '/test')}")
+
+
+@post("/webhooks/drafts/{draft_id:str}/text", status_code=200)
+@again_if_moved
+async def keep_text(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Keeps code that is being written. JSON: `seen` names the text that is kept now, `problem` says what is not. 409
+    where another window has kept another text since: `html` shows both, and lets one choose.
+    """
+    draft = await find_draft(context, draft_id)
+    typed = _typed(visitor)
+    try:
+        kept, problem = await _keep(context, draft, typed)
+    except Refusal as moved:
+        conflict = await _conflict(draft, typed)
+        template = environment(visitor.language).get_template("part_conflict.html")
+        return _json({"html": template.render(conflict=conflict)}, moved.status)
+    said = "" if problem is None else f"{say(visitor.language, problem.detail)} {say(visitor.language, problem.fix)}"
+    return _json({"seen": kept.text_id, "problem": said.strip()})
+
+
+@post("/webhooks/drafts/{draft_id:str}/notes", status_code=200)
+async def check(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """What there is to say of code that is being written; nothing is kept. JSON: `html` is the list, `marks` are for
+    the editor.
+    """
+    draft = await find_draft(context, draft_id)
+    try:
+        variables = read_variables(visitor.form.get("variables", ""))
+    except UserError:
+        variables = draft.variables
+    findings = await _findings(context, draft, _typed(visitor).code, variables)
+    severity = {Level.ERROR: "error", Level.WARNING: "warning"}
+    html = environment(visitor.language).get_template("part_notes.html").render(findings=findings)
+    marks = [
+        {
+            "line": note.line,
+            "level": severity.get(note.level, "info"),
+            "text": f"{say(visitor.language, note.text)} {say(visitor.language, note.fix)}".strip(),
+        }
+        for note in findings.notes
+        if note.line is not None
+    ]
+    return _json({"html": html, "marks": marks})
+
+
+@post("/webhooks/{endpoint_id:str}/code", status_code=303)
+async def begin_edit(endpoint_id: FromPath[str], context: GivenContext) -> Response[bytes]:
+    """Begins to change the code of an endpoint, or goes on with it; what runs stays until the draft is published. A
+    draft in which nothing was changed is begun again with what runs now.
+    """
+    known = find_endpoint(await context.snapshot(), endpoint_id)
+    there = await context.services.store.draft_of(known.app_id, known.id)
+    if there is not None:
+        if there.revision:
+            return redirect(f"/webhooks/drafts/{there.id}/code")
+        await context.services.store.remove_draft(there.id)
+    draft_id = there.id if there else context.services.ids.new("draft")
+    secrets = endpoint_credentials(context.services.vault, known)
+    made = Draft(
+        id=draft_id,
+        app_id=known.app_id,
+        connector=known.connector,
+        name=known.name,
+        updated_at_ms=context.now_ms(),
+        sealed_credentials=context.services.vault.seal(msgspec.json.encode(secrets), draft_id),
+        settings=known.settings,
+        event_types=known.event_types,
+        variables=known.variables,
+        code=known.transformation.code if known.transformation else "",
+        endpoint_id=known.id,
+    )
+    await add_draft(context, made)
+    return redirect(f"/webhooks/drafts/{draft_id}/code")
+
+
+async def _keep(context: Context, draft: Draft, typed: Typed) -> tuple[Draft, UserError | None]:
+    """Keeps the text, and returns the draft with it; without the variables where they cannot be read, and says so.
+    Raises Refusal 409 where the draft has another text than the one that was seen.
+    """
+    problem = None
+    try:
+        variables = read_variables(typed.variables)
+    except UserError as error:
+        variables, problem = draft.variables, error
+    changed = msgspec.structs.replace(draft, code=typed.code, variables=variables)
+    if changed.text_id == draft.text_id:
+        return draft, problem
+    if typed.seen not in {None, draft.text_id}:
+        raise Refusal(409, "draft_changed", "Another window has changed this draft.", "Choose which text to keep.")
+    return await keep(context, changed), problem
+
+
+def _replaced(draft: Draft, *, by: str, aside: str) -> Draft:
+    """The draft with another code; the one before is put aside, unless there is none."""
+    aside = aside if aside.strip() and aside != by else draft.replaced_code
+    return msgspec.structs.replace(draft, code=by, replaced_code="" if aside == by else aside)
+
+
+async def _conflict(draft: Draft, typed: Typed) -> Conflict:
+    theirs, mine = (
+        f"{code}\n\n{text}".rstrip()
+        for code, text in ((draft.code, write_variables(draft.variables)), (typed.code, typed.variables))
+    )
+    return Conflict(text_id=draft.text_id, difference=await asyncio.to_thread(compare, theirs, mine))
+
+
+def _typed(visitor: Visitor) -> Typed:
+    """Forms send lines that end with CR and LF; the code has plain ones, so that its lines are counted right."""
+    code, variables = (visitor.form.get(name, "").replace("\r\n", "\n") for name in ("code", "variables"))
+    return Typed(code=code[:MAX_CODE_CHARS], variables=variables, seen=visitor.form.get("seen"))
+
+
+def _json(values: Mapping[str, object], status: int = 200) -> Response[bytes]:
+    return Response(msgspec.json.encode(values), status_code=status, media_type="application/json")
+
+
+async def _target(context: Context, draft: Draft, code: str, variables: dict[str, str]) -> OpenEndpoint:
+    event_types = draft.event_types
+    if draft.endpoint_id is not None:
+        event_types = find_endpoint(await context.snapshot(), draft.endpoint_id).event_types
+    return target(
+        kind=draft.connector,
+        code=code,
+        settings=draft.settings,
+        credentials=credentials(context, draft),
+        variables=variables,
+        event_types=event_types,
+        endpoint_id=draft.endpoint_id or draft.id,
+    )
+
+
+async def _findings(context: Context, draft: Draft, code: str, variables: dict[str, str]) -> Findings:
+    return await findings_of(context, await _target(context, draft, code, variables))
+
+
+async def _editor(
+    context: Context,
+    visitor: Visitor,
+    draft: Draft,
+    *,
+    typed: Typed | None = None,
+    conflict: Conflict | None = None,
+    problem: UserError | None = None,
+) -> Response[bytes]:
+    """The page; with `typed` the text that was not kept, or not all of it."""
+    shown = typed or Typed(code=draft.code, variables=write_variables(draft.variables), seen=draft.text_id)
+    return page(
+        visitor,
+        "code.html",
+        status=409 if conflict else 422 if problem else 200,
+        draft=draft,
+        connector=connector(draft.connector),
+        typed=shown,
+        is_kept=typed is None,
+        findings=await _findings(context, draft, shown.code, draft.variables),
+        recipes=RECIPES,
+        conflict=conflict,
+        problem=problem,
+    )
+
+
+HANDLERS = (edit, save, keep_text, check, begin_edit)

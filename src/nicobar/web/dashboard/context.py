@@ -1,0 +1,109 @@
+"""What the pages' handlers work with."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from litestar.di import NamedDependency
+
+from nicobar.errors import Refusal
+from nicobar.model import Application, Endpoint, Record, Source
+from nicobar.store import Draft, Snapshot
+from nicobar.use_cases.catalogue import default_application
+from nicobar.use_cases.dry_run import Coverage
+from nicobar.use_cases.recipe_coverage import Use
+from nicobar.use_cases.services import Services
+from nicobar.web.dashboard.login_limit import LoginLimit
+
+MAX_SENDS = 200
+MAX_CREATED_ENDPOINTS = 200
+
+
+class KnownCoverage(Record):
+    """What a handler was found to send for at that steady time; `doubtful` where it may be otherwise now."""
+
+    coverage: Coverage
+    at_ms: int
+    doubtful: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The running parts. `sends` are the latest tests by their address, gone when this process ends; `recipe_uses` is
+    what recipes make of each event type, `coverages` what handlers send for, as far as it was found; `created` are
+    the endpoints that drafts became, by the draft's id; `app_id` is the one application that there is for the
+    visitor.
+    """
+
+    services: Services
+    limit: LoginLimit
+    sends: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
+    recipe_uses: dict[str, tuple[Use, ...]] = field(default_factory=dict)
+    coverages: dict[str, KnownCoverage] = field(default_factory=dict)
+    created: dict[str, str] = field(default_factory=dict)
+    app_id: str | None = None
+
+    def keep_created(self, draft_id: str, endpoint_id: str) -> None:
+        """Keeps which endpoint was created from a draft that is gone, so that a second click finds it."""
+        self.created[draft_id] = endpoint_id
+        while len(self.created) > MAX_CREATED_ENDPOINTS:
+            del self.created[next(iter(self.created))]
+
+    async def snapshot(self) -> Snapshot:
+        """The catalogue, as far as there is one for the visitor: pages find nothing else in it. Raises Refusal 404
+        where their application is gone.
+        """
+        snapshot = await self.services.snapshot()
+        return snapshot if self.app_id is None else _limited(snapshot, self.app_id)
+
+    def now_ms(self) -> int:
+        return self.services.clock.now_ms()
+
+
+GivenContext = NamedDependency[Context]
+
+
+def _limited(snapshot: Snapshot, app_id: str) -> Snapshot:
+    applications = tuple(application for application in snapshot.applications if application.id == app_id)
+    if not applications:
+        raise not_found("application")
+    return msgspec.structs.replace(
+        snapshot,
+        applications=applications,
+        sources=tuple(source for source in snapshot.sources if source.app_id == app_id),
+        endpoints=tuple(endpoint for endpoint in snapshot.endpoints if endpoint.app_id == app_id),
+    )
+
+
+def current_application(snapshot: Snapshot) -> Application:
+    """Whose things the pages show: the visitor's, or else the default one's."""
+    return default_application(snapshot)
+
+
+def find_endpoint(snapshot: Snapshot, endpoint_id: str) -> Endpoint:
+    """Raises Refusal 404."""
+    for endpoint in snapshot.endpoints:
+        if endpoint.id == endpoint_id and endpoint.app_id == current_application(snapshot).id:
+            return endpoint
+    raise not_found("endpoint")
+
+
+def default_source(snapshot: Snapshot, app_id: str) -> Source | None:
+    """Where the application's events come in: its first source of Dodo, else its first one."""
+    own = sorted((source for source in snapshot.sources if source.app_id == app_id), key=lambda source: source.id)
+    return next((item for item in own if item.kind == "dodo-payments"), own[0] if own else None)
+
+
+async def find_draft(context: Context, draft_id: str) -> Draft:
+    """Raises Refusal 404."""
+    found = await context.services.store.draft(draft_id)
+    if found is None or found.app_id != current_application(await context.snapshot()).id:
+        raise not_found("draft")
+    return found
+
+
+def not_found(what: str) -> Refusal:
+    return Refusal(404, "not_found", f"There is no such {what}.", "It may have been removed meanwhile.")

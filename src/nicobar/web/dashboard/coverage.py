@@ -1,0 +1,69 @@
+"""For which event types a handler sends something: what stands beside every verdict on it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from nicobar.errors import NicobarError
+from nicobar.model import Endpoint
+from nicobar.observe import log
+from nicobar.pipeline.configuration import OpenEndpoint, open_endpoint
+from nicobar.use_cases.dry_run import Coverage, Findings, try_samples
+from nicobar.web.dashboard.context import Context, KnownCoverage
+
+MAX_KEPT = 500
+# What failed, or was not tried to its end, may have been the machine's fault: it is tried again after that time.
+DOUBTFUL_MS = 60_000
+
+
+async def findings_of(context: Context, at: OpenEndpoint) -> Findings:
+    """What the handler does with a sample of each event type. Raises SandboxError."""
+    services = context.services
+    found = await try_samples(services.sandbox, at, context.now_ms(), services.clock.steady_ms)
+    key = _key(at.endpoint)
+    context.coverages.pop(key, None)
+    doubtful = found.stopped or found.coverage.failed > 0
+    context.coverages[key] = KnownCoverage(
+        coverage=found.coverage, at_ms=services.clock.steady_ms(), doubtful=doubtful
+    )
+    while len(context.coverages) > MAX_KEPT:
+        del context.coverages[next(iter(context.coverages))]
+    return found
+
+
+async def coverage_of(context: Context, at: OpenEndpoint) -> Coverage:
+    """The same in a few words; what was found once is not tried again. Raises SandboxError."""
+    known = context.coverages.get(_key(at.endpoint))
+    if known is None or (known.doubtful and context.services.clock.steady_ms() - known.at_ms >= DOUBTFUL_MS):
+        return (await findings_of(context, at)).coverage
+    return known.coverage
+
+
+async def coverage_of_endpoint(context: Context, known: Endpoint) -> Coverage | None:
+    """What an endpoint sends for; None where it cannot be found out: its page is there all the same."""
+    try:
+        return await coverage_of(context, open_endpoint(context.services.vault, known))
+    except NicobarError as error:
+        log.warning("coverage not found", endpoint_id=known.id, code=error.code, detail=error.detail)
+        return None
+
+
+def is_known_silent(context: Context, known: Endpoint) -> bool:
+    """Whether it was found that the endpoint sends nothing. Nothing is tried here: a page of all endpoints asks."""
+    found = context.coverages.get(_key(known))
+    return found is not None and found.coverage.is_silent
+
+
+def _key(endpoint: Endpoint) -> str:
+    """All that decides what a handler does with a sample."""
+    code = endpoint.transformation.code if endpoint.transformation and endpoint.transformation_enabled else None
+    decides = [
+        endpoint.connector,
+        code,
+        sorted(endpoint.variables.items()),
+        sorted(endpoint.event_types),
+        repr(endpoint.settings),
+    ]
+    return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()

@@ -1,0 +1,170 @@
+"""`/customers`: whom events are about; one customer's events in order, and what their destinations were told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import FromQuery
+
+from nicobar.model import Breaker, Delivery, DeliveryState, Endpoint, Message, Record, RequestRecord
+from nicobar.store.history import MessageFilter, Moment
+from nicobar.use_cases import erase
+from nicobar.web.dashboard.authorization import CHANGING
+from nicobar.web.dashboard.context import Context, GivenContext, current_application
+from nicobar.web.dashboard.filters import MAX_CHARS, PAGE, Place, address, listed
+from nicobar.web.dashboard.logs import Text, endpoint_names
+from nicobar.web.dashboard.pages import page, redirect
+from nicobar.web.dashboard.visitor import GivenVisitor
+from nicobar.web.dashboard.waiting import Wait, wait_of
+
+MAX_TOLD = 20
+
+
+class Told(Record):
+    """A call that a destination took or refused: what it says in a word or two, and all of it."""
+
+    title: str
+    body: str
+
+
+class Step(Record):
+    """A delivery of one of the customer's messages. `told` are the calls of its last try."""
+
+    delivery: Delivery
+    wait: Wait | None
+    told: tuple[Told, ...]
+
+
+class Row(Record):
+    """A message of the timeline."""
+
+    message: Message
+    steps: tuple[Step, ...]
+
+
+@get("/customers")
+async def show_all(
+    context: GivenContext, visitor: GivenVisitor, prefix: Text = "", after: FromQuery[str | None] = None
+) -> Response[bytes]:
+    """The customers by key, those that begin with what is looked for."""
+    app = current_application(await context.snapshot())
+    found = await context.services.store.customers(app.id, prefix.strip(), after=after, limit=PAGE)
+    return page(
+        visitor,
+        "customers.html",
+        customers=found.items,
+        prefix=prefix,
+        first=address("/customers", prefix=prefix) if after else None,
+        following=address("/customers", prefix=prefix, after=found.next) if found.next else None,
+        by_text=address("/logs", q=prefix),
+        now_ms=context.now_ms(),
+    )
+
+
+@get("/customers/timeline")
+async def show(
+    context: GivenContext,
+    visitor: GivenVisitor,
+    key: Text = "",
+    before: FromQuery[str | None] = None,
+    after: FromQuery[str | None] = None,
+) -> Response[bytes]:
+    """One customer's messages, the newest first, and for each endpoint what became of them."""
+    snapshot = await context.snapshot()
+    app = current_application(snapshot)
+    place = Place(before=before, after=after)
+    which = MessageFilter(customer_key=key)
+    found = await context.services.store.moments(app.id, which, before=before, after=after, limit=PAGE)
+
+    def link(place: Place) -> str:
+        return address("/customers/timeline", key=key, before=place.before, after=place.after)
+
+    pages = listed(found, place, limit=PAGE, key=lambda item: item.message.id, link=link)
+    endpoints = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
+    breakers = await context.services.store.breakers()
+    rows = [await _row(context, item, endpoints, breakers) for item in pages.items]
+    return page(
+        visitor,
+        "customer.html",
+        key=key,
+        rows=rows,
+        pages=pages,
+        names=endpoint_names(snapshot),
+        is_newest=place == Place(),
+        is_live=place == Place() and any(step.wait for row in rows for step in row.steps),
+        expunge_link=address("/customers/expunge", key=key),
+        now_ms=context.now_ms(),
+    )
+
+
+@get("/customers/expunge", opt=CHANGING)
+async def ask_expunge(context: GivenContext, visitor: GivenVisitor, key: Text = "") -> Response[bytes]:
+    """Says what taking a customer out means, and asks."""
+    app = current_application(await context.snapshot())
+    found = await context.services.store.moments(app.id, MessageFilter(customer_key=key), limit=PAGE)
+    unfinished = sum(
+        each.state in {DeliveryState.PENDING, DeliveryState.SENDING}
+        for item in found.items
+        for each in item.deliveries
+    )
+    return page(
+        visitor,
+        "expunge_customer.html",
+        key=key,
+        count=len(found.items),
+        more=found.next is not None,
+        unfinished=unfinished,
+        back=address("/customers/timeline", key=key),
+    )
+
+
+@post("/customers/expunge", status_code=303)
+async def expunged(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Takes out all that is kept of the customer."""
+    key = visitor.form.get("key", "")[:MAX_CHARS]
+    app = current_application(await context.snapshot())
+    _, done = await erase.expunge_customer(context.services, visitor, app.id, key)
+    return redirect(address("/customers/timeline", key=key) if done else address("/customers/expunge", key=key))
+
+
+async def _row(
+    context: Context, moment: Moment, endpoints: Mapping[str, Endpoint], breakers: Mapping[int, Breaker]
+) -> Row:
+    steps: list[Step] = []
+    for delivery in moment.deliveries:
+        known = endpoints.get(delivery.endpoint_id)
+        attempts = await context.services.store.attempts(moment.message.id, delivery.endpoint_id)
+        last = attempts[-1] if attempts else None
+        steps.append(
+            Step(
+                delivery=delivery,
+                wait=wait_of(delivery, known, breakers.get(known.seq) if known else None, context.now_ms()),
+                told=tuple(told(last.requests)) if last else (),
+            )
+        )
+    return Row(message=moment.message, steps=tuple(steps))
+
+
+def told(requests: tuple[RequestRecord, ...]) -> list[Told]:
+    """The calls of a try, each in a word or two: `identify`, `event payment_succeeded`, `POST /hook`."""
+    found: list[Told] = []
+    for request in requests:
+        lines = [line for line in request.body.split("\n") if line]
+        found += [Told(title=_title(line) or f"{request.method} {request.url}", body=line) for line in lines]
+    return found[:MAX_TOLD]
+
+
+def _title(line: str) -> str:
+    try:
+        call = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return ""
+    if not isinstance(call, dict) or not isinstance(call.get("action"), str):
+        return ""
+    name = call.get("name")
+    return f"{call['action']} {name}" if isinstance(name, str) and name else str(call["action"])
+
+
+HANDLERS = (show_all, show, ask_expunge, expunged)

@@ -1,0 +1,79 @@
+"""`/webhooks/{id}/deliveries`: what an endpoint got, is to get, or did not get, and why."""
+
+from __future__ import annotations
+
+from litestar import Response, get
+from litestar.params import FromPath, FromQuery
+
+from nicobar.model import Breaker, Delivery, DeliveryState, Endpoint, Message, Record
+from nicobar.store.history import Attempted, MessageFilter
+from nicobar.web.dashboard.context import Context, GivenContext, find_endpoint
+from nicobar.web.dashboard.filters import PAGE, STATE_TITLES, STATES, Place, address, known_state, listed
+from nicobar.web.dashboard.logs import OfState, looked_until_ms
+from nicobar.web.dashboard.pages import page
+from nicobar.web.dashboard.visitor import GivenVisitor
+from nicobar.web.dashboard.waiting import Wait, wait_of
+
+
+class Row(Record):
+    """A message and its delivery for the endpoint; `wait` says why it is not finished."""
+
+    message: Message
+    delivery: Delivery
+    wait: Wait | None
+
+
+@get("/webhooks/{endpoint_id:str}/deliveries")
+async def show(
+    *,
+    endpoint_id: FromPath[str],
+    context: GivenContext,
+    visitor: GivenVisitor,
+    of_state: OfState = "",
+    before: FromQuery[str | None] = None,
+    after: FromQuery[str | None] = None,
+) -> Response[bytes]:
+    """The endpoint's deliveries, the newest message first."""
+    known = find_endpoint(await context.snapshot(), endpoint_id)
+    state = known_state(of_state)
+    place = Place(before=before, after=after)
+    found = await context.services.store.attempted(
+        known.id,
+        MessageFilter(alerts=visitor.sees_alerts),
+        STATES[state],
+        before=before,
+        after=after,
+        limit=PAGE,
+    )
+    path = f"/webhooks/{known.id}/deliveries"
+
+    def link(place: Place) -> str:
+        return address(path, state=state, before=place.before, after=place.after)
+
+    pages = listed(found, place, limit=PAGE, key=lambda item: item.message.id, link=link)
+    breaker = (await context.services.store.breakers()).get(known.seq)
+    return page(
+        visitor,
+        "deliveries.html",
+        endpoint=known,
+        rows=[await row_of(context, item, known, breaker) for item in pages.items],
+        pages=pages,
+        looked_until_ms=await looked_until_ms(context, pages.next),
+        state=state,
+        states={state: address(path, state=state) for state in STATES},
+        state_titles=STATE_TITLES,
+        is_newest=place == Place(),
+        now_ms=context.now_ms(),
+    )
+
+
+async def row_of(context: Context, attempted: Attempted, known: Endpoint, breaker: Breaker | None) -> Row:
+    """Lists leave out whom a delivery waits behind; it is looked up for those that do."""
+    delivery = attempted.delivery
+    if delivery.state is DeliveryState.PENDING and delivery.due_at_ms is None:
+        every = await context.services.store.deliveries(attempted.message.id)
+        delivery = next((each for each in every if each.endpoint_id == known.id), delivery)
+    return Row(message=attempted.message, delivery=delivery, wait=wait_of(delivery, known, breaker, context.now_ms()))
+
+
+HANDLERS = (show,)

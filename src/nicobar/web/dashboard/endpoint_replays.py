@@ -1,0 +1,254 @@
+"""`/webhooks/{id}/replays`: sending again what failed, what is missing or what a filter finds; counted first, then
+followed to its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from urllib.parse import parse_qs, urlsplit
+
+from litestar import Response, get, post
+from litestar.params import FromPath
+
+from nicobar.errors import Refusal, UserError
+from nicobar.model import DeliveryState, Endpoint, Record
+from nicobar.store import ReplayCount, ReplayFilter, Task, TaskKind, TaskStatus
+from nicobar.use_cases.replays import FINAL_STATES, cancel_replay, count_replay, start_replay
+from nicobar.web.dashboard.context import Context, GivenContext, find_endpoint, not_found
+from nicobar.web.dashboard.forms import chosen_types, families
+from nicobar.web.dashboard.language import noop
+from nicobar.web.dashboard.pages import iso, page, redirect
+from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+
+KINDS = {"recover": TaskKind.RECOVER, "missing": TaskKind.REPLAY_MISSING, "bulk": TaskKind.BULK_REPLAY}
+KIND_NAMES = {
+    TaskKind.RECOVER: noop("Recover failed"),
+    TaskKind.REPLAY_MISSING: noop("Send missing"),
+    TaskKind.BULK_REPLAY: noop("Send again"),
+}
+SPANS_MS = {"1h": 3_600_000, "24h": 24 * 3_600_000, "7d": 7 * 24 * 3_600_000}
+STATUS_NAMES = {
+    TaskStatus.RUNNING: noop("running"),
+    TaskStatus.CANCELING: noop("being canceled"),
+    TaskStatus.CANCELED: noop("canceled"),
+    TaskStatus.FINISHED: noop("done"),
+    TaskStatus.FAILED: noop("failed"),
+}
+MAX_SHOWN = 25
+MAX_LOOKS = 5
+PAGE = 100
+MAX_YEAR = 9_000
+_OPEN = frozenset({TaskStatus.RUNNING, TaskStatus.CANCELING})
+
+Fields = Mapping[str, tuple[str, ...]]
+
+
+class Asked(Record):
+    """What a form asks for; `kind` is one of KINDS."""
+
+    kind: str
+    which: ReplayFilter
+
+
+@get("/webhooks/{endpoint_id:str}/replays")
+async def show_all(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """What can be sent again, and the replays so far."""
+    return await _form(context, visitor, find_endpoint(await context.snapshot(), endpoint_id), _query(visitor))
+
+
+@get("/webhooks/{endpoint_id:str}/replays/count")
+async def count(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """What a replay would do, before it is begun. The address is the whole question: `kind`, `since`, `until`, and
+    any of `status`, `event_type`, `customer` and `failure`.
+    """
+    known = find_endpoint(await context.snapshot(), endpoint_id)
+    fields = _query(visitor)
+    try:
+        asked = read(fields, context.now_ms())
+    except UserError as problem:
+        return await _form(context, visitor, known, fields, problem)
+    counted = await count_replay(context.services.store, KINDS[asked.kind], known, asked.which)
+    return _counted(context, visitor, known, asked, counted)
+
+
+@post("/webhooks/{endpoint_id:str}/replays", status_code=303)
+async def start(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Begins a replay."""
+    known = find_endpoint(await context.snapshot(), endpoint_id)
+    asked = read(visitor.every, context.now_ms())
+    new_ids = "new_ids" in visitor.form
+    task = await start_replay(context.services, visitor, KINDS[asked.kind], known, asked.which, new_ids=new_ids)
+    return redirect(f"/webhooks/{known.id}/replays/{task.id}")
+
+
+@get("/webhooks/{endpoint_id:str}/replays/{task_id:str}")
+async def show(
+    endpoint_id: FromPath[str], task_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
+) -> Response[bytes]:
+    """One replay and how far it is."""
+    return await _task_page(context, visitor, "replay_progress.html", endpoint_id, task_id)
+
+
+@get("/webhooks/{endpoint_id:str}/replays/{task_id:str}/progress")
+async def progress(
+    endpoint_id: FromPath[str], task_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
+) -> Response[bytes]:
+    """How far it is, as a part of the page that asks again and again."""
+    return await _task_page(context, visitor, "part_replay.html", endpoint_id, task_id)
+
+
+@post("/webhooks/{endpoint_id:str}/replays/{task_id:str}/cancel", status_code=303)
+async def cancel(
+    endpoint_id: FromPath[str], task_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
+) -> Response[bytes]:
+    """Stops a replay; what was not tried becomes what it was before. One with nothing left stays as it is."""
+    known = find_endpoint(await context.snapshot(), endpoint_id)
+    task = await _task(context, known, task_id)
+    with suppress(Refusal):  # the page says that it has ended
+        await cancel_replay(context.services, visitor, task)
+    return redirect(f"/webhooks/{known.id}/replays/{task.id}")
+
+
+def read(fields: Fields, now_ms: int) -> Asked:
+    """What was asked for. Raises UserError."""
+    kind = _last(fields, "kind")
+    if kind not in KINDS:
+        raise UserError("replay_unknown", "It is not said what to send again.", "Choose what to send again.")
+    since = _last(fields, "since") or "24h"
+    since_ms = now_ms - SPANS_MS[since] if since in SPANS_MS else _moment(_last(fields, "from") or since)
+    until = _last(fields, "until")
+    until_ms = _moment(until) if until else now_ms
+    if since_ms >= until_ms:
+        raise UserError("span_empty", "The time ends before it begins.", "Choose an earlier beginning.")
+    states: tuple[DeliveryState, ...] = (DeliveryState.FAILED,)
+    if kind == "missing":
+        states = ()
+    elif kind == "bulk":
+        given = fields.get("status", ())
+        states = tuple(final_state for final_state in FINAL_STATES if final_state.value in given) or FINAL_STATES
+    which = ReplayFilter(
+        since_ms=since_ms,
+        until_ms=until_ms,
+        states=states,
+        event_types=chosen_types(fields),
+        customer_key=_last(fields, "customer").strip() or None,
+        failure=_last(fields, "failure") or None,
+    )
+    return Asked(kind=kind, which=which)
+
+
+def _moment(text: str) -> int:
+    """A date and time of a form, in UTC unless it says otherwise, as Unix milliseconds."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if text in {"", "date"}:
+        raise UserError("time_missing", "There is no date.", "Say since when.")
+    if moment is None or not 1970 <= moment.year <= MAX_YEAR:  # noqa: PLR2004 - where Unix time begins
+        raise UserError("time_invalid", f"{text!r} is not a date and time.", "Write it as 2026-01-31 18:30.")
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _last(fields: Fields, name: str) -> str:
+    return (fields.get(name) or ("",))[-1]
+
+
+def _query(visitor: Visitor) -> Fields:
+    values = parse_qs(urlsplit(visitor.path).query, max_num_fields=1_000)
+    return {name: tuple(ones) for name, ones in values.items()}
+
+
+async def _form(
+    context: Context, visitor: Visitor, known: Endpoint, fields: Fields, problem: UserError | None = None
+) -> Response[bytes]:
+    return page(
+        visitor,
+        "replays.html",
+        status=422 if problem else 200,
+        endpoint=known,
+        fields={name: _last(fields, name) for name in ("kind", "since", "from", "until", "customer", "failure")},
+        statuses=fields.get("status", ()),
+        chosen=chosen_types(fields),
+        families=families(known.event_types),
+        tasks=await _tasks(context, known),
+        kind_names=KIND_NAMES,
+        status_names=STATUS_NAMES,
+        states=FINAL_STATES,
+        problem=problem,
+        now_ms=context.now_ms(),
+    )
+
+
+def _counted(
+    context: Context, visitor: Visitor, known: Endpoint, asked: Asked, counted: ReplayCount
+) -> Response[bytes]:
+    which = asked.which
+    hidden = [
+        ("kind", asked.kind),
+        ("since", iso(which.since_ms or 0)),
+        ("until", iso(which.until_ms or 0)),
+        *(("status", state.value) for state in which.states),
+        *(("event_type", event_type) for event_type in which.event_types),
+        ("customer", which.customer_key or ""),
+        ("failure", which.failure or ""),
+    ]
+    given = [(name, value) for name, value in hidden if value]
+    return page(
+        visitor,
+        "replay_confirm.html",
+        endpoint=known,
+        kind=KINDS[asked.kind],
+        kind_names=KIND_NAMES,
+        which=which,
+        counted=counted,
+        hidden=given,
+        # As it was asked: the form's dates are in minutes, and `until` is now unless it was given.
+        change=f"/webhooks/{known.id}/replays?{urlsplit(visitor.path).query}",
+        now_ms=context.now_ms(),
+    )
+
+
+async def _task_page(
+    context: Context, visitor: Visitor, template: str, endpoint_id: str, task_id: str
+) -> Response[bytes]:
+    known = find_endpoint(await context.snapshot(), endpoint_id)
+    task = await _task(context, known, task_id)
+    backlog = {waiting.endpoint_seq: waiting.unfinished for waiting in await context.services.store.backlog()}
+    return page(
+        visitor,
+        template,
+        endpoint=known,
+        task=task,
+        is_open=task.status in _OPEN,
+        waiting=backlog.get(known.seq, 0),
+        kind_names=KIND_NAMES,
+        status_names=STATUS_NAMES,
+        now_ms=context.now_ms(),
+    )
+
+
+async def _task(context: Context, known: Endpoint, task_id: str) -> Task:
+    """Raises Refusal 404."""
+    found = await context.services.store.task(task_id)
+    if found is None or found.endpoint_id != known.id:
+        raise not_found("replay")
+    return found
+
+
+async def _tasks(context: Context, known: Endpoint) -> list[Task]:
+    """The endpoint's latest replays."""
+    found: list[Task] = []
+    seq = None
+    for _ in range(MAX_LOOKS):
+        some = await context.services.store.tasks(app_ids=[known.app_id], before_seq=seq, after_seq=None, limit=PAGE)
+        found += [item for item in some if item.endpoint_id == known.id]
+        if len(some) < PAGE or len(found) >= MAX_SHOWN:
+            break
+        seq = some[-1].seq
+    return found[:MAX_SHOWN]
+
+
+HANDLERS = (show_all, count, start, show, progress, cancel)

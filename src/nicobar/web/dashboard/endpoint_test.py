@@ -1,0 +1,464 @@
+"""Trying code on an event, and sending one for real: a draft's (`/webhooks/drafts/{id}/test`) and an endpoint's
+(`/webhooks/{id}/testing`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
+
+from nicobar.connectors import ReadyCall, Request, preview_headers
+from nicobar.connectors.registry import connector
+from nicobar.errors import NicobarError, Refusal, UserError
+from nicobar.model import Customer, Endpoint, Message, Record
+from nicobar.pipeline.configuration import OpenEndpoint, endpoint_credentials, endpoint_headers, open_endpoint
+from nicobar.pipeline.transform import Ready, Subject, Transformed
+from nicobar.store import Draft
+from nicobar.store.history import MessageFilter
+from nicobar.use_cases.dry_run import (
+    Findings,
+    Note,
+    Tried,
+    notes,
+    outcome,
+    past,
+    pasted,
+    sample,
+    sample_types,
+    target,
+    try_one,
+)
+from nicobar.use_cases.dry_run_messages import trial
+from nicobar.use_cases.test_events import Sent, send_test
+from nicobar.web.dashboard.authorization import CHANGING
+from nicobar.web.dashboard.context import MAX_SENDS, Context, GivenContext, find_draft, find_endpoint, not_found
+from nicobar.web.dashboard.coverage import coverage_of, findings_of
+from nicobar.web.dashboard.differences import Difference, compare
+from nicobar.web.dashboard.endpoint_new import credentials
+from nicobar.web.dashboard.pages import page, pretty, redirect
+from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+
+DEFAULT_SAMPLE = "payment.succeeded"
+MAX_PAST = 25
+MAX_TEST_ID_CHARS = 64
+MAX_EMAIL_CHARS = 254
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What is tried: a draft's code, or what an endpoint runs. `here` is the page's address; `running` is what runs
+    now, where the draft is for an endpoint that is there. `secrets` are never shown.
+    """
+
+    here: str
+    app_id: str
+    at: OpenEndpoint
+    secrets: tuple[str, ...]
+    running: OpenEndpoint | None = None
+    draft: Draft | None = None
+    endpoint: Endpoint | None = None
+
+    @property
+    def subject_id(self) -> str:
+        """Whose change or test the audit log tells of."""
+        return self.endpoint.id if self.endpoint else self.draft.id if self.draft else ""
+
+
+class Chosen(Record):
+    """Which event: a sample's type, a message of the past, or else a body; or `every` sample. With `send` it is asked
+    whether to send it for real; a sample then, with `email`, as one about a customer of that address.
+    """
+
+    sample_type: str = ""
+    message_id: str = ""
+    body: str = ""
+    every: bool = False
+    send: bool = False
+    email: str = ""
+
+
+class Call(Record):
+    """A call as the page shows it, and how the event became it."""
+
+    request: Request
+    added: bool
+    difference: Difference
+
+
+class Shown(Record):
+    """A trial as the page shows it; `running` is how the calls differ from those of what runs now."""
+
+    event_type: str
+    body: str
+    outcome: str
+    reason: str
+    calls: tuple[Call, ...]
+    console: tuple[str, ...]
+    notes: tuple[Note, ...]
+    duration_us: int
+    running: Difference | None = None
+
+
+class Test(Record):
+    """An event that was sent as a test."""
+
+    event_type: str
+    sent: tuple[Sent, ...]
+    calls: int
+    at_ms: int
+
+    @property
+    def is_good(self) -> bool:
+        return bool(self.sent) and not any(item.reason for item in self.sent)
+
+
+async def bench_of_draft(context: Context, draft_id: str) -> Bench:
+    """Raises Refusal 404."""
+    draft = await find_draft(context, draft_id)
+    if draft.endpoint_id is not None:
+        known = find_endpoint(await context.snapshot(), draft.endpoint_id)
+        return Bench(
+            here=f"/webhooks/drafts/{draft.id}/test",
+            app_id=draft.app_id,
+            at=open_endpoint(context.services.vault, with_draft(known, draft)),
+            secrets=_secrets(context, known),
+            running=open_endpoint(context.services.vault, known),
+            draft=draft,
+            endpoint=known,
+        )
+    known_secrets = credentials(context, draft)
+    at = target(
+        kind=draft.connector,
+        code=draft.code,
+        settings=draft.settings,
+        credentials=known_secrets,
+        variables=draft.variables,
+        event_types=draft.event_types,
+        endpoint_id=draft.id,
+    )
+    here = f"/webhooks/drafts/{draft.id}/test"
+    return Bench(here=here, app_id=draft.app_id, at=at, secrets=tuple(known_secrets.values()), draft=draft)
+
+
+async def bench_of_endpoint(context: Context, endpoint_id: str) -> Bench:
+    """Raises Refusal 404."""
+    known = find_endpoint(await context.snapshot(), endpoint_id)
+    return Bench(
+        here=f"/webhooks/{known.id}/testing",
+        app_id=known.app_id,
+        at=open_endpoint(context.services.vault, known),
+        secrets=_secrets(context, known),
+        endpoint=known,
+    )
+
+
+def with_draft(known: Endpoint, draft: Draft) -> Endpoint:
+    """The endpoint as it would be once the draft is published."""
+    code = trial(draft.code) if draft.code.strip() else None
+    return msgspec.structs.replace(known, transformation=code, transformation_enabled=True, variables=draft.variables)
+
+
+def _secrets(context: Context, known: Endpoint) -> tuple[str, ...]:
+    vault = context.services.vault
+    return (*endpoint_credentials(vault, known).values(), *endpoint_headers(vault, known).values())
+
+
+@get("/webhooks/drafts/{draft_id:str}/test", opt=CHANGING)
+async def try_draft(
+    *,
+    draft_id: FromPath[str],
+    context: GivenContext,
+    visitor: GivenVisitor,
+    sample_type: FromQuery[str] = "",
+    message: FromQuery[str] = "",
+    every: FromQuery[bool] = False,
+    send: FromQuery[bool] = False,
+    email: FromQuery[str] = "",
+    changed: FromQuery[bool] = False,
+) -> Response[bytes]:
+    """Tries the draft's code on a sample, on a message of the past, or on all samples. `changed` says that it was not
+    created or published, since another window had changed it.
+    """
+    bench = await bench_of_draft(context, draft_id)
+    problem = None
+    if changed:
+        problem = Refusal(
+            409,
+            "draft_changed",
+            "The draft has changed since that page was loaded, so nothing was created or published.",
+            "This page shows the draft as it is now.",
+        )
+    chosen = _chosen(sample_type, message, email, every=every, send=send)
+    return await _look(context, visitor, bench, chosen, problem)
+
+
+@get("/webhooks/{endpoint_id:str}/testing")
+async def try_endpoint(
+    *,
+    endpoint_id: FromPath[str],
+    context: GivenContext,
+    visitor: GivenVisitor,
+    sample_type: FromQuery[str] = "",
+    message: FromQuery[str] = "",
+    every: FromQuery[bool] = False,
+    send: FromQuery[bool] = False,
+    email: FromQuery[str] = "",
+) -> Response[bytes]:
+    """The same with the code that runs."""
+    bench = await bench_of_endpoint(context, endpoint_id)
+    return await _look(context, visitor, bench, _chosen(sample_type, message, email, every=every, send=send))
+
+
+@post("/webhooks/drafts/{draft_id:str}/test", status_code=200)
+async def try_pasted_on_draft(
+    draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
+) -> Response[bytes]:
+    """Tries the draft's code on a body that was pasted."""
+    return await _pasted(context, visitor, await bench_of_draft(context, draft_id))
+
+
+@post("/webhooks/{endpoint_id:str}/testing", status_code=200)
+async def try_pasted_on_endpoint(
+    endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
+) -> Response[bytes]:
+    """The same with the code that runs."""
+    return await _pasted(context, visitor, await bench_of_endpoint(context, endpoint_id))
+
+
+@post("/webhooks/drafts/{draft_id:str}/test/send", status_code=303)
+async def send_draft(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Sends what the draft's code makes of an event for real, once."""
+    return await _send(context, visitor, await bench_of_draft(context, draft_id))
+
+
+@post("/webhooks/{endpoint_id:str}/testing/send", status_code=303)
+async def send_endpoint(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """The same with the code that runs."""
+    return await _send(context, visitor, await bench_of_endpoint(context, endpoint_id))
+
+
+@get("/webhooks/drafts/{draft_id:str}/test/sent/{test_id:str}", opt=CHANGING)
+async def sent_draft(
+    draft_id: FromPath[str], test_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
+) -> Response[bytes]:
+    """What was answered."""
+    return await _sent(context, visitor, await bench_of_draft(context, draft_id), test_id)
+
+
+@get("/webhooks/{endpoint_id:str}/testing/sent/{test_id:str}")
+async def sent_endpoint(
+    endpoint_id: FromPath[str], test_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
+) -> Response[bytes]:
+    """What was answered."""
+    return await _sent(context, visitor, await bench_of_endpoint(context, endpoint_id), test_id)
+
+
+def _chosen(sample_type: str, message: str, email: str, *, every: bool, send: bool) -> Chosen:
+    whom = email.strip()[:MAX_EMAIL_CHARS]
+    return Chosen(sample_type=sample_type, message_id=message, every=every, send=send, email=whom)
+
+
+async def _look(
+    context: Context, visitor: Visitor, bench: Bench, chosen: Chosen, problem: Refusal | None = None
+) -> Response[bytes]:
+    if chosen.every:
+        findings = await findings_of(context, bench.at)
+        return await _page(context, visitor, bench, findings=findings)
+    if not chosen.message_id and not chosen.sample_type:
+        chosen = msgspec.structs.replace(chosen, sample_type=DEFAULT_SAMPLE)
+    shown, test_id = await _try(context, bench, chosen)
+    return await _page(context, visitor, bench, chosen=chosen, shown=shown, test_id=test_id, problem=problem)
+
+
+async def _pasted(context: Context, visitor: Visitor, bench: Bench) -> Response[bytes]:
+    chosen = Chosen(body=visitor.form.get("body", ""), send="send" in visitor.form)
+    try:
+        shown, test_id = await _try(context, bench, chosen)
+    except UserError as problem:
+        return await _page(context, visitor, bench, chosen=chosen, problem=problem)
+    return await _page(context, visitor, bench, chosen=chosen, shown=shown, test_id=test_id)
+
+
+async def _subject(context: Context, bench: Bench, chosen: Chosen) -> Subject:
+    if chosen.message_id:
+        found = await context.services.store.find_message(bench.app_id, chosen.message_id)
+        if found is None:
+            raise not_found("message")
+        configuration = context.services.configuration
+        subject = past(found, configuration.customer(found))
+        return msgspec.structs.replace(subject, app_uid=configuration.app_uid(bench.app_id))
+    if chosen.sample_type:
+        return sample(chosen.sample_type, context.now_ms(), _customer(chosen.email))
+    return pasted(chosen.body.encode("utf-8", "replace"), context.now_ms())
+
+
+def _customer(email: str) -> Customer | None:
+    """Somebody made for tests: the same for the same address, and nobody that the sender knows."""
+    if not email:
+        return None
+    digest = hashlib.sha256(email.encode("utf-8", "surrogatepass")).hexdigest()
+    return Customer(key=f"nicobar_test_{digest[:8]}", email=email)
+
+
+async def _try(context: Context, bench: Bench, chosen: Chosen) -> tuple[Shown, str]:
+    """The trial and, where it is to be sent and there is something to send, a name for that."""
+    subject = await _subject(context, bench, chosen)
+    test_id = secrets.token_hex(8) if chosen.send else ""
+    subject = msgspec.structs.replace(subject, test=test_id)
+    tried = await try_one(context.services.sandbox, bench.at, subject, context.now_ms())
+    running = None
+    if bench.running is not None:
+        now = await try_one(context.services.sandbox, bench.running, subject, context.now_ms())
+        running = await asyncio.to_thread(compare, _written(now.result), _written(tried.result))
+    shown = await asyncio.to_thread(_shown, bench.at, tried, running)
+    return shown, test_id if shown.outcome == "sends" else ""
+
+
+async def _send(context: Context, visitor: Visitor, bench: Bench) -> Response[bytes]:
+    """A form that is sent twice sends the event once."""
+    form = visitor.form
+    test_id = form.get("test_id", "")
+    if not (test_id.isalnum() and test_id.isascii() and len(test_id) <= MAX_TEST_ID_CHARS):
+        raise UserError("test_unknown", "This test has no name.", "Go back, and ask for it again.")
+    key = f"{bench.here}/{test_id}"
+    if key not in context.sends:
+        chosen = Chosen(
+            sample_type=form.get("sample_type", ""),
+            message_id=form.get("message", ""),
+            body=form.get("body", ""),
+            email=form.get("email", "").strip()[:MAX_EMAIL_CHARS],
+        )
+        context.sends[key] = asyncio.create_task(_sending(context, visitor, bench, chosen, test_id))
+        while len(context.sends) > MAX_SENDS:
+            del context.sends[next(iter(context.sends))]
+    try:
+        await asyncio.shield(context.sends[key])
+    except NicobarError:
+        context.sends.pop(key, None)
+        raise
+    return redirect(f"{bench.here}/sent/{test_id}")
+
+
+async def _sending(context: Context, visitor: Visitor, bench: Bench, chosen: Chosen, test_id: str) -> Test:
+    subject = msgspec.structs.replace(await _subject(context, bench, chosen), test=test_id)
+    tried = await try_one(context.services.sandbox, bench.at, subject, context.now_ms())
+    if not isinstance(tried.result, Ready):
+        raise UserError("nothing_to_send", "There is nothing to send.", "Choose an event that the handler sends.")
+    event_type = subject.message.event_type
+    detail = f"{event_type}, {len(tried.result.calls)} calls, test {test_id}"
+    await context.services.change(visitor, "endpoint.test.send", bench.subject_id, app_id=bench.app_id, detail=detail)
+    sent = await send_test(context.services.transport, bench.at.destination, tried.result.calls, bench.secrets)
+    return Test(event_type=event_type, sent=sent, calls=len(tried.result.calls), at_ms=context.now_ms())
+
+
+async def _sent(context: Context, visitor: Visitor, bench: Bench, test_id: str) -> Response[bytes]:
+    task = context.sends.get(f"{bench.here}/{test_id}")
+    if task is None:
+        raise not_found("test")
+    return await _page(context, visitor, bench, test=await asyncio.shield(task))
+
+
+async def latest(context: Context, app_id: str, event_types: Sequence[str]) -> list[Message]:
+    """Messages of the past to choose from."""
+    found = await context.services.store.messages(
+        app_id, MessageFilter(event_types=tuple(event_types)), limit=MAX_PAST
+    )
+    return [item for item in found.items if item.expunged_at_ms is None]
+
+
+def _written(result: Transformed) -> str:
+    """All calls as text: what runs now and what is tried are compared in it."""
+    if not isinstance(result, Ready):
+        return f"({result.reason})"
+    return "\n\n".join(f"{call.method} {call.url}\n{pretty(call.body)}" for call in result.calls)
+
+
+def _shown(at: OpenEndpoint, tried: Tried, running: Difference | None) -> Shown:
+    result = tried.result
+    code = at.endpoint.transformation.code if at.endpoint.transformation else ""
+    body = tried.subject.message.body.decode("utf-8", "replace")
+    event = pretty(body)
+    calls = result.calls if isinstance(result, Ready) else ()
+    return Shown(
+        event_type=tried.subject.message.event_type,
+        body=body,
+        outcome=outcome(result),
+        reason="" if isinstance(result, Ready) else result.reason,
+        calls=tuple(
+            Call(request=_preview(at, call), added=call.added, difference=compare(event, pretty(call.body)))
+            for call in calls
+        ),
+        console=result.console,
+        notes=notes(code, [tried]),
+        duration_us=result.duration_us,
+        running=running,
+    )
+
+
+def _preview(at: OpenEndpoint, call: ReadyCall) -> Request:
+    request = at.destination.pack([call])
+    return msgspec.structs.replace(request, headers=preview_headers(request.headers))
+
+
+def curl(request: Request) -> str:
+    """The request as a command line; what is secret is left for whoever runs it."""
+    parts = ["curl", "-X", request.method, shlex.quote(request.url)]
+    for name, value in request.shown_headers.items():
+        parts += ["-H", shlex.quote(f"{name}: {value}")]
+    if request.body:
+        parts += ["--data-raw", shlex.quote(request.body.decode("utf-8", "replace"))]
+    return " ".join(parts)
+
+
+async def _page(
+    context: Context,
+    visitor: Visitor,
+    bench: Bench,
+    *,
+    shown: Shown | None = None,
+    findings: Findings | None = None,
+    chosen: Chosen | None = None,
+    test_id: str = "",
+    test: Test | None = None,
+    problem: NicobarError | None = None,
+) -> Response[bytes]:
+    event_types = bench.endpoint.event_types if bench.endpoint else ()
+    return page(
+        visitor,
+        "testing.html",
+        status=problem.status if isinstance(problem, Refusal) else 422 if problem else 200,
+        bench=bench,
+        connector=connector(bench.at.endpoint.connector),
+        shown=shown,
+        findings=findings,
+        coverage=findings.coverage if findings else await coverage_of(context, bench.at),
+        outcome=outcome,
+        curl=curl,
+        samples=list(sample_types()),
+        past=await latest(context, bench.app_id, event_types),
+        chosen=chosen or Chosen(sample_type=DEFAULT_SAMPLE),
+        test_id=test_id,
+        test=test,
+        problem=problem,
+        now_ms=context.now_ms(),
+    )
+
+
+HANDLERS = (
+    try_draft,
+    try_endpoint,
+    try_pasted_on_draft,
+    try_pasted_on_endpoint,
+    send_draft,
+    send_endpoint,
+    sent_draft,
+    sent_endpoint,
+)

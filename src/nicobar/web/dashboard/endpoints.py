@@ -1,0 +1,276 @@
+"""`/webhooks`: the endpoints; one endpoint's page, its first event, and pausing it."""
+
+from __future__ import annotations
+
+from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
+
+from nicobar.connectors.registry import connector
+from nicobar.errors import NicobarError, UserError
+from nicobar.model import Breaker, BreakerState, Endpoint, Record, Source
+from nicobar.pipeline.breaker import next_probe_at_ms
+from nicobar.pipeline.configuration import wants
+from nicobar.store import Backlog, PauseEndpoint, Snapshot
+from nicobar.store.history import AttemptFilter, Refused, Tried
+from nicobar.use_cases.endpoint_state import enable_endpoint, resume_endpoint
+from nicobar.use_cases.source_secrets import create_trial_secret, keep_secret
+from nicobar.use_cases.statistics import DAY_MS, Counts, count
+from nicobar.web.dashboard.activity import error_percent, last_day
+from nicobar.web.dashboard.context import (
+    Context,
+    GivenContext,
+    current_application,
+    default_source,
+    find_endpoint,
+    not_found,
+)
+from nicobar.web.dashboard.coverage import coverage_of_endpoint
+from nicobar.web.dashboard.endpoint_test import DEFAULT_SAMPLE
+from nicobar.web.dashboard.language import noop
+from nicobar.web.dashboard.pages import page, redirect
+from nicobar.web.dashboard.sources import receive_sample, samples_of
+from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+
+ATTEMPTS = 10
+MAX_RATE = 65_535
+PAUSED = "paused by hand"
+# The reason that the dashboard itself gives; others come from the destination and stand as they are.
+_PAUSED_SHOWN = noop("paused by hand")
+
+
+class Row(Record):
+    """An endpoint in the list. `state` is `active`, `paused`, `failing` or `disabled`; `oldest_ms` is when the oldest
+    message that waits was accepted, `counts` are the tries of the last 24 hours, and `error_percent` how many of them
+    failed.
+    """
+
+    endpoint: Endpoint
+    connector_name: str
+    has_contract: bool
+    state: str
+    reason: str
+    unfinished: int
+    oldest_ms: int | None
+    counts: Counts
+    error_percent: float | None
+    probe_at_ms: int | None
+
+
+class First(Record):
+    """What is known of an endpoint's first event: the latest try, or else what its source refused last."""
+
+    tried: Tried | None
+    latency_ms: int
+    refused: Refused | None
+
+
+@get("/webhooks")
+async def show_all(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """The endpoints, by name."""
+    snapshot = await context.snapshot()
+    app_id = current_application(snapshot).id
+    return page(visitor, "webhooks.html", rows=await rows_of(context, snapshot, app_id), now_ms=context.now_ms())
+
+
+async def rows_of(context: Context, snapshot: Snapshot, app_id: str) -> list[Row]:
+    """The application's endpoints as they are now, by name."""
+    store = context.services.store
+    backlog = {waiting.endpoint_seq: waiting for waiting in await store.backlog()}
+    breakers = await store.breakers()
+    own = sorted(
+        (endpoint for endpoint in snapshot.endpoints if endpoint.app_id == app_id),
+        key=lambda endpoint: endpoint.name.casefold(),
+    )
+    return [await _row(context, item, breakers.get(item.seq), backlog.get(item.seq)) for item in own]
+
+
+async def _row(context: Context, endpoint: Endpoint, breaker: Breaker | None, waiting: Backlog | None) -> Row:
+    state, reason = _state(endpoint, breaker)
+    now_ms = context.now_ms()
+    tallies = await context.services.store.tallies_by_type(
+        endpoint.app_id, since_ms=now_ms - DAY_MS, until_ms=now_ms + 1, endpoint_id=endpoint.id
+    )
+    counts = count(tallies)
+    return Row(
+        endpoint=endpoint,
+        connector_name=connector(endpoint.connector).name,
+        has_contract=connector(endpoint.connector).has_contract,
+        state=state,
+        reason=reason,
+        unfinished=waiting.unfinished if waiting else 0,
+        oldest_ms=waiting.oldest_accepted_at_ms if waiting else None,
+        counts=counts,
+        error_percent=error_percent(counts),
+        probe_at_ms=next_probe_at_ms(breaker) if breaker else None,
+    )
+
+
+def _state(endpoint: Endpoint, breaker: Breaker | None) -> tuple[str, str]:
+    if endpoint.disabled:
+        return "disabled", endpoint.disabled_reason or ""
+    if endpoint.paused_reason is not None:
+        return "paused", endpoint.paused_reason
+    if breaker is not None and breaker.state is not BreakerState.CLOSED:
+        return "failing", breaker.reason or ""
+    return "active", ""
+
+
+@get("/webhooks/{endpoint_id:str}")
+async def show(
+    endpoint_id: FromPath[str],
+    context: GivenContext,
+    visitor: GivenVisitor,
+    sent: FromQuery[bool] = False,  # noqa: FBT002 - of the address
+    kept: FromQuery[bool] = False,  # noqa: FBT002 - of the address
+) -> Response[bytes]:
+    """One endpoint: its state, where its events come in, its latest attempts. The steps of connecting it stay after a
+    sample was `sent` or a secret was `kept`, also if its first event has arrived meanwhile.
+    """
+    return await _page(context, visitor, endpoint_id, is_connecting=sent or kept)
+
+
+@get("/webhooks/{endpoint_id:str}/first")
+async def first(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """What is known of the first event, as a part of the page that asks again and again."""
+    snapshot = await context.snapshot()
+    known = find_endpoint(snapshot, endpoint_id)
+    found = await _first(context, known, default_source(snapshot, known.app_id))
+    return page(visitor, "part_first.html", endpoint=known, first=found, now_ms=context.now_ms())
+
+
+@post("/webhooks/{endpoint_id:str}/secret", status_code=303)
+async def set_secret(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Keeps the signing secret that the sender shows."""
+    async with context.services.changing:
+        snapshot = await context.snapshot()
+        known = find_endpoint(snapshot, endpoint_id)
+        incoming = default_source(snapshot, known.app_id)
+        if incoming is None:
+            raise not_found("source")
+        try:
+            await keep_secret(context.services, visitor, incoming, visitor.form.get("secret", "").strip())
+        except UserError as problem:
+            return await _page(context, visitor, endpoint_id, problem=problem)
+    return redirect(f"/webhooks/{known.id}?kept=1#connect")
+
+
+@post("/webhooks/{endpoint_id:str}/trial-secret", status_code=201)
+async def trial_secret(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Creates a secret for a trial without a sender, and shows it this once."""
+    async with context.services.changing:
+        snapshot = await context.snapshot()
+        incoming = default_source(snapshot, find_endpoint(snapshot, endpoint_id).app_id)
+        if incoming is None:
+            raise not_found("source")
+        secret = await create_trial_secret(context.services, visitor, incoming)
+    return await _page(context, visitor, endpoint_id, made=secret)
+
+
+@post("/webhooks/{endpoint_id:str}/sample", status_code=303)
+async def send_sample(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Receives a sample at the source, as the sender would send it."""
+    snapshot = await context.snapshot()
+    known = find_endpoint(snapshot, endpoint_id)
+    incoming = default_source(snapshot, known.app_id)
+    if incoming is None:
+        raise not_found("source")
+    await receive_sample(context, snapshot, incoming, visitor.form.get("event_type", ""))
+    return redirect(f"/webhooks/{known.id}?sent=1#connect")
+
+
+@post("/webhooks/{endpoint_id:str}/pause", status_code=303)
+async def pause(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Stops sending; events are kept meanwhile."""
+    known = find_endpoint(await context.snapshot(), endpoint_id)
+    change = PauseEndpoint(endpoint_id=known.id, reason=PAUSED, by_hand=True)
+    await context.services.change(visitor, "endpoint.pause", known.id, change, app_id=known.app_id)
+    return redirect(f"/webhooks/{known.id}")
+
+
+@post("/webhooks/{endpoint_id:str}/resume", status_code=303)
+async def resume(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Ends a pause: what waits is sent."""
+    async with context.services.changing:
+        known = find_endpoint(await context.snapshot(), endpoint_id)
+        await resume_endpoint(context.services, visitor, known)
+    return redirect(f"/webhooks/{known.id}")
+
+
+@post("/webhooks/{endpoint_id:str}/enable", status_code=303)
+async def enable(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Makes deliveries for a disabled endpoint again; a pause stays, and the page says so."""
+    async with context.services.changing:
+        known = find_endpoint(await context.snapshot(), endpoint_id)
+        await enable_endpoint(context.services, visitor, known)
+    return redirect(f"/webhooks/{known.id}")
+
+
+async def _page(
+    context: Context,
+    visitor: Visitor,
+    endpoint_id: str,
+    *,
+    made: str = "",
+    is_connecting: bool = False,
+    problem: NicobarError | None = None,
+) -> Response[bytes]:
+    snapshot = await context.snapshot()
+    known = find_endpoint(snapshot, endpoint_id)
+    incoming = default_source(snapshot, known.app_id)
+    store = context.services.store
+    breaker = (await store.breakers()).get(known.seq)
+    backlog = {waiting.endpoint_seq: waiting for waiting in await store.backlog()}
+    tried = await store.attempts_of_endpoint(known.id, AttemptFilter(alerts=visitor.sees_alerts), limit=ATTEMPTS)
+    return page(
+        visitor,
+        "endpoint.html",
+        status=422 if problem else 201 if made else 200,
+        made=made,
+        is_connecting=is_connecting,
+        coverage=await coverage_of_endpoint(context, known),
+        samples=_samples(snapshot, incoming, known) if incoming else [],
+        row=await _row(context, known, breaker, backlog.get(known.seq)),
+        day=await last_day(context, known.app_id, known.id),
+        source=incoming,
+        has_secret=incoming is not None and context.services.has_secret(incoming),
+        source_url=f"{visitor.base_url}/in/{incoming.token}" if incoming else "",
+        is_local=not visitor.base_url.startswith("https://"),
+        tried=tried.items,
+        first=await _first(context, known, incoming),
+        problem=problem,
+        now_ms=context.now_ms(),
+    )
+
+
+def _samples(snapshot: Snapshot, incoming: Source, known: Endpoint) -> list[str]:
+    """The event types of the source that the endpoint subscribes to, the usual one first."""
+    names = [item.name for item in samples_of(snapshot, incoming) if wants(known, item.name, ())]
+    return sorted(names, key=lambda name: name != DEFAULT_SAMPLE)
+
+
+async def _first(context: Context, known: Endpoint, incoming: Source | None) -> First:
+    store = context.services.store
+    tried = await store.attempts_of_endpoint(known.id, AttemptFilter(), limit=1)
+    latest = tried.items[0] if tried.items else None
+    refused = None
+    if latest is None and incoming is not None:
+        found = await store.refusals(incoming.id, limit=1)
+        refused = found.items[0] if found.items else None
+    latency_ms = 0
+    if latest is not None:
+        ended_ms = latest.attempt.started_at_ms + latest.attempt.duration_ms
+        latency_ms = max(0, ended_ms - latest.message.accepted_at_ms)
+    return First(tried=latest, latency_ms=latency_ms, refused=refused)
+
+
+HANDLERS = (
+    show_all,
+    show,
+    first,
+    set_secret,
+    trial_secret,
+    send_sample,
+    pause,
+    resume,
+    enable,
+)

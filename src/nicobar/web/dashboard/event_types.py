@@ -1,0 +1,197 @@
+"""`/catalogue`: the event types, what they mean, what is in them, and which recipe handles them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from litestar import Response, get
+from litestar.params import FromPath, FromQuery
+
+from nicobar.model import EventType, Json, Record
+from nicobar.recipes import RECIPES
+from nicobar.sources.samples import fresh
+from nicobar.use_cases.dry_run import sample_types
+from nicobar.use_cases.recipe_coverage import Use, recipe_uses
+from nicobar.web.dashboard.context import Context, GivenContext, current_application, default_source, not_found
+from nicobar.web.dashboard.language import noop
+from nicobar.web.dashboard.pages import page, translate
+from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+
+MAX_DEPTH = 8
+MAX_SHOWN_CHARS = 60
+# What the field's name does not say by itself.
+_MEANINGS = {
+    "type": noop("the event type"),
+    "timestamp": noop("when it happened, not when it was sent"),
+    "data": noop("what it is about, as it is when it is sent"),
+    "payload_type": noop("which kind of thing data is"),
+    "customer": noop("whom it is about; events of one customer keep their order"),
+    "customer_id": noop("Dodo's id of the customer"),
+    "metadata": noop("what you gave at the checkout; values are texts, numbers or yes and no"),
+    "currency": noop("says how many decimals an amount has"),
+    "total_amount": noop("in the currency's smallest unit, tax included"),
+    "settlement_amount": noop("what you get, in the smallest unit of settlement_currency"),
+    "recurring_pre_tax_amount": noop("for each period, before tax, in the currency's smallest unit"),
+    "tax": noop("in the currency's smallest unit"),
+    "amount": noop("in the currency's smallest unit"),
+    "error_message": noop("why a payment failed, in words"),
+    "error_code": noop("why a payment failed, to choose a mail by"),
+    "next_billing_date": noop("when the next payment is due"),
+    "previous_billing_date": noop("when this period began"),
+    "charge_type": noop("a first payment, a renewal, a change of plan"),
+    "retry_attempt": noop("how often a renewal was tried again"),
+}
+
+
+class Leaf(Record):
+    """A field of an event: `kind` is a JSON type, or `time` for a text that is one; `example` is short. A list's
+    fields are those of its first item.
+    """
+
+    name: str
+    kind: str
+    example: str
+    meaning: str
+    fields: tuple[Leaf, ...] = ()
+
+
+_KINDS = {
+    "text": noop("text"),
+    "time": noop("time"),
+    "number": noop("number"),
+    "whole number": noop("whole number"),
+    "yes or no": noop("yes or no"),
+    "object": noop("object"),
+    "list": noop("list"),
+    "null": noop("null here, may be more"),
+}
+
+
+@get("/catalogue")
+async def show_all(
+    context: GivenContext, visitor: GivenVisitor, q: FromQuery[str] = "", recipe: FromQuery[str] = ""
+) -> Response[bytes]:
+    """The event types, narrowed by what is looked for and by the recipe that handles them."""
+    uses = await _uses(context)
+    wanted = q.strip().casefold()
+    known = await _known(context)
+    found = [
+        item
+        for item in known.values()
+        if wanted in searched(visitor, item)
+        and (not recipe or any(use.recipe == recipe for use in uses.get(item.name, ())))
+    ]
+    return page(
+        visitor,
+        "catalogue.html",
+        types=found,
+        every=len(known),
+        uses=uses,
+        searched=lambda item: searched(visitor, item),
+        recipes=RECIPES,
+        q=q,
+        recipe=recipe,
+    )
+
+
+@get("/catalogue/{name:str}")
+async def show(name: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """One event type: when it fires, its fields, an example, and what can be done with it."""
+    item = (await _known(context)).get(name)
+    if item is None:
+        raise not_found("event type")
+    has_sample = name in sample_types()
+    snapshot = await context.snapshot()
+    app_id = current_application(snapshot).id
+    example: Json = fresh(item, context.now_ms()).decode() if has_sample else item.example
+    return page(
+        visitor,
+        "event_type.html",
+        one=item,
+        has_sample=has_sample,
+        fields=tree(item.example),
+        kinds=_KINDS,
+        example=example,
+        uses=(await _uses(context)).get(name, ()),
+        endpoints=[other for other in snapshot.endpoints if other.app_id == app_id],
+        source=default_source(snapshot, app_id),
+    )
+
+
+def searched(visitor: Visitor, event_type: EventType) -> str:
+    return f"{event_type.name} {event_type.description} {translate(visitor, event_type.description)}".casefold()
+
+
+def tree(example: Json) -> tuple[Leaf, ...]:
+    """The fields of an event as its example has them."""
+    return _fields(example, 0) if isinstance(example, dict) else ()
+
+
+def _fields(values: dict[str, Json], depth: int) -> tuple[Leaf, ...]:
+    return tuple(_leaf(name, value, depth) for name, value in values.items())
+
+
+def _leaf(name: str, value: Json, depth: int) -> Leaf:
+    inner = value[0] if isinstance(value, list) and value else value
+    fields = _fields(inner, depth + 1) if isinstance(inner, dict) and depth < MAX_DEPTH else ()
+    return Leaf(name=name, kind=_kind(value), example=_example(value), meaning=_MEANINGS.get(name, ""), fields=fields)
+
+
+def _kind(value: Json) -> str:  # noqa: PLR0911 - one a kind
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "yes or no"
+        case int():
+            return "whole number"
+        case float():
+            return "number"
+        case str():
+            return "time" if _is_time(value) else "text"
+        case list():
+            return "list"
+        case _:
+            return "object"
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return "T" in text and bool(datetime.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def _example(value: Json) -> str:
+    match value:
+        case None | dict() | list():
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case _:
+            text = str(value)
+            return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}…"
+
+
+async def _known(context: Context) -> dict[str, EventType]:
+    """Those that Dodo has, and those that were added."""
+    added = {
+        event_type.name: event_type
+        for event_type in (await context.snapshot()).event_types
+        if not event_type.archived
+    }
+    return {**dict(sorted(added.items())), **sample_types()}
+
+
+async def _uses(context: Context) -> dict[str, tuple[Use, ...]]:
+    """Found once, as long as this process runs: recipes and samples do not change."""
+    if not context.recipe_uses:
+        services = context.services
+        found, whole = await recipe_uses(services.sandbox, context.now_ms(), services.clock.steady_ms)
+        if not whole:
+            return found
+        context.recipe_uses.update(found)
+    return context.recipe_uses
+
+
+HANDLERS = (show_all, show)

@@ -1,0 +1,199 @@
+"""`/failures`: failed deliveries by what they have in common, the line of the code, and sending a group again."""
+
+from __future__ import annotations
+
+import re
+
+from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
+
+from nicobar.errors import Refusal
+from nicobar.model import Endpoint, Record
+from nicobar.store import FailureGroup, Task, TaskKind, TaskStatus
+from nicobar.store.history import AttemptFilter, Tried
+from nicobar.use_cases.replays import cancel_replay, count_replay, group_filter, replay_group
+from nicobar.web.dashboard.authorization import CHANGING
+from nicobar.web.dashboard.context import Context, GivenContext, current_application, find_endpoint, not_found
+from nicobar.web.dashboard.filters import address
+from nicobar.web.dashboard.logs import OfEndpoint, endpoint_names, own_endpoints
+from nicobar.web.dashboard.pages import page, redirect
+from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+
+AROUND_LINES = 3
+# `handler_threw: line 6: …`, as pipeline/transform.py says where it was.
+_LINE = re.compile(r"[a-z_]+: line (\d+):")
+
+
+class Row(Record):
+    """A group in the list."""
+
+    group: FailureGroup
+    link: str
+    line: int | None
+
+
+class Line(Record):
+    """A line of code; `here` is the one that failed."""
+
+    number: int
+    text: str
+    here: bool
+
+
+@get("/failures")
+async def show_all(
+    context: GivenContext,
+    visitor: GivenVisitor,
+    of_endpoint: OfEndpoint = "",
+) -> Response[bytes]:
+    """The groups, the latest failure first."""
+    snapshot = await context.snapshot()
+    app_id = current_application(snapshot).id
+    groups = await context.services.store.failure_groups(app_id, of_endpoint or None)
+    own = own_endpoints(snapshot, app_id)
+    known = {one for one, _ in own}
+    return page(
+        visitor,
+        "failures.html",
+        rows=[row_of(group) for group in groups if group.endpoint_id in known],
+        endpoints=own,
+        names=endpoint_names(snapshot),
+        of_endpoint=of_endpoint,
+        now_ms=context.now_ms(),
+    )
+
+
+@get("/failures/group")
+async def show(
+    context: GivenContext, visitor: GivenVisitor, of_endpoint: OfEndpoint = "", failure: FromQuery[str] = ""
+) -> Response[bytes]:
+    """One group: what was said, the line of the code, a sample, and what can be done."""
+    known = find_endpoint(await context.snapshot(), of_endpoint)
+    group = await _group(context, known, failure)
+    if group is None:
+        return page(visitor, "failure.html", endpoint=known, group=None)
+    sample = await _sample(context, group)
+    version = sample.attempt.transformation_version if sample else None
+    line = line_of(failure)
+    return page(
+        visitor,
+        "failure.html",
+        endpoint=known,
+        group=group,
+        sample=sample,
+        line=line,
+        version=version,
+        lines=await _code(context, known, version, line) if version and line else [],
+        is_mended=known.transformation is not None and version is not None and known.transformation.version > version,
+        replay_link=address("/failures/replay", endpoint=known.id, failure=failure),
+        now_ms=context.now_ms(),
+    )
+
+
+@get("/failures/replay", opt=CHANGING)
+async def ask_replay(
+    context: GivenContext, visitor: GivenVisitor, of_endpoint: OfEndpoint = "", failure: FromQuery[str] = ""
+) -> Response[bytes]:
+    """Counts what sending a group again would do, and asks."""
+    known = find_endpoint(await context.snapshot(), of_endpoint)
+    store = context.services.store
+    count = await count_replay(store, TaskKind.BULK_REPLAY, known, group_filter(failure))
+    back = address("/failures/group", endpoint=known.id, failure=failure)
+    return page(
+        visitor,
+        "replay_failures.html",
+        endpoint=known,
+        failure=failure,
+        count=count,
+        back=back,
+        now_ms=context.now_ms(),
+    )
+
+
+@post("/failures/replay", status_code=303)
+async def replay(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Sends the group again, as a task that can be followed."""
+    known = find_endpoint(await context.snapshot(), visitor.form.get("endpoint", ""))
+    failure = visitor.form.get("failure", "")
+    task = await replay_group(context.services, visitor, known, failure, new_ids="new_ids" in visitor.form)
+    if task is None:
+        return redirect(address("/failures/group", endpoint=known.id, failure=failure))
+    return redirect(f"/failures/replays/{task.id}")
+
+
+@get("/failures/replays/{task_id:str}")
+async def progress(task_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """How far a replay is."""
+    return await _progress(context, visitor, await _task(context, task_id))
+
+
+@post("/failures/replays/{task_id:str}/cancel", status_code=303)
+async def cancel(task_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Stops a replay; what was not tried yet is taken back."""
+    task = await _task(context, task_id)
+    try:
+        await cancel_replay(context.services, visitor, task)
+    except Refusal as problem:
+        return await _progress(context, visitor, task, problem)
+    return redirect(f"/failures/replays/{task.id}")
+
+
+async def _progress(
+    context: Context, visitor: Visitor, task: Task, problem: Refusal | None = None
+) -> Response[bytes]:
+    names = endpoint_names(await context.snapshot())
+    return page(
+        visitor,
+        "replay.html",
+        status=problem.status if problem else 200,
+        task=task,
+        name=names.get(task.endpoint_id, task.endpoint_id),
+        is_open=task.status in {TaskStatus.RUNNING, TaskStatus.CANCELING},
+        problem=problem,
+        now_ms=context.now_ms(),
+    )
+
+
+def row_of(group: FailureGroup) -> Row:
+    link = address("/failures/group", endpoint=group.endpoint_id, failure=group.failure)
+    return Row(group=group, link=link, line=line_of(group.failure))
+
+
+def line_of(failure: str) -> int | None:
+    """The line of the handler that a group's name tells; None where none is known."""
+    found = _LINE.match(failure)
+    return int(found[1]) if found else None
+
+
+async def _group(context: Context, known: Endpoint, failure: str) -> FailureGroup | None:
+    """None for a group that nothing is in any more."""
+    groups = await context.services.store.failure_groups(known.app_id, known.id)
+    return next((group for group in groups if group.failure == failure), None)
+
+
+async def _sample(context: Context, group: FailureGroup) -> Tried | None:
+    """The latest try of the group's latest message."""
+    tried = await context.services.store.attempts_of_message(
+        group.message_id, AttemptFilter(), endpoint_id=group.endpoint_id, limit=1
+    )
+    return tried.items[0] if tried.items else None
+
+
+async def _code(context: Context, known: Endpoint, version: int, line: int) -> list[Line]:
+    """The line of that version with what stands around it."""
+    found = await context.services.store.versions(known.id, before=str(version + 1), limit=1, with_code=True)
+    text = found.items[0].code if found.items and found.items[0].version == version else None
+    numbered = list(enumerate((text or "").split("\n"), 1))
+    around = numbered[max(0, line - 1 - AROUND_LINES) : line + AROUND_LINES]
+    return [Line(number=number, text=each, here=number == line) for number, each in around]
+
+
+async def _task(context: Context, task_id: str) -> Task:
+    """Raises Refusal 404."""
+    found = await context.services.store.task(task_id)
+    if found is None or found.app_id != current_application(await context.snapshot()).id:
+        raise not_found("replay")
+    return found
+
+
+HANDLERS = (show_all, show, ask_replay, replay, progress, cancel)

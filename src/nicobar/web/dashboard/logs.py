@@ -1,0 +1,159 @@
+"""`/logs`: the messages that were accepted, each with what became of it, and a look into their payloads."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import Response, get
+from litestar.params import FromQuery, QueryParameter
+
+from nicobar.ids import is_id
+from nicobar.model import ALERT_SOURCE_ID, Delivery, Message, Record
+from nicobar.store import Snapshot
+from nicobar.store.history import MessageFilter, Moment
+from nicobar.use_cases.dry_run import sample_types
+from nicobar.web.dashboard.context import Context, GivenContext, current_application
+from nicobar.web.dashboard.filters import (
+    MAX_CHARS,
+    PAGE,
+    STATE_TITLES,
+    STATES,
+    Place,
+    address,
+    day_ms,
+    known_state,
+    listed,
+    zone_of,
+)
+from nicobar.web.dashboard.pages import page, redirect
+from nicobar.web.dashboard.search import Snippet, Sought, read_search, snippet
+from nicobar.web.dashboard.visitor import GivenVisitor
+
+Text = Annotated[str, QueryParameter(max_length=MAX_CHARS)]
+OfEndpoint = Annotated[str, QueryParameter(name="endpoint", max_length=MAX_CHARS)]
+OfState = Annotated[str, QueryParameter(name="state", max_length=MAX_CHARS)]
+
+
+class Row(Record):
+    """A message in the list; `found` is what was looked for in its payload."""
+
+    message: Message
+    deliveries: tuple[Delivery, ...]
+    found: Snippet | None
+    operational: bool
+
+
+@get("/logs")
+async def show_all(
+    *,
+    context: GivenContext,
+    visitor: GivenVisitor,
+    q: Text = "",
+    event_type: Annotated[str, QueryParameter(name="type", max_length=MAX_CHARS)] = "",
+    of_state: OfState = "",
+    endpoint: Text = "",
+    customer: Text = "",
+    since: Text = "",
+    until: Text = "",
+    zone: Text = "",
+    before: FromQuery[str | None] = None,
+    after: FromQuery[str | None] = None,
+) -> Response[bytes]:
+    """Messages, the newest first. An id that is looked for leads to its message."""
+    snapshot = await context.snapshot()
+    app = current_application(snapshot)
+    if q and is_id(q.strip(), "msg"):
+        named = await context.services.store.find_message(app.id, q.strip(), alerts=visitor.sees_alerts)
+        if named is not None:
+            return redirect(f"/logs/{named.id}")
+    place = Place(before=before, after=after)
+    state = known_state(of_state)
+    sought = read_search(q)
+    clock, clock_name = zone_of(zone)
+    found = await context.services.store.moments(
+        app.id,
+        MessageFilter(
+            since_ms=day_ms(since, clock),
+            until_ms=day_ms(until, clock, end=True),
+            event_types=(event_type.strip(),) if event_type.strip() else (),
+            customer_key=customer.strip() or None,
+            states=STATES[state],
+            endpoint_id=endpoint or None,
+            contains=sought.contains,
+            path=sought.path,
+            value=sought.value,
+            alerts=visitor.sees_alerts,
+        ),
+        before=before,
+        after=after,
+        limit=PAGE,
+        with_body=sought.inside,
+    )
+    asked = {
+        "q": q,
+        "type": event_type,
+        "state": state,
+        "endpoint": endpoint,
+        "customer": customer,
+        "since": since,
+        "until": until,
+        "zone": zone if since or until else "",
+    }
+
+    def link(place: Place) -> str:
+        return address("/logs", **asked, before=place.before, after=place.after)
+
+    rows = listed(found, place, limit=PAGE, key=lambda item: item.message.id, link=link, inside=sought.inside)
+    return page(
+        visitor,
+        "logs.html",
+        rows=[_row(item, sought) for item in rows.items],
+        pages=rows,
+        looked_until_ms=await looked_until_ms(context, rows.next),
+        asked=asked,
+        sought=sought,
+        zone_name=clock_name,
+        is_filtered=any(asked.values()),
+        is_newest=place == Place(),
+        states={state: address("/logs", **(asked | {"state": state})) for state in STATES},
+        state_titles=STATE_TITLES,
+        endpoints=own_endpoints(snapshot, app.id),
+        names=endpoint_names(snapshot),
+        types=known_types(snapshot),
+        now_ms=context.now_ms(),
+    )
+
+
+def _row(moment: Moment, sought: Sought) -> Row:
+    return Row(
+        message=moment.message,
+        deliveries=moment.deliveries,
+        found=snippet(moment.message.body, sought),
+        operational=moment.message.source_id == ALERT_SOURCE_ID,
+    )
+
+
+async def looked_until_ms(context: Context, message_id: str | None) -> int | None:
+    """When the last message that was looked at was accepted."""
+    last = None if message_id is None else await context.services.store.message(message_id)
+    return None if last is None else last.accepted_at_ms
+
+
+def own_endpoints(snapshot: Snapshot, app_id: str) -> list[tuple[str, str]]:
+    """Ids and names of the application's endpoints, by name."""
+    own = [(endpoint.id, endpoint.name) for endpoint in snapshot.endpoints if endpoint.app_id == app_id]
+    return sorted(own, key=lambda item: item[1].casefold())
+
+
+def endpoint_names(snapshot: Snapshot) -> dict[str, str]:
+    return {endpoint.id: endpoint.name for endpoint in snapshot.endpoints}
+
+
+def known_types(snapshot: Snapshot) -> list[str]:
+    """What is offered to choose from; any other name may be asked for."""
+    return sorted(
+        {*sample_types(), *(event_type.name for event_type in snapshot.event_types if not event_type.archived)}
+    )
+
+
+HANDLERS = (show_all,)

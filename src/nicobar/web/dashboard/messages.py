@@ -1,0 +1,148 @@
+"""`/logs/{message}`: one message and what became of it, try by try; sending it again, taking it out."""
+
+from __future__ import annotations
+
+from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
+
+from nicobar.errors import Refusal
+from nicobar.model import ALERT_SOURCE_ID, Attempt, Delivery, DeliveryState, Endpoint, Message, Record
+from nicobar.store.history import AttemptFilter
+from nicobar.use_cases import erase
+from nicobar.use_cases.replays import resend
+from nicobar.web.dashboard.authorization import CHANGING
+from nicobar.web.dashboard.context import Context, GivenContext, current_application, find_endpoint, not_found
+from nicobar.web.dashboard.logs import endpoint_names
+from nicobar.web.dashboard.pages import page, redirect
+from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.waiting import Cause, Wait, wait_of
+
+# A delivery has 8 tries on its schedule, and those that somebody asked for.
+MAX_ATTEMPTS = 100
+_RESENDABLE = {Cause.RETRY, Cause.LATER}
+
+
+class Part(Record):
+    """A delivery on the page: its endpoint, None once that was taken out, why it waits, its tries, latest first."""
+
+    delivery: Delivery
+    endpoint: Endpoint | None
+    wait: Wait | None
+    attempts: tuple[Attempt, ...]
+    can_resend: bool
+
+
+@get("/logs/{message_id:str}")
+async def show(message_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """The payload, and for each endpoint every try with request and answer."""
+    return await _page(context, visitor, await _message(context, visitor, message_id))
+
+
+@get("/logs/{message_id:str}/resend", opt=CHANGING)
+async def ask_resend(
+    message_id: FromPath[str], context: GivenContext, visitor: GivenVisitor, to: FromQuery[str] = ""
+) -> Response[bytes]:
+    """Says what sending again means, and asks."""
+    message = await _message(context, visitor, message_id)
+    return page(visitor, "resend.html", message=message, endpoint=find_endpoint(await context.snapshot(), to))
+
+
+@post("/logs/{message_id:str}/resend", status_code=303)
+async def resent(message_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Puts the delivery into the queue again."""
+    message = await _message(context, visitor, message_id)
+    known = find_endpoint(await context.snapshot(), visitor.form.get("to", ""))
+    try:
+        await resend(context.services, visitor, message, known, new_ids="new_ids" in visitor.form)
+    except Refusal as problem:
+        return await _page(context, visitor, message, problem)
+    return redirect(f"/logs/{message.id}#{known.id}")
+
+
+@get("/logs/{message_id:str}/expunge", opt=CHANGING)
+async def ask_expunge(message_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Says what taking out means, and asks."""
+    message = await _message(context, visitor, message_id)
+    unfinished = [
+        delivery
+        for delivery in await context.services.store.deliveries(message.id)
+        if delivery.state in {DeliveryState.PENDING, DeliveryState.SENDING}
+    ]
+    return page(visitor, "expunge_message.html", message=message, unfinished=len(unfinished))
+
+
+@post("/logs/{message_id:str}/expunge", status_code=303)
+async def expunged(message_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Takes the payload out, and what the tries quote of it."""
+    message = await _message(context, visitor, message_id)
+    await erase.expunge_message(context.services, visitor, message)
+    return redirect(f"/logs/{message.id}")
+
+
+async def _message(context: Context, visitor: Visitor, message_id: str) -> Message:
+    """Raises Refusal 404."""
+    app = current_application(await context.snapshot())
+    found = await context.services.store.find_message(app.id, message_id, alerts=visitor.sees_alerts)
+    if found is None:
+        raise not_found("message")
+    return found
+
+
+async def _page(
+    context: Context, visitor: Visitor, message: Message, problem: Refusal | None = None
+) -> Response[bytes]:
+    snapshot = await context.snapshot()
+    store = context.services.store
+    endpoints = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
+    breakers = await store.breakers()
+    tried = await store.attempts_of_message(message.id, AttemptFilter(alerts=True), limit=MAX_ATTEMPTS)
+    now_ms = context.now_ms()
+    parts: list[Part] = []
+    for delivery in await store.deliveries(message.id):
+        known = endpoints.get(delivery.endpoint_id)
+        wait = wait_of(delivery, known, breakers.get(known.seq) if known else None, now_ms)
+        parts.append(
+            Part(
+                delivery=delivery,
+                endpoint=known,
+                wait=wait,
+                attempts=tuple(each.attempt for each in tried.items if each.endpoint_id == delivery.endpoint_id),
+                can_resend=_can_resend(message, known, wait),
+            )
+        )
+    return page(
+        visitor,
+        "message.html",
+        status=problem.status if problem else 200,
+        message=message,
+        parts=parts,
+        names=endpoint_names(snapshot),
+        others=_others(message, snapshot.endpoints, parts),
+        source=next((source for source in snapshot.sources if source.id == message.source_id), None),
+        operational=message.source_id == ALERT_SOURCE_ID,
+        is_live=any(part.wait for part in parts),
+        more_attempts=tried.next is not None,
+        problem=problem,
+        now_ms=now_ms,
+    )
+
+
+def _can_resend(message: Message, known: Endpoint | None, wait: Wait | None) -> bool:
+    if known is None or known.disabled or message.expunged_at_ms is not None:
+        return False
+    return wait is None or wait.cause in _RESENDABLE
+
+
+def _others(message: Message, endpoints: tuple[Endpoint, ...], parts: list[Part]) -> list[Endpoint]:
+    """The application's endpoints that the message did not go to; each may be sent it by hand."""
+    got = {part.delivery.endpoint_id for part in parts}
+    if message.expunged_at_ms is not None or message.source_id == ALERT_SOURCE_ID:
+        return []
+    return [
+        endpoint
+        for endpoint in endpoints
+        if endpoint.app_id == message.app_id and endpoint.id not in got and not endpoint.disabled
+    ]
+
+
+HANDLERS = (show, ask_resend, resent, ask_expunge, expunged)

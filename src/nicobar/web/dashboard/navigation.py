@@ -1,0 +1,53 @@
+"""Where one can go: the places of the navigation, and the tabs of an endpoint's page."""
+
+from __future__ import annotations
+
+from nicobar.model import Record
+from nicobar.web.dashboard.language import noop
+
+
+class Place(Record):
+    """A page of the navigation. After `g`, `key` goes there. Who came by a link does not see what is `for_users`."""
+
+    path: str
+    key: str
+    title: str
+    for_users: bool = False
+
+
+class Tab(Record):
+    """A page of one endpoint: `path` comes after its address."""
+
+    path: str
+    title: str
+
+
+PLACES = (
+    Place(path="/", key="o", title=noop("Overview")),
+    Place(path="/webhooks", key="w", title=noop("Webhooks")),
+    Place(path="/logs", key="l", title=noop("Logs")),
+    Place(path="/customers", key="c", title=noop("Customers")),
+    Place(path="/failures", key="f", title=noop("Failures")),
+    Place(path="/sources", key="r", title=noop("Sources")),
+    Place(path="/catalogue", key="e", title=noop("Event catalogue")),
+    Place(path="/queue", key="q", title=noop("Queue")),
+    Place(path="/settings", key="s", title=noop("Settings"), for_users=True),
+)
+TABS = (
+    Tab(path="", title=noop("Overview")),
+    Tab(path="/deliveries", title=noop("Deliveries")),
+    Tab(path="/testing", title=noop("Testing")),
+    Tab(path="/transformation", title=noop("Transformation")),
+    Tab(path="/replays", title=noop("Replays")),
+    Tab(path="/settings", title=noop("Settings")),
+)
+# The pages of the installation's settings.
+SETTINGS = (
+    Tab(path="/settings/account", title=noop("Your account")),
+    Tab(path="/settings/users", title=noop("Users")),
+    Tab(path="/settings/tokens", title=noop("Tokens")),
+    Tab(path="/settings/alerts", title=noop("Alerts")),
+    Tab(path="/settings/retention", title=noop("Retention")),
+    Tab(path="/settings/audit", title=noop("Audit log")),
+    Tab(path="/settings/about", title=noop("About")),
+)

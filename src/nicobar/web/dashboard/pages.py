@@ -1,0 +1,200 @@
+"""Templates into answers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache, partial
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from litestar import Response
+
+from nicobar.connectors import Field, is_credential
+from nicobar.model import Json
+from nicobar.nesting import is_deeper
+from nicobar.web.dashboard.language import LANGUAGES, catalogue, noop
+from nicobar.web.dashboard.navigation import PLACES, SETTINGS, TABS
+from nicobar.web.dashboard.reason_texts import say
+from nicobar.web.dashboard.visitor import THEMES, TOKEN_FIELD, Visitor, cookie
+
+HTML = "text/html; charset=utf-8"
+_MINUTE_MS, _HOUR_MS, _DAY_MS = 60_000, 3_600_000, 86_400_000
+_UNIT = 1024
+_MASKED = "***"
+# What the catalogue cannot find in the templates, since it stands behind a name there.
+_THEME_NAMES = {"auto": noop("As the system"), "light": noop("Light"), "dark": noop("Dark")}
+_LEVELS = {
+    "error": noop("Error"),
+    "warning": noop("Warning"),
+    "correction": noop("Correction"),
+    "addition": noop("Addition"),
+}
+_OUTCOMES = {
+    "sends": noop("sends"),
+    "not_handled": noop("not handled"),
+    "left_out": noop("left out"),
+    "failed": noop("failed"),
+}
+_ROLES = {"owner": noop("owner"), "editor": noop("editor"), "viewer": noop("viewer")}
+_ROLE_MEANINGS = {
+    "owner": noop("Everything, users and tokens included."),
+    "editor": noop("Endpoints, sources and replays; no users and no tokens."),
+    "viewer": noop("Sees everything and changes nothing."),
+}
+_STATES = {
+    "success": noop("delivered"),
+    "pending": noop("waiting"),
+    "sending": noop("being sent"),
+    "failed": noop("failed"),
+    "canceled": noop("canceled"),
+}
+
+
+def page(
+    visitor: Visitor, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
+) -> Response[bytes]:
+    """A whole page, or a part of one, in the visitor's language."""
+    text = environment(visitor.language).get_template(template).render(visitor=visitor, **values)
+    return Response(text.encode(), status_code=status, media_type=HTML, headers=dict(headers or {}))
+
+
+def redirect(location: str, *cookies: str) -> Response[bytes]:
+    """Where to look after a form was taken."""
+    answer: Response[bytes] = Response(b"", status_code=303, headers={"location": location})
+    for cooky in cookies:
+        answer.headers.setdefault("set-cookie", cooky)
+    return answer
+
+
+def with_cookie(visitor: Visitor, location: str, name: str, value: str, *, max_age_s: int) -> Response[bytes]:
+    return redirect(location, cookie(name, value, secure=visitor.secure, max_age_s=max_age_s))
+
+
+def translate(visitor: Visitor, text: str) -> str:
+    return catalogue(visitor.language).gettext(text)
+
+
+@cache
+def environment(language: str) -> Environment:
+    """The templates in one language."""
+    made = Environment(
+        loader=PackageLoader("nicobar.web.dashboard", "templates"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # The extension adds this method; its stub does not know it.
+    made.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]
+    made.globals |= {
+        "static": static_path,
+        # For texts that stand in variables. `_` is for those in the templates: it takes them for markup and formats.
+        "tr": catalogue(language).gettext,
+        "places": PLACES,
+        "tabs": TABS,
+        "settings_pages": SETTINGS,
+        "languages": LANGUAGES,
+        "themes": THEMES,
+        "theme_names": _THEME_NAMES,
+        "level_names": _LEVELS,
+        "outcome_names": _OUTCOMES,
+        "state_names": _STATES,
+        "role_names": _ROLES,
+        "role_meanings": _ROLE_MEANINGS,
+        "token_field": TOKEN_FIELD,
+    }
+    made.filters |= {
+        "said": partial(say, language),
+        "pretty": pretty,
+        "middle": middle,
+        "exact": exact,
+        "day": day,
+        "bytes": size,
+        "iso": iso,
+        "ago_parts": ago_parts,
+        "masked": masked,
+        "help_of": help_of,
+    }
+    return made
+
+
+@cache
+def static_path(name: str) -> str:
+    """The address of a file of ours; it changes with the content, so that browsers may keep it."""
+    return f"/static/{name}?v={hashlib.sha256(read_static(name)).hexdigest()[:12]}"
+
+
+@cache
+def read_static(name: str) -> bytes:
+    """Raises FileNotFoundError."""
+    return files(__package__).joinpath("static", *name.split("/")).read_bytes()
+
+
+def pretty(value: str | bytes | Json) -> str:
+    """JSON with a field a line; what is no JSON as it is."""
+    if isinstance(value, str | bytes):
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        if is_deeper(text.encode("utf-8", "replace")):
+            return text
+        try:
+            value = msgspec.json.decode(text)
+        except (msgspec.MsgspecError, UnicodeError):
+            return text
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def middle(text: str, chars: int = 20) -> str:
+    """A long id without its middle; beginning and end are what tell ids apart."""
+    if len(text) <= chars:
+        return text
+    return f"{text[: chars - 9]}…{text[-8:]}"
+
+
+def exact(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + " UTC"
+
+
+def day(at_ms: int) -> str:
+    """To the minute, for what lies days away."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def size(count: int) -> str:
+    """Bytes in the largest unit that leaves something before the point."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < _UNIT:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= _UNIT
+    return f"{amount:.1f} TiB"
+
+
+def iso(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def ago_parts(at_ms: int, now_ms: int) -> tuple[str, int]:
+    """How long ago, as a unit (`now`, `minutes`, `hours`, `days`) and how many of it."""
+    passed_ms = max(0, now_ms - at_ms)
+    if passed_ms < _MINUTE_MS:
+        return "now", 0
+    if passed_ms < _HOUR_MS:
+        return "minutes", passed_ms // _MINUTE_MS
+    if passed_ms < _DAY_MS:
+        return "hours", passed_ms // _HOUR_MS
+    return "days", passed_ms // _DAY_MS
+
+
+def masked(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: _MASKED if is_credential(name) else value for name, value in headers.items()}
+
+
+def help_of(field: Field) -> str:
+    """A field's help beside its form: what a switch is written as in a file is not said there."""
+    text = field.help.removeprefix("true or false: ")
+    return text[:1].upper() + text[1:]

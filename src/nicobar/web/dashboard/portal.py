@@ -1,0 +1,34 @@
+"""`/app-portal`: where a link to the dashboard for one application leads. Its key stands behind the `#`, which
+browsers keep to themselves; a script of the page sends it as a form.
+"""
+
+from __future__ import annotations
+
+from litestar import Response, get, post
+
+from nicobar.use_cases.tokens import live_token
+from nicobar.web.dashboard.authorization import OPEN
+from nicobar.web.dashboard.context import GivenContext
+from nicobar.web.dashboard.pages import page, redirect
+from nicobar.web.dashboard.visitor import SESSION, GivenVisitor, cookie
+
+
+@get("/app-portal", opt=OPEN)
+async def open_link(visitor: GivenVisitor) -> Response[bytes]:
+    """Takes the key; without scripts, one that is pasted."""
+    return page(visitor, "portal.html", is_over=False)
+
+
+@post("/app-portal", status_code=303, opt=OPEN)
+async def take_key(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Exchanges the key for a cookie that lasts as long as the link."""
+    now_ms = context.now_ms()
+    key = visitor.form.get("key", "").strip()
+    link = await live_token(context.services.store, context.services.token_uses, key, now_ms)
+    if link is None or not link.portal:
+        return page(visitor, "portal.html", status=422, is_over=True)
+    left_s = None if link.expires_at_ms is None else (link.expires_at_ms - now_ms) // 1000
+    return redirect("/", cookie(SESSION, key, secure=visitor.secure, max_age_s=left_s))
+
+
+HANDLERS = (open_link, take_key)

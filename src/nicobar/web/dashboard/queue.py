@@ -1,0 +1,60 @@
+"""`/queue`: what waits at each endpoint, since when, and what for."""
+
+from __future__ import annotations
+
+from litestar import Response, get
+
+from nicobar.model import DeliveryState, Record
+from nicobar.store.history import MessageFilter, Waits
+from nicobar.web.dashboard.context import Context, GivenContext, current_application
+from nicobar.web.dashboard.endpoint_deliveries import Row as DeliveryRow
+from nicobar.web.dashboard.endpoint_deliveries import row_of
+from nicobar.web.dashboard.endpoints import Row, rows_of
+from nicobar.web.dashboard.pages import page
+from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+
+SHOWN = 5
+
+
+class Lane(Record):
+    """An endpoint with what waits for it; `first` are its oldest deliveries."""
+
+    row: Row
+    waits: Waits
+    first: tuple[DeliveryRow, ...]
+
+
+@get("/queue")
+async def show(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """The endpoints where something waits, the longest lag first."""
+    snapshot = await context.snapshot()
+    rows = await rows_of(context, snapshot, current_application(snapshot).id)
+    waiting = sorted((row for row in rows if row.unfinished), key=lambda row: row.oldest_ms or 0)
+    return page(
+        visitor,
+        "queue.html",
+        has_endpoints=bool(rows),
+        lanes=[await _lane(context, visitor, item) for item in waiting],
+        idle=[row for row in rows if not row.unfinished],
+        unfinished=sum(row.unfinished for row in rows),
+        oldest_ms=min((row.oldest_ms for row in rows if row.oldest_ms is not None), default=None),
+        now_ms=context.now_ms(),
+    )
+
+
+async def _lane(context: Context, visitor: Visitor, row: Row) -> Lane:
+    store = context.services.store
+    breaker = (await store.breakers()).get(row.endpoint.seq)
+    # From the oldest that waits on: what came before is finished.
+    since = MessageFilter(since_ms=row.oldest_ms, alerts=visitor.sees_alerts)
+    found = await store.attempted(
+        row.endpoint.id, since, (DeliveryState.PENDING, DeliveryState.SENDING), after="", limit=SHOWN
+    )
+    return Lane(
+        row=row,
+        waits=await store.waits(row.endpoint.id, now_ms=context.now_ms()),
+        first=tuple([await row_of(context, item, row.endpoint, breaker) for item in found.items]),
+    )
+
+
+HANDLERS = (show,)

@@ -1,0 +1,57 @@
+"""`/settings/about`: the version, the database, and the settings of this process with where each comes from."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import shutil
+
+import msgspec
+from litestar import Response, get
+
+from nicobar import __version__
+from nicobar.model import Record
+from nicobar.settings import Settings, description, shown
+from nicobar.web.dashboard.authorization import USER
+from nicobar.web.dashboard.context import GivenContext
+from nicobar.web.dashboard.pages import page
+from nicobar.web.dashboard.visitor import GivenVisitor
+
+
+class Row(Record):
+    """A setting as it is shown; without an `origin` it is the default."""
+
+    name: str
+    value: str
+    origin: str
+    meaning: str
+
+
+@get("/settings/about", opt=USER)
+async def show(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """What runs here."""
+    services = context.services
+    settings = services.settings
+    rows = [
+        Row(
+            name=field.name,
+            value=shown(settings, field.name),
+            origin=services.origins.get(field.name, ""),
+            meaning=description(field),
+        )
+        for field in msgspec.structs.fields(Settings)
+    ]
+    disk = await asyncio.to_thread(shutil.disk_usage, settings.data_dir)
+    return page(
+        visitor,
+        "settings_about.html",
+        version=__version__,
+        python=platform.python_version(),
+        database=str(settings.database_path.absolute()),
+        size_bytes=await services.store.size_bytes(),
+        free_bytes=disk.free,
+        rows=rows,
+    )
+
+
+HANDLERS = (show,)

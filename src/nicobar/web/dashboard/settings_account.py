@@ -1,0 +1,92 @@
+"""`/settings`, which begins with `/settings/account`: one's own password, and signing out everywhere."""
+
+from __future__ import annotations
+
+import asyncio
+
+from litestar import Response, get, post
+from litestar.params import FromQuery
+
+from nicobar.crypto import hash_password, is_password
+from nicobar.errors import Refusal, UserError
+from nicobar.model import User
+from nicobar.store import EndSessions, SetPassword
+from nicobar.use_cases.users import MIN_PASSWORD_CHARS, check_password
+from nicobar.web.dashboard.authorization import USER
+from nicobar.web.dashboard.context import GivenContext
+from nicobar.web.dashboard.language import noop
+from nicobar.web.dashboard.pages import page, redirect, translate
+from nicobar.web.dashboard.sign_in import PROBLEMS, TOO_MANY, signed_in, signed_out
+from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+
+_WRONG = noop("The present password is not that one.")
+
+
+@get("/settings", sync_to_thread=False, opt=USER)
+def settings() -> Response[bytes]:
+    """The first of the settings."""
+    return redirect("/settings/account")
+
+
+@get("/settings/account", opt=USER)
+async def show(
+    visitor: GivenVisitor,
+    changed: FromQuery[bool] = False,  # noqa: FBT002 - of the address
+) -> Response[bytes]:
+    """Who is signed in; `changed` says that the password is."""
+    return _page(visitor, changed=changed)
+
+
+@post("/settings/account/password", status_code=303, opt=USER)
+async def change_password(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Takes a new password of who knows the present one. Other browsers are signed out."""
+    user = _user(visitor)
+    now_ms = context.now_ms()
+    try:
+        context.limit.check(visitor.address, now_ms)
+    except Refusal as refusal:
+        return _page(visitor, problem=TOO_MANY, status=refusal.status)
+    context.limit.wrong(visitor.address, user.name, now_ms)
+    if not await asyncio.to_thread(is_password, visitor.form.get("present", ""), user.password_hash):
+        return _page(visitor, problem=_WRONG, status=422)
+    context.limit.right(visitor.address, user.name)
+    password = visitor.form.get("password", "")
+    try:
+        check_password(password, visitor.form.get("again", ""))
+    except UserError as error:
+        return _page(visitor, problem=PROBLEMS[error.code], status=422)
+    changed = SetPassword(user_id=user.id, password_hash=await asyncio.to_thread(hash_password, password))
+    ended = EndSessions(user_id=user.id)
+    await context.services.change(
+        visitor, "user.set-password", user.id, changed, ended, app_id=None, detail=user.name
+    )
+    return await signed_in(context, visitor, user, "/settings/account?changed=1")
+
+
+@post("/settings/account/sign-out", status_code=303, opt=USER)
+async def sign_out_everywhere(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Ends all sessions, this one too."""
+    user = _user(visitor)
+    ended = EndSessions(user_id=user.id)
+    await context.services.change(visitor, "user.end-sessions", user.id, ended, app_id=None, detail=user.name)
+    return signed_out(visitor)
+
+
+def _user(visitor: Visitor) -> User:
+    if visitor.user is None:  # the middleware lets nobody else in
+        raise TypeError(visitor)
+    return visitor.user
+
+
+def _page(visitor: Visitor, *, problem: str = "", status: int = 200, changed: bool = False) -> Response[bytes]:
+    return page(
+        visitor,
+        "settings_account.html",
+        status=status,
+        problem=translate(visitor, problem) if problem else "",
+        min_chars=MIN_PASSWORD_CHARS,
+        changed=changed,
+    )
+
+
+HANDLERS = (settings, show, change_password, sign_out_everywhere)

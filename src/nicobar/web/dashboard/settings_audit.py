@@ -1,0 +1,56 @@
+"""`/settings/audit`: who changed what, narrowed by what stands in the address."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from urllib.parse import urlencode
+
+from litestar import Response, get
+from litestar.params import FromQuery
+
+from nicobar.store.history import AuditFilter
+from nicobar.web.dashboard.authorization import USER
+from nicobar.web.dashboard.context import GivenContext
+from nicobar.web.dashboard.filters import day_ms
+from nicobar.web.dashboard.pages import page
+from nicobar.web.dashboard.paging import PAGE, Number, shown, text
+from nicobar.web.dashboard.visitor import GivenVisitor
+
+PATH = "/settings/audit"
+
+
+@get(PATH, opt=USER)
+async def show(
+    *,
+    context: GivenContext,
+    visitor: GivenVisitor,
+    actor: FromQuery[str] = "",
+    action: FromQuery[str] = "",
+    subject: FromQuery[str] = "",
+    since: FromQuery[str] = "",
+    until: FromQuery[str] = "",
+    before: Number = None,
+    after: Number = None,
+) -> Response[bytes]:
+    """Changes, the newest first. Days are those of UTC, both ends included."""
+    asked = {"actor": actor, "action": action, "subject": subject, "since": since, "until": until}
+    wanted = {name: value.strip() for name, value in asked.items() if value.strip()}
+    which = AuditFilter(
+        actor=wanted.get("actor"),
+        action=wanted.get("action"),
+        subject=wanted.get("subject"),
+        since_ms=day_ms(wanted.get("since", ""), UTC),
+        until_ms=day_ms(wanted.get("until", ""), UTC, end=True),
+    )
+    found = await context.services.store.audit(which, before=text(before), after=text(after), limit=PAGE)
+    return page(
+        visitor,
+        "settings_audit.html",
+        changes=shown(found, before=before, after=after, key=lambda item: str(item.seq)),
+        wanted=wanted,
+        here=f"{PATH}?{urlencode(wanted)}" if wanted else PATH,
+        now_ms=context.now_ms(),
+    )
+
+
+HANDLERS = (show,)

@@ -1,0 +1,175 @@
+"""`/setup/{token}`, `/login`, `/logout`: a password, once by a link, and with it from then on."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
+
+from nicobar.crypto import hash_token, is_password
+from nicobar.errors import Refusal, UserError
+from nicobar.model import PasswordLink, User
+from nicobar.store import Audited
+from nicobar.use_cases.tokens import end_link
+from nicobar.use_cases.users import MIN_PASSWORD_CHARS, OWNER, check_password, make_user
+from nicobar.web.dashboard.authorization import OPEN
+from nicobar.web.dashboard.context import Context, GivenContext
+from nicobar.web.dashboard.language import noop
+from nicobar.web.dashboard.pages import page, redirect, translate, with_cookie
+from nicobar.web.dashboard.visitor import SESSION, SESSION_MS, GivenVisitor, Visitor, cookie
+
+_WRONG = noop("That is not the password.")
+_WRONG_EITHER = noop("The user name or the password is wrong.")
+TOO_MANY = noop("Too many wrong passwords. Wait a minute, then try again.")
+PROBLEMS = {
+    "password_short": noop("The password is too short."),
+    "password_long": noop("The password is too long."),
+    "password_differs": noop("The two passwords differ."),
+}
+# What a wrong password is compared with where there is no user of the name, so that the time says nothing.
+_NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5bm9ib2R5bm9ib2R5$OVTDK5GKR2SRlEzOuN1hLHnXOpHkXvVnzcUzgBNxLX0"
+
+
+@get("/setup/{token:str}", opt=OPEN)
+async def setup(token: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Asks for the password of the link's user."""
+    link = await context.services.store.link(hash_token(token), now_ms=context.now_ms())
+    return _setup_page(visitor, link)
+
+
+@post("/setup/{token:str}", status_code=200, opt=OPEN)
+async def set_up(token: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Keeps the password of the link's user, who may be new, and signs in."""
+    store = context.services.store
+    now_ms = context.now_ms()
+    link = await store.link(hash_token(token), now_ms=now_ms)
+    if link is None:
+        return _setup_page(visitor, None)
+    password = visitor.form.get("password", "")
+    try:
+        check_password(password, visitor.form.get("again", ""))
+    except UserError as error:
+        return _setup_page(visitor, link, problem=translate(visitor, PROBLEMS[error.code]))
+    made = await asyncio.to_thread(make_user, context.services.ids, link, password, now_ms)
+    known = await store.user(link.name)
+    said = Audited(
+        at_ms=now_ms,
+        actor=f"user {link.name}",
+        action="user.set-password" if known else "user.create",
+        app_id=None,
+        subject=known.id if known else made.id,
+        detail=link.name,
+    )
+    if not await store.set_up(hash_token(token), made, said, now_ms=now_ms):
+        return _setup_page(visitor, None)
+    kept = await store.user(link.name)
+    # Whoever sets the password of a new installation comes to make the first endpoint.
+    first = known is None and link.name == OWNER
+    return await signed_in(context, visitor, kept or made, "/webhooks" if first else "/")
+
+
+def _setup_page(visitor: Visitor, link: PasswordLink | None, *, problem: str = "") -> Response[bytes]:
+    status = 404 if link is None else 422 if problem else 200
+    return page(
+        visitor,
+        "setup.html",
+        status=status,
+        link=link,
+        is_first=link is not None and link.name == OWNER,
+        problem=problem,
+        min_chars=MIN_PASSWORD_CHARS,
+    )
+
+
+@get("/login", opt=OPEN)
+async def login(context: GivenContext, visitor: GivenVisitor, next: FromQuery[str] = "/") -> Response[bytes]:  # noqa: A002 - its name in the address
+    """Asks who it is."""
+    if visitor.is_in:
+        return redirect(_local(next))
+    users = await context.services.store.users()
+    return _login_page(visitor, users, wanted=_local(next))
+
+
+@post("/login", status_code=200, opt=OPEN)
+async def sign_in(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Signs in with the right password."""
+    store = context.services.store
+    wanted = _local(visitor.form.get("next", "/"))
+    name = visitor.form.get("username", OWNER).strip()
+    users = await store.users()
+    now_ms = context.now_ms()
+    try:
+        context.limit.check(visitor.address, now_ms)
+    except Refusal as refusal:
+        return _login_page(visitor, users, wanted=wanted, name=name, problem=TOO_MANY, refusal=refusal)
+    # Counted before it is compared: many tries at once are not more tries.
+    context.limit.wrong(visitor.address, name, now_ms)
+    user = await store.user(name)
+    kept = user.password_hash if user else _NOBODY
+    right = await asyncio.to_thread(is_password, visitor.form.get("password", ""), kept)
+    if user is None or not right:
+        problem = _WRONG if is_alone(users) else _WRONG_EITHER
+        return _login_page(visitor, users, wanted=wanted, name=name, problem=problem)
+    context.limit.right(visitor.address, name)
+    return await signed_in(context, visitor, user, wanted)
+
+
+def is_alone(users: list[User]) -> bool:
+    """Whether the owner has it for themselves, so that nobody needs a name to sign in."""
+    return [user.name for user in users] == [OWNER]
+
+
+def _login_page(
+    visitor: Visitor,
+    users: list[User],
+    *,
+    wanted: str,
+    name: str = "",
+    problem: str = "",
+    refusal: Refusal | None = None,
+) -> Response[bytes]:
+    return page(
+        visitor,
+        "login.html",
+        status=refusal.status if refusal else 422 if problem else 200,
+        headers={"retry-after": str(refusal.retry_after_s)} if refusal else None,
+        wanted=wanted,
+        name=name,
+        problem=translate(visitor, problem) if problem else "",
+        has_users=bool(users),
+        is_alone=is_alone(users),
+    )
+
+
+async def signed_in(context: Context, visitor: Visitor, user: User, location: str) -> Response[bytes]:
+    """Begins a session in this browser."""
+    session = secrets.token_urlsafe(32)
+    now_ms = context.now_ms()
+    await context.services.store.add_session(
+        hash_token(session), user.id, now_ms=now_ms, expires_at_ms=now_ms + SESSION_MS
+    )
+    return with_cookie(visitor, location, SESSION, session, max_age_s=SESSION_MS // 1000)
+
+
+@post("/logout", status_code=303, opt=OPEN)
+async def logout(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Signs out. A link to one application ends with it."""
+    if visitor.link is not None:
+        await end_link(context.services, visitor, visitor.link)
+    await context.services.store.remove_session(hash_token(visitor.secret))
+    return signed_out(visitor)
+
+
+def signed_out(visitor: Visitor) -> Response[bytes]:
+    return redirect("/login", cookie(SESSION, "", secure=visitor.secure, max_age_s=0))
+
+
+def _local(location: str) -> str:
+    """A page of ours: a browser reads `//host` and a backslash as another one's address."""
+    is_local = location.startswith("/") and not location.startswith("//") and location.isprintable()
+    return location if is_local and "\\" not in location else "/"
+
+
+HANDLERS = (setup, set_up, login, sign_in, logout)

@@ -1,0 +1,286 @@
+"""`/sources`: where webhooks come in. One source: its address, its secrets, what it refused, a sample."""
+
+from __future__ import annotations
+
+import uuid
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
+
+from nicobar.crypto import new_url_token
+from nicobar.errors import NicobarError, StoreUnusable, UserError
+from nicobar.model import EventType, Record, Source
+from nicobar.pipeline.configuration import Unusable, source_secrets
+from nicobar.sources.registry import SOURCES, source_kind
+from nicobar.sources.samples import fresh
+from nicobar.store import PutSource, RemoveSource, Snapshot
+from nicobar.store.history import Refused
+from nicobar.use_cases.catalogue import details, make_source, without_older
+from nicobar.use_cases.source_secrets import create_trial_secret, keep_secret
+from nicobar.web.dashboard.authorization import CHANGING
+from nicobar.web.dashboard.context import Context, GivenContext, current_application, not_found
+from nicobar.web.dashboard.forms import MAX_NAME_CHARS
+from nicobar.web.dashboard.pages import page, redirect
+from nicobar.web.dashboard.paging import PAGE, Number, Shown, shown, text
+from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+
+HOUR_MS = 3_600_000
+# How long the secret before is taken, in hours. Dodo itself signs with it for a day.
+GRACE_HOURS = (24, 1, 168, 0)
+SAMPLE = EventType(name="sample.sent")
+
+
+class Row(Record):
+    """A source in the list, and the request that it refused last. `secrets` counts those that are taken now."""
+
+    source: Source
+    kind_name: str
+    secrets: int
+    refused: Refused | None
+
+
+@get("/sources")
+async def show_all(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """The sources, by name."""
+    snapshot = await context.snapshot()
+    app_id = current_application(snapshot).id
+    own = [source for source in snapshot.sources if source.app_id == app_id]
+    rows = [await _row(context, item) for item in sorted(own, key=lambda item: item.name.casefold())]
+    return page(visitor, "sources.html", rows=rows, now_ms=context.now_ms())
+
+
+@get("/sources/new", opt=CHANGING)
+async def ask_new(visitor: GivenVisitor) -> Response[bytes]:
+    """The form of a new source."""
+    return _new(visitor, name="", kind=SOURCES[0].kind)
+
+
+@post("/sources/new", status_code=303)
+async def create(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Makes a source; its secret may follow later, since senders show it once they have the address."""
+    name = " ".join(visitor.form.get("name", "").split())
+    kind = visitor.form.get("kind", "")
+    secret = visitor.form.get("secret", "").strip()
+    async with context.services.changing:
+        snapshot = await context.snapshot()
+        app_id = current_application(snapshot).id
+        try:
+            _check_name(snapshot, name, app_id)
+            made = make_source(
+                vault=context.services.vault,
+                ids=context.services.ids,
+                app_id=app_id,
+                name=name,
+                kind=kind,
+                secrets=[secret] if secret else [],
+                details=details(now_ms=context.now_ms()),
+            )
+        except UserError as problem:
+            return _new(visitor, name=name, kind=kind, problem=problem)
+        await context.services.change(visitor, "source.create", made.id, PutSource(source=made), app_id=app_id)
+    return redirect(f"/sources/{made.id}")
+
+
+@get("/sources/{source_id:str}")
+async def show(
+    *,
+    source_id: FromPath[str],
+    context: GivenContext,
+    visitor: GivenVisitor,
+    before: Number = None,
+    after: Number = None,
+    sent: FromQuery[str] = "",
+) -> Response[bytes]:
+    """One source; `sent` is the message that a sample became."""
+    return await _page(context, visitor, source_id, before=before, after=after, sent=sent)
+
+
+@post("/sources/{source_id:str}/secret", status_code=303)
+async def rotate_secret(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Takes a new secret; the one before it is taken too for as long as was chosen."""
+    chosen = visitor.form.get("hours", "")
+    hours = int(chosen) if chosen in {str(grace_hour) for grace_hour in GRACE_HOURS} else GRACE_HOURS[0]
+    async with context.services.changing:
+        known = source(await context.snapshot(), source_id)
+        secret = visitor.form.get("secret", "").strip()
+        try:
+            await keep_secret(context.services, visitor, known, secret, until_ms=context.now_ms() + hours * HOUR_MS)
+        except UserError as problem:
+            return await _page(context, visitor, source_id, problem=problem)
+    return redirect(f"/sources/{known.id}#secrets")
+
+
+@post("/sources/{source_id:str}/trial-secret", status_code=201)
+async def trial_secret(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Creates a secret for a trial without a sender, and shows it this once."""
+    async with context.services.changing:
+        secret = await create_trial_secret(context.services, visitor, source(await context.snapshot(), source_id))
+    return await _page(context, visitor, source_id, made=secret)
+
+
+@post("/sources/{source_id:str}/end-older", status_code=303)
+async def end_older(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Takes the newest secret only from now on."""
+    async with context.services.changing:
+        known = source(await context.snapshot(), source_id)
+        changed = without_older(context.services.vault, known, now_ms=context.now_ms())
+        await context.services.change(
+            visitor, "source.end-older-secret", known.id, PutSource(source=changed), app_id=known.app_id
+        )
+    return redirect(f"/sources/{known.id}#secrets")
+
+
+@get("/sources/{source_id:str}/address", opt=CHANGING)
+async def ask_address(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Says what a new address means, and asks."""
+    return page(visitor, "source_address.html", source=source(await context.snapshot(), source_id))
+
+
+@post("/sources/{source_id:str}/address", status_code=303)
+async def rotate_address(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Gives the source another address; the one before answers 404 at once."""
+    async with context.services.changing:
+        known = source(await context.snapshot(), source_id)
+        change = PutSource(source=msgspec.structs.replace(known, token=new_url_token()))
+        await context.services.change(visitor, "source.rotate-token", known.id, change, app_id=known.app_id)
+    return redirect(f"/sources/{known.id}")
+
+
+@post("/sources/{source_id:str}/sample", status_code=303)
+async def send_sample(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Receives a sample as the sender would send it, signed with the newest secret."""
+    snapshot = await context.snapshot()
+    known = source(snapshot, source_id)
+    message_id = await receive_sample(context, snapshot, known, visitor.form.get("event_type", ""))
+    return redirect(f"/sources/{known.id}?sent={message_id}#sample")
+
+
+@get("/sources/{source_id:str}/delete", opt=CHANGING)
+async def ask_delete(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Says what deleting means, and asks."""
+    return page(visitor, "source_delete.html", source=source(await context.snapshot(), source_id))
+
+
+@post("/sources/{source_id:str}/delete", status_code=303)
+async def delete(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+    """Takes the source out; its messages stay."""
+    known = source(await context.snapshot(), source_id)
+    removal = RemoveSource(source_id=known.id)
+    await context.services.change(visitor, "source.delete", known.id, removal, app_id=known.app_id)
+    return redirect("/sources")
+
+
+def source(snapshot: Snapshot, source_id: str) -> Source:
+    """Raises Refusal 404."""
+    for source in snapshot.sources:
+        if source.id == source_id and source.app_id == current_application(snapshot).id:
+            return source
+    raise not_found("source")
+
+
+def _check_name(snapshot: Snapshot, name: str, app_id: str) -> None:
+    if not 1 < len(name) <= MAX_NAME_CHARS:
+        raise UserError("name_invalid", f"A name has 2 to {MAX_NAME_CHARS} characters.", "Choose another one.")
+    if any((source.app_id, source.name) == (app_id, name) for source in snapshot.sources):
+        raise UserError("name_taken", "Another source has this name.", "Choose another one.")
+
+
+def _new(visitor: Visitor, *, name: str, kind: str, problem: UserError | None = None) -> Response[bytes]:
+    status = 422 if problem else 200
+    return page(visitor, "source_new.html", status=status, name=name, kind=kind, kinds=SOURCES, problem=problem)
+
+
+async def receive_sample(context: Context, snapshot: Snapshot, known: Source, name: str) -> str:
+    """Receives a sample of that event type as the sender would send it, signed with the newest secret; the message's
+    id. Raises Refusal 404.
+    """
+    event_type = next((item for item in samples_of(snapshot, known) if item.name == name), None)
+    opened = await context.services.configuration.source(known.token)
+    if isinstance(opened, Unusable):
+        raise opened.error
+    if event_type is None or opened is None or not opened.secrets:
+        raise not_found("sample")
+    now_ms = context.now_ms()
+    event_id = f"test_{uuid.uuid4().hex}"
+    body = fresh(event_type, now_ms, event_id=event_id)
+    headers = opened.kind.sign(event_id, body, opened.secrets[0], now_ms)
+    return (await context.services.receiver.receive(opened, headers, body)).message_id
+
+
+def samples_of(snapshot: Snapshot, known: Source) -> list[EventType]:
+    """What can be sent as a sample of this source."""
+    of_kind = source_kind(known.kind).event_types()
+    names = {item.name for item in of_kind}
+    own = [
+        event_type for event_type in snapshot.event_types if event_type.name not in names and not event_type.archived
+    ]
+    return [*of_kind, *own] or [SAMPLE]
+
+
+async def _row(context: Context, source: Source) -> Row:
+    refused = await context.services.store.refusals(source.id, limit=1)
+    return Row(
+        source=source,
+        kind_name=source_kind(source.kind).name,
+        secrets=_secrets(context, source),
+        refused=refused.items[0] if refused.items else None,
+    )
+
+
+def _secrets(context: Context, source: Source) -> int:
+    """How many are taken now; none where they cannot be read."""
+    try:
+        kept = len(source_secrets(context.services.vault, source))
+    except StoreUnusable:
+        return 0
+    is_over = source.older_until_ms is not None and source.older_until_ms <= context.now_ms()
+    return min(kept, 1) if is_over else kept
+
+
+async def _page(
+    context: Context,
+    visitor: Visitor,
+    source_id: str,
+    *,
+    before: int | None = None,
+    after: int | None = None,
+    sent: str = "",
+    made: str = "",
+    problem: NicobarError | None = None,
+) -> Response[bytes]:
+    snapshot = await context.snapshot()
+    known = source(snapshot, source_id)
+    found = await context.services.store.refusals(known.id, before=text(before), after=text(after), limit=PAGE)
+    refused: Shown[Refused] = shown(found, before=before, after=after, key=lambda item: str(item.seq))
+    return page(
+        visitor,
+        "source.html",
+        status=422 if problem else 201 if made else 200,
+        made=made,
+        row=await _row(context, known),
+        address=f"{visitor.base_url}/in/{known.token}",
+        is_local=not visitor.base_url.startswith("https://"),
+        hours=GRACE_HOURS,
+        samples=samples_of(snapshot, known),
+        sent=sent,
+        refused=refused,
+        problem=problem,
+        now_ms=context.now_ms(),
+    )
+
+
+HANDLERS = (
+    show_all,
+    ask_new,
+    create,
+    show,
+    rotate_secret,
+    trial_secret,
+    end_older,
+    ask_address,
+    rotate_address,
+    send_sample,
+    ask_delete,
+    delete,
+)

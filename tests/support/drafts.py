@@ -1,0 +1,52 @@
+"""What tests of an endpoint's pages begin with: an endpoint with code of theirs, that has delivered something."""
+
+from __future__ import annotations
+
+from playwright.async_api import Page
+
+from nicobar.model import Customer, DeliveryState
+from nicobar.sources.samples import fresh
+from support.installation import SECRET, Installation, connect
+from support.server import ADA, TYPES
+
+EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
+
+
+async def write_code(page: Page, draft: str, code: str) -> None:
+    """The code into a draft, as the form does it without the editor."""
+    await page.goto(draft)
+    token = await form_token(page)
+    answer = await page.request.post(
+        f"{draft}/code", form={"form_token": token, "code": code, "variables": ""}, max_redirects=0
+    )
+    assert answer.status == 303
+
+
+async def form_token(page: Page) -> str:
+    return await page.locator("[name=form_token]").first.input_value()
+
+
+async def make_endpoint(page: Page, nicobar: Installation, code: str) -> tuple[str, str]:
+    """An endpoint with this code that has delivered one event: its page's address, and its source's."""
+    draft = await connect(page, nicobar)
+    await write_code(page, draft, code)
+    await page.goto(f"{draft}/test")
+    await page.locator("form[action$=create] button").click()
+    await page.wait_for_url("**/webhooks/ep_*")
+    endpoint = page.url
+    address = await page.locator("#source-url").inner_text()
+    await page.locator("#secret").fill(SECRET)
+    await page.locator(".inline button").click()
+    await page.wait_for_url("**kept=1*")
+    attempt = await deliver(nicobar, address, "payment.succeeded", "evt_1")
+    assert attempt is DeliveryState.SUCCESS
+    return endpoint, address
+
+
+async def deliver(
+    nicobar: Installation, address: str, event_type: str, event_id: str, customer: Customer = ADA
+) -> DeliveryState:
+    """Sends a sample of that type as if it had just happened; what became of its delivery."""
+    body = fresh(TYPES[event_type], nicobar.runtime.clock.now_ms(), customer)
+    assert await nicobar.send(address, body, event_id) == 202
+    return (await nicobar.next_recorded()).attempt.state

@@ -1,0 +1,191 @@
+"""An installation with nothing in it, a local Customer.io, and somebody at a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+from playwright.async_api import Browser, Locator, Page, Response
+
+from nicobar.emulator.app import create_app
+from nicobar.emulator.state import State
+from nicobar.model import Customer, Endpoint, Setting
+from nicobar.pipeline.deliver import Recorded
+from nicobar.runtime import Runtime, run
+from nicobar.settings import Settings
+from nicobar.sources.samples import fresh
+from nicobar.store import AddTransformation, Change, PauseEndpoint, PutSource
+from nicobar.use_cases.catalogue import make_endpoint, make_source
+from nicobar.web.serving import Server
+from support.browser import serious_findings
+from support.server import ADA, DEFAULTS, DODO, TYPES
+
+PASSWORD = "a pigeon finds its way"
+EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
+SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+# What somebody writes who wants it to be run.
+EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
+
+
+@dataclass
+class Installation:
+    runtime: Runtime
+    state: State
+    emulator: Server
+    recorded: asyncio.Queue[Recorded] = field(default_factory=asyncio.Queue)
+
+    @property
+    def url(self) -> str:
+        assert self.runtime.server is not None
+        return self.runtime.server.url
+
+    async def next_recorded(self) -> Recorded:
+        async with asyncio.timeout(20):
+            return await self.recorded.get()
+
+    async def send(
+        self, address: str, body: bytes | None = None, event_id: str = "evt_1", secret: str = SECRET
+    ) -> int:
+        """A sender's webhook, signed now."""
+        now_ms = self.runtime.clock.now_ms()
+        body = body if body is not None else fresh(TYPES["payment.succeeded"], now_ms, ADA)
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(address, data=body, headers=DODO.sign(event_id, body, secret, now_ms)) as answer,
+        ):
+            return answer.status
+
+    async def send_sample(self, address: str, event_type: str, event_id: str, customer: Customer = ADA) -> Recorded:
+        """A sample event of Dodo's about that customer, and the first try of it."""
+        body = fresh(TYPES[event_type], self.runtime.clock.now_ms(), customer)
+        assert await self.send(address, body, event_id) == 202
+        return await self.next_recorded()
+
+    async def pause(self, endpoint: Endpoint, reason: str | None, *, by_hand: bool = True) -> None:
+        """With no reason it sends again. One that is not paused by hand is on hold."""
+        change = PauseEndpoint(endpoint_id=endpoint.id, reason=reason, by_hand=by_hand and reason is not None)
+        await self.runtime.store.change([change])
+        await self.runtime.configuration.refresh()
+
+
+@asynccontextmanager
+async def installation(directory: Path, **settings: object) -> AsyncIterator[Installation]:
+    state = State()
+    emulator = await Server.start(create_app(state), "127.0.0.1", 0)
+    recorded: asyncio.Queue[Recorded] = asyncio.Queue()
+    values = Settings(**DEFAULTS | {"data_dir": directory} | settings)
+    try:
+        async with run(values, recorded.put_nowait) as runtime:
+            yield Installation(runtime, state, emulator, recorded)
+    finally:
+        await emulator.stop()
+
+
+async def open_page(it: Browser, **options: object) -> tuple[Page, list[str]]:
+    """A page of a browser that knows nothing yet, and what goes wrong on it."""
+    context = await it.new_context(**{"viewport": {"width": 1440, "height": 900}, "locale": "en-GB"} | options)
+    page = await context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
+    return page, problems
+
+
+async def set_password(page: Page, nicobar: Installation) -> None:
+    assert nicobar.runtime.setup_url is not None
+    await page.goto(nicobar.runtime.setup_url)
+    await page.locator("#password").fill(PASSWORD)
+    await page.locator("#again").fill(PASSWORD)
+    await page.locator("main button.primary").click()
+    await page.wait_for_url("**/webhooks")
+
+
+async def furnish(
+    nicobar: Installation, handler: str | None, *, name: str = "Customer.io", **settings: Setting
+) -> tuple[Endpoint, str]:
+    """An endpoint with a handler, and the address of the source, which is made with the first one."""
+    runtime = nicobar.runtime
+    app_id = runtime.configuration.snapshot.applications[0].id
+    made = make_endpoint(
+        vault=runtime.vault,
+        ids=runtime.ids,
+        app_id=app_id,
+        name=name,
+        kind="customerio",
+        settings={"base_url": nicobar.emulator.url, **settings},
+        credentials={"site_id": "demo-site", "api_key": "demo-key"},
+    )
+    changes: list[Change] = [made]
+    if handler is not None:
+        changes.append(AddTransformation(endpoint_id=made.id, code=handler, created_at_ms=runtime.clock.now_ms()))
+    if not runtime.configuration.snapshot.sources:
+        source = make_source(
+            vault=runtime.vault, ids=runtime.ids, app_id=app_id, name="dodo", kind="dodo-payments", secrets=[SECRET]
+        )
+        changes.append(PutSource(source=source))
+    await runtime.store.change(changes)
+    await runtime.configuration.refresh()
+    snapshot = runtime.configuration.snapshot
+    known = next(endpoint for endpoint in snapshot.endpoints if endpoint.id == made.id)
+    return known, f"{nicobar.url}/in/{snapshot.sources[0].token}"
+
+
+async def connect(page: Page, nicobar: Installation, *, name: str = "Customer.io", key: str = "demo-key") -> str:
+    """Fills in the form of Customer.io and goes on; returns the draft's address."""
+    await page.goto(f"{nicobar.url}/webhooks/new/customerio")
+    await page.locator("#name").fill(name)
+    await page.locator("#field_site_id").fill("demo-site")
+    await page.locator("#field_api_key").fill(key)
+    await page.locator("summary").click()
+    await page.locator("#field_base_url").fill(nicobar.emulator.url)
+    await page.locator("button[value=next]").click()
+    await page.wait_for_url("**/code")
+    return page.url.removesuffix("/code")
+
+
+def code_editor(page: Page, name: str = "Code") -> Locator:
+    """The editor of code; never the textarea that it takes the place of once it is loaded."""
+    return page.locator(".cm-content").and_(page.get_by_role("textbox", name=name))
+
+
+async def weight_of(page: Page, url: str) -> int:
+    """How many bytes a browser that has nothing gets for a page."""
+    sizes: list[int] = []
+
+    def weigh(response: Response) -> None:
+        sizes.append(int(response.headers.get("content-length", "0")))
+
+    await page.goto("about:blank")  # what is still under way ends with its page
+    cdp = await page.context.new_cdp_session(page)
+    await cdp.send("Network.clearBrowserCache")
+    page.on("response", weigh)
+    await page.goto(url, wait_until="networkidle")
+    page.remove_listener("response", weigh)
+    return sum(sizes)
+
+
+async def examine(page: Page, name: str, *, width: int, scheme: str) -> list[str]:
+    """What a page has that keeps somebody from using it; with pictures, where they are asked for, in both schemes."""
+    found = await serious_findings(page)
+    if not await page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
+        found.append(f"{name} is wider than {width}")
+    await shoot(page, f"{name}-{width}-{scheme}")
+    if os.environ.get("SCREENSHOTS"):
+        other = "dark" if scheme == "light" else "light"
+        await page.emulate_media(color_scheme=other)
+        found += await serious_findings(page)
+        await shoot(page, f"{name}-{width}-{other}")
+        await page.emulate_media(color_scheme=scheme)
+    return found
+
+
+async def shoot(page: Page, name: str) -> None:
+    """A picture for people, where SCREENSHOTS names a directory."""
+    if where := os.environ.get("SCREENSHOTS"):
+        await page.screenshot(path=f"{where}/{name}.png", full_page=True)

@@ -1,0 +1,117 @@
+"""A real Nicobar and a real emulator on free ports, for the tests that need both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from nicobar.crypto import new_webhook_secret
+from nicobar.emulator.app import create_app
+from nicobar.emulator.state import State
+from nicobar.model import Customer, Message, Setting
+from nicobar.pipeline.deliver import Recorded
+from nicobar.runtime import Runtime, run
+from nicobar.sandbox import Bounds
+from nicobar.settings import Settings
+from nicobar.sources.dodo import DodoPayments
+from nicobar.sources.samples import fresh
+from nicobar.store import AddTransformation, PutSource
+from nicobar.use_cases.catalogue import make_endpoint, make_source
+from nicobar.web.serving import Server
+
+DODO = DodoPayments()
+# Where the time that a handler takes is not what is asked about: the machine may be busy.
+UNHURRIED = Bounds(run_ms=60_000, cpu_ms=60_000, wall_ms=60_000)
+# The emulator and other servers of the tests listen on loopback.
+DEFAULTS = {"port": 0, "sandbox_children": 1, "shutdown_ms": 5_000, "allowed_addresses": "127.0.0.0/8"}
+TYPES = {event_type.name: event_type for event_type in DODO.event_types()}
+ADA = Customer(key="cus_ada", email="ada@northpine.example", name="Ada Lindqvist")
+
+
+@dataclass
+class Running:
+    runtime: Runtime
+    state: State
+    emulator: Server
+    url: str
+    secrets: list[str]
+    http: aiohttp.ClientSession
+    recorded: asyncio.Queue[Recorded] = field(default_factory=asyncio.Queue)
+
+    async def send(
+        self, body: bytes, event_id: str = "evt_1", *, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, dict[str, object]]:
+        """Posts a body, signed now unless headers are given."""
+        signed = DODO.sign(event_id, body, self.secrets[0], self.runtime.clock.now_ms())
+        async with self.http.post(self.url, data=body, headers=signed if headers is None else headers) as answer:
+            return answer.status, await answer.json()
+
+    async def send_sample(self, name: str, event_id: str, customer: Customer = ADA) -> tuple[int, dict[str, object]]:
+        return await self.send(fresh(TYPES[name], self.runtime.clock.now_ms(), customer), event_id)
+
+    async def next_recorded(self) -> Recorded:
+        async with asyncio.timeout(20):
+            return await self.recorded.get()
+
+    async def message(self, message_id: object) -> Message:
+        found = await self.runtime.store.message(str(message_id))
+        assert found is not None
+        return found
+
+
+@asynccontextmanager
+async def running(
+    directory: Path,
+    handler: str | None,
+    *,
+    secrets: int = 1,
+    endpoint_settings: Mapping[str, Setting] | None = None,
+    state: State | None = None,
+    emulator_port: int = 0,
+    **settings: object,
+) -> AsyncIterator[Running]:
+    state = state or State()
+    emulator = await Server.start(create_app(state), "127.0.0.1", emulator_port)
+    recorded: asyncio.Queue[Recorded] = asyncio.Queue()
+    values = Settings(**DEFAULTS | {"data_dir": directory} | settings)
+    try:
+        async with run(values, recorded.put_nowait) as runtime, aiohttp.ClientSession() as http:
+            known = [new_webhook_secret() for _ in range(secrets)]
+            snapshot = runtime.configuration.snapshot
+            app_id = snapshot.applications[0].id
+            if snapshot.sources:
+                token, known = snapshot.sources[0].token, known[:0]
+            else:
+                source = make_source(
+                    vault=runtime.vault,
+                    ids=runtime.ids,
+                    app_id=app_id,
+                    name="dodo",
+                    kind="dodo-payments",
+                    secrets=known,
+                )
+                token = source.token
+                changes = [PutSource(source=source)]
+                if handler is not None:
+                    endpoint = make_endpoint(
+                        vault=runtime.vault,
+                        ids=runtime.ids,
+                        app_id=app_id,
+                        name="customerio",
+                        kind="customerio",
+                        settings={"base_url": emulator.url, **(endpoint_settings or {})},
+                        credentials={"site_id": "demo-site", "api_key": "demo-key"},
+                    )
+                    changes += [endpoint, AddTransformation(endpoint_id=endpoint.id, code=handler, created_at_ms=1)]
+                await runtime.store.change(changes)
+                await runtime.configuration.refresh()
+            assert runtime.server is not None
+            url = f"{runtime.server.url}/in/{token}"
+            yield Running(runtime, state, emulator, url, known, http, recorded)
+    finally:
+        await emulator.stop()
