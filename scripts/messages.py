@@ -52,7 +52,7 @@ def gather() -> Catalog:
         catalogue.add(source.summary)
     for recipe in RECIPES:
         catalogue.add(recipe.summary)
-    for sentence in sentences(ROOT.parent):
+    for sentence in sentences(ROOT.parent.parent):
         # Not marked as a format: a sentence may hold a percent sign beside its places.
         catalogue.add(sentence.template, context=SAID)
     for sentence in JOINED:

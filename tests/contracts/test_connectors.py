@@ -24,7 +24,7 @@ ORIGIN = Origin(
     now_ms=1_789_000_000_999,
     customer=Customer(key="cus_1", email="ada@northpine.example", name="Ada"),
 )
-every_connector = pytest.mark.parametrize("one", CONNECTORS, ids=lambda item: item.kind)
+every_connector = pytest.mark.parametrize("tested", CONNECTORS, ids=lambda item: item.kind)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -71,8 +71,8 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Response:
 @example(payloads=[[]], path="", method="POST")
 @example(payloads=["\ud800"], path="", method="PUT")
 @example(payloads=[10**5000], path="", method="POST")
-def test_whatever_the_payload_there_are_calls_or_errors_the_same_each_time(item, payloads, path, method):
-    it = opened(item)
+def test_whatever_the_payload_there_are_calls_or_errors_the_same_each_time(tested, payloads, path, method):
+    it = opened(tested)
     asked = [Call(method=method, url=it.url + path, headers={}, payload=payload) for payload in payloads]
     prepared = it.prepare(asked, ORIGIN)
     assert it.prepare(asked, ORIGIN) == prepared
@@ -85,8 +85,8 @@ def test_whatever_the_payload_there_are_calls_or_errors_the_same_each_time(item,
 
 @every_connector
 @given(status=st.integers(100, 599), body=st.binary() | JSON.map(lambda value: repr(value).encode()))
-def test_every_answer_gives_each_call_an_outcome(item, status, body):
-    it = opened(item)
+def test_every_answer_gives_each_call_an_outcome(tested, status, body):
+    it = opened(tested)
     calls = it.prepare([good(it, number) for number in range(3)], ORIGIN).calls
     assert len(calls) == 3
     together = list(calls) if it.batch_bounds else [calls[0]]
@@ -96,8 +96,8 @@ def test_every_answer_gives_each_call_an_outcome(item, status, body):
 
 
 @every_connector
-def test_calls_stay_in_the_handler_s_order(item):
-    it = opened(item)
+def test_calls_stay_in_the_handler_s_order(tested):
+    it = opened(tested)
     prepared = it.prepare([good(it, number) for number in range(9)], ORIGIN)
     places = [next(n for n in range(9) if f'"n{n}"'.encode() in call.body) for call in prepared.calls]
     assert places == list(range(9))
@@ -117,8 +117,8 @@ def test_calls_stay_in_the_handler_s_order(item):
     ],
     ids=lambda value: str(getattr(value, "status", "")) or getattr(value, "__name__", "none"),
 )
-def test_what_the_answers_of_http_mean(item, given_answer, kind):
-    it = opened(item)
+def test_what_the_answers_of_http_mean(tested, given_answer, kind):
+    it = opened(tested)
     calls = it.prepare([good(it, 0)], ORIGIN).calls
     (outcome,) = it.read(calls, given_answer)
     assert type(outcome) is kind
@@ -142,16 +142,16 @@ def test_what_the_answers_of_http_mean(item, given_answer, kind):
         ({}, None),
     ],
 )
-def test_what_the_destination_asks_to_be_waited_is_read(item, headers, wait_ms):
-    it = opened(item)
+def test_what_the_destination_asks_to_be_waited_is_read(tested, headers, wait_ms):
+    it = opened(tested)
     calls = it.prepare([good(it, 0)], ORIGIN).calls
     (outcome,) = it.read(calls, answer(429, **headers))
     assert (outcome.throttled, outcome.retry_after_ms) == (True, wait_ms)
 
 
 @every_connector
-def test_a_refused_address_of_the_endpoint_s_own_puts_it_on_hold(item):
-    it = opened(item)
+def test_a_refused_address_of_the_endpoint_s_own_puts_it_on_hold(tested):
+    it = opened(tested)
     calls = it.prepare([good(it, 0)], ORIGIN).calls
     refused = RefusedAddress(host="crm.internal", entry="crm.internal:80")
     outcomes = it.read(calls, NoResponse(reason="x", duration_ms=1, refused=refused))
@@ -172,19 +172,19 @@ class Nowhere:
 
 
 @every_connector
-async def test_a_check_names_the_address_to_allow(item):
-    checkup = await opened(item).check_credentials(Nowhere())
+async def test_a_check_names_the_address_to_allow(tested):
+    checkup = await opened(tested).check_credentials(Nowhere())
     assert (checkup.ok, checkup.finding) == (False, Finding.REFUSED_ADDRESS)
     assert "NICOBAR_ALLOWED_ADDRESSES=crm.internal:80" in checkup.detail
 
 
 @every_connector
-def test_secrets_stand_in_nothing_that_is_shown(item):
-    it = opened(item)
+def test_secrets_stand_in_nothing_that_is_shown(tested):
+    it = opened(tested)
     prepared = it.prepare([good(it, 0)], ORIGIN)
     request = it.pack(prepared.calls)
     shown = request.shown_headers
-    for secret in SECRETS[item.kind].values():
+    for secret in SECRETS[tested.kind].values():
         assert secret not in repr((prepared, shown, request.url, request.body, it, request))
 
 
@@ -202,9 +202,9 @@ def test_a_credential_that_a_handler_sets_is_masked(name):
 
 @every_connector
 @pytest.mark.parametrize("damage", ["unknown setting", "unknown credential", "missing", "not a text"])
-def test_fields_that_do_not_fit_are_named_without_a_secret(item, damage):
-    settings, secrets = dict(SETTINGS[item.kind]), dict(SECRETS[item.kind])
-    name = next(field.name for field in item.fields if field.name in secrets)
+def test_fields_that_do_not_fit_are_named_without_a_secret(tested, damage):
+    settings, secrets = dict(SETTINGS[tested.kind]), dict(SECRETS[tested.kind])
+    name = next(field.name for field in tested.fields if field.name in secrets)
     match damage:
         case "unknown setting":
             settings["colour"] = "red"
@@ -215,10 +215,10 @@ def test_fields_that_do_not_fit_are_named_without_a_secret(item, damage):
         case _:
             secrets[name] = "žluťoučký"
     with pytest.raises(UserError) as caught:
-        item.open(settings, secrets)
+        tested.open(settings, secrets)
     assert caught.value.fix
     assert "colour" in str(caught.value) or name in str(caught.value)
-    assert not any(secret in str(caught.value) for secret in (*SECRETS[item.kind].values(), "red-secret", "žluť"))
+    assert not any(secret in str(caught.value) for secret in (*SECRETS[tested.kind].values(), "red-secret", "žluť"))
 
 
 def test_a_kind_that_does_not_exist_names_those_that_do():

@@ -25,7 +25,7 @@ DODO = DodoPayments()
 TYPES = {event_type.name: event_type for event_type in DODO.event_types()}
 ADA = Customer(key="cus_ada", email="ada@northpine.example", name="Ada Lindqvist")
 PAGES = Path(nicobar.__file__).parent / "recipes"
-every_recipe = pytest.mark.parametrize("one", RECIPES, ids=lambda item: item.name)
+every_recipe = pytest.mark.parametrize("tested", RECIPES, ids=lambda item: item.name)
 every_identifier = pytest.mark.parametrize("identifier", ["", "customer_id", "email", "metadata.user"])
 # What no journey needs and no mail service should hold.
 PRIVATE = {
@@ -80,10 +80,10 @@ def items(result: Calls) -> list[dict]:
 
 @every_identifier
 @every_recipe
-async def test_every_sample_is_right_by_the_contract(item, identifier):
+async def test_every_sample_is_right_by_the_contract(tested, identifier):
     bodies = [(name, body(name)) for name in TYPES]
     assert len(bodies) == 48
-    for (name, content), result in zip(bodies, await run(item, bodies, identifier), strict=True):
+    for (name, content), result in zip(bodies, await run(tested, bodies, identifier), strict=True):
         assert not isinstance(result, Broken), (name, result)
         if not isinstance(result, Calls):
             continue
@@ -97,18 +97,18 @@ async def test_every_sample_is_right_by_the_contract(item, identifier):
 
 
 @every_recipe
-async def test_each_event_has_the_same_keys_every_time_and_all_stand_in_its_page(entry):
+async def test_each_event_has_the_same_keys_every_time_and_all_stand_in_its_page(tested):
     bodies = [(name, body(name)) for name in TYPES]
     keys: dict[str, set[str]] = {}
     attributes: set[str] = set()
-    for result in await run(entry, bodies):
+    for result in await run(tested, bodies):
         for item in items(result) if isinstance(result, Calls) else []:
             if item["action"] == "event":
                 assert keys.setdefault(item["name"], set(item["attributes"])) == set(item["attributes"])
                 assert re.fullmatch(r"[a-z]+(_[a-z]+)*", item["name"])
             else:
                 attributes |= set(item["attributes"])
-    page = (PAGES / f"{entry.name}.md").read_text("utf-8")
+    page = (PAGES / f"{tested.name}.md").read_text("utf-8")
     for name in [*keys, *set().union(*keys.values()), *attributes]:
         assert f"`{name}`" in page, name
     for word in ("Trigger", "Exit", "{{"):
@@ -127,9 +127,9 @@ def leaves(value: object, name: str = ""):
 
 
 @every_recipe
-async def test_nothing_private_leaves(item):
+async def test_nothing_private_leaves(tested):
     bodies = [(name, body(name)) for name in TYPES]
-    for (name, content), result in zip(bodies, await run(item, bodies), strict=True):
+    for (name, content), result in zip(bodies, await run(tested, bodies), strict=True):
         if not isinstance(result, Calls):
             continue
         sent = {str(value) for _, value in leaves(items(result))}
@@ -168,14 +168,16 @@ async def test_money_has_the_decimals_of_its_currency(currency, minor, major):
 
 
 @every_recipe
-async def test_whatever_field_is_missing_or_null_an_event_has_all_of_its_fields_and_no_attribute_is_taken_away(entry):
+async def test_whatever_field_is_missing_or_null_an_event_has_all_of_its_fields_and_no_attribute_is_taken_away(
+    tested,
+):
     whole = [(name, body(name)) for name in TYPES]
     keys: dict[str, set[str]] = {}
-    for result in await run(entry, whole):
+    for result in await run(tested, whole):
         keys |= {item["name"]: set(item["attributes"]) for item in events(result)}
     without = [(name, content) for name in TYPES for content in with_a_field_unknown(name)]
     assert len(without) > 1_000
-    for (name, content), result in zip(without, await run(entry, without), strict=True):
+    for (name, content), result in zip(without, await run(tested, without), strict=True):
         assert not isinstance(result, Broken), (name, result)
         if isinstance(result, Calls):
             assert not [verdict for verdict in prepared(result, content).verdicts if verdict.level is Level.ERROR], (
@@ -329,7 +331,7 @@ def events_sent(result, content: bytes, message_id: str) -> dict[str, str]:
     return {str(call["id"]): str(call["name"]) for call in sent if call["action"] == "event"}
 
 
-LIFE = pytest.mark.parametrize("one", ["journeys", "subscription_life_cycle"])
+LIFE = pytest.mark.parametrize("recipe_name", ["journeys", "subscription_life_cycle"])
 
 
 async def sent_ids(value: str, bodies: list[tuple[str, bytes]], event: str) -> list[str]:
@@ -344,46 +346,48 @@ async def sent_ids(value: str, bodies: list[tuple[str, bytes]], event: str) -> l
 
 
 @LIFE
-async def test_cancellation_is_announced_once_for_each_period(item):
+async def test_cancellation_is_announced_once_for_each_period(recipe_name):
     first = {**ANNOUNCED, "previous_billing_date": "2098-12-01T00:00:00Z"}
     moved = {**first, "next_billing_date": "2099-02-01T00:00:00Z"}
     undone = {**first, "cancel_at_next_billing_date": False}
     updates = [*({**first, "quantity": n} for n in (1, 2, 3)), moved, undone, first]
     announced = [("subscription.updated", body("subscription.updated", **changes)) for changes in updates]
     announced += [("subscription.cancelled", body("subscription.cancelled", **first))]
-    same = await sent_ids(item, announced, "subscription_cancel_scheduled")
+    same = await sent_ids(recipe_name, announced, "subscription_cancel_scheduled")
     assert (len(same), len(set(same))) == (6, 1)
     for other in ({"previous_billing_date": "2098-12-15T00:00:00Z"}, {"subscription_id": "sub_other"}):
         changed = [("subscription.updated", body("subscription.updated", **{**first, **other}))]
-        (new,) = await sent_ids(item, changed, "subscription_cancel_scheduled")
+        (new,) = await sent_ids(recipe_name, changed, "subscription_cancel_scheduled")
         assert new not in same
 
 
 @LIFE
-async def test_a_trial_starts_once_and_not_again_when_a_payment_is_made_up_for_after_it(item):
+async def test_a_trial_starts_once_and_not_again_when_a_payment_is_made_up_for_after_it(recipe_name):
     start = body("subscription.active", trial_period_days=14)
     again = body("subscription.active", trial_period_days=14, quantity=2)
-    ids = await sent_ids(item, [("subscription.active", start), ("subscription.active", again)], "trial_started")
+    ids = await sent_ids(
+        recipe_name, [("subscription.active", start), ("subscription.active", again)], "trial_started"
+    )
     assert (len(ids), len(set(ids))) == (2, 1)
     after = body("subscription.active", trial_period_days=14, created_at=PAST)
-    assert await sent_ids(item, [("subscription.active", after)], "trial_started") == []
-    assert await sent_ids(item, [("subscription.active", body("subscription.active"))], "trial_started") == []
+    assert await sent_ids(recipe_name, [("subscription.active", after)], "trial_started") == []
+    assert await sent_ids(recipe_name, [("subscription.active", body("subscription.active"))], "trial_started") == []
 
 
 @LIFE
-async def test_an_event_without_its_time_is_taken_to_be_of_now(item):
+async def test_an_event_without_its_time_is_taken_to_be_of_now(recipe_name):
     for days, count in ((14, 1), (1, 0)):
         began = "2026-09-08T00:00:00Z"  # two days before NOW_MS
         value = msgspec.json.decode(body("subscription.active", trial_period_days=days, created_at=began))
         del value["timestamp"]
         content = [("subscription.active", msgspec.json.encode(value))]
-        assert len(await sent_ids(item, content, "trial_started")) == count
+        assert len(await sent_ids(recipe_name, content, "trial_started")) == count
 
 
 @LIFE
-async def test_what_has_no_subscription_id_is_not_taken_for_a_repetition(item):
+async def test_what_has_no_subscription_id_is_not_taken_for_a_repetition(recipe_name):
     nameless = [("subscription.updated", body("subscription.updated", **ANNOUNCED, subscription_id=None))] * 2
-    assert len(set(await sent_ids(item, nameless, "subscription_cancel_scheduled"))) == 2
+    assert len(set(await sent_ids(recipe_name, nameless, "subscription_cancel_scheduled"))) == 2
 
 
 ONE_TIME = {"subscription_id": None, "subscription_ids": [], "charge_type": None}
@@ -439,9 +443,9 @@ async def test_what_is_known_to_be_over_is_taken_away():
 
 @every_recipe
 @pytest.mark.parametrize("identifier", ["emial", "Email", "id", "metadata", "metadata.", "customer.email"])
-async def test_an_identifier_that_there_is_not_is_an_error_that_names_those_that_there_are(item, identifier):
-    name = "subscription.active" if item.name == "subscription_life_cycle" else "payment.succeeded"
-    (result,) = await run(item, [(name, body(name))], identifier)
+async def test_an_identifier_that_there_is_not_is_an_error_that_names_those_that_there_are(tested, identifier):
+    name = "subscription.active" if tested.name == "subscription_life_cycle" else "payment.succeeded"
+    (result,) = await run(tested, [(name, body(name))], identifier)
     assert isinstance(result, Broken)
     for word in (f'"{identifier}"', "IDENTIFIER", "customer_id", "email", "metadata.KEY"):
         assert word in result.reason
@@ -488,8 +492,8 @@ async def test_an_event_that_names_nobody_is_left_out_and_says_so():
 
 
 @every_recipe
-async def test_what_a_recipe_is_not_about_is_left_untouched(item):
-    (result,) = await run(item, [("payout.success", body("payout.success"))])
+async def test_what_a_recipe_is_not_about_is_left_untouched(tested):
+    (result,) = await run(tested, [("payout.success", body("payout.success"))])
     assert isinstance(result, Untouched)
 
 
