@@ -168,7 +168,7 @@ async def test_money_has_the_decimals_of_its_currency(currency, minor, major):
 
 
 @every_recipe
-async def test_whatever_field_is_missing_or_null_an_event_has_all_of_its_fields_and_no_attribute_is_taken_away(
+async def test_with_a_field_missing_or_null_an_event_keeps_all_its_fields(
     tested,
 ):
     whole = [(name, body(name)) for name in TYPES]
