@@ -19,6 +19,7 @@ from nicobar.emulator.app import create_app
 from nicobar.emulator.faults import Fault
 from nicobar.emulator.state import State
 from nicobar.model import Customer
+from nicobar.reasons import plain
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, PauseEndpoint
 from nicobar.use_cases.catalogue import make_endpoint
@@ -88,7 +89,7 @@ async def two_endpoints(directory: Path, trouble: Trouble) -> AsyncIterator[Runn
                 assert answer.status == 200, await answer.text()
             yield nicobar
             # What is left of the trouble need not be waited for.
-            await store.change([PauseEndpoint(endpoint_id=changes[2].id, reason="the end of the run")])
+            await store.change([PauseEndpoint(endpoint_id=changes[2].id, reason=plain("the end of the run"))])
             await runtime.configuration.refresh()
     finally:
         await destination.stop()

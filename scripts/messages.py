@@ -5,16 +5,16 @@ texts stand in `locale/<language>/LC_MESSAGES/nicobar.po` with an empty translat
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
 import msgspec
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import extract_from_dir, extract_python
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
-from said import sentences
 
 from nicobar.connectors.registry import CONNECTORS
 from nicobar.recipes import RECIPES
@@ -24,13 +24,18 @@ from nicobar.sources.registry import SOURCES
 from nicobar.web import dashboard
 from nicobar.web.dashboard.language import DEFAULT, DOMAIN, LANGUAGES
 from nicobar.web.dashboard.pages import help_of
-from nicobar.web.dashboard.reason_texts import JOINED, SAID
 
 ROOT = Path(dashboard.__file__).parent
 METHODS = [("templates/**.html", "jinja2"), ("**.py", "python")]
 # A catalogue says what it holds, not when it was gathered.
 _WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 OPTIONS = {"templates/**.html": {"newstyle_gettext": "true"}}
+PACKAGE = ROOT.parent.parent
+# Where the reasons and errors come from that the dashboard shows; others are told by commands and the API only.
+REASONS = ("connectors", "crypto.py", "pipeline", "reasons.py", "recipes", "sandbox", "sources", "store", "use_cases")
+NOT_SHOWN = frozenset({"use_cases/config_file.py", "use_cases/event_type_import.py"})
+# Which arguments of a call are templates, counted from 0.
+TEMPLATES = {"reason": (1, 2), "at": (1, 2), "_invalid": (1, 2), "UserError": (1, 2), "Refusal": (2, 3)}
 
 
 def gather() -> Catalog:
@@ -52,14 +57,25 @@ def gather() -> Catalog:
         catalogue.add(source.summary)
     for recipe in RECIPES:
         catalogue.add(recipe.summary)
-    for sentence in sentences(ROOT.parent.parent):
-        # Not marked as a format: a sentence may hold a percent sign beside its places.
-        catalogue.add(sentence.template, context=SAID)
-    for sentence in JOINED:
-        catalogue.add(sentence, context=SAID)
+    for template in reason_templates(PACKAGE):
+        catalogue.add(template)
     for event_type in DodoPayments().event_types():
         catalogue.add(event_type.description)
     return catalogue
+
+
+def reason_templates(package: Path) -> Iterator[str]:
+    """The templates of reasons, as the calls that create them have them."""
+    for name in (*REASONS, "web/dashboard"):
+        path = package / name
+        files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        for file in files:
+            if str(file.relative_to(package)) in NOT_SHOWN:
+                continue
+            with file.open("rb") as source:
+                for _, function, arguments, _ in extract_python(source, list(TEMPLATES), [], {}):
+                    given = dict(enumerate(arguments if isinstance(arguments, tuple) else (arguments,)))
+                    yield from filter(None, (given.get(position) for position in TEMPLATES[function]))
 
 
 def compiled(catalogue: Catalog) -> bytes:

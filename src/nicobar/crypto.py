@@ -112,9 +112,11 @@ def webhook_secret_key(secret: str) -> bytes:
     if len(key) < _MIN_WEBHOOK_KEY_BYTES:
         raise UserError(
             "secret_malformed",
-            f"The signing secret is not of the form {WEBHOOK_SECRET_PREFIX}<base64 of at least "
-            f"{_MIN_WEBHOOK_KEY_BYTES} bytes>.",
+            "The signing secret is not of the form "
+            "%(webhook_secret_prefix)s<base64 of at least %(min_webhook_key_bytes)s bytes>.",
             "Copy the whole secret from the sender's dashboard, prefix included.",
+            webhook_secret_prefix=WEBHOOK_SECRET_PREFIX,
+            min_webhook_key_bytes=_MIN_WEBHOOK_KEY_BYTES,
         )
     return key
 

@@ -1,6 +1,6 @@
 """Every error that Nicobar raises on purpose.
 
-NicobarError                 code, detail (what happened, to which id), fix (what to do next)
+NicobarError                 reason: code, what happened (to which id) and what to do next
 ├── Refusal                  a request that is answered with a 4xx or 5xx; adds status, retry_after_s
 ├── UserError                a command, a setting or a file that cannot be used as it is
 │   ├── SettingsError
@@ -15,30 +15,64 @@ NicobarError                 code, detail (what happened, to which id), fix (wha
 
 from __future__ import annotations
 
+from typing import Self
+
+from nicobar.reasons import Reason, bounded
+
 
 class NicobarError(Exception):
-    """Something that a person can act on. `code` is snake_case and stable; `detail` and `fix` are sentences."""
+    """Something that a person can act on. `detail` and `fix` are the templates of its `reason`, with the values that
+    stand in them; as properties they are rendered in English.
+    """
 
-    def __init__(self, code: str, detail: str, fix: str = "") -> None:
-        super().__init__(f"{detail} {fix}".strip())
-        self.code = code
-        self.detail = detail
-        self.fix = fix
+    def __init__(self, code: str, detail: str, fix: str = "", /, **values: str | float | Reason) -> None:
+        super().__init__(code)
+        self.reason = Reason(code=code, template=detail, fix_template=fix, values=bounded(values))
+
+    @property
+    def code(self) -> str:
+        return self.reason.code
+
+    @property
+    def detail(self) -> str:
+        return self.reason.detail()
+
+    @property
+    def fix(self) -> str:
+        return self.reason.fix()
+
+    def __str__(self) -> str:
+        return self.reason.text()
 
 
 class Refusal(NicobarError):
     """A request that is not served. `status` is the HTTP status, `retry_after_s` goes out as Retry-After."""
 
     def __init__(
-        self, status: int, code: str, detail: str, fix: str = "", *, retry_after_s: int | None = None
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        fix: str = "",
+        /,
+        *,
+        retry_after_s: int | None = None,
+        **values: str | float | Reason,
     ) -> None:
-        super().__init__(code, detail, fix)
+        super().__init__(code, detail, fix, **values)
         self.status = status
         self.retry_after_s = retry_after_s
 
 
 class UserError(NicobarError):
     """What somebody asked for cannot be done as it stands."""
+
+    @classmethod
+    def because(cls, why: Reason) -> Self:
+        """The error with a reason that was decided elsewhere."""
+        error = cls(why.code, "")
+        error.reason = why
+        return error
 
 
 class SettingsError(UserError):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, dataclass_transform
 
 import msgspec
 
+from nicobar.reasons import Reason
+
 if TYPE_CHECKING:
     Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 else:
@@ -129,9 +131,9 @@ class Endpoint(Record):
     event_types: tuple[str, ...]
     variables: dict[str, str]
     disabled: bool
-    paused_reason: str | None
+    paused_reason: Reason | None
     transformation: Transformation | None
-    disabled_reason: str | None = None
+    disabled_reason: Reason | None = None
     max_messages_per_s: int | None = None
     channels: tuple[str, ...] = ()
     sealed_headers: bytes = b""
@@ -269,7 +271,7 @@ class Delivery(Record):
     state: DeliveryState
     tries: int
     due_at_ms: int | None
-    reason: str | None
+    reason: Reason | None
     ended_at_ms: int | None = None
     behind: str | None = None
     behind_until_ms: int | None = None
@@ -310,7 +312,7 @@ class Breaker(Record):
     probe_at_ms: int | None = None
     failed_days: int = 0
     last_failed_day: int | None = None
-    reason: str | None = None
+    reason: Reason | None = None
     foreign: bool = False
     hold: Hold | None = None
 
@@ -327,16 +329,21 @@ class Level(StrEnum):
 
 
 class Verdict(Record):
-    """What the contract says of one call. `path` points into the call, `[call].field.field`; `source` names where
-    the fact is documented.
+    """What the contract says of one call. The reason's code is the rule, its location the `path` into the call,
+    `[call].field.field`; `source` names where the fact is documented.
     """
 
     level: Level
-    rule: str
-    path: str
-    reason: str
-    fix: str
+    reason: Reason
     source: str
+
+    @property
+    def rule(self) -> str:
+        return self.reason.code
+
+    @property
+    def path(self) -> str:
+        return str(self.reason.location or "")
 
 
 class Call(Record):
@@ -369,7 +376,7 @@ class Attempt(Record):
     started_at_ms: int
     duration_ms: int
     state: DeliveryState
-    reason: str | None
+    reason: Reason | None
     transformation_version: int | None
     requests: tuple[RequestRecord, ...] = ()
     status: int | None = None

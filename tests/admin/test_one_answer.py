@@ -9,6 +9,7 @@ import re
 import pytest
 
 from cli.test_commands import nicobar as command
+from nicobar.reasons import plain
 from nicobar.store import PauseEndpoint, TaskKind
 from nicobar.store.history import AuditFilter
 from nicobar.use_cases.catalogue import same_endpoint
@@ -121,7 +122,7 @@ async def test_a_disabled_endpoint_refuses_what_would_send_nothing(everywhere):
 
 async def test_a_paused_endpoint_is_resumed_once_and_sends(everywhere):
     endpoint, address = await furnish(everywhere.nicobar, ORDER_PAID, name=NAME)
-    await everywhere.change(PauseEndpoint(endpoint_id=endpoint.id, reason="moving house", by_hand=True))
+    await everywhere.change(PauseEndpoint(endpoint_id=endpoint.id, reason=plain("moving house"), by_hand=True))
     assert await everywhere.nicobar.send(address) == 202
     for _ in range(2):
         done, said = await everywhere.operate("resume", endpoint)
@@ -134,7 +135,7 @@ async def test_a_paused_endpoint_is_resumed_once_and_sends(everywhere):
 async def test_an_enabled_endpoint_gets_events_and_keeps_its_pause(everywhere):
     endpoint, address = await furnish(everywhere.nicobar, ORDER_PAID, name=NAME)
     await everywhere.change(
-        PauseEndpoint(endpoint_id=endpoint.id, reason="moving house", by_hand=True),
+        PauseEndpoint(endpoint_id=endpoint.id, reason=plain("moving house"), by_hand=True),
         same_endpoint(endpoint, disabled=True),
     )
     page, api = f"/webhooks/{endpoint.id}/enable", f"/api/v1/app/default/endpoint/{endpoint.id}"
@@ -142,7 +143,7 @@ async def test_an_enabled_endpoint_gets_events_and_keeps_its_pause(everywhere):
     assert done, said
     assert everywhere.interface != "command line" or "is still paused: moving house" in said
     now = await known(everywhere, endpoint)
-    assert (now.disabled, now.paused_reason) == (False, "moving house")
+    assert (now.disabled, now.paused_reason) == (False, plain("moving house"))
     assert "endpoint.enable" in await everywhere.actions()
     assert (await everywhere.operate("resume", endpoint))[0]
     assert await everywhere.nicobar.send(address) == 202

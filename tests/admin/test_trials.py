@@ -6,6 +6,7 @@ import pytest
 
 from nicobar.errors import UserError
 from nicobar.model import Level
+from nicobar.reasons import reason
 from nicobar.recipes import RECIPES
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.use_cases import dry_run
@@ -123,7 +124,7 @@ async def test_what_a_handler_sends_for_is_counted_and_nothing_is_a_warning(
 )
 def test_a_line_is_named_only_where_it_is_the_only_one(code, line):
     verdict = dry_run.Verdict(
-        level=Level.ERROR, rule="timestamp", path="[0].payload[1].timestamp", reason="", fix="", source=""
+        level=Level.ERROR, reason=reason("timestamp", "", location="[0].payload[1].timestamp"), source=""
     )
     assert dry_run.line_of(code, verdict) == line
 

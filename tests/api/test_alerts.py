@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nicobar.model import DeliveryState, Scope
 from nicobar.pipeline.alerts import Alert, AlertType
+from nicobar.reasons import plain
 from nicobar.store.history import MessageFilter
 from support.api import asking
 
@@ -48,7 +49,9 @@ async def test_an_alert_goes_to_its_endpoint_and_appears_nowhere_in_the_api(tmp_
             endpoint for endpoint in api.nicobar.runtime.configuration.snapshot.endpoints if endpoint.id != ops
         )
         runtime = api.nicobar.runtime
-        alert = Alert(type=AlertType.EXHAUSTED, endpoint=shop, reason="a test", message_id="msg_1", cause="a test")
+        alert = Alert(
+            type=AlertType.EXHAUSTED, endpoint=shop, reason=plain("a test"), message_id="msg_1", cause="a test"
+        )
         await runtime.alerts.tell(alert)
         ((stored,), other) = (
             (await runtime.store.messages(api.app_id, MessageFilter(alerts=True), limit=10)).items,

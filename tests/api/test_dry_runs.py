@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nicobar.reasons import plain
 from nicobar.store import DisableEndpoint, PauseEndpoint
 from support.api import asking
 from support.server import ADA
@@ -51,7 +52,7 @@ async def everything(api):
 
 @pytest.mark.parametrize("name", ["dryRun", "dry_run"])
 async def test_nothing_changes_where_an_operation_is_run_dry(api, endpoint_id, name):
-    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason="a test", by_hand=True))
+    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason=plain("a test"), by_hand=True))
     message_id, second_id, _ = await post(api, 3)
     endpoint = f"{api.app}/endpoint/{endpoint_id}"
     message = f"{api.app}/msg/{message_id}"
@@ -92,7 +93,7 @@ async def test_nothing_changes_where_an_operation_is_run_dry(api, endpoint_id, n
 @pytest.mark.parametrize("name", ["dryRun", "dry_run"])
 @pytest.mark.parametrize("replay", ["recover", "replay-missing", "bulk-replay"])
 async def test_both_spellings_keep_a_replay_from_running(api, endpoint_id, name, replay):
-    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason="a test", by_hand=True))
+    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason=plain("a test"), by_hand=True))
     await post(api)
     await api.ask("POST", f"{api.app}/endpoint/{endpoint_id}/cancel-pending")
     before = await everything(api)
@@ -116,7 +117,7 @@ async def test_a_dry_run_that_is_not_clear_is_rejected(api, endpoint_id, value):
 
 async def test_a_dry_run_refuses_what_the_operation_would_refuse(api, endpoint_id):
     (message_id,) = await post(api, eventId="order-7")
-    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason="a test"))
+    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason=plain("a test")))
     await post(api)
     (behind,) = await post(api)
     body = {"eventType": "a.b", "payload": {}, "eventId": "order-7"}
@@ -127,7 +128,7 @@ async def test_a_dry_run_refuses_what_the_operation_would_refuse(api, endpoint_i
     assert (await api.ask("DELETE", f"{api.app}?dryRun=true")).status == 409
     for path in ("endpoint/nobody", "msg/nobody/content"):
         assert (await api.ask("DELETE", f"{api.app}/{path}?dryRun=true")).status == 404
-    await change(api, DisableEndpoint(endpoint_id=endpoint_id, reason="a test"))
+    await change(api, DisableEndpoint(endpoint_id=endpoint_id, reason=plain("a test")))
     resend = f"{api.app}/msg/{message_id}/endpoint/{endpoint_id}/resend?dryRun=true"
     assert (await api.ask("POST", resend)).status in {202, 409, 200}
 
@@ -144,7 +145,7 @@ async def test_a_dry_run_refuses_what_the_operation_would_refuse(api, endpoint_i
 )
 @pytest.mark.parametrize("query", ["", "?dryRun=true"])
 async def test_nothing_is_sent_to_a_disabled_endpoint(api, endpoint_id, path, body, query):
-    await change(api, DisableEndpoint(endpoint_id=endpoint_id, reason="a test"))
+    await change(api, DisableEndpoint(endpoint_id=endpoint_id, reason=plain("a test")))
     before = await everything(api)
     answer = await api.ask("POST", f"{api.app}/endpoint/{endpoint_id}/{path}{query}", body)
     assert (answer.status, answer.body["code"]) == (409, "endpoint_disabled")
@@ -159,7 +160,7 @@ async def test_a_failure_group_that_is_not_there_is_404(api, endpoint_id, query)
 
 @pytest.mark.parametrize("name", ["dryRun", "dry_run"])
 async def test_a_dry_run_asked_for_in_the_body_changes_nothing(api, endpoint_id, name):
-    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason="a test"))
+    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason=plain("a test")))
     (message_id,) = await post(api)
     before = await everything(api)
     endpoint = f"{api.app}/endpoint/{endpoint_id}"
@@ -188,7 +189,7 @@ async def test_what_a_failure_group_and_a_canceled_task_would_do_is_counted(tmp_
         answer = await api.ask("POST", path, {"failure": group["failure"]})
         assert (answer.status, answer.body["deliveries"]) == (200, 1)
         assert await everything(api) == before
-        await change(api, PauseEndpoint(endpoint_id=endpoint.id, reason="a test", by_hand=True))
+        await change(api, PauseEndpoint(endpoint_id=endpoint.id, reason=plain("a test"), by_hand=True))
         task = await api.ask("POST", f"{api.app}/endpoint/{endpoint.id}/recover", SINCE)
         await api.nicobar.runtime.store.work_on_task(task.body["id"], now_ms=0, limit=10)
         before = await everything(api)

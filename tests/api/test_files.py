@@ -8,6 +8,7 @@ import pytest
 
 from nicobar.crypto import new_webhook_secret
 from nicobar.errors import ConfigurationError
+from nicobar.reasons import plain
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import PauseEndpoint
 from nicobar.use_cases.config_file import Plan, Planner, read_document, write_document
@@ -79,8 +80,8 @@ async def test_new_credentials_of_a_file_end_a_pause_and_nothing_else_of_it_does
             assert plan.sentences == (f"endpoint hooks: {sentence}",)
             await runtime.store.change(plan.changes)
             (known,) = (await runtime.store.snapshot()).endpoints
-            assert known.paused_reason == paused
-            await runtime.store.change([PauseEndpoint(endpoint_id=known.id, reason="401")])
+            assert known.paused_reason == (paused and plain(paused))
+            await runtime.store.change([PauseEndpoint(endpoint_id=known.id, reason=plain("401"))])
 
 
 async def test_a_file_leaves_other_applications_alone(tmp_path):

@@ -18,6 +18,7 @@ from svix.exceptions import HttpError, HTTPValidationError
 from svix.models import BulkExpungeContentsIn, MessageIn, MessagePrecheckIn, MessageStatus, StatusCodeClass
 
 from nicobar.model import Scope
+from nicobar.reasons import plain
 from nicobar.store import DisableEndpoint, PauseEndpoint
 from support.api import asking
 from support.server import ADA
@@ -323,7 +324,7 @@ def events(api) -> int:
 
 
 async def test_a_resend_that_changes_nothing_says_why(svix, api, endpoint_id):
-    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason="a test"))
+    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason=plain("a test")))
     first = await send(svix, api, wait=False)
     second = await send(svix, api, wait=False)
     resend = svix.message_attempt.resend
@@ -333,7 +334,7 @@ async def test_a_resend_that_changes_nothing_says_why(svix, api, endpoint_id):
     timeline = (await api.ask("GET", f"{api.app}/customer/timeline?key={ADA.key}")).body["data"]
     assert timeline[0]["deliveries"][0]["behind"] == first.id
     await resend("default", first.id, endpoint_id)
-    await change(api, DisableEndpoint(endpoint_id=endpoint_id, reason="a test"))
+    await change(api, DisableEndpoint(endpoint_id=endpoint_id, reason=plain("a test")))
     assert await refused(resend("default", first.id, endpoint_id)) == (409, "endpoint_disabled")
 
 

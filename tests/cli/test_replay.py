@@ -61,7 +61,8 @@ def test_what_failed_is_shown_by_cause_and_goes_out_once_the_handler_is_mended(t
         shown = nicobar(tmp_path, "replay", "failures", "customerio").stdout
         assert shown.count("▲") == 1
         assert re.match(r"▲ 3 at customerio, .*, the last one msg_", shown)
-        assert "threw: line 4: The handler threw TypeError: cannot read property 'data' of undefined" in shown
+        assert "line 4: The handler threw TypeError: cannot read property 'data' of undefined" in shown
+        assert "failure: threw line 4" in shown
 
         (tmp_path / "paid.js").write_text(ORDER_PAID)
         nicobar(tmp_path, "apply", "nicobar.toml")

@@ -261,7 +261,7 @@ def test_a_call_that_breaks_one_rule_is_told_just_that(name, number):
     for verdict in result.verdicts:
         assert verdict.level is RULES[verdict.rule].level
         assert verdict.path.startswith(("[0].payload", "[0].url")), verdict
-        assert all((verdict.reason, verdict.fix, verdict.source.startswith("https://")))
+        assert all((verdict.reason.detail(), verdict.reason.fix(), verdict.source.startswith("https://")))
 
 
 FINE = [

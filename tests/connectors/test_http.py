@@ -8,6 +8,7 @@ from nicobar.addresses import RefusedAddress
 from nicobar.connectors import Blocked, Deferred, Delivered, Gone, NoResponse, Origin, Refused, Response
 from nicobar.connectors.http import HttpEndpoint
 from nicobar.model import Call
+from nicobar.reasons import plain
 
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 
@@ -50,20 +51,20 @@ def test_only_a_2xx_is_success_and_everything_else_is_retried():
         assert isinstance(outcome, Deferred), number
         assert outcome.failing is (number >= 500), "its 3xx and 4xx do not open the breaker"
         assert (outcome.reached, outcome.throttled) == (number < 500, number == 429)
-        assert f"{number}: busy" in outcome.reason
+        assert f"{number}: busy" in str(outcome.reason)
 
 
 def test_a_410_disables_and_says_how_to_go_on():
     outcome = read(status(410, b"bye"))
     assert isinstance(outcome, Gone)
-    assert "410: bye" in outcome.reason
-    assert "Enable" in outcome.reason
+    assert "410: bye" in str(outcome.reason)
+    assert "Enable" in str(outcome.reason)
 
 
 def test_a_wait_that_a_receiver_asks_for_holds_for_every_status():
     for number in (302, 404, 429, 503):
         assert read(status(number, **{"retry-after": "7"})).retry_after_ms == 7_000
-    assert read(NoResponse(reason="connection refused", duration_ms=1)).failing
+    assert read(NoResponse(reason=plain("connection refused"), duration_ms=1)).failing
 
 
 def test_only_the_endpoint_s_own_url_can_disable_it():
@@ -136,10 +137,10 @@ def test_a_refused_address_holds_the_endpoint_only_at_its_own_host():
     for url, kind in (("http://crm.internal/x", Blocked), ("http://other.internal/", Refused)):
         calls = it.prepare([Call(method="POST", url=url, headers={}, payload={})], ORIGIN).calls
         host = url.split("/")[2]
-        answer = NoResponse(reason="x", duration_ms=1, refused=RefusedAddress(host=host, entry=f"{host}:80"))
+        answer = NoResponse(reason=plain("x"), duration_ms=1, refused=RefusedAddress(host=host, entry=f"{host}:80"))
         (outcome,) = it.read(calls, answer)
         assert isinstance(outcome, kind)
-        assert outcome.reason == (
+        assert str(outcome.reason) == (
             f"Requests to {host} are not allowed: its address is not public. To allow them, add {host}:80 to the "
             f"setting allowed_addresses (NICOBAR_ALLOWED_ADDRESSES={host}:80) and restart Nicobar."
         )

@@ -246,8 +246,8 @@ def test_once_and_key_have_to_be_text(field, given):
         result = prepared(item, path=path)
         (error,) = [verdict for verdict in result.verdicts if verdict.level is Level.ERROR]
         assert (error.rule, error.path, result.calls) == ("event_key", f"[0].payload.{field}", ())
-        assert error.reason.startswith(f"`{field}` is {msgspec.json.encode(given).decode()}. ")
-        assert f"{field}: String(value)" in error.fix
+        assert error.reason.detail().startswith(f"`{field}` is {msgspec.json.encode(given).decode()}. ")
+        assert f"{field}: String(value)" in error.reason.fix()
 
 
 @pytest.mark.parametrize("given", [ULID, "order-7"])

@@ -11,6 +11,7 @@ from nicobar.connectors import Blocked, Deferred, Delivered, Finding, Gone, NoRe
 from nicobar.connectors.registry import CONNECTORS, connector
 from nicobar.errors import UserError
 from nicobar.model import Call, Customer, Level
+from nicobar.reasons import plain
 
 SETTINGS = {"customerio": {}, "http": {"url": "https://shop.example/hook"}}
 SECRETS = {
@@ -77,7 +78,10 @@ def test_whatever_the_payload_there_are_calls_or_errors_the_same_each_time(teste
     prepared = it.prepare(asked, ORIGIN)
     assert it.prepare(asked, ORIGIN) == prepared
     assert bool(prepared.calls) is not any(verdict.level is Level.ERROR for verdict in prepared.verdicts)
-    assert all(verdict.path and verdict.reason and verdict.fix and verdict.source for verdict in prepared.verdicts)
+    assert all(
+        verdict.path and verdict.reason.detail() and verdict.reason.fix() and verdict.source
+        for verdict in prepared.verdicts
+    )
     for call in prepared.calls:
         assert not {"authorization", "content-length", "host"} & {name.lower() for name in call.headers}
         assert it.pack([call]).body == call.body
@@ -113,7 +117,7 @@ def test_calls_stay_in_the_handler_s_order(tested):
         (answer(429), Deferred),
         (answer(500), Deferred),
         (answer(503), Deferred),
-        (NoResponse(reason="connection refused", duration_ms=1), Deferred),
+        (NoResponse(reason=plain("connection refused"), duration_ms=1), Deferred),
     ],
     ids=lambda value: str(getattr(value, "status", "")) or getattr(value, "__name__", "none"),
 )
@@ -154,9 +158,9 @@ def test_a_refused_address_of_the_endpoint_s_own_puts_it_on_hold(tested):
     it = opened(tested)
     calls = it.prepare([good(it, 0)], ORIGIN).calls
     refused = RefusedAddress(host="crm.internal", entry="crm.internal:80")
-    outcomes = it.read(calls, NoResponse(reason="x", duration_ms=1, refused=refused))
+    outcomes = it.read(calls, NoResponse(reason=plain("x"), duration_ms=1, refused=refused))
     assert all(isinstance(outcome, Blocked) for outcome in outcomes)
-    assert all("add crm.internal:80 to the setting allowed_addresses" in outcome.reason for outcome in outcomes)
+    assert all("add crm.internal:80 to the setting allowed_addresses" in str(outcome.reason) for outcome in outcomes)
 
 
 class Nowhere:
@@ -165,7 +169,7 @@ class Nowhere:
     refused = RefusedAddress(host="crm.internal", entry="crm.internal:80")
 
     async def send(self, _request):
-        return NoResponse(reason="x", duration_ms=1, refused=self.refused)
+        return NoResponse(reason=plain("x"), duration_ms=1, refused=self.refused)
 
     async def refused_address(self, _url):
         return self.refused
@@ -175,7 +179,7 @@ class Nowhere:
 async def test_a_check_names_the_address_to_allow(tested):
     checkup = await opened(tested).check_credentials(Nowhere())
     assert (checkup.ok, checkup.finding) == (False, Finding.REFUSED_ADDRESS)
-    assert "NICOBAR_ALLOWED_ADDRESSES=crm.internal:80" in checkup.detail
+    assert "NICOBAR_ALLOWED_ADDRESSES=crm.internal:80" in str(checkup.reason)
 
 
 @every_connector

@@ -8,6 +8,7 @@ import pytest
 from contracts.test_stores import OPEN, claim, done, endpoint, message
 from nicobar.ids import IdFactory
 from nicobar.model import Application, Attempt, DeliveryState, RequestRecord
+from nicobar.reasons import reason
 from nicobar.store import AddTransformation, Audited, PutApplication
 from nicobar.store import history as history_module
 from nicobar.store.history import MAX_REFUSALS, TALLY_MS, AttemptFilter, AuditFilter, MessageFilter, Refused, Waits
@@ -376,7 +377,7 @@ async def test_a_customer_s_timeline_says_what_became_of_every_message_and_who_w
         ("ep_1", DeliveryState.PENDING),
         ("ep_2", DeliveryState.PENDING),
     ]
-    assert earlier.deliveries[0].reason == "why"
+    assert str(earlier.deliveries[0].reason) == "why"
     assert [item.message.id for item in await walk(ask, after="")] == [first, second]
     ada = MessageFilter(customer_key="cus_ada")
     assert await walk(lambda **place: made.store.moments("app_other", ada, **place)) == []
@@ -453,7 +454,8 @@ async def test_what_is_not_finished_is_counted_by_state_and_time(made):
 
 async def test_of_refused_requests_a_source_keeps_the_latest(made):
     def refused(number, source_id="src_1"):
-        return Refused(source_id=source_id, at_ms=number, status=401, code="c", detail="d", event_id=f"e{number}")
+        why = reason("c", "d %(name)s", name=number)
+        return Refused(source_id=source_id, at_ms=number, status=401, reason=why, event_id=f"e{number}")
 
     await made.store.keep_refusals([refused(7, "src_2")])
     for start in range(0, MAX_REFUSALS + 200, 100):

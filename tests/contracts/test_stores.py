@@ -9,6 +9,7 @@ import pytest
 
 from nicobar.errors import NicobarError
 from nicobar.model import Attempt, DeliveryState
+from nicobar.reasons import plain
 from nicobar.store import AddTransformation, Finished, NewMessage, PauseEndpoint, PutEndpoint, RemoveEndpoint
 from nicobar.store.sqlite import SqliteStore
 
@@ -64,7 +65,7 @@ def done(claimed, state=DeliveryState.SUCCESS, *, due_at_ms=None, spent=True, at
         started_at_ms=at_ms,
         duration_ms=0,
         state=state,
-        reason="why",
+        reason=plain("why"),
         transformation_version=1,
         console=("said",),
     )
@@ -75,7 +76,7 @@ def done(claimed, state=DeliveryState.SUCCESS, *, due_at_ms=None, spent=True, at
         state=state,
         due_at_ms=due_at_ms,
         spent=spent,
-        reason="why",
+        reason=plain("why"),
         ended_at_ms=at_ms,
         attempt=tried,
     )
@@ -204,7 +205,7 @@ async def test_what_a_removed_endpoint_has_left_is_canceled_by_steps_and_stays_r
     assert [await store.cancel_removed(now_ms=200, limit=3) for _ in range(4)] == [3, 3, 1, 0]
     for number in range(1, 8):
         removed, other = await store.deliveries(f"msg_{number}")
-        assert (removed.state, removed.reason) == (DeliveryState.CANCELED, "endpoint removed")
+        assert (removed.state, str(removed.reason)) == (DeliveryState.CANCELED, "endpoint removed")
         assert (removed.due_at_ms, removed.ended_at_ms) == (None, 200)
         assert other.state is DeliveryState.PENDING
     (backlog,) = await store.backlog()
@@ -231,12 +232,12 @@ async def test_replacing_an_endpoint_keeps_its_pause_and_its_handler(store):
         [
             AddTransformation(endpoint_id="ep_1", code="one", created_at_ms=1),
             AddTransformation(endpoint_id="ep_1", code="two", created_at_ms=2),
-            PauseEndpoint(endpoint_id="ep_1", reason="why"),
+            PauseEndpoint(endpoint_id="ep_1", reason=plain("why")),
         ]
     )
     await store.change([await endpoint(store, "ep_1", "renamed")])
     one, _ = (await store.snapshot()).endpoints
-    assert (one.seq, one.name, one.paused_reason) == (1, "renamed", "why")
+    assert (one.seq, one.name, one.paused_reason) == (1, "renamed", plain("why"))
     assert (one.transformation.version, one.transformation.code) == (2, "two")
     assert one.settings == {"url": "https://a.example", "n": 1, "on": True}
 
@@ -256,13 +257,13 @@ async def test_a_pause_ends_when_the_endpoint_becomes_another_one_unless_somebod
     store, changes, ends, by_hand
 ):
     known = await endpoint(store, "ep_1")
-    await store.change([PauseEndpoint(endpoint_id="ep_1", reason="401", by_hand=by_hand)])
+    await store.change([PauseEndpoint(endpoint_id="ep_1", reason=plain("401"), by_hand=by_hand)])
     await store.change([msgspec.structs.replace(known, name="another name")])
     await store.change([msgspec.structs.replace(known, **changes)])
     one, _ = (await store.snapshot()).endpoints
-    assert one.paused_reason == (None if ends and not by_hand else "401")
+    assert one.paused_reason == (None if ends and not by_hand else plain("401"))
     assert one.paused_by_hand is by_hand
-    for reason in (None, "402"):
+    for reason in (None, plain("402")):
         await store.change([PauseEndpoint(endpoint_id="ep_1", reason=reason)])
     await store.change([msgspec.structs.replace(known, sealed_credentials=b"\0third")])
     one, _ = (await store.snapshot()).endpoints

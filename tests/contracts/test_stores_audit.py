@@ -11,6 +11,7 @@ import pytest
 from contracts.test_stores import OPEN, claim, done, endpoint, message
 from nicobar.errors import NicobarError
 from nicobar.model import DeliveryState
+from nicobar.reasons import plain
 from nicobar.store import Audited, NewTask, ReplayFilter, TaskKind
 from nicobar.store.history import AuditFilter
 
@@ -45,7 +46,9 @@ async def _expunge_customer(store: Any, said: Audited) -> object:
 # None of them changes anything when it is done a second time.
 ACTS: dict[str, Act] = {
     "resend": lambda store, said: store.resend("msg_1", "ep_1", now_ms=200, new_ids=False, said=said),
-    "cancel_pending": lambda store, said: store.cancel_pending(1, now_ms=200, limit=9, reason="by hand", said=said),
+    "cancel_pending": lambda store, said: store.cancel_pending(
+        1, now_ms=200, limit=9, reason=plain("by hand"), said=said
+    ),
     "cancel_task": lambda store, said: store.cancel_task("qtask_0", now_ms=200, said=said),
     "expunge_attempt": lambda store, said: store.expunge_attempt("atmpt_1", said=said),
     "expunge_message": lambda store, said: store.expunge_message("msg_1", now_ms=200, said=said),
@@ -125,7 +128,7 @@ async def test_a_replay_is_asked_for_and_said_at_once(store):
 
 
 async def test_what_takes_many_at_once_says_how_many(store):
-    await store.cancel_pending(1, now_ms=200, limit=10, reason="by hand", said=SAID)
+    await store.cancel_pending(1, now_ms=200, limit=10, reason=plain("by hand"), said=SAID)
     await _expunge_customer(store, SAID)
     assert await lines(store) == ["2 messages", "1 deliveries"]
 

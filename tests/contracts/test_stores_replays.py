@@ -11,6 +11,7 @@ import pytest
 
 from contracts.test_stores import OPEN, claim, done, endpoint, message
 from nicobar.model import DeliveryState
+from nicobar.reasons import plain
 from nicobar.store import Audited, NewTask, RemoveEndpoint, ReplayFilter, Resent, TaskKind, TaskStatus
 from nicobar.store.history import AuditFilter
 
@@ -429,7 +430,7 @@ async def test_what_was_sent_meanwhile_is_not_given_back_even_if_it_spent_no_try
     held, returned, hastened = await claim(store, now_ms=1_000, limit=3, lease_ms=5_000)
     probe = done(held, PENDING, due_at_ms=1_000, spent=False, attempt="atmpt_probe")
     nothing_left = msgspec.structs.replace(
-        done(returned, PENDING, due_at_ms=1_000, spent=False), attempt=None, reason="not sent"
+        done(returned, PENDING, due_at_ms=1_000, spent=False), attempt=None, reason=plain("not sent")
     )
     put_off = msgspec.structs.replace(done(hastened, PENDING, due_at_ms=9_000, spent=False), attempt=None)
     await store.record([probe, nothing_left, put_off])
@@ -486,10 +487,10 @@ async def test_what_was_expunged_or_canceled_in_the_queue_is_not_given_back(stor
     await start(store)
     await store.work_on_task("qtask_1", now_ms=1_000, limit=3)
     await store.expunge_message("msg_1", now_ms=1_000)
-    assert await store.cancel_pending(1, now_ms=1_000, limit=1, reason="not wanted") == 1
+    assert await store.cancel_pending(1, now_ms=1_000, limit=1, reason=plain("not wanted")) == 1
     await cancel(store)
     states = [(await store.deliveries(f"msg_{number}"))[0] for number in range(1, 4)]
-    assert [(state.state, state.reason) for state in states] == [
+    assert [(state.state, str(state.reason)) for state in states] == [
         (DeliveryState.CANCELED, "expunged"),
         (DeliveryState.CANCELED, "not wanted"),
         (FAILED, "why"),
@@ -531,7 +532,7 @@ async def test_waiting_deliveries_can_be_canceled_and_what_is_being_sent_goes_on
         await post(store, number, "a")
     (sending,) = await claim(store)
     canceled = 0
-    while step := await store.cancel_pending(1, now_ms=1_000, limit=2, reason="not wanted"):
+    while step := await store.cancel_pending(1, now_ms=1_000, limit=2, reason=plain("not wanted")):
         canceled += step
     assert canceled == 3
     assert await store.record([done(sending)]) == 1
@@ -594,7 +595,7 @@ async def test_what_another_endpoint_sent_under_earlier_ids_counts(store, tmp_pa
         (one,) = await claim(store, limit=1)
         state = DeliveryState.CANCELED if number == 2 else SUCCESS
         await store.record([done(one, state, attempt=f"atmpt_{number}")])
-    assert await store.cancel_pending(2, now_ms=100, limit=9, reason="not wanted") == 1
+    assert await store.cancel_pending(2, now_ms=100, limit=9, reason=plain("not wanted")) == 1
     with closing(sqlite3.connect(tmp_path / "nicobar.db", isolation_level=None)) as connection:
         # As an upgrade leaves deliveries of the version before; the last one was sent again since.
         connection.execute("UPDATE deliveries SET replay_key = NULL WHERE message_seq < 4")

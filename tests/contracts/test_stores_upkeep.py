@@ -8,6 +8,7 @@ import pytest
 from contracts.test_stores import OPEN, claim, done, endpoint, message
 from contracts.test_stores_replays import finish, post, start, work
 from nicobar.model import Breaker, BreakerState, DeliveryState, RequestRecord
+from nicobar.reasons import plain
 from nicobar.store import ReplayFilter, TaskStatus
 
 PENDING = DeliveryState.PENDING
@@ -86,7 +87,9 @@ async def test_what_was_never_tried_does_not_wait_for_the_clock_of_another_start
 
 async def test_a_breaker_is_kept(store):
     assert await store.breakers() == {}
-    kept = Breaker(state=BreakerState.OPEN, failures=5, failing_since_ms=1, opens=2, probe_at_ms=9, reason="503")
+    kept = Breaker(
+        state=BreakerState.OPEN, failures=5, failing_since_ms=1, opens=2, probe_at_ms=9, reason=plain("503")
+    )
     await store.keep_breaker(1, Breaker(failures=1))
     await store.keep_breaker(1, kept)
     assert await store.breakers() == {1: kept}
@@ -110,7 +113,7 @@ async def test_old_payloads_and_attempts_go_and_their_ids_stay(store):
     assert old.expunged_at_ms == NOW_MS
     assert await store.attempts("msg_1", "ep_1") == []
     (delivery,) = await store.deliveries("msg_1")
-    assert (delivery.state, delivery.reason) == (DeliveryState.FAILED, "expunged")
+    assert (delivery.state, str(delivery.reason)) == (DeliveryState.FAILED, "expunged")
     assert await steps(store.expunge_old, 7) == 0
     (app,) = (await store.snapshot()).applications
     again = msgspec.structs.replace(new(1, app.id), id="msg_again")
@@ -194,9 +197,9 @@ async def test_one_message_is_expunged_with_what_its_attempts_say(store):
     gone = await store.message("msg_1")
     assert (gone.body, gone.expunged_at_ms, gone.event_id) == (b"", 700, "evt_1")
     (attempt,) = await store.attempts("msg_1", "ep_1")
-    assert (attempt.requests, attempt.response, attempt.console, attempt.reason) == ((), "", (), "expunged")
+    assert (attempt.requests, attempt.response, attempt.console, str(attempt.reason)) == ((), "", (), "expunged")
     (delivery,) = await store.deliveries("msg_1")
-    assert (delivery.state, delivery.reason) == (DeliveryState.CANCELED, "expunged")
+    assert (delivery.state, str(delivery.reason)) == (DeliveryState.CANCELED, "expunged")
     assert [item.message.id for item in await claim(store, now_ms=700)] == ["msg_2"], "it holds up nobody"
     assert not await store.expunge_message("msg_9", now_ms=700)
 
@@ -207,10 +210,12 @@ async def test_a_try_that_was_under_way_when_its_message_was_expunged_brings_not
     await store.expunge_message("msg_1", now_ms=700)
     sent = RequestRecord(method="POST", url="https://a.example", headers={}, body="ada@northpine.example")
     ended = done(one, DeliveryState.FAILED)
-    said = msgspec.structs.replace(ended.attempt, requests=(sent,), response="ada@", reason="ada@", console=("ada@",))
+    said = msgspec.structs.replace(
+        ended.attempt, requests=(sent,), response="ada@", reason=plain("ada@"), console=("ada@",)
+    )
     assert await store.record([msgspec.structs.replace(ended, attempt=said)]) == 0
     (attempt,) = await store.attempts("msg_1", "ep_1")
-    assert (attempt.requests, attempt.response, attempt.console, attempt.reason) == ((), "", (), "expunged")
+    assert (attempt.requests, attempt.response, attempt.console, str(attempt.reason)) == ((), "", (), "expunged")
 
 
 async def test_everything_of_one_customer_is_expunged_and_nothing_of_another(store):

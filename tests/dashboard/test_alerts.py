@@ -8,6 +8,7 @@ import aiohttp
 
 from nicobar.model import Scope
 from nicobar.pipeline.alerts import Alert, AlertType
+from nicobar.reasons import plain
 from nicobar.store.history import AttemptFilter, MessageFilter
 from support.api import asking
 
@@ -22,7 +23,7 @@ async def test_a_link_to_an_application_shows_no_alerts(tmp_path):
         shop = next(
             endpoint for endpoint in api.nicobar.runtime.configuration.snapshot.endpoints if endpoint.id != ops
         )
-        alert = Alert(type=AlertType.EXHAUSTED, endpoint=shop, reason="a test", cause="a test")
+        alert = Alert(type=AlertType.EXHAUSTED, endpoint=shop, reason=plain("a test"), cause="a test")
         await api.nicobar.runtime.alerts.tell(alert)
         await api.nicobar.next_recorded()
         ((stored,), (tried,)) = (

@@ -9,8 +9,9 @@ from playwright.async_api import expect
 
 from nicobar.model import Customer, DeliveryState
 from nicobar.pipeline import replay
+from nicobar.reasons import plain, reason
 from nicobar.sources.samples import fresh
-from nicobar.store import AddTransformation
+from nicobar.store import AddTransformation, FailureGroup
 from nicobar.store.history import AuditFilter
 from nicobar.web.dashboard.failures import line_of
 from support.browser import browser
@@ -191,6 +192,14 @@ async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicoba
 
 
 def test_the_line_is_that_of_the_handler():
-    assert line_of("handler_threw: line 12: x is not defined") == 12
-    assert line_of("contract: [0].name: line 3: what a handler wrote") is None
-    assert line_of("given_up: 503") is None
+    def line(why):
+        return line_of(
+            FailureGroup(endpoint_id="", failure="", count=1, first_at_ms=0, last_at_ms=0, message_id="", reason=why)
+        )
+
+    threw = reason("threw", "The handler threw %(error)s", error="x is not defined", location=12)
+    assert line(threw) == 12
+    assert line(reason("given_up", "%(reason)s", reason=threw)) == 12
+    assert line(reason("missing", "line 3: no", location="[0].name")) is None
+    assert line(plain("line 3: The handler threw Error")) is None
+    assert line(None) is None

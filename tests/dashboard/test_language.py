@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import sys
@@ -38,6 +39,19 @@ def test_every_text_is_translated_with_its_places_and_nothing_else_is(messages, 
         for translated in texts(message):
             assert translated, text
             assert set(re.findall(r"%\(\w+\)s", translated)) == places, text
+
+
+@pytest.mark.parametrize("package", ["connectors", "pipeline", "sandbox", "sources", "web/dashboard"])
+def test_templates_of_reasons_are_literals(messages, package):
+    for file in (messages.PACKAGE / package).rglob("*.py"):
+        for call in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(call, ast.Call):
+                function = getattr(call.func, "attr", None) or getattr(call.func, "id", None)
+                for position in messages.TEMPLATES.get(function, ()):
+                    composed = position < len(call.args) and isinstance(
+                        call.args[position], ast.JoinedStr | ast.BinOp | ast.IfExp
+                    )
+                    assert not composed, f"{file}:{call.lineno}"
 
 
 @pytest.mark.parametrize("language", OTHERS)

@@ -10,6 +10,7 @@ from playwright.async_api import expect
 
 from nicobar.errors import Refusal
 from nicobar.model import Breaker, BreakerState, Customer, Delivery, DeliveryState, Hold
+from nicobar.reasons import plain
 from nicobar.store.history import AuditFilter, Page
 from nicobar.web.dashboard.filters import Place, day_ms, listed, percentile, zone_of
 from nicobar.web.dashboard.search import read_search, snippet
@@ -353,23 +354,23 @@ def test_a_percentile_is_a_value_that_was_measured():
 async def test_why_a_delivery_waits_is_the_outermost_cause(nicobar):
     known, _ = await furnish(nicobar, HANDLER)
     pending = Delivery(
-        message_id="m", endpoint_id=known.id, state=DeliveryState.PENDING, tries=0, due_at_ms=10, reason="why"
+        message_id="m", endpoint_id=known.id, state=DeliveryState.PENDING, tries=0, due_at_ms=10, reason=plain("why")
     )
-    open_breaker = Breaker(state=BreakerState.OPEN, reason="503", probe_at_ms=99)
+    open_breaker = Breaker(state=BreakerState.OPEN, reason=plain("503"), probe_at_ms=99)
 
     def cause(endpoint=known, breaker=None, **changes):
         wait = wait_of(msgspec.structs.replace(pending, **changes), endpoint, breaker, 10)
         return wait and (wait.cause, wait.until_ms, wait.reason)
 
     assert cause(state=DeliveryState.SUCCESS) is None
-    assert cause(state=DeliveryState.SENDING) == (Cause.SENDING, None, "")
-    assert cause(None) == (Cause.REMOVED, None, "")
-    paused = msgspec.structs.replace(known, paused_reason="wrong key")
-    assert cause(paused, open_breaker, due_at_ms=None) == (Cause.PAUSED, None, "wrong key")
-    assert cause(paused, Breaker(hold=Hold(probe_at_ms=77))) == (Cause.PAUSED, 77, "wrong key")
-    assert cause(msgspec.structs.replace(paused, disabled=True)) == (Cause.DISABLED, None, "")
-    assert cause(breaker=open_breaker, due_at_ms=None, behind="msg", behind_until_ms=5) == (Cause.BEHIND, 5, "")
-    assert cause(breaker=open_breaker) == (Cause.FAILING, 99, "503")
-    assert cause() == (Cause.TURN, None, "")
-    assert cause(due_at_ms=20, tries=1) == (Cause.RETRY, 20, "why")
-    assert cause(due_at_ms=20) == (Cause.LATER, 20, "why")
+    assert cause(state=DeliveryState.SENDING) == (Cause.SENDING, None, None)
+    assert cause(None) == (Cause.REMOVED, None, None)
+    paused = msgspec.structs.replace(known, paused_reason=plain("wrong key"))
+    assert cause(paused, open_breaker, due_at_ms=None) == (Cause.PAUSED, None, plain("wrong key"))
+    assert cause(paused, Breaker(hold=Hold(probe_at_ms=77))) == (Cause.PAUSED, 77, plain("wrong key"))
+    assert cause(msgspec.structs.replace(paused, disabled=True)) == (Cause.DISABLED, None, None)
+    assert cause(breaker=open_breaker, due_at_ms=None, behind="msg", behind_until_ms=5) == (Cause.BEHIND, 5, None)
+    assert cause(breaker=open_breaker) == (Cause.FAILING, 99, plain("503"))
+    assert cause() == (Cause.TURN, None, None)
+    assert cause(due_at_ms=20, tries=1) == (Cause.RETRY, 20, plain("why"))
+    assert cause(due_at_ms=20) == (Cause.LATER, 20, plain("why"))

@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import expect
 
 from nicobar.model import Breaker, BreakerState, Customer, DeliveryState
+from nicobar.reasons import plain
 from nicobar.sources.samples import fresh
 from nicobar.store.history import Refused, Tally
 from nicobar.use_cases.statistics import HOUR_MS
@@ -91,7 +92,7 @@ async def test_the_overview_says_what_happened_and_what_needs_attention_with_wha
         await items.first.get_by_role("button", name="Resume").click()
         await page.wait_for_url(f"**/webhooks/{known.id}")
         assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
-        breaker = Breaker(state=BreakerState.OPEN, reason="503 five times", probe_at_ms=2_000_000_000_000)
+        breaker = Breaker(state=BreakerState.OPEN, reason=plain("503 five times"), probe_at_ms=2_000_000_000_000)
         await nicobar.runtime.store.keep_breaker(known.seq, breaker)
         await page.goto(f"{nicobar.url}/")
         await expect(items.first).to_contain_text("destination fails")

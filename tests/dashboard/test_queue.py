@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from nicobar.model import Breaker, BreakerState, Customer
+from nicobar.reasons import plain
 from nicobar.sources.samples import fresh
 from support.browser import browser
 from support.installation import EVIL, examine, furnish, installation, open_page, set_password
@@ -81,7 +82,9 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
     await accept(nicobar, address, "evt_1", Customer(key=EVIL, name=EVIL))
     other, _ = await furnish(nicobar, HANDLER, name="2" + EVIL, base_url="http://127.0.0.1:9")
     await accept(nicobar, address, "evt_2", Customer(key=EVIL, name=EVIL))
-    await nicobar.runtime.store.keep_breaker(other.seq, Breaker(state=BreakerState.OPEN, reason=EVIL, probe_at_ms=1))
+    await nicobar.runtime.store.keep_breaker(
+        other.seq, Breaker(state=BreakerState.OPEN, reason=plain(EVIL), probe_at_ms=1)
+    )
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)

@@ -20,7 +20,7 @@ async def test_a_made_up_action_becomes_the_event_that_its_author_meant(tmp_path
         assert nicobar.state.find("id", ADA.key).email == ADA.email
         said = {verdict.rule: verdict for verdict in item.attempt.verdicts}
         assert said["action_corrected"].level is Level.CORRECTION
-        assert "order_paid" in said["action_corrected"].reason
+        assert "order_paid" in str(said["action_corrected"].reason)
         assert 'action: "event"' in said["action_corrected"].fix
 
 
@@ -46,7 +46,7 @@ async def test_an_event_that_no_branch_handles_is_never_posted_raw(tmp_path):
     async with running(tmp_path, ORDER_PAID) as nicobar:
         await nicobar.send_sample("payment.failed", "evt_1")
         item = await nicobar.next_recorded()
-        assert (item.attempt.state, item.attempt.reason) == (DeliveryState.CANCELED, "not handled")
+        assert (item.attempt.state, str(item.attempt.reason)) == (DeliveryState.CANCELED, "not handled")
         assert not nicobar.state.requests
 
 
@@ -99,7 +99,7 @@ async def test_an_outage_is_waited_out_and_recorded_with_its_reason(tmp_path, st
         await nicobar.send_sample("payment.succeeded", "evt_1")
         item = await nicobar.next_recorded()
         assert item.attempt.state is DeliveryState.PENDING
-        assert str(status) in (item.attempt.reason or "")
+        assert str(status) in str(item.attempt.reason)
         (delivery,) = await nicobar.runtime.store.deliveries(item.message.id)
         assert delivery.tries == 1
         assert delivery.due_at_ms is not None
@@ -112,7 +112,7 @@ async def test_refused_credentials_pause_the_endpoint_and_lose_nothing(tmp_path)
         assert item.attempt.state is DeliveryState.PENDING
         (delivery,) = await nicobar.runtime.store.deliveries(item.message.id)
         assert delivery.tries == 0
-        assert "credentials" in (item.attempt.reason or "")
+        assert "credentials" in str(item.attempt.reason)
 
 
 async def test_a_later_process_takes_up_what_an_earlier_one_left(tmp_path):

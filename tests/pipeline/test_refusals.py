@@ -51,8 +51,12 @@ async def test_a_flood_becomes_one_write_a_second_that_says_what_it_leaves_out(s
     assert writes == [MAX_AT_ONCE + 1]
     latest, *_, oldest = await kept(store)
     assert (latest.event_id, oldest.event_id) == ("evt_999", f"evt_{1_000 - MAX_AT_ONCE}")
-    assert latest.detail.endswith("Check the secret. (950 more of that second are not shown.)")
-    assert (oldest.status, oldest.code, oldest.detail) == (401, WRONG.code, "No signature fits. Check the secret.")
+    assert str(latest.reason).endswith("Check the secret. (950 more of that second are not shown.)")
+    assert (oldest.status, oldest.code, str(oldest.reason)) == (
+        401,
+        WRONG.code,
+        "No signature fits. Check the secret.",
+    )
     assert len(await kept(store, "src_2")) == 1
     refusals.note("src_1", WRONG, "evt_last")
     stop.set()

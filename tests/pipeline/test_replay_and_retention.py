@@ -216,7 +216,7 @@ async def test_a_removed_endpoint_s_backlog_is_canceled_by_short_steps_and_after
         await until_idle(clock, LOOK_MS)
         assert await unfinished(store) == 1
         (delivery,) = await store.deliveries(f"msg_{count}")
-        assert (delivery.state, delivery.reason) == (DeliveryState.CANCELED, "endpoint removed")
+        assert (delivery.state, str(delivery.reason)) == (DeliveryState.CANCELED, "endpoint removed")
 
 
 async def test_endpoints_that_were_removed_together_are_cleared_together(store):

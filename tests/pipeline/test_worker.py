@@ -20,6 +20,7 @@ from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer
 from nicobar.pipeline.worker import Worker
+from nicobar.reasons import plain
 from nicobar.sandbox import Broken, Failure, Result
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import AddTransformation, NewMessage, PauseEndpoint, PutSource, Snapshot
@@ -330,7 +331,7 @@ async def test_the_whole_schedule_is_tried_and_then_given_up(tmp_path):
                 assert (entry.attempt.state, delivery.tries) == (DeliveryState.PENDING, tried + 1)
                 await it.move(delivery.due_at_ms - it.clock.now_ms())
         assert (entry.attempt.state, delivery.due_at_ms) == (DeliveryState.FAILED, None)
-        assert entry.attempt.reason.startswith("Given up after 8 tries")
+        assert str(entry.attempt.reason).startswith("Given up after 8 tries")
         assert len(ids) == 1, "the same id on every try"
 
 
@@ -404,8 +405,8 @@ async def test_wrong_credentials_put_the_endpoint_on_hold(tmp_path):
         assert (await it.delivery(message_id)).tries == 0
         assert it.network.sent.empty()
         (endpoint,) = (await it.store.snapshot()).endpoints
-        assert "401" in (endpoint.paused_reason or "")
-        assert await said(it.store) == [("nicobar", "endpoint.pause", endpoint.id, endpoint.paused_reason)]
+        assert "401" in str(endpoint.paused_reason)
+        assert await said(it.store) == [("nicobar", "endpoint.pause", endpoint.id, str(endpoint.paused_reason))]
 
 
 async def said(store: SqliteStore) -> list[tuple[str, ...]]:
@@ -426,11 +427,11 @@ async def test_a_sandbox_that_cannot_start_holds_the_endpoint_and_leaves_no_rows
             delivery = await it.delivery(message_id)
             assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)
             assert await it.attempts(message_id) == []
-        assert "No process could be started" in ((await it.delivery(ids[0])).reason or "")
+        assert "No process could be started" in str((await it.delivery(ids[0])).reason)
 
 
 async def test_a_handler_ended_from_outside_is_tried_again_on_the_schedule(tmp_path):
-    sandbox = Sometimes(Broken(failure=Failure.CRASHED, reason="The process ended.", may_pass=True))
+    sandbox = Sometimes(Broken(failure=Failure.CRASHED, reason=plain("The process ended."), may_pass=True))
     async with world(tmp_path, sandbox=sandbox) as it:
         message_id = await it.accept("one")
         item = await it.next_recorded()
@@ -443,13 +444,13 @@ async def test_a_handler_ended_from_outside_is_tried_again_on_the_schedule(tmp_p
 
 
 async def test_a_reason_is_kept_without_nul_which_would_cut_it(tmp_path):
-    sandbox = Sometimes(Broken(failure=Failure.THREW, reason="no \0name\0"))
+    sandbox = Sometimes(Broken(failure=Failure.THREW, reason=plain("no \0name\0")))
     async with world(tmp_path, sandbox=sandbox) as it:
         message_id = await it.accept("one")
         item = await it.next_recorded()
-        assert (item.attempt.reason, (await it.delivery(message_id)).reason) == ("no name", "no name")
+        assert (await it.delivery(message_id)).reason == item.attempt.reason == plain("no name")
         (group,) = await it.store.failure_groups(it.snapshot.endpoints[0].app_id)
-        assert group.failure == "threw: no name"
+        assert (group.failure, group.reason) == ("text", plain("no name"))
 
 
 async def test_a_parcel_that_breaks_does_not_send_the_others_twice(tmp_path):
@@ -502,7 +503,7 @@ async def test_a_pause_that_could_not_be_kept_is_kept_by_the_next_refusal(tmp_pa
         await it.next_recorded()
         await it.move(0)
         (endpoint,) = (await it.store.snapshot()).endpoints
-        assert "401" in (endpoint.paused_reason or "")
+        assert "401" in str(endpoint.paused_reason)
         assert (await it.delivery(message_id)).tries == 0
 
 
@@ -558,7 +559,7 @@ async def test_a_destination_that_fails_is_left_alone_and_no_tries_are_spent(tmp
         ids = await failing(it, 5)
         await it.move(0)
         assert (await breaker(it)).state is BreakerState.OPEN
-        assert "503" in (await breaker(it)).reason
+        assert "503" in str((await breaker(it)).reason)
         later = await it.accept("later", "cus_z")
         await it.move(9_000)
         assert it.network.sent.empty(), "the retries that were due are not sent either"
@@ -666,8 +667,8 @@ async def test_after_five_days_of_failures_only_the_endpoint_is_disabled_and_say
         await it.move(0)
         (endpoint,) = (await it.store.snapshot()).endpoints
         assert endpoint.disabled
-        assert endpoint.disabled_reason.startswith("Disabled after 5 days of failures only; the last one: ")
-        assert await said(it.store) == [("nicobar", "endpoint.disable", endpoint.id, endpoint.disabled_reason)]
+        assert str(endpoint.disabled_reason).startswith("Disabled after 5 days of failures only; the last one: ")
+        assert await said(it.store) == [("nicobar", "endpoint.disable", endpoint.id, str(endpoint.disabled_reason))]
         assert (await it.delivery(ids[0])).state is DeliveryState.PENDING, "what is not finished waits"
         assert it.alerts() == ["endpoint.failing", "endpoint.disabled"]
         assert await breaker(it) == Breaker(), "whoever enables it gives it five days anew"
@@ -826,7 +827,7 @@ async def test_answers_that_are_not_the_destination_s_alert_once_and_mark_nothin
         it.network.answer = lambda _items: page
         first = await it.accept("first", "cus_first")
         await it.network.next()
-        assert "not Customer.io's answer" in (await it.next_recorded()).attempt.reason
+        assert "not Customer.io's answer" in str((await it.next_recorded()).attempt.reason)
         await it.move(0)
         assert it.alerts() == ["endpoint.failing"], "at the first one"
         ids = [first, *await failing(it, 4, page)]
@@ -903,8 +904,8 @@ async def test_a_410_disables_the_endpoint_and_keeps_the_delivery(tmp_path):
         await it.move(0)
         endpoint = await the_endpoint(it)
         assert endpoint.disabled
-        assert "410" in endpoint.disabled_reason
-        assert await said(it.store) == [("nicobar", "endpoint.disable", endpoint.id, endpoint.disabled_reason)]
+        assert "410" in str(endpoint.disabled_reason)
+        assert await said(it.store) == [("nicobar", "endpoint.disable", endpoint.id, str(endpoint.disabled_reason))]
         assert it.alerts() == ["endpoint.disabled"]
         for item in ids:
             delivery = await it.delivery(item)
@@ -1007,7 +1008,7 @@ async def probes(it: World, count: int) -> list[int]:
 DOUBLING = [10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000]
 
 
-@pytest.mark.parametrize("region", [status(401), status(200), NoResponse(reason="refused", duration_ms=1)])
+@pytest.mark.parametrize("region", [status(401), status(200), NoResponse(reason=plain("refused"), duration_ms=1)])
 async def test_waits_double_while_the_harmless_call_is_not_answered_well(tmp_path, region):
     async with world(tmp_path) as it:
         message_id = await held(it)
@@ -1039,7 +1040,7 @@ async def test_the_reason_of_a_hold_is_the_last_answer(tmp_path):
         await held(it, status(403))
         it.network.answer = lambda _items: status(401)
         await probes(it, 1)
-        assert "401" in (await the_endpoint(it)).paused_reason
+        assert "401" in str((await the_endpoint(it)).paused_reason)
 
 
 async def test_a_hold_s_waits_have_jitter(tmp_path):
@@ -1052,7 +1053,7 @@ async def test_a_hold_s_waits_have_jitter(tmp_path):
 async def test_after_a_good_check_the_next_event_goes_out_at_once(tmp_path):
     async with world(tmp_path) as it:
         message_id = await held(it)
-        await it.store.cancel_pending(1, now_ms=it.clock.now_ms(), limit=10, reason="canceled by hand")
+        await it.store.cancel_pending(1, now_ms=it.clock.now_ms(), limit=10, reason=plain("canceled by hand"))
         assert (await it.delivery(message_id)).state is DeliveryState.CANCELED
         await probes(it, 1)
         for _ in range(3):
@@ -1108,7 +1109,7 @@ async def test_a_restart_finds_the_hold_as_it_was(tmp_path, probed):
 async def test_a_hold_of_which_no_schedule_was_kept_heals(tmp_path):
     async with world(tmp_path) as it:
         await it.worker.stop(5_000)
-        await it.store.change([PauseEndpoint(endpoint_id=(await the_endpoint(it)).id, reason="401")])
+        await it.store.change([PauseEndpoint(endpoint_id=(await the_endpoint(it)).id, reason=plain("401"))])
         await it.accept("one")
         async with another_worker(it) as again:
             await again.move(10_000)
@@ -1125,10 +1126,11 @@ async def test_a_resume_while_no_process_runs_ends_the_hold(tmp_path):
             assert again.network.checks == 0
 
 
-async def by_person(it: World, reason: str | None) -> None:
+async def by_person(it: World, text: str | None) -> None:
     """Pauses, or resumes with no reason, as the API and the dashboard do."""
     endpoint = await the_endpoint(it)
-    await it.store.change([PauseEndpoint(endpoint_id=endpoint.id, reason=reason, by_hand=reason is not None)])
+    why = None if text is None else plain(text)
+    await it.store.change([PauseEndpoint(endpoint_id=endpoint.id, reason=why, by_hand=why is not None)])
 
 
 async def test_a_pause_that_a_person_made_is_never_probed(tmp_path):
@@ -1140,7 +1142,7 @@ async def test_a_pause_that_a_person_made_is_never_probed(tmp_path):
             await it.move(300_000)
         await it.move(0)
         assert (it.network.checks, it.network.sent.qsize()) == (0, 0)
-        assert (await the_endpoint(it)).paused_reason == "maintenance"
+        assert str((await the_endpoint(it)).paused_reason) == "maintenance"
 
 
 async def test_a_person_s_pause_during_the_probe_is_kept(tmp_path):
@@ -1157,7 +1159,7 @@ async def test_a_person_s_pause_during_the_probe_is_kept(tmp_path):
         await it.move(300_000)
         await it.move(0)
         endpoint = await the_endpoint(it)
-        assert (endpoint.paused_reason, endpoint.paused_by_hand) == ("maintenance", True)
+        assert (endpoint.paused_reason, endpoint.paused_by_hand) == (plain("maintenance"), True)
         assert it.network.sent.empty()
         assert "endpoint.recovered" not in it.alerts()
 
@@ -1174,7 +1176,7 @@ async def test_a_person_s_pause_while_a_request_is_out_does_not_become_a_hold(tm
         await it.move(300_000)
         await it.move(0)
         endpoint = await the_endpoint(it)
-        assert (endpoint.paused_reason, endpoint.paused_by_hand) == ("maintenance", True)
+        assert (endpoint.paused_reason, endpoint.paused_by_hand) == (plain("maintenance"), True)
         assert it.network.checks == 0
 
 
@@ -1221,7 +1223,7 @@ async def test_a_handler_that_fails_does_not_use_up_the_probe(tmp_path):
         await held(it)
         await it.accept("two", "cus_b")
         it.network.answer = lambda _items: OK
-        sandbox.result = Broken(failure=Failure.THREW, reason="no")
+        sandbox.result = Broken(failure=Failure.THREW, reason=plain("no"))
         await it.move(10_000)
         assert (await it.next_recorded()).attempt.state is DeliveryState.FAILED
         assert (await it.next_recorded()).attempt.state is DeliveryState.FAILED
@@ -1306,7 +1308,7 @@ async def test_one_event_that_is_always_rejected_fails_and_delays_nobody(tmp_pat
             number += 1
         delivery = await it.delivery(bad)
         assert delivery.state is DeliveryState.FAILED
-        assert delivery.reason.startswith("Given up after 8 tries; the last one: Customer.io answered 403")
+        assert str(delivery.reason).startswith("Given up after 8 tries; the last one: Customer.io answered 403")
         assert it.alerts() == ["endpoint.paused", "endpoint.recovered", "message.attempt.exhausted"]
 
 
@@ -1330,7 +1332,7 @@ async def test_credentials_revoked_soon_after_a_hold_start_another_one(tmp_path)
     async with world(tmp_path) as it:
         await healed(it)
         ids = await together(it, [f"n{n}" for n in range(100)], lambda _items: status(401))
-        assert "401" in (await the_endpoint(it)).paused_reason
+        assert "401" in str((await the_endpoint(it)).paused_reason)
         assert it.network.sent.qsize() <= 10
         deliveries = [await it.delivery(item) for item in ids]
         assert {delivery.state for delivery in deliveries} == {DeliveryState.PENDING}
@@ -1348,7 +1350,7 @@ async def test_deliveries_rejected_one_by_one_soon_after_a_hold_start_another_on
             ids.append(await it.accept(f"n{number}", f"cus_{number}"))
             await it.next_recorded()
             await it.move(0)
-        assert "401" in (await the_endpoint(it)).paused_reason
+        assert "401" in str((await the_endpoint(it)).paused_reason)
         assert [(await it.delivery(item)).tries for item in ids] == [1, 1, 0]
 
 
@@ -1392,7 +1394,7 @@ async def test_an_http_endpoint_whose_address_was_not_allowed_resumes_automatica
     refused = RefusedAddress(host="shop.example", entry="shop.example:443")
     async with world(tmp_path, kind="http") as it:
         it.network.refused = refused
-        message_id = await held(it, NoResponse(reason="not allowed", duration_ms=0, refused=refused))
+        message_id = await held(it, NoResponse(reason=plain("not allowed"), duration_ms=0, refused=refused))
         assert await probes(it, 3) == DOUBLING[:3]
         assert it.network.sent.empty(), "nothing is sent before the address is allowed"
         it.network.refused = None

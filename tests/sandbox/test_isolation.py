@@ -332,7 +332,11 @@ async def test_a_reason_still_names_the_handler_s_line(pool):
     function handler(w) {
       return deep(4); }"""
     (result,) = await pool.run([job(code)])
-    assert (result.failure, result.line, result.reason) == (Failure.THREW, 4, "The handler threw TypeError: no")
+    assert (result.failure, result.line, str(result.reason)) == (
+        Failure.THREW,
+        4,
+        "line 4: The handler threw TypeError: no",
+    )
 
 
 WALK = """

@@ -91,8 +91,13 @@ def starts(tmp_path) -> int:
         ("answer(duration_us=-5)", "not an answer"),
         ("answer(duration_us=10**15)", "not an answer"),
         ("say(frame(Reply(number=number, kind=Kind.BROKEN)))", "failure"),
-        ("say(frame(Reply(number=number, kind=Kind.BROKEN, failure='threw', reason='x' * 5_000)))", "reason"),
-        ("say(frame(Reply(number=number, kind=Kind.BROKEN, failure='crashed', reason='x')))", "failure"),
+        ("say(frame(Reply(number=number, kind=Kind.BROKEN, code='threw', values={'error': 'x' * 5_000})))", "reason"),
+        ("say(frame(Reply(number=number, kind=Kind.BROKEN, code='crashed')))", "failure"),
+        ("say(frame(Reply(number=number, kind=Kind.BROKEN, code='%(error)999999s')))", "failure"),
+        (
+            "say(frame(Reply(number=number, kind=Kind.BROKEN, code='threw', values=dict.fromkeys('abcde', 1))))",
+            "reason",
+        ),
         ("answer(calls=b'{}')", "calls"),
         ("answer(calls=b'[]')", "calls"),
         ("call_with(b'POST', b'GET')", "method"),
@@ -113,7 +118,7 @@ async def test_a_lying_child_fails_only_its_event(lying, tmp_path, lie, said):
     assert [result.calls[0].payload for result in results if isinstance(result, Calls)] == [{"type": "person"}] * 4
     failed = results[2]
     assert (failed.failure, failed.may_pass) == (Failure.BAD_RESULT, False)
-    assert said in failed.reason, failed.reason
+    assert said in str(failed.reason), failed.reason
     assert starts(tmp_path) == 3, "two children were replaced: the second ran the event alone"
 
 
@@ -148,7 +153,7 @@ async def test_the_parent_measures_the_calls_itself(lying, lie, failure, said):
     assert isinstance(good, Calls)
     assert isinstance(last, Calls)
     assert (failed.failure, failed.may_pass) == (failure, False)
-    assert said in failed.reason
+    assert said in str(failed.reason)
 
 
 async def test_an_event_is_what_was_received_whatever_the_child_says(lying):
@@ -188,7 +193,7 @@ async def test_an_event_that_ends_two_processes_fails(lying, tmp_path, times):
     assert [type(result) for result in results] == [Calls, Calls if times == 1 else Broken, Calls]
     if times > 1:
         assert (results[1].failure, results[1].may_pass) == (Failure.CRASHED, False)
-        assert "twice" in results[1].reason
+        assert "twice" in str(results[1].reason)
     assert starts(tmp_path) == (2 if times == 1 else 3)
 
 
@@ -224,7 +229,7 @@ async def test_a_deep_result_names_the_limit(shape):
     async with SandboxPool(children=1, bounds=bounds, on_kill=kills.append) as pool:
         *deep, good = await pool.run([job(code) for code in [*codes, GOOD]])
     assert [(item.failure, item.may_pass) for item in deep] == [(Failure.BAD_RESULT, False)] * len(depths)
-    assert {f"{MAX_DEPTH_LEVELS} levels" in item.reason for item in deep} == {True}
+    assert {f"{MAX_DEPTH_LEVELS} levels" in str(item.reason) for item in deep} == {True}
     assert isinstance(good, Calls)
     assert kills == []
 
@@ -263,7 +268,7 @@ async def test_a_bad_result_names_what_is_wrong(make, failure, said):
         (result,) = await pool.run([job(f"function handler(w) {{ {make} return w; }}")])
     assert isinstance(result, Broken)
     assert result.failure is failure
-    assert said in result.reason
+    assert said in str(result.reason)
     assert kills == []
 
 
@@ -290,7 +295,7 @@ async def test_whatever_is_thrown_gives_a_short_reason(thrown):
         (result,) = await pool.run([job(f"function handler(w) {{ throw {thrown}; }}")])
     assert isinstance(result, Broken)
     assert (result.failure, result.may_pass) == (Failure.THREW, False)
-    assert len(result.reason) < 1_100
+    assert len(str(result.reason)) < 1_100
     assert kills == []
 
 

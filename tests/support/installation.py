@@ -21,6 +21,7 @@ from nicobar.settings import Settings
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, Change, PauseEndpoint, PutSource
 from nicobar.use_cases.catalogue import make_endpoint, make_source
+from nicobar.use_cases.endpoint_state import pause_reason
 from nicobar.web.serving import Server
 from support.browser import serious_findings
 from support.server import ADA, DEFAULTS, DODO, TYPES
@@ -68,7 +69,8 @@ class Installation:
 
     async def pause(self, endpoint: Endpoint, reason: str | None, *, by_hand: bool = True) -> None:
         """With no reason it sends again. One that is not paused by hand is on hold."""
-        change = PauseEndpoint(endpoint_id=endpoint.id, reason=reason, by_hand=by_hand and reason is not None)
+        why = None if reason is None else pause_reason(reason)
+        change = PauseEndpoint(endpoint_id=endpoint.id, reason=why, by_hand=by_hand and reason is not None)
         await self.runtime.store.change([change])
         await self.runtime.configuration.refresh()
 

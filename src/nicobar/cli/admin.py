@@ -156,7 +156,7 @@ async def _check_credentials(settings: Settings, vault: Vault, endpoints: Sequen
             except NicobarError as error:
                 click.echo(f"▲ endpoint {endpoint.name}: {error}")
             else:
-                click.echo(f"{'●' if checkup.ok else '▲'} endpoint {endpoint.name}: {checkup.detail}")
+                click.echo(f"{'●' if checkup.ok else '▲'} endpoint {endpoint.name}: {checkup.reason}")
 
 
 @click.command()

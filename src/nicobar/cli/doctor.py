@@ -159,7 +159,7 @@ async def _endpoint(it: CommandServices, endpoint: Endpoint, watch: _Watch, sand
         raise NicobarError(error.code, detail, error.fix) from error
     checkup = await opened.destination.check_credentials(watch)
     if not checkup.ok:
-        raise NicobarError("credentials_refused", checkup.detail)
+        raise NicobarError("credentials_refused", checkup.reason.text())
     if endpoint.disabled:
         raise NicobarError("endpoint_disabled", f"disabled: {endpoint.disabled_reason}", _enable(endpoint))
     if endpoint.paused_reason is not None:
@@ -176,7 +176,7 @@ async def _endpoint(it: CommandServices, endpoint: Endpoint, watch: _Watch, sand
     found = await try_samples(sandbox, opened, it.clock.now_ms(), it.clock.steady_ms)
     if found.coverage.is_silent:
         raise NicobarError("handler_silent", found.coverage.summary, found.coverage.warning)
-    return f"{checkup.detail} {found.coverage.summary}"
+    return f"{checkup.reason} {found.coverage.summary}"
 
 
 def _enable(endpoint: Endpoint) -> str:

@@ -197,7 +197,8 @@ def failures(*, endpoint: str | None, **flags: Any) -> None:
                     when = f"{shown(group.first_at_ms)} to {shown(group.last_at_ms)}"
                     name = it.endpoint_name(group.endpoint_id)
                     lines.append(f"▲ {group.count} at {name}, {when}, the last one {group.message_id}")
-                    lines.append(f"  {group.failure}")
+                    lines += [f"  {group.reason}"] if group.reason else []
+                    lines.append(f"  failure: {group.failure}")
             return lines
 
     click.echo("\n".join(run_loop(run())) or "● Nothing has failed for good.")

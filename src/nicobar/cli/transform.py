@@ -81,7 +81,7 @@ def _show(subject: Subject, result: Transformed) -> None:
     else:
         click.echo(f"  {result.state.value}: {result.reason}")
     for verdict in result.verdicts:
-        more = "" if verdict.level is Level.ADDITION else f" {verdict.fix} [{verdict.source}]"
-        click.echo(f"  {verdict.level.value}: {verdict.path}: {verdict.reason}{more}")
+        more = "" if verdict.level is Level.ADDITION else f" {verdict.reason.fix()} [{verdict.source}]"
+        click.echo(f"  {verdict.level.value}: {verdict.path}: {verdict.reason.detail()}{more}")
     for line in result.console:
         click.echo(f"  console: {line}")

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from nicobar.addresses import RefusedAddress
 from nicobar.model import Call, Customer, Json, Record, Setting, Verdict
+from nicobar.reasons import Reason
 
 _CREDENTIAL = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
 _PLAIN = frozenset({"idempotency-key"})
@@ -136,7 +137,7 @@ class NoResponse(Record):
     `refused` says that nothing was sent, because the host's address is neither public nor allowed.
     """
 
-    reason: str
+    reason: Reason
     duration_ms: int
     refused: RefusedAddress | None = None
 
@@ -148,7 +149,7 @@ class Delivered(Record, tag=True):
 class Refused(Record, tag=True):
     """The destination will not take this call, now or later: never retried."""
 
-    reason: str
+    reason: Reason
 
 
 class Deferred(Record, tag=True):
@@ -160,7 +161,7 @@ class Deferred(Record, tag=True):
     `sent` is False when nothing of the delivery went out, so that no try is spent.
     """
 
-    reason: str
+    reason: Reason
     retry_after_ms: int | None = None
     throttled: bool = False
     alone: bool = False
@@ -175,7 +176,7 @@ class Blocked(Record, tag=True):
     the endpoint goes on hold and the delivery waits, no try spent, until the destination's check is good again.
     """
 
-    reason: str
+    reason: Reason
 
 
 class Gone(Record, tag=True):
@@ -183,7 +184,7 @@ class Gone(Record, tag=True):
     until somebody enables it.
     """
 
-    reason: str
+    reason: Reason
 
 
 Outcome = Delivered | Refused | Deferred | Blocked | Gone
@@ -220,12 +221,10 @@ class Finding(StrEnum):
 
 
 class Checkup(Record):
-    """The verdict of a credential check: `ok`, what was found, and one sentence that says what is wrong and what to
-    do.
-    """
+    """The verdict of a credential check: `ok`, what was found, and what is wrong and what to do about it."""
 
     ok: bool
-    detail: str
+    reason: Reason
     finding: Finding
 
 

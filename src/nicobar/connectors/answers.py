@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 
 from nicobar.connectors import Blocked, Deferred, NoResponse, Refused, Response
 from nicobar.connectors.fields import address_error
+from nicobar.reasons import Reason, reason
 
 MAX_RETRY_AFTER_MS = 24 * 3_600_000
 MAX_TEXT_CHARS = 300
@@ -23,10 +24,10 @@ _AGAIN = frozenset({_TIMED_OUT, _TOO_EARLY, _TOO_MANY})
 def deferred(answer: Response | NoResponse) -> Deferred | None:
     """One more try later, for no answer, 408, 425, 429 and 5xx; None for every other answer."""
     if isinstance(answer, NoResponse):
-        return Deferred(reason=f"No answer: {answer.reason}.", failing=True)
+        return Deferred(reason=reason("no_answer", "No answer: %(reason)s.", reason=answer.reason), failing=True)
     if answer.status in _AGAIN or answer.status >= _SERVER_ERROR:
         return Deferred(
-            reason=f"The destination answered {said(answer)}.",
+            reason=answered(answer),
             retry_after_ms=retry_after_ms(answer),
             throttled=answer.status == _TOO_MANY,
             failing=answer.status >= _SERVER_ERROR or answer.status == _TIMED_OUT,
@@ -41,8 +42,8 @@ def unsent(answer: Response | NoResponse, *, own: bool) -> Blocked | Refused | N
     """
     if not isinstance(answer, NoResponse) or answer.refused is None:
         return None
-    error = str(address_error(answer.refused))
-    return Blocked(reason=error) if own else Refused(reason=error)
+    why = address_error(answer.refused).reason
+    return Blocked(reason=why) if own else Refused(reason=why)
 
 
 def retry_after_ms(answer: Response) -> int | None:
@@ -62,6 +63,16 @@ def retry_after_ms(answer: Response) -> int | None:
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(wait_ms, 0), MAX_RETRY_AFTER_MS)
+
+
+def answered(answer: Response) -> Reason:
+    """What the destination answered, as a reason. Its code names the status."""
+    return reason(status_code(answer), "The destination answered %(answer)s.", answer=said(answer))
+
+
+def status_code(answer: Response) -> str:
+    """The code of a reason that lies in an answer's status."""
+    return f"answered_{answer.status}"
 
 
 def said(answer: Response) -> str:

@@ -23,25 +23,39 @@ def read_fields(
         names = [field.name for field in fields if (field.kind is FieldKind.SECRET) is secret]
         for name in given:
             if name not in names:
-                raise UserError(
-                    "field_unknown",
-                    f"This connector has no {'credential' if secret else 'setting'} {name!r}.",
-                    f"It has {', '.join(names) or 'none'}.",
-                )
+                raise _unknown(name, ", ".join(names) or "none", secret=secret)
     return {field.name: _value(field, {**settings, **credentials}.get(field.name)) for field in fields}
+
+
+def _unknown(name: str, names: str, *, secret: bool) -> UserError:
+    if secret:
+        return UserError(
+            "field_unknown",
+            "This connector has no credential %(name)s.",
+            "It has %(names)s.",
+            name=repr(name),
+            names=names,
+        )
+    return UserError(
+        "field_unknown",
+        "This connector has no setting %(name)s.",
+        "It has %(names)s.",
+        name=repr(name),
+        names=names,
+    )
 
 
 def _value(field: Field, value: Setting | None) -> Setting:
     if value is None or value == "":
         if field.required:
-            raise UserError("field_missing", f"{field.name} is missing.", field.help)
+            raise UserError("field_missing", "%(name)s is missing.", field.help, name=field.name)
         return "" if field.default is None else field.default
     expected = bool if field.kind is FieldKind.SWITCH else str
     fits = isinstance(value, expected)
     if isinstance(value, str):
         fits = fits and _fits(field, value)
     if not fits:
-        raise UserError("field_invalid", f"{field.name} does not fit.", field.help)
+        raise UserError("field_invalid", "%(name)s does not fit.", field.help, name=field.name)
     return value
 
 
@@ -78,7 +92,9 @@ def address_error(refused: RefusedAddress) -> UserError:
     """What to do about a host that requests may not reach."""
     return UserError(
         "address_not_allowed",
-        f"Requests to {refused.host} are not allowed: its address is not public.",
-        f"To allow them, add {refused.entry} to the setting allowed_addresses "
-        f"(NICOBAR_ALLOWED_ADDRESSES={refused.entry}) and restart Nicobar.",
+        "Requests to %(host)s are not allowed: its address is not public.",
+        "To allow them, add %(entry)s to the setting allowed_addresses "
+        "(NICOBAR_ALLOWED_ADDRESSES=%(entry)s) and restart Nicobar.",
+        host=refused.host,
+        entry=refused.entry,
     )

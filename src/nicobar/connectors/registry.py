@@ -17,6 +17,8 @@ def connector(kind: str) -> Connector:
             return known
     raise UserError(
         "unknown_connector",
-        f"There is no connector {kind!r}.",
-        f"The connectors are {', '.join(known.kind for known in CONNECTORS)}.",
+        "There is no connector %(kind)s.",
+        "The connectors are %(kinds)s.",
+        kind=repr(kind),
+        kinds=", ".join(known.kind for known in CONNECTORS),
     )

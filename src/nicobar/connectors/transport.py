@@ -18,6 +18,7 @@ from yarl import URL
 from nicobar import __version__
 from nicobar.addresses import PUBLIC_ONLY, Address, AllowedAddresses, RefusedAddress, literal_addresses, refused
 from nicobar.connectors import NoResponse, Request, Response
+from nicobar.reasons import Reason, reason
 
 TIMEOUT_MS = 15_000
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -81,7 +82,7 @@ class HttpTransport:
     async def send(self, request: Request) -> Response | NoResponse:
         started_ns = time.monotonic_ns()
         if self._session is None:
-            return NoResponse(reason="the transport is closed", duration_ms=0)
+            return NoResponse(reason=reason("transport_closed", "the transport is closed"), duration_ms=0)
         try:
             url = URL(request.url, encoded=True)
             self._check_literal(url)
@@ -135,26 +136,27 @@ class HttpTransport:
             raise _RefusedAddressError(refused(host, port))
         return host, port
 
-    def _reason(self, error: BaseException) -> str:  # noqa: PLR0911 - one a kind of failure
+    def _reason(self, error: BaseException) -> Reason:  # noqa: PLR0911 - one a kind of failure
         match error:
             case asyncio.TimeoutError():
-                return f"timed out after {self._timeout_ms} ms"
+                return reason("timed_out", "timed out after %(timeout_ms)s ms", timeout_ms=self._timeout_ms)
             case _ if _refused_address(error) is not None:
-                return "the address is not public and not in allowed_addresses"
+                return reason("address_not_allowed", "the address is not public and not in allowed_addresses")
             case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
-                return "the TLS connection failed"
+                return reason("tls_failed", "the TLS connection failed")
             case aiohttp.ClientConnectorDNSError():
-                return "the host name is not known"
+                return reason("host_unknown", "the host name is not known")
             case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()) | ConnectionRefusedError():
-                return "connection refused"
+                return reason("connection_refused", "connection refused")
             case aiohttp.ClientConnectorError():
-                return f"no connection ({error.os_error.strerror or type(error.os_error).__name__})"
+                strerror = error.os_error.strerror or type(error.os_error).__name__
+                return reason("no_connection", "no connection (%(strerror)s)", strerror=strerror)
             case aiohttp.ServerDisconnectedError() | ConnectionError():
-                return "the connection was closed before the answer"
+                return reason("connection_closed", "the connection was closed before the answer")
             case aiohttp.InvalidURL() | ValueError():
-                return "the URL or a header is not valid"
+                return reason("request_invalid", "the URL or a header is not valid")
             case _:
-                return f"the request failed ({type(error).__name__})"
+                return reason("request_failed", "the request failed (%(name)s)", name=type(error).__name__)
 
 
 class _CheckedResolver(AbstractResolver):

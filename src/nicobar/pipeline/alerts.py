@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 import smtplib
 import ssl
 from collections import OrderedDict
@@ -26,25 +25,17 @@ from nicobar.ids import IdFactory
 from nicobar.model import ALERT_SOURCE_ID, Endpoint, Json, Message, Record, Source
 from nicobar.observe import Metrics, log
 from nicobar.pipeline.configuration import Configuration
+from nicobar.reasons import Reason, reason
 from nicobar.store import NewMessage, Queue
 
 HOUR_MS = 3_600_000
 MAX_REMEMBERED_CAUSES = 10_000
 # Of one type, of one endpoint or source: a handler that puts a name into each error makes as many causes as events.
 MAX_CAUSES_AN_HOUR = 20
-NO_MORE = "(Further causes of this hour are not told; `nicobar replay failures` lists them.)"
+NO_MORE = " (Further causes of this hour are not told; `nicobar replay failures` lists them.)"
 MAX_MAILS_WAITING = 20
 MAIL_TIMEOUT_S = 15
 _SMTP, _SMTPS = "smtp", "smtps"
-# An apostrophe within a word is no quote.
-_QUOTE = re.compile(r"""["“”„‟«»‹›「」『』`＂]|(?<!\w)['‘’‚]|['‘’‚](?!\w)""")  # noqa: RUF001 - quotes of many languages
-# What our own sentences count, and the statuses of answers; every other word with a digit goes.
-_WORD = re.compile(
-    r"""(?P<kept>\bline \d{1,6}(?=:)|\bafter \d{1,2} (?:tries|days)\b|\bcredentials \([1-5]\d\d\)"""
-    r"""|(?:\banswered |\bcall: |\bbatch: |^)[1-5]\d\d(?=[:.](?:\s|$)|$| with something that is not ))"""
-    r"""|(?P<word>[^\s,;()\[\]{}<>=]+?)(?P<end>[.:]*)(?=[\s,;()\[\]{}<>=]|$)"""
-)
-_SEVERAL = re.compile(r"…(?:\s*…)+")
 
 
 class AlertType(StrEnum):
@@ -65,14 +56,22 @@ _STATES = _TROUBLE | {AlertType.RECOVERED}
 
 
 class Alert(Record):
-    """Something to look at. `cause` tells apart what of one endpoint or source is told separately."""
+    """Something to look at. `cause` tells apart what of one endpoint or source is told separately, `addition` follows
+    the reason.
+    """
 
     type: AlertType
-    reason: str
+    reason: Reason
     endpoint: Endpoint | None = None
     source: Source | None = None
     message_id: str | None = None
     cause: str = ""
+    addition: str = ""
+
+    @property
+    def text(self) -> str:
+        """What is told. The reason's values are left out: others keep it, and expunging does not reach it there."""
+        return self.reason.outline() + self.addition
 
     @property
     def subject_id(self) -> str:
@@ -139,7 +138,6 @@ class Alerts:
 
     async def tell(self, alert: Alert) -> None:
         now_ms = self._clock.now_ms()
-        alert = msgspec.structs.replace(alert, reason=bare(alert.reason))
         cause = f"{alert.type.value}/{alert.subject_id}/{alert.cause}{self._turn(alert)}"
         if not self._is_new(cause, now_ms // HOUR_MS):
             return
@@ -148,14 +146,16 @@ class Alerts:
             self._metrics.alerts.labels(alert.type.value, "left_out").inc()
             return
         if causes == MAX_CAUSES_AN_HOUR:
-            alert = msgspec.structs.replace(alert, reason=f"{alert.reason} {NO_MORE}")
+            alert = msgspec.structs.replace(alert, addition=NO_MORE)
         to = self._endpoint()
         if to is not None and alert.endpoint is not None and to.id == alert.endpoint.id:
             to = None  # it cannot be told of its own failures
         if to is not None and not await self._keep(alert, cause, to, now_ms):
             return
         self._turns |= self._turned(alert)
-        log.warning("alert", alert=alert.type.value, about=alert.subject_id, reason=alert.reason)
+        log.warning(
+            "alert", alert=alert.type.value, about=alert.subject_id, code=alert.reason.code, reason=alert.text
+        )
         self._metrics.alerts.labels(alert.type.value, "made").inc()
         if self._mail is not None:
             self._send_mail(self._mail, alert)
@@ -168,7 +168,8 @@ class Alerts:
 
     async def test(self, actor: str) -> Told:
         """Tells whoever would be told that alerts arrive, and waits for the mail server. Raises StoreError."""
-        alert = Alert(type=AlertType.TEST, reason=f"This is a test that {actor} asked for. Nothing is wrong.")
+        log.info("alert test", actor=actor)
+        alert = Alert(type=AlertType.TEST, reason=reason("test", "This is a test alert. Nothing is wrong."))
         to = self._endpoint()
         if to is not None:
             await self._queue.append(self._message(alert, self._ids.new("alert"), to, self._clock.now_ms()))
@@ -242,7 +243,7 @@ class Alerts:
         return found
 
     def _message(self, alert: Alert, cause: str, to: Endpoint, now_ms: int) -> NewMessage:
-        about: dict[str, Json] = {"reason": alert.reason}
+        about: dict[str, Json] = {"reason": alert.text, "code": alert.reason.code}
         if alert.endpoint:
             about |= {"endpointId": alert.endpoint.id, "endpointName": alert.endpoint.name}
         if alert.source:
@@ -286,26 +287,6 @@ class Alerts:
         return ""
 
 
-def bare(reason: str) -> str:
-    """The reason without values, since what is told is kept by others, where expunging does not reach it: from the
-    first quote to the last one, or to the end where one is open, and every word with a digit or an @. Which names
-    stand there unquoted, nobody can tell.
-    """
-    reason = reason.replace("\0", "")
-    quotes = list(_QUOTE.finditer(reason))
-    if quotes:
-        rest = "" if len(quotes) % 2 else reason[quotes[-1].end() :]
-        reason = f"{reason[: quotes[0].start()]}…{rest}"
-    return _SEVERAL.sub("…", _WORD.sub(_bare_word, reason))
-
-
-def _bare_word(found: re.Match[str]) -> str:
-    word: str | None = found["word"]
-    if word is None or not ("@" in word or "::" in word or any(char.isdigit() for char in word)):
-        return found[0]
-    return f"…{found['end']}"
-
-
 def send_mail(mail: Mail, alert: Alert) -> None:
     """Sends one mail. Raises OSError, SMTPException or ValueError."""
     letter = EmailMessage()
@@ -313,7 +294,10 @@ def send_mail(mail: Mail, alert: Alert) -> None:
     letter["From"] = mail.sender
     letter["To"] = ", ".join(mail.recipients)
     about = f"Message: {alert.message_id}\n" if alert.message_id else ""
-    letter.set_content(f"{alert.reason}\n\n{about}About: {alert.subject_id}\nThe same cause is told once an hour.\n")
+    letter.set_content(
+        f"{alert.text}\n\nCode: {alert.reason.code}\n{about}About: {alert.subject_id}\n"
+        "The same cause is told once an hour.\n"
+    )
     url = urlsplit(mail.url)
     if url.scheme not in {_SMTP, _SMTPS} or not url.hostname:
         raise ValueError(url.scheme)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import msgspec
 
 from nicobar.model import Breaker, BreakerState, Hold
+from nicobar.reasons import Reason
 
 FAILURES_TO_OPEN = 5
 FIRST_PROBE_MS = 10_000
@@ -35,7 +36,7 @@ def answered(breaker: Breaker) -> Breaker:
 
 
 def failed(
-    breaker: Breaker, reason: str, now_ms: int, jitter: float, *, several: bool, foreign: bool = False
+    breaker: Breaker, reason: Reason, now_ms: int, jitter: float, *, several: bool, foreign: bool = False
 ) -> Breaker:
     """One more request failed. `several` says that the failures in a row were not all of one delivery, `foreign` that
     something else answered in the destination's place; `jitter` from -1 to 1 moves the wait by up to 20 %.

@@ -32,6 +32,7 @@ from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.retry import HELD, NOT_SENT, Settled, failure_key, settle
 from nicobar.pipeline.transform import Ready, Stopped, Subject, transform
+from nicobar.reasons import Reason, reason
 from nicobar.sandbox import Sandbox
 from nicobar.store import Claimed, Finished, Queue
 
@@ -45,8 +46,7 @@ RECORD_AGAIN_MS = 1_000
 SANDBOX_AGAIN_MS = 5_000
 MAX_RECORDED_BODY_CHARS = 65_536
 MAX_RECORDED_RESPONSE_CHARS = 4_096
-MAX_REASON_CHARS = 1_000
-NO_ALERTS = "an alert; this is not the alert endpoint"
+NO_ALERTS = reason("not_an_alert_endpoint", "an alert; this is not the alert endpoint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class Passed:
 
     is_sent: bool = False
     is_accepted: bool = False
-    hold_reason: str | None = None
-    disable_reason: str | None = None
+    hold_reason: Reason | None = None
+    disable_reason: Reason | None = None
 
 
 @dataclass(slots=True)
@@ -134,7 +134,7 @@ class Deliverer:
         against it, so that a destination that cannot be asked is tried.
         """
         checkup = await target.destination.check_credentials(self._transport)
-        log.info("destination asked", endpoint_id=target.endpoint.id, ok=checkup.ok, detail=checkup.detail)
+        log.info("destination asked", endpoint_id=target.endpoint.id, ok=checkup.ok, detail=str(checkup.reason))
         return checkup.ok
 
     async def deliver(self, target: OpenEndpoint, page: Sequence[Claimed], gate: Gate) -> Passed:
@@ -158,7 +158,7 @@ class Deliverer:
         except SandboxError as error:
             log.error("handlers cannot run", endpoint_id=target.endpoint.id, code=error.code, detail=error.detail)
             gate.throttle.hold(self._clock.steady_ms(), SANDBOX_AGAIN_MS)
-            await self._give_back(target, tries, error.detail)
+            await self._give_back(target, tries, error.reason)
             return Passed()
         now_ms = await self._now_ms()
         stopped: list[tuple[_Try, Settled]] = []
@@ -182,7 +182,7 @@ class Deliverer:
         strays = [item for item in page if self._alerts.is_stray(item.message, target.endpoint)]
         if strays:
             now_ms = self._clock.now_ms()
-            settled = Settled(state=DeliveryState.CANCELED, code="not_an_alert_endpoint", reason=NO_ALERTS)
+            settled = Settled(state=DeliveryState.CANCELED, code=NO_ALERTS.code, reason=NO_ALERTS)
             await self._record(target, [(_Try(claimed=stray, started_at_ms=now_ms), settled) for stray in strays])
         return [item for item in page if item not in strays]
 
@@ -208,13 +208,13 @@ class Deliverer:
             return settle([Deferred(reason=result.reason)], work.claimed.tries, now_ms, self.jitter())
         return Settled(state=result.state, code=result.code, reason=result.reason)
 
-    async def _give_back(self, target: OpenEndpoint, tries: Sequence[_Try], reason: str) -> None:
+    async def _give_back(self, target: OpenEndpoint, tries: Sequence[_Try], why: Reason) -> None:
         """Back to the queue, as if nothing had been tried."""
         now_ms = await self._now_ms()
         settled = Settled(
             state=DeliveryState.PENDING,
             code="sandbox_unavailable",
-            reason=reason,
+            reason=why,
             due_at_ms=now_ms + SANDBOX_AGAIN_MS,
             spent=False,
         )
@@ -347,10 +347,17 @@ class Deliverer:
         now_ms = self._clock.steady_ms()
         throttle = gate.throttle
         if gate.breaker.state is BreakerState.OPEN:
-            return Deferred(reason=f"Not sent, since the destination fails: {gate.breaker.reason}")
+            why = gate.breaker.reason or reason("failures", "only failures")
+            return Deferred(
+                reason=reason("not_sent", "Not sent, since the destination fails: %(reason)s", reason=why)
+            )
         if now_ms + throttle.held_ms(now_ms) > deadline_ms:
             return Deferred(
-                reason=f"Not sent within {SENDING_MS // 1000} s; the destination is slow, or asked to be left alone.",
+                reason=reason(
+                    "not_sent_in_time",
+                    "Not sent within %(sending_s)s s; the destination is slow, or asked to be left alone.",
+                    sending_s=SENDING_MS // 1000,
+                ),
                 retry_after_ms=throttle.held_ms(now_ms),
             )
         wait_ms = throttle.take(now_ms)
@@ -376,12 +383,12 @@ class Deliverer:
             if attempt is None:
                 continue
             self._tell(target, one.claimed.message, result, attempt, now_ms)
-            if result.state is DeliveryState.FAILED:
+            if result.state is DeliveryState.FAILED and result.reason is not None:
                 await self._alerts.tell(
                     Alert(
                         type=AlertType.EXHAUSTED,
                         endpoint=target.endpoint,
-                        reason=attempt.reason or result.code,
+                        reason=result.reason,
                         message_id=one.claimed.message.id,
                         cause=failure_key(result),
                     )
@@ -408,7 +415,7 @@ class Deliverer:
             started_at_ms=work.started_at_ms,
             duration_ms=max(0, now_ms - work.started_at_ms),
             state=result.state,
-            reason=_short(result.reason),
+            reason=result.reason,
             transformation_version=version.version if version else None,
             requests=tuple(work.requests),
             status=work.status,
@@ -427,7 +434,7 @@ class Deliverer:
             state=result.state,
             due_at_ms=result.due_at_ms,
             spent=result.spent,
-            reason=_short(result.reason),
+            reason=result.reason,
             ended_at_ms=now_ms,
             attempt=attempt,
             failure=failure_key(result) if result.state is DeliveryState.FAILED else None,
@@ -450,13 +457,15 @@ class Deliverer:
                 log.info("delivered", **about)
             case DeliveryState.FAILED:
                 self._metrics.failed.labels(name, result.code).inc()
-                log.error("failed", reason=attempt.reason, **about)
+                log.error("failed", reason=str(attempt.reason), **about)
             case DeliveryState.CANCELED:
                 self._metrics.canceled.labels(name).inc()
-                log.info("canceled", reason=attempt.reason, **about)
+                log.info("canceled", reason=str(attempt.reason), **about)
             case _:
                 self._metrics.retried.labels(name).inc()
-                log.warning("waiting for another try", reason=attempt.reason, due_at_ms=result.due_at_ms, **about)
+                log.warning(
+                    "waiting for another try", reason=str(attempt.reason), due_at_ms=result.due_at_ms, **about
+                )
         if self._on_recorded:
             self._on_recorded(Recorded(message=message, endpoint=target.endpoint, attempt=attempt))
 
@@ -467,13 +476,9 @@ def _start_of(body: bytes) -> str:
     return body[: 4 * MAX_RECORDED_RESPONSE_CHARS].decode("utf-8", "replace")[:MAX_RECORDED_RESPONSE_CHARS]
 
 
-def _short(reason: str | None) -> str | None:
-    # A database's JSON ends a text at a NUL, and a replay that is canceled gives reasons back from there.
-    return reason.replace("\0", "")[:MAX_REASON_CHARS] if reason else None
-
-
 def _internal(error: Exception) -> Deferred:
-    return Deferred(reason=f"An internal error, {type(error).__name__}; the log says more.")
+    why = reason("internal_error", "An internal error, %(name)s; the log says more.", name=type(error).__name__)
+    return Deferred(reason=why)
 
 
 def _set_aside(outcome: Outcome) -> Outcome:

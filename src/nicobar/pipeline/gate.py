@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from nicobar.model import Breaker, BreakerState
 from nicobar.pipeline import breaker as rules
 from nicobar.pipeline.throttle import Allowance, Throttle
+from nicobar.reasons import Reason
 
 # How long a hold that ended is remembered: one event that always gets 403 would otherwise start a hold at each try.
 HOLD_MEMORY_MS = 600_000
@@ -111,7 +112,7 @@ class Gate:
         self.breaker = rules.answered(self.breaker)
 
     def failed(
-        self, reason: str, message_ids: Iterable[str], now_ms: int, jitter: float, *, foreign: bool = False
+        self, reason: Reason, message_ids: Iterable[str], now_ms: int, jitter: float, *, foreign: bool = False
     ) -> None:
         """A request with these messages failed, for a reason that lies with the destination; `foreign` as in
         `Deferred`.

@@ -11,6 +11,7 @@ from nicobar.model import Json, Record, Source
 from nicobar.observe import Metrics, log
 from nicobar.pipeline.alerts import Alert, Alerts, AlertType
 from nicobar.pipeline.configuration import API_SOURCE_ID, Configuration, OpenSource, Unusable
+from nicobar.reasons import reason
 from nicobar.sources.dodo import read_any
 from nicobar.store import Appended, Audited, NewMessage, Queue
 
@@ -119,9 +120,11 @@ class Receiver:
             raise Refusal(
                 409,
                 "event_id_taken",
-                f"The id {verified.event_id} belongs to another event, {appended.message_id}, of another source; "
-                "this one was not kept.",
+                "The id %(event_id)s belongs to another event, %(message_id)s, of another source; this one "
+                "was not kept.",
                 "Let the senders make ids that differ, such as UUIDs.",
+                event_id=verified.event_id,
+                message_id=appended.message_id,
             )
         self._metrics.receive_seconds.observe((self._clock.steady_ms() - started_ms) / 1000)
         outcome = "duplicate" if appended.duplicate else "accepted"
@@ -185,16 +188,23 @@ class Receiver:
         """One bad signature may be anybody's; several with none that fits in between are a secret that does not."""
         in_a_row = self._refused_in_a_row[source.id] = self._refused_in_a_row.get(source.id, 0) + 1
         if in_a_row >= REFUSED_TO_TELL:
-            reason = f"The last {in_a_row} requests were refused: {refusal.detail} {refusal.fix}"
-            await self._alerts.tell(Alert(type=AlertType.REFUSING, source=source, reason=reason))
+            why = reason(
+                "source_refusing",
+                "The last %(count)s requests were refused: %(reason)s",
+                count=in_a_row,
+                reason=refusal.reason,
+            )
+            await self._alerts.tell(Alert(type=AlertType.REFUSING, source=source, reason=why))
 
 
 def event_id_exists(event_id: str, message_id: str) -> Refusal:
     return Refusal(
         409,
         "event_id_exists",
-        f"The event id {event_id} is that of the message {message_id}; nothing was kept.",
+        "The event id %(event_id)s is that of the message %(message_id)s; nothing was kept.",
         "Send an event id once, or none.",
+        event_id=event_id,
+        message_id=message_id,
     )
 
 

@@ -12,13 +12,13 @@ import msgspec
 from nicobar.clock import Clock
 from nicobar.errors import Refusal, StoreError
 from nicobar.observe import log
+from nicobar.reasons import reason
 from nicobar.store.history import History, Refused
 
 FLUSH_MS = 1_000
 # Of one source within one flush; the latest are kept, and the last one says how many were left out.
 MAX_AT_ONCE = 50
 MAX_EVENT_ID_CHARS = 256
-MAX_DETAIL_CHARS = 500
 
 
 class RefusalLog:
@@ -39,8 +39,7 @@ class RefusalLog:
                 source_id=source_id,
                 at_ms=self._clock.now_ms(),
                 status=refusal.status,
-                code=refusal.code,
-                detail=f"{refusal.detail} {refusal.fix}".strip()[:MAX_DETAIL_CHARS],
+                reason=refusal.reason,
                 event_id=event_id[:MAX_EVENT_ID_CHARS],
             )
         )
@@ -70,5 +69,10 @@ def _told(ones: deque[Refused], left_out: int) -> list[Refused]:
     if not left_out:
         return list(ones)
     last = ones[-1]
-    detail = f"{last.detail} ({left_out} more of that second are not shown.)"
-    return [*list(ones)[:-1], msgspec.structs.replace(last, detail=detail)]
+    why = reason(
+        last.code,
+        "%(reason)s (%(count)s more of that second are not shown.)",
+        reason=last.reason,
+        count=left_out,
+    )
+    return [*list(ones)[:-1], msgspec.structs.replace(last, reason=why)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import assert_never
 
 from nicobar.connectors import Blocked, Deferred, Delivered, Gone, Outcome, Refused
 from nicobar.model import DeliveryState, Record
+from nicobar.reasons import Reason, reason
 
 _SECOND_MS = 1_000
 _MINUTE_MS = 60 * _SECOND_MS
@@ -29,12 +29,6 @@ NOT_SENT = "not_sent"
 # The code of what was sent, and waits for the breaker or the hold.
 HELD = "held"
 MAX_FAILURE_CHARS = 200
-# What differs from one failure to the next of the same kind: quoted values (not names), addresses, ids, numbers of
-# four digits or more.
-_VARIES = re.compile(
-    r"""("(?![A-Za-z_$.]+")[^"]*"|'(?![A-Za-z_$.]+')[^']*'|`(?![A-Za-z_$.]+`)[^`]*`|\S+@\S+"""
-    r"""|\b[A-Za-z]+_(?=\w*\d)\w{6,}\b|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|(?<!line )\b\d{4,}\b)"""
-)
 
 
 class Settled(Record):
@@ -44,11 +38,11 @@ class Settled(Record):
 
     state: DeliveryState
     code: str
-    reason: str | None
+    reason: Reason | None
     due_at_ms: int | None = None
     spent: bool = True
-    hold_reason: str | None = None
-    disable_reason: str | None = None
+    hold_reason: Reason | None = None
+    disable_reason: Reason | None = None
 
 
 def retry_at_ms(tries: int, now_ms: int, jitter: float, retry_after_ms: int | None = None) -> int | None:
@@ -75,64 +69,64 @@ def settle(outcomes: Sequence[Outcome], tries: int, now_ms: int, jitter: float, 
     match worst:
         case Delivered():
             return Settled(state=DeliveryState.SUCCESS, code="delivered", reason=None)
-        case Refused(reason=reason):
-            return Settled(state=DeliveryState.FAILED, code="refused", reason=reason)
-        case Deferred(sent=False, reason=reason, retry_after_ms=retry_after_ms):
+        case Refused(reason=why):
+            return Settled(state=DeliveryState.FAILED, code="refused", reason=why)
+        case Deferred(sent=False, reason=why, retry_after_ms=retry_after_ms):
             return Settled(
                 state=DeliveryState.PENDING,
                 code=NOT_SENT,
-                reason=reason,
+                reason=why,
                 due_at_ms=now_ms + (retry_after_ms or 0),
                 spent=False,
             )
         case Deferred():
             return _put_off(worst, tries, now_ms, jitter, held=held)
-        case Blocked(reason=reason):
+        case Blocked(reason=why):
             return Settled(
                 state=DeliveryState.PENDING,
                 code="blocked",
-                reason=reason,
+                reason=why,
                 due_at_ms=now_ms,
                 spent=False,
-                hold_reason=reason,
+                hold_reason=why,
             )
-        case Gone(reason=reason):
+        case Gone(reason=why):
             return Settled(
                 state=DeliveryState.PENDING,
                 code="gone",
-                reason=reason,
+                reason=why,
                 due_at_ms=now_ms,
                 spent=False,
-                disable_reason=reason,
+                disable_reason=why,
             )
         case _:
             assert_never(worst)
 
 
 def _put_off(outcome: Deferred, tries: int, now_ms: int, jitter: float, *, held: bool) -> Settled:
-    reason, asked_ms = outcome.reason, outcome.retry_after_ms
+    why, asked_ms = outcome.reason, outcome.retry_after_ms
     if held:
         return Settled(
-            state=DeliveryState.PENDING, code=HELD, reason=reason, due_at_ms=now_ms + (asked_ms or 0), spent=False
+            state=DeliveryState.PENDING, code=HELD, reason=why, due_at_ms=now_ms + (asked_ms or 0), spent=False
         )
     due_at_ms = retry_at_ms(tries, now_ms, jitter, asked_ms)
     if due_at_ms is None:
-        reason = f"Given up after {tries + 1} tries; the last one: {reason}"
-        return Settled(state=DeliveryState.FAILED, code="given_up", reason=reason)
-    return Settled(state=DeliveryState.PENDING, code="deferred", reason=reason, due_at_ms=due_at_ms)
+        given_up = reason(
+            "given_up",
+            "Given up after %(tries)s tries; the last one: %(reason)s",
+            tries=tries + 1,
+            reason=why,
+        )
+        return Settled(state=DeliveryState.FAILED, code="given_up", reason=given_up)
+    return Settled(state=DeliveryState.PENDING, code="deferred", reason=why, due_at_ms=due_at_ms)
 
 
 def failure_key(settled: Settled) -> str:
-    """What equal failures have in common: the code, the line of the handler, and the reason without what varies. It
-    holds no NUL.
+    """What equal failures have in common: the codes of their reasons, and where in the handler or in the call they
+    are. It holds no NUL.
     """
-    reason = (settled.reason or "").replace("\0", "")
-    return f"{settled.code}: {without_values(reason)}"[:MAX_FAILURE_CHARS]
-
-
-def without_values(reason: str) -> str:
-    """The reason without what varies: quoted values, addresses, ids, long numbers."""
-    return _VARIES.sub("…", reason)
+    key = settled.reason.key if settled.reason else settled.code
+    return key.replace("\0", "")[:MAX_FAILURE_CHARS]
 
 
 def _openness(outcome: Outcome) -> int:

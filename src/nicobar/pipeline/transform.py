@@ -11,6 +11,7 @@ from nicobar.connectors import Origin, Prepared, ReadyCall
 from nicobar.model import Call, Customer, DeliveryState, Endpoint, Json, Level, Message, Record, Verdict
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 from nicobar.pipeline.configuration import OpenEndpoint
+from nicobar.reasons import Reason, reason
 from nicobar.sandbox import Broken, Calls, Canceled, Failure, Job, Result, Sandbox, Untouched
 
 # One message may become several calls; more than this is a mistake that would hold the endpoint up.
@@ -41,14 +42,13 @@ class Ready(Record):
 
 
 class Stopped(Record):
-    """Nothing to send: `state` is FAILED or CANCELED, `code` names why, `line` counts in the handler's source.
-    A failure that `may_pass` is worth another try.
+    """Nothing to send: `state` is FAILED or CANCELED, `code` is the kind of reason. A failure that `may_pass`
+    is worth another try.
     """
 
     state: DeliveryState
     code: str
-    reason: str
-    line: int | None = None
+    reason: Reason
     may_pass: bool = False
     asked: tuple[Call, ...] = ()
     console: tuple[str, ...] = ()
@@ -114,12 +114,24 @@ def _version(endpoint: Endpoint) -> tuple[int, str]:
 def _beyond_limits(subject: Subject, result: Result) -> Stopped | None:
     """Why neither the event nor the calls are looked at any further; None for those within the limits."""
     if is_deeper(subject.message.body):  # accepted before there was a limit
-        reason = f"The event is nested deeper than {MAX_DEPTH_LEVELS} levels. Send it again with less nesting."
-        return Stopped(state=DeliveryState.FAILED, code=Failure.BAD_RESULT.value, reason=reason)
+        why = reason(
+            "event_too_deep",
+            "The event is nested deeper than %(levels)s levels. Send it again with less nesting.",
+            levels=MAX_DEPTH_LEVELS,
+        )
+        return Stopped(state=DeliveryState.FAILED, code=Failure.BAD_RESULT.value, reason=why)
     if isinstance(result, Calls) and len(result.calls) > MAX_CALLS:
-        reason = f"The handler asks for {len(result.calls)} calls; {MAX_CALLS} are allowed."
-        return _failed(result, result.calls, "too_many_calls", reason)
+        return _failed(result, result.calls, "too_many_calls", _too_many(len(result.calls)))
     return None
+
+
+def _too_many(calls: int) -> Reason:
+    return reason(
+        "too_many_calls",
+        "The handler asks for %(calls)s calls; %(max_calls)s are allowed.",
+        calls=calls,
+        max_calls=MAX_CALLS,
+    )
 
 
 def _unchanged(target: OpenEndpoint, subject: Subject) -> Call:
@@ -130,12 +142,10 @@ def _unchanged(target: OpenEndpoint, subject: Subject) -> Call:
 def _check(target: OpenEndpoint, subject: Subject, result: Result, now_ms: int) -> Transformed:
     match result:
         case Broken():
-            where = f"line {result.line}: " if result.line is not None else ""
             return Stopped(
                 state=DeliveryState.FAILED,
                 code=result.failure.value,
-                reason=where + result.reason,
-                line=result.line,
+                reason=result.reason,
                 may_pass=result.may_pass,
                 console=result.console,
                 duration_us=result.duration_us,
@@ -144,7 +154,7 @@ def _check(target: OpenEndpoint, subject: Subject, result: Result, now_ms: int) 
             return Stopped(
                 state=DeliveryState.CANCELED,
                 code="canceled_by_handler",
-                reason="canceled by the handler",
+                reason=reason("canceled_by_handler", "canceled by the handler"),
                 console=result.console,
                 duration_us=result.duration_us,
             )
@@ -152,7 +162,7 @@ def _check(target: OpenEndpoint, subject: Subject, result: Result, now_ms: int) 
             return Stopped(
                 state=DeliveryState.CANCELED,
                 code="not_handled",
-                reason="not handled",
+                reason=reason("not_handled", "not handled"),
                 console=result.console,
                 duration_us=result.duration_us,
             )
@@ -194,12 +204,12 @@ def _ready(
 
 
 def _failed(
-    result: Calls | Untouched, asked: tuple[Call, ...], code: str, reason: str, verdicts: tuple[Verdict, ...] = ()
+    result: Calls | Untouched, asked: tuple[Call, ...], code: str, why: Reason, verdicts: tuple[Verdict, ...] = ()
 ) -> Stopped:
     return Stopped(
         state=DeliveryState.FAILED,
         code=code,
-        reason=reason,
+        reason=why,
         asked=asked[:MAX_CALLS],
         console=result.console,
         verdicts=verdicts,
@@ -207,11 +217,14 @@ def _failed(
     )
 
 
-def _why_stopped(prepared: Prepared) -> tuple[str, str] | None:
-    errors = [verdict for verdict in prepared.verdicts if verdict.level is Level.ERROR]
+def _why_stopped(prepared: Prepared) -> tuple[str, Reason] | None:
+    errors = [verdict.reason for verdict in prepared.verdicts if verdict.level is Level.ERROR]
+    if len(errors) > 1:
+        return "contract", reason(
+            "contract", "%(reason)s (and %(count)s more)", reason=errors[0], count=len(errors) - 1
+        )
     if errors:
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        return "contract", f"{errors[0].path}: {errors[0].reason} {errors[0].fix}{more}"
+        return "contract", errors[0]
     if len(prepared.calls) > MAX_CALLS:
-        return "too_many_calls", f"The handler asks for {len(prepared.calls)} calls; {MAX_CALLS} are allowed."
+        return "too_many_calls", _too_many(len(prepared.calls))
     return None

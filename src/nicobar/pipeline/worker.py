@@ -19,6 +19,7 @@ from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.deliver import MAX_PARALLEL_PARCELS, Deliverer, Passed
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.retry import JITTER, RETRY_AFTER_MS
+from nicobar.reasons import Reason, reason
 from nicobar.store import Audited, BasedOn, Change, Claimed, DisableEndpoint, PauseEndpoint, Store, is_made_alike
 
 PAGE_MAX_BYTES = 4 * 1024 * 1024
@@ -31,8 +32,6 @@ MIN_WAIT_MS = 5
 AFTER_ERROR_MS = 1_000
 # How often a change is decided again because the configuration was changed meanwhile.
 MAX_DECISIONS = 5
-# What an alert about a hold adds to its reason.
-AUTOMATIC = "Nicobar keeps checking and resumes once the destination accepts a delivery."
 # Nothing waits longer than the schedule's longest step, unless a destination asked for it (at most a day).
 MAX_WAIT_MS = max(int(RETRY_AFTER_MS[-1] * (1 + JITTER)), 24 * 3_600_000)
 
@@ -341,14 +340,14 @@ class _Lane:
     async def _follow_probe(self, endpoint: Endpoint, gate: Gate, passed: Passed) -> None:
         """Only an accepted delivery ends a hold. One that was not tried says nothing, and the next one may go."""
         if passed.is_accepted:
-            reason = "The destination accepted a delivery."
+            why = reason("delivery_accepted", "The destination accepted a delivery.")
             ended = PauseEndpoint(endpoint_id=endpoint.id, reason=None)
-            if await self._decide(endpoint, _is_on_hold, ended, self._said("endpoint.resume", reason)):
+            if await self._decide(endpoint, _is_on_hold, ended, self._said("endpoint.resume", why)):
                 # The configuration's change has made another gate, which knows nothing of the hold.
                 self._gate.suspects = gate.suspects
                 self._gate.suspects.hold_ended(self._clock.steady_ms())
                 log.info("endpoint off hold", endpoint_id=endpoint.id)
-                await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason=reason))
+                await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason=why))
         elif passed.is_sent:
             gate.breaker = rules.asked(gate.breaker, self._clock.now_ms(), self._deliverer.jitter())
 
@@ -363,16 +362,21 @@ class _Lane:
         elif passed.hold_reason is not None:
             await self._put_on_hold(endpoint, passed.hold_reason)
 
-    async def _put_on_hold(self, endpoint: Endpoint, reason: str) -> None:
+    async def _put_on_hold(self, endpoint: Endpoint, why: Reason) -> None:
         """At once here, and for good in the catalogue, where a person sees it. Where it cannot be kept, the next
         refusal tries again. People are told when the hold begins, not at each probe. Raises StoreError.
         """
         is_new = not _is_on_hold(self._target)
-        said = [self._said("endpoint.pause", reason)] if is_new else []
-        put = PauseEndpoint(endpoint_id=endpoint.id, reason=reason)
-        if await self._decide(endpoint, lambda item: _may_hold(item, reason), put, *said) and is_new:
-            log.error("endpoint on hold", endpoint_id=endpoint.id, reason=reason)
-            await self._alerts.tell(Alert(type=AlertType.PAUSED, endpoint=endpoint, reason=f"{reason} {AUTOMATIC}"))
+        said = [self._said("endpoint.pause", why)] if is_new else []
+        put = PauseEndpoint(endpoint_id=endpoint.id, reason=why)
+        if await self._decide(endpoint, lambda item: _may_hold(item, why), put, *said) and is_new:
+            log.error("endpoint on hold", endpoint_id=endpoint.id, reason=str(why))
+            told = reason(
+                why.code,
+                "%(reason)s Nicobar keeps checking and resumes once the destination accepts a delivery.",
+                reason=why,
+            )
+            await self._alerts.tell(Alert(type=AlertType.PAUSED, endpoint=endpoint, reason=told))
 
     async def _decide(self, endpoint: Endpoint, is_right: Callable[[OpenEndpoint], bool], *changes: Change) -> bool:
         """Makes the changes if they are right for the endpoint as it is configured when they are stored: a person may
@@ -422,22 +426,28 @@ class _Lane:
             raise
         self._metrics.breaker.labels(endpoint.name).set(int(breaker.state is not BreakerState.CLOSED))
         if breaker.opened_at_ms is not None and kept.opened_at_ms is None:
-            reason = breaker.reason or ""
-            log.error("breaker opened", endpoint_id=endpoint.id, reason=reason, probe_at_ms=breaker.probe_at_ms)
+            log.error(
+                "breaker opened", endpoint_id=endpoint.id, reason=str(_why(breaker)), probe_at_ms=breaker.probe_at_ms
+            )
         was_sounded, is_sounded = rules.is_sounded(kept), rules.is_sounded(breaker)
         if is_sounded and not was_sounded:
             self._reset = False
             if breaker.hold is None:  # a hold says so itself, once it is stored
-                reason = breaker.reason or ""
-                await self._alerts.tell(Alert(type=AlertType.FAILING, endpoint=endpoint, reason=reason))
+                await self._alerts.tell(Alert(type=AlertType.FAILING, endpoint=endpoint, reason=_why(breaker)))
         elif was_sounded and not is_sounded and not self._reset:
             log.info("destination answers again", endpoint_id=endpoint.id)
-            await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason="It answers again."))
+            why = reason("answers_again", "It answers again.")
+            await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason=why))
         if rules.is_given_up(breaker):
-            days, last = rules.DISABLE_AFTER_DAYS, breaker.reason or "only failures"
-            await self._disable(endpoint, f"Disabled after {days} days of failures only; the last one: {last}")
+            given_up = reason(
+                "failing_for_days",
+                "Disabled after %(days)s days of failures only; the last one: %(reason)s",
+                days=rules.DISABLE_AFTER_DAYS,
+                reason=_why(breaker),
+            )
+            await self._disable(endpoint, given_up)
 
-    def _said(self, action: str, reason: str) -> Audited:
+    def _said(self, action: str, why: Reason) -> Audited:
         """The line of the audit log for what nobody asked for."""
         endpoint = self._target.endpoint
         return Audited(
@@ -446,16 +456,16 @@ class _Lane:
             action=action,
             app_id=endpoint.app_id,
             subject=endpoint.id,
-            detail=reason,
+            detail=str(why),
         )
 
-    async def _disable(self, endpoint: Endpoint, reason: str) -> None:
-        disabled = DisableEndpoint(endpoint_id=endpoint.id, reason=reason)
-        said = self._said("endpoint.disable", reason)
+    async def _disable(self, endpoint: Endpoint, why: Reason) -> None:
+        disabled = DisableEndpoint(endpoint_id=endpoint.id, reason=why)
+        said = self._said("endpoint.disable", why)
         if not await self._decide(endpoint, lambda item: not item.endpoint.disabled, disabled, said):
             return
-        log.error("endpoint disabled", endpoint_id=endpoint.id, reason=reason)
-        await self._alerts.tell(Alert(type=AlertType.DISABLED, endpoint=endpoint, reason=reason))
+        log.error("endpoint disabled", endpoint_id=endpoint.id, reason=str(why))
+        await self._alerts.tell(Alert(type=AlertType.DISABLED, endpoint=endpoint, reason=why))
         # Whoever enables it, be it while no process runs, begins anew.
         self._gate.reset()
         self._kept = self._gate.breaker
@@ -489,9 +499,13 @@ def _is_on_hold(target: OpenEndpoint) -> bool:
     return not endpoint.disabled and endpoint.paused_reason is not None and not endpoint.paused_by_hand
 
 
-def _may_hold(target: OpenEndpoint, reason: str) -> bool:
+def _may_hold(target: OpenEndpoint, why: Reason) -> bool:
     """Whether the endpoint goes on hold for this reason: it sends, or another reason has put it on hold."""
-    return not _is_stopped(target.endpoint) or (_is_on_hold(target) and target.endpoint.paused_reason != reason)
+    return not _is_stopped(target.endpoint) or (_is_on_hold(target) and target.endpoint.paused_reason != why)
+
+
+def _why(breaker: Breaker) -> Reason:
+    return breaker.reason or reason("failures", "only failures")
 
 
 def _told(breaker: Breaker) -> tuple[object, ...]:

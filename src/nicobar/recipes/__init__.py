@@ -35,4 +35,6 @@ def recipe(name: str) -> Recipe:
         if candidate.name == name:
             return candidate
     known = ", ".join(recipe.name for recipe in RECIPES)
-    raise UserError("recipe_unknown", f"There is no recipe {name!r}.", f"There are: {known}.")
+    raise UserError(
+        "recipe_unknown", "There is no recipe %(name)s.", "There are: %(known)s.", name=repr(name), known=known
+    )

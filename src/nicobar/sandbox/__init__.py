@@ -10,6 +10,7 @@ from typing import Protocol
 
 from nicobar.model import Call, Json, Record
 from nicobar.nesting import MAX_DEPTH_LEVELS
+from nicobar.reasons import Reason
 
 
 class Bounds(Record):
@@ -88,17 +89,20 @@ class Failure(StrEnum):
 
 
 class Broken(Record, tag=True):
-    """The handler failed on this event. `reason` is a sentence with what to do; `line` counts from 1 in the
-    handler's own source, None where no line is to blame. `may_pass` says that another run may succeed: the process
-    was killed because time had passed, which a busy machine causes too.
+    """The handler failed on this event. `may_pass` says that another run may succeed: the process was killed because
+    time had passed, which a busy machine causes too.
     """
 
     failure: Failure
-    reason: str
-    line: int | None = None
+    reason: Reason
     console: tuple[str, ...] = ()
     duration_us: int = 0
     may_pass: bool = False
+
+    @property
+    def line(self) -> int | None:
+        """The line in the handler's own source, counted from 1; None where no line is to blame."""
+        return self.reason.location if isinstance(self.reason.location, int) else None
 
 
 Result = Calls | Canceled | Untouched | Broken

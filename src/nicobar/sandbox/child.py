@@ -14,16 +14,17 @@ import signal
 import sys
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from importlib.resources import files
 
 import msgspec
 import quickjs
 
 from nicobar.currencies import DECIMALS
-from nicobar.sandbox import Bounds, Failure, Job
+from nicobar.sandbox import Bounds, Job
 from nicobar.sandbox.wire import (
     LENGTH_BYTES,
-    MAX_REASON_CHARS,
+    MAX_VALUE_CHARS,
     Batch,
     Greeting,
     Kind,
@@ -52,8 +53,8 @@ _AT = re.compile(r"<input>:(\d+)")
 
 
 class _Failed(msgspec.Struct):
-    failure: Failure
-    reason: str
+    code: str
+    values: dict[str, str | int] = {}
     stack: str = ""
 
 
@@ -104,8 +105,8 @@ class _Context:
         if self._events % LOOK_AT_MEMORY_EVENTS == 0 and not self.spoiled:
             self._engine.gc()
             self.spoiled = self._engine.memory()["malloc_size"] > MAX_KEPT_BYTES
-        failure = answer.failure.failure if answer.failure else None
-        self.spoiled |= not answer.clean or failure in {Failure.STACK_OVERFLOW, Failure.OUT_OF_MEMORY}
+        code = answer.failure.code if answer.failure else None
+        self.spoiled |= not answer.clean or code in {"stack_overflow", "out_of_memory"}
         return _reply(number, answer, calls, bounds, _since_us(started_ns))
 
     def _finish_jobs(self, bounds: Bounds, started_cpu_ns: int) -> None:
@@ -144,8 +145,7 @@ class _Contexts:
 
     def run(self, job: Job, code: str, bounds: Bounds, number: int) -> Reply:
         if len(code) > bounds.code_chars:
-            reason = f"The code has {len(code)} characters; {bounds.code_chars} are allowed."
-            return _broken(number, Failure.CODE_TOO_LARGE, reason)
+            return _broken(number, "code_too_large", {"chars": len(code), "code_chars": bounds.code_chars})
         context = self._kept.pop(job.code_id, None)
         if context is None or context.code != code:
             try:
@@ -179,30 +179,30 @@ def _not_compiled(number: int, error: quickjs.JSException) -> Reply:
     text = str(error)
     if isinstance(error, quickjs.StackOverflow) or "out of memory" in text or _INTERRUPTED in text:
         return _ended(number, error, (), 0)
-    reason = text.partition("\n")[0]
-    if "export" in reason or "import" in reason:
-        reason += ". Handlers are scripts, not modules: write `function handler(webhook) { … }`, without export"
-    return _broken(number, Failure.SYNTAX_ERROR, reason + ".", line=_line(text))
+    first = text.partition("\n")[0]
+    code = "module" if "export" in first or "import" in first else "syntax_error"
+    return _broken(number, code, {"error": first}, line=_line(text))
 
 
 def _ended(number: int, error: quickjs.JSException, console: tuple[str, ...], duration_us: int) -> Reply:
     """An event that the engine itself ended."""
     text = str(error)
+    values: dict[str, str | int] = {}
     if _INTERRUPTED in text:
-        failure, reason = Failure.TIMED_OUT, "The handler ran longer than an event may."
+        code = "timed_out"
     elif isinstance(error, quickjs.StackOverflow) or "stack" in text:
-        failure, reason = Failure.STACK_OVERFLOW, "The handler calls itself too deeply."
+        code = "stack_overflow"
     elif "out of memory" in text or text.strip() in {"", "null"}:
-        failure, reason = Failure.OUT_OF_MEMORY, "The handler needs more memory than an event may use."
+        code = "out_of_memory"
     else:
-        failure, reason = Failure.BAD_RESULT, f"The event could not be run: {text.partition(chr(10))[0]}."
-    return _broken(number, failure, reason, line=_line(text), console=console, duration_us=duration_us)
+        code, values = "not_run", {"error": text.partition("\n")[0]}
+    return _broken(number, code, values, line=_line(text), console=console, duration_us=duration_us)
 
 
 def _broken(
     number: int,
-    failure: Failure,
-    reason: str,
+    code: str,
+    values: Mapping[str, str | int],
     *,
     line: int | None = None,
     console: tuple[str, ...] = (),
@@ -211,8 +211,8 @@ def _broken(
     return Reply(
         number=number,
         kind=Kind.BROKEN,
-        failure=failure,
-        reason=reason[:MAX_REASON_CHARS],
+        code=code,
+        values={name: text[:MAX_VALUE_CHARS] if isinstance(text, str) else text for name, text in values.items()},
         line=line,
         console=console,
         duration_us=duration_us,
@@ -251,11 +251,11 @@ def _reply(number: int, answer: _Answer, calls: str, bounds: Bounds, duration_us
     if answer.failure is not None:
         failed = answer.failure
         line = _line(failed.stack)
-        return _broken(number, failed.failure, failed.reason, line=line, console=console, duration_us=duration_us)
+        return _broken(number, failed.code, failed.values, line=line, console=console, duration_us=duration_us)
     content = calls.encode() if answer.kind is Kind.CALLS else b""
     if len(content) > bounds.output_bytes:
-        reason = f"The handler's calls are larger than {bounds.output_bytes} bytes."
-        return _broken(number, Failure.OUTPUT_TOO_LARGE, reason, console=console, duration_us=duration_us)
+        values: dict[str, str | int] = {"output_bytes": bounds.output_bytes}
+        return _broken(number, "output_too_large", values, console=console, duration_us=duration_us)
     return Reply(number=number, kind=answer.kind, calls=content, console=console, duration_us=duration_us)
 
 

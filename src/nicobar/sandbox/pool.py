@@ -17,6 +17,7 @@ from typing import Self, TypeVar
 import msgspec
 
 from nicobar.errors import SandboxError
+from nicobar.reasons import reason
 from nicobar.sandbox import Bounds, Broken, Failure, Job, Result
 from nicobar.sandbox.replies import InvalidReply, judge, max_reply_bytes
 from nicobar.sandbox.wire import LENGTH_BYTES, MAX_GREETING_BYTES, Batch, Greeting, Reply, frame, frame_length, read
@@ -208,11 +209,17 @@ class _Keeper:
         except TimeoutError:
             return await self._timed_out()
         except _DEATHS as error:
-            reason = "The process that ran the handler ended twice, the second time with this event alone."
-            return await self._used_up(error) or Broken(failure=Failure.CRASHED, reason=reason)
+            why = reason(
+                "crashed", "The process that ran the handler ended twice, the second time with this event alone."
+            )
+            return await self._used_up(error) or Broken(failure=Failure.CRASHED, reason=why)
         except InvalidReply as error:
-            reason = f"The process that ran the handler answered with {error}, twice. Nothing of it was used."
-            return await self._used_up(error) or Broken(failure=Failure.BAD_RESULT, reason=reason)
+            why = reason(
+                "reply_invalid",
+                "The process that ran the handler answered with %(error)s, twice. Nothing of it was used.",
+                error=str(error),
+            )
+            return await self._used_up(error) or Broken(failure=Failure.BAD_RESULT, reason=why)
         return results[0]
 
     async def _used_up(self, error: Exception) -> Broken | None:
@@ -226,13 +233,17 @@ class _Keeper:
             self._on_kill("crashed")
             return None
         self._on_kill("timed_out")
-        reason = f"The handler used more than {self._bounds.cpu_ms} ms of CPU time."
-        return Broken(failure=Failure.TIMED_OUT, reason=reason)
+        why = reason("cpu_time", "The handler used more than %(cpu_ms)s ms of CPU time.", cpu_ms=self._bounds.cpu_ms)
+        return Broken(failure=Failure.TIMED_OUT, reason=why)
 
     async def _timed_out(self) -> Broken:
         await self._kill("timed_out")
-        reason = f"The handler ran longer than {self._bounds.wall_ms} ms and had to be ended from outside."
-        return Broken(failure=Failure.TIMED_OUT, reason=reason, may_pass=True)
+        why = reason(
+            "ended_from_outside",
+            "The handler ran longer than %(wall_ms)s ms and had to be ended from outside.",
+            wall_ms=self._bounds.wall_ms,
+        )
+        return Broken(failure=Failure.TIMED_OUT, reason=why, may_pass=True)
 
     async def _some(self, jobs: Sequence[Job], results: list[Result]) -> None:
         """Adds one result after the other; raises where the child does not give the next one."""

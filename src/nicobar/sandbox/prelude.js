@@ -229,31 +229,32 @@
 
   // --- one event ---
   class Bad {
-    constructor(failure, reason) {
-      this.failure = failure;
-      this.reason = reason;
+    constructor(code, values) {
+      this.code = code;
+      this.values = values;
     }
   }
-  const bad = (reason) => { throw new Bad("bad_result", reason); };
-  const describe = (value) => {
-    if (value === undefined) return "nothing; end it with `return webhook`";
-    if (value === null) return "null; return the webhook or a list of them";
-    return `a ${typeof value}; return the webhook or a list of them`;
+  // The codes and their texts are in failures.py.
+  const bad = (code, values = {}) => { throw new Bad(code, values); };
+  const badValue = (where, value) => {
+    if (value === undefined) bad(`${where}_nothing`);
+    if (value === null) bad(`${where}_null`);
+    bad(`${where}_value`, { type: typeof value });
   };
   const methods = new Set(["POST", "PUT", "PATCH", "DELETE"]);
   const headersOf = (given) => {
     if (given === undefined || given === null) return {};
-    if (!plainObject(given)) bad("`headers` is not an object of texts.");
+    if (!plainObject(given)) bad("headers_not_object");
     const made = create(null);
     for (const key of ownKeys(given)) {
       const value = given[key];
       if (typeof key !== "string" || test(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$/, key) === null) {
-        bad("`headers` has a name that HTTP does not allow.");
+        bad("header_name_invalid");
       }
-      if (typeof value !== "string" && typeof value !== "number") bad(`The header ${key} is not a text.`);
+      if (typeof value !== "string" && typeof value !== "number") bad("header_not_text", { name: key });
       const text = RealString(value);
       if (text.length > 4096 || test(/^[\t\x20-\x7e]*$/, text) === null) {
-        bad(`The header ${key} holds characters that HTTP does not allow, or more than 4096 of them.`);
+        bad("header_value_invalid", { name: key });
       }
       made[key] = text;
     }
@@ -267,21 +268,22 @@
       if (typeof value !== "object" || value === null) return value;
       const level = (levelOf(levels, this) ?? 0) + 1;
       if (level > bounds.depthLevels) {
-        bad(`The payload is nested deeper than ${bounds.depthLevels} levels. Return a flatter one.`);
+        bad("too_deep", { levels: bounds.depthLevels });
       }
       setLevel(levels, value, level);
       return value;
     });
   };
   const callOf = (item, webhook, start) => {
-    if (!plainObject(item)) bad(`The handler returned a list with ${isArray(item) ? "a list" : describe(item)} in it.`);
+    if (isArray(item)) bad("list_holds_list");
+    if (!plainObject(item)) badValue("list_holds", item);
     if (item.cancel) return null;
-    if (item !== webhook && !("payload" in item)) bad("The handler returned an object without `payload`.");
+    if (item !== webhook && !("payload" in item)) bad("no_payload");
     const { method = start.method, url = start.url, payload } = item;
     if (typeof method !== "string" || !has(methods, upper(method))) {
-      bad("`method` has to be POST, PUT, PATCH or DELETE.");
+      bad("method_invalid");
     }
-    if (typeof url !== "string") bad("`url` is not a text.");
+    if (typeof url !== "string") bad("url_not_text");
     let text;
     try {
       text = stringify(payload);
@@ -290,10 +292,10 @@
         try { checkDepth(payload); } catch (again) { if (again instanceof Bad) throw again; }
         throw error;
       }
-      bad(`The payload cannot be written as JSON: ${say(error)}.`);
+      bad("payload_not_json", { error: say(error) });
     }
     if (text === undefined) {
-      if (payload !== undefined) bad(`The payload is a ${typeof payload}, which JSON does not have.`);
+      if (payload !== undefined) bad("payload_type", { type: typeof payload });
       text = "null";
     }
     return { method: upper(method), url, headers: headersOf(item.headers), text };
@@ -308,7 +310,7 @@
   // A value's prototype may be the handler's to tell; nothing that it does there may get out of this function.
   const isA = (error, constructor) => { try { return error instanceof constructor; } catch { return false; } };
   const failureOf = (error) => {
-    if (isA(error, Bad)) return { failure: error.failure, reason: error.reason };
+    if (isA(error, Bad)) return { code: error.code, values: error.values };
     let name = "";
     let stack = "";
     try {
@@ -319,12 +321,12 @@
     } catch { name = ""; }
     const message = say(error);
     if (isA(error, RealRangeError) && message === "Maximum call stack size exceeded") {
-      return { failure: "stack_overflow", reason: "The handler calls itself too deeply.", stack };
+      return { code: "stack_overflow", stack };
     }
     if (name === "InternalError" && message === "out of memory") {
-      return { failure: "out_of_memory", reason: "The handler needs more memory than an event may use." };
+      return { code: "out_of_memory" };
     }
-    return { failure: "threw", reason: `The handler threw ${name ? name + ": " : ""}${message}`, stack };
+    return { code: "threw", values: { error: `${name ? name + ": " : ""}${message}` }, stack };
   };
   const clean = () => {
     for (const key of ownKeys(globalThis)) {
@@ -342,12 +344,12 @@
     };
     const handler = factory();
     if (typeof handler !== "function") {
-      throw new Bad("no_handler", "The code has no function `handler(webhook)`.");
+      bad("no_handler");
     }
     const returned = apply(handler, undefined, [webhook]);
-    if (typeof returned !== "object" || returned === null) bad(`The handler returned ${describe(returned)}.`);
+    if (typeof returned !== "object" || returned === null) badValue("returned", returned);
     if (returned instanceof RealPromise || (returned !== webhook && typeof returned.then === "function")) {
-      bad("The handler returned a promise; it has to return its result itself, without async.");
+      bad("returned_promise");
     }
     const items = isArray(returned) ? returned : [returned];
     let calls = "";
@@ -363,7 +365,7 @@
       count += 1;
       // An event that comes back unchanged does not leave the child.
       if (calls.length > bounds.outputChars && (touched || count > 1)) {
-        throw new Bad("output_too_large", "The handler's calls are larger than an event's output may be.");
+        bad("output_too_large", { output_bytes: bounds.outputChars });
       }
     }
     const kind = count === 0 ? "canceled" : !touched && count === 1 ? "untouched" : "calls";

@@ -11,8 +11,10 @@ import msgspec
 
 from nicobar.model import Call, Json
 from nicobar.nesting import is_deeper
+from nicobar.reasons import Reason, bounded, reason
 from nicobar.sandbox import Bounds, Broken, Calls, Canceled, Failure, Result, Untouched
-from nicobar.sandbox.wire import MAX_REASON_CHARS, Kind, Reply
+from nicobar.sandbox.failures import KINDS, TEXTS
+from nicobar.sandbox.wire import MAX_REASON_CHARS, MAX_REASON_VALUES, Kind, Reply
 
 # The list of calls, and the call that the payload is in.
 _LEVELS_AROUND_PAYLOAD = 2
@@ -69,22 +71,25 @@ def judge(reply: Reply, number: int, bounds: Bounds) -> Result:
 
 
 def _broken(reply: Reply) -> Broken:
-    if reply.failure in {None, Failure.CRASHED}:  # the pool's word for a child that ended
+    known = TEXTS.get(reply.code)
+    if known is None:
         raise InvalidReply("a failure without its kind")
-    if len(reply.reason) > MAX_REASON_CHARS:
-        raise InvalidReply(f"a reason of {len(reply.reason)} characters; the limit is {MAX_REASON_CHARS}")
-    return _failed(reply, reply.failure, reply.reason, reply.line)
+    chars = sum(len(f"{name}{value}") for name, value in reply.values.items())
+    if chars > MAX_REASON_CHARS or len(reply.values) > MAX_REASON_VALUES:
+        raise InvalidReply(f"a reason of {chars} characters; the limit is {MAX_REASON_CHARS}")
+    why = msgspec.structs.replace(known, values=bounded({**reply.values}), location=reply.line)
+    return _failed(reply, KINDS[reply.code], why)
 
 
-def _failed(reply: Reply, failure: Failure, reason: str, line: int | None = None) -> Broken:
-    return Broken(failure=failure, reason=reason, line=line, console=reply.console, duration_us=reply.duration_us)
+def _failed(reply: Reply, failure: Failure, why: Reason) -> Broken:
+    return Broken(failure=failure, reason=why, console=reply.console, duration_us=reply.duration_us)
 
 
 def _result(reply: Reply, bounds: Bounds) -> Result:
     content = reply.calls
     if len(content) > bounds.output_bytes:
-        reason = f"The handler's calls are larger than {bounds.output_bytes} bytes."
-        return _failed(reply, Failure.OUTPUT_TOO_LARGE, reason)
+        why = msgspec.structs.replace(TEXTS["output_too_large"], values={"output_bytes": bounds.output_bytes})
+        return _failed(reply, Failure.OUTPUT_TOO_LARGE, why)
     if is_deeper(content, bounds.depth_levels + _LEVELS_AROUND_PAYLOAD):
         return _failed(reply, Failure.BAD_RESULT, too_deep(bounds))
     try:
@@ -92,11 +97,16 @@ def _result(reply: Reply, bounds: Bounds) -> Result:
     except (msgspec.DecodeError, UnicodeError) as error:
         place = _half_pair(content)
         if place is None and _differs_only_in_numbers(content):
-            return _failed(reply, Failure.BAD_RESULT, "The result has a number that JSON readers do not accept.")
+            why = reason("number_not_json", "The result has a number that JSON readers do not accept.")
+            return _failed(reply, Failure.BAD_RESULT, why)
         if place is None:
             raise InvalidReply(f"calls that cannot be read: {error}") from error
-        reason = f"{place} is not valid Unicode: it has half of a surrogate pair. Cut texts by Array.from(text)."
-        return _failed(reply, Failure.BAD_RESULT, reason)
+        why = reason(
+            "half_pair",
+            "%(place)s is not valid Unicode: it has half of a surrogate pair. Cut texts by Array.from(text).",
+            place=place.encode("utf-8", "replace").decode(),
+        )
+        return _failed(reply, Failure.BAD_RESULT, why)
     if not calls:
         raise InvalidReply("no calls")
     for call in calls:
@@ -104,9 +114,9 @@ def _result(reply: Reply, bounds: Bounds) -> Result:
     return Calls(calls=calls, console=reply.console, duration_us=reply.duration_us)
 
 
-def too_deep(bounds: Bounds) -> str:
-    """The reason of a result that is nested too deeply; the prelude has the same words."""
-    return f"The payload is nested deeper than {bounds.depth_levels} levels. Return a flatter one."
+def too_deep(bounds: Bounds) -> Reason:
+    """The reason of a result that is nested too deeply."""
+    return msgspec.structs.replace(TEXTS["too_deep"], values={"levels": bounds.depth_levels})
 
 
 def _check(call: Call) -> None:

@@ -10,13 +10,16 @@ import msgspec
 from msgspec import Meta
 
 from nicobar.model import Json, Record
-from nicobar.sandbox import Bounds, Failure, Job
+from nicobar.sandbox import Bounds, Job
 
 # What the pool may send, which nobody else decides.
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 LENGTH_BYTES = 4
 MAX_GREETING_BYTES = 64
 MAX_REASON_CHARS = 1_000
+MAX_REASON_VALUES = 4
+# What a child leaves of a value, so that the reason stays within its bound.
+MAX_VALUE_CHARS = 700
 _MAX_DURATION_US = 3_600_000_000
 _LENGTH = struct.Struct(">I")
 
@@ -51,14 +54,14 @@ class Kind(StrEnum):
 
 class Reply(Record):
     """A child's answer to one job. `calls` is the JSON of the calls as the engine wrote it: the parent measures and
-    decodes it. `failure`, `reason` and `line` belong to BROKEN.
+    decodes it. `code`, `values` and `line` belong to BROKEN: see `failures.py`.
     """
 
     number: int
     kind: Kind
     calls: bytes = b""
-    failure: Failure | None = None
-    reason: str = ""
+    code: str = ""
+    values: dict[str, str | int] = {}
     line: int | None = None
     console: tuple[str, ...] = ()
     duration_us: Annotated[int, Meta(ge=0, le=_MAX_DURATION_US)] = 0

@@ -31,14 +31,19 @@ def read(body: bytes) -> Envelope:
         raise Refusal(
             400,
             "body_too_deep",
-            f"The body's JSON is nested deeper than {MAX_DEPTH_LEVELS} levels.",
+            "The body's JSON is nested deeper than %(max_depth_levels)s levels.",
             "Send an event with less nesting.",
+            max_depth_levels=MAX_DEPTH_LEVELS,
         )
     try:
         value: Json = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refusal(
-            400, "body_not_json", f"The body is not JSON: {error}.", "Send the event as a JSON object."
+            400,
+            "body_not_json",
+            "The body is not JSON: %(error)s.",
+            "Send the event as a JSON object.",
+            error=str(error),
         ) from error
     if not isinstance(value, dict):
         raise Refusal(

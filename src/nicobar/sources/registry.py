@@ -17,6 +17,8 @@ def source_kind(kind: str) -> SourceKind:
             return known
     raise UserError(
         "unknown_source_kind",
-        f"There is no source kind {kind!r}.",
-        f"The kinds are {', '.join(known.kind for known in SOURCES)}.",
+        "There is no source kind %(kind)s.",
+        "The kinds are %(kinds)s.",
+        kind=repr(kind),
+        kinds=", ".join(known.kind for known in SOURCES),
     )

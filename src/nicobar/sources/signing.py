@@ -21,7 +21,6 @@ MAX_SIGNATURES = 16
 
 _ID = re.compile(r"[!-~]{1,256}")
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
-_SIGNATURE_HELP = "Copy the endpoint's signing secret from the sender's dashboard into this source."
 
 
 class StandardWebhooksSigning:
@@ -52,7 +51,10 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_
             matched |= hmac.compare_digest(expected.encode(), signature)
     if not matched:
         raise Refusal(
-            401, "signature_mismatch", "No signature of this request fits the source's secrets.", _SIGNATURE_HELP
+            401,
+            "signature_mismatch",
+            "No signature of this request fits the source's secrets.",
+            "Copy the endpoint's signing secret from the sender's dashboard into this source.",
         )
     _check_age(int(timestamp), now_ms // 1000)
     return Verified(event_id=event_id)
@@ -75,11 +77,14 @@ def _header(headers: Mapping[str, str], name: str, pattern: re.Pattern[str], for
         raise Refusal(
             401,
             "missing_header",
-            f"The header {name} is missing.",
+            "The header %(name)s is missing.",
             "Send webhooks signed as Standard Webhooks describes.",
+            name=name,
         )
     if not pattern.fullmatch(value):
-        raise Refusal(401, "malformed_header", f"The header {name} is malformed: it has to be {form}.")
+        raise Refusal(
+            401, "malformed_header", "The header %(name)s is malformed: it has to be %(form)s.", name=name, form=form
+        )
     return value
 
 
@@ -100,19 +105,35 @@ def _signatures(headers: Mapping[str, str]) -> list[bytes]:
         raise Refusal(
             401,
             "malformed_header",
-            f"The header webhook-signature has to hold 1 to {MAX_SIGNATURES} values, "
-            "at least one of the form v1,<base64>.",
+            "The header webhook-signature has to hold 1 to %(max_signatures)s values, at least one "
+            "of the form v1,<base64>.",
+            max_signatures=MAX_SIGNATURES,
         )
     return given
 
 
 def _check_age(sent_s: int, now_s: int) -> None:
     if abs(now_s - sent_s) > TOLERANCE_S:
-        late = sent_s < now_s
-        raise Refusal(
-            401,
-            "timestamp_too_old" if late else "timestamp_too_new",
-            f"The request was signed {abs(now_s - sent_s)} s {'ago' if late else 'ahead of our clock'}; "
-            f"{TOLERANCE_S} s are allowed.",
-            "Check the clocks of both machines." if not late else "A retry has to be signed anew; check both clocks.",
-        )
+        raise _too_old(now_s - sent_s) if sent_s < now_s else _too_new(sent_s - now_s)
+
+
+def _too_old(age_s: int) -> Refusal:
+    return Refusal(
+        401,
+        "timestamp_too_old",
+        "The request was signed %(age_s)s s ago; %(tolerance_s)s s are allowed.",
+        "A retry has to be signed anew; check both clocks.",
+        age_s=age_s,
+        tolerance_s=TOLERANCE_S,
+    )
+
+
+def _too_new(ahead_s: int) -> Refusal:
+    return Refusal(
+        401,
+        "timestamp_too_new",
+        "The request was signed %(ahead_s)s s ahead of our clock; %(tolerance_s)s s are allowed.",
+        "Check the clocks of both machines.",
+        ahead_s=ahead_s,
+        tolerance_s=TOLERANCE_S,
+    )

@@ -20,6 +20,7 @@ from nicobar.model import (
     Token,
     UserRole,
 )
+from nicobar.reasons import Reason
 
 
 class PutApplication(Record, tag=True):
@@ -95,7 +96,7 @@ class PauseEndpoint(Record, tag=True):
     """
 
     endpoint_id: str
-    reason: str | None
+    reason: Reason | None
     by_hand: bool = False
 
 
@@ -103,7 +104,7 @@ class DisableEndpoint(Record, tag=True):
     """Stops sending to the endpoint and making deliveries for it, until it is enabled. What is not finished waits."""
 
     endpoint_id: str
-    reason: str
+    reason: Reason
 
 
 class PutEventType(Record, tag=True):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 from nicobar.model import Attempt, Delivery, DeliveryState, Message, Record
+from nicobar.reasons import Reason
 from nicobar.store.catalogue import Audited
 
 MAX_PAGE = 250
@@ -137,10 +138,13 @@ class Refused(Record):
     source_id: str
     at_ms: int
     status: int
-    code: str
-    detail: str
+    reason: Reason
     event_id: str
     seq: int = 0
+
+    @property
+    def code(self) -> str:
+        return self.reason.code
 
 
 class Version(Record):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from nicobar.model import Attempt, Breaker, DeliveryState, Json, Message, Record
+from nicobar.reasons import Reason
 from nicobar.store.catalogue import Audited
 
 
@@ -68,7 +69,7 @@ class Finished(Record):
     state: DeliveryState
     due_at_ms: int | None
     spent: bool
-    reason: str | None
+    reason: Reason | None
     ended_at_ms: int
     attempt: Attempt | None
     failure: str | None = None

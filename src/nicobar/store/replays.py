@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from nicobar.model import DeliveryState, Json, Record
+from nicobar.reasons import Reason
 from nicobar.store.catalogue import Audited
 
 # A replay moves whole customers in one transaction, so that nothing newer of theirs gets in between. Of one customer
@@ -130,7 +131,7 @@ class FailureGroup(Record):
     count: int
     first_at_ms: int
     last_at_ms: int
-    reason: str
+    reason: Reason | None
     message_id: str
 
 
@@ -187,7 +188,7 @@ class Replays(Protocol):
         ...
 
     async def cancel_pending(
-        self, endpoint_seq: int, *, now_ms: int, limit: int, reason: str, said: Audited | None = None
+        self, endpoint_seq: int, *, now_ms: int, limit: int, reason: Reason, said: Audited | None = None
     ) -> int:
         """Cancels up to so many deliveries that wait; returns how many, which is the log's detail too. What is being
         sent goes on.

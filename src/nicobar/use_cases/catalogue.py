@@ -39,10 +39,22 @@ def named_endpoint(endpoints: Sequence[Endpoint], name: str) -> Endpoint:
     found = next((item for item in named if item.id == name), named[0] if named else None)
     if found is not None and found.id != name and named[1:]:
         ids = ", ".join(item.id for item in named)
-        raise UserError("endpoint_ambiguous", f"Several endpoints match {name!r}.", f"Name one by its id: {ids}.")
+        raise UserError(
+            "endpoint_ambiguous",
+            "Several endpoints match %(name)s.",
+            "Name one by its id: %(ids)s.",
+            name=repr(name),
+            ids=ids,
+        )
     if found is None:
         names = ", ".join(endpoint.name for endpoint in endpoints) or "none"
-        raise UserError("endpoint_unknown", f"There is no endpoint {name!r}.", f"There are: {names}.")
+        raise UserError(
+            "endpoint_unknown",
+            "There is no endpoint %(name)s.",
+            "There are: %(names)s.",
+            name=repr(name),
+            names=names,
+        )
     return found
 
 

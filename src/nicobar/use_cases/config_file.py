@@ -325,7 +325,7 @@ class Planner:
             line = f", line {broken.line}" if broken.line else ""
             raise ConfigurationError(
                 "handler_invalid",
-                f"{entry.handler}{line}: {broken.reason}",
+                f"{entry.handler}{line}: {broken.reason.detail()}",
                 f"Try it: nicobar transform {entry.handler}",
             )
 

@@ -47,8 +47,11 @@ def check_stored(
     if old != new and names:
         raise UserError(
             "credentials_host_changed",
-            f"The stored credentials were entered for {old} and are not used for {new}.",
-            f"Enter these again, or remove them: {', '.join(names)}.",
+            "The stored credentials were entered for %(old)s and are not used for %(new)s.",
+            "Enter these again, or remove them: %(names)s.",
+            old=old,
+            new=new,
+            names=", ".join(names),
         )
 
 

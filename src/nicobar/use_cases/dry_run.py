@@ -16,6 +16,7 @@ from nicobar.ids import stable_ulid
 from nicobar.model import Customer, DeliveryState, Endpoint, EventType, Level, Message, Record, Setting, Verdict
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform
+from nicobar.reasons import Reason
 from nicobar.sandbox import Sandbox
 from nicobar.sources import samples
 from nicobar.sources.dodo import DodoPayments
@@ -44,16 +45,16 @@ class Tried(Record):
 
 class Note(Record):
     """One thing to tell whoever writes the handler, once for all the `event_types` that it is about. `line` counts
-    from 1 in the handler's source, None where the line is not known. `code` is a rule's or a failure's name.
+    from 1 in the handler's source, None where the line is not known; `path` is the place in any of the calls. `code`
+    is a rule's or a failure's name.
     """
 
     level: Level
     code: str
     path: str
-    text: str
-    fix: str
+    reason: Reason
     line: int | None
-    event_types: tuple[str, ...]
+    event_types: tuple[str, ...] = ()
 
 
 class Coverage(Record):
@@ -114,7 +115,11 @@ def sample(name: str, now_ms: int, customer: Customer | None = None) -> Subject:
     known = sample_types()
     if name not in known:
         raise UserError(
-            "event_type_unknown", f"There is no sample of {name!r}.", f"There are samples of {', '.join(known)}."
+            "event_type_unknown",
+            "There is no sample of %(name)s.",
+            "There are samples of %(known)s.",
+            name=repr(name),
+            known=", ".join(known),
         )
     return pasted(samples.fresh(known[name], now_ms, customer), now_ms)
 
@@ -124,7 +129,7 @@ def pasted(body: bytes, now_ms: int) -> Subject:
     try:
         event = DodoPayments().read(body)
     except Refusal as refusal:
-        raise UserError(refusal.code, refusal.detail, refusal.fix) from refusal
+        raise UserError.because(refusal.reason) from refusal
     message = Message(
         seq=0,
         id=f"msg_{stable_ulid(0, body.decode('utf-8', 'replace'))}",
@@ -143,7 +148,9 @@ def pasted(body: bytes, now_ms: int) -> Subject:
 def past(message: Message, customer: Customer | None) -> Subject:
     """An event that was accepted. Raises UserError where its payload is gone."""
     if message.expunged_at_ms is not None:
-        raise UserError("message_expunged", f"The payload of {message.id} is gone.", "Choose another message.")
+        raise UserError(
+            "message_expunged", "The payload of %(id)s is gone.", "Choose another message.", id=message.id
+        )
     return Subject(message=message, customer=customer)
 
 
@@ -241,34 +248,43 @@ def coverage(tried: Sequence[Tried], event_types: Sequence[str] = ()) -> Coverag
 
 def notes(code: str, tried: Sequence[Tried]) -> tuple[Note, ...]:
     """What there is to say of the handler: the worst first, each once. What was added by itself is left out."""
-    said: dict[tuple[object, ...], list[str]] = {}
+    found: dict[bytes, Note] = {}
     for attempt in tried:
-        for about in _said(code, attempt.result):
-            types = said.setdefault(about, [])
-            if attempt.subject.message.event_type not in types:
-                types.append(attempt.subject.message.event_type)
+        event_type = attempt.subject.message.event_type
+        for note in _notes_on(code, attempt.result):
+            known = found.setdefault(msgspec.json.encode(note), note)
+            if event_type not in known.event_types:
+                found[msgspec.json.encode(note)] = msgspec.structs.replace(
+                    known, event_types=(*known.event_types, event_type)
+                )
     order = list(Level)
-    found = [
-        msgspec.convert(dict(zip(_ABOUT, about, strict=True)) | {"event_types": tuple(types)}, Note)
-        for about, types in said.items()
-    ]
-    return tuple(sorted(found, key=lambda note: (order.index(note.level), note.line or 0)))
+    return tuple(sorted(found.values(), key=lambda note: (order.index(note.level), note.line or 0)))
 
 
-_ABOUT = ("level", "code", "path", "text", "fix", "line")
-
-
-def _said(code: str, result: Transformed) -> list[tuple[object, ...]]:
-    lines: list[tuple[object, ...]] = []
+def _notes_on(code: str, result: Transformed) -> list[Note]:
+    notes: list[Note] = []
     if isinstance(result, Stopped) and result.state is DeliveryState.FAILED and result.code != "contract":
-        reason = result.reason.removeprefix(f"line {result.line}: ")
-        lines.append((Level.ERROR, result.code, "", reason, "", result.line))
-    for verdict in result.verdicts:
-        if verdict.level is Level.ADDITION:
-            continue
-        line = line_of(code, verdict)
-        lines.append((verdict.level, verdict.rule, _anywhere(verdict.path), verdict.reason, verdict.fix, line))
-    return lines
+        why = result.reason
+        notes.append(
+            Note(level=Level.ERROR, code=result.code, path="", reason=_placeless(why), line=result.reason.line)
+        )
+    notes += [
+        Note(
+            level=verdict.level,
+            code=verdict.rule,
+            path=_anywhere(verdict.path),
+            reason=_placeless(verdict.reason),
+            line=line_of(code, verdict),
+        )
+        for verdict in result.verdicts
+        if verdict.level is not Level.ADDITION
+    ]
+    return notes
+
+
+def _placeless(why: Reason) -> Reason:
+    """The same without where it is, so that it is equal wherever it is found."""
+    return msgspec.structs.replace(why, location=None)
 
 
 def _anywhere(path: str) -> str:

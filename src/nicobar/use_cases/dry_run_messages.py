@@ -14,6 +14,7 @@ from nicobar.crypto import Vault
 from nicobar.model import Attempt, Delivery, DeliveryState, Endpoint, Message, Record, Transformation, Verdict
 from nicobar.pipeline.configuration import Configuration, open_endpoint, wants
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform
+from nicobar.reasons import Reason
 from nicobar.sandbox import Sandbox
 from nicobar.store import Store
 from nicobar.store.history import MessageFilter
@@ -50,7 +51,7 @@ class Rehearsed(Record):
     verdicts: tuple[Verdict, ...]
     console: tuple[str, ...]
     code: str | None = None
-    reason: str | None = None
+    reason: Reason | None = None
     line: int | None = None
     sent: tuple[str, ...] | None = None
     appears: tuple[str, ...] = ()
@@ -161,7 +162,7 @@ def compare(message: Message, result: Transformed, attempt: Attempt | None) -> R
         state=result.state if isinstance(result, Stopped) else DeliveryState.PENDING,
         code=result.code if isinstance(result, Stopped) else None,
         reason=result.reason if isinstance(result, Stopped) else None,
-        line=result.line if isinstance(result, Stopped) else None,
+        line=result.reason.line if isinstance(result, Stopped) else None,
         calls=calls,
         verdicts=result.verdicts,
         console=result.console,

@@ -8,9 +8,18 @@ import shlex
 
 from nicobar.errors import Refusal
 from nicobar.model import Endpoint
+from nicobar.reasons import Reason, plain, reason
 from nicobar.store import PauseEndpoint
 from nicobar.use_cases.catalogue import same_endpoint
 from nicobar.use_cases.services import Actor, OperationServices
+
+PAUSED_BY_HAND = reason("paused_by_hand", "paused by hand")
+CANCELED_BY_HAND = reason("canceled_by_hand", "canceled by hand")
+
+
+def pause_reason(text: str) -> Reason:
+    """Why a user paused an endpoint, in the user's words."""
+    return PAUSED_BY_HAND if text == PAUSED_BY_HAND.text() else plain(text)
 
 
 def check_enabled(endpoint: Endpoint) -> None:
@@ -19,9 +28,11 @@ def check_enabled(endpoint: Endpoint) -> None:
         raise Refusal(
             409,
             "endpoint_disabled",
-            f"Endpoint {endpoint.name} is disabled.",
-            f"Enable it with the button on its page, with `nicobar enable {shlex.quote(endpoint.name)}`, or with "
+            "Endpoint %(name)s is disabled.",
+            "Enable it with the button on its page, with `nicobar enable %(argument)s`, or with "
             "`disabled: false` in the API.",
+            name=endpoint.name,
+            argument=shlex.quote(endpoint.name),
         )
 
 
@@ -40,9 +51,11 @@ async def resume_endpoint(services: OperationServices, caller: Actor, endpoint: 
         raise Refusal(
             409,
             "endpoint_disabled",
-            f"Endpoint {endpoint.name} is disabled, not paused.",
-            f"Enable it with the button on its page, with `nicobar enable {shlex.quote(endpoint.name)}`, or with "
+            "Endpoint %(name)s is disabled, not paused.",
+            "Enable it with the button on its page, with `nicobar enable %(argument)s`, or with "
             "`disabled: false` in the API.",
+            name=endpoint.name,
+            argument=shlex.quote(endpoint.name),
         )
     if endpoint.paused_reason is None:
         return False

@@ -111,7 +111,9 @@ def check_cancelable(task: Task, untried: int) -> None:
 
 
 def _ended(task: Task) -> Refusal:
-    return Refusal(409, "task_ended", f"The task {task.id} does not run any more.", "Nothing is left to cancel.")
+    return Refusal(
+        409, "task_ended", "The task %(id)s does not run any more.", "Nothing is left to cancel.", id=task.id
+    )
 
 
 def is_canceled(task: Task) -> bool:
@@ -166,23 +168,36 @@ def _resent(resent: Resent, message_id: str, endpoint: str) -> str:
             return f"{message_id} waited for its next attempt at {endpoint}; it is due now."
         case Resent.SENDING:
             raise Refusal(
-                409, "delivery_sending", f"{message_id} is being sent to {endpoint} now.", "Wait for the result."
+                409,
+                "delivery_sending",
+                "%(message_id)s is being sent to %(endpoint)s now.",
+                "Wait for the result.",
+                message_id=message_id,
+                endpoint=endpoint,
             )
         case Resent.BEHIND:
             raise Refusal(
                 409,
                 "delivery_behind",
-                f"{message_id} is queued behind an earlier message of its customer at {endpoint}.",
+                "%(message_id)s is queued behind an earlier message of its customer at %(endpoint)s.",
                 "Resend that one, or wait: this one follows automatically.",
+                message_id=message_id,
+                endpoint=endpoint,
             )
         case Resent.EXPUNGED:
             raise Refusal(
-                409, "message_expunged", f"The payload of {message_id} is deleted.", "It cannot be sent again."
+                409,
+                "message_expunged",
+                "The payload of %(message_id)s is deleted.",
+                "It cannot be sent again.",
+                message_id=message_id,
             )
         case _:
             raise Refusal(
                 409,
                 "delivery_unknown",
-                f"{endpoint} has no delivery of message {message_id}.",
+                "%(endpoint)s has no delivery of message %(message_id)s.",
                 "Check both ids: they must belong to one application.",
+                endpoint=endpoint,
+                message_id=message_id,
             )

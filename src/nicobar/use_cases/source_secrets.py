@@ -30,8 +30,9 @@ async def create_trial_secret(services: OperationServices, caller: Actor, source
         raise Refusal(
             409,
             "secret_exists",
-            f"Source {source.name} has a signing secret.",
+            "Source %(name)s has a signing secret.",
             "Send a sample with it, or replace it.",
+            name=source.name,
         )
     secret = new_webhook_secret()
     await keep_secret(services, caller, source, secret)

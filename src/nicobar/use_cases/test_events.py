@@ -20,6 +20,7 @@ from nicobar.connectors import (
 )
 from nicobar.model import Record, RequestRecord
 from nicobar.pipeline import batching
+from nicobar.reasons import Reason
 
 MAX_SHOWN_BODY_CHARS = 65_536
 MAX_SHOWN_RESPONSE_CHARS = 4_096
@@ -27,15 +28,15 @@ _MASK = "***"
 
 
 class Sent(Record):
-    """A request that went out and what was answered. `status` is None where nothing was; `reason` says why it was not
-    taken, empty where all of it was.
+    """A request that went out and what was answered. `status` is None where nothing was; `reasons` say why it was not
+    accepted, empty where all of it was.
     """
 
     request: RequestRecord
     status: int | None
     response: str
     duration_ms: int
-    reason: str
+    reasons: tuple[Reason, ...]
 
 
 async def send_test(
@@ -72,12 +73,17 @@ def _sent(
         status=answer.status if isinstance(answer, Response) else None,
         response=_without(text, hidden)[:MAX_SHOWN_RESPONSE_CHARS],
         duration_ms=answer.duration_ms,
-        reason=_without(" ".join(dict.fromkeys(filter(None, map(_reason, outcomes)))), hidden),
+        reasons=tuple(why.with_texts(lambda text: _without(text, hidden)) for why in _reasons(outcomes)),
     )
 
 
-def _reason(outcome: Outcome) -> str:
-    return "" if isinstance(outcome, Delivered) else outcome.reason
+def _reasons(outcomes: Sequence[Outcome]) -> list[Reason]:
+    """Each once."""
+    reasons: list[Reason] = []
+    for outcome in outcomes:
+        if not isinstance(outcome, Delivered) and outcome.reason not in reasons:
+            reasons.append(outcome.reason)
+    return reasons
 
 
 def _without(text: str, hidden: set[str]) -> str:

@@ -24,6 +24,7 @@ from nicobar.connectors import (
     Response,
     Transport,
 )
+from nicobar.connectors.answers import status_code
 from nicobar.connectors.customerio import contract, corrections, rules
 from nicobar.connectors.customerio.advice import advise, advise_event, advise_person, no_address
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
@@ -35,6 +36,7 @@ from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.payload import encoded
 from nicobar.errors import UserError
 from nicobar.model import Call, Json, Level, Record, Setting, Verdict
+from nicobar.reasons import Reason, reason
 
 HOSTS = {"us": "https://track.customer.io", "eu": "https://track-eu.customer.io"}
 ENTITY = "/api/v2/entity"
@@ -234,44 +236,49 @@ class CustomerIoDestination:
         )
         answer = await transport.send(request)
         if isinstance(answer, NoResponse) and answer.refused is not None:
-            return Checkup(ok=False, detail=str(address_error(answer.refused)), finding=Finding.REFUSED_ADDRESS)
+            return _found(Finding.REFUSED_ADDRESS, address_error(answer.refused).reason)
         if isinstance(answer, NoResponse):
-            return Checkup(
-                ok=False,
-                detail=f"{self._base} did not answer: {answer.reason}. Check this machine's network.",
-                finding=Finding.NO_ANSWER,
+            unanswered = reason(
+                "no_answer",
+                "%(base)s did not answer: %(reason)s. Check this machine's network.",
+                base=self._base,
+                reason=answer.reason,
             )
+            return _found(Finding.NO_ANSWER, unanswered)
         return self._checkup(answer)
 
     def _checkup(self, answer: Response) -> Checkup:
         """What the answer to the region call means."""
         if answer.status in range(300, 400):
-            return Checkup(
-                ok=False,
-                detail=f"The workspace is not in the region {self._region}. Set the other one.",
-                finding=Finding.WRONG_REGION,
+            elsewhere = reason(
+                "wrong_region",
+                "The workspace is not in the region %(region)s. Set the other one.",
+                region=self._region,
             )
+            return _found(Finding.WRONG_REGION, elsewhere)
         if answer.status != 200:  # noqa: PLR2004 - the one documented success
-            return Checkup(
-                ok=False,
-                detail=f"{self._base} answered {answer.status}. Check Site ID and API key (the Track API's, not the "
-                "App API's), and the region.",
-                finding=Finding.WRONG_CREDENTIALS if answer.status in {401, 403} else Finding.NO_ANSWER,
+            rejected = reason(
+                status_code(answer),
+                "%(base)s answered %(status)s. Check Site ID and API key (the Track API's, not the App API's), and "
+                "the region.",
+                base=self._base,
+                status=answer.status,
             )
+            return _found(Finding.WRONG_CREDENTIALS if answer.status in {401, 403} else Finding.NO_ANSWER, rejected)
         region = (read_object(answer) or {}).get("region")
         if not isinstance(region, str) or region not in HOSTS:
-            return Checkup(ok=False, detail=why_foreign(answer), finding=Finding.NO_ANSWER)
+            return _found(Finding.NO_ANSWER, why_foreign(answer))
         if region != self._region:
-            return Checkup(
-                ok=False,
-                detail=f"The workspace is in the region {region}. Set region to {region}.",
-                finding=Finding.WRONG_REGION,
+            elsewhere = reason(
+                "wrong_region",
+                "The workspace is in the region %(region)s. Set region to %(region)s.",
+                region=region,
             )
-        return Checkup(
-            ok=True,
-            detail=f"{self._base} knows the credentials; the region is {region}.",
-            finding=Finding.GOOD,
+            return _found(Finding.WRONG_REGION, elsewhere)
+        good = reason(
+            "good", "%(base)s knows the credentials; the region is %(region)s.", base=self._base, region=region
         )
+        return _found(Finding.GOOD, good)
 
     def _path(self, url: str) -> str | None:
         """The path below the base, for our own base and for either of Customer.io's hosts; None for others."""
@@ -291,7 +298,8 @@ class CustomerIoDestination:
                 rules.HOST.at(
                     f"[{index}].url",
                     "The URL is not one of Customer.io's Track API; credentials go nowhere else.",
-                    f"Use {self.url}.",
+                    "Use %(url)s.",
+                    url=self.url,
                 )
             )
             return
@@ -313,7 +321,12 @@ class CustomerIoDestination:
         else:
             verdicts.append(
                 rules.PATH.at(
-                    f"[{index}].url", f"The Track API has no {call.method} {path[:100]}.", f"Use POST {self.url}."
+                    f"[{index}].url",
+                    "The Track API has no %(method)s %(value)s.",
+                    "Use POST %(url)s.",
+                    method=call.method,
+                    value=path[:100],
+                    url=self.url,
                 )
             )
 
@@ -394,3 +407,7 @@ def _check_v1(part: _Single, origin: Origin) -> Iterator[Verdict]:
         data = part.payload.get("data")
         values = data if isinstance(data, dict) else {}
         yield from advise_event(part.path, part.payload, f"{part.path}.data", values, origin)
+
+
+def _found(finding: Finding, why: Reason) -> Checkup:
+    return Checkup(ok=finding is Finding.GOOD, reason=why, finding=finding)

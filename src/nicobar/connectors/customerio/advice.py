@@ -51,7 +51,10 @@ def advise_person(path: str, attributes: Mapping[str, Json], origin: Origin) -> 
         own = f"{path}.{name[:MAX_SHOWN_CHARS]}"
         if name in contract.OWN_ATTRIBUTES:
             yield rules.OWN_ATTRIBUTE.at(
-                own, f"Customer.io keeps the name {name} for itself.", "Choose another name, or leave it out."
+                own,
+                "Customer.io keeps the name %(name)s for itself.",
+                "Choose another name, or leave it out.",
+                name=name,
             )
         elif name.startswith("_") and name not in contract.USABLE_INTERNAL:
             yield rules.INTERNAL_NAME.at(
@@ -67,8 +70,9 @@ def advise_event(
     for name in sorted(contract.MAIL_PROPERTIES & data.keys()):
         yield rules.MAIL_PROPERTY.at(
             f"{data_path}.{name}",
-            f"The property {name} redirects the campaign's mail.",
+            "The property %(name)s redirects the campaign's mail.",
             "Give it another name, such as customer_email.",
+            name=name,
         )
     timestamp = item.get("timestamp")
     if isinstance(timestamp, int) and origin.now_ms // 1000 - timestamp > contract.MAX_TRIGGER_AGE_S:
@@ -116,8 +120,12 @@ def _values(path: str, attributes: Mapping[str, Json], origin: Origin) -> Iterat
             minor_units, currency = wrong[amount]
             yield rules.WRONG_DECIMALS.at(
                 own,
-                f"{value} is {minor_units} divided by 100, but {currency} has {decimals(currency)} decimals.",
-                f'Send nicobar.money({minor_units}, "{currency}").',
+                "%(value)s is %(minor_units)s divided by 100, but %(currency)s has %(decimals)s decimals.",
+                'Send nicobar.money(%(minor_units)s, "%(currency)s").',
+                value=str(value),
+                minor_units=minor_units,
+                currency=currency,
+                decimals=decimals(currency),
             )
 
 

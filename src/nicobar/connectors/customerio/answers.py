@@ -7,19 +7,25 @@ with a 2xx comes from what stands between, such as a proxy's page, and is an out
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from nicobar.connectors import Blocked, Deferred, Delivered, NoResponse, Outcome, ReadyCall, Refused, Response
-from nicobar.connectors.answers import MAX_TEXT_CHARS, deferred, retry_after_ms, said, start_of, unsent
-from nicobar.connectors.customerio.contract import v1_call
+from nicobar.connectors.answers import MAX_TEXT_CHARS, deferred, retry_after_ms, said, start_of, status_code, unsent
+from nicobar.connectors.customerio.contract import ACTIONS, v1_call
 from nicobar.model import Json
 from nicobar.nesting import is_deeper
+from nicobar.reasons import Reason, reason
 
 _OK = 200
 _PARTLY = 207
 _NOT_HERE = frozenset({404, 405})
+_REJECTED = "rejected"
+_WORDS = frozenset(
+    {"required", "invalid", "type", "action"}
+    | {name for kind in ACTIONS.values() for action in kind.values() for name in (*action.required, *action.optional)}
+)
 
 
 def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: str) -> list[Outcome]:
@@ -29,7 +35,7 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
         return [blocked for _ in calls]
     later = deferred(answer)
     if later is not None or isinstance(answer, NoResponse):
-        return [later or Deferred(reason="No answer.") for _ in calls]
+        return [later or Deferred(reason=reason("no_answer", "No answer.")) for _ in calls]
     status = answer.status
     item: Outcome
     if status in range(200, 300):
@@ -38,33 +44,51 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
         item = _foreign(answer)
     elif status in {401, 402, 403, 407}:
         item = Blocked(
-            reason=f"Customer.io answered {said(answer)}. Check the credentials (Site ID and API key), region and "
-            "any proxy."
+            reason=reason(
+                status_code(answer),
+                "Customer.io answered %(answer)s. Check the credentials (Site ID and API key), region and any proxy.",
+                answer=said(answer),
+            )
         )
     elif status in range(300, 400):
         item = Blocked(
-            reason=f"Customer.io answered {said(answer)}. The address redirects, as it does for a workspace that is "
-            f"not in the region {region}. Check region, base_url and any proxy."
+            reason=reason(
+                status_code(answer),
+                "Customer.io answered %(answer)s. The address redirects, as it does for a workspace that is not in "
+                "the region %(region)s. Check region, base_url and any proxy.",
+                answer=said(answer),
+                region=region,
+            )
         )
     elif status in _NOT_HERE and calls[0].batchable:
         # The address is the contract's own, so it is the host that is not Customer.io's.
         item = Blocked(
-            reason=f"Customer.io answered {said(answer)}. There is no Track API at this address. Check region and "
-            "base_url."
+            reason=reason(
+                status_code(answer),
+                "Customer.io answered %(answer)s. There is no Track API at this address. Check region and base_url.",
+                answer=said(answer),
+            )
         )
     elif status in _NOT_HERE:
         # No call of v1 documents it: it may be the host, as above, or a thing that the path names. One that alone
         # gets it must not hold up the others.
         item = Deferred(
-            reason=f"Customer.io answered {said(answer)}. Check what the call's URL names, region and base_url.",
+            reason=reason(
+                status_code(answer),
+                "Customer.io answered %(answer)s. Check what the call's URL names, region and base_url.",
+                answer=said(answer),
+            ),
             retry_after_ms=retry_after_ms(answer),
             reached=True,
         )
     elif len(calls) > 1:
         # Nothing of the request was accepted, and the answer need not say because of which item.
-        item = Deferred(reason=f"Customer.io refused the batch: {said(answer)}.", alone=True)
+        item = Deferred(
+            reason=reason("batch_rejected", "Customer.io refused the batch: %(answer)s.", answer=said(answer)),
+            alone=True,
+        )
     else:
-        item = _refused(said(answer))
+        item = _refused(status_code(answer), said(answer))
     return [item for _ in calls]
 
 
@@ -82,10 +106,11 @@ def _accepted(calls: Sequence[ReadyCall], answer: Response) -> list[Outcome]:
     rejected = _rejected(errors, len(calls)) if isinstance(errors, list) and errors else None
     if rejected is None and len(calls) > 1:
         # Something was rejected, but which: alone each is told. Events carry ids, so the accepted ones do not double.
-        return [Deferred(reason=f"Customer.io refused an unnamed item: {said(answer)}.", alone=True) for _ in calls]
+        unnamed = reason("batch_rejected", "Customer.io refused an unnamed item: %(answer)s.", answer=said(answer))
+        return [Deferred(reason=unnamed, alone=True) for _ in calls]
     if rejected is None:
-        return [_refused(said(answer)) if complains and errors in (None, []) else _foreign(answer)]
-    return [_refused(rejected[index]) if index in rejected else Delivered() for index in range(len(calls))]
+        return [_refused(_REJECTED, said(answer)) if complains and errors in (None, []) else _foreign(answer)]
+    return [_refused(*rejected[index]) if index in rejected else Delivered() for index in range(len(calls))]
 
 
 def _is_empty_success(call: ReadyCall, status: int) -> bool:
@@ -99,9 +124,9 @@ def _complains(value: dict[str, Json]) -> bool:
     return isinstance(meta, dict) and bool(meta.get("error") or meta.get("errors"))
 
 
-def _rejected(errors: Sequence[Json], calls: int) -> dict[int, str] | None:
-    """What is said of each rejected call, by its place; None for a list that does not add up."""
-    rejected: dict[int, str] = {}
+def _rejected(errors: Sequence[Json], calls: int) -> dict[int, tuple[str, str]] | None:
+    """What is said of each rejected call, by its place, as code and text; None for a list that does not add up."""
+    rejected: dict[int, tuple[str, str]] = {}
     for entry in errors:
         fields = entry if isinstance(entry, dict) else {}
         index = fields.get("batch_index", 0 if calls == 1 else None)
@@ -111,34 +136,49 @@ def _rejected(errors: Sequence[Json], calls: int) -> dict[int, str] | None:
             return None
         words = [str(fields[name]) for name in ("reason", "field", "message") if fields.get(name)]
         text = " ".join(words) or (entry if isinstance(entry, str) else "")
-        rejected[index] = ", ".join(filter(None, [rejected.get(index), text]))[:MAX_TEXT_CHARS]
-    return {index: text or "without a reason" for index, text in rejected.items()}
+        code, earlier = rejected.get(index, (_code_of(fields), ""))
+        rejected[index] = (code, ", ".join(filter(None, [earlier, text]))[:MAX_TEXT_CHARS])
+    return {index: (code, text or "without a reason") for index, (code, text) in rejected.items()}
 
 
-def _refused(text: str) -> Refused:
-    return Refused(reason=f"Customer.io refused the call: {text}.")
+def _code_of(fields: Mapping[str, Json]) -> str:
+    """The code of a rejection, of words that Customer.io's contract has: it tells groups of failures apart."""
+    words = [fields.get("reason"), fields.get("field")]
+    return "_".join([_REJECTED, *(word for word in words if isinstance(word, str) and word in _WORDS)])
+
+
+def _refused(code: str, text: str) -> Refused:
+    return Refused(reason=reason(code, "Customer.io refused the call: %(text)s.", text=text))
 
 
 def _foreign(answer: Response) -> Deferred:
     return Deferred(reason=why_foreign(answer), retry_after_ms=retry_after_ms(answer), failing=True, foreign=True)
 
 
-def why_foreign(answer: Response) -> str:
+def why_foreign(answer: Response) -> Reason:
     """What is said of an answer that is not Customer.io's."""
-    text = start_of(answer)
+    code, text = f"foreign_{answer.status}", start_of(answer)
     if answer.truncated:
-        return (
-            f"The destination answered {answer.status} with something that is not Customer.io's answer. Check "
-            f"base_url and any proxy in between. The answer is longer than 1 MiB and begins: {text}"
+        return reason(
+            code,
+            "The destination answered %(status)s with something that is not Customer.io's answer. Check base_url and "
+            "any proxy in between. The answer is longer than 1 MiB and begins: %(text)s",
+            status=answer.status,
+            text=text,
         )
     if not text:
-        return (
-            f"The destination answered {answer.status} with something that is not Customer.io's answer. Check "
-            "base_url and any proxy in between. The answer is empty."
+        return reason(
+            code,
+            "The destination answered %(status)s with something that is not Customer.io's answer. Check base_url and "
+            "any proxy in between. The answer is empty.",
+            status=answer.status,
         )
-    return (
-        f"The destination answered {answer.status} with something that is not Customer.io's answer. Check base_url "
-        f"and any proxy in between. The answer begins: {text}"
+    return reason(
+        code,
+        "The destination answered %(status)s with something that is not Customer.io's answer. Check base_url and any "
+        "proxy in between. The answer begins: %(text)s",
+        status=answer.status,
+        text=text,
     )
 
 

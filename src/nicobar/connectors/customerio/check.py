@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import parse_qs, unquote
 
+import msgspec
+
 from nicobar.connectors.customerio import contract, rules
 from nicobar.connectors.customerio.contract import Action, V1Call
 from nicobar.connectors.payload import encoded
@@ -33,7 +35,11 @@ def check(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
     for field in action.required:
         if field not in item and field != "name":
             yield rules.MISSING.at(
-                f"{path}.{field}", f'"{action.action}" needs {field}, which is not there.', f"Add {field}."
+                f"{path}.{field}",
+                '"%(action)s" needs %(field)s, which is not there.',
+                "Add %(field)s.",
+                action=action.action,
+                field=field,
             )
     if "name" in action.required:
         yield from _name(f"{path}.name", item.get("name"), action)
@@ -49,8 +55,9 @@ def check_v1(path: str, call: V1Call, url_path: str, payload: Json) -> Iterator[
         if len(identifier.encode("utf-8", "surrogatepass")) > contract.MAX_ID_BYTES:
             yield rules.ID_LENGTH.at(
                 f"{path.rpartition('.')[0]}.url",
-                f"The identifier is longer than {contract.MAX_ID_BYTES} bytes.",
+                "The identifier is longer than %(max_id_bytes)s bytes.",
                 "Use a shorter one.",
+                max_id_bytes=contract.MAX_ID_BYTES,
             )
     if call.body == "segment":
         yield from _id_type(f"{path.rpartition('.')[0]}.url", url_path.partition("?")[2])
@@ -69,8 +76,11 @@ def _no_action(path: str, item: dict[str, Json]) -> Verdict:
         return rules.TYPE.at(f"{path}.type", "It is none of person, object, delivery.", 'Set type: "person".')
     return rules.UNKNOWN_ACTION.at(
         f"{path}.action",
-        f"Customer.io has no action {quote(item.get('action'))} for a {kind}.",
-        f"Use one of {', '.join(sorted(known))}.",
+        "Customer.io has no action %(action)s for a %(kind)s.",
+        "Use one of %(known)s.",
+        action=quote(item.get("action")),
+        kind=str(kind),
+        known=", ".join(sorted(known)),
     )
 
 
@@ -81,7 +91,10 @@ def _name(path: str, name: Json, action: Action) -> Iterator[Verdict]:
     if action.type == "delivery":
         if name not in contract.DELIVERY_NAMES:
             yield rules.DELIVERY.at(
-                path, f"It is none of {', '.join(contract.DELIVERY_NAMES)}.", 'Set it, such as name: "opened".'
+                path,
+                "It is none of %(delivery_names)s.",
+                'Set it, such as name: "opened".',
+                delivery_names=", ".join(contract.DELIVERY_NAMES),
             )
         return
     yield from _event_name(path, name)
@@ -94,7 +107,10 @@ def _event_name(path: str, name: Json) -> Iterator[Verdict]:
         )
     elif _bytes(name) > contract.MAX_EVENT_NAME_BYTES:
         yield rules.EVENT_NAME_LENGTH.at(
-            path, f"The name is longer than {contract.MAX_EVENT_NAME_BYTES} bytes.", "Shorten it."
+            path,
+            "The name is longer than %(max_event_name_bytes)s bytes.",
+            "Shorten it.",
+            max_event_name_bytes=contract.MAX_EVENT_NAME_BYTES,
         )
 
 
@@ -117,8 +133,10 @@ def _one_person(path: str, value: Json, names: Sequence[str]) -> Iterator[Verdic
         given = ", ".join(sorted(value))[:MAX_SHOWN_CHARS]
         yield rules.IDENTIFIERS.at(
             path,
-            f"A person has exactly one identifier of {', '.join(names)}; here are {given}.",
+            "A person has exactly one identifier of %(names)s; here are %(given)s.",
             "Leave the one that your workspace knows the person by.",
+            names=", ".join(names),
+            given=given,
         )
         return
     name, text = next(iter(value.items()))
@@ -126,7 +144,10 @@ def _one_person(path: str, value: Json, names: Sequence[str]) -> Iterator[Verdic
         yield rules.IDENTIFIERS.at(f"{path}.{name}", "It is not a text.", "Send a text that is not empty.")
     elif name == "id" and _bytes(text) > contract.MAX_ID_BYTES:
         yield rules.ID_LENGTH.at(
-            f"{path}.id", f"It is longer than {contract.MAX_ID_BYTES} bytes.", "Use a shorter one."
+            f"{path}.id",
+            "It is longer than %(max_id_bytes)s bytes.",
+            "Use a shorter one.",
+            max_id_bytes=contract.MAX_ID_BYTES,
         )
     elif name == "phone" and not contract.is_phone(text):
         yield rules.PHONE.at(f"{path}.phone", "It is not in E.164 form.", "Write it as +15551234567.")
@@ -150,7 +171,10 @@ def _object(path: str, value: Json) -> Iterator[Verdict]:
         )
     if _bytes(str(fields.get("object_id", ""))) > contract.MAX_ID_BYTES:
         yield rules.ID_LENGTH.at(
-            f"{path}.object_id", f"It is longer than {contract.MAX_ID_BYTES} bytes.", "Use a shorter one."
+            f"{path}.object_id",
+            "It is longer than %(max_id_bytes)s bytes.",
+            "Use a shorter one.",
+            max_id_bytes=contract.MAX_ID_BYTES,
         )
 
 
@@ -168,20 +192,29 @@ def _attributes_of_person(path: str, attributes: dict[str, Json]) -> Iterator[Ve
     """The limits of what is kept; a person's and an object's are the same."""
     if len(attributes) > contract.MAX_ATTRIBUTES:
         yield rules.ATTRIBUTE_COUNT.at(
-            path, f"There are {len(attributes)}; {contract.MAX_ATTRIBUTES} are allowed.", "Send fewer."
+            path,
+            "There are %(attributes)s; %(max_attributes)s are allowed.",
+            "Send fewer.",
+            attributes=len(attributes),
+            max_attributes=contract.MAX_ATTRIBUTES,
         )
     for name, value in attributes.items():
         own = f"{path}.{name[:MAX_SHOWN_CHARS]}"
         if _bytes(name) > contract.MAX_ATTRIBUTE_NAME_BYTES:
             yield rules.ATTRIBUTE_NAME.at(
-                own, f"The name is longer than {contract.MAX_ATTRIBUTE_NAME_BYTES} bytes.", "Shorten it."
+                own,
+                "The name is longer than %(max_attribute_name_bytes)s bytes.",
+                "Shorten it.",
+                max_attribute_name_bytes=contract.MAX_ATTRIBUTE_NAME_BYTES,
             )
         body = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else encoded(value)
         if body is not None and len(body) > contract.MAX_ATTRIBUTE_VALUE_BYTES:
             yield rules.ATTRIBUTE_VALUE.at(
                 own,
-                f"The value has {len(body)} bytes; {contract.MAX_ATTRIBUTE_VALUE_BYTES} are allowed.",
+                "The value has %(body)s bytes; %(max_attribute_value_bytes)s are allowed.",
                 "Shorten it, or send it with an event, where it may be longer.",
+                body=len(body),
+                max_attribute_value_bytes=contract.MAX_ATTRIBUTE_VALUE_BYTES,
             )
 
 
@@ -215,12 +248,17 @@ def _relationships(path: str, value: Json, action: Action) -> Iterator[Verdict]:
             found = list(_one_person(f"{own}.identifiers", identifiers, ("anonymous_id",)))
         else:
             found = list(_one_person(f"{own}.identifiers", identifiers, contract.MERGE_IDENTIFIERS))
-        if found or not isinstance(fields.get("relationship_attributes", {}), dict):
-            yield rules.RELATIONSHIPS.at(
-                own,
-                found[0].reason if found else "The relationship's attributes are not an object.",
-                "Send {identifiers: …, relationship_attributes: {…}}.",
-            )
+        verdict = rules.RELATIONSHIPS.at(
+            own,
+            "The relationship's attributes are not an object.",
+            "Send {identifiers: …, relationship_attributes: {…}}.",
+        )
+        if found:
+            wrong = found[0].reason
+            why = msgspec.structs.replace(verdict.reason, template=wrong.template, values=wrong.values)
+            yield msgspec.structs.replace(verdict, reason=why)
+        elif not isinstance(fields.get("relationship_attributes", {}), dict):
+            yield verdict
 
 
 def _device(path: str, value: Json, action: Action) -> Iterator[Verdict]:
@@ -232,17 +270,25 @@ def _device_fields(path: str, value: Json, needed: Sequence[str]) -> Iterator[Ve
     for name in needed:
         text = fields.get(name)
         if not isinstance(text, str) or not text or (name == "platform" and text not in contract.PLATFORMS):
-            yield rules.DEVICE.at(
-                f"{path}.{name}",
-                f"It is none of {', '.join(contract.PLATFORMS)}." if name == "platform" else "It is missing.",
-                "Send the device's token and its platform.",
-            )
+            yield _device_verdict(f"{path}.{name}", name)
+
+
+def _device_verdict(path: str, name: str) -> Verdict:
+    if name == "platform":
+        return rules.DEVICE.at(
+            path,
+            "It is none of %(platforms)s.",
+            "Send the device's token and its platform.",
+            platforms=", ".join(contract.PLATFORMS),
+        )
+    return rules.DEVICE.at(path, "It is missing.", "Send the device's token and its platform.")
 
 
 def _merged(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
     found = list(_one_person(path, value, contract.MERGE_IDENTIFIERS))
     if found:
-        yield rules.MERGE.at(found[0].path, found[0].reason, found[0].fix)
+        why = msgspec.structs.replace(found[0].reason, code=rules.MERGE.name)
+        yield msgspec.structs.replace(found[0], reason=why, source=rules.MERGE.source)
 
 
 _FIELDS: dict[str, Callable[[str, Json, Action], Iterator[Verdict]]] = {
@@ -274,8 +320,9 @@ def _relationships_v1(path: str, value: Json) -> Iterator[Verdict]:
     if not isinstance(value, dict) or value.get("action") not in contract.RELATIONSHIP_ACTIONS:
         yield rules.RELATIONSHIPS.at(
             path,
-            f"It is not an object with an action of {', '.join(contract.RELATIONSHIP_ACTIONS)}.",
+            "It is not an object with an action of %(relationship_actions)s.",
             'Send {action: "add_relationships", relationships: [{identifiers: …}]}.',
+            relationship_actions=", ".join(contract.RELATIONSHIP_ACTIONS),
         )
         return
     identify = contract.ACTIONS["person"]["identify"]
@@ -286,7 +333,10 @@ def _event_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
     yield from _event_name(f"{path}.name", payload.get("name"))
     if "type" in payload and payload["type"] not in contract.EVENT_TYPES:
         yield rules.EVENT_TYPE.at(
-            f"{path}.type", f"It is none of {', '.join(contract.EVENT_TYPES)}.", "Leave it out for an event."
+            f"{path}.type",
+            "It is none of %(event_types)s.",
+            "Leave it out for an event.",
+            event_types=", ".join(contract.EVENT_TYPES),
         )
     if "id" in payload:
         yield from _event_id(f"{path}.id", payload["id"])
@@ -314,8 +364,9 @@ def _id_type(path: str, query: str) -> Iterator[Verdict]:
     if len(given) > 1 or given[0] not in contract.SEGMENT_ID_TYPES:
         yield rules.SEGMENT.at(
             path,
-            f"id_type is not one of {', '.join(contract.SEGMENT_ID_TYPES)}.",
+            "id_type is not one of %(segment_id_types)s.",
             "Set the one that the ids are, or leave it out where they are ids of people.",
+            segment_id_types=", ".join(contract.SEGMENT_ID_TYPES),
         )
 
 
@@ -325,8 +376,9 @@ def _segment_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
     if texts != ids or not 1 <= len(texts) <= contract.MAX_SEGMENT_IDS:
         yield rules.SEGMENT.at(
             f"{path}.ids",
-            f"It is not a list of 1 to {contract.MAX_SEGMENT_IDS} texts.",
+            "It is not a list of 1 to %(max_segment_ids)s texts.",
             "Send the people's ids, in several calls where there are more.",
+            max_segment_ids=contract.MAX_SEGMENT_IDS,
         )
 
 
@@ -355,7 +407,13 @@ def _size(path: str, item: dict[str, Json], most_bytes: int) -> Iterator[Verdict
     if body is None:
         yield rules.JSON.at(path, "It cannot be written as JSON.", "Send plain values, not too deeply nested.")
     elif len(body) > most_bytes:
-        yield rules.SIZE.at(path, f"The call has {len(body)} bytes; {most_bytes} are allowed.", "Send less data.")
+        yield rules.SIZE.at(
+            path,
+            "The call has %(body)s bytes; %(most_bytes)s are allowed.",
+            "Send less data.",
+            body=len(body),
+            most_bytes=most_bytes,
+        )
 
 
 def _texts(fields: dict[str, Json]) -> bool:

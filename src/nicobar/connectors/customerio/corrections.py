@@ -85,9 +85,11 @@ class Corrector:
             self._verdicts.append(
                 rules.ACTION_CORRECTED.at(
                     f"{path}.action",
-                    f"Customer.io has no action {quote(item.get('action'))} and would refuse the call; it is sent as "
-                    f"an event named {quote(name)}.",
+                    "Customer.io has no action %(action)s and would refuse the call; it is sent as an event named "
+                    "%(name)s.",
                     'Write action: "event".',
+                    action=quote(item.get("action")),
+                    name=quote(name),
                 )
             )
             item = {**item, "action": "event"}
@@ -134,8 +136,10 @@ class Corrector:
                 self._verdicts.append(
                     rules.EVENT_KEY.at(
                         f"{path}.{field}",
-                        f"`{field}` is {_shown(given)}. It has to be text that is not empty.",
-                        f"Write {field}: String(value), or leave {field} out.",
+                        "`%(field)s` is %(given)s. It has to be text that is not empty.",
+                        "Write %(field)s: String(value), or leave %(field)s out.",
+                        field=field,
+                        given=_shown(given),
                     )
                 )
         if item.get("id") is not None and isinstance(once := item.get("once"), str) and once.strip():
@@ -177,10 +181,11 @@ class Corrector:
             self._verdicts.append(
                 rules.EQUAL_EVENTS.at(
                     f"{path}.name",
-                    f"This message sends {quote(name)} to one person more than once, and no `key` tells the events "
+                    "This message sends %(name)s to one person more than once, and no `key` tells the events "
                     "apart. Their ids depend on their order: if a new handler changes it, a replay drops or doubles "
                     "events.",
                     "Pass {key: …} to nicobar.event, such as the id of what the event is about.",
+                    name=quote(name),
                 )
             )
         return {**item, "id": derived.id}
@@ -223,8 +228,9 @@ def _ignored(path: str, **own: str | None) -> Iterator[Verdict]:
         if value is not None:
             yield rules.EVENT_KEY_IGNORED.at(
                 f"{path}.{field}",
-                f"`{field}` has no effect: correct_event_id is false on the endpoint, so the event gets no id.",
+                "`%(field)s` has no effect: correct_event_id is false on the endpoint, so the event gets no id.",
                 "Set correct_event_id to true on the endpoint, or give the event an `id` that is a ULID.",
+                field=field,
             )
 
 

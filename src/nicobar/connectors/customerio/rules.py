@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nicobar.connectors.customerio import contract
 from nicobar.model import Level, Record, Verdict
+from nicobar.reasons import Reason, reason
 
 
 class Rule(Record):
@@ -14,9 +15,10 @@ class Rule(Record):
     meaning: str
     source: str = contract.TRACK
 
-    def at(self, path: str, reason: str, fix: str) -> Verdict:
-        """This rule's word on one place of a call."""
-        return Verdict(level=self.level, rule=self.name, path=path, reason=reason, fix=fix, source=self.source)
+    def at(self, path: str, detail: str, fix: str, /, **values: str | float | Reason) -> Verdict:
+        """This rule's word on one place of a call, as templates and the values in them."""
+        why = reason(self.name, detail, fix, location=path, **values)
+        return Verdict(level=self.level, reason=why, source=self.source)
 
 
 def _error(name: str, meaning: str, source: str = contract.TRACK) -> Rule:

@@ -24,13 +24,14 @@ from nicobar.connectors import (
     Response,
     Transport,
 )
-from nicobar.connectors.answers import deferred, retry_after_ms, said, unsent
+from nicobar.connectors.answers import answered, deferred, retry_after_ms, said, unsent
 from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity
 from nicobar.connectors.payload import encoded
 from nicobar.crypto import standard_webhooks_signature, webhook_secret_key
 from nicobar.errors import UserError
 from nicobar.model import Call, Level, Record, Setting, Verdict
+from nicobar.reasons import reason
 
 MAX_SECRETS = 4
 TEST_HEADER = "nicobar-test"  # on what somebody sent as a test
@@ -108,7 +109,11 @@ def read_secrets(text: str) -> tuple[SigningSecret, ...]:
         secrets.append(SigningSecret(secret=secret, until_ms=int(until) if until else None))
     if not 0 < len(secrets) <= MAX_SECRETS:
         raise UserError(
-            "secret_malformed", f"There are {len(secrets)} signing secrets.", f"One to {MAX_SECRETS} fit."
+            "secret_malformed",
+            "There are %(secrets)s signing secrets.",
+            "One to %(max_secrets)s fit.",
+            secrets=len(secrets),
+            max_secrets=MAX_SECRETS,
         )
     return tuple(secrets)
 
@@ -129,9 +134,13 @@ def rotated(text: str, new: str, *, now_ms: int, until_ms: int) -> str:
 def _checked(headers: Mapping[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name) or name.lower() in _OURS:
-            raise UserError("header_invalid", f"The header {name!r} cannot be set.", "Choose another name.")
+            raise UserError(
+                "header_invalid", "The header %(name)s cannot be set.", "Choose another name.", name=repr(name)
+            )
         if not value.isascii() or not (value.isprintable() or not value):
-            raise UserError("header_invalid", f"The value of {name!r} does not fit.", "Use printable ASCII.")
+            raise UserError(
+                "header_invalid", "The value of %(name)s does not fit.", "Use printable ASCII.", name=repr(name)
+            )
     return {name.lower(): value for name, value in headers.items()}
 
 
@@ -154,11 +163,11 @@ class HttpDestination:
         ids = EventIds(origin)
         for index, call in enumerate(calls):
             if not is_plain_url(call.url):
-                verdicts.append(_error(f"[{index}].url", "It is not an http or https URL.", "Set a whole URL."))
+                verdicts.append(_invalid(f"[{index}].url", "It is not an http or https URL.", "Set a whole URL."))
                 continue
             body = encoded(call.payload)
             if body is None:
-                verdicts.append(_error(f"[{index}].payload", "It cannot be written as JSON.", "Send plain values."))
+                verdicts.append(_invalid(f"[{index}].payload", "It cannot be written as JSON.", "Send plain values."))
                 continue
             if origin.replay_key is None:
                 event_id = EarlierIds(origin).webhook_id(index, len(calls))
@@ -211,15 +220,19 @@ class HttpDestination:
         if isinstance(answer, Response) and answer.status in range(200, 300):
             return Delivered()
         if isinstance(answer, NoResponse) or answer.status >= _SERVER_ERROR:
-            return deferred(answer) or Deferred(reason="No answer.")
+            return deferred(answer) or Deferred(reason=reason("no_answer", "No answer."))
         if answer.status == _GONE and call.url == self.url:  # not where a handler sent it somewhere else
             return Gone(
-                reason=f"The URL answered {said(answer)}. With 410 a receiver asks for no more webhooks. Enable the "
-                "endpoint once the receiver accepts them again; the waiting deliveries are then sent."
+                reason=reason(
+                    "gone",
+                    "The URL answered %(answer)s. With 410 a receiver asks for no more webhooks. Enable the endpoint "
+                    "once the receiver accepts them again; the waiting deliveries are then sent.",
+                    answer=said(answer),
+                )
             )
         # The receiver is there and may accept the event later, so that its breaker does not open.
         return Deferred(
-            reason=f"The destination answered {said(answer)}.",
+            reason=answered(answer),
             retry_after_ms=retry_after_ms(answer),
             throttled=answer.status == _TOO_MANY,
             reached=True,
@@ -231,9 +244,10 @@ class HttpDestination:
         """
         refused = await transport.refused_address(self.url)
         if refused is not None:
-            return Checkup(ok=False, detail=str(address_error(refused)), finding=Finding.REFUSED_ADDRESS)
-        return Checkup(ok=True, detail="A URL of your own is checked by the first delivery.", finding=Finding.UNTRIED)
+            return Checkup(ok=False, reason=address_error(refused).reason, finding=Finding.REFUSED_ADDRESS)
+        unchecked = reason(Finding.UNTRIED.value, "A URL of your own is checked by the first delivery.")
+        return Checkup(ok=True, reason=unchecked, finding=Finding.UNTRIED)
 
 
-def _error(path: str, reason: str, fix: str) -> Verdict:
-    return Verdict(level=Level.ERROR, rule="invalid", path=path, reason=reason, fix=fix, source=_SOURCE)
+def _invalid(path: str, detail: str, fix: str, /) -> Verdict:
+    return Verdict(level=Level.ERROR, reason=reason("invalid", detail, fix, location=path), source=_SOURCE)

@@ -39,7 +39,8 @@ from nicobar.store.catalogue import (
 )
 from nicobar.store.sqlite.database import SQL, Database, json_text, say
 from nicobar.store.sqlite.drafts import remove_unchanged
-from nicobar.store.sqlite.rows import ATTEMPT, CONTENT, Content, delivery, endpoint, message, texts
+from nicobar.store.sqlite.rows import CONTENT, Content, delivery, endpoint, message, texts
+from nicobar.store.stored_reasons import read_attempt, reason_column
 
 _EVENT_TYPE = msgspec.json.Decoder(EventType)
 
@@ -75,7 +76,7 @@ class CatalogueTables:
 
     async def attempts(self, message_id: str, endpoint_id: str) -> list[Attempt]:
         of = {"message_id": message_id, "endpoint_id": endpoint_id}
-        return [ATTEMPT.decode(row[0]) for row in await self._database.read("attempts", of)]
+        return [read_attempt(row[0]) for row in await self._database.read("attempts", of)]
 
 
 def _snapshot(connection: sqlite3.Connection) -> Snapshot:
@@ -153,10 +154,10 @@ def _change(connection: sqlite3.Connection, change: Change) -> None:  # noqa: C9
             made = run("add_transformation", id=endpoint_id, code=code, created_at_ms=created_at_ms)
             _existing(made, "endpoint", endpoint_id)
         case PauseEndpoint(endpoint_id=endpoint_id, reason=reason, by_hand=by_hand):
-            paused = run("pause_endpoint", id=endpoint_id, reason=reason, by_hand=json_text(by_hand))
+            paused = run("pause_endpoint", id=endpoint_id, reason=reason_column(reason), by_hand=json_text(by_hand))
             _existing(paused, "endpoint", endpoint_id)
         case DisableEndpoint(endpoint_id=endpoint_id, reason=reason):
-            _existing(run("disable_endpoint", id=endpoint_id, reason=reason), "endpoint", endpoint_id)
+            _existing(run("disable_endpoint", id=endpoint_id, reason=reason_column(reason)), "endpoint", endpoint_id)
         case EnableTransformation(endpoint_id=endpoint_id, enabled=enabled):
             row = run("enable_transformation", id=endpoint_id, enabled=int(enabled))
             _existing(row, "endpoint", endpoint_id)

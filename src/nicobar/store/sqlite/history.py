@@ -32,7 +32,8 @@ from nicobar.store.history import (
     Waits,
 )
 from nicobar.store.sqlite.database import SQL, Database, json_text, say
-from nicobar.store.sqlite.rows import ATTEMPT, MESSAGE_COLUMNS, delivery, message
+from nicobar.store.sqlite.rows import MESSAGE_COLUMNS, delivery, message
+from nicobar.store.stored_reasons import read_attempt, read_refusal, reason_column
 
 T = TypeVar("T")
 
@@ -265,7 +266,7 @@ class HistoryTables:
     async def keep_refusals(self, refusals: Sequence[Refused]) -> None:
         def work(connection: sqlite3.Connection) -> None:
             for candidate in refusals:
-                connection.execute(SQL["add_refusal"], msgspec.structs.asdict(candidate)).close()
+                connection.execute(SQL["add_refusal"], _refusal_columns(candidate)).close()
             for source_id in dict.fromkeys(refusal.source_id for refusal in refusals):
                 connection.execute(SQL["trim_refusals"], {"source_id": source_id, "keep": MAX_REFUSALS})
 
@@ -316,7 +317,7 @@ class HistoryTables:
             row = connection.execute("SELECT content FROM attempts WHERE id = ?", (attempt_id,)).fetchone()
             if row is None:
                 return False
-            known = ATTEMPT.decode(row[0])
+            known = read_attempt(row[0])
             if known.response:
                 bare = msgspec.msgpack.encode(msgspec.structs.replace(known, response=""))
                 connection.execute("UPDATE attempts SET content = ? WHERE id = ?", (bare, attempt_id))
@@ -424,7 +425,7 @@ def _values(which: MessageFilter | AttemptFilter) -> dict[str, object]:
 
 def _tried(row: sqlite3.Row) -> Tried:
     endpoint_id, _, content = row[MESSAGE_COLUMNS:]
-    return Tried(message=message(row), endpoint_id=str(endpoint_id), attempt=ATTEMPT.decode(content))
+    return Tried(message=message(row), endpoint_id=str(endpoint_id), attempt=read_attempt(content))
 
 
 def _attempted(row: sqlite3.Row) -> Attempted:
@@ -432,11 +433,21 @@ def _attempted(row: sqlite3.Row) -> Attempted:
     return Attempted(message=found, delivery=delivery((found.id, *row[MESSAGE_COLUMNS:])))
 
 
+def _refusal_columns(refused: Refused) -> dict[str, object]:
+    values = msgspec.structs.asdict(refused)
+    return values | {"code": refused.code, "detail": reason_column(refused.reason)}
+
+
+def _refused(row: sqlite3.Row) -> Refused:
+    seq, source_id, at_ms, status, code, detail, event_id = row
+    why = read_refusal(code, detail)
+    return Refused(seq=seq, source_id=source_id, at_ms=at_ms, status=status, reason=why, event_id=event_id)
+
+
 def _reader(kind: type[T], *fields: str) -> Callable[[Sequence[object]], T]:
     return lambda row: msgspec.convert(dict(zip(fields, row, strict=True)), kind)
 
 
 _tally = _reader(Tally, "state", "attempts", "duration_ms", "latency_ms", "latency_max_ms")
-_refused = _reader(Refused, "seq", "source_id", "at_ms", "status", "code", "detail", "event_id")
 _version = _reader(Version, "version", "created_at_ms", "code")
 _change = _reader(Change, "seq", "at_ms", "actor", "action", "app_id", "subject", "detail")

@@ -14,8 +14,7 @@ from nicobar.store.history import TALLY_MS
 from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage
 from nicobar.store.sqlite.database import SQL, Database, json_text, say
 from nicobar.store.sqlite.rows import MESSAGE_COLUMNS, expunged, message, params_text
-
-_BREAKER = msgspec.json.Decoder(Breaker)
+from nicobar.store.stored_reasons import read_breaker, reason_column
 
 
 class QueueTables:
@@ -65,7 +64,7 @@ class QueueTables:
         ]
 
     async def breakers(self) -> Mapping[int, Breaker]:
-        return {seq: _BREAKER.decode(content) for seq, content in await self._database.read("breakers")}
+        return {seq: read_breaker(content) for seq, content in await self._database.read("breakers")}
 
     async def keep_breaker(self, endpoint_seq: int, breaker: Breaker) -> None:
         values = {"endpoint_seq": endpoint_seq, "content": json_text(breaker)}
@@ -155,7 +154,7 @@ def _record(connection: sqlite3.Connection, finished: Finished) -> int:
             "spent": int(finished.spent),
             "tried": finished.attempt is not None or not pending_again,
             "due_at_ms": finished.due_at_ms if pending_again else None,
-            "reason": finished.reason,
+            "reason": reason_column(finished.reason),
             "failure": finished.failure if finished.state is DeliveryState.FAILED else None,
             "ended_at_ms": None if pending_again else finished.ended_at_ms,
         },

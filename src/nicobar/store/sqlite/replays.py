@@ -10,12 +10,14 @@ from typing import NamedTuple
 import msgspec
 
 from nicobar.model import DeliveryState
+from nicobar.reasons import Reason
 from nicobar.store import replays
 from nicobar.store.catalogue import Audited
 from nicobar.store.replays import FailureGroup, NewTask, ReplayCount, ReplayFilter, Resent, Task, TaskKind, TaskStatus
 from nicobar.store.sqlite.database import SQL, Database, json_text, say
 from nicobar.store.sqlite.queue import free_next, give_back
 from nicobar.store.sqlite.upkeep import expunge
+from nicobar.store.stored_reasons import read_reason, reason_column
 
 _FILTER = msgspec.json.Decoder(ReplayFilter)
 _COUNT_AT_ONCE = 2_000
@@ -93,7 +95,7 @@ class ReplayTables:
         return int((await self._database.read("count_untried", {"task_id": task_id}))[0][0])
 
     async def cancel_pending(
-        self, endpoint_seq: int, *, now_ms: int, limit: int, reason: str, said: Audited | None = None
+        self, endpoint_seq: int, *, now_ms: int, limit: int, reason: Reason, said: Audited | None = None
     ) -> int:
         def work(connection: sqlite3.Connection) -> int:
             values = {"endpoint_seq": endpoint_seq, "limit": limit}
@@ -113,7 +115,7 @@ class ReplayTables:
                 count=row[2],
                 first_at_ms=row[3],
                 last_at_ms=row[4],
-                reason=row[5],
+                reason=read_reason(row[5] or None),
                 message_id=row[6],
             )
             for row in await self._database.read("failure_groups", {"app_id": app_id, "endpoint_id": endpoint_id})
@@ -341,11 +343,16 @@ def _moved(  # noqa: PLR0917 - a task's new state
 
 
 def _cancel(
-    connection: sqlite3.Connection, endpoint_seq: int, found: Sequence[_Found], now_ms: int, reason: str
+    connection: sqlite3.Connection, endpoint_seq: int, found: Sequence[_Found], now_ms: int, reason: Reason
 ) -> int:
     canceled = 0
     for item in found:
-        key = {"message_seq": item.message_seq, "endpoint_seq": endpoint_seq, "now_ms": now_ms, "reason": reason}
+        key = {
+            "message_seq": item.message_seq,
+            "endpoint_seq": endpoint_seq,
+            "now_ms": now_ms,
+            "reason": reason_column(reason),
+        }
         canceled += connection.execute(SQL["cancel_delivery"], key).rowcount
     _free(connection, endpoint_seq, found, now_ms)
     return canceled

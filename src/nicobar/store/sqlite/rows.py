@@ -8,12 +8,11 @@ from collections.abc import Sequence
 import msgspec
 
 from nicobar.model import Attempt, Delivery, Details, Endpoint, Json, Message, Record, Setting, Transformation
+from nicobar.store.stored_reasons import EXPUNGED, read_reason
 
 _TEXTS = msgspec.json.Decoder(tuple[str, ...])
 _TEXT_MAP = msgspec.json.Decoder(dict[str, str])
 _SETTINGS = msgspec.json.Decoder(dict[str, Setting])
-ATTEMPT = msgspec.msgpack.Decoder(Attempt)
-EXPUNGED = "expunged"
 
 
 class Content(Record):
@@ -70,7 +69,9 @@ def expunged(attempt: Attempt) -> Attempt:
 def delivery(row: Sequence[object]) -> Delivery:
     """From the columns of `deliveries.sql`."""
     values = dict(zip(_DELIVERY_FIELDS, row, strict=True))
-    return msgspec.convert(values, Delivery)
+    text = values.pop("reason")
+    found = msgspec.convert(values | {"reason": None}, Delivery)
+    return found if text is None else msgspec.structs.replace(found, reason=read_reason(str(text)))
 
 
 _DELIVERY_FIELDS = (
@@ -103,10 +104,10 @@ def endpoint(row: sqlite3.Row) -> Endpoint:
         event_types=texts(row[8]),
         variables=_TEXT_MAP.decode(row[9]),
         disabled=bool(row[10]),
-        paused_reason=row[11],
+        paused_reason=read_reason(row[11]),
         transformation=None if row[12] is None else Transformation(version=row[12], code=row[13]),
         uid=row[14],
-        disabled_reason=row[15],
+        disabled_reason=read_reason(row[15]),
         max_messages_per_s=row[16],
         channels=content.channels,
         details=content.details,

@@ -11,10 +11,9 @@ import msgspec
 from nicobar.store.catalogue import Audited
 from nicobar.store.sqlite.database import SQL, Database, say
 from nicobar.store.sqlite.queue import free_next
-from nicobar.store.sqlite.rows import ATTEMPT, EXPUNGED, expunged
+from nicobar.store.sqlite.rows import expunged
+from nicobar.store.stored_reasons import ENDPOINT_REMOVED, EXPUNGED, read_attempt, reason_column
 from nicobar.store.upkeep import CleanUp, ExpungeCount, Step
-
-_REMOVED = "endpoint removed"
 
 
 class _Span(NamedTuple):
@@ -39,7 +38,7 @@ class UpkeepTables:
     ) -> Step:
         def empty(connection: sqlite3.Connection, seq: int) -> bool:
             connection.execute(SQL["expunge_message"], {"seq": seq, "now_ms": now_ms})
-            connection.execute(SQL["forget_reasons"], {"seq": seq})
+            connection.execute(SQL["forget_reasons"], {"seq": seq, "expunged": reason_column(EXPUNGED)})
             connection.execute("DELETE FROM attempts WHERE message_seq = ?", (seq,))
             return True
 
@@ -74,7 +73,12 @@ class UpkeepTables:
         rows = await self._database.read("left_by_removed", {"now_ms": now_ms})
         if not rows:
             return 0
-        values = {"endpoint_seq": rows[0][0], "now_ms": now_ms, "limit": limit, "reason": _REMOVED}
+        values = {
+            "endpoint_seq": rows[0][0],
+            "now_ms": now_ms,
+            "limit": limit,
+            "reason": reason_column(ENDPOINT_REMOVED),
+        }
         return await self._database.write(lambda connection: connection.execute(SQL["cancel_some"], values).rowcount)
 
     async def forget_answers(self, *, before_ms: int, limit: int) -> int:
@@ -128,7 +132,7 @@ class UpkeepTables:
                 expunge(connection, seq, now_ms)
                 connection.execute("UPDATE deliveries SET customer_key = NULL WHERE message_seq = ?", (seq,))
                 connection.execute("UPDATE messages SET customer_key = NULL WHERE seq = ?", (seq,))
-            connection.execute(SQL["forget_customer_of_tasks"], of | {"expunged": EXPUNGED})
+            connection.execute(SQL["forget_customer_of_tasks"], of | {"expunged": EXPUNGED.code})
             if rows:
                 say(connection, said, f"{len(rows)} messages")
             return len(rows)
@@ -160,15 +164,15 @@ def _look(connection: sqlite3.Connection, span: _Span, *, emptied_too: bool) -> 
 def expunge(connection: sqlite3.Connection, seq: int, now_ms: int) -> bool:
     """Empties a message and its attempts, and stops what is unfinished; whether there was anything left of it."""
     for endpoint_seq, customer_key in connection.execute(SQL["unfinished_of_message"], {"seq": seq}).fetchall():
-        key = {"message_seq": seq, "endpoint_seq": endpoint_seq, "now_ms": now_ms, "reason": EXPUNGED}
+        key = {"message_seq": seq, "endpoint_seq": endpoint_seq, "now_ms": now_ms, "reason": reason_column(EXPUNGED)}
         connection.execute(SQL["stop_delivery"], key)
         if customer_key is not None:
             free_next(connection, endpoint_seq, customer_key, now_ms)
     emptied = connection.execute(SQL["expunge_message"], {"seq": seq, "now_ms": now_ms}).rowcount
-    connection.execute(SQL["forget_reasons"], {"seq": seq})
+    connection.execute(SQL["forget_reasons"], {"seq": seq, "expunged": reason_column(EXPUNGED)})
     for attempt_id, content in connection.execute(
         "SELECT id, content FROM attempts WHERE message_seq = ?", (seq,)
     ).fetchall():
-        bare = msgspec.msgpack.encode(expunged(ATTEMPT.decode(content)))
+        bare = msgspec.msgpack.encode(expunged(read_attempt(content)))
         connection.execute("UPDATE attempts SET content = ? WHERE id = ?", (bare, attempt_id))
     return bool(emptied)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-import msgspec
 from litestar import Response, delete, get, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
@@ -43,7 +42,7 @@ from nicobar.web.api.lookups import (
 )
 from nicobar.web.api.messages import MessageOut, fields_of, message_of, shown
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Ordering, names, page_of_all, read_iterator
-from nicobar.web.api.shapes import EndpointId, MessageId, Moment, Page, Shape, moment
+from nicobar.web.api.shapes import EndpointId, MessageId, Moment, Page, Shape, moment, text_of_reason
 from nicobar.web.api.status import (
     MessageStatus,
     StatusCodeClass,
@@ -191,7 +190,7 @@ def attempt_shown(
         status_text=text_of(status),
         trigger_type=int(attempt.manual),
         msg=shown(tried.message, with_content=False) if with_message else UNSET,
-        reason=attempt.reason,
+        reason=text_of_reason(attempt.reason),
         next_attempt=None if attempt.next_try_at_ms is None else moment(attempt.next_try_at_ms),
         transformation_version=attempt.transformation_version,
         console=list(attempt.console) if with_content else [],
@@ -201,7 +200,14 @@ def attempt_shown(
 
 
 def verdict_shown(verdict: Verdict) -> VerdictOut:
-    return VerdictOut(**msgspec.structs.asdict(verdict))
+    return VerdictOut(
+        level=verdict.level,
+        rule=verdict.rule,
+        path=verdict.path,
+        reason=verdict.reason.detail(),
+        fix=verdict.reason.fix(),
+        source=verdict.source,
+    )
 
 
 def _requests(attempt: Attempt) -> list[RequestOut]:
@@ -432,7 +438,7 @@ async def list_attempted_messages(
             status=status,
             status_text=text_of(status),
             next_attempt=next_attempt_of(attempted.delivery),
-            reason=attempted.delivery.reason,
+            reason=text_of_reason(attempted.delivery.reason),
         )
 
     return page_of_found(found, place=place, key=lambda item: item.message.id, shape=shape)
@@ -487,7 +493,7 @@ def _destination(endpoint: Endpoint, delivery: Delivery, url: str) -> MessageEnd
         status=status,
         status_text=text_of(status),
         next_attempt=next_attempt_of(delivery),
-        reason=delivery.reason,
+        reason=text_of_reason(delivery.reason),
         behind=delivery.behind,
         filter_types=list(endpoint.event_types) or None,
         rate_limit=endpoint.max_messages_per_s,

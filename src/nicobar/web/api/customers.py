@@ -19,7 +19,7 @@ from nicobar.web.api.listing import After, Before, EventTypes, page_of_found, si
 from nicobar.web.api.lookups import GivenApplication, GivenCaller, GivenServices
 from nicobar.web.api.messages import MessageOut, fields_of
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, names, read_iterator
-from nicobar.web.api.shapes import EndpointId, MessageId, Moment, Page, Shape, moment
+from nicobar.web.api.shapes import EndpointId, MessageId, Moment, Page, Shape, moment, text_of_reason
 from nicobar.web.api.status import MessageStatus, status_of, text_of
 
 TAGS = ["Customer"]
@@ -83,7 +83,7 @@ def delivery_shown(delivery: Delivery) -> DeliveryOut:
         tries=delivery.tries,
         next_attempt=next_attempt_of(delivery),
         ended_at=None if delivery.ended_at_ms is None else moment(delivery.ended_at_ms),
-        reason=delivery.reason,
+        reason=text_of_reason(delivery.reason),
         behind=delivery.behind,
         behind_until=None if delivery.behind_until_ms is None else moment(delivery.behind_until_ms),
     )

@@ -54,7 +54,7 @@ async def check_endpoint(
         detail = f"stored credentials used for {connector(kind).credentials_host(settings)}"
         await services.change(caller, "endpoint.check", endpoint.id, app_id=endpoint.app_id, detail=detail)
     checkup = await destination.check_credentials(services.transport)
-    return CheckOut(ok=checkup.ok, finding=checkup.finding, detail=checkup.detail)
+    return CheckOut(ok=checkup.ok, finding=checkup.finding, detail=checkup.reason.text())
 
 
 HANDLERS = (check_endpoint,)

@@ -11,16 +11,15 @@ from msgspec import Meta
 from nicobar.model import Breaker, BreakerState
 from nicobar.pipeline.breaker import next_probe_at_ms
 from nicobar.store import PauseEndpoint
-from nicobar.use_cases.endpoint_state import resume_endpoint
+from nicobar.use_cases.endpoint_state import CANCELED_BY_HAND, pause_reason, resume_endpoint
 from nicobar.use_cases.services import again_if_moved
 from nicobar.web.api.deletion_preview import DryRunOut, GivenDryRun, effect, pending
 from nicobar.web.api.endpoints import ONE, TAGS
 from nicobar.web.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
-from nicobar.web.api.shapes import Moment, Shape, moment
+from nicobar.web.api.shapes import Moment, Shape, moment, text_of_reason
 
 CANCEL_AT_ONCE = 1_000
 MAX_CANCELED = 100_000
-CANCELED = "canceled by hand"
 
 
 class BreakerOut(Shape):
@@ -70,15 +69,15 @@ async def get_queue(endpoint: GivenEndpoint, services: GivenServices) -> QueueOu
     return QueueOut(
         unfinished=waiting.unfinished if waiting else 0,
         oldest_accepted_at=moment(waiting.oldest_accepted_at_ms) if waiting else None,
-        paused_reason=endpoint.paused_reason,
+        paused_reason=text_of_reason(endpoint.paused_reason),
         disabled=endpoint.disabled,
-        disabled_reason=endpoint.disabled_reason,
+        disabled_reason=text_of_reason(endpoint.disabled_reason),
         breaker=BreakerOut(
             state=breaker.state,
             failures=breaker.failures,
             failing_since=moment(breaker.failing_since_ms) if breaker.failing_since_ms else None,
             probe_at=moment(probe_at_ms) if probe_at_ms else None,
-            reason=breaker.reason,
+            reason=text_of_reason(breaker.reason),
         ),
     )
 
@@ -95,7 +94,7 @@ async def pause(
 ) -> None:
     """Stops sending to an endpoint until it is resumed. Messages for it are kept. Nicobar never ends such a pause."""
     async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
-        change = PauseEndpoint(endpoint_id=known.id, reason=data.reason, by_hand=True)
+        change = PauseEndpoint(endpoint_id=known.id, reason=pause_reason(data.reason), by_hand=True)
         await services.change(caller, "endpoint.pause", known.id, change, app_id=known.app_id, detail=data.reason)
 
 
@@ -128,7 +127,7 @@ async def cancel_pending(
     canceled, last = 0, CANCEL_AT_ONCE
     while last == CANCEL_AT_ONCE and canceled < MAX_CANCELED:
         last = await services.store.cancel_pending(
-            endpoint.seq, now_ms=services.clock.now_ms(), limit=CANCEL_AT_ONCE, reason=CANCELED, said=said
+            endpoint.seq, now_ms=services.clock.now_ms(), limit=CANCEL_AT_ONCE, reason=CANCELED_BY_HAND, said=said
         )
         canceled += last
     return CanceledOut(canceled=canceled, done=last < CANCEL_AT_ONCE)

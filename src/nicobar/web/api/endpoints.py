@@ -54,6 +54,7 @@ from nicobar.web.api.shapes import (
     given_names,
     moment,
     patched,
+    text_of_reason,
 )
 
 TAGS = ["Endpoint"]
@@ -232,8 +233,8 @@ def shown(services: Services, endpoint: Endpoint) -> EndpointOut:
         throttle_rate=endpoint.max_messages_per_s,
         event_types=list(endpoint.event_types) or None,
         channels=list(endpoint.channels) or None,
-        paused_reason=endpoint.paused_reason,
-        disabled_reason=endpoint.disabled_reason,
+        paused_reason=text_of_reason(endpoint.paused_reason),
+        disabled_reason=text_of_reason(endpoint.disabled_reason),
         filter_types=list(endpoint.event_types) or None,
         rate_limit=endpoint.max_messages_per_s,
     )

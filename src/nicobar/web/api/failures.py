@@ -24,7 +24,7 @@ from nicobar.web.api.lookups import (
     GivenSnapshot,
     endpoint_of,
 )
-from nicobar.web.api.shapes import EndpointId, MessageId, Moment, Shape, moment
+from nicobar.web.api.shapes import EndpointId, MessageId, Moment, Shape, moment, text_of_reason
 from nicobar.web.api.tasks import BackgroundTaskOut
 from nicobar.web.api.tasks import shown as task_shown
 
@@ -66,7 +66,7 @@ def shown(group: FailureGroup) -> FailureGroupOut:
         count=group.count,
         first_at=moment(group.first_at_ms),
         last_at=moment(group.last_at_ms),
-        reason=group.reason,
+        reason=text_of_reason(group.reason) or "",
         message_id=group.message_id,
     )
 

@@ -14,7 +14,7 @@ from nicobar.sandbox import Bounds
 from nicobar.use_cases.dry_run_messages import MAX_MESSAGES, Rehearsed, Rehearser
 from nicobar.web.api.attempts import VerdictOut, verdict_shown
 from nicobar.web.api.lookups import GivenEndpoint, GivenServices
-from nicobar.web.api.shapes import EventTypeName, MessageId, Shape
+from nicobar.web.api.shapes import EventTypeName, MessageId, Shape, text_of_reason
 
 TAGS = ["Transformation"]
 
@@ -74,7 +74,7 @@ def shown(rehearsed: Rehearsed) -> RehearsedOut:
         event_type=rehearsed.event_type,
         outcome="sent" if rehearsed.state is DeliveryState.PENDING else rehearsed.state.value,
         code=rehearsed.code,
-        reason=rehearsed.reason,
+        reason=text_of_reason(rehearsed.reason),
         line=rehearsed.line,
         calls=[WouldCallOut(**msgspec.structs.asdict(call)) for call in rehearsed.calls],
         verdicts=[verdict_shown(verdict) for verdict in rehearsed.verdicts],

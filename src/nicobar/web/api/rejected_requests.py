@@ -35,7 +35,7 @@ def shown(refused: Refused) -> IngestLogOut:
         id=f"log{refused.seq:0{_ID_DIGITS}}",
         source_id=refused.source_id,
         status_code=refused.status,
-        error_text=refused.detail,
+        error_text=refused.reason.text(),
         code=refused.code,
         headers={"webhook-id": refused.event_id} if refused.event_id else {},
         payload="",

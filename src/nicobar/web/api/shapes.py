@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from nicobar.model import Record
+from nicobar.reasons import Reason
 
 T = TypeVar("T")
 
@@ -120,3 +121,8 @@ def patched(as_it_is: S, changes: Record) -> S:
 def given_names(names: Sequence[str] | None) -> tuple[str, ...]:
     """A filter as it is kept: nothing given means all."""
     return tuple(dict.fromkeys(names or ()))
+
+
+def text_of_reason(why: Reason | None) -> str | None:
+    """A reason as the API says it: in English, with its values."""
+    return None if why is None else why.text()

@@ -32,7 +32,7 @@ from nicobar.web.api.listing import page_of_found, span_of
 from nicobar.web.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, read_iterator
 from nicobar.web.api.rejected_requests import numbered
-from nicobar.web.api.shapes import Channel, EventTypeName, Moment, Page, Shape, moment
+from nicobar.web.api.shapes import Channel, EventTypeName, Moment, Page, Shape, moment, text_of_reason
 
 TAGS = ["Transformation"]
 PATH = f"{ONE}/transformation"
@@ -331,8 +331,7 @@ async def _shown(services: Services, endpoint: Endpoint) -> EndpointTransformati
 async def _check(services: Services, code: str) -> None:
     broken = await why_it_cannot_run(services.sandbox, code, services.clock.now_ms())
     if broken is not None:
-        line = f"line {broken.line}: " if broken.line else ""
-        raise Invalid("body.code", f"{line}{broken.reason}", code=broken.failure.value)
+        raise Invalid("body.code", broken.reason.text(), code=broken.failure.value)
 
 
 def _version(services: Services, endpoint: Endpoint, code: str) -> AddTransformation:
@@ -392,8 +391,8 @@ def _outcome(url: str, result: Transformed) -> TransformationSimulateOut:
         verdicts=[verdict_shown(verdict) for verdict in result.verdicts],
         console=list(result.console),
         code=stopped.code if stopped else None,
-        reason=stopped.reason if stopped else None,
-        line=stopped.line if stopped else None,
+        reason=text_of_reason(stopped.reason) if stopped else None,
+        line=stopped.reason.line if stopped else None,
     )
 
 

@@ -12,6 +12,7 @@ from litestar.types import Scope
 
 from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.observe import log
+from nicobar.reasons import Reason, reason
 from nicobar.use_cases.services import Services
 from nicobar.web.asgi import App
 from nicobar.web.dashboard import (
@@ -133,20 +134,20 @@ def _check_names(request: Asked) -> None:
 
 def _said(request: Asked, error: NicobarError) -> Response[Any]:
     status = error.status if isinstance(error, Refusal) else 422 if isinstance(error, UserError) else 503
-    return _error_page(request, status, error.code, error.detail, error.fix)
+    return _error_page(request, status, error.reason)
 
 
 def _http_error(request: Asked, error: HTTPException) -> Response[Any]:
-    return _error_page(request, error.status_code, "request_invalid", error.detail, "")
+    return _error_page(request, error.status_code, reason("request_invalid", "%(detail)s", detail=error.detail))
 
 
 def _surprise(request: Asked, error: Exception) -> Response[Any]:
     log.error("page failed", path=request.url.path, exc_info=error)
-    return _error_page(request, 500, "internal", "Something went wrong here. The log says what.", "")
+    return _error_page(request, 500, reason("internal", "Something went wrong here. The log says what."))
 
 
-def _error_page(request: Asked, status: int, code: str, detail: str, fix: str) -> Response[Any]:
+def _error_page(request: Asked, status: int, why: Reason) -> Response[Any]:
     visitor = request.scope.get(VISITOR)
     if not isinstance(visitor, Visitor):
-        return Response(detail, status_code=status, media_type="text/plain")
-    return page(visitor, "error.html", status=status, code=code, detail=detail, fix=fix, error_status=status)
+        return Response(why.detail(), status_code=status, media_type="text/plain")
+    return page(visitor, "error.html", status=status, reason=why, error_status=status)

@@ -23,8 +23,8 @@ from nicobar.web.dashboard.coverage import findings_of
 from nicobar.web.dashboard.differences import Difference, compare
 from nicobar.web.dashboard.endpoint_new import add_draft, credentials, keep
 from nicobar.web.dashboard.forms import read_variables, write_variables
+from nicobar.web.dashboard.language import catalogue
 from nicobar.web.dashboard.pages import environment, page, redirect
-from nicobar.web.dashboard.reason_texts import say
 from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
 
 MAX_CODE_CHARS = 200_000
@@ -96,8 +96,8 @@ async def keep_text(draft_id: FromPath[str], context: GivenContext, visitor: Giv
         conflict = await _conflict(draft, typed)
         template = environment(visitor.language).get_template("part_conflict.html")
         return _json({"html": template.render(conflict=conflict)}, moved.status)
-    said = "" if problem is None else f"{say(visitor.language, problem.detail)} {say(visitor.language, problem.fix)}"
-    return _json({"seen": kept.text_id, "problem": said.strip()})
+    text = "" if problem is None else problem.reason.text(catalogue(visitor.language).gettext)
+    return _json({"seen": kept.text_id, "problem": text})
 
 
 @post("/webhooks/drafts/{draft_id:str}/notes", status_code=200)
@@ -117,7 +117,7 @@ async def check(draft_id: FromPath[str], context: GivenContext, visitor: GivenVi
         {
             "line": note.line,
             "level": severity.get(note.level, "info"),
-            "text": f"{say(visitor.language, note.text)} {say(visitor.language, note.fix)}".strip(),
+            "text": note.reason.text(catalogue(visitor.language).gettext),
         }
         for note in findings.notes
         if note.line is not None

@@ -106,4 +106,4 @@ async def find_draft(context: Context, draft_id: str) -> Draft:
 
 
 def not_found(what: str) -> Refusal:
-    return Refusal(404, "not_found", f"There is no such {what}.", "It may have been removed meanwhile.")
+    return Refusal(404, "not_found", "There is no such %(what)s.", "It may have been removed meanwhile.", what=what)

@@ -297,7 +297,7 @@ async def publish(
         raise UserError("code_missing", "There is no code.", "Write a handler, or leave the one that is there.")
     broken = await why_it_cannot_run(services.sandbox, code, context.now_ms())
     if broken is not None:
-        raise UserError(broken.failure.value, broken.reason, "Mend it in the editor.")
+        raise UserError(broken.failure.value, "%(reason)s", "Mend it in the editor.", reason=broken.reason)
     async with services.changing:
         known = find_endpoint(await context.snapshot(), endpoint_id)
         changes: list[Change] = []

@@ -148,7 +148,9 @@ def _moment(text: str) -> int:
     if text in {"", "date"}:
         raise UserError("time_missing", "There is no date.", "Say since when.")
     if moment is None or not 1970 <= moment.year <= MAX_YEAR:  # noqa: PLR2004 - where Unix time begins
-        raise UserError("time_invalid", f"{text!r} is not a date and time.", "Write it as 2026-01-31 18:30.")
+        raise UserError(
+            "time_invalid", "%(text)s is not a date and time.", "Write it as 2026-01-31 18:30.", text=repr(text)
+        )
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 

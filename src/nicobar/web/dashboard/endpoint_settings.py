@@ -84,7 +84,10 @@ async def change_settings(
         try:
             if len(form.headers) > MAX_HEADERS:
                 raise UserError(  # noqa: TRY301 - the form says so
-                    "headers_many", f"There are more than {MAX_HEADERS} headers.", "Leave some out."
+                    "headers_many",
+                    "There are more than %(max_headers)s headers.",
+                    "Leave some out.",
+                    max_headers=MAX_HEADERS,
                 )
             if visitor.form.get("types") == "some" and not form.chosen:
                 raise UserError(  # noqa: TRY301 - the form says so
@@ -99,7 +102,10 @@ async def change_settings(
                 raise UserError("name_taken", "Another endpoint has this name.", "Choose another one.")  # noqa: TRY301 - the form says so
             if rate and not (rate.isdecimal() and 0 < int(rate) <= MAX_RATE):
                 raise UserError(  # noqa: TRY301 - the form says so
-                    "rate_invalid", "The rate is not a whole number of messages a second.", f"1 to {MAX_RATE} fit."
+                    "rate_invalid",
+                    "The rate is not a whole number of messages a second.",
+                    "1 to %(max_rate)s fit.",
+                    max_rate=MAX_RATE,
                 )
             stored = endpoint_credentials(context.services.vault, known)
             headers = read_headers(visitor.every, kept_headers)

@@ -21,6 +21,7 @@ from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.model import Customer, Endpoint, Message, Record
 from nicobar.pipeline.configuration import OpenEndpoint, endpoint_credentials, endpoint_headers, open_endpoint
 from nicobar.pipeline.transform import Ready, Subject, Transformed
+from nicobar.reasons import Reason
 from nicobar.store import Draft
 from nicobar.store.history import MessageFilter
 from nicobar.use_cases.dry_run import (
@@ -99,7 +100,7 @@ class Shown(Record):
     event_type: str
     body: str
     outcome: str
-    reason: str
+    reason: Reason | None
     calls: tuple[Call, ...]
     console: tuple[str, ...]
     notes: tuple[Note, ...]
@@ -117,7 +118,7 @@ class Test(Record):
 
     @property
     def is_good(self) -> bool:
-        return bool(self.sent) and not any(item.reason for item in self.sent)
+        return bool(self.sent) and not any(item.reasons for item in self.sent)
 
 
 async def bench_of_draft(context: Context, draft_id: str) -> Bench:
@@ -391,7 +392,7 @@ def _shown(at: OpenEndpoint, tried: Tried, running: Difference | None) -> Shown:
         event_type=tried.subject.message.event_type,
         body=body,
         outcome=outcome(result),
-        reason="" if isinstance(result, Ready) else result.reason,
+        reason=None if isinstance(result, Ready) else result.reason,
         calls=tuple(
             Call(request=_preview(at, call), added=call.added, difference=compare(event, pretty(call.body)))
             for call in calls

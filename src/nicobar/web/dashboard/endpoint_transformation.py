@@ -203,8 +203,7 @@ def _note(code: str, verdict: Verdict, rehearsed: Rehearsed) -> Note:
         level=verdict.level,
         code=verdict.rule,
         path=verdict.path,
-        text=verdict.reason,
-        fix=verdict.fix,
+        reason=verdict.reason,
         line=line_of(code, verdict),
         event_types=(rehearsed.event_type,),
     )

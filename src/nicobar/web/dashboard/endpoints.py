@@ -10,9 +10,10 @@ from nicobar.errors import NicobarError, UserError
 from nicobar.model import Breaker, BreakerState, Endpoint, Record, Source
 from nicobar.pipeline.breaker import next_probe_at_ms
 from nicobar.pipeline.configuration import wants
+from nicobar.reasons import Reason
 from nicobar.store import Backlog, PauseEndpoint, Snapshot
 from nicobar.store.history import AttemptFilter, Refused, Tried
-from nicobar.use_cases.endpoint_state import enable_endpoint, resume_endpoint
+from nicobar.use_cases.endpoint_state import PAUSED_BY_HAND, enable_endpoint, resume_endpoint
 from nicobar.use_cases.source_secrets import create_trial_secret, keep_secret
 from nicobar.use_cases.statistics import DAY_MS, Counts, count
 from nicobar.web.dashboard.activity import error_percent, last_day
@@ -26,16 +27,12 @@ from nicobar.web.dashboard.context import (
 )
 from nicobar.web.dashboard.coverage import coverage_of_endpoint
 from nicobar.web.dashboard.endpoint_test import DEFAULT_SAMPLE
-from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import page, redirect
 from nicobar.web.dashboard.sources import receive_sample, samples_of
 from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
 
 ATTEMPTS = 10
 MAX_RATE = 65_535
-PAUSED = "paused by hand"
-# The reason that the dashboard itself gives; others come from the destination and stand as they are.
-_PAUSED_SHOWN = noop("paused by hand")
 
 
 class Row(Record):
@@ -48,7 +45,7 @@ class Row(Record):
     connector_name: str
     has_contract: bool
     state: str
-    reason: str
+    reason: Reason | None
     unfinished: int
     oldest_ms: int | None
     counts: Counts
@@ -105,14 +102,14 @@ async def _row(context: Context, endpoint: Endpoint, breaker: Breaker | None, wa
     )
 
 
-def _state(endpoint: Endpoint, breaker: Breaker | None) -> tuple[str, str]:
+def _state(endpoint: Endpoint, breaker: Breaker | None) -> tuple[str, Reason | None]:
     if endpoint.disabled:
-        return "disabled", endpoint.disabled_reason or ""
+        return "disabled", endpoint.disabled_reason
     if endpoint.paused_reason is not None:
         return "paused", endpoint.paused_reason
     if breaker is not None and breaker.state is not BreakerState.CLOSED:
-        return "failing", breaker.reason or ""
-    return "active", ""
+        return "failing", breaker.reason
+    return "active", None
 
 
 @get("/webhooks/{endpoint_id:str}")
@@ -182,7 +179,7 @@ async def send_sample(endpoint_id: FromPath[str], context: GivenContext, visitor
 async def pause(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
     """Stops sending; events are kept meanwhile."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
-    change = PauseEndpoint(endpoint_id=known.id, reason=PAUSED, by_hand=True)
+    change = PauseEndpoint(endpoint_id=known.id, reason=PAUSED_BY_HAND, by_hand=True)
     await context.services.change(visitor, "endpoint.pause", known.id, change, app_id=known.app_id)
     return redirect(f"/webhooks/{known.id}")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 
@@ -20,8 +18,6 @@ from nicobar.web.dashboard.pages import page, redirect
 from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
 
 AROUND_LINES = 3
-# `handler_threw: line 6: …`, as pipeline/transform.py says where it was.
-_LINE = re.compile(r"[a-z_]+: line (\d+):")
 
 
 class Row(Record):
@@ -74,7 +70,7 @@ async def show(
         return page(visitor, "failure.html", endpoint=known, group=None)
     sample = await _sample(context, group)
     version = sample.attempt.transformation_version if sample else None
-    line = line_of(failure)
+    line = line_of(group)
     return page(
         visitor,
         "failure.html",
@@ -156,13 +152,12 @@ async def _progress(
 
 def row_of(group: FailureGroup) -> Row:
     link = address("/failures/group", endpoint=group.endpoint_id, failure=group.failure)
-    return Row(group=group, link=link, line=line_of(group.failure))
+    return Row(group=group, link=link, line=line_of(group))
 
 
-def line_of(failure: str) -> int | None:
-    """The line of the handler that a group's name tells; None where none is known."""
-    found = _LINE.match(failure)
-    return int(found[1]) if found else None
+def line_of(group: FailureGroup) -> int | None:
+    """The line of the handler that a group is about; None where none is known."""
+    return group.reason.line if group.reason else None
 
 
 async def _group(context: Context, known: Endpoint, failure: str) -> FailureGroup | None:

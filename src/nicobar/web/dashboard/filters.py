@@ -98,7 +98,14 @@ def listed(
 def unknown_name(name: str, known: Collection[str]) -> Refusal:
     """For an address with a name in its query that the page does not have."""
     given, names = shortened(name), ", ".join(sorted(known))
-    return Refusal(422, "unknown_name", f"This page has no filter named {given}.", f"Use one of {names}.")
+    return Refusal(
+        422,
+        "unknown_name",
+        "This page has no filter named %(given)s.",
+        "Use one of %(names)s.",
+        given=given,
+        names=names,
+    )
 
 
 def zone_of(name: str) -> tuple[tzinfo, str]:
@@ -108,7 +115,11 @@ def zone_of(name: str) -> tuple[tzinfo, str]:
     except (ValueError, KeyError, OSError) as error:
         given = shortened(name)
         raise Refusal(
-            422, "unknown_zone", f"There is no time zone named {given}.", "Use a name such as Europe/Berlin."
+            422,
+            "unknown_zone",
+            "There is no time zone named %(given)s.",
+            "Use a name such as Europe/Berlin.",
+            given=given,
         ) from error
 
 
@@ -123,14 +134,23 @@ def day_ms(text: str, zone: tzinfo, *, end: bool = False) -> int | None:
         return int(datetime.combine(day, time(), zone).timestamp() * 1000)
     except (ValueError, OverflowError, OSError) as error:
         given = shortened(text)
-        raise Refusal(422, "not_a_day", f"{given} is not a valid day.", "Write it as 2026-03-01.") from error
+        raise Refusal(
+            422, "not_a_day", "%(given)s is not a valid day.", "Write it as 2026-03-01.", given=given
+        ) from error
 
 
 def known_state(text: str) -> str:
     """Raises Refusal 422 for a state that does not exist."""
     if text not in STATES:
         given, names = shortened(text), ", ".join(state for state in STATES if state)
-        raise Refusal(422, "unknown_state", f"There is no state named {given}.", f"Use one of {names}.")
+        raise Refusal(
+            422,
+            "unknown_state",
+            "There is no state named %(given)s.",
+            "Use one of %(names)s.",
+            given=given,
+            names=names,
+        )
     return text
 
 

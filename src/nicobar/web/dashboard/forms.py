@@ -44,7 +44,12 @@ def read_fields(connector: Connector, form: Mapping[str, str]) -> Given:
 def _name(form: Mapping[str, str], connector: Connector) -> str:
     name = " ".join(form.get("name", "").split()) or connector.name
     if len(name) > MAX_NAME_CHARS:
-        raise UserError("name_long", f"The name has more than {MAX_NAME_CHARS} characters.", "Choose a shorter one.")
+        raise UserError(
+            "name_long",
+            "The name has more than %(max_name_chars)s characters.",
+            "Choose a shorter one.",
+            max_name_chars=MAX_NAME_CHARS,
+        )
     return name
 
 
@@ -84,11 +89,19 @@ def read_variables(text: str) -> dict[str, str]:
             continue
         if not sign or not name.isidentifier() or len(value) > MAX_VARIABLE_CHARS:
             raise UserError(
-                "variable_malformed", f"Line {number} of the variables is not of the form NAME=value.", "Mend it."
+                "variable_malformed",
+                "Line %(number)s of the variables is not of the form NAME=value.",
+                "Mend it.",
+                number=number,
             )
         variables[name] = value.strip()
     if len(variables) > MAX_VARIABLES:
-        raise UserError("variables_many", f"There are more than {MAX_VARIABLES} variables.", "Leave some out.")
+        raise UserError(
+            "variables_many",
+            "There are more than %(max_variables)s variables.",
+            "Leave some out.",
+            max_variables=MAX_VARIABLES,
+        )
     return variables
 
 

@@ -27,9 +27,11 @@ class LoginLimit:
             raise Refusal(
                 429,
                 "too_many_logins",
-                f"There were {MAX_WRONG} wrong passwords from here within a minute.",
-                f"Try again in {wait_s} s.",
+                "There were %(max_wrong)s wrong passwords from here within a minute.",
+                "Try again in %(wait_s)s s.",
                 retry_after_s=wait_s,
+                max_wrong=MAX_WRONG,
+                wait_s=wait_s,
             )
 
     def wrong(self, address: str, name: str, now_ms: int) -> None:

@@ -15,8 +15,7 @@ from nicobar.store import Store
 from nicobar.use_cases.token_uses import TokenUses
 from nicobar.use_cases.tokens import live_token
 from nicobar.web.asgi import App, GoneError, Message, Receive, Send, body_again, headers_of, read_body, send_body
-from nicobar.web.dashboard.language import DEFAULT, choose
-from nicobar.web.dashboard.reason_texts import say
+from nicobar.web.dashboard.language import DEFAULT, catalogue, choose
 from nicobar.web.dashboard.visitor import (
     ANONYMOUS,
     LANGUAGE,
@@ -195,7 +194,8 @@ async def _refuse(send: Send, error: NicobarError, language: str) -> None:
     status = error.status if isinstance(error, Refusal) else 503
     if isinstance(error, StoreError):
         log.error("page not shown", code=error.code, detail=error.detail)
-    text = f"{say(language, error.detail)}\n{say(language, error.fix)}\n".encode()
+    translate = catalogue(language).gettext
+    text = f"{error.reason.detail(translate)}\n{error.reason.fix(translate)}\n".encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8")]
     if status in {408, 413}:
         # The rest of the body will not be read.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.resources import files
@@ -16,9 +16,9 @@ from litestar import Response
 from nicobar.connectors import Field, is_credential
 from nicobar.model import Json
 from nicobar.nesting import is_deeper
+from nicobar.reasons import Reason, Translate
 from nicobar.web.dashboard.language import LANGUAGES, catalogue, noop
 from nicobar.web.dashboard.navigation import PLACES, SETTINGS, TABS
-from nicobar.web.dashboard.reason_texts import say
 from nicobar.web.dashboard.visitor import THEMES, TOKEN_FIELD, Visitor, cookie
 
 HTML = "text/html; charset=utf-8"
@@ -109,7 +109,9 @@ def environment(language: str) -> Environment:
         "token_field": TOKEN_FIELD,
     }
     made.filters |= {
-        "said": partial(say, language),
+        "render": partial(_rendered, Reason.text, catalogue(language).gettext),
+        "render_detail": partial(_rendered, Reason.detail, catalogue(language).gettext),
+        "render_fix": partial(_rendered, Reason.fix, catalogue(language).gettext),
         "pretty": pretty,
         "middle": middle,
         "exact": exact,
@@ -121,6 +123,11 @@ def environment(language: str) -> Environment:
         "help_of": help_of,
     }
     return made
+
+
+def _rendered(part: Callable[[Reason, Translate], str], translate: Translate, why: Reason | None) -> str:
+    """A reason, or a part of it, in the language of the page."""
+    return "" if why is None else part(why, translate)
 
 
 @cache

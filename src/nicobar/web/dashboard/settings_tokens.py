@@ -45,7 +45,12 @@ async def create(context: GivenContext, visitor: GivenVisitor) -> Response[bytes
         now_ms = context.now_ms()
         try:
             if not 0 < len(name) <= MAX_NAME_CHARS:
-                raise UserError("name_invalid", f"A name has 1 to {MAX_NAME_CHARS} characters.", "Choose one.")  # noqa: TRY301 - the form says so
+                raise UserError(  # noqa: TRY301 - the form says so
+                    "name_invalid",
+                    "A name has 1 to %(max_name_chars)s characters.",
+                    "Choose one.",
+                    max_name_chars=MAX_NAME_CHARS,
+                )
             scope, app_id = await _scope(context, visitor)
             token, secret = make_token(
                 await context.services.store.tokens(),

@@ -181,7 +181,12 @@ def source(snapshot: Snapshot, source_id: str) -> Source:
 
 def _check_name(snapshot: Snapshot, name: str, app_id: str) -> None:
     if not 1 < len(name) <= MAX_NAME_CHARS:
-        raise UserError("name_invalid", f"A name has 2 to {MAX_NAME_CHARS} characters.", "Choose another one.")
+        raise UserError(
+            "name_invalid",
+            "A name has 2 to %(max_name_chars)s characters.",
+            "Choose another one.",
+            max_name_chars=MAX_NAME_CHARS,
+        )
     if any((source.app_id, source.name) == (app_id, name) for source in snapshot.sources):
         raise UserError("name_taken", "Another source has this name.", "Choose another one.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from nicobar.model import Breaker, BreakerState, Delivery, DeliveryState, Endpoint, Record
+from nicobar.reasons import Reason
 from nicobar.web.dashboard.language import noop
 
 # The reasons that Nicobar itself gives are translated; others stand as the code or the destination said them.
@@ -40,7 +41,7 @@ class Wait(Record):
     cause: Cause
     until_ms: int | None = None
     behind: str | None = None
-    reason: str = ""
+    reason: Reason | None = None
 
 
 def wait_of(  # noqa: PLR0911 - a cause a line
@@ -54,15 +55,15 @@ def wait_of(  # noqa: PLR0911 - a cause a line
     if endpoint is None:
         return Wait(cause=Cause.REMOVED)
     if endpoint.disabled:
-        return Wait(cause=Cause.DISABLED, reason=endpoint.disabled_reason or "")
+        return Wait(cause=Cause.DISABLED, reason=endpoint.disabled_reason)
     if endpoint.paused_reason is not None:
         until_ms = breaker.hold.probe_at_ms if breaker is not None and breaker.hold is not None else None
         return Wait(cause=Cause.PAUSED, reason=endpoint.paused_reason, until_ms=until_ms)
     if delivery.due_at_ms is None:
         return Wait(cause=Cause.BEHIND, behind=delivery.behind, until_ms=delivery.behind_until_ms)
     if breaker is not None and breaker.state is not BreakerState.CLOSED:
-        return Wait(cause=Cause.FAILING, reason=breaker.reason or "", until_ms=breaker.probe_at_ms)
+        return Wait(cause=Cause.FAILING, reason=breaker.reason, until_ms=breaker.probe_at_ms)
     if delivery.due_at_ms <= now_ms:
         return Wait(cause=Cause.TURN)
     cause = Cause.RETRY if delivery.tries else Cause.LATER
-    return Wait(cause=cause, until_ms=delivery.due_at_ms, reason=delivery.reason or "")
+    return Wait(cause=cause, until_ms=delivery.due_at_ms, reason=delivery.reason)
