@@ -21,8 +21,7 @@ from nicobar.sources.dodo import read_any
 from nicobar.store import AddTransformation, Change, EnableTransformation
 from nicobar.store.history import Version
 from nicobar.use_cases.catalogue import same_endpoint
-from nicobar.use_cases.dry_run import dry_target
-from nicobar.use_cases.dry_run_messages import trial
+from nicobar.use_cases.dry_run import dry_target, unpublished
 from nicobar.use_cases.handler_check import why_it_cannot_run
 from nicobar.use_cases.services import Services, again_if_moved
 from nicobar.web.api.attempts import VerdictOut, verdict_shown
@@ -190,10 +189,10 @@ async def simulate_transformation(
     out.
     """
     variables = endpoint.variables if data.variables is None else data.variables
-    trying = msgspec.structs.replace(
-        endpoint, transformation=trial(data.code), transformation_enabled=True, variables=variables
+    changed = msgspec.structs.replace(
+        endpoint, transformation=unpublished(data.code), transformation_enabled=True, variables=variables
     )
-    return await _simulated(services, open_endpoint(services.vault, trying), data)
+    return await _simulated(services, open_endpoint(services.vault, changed), data)
 
 
 @post(

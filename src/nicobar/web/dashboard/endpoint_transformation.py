@@ -14,7 +14,7 @@ from nicobar.model import DeliveryState, Endpoint, Level, Record, Verdict
 from nicobar.store import Draft
 from nicobar.store.history import Version
 from nicobar.use_cases.dry_run import Note, line_of
-from nicobar.use_cases.dry_run_messages import Rehearsed, Rehearser
+from nicobar.use_cases.dry_run_messages import MessageDryRun, run_messages
 from nicobar.web.dashboard.context import Context, GivenContext, find_endpoint, not_found
 from nicobar.web.dashboard.coverage import coverage_of_endpoint
 from nicobar.web.dashboard.differences import Difference, compare
@@ -39,7 +39,7 @@ class Compared(Record):
 class Opened(Record):
     """A message of the dry run, whose row is open."""
 
-    one: Rehearsed
+    dry_run: MessageDryRun
     notes: tuple[Note, ...]
     difference: Difference | None
 
@@ -106,21 +106,13 @@ async def dry_run(
     message: FromQuery[str] = "",
 ) -> Response[bytes]:
     """What the draft, or else the code that runs, would make of the latest messages, beside what was sent."""
-    services = context.services
     known = find_endpoint(await context.snapshot(), endpoint_id)
     open_draft = await _changed_draft(context, known)
-    tried = with_draft(known, open_draft) if open_draft else known
-    rehearser = Rehearser(
-        store=services.store,
-        configuration=services.configuration,
-        vault=services.vault,
-        sandbox=services.sandbox,
-        clock=services.clock,
-    )
+    changed = with_draft(known, open_draft) if open_draft else known
     wanted = messages if messages in CHOICES else CHOICES[1]
-    found = await rehearser.rehearse(tried, None, messages=wanted)
+    found = await run_messages(context.services, changed, messages=wanted)
     row = next((result for result in found.results if result.message_id == message), None)
-    code = tried.transformation.code if tried.transformation else ""
+    code = changed.transformation.code if changed.transformation else ""
     return page(
         visitor,
         "dry_run.html",
@@ -168,37 +160,37 @@ async def _code(context: Context, known: Endpoint, item: Draft | None, name: str
     return (await _version(context, known, name)).code or ""
 
 
-def _outcome(rehearsed: Rehearsed) -> str:
-    match rehearsed.state:
+def _outcome(dry_run: MessageDryRun) -> str:
+    match dry_run.state:
         case DeliveryState.FAILED:
             return "failed"
         case DeliveryState.CANCELED:
-            return "not_handled" if rehearsed.code == "not_handled" else "left_out"
+            return "not_handled" if dry_run.code == "not_handled" else "left_out"
         case _:
             return "sends"
 
 
-def _opened(code: str, rehearsed: Rehearsed) -> Opened:
+def _opened(code: str, dry_run: MessageDryRun) -> Opened:
     """Calls that the connector adds by itself are compared only where they were sent."""
     difference = None
-    if rehearsed.sent is not None:
-        would = [call.body for call in rehearsed.calls if not call.added or call.body in rehearsed.sent]
-        difference = compare(_written(rehearsed.sent), _written(would))
+    if dry_run.sent is not None:
+        would = [call.body for call in dry_run.calls if not call.added or call.body in dry_run.sent]
+        difference = compare(_written(dry_run.sent), _written(would))
     return Opened(
-        one=rehearsed, notes=tuple(_note(code, said, rehearsed) for said in _worth(rehearsed)), difference=difference
+        dry_run=dry_run, notes=tuple(_note(code, said, dry_run) for said in _worth(dry_run)), difference=difference
     )
 
 
-def _worth(rehearsed: Rehearsed) -> list[Verdict]:
+def _worth(dry_run: MessageDryRun) -> list[Verdict]:
     """The verdicts without what was added by itself."""
-    return [verdict for verdict in rehearsed.verdicts if verdict.level is not Level.ADDITION]
+    return [verdict for verdict in dry_run.verdicts if verdict.level is not Level.ADDITION]
 
 
 def _written(bodies: list[str] | tuple[str, ...]) -> str:
     return "\n\n".join(pretty(body) for body in bodies)
 
 
-def _note(code: str, verdict: Verdict, rehearsed: Rehearsed) -> Note:
+def _note(code: str, verdict: Verdict, dry_run: MessageDryRun) -> Note:
     return Note(
         level=verdict.level,
         code=verdict.rule,
@@ -206,7 +198,7 @@ def _note(code: str, verdict: Verdict, rehearsed: Rehearsed) -> Note:
         text=verdict.reason,
         fix=verdict.fix,
         line=line_of(code, verdict),
-        event_types=(rehearsed.event_type,),
+        event_types=(dry_run.event_type,),
     )
 
 
