@@ -22,7 +22,8 @@ from nicobar.recipes import recipe
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, PutApplication, RemoveEndpoint, RemoveSource, ReplayFilter, TaskKind
 from nicobar.use_cases.catalogue import make_endpoint
-from nicobar.use_cases.replays import FINAL_STATES, start_replay
+from nicobar.use_cases.deliveries import FINAL_STATES
+from nicobar.use_cases.replays import start_replay
 from nicobar.web.serving import Server
 from support.api import Api, asking
 from support.server import ADA, TYPES

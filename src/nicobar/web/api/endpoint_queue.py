@@ -11,16 +11,14 @@ from msgspec import Meta
 from nicobar.model import Breaker, BreakerState
 from nicobar.pipeline.breaker import next_probe_at_ms
 from nicobar.store import PauseEndpoint
+from nicobar.use_cases import deliveries
+from nicobar.use_cases.deliveries import count_cancelable
 from nicobar.use_cases.endpoint_state import resume_endpoint
 from nicobar.use_cases.services import again_if_moved
-from nicobar.web.api.deletion_preview import DryRunOut, GivenDryRun, effect, pending
+from nicobar.web.api.deletion_preview import DryRunOut, GivenDryRun, effect
 from nicobar.web.api.endpoints import ONE, TAGS
 from nicobar.web.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
 from nicobar.web.api.shapes import Moment, Shape, moment
-
-CANCEL_AT_ONCE = 1_000
-MAX_CANCELED = 100_000
-CANCELED = "canceled by hand"
 
 
 class BreakerOut(Shape):
@@ -123,15 +121,9 @@ async def cancel_pending(
     replayed. With `dryRun` nothing is canceled, and the answer counts the deliveries.
     """
     if dry_run:
-        return effect(deliveries=min(MAX_CANCELED, await pending(services.store, endpoint)))
-    said = services.said(caller, "endpoint.cancel-pending", endpoint.id, app_id=endpoint.app_id)
-    canceled, last = 0, CANCEL_AT_ONCE
-    while last == CANCEL_AT_ONCE and canceled < MAX_CANCELED:
-        last = await services.store.cancel_pending(
-            endpoint.seq, now_ms=services.clock.now_ms(), limit=CANCEL_AT_ONCE, reason=CANCELED, said=said
-        )
-        canceled += last
-    return CanceledOut(canceled=canceled, done=last < CANCEL_AT_ONCE)
+        return effect(deliveries=await count_cancelable(services.store, endpoint))
+    canceled, is_done = await deliveries.cancel_pending(services, caller, endpoint)
+    return CanceledOut(canceled=canceled, done=is_done)
 
 
 HANDLERS = (get_queue, pause, resume, cancel_pending)
