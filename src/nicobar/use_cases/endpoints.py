@@ -22,6 +22,7 @@ from nicobar.use_cases.bounds import MAX_PAUSE_REASON_CHARS, check_bounds
 from nicobar.use_cases.destination_check import check_address, moved
 from nicobar.use_cases.edit import Act, Actor, Edit, OperationServices, edited
 from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec, changed, created, default_code, unchanged
+from nicobar.use_cases.lookups import endpoint_of_id
 
 PAUSED = "paused by hand"
 DAY_S = 86_400
@@ -91,7 +92,7 @@ async def create(edit: Edit, app_id: str, spec: EndpointSpec, *extra: Change, al
     `also` are acts of the same transaction. Raises UserError.
     """
     put, act = creation(edit.services, edit.snapshot, app_id, spec, *extra)
-    return _stored(await edit.commit_acts([act, *also]), put.id)
+    return endpoint_of_id(await edit.commit_acts([act, *also]), put.id)
 
 
 async def update(edit: Edit, endpoint: Endpoint, patch: EndpointPatch) -> Endpoint:
@@ -100,7 +101,7 @@ async def update(edit: Edit, endpoint: Endpoint, patch: EndpointPatch) -> Endpoi
     after = await edit.commit_acts(acts)
     if endpoint.disabled and not put.disabled:
         edit.services.wake([endpoint.seq])
-    return _stored(after, endpoint.id)
+    return endpoint_of_id(after, endpoint.id)
 
 
 async def set_headers(edit: Edit, endpoint: Endpoint, headers: Mapping[str, str | None]) -> None:
@@ -261,11 +262,3 @@ def _disabled(endpoint: Endpoint, detail: str) -> Refusal:
         f"Enable it with the button on its page, with `nicobar enable {shlex.quote(endpoint.name)}`, or with "
         "`disabled: false` in the API.",
     )
-
-
-def _stored(snapshot: Snapshot, endpoint_id: str) -> Endpoint:
-    """Raises Refusal 404 where it was deleted elsewhere a moment ago."""
-    for endpoint in snapshot.endpoints:
-        if endpoint.id == endpoint_id:
-            return endpoint
-    raise Refusal(404, "not_found", "There is no such endpoint.", "It may have been deleted meanwhile.")

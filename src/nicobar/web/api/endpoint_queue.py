@@ -8,14 +8,14 @@ from litestar import get, post
 from litestar.params import JSONBody
 from msgspec import Meta
 
-from nicobar.audit import AuditAction
 from nicobar.model import Breaker, BreakerState
 from nicobar.pipeline.breaker import next_probe_at_ms
-from nicobar.use_cases import endpoints
+from nicobar.use_cases import deliveries, endpoints
 from nicobar.use_cases.bounds import MAX_PAUSE_REASON_CHARS
-from nicobar.use_cases.edit import Edit, audit_line, edited
+from nicobar.use_cases.deliveries import count_cancelable
+from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.endpoints import PAUSED
-from nicobar.web.api.deletion_preview import DryRunOut, GivenDryRun, effect, pending
+from nicobar.web.api.deletion_preview import DryRunOut, GivenDryRun, effect
 from nicobar.web.api.endpoints import ONE, TAGS
 from nicobar.web.api.lookups import (
     AppKey,
@@ -27,10 +27,6 @@ from nicobar.web.api.lookups import (
     endpoint_of,
 )
 from nicobar.web.api.shapes import Moment, Shape, moment
-
-CANCEL_AT_ONCE = 1_000
-MAX_CANCELED = 100_000
-CANCELED = "canceled by hand"
 
 
 class BreakerOut(Shape):
@@ -138,15 +134,9 @@ async def cancel_pending(
     replayed. With `dryRun` nothing is canceled, and the answer counts the deliveries.
     """
     if dry_run:
-        return effect(deliveries=min(MAX_CANCELED, await pending(services.store, endpoint)))
-    said = audit_line(services, caller, AuditAction.ENDPOINT_CANCEL_PENDING, endpoint.id, app_id=endpoint.app_id)
-    canceled, last = 0, CANCEL_AT_ONCE
-    while last == CANCEL_AT_ONCE and canceled < MAX_CANCELED:
-        last = await services.store.cancel_pending(
-            endpoint.seq, now_ms=services.clock.now_ms(), limit=CANCEL_AT_ONCE, reason=CANCELED, said=said
-        )
-        canceled += last
-    return CanceledOut(canceled=canceled, done=last < CANCEL_AT_ONCE)
+        return effect(deliveries=await count_cancelable(services.store, endpoint))
+    canceled, is_done = await deliveries.cancel_pending(services, caller, endpoint)
+    return CanceledOut(canceled=canceled, done=is_done)
 
 
 HANDLERS = (get_queue, pause, resume, cancel_pending)

@@ -13,17 +13,17 @@ from litestar.params import FromPath, FromQuery
 from nicobar.connectors import Checkup, Connector
 from nicobar.connectors.registry import CONNECTORS, connector
 from nicobar.crypto import new_webhook_secret
-from nicobar.errors import NicobarError, UserError
+from nicobar.errors import NicobarError
 from nicobar.model import Setting
-from nicobar.store import AddTransformation, Change, Draft, EnableTransformation, RemoveDraft
+from nicobar.store import Draft, RemoveDraft
 from nicobar.use_cases import endpoints, sources
-from nicobar.use_cases.catalogue import same_endpoint
 from nicobar.use_cases.destination_check import check_address, check_stored
 from nicobar.use_cases.dry_run import why_unusable
 from nicobar.use_cases.edit import retried
 from nicobar.use_cases.endpoint_records import EndpointSpec, default_code
 from nicobar.use_cases.handler_check import why_it_cannot_run
 from nicobar.use_cases.sources import SourceSpec
+from nicobar.use_cases.transformations import publish
 from nicobar.web.dashboard.authorization import CHANGING
 from nicobar.web.dashboard.context import (
     Context,
@@ -31,7 +31,6 @@ from nicobar.web.dashboard.context import (
     current_application,
     default_source,
     find_draft,
-    find_endpoint,
     not_found,
 )
 from nicobar.web.dashboard.forms import Given, free_name, further_fields, main_fields, read_fields, value_of
@@ -143,7 +142,7 @@ async def _finish(draft_id: str, context: Context, visitor: Visitor) -> Response
     ):
         return redirect(f"/webhooks/drafts/{draft.id}/code")  # which says what is wrong
     if draft.endpoint_id:
-        await publish(context, visitor, draft.endpoint_id, draft.code, variables=draft.variables)
+        await publish(context.services, visitor, draft.endpoint_id, draft.code, draft.variables)
         endpoint_id = draft.endpoint_id
         await context.services.store.remove_draft(draft.id)
     else:
@@ -271,38 +270,6 @@ async def _create(context: Context, visitor: Visitor, draft: Draft) -> str:
             wanted = SourceSpec(kind=DODO, name=free_name("dodo", names))
             first.append(sources.creation(services, edit.snapshot, draft.app_id, wanted)[1])
         return (await endpoints.create(edit, draft.app_id, named, remove, also=first)).id
-
-
-async def publish(
-    context: Context,
-    visitor: Visitor,
-    endpoint_id: str,
-    code: str,
-    *,
-    variables: dict[str, str] | None = None,
-    action: str = "endpoint.transformation.update",
-    detail: str = "",
-) -> None:
-    """Makes the code what runs: a new version, if it is not the newest one already. Raises UserError for code that
-    could run on no event.
-    """
-    services = context.services
-    if not code.strip():
-        raise UserError("code_missing", "There is no code.", "Write a handler, or leave the one that is there.")
-    broken = await why_it_cannot_run(services.sandbox, code, context.now_ms())
-    if broken is not None:
-        raise UserError(broken.failure.value, broken.reason, "Mend it in the editor.")
-    async with services.changing:
-        known = find_endpoint(await context.snapshot(), endpoint_id)
-        changes: list[Change] = []
-        if variables is not None and variables != known.variables:
-            changes.append(same_endpoint(known, variables=variables))
-        if known.transformation is None or known.transformation.code != code:
-            changes.append(AddTransformation(endpoint_id=known.id, code=code, created_at_ms=context.now_ms()))
-        if not known.transformation_enabled:
-            changes.append(EnableTransformation(endpoint_id=known.id, enabled=True))
-        if changes:
-            await services.change(visitor, action, known.id, *changes, app_id=known.app_id, detail=detail)
 
 
 HANDLERS = (choose, begin, begun, connection, connected, create, discard)

@@ -12,13 +12,12 @@ from litestar.params import FromPath, FromQuery
 from nicobar.connectors.registry import connector
 from nicobar.model import DeliveryState, Endpoint, Level, Record, Verdict
 from nicobar.store import Draft
-from nicobar.store.history import Version
 from nicobar.use_cases.dry_run import Note, line_of
 from nicobar.use_cases.dry_run_messages import MessageDryRun, run_messages
+from nicobar.use_cases.transformations import MAX_VERSION, find_version, restore_version
 from nicobar.web.dashboard.context import Context, GivenContext, find_endpoint, not_found
 from nicobar.web.dashboard.coverage import coverage_of_endpoint
 from nicobar.web.dashboard.differences import Difference, compare
-from nicobar.web.dashboard.endpoint_new import publish
 from nicobar.web.dashboard.endpoint_test import with_draft
 from nicobar.web.dashboard.pages import page, pretty, redirect
 from nicobar.web.dashboard.visitor import GivenVisitor
@@ -60,7 +59,7 @@ async def show(
     open_draft = await _changed_draft(context, known)
     place = older if older.isdecimal() else None
     versions = await context.services.store.versions(known.id, before=place, limit=MAX_VERSIONS)
-    chosen = await _version(context, known, version) if version else None
+    chosen = await find_version(context.services.store, known.id, _number(version)) if version else None
     compared = None
     if before and after:
         old, new = await _code(context, known, open_draft, before), await _code(context, known, open_draft, after)
@@ -88,11 +87,9 @@ async def show(
 
 @post("/webhooks/{endpoint_id:str}/transformation/restore", status_code=303)
 async def restore(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Makes an old version the newest one."""
+    """Publishes an old version."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
-    old = await _version(context, known, visitor.form.get("version", ""))
-    action = "endpoint.transformation.restore"
-    await publish(context, visitor, known.id, old.code or "", action=action, detail=f"version {old.version}")
+    await restore_version(context.services, visitor, known.id, _number(visitor.form.get("version", "")))
     return redirect(f"/webhooks/{known.id}/transformation")
 
 
@@ -142,14 +139,9 @@ def _differs(known: Endpoint, draft: Draft) -> bool:
     return draft.code != running or draft.variables != known.variables
 
 
-async def _version(context: Context, known: Endpoint, number: str) -> Version:
-    """Raises Refusal 404."""
-    if not (number.isascii() and number.isdecimal()) or not 0 < int(number) < 2**31:
-        raise not_found("version")
-    found = await context.services.store.versions(known.id, after=str(int(number) - 1), limit=1, with_code=True)
-    if not found.items or found.items[0].version != int(number):
-        raise not_found("version")
-    return found.items[0]
+def _number(text: str) -> int:
+    """The number of a version; 0, which none has, for what is no number."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_VERSION)) else 0
 
 
 async def _code(context: Context, known: Endpoint, item: Draft | None, name: str) -> str:
@@ -157,7 +149,7 @@ async def _code(context: Context, known: Endpoint, item: Draft | None, name: str
         if item is None:
             raise not_found("draft")
         return item.code
-    return (await _version(context, known, name)).code or ""
+    return (await find_version(context.services.store, known.id, _number(name))).code or ""
 
 
 def _outcome(dry_run: MessageDryRun) -> str:

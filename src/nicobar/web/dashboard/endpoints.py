@@ -11,7 +11,7 @@ from nicobar.model import Breaker, BreakerState, Endpoint, Record, Source
 from nicobar.pipeline.breaker import next_probe_at_ms
 from nicobar.pipeline.configuration import wants
 from nicobar.store import Backlog, Snapshot
-from nicobar.store.history import AttemptFilter, Refused, Tried
+from nicobar.store.history import AttemptFilter, MessageAttempt, Refused
 from nicobar.use_cases import endpoints, sources
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.statistics import DAY_MS, Counts, count
@@ -57,7 +57,7 @@ class Row(Record):
 class First(Record):
     """What is known of an endpoint's first event: the latest try, or else what its source refused last."""
 
-    tried: Tried | None
+    tried: MessageAttempt | None
     latency_ms: int
     refused: Refused | None
 
