@@ -16,7 +16,7 @@ from nicobar.store import ReplayFilter, Task, TaskKind
 from nicobar.use_cases import erase as expunging
 from nicobar.use_cases.deliveries import FINAL_STATES
 from nicobar.use_cases.deliveries import resend as send_again
-from nicobar.use_cases.endpoint_state import check_enabled
+from nicobar.use_cases.endpoints import check_enabled
 from nicobar.use_cases.replays import cancel_replay, count_replay, start_replay
 
 MAX_SHOWN_TASKS = 50

@@ -7,7 +7,7 @@ from nicobar.errors import Refusal
 from nicobar.model import DeliveryState, Endpoint, Message
 from nicobar.store import History, Resent, Store
 from nicobar.use_cases.edit import Actor, OperationServices, audit_line
-from nicobar.use_cases.endpoint_state import check_enabled
+from nicobar.use_cases.endpoints import check_enabled
 
 FINAL_STATES = (DeliveryState.SUCCESS, DeliveryState.FAILED, DeliveryState.CANCELED)
 UNFINISHED_STATES = (DeliveryState.PENDING, DeliveryState.SENDING)

@@ -9,7 +9,7 @@ from nicobar.errors import Refusal
 from nicobar.model import DeliveryState, Endpoint
 from nicobar.store import NewTask, ReplayCount, ReplayFilter, Replays, Task, TaskKind, TaskStatus
 from nicobar.use_cases.edit import Actor, OperationServices, audit_line
-from nicobar.use_cases.endpoint_state import check_enabled
+from nicobar.use_cases.endpoints import check_enabled
 
 
 def replay_filter(kind: TaskKind, endpoint: Endpoint, wanted: ReplayFilter) -> ReplayFilter:

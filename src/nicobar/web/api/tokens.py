@@ -14,7 +14,7 @@ from nicobar.ids import is_id
 from nicobar.model import Application, Scope, Token
 from nicobar.store import Change, PutApplication, PutToken
 from nicobar.use_cases import tokens
-from nicobar.use_cases.catalogue import make_application
+from nicobar.use_cases.applications import make_application
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.tokens import MAX_TOKEN_NAME_CHARS, WIDE_SCOPES, TokenSpec
