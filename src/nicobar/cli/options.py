@@ -120,9 +120,7 @@ COMMAND_LINE = CommandLine()
 
 @dataclass(frozen=True, slots=True)
 class CommandServices:
-    """An open database with what operations need. `snapshot` is what was read when it was opened.
-    another process changed something in between.
-    """
+    """An open database with what operations need. `snapshot` is what was read when it was opened."""
 
     store: Store
     vault: Vault
