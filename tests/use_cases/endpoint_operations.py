@@ -31,6 +31,10 @@ def enabled(world: World) -> list[Change]:
     return [world.source(), world.endpoint()]
 
 
+def fast(world: World) -> list[Change]:
+    return [world.source(), world.endpoint(max_messages_per_s=100_000)]
+
+
 def disabled(world: World) -> list[Change]:
     return [world.source(), world.endpoint(disabled=True)]
 
@@ -156,6 +160,17 @@ OPERATIONS = (
             Interface.API: api("PATCH", ONE, {"url": "<emulator>/other"}),
             Interface.DASHBOARD: form(f"{PAGE}/settings", **FORM | {"field_url": "<emulator>/other"}),
             Interface.FILE: file(entry(url="<emulator>/other")),
+        },
+    ),
+    Operation(
+        "change an endpoint with a rate that an earlier version accepted",
+        (AuditAction.ENDPOINT_UPDATE,),
+        fast,
+        {
+            Interface.API: api("PATCH", ONE, {"url": "<emulator>/other"}),
+            Interface.DASHBOARD: form(
+                f"{PAGE}/settings", **FORM | {"field_url": "<emulator>/other", "rate": "100000"}
+            ),
         },
     ),
     Operation(

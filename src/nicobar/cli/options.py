@@ -120,7 +120,7 @@ COMMAND_LINE = CommandLine()
 
 @dataclass(frozen=True, slots=True)
 class CommandServices:
-    """An open database with what operations need. `snapshot` is what was read when it was opened."""
+    """An open database with what operations need. `snapshot` is the configuration as it was read at the opening."""
 
     store: Store
     vault: Vault

@@ -43,18 +43,18 @@ class Services:
     transport: Transport
     alerts: Alerts
     origins: Mapping[str, str]
-    _editing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    edit_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     token_uses: TokenUses = field(default_factory=TokenUses)
 
     async def snapshot(self) -> Snapshot:
-        """The catalogue as it is now, changes of other processes included."""
+        """The configuration as it is now, changes of other processes included."""
         await self.configuration.refresh()
         return self.configuration.snapshot
 
     @asynccontextmanager
     async def edit(self, actor: Actor) -> AsyncIterator[Edit]:
         """Reads the configuration to change it. Within a process one edit is open at a time."""
-        async with self._editing:
+        async with self.edit_lock:
             yield Edit(self, actor, await self.snapshot(), self.snapshot)
 
     def has_secret(self, source: Source) -> bool:
