@@ -144,7 +144,11 @@ class World:
             return None
         deliveries = await store.deliveries(message.id)
         is_expunged = message.expunged_at_ms is not None
-        return is_expunged, message.customer_key, [(delivery.state, delivery.reason) for delivery in deliveries]
+        return (
+            is_expunged,
+            message.customer_key is None,
+            [(delivery.state, delivery.reason) for delivery in deliveries],
+        )
 
     async def lines(self, after: int) -> tuple[int, tuple[tuple[str, str, str], ...]]:
         """The last line's number, and the lines after that one, without their actor."""

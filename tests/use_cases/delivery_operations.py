@@ -15,7 +15,6 @@ from nicobar.store import AddTransformation, Change, EnableTransformation, NewMe
 from support.parity import NAME, TOKEN, Interface, Operation, Said, World, api, command, file, form
 from use_cases.endpoint_operations import entry
 
-CUSTOMER = "cus_parity"
 APP = "/api/v1/app/default"
 TRANSFORMATION = f"{APP}/endpoint/<endpoint>/transformation"
 PAGE = "/webhooks/<endpoint>"
@@ -63,13 +62,14 @@ async def canceled_message(world: World) -> None:
     (endpoint,) = runtime.configuration.snapshot.endpoints
     now_ms = runtime.clock.now_ms()
     message_id = runtime.ids.new("msg")
+    world.values |= {"message": message_id, "customer": f"cus_{message_id}"}
     message = NewMessage(
         id=message_id,
         app_id=endpoint.app_id,
         source_id="api",
         event_id=message_id,
         event_type="payment.succeeded",
-        customer_key=CUSTOMER,
+        customer_key=world.values["customer"],
         occurred_at_ms=now_ms,
         accepted_at_ms=now_ms,
         body=b'{"type":"payment.succeeded","data":{}}',
@@ -77,7 +77,6 @@ async def canceled_message(world: World) -> None:
     )
     await runtime.store.append(message)
     await runtime.store.cancel_pending(endpoint.seq, now_ms=now_ms, limit=10, reason="canceled by hand")
-    world.values["message"] = message_id
 
 
 async def no_tokens(world: World) -> None:
@@ -222,9 +221,9 @@ OPERATIONS = (
         (AuditAction.CUSTOMER_EXPUNGE,),
         paused,
         {
-            Interface.API: api("POST", f"{APP}/customer/expunge", {"key": CUSTOMER}),
-            Interface.DASHBOARD: form("/customers/expunge", key=CUSTOMER),
-            Interface.COMMAND: command("expunge", "--customer", CUSTOMER, "--yes"),
+            Interface.API: api("POST", f"{APP}/customer/expunge", {"key": "<customer>"}),
+            Interface.DASHBOARD: form("/customers/expunge", key="<customer>"),
+            Interface.COMMAND: command("expunge", "--customer", "<customer>", "--yes"),
         },
         prepare=canceled_message,
     ),
