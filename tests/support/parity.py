@@ -201,12 +201,12 @@ def api(method: str, path: str, body: object = None) -> Way:
     return ask
 
 
-def form(*paths: str, **fields: str) -> Way:
+def form(*paths: str, **fields: str | tuple[str, ...]) -> Way:
     """Sends the form to the first path; to the others, in which `<draft>` is where it led, without fields."""
 
     async def ask(world: World) -> Said:
         await world.visitor.ask("GET", "/webhooks")  # for the form's token
-        filled = {name: str(world.filled(value)) for name, value in fields.items()}
+        filled = {name: world.filled(value) for name, value in fields.items()}
         for number, path in enumerate(paths):
             status, text, headers = await world.visitor.send(
                 str(world.filled(path)), **(filled if not number else {})
