@@ -122,7 +122,7 @@ def sample(name: str, now_ms: int, customer: Customer | None = None) -> Subject:
 def pasted(body: bytes, now_ms: int) -> Subject:
     """An event from its body. Raises UserError for a body that no source would take."""
     try:
-        event = DodoPayments().read(body)
+        event = DodoPayments().read({}, body)
     except Refusal as refusal:
         raise UserError(refusal.code, refusal.detail, refusal.fix) from refusal
     message = Message(

@@ -4,10 +4,10 @@ common.
 
 from __future__ import annotations
 
-from nicobar.crypto import new_webhook_secret
 from nicobar.errors import Refusal
 from nicobar.model import Source
 from nicobar.pipeline.configuration import source_secrets
+from nicobar.sources.registry import source_kind
 from nicobar.store import PutSource
 from nicobar.use_cases.catalogue import rotated
 from nicobar.use_cases.services import Actor, OperationServices
@@ -33,6 +33,6 @@ async def create_trial_secret(services: OperationServices, caller: Actor, source
             f"Source {source.name} has a signing secret.",
             "Send a sample with it, or replace it.",
         )
-    secret = new_webhook_secret()
+    secret = source_kind(source.kind).new_secret()
     await keep_secret(services, caller, source, secret)
     return secret

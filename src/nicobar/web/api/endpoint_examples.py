@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from nicobar.model import EventType, Json
 from nicobar.pipeline.receive import Posted
-from nicobar.sources.samples import fresh
+from nicobar.sources.registry import application_kind
 from nicobar.use_cases.endpoint_state import check_enabled
 from nicobar.web.api.deletion_preview import WOULD, DryRunOut, GivenDryRun, effect
 from nicobar.web.api.endpoints import ONE, TAGS
@@ -58,6 +58,7 @@ async def send_example(
     if dry_run:
         return Response(effect(messages=1, deliveries=1), status_code=200)
     with_example = msgspec.structs.replace(item, example=example)
+    kind = application_kind(snapshot.sources, endpoint.app_id)
     message_id = services.ids.new("msg")
     detail = f"{item.name} as {message_id}"
     message = await services.receiver.take(
@@ -65,7 +66,7 @@ async def send_example(
             id=message_id,
             app_id=endpoint.app_id,
             event_type=item.name,
-            body=fresh(with_example, services.clock.now_ms(), event_id=message_id),
+            body=kind.sample(with_example, services.clock.now_ms(), event_id=message_id),
             only=endpoint.seq,
         ),
         said=services.said(caller, "endpoint.send-example", endpoint.id, app_id=endpoint.app_id, detail=detail),

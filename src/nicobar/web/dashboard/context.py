@@ -10,7 +10,7 @@ import msgspec
 from litestar.di import NamedDependency
 
 from nicobar.errors import Refusal
-from nicobar.model import Application, Endpoint, Record, Source
+from nicobar.model import Application, Endpoint, Record
 from nicobar.store import Draft, Snapshot
 from nicobar.use_cases.catalogue import default_application
 from nicobar.use_cases.dry_run import Coverage
@@ -89,12 +89,6 @@ def find_endpoint(snapshot: Snapshot, endpoint_id: str) -> Endpoint:
         if endpoint.id == endpoint_id and endpoint.app_id == current_application(snapshot).id:
             return endpoint
     raise not_found("endpoint")
-
-
-def default_source(snapshot: Snapshot, app_id: str) -> Source | None:
-    """Where the application's events come in: its first source of Dodo, else its first one."""
-    own = sorted((source for source in snapshot.sources if source.app_id == app_id), key=lambda source: source.id)
-    return next((item for item in own if item.kind == "dodo-payments"), own[0] if own else None)
 
 
 async def find_draft(context: Context, draft_id: str) -> Draft:

@@ -16,6 +16,7 @@ from nicobar.crypto import new_webhook_secret
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import Setting
 from nicobar.recipes import RECIPES
+from nicobar.sources.registry import first_source
 from nicobar.store import AddTransformation, Change, Draft, EnableTransformation, PutSource, RemoveDraft
 from nicobar.use_cases.catalogue import details, make_endpoint, make_source, same_endpoint
 from nicobar.use_cases.destination_check import check_address, check_stored
@@ -27,7 +28,6 @@ from nicobar.web.dashboard.context import (
     Context,
     GivenContext,
     current_application,
-    default_source,
     find_draft,
     find_endpoint,
     not_found,
@@ -262,7 +262,7 @@ async def _create(context: Context, visitor: Visitor, draft: Draft) -> str:
     changes: list[Change] = [RemoveDraft(draft_id=draft.id, revision=draft.revision), made]
     if draft.code.strip():
         changes.append(AddTransformation(endpoint_id=made.id, code=draft.code, created_at_ms=now_ms))
-    if default_source(snapshot, draft.app_id) is None:
+    if first_source(snapshot.sources, draft.app_id) is None:
         names = {other.name for other in snapshot.sources}
         # It takes nothing before the sender's secret is known: no signature fits none.
         first = make_source(

@@ -10,20 +10,14 @@ from nicobar.errors import NicobarError, UserError
 from nicobar.model import Breaker, BreakerState, Endpoint, Record, Source
 from nicobar.pipeline.breaker import next_probe_at_ms
 from nicobar.pipeline.configuration import wants
+from nicobar.sources.registry import first_source
 from nicobar.store import Backlog, PauseEndpoint, Snapshot
 from nicobar.store.history import AttemptFilter, Refused, Tried
 from nicobar.use_cases.endpoint_state import enable_endpoint, resume_endpoint
 from nicobar.use_cases.source_secrets import create_trial_secret, keep_secret
 from nicobar.use_cases.statistics import DAY_MS, Counts, count
 from nicobar.web.dashboard.activity import error_percent, last_day
-from nicobar.web.dashboard.context import (
-    Context,
-    GivenContext,
-    current_application,
-    default_source,
-    find_endpoint,
-    not_found,
-)
+from nicobar.web.dashboard.context import Context, GivenContext, current_application, find_endpoint, not_found
 from nicobar.web.dashboard.coverage import coverage_of_endpoint
 from nicobar.web.dashboard.endpoint_test import DEFAULT_SAMPLE
 from nicobar.web.dashboard.language import noop
@@ -134,7 +128,7 @@ async def first(endpoint_id: FromPath[str], context: GivenContext, visitor: Give
     """What is known of the first event, as a part of the page that asks again and again."""
     snapshot = await context.snapshot()
     known = find_endpoint(snapshot, endpoint_id)
-    found = await _first(context, known, default_source(snapshot, known.app_id))
+    found = await _first(context, known, first_source(snapshot.sources, known.app_id))
     return page(visitor, "part_first.html", endpoint=known, first=found, now_ms=context.now_ms())
 
 
@@ -144,7 +138,7 @@ async def set_secret(endpoint_id: FromPath[str], context: GivenContext, visitor:
     async with context.services.changing:
         snapshot = await context.snapshot()
         known = find_endpoint(snapshot, endpoint_id)
-        incoming = default_source(snapshot, known.app_id)
+        incoming = first_source(snapshot.sources, known.app_id)
         if incoming is None:
             raise not_found("source")
         try:
@@ -159,7 +153,7 @@ async def trial_secret(endpoint_id: FromPath[str], context: GivenContext, visito
     """Creates a secret for a trial without a sender, and shows it this once."""
     async with context.services.changing:
         snapshot = await context.snapshot()
-        incoming = default_source(snapshot, find_endpoint(snapshot, endpoint_id).app_id)
+        incoming = first_source(snapshot.sources, find_endpoint(snapshot, endpoint_id).app_id)
         if incoming is None:
             raise not_found("source")
         secret = await create_trial_secret(context.services, visitor, incoming)
@@ -171,7 +165,7 @@ async def send_sample(endpoint_id: FromPath[str], context: GivenContext, visitor
     """Receives a sample at the source, as the sender would send it."""
     snapshot = await context.snapshot()
     known = find_endpoint(snapshot, endpoint_id)
-    incoming = default_source(snapshot, known.app_id)
+    incoming = first_source(snapshot.sources, known.app_id)
     if incoming is None:
         raise not_found("source")
     await receive_sample(context, snapshot, incoming, visitor.form.get("event_type", ""))
@@ -216,7 +210,7 @@ async def _page(
 ) -> Response[bytes]:
     snapshot = await context.snapshot()
     known = find_endpoint(snapshot, endpoint_id)
-    incoming = default_source(snapshot, known.app_id)
+    incoming = first_source(snapshot.sources, known.app_id)
     store = context.services.store
     breaker = (await store.breakers()).get(known.seq)
     backlog = {waiting.endpoint_seq: waiting for waiting in await store.backlog()}

@@ -9,10 +9,11 @@ from litestar.params import FromPath, FromQuery
 
 from nicobar.model import EventType, Json, Record
 from nicobar.recipes import RECIPES
+from nicobar.sources.registry import first_source
 from nicobar.sources.samples import fresh
 from nicobar.use_cases.dry_run import sample_types
 from nicobar.use_cases.recipe_coverage import Use, recipe_uses
-from nicobar.web.dashboard.context import Context, GivenContext, current_application, default_source, not_found
+from nicobar.web.dashboard.context import Context, GivenContext, current_application, not_found
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import page, translate
 from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
@@ -114,7 +115,7 @@ async def show(name: FromPath[str], context: GivenContext, visitor: GivenVisitor
         example=example,
         uses=(await _uses(context)).get(name, ()),
         endpoints=[other for other in snapshot.endpoints if other.app_id == app_id],
-        source=default_source(snapshot, app_id),
+        source=first_source(snapshot.sources, app_id),
     )
 
 

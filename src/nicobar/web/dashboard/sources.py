@@ -13,7 +13,6 @@ from nicobar.errors import NicobarError, StoreUnusable, UserError
 from nicobar.model import EventType, Record, Source
 from nicobar.pipeline.configuration import Unusable, source_secrets
 from nicobar.sources.registry import SOURCES, source_kind
-from nicobar.sources.samples import fresh
 from nicobar.store import PutSource, RemoveSource, Snapshot
 from nicobar.store.history import Refused
 from nicobar.use_cases.catalogue import details, make_source, without_older
@@ -203,8 +202,8 @@ async def receive_sample(context: Context, snapshot: Snapshot, known: Source, na
         raise not_found("sample")
     now_ms = context.now_ms()
     event_id = f"test_{uuid.uuid4().hex}"
-    body = fresh(event_type, now_ms, event_id=event_id)
-    headers = opened.kind.sign(event_id, body, opened.secrets[0], now_ms)
+    body = opened.kind.sample(event_type, now_ms, event_id=event_id)
+    headers = opened.kind.sign(event_id, body, opened.secrets[0], now_ms, event_type=event_type.name)
     return (await context.services.receiver.receive(opened, headers, body)).message_id
 
 
