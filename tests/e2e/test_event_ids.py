@@ -87,6 +87,7 @@ async def replay(api: Api, kind: TaskKind, *, new_ids: bool = False) -> None:
         vault=runtime.vault,
         clock=runtime.clock,
         ids=runtime.ids,
+        settings=runtime.settings,
         snapshot=runtime.configuration.snapshot,
     )
     await start_replay(services, COMMAND_LINE, kind, endpoint(api), which, new_ids=new_ids)

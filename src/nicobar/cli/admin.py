@@ -32,7 +32,7 @@ from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
 from nicobar.store import BasedOn
 from nicobar.use_cases.config_file import Document, Plan, Planner, read_document, write_document
-from nicobar.use_cases.dry_run import dry_target, try_samples
+from nicobar.use_cases.dry_run import dry_target, run_samples
 from nicobar.use_cases.endpoint_state import enable_endpoint, resume_endpoint
 from nicobar.use_cases.services import again_if_moved
 from nicobar.use_cases.users import offer_link
@@ -140,7 +140,7 @@ async def _say_what_is_sent(
         at = dry_target(
             entry.connector, code, entry.variables, settings=entry.settings, event_types=entry.event_types
         )
-        found = await try_samples(sandbox, at, it.clock.now_ms(), it.clock.steady_ms)
+        found = await run_samples(sandbox, at, it.clock.now_ms(), it.clock.steady_ms)
         mark = "▲ " if found.coverage.is_silent else ""
         click.echo(f"{mark}endpoint {entry.name}: {found.coverage.summary} {found.coverage.warning}".rstrip())
 

@@ -25,7 +25,7 @@ from nicobar.runtime import open_store
 from nicobar.settings import SECRETS, LogFormat, Settings, description, read_origins, read_settings
 from nicobar.store import Audited, BasedOn, Change, Snapshot, Store
 from nicobar.use_cases.catalogue import named_endpoint
-from nicobar.use_cases.services import Actor
+from nicobar.use_cases.edit import Actor, Edit
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 24 * 3_600_000}
 _SPAN = re.compile(r"(\d{1,6})([smhd])")
@@ -128,6 +128,7 @@ class CommandServices:
     vault: Vault
     clock: Clock
     ids: IdFactory
+    settings: Settings
     snapshot: Snapshot
 
     def endpoint(self, name: str) -> Endpoint:
@@ -141,6 +142,11 @@ class CommandServices:
 
     def wake(self, endpoint_seqs: Sequence[int]) -> None:
         """The process that delivers finds new work within a second."""
+
+    @asynccontextmanager
+    async def edit(self, actor: Actor) -> AsyncIterator[Edit]:
+        """Reads the configuration again, to change it."""
+        yield Edit(self, actor, await self.store.snapshot(), self.store.snapshot)
 
     async def change(
         self, caller: Actor, action: str, subject: str, *changes: Change, app_id: str | None, detail: str = ""
@@ -173,7 +179,12 @@ async def open_services(
     try:
         async with open_store(settings, clock, create=create, new_installation=new_installation) as (store, vault):
             yield CommandServices(
-                store=store, vault=vault, clock=clock, ids=IdFactory(clock.now_ms), snapshot=await store.snapshot()
+                store=store,
+                vault=vault,
+                clock=clock,
+                ids=IdFactory(clock.now_ms),
+                settings=settings,
+                snapshot=await store.snapshot(),
             )
     finally:
         if is_new and path.exists():

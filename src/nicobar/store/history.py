@@ -164,11 +164,11 @@ class Change(Record):
 
 
 class AuditFilter(Record):
-    """Which lines of the audit log; all that is set has to fit."""
+    """Which lines of the audit log; all that is set has to fit. `actions` are alternatives."""
 
     app_id: str | None = None
     actor: str | None = None
-    action: str | None = None
+    actions: tuple[str, ...] = ()
     subject: str | None = None
     since_ms: int | None = None
     until_ms: int | None = None

@@ -10,7 +10,7 @@ from nicobar.errors import Refusal
 from nicobar.model import Endpoint
 from nicobar.store import PauseEndpoint
 from nicobar.use_cases.catalogue import same_endpoint
-from nicobar.use_cases.services import Actor, OperationServices
+from nicobar.use_cases.edit import Actor, OperationServices
 
 
 def check_enabled(endpoint: Endpoint) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nicobar.model import Message
-from nicobar.use_cases.services import Actor, OperationServices
+from nicobar.use_cases.edit import Actor, OperationServices
 
 STEP_MESSAGES = 200
 MAX_STEPS = 50

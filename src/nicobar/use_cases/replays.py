@@ -7,8 +7,8 @@ import msgspec
 from nicobar.errors import Refusal
 from nicobar.model import DeliveryState, Endpoint, Message
 from nicobar.store import NewTask, ReplayCount, ReplayFilter, Replays, Resent, Task, TaskKind, TaskStatus
+from nicobar.use_cases.edit import Actor, OperationServices
 from nicobar.use_cases.endpoint_state import check_enabled
-from nicobar.use_cases.services import Actor, OperationServices
 
 FINAL_STATES = (DeliveryState.SUCCESS, DeliveryState.FAILED, DeliveryState.CANCELED)
 

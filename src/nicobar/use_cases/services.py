@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from nicobar.clock import Clock
 from nicobar.connectors import Transport
@@ -22,6 +22,7 @@ from nicobar.pipeline.receive import Receiver
 from nicobar.sandbox import Sandbox
 from nicobar.settings import Settings
 from nicobar.store import Audited, BasedOn, Change, Snapshot, Store
+from nicobar.use_cases.edit import Actor, Edit
 from nicobar.use_cases.token_uses import TokenUses
 
 MAX_TRIES = 10
@@ -64,36 +65,6 @@ def again_if_moved(handler: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, 
     return until_done
 
 
-class Actor(Protocol):
-    """Who changes something; `name` is what the audit log shows."""
-
-    @property
-    def name(self) -> str: ...
-
-
-class OperationServices(Protocol):
-    """What an operation on endpoints and deliveries needs: `Services` in a running Nicobar, `CommandServices` in a
-    command.
-    """
-
-    @property
-    def store(self) -> Store: ...
-    @property
-    def vault(self) -> Vault: ...
-    @property
-    def ids(self) -> IdFactory: ...
-    @property
-    def clock(self) -> Clock: ...
-    @property
-    def wake(self) -> Callable[[Sequence[int]], None]: ...
-
-    async def change(
-        self, caller: Actor, action: str, subject: str, *changes: Change, app_id: str | None, detail: str = ""
-    ) -> Snapshot: ...
-
-    def said(self, caller: Actor, action: str, subject: str, *, app_id: str | None, detail: str = "") -> Audited: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Services:
     """The running parts. `receiver` takes messages; `wake` tells the worker of new deliveries for these endpoints,
@@ -125,6 +96,12 @@ class Services:
         if (versions := _versions.get()) is not None:
             versions.append(snapshot.version)
         return snapshot
+
+    @asynccontextmanager
+    async def edit(self, actor: Actor) -> AsyncIterator[Edit]:
+        """Reads the configuration to change it. Within a process one edit is open at a time."""
+        async with self.changing:
+            yield Edit(self, actor, await self.snapshot(), self.snapshot)
 
     async def change(
         self, caller: Actor, action: str, subject: str, *changes: Change, app_id: str | None, detail: str = ""

@@ -10,7 +10,7 @@ from nicobar.pipeline.configuration import source_secrets
 from nicobar.sources.registry import source_kind
 from nicobar.store import PutSource
 from nicobar.use_cases.catalogue import rotated
-from nicobar.use_cases.services import Actor, OperationServices
+from nicobar.use_cases.edit import Actor, OperationServices
 
 
 async def keep_secret(

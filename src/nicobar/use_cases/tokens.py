@@ -14,7 +14,8 @@ from nicobar.errors import ConfigurationError
 from nicobar.ids import IdFactory
 from nicobar.model import Scope, Token
 from nicobar.store import Access, PutToken
-from nicobar.use_cases.services import Actor, Services
+from nicobar.use_cases.edit import Actor
+from nicobar.use_cases.services import Services
 from nicobar.use_cases.token_uses import TokenUses
 
 

@@ -299,7 +299,7 @@ class HistoryTables:
     async def audit(
         self, which: AuditFilter, *, before: str | None = None, after: str | None = None, limit: int
     ) -> Page[Change]:
-        values = msgspec.structs.asdict(which)
+        values = msgspec.structs.asdict(which) | {"actions": json_text(which.actions) if which.actions else None}
         of = "audit"
         if which.subject is not None:
             of = "audit_of_subject"

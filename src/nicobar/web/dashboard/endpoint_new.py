@@ -13,25 +13,19 @@ from litestar.params import FromPath, FromQuery
 from nicobar.connectors import Checkup, Connector
 from nicobar.connectors.registry import CONNECTORS, connector
 from nicobar.crypto import new_webhook_secret
-from nicobar.errors import NicobarError, UserError
+from nicobar.errors import NicobarError
 from nicobar.model import Setting
 from nicobar.recipes import RECIPES
 from nicobar.sources.registry import first_source
-from nicobar.store import AddTransformation, Change, Draft, EnableTransformation, PutSource, RemoveDraft
-from nicobar.use_cases.catalogue import details, make_endpoint, make_source, same_endpoint
+from nicobar.store import AddTransformation, Change, Draft, PutSource, RemoveDraft
+from nicobar.use_cases.catalogue import details, make_endpoint, make_source
 from nicobar.use_cases.destination_check import check_address, check_stored
 from nicobar.use_cases.dry_run import why_unusable
 from nicobar.use_cases.handler_check import why_it_cannot_run
 from nicobar.use_cases.services import again_if_moved
+from nicobar.use_cases.transformations import publish
 from nicobar.web.dashboard.authorization import CHANGING
-from nicobar.web.dashboard.context import (
-    Context,
-    GivenContext,
-    current_application,
-    find_draft,
-    find_endpoint,
-    not_found,
-)
+from nicobar.web.dashboard.context import Context, GivenContext, current_application, find_draft, not_found
 from nicobar.web.dashboard.forms import Given, free_name, further_fields, main_fields, read_fields, value_of
 from nicobar.web.dashboard.pages import page, redirect, translate
 from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
@@ -135,7 +129,7 @@ async def create(draft_id: FromPath[str], context: GivenContext, visitor: GivenV
     ):
         return redirect(f"/webhooks/drafts/{draft.id}/code")  # which says what is wrong
     if draft.endpoint_id:
-        await publish(context, visitor, draft.endpoint_id, draft.code, variables=draft.variables)
+        await publish(context.services, visitor, draft.endpoint_id, draft.code, draft.variables)
         endpoint_id = draft.endpoint_id
         await context.services.store.remove_draft(draft.id)
     else:
@@ -277,38 +271,6 @@ async def _create(context: Context, visitor: Visitor, draft: Draft) -> str:
         changes.append(PutSource(source=first))
     await services.change(visitor, "endpoint.create", made.id, *changes, app_id=draft.app_id)
     return made.id
-
-
-async def publish(
-    context: Context,
-    visitor: Visitor,
-    endpoint_id: str,
-    code: str,
-    *,
-    variables: dict[str, str] | None = None,
-    action: str = "endpoint.transformation.update",
-    detail: str = "",
-) -> None:
-    """Makes the code what runs: a new version, if it is not the newest one already. Raises UserError for code that
-    could run on no event.
-    """
-    services = context.services
-    if not code.strip():
-        raise UserError("code_missing", "There is no code.", "Write a handler, or leave the one that is there.")
-    broken = await why_it_cannot_run(services.sandbox, code, context.now_ms())
-    if broken is not None:
-        raise UserError(broken.failure.value, broken.reason, "Mend it in the editor.")
-    async with services.changing:
-        known = find_endpoint(await context.snapshot(), endpoint_id)
-        changes: list[Change] = []
-        if variables is not None and variables != known.variables:
-            changes.append(same_endpoint(known, variables=variables))
-        if known.transformation is None or known.transformation.code != code:
-            changes.append(AddTransformation(endpoint_id=known.id, code=code, created_at_ms=context.now_ms()))
-        if not known.transformation_enabled:
-            changes.append(EnableTransformation(endpoint_id=known.id, enabled=True))
-        if changes:
-            await services.change(visitor, action, known.id, *changes, app_id=known.app_id, detail=detail)
 
 
 HANDLERS = (choose, begin, begun, connection, connected, create, discard)

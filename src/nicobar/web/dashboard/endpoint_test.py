@@ -24,19 +24,19 @@ from nicobar.pipeline.transform import Ready, Subject, Transformed
 from nicobar.store import Draft
 from nicobar.store.history import MessageFilter
 from nicobar.use_cases.dry_run import (
+    DryRun,
     Findings,
     Note,
-    Tried,
     notes,
     outcome,
     past,
     pasted,
+    run_event,
     sample,
     sample_types,
     target,
-    try_one,
+    unpublished,
 )
-from nicobar.use_cases.dry_run_messages import trial
 from nicobar.use_cases.test_events import Sent, send_test
 from nicobar.web.dashboard.authorization import CHANGING
 from nicobar.web.dashboard.context import MAX_SENDS, Context, GivenContext, find_draft, find_endpoint, not_found
@@ -54,8 +54,8 @@ MAX_EMAIL_CHARS = 254
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What is tried: a draft's code, or what an endpoint runs. `here` is the page's address; `running` is what runs
-    now, where the draft is for an endpoint that is there. `secrets` are never shown.
+    """What a dry run runs: a draft's code, or what an endpoint runs. `here` is the page's address; `running` is what
+    runs now, where the draft is for an endpoint that is there. `secrets` are never shown.
     """
 
     here: str
@@ -94,7 +94,7 @@ class Call(Record):
 
 
 class Shown(Record):
-    """A trial as the page shows it; `running` is how the calls differ from those of what runs now."""
+    """A dry run as the page shows it; `running` is how the calls differ from those of what runs now."""
 
     event_type: str
     body: str
@@ -162,7 +162,7 @@ async def bench_of_endpoint(context: Context, endpoint_id: str) -> Bench:
 
 def with_draft(known: Endpoint, draft: Draft) -> Endpoint:
     """The endpoint as it would be once the draft is published."""
-    code = trial(draft.code) if draft.code.strip() else None
+    code = unpublished(draft.code) if draft.code.strip() else None
     return msgspec.structs.replace(known, transformation=code, transformation_enabled=True, variables=draft.variables)
 
 
@@ -309,16 +309,16 @@ def _customer(email: str) -> Customer | None:
 
 
 async def _try(context: Context, bench: Bench, chosen: Chosen) -> tuple[Shown, str]:
-    """The trial and, where it is to be sent and there is something to send, a name for that."""
+    """The dry run and, where it is to be sent and there is something to send, a name for that."""
     subject = await _subject(context, bench, chosen)
     test_id = secrets.token_hex(8) if chosen.send else ""
     subject = msgspec.structs.replace(subject, test=test_id)
-    tried = await try_one(context.services.sandbox, bench.at, subject, context.now_ms())
+    dry_run = await run_event(context.services.sandbox, bench.at, subject, context.now_ms())
     running = None
     if bench.running is not None:
-        now = await try_one(context.services.sandbox, bench.running, subject, context.now_ms())
-        running = await asyncio.to_thread(compare, _written(now.result), _written(tried.result))
-    shown = await asyncio.to_thread(_shown, bench.at, tried, running)
+        now = await run_event(context.services.sandbox, bench.running, subject, context.now_ms())
+        running = await asyncio.to_thread(compare, _written(now.result), _written(dry_run.result))
+    shown = await asyncio.to_thread(_shown, bench.at, dry_run, running)
     return shown, test_id if shown.outcome == "sends" else ""
 
 
@@ -349,14 +349,14 @@ async def _send(context: Context, visitor: Visitor, bench: Bench) -> Response[by
 
 async def _sending(context: Context, visitor: Visitor, bench: Bench, chosen: Chosen, test_id: str) -> Test:
     subject = msgspec.structs.replace(await _subject(context, bench, chosen), test=test_id)
-    tried = await try_one(context.services.sandbox, bench.at, subject, context.now_ms())
-    if not isinstance(tried.result, Ready):
+    dry_run = await run_event(context.services.sandbox, bench.at, subject, context.now_ms())
+    if not isinstance(dry_run.result, Ready):
         raise UserError("nothing_to_send", "There is nothing to send.", "Choose an event that the handler sends.")
     event_type = subject.message.event_type
-    detail = f"{event_type}, {len(tried.result.calls)} calls, test {test_id}"
+    detail = f"{event_type}, {len(dry_run.result.calls)} calls, test {test_id}"
     await context.services.change(visitor, "endpoint.test.send", bench.subject_id, app_id=bench.app_id, detail=detail)
-    sent = await send_test(context.services.transport, bench.at.destination, tried.result.calls, bench.secrets)
-    return Test(event_type=event_type, sent=sent, calls=len(tried.result.calls), at_ms=context.now_ms())
+    sent = await send_test(context.services.transport, bench.at.destination, dry_run.result.calls, bench.secrets)
+    return Test(event_type=event_type, sent=sent, calls=len(dry_run.result.calls), at_ms=context.now_ms())
 
 
 async def _sent(context: Context, visitor: Visitor, bench: Bench, test_id: str) -> Response[bytes]:
@@ -375,20 +375,20 @@ async def latest(context: Context, app_id: str, event_types: Sequence[str]) -> l
 
 
 def _written(result: Transformed) -> str:
-    """All calls as text: what runs now and what is tried are compared in it."""
+    """All calls as text: those of two handlers are compared in it."""
     if not isinstance(result, Ready):
         return f"({result.reason})"
     return "\n\n".join(f"{call.method} {call.url}\n{pretty(call.body)}" for call in result.calls)
 
 
-def _shown(at: OpenEndpoint, tried: Tried, running: Difference | None) -> Shown:
-    result = tried.result
+def _shown(at: OpenEndpoint, dry_run: DryRun, running: Difference | None) -> Shown:
+    result = dry_run.result
     code = at.endpoint.transformation.code if at.endpoint.transformation else ""
-    body = tried.subject.message.body.decode("utf-8", "replace")
+    body = dry_run.subject.message.body.decode("utf-8", "replace")
     event = pretty(body)
     calls = result.calls if isinstance(result, Ready) else ()
     return Shown(
-        event_type=tried.subject.message.event_type,
+        event_type=dry_run.subject.message.event_type,
         body=body,
         outcome=outcome(result),
         reason="" if isinstance(result, Ready) else result.reason,
@@ -397,7 +397,7 @@ def _shown(at: OpenEndpoint, tried: Tried, running: Difference | None) -> Shown:
             for call in calls
         ),
         console=result.console,
-        notes=notes(code, [tried]),
+        notes=notes(code, [dry_run]),
         duration_us=result.duration_us,
         running=running,
     )

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from litestar import Response, get
 from litestar.params import FromQuery
 
+from nicobar.audit import stored_names
 from nicobar.store.history import AuditFilter
 from nicobar.web.dashboard.authorization import USER
 from nicobar.web.dashboard.context import GivenContext
@@ -37,7 +38,7 @@ async def show(
     wanted = {name: value.strip() for name, value in asked.items() if value.strip()}
     which = AuditFilter(
         actor=wanted.get("actor"),
-        action=wanted.get("action"),
+        actions=stored_names(wanted["action"]) if "action" in wanted else (),
         subject=wanted.get("subject"),
         since_ms=day_ms(wanted.get("since", ""), UTC),
         until_ms=day_ms(wanted.get("until", ""), UTC, end=True),
