@@ -29,7 +29,6 @@ MODULES = (
     "pipeline/retry.py",
     "pipeline/transform.py",
     "pipeline/worker.py",
-    "recipes/__init__.py",
     "sandbox",
     "sources",
 )

@@ -15,10 +15,10 @@ import nicobar
 from nicobar.cli import group
 from nicobar.connectors.customerio import CustomerIo
 from nicobar.connectors.customerio.contract import ACTIONS, V1_CALLS
+from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.connectors.customerio.rules import RULES
 from nicobar.emulator.faults import Fault
 from nicobar.observe import Metrics
-from nicobar.recipes import RECIPES
 from nicobar.sandbox import Failure
 from nicobar.settings import Settings, description
 from nicobar.use_cases.config_file import read_document
@@ -92,7 +92,7 @@ def test_every_setting_says_what_it_is_for():
 
 def test_the_reference_leads_to_every_recipe(tmp_path):
     for candidate in RECIPES:
-        assert f"(../src/nicobar/recipes/{candidate.name}.md)" in REFERENCE
+        assert f"(../src/nicobar/connectors/customerio/recipes/{candidate.name}.md)" in REFERENCE
     result = run(
         tmp_path, "nicobar recipe journeys > handler.js && nicobar recipe && nicobar transform handler.js --all"
     )

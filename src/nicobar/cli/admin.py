@@ -31,8 +31,9 @@ from nicobar.sandbox import Sandbox
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
 from nicobar.store import BasedOn
+from nicobar.use_cases.catalogue import default_application
 from nicobar.use_cases.config_file import Document, Plan, Planner, read_document, write_document
-from nicobar.use_cases.dry_run import dry_target, run_samples
+from nicobar.use_cases.dry_run import application_samples, dry_target, run_samples
 from nicobar.use_cases.endpoint_state import enable_endpoint, resume_endpoint
 from nicobar.use_cases.services import again_if_moved
 from nicobar.use_cases.users import offer_link
@@ -130,6 +131,7 @@ async def _say_what_is_sent(
 ) -> None:
     """Says for each endpoint of the file for which event types its handler sends something."""
     known = {endpoint.name: endpoint.transformation for endpoint in endpoints}
+    samples = application_samples(it.snapshot, default_application(it.snapshot).id)
     for entry in document.endpoints:
         kept = known.get(entry.name)
         code = (folder / entry.handler).read_text("utf-8") if entry.handler else kept.code if kept else ""
@@ -140,7 +142,7 @@ async def _say_what_is_sent(
         at = dry_target(
             entry.connector, code, entry.variables, settings=entry.settings, event_types=entry.event_types
         )
-        found = await run_samples(sandbox, at, it.clock.now_ms(), it.clock.steady_ms)
+        found = await run_samples(sandbox, at, samples, it.clock.now_ms(), it.clock.steady_ms)
         mark = "▲ " if found.coverage.is_silent else ""
         click.echo(f"{mark}endpoint {entry.name}: {found.coverage.summary} {found.coverage.warning}".rstrip())
 

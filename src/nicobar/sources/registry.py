@@ -34,8 +34,15 @@ def first_source(sources: Iterable[Source], app_id: str) -> Source | None:
 
 
 def application_kind(sources: Iterable[Source], app_id: str) -> SourceKind:
-    """The kind of the application's first source, else the first kind there is: it reads the events that are posted
-    to the API, and has the samples.
+    """The kind that reads the events which are posted to the API: that of the application's first source, else the
+    first one there is.
     """
-    first = first_source(sources, app_id)
-    return next((known for known in SOURCES if first is not None and known.kind == first.kind), SOURCES[0])
+    return application_kinds(sources, app_id)[0]
+
+
+def application_kinds(sources: Iterable[Source], app_id: str) -> list[SourceKind]:
+    """The kinds of the application's sources, the oldest source's first; the first one there is if it has none."""
+    own = sorted((source for source in sources if source.app_id == app_id), key=lambda source: source.id)
+    names = dict.fromkeys(source.kind for source in own)
+    kinds = {known.kind: known for known in SOURCES}
+    return [kinds[name] for name in names if name in kinds] or SOURCES[:1]

@@ -12,6 +12,7 @@ from nicobar.addresses import origin_of
 from nicobar.connectors import (
     BatchBounds,
     Checkup,
+    Example,
     Field,
     FieldKind,
     Finding,
@@ -31,6 +32,7 @@ from nicobar.connectors.customerio.check import check, check_v1
 from nicobar.connectors.customerio.contract import V1Call
 from nicobar.connectors.customerio.corrections import Corrections, Corrector, Occurrence
 from nicobar.connectors.customerio.profiles import Profiles
+from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.payload import encoded
 from nicobar.errors import UserError
@@ -59,11 +61,36 @@ class _Single(Record):
     payload: Json
 
 
+class _Item(msgspec.Struct):
+    """What `describe` reads of a call."""
+
+    action: str = ""
+    name: str = ""
+
+
 class CustomerIo:
     kind = "customerio"
     name = "Customer.io"
+    monogram = "C.io"
+    public_kind = "CustomerIO"
     summary = "People, attributes and events for campaigns and journeys."
     has_contract = True
+    setup = (
+        "In Customer.io, open Settings, then API Credentials, then Track API Keys.",
+        "Copy the Site ID and the API key of the workspace that your campaigns are in. The App API's key is another "
+        "one and does not fit.",
+        "The region is where your account is: EU if its address begins with eu, else US.",
+        "Check the credentials, then continue. Nothing is sent before you create the endpoint.",
+    )
+    setup_note = "The key is kept encrypted, is never shown again, and never reaches the transformation."
+    test_notes = (
+        "The person it names is made or changed, and its attributes are set as shown.",
+        "Campaigns that wait for its event start, and their mails go out to the address that the person has.",
+        "Events carry nicobar_test: true and an id of their own, so that the real event is not left out for this "
+        "one.",
+    )
+    example = Example(settings={}, credentials={"site_id": "dry-run", "api_key": "dry-run"})
+    recipes = RECIPES
     fields = (
         Field(
             name="site_id",
@@ -122,6 +149,13 @@ class CustomerIo:
             default=True,
         ),
     )
+
+    def describe(self, call: ReadyCall) -> str:
+        try:
+            item = msgspec.json.decode(call.body, type=_Item)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return call.method
+        return item.name or item.action or call.method
 
     def url(self, settings: Mapping[str, Setting]) -> str:
         return str(settings.get("base_url") or "").rstrip("/") or HOSTS.get(str(settings.get("region")), HOSTS["us"])

@@ -26,7 +26,9 @@ from nicobar.web.api.tasks import TaskStartedOut, started
 
 NewIds = Annotated[
     bool,
-    QueryParameter(description="Give the events new ids: Customer.io takes them for new ones, mails go out again."),
+    QueryParameter(
+        description="Give the events new ids: the destination accepts them as new ones, and emails go out again."
+    ),
 ]
 
 
@@ -52,7 +54,7 @@ class BulkReplayIn(Shape):
 class ReplayCountOut(Shape):
     """What a replay would do. `overtaken` counts the customers to whom something newer was delivered since: their
     attributes may be set back. `earlierIds` counts the deliveries of an earlier version, which derived event ids
-    differently: Customer.io accepts their events as new ones, and emails go out again.
+    differently: the destination accepts their events as new ones, and emails go out again.
     """
 
     deliveries: int

@@ -11,13 +11,13 @@ from litestar.params import JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.connectors import FieldKind
-from nicobar.connectors.registry import CONNECTORS, connector
+from nicobar.connectors.registry import CONNECTORS, connector, default_code
 from nicobar.crypto import new_webhook_secret
 from nicobar.errors import UserError
 from nicobar.ids import is_id, made_at_ms
 from nicobar.model import Application, Details, Endpoint, Setting
 from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers
-from nicobar.recipes import RECIPES
+from nicobar.sources.registry import application_kinds
 from nicobar.store import AddTransformation, Change, PutEndpoint, RemoveEndpoint, Snapshot
 from nicobar.use_cases.catalogue import details, make_endpoint, same_endpoint
 from nicobar.use_cases.destination_check import check_address, check_stored, moved
@@ -92,7 +92,7 @@ HeaderValue = Annotated[str, Meta(pattern=r"^[ -~]*$", max_length=4_096)]
 Headers = Annotated[dict[HeaderName, HeaderValue], Meta(max_length=50)]
 ConfigValue = Annotated[str, Meta(max_length=65_536)] | bool
 Kind = Annotated[
-    str, Meta(extra_json_schema={"enum": [connector.kind for connector in CONNECTORS]}, examples=["customerio"])
+    str, Meta(extra_json_schema={"enum": [connector.kind for connector in CONNECTORS]}, examples=[CONNECTORS[0].kind])
 ]
 
 
@@ -399,8 +399,9 @@ async def _put(  # noqa: PLR0917 - what is there, what is wanted, and who wants 
     else:
         put_one = _made(services, application, wanted, known, about=about)
         changes = [put_one]
-        code = default_code(put_one.connector)
-        if known is None and code is not None:
+        kinds = [kind.kind for kind in application_kinds(snapshot.sources, application.id)]
+        code = default_code(connector(put_one.connector), kinds)
+        if known is None and code:
             now_ms = services.clock.now_ms()
             changes.append(AddTransformation(endpoint_id=put_one.id, code=code, created_at_ms=now_ms))
     action = "endpoint.update" if known else "endpoint.create"
@@ -417,11 +418,6 @@ def _check_free(snapshot: Snapshot, application: Application, wanted: EndpointIn
         raise conflict("Another endpoint has this uid.", "Choose another one.")
     if wanted.name is not None and any(other.name == wanted.name for other in others):
         raise conflict("Another endpoint has this name.", "Choose another one.")
-
-
-def default_code(kind: str) -> str | None:
-    """The code that a new endpoint of this connector begins with; None: messages go as they came."""
-    return RECIPES[0].code if connector(kind).has_contract else None
 
 
 def _made(

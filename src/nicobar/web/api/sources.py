@@ -43,13 +43,13 @@ SVIX = "svix"
 STANDARD = "standard-webhooks"
 OPT = {"needs": "own"}
 
-SourceName = Annotated[str, Meta(min_length=2, max_length=256, examples=["dodo-live"])]
+SourceName = Annotated[str, Meta(min_length=2, max_length=256, examples=["shop-live"])]
 SourceUid = Annotated[
     str, Meta(pattern=r"^(?!src_)[a-zA-Z0-9_\-]+$", min_length=1, max_length=60, description="Your own id for it.")
 ]
 SourceType = Annotated[
     str,
-    Meta(extra_json_schema={"enum": [SVIX, *(source.kind for source in SOURCES)]}, examples=["dodo-payments"]),
+    Meta(extra_json_schema={"enum": [SVIX, *(source.kind for source in SOURCES)]}, examples=[SOURCES[0].kind]),
 ]
 SigningSecret = Annotated[
     str,
@@ -69,8 +69,8 @@ class SourceConfig(Shape):
 
 
 class IngestSourceIn(Shape):
-    """What a source is made of. `type` is `dodo-payments`, or `svix` (the same as `standard-webhooks`) for any sender
-    that signs as Standard Webhooks says. `appId` is the application that gets its messages; `default` without it.
+    """What a source is made of. `type` is a kind of source, or `svix` (the same as `standard-webhooks`) for any
+    sender that signs as Standard Webhooks says. `appId` is the application that gets its messages; `default` without it.
     """
 
     name: SourceName

@@ -9,11 +9,10 @@ import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from nicobar.connectors.registry import connector
+from nicobar.connectors.registry import connector, find_recipe, recipes
 from nicobar.errors import Refusal, UserError
 from nicobar.model import Level, Record
 from nicobar.pipeline.configuration import OpenEndpoint, endpoint_credentials
-from nicobar.recipes import RECIPES, recipe
 from nicobar.store import Draft
 from nicobar.use_cases.dry_run import Findings, target
 from nicobar.use_cases.services import again_if_moved
@@ -75,7 +74,8 @@ async def save(draft_id: FromPath[str], context: GivenContext, visitor: GivenVis
     if problem is not None:
         return await _editor(context, visitor, kept, typed=typed, problem=problem)
     if action == "recipe":
-        await keep(context, _replaced(kept, by=recipe(visitor.form.get("recipe", "")).code, aside=kept.code))
+        recipe = find_recipe(visitor.form.get("recipe", ""), [connector(kept.connector)])
+        await keep(context, _replaced(kept, by=recipe.code, aside=kept.code))
     if action == "restore":
         await keep(context, _replaced(kept, by=kept.replaced_code, aside=kept.code))
     leads = {"connection": "", "check": "/code", "recipe": "/code", "restore": "/code", "mine": "/code"}
@@ -235,7 +235,7 @@ async def _editor(
         typed=shown,
         is_kept=typed is None,
         findings=await _findings(context, draft, shown.code, draft.variables),
-        recipes=RECIPES,
+        recipes=recipes([connector(draft.connector)], [kind.kind for kind in (await context.samples()).kinds]),
         conflict=conflict,
         problem=problem,
     )

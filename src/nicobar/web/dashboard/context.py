@@ -13,7 +13,7 @@ from nicobar.errors import Refusal
 from nicobar.model import Application, Endpoint, Record
 from nicobar.store import Draft, Snapshot
 from nicobar.use_cases.catalogue import default_application
-from nicobar.use_cases.dry_run import Coverage
+from nicobar.use_cases.dry_run import Coverage, Samples, application_samples
 from nicobar.use_cases.recipe_coverage import Use
 from nicobar.use_cases.services import Services
 from nicobar.web.dashboard.login_limit import LoginLimit
@@ -33,15 +33,15 @@ class KnownCoverage(Record):
 @dataclass(frozen=True, slots=True)
 class Context:
     """The running parts. `sends` are the latest tests by their address, gone when this process ends; `recipe_uses` is
-    what recipes make of each event type, `coverages` what handlers send for, as far as it was found; `created` are
-    the endpoints that drafts became, by the draft's id; `app_id` is the one application that there is for the
-    visitor.
+    what recipes make of each event type, by the samples, `coverages` what handlers send for, as far as it was found;
+    `created` are the endpoints that drafts became, by the draft's id; `app_id` is the one application that there is
+    for the visitor.
     """
 
     services: Services
     limit: LoginLimit
     sends: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
-    recipe_uses: dict[str, tuple[Use, ...]] = field(default_factory=dict)
+    recipe_uses: dict[tuple[str, ...], dict[str, tuple[Use, ...]]] = field(default_factory=dict)
     coverages: dict[str, KnownCoverage] = field(default_factory=dict)
     created: dict[str, str] = field(default_factory=dict)
     app_id: str | None = None
@@ -58,6 +58,11 @@ class Context:
         """
         snapshot = await self.services.snapshot()
         return snapshot if self.app_id is None else _limited(snapshot, self.app_id)
+
+    async def samples(self) -> Samples:
+        """The samples for the visitor's application. Raises Refusal 404 where it is gone."""
+        snapshot = await self.snapshot()
+        return application_samples(snapshot, current_application(snapshot).id)
 
     def now_ms(self) -> int:
         return self.services.clock.now_ms()

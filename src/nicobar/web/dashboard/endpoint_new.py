@@ -10,13 +10,12 @@ import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 
-from nicobar.connectors import Checkup, Connector
-from nicobar.connectors.registry import CONNECTORS, connector
+from nicobar.connectors import Checkup, Connector, FieldKind
+from nicobar.connectors.registry import CONNECTORS, connector, default_code
 from nicobar.crypto import new_webhook_secret
 from nicobar.errors import NicobarError
 from nicobar.model import Setting
-from nicobar.recipes import RECIPES
-from nicobar.sources.registry import first_source
+from nicobar.sources.registry import SOURCES, first_source
 from nicobar.store import AddTransformation, Change, Draft, PutSource, RemoveDraft
 from nicobar.use_cases.catalogue import details, make_endpoint, make_source
 from nicobar.use_cases.destination_check import check_address, check_stored
@@ -31,8 +30,6 @@ from nicobar.web.dashboard.pages import page, redirect, translate
 from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
 
 KEEP_DRAFTS_MS = 30 * 24 * 3_600_000
-HTTP = "http"
-DODO = "dodo-payments"
 
 
 @get("/webhooks/new", opt=CHANGING)
@@ -51,7 +48,8 @@ def _searched(visitor: Visitor, connector: Connector) -> str:
 async def begin(kind: FromPath[str], visitor: GivenVisitor) -> Response[bytes]:
     """The form for what a connector needs."""
     of_kind = _connector(kind)
-    return _form(visitor, of_kind, name=of_kind.name, secret=new_webhook_secret() if kind == HTTP else "")
+    secret = new_webhook_secret() if any(field.signs for field in of_kind.fields) else ""
+    return _form(visitor, of_kind, name=of_kind.name, secret=secret)
 
 
 @post("/webhooks/new/{kind:str}", status_code=303)
@@ -69,7 +67,7 @@ async def begun(kind: FromPath[str], context: GivenContext, visitor: GivenVisito
         name=given.name,
         updated_at_ms=context.now_ms(),
         sealed_credentials=b"",
-        code=RECIPES[0].code if of_kind.has_contract else "",
+        code=default_code(of_kind, [kind.kind for kind in (await context.samples()).kinds]),
     )
     return await _kept(context, visitor, made, given, keep_by=add_draft)
 
@@ -227,7 +225,7 @@ def _form(
         further=further_fields(of_kind),
         values={field.name: value_of(field, known) for field in of_kind.fields},
         secret=secret,
-        is_open=bool(known.get("base_url")),
+        is_open=any(known.get(field.name) for field in further_fields(of_kind) if field.kind is not FieldKind.SWITCH),
         kept=kept,
         problem=problem,
         checkup=checkup,
@@ -257,14 +255,16 @@ async def _create(context: Context, visitor: Visitor, draft: Draft) -> str:
     if draft.code.strip():
         changes.append(AddTransformation(endpoint_id=made.id, code=draft.code, created_at_ms=now_ms))
     if first_source(snapshot.sources, draft.app_id) is None:
+        kind = SOURCES[0].kind
+        word = kind.partition("-")[0]
         names = {other.name for other in snapshot.sources}
         # It takes nothing before the sender's secret is known: no signature fits none.
         first = make_source(
             vault=services.vault,
             ids=services.ids,
             app_id=draft.app_id,
-            name=free_name("dodo", sorted(names)),
-            kind=DODO,
+            name=free_name(word, sorted(names)),
+            kind=kind,
             secrets=(),
             details=details(now_ms=now_ms),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from litestar import Response, get, post
 from litestar.params import FromPath
 
@@ -59,7 +61,7 @@ async def settings(endpoint_id: FromPath[str], context: GivenContext, visitor: G
         variables=write_variables(known.variables),
         headers=shown_headers(endpoint_headers(context.services.vault, known)),
     )
-    return _settings_page(visitor, known, form)
+    return _settings_page(visitor, known, form, (await context.samples()).types)
 
 
 @post("/webhooks/{endpoint_id:str}/settings", status_code=303)
@@ -71,11 +73,12 @@ async def change_settings(
         snapshot = await context.snapshot()
         known = find_endpoint(snapshot, endpoint_id)
         given = read_fields(connector(known.connector), visitor.form)
+        known_types = (await context.samples()).types
         kept_headers = endpoint_headers(context.services.vault, known)
         form = Form(
             name=given.name,
             settings=given.settings,
-            chosen=chosen_types(visitor.every) if visitor.form.get("types") == "some" else (),
+            chosen=chosen_types(known_types, visitor.every) if visitor.form.get("types") == "some" else (),
             rate=visitor.form.get("rate", "").strip(),
             variables=visitor.form.get("variables", ""),
             headers=shown_headers(read_headers(visitor.every, {})),
@@ -136,7 +139,7 @@ async def change_settings(
                 known=known,
             )
         except UserError as problem:
-            return _settings_page(visitor, known, form, problem)
+            return _settings_page(visitor, known, form, known_types, problem)
         detail = moved(known, changed)
         await context.services.change(
             visitor, "endpoint.update", known.id, changed, app_id=known.app_id, detail=detail
@@ -171,7 +174,7 @@ async def delete(endpoint_id: FromPath[str], context: GivenContext, visitor: Giv
 
 
 def _settings_page(
-    visitor: Visitor, known: Endpoint, form: Form, problem: UserError | None = None
+    visitor: Visitor, known: Endpoint, form: Form, known_types: Collection[str], problem: UserError | None = None
 ) -> Response[bytes]:
     of_kind = connector(known.connector)
     return page(
@@ -184,7 +187,7 @@ def _settings_page(
         main=main_fields(of_kind),
         further=further_fields(of_kind),
         values={field.name: value_of(field, form.settings) for field in of_kind.fields},
-        families=families(form.chosen),
+        families=families(known_types, form.chosen),
         takes_headers=not of_kind.has_contract,
         empty_rows=EMPTY_ROWS,
         problem=problem,

@@ -10,7 +10,7 @@ from nicobar.errors import NicobarError, UserError
 from nicobar.model import Breaker, BreakerState, Endpoint, Record, Source
 from nicobar.pipeline.breaker import next_probe_at_ms
 from nicobar.pipeline.configuration import wants
-from nicobar.sources.registry import first_source
+from nicobar.sources.registry import first_source, source_kind
 from nicobar.store import Backlog, PauseEndpoint, Snapshot
 from nicobar.store.history import AttemptFilter, Refused, Tried
 from nicobar.use_cases.endpoint_state import enable_endpoint, resume_endpoint
@@ -19,7 +19,6 @@ from nicobar.use_cases.statistics import DAY_MS, Counts, count
 from nicobar.web.dashboard.activity import error_percent, last_day
 from nicobar.web.dashboard.context import Context, GivenContext, current_application, find_endpoint, not_found
 from nicobar.web.dashboard.coverage import coverage_of_endpoint
-from nicobar.web.dashboard.endpoint_test import DEFAULT_SAMPLE
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import page, redirect
 from nicobar.web.dashboard.sources import receive_sample, samples_of
@@ -226,6 +225,7 @@ async def _page(
         row=await _row(context, known, breaker, backlog.get(known.seq)),
         day=await last_day(context, known.app_id, known.id),
         source=incoming,
+        kind=source_kind(incoming.kind) if incoming else None,
         has_secret=incoming is not None and context.services.has_secret(incoming),
         source_url=f"{visitor.base_url}/in/{incoming.token}" if incoming else "",
         is_local=not visitor.base_url.startswith("https://"),
@@ -239,7 +239,8 @@ async def _page(
 def _samples(snapshot: Snapshot, incoming: Source, known: Endpoint) -> list[str]:
     """The event types of the source that the endpoint subscribes to, the usual one first."""
     names = [item.name for item in samples_of(snapshot, incoming) if wants(known, item.name, ())]
-    return sorted(names, key=lambda name: name != DEFAULT_SAMPLE)
+    usual = source_kind(incoming.kind).usual_event_type
+    return sorted(names, key=lambda name: name != usual)
 
 
 async def _first(context: Context, known: Endpoint, incoming: Source | None) -> First:

@@ -25,7 +25,7 @@ from nicobar.web.dashboard.paging import PAGE, Number, Shown, shown, text
 from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
 
 HOUR_MS = 3_600_000
-# How long the secret before is taken, in hours. Dodo itself signs with it for a day.
+# How long the previous secret is accepted, in hours.
 GRACE_HOURS = (24, 1, 168, 0)
 SAMPLE = EventType(name="sample.sent")
 
@@ -258,6 +258,7 @@ async def _page(
         status=422 if problem else 201 if made else 200,
         made=made,
         row=await _row(context, known),
+        kind=source_kind(known.kind),
         address=f"{visitor.base_url}/in/{known.token}",
         is_local=not visitor.base_url.startswith("https://"),
         hours=GRACE_HOURS,
