@@ -27,7 +27,7 @@ from nicobar.web.api.tasks import TaskStartedOut, started
 NewIds = Annotated[
     bool,
     QueryParameter(
-        description="Give the events new ids: the destination accepts them as new ones, and emails go out again."
+        description="Give the events new ids: the destination accepts them as new, and emails go out again."
     ),
 ]
 

@@ -70,7 +70,8 @@ class SourceConfig(Shape):
 
 class IngestSourceIn(Shape):
     """What a source is made of. `type` is a kind of source, or `svix` (the same as `standard-webhooks`) for any
-    sender that signs as Standard Webhooks says. `appId` is the application that gets its messages; `default` without it.
+    sender that signs as Standard Webhooks says. `appId` is the application that gets its messages; `default` without
+    it.
     """
 
     name: SourceName
