@@ -21,10 +21,11 @@ from nicobar.model import DeliveryState, Endpoint, Setting
 from nicobar.pipeline.deliver import Recorded
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, PutApplication, RemoveEndpoint, RemoveSource, ReplayFilter, TaskKind
-from nicobar.use_cases.catalogue import make_endpoint
-from nicobar.use_cases.replays import FINAL_STATES, start_replay
+from nicobar.use_cases.deliveries import FINAL_STATES
+from nicobar.use_cases.replays import start_replay
 from nicobar.web.serving import Server
 from support.api import Api, asking
+from support.records import make_endpoint
 from support.server import ADA, TYPES
 
 NOW_MS = 1_789_000_000_000

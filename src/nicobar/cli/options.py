@@ -24,8 +24,8 @@ from nicobar.observe import set_up_logs
 from nicobar.runtime import open_store
 from nicobar.settings import SECRETS, LogFormat, Settings, description, read_origins, read_settings
 from nicobar.store import Audited, BasedOn, Change, Snapshot, Store
-from nicobar.use_cases.catalogue import named_endpoint
 from nicobar.use_cases.edit import Actor, Edit
+from nicobar.use_cases.endpoints import named_endpoint
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 24 * 3_600_000}
 _SPAN = re.compile(r"(\d{1,6})([smhd])")

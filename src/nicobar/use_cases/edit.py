@@ -11,6 +11,7 @@ from nicobar.clock import Clock
 from nicobar.crypto import Vault
 from nicobar.errors import StoreMoved
 from nicobar.ids import IdFactory
+from nicobar.model import Record
 from nicobar.settings import Settings
 from nicobar.store import Audited, BasedOn, Change, Snapshot, Store
 
@@ -53,6 +54,16 @@ class OperationServices(Protocol):
     def said(self, caller: Actor, action: str, subject: str, *, app_id: str | None, detail: str = "") -> Audited: ...
 
 
+class Act(Record):
+    """One act of an owner: what it changes, and its line in the audit log. `subject` is the id of the thing."""
+
+    action: AuditAction
+    subject: str
+    changes: tuple[Change, ...]
+    app_id: str | None
+    detail: str = ""
+
+
 class Edit:
     """An open read-modify-write of the configuration. `snapshot` is what was read; `commit` is the only way to
     write, and raises StoreMoved where the configuration is another one by then.
@@ -74,19 +85,28 @@ class Edit:
     async def commit(
         self, action: AuditAction, subject: str, *changes: Change, app_id: str | None, detail: str = ""
     ) -> Snapshot:
-        """Stores the changes and their line in the audit log in one transaction; returns the configuration after it.
-        `subject` is the id of what was changed. Once per edit: what comes next has to read again.
+        """Stores the changes and their line in the audit log; returns the configuration after it."""
+        return await self.commit_acts(
+            [Act(action=action, subject=subject, changes=changes, app_id=app_id, detail=detail)]
+        )
+
+    async def commit_acts(self, acts: Sequence[Act]) -> Snapshot:
+        """Stores the changes of all acts, each with its line in the audit log, in one transaction; returns the
+        configuration after it. Nothing is written for no acts. Once per edit: what comes next has to read again.
         """
         if self._is_committed:
             raise RuntimeError("An edit is committed once.")
-        line = self.audit_line(action, subject, app_id=app_id, detail=detail)
+        if not acts:
+            return self.snapshot
         self._is_committed = True
-        await self.services.store.change([BasedOn(version=self.snapshot.version), *changes, line])
+        changes: list[Change] = [BasedOn(version=self.snapshot.version)]
+        for act in acts:
+            line = audit_line(
+                self.services, self._actor, act.action, act.subject, app_id=act.app_id, detail=act.detail
+            )
+            changes += (*act.changes, line)
+        await self.services.store.change(changes)
         return await self._read()
-
-    def audit_line(self, action: AuditAction, subject: str, *, app_id: str | None, detail: str = "") -> Audited:
-        """A line for `commit`, among its changes, where more than one act is done at once."""
-        return audit_line(self.services, self._actor, action, subject, app_id=app_id, detail=detail)
 
 
 def audit_line(
@@ -115,9 +135,17 @@ async def edited(services: OperationServices, actor: Actor, change: Callable[[Ed
     """Runs `change` in an edit, and again as a whole where the configuration was changed elsewhere meanwhile. Raises
     StoreMoved where that happens each time. `change` has to decide everything on `edit.snapshot`.
     """
+
+    async def attempt() -> T:
+        async with services.edit(actor) as edit:
+            return await change(edit)
+
+    return await retried(attempt)
+
+
+async def retried(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Runs `attempt` again while it raises StoreMoved, up to MAX_ATTEMPTS times. It has to read anew each time."""
     for _ in range(MAX_ATTEMPTS - 1):
         with suppress(StoreMoved):
-            async with services.edit(actor) as edit:
-                return await change(edit)
-    async with services.edit(actor) as edit:
-        return await change(edit)
+            return await attempt()
+    return await attempt()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from nicobar.audit import AuditAction
@@ -13,8 +14,8 @@ from nicobar.model import Endpoint, Record
 from nicobar.sandbox import Sandbox
 from nicobar.store import AddTransformation, Change, EnableTransformation, History
 from nicobar.store.history import Version
-from nicobar.use_cases.catalogue import same_endpoint
 from nicobar.use_cases.edit import Actor, Edit, OperationServices, edited
+from nicobar.use_cases.endpoint_records import unchanged
 from nicobar.use_cases.handler_check import why_it_cannot_run
 from nicobar.use_cases.lookups import endpoint_of_id
 
@@ -75,7 +76,7 @@ async def update_transformation(
 def _changes(known: Endpoint, patch: TransformationPatch, now_ms: int) -> list[Change]:
     changes: list[Change] = []
     if isinstance(patch.variables, Mapping) and patch.variables != known.variables:
-        changes.append(same_endpoint(known, variables=dict(patch.variables)))
+        changes.append(msgspec.structs.replace(unchanged(known), variables=dict(patch.variables)))
     running = known.transformation.code if known.transformation else None
     if isinstance(patch.code, str) and patch.code != running:
         changes.append(AddTransformation(endpoint_id=known.id, code=patch.code, created_at_ms=now_ms))

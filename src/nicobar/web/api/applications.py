@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from nicobar.ids import is_id, made_at_ms
 from nicobar.model import Application
 from nicobar.store import PutApplication, RemoveApplication, Snapshot
-from nicobar.use_cases.catalogue import make_application
+from nicobar.use_cases.applications import make_application
 from nicobar.use_cases.services import Services, again_if_moved
 from nicobar.web.api.auth import Caller
 from nicobar.web.api.deletion_preview import DELETED, DryRunOut, GivenDryRun, done, unfinished, would

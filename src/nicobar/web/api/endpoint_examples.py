@@ -13,7 +13,7 @@ from msgspec import Meta
 from nicobar.model import EventType, Json
 from nicobar.pipeline.receive import Posted
 from nicobar.sources.registry import application_kind
-from nicobar.use_cases.endpoint_state import check_enabled
+from nicobar.use_cases.endpoints import check_enabled
 from nicobar.web.api.deletion_preview import WOULD, DryRunOut, GivenDryRun, effect
 from nicobar.web.api.endpoints import ONE, TAGS
 from nicobar.web.api.errors import Invalid

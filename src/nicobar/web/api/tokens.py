@@ -14,7 +14,7 @@ from nicobar.crypto import hash_token, new_token
 from nicobar.ids import is_id
 from nicobar.model import Application, Scope, Token
 from nicobar.store import PutApplication, PutToken
-from nicobar.use_cases.catalogue import make_application
+from nicobar.use_cases.applications import make_application
 from nicobar.use_cases.services import Services, again_if_moved
 from nicobar.use_cases.tokens import end_link, end_token, make_token
 from nicobar.web.api.applications import ApplicationIn

@@ -12,8 +12,9 @@ from litestar.di import NamedDependency
 from nicobar.errors import Refusal
 from nicobar.model import Application, Endpoint, Record
 from nicobar.store import Draft, Snapshot
-from nicobar.use_cases.catalogue import default_application
+from nicobar.use_cases.applications import default_application
 from nicobar.use_cases.dry_run import Coverage, Samples, application_samples
+from nicobar.use_cases.edit import Edit
 from nicobar.use_cases.recipe_coverage import Use
 from nicobar.use_cases.services import Services
 from nicobar.web.dashboard.login_limit import LoginLimit
@@ -56,13 +57,20 @@ class Context:
         """The catalogue, as far as there is one for the visitor: pages find nothing else in it. Raises Refusal 404
         where their application is gone.
         """
-        snapshot = await self.services.snapshot()
+        return self.visible(await self.services.snapshot())
+
+    def visible(self, snapshot: Snapshot) -> Snapshot:
+        """What there is of a snapshot for the visitor. Raises Refusal 404 where their application is gone."""
         return snapshot if self.app_id is None else _limited(snapshot, self.app_id)
 
     async def samples(self) -> Samples:
         """The samples for the visitor's application. Raises Refusal 404 where it is gone."""
         snapshot = await self.snapshot()
         return application_samples(snapshot, current_application(snapshot).id)
+
+    def endpoint(self, edit: Edit, endpoint_id: str) -> Endpoint:
+        """The endpoint to change. Raises Refusal 404."""
+        return find_endpoint(self.visible(edit.snapshot), endpoint_id)
 
     def now_ms(self) -> int:
         return self.services.clock.now_ms()

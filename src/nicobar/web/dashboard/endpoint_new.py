@@ -16,12 +16,14 @@ from nicobar.crypto import new_webhook_secret
 from nicobar.errors import NicobarError
 from nicobar.model import Setting
 from nicobar.sources.registry import SOURCES, first_source
-from nicobar.store import AddTransformation, Change, Draft, PutSource, RemoveDraft
-from nicobar.use_cases.catalogue import details, make_endpoint, make_source
+from nicobar.store import Draft, RemoveDraft
+from nicobar.use_cases import endpoints, sources
 from nicobar.use_cases.destination_check import check_address, check_stored
 from nicobar.use_cases.dry_run import why_unusable
+from nicobar.use_cases.edit import retried
+from nicobar.use_cases.endpoint_records import EndpointSpec
 from nicobar.use_cases.handler_check import why_it_cannot_run
-from nicobar.use_cases.services import again_if_moved
+from nicobar.use_cases.sources import SourceSpec
 from nicobar.use_cases.transformations import publish
 from nicobar.web.dashboard.authorization import CHANGING
 from nicobar.web.dashboard.context import Context, GivenContext, current_application, find_draft, not_found
@@ -87,16 +89,19 @@ async def connection(
     checkup = None
     if check:
         destination = of_kind.open(draft.settings, credentials(context, draft))
-        detail = f"stored credentials used for {of_kind.credentials_host(draft.settings)}"
-        await context.services.change(visitor, "endpoint.check", draft.id, app_id=draft.app_id, detail=detail)
+        host = of_kind.credentials_host(draft.settings)
+        await endpoints.note_check(context.services, visitor, draft.id, draft.app_id, host)
         checkup = await destination.check_credentials(context.services.transport)
     return _form(visitor, of_kind, name=draft.name, settings=draft.settings, kept=draft, checkup=checkup)
 
 
 @post("/webhooks/drafts/{draft_id:str}", status_code=303)
-@again_if_moved
 async def connected(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Keeps what was changed and goes on."""
+    """Stores what was changed and goes on."""
+    return await retried(lambda: _connect(draft_id, context, visitor))
+
+
+async def _connect(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     draft = await find_draft(context, draft_id)
     of_kind = connector(draft.connector)
     given = read_fields(of_kind, visitor.form)
@@ -111,11 +116,14 @@ async def connected(draft_id: FromPath[str], context: GivenContext, visitor: Giv
 
 
 @post("/webhooks/drafts/{draft_id:str}/create", status_code=303)
-@again_if_moved
 async def create(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Makes the endpoint, and a source where there is none; or publishes the code of one that is there. A form
+    """Creates the endpoint, and a source where there is none; or publishes the code of one that exists. A form
     that is sent twice creates one endpoint.
     """
+    return await retried(lambda: _finish(draft_id, context, visitor))
+
+
+async def _finish(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     if draft_id in context.created:
         return redirect(f"/webhooks/{context.created[draft_id]}")
     draft = await find_draft(context, draft_id)
@@ -131,8 +139,7 @@ async def create(draft_id: FromPath[str], context: GivenContext, visitor: GivenV
         endpoint_id = draft.endpoint_id
         await context.services.store.remove_draft(draft.id)
     else:
-        async with context.services.changing:
-            endpoint_id = await _create(context, visitor, draft)
+        endpoint_id = await _create(context, visitor, draft)
     context.keep_created(draft.id, endpoint_id)
     return redirect(f"/webhooks/{endpoint_id}")
 
@@ -234,43 +241,29 @@ def _form(
 
 
 async def _create(context: Context, visitor: Visitor, draft: Draft) -> str:
+    """Creates the endpoint, and a source where there is none, which accepts nothing before it has a secret."""
     services = context.services
-    check_address(services.settings.allowed, draft.connector, draft.settings)
-    snapshot = await context.snapshot()
-    now_ms = context.now_ms()
-    taken = [other.name for other in snapshot.endpoints if other.app_id == draft.app_id]
-    made = make_endpoint(
-        vault=services.vault,
-        ids=services.ids,
-        app_id=draft.app_id,
-        name=free_name(draft.name, taken),
-        kind=draft.connector,
+    spec = EndpointSpec(
+        connector=draft.connector,
+        name=draft.name,
         settings=draft.settings,
         credentials=credentials(context, draft),
         event_types=draft.event_types,
         variables=draft.variables,
-        details=details(now_ms=now_ms),
+        code=draft.code,
     )
-    changes: list[Change] = [RemoveDraft(draft_id=draft.id, revision=draft.revision), made]
-    if draft.code.strip():
-        changes.append(AddTransformation(endpoint_id=made.id, code=draft.code, created_at_ms=now_ms))
-    if first_source(snapshot.sources, draft.app_id) is None:
-        kind = SOURCES[0].kind
-        word = kind.partition("-")[0]
-        names = {other.name for other in snapshot.sources}
-        # It takes nothing before the sender's secret is known: no signature fits none.
-        first = make_source(
-            vault=services.vault,
-            ids=services.ids,
-            app_id=draft.app_id,
-            name=free_name(word, sorted(names)),
-            kind=kind,
-            secrets=(),
-            details=details(now_ms=now_ms),
-        )
-        changes.append(PutSource(source=first))
-    await services.change(visitor, "endpoint.create", made.id, *changes, app_id=draft.app_id)
-    return made.id
+    remove = RemoveDraft(draft_id=draft.id, revision=draft.revision)
+
+    async with services.edit(visitor) as edit:
+        taken = [other.name for other in edit.snapshot.endpoints if other.app_id == draft.app_id]
+        named = msgspec.structs.replace(spec, name=free_name(draft.name, taken))
+        first = []
+        if first_source(edit.snapshot.sources, draft.app_id) is None:
+            names = [other.name for other in edit.snapshot.sources if other.app_id == draft.app_id]
+            kind = SOURCES[0].kind
+            wanted = SourceSpec(kind=kind, name=free_name(kind.partition("-")[0], names))
+            first.append(sources.creation(services, edit.snapshot, draft.app_id, wanted)[1])
+        return (await endpoints.create(edit, draft.app_id, named, remove, also=first)).id
 
 
 HANDLERS = (choose, begin, begun, connection, connected, create, discard)

@@ -15,7 +15,8 @@ from litestar.params import FromPath
 from nicobar.errors import Refusal, UserError
 from nicobar.model import DeliveryState, Endpoint, Record
 from nicobar.store import ReplayCount, ReplayFilter, Task, TaskKind, TaskStatus
-from nicobar.use_cases.replays import FINAL_STATES, cancel_replay, count_replay, start_replay
+from nicobar.use_cases.deliveries import FINAL_STATES
+from nicobar.use_cases.replays import cancel_replay, count_replay, start_replay
 from nicobar.web.dashboard.context import Context, GivenContext, find_endpoint, not_found
 from nicobar.web.dashboard.forms import chosen_types, families
 from nicobar.web.dashboard.language import noop

@@ -11,10 +11,10 @@ from nicobar.model import Breaker, BreakerState, Endpoint, Record, Source
 from nicobar.pipeline.breaker import next_probe_at_ms
 from nicobar.pipeline.configuration import wants
 from nicobar.sources.registry import first_source, source_kind
-from nicobar.store import Backlog, PauseEndpoint, Snapshot
-from nicobar.store.history import AttemptFilter, Refused, Tried
-from nicobar.use_cases.endpoint_state import enable_endpoint, resume_endpoint
-from nicobar.use_cases.source_secrets import create_trial_secret, keep_secret
+from nicobar.store import Backlog, Snapshot
+from nicobar.store.history import AttemptFilter, MessageAttempt, Refused
+from nicobar.use_cases import endpoints, sources
+from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.statistics import DAY_MS, Counts, count
 from nicobar.web.dashboard.activity import error_percent, last_day
 from nicobar.web.dashboard.context import Context, GivenContext, current_application, find_endpoint, not_found
@@ -25,8 +25,6 @@ from nicobar.web.dashboard.sources import receive_sample, samples_of
 from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
 
 ATTEMPTS = 10
-MAX_RATE = 65_535
-PAUSED = "paused by hand"
 # The reason that the dashboard itself gives; others come from the destination and stand as they are.
 _PAUSED_SHOWN = noop("paused by hand")
 
@@ -52,7 +50,7 @@ class Row(Record):
 class First(Record):
     """What is known of an endpoint's first event: the latest try, or else what its source refused last."""
 
-    tried: Tried | None
+    tried: MessageAttempt | None
     latency_ms: int
     refused: Refused | None
 
@@ -133,30 +131,35 @@ async def first(endpoint_id: FromPath[str], context: GivenContext, visitor: Give
 
 @post("/webhooks/{endpoint_id:str}/secret", status_code=303)
 async def set_secret(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Keeps the signing secret that the sender shows."""
-    async with context.services.changing:
-        snapshot = await context.snapshot()
-        known = find_endpoint(snapshot, endpoint_id)
-        incoming = first_source(snapshot.sources, known.app_id)
-        if incoming is None:
-            raise not_found("source")
-        try:
-            await keep_secret(context.services, visitor, incoming, visitor.form.get("secret", "").strip())
-        except UserError as problem:
-            return await _page(context, visitor, endpoint_id, problem=problem)
-    return redirect(f"/webhooks/{known.id}?kept=1#connect")
+    """Stores the signing secret that the sender shows."""
+
+    async def change(edit: Edit) -> None:
+        await sources.rotate_secret(edit, _source(context, edit, endpoint_id), visitor.form.get("secret", "").strip())
+
+    try:
+        await edited(context.services, visitor, change)
+    except UserError as problem:
+        return await _page(context, visitor, endpoint_id, problem=problem)
+    return redirect(f"/webhooks/{endpoint_id}?kept=1#connect")
 
 
 @post("/webhooks/{endpoint_id:str}/trial-secret", status_code=201)
 async def trial_secret(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
     """Creates a secret for a trial without a sender, and shows it this once."""
-    async with context.services.changing:
-        snapshot = await context.snapshot()
-        incoming = first_source(snapshot.sources, find_endpoint(snapshot, endpoint_id).app_id)
-        if incoming is None:
-            raise not_found("source")
-        secret = await create_trial_secret(context.services, visitor, incoming)
+
+    async def change(edit: Edit) -> str:
+        return await sources.create_trial_secret(edit, _source(context, edit, endpoint_id))
+
+    secret = await edited(context.services, visitor, change)
     return await _page(context, visitor, endpoint_id, made=secret)
+
+
+def _source(context: Context, edit: Edit, endpoint_id: str) -> Source:
+    """Where the endpoint's events come in. Raises Refusal 404."""
+    incoming = first_source(edit.snapshot.sources, context.endpoint(edit, endpoint_id).app_id)
+    if incoming is None:
+        raise not_found("source")
+    return incoming
 
 
 @post("/webhooks/{endpoint_id:str}/sample", status_code=303)
@@ -174,28 +177,34 @@ async def send_sample(endpoint_id: FromPath[str], context: GivenContext, visitor
 @post("/webhooks/{endpoint_id:str}/pause", status_code=303)
 async def pause(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
     """Stops sending; events are kept meanwhile."""
-    known = find_endpoint(await context.snapshot(), endpoint_id)
-    change = PauseEndpoint(endpoint_id=known.id, reason=PAUSED, by_hand=True)
-    await context.services.change(visitor, "endpoint.pause", known.id, change, app_id=known.app_id)
-    return redirect(f"/webhooks/{known.id}")
+
+    async def change(edit: Edit) -> None:
+        await endpoints.pause(edit, context.endpoint(edit, endpoint_id))
+
+    await edited(context.services, visitor, change)
+    return redirect(f"/webhooks/{endpoint_id}")
 
 
 @post("/webhooks/{endpoint_id:str}/resume", status_code=303)
 async def resume(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Ends a pause: what waits is sent."""
-    async with context.services.changing:
-        known = find_endpoint(await context.snapshot(), endpoint_id)
-        await resume_endpoint(context.services, visitor, known)
-    return redirect(f"/webhooks/{known.id}")
+    """Ends a pause: queued events are sent."""
+
+    async def change(edit: Edit) -> None:
+        await endpoints.resume(edit, context.endpoint(edit, endpoint_id))
+
+    await edited(context.services, visitor, change)
+    return redirect(f"/webhooks/{endpoint_id}")
 
 
 @post("/webhooks/{endpoint_id:str}/enable", status_code=303)
 async def enable(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Makes deliveries for a disabled endpoint again; a pause stays, and the page says so."""
-    async with context.services.changing:
-        known = find_endpoint(await context.snapshot(), endpoint_id)
-        await enable_endpoint(context.services, visitor, known)
-    return redirect(f"/webhooks/{known.id}")
+    """Creates deliveries for a disabled endpoint again; a pause stays, and the page says so."""
+
+    async def change(edit: Edit) -> None:
+        await endpoints.enable(edit, context.endpoint(edit, endpoint_id))
+
+    await edited(context.services, visitor, change)
+    return redirect(f"/webhooks/{endpoint_id}")
 
 
 async def _page(

@@ -8,10 +8,10 @@ from litestar.params import FromPath
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import Scope
 from nicobar.store import PutToken
+from nicobar.use_cases.bounds import MAX_NAME_CHARS
 from nicobar.use_cases.tokens import end_token, make_token
 from nicobar.web.dashboard.authorization import OWNER, USER
 from nicobar.web.dashboard.context import Context, GivenContext, not_found
-from nicobar.web.dashboard.forms import MAX_NAME_CHARS
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import page, redirect
 from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
