@@ -44,6 +44,7 @@ from nicobar.use_cases.users import offer_link
 from nicobar.web.api.app import create_app
 from nicobar.web.api.limits import request_shares, server_limits
 from nicobar.web.api.ops import create_ops, create_ops_app
+from nicobar.web.asgi import keep_encoded_slashes
 from nicobar.web.dashboard.app import create_dashboard
 from nicobar.web.ingress import Ingress
 from nicobar.web.serving import Server
@@ -308,7 +309,7 @@ async def _start_web(
     api = create_app(services, ops)
     app = Ingress(
         receiver,
-        create_dashboard(services, api),
+        keep_encoded_slashes(create_dashboard(services, api)),
         runtime.metrics,
         refusals,
         max_body_bytes=settings.max_body_bytes,

@@ -40,10 +40,10 @@ Uid = Annotated[
 EventTypeName = Annotated[
     str,
     Meta(
-        pattern=r"^[a-zA-Z0-9\-_.]+$",
+        pattern=r"^[\w\-./]+$",
         min_length=1,
         max_length=256,
-        description="The event type's name.",
+        description="The event type's name: letters and digits of any script, and `. - _ /`.",
         examples=["payment.succeeded"],
     ),
 ]

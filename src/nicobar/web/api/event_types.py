@@ -12,7 +12,7 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.errors import UserError
-from nicobar.model import EventType
+from nicobar.model import EVENT_TYPE_NAME, EventType
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 from nicobar.pipeline.retry import RETRY_AFTER_MS
 from nicobar.sources.registry import SOURCES
@@ -22,9 +22,10 @@ from nicobar.use_cases.services import Services, again_if_moved
 from nicobar.web.api.auth import Caller
 from nicobar.web.api.deletion_preview import DELETED, DryRunOut, GivenDryRun, done, would
 from nicobar.web.api.errors import Invalid, conflict, not_found
-from nicobar.web.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot, check_new_uid
+from nicobar.web.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
 from nicobar.web.api.shapes import Description, EventTypeName, Moment, Page, Shape, Unsupported, moment, patched
+from nicobar.web.asgi import decode_slashes
 
 TAGS = ["Event Type"]
 PATH = "/api/v1/event-type"
@@ -33,7 +34,9 @@ MAX_IMPORTED = 1_000
 # When the kinds of the sources were written down; they have no time of their own.
 _BUILT_IN_MS = 1_767_225_600_000
 
-NameKey = Annotated[str, PathParameter(description="The event type's name.", max_length=MAX_KEY_CHARS)]
+NameKey = Annotated[
+    str, PathParameter(description="The event type's name; a slash in it as %2F.", max_length=MAX_KEY_CHARS)
+]
 Flag = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9\-_.]+$", min_length=1, max_length=256)]
 Flags = Annotated[list[Flag], Meta(max_length=50)]
 GroupName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9\-_.]+$", min_length=1, max_length=256, examples=["payment"])]
@@ -180,7 +183,7 @@ def shown(event_type: EventType, *, built_in: bool, with_content: bool = True) -
 
 
 def _find(snapshot: Snapshot, name: str) -> EventType:
-    found = all_event_types(snapshot).get(name)
+    found = all_event_types(snapshot).get(decode_slashes(name))
     if found is None:
         raise not_found("event type")
     return found
@@ -256,7 +259,11 @@ async def upsert_event_type(
     *, event_type_name: NameKey, data: JSONBody[EventTypeUpsertIn], services: GivenServices, caller: GivenCaller
 ) -> Response[EventTypeOut]:
     """Replaces an event type, or makes it."""
-    check_new_uid(event_type_name, "path.event_type_name")
+    event_type_name = decode_slashes(event_type_name)
+    if not EVENT_TYPE_NAME.fullmatch(event_type_name):
+        raise Invalid(
+            "path.event_type_name", "It cannot be an event type's name.", "Use letters, digits and . - _ /."
+        )
     async with services.changing:
         known = all_event_types(await services.snapshot()).get(event_type_name)
         out = await _put(services, caller, event_type_name, data, known)

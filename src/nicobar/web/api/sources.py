@@ -53,8 +53,9 @@ SourceType = Annotated[
 SigningSecret = Annotated[
     str,
     Meta(
-        pattern=r"^(whsec_)?[a-zA-Z0-9+/=]{24,120}$",
-        description="What the sender signs with: `whsec_` and base64.",
+        min_length=1,
+        max_length=256,
+        description="What the sender signs with, in the form of the source's kind.",
         examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"],
     ),
 ]

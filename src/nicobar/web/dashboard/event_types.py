@@ -12,6 +12,7 @@ from nicobar.model import EventType, Json, Record
 from nicobar.sources.registry import first_source
 from nicobar.use_cases.dry_run import Samples, sample
 from nicobar.use_cases.recipe_coverage import Use, recipe_uses
+from nicobar.web.asgi import decode_slashes
 from nicobar.web.dashboard.context import Context, GivenContext, current_application, not_found
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import page, translate
@@ -99,6 +100,7 @@ async def show_all(
 async def show(name: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
     """One event type: when it fires, its fields, an example, and what can be done with it."""
     samples = await context.samples()
+    name = decode_slashes(name)
     item = (await _known(context, samples)).get(name)
     if item is None:
         raise not_found("event type")
