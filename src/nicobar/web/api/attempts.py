@@ -14,9 +14,9 @@ from msgspec import UNSET, Meta, UnsetType
 from nicobar.model import ALERT_SOURCE_ID, Application, Attempt, Delivery, DeliveryState, Endpoint, Level, Verdict
 from nicobar.store.history import Attempted, AttemptFilter, MessageAttempt, MessageFilter
 from nicobar.store.history import Page as Found
+from nicobar.use_cases import erase
 from nicobar.use_cases.deliveries import resend
 from nicobar.use_cases.delivery_waits import Wait, WaitCause, read_waits
-from nicobar.use_cases.erase import expunge_attempt as erase_attempt
 from nicobar.use_cases.services import Services
 from nicobar.web.api.deletion_preview import DELETED, WOULD, DryRunOut, GivenDryRun, done, effect, would
 from nicobar.web.api.errors import not_found
@@ -606,7 +606,7 @@ async def expunge_attempt(
     found = await attempt_of(services, application, msg_id, attempt_id)
     if dry_run:
         return would()
-    await erase_attempt(services, caller, application.id, found.attempt.id)
+    await erase.expunge_attempt(services, caller, application.id, found.attempt.id)
     return done()
 
 

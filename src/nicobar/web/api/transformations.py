@@ -19,15 +19,10 @@ from nicobar.pipeline.transform import Ready, Subject, Transformed, transform
 from nicobar.sandbox import Bounds
 from nicobar.sources import SourceKind
 from nicobar.store.history import Version
+from nicobar.use_cases import transformations
 from nicobar.use_cases.dry_run import dry_target, unpublished
 from nicobar.use_cases.services import Services
-from nicobar.use_cases.transformations import (
-    MAX_VERSION,
-    TransformationPatch,
-    find_version,
-    restore_version,
-    update_transformation,
-)
+from nicobar.use_cases.transformations import MAX_VERSION, TransformationPatch
 from nicobar.web.api.attempts import VerdictOut, verdict_shown
 from nicobar.web.api.endpoints import HTTP, ONE, Kind
 from nicobar.web.api.errors import Invalid
@@ -165,7 +160,7 @@ async def patch_transformation(
     variables = data.variables if data.variables is UNSET else data.variables or {}
     patch = TransformationPatch(code=code, enabled=enabled, variables=variables)
     try:
-        await update_transformation(services, caller, endpoint.id, patch)
+        await transformations.update_transformation(services, caller, endpoint.id, patch)
     except UserError as error:
         raise Invalid("body.code", error.detail, error.fix, code=error.code) from error
 
@@ -247,7 +242,7 @@ async def list_versions(
 )
 async def get_version(*, endpoint: GivenEndpoint, services: GivenServices, version: VersionNumber) -> VersionOut:
     """One version, with its code."""
-    return _version_shown(await find_version(services.store, endpoint.id, version))
+    return _version_shown(await transformations.find_version(services.store, endpoint.id, version))
 
 
 @get(
@@ -267,10 +262,10 @@ async def diff_versions(
     ] = None,
 ) -> VersionDiffOut:
     """What a version changed."""
-    newer = await find_version(services.store, endpoint.id, version)
+    newer = await transformations.find_version(services.store, endpoint.id, version)
     before = version - 1 if against is None else against
     older = (
-        await find_version(services.store, endpoint.id, before)
+        await transformations.find_version(services.store, endpoint.id, before)
         if before
         else Version(version=0, created_at_ms=0, code="")
     )
@@ -291,11 +286,11 @@ async def diff_versions(
     summary="Restore Version",
     status_code=200,
 )
-async def restore(
+async def restore_version(
     *, endpoint: GivenEndpoint, version: VersionNumber, services: GivenServices, caller: GivenCaller
 ) -> EndpointTransformationOut:
     """Publishes the code of an old version: it becomes the newest version, and the transformation is switched on."""
-    return await _shown(services, await restore_version(services, caller, endpoint.id, version))
+    return await _shown(services, await transformations.restore_version(services, caller, endpoint.id, version))
 
 
 async def _shown(services: Services, endpoint: Endpoint) -> EndpointTransformationOut:
@@ -370,5 +365,5 @@ HANDLERS = (
     list_versions,
     get_version,
     diff_versions,
-    restore,
+    restore_version,
 )

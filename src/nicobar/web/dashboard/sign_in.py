@@ -12,7 +12,7 @@ from nicobar.crypto import hash_token, is_password
 from nicobar.errors import Refusal, UserError
 from nicobar.model import PasswordLink, User
 from nicobar.store import Audited
-from nicobar.use_cases.tokens import end_link
+from nicobar.use_cases.tokens import end_portal_link
 from nicobar.use_cases.users import MIN_PASSWORD_CHARS, OWNER, check_password, make_user
 from nicobar.web.dashboard.authorization import OPEN
 from nicobar.web.dashboard.context import Context, GivenContext
@@ -157,7 +157,7 @@ async def signed_in(context: Context, visitor: Visitor, user: User, location: st
 async def logout(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
     """Signs out. A link to one application ends with it."""
     if visitor.link is not None:
-        await end_link(context.services, visitor, visitor.link)
+        await end_portal_link(context.services, visitor, visitor.link)
     await context.services.store.remove_session(hash_token(visitor.secret))
     return signed_out(visitor)
 
