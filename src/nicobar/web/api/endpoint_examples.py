@@ -10,9 +10,11 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 from msgspec import Meta
 
+from nicobar.audit import AuditAction
 from nicobar.model import EventType, Json
 from nicobar.pipeline.receive import Posted
 from nicobar.sources.registry import application_kind
+from nicobar.use_cases.edit import audit_line
 from nicobar.use_cases.endpoints import check_enabled
 from nicobar.web.api.deletion_preview import WOULD, DryRunOut, GivenDryRun, effect
 from nicobar.web.api.endpoints import ONE, TAGS
@@ -69,7 +71,9 @@ async def send_example(
             body=kind.sample(with_example, services.clock.now_ms(), event_id=message_id),
             only=endpoint.seq,
         ),
-        said=services.said(caller, "endpoint.send-example", endpoint.id, app_id=endpoint.app_id, detail=detail),
+        said=audit_line(
+            services, caller, AuditAction.ENDPOINT_SEND_EXAMPLE, endpoint.id, app_id=endpoint.app_id, detail=detail
+        ),
     )
     return Response(shown_message(message, with_content=True), status_code=202)
 
