@@ -15,11 +15,15 @@ from pathlib import Path
 # Where people meet them in the dashboard. What only commands and the API say is not among them.
 MODULES = (
     "use_cases/bounds.py",
+    "use_cases/deliveries.py",
     "use_cases/destination_check.py",
     "use_cases/endpoints.py",
+    "use_cases/lookups.py",
     "use_cases/replays.py",
     "use_cases/test_events.py",
     "use_cases/sources.py",
+    "use_cases/tokens.py",
+    "use_cases/transformations.py",
     "use_cases/dry_run.py",
     "connectors",
     "crypto.py",

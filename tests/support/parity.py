@@ -94,6 +94,7 @@ class World:
             "kind": "http",
             "settings": {"url": f"{self.nicobar.emulator.url}/hooks"},
             "credentials": {"secret": SECRET},
+            "references": {"secret": "SECRET"},
             **fields,
         }
         made = make_endpoint(
@@ -106,7 +107,7 @@ class World:
     def source(self, **fields) -> PutSource:
         """A source to start with; `values` get its id."""
         runtime = self.nicobar.runtime
-        spec = {"name": SOURCE, "kind": "dodo-payments", "secrets": (SECRET,), **fields}
+        spec = {"name": SOURCE, "kind": "dodo-payments", "secrets": (SECRET,), "references": ("SECRET",), **fields}
         made = make_source(
             vault=runtime.vault, ids=runtime.ids, app_id=runtime.configuration.snapshot.applications[0].id, **spec
         )
@@ -245,7 +246,7 @@ async def outcome(it: World, operation: Operation, way: Way) -> Outcome:
 def _endpoint_state(vault, endpoint: Endpoint) -> dict[str, object]:
     known = msgspec.to_builtins(endpoint)
     known |= {
-        "sealed_credentials": endpoint_credentials(vault, endpoint),
+        "sealed_credentials": {name: _named(value) for name, value in endpoint_credentials(vault, endpoint).items()},
         "sealed_headers": endpoint_headers(vault, endpoint),
         "credential_references": None,  # the file alone has them
     }
@@ -254,8 +255,13 @@ def _endpoint_state(vault, endpoint: Endpoint) -> dict[str, object]:
 
 def _source_state(vault, source: Source) -> dict[str, object]:
     known = msgspec.to_builtins(source)
-    known |= {"sealed_secrets": source_secrets(vault, source), "secret_references": None}
+    secrets = [_named(secret) for secret in source_secrets(vault, source)]
+    known |= {"sealed_secrets": secrets, "secret_references": None}
     return _without_varying(known)
+
+
+def _named(secret: str) -> str:
+    return "generated" if secret.startswith("whsec_") and secret not in {SECRET, NEW_SECRET} else secret
 
 
 def _without_varying(known: dict[str, object]) -> dict[str, object]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from nicobar.audit import AuditAction
 from nicobar.store import Change, PauseEndpoint
-from support.parity import NAME, Interface, Operation, World, api, command, file, form
+from support.parity import NAME, Interface, Operation, Said, World, api, command, file, form
 
 PATH = "/api/v1/app/default/endpoint"
 ONE = f"{PATH}/<endpoint>"
 PAGE = "/webhooks/<endpoint>"
 SOURCE = '[[sources]]\nname = "shop"\nkind = "dodo-payments"\nsecrets = [{ env = "SECRET" }]\n'
 FORM = {"name": NAME, "field_url": "<emulator>/hooks", "types": "all"}
-ELSEWHERE = "http://127.0.0.3:9/hooks"
+ELSEWHERE = "http://10.1.2.3/hooks"
 
 
 def entry(more: str = "", url: str = "<emulator>/hooks") -> str:
@@ -29,6 +31,10 @@ def enabled(world: World) -> list[Change]:
     return [world.source(), world.endpoint()]
 
 
+def fast(world: World) -> list[Change]:
+    return [world.source(), world.endpoint(max_messages_per_s=100_000)]
+
+
 def disabled(world: World) -> list[Change]:
     return [world.source(), world.endpoint(disabled=True)]
 
@@ -44,6 +50,20 @@ def paused(world: World) -> list[Change]:
 
 def with_header(world: World) -> list[Change]:
     return [world.source(), world.endpoint(headers={"authorization": "Bearer stored"})]
+
+
+async def check_draft(world: World) -> Said:
+    """The button of the form of a new endpoint: the draft is stored, and its page asks the destination."""
+    begin = form(
+        "/webhooks/new/customerio",
+        field_site_id="demo-site",
+        field_api_key="demo-key",
+        action="check",
+        field_base_url="<emulator>",
+    )
+    await begin(world)
+    status, text, _ = await world.visitor.ask("GET", world.values["draft"])
+    return Said(done=status == HTTPStatus.OK, text=text)
 
 
 OPERATIONS = (
@@ -85,6 +105,7 @@ OPERATIONS = (
                             "keep_profile": True,
                             "correct_action": True,
                             "correct_event_id": False,
+                            "correct_timestamp": False,
                         },
                     },
                 },
@@ -103,7 +124,7 @@ OPERATIONS = (
             Interface.FILE: file(
                 f'{SOURCE}[[endpoints]]\nname = "{NAME}"\nconnector = "customerio"\n'
                 'settings = { region = "eu", base_url = "<emulator>", keep_profile = true, correct_action = true, '
-                "correct_event_id = false }\n"
+                "correct_event_id = false, correct_timestamp = false }\n"
                 'credentials = { site_id = { env = "SITE_ID" }, api_key = { env = "API_KEY" } }\n'
             ),
         },
@@ -117,7 +138,7 @@ OPERATIONS = (
             Interface.DASHBOARD: form("/webhooks/new/http", name=NAME, field_url=ELSEWHERE, field_secret="<secret>"),
             Interface.FILE: file(entry(url=ELSEWHERE)),
         },
-        error="Requests to 127.0.0.3 are not allowed: its address is not public.",
+        error="Requests to 10.1.2.3 are not allowed: its address is not public.",
     ),
     Operation(
         "change an endpoint's rate and filter",
@@ -139,6 +160,17 @@ OPERATIONS = (
             Interface.API: api("PATCH", ONE, {"url": "<emulator>/other"}),
             Interface.DASHBOARD: form(f"{PAGE}/settings", **FORM | {"field_url": "<emulator>/other"}),
             Interface.FILE: file(entry(url="<emulator>/other")),
+        },
+    ),
+    Operation(
+        "change an endpoint with a rate that an earlier version accepted",
+        (AuditAction.ENDPOINT_UPDATE,),
+        fast,
+        {
+            Interface.API: api("PATCH", ONE, {"url": "<emulator>/other"}),
+            Interface.DASHBOARD: form(
+                f"{PAGE}/settings", **FORM | {"field_url": "<emulator>/other", "rate": "100000"}
+            ),
         },
     ),
     Operation(
@@ -185,7 +217,7 @@ OPERATIONS = (
             ),
             Interface.FILE: file(entry(url="https://elsewhere.example/")),
         },
-        error="are not used for https://elsewhere.example.",
+        error="are not used for https://elsewhere.example:443.",
     ),
     Operation(
         "pause an endpoint",
@@ -266,6 +298,18 @@ OPERATIONS = (
         (AuditAction.ENDPOINT_SET_HEADERS,),
         enabled,
         {Interface.API: api("PUT", f"{ONE}/headers", {"headers": {"x-shop": "1"}})},
+    ),
+    Operation(
+        "check a draft's credentials",
+        (AuditAction.ENDPOINT_CHECK,),
+        nothing,
+        {Interface.DASHBOARD: check_draft},
+    ),
+    Operation(
+        "send an event type's example to an endpoint",
+        (AuditAction.ENDPOINT_SEND_EXAMPLE,),
+        enabled,
+        {Interface.API: api("POST", f"{ONE}/send-example", {"eventType": "payment.succeeded"})},
     ),
     Operation(
         "check an endpoint's credentials",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nicobar.audit import AuditAction
 from nicobar.store import Change
-from support.parity import NEW_SECRET, SECRET, SOURCE, Interface, Operation, World, api, file, form
+from support.parity import NEW_SECRET, SECRET, SOURCE, Interface, Operation, World, api, command, file, form
 
 PATH = "/ingest/api/v1/source"
 ONE = f"{PATH}/<source>"
@@ -80,7 +80,7 @@ OPERATIONS = (
     Operation(
         "change nothing of a source",
         (),
-        lambda world: [world.source(references=("SECRET",))],
+        existing,
         {Interface.API: api("PATCH", ONE, {"name": SOURCE}), Interface.FILE: file(entry("SECRET"))},
     ),
     Operation(
@@ -88,6 +88,17 @@ OPERATIONS = (
         (AuditAction.SOURCE_ROTATE_SECRET,),
         existing,
         {Interface.DASHBOARD: form(f"{PAGE}/secret", secret="<new>", hours="0")},
+    ),
+    Operation(
+        "create a secret for a trial",
+        (AuditAction.SOURCE_ROTATE_SECRET,),
+        without_secret,
+        {
+            Interface.DASHBOARD: form(f"{PAGE}/trial-secret"),
+            Interface.COMMAND: command(
+                "trigger", "payment.succeeded", "--source", SOURCE, "--create-secret", "--url", "<base>"
+            ),
+        },
     ),
     Operation(
         "create a secret for a trial where there is one",

@@ -38,7 +38,7 @@ from nicobar.use_cases.config_file import ACTOR, Document, Plan, Planner, read_d
 from nicobar.use_cases.dry_run import application_samples, dry_target, run_samples, samples_of
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.endpoints import named_endpoint
-from nicobar.use_cases.users import offer_link
+from nicobar.use_cases.users import offer_owner_link
 
 CHECK_TIMEOUT_MS = 5_000
 
@@ -180,7 +180,7 @@ def password_link(*, new_installation: bool, **flags: Any) -> None:
 
     async def run() -> str:
         async with open_services(settings, create=True, new_installation=new_installation) as it:
-            return await offer_link(it.store, it.clock.now_ms())
+            return await offer_owner_link(it, COMMAND_LINE)
 
     click.echo((settings.public_url.rstrip("/") or f"http://{settings.host}:{settings.port}") + run_loop(run()))
 

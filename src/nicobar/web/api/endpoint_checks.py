@@ -11,7 +11,8 @@ from nicobar.connectors.registry import connector
 from nicobar.pipeline.configuration import endpoint_credentials
 from nicobar.use_cases import endpoints
 from nicobar.use_cases.destination_check import sent_secrets
-from nicobar.web.api.endpoints import MASKED, ONE, TAGS, EndpointConnector, EndpointPatch, located, patch_of
+from nicobar.web.api.endpoint_bodies import MASKED, EndpointConnector, EndpointPatch, located, patch_of
+from nicobar.web.api.endpoints import ONE, TAGS
 from nicobar.web.api.lookups import GivenCaller, GivenEndpoint, GivenServices
 from nicobar.web.api.shapes import Shape
 

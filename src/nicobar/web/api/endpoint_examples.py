@@ -16,10 +16,10 @@ from nicobar.pipeline.receive import Posted
 from nicobar.sources.registry import application_kind
 from nicobar.use_cases.edit import audit_line
 from nicobar.use_cases.endpoints import check_enabled
+from nicobar.use_cases.event_types import all_event_types
 from nicobar.web.api.deletion_preview import WOULD, DryRunOut, GivenDryRun, effect
 from nicobar.web.api.endpoints import ONE, TAGS
 from nicobar.web.api.errors import Invalid
-from nicobar.web.api.event_types import all_event_types
 from nicobar.web.api.lookups import GivenCaller, GivenEndpoint, GivenServices, GivenSnapshot
 from nicobar.web.api.messages import MessageOut
 from nicobar.web.api.messages import shown as shown_message

@@ -10,7 +10,8 @@ from nicobar.pipeline.configuration import endpoint_headers
 from nicobar.use_cases import endpoints
 from nicobar.use_cases.bounds import HeaderName, HeaderValue
 from nicobar.use_cases.edit import Edit, edited
-from nicobar.web.api.endpoints import ONE, TAGS, Headers, located, replacing
+from nicobar.web.api.endpoint_bodies import Headers, located, replacing
+from nicobar.web.api.endpoints import ONE, TAGS
 from nicobar.web.api.lookups import (
     AppKey,
     EndpointKey,

@@ -68,9 +68,7 @@ class CanceledOut(Shape):
 @get(f"{ONE}/queue", operation_id="nicobar.endpoint.queue", tags=TAGS, summary="Get Queue")
 async def get_queue(endpoint: GivenEndpoint, services: GivenServices) -> QueueOut:
     """What waits for an endpoint, whether it is paused, and its breaker."""
-    waiting = next(
-        (waiting for waiting in await services.store.backlog() if waiting.endpoint_seq == endpoint.seq), None
-    )
+    waiting = next(iter(await services.store.backlog(endpoint.seq)), None)
     breaker = (await services.store.breakers()).get(endpoint.seq, Breaker())
     probe_at_ms = next_probe_at_ms(breaker)
     return QueueOut(

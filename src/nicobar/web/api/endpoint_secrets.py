@@ -13,7 +13,8 @@ from msgspec import Meta
 from nicobar.use_cases import endpoints
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.endpoints import DAY_S, MAX_GRACE_S
-from nicobar.web.api.endpoints import ONE, TAGS, Secret, located
+from nicobar.web.api.endpoint_bodies import Secret, located
+from nicobar.web.api.endpoints import ONE, TAGS
 from nicobar.web.api.lookups import (
     AppKey,
     EndpointKey,

@@ -24,7 +24,8 @@ from nicobar.use_cases.dry_run import dry_target, unpublished
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.transformations import MAX_VERSION, TransformationPatch
 from nicobar.web.api.attempts import VerdictOut, verdict_shown
-from nicobar.web.api.endpoints import HTTP, ONE, Kind
+from nicobar.web.api.endpoint_bodies import HTTP, Kind
+from nicobar.web.api.endpoints import ONE
 from nicobar.web.api.errors import Invalid
 from nicobar.web.api.listing import page_of_found, span_of
 from nicobar.web.api.lookups import GivenCaller, GivenEndpoint, GivenServices

@@ -47,7 +47,6 @@ from nicobar.web.dashboard import (
 from nicobar.web.dashboard.authorization import allowed
 from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.filters import unknown_name
-from nicobar.web.dashboard.login_limit import LoginLimit
 from nicobar.web.dashboard.middleware import MAX_FORM_BYTES, DashboardMiddleware
 from nicobar.web.dashboard.pages import page
 from nicobar.web.dashboard.visitor import VISITOR, Visitor, current_visitor
@@ -92,7 +91,7 @@ HANDLERS = (
 
 def create_dashboard(services: Services, beside: App) -> App:
     """The pages; what is none of theirs goes `beside`."""
-    context = Context(services=services, limit=LoginLimit())
+    context = Context(services=services)
 
     def given_context(scope: Scope) -> Context:
         return replace(context, app_id=current_visitor(scope).app_id)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 from litestar.di import NamedDependency
@@ -17,9 +15,7 @@ from nicobar.use_cases.dry_run import Coverage, Samples, application_samples
 from nicobar.use_cases.edit import Edit
 from nicobar.use_cases.recipe_coverage import Use
 from nicobar.use_cases.services import Services
-from nicobar.web.dashboard.login_limit import LoginLimit
 
-MAX_SENDS = 200
 MAX_CREATED_ENDPOINTS = 200
 
 
@@ -33,15 +29,12 @@ class KnownCoverage(Record):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The running parts. `sends` are the latest tests by their address, gone when this process ends; `recipe_uses` is
-    what recipes make of each event type, by the samples, `coverages` what handlers send for, as far as it was found;
-    `created` are the endpoints that drafts became, by the draft's id; `app_id` is the one application that there is
-    for the visitor.
+    """The running parts. `recipe_uses` is what recipes make of each event type, by the samples, `coverages` what
+    handlers send for, as far as it was found; `created` are the endpoints that drafts became, by the draft's id;
+    `app_id` is the one application that there is for the visitor.
     """
 
     services: Services
-    limit: LoginLimit
-    sends: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
     recipe_uses: dict[tuple[str, ...], dict[str, tuple[Use, ...]]] = field(default_factory=dict)
     coverages: dict[str, KnownCoverage] = field(default_factory=dict)
     created: dict[str, str] = field(default_factory=dict)

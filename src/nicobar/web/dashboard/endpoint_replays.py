@@ -218,14 +218,14 @@ async def _task_page(
 ) -> Response[bytes]:
     known = find_endpoint(await context.snapshot(), endpoint_id)
     task = await _task(context, known, task_id)
-    backlog = {waiting.endpoint_seq: waiting.unfinished for waiting in await context.services.store.backlog()}
+    backlog = await context.services.store.backlog(known.seq)
     return page(
         visitor,
         template,
         endpoint=known,
         task=task,
         is_open=task.status in _OPEN,
-        waiting=backlog.get(known.seq, 0),
+        waiting=sum(item.unfinished for item in backlog),
         kind_names=KIND_NAMES,
         status_names=STATUS_NAMES,
         now_ms=context.now_ms(),

@@ -133,8 +133,8 @@ async def disable(endpoint_id: FromPath[str], context: GivenContext, visitor: Gi
 async def ask_delete(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
     """Says what deleting means, and asks."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
-    backlog = {waiting.endpoint_seq: waiting.unfinished for waiting in await context.services.store.backlog()}
-    return page(visitor, "delete.html", endpoint=known, unfinished=backlog.get(known.seq, 0))
+    unfinished = sum(waiting.unfinished for waiting in await context.services.store.backlog(known.seq))
+    return page(visitor, "delete.html", endpoint=known, unfinished=unfinished)
 
 
 @post("/webhooks/{endpoint_id:str}/delete", status_code=303)

@@ -221,7 +221,7 @@ async def _page(
     incoming = first_source(snapshot.sources, known.app_id)
     store = context.services.store
     breaker = (await store.breakers()).get(known.seq)
-    backlog = {waiting.endpoint_seq: waiting for waiting in await store.backlog()}
+    waiting = next(iter(await store.backlog(known.seq)), None)
     tried = await store.attempts_of_endpoint(known.id, AttemptFilter(alerts=visitor.sees_alerts), limit=ATTEMPTS)
     return page(
         visitor,
@@ -231,7 +231,7 @@ async def _page(
         is_connecting=is_connecting,
         coverage=await coverage_of_endpoint(context, known),
         samples=_samples(snapshot, incoming, known) if incoming else [],
-        row=await _row(context, known, breaker, backlog.get(known.seq)),
+        row=await _row(context, known, breaker, waiting),
         day=await last_day(context, known.app_id, known.id),
         source=incoming,
         kind=source_kind(incoming.kind) if incoming else None,
