@@ -77,8 +77,10 @@ class CustomerIo:
     has_contract = True
     setup = (
         "In Customer.io, open Settings, then API Credentials, then Track API Keys.",
-        "Copy the Site ID and the API key of the workspace that your campaigns are in. The App API's key is another "
-        "one and does not fit.",
+        (
+            "Copy the Site ID and the API key of the workspace that your campaigns are in. The App API's key is another "
+            "one and does not fit."
+        ),
         "The region is where your account is: EU if its address begins with eu, else US.",
         "Check the credentials, then continue. Nothing is sent before you create the endpoint.",
     )
@@ -86,8 +88,10 @@ class CustomerIo:
     test_notes = (
         "The person it names is made or changed, and its attributes are set as shown.",
         "Campaigns that wait for its event start, and their mails go out to the address that the person has.",
-        "Events carry nicobar_test: true and an id of their own, so that the real event is not left out for this "
-        "one.",
+        (
+            "Events carry nicobar_test: true and an id of their own, so that the real event is not left out for this "
+            "one."
+        ),
     )
     example = Example(settings={}, credentials={"site_id": "dry-run", "api_key": "dry-run"})
     recipes = RECIPES

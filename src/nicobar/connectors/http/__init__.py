@@ -65,8 +65,10 @@ class HttpEndpoint:
     has_contract = False
     setup = (
         "Give the URL that takes POST requests.",
-        "Copy the signing secret into your receiver now: it is not shown again. Requests are signed as "
-        "standardwebhooks.com describes.",
+        (
+            "Copy the signing secret into your receiver now: it is not shown again. Requests are signed as "
+            "standardwebhooks.com describes."
+        ),
         "Answer with a status from 200 to 299 within 15 seconds; anything else is tried again later, or fails.",
     )
     setup_note = ""
