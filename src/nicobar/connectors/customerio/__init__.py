@@ -78,8 +78,8 @@ class CustomerIo:
     setup = (
         "In Customer.io, open Settings, then API Credentials, then Track API Keys.",
         (
-            "Copy the Site ID and the API key of the workspace that your campaigns are in. The App API's key is another "
-            "one and does not fit."
+            "Copy the Site ID and the API key of the workspace that your campaigns are in. The App API's key is "
+            "another one and does not fit."
         ),
         "The region is where your account is: EU if its address begins with eu, else US.",
         "Check the credentials, then continue. Nothing is sent before you create the endpoint.",
