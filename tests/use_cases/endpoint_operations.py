@@ -13,6 +13,7 @@ ONE = f"{PATH}/<endpoint>"
 PAGE = "/webhooks/<endpoint>"
 SOURCE = '[[sources]]\nname = "shop"\nkind = "dodo-payments"\nsecrets = [{ env = "SECRET" }]\n'
 FORM = {"name": NAME, "field_url": "<emulator>/hooks", "types": "all"}
+LONG = "n" * 257
 ELSEWHERE = "http://10.1.2.3/hooks"
 
 
@@ -46,6 +47,10 @@ def two(world: World) -> list[Change]:
 def paused(world: World) -> list[Change]:
     endpoint = world.endpoint()
     return [world.source(), endpoint, PauseEndpoint(endpoint_id=endpoint.id, reason="moving house", by_hand=True)]
+
+
+def with_headers(world: World) -> list[Change]:
+    return [world.source(), world.endpoint(headers={"X-Shop": "1", "Authorization": "Bearer stored"})]
 
 
 def with_header(world: World) -> list[Change]:
@@ -141,6 +146,29 @@ OPERATIONS = (
         error="Requests to 10.1.2.3 are not allowed: its address is not public.",
     ),
     Operation(
+        "create an endpoint with a name that is too long",
+        (),
+        nothing,
+        {
+            Interface.API: api("POST", PATH, {"name": LONG, "url": "<emulator>/hooks"}),
+            Interface.DASHBOARD: form(
+                "/webhooks/new/http", name=LONG, field_url="<emulator>/hooks", field_secret="<secret>"
+            ),
+            Interface.FILE: file(entry().replace(NAME, LONG)),
+        },
+        error="256",
+    ),
+    Operation(
+        "give an endpoint a name that is too long",
+        (),
+        enabled,
+        {
+            Interface.API: api("PATCH", ONE, {"name": LONG}),
+            Interface.DASHBOARD: form(f"{PAGE}/settings", **FORM | {"name": LONG}),
+        },
+        error="256",
+    ),
+    Operation(
         "change an endpoint's rate and filter",
         (AuditAction.ENDPOINT_UPDATE,),
         enabled,
@@ -182,6 +210,35 @@ OPERATIONS = (
             Interface.DASHBOARD: form(f"{PAGE}/settings", **FORM),
             Interface.FILE: file(entry()),
         },
+    ),
+    Operation(
+        "change nothing of an endpoint with headers",
+        (),
+        with_headers,
+        {
+            Interface.API: api(
+                "PUT", f"{ONE}/headers", {"headers": {"x-shop": "1", "authorization": "Bearer stored"}}
+            ),
+            Interface.DASHBOARD: form(
+                f"{PAGE}/settings", **FORM, header_name=("x-shop", "authorization"), header_value=("1", "")
+            ),
+            Interface.FILE: file(entry()),
+        },
+    ),
+    Operation(
+        "set more headers than fit",
+        (),
+        enabled,
+        {
+            Interface.API: api("PATCH", f"{ONE}/headers", {"headers": {f"x-{number}": "1" for number in range(51)}}),
+            Interface.DASHBOARD: form(
+                f"{PAGE}/settings",
+                **FORM,
+                header_name=tuple(f"x-{number}" for number in range(51)),
+                header_value=("1",) * 51,
+            ),
+        },
+        error="more than 50",
     ),
     Operation(
         "set more messages per second than fit",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+import nicobar
 from nicobar.audit import AuditAction, stored_names
 from nicobar.cli.options import CommandServices
 from nicobar.crypto import Vault
@@ -113,3 +116,18 @@ def test_a_filter_finds_rows_under_older_names():
     assert stored_names("transformation.update") == ("transformation.update", "endpoint.transformation.update")
     assert stored_names("source.rotate-secret") == ("source.rotate-secret", "source.secret.update")
     assert stored_names("endpoint.pause") == ("endpoint.pause",)
+
+
+def test_only_edits_change_the_configuration():
+    source = Path(nicobar.__file__).parent
+    found = {
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*.py")
+        if re.search(r"(store|catalogue)\.change\(", path.read_text("utf-8"))
+    }
+    assert found == {
+        "use_cases/edit.py",
+        "pipeline/worker.py",  # its own decisions, on a version too
+        "use_cases/users.py",  # a password link, which replaces whatever is there
+        "cli/demo.py",  # a new database
+    }

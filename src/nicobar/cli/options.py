@@ -23,7 +23,7 @@ from nicobar.model import Endpoint
 from nicobar.observe import set_up_logs
 from nicobar.runtime import open_store
 from nicobar.settings import SECRETS, LogFormat, Settings, description, read_origins, read_settings
-from nicobar.store import Audited, BasedOn, Change, Snapshot, Store
+from nicobar.store import Snapshot, Store
 from nicobar.use_cases.edit import Actor, Edit
 from nicobar.use_cases.endpoints import named_endpoint
 
@@ -120,9 +120,7 @@ COMMAND_LINE = CommandLine()
 
 @dataclass(frozen=True, slots=True)
 class CommandServices:
-    """An open database with what operations need. `snapshot` is what a change is based on: StoreMoved is raised where
-    another process changed something in between.
-    """
+    """An open database with what operations need. `snapshot` is the configuration as it was read at the opening."""
 
     store: Store
     vault: Vault
@@ -147,23 +145,6 @@ class CommandServices:
     async def edit(self, actor: Actor) -> AsyncIterator[Edit]:
         """Reads the configuration again, to change it."""
         yield Edit(self, actor, await self.store.snapshot(), self.store.snapshot)
-
-    async def change(
-        self, caller: Actor, action: str, subject: str, *changes: Change, app_id: str | None, detail: str = ""
-    ) -> Snapshot:
-        line = self.said(caller, action, subject, app_id=app_id, detail=detail)
-        await self.store.change([BasedOn(version=self.snapshot.version), *changes, line])
-        return await self.store.snapshot()
-
-    def said(self, caller: Actor, action: str, subject: str, *, app_id: str | None, detail: str = "") -> Audited:
-        return Audited(
-            at_ms=self.clock.now_ms(),
-            actor=caller.name,
-            action=action,
-            app_id=app_id,
-            subject=subject,
-            detail=detail,
-        )
 
 
 @asynccontextmanager

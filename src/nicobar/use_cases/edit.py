@@ -47,12 +47,6 @@ class OperationServices(Protocol):
         """Reads the configuration to change it. Within a process one edit is open at a time."""
         ...
 
-    async def change(
-        self, caller: Actor, action: str, subject: str, *changes: Change, app_id: str | None, detail: str = ""
-    ) -> Snapshot: ...
-
-    def said(self, caller: Actor, action: str, subject: str, *, app_id: str | None, detail: str = "") -> Audited: ...
-
 
 class Act(Record):
     """One act of an owner: what it changes, and its line in the audit log. `subject` is the id of the thing."""

@@ -29,6 +29,7 @@ from nicobar.use_cases.bounds import (
     Metadata,
     Uid,
     Variables,
+    out_of_bounds,
 )
 from nicobar.use_cases.destination_check import check_stored
 
@@ -150,11 +151,16 @@ def _connected(endpoint: Endpoint, after: PutEndpoint, patch: EndpointPatch, vau
     given_headers = {} if patch.headers is UNSET else patch.headers
     stored, stored_headers = _stored(vault, endpoint, may_be_lost=patch.credentials is not UNSET)
     kept = {name: value for name, value in stored.items() if name not in given} if stays else {}
-    kept_headers = {name: value for name, value in stored_headers.items() if name not in given_headers}
+    named = {name.lower() for name in given_headers}
+    kept_headers = {name: value for name, value in stored_headers.items() if name.lower() not in named}
     if stays:
         check_stored(kind, settings, endpoint.settings, credentials=kept, headers=kept_headers)
     credentials = _with_signing_secrets(kind, kept | _present(given))
     headers = kept_headers | _present(given_headers)
+    if given_headers and len(headers) > MAX_HEADERS:
+        raise out_of_bounds("headers")
+    if _in_lower_case(headers) == _in_lower_case(stored_headers):  # names of headers have no case
+        headers = stored_headers
     connector(kind).open(settings, credentials, headers)
     sealed = (endpoint.sealed_credentials, endpoint.sealed_headers)
     # What is the same stays as it was sealed: the worker tells by that whether the destination has become another
@@ -206,6 +212,10 @@ def _with_signing_secrets(kind: str, credentials: Mapping[str, str]) -> dict[str
 
 def _present(values: Mapping[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _in_lower_case(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def _distinct(names: Collection[str]) -> tuple[str, ...]:

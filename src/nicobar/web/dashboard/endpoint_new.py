@@ -18,10 +18,11 @@ from nicobar.model import Setting
 from nicobar.sources.registry import SOURCES, first_source
 from nicobar.store import Draft, RemoveDraft
 from nicobar.use_cases import endpoints, sources
+from nicobar.use_cases.bounds import check_bounds
 from nicobar.use_cases.destination_check import check_address, check_stored
 from nicobar.use_cases.dry_run import why_unusable
 from nicobar.use_cases.edit import retried
-from nicobar.use_cases.endpoint_records import EndpointSpec
+from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec
 from nicobar.use_cases.handler_check import why_it_cannot_run
 from nicobar.use_cases.sources import SourceSpec
 from nicobar.use_cases.transformations import publish
@@ -59,7 +60,7 @@ async def begun(kind: FromPath[str], context: GivenContext, visitor: GivenVisito
     """Keeps what was entered and goes on."""
     of_kind = _connector(kind)
     given = read_fields(of_kind, visitor.form)
-    problem = why_unusable(kind, given.settings, given.credentials) or _why_not_there(context, kind, given.settings)
+    problem = why_unusable(kind, given.settings, given.credentials) or _why_unfit(context, kind, given)
     if problem is not None:
         return _form(visitor, of_kind, name=given.name, settings=given.settings, problem=problem)
     made = Draft(
@@ -107,8 +108,8 @@ async def _connect(draft_id: str, context: Context, visitor: Visitor) -> Respons
     given = read_fields(of_kind, visitor.form)
     stored = credentials(context, draft)
     kept = stored | given.credentials
-    problem = why_unusable(draft.connector, given.settings, kept) or _why_not_there(
-        context, draft.connector, given.settings, before=draft.settings, kept=stored.keys() - given.credentials.keys()
+    problem = why_unusable(draft.connector, given.settings, kept) or _why_unfit(
+        context, draft.connector, given, before=draft.settings, kept=stored.keys() - given.credentials.keys()
     )
     if problem is not None:
         return _form(visitor, of_kind, name=given.name, settings=given.settings, kept=draft, problem=problem)
@@ -152,19 +153,22 @@ async def discard(draft_id: FromPath[str], context: GivenContext) -> Response[by
     return redirect(f"/webhooks/{draft.endpoint_id}" if draft.endpoint_id else "/webhooks")
 
 
-def _why_not_there(
+def _why_unfit(
     context: Context,
     kind: str,
-    settings: Mapping[str, Setting],
+    given: Given,
     *,
     before: Mapping[str, Setting] | None = None,
     kept: Collection[str] = (),
 ) -> NicobarError | None:
-    """Why the endpoint may not send where these settings say, or not with the credentials that are `kept`."""
+    """Why the endpoint may not have this name, or may not send where these settings say, or not with the credentials
+    that are `kept`.
+    """
     try:
-        check_address(context.services.settings.allowed, kind, settings)
+        check_bounds(EndpointPatch(name=given.name))
+        check_address(context.services.settings.allowed, kind, given.settings)
         if before is not None:
-            check_stored(kind, settings, before, credentials=kept)
+            check_stored(kind, given.settings, before, credentials=kept)
     except NicobarError as error:
         return error
     return None
