@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 
 import msgspec
 import pytest
-from nicobar.web.dashboard.waiting import wait_of
 from playwright.async_api import expect
 
 from nicobar.errors import Refusal

@@ -24,7 +24,7 @@ from nicobar.pipeline.configuration import open_endpoint, source_secrets
 from nicobar.sandbox import Calls, Job, Sandbox
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
-from nicobar.sources.registry import source_kind
+from nicobar.sources.registry import SOURCES, source_kind
 from nicobar.store.sqlite import find_damage
 from nicobar.use_cases.dry_run import application_samples, run_samples
 
@@ -130,7 +130,8 @@ async def _examine_installation(
             f"endpoint {endpoint.name}",
             lambda one=endpoint, count=count: _endpoint(it, one, watch, sandbox, count),  # type: ignore[misc]
         )
-    tolerances = [source_kind(source.kind).clock_tolerance_s for source in snapshot.sources]
+    used = {source.kind for source in snapshot.sources}
+    tolerances = [kind.clock_tolerance_s for kind in SOURCES if kind.kind in used]
     tolerance_s = min((item for item in tolerances if item is not None), default=TOLERANCE_S)
     await look("clock", lambda: _clock(watch.skew_s, tolerance_s))
 
