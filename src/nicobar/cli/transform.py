@@ -24,14 +24,28 @@ from nicobar.use_cases.dry_run import DryRun, coverage, dry_target, outcome, pas
 @click.option("--event", "types", multiple=True, metavar="TYPE", help="A sample event; may be given several times.")
 @click.option("--file", "file", type=click.Path(path_type=Path), help="A file with an event's body.")
 @click.option("--all", "every", is_flag=True, help="The samples of all event types.")
-@click.option("--connector", "kind", default=lambda: CONNECTORS[0].kind, help="The connector that checks the calls.")
-@click.option("--source-kind", default=lambda: SOURCES[0].kind, help="The kind of source that has the samples.")
+@click.option(
+    "--connector",
+    "kind",
+    metavar="KIND",
+    default=lambda: CONNECTORS[0].kind,
+    help="Which connector checks the calls.",
+)
+@click.option(
+    "--source-kind", metavar="KIND", default=lambda: SOURCES[0].kind, help="Which kind of source has the samples."
+)
 def transform(
     *, handler: Path, types: tuple[str, ...], file: Path | None, every: bool, kind: str, source_kind: str
 ) -> None:
     """Run a handler on sample events without sending anything. Exit code 1 on errors."""
     samples = samples_of(find_source_kind(source_kind))
     if not types and not file and not every:
+        if not samples.usual:
+            raise UserError(
+                "samples_missing",
+                f"There are no samples of the source kind {source_kind}.",
+                "Give an event: --file FILE.",
+            )
         types = (samples.usual,)
     now_ms = time.time_ns() // 1_000_000
     subjects = [sample(samples, name, now_ms) for name in (samples.types if every else types)]
