@@ -20,6 +20,7 @@ from nicobar.sandbox import Bounds
 from nicobar.sources import SourceKind
 from nicobar.store.history import Version
 from nicobar.use_cases import transformations
+from nicobar.use_cases.bounds import MAX_VARIABLES, VariableName, VariableValue
 from nicobar.use_cases.dry_run import dry_target, unpublished
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.transformations import MAX_VERSION, TransformationPatch
@@ -46,11 +47,8 @@ Code = Annotated[
     ),
 ]
 Variables = Annotated[
-    dict[
-        Annotated[str, Meta(min_length=1, max_length=256)],
-        Annotated[str, Meta(max_length=8_192)],
-    ],
-    Meta(max_length=100, description="What the handler finds in `webhook.env`."),
+    dict[VariableName, VariableValue],
+    Meta(max_length=MAX_VARIABLES, description="What the handler finds in `webhook.env`."),
 ]
 VersionNumber = Annotated[int, PathParameter(ge=1, le=MAX_VERSION, description="A version's number.")]
 

@@ -34,7 +34,7 @@ OfEndpoint = Annotated[str, QueryParameter(name="endpoint", max_length=MAX_CHARS
 OfState = Annotated[str, QueryParameter(name="state", max_length=MAX_CHARS)]
 
 
-class Row(Record):
+class LogRow(Record):
     """A message in the list; `found` is what was looked for in its payload."""
 
     message: Message
@@ -124,8 +124,8 @@ async def show_all(
     )
 
 
-def _row(moment: MessageDeliveries, sought: Sought) -> Row:
-    return Row(
+def _row(moment: MessageDeliveries, sought: Sought) -> LogRow:
+    return LogRow(
         message=moment.message,
         deliveries=moment.deliveries,
         found=snippet(moment.message.body, sought),

@@ -9,7 +9,7 @@ from nicobar.store.history import MessageFilter, Waits
 from nicobar.use_cases.delivery_waits import read_waits
 from nicobar.web.dashboard.context import Context, GivenContext, current_application
 from nicobar.web.dashboard.endpoint_deliveries import DeliveryRow, row_of
-from nicobar.web.dashboard.endpoints import Row, rows_of
+from nicobar.web.dashboard.endpoints import EndpointRow, rows_of
 from nicobar.web.dashboard.pages import page
 from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
 
@@ -19,7 +19,7 @@ SHOWN = 5
 class Lane(Record):
     """An endpoint with what waits for it; `first` are its oldest deliveries."""
 
-    row: Row
+    row: EndpointRow
     waits: Waits
     first: tuple[DeliveryRow, ...]
 
@@ -42,7 +42,7 @@ async def show(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
     )
 
 
-async def _lane(context: Context, visitor: Visitor, row: Row) -> Lane:
+async def _lane(context: Context, visitor: Visitor, row: EndpointRow) -> Lane:
     store = context.services.store
     waits = await read_waits(store, [row.endpoint], context.now_ms())
     # From the oldest that waits on: what came before is finished.
