@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from litestar import get, patch, put
-from litestar.params import JSONBody
-
 from nicobar.connectors import is_credential
 from nicobar.connectors.registry import connector
 from nicobar.errors import UserError
@@ -15,10 +12,12 @@ from nicobar.pipeline.configuration import endpoint_credentials, endpoint_header
 from nicobar.store import PutEndpoint
 from nicobar.use_cases.catalogue import same_endpoint
 from nicobar.use_cases.services import Services, again_if_moved
+from nicobar.web.api.auth import Caller
 from nicobar.web.api.endpoints import ONE, TAGS, HeaderName, Headers, HeaderValue
 from nicobar.web.api.errors import Invalid
-from nicobar.web.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
+from nicobar.web.api.lookups import AppKey, EndpointKey, endpoint_to_change
 from nicobar.web.api.shapes import Shape
+from nicobar.web.operations import get, patch, put
 
 MAX_HEADERS = 50
 
@@ -43,8 +42,8 @@ class EndpointHeadersPatchIn(Shape):
     delete_headers: list[str] = []
 
 
-@get(f"{ONE}/headers", operation_id="v1.endpoint.get-headers", tags=TAGS, summary="Get Endpoint Headers")
-async def get_headers(endpoint: GivenEndpoint, services: GivenServices) -> EndpointHeadersOut:
+@get(f"{ONE}/headers", id="v1.endpoint.get-headers", tags=TAGS, summary="Get Endpoint Headers")
+async def get_headers(endpoint: Endpoint, services: Services) -> EndpointHeadersOut:
     """The headers that go with each request to an endpoint."""
     headers = endpoint_headers(services.vault, endpoint)
     return EndpointHeadersOut(
@@ -55,19 +54,19 @@ async def get_headers(endpoint: GivenEndpoint, services: GivenServices) -> Endpo
 
 @put(
     f"{ONE}/headers",
-    operation_id="v1.endpoint.set-headers",
+    id="v1.endpoint.set-headers",
     tags=TAGS,
     summary="Set Endpoint Headers",
-    status_code=204,
+    status=204,
 )
 @again_if_moved
 async def set_headers(
     *,
     app_id: AppKey,
     endpoint_id: EndpointKey,
-    data: JSONBody[EndpointHeadersIn],
-    services: GivenServices,
-    caller: GivenCaller,
+    data: EndpointHeadersIn,
+    services: Services,
+    caller: Caller,
 ) -> None:
     """Replaces the headers that go with each request to an endpoint."""
     async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
@@ -77,19 +76,19 @@ async def set_headers(
 
 @patch(
     f"{ONE}/headers",
-    operation_id="v1.endpoint.patch-headers",
+    id="v1.endpoint.patch-headers",
     tags=TAGS,
     summary="Patch Endpoint Headers",
-    status_code=204,
+    status=204,
 )
 @again_if_moved
 async def patch_headers(
     *,
     app_id: AppKey,
     endpoint_id: EndpointKey,
-    data: JSONBody[EndpointHeadersPatchIn],
-    services: GivenServices,
-    caller: GivenCaller,
+    data: EndpointHeadersPatchIn,
+    services: Services,
+    caller: Caller,
 ) -> None:
     """Sets and takes out some of the headers that go with each request to an endpoint."""
     async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
@@ -115,4 +114,4 @@ def _with_headers(services: Services, known: Endpoint, headers: Mapping[str, str
     return same_endpoint(known, sealed_headers=seal_headers(services.vault, known.id, dict(headers)))
 
 
-HANDLERS = (get_headers, set_headers, patch_headers)
+OPERATIONS = (get_headers, set_headers, patch_headers)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar import get, post
-from litestar.params import JSONBody
 from msgspec import Meta
 
-from nicobar.model import Breaker, BreakerState
+from nicobar.model import Breaker, BreakerState, Endpoint
 from nicobar.pipeline.breaker import next_probe_at_ms
 from nicobar.store import PauseEndpoint
 from nicobar.use_cases.endpoint_state import resume_endpoint
-from nicobar.use_cases.services import again_if_moved
-from nicobar.web.api.deletion_preview import DryRunOut, GivenDryRun, effect, pending
+from nicobar.use_cases.services import Services, again_if_moved
+from nicobar.web.api.auth import Caller
+from nicobar.web.api.deletion_preview import DryRun, DryRunOut, effect, pending
 from nicobar.web.api.endpoints import ONE, TAGS
-from nicobar.web.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
+from nicobar.web.api.lookups import AppKey, EndpointKey, endpoint_to_change
 from nicobar.web.api.shapes import Moment, Shape, moment
+from nicobar.web.operations import get, post
 
 CANCEL_AT_ONCE = 1_000
 MAX_CANCELED = 100_000
@@ -59,8 +59,8 @@ class CanceledOut(Shape):
     done: bool
 
 
-@get(f"{ONE}/queue", operation_id="nicobar.endpoint.queue", tags=TAGS, summary="Get Queue")
-async def get_queue(endpoint: GivenEndpoint, services: GivenServices) -> QueueOut:
+@get(f"{ONE}/queue", id="nicobar.endpoint.queue", tags=TAGS, summary="Get Queue")
+async def get_queue(endpoint: Endpoint, services: Services) -> QueueOut:
     """What waits for an endpoint, whether it is paused, and its breaker."""
     waiting = next(
         (waiting for waiting in await services.store.backlog() if waiting.endpoint_seq == endpoint.seq), None
@@ -83,15 +83,15 @@ async def get_queue(endpoint: GivenEndpoint, services: GivenServices) -> QueueOu
     )
 
 
-@post(f"{ONE}/pause", operation_id="nicobar.endpoint.pause", tags=TAGS, summary="Pause Endpoint", status_code=204)
+@post(f"{ONE}/pause", id="nicobar.endpoint.pause", tags=TAGS, summary="Pause Endpoint", status=204)
 @again_if_moved
 async def pause(
     *,
     app_id: AppKey,
     endpoint_id: EndpointKey,
-    data: JSONBody[PauseIn],
-    services: GivenServices,
-    caller: GivenCaller,
+    data: PauseIn,
+    services: Services,
+    caller: Caller,
 ) -> None:
     """Stops sending to an endpoint until it is resumed. Messages for it are kept. Nicobar never ends such a pause."""
     async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
@@ -99,9 +99,9 @@ async def pause(
         await services.change(caller, "endpoint.pause", known.id, change, app_id=known.app_id, detail=data.reason)
 
 
-@post(f"{ONE}/resume", operation_id="nicobar.endpoint.resume", tags=TAGS, summary="Resume Endpoint", status_code=204)
+@post(f"{ONE}/resume", id="nicobar.endpoint.resume", tags=TAGS, summary="Resume Endpoint", status=204)
 @again_if_moved
-async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: GivenServices, caller: GivenCaller) -> None:
+async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: Services, caller: Caller) -> None:
     """Ends the pause or the hold of an endpoint: queued messages are sent. Does nothing to one that is neither. A
     disabled endpoint is rejected with 409 `endpoint_disabled`: enable it with `disabled: false`.
     """
@@ -111,13 +111,13 @@ async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: GivenSer
 
 @post(
     f"{ONE}/cancel-pending",
-    operation_id="nicobar.endpoint.cancel-pending",
+    id="nicobar.endpoint.cancel-pending",
     tags=TAGS,
     summary="Cancel Pending Deliveries",
-    status_code=200,
+    status=200,
 )
 async def cancel_pending(
-    *, endpoint: GivenEndpoint, services: GivenServices, caller: GivenCaller, dry_run: GivenDryRun
+    *, endpoint: Endpoint, services: Services, caller: Caller, dry_run: DryRun = False
 ) -> CanceledOut | DryRunOut:
     """Cancels the pending deliveries of an endpoint. Those that are being sent are left alone; canceled ones can be
     replayed. With `dryRun` nothing is canceled, and the answer counts the deliveries.
@@ -134,4 +134,4 @@ async def cancel_pending(
     return CanceledOut(canceled=canceled, done=last < CANCEL_AT_ONCE)
 
 
-HANDLERS = (get_queue, pause, resume, cancel_pending)
+OPERATIONS = (get_queue, pause, resume, cancel_pending)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from litestar import Response, get, post
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import HeaderParameter, JSONBody
 from msgspec import Meta
 
 from nicobar.connectors.http import read_secrets, rotated
@@ -17,10 +14,12 @@ from nicobar.model import Endpoint
 from nicobar.pipeline.configuration import endpoint_credentials, seal_credentials
 from nicobar.use_cases.catalogue import same_endpoint
 from nicobar.use_cases.services import Services, again_if_moved
+from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.endpoints import HTTP, ONE, TAGS, Secret
 from nicobar.web.api.errors import Invalid, not_found
-from nicobar.web.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
+from nicobar.web.api.lookups import AppKey, EndpointKey, endpoint_to_change
 from nicobar.web.api.shapes import Shape
+from nicobar.web.operations import Response, ResponseSpec, get, post
 
 DAY_S = 86_400
 MAX_GRACE_S = 7 * DAY_S
@@ -43,24 +42,24 @@ class EndpointSecretRotateIn(Shape):
 
 @get(
     f"{ONE}/secret",
-    operation_id="v1.endpoint.get-secret",
+    id="v1.endpoint.get-secret",
     tags=TAGS,
     summary="Get Endpoint Secret",
-    opt={"needs": "writing"},
+    needs=Needs.WRITING,
 )
-async def get_secret(endpoint: GivenEndpoint, services: GivenServices) -> EndpointSecretOut:
+async def get_secret(endpoint: Endpoint, services: Services) -> EndpointSecretOut:
     """What an endpoint's requests are signed with. Needs a token that may write."""
     return EndpointSecretOut(key=read_secrets(_signed_with(services, endpoint))[0].secret)
 
 
 @post(
     f"{ONE}/secret/rotate",
-    operation_id="v1.endpoint.rotate-secret",
+    id="v1.endpoint.rotate-secret",
     tags=TAGS,
     summary="Rotate Endpoint Secret",
-    status_code=200,
+    status=200,
     responses={
-        200: ResponseSpec(EndpointSecretOut, description="The new secret.", generate_examples=False),
+        200: ResponseSpec(EndpointSecretOut, description="The new secret."),
         204: ResponseSpec(None, description="To clients before 2.0."),
     },
 )
@@ -69,10 +68,10 @@ async def rotate_secret(
     *,
     app_id: AppKey,
     endpoint_id: EndpointKey,
-    data: JSONBody[EndpointSecretRotateIn],
-    services: GivenServices,
-    caller: GivenCaller,
-    user_agent: Annotated[str, HeaderParameter(name="user-agent", include_in_schema=False)] = "",
+    data: EndpointSecretRotateIn,
+    services: Services,
+    caller: Caller,
+    user_agent: str,
 ) -> Response[EndpointSecretOut | None]:
     """Gives an endpoint a new secret. For a day, or as long as is said, requests are signed with the one before it
     too: `webhook-signature` then holds one signature for each. The answer is the new secret, which
@@ -95,8 +94,8 @@ async def rotate_secret(
         change = same_endpoint(known, sealed_credentials=seal_credentials(services.vault, known.id, credentials))
         await services.change(caller, "endpoint.rotate-secret", known.id, change, app_id=known.app_id)
     if _OLDER_CLIENT.match(user_agent):
-        return Response(None, status_code=204)
-    return Response(EndpointSecretOut(key=new), status_code=200)
+        return Response(None, status=204)
+    return Response(EndpointSecretOut(key=new), status=200)
 
 
 def _signed_with(services: Services, endpoint: Endpoint) -> str:
@@ -105,4 +104,4 @@ def _signed_with(services: Services, endpoint: Endpoint) -> str:
     return endpoint_credentials(services.vault, endpoint)["secret"]
 
 
-HANDLERS = (get_secret, rotate_secret)
+OPERATIONS = (get_secret, rotate_secret)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import Annotated, TypeVar
 
 import msgspec
-from litestar import Response, delete, get, patch, post, put
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.connectors import FieldKind
@@ -24,21 +21,9 @@ from nicobar.use_cases.destination_check import check_address, check_stored, mov
 from nicobar.use_cases.endpoint_state import switch_action
 from nicobar.use_cases.services import Services, again_if_moved
 from nicobar.web.api.auth import Caller
-from nicobar.web.api.deletion_preview import DELETED, DryRunOut, GivenDryRun, done, unfinished, would
+from nicobar.web.api.deletion_preview import DELETED, DryRun, DryRunOut, done, unfinished, would
 from nicobar.web.api.errors import Invalid, conflict
-from nicobar.web.api.lookups import (
-    AppKey,
-    EndpointKey,
-    GivenApplication,
-    GivenCaller,
-    GivenEndpoint,
-    GivenServices,
-    GivenSnapshot,
-    application_of,
-    check_new_uid,
-    endpoint_of,
-    find,
-)
+from nicobar.web.api.lookups import AppKey, EndpointKey, application_of, check_new_uid, endpoint_of, find
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
 from nicobar.web.api.shapes import (
     Channel,
@@ -55,10 +40,11 @@ from nicobar.web.api.shapes import (
     moment,
     patched,
 )
+from nicobar.web.operations import Response, ResponseSpec, delete, get, patch, post, put
 
 TAGS = ["Endpoint"]
-PATH = "/api/v1/app/{app_id:str}/endpoint"
-ONE = "/api/v1/app/{app_id:str}/endpoint/{endpoint_id:str}"
+PATH = "/api/v1/app/{app_id}/endpoint"
+ONE = "/api/v1/app/{app_id}/endpoint/{endpoint_id}"
 HTTP = "http"
 MASKED = "***"
 MAX_EVENT_TYPES = 500
@@ -213,7 +199,7 @@ class EndpointOut(Shape):
     rate_limit: int | None = None
 
 
-_MADE = ResponseSpec(EndpointOut, description="It was made.", generate_examples=False)
+_MADE = ResponseSpec(EndpointOut, description="It was made.")
 
 
 def shown(services: Services, endpoint: Endpoint) -> EndpointOut:
@@ -246,12 +232,12 @@ def _shown_config(endpoint: Endpoint) -> dict[str, str | bool]:
     return secrets | settings
 
 
-@get(PATH, operation_id="v1.endpoint.list", tags=TAGS, summary="List Endpoints")
+@get(PATH, id="v1.endpoint.list", tags=TAGS, summary="List Endpoints")
 async def list_endpoints(
     *,
-    application: GivenApplication,
-    snapshot: GivenSnapshot,
-    services: GivenServices,
+    application: Application,
+    snapshot: Snapshot,
+    services: Services,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     order: Order = None,
@@ -267,11 +253,9 @@ async def list_endpoints(
     )
 
 
-@post(PATH, operation_id="v1.endpoint.create", tags=TAGS, summary="Create Endpoint")
+@post(PATH, id="v1.endpoint.create", tags=TAGS, summary="Create Endpoint")
 @again_if_moved
-async def create_endpoint(
-    *, app_id: AppKey, data: JSONBody[EndpointIn], services: GivenServices, caller: GivenCaller
-) -> EndpointOut:
+async def create_endpoint(*, app_id: AppKey, data: EndpointIn, services: Services, caller: Caller) -> EndpointOut:
     """Makes an endpoint. Messages that are accepted from now on go to it."""
     async with services.changing:
         snapshot = await services.snapshot()
@@ -279,21 +263,21 @@ async def create_endpoint(
         return await _put(services, caller, snapshot, application, with_newer_names(data), None)
 
 
-@get(ONE, operation_id="v1.endpoint.get", tags=TAGS, summary="Get Endpoint")
-async def get_endpoint(endpoint: GivenEndpoint, services: GivenServices) -> EndpointOut:
+@get(ONE, id="v1.endpoint.get", tags=TAGS, summary="Get Endpoint")
+async def get_endpoint(endpoint: Endpoint, services: Services) -> EndpointOut:
     """One endpoint."""
     return shown(services, endpoint)
 
 
-@put(ONE, operation_id="v1.endpoint.upsert", tags=TAGS, summary="Upsert Endpoint", responses={201: _MADE})
+@put(ONE, id="v1.endpoint.upsert", tags=TAGS, summary="Upsert Endpoint", responses={201: _MADE})
 @again_if_moved
 async def upsert_endpoint(
     *,
     app_id: AppKey,
     endpoint_id: EndpointKey,
-    data: JSONBody[EndpointUpsertIn],
-    services: GivenServices,
-    caller: GivenCaller,
+    data: EndpointUpsertIn,
+    services: Services,
+    caller: Caller,
 ) -> Response[EndpointOut]:
     """Replaces an endpoint, or makes it. A uid in the path stays where the body has none."""
     wanted = EndpointIn(**msgspec.structs.asdict(with_newer_names(data)))
@@ -308,18 +292,18 @@ async def upsert_endpoint(
         if known is None or known.id != endpoint_id:
             wanted = msgspec.structs.replace(wanted, uid=wanted.uid or endpoint_id)
         out = await _put(services, caller, snapshot, application, wanted, known)
-    return Response(out, status_code=200 if known else 201)
+    return Response(out, status=200 if known else 201)
 
 
-@patch(ONE, operation_id="v1.endpoint.patch", tags=TAGS, summary="Patch Endpoint")
+@patch(ONE, id="v1.endpoint.patch", tags=TAGS, summary="Patch Endpoint")
 @again_if_moved
 async def patch_endpoint(
     *,
     app_id: AppKey,
     endpoint_id: EndpointKey,
-    data: JSONBody[EndpointPatch],
-    services: GivenServices,
-    caller: GivenCaller,
+    data: EndpointPatch,
+    services: Services,
+    caller: Caller,
 ) -> EndpointOut:
     """Changes what is given of an endpoint."""
     async with services.changing:
@@ -341,10 +325,10 @@ async def patch_endpoint(
 
 @delete(
     ONE,
-    operation_id="v1.endpoint.delete",
+    id="v1.endpoint.delete",
     tags=TAGS,
     summary="Delete Endpoint",
-    status_code=200,
+    status=200,
     responses=DELETED,
 )
 @again_if_moved
@@ -352,9 +336,9 @@ async def delete_endpoint(
     *,
     app_id: AppKey,
     endpoint_id: EndpointKey,
-    services: GivenServices,
-    caller: GivenCaller,
-    dry_run: GivenDryRun,
+    services: Services,
+    caller: Caller,
+    dry_run: DryRun = False,
 ) -> Response[DryRunOut | None]:
     """Takes out an endpoint; what is not delivered is canceled, its history stays."""
     async with services.changing:
@@ -508,7 +492,7 @@ def _is_secret(kind: str, name: str) -> bool:
     return any(field.name == name and field.kind is FieldKind.SECRET for field in connector(kind).fields)
 
 
-HANDLERS = (
+OPERATIONS = (
     list_endpoints,
     create_endpoint,
     get_endpoint,

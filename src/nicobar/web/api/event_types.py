@@ -6,9 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, delete, get, patch, post, put
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.errors import UserError
@@ -19,21 +16,22 @@ from nicobar.sources.registry import SOURCES
 from nicobar.store import PutEventType, RemoveEventType, Snapshot
 from nicobar.use_cases.event_type_import import event_types_of
 from nicobar.use_cases.services import Services, again_if_moved
-from nicobar.web.api.auth import Caller
-from nicobar.web.api.deletion_preview import DELETED, DryRunOut, GivenDryRun, done, would
+from nicobar.web.api.auth import Caller, Needs
+from nicobar.web.api.deletion_preview import DELETED, DryRun, DryRunOut, done, would
 from nicobar.web.api.errors import Invalid, conflict, not_found
-from nicobar.web.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot, check_new_uid
+from nicobar.web.api.lookups import MAX_KEY_CHARS, check_new_uid
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
 from nicobar.web.api.shapes import Description, EventTypeName, Moment, Page, Shape, Unsupported, moment, patched
+from nicobar.web.operations import Response, ResponseSpec, delete, get, patch, post, put
 
 TAGS = ["Event Type"]
 PATH = "/api/v1/event-type"
-ONE = f"{PATH}/{{event_type_name:str}}"
+ONE = f"{PATH}/{{event_type_name}}"
 MAX_IMPORTED = 1_000
 # When the kinds of the sources were written down; they have no time of their own.
 _BUILT_IN_MS = 1_767_225_600_000
 
-NameKey = Annotated[str, PathParameter(description="The event type's name.", max_length=MAX_KEY_CHARS)]
+NameKey = Annotated[str, Meta(description="The event type's name.", max_length=MAX_KEY_CHARS)]
 Flag = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9\-_.]+$", min_length=1, max_length=256)]
 Flags = Annotated[list[Flag], Meta(max_length=50)]
 GroupName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9\-_.]+$", min_length=1, max_length=256, examples=["payment"])]
@@ -151,7 +149,7 @@ class ExportOut(Shape):
     webhooks: dict[str, Any]
 
 
-_MADE = ResponseSpec(EventTypeOut, description="It was made.", generate_examples=False)
+_MADE = ResponseSpec(EventTypeOut, description="It was made.")
 
 
 def all_event_types(snapshot: Snapshot) -> dict[str, EventType]:
@@ -190,15 +188,15 @@ def _built_in(snapshot: Snapshot, name: str) -> bool:
     return all(event_type.name != name for event_type in snapshot.event_types)
 
 
-@get(PATH, operation_id="v1.event-type.list", tags=TAGS, summary="List Event Types", opt={"needs": "any_reader"})
+@get(PATH, id="v1.event-type.list", tags=TAGS, summary="List Event Types", needs=Needs.ANY_READER)
 async def list_event_types(
     *,
-    snapshot: GivenSnapshot,
+    snapshot: Snapshot,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     order: Order = None,
-    include_archived: Annotated[bool, QueryParameter(description="Archived ones too.")] = False,
-    with_content: Annotated[bool, QueryParameter(description="With schemas and examples.")] = False,
+    include_archived: Annotated[bool, Meta(description="Archived ones too.")] = False,
+    with_content: Annotated[bool, Meta(description="With schemas and examples.")] = False,
 ) -> Page[EventTypeOut]:
     """Event types by name."""
     return page_of_all(
@@ -217,11 +215,9 @@ async def list_event_types(
     )
 
 
-@post(PATH, operation_id="v1.event-type.create", tags=TAGS, summary="Create Event Type")
+@post(PATH, id="v1.event-type.create", tags=TAGS, summary="Create Event Type")
 @again_if_moved
-async def create_event_type(
-    *, data: JSONBody[EventTypeIn], services: GivenServices, caller: GivenCaller
-) -> EventTypeOut:
+async def create_event_type(*, data: EventTypeIn, services: Services, caller: Caller) -> EventTypeOut:
     """Makes an event type. One of an archived event type's name brings it back."""
     async with services.changing:
         known = all_event_types(await services.snapshot()).get(data.name)
@@ -230,8 +226,8 @@ async def create_event_type(
         return await _put(services, caller, data.name, _upsert_of(data), known)
 
 
-@get(ONE, operation_id="v1.event-type.get", tags=TAGS, summary="Get Event Type", opt={"needs": "any_reader"})
-async def get_event_type(event_type_name: NameKey, snapshot: GivenSnapshot) -> EventTypeOut:
+@get(ONE, id="v1.event-type.get", tags=TAGS, summary="Get Event Type", needs=Needs.ANY_READER)
+async def get_event_type(event_type_name: NameKey, snapshot: Snapshot) -> EventTypeOut:
     """One event type, with its schemas and its example."""
     found = _find(snapshot, event_type_name)
     return shown(found, built_in=_built_in(snapshot, found.name))
@@ -239,34 +235,34 @@ async def get_event_type(event_type_name: NameKey, snapshot: GivenSnapshot) -> E
 
 @get(
     f"{ONE}/retry-schedule",
-    operation_id="v1.event-type.get-retry-schedule",
+    id="v1.event-type.get-retry-schedule",
     tags=TAGS,
     summary="Get Retry Schedule",
-    opt={"needs": "any_reader"},
+    needs=Needs.ANY_READER,
 )
-async def get_retry_schedule(event_type_name: NameKey, snapshot: GivenSnapshot) -> RetryScheduleOut:
+async def get_retry_schedule(event_type_name: NameKey, snapshot: Snapshot) -> RetryScheduleOut:
     """How long after each failed try the next one comes; the same for all event types."""
     _find(snapshot, event_type_name)
     return RetryScheduleOut(retry_schedule=[WaitOut(secs=wait_ms // 1000, nanos=0) for wait_ms in RETRY_AFTER_MS])
 
 
-@put(ONE, operation_id="v1.event-type.upsert", tags=TAGS, summary="Upsert Event Type", responses={201: _MADE})
+@put(ONE, id="v1.event-type.upsert", tags=TAGS, summary="Upsert Event Type", responses={201: _MADE})
 @again_if_moved
 async def upsert_event_type(
-    *, event_type_name: NameKey, data: JSONBody[EventTypeUpsertIn], services: GivenServices, caller: GivenCaller
+    *, event_type_name: NameKey, data: EventTypeUpsertIn, services: Services, caller: Caller
 ) -> Response[EventTypeOut]:
     """Replaces an event type, or makes it."""
     check_new_uid(event_type_name, "path.event_type_name")
     async with services.changing:
         known = all_event_types(await services.snapshot()).get(event_type_name)
         out = await _put(services, caller, event_type_name, data, known)
-    return Response(out, status_code=200 if known else 201)
+    return Response(out, status=200 if known else 201)
 
 
-@patch(ONE, operation_id="v1.event-type.patch", tags=TAGS, summary="Patch Event Type")
+@patch(ONE, id="v1.event-type.patch", tags=TAGS, summary="Patch Event Type")
 @again_if_moved
 async def patch_event_type(
-    *, event_type_name: NameKey, data: JSONBody[EventTypePatch], services: GivenServices, caller: GivenCaller
+    *, event_type_name: NameKey, data: EventTypePatch, services: Services, caller: Caller
 ) -> EventTypeOut:
     """Changes what is given of an event type."""
     async with services.changing:
@@ -284,20 +280,20 @@ async def patch_event_type(
 
 @delete(
     ONE,
-    operation_id="v1.event-type.delete",
+    id="v1.event-type.delete",
     tags=TAGS,
     summary="Delete Event Type",
-    status_code=200,
+    status=200,
     responses=DELETED,
 )
 @again_if_moved
 async def delete_event_type(
     *,
     event_type_name: NameKey,
-    services: GivenServices,
-    caller: GivenCaller,
-    expunge: Annotated[bool, QueryParameter(description="Delete it permanently instead of archiving it.")] = False,
-    dry_run: GivenDryRun,
+    services: Services,
+    caller: Caller,
+    expunge: Annotated[bool, Meta(description="Delete it permanently instead of archiving it.")] = False,
+    dry_run: DryRun = False,
 ) -> Response[DryRunOut | None]:
     """Archives an event type: it is not offered any more; messages of it are taken as before."""
     async with services.changing:
@@ -319,14 +315,14 @@ async def delete_event_type(
 
 @post(
     f"{PATH}/import/openapi",
-    operation_id="v1.event-type.import-openapi",
+    id="v1.event-type.import-openapi",
     tags=TAGS,
     summary="Import Event Types",
-    status_code=200,
+    status=200,
 )
 @again_if_moved
 async def import_event_types(
-    *, data: JSONBody[EventTypeImportOpenApiIn], services: GivenServices, caller: GivenCaller
+    *, data: EventTypeImportOpenApiIn, services: Services, caller: Caller
 ) -> EventTypeImportOpenApiOut:
     """Makes event types of the webhooks in an OpenAPI document. With `replaceAll` those that were added and are not
     in it are archived.
@@ -356,12 +352,12 @@ async def import_event_types(
 
 @get(
     f"{PATH}/export/openapi",
-    operation_id="nicobar.event-type.export",
+    id="nicobar.event-type.export",
     tags=TAGS,
     summary="Export Event Types",
-    opt={"needs": "any_reader"},
+    needs=Needs.ANY_READER,
 )
-async def export_event_types(snapshot: GivenSnapshot) -> ExportOut:
+async def export_event_types(snapshot: Snapshot) -> ExportOut:
     """All event types that are not archived as an OpenAPI document, which `import/openapi` takes."""
     offered = [event_type for event_type in all_event_types(snapshot).values() if not event_type.archived]
     return ExportOut(
@@ -457,7 +453,7 @@ async def _put(
     return shown(event_type, built_in=False)
 
 
-HANDLERS = (
+OPERATIONS = (
     list_event_types,
     create_event_type,
     import_event_types,

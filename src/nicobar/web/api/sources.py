@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
-from litestar import Response, delete, get, patch, post, put
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.crypto import new_url_token
@@ -20,28 +17,20 @@ from nicobar.sources.registry import SOURCES
 from nicobar.store import PutSource, RemoveSource, Snapshot
 from nicobar.use_cases.catalogue import default_application, details, make_source
 from nicobar.use_cases.services import Services, again_if_moved
-from nicobar.web.api.auth import Caller
-from nicobar.web.api.deletion_preview import DELETED, DryRunOut, GivenDryRun, done, would
+from nicobar.web.api.auth import Caller, Needs
+from nicobar.web.api.deletion_preview import DELETED, DryRun, DryRunOut, done, would
 from nicobar.web.api.errors import Invalid, conflict, not_found
-from nicobar.web.api.lookups import (
-    MAX_KEY_CHARS,
-    GivenCaller,
-    GivenServices,
-    GivenSnapshot,
-    SourceKey,
-    application_of,
-    find,
-)
+from nicobar.web.api.lookups import MAX_KEY_CHARS, SourceKey, application_of, find
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
 from nicobar.web.api.shapes import Metadata, Moment, Page, Shape, SourceId, moment, patched
+from nicobar.web.operations import Response, ResponseSpec, delete, get, patch, post, put
 
 TAGS = ["Ingest Source"]
 PATH = "/ingest/api/v1/source"
-ONE = f"{PATH}/{{source_id:str}}"
+ONE = f"{PATH}/{{source_id}}"
 # The public Svix API's own word for senders that sign as Standard Webhooks says.
 SVIX = "svix"
 STANDARD = "standard-webhooks"
-OPT = {"needs": "own"}
 
 SourceName = Annotated[str, Meta(min_length=2, max_length=256, examples=["dodo-live"])]
 SourceUid = Annotated[
@@ -115,7 +104,7 @@ class RotateTokenOut(Shape):
     ingest_url: str
 
 
-_MADE = ResponseSpec(IngestSourceOut, description="It was made.", generate_examples=False)
+_MADE = ResponseSpec(IngestSourceOut, description="It was made.")
 
 
 def shown(services: Services, source: Source) -> IngestSourceOut:
@@ -142,12 +131,12 @@ def source_of(snapshot: Snapshot, caller: Caller, key: str) -> Source:
     return found
 
 
-@get(PATH, operation_id="v1.ingest.source.list", tags=TAGS, summary="List Ingest Sources", opt=OPT)
+@get(PATH, id="v1.ingest.source.list", tags=TAGS, summary="List Ingest Sources", needs=Needs.OWN)
 async def list_sources(
     *,
-    snapshot: GivenSnapshot,
-    services: GivenServices,
-    caller: GivenCaller,
+    snapshot: Snapshot,
+    services: Services,
+    caller: Caller,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     order: Order = None,
@@ -163,35 +152,31 @@ async def list_sources(
     )
 
 
-@post(PATH, operation_id="v1.ingest.source.create", tags=TAGS, summary="Create Ingest Source", opt=OPT)
+@post(PATH, id="v1.ingest.source.create", tags=TAGS, summary="Create Ingest Source", needs=Needs.OWN)
 @again_if_moved
-async def create_source(
-    *, data: JSONBody[IngestSourceIn], services: GivenServices, caller: GivenCaller
-) -> IngestSourceOut:
+async def create_source(*, data: IngestSourceIn, services: Services, caller: Caller) -> IngestSourceOut:
     """Makes a source; `ingestUrl` is the address for the sender."""
     async with services.changing:
         return await _put(services, caller, await services.snapshot(), data, None)
 
 
-@get(ONE, operation_id="v1.ingest.source.get", tags=TAGS, summary="Get Ingest Source", opt=OPT)
-async def get_source(
-    source_id: SourceKey, snapshot: GivenSnapshot, services: GivenServices, caller: GivenCaller
-) -> IngestSourceOut:
+@get(ONE, id="v1.ingest.source.get", tags=TAGS, summary="Get Ingest Source", needs=Needs.OWN)
+async def get_source(source_id: SourceKey, snapshot: Snapshot, services: Services, caller: Caller) -> IngestSourceOut:
     """One source."""
     return shown(services, source_of(snapshot, caller, source_id))
 
 
 @put(
     ONE,
-    operation_id="v1.ingest.source.upsert",
+    id="v1.ingest.source.upsert",
     tags=TAGS,
     summary="Upsert Ingest Source",
     responses={201: _MADE},
-    opt=OPT,
+    needs=Needs.OWN,
 )
 @again_if_moved
 async def upsert_source(
-    *, source_id: SourceKey, data: JSONBody[IngestSourceIn], services: GivenServices, caller: GivenCaller
+    *, source_id: SourceKey, data: IngestSourceIn, services: Services, caller: Caller
 ) -> Response[IngestSourceOut]:
     """Replaces a source, or makes it. Its address stays, and a uid in the path where the body has none."""
     async with services.changing:
@@ -204,13 +189,13 @@ async def upsert_source(
         if known is None or known.id != source_id:
             data = msgspec.structs.replace(data, uid=data.uid or _new_uid(source_id))
         out = await _put(services, caller, snapshot, data, known)
-    return Response(out, status_code=200 if known else 201)
+    return Response(out, status=200 if known else 201)
 
 
-@patch(ONE, operation_id="v1.ingest.source.patch", tags=TAGS, summary="Patch Ingest Source", opt=OPT)
+@patch(ONE, id="v1.ingest.source.patch", tags=TAGS, summary="Patch Ingest Source", needs=Needs.OWN)
 @again_if_moved
 async def patch_source(
-    *, source_id: SourceKey, data: JSONBody[IngestSourcePatch], services: GivenServices, caller: GivenCaller
+    *, source_id: SourceKey, data: IngestSourcePatch, services: Services, caller: Caller
 ) -> IngestSourceOut:
     """Changes what is given of a source."""
     async with services.changing:
@@ -231,16 +216,16 @@ async def patch_source(
 
 @delete(
     ONE,
-    operation_id="v1.ingest.source.delete",
+    id="v1.ingest.source.delete",
     tags=TAGS,
     summary="Delete Ingest Source",
-    opt=OPT,
-    status_code=200,
+    needs=Needs.OWN,
+    status=200,
     responses=DELETED,
 )
 @again_if_moved
 async def delete_source(
-    *, source_id: SourceKey, services: GivenServices, caller: GivenCaller, dry_run: GivenDryRun
+    *, source_id: SourceKey, services: Services, caller: Caller, dry_run: DryRun = False
 ) -> Response[DryRunOut | None]:
     """Takes out a source; its address answers 404 from now on. Its messages stay."""
     async with services.changing:
@@ -254,14 +239,14 @@ async def delete_source(
 
 @post(
     f"{ONE}/token/rotate",
-    operation_id="v1.ingest.source.rotate-token",
+    id="v1.ingest.source.rotate-token",
     tags=TAGS,
     summary="Rotate Ingest Token",
-    status_code=200,
-    opt=OPT,
+    status=200,
+    needs=Needs.OWN,
 )
 @again_if_moved
-async def rotate_token(*, source_id: SourceKey, services: GivenServices, caller: GivenCaller) -> RotateTokenOut:
+async def rotate_token(*, source_id: SourceKey, services: Services, caller: Caller) -> RotateTokenOut:
     """Gives a source a new address. The one before it answers 404 at once."""
     async with services.changing:
         known = source_of(await services.snapshot(), caller, source_id)
@@ -325,7 +310,7 @@ def _check_free(sources: Sequence[Source], wanted: IngestSourceIn, app_id: str, 
         raise conflict("Another source has this name.", "Choose another one.")
 
 
-HANDLERS = (
+OPERATIONS = (
     list_sources,
     create_source,
     get_source,

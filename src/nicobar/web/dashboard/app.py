@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from litestar import Litestar, Request, Response
 from litestar.di import Provide
+from litestar.enums import ParamType
 from litestar.exceptions import HTTPException
+from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Scope
 
 from nicobar.errors import NicobarError, Refusal, UserError
@@ -51,7 +54,7 @@ from nicobar.web.dashboard.login_limit import LoginLimit
 from nicobar.web.dashboard.middleware import MAX_FORM_BYTES, DashboardMiddleware
 from nicobar.web.dashboard.pages import page
 from nicobar.web.dashboard.visitor import VISITOR, Visitor, current_visitor
-from nicobar.web.query_names import given_names, query_names
+from nicobar.web.query_names import given_names
 
 # Litestar's request knows its user, its token and its state; there are none here.
 Asked = Request[Any, Any, Any]
@@ -125,10 +128,16 @@ def _check_names(request: Asked) -> None:
     """Without this, a list would ignore a filter that it does not have and show everything. Pages without parameters
     have nothing to filter. Raises Refusal 422.
     """
-    known = query_names(request.route_handler, tuple(request.path_params)).known
+    known = _query_names(request.route_handler, tuple(request.path_params))
     for name in given_names(request.scope["query_string"]):
         if known and name not in known:
             raise unknown_name(name, known)
+
+
+@cache
+def _query_names(handler: BaseRouteHandler, path_names: tuple[str, ...]) -> frozenset[str]:
+    model = handler.create_kwargs_model(path_parameters=dict.fromkeys(path_names))  # type: ignore[arg-type] # it reads the names only
+    return frozenset(item.field_alias for item in model.expected_query_params if item.param_type is ParamType.QUERY)
 
 
 def _said(request: Asked, error: NicobarError) -> Response[Any]:
