@@ -49,7 +49,7 @@ async def supply_suffix(request: str) -> str:
 def application():
     handlers: Handlers[str] = Handlers([show_item, show_new, change_item, fail], {"suffix": Provider(supply_suffix)})
 
-    async def call(operation: Operation, scope, receive) -> Response:
+    async def call(operation: Operation, scope) -> Response:
         arguments, _ = read_path(handlers.signature(operation).path, scope["path_params"])
         return await handlers.call(operation, scope["method"], arguments)
 

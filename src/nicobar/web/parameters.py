@@ -59,6 +59,11 @@ class Signature(NamedTuple):
     body: Any
     result: Any
 
+    @property
+    def query_names(self) -> frozenset[str]:
+        """The names of the query on the wire."""
+        return frozenset(name for parameter in self.query for name in parameter.names)
+
 
 class Invalid(NamedTuple):
     """A value that does not fit: where it is (`path` or `query`), its name on the wire, and why."""

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from difflib import get_close_matches
 from functools import cache
 from typing import NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs, parse_qsl
 
 from litestar.enums import ParamType
 from litestar.handlers.base import BaseRouteHandler
@@ -44,6 +44,10 @@ def query_names(handler: BaseRouteHandler, path_names: tuple[str, ...]) -> Query
 def given_names(query_string: bytes) -> Counter[str]:
     """How often each name was given, those without a value included."""
     return Counter(name for name, _ in parse_qsl(query_string.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def given_values(query_string: bytes) -> dict[str, list[str]]:
+    return parse_qs(query_string.decode("utf-8", "replace"), keep_blank_values=True)
 
 
 def shortened(name: str) -> str:

@@ -10,11 +10,24 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
 
-from nicobar.web.asgi import Message, Receive, Send
+from nicobar.web.asgi import App, Message, Receive, Send
 from nicobar.web.operations import Operation, Response, send_response
 
 # Answers a request of one operation.
-Call = Callable[[Operation, Message, Receive], Awaitable[Response[Any]]]
+Call = Callable[[Operation, Message], Awaitable[Response[Any]]]
+
+
+class Prefixed:
+    """An ASGI application for the paths that start with one of `prefixes`, and another one for all others."""
+
+    def __init__(self, prefixes: tuple[str, ...], app: App, others: App) -> None:
+        self._prefixes = prefixes
+        self._app = app
+        self._others = others
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        is_own = scope["type"] == "http" and scope["path"].startswith(self._prefixes)
+        await (self._app if is_own else self._others)(scope, receive, send)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +37,11 @@ class _Path:
     operations: dict[str, Operation]
     call: Call
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the middleware reads bodies
         operation = self.operations.get(scope["method"])
         if operation is None:
             raise HTTPException(405, "Method Not Allowed", {"allow": ", ".join(self.operations)})
-        await send_response(send, await self.call(operation, scope, receive), operation.status)
+        await send_response(send, await self.call(operation, scope), operation.status)
 
 
 class Routes:
