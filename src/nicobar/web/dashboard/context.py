@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from litestar.di import NamedDependency
 
 from nicobar.errors import Refusal
 from nicobar.model import Application, Endpoint, Record, Source
@@ -61,9 +60,6 @@ class Context:
 
     def now_ms(self) -> int:
         return self.services.clock.now_ms()
-
-
-GivenContext = NamedDependency[Context]
 
 
 def _limited(snapshot: Snapshot, app_id: str) -> Snapshot:

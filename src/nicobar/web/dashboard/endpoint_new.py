@@ -7,8 +7,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import msgspec
-from litestar import Response, get, post
-from litestar.params import FromPath, FromQuery
 
 from nicobar.connectors import Checkup, Connector
 from nicobar.connectors.registry import CONNECTORS, connector
@@ -22,10 +20,9 @@ from nicobar.use_cases.destination_check import check_address, check_stored
 from nicobar.use_cases.dry_run import why_unusable
 from nicobar.use_cases.handler_check import why_it_cannot_run
 from nicobar.use_cases.services import again_if_moved
-from nicobar.web.dashboard.authorization import CHANGING
+from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import (
     Context,
-    GivenContext,
     current_application,
     default_source,
     find_draft,
@@ -34,15 +31,16 @@ from nicobar.web.dashboard.context import (
 )
 from nicobar.web.dashboard.forms import Given, free_name, further_fields, main_fields, read_fields, value_of
 from nicobar.web.dashboard.pages import page, redirect, translate
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 KEEP_DRAFTS_MS = 30 * 24 * 3_600_000
 HTTP = "http"
 DODO = "dodo-payments"
 
 
-@get("/webhooks/new", opt=CHANGING)
-async def choose(visitor: GivenVisitor, q: FromQuery[str] = "") -> Response[bytes]:
+@get("/webhooks/new", needs=Needs.CHANGING)
+async def choose(visitor: Visitor, q: str = "") -> Response[bytes]:
     """The integrations, narrowed by what is looked for."""
     wanted = q.strip().casefold()
     found = [connector for connector in CONNECTORS if wanted in _searched(visitor, connector)]
@@ -53,15 +51,15 @@ def _searched(visitor: Visitor, connector: Connector) -> str:
     return f"{connector.name} {connector.summary} {translate(visitor, connector.summary)}".casefold()
 
 
-@get("/webhooks/new/{kind:str}", opt=CHANGING)
-async def begin(kind: FromPath[str], visitor: GivenVisitor) -> Response[bytes]:
+@get("/webhooks/new/{kind}", needs=Needs.CHANGING)
+async def begin(kind: str, visitor: Visitor) -> Response[bytes]:
     """The form for what a connector needs."""
     of_kind = _connector(kind)
     return _form(visitor, of_kind, name=of_kind.name, secret=new_webhook_secret() if kind == HTTP else "")
 
 
-@post("/webhooks/new/{kind:str}", status_code=303)
-async def begun(kind: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/new/{kind}", status=303)
+async def begun(kind: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Keeps what was entered and goes on."""
     of_kind = _connector(kind)
     given = read_fields(of_kind, visitor.form)
@@ -80,12 +78,13 @@ async def begun(kind: FromPath[str], context: GivenContext, visitor: GivenVisito
     return await _kept(context, visitor, made, given, keep_by=add_draft)
 
 
-@get("/webhooks/drafts/{draft_id:str}", opt=CHANGING)
+@get("/webhooks/drafts/{draft_id}", needs=Needs.CHANGING)
 async def connection(
-    draft_id: FromPath[str],
-    context: GivenContext,
-    visitor: GivenVisitor,
-    check: FromQuery[bool] = False,  # noqa: FBT002 - of the address
+    *,
+    draft_id: str,
+    context: Context,
+    visitor: Visitor,
+    check: bool = False,
 ) -> Response[bytes]:
     """The form of a draft; with `check` the destination is asked whether it knows the credentials."""
     draft = await find_draft(context, draft_id)
@@ -101,9 +100,9 @@ async def connection(
     return _form(visitor, of_kind, name=draft.name, settings=draft.settings, kept=draft, checkup=checkup)
 
 
-@post("/webhooks/drafts/{draft_id:str}", status_code=303)
+@post("/webhooks/drafts/{draft_id}", status=303)
 @again_if_moved
-async def connected(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+async def connected(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Keeps what was changed and goes on."""
     draft = await find_draft(context, draft_id)
     of_kind = connector(draft.connector)
@@ -118,9 +117,9 @@ async def connected(draft_id: FromPath[str], context: GivenContext, visitor: Giv
     return await _kept(context, visitor, draft, Given(name=given.name, settings=given.settings, credentials=kept))
 
 
-@post("/webhooks/drafts/{draft_id:str}/create", status_code=303)
+@post("/webhooks/drafts/{draft_id}/create", status=303)
 @again_if_moved
-async def create(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+async def create(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Makes the endpoint, and a source where there is none; or publishes the code of one that is there. A form
     that is sent twice creates one endpoint.
     """
@@ -145,8 +144,8 @@ async def create(draft_id: FromPath[str], context: GivenContext, visitor: GivenV
     return redirect(f"/webhooks/{endpoint_id}")
 
 
-@post("/webhooks/drafts/{draft_id:str}/discard", status_code=303)
-async def discard(draft_id: FromPath[str], context: GivenContext) -> Response[bytes]:
+@post("/webhooks/drafts/{draft_id}/discard", status=303)
+async def discard(draft_id: str, context: Context) -> Response[bytes]:
     """Throws a draft away."""
     draft = await find_draft(context, draft_id)
     await context.services.store.remove_draft(draft.id)
@@ -311,4 +310,4 @@ async def publish(
             await services.change(visitor, action, known.id, *changes, app_id=known.app_id, detail=detail)
 
 
-HANDLERS = (choose, begin, begun, connection, connected, create, discard)
+OPERATIONS = (choose, begin, begun, connection, connected, create, discard)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from litestar import Response, get, post
-from litestar.params import FromPath
-
 from nicobar.connectors.registry import connector
 from nicobar.errors import UserError
 from nicobar.model import Endpoint, Record, Setting
@@ -13,8 +10,8 @@ from nicobar.store import RemoveEndpoint
 from nicobar.use_cases.catalogue import details, make_endpoint
 from nicobar.use_cases.destination_check import check_address, check_stored, moved
 from nicobar.use_cases.endpoint_state import disable_endpoint
-from nicobar.web.dashboard.authorization import CHANGING
-from nicobar.web.dashboard.context import GivenContext, find_endpoint
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context, find_endpoint
 from nicobar.web.dashboard.forms import (
     MAX_HEADERS,
     chosen_types,
@@ -30,7 +27,8 @@ from nicobar.web.dashboard.forms import (
     write_variables,
 )
 from nicobar.web.dashboard.pages import page, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 MAX_RATE = 65_535
 EMPTY_ROWS = 2
@@ -47,8 +45,8 @@ class Form(Record):
     headers: dict[str, str | None]
 
 
-@get("/webhooks/{endpoint_id:str}/settings")
-async def settings(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/settings")
+async def settings(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """The form of what can be changed."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
     form = Form(
@@ -62,10 +60,8 @@ async def settings(endpoint_id: FromPath[str], context: GivenContext, visitor: G
     return _settings_page(visitor, known, form)
 
 
-@post("/webhooks/{endpoint_id:str}/settings", status_code=303)
-async def change_settings(
-    endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/settings", status=303)
+async def change_settings(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Keeps what was changed; secrets that were left empty stay."""
     async with context.services.changing:
         snapshot = await context.snapshot()
@@ -144,8 +140,8 @@ async def change_settings(
     return redirect(f"/webhooks/{known.id}")
 
 
-@post("/webhooks/{endpoint_id:str}/disable", status_code=303)
-async def disable(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/disable", status=303)
+async def disable(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Makes no deliveries for it until it is enabled."""
     async with context.services.changing:
         known = find_endpoint(await context.snapshot(), endpoint_id)
@@ -153,16 +149,16 @@ async def disable(endpoint_id: FromPath[str], context: GivenContext, visitor: Gi
     return redirect(f"/webhooks/{known.id}")
 
 
-@get("/webhooks/{endpoint_id:str}/delete", opt=CHANGING)
-async def ask_delete(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/delete", needs=Needs.CHANGING)
+async def ask_delete(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Says what deleting means, and asks."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
     backlog = {waiting.endpoint_seq: waiting.unfinished for waiting in await context.services.store.backlog()}
     return page(visitor, "delete.html", endpoint=known, unfinished=backlog.get(known.seq, 0))
 
 
-@post("/webhooks/{endpoint_id:str}/delete", status_code=303)
-async def delete(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/delete", status=303)
+async def delete(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Takes the endpoint out; its history stays."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
     removal = RemoveEndpoint(endpoint_id=known.id)
@@ -191,4 +187,4 @@ def _settings_page(
     )
 
 
-HANDLERS = (settings, change_settings, disable, ask_delete, delete)
+OPERATIONS = (settings, change_settings, disable, ask_delete, delete)
