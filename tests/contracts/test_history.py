@@ -503,7 +503,8 @@ async def test_the_audit_log_is_filtered_by_all_that_is_set(made):
     assert await found(subject="ep_1") == [1]
     assert await found(app_id="app_1", subject="tok_9") == []
     assert await found(actor="tok_3") == [3]
-    assert await found(action="c.d") == []
+    assert await found(actions=("c.d",)) == []
+    assert await found(actions=("c.d", "a.b")) == [3, 2, 1]
     assert await found(since_ms=2, until_ms=3) == [2]
 
 

@@ -135,7 +135,7 @@ async def test_a_whole_family_is_chosen_without_javascript_and_nothing_is_no_cho
         assert not await page.get_by_text("Headers", exact=True).count(), "Customer.io takes none"
         await page.get_by_label("only these").check()
         await page.get_by_role("button", name="Save").click()
-        await page.get_by_text("No event type is chosen.").wait_for()
+        await page.get_by_text("No event type is selected.").wait_for()
         await page.get_by_label("only these").check()
         await page.get_by_label("dunning", exact=True).check()
         await page.get_by_role("button", name="Save").click()

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 import msgspec
 import pytest
+from nicobar.web.dashboard.waiting import Cause, wait_of
 from playwright.async_api import expect
 
 from nicobar.errors import Refusal
@@ -13,7 +14,6 @@ from nicobar.model import Breaker, BreakerState, Customer, Delivery, DeliverySta
 from nicobar.store.history import AuditFilter, Page
 from nicobar.web.dashboard.filters import Place, day_ms, listed, percentile, zone_of
 from nicobar.web.dashboard.search import read_search, snippet
-from nicobar.web.dashboard.waiting import Cause, wait_of
 from support.browser import browser
 from support.installation import EVIL, examine, furnish, installation, open_page, set_password
 from support.server import ADA
@@ -132,7 +132,7 @@ async def test_messages_are_found_by_every_filter_and_by_what_is_in_them(nicobar
 
 
 async def test_a_long_list_has_pages_and_a_search_says_how_far_it_looked(nicobar, monkeypatch):
-    for module in ("store.sqlite.history", "dashboard.lists"):
+    for module in ("store.sqlite.history", "web.dashboard.filters"):
         monkeypatch.setattr(f"nicobar.{module}.MAX_LOOK_INSIDE", 20)
     _, address = await furnish(nicobar, HANDLER)
     for number in range(60):

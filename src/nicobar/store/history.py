@@ -72,8 +72,8 @@ class AttemptFilter(Record):
     alerts: bool = False
 
 
-class Tried(Record):
-    """A try with its message, whose body is left out, and its endpoint."""
+class MessageAttempt(Record):
+    """An attempt with its message, whose body is left out, and its endpoint."""
 
     message: Message
     endpoint_id: str
@@ -87,7 +87,7 @@ class Attempted(Record):
     delivery: Delivery
 
 
-class Moment(Record):
+class MessageDeliveries(Record):
     """A message and all of its deliveries."""
 
     message: Message
@@ -164,11 +164,11 @@ class Change(Record):
 
 
 class AuditFilter(Record):
-    """Which lines of the audit log; all that is set has to fit."""
+    """Which lines of the audit log; all that is set has to fit. `actions` are alternatives."""
 
     app_id: str | None = None
     actor: str | None = None
-    action: str | None = None
+    actions: tuple[str, ...] = ()
     subject: str | None = None
     since_ms: int | None = None
     until_ms: int | None = None
@@ -207,7 +207,7 @@ class History(Protocol):
         before: str | None = None,
         after: str | None = None,
         limit: int,
-    ) -> Page[Tried]: ...
+    ) -> Page[MessageAttempt]: ...
 
     async def attempts_of_message(
         self,
@@ -218,9 +218,9 @@ class History(Protocol):
         before: str | None = None,
         after: str | None = None,
         limit: int,
-    ) -> Page[Tried]: ...
+    ) -> Page[MessageAttempt]: ...
 
-    async def attempt(self, attempt_id: str) -> Tried | None: ...
+    async def attempt(self, attempt_id: str) -> MessageAttempt | None: ...
 
     async def count_attempts(self, endpoint_id: str, which: AttemptFilter) -> tuple[int, bool]:
         """How many of an endpoint's latest MAX_COUNT tries fit; True if there are more that were not looked at."""
@@ -251,7 +251,7 @@ class History(Protocol):
         after: str | None = None,
         limit: int,
         with_body: bool = False,
-    ) -> Page[Moment]:
+    ) -> Page[MessageDeliveries]:
         """The messages that `messages` finds, each with its deliveries and whom they wait behind."""
         ...
 

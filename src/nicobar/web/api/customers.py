@@ -9,14 +9,14 @@ from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta
 
 from nicobar.model import Delivery
-from nicobar.store.history import MessageFilter
-from nicobar.store.history import Moment as Happened
+from nicobar.store.history import MessageDeliveries, MessageFilter
 from nicobar.use_cases import erase
-from nicobar.web.api.attempts import next_attempt_of
+from nicobar.use_cases.delivery_waits import DeliveryWaits, read_waits
+from nicobar.web.api.attempts import WaitingOut, next_attempt_of, waiting_shown
 from nicobar.web.api.deletion_preview import DryRunOut, GivenDryRun, effect
 from nicobar.web.api.errors import Invalid
 from nicobar.web.api.listing import After, Before, EventTypes, page_of_found, since, span_of, until
-from nicobar.web.api.lookups import GivenApplication, GivenCaller, GivenServices
+from nicobar.web.api.lookups import GivenApplication, GivenCaller, GivenServices, GivenSnapshot
 from nicobar.web.api.messages import MessageOut, fields_of
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, names, read_iterator
 from nicobar.web.api.shapes import EndpointId, MessageId, Moment, Page, Shape, moment
@@ -53,6 +53,7 @@ class DeliveryOut(Shape):
     reason: str | None
     behind: MessageId | None
     behind_until: Moment | None
+    waiting: WaitingOut | None
 
 
 class MomentOut(MessageOut):
@@ -74,7 +75,7 @@ class ExpungedOut(Shape):
     done: bool
 
 
-def delivery_shown(delivery: Delivery) -> DeliveryOut:
+def delivery_shown(delivery: Delivery, waits: DeliveryWaits) -> DeliveryOut:
     status = status_of(delivery.state, expanded=True)
     return DeliveryOut(
         endpoint_id=delivery.endpoint_id,
@@ -86,6 +87,7 @@ def delivery_shown(delivery: Delivery) -> DeliveryOut:
         reason=delivery.reason,
         behind=delivery.behind,
         behind_until=None if delivery.behind_until_ms is None else moment(delivery.behind_until_ms),
+        waiting=waiting_shown(waits.of(delivery)),
     )
 
 
@@ -135,6 +137,7 @@ async def list_customers(
 async def customer_timeline(
     *,
     application: GivenApplication,
+    snapshot: GivenSnapshot,
     services: GivenServices,
     key: Key,
     limit: Limit = DEFAULT_LIMIT,
@@ -152,10 +155,12 @@ async def customer_timeline(
     )
     found = await services.store.moments(application.id, which, **span_of(place), limit=limit)
 
-    def shape(happened: Happened) -> MomentOut:
+    waits = await read_waits(services.store, snapshot.endpoints, services.clock.now_ms())
+
+    def shape(happened: MessageDeliveries) -> MomentOut:
         return MomentOut(
             **fields_of(happened.message, with_content=False),
-            deliveries=[delivery_shown(delivery) for delivery in happened.deliveries],
+            deliveries=[delivery_shown(delivery, waits) for delivery in happened.deliveries],
         )
 
     return page_of_found(found, place=place, key=lambda item: item.message.id, shape=shape)

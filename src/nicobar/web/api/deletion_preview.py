@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
-from nicobar.model import DeliveryState, Endpoint
+from nicobar.model import Endpoint
 from nicobar.store.history import History
 from nicobar.web.api.shapes import Shape
 
@@ -56,8 +56,3 @@ def done() -> Response[DryRunOut | None]:
 async def unfinished(history: History, *endpoints: Endpoint) -> int:
     """How many deliveries of these endpoints are not finished."""
     return sum([sum((await history.unfinished(endpoint.id)).values()) for endpoint in endpoints])
-
-
-async def pending(history: History, endpoint: Endpoint) -> int:
-    """How many deliveries of an endpoint wait; those that are being sent are not among them."""
-    return (await history.unfinished(endpoint.id)).get(DeliveryState.PENDING, 0)

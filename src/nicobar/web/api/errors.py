@@ -12,6 +12,7 @@ from litestar.types import ExceptionHandlersMap
 
 from nicobar.errors import (
     ConfigurationError,
+    Conflict,
     NicobarError,
     Refusal,
     SandboxError,
@@ -71,7 +72,7 @@ def answer_to(error: NicobarError) -> tuple[int, ErrorOut | ValidationErrorOut, 
             return 422, _invalid(error, error.loc), {}
         case UnknownNames():
             return 422, ValidationErrorOut(code="validation", detail=error.details), {}
-        case ConfigurationError(code="conflict") | StoreMoved():
+        case Conflict() | ConfigurationError(code="conflict") | StoreMoved():
             return 409, _plain(error), {}
         case ConfigurationError() if error.code.endswith("_unknown"):
             return 404, _plain(error), {}

@@ -10,7 +10,7 @@ from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta
 
 from nicobar.store import FailureGroup, TaskKind
-from nicobar.use_cases.endpoint_state import check_enabled
+from nicobar.use_cases.endpoints import check_enabled
 from nicobar.use_cases.replays import count_replay, group_filter, replay_group
 from nicobar.web.api.deletion_preview import GivenDryRun
 from nicobar.web.api.endpoint_replays import ReplayCountOut, counted

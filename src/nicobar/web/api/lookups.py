@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from typing import Annotated, Protocol, TypeVar
 
 from litestar.di import NamedDependency, Provide
@@ -90,13 +89,3 @@ DEPENDENCIES = {
     "endpoint": Provide(_endpoint, sync_to_thread=False),
     "dry_run": Provide(given_dry_run, sync_to_thread=False),
 }
-
-
-@asynccontextmanager
-async def endpoint_to_change(
-    services: Services, caller: Caller, app_id: str, endpoint_id: str
-) -> AsyncIterator[Endpoint]:
-    """An endpoint as it is now, for who wants to change it: nobody else changes anything meanwhile."""
-    async with services.changing:
-        snapshot = await services.snapshot()
-        yield endpoint_of(snapshot, application_of(snapshot, caller, app_id), endpoint_id)

@@ -45,7 +45,6 @@ from nicobar.web.dashboard import (
 from nicobar.web.dashboard.authorization import Needs, check_access
 from nicobar.web.dashboard.context import Context, not_found
 from nicobar.web.dashboard.filters import invalid_value, unknown_name
-from nicobar.web.dashboard.login_limit import LoginLimit
 from nicobar.web.dashboard.pages import page
 from nicobar.web.dashboard.sessions import Sessions, first_segment
 from nicobar.web.dashboard.visitor import Visitor, current_visitor, visitor_of, with_form
@@ -130,7 +129,7 @@ class _Pages:
     """Answers the operations of the pages."""
 
     def __init__(self, services: Services) -> None:
-        context = Context(services=services, limit=LoginLimit())
+        context = Context(services=services)
 
         async def supply_context(scope: Message) -> Context:
             return replace(context, app_id=current_visitor(scope).app_id)

@@ -14,7 +14,7 @@ from nicobar.pipeline.configuration import OpenEndpoint, endpoint_credentials
 from nicobar.recipes import RECIPES, recipe
 from nicobar.store import Draft
 from nicobar.use_cases.dry_run import Findings, target
-from nicobar.use_cases.services import again_if_moved
+from nicobar.use_cases.edit import retried
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, find_draft, find_endpoint
 from nicobar.web.dashboard.coverage import findings_of
@@ -53,11 +53,14 @@ async def edit(draft_id: str, context: Context, visitor: Visitor) -> Response[by
 
 
 @post("/webhooks/drafts/{draft_id}/code", status=303)
-@again_if_moved
 async def save(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Keeps the code and goes to where the button leads. A recipe takes the place of the code, which is put aside; of
-    two texts that two windows have, one is chosen and the other is put aside.
+    """Stores the code and goes to where the button leads. A recipe replaces the code, which is put aside; of two
+    texts that two windows have, one is chosen and the other is put aside.
     """
+    return await retried(lambda: _save(draft_id, context, visitor))
+
+
+async def _save(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     draft = await find_draft(context, draft_id)
     typed = _typed(visitor)
     action, _, of = visitor.form.get("action", "").partition(":")
@@ -82,11 +85,14 @@ async def save(draft_id: str, context: Context, visitor: Visitor) -> Response[by
 
 
 @post("/webhooks/drafts/{draft_id}/text", status=200)
-@again_if_moved
 async def keep_text(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Keeps code that is being written. JSON: `seen` names the text that is kept now, `problem` says what is not. 409
-    where another window has kept another text since: `html` shows both, and lets one choose.
+    """Stores code that is being written. JSON: `seen` names the stored text, `problem` says what is not stored. 409
+    where another window has stored another text since: `html` shows both, and lets the user choose.
     """
+    return await retried(lambda: _keep_text(draft_id, context, visitor))
+
+
+async def _keep_text(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     draft = await find_draft(context, draft_id)
     typed = _typed(visitor)
     try:

@@ -12,7 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 from nicobar.errors import Refusal, UserError
 from nicobar.model import DeliveryState, Endpoint, Record
 from nicobar.store import ReplayCount, ReplayFilter, Task, TaskKind, TaskStatus
-from nicobar.use_cases.replays import FINAL_STATES, cancel_replay, count_replay, start_replay
+from nicobar.use_cases.deliveries import FINAL_STATES
+from nicobar.use_cases.replays import cancel_replay, count_replay, start_replay
 from nicobar.web.dashboard.context import Context, find_endpoint, not_found
 from nicobar.web.dashboard.forms import chosen_types, families
 from nicobar.web.dashboard.language import noop
@@ -208,14 +209,14 @@ async def _task_page(
 ) -> Response[bytes]:
     known = find_endpoint(await context.snapshot(), endpoint_id)
     task = await _task(context, known, task_id)
-    backlog = {waiting.endpoint_seq: waiting.unfinished for waiting in await context.services.store.backlog()}
+    backlog = await context.services.store.backlog(known.seq)
     return page(
         visitor,
         template,
         endpoint=known,
         task=task,
         is_open=task.status in _OPEN,
-        waiting=backlog.get(known.seq, 0),
+        waiting=sum(item.unfinished for item in backlog),
         kind_names=KIND_NAMES,
         status_names=STATUS_NAMES,
         now_ms=context.now_ms(),

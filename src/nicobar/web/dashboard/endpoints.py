@@ -7,10 +7,10 @@ from nicobar.errors import NicobarError, UserError
 from nicobar.model import Breaker, BreakerState, Endpoint, Record, Source
 from nicobar.pipeline.breaker import next_probe_at_ms
 from nicobar.pipeline.configuration import wants
-from nicobar.store import Backlog, PauseEndpoint, Snapshot
-from nicobar.store.history import AttemptFilter, Refused, Tried
-from nicobar.use_cases.endpoint_state import enable_endpoint, resume_endpoint
-from nicobar.use_cases.source_secrets import create_trial_secret, keep_secret
+from nicobar.store import Backlog, Snapshot
+from nicobar.store.history import AttemptFilter, MessageAttempt, Refused
+from nicobar.use_cases import endpoints, sources
+from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.statistics import DAY_MS, Counts, count
 from nicobar.web.dashboard.activity import error_percent, last_day
 from nicobar.web.dashboard.context import Context, current_application, default_source, find_endpoint, not_found
@@ -23,8 +23,6 @@ from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
 ATTEMPTS = 10
-MAX_RATE = 65_535
-PAUSED = "paused by hand"
 # The reason that the dashboard itself gives; others come from the destination and stand as they are.
 _PAUSED_SHOWN = noop("paused by hand")
 
@@ -50,7 +48,7 @@ class Row(Record):
 class First(Record):
     """What is known of an endpoint's first event: the latest try, or else what its source refused last."""
 
-    tried: Tried | None
+    tried: MessageAttempt | None
     latency_ms: int
     refused: Refused | None
 
@@ -132,30 +130,35 @@ async def first(endpoint_id: str, context: Context, visitor: Visitor) -> Respons
 
 @post("/webhooks/{endpoint_id}/secret", status=303)
 async def set_secret(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Keeps the signing secret that the sender shows."""
-    async with context.services.changing:
-        snapshot = await context.snapshot()
-        known = find_endpoint(snapshot, endpoint_id)
-        incoming = default_source(snapshot, known.app_id)
-        if incoming is None:
-            raise not_found("source")
-        try:
-            await keep_secret(context.services, visitor, incoming, visitor.form.get("secret", "").strip())
-        except UserError as problem:
-            return await _page(context, visitor, endpoint_id, problem=problem)
-    return redirect(f"/webhooks/{known.id}?kept=1#connect")
+    """Stores the signing secret that the sender shows."""
+
+    async def change(edit: Edit) -> None:
+        await sources.rotate_secret(edit, _source(context, edit, endpoint_id), visitor.form.get("secret", "").strip())
+
+    try:
+        await edited(context.services, visitor, change)
+    except UserError as problem:
+        return await _page(context, visitor, endpoint_id, problem=problem)
+    return redirect(f"/webhooks/{endpoint_id}?kept=1#connect")
 
 
 @post("/webhooks/{endpoint_id}/trial-secret", status=201)
 async def trial_secret(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Creates a secret for a trial without a sender, and shows it this once."""
-    async with context.services.changing:
-        snapshot = await context.snapshot()
-        incoming = default_source(snapshot, find_endpoint(snapshot, endpoint_id).app_id)
-        if incoming is None:
-            raise not_found("source")
-        secret = await create_trial_secret(context.services, visitor, incoming)
+
+    async def change(edit: Edit) -> str:
+        return await sources.create_trial_secret(edit, _source(context, edit, endpoint_id))
+
+    secret = await edited(context.services, visitor, change)
     return await _page(context, visitor, endpoint_id, made=secret)
+
+
+def _source(context: Context, edit: Edit, endpoint_id: str) -> Source:
+    """Where the endpoint's events come in. Raises Refusal 404."""
+    incoming = default_source(edit.snapshot, context.endpoint(edit, endpoint_id).app_id)
+    if incoming is None:
+        raise not_found("source")
+    return incoming
 
 
 @post("/webhooks/{endpoint_id}/sample", status=303)
@@ -173,28 +176,34 @@ async def send_sample(endpoint_id: str, context: Context, visitor: Visitor) -> R
 @post("/webhooks/{endpoint_id}/pause", status=303)
 async def pause(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Stops sending; events are kept meanwhile."""
-    known = find_endpoint(await context.snapshot(), endpoint_id)
-    change = PauseEndpoint(endpoint_id=known.id, reason=PAUSED, by_hand=True)
-    await context.services.change(visitor, "endpoint.pause", known.id, change, app_id=known.app_id)
-    return redirect(f"/webhooks/{known.id}")
+
+    async def change(edit: Edit) -> None:
+        await endpoints.pause(edit, context.endpoint(edit, endpoint_id))
+
+    await edited(context.services, visitor, change)
+    return redirect(f"/webhooks/{endpoint_id}")
 
 
 @post("/webhooks/{endpoint_id}/resume", status=303)
 async def resume(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Ends a pause: what waits is sent."""
-    async with context.services.changing:
-        known = find_endpoint(await context.snapshot(), endpoint_id)
-        await resume_endpoint(context.services, visitor, known)
-    return redirect(f"/webhooks/{known.id}")
+    """Ends a pause: queued events are sent."""
+
+    async def change(edit: Edit) -> None:
+        await endpoints.resume(edit, context.endpoint(edit, endpoint_id))
+
+    await edited(context.services, visitor, change)
+    return redirect(f"/webhooks/{endpoint_id}")
 
 
 @post("/webhooks/{endpoint_id}/enable", status=303)
 async def enable(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Makes deliveries for a disabled endpoint again; a pause stays, and the page says so."""
-    async with context.services.changing:
-        known = find_endpoint(await context.snapshot(), endpoint_id)
-        await enable_endpoint(context.services, visitor, known)
-    return redirect(f"/webhooks/{known.id}")
+    """Creates deliveries for a disabled endpoint again; a pause stays, and the page says so."""
+
+    async def change(edit: Edit) -> None:
+        await endpoints.enable(edit, context.endpoint(edit, endpoint_id))
+
+    await edited(context.services, visitor, change)
+    return redirect(f"/webhooks/{endpoint_id}")
 
 
 async def _page(
@@ -211,7 +220,7 @@ async def _page(
     incoming = default_source(snapshot, known.app_id)
     store = context.services.store
     breaker = (await store.breakers()).get(known.seq)
-    backlog = {waiting.endpoint_seq: waiting for waiting in await store.backlog()}
+    waiting = next(iter(await store.backlog(known.seq)), None)
     tried = await store.attempts_of_endpoint(known.id, AttemptFilter(alerts=visitor.sees_alerts), limit=ATTEMPTS)
     return page(
         visitor,
@@ -221,7 +230,7 @@ async def _page(
         is_connecting=is_connecting,
         coverage=await coverage_of_endpoint(context, known),
         samples=_samples(snapshot, incoming, known) if incoming else [],
-        row=await _row(context, known, breaker, backlog.get(known.seq)),
+        row=await _row(context, known, breaker, waiting),
         day=await last_day(context, known.app_id, known.id),
         source=incoming,
         has_secret=incoming is not None and context.services.has_secret(incoming),

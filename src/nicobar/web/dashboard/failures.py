@@ -7,7 +7,7 @@ import re
 from nicobar.errors import Refusal
 from nicobar.model import Endpoint, Record
 from nicobar.store import FailureGroup, Task, TaskKind, TaskStatus
-from nicobar.store.history import AttemptFilter, Tried
+from nicobar.store.history import AttemptFilter, MessageAttempt
 from nicobar.use_cases.replays import cancel_replay, count_replay, group_filter, replay_group
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, current_application, find_endpoint, not_found
@@ -169,7 +169,7 @@ async def _group(context: Context, known: Endpoint, failure: str) -> FailureGrou
     return next((group for group in groups if group.failure == failure), None)
 
 
-async def _sample(context: Context, group: FailureGroup) -> Tried | None:
+async def _sample(context: Context, group: FailureGroup) -> MessageAttempt | None:
     """The latest try of the group's latest message."""
     tried = await context.services.store.attempts_of_message(
         group.message_id, AttemptFilter(), endpoint_id=group.endpoint_id, limit=1

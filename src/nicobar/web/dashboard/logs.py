@@ -9,7 +9,7 @@ from msgspec import Meta
 from nicobar.ids import is_id
 from nicobar.model import ALERT_SOURCE_ID, Delivery, Message, Record
 from nicobar.store import Snapshot
-from nicobar.store.history import MessageFilter, Moment
+from nicobar.store.history import MessageDeliveries, MessageFilter
 from nicobar.use_cases.dry_run import sample_types
 from nicobar.web.dashboard.context import Context, current_application
 from nicobar.web.dashboard.filters import (
@@ -125,7 +125,7 @@ async def show_all(
     )
 
 
-def _row(moment: Moment, sought: Sought) -> Row:
+def _row(moment: MessageDeliveries, sought: Sought) -> Row:
     return Row(
         message=moment.message,
         deliveries=moment.deliveries,

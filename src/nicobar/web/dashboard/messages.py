@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from nicobar.errors import Refusal
-from nicobar.model import ALERT_SOURCE_ID, Attempt, Delivery, DeliveryState, Endpoint, Message, Record
+from nicobar.model import ALERT_SOURCE_ID, Attempt, Delivery, Endpoint, Message, Record
 from nicobar.store.history import AttemptFilter
 from nicobar.use_cases import erase
-from nicobar.use_cases.replays import resend
+from nicobar.use_cases.deliveries import count_unfinished, resend
+from nicobar.use_cases.delivery_waits import Wait, WaitCause, read_waits
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, current_application, find_endpoint, not_found
 from nicobar.web.dashboard.logs import endpoint_names
 from nicobar.web.dashboard.pages import page, redirect
 from nicobar.web.dashboard.visitor import Visitor
-from nicobar.web.dashboard.waiting import Cause, Wait, wait_of
 from nicobar.web.operations import Response, get, post
 
 # A delivery has 8 tries on its schedule, and those that somebody asked for.
 MAX_ATTEMPTS = 100
-_RESENDABLE = {Cause.RETRY, Cause.LATER}
+_RESENDABLE = {WaitCause.RETRY, WaitCause.LATER}
 
 
 class Part(Record):
@@ -59,12 +59,8 @@ async def resent(message_id: str, context: Context, visitor: Visitor) -> Respons
 async def ask_expunge(message_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Says what taking out means, and asks."""
     message = await _message(context, visitor, message_id)
-    unfinished = [
-        delivery
-        for delivery in await context.services.store.deliveries(message.id)
-        if delivery.state in {DeliveryState.PENDING, DeliveryState.SENDING}
-    ]
-    return page(visitor, "expunge_message.html", message=message, unfinished=len(unfinished))
+    unfinished = await count_unfinished(context.services.store, message)
+    return page(visitor, "expunge_message.html", message=message, unfinished=unfinished)
 
 
 @post("/logs/{message_id}/expunge", status=303)
@@ -90,13 +86,13 @@ async def _page(
     snapshot = await context.snapshot()
     store = context.services.store
     endpoints = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
-    breakers = await store.breakers()
     tried = await store.attempts_of_message(message.id, AttemptFilter(alerts=True), limit=MAX_ATTEMPTS)
     now_ms = context.now_ms()
+    waits = await read_waits(store, snapshot.endpoints, now_ms)
     parts: list[Part] = []
     for delivery in await store.deliveries(message.id):
         known = endpoints.get(delivery.endpoint_id)
-        wait = wait_of(delivery, known, breakers.get(known.seq) if known else None, now_ms)
+        wait = waits.of(delivery)
         parts.append(
             Part(
                 delivery=delivery,

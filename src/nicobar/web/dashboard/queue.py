@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from nicobar.model import DeliveryState, Record
 from nicobar.store.history import MessageFilter, Waits
+from nicobar.use_cases.delivery_waits import read_waits
 from nicobar.web.dashboard.context import Context, current_application
-from nicobar.web.dashboard.endpoint_deliveries import Row as DeliveryRow
-from nicobar.web.dashboard.endpoint_deliveries import row_of
+from nicobar.web.dashboard.endpoint_deliveries import DeliveryRow, row_of
 from nicobar.web.dashboard.endpoints import Row, rows_of
 from nicobar.web.dashboard.pages import page
 from nicobar.web.dashboard.visitor import Visitor
@@ -43,7 +43,7 @@ async def show(context: Context, visitor: Visitor) -> Response[bytes]:
 
 async def _lane(context: Context, visitor: Visitor, row: Row) -> Lane:
     store = context.services.store
-    breaker = (await store.breakers()).get(row.endpoint.seq)
+    waits = await read_waits(store, [row.endpoint], context.now_ms())
     # From the oldest that waits on: what came before is finished.
     since = MessageFilter(since_ms=row.oldest_ms, alerts=visitor.sees_alerts)
     found = await store.attempted(
@@ -52,7 +52,7 @@ async def _lane(context: Context, visitor: Visitor, row: Row) -> Lane:
     return Lane(
         row=row,
         waits=await store.waits(row.endpoint.id, now_ms=context.now_ms()),
-        first=tuple([await row_of(context, item, row.endpoint, breaker) for item in found.items]),
+        first=tuple([await row_of(context, item, waits) for item in found.items]),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC
 from urllib.parse import urlencode
 
+from nicobar.audit import stored_names
 from nicobar.store.history import AuditFilter
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context
@@ -35,7 +36,7 @@ async def show(
     wanted = {name: value.strip() for name, value in asked.items() if value.strip()}
     which = AuditFilter(
         actor=wanted.get("actor"),
-        action=wanted.get("action"),
+        actions=stored_names(wanted["action"]) if "action" in wanted else (),
         subject=wanted.get("subject"),
         since_ms=day_ms(wanted.get("since", ""), UTC),
         until_ms=day_ms(wanted.get("until", ""), UTC, end=True),
