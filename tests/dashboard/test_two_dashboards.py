@@ -16,9 +16,21 @@ from support.server import DEFAULTS
 
 
 @pytest.fixture
-async def nicobar(tmp_path):
-    async with installation(tmp_path) as it:
-        yield it
+async def installed(tmp_path):
+    async with installation(tmp_path) as it, visiting(it) as visitor:
+        await set_up(it, visitor)
+        yield it, visitor
+
+
+@pytest.fixture
+def nicobar(installed):
+    return installed[0]
+
+
+@pytest.fixture
+def owner(installed):
+    """A visitor who is signed in."""
+    return installed[1]
 
 
 @pytest.fixture
@@ -32,8 +44,6 @@ async def other_url(nicobar, tmp_path):
 
 async def test_wrong_passwords_count_across_processes(nicobar, other_url):
     async with visiting(nicobar) as visitor:
-        await set_up(nicobar, visitor)
-    async with visiting(nicobar) as visitor:
         beside = Visitor(other_url, visitor.http)
         for number in range(MAX_WRONG):
             asked = (visitor, beside)[number % 2]
@@ -44,20 +54,18 @@ async def test_wrong_passwords_count_across_processes(nicobar, other_url):
             assert (await asked.send("/login", password=PASSWORD))[0] == 429
 
 
-async def test_a_test_event_is_shown_by_every_process_and_sent_once(nicobar, other_url):
+async def test_a_test_event_is_shown_by_every_process_and_sent_once(nicobar, owner, other_url):
     endpoint, _ = await furnish(nicobar, ORDER_PAID)
     here = f"/webhooks/{endpoint.id}/testing"
-    async with visiting(nicobar) as visitor:
-        await set_up(nicobar, visitor)
-        beside = Visitor(other_url, visitor.http)
-        _, text, _ = await visitor.ask("GET", f"{here}?send=1")
-        test_id = re.search(r'name="test_id" value="(\w+)"', text)[1]
-        sent = {"test_id": test_id, "sample_type": "payment.succeeded"}
-        assert (await visitor.send(f"{here}/send", **sent))[0] == 303
-        await beside.ask("GET", here)
-        assert (await beside.send(f"{here}/send", **sent))[0] == 303
-        for asked in (visitor, beside):
-            status, text, _ = await asked.ask("GET", f"{here}/sent/{test_id}")
-            assert status == 200
-            assert "Order Paid" in text
+    visitor, beside = owner, Visitor(other_url, owner.http)
+    _, text, _ = await visitor.ask("GET", f"{here}?send=1")
+    test_id = re.search(r'name="test_id" value="(\w+)"', text)[1]
+    sent = {"test_id": test_id, "sample_type": "payment.succeeded"}
+    assert (await visitor.send(f"{here}/send", **sent))[0] == 303
+    await beside.ask("GET", here)
+    assert (await beside.send(f"{here}/send", **sent))[0] == 303
+    for asked in (visitor, beside):
+        status, text, _ = await asked.ask("GET", f"{here}/sent/{test_id}")
+        assert status == 200
+        assert "Order Paid" in text
     assert len(nicobar.state.activities) == 1

@@ -29,8 +29,11 @@ from support.records import make_endpoint, make_source
 
 NAME = "journeys"
 SOURCE = "shop"
+TOKEN = "ci"
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 NEW_SECRET = "whsec_0123456789abcdefghijklmnopqrstuv"
+# Ids differ each time.
+IDS = re.compile(r"\b(qtask|ep|msg)_[A-Za-z0-9]{27}\b")
 # Names that differ each time, whatever is done.
 VARYING = {"id", "seq", "token", "app_id", "created_at_ms", "updated_at_ms", "version"}
 
@@ -68,6 +71,7 @@ class World:
     token: str
     directory: Path
     values: dict[str, str] = field(default_factory=dict)
+    began_at_ms: int = 0
 
     def filled(self, template: object) -> object:
         text = json.dumps(template)
@@ -125,7 +129,26 @@ class World:
             "sources": sorted(
                 (_source_state(vault, source) for source in snapshot.sources), key=lambda item: item["name"]
             ),
+            "message": await self._message_state(),
+            "tokens": [
+                (token.scope, token.app_id, token.expires_at_ms, token.revoked_at_ms is not None)
+                for token in await self.nicobar.runtime.store.tokens()
+                if token.name == TOKEN and token.created_at_ms >= self.began_at_ms
+            ],
         }
+
+    async def _message_state(self) -> object:
+        store = self.nicobar.runtime.store
+        message = await store.message(self.values.get("message", ""))
+        if message is None:
+            return None
+        deliveries = await store.deliveries(message.id)
+        is_expunged = message.expunged_at_ms is not None
+        return (
+            is_expunged,
+            message.customer_key is None,
+            [(delivery.state, delivery.reason) for delivery in deliveries],
+        )
 
     async def lines(self, after: int) -> tuple[int, tuple[tuple[str, str, str], ...]]:
         """The last line's number, and the lines after that one, without their actor."""
@@ -133,7 +156,7 @@ class World:
         last = found.items[-1].seq if found.items else after
         names = {value: name for name, value in self.values.items()}
         lines = [
-            (line.action, line.detail, names.get(line.subject, line.subject.partition("_")[0]))
+            (line.action, IDS.sub(r"\1", line.detail), names.get(line.subject, line.subject.partition("_")[0]))
             for line in found.items
         ]
         return last, tuple(lines)
@@ -141,12 +164,17 @@ class World:
 
 Way = Callable[[World], Awaitable[Said]]
 Start = Callable[[World], list[Change]]
+Prepare = Callable[[World], Awaitable[None]]
+
+
+async def no_more(world: World) -> None:
+    """Nothing beside the configuration is there at the start."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A row of the table. `actions` are its audit lines, in order; `start` is what is stored before; `error` is what
-    every interface answers with where nothing is to be done.
+    """A row of the table. `actions` are its audit lines, in order; `start` is what is stored before, to which
+    `prepare` adds what is no configuration; `error` is what every interface answers with where nothing is to be done.
     """
 
     name: str
@@ -154,6 +182,7 @@ class Operation:
     start: Start
     ways: Mapping[Interface, Way]
     error: str = ""
+    prepare: Prepare = no_more
 
 
 def api(method: str, path: str, body: object = None) -> Way:
@@ -233,10 +262,11 @@ async def world(directory: Path) -> AsyncIterator[World]:
 async def outcome(it: World, operation: Operation, way: Way) -> Outcome:
     """What comes of the operation, from its start."""
     await it.clear()
-    for name in ("endpoint", "source", "draft"):
+    for name in ("endpoint", "source", "draft", "message", "ci"):
         it.values.pop(name, None)
     changes = operation.start(it)
     await it.add(*changes)
+    await operation.prepare(it)
     before, _ = await it.lines(0)
     said = await way(it)
     _, lines = await it.lines(before)

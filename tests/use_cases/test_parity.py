@@ -9,10 +9,11 @@ import pytest_asyncio
 
 from nicobar.audit import AuditAction
 from support.parity import NEW_SECRET, SECRET, Interface, Operation, outcome, world
-from use_cases import application_operations, endpoint_operations, source_operations
+from use_cases import application_operations, delivery_operations, endpoint_operations, source_operations
 
 OPERATIONS: tuple[Operation, ...] = (
     *application_operations.OPERATIONS,
+    *delivery_operations.OPERATIONS,
     *endpoint_operations.OPERATIONS,
     *source_operations.OPERATIONS,
 )
@@ -35,6 +36,13 @@ OFFERED: dict[AuditAction, set[Interface]] = {
     AuditAction.ENDPOINT_SET_HEADERS: {API},
     AuditAction.ENDPOINT_CHECK: {API, DASHBOARD},
     AuditAction.ENDPOINT_SEND_EXAMPLE: {API},
+    AuditAction.TRANSFORMATION_UPDATE: {API, DASHBOARD, FILE},
+    AuditAction.TRANSFORMATION_RESTORE: {API, DASHBOARD},
+    AuditAction.MESSAGE_RESEND: {API, DASHBOARD, COMMAND},
+    AuditAction.MESSAGE_EXPUNGE: {API, DASHBOARD, COMMAND},
+    AuditAction.CUSTOMER_EXPUNGE: {API, DASHBOARD, COMMAND},
+    AuditAction.TOKEN_CREATE: {API, DASHBOARD, COMMAND},
+    AuditAction.TOKEN_REVOKE: {API, DASHBOARD, COMMAND},
     AuditAction.SOURCE_CREATE: {API, DASHBOARD, FILE},
     AuditAction.SOURCE_UPDATE: {API, FILE},
     AuditAction.SOURCE_ROTATE_SECRET: {DASHBOARD, COMMAND},
@@ -50,7 +58,6 @@ TESTED_IN: dict[str, set[AuditAction]] = {
         AuditAction.ENDPOINT_RECOVER,
         AuditAction.ENDPOINT_REPLAY_MISSING,
         AuditAction.ENDPOINT_BULK_REPLAY,
-        AuditAction.MESSAGE_RESEND,
     },
     "api/test_configuration.py": {
         AuditAction.EVENT_TYPE_CREATE,
@@ -61,8 +68,6 @@ TESTED_IN: dict[str, set[AuditAction]] = {
     },
     "api/test_endpoints.py": {AuditAction.ENDPOINT_CANCEL_PENDING},
     "api/test_history.py": {AuditAction.ATTEMPT_EXPUNGE, AuditAction.APPLICATION_PURGE},
-    "cli/test_tokens.py": {AuditAction.TOKEN_CREATE, AuditAction.TOKEN_REVOKE},
-    "dashboard/test_customers.py": {AuditAction.CUSTOMER_EXPUNGE, AuditAction.MESSAGE_EXPUNGE},
     "dashboard/test_failures.py": {AuditAction.ENDPOINT_REPLAY_FAILURES},
     "dashboard/test_portal.py": {
         AuditAction.PORTAL_CREATE,
@@ -71,7 +76,6 @@ TESTED_IN: dict[str, set[AuditAction]] = {
     },
     "dashboard/test_replays.py": {AuditAction.TASK_CANCEL},
     "dashboard/test_testing.py": {AuditAction.ENDPOINT_SEND_TEST},
-    "dashboard/test_transformation.py": {AuditAction.TRANSFORMATION_UPDATE, AuditAction.TRANSFORMATION_RESTORE},
     "dashboard/test_users.py": {
         AuditAction.USER_CREATE,
         AuditAction.USER_INVITE,

@@ -131,7 +131,7 @@ class Waits(Record):
     more: bool = False
 
 
-class Refused(Record):
+class RejectedRequest(Record):
     """A request that a source did not take. `seq` is 0 before it is kept."""
 
     source_id: str
@@ -300,13 +300,13 @@ class History(Protocol):
         """How many of an endpoint's deliveries are not finished, of messages accepted in that time, to the second."""
         ...
 
-    async def keep_refusals(self, refusals: Sequence[Refused]) -> None:
+    async def keep_refusals(self, refusals: Sequence[RejectedRequest]) -> None:
         """Keeps them in one transaction, and of each source the latest MAX_REFUSALS only."""
         ...
 
     async def refusals(
         self, source_id: str, *, before: str | None = None, after: str | None = None, limit: int
-    ) -> Page[Refused]: ...
+    ) -> Page[RejectedRequest]: ...
 
     async def versions(
         self,

@@ -25,7 +25,7 @@ from nicobar.store.history import (
     MessageDeliveries,
     MessageFilter,
     Page,
-    Refused,
+    RejectedRequest,
     Seen,
     Tally,
     Version,
@@ -264,7 +264,7 @@ class HistoryTables:
 
         return await self._look(work)
 
-    async def keep_refusals(self, refusals: Sequence[Refused]) -> None:
+    async def keep_refusals(self, refusals: Sequence[RejectedRequest]) -> None:
         def work(connection: sqlite3.Connection) -> None:
             for candidate in refusals:
                 connection.execute(SQL["add_refusal"], msgspec.structs.asdict(candidate)).close()
@@ -275,8 +275,8 @@ class HistoryTables:
 
     async def refusals(
         self, source_id: str, *, before: str | None = None, after: str | None = None, limit: int
-    ) -> Page[Refused]:
-        def work(connection: sqlite3.Connection) -> Page[Refused]:
+    ) -> Page[RejectedRequest]:
+        def work(connection: sqlite3.Connection) -> Page[RejectedRequest]:
             values = {"source_id": source_id}
             return _page(connection, "refusals", None, values, _of_numbers(before, after), limit, _refused)
 
@@ -439,6 +439,6 @@ def _reader(kind: type[T], *fields: str) -> Callable[[Sequence[object]], T]:
 
 
 _tally = _reader(Tally, "state", "attempts", "duration_ms", "latency_ms", "latency_max_ms")
-_refused = _reader(Refused, "seq", "source_id", "at_ms", "status", "code", "detail", "event_id")
+_refused = _reader(RejectedRequest, "seq", "source_id", "at_ms", "status", "code", "detail", "event_id")
 _version = _reader(Version, "version", "created_at_ms", "code")
 _change = _reader(Change, "seq", "at_ms", "actor", "action", "app_id", "subject", "detail")

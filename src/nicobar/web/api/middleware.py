@@ -11,7 +11,7 @@ from nicobar.store import Access
 from nicobar.use_cases.token_uses import TokenUses
 from nicobar.web.api.auth import CALLER, caller_of
 from nicobar.web.api.errors import answer_to, encoded
-from nicobar.web.api.idempotency import Given, Key, begin, finish, key_of
+from nicobar.web.api.idempotency import GivenAnswer, Key, begin, finish, key_of
 from nicobar.web.asgi import App, GoneError, Message, Receive, Send, body_again, headers_of, read_body, send_body
 
 PREFIXES = ("/api/v1/", "/ingest/api/v1/")
@@ -146,7 +146,7 @@ class _Answer:
         await send({"type": "http.response.body", "body": self.body})
 
 
-async def _again(send: Send, given: Given) -> None:
+async def _again(send: Send, given: GivenAnswer) -> None:
     headers = [(b"idempotency-replayed", b"true")]
     if given.body:
         headers.append((b"content-type", b"application/json"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from litestar import get
 from msgspec import field
 
-from nicobar.store.history import Refused
+from nicobar.store.history import RejectedRequest
 from nicobar.web.api.errors import Invalid, not_found
 from nicobar.web.api.listing import page_of_found, span_of
 from nicobar.web.api.lookups import GivenCaller, GivenServices, GivenSnapshot, SourceKey, find
@@ -30,7 +30,7 @@ class IngestLogOut(Shape):
     updated_at: Moment = field(name="updated_at")
 
 
-def shown(refused: Refused) -> IngestLogOut:
+def shown(refused: RejectedRequest) -> IngestLogOut:
     return IngestLogOut(
         id=f"log{refused.seq:0{_ID_DIGITS}}",
         source_id=refused.source_id,

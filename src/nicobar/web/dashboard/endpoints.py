@@ -8,7 +8,7 @@ from nicobar.model import Breaker, BreakerState, Endpoint, Record, Source
 from nicobar.pipeline.breaker import next_probe_at_ms
 from nicobar.pipeline.configuration import wants
 from nicobar.store import Backlog, Snapshot
-from nicobar.store.history import AttemptFilter, MessageAttempt, Refused
+from nicobar.store.history import AttemptFilter, MessageAttempt, RejectedRequest
 from nicobar.use_cases import endpoints, sources
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.statistics import DAY_MS, Counts, count
@@ -27,7 +27,7 @@ ATTEMPTS = 10
 _PAUSED_SHOWN = noop("paused by hand")
 
 
-class Row(Record):
+class EndpointRow(Record):
     """An endpoint in the list. `state` is `active`, `paused`, `failing` or `disabled`; `oldest_ms` is when the oldest
     message that waits was accepted, `counts` are the tries of the last 24 hours, and `error_percent` how many of them
     failed.
@@ -50,7 +50,7 @@ class First(Record):
 
     tried: MessageAttempt | None
     latency_ms: int
-    refused: Refused | None
+    refused: RejectedRequest | None
 
 
 @get("/webhooks")
@@ -61,7 +61,7 @@ async def show_all(context: Context, visitor: Visitor) -> Response[bytes]:
     return page(visitor, "webhooks.html", rows=await rows_of(context, snapshot, app_id), now_ms=context.now_ms())
 
 
-async def rows_of(context: Context, snapshot: Snapshot, app_id: str) -> list[Row]:
+async def rows_of(context: Context, snapshot: Snapshot, app_id: str) -> list[EndpointRow]:
     """The application's endpoints as they are now, by name."""
     store = context.services.store
     backlog = {waiting.endpoint_seq: waiting for waiting in await store.backlog()}
@@ -73,14 +73,14 @@ async def rows_of(context: Context, snapshot: Snapshot, app_id: str) -> list[Row
     return [await _row(context, item, breakers.get(item.seq), backlog.get(item.seq)) for item in own]
 
 
-async def _row(context: Context, endpoint: Endpoint, breaker: Breaker | None, waiting: Backlog | None) -> Row:
+async def _row(context: Context, endpoint: Endpoint, breaker: Breaker | None, waiting: Backlog | None) -> EndpointRow:
     state, reason = _state(endpoint, breaker)
     now_ms = context.now_ms()
     tallies = await context.services.store.tallies_by_type(
         endpoint.app_id, since_ms=now_ms - DAY_MS, until_ms=now_ms + 1, endpoint_id=endpoint.id
     )
     counts = count(tallies)
-    return Row(
+    return EndpointRow(
         endpoint=endpoint,
         connector_name=connector(endpoint.connector).name,
         has_contract=connector(endpoint.connector).has_contract,

@@ -22,7 +22,7 @@ AROUND_LINES = 3
 _LINE = re.compile(r"[a-z_]+: line (\d+):")
 
 
-class Row(Record):
+class FailureRow(Record):
     """A group in the list."""
 
     group: FailureGroup
@@ -152,9 +152,9 @@ async def _progress(
     )
 
 
-def row_of(group: FailureGroup) -> Row:
+def row_of(group: FailureGroup) -> FailureRow:
     link = address("/failures/group", endpoint=group.endpoint_id, failure=group.failure)
-    return Row(group=group, link=link, line=line_of(group.failure))
+    return FailureRow(group=group, link=link, line=line_of(group.failure))
 
 
 def line_of(failure: str) -> int | None:

@@ -35,7 +35,7 @@ OfEndpoint = Annotated[str, Meta(max_length=MAX_CHARS), Name("endpoint")]
 OfState = Annotated[str, Meta(max_length=MAX_CHARS), Name("state")]
 
 
-class Row(Record):
+class LogRow(Record):
     """A message in the list; `found` is what was looked for in its payload."""
 
     message: Message
@@ -125,8 +125,8 @@ async def show_all(
     )
 
 
-def _row(moment: MessageDeliveries, sought: Sought) -> Row:
-    return Row(
+def _row(moment: MessageDeliveries, sought: Sought) -> LogRow:
+    return LogRow(
         message=moment.message,
         deliveries=moment.deliveries,
         found=snippet(moment.message.body, sought),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from nicobar.model import Record, Source
-from nicobar.store.history import MAX_PAGE, Refused
+from nicobar.store.history import MAX_PAGE, RejectedRequest
 from nicobar.use_cases.statistics import DAY_MS
 from nicobar.web.dashboard.activity import last_day
 from nicobar.web.dashboard.context import Context, current_application
 from nicobar.web.dashboard.coverage import is_known_silent
-from nicobar.web.dashboard.endpoints import Row, rows_of
+from nicobar.web.dashboard.endpoints import EndpointRow, rows_of
 from nicobar.web.dashboard.failures import row_of
 from nicobar.web.dashboard.logs import endpoint_names
 from nicobar.web.dashboard.navigation import PLACES
@@ -26,7 +26,7 @@ class Refusing(Record):
     source: Source
     count: int
     more: bool
-    latest: Refused
+    latest: RejectedRequest
 
 
 @get("/")
@@ -63,7 +63,7 @@ async def show(context: Context, visitor: Visitor) -> Response[bytes]:
     )
 
 
-def _needs_attention(row: Row) -> bool:
+def _needs_attention(row: EndpointRow) -> bool:
     """Whoever disabled an endpoint knows it."""
     return row.state in {"paused", "failing"} or (row.state == "disabled" and bool(row.reason))
 

@@ -7,7 +7,7 @@ from nicobar.store.history import MessageFilter, Waits
 from nicobar.use_cases.delivery_waits import read_waits
 from nicobar.web.dashboard.context import Context, current_application
 from nicobar.web.dashboard.endpoint_deliveries import DeliveryRow, row_of
-from nicobar.web.dashboard.endpoints import Row, rows_of
+from nicobar.web.dashboard.endpoints import EndpointRow, rows_of
 from nicobar.web.dashboard.pages import page
 from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get
@@ -18,7 +18,7 @@ SHOWN = 5
 class Lane(Record):
     """An endpoint with what waits for it; `first` are its oldest deliveries."""
 
-    row: Row
+    row: EndpointRow
     waits: Waits
     first: tuple[DeliveryRow, ...]
 
@@ -41,7 +41,7 @@ async def show(context: Context, visitor: Visitor) -> Response[bytes]:
     )
 
 
-async def _lane(context: Context, visitor: Visitor, row: Row) -> Lane:
+async def _lane(context: Context, visitor: Visitor, row: EndpointRow) -> Lane:
     store = context.services.store
     waits = await read_waits(store, [row.endpoint], context.now_ms())
     # From the oldest that waits on: what came before is finished.

@@ -18,7 +18,7 @@ from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get
 
 
-class Row(Record):
+class SettingRow(Record):
     """A setting as it is shown; without an `origin` it is the default."""
 
     name: str
@@ -33,7 +33,7 @@ async def show(context: Context, visitor: Visitor) -> Response[bytes]:
     services = context.services
     settings = services.settings
     rows = [
-        Row(
+        SettingRow(
             name=field.name,
             value=shown(settings, field.name),
             origin=services.origins.get(field.name, ""),

@@ -10,7 +10,7 @@ from nicobar.pipeline.configuration import Unusable, source_secrets
 from nicobar.sources.registry import SOURCES, source_kind
 from nicobar.sources.samples import fresh
 from nicobar.store import Snapshot
-from nicobar.store.history import Refused
+from nicobar.store.history import RejectedRequest
 from nicobar.use_cases import sources
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.sources import SourceSpec
@@ -27,13 +27,13 @@ GRACE_HOURS = (24, 1, 168, 0)
 SAMPLE = EventType(name="sample.sent")
 
 
-class Row(Record):
+class SourceRow(Record):
     """A source in the list, and the request that it refused last. `secrets` counts those that are taken now."""
 
     source: Source
     kind_name: str
     secrets: int
-    refused: Refused | None
+    refused: RejectedRequest | None
 
 
 @get("/sources")
@@ -215,9 +215,9 @@ def samples_of(snapshot: Snapshot, known: Source) -> list[EventType]:
     return [*of_kind, *own] or [SAMPLE]
 
 
-async def _row(context: Context, source: Source) -> Row:
+async def _row(context: Context, source: Source) -> SourceRow:
     refused = await context.services.store.refusals(source.id, limit=1)
-    return Row(
+    return SourceRow(
         source=source,
         kind_name=source_kind(source.kind).name,
         secrets=_secrets(context, source),
@@ -249,7 +249,7 @@ async def _page(
     snapshot = await context.snapshot()
     known = source(snapshot, source_id)
     found = await context.services.store.refusals(known.id, before=text(before), after=text(after), limit=PAGE)
-    refused: Shown[Refused] = shown(found, before=before, after=after, key=lambda item: str(item.seq))
+    refused: Shown[RejectedRequest] = shown(found, before=before, after=after, key=lambda item: str(item.seq))
     return page(
         visitor,
         "source.html",
