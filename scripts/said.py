@@ -14,16 +14,21 @@ from pathlib import Path
 
 # Where people meet them in the dashboard. What only commands and the API say is not among them.
 MODULES = (
-    "use_cases/catalogue.py",
+    "use_cases/bounds.py",
+    "use_cases/deliveries.py",
     "use_cases/destination_check.py",
-    "use_cases/endpoint_state.py",
+    "use_cases/endpoints.py",
+    "use_cases/lookups.py",
     "use_cases/replays.py",
     "use_cases/test_events.py",
-    "use_cases/source_secrets.py",
+    "use_cases/sources.py",
+    "use_cases/tokens.py",
+    "use_cases/transformations.py",
     "use_cases/dry_run.py",
     "connectors",
     "crypto.py",
     "web/dashboard",
+    "web/middleware/cross_site.py",
     "pipeline/configuration.py",
     "pipeline/deliver.py",
     "pipeline/retry.py",
@@ -38,6 +43,8 @@ POSITIONS = {
     "at": (1, 2),
     "_error": (1, 2),
     "UserError": (1, 2),
+    "Conflict": (0, 1),
+    "_disabled": (1,),
     "Refusal": (2, 3),
     "not_found": (),
 }

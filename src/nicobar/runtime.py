@@ -39,7 +39,7 @@ from nicobar.store import Store
 from nicobar.store.installation import KeyHolder, fix_for, opening
 from nicobar.store.sqlite import SqliteStore, apply_migrations
 from nicobar.use_cases.services import Services
-from nicobar.use_cases.users import offer_link
+from nicobar.use_cases.users import offer_setup_link
 from nicobar.web.api.app import create_app
 from nicobar.web.api.limits import request_shares, server_limits
 from nicobar.web.api.ops import create_ops
@@ -330,7 +330,7 @@ async def _start_web(
         )
     stack.push_async_callback(runtime.server.stop)
     if not any(user.role is UserRole.OWNER for user in await runtime.store.users()):
-        path = await offer_link(runtime.store, runtime.clock.now_ms())
+        path = await offer_setup_link(runtime.store, runtime.clock.now_ms())
         runtime.setup_url = (settings.public_url.rstrip("/") or runtime.server.url) + path
 
 

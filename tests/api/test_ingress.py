@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import Webhook
 
 from nicobar.store import PutSource
 from nicobar.store.sqlite import database as sqlite_store
-from nicobar.use_cases.catalogue import make_source
+from support.records import make_source
 from support.server import DODO, TYPES, running
 
 BODY = b'{"type":"payment.succeeded","timestamp":"2026-09-14T08:12:24.201733Z","data":{}}'

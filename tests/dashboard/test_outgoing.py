@@ -10,9 +10,9 @@ from yarl import URL
 from nicobar.crypto import new_webhook_secret
 from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers
 from nicobar.store.history import AuditFilter
-from nicobar.use_cases.catalogue import make_endpoint
 from support.installation import furnish, installation
 from support.pages import set_up, visiting
+from support.records import make_endpoint
 
 REFUSED = "add 127.0.0.2:9 to the setting allowed_addresses (NICOBAR_ALLOWED_ADDRESSES=127.0.0.2:9)"
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'

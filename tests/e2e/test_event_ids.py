@@ -21,10 +21,11 @@ from nicobar.pipeline.deliver import Recorded
 from nicobar.recipes import recipe
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, PutApplication, RemoveEndpoint, RemoveSource, ReplayFilter, TaskKind
-from nicobar.use_cases.catalogue import make_endpoint
-from nicobar.use_cases.replays import FINAL_STATES, start_replay
+from nicobar.use_cases.deliveries import FINAL_STATES
+from nicobar.use_cases.replays import start_replay
 from nicobar.web.serving import Server
 from support.api import Api, asking
+from support.records import make_endpoint
 from support.server import ADA, TYPES
 
 NOW_MS = 1_789_000_000_000
@@ -87,6 +88,7 @@ async def replay(api: Api, kind: TaskKind, *, new_ids: bool = False) -> None:
         vault=runtime.vault,
         clock=runtime.clock,
         ids=runtime.ids,
+        settings=runtime.settings,
         snapshot=runtime.configuration.snapshot,
     )
     await start_replay(services, COMMAND_LINE, kind, endpoint(api), which, new_ids=new_ids)

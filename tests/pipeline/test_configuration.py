@@ -12,8 +12,8 @@ from nicobar.ids import IdFactory
 from nicobar.pipeline.configuration import UNKNOWN_TOKEN_POLL_MS, Configuration, OpenSource
 from nicobar.store import PutSource
 from nicobar.store.sqlite import SqliteStore
-from nicobar.use_cases.catalogue import make_source
 from support.clock import MovingClock
+from support.records import make_source
 
 VAULT = Vault(b"k" * 32)
 

@@ -14,9 +14,12 @@ async def accept(scope, receive, send):
     await send({"type": "http.response.body", "body": b""})
 
 
-async def is_accepted(method: str = "POST", public_url: str = "", **headers: str) -> bool:
+async def is_accepted(
+    method: str = "POST", *, public_url: str = "", needs_origin: bool = False, **headers: str
+) -> bool:
     try:
-        await ask(CrossSite(accept, public_url), method, "/form", host="nicobar.example:8080", **headers)
+        app = CrossSite(accept, public_url, needs_origin=needs_origin)
+        await ask(app, method, "/form", host="nicobar.example:8080", **headers)
     except Refusal as refusal:
         if refusal.code != "cross_site":
             raise
@@ -52,6 +55,12 @@ async def test_without_either_header_a_session_is_rejected():
     assert not await is_accepted(cookie="nicobar_session=1")
     assert await is_accepted()
     assert await is_accepted(authorization="Bearer nbr_1")
+
+
+async def test_forms_for_signing_in_need_an_origin():
+    assert not await is_accepted(needs_origin=True)
+    assert await is_accepted(needs_origin=True, origin="http://nicobar.example:8080")
+    assert await is_accepted(needs_origin=True, sec_fetch_site="same-origin")
 
 
 async def test_reading_is_never_rejected():

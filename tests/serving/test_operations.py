@@ -11,6 +11,7 @@ from msgspec import Meta
 from nicobar.errors import Refusal
 from nicobar.model import Record
 from nicobar.web.middleware.errors import Errors
+from nicobar.web.middleware.response_headers import ResponseHeaders
 from nicobar.web.operations import Operation, Response, get, post
 from nicobar.web.parameters import Name, read_path, read_query
 from nicobar.web.providers import Handlers, Provider
@@ -88,6 +89,28 @@ async def test_errors_become_answers():
     answer = await ask(application(), "POST", "/items")
     assert (answer.status, answer.json["code"]) == (500, "internal")
     assert b"secret" not in answer.body
+
+
+async def test_an_application_names_missing_routes_itself():
+    def no_route(scope, error) -> Refusal:
+        return Refusal(error.status_code, "no_page", "There is no such page.", "")
+
+    def render(scope, error) -> Response:
+        return Response({"code": error.code}, status=error.status)
+
+    answer = await ask(Errors(Routes([show_new], None), render, no_route=no_route), "POST", "/items/new")
+    assert (answer.status, answer.json["code"], answer.headers["allow"]) == (405, "no_page", "GET, OPTIONS")
+
+
+async def test_headers_are_added_unless_an_answer_has_its_own():
+    async def call(operation: Operation, scope) -> Response:
+        return Response("x", headers={"cache-control": "public"} if scope["path"] == "/a" else {})
+
+    routes = Routes([get("/a")(show_new), get("/b")(show_new)], call)
+    app = ResponseHeaders(routes, always={"x-frame": "no"}, unless_set={"cache-control": "no-store"})
+    for path, cached in (("/a", "public"), ("/b", "no-store")):
+        answer = await ask(app, "GET", path)
+        assert (answer.headers["x-frame"], answer.headers["cache-control"]) == ("no", cached)
 
 
 async def list_items(

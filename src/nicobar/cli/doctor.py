@@ -27,7 +27,7 @@ from nicobar.settings import Settings
 from nicobar.sources.registry import source_kind
 from nicobar.sources.signing import TOLERANCE_S
 from nicobar.store.sqlite import find_damage
-from nicobar.use_cases.dry_run import try_samples
+from nicobar.use_cases.dry_run import run_samples
 
 # Signatures would be refused at 300 s; a clock that is off by a tenth of that deserves a word.
 MAX_SKEW_S = TOLERANCE_S // 10
@@ -173,7 +173,7 @@ async def _endpoint(it: CommandServices, endpoint: Endpoint, watch: _Watch, sand
         )
     if endpoint.transformation is None and opened.connector.has_contract:
         raise NicobarError("no_handler", "It has no handler, so nothing is sent.", "Add one and apply it.")
-    found = await try_samples(sandbox, opened, it.clock.now_ms(), it.clock.steady_ms)
+    found = await run_samples(sandbox, opened, it.clock.now_ms(), it.clock.steady_ms)
     if found.coverage.is_silent:
         raise NicobarError("handler_silent", found.coverage.summary, found.coverage.warning)
     return f"{checkup.detail} {found.coverage.summary}"

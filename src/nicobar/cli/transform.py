@@ -14,7 +14,7 @@ from nicobar.model import Level
 from nicobar.pipeline.transform import Ready, Subject, Transformed
 from nicobar.pipeline.transform import transform as run_handler
 from nicobar.sandbox.pool import SandboxPool
-from nicobar.use_cases.dry_run import Tried, coverage, dry_target, outcome, pasted, sample, sample_types
+from nicobar.use_cases.dry_run import DryRun, coverage, dry_target, outcome, pasted, sample, sample_types
 
 
 @click.command()
@@ -34,25 +34,21 @@ def transform(*, handler: Path, types: tuple[str, ...], file: Path | None, every
     if file:
         subjects.append(pasted(_read(file), now_ms))
     code = _text(handler, _read(handler))
-    dry_run = dry_target(kind, code)
+    target = dry_target(kind, code)
 
     async def run() -> list[Transformed]:
         async with SandboxPool(children=1) as pool:
-            return await run_handler(pool, dry_run, subjects, now_ms)
+            return await run_handler(pool, target, subjects, now_ms)
 
     results = run_loop(run())
-    tried = [Tried(subject=subject, result=result) for subject, result in zip(subjects, results, strict=True)]
-    unhandled = [
-        attempt
-        for attempt in tried
-        if every and outcome(attempt.result) == "not_handled" and not attempt.result.console
-    ]
-    for candidate in tried:
+    dry_runs = [DryRun(subject=subject, result=result) for subject, result in zip(subjects, results, strict=True)]
+    unhandled = [dry for dry in dry_runs if every and outcome(dry.result) == "not_handled" and not dry.result.console]
+    for candidate in dry_runs:
         if candidate not in unhandled:
             _show(candidate.subject, candidate.result)
     if unhandled:
         click.echo(f"Not handled: {len(unhandled)} event types.")
-    found = coverage(tried)
+    found = coverage(dry_runs)
     failed = found.failed
     click.echo(f"\n{len(results)} events, {failed} failed.")
     click.echo(f"{'▲ ' if found.is_silent else ''}{found.summary} {found.warning}".rstrip())

@@ -19,7 +19,7 @@ from nicobar.observe import log
 from nicobar.sources import SourceKind
 from nicobar.sources.dodo import read_any
 from nicobar.sources.registry import SOURCES, source_kind
-from nicobar.store import Catalogue, Snapshot, is_made_alike
+from nicobar.store import Catalogue, PutEndpoint, Snapshot, is_made_alike
 
 POLL_MS = 1_000
 # A token that nobody knows, or a source's first secret, may have been made a moment ago; asking the store again is
@@ -75,7 +75,7 @@ def seal_credentials(vault: Vault, endpoint_id: str, credentials: dict[str, str]
     return vault.seal(msgspec.json.encode(credentials), endpoint_id)
 
 
-def endpoint_credentials(vault: Vault, endpoint: Endpoint) -> dict[str, str]:
+def endpoint_credentials(vault: Vault, endpoint: Endpoint | PutEndpoint) -> dict[str, str]:
     """Raises StoreUnusable when they were sealed with another key, or are malformed."""
     return _opened(vault, endpoint.sealed_credentials, endpoint.id, dict[str, str])
 

@@ -1,9 +1,10 @@
-"""A handler tried on an event, or on a sample of every event type: what it would send and what the contract says of
-that. Nothing is sent.
+"""Dry runs of a handler on an event, or on a sample of every event type: what it would send and what the contract
+says of that. Nothing is sent.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,20 +14,30 @@ from nicobar.connectors import Destination
 from nicobar.connectors.registry import connector
 from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.ids import stable_ulid
-from nicobar.model import Customer, DeliveryState, Endpoint, EventType, Level, Message, Record, Setting, Verdict
+from nicobar.model import (
+    Customer,
+    DeliveryState,
+    Endpoint,
+    EventType,
+    Level,
+    Message,
+    Record,
+    Setting,
+    Transformation,
+    Verdict,
+)
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform
 from nicobar.sandbox import Sandbox
 from nicobar.sources import samples
 from nicobar.sources.dodo import DodoPayments
-from nicobar.use_cases.dry_run_messages import trial
 
-# The sandbox is shared with the deliveries of the day: what is tried takes turns with them.
+# The sandbox is shared with the deliveries of the day: a dry run takes turns with them.
 TURN_EVENTS = 12
 MAX_RUN_MS = 5_000
 # Of the event types that something is sent for, so many are named in a sentence.
 MAX_NAMED = 5
-# For code that is tried without an endpoint.
+# For dry runs without an endpoint.
 _CREDENTIALS: dict[str, dict[str, str]] = {
     "customerio": {"site_id": "dry-run", "api_key": "dry-run"},
     "http": {"secret": "whsec_ZHJ5LXJ1bi1kcnktcnVuLWRyeQ=="},
@@ -35,8 +46,8 @@ _SETTINGS: dict[str, dict[str, Setting]] = {"http": {"url": "https://example.com
 _KEY = re.compile(r"(?:^|\.)([A-Za-z_$][\w$]*)(?:\[\d+\])*$")
 
 
-class Tried(Record):
-    """What became of one event."""
+class DryRun(Record):
+    """One event and what became of it."""
 
     subject: Subject
     result: Transformed
@@ -96,7 +107,7 @@ class Coverage(Record):
 class Findings(Record):
     """What came of all samples. `stopped` says that the time was up before the last."""
 
-    tried: tuple[Tried, ...]
+    dry_runs: tuple[DryRun, ...]
     notes: tuple[Note, ...]
     stopped: bool
     coverage: Coverage
@@ -173,7 +184,7 @@ def target(
         variables=dict(variables or {}),
         disabled=False,
         paused_reason=None,
-        transformation=trial(code) if code else None,
+        transformation=unpublished(code) if code else None,
     )
     return OpenEndpoint(endpoint=endpoint, connector=of_kind, destination=destination)
 
@@ -197,39 +208,47 @@ def dry_target(
     )
 
 
-async def try_one(sandbox: Sandbox, at: OpenEndpoint, subject: Subject, now_ms: int) -> Tried:
+def unpublished(code: str) -> Transformation:
+    """A transformation that is no version. Its number differs for each code, as the sandbox keeps compiled what has
+    the same one.
+    """
+    digest = hashlib.sha256(code.encode("utf-8", "surrogatepass")).digest()
+    return Transformation(version=-int.from_bytes(digest[:6], "big"), code=code)
+
+
+async def run_event(sandbox: Sandbox, at: OpenEndpoint, subject: Subject, now_ms: int) -> DryRun:
     """Runs the handler on one event. Raises SandboxError."""
     (result,) = await transform(sandbox, at, [subject], now_ms)
-    return Tried(subject=subject, result=result)
+    return DryRun(subject=subject, result=result)
 
 
-async def try_samples(sandbox: Sandbox, at: OpenEndpoint, now_ms: int, steady_ms: Callable[[], int]) -> Findings:
+async def run_samples(sandbox: Sandbox, at: OpenEndpoint, now_ms: int, steady_ms: Callable[[], int]) -> Findings:
     """Runs the handler on a sample of each event type, for MAX_RUN_MS at the most. Raises SandboxError."""
     subjects = [sample(name, now_ms) for name in sample_types()]
     until_ms = steady_ms() + MAX_RUN_MS
-    tried: list[Tried] = []
+    dry_runs: list[DryRun] = []
     events = 1  # a handler that uses up its limit on every event is stopped after few of them
-    while len(tried) < len(subjects) and steady_ms() < until_ms:
-        turn = subjects[len(tried) : len(tried) + events]
+    while len(dry_runs) < len(subjects) and steady_ms() < until_ms:
+        turn = subjects[len(dry_runs) : len(dry_runs) + events]
         results = await transform(sandbox, at, turn, now_ms)
-        tried += [Tried(subject=subject, result=result) for subject, result in zip(turn, results, strict=True)]
+        dry_runs += [DryRun(subject=subject, result=result) for subject, result in zip(turn, results, strict=True)]
         events = min(2 * events, TURN_EVENTS)
     code = at.endpoint.transformation.code if at.endpoint.transformation else ""
     return Findings(
-        tried=tuple(tried),
-        notes=notes(code, tried),
-        stopped=len(tried) < len(subjects),
-        coverage=coverage(tried, at.endpoint.event_types),
+        dry_runs=tuple(dry_runs),
+        notes=notes(code, dry_runs),
+        stopped=len(dry_runs) < len(subjects),
+        coverage=coverage(dry_runs, at.endpoint.event_types),
     )
 
 
-def coverage(tried: Sequence[Tried], event_types: Sequence[str] = ()) -> Coverage:
+def coverage(dry_runs: Sequence[DryRun], event_types: Sequence[str] = ()) -> Coverage:
     """What the handler sends for, among the types that the endpoint subscribes to: all where none is named."""
     outcomes: dict[str, str] = {}
-    for attempt in tried:
-        name = attempt.subject.message.event_type
+    for dry_run in dry_runs:
+        name = dry_run.subject.message.event_type
         if not event_types or name in event_types:
-            outcomes[name] = outcome(attempt.result)
+            outcomes[name] = outcome(dry_run.result)
     counted = list(outcomes.values())
     return Coverage(
         sends=tuple(name for name, what in outcomes.items() if what == "sends"),
@@ -239,14 +258,14 @@ def coverage(tried: Sequence[Tried], event_types: Sequence[str] = ()) -> Coverag
     )
 
 
-def notes(code: str, tried: Sequence[Tried]) -> tuple[Note, ...]:
+def notes(code: str, dry_runs: Sequence[DryRun]) -> tuple[Note, ...]:
     """What there is to say of the handler: the worst first, each once. What was added by itself is left out."""
     said: dict[tuple[object, ...], list[str]] = {}
-    for attempt in tried:
-        for about in _said(code, attempt.result):
+    for dry_run in dry_runs:
+        for about in _said(code, dry_run.result):
             types = said.setdefault(about, [])
-            if attempt.subject.message.event_type not in types:
-                types.append(attempt.subject.message.event_type)
+            if dry_run.subject.message.event_type not in types:
+                types.append(dry_run.subject.message.event_type)
     order = list(Level)
     found = [
         msgspec.convert(dict(zip(_ABOUT, about, strict=True)) | {"event_types": tuple(types)}, Note)

@@ -11,7 +11,7 @@ from nicobar.model import Record
 from nicobar.pipeline.transform import Ready
 from nicobar.recipes import RECIPES
 from nicobar.sandbox import Sandbox
-from nicobar.use_cases.dry_run import Tried, target, try_samples
+from nicobar.use_cases.dry_run import DryRun, run_samples, target
 
 _CREDENTIALS = {"site_id": "none", "api_key": "none"}
 
@@ -37,20 +37,20 @@ async def recipe_uses(
     whole = True
     for recipe in RECIPES:
         at = target(kind="customerio", code=recipe.code, settings={}, credentials=_CREDENTIALS)
-        findings = await try_samples(sandbox, at, now_ms, steady_ms)
+        findings = await run_samples(sandbox, at, now_ms, steady_ms)
         whole = whole and not findings.stopped
-        for tried in findings.tried:
-            if sends := _sends(tried):
-                name = tried.subject.message.event_type
+        for dry_run in findings.dry_runs:
+            if sends := _sends(dry_run):
+                name = dry_run.subject.message.event_type
                 use = Use(recipe=recipe.name, summary=recipe.summary, sends=sends)
                 found[name] = (*found.get(name, ()), use)
     return found, whole
 
 
-def _sends(tried: Tried) -> tuple[str, ...]:
-    if not isinstance(tried.result, Ready):
+def _sends(dry_run: DryRun) -> tuple[str, ...]:
+    if not isinstance(dry_run.result, Ready):
         return ()
-    return tuple(dict.fromkeys(_what(call) for call in tried.result.calls))
+    return tuple(dict.fromkeys(_what(call) for call in dry_run.result.calls))
 
 
 def _what(call: ReadyCall) -> str:

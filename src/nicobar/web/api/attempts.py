@@ -10,9 +10,11 @@ from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.model import ALERT_SOURCE_ID, Application, Attempt, Delivery, DeliveryState, Endpoint, Level, Verdict
 from nicobar.store import Snapshot
-from nicobar.store.history import Attempted, AttemptFilter, MessageFilter, Tried
+from nicobar.store.history import Attempted, AttemptFilter, MessageAttempt, MessageFilter
 from nicobar.store.history import Page as Found
-from nicobar.use_cases.replays import resend
+from nicobar.use_cases import erase
+from nicobar.use_cases.deliveries import resend
+from nicobar.use_cases.delivery_waits import Wait, WaitCause, read_waits
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller
 from nicobar.web.api.deletion_preview import DELETED, WOULD, DryRun, DryRunOut, done, effect, would
@@ -109,18 +111,31 @@ class MessageAttemptOut(Shape):
     msg: MessageOut | UnsetType = UNSET
 
 
+class WaitingOut(Shape):
+    """Why an unfinished delivery has not been sent yet: `sending` now; its endpoint is `disabled` or `paused`; it is
+    queued `behind` an earlier message of its customer; its destination is `failing`; it waits for a `retry`, for
+    `later`, or for its `turn`. `until` is when that ends, where it is known.
+    """
+
+    cause: WaitCause
+    until: Moment | None
+    behind: MessageId | None
+    reason: str | None
+
+
 class EndpointMessageOut(MessageOut):
-    """A message and how it fares with one endpoint. Ours: `reason`."""
+    """A message and how it fares with one endpoint. Ours: `reason` and `waiting`."""
 
     status: MessageStatus
     status_text: str
     next_attempt: Moment | None
     reason: str | None
+    waiting: WaitingOut | None
 
 
 class MessageEndpointOut(Shape):
-    """An endpoint and how a message fares with it. Ours: `reason`, and `behind`: the message of the same customer
-    that this one waits for.
+    """An endpoint and how a message fares with it. Ours: `reason`, `waiting`, and `behind`: the message of the same
+    customer that this one waits for.
     """
 
     id: EndpointId
@@ -138,6 +153,7 @@ class MessageEndpointOut(Shape):
     next_attempt: Moment | None
     reason: str | None
     behind: str | None
+    waiting: WaitingOut | None
     version: int = 1
     filter_types: list[str] | None = None
     rate_limit: int | None = None
@@ -165,7 +181,7 @@ class EmptyResponse(Shape):
 
 
 def attempt_shown(
-    tried: Tried, url: str, *, with_content: bool, with_message: bool = False, expanded: bool
+    tried: MessageAttempt, url: str, *, with_content: bool, with_message: bool = False, expanded: bool
 ) -> MessageAttemptOut:
     """`url` is where the endpoint posts to, for a try that sent nothing."""
     attempt = tried.attempt
@@ -206,6 +222,17 @@ def _requests(attempt: Attempt) -> list[RequestOut]:
 def next_attempt_of(delivery: Delivery) -> datetime | None:
     waits = delivery.state is DeliveryState.PENDING and delivery.due_at_ms is not None
     return moment(delivery.due_at_ms) if waits and delivery.due_at_ms is not None else None
+
+
+def waiting_shown(wait: Wait | None) -> WaitingOut | None:
+    if wait is None:
+        return None
+    return WaitingOut(
+        cause=wait.cause,
+        until=None if wait.until_ms is None else moment(wait.until_ms),
+        behind=wait.behind,
+        reason=wait.reason or None,
+    )
 
 
 def url_of(services: Services, endpoint_id: str) -> str:
@@ -263,7 +290,7 @@ async def list_by_endpoint(
     """An endpoint's tries, the newest first. A page can be short and not be the last one: `done` says so."""
     place = read_iterator(iterator)
     states = () if status is None else attempt_states_of(status, expanded=expanded_statuses)
-    found: Found[Tried] = Found(items=(), next=None)
+    found: Found[MessageAttempt] = Found(items=(), next=None)
     if status is None or states:
         which = _filter(
             before=before,
@@ -353,7 +380,7 @@ async def list_by_message(
     message = await message_of(services, application, msg_id)
     place = read_iterator(iterator)
     states = () if status is None else attempt_states_of(status, expanded=expanded_statuses)
-    found: Found[Tried] = Found(items=(), next=None)
+    found: Found[MessageAttempt] = Found(items=(), next=None)
     if status is None or states:
         which = _filter(
             before=before,
@@ -417,6 +444,8 @@ async def list_attempted_messages(
             endpoint.id, which, states, **span_of(place), limit=limit, with_body=with_content
         )
 
+    waits = await read_waits(services.store, [endpoint], services.clock.now_ms())
+
     def shape(attempted: Attempted) -> EndpointMessageOut:
         status = status_of(attempted.delivery.state, expanded=expanded_statuses)
         return EndpointMessageOut(
@@ -425,6 +454,7 @@ async def list_attempted_messages(
             status_text=text_of(status),
             next_attempt=next_attempt_of(attempted.delivery),
             reason=attempted.delivery.reason,
+            waiting=waiting_shown(waits.of(attempted.delivery)),
         )
 
     return page_of_found(found, place=place, key=lambda item: item.message.id, shape=shape)
@@ -448,6 +478,7 @@ async def list_attempted_destinations(
     """The endpoints that a message goes to, by id. Those that were taken out are not among them."""
     message = await message_of(services, application, msg_id)
     known = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
+    waits = await read_waits(services.store, snapshot.endpoints, services.clock.now_ms())
     deliveries = [
         delivery for delivery in await services.store.deliveries(message.id) if delivery.endpoint_id in known
     ]
@@ -458,12 +489,15 @@ async def list_attempted_destinations(
         order=Ordering.ASCENDING,
         key=lambda delivery: delivery.endpoint_id,
         shape=lambda delivery: _destination(
-            known[delivery.endpoint_id], delivery, url_of(services, delivery.endpoint_id)
+            known[delivery.endpoint_id],
+            delivery,
+            url_of(services, delivery.endpoint_id),
+            waits.of(delivery),
         ),
     )
 
 
-def _destination(endpoint: Endpoint, delivery: Delivery, url: str) -> MessageEndpointOut:
+def _destination(endpoint: Endpoint, delivery: Delivery, url: str, wait: Wait | None) -> MessageEndpointOut:
     status = status_of(delivery.state, expanded=True)
     return MessageEndpointOut(
         id=endpoint.id,
@@ -481,12 +515,13 @@ def _destination(endpoint: Endpoint, delivery: Delivery, url: str) -> MessageEnd
         next_attempt=next_attempt_of(delivery),
         reason=delivery.reason,
         behind=delivery.behind,
+        waiting=waiting_shown(wait),
         filter_types=list(endpoint.event_types) or None,
         rate_limit=endpoint.max_messages_per_s,
     )
 
 
-async def attempt_of(services: Services, application: Application, msg_id: str, attempt_id: str) -> Tried:
+async def attempt_of(services: Services, application: Application, msg_id: str, attempt_id: str) -> MessageAttempt:
     """Raises Refusal 404."""
     found = await services.store.attempt(attempt_id)
     if (
@@ -563,8 +598,7 @@ async def expunge_attempt(
     found = await attempt_of(services, application, msg_id, attempt_id)
     if dry_run:
         return would()
-    said = services.said(caller, "attempt.expunge", found.attempt.id, app_id=application.id)
-    await services.store.expunge_attempt(found.attempt.id, said=said)
+    await erase.expunge_attempt(services, caller, application.id, found.attempt.id)
     return done()
 
 

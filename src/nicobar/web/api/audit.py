@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from nicobar.audit import stored_names
 from nicobar.store import Snapshot
 from nicobar.store.history import AuditFilter, Change
 from nicobar.use_cases.services import Services
@@ -73,7 +74,12 @@ async def list_changes(
     """Changes, the newest first unless asked otherwise. A token of one application sees those in it."""
     app_id = caller.app_id if of_application is None else application_of(snapshot, caller, of_application).id
     which = AuditFilter(
-        app_id=app_id, actor=actor, action=action, subject=subject, since_ms=since(after), until_ms=until(before)
+        app_id=app_id,
+        actor=actor,
+        actions=stored_names(action) if action is not None else (),
+        subject=subject,
+        since_ms=since(after),
+        until_ms=until(before),
     )
     place = numbered(read_iterator(iterator))
     span = span_of(place, order or Ordering.DESCENDING, start="0")

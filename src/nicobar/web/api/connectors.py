@@ -12,8 +12,9 @@ from nicobar.connectors import Connector, Field, FieldKind
 from nicobar.connectors.registry import CONNECTORS, connector
 from nicobar.ksuid import EPOCH_S, ksuid_text
 from nicobar.model import Endpoint, Setting
+from nicobar.use_cases.endpoint_records import default_code
 from nicobar.web.api.auth import Needs
-from nicobar.web.api.endpoints import ONE, default_code
+from nicobar.web.api.endpoints import ONE
 from nicobar.web.api.errors import not_found
 from nicobar.web.api.lookups import MAX_KEY_CHARS
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all

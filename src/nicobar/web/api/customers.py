@@ -7,11 +7,12 @@ from typing import Annotated
 from msgspec import Meta
 
 from nicobar.model import Application, Delivery
-from nicobar.store.history import MessageFilter
-from nicobar.store.history import Moment as Happened
+from nicobar.store import Snapshot
+from nicobar.store.history import MessageDeliveries, MessageFilter
 from nicobar.use_cases import erase
+from nicobar.use_cases.delivery_waits import DeliveryWaits, read_waits
 from nicobar.use_cases.services import Services
-from nicobar.web.api.attempts import next_attempt_of
+from nicobar.web.api.attempts import WaitingOut, next_attempt_of, waiting_shown
 from nicobar.web.api.auth import Caller
 from nicobar.web.api.deletion_preview import DryRun, DryRunOut, effect
 from nicobar.web.api.errors import Invalid
@@ -51,6 +52,7 @@ class DeliveryOut(Shape):
     reason: str | None
     behind: MessageId | None
     behind_until: Moment | None
+    waiting: WaitingOut | None
 
 
 class MomentOut(MessageOut):
@@ -72,7 +74,7 @@ class ExpungedOut(Shape):
     done: bool
 
 
-def delivery_shown(delivery: Delivery) -> DeliveryOut:
+def delivery_shown(delivery: Delivery, waits: DeliveryWaits) -> DeliveryOut:
     status = status_of(delivery.state, expanded=True)
     return DeliveryOut(
         endpoint_id=delivery.endpoint_id,
@@ -84,6 +86,7 @@ def delivery_shown(delivery: Delivery) -> DeliveryOut:
         reason=delivery.reason,
         behind=delivery.behind,
         behind_until=None if delivery.behind_until_ms is None else moment(delivery.behind_until_ms),
+        waiting=waiting_shown(waits.of(delivery)),
     )
 
 
@@ -131,6 +134,7 @@ async def list_customers(
 async def customer_timeline(
     *,
     application: Application,
+    snapshot: Snapshot,
     services: Services,
     key: Key,
     limit: Limit = DEFAULT_LIMIT,
@@ -148,10 +152,12 @@ async def customer_timeline(
     )
     found = await services.store.moments(application.id, which, **span_of(place), limit=limit)
 
-    def shape(happened: Happened) -> MomentOut:
+    waits = await read_waits(services.store, snapshot.endpoints, services.clock.now_ms())
+
+    def shape(happened: MessageDeliveries) -> MomentOut:
         return MomentOut(
             **fields_of(happened.message, with_content=False),
-            deliveries=[delivery_shown(delivery) for delivery in happened.deliveries],
+            deliveries=[delivery_shown(delivery, waits) for delivery in happened.deliveries],
         )
 
     return page_of_found(found, place=place, key=lambda item: item.message.id, shape=shape)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from nicobar.model import DeliveryState, Endpoint
+from nicobar.model import Endpoint
 from nicobar.store.history import History
 from nicobar.web.api.shapes import Shape
 from nicobar.web.operations import Response, ResponseSpec
@@ -46,8 +46,3 @@ def done() -> Response[DryRunOut | None]:
 async def unfinished(history: History, *endpoints: Endpoint) -> int:
     """How many deliveries of these endpoints are not finished."""
     return sum([sum((await history.unfinished(endpoint.id)).values()) for endpoint in endpoints])
-
-
-async def pending(history: History, endpoint: Endpoint) -> int:
-    """How many deliveries of an endpoint wait; those that are being sent are not among them."""
-    return (await history.unfinished(endpoint.id)).get(DeliveryState.PENDING, 0)

@@ -7,17 +7,19 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from nicobar.audit import AuditAction
 from nicobar.model import Endpoint, EventType, Json
 from nicobar.pipeline.receive import Posted
 from nicobar.sources.samples import fresh
 from nicobar.store import Snapshot
-from nicobar.use_cases.endpoint_state import check_enabled
+from nicobar.use_cases.edit import audit_line
+from nicobar.use_cases.endpoints import check_enabled
+from nicobar.use_cases.event_types import all_event_types
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller
 from nicobar.web.api.deletion_preview import WOULD, DryRun, DryRunOut, effect
 from nicobar.web.api.endpoints import ONE, TAGS
 from nicobar.web.api.errors import Invalid
-from nicobar.web.api.event_types import all_event_types
 from nicobar.web.api.messages import MessageOut
 from nicobar.web.api.messages import shown as shown_message
 from nicobar.web.api.shapes import EventTypeName, Shape, Unsupported
@@ -68,7 +70,9 @@ async def send_example(
             body=fresh(with_example, services.clock.now_ms(), event_id=message_id),
             only=endpoint.seq,
         ),
-        said=services.said(caller, "endpoint.send-example", endpoint.id, app_id=endpoint.app_id, detail=detail),
+        said=audit_line(
+            services, caller, AuditAction.ENDPOINT_SEND_EXAMPLE, endpoint.id, app_id=endpoint.app_id, detail=detail
+        ),
     )
     return Response(shown_message(message, with_content=True), status=202)
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from nicobar.connectors import is_credential
-from nicobar.connectors.registry import connector
-from nicobar.errors import UserError
 from nicobar.model import Endpoint
-from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers, seal_headers
-from nicobar.store import PutEndpoint
-from nicobar.use_cases.catalogue import same_endpoint
-from nicobar.use_cases.services import Services, again_if_moved
+from nicobar.pipeline.configuration import endpoint_headers
+from nicobar.use_cases import endpoints
+from nicobar.use_cases.bounds import HeaderName, HeaderValue
+from nicobar.use_cases.edit import Edit, edited
+from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller
-from nicobar.web.api.endpoints import ONE, TAGS, HeaderName, Headers, HeaderValue
-from nicobar.web.api.errors import Invalid
-from nicobar.web.api.lookups import AppKey, EndpointKey, endpoint_to_change
+from nicobar.web.api.endpoint_bodies import Headers, located, replacing
+from nicobar.web.api.endpoints import ONE, TAGS
+from nicobar.web.api.lookups import AppKey, EndpointKey, application_of, endpoint_of
 from nicobar.web.api.shapes import Shape
 from nicobar.web.operations import get, patch, put
-
-MAX_HEADERS = 50
 
 
 class EndpointHeadersOut(Shape):
@@ -30,13 +25,13 @@ class EndpointHeadersOut(Shape):
 
 
 class EndpointHeadersIn(Shape):
-    """All of the headers; those that are left out go."""
+    """All of the headers; those that are left out are removed."""
 
     headers: Headers
 
 
 class EndpointHeadersPatchIn(Shape):
-    """Headers to set (null takes one out), and names to take out."""
+    """Headers to set (null removes one), and names to remove."""
 
     headers: dict[HeaderName, HeaderValue | None] = {}
     delete_headers: list[str] = []
@@ -59,7 +54,6 @@ async def get_headers(endpoint: Endpoint, services: Services) -> EndpointHeaders
     summary="Set Endpoint Headers",
     status=204,
 )
-@again_if_moved
 async def set_headers(
     *,
     app_id: AppKey,
@@ -69,9 +63,14 @@ async def set_headers(
     caller: Caller,
 ) -> None:
     """Replaces the headers that go with each request to an endpoint."""
-    async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
-        change = _with_headers(services, known, data.headers)
-        await services.change(caller, "endpoint.set-headers", known.id, change, app_id=known.app_id)
+
+    async def change(edit: Edit) -> None:
+        known = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
+        stored = endpoint_headers(services.vault, known)
+        with located("body.headers"):
+            await endpoints.set_headers(edit, known, replacing(stored, data.headers))
+
+    await edited(services, caller, change)
 
 
 @patch(
@@ -81,7 +80,6 @@ async def set_headers(
     summary="Patch Endpoint Headers",
     status=204,
 )
-@again_if_moved
 async def patch_headers(
     *,
     app_id: AppKey,
@@ -90,28 +88,14 @@ async def patch_headers(
     services: Services,
     caller: Caller,
 ) -> None:
-    """Sets and takes out some of the headers that go with each request to an endpoint."""
-    async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
-        headers = {name.lower(): value for name, value in endpoint_headers(services.vault, known).items()}
-        for name, value in data.headers.items():
-            if value is None:
-                headers.pop(name.lower(), None)
-            else:
-                headers[name.lower()] = value
-        for name in data.delete_headers:
-            headers.pop(name.lower(), None)
-        change = _with_headers(services, known, headers)
-        await services.change(caller, "endpoint.set-headers", known.id, change, app_id=known.app_id)
+    """Sets and removes some of the headers that go with each request to an endpoint."""
 
+    async def change(edit: Edit) -> None:
+        known = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
+        with located("body.headers"):
+            await endpoints.set_headers(edit, known, {**data.headers, **dict.fromkeys(data.delete_headers)})
 
-def _with_headers(services: Services, known: Endpoint, headers: Mapping[str, str]) -> PutEndpoint:
-    if len(headers) > MAX_HEADERS:
-        raise Invalid("body.headers", f"There are more than {MAX_HEADERS} headers.", "Leave some out.")
-    try:
-        connector(known.connector).open(known.settings, endpoint_credentials(services.vault, known), headers)
-    except UserError as error:
-        raise Invalid("body.headers", error.detail, error.fix, code=error.code) from error
-    return same_endpoint(known, sealed_headers=seal_headers(services.vault, known.id, dict(headers)))
+    await edited(services, caller, change)
 
 
 OPERATIONS = (get_headers, set_headers, patch_headers)

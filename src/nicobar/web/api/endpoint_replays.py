@@ -9,8 +9,9 @@ from msgspec import Meta
 
 from nicobar.model import Endpoint
 from nicobar.store import ReplayCount, ReplayFilter, TaskKind
-from nicobar.use_cases.endpoint_state import check_enabled
-from nicobar.use_cases.replays import FINAL_STATES, count_replay, start_replay
+from nicobar.use_cases.deliveries import FINAL_STATES
+from nicobar.use_cases.endpoints import check_enabled
+from nicobar.use_cases.replays import count_replay, start_replay
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller
 from nicobar.web.api.deletion_preview import DryRun

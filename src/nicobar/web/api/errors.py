@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from nicobar.errors import (
     ConfigurationError,
+    Conflict,
     NicobarError,
     Refusal,
     SandboxError,
@@ -73,7 +74,7 @@ def answer_to(error: NicobarError) -> tuple[int, ErrorOut | ValidationErrorOut]:
             return 422, _invalid(error, error.loc)
         case InvalidRequest():
             return 422, ValidationErrorOut(code=error.code, detail=error.details)
-        case ConfigurationError(code="conflict") | StoreMoved():
+        case Conflict() | ConfigurationError(code="conflict") | StoreMoved():
             return 409, _plain(error)
         case ConfigurationError() if error.code.endswith("_unknown"):
             return 404, _plain(error)

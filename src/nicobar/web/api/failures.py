@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from nicobar.model import Application, Endpoint
 from nicobar.store import FailureGroup, Snapshot, TaskKind
-from nicobar.use_cases.endpoint_state import check_enabled
+from nicobar.use_cases.endpoints import check_enabled
 from nicobar.use_cases.replays import count_replay, group_filter, replay_group
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller, Needs

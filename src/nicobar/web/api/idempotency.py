@@ -28,7 +28,7 @@ class Key(NamedTuple):
     request: str
 
 
-class Given(NamedTuple):
+class GivenAnswer(NamedTuple):
     """An answer that was given before."""
 
     status: int
@@ -54,7 +54,7 @@ def _purpose(key: Key) -> str:
     return f"answer/{key.token_id}/{key.request}"
 
 
-async def begin(access: Access, vault: Vault, key: Key, now_ms: int) -> Given | None:
+async def begin(access: Access, vault: Vault, key: Key, now_ms: int) -> GivenAnswer | None:
     """The answer that was given to this request, None for a first one. Raises Refusal 409 for another request under
     the same key, and while the first one is not finished.
     """
@@ -79,7 +79,7 @@ async def begin(access: Access, vault: Vault, key: Key, now_ms: int) -> Given | 
             "The first request with this idempotency-key has no answer yet.",
             "Look whether it had its effect, then send it under a new key.",
         )
-    return Given(kept.status, body)
+    return GivenAnswer(kept.status, body)
 
 
 async def finish(access: Access, vault: Vault, key: Key, status: int, body: bytes) -> None:
@@ -156,7 +156,7 @@ class _Answer:
         await send({"type": "http.response.body", "body": self.body})
 
 
-async def _send_again(send: Send, given: Given) -> None:
+async def _send_again(send: Send, given: GivenAnswer) -> None:
     headers = [(b"idempotency-replayed", b"true")]
     if given.body:
         headers.append((b"content-type", b"application/json"))

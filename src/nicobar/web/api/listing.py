@@ -21,7 +21,7 @@ T = TypeVar("T")
 MessageKey = Annotated[
     str, Meta(description="The message's id, or the `eventId` that it was sent with.", max_length=MAX_KEY_CHARS)
 ]
-# Texts, since Litestar would take numbers for times as well.
+# Texts: a time without a zone is accepted as UTC.
 TIME = {"format": "date-time"}
 Before = Annotated[str | None, Meta(description="Only what is older than this time.", extra_json_schema=TIME)]
 After = Annotated[str | None, Meta(description="Only what is newer than this time.", extra_json_schema=TIME)]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Protocol, TypeVar
 
 from msgspec import Meta
@@ -129,13 +128,3 @@ PROVIDERS: dict[str, Provider[ApiRequest]] = {
     "body": Provider(_body),
     "user_agent": Provider(_user_agent),
 }
-
-
-@asynccontextmanager
-async def endpoint_to_change(
-    services: Services, caller: Caller, app_id: str, endpoint_id: str
-) -> AsyncIterator[Endpoint]:
-    """An endpoint as it is now, for who wants to change it: nobody else changes anything meanwhile."""
-    async with services.changing:
-        snapshot = await services.snapshot()
-        yield endpoint_of(snapshot, application_of(snapshot, caller, app_id), endpoint_id)

@@ -8,11 +8,12 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import Meta, field
 
-from nicobar.model import Application, DeliveryState, Message
+from nicobar.model import Application, Message
 from nicobar.pipeline.receive import Posted, event_id_exists
-from nicobar.store import NewMessage, NewTask, TaskKind
+from nicobar.store import NewMessage
 from nicobar.store.history import MessageFilter
 from nicobar.use_cases import erase
+from nicobar.use_cases.deliveries import count_unfinished
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.deletion_preview import DELETED, WOULD, DryRun, DryRunOut, done, effect, would
@@ -428,19 +429,13 @@ async def expunge_message(
     """Deletes a message's payload and what its attempts quote of it, and cancels its unfinished deliveries."""
     found = await message_of(services, application, msg_id)
     if dry_run:
-        return would(messages=_has_payload(found), deliveries=await unfinished_of(services, found))
+        return would(messages=_has_payload(found), deliveries=await count_unfinished(services.store, found))
     await erase.expunge_message(services, caller, found)
     return done()
 
 
 def _has_payload(message: Message) -> int:
     return int(message.expunged_at_ms is None)
-
-
-async def unfinished_of(services: Services, message: Message) -> int:
-    """How many of a message's deliveries are not finished."""
-    waiting = {DeliveryState.PENDING, DeliveryState.SENDING}
-    return sum(delivery.state in waiting for delivery in await services.store.deliveries(message.id))
 
 
 @post(
@@ -466,7 +461,7 @@ async def expunge_messages(
         found_ones = {item.id: item for item in named if item is not None}.values()
         return effect(
             messages=sum(map(_has_payload, found_ones)),
-            deliveries=sum([await unfinished_of(services, found_one) for found_one in found_ones]),
+            deliveries=sum([await count_unfinished(services.store, found_one) for found_one in found_ones]),
         )
     results: dict[str, ExpungeStatus] = {}
     for key in dict.fromkeys(data.ids):
@@ -497,12 +492,7 @@ async def expunge_all_messages(
     if dry_run:
         count = await services.store.count_expunge(application.id)
         return Response(effect(messages=count.messages, deliveries=count.deliveries), status=200)
-    task_id = services.ids.new("qtask")
-    kind = TaskKind.PURGE
-    task = await services.store.add_task(
-        NewTask(id=task_id, app_id=application.id, kind=kind, created_at_ms=services.clock.now_ms()),
-        said=services.said(caller, kind.value, application.id, app_id=application.id, detail=task_id),
-    )
+    task = await erase.expunge_application(services, caller, application.id)
     return Response(started(task), status=202)
 
 

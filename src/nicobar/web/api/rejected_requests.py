@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from nicobar.store import Snapshot
-from nicobar.store.history import Refused
+from nicobar.store.history import RejectedRequest
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.errors import Invalid, not_found
@@ -33,7 +33,7 @@ class IngestLogOut(Shape):
     updated_at: Moment = field(name="updated_at")
 
 
-def shown(refused: Refused) -> IngestLogOut:
+def shown(refused: RejectedRequest) -> IngestLogOut:
     return IngestLogOut(
         id=f"log{refused.seq:0{_ID_DIGITS}}",
         source_id=refused.source_id,

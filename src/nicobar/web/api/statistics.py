@@ -7,8 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, field
 
-from nicobar.model import Application, DeliveryState, Endpoint, Json
-from nicobar.store import NewTask, Snapshot, Task, TaskKind
+from nicobar.model import Application, DeliveryState, Endpoint
+from nicobar.store import Snapshot
 from nicobar.store.history import TALLY_MS, Tally
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.statistics import (
@@ -20,6 +20,8 @@ from nicobar.use_cases.statistics import (
     by_event_type,
     by_point,
     count,
+    count_usage,
+    gather_event_types,
     latest_points,
     make_range,
 )
@@ -249,8 +251,8 @@ async def application_attempts(
     every = count(tallies)
     return AppAttemptStatsOut(
         by_event_type={
-            event_type: EventTypeStats(success=one.success, failure=one.failure, canceled=one.canceled)
-            for event_type, one in by_event_type(tallies).items()
+            event_type: EventTypeStats(success=counts.success, failure=counts.failure, canceled=counts.canceled)
+            for event_type, counts in by_event_type(tallies).items()
         },
         total_success=every.success,
         total_failure=every.failure,
@@ -367,17 +369,10 @@ async def aggregate_app_stats(*, snapshot: Snapshot, services: Services, data: A
     span = make_range(
         unix_ms(data.since), unix_ms(data.until), services.clock.now_ms(), step_ms=TALLY_MS, default_ms=DAY_MS
     )
-    counted: list[Json] = []
-    for entry in {app.id: app for app in applications}.values():
-        tallies = await services.store.tallies_by_type(entry.id, since_ms=span.since_ms, until_ms=span.until_ms)
-        uid = None if entry.uid == entry.id else entry.uid
-        counted.append(
-            {"appId": entry.id, "appUid": uid, "messageDestinations": sum(tally.attempts for tally in tallies)}
-        )
-    task = await _found(services, TaskKind.APP_STATS, {"appStats": counted})
+    task = await count_usage(services, applications, span)
     return AppUsageStatsOut(
         **msgspec.structs.asdict(started(task)),
-        unresolved_app_ids=[key for key, one in wanted.items() if one is None],
+        unresolved_app_ids=[key for key, found in wanted.items() if found is None],
     )
 
 
@@ -391,24 +386,7 @@ async def aggregate_app_stats(*, snapshot: Snapshot, services: Services, data: A
 )
 async def aggregate_event_types(*, snapshot: Snapshot, services: Services) -> TaskStartedOut:
     """Gathers the event types that the endpoints of each application name; the task that answers has ended."""
-    gathered: list[Json] = []
-    for application in snapshot.applications:
-        own = [endpoint for endpoint in snapshot.endpoints if endpoint.app_id == application.id]
-        gathered.append(
-            {
-                "appId": application.id,
-                "explicitlySubscribedEventTypes": [*sorted({name for item in own for name in item.event_types})],
-                "hasCatchAllEndpoint": any(not item.event_types for item in own),
-            }
-        )
-    return started(await _found(services, TaskKind.EVENT_TYPES, {"event_types": gathered}))
-
-
-async def _found(services: Services, kind: TaskKind, result: Json) -> Task:
-    """Keeps what was found where the clients look for it."""
-    now_ms = services.clock.now_ms()
-    task = NewTask(id=services.ids.new("qtask"), app_id="", kind=kind, created_at_ms=now_ms, result=result)
-    return await services.store.add_task(task)
+    return started(await gather_event_types(services, snapshot))
 
 
 @get(

@@ -16,19 +16,17 @@ from nicobar.pipeline.configuration import API_SOURCE_ID, OpenEndpoint, open_end
 from nicobar.pipeline.transform import Ready, Subject, Transformed, transform
 from nicobar.sandbox import Bounds
 from nicobar.sources.dodo import read_any
-from nicobar.store import AddTransformation, Change, EnableTransformation
 from nicobar.store.history import Version
-from nicobar.use_cases.catalogue import same_endpoint
-from nicobar.use_cases.dry_run import dry_target
-from nicobar.use_cases.dry_run_messages import trial
-from nicobar.use_cases.handler_check import why_it_cannot_run
-from nicobar.use_cases.services import Services, again_if_moved
+from nicobar.use_cases import transformations
+from nicobar.use_cases.dry_run import dry_target, unpublished
+from nicobar.use_cases.services import Services
+from nicobar.use_cases.transformations import MAX_VERSION, TransformationPatch
 from nicobar.web.api.attempts import VerdictOut, verdict_shown
 from nicobar.web.api.auth import Caller, Needs
-from nicobar.web.api.endpoints import HTTP, ONE, Kind
-from nicobar.web.api.errors import Invalid, not_found
+from nicobar.web.api.endpoint_bodies import HTTP, Kind
+from nicobar.web.api.endpoints import ONE
+from nicobar.web.api.errors import Invalid
 from nicobar.web.api.listing import page_of_found, span_of
-from nicobar.web.api.lookups import AppKey, EndpointKey, endpoint_to_change
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, read_iterator
 from nicobar.web.api.rejected_requests import numbered
 from nicobar.web.api.shapes import Channel, EventTypeName, Moment, Page, Shape, moment
@@ -36,7 +34,6 @@ from nicobar.web.operations import get, patch, post
 
 TAGS = ["Transformation"]
 PATH = f"{ONE}/transformation"
-MAX_VERSION = 2**31 - 1
 
 Code = Annotated[
     str,
@@ -150,29 +147,22 @@ async def get_transformation(endpoint: Endpoint, services: Services) -> Endpoint
     summary="Patch Transformation",
     status=204,
 )
-@again_if_moved
 async def patch_transformation(
     *,
-    app_id: AppKey,
-    endpoint_id: EndpointKey,
+    endpoint: Endpoint,
     data: EndpointTransformationPatch,
     services: Services,
     caller: Caller,
 ) -> None:
     """Changes the code of an endpoint, its variables, or whether it runs. Code that could never run is refused."""
-    if isinstance(data.code, str):
-        await _check(services, data.code)
-    async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
-        changes: list[Change] = []
-        if isinstance(data.code, str) and (known.transformation is None or known.transformation.code != data.code):
-            changes.append(_version(services, known, data.code))
-        enabled = False if data.code is None else data.enabled
-        if enabled is not UNSET:
-            changes.append(EnableTransformation(endpoint_id=known.id, enabled=bool(enabled)))
-        if data.variables is not UNSET:
-            changes.append(same_endpoint(known, variables=data.variables or {}))
-        if changes:
-            await services.change(caller, "transformation.update", known.id, *changes, app_id=known.app_id)
+    code = data.code if isinstance(data.code, str) else UNSET
+    enabled = False if data.code is None else data.enabled
+    variables = data.variables if data.variables is UNSET else data.variables or {}
+    patch = TransformationPatch(code=code, enabled=enabled, variables=variables)
+    try:
+        await transformations.update_transformation(services, caller, endpoint.id, patch)
+    except UserError as error:
+        raise Invalid("body.code", error.detail, error.fix, code=error.code) from error
 
 
 @post(
@@ -190,10 +180,10 @@ async def simulate_transformation(
     out.
     """
     variables = endpoint.variables if data.variables is None else data.variables
-    trying = msgspec.structs.replace(
-        endpoint, transformation=trial(data.code), transformation_enabled=True, variables=variables
+    changed = msgspec.structs.replace(
+        endpoint, transformation=unpublished(data.code), transformation_enabled=True, variables=variables
     )
-    return await _simulated(services, open_endpoint(services.vault, trying), data)
+    return await _simulated(services, open_endpoint(services.vault, changed), data)
 
 
 @post(
@@ -249,7 +239,7 @@ async def list_versions(
 )
 async def get_version(*, endpoint: Endpoint, services: Services, version: VersionNumber) -> VersionOut:
     """One version, with its code."""
-    return _version_shown(await _find(services, endpoint, version))
+    return _version_shown(await transformations.find_version(services.store, endpoint.id, version))
 
 
 @get(
@@ -269,9 +259,13 @@ async def diff_versions(
     | None = None,
 ) -> VersionDiffOut:
     """What a version changed."""
-    newer = await _find(services, endpoint, version)
+    newer = await transformations.find_version(services.store, endpoint.id, version)
     before = version - 1 if against is None else against
-    older = await _find(services, endpoint, before) if before else Version(version=0, created_at_ms=0, code="")
+    older = (
+        await transformations.find_version(services.store, endpoint.id, before)
+        if before
+        else Version(version=0, created_at_ms=0, code="")
+    )
     lines = difflib.unified_diff(
         (older.code or "").splitlines(keepends=True),
         (newer.code or "").splitlines(keepends=True),
@@ -289,28 +283,11 @@ async def diff_versions(
     summary="Restore Version",
     status=200,
 )
-@again_if_moved
 async def restore_version(
-    *,
-    app_id: AppKey,
-    endpoint_id: EndpointKey,
-    version: VersionNumber,
-    services: Services,
-    caller: Caller,
+    *, endpoint: Endpoint, version: VersionNumber, services: Services, caller: Caller
 ) -> EndpointTransformationOut:
-    """Makes the code of an old version the newest one."""
-    async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
-        old = await _find(services, known, version)
-        await services.change(
-            caller,
-            "transformation.restore",
-            known.id,
-            _version(services, known, old.code or ""),
-            app_id=known.app_id,
-            detail=f"version {version}",
-        )
-        endpoint = next(endpoint for endpoint in services.configuration.snapshot.endpoints if endpoint.id == known.id)
-        return await _shown(services, endpoint)
+    """Publishes the code of an old version: it becomes the newest version, and the transformation is switched on."""
+    return await _shown(services, await transformations.restore_version(services, caller, endpoint.id, version))
 
 
 async def _shown(services: Services, endpoint: Endpoint) -> EndpointTransformationOut:
@@ -324,24 +301,6 @@ async def _shown(services: Services, endpoint: Endpoint) -> EndpointTransformati
         updated_at=moment(newest.items[0].created_at_ms),
         version=endpoint.transformation.version,
     )
-
-
-async def _check(services: Services, code: str) -> None:
-    broken = await why_it_cannot_run(services.sandbox, code, services.clock.now_ms())
-    if broken is not None:
-        line = f"line {broken.line}: " if broken.line else ""
-        raise Invalid("body.code", f"{line}{broken.reason}", code=broken.failure.value)
-
-
-def _version(services: Services, endpoint: Endpoint, code: str) -> AddTransformation:
-    return AddTransformation(endpoint_id=endpoint.id, code=code, created_at_ms=services.clock.now_ms())
-
-
-async def _find(services: Services, endpoint: Endpoint, version: int) -> Version:
-    found = await services.store.versions(endpoint.id, after=str(version - 1), limit=1, with_code=True)
-    if not found.items or found.items[0].version != version:
-        raise not_found("version")
-    return found.items[0]
 
 
 def _version_shown(version: Version) -> VersionOut:

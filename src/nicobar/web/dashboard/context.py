@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
-from litestar.di import NamedDependency
 
 from nicobar.errors import Refusal
 from nicobar.model import Application, Endpoint, Record, Source
 from nicobar.store import Draft, Snapshot
-from nicobar.use_cases.catalogue import default_application
+from nicobar.use_cases.applications import default_application
 from nicobar.use_cases.dry_run import Coverage
+from nicobar.use_cases.edit import Edit
 from nicobar.use_cases.recipe_coverage import Use
 from nicobar.use_cases.services import Services
-from nicobar.web.dashboard.login_limit import LoginLimit
 
-MAX_SENDS = 200
 MAX_CREATED_ENDPOINTS = 200
 
 
@@ -32,15 +28,13 @@ class KnownCoverage(Record):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The running parts. `sends` are the latest tests by their address, gone when this process ends; `recipe_uses` is
+    """The running parts. `recipe_uses` is
     what recipes make of each event type, `coverages` what handlers send for, as far as it was found; `created` are
     the endpoints that drafts became, by the draft's id; `app_id` is the one application that there is for the
     visitor.
     """
 
     services: Services
-    limit: LoginLimit
-    sends: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
     recipe_uses: dict[str, tuple[Use, ...]] = field(default_factory=dict)
     coverages: dict[str, KnownCoverage] = field(default_factory=dict)
     created: dict[str, str] = field(default_factory=dict)
@@ -56,14 +50,18 @@ class Context:
         """The catalogue, as far as there is one for the visitor: pages find nothing else in it. Raises Refusal 404
         where their application is gone.
         """
-        snapshot = await self.services.snapshot()
+        return self.visible(await self.services.snapshot())
+
+    def visible(self, snapshot: Snapshot) -> Snapshot:
+        """What there is of a snapshot for the visitor. Raises Refusal 404 where their application is gone."""
         return snapshot if self.app_id is None else _limited(snapshot, self.app_id)
+
+    def endpoint(self, edit: Edit, endpoint_id: str) -> Endpoint:
+        """The endpoint to change. Raises Refusal 404."""
+        return find_endpoint(self.visible(edit.snapshot), endpoint_id)
 
     def now_ms(self) -> int:
         return self.services.clock.now_ms()
-
-
-GivenContext = NamedDependency[Context]
 
 
 def _limited(snapshot: Snapshot, app_id: str) -> Snapshot:

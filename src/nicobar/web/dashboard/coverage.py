@@ -10,7 +10,7 @@ from nicobar.errors import NicobarError
 from nicobar.model import Endpoint
 from nicobar.observe import log
 from nicobar.pipeline.configuration import OpenEndpoint, open_endpoint
-from nicobar.use_cases.dry_run import Coverage, Findings, try_samples
+from nicobar.use_cases.dry_run import Coverage, Findings, run_samples
 from nicobar.web.dashboard.context import Context, KnownCoverage
 
 MAX_KEPT = 500
@@ -21,7 +21,7 @@ DOUBTFUL_MS = 60_000
 async def findings_of(context: Context, at: OpenEndpoint) -> Findings:
     """What the handler does with a sample of each event type. Raises SandboxError."""
     services = context.services
-    found = await try_samples(services.sandbox, at, context.now_ms(), services.clock.steady_ms)
+    found = await run_samples(services.sandbox, at, context.now_ms(), services.clock.steady_ms)
     key = _key(at.endpoint)
     context.coverages.pop(key, None)
     doubtful = found.stopped or found.coverage.failed > 0

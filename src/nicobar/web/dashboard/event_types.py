@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from litestar import Response, get
-from litestar.params import FromPath, FromQuery
-
 from nicobar.model import EventType, Json, Record
 from nicobar.recipes import RECIPES
 from nicobar.sources.samples import fresh
 from nicobar.use_cases.dry_run import sample_types
 from nicobar.use_cases.recipe_coverage import Use, recipe_uses
-from nicobar.web.dashboard.context import Context, GivenContext, current_application, default_source, not_found
+from nicobar.web.dashboard.context import Context, current_application, default_source, not_found
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import page, translate
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get
 
 MAX_DEPTH = 8
 MAX_SHOWN_CHARS = 60
@@ -68,9 +66,7 @@ _KINDS = {
 
 
 @get("/catalogue")
-async def show_all(
-    context: GivenContext, visitor: GivenVisitor, q: FromQuery[str] = "", recipe: FromQuery[str] = ""
-) -> Response[bytes]:
+async def show_all(context: Context, visitor: Visitor, q: str = "", recipe: str = "") -> Response[bytes]:
     """The event types, narrowed by what is looked for and by the recipe that handles them."""
     uses = await _uses(context)
     wanted = q.strip().casefold()
@@ -94,8 +90,8 @@ async def show_all(
     )
 
 
-@get("/catalogue/{name:str}")
-async def show(name: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/catalogue/{name}")
+async def show(name: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """One event type: when it fires, its fields, an example, and what can be done with it."""
     item = (await _known(context)).get(name)
     if item is None:
@@ -194,4 +190,4 @@ async def _uses(context: Context) -> dict[str, tuple[Use, ...]]:
     return context.recipe_uses
 
 
-HANDLERS = (show_all, show)
+OPERATIONS = (show_all, show)

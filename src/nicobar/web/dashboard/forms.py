@@ -8,11 +8,10 @@ from nicobar.connectors import Connector, Field, FieldKind, is_credential
 from nicobar.errors import UserError
 from nicobar.model import Record, Setting
 from nicobar.sources.dodo import DodoPayments
+from nicobar.use_cases.bounds import check_bounds, out_of_bounds
+from nicobar.use_cases.endpoint_records import EndpointPatch
 
-MAX_NAME_CHARS = 256
-MAX_VARIABLES = 50
-MAX_HEADERS = 50
-MAX_VARIABLE_CHARS = 4_096
+MAX_RATE_DIGITS = 9
 
 
 class Given(Record):
@@ -42,10 +41,7 @@ def read_fields(connector: Connector, form: Mapping[str, str]) -> Given:
 
 
 def _name(form: Mapping[str, str], connector: Connector) -> str:
-    name = " ".join(form.get("name", "").split()) or connector.name
-    if len(name) > MAX_NAME_CHARS:
-        raise UserError("name_long", f"The name has more than {MAX_NAME_CHARS} characters.", "Choose a shorter one.")
-    return name
+    return " ".join(form.get("name", "").split()) or connector.name
 
 
 def free_name(wanted: str, taken: Sequence[str]) -> str:
@@ -82,14 +78,22 @@ def read_variables(text: str) -> dict[str, str]:
         name = name.strip()
         if not line.strip():
             continue
-        if not sign or not name.isidentifier() or len(value) > MAX_VARIABLE_CHARS:
+        if not sign or not name:
             raise UserError(
-                "variable_malformed", f"Line {number} of the variables is not of the form NAME=value.", "Mend it."
+                "variable_malformed", f"Line {number} of the variables is not of the form NAME=value.", "Fix it."
             )
         variables[name] = value.strip()
-    if len(variables) > MAX_VARIABLES:
-        raise UserError("variables_many", f"There are more than {MAX_VARIABLES} variables.", "Leave some out.")
+    check_bounds(EndpointPatch(variables=variables))
     return variables
+
+
+def read_rate(text: str) -> int | None:
+    """Messages per second; None for an empty text. Raises UserError for what is no whole number."""
+    if not text:
+        return None
+    if not text.isdecimal() or len(text) > MAX_RATE_DIGITS:
+        raise out_of_bounds("max_messages_per_s")
+    return int(text)
 
 
 def write_variables(variables: Mapping[str, str]) -> str:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from litestar import Response, get
-
 from nicobar.model import Record, Source
-from nicobar.store.history import MAX_PAGE, Refused
+from nicobar.store.history import MAX_PAGE, RejectedRequest
 from nicobar.use_cases.statistics import DAY_MS
 from nicobar.web.dashboard.activity import last_day
-from nicobar.web.dashboard.context import Context, GivenContext, current_application
+from nicobar.web.dashboard.context import Context, current_application
 from nicobar.web.dashboard.coverage import is_known_silent
-from nicobar.web.dashboard.endpoints import Row, rows_of
+from nicobar.web.dashboard.endpoints import EndpointRow, rows_of
 from nicobar.web.dashboard.failures import row_of
 from nicobar.web.dashboard.logs import endpoint_names
 from nicobar.web.dashboard.navigation import PLACES
 from nicobar.web.dashboard.pages import page
-from nicobar.web.dashboard.visitor import GivenVisitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get
 
 MAX_GROUPS = 5
 SOURCES = "/sources"
@@ -27,11 +26,11 @@ class Refusing(Record):
     source: Source
     count: int
     more: bool
-    latest: Refused
+    latest: RejectedRequest
 
 
 @get("/")
-async def show(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+async def show(context: Context, visitor: Visitor) -> Response[bytes]:
     """The first page."""
     snapshot = await context.snapshot()
     app_id = current_application(snapshot).id
@@ -64,7 +63,7 @@ async def show(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
     )
 
 
-def _needs_attention(row: Row) -> bool:
+def _needs_attention(row: EndpointRow) -> bool:
     """Whoever disabled an endpoint knows it."""
     return row.state in {"paused", "failing"} or (row.state == "disabled" and bool(row.reason))
 
@@ -78,4 +77,4 @@ async def _refusing(context: Context, source: Source, now_ms: int) -> Refusing |
     return Refusing(source=source, count=len(recent), more=more, latest=recent[0])
 
 
-HANDLERS = (show,)
+OPERATIONS = (show,)

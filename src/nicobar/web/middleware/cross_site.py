@@ -16,11 +16,13 @@ _OWN = frozenset({"same-origin", "none"})
 
 class CrossSite:
     """Rejects unsafe requests of other sites with 403. `public_url` is the address behind a proxy, if any; requests
-    without cookies carry nobody's rights and pass when nothing says where they come from.
+    without cookies carry nobody's rights and pass when nothing says where they come from, unless the application
+    `needs_origin`: another site's form could sign a visitor in.
     """
 
-    def __init__(self, app: App, public_url: str) -> None:
+    def __init__(self, app: App, public_url: str, *, needs_origin: bool = False) -> None:
         self._app = app
+        self._needs_origin = needs_origin
         self._public_origin = _origin(public_url) if public_url else None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -39,13 +41,14 @@ class CrossSite:
             scheme, host = _origin(origin)
             allowed = bool(host) and (host == headers.get("host") or (scheme, host) == self._public_origin)
         else:
-            allowed = "cookie" not in headers
+            allowed = not self._needs_origin and "cookie" not in headers
         if not allowed:
             raise Refusal(
                 403,
                 "cross_site",
-                "This request came from another site.",
-                "Open the page at this server's own address and send the form from there.",
+                "This form was not sent from a page of this server.",
+                "Open the page again and send the form there. Behind a proxy, set public_url to the address in the "
+                "browser.",
             )
 
 

@@ -14,17 +14,19 @@ from nicobar.web.operations import Response, send_response
 
 # Shows an error to whoever sent the request of this scope.
 Render = Callable[[Message, NicobarError], Response[Any]]
+NoRoute = Callable[[Message, HTTPException], Refusal]
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 # The statuses of requests whose body is not read to its end.
 _UNREAD = frozenset({408, 413})
 
 
 class Errors:
-    """Answers for the application that raises."""
+    """Answers for the application that raises. `no_route` says what is wrong with a request that no route has."""
 
-    def __init__(self, app: App, render: Render) -> None:
+    def __init__(self, app: App, render: Render, *, no_route: NoRoute | None = None) -> None:
         self._app = app
         self._render = render
+        self._no_route = no_route or _no_route
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,7 +54,7 @@ class Errors:
             case NicobarError():
                 shown = error
             case HTTPException():
-                shown = _no_route(scope, error)
+                shown = self._no_route(scope, error)
                 headers = dict(error.headers or {})
             case _:
                 log.error("request failed", path=scope["path"], exc_info=error)

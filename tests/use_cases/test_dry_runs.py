@@ -26,10 +26,10 @@ def at(code: str):
 
 
 async def test_the_default_recipe_is_right_for_every_sample(sandbox):
-    findings = await dry_run.try_samples(sandbox, at(RECIPES[0].code), NOW_MS, lambda: 0)
-    assert (len(findings.tried), findings.stopped) == (48, False)
+    findings = await dry_run.run_samples(sandbox, at(RECIPES[0].code), NOW_MS, lambda: 0)
+    assert (len(findings.dry_runs), findings.stopped) == (48, False)
     assert not [note for note in findings.notes if note.level is Level.ERROR]
-    assert {dry_run.outcome(attempt.result) for attempt in findings.tried} == {"sends", "not_handled"}
+    assert {dry_run.outcome(dry.result) for dry in findings.dry_runs} == {"sends", "not_handled"}
 
 
 async def test_the_same_slip_on_many_events_is_one_note_at_its_line(sandbox):
@@ -40,7 +40,7 @@ async def test_the_same_slip_on_many_events_is_one_note_at_its_line(sandbox):
         "  return [webhook, webhook];\n"
         "}"
     )
-    findings = await dry_run.try_samples(sandbox, at(code), NOW_MS, lambda: 0)
+    findings = await dry_run.run_samples(sandbox, at(code), NOW_MS, lambda: 0)
     found = [note for note in findings.notes if note.path == "payload.timestamp"]
     assert [item.line for item in found] == [3] * len(found)
     assert found
@@ -52,7 +52,7 @@ async def test_code_that_fails_says_the_line(sandbox):
         ("function handler(webhook) {\n  throw new Error('no');\n}", "threw", 2),
         ("function handler(webhook) {\n  return ]\n}", "syntax_error", 2),
     ):
-        findings = await dry_run.try_samples(sandbox, at(code), NOW_MS, lambda: 0)
+        findings = await dry_run.run_samples(sandbox, at(code), NOW_MS, lambda: 0)
         (note,) = findings.notes
         assert (note.level, note.code, note.line) == (Level.ERROR, failure, line)
         assert not note.text.startswith("line")
@@ -61,8 +61,8 @@ async def test_code_that_fails_says_the_line(sandbox):
 
 async def test_a_slow_handler_is_stopped_and_that_is_said(sandbox):
     passed = iter(range(0, 100 * dry_run.MAX_RUN_MS, dry_run.MAX_RUN_MS // 2))
-    findings = await dry_run.try_samples(sandbox, at(RECIPES[0].code), NOW_MS, lambda: next(passed))
-    assert (len(findings.tried), findings.stopped) == (1, True), (
+    findings = await dry_run.run_samples(sandbox, at(RECIPES[0].code), NOW_MS, lambda: next(passed))
+    assert (len(findings.dry_runs), findings.stopped) == (1, True), (
         "a turn is short until the handler is known to be fast"
     )
 
@@ -106,7 +106,7 @@ async def test_what_a_handler_sends_for_is_counted_and_nothing_is_a_warning(
     sandbox, code, event_types, summary, warning
 ):
     where = dry_run.dry_target("customerio", code, event_types=event_types)
-    found = (await dry_run.try_samples(sandbox, where, NOW_MS, lambda: 0)).coverage
+    found = (await dry_run.run_samples(sandbox, where, NOW_MS, lambda: 0)).coverage
     assert (found.summary, found.warning) == (summary, warning)
 
 
