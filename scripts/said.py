@@ -30,6 +30,7 @@ MODULES = (
     "connectors",
     "crypto.py",
     "web/dashboard",
+    "web/middleware/cross_site.py",
     "pipeline/configuration.py",
     "pipeline/deliver.py",
     "pipeline/retry.py",

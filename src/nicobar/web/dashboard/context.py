@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import msgspec
-from litestar.di import NamedDependency
 
 from nicobar.errors import Refusal
 from nicobar.model import Application, Endpoint, Record
@@ -67,9 +66,6 @@ class Context:
 
     def now_ms(self) -> int:
         return self.services.clock.now_ms()
-
-
-GivenContext = NamedDependency[Context]
 
 
 def _limited(snapshot: Snapshot, app_id: str) -> Snapshot:

@@ -9,19 +9,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
-from litestar import Response, get, post
-from litestar.params import FromPath
-
 from nicobar.errors import Refusal, UserError
 from nicobar.model import DeliveryState, Endpoint, Record
 from nicobar.store import ReplayCount, ReplayFilter, Task, TaskKind, TaskStatus
 from nicobar.use_cases.deliveries import FINAL_STATES
 from nicobar.use_cases.replays import cancel_replay, count_replay, start_replay
-from nicobar.web.dashboard.context import Context, GivenContext, find_endpoint, not_found
+from nicobar.web.dashboard.context import Context, find_endpoint, not_found
 from nicobar.web.dashboard.forms import chosen_types, families
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import iso, page, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 KINDS = {"recover": TaskKind.RECOVER, "missing": TaskKind.REPLAY_MISSING, "bulk": TaskKind.BULK_REPLAY}
 KIND_NAMES = {
@@ -53,14 +51,14 @@ class Asked(Record):
     which: ReplayFilter
 
 
-@get("/webhooks/{endpoint_id:str}/replays")
-async def show_all(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/replays")
+async def show_all(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """What can be sent again, and the replays so far."""
     return await _form(context, visitor, find_endpoint(await context.snapshot(), endpoint_id), _query(visitor))
 
 
-@get("/webhooks/{endpoint_id:str}/replays/count")
-async def count(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/replays/count")
+async def count(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """What a replay would do, before it is begun. The address is the whole question: `kind`, `since`, `until`, and
     any of `status`, `event_type`, `customer` and `failure`.
     """
@@ -74,8 +72,8 @@ async def count(endpoint_id: FromPath[str], context: GivenContext, visitor: Give
     return _counted(context, visitor, known, asked, counted)
 
 
-@post("/webhooks/{endpoint_id:str}/replays", status_code=303)
-async def start(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/replays", status=303)
+async def start(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Begins a replay."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
     asked = read(visitor.every, context.now_ms(), (await context.samples()).types)
@@ -84,26 +82,20 @@ async def start(endpoint_id: FromPath[str], context: GivenContext, visitor: Give
     return redirect(f"/webhooks/{known.id}/replays/{task.id}")
 
 
-@get("/webhooks/{endpoint_id:str}/replays/{task_id:str}")
-async def show(
-    endpoint_id: FromPath[str], task_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/replays/{task_id}")
+async def show(endpoint_id: str, task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """One replay and how far it is."""
     return await _task_page(context, visitor, "replay_progress.html", endpoint_id, task_id)
 
 
-@get("/webhooks/{endpoint_id:str}/replays/{task_id:str}/progress")
-async def progress(
-    endpoint_id: FromPath[str], task_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/replays/{task_id}/progress")
+async def progress(endpoint_id: str, task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """How far it is, as a part of the page that asks again and again."""
     return await _task_page(context, visitor, "part_replay.html", endpoint_id, task_id)
 
 
-@post("/webhooks/{endpoint_id:str}/replays/{task_id:str}/cancel", status_code=303)
-async def cancel(
-    endpoint_id: FromPath[str], task_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/replays/{task_id}/cancel", status=303)
+async def cancel(endpoint_id: str, task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Stops a replay; what was not tried becomes what it was before. One with nothing left stays as it is."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
     task = await _task(context, known, task_id)
@@ -253,4 +245,4 @@ async def _tasks(context: Context, known: Endpoint) -> list[Task]:
     return found[:MAX_SHOWN]
 
 
-HANDLERS = (show_all, count, start, show, progress, cancel)
+OPERATIONS = (show_all, count, start, show, progress, cancel)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from litestar import Response, get, post
-from litestar.params import FromPath
 from msgspec import UNSET
 
 from nicobar.connectors.registry import connector
@@ -15,8 +13,8 @@ from nicobar.pipeline.configuration import endpoint_headers
 from nicobar.use_cases import endpoints
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.endpoint_records import EndpointPatch
-from nicobar.web.dashboard.authorization import CHANGING
-from nicobar.web.dashboard.context import Context, GivenContext, find_endpoint
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context, find_endpoint
 from nicobar.web.dashboard.forms import (
     chosen_types,
     families,
@@ -32,7 +30,8 @@ from nicobar.web.dashboard.forms import (
     write_variables,
 )
 from nicobar.web.dashboard.pages import page, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 EMPTY_ROWS = 2
 
@@ -48,8 +47,8 @@ class Form(Record):
     headers: dict[str, str | None]
 
 
-@get("/webhooks/{endpoint_id:str}/settings")
-async def settings(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/settings")
+async def settings(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """The form of what can be changed."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
     form = Form(
@@ -63,10 +62,8 @@ async def settings(endpoint_id: FromPath[str], context: GivenContext, visitor: G
     return _settings_page(visitor, known, form, (await context.samples()).types)
 
 
-@post("/webhooks/{endpoint_id:str}/settings", status_code=303)
-async def change_settings(
-    endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/settings", status=303)
+async def change_settings(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Stores what was changed; secrets that were left empty stay."""
 
     async def change(edit: Edit) -> None:
@@ -118,8 +115,8 @@ def _rate(known: Endpoint) -> str:
     return "" if known.max_messages_per_s is None else str(known.max_messages_per_s)
 
 
-@post("/webhooks/{endpoint_id:str}/disable", status_code=303)
-async def disable(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/disable", status=303)
+async def disable(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Creates no deliveries for it until it is enabled."""
 
     async def change(edit: Edit) -> None:
@@ -129,16 +126,16 @@ async def disable(endpoint_id: FromPath[str], context: GivenContext, visitor: Gi
     return redirect(f"/webhooks/{endpoint_id}")
 
 
-@get("/webhooks/{endpoint_id:str}/delete", opt=CHANGING)
-async def ask_delete(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/delete", needs=Needs.CHANGING)
+async def ask_delete(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Says what deleting means, and asks."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
     unfinished = sum(waiting.unfinished for waiting in await context.services.store.backlog(known.seq))
     return page(visitor, "delete.html", endpoint=known, unfinished=unfinished)
 
 
-@post("/webhooks/{endpoint_id:str}/delete", status_code=303)
-async def delete(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/delete", status=303)
+async def delete(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Deletes the endpoint; its history stays."""
 
     async def change(edit: Edit) -> None:
@@ -169,4 +166,4 @@ def _settings_page(
     )
 
 
-HANDLERS = (settings, change_settings, disable, ask_delete, delete)
+OPERATIONS = (settings, change_settings, disable, ask_delete, delete)

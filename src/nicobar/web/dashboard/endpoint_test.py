@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-from litestar import Response, get, post
-from litestar.params import FromPath, FromQuery
 
 from nicobar.connectors import ReadyCall, Request, preview_headers
 from nicobar.connectors.registry import connector
@@ -35,13 +33,14 @@ from nicobar.use_cases.dry_run import (
     unpublished,
 )
 from nicobar.use_cases.test_events import SentTestEvent, TestTarget, send_test_event, sent_test_event
-from nicobar.web.dashboard.authorization import CHANGING
-from nicobar.web.dashboard.context import Context, GivenContext, find_draft, find_endpoint, not_found
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context, find_draft, find_endpoint, not_found
 from nicobar.web.dashboard.coverage import coverage_of, findings_of
 from nicobar.web.dashboard.differences import Difference, compare
 from nicobar.web.dashboard.endpoint_new import credentials
 from nicobar.web.dashboard.pages import page, pretty, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 MAX_PAST = 25
 MAX_TEST_ID_CHARS = 64
@@ -158,18 +157,18 @@ def _secrets(context: Context, known: Endpoint) -> tuple[str, ...]:
     return (*endpoint_credentials(vault, known).values(), *endpoint_headers(vault, known).values())
 
 
-@get("/webhooks/drafts/{draft_id:str}/test", opt=CHANGING)
+@get("/webhooks/drafts/{draft_id}/test", needs=Needs.CHANGING)
 async def dry_run_draft(
     *,
-    draft_id: FromPath[str],
-    context: GivenContext,
-    visitor: GivenVisitor,
-    sample_type: FromQuery[str] = "",
-    message: FromQuery[str] = "",
-    every: FromQuery[bool] = False,
-    send: FromQuery[bool] = False,
-    email: FromQuery[str] = "",
-    changed: FromQuery[bool] = False,
+    draft_id: str,
+    context: Context,
+    visitor: Visitor,
+    sample_type: str = "",
+    message: str = "",
+    every: bool = False,
+    send: bool = False,
+    email: str = "",
+    changed: bool = False,
 ) -> Response[bytes]:
     """Runs the draft's code on a sample, on a message of the past, or on all samples. `changed` says that it was not
     created or published, since another window had changed it.
@@ -187,63 +186,55 @@ async def dry_run_draft(
     return await _look(context, visitor, bench, chosen, problem)
 
 
-@get("/webhooks/{endpoint_id:str}/testing")
+@get("/webhooks/{endpoint_id}/testing")
 async def dry_run_endpoint(
     *,
-    endpoint_id: FromPath[str],
-    context: GivenContext,
-    visitor: GivenVisitor,
-    sample_type: FromQuery[str] = "",
-    message: FromQuery[str] = "",
-    every: FromQuery[bool] = False,
-    send: FromQuery[bool] = False,
-    email: FromQuery[str] = "",
+    endpoint_id: str,
+    context: Context,
+    visitor: Visitor,
+    sample_type: str = "",
+    message: str = "",
+    every: bool = False,
+    send: bool = False,
+    email: str = "",
 ) -> Response[bytes]:
     """The same with the code that runs."""
     bench = await bench_of_endpoint(context, endpoint_id)
     return await _look(context, visitor, bench, _chosen(sample_type, message, email, every=every, send=send))
 
 
-@post("/webhooks/drafts/{draft_id:str}/test", status_code=200)
-async def run_pasted_on_draft(
-    draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@post("/webhooks/drafts/{draft_id}/test", status=200)
+async def run_pasted_on_draft(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Runs the draft's code on a body that was pasted."""
     return await _pasted(context, visitor, await bench_of_draft(context, draft_id))
 
 
-@post("/webhooks/{endpoint_id:str}/testing", status_code=200)
-async def run_pasted_on_endpoint(
-    endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/testing", status=200)
+async def run_pasted_on_endpoint(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """The same with the code that runs."""
     return await _pasted(context, visitor, await bench_of_endpoint(context, endpoint_id))
 
 
-@post("/webhooks/drafts/{draft_id:str}/test/send", status_code=303)
-async def send_draft(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/drafts/{draft_id}/test/send", status=303)
+async def send_draft(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Sends what the draft's code makes of an event for real, once."""
     return await _send(context, visitor, await bench_of_draft(context, draft_id))
 
 
-@post("/webhooks/{endpoint_id:str}/testing/send", status_code=303)
-async def send_endpoint(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/testing/send", status=303)
+async def send_endpoint(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """The same with the code that runs."""
     return await _send(context, visitor, await bench_of_endpoint(context, endpoint_id))
 
 
-@get("/webhooks/drafts/{draft_id:str}/test/sent/{test_id:str}", opt=CHANGING)
-async def sent_draft(
-    draft_id: FromPath[str], test_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@get("/webhooks/drafts/{draft_id}/test/sent/{test_id}", needs=Needs.CHANGING)
+async def sent_draft(draft_id: str, test_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """What was answered."""
     return await _sent(context, visitor, await bench_of_draft(context, draft_id), test_id)
 
 
-@get("/webhooks/{endpoint_id:str}/testing/sent/{test_id:str}")
-async def sent_endpoint(
-    endpoint_id: FromPath[str], test_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/testing/sent/{test_id}")
+async def sent_endpoint(endpoint_id: str, test_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """What was answered."""
     return await _sent(context, visitor, await bench_of_endpoint(context, endpoint_id), test_id)
 
@@ -418,7 +409,7 @@ async def _page(
     )
 
 
-HANDLERS = (
+OPERATIONS = (
     dry_run_draft,
     dry_run_endpoint,
     run_pasted_on_draft,

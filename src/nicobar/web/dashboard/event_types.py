@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from litestar import Response, get
-from litestar.params import FromPath, FromQuery
-
 from nicobar.connectors.registry import CONNECTORS, recipes
 from nicobar.model import EventType, Json, Record
 from nicobar.sources.registry import first_source
 from nicobar.use_cases.dry_run import Samples, sample
 from nicobar.use_cases.recipe_coverage import Use, recipe_uses
 from nicobar.web.asgi import decode_slashes
-from nicobar.web.dashboard.context import Context, GivenContext, current_application, not_found
+from nicobar.web.dashboard.context import Context, current_application, not_found
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import page, translate
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get
 
 MAX_DEPTH = 8
 MAX_SHOWN_CHARS = 60
@@ -69,9 +67,7 @@ _KINDS = {
 
 
 @get("/catalogue")
-async def show_all(
-    context: GivenContext, visitor: GivenVisitor, q: FromQuery[str] = "", recipe: FromQuery[str] = ""
-) -> Response[bytes]:
+async def show_all(context: Context, visitor: Visitor, q: str = "", recipe: str = "") -> Response[bytes]:
     """The event types, narrowed by what is looked for and by the recipe that handles them."""
     samples = await context.samples()
     uses = await _uses(context, samples)
@@ -96,8 +92,8 @@ async def show_all(
     )
 
 
-@get("/catalogue/{name:str}")
-async def show(name: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/catalogue/{name}")
+async def show(name: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """One event type: when it fires, its fields, an example, and what can be done with it."""
     samples = await context.samples()
     name = decode_slashes(name)
@@ -201,4 +197,4 @@ async def _uses(context: Context, samples: Samples) -> dict[str, tuple[Use, ...]
     return found
 
 
-HANDLERS = (show_all, show)
+OPERATIONS = (show_all, show)

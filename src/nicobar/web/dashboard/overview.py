@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from litestar import Response, get
-
 from nicobar.model import Record, Source
 from nicobar.store.history import MAX_PAGE, RejectedRequest
 from nicobar.use_cases.statistics import DAY_MS
 from nicobar.web.dashboard.activity import last_day
-from nicobar.web.dashboard.context import Context, GivenContext, current_application
+from nicobar.web.dashboard.context import Context, current_application
 from nicobar.web.dashboard.coverage import is_known_silent
 from nicobar.web.dashboard.endpoints import EndpointRow, rows_of
 from nicobar.web.dashboard.failures import row_of
 from nicobar.web.dashboard.logs import endpoint_names
 from nicobar.web.dashboard.navigation import PLACES
 from nicobar.web.dashboard.pages import page
-from nicobar.web.dashboard.visitor import GivenVisitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get
 
 MAX_GROUPS = 5
 SOURCES = "/sources"
@@ -31,7 +30,7 @@ class Refusing(Record):
 
 
 @get("/")
-async def show(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+async def show(context: Context, visitor: Visitor) -> Response[bytes]:
     """The first page."""
     snapshot = await context.snapshot()
     app_id = current_application(snapshot).id
@@ -79,4 +78,4 @@ async def _refusing(context: Context, source: Source, now_ms: int) -> Refusing |
     return Refusing(source=source, count=len(recent), more=more, latest=recent[0])
 
 
-HANDLERS = (show,)
+OPERATIONS = (show,)
