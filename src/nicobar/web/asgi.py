@@ -75,16 +75,6 @@ def _too_large(max_bytes: int) -> Refusal:
     )
 
 
-def body_again(body: bytes, receive: Receive) -> Receive:
-    """The body that was read, once; then whatever else the connection says."""
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def again() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return again
-
-
 async def send_json(send: Send, status: int, value: Json, headers: Headers = ()) -> None:
     await send_body(send, status, msgspec.json.encode(value), [(b"content-type", b"application/json"), *headers])
 

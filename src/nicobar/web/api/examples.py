@@ -77,12 +77,10 @@ def example_of(schema: Schema, schemas: Schema, *, name: str = "", depth: int = 
     for given in ("examples", "enum"):
         if given in schema:
             return schema[given][0]
-    choices = schema.get("anyOf", ())
-    if all(item.get("type") != "null" for item in schema.get("oneOf", ())):  # a body that may be null is left empty
-        choices = (*choices, *schema.get("oneOf", ()))
-    if choices:
+    if choices := (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
         some = [choice for choice in choices if choice.get("type") != "null"]
-        return example_of((some or choices)[0], schemas, name=name, depth=depth)
+        left_empty = depth == 0 and len(some) < len(choices)  # as a body that may be null is
+        return {} if left_empty else example_of((some or choices)[0], schemas, name=name, depth=depth)
     match schema.get("type"):
         case "object":
             properties = schema.get("properties", {}) if depth < MAX_DEPTH else {}

@@ -6,8 +6,6 @@ import difflib
 from typing import Annotated, Any
 
 import msgspec
-from litestar import get, patch, post
-from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.connectors import preview_headers
@@ -24,14 +22,15 @@ from nicobar.use_cases.dry_run import dry_target, unpublished
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.transformations import MAX_VERSION, TransformationPatch
 from nicobar.web.api.attempts import VerdictOut, verdict_shown
+from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.endpoint_bodies import HTTP, Kind
 from nicobar.web.api.endpoints import ONE
 from nicobar.web.api.errors import Invalid
 from nicobar.web.api.listing import page_of_found, span_of
-from nicobar.web.api.lookups import GivenCaller, GivenEndpoint, GivenServices
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, read_iterator
 from nicobar.web.api.rejected_requests import numbered
 from nicobar.web.api.shapes import Channel, EventTypeName, Moment, Page, Shape, moment
+from nicobar.web.operations import get, patch, post
 
 TAGS = ["Transformation"]
 PATH = f"{ONE}/transformation"
@@ -52,7 +51,7 @@ Variables = Annotated[
     ],
     Meta(max_length=100, description="What the handler finds in `webhook.env`."),
 ]
-VersionNumber = Annotated[int, PathParameter(ge=1, le=MAX_VERSION, description="A version's number.")]
+VersionNumber = Annotated[int, Meta(ge=1, le=MAX_VERSION, description="A version's number.")]
 
 
 class EndpointTransformationOut(Shape):
@@ -135,25 +134,25 @@ class VersionDiffOut(Shape):
     diff: str
 
 
-@get(PATH, operation_id="v1.endpoint.transformation.get", tags=TAGS, summary="Get Transformation")
-async def get_transformation(endpoint: GivenEndpoint, services: GivenServices) -> EndpointTransformationOut:
+@get(PATH, id="v1.endpoint.transformation.get", tags=TAGS, summary="Get Transformation")
+async def get_transformation(endpoint: Endpoint, services: Services) -> EndpointTransformationOut:
     """The code of an endpoint."""
     return await _shown(services, endpoint)
 
 
 @patch(
     PATH,
-    operation_id="v1.endpoint.transformation.patch",
+    id="v1.endpoint.transformation.patch",
     tags=TAGS,
     summary="Patch Transformation",
-    status_code=204,
+    status=204,
 )
 async def patch_transformation(
     *,
-    endpoint: GivenEndpoint,
-    data: JSONBody[EndpointTransformationPatch],
-    services: GivenServices,
-    caller: GivenCaller,
+    endpoint: Endpoint,
+    data: EndpointTransformationPatch,
+    services: Services,
+    caller: Caller,
 ) -> None:
     """Changes the code of an endpoint, its variables, or whether it runs. Code that could never run is refused."""
     code = data.code if isinstance(data.code, str) else UNSET
@@ -168,14 +167,14 @@ async def patch_transformation(
 
 @post(
     f"{PATH}/simulate",
-    operation_id="v1.endpoint.transformation.simulate",
+    id="v1.endpoint.transformation.simulate",
     tags=TAGS,
     summary="Simulate Transformation",
-    status_code=200,
-    opt={"needs": "reading"},
+    status=200,
+    needs=Needs.READING,
 )
 async def simulate_transformation(
-    *, endpoint: GivenEndpoint, data: JSONBody[TransformationSimulateIn], services: GivenServices
+    *, endpoint: Endpoint, data: TransformationSimulateIn, services: Services
 ) -> TransformationSimulateOut:
     """Runs code on an event as if it had just arrived for this endpoint, and checks what it asks for. Nothing goes
     out.
@@ -189,15 +188,13 @@ async def simulate_transformation(
 
 @post(
     "/api/v1/connector/simulate",
-    operation_id="v1.connector.simulate",
+    id="v1.connector.simulate",
     tags=["Connector"],
     summary="Simulate Connector",
-    status_code=200,
-    opt={"needs": "any_reader"},
+    status=200,
+    needs=Needs.ANY_READER,
 )
-async def simulate_connector(
-    *, data: JSONBody[ConnectorSimulateIn], services: GivenServices
-) -> TransformationSimulateOut:
+async def simulate_connector(*, data: ConnectorSimulateIn, services: Services) -> TransformationSimulateOut:
     """Runs code on an event without an endpoint, and checks what it asks for as that connector does."""
     try:
         target = dry_target(data.connector, data.code, data.variables)
@@ -216,17 +213,17 @@ async def _simulated(
 
 @get(
     f"{PATH}/version",
-    operation_id="nicobar.transformation.version.list",
+    id="nicobar.transformation.version.list",
     tags=TAGS,
     summary="List Versions",
 )
 async def list_versions(
     *,
-    endpoint: GivenEndpoint,
-    services: GivenServices,
+    endpoint: Endpoint,
+    services: Services,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
-    with_content: Annotated[bool, QueryParameter(description="Whether the code is shown too.")] = False,
+    with_content: Annotated[bool, Meta(description="Whether the code is shown too.")] = False,
 ) -> Page[VersionOut]:
     """The versions of an endpoint's code, the running one first."""
     place = numbered(read_iterator(iterator))
@@ -236,30 +233,30 @@ async def list_versions(
 
 @get(
     f"{PATH}/version/{{version:int}}",
-    operation_id="nicobar.transformation.version.get",
+    id="nicobar.transformation.version.get",
     tags=TAGS,
     summary="Get Version",
 )
-async def get_version(*, endpoint: GivenEndpoint, services: GivenServices, version: VersionNumber) -> VersionOut:
+async def get_version(*, endpoint: Endpoint, services: Services, version: VersionNumber) -> VersionOut:
     """One version, with its code."""
     return _version_shown(await transformations.find_version(services.store, endpoint.id, version))
 
 
 @get(
     f"{PATH}/version/{{version:int}}/diff",
-    operation_id="nicobar.transformation.version.diff",
+    id="nicobar.transformation.version.diff",
     tags=TAGS,
     summary="Compare Versions",
 )
 async def diff_versions(
     *,
-    endpoint: GivenEndpoint,
-    services: GivenServices,
+    endpoint: Endpoint,
+    services: Services,
     version: VersionNumber,
     against: Annotated[
-        int | None,
-        QueryParameter(ge=1, le=MAX_VERSION, description="The version to compare with; the one before it without."),
-    ] = None,
+        int, Meta(ge=1, le=MAX_VERSION, description="The version to compare with; the one before it without.")
+    ]
+    | None = None,
 ) -> VersionDiffOut:
     """What a version changed."""
     newer = await transformations.find_version(services.store, endpoint.id, version)
@@ -281,13 +278,13 @@ async def diff_versions(
 
 @post(
     f"{PATH}/version/{{version:int}}/restore",
-    operation_id="nicobar.transformation.version.restore",
+    id="nicobar.transformation.version.restore",
     tags=TAGS,
     summary="Restore Version",
-    status_code=200,
+    status=200,
 )
 async def restore_version(
-    *, endpoint: GivenEndpoint, version: VersionNumber, services: GivenServices, caller: GivenCaller
+    *, endpoint: Endpoint, version: VersionNumber, services: Services, caller: Caller
 ) -> EndpointTransformationOut:
     """Publishes the code of an old version: it becomes the newest version, and the transformation is switched on."""
     return await _shown(services, await transformations.restore_version(services, caller, endpoint.id, version))
@@ -357,7 +354,7 @@ def _outcome(url: str, result: Transformed) -> TransformationSimulateOut:
     )
 
 
-HANDLERS = (
+OPERATIONS = (
     get_transformation,
     patch_transformation,
     simulate_transformation,
