@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from nicobar.web.api import app
 from nicobar.web.api.document import make_document
@@ -44,6 +45,14 @@ class Documented:
         """The example of its body; None without one."""
         return self.details["requestBody"]["content"]["application/json"]["example"] if self.has_body else None
 
+    def address(self, values: Mapping[str, str]) -> str:
+        """Its path, with the parameters that the query must have."""
+        needed = [
+            item["name"] for item in self.details.get("parameters", ()) if item["in"] == "query" and item["required"]
+        ]
+        query = urlencode({name: values[name] for name in needed})
+        return f"{self.path.format(**values)}?{query}"
+
 
 OPERATIONS = [
     Documented(method.upper(), path, details)
@@ -52,9 +61,12 @@ OPERATIONS = [
 ]
 
 
+# What the query of some operations must have.
+_QUERY = {"since": "2026-03-01T09:30:00Z", "until": "2026-03-02T09:30:00Z", "key": "cus_1"}
 # For the parameters of paths where nothing has to be there.
 UNKNOWN = {name: "nobody" for operation in OPERATIONS for name in re.findall(r"{(\w+)}", operation.path)} | {
-    "version": "1"
+    "version": "1",
+    **_QUERY,
 }
 
 
@@ -77,6 +89,7 @@ async def create_things(api: Api) -> dict[str, str]:
         "version": "1",
         "connector_id": "customerio",
         "token_id": "tok_x",
+        **_QUERY,
     }
 
 
@@ -89,7 +102,7 @@ async def ask_each(
     query: str = "",
     **headers: str,
 ) -> AsyncIterator[tuple[Documented, Answer]]:
-    """Asks each operation in turn; `values` fill the parameters of its path."""
+    """Asks each operation in turn; `values` fill the parameters of its path, and `query` is added to its query."""
     for operation in operations:
-        path = f"{operation.path.format(**values)}{query}"
-        yield operation, await api.ask(operation.method, path, body(operation), **headers)
+        address = f"{operation.address(values)}&{query}".rstrip("&")
+        yield operation, await api.ask(operation.method, address, body(operation), **headers)

@@ -54,16 +54,24 @@ class Routes:
         by_path: dict[str, dict[str, Operation]] = {}
         for operation in operations:
             by_path.setdefault(operation.path, {})[operation.method] = operation
-        routes = []
+        routes: dict[int | None, list[Route]] = {None: []}
         for path in sorted(by_path, key=_precedence):
             known = {"OPTIONS": _options(path, by_path[path], options_need), **by_path[path]}
-            routes.append(Route(path, _Path(dict(sorted(known.items())), call)))
-        self._router = Router(routes, redirect_slashes=False, default=_not_found)
+            slashes = None if ":path}" in path else path.count("/")
+            routes.setdefault(slashes, []).append(Route(path, _Path(dict(sorted(known.items())), call)))
+        self._others = Router(routes.pop(None), redirect_slashes=False, default=_not_found)
+        # A router asks its routes one after the other; by the number of slashes there are a tenth as many.
+        self._by_slashes = {
+            slashes: Router(found, redirect_slashes=False, default=self._others) for slashes, found in routes.items()
+        }
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].endswith("/"):
-            scope["path"] = scope["path"].rstrip("/") or "/"
-        await self._router(scope, receive, send)
+        app: App = self._others
+        if scope["type"] == "http":
+            if scope["path"].endswith("/"):
+                scope["path"] = scope["path"].rstrip("/") or "/"
+            app = self._by_slashes.get(scope["path"].count("/"), self._others)
+        await app(scope, receive, send)
 
 
 def _precedence(path: str) -> list[tuple[bool, str]]:

@@ -101,8 +101,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *settings_about.OPERATIONS,
     *shortcuts.OPERATIONS,
 )
-
-
 # The first segments of the paths, and of those that need nobody to be signed in.
 _PLACES = frozenset(first_segment(operation.path) for operation in OPERATIONS)
 OPEN_PLACES = frozenset(first_segment(row.path) for row in OPERATIONS if row.needs is Needs.NOTHING)
@@ -174,7 +172,7 @@ def _render(scope: Message, error: NicobarError) -> Response[Any]:
             status = 422
         case StoreError() | SandboxError():
             status = 503
-            log.error("page not shown", path=scope["path"], code=error.code, detail=error.detail)
+            log.error("page not shown", code=error.code, detail=error.detail)
         case _:
             status = 500
     visitor = visitor_of(scope)
