@@ -77,7 +77,10 @@ def check_values(wrong: Sequence[InvalidValue]) -> None:
     """Raises InvalidRequest where a value does not fit."""
     if wrong:
         raise InvalidRequest(
-            [ValidationDetail(loc=[item.place, item.name], msg=item.reason, type="value_error") for item in wrong]
+            [
+                ValidationDetail(loc=[item.place, item.name], msg=_PLACE.sub("", item.reason), type="value_error")
+                for item in wrong
+            ]
         )
 
 
