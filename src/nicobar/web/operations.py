@@ -8,9 +8,8 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import partial
 from types import UnionType
-from typing import Any, Generic, Protocol, TypeVar, Union, get_args, get_origin
+from typing import Any, Generic, TypedDict, TypeVar, Union, Unpack, get_args, get_origin
 
 import msgspec
 
@@ -18,7 +17,6 @@ from nicobar.web.asgi import Message, Send
 from nicobar.web.parameters import Signature, signature_of
 
 JSON = "application/json"
-_DEFAULT_STATUS = {"POST": 201, "DELETE": 204}
 _NO_CONTENT = 204
 _PARAMETER = re.compile(r"{(\w+)(:\w+)?}")
 
@@ -82,57 +80,43 @@ class Operation:
         return signature_of(self.handler, path_names=self.path_names, given_names=given_names)
 
 
-class _Row(Protocol):
-    def __call__(
-        self,
-        path: str,
-        *,
-        id: str = "",  # noqa: A002 - what OpenAPI calls it, too
-        summary: str = "",
-        tags: Sequence[str] = (),
-        needs: StrEnum | None = None,
-        status: int | None = None,
-        responses: Mapping[int, ResponseSpec] | None = None,
-        documented: bool = True,
-    ) -> Callable[[Handler], Operation]: ...
+class Details(TypedDict, total=False):
+    """What a row says beside its method, path and handler."""
+
+    id: str
+    summary: str
+    tags: Sequence[str]
+    needs: StrEnum | None
+    status: int
+    responses: Mapping[int, ResponseSpec]
+    documented: bool
 
 
-def _row(
-    method: str,
-    path: str,
-    *,
-    id: str = "",  # noqa: A002 - what OpenAPI calls it, too
-    summary: str = "",
-    tags: Sequence[str] = (),
-    needs: StrEnum | None = None,
-    status: int | None = None,
-    responses: Mapping[int, ResponseSpec] | None = None,
-    documented: bool = True,
-) -> Callable[[Handler], Operation]:
+def get(path: str, **details: Unpack[Details]) -> Callable[[Handler], Operation]:
     """Makes a handler the last part of its row."""
-
-    def complete(handler: Handler) -> Operation:
-        return Operation(
-            method=method,
-            path=path,
-            handler=handler,
-            id=id,
-            summary=summary,
-            tags=tags,
-            needs=needs,
-            status=status or _DEFAULT_STATUS.get(method, 200),
-            responses=responses or {},
-            documented=documented,
-        )
-
-    return complete
+    return lambda handler: Operation("GET", path, handler, **details)
 
 
-get: _Row = partial(_row, "GET")
-post: _Row = partial(_row, "POST")
-put: _Row = partial(_row, "PUT")
-patch: _Row = partial(_row, "PATCH")
-delete: _Row = partial(_row, "DELETE")
+def post(path: str, **details: Unpack[Details]) -> Callable[[Handler], Operation]:
+    """As `get`; the status defaults to 201."""
+    details.setdefault("status", 201)
+    return lambda handler: Operation("POST", path, handler, **details)
+
+
+def put(path: str, **details: Unpack[Details]) -> Callable[[Handler], Operation]:
+    """As `get`."""
+    return lambda handler: Operation("PUT", path, handler, **details)
+
+
+def patch(path: str, **details: Unpack[Details]) -> Callable[[Handler], Operation]:
+    """As `get`."""
+    return lambda handler: Operation("PATCH", path, handler, **details)
+
+
+def delete(path: str, **details: Unpack[Details]) -> Callable[[Handler], Operation]:
+    """As `get`; the status defaults to 204."""
+    details.setdefault("status", 204)
+    return lambda handler: Operation("DELETE", path, handler, **details)
 
 
 def content_types(result: Any) -> tuple[Any, ...]:

@@ -65,7 +65,7 @@ class Signature(NamedTuple):
         return frozenset(name for parameter in self.query for name in parameter.names)
 
 
-class Invalid(NamedTuple):
+class InvalidValue(NamedTuple):
     """A value that does not fit: where it is (`path` or `query`), its name on the wire, and why."""
 
     place: str
@@ -99,37 +99,37 @@ def signature_of(
 
 def read_path(
     parameters: Sequence[Parameter], values: Mapping[str, object]
-) -> tuple[dict[str, object], list[Invalid]]:
+) -> tuple[dict[str, object], list[InvalidValue]]:
     """The arguments, and what does not fit."""
     arguments: dict[str, object] = {}
-    wrong: list[Invalid] = []
+    wrong: list[InvalidValue] = []
     for parameter in parameters:
         try:
             arguments[parameter.argument] = msgspec.convert(values[parameter.argument], parameter.annotation)
         except msgspec.ValidationError as error:
-            wrong.append(Invalid("path", parameter.argument, str(error)))
+            wrong.append(InvalidValue("path", parameter.argument, str(error)))
     return arguments, wrong
 
 
 def read_query(
     parameters: Sequence[Parameter], values: Mapping[str, Sequence[str]]
-) -> tuple[dict[str, object], list[Invalid]]:
+) -> tuple[dict[str, object], list[InvalidValue]]:
     """The arguments, without those that keep their default, and what does not fit. Of a value that is given several
     times the last one counts.
     """
     arguments: dict[str, object] = {}
-    wrong: list[Invalid] = []
+    wrong: list[InvalidValue] = []
     for parameter in parameters:
         for name in parameter.names:
             if name in values:
                 try:
                     value = _converted(parameter, values[name])
                 except msgspec.ValidationError as error:
-                    wrong.append(Invalid("query", name, str(error)))
+                    wrong.append(InvalidValue("query", name, str(error)))
                 else:
                     arguments[parameter.argument] = arguments.get(parameter.argument) or value
         if parameter.is_required and not any(name in values for name in parameter.names):
-            wrong.append(Invalid("query", parameter.names[0], "This parameter is required."))
+            wrong.append(InvalidValue("query", parameter.names[0], "This parameter is required."))
     return arguments, wrong
 
 

@@ -18,7 +18,8 @@ import uvicorn
 
 from nicobar.errors import UserError
 from nicobar.web.admission import Gate, Share
-from nicobar.web.connections import Connection, Limits, Network, OnLimit, Pool
+from nicobar.web.connection_pool import Limits, Network, OnLimit, Pool
+from nicobar.web.connections import Connection
 
 BACKLOG = 2048
 # Files that are no connections: the database, logs, handler processes, requests to destinations.

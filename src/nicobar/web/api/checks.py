@@ -5,7 +5,7 @@ has, and every value has the documented type.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain, islice
 from typing import Any
@@ -17,7 +17,7 @@ from nicobar.errors import Refusal
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 from nicobar.web.api.errors import Invalid, InvalidRequest
 from nicobar.web.api.shapes import ValidationDetail
-from nicobar.web.parameters import BODY, Signature, read_path, read_query
+from nicobar.web.parameters import BODY, InvalidValue, Signature, read_path, read_query
 from nicobar.web.query_names import closest, given_names, given_values, shortened
 
 MAX_UNKNOWN = 20
@@ -69,12 +69,19 @@ def _check_names(signature: Signature, query_string: bytes, body: bytes) -> None
 def _path_and_query(signature: Signature, path: Mapping[str, object], query_string: bytes) -> dict[str, object]:
     arguments, wrong = read_path(signature.path, path)
     queried, more = read_query(signature.query, given_values(query_string))
-    details = [
-        ValidationDetail(loc=[item.place, item.name], msg=item.reason, type="value_error") for item in (*wrong, *more)
-    ]
-    if details:
-        raise InvalidRequest(details)
+    check_values([*wrong, *more])
     return {**arguments, **queried}
+
+
+def check_values(wrong: Sequence[InvalidValue]) -> None:
+    """Raises InvalidRequest where a value does not fit."""
+    if wrong:
+        raise InvalidRequest(
+            [
+                ValidationDetail(loc=[item.place, item.name], msg=_PLACE.sub("", item.reason), type="value_error")
+                for item in wrong
+            ]
+        )
 
 
 @cache

@@ -10,12 +10,14 @@ from msgspec import UNSET, UnsetType
 from nicobar.model import Record
 from nicobar.observe import Metrics
 from nicobar.pipeline.readiness import Part, Readiness
-from nicobar.web.api.checks import read_request
+from nicobar.web.api.checks import check_values
 from nicobar.web.api.errors import render
 from nicobar.web.asgi import App, Message
 from nicobar.web.middleware.errors import Errors
 from nicobar.web.operations import Operation, Response, get
+from nicobar.web.parameters import read_query
 from nicobar.web.providers import Handlers
+from nicobar.web.query_names import given_values
 from nicobar.web.routing import Routes
 
 
@@ -61,7 +63,9 @@ def create_ops(metrics: Metrics, readiness: Readiness, refresh: Callable[[], Awa
     handlers: Handlers[None] = Handlers(operations, {})
 
     async def call(operation: Operation, scope: Message) -> Response[Any]:
-        arguments = read_request(handlers.signature(operation), path={}, query_string=scope["query_string"], body=b"")
+        # Whoever probes may add parameters of their own.
+        arguments, wrong = read_query(handlers.signature(operation).query, given_values(scope["query_string"]))
+        check_values(wrong)
         return await handlers.call(operation, None, arguments)
 
     return Errors(Routes(operations, call), render)
