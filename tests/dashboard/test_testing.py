@@ -1,4 +1,4 @@
-"""Trying code on an event, what changes, and sending one for real."""
+"""Dry runs, what changes, and test events."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_afte
         endpoint, _ = await make_endpoint(page, nicobar, CODE)
         await page.goto(endpoint)
         await page.get_by_label("Endpoint").get_by_role("link", name="Testing").click()
-        await page.get_by_text("the code that runs, version 1").wait_for()
+        await page.get_by_text("the published code, version 1").wait_for()
         await page.get_by_role("button", name="Run on it").click()
         await expect(page.locator(".request").last).to_contain_text('"name": "paid"')
         await page.get_by_text("What became of the event").last.click()

@@ -104,11 +104,11 @@ async def test_a_draft_is_tried_on_real_messages_beside_what_was_sent_without_ja
         assert await deliver(nicobar, address, "refund.failed", "evt_2", evil) is DeliveryState.SUCCESS
         assert await deliver(nicobar, address, "payment.processing", "evt_3") is DeliveryState.CANCELED
         await page.goto(f"{endpoint}/transformation")
-        await page.get_by_role("link", name="Try on the latest messages").click()
+        await page.get_by_role("link", name="Dry run on the latest messages").click()
         await page.get_by_text("none differs from what was sent").wait_for()
         await begin(page, endpoint, THIRD)
         await page.goto(f"{endpoint}/transformation")
-        await page.get_by_role("link", name="Try on the latest messages").click()
+        await page.get_by_role("link", name="Dry run on the latest messages").click()
         for text in ("3 messages", "1 would fail", "2 differ from what was sent"):
             await expect(page.locator(".summary")).to_contain_text(text)
         rows = page.locator("tbody tr")

@@ -88,7 +88,7 @@ def revoke(*, name: str, **flags: Any) -> None:
         found = named[0] if named else None
         if found is None:
             names = ", ".join(token.name for token in tokens) or "none"
-            raise UserError("token_unknown", f"There is no token {name!r} that is taken.", f"There are: {names}.")
+            raise UserError("token_unknown", f"No active token is named {name!r}.", f"There are: {names}.")
         await revoke_token(it, COMMAND_LINE, found.id)
         return f"{found.name} is revoked."
 

@@ -21,6 +21,7 @@ MAX_MESSAGES_PER_S = 65_535
 MAX_HEADERS = 50
 MAX_HEADER_NAME_CHARS = 256
 MAX_HEADER_VALUE_CHARS = 4_096
+MAX_SETTING_CHARS = 65_536
 MAX_VARIABLES = 100
 MAX_VARIABLE_CHARS = 8_192
 MAX_SOURCE_SECRETS = 2
@@ -60,6 +61,8 @@ EndpointName = Annotated[
     str, Meta(min_length=1, max_length=MAX_NAME_CHARS, description="Display name; defaults to the uid, or the id.")
 ]
 MessagesPerS = Annotated[int, Meta(ge=1, le=MAX_MESSAGES_PER_S, description="Maximum messages per second.")]
+SettingValue = Annotated[str, Meta(max_length=MAX_SETTING_CHARS)] | int | bool
+Settings = dict[str, SettingValue]
 HeaderName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9!#$%&'*+\-.^_`|~]+$", max_length=MAX_HEADER_NAME_CHARS)]
 HeaderValue = Annotated[str, Meta(pattern=r"^[ -~]*$", max_length=MAX_HEADER_VALUE_CHARS)]
 VariableName = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
@@ -117,6 +120,10 @@ def out_of_bounds(field: str) -> UserError:  # noqa: PLR0911 - an error for each
                 "event_types_invalid",
                 f"The filter has an invalid event type, or more than {MAX_EVENT_TYPES}.",
                 "Change the filter.",
+            )
+        case "settings":
+            return UserError(
+                "settings_invalid", f"A setting has more than {MAX_SETTING_CHARS} characters.", "Change the setting."
             )
         case "variables":
             return UserError(

@@ -12,7 +12,7 @@ from nicobar.connectors import FieldKind
 from nicobar.connectors.registry import connector
 from nicobar.crypto import Vault, new_webhook_secret
 from nicobar.errors import StoreUnusable
-from nicobar.model import Details, Endpoint, Record, Setting
+from nicobar.model import Details, Endpoint, Record
 from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers, seal_credentials, seal_headers
 from nicobar.recipes import RECIPES
 from nicobar.store import PutEndpoint
@@ -28,6 +28,7 @@ from nicobar.use_cases.bounds import (
     HeaderValue,
     MessagesPerS,
     Metadata,
+    Settings,
     Uid,
     Variables,
     out_of_bounds,
@@ -50,7 +51,7 @@ class EndpointSpec(Record):
     uid: Uid | None = None
     description: Description = ""
     metadata: Metadata = {}
-    settings: dict[str, Setting] = {}
+    settings: Settings = {}
     credentials: dict[str, str] = {}
     references: dict[str, str] = {}
     event_types: EventTypes = ()
@@ -72,7 +73,7 @@ class EndpointPatch(Record):
     uid: Uid | UnsetType | None = UNSET
     description: Description | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
-    settings: dict[str, Setting] | UnsetType = UNSET
+    settings: Settings | UnsetType = UNSET
     credentials: dict[str, str | None] | UnsetType = UNSET
     references: dict[str, str] | UnsetType = UNSET
     event_types: EventTypes | UnsetType = UNSET

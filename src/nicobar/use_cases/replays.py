@@ -92,8 +92,9 @@ def group_filter(failure: str) -> ReplayFilter:
 
 
 async def cancel_replay(services: OperationServices, caller: Actor, task: Task) -> Task:
-    """Stops a task; what a replay has put into the queue and was not tried yet becomes what it was before, also when
-    it has put all there. One that is being canceled stays so. Raises Refusal 409 where nothing is left to cancel.
+    """Stops a task; what a replay has put into the queue and was not attempted yet becomes what it was before, also
+    when it has put all there. One that is being canceled stays so. Raises Refusal 409 where nothing is left to
+    cancel.
     """
     if task.status is not TaskStatus.CANCELED:
         line = audit_line(services, caller, AuditAction.TASK_CANCEL, task.id, app_id=task.app_id)

@@ -43,9 +43,11 @@ async def offer_owner_link(services: OperationServices, actor: Actor) -> str:
     """The same on request, for an owner who may have a password already."""
 
     async def change(edit: Edit) -> str:
+        owner = await services.store.user(OWNER)
+        subject = owner.id if owner else OWNER
         link, path = new_link(OWNER, UserRole.OWNER, services.clock.now_ms())
         action = AuditAction.USER_OFFER_PASSWORD
-        await edit.commit(action, OWNER, PutLink(link=link), app_id=None, detail=OWNER)
+        await edit.commit(action, subject, PutLink(link=link), app_id=None, detail=OWNER)
         return path
 
     return await edited(services, actor, change)

@@ -20,6 +20,7 @@ from nicobar.use_cases.bounds import (
     MAX_CHANNELS,
     MAX_EVENT_TYPES,
     MAX_HEADERS,
+    MAX_SETTING_CHARS,
     EndpointName,
     HeaderName,
     HeaderValue,
@@ -55,7 +56,7 @@ EventTypes = Annotated[
 ]
 Channels = Annotated[list[Channel], Meta(max_length=MAX_CHANNELS, description="Channels to deliver; all if omitted.")]
 Headers = Annotated[dict[HeaderName, HeaderValue], Meta(max_length=MAX_HEADERS)]
-ConfigValue = Annotated[str, Meta(max_length=65_536)] | bool
+ConfigValue = Annotated[str, Meta(max_length=MAX_SETTING_CHARS)] | bool
 Kind = Annotated[
     str, Meta(extra_json_schema={"enum": [connector.kind for connector in CONNECTORS]}, examples=["customerio"])
 ]

@@ -7,7 +7,7 @@ from typing import Any
 # Python's own JSON types; a schema is a dictionary of anything.
 Schema = dict[str, Any]
 
-MAX_DEPTH = 8
+MAX_DEPTH = 12
 _REF = "#/components/schemas/"
 _BY_TYPE: dict[str, Any] = {"string": "text", "integer": 1, "number": 1.5, "boolean": False, "null": None}
 # What fields of these names look like, where their types say nothing.

@@ -18,6 +18,7 @@ from nicobar.sandbox import Bounds
 from nicobar.sources.dodo import read_any
 from nicobar.store.history import Version
 from nicobar.use_cases import transformations
+from nicobar.use_cases.bounds import MAX_VARIABLES, VariableName, VariableValue
 from nicobar.use_cases.dry_run import dry_target, unpublished
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.transformations import MAX_VERSION, TransformationPatch
@@ -45,11 +46,8 @@ Code = Annotated[
     ),
 ]
 Variables = Annotated[
-    dict[
-        Annotated[str, Meta(min_length=1, max_length=256)],
-        Annotated[str, Meta(max_length=8_192)],
-    ],
-    Meta(max_length=100, description="What the handler finds in `webhook.env`."),
+    dict[VariableName, VariableValue],
+    Meta(max_length=MAX_VARIABLES, description="What the handler finds in `webhook.env`."),
 ]
 VersionNumber = Annotated[int, Meta(ge=1, le=MAX_VERSION, description="A version's number.")]
 

@@ -14,7 +14,7 @@ from nicobar.use_cases.dry_run import Coverage, Findings, run_samples
 from nicobar.web.dashboard.context import Context, KnownCoverage
 
 MAX_KEPT = 500
-# What failed, or was not tried to its end, may have been the machine's fault: it is tried again after that time.
+# What failed or was stopped may have been the machine's fault: it is run again after that time.
 DOUBTFUL_MS = 60_000
 
 
@@ -34,7 +34,7 @@ async def findings_of(context: Context, at: OpenEndpoint) -> Findings:
 
 
 async def coverage_of(context: Context, at: OpenEndpoint) -> Coverage:
-    """The same in a few words; what was found once is not tried again. Raises SandboxError."""
+    """The same in a few words; what was found once is not run again. Raises SandboxError."""
     known = context.coverages.get(_key(at.endpoint))
     if known is None or (known.doubtful and context.services.clock.steady_ms() - known.at_ms >= DOUBTFUL_MS):
         return (await findings_of(context, at)).coverage
@@ -51,7 +51,7 @@ async def coverage_of_endpoint(context: Context, known: Endpoint) -> Coverage | 
 
 
 def is_known_silent(context: Context, known: Endpoint) -> bool:
-    """Whether it was found that the endpoint sends nothing. Nothing is tried here: a page of all endpoints asks."""
+    """Whether it was found that the endpoint sends nothing. Nothing is run here: a page of all endpoints asks."""
     found = context.coverages.get(_key(known))
     return found is not None and found.coverage.is_silent
 
