@@ -94,7 +94,7 @@ async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_afte
         assert (again.status, again.headers["location"].endswith(test_id)) == (303, True)
         assert len(nicobar.state.activities) == 2
         store, app_id = nicobar.runtime.store, nicobar.runtime.configuration.snapshot.applications[0].id
-        said = await store.audit(AuditFilter(app_id=app_id, action="endpoint.test.send"), limit=5)
+        said = await store.audit(AuditFilter(app_id=app_id, actions=("endpoint.test.send",)), limit=5)
         assert [(item.actor, item.subject) for item in said.items] == [("user owner", endpoint.rsplit("/", 1)[1])]
         assert "payment.succeeded, 2 calls" in said.items[0].detail
         # A sample goes to somebody's own address, if they like.
