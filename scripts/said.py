@@ -30,12 +30,12 @@ MODULES = (
     "connectors",
     "crypto.py",
     "web/dashboard",
+    "web/middleware/cross_site.py",
     "pipeline/configuration.py",
     "pipeline/deliver.py",
     "pipeline/retry.py",
     "pipeline/transform.py",
     "pipeline/worker.py",
-    "recipes/__init__.py",
     "sandbox",
     "sources",
 )

@@ -12,7 +12,7 @@ from nicobar.sources.samples import fresh
 from nicobar.store.history import AuditFilter
 from nicobar.web.dashboard.differences import MAX_LINES, compare
 from support.browser import browser
-from support.drafts import EVIL, form_token, make_endpoint, write_code
+from support.drafts import EVIL, make_endpoint, send_form, write_code
 from support.installation import examine, installation, open_page, set_password
 from support.server import TYPES
 
@@ -90,12 +90,8 @@ async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_afte
         await page.reload()
         await page.get_by_role("heading", name="Customer.io has taken the test.").wait_for()
         test_id = page.url.rsplit("/", 1)[1]
-        token = await form_token(page)
-        again = await page.request.post(
-            f"{endpoint}/testing/send",
-            form={"form_token": token, "test_id": test_id, "sample_type": "payment.succeeded"},
-        )
-        assert again.ok
+        again = await send_form(page, f"{endpoint}/testing/send", test_id=test_id, sample_type="payment.succeeded")
+        assert (again.status, again.headers["location"].endswith(test_id)) == (303, True)
         assert len(nicobar.state.activities) == 2
         store, app_id = nicobar.runtime.store, nicobar.runtime.configuration.snapshot.applications[0].id
         said = await store.audit(AuditFilter(app_id=app_id, actions=("endpoint.test.send",)), limit=5)

@@ -10,7 +10,7 @@ from playwright.async_api import expect
 from nicobar.model import Customer, DeliveryState
 from nicobar.store.history import AuditFilter
 from support.browser import browser
-from support.drafts import deliver, form_token, make_endpoint, write_code
+from support.drafts import deliver, make_endpoint, send_form, write_code
 from support.installation import examine, installation, open_page, set_password
 
 pytestmark = pytest.mark.browser
@@ -88,11 +88,7 @@ async def test_code_is_changed_in_a_draft_compared_published_and_an_old_version_
         assert (said.items[0].action, said.items[0].detail) == ("transformation.restore", "version 1")
         # Again it is what runs already: no version more. One that never was cannot be restored.
         for version, status in (("1", 303), ("9", 404), ("x", 404)):
-            answer = await page.request.post(
-                f"{endpoint}/transformation/restore",
-                form={"form_token": await form_token(page), "version": version},
-                max_redirects=0,
-            )
+            answer = await send_form(page, f"{endpoint}/transformation/restore", version=version)
             assert answer.status == status
         assert (await page.request.get(f"{endpoint}/transformation?version=9")).status == 404
         assert nicobar.runtime.configuration.snapshot.endpoints[0].transformation.version == 3

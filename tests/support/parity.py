@@ -205,7 +205,6 @@ def form(*paths: str, **fields: str | tuple[str, ...]) -> Way:
     """Sends the form to the first path; to the others, in which `<draft>` is where it led, without fields."""
 
     async def ask(world: World) -> Said:
-        await world.visitor.ask("GET", "/webhooks")  # for the form's token
         filled = {name: world.filled(value) for name, value in fields.items()}
         for number, path in enumerate(paths):
             status, text, headers = await world.visitor.send(

@@ -22,7 +22,6 @@ class Interface:
 
     async def restore(self, endpoint_id, version) -> int:
         if self.name == "dashboard":
-            await self.visitor.ask("GET", "/webhooks")  # for the form's token
             path = f"/webhooks/{endpoint_id}/transformation/restore"
             status, _, _ = await self.visitor.send(path, version=str(version))
             return status

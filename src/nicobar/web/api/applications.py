@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from litestar import Response, delete, get, patch, post, put
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromQuery, JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.ids import is_id, made_at_ms
@@ -15,19 +12,13 @@ from nicobar.model import Application
 from nicobar.store import Snapshot
 from nicobar.use_cases import applications
 from nicobar.use_cases.edit import Edit, edited
-from nicobar.web.api.deletion_preview import DELETED, DryRunOut, GivenDryRun, done, unfinished, would
-from nicobar.web.api.lookups import (
-    AppKey,
-    GivenApplication,
-    GivenCaller,
-    GivenServices,
-    GivenSnapshot,
-    application_of,
-    check_new_uid,
-    find,
-)
+from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Caller, Needs
+from nicobar.web.api.deletion_preview import DELETED, DryRun, DryRunOut, done, unfinished, would
+from nicobar.web.api.lookups import AppKey, application_of, check_new_uid, find
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, NoPlay, Order, Ordering, page_of_all
 from nicobar.web.api.shapes import AppId, Metadata, Moment, Page, Shape, Uid, Unsupported, moment, patched
+from nicobar.web.operations import Response, ResponseSpec, delete, get, patch, post, put
 
 TAGS = ["Application"]
 Name = Annotated[str, Meta(min_length=1, max_length=256, examples=["My first application"])]
@@ -64,8 +55,8 @@ class ApplicationOut(Shape):
     uid: Uid | None = None
 
 
-_MADE = ResponseSpec(ApplicationOut, description="Created.", generate_examples=False)
-_THERE = ResponseSpec(ApplicationOut, description="Already exists.", generate_examples=False)
+_MADE = ResponseSpec(ApplicationOut, description="Created.")
+_THERE = ResponseSpec(ApplicationOut, description="Already exists.")
 
 
 def shown(application: Application) -> ApplicationOut:
@@ -79,16 +70,16 @@ def shown(application: Application) -> ApplicationOut:
     )
 
 
-@get("/api/v1/app", operation_id="v1.application.list", tags=TAGS, summary="List Applications", opt={"needs": "own"})
+@get("/api/v1/app", id="v1.application.list", tags=TAGS, summary="List Applications", needs=Needs.OWN)
 async def list_applications(
     *,
-    snapshot: GivenSnapshot,
-    caller: GivenCaller,
+    snapshot: Snapshot,
+    caller: Caller,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     order: Order = None,
-    exclude_apps_with_no_endpoints: FromQuery[bool] = False,
-    exclude_apps_with_disabled_endpoints: FromQuery[bool] = False,
+    exclude_apps_with_no_endpoints: bool = False,
+    exclude_apps_with_disabled_endpoints: bool = False,
     exclude_apps_with_svix_play_endpoints: NoPlay = None,  # noqa: ARG001 - there are none
 ) -> Page[ApplicationOut]:
     """Applications, the newest first unless asked otherwise. A token of one application sees that one."""
@@ -114,45 +105,45 @@ def _only_disabled(snapshot: Snapshot, application: Application) -> bool:
 
 @post(
     "/api/v1/app",
-    operation_id="v1.application.create",
+    id="v1.application.create",
     tags=TAGS,
     summary="Create Application",
     responses={200: _THERE},
 )
 async def create_application(
     *,
-    data: JSONBody[ApplicationIn],
-    services: GivenServices,
-    caller: GivenCaller,
-    get_if_exists: FromQuery[bool] = False,
+    data: ApplicationIn,
+    services: Services,
+    caller: Caller,
+    get_if_exists: bool = False,
 ) -> Response[ApplicationOut]:
     """Creates an application. With `get_if_exists` the one that has its uid is returned, where there is one."""
 
     async def change(edit: Edit) -> Response[ApplicationOut]:
         known = None if data.uid is None else find(edit.snapshot.applications, data.uid)
         if known is not None and get_if_exists:
-            return Response(shown(known), status_code=200)
-        return Response(shown(await _put(edit, data, None)), status_code=201)
+            return Response(shown(known), status=200)
+        return Response(shown(await _put(edit, data, None)), status=201)
 
     return await edited(services, caller, change)
 
 
-@get("/api/v1/app/{app_id:str}", operation_id="v1.application.get", tags=TAGS, summary="Get Application")
-async def get_application(application: GivenApplication) -> ApplicationOut:
+@get("/api/v1/app/{app_id}", id="v1.application.get", tags=TAGS, summary="Get Application")
+async def get_application(application: Application) -> ApplicationOut:
     """One application."""
     return shown(application)
 
 
 @put(
-    "/api/v1/app/{app_id:str}",
-    operation_id="v1.application.upsert",
+    "/api/v1/app/{app_id}",
+    id="v1.application.upsert",
     tags=TAGS,
     summary="Upsert Application",
-    opt={"needs": "backend"},
+    needs=Needs.BACKEND,
     responses={201: _MADE},
 )
 async def upsert_application(
-    app_id: AppKey, data: JSONBody[ApplicationIn], services: GivenServices, caller: GivenCaller
+    app_id: AppKey, data: ApplicationIn, services: Services, caller: Caller
 ) -> Response[ApplicationOut]:
     """Replaces an application, or creates it. A uid in the path stays where the body has none."""
 
@@ -167,20 +158,20 @@ async def upsert_application(
         wanted = data
         if known is None or known.id != app_id:
             wanted = msgspec.structs.replace(data, uid=data.uid or app_id)
-        return Response(shown(await _put(edit, wanted, known)), status_code=200 if known else 201)
+        return Response(shown(await _put(edit, wanted, known)), status=200 if known else 201)
 
     return await edited(services, caller, change)
 
 
 @patch(
-    "/api/v1/app/{app_id:str}",
-    operation_id="v1.application.patch",
+    "/api/v1/app/{app_id}",
+    id="v1.application.patch",
     tags=TAGS,
     summary="Patch Application",
-    opt={"needs": "backend"},
+    needs=Needs.BACKEND,
 )
 async def patch_application(
-    app_id: AppKey, data: JSONBody[ApplicationPatch], services: GivenServices, caller: GivenCaller
+    app_id: AppKey, data: ApplicationPatch, services: Services, caller: Caller
 ) -> ApplicationOut:
     """Changes the given fields of an application."""
 
@@ -197,16 +188,16 @@ async def patch_application(
 
 
 @delete(
-    "/api/v1/app/{app_id:str}",
-    operation_id="v1.application.delete",
+    "/api/v1/app/{app_id}",
+    id="v1.application.delete",
     tags=TAGS,
     summary="Delete Application",
-    opt={"needs": "backend"},
-    status_code=200,
+    needs=Needs.BACKEND,
+    status=200,
     responses=DELETED,
 )
 async def delete_application(
-    app_id: AppKey, services: GivenServices, caller: GivenCaller, dry_run: GivenDryRun
+    *, app_id: AppKey, services: Services, caller: Caller, dry_run: DryRun = False
 ) -> Response[DryRunOut | None]:
     """Deletes an application with its endpoints and sources. Its messages stay until they are too old."""
 
@@ -226,7 +217,7 @@ async def _put(edit: Edit, data: ApplicationIn, known: Application | None) -> Ap
     return await applications.put(edit, known, name=data.name, uid=data.uid, metadata=data.metadata or {})
 
 
-HANDLERS = (
+OPERATIONS = (
     list_applications,
     create_application,
     get_application,

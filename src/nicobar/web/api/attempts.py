@@ -6,19 +6,18 @@ from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from litestar import Response, delete, get, post
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import PathParameter, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.model import ALERT_SOURCE_ID, Application, Attempt, Delivery, DeliveryState, Endpoint, Level, Verdict
+from nicobar.store import Snapshot
 from nicobar.store.history import Attempted, AttemptFilter, MessageAttempt, MessageFilter
 from nicobar.store.history import Page as Found
 from nicobar.use_cases import erase
 from nicobar.use_cases.deliveries import resend
 from nicobar.use_cases.delivery_waits import Wait, WaitCause, read_waits
 from nicobar.use_cases.services import Services
-from nicobar.web.api.deletion_preview import DELETED, WOULD, DryRunOut, GivenDryRun, done, effect, would
+from nicobar.web.api.auth import Caller
+from nicobar.web.api.deletion_preview import DELETED, WOULD, DryRun, DryRunOut, done, effect, would
 from nicobar.web.api.errors import not_found
 from nicobar.web.api.listing import (
     After,
@@ -34,15 +33,7 @@ from nicobar.web.api.listing import (
     span_of,
     until,
 )
-from nicobar.web.api.lookups import (
-    MAX_KEY_CHARS,
-    GivenApplication,
-    GivenCaller,
-    GivenEndpoint,
-    GivenServices,
-    GivenSnapshot,
-    endpoint_of,
-)
+from nicobar.web.api.lookups import MAX_KEY_CHARS, endpoint_of
 from nicobar.web.api.messages import MessageOut, fields_of, message_of, shown
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Ordering, names, page_of_all, read_iterator
 from nicobar.web.api.shapes import EndpointId, MessageId, Moment, Page, Shape, moment
@@ -55,19 +46,20 @@ from nicobar.web.api.status import (
     status_of_attempt,
     text_of,
 )
+from nicobar.web.operations import Response, ResponseSpec, delete, get, post
+from nicobar.web.parameters import Name
 
 TAGS = ["Message Attempt"]
 MASKED = "***"
 
 AttemptId = Annotated[str, Meta(pattern=r"^atmpt_[A-Za-z0-9]{27}$", examples=["atmpt_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
-AttemptKey = Annotated[str, PathParameter(description="The attempt's id.", max_length=MAX_KEY_CHARS)]
+AttemptKey = Annotated[str, Meta(description="The attempt's id.", max_length=MAX_KEY_CHARS)]
 StatusFilter = Annotated[
-    MessageStatus | None,
-    QueryParameter(description="Only this status: 0 success, 1 pending, 2 fail, 3 sending, 4 canceled."),
+    MessageStatus | None, Meta(description="Only this status: 0 success, 1 pending, 2 fail, 3 sending, 4 canceled.")
 ]
 ClassFilter = Annotated[
     StatusCodeClass | None,
-    QueryParameter(description="Only answers of this class: 100 to 500, or 0 for those without an answer."),
+    Meta(description="Only answers of this class: 100 to 500, or 0 for those without an answer."),
 ]
 
 
@@ -273,15 +265,15 @@ def _filter(
 
 
 @get(
-    "/api/v1/app/{app_id:str}/attempt/endpoint/{endpoint_id:str}",
-    operation_id="v1.message-attempt.list-by-endpoint",
+    "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}",
+    id="v1.message-attempt.list-by-endpoint",
     tags=TAGS,
     summary="List Attempts By Endpoint",
 )
 async def list_by_endpoint(
     *,
-    endpoint: GivenEndpoint,
-    services: GivenServices,
+    endpoint: Endpoint,
+    services: Services,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     status: StatusFilter = None,
@@ -291,7 +283,7 @@ async def list_by_endpoint(
     before: Before = None,
     after: After = None,
     with_content: WithContent = True,
-    with_msg: Annotated[bool, QueryParameter(description="Whether each has its message, without payload.")] = False,
+    with_msg: Annotated[bool, Meta(description="Whether each has its message, without payload.")] = False,
     expanded_statuses: Expanded = False,
     event_types: EventTypes = None,
 ) -> Page[MessageAttemptOut]:
@@ -322,15 +314,15 @@ async def list_by_endpoint(
 
 
 @get(
-    "/api/v1/app/{app_id:str}/attempt/endpoint/{endpoint_id:str}/count",
-    operation_id="v1.message-attempt.count-by-endpoint",
+    "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}/count",
+    id="v1.message-attempt.count-by-endpoint",
     tags=TAGS,
     summary="Count Attempts By Endpoint",
 )
 async def count_by_endpoint(
     *,
-    endpoint: GivenEndpoint,
-    services: GivenServices,
+    endpoint: Endpoint,
+    services: Services,
     status: StatusFilter = None,
     status_code_class: ClassFilter = None,
     channel: ChannelFilter = None,
@@ -357,16 +349,16 @@ async def count_by_endpoint(
 
 
 @get(
-    "/api/v1/app/{app_id:str}/attempt/msg/{msg_id:str}",
-    operation_id="v1.message-attempt.list-by-msg",
+    "/api/v1/app/{app_id}/attempt/msg/{msg_id}",
+    id="v1.message-attempt.list-by-msg",
     tags=TAGS,
     summary="List Attempts By Msg",
 )
 async def list_by_message(
     *,
-    application: GivenApplication,
-    snapshot: GivenSnapshot,
-    services: GivenServices,
+    application: Application,
+    snapshot: Snapshot,
+    services: Services,
     msg_id: MessageKey,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
@@ -375,8 +367,8 @@ async def list_by_message(
     channel: ChannelFilter = None,
     tag: TagFilter = None,
     of_endpoint: Annotated[
-        str | None,
-        QueryParameter(name="endpoint_id", max_length=MAX_KEY_CHARS, description="Only those of this endpoint."),
+        Annotated[str, Meta(max_length=MAX_KEY_CHARS, description="Only those of this endpoint.")] | None,
+        Name("endpoint_id"),
     ] = None,
     before: Before = None,
     after: After = None,
@@ -414,15 +406,15 @@ async def list_by_message(
 
 
 @get(
-    "/api/v1/app/{app_id:str}/endpoint/{endpoint_id:str}/msg",
-    operation_id="v1.message-attempt.list-attempted-messages",
+    "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg",
+    id="v1.message-attempt.list-attempted-messages",
     tags=TAGS,
     summary="List Attempted Messages",
 )
 async def list_attempted_messages(
     *,
-    endpoint: GivenEndpoint,
-    services: GivenServices,
+    endpoint: Endpoint,
+    services: Services,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     channel: ChannelFilter = None,
@@ -469,16 +461,16 @@ async def list_attempted_messages(
 
 
 @get(
-    "/api/v1/app/{app_id:str}/msg/{msg_id:str}/endpoint",
-    operation_id="v1.message-attempt.list-attempted-destinations",
+    "/api/v1/app/{app_id}/msg/{msg_id}/endpoint",
+    id="v1.message-attempt.list-attempted-destinations",
     tags=TAGS,
     summary="List Attempted Destinations",
 )
 async def list_attempted_destinations(
     *,
-    application: GivenApplication,
-    snapshot: GivenSnapshot,
-    services: GivenServices,
+    application: Application,
+    snapshot: Snapshot,
+    services: Services,
     msg_id: MessageKey,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
@@ -547,15 +539,15 @@ async def attempt_of(services: Services, application: Application, msg_id: str, 
 
 
 @get(
-    "/api/v1/app/{app_id:str}/msg/{msg_id:str}/attempt/{attempt_id:str}",
-    operation_id="v1.message-attempt.get",
+    "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}",
+    id="v1.message-attempt.get",
     tags=TAGS,
     summary="Get Attempt",
 )
 async def get_attempt(
     *,
-    application: GivenApplication,
-    services: GivenServices,
+    application: Application,
+    services: Services,
     msg_id: MessageKey,
     attempt_id: AttemptKey,
     expanded_statuses: Expanded = False,
@@ -567,13 +559,13 @@ async def get_attempt(
 
 
 @get(
-    "/api/v1/app/{app_id:str}/msg/{msg_id:str}/attempt/{attempt_id:str}/headers",
-    operation_id="v1.message-attempt.get-headers",
+    "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/headers",
+    id="v1.message-attempt.get-headers",
     tags=TAGS,
     summary="Get Attempt Headers",
 )
 async def get_attempt_headers(
-    *, application: GivenApplication, services: GivenServices, msg_id: MessageKey, attempt_id: AttemptKey
+    *, application: Application, services: Services, msg_id: MessageKey, attempt_id: AttemptKey
 ) -> MessageAttemptHeadersOut:
     """The headers that a try sent."""
     found = await attempt_of(services, application, msg_id, attempt_id)
@@ -586,21 +578,21 @@ async def get_attempt_headers(
 
 
 @delete(
-    "/api/v1/app/{app_id:str}/msg/{msg_id:str}/attempt/{attempt_id:str}/content",
-    operation_id="v1.message-attempt.expunge-content",
+    "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/content",
+    id="v1.message-attempt.expunge-content",
     tags=TAGS,
     summary="Delete attempt response body",
-    status_code=200,
+    status=200,
     responses=DELETED,
 )
 async def expunge_attempt(
     *,
-    application: GivenApplication,
-    services: GivenServices,
-    caller: GivenCaller,
+    application: Application,
+    services: Services,
+    caller: Caller,
     msg_id: MessageKey,
     attempt_id: AttemptKey,
-    dry_run: GivenDryRun,
+    dry_run: DryRun = False,
 ) -> Response[DryRunOut | None]:
     """Deletes the destination's response to an attempt."""
     found = await attempt_of(services, application, msg_id, attempt_id)
@@ -611,28 +603,28 @@ async def expunge_attempt(
 
 
 @post(
-    "/api/v1/app/{app_id:str}/msg/{msg_id:str}/endpoint/{endpoint_id:str}/resend",
-    operation_id="v1.message-attempt.resend",
+    "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend",
+    id="v1.message-attempt.resend",
     tags=TAGS,
     summary="Resend Webhook",
-    status_code=202,
-    responses={202: ResponseSpec(EmptyResponse, description="Queued.", generate_examples=False), 200: WOULD},
+    status=202,
+    responses={202: ResponseSpec(EmptyResponse, description="Queued."), 200: WOULD},
 )
 async def resend_message(
     *,
-    application: GivenApplication,
-    endpoint: GivenEndpoint,
-    services: GivenServices,
-    caller: GivenCaller,
+    application: Application,
+    endpoint: Endpoint,
+    services: Services,
+    caller: Caller,
     msg_id: MessageKey,
     new_ids: Annotated[
         bool,
-        QueryParameter(
+        Meta(
             description="Ours: with ids that the destination has not seen, so that it takes the events for new ones "
             "and mails go out again."
         ),
     ] = False,
-    dry_run: GivenDryRun,
+    dry_run: DryRun = False,
 ) -> Response[EmptyResponse | DryRunOut]:
     """Sends a message to an endpoint again, behind what the same customer has waiting. One that waits for its next
     try is tried at once.
@@ -640,10 +632,10 @@ async def resend_message(
     message = await message_of(services, application, msg_id)
     await resend(services, caller, message, endpoint, new_ids=new_ids, dry_run=dry_run)
     answer = effect(deliveries=1) if dry_run else EmptyResponse()
-    return Response(answer, status_code=200 if dry_run else 202)
+    return Response(answer, status=200 if dry_run else 202)
 
 
-HANDLERS = (
+OPERATIONS = (
     list_by_endpoint,
     count_by_endpoint,
     list_by_message,

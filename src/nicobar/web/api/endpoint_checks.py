@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from litestar import post
-from litestar.params import JSONBody
 from msgspec import UNSET
 
 from nicobar.connectors import Finding
 from nicobar.connectors.registry import connector
+from nicobar.model import Endpoint
 from nicobar.pipeline.configuration import endpoint_credentials
 from nicobar.use_cases import endpoints
 from nicobar.use_cases.destination_check import sent_secrets
+from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Caller
 from nicobar.web.api.endpoint_bodies import MASKED, EndpointConnector, EndpointPatch, located, patch_of
 from nicobar.web.api.endpoints import ONE, TAGS
-from nicobar.web.api.lookups import GivenCaller, GivenEndpoint, GivenServices
 from nicobar.web.api.shapes import Shape
+from nicobar.web.operations import post
 
 
 class CheckIn(Shape):
@@ -34,9 +35,9 @@ class CheckOut(Shape):
     detail: str
 
 
-@post(f"{ONE}/check", operation_id="nicobar.endpoint.check", tags=TAGS, summary="Check Credentials", status_code=200)
+@post(f"{ONE}/check", id="nicobar.endpoint.check", tags=TAGS, summary="Check Credentials", status=200)
 async def check_endpoint(
-    *, endpoint: GivenEndpoint, services: GivenServices, caller: GivenCaller, data: JSONBody[CheckIn | None] = None
+    *, endpoint: Endpoint, services: Services, caller: Caller, data: CheckIn | None = None
 ) -> CheckOut:
     """Asks the destination whether it knows the credentials, and in which region. Sends no event and changes nothing.
     Stored credentials go only to the host that they were entered for, and the audit log says so. Saving an endpoint
@@ -57,4 +58,4 @@ async def check_endpoint(
     return CheckOut(ok=checkup.ok, finding=checkup.finding, detail=checkup.detail)
 
 
-HANDLERS = (check_endpoint,)
+OPERATIONS = (check_endpoint,)

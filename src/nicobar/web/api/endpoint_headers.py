@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from litestar import get, patch, put
-from litestar.params import JSONBody
-
 from nicobar.connectors import is_credential
+from nicobar.model import Endpoint
 from nicobar.pipeline.configuration import endpoint_headers
 from nicobar.use_cases import endpoints
 from nicobar.use_cases.bounds import HeaderName, HeaderValue
 from nicobar.use_cases.edit import Edit, edited
+from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Caller
 from nicobar.web.api.endpoint_bodies import Headers, located, replacing
 from nicobar.web.api.endpoints import ONE, TAGS
-from nicobar.web.api.lookups import (
-    AppKey,
-    EndpointKey,
-    GivenCaller,
-    GivenEndpoint,
-    GivenServices,
-    application_of,
-    endpoint_of,
-)
+from nicobar.web.api.lookups import AppKey, EndpointKey, application_of, endpoint_of
 from nicobar.web.api.shapes import Shape
+from nicobar.web.operations import get, patch, put
 
 
 class EndpointHeadersOut(Shape):
@@ -44,8 +37,8 @@ class EndpointHeadersPatchIn(Shape):
     delete_headers: list[str] = []
 
 
-@get(f"{ONE}/headers", operation_id="v1.endpoint.get-headers", tags=TAGS, summary="Get Endpoint Headers")
-async def get_headers(endpoint: GivenEndpoint, services: GivenServices) -> EndpointHeadersOut:
+@get(f"{ONE}/headers", id="v1.endpoint.get-headers", tags=TAGS, summary="Get Endpoint Headers")
+async def get_headers(endpoint: Endpoint, services: Services) -> EndpointHeadersOut:
     """The headers that go with each request to an endpoint."""
     headers = endpoint_headers(services.vault, endpoint)
     return EndpointHeadersOut(
@@ -56,18 +49,18 @@ async def get_headers(endpoint: GivenEndpoint, services: GivenServices) -> Endpo
 
 @put(
     f"{ONE}/headers",
-    operation_id="v1.endpoint.set-headers",
+    id="v1.endpoint.set-headers",
     tags=TAGS,
     summary="Set Endpoint Headers",
-    status_code=204,
+    status=204,
 )
 async def set_headers(
     *,
     app_id: AppKey,
     endpoint_id: EndpointKey,
-    data: JSONBody[EndpointHeadersIn],
-    services: GivenServices,
-    caller: GivenCaller,
+    data: EndpointHeadersIn,
+    services: Services,
+    caller: Caller,
 ) -> None:
     """Replaces the headers that go with each request to an endpoint."""
 
@@ -82,18 +75,18 @@ async def set_headers(
 
 @patch(
     f"{ONE}/headers",
-    operation_id="v1.endpoint.patch-headers",
+    id="v1.endpoint.patch-headers",
     tags=TAGS,
     summary="Patch Endpoint Headers",
-    status_code=204,
+    status=204,
 )
 async def patch_headers(
     *,
     app_id: AppKey,
     endpoint_id: EndpointKey,
-    data: JSONBody[EndpointHeadersPatchIn],
-    services: GivenServices,
-    caller: GivenCaller,
+    data: EndpointHeadersPatchIn,
+    services: Services,
+    caller: Caller,
 ) -> None:
     """Sets and removes some of the headers that go with each request to an endpoint."""
 
@@ -105,4 +98,4 @@ async def patch_headers(
     await edited(services, caller, change)
 
 
-HANDLERS = (get_headers, set_headers, patch_headers)
+OPERATIONS = (get_headers, set_headers, patch_headers)

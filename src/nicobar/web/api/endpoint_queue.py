@@ -4,29 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar import get, post
-from litestar.params import JSONBody
 from msgspec import Meta
 
-from nicobar.model import Breaker, BreakerState
+from nicobar.model import Breaker, BreakerState, Endpoint
 from nicobar.pipeline.breaker import next_probe_at_ms
 from nicobar.use_cases import deliveries, endpoints
 from nicobar.use_cases.bounds import MAX_PAUSE_REASON_CHARS
 from nicobar.use_cases.deliveries import count_cancelable
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.endpoints import PAUSED
-from nicobar.web.api.deletion_preview import DryRunOut, GivenDryRun, effect
+from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Caller
+from nicobar.web.api.deletion_preview import DryRun, DryRunOut, effect
 from nicobar.web.api.endpoints import ONE, TAGS
-from nicobar.web.api.lookups import (
-    AppKey,
-    EndpointKey,
-    GivenCaller,
-    GivenEndpoint,
-    GivenServices,
-    application_of,
-    endpoint_of,
-)
+from nicobar.web.api.lookups import AppKey, EndpointKey, application_of, endpoint_of
 from nicobar.web.api.shapes import Moment, Shape, moment
+from nicobar.web.operations import get, post
 
 
 class BreakerOut(Shape):
@@ -65,8 +58,8 @@ class CanceledOut(Shape):
     done: bool
 
 
-@get(f"{ONE}/queue", operation_id="nicobar.endpoint.queue", tags=TAGS, summary="Get Queue")
-async def get_queue(endpoint: GivenEndpoint, services: GivenServices) -> QueueOut:
+@get(f"{ONE}/queue", id="nicobar.endpoint.queue", tags=TAGS, summary="Get Queue")
+async def get_queue(endpoint: Endpoint, services: Services) -> QueueOut:
     """What waits for an endpoint, whether it is paused, and its breaker."""
     waiting = next(iter(await services.store.backlog(endpoint.seq)), None)
     breaker = (await services.store.breakers()).get(endpoint.seq, Breaker())
@@ -87,14 +80,14 @@ async def get_queue(endpoint: GivenEndpoint, services: GivenServices) -> QueueOu
     )
 
 
-@post(f"{ONE}/pause", operation_id="nicobar.endpoint.pause", tags=TAGS, summary="Pause Endpoint", status_code=204)
+@post(f"{ONE}/pause", id="nicobar.endpoint.pause", tags=TAGS, summary="Pause Endpoint", status=204)
 async def pause(
     *,
     app_id: AppKey,
     endpoint_id: EndpointKey,
-    data: JSONBody[PauseIn],
-    services: GivenServices,
-    caller: GivenCaller,
+    data: PauseIn,
+    services: Services,
+    caller: Caller,
 ) -> None:
     """Stops sending to an endpoint until it is resumed. Messages for it are kept. Nicobar never ends such a pause."""
 
@@ -105,8 +98,8 @@ async def pause(
     await edited(services, caller, change)
 
 
-@post(f"{ONE}/resume", operation_id="nicobar.endpoint.resume", tags=TAGS, summary="Resume Endpoint", status_code=204)
-async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: GivenServices, caller: GivenCaller) -> None:
+@post(f"{ONE}/resume", id="nicobar.endpoint.resume", tags=TAGS, summary="Resume Endpoint", status=204)
+async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: Services, caller: Caller) -> None:
     """Ends the pause or the hold of an endpoint: queued messages are sent. Does nothing to one that is neither. A
     disabled endpoint is rejected with 409 `endpoint_disabled`: enable it with `disabled: false`.
     """
@@ -120,13 +113,13 @@ async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: GivenSer
 
 @post(
     f"{ONE}/cancel-pending",
-    operation_id="nicobar.endpoint.cancel-pending",
+    id="nicobar.endpoint.cancel-pending",
     tags=TAGS,
     summary="Cancel Pending Deliveries",
-    status_code=200,
+    status=200,
 )
 async def cancel_pending(
-    *, endpoint: GivenEndpoint, services: GivenServices, caller: GivenCaller, dry_run: GivenDryRun
+    *, endpoint: Endpoint, services: Services, caller: Caller, dry_run: DryRun = False
 ) -> CanceledOut | DryRunOut:
     """Cancels the pending deliveries of an endpoint. Those that are being sent are left alone; canceled ones can be
     replayed. With `dryRun` nothing is canceled, and the answer counts the deliveries.
@@ -137,4 +130,4 @@ async def cancel_pending(
     return CanceledOut(canceled=canceled, done=is_done)
 
 
-HANDLERS = (get_queue, pause, resume, cancel_pending)
+OPERATIONS = (get_queue, pause, resume, cancel_pending)

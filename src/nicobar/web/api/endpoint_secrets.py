@@ -5,26 +5,19 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from litestar import Response, get, post
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import HeaderParameter, JSONBody
 from msgspec import Meta
 
+from nicobar.model import Endpoint
 from nicobar.use_cases import endpoints
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.endpoints import DAY_S, MAX_GRACE_S
+from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.endpoint_bodies import Secret, located
 from nicobar.web.api.endpoints import ONE, TAGS
-from nicobar.web.api.lookups import (
-    AppKey,
-    EndpointKey,
-    GivenCaller,
-    GivenEndpoint,
-    GivenServices,
-    application_of,
-    endpoint_of,
-)
+from nicobar.web.api.lookups import AppKey, EndpointKey, application_of, endpoint_of
 from nicobar.web.api.shapes import Shape
+from nicobar.web.operations import Response, ResponseSpec, get, post
 
 # How the public clients name themselves: svix-libs/VERSION/LANGUAGE.
 _OLDER_CLIENT = re.compile(r"svix-libs/v?[01]\.")
@@ -45,24 +38,24 @@ class EndpointSecretRotateIn(Shape):
 
 @get(
     f"{ONE}/secret",
-    operation_id="v1.endpoint.get-secret",
+    id="v1.endpoint.get-secret",
     tags=TAGS,
     summary="Get Endpoint Secret",
-    opt={"needs": "writing"},
+    needs=Needs.WRITING,
 )
-async def get_secret(endpoint: GivenEndpoint, services: GivenServices) -> EndpointSecretOut:
+async def get_secret(endpoint: Endpoint, services: Services) -> EndpointSecretOut:
     """What an endpoint's requests are signed with. Needs a token that may write."""
     return EndpointSecretOut(key=endpoints.signing_secret(services, endpoint))
 
 
 @post(
     f"{ONE}/secret/rotate",
-    operation_id="v1.endpoint.rotate-secret",
+    id="v1.endpoint.rotate-secret",
     tags=TAGS,
     summary="Rotate Endpoint Secret",
-    status_code=200,
+    status=200,
     responses={
-        200: ResponseSpec(EndpointSecretOut, description="The new secret.", generate_examples=False),
+        200: ResponseSpec(EndpointSecretOut, description="The new secret."),
         204: ResponseSpec(None, description="To clients before 2.0."),
     },
 )
@@ -70,10 +63,10 @@ async def rotate_secret(
     *,
     app_id: AppKey,
     endpoint_id: EndpointKey,
-    data: JSONBody[EndpointSecretRotateIn],
-    services: GivenServices,
-    caller: GivenCaller,
-    user_agent: Annotated[str, HeaderParameter(name="user-agent", include_in_schema=False)] = "",
+    data: EndpointSecretRotateIn,
+    services: Services,
+    caller: Caller,
+    user_agent: str,
 ) -> Response[EndpointSecretOut | None]:
     """Gives an endpoint a new secret. For a day, or `gracePeriodSeconds`, requests are signed with the previous one
     too: `webhook-signature` then holds one signature for each. The answer is the new secret, which
@@ -88,8 +81,8 @@ async def rotate_secret(
 
     new = await edited(services, caller, change)
     if _OLDER_CLIENT.match(user_agent):
-        return Response(None, status_code=204)
-    return Response(EndpointSecretOut(key=new), status_code=200)
+        return Response(None, status=204)
+    return Response(EndpointSecretOut(key=new), status=200)
 
 
-HANDLERS = (get_secret, rotate_secret)
+OPERATIONS = (get_secret, rotate_secret)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import msgspec
-from litestar import Response, delete, get, patch, post, put
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody
 
 from nicobar.connectors import FieldKind
 from nicobar.connectors.registry import connector
 from nicobar.ids import is_id, made_at_ms
-from nicobar.model import Endpoint
+from nicobar.model import Application, Endpoint
+from nicobar.store import Snapshot
 from nicobar.use_cases import endpoints
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.services import Services
-from nicobar.web.api.deletion_preview import DELETED, DryRunOut, GivenDryRun, done, unfinished, would
+from nicobar.web.api.auth import Caller
+from nicobar.web.api.deletion_preview import DELETED, DryRun, DryRunOut, done, unfinished, would
 from nicobar.web.api.endpoint_bodies import (
     MASKED,
     EndpointConnector,
@@ -27,25 +26,14 @@ from nicobar.web.api.endpoint_bodies import (
     where,
     with_newer_names,
 )
-from nicobar.web.api.lookups import (
-    AppKey,
-    EndpointKey,
-    GivenApplication,
-    GivenCaller,
-    GivenEndpoint,
-    GivenServices,
-    GivenSnapshot,
-    application_of,
-    check_new_uid,
-    endpoint_of,
-    find,
-)
+from nicobar.web.api.lookups import AppKey, EndpointKey, application_of, check_new_uid, endpoint_of, find
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
 from nicobar.web.api.shapes import EndpointId, Moment, Page, Shape, Uid, moment
+from nicobar.web.operations import Response, ResponseSpec, delete, get, patch, post, put
 
 TAGS = ["Endpoint"]
-PATH = "/api/v1/app/{app_id:str}/endpoint"
-ONE = "/api/v1/app/{app_id:str}/endpoint/{endpoint_id:str}"
+PATH = "/api/v1/app/{app_id}/endpoint"
+ONE = "/api/v1/app/{app_id}/endpoint/{endpoint_id}"
 
 
 class EndpointOut(Shape):
@@ -74,7 +62,7 @@ class EndpointOut(Shape):
     rate_limit: int | None = None
 
 
-_MADE = ResponseSpec(EndpointOut, description="Created.", generate_examples=False)
+_MADE = ResponseSpec(EndpointOut, description="Created.")
 
 
 def shown(services: Services, endpoint: Endpoint) -> EndpointOut:
@@ -107,12 +95,12 @@ def _shown_config(endpoint: Endpoint) -> dict[str, str | bool]:
     return secrets | settings
 
 
-@get(PATH, operation_id="v1.endpoint.list", tags=TAGS, summary="List Endpoints")
+@get(PATH, id="v1.endpoint.list", tags=TAGS, summary="List Endpoints")
 async def list_endpoints(
     *,
-    application: GivenApplication,
-    snapshot: GivenSnapshot,
-    services: GivenServices,
+    application: Application,
+    snapshot: Snapshot,
+    services: Services,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     order: Order = None,
@@ -128,10 +116,8 @@ async def list_endpoints(
     )
 
 
-@post(PATH, operation_id="v1.endpoint.create", tags=TAGS, summary="Create Endpoint")
-async def create_endpoint(
-    *, app_id: AppKey, data: JSONBody[EndpointIn], services: GivenServices, caller: GivenCaller
-) -> EndpointOut:
+@post(PATH, id="v1.endpoint.create", tags=TAGS, summary="Create Endpoint")
+async def create_endpoint(*, app_id: AppKey, data: EndpointIn, services: Services, caller: Caller) -> EndpointOut:
     """Creates an endpoint. Messages that are accepted from now on go to it."""
     wanted = with_newer_names(data)
 
@@ -143,20 +129,20 @@ async def create_endpoint(
     return shown(services, await edited(services, caller, change))
 
 
-@get(ONE, operation_id="v1.endpoint.get", tags=TAGS, summary="Get Endpoint")
-async def get_endpoint(endpoint: GivenEndpoint, services: GivenServices) -> EndpointOut:
+@get(ONE, id="v1.endpoint.get", tags=TAGS, summary="Get Endpoint")
+async def get_endpoint(endpoint: Endpoint, services: Services) -> EndpointOut:
     """One endpoint."""
     return shown(services, endpoint)
 
 
-@put(ONE, operation_id="v1.endpoint.upsert", tags=TAGS, summary="Upsert Endpoint", responses={201: _MADE})
+@put(ONE, id="v1.endpoint.upsert", tags=TAGS, summary="Upsert Endpoint", responses={201: _MADE})
 async def upsert_endpoint(
     *,
     app_id: AppKey,
     endpoint_id: EndpointKey,
-    data: JSONBody[EndpointUpsertIn],
-    services: GivenServices,
-    caller: GivenCaller,
+    data: EndpointUpsertIn,
+    services: Services,
+    caller: Caller,
 ) -> Response[EndpointOut]:
     """Replaces an endpoint, or creates it. A uid in the path stays where the body has none."""
     wanted = with_newer_names(data)
@@ -179,17 +165,17 @@ async def upsert_endpoint(
             return await endpoints.create(edit, application.id, spec), 201
 
     endpoint, status = await edited(services, caller, change)
-    return Response(shown(services, endpoint), status_code=status)
+    return Response(shown(services, endpoint), status=status)
 
 
-@patch(ONE, operation_id="v1.endpoint.patch", tags=TAGS, summary="Patch Endpoint")
+@patch(ONE, id="v1.endpoint.patch", tags=TAGS, summary="Patch Endpoint")
 async def patch_endpoint(
     *,
     app_id: AppKey,
     endpoint_id: EndpointKey,
-    data: JSONBody[EndpointPatch],
-    services: GivenServices,
-    caller: GivenCaller,
+    data: EndpointPatch,
+    services: Services,
+    caller: Caller,
 ) -> EndpointOut:
     """Changes the given fields of an endpoint."""
     wanted = with_newer_names(data)
@@ -204,19 +190,19 @@ async def patch_endpoint(
 
 @delete(
     ONE,
-    operation_id="v1.endpoint.delete",
+    id="v1.endpoint.delete",
     tags=TAGS,
     summary="Delete Endpoint",
-    status_code=200,
+    status=200,
     responses=DELETED,
 )
 async def delete_endpoint(
     *,
     app_id: AppKey,
     endpoint_id: EndpointKey,
-    services: GivenServices,
-    caller: GivenCaller,
-    dry_run: GivenDryRun,
+    services: Services,
+    caller: Caller,
+    dry_run: DryRun = False,
 ) -> Response[DryRunOut | None]:
     """Deletes an endpoint. Unfinished deliveries are canceled; its history stays."""
 
@@ -230,7 +216,7 @@ async def delete_endpoint(
     return await edited(services, caller, change)
 
 
-HANDLERS = (
+OPERATIONS = (
     list_endpoints,
     create_endpoint,
     get_endpoint,

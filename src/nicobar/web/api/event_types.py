@@ -6,32 +6,34 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, delete, get, patch, post, put
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.errors import UserError
-from nicobar.model import EventType
+from nicobar.model import EVENT_TYPE_NAME, EventType
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 from nicobar.pipeline.retry import RETRY_AFTER_MS
+from nicobar.store import Snapshot
 from nicobar.use_cases import event_types
 from nicobar.use_cases.event_type_import import event_types_of
 from nicobar.use_cases.event_types import is_built_in
-from nicobar.web.api.deletion_preview import DELETED, DryRunOut, GivenDryRun, done, would
+from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Caller, Needs
+from nicobar.web.api.deletion_preview import DELETED, DryRun, DryRunOut, done, would
 from nicobar.web.api.errors import Invalid
-from nicobar.web.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot, check_new_uid
+from nicobar.web.api.lookups import MAX_KEY_CHARS
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
 from nicobar.web.api.shapes import Description, EventTypeName, Moment, Page, Shape, Unsupported, moment
+from nicobar.web.asgi import decode_slashes
+from nicobar.web.operations import Response, ResponseSpec, delete, get, patch, post, put
 
 TAGS = ["Event Type"]
 PATH = "/api/v1/event-type"
-ONE = f"{PATH}/{{event_type_name:str}}"
+ONE = f"{PATH}/{{event_type_name}}"
 MAX_IMPORTED = 1_000
 # When the kinds of the sources were written down; they have no time of their own.
 _BUILT_IN_MS = 1_767_225_600_000
 
-NameKey = Annotated[str, PathParameter(description="The event type's name.", max_length=MAX_KEY_CHARS)]
+NameKey = Annotated[str, Meta(description="The event type's name; a slash in it as %2F.", max_length=MAX_KEY_CHARS)]
 Flag = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9\-_.]+$", min_length=1, max_length=256)]
 Flags = Annotated[list[Flag], Meta(max_length=50)]
 GroupName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9\-_.]+$", min_length=1, max_length=256, examples=["payment"])]
@@ -149,7 +151,7 @@ class ExportOut(Shape):
     webhooks: dict[str, Any]
 
 
-_MADE = ResponseSpec(EventTypeOut, description="It was made.", generate_examples=False)
+_MADE = ResponseSpec(EventTypeOut, description="It was made.")
 
 
 def shown(event_type: EventType, *, built_in: bool, with_content: bool = True) -> EventTypeOut:
@@ -171,15 +173,15 @@ def shown(event_type: EventType, *, built_in: bool, with_content: bool = True) -
     )
 
 
-@get(PATH, operation_id="v1.event-type.list", tags=TAGS, summary="List Event Types", opt={"needs": "any_reader"})
+@get(PATH, id="v1.event-type.list", tags=TAGS, summary="List Event Types", needs=Needs.ANY_READER)
 async def list_event_types(
     *,
-    snapshot: GivenSnapshot,
+    snapshot: Snapshot,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     order: Order = None,
-    include_archived: Annotated[bool, QueryParameter(description="Archived ones too.")] = False,
-    with_content: Annotated[bool, QueryParameter(description="With schemas and examples.")] = False,
+    include_archived: Annotated[bool, Meta(description="Archived ones too.")] = False,
+    with_content: Annotated[bool, Meta(description="With schemas and examples.")] = False,
 ) -> Page[EventTypeOut]:
     """Event types by name."""
     return page_of_all(
@@ -198,94 +200,96 @@ async def list_event_types(
     )
 
 
-@post(PATH, operation_id="v1.event-type.create", tags=TAGS, summary="Create Event Type")
-async def create_event_type(
-    *, data: JSONBody[EventTypeIn], services: GivenServices, caller: GivenCaller
-) -> EventTypeOut:
+@post(PATH, id="v1.event-type.create", tags=TAGS, summary="Create Event Type")
+async def create_event_type(*, data: EventTypeIn, services: Services, caller: Caller) -> EventTypeOut:
     """Makes an event type. One of an archived event type's name brings it back."""
     made = await event_types.create_event_type(services, caller, data.name, _spec(data))
     return shown(made, built_in=False)
 
 
-@get(ONE, operation_id="v1.event-type.get", tags=TAGS, summary="Get Event Type", opt={"needs": "any_reader"})
-async def get_event_type(event_type_name: NameKey, snapshot: GivenSnapshot) -> EventTypeOut:
+@get(ONE, id="v1.event-type.get", tags=TAGS, summary="Get Event Type", needs=Needs.ANY_READER)
+async def get_event_type(event_type_name: NameKey, snapshot: Snapshot) -> EventTypeOut:
     """One event type, with its schemas and its example."""
-    found = event_types.find_event_type(snapshot, event_type_name)
+    found = event_types.find_event_type(snapshot, decode_slashes(event_type_name))
     return shown(found, built_in=is_built_in(snapshot, found.name))
 
 
 @get(
     f"{ONE}/retry-schedule",
-    operation_id="v1.event-type.get-retry-schedule",
+    id="v1.event-type.get-retry-schedule",
     tags=TAGS,
     summary="Get Retry Schedule",
-    opt={"needs": "any_reader"},
+    needs=Needs.ANY_READER,
 )
-async def get_retry_schedule(event_type_name: NameKey, snapshot: GivenSnapshot) -> RetryScheduleOut:
+async def get_retry_schedule(event_type_name: NameKey, snapshot: Snapshot) -> RetryScheduleOut:
     """How long after each failed try the next one comes; the same for all event types."""
-    event_types.find_event_type(snapshot, event_type_name)
+    event_types.find_event_type(snapshot, decode_slashes(event_type_name))
     return RetryScheduleOut(retry_schedule=[WaitOut(secs=wait_ms // 1000, nanos=0) for wait_ms in RETRY_AFTER_MS])
 
 
-@put(ONE, operation_id="v1.event-type.upsert", tags=TAGS, summary="Upsert Event Type", responses={201: _MADE})
+@put(ONE, id="v1.event-type.upsert", tags=TAGS, summary="Upsert Event Type", responses={201: _MADE})
 async def upsert_event_type(
-    *, event_type_name: NameKey, data: JSONBody[EventTypeUpsertIn], services: GivenServices, caller: GivenCaller
+    *, event_type_name: NameKey, data: EventTypeUpsertIn, services: Services, caller: Caller
 ) -> Response[EventTypeOut]:
     """Replaces an event type, or makes it."""
-    check_new_uid(event_type_name, "path.event_type_name")
-    put, is_new = await event_types.put_event_type(services, caller, event_type_name, _spec(data))
-    return Response(shown(put, built_in=False), status_code=201 if is_new else 200)
+    name = decode_slashes(event_type_name)
+    if not EVENT_TYPE_NAME.fullmatch(name):
+        raise Invalid("path.event_type_name", "Invalid event type name.", "Use letters, digits and . - _ /.")
+    put, is_new = await event_types.put_event_type(services, caller, name, _spec(data))
+    return Response(shown(put, built_in=False), status=201 if is_new else 200)
 
 
-@patch(ONE, operation_id="v1.event-type.patch", tags=TAGS, summary="Patch Event Type")
+@patch(ONE, id="v1.event-type.patch", tags=TAGS, summary="Patch Event Type")
 async def patch_event_type(
-    *, event_type_name: NameKey, data: JSONBody[EventTypePatch], services: GivenServices, caller: GivenCaller
+    *, event_type_name: NameKey, data: EventTypePatch, services: Services, caller: Caller
 ) -> EventTypeOut:
     """Changes what is given of an event type."""
     fields = {name: getattr(data, name) for name in event_types.EventTypePatch.__struct_fields__}
     if data.feature_flags is not UNSET:
         fields["feature_flags"] = tuple(data.feature_flags or ())
     patch = event_types.EventTypePatch(**fields)
-    return shown(await event_types.update_event_type(services, caller, event_type_name, patch), built_in=False)
+    return shown(
+        await event_types.update_event_type(services, caller, decode_slashes(event_type_name), patch), built_in=False
+    )
 
 
 @delete(
     ONE,
-    operation_id="v1.event-type.delete",
+    id="v1.event-type.delete",
     tags=TAGS,
     summary="Delete Event Type",
-    status_code=200,
+    status=200,
     responses=DELETED,
 )
 async def delete_event_type(
     *,
     event_type_name: NameKey,
-    services: GivenServices,
-    caller: GivenCaller,
-    expunge: Annotated[bool, QueryParameter(description="Delete it permanently instead of archiving it.")] = False,
-    dry_run: GivenDryRun,
+    services: Services,
+    caller: Caller,
+    expunge: Annotated[bool, Meta(description="Delete it permanently instead of archiving it.")] = False,
+    dry_run: DryRun = False,
 ) -> Response[DryRunOut | None]:
     """Archives an event type: it is not offered any more; messages of it are taken as before."""
     if dry_run:
         snapshot = await services.snapshot()
-        event_types.find_event_type(snapshot, event_type_name)
+        event_types.find_event_type(snapshot, decode_slashes(event_type_name))
         if expunge:
-            event_types.check_expungeable(snapshot, event_type_name)
+            event_types.check_expungeable(snapshot, decode_slashes(event_type_name))
         return would()
     remove = event_types.expunge_event_type if expunge else event_types.archive_event_type
-    await remove(services, caller, event_type_name)
+    await remove(services, caller, decode_slashes(event_type_name))
     return done()
 
 
 @post(
     f"{PATH}/import/openapi",
-    operation_id="v1.event-type.import-openapi",
+    id="v1.event-type.import-openapi",
     tags=TAGS,
     summary="Import Event Types",
-    status_code=200,
+    status=200,
 )
 async def import_event_types(
-    *, data: JSONBody[EventTypeImportOpenApiIn], services: GivenServices, caller: GivenCaller
+    *, data: EventTypeImportOpenApiIn, services: Services, caller: Caller
 ) -> EventTypeImportOpenApiOut:
     """Makes event types of the webhooks in an OpenAPI document. With `replaceAll` those that were added and are not
     in it are archived.
@@ -302,12 +306,12 @@ async def import_event_types(
 
 @get(
     f"{PATH}/export/openapi",
-    operation_id="nicobar.event-type.export",
+    id="nicobar.event-type.export",
     tags=TAGS,
     summary="Export Event Types",
-    opt={"needs": "any_reader"},
+    needs=Needs.ANY_READER,
 )
-async def export_event_types(snapshot: GivenSnapshot) -> ExportOut:
+async def export_event_types(snapshot: Snapshot) -> ExportOut:
     """All event types that are not archived as an OpenAPI document, which `import/openapi` takes."""
     offered = [event_type for event_type in event_types.all_event_types(snapshot).values() if not event_type.archived]
     return ExportOut(
@@ -378,7 +382,7 @@ def _spec(data: EventTypeIn | EventTypeUpsertIn) -> event_types.EventTypeSpec:
     )
 
 
-HANDLERS = (
+OPERATIONS = (
     list_event_types,
     create_event_type,
     import_event_types,

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from litestar import post
-from litestar.params import JSONBody
 from msgspec import Meta
 
-from nicobar.model import DeliveryState
+from nicobar.model import DeliveryState, Endpoint
 from nicobar.sandbox import Bounds
 from nicobar.use_cases.dry_run_messages import MAX_MESSAGES, MessageDryRun, run_messages
+from nicobar.use_cases.services import Services
 from nicobar.web.api.attempts import VerdictOut, verdict_shown
-from nicobar.web.api.lookups import GivenEndpoint, GivenServices
 from nicobar.web.api.shapes import EventTypeName, MessageId, Shape
+from nicobar.web.operations import post
 
 TAGS = ["Transformation"]
 
@@ -87,15 +86,13 @@ def shown(dry_run: MessageDryRun) -> MessageDryRunResult:
 
 
 @post(
-    "/api/v1/app/{app_id:str}/endpoint/{endpoint_id:str}/transformation/test",
-    operation_id="nicobar.transformation.test",
+    "/api/v1/app/{app_id}/endpoint/{endpoint_id}/transformation/test",
+    id="nicobar.transformation.test",
     tags=TAGS,
     summary="Test Transformation",
-    status_code=200,
+    status=200,
 )
-async def test_transformation(
-    *, endpoint: GivenEndpoint, services: GivenServices, data: JSONBody[MessageDryRunIn]
-) -> MessageDryRunOut:
+async def test_transformation(*, endpoint: Endpoint, services: Services, data: MessageDryRunIn) -> MessageDryRunOut:
     """Runs a transformation on stored messages: what it would send now, what the contract says of that, and how it
     differs from what was sent. Nothing goes out.
     """
@@ -109,4 +106,4 @@ async def test_transformation(
     )
 
 
-HANDLERS = (test_transformation,)
+OPERATIONS = (test_transformation,)

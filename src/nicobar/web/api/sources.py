@@ -7,9 +7,6 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import msgspec
-from litestar import Response, delete, get, patch, post, put
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.errors import Conflict, UserError
@@ -23,38 +20,31 @@ from nicobar.use_cases.bounds import SourceName, SourceUid
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.sources import SourcePatch, SourceSpec
-from nicobar.web.api.auth import Caller
-from nicobar.web.api.deletion_preview import DELETED, DryRunOut, GivenDryRun, done, would
+from nicobar.web.api.auth import Caller, Needs
+from nicobar.web.api.deletion_preview import DELETED, DryRun, DryRunOut, done, would
 from nicobar.web.api.errors import Invalid, conflict, not_found
-from nicobar.web.api.lookups import (
-    MAX_KEY_CHARS,
-    GivenCaller,
-    GivenServices,
-    GivenSnapshot,
-    SourceKey,
-    application_of,
-    find,
-)
+from nicobar.web.api.lookups import MAX_KEY_CHARS, SourceKey, application_of, find
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
 from nicobar.web.api.shapes import Metadata, Moment, Page, Shape, SourceId, moment
+from nicobar.web.operations import Response, ResponseSpec, delete, get, patch, post, put
 
 TAGS = ["Ingest Source"]
 PATH = "/ingest/api/v1/source"
-ONE = f"{PATH}/{{source_id:str}}"
+ONE = f"{PATH}/{{source_id}}"
 # The public Svix API's own word for senders that sign as Standard Webhooks says.
 SVIX = "svix"
 STANDARD = "standard-webhooks"
-OPT = {"needs": "own"}
 
 SourceType = Annotated[
     str,
-    Meta(extra_json_schema={"enum": [SVIX, *(source.kind for source in SOURCES)]}, examples=["dodo-payments"]),
+    Meta(extra_json_schema={"enum": [SVIX, *(source.kind for source in SOURCES)]}, examples=[SOURCES[0].kind]),
 ]
 SigningSecret = Annotated[
     str,
     Meta(
-        pattern=r"^(whsec_)?[a-zA-Z0-9+/=]{24,120}$",
-        description="What the sender signs with: `whsec_` and base64.",
+        min_length=1,
+        max_length=256,
+        description="What the sender signs with, in the form of the source's kind.",
         examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"],
     ),
 ]
@@ -68,8 +58,9 @@ class SourceConfig(Shape):
 
 
 class IngestSourceIn(Shape):
-    """A source to create. `type` is `dodo-payments`, or `svix` (the same as `standard-webhooks`) for any sender
-    that signs as Standard Webhooks says. `appId` is the application that gets its messages; `default` without it.
+    """A source to create. `type` is a kind of source, or `svix` (the same as `standard-webhooks`) for any
+    sender that signs as Standard Webhooks says. `appId` is the application that gets its messages; `default` without
+    it.
     """
 
     name: SourceName
@@ -114,7 +105,7 @@ class RotateTokenOut(Shape):
     ingest_url: str
 
 
-_MADE = ResponseSpec(IngestSourceOut, description="Created.", generate_examples=False)
+_MADE = ResponseSpec(IngestSourceOut, description="Created.")
 
 
 def shown(services: Services, source: Source) -> IngestSourceOut:
@@ -141,12 +132,12 @@ def source_of(snapshot: Snapshot, caller: Caller, key: str) -> Source:
     return found
 
 
-@get(PATH, operation_id="v1.ingest.source.list", tags=TAGS, summary="List Ingest Sources", opt=OPT)
+@get(PATH, id="v1.ingest.source.list", tags=TAGS, summary="List Ingest Sources", needs=Needs.OWN)
 async def list_sources(
     *,
-    snapshot: GivenSnapshot,
-    services: GivenServices,
-    caller: GivenCaller,
+    snapshot: Snapshot,
+    services: Services,
+    caller: Caller,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     order: Order = None,
@@ -162,10 +153,8 @@ async def list_sources(
     )
 
 
-@post(PATH, operation_id="v1.ingest.source.create", tags=TAGS, summary="Create Ingest Source", opt=OPT)
-async def create_source(
-    *, data: JSONBody[IngestSourceIn], services: GivenServices, caller: GivenCaller
-) -> IngestSourceOut:
+@post(PATH, id="v1.ingest.source.create", tags=TAGS, summary="Create Ingest Source", needs=Needs.OWN)
+async def create_source(*, data: IngestSourceIn, services: Services, caller: Caller) -> IngestSourceOut:
     """Creates a source; `ingestUrl` is the URL for the sender."""
 
     async def change(edit: Edit) -> Source:
@@ -175,24 +164,22 @@ async def create_source(
     return shown(services, await edited(services, caller, change))
 
 
-@get(ONE, operation_id="v1.ingest.source.get", tags=TAGS, summary="Get Ingest Source", opt=OPT)
-async def get_source(
-    source_id: SourceKey, snapshot: GivenSnapshot, services: GivenServices, caller: GivenCaller
-) -> IngestSourceOut:
+@get(ONE, id="v1.ingest.source.get", tags=TAGS, summary="Get Ingest Source", needs=Needs.OWN)
+async def get_source(source_id: SourceKey, snapshot: Snapshot, services: Services, caller: Caller) -> IngestSourceOut:
     """One source."""
     return shown(services, source_of(snapshot, caller, source_id))
 
 
 @put(
     ONE,
-    operation_id="v1.ingest.source.upsert",
+    id="v1.ingest.source.upsert",
     tags=TAGS,
     summary="Upsert Ingest Source",
     responses={201: _MADE},
-    opt=OPT,
+    needs=Needs.OWN,
 )
 async def upsert_source(
-    *, source_id: SourceKey, data: JSONBody[IngestSourceIn], services: GivenServices, caller: GivenCaller
+    *, source_id: SourceKey, data: IngestSourceIn, services: Services, caller: Caller
 ) -> Response[IngestSourceOut]:
     """Replaces a source, or creates it. Its URL stays, and a uid in the path where the body has none."""
 
@@ -218,12 +205,12 @@ async def upsert_source(
             return await sources.update(edit, known, patch), 200
 
     source, status = await edited(services, caller, change)
-    return Response(shown(services, source), status_code=status)
+    return Response(shown(services, source), status=status)
 
 
-@patch(ONE, operation_id="v1.ingest.source.patch", tags=TAGS, summary="Patch Ingest Source", opt=OPT)
+@patch(ONE, id="v1.ingest.source.patch", tags=TAGS, summary="Patch Ingest Source", needs=Needs.OWN)
 async def patch_source(
-    *, source_id: SourceKey, data: JSONBody[IngestSourcePatch], services: GivenServices, caller: GivenCaller
+    *, source_id: SourceKey, data: IngestSourcePatch, services: Services, caller: Caller
 ) -> IngestSourceOut:
     """Changes the given fields of a source."""
     wanted = SourcePatch(
@@ -243,15 +230,15 @@ async def patch_source(
 
 @delete(
     ONE,
-    operation_id="v1.ingest.source.delete",
+    id="v1.ingest.source.delete",
     tags=TAGS,
     summary="Delete Ingest Source",
-    opt=OPT,
-    status_code=200,
+    needs=Needs.OWN,
+    status=200,
     responses=DELETED,
 )
 async def delete_source(
-    *, source_id: SourceKey, services: GivenServices, caller: GivenCaller, dry_run: GivenDryRun
+    *, source_id: SourceKey, services: Services, caller: Caller, dry_run: DryRun = False
 ) -> Response[DryRunOut | None]:
     """Deletes a source; its URL answers 404 from now on. Its messages stay."""
 
@@ -267,13 +254,13 @@ async def delete_source(
 
 @post(
     f"{ONE}/token/rotate",
-    operation_id="v1.ingest.source.rotate-token",
+    id="v1.ingest.source.rotate-token",
     tags=TAGS,
     summary="Rotate Ingest Token",
-    status_code=200,
-    opt=OPT,
+    status=200,
+    needs=Needs.OWN,
 )
-async def rotate_token(*, source_id: SourceKey, services: GivenServices, caller: GivenCaller) -> RotateTokenOut:
+async def rotate_token(*, source_id: SourceKey, services: Services, caller: Caller) -> RotateTokenOut:
     """Gives a source a new URL. The previous one answers 404 at once."""
 
     async def change(edit: Edit) -> Source:
@@ -330,7 +317,7 @@ def _app_id(snapshot: Snapshot, caller: Caller, wanted: IngestSourceIn) -> str:
     return caller.app_id or default_application(snapshot).id
 
 
-HANDLERS = (
+OPERATIONS = (
     list_sources,
     create_source,
     get_source,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from litestar import Response, delete, get, post
-from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 
 from nicobar.audit import AuditAction
@@ -19,20 +17,13 @@ from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.tokens import MAX_TOKEN_NAME_CHARS, WIDE_SCOPES, TokenSpec
 from nicobar.web.api.applications import ApplicationIn
-from nicobar.web.api.auth import Caller
-from nicobar.web.api.deletion_preview import DELETED, DryRunOut, GivenDryRun, done, would
+from nicobar.web.api.auth import Caller, Needs
+from nicobar.web.api.deletion_preview import DELETED, DryRun, DryRunOut, done, would
 from nicobar.web.api.errors import Invalid, forbidden, not_found
-from nicobar.web.api.lookups import (
-    MAX_KEY_CHARS,
-    AppKey,
-    GivenCaller,
-    GivenServices,
-    application_of,
-    check_new_uid,
-    find,
-)
+from nicobar.web.api.lookups import MAX_KEY_CHARS, AppKey, application_of, check_new_uid, find
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
 from nicobar.web.api.shapes import Moment, Page, Shape, TokenId, Unsupported, moment, unix_ms
+from nicobar.web.operations import Response, delete, get, post
 
 TAGS = ["Authentication"]
 PORTAL_S = 7 * 86_400
@@ -135,29 +126,29 @@ def _moment(at_ms: int | None) -> datetime | None:
 
 
 @post(
-    "/api/v1/auth/app-portal-access/{app_id:str}",
-    operation_id="v1.authentication.app-portal-access",
+    "/api/v1/auth/app-portal-access/{app_id}",
+    id="v1.authentication.app-portal-access",
     tags=TAGS,
     summary="Get App Portal Access",
-    status_code=200,
-    opt={"needs": "backend"},
+    status=200,
+    needs=Needs.BACKEND,
 )
 async def app_portal_access(
-    *, app_id: AppKey, data: JSONBody[AppPortalAccessIn], services: GivenServices, caller: GivenCaller
+    *, app_id: AppKey, data: AppPortalAccessIn, services: Services, caller: Caller
 ) -> AppPortalAccessOut:
     """Creates a link to the dashboard that shows one application. Valid for a week unless `expiry` says otherwise."""
     return await _portal_access(services, caller, app_id, data)
 
 
 @post(
-    "/api/v1/auth/dashboard-access/{app_id:str}",
-    operation_id="v1.authentication.dashboard-access",
+    "/api/v1/auth/dashboard-access/{app_id}",
+    id="v1.authentication.dashboard-access",
     tags=TAGS,
     summary="Get Dashboard Access",
-    status_code=200,
-    opt={"needs": "backend"},
+    status=200,
+    needs=Needs.BACKEND,
 )
-async def dashboard_access(*, app_id: AppKey, services: GivenServices, caller: GivenCaller) -> AppPortalAccessOut:
+async def dashboard_access(*, app_id: AppKey, services: Services, caller: Caller) -> AppPortalAccessOut:
     """The same as `app-portal-access` without options, under the name that clients before 2.0 use."""
     return await _portal_access(services, caller, app_id, AppPortalAccessIn())
 
@@ -205,19 +196,19 @@ def _application(edit: Edit, caller: Caller, key: str, data: AppPortalAccessIn) 
 
 
 @post(
-    "/api/v1/auth/app/{app_id:str}/expire-all",
-    operation_id="v1.authentication.expire-all",
+    "/api/v1/auth/app/{app_id}/expire-all",
+    id="v1.authentication.expire-all",
     tags=TAGS,
     summary="Expire All",
-    status_code=204,
-    opt={"needs": "backend"},
+    status=204,
+    needs=Needs.BACKEND,
 )
 async def expire_all(
     *,
     app_id: AppKey,
-    data: JSONBody[ApplicationTokenExpireIn],
-    services: GivenServices,
-    caller: GivenCaller,
+    data: ApplicationTokenExpireIn,
+    services: Services,
+    caller: Caller,
 ) -> None:
     """Ends the links to the dashboard of an application."""
     until_ms = services.clock.now_ms() + (data.expiry or 0) * 1000
@@ -229,13 +220,13 @@ async def expire_all(
 
 @post(
     "/api/v1/auth/logout",
-    operation_id="v1.authentication.logout",
+    id="v1.authentication.logout",
     tags=TAGS,
     summary="Logout",
-    status_code=204,
-    opt={"needs": "self"},
+    status=204,
+    needs=Needs.SELF,
 )
-async def logout(*, services: GivenServices, caller: GivenCaller) -> None:
+async def logout(*, services: Services, caller: Caller) -> None:
     """Ends the link to the dashboard whose token this is. Other tokens are revoked, not logged out."""
     if not caller.token.portal:
         raise forbidden()
@@ -243,15 +234,15 @@ async def logout(*, services: GivenServices, caller: GivenCaller) -> None:
 
 
 @post(
-    "/api/v1/auth/app/{app_id:str}/create-message-token",
-    operation_id="v1.authentication.create-message-token",
+    "/api/v1/auth/app/{app_id}/create-message-token",
+    id="v1.authentication.create-message-token",
     tags=TAGS,
     summary="Create Message Token",
-    status_code=200,
-    opt={"needs": "backend"},
+    status=200,
+    needs=Needs.BACKEND,
 )
 async def create_message_token(
-    *, app_id: AppKey, data: JSONBody[MessageTokenIn], services: GivenServices, caller: GivenCaller
+    *, app_id: AppKey, data: MessageTokenIn, services: Services, caller: Caller
 ) -> MessageTokenOut:
     """Makes a token that may make messages in this application, and nothing else."""
     application = application_of(await services.snapshot(), caller, app_id)
@@ -269,9 +260,9 @@ async def create_message_token(
     )
 
 
-@get(TOKENS, operation_id="nicobar.token.list", tags=TAGS, summary="List Tokens")
+@get(TOKENS, id="nicobar.token.list", tags=TAGS, summary="List Tokens")
 async def list_tokens(
-    *, services: GivenServices, limit: Limit = DEFAULT_LIMIT, iterator: Iterator = None, order: Order = None
+    *, services: Services, limit: Limit = DEFAULT_LIMIT, iterator: Iterator = None, order: Order = None
 ) -> Page[TokenOut]:
     """The tokens of the API, the newest first unless asked otherwise; those of links to the dashboard are not among
     them.
@@ -286,8 +277,8 @@ async def list_tokens(
     )
 
 
-@post(TOKENS, operation_id="nicobar.token.create", tags=TAGS, summary="Create Token")
-async def create_token(*, data: JSONBody[TokenIn], services: GivenServices, caller: GivenCaller) -> NewTokenOut:
+@post(TOKENS, id="nicobar.token.create", tags=TAGS, summary="Create Token")
+async def create_token(*, data: TokenIn, services: Services, caller: Caller) -> NewTokenOut:
     """Makes a token of the API."""
     if (data.app_id is None) is not (data.scope in WIDE_SCOPES):
         raise Invalid("body.appId", "It goes with the scopes of one application.", "Name one, or another scope.")
@@ -301,19 +292,19 @@ async def create_token(*, data: JSONBody[TokenIn], services: GivenServices, call
 
 
 @delete(
-    f"{TOKENS}/{{token_id:str}}",
-    operation_id="nicobar.token.revoke",
+    f"{TOKENS}/{{token_id}}",
+    id="nicobar.token.revoke",
     tags=TAGS,
     summary="Revoke Token",
-    status_code=200,
+    status=200,
     responses=DELETED,
 )
 async def revoke_token(
     *,
-    token_id: Annotated[str, PathParameter(description="The token's id.", max_length=MAX_KEY_CHARS)],
-    services: GivenServices,
-    caller: GivenCaller,
-    dry_run: GivenDryRun,
+    token_id: Annotated[str, Meta(description="The token's id.", max_length=MAX_KEY_CHARS)],
+    services: Services,
+    caller: Caller,
+    dry_run: DryRun = False,
 ) -> Response[DryRunOut | None]:
     """Revokes a token permanently."""
     if dry_run:
@@ -323,7 +314,7 @@ async def revoke_token(
     return done()
 
 
-HANDLERS = (
+OPERATIONS = (
     app_portal_access,
     dashboard_access,
     expire_all,

@@ -6,8 +6,6 @@ import difflib
 from typing import Annotated, Any
 
 import msgspec
-from litestar import get, patch, post
-from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.connectors import preview_headers
@@ -17,7 +15,7 @@ from nicobar.model import DeliveryState, Endpoint, Message
 from nicobar.pipeline.configuration import API_SOURCE_ID, OpenEndpoint, open_endpoint
 from nicobar.pipeline.transform import Ready, Subject, Transformed, transform
 from nicobar.sandbox import Bounds
-from nicobar.sources.dodo import read_any
+from nicobar.sources import SourceKind
 from nicobar.store.history import Version
 from nicobar.use_cases import transformations
 from nicobar.use_cases.bounds import MAX_VARIABLES, VariableName, VariableValue
@@ -25,14 +23,15 @@ from nicobar.use_cases.dry_run import dry_target, unpublished
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.transformations import MAX_VERSION, TransformationPatch
 from nicobar.web.api.attempts import VerdictOut, verdict_shown
+from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.endpoint_bodies import HTTP, Kind
 from nicobar.web.api.endpoints import ONE
 from nicobar.web.api.errors import Invalid
 from nicobar.web.api.listing import page_of_found, span_of
-from nicobar.web.api.lookups import GivenCaller, GivenEndpoint, GivenServices
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, read_iterator
 from nicobar.web.api.rejected_requests import numbered
 from nicobar.web.api.shapes import Channel, EventTypeName, Moment, Page, Shape, moment
+from nicobar.web.operations import get, patch, post
 
 TAGS = ["Transformation"]
 PATH = f"{ONE}/transformation"
@@ -50,7 +49,7 @@ Variables = Annotated[
     dict[VariableName, VariableValue],
     Meta(max_length=MAX_VARIABLES, description="What the handler finds in `webhook.env`."),
 ]
-VersionNumber = Annotated[int, PathParameter(ge=1, le=MAX_VERSION, description="A version's number.")]
+VersionNumber = Annotated[int, Meta(ge=1, le=MAX_VERSION, description="A version's number.")]
 
 
 class EndpointTransformationOut(Shape):
@@ -133,25 +132,25 @@ class VersionDiffOut(Shape):
     diff: str
 
 
-@get(PATH, operation_id="v1.endpoint.transformation.get", tags=TAGS, summary="Get Transformation")
-async def get_transformation(endpoint: GivenEndpoint, services: GivenServices) -> EndpointTransformationOut:
+@get(PATH, id="v1.endpoint.transformation.get", tags=TAGS, summary="Get Transformation")
+async def get_transformation(endpoint: Endpoint, services: Services) -> EndpointTransformationOut:
     """The code of an endpoint."""
     return await _shown(services, endpoint)
 
 
 @patch(
     PATH,
-    operation_id="v1.endpoint.transformation.patch",
+    id="v1.endpoint.transformation.patch",
     tags=TAGS,
     summary="Patch Transformation",
-    status_code=204,
+    status=204,
 )
 async def patch_transformation(
     *,
-    endpoint: GivenEndpoint,
-    data: JSONBody[EndpointTransformationPatch],
-    services: GivenServices,
-    caller: GivenCaller,
+    endpoint: Endpoint,
+    data: EndpointTransformationPatch,
+    services: Services,
+    caller: Caller,
 ) -> None:
     """Changes the code of an endpoint, its variables, or whether it runs. Code that could never run is refused."""
     code = data.code if isinstance(data.code, str) else UNSET
@@ -166,14 +165,14 @@ async def patch_transformation(
 
 @post(
     f"{PATH}/simulate",
-    operation_id="v1.endpoint.transformation.simulate",
+    id="v1.endpoint.transformation.simulate",
     tags=TAGS,
     summary="Simulate Transformation",
-    status_code=200,
-    opt={"needs": "reading"},
+    status=200,
+    needs=Needs.READING,
 )
 async def simulate_transformation(
-    *, endpoint: GivenEndpoint, data: JSONBody[TransformationSimulateIn], services: GivenServices
+    *, endpoint: Endpoint, data: TransformationSimulateIn, services: Services
 ) -> TransformationSimulateOut:
     """Runs code on an event as if it had just arrived for this endpoint, and checks what it asks for. Nothing goes
     out.
@@ -187,15 +186,13 @@ async def simulate_transformation(
 
 @post(
     "/api/v1/connector/simulate",
-    operation_id="v1.connector.simulate",
+    id="v1.connector.simulate",
     tags=["Connector"],
     summary="Simulate Connector",
-    status_code=200,
-    opt={"needs": "any_reader"},
+    status=200,
+    needs=Needs.ANY_READER,
 )
-async def simulate_connector(
-    *, data: JSONBody[ConnectorSimulateIn], services: GivenServices
-) -> TransformationSimulateOut:
+async def simulate_connector(*, data: ConnectorSimulateIn, services: Services) -> TransformationSimulateOut:
     """Runs code on an event without an endpoint, and checks what it asks for as that connector does."""
     try:
         target = dry_target(data.connector, data.code, data.variables)
@@ -207,24 +204,25 @@ async def simulate_connector(
 async def _simulated(
     services: Services, target: OpenEndpoint, data: TransformationSimulateIn
 ) -> TransformationSimulateOut:
-    subject = _subject(target.endpoint, data, services.clock.now_ms())
+    kind = services.configuration.application_kind(target.endpoint.app_id)
+    subject = _subject(kind, target.endpoint, data, services.clock.now_ms())
     (result,) = await transform(services.sandbox, target, [subject], services.clock.now_ms())
     return _outcome(target.destination.url, result)
 
 
 @get(
     f"{PATH}/version",
-    operation_id="nicobar.transformation.version.list",
+    id="nicobar.transformation.version.list",
     tags=TAGS,
     summary="List Versions",
 )
 async def list_versions(
     *,
-    endpoint: GivenEndpoint,
-    services: GivenServices,
+    endpoint: Endpoint,
+    services: Services,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
-    with_content: Annotated[bool, QueryParameter(description="Whether the code is shown too.")] = False,
+    with_content: Annotated[bool, Meta(description="Whether the code is shown too.")] = False,
 ) -> Page[VersionOut]:
     """The versions of an endpoint's code, the running one first."""
     place = numbered(read_iterator(iterator))
@@ -234,30 +232,30 @@ async def list_versions(
 
 @get(
     f"{PATH}/version/{{version:int}}",
-    operation_id="nicobar.transformation.version.get",
+    id="nicobar.transformation.version.get",
     tags=TAGS,
     summary="Get Version",
 )
-async def get_version(*, endpoint: GivenEndpoint, services: GivenServices, version: VersionNumber) -> VersionOut:
+async def get_version(*, endpoint: Endpoint, services: Services, version: VersionNumber) -> VersionOut:
     """One version, with its code."""
     return _version_shown(await transformations.find_version(services.store, endpoint.id, version))
 
 
 @get(
     f"{PATH}/version/{{version:int}}/diff",
-    operation_id="nicobar.transformation.version.diff",
+    id="nicobar.transformation.version.diff",
     tags=TAGS,
     summary="Compare Versions",
 )
 async def diff_versions(
     *,
-    endpoint: GivenEndpoint,
-    services: GivenServices,
+    endpoint: Endpoint,
+    services: Services,
     version: VersionNumber,
     against: Annotated[
-        int | None,
-        QueryParameter(ge=1, le=MAX_VERSION, description="The version to compare with; the one before it without."),
-    ] = None,
+        int, Meta(ge=1, le=MAX_VERSION, description="The version to compare with; the one before it without.")
+    ]
+    | None = None,
 ) -> VersionDiffOut:
     """What a version changed."""
     newer = await transformations.find_version(services.store, endpoint.id, version)
@@ -279,13 +277,13 @@ async def diff_versions(
 
 @post(
     f"{PATH}/version/{{version:int}}/restore",
-    operation_id="nicobar.transformation.version.restore",
+    id="nicobar.transformation.version.restore",
     tags=TAGS,
     summary="Restore Version",
-    status_code=200,
+    status=200,
 )
 async def restore_version(
-    *, endpoint: GivenEndpoint, version: VersionNumber, services: GivenServices, caller: GivenCaller
+    *, endpoint: Endpoint, version: VersionNumber, services: Services, caller: Caller
 ) -> EndpointTransformationOut:
     """Publishes the code of an old version: it becomes the newest version, and the transformation is switched on."""
     return await _shown(services, await transformations.restore_version(services, caller, endpoint.id, version))
@@ -308,9 +306,9 @@ def _version_shown(version: Version) -> VersionOut:
     return VersionOut(version=version.version, created_at=moment(version.created_at_ms), code=version.code)
 
 
-def _subject(endpoint: Endpoint, data: TransformationSimulateIn, now_ms: int) -> Subject:
+def _subject(kind: SourceKind, endpoint: Endpoint, data: TransformationSimulateIn, now_ms: int) -> Subject:
     body = msgspec.json.encode(data.payload)
-    event = read_any(body, data.event_type)
+    event = kind.read_body(data.event_type, body)
     message = Message(
         seq=0,
         id=f"msg_{stable_ulid(0, body.decode())}",
@@ -355,7 +353,7 @@ def _outcome(url: str, result: Transformed) -> TransformationSimulateOut:
     )
 
 
-HANDLERS = (
+OPERATIONS = (
     get_transformation,
     patch_transformation,
     simulate_transformation,

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import msgspec
-from litestar import Response, get, post
-from litestar.params import FromQuery
 
 from nicobar.model import Delivery, DeliveryState, Message, Record, RequestRecord
 from nicobar.store.history import MessageDeliveries, MessageFilter
 from nicobar.use_cases import erase
 from nicobar.use_cases.delivery_waits import DeliveryWaits, Wait, read_waits
-from nicobar.web.dashboard.authorization import CHANGING
-from nicobar.web.dashboard.context import Context, GivenContext, current_application
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context, current_application
 from nicobar.web.dashboard.filters import MAX_CHARS, PAGE, Place, address, listed
 from nicobar.web.dashboard.logs import Text, endpoint_names
 from nicobar.web.dashboard.pages import page, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 MAX_SHOWN_CALLS = 20
 
@@ -44,7 +43,7 @@ class TimelineRow(Record):
 
 @get("/customers")
 async def show_all(
-    context: GivenContext, visitor: GivenVisitor, prefix: Text = "", after: FromQuery[str | None] = None
+    context: Context, visitor: Visitor, prefix: Text = "", after: str | None = None
 ) -> Response[bytes]:
     """The customers by key, those that begin with what is looked for."""
     app = current_application(await context.snapshot())
@@ -63,11 +62,11 @@ async def show_all(
 
 @get("/customers/timeline")
 async def show(
-    context: GivenContext,
-    visitor: GivenVisitor,
+    context: Context,
+    visitor: Visitor,
     key: Text = "",
-    before: FromQuery[str | None] = None,
-    after: FromQuery[str | None] = None,
+    before: str | None = None,
+    after: str | None = None,
 ) -> Response[bytes]:
     """One customer's messages, the newest first, and for each endpoint what became of them."""
     snapshot = await context.snapshot()
@@ -96,8 +95,8 @@ async def show(
     )
 
 
-@get("/customers/expunge", opt=CHANGING)
-async def ask_expunge(context: GivenContext, visitor: GivenVisitor, key: Text = "") -> Response[bytes]:
+@get("/customers/expunge", needs=Needs.CHANGING)
+async def ask_expunge(context: Context, visitor: Visitor, key: Text = "") -> Response[bytes]:
     """Says what taking a customer out means, and asks."""
     app = current_application(await context.snapshot())
     found = await context.services.store.moments(app.id, MessageFilter(customer_key=key), limit=PAGE)
@@ -117,8 +116,8 @@ async def ask_expunge(context: GivenContext, visitor: GivenVisitor, key: Text = 
     )
 
 
-@post("/customers/expunge", status_code=303)
-async def expunged(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/customers/expunge", status=303)
+async def expunged(context: Context, visitor: Visitor) -> Response[bytes]:
     """Takes out all that is kept of the customer."""
     key = visitor.form.get("key", "")[:MAX_CHARS]
     app = current_application(await context.snapshot())
@@ -161,4 +160,4 @@ def _title(line: str) -> str:
     return f"{call['action']} {name}" if isinstance(name, str) and name else str(call["action"])
 
 
-HANDLERS = (show_all, show, ask_expunge, expunged)
+OPERATIONS = (show_all, show, ask_expunge, expunged)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from litestar import Response, get
-from litestar.params import FromPath, FromQuery
-
 from nicobar.model import Delivery, DeliveryState, Message, Record
 from nicobar.store.history import Attempted, MessageFilter
 from nicobar.use_cases.delivery_waits import DeliveryWaits, Wait, read_waits
-from nicobar.web.dashboard.context import Context, GivenContext, find_endpoint
+from nicobar.web.dashboard.context import Context, find_endpoint
 from nicobar.web.dashboard.filters import PAGE, STATE_TITLES, STATES, Place, address, known_state, listed
 from nicobar.web.dashboard.logs import OfState, looked_until_ms
 from nicobar.web.dashboard.pages import page
-from nicobar.web.dashboard.visitor import GivenVisitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get
 
 
 class DeliveryRow(Record):
@@ -23,15 +21,15 @@ class DeliveryRow(Record):
     wait: Wait | None
 
 
-@get("/webhooks/{endpoint_id:str}/deliveries")
+@get("/webhooks/{endpoint_id}/deliveries")
 async def show(
     *,
-    endpoint_id: FromPath[str],
-    context: GivenContext,
-    visitor: GivenVisitor,
+    endpoint_id: str,
+    context: Context,
+    visitor: Visitor,
     of_state: OfState = "",
-    before: FromQuery[str | None] = None,
-    after: FromQuery[str | None] = None,
+    before: str | None = None,
+    after: str | None = None,
 ) -> Response[bytes]:
     """The endpoint's deliveries, the newest message first."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
@@ -76,4 +74,4 @@ async def row_of(context: Context, attempted: Attempted, waits: DeliveryWaits) -
     return DeliveryRow(message=attempted.message, delivery=delivery, wait=waits.of(delivery))
 
 
-HANDLERS = (show,)
+OPERATIONS = (show,)

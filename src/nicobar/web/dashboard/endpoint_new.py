@@ -7,44 +7,35 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import msgspec
-from litestar import Response, get, post
-from litestar.params import FromPath, FromQuery
 
-from nicobar.connectors import Checkup, Connector
-from nicobar.connectors.registry import CONNECTORS, connector
+from nicobar.connectors import Checkup, Connector, FieldKind
+from nicobar.connectors.registry import CONNECTORS, connector, default_code
 from nicobar.crypto import new_webhook_secret
 from nicobar.errors import NicobarError
 from nicobar.model import Setting
+from nicobar.sources.registry import SOURCES, first_source
 from nicobar.store import Draft, RemoveDraft
 from nicobar.use_cases import endpoints, sources
 from nicobar.use_cases.bounds import check_bounds
 from nicobar.use_cases.destination_check import check_address, check_stored
 from nicobar.use_cases.dry_run import why_unusable
 from nicobar.use_cases.edit import retried
-from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec, default_code
+from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec
 from nicobar.use_cases.handler_check import why_it_cannot_run
 from nicobar.use_cases.sources import SourceSpec
 from nicobar.use_cases.transformations import publish
-from nicobar.web.dashboard.authorization import CHANGING
-from nicobar.web.dashboard.context import (
-    Context,
-    GivenContext,
-    current_application,
-    default_source,
-    find_draft,
-    not_found,
-)
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context, current_application, find_draft, not_found
 from nicobar.web.dashboard.forms import Given, free_name, further_fields, main_fields, read_fields, value_of
 from nicobar.web.dashboard.pages import page, redirect, translate
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 KEEP_DRAFTS_MS = 30 * 24 * 3_600_000
-HTTP = "http"
-DODO = "dodo-payments"
 
 
-@get("/webhooks/new", opt=CHANGING)
-async def choose(visitor: GivenVisitor, q: FromQuery[str] = "") -> Response[bytes]:
+@get("/webhooks/new", needs=Needs.CHANGING)
+async def choose(visitor: Visitor, q: str = "") -> Response[bytes]:
     """The integrations, narrowed by what is looked for."""
     wanted = q.strip().casefold()
     found = [connector for connector in CONNECTORS if wanted in _searched(visitor, connector)]
@@ -55,15 +46,16 @@ def _searched(visitor: Visitor, connector: Connector) -> str:
     return f"{connector.name} {connector.summary} {translate(visitor, connector.summary)}".casefold()
 
 
-@get("/webhooks/new/{kind:str}", opt=CHANGING)
-async def begin(kind: FromPath[str], visitor: GivenVisitor) -> Response[bytes]:
+@get("/webhooks/new/{kind}", needs=Needs.CHANGING)
+async def begin(kind: str, visitor: Visitor) -> Response[bytes]:
     """The form for what a connector needs."""
     of_kind = _connector(kind)
-    return _form(visitor, of_kind, name=of_kind.name, secret=new_webhook_secret() if kind == HTTP else "")
+    secret = new_webhook_secret() if any(field.signs for field in of_kind.fields) else ""
+    return _form(visitor, of_kind, name=of_kind.name, secret=secret)
 
 
-@post("/webhooks/new/{kind:str}", status_code=303)
-async def begun(kind: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/new/{kind}", status=303)
+async def begun(kind: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Keeps what was entered and goes on."""
     of_kind = _connector(kind)
     given = read_fields(of_kind, visitor.form)
@@ -77,17 +69,18 @@ async def begun(kind: FromPath[str], context: GivenContext, visitor: GivenVisito
         name=given.name,
         updated_at_ms=context.now_ms(),
         sealed_credentials=b"",
-        code=default_code(kind) or "",
+        code=default_code(of_kind, [kind.kind for kind in (await context.samples()).kinds]),
     )
     return await _kept(context, visitor, made, given, keep_by=add_draft)
 
 
-@get("/webhooks/drafts/{draft_id:str}", opt=CHANGING)
+@get("/webhooks/drafts/{draft_id}", needs=Needs.CHANGING)
 async def connection(
-    draft_id: FromPath[str],
-    context: GivenContext,
-    visitor: GivenVisitor,
-    check: FromQuery[bool] = False,  # noqa: FBT002 - of the address
+    *,
+    draft_id: str,
+    context: Context,
+    visitor: Visitor,
+    check: bool = False,
 ) -> Response[bytes]:
     """The form of a draft; with `check` the destination is asked whether it knows the credentials."""
     draft = await find_draft(context, draft_id)
@@ -103,8 +96,8 @@ async def connection(
     return _form(visitor, of_kind, name=draft.name, settings=draft.settings, kept=draft, checkup=checkup)
 
 
-@post("/webhooks/drafts/{draft_id:str}", status_code=303)
-async def connected(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/drafts/{draft_id}", status=303)
+async def connected(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Stores what was changed and goes on."""
     return await retried(lambda: _connect(draft_id, context, visitor))
 
@@ -123,8 +116,8 @@ async def _connect(draft_id: str, context: Context, visitor: Visitor) -> Respons
     return await _kept(context, visitor, draft, Given(name=given.name, settings=given.settings, credentials=kept))
 
 
-@post("/webhooks/drafts/{draft_id:str}/create", status_code=303)
-async def create(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/drafts/{draft_id}/create", status=303)
+async def create(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Creates the endpoint, and a source where there is none; or publishes the code of one that exists. A form
     that is sent twice creates one endpoint.
     """
@@ -152,8 +145,8 @@ async def _finish(draft_id: str, context: Context, visitor: Visitor) -> Response
     return redirect(f"/webhooks/{endpoint_id}")
 
 
-@post("/webhooks/drafts/{draft_id:str}/discard", status_code=303)
-async def discard(draft_id: FromPath[str], context: GivenContext) -> Response[bytes]:
+@post("/webhooks/drafts/{draft_id}/discard", status=303)
+async def discard(draft_id: str, context: Context) -> Response[bytes]:
     """Throws a draft away."""
     draft = await find_draft(context, draft_id)
     await context.services.store.remove_draft(draft.id)
@@ -243,7 +236,7 @@ def _form(
         further=further_fields(of_kind),
         values={field.name: value_of(field, known) for field in of_kind.fields},
         secret=secret,
-        is_open=bool(known.get("base_url")),
+        is_open=any(known.get(field.name) for field in further_fields(of_kind) if field.kind is not FieldKind.SWITCH),
         kept=kept,
         problem=problem,
         checkup=checkup,
@@ -269,11 +262,12 @@ async def _create(context: Context, visitor: Visitor, draft: Draft) -> str:
         taken = [other.name for other in edit.snapshot.endpoints if other.app_id == draft.app_id]
         named = msgspec.structs.replace(spec, name=free_name(draft.name, taken))
         first = []
-        if default_source(edit.snapshot, draft.app_id) is None:
+        if first_source(edit.snapshot.sources, draft.app_id) is None:
             names = [other.name for other in edit.snapshot.sources if other.app_id == draft.app_id]
-            wanted = SourceSpec(kind=DODO, name=free_name("dodo", names))
+            kind = SOURCES[0].kind
+            wanted = SourceSpec(kind=kind, name=free_name(kind.partition("-")[0], names))
             first.append(sources.creation(services, edit.snapshot, draft.app_id, wanted)[1])
         return (await endpoints.create(edit, draft.app_id, named, remove, also=first)).id
 
 
-HANDLERS = (choose, begin, begun, connection, connected, create, discard)
+OPERATIONS = (choose, begin, begun, connection, connected, create, discard)

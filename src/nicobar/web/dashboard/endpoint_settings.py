@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from litestar import Response, get, post
-from litestar.params import FromPath
+from collections.abc import Collection
+
 from msgspec import UNSET
 
 from nicobar.connectors.registry import connector
@@ -13,8 +13,8 @@ from nicobar.pipeline.configuration import endpoint_headers
 from nicobar.use_cases import endpoints
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.endpoint_records import EndpointPatch
-from nicobar.web.dashboard.authorization import CHANGING
-from nicobar.web.dashboard.context import Context, GivenContext, find_endpoint
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context, find_endpoint
 from nicobar.web.dashboard.forms import (
     chosen_types,
     families,
@@ -30,7 +30,8 @@ from nicobar.web.dashboard.forms import (
     write_variables,
 )
 from nicobar.web.dashboard.pages import page, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 EMPTY_ROWS = 2
 
@@ -46,8 +47,8 @@ class Form(Record):
     headers: dict[str, str | None]
 
 
-@get("/webhooks/{endpoint_id:str}/settings")
-async def settings(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/settings")
+async def settings(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """The form of what can be changed."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
     form = Form(
@@ -58,42 +59,41 @@ async def settings(endpoint_id: FromPath[str], context: GivenContext, visitor: G
         variables=write_variables(known.variables),
         headers=shown_headers(endpoint_headers(context.services.vault, known)),
     )
-    return _settings_page(visitor, known, form)
+    return _settings_page(visitor, known, form, (await context.samples()).types)
 
 
-@post("/webhooks/{endpoint_id:str}/settings", status_code=303)
-async def change_settings(
-    endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/settings", status=303)
+async def change_settings(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Stores what was changed; secrets that were left empty stay."""
 
     async def change(edit: Edit) -> None:
         known = context.endpoint(edit, endpoint_id)
-        await endpoints.update(edit, known, _patch(context, known, visitor))
+        await endpoints.update(edit, known, _patch(context, known, visitor, (await context.samples()).types))
 
     try:
         await edited(context.services, visitor, change)
     except UserError as problem:
         known = find_endpoint(await context.snapshot(), endpoint_id)
-        return _settings_page(visitor, known, _form(known, visitor), problem)
+        known_types = (await context.samples()).types
+        return _settings_page(visitor, known, _form(known, visitor, known_types), known_types, problem)
     return redirect(f"/webhooks/{endpoint_id}")
 
 
-def _form(known: Endpoint, visitor: Visitor) -> Form:
+def _form(known: Endpoint, visitor: Visitor, known_types: Collection[str]) -> Form:
     given = read_fields(connector(known.connector), visitor.form)
     return Form(
         name=given.name,
         settings=given.settings,
-        chosen=chosen_types(visitor.every) if visitor.form.get("types") == "some" else (),
+        chosen=chosen_types(known_types, visitor.every) if visitor.form.get("types") == "some" else (),
         rate=visitor.form.get("rate", "").strip(),
         variables=visitor.form.get("variables", ""),
         headers=shown_headers(read_headers(visitor.every, {})),
     )
 
 
-def _patch(context: Context, known: Endpoint, visitor: Visitor) -> EndpointPatch:
+def _patch(context: Context, known: Endpoint, visitor: Visitor, known_types: Collection[str]) -> EndpointPatch:
     """Raises UserError for what cannot be read."""
-    form = _form(known, visitor)
+    form = _form(known, visitor, known_types)
     if visitor.form.get("types") == "some" and not form.chosen:
         raise UserError("types_missing", "No event type is selected.", "Select some, or deliver all events.")
     stored = {name.lower(): value for name, value in endpoint_headers(context.services.vault, known).items()}
@@ -115,8 +115,8 @@ def _rate(known: Endpoint) -> str:
     return "" if known.max_messages_per_s is None else str(known.max_messages_per_s)
 
 
-@post("/webhooks/{endpoint_id:str}/disable", status_code=303)
-async def disable(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/disable", status=303)
+async def disable(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Creates no deliveries for it until it is enabled."""
 
     async def change(edit: Edit) -> None:
@@ -126,16 +126,16 @@ async def disable(endpoint_id: FromPath[str], context: GivenContext, visitor: Gi
     return redirect(f"/webhooks/{endpoint_id}")
 
 
-@get("/webhooks/{endpoint_id:str}/delete", opt=CHANGING)
-async def ask_delete(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/delete", needs=Needs.CHANGING)
+async def ask_delete(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Says what deleting means, and asks."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
     unfinished = sum(waiting.unfinished for waiting in await context.services.store.backlog(known.seq))
     return page(visitor, "delete.html", endpoint=known, unfinished=unfinished)
 
 
-@post("/webhooks/{endpoint_id:str}/delete", status_code=303)
-async def delete(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/delete", status=303)
+async def delete(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Deletes the endpoint; its history stays."""
 
     async def change(edit: Edit) -> None:
@@ -146,7 +146,7 @@ async def delete(endpoint_id: FromPath[str], context: GivenContext, visitor: Giv
 
 
 def _settings_page(
-    visitor: Visitor, known: Endpoint, form: Form, problem: UserError | None = None
+    visitor: Visitor, known: Endpoint, form: Form, known_types: Collection[str], problem: UserError | None = None
 ) -> Response[bytes]:
     of_kind = connector(known.connector)
     return page(
@@ -159,11 +159,11 @@ def _settings_page(
         main=main_fields(of_kind),
         further=further_fields(of_kind),
         values={field.name: value_of(field, form.settings) for field in of_kind.fields},
-        families=families(form.chosen),
+        families=families(known_types, form.chosen),
         takes_headers=not of_kind.has_contract,
         empty_rows=EMPTY_ROWS,
         problem=problem,
     )
 
 
-HANDLERS = (settings, change_settings, disable, ask_delete, delete)
+OPERATIONS = (settings, change_settings, disable, ask_delete, delete)

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-from litestar import Response, get, post
-from litestar.params import FromPath, FromQuery
 
 from nicobar.connectors import ReadyCall, Request, preview_headers
 from nicobar.connectors.registry import connector
@@ -31,20 +29,19 @@ from nicobar.use_cases.dry_run import (
     pasted,
     run_event,
     sample,
-    sample_types,
     target,
     unpublished,
 )
 from nicobar.use_cases.test_events import SentTestEvent, TestTarget, send_test_event, sent_test_event
-from nicobar.web.dashboard.authorization import CHANGING
-from nicobar.web.dashboard.context import Context, GivenContext, find_draft, find_endpoint, not_found
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context, find_draft, find_endpoint, not_found
 from nicobar.web.dashboard.coverage import coverage_of, findings_of
 from nicobar.web.dashboard.differences import Difference, compare
 from nicobar.web.dashboard.endpoint_new import credentials
 from nicobar.web.dashboard.pages import page, pretty, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
-DEFAULT_SAMPLE = "payment.succeeded"
 MAX_PAST = 25
 MAX_TEST_ID_CHARS = 64
 MAX_EMAIL_CHARS = 254
@@ -160,18 +157,18 @@ def _secrets(context: Context, known: Endpoint) -> tuple[str, ...]:
     return (*endpoint_credentials(vault, known).values(), *endpoint_headers(vault, known).values())
 
 
-@get("/webhooks/drafts/{draft_id:str}/test", opt=CHANGING)
+@get("/webhooks/drafts/{draft_id}/test", needs=Needs.CHANGING)
 async def dry_run_draft(
     *,
-    draft_id: FromPath[str],
-    context: GivenContext,
-    visitor: GivenVisitor,
-    sample_type: FromQuery[str] = "",
-    message: FromQuery[str] = "",
-    every: FromQuery[bool] = False,
-    send: FromQuery[bool] = False,
-    email: FromQuery[str] = "",
-    changed: FromQuery[bool] = False,
+    draft_id: str,
+    context: Context,
+    visitor: Visitor,
+    sample_type: str = "",
+    message: str = "",
+    every: bool = False,
+    send: bool = False,
+    email: str = "",
+    changed: bool = False,
 ) -> Response[bytes]:
     """Runs the draft's code on a sample, on a message of the past, or on all samples. `changed` says that it was not
     created or published, since another window had changed it.
@@ -189,63 +186,55 @@ async def dry_run_draft(
     return await _look(context, visitor, bench, chosen, problem)
 
 
-@get("/webhooks/{endpoint_id:str}/testing")
+@get("/webhooks/{endpoint_id}/testing")
 async def dry_run_endpoint(
     *,
-    endpoint_id: FromPath[str],
-    context: GivenContext,
-    visitor: GivenVisitor,
-    sample_type: FromQuery[str] = "",
-    message: FromQuery[str] = "",
-    every: FromQuery[bool] = False,
-    send: FromQuery[bool] = False,
-    email: FromQuery[str] = "",
+    endpoint_id: str,
+    context: Context,
+    visitor: Visitor,
+    sample_type: str = "",
+    message: str = "",
+    every: bool = False,
+    send: bool = False,
+    email: str = "",
 ) -> Response[bytes]:
     """The same with the code that runs."""
     bench = await bench_of_endpoint(context, endpoint_id)
     return await _look(context, visitor, bench, _chosen(sample_type, message, email, every=every, send=send))
 
 
-@post("/webhooks/drafts/{draft_id:str}/test", status_code=200)
-async def run_pasted_on_draft(
-    draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@post("/webhooks/drafts/{draft_id}/test", status=200)
+async def run_pasted_on_draft(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Runs the draft's code on a body that was pasted."""
     return await _pasted(context, visitor, await bench_of_draft(context, draft_id))
 
 
-@post("/webhooks/{endpoint_id:str}/testing", status_code=200)
-async def run_pasted_on_endpoint(
-    endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/testing", status=200)
+async def run_pasted_on_endpoint(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """The same with the code that runs."""
     return await _pasted(context, visitor, await bench_of_endpoint(context, endpoint_id))
 
 
-@post("/webhooks/drafts/{draft_id:str}/test/send", status_code=303)
-async def send_draft(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/drafts/{draft_id}/test/send", status=303)
+async def send_draft(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Sends what the draft's code makes of an event for real, once."""
     return await _send(context, visitor, await bench_of_draft(context, draft_id))
 
 
-@post("/webhooks/{endpoint_id:str}/testing/send", status_code=303)
-async def send_endpoint(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/testing/send", status=303)
+async def send_endpoint(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """The same with the code that runs."""
     return await _send(context, visitor, await bench_of_endpoint(context, endpoint_id))
 
 
-@get("/webhooks/drafts/{draft_id:str}/test/sent/{test_id:str}", opt=CHANGING)
-async def sent_draft(
-    draft_id: FromPath[str], test_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@get("/webhooks/drafts/{draft_id}/test/sent/{test_id}", needs=Needs.CHANGING)
+async def sent_draft(draft_id: str, test_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """What was answered."""
     return await _sent(context, visitor, await bench_of_draft(context, draft_id), test_id)
 
 
-@get("/webhooks/{endpoint_id:str}/testing/sent/{test_id:str}")
-async def sent_endpoint(
-    endpoint_id: FromPath[str], test_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/testing/sent/{test_id}")
+async def sent_endpoint(endpoint_id: str, test_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """What was answered."""
     return await _sent(context, visitor, await bench_of_endpoint(context, endpoint_id), test_id)
 
@@ -262,7 +251,7 @@ async def _look(
         findings = await findings_of(context, bench.at)
         return await _page(context, visitor, bench, findings=findings)
     if not chosen.message_id and not chosen.sample_type:
-        chosen = msgspec.structs.replace(chosen, sample_type=DEFAULT_SAMPLE)
+        chosen = msgspec.structs.replace(chosen, sample_type=(await context.samples()).usual)
     shown, test_id = await _dry_run(context, bench, chosen)
     return await _page(context, visitor, bench, chosen=chosen, shown=shown, test_id=test_id, problem=problem)
 
@@ -285,8 +274,8 @@ async def _subject(context: Context, bench: Bench, chosen: Chosen) -> Subject:
         subject = past(found, configuration.customer(found))
         return msgspec.structs.replace(subject, app_uid=configuration.app_uid(bench.app_id))
     if chosen.sample_type:
-        return sample(chosen.sample_type, context.now_ms(), _customer(chosen.email))
-    return pasted(chosen.body.encode("utf-8", "replace"), context.now_ms())
+        return sample(await context.samples(), chosen.sample_type, context.now_ms(), _customer(chosen.email))
+    return pasted((await context.samples()).kinds, chosen.body.encode("utf-8", "replace"), context.now_ms())
 
 
 def _customer(email: str) -> Customer | None:
@@ -398,6 +387,7 @@ async def _page(
     problem: NicobarError | None = None,
 ) -> Response[bytes]:
     event_types = bench.endpoint.event_types if bench.endpoint else ()
+    samples = await context.samples()
     return page(
         visitor,
         "testing.html",
@@ -409,9 +399,9 @@ async def _page(
         coverage=findings.coverage if findings else await coverage_of(context, bench.at),
         outcome=outcome,
         curl=curl,
-        samples=list(sample_types()),
+        samples=list(samples.types),
         past=await latest(context, bench.app_id, event_types),
-        chosen=chosen or Chosen(sample_type=DEFAULT_SAMPLE),
+        chosen=chosen or Chosen(sample_type=samples.usual),
         test_id=test_id,
         test=test,
         problem=problem,
@@ -419,7 +409,7 @@ async def _page(
     )
 
 
-HANDLERS = (
+OPERATIONS = (
     dry_run_draft,
     dry_run_endpoint,
     run_pasted_on_draft,

@@ -6,21 +6,19 @@ from __future__ import annotations
 
 import asyncio
 
-from litestar import Response, get, post
-from litestar.params import FromPath, FromQuery
-
 from nicobar.connectors.registry import connector
 from nicobar.model import DeliveryState, Endpoint, Level, Record, Verdict
 from nicobar.store import Draft
 from nicobar.use_cases.dry_run import Note, line_of
 from nicobar.use_cases.dry_run_messages import MessageDryRun, run_messages
 from nicobar.use_cases.transformations import MAX_VERSION, find_version, restore_version
-from nicobar.web.dashboard.context import Context, GivenContext, find_endpoint, not_found
+from nicobar.web.dashboard.context import Context, find_endpoint, not_found
 from nicobar.web.dashboard.coverage import coverage_of_endpoint
 from nicobar.web.dashboard.differences import Difference, compare
 from nicobar.web.dashboard.endpoint_test import with_draft
 from nicobar.web.dashboard.pages import page, pretty, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 MAX_VERSIONS = 25
 CHOICES = (10, 20, 50, 100)
@@ -43,16 +41,16 @@ class Opened(Record):
     difference: Difference | None
 
 
-@get("/webhooks/{endpoint_id:str}/transformation")
+@get("/webhooks/{endpoint_id}/transformation")
 async def show(
     *,
-    endpoint_id: FromPath[str],
-    context: GivenContext,
-    visitor: GivenVisitor,
-    version: FromQuery[str] = "",
-    before: FromQuery[str] = "",
-    after: FromQuery[str] = "",
-    older: FromQuery[str] = "",
+    endpoint_id: str,
+    context: Context,
+    visitor: Visitor,
+    version: str = "",
+    before: str = "",
+    after: str = "",
+    older: str = "",
 ) -> Response[bytes]:
     """What runs, or one `version`; with `before` and `after` how one became the other. `older` pages the versions."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
@@ -85,22 +83,22 @@ async def show(
     )
 
 
-@post("/webhooks/{endpoint_id:str}/transformation/restore", status_code=303)
-async def restore(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/transformation/restore", status=303)
+async def restore(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Publishes an old version."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
     await restore_version(context.services, visitor, known.id, _number(visitor.form.get("version", "")))
     return redirect(f"/webhooks/{known.id}/transformation")
 
 
-@get("/webhooks/{endpoint_id:str}/transformation/dry-run")
+@get("/webhooks/{endpoint_id}/transformation/dry-run")
 async def dry_run(
     *,
-    endpoint_id: FromPath[str],
-    context: GivenContext,
-    visitor: GivenVisitor,
-    messages: FromQuery[int] = CHOICES[1],
-    message: FromQuery[str] = "",
+    endpoint_id: str,
+    context: Context,
+    visitor: Visitor,
+    messages: int = CHOICES[1],
+    message: str = "",
 ) -> Response[bytes]:
     """What the draft, or else the code that runs, would make of the latest messages, beside what was sent."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
@@ -194,4 +192,4 @@ def _note(code: str, verdict: Verdict, dry_run: MessageDryRun) -> Note:
     )
 
 
-HANDLERS = (show, restore, dry_run)
+OPERATIONS = (show, restore, dry_run)

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from litestar import Response, get, post
-from litestar.params import FromPath, FromQuery
-
 from nicobar.connectors.registry import connector
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import Breaker, BreakerState, Endpoint, Record, Source
 from nicobar.pipeline.breaker import next_probe_at_ms
 from nicobar.pipeline.configuration import wants
+from nicobar.sources.registry import first_source, source_kind
 from nicobar.store import Backlog, Snapshot
 from nicobar.store.history import AttemptFilter, MessageAttempt, RejectedRequest
 from nicobar.use_cases import endpoints, sources
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.statistics import DAY_MS, Counts, count
 from nicobar.web.dashboard.activity import error_percent, last_day
-from nicobar.web.dashboard.context import (
-    Context,
-    GivenContext,
-    current_application,
-    default_source,
-    find_endpoint,
-    not_found,
-)
+from nicobar.web.dashboard.context import Context, current_application, find_endpoint, not_found
 from nicobar.web.dashboard.coverage import coverage_of_endpoint
-from nicobar.web.dashboard.endpoint_test import DEFAULT_SAMPLE
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import page, redirect
 from nicobar.web.dashboard.sources import receive_sample, samples_of
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 ATTEMPTS = 10
 # The reason that the dashboard itself gives; others come from the destination and stand as they are.
@@ -63,7 +54,7 @@ class First(Record):
 
 
 @get("/webhooks")
-async def show_all(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+async def show_all(context: Context, visitor: Visitor) -> Response[bytes]:
     """The endpoints, by name."""
     snapshot = await context.snapshot()
     app_id = current_application(snapshot).id
@@ -113,13 +104,14 @@ def _state(endpoint: Endpoint, breaker: Breaker | None) -> tuple[str, str]:
     return "active", ""
 
 
-@get("/webhooks/{endpoint_id:str}")
+@get("/webhooks/{endpoint_id}")
 async def show(
-    endpoint_id: FromPath[str],
-    context: GivenContext,
-    visitor: GivenVisitor,
-    sent: FromQuery[bool] = False,  # noqa: FBT002 - of the address
-    kept: FromQuery[bool] = False,  # noqa: FBT002 - of the address
+    *,
+    endpoint_id: str,
+    context: Context,
+    visitor: Visitor,
+    sent: bool = False,
+    kept: bool = False,
 ) -> Response[bytes]:
     """One endpoint: its state, where its events come in, its latest attempts. The steps of connecting it stay after a
     sample was `sent` or a secret was `kept`, also if its first event has arrived meanwhile.
@@ -127,17 +119,17 @@ async def show(
     return await _page(context, visitor, endpoint_id, is_connecting=sent or kept)
 
 
-@get("/webhooks/{endpoint_id:str}/first")
-async def first(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/first")
+async def first(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """What is known of the first event, as a part of the page that asks again and again."""
     snapshot = await context.snapshot()
     known = find_endpoint(snapshot, endpoint_id)
-    found = await _first(context, known, default_source(snapshot, known.app_id))
+    found = await _first(context, known, first_source(snapshot.sources, known.app_id))
     return page(visitor, "part_first.html", endpoint=known, first=found, now_ms=context.now_ms())
 
 
-@post("/webhooks/{endpoint_id:str}/secret", status_code=303)
-async def set_secret(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/secret", status=303)
+async def set_secret(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Stores the signing secret that the sender shows."""
 
     async def change(edit: Edit) -> None:
@@ -150,8 +142,8 @@ async def set_secret(endpoint_id: FromPath[str], context: GivenContext, visitor:
     return redirect(f"/webhooks/{endpoint_id}?kept=1#connect")
 
 
-@post("/webhooks/{endpoint_id:str}/trial-secret", status_code=201)
-async def trial_secret(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/trial-secret", status=201)
+async def trial_secret(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Creates a secret for a trial without a sender, and shows it this once."""
 
     async def change(edit: Edit) -> str:
@@ -163,26 +155,26 @@ async def trial_secret(endpoint_id: FromPath[str], context: GivenContext, visito
 
 def _source(context: Context, edit: Edit, endpoint_id: str) -> Source:
     """Where the endpoint's events come in. Raises Refusal 404."""
-    incoming = default_source(edit.snapshot, context.endpoint(edit, endpoint_id).app_id)
+    incoming = first_source(edit.snapshot.sources, context.endpoint(edit, endpoint_id).app_id)
     if incoming is None:
         raise not_found("source")
     return incoming
 
 
-@post("/webhooks/{endpoint_id:str}/sample", status_code=303)
-async def send_sample(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/sample", status=303)
+async def send_sample(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Receives a sample at the source, as the sender would send it."""
     snapshot = await context.snapshot()
     known = find_endpoint(snapshot, endpoint_id)
-    incoming = default_source(snapshot, known.app_id)
+    incoming = first_source(snapshot.sources, known.app_id)
     if incoming is None:
         raise not_found("source")
     await receive_sample(context, snapshot, incoming, visitor.form.get("event_type", ""))
     return redirect(f"/webhooks/{known.id}?sent=1#connect")
 
 
-@post("/webhooks/{endpoint_id:str}/pause", status_code=303)
-async def pause(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/pause", status=303)
+async def pause(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Stops sending; events are kept meanwhile."""
 
     async def change(edit: Edit) -> None:
@@ -192,8 +184,8 @@ async def pause(endpoint_id: FromPath[str], context: GivenContext, visitor: Give
     return redirect(f"/webhooks/{endpoint_id}")
 
 
-@post("/webhooks/{endpoint_id:str}/resume", status_code=303)
-async def resume(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/resume", status=303)
+async def resume(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Ends a pause: queued events are sent."""
 
     async def change(edit: Edit) -> None:
@@ -203,8 +195,8 @@ async def resume(endpoint_id: FromPath[str], context: GivenContext, visitor: Giv
     return redirect(f"/webhooks/{endpoint_id}")
 
 
-@post("/webhooks/{endpoint_id:str}/enable", status_code=303)
-async def enable(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/enable", status=303)
+async def enable(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Creates deliveries for a disabled endpoint again; a pause stays, and the page says so."""
 
     async def change(edit: Edit) -> None:
@@ -225,7 +217,7 @@ async def _page(
 ) -> Response[bytes]:
     snapshot = await context.snapshot()
     known = find_endpoint(snapshot, endpoint_id)
-    incoming = default_source(snapshot, known.app_id)
+    incoming = first_source(snapshot.sources, known.app_id)
     store = context.services.store
     breaker = (await store.breakers()).get(known.seq)
     waiting = next(iter(await store.backlog(known.seq)), None)
@@ -241,6 +233,7 @@ async def _page(
         row=await _row(context, known, breaker, waiting),
         day=await last_day(context, known.app_id, known.id),
         source=incoming,
+        kind=source_kind(incoming.kind) if incoming else None,
         has_secret=incoming is not None and context.services.has_secret(incoming),
         source_url=f"{visitor.base_url}/in/{incoming.token}" if incoming else "",
         is_local=not visitor.base_url.startswith("https://"),
@@ -254,7 +247,8 @@ async def _page(
 def _samples(snapshot: Snapshot, incoming: Source, known: Endpoint) -> list[str]:
     """The event types of the source that the endpoint subscribes to, the usual one first."""
     names = [item.name for item in samples_of(snapshot, incoming) if wants(known, item.name, ())]
-    return sorted(names, key=lambda name: name != DEFAULT_SAMPLE)
+    usual = source_kind(incoming.kind).usual_event_type
+    return sorted(names, key=lambda name: name != usual)
 
 
 async def _first(context: Context, known: Endpoint, incoming: Source | None) -> First:
@@ -272,7 +266,7 @@ async def _first(context: Context, known: Endpoint, incoming: Source | None) -> 
     return First(tried=latest, latency_ms=latency_ms, refused=refused)
 
 
-HANDLERS = (
+OPERATIONS = (
     show_all,
     show,
     first,

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from litestar import Response, get, post
-from litestar.params import FromPath, FromQuery
-
 from nicobar.errors import Refusal
 from nicobar.model import ALERT_SOURCE_ID, Attempt, Delivery, Endpoint, Message, Record
 from nicobar.store.history import AttemptFilter
 from nicobar.use_cases import erase
 from nicobar.use_cases.deliveries import count_unfinished, resend
 from nicobar.use_cases.delivery_waits import Wait, WaitCause, read_waits
-from nicobar.web.dashboard.authorization import CHANGING
-from nicobar.web.dashboard.context import Context, GivenContext, current_application, find_endpoint, not_found
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context, current_application, find_endpoint, not_found
 from nicobar.web.dashboard.logs import endpoint_names
 from nicobar.web.dashboard.pages import page, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 # A delivery has 8 tries on its schedule, and those that somebody asked for.
 MAX_ATTEMPTS = 100
@@ -32,23 +30,21 @@ class Part(Record):
     can_resend: bool
 
 
-@get("/logs/{message_id:str}")
-async def show(message_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/logs/{message_id}")
+async def show(message_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """The payload, and for each endpoint every try with request and answer."""
     return await _page(context, visitor, await _message(context, visitor, message_id))
 
 
-@get("/logs/{message_id:str}/resend", opt=CHANGING)
-async def ask_resend(
-    message_id: FromPath[str], context: GivenContext, visitor: GivenVisitor, to: FromQuery[str] = ""
-) -> Response[bytes]:
+@get("/logs/{message_id}/resend", needs=Needs.CHANGING)
+async def ask_resend(message_id: str, context: Context, visitor: Visitor, to: str = "") -> Response[bytes]:
     """Says what sending again means, and asks."""
     message = await _message(context, visitor, message_id)
     return page(visitor, "resend.html", message=message, endpoint=find_endpoint(await context.snapshot(), to))
 
 
-@post("/logs/{message_id:str}/resend", status_code=303)
-async def resent(message_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/logs/{message_id}/resend", status=303)
+async def resent(message_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Puts the delivery into the queue again."""
     message = await _message(context, visitor, message_id)
     known = find_endpoint(await context.snapshot(), visitor.form.get("to", ""))
@@ -59,16 +55,16 @@ async def resent(message_id: FromPath[str], context: GivenContext, visitor: Give
     return redirect(f"/logs/{message.id}#{known.id}")
 
 
-@get("/logs/{message_id:str}/expunge", opt=CHANGING)
-async def ask_expunge(message_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/logs/{message_id}/expunge", needs=Needs.CHANGING)
+async def ask_expunge(message_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Says what taking out means, and asks."""
     message = await _message(context, visitor, message_id)
     unfinished = await count_unfinished(context.services.store, message)
     return page(visitor, "expunge_message.html", message=message, unfinished=unfinished)
 
 
-@post("/logs/{message_id:str}/expunge", status_code=303)
-async def expunged(message_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/logs/{message_id}/expunge", status=303)
+async def expunged(message_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Takes the payload out, and what the tries quote of it."""
     message = await _message(context, visitor, message_id)
     await erase.expunge_message(context.services, visitor, message)
@@ -141,4 +137,4 @@ def _others(message: Message, endpoints: tuple[Endpoint, ...], parts: list[Part]
     ]
 
 
-HANDLERS = (show, ask_resend, resent, ask_expunge, expunged)
+OPERATIONS = (show, ask_resend, resent, ask_expunge, expunged)

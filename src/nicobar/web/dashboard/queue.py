@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from litestar import Response, get
-
 from nicobar.model import DeliveryState, Record
 from nicobar.store.history import MessageFilter, Waits
 from nicobar.use_cases.delivery_waits import read_waits
-from nicobar.web.dashboard.context import Context, GivenContext, current_application
+from nicobar.web.dashboard.context import Context, current_application
 from nicobar.web.dashboard.endpoint_deliveries import DeliveryRow, row_of
 from nicobar.web.dashboard.endpoints import EndpointRow, rows_of
 from nicobar.web.dashboard.pages import page
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get
 
 SHOWN = 5
 
@@ -25,7 +24,7 @@ class Lane(Record):
 
 
 @get("/queue")
-async def show(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+async def show(context: Context, visitor: Visitor) -> Response[bytes]:
     """The endpoints where something waits, the longest lag first."""
     snapshot = await context.snapshot()
     rows = await rows_of(context, snapshot, current_application(snapshot).id)
@@ -57,4 +56,4 @@ async def _lane(context: Context, visitor: Visitor, row: EndpointRow) -> Lane:
     )
 
 
-HANDLERS = (show,)
+OPERATIONS = (show,)

@@ -4,41 +4,40 @@ from __future__ import annotations
 
 import asyncio
 
-from litestar import Response, get, post
-from litestar.params import FromQuery
-
 from nicobar.crypto import is_password
 from nicobar.errors import Refusal, UserError
 from nicobar.model import User
 from nicobar.use_cases.login_limit import count_attempt, forgive
 from nicobar.use_cases.users import MIN_PASSWORD_CHARS, end_sessions, set_password
-from nicobar.web.dashboard.authorization import USER
-from nicobar.web.dashboard.context import GivenContext
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import page, redirect, translate
 from nicobar.web.dashboard.sign_in import PROBLEMS, TOO_MANY, signed_in, signed_out
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 _WRONG = noop("The present password is not that one.")
 
 
-@get("/settings", sync_to_thread=False, opt=USER)
-def settings() -> Response[bytes]:
+@get("/settings", needs=Needs.USER)
+async def settings() -> Response[bytes]:
     """The first of the settings."""
     return redirect("/settings/account")
 
 
-@get("/settings/account", opt=USER)
+@get("/settings/account", needs=Needs.USER)
 async def show(
-    visitor: GivenVisitor,
-    changed: FromQuery[bool] = False,  # noqa: FBT002 - of the address
+    *,
+    visitor: Visitor,
+    changed: bool = False,
 ) -> Response[bytes]:
     """Who is signed in; `changed` says that the password is."""
     return _page(visitor, changed=changed)
 
 
-@post("/settings/account/password", status_code=303, opt=USER)
-async def change_password(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/settings/account/password", status=303, needs=Needs.USER)
+async def change_password(context: Context, visitor: Visitor) -> Response[bytes]:
     """Takes a new password of who knows the present one. Other browsers are signed out."""
     user = _user(visitor)
     store = context.services.store
@@ -57,8 +56,8 @@ async def change_password(context: GivenContext, visitor: GivenVisitor) -> Respo
     return await signed_in(context, visitor, user, "/settings/account?changed=1")
 
 
-@post("/settings/account/sign-out", status_code=303, opt=USER)
-async def sign_out_everywhere(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/settings/account/sign-out", status=303, needs=Needs.USER)
+async def sign_out_everywhere(context: Context, visitor: Visitor) -> Response[bytes]:
     """Ends all sessions, this one too."""
     user = _user(visitor)
     await end_sessions(context.services, visitor, user)
@@ -82,4 +81,4 @@ def _page(visitor: Visitor, *, problem: str = "", status: int = 200, changed: bo
     )
 
 
-HANDLERS = (settings, show, change_password, sign_out_everywhere)
+OPERATIONS = (settings, show, change_password, sign_out_everywhere)

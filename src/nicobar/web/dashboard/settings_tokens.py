@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from litestar import Response, get, post
-from litestar.params import FromPath
-
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import Scope
 from nicobar.use_cases.tokens import WIDE_SCOPES, TokenSpec, create_token, find_token, revoke_token
-from nicobar.web.dashboard.authorization import OWNER, USER
-from nicobar.web.dashboard.context import Context, GivenContext, not_found
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context, not_found
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import page, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 DAY_MS = 24 * 3_600_000
 # How long a token is good, in days; 0 is without an end.
@@ -25,14 +23,14 @@ SCOPES = {
 }
 
 
-@get("/settings/tokens", opt=USER)
-async def show_all(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/settings/tokens", needs=Needs.USER)
+async def show_all(context: Context, visitor: Visitor) -> Response[bytes]:
     """The tokens, the newest first; those of links to the dashboard are not among them."""
     return await _page(context, visitor)
 
 
-@post("/settings/tokens", status_code=201, opt=OWNER)
-async def create(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/settings/tokens", status=201, needs=Needs.OWNER)
+async def create(context: Context, visitor: Visitor) -> Response[bytes]:
     """Makes a token; it is shown this once, so the page is the answer."""
     name = " ".join(visitor.form.get("name", "").split())
     chosen = visitor.form.get("days", "")
@@ -47,8 +45,8 @@ async def create(context: GivenContext, visitor: GivenVisitor) -> Response[bytes
     return await _page(context, visitor, made=secret, made_name=name)
 
 
-@get("/settings/tokens/{token_id:str}/revoke", opt=OWNER)
-async def ask_revoke(token_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/settings/tokens/{token_id}/revoke", needs=Needs.OWNER)
+async def ask_revoke(token_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Says what revoking means, and asks."""
     token = await find_token(context.services.store, token_id)
     if token.portal:
@@ -56,8 +54,8 @@ async def ask_revoke(token_id: FromPath[str], context: GivenContext, visitor: Gi
     return page(visitor, "token_revoke.html", known=token)
 
 
-@post("/settings/tokens/{token_id:str}/revoke", status_code=303, opt=OWNER)
-async def revoke(token_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/settings/tokens/{token_id}/revoke", status=303, needs=Needs.OWNER)
+async def revoke(token_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Ends a token for good."""
     await revoke_token(context.services, visitor, token_id)
     return redirect("/settings/tokens")
@@ -102,4 +100,4 @@ async def _page(
     )
 
 
-HANDLERS = (show_all, create, ask_revoke, revoke)
+OPERATIONS = (show_all, create, ask_revoke, revoke)

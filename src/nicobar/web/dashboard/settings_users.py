@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from litestar import Response, get, post
-from litestar.params import FromPath
-
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import UserRole
 from nicobar.use_cases import users
 from nicobar.use_cases.users import find_user, invite_user, remove_user, withdraw_link
-from nicobar.web.dashboard.authorization import OWNER, USER
-from nicobar.web.dashboard.context import Context, GivenContext
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.pages import page, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 
-@get("/settings/users", opt=USER)
-async def show_all(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/settings/users", needs=Needs.USER)
+async def show_all(context: Context, visitor: Visitor) -> Response[bytes]:
     """Everybody, and the links that are open."""
     return await _page(context, visitor)
 
 
-@post("/settings/users/invite", status_code=201, opt=OWNER)
-async def invite(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/settings/users/invite", status=201, needs=Needs.OWNER)
+async def invite(context: Context, visitor: Visitor) -> Response[bytes]:
     """Makes a link for somebody new; it is shown this once, so the page is the answer."""
     name = visitor.form.get("name", "").strip()
     try:
@@ -33,22 +31,22 @@ async def invite(context: GivenContext, visitor: GivenVisitor) -> Response[bytes
     return await _page(context, visitor, made=visitor.base_url + path, made_for=name)
 
 
-@post("/settings/users/withdraw", status_code=303, opt=OWNER)
-async def withdraw(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/settings/users/withdraw", status=303, needs=Needs.OWNER)
+async def withdraw(context: Context, visitor: Visitor) -> Response[bytes]:
     """Ends a link."""
     await withdraw_link(context.services, visitor, visitor.form.get("name", ""))
     return redirect("/settings/users")
 
 
-@post("/settings/users/{user_id:str}/link", status_code=201, opt=OWNER)
-async def offer_password(user_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/settings/users/{user_id}/link", status=201, needs=Needs.OWNER)
+async def offer_password(user_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Makes a link for somebody who has lost their password; it is shown this once."""
     known, path = await users.offer_password(context.services, visitor, user_id)
     return await _page(context, visitor, made=visitor.base_url + path, made_for=known.name)
 
 
-@post("/settings/users/{user_id:str}/role", status_code=303, opt=OWNER)
-async def set_role(user_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/settings/users/{user_id}/role", status=303, needs=Needs.OWNER)
+async def set_role(user_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Gives somebody another role, from their next page on."""
     try:
         await users.set_role(context.services, visitor, user_id, _role(visitor))
@@ -57,14 +55,14 @@ async def set_role(user_id: FromPath[str], context: GivenContext, visitor: Given
     return redirect("/settings/users")
 
 
-@get("/settings/users/{user_id:str}/remove", opt=OWNER)
-async def ask_remove(user_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/settings/users/{user_id}/remove", needs=Needs.OWNER)
+async def ask_remove(user_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Says what removing means, and asks."""
     return page(visitor, "user_remove.html", known=await find_user(context.services.store, user_id))
 
 
-@post("/settings/users/{user_id:str}/remove", status_code=303, opt=OWNER)
-async def remove(user_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/settings/users/{user_id}/remove", status=303, needs=Needs.OWNER)
+async def remove(user_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Takes somebody out, who is signed out everywhere."""
     try:
         await remove_user(context.services, visitor, user_id)
@@ -107,4 +105,4 @@ async def _page(
     )
 
 
-HANDLERS = (show_all, invite, withdraw, offer_password, set_role, ask_remove, remove)
+OPERATIONS = (show_all, invite, withdraw, offer_password, set_role, ask_remove, remove)

@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 
-from litestar import Response, get, post
-from litestar.params import FromPath, FromQuery
-
 from nicobar.crypto import hash_token, is_password
 from nicobar.errors import Refusal, UserError
 from nicobar.model import PasswordLink, User
 from nicobar.use_cases.login_limit import count_attempt, forgive
 from nicobar.use_cases.tokens import end_portal_link
 from nicobar.use_cases.users import MIN_PASSWORD_CHARS, OWNER, set_up_user
-from nicobar.web.dashboard.authorization import OPEN
-from nicobar.web.dashboard.context import Context, GivenContext
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import page, redirect, translate, with_cookie
-from nicobar.web.dashboard.visitor import SESSION, SESSION_MS, GivenVisitor, Visitor, cookie
+from nicobar.web.dashboard.visitor import SESSION, SESSION_MS, Visitor, cookie
+from nicobar.web.operations import Response, get, post
 
 _WRONG = noop("That is not the password.")
 _WRONG_EITHER = noop("The user name or the password is wrong.")
@@ -32,15 +30,15 @@ PROBLEMS = {
 _NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5bm9ib2R5bm9ib2R5$OVTDK5GKR2SRlEzOuN1hLHnXOpHkXvVnzcUzgBNxLX0"
 
 
-@get("/setup/{token:str}", opt=OPEN)
-async def setup(token: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/setup/{token}", needs=Needs.NOTHING)
+async def setup(token: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Asks for the password of the link's user."""
     link = await context.services.store.link(hash_token(token), now_ms=context.now_ms())
     return _setup_page(visitor, link)
 
 
-@post("/setup/{token:str}", status_code=200, opt=OPEN)
-async def set_up(token: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/setup/{token}", status=200, needs=Needs.NOTHING)
+async def set_up(token: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Keeps the password of the link's user, who may be new, and signs in."""
     store = context.services.store
     now_ms = context.now_ms()
@@ -73,8 +71,8 @@ def _setup_page(visitor: Visitor, link: PasswordLink | None, *, problem: str = "
     )
 
 
-@get("/login", opt=OPEN)
-async def login(context: GivenContext, visitor: GivenVisitor, next: FromQuery[str] = "/") -> Response[bytes]:  # noqa: A002 - its name in the address
+@get("/login", needs=Needs.NOTHING)
+async def login(context: Context, visitor: Visitor, next: str = "/") -> Response[bytes]:  # noqa: A002 - its name in the address
     """Asks who it is."""
     if visitor.is_in:
         return redirect(_local(next))
@@ -82,8 +80,8 @@ async def login(context: GivenContext, visitor: GivenVisitor, next: FromQuery[st
     return _login_page(visitor, users, wanted=_local(next))
 
 
-@post("/login", status_code=200, opt=OPEN)
-async def sign_in(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/login", status=200, needs=Needs.NOTHING)
+async def sign_in(context: Context, visitor: Visitor) -> Response[bytes]:
     """Signs in with the right password."""
     store = context.services.store
     wanted = _local(visitor.form.get("next", "/"))
@@ -141,12 +139,12 @@ async def signed_in(context: Context, visitor: Visitor, user: User, location: st
     return with_cookie(visitor, location, SESSION, session, max_age_s=SESSION_MS // 1000)
 
 
-@post("/logout", status_code=303, opt=OPEN)
-async def logout(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/logout", status=303, needs=Needs.NOTHING)
+async def logout(context: Context, visitor: Visitor) -> Response[bytes]:
     """Signs out. A link to one application ends with it."""
     if visitor.link is not None:
         await end_portal_link(context.services, visitor, visitor.link)
-    await context.services.store.remove_session(hash_token(visitor.secret))
+    await context.services.store.remove_session(hash_token(visitor.session))
     return signed_out(visitor)
 
 
@@ -160,4 +158,4 @@ def _local(location: str) -> str:
     return location if is_local and "\\" not in location else "/"
 
 
-HANDLERS = (setup, set_up, login, sign_in, logout)
+OPERATIONS = (setup, set_up, login, sign_in, logout)

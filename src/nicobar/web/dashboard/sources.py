@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import uuid
 
-from litestar import Response, get, post
-from litestar.params import FromPath, FromQuery
-
 from nicobar.errors import NicobarError, StoreUnusable, UserError
 from nicobar.model import EventType, Record, Source
 from nicobar.pipeline.configuration import Unusable, source_secrets
 from nicobar.sources.registry import SOURCES, source_kind
-from nicobar.sources.samples import fresh
 from nicobar.store import Snapshot
 from nicobar.store.history import RejectedRequest
 from nicobar.use_cases import sources
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.sources import SourceSpec
-from nicobar.web.dashboard.authorization import CHANGING
-from nicobar.web.dashboard.context import Context, GivenContext, current_application, not_found
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context, current_application, not_found
 from nicobar.web.dashboard.pages import page, redirect
 from nicobar.web.dashboard.paging import PAGE, Number, Shown, shown, text
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 HOUR_MS = 3_600_000
-# How long the secret before is taken, in hours. Dodo itself signs with it for a day.
+# How long the previous secret is accepted, in hours.
 GRACE_HOURS = (24, 1, 168, 0)
 SAMPLE = EventType(name="sample.sent")
 
@@ -39,7 +36,7 @@ class SourceRow(Record):
 
 
 @get("/sources")
-async def show_all(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+async def show_all(context: Context, visitor: Visitor) -> Response[bytes]:
     """The sources, by name."""
     snapshot = await context.snapshot()
     app_id = current_application(snapshot).id
@@ -48,14 +45,14 @@ async def show_all(context: GivenContext, visitor: GivenVisitor) -> Response[byt
     return page(visitor, "sources.html", rows=rows, now_ms=context.now_ms())
 
 
-@get("/sources/new", opt=CHANGING)
-async def ask_new(visitor: GivenVisitor) -> Response[bytes]:
+@get("/sources/new", needs=Needs.CHANGING)
+async def ask_new(visitor: Visitor) -> Response[bytes]:
     """The form of a new source."""
     return _new(visitor, name="", kind=SOURCES[0].kind)
 
 
-@post("/sources/new", status_code=303)
-async def create(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/sources/new", status=303)
+async def create(context: Context, visitor: Visitor) -> Response[bytes]:
     """Creates a source; its secret may follow later, since senders show it once they have the URL."""
     secret = visitor.form.get("secret", "").strip()
     spec = SourceSpec(
@@ -75,22 +72,22 @@ async def create(context: GivenContext, visitor: GivenVisitor) -> Response[bytes
     return redirect(f"/sources/{created.id}")
 
 
-@get("/sources/{source_id:str}")
+@get("/sources/{source_id}")
 async def show(
     *,
-    source_id: FromPath[str],
-    context: GivenContext,
-    visitor: GivenVisitor,
+    source_id: str,
+    context: Context,
+    visitor: Visitor,
     before: Number = None,
     after: Number = None,
-    sent: FromQuery[str] = "",
+    sent: str = "",
 ) -> Response[bytes]:
     """One source; `sent` is the message that a sample became."""
     return await _page(context, visitor, source_id, before=before, after=after, sent=sent)
 
 
-@post("/sources/{source_id:str}/secret", status_code=303)
-async def rotate_secret(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/sources/{source_id}/secret", status=303)
+async def rotate_secret(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Takes a new secret; the one before it is taken too for as long as was chosen."""
     chosen = visitor.form.get("hours", "")
     hours = int(chosen) if chosen in {str(grace_hour) for grace_hour in GRACE_HOURS} else GRACE_HOURS[0]
@@ -107,8 +104,8 @@ async def rotate_secret(source_id: FromPath[str], context: GivenContext, visitor
     return redirect(f"/sources/{source_id}#secrets")
 
 
-@post("/sources/{source_id:str}/trial-secret", status_code=201)
-async def trial_secret(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/sources/{source_id}/trial-secret", status=201)
+async def trial_secret(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Creates a secret for a trial without a sender, and shows it this once."""
 
     async def change(edit: Edit) -> str:
@@ -118,8 +115,8 @@ async def trial_secret(source_id: FromPath[str], context: GivenContext, visitor:
     return await _page(context, visitor, source_id, made=secret)
 
 
-@post("/sources/{source_id:str}/end-older", status_code=303)
-async def end_older(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/sources/{source_id}/end-older", status=303)
+async def end_older(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Accepts the newest secret only from now on."""
 
     async def change(edit: Edit) -> None:
@@ -129,14 +126,14 @@ async def end_older(source_id: FromPath[str], context: GivenContext, visitor: Gi
     return redirect(f"/sources/{source_id}#secrets")
 
 
-@get("/sources/{source_id:str}/address", opt=CHANGING)
-async def ask_address(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/sources/{source_id}/address", needs=Needs.CHANGING)
+async def ask_address(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Says what a new address means, and asks."""
     return page(visitor, "source_address.html", source=source(await context.snapshot(), source_id))
 
 
-@post("/sources/{source_id:str}/address", status_code=303)
-async def rotate_address(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/sources/{source_id}/address", status=303)
+async def rotate_address(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Gives the source another URL; the one before answers 404 at once."""
 
     async def change(edit: Edit) -> None:
@@ -146,8 +143,8 @@ async def rotate_address(source_id: FromPath[str], context: GivenContext, visito
     return redirect(f"/sources/{source_id}")
 
 
-@post("/sources/{source_id:str}/sample", status_code=303)
-async def send_sample(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/sources/{source_id}/sample", status=303)
+async def send_sample(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Receives a sample as the sender would send it, signed with the newest secret."""
     snapshot = await context.snapshot()
     known = source(snapshot, source_id)
@@ -155,14 +152,14 @@ async def send_sample(source_id: FromPath[str], context: GivenContext, visitor: 
     return redirect(f"/sources/{known.id}?sent={message_id}#sample")
 
 
-@get("/sources/{source_id:str}/delete", opt=CHANGING)
-async def ask_delete(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/sources/{source_id}/delete", needs=Needs.CHANGING)
+async def ask_delete(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Says what deleting means, and asks."""
     return page(visitor, "source_delete.html", source=source(await context.snapshot(), source_id))
 
 
-@post("/sources/{source_id:str}/delete", status_code=303)
-async def delete(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/sources/{source_id}/delete", status=303)
+async def delete(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Deletes the source; its messages stay."""
 
     async def change(edit: Edit) -> None:
@@ -202,8 +199,8 @@ async def receive_sample(context: Context, snapshot: Snapshot, known: Source, na
         raise not_found("sample")
     now_ms = context.now_ms()
     event_id = f"test_{uuid.uuid4().hex}"
-    body = fresh(event_type, now_ms, event_id=event_id)
-    headers = opened.kind.sign(event_id, body, opened.secrets[0], now_ms)
+    body = opened.kind.sample(event_type, now_ms, event_id=event_id)
+    headers = opened.kind.sign(event_id, body, opened.secrets[0], now_ms, event_type=event_type.name)
     return (await context.services.receiver.receive(opened, headers, body)).message_id
 
 
@@ -258,6 +255,7 @@ async def _page(
         status=422 if problem else 201 if made else 200,
         made=made,
         row=await _row(context, known),
+        kind=source_kind(known.kind),
         address=f"{visitor.base_url}/in/{known.token}",
         is_local=not visitor.base_url.startswith("https://"),
         hours=GRACE_HOURS,
@@ -269,7 +267,7 @@ async def _page(
     )
 
 
-HANDLERS = (
+OPERATIONS = (
     show_all,
     ask_new,
     create,
