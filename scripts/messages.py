@@ -17,9 +17,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from nicobar.connectors.registry import CONNECTORS
-from nicobar.recipes import RECIPES
 from nicobar.settings import Settings, description
-from nicobar.sources.dodo import DodoPayments
 from nicobar.sources.registry import SOURCES
 from nicobar.web import dashboard
 from nicobar.web.dashboard.language import DEFAULT, DOMAIN, LANGUAGES
@@ -32,10 +30,33 @@ _WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 OPTIONS = {"templates/**.html": {"newstyle_gettext": "true"}}
 PACKAGE = ROOT.parent.parent
 # Where the reasons and errors come from that the dashboard shows; others are told by commands and the API only.
-REASONS = ("connectors", "crypto.py", "pipeline", "reasons.py", "recipes", "sandbox", "sources", "store", "use_cases")
-NOT_SHOWN = frozenset({"use_cases/config_file.py", "use_cases/event_type_import.py"})
+REASONS = (
+    "connectors",
+    "crypto.py",
+    "pipeline",
+    "reasons.py",
+    "sandbox",
+    "sources",
+    "store",
+    "use_cases",
+    "web/asgi.py",
+    "web/dashboard",
+    "web/middleware/cross_site.py",
+)
+NOT_SHOWN = frozenset(
+    f"use_cases/{name}.py" for name in ("applications", "config_file", "event_type_import", "event_types")
+)
 # Which arguments of a call are templates, counted from 0.
-TEMPLATES = {"reason": (1, 2), "at": (1, 2), "_invalid": (1, 2), "UserError": (1, 2), "Refusal": (2, 3)}
+TEMPLATES = {
+    "reason": (1, 2),
+    "at": (1, 2),
+    "_invalid": (1, 2),
+    "UserError": (1, 2),
+    "Conflict": (0, 1),
+    "ConfigurationError": (1, 2),
+    "Refusal": (2, 3),
+    "_disabled": (1,),
+}
 
 
 def gather() -> Catalog:
@@ -46,27 +67,18 @@ def gather() -> Catalog:
     keywords = {"_": None, "gettext": None, "ngettext": (1, 2), "noop": None}
     for _, _, text, comments, _ in extract_from_dir(str(ROOT), METHODS, OPTIONS, keywords):
         catalogue.add(text, auto_comments=comments)
-    for connector in CONNECTORS:
-        catalogue.add(connector.summary)
-        for field in connector.fields:
-            catalogue.add(field.label)
-            catalogue.add(help_of(field))
+    for text in filter(None, (*_of_connectors(), *_of_sources())):
+        catalogue.add(text)
     for setting in msgspec.structs.fields(Settings):
         catalogue.add(description(setting))
-    for source in SOURCES:
-        catalogue.add(source.summary)
-    for recipe in RECIPES:
-        catalogue.add(recipe.summary)
     for template in reason_templates(PACKAGE):
         catalogue.add(template)
-    for event_type in DodoPayments().event_types():
-        catalogue.add(event_type.description)
     return catalogue
 
 
 def reason_templates(package: Path) -> Iterator[str]:
     """The templates of reasons, as the calls that create them have them."""
-    for name in (*REASONS, "web/dashboard"):
+    for name in REASONS:
         path = package / name
         files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
         for file in files:
@@ -76,6 +88,20 @@ def reason_templates(package: Path) -> Iterator[str]:
                 for _, function, arguments, _ in extract_python(source, list(TEMPLATES), [], {}):
                     given = dict(enumerate(arguments if isinstance(arguments, tuple) else (arguments,)))
                     yield from filter(None, (given.get(position) for position in TEMPLATES[function]))
+
+
+def _of_connectors() -> Iterator[str]:
+    for connector in CONNECTORS:
+        yield from (connector.summary, *connector.setup, connector.setup_note, *connector.test_notes)
+        for field in connector.fields:
+            yield from (field.label, help_of(field))
+        yield from (recipe.summary for recipe in connector.recipes)
+
+
+def _of_sources() -> Iterator[str]:
+    for source in SOURCES:
+        yield from (source.summary, source.rotation_note, *(step.text for step in source.setup))
+        yield from (event_type.description for event_type in source.event_types())
 
 
 def compiled(catalogue: Catalog) -> bytes:

@@ -3,6 +3,7 @@
 NicobarError                 reason: code, what happened (to which id) and what to do next
 ├── Refusal                  a request that is answered with a 4xx or 5xx; adds status, retry_after_s
 ├── UserError                a command, a setting or a file that cannot be used as it is
+│   ├── Conflict             a name or a uid that something else has
 │   ├── SettingsError
 │   └── ConfigurationError   the file of `nicobar apply`
 ├── StoreError
@@ -73,6 +74,13 @@ class UserError(NicobarError):
         error = cls(why.code, "")
         error.reason = why
         return error
+
+
+class Conflict(UserError):
+    """Something else has this name or uid."""
+
+    def __init__(self, detail: str, fix: str = "", /, **values: str | float | Reason) -> None:
+        super().__init__("conflict", detail, fix, **values)
 
 
 class SettingsError(UserError):

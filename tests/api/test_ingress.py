@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import Webhook
 
 from nicobar.store import PutSource
 from nicobar.store.sqlite import database as sqlite_store
-from nicobar.use_cases.catalogue import make_source
+from support.records import make_source
 from support.server import DODO, TYPES, running
 
 BODY = b'{"type":"payment.succeeded","timestamp":"2026-09-14T08:12:24.201733Z","data":{}}'
@@ -249,7 +249,13 @@ async def test_health_readiness_and_metrics_are_there(nicobar):
     await nicobar.send(BODY)
     await nicobar.send(BODY, headers={})
     base = nicobar.runtime.server.url
-    for path, status in (("/healthz", 200), ("/readyz", 200), ("/metrics", 200), ("/nothing", 404)):
+    for path, status in (
+        ("/healthz", 200),
+        ("/readyz", 200),
+        ("/metrics", 200),
+        ("/nothing", 404),
+        ("/metrics?probe=1", 200),
+    ):
         async with nicobar.http.get(base + path) as answer:
             assert answer.status == status, await answer.text()
             text = await answer.text()

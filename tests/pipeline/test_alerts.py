@@ -21,8 +21,8 @@ from nicobar.settings import read_settings
 from nicobar.store import NewMessage, NewTask, PutSource, ReplayFilter, Resent, TaskKind, TaskStatus
 from nicobar.store.history import MessageFilter
 from nicobar.store.sqlite import SqliteStore
-from nicobar.use_cases.catalogue import make_endpoint, make_source
 from support.clock import MovingClock
+from support.records import make_endpoint, make_source
 from support.server import running
 
 VAULT = Vault(b"k" * 32)

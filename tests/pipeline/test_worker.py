@@ -26,8 +26,8 @@ from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import AddTransformation, NewMessage, PauseEndpoint, PutSource, Snapshot
 from nicobar.store.history import AuditFilter
 from nicobar.store.sqlite import SqliteStore
-from nicobar.use_cases.catalogue import make_endpoint, make_source
 from support.clock import MovingClock
+from support.records import make_endpoint, make_source
 
 HANDLER = """function handler(webhook) {
   const data = webhook.payload.data;

@@ -21,8 +21,8 @@ from nicobar.settings import Settings
 from nicobar.sources.dodo import DodoPayments
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, PutSource
-from nicobar.use_cases.catalogue import make_endpoint, make_source
 from nicobar.web.serving import Server
+from support.records import make_endpoint, make_source
 
 DODO = DodoPayments()
 # Where the time that a handler takes is not what is asked about: the machine may be busy.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from nicobar.audit import AuditAction
 from nicobar.clock import Clock
 from nicobar.errors import NicobarError, StoreError, StoreMoved
 from nicobar.model import Breaker, BreakerState, Endpoint
@@ -342,7 +343,7 @@ class _Lane:
         if passed.is_accepted:
             why = reason("delivery_accepted", "The destination accepted a delivery.")
             ended = PauseEndpoint(endpoint_id=endpoint.id, reason=None)
-            if await self._decide(endpoint, _is_on_hold, ended, self._said("endpoint.resume", why)):
+            if await self._decide(endpoint, _is_on_hold, ended, self._audit_line(AuditAction.ENDPOINT_RESUME, why)):
                 # The configuration's change has made another gate, which knows nothing of the hold.
                 self._gate.suspects = gate.suspects
                 self._gate.suspects.hold_ended(self._clock.steady_ms())
@@ -367,7 +368,7 @@ class _Lane:
         refusal tries again. People are told when the hold begins, not at each probe. Raises StoreError.
         """
         is_new = not _is_on_hold(self._target)
-        said = [self._said("endpoint.pause", why)] if is_new else []
+        said = [self._audit_line(AuditAction.ENDPOINT_PAUSE, why)] if is_new else []
         put = PauseEndpoint(endpoint_id=endpoint.id, reason=why)
         if await self._decide(endpoint, lambda item: _may_hold(item, why), put, *said) and is_new:
             log.error("endpoint on hold", endpoint_id=endpoint.id, reason=str(why))
@@ -447,13 +448,13 @@ class _Lane:
             )
             await self._disable(endpoint, given_up)
 
-    def _said(self, action: str, why: Reason) -> Audited:
+    def _audit_line(self, action: AuditAction, why: Reason) -> Audited:
         """The line of the audit log for what nobody asked for."""
         endpoint = self._target.endpoint
         return Audited(
             at_ms=self._clock.now_ms(),
             actor=ACTOR,
-            action=action,
+            action=action.value,
             app_id=endpoint.app_id,
             subject=endpoint.id,
             detail=str(why),
@@ -461,7 +462,7 @@ class _Lane:
 
     async def _disable(self, endpoint: Endpoint, why: Reason) -> None:
         disabled = DisableEndpoint(endpoint_id=endpoint.id, reason=why)
-        said = self._said("endpoint.disable", why)
+        said = self._audit_line(AuditAction.ENDPOINT_DISABLE, why)
         if not await self._decide(endpoint, lambda item: not item.endpoint.disabled, disabled, said):
             return
         log.error("endpoint disabled", endpoint_id=endpoint.id, reason=str(why))

@@ -21,13 +21,13 @@ from nicobar.store.history import (
     AttemptFilter,
     AuditFilter,
     Change,
+    MessageAttempt,
+    MessageDeliveries,
     MessageFilter,
-    Moment,
     Page,
-    Refused,
+    RejectedRequest,
     Seen,
     Tally,
-    Tried,
     Version,
     Waits,
 )
@@ -93,12 +93,12 @@ class HistoryTables:
         before: str | None = None,
         after: str | None = None,
         limit: int,
-    ) -> Page[Tried]:
+    ) -> Page[MessageAttempt]:
         values = {"endpoint_id": endpoint_id} | _values(which)
 
-        def work(connection: sqlite3.Connection) -> Page[Tried]:
+        def work(connection: sqlite3.Connection) -> Page[MessageAttempt]:
             span = _of_attempts(which, before, after)
-            return _page(connection, "attempts", "attempts", values, span, limit, _tried)
+            return _page(connection, "attempts", "attempts", values, span, limit, _message_attempt)
 
         return await self._look(work)
 
@@ -111,19 +111,19 @@ class HistoryTables:
         before: str | None = None,
         after: str | None = None,
         limit: int,
-    ) -> Page[Tried]:
+    ) -> Page[MessageAttempt]:
         values = {"message_id": message_id, "endpoint_id": endpoint_id} | _values(which)
 
-        def work(connection: sqlite3.Connection) -> Page[Tried]:
+        def work(connection: sqlite3.Connection) -> Page[MessageAttempt]:
             # One message's tries are few: all of them may be looked at.
             span = _of_attempts(which, before, after)
-            return _page(connection, "attempts_of_message", None, values, span, limit, _tried)
+            return _page(connection, "attempts_of_message", None, values, span, limit, _message_attempt)
 
         return await self._look(work)
 
-    async def attempt(self, attempt_id: str) -> Tried | None:
+    async def attempt(self, attempt_id: str) -> MessageAttempt | None:
         rows = await self._database.read("attempt", {"id": attempt_id})
-        return _tried(rows[0]) if rows else None
+        return _message_attempt(rows[0]) if rows else None
 
     async def count_attempts(self, endpoint_id: str, which: AttemptFilter) -> tuple[int, bool]:
         def work(connection: sqlite3.Connection) -> tuple[int, bool]:
@@ -173,15 +173,17 @@ class HistoryTables:
         after: str | None = None,
         limit: int,
         with_body: bool = False,
-    ) -> Page[Moment]:
+    ) -> Page[MessageDeliveries]:
         of = "messages" if which.customer_key is None else "messages_of_customer"
         values = _values(which) | {"app_id": app_id, "with_body": with_body}
 
-        def work(connection: sqlite3.Connection) -> Page[Moment]:
-            def moment(row: sqlite3.Row) -> Moment:
+        def work(connection: sqlite3.Connection) -> Page[MessageDeliveries]:
+            def moment(row: sqlite3.Row) -> MessageDeliveries:
                 found = message(row)
                 deliveries = connection.execute(SQL["deliveries"], {"message_id": found.id}).fetchall()
-                return Moment(message=found, deliveries=tuple(delivery(candidate) for candidate in deliveries))
+                return MessageDeliveries(
+                    message=found, deliveries=tuple(delivery(candidate) for candidate in deliveries)
+                )
 
             span = _of_messages(connection, which, before, after)
             return _page(connection, of, of, values, span, limit, moment)
@@ -263,7 +265,7 @@ class HistoryTables:
 
         return await self._look(work)
 
-    async def keep_refusals(self, refusals: Sequence[Refused]) -> None:
+    async def keep_refusals(self, refusals: Sequence[RejectedRequest]) -> None:
         def work(connection: sqlite3.Connection) -> None:
             for candidate in refusals:
                 connection.execute(SQL["add_refusal"], _refusal_columns(candidate)).close()
@@ -274,8 +276,8 @@ class HistoryTables:
 
     async def refusals(
         self, source_id: str, *, before: str | None = None, after: str | None = None, limit: int
-    ) -> Page[Refused]:
-        def work(connection: sqlite3.Connection) -> Page[Refused]:
+    ) -> Page[RejectedRequest]:
+        def work(connection: sqlite3.Connection) -> Page[RejectedRequest]:
             values = {"source_id": source_id}
             return _page(connection, "refusals", None, values, _of_numbers(before, after), limit, _refused)
 
@@ -300,7 +302,7 @@ class HistoryTables:
     async def audit(
         self, which: AuditFilter, *, before: str | None = None, after: str | None = None, limit: int
     ) -> Page[Change]:
-        values = msgspec.structs.asdict(which)
+        values = msgspec.structs.asdict(which) | {"actions": json_text(which.actions) if which.actions else None}
         of = "audit"
         if which.subject is not None:
             of = "audit_of_subject"
@@ -423,9 +425,9 @@ def _values(which: MessageFilter | AttemptFilter) -> dict[str, object]:
     return {name: json_text(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def _tried(row: sqlite3.Row) -> Tried:
+def _message_attempt(row: sqlite3.Row) -> MessageAttempt:
     endpoint_id, _, content = row[MESSAGE_COLUMNS:]
-    return Tried(message=message(row), endpoint_id=str(endpoint_id), attempt=read_attempt(content))
+    return MessageAttempt(message=message(row), endpoint_id=str(endpoint_id), attempt=read_attempt(content))
 
 
 def _attempted(row: sqlite3.Row) -> Attempted:
@@ -433,15 +435,15 @@ def _attempted(row: sqlite3.Row) -> Attempted:
     return Attempted(message=found, delivery=delivery((found.id, *row[MESSAGE_COLUMNS:])))
 
 
-def _refusal_columns(refused: Refused) -> dict[str, object]:
+def _refusal_columns(refused: RejectedRequest) -> dict[str, object]:
     values = msgspec.structs.asdict(refused)
     return values | {"code": refused.code, "detail": reason_column(refused.reason)}
 
 
-def _refused(row: sqlite3.Row) -> Refused:
+def _refused(row: sqlite3.Row) -> RejectedRequest:
     seq, source_id, at_ms, status, code, detail, event_id = row
     why = read_refusal(code, detail)
-    return Refused(seq=seq, source_id=source_id, at_ms=at_ms, status=status, reason=why, event_id=event_id)
+    return RejectedRequest(seq=seq, source_id=source_id, at_ms=at_ms, status=status, reason=why, event_id=event_id)
 
 
 def _reader(kind: type[T], *fields: str) -> Callable[[Sequence[object]], T]:

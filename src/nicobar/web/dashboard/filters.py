@@ -108,6 +108,18 @@ def unknown_name(name: str, known: Collection[str]) -> Refusal:
     )
 
 
+def invalid_value(name: str, reason: str) -> Refusal:
+    """For an address with a value in its query or path that the page cannot read."""
+    return Refusal(
+        422,
+        "invalid_value",
+        "Invalid value for %(name)s: %(reason)s.",
+        "Correct it in the address.",
+        name=name,
+        reason=reason,
+    )
+
+
 def zone_of(name: str) -> tuple[tzinfo, str]:
     """The viewer's zone and its name; UTC without one. Raises Refusal 422 for an unknown zone."""
     try:
