@@ -10,9 +10,23 @@ import aiohttp
 import pytest
 from hypothesis import HealthCheck, settings
 
+from support.shared import SANDBOX, close_all
+
 settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("search", deadline=None, max_examples=2_000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def _shared():
+    yield
+    await close_all()
+
+
+@pytest.fixture
+async def sandbox():
+    """The test process's handler process."""
+    return await SANDBOX.get()
 
 
 @pytest.fixture(autouse=True)

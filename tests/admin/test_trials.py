@@ -7,18 +7,10 @@ import pytest
 from nicobar.errors import UserError
 from nicobar.model import Level
 from nicobar.recipes import RECIPES
-from nicobar.sandbox.pool import SandboxPool
 from nicobar.use_cases import dry_run
-from support.server import UNHURRIED
 
 NOW_MS = 1_789_000_000_000
 CREDENTIALS = {"site_id": "s", "api_key": "k"}
-
-
-@pytest.fixture
-async def sandbox():
-    async with SandboxPool(children=1, bounds=UNHURRIED) as it:
-        yield it
 
 
 def at(code: str):

@@ -8,28 +8,26 @@ import pytest
 
 from nicobar.crypto import new_webhook_secret
 from nicobar.errors import ConfigurationError
-from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import PauseEndpoint
 from nicobar.use_cases.config_file import Plan, Planner, read_document, write_document
 from support.api import Api, asking
-from support.server import UNHURRIED
+from support.shared import SANDBOX
 
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
 
 
 async def planned(api: Api, folder: Path, environment: dict[str, str], *, prune: bool = False) -> Plan:
     runtime = api.nicobar.runtime
-    async with SandboxPool(children=1, bounds=UNHURRIED) as sandbox:
-        planner = Planner(
-            snapshot=await runtime.store.snapshot(),
-            vault=runtime.vault,
-            ids=runtime.ids,
-            sandbox=sandbox,
-            folder=folder,
-            environment=environment,
-            now_ms=runtime.clock.now_ms(),
-        )
-        return await planner.plan(read_document(folder / "nicobar.toml"), prune=prune)
+    planner = Planner(
+        snapshot=await runtime.store.snapshot(),
+        vault=runtime.vault,
+        ids=runtime.ids,
+        sandbox=await SANDBOX.get(),
+        folder=folder,
+        environment=environment,
+        now_ms=runtime.clock.now_ms(),
+    )
+    return await planner.plan(read_document(folder / "nicobar.toml"), prune=prune)
 
 
 async def test_what_the_api_made_is_exported_and_applied_again(tmp_path):

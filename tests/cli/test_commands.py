@@ -29,6 +29,7 @@ from nicobar.runtime import open_store
 from nicobar.settings import Settings
 from nicobar.store import PutSource
 from nicobar.use_cases.config_file import Document, Plan, Planner
+from support.cli import run_cli
 from support.handlers import ORDER_PAID, PERSON_STATE, PLAN_LIFE
 
 NICOBAR = str(Path(sys.executable).with_name("nicobar"))
@@ -59,16 +60,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def nicobar(directory: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [NICOBAR, *arguments],
-        cwd=directory,
-        env=environment(**more),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    return run_cli(directory, arguments, environment(**more))
 
 
 def refused(result: subprocess.CompletedProcess[str]) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import Resent
 from nicobar.use_cases import dry_run_messages as rehearse_module
 from nicobar.use_cases.dry_run_messages import Rehearser
-from support.server import UNHURRIED, running
+from support.server import running
 
 HANDLER = """function handler(webhook) {
   webhook.payload = nicobar.event("paid", {amount: webhook.payload.data.total_amount});
@@ -24,16 +23,15 @@ async def nicobar(tmp_path):
 
 
 @pytest.fixture
-async def rehearser(nicobar):
+async def rehearser(nicobar, sandbox):
     runtime = nicobar.runtime
-    async with SandboxPool(children=1, bounds=UNHURRIED) as sandbox:
-        yield Rehearser(
-            store=runtime.store,
-            configuration=runtime.configuration,
-            vault=runtime.vault,
-            sandbox=sandbox,
-            clock=runtime.clock,
-        )
+    return Rehearser(
+        store=runtime.store,
+        configuration=runtime.configuration,
+        vault=runtime.vault,
+        sandbox=sandbox,
+        clock=runtime.clock,
+    )
 
 
 def endpoint(nicobar):

@@ -20,13 +20,13 @@ from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer
 from nicobar.pipeline.worker import Worker
-from nicobar.sandbox import Broken, Failure, Result
-from nicobar.sandbox.pool import SandboxPool
+from nicobar.sandbox import Broken, Failure, Result, Sandbox
 from nicobar.store import AddTransformation, NewMessage, PauseEndpoint, PutSource, Snapshot
 from nicobar.store.history import AuditFilter
 from nicobar.store.sqlite import SqliteStore
 from nicobar.use_cases.catalogue import make_endpoint, make_source
 from support.clock import MovingClock
+from support.shared import SANDBOX
 
 HANDLER = """function handler(webhook) {
   const data = webhook.payload.data;
@@ -100,7 +100,7 @@ class Sometimes:
 
     def __init__(self, result: Result | None) -> None:
         self.result = result
-        self.behind: SandboxPool | None = None
+        self.behind: Sandbox | None = None
 
     async def run(self, jobs):
         return [self.result for _ in jobs] if self.result else await self.behind.run(jobs)
@@ -228,36 +228,36 @@ async def working(store, clock, ids, *, sandbox=None, jitter: float = 0.0):
     metrics, network, recorded = Metrics(), Network(), asyncio.Queue()
     configuration = Configuration(store, VAULT, clock)
     await configuration.refresh()
-    async with SandboxPool(children=1) as pool:
-        if isinstance(sandbox, Sometimes):
-            sandbox.behind = pool
-        alerts = Alerts(queue=store, configuration=configuration, clock=clock, ids=ids, metrics=metrics)
-        deliverer = Deliverer(
-            queue=store,
-            configuration=configuration,
-            sandbox=sandbox or pool,
-            transport=network,
-            clock=clock,
-            ids=ids,
-            metrics=metrics,
-            jitter=lambda: jitter,
-            alerts=alerts,
-            on_recorded=recorded.put_nowait,
-        )
-        worker = Worker(
-            store=store,
-            configuration=configuration,
-            deliverer=deliverer,
-            clock=clock,
-            metrics=metrics,
-            alerts=alerts,
-        )
-        await worker.start()
-        try:
-            yield World(store, worker, clock, network, ids, recorded, configuration.snapshot)
-        finally:
-            network.open.set()
-            await worker.stop(5_000)
+    pool = await SANDBOX.get()
+    if isinstance(sandbox, Sometimes):
+        sandbox.behind = pool
+    alerts = Alerts(queue=store, configuration=configuration, clock=clock, ids=ids, metrics=metrics)
+    deliverer = Deliverer(
+        queue=store,
+        configuration=configuration,
+        sandbox=sandbox or pool,
+        transport=network,
+        clock=clock,
+        ids=ids,
+        metrics=metrics,
+        jitter=lambda: jitter,
+        alerts=alerts,
+        on_recorded=recorded.put_nowait,
+    )
+    worker = Worker(
+        store=store,
+        configuration=configuration,
+        deliverer=deliverer,
+        clock=clock,
+        metrics=metrics,
+        alerts=alerts,
+    )
+    await worker.start()
+    try:
+        yield World(store, worker, clock, network, ids, recorded, configuration.snapshot)
+    finally:
+        network.open.set()
+        await worker.stop(5_000)
 
 
 @asynccontextmanager
