@@ -185,12 +185,12 @@ async def run(
         _log_refused(runtime)
         stack.push_async_callback(runtime.alerts.close)
         runtime.keep_running(stack, "follow the configuration", runtime.configuration.follow)
-        sandbox = sandbox or await stack.enter_async_context(
-            SandboxPool(
+        if sandbox is None:
+            pool = SandboxPool(
                 children=settings.sandbox_children,
                 on_kill=lambda reason: runtime.metrics.sandbox_kills.labels(reason).inc(),
             )
-        )
+            sandbox = await stack.enter_async_context(pool)
         if settings.role is not Role.WEB:
             stack.enter_context(_only_worker(settings.lock_path))
             runtime.worker = await _start_worker(stack, runtime, sandbox, on_recorded)

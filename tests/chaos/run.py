@@ -42,7 +42,7 @@ from nicobar.model import Record
 WORK = Path(".build")
 NICOBAR = str(Path(sys.executable).with_name("nicobar"))
 # A plan whose point has not come up in this time is put off; the server is killed from outside instead.
-LIFE_S = 5
+LIFE_S = 10
 DRAIN_S = 120
 LOOK_S = 0.1
 # Deaths by the harness's own hand, at any moment: while the server starts, runs, and stops in order.

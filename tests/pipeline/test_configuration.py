@@ -10,8 +10,7 @@ from nicobar.crypto import Vault, new_webhook_secret
 from nicobar.errors import StoreUnavailable
 from nicobar.ids import IdFactory
 from nicobar.pipeline.configuration import UNKNOWN_TOKEN_POLL_MS, Configuration, OpenSource
-from nicobar.store import PutSource
-from nicobar.store.sqlite import SqliteStore
+from nicobar.store import PutSource, Store
 from nicobar.use_cases.catalogue import make_source
 from support.clock import MovingClock
 
@@ -21,7 +20,7 @@ VAULT = Vault(b"k" * 32)
 class Reads:
     """A store's catalogue that notes when it was read, and can be told to fail or to stand still."""
 
-    def __init__(self, store: SqliteStore, clock: MovingClock) -> None:
+    def __init__(self, store: Store, clock: MovingClock) -> None:
         self._store = store
         self._clock = clock
         self.at_ms: list[int] = []
@@ -57,10 +56,8 @@ class Reads:
 
 
 @pytest.fixture
-async def reads(tmp_path, clock):
-    store = await SqliteStore.open(tmp_path / "a.db", now_ms=1)
-    yield Reads(store, clock)
-    await store.close()
+def reads(store, clock):
+    return Reads(store, clock)
 
 
 @pytest.fixture

@@ -34,9 +34,7 @@ def run_cli(
     return subprocess.CompletedProcess(["nicobar", *arguments], process.exitcode, stdout, stderr)
 
 
-def _main(
-    directory: Path, arguments: Sequence[str], environment: Mapping[str, str], streams: Sequence[Path]
-) -> None:
+def _main(directory: Path, arguments: Sequence[str], environment: Mapping[str, str], streams: Sequence[Path]) -> None:
     from nicobar.cli import main  # noqa: PLC0415 - imported by the process that this one is forked from
 
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
