@@ -42,7 +42,7 @@ test: $(READY) $(CLIENTS) $(ASSETS) chromium lint types imports ## Run everythin
 	@$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
 
 unit: $(READY)
-	@$(BIN)/python -m pytest --quiet --numprocesses=auto --dist=worksteal $(UNIT) $(wildcard tests/test_*.py) $(ARGS)
+	@$(BIN)/python -m pytest --quiet --numprocesses=auto --dist=worksteal -m "not slow" $(UNIT) $(wildcard tests/test_*.py) $(ARGS)
 
 $(CLIENTS): $(READY) tests/clients/node/package-lock.json
 	@cd tests/clients/node && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --silent

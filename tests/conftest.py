@@ -8,8 +8,11 @@ import socket
 
 import aiohttp
 import pytest
+import structlog
+from argon2 import PasswordHasher
 from hypothesis import HealthCheck, settings
 
+from nicobar import crypto
 from support.shared import SANDBOX, close_all
 from support.store import STORES, open_store
 
@@ -30,6 +33,21 @@ def pytest_collection_modifyitems(items):
 async def _shared():
     yield
     await close_all()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords():
+    """Passwords are hashed as always, with little work: the tests' passwords need no protection."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crypto, "_PASSWORDS", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _default_logs():
+    """A command that ran in this process has configured its logs; the next test begins without."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(params=STORES)

@@ -237,11 +237,11 @@ class Chaos:
         return life
 
     async def _kill_all(self, load: Load, until: float) -> Life:
-        """Lets one server live after the other until each point has had its deaths or a bound is hit; returns one
-        that has been loaded and waits.
+        """Lets one server live after the other until each point has had its deaths, a bound is hit or a server ends
+        by itself; returns one that has been loaded and waits.
         """
         life = await self._load()
-        while self._todo and time.monotonic() < until and not load.exhausted:
+        while self._todo and not self._surprises and time.monotonic() < until and not load.exhausted:
             point = self._todo.popleft()
             # The next one loads while this one works.
             following = await self._load()

@@ -198,7 +198,7 @@ async def without_an_interpreter(monkeypatch):
 
 
 async def test_handlers_that_cannot_run_are_seen_and_events_still_stored(tmp_path, monkeypatch):
-    async with without_an_interpreter(monkeypatch), running(tmp_path, ORDER_PAID) as nicobar:
+    async with without_an_interpreter(monkeypatch), running(tmp_path, ORDER_PAID, own_sandbox=True) as nicobar:
         status, parts = await ready(nicobar)
         assert (status, parts["sandbox"][0]) == (200, "failed")
         assert (await ready(nicobar, "?delivery=1"))[0] == 503
@@ -221,7 +221,10 @@ async def test_a_worker_without_handlers_is_not_ready(tmp_path, monkeypatch):
 
 
 async def test_a_web_process_is_ready_without_handlers_and_claims_nothing(tmp_path, monkeypatch):
-    async with without_an_interpreter(monkeypatch), running(tmp_path, None, role=Role.WEB) as nicobar:
+    async with (
+        without_an_interpreter(monkeypatch),
+        running(tmp_path, None, own_sandbox=True, role=Role.WEB) as nicobar,
+    ):
         status, parts = await ready(nicobar)
         assert (status, parts["sandbox"][0]) == (200, "failed")
         assert "claims" not in parts

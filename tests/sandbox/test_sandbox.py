@@ -19,6 +19,7 @@ from support.sandbox_jobs import job, payload
 GOOD = "function handler(w) { w.payload = {type: 'person'}; return w; }"
 # Built so that no engine finishes it and none can interrupt it.
 STUCK = "function handler(w) { const a = new Array(2e7).fill(0); while (true) a.sort(); }"
+BACKTRACKS = "const handler = () => /^(a+)+$/.test('a'.repeat(99) + 'b');"
 
 
 @pytest.fixture(scope="module")
@@ -227,15 +228,15 @@ async def test_what_the_handler_says_is_kept_and_bounded(pool):
 
 async def test_a_handler_that_hangs_fails_alone_and_its_process_is_replaced():
     kills: list[str] = []
-    bounds = Bounds(run_ms=60_000, cpu_ms=60_000, wall_ms=3_000, memory_bytes=1024 * 1024 * 1024)
+    bounds = Bounds(run_ms=60_000, cpu_ms=60_000, wall_ms=3_000)
     async with SandboxPool(children=1, bounds=bounds, on_kill=kills.append) as pool:
-        results = await pool.run([job(GOOD), job(GOOD), job(STUCK), job(GOOD), job(GOOD)])
+        results = await pool.run([job(GOOD), job(GOOD), job(BACKTRACKS), job(GOOD), job(GOOD)])
     assert [type(result) for result in results] == [Calls, Calls, Broken, Calls, Calls]
     assert (results[2].failure, results[2].may_pass) == (Failure.TIMED_OUT, True)
     assert kills == ["timed_out"]
 
 
-@pytest.mark.parametrize("native", [STUCK, "const handler = () => /^(a+)+$/.test('a'.repeat(99) + 'b');"])
+@pytest.mark.parametrize("native", [STUCK, BACKTRACKS])
 async def test_cpu_time_decides_over_what_cannot_be_interrupted(native):
     kills: list[str] = []
     bounds = Bounds(run_ms=60_000, cpu_ms=300, wall_ms=60_000, memory_bytes=1024 * 1024 * 1024)

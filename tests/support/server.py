@@ -72,6 +72,7 @@ async def running(
     endpoint_settings: Mapping[str, Setting] | None = None,
     state: State | None = None,
     emulator_port: int = 0,
+    own_sandbox: bool = False,
     **settings: object,
 ) -> AsyncIterator[Running]:
     state = state or State()
@@ -80,7 +81,7 @@ async def running(
     values = Settings(**DEFAULTS | {"data_dir": directory} | settings)
     try:
         async with (
-            run(values, recorded.put_nowait, sandbox=await SANDBOX.get()) as runtime,
+            run(values, recorded.put_nowait, sandbox=None if own_sandbox else await SANDBOX.get()) as runtime,
             aiohttp.ClientSession() as http,
         ):
             known = [new_webhook_secret() for _ in range(secrets)]
