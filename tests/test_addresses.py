@@ -95,7 +95,7 @@ def test_the_setting_is_read_from_the_environment():
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("url", "other", "same"),
     [
         ("https://a.example/x", "https://a.example:443/y?z=1", True),
         ("https://A.example", "https://a.example/", True),
@@ -107,8 +107,8 @@ def test_the_setting_is_read_from_the_environment():
         ("https://a.example/", "https://a.example./", False),
     ],
 )
-def test_an_origin_is_scheme_host_and_port(item, other, same):
-    assert (origin_of(item) == origin_of(other)) is same
+def test_an_origin_is_scheme_host_and_port(url, other, same):
+    assert (origin_of(url) == origin_of(other)) is same
 
 
 def test_entries_are_written_as_they_are_read():

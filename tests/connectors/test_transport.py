@@ -249,7 +249,7 @@ async def test_a_refused_connection_and_a_bad_url_are_told_apart():
 OPENS = {
     "aiohttp": {"connectors/transport.py"},
     "smtplib": {"pipeline/alerts.py"},
-    "getaddrinfo": {"serving.py"},
+    "getaddrinfo": {"web/serving.py"},
 }
 MODULES = {
     "httpx",

@@ -145,7 +145,7 @@ async def test_a_draft_is_compared_with_what_runs_and_a_pasted_event_is_sent_wit
         assert (await page.request.put(faults, data=[{"status": 401}])).ok
         await page.get_by_role("button", name="Yes, send it").click()
         await page.get_by_role("heading", name="Customer.io has not taken the test.").wait_for()
-        await expect(page.locator(".request footer")).to_contain_text("Check Site ID, API key and region.")
+        await expect(page.locator(".request footer")).to_contain_text("Check the credentials (Site ID and API key)")
         assert [activity.name for activity in nicobar.state.activities] == ["paid"], (
             "one that is refused is not tried again"
         )
