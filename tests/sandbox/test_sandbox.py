@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+import uvloop
 
 from nicobar.sandbox import Bounds, Broken, Calls, Canceled, Failure, Untouched
 from nicobar.sandbox.pool import SandboxPool
@@ -269,6 +270,18 @@ async def test_a_process_killed_twice_fails_only_its_event():
         results = await pending
     assert [type(result) for result in results] == [Calls, Broken, Calls]
     assert (results[1].failure, results[1].may_pass) == (Failure.CRASHED, False)
+    assert _child_pids() == others
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_a_pool_closed_while_it_starts_leaves_no_process(turns):
+    async def start_and_close() -> None:
+        async with SandboxPool(children=1):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+    others = _child_pids()
+    uvloop.run(start_and_close())
     assert _child_pids() == others
 
 
