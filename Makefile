@@ -39,10 +39,10 @@ check: $(READY) ## Lint, types, imports, unit and contract tests: a minute, no r
 	@$(MAKE) --no-print-directory -j4 lint types imports unit
 
 test: $(READY) $(CLIENTS) $(ASSETS) chromium lint types imports ## Run everything that CI runs
-	@$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal $(ARGS)
 
 unit: $(READY)
-	@$(BIN)/python -m pytest --quiet --numprocesses=auto --dist=worksteal -m "not slow" $(UNIT) $(wildcard tests/test_*.py) $(ARGS)
+	@$(BIN)/python -m pytest --quiet --numprocesses=auto --maxprocesses=8 --dist=worksteal -m "not slow" $(UNIT) $(wildcard tests/test_*.py) $(ARGS)
 
 $(CLIENTS): $(READY) tests/clients/node/package-lock.json
 	@cd tests/clients/node && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --silent
