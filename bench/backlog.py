@@ -26,7 +26,7 @@ from nicobar.pipeline.worker import Worker
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import AddTransformation, RemoveEndpoint
 from nicobar.store.sqlite import SqliteStore
-from nicobar.use_cases.catalogue import make_endpoint
+from support.records import make_endpoint
 
 DRAINED = 20_000
 HANDLER = """function handler(webhook) {

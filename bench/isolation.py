@@ -21,8 +21,8 @@ from nicobar.emulator.state import State
 from nicobar.model import Customer
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, PauseEndpoint
-from nicobar.use_cases.catalogue import make_endpoint
 from nicobar.web.serving import Server
+from support.records import make_endpoint
 from support.server import TYPES, Running, running
 
 EVENTS = 150

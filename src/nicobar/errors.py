@@ -3,6 +3,7 @@
 NicobarError                 code, detail (what happened, to which id), fix (what to do next)
 ├── Refusal                  a request that is answered with a 4xx or 5xx; adds status, retry_after_s
 ├── UserError                a command, a setting or a file that cannot be used as it is
+│   ├── Conflict             a name or a uid that something else has
 │   ├── SettingsError
 │   └── ConfigurationError   the file of `nicobar apply`
 ├── StoreError
@@ -39,6 +40,13 @@ class Refusal(NicobarError):
 
 class UserError(NicobarError):
     """What somebody asked for cannot be done as it stands."""
+
+
+class Conflict(UserError):
+    """Something else has this name or uid."""
+
+    def __init__(self, detail: str, fix: str = "") -> None:
+        super().__init__("conflict", detail, fix)
 
 
 class SettingsError(UserError):

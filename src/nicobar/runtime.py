@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from litestar.handlers import HTTPRouteHandler
 from prometheus_client import Gauge
 
 from nicobar.clock import Clock, SystemClock
@@ -40,10 +39,11 @@ from nicobar.store import Store
 from nicobar.store.installation import KeyHolder, fix_for, opening
 from nicobar.store.sqlite import SqliteStore, apply_migrations
 from nicobar.use_cases.services import Services
-from nicobar.use_cases.users import offer_link
+from nicobar.use_cases.users import offer_setup_link
 from nicobar.web.api.app import create_app
 from nicobar.web.api.limits import request_shares, server_limits
-from nicobar.web.api.ops import create_ops, create_ops_app
+from nicobar.web.api.ops import create_ops
+from nicobar.web.asgi import App, keep_encoded_slashes
 from nicobar.web.dashboard.app import create_dashboard
 from nicobar.web.ingress import Ingress
 from nicobar.web.serving import Server
@@ -206,7 +206,7 @@ async def run(
             await _start_web(stack, runtime, sandbox, ops, origins or {})
         elif "port" in (origins or {}):
             # A worker beside a web process of the same settings must not compete for its port by default.
-            runtime.server = await Server.start(create_ops_app(ops), settings.host, settings.port)
+            runtime.server = await Server.start(ops, settings.host, settings.port)
             stack.push_async_callback(runtime.server.stop)
         yield runtime
 
@@ -274,7 +274,7 @@ async def _start_web(
     stack: AsyncExitStack,
     runtime: Runtime,
     sandbox: Sandbox,
-    ops: Sequence[HTTPRouteHandler],
+    ops: App,
     origins: Mapping[str, str],
 ) -> None:
     settings = runtime.settings
@@ -309,7 +309,7 @@ async def _start_web(
     api = create_app(services, ops)
     app = Ingress(
         receiver,
-        create_dashboard(services, api),
+        keep_encoded_slashes(create_dashboard(services, api)),
         runtime.metrics,
         refusals,
         max_body_bytes=settings.max_body_bytes,
@@ -331,7 +331,7 @@ async def _start_web(
         )
     stack.push_async_callback(runtime.server.stop)
     if not any(user.role is UserRole.OWNER for user in await runtime.store.users()):
-        path = await offer_link(runtime.store, runtime.clock.now_ms())
+        path = await offer_setup_link(runtime.store, runtime.clock.now_ms())
         runtime.setup_url = (settings.public_url.rstrip("/") or runtime.server.url) + path
 
 

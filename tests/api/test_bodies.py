@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
-from api.test_document import DOCUMENT, OPERATIONS, things
 from support.api import asking
-
-HANDLER = "function handler(webhook) { return webhook; }"
-
-
-def required(operation) -> bool:
-    body = operation.get("requestBody", {"required": False})
-    return bool(body["required"])
+from support.operations import DOCUMENT, HANDLER, OPERATIONS, UNKNOWN, ask_each, create_things
 
 
 def test_the_document_says_which_bodies_may_be_left_out():
-    may = {
-        operation["operationId"]
-        for _, _, operation in OPERATIONS
-        if "requestBody" in operation and not required(operation)
-    }
+    may = {operation.id for operation in OPERATIONS if operation.has_body and not operation.needs_body}
     assert {"nicobar.endpoint.pause", "v1.authentication.app-portal-access", "v1.message.search"} <= may
     assert not {"v1.endpoint.recover", "v1.message.create", "v1.application.create"} & may
     assert DOCUMENT["components"]["schemas"]["EndpointIn"]["additionalProperties"] is False
@@ -30,30 +17,19 @@ def test_the_document_says_which_bodies_may_be_left_out():
 
 async def test_every_operation_without_its_body_works_or_names_a_field(tmp_path):
     async with asking(tmp_path, HANDLER) as api:
-        known = await things(api)
-        values = {
-            "app_id": known["application"],
-            "endpoint_id": known["endpoint"],
-            "source_id": known["source"],
-            "msg_id": known["message"],
-            "event_type_name": "payment.succeeded",
-            "version": "1",
-        }
+        values = await create_things(api)
+        with_bodies = [operation for operation in OPERATIONS if operation.has_body]
         wrong = {}
-        for method, path, operation in OPERATIONS:
-            if "requestBody" not in operation:
-                continue
-            answer = await api.ask(method, path.format(**values))
-            if required(operation):
-                said = str(answer.body)
-                right = answer.status == 422 and "missing required field" in said
+        async for operation, answer in ask_each(api, with_bodies, values, lambda _: None):
+            if operation.needs_body:
+                right = answer.status == 422 and "missing required field" in str(answer.body)
             else:
                 # Where one of several fields is needed, the answer names it.
                 right = answer.status != 400
                 if answer.status == 422:
                     right = len(answer.body["detail"][0]["loc"]) > 1
             if not right:
-                wrong[operation["operationId"]] = (answer.status, answer.body)
+                wrong[operation.id] = (answer.status, answer.body)
         assert wrong == {}
 
 
@@ -71,19 +47,16 @@ async def test_pausing_needs_no_body(tmp_path, body):
 
 async def test_every_operation_without_a_body_rejects_one(tmp_path):
     bodies = ((b'{"made_up": 1}', 422), (b"[1]", 422), (b'"x"', 422), (b"not json", 400), (b"\xff", 400))
-    without = {
-        operation["operationId"]: (method, re.sub(r"{\w+}", "nobody", path.replace("{version}", "1")))
-        for method, path, operation in OPERATIONS
-        if "requestBody" not in operation
-    }
-    assert {"v1.message.expunge-all-contents", "v1.application.delete", "v1.endpoint.get"} <= set(without)
+    without = [operation for operation in OPERATIONS if not operation.has_body]
+    names = {operation.id for operation in without}
+    assert {"v1.message.expunge-all-contents", "v1.application.delete", "v1.endpoint.get"} <= names
     wrong = {}
     async with asking(tmp_path, HANDLER) as api:
-        for name, (method, path) in without.items():
-            for body, status in bodies:
-                answer = await api.ask(method, path, body, content_type="application/json")
+        for body, status in bodies:
+            asked = ask_each(api, without, UNKNOWN, lambda _, body=body: body, content_type="application/json")
+            async for operation, answer in asked:
                 if answer.status != status:
-                    wrong[name, body] = (answer.status, answer.body)
+                    wrong[operation.id, body] = (answer.status, answer.body)
     assert wrong == {}
 
 

@@ -29,7 +29,6 @@ from nicobar.model import Scope
 from nicobar.pipeline.configuration import seal_source_secrets
 from nicobar.sources.samples import fresh
 from nicobar.store import PutSource
-from nicobar.use_cases.catalogue import rotated
 from support.api import asking
 from support.server import DODO, TYPES
 from support.svix_clients import async_client
@@ -168,7 +167,8 @@ async def test_a_source_without_a_secret_is_changed_and_one_keeps_the_end_of_its
     async with asking(tmp_path) as api:
         runtime = api.nicobar.runtime
         (source,) = runtime.configuration.snapshot.sources
-        ended = rotated(runtime.vault, source, new_webhook_secret(), until_ms=2**41, now_ms=0)
+        secrets = seal_source_secrets(runtime.vault, source.id, (new_webhook_secret(), new_webhook_secret()))
+        ended = msgspec.structs.replace(source, sealed_secrets=secrets, older_until_ms=2**41)
         await runtime.store.change([PutSource(source=ended)])
         path = f"/ingest/api/v1/source/{source.id}"
         assert (await api.ask("PATCH", path, {"name": "main"})).status == 200

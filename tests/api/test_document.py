@@ -11,37 +11,28 @@ import jsonschema_rs
 import pytest
 from hypothesis import settings
 
-from nicobar.web.api.app import API_HANDLERS, OPEN_HANDLERS
-from nicobar.web.api.document import make_document
-from support.api import Api, asking
+from support.api import asking
+from support.operations import DOCUMENT, HANDLER, OPERATIONS, ask_each, create_things
 
 HERE = Path(__file__).parent
-DOCUMENT = make_document((*OPEN_HANDLERS, *API_HANDLERS))
-OPERATIONS = [
-    (method.upper(), path, operation)
-    for path, item in DOCUMENT["paths"].items()
-    for method, operation in item.items()
-]
-HANDLER = "function handler(webhook) { return webhook; }"
 
 
 def test_every_operation_has_an_id_a_summary_a_description_and_its_statuses():
     assert DOCUMENT["openapi"].startswith("3.1")
-    ids = [operation["operationId"] for _, _, operation in OPERATIONS]
+    ids = [operation.id for operation in OPERATIONS]
     assert len(set(ids)) == len(ids)
-    for method, path, operation in OPERATIONS:
-        assert operation["summary"], path
-        assert operation["description"], path
-        assert operation["tags"], path
-        wanted = {"413", "503"} if not operation["security"] else {"400", "401", "403", "404", "422", "429"}
-        assert wanted <= set(operation["responses"]), (method, path)
-        assert all(response["description"] for response in operation["responses"].values()), path
+    for operation in OPERATIONS:
+        details = operation.details
+        assert all((operation.id, details["summary"], details["description"], details["tags"])), operation.path
+        wanted = {"413", "503"} if operation.is_open else {"400", "401", "403", "404", "422", "429"}
+        assert wanted <= set(details["responses"]), operation.id
+        assert all(response["description"] for response in details["responses"].values()), operation.id
 
 
 def test_every_body_has_an_example_that_fits_its_schema():
     bodies = 0
-    for _, _, operation in OPERATIONS:
-        for body in (operation.get("requestBody", {}), *operation["responses"].values()):
+    for operation in OPERATIONS:
+        for body in (operation.details.get("requestBody", {}), *operation.details["responses"].values()):
             for content in body.get("content", {}).values():
                 schema = {**content["schema"], "components": DOCUMENT["components"]}
                 jsonschema_rs.validate(schema, content["example"], validate_formats=True)
@@ -63,45 +54,19 @@ async def test_the_document_and_its_page_need_no_token_and_nothing_from_elsewher
         page = await api.ask("GET", "/api/v1/reference", token="")
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         text = page.body.decode()
-        assert all(operation["operationId"] in text for _, _, operation in OPERATIONS)
+        assert all(operation.id in text for operation in OPERATIONS)
         assert not re.findall(r'(?:src|href)="(?!#|openapi\.json)', text)
-
-
-async def things(api: Api) -> dict[str, str]:
-    """Ids of one of each."""
-    snapshot = api.nicobar.runtime.configuration.snapshot
-    _, sent = await api.nicobar.send_sample("payment.succeeded", "evt_1")
-    await api.nicobar.next_recorded()
-    path = f"{api.app}/endpoint/{snapshot.endpoints[0].id}/recover"
-    task = await api.ask("POST", path, {"since": "2020-01-01T00:00:00Z"})
-    attempts = await api.ask("GET", f"{api.app}/attempt/msg/{sent['id']}")
-    return {
-        "application": api.app_id,
-        "endpoint": snapshot.endpoints[0].id,
-        "source": snapshot.sources[0].id,
-        "message": str(sent["id"]),
-        "attempt": attempts.body["data"][0]["id"],
-        "task": task.body["id"],
-    }
 
 
 async def test_every_example_of_a_body_is_one_that_is_taken(tmp_path):
     async with asking(tmp_path, HANDLER) as api:
-        known = await things(api)
-        values = {
-            "app_id": known["application"],
-            "endpoint_id": known["endpoint"],
-            "source_id": known["source"],
-            "msg_id": known["message"],
-            "event_type_name": "payment.succeeded",
-            "version": "1",
+        values = await create_things(api)
+        with_bodies = [operation for operation in OPERATIONS if operation.has_body]
+        refused = {
+            operation.id: answer.body["detail"]
+            async for operation, answer in ask_each(api, with_bodies, values)
+            if answer.status in {400, 422}
         }
-        refused = {}
-        for method, path, operation in OPERATIONS:
-            for content in operation.get("requestBody", {}).get("content", {}).values():
-                answer = await api.ask(method, path.format(**values), content["example"])
-                if answer.status in {400, 422}:
-                    refused[operation["operationId"]] = answer.body["detail"]
     assert refused == {}
 
 
@@ -114,8 +79,8 @@ async def test_every_answer_is_one_that_the_document_has(tmp_path):
     async with asking(tmp_path / "data", HANDLER, max_api_requests_per_s=100_000) as api:
         config = (HERE / "schemathesis.toml").read_text("utf-8")
         config = config.replace("MAX_EXAMPLES", str(max(2, settings.default.max_examples // 50)))
-        for name, value in (await things(api)).items():
-            config = config.replace(f"A_{name.upper()}", value)
+        for name, value in (await create_things(api)).items():
+            config = config.replace(f"THE_{name.upper()}", value)
         (tmp_path / "schemathesis.toml").write_text(config)
         asked = await asyncio.create_subprocess_exec(
             str(Path(sys.executable).with_name("st")),

@@ -6,28 +6,39 @@ from pathlib import Path
 
 import pytest
 
+from nicobar.cli.options import CommandLine, CommandServices
 from nicobar.crypto import new_webhook_secret
 from nicobar.errors import ConfigurationError
 from nicobar.store import PauseEndpoint
-from nicobar.use_cases.config_file import Plan, Planner, read_document, write_document
+from nicobar.use_cases.config_file import ACTOR, Plan, Planner, read_document, write_document
 from support.api import Api, asking
 from support.shared import SANDBOX
 
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
 
 
-async def planned(api: Api, folder: Path, environment: dict[str, str], *, prune: bool = False) -> Plan:
+def services(api: Api) -> CommandServices:
     runtime = api.nicobar.runtime
-    planner = Planner(
-        snapshot=await runtime.store.snapshot(),
+    return CommandServices(
+        store=runtime.store,
         vault=runtime.vault,
+        clock=runtime.clock,
         ids=runtime.ids,
-        sandbox=await SANDBOX.get(),
-        folder=folder,
-        environment=environment,
-        now_ms=runtime.clock.now_ms(),
+        settings=runtime.settings,
+        snapshot=runtime.configuration.snapshot,
     )
+
+
+async def planned(api: Api, folder: Path, environment: dict[str, str], *, prune: bool = False) -> Plan:
+    snapshot = await api.nicobar.runtime.store.snapshot()
+    sandbox = await SANDBOX.get()
+    planner = Planner(services(api), snapshot, sandbox=sandbox, folder=folder, environment=environment)
     return await planner.plan(read_document(folder / "nicobar.toml"), prune=prune)
+
+
+async def apply(api: Api, plan: Plan) -> None:
+    async with services(api).edit(CommandLine(ACTOR)) as edit:
+        await edit.commit_acts(plan.acts)
 
 
 async def test_what_the_api_made_is_exported_and_applied_again(tmp_path):
@@ -49,8 +60,8 @@ async def test_what_the_api_made_is_exported_and_applied_again(tmp_path):
         environment = {"SHOP_SECRET": secret, "HOOKS_SECRET": secret, "DODO_SECRET": api.nicobar.secrets[0]}
         plan = await planned(api, tmp_path, environment)
         assert set(plan.sentences) == {"source shop: changed", "source dodo: changed", "endpoint hooks: changed"}
-        await runtime.store.change(plan.changes)
-        assert (await planned(api, tmp_path, environment)).changes == ()
+        await apply(api, plan)
+        assert (await planned(api, tmp_path, environment)).acts == ()
         after = (await api.ask("GET", f"{api.app}/endpoint/{made['id']}")).body
         assert {name: value for name, value in after.items() if name != "updatedAt"} == {
             name: value for name, value in made.items() if name != "updatedAt"
@@ -75,7 +86,7 @@ async def test_new_credentials_of_a_file_end_a_pause_and_nothing_else_of_it_does
             (tmp_path / "nicobar.toml").write_text(entry.format(rate))
             plan = await planned(api, tmp_path, {"S": secret})
             assert plan.sentences == (f"endpoint hooks: {sentence}",)
-            await runtime.store.change(plan.changes)
+            await apply(api, plan)
             (known,) = (await runtime.store.snapshot()).endpoints
             assert known.paused_reason == paused
             await runtime.store.change([PauseEndpoint(endpoint_id=known.id, reason="401")])
@@ -98,10 +109,10 @@ async def test_an_event_type_keeps_what_a_file_has_no_words_for(tmp_path):
         schemas = {"1": {"type": "object"}}
         await api.ask("POST", "/api/v1/event-type", {"name": "order.placed", "description": "A", "schemas": schemas})
         (tmp_path / "nicobar.toml").write_text('[[event_types]]\nname = "order.placed"\ndescription = "B"\n')
-        await api.nicobar.runtime.store.change((await planned(api, tmp_path, {})).changes)
+        await apply(api, await planned(api, tmp_path, {}))
         shown = (await api.ask("GET", "/api/v1/event-type/order.placed")).body
         assert (shown["description"], shown["schemas"]) == ("B", schemas)
-        assert (await planned(api, tmp_path, {})).changes == ()
+        assert (await planned(api, tmp_path, {})).acts == ()
 
 
 async def test_every_handler_of_a_file_is_looked_at(tmp_path):
@@ -137,4 +148,4 @@ async def test_headers_set_elsewhere_do_not_follow_a_file_s_new_host(tmp_path):
         assert "hooks was not changed" in caught.value.detail
         assert caught.value.fix == "Enter these again, or remove them: header authorization."
         await api.ask("PUT", f"{api.app}/endpoint/{made['id']}/headers", {"headers": {}})
-        assert len((await planned(api, tmp_path, {"S": secret})).changes) == 2
+        assert len((await planned(api, tmp_path, {"S": secret})).acts) == 1

@@ -1,4 +1,4 @@
-"""Counts, replays, refused requests, customers, groups of failures, rehearsals and the audit log."""
+"""Counts, replays, refused requests, customers, groups of failures, dry runs and the audit log."""
 
 from __future__ import annotations
 

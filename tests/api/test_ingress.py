@@ -15,8 +15,8 @@ from nicobar.crypto import new_webhook_secret
 from nicobar.model import Application
 from nicobar.store import PutApplication, PutSource
 from nicobar.store.sqlite import database as sqlite_store
-from nicobar.use_cases.catalogue import make_source
 from support.patience import PATIENCE_S
+from support.records import make_source
 from support.server import DODO, TYPES, running
 
 BODY = b'{"type":"payment.succeeded","timestamp":"2026-09-14T08:12:24.201733Z","data":{}}'
@@ -273,7 +273,13 @@ async def test_health_readiness_and_metrics_are_there(own):
     await own.send(BODY)
     await own.send(BODY, headers={})
     base = own.runtime.server.url
-    for path, status in (("/healthz", 200), ("/readyz", 200), ("/metrics", 200), ("/nothing", 404)):
+    for path, status in (
+        ("/healthz", 200),
+        ("/readyz", 200),
+        ("/metrics", 200),
+        ("/nothing", 404),
+        ("/metrics?probe=1", 200),
+    ):
         async with own.http.get(base + path) as answer:
             assert answer.status == status, await answer.text()
             text = await answer.text()

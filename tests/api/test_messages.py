@@ -337,6 +337,25 @@ async def test_a_resend_that_changes_nothing_says_why(svix, api, endpoint_id):
     assert await refused(resend("default", first.id, endpoint_id)) == (409, "endpoint_disabled")
 
 
+async def test_waiting_deliveries_say_why(svix, api, endpoint_id):
+    async def waiting(message) -> dict[str, object]:
+        destinations = await api.ask("GET", f"{api.app}/msg/{message.id}/endpoint")
+        return destinations.body["data"][0]["waiting"]
+
+    later = await send(svix, api, deliver_at=datetime.now(UTC) + timedelta(hours=2), wait=False)
+    due = (await api.ask("GET", f"{api.app}/msg/{later.id}")).body["deliverAt"]
+    assert await waiting(later) == {"cause": "later", "until": due, "behind": None, "reason": None}
+    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason="a test", by_hand=True))
+    for path in (f"endpoint/{endpoint_id}/msg", f"customer/timeline?key={ADA.key}"):
+        (row,) = (await api.ask("GET", f"{api.app}/{path}")).body["data"]
+        found = row["waiting"] if "waiting" in row else row["deliveries"][0]["waiting"]
+        assert found == {"cause": "paused", "until": None, "behind": None, "reason": "a test"}
+    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason=None))
+    await svix.message_attempt.resend("default", later.id, endpoint_id)
+    await api.nicobar.next_recorded()
+    assert await waiting(later) is None
+
+
 async def change(api, *changes):
     await api.nicobar.runtime.store.change(changes)
     await api.nicobar.runtime.configuration.refresh()

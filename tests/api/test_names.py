@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from api.test_document import OPERATIONS, things
 from support.api import asking
-
-HANDLER = "function handler(webhook) { return webhook; }"
+from support.operations import HANDLER, OPERATIONS, ask_each, create_things
 
 
 @pytest.fixture
@@ -16,50 +14,30 @@ async def api(tmp_path):
         yield it
 
 
-async def test_unknown_query_names_are_rejected_by_every_operation(tmp_path):
-    async with asking(tmp_path, HANDLER) as api:
-        known = await things(api)
-        values = {
-            "app_id": known["application"],
-            "endpoint_id": known["endpoint"],
-            "source_id": known["source"],
-            "msg_id": known["message"],
-            "attempt_id": known["attempt"],
-            "task_id": known["task"],
-            "event_type_name": "payment.succeeded",
-            "version": "1",
-            "connector_id": "customerio",
-            "token_id": "tok_x",
-        }
-        ignored = {}
-        for method, path, operation in OPERATIONS:
-            body = {} if "requestBody" in operation else None
-            answer = await api.ask(method, f"{path.format(**values)}?dryRum=true", body)
-            if answer.status != 422 or "dryRum" not in str(answer.body):
-                ignored[operation["operationId"]] = answer.status
-        assert ignored == {}
-        assert (await api.ask("GET", f"{api.app}/msg/{known['message']}")).status == 200
+async def test_unknown_query_names_are_rejected_by_every_operation(api):
+    values = await create_things(api)
+    ignored = {
+        operation.id: answer.status
+        async for operation, answer in ask_each(
+            api, OPERATIONS, values, lambda operation: {} if operation.has_body else None, query="dryRum=true"
+        )
+        if answer.status != 422 or "dryRum" not in str(answer.body)
+    }
+    assert ignored == {}
+    assert (await api.ask("GET", f"{api.app}/msg/{values['msg_id']}")).status == 200
 
 
-async def test_unknown_body_names_are_rejected_by_every_operation(tmp_path):
-    async with asking(tmp_path, HANDLER) as api:
-        known = await things(api)
-        values = {
-            "app_id": known["application"],
-            "endpoint_id": known["endpoint"],
-            "source_id": known["source"],
-            "msg_id": known["message"],
-            "event_type_name": "payment.succeeded",
-            "version": "1",
-        }
-        ignored = {}
-        for method, path, operation in OPERATIONS:
-            for content in operation.get("requestBody", {}).get("content", {}).values():
-                body = content["example"] | {"disable": True}
-                answer = await api.ask(method, path.format(**values), body)
-                if answer.status != 422 or "disable" not in str(answer.body):
-                    ignored[operation["operationId"]] = answer.status
-        assert ignored == {}
+async def test_unknown_body_names_are_rejected_by_every_operation(api):
+    values = await create_things(api)
+    with_bodies = [operation for operation in OPERATIONS if operation.has_body]
+    ignored = {
+        operation.id: answer.status
+        async for operation, answer in ask_each(
+            api, with_bodies, values, lambda operation: operation.example | {"disable": True}
+        )
+        if answer.status != 422 or "disable" not in str(answer.body)
+    }
+    assert ignored == {}
 
 
 async def test_an_unknown_name_comes_with_the_close_and_known_ones(api):

@@ -39,7 +39,7 @@ def test_a_token_has_the_scope_that_is_asked_for(tmp_path, arguments, scope, lim
 
 def test_a_token_expires_after_a_while_or_at_a_time(tmp_path):
     soon = made(tmp_path, "soon", "--expires", "6h")
-    assert soon["expires_at_ms"] - soon["created_at_ms"] == 6 * HOUR_MS
+    assert 5 * HOUR_MS < soon["expires_at_ms"] - soon["created_at_ms"] <= 6 * HOUR_MS
     assert made(tmp_path, "later", "--expires", "2030-01-01T00:00:00Z")["expires_at_ms"] == 1_893_456_000_000
     for wrong in ("2020-01-01", "soon"):
         assert "time" in refused(nicobar(tmp_path, "token", "create", "wrong", "--expires", wrong))
@@ -54,7 +54,7 @@ def test_tokens_are_listed_and_revoked_by_name_or_id(tmp_path):
     ci, shop = nicobar(tmp_path, "token", "list").stdout.splitlines()
     assert re.search(r"^● tok_\w+  ci  application of default  made \S+ \S+  never used  expires \S+ \S+$", ci)
     assert re.search(rf"^● {token_id}  shop  read_only  made \S+ \S+  never used  does not expire$", shop)
-    assert nicobar(tmp_path, "token", "revoke", "ci").stdout == "ci is not taken any more.\n"
+    assert nicobar(tmp_path, "token", "revoke", "ci").stdout == "ci is revoked.\n"
     assert nicobar(tmp_path, "token", "revoke", token_id).returncode == 0
     assert all(line.startswith("○ ") for line in nicobar(tmp_path, "token", "list").stdout.splitlines())
     assert "There are: none." in refused(nicobar(tmp_path, "token", "revoke", "ci"))

@@ -10,7 +10,15 @@ from nicobar.ids import IdFactory
 from nicobar.model import Application, Attempt, DeliveryState, RequestRecord
 from nicobar.store import AddTransformation, Audited, PutApplication
 from nicobar.store import history as history_module
-from nicobar.store.history import MAX_REFUSALS, TALLY_MS, AttemptFilter, AuditFilter, MessageFilter, Refused, Waits
+from nicobar.store.history import (
+    MAX_REFUSALS,
+    TALLY_MS,
+    AttemptFilter,
+    AuditFilter,
+    MessageFilter,
+    RejectedRequest,
+    Waits,
+)
 
 START_MS = 1_700_000_000_000
 HOUR_MS = 3_600_000
@@ -451,7 +459,9 @@ async def test_what_is_not_finished_is_counted_by_state_and_time(made):
 
 async def test_of_refused_requests_a_source_keeps_the_latest(made):
     def refused(number, source_id="src_1"):
-        return Refused(source_id=source_id, at_ms=number, status=401, code="c", detail="d", event_id=f"e{number}")
+        return RejectedRequest(
+            source_id=source_id, at_ms=number, status=401, code="c", detail="d", event_id=f"e{number}"
+        )
 
     await made.store.keep_refusals([refused(7, "src_2")])
     for start in range(0, MAX_REFUSALS + 200, 100):
@@ -501,7 +511,8 @@ async def test_the_audit_log_is_filtered_by_all_that_is_set(made):
     assert await found(subject="ep_1") == [1]
     assert await found(app_id="app_1", subject="tok_9") == []
     assert await found(actor="tok_3") == [3]
-    assert await found(action="c.d") == []
+    assert await found(actions=("c.d",)) == []
+    assert await found(actions=("c.d", "a.b")) == [3, 2, 1]
     assert await found(since_ms=2, until_ms=3) == [2]
 
 

@@ -177,8 +177,13 @@ async def test_the_backlog_counts_what_is_not_finished(store):
         await store.append(message(number, None))
     one, *_ = await claim(store)
     await store.record([done(one)])
-    (backlog,) = await store.backlog()
+    await store.append(message(3, None, endpoints=(2,)))
+    (backlog, other) = await store.backlog()
     assert (backlog.endpoint_seq, backlog.unfinished, backlog.oldest_accepted_at_ms) == (1, 2, 10)
+    assert (other.endpoint_seq, other.unfinished) == (2, 1)
+    assert await store.backlog(1) == [backlog]
+    assert await store.backlog(2) == [other]
+    assert await store.backlog(3) == []
 
 
 async def test_nothing_of_a_removed_endpoint_is_claimed_or_made(store):

@@ -9,7 +9,7 @@ from playwright.async_api import expect
 
 from nicobar.model import Customer, RequestRecord
 from nicobar.sources.samples import fresh
-from nicobar.web.dashboard.customers import told
+from nicobar.web.dashboard.customers import sent_calls
 from support.browser import browser
 from support.installation import EVIL, examine, furnish, installation, open_page, set_password
 from support.server import ADA, TYPES
@@ -138,9 +138,9 @@ async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicoba
 def test_what_was_told_is_said_in_a_word_or_two():
     body = '{"action":"identify"}\n{"action":"event","name":"paid"}\n[1]\n{"action":1}\nno JSON'
     request = RequestRecord(method="POST", url="https://a.example/hook", headers={}, body=body)
-    assert [item.title for item in told((request,))] == [
+    assert [item.title for item in sent_calls((request,))] == [
         "identify",
         "event paid",
         *["POST https://a.example/hook"] * 3,
     ]
-    assert told(()) == []
+    assert sent_calls(()) == []

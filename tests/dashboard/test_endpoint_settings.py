@@ -9,7 +9,7 @@ from nicobar.crypto import new_webhook_secret
 from nicobar.pipeline.configuration import endpoint_headers
 from nicobar.web.dashboard.forms import chosen_types, read_headers, shown_headers
 from support.browser import browser
-from support.drafts import form_token, make_endpoint
+from support.drafts import make_endpoint, send_form
 from support.installation import EVIL, examine, installation, open_page, set_password
 
 CODE = "function handler(webhook) { webhook.payload = nicobar.event('paid', {}); return webhook; }\n"
@@ -135,21 +135,15 @@ async def test_a_whole_family_is_chosen_without_javascript_and_nothing_is_no_cho
         assert not await page.get_by_text("Headers", exact=True).count(), "Customer.io takes none"
         await page.get_by_label("only these").check()
         await page.get_by_role("button", name="Save").click()
-        await page.get_by_text("No event type is chosen.").wait_for()
+        await page.get_by_text("No event type is selected.").wait_for()
         await page.get_by_label("only these").check()
         await page.get_by_label("dunning", exact=True).check()
         await page.get_by_role("button", name="Save").click()
         await page.wait_for_url(endpoint)
         (known,) = nicobar.runtime.configuration.snapshot.endpoints
         assert known.event_types == ("dunning.recovered", "dunning.started")
-        token = await form_token(page)
-        many = {"form_token": token, "name": "Customer.io", "variables": "not a line"}
-        answer = await page.request.post(f"{endpoint}/settings", form=many, max_redirects=0)
+        answer = await send_form(page, f"{endpoint}/settings", name="Customer.io", variables="not a line")
         assert answer.status == 422
-        refused = await page.request.post(
-            f"{endpoint}/settings", form={"form_token": "x"}, headers={"accept-language": "ko"}
-        )
-        assert (refused.status, "새로 고친" in await refused.text()) == (403, True)
 
 
 @pytest.mark.browser

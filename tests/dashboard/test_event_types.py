@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
+from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.model import EventType
-from nicobar.recipes import RECIPES
+from nicobar.sources.registry import SOURCES
 from nicobar.store import PutEventType
+from nicobar.use_cases.dry_run import samples_of
 from nicobar.use_cases.recipe_coverage import recipe_uses
 from nicobar.web.dashboard.event_types import tree
 from support.browser import browser
@@ -39,14 +41,14 @@ def test_a_tree_has_every_field_of_an_event_with_its_kind_and_an_example():
 
 
 async def test_each_recipe_handles_something_and_payouts_are_nobody_s(sandbox):
-    found, whole = await recipe_uses(sandbox, 1_790_000_000_000, lambda: 0)
+    found, whole = await recipe_uses(sandbox, samples_of(*SOURCES), 1_790_000_000_000, lambda: 0)
     assert whole
     assert {use.recipe for uses in found.values() for use in uses} == {recipe.name for recipe in RECIPES}
     assert "payout.success" not in found
     (welcome,) = [use for use in found["payment.succeeded"] if use.recipe == "welcome"]
     assert "payment_succeeded" in welcome.sends
     ticks = iter(range(0, 10**9, 10_000))
-    _, whole = await recipe_uses(sandbox, 1_790_000_000_000, lambda: next(ticks))
+    _, whole = await recipe_uses(sandbox, samples_of(*SOURCES), 1_790_000_000_000, lambda: next(ticks))
     assert not whole
 
 

@@ -11,9 +11,9 @@ from playwright.async_api import expect
 from nicobar.errors import Refusal
 from nicobar.model import Breaker, BreakerState, Customer, Delivery, DeliveryState, Hold
 from nicobar.store.history import AuditFilter, Page
+from nicobar.use_cases.delivery_waits import WaitCause, wait_of
 from nicobar.web.dashboard.filters import Place, day_ms, listed, percentile, zone_of
 from nicobar.web.dashboard.search import read_search, snippet
-from nicobar.web.dashboard.waiting import Cause, wait_of
 from support.browser import browser
 from support.installation import EVIL, examine, furnish, installation, open_page, set_password
 from support.server import ADA
@@ -362,14 +362,14 @@ async def test_why_a_delivery_waits_is_the_outermost_cause(nicobar):
         return wait and (wait.cause, wait.until_ms, wait.reason)
 
     assert cause(state=DeliveryState.SUCCESS) is None
-    assert cause(state=DeliveryState.SENDING) == (Cause.SENDING, None, "")
-    assert cause(None) == (Cause.REMOVED, None, "")
+    assert cause(state=DeliveryState.SENDING) == (WaitCause.SENDING, None, "")
+    assert cause(None) == (WaitCause.REMOVED, None, "")
     paused = msgspec.structs.replace(known, paused_reason="wrong key")
-    assert cause(paused, open_breaker, due_at_ms=None) == (Cause.PAUSED, None, "wrong key")
-    assert cause(paused, Breaker(hold=Hold(probe_at_ms=77))) == (Cause.PAUSED, 77, "wrong key")
-    assert cause(msgspec.structs.replace(paused, disabled=True)) == (Cause.DISABLED, None, "")
-    assert cause(breaker=open_breaker, due_at_ms=None, behind="msg", behind_until_ms=5) == (Cause.BEHIND, 5, "")
-    assert cause(breaker=open_breaker) == (Cause.FAILING, 99, "503")
-    assert cause() == (Cause.TURN, None, "")
-    assert cause(due_at_ms=20, tries=1) == (Cause.RETRY, 20, "why")
-    assert cause(due_at_ms=20) == (Cause.LATER, 20, "why")
+    assert cause(paused, open_breaker, due_at_ms=None) == (WaitCause.PAUSED, None, "wrong key")
+    assert cause(paused, Breaker(hold=Hold(probe_at_ms=77))) == (WaitCause.PAUSED, 77, "wrong key")
+    assert cause(msgspec.structs.replace(paused, disabled=True)) == (WaitCause.DISABLED, None, "")
+    assert cause(breaker=open_breaker, due_at_ms=None, behind="msg", behind_until_ms=5) == (WaitCause.BEHIND, 5, "")
+    assert cause(breaker=open_breaker) == (WaitCause.FAILING, 99, "503")
+    assert cause() == (WaitCause.TURN, None, "")
+    assert cause(due_at_ms=20, tries=1) == (WaitCause.RETRY, 20, "why")
+    assert cause(due_at_ms=20) == (WaitCause.LATER, 20, "why")

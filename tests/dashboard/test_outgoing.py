@@ -10,9 +10,9 @@ from yarl import URL
 from nicobar.crypto import new_webhook_secret
 from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers
 from nicobar.store.history import AuditFilter
-from nicobar.use_cases.catalogue import make_endpoint
 from support.installation import furnish, installation
 from support.pages import set_up, visiting
+from support.records import make_endpoint
 
 REFUSED = "add 127.0.0.2:9 to the setting allowed_addresses (NICOBAR_ALLOWED_ADDRESSES=127.0.0.2:9)"
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
@@ -85,7 +85,7 @@ async def test_a_draft_s_credentials_do_not_follow_to_another_host(nicobar, visi
     fields = {"field_base_url": nicobar.emulator.url, "field_site_id": "demo-site", "field_api_key": "demo-key"}
     path = await draft(nicobar, visitor, **fields)
     status, text, _ = await visitor.ask("GET", f"{path}?check=1")
-    assert (status, "The credentials and the region are right." in text) == (200, True)
+    assert (status, "The credentials are correct." in text) == (200, True)
     assert (await audit(nicobar))[0] == ("endpoint.check", f"stored credentials used for {nicobar.emulator.url}")
     asked = len(nicobar.state.requests)
     for more in ({}, {"field_site_id": "own"}):

@@ -10,7 +10,7 @@ from playwright.async_api import expect
 
 from nicobar.model import Breaker, BreakerState, Customer, DeliveryState
 from nicobar.sources.samples import fresh
-from nicobar.store.history import Refused, Tally
+from nicobar.store.history import RejectedRequest, Tally
 from nicobar.use_cases.statistics import HOUR_MS
 from nicobar.web.dashboard.activity import day_of, hours_until
 from support.browser import browser
@@ -35,7 +35,7 @@ async def nicobar(tmp_path):
 async def refuse(nicobar, detail="The signature fits none of the source's secrets.", code="signature_wrong"):
     """As a source keeps it, without waiting for the log of refusals to be written."""
     (source,) = nicobar.runtime.configuration.snapshot.sources
-    refused = Refused(
+    refused = RejectedRequest(
         source_id=source.id,
         at_ms=nicobar.runtime.clock.now_ms(),
         status=401,

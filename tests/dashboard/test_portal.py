@@ -11,9 +11,10 @@ from nicobar.crypto import hash_token
 from nicobar.store import Draft, NewTask, PutToken, ReplayFilter, TaskKind
 from support.api import asking
 from support.browser import browser
+from support.drafts import send_form
 from support.handlers import ORDER_PAID
 from support.installation import examine, open_page
-from support.pages import routes, visiting
+from support.pages import SAME_ORIGIN, routes, visiting
 from support.server import ADA
 from support.svix_clients import async_client
 
@@ -92,7 +93,6 @@ async def test_the_client_s_link_opens_one_application_until_it_ends(api):
         await page.get_by_text("paused by hand").first.wait_for()
         (said,) = (await api.ask("GET", "/api/v1/audit-log?action=endpoint.pause")).body["data"]
         assert (said["actor"], said["subject"]) == ("link ada", endpoint.id)
-        token = await page.locator("input[name=form_token]").first.input_value()
         # What others have is not there, whichever page asks for it, and no form changes it.
         before = await api.nicobar.runtime.store.snapshot()
         asked = 0
@@ -105,7 +105,7 @@ async def test_the_client_s_link_opens_one_application_until_it_ends(api):
                 answer = await page.request.fetch(
                     api.url + route.format_map(Places(foreign)),
                     method=method,
-                    form={"form_token": token} if method == "POST" else None,
+                    headers=SAME_ORIGIN,
                     max_redirects=0,
                 )
                 assert answer.status == 404, (method, route, answer.status)
@@ -146,11 +146,7 @@ async def test_a_link_that_only_looks_changes_nothing_and_signing_out_ends_it(ap
             await expect(page.locator("main form[method=post] button:enabled:visible")).to_have_count(0)
             await expect(page.locator("main a[href='/webhooks/new']:visible")).to_have_count(0)
         assert not await examine(page, "looking", width=390, scheme="dark")
-        token = await page.locator("input[name=form_token]").first.input_value()
-        answer = await page.request.post(
-            f"{api.url}/webhooks/{endpoint.id}/pause", form={"form_token": token}, max_redirects=0
-        )
-        assert answer.status == 403
+        assert (await send_form(page, f"{api.url}/webhooks/{endpoint.id}/pause")).status == 403
         await page.locator("form[action='/logout'] button").click()
         await page.wait_for_url("**/login")
         assert (await api.nicobar.runtime.store.token(hash_token(link.token))).revoked_at_ms is not None
@@ -162,7 +158,6 @@ async def test_only_the_key_of_a_link_opens_anything_also_without_scripts(api):
     async with async_client(api) as client, visiting(api) as visitor:
         _, link = await make_acme(client)
         for key in ("", "nbr_x", api.token):
-            await visitor.ask("GET", "/app-portal")
             assert (await visitor.send("/app-portal", key=key))[0] == 422
         visitor.http.cookie_jar.update_cookies({"nicobar_session": api.token})
         assert (await visitor.ask("GET", "/webhooks"))[0] == 303, "a token of the API is no cookie"
@@ -187,10 +182,6 @@ async def test_over_https_the_cookie_of_a_link_is_secure(tmp_path):
     ):
         _, link = await make_acme(client)
         assert link.url.startswith("https://hooks.northpine.example/app-portal#key=nbr_")
-        await visitor.ask("GET", "/app-portal")
-        # What is secure is not sent over http, so the test does it itself.
-        form = visitor.cookies[0].partition(";")[0]
-        fields = {"form_token": visitor.token, "key": link.token}
-        assert (await visitor.ask("POST", "/app-portal", fields, cookie=form))[0] == 303
+        assert (await visitor.send("/app-portal", key=link.token))[0] == 303
         (session,) = [cooky for cooky in visitor.cookies if cooky.startswith("nicobar_session=")]
         assert {"Secure", "HttpOnly", "SameSite=Lax"} <= set(session.split("; "))

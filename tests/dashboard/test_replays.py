@@ -13,7 +13,7 @@ from nicobar.store import TaskStatus
 from nicobar.store.history import AuditFilter
 from nicobar.web.dashboard.endpoint_replays import read
 from support.browser import browser
-from support.drafts import deliver, form_token, make_endpoint
+from support.drafts import deliver, make_endpoint, send_form
 from support.installation import EVIL, examine, installation, open_page, set_password
 
 CODE = """function handler(webhook) {
@@ -76,9 +76,8 @@ async def mend(nicobar, page, endpoint):
     await page.locator("form[action$='/code'] button").click()
     await page.wait_for_url("**/drafts/*/code")
     draft = page.url.removesuffix("/code")
-    token = await form_token(page)
-    await page.request.post(f"{draft}/code", form={"form_token": token, "code": CODE, "variables": "MENDED=1"})
-    await page.request.post(f"{draft}/create", form={"form_token": token})
+    await send_form(page, f"{draft}/code", code=CODE, variables="MENDED=1")
+    await send_form(page, f"{draft}/create")
 
 
 @pytest.mark.browser
@@ -147,13 +146,12 @@ async def test_a_replay_is_asked_for_and_canceled_without_javascript(nicobar):
         await expect(page.get_by_label("From (UTC)")).to_have_value("2026-01-01T00:00")
         await page.get_by_role("button", name="Count first").click()
         # The endpoint is paused, so that what is sent again waits until the replay is canceled.
-        token = await form_token(page)
-        assert (await page.request.post(f"{endpoint}/pause", form={"form_token": token})).ok
+        assert (await send_form(page, f"{endpoint}/pause")).status == 303
         await page.reload()
         await page.get_by_text("The endpoint is paused.").wait_for()
         await page.get_by_role("button", name="Send 1 delivery again").click()
         task_id = page.url.rsplit("/", 1)[1]
-        await page.request.post(f"{page.url}/cancel", form={"form_token": token})
+        await send_form(page, f"{page.url}/cancel")
         await page.reload()
         await expect(page.locator("#progress")).to_contain_text(re.compile("cancel|done"))
         task = await nicobar.runtime.store.task(task_id)

@@ -1,4 +1,4 @@
-"""Trying code on an event, what changes, and sending one for real."""
+"""Dry runs, what changes, and test events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nicobar.sources.samples import fresh
 from nicobar.store.history import AuditFilter
 from nicobar.web.dashboard.differences import MAX_LINES, compare
 from support.browser import browser
-from support.drafts import form_token, make_endpoint, write_code
+from support.drafts import make_endpoint, send_form, write_code
 from support.installation import EVIL, examine, installation, open_page, set_password
 from support.server import TYPES
 
@@ -66,7 +66,7 @@ async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_afte
         endpoint, _ = await make_endpoint(page, nicobar, CODE)
         await page.goto(endpoint)
         await page.get_by_label("Endpoint").get_by_role("link", name="Testing").click()
-        await page.get_by_text("the code that runs, version 1").wait_for()
+        await page.get_by_text("the published code, version 1").wait_for()
         await page.get_by_role("button", name="Run on it").click()
         await expect(page.locator(".request").last).to_contain_text('"name": "paid"')
         await page.get_by_text("What became of the event").last.click()
@@ -90,15 +90,11 @@ async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_afte
         await page.reload()
         await page.get_by_role("heading", name="Customer.io has taken the test.").wait_for()
         test_id = page.url.rsplit("/", 1)[1]
-        token = await form_token(page)
-        again = await page.request.post(
-            f"{endpoint}/testing/send",
-            form={"form_token": token, "test_id": test_id, "sample_type": "payment.succeeded"},
-        )
-        assert again.ok
+        again = await send_form(page, f"{endpoint}/testing/send", test_id=test_id, sample_type="payment.succeeded")
+        assert (again.status, again.headers["location"].endswith(test_id)) == (303, True)
         assert len(nicobar.state.activities) == 2
         store, app_id = nicobar.runtime.store, nicobar.runtime.configuration.snapshot.applications[0].id
-        said = await store.audit(AuditFilter(app_id=app_id, action="endpoint.test.send"), limit=5)
+        said = await store.audit(AuditFilter(app_id=app_id, actions=("endpoint.test.send",)), limit=5)
         assert [(item.actor, item.subject) for item in said.items] == [("user owner", endpoint.rsplit("/", 1)[1])]
         assert "payment.succeeded, 2 calls" in said.items[0].detail
         # A sample goes to somebody's own address, if they like.

@@ -10,7 +10,7 @@ from playwright.async_api import expect
 from nicobar.model import Customer, DeliveryState
 from nicobar.store.history import AuditFilter
 from support.browser import browser
-from support.drafts import deliver, form_token, make_endpoint, write_code
+from support.drafts import deliver, make_endpoint, send_form, write_code
 from support.installation import examine, installation, open_page, set_password
 
 pytestmark = pytest.mark.browser
@@ -85,14 +85,10 @@ async def test_code_is_changed_in_a_draft_compared_published_and_an_old_version_
         (known,) = nicobar.runtime.configuration.snapshot.endpoints
         assert (known.transformation.version, known.transformation.code) == (3, FIRST)
         said = await nicobar.runtime.store.audit(AuditFilter(subject=known.id), limit=1)
-        assert (said.items[0].action, said.items[0].detail) == ("endpoint.transformation.restore", "version 1")
+        assert (said.items[0].action, said.items[0].detail) == ("transformation.restore", "version 1")
         # Again it is what runs already: no version more. One that never was cannot be restored.
         for version, status in (("1", 303), ("9", 404), ("x", 404)):
-            answer = await page.request.post(
-                f"{endpoint}/transformation/restore",
-                form={"form_token": await form_token(page), "version": version},
-                max_redirects=0,
-            )
+            answer = await send_form(page, f"{endpoint}/transformation/restore", version=version)
             assert answer.status == status
         assert (await page.request.get(f"{endpoint}/transformation?version=9")).status == 404
         assert nicobar.runtime.configuration.snapshot.endpoints[0].transformation.version == 3
@@ -108,11 +104,11 @@ async def test_a_draft_is_tried_on_real_messages_beside_what_was_sent_without_ja
         assert await deliver(nicobar, address, "refund.failed", "evt_2", evil) is DeliveryState.SUCCESS
         assert await deliver(nicobar, address, "payment.processing", "evt_3") is DeliveryState.CANCELED
         await page.goto(f"{endpoint}/transformation")
-        await page.get_by_role("link", name="Try on the latest messages").click()
+        await page.get_by_role("link", name="Dry run on the latest messages").click()
         await page.get_by_text("none differs from what was sent").wait_for()
         await begin(page, endpoint, THIRD)
         await page.goto(f"{endpoint}/transformation")
-        await page.get_by_role("link", name="Try on the latest messages").click()
+        await page.get_by_role("link", name="Dry run on the latest messages").click()
         for text in ("3 messages", "1 would fail", "2 differ from what was sent"):
             await expect(page.locator(".summary")).to_contain_text(text)
         rows = page.locator("tbody tr")

@@ -15,14 +15,14 @@ import nicobar
 from nicobar.cli import group
 from nicobar.connectors.customerio import CustomerIo
 from nicobar.connectors.customerio.contract import ACTIONS, V1_CALLS
+from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.connectors.customerio.rules import RULES
 from nicobar.emulator.faults import Fault
 from nicobar.observe import Metrics
-from nicobar.recipes import RECIPES
 from nicobar.sandbox import Failure
 from nicobar.settings import Settings, description
 from nicobar.use_cases.config_file import read_document
-from nicobar.web.api.app import API_HANDLERS, OPEN_HANDLERS
+from nicobar.web.api.app import OPERATIONS
 from support.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +72,7 @@ def test_the_contract_s_page_has_every_call_and_every_switch():
 def test_the_api_s_page_says_of_every_operation_of_the_public_one_what_is_true():
     rows = re.findall(r"^\| ((?:`v1\.[\w.-]+` ?)+)\| (works|differs|not offered) \|(.*)\|$", API, re.MULTILINE)
     said = {name: here for names, here, _ in rows for name in re.findall(r"`([^`]+)`", names)}
-    offered = {item.operation_id for item in (*OPEN_HANDLERS, *API_HANDLERS)}
+    offered = {operation.id for operation in OPERATIONS}
     assert {name for name, here in said.items() if here != "not offered"} <= offered
     assert not {name for name, here in said.items() if here == "not offered"} & offered
     assert {str(name) for name in offered if str(name).startswith("v1.")} <= set(said)
@@ -93,7 +93,7 @@ def test_every_setting_says_what_it_is_for():
 
 def test_the_reference_leads_to_every_recipe(tmp_path):
     for candidate in RECIPES:
-        assert f"(../src/nicobar/recipes/{candidate.name}.md)" in REFERENCE
+        assert f"(../src/nicobar/connectors/customerio/recipes/{candidate.name}.md)" in REFERENCE
     result = run(
         tmp_path, "nicobar recipe journeys > handler.js && nicobar recipe && nicobar transform handler.js --all"
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from nicobar.clock import SystemClock
 from nicobar.model import DeliveryState
 from nicobar.runtime import open_store
-from nicobar.use_cases.catalogue import make_endpoint
 from support.api import asking
 from support.handlers import ORDER_PAID
+from support.records import make_endpoint
 from support.server import running
 
 

@@ -19,9 +19,9 @@ from nicobar.pipeline.configuration import Configuration
 from nicobar.settings import read_settings
 from nicobar.store import NewMessage, NewTask, PutSource, ReplayFilter, Resent, TaskKind, TaskStatus
 from nicobar.store.history import MessageFilter
-from nicobar.use_cases.catalogue import make_endpoint, make_source
 from support.clock import MovingClock
 from support.patience import PATIENCE_S
+from support.records import make_endpoint, make_source
 from support.server import running
 from support.store import failing_store, open_store
 

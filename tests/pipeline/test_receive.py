@@ -7,7 +7,7 @@ import pytest
 
 from nicobar.errors import Refusal
 from nicobar.pipeline.receive import Posted, Receiver
-from nicobar.use_cases.catalogue import make_endpoint
+from support.records import make_endpoint
 from support.server import running
 
 BODY = (

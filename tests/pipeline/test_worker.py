@@ -23,9 +23,9 @@ from nicobar.pipeline.worker import Worker
 from nicobar.sandbox import Broken, Failure, Result, Sandbox
 from nicobar.store import AddTransformation, NewMessage, PauseEndpoint, PutSource, Snapshot, Store
 from nicobar.store.history import AuditFilter
-from nicobar.use_cases.catalogue import make_endpoint, make_source
 from support.clock import MovingClock
 from support.patience import PATIENCE_S
+from support.records import make_endpoint, make_source
 from support.shared import SANDBOX
 from support.store import failing_store, open_store
 

@@ -12,7 +12,8 @@ from uvicorn.server import ServerState
 
 from nicobar.web.admission import MIN_LEAVING_REQUESTS, Share
 from nicobar.web.asgi import Message, Receive, Send
-from nicobar.web.connections import LOOPBACK, Connection, Limits, Pool, State, address_key
+from nicobar.web.connection_pool import LOOPBACK, Limits, Pool, State, address_key
+from nicobar.web.connections import Connection
 from nicobar.web.serving import RESERVED_FILES, Server
 from support.http import Echo, Hits, Line, get, lines, once, post, serving
 from support.patience import PATIENCE_S

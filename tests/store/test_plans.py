@@ -24,8 +24,25 @@ OTHERS = [
 ]
 OTHERS += ["tallies", "tallies_by_type", "unfinished_of_endpoint", "trim_refusals"]
 # What delivers, replays and cleans up.
-WORK = ["backlog", "bound_times", "cancel_some", "due_deliveries", "failure_groups", "free_next", "left_by_removed"]
-WORK += ["next_due", "old_messages", "release_leases", "replay_delivery", "replayable", "shift_times"]
+WORK = [
+    "backlog",
+    "backlog_of_endpoint",
+    "bound_times",
+    "cancel_some",
+    "due_deliveries",
+    "failure_groups",
+    "free_next",
+    "left_by_removed",
+]
+WORK += [
+    "left_by_removed",
+    "next_due",
+    "old_messages",
+    "release_leases",
+    "replay_delivery",
+    "replayable",
+    "shift_times",
+]
 WORK += [
     "replayable_missing",
     "replayable_missing_of_customers",
@@ -77,9 +94,14 @@ def test_no_list_sorts_what_it_reads(connection, name):
 def test_no_work_reads_what_is_finished_to_find_what_is_not(connection, name):
     steps = plan(connection, name)
     # The backlog counts first; what it then reads is a row an endpoint.
-    large = "deliveries|messages" if name == "backlog" else "deliveries|messages|d|m"
+    large = "deliveries|messages" if name.startswith("backlog") else "deliveries|messages|d|m"
     whole = [step for step in steps if re.match(rf"SCAN ({large})\b", step)]
     assert not [step for step in whole if not re.search(rf"INDEX {PARTIAL}", step)], steps
+
+
+def test_the_backlog_of_one_endpoint_reads_no_other_s(connection):
+    steps = plan(connection, "backlog_of_endpoint")
+    assert any("deliveries_unfinished (endpoint_seq=?" in step for step in steps), steps
 
 
 def test_a_count_of_a_replay_reads_of_each_customer_what_is_newer(connection):

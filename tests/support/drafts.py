@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from playwright.async_api import Page
+from playwright.async_api import APIResponse, Page
 
 from nicobar.model import Customer, DeliveryState
 from nicobar.sources.samples import fresh
 from support.installation import SECRET, Installation, connect
+from support.pages import SAME_ORIGIN
 from support.server import ADA, TYPES
 
 
 async def write_code(page: Page, draft: str, code: str) -> None:
     """The code into a draft, as the form does it without the editor."""
-    await page.goto(draft)
-    token = await form_token(page)
-    answer = await page.request.post(
-        f"{draft}/code", form={"form_token": token, "code": code, "variables": ""}, max_redirects=0
-    )
-    assert answer.status == 303
+    assert (await send_form(page, f"{draft}/code", code=code, variables="")).status == 303
 
 
-async def form_token(page: Page) -> str:
-    return await page.locator("[name=form_token]").first.input_value()
+async def send_form(page: Page, url: str, **fields: str) -> APIResponse:
+    """As a page of the dashboard sends it, with the browser's session. Redirects are not followed."""
+    return await page.request.post(url, form=fields, headers=SAME_ORIGIN, max_redirects=0)
 
 
 async def make_endpoint(page: Page, nicobar: Installation, code: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nicobar.web.asgi import Message, Receive, Send, send_json
-from nicobar.web.connections import Limits
+from nicobar.web.connection_pool import Limits
 from nicobar.web.serving import Server
 from support.patience import PATIENCE_S
 

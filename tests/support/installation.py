@@ -20,10 +20,10 @@ from nicobar.runtime import Runtime, run
 from nicobar.settings import Settings
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, Change, PauseEndpoint, PutSource
-from nicobar.use_cases.catalogue import make_endpoint, make_source
 from nicobar.web.serving import Server
 from support.browser import serious_findings
 from support.patience import PATIENCE_MS, PATIENCE_S
+from support.records import make_endpoint, make_source
 from support.server import ADA, DEFAULTS, DODO, TYPES
 from support.shared import SANDBOX
 

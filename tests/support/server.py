@@ -20,9 +20,9 @@ from nicobar.settings import Settings
 from nicobar.sources.dodo import DodoPayments
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, PutSource
-from nicobar.use_cases.catalogue import make_endpoint, make_source
 from nicobar.web.serving import Server
 from support.patience import PATIENCE_S
+from support.records import make_endpoint, make_source
 from support.shared import SANDBOX
 
 DODO = DodoPayments()

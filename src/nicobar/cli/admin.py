@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from shlex import quote
 from tempfile import TemporaryDirectory
@@ -14,6 +13,7 @@ import click
 
 from nicobar.cli.options import (
     COMMAND_LINE,
+    CommandLine,
     CommandServices,
     new_installation_option,
     open_services,
@@ -30,12 +30,15 @@ from nicobar.pipeline.configuration import open_endpoint
 from nicobar.sandbox import Sandbox
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
-from nicobar.store import BasedOn
-from nicobar.use_cases.config_file import Document, Plan, Planner, read_document, write_document
-from nicobar.use_cases.dry_run import dry_target, try_samples
-from nicobar.use_cases.endpoint_state import enable_endpoint, resume_endpoint
-from nicobar.use_cases.services import again_if_moved
-from nicobar.use_cases.users import offer_link
+from nicobar.sources.registry import source_kind
+from nicobar.store import Snapshot
+from nicobar.use_cases import endpoints
+from nicobar.use_cases.applications import default_application
+from nicobar.use_cases.config_file import ACTOR, Document, Plan, Planner, read_document, write_document
+from nicobar.use_cases.dry_run import application_samples, dry_target, run_samples, samples_of
+from nicobar.use_cases.edit import Edit, edited
+from nicobar.use_cases.endpoints import named_endpoint
+from nicobar.use_cases.users import offer_owner_link
 
 CHECK_TIMEOUT_MS = 5_000
 
@@ -68,24 +71,15 @@ async def _apply(settings: Settings, file: Path, *, prune: bool, dry_run: bool, 
                 if dry_run:
                     await _carry_out(it, sandbox, settings, document, file.parent, prune=prune, dry_run=True)
                     return
-                await _plan(it, sandbox, settings, document, file.parent, prune=prune)
+                await _plan(it, it.snapshot, sandbox, document, file.parent, prune=prune)
         async with open_services(settings, create=True, new_installation=new_installation) as it:
             await _carry_out(it, sandbox, settings, document, file.parent, prune=prune, dry_run=False)
 
 
 async def _plan(
-    it: CommandServices, sandbox: Sandbox, settings: Settings, document: Document, folder: Path, *, prune: bool
+    it: CommandServices, snapshot: Snapshot, sandbox: Sandbox, document: Document, folder: Path, *, prune: bool
 ) -> Plan:
-    planner = Planner(
-        snapshot=it.snapshot,
-        vault=it.vault,
-        ids=it.ids,
-        sandbox=sandbox,
-        folder=folder,
-        environment=os.environ,
-        now_ms=it.clock.now_ms(),
-        allowed=settings.allowed,
-    )
+    planner = Planner(it, snapshot, sandbox=sandbox, folder=folder, environment=os.environ)
     return await planner.plan(document, prune=prune)
 
 
@@ -99,23 +93,21 @@ async def _carry_out(
     prune: bool,
     dry_run: bool,
 ) -> None:
-    @again_if_moved
-    async def change() -> Plan:
-        now = replace(it, snapshot=await it.store.snapshot())
-        plan = await _plan(now, sandbox, settings, document, folder, prune=prune)
-        if plan.changes and not dry_run:
-            await it.store.change([BasedOn(version=now.snapshot.version), *plan.changes])
+    async def change(edit: Edit) -> Plan:
+        plan = await _plan(it, edit.snapshot, sandbox, document, folder, prune=prune)
+        if not dry_run:
+            await edit.commit_acts(plan.acts)
         return plan
 
-    plan = await change()
+    plan = await edited(it, CommandLine(ACTOR), change)
     for sentence in plan.sentences:
         click.echo(f"{'would be: ' if dry_run else ''}{sentence}")
     for name in plan.unlisted:
         click.echo(f"{name}: not in the file, kept (--prune removes it)")
-    if not plan.changes:
+    if not plan.acts:
         click.echo("Nothing to change.")
     snapshot = await it.store.snapshot()
-    await _say_what_is_sent(it, sandbox, document, folder, snapshot.endpoints)
+    await _say_what_is_sent(it, sandbox, document, folder, snapshot)
     if not dry_run:
         wanted = {entry.name for entry in document.endpoints if not entry.disabled}
         await _check_credentials(
@@ -126,10 +118,14 @@ async def _carry_out(
 
 
 async def _say_what_is_sent(
-    it: CommandServices, sandbox: Sandbox, document: Document, folder: Path, endpoints: Sequence[Endpoint]
+    it: CommandServices, sandbox: Sandbox, document: Document, folder: Path, snapshot: Snapshot
 ) -> None:
     """Says for each endpoint of the file for which event types its handler sends something."""
-    known = {endpoint.name: endpoint.transformation for endpoint in endpoints}
+    known = {endpoint.name: endpoint.transformation for endpoint in snapshot.endpoints}
+    samples = application_samples(snapshot, default_application(snapshot).id)
+    if document.sources:  # which are not stored yet in a dry run
+        kinds = {entry.kind: source_kind(entry.kind) for entry in document.sources}
+        samples = samples_of(*kinds.values(), added=snapshot.event_types)
     for entry in document.endpoints:
         kept = known.get(entry.name)
         code = (folder / entry.handler).read_text("utf-8") if entry.handler else kept.code if kept else ""
@@ -140,7 +136,7 @@ async def _say_what_is_sent(
         at = dry_target(
             entry.connector, code, entry.variables, settings=entry.settings, event_types=entry.event_types
         )
-        found = await try_samples(sandbox, at, it.clock.now_ms(), it.clock.steady_ms)
+        found = await run_samples(sandbox, at, samples, it.clock.now_ms(), it.clock.steady_ms)
         mark = "▲ " if found.coverage.is_silent else ""
         click.echo(f"{mark}endpoint {entry.name}: {found.coverage.summary} {found.coverage.warning}".rstrip())
 
@@ -184,7 +180,7 @@ def password_link(*, new_installation: bool, **flags: Any) -> None:
 
     async def run() -> str:
         async with open_services(settings, create=True, new_installation=new_installation) as it:
-            return await offer_link(it.store, it.clock.now_ms())
+            return await offer_owner_link(it, COMMAND_LINE)
 
     click.echo((settings.public_url.rstrip("/") or f"http://{settings.host}:{settings.port}") + run_loop(run()))
 
@@ -195,15 +191,13 @@ def password_link(*, new_installation: bool, **flags: Any) -> None:
 def resume(*, endpoint: str, **flags: Any) -> None:
     """End the pause or the hold of ENDPOINT (its name, id or uid)."""
 
-    @again_if_moved
-    async def run() -> str:
-        async with open_services(settings_of(flags)) as it:
-            found = it.endpoint(endpoint)
-            if await resume_endpoint(it, COMMAND_LINE, found):
-                return f"{found.name} is resumed."
-            return f"{found.name} is not paused. Nothing was changed."
+    async def change(edit: Edit) -> str:
+        found = named_endpoint(edit.snapshot.endpoints, endpoint)
+        if await endpoints.resume(edit, found):
+            return f"{found.name} is resumed."
+        return f"{found.name} is not paused. Nothing was changed."
 
-    click.echo(run_loop(run()))
+    click.echo(run_loop(_edit(flags, change)))
 
 
 @click.command()
@@ -212,14 +206,17 @@ def resume(*, endpoint: str, **flags: Any) -> None:
 def enable(*, endpoint: str, **flags: Any) -> None:
     """Enable a disabled ENDPOINT (its name, id or uid)."""
 
-    @again_if_moved
-    async def run() -> str:
-        async with open_services(settings_of(flags)) as it:
-            found = it.endpoint(endpoint)
-            enabled = await enable_endpoint(it, COMMAND_LINE, found)
-            done = f"{found.name} is enabled." if enabled else f"{found.name} is not disabled. Nothing was changed."
-            if found.paused_reason is None:
-                return done
-            return f"{done} It is still paused: {found.paused_reason}. Resume it: nicobar resume {quote(found.name)}"
+    async def change(edit: Edit) -> str:
+        found = named_endpoint(edit.snapshot.endpoints, endpoint)
+        enabled = await endpoints.enable(edit, found)
+        done = f"{found.name} is enabled." if enabled else f"{found.name} is not disabled. Nothing was changed."
+        if found.paused_reason is None:
+            return done
+        return f"{done} It is still paused: {found.paused_reason}. Resume it: nicobar resume {quote(found.name)}"
 
-    click.echo(run_loop(run()))
+    click.echo(run_loop(_edit(flags, change)))
+
+
+async def _edit(flags: dict[str, Any], change: Callable[[Edit], Awaitable[str]]) -> str:
+    async with open_services(settings_of(flags)) as it:
+        return await edited(it, COMMAND_LINE, change)

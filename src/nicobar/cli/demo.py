@@ -26,9 +26,11 @@ from nicobar.pipeline.deliver import Recorded
 from nicobar.runtime import Runtime, run
 from nicobar.settings import Settings
 from nicobar.sources.dodo import DodoPayments
-from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, PutSource
-from nicobar.use_cases.catalogue import default_application, make_endpoint, make_source
+from nicobar.use_cases import sources
+from nicobar.use_cases.applications import default_application
+from nicobar.use_cases.endpoint_records import EndpointSpec, created
+from nicobar.use_cases.sources import SourceSpec
 from nicobar.web.serving import Server
 
 WAIT_S = 60
@@ -146,24 +148,32 @@ async def _set_up(runtime: Runtime, emulator_url: str) -> tuple[str, str]:
     """Makes the source and the endpoint; returns the source's path and its secret."""
     app_id = default_application(runtime.configuration.snapshot).id
     secret = new_webhook_secret()
-    source = make_source(
-        vault=runtime.vault, ids=runtime.ids, app_id=app_id, name="dodo", kind="dodo-payments", secrets=[secret]
-    )
-    endpoint = make_endpoint(
+    now_ms = runtime.clock.now_ms()
+    source = sources.created(
+        SourceSpec(kind="dodo-payments", name="dodo", secrets=(secret,)),
         vault=runtime.vault,
-        ids=runtime.ids,
+        source_id=runtime.ids.new("src"),
         app_id=app_id,
-        name="customerio",
-        kind="customerio",
-        settings={"base_url": emulator_url},
-        credentials={"site_id": "demo-site", "api_key": "demo-key"},
+        now_ms=now_ms,
+    )
+    endpoint = created(
+        EndpointSpec(
+            connector="customerio",
+            name="customerio",
+            settings={"base_url": emulator_url},
+            credentials={"site_id": "demo-site", "api_key": "demo-key"},
+        ),
+        vault=runtime.vault,
+        endpoint_id=runtime.ids.new("ep"),
+        app_id=app_id,
+        now_ms=now_ms,
     )
     code = files("nicobar.cli").joinpath("demo.js").read_text("utf-8")
     await runtime.store.change(
         [
             PutSource(source=source),
             endpoint,
-            AddTransformation(endpoint_id=endpoint.id, code=code, created_at_ms=runtime.clock.now_ms()),
+            AddTransformation(endpoint_id=endpoint.id, code=code, created_at_ms=now_ms),
         ]
     )
     await runtime.configuration.refresh()
@@ -179,7 +189,7 @@ async def _send(runtime: Runtime, url: str, secret: str) -> _Tally:
         for name in STORY:
             for customer in CUSTOMERS:
                 now_ms = runtime.clock.now_ms()
-                body = fresh(types[name], now_ms, customer)
+                body = dodo.sample(types[name], now_ms, customer)
                 headers = dodo.sign(f"demo_{name}_{customer.key}", body, secret, now_ms)
                 answer = await transport.send(Request(method="POST", url=url, headers=headers, body=body))
                 if isinstance(answer, NoResponse) or answer.status != 202:  # noqa: PLR2004 - accepted

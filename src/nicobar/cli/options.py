@@ -23,9 +23,9 @@ from nicobar.model import Endpoint
 from nicobar.observe import set_up_logs
 from nicobar.runtime import open_store
 from nicobar.settings import SECRETS, LogFormat, Settings, description, read_origins, read_settings
-from nicobar.store import Audited, BasedOn, Change, Snapshot, Store
-from nicobar.use_cases.catalogue import named_endpoint
-from nicobar.use_cases.services import Actor
+from nicobar.store import Snapshot, Store
+from nicobar.use_cases.edit import Actor, Edit
+from nicobar.use_cases.endpoints import named_endpoint
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 24 * 3_600_000}
 _SPAN = re.compile(r"(\d{1,6})([smhd])")
@@ -120,14 +120,13 @@ COMMAND_LINE = CommandLine()
 
 @dataclass(frozen=True, slots=True)
 class CommandServices:
-    """An open database with what operations need. `snapshot` is what a change is based on: StoreMoved is raised where
-    another process changed something in between.
-    """
+    """An open database with what operations need. `snapshot` is the configuration as it was read at the opening."""
 
     store: Store
     vault: Vault
     clock: Clock
     ids: IdFactory
+    settings: Settings
     snapshot: Snapshot
 
     def endpoint(self, name: str) -> Endpoint:
@@ -142,22 +141,10 @@ class CommandServices:
     def wake(self, endpoint_seqs: Sequence[int]) -> None:
         """The process that delivers finds new work within a second."""
 
-    async def change(
-        self, caller: Actor, action: str, subject: str, *changes: Change, app_id: str | None, detail: str = ""
-    ) -> Snapshot:
-        line = self.said(caller, action, subject, app_id=app_id, detail=detail)
-        await self.store.change([BasedOn(version=self.snapshot.version), *changes, line])
-        return await self.store.snapshot()
-
-    def said(self, caller: Actor, action: str, subject: str, *, app_id: str | None, detail: str = "") -> Audited:
-        return Audited(
-            at_ms=self.clock.now_ms(),
-            actor=caller.name,
-            action=action,
-            app_id=app_id,
-            subject=subject,
-            detail=detail,
-        )
+    @asynccontextmanager
+    async def edit(self, actor: Actor) -> AsyncIterator[Edit]:
+        """Reads the configuration again, to change it."""
+        yield Edit(self, actor, await self.store.snapshot(), self.store.snapshot)
 
 
 @asynccontextmanager
@@ -173,7 +160,12 @@ async def open_services(
     try:
         async with open_store(settings, clock, create=create, new_installation=new_installation) as (store, vault):
             yield CommandServices(
-                store=store, vault=vault, clock=clock, ids=IdFactory(clock.now_ms), snapshot=await store.snapshot()
+                store=store,
+                vault=vault,
+                clock=clock,
+                ids=IdFactory(clock.now_ms),
+                settings=settings,
+                snapshot=await store.snapshot(),
             )
     finally:
         if is_new and path.exists():

@@ -14,9 +14,10 @@ from nicobar.errors import UserError
 from nicobar.model import DeliveryState
 from nicobar.store import ReplayFilter, Task, TaskKind
 from nicobar.use_cases import erase as expunging
-from nicobar.use_cases.endpoint_state import check_enabled
-from nicobar.use_cases.replays import FINAL_STATES, cancel_replay, count_replay, start_replay
-from nicobar.use_cases.replays import resend as send_again
+from nicobar.use_cases.deliveries import FINAL_STATES
+from nicobar.use_cases.deliveries import resend as send_again
+from nicobar.use_cases.endpoints import check_enabled
+from nicobar.use_cases.replays import cancel_replay, count_replay, start_replay
 
 MAX_SHOWN_TASKS = 50
 
@@ -113,7 +114,7 @@ async def _replay(
         if count.earlier_ids:
             click.echo(
                 f"▲ {count.earlier_ids} of these deliveries are of an earlier version, which derived event ids "
-                "differently: Customer.io accepts their events as new ones, and emails go out again."
+                "differently: the destination accepts their events as new ones, and emails go out again."
             )
         if asked["dry_run"]:
             return

@@ -20,9 +20,7 @@ from nicobar.cli.options import (
 )
 from nicobar.errors import UserError
 from nicobar.model import Application, Scope, Token
-from nicobar.store import PutToken
-from nicobar.use_cases.services import again_if_moved
-from nicobar.use_cases.tokens import make_token, usable
+from nicobar.use_cases.tokens import TokenSpec, active, create_token, revoke_token
 
 _SCOPES = {
     (False, False): Scope.ADMIN,
@@ -50,20 +48,11 @@ def create(
     """Make a token and print it, this once. Without options it may do everything."""
 
     async def make(it: CommandServices) -> str:
-        now_ms = it.clock.now_ms()
-        expires_at_ms = None if expires is None else moment(expires, now_ms, ahead=True)
-        if expires_at_ms is not None and expires_at_ms <= now_ms:
-            raise UserError("time_invalid", f"{expires} is a time that is over.", "Name one that is to come.")
-        made, secret = make_token(
-            await it.store.tokens(),
-            ids=it.ids,
-            now_ms=now_ms,
-            name=name,
-            scope=_SCOPES[app_uid is not None, read_only],
-            app_id=None if app_uid is None else _application(it.snapshot.applications, app_uid).id,
-            expires_at_ms=expires_at_ms,
-        )
-        await _keep(it, "token.create", made)
+        expires_at_ms = None if expires is None else moment(expires, it.clock.now_ms(), ahead=True)
+        app_id = None if app_uid is None else _application(it.snapshot.applications, app_uid).id
+        scope = _SCOPES[app_uid is not None, read_only]
+        spec = TokenSpec(name=name, scope=scope, app_id=app_id, expires_at_ms=expires_at_ms)
+        _, secret = await create_token(it, COMMAND_LINE, spec)
         return secret
 
     click.echo(_with_services(flags, make, create=True, new_installation=new_installation))
@@ -89,7 +78,7 @@ def revoke(*, name: str, **flags: Any) -> None:
     """End the token NAME (its name or id) for good."""
 
     async def end(it: CommandServices) -> str:
-        tokens = usable(await it.store.tokens())
+        tokens = active(await it.store.tokens())
         named = [token for token in tokens if name in {token.id, token.name}]
         if len(named) > 1:
             ids = ", ".join(item.id for item in named)
@@ -99,14 +88,9 @@ def revoke(*, name: str, **flags: Any) -> None:
         found = named[0] if named else None
         if found is None:
             names = ", ".join(token.name for token in tokens) or "none"
-            raise UserError("token_unknown", f"There is no token {name!r} that is taken.", f"There are: {names}.")
-        now_ms = it.clock.now_ms()
-        revoked = Token(
-            **{struct_field: getattr(found, struct_field) for struct_field in Token.__struct_fields__}
-            | {"revoked_at_ms": now_ms}
-        )
-        await _keep(it, "token.revoke", revoked)
-        return f"{found.name} is not taken any more."
+            raise UserError("token_unknown", f"No active token is named {name!r}.", f"There are: {names}.")
+        await revoke_token(it, COMMAND_LINE, found.id)
+        return f"{found.name} is revoked."
 
     click.echo(_with_services(flags, end))
 
@@ -118,16 +102,11 @@ def _with_services(
     create: bool = False,
     new_installation: bool = False,
 ) -> str:
-    @again_if_moved
     async def run() -> str:
         async with open_services(settings_of(flags), create=create, new_installation=new_installation) as it:
             return await work(it)
 
     return run_loop(run())
-
-
-async def _keep(it: CommandServices, action: str, token: Token) -> None:
-    await it.change(COMMAND_LINE, action, token.id, PutToken(token=token), app_id=token.app_id, detail=token.name)
 
 
 def _application(applications: Sequence[Application], name: str) -> Application:

@@ -18,12 +18,9 @@ from nicobar.model import EventType, Source
 from nicobar.pipeline.configuration import source_secrets
 from nicobar.settings import Settings
 from nicobar.sources.registry import source_kind
-from nicobar.sources.samples import fresh
 from nicobar.store import Snapshot
-from nicobar.use_cases.services import again_if_moved
-from nicobar.use_cases.source_secrets import create_trial_secret
-
-_ACCEPTED = 202
+from nicobar.use_cases import sources
+from nicobar.use_cases.edit import Edit, edited
 
 
 @click.command()
@@ -51,26 +48,26 @@ async def _trigger(
 ) -> None:
     clock = SystemClock()
 
-    @again_if_moved
-    async def prepare() -> tuple[Source, EventType, str]:
-        async with open_services(settings) as it:
-            source = _source(it.snapshot, source_name)
-            event_type = _event_type(it.snapshot, source, name)
-            secrets = source_secrets(it.vault, source)
-            if secrets:
-                return source, event_type, secrets[0]
-            if not create_secret:
-                raise without_secret(source)
-            secret = await create_trial_secret(it, COMMAND_LINE, source)
-            click.echo(f"Created a signing secret for source {source.name}: {secret}")
-            return source, event_type, secret
+    async def prepare(edit: Edit) -> tuple[Source, EventType, str]:
+        source = _source(edit.snapshot, source_name)
+        event_type = _event_type(edit.snapshot, source, name)
+        secrets = source_secrets(edit.services.vault, source)
+        if secrets:
+            return source, event_type, secrets[0]
+        if not create_secret:
+            raise without_secret(source)
+        secret = await sources.create_trial_secret(edit, source)
+        click.echo(f"Created a signing secret for source {source.name}: {secret}")
+        return source, event_type, secret
 
-    source, event_type, secret = await prepare()
+    async with open_services(settings) as it:
+        source, event_type, secret = await edited(it, COMMAND_LINE, prepare)
+    kind = source_kind(source.kind)
     async with HttpTransport(allowed=AllowedAddresses.of_url(base)) as transport:
         for _ in range(count):
             event_id = f"test_{uuid.uuid4().hex}"
-            body = fresh(event_type, clock.now_ms(), event_id=event_id)
-            headers = source_kind(source.kind).sign(event_id, body, secret, clock.now_ms())
+            body = kind.sample(event_type, clock.now_ms(), event_id=event_id)
+            headers = kind.sign(event_id, body, secret, clock.now_ms(), event_type=event_type.name)
             answer = await transport.send(
                 Request(
                     method="POST",
@@ -82,7 +79,7 @@ async def _trigger(
             if isinstance(answer, NoResponse):
                 raise UserError("no_answer", f"{base} did not answer: {answer.reason}.", "Start it: nicobar serve.")
             click.echo(f"{answer.status} {answer.body.decode('utf-8', 'replace')}")
-            if answer.status != _ACCEPTED:
+            if answer.status != kind.accepted.new:
                 raise UserError(
                     "not_accepted", f"The event was answered {answer.status}.", "The line above says why."
                 )

@@ -8,9 +8,6 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
-from litestar import Litestar, Request, Response, delete, get, post, put
-from litestar.exceptions import HTTPException
-from litestar.params import QueryParameter
 from msgspec import Meta
 
 from nicobar.emulator import page
@@ -20,17 +17,22 @@ from nicobar.emulator.contract import MAX_BATCH_BYTES, Mode
 from nicobar.emulator.faults import MAX_FAULTS, Fault
 from nicobar.emulator.origin import is_foreign
 from nicobar.emulator.state import MAX_ACTIVITIES, Person, SeenRequest, State
-from nicobar.emulator.track import PREFIXES, TrackApi
+from nicobar.emulator.track import BODY_TIMEOUT_MS, PREFIXES, TrackApi
+from nicobar.errors import NicobarError, Refusal
 from nicobar.model import Json, Record
-from nicobar.web.asgi import Message, Receive, Send, headers_of, send_json
-from nicobar.web.serving import error_reply
+from nicobar.web.asgi import App, Message, Receive, Send, headers_of, send_json
+from nicobar.web.middleware.body import Body, body_of
+from nicobar.web.middleware.errors import Errors
+from nicobar.web.operations import Operation, Response, delete, get, post, put
+from nicobar.web.parameters import read_query
+from nicobar.web.providers import Handlers, Provider
+from nicobar.web.query_names import given_values
+from nicobar.web.routing import Routes
 
-Limit = Annotated[int, QueryParameter(ge=1, le=MAX_ACTIVITIES)]
+Limit = Annotated[int, Meta(ge=1, le=MAX_ACTIVITIES)]
 Faults = Annotated[list[Fault], Meta(max_length=MAX_FAULTS)]
 AllCampaigns = Annotated[list[Campaign], Meta(max_length=MAX_CAMPAIGNS)]
 T = TypeVar("T")
-# Litestar's request knows its user, its token and its state; there are none here.
-Asked = Request[Any, Any, Any]
 _STATIC = {"emulator.css": "text/css; charset=utf-8", "emulator.js": "text/javascript; charset=utf-8"}
 _CROSS_ORIGIN: Json = {
     "code": "cross_origin",
@@ -49,7 +51,7 @@ class EmulatorSettings(Record):
 
 
 class Emulator:
-    """An ASGI application around `state`: the Track API answers itself, the rest is Litestar's."""
+    """An ASGI application around `state`: the Track API answers itself."""
 
     def __init__(
         self, state: State, *, region: str = "us", host: str = "", campaigns: Sequence[Campaign] = ()
@@ -60,13 +62,7 @@ class Emulator:
         self.campaigns = Campaigns(state.now)
         self.campaigns.put(campaigns)
         state.listeners.append(self.campaigns.consider)
-        self._behind = Litestar(
-            [*_shown(self), *_switches(self), *_page(self)],
-            openapi_config=None,
-            logging_config=None,
-            exception_handlers={HTTPException: error_reply},
-            request_max_body_size=MAX_BATCH_BYTES,
-        )
+        self._behind = _application([*_shown(self), *_switches(self), *_page(self)])
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(PREFIXES):
@@ -74,7 +70,7 @@ class Emulator:
         elif scope["type"] == "http" and is_foreign(scope["method"], headers_of(scope), self._host):
             await send_json(send, 403, _CROSS_ORIGIN)
         else:
-            await self._behind(scope, receive, send)  # type: ignore[arg-type] # Litestar names each message's type
+            await self._behind(scope, receive, send)
 
     def settings(self) -> EmulatorSettings:
         return EmulatorSettings(mode=self.track.mode, settle_ms=self.state.settle_ms)
@@ -113,32 +109,52 @@ def create_app(
     return emulator
 
 
-def _shown(emulator: Emulator) -> list[Any]:
+def _application(operations: Sequence[Operation]) -> App:
+    async def supply_body(scope: Message) -> bytes:
+        return body_of(scope)
+
+    handlers: Handlers[Message] = Handlers(operations, {"body": Provider(supply_body)})
+
+    async def call(operation: Operation, scope: Message) -> Response[Any]:
+        arguments, wrong = read_query(handlers.signature(operation).query, given_values(scope["query_string"]))
+        if wrong:
+            raise Refusal(400, "request_invalid", f"{wrong[0].name}: {wrong[0].reason}.", "Correct the query.")
+        return await handlers.call(operation, scope, arguments)
+
+    return Errors(Body(Routes(operations, call), max_bytes=MAX_BATCH_BYTES, timeout_ms=BODY_TIMEOUT_MS), _error)
+
+
+def _error(scope: Message, error: NicobarError) -> Response[Json]:  # noqa: ARG001 - every request gets the same
+    status = error.status if isinstance(error, Refusal) else 500
+    return Response({"code": error.code, "detail": str(error)}, status=status)
+
+
+def _shown(emulator: Emulator) -> list[Operation]:
     """What it holds."""
     state = emulator.state
 
-    @get("/emulator/people", sync_to_thread=False)
-    def people(limit: Limit = 1_000) -> Response[bytes]:
+    @get("/emulator/people")
+    async def people(limit: Limit = 1_000) -> Response[bytes]:
         state.settle()
         shown: list[Json] = [_person(person) for person in list(state.people.values())[-limit:]]
         return _reply(200, {"count": len(state.people), "people": shown})
 
-    @get("/emulator/activities", sync_to_thread=False)
-    def activities(limit: Limit = 1_000) -> Response[bytes]:
+    @get("/emulator/activities")
+    async def activities(limit: Limit = 1_000) -> Response[bytes]:
         state.settle()
         return _listed("activities", list(state.activities), limit)
 
-    @get("/emulator/requests", sync_to_thread=False)
-    def requests(limit: Limit = 1_000) -> Response[bytes]:
+    @get("/emulator/requests")
+    async def requests(limit: Limit = 1_000) -> Response[bytes]:
         return _listed("requests", list(state.requests), limit)
 
-    @get("/emulator/emails", sync_to_thread=False)
-    def emails(limit: Limit = 1_000) -> Response[bytes]:
+    @get("/emulator/emails")
+    async def emails(limit: Limit = 1_000) -> Response[bytes]:
         state.settle()
         return _listed("emails", list(emulator.campaigns.emails), limit)
 
-    @get("/emulator/version", sync_to_thread=False)
-    def version() -> Response[bytes]:
+    @get("/emulator/version")
+    async def version() -> Response[bytes]:
         """A number that changes when anything does."""
         state.settle()
         forgotten: Json = dict(state.forgotten)
@@ -147,47 +163,47 @@ def _shown(emulator: Emulator) -> list[Any]:
     return [people, activities, requests, emails, version]
 
 
-def _switches(emulator: Emulator) -> list[Any]:
+def _switches(emulator: Emulator) -> list[Operation]:
     """What a test changes."""
 
-    @get("/emulator/faults", sync_to_thread=False)
-    def faults() -> Response[bytes]:
+    @get("/emulator/faults")
+    async def faults() -> Response[bytes]:
         return _reply(200, {"faults": [msgspec.to_builtins(fault) for fault in emulator.track.faults.coming]})
 
     @put("/emulator/faults")
-    async def set_faults(request: Asked) -> Response[bytes]:
-        body = (await request.body()).strip()
+    async def set_faults(body: bytes) -> Response[bytes]:
+        body = body.strip()
         return _put(body if body.startswith(b"[") else b"[" + body + b"]", Faults, emulator.put_faults)
 
-    @get("/emulator/campaigns", sync_to_thread=False)
-    def campaigns() -> Response[bytes]:
+    @get("/emulator/campaigns")
+    async def campaigns() -> Response[bytes]:
         return _reply(
             200, {"campaigns": [msgspec.to_builtins(campaign) for campaign in emulator.campaigns.campaigns]}
         )
 
     @put("/emulator/campaigns")
-    async def set_campaigns(request: Asked) -> Response[bytes]:
-        return _put(await request.body(), AllCampaigns, emulator.put_campaigns)
+    async def set_campaigns(body: bytes) -> Response[bytes]:
+        return _put(body, AllCampaigns, emulator.put_campaigns)
 
-    @get("/emulator/settings", sync_to_thread=False)
-    def settings() -> Response[bytes]:
+    @get("/emulator/settings")
+    async def settings() -> Response[bytes]:
         return _reply(200, msgspec.to_builtins(emulator.settings()))
 
     @put("/emulator/settings")
-    async def set_settings(request: Asked) -> Response[bytes]:
-        return _put(await request.body(), EmulatorSettings, emulator.set)
+    async def set_settings(body: bytes) -> Response[bytes]:
+        return _put(body, EmulatorSettings, emulator.set)
 
-    @delete("/emulator/state", status_code=200, sync_to_thread=False)
-    def reset() -> Response[bytes]:
+    @delete("/emulator/state", status=200)
+    async def reset() -> Response[bytes]:
         emulator.reset()
         return _reply(200, {})
 
     return [faults, set_faults, campaigns, set_campaigns, settings, set_settings, reset]
 
 
-def _page(emulator: Emulator) -> list[Any]:
-    @get("/", sync_to_thread=False)
-    def show() -> Response[bytes]:
+def _page(emulator: Emulator) -> list[Operation]:
+    @get("/")
+    async def show() -> Response[bytes]:
         emulator.state.settle()
         html = page.render(
             emulator.state, emulator.campaigns, emulator.track.faults.coming, msgspec.to_builtins(emulator.settings())
@@ -195,18 +211,19 @@ def _page(emulator: Emulator) -> list[Any]:
         headers = {"content-security-policy": page.CSP, "cache-control": "no-store"}
         return Response(html.encode(), media_type="text/html; charset=utf-8", headers=headers)
 
-    @get([f"/{name}" for name in _STATIC], sync_to_thread=False)
-    def static(request: Asked) -> Response[bytes]:
-        name = request.url.path.removeprefix("/")
-        text = files("nicobar.emulator").joinpath("templates", name).read_bytes()
-        return Response(text, media_type=_STATIC[name])
+    def static(name: str) -> Operation:
+        @get(f"/{name}")
+        async def show_static() -> Response[bytes]:
+            return Response(
+                files("nicobar.emulator").joinpath("templates", name).read_bytes(), media_type=_STATIC[name]
+            )
+
+        return show_static
 
     @post("/campaigns")
-    async def change_campaigns(request: Asked) -> Response[bytes]:
+    async def change_campaigns(body: bytes) -> Response[bytes]:
         """The page's forms: one more campaign, or one fewer."""
-        given = {
-            name: values[0] for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()
-        }
+        given = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
         known = list(emulator.campaigns.campaigns)
         if "remove" in given:
             emulator.put_campaigns([item for item in known if item.title != given["remove"]])
@@ -220,9 +237,9 @@ def _page(emulator: Emulator) -> list[Any]:
                 detail = f"There are {MAX_CAMPAIGNS} campaigns already. Go back and remove one."
                 return _reply(422, {"code": "too_many_campaigns", "detail": detail})
             emulator.put_campaigns([*others, new])
-        return Response(b"", status_code=303, headers={"location": "/"}, media_type="text/plain")
+        return Response(b"", status=303, headers={"location": "/"}, media_type="text/plain")
 
-    return [show, static, change_campaigns]
+    return [show, *map(static, _STATIC), change_campaigns]
 
 
 def _put(body: bytes, kind: type[T], use: Callable[[T], None]) -> Response[bytes]:
@@ -253,4 +270,4 @@ def _listed(name: str, rows: Sequence[Activity | SeenRequest | Email], limit: in
 
 
 def _reply(status: int, value: Json) -> Response[bytes]:
-    return Response(msgspec.json.encode(value), media_type="application/json; charset=utf-8", status_code=status)
+    return Response(msgspec.json.encode(value), media_type="application/json; charset=utf-8", status=status)

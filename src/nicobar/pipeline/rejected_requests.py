@@ -12,7 +12,7 @@ import msgspec
 from nicobar.clock import Clock
 from nicobar.errors import Refusal, StoreError
 from nicobar.observe import log
-from nicobar.store.history import History, Refused
+from nicobar.store.history import History, RejectedRequest
 
 FLUSH_MS = 1_000
 # Of one source within one flush; the latest are kept, and the last one says how many were left out.
@@ -27,7 +27,7 @@ class RefusalLog:
     def __init__(self, history: History, clock: Clock) -> None:
         self._history = history
         self._clock = clock
-        self._noted: dict[str, deque[Refused]] = {}
+        self._noted: dict[str, deque[RejectedRequest]] = {}
         self._left_out: dict[str, int] = {}
 
     def note(self, source_id: str, refusal: Refusal, event_id: str) -> None:
@@ -35,7 +35,7 @@ class RefusalLog:
         if len(noted) == MAX_AT_ONCE:
             self._left_out[source_id] = self._left_out.get(source_id, 0) + 1
         noted.append(
-            Refused(
+            RejectedRequest(
                 source_id=source_id,
                 at_ms=self._clock.now_ms(),
                 status=refusal.status,
@@ -66,7 +66,7 @@ class RefusalLog:
             log.exception("refused requests not kept", count=len(refused))
 
 
-def _told(ones: deque[Refused], left_out: int) -> list[Refused]:
+def _told(ones: deque[RejectedRequest], left_out: int) -> list[RejectedRequest]:
     if not left_out:
         return list(ones)
     last = ones[-1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from nicobar.audit import AuditAction
 from nicobar.clock import Clock
 from nicobar.errors import NicobarError, StoreError, StoreMoved
 from nicobar.model import Breaker, BreakerState, Endpoint
@@ -343,7 +344,9 @@ class _Lane:
         if passed.is_accepted:
             reason = "The destination accepted a delivery."
             ended = PauseEndpoint(endpoint_id=endpoint.id, reason=None)
-            if await self._decide(endpoint, _is_on_hold, ended, self._said("endpoint.resume", reason)):
+            if await self._decide(
+                endpoint, _is_on_hold, ended, self._audit_line(AuditAction.ENDPOINT_RESUME, reason)
+            ):
                 # The configuration's change has made another gate, which knows nothing of the hold.
                 self._gate.suspects = gate.suspects
                 self._gate.suspects.hold_ended(self._clock.steady_ms())
@@ -368,7 +371,7 @@ class _Lane:
         refusal tries again. People are told when the hold begins, not at each probe. Raises StoreError.
         """
         is_new = not _is_on_hold(self._target)
-        said = [self._said("endpoint.pause", reason)] if is_new else []
+        said = [self._audit_line(AuditAction.ENDPOINT_PAUSE, reason)] if is_new else []
         put = PauseEndpoint(endpoint_id=endpoint.id, reason=reason)
         if await self._decide(endpoint, lambda item: _may_hold(item, reason), put, *said) and is_new:
             log.error("endpoint on hold", endpoint_id=endpoint.id, reason=reason)
@@ -437,13 +440,13 @@ class _Lane:
             days, last = rules.DISABLE_AFTER_DAYS, breaker.reason or "only failures"
             await self._disable(endpoint, f"Disabled after {days} days of failures only; the last one: {last}")
 
-    def _said(self, action: str, reason: str) -> Audited:
+    def _audit_line(self, action: AuditAction, reason: str) -> Audited:
         """The line of the audit log for what nobody asked for."""
         endpoint = self._target.endpoint
         return Audited(
             at_ms=self._clock.now_ms(),
             actor=ACTOR,
-            action=action,
+            action=action.value,
             app_id=endpoint.app_id,
             subject=endpoint.id,
             detail=reason,
@@ -451,7 +454,7 @@ class _Lane:
 
     async def _disable(self, endpoint: Endpoint, reason: str) -> None:
         disabled = DisableEndpoint(endpoint_id=endpoint.id, reason=reason)
-        said = self._said("endpoint.disable", reason)
+        said = self._audit_line(AuditAction.ENDPOINT_DISABLE, reason)
         if not await self._decide(endpoint, lambda item: not item.endpoint.disabled, disabled, said):
             return
         log.error("endpoint disabled", endpoint_id=endpoint.id, reason=reason)

@@ -72,8 +72,8 @@ class AttemptFilter(Record):
     alerts: bool = False
 
 
-class Tried(Record):
-    """A try with its message, whose body is left out, and its endpoint."""
+class MessageAttempt(Record):
+    """An attempt with its message, whose body is left out, and its endpoint."""
 
     message: Message
     endpoint_id: str
@@ -87,7 +87,7 @@ class Attempted(Record):
     delivery: Delivery
 
 
-class Moment(Record):
+class MessageDeliveries(Record):
     """A message and all of its deliveries."""
 
     message: Message
@@ -131,7 +131,7 @@ class Waits(Record):
     more: bool = False
 
 
-class Refused(Record):
+class RejectedRequest(Record):
     """A request that a source did not take. `seq` is 0 before it is kept."""
 
     source_id: str
@@ -164,11 +164,11 @@ class Change(Record):
 
 
 class AuditFilter(Record):
-    """Which lines of the audit log; all that is set has to fit."""
+    """Which lines of the audit log; all that is set has to fit. `actions` are alternatives."""
 
     app_id: str | None = None
     actor: str | None = None
-    action: str | None = None
+    actions: tuple[str, ...] = ()
     subject: str | None = None
     since_ms: int | None = None
     until_ms: int | None = None
@@ -207,7 +207,7 @@ class History(Protocol):
         before: str | None = None,
         after: str | None = None,
         limit: int,
-    ) -> Page[Tried]: ...
+    ) -> Page[MessageAttempt]: ...
 
     async def attempts_of_message(
         self,
@@ -218,9 +218,9 @@ class History(Protocol):
         before: str | None = None,
         after: str | None = None,
         limit: int,
-    ) -> Page[Tried]: ...
+    ) -> Page[MessageAttempt]: ...
 
-    async def attempt(self, attempt_id: str) -> Tried | None: ...
+    async def attempt(self, attempt_id: str) -> MessageAttempt | None: ...
 
     async def count_attempts(self, endpoint_id: str, which: AttemptFilter) -> tuple[int, bool]:
         """How many of an endpoint's latest MAX_COUNT tries fit; True if there are more that were not looked at."""
@@ -251,7 +251,7 @@ class History(Protocol):
         after: str | None = None,
         limit: int,
         with_body: bool = False,
-    ) -> Page[Moment]:
+    ) -> Page[MessageDeliveries]:
         """The messages that `messages` finds, each with its deliveries and whom they wait behind."""
         ...
 
@@ -300,13 +300,13 @@ class History(Protocol):
         """How many of an endpoint's deliveries are not finished, of messages accepted in that time, to the second."""
         ...
 
-    async def keep_refusals(self, refusals: Sequence[Refused]) -> None:
+    async def keep_refusals(self, refusals: Sequence[RejectedRequest]) -> None:
         """Keeps them in one transaction, and of each source the latest MAX_REFUSALS only."""
         ...
 
     async def refusals(
         self, source_id: str, *, before: str | None = None, after: str | None = None, limit: int
-    ) -> Page[Refused]: ...
+    ) -> Page[RejectedRequest]: ...
 
     async def versions(
         self,

@@ -134,8 +134,10 @@ class Queue(Protocol):
         """
         ...
 
-    async def backlog(self) -> list[Backlog]:
-        """The unfinished deliveries, by endpoint."""
+    async def backlog(self, endpoint_seq: int | None = None) -> list[Backlog]:
+        """The unfinished deliveries by endpoint, or those of one endpoint; an endpoint without any is left out. All
+        of them are counted: where one endpoint is shown, ask for that one.
+        """
         ...
 
     async def breakers(self) -> Mapping[int, Breaker]:

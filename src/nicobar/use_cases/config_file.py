@@ -4,40 +4,32 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 import tomli_w
-from msgspec import Meta
+from msgspec import UNSET
 
-from nicobar.addresses import PUBLIC_ONLY, AllowedAddresses
+from nicobar.audit import AuditAction
 from nicobar.connectors import FieldKind
 from nicobar.connectors.registry import connector
-from nicobar.crypto import Vault
 from nicobar.errors import ConfigurationError, StoreUnusable, UserError
-from nicobar.ids import IdFactory
-from nicobar.model import Details, Endpoint, EventType, Json, Setting, Source
-from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers, source_secrets
+from nicobar.model import Endpoint, EventType, Json, Record, Setting, Source
+from nicobar.pipeline.configuration import endpoint_credentials
 from nicobar.sandbox import Sandbox
-from nicobar.store import (
-    AddTransformation,
-    Audited,
-    Change,
-    PutEndpoint,
-    PutEventType,
-    PutSource,
-    RemoveEndpoint,
-    RemoveSource,
-    Snapshot,
-    ends_pause,
-)
-from nicobar.use_cases.catalogue import default_application, details, make_endpoint, make_source
-from nicobar.use_cases.destination_check import check_address, check_stored, moved
+from nicobar.store import AddTransformation, PutEventType, Snapshot, ends_pause
+from nicobar.use_cases import endpoints, sources
+from nicobar.use_cases.applications import default_application
+from nicobar.use_cases.bounds import MessagesPerS
+from nicobar.use_cases.destination_check import moved
+from nicobar.use_cases.edit import Act, OperationServices
+from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec
 from nicobar.use_cases.handler_check import why_it_cannot_run
+from nicobar.use_cases.sources import SourcePatch, SourceSpec
 
-# As the audit log shows who changed something by a file.
+# The actor in the audit log of changes by a file.
 ACTOR = "apply"
 
 
@@ -61,7 +53,7 @@ class EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     handler: str | None = None
     event_types: tuple[str, ...] = ()
     disabled: bool = False
-    max_messages_per_s: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    max_messages_per_s: MessagesPerS | None = None
     settings: dict[str, Setting] = {}
     credentials: dict[str, Reference] = {}
     variables: dict[str, str] = {}
@@ -78,10 +70,10 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     event_types: tuple[EventTypeEntry, ...] = ()
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """What `apply` will do: the changes, a sentence for each, and what is there but not in the file."""
+class Plan(Record):
+    """What `apply` will do: the acts, a sentence for each, and what is configured but not in the file."""
 
-    changes: tuple[Change, ...]
+    acts: tuple[Act, ...]
     sentences: tuple[str, ...]
     unlisted: tuple[str, ...]
 
@@ -119,67 +111,56 @@ def read_document(path: Path) -> Document:
 
 
 class Planner:
-    """Compares a document with what is there. `environment` holds the secrets that the document names."""
+    """Compares a document with a snapshot. `environment` holds the secrets that the document names."""
 
     def __init__(
         self,
-        *,
+        services: OperationServices,
         snapshot: Snapshot,
-        vault: Vault,
-        ids: IdFactory,
+        *,
         sandbox: Sandbox,
         folder: Path,
         environment: Mapping[str, str],
-        now_ms: int,
-        allowed: AllowedAddresses = PUBLIC_ONLY,
     ) -> None:
-        self._allowed = allowed
+        self._services = services
         self._snapshot = snapshot
         self._app_id = default_application(snapshot).id
-        self._vault = vault
-        self._ids = ids
         self._sandbox = sandbox
         self._folder = folder
         self._environment = environment
-        self._now_ms = now_ms
-        self._changes: list[Change] = []
+        self._now_ms = services.clock.now_ms()
+        self._acts: list[Act] = []
         self._sentences: list[str] = []
 
     async def plan(self, document: Document, *, prune: bool) -> Plan:
         """Raises ConfigurationError or UserError; nothing is changed here."""
         # A file is about one application; what belongs to others is not in its way.
-        sources = {source.name: source for source in self._snapshot.sources if source.app_id == self._app_id}
-        endpoints = {
+        known_sources = {source.name: source for source in self._snapshot.sources if source.app_id == self._app_id}
+        known_endpoints = {
             endpoint.name: endpoint for endpoint in self._snapshot.endpoints if endpoint.app_id == self._app_id
         }
         known_types = {event_type.name: event_type for event_type in self._snapshot.event_types}
         for event_type in document.event_types:
             self._event_type(event_type, known_types.get(event_type.name))
         for source in document.sources:
-            self._source(source, sources.pop(source.name, None))
+            with _about(f"source {source.name}"):
+                self._source(source, known_sources.pop(source.name, None))
         for endpoint in document.endpoints:
-            await self._endpoint(endpoint, endpoints.pop(endpoint.name, None))
+            with _about(f"endpoint {endpoint.name}"):
+                await self._endpoint(endpoint, known_endpoints.pop(endpoint.name, None))
         if prune:
-            for old_source in sources.values():
-                removal = RemoveSource(source_id=old_source.id)
-                self._add(f"source {old_source.name}: removed", "source.delete", old_source.id, removal)
-            for old_endpoint in endpoints.values():
-                gone = RemoveEndpoint(endpoint_id=old_endpoint.id)
-                self._add(f"endpoint {old_endpoint.name}: removed", "endpoint.delete", old_endpoint.id, gone)
-        unlisted = [f"source {name}" for name in sources] + [f"endpoint {name}" for name in endpoints]
+            for old_source in known_sources.values():
+                self._add(f"source {old_source.name}: removed", sources.deletion(old_source))
+            for old_endpoint in known_endpoints.values():
+                self._add(f"endpoint {old_endpoint.name}: removed", endpoints.deletion(old_endpoint))
+        unlisted = [f"source {name}" for name in known_sources] + [f"endpoint {name}" for name in known_endpoints]
         return Plan(
-            changes=tuple(self._changes),
-            sentences=tuple(self._sentences),
-            unlisted=() if prune else tuple(unlisted),
+            acts=tuple(self._acts), sentences=tuple(self._sentences), unlisted=() if prune else tuple(unlisted)
         )
 
-    def _add(self, sentence: str, action: str, subject: str, *changes: Change) -> None:
-        """A change, its sentence, and its line in the audit log."""
+    def _add(self, sentence: str, *acts: Act) -> None:
         self._sentences.append(sentence)
-        said = Audited(
-            at_ms=self._now_ms, actor=ACTOR, action=action, app_id=self._app_id, subject=subject, detail=sentence
-        )
-        self._changes += (*changes, said)
+        self._acts += acts
 
     def _event_type(self, entry: EventTypeEntry, known: EventType | None) -> None:
         if known is not None and (known.description, known.archived) == (entry.description, False):
@@ -188,8 +169,13 @@ class Planner:
         wanted = msgspec.structs.replace(
             base, description=entry.description, archived=False, updated_at_ms=self._now_ms
         )
-        change = PutEventType(event_type=wanted)
-        self._add(f"event type {entry.name}: set", "event-type.update", entry.name, change)
+        act = Act(
+            action=AuditAction.EVENT_TYPE_UPDATE if known else AuditAction.EVENT_TYPE_CREATE,
+            subject=entry.name,
+            changes=(PutEventType(event_type=wanted),),
+            app_id=None,
+        )
+        self._add(f"event type {entry.name}: set", act)
 
     def _source(self, entry: SourceEntry, known: Source | None) -> None:
         if not entry.secrets:
@@ -198,102 +184,52 @@ class Planner:
             )
         secrets = tuple(self._secret(secret, f"source {entry.name}") for secret in entry.secrets)
         references = tuple(secret.env for secret in entry.secrets)
-        if known and (known.kind, known.secret_references) == (entry.kind, references):
-            try:
-                if source_secrets(self._vault, known) == secrets:
-                    return
-            except StoreUnusable:  # sealed with a lost key: setting the secrets again is the cure
-                pass
-        source = make_source(
-            vault=self._vault,
-            ids=self._ids,
-            app_id=self._app_id,
-            name=entry.name,
-            kind=entry.kind,
-            secrets=secrets,
-            references=references,
-            uid=known.uid if known else None,
-            details=self._details(known),
-            known=known,
-        )
-        done, action = ("changed", "source.update") if known else ("added", "source.create")
-        self._add(f"source {entry.name}: {done}", action, source.id, PutSource(source=source))
+        if known is None:
+            spec = SourceSpec(kind=entry.kind, name=entry.name, secrets=secrets, references=references)
+            _, act = sources.creation(self._services, self._snapshot, self._app_id, spec)
+            self._add(f"source {entry.name}: added", act)
+            return
+        patch = SourcePatch(kind=entry.kind, secrets=secrets, references=references)
+        _, acts = sources.update_acts(self._services, self._snapshot, known, patch)
+        if acts:
+            self._add(f"source {entry.name}: changed", *acts)
 
     async def _endpoint(self, entry: EndpointEntry, known: Endpoint | None) -> None:
         credentials = {
-            name: self._secret(one, f"endpoint {entry.name}, {name}") for name, one in entry.credentials.items()
+            name: self._secret(reference, f"endpoint {entry.name}, {name}")
+            for name, reference in entry.credentials.items()
         }
-        headers = self._headers(known)
-        self._check_destination(entry, known, headers)
-        put = make_endpoint(
-            vault=self._vault,
-            ids=self._ids,
-            app_id=self._app_id,
-            name=entry.name,
-            kind=entry.connector,
-            settings=entry.settings,
-            credentials=credentials,
-            references={name: one.env for name, one in entry.credentials.items()},
-            event_types=entry.event_types,
-            variables=entry.variables,
-            disabled=entry.disabled,
-            max_messages_per_s=entry.max_messages_per_s,
-            # What a file has no words for stays as it is.
-            channels=known.channels if known else (),
-            headers=headers,
-            uid=known.uid if known else None,
-            details=self._details(known),
-            known=known,
-        )
         code = self._handler(entry)
-        if known is None or not self._same(known, put, credentials):
-            done, action = ("changed", "endpoint.update") if known else ("added", "endpoint.create")
-            resumed = ", resumed" if known and ends_pause(known, put) else ""
-            url = moved(known, put) if known else ""
-            self._add(f"endpoint {entry.name}: {done}{resumed}{url and f', {url}'}", action, put.id, put)
-        if code is not None and (known is None or known.transformation is None or known.transformation.code != code):
+        running = known.transformation.code if known and known.transformation else None
+        if code is not None and code != running:
             await self._check_handler(entry, code)
-            version = AddTransformation(endpoint_id=put.id, code=code, created_at_ms=self._now_ms)
-            sentence = f"endpoint {entry.name}: new version of the handler"
-            self._add(sentence, "transformation.update", put.id, version)
-
-    def _check_destination(self, entry: EndpointEntry, known: Endpoint | None, headers: Mapping[str, str]) -> None:
-        """The credentials are read from the environment each time, for the host that the file names. Headers are not
-        in the file: those set elsewhere stay at the host that they were set for.
-        """
-        before = known.settings if known and known.connector == entry.connector else None
-        try:
-            check_address(self._allowed, entry.connector, entry.settings, before)
-            if before is not None:
-                check_stored(entry.connector, entry.settings, before, headers=headers)
-        except UserError as error:
-            raise ConfigurationError(
-                error.code, f"The endpoint {entry.name} was not changed. {error.detail}", error.fix
-            ) from error
-
-    def _same(self, known: Endpoint, put: PutEndpoint, credentials: dict[str, str]) -> bool:
-        fields = ("connector", "settings", "credential_references", "event_types", "variables", "disabled")
-        try:
-            return all(getattr(known, name) == getattr(put, name) for name in (*fields, "max_messages_per_s")) and (
-                endpoint_credentials(self._vault, known) == credentials
+        if known is None:
+            spec = _spec(entry, credentials, code)
+            _, act = endpoints.creation(self._services, self._snapshot, self._app_id, spec)
+            self._add(f"endpoint {entry.name}: added", act)
+            return
+        patch = _patch(entry, credentials, self._stored(known))
+        put, acts = endpoints.update_acts(self._services, self._snapshot, known, patch)
+        if acts:
+            resumed = ", resumed" if ends_pause(known, put) else ""
+            url = moved(known, put)
+            self._add(f"endpoint {entry.name}: changed{resumed}{url and f', {url}'}", *acts)
+        if code is not None and code != running:
+            version = AddTransformation(endpoint_id=known.id, code=code, created_at_ms=self._now_ms)
+            act = Act(
+                action=AuditAction.TRANSFORMATION_UPDATE,
+                subject=known.id,
+                changes=(version,),
+                app_id=self._app_id,
             )
-        except StoreUnusable:
-            return False
+            self._add(f"endpoint {entry.name}: new version of the handler", act)
 
-    def _details(self, known: Source | Endpoint | None) -> Details:
-        before = known.details if known else Details()
-        return details(
-            now_ms=self._now_ms,
-            description=before.description,
-            metadata=before.metadata,
-            known=known.details if known else None,
-        )
-
-    def _headers(self, known: Endpoint | None) -> dict[str, str]:
+    def _stored(self, endpoint: Endpoint) -> set[str]:
+        """The names of the stored credentials. None if they are sealed with a lost key: setting them is the cure."""
         try:
-            return endpoint_headers(self._vault, known) if known else {}
+            return set(endpoint_credentials(self._services.vault, endpoint))
         except StoreUnusable:
-            return {}
+            return set()
 
     def _secret(self, reference: Reference, of: str) -> str:
         value = self._environment.get(reference.env, "")
@@ -330,6 +266,48 @@ class Planner:
             )
 
 
+def _spec(entry: EndpointEntry, credentials: Mapping[str, str], code: str | None) -> EndpointSpec:
+    return EndpointSpec(
+        connector=entry.connector,
+        name=entry.name,
+        settings=entry.settings,
+        credentials=dict(credentials),
+        references={name: reference.env for name, reference in entry.credentials.items()},
+        event_types=entry.event_types,
+        variables=entry.variables,
+        disabled=entry.disabled,
+        max_messages_per_s=entry.max_messages_per_s,
+        code=UNSET if code is None else code,
+    )
+
+
+def _patch(entry: EndpointEntry, credentials: Mapping[str, str], stored: Collection[str]) -> EndpointPatch:
+    """What the file has no words for, and a generated signing secret, stays."""
+    signing = {field.name for field in connector(entry.connector).fields if field.signs}
+    removed = dict.fromkeys(name for name in stored if name not in credentials and name not in signing)
+    return EndpointPatch(
+        connector=entry.connector,
+        settings=entry.settings,
+        credentials={**removed, **credentials},
+        references={name: reference.env for name, reference in entry.credentials.items()},
+        event_types=entry.event_types,
+        variables=entry.variables,
+        disabled=entry.disabled,
+        max_messages_per_s=entry.max_messages_per_s,
+    )
+
+
+@contextmanager
+def _about(thing: str) -> Generator[None]:
+    """Says which entry of the file was rejected."""
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except UserError as error:
+        raise ConfigurationError(error.code, f"The {thing} was not changed. {error.detail}", error.fix) from error
+
+
 def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]:
     """Writes the file of the default application and its handlers; returns their paths. Secrets are named, never
     written; one that was not read from an environment variable gets a variable's name.
@@ -337,7 +315,7 @@ def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]
     Raises UserError where a file is there already, unless `force`.
     """
     handlers: dict[Path, str] = {}
-    endpoints: list[dict[str, Json]] = []
+    entries: list[dict[str, Json]] = []
     app_id = default_application(snapshot).id
     for endpoint in (endpoint for endpoint in snapshot.endpoints if endpoint.app_id == app_id):
         entry: dict[str, Json] = {"name": endpoint.name, "connector": endpoint.connector}
@@ -353,7 +331,7 @@ def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]
             "credentials": {name: {"env": env} for name, env in _credentials(endpoint).items()},
             "variables": dict(endpoint.variables),
         }
-        endpoints.append({name: value for name, value in entry.items() if value not in ([], {}, False, None)})
+        entries.append({name: value for name, value in entry.items() if value not in ([], {}, False, None)})
     document: dict[str, Json] = {
         "event_types": [
             {"name": event_type.name, "description": event_type.description} for event_type in snapshot.event_types
@@ -367,7 +345,7 @@ def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]
             for source in snapshot.sources
             if source.app_id == app_id
         ],
-        "endpoints": list(endpoints),
+        "endpoints": list(entries),
     }
     written = {path: tomli_w.dumps({name: value for name, value in document.items() if value}), **handlers}
     for file in written:

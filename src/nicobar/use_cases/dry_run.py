@@ -1,11 +1,14 @@
-"""A handler tried on an event, or on a sample of every event type: what it would send and what the contract says of
-that. Nothing is sent.
+"""Dry runs of a handler on an event, or on a sample of every event type: what it would send and what the contract
+says of that. Nothing is sent.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
 import msgspec
 
@@ -13,30 +16,36 @@ from nicobar.connectors import Destination
 from nicobar.connectors.registry import connector
 from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.ids import stable_ulid
-from nicobar.model import Customer, DeliveryState, Endpoint, EventType, Level, Message, Record, Setting, Verdict
+from nicobar.model import (
+    Customer,
+    DeliveryState,
+    Endpoint,
+    Event,
+    EventType,
+    Level,
+    Message,
+    Record,
+    Setting,
+    Transformation,
+    Verdict,
+)
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform
 from nicobar.sandbox import Sandbox
-from nicobar.sources import samples
-from nicobar.sources.dodo import DodoPayments
-from nicobar.use_cases.dry_run_messages import trial
+from nicobar.sources import SourceKind
+from nicobar.sources.registry import application_kinds
+from nicobar.store import Snapshot
 
-# The sandbox is shared with the deliveries of the day: what is tried takes turns with them.
+# The sandbox is shared with the deliveries of the day: a dry run takes turns with them.
 TURN_EVENTS = 12
 MAX_RUN_MS = 5_000
 # Of the event types that something is sent for, so many are named in a sentence.
 MAX_NAMED = 5
-# For code that is tried without an endpoint.
-_CREDENTIALS: dict[str, dict[str, str]] = {
-    "customerio": {"site_id": "dry-run", "api_key": "dry-run"},
-    "http": {"secret": "whsec_ZHJ5LXJ1bi1kcnktcnVuLWRyeQ=="},
-}
-_SETTINGS: dict[str, dict[str, Setting]] = {"http": {"url": "https://example.com/"}}
 _KEY = re.compile(r"(?:^|\.)([A-Za-z_$][\w$]*)(?:\[\d+\])*$")
 
 
-class Tried(Record):
-    """What became of one event."""
+class DryRun(Record):
+    """One event and what became of it."""
 
     subject: Subject
     result: Transformed
@@ -96,35 +105,74 @@ class Coverage(Record):
 class Findings(Record):
     """What came of all samples. `stopped` says that the time was up before the last."""
 
-    tried: tuple[Tried, ...]
+    dry_runs: tuple[DryRun, ...]
     notes: tuple[Note, ...]
     stopped: bool
     coverage: Coverage
 
 
-def sample_types() -> dict[str, EventType]:
-    """The event types that there is a sample of, by name."""
-    return {event_type.name: event_type for event_type in DodoPayments().event_types()}
-
-
-def sample(name: str, now_ms: int, customer: Customer | None = None) -> Subject:
-    """A sample as if it happened now, to whom one likes: an old event starts no campaign. Raises UserError for a type
-    that has none.
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What events a handler is run on: the kinds of source that read them, at least one, and an event type of each
+    sample, by its name.
     """
-    known = sample_types()
-    if name not in known:
-        raise UserError(
-            "event_type_unknown", f"There is no sample of {name!r}.", f"There are samples of {', '.join(known)}."
-        )
-    return pasted(samples.fresh(known[name], now_ms, customer), now_ms)
+
+    kinds: Sequence[SourceKind]
+    types: Mapping[str, EventType]
+
+    @property
+    def usual(self) -> str:
+        """The event type to begin with; empty if there is none."""
+        usual = (kind.usual_event_type for kind in self.kinds)
+        return next((name for name in (*usual, *self.types) if name in self.types), "")
+
+    def kind_of(self, name: str) -> SourceKind:
+        """The kind that has this event type, else the first."""
+        return next((kind for kind in self.kinds if _has(kind, name)), self.kinds[0])
 
 
-def pasted(body: bytes, now_ms: int) -> Subject:
-    """An event from its body. Raises UserError for a body that no source would take."""
+def samples_of(*kinds: SourceKind, added: Sequence[EventType] = ()) -> Samples:
+    """The samples of these kinds. Where they have none, those of the `added` event types that have an example."""
+    own = [event_type for kind in kinds for event_type in kind.event_types()]
+    types = own or [event_type for event_type in added if event_type.example is not None and not event_type.archived]
+    return Samples(kinds=kinds, types={event_type.name: event_type for event_type in types})
+
+
+def application_samples(snapshot: Snapshot, app_id: str) -> Samples:
+    """The samples of the kinds of the application's sources."""
+    return samples_of(*application_kinds(snapshot.sources, app_id), added=snapshot.event_types)
+
+
+def _has(kind: SourceKind, name: str) -> bool:
+    return any(event_type.name == name for event_type in kind.event_types())
+
+
+def sample(samples: Samples, name: str, now_ms: int, customer: Customer | None = None) -> Subject:
+    """A sample as if it happened now, about any customer: an old event starts no campaign. Raises UserError for an
+    event type without one.
+    """
+    event_type = samples.types.get(name)
+    if event_type is None:
+        known = ", ".join(samples.types) or "none"
+        raise UserError("event_type_unknown", f"There is no sample of {name!r}.", f"There are samples of {known}.")
+    kind = samples.kind_of(name)
+    body = kind.sample(event_type, now_ms, customer)
+    return _subject(kind.read_body(name, body), body, now_ms)
+
+
+def pasted(kinds: Sequence[SourceKind], body: bytes, now_ms: int) -> Subject:
+    """An event from its body, as the first of the kinds reads it that can. Raises UserError as the last one says."""
+    *others, last = kinds
+    for kind in others:
+        with suppress(Refusal):
+            return _subject(kind.read({}, body), body, now_ms)
     try:
-        event = DodoPayments().read(body)
+        return _subject(last.read({}, body), body, now_ms)
     except Refusal as refusal:
         raise UserError(refusal.code, refusal.detail, refusal.fix) from refusal
+
+
+def _subject(event: Event, body: bytes, now_ms: int) -> Subject:
     message = Message(
         seq=0,
         id=f"msg_{stable_ulid(0, body.decode('utf-8', 'replace'))}",
@@ -173,7 +221,7 @@ def target(
         variables=dict(variables or {}),
         disabled=False,
         paused_reason=None,
-        transformation=trial(code) if code else None,
+        transformation=unpublished(code) if code else None,
     )
     return OpenEndpoint(endpoint=endpoint, connector=of_kind, destination=destination)
 
@@ -186,50 +234,61 @@ def dry_target(
     settings: Mapping[str, Setting] | None = None,
     event_types: Sequence[str] = (),
 ) -> OpenEndpoint:
-    """An endpoint of this kind for code that has none. Raises UserError for a kind that there is not."""
+    """An endpoint of this kind for code that has none. Raises UserError for a kind that does not exist."""
+    example = connector(kind).example
     return target(
         kind=kind,
         code=code,
-        settings={**_SETTINGS.get(kind, {}), **(settings or {})},
-        credentials=_CREDENTIALS.get(kind, {}),
+        settings={**example.settings, **(settings or {})},
+        credentials=example.credentials,
         variables=variables,
         event_types=event_types,
     )
 
 
-async def try_one(sandbox: Sandbox, at: OpenEndpoint, subject: Subject, now_ms: int) -> Tried:
+def unpublished(code: str) -> Transformation:
+    """A transformation that is no version. Its number differs for each code, as the sandbox keeps compiled what has
+    the same one.
+    """
+    digest = hashlib.sha256(code.encode("utf-8", "surrogatepass")).digest()
+    return Transformation(version=-int.from_bytes(digest[:6], "big"), code=code)
+
+
+async def run_event(sandbox: Sandbox, at: OpenEndpoint, subject: Subject, now_ms: int) -> DryRun:
     """Runs the handler on one event. Raises SandboxError."""
     (result,) = await transform(sandbox, at, [subject], now_ms)
-    return Tried(subject=subject, result=result)
+    return DryRun(subject=subject, result=result)
 
 
-async def try_samples(sandbox: Sandbox, at: OpenEndpoint, now_ms: int, steady_ms: Callable[[], int]) -> Findings:
+async def run_samples(
+    sandbox: Sandbox, at: OpenEndpoint, samples: Samples, now_ms: int, steady_ms: Callable[[], int]
+) -> Findings:
     """Runs the handler on a sample of each event type, for MAX_RUN_MS at the most. Raises SandboxError."""
-    subjects = [sample(name, now_ms) for name in sample_types()]
+    subjects = [sample(samples, name, now_ms) for name in samples.types]
     until_ms = steady_ms() + MAX_RUN_MS
-    tried: list[Tried] = []
+    dry_runs: list[DryRun] = []
     events = 1  # a handler that uses up its limit on every event is stopped after few of them
-    while len(tried) < len(subjects) and steady_ms() < until_ms:
-        turn = subjects[len(tried) : len(tried) + events]
+    while len(dry_runs) < len(subjects) and steady_ms() < until_ms:
+        turn = subjects[len(dry_runs) : len(dry_runs) + events]
         results = await transform(sandbox, at, turn, now_ms)
-        tried += [Tried(subject=subject, result=result) for subject, result in zip(turn, results, strict=True)]
+        dry_runs += [DryRun(subject=subject, result=result) for subject, result in zip(turn, results, strict=True)]
         events = min(2 * events, TURN_EVENTS)
     code = at.endpoint.transformation.code if at.endpoint.transformation else ""
     return Findings(
-        tried=tuple(tried),
-        notes=notes(code, tried),
-        stopped=len(tried) < len(subjects),
-        coverage=coverage(tried, at.endpoint.event_types),
+        dry_runs=tuple(dry_runs),
+        notes=notes(code, dry_runs),
+        stopped=len(dry_runs) < len(subjects),
+        coverage=coverage(dry_runs, at.endpoint.event_types),
     )
 
 
-def coverage(tried: Sequence[Tried], event_types: Sequence[str] = ()) -> Coverage:
+def coverage(dry_runs: Sequence[DryRun], event_types: Sequence[str] = ()) -> Coverage:
     """What the handler sends for, among the types that the endpoint subscribes to: all where none is named."""
     outcomes: dict[str, str] = {}
-    for attempt in tried:
-        name = attempt.subject.message.event_type
+    for dry_run in dry_runs:
+        name = dry_run.subject.message.event_type
         if not event_types or name in event_types:
-            outcomes[name] = outcome(attempt.result)
+            outcomes[name] = outcome(dry_run.result)
     counted = list(outcomes.values())
     return Coverage(
         sends=tuple(name for name, what in outcomes.items() if what == "sends"),
@@ -239,14 +298,14 @@ def coverage(tried: Sequence[Tried], event_types: Sequence[str] = ()) -> Coverag
     )
 
 
-def notes(code: str, tried: Sequence[Tried]) -> tuple[Note, ...]:
+def notes(code: str, dry_runs: Sequence[DryRun]) -> tuple[Note, ...]:
     """What there is to say of the handler: the worst first, each once. What was added by itself is left out."""
     said: dict[tuple[object, ...], list[str]] = {}
-    for attempt in tried:
-        for about in _said(code, attempt.result):
+    for dry_run in dry_runs:
+        for about in _said(code, dry_run.result):
             types = said.setdefault(about, [])
-            if attempt.subject.message.event_type not in types:
-                types.append(attempt.subject.message.event_type)
+            if dry_run.subject.message.event_type not in types:
+                types.append(dry_run.subject.message.event_type)
     order = list(Level)
     found = [
         msgspec.convert(dict(zip(_ABOUT, about, strict=True)) | {"event_types": tuple(types)}, Note)

@@ -1,22 +1,23 @@
-"""A transformation on messages that are kept already: what it would ask for now, what the contract says of that, and
-how it differs from what was sent. Nothing is sent, and nothing that a running destination has learned is touched.
+"""Dry runs of a transformation on stored messages: what it would send now, what the contract says of that, and how it
+differs from what was sent. Nothing is sent, and nothing that a running destination has learned is touched.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
 from nicobar.clock import Clock
 from nicobar.crypto import Vault
-from nicobar.model import Attempt, Delivery, DeliveryState, Endpoint, Message, Record, Transformation, Verdict
+from nicobar.model import Attempt, Delivery, DeliveryState, Endpoint, Message, Record, Verdict
 from nicobar.pipeline.configuration import Configuration, open_endpoint, wants
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform
 from nicobar.sandbox import Sandbox
 from nicobar.store import Store
 from nicobar.store.history import MessageFilter
+from nicobar.use_cases.dry_run import unpublished
 
 MAX_MESSAGES = 100
 MAX_BODIES_BYTES = 8 * 1024 * 1024
@@ -35,7 +36,7 @@ class WouldCall(Record):
     added: bool
 
 
-class Rehearsed(Record):
+class MessageDryRun(Record):
     """What would become of one message. `state` is PENDING where there is something to send, else FAILED or CANCELED
     with its `code` and `reason`. `sent` are the bodies of the calls that went out last, None where none did;
     `differs` is None then too.
@@ -61,89 +62,104 @@ class Rehearsed(Record):
         return None if self.sent is None else bool(self.appears or self.disappears)
 
 
-class Rehearsal(Record):
+class MessageDryRuns(Record):
     """The messages, newest first; `stopped` where the time was up before the last."""
 
-    results: tuple[Rehearsed, ...]
+    results: tuple[MessageDryRun, ...]
     stopped: bool
 
 
-class Rehearser:
-    """Runs transformations on messages of the past."""
+class DryRunServices(Protocol):
+    """What a dry run on stored messages needs of `Services`."""
 
-    def __init__(
-        self, *, store: Store, configuration: Configuration, vault: Vault, sandbox: Sandbox, clock: Clock
-    ) -> None:
-        self._store = store
-        self._configuration = configuration
-        self._vault = vault
-        self._sandbox = sandbox
-        self._clock = clock
-
-    async def rehearse(
-        self, endpoint: Endpoint, code: str | None, *, messages: int, event_types: Sequence[str] = ()
-    ) -> Rehearsal:
-        """Runs `code`, or the endpoint's own where it is None, on the latest messages of its types, at most
-        MAX_MESSAGES. Raises SandboxError, and UserError for an endpoint that cannot be opened.
-        """
-        if code is not None:
-            endpoint = msgspec.structs.replace(endpoint, transformation=trial(code), transformation_enabled=True)
-        target = open_endpoint(self._vault, endpoint)
-        found = _fitting(await self._latest(endpoint, tuple(event_types), min(messages, MAX_MESSAGES)))
-        until_ms = self._clock.steady_ms() + MAX_RUN_MS
-        results: list[Rehearsed] = []
-        for start in range(0, len(found), TURN_MESSAGES):
-            if self._clock.steady_ms() >= until_ms:
-                break
-            turn = found[start : start + TURN_MESSAGES]
-            sent = [await self._sent(message, endpoint) for message in turn]
-            subjects = [
-                self._subject(message, endpoint, delivery) for message, (delivery, _) in zip(turn, sent, strict=True)
-            ]
-            transformed = await transform(self._sandbox, target, subjects, self._clock.now_ms())
-            results += [
-                compare(message, result, attempt)
-                for message, result, (_, attempt) in zip(turn, transformed, sent, strict=True)
-            ]
-        return Rehearsal(results=tuple(results), stopped=len(results) < len(found))
-
-    async def _latest(self, endpoint: Endpoint, event_types: tuple[str, ...], limit: int) -> list[Message]:
-        """The latest messages that the endpoint's filter lets through and that still have a body, within MAX_LOOKS
-        pages; what Nicobar says of itself is left out.
-        """
-        which = MessageFilter(event_types=event_types or endpoint.event_types)
-        latest: list[Message] = []
-        place: str | None = None
-        for _ in range(MAX_LOOKS):
-            page = await self._store.messages(endpoint.app_id, which, before=place, limit=limit, with_body=True)
-            latest += [
-                item
-                for item in page.items
-                if item.expunged_at_ms is None and wants(endpoint, item.event_type, item.channels)
-            ]
-            place = page.next
-            if place is None or len(latest) >= limit:
-                break
-        return latest[:limit]
-
-    def _subject(self, message: Message, endpoint: Endpoint, delivery: Delivery | None) -> Subject:
-        return Subject(
-            message=message,
-            customer=self._configuration.customer(message),
-            edition=delivery.edition if delivery else 0,
-            app_uid=self._configuration.app_uid(endpoint.app_id),
-            replay_key=delivery.replay_key if delivery else "",
-        )
-
-    async def _sent(self, message: Message, endpoint: Endpoint) -> tuple[Delivery | None, Attempt | None]:
-        """The delivery, which its events' ids depend on, and the last attempt that sent something."""
-        deliveries = await self._store.deliveries(message.id)
-        delivery = next((delivery for delivery in deliveries if delivery.endpoint_id == endpoint.id), None)
-        attempts = await self._store.attempts(message.id, endpoint.id)
-        return delivery, next((attempt for attempt in reversed(attempts) if attempt.requests), None)
+    @property
+    def store(self) -> Store: ...
+    @property
+    def configuration(self) -> Configuration: ...
+    @property
+    def vault(self) -> Vault: ...
+    @property
+    def sandbox(self) -> Sandbox: ...
+    @property
+    def clock(self) -> Clock: ...
 
 
-def compare(message: Message, result: Transformed, attempt: Attempt | None) -> Rehearsed:
+async def run_messages(
+    services: DryRunServices,
+    endpoint: Endpoint,
+    code: str | None = None,
+    *,
+    messages: int,
+    event_types: Sequence[str] = (),
+) -> MessageDryRuns:
+    """Runs `code`, or the endpoint's own where it is None, on the latest messages of its types, at most
+    MAX_MESSAGES. Raises SandboxError, and UserError for an endpoint that cannot be opened.
+    """
+    if code is not None:
+        endpoint = msgspec.structs.replace(endpoint, transformation=unpublished(code), transformation_enabled=True)
+    target = open_endpoint(services.vault, endpoint)
+    latest = await _latest(services.store, endpoint, tuple(event_types), min(messages, MAX_MESSAGES))
+    found = _fitting(latest)
+    until_ms = services.clock.steady_ms() + MAX_RUN_MS
+    results: list[MessageDryRun] = []
+    for start in range(0, len(found), TURN_MESSAGES):
+        if services.clock.steady_ms() >= until_ms:
+            break
+        turn = found[start : start + TURN_MESSAGES]
+        sent = [await _sent(services.store, message, endpoint) for message in turn]
+        subjects = [
+            _subject(services.configuration, message, endpoint, delivery)
+            for message, (delivery, _) in zip(turn, sent, strict=True)
+        ]
+        transformed = await transform(services.sandbox, target, subjects, services.clock.now_ms())
+        results += [
+            compare(message, result, attempt)
+            for message, result, (_, attempt) in zip(turn, transformed, sent, strict=True)
+        ]
+    return MessageDryRuns(results=tuple(results), stopped=len(results) < len(found))
+
+
+async def _latest(store: Store, endpoint: Endpoint, event_types: tuple[str, ...], limit: int) -> list[Message]:
+    """The latest messages that the endpoint's filter lets through and that still have a body, within MAX_LOOKS
+    pages; what Nicobar says of itself is left out.
+    """
+    which = MessageFilter(event_types=event_types or endpoint.event_types)
+    latest: list[Message] = []
+    place: str | None = None
+    for _ in range(MAX_LOOKS):
+        page = await store.messages(endpoint.app_id, which, before=place, limit=limit, with_body=True)
+        latest += [
+            item
+            for item in page.items
+            if item.expunged_at_ms is None and wants(endpoint, item.event_type, item.channels)
+        ]
+        place = page.next
+        if place is None or len(latest) >= limit:
+            break
+    return latest[:limit]
+
+
+def _subject(
+    configuration: Configuration, message: Message, endpoint: Endpoint, delivery: Delivery | None
+) -> Subject:
+    return Subject(
+        message=message,
+        customer=configuration.customer(message),
+        edition=delivery.edition if delivery else 0,
+        app_uid=configuration.app_uid(endpoint.app_id),
+        replay_key=delivery.replay_key if delivery else "",
+    )
+
+
+async def _sent(store: Store, message: Message, endpoint: Endpoint) -> tuple[Delivery | None, Attempt | None]:
+    """The delivery, which its events' ids depend on, and the last attempt that sent something."""
+    deliveries = await store.deliveries(message.id)
+    delivery = next((delivery for delivery in deliveries if delivery.endpoint_id == endpoint.id), None)
+    attempts = await store.attempts(message.id, endpoint.id)
+    return delivery, next((attempt for attempt in reversed(attempts) if attempt.requests), None)
+
+
+def compare(message: Message, result: Transformed, attempt: Attempt | None) -> MessageDryRun:
     """What would become of a message beside what was sent. Calls that the connector adds by itself count only where
     they were sent otherwise. A request of which only the beginning was kept differs.
     """
@@ -153,7 +169,7 @@ def compare(message: Message, result: Transformed, attempt: Attempt | None) -> R
     calls = _calls(result)
     own = [call.body for call in calls if not call.added]
     known = list(sent or ())
-    return Rehearsed(
+    return MessageDryRun(
         message_id=message.id,
         event_type=message.event_type,
         accepted_at_ms=message.accepted_at_ms,
@@ -202,9 +218,3 @@ def _fitting(messages: Sequence[Message]) -> list[Message]:
             break
         fitting.append(message)
     return fitting
-
-
-def trial(code: str) -> Transformation:
-    """A version of its own for each code: the sandbox keeps compiled what has the same one."""
-    digest = hashlib.sha256(code.encode("utf-8", "surrogatepass")).digest()
-    return Transformation(version=-int.from_bytes(digest[:6], "big"), code=code)

@@ -1,37 +1,54 @@
-"""Takes people's data out: what the API and the dashboard have in common."""
+"""Deletes people's data."""
 
 from __future__ import annotations
 
+from nicobar.audit import AuditAction
 from nicobar.model import Message
-from nicobar.use_cases.services import Actor, OperationServices
+from nicobar.store import NewTask, Task, TaskKind
+from nicobar.use_cases.edit import Actor, OperationServices, audit_line
 
 STEP_MESSAGES = 200
 MAX_STEPS = 50
 
 
-async def expunge_message(services: OperationServices, caller: Actor, message: Message) -> bool:
+async def expunge_message(services: OperationServices, actor: Actor, message: Message) -> bool:
     """Deletes a message's payload and what its attempts quote of it; what is not delivered is canceled. Returns False
     where there was nothing to delete.
     """
-    said = services.said(caller, "message.expunge", message.id, app_id=message.app_id)
-    return await services.store.expunge_message(message.id, now_ms=services.clock.now_ms(), said=said)
+    line = audit_line(services, actor, AuditAction.MESSAGE_EXPUNGE, message.id, app_id=message.app_id)
+    return await services.store.expunge_message(message.id, now_ms=services.clock.now_ms(), said=line)
+
+
+async def expunge_attempt(services: OperationServices, actor: Actor, app_id: str, attempt_id: str) -> None:
+    """Deletes what the destination answered to an attempt."""
+    line = audit_line(services, actor, AuditAction.ATTEMPT_EXPUNGE, attempt_id, app_id=app_id)
+    await services.store.expunge_attempt(attempt_id, said=line)
 
 
 async def expunge_customer(
-    services: OperationServices, caller: Actor, app_id: str, customer_key: str
+    services: OperationServices, actor: Actor, app_id: str, customer_key: str
 ) -> tuple[int, bool]:
-    """Takes a customer's data out, STEP_MESSAGES * MAX_STEPS messages at the most: how many it were, and whether none
-    is left.
+    """Deletes a customer's data, STEP_MESSAGES * MAX_STEPS messages at most. Returns how many messages there were,
+    and whether none is left.
     """
-    # The key itself is what is to be forgotten.
-    said = services.said(caller, "customer.expunge", app_id, app_id=app_id)
+    # The line does not name the customer: the key is deleted too.
+    line = audit_line(services, actor, AuditAction.CUSTOMER_EXPUNGE, app_id, app_id=app_id)
     messages, done = 0, False
     for _ in range(MAX_STEPS):
         step = await services.store.expunge_customer(
-            app_id, customer_key, now_ms=services.clock.now_ms(), limit=STEP_MESSAGES, said=said
+            app_id, customer_key, now_ms=services.clock.now_ms(), limit=STEP_MESSAGES, said=line
         )
         messages += step
         done = step < STEP_MESSAGES
         if done:
             break
     return messages, done
+
+
+async def expunge_application(services: OperationServices, actor: Actor, app_id: str) -> Task:
+    """Starts a task that deletes the payloads of all messages that the application has now."""
+    task_id = services.ids.new("qtask")
+    return await services.store.add_task(
+        NewTask(id=task_id, app_id=app_id, kind=TaskKind.PURGE, created_at_ms=services.clock.now_ms()),
+        said=audit_line(services, actor, AuditAction.APPLICATION_PURGE, app_id, app_id=app_id, detail=task_id),
+    )

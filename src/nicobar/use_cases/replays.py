@@ -1,16 +1,15 @@
-"""Asks for replays: what `nicobar replay`, the API and the dashboard have in common."""
+"""Replays: many deliveries of one endpoint, sent again in the background."""
 
 from __future__ import annotations
 
 import msgspec
 
+from nicobar.audit import AuditAction
 from nicobar.errors import Refusal
-from nicobar.model import DeliveryState, Endpoint, Message
-from nicobar.store import NewTask, ReplayCount, ReplayFilter, Replays, Resent, Task, TaskKind, TaskStatus
-from nicobar.use_cases.endpoint_state import check_enabled
-from nicobar.use_cases.services import Actor, OperationServices
-
-FINAL_STATES = (DeliveryState.SUCCESS, DeliveryState.FAILED, DeliveryState.CANCELED)
+from nicobar.model import DeliveryState, Endpoint
+from nicobar.store import NewTask, ReplayCount, ReplayFilter, Replays, Task, TaskKind, TaskStatus
+from nicobar.use_cases.edit import Actor, OperationServices, audit_line
+from nicobar.use_cases.endpoints import check_enabled
 
 
 def replay_filter(kind: TaskKind, endpoint: Endpoint, wanted: ReplayFilter) -> ReplayFilter:
@@ -46,7 +45,7 @@ async def start_replay(
     wanted: ReplayFilter,
     *,
     new_ids: bool,
-    action: str | None = None,
+    action: AuditAction | None = None,
 ) -> Task:
     """Keeps the replay, and its line of the audit log (`action`, or else its kind), for the process that delivers.
     Raises Refusal 409 for a disabled endpoint, and StoreError.
@@ -55,7 +54,8 @@ async def start_replay(
     which = replay_filter(kind, endpoint, wanted)
     count = await services.store.count_replay(endpoint.seq, which)
     task_id = services.ids.new("qtask")
-    said = services.said(caller, action or kind.value, endpoint.id, app_id=endpoint.app_id, detail=task_id)
+    action = action or AuditAction(kind.value)
+    line = audit_line(services, caller, action, endpoint.id, app_id=endpoint.app_id, detail=task_id)
     return await services.store.add_task(
         NewTask(
             id=task_id,
@@ -68,7 +68,7 @@ async def start_replay(
             expected=count.deliveries,
             created_at_ms=services.clock.now_ms(),
         ),
-        said=said,
+        said=line,
     )
 
 
@@ -83,7 +83,7 @@ async def replay_group(
     count = await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, which)
     if not count.deliveries:
         return None
-    action = "endpoint.replay_failures"
+    action = AuditAction.ENDPOINT_REPLAY_FAILURES
     return await start_replay(services, caller, TaskKind.BULK_REPLAY, endpoint, which, new_ids=new_ids, action=action)
 
 
@@ -92,12 +92,13 @@ def group_filter(failure: str) -> ReplayFilter:
 
 
 async def cancel_replay(services: OperationServices, caller: Actor, task: Task) -> Task:
-    """Stops a task; what a replay has put into the queue and was not tried yet becomes what it was before, also when
-    it has put all there. One that is being canceled stays so. Raises Refusal 409 where nothing is left to cancel.
+    """Stops a task; what a replay has put into the queue and was not attempted yet becomes what it was before, also
+    when it has put all there. One that is being canceled stays so. Raises Refusal 409 where nothing is left to
+    cancel.
     """
     if task.status is not TaskStatus.CANCELED:
-        said = services.said(caller, "task.cancel", task.id, app_id=task.app_id)
-        canceled = await services.store.cancel_task(task.id, now_ms=services.clock.now_ms(), said=said)
+        line = audit_line(services, caller, AuditAction.TASK_CANCEL, task.id, app_id=task.app_id)
+        canceled = await services.store.cancel_task(task.id, now_ms=services.clock.now_ms(), said=line)
         # It may have been taken back already.
         if canceled is not None and is_canceled(canceled):
             return canceled
@@ -117,72 +118,3 @@ def _ended(task: Task) -> Refusal:
 def is_canceled(task: Task) -> bool:
     """Whether it was canceled, or is being."""
     return task.status in {TaskStatus.CANCELING, TaskStatus.CANCELED}
-
-
-async def resend(
-    services: OperationServices,
-    caller: Actor,
-    message: Message,
-    endpoint: Endpoint,
-    *,
-    new_ids: bool,
-    dry_run: bool = False,
-) -> str:
-    """Sends a message to an endpoint again, behind what the same customer has waiting; one that waits for its next
-    attempt is tried at once. Returns what became of it, as a sentence; with `dry_run` what would, changing nothing.
-    Raises Refusal 409 where that cannot be.
-    """
-    check_enabled(endpoint)
-    now_ms = services.clock.now_ms()
-    detail = f"to {endpoint.id}{', under new ids' if new_ids else ''}"
-    said = services.said(caller, "message.resend", message.id, app_id=message.app_id, detail=detail)
-    if dry_run:
-        return _resent(await _would_resend(services, message, endpoint), message.id, endpoint.name)
-    resent = await services.store.resend(message.id, endpoint.id, now_ms=now_ms, new_ids=new_ids, said=said)
-    done = _resent(resent, message.id, endpoint.name)
-    services.wake([endpoint.seq])
-    if endpoint.paused_reason is not None:
-        done += f" {endpoint.name} is paused ({endpoint.paused_reason}): nothing is sent until it is resumed."
-    return done
-
-
-async def _would_resend(services: OperationServices, message: Message, endpoint: Endpoint) -> Resent:
-    if message.expunged_at_ms is not None:
-        return Resent.EXPUNGED
-    deliveries = await services.store.deliveries(message.id)
-    known = next((delivery for delivery in deliveries if delivery.endpoint_id == endpoint.id), None)
-    if known is None or known.state in FINAL_STATES:
-        return Resent.QUEUED
-    if known.state is DeliveryState.SENDING:
-        return Resent.SENDING
-    return Resent.BEHIND if known.due_at_ms is None else Resent.HASTENED
-
-
-def _resent(resent: Resent, message_id: str, endpoint: str) -> str:
-    match resent:
-        case Resent.QUEUED:
-            return f"{message_id} is in the queue of {endpoint} again."
-        case Resent.HASTENED:
-            return f"{message_id} waited for its next attempt at {endpoint}; it is due now."
-        case Resent.SENDING:
-            raise Refusal(
-                409, "delivery_sending", f"{message_id} is being sent to {endpoint} now.", "Wait for the result."
-            )
-        case Resent.BEHIND:
-            raise Refusal(
-                409,
-                "delivery_behind",
-                f"{message_id} is queued behind an earlier message of its customer at {endpoint}.",
-                "Resend that one, or wait: this one follows automatically.",
-            )
-        case Resent.EXPUNGED:
-            raise Refusal(
-                409, "message_expunged", f"The payload of {message_id} is deleted.", "It cannot be sent again."
-            )
-        case _:
-            raise Refusal(
-                409,
-                "delivery_unknown",
-                f"{endpoint} has no delivery of message {message_id}.",
-                "Check both ids: they must belong to one application.",
-            )

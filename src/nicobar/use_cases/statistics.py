@@ -1,12 +1,14 @@
-"""Counts of tries, made into what the API and the dashboard show. Plain functions over plain values."""
+"""Counts of attempts, as the API and the dashboard show them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
-from nicobar.model import DeliveryState, Record
+from nicobar.model import Application, DeliveryState, Json, Record
+from nicobar.store import NewTask, Snapshot, Task, TaskKind
 from nicobar.store.history import TALLY_MS, Tally
+from nicobar.use_cases.edit import OperationServices
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -38,7 +40,7 @@ class Range(Record):
 
 
 class Counts(Record):
-    """How tries ended: `failure` counts those, too, that another try followed; `exhausted` those that none did."""
+    """How attempts ended: `failure` counts also those that were retried, `exhausted` those that were not."""
 
     success: int = 0
     failure: int = 0
@@ -97,4 +99,41 @@ def by_event_type(tallies: Iterable[Tally]) -> dict[str, Counts]:
     found: dict[str, list[Tally]] = {}
     for tally in tallies:
         found.setdefault(tally.event_type, []).append(tally)
-    return {event_type: count(ones) for event_type, ones in found.items()}
+    return {event_type: count(of_type) for event_type, of_type in found.items()}
+
+
+async def count_usage(services: OperationServices, applications: Iterable[Application], span: Range) -> Task:
+    """Counts the attempts of each application; the task that holds the counts has ended."""
+    counted: list[Json] = []
+    for application in {entry.id: entry for entry in applications}.values():
+        tallies = await services.store.tallies_by_type(application.id, since_ms=span.since_ms, until_ms=span.until_ms)
+        counted.append(
+            {
+                "appId": application.id,
+                "appUid": None if application.uid == application.id else application.uid,
+                "messageDestinations": sum(tally.attempts for tally in tallies),
+            }
+        )
+    return await _keep(services, TaskKind.APP_STATS, {"appStats": counted})
+
+
+async def gather_event_types(services: OperationServices, snapshot: Snapshot) -> Task:
+    """Gathers the event types that the endpoints of each application name; the task that holds them has ended."""
+    gathered: list[Json] = []
+    for application in snapshot.applications:
+        own = [endpoint for endpoint in snapshot.endpoints if endpoint.app_id == application.id]
+        gathered.append(
+            {
+                "appId": application.id,
+                "explicitlySubscribedEventTypes": [*sorted({name for item in own for name in item.event_types})],
+                "hasCatchAllEndpoint": any(not item.event_types for item in own),
+            }
+        )
+    return await _keep(services, TaskKind.EVENT_TYPES, {"event_types": gathered})
+
+
+async def _keep(services: OperationServices, kind: TaskKind, result: Json) -> Task:
+    """Keeps what was found where the clients look for it."""
+    now_ms = services.clock.now_ms()
+    task = NewTask(id=services.ids.new("qtask"), app_id="", kind=kind, created_at_ms=now_ms, result=result)
+    return await services.store.add_task(task)

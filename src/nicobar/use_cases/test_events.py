@@ -1,11 +1,18 @@
-"""One event sent for real, marked as a test: calls, requests and answers as a delivery's, without a queue, a retry
-or a breaker.
+"""Test events: marked events that are really sent, with calls, requests and responses as a delivery's, without a
+queue, a retry or a breaker.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Protocol
 
+import msgspec
+
+from nicobar.audit import AuditAction
 from nicobar.connectors import (
     Delivered,
     Destination,
@@ -18,11 +25,21 @@ from nicobar.connectors import (
     Transport,
     is_credential,
 )
+from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.model import Record, RequestRecord
 from nicobar.pipeline import batching
+from nicobar.pipeline.configuration import OpenEndpoint
+from nicobar.pipeline.transform import Ready, Subject
+from nicobar.sandbox import Sandbox
+from nicobar.use_cases.dry_run import run_event
+from nicobar.use_cases.edit import Actor, Edit, OperationServices, edited
 
 MAX_SHOWN_BODY_CHARS = 65_536
 MAX_SHOWN_RESPONSE_CHARS = 4_096
+# As long as the answers to idempotent requests.
+KEEP_MS = 12 * 3_600_000
+MAX_WAIT_MS = 20_000
+POLL_MS = 100
 _MASK = "***"
 
 
@@ -38,7 +55,104 @@ class Sent(Record):
     reason: str
 
 
-async def send_test(
+class SentTestEvent(Record):
+    """A test event and what was answered to it."""
+
+    event_type: str
+    sent: tuple[Sent, ...]
+    calls: int
+    at_ms: int
+
+    @property
+    def is_accepted(self) -> bool:
+        return bool(self.sent) and not any(item.reason for item in self.sent)
+
+
+class TestEventServices(OperationServices, Protocol):
+    """`OperationServices` that can run code and send."""
+
+    @property
+    def sandbox(self) -> Sandbox: ...
+    @property
+    def transport(self) -> Transport: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TestTarget:
+    """Where a test event goes. `subject_id` is the id of the endpoint or the draft; `secrets` are masked wherever a
+    response repeats them.
+    """
+
+    opened: OpenEndpoint
+    app_id: str
+    subject_id: str
+    secrets: tuple[str, ...]
+
+
+async def send_test_event(
+    services: TestEventServices, actor: Actor, target: TestTarget, subject: Subject, test_id: str
+) -> None:
+    """Sends what the handler returns for an event, once for each `test_id` whatever process is asked. Raises
+    UserError where there is nothing to send, and SandboxError; then it may be asked again.
+    """
+    owner = _owner(target.subject_id)
+    now_ms = services.clock.now_ms()
+    if await services.store.begin_answer(owner, test_id, "", now_ms=now_ms, before_ms=now_ms - KEEP_MS) is not None:
+        return
+    try:
+        event = await _send(services, actor, target, msgspec.structs.replace(subject, test=test_id))
+    except NicobarError:
+        await services.store.drop_answer(owner, test_id)
+        raise
+    body = services.vault.seal(msgspec.json.encode(event), f"{owner}/{test_id}")
+    await services.store.keep_answer(owner, test_id, status=HTTPStatus.OK, body=body)
+
+
+async def sent_test_event(services: OperationServices, subject_id: str, test_id: str) -> SentTestEvent:
+    """The result of a test event; waits while it is being sent. Raises Refusal 404 for an unknown one, 409 where it
+    is not finished after MAX_WAIT_MS.
+    """
+    owner = _owner(subject_id)
+    for _ in range(MAX_WAIT_MS // POLL_MS):
+        now_ms = services.clock.now_ms()
+        kept = await services.store.begin_answer(owner, test_id, "", now_ms=now_ms, before_ms=now_ms - KEEP_MS)
+        if kept is None:
+            await services.store.drop_answer(owner, test_id)
+            raise Refusal(404, "not_found", "There is no such test event.", "Results are kept for 12 hours.")
+        if kept.status:
+            body = services.vault.unseal(kept.body, f"{owner}/{test_id}")
+            return msgspec.json.decode(body, type=SentTestEvent)
+        await asyncio.sleep(POLL_MS / 1000)
+    raise Refusal(
+        409,
+        "test_unfinished",
+        "The test event was started and has no result yet.",
+        "Reload this page, or look at the destination whether the event arrived.",
+    )
+
+
+def _owner(subject_id: str) -> str:
+    """Results are kept like the answers to idempotent requests."""
+    return f"test/{subject_id}"
+
+
+async def _send(services: TestEventServices, actor: Actor, target: TestTarget, subject: Subject) -> SentTestEvent:
+    dry_run = await run_event(services.sandbox, target.opened, subject, services.clock.now_ms())
+    if not isinstance(dry_run.result, Ready):
+        raise UserError("nothing_to_send", "There is nothing to send.", "Choose an event that the handler sends.")
+    calls = dry_run.result.calls
+    event_type = subject.message.event_type
+
+    async def note(edit: Edit) -> None:
+        detail = f"{event_type}, {len(calls)} calls, test {subject.test}"
+        await edit.commit(AuditAction.ENDPOINT_SEND_TEST, target.subject_id, app_id=target.app_id, detail=detail)
+
+    await edited(services, actor, note)
+    sent = await send_calls(services.transport, target.opened.destination, calls, target.secrets)
+    return SentTestEvent(event_type=event_type, sent=sent, calls=len(calls), at_ms=services.clock.now_ms())
+
+
+async def send_calls(
     transport: Transport, destination: Destination, calls: Sequence[ReadyCall], secrets: Sequence[str] = ()
 ) -> tuple[Sent, ...]:
     """Sends the calls in order; what comes after one that was not taken stays here. `secrets` are masked wherever an

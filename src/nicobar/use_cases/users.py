@@ -1,12 +1,17 @@
-"""Who signs in to the dashboard: links that set a password, once, and what a password has to be."""
+"""The users of the dashboard: invited by a link that sets a password, once; changed and removed."""
 
 from __future__ import annotations
 
+import asyncio
+from typing import NamedTuple
+
+from nicobar.audit import AuditAction
 from nicobar.crypto import hash_password, hash_token, new_url_token
-from nicobar.errors import UserError
+from nicobar.errors import Refusal, UserError
 from nicobar.ids import IdFactory
 from nicobar.model import PasswordLink, User, UserRole
-from nicobar.store import Catalogue, PutLink
+from nicobar.store import Catalogue, EndSessions, People, PutLink, RemoveLink, RemoveUser, SetPassword, SetRole
+from nicobar.use_cases.edit import Actor, Edit, OperationServices, audit_line, edited
 
 OWNER = "owner"  # the name of the first one
 LINK_MS = 24 * 3_600_000
@@ -25,11 +30,143 @@ def new_link(name: str, role: UserRole, now_ms: int) -> tuple[PasswordLink, str]
     return link, SETUP_PATH + token
 
 
-async def offer_link(catalogue: Catalogue, now_ms: int) -> str:
-    """The path of a link that sets the owner's password; the one before it ends."""
+async def offer_setup_link(catalogue: Catalogue, now_ms: int) -> str:
+    """The path of a link that sets the owner's password, for a process that starts without one; the link before it
+    ends.
+    """
     link, path = new_link(OWNER, UserRole.OWNER, now_ms)
     await catalogue.change([PutLink(link=link)])
     return path
+
+
+async def offer_owner_link(services: OperationServices, actor: Actor) -> str:
+    """The same on request, for an owner who may have a password already."""
+
+    async def change(edit: Edit) -> str:
+        owner = await services.store.user(OWNER)
+        subject = owner.id if owner else OWNER
+        link, path = new_link(OWNER, UserRole.OWNER, services.clock.now_ms())
+        action = AuditAction.USER_OFFER_PASSWORD
+        await edit.commit(action, subject, PutLink(link=link), app_id=None, detail=OWNER)
+        return path
+
+    return await edited(services, actor, change)
+
+
+async def invite_user(services: OperationServices, actor: Actor, name: str, role: UserRole) -> str:
+    """The path of a link by which a new user sets a password. Raises UserError."""
+    check_name(name)
+
+    async def change(edit: Edit) -> str:
+        if await services.store.user(name) is not None:
+            raise UserError("user_exists", "Another user has this name.", "Choose another one.")
+        link, path = new_link(name, role, services.clock.now_ms())
+        await edit.commit(AuditAction.USER_INVITE, name, PutLink(link=link), app_id=None, detail=role.value)
+        return path
+
+    return await edited(services, actor, change)
+
+
+async def withdraw_link(services: OperationServices, actor: Actor, name: str) -> None:
+    """Ends the link of a user name. Raises Refusal 404."""
+
+    async def change(edit: Edit) -> None:
+        links = await services.store.links(now_ms=services.clock.now_ms())
+        if all(link.name != name for link in links):
+            raise Refusal(404, "not_found", "There is no such link.", "It may have been removed meanwhile.")
+        await edit.commit(AuditAction.USER_WITHDRAW_LINK, name, RemoveLink(name=name), app_id=None)
+
+    await edited(services, actor, change)
+
+
+async def offer_password(services: OperationServices, actor: Actor, user_id: str) -> tuple[User, str]:
+    """A user who has lost their password, and the path of a link that sets a new one. Raises Refusal 404."""
+
+    async def change(edit: Edit) -> tuple[User, str]:
+        user = await find_user(services.store, user_id)
+        link, path = new_link(user.name, user.role, services.clock.now_ms())
+        action = AuditAction.USER_OFFER_PASSWORD
+        await edit.commit(action, user.id, PutLink(link=link), app_id=None, detail=user.name)
+        return user, path
+
+    return await edited(services, actor, change)
+
+
+async def set_role(services: OperationServices, actor: Actor, user_id: str, role: UserRole) -> None:
+    """Gives a user another role, from their next request on. Raises Refusal 404, and UserError for the last owner."""
+
+    async def change(edit: Edit) -> None:
+        user = await find_user(services.store, user_id)
+        detail = f"{user.name}: {role.value}"
+        put = SetRole(user_id=user.id, role=role)
+        await edit.commit(AuditAction.USER_SET_ROLE, user.id, put, app_id=None, detail=detail)
+
+    await edited(services, actor, change)
+
+
+async def remove_user(services: OperationServices, actor: Actor, user_id: str) -> None:
+    """Deletes a user, whose sessions end. Raises Refusal 404, and UserError for the last owner."""
+
+    async def change(edit: Edit) -> None:
+        user = await find_user(services.store, user_id)
+        removal = RemoveUser(user_id=user.id)
+        await edit.commit(AuditAction.USER_REMOVE, user.id, removal, app_id=None, detail=user.name)
+
+    await edited(services, actor, change)
+
+
+async def set_password(services: OperationServices, actor: Actor, user: User, password: str, again: str) -> None:
+    """Gives a user a new password and ends their sessions. Raises UserError for a password that is not allowed."""
+    check_password(password, again)
+    put = SetPassword(user_id=user.id, password_hash=await asyncio.to_thread(hash_password, password))
+
+    async def change(edit: Edit) -> None:
+        ended = EndSessions(user_id=user.id)
+        await edit.commit(AuditAction.USER_SET_PASSWORD, user.id, put, ended, app_id=None, detail=user.name)
+
+    await edited(services, actor, change)
+
+
+async def end_sessions(services: OperationServices, actor: Actor, user: User) -> None:
+    """Signs a user out everywhere."""
+
+    async def change(edit: Edit) -> None:
+        ended = EndSessions(user_id=user.id)
+        await edit.commit(AuditAction.USER_END_SESSIONS, user.id, ended, app_id=None, detail=user.name)
+
+    await edited(services, actor, change)
+
+
+async def set_up_user(
+    services: OperationServices, link: PasswordLink, password: str, again: str
+) -> tuple[User, bool] | None:
+    """Sets the password of a link's user, who may be new; returns the user, and whether they are. None where the link
+    has expired or was used. Raises UserError for a password that is not allowed.
+    """
+    check_password(password, again)
+    now_ms = services.clock.now_ms()
+    made = await asyncio.to_thread(make_user, services.ids, link, password, now_ms)
+    known = await services.store.user(link.name)
+    action = AuditAction.USER_SET_PASSWORD if known else AuditAction.USER_CREATE
+    subject = known.id if known else made.id
+    line = audit_line(services, _Named(f"user {link.name}"), action, subject, app_id=None, detail=link.name)
+    if not await services.store.set_up(link.sha256, made, line, now_ms=now_ms):
+        return None
+    return await services.store.user(link.name) or made, known is None
+
+
+class _Named(NamedTuple):
+    """An actor who is known by name only."""
+
+    name: str
+
+
+async def find_user(people: People, user_id: str) -> User:
+    """Raises Refusal 404."""
+    for user in await people.users():
+        if user.id == user_id:
+            return user
+    raise Refusal(404, "not_found", "There is no such user.", "It may have been removed meanwhile.")
 
 
 def check_name(name: str) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from nicobar.errors import Refusal
 from nicobar.model import Json, Record
 from nicobar.web.asgi import CONNECTION, App, Message, Receive, Send, send_json
-from nicobar.web.connections import RETRY_AFTER_S, STALLED, Connection, Limits, OnLimit, address_key, too_busy
+from nicobar.web.connection_pool import RETRY_AFTER_S, STALLED, Limits, OnLimit, address_key, too_busy
+from nicobar.web.connections import Connection
 
 # Requests that were closed for newer ones and still run: as many as the share has places, but at least these. They
 # end as soon as the application notices; a burst on a small share closes several before it can.

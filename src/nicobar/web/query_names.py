@@ -1,4 +1,4 @@
-"""The names in a request's query: which a handler has, which were given, and which one was probably meant."""
+"""The names in a request's query: which were given, and which one was probably meant."""
 
 from __future__ import annotations
 
@@ -6,44 +6,18 @@ import re
 from collections import Counter
 from collections.abc import Collection
 from difflib import get_close_matches
-from functools import cache
-from typing import NamedTuple
-from urllib.parse import parse_qsl
-
-from litestar.enums import ParamType
-from litestar.handlers.base import BaseRouteHandler
+from urllib.parse import parse_qs, parse_qsl
 
 MAX_SHOWN_CHARS = 100
-
-
-class QueryNames(NamedTuple):
-    """The query parameters of a handler by their names on the wire, and which of them are lists. `aliases` are the
-    names on the wire by those of the handler's arguments.
-    """
-
-    known: frozenset[str]
-    lists: frozenset[str]
-    aliases: dict[str, str]
-
-
-@cache
-def query_names(handler: BaseRouteHandler, path_names: tuple[str, ...]) -> QueryNames:
-    model = handler.create_kwargs_model(path_parameters=dict.fromkeys(path_names))  # type: ignore[arg-type] # it reads the names only
-    own = [
-        expected_query_param
-        for expected_query_param in model.expected_query_params
-        if expected_query_param.param_type is ParamType.QUERY
-    ]
-    return QueryNames(
-        known=frozenset(item.field_alias for item in own),
-        lists=frozenset(model.sequence_query_parameter_names),
-        aliases={item.field_name: item.field_alias for item in own},
-    )
 
 
 def given_names(query_string: bytes) -> Counter[str]:
     """How often each name was given, those without a value included."""
     return Counter(name for name, _ in parse_qsl(query_string.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def given_values(query_string: bytes) -> dict[str, list[str]]:
+    return parse_qs(query_string.decode("utf-8", "replace"), keep_blank_values=True)
 
 
 def shortened(name: str) -> str:

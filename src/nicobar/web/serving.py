@@ -1,4 +1,4 @@
-"""Serves an ASGI application inside a running event loop, and gives Litestar's own errors the one shape."""
+"""Serves an ASGI application inside a running event loop."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from typing import Any
 
 import msgspec
 import uvicorn
-from litestar import Request, Response
-from litestar.exceptions import HTTPException
 
 from nicobar.errors import UserError
 from nicobar.web.admission import Gate, Share
-from nicobar.web.connections import Connection, Limits, Network, OnLimit, Pool
+from nicobar.web.connection_pool import Limits, Network, OnLimit, Pool
+from nicobar.web.connections import Connection
 
 BACKLOG = 2048
 # Files that are no connections: the database, logs, handler processes, requests to destinations.
@@ -200,10 +199,3 @@ def _listen(host: str, port: int) -> socket.socket:
             "port_taken", f"Cannot listen on {host}:{port}: {error.strerror}.", "Name another port with --port."
         ) from error
     return listening
-
-
-def error_reply(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, str]]:
-    """The one shape of errors; Litestar's request has types of its user and state that are none of ours."""
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "request_invalid")
-    detail = f"{request.method} {request.url.path}: {error.detail}. The addresses are in the reference, docs/."
-    return Response({"code": code, "detail": detail}, status_code=error.status_code)

@@ -21,13 +21,13 @@ from nicobar.store.history import (
     AttemptFilter,
     AuditFilter,
     Change,
+    MessageAttempt,
+    MessageDeliveries,
     MessageFilter,
-    Moment,
     Page,
-    Refused,
+    RejectedRequest,
     Seen,
     Tally,
-    Tried,
     Version,
     Waits,
 )
@@ -92,12 +92,12 @@ class HistoryTables:
         before: str | None = None,
         after: str | None = None,
         limit: int,
-    ) -> Page[Tried]:
+    ) -> Page[MessageAttempt]:
         values = {"endpoint_id": endpoint_id} | _values(which)
 
-        def work(connection: sqlite3.Connection) -> Page[Tried]:
+        def work(connection: sqlite3.Connection) -> Page[MessageAttempt]:
             span = _of_attempts(which, before, after)
-            return _page(connection, "attempts", "attempts", values, span, limit, _tried)
+            return _page(connection, "attempts", "attempts", values, span, limit, _message_attempt)
 
         return await self._look(work)
 
@@ -110,19 +110,19 @@ class HistoryTables:
         before: str | None = None,
         after: str | None = None,
         limit: int,
-    ) -> Page[Tried]:
+    ) -> Page[MessageAttempt]:
         values = {"message_id": message_id, "endpoint_id": endpoint_id} | _values(which)
 
-        def work(connection: sqlite3.Connection) -> Page[Tried]:
+        def work(connection: sqlite3.Connection) -> Page[MessageAttempt]:
             # One message's tries are few: all of them may be looked at.
             span = _of_attempts(which, before, after)
-            return _page(connection, "attempts_of_message", None, values, span, limit, _tried)
+            return _page(connection, "attempts_of_message", None, values, span, limit, _message_attempt)
 
         return await self._look(work)
 
-    async def attempt(self, attempt_id: str) -> Tried | None:
+    async def attempt(self, attempt_id: str) -> MessageAttempt | None:
         rows = await self._database.read("attempt", {"id": attempt_id})
-        return _tried(rows[0]) if rows else None
+        return _message_attempt(rows[0]) if rows else None
 
     async def count_attempts(self, endpoint_id: str, which: AttemptFilter) -> tuple[int, bool]:
         def work(connection: sqlite3.Connection) -> tuple[int, bool]:
@@ -172,15 +172,17 @@ class HistoryTables:
         after: str | None = None,
         limit: int,
         with_body: bool = False,
-    ) -> Page[Moment]:
+    ) -> Page[MessageDeliveries]:
         of = "messages" if which.customer_key is None else "messages_of_customer"
         values = _values(which) | {"app_id": app_id, "with_body": with_body}
 
-        def work(connection: sqlite3.Connection) -> Page[Moment]:
-            def moment(row: sqlite3.Row) -> Moment:
+        def work(connection: sqlite3.Connection) -> Page[MessageDeliveries]:
+            def moment(row: sqlite3.Row) -> MessageDeliveries:
                 found = message(row)
                 deliveries = connection.execute(SQL["deliveries"], {"message_id": found.id}).fetchall()
-                return Moment(message=found, deliveries=tuple(delivery(candidate) for candidate in deliveries))
+                return MessageDeliveries(
+                    message=found, deliveries=tuple(delivery(candidate) for candidate in deliveries)
+                )
 
             span = _of_messages(connection, which, before, after)
             return _page(connection, of, of, values, span, limit, moment)
@@ -262,7 +264,7 @@ class HistoryTables:
 
         return await self._look(work)
 
-    async def keep_refusals(self, refusals: Sequence[Refused]) -> None:
+    async def keep_refusals(self, refusals: Sequence[RejectedRequest]) -> None:
         def work(connection: sqlite3.Connection) -> None:
             for candidate in refusals:
                 connection.execute(SQL["add_refusal"], msgspec.structs.asdict(candidate)).close()
@@ -273,8 +275,8 @@ class HistoryTables:
 
     async def refusals(
         self, source_id: str, *, before: str | None = None, after: str | None = None, limit: int
-    ) -> Page[Refused]:
-        def work(connection: sqlite3.Connection) -> Page[Refused]:
+    ) -> Page[RejectedRequest]:
+        def work(connection: sqlite3.Connection) -> Page[RejectedRequest]:
             values = {"source_id": source_id}
             return _page(connection, "refusals", None, values, _of_numbers(before, after), limit, _refused)
 
@@ -299,7 +301,7 @@ class HistoryTables:
     async def audit(
         self, which: AuditFilter, *, before: str | None = None, after: str | None = None, limit: int
     ) -> Page[Change]:
-        values = msgspec.structs.asdict(which)
+        values = msgspec.structs.asdict(which) | {"actions": json_text(which.actions) if which.actions else None}
         of = "audit"
         if which.subject is not None:
             of = "audit_of_subject"
@@ -422,9 +424,9 @@ def _values(which: MessageFilter | AttemptFilter) -> dict[str, object]:
     return {name: json_text(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def _tried(row: sqlite3.Row) -> Tried:
+def _message_attempt(row: sqlite3.Row) -> MessageAttempt:
     endpoint_id, _, content = row[MESSAGE_COLUMNS:]
-    return Tried(message=message(row), endpoint_id=str(endpoint_id), attempt=ATTEMPT.decode(content))
+    return MessageAttempt(message=message(row), endpoint_id=str(endpoint_id), attempt=ATTEMPT.decode(content))
 
 
 def _attempted(row: sqlite3.Row) -> Attempted:
@@ -437,6 +439,6 @@ def _reader(kind: type[T], *fields: str) -> Callable[[Sequence[object]], T]:
 
 
 _tally = _reader(Tally, "state", "attempts", "duration_ms", "latency_ms", "latency_max_ms")
-_refused = _reader(Refused, "seq", "source_id", "at_ms", "status", "code", "detail", "event_id")
+_refused = _reader(RejectedRequest, "seq", "source_id", "at_ms", "status", "code", "detail", "event_id")
 _version = _reader(Version, "version", "created_at_ms", "code")
 _change = _reader(Change, "seq", "at_ms", "actor", "action", "app_id", "subject", "detail")

@@ -58,10 +58,12 @@ class QueueTables:
         values = {"now_ms": now_ms, "latest_ms": latest_ms}
         return await self._database.write(lambda connection: connection.execute(SQL["bound_times"], values).rowcount)
 
-    async def backlog(self) -> list[Backlog]:
+    async def backlog(self, endpoint_seq: int | None = None) -> list[Backlog]:
+        name = "backlog" if endpoint_seq is None else "backlog_of_endpoint"
+        of = {} if endpoint_seq is None else {"endpoint_seq": endpoint_seq}
         return [
             Backlog(endpoint_seq=seq, unfinished=unfinished, oldest_accepted_at_ms=oldest)
-            for seq, unfinished, oldest in await self._database.read("backlog")
+            for seq, unfinished, oldest in await self._database.read(name, of)
         ]
 
     async def breakers(self) -> Mapping[int, Breaker]:

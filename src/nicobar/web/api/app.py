@@ -1,13 +1,9 @@
-"""The API and what whoever runs Nicobar asks, as one application that stands behind the ingress."""
+"""The API and the operator's probes, as one application behind the ingress."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
-
-from litestar import Litestar, Response, Router, route
-from litestar.di import Provide
-from litestar.handlers import HTTPRouteHandler
 
 from nicobar.use_cases.services import Services
 from nicobar.web.api import (
@@ -35,92 +31,107 @@ from nicobar.web.api import (
     tokens,
     transformations,
 )
-from nicobar.web.api.auth import Needs, allowed
-from nicobar.web.api.checks import check_request
+from nicobar.web.api.auth import CALLER, Needs, caller_in, caller_of, check_access, unauthenticated
+from nicobar.web.api.checks import read_request
 from nicobar.web.api.document import create_document
-from nicobar.web.api.errors import HANDLERS
-from nicobar.web.api.lookups import DEPENDENCIES
-from nicobar.web.api.middleware import ApiMiddleware
-from nicobar.web.asgi import App
+from nicobar.web.api.errors import render
+from nicobar.web.api.idempotency import Idempotency
+from nicobar.web.api.lookups import PROVIDERS, ApiRequest
+from nicobar.web.asgi import App, Message, headers_of
+from nicobar.web.middleware.auth import Authentication
+from nicobar.web.middleware.body import Body, body_of
+from nicobar.web.middleware.errors import Errors
+from nicobar.web.middleware.limits import RateLimit
+from nicobar.web.operations import Operation, Response
+from nicobar.web.providers import Handlers
+from nicobar.web.routing import Prefixed, Routes
 
-OPEN_HANDLERS: tuple[HTTPRouteHandler, ...] = (*health.HANDLERS,)
-# A noun a line.
-API_HANDLERS: tuple[HTTPRouteHandler, ...] = (
-    *applications.HANDLERS,
-    *endpoints.HANDLERS,
-    *endpoint_secrets.HANDLERS,
-    *endpoint_headers.HANDLERS,
-    *transformations.HANDLERS,
-    *endpoint_replays.HANDLERS,
-    *endpoint_queue.HANDLERS,
-    *endpoint_checks.HANDLERS,
-    *connectors.HANDLERS,
-    *event_types.HANDLERS,
-    *endpoint_examples.HANDLERS,
-    *sources.HANDLERS,
-    *tokens.HANDLERS,
-    *messages.HANDLERS,
-    *attempts.HANDLERS,
-    *statistics.HANDLERS,
-    *tasks.HANDLERS,
-    *rejected_requests.HANDLERS,
-    *customers.HANDLERS,
-    *failures.HANDLERS,
-    *message_dry_runs.HANDLERS,
-    *audit.HANDLERS,
+PREFIXES = ("/api/v1/", "/ingest/api/v1/")
+# A noun per line.
+OPERATIONS: tuple[Operation, ...] = (
+    *health.OPERATIONS,
+    *applications.OPERATIONS,
+    *endpoints.OPERATIONS,
+    *endpoint_secrets.OPERATIONS,
+    *endpoint_headers.OPERATIONS,
+    *transformations.OPERATIONS,
+    *endpoint_replays.OPERATIONS,
+    *endpoint_queue.OPERATIONS,
+    *endpoint_checks.OPERATIONS,
+    *connectors.OPERATIONS,
+    *event_types.OPERATIONS,
+    *endpoint_examples.OPERATIONS,
+    *sources.OPERATIONS,
+    *tokens.OPERATIONS,
+    *messages.OPERATIONS,
+    *attempts.OPERATIONS,
+    *statistics.OPERATIONS,
+    *tasks.OPERATIONS,
+    *rejected_requests.OPERATIONS,
+    *customers.OPERATIONS,
+    *failures.OPERATIONS,
+    *message_dry_runs.OPERATIONS,
+    *audit.OPERATIONS,
 )
+_SERVED = (*create_document(OPERATIONS), *OPERATIONS)
+_OPEN_PATHS = frozenset(operation.path for operation in _SERVED if operation.needs is Needs.NOTHING)
 
 
-def create_app(services: Services, ops: Sequence[Any]) -> App:
-    """Everything over HTTP but the ingress. `ops` are the handlers of `create_ops`."""
+def create_app(services: Services, ops: App) -> App:
+    """Everything over HTTP but the ingress and the dashboard. `ops` answers what is not the API."""
     settings = services.settings
-    app = Litestar(
-        [
-            *ops,
-            Router(
-                "/",
-                route_handlers=[*OPEN_HANDLERS, *create_document((*OPEN_HANDLERS, *API_HANDLERS))],
-                before_request=check_request,
-            ),
-            Router(
-                "/",
-                # Theirs come first: Litestar makes one of its own for a path that has none yet.
-                route_handlers=[*_options(API_HANDLERS), *API_HANDLERS],
-                guards=[allowed],
-                before_request=check_request,
-                dependencies={**DEPENDENCIES, "services": Provide(lambda: services, sync_to_thread=False)},
-            ),
-        ],
-        openapi_config=None,
-        logging_config=None,
-        exception_handlers=HANDLERS,
-        # The middleware has read and bounded the body by then.
-        request_max_body_size=settings.max_api_body_bytes,
-    )
-    return ApiMiddleware(
-        app,  # type: ignore[arg-type] # Litestar's own, narrower ASGI types
-        services.store,
-        services.token_uses,
-        services.vault,
-        services.clock,
-        max_body_bytes=settings.max_api_body_bytes,
-        body_timeout_ms=settings.body_timeout_ms,
-        max_requests_per_s=settings.max_api_requests_per_s,
-    )
+    app: App = _Api(services).routes
+    app = Idempotency(app, services.store, services.vault, services.clock)
+    app = Body(app, max_bytes=settings.max_api_body_bytes, timeout_ms=settings.body_timeout_ms)
+    app = RateLimit(app, services.clock, _token_id, max_per_s=settings.max_api_requests_per_s)
+    app = Authentication(app, _Tokens(services).identify)
+    return Prefixed(PREFIXES, Errors(app, render), ops)
 
 
-def _options(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
-    """An answer to OPTIONS for each path. Litestar's own names the methods of the first handler of a path only."""
-    methods: dict[str, set[str]] = {}
-    for handler in handlers:
-        for path in handler.paths:
-            methods.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
-    return [_option(path, ", ".join(sorted(known))) for path, known in methods.items()]
+class _Tokens:
+    """Identifies callers by their tokens."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def identify(self, scope: Message, headers: Mapping[str, str]) -> None:
+        """Raises Refusal 401, also for paths that do not exist."""
+        if scope["path"].rstrip("/") not in _OPEN_PATHS:
+            services = self._services
+            now_ms = services.clock.now_ms()
+            scope[CALLER] = await caller_of(headers, services.store, services.token_uses, now_ms)
 
 
-def _option(path: str, allow: str) -> HTTPRouteHandler:
-    @route(path, http_method="OPTIONS", include_in_schema=False, status_code=204, opt={"needs": Needs.ANY_READER})
-    async def options() -> Response[None]:
-        return Response(None, headers={"allow": allow})
+def _token_id(scope: Message) -> str | None:
+    caller = caller_in(scope)
+    return None if caller is None else caller.token.id
 
-    return options
+
+class _Api:
+    """Answers the operations of the API."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._handlers = Handlers(_SERVED, PROVIDERS)
+        self.routes = Routes(_SERVED, self._call, options_need=Needs.ANY_READER)
+
+    async def _call(self, operation: Operation, scope: Message) -> Response[Any]:
+        caller = caller_in(scope)
+        if caller is not None:
+            check_access(caller, operation)
+        elif operation.needs is not Needs.NOTHING and operation.method != "OPTIONS":
+            raise unauthenticated()
+        request = ApiRequest(
+            services=self._services,
+            caller=caller,
+            path=scope["path_params"],
+            headers=headers_of(scope),
+            body=body_of(scope),
+        )
+        arguments = read_request(
+            self._handlers.signature(operation),
+            path=scope["path_params"],
+            query_string=scope["query_string"],
+            body=request.body,
+        )
+        return await self._handlers.call(operation, request, arguments)

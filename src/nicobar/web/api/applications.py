@@ -5,38 +5,27 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from litestar import Response, delete, get, patch, post, put
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromQuery, JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.ids import is_id, made_at_ms
 from nicobar.model import Application
-from nicobar.store import PutApplication, RemoveApplication, Snapshot
-from nicobar.use_cases.catalogue import make_application
-from nicobar.use_cases.services import Services, again_if_moved
-from nicobar.web.api.auth import Caller
-from nicobar.web.api.deletion_preview import DELETED, DryRunOut, GivenDryRun, done, unfinished, would
-from nicobar.web.api.errors import conflict
-from nicobar.web.api.lookups import (
-    AppKey,
-    GivenApplication,
-    GivenCaller,
-    GivenServices,
-    GivenSnapshot,
-    application_of,
-    check_new_uid,
-    find,
-)
+from nicobar.store import Snapshot
+from nicobar.use_cases import applications
+from nicobar.use_cases.edit import Edit, edited
+from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Caller, Needs
+from nicobar.web.api.deletion_preview import DELETED, DryRun, DryRunOut, done, unfinished, would
+from nicobar.web.api.lookups import AppKey, application_of, check_new_uid, find
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, NoPlay, Order, Ordering, page_of_all
 from nicobar.web.api.shapes import AppId, Metadata, Moment, Page, Shape, Uid, Unsupported, moment, patched
+from nicobar.web.operations import Response, ResponseSpec, delete, get, patch, post, put
 
 TAGS = ["Application"]
 Name = Annotated[str, Meta(min_length=1, max_length=256, examples=["My first application"])]
 
 
 class ApplicationIn(Shape):
-    """What an application is made of."""
+    """An application to create."""
 
     name: Name
     uid: Uid | None = None
@@ -46,7 +35,7 @@ class ApplicationIn(Shape):
 
 
 class ApplicationPatch(Shape):
-    """What changes of an application; what is left out stays."""
+    """Changes to an application; omitted fields stay."""
 
     name: Name | UnsetType = UNSET
     uid: Uid | UnsetType | None = UNSET
@@ -66,8 +55,8 @@ class ApplicationOut(Shape):
     uid: Uid | None = None
 
 
-_MADE = ResponseSpec(ApplicationOut, description="It was made.", generate_examples=False)
-_THERE = ResponseSpec(ApplicationOut, description="It was there already.", generate_examples=False)
+_MADE = ResponseSpec(ApplicationOut, description="Created.")
+_THERE = ResponseSpec(ApplicationOut, description="Already exists.")
 
 
 def shown(application: Application) -> ApplicationOut:
@@ -81,16 +70,16 @@ def shown(application: Application) -> ApplicationOut:
     )
 
 
-@get("/api/v1/app", operation_id="v1.application.list", tags=TAGS, summary="List Applications", opt={"needs": "own"})
+@get("/api/v1/app", id="v1.application.list", tags=TAGS, summary="List Applications", needs=Needs.OWN)
 async def list_applications(
     *,
-    snapshot: GivenSnapshot,
-    caller: GivenCaller,
+    snapshot: Snapshot,
+    caller: Caller,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     order: Order = None,
-    exclude_apps_with_no_endpoints: FromQuery[bool] = False,
-    exclude_apps_with_disabled_endpoints: FromQuery[bool] = False,
+    exclude_apps_with_no_endpoints: bool = False,
+    exclude_apps_with_disabled_endpoints: bool = False,
     exclude_apps_with_svix_play_endpoints: NoPlay = None,  # noqa: ARG001 - there are none
 ) -> Page[ApplicationOut]:
     """Applications, the newest first unless asked otherwise. A token of one application sees that one."""
@@ -116,135 +105,119 @@ def _only_disabled(snapshot: Snapshot, application: Application) -> bool:
 
 @post(
     "/api/v1/app",
-    operation_id="v1.application.create",
+    id="v1.application.create",
     tags=TAGS,
     summary="Create Application",
     responses={200: _THERE},
 )
-@again_if_moved
 async def create_application(
     *,
-    data: JSONBody[ApplicationIn],
-    services: GivenServices,
-    caller: GivenCaller,
-    get_if_exists: FromQuery[bool] = False,
+    data: ApplicationIn,
+    services: Services,
+    caller: Caller,
+    get_if_exists: bool = False,
 ) -> Response[ApplicationOut]:
-    """Makes an application. With `get_if_exists` the one that has its uid is given back, where there is one."""
-    async with services.changing:
-        snapshot = await services.snapshot()
-        known = None if data.uid is None else find(snapshot.applications, data.uid)
+    """Creates an application. With `get_if_exists` the one that has its uid is returned, where there is one."""
+
+    async def change(edit: Edit) -> Response[ApplicationOut]:
+        known = None if data.uid is None else find(edit.snapshot.applications, data.uid)
         if known is not None and get_if_exists:
-            return Response(shown(known), status_code=200)
-        made = await _put(services, caller, snapshot, data, None)
-    return Response(shown(made), status_code=201)
+            return Response(shown(known), status=200)
+        return Response(shown(await _put(edit, data, None)), status=201)
+
+    return await edited(services, caller, change)
 
 
-@get("/api/v1/app/{app_id:str}", operation_id="v1.application.get", tags=TAGS, summary="Get Application")
-async def get_application(application: GivenApplication) -> ApplicationOut:
+@get("/api/v1/app/{app_id}", id="v1.application.get", tags=TAGS, summary="Get Application")
+async def get_application(application: Application) -> ApplicationOut:
     """One application."""
     return shown(application)
 
 
 @put(
-    "/api/v1/app/{app_id:str}",
-    operation_id="v1.application.upsert",
+    "/api/v1/app/{app_id}",
+    id="v1.application.upsert",
     tags=TAGS,
     summary="Upsert Application",
-    opt={"needs": "backend"},
+    needs=Needs.BACKEND,
     responses={201: _MADE},
 )
-@again_if_moved
 async def upsert_application(
-    app_id: AppKey, data: JSONBody[ApplicationIn], services: GivenServices, caller: GivenCaller
+    app_id: AppKey, data: ApplicationIn, services: Services, caller: Caller
 ) -> Response[ApplicationOut]:
-    """Replaces an application, or makes it. A uid in the path stays where the body has none."""
-    async with services.changing:
-        snapshot = await services.snapshot()
-        known = find(snapshot.applications, app_id)
+    """Replaces an application, or creates it. A uid in the path stays where the body has none."""
+
+    async def change(edit: Edit) -> Response[ApplicationOut]:
+        known = find(edit.snapshot.applications, app_id)
         if known is None and (caller.app_id is not None or is_id(app_id, "app")):
-            known = application_of(snapshot, caller, app_id)  # says that there is none
+            known = application_of(edit.snapshot, caller, app_id)  # says that there is none
         if known is None:
             check_new_uid(app_id, "path.app_id")
         else:
-            application_of(snapshot, caller, app_id)
+            application_of(edit.snapshot, caller, app_id)
+        wanted = data
         if known is None or known.id != app_id:
-            data = msgspec.structs.replace(data, uid=data.uid or app_id)
-        put_one = await _put(services, caller, snapshot, data, known)
-    return Response(shown(put_one), status_code=200 if known else 201)
+            wanted = msgspec.structs.replace(data, uid=data.uid or app_id)
+        return Response(shown(await _put(edit, wanted, known)), status=200 if known else 201)
+
+    return await edited(services, caller, change)
 
 
 @patch(
-    "/api/v1/app/{app_id:str}",
-    operation_id="v1.application.patch",
+    "/api/v1/app/{app_id}",
+    id="v1.application.patch",
     tags=TAGS,
     summary="Patch Application",
-    opt={"needs": "backend"},
+    needs=Needs.BACKEND,
 )
-@again_if_moved
 async def patch_application(
-    app_id: AppKey, data: JSONBody[ApplicationPatch], services: GivenServices, caller: GivenCaller
+    app_id: AppKey, data: ApplicationPatch, services: Services, caller: Caller
 ) -> ApplicationOut:
-    """Changes what is given of an application."""
-    async with services.changing:
-        snapshot = await services.snapshot()
-        known = application_of(snapshot, caller, app_id)
+    """Changes the given fields of an application."""
+
+    async def change(edit: Edit) -> Application:
+        known = application_of(edit.snapshot, caller, app_id)
         as_it_is = ApplicationIn(
             name=known.name or known.uid,
             uid=None if known.uid == known.id else known.uid,
             metadata=known.details.metadata,
         )
-        return shown(await _put(services, caller, snapshot, patched(as_it_is, data), known))
+        return await _put(edit, patched(as_it_is, data), known)
+
+    return shown(await edited(services, caller, change))
 
 
 @delete(
-    "/api/v1/app/{app_id:str}",
-    operation_id="v1.application.delete",
+    "/api/v1/app/{app_id}",
+    id="v1.application.delete",
     tags=TAGS,
     summary="Delete Application",
-    opt={"needs": "backend"},
-    status_code=200,
+    needs=Needs.BACKEND,
+    status=200,
     responses=DELETED,
 )
-@again_if_moved
 async def delete_application(
-    app_id: AppKey, services: GivenServices, caller: GivenCaller, dry_run: GivenDryRun
+    *, app_id: AppKey, services: Services, caller: Caller, dry_run: DryRun = False
 ) -> Response[DryRunOut | None]:
-    """Takes out an application with its endpoints and sources. Its messages stay until they are too old."""
-    async with services.changing:
-        snapshot = await services.snapshot()
-        known = application_of(snapshot, caller, app_id)
-        if len(snapshot.applications) == 1:
-            raise conflict("It is the last application.", "Make another one first.")
+    """Deletes an application with its endpoints and sources. Its messages stay until they are too old."""
+
+    async def change(edit: Edit) -> Response[DryRunOut | None]:
+        known = application_of(edit.snapshot, caller, app_id)
+        applications.check_not_last(edit.snapshot)
         if dry_run:
-            own = [endpoint for endpoint in snapshot.endpoints if endpoint.app_id == known.id]
+            own = [endpoint for endpoint in edit.snapshot.endpoints if endpoint.app_id == known.id]
             return would(deliveries=await unfinished(services.store, *own))
-        await services.change(
-            caller, "application.delete", known.id, RemoveApplication(app_id=known.id), app_id=known.id
-        )
-    return done()
+        await applications.delete(edit, known)
+        return done()
+
+    return await edited(services, caller, change)
 
 
-async def _put(
-    services: Services, caller: Caller, snapshot: Snapshot, data: ApplicationIn, known: Application | None
-) -> Application:
-    if data.uid is not None:
-        taken = find(snapshot.applications, data.uid)
-        if taken is not None and taken != known:
-            raise conflict("Another application has this uid.", "Choose another one.")
-    made = make_application(
-        ids=services.ids,
-        now_ms=services.clock.now_ms(),
-        name=data.name,
-        uid=data.uid,
-        metadata=data.metadata or {},
-        known=known,
-    )
-    action = "application.update" if known else "application.create"
-    await services.change(caller, action, made.id, PutApplication(application=made), app_id=made.id)
-    return made
+async def _put(edit: Edit, data: ApplicationIn, known: Application | None) -> Application:
+    return await applications.put(edit, known, name=data.name, uid=data.uid, metadata=data.metadata or {})
 
 
-HANDLERS = (
+OPERATIONS = (
     list_applications,
     create_application,
     get_application,

@@ -6,17 +6,18 @@ from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from litestar import Response, delete, get, post
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import PathParameter, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.model import ALERT_SOURCE_ID, Application, Attempt, Delivery, DeliveryState, Endpoint, Level, Verdict
-from nicobar.store.history import Attempted, AttemptFilter, MessageFilter, Tried
+from nicobar.store import Snapshot
+from nicobar.store.history import Attempted, AttemptFilter, MessageAttempt, MessageFilter
 from nicobar.store.history import Page as Found
-from nicobar.use_cases.replays import resend
+from nicobar.use_cases import erase
+from nicobar.use_cases.deliveries import resend
+from nicobar.use_cases.delivery_waits import Wait, WaitCause, read_waits
 from nicobar.use_cases.services import Services
-from nicobar.web.api.deletion_preview import DELETED, WOULD, DryRunOut, GivenDryRun, done, effect, would
+from nicobar.web.api.auth import Caller
+from nicobar.web.api.deletion_preview import DELETED, WOULD, DryRun, DryRunOut, done, effect, would
 from nicobar.web.api.errors import not_found
 from nicobar.web.api.listing import (
     After,
@@ -32,15 +33,7 @@ from nicobar.web.api.listing import (
     span_of,
     until,
 )
-from nicobar.web.api.lookups import (
-    MAX_KEY_CHARS,
-    GivenApplication,
-    GivenCaller,
-    GivenEndpoint,
-    GivenServices,
-    GivenSnapshot,
-    endpoint_of,
-)
+from nicobar.web.api.lookups import MAX_KEY_CHARS, endpoint_of
 from nicobar.web.api.messages import MessageOut, fields_of, message_of, shown
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Ordering, names, page_of_all, read_iterator
 from nicobar.web.api.shapes import EndpointId, MessageId, Moment, Page, Shape, moment
@@ -53,19 +46,20 @@ from nicobar.web.api.status import (
     status_of_attempt,
     text_of,
 )
+from nicobar.web.operations import Response, ResponseSpec, delete, get, post
+from nicobar.web.parameters import Name
 
 TAGS = ["Message Attempt"]
 MASKED = "***"
 
 AttemptId = Annotated[str, Meta(pattern=r"^atmpt_[A-Za-z0-9]{27}$", examples=["atmpt_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
-AttemptKey = Annotated[str, PathParameter(description="The attempt's id.", max_length=MAX_KEY_CHARS)]
+AttemptKey = Annotated[str, Meta(description="The attempt's id.", max_length=MAX_KEY_CHARS)]
 StatusFilter = Annotated[
-    MessageStatus | None,
-    QueryParameter(description="Only this status: 0 success, 1 pending, 2 fail, 3 sending, 4 canceled."),
+    MessageStatus | None, Meta(description="Only this status: 0 success, 1 pending, 2 fail, 3 sending, 4 canceled.")
 ]
 ClassFilter = Annotated[
     StatusCodeClass | None,
-    QueryParameter(description="Only answers of this class: 100 to 500, or 0 for those without an answer."),
+    Meta(description="Only answers of this class: 100 to 500, or 0 for those without an answer."),
 ]
 
 
@@ -117,18 +111,31 @@ class MessageAttemptOut(Shape):
     msg: MessageOut | UnsetType = UNSET
 
 
+class WaitingOut(Shape):
+    """Why an unfinished delivery has not been sent yet: `sending` now; its endpoint is `disabled` or `paused`; it is
+    queued `behind` an earlier message of its customer; its destination is `failing`; it waits for a `retry`, for
+    `later`, or for its `turn`. `until` is when that ends, where it is known.
+    """
+
+    cause: WaitCause
+    until: Moment | None
+    behind: MessageId | None
+    reason: str | None
+
+
 class EndpointMessageOut(MessageOut):
-    """A message and how it fares with one endpoint. Ours: `reason`."""
+    """A message and how it fares with one endpoint. Ours: `reason` and `waiting`."""
 
     status: MessageStatus
     status_text: str
     next_attempt: Moment | None
     reason: str | None
+    waiting: WaitingOut | None
 
 
 class MessageEndpointOut(Shape):
-    """An endpoint and how a message fares with it. Ours: `reason`, and `behind`: the message of the same customer
-    that this one waits for.
+    """An endpoint and how a message fares with it. Ours: `reason`, `waiting`, and `behind`: the message of the same
+    customer that this one waits for.
     """
 
     id: EndpointId
@@ -146,6 +153,7 @@ class MessageEndpointOut(Shape):
     next_attempt: Moment | None
     reason: str | None
     behind: str | None
+    waiting: WaitingOut | None
     version: int = 1
     filter_types: list[str] | None = None
     rate_limit: int | None = None
@@ -173,7 +181,7 @@ class EmptyResponse(Shape):
 
 
 def attempt_shown(
-    tried: Tried, url: str, *, with_content: bool, with_message: bool = False, expanded: bool
+    tried: MessageAttempt, url: str, *, with_content: bool, with_message: bool = False, expanded: bool
 ) -> MessageAttemptOut:
     """`url` is where the endpoint posts to, for a try that sent nothing."""
     attempt = tried.attempt
@@ -216,6 +224,17 @@ def next_attempt_of(delivery: Delivery) -> datetime | None:
     return moment(delivery.due_at_ms) if waits and delivery.due_at_ms is not None else None
 
 
+def waiting_shown(wait: Wait | None) -> WaitingOut | None:
+    if wait is None:
+        return None
+    return WaitingOut(
+        cause=wait.cause,
+        until=None if wait.until_ms is None else moment(wait.until_ms),
+        behind=wait.behind,
+        reason=wait.reason or None,
+    )
+
+
 def url_of(services: Services, endpoint_id: str) -> str:
     """Where an endpoint posts to; a name of ours for one that is gone or cannot be opened."""
     for endpoint in services.configuration.endpoints.values():
@@ -246,15 +265,15 @@ def _filter(
 
 
 @get(
-    "/api/v1/app/{app_id:str}/attempt/endpoint/{endpoint_id:str}",
-    operation_id="v1.message-attempt.list-by-endpoint",
+    "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}",
+    id="v1.message-attempt.list-by-endpoint",
     tags=TAGS,
     summary="List Attempts By Endpoint",
 )
 async def list_by_endpoint(
     *,
-    endpoint: GivenEndpoint,
-    services: GivenServices,
+    endpoint: Endpoint,
+    services: Services,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     status: StatusFilter = None,
@@ -264,14 +283,14 @@ async def list_by_endpoint(
     before: Before = None,
     after: After = None,
     with_content: WithContent = True,
-    with_msg: Annotated[bool, QueryParameter(description="Whether each has its message, without payload.")] = False,
+    with_msg: Annotated[bool, Meta(description="Whether each has its message, without payload.")] = False,
     expanded_statuses: Expanded = False,
     event_types: EventTypes = None,
 ) -> Page[MessageAttemptOut]:
     """An endpoint's tries, the newest first. A page can be short and not be the last one: `done` says so."""
     place = read_iterator(iterator)
     states = () if status is None else attempt_states_of(status, expanded=expanded_statuses)
-    found: Found[Tried] = Found(items=(), next=None)
+    found: Found[MessageAttempt] = Found(items=(), next=None)
     if status is None or states:
         which = _filter(
             before=before,
@@ -295,15 +314,15 @@ async def list_by_endpoint(
 
 
 @get(
-    "/api/v1/app/{app_id:str}/attempt/endpoint/{endpoint_id:str}/count",
-    operation_id="v1.message-attempt.count-by-endpoint",
+    "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}/count",
+    id="v1.message-attempt.count-by-endpoint",
     tags=TAGS,
     summary="Count Attempts By Endpoint",
 )
 async def count_by_endpoint(
     *,
-    endpoint: GivenEndpoint,
-    services: GivenServices,
+    endpoint: Endpoint,
+    services: Services,
     status: StatusFilter = None,
     status_code_class: ClassFilter = None,
     channel: ChannelFilter = None,
@@ -330,16 +349,16 @@ async def count_by_endpoint(
 
 
 @get(
-    "/api/v1/app/{app_id:str}/attempt/msg/{msg_id:str}",
-    operation_id="v1.message-attempt.list-by-msg",
+    "/api/v1/app/{app_id}/attempt/msg/{msg_id}",
+    id="v1.message-attempt.list-by-msg",
     tags=TAGS,
     summary="List Attempts By Msg",
 )
 async def list_by_message(
     *,
-    application: GivenApplication,
-    snapshot: GivenSnapshot,
-    services: GivenServices,
+    application: Application,
+    snapshot: Snapshot,
+    services: Services,
     msg_id: MessageKey,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
@@ -348,8 +367,8 @@ async def list_by_message(
     channel: ChannelFilter = None,
     tag: TagFilter = None,
     of_endpoint: Annotated[
-        str | None,
-        QueryParameter(name="endpoint_id", max_length=MAX_KEY_CHARS, description="Only those of this endpoint."),
+        Annotated[str, Meta(max_length=MAX_KEY_CHARS, description="Only those of this endpoint.")] | None,
+        Name("endpoint_id"),
     ] = None,
     before: Before = None,
     after: After = None,
@@ -361,7 +380,7 @@ async def list_by_message(
     message = await message_of(services, application, msg_id)
     place = read_iterator(iterator)
     states = () if status is None else attempt_states_of(status, expanded=expanded_statuses)
-    found: Found[Tried] = Found(items=(), next=None)
+    found: Found[MessageAttempt] = Found(items=(), next=None)
     if status is None or states:
         which = _filter(
             before=before,
@@ -387,15 +406,15 @@ async def list_by_message(
 
 
 @get(
-    "/api/v1/app/{app_id:str}/endpoint/{endpoint_id:str}/msg",
-    operation_id="v1.message-attempt.list-attempted-messages",
+    "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg",
+    id="v1.message-attempt.list-attempted-messages",
     tags=TAGS,
     summary="List Attempted Messages",
 )
 async def list_attempted_messages(
     *,
-    endpoint: GivenEndpoint,
-    services: GivenServices,
+    endpoint: Endpoint,
+    services: Services,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     channel: ChannelFilter = None,
@@ -425,6 +444,8 @@ async def list_attempted_messages(
             endpoint.id, which, states, **span_of(place), limit=limit, with_body=with_content
         )
 
+    waits = await read_waits(services.store, [endpoint], services.clock.now_ms())
+
     def shape(attempted: Attempted) -> EndpointMessageOut:
         status = status_of(attempted.delivery.state, expanded=expanded_statuses)
         return EndpointMessageOut(
@@ -433,22 +454,23 @@ async def list_attempted_messages(
             status_text=text_of(status),
             next_attempt=next_attempt_of(attempted.delivery),
             reason=attempted.delivery.reason,
+            waiting=waiting_shown(waits.of(attempted.delivery)),
         )
 
     return page_of_found(found, place=place, key=lambda item: item.message.id, shape=shape)
 
 
 @get(
-    "/api/v1/app/{app_id:str}/msg/{msg_id:str}/endpoint",
-    operation_id="v1.message-attempt.list-attempted-destinations",
+    "/api/v1/app/{app_id}/msg/{msg_id}/endpoint",
+    id="v1.message-attempt.list-attempted-destinations",
     tags=TAGS,
     summary="List Attempted Destinations",
 )
 async def list_attempted_destinations(
     *,
-    application: GivenApplication,
-    snapshot: GivenSnapshot,
-    services: GivenServices,
+    application: Application,
+    snapshot: Snapshot,
+    services: Services,
     msg_id: MessageKey,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
@@ -456,6 +478,7 @@ async def list_attempted_destinations(
     """The endpoints that a message goes to, by id. Those that were taken out are not among them."""
     message = await message_of(services, application, msg_id)
     known = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
+    waits = await read_waits(services.store, snapshot.endpoints, services.clock.now_ms())
     deliveries = [
         delivery for delivery in await services.store.deliveries(message.id) if delivery.endpoint_id in known
     ]
@@ -466,12 +489,15 @@ async def list_attempted_destinations(
         order=Ordering.ASCENDING,
         key=lambda delivery: delivery.endpoint_id,
         shape=lambda delivery: _destination(
-            known[delivery.endpoint_id], delivery, url_of(services, delivery.endpoint_id)
+            known[delivery.endpoint_id],
+            delivery,
+            url_of(services, delivery.endpoint_id),
+            waits.of(delivery),
         ),
     )
 
 
-def _destination(endpoint: Endpoint, delivery: Delivery, url: str) -> MessageEndpointOut:
+def _destination(endpoint: Endpoint, delivery: Delivery, url: str, wait: Wait | None) -> MessageEndpointOut:
     status = status_of(delivery.state, expanded=True)
     return MessageEndpointOut(
         id=endpoint.id,
@@ -489,12 +515,13 @@ def _destination(endpoint: Endpoint, delivery: Delivery, url: str) -> MessageEnd
         next_attempt=next_attempt_of(delivery),
         reason=delivery.reason,
         behind=delivery.behind,
+        waiting=waiting_shown(wait),
         filter_types=list(endpoint.event_types) or None,
         rate_limit=endpoint.max_messages_per_s,
     )
 
 
-async def attempt_of(services: Services, application: Application, msg_id: str, attempt_id: str) -> Tried:
+async def attempt_of(services: Services, application: Application, msg_id: str, attempt_id: str) -> MessageAttempt:
     """Raises Refusal 404."""
     found = await services.store.attempt(attempt_id)
     if (
@@ -512,15 +539,15 @@ async def attempt_of(services: Services, application: Application, msg_id: str, 
 
 
 @get(
-    "/api/v1/app/{app_id:str}/msg/{msg_id:str}/attempt/{attempt_id:str}",
-    operation_id="v1.message-attempt.get",
+    "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}",
+    id="v1.message-attempt.get",
     tags=TAGS,
     summary="Get Attempt",
 )
 async def get_attempt(
     *,
-    application: GivenApplication,
-    services: GivenServices,
+    application: Application,
+    services: Services,
     msg_id: MessageKey,
     attempt_id: AttemptKey,
     expanded_statuses: Expanded = False,
@@ -532,13 +559,13 @@ async def get_attempt(
 
 
 @get(
-    "/api/v1/app/{app_id:str}/msg/{msg_id:str}/attempt/{attempt_id:str}/headers",
-    operation_id="v1.message-attempt.get-headers",
+    "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/headers",
+    id="v1.message-attempt.get-headers",
     tags=TAGS,
     summary="Get Attempt Headers",
 )
 async def get_attempt_headers(
-    *, application: GivenApplication, services: GivenServices, msg_id: MessageKey, attempt_id: AttemptKey
+    *, application: Application, services: Services, msg_id: MessageKey, attempt_id: AttemptKey
 ) -> MessageAttemptHeadersOut:
     """The headers that a try sent."""
     found = await attempt_of(services, application, msg_id, attempt_id)
@@ -551,54 +578,53 @@ async def get_attempt_headers(
 
 
 @delete(
-    "/api/v1/app/{app_id:str}/msg/{msg_id:str}/attempt/{attempt_id:str}/content",
-    operation_id="v1.message-attempt.expunge-content",
+    "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/content",
+    id="v1.message-attempt.expunge-content",
     tags=TAGS,
     summary="Delete attempt response body",
-    status_code=200,
+    status=200,
     responses=DELETED,
 )
 async def expunge_attempt(
     *,
-    application: GivenApplication,
-    services: GivenServices,
-    caller: GivenCaller,
+    application: Application,
+    services: Services,
+    caller: Caller,
     msg_id: MessageKey,
     attempt_id: AttemptKey,
-    dry_run: GivenDryRun,
+    dry_run: DryRun = False,
 ) -> Response[DryRunOut | None]:
     """Deletes the destination's response to an attempt."""
     found = await attempt_of(services, application, msg_id, attempt_id)
     if dry_run:
         return would()
-    said = services.said(caller, "attempt.expunge", found.attempt.id, app_id=application.id)
-    await services.store.expunge_attempt(found.attempt.id, said=said)
+    await erase.expunge_attempt(services, caller, application.id, found.attempt.id)
     return done()
 
 
 @post(
-    "/api/v1/app/{app_id:str}/msg/{msg_id:str}/endpoint/{endpoint_id:str}/resend",
-    operation_id="v1.message-attempt.resend",
+    "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend",
+    id="v1.message-attempt.resend",
     tags=TAGS,
     summary="Resend Webhook",
-    status_code=202,
-    responses={202: ResponseSpec(EmptyResponse, description="Queued.", generate_examples=False), 200: WOULD},
+    status=202,
+    responses={202: ResponseSpec(EmptyResponse, description="Queued."), 200: WOULD},
 )
 async def resend_message(
     *,
-    application: GivenApplication,
-    endpoint: GivenEndpoint,
-    services: GivenServices,
-    caller: GivenCaller,
+    application: Application,
+    endpoint: Endpoint,
+    services: Services,
+    caller: Caller,
     msg_id: MessageKey,
     new_ids: Annotated[
         bool,
-        QueryParameter(
+        Meta(
             description="Ours: with ids that the destination has not seen, so that it takes the events for new ones "
             "and mails go out again."
         ),
     ] = False,
-    dry_run: GivenDryRun,
+    dry_run: DryRun = False,
 ) -> Response[EmptyResponse | DryRunOut]:
     """Sends a message to an endpoint again, behind what the same customer has waiting. One that waits for its next
     try is tried at once.
@@ -606,10 +632,10 @@ async def resend_message(
     message = await message_of(services, application, msg_id)
     await resend(services, caller, message, endpoint, new_ids=new_ids, dry_run=dry_run)
     answer = effect(deliveries=1) if dry_run else EmptyResponse()
-    return Response(answer, status_code=200 if dry_run else 202)
+    return Response(answer, status=200 if dry_run else 202)
 
 
-HANDLERS = (
+OPERATIONS = (
     list_by_endpoint,
     count_by_endpoint,
     list_by_message,

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar import get
-from litestar.params import QueryParameter
+from msgspec import Meta
 
+from nicobar.audit import stored_names
+from nicobar.store import Snapshot
 from nicobar.store.history import AuditFilter, Change
+from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.listing import After, Before, page_of_found, since, span_of, until
-from nicobar.web.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot, application_of
+from nicobar.web.api.lookups import MAX_KEY_CHARS, application_of
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, read_iterator
 from nicobar.web.api.rejected_requests import numbered
 from nicobar.web.api.shapes import Moment, Page, Shape, moment
+from nicobar.web.operations import get
+from nicobar.web.parameters import Name
 
 TAGS = ["Audit Log"]
 
@@ -43,33 +48,38 @@ def shown(change: Change) -> ChangeOut:
 
 @get(
     "/api/v1/audit-log",
-    operation_id="nicobar.audit-log.list",
+    id="nicobar.audit-log.list",
     tags=TAGS,
     summary="List Changes",
-    opt={"needs": "own"},
+    needs=Needs.OWN,
 )
 async def list_changes(
     *,
-    services: GivenServices,
-    snapshot: GivenSnapshot,
-    caller: GivenCaller,
+    services: Services,
+    snapshot: Snapshot,
+    caller: Caller,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     order: Order = None,
     of_application: Annotated[
-        str | None,
-        QueryParameter(name="app_id", max_length=MAX_KEY_CHARS, description="Only those in this application."),
+        Annotated[str, Meta(max_length=MAX_KEY_CHARS, description="Only those in this application.")] | None,
+        Name("app_id"),
     ] = None,
-    actor: Annotated[str | None, QueryParameter(max_length=256, description="Only those of this actor.")] = None,
-    action: Annotated[str | None, QueryParameter(max_length=256, description="Only this action.")] = None,
-    subject: Annotated[str | None, QueryParameter(max_length=256, description="Only those to this thing.")] = None,
+    actor: Annotated[str, Meta(max_length=256, description="Only those of this actor.")] | None = None,
+    action: Annotated[str, Meta(max_length=256, description="Only this action.")] | None = None,
+    subject: Annotated[str, Meta(max_length=256, description="Only those to this thing.")] | None = None,
     before: Before = None,
     after: After = None,
 ) -> Page[ChangeOut]:
     """Changes, the newest first unless asked otherwise. A token of one application sees those in it."""
     app_id = caller.app_id if of_application is None else application_of(snapshot, caller, of_application).id
     which = AuditFilter(
-        app_id=app_id, actor=actor, action=action, subject=subject, since_ms=since(after), until_ms=until(before)
+        app_id=app_id,
+        actor=actor,
+        actions=stored_names(action) if action is not None else (),
+        subject=subject,
+        since_ms=since(after),
+        until_ms=until(before),
     )
     place = numbered(read_iterator(iterator))
     span = span_of(place, order or Ordering.DESCENDING, start="0")
@@ -77,4 +87,4 @@ async def list_changes(
     return page_of_found(found, place=place, key=lambda item: str(item.seq), shape=shown)
 
 
-HANDLERS = (list_changes,)
+OPERATIONS = (list_changes,)

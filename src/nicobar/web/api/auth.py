@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
-
-from litestar.connection import ASGIConnection
-from litestar.handlers.base import BaseRouteHandler
-from litestar.types import Scope as AsgiScope
 
 from nicobar.errors import Refusal
 from nicobar.model import Record, Scope, Token
@@ -16,18 +11,21 @@ from nicobar.store import Access
 from nicobar.use_cases.token_uses import TokenUses
 from nicobar.use_cases.tokens import live_token
 from nicobar.web.api.errors import forbidden
+from nicobar.web.asgi import Message
+from nicobar.web.operations import Operation
 
 CALLER = "nicobar.caller"  # where the caller stands in an ASGI scope
 _BEARER = "bearer "
 
 
 class Needs(StrEnum):
-    """What an operation needs beyond what its method and its path say; stands in a handler's `opt` as `needs`.
+    """What an operation needs beyond what its method and its path say; the `needs` of its row.
 
     Without it, GET needs a token that may read and everything else one that may write; a path without an application
     needs one for all applications.
     """
 
+    NOTHING = "nothing"  # not even a token
     READING = "reading"  # a POST that changes nothing
     ANY_READER = "any_reader"  # reading, of what every application may see
     OWN = "own"  # the handler itself keeps to the application of the caller
@@ -67,14 +65,14 @@ async def caller_of(headers: Mapping[str, str], access: Access, uses: TokenUses,
     """Whose token the request carries. Raises Refusal 401, the same for every reason."""
     given = headers.get("authorization", "")
     if given[: len(_BEARER)].lower() != _BEARER:
-        raise _unknown()
+        raise unauthenticated()
     token = await live_token(access, uses, given[len(_BEARER) :].strip(), now_ms)
     if token is None:
-        raise _unknown()
+        raise unauthenticated()
     return Caller(token=token)
 
 
-def _unknown() -> Refusal:
+def unauthenticated() -> Refusal:
     return Refusal(
         401,
         "authentication_failed",
@@ -83,29 +81,26 @@ def _unknown() -> Refusal:
     )
 
 
-def current_caller(scope: AsgiScope) -> Caller:
-    """For handlers: whose request it is."""
+def caller_in(scope: Message) -> Caller | None:
+    """Whose request it is; None for an operation that needs no token."""
     caller = scope.get(CALLER)
-    if not isinstance(caller, Caller):  # the middleware lets nobody in without one
-        raise _unknown()
-    return caller
+    return caller if isinstance(caller, Caller) else None
 
 
-def allowed(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+def check_access(caller: Caller, operation: Operation) -> None:
     """Raises Refusal 403 for what no thing's existence decides: the scope of the token and the kind of operation."""
-    caller = current_caller(connection.scope)
-    needs = handler.opt.get("needs")
-    if needs == Needs.SELF:
+    needs = operation.needs
+    if needs is Needs.SELF:
         return
     if caller.token.scope is Scope.APPLICATION_MESSAGES:
-        if needs != Needs.MESSAGES:
+        if needs is not Needs.MESSAGES:
             raise forbidden()
         return
     reads = needs in {Needs.READING, Needs.ANY_READER} or (
-        connection.scope.get("method") in {"GET", "HEAD", "OPTIONS"} and needs != Needs.WRITING
+        operation.method in {"GET", "OPTIONS"} and needs is not Needs.WRITING
     )
-    if (not reads and not caller.may_write) or (needs == Needs.BACKEND and caller.token.portal):
+    if (not reads and not caller.may_write) or (needs is Needs.BACKEND and caller.token.portal):
         raise forbidden()
-    if caller.app_id is None or "app_id" in connection.path_params or needs in {Needs.ANY_READER, Needs.OWN}:
+    if caller.app_id is None or "app_id" in operation.path_names or needs in {Needs.ANY_READER, Needs.OWN}:
         return
     raise forbidden()

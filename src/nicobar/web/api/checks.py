@@ -1,48 +1,38 @@
 """Reads a request as strictly as the document says: every name in the query and in the body is one that the operation
-has, and every value has the documented type. Litestar ignores names that it does not know, and turns 0 into false and
-"1" into a number in bodies too, and a number in a query into a time.
+has, and every value has the documented type.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
-from datetime import datetime
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain, islice
-from typing import Any, NamedTuple, get_args
+from typing import Any
 
 import msgspec
-from litestar.handlers.base import BaseRouteHandler
 from msgspec import inspect
 
 from nicobar.errors import Refusal
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
-from nicobar.web.api.errors import ALIASES, Asked, Invalid, UnknownNames
+from nicobar.web.api.errors import Invalid, InvalidRequest
 from nicobar.web.api.shapes import ValidationDetail
-from nicobar.web.query_names import QueryNames, closest, given_names, query_names, shortened
+from nicobar.web.parameters import BODY, InvalidValue, Signature, read_path, read_query
+from nicobar.web.query_names import closest, given_names, given_values, shortened
 
 MAX_UNKNOWN = 20
 _JSON_SPACE = b" \t\r\n"  # RFC 8259, section 2
 _PLACE = re.compile(r" - at `(?:key in )?\$?([^`]*)`$")
-_NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?", re.IGNORECASE)
 _ONLY_NULL = re.compile(r"^Expected `null`, got `\w+`")
 
 
-class _Expected(NamedTuple):
-    """What a handler takes: the type of its body, its query parameters, and which of those are times."""
-
-    body: Any
-    kind: inspect.Type | None
-    query: QueryNames
-    times: tuple[str, ...]
-
-
-async def check_request(request: Asked) -> None:
-    """Raises Invalid or UnknownNames for a request that does not fit, Refusal 400 for a body that is not JSON."""
-    expected = _expected(request.route_handler, tuple(request.path_params))
-    request.scope[ALIASES] = expected.query.aliases  # type: ignore[literal-required] # a name of ours
-    body = (await request.body()).strip(_JSON_SPACE)
+def read_request(
+    signature: Signature, *, path: Mapping[str, object], query_string: bytes, body: bytes
+) -> dict[str, object]:
+    """The arguments that the request has. A body whose fields are all optional may be empty. Raises Invalid or
+    InvalidRequest for a request that does not fit, Refusal 400 for a body that is not JSON.
+    """
+    body = body.strip(_JSON_SPACE)
     if is_deeper(body):
         raise Refusal(
             400,
@@ -51,25 +41,52 @@ async def check_request(request: Asked) -> None:
             "Send less nesting.",
         )
     try:
-        found = _unknown_parameters(request.scope["query_string"], expected)
-        if body and expected.kind is not None:
-            found = chain(found, _unknown_fields(body, expected.kind, expected.query.known))
-        elif body:
-            found = chain(found, _fields_of_no_body(body, expected.query.known))
-        unknown = list(islice(found, MAX_UNKNOWN))
-        if unknown:
-            raise UnknownNames(unknown)
-        for name in expected.times:
-            if _NUMBER.fullmatch(request.query_params.get(name, "")):
-                raise Invalid(
-                    f"query.{name}", "It is not a time.", "Write it as RFC 3339 does: 2026-03-01T09:30:00Z."
-                )
-        if body and expected.kind is not None:
-            msgspec.json.decode(body, type=expected.body)
+        _check_names(signature, query_string, body)
+        arguments = _path_and_query(signature, path, query_string)
+        if signature.body is not None:
+            arguments[BODY] = msgspec.json.decode(body or b"{}", type=signature.body)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Refusal(400, "request_invalid", "The body is not JSON.", "Send JSON, in UTF-8.") from error
+    return arguments
+
+
+def _check_names(signature: Signature, query_string: bytes, body: bytes) -> None:
+    """Raises InvalidRequest for names that the operation does not have."""
+    kind = None if signature.body is None else _kind(signature.body)
+    found = _unknown_parameters(query_string, signature, kind)
+    parameters = signature.query_names
+    if body and kind is not None:
+        found = chain(found, _unknown_fields(body, kind, parameters))
+    elif body:
+        found = chain(found, _fields_of_no_body(body, parameters))
+    unknown = list(islice(found, MAX_UNKNOWN))
+    if unknown:
+        raise InvalidRequest(unknown)
+
+
+def _path_and_query(signature: Signature, path: Mapping[str, object], query_string: bytes) -> dict[str, object]:
+    arguments, wrong = read_path(signature.path, path)
+    queried, more = read_query(signature.query, given_values(query_string))
+    check_values([*wrong, *more])
+    return {**arguments, **queried}
+
+
+def check_values(wrong: Sequence[InvalidValue]) -> None:
+    """Raises InvalidRequest where a value does not fit."""
+    if wrong:
+        raise InvalidRequest(
+            [
+                ValidationDetail(loc=[item.place, item.name], msg=_PLACE.sub("", item.reason), type="value_error")
+                for item in wrong
+            ]
+        )
+
+
+@cache
+def _kind(body: Any) -> inspect.Type:
+    return inspect.type_info(body)
 
 
 def _invalid(said: str) -> Invalid:
@@ -82,13 +99,17 @@ def _invalid(said: str) -> Invalid:
     return Invalid(loc, detail)
 
 
-def _unknown_parameters(query_string: bytes, expected: _Expected) -> Iterator[ValidationDetail]:
-    fields: Collection[str] = (_fields(expected.kind) if expected.kind else None) or ()
+def _unknown_parameters(
+    query_string: bytes, signature: Signature, kind: inspect.Type | None
+) -> Iterator[ValidationDetail]:
+    fields: Collection[str] = (_fields(kind) if kind else None) or ()
+    known = signature.query_names
+    lists = {name for parameter in signature.query if parameter.is_list for name in parameter.names}
     for name, times in given_names(query_string).items():
-        if name not in expected.query.known:
+        if name not in known:
             elsewhere = "Send it in the body." if name in fields else ""
-            yield _unknown(["query", name], "query parameter", name, expected.query.known, elsewhere)
-        elif times > 1 and name not in expected.query.lists:
+            yield _unknown(["query", name], "query parameter", name, known, elsewhere)
+        elif times > 1 and name not in lists:
             # Which of them counts would be a guess.
             said = f'Query parameter "{name}" is given {times} times. Give it once.'
             yield ValidationDetail(loc=["query", name], msg=said, type="repeated_parameter")
@@ -179,20 +200,3 @@ def _unknown(loc: list[str], what: str, name: str, known: Collection[str], elsew
     accepted = f"Known: {', '.join(names)}." if names else f"There is no {what} here."
     said = " ".join(part for part in (f'Unknown {what} "{shortened(name)}".', hint, accepted) if part)
     return ValidationDetail(loc=loc, msg=said, type=f"unknown_{what.replace('query ', '')}")
-
-
-@cache
-def _expected(handler: BaseRouteHandler, path_names: tuple[str, ...]) -> _Expected:
-    fields = handler.parsed_fn_signature.parameters
-    body = fields["data"].annotation if "data" in fields else None
-    times = tuple(
-        str(getattr(field.kwarg_definition, "name", None) or name)
-        for name, field in fields.items()
-        if datetime in {field.annotation, *get_args(field.annotation)}
-    )
-    return _Expected(
-        body=body,
-        kind=None if body is None else inspect.type_info(body),
-        query=query_names(handler, path_names),
-        times=times,
-    )

@@ -5,23 +5,22 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated
 
-from litestar import get
-from litestar.params import PathParameter, QueryParameter
+from msgspec import Meta
 
 import nicobar
 from nicobar.connectors import Connector, Field, FieldKind
-from nicobar.connectors.registry import CONNECTORS, connector
+from nicobar.connectors.registry import CONNECTORS, connector, default_code
 from nicobar.ksuid import EPOCH_S, ksuid_text
-from nicobar.model import Setting
-from nicobar.web.api.endpoints import ONE, default_code
+from nicobar.model import Endpoint, Setting
+from nicobar.web.api.auth import Needs
+from nicobar.web.api.endpoints import ONE
 from nicobar.web.api.errors import not_found
-from nicobar.web.api.lookups import MAX_KEY_CHARS, GivenEndpoint
+from nicobar.web.api.lookups import MAX_KEY_CHARS
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
 from nicobar.web.api.shapes import Moment, Page, Shape, moment
+from nicobar.web.operations import get
 
 TAGS = ["Connector"]
-# The names that the public Svix API has for them.
-_SVIX_KINDS = {"customerio": "CustomerIO"}
 _MADE_AT_MS = 1_767_225_600_000
 _EPOCH_BYTES = (_MADE_AT_MS // 1000 - EPOCH_S).to_bytes(4, "big")
 
@@ -64,11 +63,11 @@ def shown(connector: Connector) -> ConnectorOut:
         id=_stable_id("trtmpl", connector.kind),
         org_id=_stable_id("org", "nicobar"),
         uid=connector.kind,
-        kind=_SVIX_KINDS.get(connector.kind, "Custom"),
+        kind=connector.public_kind,
         name=connector.name,
         description=connector.summary,
         instructions="\n".join(f"{field.label}: {field.help}" for field in connector.fields),
-        transformation=default_code(connector.kind) or "function handler(webhook) {\n  return webhook;\n}\n",
+        transformation=default_code(connector) or "function handler(webhook) {\n  return webhook;\n}\n",
         created_at=made,
         updated_at=made,
         transformation_updated_at=made,
@@ -97,17 +96,17 @@ def _stable_id(prefix: str, name: str) -> str:
 
 @get(
     "/api/v1/connector",
-    operation_id="v1.connector.list",
+    id="v1.connector.list",
     tags=TAGS,
     summary="List Connectors",
-    opt={"needs": "any_reader"},
+    needs=Needs.ANY_READER,
 )
 async def list_connectors(
     *,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     order: Order = None,
-    product_type: Annotated[str | None, QueryParameter(description="Only connectors of this `productType`.")] = None,
+    product_type: Annotated[str | None, Meta(description="Only connectors of this `productType`.")] = None,
 ) -> Page[ConnectorOut]:
     """The connectors that an endpoint can have, with the fields that each needs."""
     return page_of_all(
@@ -121,16 +120,14 @@ async def list_connectors(
 
 
 @get(
-    "/api/v1/connector/{connector_id:str}",
-    operation_id="v1.connector.get",
+    "/api/v1/connector/{connector_id}",
+    id="v1.connector.get",
     tags=TAGS,
     summary="Get Connector",
-    opt={"needs": "any_reader"},
+    needs=Needs.ANY_READER,
 )
 async def get_connector(
-    connector_id: Annotated[
-        str, PathParameter(description="The connector's id, or its kind.", max_length=MAX_KEY_CHARS)
-    ],
+    connector_id: Annotated[str, Meta(description="The connector's id, or its kind.", max_length=MAX_KEY_CHARS)],
 ) -> ConnectorOut:
     """One connector."""
     for known in CONNECTORS:
@@ -141,13 +138,13 @@ async def get_connector(
 
 @get(
     f"{ONE}/connector",
-    operation_id="v1.endpoint.get_connector",
+    id="v1.endpoint.get_connector",
     tags=["Endpoint"],
     summary="Get Endpoint Connector",
 )
-async def get_endpoint_connector(endpoint: GivenEndpoint) -> ConnectorOut:
+async def get_endpoint_connector(endpoint: Endpoint) -> ConnectorOut:
     """The connector of an endpoint."""
     return shown(connector(endpoint.connector))
 
 
-HANDLERS = (list_connectors, get_connector, get_endpoint_connector)
+OPERATIONS = (list_connectors, get_connector, get_endpoint_connector)

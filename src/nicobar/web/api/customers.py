@@ -4,30 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar import get, post
-from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta
 
-from nicobar.model import Delivery
-from nicobar.store.history import MessageFilter
-from nicobar.store.history import Moment as Happened
+from nicobar.model import Application, Delivery
+from nicobar.store import Snapshot
+from nicobar.store.history import MessageDeliveries, MessageFilter
 from nicobar.use_cases import erase
-from nicobar.web.api.attempts import next_attempt_of
-from nicobar.web.api.deletion_preview import DryRunOut, GivenDryRun, effect
+from nicobar.use_cases.delivery_waits import DeliveryWaits, read_waits
+from nicobar.use_cases.services import Services
+from nicobar.web.api.attempts import WaitingOut, next_attempt_of, waiting_shown
+from nicobar.web.api.auth import Caller
+from nicobar.web.api.deletion_preview import DryRun, DryRunOut, effect
 from nicobar.web.api.errors import Invalid
 from nicobar.web.api.listing import After, Before, EventTypes, page_of_found, since, span_of, until
-from nicobar.web.api.lookups import GivenApplication, GivenCaller, GivenServices
 from nicobar.web.api.messages import MessageOut, fields_of
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, names, read_iterator
 from nicobar.web.api.shapes import EndpointId, MessageId, Moment, Page, Shape, moment
 from nicobar.web.api.status import MessageStatus, status_of, text_of
+from nicobar.web.operations import get, post
 
 TAGS = ["Customer"]
 MAX_KEY_CHARS = 256
 
-Key = Annotated[
-    str, QueryParameter(min_length=1, max_length=MAX_KEY_CHARS, description="The sender's id for the customer.")
-]
+Key = Annotated[str, Meta(min_length=1, max_length=MAX_KEY_CHARS, description="The sender's id for the customer.")]
 
 
 class CustomerOut(Shape):
@@ -53,6 +52,7 @@ class DeliveryOut(Shape):
     reason: str | None
     behind: MessageId | None
     behind_until: Moment | None
+    waiting: WaitingOut | None
 
 
 class MomentOut(MessageOut):
@@ -74,7 +74,7 @@ class ExpungedOut(Shape):
     done: bool
 
 
-def delivery_shown(delivery: Delivery) -> DeliveryOut:
+def delivery_shown(delivery: Delivery, waits: DeliveryWaits) -> DeliveryOut:
     status = status_of(delivery.state, expanded=True)
     return DeliveryOut(
         endpoint_id=delivery.endpoint_id,
@@ -86,24 +86,23 @@ def delivery_shown(delivery: Delivery) -> DeliveryOut:
         reason=delivery.reason,
         behind=delivery.behind,
         behind_until=None if delivery.behind_until_ms is None else moment(delivery.behind_until_ms),
+        waiting=waiting_shown(waits.of(delivery)),
     )
 
 
 @get(
-    "/api/v1/app/{app_id:str}/customer",
-    operation_id="nicobar.customer.list",
+    "/api/v1/app/{app_id}/customer",
+    id="nicobar.customer.list",
     tags=TAGS,
     summary="List Customers",
 )
 async def list_customers(
     *,
-    application: GivenApplication,
-    services: GivenServices,
+    application: Application,
+    services: Services,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
-    prefix: Annotated[
-        str, QueryParameter(max_length=MAX_KEY_CHARS, description="Only those whose key begins with this.")
-    ] = "",
+    prefix: Annotated[str, Meta(max_length=MAX_KEY_CHARS, description="Only those whose key begins with this.")] = "",
 ) -> Page[CustomerOut]:
     """Customers by key, forward only. To find one by an e-mail address, list messages that contain it: only keys are
     kept beside the payloads.
@@ -127,15 +126,16 @@ async def list_customers(
 
 
 @get(
-    "/api/v1/app/{app_id:str}/customer/timeline",
-    operation_id="nicobar.customer.timeline",
+    "/api/v1/app/{app_id}/customer/timeline",
+    id="nicobar.customer.timeline",
     tags=TAGS,
     summary="Customer Timeline",
 )
 async def customer_timeline(
     *,
-    application: GivenApplication,
-    services: GivenServices,
+    application: Application,
+    snapshot: Snapshot,
+    services: Services,
     key: Key,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
@@ -152,29 +152,31 @@ async def customer_timeline(
     )
     found = await services.store.moments(application.id, which, **span_of(place), limit=limit)
 
-    def shape(happened: Happened) -> MomentOut:
+    waits = await read_waits(services.store, snapshot.endpoints, services.clock.now_ms())
+
+    def shape(happened: MessageDeliveries) -> MomentOut:
         return MomentOut(
             **fields_of(happened.message, with_content=False),
-            deliveries=[delivery_shown(delivery) for delivery in happened.deliveries],
+            deliveries=[delivery_shown(delivery, waits) for delivery in happened.deliveries],
         )
 
     return page_of_found(found, place=place, key=lambda item: item.message.id, shape=shape)
 
 
 @post(
-    "/api/v1/app/{app_id:str}/customer/expunge",
-    operation_id="nicobar.customer.expunge",
+    "/api/v1/app/{app_id}/customer/expunge",
+    id="nicobar.customer.expunge",
     tags=TAGS,
     summary="Expunge Customer",
-    status_code=200,
+    status=200,
 )
 async def expunge_customer(
     *,
-    application: GivenApplication,
-    services: GivenServices,
-    caller: GivenCaller,
-    data: JSONBody[CustomerIn],
-    dry_run: GivenDryRun,
+    application: Application,
+    services: Services,
+    caller: Caller,
+    data: CustomerIn,
+    dry_run: DryRun = False,
 ) -> ExpungedOut | DryRunOut:
     """Takes a customer's data out: payloads, what tries quote of them, and the key. What is not delivered is
     canceled. Up to 10,000 messages at once; ask again until it is `done`. With `dryRun` nothing is deleted, and the
@@ -187,4 +189,4 @@ async def expunge_customer(
     return ExpungedOut(messages=messages, done=done)
 
 
-HANDLERS = (list_customers, customer_timeline, expunge_customer)
+OPERATIONS = (list_customers, customer_timeline, expunge_customer)

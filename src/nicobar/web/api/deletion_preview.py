@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar import Response
-from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import QueryParameter
+from msgspec import Meta
 
-from nicobar.model import DeliveryState, Endpoint
+from nicobar.model import Endpoint
 from nicobar.store.history import History
 from nicobar.web.api.shapes import Shape
+from nicobar.web.operations import Response, ResponseSpec
+from nicobar.web.parameters import Name
 
-GivenDryRun = NamedDependency[bool]
+DryRun = Annotated[
+    bool, Name("dryRun", "dry_run"), Meta(description="Return what the operation would do (200); change nothing.")
+]
 
 
 class DryRunOut(Shape):
@@ -25,20 +26,9 @@ class DryRunOut(Shape):
     messages: int
 
 
-WOULD = ResponseSpec(DryRunOut, description="With `dryRun`: what it would do.", generate_examples=False)
+WOULD = ResponseSpec(DryRunOut, description="With `dryRun`: what it would do.")
 # For an operation that answers with nothing.
 DELETED: dict[int, ResponseSpec] = {204: ResponseSpec(None, description="Deleted."), 200: WOULD}
-
-
-def given_dry_run(
-    *,
-    in_camel_case: Annotated[
-        bool, QueryParameter(name="dryRun", description="Return what the operation would do (200); change nothing.")
-    ] = False,
-    in_snake_case: Annotated[bool, QueryParameter(name="dry_run", description="The same as `dryRun`.")] = False,
-) -> bool:
-    """Either spelling is enough: where they differ, nothing is the safe answer."""
-    return in_camel_case or in_snake_case
 
 
 def effect(*, deliveries: int = 0, messages: int = 0) -> DryRunOut:
@@ -46,18 +36,13 @@ def effect(*, deliveries: int = 0, messages: int = 0) -> DryRunOut:
 
 
 def would(*, deliveries: int = 0, messages: int = 0) -> Response[DryRunOut | None]:
-    return Response(effect(deliveries=deliveries, messages=messages), status_code=200)
+    return Response(effect(deliveries=deliveries, messages=messages), status=200)
 
 
 def done() -> Response[DryRunOut | None]:
-    return Response(None, status_code=204)
+    return Response(None, status=204)
 
 
 async def unfinished(history: History, *endpoints: Endpoint) -> int:
     """How many deliveries of these endpoints are not finished."""
     return sum([sum((await history.unfinished(endpoint.id)).values()) for endpoint in endpoints])
-
-
-async def pending(history: History, endpoint: Endpoint) -> int:
-    """How many deliveries of an endpoint wait; those that are being sent are not among them."""
-    return (await history.unfinished(endpoint.id)).get(DeliveryState.PENDING, 0)

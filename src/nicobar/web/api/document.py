@@ -1,29 +1,25 @@
-"""The API's own OpenAPI 3.1 document, made from the handlers, and a page that shows it without anything from
-elsewhere.
+"""The API's own OpenAPI 3.1 document, made from the rows of its operations, and a page that shows it without anything
+from elsewhere.
 """
 
 from __future__ import annotations
 
-import re
+import asyncio
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from litestar import Litestar, Response, get
-from litestar.di import Provide
-from litestar.handlers import HTTPRouteHandler
-from litestar.openapi import OpenAPIConfig
 
 import nicobar
-from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Needs
 from nicobar.web.api.examples import example_of
 from nicobar.web.api.idempotency import MAX_KEY_CHARS
-from nicobar.web.api.lookups import DEPENDENCIES
-from nicobar.web.api.middleware import OPEN
+from nicobar.web.api.lookups import PROVIDERS
 from nicobar.web.api.shapes import ErrorOut, ValidationErrorOut
+from nicobar.web.operations import Operation, Response, content_types, get
+from nicobar.web.parameters import Signature
 
 _TITLE = "Nicobar"
 _ABOUT = "Shaped as the public Svix API, so that its clients work with this server's address and a token."
@@ -42,6 +38,7 @@ _ERRORS = {
     413: "The body is too large.",
     422: "Something in the request does not fit.",
     429: "Too many requests; Retry-After says how long to wait.",
+    431: "The headers, or the query, are too large.",
     503: "Nothing was done; it may work later.",
 }
 _DONE = {
@@ -57,48 +54,143 @@ _IDEMPOTENCY_KEY = {
     "description": "The same key and the same request give the answer that was given before, for 12 hours.",
     "schema": {"type": "string", "maxLength": MAX_KEY_CHARS},
 }
-# What Litestar says of a status where nobody says more.
-_LITESTAR = {HTTPStatus(status).description for status in _DONE}
 _SCHEMAS = "#/components/schemas/"
-_MODULES = re.compile(r"(?:^|(?<=_))(?:[a-z_]+\.)+")
 # Python's own JSON types; a document is a dictionary of anything.
 Document = dict[str, Any]
 
 
-def _nobody() -> Services:
-    """Stands for the services where handlers are described and never called."""
-    raise AssertionError
-
-
-def make_document(handlers: Sequence[HTTPRouteHandler]) -> Document:
-    """The document of these handlers."""
-    app = Litestar(
-        list(handlers),
-        dependencies={**DEPENDENCIES, "services": Provide(_nobody, sync_to_thread=False)},
-        openapi_config=OpenAPIConfig(
-            title=_TITLE, version=nicobar.__version__, description=_ABOUT, use_handler_docstrings=True
-        ),
-        logging_config=None,
+def make_document(operations: Sequence[Operation]) -> Document:
+    """The document of these operations, as far as they are documented."""
+    rows = [operation for operation in operations if operation.documented]
+    signatures = {operation: operation.signature(PROVIDERS) for operation in rows}
+    schemas = _Schemas(
+        [ErrorOut, ValidationErrorOut, *(kind for row in rows for kind in _types(row, signatures[row]))]
     )
-    document: Document = app.openapi_schema.to_schema()
-    document["servers"] = [{"url": "/"}]
-    # msgspec's own schemas of the bodies: they say exactly what is checked, defaults included.
-    bodies = [*(body for handler in handlers for body in _bodies(handler)), ErrorOut, ValidationErrorOut]
-    _, schemas = msgspec.json.schema_components(bodies, ref_template=f"{_SCHEMAS}{{name}}")
-    _link(document["paths"], schemas, document["components"]["schemas"])
-    document["components"] = {
-        "schemas": dict(sorted(schemas.items())),
-        "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+    paths: dict[str, Document] = {}
+    for row in rows:
+        item = paths.setdefault(row.plain_path, {})
+        item[row.method.lower()] = _described(row, signatures[row], schemas)
+    return {
+        "info": {"title": _TITLE, "version": nicobar.__version__, "description": _ABOUT},
+        "openapi": "3.1.0",
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(schemas.named.items())),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
     }
-    for path, item in document["paths"].items():
-        for method, operation in item.items():
-            _complete(operation, path, method)
-            if body := operation.get("requestBody"):
-                _close(body["content"]["application/json"]["schema"], schemas)
-                body["required"] = _has_required(body["content"]["application/json"]["schema"], schemas)
-            for content in _contents(operation):
-                content["example"] = example_of(content["schema"], schemas)
-    return document
+
+
+class _Schemas:
+    """The schemas of types: they say exactly what msgspec checks, defaults included."""
+
+    def __init__(self, types: Sequence[Any]) -> None:
+        found, self.named = msgspec.json.schema_components(types, ref_template=f"{_SCHEMAS}{{name}}")
+        for schema in self.named.values():
+            if "enum" in schema:
+                schema.setdefault("type", "string" if isinstance(schema["enum"][0], str) else "integer")
+        self._by_type = dict(zip(map(_key, types), found, strict=True))
+
+    def of(self, kind: Any) -> Document:
+        return dict(self._by_type[_key(kind)])
+
+
+def _key(kind: Any) -> Any:
+    """`bool | None` and `Optional[bool]` are equal, and so are types that differ in what they say of themselves."""
+    return str(kind)
+
+
+def _types(row: Operation, signature: Signature) -> Iterator[Any]:
+    """The types of an operation's parameters, its body and its answers."""
+    yield from (parameter.annotation for parameter in signature.query)
+    yield from _path_types(row, signature).values()
+    if signature.body is not None:
+        yield signature.body
+    for kinds in _answers(row, signature).values():
+        yield from kinds
+
+
+def _path_types(row: Operation, signature: Signature) -> dict[str, Any]:
+    """The types of the parameters of the path in their order, by whom they are read."""
+    known = {parameter.argument: parameter.annotation for parameter in signature.path}
+    for name in signature.given:
+        known = {**PROVIDERS[name].path, **known}
+    return {name: known[name] for name in row.path_names}
+
+
+def _answers(row: Operation, signature: Signature) -> dict[int, tuple[Any, ...]]:
+    """The types that the content can have by the status; none without content."""
+    returned = tuple(kind for kind in content_types(signature.result) if kind is not type(None))
+    described = {status: () if spec.content is None else (spec.content,) for status, spec in row.responses.items()}
+    return {row.status: returned, **described}
+
+
+def _described(row: Operation, signature: Signature, schemas: _Schemas) -> Document:
+    """What the document says of an operation."""
+    operation: Document = {
+        "tags": list(row.tags),
+        "summary": row.summary,
+        "description": row.description,
+        "operationId": row.id,
+        "responses": _responses(row, signature, schemas),
+        "security": [] if row.needs is Needs.NOTHING else [{"token": []}],
+    }
+    if parameters := list(_parameters(row, signature, schemas)):
+        operation["parameters"] = parameters
+    if signature.body is not None:
+        schema = schemas.of(signature.body)
+        _close(schema, schemas.named)
+        operation["requestBody"] = {
+            "required": _has_required(schema, schemas.named),
+            "content": _content(schema, schemas),
+        }
+    return operation
+
+
+def _content(schema: Document, schemas: _Schemas) -> Document:
+    return {"application/json": {"schema": schema, "example": example_of(schema, schemas.named)}}
+
+
+def _parameters(row: Operation, signature: Signature, schemas: _Schemas) -> Iterator[Document]:
+    for name, kind in _path_types(row, signature).items():
+        yield _parameter("path", name, schemas.of(kind), is_required=True)
+    for parameter in signature.query:
+        schema = schemas.of(parameter.annotation)
+        if parameter.default is not None and not parameter.is_required:
+            schema["default"] = msgspec.to_builtins(parameter.default)
+        for name in parameter.names:
+            yield _parameter("query", name, dict(schema), is_required=parameter.is_required)
+    if row.method == "POST" and row.needs is not Needs.NOTHING:
+        yield _IDEMPOTENCY_KEY
+
+
+def _parameter(place: str, name: str, schema: Document, *, is_required: bool) -> Document:
+    parameter: Document = {"name": name, "in": place, "required": is_required, "schema": schema}
+    description = schema.pop("description", "") or next(
+        (choice["description"] for choice in schema.get("anyOf", ()) if "description" in choice), ""
+    )
+    if description:
+        parameter["description"] = description
+    return parameter
+
+
+def _responses(row: Operation, signature: Signature, schemas: _Schemas) -> Document:
+    responses: Document = {}
+    for status, kinds in _answers(row, signature).items():
+        spec = row.responses.get(status)
+        response: Document = {"description": spec.description if spec else _DONE[status]}
+        if kinds:
+            found = [schemas.of(kind) for kind in kinds]
+            response["content"] = _content(found[0] if len(found) == 1 else {"oneOf": found}, schemas)
+        responses[str(status)] = response
+    statuses = {413, 431, 503} if row.needs is Needs.NOTHING else set(_ERRORS)
+    if row.method == "GET":
+        statuses.discard(409)
+    for status in statuses:
+        kind = ValidationErrorOut if status == HTTPStatus.UNPROCESSABLE_ENTITY else ErrorOut
+        responses[str(status)] = {"description": _ERRORS[status], "content": _content(schemas.of(kind), schemas)}
+    return dict(sorted(responses.items()))
 
 
 def _close(part: object, schemas: Document) -> None:
@@ -125,86 +217,26 @@ def _has_required(schema: Document, schemas: Document) -> bool:
     return all(_has_required(choice, schemas) for choice in choices)
 
 
-def _contents(operation: Document) -> Iterator[Document]:
-    """The bodies of an operation, in and out, as far as they are JSON."""
-    for body in (operation.get("requestBody", {}), *operation["responses"].values()):
-        content = body.get("content", {}).get("application/json")
-        if content and content.get("schema"):
-            yield content
-
-
-def _link(part: object, schemas: Document, others: Document) -> None:
-    """Makes every reference lead to a schema: Litestar writes a generic type's argument with its module, and knows
-    the types of parameters.
-    """
-    if isinstance(part, list):
-        for item in part:
-            _link(item, schemas, others)
-    elif isinstance(part, dict):
-        for entry in part.values():
-            _link(entry, schemas, others)
-        if "$ref" in part:
-            name = str(part["$ref"]).removeprefix(_SCHEMAS)
-            plain = _MODULES.sub("", name)
-            if plain not in schemas:
-                schemas[plain] = others[name]
-            part["$ref"] = _SCHEMAS + plain
-
-
-def _bodies(handler: HTTPRouteHandler) -> Iterator[Any]:
-    """The types of a handler's bodies, in and out."""
-    hints = get_type_hints(handler.fn)
-    given = [
-        hints.get("data"),
-        hints["return"],
-        *(spec.data_container for spec in (handler.responses or {}).values()),
-    ]
-    for hint in given:
-        body = get_args(hint)[0] if get_origin(hint) is Response else hint
-        several = get_args(body) if isinstance(body, UnionType) else (body,)
-        yield from (item for item in several if item not in {None, type(None), bytes, str})
-
-
-def _complete(operation: Document, path: str, method: str) -> None:
-    """Adds what the middleware and the errors bring to every operation."""
-    responses = operation["responses"]
-    responses.pop("400", None)  # Litestar's own; ours follows
-    for status, response in responses.items():
-        response.pop("headers", None)
-        if response["description"] in _LITESTAR:
-            response["description"] = _DONE[int(status)]
-    statuses = {413, 503} if path in OPEN else set(_ERRORS)
-    if method == "get":
-        statuses.discard(409)
-    for status in sorted(statuses):
-        schema = "ValidationErrorOut" if status == HTTPStatus.UNPROCESSABLE_ENTITY else "ErrorOut"
-        responses[str(status)] = {
-            "description": _ERRORS[status],
-            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
-        }
-    operation["responses"] = dict(sorted(responses.items()))
-    operation["security"] = [] if path in OPEN else [{"token": []}]
-    if method == "post" and path not in OPEN:
-        operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
-
-
-def create_document(handlers: Sequence[HTTPRouteHandler]) -> tuple[HTTPRouteHandler, ...]:
-    """The handlers that show the document of all others."""
+def create_document(operations: Sequence[Operation]) -> tuple[Operation, ...]:
+    """The operations that show the document of all others."""
     made: list[Document] = []
 
     def document() -> Document:
         if not made:
-            made.append(make_document(handlers))
+            made.append(make_document(operations))
         return made[0]
 
-    @get("/api/v1/openapi.json", include_in_schema=False, sync_to_thread=True)
-    def openapi() -> Response[bytes]:
-        return Response(msgspec.json.encode(document()), media_type="application/json")
+    def page() -> str:
+        return _PAGES.get_template("reference.html").render(document=document(), groups=_groups(document()))
 
-    @get("/api/v1/reference", include_in_schema=False, sync_to_thread=True)
-    def reference() -> Response[str]:
-        shown = _PAGES.get_template("reference.html").render(document=document(), groups=_groups(document()))
-        return Response(shown, media_type="text/html", headers={"content-security-policy": CSP})
+    @get("/api/v1/openapi.json", documented=False, needs=Needs.NOTHING)
+    async def openapi() -> Response[bytes]:
+        return Response(await asyncio.to_thread(lambda: msgspec.json.encode(document())))
+
+    @get("/api/v1/reference", documented=False, needs=Needs.NOTHING)
+    async def reference() -> Response[str]:
+        shown = await asyncio.to_thread(page)
+        return Response(shown, media_type="text/html; charset=utf-8", headers={"content-security-policy": CSP})
 
     return openapi, reference
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from litestar import post
-from litestar.params import JSONBody
+from msgspec import UNSET
 
 from nicobar.connectors import Finding
 from nicobar.connectors.registry import connector
-from nicobar.errors import UserError
+from nicobar.model import Endpoint
 from nicobar.pipeline.configuration import endpoint_credentials
+from nicobar.use_cases import endpoints
 from nicobar.use_cases.destination_check import sent_secrets
-from nicobar.web.api.endpoints import MASKED, ONE, TAGS, EndpointConnector, EndpointIn, configured
-from nicobar.web.api.errors import Invalid
-from nicobar.web.api.lookups import GivenCaller, GivenEndpoint, GivenServices
+from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Caller
+from nicobar.web.api.endpoint_bodies import MASKED, EndpointConnector, EndpointPatch, located, patch_of
+from nicobar.web.api.endpoints import ONE, TAGS
 from nicobar.web.api.shapes import Shape
+from nicobar.web.operations import post
 
 
 class CheckIn(Shape):
@@ -33,28 +35,27 @@ class CheckOut(Shape):
     detail: str
 
 
-@post(f"{ONE}/check", operation_id="nicobar.endpoint.check", tags=TAGS, summary="Check Credentials", status_code=200)
+@post(f"{ONE}/check", id="nicobar.endpoint.check", tags=TAGS, summary="Check Credentials", status=200)
 async def check_endpoint(
-    *, endpoint: GivenEndpoint, services: GivenServices, caller: GivenCaller, data: JSONBody[CheckIn | None] = None
+    *, endpoint: Endpoint, services: Services, caller: Caller, data: CheckIn | None = None
 ) -> CheckOut:
     """Asks the destination whether it knows the credentials, and in which region. Sends no event and changes nothing.
     Stored credentials go only to the host that they were entered for, and the audit log says so. Saving an endpoint
     does not ask: what cannot be reached today may be there tomorrow.
     """
-    wanted = EndpointIn(connector=data.connector if data else None)
-    kind = wanted.connector.kind if wanted.connector else endpoint.connector
-    kept = endpoint if endpoint.connector == kind else None
-    try:
-        settings, credentials = configured(services, kind, wanted, kept)
-        destination = connector(kind).open(settings, credentials)
-    except UserError as error:
-        raise Invalid("body.connector", error.detail, error.fix, code=error.code) from error
-    given = {name for name, value in (wanted.connector.config if wanted.connector else {}).items() if value != MASKED}
-    if kept is not None and sent_secrets(kind, endpoint_credentials(services.vault, kept).keys() - given):
-        detail = f"stored credentials used for {connector(kind).credentials_host(settings)}"
-        await services.change(caller, "endpoint.check", endpoint.id, app_id=endpoint.app_id, detail=detail)
+    body = data.connector if data else None
+    with located("body.connector"):
+        put = endpoints.after_patch(
+            services, endpoint, patch_of(services.vault, endpoint, EndpointPatch(connector=body or UNSET))
+        )
+        destination = connector(put.connector).open(put.settings, endpoint_credentials(services.vault, put))
+    given = {name for name, value in (body.config if body else {}).items() if value != MASKED}
+    stored = endpoint_credentials(services.vault, endpoint).keys() if put.connector == endpoint.connector else set()
+    if sent_secrets(put.connector, stored - given):
+        host = connector(put.connector).credentials_host(put.settings)
+        await endpoints.note_check(services, caller, endpoint.id, endpoint.app_id, host)
     checkup = await destination.check_credentials(services.transport)
     return CheckOut(ok=checkup.ok, finding=checkup.finding, detail=checkup.detail)
 
 
-HANDLERS = (check_endpoint,)
+OPERATIONS = (check_endpoint,)

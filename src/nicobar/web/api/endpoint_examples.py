@@ -5,23 +5,25 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from litestar import Response, post
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody
 from msgspec import Meta
 
-from nicobar.model import EventType, Json
+from nicobar.audit import AuditAction
+from nicobar.model import Endpoint, EventType, Json
 from nicobar.pipeline.receive import Posted
-from nicobar.sources.samples import fresh
-from nicobar.use_cases.endpoint_state import check_enabled
-from nicobar.web.api.deletion_preview import WOULD, DryRunOut, GivenDryRun, effect
+from nicobar.sources.registry import application_kind
+from nicobar.store import Snapshot
+from nicobar.use_cases.edit import audit_line
+from nicobar.use_cases.endpoints import check_enabled
+from nicobar.use_cases.event_types import all_event_types
+from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Caller
+from nicobar.web.api.deletion_preview import WOULD, DryRun, DryRunOut, effect
 from nicobar.web.api.endpoints import ONE, TAGS
 from nicobar.web.api.errors import Invalid
-from nicobar.web.api.event_types import all_event_types
-from nicobar.web.api.lookups import GivenCaller, GivenEndpoint, GivenServices, GivenSnapshot
 from nicobar.web.api.messages import MessageOut
 from nicobar.web.api.messages import shown as shown_message
 from nicobar.web.api.shapes import EventTypeName, Shape, Unsupported
+from nicobar.web.operations import Response, ResponseSpec, post
 
 
 class EventExampleIn(Shape):
@@ -34,20 +36,20 @@ class EventExampleIn(Shape):
 
 @post(
     f"{ONE}/send-example",
-    operation_id="v1.endpoint.send-example",
+    id="v1.endpoint.send-example",
     tags=TAGS,
     summary="Send Event Type Example Message",
-    status_code=202,
-    responses={202: ResponseSpec(MessageOut, description="Accepted.", generate_examples=False), 200: WOULD},
+    status=202,
+    responses={202: ResponseSpec(MessageOut, description="Accepted."), 200: WOULD},
 )
 async def send_example(
     *,
-    endpoint: GivenEndpoint,
-    data: JSONBody[EventExampleIn],
-    snapshot: GivenSnapshot,
-    services: GivenServices,
-    caller: GivenCaller,
-    dry_run: GivenDryRun,
+    endpoint: Endpoint,
+    data: EventExampleIn,
+    snapshot: Snapshot,
+    services: Services,
+    caller: Caller,
+    dry_run: DryRun = False,
 ) -> Response[MessageOut | DryRunOut]:
     """Sends an event type's example to this endpoint, and to no other, as if it happened now."""
     item = all_event_types(snapshot).get(data.event_type)
@@ -56,8 +58,9 @@ async def send_example(
         raise Invalid("body.eventType", "There is no such example.", "Choose an event type that has one.")
     check_enabled(endpoint)
     if dry_run:
-        return Response(effect(messages=1, deliveries=1), status_code=200)
+        return Response(effect(messages=1, deliveries=1), status=200)
     with_example = msgspec.structs.replace(item, example=example)
+    kind = application_kind(snapshot.sources, endpoint.app_id)
     message_id = services.ids.new("msg")
     detail = f"{item.name} as {message_id}"
     message = await services.receiver.take(
@@ -65,12 +68,14 @@ async def send_example(
             id=message_id,
             app_id=endpoint.app_id,
             event_type=item.name,
-            body=fresh(with_example, services.clock.now_ms(), event_id=message_id),
+            body=kind.sample(with_example, services.clock.now_ms(), event_id=message_id),
             only=endpoint.seq,
         ),
-        said=services.said(caller, "endpoint.send-example", endpoint.id, app_id=endpoint.app_id, detail=detail),
+        said=audit_line(
+            services, caller, AuditAction.ENDPOINT_SEND_EXAMPLE, endpoint.id, app_id=endpoint.app_id, detail=detail
+        ),
     )
-    return Response(shown_message(message, with_content=True), status_code=202)
+    return Response(shown_message(message, with_content=True), status=202)
 
 
 def _example(event_type: EventType, index: int) -> Json:
@@ -81,4 +86,4 @@ def _example(event_type: EventType, index: int) -> Json:
     return event_type.example if index == 0 else None
 
 
-HANDLERS = (send_example,)
+OPERATIONS = (send_example,)

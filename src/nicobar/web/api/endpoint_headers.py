@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from litestar import get, patch, put
-from litestar.params import JSONBody
-
 from nicobar.connectors import is_credential
-from nicobar.connectors.registry import connector
-from nicobar.errors import UserError
 from nicobar.model import Endpoint
-from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers, seal_headers
-from nicobar.store import PutEndpoint
-from nicobar.use_cases.catalogue import same_endpoint
-from nicobar.use_cases.services import Services, again_if_moved
-from nicobar.web.api.endpoints import ONE, TAGS, HeaderName, Headers, HeaderValue
-from nicobar.web.api.errors import Invalid
-from nicobar.web.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
+from nicobar.pipeline.configuration import endpoint_headers
+from nicobar.use_cases import endpoints
+from nicobar.use_cases.bounds import HeaderName, HeaderValue
+from nicobar.use_cases.edit import Edit, edited
+from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Caller
+from nicobar.web.api.endpoint_bodies import Headers, located, replacing
+from nicobar.web.api.endpoints import ONE, TAGS
+from nicobar.web.api.lookups import AppKey, EndpointKey, application_of, endpoint_of
 from nicobar.web.api.shapes import Shape
-
-MAX_HEADERS = 50
+from nicobar.web.operations import get, patch, put
 
 
 class EndpointHeadersOut(Shape):
@@ -31,20 +25,20 @@ class EndpointHeadersOut(Shape):
 
 
 class EndpointHeadersIn(Shape):
-    """All of the headers; those that are left out go."""
+    """All of the headers; those that are left out are removed."""
 
     headers: Headers
 
 
 class EndpointHeadersPatchIn(Shape):
-    """Headers to set (null takes one out), and names to take out."""
+    """Headers to set (null removes one), and names to remove."""
 
     headers: dict[HeaderName, HeaderValue | None] = {}
     delete_headers: list[str] = []
 
 
-@get(f"{ONE}/headers", operation_id="v1.endpoint.get-headers", tags=TAGS, summary="Get Endpoint Headers")
-async def get_headers(endpoint: GivenEndpoint, services: GivenServices) -> EndpointHeadersOut:
+@get(f"{ONE}/headers", id="v1.endpoint.get-headers", tags=TAGS, summary="Get Endpoint Headers")
+async def get_headers(endpoint: Endpoint, services: Services) -> EndpointHeadersOut:
     """The headers that go with each request to an endpoint."""
     headers = endpoint_headers(services.vault, endpoint)
     return EndpointHeadersOut(
@@ -55,64 +49,53 @@ async def get_headers(endpoint: GivenEndpoint, services: GivenServices) -> Endpo
 
 @put(
     f"{ONE}/headers",
-    operation_id="v1.endpoint.set-headers",
+    id="v1.endpoint.set-headers",
     tags=TAGS,
     summary="Set Endpoint Headers",
-    status_code=204,
+    status=204,
 )
-@again_if_moved
 async def set_headers(
     *,
     app_id: AppKey,
     endpoint_id: EndpointKey,
-    data: JSONBody[EndpointHeadersIn],
-    services: GivenServices,
-    caller: GivenCaller,
+    data: EndpointHeadersIn,
+    services: Services,
+    caller: Caller,
 ) -> None:
     """Replaces the headers that go with each request to an endpoint."""
-    async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
-        change = _with_headers(services, known, data.headers)
-        await services.change(caller, "endpoint.set-headers", known.id, change, app_id=known.app_id)
+
+    async def change(edit: Edit) -> None:
+        known = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
+        stored = endpoint_headers(services.vault, known)
+        with located("body.headers"):
+            await endpoints.set_headers(edit, known, replacing(stored, data.headers))
+
+    await edited(services, caller, change)
 
 
 @patch(
     f"{ONE}/headers",
-    operation_id="v1.endpoint.patch-headers",
+    id="v1.endpoint.patch-headers",
     tags=TAGS,
     summary="Patch Endpoint Headers",
-    status_code=204,
+    status=204,
 )
-@again_if_moved
 async def patch_headers(
     *,
     app_id: AppKey,
     endpoint_id: EndpointKey,
-    data: JSONBody[EndpointHeadersPatchIn],
-    services: GivenServices,
-    caller: GivenCaller,
+    data: EndpointHeadersPatchIn,
+    services: Services,
+    caller: Caller,
 ) -> None:
-    """Sets and takes out some of the headers that go with each request to an endpoint."""
-    async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
-        headers = {name.lower(): value for name, value in endpoint_headers(services.vault, known).items()}
-        for name, value in data.headers.items():
-            if value is None:
-                headers.pop(name.lower(), None)
-            else:
-                headers[name.lower()] = value
-        for name in data.delete_headers:
-            headers.pop(name.lower(), None)
-        change = _with_headers(services, known, headers)
-        await services.change(caller, "endpoint.set-headers", known.id, change, app_id=known.app_id)
+    """Sets and removes some of the headers that go with each request to an endpoint."""
+
+    async def change(edit: Edit) -> None:
+        known = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
+        with located("body.headers"):
+            await endpoints.set_headers(edit, known, {**data.headers, **dict.fromkeys(data.delete_headers)})
+
+    await edited(services, caller, change)
 
 
-def _with_headers(services: Services, known: Endpoint, headers: Mapping[str, str]) -> PutEndpoint:
-    if len(headers) > MAX_HEADERS:
-        raise Invalid("body.headers", f"There are more than {MAX_HEADERS} headers.", "Leave some out.")
-    try:
-        connector(known.connector).open(known.settings, endpoint_credentials(services.vault, known), headers)
-    except UserError as error:
-        raise Invalid("body.headers", error.detail, error.fix, code=error.code) from error
-    return same_endpoint(known, sealed_headers=seal_headers(services.vault, known.id, dict(headers)))
-
-
-HANDLERS = (get_headers, set_headers, patch_headers)
+OPERATIONS = (get_headers, set_headers, patch_headers)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar import get, post
-from litestar.params import JSONBody
 from msgspec import Meta
 
-from nicobar.model import Breaker, BreakerState
+from nicobar.model import Breaker, BreakerState, Endpoint
 from nicobar.pipeline.breaker import next_probe_at_ms
-from nicobar.store import PauseEndpoint
-from nicobar.use_cases.endpoint_state import resume_endpoint
-from nicobar.use_cases.services import again_if_moved
-from nicobar.web.api.deletion_preview import DryRunOut, GivenDryRun, effect, pending
+from nicobar.use_cases import deliveries, endpoints
+from nicobar.use_cases.bounds import MAX_PAUSE_REASON_CHARS
+from nicobar.use_cases.deliveries import count_cancelable
+from nicobar.use_cases.edit import Edit, edited
+from nicobar.use_cases.endpoints import PAUSED
+from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Caller
+from nicobar.web.api.deletion_preview import DryRun, DryRunOut, effect
 from nicobar.web.api.endpoints import ONE, TAGS
-from nicobar.web.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
+from nicobar.web.api.lookups import AppKey, EndpointKey, application_of, endpoint_of
 from nicobar.web.api.shapes import Moment, Shape, moment
-
-CANCEL_AT_ONCE = 1_000
-MAX_CANCELED = 100_000
-CANCELED = "canceled by hand"
+from nicobar.web.operations import get, post
 
 
 class BreakerOut(Shape):
@@ -49,7 +48,7 @@ class QueueOut(Shape):
 class PauseIn(Shape):
     """Why."""
 
-    reason: Annotated[str, Meta(min_length=1, max_length=500)] = "paused by hand"
+    reason: Annotated[str, Meta(min_length=1, max_length=MAX_PAUSE_REASON_CHARS)] = PAUSED
 
 
 class CanceledOut(Shape):
@@ -59,12 +58,10 @@ class CanceledOut(Shape):
     done: bool
 
 
-@get(f"{ONE}/queue", operation_id="nicobar.endpoint.queue", tags=TAGS, summary="Get Queue")
-async def get_queue(endpoint: GivenEndpoint, services: GivenServices) -> QueueOut:
+@get(f"{ONE}/queue", id="nicobar.endpoint.queue", tags=TAGS, summary="Get Queue")
+async def get_queue(endpoint: Endpoint, services: Services) -> QueueOut:
     """What waits for an endpoint, whether it is paused, and its breaker."""
-    waiting = next(
-        (waiting for waiting in await services.store.backlog() if waiting.endpoint_seq == endpoint.seq), None
-    )
+    waiting = next(iter(await services.store.backlog(endpoint.seq)), None)
     breaker = (await services.store.breakers()).get(endpoint.seq, Breaker())
     probe_at_ms = next_probe_at_ms(breaker)
     return QueueOut(
@@ -83,55 +80,54 @@ async def get_queue(endpoint: GivenEndpoint, services: GivenServices) -> QueueOu
     )
 
 
-@post(f"{ONE}/pause", operation_id="nicobar.endpoint.pause", tags=TAGS, summary="Pause Endpoint", status_code=204)
-@again_if_moved
+@post(f"{ONE}/pause", id="nicobar.endpoint.pause", tags=TAGS, summary="Pause Endpoint", status=204)
 async def pause(
     *,
     app_id: AppKey,
     endpoint_id: EndpointKey,
-    data: JSONBody[PauseIn],
-    services: GivenServices,
-    caller: GivenCaller,
+    data: PauseIn,
+    services: Services,
+    caller: Caller,
 ) -> None:
     """Stops sending to an endpoint until it is resumed. Messages for it are kept. Nicobar never ends such a pause."""
-    async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
-        change = PauseEndpoint(endpoint_id=known.id, reason=data.reason, by_hand=True)
-        await services.change(caller, "endpoint.pause", known.id, change, app_id=known.app_id, detail=data.reason)
+
+    async def change(edit: Edit) -> None:
+        known = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
+        await endpoints.pause(edit, known, data.reason)
+
+    await edited(services, caller, change)
 
 
-@post(f"{ONE}/resume", operation_id="nicobar.endpoint.resume", tags=TAGS, summary="Resume Endpoint", status_code=204)
-@again_if_moved
-async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: GivenServices, caller: GivenCaller) -> None:
+@post(f"{ONE}/resume", id="nicobar.endpoint.resume", tags=TAGS, summary="Resume Endpoint", status=204)
+async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: Services, caller: Caller) -> None:
     """Ends the pause or the hold of an endpoint: queued messages are sent. Does nothing to one that is neither. A
     disabled endpoint is rejected with 409 `endpoint_disabled`: enable it with `disabled: false`.
     """
-    async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
-        await resume_endpoint(services, caller, known)
+
+    async def change(edit: Edit) -> None:
+        known = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
+        await endpoints.resume(edit, known)
+
+    await edited(services, caller, change)
 
 
 @post(
     f"{ONE}/cancel-pending",
-    operation_id="nicobar.endpoint.cancel-pending",
+    id="nicobar.endpoint.cancel-pending",
     tags=TAGS,
     summary="Cancel Pending Deliveries",
-    status_code=200,
+    status=200,
 )
 async def cancel_pending(
-    *, endpoint: GivenEndpoint, services: GivenServices, caller: GivenCaller, dry_run: GivenDryRun
+    *, endpoint: Endpoint, services: Services, caller: Caller, dry_run: DryRun = False
 ) -> CanceledOut | DryRunOut:
     """Cancels the pending deliveries of an endpoint. Those that are being sent are left alone; canceled ones can be
     replayed. With `dryRun` nothing is canceled, and the answer counts the deliveries.
     """
     if dry_run:
-        return effect(deliveries=min(MAX_CANCELED, await pending(services.store, endpoint)))
-    said = services.said(caller, "endpoint.cancel-pending", endpoint.id, app_id=endpoint.app_id)
-    canceled, last = 0, CANCEL_AT_ONCE
-    while last == CANCEL_AT_ONCE and canceled < MAX_CANCELED:
-        last = await services.store.cancel_pending(
-            endpoint.seq, now_ms=services.clock.now_ms(), limit=CANCEL_AT_ONCE, reason=CANCELED, said=said
-        )
-        canceled += last
-    return CanceledOut(canceled=canceled, done=last < CANCEL_AT_ONCE)
+        return effect(deliveries=await count_cancelable(services.store, endpoint))
+    canceled, is_done = await deliveries.cancel_pending(services, caller, endpoint)
+    return CanceledOut(canceled=canceled, done=is_done)
 
 
-HANDLERS = (get_queue, pause, resume, cancel_pending)
+OPERATIONS = (get_queue, pause, resume, cancel_pending)

@@ -5,28 +5,25 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from litestar import Response, post
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta
 
 from nicobar.model import Endpoint
 from nicobar.store import ReplayCount, ReplayFilter, TaskKind
-from nicobar.use_cases.endpoint_state import check_enabled
-from nicobar.use_cases.replays import FINAL_STATES, count_replay, start_replay
+from nicobar.use_cases.deliveries import FINAL_STATES
+from nicobar.use_cases.endpoints import check_enabled
+from nicobar.use_cases.replays import count_replay, start_replay
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller
-from nicobar.web.api.deletion_preview import GivenDryRun
+from nicobar.web.api.deletion_preview import DryRun
 from nicobar.web.api.endpoints import ONE, TAGS
 from nicobar.web.api.errors import Invalid
-from nicobar.web.api.lookups import GivenCaller, GivenEndpoint, GivenServices
 from nicobar.web.api.shapes import Channel, EventTypeName, Moment, Shape, Tag, given_names, moment, unix_ms
 from nicobar.web.api.status import MessageStatus, states_of
 from nicobar.web.api.tasks import TaskStartedOut, started
+from nicobar.web.operations import Response, ResponseSpec, post
 
 NewIds = Annotated[
-    bool,
-    QueryParameter(description="Give the events new ids: Customer.io takes them for new ones, mails go out again."),
+    bool, Meta(description="Give the events new ids: destinations accept them as new, and emails go out again.")
 ]
 
 
@@ -52,7 +49,7 @@ class BulkReplayIn(Shape):
 class ReplayCountOut(Shape):
     """What a replay would do. `overtaken` counts the customers to whom something newer was delivered since: their
     attributes may be set back. `earlierIds` counts the deliveries of an earlier version, which derived event ids
-    differently: Customer.io accepts their events as new ones, and emails go out again.
+    differently: the destination accepts their events as new ones, and emails go out again.
     """
 
     deliveries: int
@@ -73,26 +70,26 @@ def counted(count: ReplayCount) -> ReplayCountOut:
 
 
 _RESPONSES = {
-    202: ResponseSpec(TaskStartedOut, description="It was asked for.", generate_examples=False),
-    200: ResponseSpec(ReplayCountOut, description="What it would do.", generate_examples=False),
+    202: ResponseSpec(TaskStartedOut, description="It was asked for."),
+    200: ResponseSpec(ReplayCountOut, description="What it would do."),
 }
 
 
 @post(
     f"{ONE}/recover",
-    operation_id="v1.endpoint.recover",
+    id="v1.endpoint.recover",
     tags=TAGS,
     summary="Recover Failed Deliveries",
-    status_code=202,
+    status=202,
     responses=_RESPONSES,
 )
 async def recover(
     *,
-    endpoint: GivenEndpoint,
-    data: JSONBody[RecoverIn],
-    services: GivenServices,
-    caller: GivenCaller,
-    dry_run: GivenDryRun,
+    endpoint: Endpoint,
+    data: RecoverIn,
+    services: Services,
+    caller: Caller,
+    dry_run: DryRun = False,
     new_ids: NewIds = False,
 ) -> Response[TaskStartedOut | ReplayCountOut]:
     """Sends what failed again, in each customer's order."""
@@ -102,19 +99,19 @@ async def recover(
 
 @post(
     f"{ONE}/replay-missing",
-    operation_id="v1.endpoint.replay-missing",
+    id="v1.endpoint.replay-missing",
     tags=TAGS,
     summary="Send Missing Deliveries",
-    status_code=202,
+    status=202,
     responses=_RESPONSES,
 )
 async def replay_missing(
     *,
-    endpoint: GivenEndpoint,
-    data: JSONBody[RecoverIn],
-    services: GivenServices,
-    caller: GivenCaller,
-    dry_run: GivenDryRun,
+    endpoint: Endpoint,
+    data: RecoverIn,
+    services: Services,
+    caller: Caller,
+    dry_run: DryRun = False,
     new_ids: NewIds = False,
 ) -> Response[TaskStartedOut | ReplayCountOut]:
     """Sends what the endpoint would get today and never got."""
@@ -125,19 +122,19 @@ async def replay_missing(
 
 @post(
     f"{ONE}/bulk-replay",
-    operation_id="v1.endpoint.bulk-replay",
+    id="v1.endpoint.bulk-replay",
     tags=TAGS,
     summary="Replay Deliveries",
-    status_code=202,
+    status=202,
     responses=_RESPONSES,
 )
 async def bulk_replay(
     *,
-    endpoint: GivenEndpoint,
-    data: JSONBody[BulkReplayIn],
-    services: GivenServices,
-    caller: GivenCaller,
-    dry_run: GivenDryRun,
+    endpoint: Endpoint,
+    data: BulkReplayIn,
+    services: Services,
+    caller: Caller,
+    dry_run: DryRun = False,
     new_ids: NewIds = False,
 ) -> Response[TaskStartedOut | ReplayCountOut]:
     """Sends what a filter finds again, whatever became of it."""
@@ -171,9 +168,9 @@ async def _replay(
 ) -> Response[TaskStartedOut | ReplayCountOut]:
     check_enabled(endpoint)
     if dry_run:
-        return Response(counted(await count_replay(services.store, kind, endpoint, which)), status_code=200)
+        return Response(counted(await count_replay(services.store, kind, endpoint, which)), status=200)
     task = await start_replay(services, caller, kind, endpoint, which, new_ids=new_ids)
-    return Response(started(task), status_code=202)
+    return Response(started(task), status=202)
 
 
-HANDLERS = (recover, replay_missing, bulk_replay)
+OPERATIONS = (recover, replay_missing, bulk_replay)

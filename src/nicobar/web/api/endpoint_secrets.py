@@ -5,25 +5,20 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from litestar import Response, get, post
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import HeaderParameter, JSONBody
 from msgspec import Meta
 
-from nicobar.connectors.http import read_secrets, rotated
-from nicobar.crypto import new_webhook_secret
-from nicobar.errors import UserError
 from nicobar.model import Endpoint
-from nicobar.pipeline.configuration import endpoint_credentials, seal_credentials
-from nicobar.use_cases.catalogue import same_endpoint
-from nicobar.use_cases.services import Services, again_if_moved
-from nicobar.web.api.endpoints import HTTP, ONE, TAGS, Secret
-from nicobar.web.api.errors import Invalid, not_found
-from nicobar.web.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
+from nicobar.use_cases import endpoints
+from nicobar.use_cases.edit import Edit, edited
+from nicobar.use_cases.endpoints import DAY_S, MAX_GRACE_S
+from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Caller, Needs
+from nicobar.web.api.endpoint_bodies import Secret, located
+from nicobar.web.api.endpoints import ONE, TAGS
+from nicobar.web.api.lookups import AppKey, EndpointKey, application_of, endpoint_of
 from nicobar.web.api.shapes import Shape
+from nicobar.web.operations import Response, ResponseSpec, get, post
 
-DAY_S = 86_400
-MAX_GRACE_S = 7 * DAY_S
 # How the public clients name themselves: svix-libs/VERSION/LANGUAGE.
 _OLDER_CLIENT = re.compile(r"svix-libs/v?[01]\.")
 
@@ -35,7 +30,7 @@ class EndpointSecretOut(Shape):
 
 
 class EndpointSecretRotateIn(Shape):
-    """The new secret; one is made where none is given. The one before it signs too for `gracePeriodSeconds`."""
+    """The new secret; generated if omitted. The previous one signs too for `gracePeriodSeconds`."""
 
     key: Secret | None = None
     grace_period_seconds: Annotated[int, Meta(ge=0, le=MAX_GRACE_S)] | None = DAY_S
@@ -43,66 +38,51 @@ class EndpointSecretRotateIn(Shape):
 
 @get(
     f"{ONE}/secret",
-    operation_id="v1.endpoint.get-secret",
+    id="v1.endpoint.get-secret",
     tags=TAGS,
     summary="Get Endpoint Secret",
-    opt={"needs": "writing"},
+    needs=Needs.WRITING,
 )
-async def get_secret(endpoint: GivenEndpoint, services: GivenServices) -> EndpointSecretOut:
+async def get_secret(endpoint: Endpoint, services: Services) -> EndpointSecretOut:
     """What an endpoint's requests are signed with. Needs a token that may write."""
-    return EndpointSecretOut(key=read_secrets(_signed_with(services, endpoint))[0].secret)
+    return EndpointSecretOut(key=endpoints.signing_secret(services, endpoint))
 
 
 @post(
     f"{ONE}/secret/rotate",
-    operation_id="v1.endpoint.rotate-secret",
+    id="v1.endpoint.rotate-secret",
     tags=TAGS,
     summary="Rotate Endpoint Secret",
-    status_code=200,
+    status=200,
     responses={
-        200: ResponseSpec(EndpointSecretOut, description="The new secret.", generate_examples=False),
+        200: ResponseSpec(EndpointSecretOut, description="The new secret."),
         204: ResponseSpec(None, description="To clients before 2.0."),
     },
 )
-@again_if_moved
 async def rotate_secret(
     *,
     app_id: AppKey,
     endpoint_id: EndpointKey,
-    data: JSONBody[EndpointSecretRotateIn],
-    services: GivenServices,
-    caller: GivenCaller,
-    user_agent: Annotated[str, HeaderParameter(name="user-agent", include_in_schema=False)] = "",
+    data: EndpointSecretRotateIn,
+    services: Services,
+    caller: Caller,
+    user_agent: str,
 ) -> Response[EndpointSecretOut | None]:
-    """Gives an endpoint a new secret. For a day, or as long as is said, requests are signed with the one before it
+    """Gives an endpoint a new secret. For a day, or `gracePeriodSeconds`, requests are signed with the previous one
     too: `webhook-signature` then holds one signature for each. The answer is the new secret, which
     clients from 2.0 on read; those before it get 204, the only status that they accept.
     """
-    async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
-        now_ms = services.clock.now_ms()
+
+    async def change(edit: Edit) -> str:
+        known = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
         grace_s = DAY_S if data.grace_period_seconds is None else data.grace_period_seconds
-        new = data.key or new_webhook_secret()
-        try:
-            secret = rotated(
-                _signed_with(services, known),
-                new,
-                now_ms=now_ms,
-                until_ms=now_ms + grace_s * 1000,
-            )
-        except UserError as error:
-            raise Invalid("body.key", error.detail, error.fix, code=error.code) from error
-        credentials = endpoint_credentials(services.vault, known) | {"secret": secret}
-        change = same_endpoint(known, sealed_credentials=seal_credentials(services.vault, known.id, credentials))
-        await services.change(caller, "endpoint.rotate-secret", known.id, change, app_id=known.app_id)
+        with located("body.key"):
+            return await endpoints.rotate_secret(edit, known, data.key, grace_s=grace_s)
+
+    new = await edited(services, caller, change)
     if _OLDER_CLIENT.match(user_agent):
-        return Response(None, status_code=204)
-    return Response(EndpointSecretOut(key=new), status_code=200)
+        return Response(None, status=204)
+    return Response(EndpointSecretOut(key=new), status=200)
 
 
-def _signed_with(services: Services, endpoint: Endpoint) -> str:
-    if endpoint.connector != HTTP:
-        raise not_found("signing secret: its connector signs nothing")
-    return endpoint_credentials(services.vault, endpoint)["secret"]
-
-
-HANDLERS = (get_secret, rotate_secret)
+OPERATIONS = (get_secret, rotate_secret)

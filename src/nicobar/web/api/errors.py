@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import msgspec
-from litestar import Request, Response
-from litestar.exceptions import HTTPException, ValidationException
-from litestar.types import ExceptionHandlersMap
+from collections.abc import Sequence
 
 from nicobar.errors import (
     ConfigurationError,
+    Conflict,
     NicobarError,
     Refusal,
     SandboxError,
@@ -22,14 +17,10 @@ from nicobar.errors import (
 )
 from nicobar.observe import log
 from nicobar.web.api.shapes import ErrorOut, ValidationDetail, ValidationErrorOut
+from nicobar.web.asgi import Message
+from nicobar.web.operations import Response
 
-# Litestar's request knows its user, its token and its state; there are none here.
-Asked = Request[Any, Any, Any]
-Reply = Response[ErrorOut | ValidationErrorOut]
 RETRY_AFTER_S = 1
-# Where `check_request` leaves the names that parameters have on the wire, in an ASGI scope.
-ALIASES = "nicobar.aliases"
-_CODES = {400: "request_invalid", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 
 
 def not_found(what: str) -> Refusal:
@@ -53,34 +44,46 @@ class Invalid(NicobarError):
         self.loc = loc.split(".")
 
 
-class UnknownNames(NicobarError):
-    """A request with names that its operation does not have, each with the names that it has."""
+class InvalidRequest(NicobarError):
+    """A request in which several things can be wrong."""
 
     def __init__(self, details: Sequence[ValidationDetail]) -> None:
-        super().__init__("unknown_name", " ".join(detail.msg for detail in details), "")
+        super().__init__("validation", " ".join(detail.msg for detail in details), "")
         self.details = list(details)
 
 
-def answer_to(error: NicobarError) -> tuple[int, ErrorOut | ValidationErrorOut, dict[str, str]]:  # noqa: PLR0911 - an answer for each kind of error
-    """The status, the body and the headers that say what an error means to whoever asked."""
+def render(scope: Message, error: NicobarError) -> Response[ErrorOut | ValidationErrorOut]:
+    """The answer to a request that failed."""
+    status, body = answer_to(error)
+    headers: dict[str, str] = {}
+    if status == 401:  # noqa: PLR2004 - the status that asks for this header
+        headers["www-authenticate"] = "Bearer"
+    if isinstance(error, StoreBusy | StoreUnavailable | SandboxError):
+        headers["retry-after"] = str(RETRY_AFTER_S)
+    if status >= 500:  # noqa: PLR2004 - our own failures, which the operator wants to see
+        log.error("request failed", path=scope["path"], code=error.code, detail=error.detail)
+    return Response(body, status=status, headers=headers)
+
+
+def answer_to(error: NicobarError) -> tuple[int, ErrorOut | ValidationErrorOut]:  # noqa: PLR0911 - an answer for each kind of error
+    """The status and the body that say what an error means to the caller."""
     match error:
         case Refusal():
-            headers = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
-            return error.status, _plain(error), headers
+            return error.status, _plain(error)
         case Invalid():
-            return 422, _invalid(error, error.loc), {}
-        case UnknownNames():
-            return 422, ValidationErrorOut(code="validation", detail=error.details), {}
-        case ConfigurationError(code="conflict") | StoreMoved():
-            return 409, _plain(error), {}
+            return 422, _invalid(error, error.loc)
+        case InvalidRequest():
+            return 422, ValidationErrorOut(code=error.code, detail=error.details)
+        case Conflict() | ConfigurationError(code="conflict") | StoreMoved():
+            return 409, _plain(error)
         case ConfigurationError() if error.code.endswith("_unknown"):
-            return 404, _plain(error), {}
+            return 404, _plain(error)
         case UserError():
-            return 422, _invalid(error, ["body"]), {}
+            return 422, _invalid(error, ["body"])
         case StoreBusy() | StoreUnavailable() | SandboxError():
-            return 503, _plain(error), {"retry-after": str(RETRY_AFTER_S)}
+            return 503, _plain(error)
         case _:
-            return 500, _plain(error), {}
+            return 500, _plain(error)
 
 
 def _plain(error: NicobarError) -> ErrorOut:
@@ -89,58 +92,3 @@ def _plain(error: NicobarError) -> ErrorOut:
 
 def _invalid(error: NicobarError, loc: list[str]) -> ValidationErrorOut:
     return ValidationErrorOut(code="validation", detail=[ValidationDetail(loc=loc, msg=str(error), type=error.code)])
-
-
-def _nicobar_error(request: Asked, error: NicobarError) -> Reply:
-    status, body, headers = answer_to(error)
-    if status >= 500:  # noqa: PLR2004 - our own failures, which whoever runs Nicobar wants to see
-        log.error("request failed", path=request.url.path, code=error.code, detail=error.detail)
-    return Response(body, status_code=status, headers=headers)
-
-
-def _validation(request: Asked, error: ValidationException) -> Reply:
-    extra = error.extra if isinstance(error.extra, list) else []
-    aliases: Mapping[str, str] = request.scope.get(ALIASES) or {}  # type: ignore[assignment] # a value of ours
-    found = [_detail(item, aliases) for item in extra if isinstance(item, Mapping)]
-    detail = found or [ValidationDetail(loc=["request"], msg=error.detail, type="value_error")]
-    return Response(ValidationErrorOut(code="validation", detail=detail), status_code=422)
-
-
-def _detail(item: Mapping[str, object], aliases: Mapping[str, str]) -> ValidationDetail:
-    key = str(item.get("key") or "")
-    key = aliases.get(key, key)
-    source = item.get("source")
-    return ValidationDetail(
-        loc=[str(getattr(source, "value", source) or "body"), *(part for part in key.split(".") if part)],
-        msg=str(item.get("message") or ""),
-        type="value_error",
-    )
-
-
-def _http_error(request: Asked, error: HTTPException) -> Reply:
-    code = _CODES.get(error.status_code, "request_invalid")
-    if error.status_code in {404, 405}:
-        detail = f"{request.method} {request.url.path}: {error.detail}. The addresses are in the reference, docs/."
-    else:
-        detail = error.detail
-    return Response(
-        ErrorOut(code=code, detail=detail), status_code=error.status_code, headers=dict(error.headers or {})
-    )
-
-
-def _surprise(request: Asked, error: Exception) -> Reply:
-    log.error("request failed", path=request.url.path, exc_info=error)
-    body = ErrorOut(code="internal", detail="Something went wrong here. The log says what.")
-    return Response(body, status_code=500)
-
-
-def encoded(body: ErrorOut | ValidationErrorOut) -> bytes:
-    return msgspec.json.encode(body)
-
-
-HANDLERS: ExceptionHandlersMap = {
-    NicobarError: _nicobar_error,
-    ValidationException: _validation,
-    HTTPException: _http_error,
-    Exception: _surprise,
-}

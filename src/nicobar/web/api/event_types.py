@@ -6,34 +6,34 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, delete, get, patch, post, put
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.errors import UserError
-from nicobar.model import EventType
+from nicobar.model import EVENT_TYPE_NAME, EventType
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 from nicobar.pipeline.retry import RETRY_AFTER_MS
-from nicobar.sources.registry import SOURCES
-from nicobar.store import PutEventType, RemoveEventType, Snapshot
+from nicobar.store import Snapshot
+from nicobar.use_cases import event_types
 from nicobar.use_cases.event_type_import import event_types_of
-from nicobar.use_cases.services import Services, again_if_moved
-from nicobar.web.api.auth import Caller
-from nicobar.web.api.deletion_preview import DELETED, DryRunOut, GivenDryRun, done, would
-from nicobar.web.api.errors import Invalid, conflict, not_found
-from nicobar.web.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot, check_new_uid
+from nicobar.use_cases.event_types import is_built_in
+from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Caller, Needs
+from nicobar.web.api.deletion_preview import DELETED, DryRun, DryRunOut, done, would
+from nicobar.web.api.errors import Invalid
+from nicobar.web.api.lookups import MAX_KEY_CHARS
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
-from nicobar.web.api.shapes import Description, EventTypeName, Moment, Page, Shape, Unsupported, moment, patched
+from nicobar.web.api.shapes import Description, EventTypeName, Moment, Page, Shape, Unsupported, moment
+from nicobar.web.asgi import decode_slashes
+from nicobar.web.operations import Response, ResponseSpec, delete, get, patch, post, put
 
 TAGS = ["Event Type"]
 PATH = "/api/v1/event-type"
-ONE = f"{PATH}/{{event_type_name:str}}"
+ONE = f"{PATH}/{{event_type_name}}"
 MAX_IMPORTED = 1_000
 # When the kinds of the sources were written down; they have no time of their own.
 _BUILT_IN_MS = 1_767_225_600_000
 
-NameKey = Annotated[str, PathParameter(description="The event type's name.", max_length=MAX_KEY_CHARS)]
+NameKey = Annotated[str, Meta(description="The event type's name; a slash in it as %2F.", max_length=MAX_KEY_CHARS)]
 Flag = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9\-_.]+$", min_length=1, max_length=256)]
 Flags = Annotated[list[Flag], Meta(max_length=50)]
 GroupName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9\-_.]+$", min_length=1, max_length=256, examples=["payment"])]
@@ -151,13 +151,7 @@ class ExportOut(Shape):
     webhooks: dict[str, Any]
 
 
-_MADE = ResponseSpec(EventTypeOut, description="It was made.", generate_examples=False)
-
-
-def all_event_types(snapshot: Snapshot) -> dict[str, EventType]:
-    """By name: those of the sources, and over them those that were added or changed."""
-    built_in = {event_type.name: event_type for kind in SOURCES for event_type in kind.event_types()}
-    return built_in | {event_type.name: event_type for event_type in snapshot.event_types}
+_MADE = ResponseSpec(EventTypeOut, description="It was made.")
 
 
 def shown(event_type: EventType, *, built_in: bool, with_content: bool = True) -> EventTypeOut:
@@ -179,32 +173,21 @@ def shown(event_type: EventType, *, built_in: bool, with_content: bool = True) -
     )
 
 
-def _find(snapshot: Snapshot, name: str) -> EventType:
-    found = all_event_types(snapshot).get(name)
-    if found is None:
-        raise not_found("event type")
-    return found
-
-
-def _built_in(snapshot: Snapshot, name: str) -> bool:
-    return all(event_type.name != name for event_type in snapshot.event_types)
-
-
-@get(PATH, operation_id="v1.event-type.list", tags=TAGS, summary="List Event Types", opt={"needs": "any_reader"})
+@get(PATH, id="v1.event-type.list", tags=TAGS, summary="List Event Types", needs=Needs.ANY_READER)
 async def list_event_types(
     *,
-    snapshot: GivenSnapshot,
+    snapshot: Snapshot,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     order: Order = None,
-    include_archived: Annotated[bool, QueryParameter(description="Archived ones too.")] = False,
-    with_content: Annotated[bool, QueryParameter(description="With schemas and examples.")] = False,
+    include_archived: Annotated[bool, Meta(description="Archived ones too.")] = False,
+    with_content: Annotated[bool, Meta(description="With schemas and examples.")] = False,
 ) -> Page[EventTypeOut]:
     """Event types by name."""
     return page_of_all(
         [
             event_type
-            for event_type in all_event_types(snapshot).values()
+            for event_type in event_types.all_event_types(snapshot).values()
             if include_archived or not event_type.archived
         ],
         iterator=iterator,
@@ -212,158 +195,125 @@ async def list_event_types(
         order=order or Ordering.ASCENDING,
         key=lambda event_type: event_type.name,
         shape=lambda event_type: shown(
-            event_type, built_in=_built_in(snapshot, event_type.name), with_content=with_content
+            event_type, built_in=is_built_in(snapshot, event_type.name), with_content=with_content
         ),
     )
 
 
-@post(PATH, operation_id="v1.event-type.create", tags=TAGS, summary="Create Event Type")
-@again_if_moved
-async def create_event_type(
-    *, data: JSONBody[EventTypeIn], services: GivenServices, caller: GivenCaller
-) -> EventTypeOut:
+@post(PATH, id="v1.event-type.create", tags=TAGS, summary="Create Event Type")
+async def create_event_type(*, data: EventTypeIn, services: Services, caller: Caller) -> EventTypeOut:
     """Makes an event type. One of an archived event type's name brings it back."""
-    async with services.changing:
-        known = all_event_types(await services.snapshot()).get(data.name)
-        if known is not None and not known.archived:
-            raise conflict("There is an event type of this name.", "Change it with PUT or PATCH.")
-        return await _put(services, caller, data.name, _upsert_of(data), known)
+    made = await event_types.create_event_type(services, caller, data.name, _spec(data))
+    return shown(made, built_in=False)
 
 
-@get(ONE, operation_id="v1.event-type.get", tags=TAGS, summary="Get Event Type", opt={"needs": "any_reader"})
-async def get_event_type(event_type_name: NameKey, snapshot: GivenSnapshot) -> EventTypeOut:
+@get(ONE, id="v1.event-type.get", tags=TAGS, summary="Get Event Type", needs=Needs.ANY_READER)
+async def get_event_type(event_type_name: NameKey, snapshot: Snapshot) -> EventTypeOut:
     """One event type, with its schemas and its example."""
-    found = _find(snapshot, event_type_name)
-    return shown(found, built_in=_built_in(snapshot, found.name))
+    found = event_types.find_event_type(snapshot, decode_slashes(event_type_name))
+    return shown(found, built_in=is_built_in(snapshot, found.name))
 
 
 @get(
     f"{ONE}/retry-schedule",
-    operation_id="v1.event-type.get-retry-schedule",
+    id="v1.event-type.get-retry-schedule",
     tags=TAGS,
     summary="Get Retry Schedule",
-    opt={"needs": "any_reader"},
+    needs=Needs.ANY_READER,
 )
-async def get_retry_schedule(event_type_name: NameKey, snapshot: GivenSnapshot) -> RetryScheduleOut:
+async def get_retry_schedule(event_type_name: NameKey, snapshot: Snapshot) -> RetryScheduleOut:
     """How long after each failed try the next one comes; the same for all event types."""
-    _find(snapshot, event_type_name)
+    event_types.find_event_type(snapshot, decode_slashes(event_type_name))
     return RetryScheduleOut(retry_schedule=[WaitOut(secs=wait_ms // 1000, nanos=0) for wait_ms in RETRY_AFTER_MS])
 
 
-@put(ONE, operation_id="v1.event-type.upsert", tags=TAGS, summary="Upsert Event Type", responses={201: _MADE})
-@again_if_moved
+@put(ONE, id="v1.event-type.upsert", tags=TAGS, summary="Upsert Event Type", responses={201: _MADE})
 async def upsert_event_type(
-    *, event_type_name: NameKey, data: JSONBody[EventTypeUpsertIn], services: GivenServices, caller: GivenCaller
+    *, event_type_name: NameKey, data: EventTypeUpsertIn, services: Services, caller: Caller
 ) -> Response[EventTypeOut]:
     """Replaces an event type, or makes it."""
-    check_new_uid(event_type_name, "path.event_type_name")
-    async with services.changing:
-        known = all_event_types(await services.snapshot()).get(event_type_name)
-        out = await _put(services, caller, event_type_name, data, known)
-    return Response(out, status_code=200 if known else 201)
+    name = decode_slashes(event_type_name)
+    if not EVENT_TYPE_NAME.fullmatch(name):
+        raise Invalid("path.event_type_name", "Invalid event type name.", "Use letters, digits and . - _ /.")
+    put, is_new = await event_types.put_event_type(services, caller, name, _spec(data))
+    return Response(shown(put, built_in=False), status=201 if is_new else 200)
 
 
-@patch(ONE, operation_id="v1.event-type.patch", tags=TAGS, summary="Patch Event Type")
-@again_if_moved
+@patch(ONE, id="v1.event-type.patch", tags=TAGS, summary="Patch Event Type")
 async def patch_event_type(
-    *, event_type_name: NameKey, data: JSONBody[EventTypePatch], services: GivenServices, caller: GivenCaller
+    *, event_type_name: NameKey, data: EventTypePatch, services: Services, caller: Caller
 ) -> EventTypeOut:
     """Changes what is given of an event type."""
-    async with services.changing:
-        known = _find(await services.snapshot(), event_type_name)
-        as_it_is = EventTypeUpsertIn(
-            description=known.description,
-            archived=known.archived,
-            deprecated=known.deprecated,
-            schemas=known.schemas if isinstance(known.schemas, dict) else None,
-            group_name=known.group_name,
-            feature_flags=list(known.feature_flags),
-        )
-        return await _put(services, caller, event_type_name, patched(as_it_is, data), known)
+    fields = {name: getattr(data, name) for name in event_types.EventTypePatch.__struct_fields__}
+    if data.feature_flags is not UNSET:
+        fields["feature_flags"] = tuple(data.feature_flags or ())
+    patch = event_types.EventTypePatch(**fields)
+    return shown(
+        await event_types.update_event_type(services, caller, decode_slashes(event_type_name), patch), built_in=False
+    )
 
 
 @delete(
     ONE,
-    operation_id="v1.event-type.delete",
+    id="v1.event-type.delete",
     tags=TAGS,
     summary="Delete Event Type",
-    status_code=200,
+    status=200,
     responses=DELETED,
 )
-@again_if_moved
 async def delete_event_type(
     *,
     event_type_name: NameKey,
-    services: GivenServices,
-    caller: GivenCaller,
-    expunge: Annotated[bool, QueryParameter(description="Delete it permanently instead of archiving it.")] = False,
-    dry_run: GivenDryRun,
+    services: Services,
+    caller: Caller,
+    expunge: Annotated[bool, Meta(description="Delete it permanently instead of archiving it.")] = False,
+    dry_run: DryRun = False,
 ) -> Response[DryRunOut | None]:
     """Archives an event type: it is not offered any more; messages of it are taken as before."""
-    async with services.changing:
+    if dry_run:
         snapshot = await services.snapshot()
-        known = _find(snapshot, event_type_name)
-        if expunge and _built_in(snapshot, known.name):
-            raise conflict("It comes with a source and cannot be taken out.", "Archive it.")
-        if dry_run:
-            return would()
+        event_types.find_event_type(snapshot, decode_slashes(event_type_name))
         if expunge:
-            removal = RemoveEventType(name=known.name)
-            await services.change(caller, "event-type.expunge", known.name, removal, app_id=None)
-        else:
-            archived = msgspec.structs.replace(known, archived=True, updated_at_ms=services.clock.now_ms())
-            change = PutEventType(event_type=archived)
-            await services.change(caller, "event-type.delete", known.name, change, app_id=None)
+            event_types.check_expungeable(snapshot, decode_slashes(event_type_name))
+        return would()
+    remove = event_types.expunge_event_type if expunge else event_types.archive_event_type
+    await remove(services, caller, decode_slashes(event_type_name))
     return done()
 
 
 @post(
     f"{PATH}/import/openapi",
-    operation_id="v1.event-type.import-openapi",
+    id="v1.event-type.import-openapi",
     tags=TAGS,
     summary="Import Event Types",
-    status_code=200,
+    status=200,
 )
-@again_if_moved
 async def import_event_types(
-    *, data: JSONBody[EventTypeImportOpenApiIn], services: GivenServices, caller: GivenCaller
+    *, data: EventTypeImportOpenApiIn, services: Services, caller: Caller
 ) -> EventTypeImportOpenApiOut:
     """Makes event types of the webhooks in an OpenAPI document. With `replaceAll` those that were added and are not
     in it are archived.
     """
     found = _read(data)
-    async with services.changing:
-        snapshot = await services.snapshot()
-        known = all_event_types(snapshot)
+    if data.dry_run or data.dry_run_older:
         now_ms = services.clock.now_ms()
-        wanted = [_merged(item, known.get(item.name), now_ms) for item in found]
-        if data.replace_all:
-            names = {item.name for item in found}
-            wanted += [
-                msgspec.structs.replace(event_type, archived=True, updated_at_ms=now_ms)
-                for event_type in snapshot.event_types
-                if event_type.name not in names and not event_type.archived
-            ]
-        if data.dry_run or data.dry_run_older:
-            would = [_described(item) for item in wanted]
-            return EventTypeImportOpenApiOut(data=EventTypeImportOpenApiOutData(modified=[], to_modify=would))
-        changes = [PutEventType(event_type=item) for item in wanted]
-        await services.change(
-            caller, "event-type.import", "openapi", *changes, app_id=None, detail=f"{len(wanted)} event types"
-        )
-    return EventTypeImportOpenApiOut(data=EventTypeImportOpenApiOutData(modified=[item.name for item in wanted]))
+        wanted = event_types.imported(await services.snapshot(), found, now_ms, replace_all=data.replace_all)
+        would = [_described(item) for item in wanted]
+        return EventTypeImportOpenApiOut(data=EventTypeImportOpenApiOutData(modified=[], to_modify=would))
+    changed = await event_types.import_event_types(services, caller, found, replace_all=data.replace_all)
+    return EventTypeImportOpenApiOut(data=EventTypeImportOpenApiOutData(modified=[item.name for item in changed]))
 
 
 @get(
     f"{PATH}/export/openapi",
-    operation_id="nicobar.event-type.export",
+    id="nicobar.event-type.export",
     tags=TAGS,
     summary="Export Event Types",
-    opt={"needs": "any_reader"},
+    needs=Needs.ANY_READER,
 )
-async def export_event_types(snapshot: GivenSnapshot) -> ExportOut:
+async def export_event_types(snapshot: Snapshot) -> ExportOut:
     """All event types that are not archived as an OpenAPI document, which `import/openapi` takes."""
-    offered = [event_type for event_type in all_event_types(snapshot).values() if not event_type.archived]
+    offered = [event_type for event_type in event_types.all_event_types(snapshot).values() if not event_type.archived]
     return ExportOut(
         openapi="3.1.0",
         info={"title": "Event types", "version": "1"},
@@ -410,15 +360,6 @@ def _read(data: EventTypeImportOpenApiIn) -> Sequence[EventType]:
     return found
 
 
-def _merged(event_type: EventType, known: EventType | None, now_ms: int) -> EventType:
-    return msgspec.structs.replace(
-        event_type,
-        example=event_type.example if event_type.example is not None or known is None else known.example,
-        created_at_ms=known.created_at_ms if known else now_ms,
-        updated_at_ms=now_ms,
-    )
-
-
 def _described(event_type: EventType) -> EventTypeFromOpenApi:
     return EventTypeFromOpenApi(
         name=event_type.name,
@@ -430,34 +371,18 @@ def _described(event_type: EventType) -> EventTypeFromOpenApi:
     )
 
 
-def _upsert_of(data: EventTypeIn) -> EventTypeUpsertIn:
-    fields = {name: getattr(data, name) for name in EventTypeUpsertIn.__struct_fields__}
-    return EventTypeUpsertIn(**fields)
-
-
-async def _put(
-    services: Services, caller: Caller, name: str, wanted: EventTypeUpsertIn, known: EventType | None
-) -> EventTypeOut:
-    now_ms = services.clock.now_ms()
-    event_type = EventType(
-        name=name,
-        description=wanted.description,
-        schema=known.schema if known else None,
-        example=known.example if known else None,
-        archived=wanted.archived,
-        deprecated=wanted.deprecated,
-        schemas=wanted.schemas,
-        group_name=wanted.group_name,
-        feature_flags=tuple(wanted.feature_flags or ()),
-        created_at_ms=(known.created_at_ms if known else 0) or now_ms,
-        updated_at_ms=now_ms,
+def _spec(data: EventTypeIn | EventTypeUpsertIn) -> event_types.EventTypeSpec:
+    return event_types.EventTypeSpec(
+        description=data.description,
+        archived=data.archived,
+        deprecated=data.deprecated,
+        schemas=data.schemas,
+        group_name=data.group_name,
+        feature_flags=tuple(data.feature_flags or ()),
     )
-    action = "event-type.update" if known else "event-type.create"
-    await services.change(caller, action, name, PutEventType(event_type=event_type), app_id=None)
-    return shown(event_type, built_in=False)
 
 
-HANDLERS = (
+OPERATIONS = (
     list_event_types,
     create_event_type,
     import_event_types,

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from nicobar.connectors.registry import CONNECTORS
+from nicobar.sources.registry import SOURCES
+
 # Python's own JSON types; a schema is a dictionary of anything.
 Schema = dict[str, Any]
 
-MAX_DEPTH = 8
+MAX_DEPTH = 12
 _REF = "#/components/schemas/"
 _BY_TYPE: dict[str, Any] = {"string": "text", "integer": 1, "number": 1.5, "boolean": False, "null": None}
 # What fields of these names look like, where their types say nothing.
 _BY_NAME: dict[str, Any] = {
     "appId": "app_2yZwUhtgs5Ai8T9yRQJXA0000aa",
     "ingestUrl": "https://events.example.com/in/Qm9zJ2dKcXlhVw",
-    "kind": "dodo-payments",
-    "name": "dodo-live",
+    "kind": SOURCES[0].kind,
+    "name": "shop-live",
     "orgId": "org_2yZwUhtgs5Ai8T9yRQJXA0000aa",
     "type": "svix",
     "uid": "unique-identifier",
@@ -42,7 +45,7 @@ _BY_NAME: dict[str, Any] = {
     "statusText": "success",
     "subject": "msg_2yZwUhtgs5Ai8T9yRQJXA0000aa",
     "tags": "vip",
-    "url": "https://track.customer.io/api/v2/entity",
+    "url": "https://example.com/webhook/",
 }
 
 # Whole bodies whose fields do not all go together, by the names of their schemas.
@@ -54,7 +57,10 @@ _BODIES: dict[str, Any] = {
     },
     "EndpointUpsertIn": {
         "description": "Mails",
-        "connector": {"kind": "customerio", "config": {"site_id": "***", "api_key": "***", "region": "us"}},
+        "connector": {
+            "kind": CONNECTORS[0].kind,
+            "config": {field.name: "***" for field in CONNECTORS[0].fields if field.required},
+        },
     },
     "EndpointPatch": {"description": "The shop", "throttleRate": 50},
     "MessageIn": {
@@ -77,12 +83,10 @@ def example_of(schema: Schema, schemas: Schema, *, name: str = "", depth: int = 
     for given in ("examples", "enum"):
         if given in schema:
             return schema[given][0]
-    choices = schema.get("anyOf", ())
-    if all(item.get("type") != "null" for item in schema.get("oneOf", ())):  # a body that may be null is left empty
-        choices = (*choices, *schema.get("oneOf", ()))
-    if choices:
+    if choices := (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
         some = [choice for choice in choices if choice.get("type") != "null"]
-        return example_of((some or choices)[0], schemas, name=name, depth=depth)
+        left_empty = depth == 0 and len(some) < len(choices)  # as a body that may be null is
+        return {} if left_empty else example_of((some or choices)[0], schemas, name=name, depth=depth)
     match schema.get("type"):
         case "object":
             properties = schema.get("properties", {}) if depth < MAX_DEPTH else {}

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar import Response, get, post
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta
 
-from nicobar.store import FailureGroup, TaskKind
-from nicobar.use_cases.endpoint_state import check_enabled
+from nicobar.model import Application, Endpoint
+from nicobar.store import FailureGroup, Snapshot, TaskKind
+from nicobar.use_cases.endpoints import check_enabled
 from nicobar.use_cases.replays import count_replay, group_filter, replay_group
-from nicobar.web.api.deletion_preview import GivenDryRun
+from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Caller, Needs
+from nicobar.web.api.deletion_preview import DryRun
 from nicobar.web.api.endpoint_replays import ReplayCountOut, counted
 from nicobar.web.api.errors import not_found
-from nicobar.web.api.lookups import (
-    MAX_KEY_CHARS,
-    GivenApplication,
-    GivenCaller,
-    GivenEndpoint,
-    GivenServices,
-    GivenSnapshot,
-    endpoint_of,
-)
+from nicobar.web.api.lookups import MAX_KEY_CHARS, endpoint_of
 from nicobar.web.api.shapes import EndpointId, MessageId, Moment, Shape, moment
 from nicobar.web.api.tasks import BackgroundTaskOut
 from nicobar.web.api.tasks import shown as task_shown
+from nicobar.web.operations import Response, ResponseSpec, get, post
+from nicobar.web.parameters import Name
 
 TAGS = ["Failure Group"]
 MAX_FAILURE_CHARS = 2_000
@@ -72,19 +66,19 @@ def shown(group: FailureGroup) -> FailureGroupOut:
 
 
 @get(
-    "/api/v1/app/{app_id:str}/failure-group",
-    operation_id="nicobar.failure-group.list",
+    "/api/v1/app/{app_id}/failure-group",
+    id="nicobar.failure-group.list",
     tags=TAGS,
     summary="List Failure Groups",
 )
 async def list_failure_groups(
     *,
-    application: GivenApplication,
-    snapshot: GivenSnapshot,
-    services: GivenServices,
+    application: Application,
+    snapshot: Snapshot,
+    services: Services,
     of_endpoint: Annotated[
-        str | None,
-        QueryParameter(name="endpoint_id", max_length=MAX_KEY_CHARS, description="Only those of this endpoint."),
+        Annotated[str, Meta(max_length=MAX_KEY_CHARS, description="Only those of this endpoint.")] | None,
+        Name("endpoint_id"),
     ] = None,
 ) -> FailureGroupsOut:
     """What failed and why, each cause once with how often."""
@@ -94,38 +88,36 @@ async def list_failure_groups(
 
 
 @post(
-    "/api/v1/app/{app_id:str}/endpoint/{endpoint_id:str}/failure-group/count",
-    operation_id="nicobar.failure-group.count",
+    "/api/v1/app/{app_id}/endpoint/{endpoint_id}/failure-group/count",
+    id="nicobar.failure-group.count",
     tags=TAGS,
     summary="Count Failure Group",
-    status_code=200,
-    opt={"needs": "reading"},
+    status=200,
+    needs=Needs.READING,
 )
-async def count_failure_group(
-    *, endpoint: GivenEndpoint, services: GivenServices, data: JSONBody[GroupIn]
-) -> ReplayCountOut:
+async def count_failure_group(*, endpoint: Endpoint, services: Services, data: GroupIn) -> ReplayCountOut:
     """What sending a group again would do."""
     return counted(await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, group_filter(data.failure)))
 
 
 @post(
-    "/api/v1/app/{app_id:str}/endpoint/{endpoint_id:str}/failure-group/replay",
-    operation_id="nicobar.failure-group.replay",
+    "/api/v1/app/{app_id}/endpoint/{endpoint_id}/failure-group/replay",
+    id="nicobar.failure-group.replay",
     tags=TAGS,
     summary="Replay Failure Group",
-    status_code=202,
+    status=202,
     responses={
-        202: ResponseSpec(BackgroundTaskOut, description="The replay has started.", generate_examples=False),
-        200: ResponseSpec(ReplayCountOut, description="With `dryRun`: what it would do.", generate_examples=False),
+        202: ResponseSpec(BackgroundTaskOut, description="The replay has started."),
+        200: ResponseSpec(ReplayCountOut, description="With `dryRun`: what it would do."),
     },
 )
 async def replay_failure_group(
     *,
-    endpoint: GivenEndpoint,
-    services: GivenServices,
-    caller: GivenCaller,
-    data: JSONBody[GroupIn],
-    dry_run: GivenDryRun,
+    endpoint: Endpoint,
+    services: Services,
+    caller: Caller,
+    data: GroupIn,
+    dry_run: DryRun = False,
 ) -> Response[BackgroundTaskOut | ReplayCountOut]:
     """Sends everything of a group again, each customer's in their order. The task says how far it is."""
     if dry_run:
@@ -133,11 +125,11 @@ async def replay_failure_group(
         found = await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, group_filter(data.failure))
         if not found.deliveries:
             raise not_found("group of failures")
-        return Response(counted(found), status_code=200)
+        return Response(counted(found), status=200)
     task = await replay_group(services, caller, endpoint, data.failure, new_ids=data.new_ids)
     if task is None:
         raise not_found("group of failures")
-    return Response(task_shown(task), status_code=202)
+    return Response(task_shown(task), status=202)
 
 
-HANDLERS = (list_failure_groups, count_failure_group, replay_failure_group)
+OPERATIONS = (list_failure_groups, count_failure_group, replay_failure_group)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nicobar.settings import Settings
 from nicobar.web.admission import Share
-from nicobar.web.connections import Limits
+from nicobar.web.connection_pool import Limits
 from nicobar.web.ingress import PREFIX
 
 # Probes are few and cheap. Each kind has its own, since one that waits for the database may wait long.

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Annotated, TypedDict, TypeVar
 
 import msgspec
-from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta
 
 from nicobar.store.history import Page as Found
@@ -20,23 +19,20 @@ I = TypeVar("I")  # noqa: E741 - an item
 T = TypeVar("T")
 
 MessageKey = Annotated[
-    str,
-    PathParameter(description="The message's id, or the `eventId` that it was sent with.", max_length=MAX_KEY_CHARS),
+    str, Meta(description="The message's id, or the `eventId` that it was sent with.", max_length=MAX_KEY_CHARS)
 ]
-# Texts, since Litestar would take numbers for times as well.
+# Texts: a time without a zone is accepted as UTC.
 TIME = {"format": "date-time"}
-Before = Annotated[str | None, QueryParameter(schema_extra=TIME, description="Only what is older than this time.")]
-After = Annotated[str | None, QueryParameter(schema_extra=TIME, description="Only what is newer than this time.")]
+Before = Annotated[str | None, Meta(description="Only what is older than this time.", extra_json_schema=TIME)]
+After = Annotated[str | None, Meta(description="Only what is newer than this time.", extra_json_schema=TIME)]
 EventTypes = Annotated[
     list[Annotated[str, Meta(max_length=16_384)]] | None,
-    QueryParameter(description="Only these event types: repeated, or separated by commas."),
+    Meta(description="Only these event types: repeated, or separated by commas."),
 ]
-ChannelFilter = Annotated[str | None, QueryParameter(max_length=128, description="Only messages of this channel.")]
-TagFilter = Annotated[str | None, QueryParameter(max_length=128, description="Only messages with this tag.")]
-WithContent = Annotated[bool, QueryParameter(description="Whether payloads and answers are shown too.")]
-Expanded = Annotated[
-    bool, QueryParameter(description="Whether what was canceled is shown as such, and not as a success.")
-]
+ChannelFilter = Annotated[str, Meta(max_length=128, description="Only messages of this channel.")] | None
+TagFilter = Annotated[str, Meta(max_length=128, description="Only messages with this tag.")] | None
+WithContent = Annotated[bool, Meta(description="Whether payloads and answers are shown too.")]
+Expanded = Annotated[bool, Meta(description="Whether what was canceled is shown as such, and not as a success.")]
 
 
 class Span(TypedDict):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Protocol, TypeVar
 
-from litestar.di import NamedDependency, Provide
-from litestar.params import PathParameter
+from msgspec import Meta
 
 from nicobar.model import Application, Endpoint
 from nicobar.store import Snapshot
 from nicobar.use_cases.services import Services
-from nicobar.web.api.auth import Caller, current_caller
-from nicobar.web.api.deletion_preview import given_dry_run
+from nicobar.web.api.auth import Caller, unauthenticated
 from nicobar.web.api.errors import Invalid, not_found
 from nicobar.web.api.shapes import UID_PATTERN
+from nicobar.web.providers import Provider
 
 MAX_KEY_CHARS = 256
 
@@ -28,16 +26,49 @@ class _Known(Protocol):
 
 
 K = TypeVar("K", bound=_Known)
-AppKey = Annotated[str, PathParameter(description="The application's id or uid.", max_length=MAX_KEY_CHARS)]
-EndpointKey = Annotated[str, PathParameter(description="The endpoint's id or uid.", max_length=MAX_KEY_CHARS)]
-SourceKey = Annotated[str, PathParameter(description="The source's id or uid.", max_length=MAX_KEY_CHARS)]
+AppKey = Annotated[str, Meta(description="The application's id or uid.", max_length=MAX_KEY_CHARS)]
+EndpointKey = Annotated[str, Meta(description="The endpoint's id or uid.", max_length=MAX_KEY_CHARS)]
+SourceKey = Annotated[str, Meta(description="The source's id or uid.", max_length=MAX_KEY_CHARS)]
 
-# What handlers may ask for, by the names in DEPENDENCIES.
-GivenServices = NamedDependency[Services]
-GivenCaller = NamedDependency[Caller]
-GivenSnapshot = NamedDependency[Snapshot]
-GivenApplication = NamedDependency[Application]
-GivenEndpoint = NamedDependency[Endpoint]
+
+class ApiRequest:
+    """A request of the API. What is looked up for one handler is looked up once."""
+
+    def __init__(
+        self,
+        *,
+        services: Services,
+        caller: Caller | None,
+        path: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes,
+    ) -> None:
+        self.services = services
+        self.path = path
+        self.headers = headers
+        self.body = body
+        self._caller = caller
+        self._snapshot: Snapshot | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """Raises Refusal 401."""
+        if self._caller is None:
+            raise unauthenticated()
+        return self._caller
+
+    async def snapshot(self) -> Snapshot:
+        if self._snapshot is None:
+            self._snapshot = await self.services.snapshot()
+        return self._snapshot
+
+    async def application(self) -> Application:
+        """Raises Refusal 404."""
+        return application_of(await self.snapshot(), self.caller, self.path["app_id"])
+
+    async def endpoint(self) -> Endpoint:
+        """Raises Refusal 404."""
+        return endpoint_of(await self.snapshot(), await self.application(), self.path["endpoint_id"])
 
 
 def find(every: Iterable[K], key: str) -> K | None:
@@ -70,33 +101,30 @@ def check_new_uid(key: str, where: str) -> None:
         raise Invalid(where, "It cannot be a uid.", "A uid has letters, digits, '-', '_' and '.' only.")
 
 
-async def _snapshot(services: GivenServices) -> Snapshot:
-    return await services.snapshot()
+async def _services(request: ApiRequest) -> Services:
+    return request.services
 
 
-def _application(app_id: AppKey, snapshot: GivenSnapshot, caller: GivenCaller) -> Application:
-    return application_of(snapshot, caller, app_id)
+async def _caller(request: ApiRequest) -> Caller:
+    return request.caller
 
 
-def _endpoint(endpoint_id: EndpointKey, snapshot: GivenSnapshot, application: GivenApplication) -> Endpoint:
-    return endpoint_of(snapshot, application, endpoint_id)
+async def _body(request: ApiRequest) -> bytes:
+    return request.body
 
 
-# Beside these there is `services`.
-DEPENDENCIES = {
-    "caller": Provide(current_caller, sync_to_thread=False),
-    "snapshot": Provide(_snapshot),
-    "application": Provide(_application, sync_to_thread=False),
-    "endpoint": Provide(_endpoint, sync_to_thread=False),
-    "dry_run": Provide(given_dry_run, sync_to_thread=False),
+async def _user_agent(request: ApiRequest) -> str:
+    return request.headers.get("user-agent", "")
+
+
+_APP = {"app_id": AppKey}
+# What handlers are given, by the names of their arguments.
+PROVIDERS: dict[str, Provider[ApiRequest]] = {
+    "services": Provider(_services),
+    "caller": Provider(_caller),
+    "snapshot": Provider(ApiRequest.snapshot),
+    "application": Provider(ApiRequest.application, path=_APP),
+    "endpoint": Provider(ApiRequest.endpoint, path={**_APP, "endpoint_id": EndpointKey}),
+    "body": Provider(_body),
+    "user_agent": Provider(_user_agent),
 }
-
-
-@asynccontextmanager
-async def endpoint_to_change(
-    services: Services, caller: Caller, app_id: str, endpoint_id: str
-) -> AsyncIterator[Endpoint]:
-    """An endpoint as it is now, for who wants to change it: nobody else changes anything meanwhile."""
-    async with services.changing:
-        snapshot = await services.snapshot()
-        yield endpoint_of(snapshot, application_of(snapshot, caller, app_id), endpoint_id)

@@ -1,25 +1,24 @@
-"""Ours: a transformation tried on messages that are kept, before it runs on new ones."""
+"""Ours: dry runs of a transformation on stored messages, before it runs on new ones."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import msgspec
-from litestar import post
-from litestar.params import JSONBody
 from msgspec import Meta
 
-from nicobar.model import DeliveryState
+from nicobar.model import DeliveryState, Endpoint
 from nicobar.sandbox import Bounds
-from nicobar.use_cases.dry_run_messages import MAX_MESSAGES, Rehearsed, Rehearser
+from nicobar.use_cases.dry_run_messages import MAX_MESSAGES, MessageDryRun, run_messages
+from nicobar.use_cases.services import Services
 from nicobar.web.api.attempts import VerdictOut, verdict_shown
-from nicobar.web.api.lookups import GivenEndpoint, GivenServices
 from nicobar.web.api.shapes import EventTypeName, MessageId, Shape
+from nicobar.web.operations import post
 
 TAGS = ["Transformation"]
 
 
-class RehearsalIn(Shape):
+class MessageDryRunIn(Shape):
     """Which code on which messages: the endpoint's own where `code` is left out, the latest of its event types."""
 
     code: Annotated[str, Meta(min_length=1, max_length=Bounds().code_chars)] | None = None
@@ -36,7 +35,7 @@ class WouldCallOut(Shape):
     added: bool
 
 
-class RehearsedOut(Shape):
+class MessageDryRunResult(Shape):
     """What would become of a message. `outcome` is `sent`, `failed` or `canceled`; `sent` are the bodies that went
     out last, null where none did. `appears` and `disappears` are the bodies by which both differ.
     """
@@ -56,58 +55,49 @@ class RehearsedOut(Shape):
     disappears: list[str]
 
 
-class RehearsalOut(Shape):
+class MessageDryRunOut(Shape):
     """Message by message, the newest first, and how many of them would be sent, fail and differ. `stopped` where the
     time was up.
     """
 
-    results: list[RehearsedOut]
+    results: list[MessageDryRunResult]
     sending: int
     failed: int
     differing: int
     stopped: bool
 
 
-def shown(rehearsed: Rehearsed) -> RehearsedOut:
-    return RehearsedOut(
-        message_id=rehearsed.message_id,
-        event_type=rehearsed.event_type,
-        outcome="sent" if rehearsed.state is DeliveryState.PENDING else rehearsed.state.value,
-        code=rehearsed.code,
-        reason=rehearsed.reason,
-        line=rehearsed.line,
-        calls=[WouldCallOut(**msgspec.structs.asdict(call)) for call in rehearsed.calls],
-        verdicts=[verdict_shown(verdict) for verdict in rehearsed.verdicts],
-        console=list(rehearsed.console),
-        sent=None if rehearsed.sent is None else list(rehearsed.sent),
-        differs=rehearsed.differs,
-        appears=list(rehearsed.appears),
-        disappears=list(rehearsed.disappears),
+def shown(dry_run: MessageDryRun) -> MessageDryRunResult:
+    return MessageDryRunResult(
+        message_id=dry_run.message_id,
+        event_type=dry_run.event_type,
+        outcome="sent" if dry_run.state is DeliveryState.PENDING else dry_run.state.value,
+        code=dry_run.code,
+        reason=dry_run.reason,
+        line=dry_run.line,
+        calls=[WouldCallOut(**msgspec.structs.asdict(call)) for call in dry_run.calls],
+        verdicts=[verdict_shown(verdict) for verdict in dry_run.verdicts],
+        console=list(dry_run.console),
+        sent=None if dry_run.sent is None else list(dry_run.sent),
+        differs=dry_run.differs,
+        appears=list(dry_run.appears),
+        disappears=list(dry_run.disappears),
     )
 
 
 @post(
-    "/api/v1/app/{app_id:str}/endpoint/{endpoint_id:str}/transformation/test",
-    operation_id="nicobar.transformation.test",
+    "/api/v1/app/{app_id}/endpoint/{endpoint_id}/transformation/test",
+    id="nicobar.transformation.test",
     tags=TAGS,
     summary="Test Transformation",
-    status_code=200,
+    status=200,
 )
-async def test_transformation(
-    *, endpoint: GivenEndpoint, services: GivenServices, data: JSONBody[RehearsalIn]
-) -> RehearsalOut:
+async def test_transformation(*, endpoint: Endpoint, services: Services, data: MessageDryRunIn) -> MessageDryRunOut:
     """Runs a transformation on stored messages: what it would send now, what the contract says of that, and how it
     differs from what was sent. Nothing goes out.
     """
-    rehearser = Rehearser(
-        store=services.store,
-        configuration=services.configuration,
-        vault=services.vault,
-        sandbox=services.sandbox,
-        clock=services.clock,
-    )
-    found = await rehearser.rehearse(endpoint, data.code, messages=data.messages, event_types=data.event_types)
-    return RehearsalOut(
+    found = await run_messages(services, endpoint, data.code, messages=data.messages, event_types=data.event_types)
+    return MessageDryRunOut(
         results=[shown(result) for result in found.results],
         sending=sum(result.state is DeliveryState.PENDING for result in found.results),
         failed=sum(result.state is DeliveryState.FAILED for result in found.results),
@@ -116,4 +106,4 @@ async def test_transformation(
     )
 
 
-HANDLERS = (test_transformation,)
+OPERATIONS = (test_transformation,)

@@ -6,18 +6,17 @@ from enum import StrEnum
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
-from litestar import Response, delete, get, post
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody, QueryParameter, RawBody
 from msgspec import Meta, field
 
-from nicobar.model import Application, DeliveryState, Message
+from nicobar.model import Application, Message
 from nicobar.pipeline.receive import Posted, event_id_exists
-from nicobar.store import NewMessage, NewTask, TaskKind
+from nicobar.store import NewMessage
 from nicobar.store.history import MessageFilter
 from nicobar.use_cases import erase
+from nicobar.use_cases.deliveries import count_unfinished
 from nicobar.use_cases.services import Services
-from nicobar.web.api.deletion_preview import DELETED, WOULD, DryRunOut, GivenDryRun, done, effect, would
+from nicobar.web.api.auth import Caller, Needs
+from nicobar.web.api.deletion_preview import DELETED, WOULD, DryRun, DryRunOut, done, effect, would
 from nicobar.web.api.errors import Invalid, not_found
 from nicobar.web.api.listing import (
     After,
@@ -33,7 +32,6 @@ from nicobar.web.api.listing import (
     span_of,
     until,
 )
-from nicobar.web.api.lookups import GivenApplication, GivenCaller, GivenServices
 from nicobar.web.api.paging import DEFAULT_LIMIT, MAX_LIMIT, Iterator, Limit, names, read_iterator, write_iterator
 from nicobar.web.api.shapes import (
     Channel,
@@ -48,6 +46,7 @@ from nicobar.web.api.shapes import (
     moment,
 )
 from nicobar.web.api.tasks import TaskStartedOut, started
+from nicobar.web.operations import Response, ResponseSpec, delete, get, post
 
 TAGS = ["Message"]
 MINUTE_MS = 60_000
@@ -199,11 +198,11 @@ async def message_of(services: Services, application: Application, key: str) -> 
     return found
 
 
-@get("/api/v1/app/{app_id:str}/msg", operation_id="v1.message.list", tags=TAGS, summary="List Messages")
+@get("/api/v1/app/{app_id}/msg", id="v1.message.list", tags=TAGS, summary="List Messages")
 async def list_messages(
     *,
-    application: GivenApplication,
-    services: GivenServices,
+    application: Application,
+    services: Services,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     channel: ChannelFilter = None,
@@ -212,13 +211,11 @@ async def list_messages(
     after: After = None,
     event_types: EventTypes = None,
     with_content: WithContent = True,
-    customer: Annotated[str | None, QueryParameter(max_length=256, description="Ours: only this customer's.")] = None,
+    customer: Annotated[str, Meta(max_length=256, description="Ours: only this customer's.")] | None = None,
     contains: Annotated[
-        str | None,
-        QueryParameter(
-            max_length=256, description="Ours: only those whose payload has this text, such as an e-mail."
-        ),
-    ] = None,
+        str, Meta(max_length=256, description="Ours: only those whose payload has this text, such as an e-mail.")
+    ]
+    | None = None,
 ) -> Page[MessageOut]:
     """Messages, the newest first. Where little fits, a page can be short, even empty, and not be the last one:
     `done` says so.
@@ -254,25 +251,25 @@ async def _page(
 
 
 @post(
-    "/api/v1/app/{app_id:str}/msg",
-    operation_id="v1.message.create",
+    "/api/v1/app/{app_id}/msg",
+    id="v1.message.create",
     tags=TAGS,
     summary="Create Message",
-    status_code=202,
-    opt={"needs": "messages"},
-    responses={202: ResponseSpec(MessageOut, description="Accepted.", generate_examples=False), 200: WOULD},
+    status=202,
+    needs=Needs.MESSAGES,
+    responses={202: ResponseSpec(MessageOut, description="Accepted."), 200: WOULD},
 )
 async def create_message(
     *,
-    application: GivenApplication,
-    services: GivenServices,
-    data: JSONBody[MessageIn],
-    body: RawBody,
+    application: Application,
+    services: Services,
+    data: MessageIn,
+    body: bytes,
     with_content: WithContent = True,
-    dry_run: GivenDryRun,
+    dry_run: DryRun = False,
 ) -> Response[MessageOut | DryRunOut]:
     """Accepts an event for all endpoints that want it. When the answer comes, it is on disk. Whom it is about, which
-    keeps its order, is read from a payload of Dodo's shape.
+    keeps its order, is read as the kind of the application's first source reads it.
     """
     _check_supported(data)
     now_ms = services.clock.now_ms()
@@ -285,7 +282,7 @@ async def create_message(
         if known is not None:
             raise event_id_exists(known.event_id, known.id)
         wanting = services.configuration.wanting(application.id, data.event_type, _unique(data.channels))
-        return Response(effect(messages=1, deliveries=len(wanting)), status_code=200)
+        return Response(effect(messages=1, deliveries=len(wanting)), status=200)
     taken = await services.receiver.take(
         Posted(
             app_id=application.id,
@@ -298,7 +295,7 @@ async def create_message(
             deliver_at_ms=deliver_at_ms,
         )
     )
-    return Response(shown(taken, with_content=with_content), status_code=202)
+    return Response(shown(taken, with_content=with_content), status=202)
 
 
 def _check_supported(data: MessageIn) -> None:
@@ -323,16 +320,14 @@ def _unique(values: list[str] | None) -> tuple[str, ...]:
 
 
 @post(
-    "/api/v1/app/{app_id:str}/msg/precheck/active",
-    operation_id="v1.message.precheck",
+    "/api/v1/app/{app_id}/msg/precheck/active",
+    id="v1.message.precheck",
     tags=TAGS,
     summary="Message Precheck",
-    status_code=200,
-    opt={"needs": "reading"},
+    status=200,
+    needs=Needs.READING,
 )
-async def precheck_message(
-    *, application: GivenApplication, services: GivenServices, data: JSONBody[PrecheckIn]
-) -> PrecheckOut:
+async def precheck_message(*, application: Application, services: Services, data: PrecheckIn) -> PrecheckOut:
     """Whether any endpoint that is not disabled would get such a message."""
     await services.snapshot()
     wanting = services.configuration.wanting(application.id, data.event_type, _unique(data.channels))
@@ -340,16 +335,14 @@ async def precheck_message(
 
 
 @post(
-    "/api/v1/app/{app_id:str}/msg/search",
-    operation_id="v1.message.search",
+    "/api/v1/app/{app_id}/msg/search",
+    id="v1.message.search",
     tags=TAGS,
     summary="Search Messages",
-    status_code=200,
-    opt={"needs": "reading"},
+    status=200,
+    needs=Needs.READING,
 )
-async def search_messages(
-    *, application: GivenApplication, services: GivenServices, data: JSONBody[MessageSearchIn]
-) -> Page[MessageOut]:
+async def search_messages(*, application: Application, services: Services, data: MessageSearchIn) -> Page[MessageOut]:
     """The list of messages, with its filters in the body."""
     which = MessageFilter(
         since_ms=since(data.after),
@@ -361,17 +354,17 @@ async def search_messages(
     return await _page(services, application, which, data.iterator, data.limit, with_content=data.with_content)
 
 
-@get("/api/v1/app/{app_id:str}/events", operation_id="v1.message.events", tags=TAGS, summary="Read Message Stream")
+@get("/api/v1/app/{app_id}/events", id="v1.message.events", tags=TAGS, summary="Read Message Stream")
 async def message_events(
     *,
-    application: GivenApplication,
-    services: GivenServices,
+    application: Application,
+    services: Services,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     event_types: EventTypes = None,
     channels: Annotated[
         list[Annotated[str, Meta(max_length=16_384)]] | None,
-        QueryParameter(description="Only these channels: repeated, or separated by commas."),
+        Meta(description="Only these channels: repeated, or separated by commas."),
     ] = None,
     after: After = None,
 ) -> MessageEventsOut:
@@ -395,22 +388,22 @@ async def message_events(
 _START = "msg_"
 
 
-@get("/api/v1/app/{app_id:str}/msg/{msg_id:str}", operation_id="v1.message.get", tags=TAGS, summary="Get Message")
+@get("/api/v1/app/{app_id}/msg/{msg_id}", id="v1.message.get", tags=TAGS, summary="Get Message")
 async def get_message(
-    *, application: GivenApplication, services: GivenServices, msg_id: MessageKey, with_content: WithContent = True
+    *, application: Application, services: Services, msg_id: MessageKey, with_content: WithContent = True
 ) -> MessageOut:
     """One message."""
     return shown(await message_of(services, application, msg_id), with_content=with_content)
 
 
 @get(
-    "/api/v1/app/{app_id:str}/msg/{msg_id:str}/raw",
-    operation_id="v1.message.get-raw-payload",
+    "/api/v1/app/{app_id}/msg/{msg_id}/raw",
+    id="v1.message.get-raw-payload",
     tags=TAGS,
     summary="Get Raw Message Payload",
 )
 async def get_raw_payload(
-    *, application: GivenApplication, services: GivenServices, msg_id: MessageKey
+    *, application: Application, services: Services, msg_id: MessageKey
 ) -> MessageRawPayloadOut:
     """A message's payload as text, byte for byte as it came."""
     found = await message_of(services, application, msg_id)
@@ -418,25 +411,25 @@ async def get_raw_payload(
 
 
 @delete(
-    "/api/v1/app/{app_id:str}/msg/{msg_id:str}/content",
-    operation_id="v1.message.expunge-content",
+    "/api/v1/app/{app_id}/msg/{msg_id}/content",
+    id="v1.message.expunge-content",
     tags=TAGS,
     summary="Delete message payload",
-    status_code=200,
+    status=200,
     responses=DELETED,
 )
 async def expunge_message(
     *,
-    application: GivenApplication,
-    services: GivenServices,
-    caller: GivenCaller,
+    application: Application,
+    services: Services,
+    caller: Caller,
     msg_id: MessageKey,
-    dry_run: GivenDryRun,
+    dry_run: DryRun = False,
 ) -> Response[DryRunOut | None]:
     """Deletes a message's payload and what its attempts quote of it, and cancels its unfinished deliveries."""
     found = await message_of(services, application, msg_id)
     if dry_run:
-        return would(messages=_has_payload(found), deliveries=await unfinished_of(services, found))
+        return would(messages=_has_payload(found), deliveries=await count_unfinished(services.store, found))
     await erase.expunge_message(services, caller, found)
     return done()
 
@@ -445,26 +438,20 @@ def _has_payload(message: Message) -> int:
     return int(message.expunged_at_ms is None)
 
 
-async def unfinished_of(services: Services, message: Message) -> int:
-    """How many of a message's deliveries are not finished."""
-    waiting = {DeliveryState.PENDING, DeliveryState.SENDING}
-    return sum(delivery.state in waiting for delivery in await services.store.deliveries(message.id))
-
-
 @post(
-    "/api/v1/app/{app_id:str}/msg/bulk-expunge",
-    operation_id="v1.message.bulk-expunge-content",
+    "/api/v1/app/{app_id}/msg/bulk-expunge",
+    id="v1.message.bulk-expunge-content",
     tags=TAGS,
     summary="Bulk delete message payloads",
-    status_code=200,
+    status=200,
 )
 async def expunge_messages(
     *,
-    application: GivenApplication,
-    services: GivenServices,
-    caller: GivenCaller,
-    data: JSONBody[BulkExpungeIn],
-    dry_run: GivenDryRun,
+    application: Application,
+    services: Services,
+    caller: Caller,
+    data: BulkExpungeIn,
+    dry_run: DryRun = False,
 ) -> BulkExpungeOut | DryRunOut:
     """Deletes the payloads of up to a hundred messages. With `dryRun` nothing is deleted, and the answer counts the
     messages.
@@ -474,7 +461,7 @@ async def expunge_messages(
         found_ones = {item.id: item for item in named if item is not None}.values()
         return effect(
             messages=sum(map(_has_payload, found_ones)),
-            deliveries=sum([await unfinished_of(services, found_one) for found_one in found_ones]),
+            deliveries=sum([await count_unfinished(services.store, found_one) for found_one in found_ones]),
         )
     results: dict[str, ExpungeStatus] = {}
     for key in dict.fromkeys(data.ids):
@@ -486,35 +473,30 @@ async def expunge_messages(
 
 
 @post(
-    "/api/v1/app/{app_id:str}/msg/expunge-all-contents",
-    operation_id="v1.message.expunge-all-contents",
+    "/api/v1/app/{app_id}/msg/expunge-all-contents",
+    id="v1.message.expunge-all-contents",
     tags=TAGS,
     summary="Delete all message payloads",
-    status_code=202,
+    status=202,
     responses={
-        202: ResponseSpec(TaskStartedOut, description="The task has started.", generate_examples=False),
+        202: ResponseSpec(TaskStartedOut, description="The task has started."),
         200: WOULD,
     },
 )
 async def expunge_all_messages(
-    *, application: GivenApplication, services: GivenServices, caller: GivenCaller, dry_run: GivenDryRun
+    *, application: Application, services: Services, caller: Caller, dry_run: DryRun = False
 ) -> Response[TaskStartedOut | DryRunOut]:
     """Takes out the payloads of all messages that an application has now, as a background task; what is not delivered
     is canceled. The task's `messagesPurged` says how many were.
     """
     if dry_run:
         count = await services.store.count_expunge(application.id)
-        return Response(effect(messages=count.messages, deliveries=count.deliveries), status_code=200)
-    task_id = services.ids.new("qtask")
-    kind = TaskKind.PURGE
-    task = await services.store.add_task(
-        NewTask(id=task_id, app_id=application.id, kind=kind, created_at_ms=services.clock.now_ms()),
-        said=services.said(caller, kind.value, application.id, app_id=application.id, detail=task_id),
-    )
-    return Response(started(task), status_code=202)
+        return Response(effect(messages=count.messages, deliveries=count.deliveries), status=200)
+    task = await erase.expunge_application(services, caller, application.id)
+    return Response(started(task), status=202)
 
 
-HANDLERS = (
+OPERATIONS = (
     list_messages,
     create_message,
     precheck_message,

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-import msgspec
-from litestar import Litestar, Response, get
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromQuery
 from msgspec import UNSET, UnsetType
 
 from nicobar.model import Record
 from nicobar.observe import Metrics
 from nicobar.pipeline.readiness import Part, Readiness
-from nicobar.web.api.errors import HANDLERS
+from nicobar.web.api.checks import check_values
+from nicobar.web.api.errors import render
+from nicobar.web.asgi import App, Message
+from nicobar.web.middleware.errors import Errors
+from nicobar.web.operations import Operation, Response, get
+from nicobar.web.parameters import read_query
+from nicobar.web.providers import Handlers
+from nicobar.web.query_names import given_values
+from nicobar.web.routing import Routes
 
 
 class ReadyOut(Record):
@@ -26,18 +31,16 @@ class ReadyOut(Record):
     detail: str | UnsetType = UNSET
 
 
-def create_ops(
-    metrics: Metrics, readiness: Readiness, refresh: Callable[[], Awaitable[None]]
-) -> tuple[HTTPRouteHandler, ...]:
+def create_ops(metrics: Metrics, readiness: Readiness, refresh: Callable[[], Awaitable[None]]) -> App:
     """`refresh` updates the gauges."""
 
-    @get("/healthz", sync_to_thread=False)
-    def healthz() -> dict[str, str]:
+    @get("/healthz")
+    async def healthz() -> dict[str, str]:
         """The process answers."""
         return {"status": "ok"}
 
     @get("/readyz")
-    async def readyz(*, delivery: FromQuery[bool] = False) -> Response[bytes]:
+    async def readyz(*, delivery: bool = False) -> Response[ReadyOut]:
         """The process does its work; with `delivery=1`, what keeps events from being delivered counts too."""
         report = await readiness.report(delivery=delivery)
         failed = [part for part in report.parts if part.name in report.failed]
@@ -48,7 +51,7 @@ def create_ops(
             code="not_ready" if failed else UNSET,
             detail=" ".join(f"{part.name}: {part.detail}" for part in failed) if failed else UNSET,
         )
-        return Response(msgspec.json.encode(out), media_type="application/json", status_code=503 if failed else 200)
+        return Response(out, status=503 if failed else 200)
 
     @get("/metrics")
     async def show_metrics() -> Response[bytes]:
@@ -56,9 +59,13 @@ def create_ops(
         await refresh()
         return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    return healthz, readyz, show_metrics
+    operations = (healthz, readyz, show_metrics)
+    handlers: Handlers[None] = Handlers(operations, {})
 
+    async def call(operation: Operation, scope: Message) -> Response[Any]:
+        # Whoever probes may add parameters of their own.
+        arguments, wrong = read_query(handlers.signature(operation).query, given_values(scope["query_string"]))
+        check_values(wrong)
+        return await handlers.call(operation, None, arguments)
 
-def create_ops_app(ops: Sequence[HTTPRouteHandler]) -> Litestar:
-    """These alone, for a process that serves nothing else."""
-    return Litestar(ops, openapi_config=None, logging_config=None, exception_handlers=HANDLERS)
+    return Errors(Routes(operations, call), render)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
-from litestar.params import QueryParameter
 from msgspec import Meta
 
 from nicobar.model import Record
@@ -31,15 +30,17 @@ class Ordering(StrEnum):
     DESCENDING = "descending"
 
 
-Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="How many items a page has at the most.")]
-Iterator = Annotated[
-    str | None,
-    QueryParameter(max_length=1_024, description="The `iterator` or `prevIterator` of another page of this list."),
-]
-Order = Annotated[Ordering | None, QueryParameter(description="The order of the list.")]
+Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="How many items a page has at the most.")]
+Iterator = (
+    Annotated[
+        str, Meta(max_length=1_024, description="The `iterator` or `prevIterator` of another page of this list.")
+    ]
+    | None
+)
+Order = Annotated[Ordering | None, Meta(description="The order of the list.")]
 
 
-NoPlay = Annotated[bool | None, QueryParameter(description="No effect: endpoints of Svix Play do not exist here.")]
+NoPlay = Annotated[bool | None, Meta(description="No effect: endpoints of Svix Play do not exist here.")]
 
 
 class Place(Record):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from litestar import get
 from msgspec import field
 
-from nicobar.store.history import Refused
+from nicobar.store import Snapshot
+from nicobar.store.history import RejectedRequest
+from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.errors import Invalid, not_found
 from nicobar.web.api.listing import page_of_found, span_of
-from nicobar.web.api.lookups import GivenCaller, GivenServices, GivenSnapshot, SourceKey, find
+from nicobar.web.api.lookups import SourceKey, find
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, Place, read_iterator
 from nicobar.web.api.shapes import Moment, Page, Shape, SourceId, moment
+from nicobar.web.operations import get
 
 TAGS = ["Ingest Log"]
 _ID_DIGITS = 22
@@ -30,7 +33,7 @@ class IngestLogOut(Shape):
     updated_at: Moment = field(name="updated_at")
 
 
-def shown(refused: Refused) -> IngestLogOut:
+def shown(refused: RejectedRequest) -> IngestLogOut:
     return IngestLogOut(
         id=f"log{refused.seq:0{_ID_DIGITS}}",
         source_id=refused.source_id,
@@ -52,18 +55,18 @@ def numbered(place: Place) -> Place:
 
 
 @get(
-    "/ingest/api/v1/source/{source_id:str}/log",
-    operation_id="v1.ingest.log.list",
+    "/ingest/api/v1/source/{source_id}/log",
+    id="v1.ingest.log.list",
     tags=TAGS,
     summary="List Ingest Logs",
-    opt={"needs": "own"},
+    needs=Needs.OWN,
 )
 async def list_refused(
     *,
     source_id: SourceKey,
-    services: GivenServices,
-    snapshot: GivenSnapshot,
-    caller: GivenCaller,
+    services: Services,
+    snapshot: Snapshot,
+    caller: Caller,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     order: Order = None,
@@ -78,4 +81,4 @@ async def list_refused(
     return page_of_found(found, place=place, key=lambda item: str(item.seq), shape=shown)
 
 
-HANDLERS = (list_refused,)
+OPERATIONS = (list_refused,)

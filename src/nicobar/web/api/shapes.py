@@ -4,7 +4,6 @@ times.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
@@ -13,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from nicobar.model import Record
+from nicobar.use_cases import bounds
 
 T = TypeVar("T")
 
@@ -54,46 +54,23 @@ class ValidationErrorOut(Shape):
     detail: list[ValidationDetail]
 
 
-UID_PATTERN = re.compile(r"[a-zA-Z0-9\-_.]{1,256}")
+UID_PATTERN = bounds.UID_PATTERN
+Uid = bounds.Uid
+EventTypeName = bounds.EventTypeName
+Channel = bounds.Channel
+MetadataValue = bounds.MetadataValue
+Metadata = bounds.Metadata
+Description = bounds.Description
 _ID = r"[A-Za-z0-9]{27}$"
-Uid = Annotated[
-    str,
-    Meta(
-        pattern=r"^[a-zA-Z0-9\-_.]+$",
-        min_length=1,
-        max_length=256,
-        description="Your own id for it.",
-        examples=["unique-identifier"],
-    ),
-]
 AppId = Annotated[str, Meta(pattern=rf"^app_{_ID}", examples=["app_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
 EndpointId = Annotated[str, Meta(pattern=rf"^ep_{_ID}", examples=["ep_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
 SourceId = Annotated[str, Meta(pattern=rf"^src_{_ID}", examples=["src_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
 MessageId = Annotated[str, Meta(pattern=rf"^msg_{_ID}", examples=["msg_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
 TaskId = Annotated[str, Meta(pattern=rf"^qtask_{_ID}", examples=["qtask_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
 TokenId = Annotated[str, Meta(pattern=r"^tok_[A-Za-z0-9]{27}$", examples=["tok_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
-EventTypeName = Annotated[
-    str,
-    Meta(
-        pattern=r"^[a-zA-Z0-9\-_.]+$",
-        min_length=1,
-        max_length=256,
-        description="The event type's name.",
-        examples=["payment.succeeded"],
-    ),
-]
-Channel = Annotated[
-    str, Meta(pattern=r"^[a-zA-Z0-9\-_.:+]+$", min_length=1, max_length=128, examples=["project_123"])
-]
 Tag = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9\-_./\\#]+$", min_length=1, max_length=128, examples=["project_1337"])]
 # A field of the public Svix API, in one of its versions, that has no effect here: a value would promise one.
 Unsupported = Annotated[None, Meta(description="Not supported; must be null or omitted.")]
-MetadataValue = Annotated[str, Meta(max_length=4_096)]
-Metadata = Annotated[
-    dict[Annotated[str, Meta(min_length=1, max_length=256)], MetadataValue],
-    Meta(max_length=50, description="Texts of your own, by name."),
-]
-Description = Annotated[str, Meta(max_length=65_536)]
 Moment = Annotated[datetime, Meta(tz=True, examples=["2026-03-01T09:30:00Z"])]
 
 

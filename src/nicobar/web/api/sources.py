@@ -2,60 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Annotated
 
 import msgspec
-from litestar import Response, delete, get, patch, post, put
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
-from nicobar.crypto import new_url_token
-from nicobar.errors import UserError
+from nicobar.errors import Conflict, UserError
 from nicobar.ids import is_id, made_at_ms
 from nicobar.model import Source
-from nicobar.pipeline.configuration import source_secrets
 from nicobar.sources.registry import SOURCES
-from nicobar.store import PutSource, RemoveSource, Snapshot
-from nicobar.use_cases.catalogue import default_application, details, make_source
-from nicobar.use_cases.services import Services, again_if_moved
-from nicobar.web.api.auth import Caller
-from nicobar.web.api.deletion_preview import DELETED, DryRunOut, GivenDryRun, done, would
+from nicobar.store import Snapshot
+from nicobar.use_cases import sources
+from nicobar.use_cases.applications import default_application
+from nicobar.use_cases.bounds import SourceName, SourceUid
+from nicobar.use_cases.edit import Edit, edited
+from nicobar.use_cases.services import Services
+from nicobar.use_cases.sources import SourcePatch, SourceSpec
+from nicobar.web.api.auth import Caller, Needs
+from nicobar.web.api.deletion_preview import DELETED, DryRun, DryRunOut, done, would
 from nicobar.web.api.errors import Invalid, conflict, not_found
-from nicobar.web.api.lookups import (
-    MAX_KEY_CHARS,
-    GivenCaller,
-    GivenServices,
-    GivenSnapshot,
-    SourceKey,
-    application_of,
-    find,
-)
+from nicobar.web.api.lookups import MAX_KEY_CHARS, SourceKey, application_of, find
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
-from nicobar.web.api.shapes import Metadata, Moment, Page, Shape, SourceId, moment, patched
+from nicobar.web.api.shapes import Metadata, Moment, Page, Shape, SourceId, moment
+from nicobar.web.operations import Response, ResponseSpec, delete, get, patch, post, put
 
 TAGS = ["Ingest Source"]
 PATH = "/ingest/api/v1/source"
-ONE = f"{PATH}/{{source_id:str}}"
+ONE = f"{PATH}/{{source_id}}"
 # The public Svix API's own word for senders that sign as Standard Webhooks says.
 SVIX = "svix"
 STANDARD = "standard-webhooks"
-OPT = {"needs": "own"}
 
-SourceName = Annotated[str, Meta(min_length=2, max_length=256, examples=["dodo-live"])]
-SourceUid = Annotated[
-    str, Meta(pattern=r"^(?!src_)[a-zA-Z0-9_\-]+$", min_length=1, max_length=60, description="Your own id for it.")
-]
 SourceType = Annotated[
     str,
-    Meta(extra_json_schema={"enum": [SVIX, *(source.kind for source in SOURCES)]}, examples=["dodo-payments"]),
+    Meta(extra_json_schema={"enum": [SVIX, *(source.kind for source in SOURCES)]}, examples=[SOURCES[0].kind]),
 ]
 SigningSecret = Annotated[
     str,
     Meta(
-        pattern=r"^(whsec_)?[a-zA-Z0-9+/=]{24,120}$",
-        description="What the sender signs with: `whsec_` and base64.",
+        min_length=1,
+        max_length=256,
+        description="What the sender signs with, in the form of the source's kind.",
         examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"],
     ),
 ]
@@ -69,8 +58,9 @@ class SourceConfig(Shape):
 
 
 class IngestSourceIn(Shape):
-    """What a source is made of. `type` is `dodo-payments`, or `svix` (the same as `standard-webhooks`) for any sender
-    that signs as Standard Webhooks says. `appId` is the application that gets its messages; `default` without it.
+    """A source to create. `type` is a kind of source, or `svix` (the same as `standard-webhooks`) for any
+    sender that signs as Standard Webhooks says. `appId` is the application that gets its messages; `default` without
+    it.
     """
 
     name: SourceName
@@ -82,7 +72,7 @@ class IngestSourceIn(Shape):
 
 
 class IngestSourcePatch(Shape):
-    """What changes of a source; what is left out stays."""
+    """Changes to a source; omitted fields stay."""
 
     name: SourceName | UnsetType = UNSET
     type: SourceType | UnsetType = UNSET
@@ -110,12 +100,12 @@ class IngestSourceOut(Shape):
 
 
 class RotateTokenOut(Shape):
-    """The new address."""
+    """The new URL."""
 
     ingest_url: str
 
 
-_MADE = ResponseSpec(IngestSourceOut, description="It was made.", generate_examples=False)
+_MADE = ResponseSpec(IngestSourceOut, description="Created.")
 
 
 def shown(services: Services, source: Source) -> IngestSourceOut:
@@ -142,12 +132,12 @@ def source_of(snapshot: Snapshot, caller: Caller, key: str) -> Source:
     return found
 
 
-@get(PATH, operation_id="v1.ingest.source.list", tags=TAGS, summary="List Ingest Sources", opt=OPT)
+@get(PATH, id="v1.ingest.source.list", tags=TAGS, summary="List Ingest Sources", needs=Needs.OWN)
 async def list_sources(
     *,
-    snapshot: GivenSnapshot,
-    services: GivenServices,
-    caller: GivenCaller,
+    snapshot: Snapshot,
+    services: Services,
+    caller: Caller,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     order: Order = None,
@@ -163,112 +153,121 @@ async def list_sources(
     )
 
 
-@post(PATH, operation_id="v1.ingest.source.create", tags=TAGS, summary="Create Ingest Source", opt=OPT)
-@again_if_moved
-async def create_source(
-    *, data: JSONBody[IngestSourceIn], services: GivenServices, caller: GivenCaller
-) -> IngestSourceOut:
-    """Makes a source; `ingestUrl` is the address for the sender."""
-    async with services.changing:
-        return await _put(services, caller, await services.snapshot(), data, None)
+@post(PATH, id="v1.ingest.source.create", tags=TAGS, summary="Create Ingest Source", needs=Needs.OWN)
+async def create_source(*, data: IngestSourceIn, services: Services, caller: Caller) -> IngestSourceOut:
+    """Creates a source; `ingestUrl` is the URL for the sender."""
+
+    async def change(edit: Edit) -> Source:
+        with _located():
+            return await sources.create(edit, _app_id(edit.snapshot, caller, data), _spec(data))
+
+    return shown(services, await edited(services, caller, change))
 
 
-@get(ONE, operation_id="v1.ingest.source.get", tags=TAGS, summary="Get Ingest Source", opt=OPT)
-async def get_source(
-    source_id: SourceKey, snapshot: GivenSnapshot, services: GivenServices, caller: GivenCaller
-) -> IngestSourceOut:
+@get(ONE, id="v1.ingest.source.get", tags=TAGS, summary="Get Ingest Source", needs=Needs.OWN)
+async def get_source(source_id: SourceKey, snapshot: Snapshot, services: Services, caller: Caller) -> IngestSourceOut:
     """One source."""
     return shown(services, source_of(snapshot, caller, source_id))
 
 
 @put(
     ONE,
-    operation_id="v1.ingest.source.upsert",
+    id="v1.ingest.source.upsert",
     tags=TAGS,
     summary="Upsert Ingest Source",
     responses={201: _MADE},
-    opt=OPT,
+    needs=Needs.OWN,
 )
-@again_if_moved
 async def upsert_source(
-    *, source_id: SourceKey, data: JSONBody[IngestSourceIn], services: GivenServices, caller: GivenCaller
+    *, source_id: SourceKey, data: IngestSourceIn, services: Services, caller: Caller
 ) -> Response[IngestSourceOut]:
-    """Replaces a source, or makes it. Its address stays, and a uid in the path where the body has none."""
-    async with services.changing:
-        snapshot = await services.snapshot()
-        known = find(snapshot.sources, source_id)
+    """Replaces a source, or creates it. Its URL stays, and a uid in the path where the body has none."""
+
+    async def change(edit: Edit) -> tuple[Source, int]:
+        known = find(edit.snapshot.sources, source_id)
         if known is not None and known.id != source_id and not caller.sees(known.app_id):
             raise conflict("Another source has this uid.", "Choose another one.")
         if known is not None or is_id(source_id, "src"):
-            known = source_of(snapshot, caller, source_id)
+            known = source_of(edit.snapshot, caller, source_id)
+        wanted = data
         if known is None or known.id != source_id:
-            data = msgspec.structs.replace(data, uid=data.uid or _new_uid(source_id))
-        out = await _put(services, caller, snapshot, data, known)
-    return Response(out, status_code=200 if known else 201)
+            wanted = msgspec.structs.replace(data, uid=data.uid or _new_uid(source_id))
+        with _located():
+            if known is None:
+                return await sources.create(edit, _app_id(edit.snapshot, caller, data), _spec(wanted)), 201
+            patch = SourcePatch(
+                kind=_kind(wanted.type),
+                name=wanted.name,
+                uid=wanted.uid,
+                metadata=wanted.metadata or {},
+                secrets=_secrets(wanted.config),
+            )
+            return await sources.update(edit, known, patch), 200
+
+    source, status = await edited(services, caller, change)
+    return Response(shown(services, source), status=status)
 
 
-@patch(ONE, operation_id="v1.ingest.source.patch", tags=TAGS, summary="Patch Ingest Source", opt=OPT)
-@again_if_moved
+@patch(ONE, id="v1.ingest.source.patch", tags=TAGS, summary="Patch Ingest Source", needs=Needs.OWN)
 async def patch_source(
-    *, source_id: SourceKey, data: JSONBody[IngestSourcePatch], services: GivenServices, caller: GivenCaller
+    *, source_id: SourceKey, data: IngestSourcePatch, services: Services, caller: Caller
 ) -> IngestSourceOut:
-    """Changes what is given of a source."""
-    async with services.changing:
-        snapshot = await services.snapshot()
-        known = source_of(snapshot, caller, source_id)
-        secrets = source_secrets(services.vault, known)
-        as_it_is = IngestSourceIn(
-            name=known.name,
-            type=known.kind,
-            config=SourceConfig(
-                secret=secrets[0] if secrets else "", previous_secret=secrets[1] if secrets[1:] else None
-            ),
-            uid=known.uid,
-            metadata=known.details.metadata,
-        )
-        return await _put(services, caller, snapshot, patched(as_it_is, data), known)
+    """Changes the given fields of a source."""
+    wanted = SourcePatch(
+        kind=data.type if isinstance(data.type, UnsetType) else _kind(data.type),
+        name=data.name,
+        uid=data.uid,
+        metadata=data.metadata,
+        secrets=data.config if isinstance(data.config, UnsetType) else _secrets(data.config),
+    )
+
+    async def change(edit: Edit) -> Source:
+        with _located():
+            return await sources.update(edit, source_of(edit.snapshot, caller, source_id), wanted)
+
+    return shown(services, await edited(services, caller, change))
 
 
 @delete(
     ONE,
-    operation_id="v1.ingest.source.delete",
+    id="v1.ingest.source.delete",
     tags=TAGS,
     summary="Delete Ingest Source",
-    opt=OPT,
-    status_code=200,
+    needs=Needs.OWN,
+    status=200,
     responses=DELETED,
 )
-@again_if_moved
 async def delete_source(
-    *, source_id: SourceKey, services: GivenServices, caller: GivenCaller, dry_run: GivenDryRun
+    *, source_id: SourceKey, services: Services, caller: Caller, dry_run: DryRun = False
 ) -> Response[DryRunOut | None]:
-    """Takes out a source; its address answers 404 from now on. Its messages stay."""
-    async with services.changing:
-        known = source_of(await services.snapshot(), caller, source_id)
+    """Deletes a source; its URL answers 404 from now on. Its messages stay."""
+
+    async def change(edit: Edit) -> Response[DryRunOut | None]:
+        known = source_of(edit.snapshot, caller, source_id)
         if dry_run:
             return would()
-        removal = RemoveSource(source_id=known.id)
-        await services.change(caller, "source.delete", known.id, removal, app_id=known.app_id)
-    return done()
+        await sources.delete(edit, known)
+        return done()
+
+    return await edited(services, caller, change)
 
 
 @post(
     f"{ONE}/token/rotate",
-    operation_id="v1.ingest.source.rotate-token",
+    id="v1.ingest.source.rotate-token",
     tags=TAGS,
     summary="Rotate Ingest Token",
-    status_code=200,
-    opt=OPT,
+    status=200,
+    needs=Needs.OWN,
 )
-@again_if_moved
-async def rotate_token(*, source_id: SourceKey, services: GivenServices, caller: GivenCaller) -> RotateTokenOut:
-    """Gives a source a new address. The one before it answers 404 at once."""
-    async with services.changing:
-        known = source_of(await services.snapshot(), caller, source_id)
-        token = new_url_token()
-        change = PutSource(source=msgspec.structs.replace(known, token=token))
-        await services.change(caller, "source.rotate-token", known.id, change, app_id=known.app_id)
-        return RotateTokenOut(ingest_url=_url(services, token))
+async def rotate_token(*, source_id: SourceKey, services: Services, caller: Caller) -> RotateTokenOut:
+    """Gives a source a new URL. The previous one answers 404 at once."""
+
+    async def change(edit: Edit) -> Source:
+        return await sources.rotate_url(edit, source_of(edit.snapshot, caller, source_id))
+
+    source = await edited(services, caller, change)
+    return RotateTokenOut(ingest_url=_url(services, source.token))
 
 
 def _url(services: Services, token: str) -> str:
@@ -282,33 +281,34 @@ def _new_uid(key: str) -> str:
         raise Invalid("path.source_id", "It cannot be a uid.", "Use letters, digits, '-' and '_'.") from error
 
 
-async def _put(
-    services: Services, caller: Caller, snapshot: Snapshot, wanted: IngestSourceIn, known: Source | None
-) -> IngestSourceOut:
-    app_id = known.app_id if known else _app_id(snapshot, caller, wanted)
-    _check_free(snapshot.sources, wanted, app_id, known)
+def _spec(wanted: IngestSourceIn) -> SourceSpec:
+    return SourceSpec(
+        kind=_kind(wanted.type),
+        name=wanted.name,
+        uid=wanted.uid,
+        metadata=wanted.metadata or {},
+        secrets=_secrets(wanted.config),
+    )
+
+
+def _kind(name: str) -> str:
+    return STANDARD if name == SVIX else name
+
+
+def _secrets(config: SourceConfig) -> tuple[str, ...]:
+    return tuple(secret for secret in (config.secret, config.previous_secret) if secret)
+
+
+@contextmanager
+def _located() -> Generator[None]:
+    """Says in which field of the body a value is that was rejected."""
     try:
-        made = make_source(
-            vault=services.vault,
-            ids=services.ids,
-            app_id=app_id,
-            name=wanted.name,
-            kind=STANDARD if wanted.type == SVIX else wanted.type,
-            secrets=[item for item in (wanted.config.secret, wanted.config.previous_secret) if item],
-            uid=wanted.uid,
-            details=details(
-                now_ms=services.clock.now_ms(),
-                metadata=wanted.metadata or {},
-                known=known.details if known else None,
-            ),
-            known=known,
-        )
+        yield
+    except Conflict:
+        raise
     except UserError as error:
         where = "body.type" if error.code == "unknown_source_kind" else "body.config.secret"
         raise Invalid(where, error.detail, error.fix, code=error.code) from error
-    action = "source.update" if known else "source.create"
-    await services.change(caller, action, made.id, PutSource(source=made), app_id=app_id)
-    return shown(services, made)
 
 
 def _app_id(snapshot: Snapshot, caller: Caller, wanted: IngestSourceIn) -> str:
@@ -317,15 +317,7 @@ def _app_id(snapshot: Snapshot, caller: Caller, wanted: IngestSourceIn) -> str:
     return caller.app_id or default_application(snapshot).id
 
 
-def _check_free(sources: Sequence[Source], wanted: IngestSourceIn, app_id: str, known: Source | None) -> None:
-    others = [source for source in sources if source != known]
-    if wanted.uid is not None and any(other.uid == wanted.uid for other in others):
-        raise conflict("Another source has this uid.", "Choose another one.")
-    if any((other.app_id, other.name) == (app_id, wanted.name) for other in others):
-        raise conflict("Another source has this name.", "Choose another one.")
-
-
-HANDLERS = (
+OPERATIONS = (
     list_sources,
     create_source,
     get_source,

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from litestar import get, post, put
-from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta, field
 
-from nicobar.model import Application, DeliveryState, Endpoint, Json
-from nicobar.store import NewTask, Task, TaskKind
+from nicobar.model import Application, DeliveryState, Endpoint
+from nicobar.store import Snapshot
 from nicobar.store.history import TALLY_MS, Tally
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.statistics import (
@@ -22,22 +20,27 @@ from nicobar.use_cases.statistics import (
     by_event_type,
     by_point,
     count,
+    count_usage,
+    gather_event_types,
     latest_points,
     make_range,
 )
+from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.listing import TIME, EventTypes, ms_of
-from nicobar.web.api.lookups import GivenApplication, GivenCaller, GivenEndpoint, GivenServices, GivenSnapshot, find
+from nicobar.web.api.lookups import find
 from nicobar.web.api.paging import NoPlay, names
 from nicobar.web.api.shapes import EndpointId, Moment, Shape, Uid, moment, unix_ms
 from nicobar.web.api.tasks import TaskStartedOut, started
+from nicobar.web.operations import get, post, put
+from nicobar.web.parameters import Name
 
 TAGS = ["Statistics"]
 DEFAULT_DAYS = 28
 
 Since = Annotated[
-    str | None, QueryParameter(schema_extra=TIME, description="From this time on; 28 days before the end by itself.")
+    str | None, Meta(description="From this time on; 28 days before the end by itself.", extra_json_schema=TIME)
 ]
-Until = Annotated[str | None, QueryParameter(schema_extra=TIME, description="Up to this time; now by itself.")]
+Until = Annotated[str | None, Meta(description="Up to this time; now by itself.", extra_json_schema=TIME)]
 
 
 class EndpointStats(Shape):
@@ -151,16 +154,16 @@ class OverviewOut(Shape):
 
 
 @get(
-    "/api/v1/app/{app_id:str}/endpoint/{endpoint_id:str}/stats",
-    operation_id="v1.endpoint.get-stats",
+    "/api/v1/app/{app_id}/endpoint/{endpoint_id}/stats",
+    id="v1.endpoint.get-stats",
     tags=TAGS,
     summary="Endpoint Stats",
 )
 async def endpoint_stats(
     *,
-    application: GivenApplication,
-    endpoint: GivenEndpoint,
-    services: GivenServices,
+    application: Application,
+    endpoint: Endpoint,
+    services: Services,
     since: Since = None,
     until: Until = None,
 ) -> EndpointStats:
@@ -181,16 +184,16 @@ async def endpoint_stats(
 
 
 @get(
-    "/api/v1/app/{app_id:str}/endpoint/{endpoint_id:str}/attempt-stats",
-    operation_id="v1.endpoint.get-attempt-stats",
+    "/api/v1/app/{app_id}/endpoint/{endpoint_id}/attempt-stats",
+    id="v1.endpoint.get-attempt-stats",
     tags=TAGS,
     summary="Endpoint Attempt Stats",
 )
 async def endpoint_attempt_stats(
     *,
-    application: GivenApplication,
-    endpoint: GivenEndpoint,
-    services: GivenServices,
+    application: Application,
+    endpoint: Endpoint,
+    services: Services,
     since: Since = None,
     until: Until = None,
 ) -> EndpointAttemptStats:
@@ -221,17 +224,17 @@ async def _count(
 
 
 @get(
-    "/api/v1/app/{app_id:str}/stats/attempts",
-    operation_id="v1.application.stats.attempts",
+    "/api/v1/app/{app_id}/stats/attempts",
+    id="v1.application.stats.attempts",
     tags=TAGS,
     summary="App Attempt Stats",
 )
 async def application_attempts(
     *,
-    application: GivenApplication,
-    services: GivenServices,
-    since: Annotated[str, QueryParameter(schema_extra=TIME, description="From this time on.")],
-    until: Annotated[str, QueryParameter(schema_extra=TIME, description="Up to this time.")],
+    application: Application,
+    services: Services,
+    since: Annotated[str, Meta(description="From this time on.", extra_json_schema=TIME)],
+    until: Annotated[str, Meta(description="Up to this time.", extra_json_schema=TIME)],
     event_types: EventTypes = None,
 ) -> AppAttemptStatsOut:
     """How an application's tries ended, counted in steps of five minutes."""
@@ -248,8 +251,8 @@ async def application_attempts(
     every = count(tallies)
     return AppAttemptStatsOut(
         by_event_type={
-            event_type: EventTypeStats(success=one.success, failure=one.failure, canceled=one.canceled)
-            for event_type, one in by_event_type(tallies).items()
+            event_type: EventTypeStats(success=counts.success, failure=counts.failure, canceled=counts.canceled)
+            for event_type, counts in by_event_type(tallies).items()
         },
         total_success=every.success,
         total_failure=every.failure,
@@ -260,23 +263,24 @@ async def application_attempts(
 
 
 @get(
-    "/api/v1/stats/app/{app_id:str}/attempt",
-    operation_id="v1.stats.app-attempts",
+    "/api/v1/stats/app/{app_id}/attempt",
+    id="v1.stats.app-attempts",
     tags=TAGS,
     summary="App Attempts Over Time",
 )
 async def application_attempts_over_time(
     *,
-    application: GivenApplication,
-    services: GivenServices,
+    application: Application,
+    services: Services,
     start: Annotated[
         str | None,
-        QueryParameter(name="startDate", schema_extra=TIME, description="From this time on; 28 days before the end."),
+        Name("startDate"),
+        Meta(description="From this time on; 28 days before the end.", extra_json_schema=TIME),
     ] = None,
     end: Annotated[
-        str | None, QueryParameter(name="endDate", schema_extra=TIME, description="Up to this time; now.")
+        str | None, Name("endDate"), Meta(description="Up to this time; now.", extra_json_schema=TIME)
     ] = None,
-    period: Annotated[Period | None, QueryParameter(description="How long a data point is; a day.")] = None,
+    period: Annotated[Period | None, Meta(description="How long a data point is; a day.")] = None,
     event_types: EventTypes = None,
 ) -> AttemptStatisticsOut:
     """How an application's tries ended, a number for each period; of a long time the latest 2,016."""
@@ -312,15 +316,15 @@ async def application_attempts_over_time(
 
 @get(
     "/api/v1/stats/endpoint/count",
-    operation_id="v1.statistics.endpoint-count",
+    id="v1.statistics.endpoint-count",
     tags=TAGS,
     summary="Endpoint Count",
-    opt={"needs": "own"},
+    needs=Needs.OWN,
 )
 async def endpoint_count(
     *,
-    snapshot: GivenSnapshot,
-    caller: GivenCaller,
+    snapshot: Snapshot,
+    caller: Caller,
     exclude_svix_play: NoPlay = None,  # noqa: ARG001 - there are none
 ) -> EndpointCountOut:
     """How many endpoints there are, of all applications that the token sees."""
@@ -331,17 +335,17 @@ async def endpoint_count(
 
 @get(
     "/api/v1/app/stats/count-active",
-    operation_id="v1.application.count-active",
+    id="v1.application.count-active",
     tags=TAGS,
     summary="Count Active Applications",
-    opt={"needs": "own"},
+    needs=Needs.OWN,
 )
 async def count_active_applications(
     *,
-    snapshot: GivenSnapshot,
-    caller: GivenCaller,
+    snapshot: Snapshot,
+    caller: Caller,
     exclude_disabled: Annotated[
-        bool, QueryParameter(description="Exclude applications whose endpoints are all disabled.")
+        bool, Meta(description="Exclude applications whose endpoints are all disabled.")
     ] = False,
     exclude_svix_play: NoPlay = None,  # noqa: ARG001 - there are none
 ) -> AppCountOut:
@@ -352,77 +356,51 @@ async def count_active_applications(
 
 @post(
     "/api/v1/stats/usage/app",
-    operation_id="v1.statistics.aggregate-app-stats",
+    id="v1.statistics.aggregate-app-stats",
     tags=TAGS,
     summary="Aggregate App Stats",
-    status_code=202,
-    opt={"needs": "reading"},
+    status=202,
+    needs=Needs.READING,
 )
-async def aggregate_app_stats(
-    *, snapshot: GivenSnapshot, services: GivenServices, data: JSONBody[AppUsageStatsIn]
-) -> AppUsageStatsOut:
+async def aggregate_app_stats(*, snapshot: Snapshot, services: Services, data: AppUsageStatsIn) -> AppUsageStatsOut:
     """Counts the tries of all applications, or of these, in steps of five minutes. The task has ended by then."""
     wanted = {key: find(snapshot.applications, key) for key in data.app_ids or ()}
     applications = snapshot.applications if data.app_ids is None else [item for item in wanted.values() if item]
     span = make_range(
         unix_ms(data.since), unix_ms(data.until), services.clock.now_ms(), step_ms=TALLY_MS, default_ms=DAY_MS
     )
-    counted: list[Json] = []
-    for entry in {app.id: app for app in applications}.values():
-        tallies = await services.store.tallies_by_type(entry.id, since_ms=span.since_ms, until_ms=span.until_ms)
-        uid = None if entry.uid == entry.id else entry.uid
-        counted.append(
-            {"appId": entry.id, "appUid": uid, "messageDestinations": sum(tally.attempts for tally in tallies)}
-        )
-    task = await _found(services, TaskKind.APP_STATS, {"appStats": counted})
+    task = await count_usage(services, applications, span)
     return AppUsageStatsOut(
         **msgspec.structs.asdict(started(task)),
-        unresolved_app_ids=[key for key, one in wanted.items() if one is None],
+        unresolved_app_ids=[key for key, found in wanted.items() if found is None],
     )
 
 
 @put(
     "/api/v1/stats/usage/event-types",
-    operation_id="v1.statistics.aggregate-event-types",
+    id="v1.statistics.aggregate-event-types",
     tags=TAGS,
     summary="Aggregate Event Types",
-    status_code=202,
-    opt={"needs": "reading"},
+    status=202,
+    needs=Needs.READING,
 )
-async def aggregate_event_types(*, snapshot: GivenSnapshot, services: GivenServices) -> TaskStartedOut:
+async def aggregate_event_types(*, snapshot: Snapshot, services: Services) -> TaskStartedOut:
     """Gathers the event types that the endpoints of each application name; the task that answers has ended."""
-    gathered: list[Json] = []
-    for application in snapshot.applications:
-        own = [endpoint for endpoint in snapshot.endpoints if endpoint.app_id == application.id]
-        gathered.append(
-            {
-                "appId": application.id,
-                "explicitlySubscribedEventTypes": [*sorted({name for item in own for name in item.event_types})],
-                "hasCatchAllEndpoint": any(not item.event_types for item in own),
-            }
-        )
-    return started(await _found(services, TaskKind.EVENT_TYPES, {"event_types": gathered}))
-
-
-async def _found(services: Services, kind: TaskKind, result: Json) -> Task:
-    """Keeps what was found where the clients look for it."""
-    now_ms = services.clock.now_ms()
-    task = NewTask(id=services.ids.new("qtask"), app_id="", kind=kind, created_at_ms=now_ms, result=result)
-    return await services.store.add_task(task)
+    return started(await gather_event_types(services, snapshot))
 
 
 @get(
-    "/api/v1/app/{app_id:str}/stats/overview",
-    operation_id="nicobar.application.overview",
+    "/api/v1/app/{app_id}/stats/overview",
+    id="nicobar.application.overview",
     tags=TAGS,
     summary="Overview",
 )
 async def overview(
     *,
-    application: GivenApplication,
-    snapshot: GivenSnapshot,
-    services: GivenServices,
-    hours: Annotated[int, QueryParameter(ge=1, le=168, description="How far back.")] = 24,
+    application: Application,
+    snapshot: Snapshot,
+    services: Services,
+    hours: Annotated[int, Meta(ge=1, le=168, description="How far back.")] = 24,
 ) -> OverviewOut:
     """Ours: what happened hour by hour, and what waits now."""
     now_ms = services.clock.now_ms()
@@ -464,7 +442,7 @@ def _hour(at_ms: int, point: list[Tally]) -> OverviewPoint:
     )
 
 
-HANDLERS = (
+OPERATIONS = (
     endpoint_stats,
     endpoint_attempt_stats,
     application_attempts,

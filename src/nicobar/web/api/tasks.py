@@ -5,24 +5,23 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, assert_never
 
-from litestar import Response, get, post
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import PathParameter, QueryParameter
+from msgspec import Meta
 
-from nicobar.store import Task, TaskKind, TaskStatus
+from nicobar.store import Snapshot, Task, TaskKind, TaskStatus
 from nicobar.use_cases.replays import cancel_replay, check_cancelable, is_canceled
 from nicobar.use_cases.services import Services
-from nicobar.web.api.auth import Caller
-from nicobar.web.api.deletion_preview import WOULD, DryRunOut, GivenDryRun, effect
+from nicobar.web.api.auth import Caller, Needs
+from nicobar.web.api.deletion_preview import WOULD, DryRun, DryRunOut, effect
 from nicobar.web.api.errors import Invalid, not_found
-from nicobar.web.api.lookups import MAX_KEY_CHARS, GivenCaller, GivenServices, GivenSnapshot
+from nicobar.web.api.lookups import MAX_KEY_CHARS
 from nicobar.web.api.paging import DEFAULT_LIMIT, MAX_LIMIT, Iterator, Limit, Order, Ordering, page_of, read_iterator
 from nicobar.web.api.shapes import Moment, Page, Shape, TaskId, moment
+from nicobar.web.operations import Response, ResponseSpec, get, post
 
 TAGS = ["Background Tasks"]
 MAX_LOOKS = 10
 _ALL = ""  # the application of a task about all of them
-TaskKey = Annotated[str, PathParameter(description="The task's id.", max_length=MAX_KEY_CHARS)]
+TaskKey = Annotated[str, Meta(description="The task's id.", max_length=MAX_KEY_CHARS)]
 
 
 class BackgroundTaskStatus(StrEnum):
@@ -99,21 +98,21 @@ _STATUS = {
 
 @get(
     "/api/v1/background-task",
-    operation_id="v1.background-task.list",
+    id="v1.background-task.list",
     tags=TAGS,
     summary="List Background Tasks",
-    opt={"needs": "own"},
+    needs=Needs.OWN,
 )
 async def list_tasks(
     *,
-    services: GivenServices,
-    snapshot: GivenSnapshot,
-    caller: GivenCaller,
+    services: Services,
+    snapshot: Snapshot,
+    caller: Caller,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     order: Order = None,
-    status: Annotated[BackgroundTaskStatus | None, QueryParameter(description="Only those in this state.")] = None,
-    task: Annotated[TaskKind | None, QueryParameter(description="Only those of this kind.")] = None,
+    status: Annotated[BackgroundTaskStatus | None, Meta(description="Only those in this state.")] = None,
+    task: Annotated[TaskKind | None, Meta(description="Only those of this kind.")] = None,
 ) -> Page[BackgroundTaskOut]:
     """Replays, purges and counts, the newest first unless asked otherwise."""
     place = read_iterator(iterator)
@@ -146,28 +145,28 @@ async def task_of(services: Services, caller: Caller, task_id: str) -> Task:
 
 
 @get(
-    "/api/v1/background-task/{task_id:str}",
-    operation_id="v1.background-task.get",
+    "/api/v1/background-task/{task_id}",
+    id="v1.background-task.get",
     tags=TAGS,
     summary="Get Background Task",
-    opt={"needs": "own"},
+    needs=Needs.OWN,
 )
-async def get_task(*, services: GivenServices, caller: GivenCaller, task_id: TaskKey) -> BackgroundTaskOut:
+async def get_task(*, services: Services, caller: Caller, task_id: TaskKey) -> BackgroundTaskOut:
     """One task."""
     return shown(await task_of(services, caller, task_id))
 
 
 @post(
-    "/api/v1/background-task/{task_id:str}/cancel",
-    operation_id="nicobar.background-task.cancel",
+    "/api/v1/background-task/{task_id}/cancel",
+    id="nicobar.background-task.cancel",
     tags=TAGS,
     summary="Cancel Background Task",
-    status_code=202,
-    opt={"needs": "own"},
-    responses={202: ResponseSpec(BackgroundTaskOut, description="Canceling.", generate_examples=False), 200: WOULD},
+    status=202,
+    needs=Needs.OWN,
+    responses={202: ResponseSpec(BackgroundTaskOut, description="Canceling."), 200: WOULD},
 )
 async def cancel_task(
-    *, services: GivenServices, caller: GivenCaller, task_id: TaskKey, dry_run: GivenDryRun
+    *, services: Services, caller: Caller, task_id: TaskKey, dry_run: DryRun = False
 ) -> Response[BackgroundTaskOut | DryRunOut]:
     """Ours: stops a task. What a replay has put into the queue and was not tried yet becomes what it was before, also
     once it has finished; what a purge has emptied stays empty. 409 where nothing is left to cancel.
@@ -175,8 +174,8 @@ async def cancel_task(
     task = await task_of(services, caller, task_id)
     if dry_run:
         check_cancelable(task, untried := await services.store.count_untried(task.id))
-        return Response(effect(deliveries=untried), status_code=200)
-    return Response(shown(await cancel_replay(services, caller, task)), status_code=202)
+        return Response(effect(deliveries=untried), status=200)
+    return Response(shown(await cancel_replay(services, caller, task)), status=202)
 
 
-HANDLERS = (list_tasks, get_task, cancel_task)
+OPERATIONS = (list_tasks, get_task, cancel_task)

@@ -5,33 +5,25 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-import msgspec
-from litestar import Response, delete, get, post
-from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 
-from nicobar.crypto import hash_token, new_token
+from nicobar.audit import AuditAction
 from nicobar.ids import is_id
 from nicobar.model import Application, Scope, Token
-from nicobar.store import PutApplication, PutToken
-from nicobar.use_cases.catalogue import make_application
-from nicobar.use_cases.services import Services, again_if_moved
-from nicobar.use_cases.tokens import end_link, end_token, make_token
+from nicobar.store import Change, PutApplication, PutToken
+from nicobar.use_cases import tokens
+from nicobar.use_cases.applications import make_application
+from nicobar.use_cases.edit import Edit, edited
+from nicobar.use_cases.services import Services
+from nicobar.use_cases.tokens import MAX_TOKEN_NAME_CHARS, WIDE_SCOPES, TokenSpec
 from nicobar.web.api.applications import ApplicationIn
-from nicobar.web.api.auth import Caller
-from nicobar.web.api.deletion_preview import DELETED, DryRunOut, GivenDryRun, done, would
+from nicobar.web.api.auth import Caller, Needs
+from nicobar.web.api.deletion_preview import DELETED, DryRun, DryRunOut, done, would
 from nicobar.web.api.errors import Invalid, forbidden, not_found
-from nicobar.web.api.lookups import (
-    MAX_KEY_CHARS,
-    AppKey,
-    GivenCaller,
-    GivenServices,
-    application_of,
-    check_new_uid,
-    find,
-)
+from nicobar.web.api.lookups import MAX_KEY_CHARS, AppKey, application_of, check_new_uid, find
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
 from nicobar.web.api.shapes import Moment, Page, Shape, TokenId, Unsupported, moment, unix_ms
+from nicobar.web.operations import Response, delete, get, post
 
 TAGS = ["Authentication"]
 PORTAL_S = 7 * 86_400
@@ -41,7 +33,7 @@ MAX_EXPIRY_S = 100 * 366 * 86_400
 TOKENS = "/api/v1/auth/token"
 
 SessionId = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9@_\-]+$", min_length=1, max_length=64)]
-TokenName = Annotated[str, Meta(min_length=1, max_length=256, examples=["backend"])]
+TokenName = Annotated[str, Meta(min_length=1, max_length=MAX_TOKEN_NAME_CHARS, examples=["backend"])]
 
 
 class AppPortalAccessIn(Shape):
@@ -134,31 +126,29 @@ def _moment(at_ms: int | None) -> datetime | None:
 
 
 @post(
-    "/api/v1/auth/app-portal-access/{app_id:str}",
-    operation_id="v1.authentication.app-portal-access",
+    "/api/v1/auth/app-portal-access/{app_id}",
+    id="v1.authentication.app-portal-access",
     tags=TAGS,
     summary="Get App Portal Access",
-    status_code=200,
-    opt={"needs": "backend"},
+    status=200,
+    needs=Needs.BACKEND,
 )
-@again_if_moved
 async def app_portal_access(
-    *, app_id: AppKey, data: JSONBody[AppPortalAccessIn], services: GivenServices, caller: GivenCaller
+    *, app_id: AppKey, data: AppPortalAccessIn, services: Services, caller: Caller
 ) -> AppPortalAccessOut:
     """Creates a link to the dashboard that shows one application. Valid for a week unless `expiry` says otherwise."""
     return await _portal_access(services, caller, app_id, data)
 
 
 @post(
-    "/api/v1/auth/dashboard-access/{app_id:str}",
-    operation_id="v1.authentication.dashboard-access",
+    "/api/v1/auth/dashboard-access/{app_id}",
+    id="v1.authentication.dashboard-access",
     tags=TAGS,
     summary="Get Dashboard Access",
-    status_code=200,
-    opt={"needs": "backend"},
+    status=200,
+    needs=Needs.BACKEND,
 )
-@again_if_moved
-async def dashboard_access(*, app_id: AppKey, services: GivenServices, caller: GivenCaller) -> AppPortalAccessOut:
+async def dashboard_access(*, app_id: AppKey, services: Services, caller: Caller) -> AppPortalAccessOut:
     """The same as `app-portal-access` without options, under the name that clients before 2.0 use."""
     return await _portal_access(services, caller, app_id, AppPortalAccessIn())
 
@@ -166,34 +156,29 @@ async def dashboard_access(*, app_id: AppKey, services: GivenServices, caller: G
 async def _portal_access(
     services: Services, caller: Caller, app_id: str, data: AppPortalAccessIn
 ) -> AppPortalAccessOut:
-    async with services.changing:
-        application, made = await _application(services, caller, app_id, data)
-        now_ms = services.clock.now_ms()
-        secret = new_token()
-        token = Token(
-            id=services.ids.new("tok"),
-            name="dashboard",
-            sha256=hash_token(secret),
-            created_at_ms=now_ms,
-            scope=Scope.APPLICATION_READ_ONLY if data.read_only else Scope.APPLICATION,
-            app_id=application.id,
-            expires_at_ms=now_ms + (data.expiry or PORTAL_S) * 1000,
-            portal=True,
+    async def change(edit: Edit) -> str:
+        application, made = _application(edit, caller, app_id, data)
+        link, secret = tokens.new_portal_link(
+            services,
+            application.id,
+            expires_at_ms=services.clock.now_ms() + (data.expiry or PORTAL_S) * 1000,
+            read_only=bool(data.read_only),
             session_id=data.session_id,
         )
-        changes = [PutApplication(application=application)] if made else []
-        await services.change(
-            caller, "portal.create", application.id, *changes, PutToken(token=token), app_id=application.id
+        changes: list[Change] = [PutApplication(application=application)] if made else []
+        await edit.commit(
+            AuditAction.PORTAL_CREATE, application.id, *changes, PutToken(token=link), app_id=application.id
         )
+        return secret
+
+    secret = await edited(services, caller, change)
     return AppPortalAccessOut(url=f"{services.public_url}/app-portal#key={secret}", token=secret)
 
 
-async def _application(
-    services: Services, caller: Caller, key: str, data: AppPortalAccessIn
-) -> tuple[Application, bool]:
-    snapshot = await services.snapshot()
-    if find(snapshot.applications, key) is not None or data.application is None or caller.app_id is not None:
-        return application_of(snapshot, caller, key), False
+def _application(edit: Edit, caller: Caller, key: str, data: AppPortalAccessIn) -> tuple[Application, bool]:
+    applications = edit.snapshot.applications
+    if find(applications, key) is not None or data.application is None or caller.app_id is not None:
+        return application_of(edit.snapshot, caller, key), False
     if is_id(key, "app"):
         raise not_found("application")
     check_new_uid(key, "path.app_id")
@@ -201,102 +186,83 @@ async def _application(
     if wanted.uid not in {None, key}:
         raise Invalid("body.application.uid", "It is not the uid of the path.", "Leave it out.")
     made = make_application(
-        ids=services.ids, now_ms=services.clock.now_ms(), name=wanted.name, uid=key, metadata=wanted.metadata or {}
+        ids=edit.services.ids,
+        now_ms=edit.services.clock.now_ms(),
+        name=wanted.name,
+        uid=key,
+        metadata=wanted.metadata or {},
     )
     return made, True
 
 
 @post(
-    "/api/v1/auth/app/{app_id:str}/expire-all",
-    operation_id="v1.authentication.expire-all",
+    "/api/v1/auth/app/{app_id}/expire-all",
+    id="v1.authentication.expire-all",
     tags=TAGS,
     summary="Expire All",
-    status_code=204,
-    opt={"needs": "backend"},
+    status=204,
+    needs=Needs.BACKEND,
 )
-@again_if_moved
 async def expire_all(
     *,
     app_id: AppKey,
-    data: JSONBody[ApplicationTokenExpireIn],
-    services: GivenServices,
-    caller: GivenCaller,
+    data: ApplicationTokenExpireIn,
+    services: Services,
+    caller: Caller,
 ) -> None:
     """Ends the links to the dashboard of an application."""
     until_ms = services.clock.now_ms() + (data.expiry or 0) * 1000
-    async with services.changing:
-        application = application_of(await services.snapshot(), caller, app_id)
-        ending = [
-            PutToken(token=msgspec.structs.replace(token, expires_at_ms=until_ms))
-            for token in await services.store.tokens()
-            if token.portal
-            and token.app_id == application.id
-            and (not data.session_ids or token.session_id in data.session_ids)
-            and (token.expires_at_ms is None or token.expires_at_ms > until_ms)
-        ]
-        if ending:
-            detail = f"{len(ending)} links"
-            await services.change(
-                caller, "portal.expire", application.id, *ending, app_id=application.id, detail=detail
-            )
+    application = application_of(await services.snapshot(), caller, app_id)
+    await tokens.expire_portal_links(
+        services, caller, application.id, until_ms=until_ms, session_ids=data.session_ids
+    )
 
 
 @post(
     "/api/v1/auth/logout",
-    operation_id="v1.authentication.logout",
+    id="v1.authentication.logout",
     tags=TAGS,
     summary="Logout",
-    status_code=204,
-    opt={"needs": "self"},
+    status=204,
+    needs=Needs.SELF,
 )
-async def logout(*, services: GivenServices, caller: GivenCaller) -> None:
+async def logout(*, services: Services, caller: Caller) -> None:
     """Ends the link to the dashboard whose token this is. Other tokens are revoked, not logged out."""
     if not caller.token.portal:
         raise forbidden()
-    await end_link(services, caller, caller.token)
+    await tokens.end_portal_link(services, caller, caller.token)
 
 
 @post(
-    "/api/v1/auth/app/{app_id:str}/create-message-token",
-    operation_id="v1.authentication.create-message-token",
+    "/api/v1/auth/app/{app_id}/create-message-token",
+    id="v1.authentication.create-message-token",
     tags=TAGS,
     summary="Create Message Token",
-    status_code=200,
-    opt={"needs": "backend"},
+    status=200,
+    needs=Needs.BACKEND,
 )
-@again_if_moved
 async def create_message_token(
-    *, app_id: AppKey, data: JSONBody[MessageTokenIn], services: GivenServices, caller: GivenCaller
+    *, app_id: AppKey, data: MessageTokenIn, services: Services, caller: Caller
 ) -> MessageTokenOut:
     """Makes a token that may make messages in this application, and nothing else."""
-    async with services.changing:
-        application = application_of(await services.snapshot(), caller, app_id)
-        now_ms = services.clock.now_ms()
-        token, secret = make_token(
-            await services.store.tokens(),
-            ids=services.ids,
-            now_ms=now_ms,
-            name=data.name,
-            scope=Scope.APPLICATION_MESSAGES,
-            app_id=application.id,
-            expires_at_ms=None if data.expiry is None else now_ms + data.expiry * 1000,
-        )
-        await services.change(
-            caller, "token.create", token.id, PutToken(token=token), app_id=application.id, detail=token.name
-        )
+    application = application_of(await services.snapshot(), caller, app_id)
+    expires_at_ms = None if data.expiry is None else services.clock.now_ms() + data.expiry * 1000
+    scope = Scope.APPLICATION_MESSAGES
+    spec = TokenSpec(name=data.name, scope=scope, app_id=application.id, expires_at_ms=expires_at_ms)
+    token, secret = await tokens.create_token(services, caller, spec)
     return MessageTokenOut(
         id=token.id,
         token=secret,
         name=token.name,
-        created_at=moment(now_ms),
+        created_at=moment(token.created_at_ms),
         expires_at=_moment(token.expires_at_ms),
         scopes=[token.scope],
     )
 
 
-@get(TOKENS, operation_id="nicobar.token.list", tags=TAGS, summary="List Tokens")
+@get(TOKENS, id="nicobar.token.list", tags=TAGS, summary="List Tokens")
 async def list_tokens(
-    *, services: GivenServices, limit: Limit = DEFAULT_LIMIT, iterator: Iterator = None, order: Order = None
+    *, services: Services, limit: Limit = DEFAULT_LIMIT, iterator: Iterator = None, order: Order = None
 ) -> Page[TokenOut]:
     """The tokens of the API, the newest first unless asked otherwise; those of links to the dashboard are not among
     them.
@@ -311,59 +277,44 @@ async def list_tokens(
     )
 
 
-@post(TOKENS, operation_id="nicobar.token.create", tags=TAGS, summary="Create Token")
-@again_if_moved
-async def create_token(*, data: JSONBody[TokenIn], services: GivenServices, caller: GivenCaller) -> NewTokenOut:
+@post(TOKENS, id="nicobar.token.create", tags=TAGS, summary="Create Token")
+async def create_token(*, data: TokenIn, services: Services, caller: Caller) -> NewTokenOut:
     """Makes a token of the API."""
-    limited = data.scope not in {Scope.ADMIN, Scope.READ_ONLY}
-    if limited is (data.app_id is None):
+    if (data.app_id is None) is not (data.scope in WIDE_SCOPES):
         raise Invalid("body.appId", "It goes with the scopes of one application.", "Name one, or another scope.")
-    async with services.changing:
-        snapshot = await services.snapshot()
-        app_id = None if data.app_id is None else application_of(snapshot, caller, data.app_id).id
-        token, secret = make_token(
-            await services.store.tokens(),
-            ids=services.ids,
-            now_ms=services.clock.now_ms(),
-            name=data.name,
-            scope=data.scope,
-            app_id=app_id,
-            expires_at_ms=None if data.expires_at is None else unix_ms(data.expires_at),
-        )
-        await services.change(
-            caller, "token.create", token.id, PutToken(token=token), app_id=app_id, detail=token.name
-        )
+    app_id = None
+    if data.app_id is not None:
+        app_id = application_of(await services.snapshot(), caller, data.app_id).id
+    expires_at_ms = None if data.expires_at is None else unix_ms(data.expires_at)
+    spec = TokenSpec(name=data.name, scope=data.scope, app_id=app_id, expires_at_ms=expires_at_ms)
+    token, secret = await tokens.create_token(services, caller, spec)
     return NewTokenOut(id=token.id, token=secret)
 
 
 @delete(
-    f"{TOKENS}/{{token_id:str}}",
-    operation_id="nicobar.token.revoke",
+    f"{TOKENS}/{{token_id}}",
+    id="nicobar.token.revoke",
     tags=TAGS,
     summary="Revoke Token",
-    status_code=200,
+    status=200,
     responses=DELETED,
 )
-@again_if_moved
 async def revoke_token(
     *,
-    token_id: Annotated[str, PathParameter(description="The token's id.", max_length=MAX_KEY_CHARS)],
-    services: GivenServices,
-    caller: GivenCaller,
-    dry_run: GivenDryRun,
+    token_id: Annotated[str, Meta(description="The token's id.", max_length=MAX_KEY_CHARS)],
+    services: Services,
+    caller: Caller,
+    dry_run: DryRun = False,
 ) -> Response[DryRunOut | None]:
     """Revokes a token permanently."""
-    async with services.changing:
-        if dry_run:
-            if all(token.id != token_id for token in await services.store.tokens()):
-                raise not_found("token")
-            return would()
-        if not await end_token(services, caller, token_id):
-            raise not_found("token")
+    if dry_run:
+        await tokens.find_token(services.store, token_id)
+        return would()
+    await tokens.revoke_token(services, caller, token_id)
     return done()
 
 
-HANDLERS = (
+OPERATIONS = (
     app_portal_access,
     dashboard_access,
     expire_all,

@@ -6,8 +6,6 @@ import difflib
 from typing import Annotated, Any
 
 import msgspec
-from litestar import get, patch, post
-from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.connectors import preview_headers
@@ -17,26 +15,26 @@ from nicobar.model import DeliveryState, Endpoint, Message
 from nicobar.pipeline.configuration import API_SOURCE_ID, OpenEndpoint, open_endpoint
 from nicobar.pipeline.transform import Ready, Subject, Transformed, transform
 from nicobar.sandbox import Bounds
-from nicobar.sources.dodo import read_any
-from nicobar.store import AddTransformation, Change, EnableTransformation
+from nicobar.sources import SourceKind
 from nicobar.store.history import Version
-from nicobar.use_cases.catalogue import same_endpoint
-from nicobar.use_cases.dry_run import dry_target
-from nicobar.use_cases.dry_run_messages import trial
-from nicobar.use_cases.handler_check import why_it_cannot_run
-from nicobar.use_cases.services import Services, again_if_moved
+from nicobar.use_cases import transformations
+from nicobar.use_cases.bounds import MAX_VARIABLES, VariableName, VariableValue
+from nicobar.use_cases.dry_run import dry_target, unpublished
+from nicobar.use_cases.services import Services
+from nicobar.use_cases.transformations import MAX_VERSION, TransformationPatch
 from nicobar.web.api.attempts import VerdictOut, verdict_shown
-from nicobar.web.api.endpoints import HTTP, ONE, Kind
-from nicobar.web.api.errors import Invalid, not_found
+from nicobar.web.api.auth import Caller, Needs
+from nicobar.web.api.endpoint_bodies import HTTP, Kind
+from nicobar.web.api.endpoints import ONE
+from nicobar.web.api.errors import Invalid
 from nicobar.web.api.listing import page_of_found, span_of
-from nicobar.web.api.lookups import AppKey, EndpointKey, GivenCaller, GivenEndpoint, GivenServices, endpoint_to_change
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, read_iterator
 from nicobar.web.api.rejected_requests import numbered
 from nicobar.web.api.shapes import Channel, EventTypeName, Moment, Page, Shape, moment
+from nicobar.web.operations import get, patch, post
 
 TAGS = ["Transformation"]
 PATH = f"{ONE}/transformation"
-MAX_VERSION = 2**31 - 1
 
 Code = Annotated[
     str,
@@ -48,13 +46,10 @@ Code = Annotated[
     ),
 ]
 Variables = Annotated[
-    dict[
-        Annotated[str, Meta(min_length=1, max_length=256)],
-        Annotated[str, Meta(max_length=8_192)],
-    ],
-    Meta(max_length=100, description="What the handler finds in `webhook.env`."),
+    dict[VariableName, VariableValue],
+    Meta(max_length=MAX_VARIABLES, description="What the handler finds in `webhook.env`."),
 ]
-VersionNumber = Annotated[int, PathParameter(ge=1, le=MAX_VERSION, description="A version's number.")]
+VersionNumber = Annotated[int, Meta(ge=1, le=MAX_VERSION, description="A version's number.")]
 
 
 class EndpointTransformationOut(Shape):
@@ -137,76 +132,67 @@ class VersionDiffOut(Shape):
     diff: str
 
 
-@get(PATH, operation_id="v1.endpoint.transformation.get", tags=TAGS, summary="Get Transformation")
-async def get_transformation(endpoint: GivenEndpoint, services: GivenServices) -> EndpointTransformationOut:
+@get(PATH, id="v1.endpoint.transformation.get", tags=TAGS, summary="Get Transformation")
+async def get_transformation(endpoint: Endpoint, services: Services) -> EndpointTransformationOut:
     """The code of an endpoint."""
     return await _shown(services, endpoint)
 
 
 @patch(
     PATH,
-    operation_id="v1.endpoint.transformation.patch",
+    id="v1.endpoint.transformation.patch",
     tags=TAGS,
     summary="Patch Transformation",
-    status_code=204,
+    status=204,
 )
-@again_if_moved
 async def patch_transformation(
     *,
-    app_id: AppKey,
-    endpoint_id: EndpointKey,
-    data: JSONBody[EndpointTransformationPatch],
-    services: GivenServices,
-    caller: GivenCaller,
+    endpoint: Endpoint,
+    data: EndpointTransformationPatch,
+    services: Services,
+    caller: Caller,
 ) -> None:
     """Changes the code of an endpoint, its variables, or whether it runs. Code that could never run is refused."""
-    if isinstance(data.code, str):
-        await _check(services, data.code)
-    async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
-        changes: list[Change] = []
-        if isinstance(data.code, str) and (known.transformation is None or known.transformation.code != data.code):
-            changes.append(_version(services, known, data.code))
-        enabled = False if data.code is None else data.enabled
-        if enabled is not UNSET:
-            changes.append(EnableTransformation(endpoint_id=known.id, enabled=bool(enabled)))
-        if data.variables is not UNSET:
-            changes.append(same_endpoint(known, variables=data.variables or {}))
-        if changes:
-            await services.change(caller, "transformation.update", known.id, *changes, app_id=known.app_id)
+    code = data.code if isinstance(data.code, str) else UNSET
+    enabled = False if data.code is None else data.enabled
+    variables = data.variables if data.variables is UNSET else data.variables or {}
+    patch = TransformationPatch(code=code, enabled=enabled, variables=variables)
+    try:
+        await transformations.update_transformation(services, caller, endpoint.id, patch)
+    except UserError as error:
+        raise Invalid("body.code", error.detail, error.fix, code=error.code) from error
 
 
 @post(
     f"{PATH}/simulate",
-    operation_id="v1.endpoint.transformation.simulate",
+    id="v1.endpoint.transformation.simulate",
     tags=TAGS,
     summary="Simulate Transformation",
-    status_code=200,
-    opt={"needs": "reading"},
+    status=200,
+    needs=Needs.READING,
 )
 async def simulate_transformation(
-    *, endpoint: GivenEndpoint, data: JSONBody[TransformationSimulateIn], services: GivenServices
+    *, endpoint: Endpoint, data: TransformationSimulateIn, services: Services
 ) -> TransformationSimulateOut:
     """Runs code on an event as if it had just arrived for this endpoint, and checks what it asks for. Nothing goes
     out.
     """
     variables = endpoint.variables if data.variables is None else data.variables
-    trying = msgspec.structs.replace(
-        endpoint, transformation=trial(data.code), transformation_enabled=True, variables=variables
+    changed = msgspec.structs.replace(
+        endpoint, transformation=unpublished(data.code), transformation_enabled=True, variables=variables
     )
-    return await _simulated(services, open_endpoint(services.vault, trying), data)
+    return await _simulated(services, open_endpoint(services.vault, changed), data)
 
 
 @post(
     "/api/v1/connector/simulate",
-    operation_id="v1.connector.simulate",
+    id="v1.connector.simulate",
     tags=["Connector"],
     summary="Simulate Connector",
-    status_code=200,
-    opt={"needs": "any_reader"},
+    status=200,
+    needs=Needs.ANY_READER,
 )
-async def simulate_connector(
-    *, data: JSONBody[ConnectorSimulateIn], services: GivenServices
-) -> TransformationSimulateOut:
+async def simulate_connector(*, data: ConnectorSimulateIn, services: Services) -> TransformationSimulateOut:
     """Runs code on an event without an endpoint, and checks what it asks for as that connector does."""
     try:
         target = dry_target(data.connector, data.code, data.variables)
@@ -218,24 +204,25 @@ async def simulate_connector(
 async def _simulated(
     services: Services, target: OpenEndpoint, data: TransformationSimulateIn
 ) -> TransformationSimulateOut:
-    subject = _subject(target.endpoint, data, services.clock.now_ms())
+    kind = services.configuration.application_kind(target.endpoint.app_id)
+    subject = _subject(kind, target.endpoint, data, services.clock.now_ms())
     (result,) = await transform(services.sandbox, target, [subject], services.clock.now_ms())
     return _outcome(target.destination.url, result)
 
 
 @get(
     f"{PATH}/version",
-    operation_id="nicobar.transformation.version.list",
+    id="nicobar.transformation.version.list",
     tags=TAGS,
     summary="List Versions",
 )
 async def list_versions(
     *,
-    endpoint: GivenEndpoint,
-    services: GivenServices,
+    endpoint: Endpoint,
+    services: Services,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
-    with_content: Annotated[bool, QueryParameter(description="Whether the code is shown too.")] = False,
+    with_content: Annotated[bool, Meta(description="Whether the code is shown too.")] = False,
 ) -> Page[VersionOut]:
     """The versions of an endpoint's code, the running one first."""
     place = numbered(read_iterator(iterator))
@@ -245,35 +232,39 @@ async def list_versions(
 
 @get(
     f"{PATH}/version/{{version:int}}",
-    operation_id="nicobar.transformation.version.get",
+    id="nicobar.transformation.version.get",
     tags=TAGS,
     summary="Get Version",
 )
-async def get_version(*, endpoint: GivenEndpoint, services: GivenServices, version: VersionNumber) -> VersionOut:
+async def get_version(*, endpoint: Endpoint, services: Services, version: VersionNumber) -> VersionOut:
     """One version, with its code."""
-    return _version_shown(await _find(services, endpoint, version))
+    return _version_shown(await transformations.find_version(services.store, endpoint.id, version))
 
 
 @get(
     f"{PATH}/version/{{version:int}}/diff",
-    operation_id="nicobar.transformation.version.diff",
+    id="nicobar.transformation.version.diff",
     tags=TAGS,
     summary="Compare Versions",
 )
 async def diff_versions(
     *,
-    endpoint: GivenEndpoint,
-    services: GivenServices,
+    endpoint: Endpoint,
+    services: Services,
     version: VersionNumber,
     against: Annotated[
-        int | None,
-        QueryParameter(ge=1, le=MAX_VERSION, description="The version to compare with; the one before it without."),
-    ] = None,
+        int, Meta(ge=1, le=MAX_VERSION, description="The version to compare with; the one before it without.")
+    ]
+    | None = None,
 ) -> VersionDiffOut:
     """What a version changed."""
-    newer = await _find(services, endpoint, version)
+    newer = await transformations.find_version(services.store, endpoint.id, version)
     before = version - 1 if against is None else against
-    older = await _find(services, endpoint, before) if before else Version(version=0, created_at_ms=0, code="")
+    older = (
+        await transformations.find_version(services.store, endpoint.id, before)
+        if before
+        else Version(version=0, created_at_ms=0, code="")
+    )
     lines = difflib.unified_diff(
         (older.code or "").splitlines(keepends=True),
         (newer.code or "").splitlines(keepends=True),
@@ -286,33 +277,16 @@ async def diff_versions(
 
 @post(
     f"{PATH}/version/{{version:int}}/restore",
-    operation_id="nicobar.transformation.version.restore",
+    id="nicobar.transformation.version.restore",
     tags=TAGS,
     summary="Restore Version",
-    status_code=200,
+    status=200,
 )
-@again_if_moved
 async def restore_version(
-    *,
-    app_id: AppKey,
-    endpoint_id: EndpointKey,
-    version: VersionNumber,
-    services: GivenServices,
-    caller: GivenCaller,
+    *, endpoint: Endpoint, version: VersionNumber, services: Services, caller: Caller
 ) -> EndpointTransformationOut:
-    """Makes the code of an old version the newest one."""
-    async with endpoint_to_change(services, caller, app_id, endpoint_id) as known:
-        old = await _find(services, known, version)
-        await services.change(
-            caller,
-            "transformation.restore",
-            known.id,
-            _version(services, known, old.code or ""),
-            app_id=known.app_id,
-            detail=f"version {version}",
-        )
-        endpoint = next(endpoint for endpoint in services.configuration.snapshot.endpoints if endpoint.id == known.id)
-        return await _shown(services, endpoint)
+    """Publishes the code of an old version: it becomes the newest version, and the transformation is switched on."""
+    return await _shown(services, await transformations.restore_version(services, caller, endpoint.id, version))
 
 
 async def _shown(services: Services, endpoint: Endpoint) -> EndpointTransformationOut:
@@ -328,31 +302,13 @@ async def _shown(services: Services, endpoint: Endpoint) -> EndpointTransformati
     )
 
 
-async def _check(services: Services, code: str) -> None:
-    broken = await why_it_cannot_run(services.sandbox, code, services.clock.now_ms())
-    if broken is not None:
-        line = f"line {broken.line}: " if broken.line else ""
-        raise Invalid("body.code", f"{line}{broken.reason}", code=broken.failure.value)
-
-
-def _version(services: Services, endpoint: Endpoint, code: str) -> AddTransformation:
-    return AddTransformation(endpoint_id=endpoint.id, code=code, created_at_ms=services.clock.now_ms())
-
-
-async def _find(services: Services, endpoint: Endpoint, version: int) -> Version:
-    found = await services.store.versions(endpoint.id, after=str(version - 1), limit=1, with_code=True)
-    if not found.items or found.items[0].version != version:
-        raise not_found("version")
-    return found.items[0]
-
-
 def _version_shown(version: Version) -> VersionOut:
     return VersionOut(version=version.version, created_at=moment(version.created_at_ms), code=version.code)
 
 
-def _subject(endpoint: Endpoint, data: TransformationSimulateIn, now_ms: int) -> Subject:
+def _subject(kind: SourceKind, endpoint: Endpoint, data: TransformationSimulateIn, now_ms: int) -> Subject:
     body = msgspec.json.encode(data.payload)
-    event = read_any(body, data.event_type)
+    event = kind.read_body(data.event_type, body)
     message = Message(
         seq=0,
         id=f"msg_{stable_ulid(0, body.decode())}",
@@ -397,7 +353,7 @@ def _outcome(url: str, result: Transformed) -> TransformationSimulateOut:
     )
 
 
-HANDLERS = (
+OPERATIONS = (
     get_transformation,
     patch_transformation,
     simulate_transformation,

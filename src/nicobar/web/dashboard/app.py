@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 
-from litestar import Litestar, Request, Response
-from litestar.di import Provide
-from litestar.exceptions import HTTPException
-from litestar.types import Scope
+from starlette.exceptions import HTTPException
 
-from nicobar.errors import NicobarError, Refusal, UserError
+from nicobar.errors import NicobarError, Refusal, SandboxError, StoreError, UserError
 from nicobar.observe import log
 from nicobar.use_cases.services import Services
-from nicobar.web.asgi import App
+from nicobar.web.asgi import App, Message, Receive, Send
 from nicobar.web.dashboard import (
     attempt,
     code_editor,
@@ -44,109 +42,157 @@ from nicobar.web.dashboard import (
     sign_in,
     sources,
 )
-from nicobar.web.dashboard.authorization import allowed
-from nicobar.web.dashboard.context import Context
-from nicobar.web.dashboard.filters import unknown_name
-from nicobar.web.dashboard.login_limit import LoginLimit
-from nicobar.web.dashboard.middleware import MAX_FORM_BYTES, DashboardMiddleware
+from nicobar.web.dashboard.authorization import Needs, check_access
+from nicobar.web.dashboard.context import Context, not_found
+from nicobar.web.dashboard.filters import invalid_value, unknown_name
 from nicobar.web.dashboard.pages import page
-from nicobar.web.dashboard.visitor import VISITOR, Visitor, current_visitor
-from nicobar.web.query_names import given_names, query_names
+from nicobar.web.dashboard.sessions import Sessions, first_segment
+from nicobar.web.dashboard.visitor import Visitor, current_visitor, visitor_of, with_form
+from nicobar.web.middleware.auth import Authentication
+from nicobar.web.middleware.body import Body
+from nicobar.web.middleware.cross_site import CrossSite
+from nicobar.web.middleware.errors import Errors
+from nicobar.web.middleware.response_headers import ResponseHeaders
+from nicobar.web.operations import Operation, Response
+from nicobar.web.parameters import Signature, read_path, read_query
+from nicobar.web.providers import Handlers, Provider
+from nicobar.web.query_names import given_names, given_values
+from nicobar.web.routing import Routes
 
-# Litestar's request knows its user, its token and its state; there are none here.
-Asked = Request[Any, Any, Any]
-
-
-# A page or a group of pages a line.
-HANDLERS = (
-    *overview.HANDLERS,
-    *sign_in.HANDLERS,
-    *portal.HANDLERS,
-    *preferences.HANDLERS,
-    *endpoints.HANDLERS,
-    *endpoint_settings.HANDLERS,
-    *endpoint_new.HANDLERS,
-    *code_editor.HANDLERS,
-    *endpoint_test.HANDLERS,
-    *endpoint_transformation.HANDLERS,
-    *endpoint_replays.HANDLERS,
-    *event_types.HANDLERS,
-    *attempt.HANDLERS,
-    *logs.HANDLERS,
-    *messages.HANDLERS,
-    *failures.HANDLERS,
-    *endpoint_deliveries.HANDLERS,
-    *customers.HANDLERS,
-    *queue.HANDLERS,
-    *sources.HANDLERS,
-    *settings_account.HANDLERS,
-    *settings_users.HANDLERS,
-    *settings_tokens.HANDLERS,
-    *settings_alerts.HANDLERS,
-    *settings_retention.HANDLERS,
-    *settings_audit.HANDLERS,
-    *settings_about.HANDLERS,
-    *shortcuts.HANDLERS,
+MAX_FORM_BYTES = 2 * 1024 * 1024
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
 )
+_SECURITY_HEADERS = {
+    "content-security-policy": CSP,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+}
+# A page or a group of pages per line.
+OPERATIONS: tuple[Operation, ...] = (
+    *overview.OPERATIONS,
+    *sign_in.OPERATIONS,
+    *portal.OPERATIONS,
+    *preferences.OPERATIONS,
+    *endpoints.OPERATIONS,
+    *endpoint_settings.OPERATIONS,
+    *endpoint_new.OPERATIONS,
+    *code_editor.OPERATIONS,
+    *endpoint_test.OPERATIONS,
+    *endpoint_transformation.OPERATIONS,
+    *endpoint_replays.OPERATIONS,
+    *event_types.OPERATIONS,
+    *attempt.OPERATIONS,
+    *logs.OPERATIONS,
+    *messages.OPERATIONS,
+    *failures.OPERATIONS,
+    *endpoint_deliveries.OPERATIONS,
+    *customers.OPERATIONS,
+    *queue.OPERATIONS,
+    *sources.OPERATIONS,
+    *settings_account.OPERATIONS,
+    *settings_users.OPERATIONS,
+    *settings_tokens.OPERATIONS,
+    *settings_alerts.OPERATIONS,
+    *settings_retention.OPERATIONS,
+    *settings_audit.OPERATIONS,
+    *settings_about.OPERATIONS,
+    *shortcuts.OPERATIONS,
+)
+# The first segments of the paths, and of those that need nobody to be signed in.
+_PLACES = frozenset(first_segment(operation.path) for operation in OPERATIONS)
+OPEN_PLACES = frozenset(first_segment(row.path) for row in OPERATIONS if row.needs is Needs.NOTHING)
 
 
 def create_dashboard(services: Services, beside: App) -> App:
     """The pages; what is none of theirs goes `beside`."""
-    context = Context(services=services, limit=LoginLimit())
+    settings = services.settings
+    app: App = _Pages(services).routes
+    app = Body(app, max_bytes=MAX_FORM_BYTES, timeout_ms=settings.body_timeout_ms)
+    app = CrossSite(app, settings.public_url, needs_origin=True)
+    app = Authentication(app, Sessions(services, OPEN_PLACES).identify)
+    app = Errors(app, _render, no_route=_no_page)
+    pages = ResponseHeaders(app, always=_SECURITY_HEADERS, unless_set={"cache-control": "no-store"})
 
-    def given_context(scope: Scope) -> Context:
-        return replace(context, app_id=current_visitor(scope).app_id)
+    async def dashboard(scope: Message, receive: Receive, send: Send) -> None:
+        is_page = scope["type"] == "http" and first_segment(scope["path"]) in _PLACES
+        await (pages if is_page else beside)(scope, receive, send)
 
-    pages = Litestar(
-        list(HANDLERS),
-        dependencies={
-            "context": Provide(given_context, sync_to_thread=False),
-            "visitor": Provide(current_visitor, sync_to_thread=False),
-        },
-        guards=[allowed],
-        before_request=_check_names,
-        openapi_config=None,
-        logging_config=None,
-        exception_handlers={NicobarError: _said, HTTPException: _http_error, Exception: _surprise},
-        request_max_body_size=MAX_FORM_BYTES,
-    )
-    return DashboardMiddleware(
-        pages,  # type: ignore[arg-type] # Litestar's own, narrower ASGI types
-        beside,
-        services.store,
-        services.token_uses,
-        services.clock,
-        public_url=services.settings.public_url,
-        body_timeout_ms=services.settings.body_timeout_ms,
-    )
+    return dashboard
 
 
-def _check_names(request: Asked) -> None:
-    """Without this, a list would ignore a filter that it does not have and show everything. Pages without parameters
-    have nothing to filter. Raises Refusal 422.
+class _Pages:
+    """Answers the operations of the pages."""
+
+    def __init__(self, services: Services) -> None:
+        context = Context(services=services)
+
+        async def supply_context(scope: Message) -> Context:
+            return replace(context, app_id=current_visitor(scope).app_id)
+
+        async def supply_visitor(scope: Message) -> Visitor:
+            return with_form(current_visitor(scope), scope)
+
+        self._handlers: Handlers[Message] = Handlers(
+            OPERATIONS, {"context": Provider(supply_context), "visitor": Provider(supply_visitor)}
+        )
+        self.routes = Routes(OPERATIONS, self._call, options_need=Needs.NOTHING)
+
+    async def _call(self, operation: Operation, scope: Message) -> Response[Any]:
+        if operation.needs is not Needs.NOTHING:
+            check_access(current_visitor(scope), operation)
+        arguments = _read(self._handlers.signature(operation), scope)
+        return await self._handlers.call(operation, scope, arguments)
+
+
+def _read(signature: Signature, scope: Message) -> dict[str, object]:
+    """The arguments that the address has. Without the check of names, a list would ignore a filter that it does not
+    have and show everything; pages without parameters have nothing to filter. Raises Refusal 422.
     """
-    known = query_names(request.route_handler, tuple(request.path_params)).known
-    for name in given_names(request.scope["query_string"]):
+    known = signature.query_names
+    for name in given_names(scope["query_string"]):
         if known and name not in known:
             raise unknown_name(name, known)
+    in_path, wrong = read_path(signature.path, scope["path_params"])
+    in_query, more = read_query(signature.query, given_values(scope["query_string"]))
+    invalid = [*wrong, *more]
+    if invalid:
+        raise invalid_value(invalid[0].name, invalid[0].reason)
+    return {**in_path, **in_query}
 
 
-def _said(request: Asked, error: NicobarError) -> Response[Any]:
-    status = error.status if isinstance(error, Refusal) else 422 if isinstance(error, UserError) else 503
-    return _error_page(request, status, error.code, error.detail, error.fix)
+def _render(scope: Message, error: NicobarError) -> Response[Any]:
+    """The page of an error, in plain text where nobody was identified."""
+    match error:
+        case Refusal():
+            status = error.status
+        case UserError():
+            status = 422
+        case StoreError() | SandboxError():
+            status = 503
+            log.error("page not shown", code=error.code, detail=error.detail)
+        case _:
+            status = 500
+    visitor = visitor_of(scope)
+    if visitor is None:
+        return Response(f"{error.detail}\n{error.fix}\n", status=status, media_type="text/plain; charset=utf-8")
+    return page(
+        visitor,
+        "error.html",
+        status=status,
+        code=error.code,
+        detail=error.detail,
+        fix=error.fix,
+        error_status=status,
+    )
 
 
-def _http_error(request: Asked, error: HTTPException) -> Response[Any]:
-    return _error_page(request, error.status_code, "request_invalid", error.detail, "")
-
-
-def _surprise(request: Asked, error: Exception) -> Response[Any]:
-    log.error("page failed", path=request.url.path, exc_info=error)
-    return _error_page(request, 500, "internal", "Something went wrong here. The log says what.", "")
-
-
-def _error_page(request: Asked, status: int, code: str, detail: str, fix: str) -> Response[Any]:
-    visitor = request.scope.get(VISITOR)
-    if not isinstance(visitor, Visitor):
-        return Response(detail, status_code=status, media_type="text/plain")
-    return page(visitor, "error.html", status=status, code=code, detail=detail, fix=fix, error_status=status)
+def _no_page(scope: Message, error: HTTPException) -> Refusal:
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        method = scope["method"]
+        return Refusal(
+            405, "method_not_allowed", f"This page does not accept {method} requests.", "Open it in a browser."
+        )
+    return not_found("page")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from litestar import Response, get
-from litestar.params import FromPath
-
 from nicobar.model import ALERT_SOURCE_ID
-from nicobar.web.dashboard.context import GivenContext, find_endpoint, not_found
+from nicobar.web.dashboard.context import Context, find_endpoint, not_found
 from nicobar.web.dashboard.pages import page
-from nicobar.web.dashboard.visitor import GivenVisitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get
 
 
-@get("/webhooks/{endpoint_id:str}/attempts/{attempt_id:str}")
-async def attempt(
-    endpoint_id: FromPath[str], attempt_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/attempts/{attempt_id}")
+async def attempt(endpoint_id: str, attempt_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Request, answer, verdicts, console, and the event itself."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
     store = context.services.store
@@ -37,4 +33,4 @@ async def attempt(
     )
 
 
-HANDLERS = (attempt,)
+OPERATIONS = (attempt,)

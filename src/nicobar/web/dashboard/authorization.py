@@ -1,47 +1,36 @@
 """Who may open which page and send which form.
 
-Without `opt` a page needs somebody who is signed in, and a form somebody who may change things. For who came by a
-link to one application there are no pages of the whole installation.
+A row without `needs` is a page for anyone who is signed in, or a form for anyone who may change things. For a visitor
+with a link to one application there are no pages of the whole installation.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
-
-from litestar.connection import ASGIConnection
-from litestar.handlers.base import BaseRouteHandler
 
 from nicobar.errors import Refusal
 from nicobar.web.dashboard.context import not_found
-from nicobar.web.dashboard.visitor import current_visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.middleware.cross_site import SAFE_METHODS
+from nicobar.web.operations import Operation
 
 
 class Needs(StrEnum):
-    """What a handler needs beyond that, as `needs` in its `opt`."""
+    """What a row needs beyond that."""
 
-    NOTHING = "nothing"  # for somebody who is not signed in, too
+    NOTHING = "nothing"  # for visitors who are not signed in, too
     LOOKING = "looking"  # a form that changes nothing
     CHANGING = "changing"  # a page that is there for changing something
     USER = "user"  # a page of the whole installation, or a form that concerns the user alone
     OWNER = "owner"  # a form that concerns the whole installation
 
 
-OPEN = {"needs": Needs.NOTHING}
-LOOKING = {"needs": Needs.LOOKING}
-CHANGING = {"needs": Needs.CHANGING}
-USER = {"needs": Needs.USER}
-OWNER = {"needs": Needs.OWNER}
-
-
-def allowed(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+def check_access(visitor: Visitor, operation: Operation) -> None:
     """Raises Refusal 403, or 404 where there is no such page for the visitor."""
-    reads = connection.scope.get("method") in {"GET", "HEAD"}
-    needs = handler.opt.get("needs", Needs.LOOKING if reads else Needs.CHANGING)
-    if needs == Needs.NOTHING:
-        return
-    visitor = current_visitor(connection.scope)
+    needs = operation.needs or (Needs.LOOKING if operation.method in SAFE_METHODS else Needs.CHANGING)
     match needs:
+        case Needs.NOTHING:
+            return
         case Needs.LOOKING:
             may = visitor.is_in
         case Needs.CHANGING:
@@ -53,4 +42,4 @@ def allowed(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHa
         case _:
             may = visitor.may_manage
     if not may:
-        raise Refusal(403, "forbidden", "You may look at this and not change it.", "An owner can.")
+        raise Refusal(403, "forbidden", "You have read-only access.", "Ask an owner for permission.")

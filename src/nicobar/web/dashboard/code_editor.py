@@ -6,26 +6,24 @@ import asyncio
 from collections.abc import Mapping
 
 import msgspec
-from litestar import Response, get, post
-from litestar.params import FromPath
 
-from nicobar.connectors.registry import connector
+from nicobar.connectors.registry import connector, find_recipe, recipes
 from nicobar.errors import Refusal, UserError
 from nicobar.model import Level, Record
 from nicobar.pipeline.configuration import OpenEndpoint, endpoint_credentials
-from nicobar.recipes import RECIPES, recipe
 from nicobar.store import Draft
 from nicobar.use_cases.dry_run import Findings, target
-from nicobar.use_cases.services import again_if_moved
-from nicobar.web.dashboard.authorization import CHANGING
-from nicobar.web.dashboard.context import Context, GivenContext, find_draft, find_endpoint
+from nicobar.use_cases.edit import retried
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context, find_draft, find_endpoint
 from nicobar.web.dashboard.coverage import findings_of
 from nicobar.web.dashboard.differences import Difference, compare
 from nicobar.web.dashboard.endpoint_new import add_draft, credentials, keep
 from nicobar.web.dashboard.forms import read_variables, write_variables
 from nicobar.web.dashboard.pages import environment, page, redirect
 from nicobar.web.dashboard.reason_texts import say
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 MAX_CODE_CHARS = 200_000
 
@@ -47,18 +45,21 @@ class Typed(Record):
     seen: str | None
 
 
-@get("/webhooks/drafts/{draft_id:str}/code", opt=CHANGING)
-async def edit(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/webhooks/drafts/{draft_id}/code", needs=Needs.CHANGING)
+async def edit(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """The editor."""
     return await _editor(context, visitor, await find_draft(context, draft_id))
 
 
-@post("/webhooks/drafts/{draft_id:str}/code", status_code=303)
-@again_if_moved
-async def save(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Keeps the code and goes to where the button leads. A recipe takes the place of the code, which is put aside; of
-    two texts that two windows have, one is chosen and the other is put aside.
+@post("/webhooks/drafts/{draft_id}/code", status=303)
+async def save(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Stores the code and goes to where the button leads. A recipe replaces the code, which is put aside; of two
+    texts that two windows have, one is chosen and the other is put aside.
     """
+    return await retried(lambda: _save(draft_id, context, visitor))
+
+
+async def _save(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     draft = await find_draft(context, draft_id)
     typed = _typed(visitor)
     action, _, of = visitor.form.get("action", "").partition(":")
@@ -75,19 +76,23 @@ async def save(draft_id: FromPath[str], context: GivenContext, visitor: GivenVis
     if problem is not None:
         return await _editor(context, visitor, kept, typed=typed, problem=problem)
     if action == "recipe":
-        await keep(context, _replaced(kept, by=recipe(visitor.form.get("recipe", "")).code, aside=kept.code))
+        recipe = find_recipe(visitor.form.get("recipe", ""), [connector(kept.connector)])
+        await keep(context, _replaced(kept, by=recipe.code, aside=kept.code))
     if action == "restore":
         await keep(context, _replaced(kept, by=kept.replaced_code, aside=kept.code))
     leads = {"connection": "", "check": "/code", "recipe": "/code", "restore": "/code", "mine": "/code"}
     return redirect(f"/webhooks/drafts/{draft.id}{leads.get(action, '/test')}")
 
 
-@post("/webhooks/drafts/{draft_id:str}/text", status_code=200)
-@again_if_moved
-async def keep_text(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Keeps code that is being written. JSON: `seen` names the text that is kept now, `problem` says what is not. 409
-    where another window has kept another text since: `html` shows both, and lets one choose.
+@post("/webhooks/drafts/{draft_id}/text", status=200)
+async def keep_text(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Stores code that is being written. JSON: `seen` names the stored text, `problem` says what is not stored. 409
+    where another window has stored another text since: `html` shows both, and lets the user choose.
     """
+    return await retried(lambda: _keep_text(draft_id, context, visitor))
+
+
+async def _keep_text(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     draft = await find_draft(context, draft_id)
     typed = _typed(visitor)
     try:
@@ -100,8 +105,8 @@ async def keep_text(draft_id: FromPath[str], context: GivenContext, visitor: Giv
     return _json({"seen": kept.text_id, "problem": said.strip()})
 
 
-@post("/webhooks/drafts/{draft_id:str}/notes", status_code=200)
-async def check(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/drafts/{draft_id}/notes", status=200)
+async def check(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """What there is to say of code that is being written; nothing is kept. JSON: `html` is the list, `marks` are for
     the editor.
     """
@@ -125,8 +130,8 @@ async def check(draft_id: FromPath[str], context: GivenContext, visitor: GivenVi
     return _json({"html": html, "marks": marks})
 
 
-@post("/webhooks/{endpoint_id:str}/code", status_code=303)
-async def begin_edit(endpoint_id: FromPath[str], context: GivenContext) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/code", status=303)
+async def begin_edit(endpoint_id: str, context: Context) -> Response[bytes]:
     """Begins to change the code of an endpoint, or goes on with it; what runs stays until the draft is published. A
     draft in which nothing was changed is begun again with what runs now.
     """
@@ -193,7 +198,7 @@ def _typed(visitor: Visitor) -> Typed:
 
 
 def _json(values: Mapping[str, object], status: int = 200) -> Response[bytes]:
-    return Response(msgspec.json.encode(values), status_code=status, media_type="application/json")
+    return Response(msgspec.json.encode(values), status=status, media_type="application/json")
 
 
 async def _target(context: Context, draft: Draft, code: str, variables: dict[str, str]) -> OpenEndpoint:
@@ -235,10 +240,10 @@ async def _editor(
         typed=shown,
         is_kept=typed is None,
         findings=await _findings(context, draft, shown.code, draft.variables),
-        recipes=RECIPES,
+        recipes=recipes([connector(draft.connector)], [kind.kind for kind in (await context.samples()).kinds]),
         conflict=conflict,
         problem=problem,
     )
 
 
-HANDLERS = (edit, save, keep_text, check, begin_edit)
+OPERATIONS = (edit, save, keep_text, check, begin_edit)

@@ -2,51 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
-from litestar import Response, get, post
-from litestar.params import FromQuery
 
-from nicobar.model import Breaker, Delivery, DeliveryState, Endpoint, Message, Record, RequestRecord
-from nicobar.store.history import MessageFilter, Moment
+from nicobar.model import Delivery, DeliveryState, Message, Record, RequestRecord
+from nicobar.store.history import MessageDeliveries, MessageFilter
 from nicobar.use_cases import erase
-from nicobar.web.dashboard.authorization import CHANGING
-from nicobar.web.dashboard.context import Context, GivenContext, current_application
+from nicobar.use_cases.delivery_waits import DeliveryWaits, Wait, read_waits
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context, current_application
 from nicobar.web.dashboard.filters import MAX_CHARS, PAGE, Place, address, listed
 from nicobar.web.dashboard.logs import Text, endpoint_names
 from nicobar.web.dashboard.pages import page, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor
-from nicobar.web.dashboard.waiting import Wait, wait_of
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
-MAX_TOLD = 20
+MAX_SHOWN_CALLS = 20
 
 
-class Told(Record):
-    """A call that a destination took or refused: what it says in a word or two, and all of it."""
+class SentCall(Record):
+    """A call that was sent: in a word or two, and its whole body."""
 
     title: str
     body: str
 
 
-class Step(Record):
-    """A delivery of one of the customer's messages. `told` are the calls of its last try."""
+class TimelineDelivery(Record):
+    """A delivery of one of the customer's messages. `calls` are those of its last attempt."""
 
     delivery: Delivery
     wait: Wait | None
-    told: tuple[Told, ...]
+    calls: tuple[SentCall, ...]
 
 
-class Row(Record):
+class TimelineRow(Record):
     """A message of the timeline."""
 
     message: Message
-    steps: tuple[Step, ...]
+    steps: tuple[TimelineDelivery, ...]
 
 
 @get("/customers")
 async def show_all(
-    context: GivenContext, visitor: GivenVisitor, prefix: Text = "", after: FromQuery[str | None] = None
+    context: Context, visitor: Visitor, prefix: Text = "", after: str | None = None
 ) -> Response[bytes]:
     """The customers by key, those that begin with what is looked for."""
     app = current_application(await context.snapshot())
@@ -65,11 +62,11 @@ async def show_all(
 
 @get("/customers/timeline")
 async def show(
-    context: GivenContext,
-    visitor: GivenVisitor,
+    context: Context,
+    visitor: Visitor,
     key: Text = "",
-    before: FromQuery[str | None] = None,
-    after: FromQuery[str | None] = None,
+    before: str | None = None,
+    after: str | None = None,
 ) -> Response[bytes]:
     """One customer's messages, the newest first, and for each endpoint what became of them."""
     snapshot = await context.snapshot()
@@ -82,9 +79,8 @@ async def show(
         return address("/customers/timeline", key=key, before=place.before, after=place.after)
 
     pages = listed(found, place, limit=PAGE, key=lambda item: item.message.id, link=link)
-    endpoints = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
-    breakers = await context.services.store.breakers()
-    rows = [await _row(context, item, endpoints, breakers) for item in pages.items]
+    waits = await read_waits(context.services.store, snapshot.endpoints, context.now_ms())
+    rows = [await _row(context, item, waits) for item in pages.items]
     return page(
         visitor,
         "customer.html",
@@ -99,8 +95,8 @@ async def show(
     )
 
 
-@get("/customers/expunge", opt=CHANGING)
-async def ask_expunge(context: GivenContext, visitor: GivenVisitor, key: Text = "") -> Response[bytes]:
+@get("/customers/expunge", needs=Needs.CHANGING)
+async def ask_expunge(context: Context, visitor: Visitor, key: Text = "") -> Response[bytes]:
     """Says what taking a customer out means, and asks."""
     app = current_application(await context.snapshot())
     found = await context.services.store.moments(app.id, MessageFilter(customer_key=key), limit=PAGE)
@@ -120,8 +116,8 @@ async def ask_expunge(context: GivenContext, visitor: GivenVisitor, key: Text = 
     )
 
 
-@post("/customers/expunge", status_code=303)
-async def expunged(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/customers/expunge", status=303)
+async def expunged(context: Context, visitor: Visitor) -> Response[bytes]:
     """Takes out all that is kept of the customer."""
     key = visitor.form.get("key", "")[:MAX_CHARS]
     app = current_application(await context.snapshot())
@@ -129,31 +125,28 @@ async def expunged(context: GivenContext, visitor: GivenVisitor) -> Response[byt
     return redirect(address("/customers/timeline", key=key) if done else address("/customers/expunge", key=key))
 
 
-async def _row(
-    context: Context, moment: Moment, endpoints: Mapping[str, Endpoint], breakers: Mapping[int, Breaker]
-) -> Row:
-    steps: list[Step] = []
-    for delivery in moment.deliveries:
-        known = endpoints.get(delivery.endpoint_id)
-        attempts = await context.services.store.attempts(moment.message.id, delivery.endpoint_id)
+async def _row(context: Context, happened: MessageDeliveries, waits: DeliveryWaits) -> TimelineRow:
+    steps: list[TimelineDelivery] = []
+    for delivery in happened.deliveries:
+        attempts = await context.services.store.attempts(happened.message.id, delivery.endpoint_id)
         last = attempts[-1] if attempts else None
         steps.append(
-            Step(
+            TimelineDelivery(
                 delivery=delivery,
-                wait=wait_of(delivery, known, breakers.get(known.seq) if known else None, context.now_ms()),
-                told=tuple(told(last.requests)) if last else (),
+                wait=waits.of(delivery),
+                calls=tuple(sent_calls(last.requests)) if last else (),
             )
         )
-    return Row(message=moment.message, steps=tuple(steps))
+    return TimelineRow(message=happened.message, steps=tuple(steps))
 
 
-def told(requests: tuple[RequestRecord, ...]) -> list[Told]:
-    """The calls of a try, each in a word or two: `identify`, `event payment_succeeded`, `POST /hook`."""
-    found: list[Told] = []
+def sent_calls(requests: tuple[RequestRecord, ...]) -> list[SentCall]:
+    """The calls of an attempt, each in a word or two: `identify`, `event payment_succeeded`, `POST /hook`."""
+    found: list[SentCall] = []
     for request in requests:
         lines = [line for line in request.body.split("\n") if line]
-        found += [Told(title=_title(line) or f"{request.method} {request.url}", body=line) for line in lines]
-    return found[:MAX_TOLD]
+        found += [SentCall(title=_title(line) or f"{request.method} {request.url}", body=line) for line in lines]
+    return found[:MAX_SHOWN_CALLS]
 
 
 def _title(line: str) -> str:
@@ -167,4 +160,4 @@ def _title(line: str) -> str:
     return f"{call['action']} {name}" if isinstance(name, str) and name else str(call["action"])
 
 
-HANDLERS = (show_all, show, ask_expunge, expunged)
+OPERATIONS = (show_all, show, ask_expunge, expunged)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from litestar import Response, get
-from litestar.params import FromPath, FromQuery
-
-from nicobar.model import Breaker, Delivery, DeliveryState, Endpoint, Message, Record
+from nicobar.model import Delivery, DeliveryState, Message, Record
 from nicobar.store.history import Attempted, MessageFilter
-from nicobar.web.dashboard.context import Context, GivenContext, find_endpoint
+from nicobar.use_cases.delivery_waits import DeliveryWaits, Wait, read_waits
+from nicobar.web.dashboard.context import Context, find_endpoint
 from nicobar.web.dashboard.filters import PAGE, STATE_TITLES, STATES, Place, address, known_state, listed
 from nicobar.web.dashboard.logs import OfState, looked_until_ms
 from nicobar.web.dashboard.pages import page
-from nicobar.web.dashboard.visitor import GivenVisitor
-from nicobar.web.dashboard.waiting import Wait, wait_of
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get
 
 
-class Row(Record):
+class DeliveryRow(Record):
     """A message and its delivery for the endpoint; `wait` says why it is not finished."""
 
     message: Message
@@ -23,15 +21,15 @@ class Row(Record):
     wait: Wait | None
 
 
-@get("/webhooks/{endpoint_id:str}/deliveries")
+@get("/webhooks/{endpoint_id}/deliveries")
 async def show(
     *,
-    endpoint_id: FromPath[str],
-    context: GivenContext,
-    visitor: GivenVisitor,
+    endpoint_id: str,
+    context: Context,
+    visitor: Visitor,
     of_state: OfState = "",
-    before: FromQuery[str | None] = None,
-    after: FromQuery[str | None] = None,
+    before: str | None = None,
+    after: str | None = None,
 ) -> Response[bytes]:
     """The endpoint's deliveries, the newest message first."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
@@ -51,12 +49,12 @@ async def show(
         return address(path, state=state, before=place.before, after=place.after)
 
     pages = listed(found, place, limit=PAGE, key=lambda item: item.message.id, link=link)
-    breaker = (await context.services.store.breakers()).get(known.seq)
+    waits = await read_waits(context.services.store, [known], context.now_ms())
     return page(
         visitor,
         "deliveries.html",
         endpoint=known,
-        rows=[await row_of(context, item, known, breaker) for item in pages.items],
+        rows=[await row_of(context, item, waits) for item in pages.items],
         pages=pages,
         looked_until_ms=await looked_until_ms(context, pages.next),
         state=state,
@@ -67,13 +65,13 @@ async def show(
     )
 
 
-async def row_of(context: Context, attempted: Attempted, known: Endpoint, breaker: Breaker | None) -> Row:
+async def row_of(context: Context, attempted: Attempted, waits: DeliveryWaits) -> DeliveryRow:
     """Lists leave out whom a delivery waits behind; it is looked up for those that do."""
     delivery = attempted.delivery
     if delivery.state is DeliveryState.PENDING and delivery.due_at_ms is None:
         every = await context.services.store.deliveries(attempted.message.id)
-        delivery = next((each for each in every if each.endpoint_id == known.id), delivery)
-    return Row(message=attempted.message, delivery=delivery, wait=wait_of(delivery, known, breaker, context.now_ms()))
+        delivery = next((each for each in every if each.endpoint_id == delivery.endpoint_id), delivery)
+    return DeliveryRow(message=attempted.message, delivery=delivery, wait=waits.of(delivery))
 
 
-HANDLERS = (show,)
+OPERATIONS = (show,)

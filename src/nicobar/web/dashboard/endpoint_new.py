@@ -7,42 +7,35 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import msgspec
-from litestar import Response, get, post
-from litestar.params import FromPath, FromQuery
 
-from nicobar.connectors import Checkup, Connector
-from nicobar.connectors.registry import CONNECTORS, connector
+from nicobar.connectors import Checkup, Connector, FieldKind
+from nicobar.connectors.registry import CONNECTORS, connector, default_code
 from nicobar.crypto import new_webhook_secret
-from nicobar.errors import NicobarError, UserError
+from nicobar.errors import NicobarError
 from nicobar.model import Setting
-from nicobar.recipes import RECIPES
-from nicobar.store import AddTransformation, Change, Draft, EnableTransformation, PutSource, RemoveDraft
-from nicobar.use_cases.catalogue import details, make_endpoint, make_source, same_endpoint
+from nicobar.sources.registry import SOURCES, first_source
+from nicobar.store import Draft, RemoveDraft
+from nicobar.use_cases import endpoints, sources
+from nicobar.use_cases.bounds import check_bounds
 from nicobar.use_cases.destination_check import check_address, check_stored
 from nicobar.use_cases.dry_run import why_unusable
+from nicobar.use_cases.edit import retried
+from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec
 from nicobar.use_cases.handler_check import why_it_cannot_run
-from nicobar.use_cases.services import again_if_moved
-from nicobar.web.dashboard.authorization import CHANGING
-from nicobar.web.dashboard.context import (
-    Context,
-    GivenContext,
-    current_application,
-    default_source,
-    find_draft,
-    find_endpoint,
-    not_found,
-)
+from nicobar.use_cases.sources import SourceSpec
+from nicobar.use_cases.transformations import publish
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context, current_application, find_draft, not_found
 from nicobar.web.dashboard.forms import Given, free_name, further_fields, main_fields, read_fields, value_of
 from nicobar.web.dashboard.pages import page, redirect, translate
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 KEEP_DRAFTS_MS = 30 * 24 * 3_600_000
-HTTP = "http"
-DODO = "dodo-payments"
 
 
-@get("/webhooks/new", opt=CHANGING)
-async def choose(visitor: GivenVisitor, q: FromQuery[str] = "") -> Response[bytes]:
+@get("/webhooks/new", needs=Needs.CHANGING)
+async def choose(visitor: Visitor, q: str = "") -> Response[bytes]:
     """The integrations, narrowed by what is looked for."""
     wanted = q.strip().casefold()
     found = [connector for connector in CONNECTORS if wanted in _searched(visitor, connector)]
@@ -53,19 +46,20 @@ def _searched(visitor: Visitor, connector: Connector) -> str:
     return f"{connector.name} {connector.summary} {translate(visitor, connector.summary)}".casefold()
 
 
-@get("/webhooks/new/{kind:str}", opt=CHANGING)
-async def begin(kind: FromPath[str], visitor: GivenVisitor) -> Response[bytes]:
+@get("/webhooks/new/{kind}", needs=Needs.CHANGING)
+async def begin(kind: str, visitor: Visitor) -> Response[bytes]:
     """The form for what a connector needs."""
     of_kind = _connector(kind)
-    return _form(visitor, of_kind, name=of_kind.name, secret=new_webhook_secret() if kind == HTTP else "")
+    secret = new_webhook_secret() if any(field.signs for field in of_kind.fields) else ""
+    return _form(visitor, of_kind, name=of_kind.name, secret=secret)
 
 
-@post("/webhooks/new/{kind:str}", status_code=303)
-async def begun(kind: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/new/{kind}", status=303)
+async def begun(kind: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Keeps what was entered and goes on."""
     of_kind = _connector(kind)
     given = read_fields(of_kind, visitor.form)
-    problem = why_unusable(kind, given.settings, given.credentials) or _why_not_there(context, kind, given.settings)
+    problem = why_unusable(kind, given.settings, given.credentials) or _why_unfit(context, kind, given)
     if problem is not None:
         return _form(visitor, of_kind, name=given.name, settings=given.settings, problem=problem)
     made = Draft(
@@ -75,17 +69,18 @@ async def begun(kind: FromPath[str], context: GivenContext, visitor: GivenVisito
         name=given.name,
         updated_at_ms=context.now_ms(),
         sealed_credentials=b"",
-        code=RECIPES[0].code if of_kind.has_contract else "",
+        code=default_code(of_kind, [kind.kind for kind in (await context.samples()).kinds]),
     )
     return await _kept(context, visitor, made, given, keep_by=add_draft)
 
 
-@get("/webhooks/drafts/{draft_id:str}", opt=CHANGING)
+@get("/webhooks/drafts/{draft_id}", needs=Needs.CHANGING)
 async def connection(
-    draft_id: FromPath[str],
-    context: GivenContext,
-    visitor: GivenVisitor,
-    check: FromQuery[bool] = False,  # noqa: FBT002 - of the address
+    *,
+    draft_id: str,
+    context: Context,
+    visitor: Visitor,
+    check: bool = False,
 ) -> Response[bytes]:
     """The form of a draft; with `check` the destination is asked whether it knows the credentials."""
     draft = await find_draft(context, draft_id)
@@ -95,35 +90,41 @@ async def connection(
     checkup = None
     if check:
         destination = of_kind.open(draft.settings, credentials(context, draft))
-        detail = f"stored credentials used for {of_kind.credentials_host(draft.settings)}"
-        await context.services.change(visitor, "endpoint.check", draft.id, app_id=draft.app_id, detail=detail)
+        host = of_kind.credentials_host(draft.settings)
+        await endpoints.note_check(context.services, visitor, draft.id, draft.app_id, host)
         checkup = await destination.check_credentials(context.services.transport)
     return _form(visitor, of_kind, name=draft.name, settings=draft.settings, kept=draft, checkup=checkup)
 
 
-@post("/webhooks/drafts/{draft_id:str}", status_code=303)
-@again_if_moved
-async def connected(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Keeps what was changed and goes on."""
+@post("/webhooks/drafts/{draft_id}", status=303)
+async def connected(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Stores what was changed and goes on."""
+    return await retried(lambda: _connect(draft_id, context, visitor))
+
+
+async def _connect(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     draft = await find_draft(context, draft_id)
     of_kind = connector(draft.connector)
     given = read_fields(of_kind, visitor.form)
     stored = credentials(context, draft)
     kept = stored | given.credentials
-    problem = why_unusable(draft.connector, given.settings, kept) or _why_not_there(
-        context, draft.connector, given.settings, before=draft.settings, kept=stored.keys() - given.credentials.keys()
+    problem = why_unusable(draft.connector, given.settings, kept) or _why_unfit(
+        context, draft.connector, given, before=draft.settings, kept=stored.keys() - given.credentials.keys()
     )
     if problem is not None:
         return _form(visitor, of_kind, name=given.name, settings=given.settings, kept=draft, problem=problem)
     return await _kept(context, visitor, draft, Given(name=given.name, settings=given.settings, credentials=kept))
 
 
-@post("/webhooks/drafts/{draft_id:str}/create", status_code=303)
-@again_if_moved
-async def create(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Makes the endpoint, and a source where there is none; or publishes the code of one that is there. A form
+@post("/webhooks/drafts/{draft_id}/create", status=303)
+async def create(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Creates the endpoint, and a source where there is none; or publishes the code of one that exists. A form
     that is sent twice creates one endpoint.
     """
+    return await retried(lambda: _finish(draft_id, context, visitor))
+
+
+async def _finish(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     if draft_id in context.created:
         return redirect(f"/webhooks/{context.created[draft_id]}")
     draft = await find_draft(context, draft_id)
@@ -135,37 +136,39 @@ async def create(draft_id: FromPath[str], context: GivenContext, visitor: GivenV
     ):
         return redirect(f"/webhooks/drafts/{draft.id}/code")  # which says what is wrong
     if draft.endpoint_id:
-        await publish(context, visitor, draft.endpoint_id, draft.code, variables=draft.variables)
+        await publish(context.services, visitor, draft.endpoint_id, draft.code, draft.variables)
         endpoint_id = draft.endpoint_id
         await context.services.store.remove_draft(draft.id)
     else:
-        async with context.services.changing:
-            endpoint_id = await _create(context, visitor, draft)
+        endpoint_id = await _create(context, visitor, draft)
     context.keep_created(draft.id, endpoint_id)
     return redirect(f"/webhooks/{endpoint_id}")
 
 
-@post("/webhooks/drafts/{draft_id:str}/discard", status_code=303)
-async def discard(draft_id: FromPath[str], context: GivenContext) -> Response[bytes]:
+@post("/webhooks/drafts/{draft_id}/discard", status=303)
+async def discard(draft_id: str, context: Context) -> Response[bytes]:
     """Throws a draft away."""
     draft = await find_draft(context, draft_id)
     await context.services.store.remove_draft(draft.id)
     return redirect(f"/webhooks/{draft.endpoint_id}" if draft.endpoint_id else "/webhooks")
 
 
-def _why_not_there(
+def _why_unfit(
     context: Context,
     kind: str,
-    settings: Mapping[str, Setting],
+    given: Given,
     *,
     before: Mapping[str, Setting] | None = None,
     kept: Collection[str] = (),
 ) -> NicobarError | None:
-    """Why the endpoint may not send where these settings say, or not with the credentials that are `kept`."""
+    """Why the endpoint may not have this name, or may not send where these settings say, or not with the credentials
+    that are `kept`.
+    """
     try:
-        check_address(context.services.settings.allowed, kind, settings)
+        check_bounds(EndpointPatch(name=given.name))
+        check_address(context.services.settings.allowed, kind, given.settings)
         if before is not None:
-            check_stored(kind, settings, before, credentials=kept)
+            check_stored(kind, given.settings, before, credentials=kept)
     except NicobarError as error:
         return error
     return None
@@ -233,7 +236,7 @@ def _form(
         further=further_fields(of_kind),
         values={field.name: value_of(field, known) for field in of_kind.fields},
         secret=secret,
-        is_open=bool(known.get("base_url")),
+        is_open=any(known.get(field.name) for field in further_fields(of_kind) if field.kind is not FieldKind.SWITCH),
         kept=kept,
         problem=problem,
         checkup=checkup,
@@ -242,73 +245,29 @@ def _form(
 
 
 async def _create(context: Context, visitor: Visitor, draft: Draft) -> str:
+    """Creates the endpoint, and a source where there is none, which accepts nothing before it has a secret."""
     services = context.services
-    check_address(services.settings.allowed, draft.connector, draft.settings)
-    snapshot = await context.snapshot()
-    now_ms = context.now_ms()
-    taken = [other.name for other in snapshot.endpoints if other.app_id == draft.app_id]
-    made = make_endpoint(
-        vault=services.vault,
-        ids=services.ids,
-        app_id=draft.app_id,
-        name=free_name(draft.name, taken),
-        kind=draft.connector,
+    spec = EndpointSpec(
+        connector=draft.connector,
+        name=draft.name,
         settings=draft.settings,
         credentials=credentials(context, draft),
         event_types=draft.event_types,
         variables=draft.variables,
-        details=details(now_ms=now_ms),
+        code=draft.code,
     )
-    changes: list[Change] = [RemoveDraft(draft_id=draft.id, revision=draft.revision), made]
-    if draft.code.strip():
-        changes.append(AddTransformation(endpoint_id=made.id, code=draft.code, created_at_ms=now_ms))
-    if default_source(snapshot, draft.app_id) is None:
-        names = {other.name for other in snapshot.sources}
-        # It takes nothing before the sender's secret is known: no signature fits none.
-        first = make_source(
-            vault=services.vault,
-            ids=services.ids,
-            app_id=draft.app_id,
-            name=free_name("dodo", sorted(names)),
-            kind=DODO,
-            secrets=(),
-            details=details(now_ms=now_ms),
-        )
-        changes.append(PutSource(source=first))
-    await services.change(visitor, "endpoint.create", made.id, *changes, app_id=draft.app_id)
-    return made.id
+    remove = RemoveDraft(draft_id=draft.id, revision=draft.revision)
+
+    async with services.edit(visitor) as edit:
+        taken = [other.name for other in edit.snapshot.endpoints if other.app_id == draft.app_id]
+        named = msgspec.structs.replace(spec, name=free_name(draft.name, taken))
+        first = []
+        if first_source(edit.snapshot.sources, draft.app_id) is None:
+            names = [other.name for other in edit.snapshot.sources if other.app_id == draft.app_id]
+            kind = SOURCES[0].kind
+            wanted = SourceSpec(kind=kind, name=free_name(kind.partition("-")[0], names))
+            first.append(sources.creation(services, edit.snapshot, draft.app_id, wanted)[1])
+        return (await endpoints.create(edit, draft.app_id, named, remove, also=first)).id
 
 
-async def publish(
-    context: Context,
-    visitor: Visitor,
-    endpoint_id: str,
-    code: str,
-    *,
-    variables: dict[str, str] | None = None,
-    action: str = "endpoint.transformation.update",
-    detail: str = "",
-) -> None:
-    """Makes the code what runs: a new version, if it is not the newest one already. Raises UserError for code that
-    could run on no event.
-    """
-    services = context.services
-    if not code.strip():
-        raise UserError("code_missing", "There is no code.", "Write a handler, or leave the one that is there.")
-    broken = await why_it_cannot_run(services.sandbox, code, context.now_ms())
-    if broken is not None:
-        raise UserError(broken.failure.value, broken.reason, "Mend it in the editor.")
-    async with services.changing:
-        known = find_endpoint(await context.snapshot(), endpoint_id)
-        changes: list[Change] = []
-        if variables is not None and variables != known.variables:
-            changes.append(same_endpoint(known, variables=variables))
-        if known.transformation is None or known.transformation.code != code:
-            changes.append(AddTransformation(endpoint_id=known.id, code=code, created_at_ms=context.now_ms()))
-        if not known.transformation_enabled:
-            changes.append(EnableTransformation(endpoint_id=known.id, enabled=True))
-        if changes:
-            await services.change(visitor, action, known.id, *changes, app_id=known.app_id, detail=detail)
-
-
-HANDLERS = (choose, begin, begun, connection, connected, create, discard)
+OPERATIONS = (choose, begin, begun, connection, connected, create, discard)

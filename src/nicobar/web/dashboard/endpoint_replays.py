@@ -4,23 +4,22 @@ followed to its end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
-from litestar import Response, get, post
-from litestar.params import FromPath
-
 from nicobar.errors import Refusal, UserError
 from nicobar.model import DeliveryState, Endpoint, Record
 from nicobar.store import ReplayCount, ReplayFilter, Task, TaskKind, TaskStatus
-from nicobar.use_cases.replays import FINAL_STATES, cancel_replay, count_replay, start_replay
-from nicobar.web.dashboard.context import Context, GivenContext, find_endpoint, not_found
+from nicobar.use_cases.deliveries import FINAL_STATES
+from nicobar.use_cases.replays import cancel_replay, count_replay, start_replay
+from nicobar.web.dashboard.context import Context, find_endpoint, not_found
 from nicobar.web.dashboard.forms import chosen_types, families
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import iso, page, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 KINDS = {"recover": TaskKind.RECOVER, "missing": TaskKind.REPLAY_MISSING, "bulk": TaskKind.BULK_REPLAY}
 KIND_NAMES = {
@@ -52,57 +51,51 @@ class Asked(Record):
     which: ReplayFilter
 
 
-@get("/webhooks/{endpoint_id:str}/replays")
-async def show_all(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/replays")
+async def show_all(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """What can be sent again, and the replays so far."""
     return await _form(context, visitor, find_endpoint(await context.snapshot(), endpoint_id), _query(visitor))
 
 
-@get("/webhooks/{endpoint_id:str}/replays/count")
-async def count(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/replays/count")
+async def count(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """What a replay would do, before it is begun. The address is the whole question: `kind`, `since`, `until`, and
     any of `status`, `event_type`, `customer` and `failure`.
     """
     known = find_endpoint(await context.snapshot(), endpoint_id)
     fields = _query(visitor)
     try:
-        asked = read(fields, context.now_ms())
+        asked = read(fields, context.now_ms(), (await context.samples()).types)
     except UserError as problem:
         return await _form(context, visitor, known, fields, problem)
     counted = await count_replay(context.services.store, KINDS[asked.kind], known, asked.which)
     return _counted(context, visitor, known, asked, counted)
 
 
-@post("/webhooks/{endpoint_id:str}/replays", status_code=303)
-async def start(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/replays", status=303)
+async def start(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Begins a replay."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
-    asked = read(visitor.every, context.now_ms())
+    asked = read(visitor.every, context.now_ms(), (await context.samples()).types)
     new_ids = "new_ids" in visitor.form
     task = await start_replay(context.services, visitor, KINDS[asked.kind], known, asked.which, new_ids=new_ids)
     return redirect(f"/webhooks/{known.id}/replays/{task.id}")
 
 
-@get("/webhooks/{endpoint_id:str}/replays/{task_id:str}")
-async def show(
-    endpoint_id: FromPath[str], task_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/replays/{task_id}")
+async def show(endpoint_id: str, task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """One replay and how far it is."""
     return await _task_page(context, visitor, "replay_progress.html", endpoint_id, task_id)
 
 
-@get("/webhooks/{endpoint_id:str}/replays/{task_id:str}/progress")
-async def progress(
-    endpoint_id: FromPath[str], task_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/replays/{task_id}/progress")
+async def progress(endpoint_id: str, task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """How far it is, as a part of the page that asks again and again."""
     return await _task_page(context, visitor, "part_replay.html", endpoint_id, task_id)
 
 
-@post("/webhooks/{endpoint_id:str}/replays/{task_id:str}/cancel", status_code=303)
-async def cancel(
-    endpoint_id: FromPath[str], task_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/replays/{task_id}/cancel", status=303)
+async def cancel(endpoint_id: str, task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Stops a replay; what was not tried becomes what it was before. One with nothing left stays as it is."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
     task = await _task(context, known, task_id)
@@ -111,8 +104,8 @@ async def cancel(
     return redirect(f"/webhooks/{known.id}/replays/{task.id}")
 
 
-def read(fields: Fields, now_ms: int) -> Asked:
-    """What was asked for. Raises UserError."""
+def read(fields: Fields, now_ms: int, known_types: Collection[str] = ()) -> Asked:
+    """What was asked for; a family of event types stands for the known ones. Raises UserError."""
     kind = _last(fields, "kind")
     if kind not in KINDS:
         raise UserError("replay_unknown", "It is not said what to send again.", "Choose what to send again.")
@@ -132,7 +125,7 @@ def read(fields: Fields, now_ms: int) -> Asked:
         since_ms=since_ms,
         until_ms=until_ms,
         states=states,
-        event_types=chosen_types(fields),
+        event_types=chosen_types(known_types, fields),
         customer_key=_last(fields, "customer").strip() or None,
         failure=_last(fields, "failure") or None,
     )
@@ -164,6 +157,7 @@ def _query(visitor: Visitor) -> Fields:
 async def _form(
     context: Context, visitor: Visitor, known: Endpoint, fields: Fields, problem: UserError | None = None
 ) -> Response[bytes]:
+    known_types = (await context.samples()).types
     return page(
         visitor,
         "replays.html",
@@ -171,8 +165,8 @@ async def _form(
         endpoint=known,
         fields={name: _last(fields, name) for name in ("kind", "since", "from", "until", "customer", "failure")},
         statuses=fields.get("status", ()),
-        chosen=chosen_types(fields),
-        families=families(known.event_types),
+        chosen=chosen_types(known_types, fields),
+        families=families(known_types, known.event_types),
         tasks=await _tasks(context, known),
         kind_names=KIND_NAMES,
         status_names=STATUS_NAMES,
@@ -216,14 +210,14 @@ async def _task_page(
 ) -> Response[bytes]:
     known = find_endpoint(await context.snapshot(), endpoint_id)
     task = await _task(context, known, task_id)
-    backlog = {waiting.endpoint_seq: waiting.unfinished for waiting in await context.services.store.backlog()}
+    backlog = await context.services.store.backlog(known.seq)
     return page(
         visitor,
         template,
         endpoint=known,
         task=task,
         is_open=task.status in _OPEN,
-        waiting=backlog.get(known.seq, 0),
+        waiting=sum(item.unfinished for item in backlog),
         kind_names=KIND_NAMES,
         status_names=STATUS_NAMES,
         now_ms=context.now_ms(),
@@ -251,4 +245,4 @@ async def _tasks(context: Context, known: Endpoint) -> list[Task]:
     return found[:MAX_SHOWN]
 
 
-HANDLERS = (show_all, count, start, show, progress, cancel)
+OPERATIONS = (show_all, count, start, show, progress, cancel)

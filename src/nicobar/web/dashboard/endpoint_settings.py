@@ -1,22 +1,21 @@
-"""`/webhooks/…/settings`: what can be changed of an endpoint, and taking it out."""
+"""`/webhooks/…/settings`: what can be changed of an endpoint, and deleting it."""
 
 from __future__ import annotations
 
-from litestar import Response, get, post
-from litestar.params import FromPath
+from collections.abc import Collection
+
+from msgspec import UNSET
 
 from nicobar.connectors.registry import connector
 from nicobar.errors import UserError
 from nicobar.model import Endpoint, Record, Setting
-from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers
-from nicobar.store import RemoveEndpoint
-from nicobar.use_cases.catalogue import details, make_endpoint
-from nicobar.use_cases.destination_check import check_address, check_stored, moved
-from nicobar.use_cases.endpoint_state import disable_endpoint
-from nicobar.web.dashboard.authorization import CHANGING
-from nicobar.web.dashboard.context import GivenContext, find_endpoint
+from nicobar.pipeline.configuration import endpoint_headers
+from nicobar.use_cases import endpoints
+from nicobar.use_cases.edit import Edit, edited
+from nicobar.use_cases.endpoint_records import EndpointPatch
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context, find_endpoint
 from nicobar.web.dashboard.forms import (
-    MAX_HEADERS,
     chosen_types,
     families,
     further_fields,
@@ -24,15 +23,16 @@ from nicobar.web.dashboard.forms import (
     main_fields,
     read_fields,
     read_headers,
+    read_rate,
     read_variables,
     shown_headers,
     value_of,
     write_variables,
 )
 from nicobar.web.dashboard.pages import page, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
-MAX_RATE = 65_535
 EMPTY_ROWS = 2
 
 
@@ -47,131 +47,106 @@ class Form(Record):
     headers: dict[str, str | None]
 
 
-@get("/webhooks/{endpoint_id:str}/settings")
-async def settings(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/settings")
+async def settings(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """The form of what can be changed."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
     form = Form(
         name=known.name,
         settings=known.settings,
         chosen=known.event_types,
-        rate="" if known.max_messages_per_s is None else str(known.max_messages_per_s),
+        rate=_rate(known),
         variables=write_variables(known.variables),
         headers=shown_headers(endpoint_headers(context.services.vault, known)),
     )
-    return _settings_page(visitor, known, form)
+    return _settings_page(visitor, known, form, (await context.samples()).types)
 
 
-@post("/webhooks/{endpoint_id:str}/settings", status_code=303)
-async def change_settings(
-    endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
-    """Keeps what was changed; secrets that were left empty stay."""
-    async with context.services.changing:
-        snapshot = await context.snapshot()
-        known = find_endpoint(snapshot, endpoint_id)
-        given = read_fields(connector(known.connector), visitor.form)
-        kept_headers = endpoint_headers(context.services.vault, known)
-        form = Form(
-            name=given.name,
-            settings=given.settings,
-            chosen=chosen_types(visitor.every) if visitor.form.get("types") == "some" else (),
-            rate=visitor.form.get("rate", "").strip(),
-            variables=visitor.form.get("variables", ""),
-            headers=shown_headers(read_headers(visitor.every, {})),
-        )
-        rate = form.rate
-        try:
-            if len(form.headers) > MAX_HEADERS:
-                raise UserError(  # noqa: TRY301 - the form says so
-                    "headers_many", f"There are more than {MAX_HEADERS} headers.", "Leave some out."
-                )
-            if visitor.form.get("types") == "some" and not form.chosen:
-                raise UserError(  # noqa: TRY301 - the form says so
-                    "types_missing", "No event type is chosen.", "Choose some, or let all events go to it."
-                )
-            others = [
-                endpoint
-                for endpoint in snapshot.endpoints
-                if endpoint.app_id == known.app_id and endpoint.id != known.id
-            ]
-            if any(other.name == given.name for other in others):
-                raise UserError("name_taken", "Another endpoint has this name.", "Choose another one.")  # noqa: TRY301 - the form says so
-            if rate and not (rate.isdecimal() and 0 < int(rate) <= MAX_RATE):
-                raise UserError(  # noqa: TRY301 - the form says so
-                    "rate_invalid", "The rate is not a whole number of messages a second.", f"1 to {MAX_RATE} fit."
-                )
-            stored = endpoint_credentials(context.services.vault, known)
-            headers = read_headers(visitor.every, kept_headers)
-            check_address(context.services.settings.allowed, known.connector, given.settings, known.settings)
-            check_stored(
-                known.connector,
-                given.settings,
-                known.settings,
-                credentials=stored.keys() - given.credentials.keys(),
-                headers=kept_values(visitor.every, kept_headers),
-            )
-            changed = make_endpoint(
-                vault=context.services.vault,
-                ids=context.services.ids,
-                app_id=known.app_id,
-                name=given.name,
-                kind=known.connector,
-                settings=given.settings,
-                credentials=stored | given.credentials,
-                references={} if given.credentials else known.credential_references,
-                event_types=form.chosen,
-                channels=known.channels,
-                variables=read_variables(form.variables),
-                headers=headers,
-                disabled=known.disabled,
-                max_messages_per_s=int(rate) if rate else None,
-                uid=known.uid,
-                details=details(
-                    now_ms=context.now_ms(),
-                    description=known.details.description,
-                    metadata=known.details.metadata,
-                    known=known.details,
-                ),
-                known=known,
-            )
-        except UserError as problem:
-            return _settings_page(visitor, known, form, problem)
-        detail = moved(known, changed)
-        await context.services.change(
-            visitor, "endpoint.update", known.id, changed, app_id=known.app_id, detail=detail
-        )
-    return redirect(f"/webhooks/{known.id}")
+@post("/webhooks/{endpoint_id}/settings", status=303)
+async def change_settings(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Stores what was changed; secrets that were left empty stay."""
 
+    async def change(edit: Edit) -> None:
+        known = context.endpoint(edit, endpoint_id)
+        await endpoints.update(edit, known, _patch(context, known, visitor, (await context.samples()).types))
 
-@post("/webhooks/{endpoint_id:str}/disable", status_code=303)
-async def disable(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Makes no deliveries for it until it is enabled."""
-    async with context.services.changing:
+    try:
+        await edited(context.services, visitor, change)
+    except UserError as problem:
         known = find_endpoint(await context.snapshot(), endpoint_id)
-        await disable_endpoint(context.services, visitor, known)
-    return redirect(f"/webhooks/{known.id}")
+        known_types = (await context.samples()).types
+        return _settings_page(visitor, known, _form(known, visitor, known_types), known_types, problem)
+    return redirect(f"/webhooks/{endpoint_id}")
 
 
-@get("/webhooks/{endpoint_id:str}/delete", opt=CHANGING)
-async def ask_delete(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+def _form(known: Endpoint, visitor: Visitor, known_types: Collection[str]) -> Form:
+    given = read_fields(connector(known.connector), visitor.form)
+    return Form(
+        name=given.name,
+        settings=given.settings,
+        chosen=chosen_types(known_types, visitor.every) if visitor.form.get("types") == "some" else (),
+        rate=visitor.form.get("rate", "").strip(),
+        variables=visitor.form.get("variables", ""),
+        headers=shown_headers(read_headers(visitor.every, {})),
+    )
+
+
+def _patch(context: Context, known: Endpoint, visitor: Visitor, known_types: Collection[str]) -> EndpointPatch:
+    """Raises UserError for what cannot be read."""
+    form = _form(known, visitor, known_types)
+    if visitor.form.get("types") == "some" and not form.chosen:
+        raise UserError("types_missing", "No event type is selected.", "Select some, or deliver all events.")
+    stored = {name.lower(): value for name, value in endpoint_headers(context.services.vault, known).items()}
+    kept = kept_values(visitor.every, stored)
+    headers = {name: value for name, value in read_headers(visitor.every, stored).items() if name not in kept}
+    removed = dict.fromkeys(name for name in stored if name not in kept)
+    return EndpointPatch(
+        name=UNSET if form.name == known.name else form.name,
+        settings=form.settings,
+        credentials=dict(read_fields(connector(known.connector), visitor.form).credentials),
+        event_types=UNSET if form.chosen == known.event_types else form.chosen,
+        variables=read_variables(form.variables),
+        headers=removed | headers,
+        max_messages_per_s=UNSET if form.rate == _rate(known) else read_rate(form.rate),
+    )
+
+
+def _rate(known: Endpoint) -> str:
+    return "" if known.max_messages_per_s is None else str(known.max_messages_per_s)
+
+
+@post("/webhooks/{endpoint_id}/disable", status=303)
+async def disable(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Creates no deliveries for it until it is enabled."""
+
+    async def change(edit: Edit) -> None:
+        await endpoints.disable(edit, context.endpoint(edit, endpoint_id))
+
+    await edited(context.services, visitor, change)
+    return redirect(f"/webhooks/{endpoint_id}")
+
+
+@get("/webhooks/{endpoint_id}/delete", needs=Needs.CHANGING)
+async def ask_delete(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Says what deleting means, and asks."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
-    backlog = {waiting.endpoint_seq: waiting.unfinished for waiting in await context.services.store.backlog()}
-    return page(visitor, "delete.html", endpoint=known, unfinished=backlog.get(known.seq, 0))
+    unfinished = sum(waiting.unfinished for waiting in await context.services.store.backlog(known.seq))
+    return page(visitor, "delete.html", endpoint=known, unfinished=unfinished)
 
 
-@post("/webhooks/{endpoint_id:str}/delete", status_code=303)
-async def delete(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Takes the endpoint out; its history stays."""
-    known = find_endpoint(await context.snapshot(), endpoint_id)
-    removal = RemoveEndpoint(endpoint_id=known.id)
-    await context.services.change(visitor, "endpoint.delete", known.id, removal, app_id=known.app_id)
+@post("/webhooks/{endpoint_id}/delete", status=303)
+async def delete(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Deletes the endpoint; its history stays."""
+
+    async def change(edit: Edit) -> None:
+        await endpoints.delete(edit, context.endpoint(edit, endpoint_id))
+
+    await edited(context.services, visitor, change)
     return redirect("/webhooks")
 
 
 def _settings_page(
-    visitor: Visitor, known: Endpoint, form: Form, problem: UserError | None = None
+    visitor: Visitor, known: Endpoint, form: Form, known_types: Collection[str], problem: UserError | None = None
 ) -> Response[bytes]:
     of_kind = connector(known.connector)
     return page(
@@ -184,11 +159,11 @@ def _settings_page(
         main=main_fields(of_kind),
         further=further_fields(of_kind),
         values={field.name: value_of(field, form.settings) for field in of_kind.fields},
-        families=families(form.chosen),
+        families=families(known_types, form.chosen),
         takes_headers=not of_kind.has_contract,
         empty_rows=EMPTY_ROWS,
         problem=problem,
     )
 
 
-HANDLERS = (settings, change_settings, disable, ask_delete, delete)
+OPERATIONS = (settings, change_settings, disable, ask_delete, delete)

@@ -1,6 +1,4 @@
-"""Trying code on an event, and sending one for real: a draft's (`/webhooks/drafts/{id}/test`) and an endpoint's
-(`/webhooks/{id}/testing`).
-"""
+"""Dry runs and test events: a draft's (`/webhooks/drafts/{id}/test`) and an endpoint's (`/webhooks/{id}/testing`)."""
 
 from __future__ import annotations
 
@@ -12,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-from litestar import Response, get, post
-from litestar.params import FromPath, FromQuery
 
 from nicobar.connectors import ReadyCall, Request, preview_headers
 from nicobar.connectors.registry import connector
@@ -24,29 +20,28 @@ from nicobar.pipeline.transform import Ready, Subject, Transformed
 from nicobar.store import Draft
 from nicobar.store.history import MessageFilter
 from nicobar.use_cases.dry_run import (
+    DryRun,
     Findings,
     Note,
-    Tried,
     notes,
     outcome,
     past,
     pasted,
+    run_event,
     sample,
-    sample_types,
     target,
-    try_one,
+    unpublished,
 )
-from nicobar.use_cases.dry_run_messages import trial
-from nicobar.use_cases.test_events import Sent, send_test
-from nicobar.web.dashboard.authorization import CHANGING
-from nicobar.web.dashboard.context import MAX_SENDS, Context, GivenContext, find_draft, find_endpoint, not_found
+from nicobar.use_cases.test_events import SentTestEvent, TestTarget, send_test_event, sent_test_event
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context, find_draft, find_endpoint, not_found
 from nicobar.web.dashboard.coverage import coverage_of, findings_of
 from nicobar.web.dashboard.differences import Difference, compare
 from nicobar.web.dashboard.endpoint_new import credentials
 from nicobar.web.dashboard.pages import page, pretty, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
-DEFAULT_SAMPLE = "payment.succeeded"
 MAX_PAST = 25
 MAX_TEST_ID_CHARS = 64
 MAX_EMAIL_CHARS = 254
@@ -54,8 +49,8 @@ MAX_EMAIL_CHARS = 254
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What is tried: a draft's code, or what an endpoint runs. `here` is the page's address; `running` is what runs
-    now, where the draft is for an endpoint that is there. `secrets` are never shown.
+    """What a dry run runs: a draft's code, or what an endpoint runs. `here` is the page's address; `running` is what
+    runs now, where the draft is for an endpoint that is there. `secrets` are never shown.
     """
 
     here: str
@@ -71,6 +66,10 @@ class Bench:
         """Whose change or test the audit log tells of."""
         return self.endpoint.id if self.endpoint else self.draft.id if self.draft else ""
 
+    @property
+    def test_target(self) -> TestTarget:
+        return TestTarget(opened=self.at, app_id=self.app_id, subject_id=self.subject_id, secrets=self.secrets)
+
 
 class Chosen(Record):
     """Which event: a sample's type, a message of the past, or else a body; or `every` sample. With `send` it is asked
@@ -85,7 +84,7 @@ class Chosen(Record):
     email: str = ""
 
 
-class Call(Record):
+class ShownCall(Record):
     """A call as the page shows it, and how the event became it."""
 
     request: Request
@@ -93,31 +92,18 @@ class Call(Record):
     difference: Difference
 
 
-class Shown(Record):
-    """A trial as the page shows it; `running` is how the calls differ from those of what runs now."""
+class ShownDryRun(Record):
+    """A dry run as the page shows it; `running` is how the calls differ from those of what runs now."""
 
     event_type: str
     body: str
     outcome: str
     reason: str
-    calls: tuple[Call, ...]
+    calls: tuple[ShownCall, ...]
     console: tuple[str, ...]
     notes: tuple[Note, ...]
     duration_us: int
     running: Difference | None = None
-
-
-class Test(Record):
-    """An event that was sent as a test."""
-
-    event_type: str
-    sent: tuple[Sent, ...]
-    calls: int
-    at_ms: int
-
-    @property
-    def is_good(self) -> bool:
-        return bool(self.sent) and not any(item.reason for item in self.sent)
 
 
 async def bench_of_draft(context: Context, draft_id: str) -> Bench:
@@ -162,7 +148,7 @@ async def bench_of_endpoint(context: Context, endpoint_id: str) -> Bench:
 
 def with_draft(known: Endpoint, draft: Draft) -> Endpoint:
     """The endpoint as it would be once the draft is published."""
-    code = trial(draft.code) if draft.code.strip() else None
+    code = unpublished(draft.code) if draft.code.strip() else None
     return msgspec.structs.replace(known, transformation=code, transformation_enabled=True, variables=draft.variables)
 
 
@@ -171,20 +157,20 @@ def _secrets(context: Context, known: Endpoint) -> tuple[str, ...]:
     return (*endpoint_credentials(vault, known).values(), *endpoint_headers(vault, known).values())
 
 
-@get("/webhooks/drafts/{draft_id:str}/test", opt=CHANGING)
-async def try_draft(
+@get("/webhooks/drafts/{draft_id}/test", needs=Needs.CHANGING)
+async def dry_run_draft(
     *,
-    draft_id: FromPath[str],
-    context: GivenContext,
-    visitor: GivenVisitor,
-    sample_type: FromQuery[str] = "",
-    message: FromQuery[str] = "",
-    every: FromQuery[bool] = False,
-    send: FromQuery[bool] = False,
-    email: FromQuery[str] = "",
-    changed: FromQuery[bool] = False,
+    draft_id: str,
+    context: Context,
+    visitor: Visitor,
+    sample_type: str = "",
+    message: str = "",
+    every: bool = False,
+    send: bool = False,
+    email: str = "",
+    changed: bool = False,
 ) -> Response[bytes]:
-    """Tries the draft's code on a sample, on a message of the past, or on all samples. `changed` says that it was not
+    """Runs the draft's code on a sample, on a message of the past, or on all samples. `changed` says that it was not
     created or published, since another window had changed it.
     """
     bench = await bench_of_draft(context, draft_id)
@@ -200,63 +186,55 @@ async def try_draft(
     return await _look(context, visitor, bench, chosen, problem)
 
 
-@get("/webhooks/{endpoint_id:str}/testing")
-async def try_endpoint(
+@get("/webhooks/{endpoint_id}/testing")
+async def dry_run_endpoint(
     *,
-    endpoint_id: FromPath[str],
-    context: GivenContext,
-    visitor: GivenVisitor,
-    sample_type: FromQuery[str] = "",
-    message: FromQuery[str] = "",
-    every: FromQuery[bool] = False,
-    send: FromQuery[bool] = False,
-    email: FromQuery[str] = "",
+    endpoint_id: str,
+    context: Context,
+    visitor: Visitor,
+    sample_type: str = "",
+    message: str = "",
+    every: bool = False,
+    send: bool = False,
+    email: str = "",
 ) -> Response[bytes]:
     """The same with the code that runs."""
     bench = await bench_of_endpoint(context, endpoint_id)
     return await _look(context, visitor, bench, _chosen(sample_type, message, email, every=every, send=send))
 
 
-@post("/webhooks/drafts/{draft_id:str}/test", status_code=200)
-async def try_pasted_on_draft(
-    draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
-    """Tries the draft's code on a body that was pasted."""
+@post("/webhooks/drafts/{draft_id}/test", status=200)
+async def run_pasted_on_draft(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Runs the draft's code on a body that was pasted."""
     return await _pasted(context, visitor, await bench_of_draft(context, draft_id))
 
 
-@post("/webhooks/{endpoint_id:str}/testing", status_code=200)
-async def try_pasted_on_endpoint(
-    endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/testing", status=200)
+async def run_pasted_on_endpoint(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """The same with the code that runs."""
     return await _pasted(context, visitor, await bench_of_endpoint(context, endpoint_id))
 
 
-@post("/webhooks/drafts/{draft_id:str}/test/send", status_code=303)
-async def send_draft(draft_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/drafts/{draft_id}/test/send", status=303)
+async def send_draft(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Sends what the draft's code makes of an event for real, once."""
     return await _send(context, visitor, await bench_of_draft(context, draft_id))
 
 
-@post("/webhooks/{endpoint_id:str}/testing/send", status_code=303)
-async def send_endpoint(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/testing/send", status=303)
+async def send_endpoint(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """The same with the code that runs."""
     return await _send(context, visitor, await bench_of_endpoint(context, endpoint_id))
 
 
-@get("/webhooks/drafts/{draft_id:str}/test/sent/{test_id:str}", opt=CHANGING)
-async def sent_draft(
-    draft_id: FromPath[str], test_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@get("/webhooks/drafts/{draft_id}/test/sent/{test_id}", needs=Needs.CHANGING)
+async def sent_draft(draft_id: str, test_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """What was answered."""
     return await _sent(context, visitor, await bench_of_draft(context, draft_id), test_id)
 
 
-@get("/webhooks/{endpoint_id:str}/testing/sent/{test_id:str}")
-async def sent_endpoint(
-    endpoint_id: FromPath[str], test_id: FromPath[str], context: GivenContext, visitor: GivenVisitor
-) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/testing/sent/{test_id}")
+async def sent_endpoint(endpoint_id: str, test_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """What was answered."""
     return await _sent(context, visitor, await bench_of_endpoint(context, endpoint_id), test_id)
 
@@ -273,15 +251,15 @@ async def _look(
         findings = await findings_of(context, bench.at)
         return await _page(context, visitor, bench, findings=findings)
     if not chosen.message_id and not chosen.sample_type:
-        chosen = msgspec.structs.replace(chosen, sample_type=DEFAULT_SAMPLE)
-    shown, test_id = await _try(context, bench, chosen)
+        chosen = msgspec.structs.replace(chosen, sample_type=(await context.samples()).usual)
+    shown, test_id = await _dry_run(context, bench, chosen)
     return await _page(context, visitor, bench, chosen=chosen, shown=shown, test_id=test_id, problem=problem)
 
 
 async def _pasted(context: Context, visitor: Visitor, bench: Bench) -> Response[bytes]:
     chosen = Chosen(body=visitor.form.get("body", ""), send="send" in visitor.form)
     try:
-        shown, test_id = await _try(context, bench, chosen)
+        shown, test_id = await _dry_run(context, bench, chosen)
     except UserError as problem:
         return await _page(context, visitor, bench, chosen=chosen, problem=problem)
     return await _page(context, visitor, bench, chosen=chosen, shown=shown, test_id=test_id)
@@ -296,8 +274,8 @@ async def _subject(context: Context, bench: Bench, chosen: Chosen) -> Subject:
         subject = past(found, configuration.customer(found))
         return msgspec.structs.replace(subject, app_uid=configuration.app_uid(bench.app_id))
     if chosen.sample_type:
-        return sample(chosen.sample_type, context.now_ms(), _customer(chosen.email))
-    return pasted(chosen.body.encode("utf-8", "replace"), context.now_ms())
+        return sample(await context.samples(), chosen.sample_type, context.now_ms(), _customer(chosen.email))
+    return pasted((await context.samples()).kinds, chosen.body.encode("utf-8", "replace"), context.now_ms())
 
 
 def _customer(email: str) -> Customer | None:
@@ -308,17 +286,17 @@ def _customer(email: str) -> Customer | None:
     return Customer(key=f"nicobar_test_{digest[:8]}", email=email)
 
 
-async def _try(context: Context, bench: Bench, chosen: Chosen) -> tuple[Shown, str]:
-    """The trial and, where it is to be sent and there is something to send, a name for that."""
+async def _dry_run(context: Context, bench: Bench, chosen: Chosen) -> tuple[ShownDryRun, str]:
+    """The dry run and, where it is to be sent and there is something to send, a name for that."""
     subject = await _subject(context, bench, chosen)
     test_id = secrets.token_hex(8) if chosen.send else ""
     subject = msgspec.structs.replace(subject, test=test_id)
-    tried = await try_one(context.services.sandbox, bench.at, subject, context.now_ms())
+    dry_run = await run_event(context.services.sandbox, bench.at, subject, context.now_ms())
     running = None
     if bench.running is not None:
-        now = await try_one(context.services.sandbox, bench.running, subject, context.now_ms())
-        running = await asyncio.to_thread(compare, _written(now.result), _written(tried.result))
-    shown = await asyncio.to_thread(_shown, bench.at, tried, running)
+        now = await run_event(context.services.sandbox, bench.running, subject, context.now_ms())
+        running = await asyncio.to_thread(compare, _written(now.result), _written(dry_run.result))
+    shown = await asyncio.to_thread(_shown, bench.at, dry_run, running)
     return shown, test_id if shown.outcome == "sends" else ""
 
 
@@ -328,42 +306,20 @@ async def _send(context: Context, visitor: Visitor, bench: Bench) -> Response[by
     test_id = form.get("test_id", "")
     if not (test_id.isalnum() and test_id.isascii() and len(test_id) <= MAX_TEST_ID_CHARS):
         raise UserError("test_unknown", "This test has no name.", "Go back, and ask for it again.")
-    key = f"{bench.here}/{test_id}"
-    if key not in context.sends:
-        chosen = Chosen(
-            sample_type=form.get("sample_type", ""),
-            message_id=form.get("message", ""),
-            body=form.get("body", ""),
-            email=form.get("email", "").strip()[:MAX_EMAIL_CHARS],
-        )
-        context.sends[key] = asyncio.create_task(_sending(context, visitor, bench, chosen, test_id))
-        while len(context.sends) > MAX_SENDS:
-            del context.sends[next(iter(context.sends))]
-    try:
-        await asyncio.shield(context.sends[key])
-    except NicobarError:
-        context.sends.pop(key, None)
-        raise
+    chosen = Chosen(
+        sample_type=form.get("sample_type", ""),
+        message_id=form.get("message", ""),
+        body=form.get("body", ""),
+        email=form.get("email", "").strip()[:MAX_EMAIL_CHARS],
+    )
+    subject = await _subject(context, bench, chosen)
+    await send_test_event(context.services, visitor, bench.test_target, subject, test_id)
     return redirect(f"{bench.here}/sent/{test_id}")
 
 
-async def _sending(context: Context, visitor: Visitor, bench: Bench, chosen: Chosen, test_id: str) -> Test:
-    subject = msgspec.structs.replace(await _subject(context, bench, chosen), test=test_id)
-    tried = await try_one(context.services.sandbox, bench.at, subject, context.now_ms())
-    if not isinstance(tried.result, Ready):
-        raise UserError("nothing_to_send", "There is nothing to send.", "Choose an event that the handler sends.")
-    event_type = subject.message.event_type
-    detail = f"{event_type}, {len(tried.result.calls)} calls, test {test_id}"
-    await context.services.change(visitor, "endpoint.test.send", bench.subject_id, app_id=bench.app_id, detail=detail)
-    sent = await send_test(context.services.transport, bench.at.destination, tried.result.calls, bench.secrets)
-    return Test(event_type=event_type, sent=sent, calls=len(tried.result.calls), at_ms=context.now_ms())
-
-
 async def _sent(context: Context, visitor: Visitor, bench: Bench, test_id: str) -> Response[bytes]:
-    task = context.sends.get(f"{bench.here}/{test_id}")
-    if task is None:
-        raise not_found("test")
-    return await _page(context, visitor, bench, test=await asyncio.shield(task))
+    test = await sent_test_event(context.services, bench.subject_id, test_id)
+    return await _page(context, visitor, bench, test=test)
 
 
 async def latest(context: Context, app_id: str, event_types: Sequence[str]) -> list[Message]:
@@ -375,29 +331,29 @@ async def latest(context: Context, app_id: str, event_types: Sequence[str]) -> l
 
 
 def _written(result: Transformed) -> str:
-    """All calls as text: what runs now and what is tried are compared in it."""
+    """All calls as text: those of two handlers are compared in it."""
     if not isinstance(result, Ready):
         return f"({result.reason})"
     return "\n\n".join(f"{call.method} {call.url}\n{pretty(call.body)}" for call in result.calls)
 
 
-def _shown(at: OpenEndpoint, tried: Tried, running: Difference | None) -> Shown:
-    result = tried.result
+def _shown(at: OpenEndpoint, dry_run: DryRun, running: Difference | None) -> ShownDryRun:
+    result = dry_run.result
     code = at.endpoint.transformation.code if at.endpoint.transformation else ""
-    body = tried.subject.message.body.decode("utf-8", "replace")
+    body = dry_run.subject.message.body.decode("utf-8", "replace")
     event = pretty(body)
     calls = result.calls if isinstance(result, Ready) else ()
-    return Shown(
-        event_type=tried.subject.message.event_type,
+    return ShownDryRun(
+        event_type=dry_run.subject.message.event_type,
         body=body,
         outcome=outcome(result),
         reason="" if isinstance(result, Ready) else result.reason,
         calls=tuple(
-            Call(request=_preview(at, call), added=call.added, difference=compare(event, pretty(call.body)))
+            ShownCall(request=_preview(at, call), added=call.added, difference=compare(event, pretty(call.body)))
             for call in calls
         ),
         console=result.console,
-        notes=notes(code, [tried]),
+        notes=notes(code, [dry_run]),
         duration_us=result.duration_us,
         running=running,
     )
@@ -423,14 +379,15 @@ async def _page(
     visitor: Visitor,
     bench: Bench,
     *,
-    shown: Shown | None = None,
+    shown: ShownDryRun | None = None,
     findings: Findings | None = None,
     chosen: Chosen | None = None,
     test_id: str = "",
-    test: Test | None = None,
+    test: SentTestEvent | None = None,
     problem: NicobarError | None = None,
 ) -> Response[bytes]:
     event_types = bench.endpoint.event_types if bench.endpoint else ()
+    samples = await context.samples()
     return page(
         visitor,
         "testing.html",
@@ -442,9 +399,9 @@ async def _page(
         coverage=findings.coverage if findings else await coverage_of(context, bench.at),
         outcome=outcome,
         curl=curl,
-        samples=list(sample_types()),
+        samples=list(samples.types),
         past=await latest(context, bench.app_id, event_types),
-        chosen=chosen or Chosen(sample_type=DEFAULT_SAMPLE),
+        chosen=chosen or Chosen(sample_type=samples.usual),
         test_id=test_id,
         test=test,
         problem=problem,
@@ -452,11 +409,11 @@ async def _page(
     )
 
 
-HANDLERS = (
-    try_draft,
-    try_endpoint,
-    try_pasted_on_draft,
-    try_pasted_on_endpoint,
+OPERATIONS = (
+    dry_run_draft,
+    dry_run_endpoint,
+    run_pasted_on_draft,
+    run_pasted_on_endpoint,
     send_draft,
     send_endpoint,
     sent_draft,

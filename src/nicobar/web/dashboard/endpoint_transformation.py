@@ -6,22 +6,19 @@ from __future__ import annotations
 
 import asyncio
 
-from litestar import Response, get, post
-from litestar.params import FromPath, FromQuery
-
 from nicobar.connectors.registry import connector
 from nicobar.model import DeliveryState, Endpoint, Level, Record, Verdict
 from nicobar.store import Draft
-from nicobar.store.history import Version
 from nicobar.use_cases.dry_run import Note, line_of
-from nicobar.use_cases.dry_run_messages import Rehearsed, Rehearser
-from nicobar.web.dashboard.context import Context, GivenContext, find_endpoint, not_found
+from nicobar.use_cases.dry_run_messages import MessageDryRun, run_messages
+from nicobar.use_cases.transformations import MAX_VERSION, find_version, restore_version
+from nicobar.web.dashboard.context import Context, find_endpoint, not_found
 from nicobar.web.dashboard.coverage import coverage_of_endpoint
 from nicobar.web.dashboard.differences import Difference, compare
-from nicobar.web.dashboard.endpoint_new import publish
 from nicobar.web.dashboard.endpoint_test import with_draft
 from nicobar.web.dashboard.pages import page, pretty, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 MAX_VERSIONS = 25
 CHOICES = (10, 20, 50, 100)
@@ -39,28 +36,28 @@ class Compared(Record):
 class Opened(Record):
     """A message of the dry run, whose row is open."""
 
-    one: Rehearsed
+    dry_run: MessageDryRun
     notes: tuple[Note, ...]
     difference: Difference | None
 
 
-@get("/webhooks/{endpoint_id:str}/transformation")
+@get("/webhooks/{endpoint_id}/transformation")
 async def show(
     *,
-    endpoint_id: FromPath[str],
-    context: GivenContext,
-    visitor: GivenVisitor,
-    version: FromQuery[str] = "",
-    before: FromQuery[str] = "",
-    after: FromQuery[str] = "",
-    older: FromQuery[str] = "",
+    endpoint_id: str,
+    context: Context,
+    visitor: Visitor,
+    version: str = "",
+    before: str = "",
+    after: str = "",
+    older: str = "",
 ) -> Response[bytes]:
     """What runs, or one `version`; with `before` and `after` how one became the other. `older` pages the versions."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
     open_draft = await _changed_draft(context, known)
     place = older if older.isdecimal() else None
     versions = await context.services.store.versions(known.id, before=place, limit=MAX_VERSIONS)
-    chosen = await _version(context, known, version) if version else None
+    chosen = await find_version(context.services.store, known.id, _number(version)) if version else None
     compared = None
     if before and after:
         old, new = await _code(context, known, open_draft, before), await _code(context, known, open_draft, after)
@@ -86,41 +83,31 @@ async def show(
     )
 
 
-@post("/webhooks/{endpoint_id:str}/transformation/restore", status_code=303)
-async def restore(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Makes an old version the newest one."""
+@post("/webhooks/{endpoint_id}/transformation/restore", status=303)
+async def restore(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Publishes an old version."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
-    old = await _version(context, known, visitor.form.get("version", ""))
-    action = "endpoint.transformation.restore"
-    await publish(context, visitor, known.id, old.code or "", action=action, detail=f"version {old.version}")
+    await restore_version(context.services, visitor, known.id, _number(visitor.form.get("version", "")))
     return redirect(f"/webhooks/{known.id}/transformation")
 
 
-@get("/webhooks/{endpoint_id:str}/transformation/dry-run")
+@get("/webhooks/{endpoint_id}/transformation/dry-run")
 async def dry_run(
     *,
-    endpoint_id: FromPath[str],
-    context: GivenContext,
-    visitor: GivenVisitor,
-    messages: FromQuery[int] = CHOICES[1],
-    message: FromQuery[str] = "",
+    endpoint_id: str,
+    context: Context,
+    visitor: Visitor,
+    messages: int = CHOICES[1],
+    message: str = "",
 ) -> Response[bytes]:
     """What the draft, or else the code that runs, would make of the latest messages, beside what was sent."""
-    services = context.services
     known = find_endpoint(await context.snapshot(), endpoint_id)
     open_draft = await _changed_draft(context, known)
-    tried = with_draft(known, open_draft) if open_draft else known
-    rehearser = Rehearser(
-        store=services.store,
-        configuration=services.configuration,
-        vault=services.vault,
-        sandbox=services.sandbox,
-        clock=services.clock,
-    )
+    changed = with_draft(known, open_draft) if open_draft else known
     wanted = messages if messages in CHOICES else CHOICES[1]
-    found = await rehearser.rehearse(tried, None, messages=wanted)
+    found = await run_messages(context.services, changed, messages=wanted)
     row = next((result for result in found.results if result.message_id == message), None)
-    code = tried.transformation.code if tried.transformation else ""
+    code = changed.transformation.code if changed.transformation else ""
     return page(
         visitor,
         "dry_run.html",
@@ -150,14 +137,9 @@ def _differs(known: Endpoint, draft: Draft) -> bool:
     return draft.code != running or draft.variables != known.variables
 
 
-async def _version(context: Context, known: Endpoint, number: str) -> Version:
-    """Raises Refusal 404."""
-    if not (number.isascii() and number.isdecimal()) or not 0 < int(number) < 2**31:
-        raise not_found("version")
-    found = await context.services.store.versions(known.id, after=str(int(number) - 1), limit=1, with_code=True)
-    if not found.items or found.items[0].version != int(number):
-        raise not_found("version")
-    return found.items[0]
+def _number(text: str) -> int:
+    """The number of a version; 0, which none has, for what is no number."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_VERSION)) else 0
 
 
 async def _code(context: Context, known: Endpoint, item: Draft | None, name: str) -> str:
@@ -165,40 +147,40 @@ async def _code(context: Context, known: Endpoint, item: Draft | None, name: str
         if item is None:
             raise not_found("draft")
         return item.code
-    return (await _version(context, known, name)).code or ""
+    return (await find_version(context.services.store, known.id, _number(name))).code or ""
 
 
-def _outcome(rehearsed: Rehearsed) -> str:
-    match rehearsed.state:
+def _outcome(dry_run: MessageDryRun) -> str:
+    match dry_run.state:
         case DeliveryState.FAILED:
             return "failed"
         case DeliveryState.CANCELED:
-            return "not_handled" if rehearsed.code == "not_handled" else "left_out"
+            return "not_handled" if dry_run.code == "not_handled" else "left_out"
         case _:
             return "sends"
 
 
-def _opened(code: str, rehearsed: Rehearsed) -> Opened:
+def _opened(code: str, dry_run: MessageDryRun) -> Opened:
     """Calls that the connector adds by itself are compared only where they were sent."""
     difference = None
-    if rehearsed.sent is not None:
-        would = [call.body for call in rehearsed.calls if not call.added or call.body in rehearsed.sent]
-        difference = compare(_written(rehearsed.sent), _written(would))
+    if dry_run.sent is not None:
+        would = [call.body for call in dry_run.calls if not call.added or call.body in dry_run.sent]
+        difference = compare(_written(dry_run.sent), _written(would))
     return Opened(
-        one=rehearsed, notes=tuple(_note(code, said, rehearsed) for said in _worth(rehearsed)), difference=difference
+        dry_run=dry_run, notes=tuple(_note(code, said, dry_run) for said in _worth(dry_run)), difference=difference
     )
 
 
-def _worth(rehearsed: Rehearsed) -> list[Verdict]:
+def _worth(dry_run: MessageDryRun) -> list[Verdict]:
     """The verdicts without what was added by itself."""
-    return [verdict for verdict in rehearsed.verdicts if verdict.level is not Level.ADDITION]
+    return [verdict for verdict in dry_run.verdicts if verdict.level is not Level.ADDITION]
 
 
 def _written(bodies: list[str] | tuple[str, ...]) -> str:
     return "\n\n".join(pretty(body) for body in bodies)
 
 
-def _note(code: str, verdict: Verdict, rehearsed: Rehearsed) -> Note:
+def _note(code: str, verdict: Verdict, dry_run: MessageDryRun) -> Note:
     return Note(
         level=verdict.level,
         code=verdict.rule,
@@ -206,8 +188,8 @@ def _note(code: str, verdict: Verdict, rehearsed: Rehearsed) -> Note:
         text=verdict.reason,
         fix=verdict.fix,
         line=line_of(code, verdict),
-        event_types=(rehearsed.event_type,),
+        event_types=(dry_run.event_type,),
     )
 
 
-HANDLERS = (show, restore, dry_run)
+OPERATIONS = (show, restore, dry_run)

@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
-from litestar import Response, get, post
-from litestar.params import FromPath, FromQuery
-
 from nicobar.connectors.registry import connector
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import Breaker, BreakerState, Endpoint, Record, Source
 from nicobar.pipeline.breaker import next_probe_at_ms
 from nicobar.pipeline.configuration import wants
-from nicobar.store import Backlog, PauseEndpoint, Snapshot
-from nicobar.store.history import AttemptFilter, Refused, Tried
-from nicobar.use_cases.endpoint_state import enable_endpoint, resume_endpoint
-from nicobar.use_cases.source_secrets import create_trial_secret, keep_secret
+from nicobar.sources.registry import first_source, source_kind
+from nicobar.store import Backlog, Snapshot
+from nicobar.store.history import AttemptFilter, MessageAttempt, RejectedRequest
+from nicobar.use_cases import endpoints, sources
+from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.statistics import DAY_MS, Counts, count
 from nicobar.web.dashboard.activity import error_percent, last_day
-from nicobar.web.dashboard.context import (
-    Context,
-    GivenContext,
-    current_application,
-    default_source,
-    find_endpoint,
-    not_found,
-)
+from nicobar.web.dashboard.context import Context, current_application, find_endpoint, not_found
 from nicobar.web.dashboard.coverage import coverage_of_endpoint
-from nicobar.web.dashboard.endpoint_test import DEFAULT_SAMPLE
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import page, redirect
 from nicobar.web.dashboard.sources import receive_sample, samples_of
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 ATTEMPTS = 10
-MAX_RATE = 65_535
-PAUSED = "paused by hand"
 # The reason that the dashboard itself gives; others come from the destination and stand as they are.
 _PAUSED_SHOWN = noop("paused by hand")
 
 
-class Row(Record):
+class EndpointRow(Record):
     """An endpoint in the list. `state` is `active`, `paused`, `failing` or `disabled`; `oldest_ms` is when the oldest
     message that waits was accepted, `counts` are the tries of the last 24 hours, and `error_percent` how many of them
     failed.
@@ -59,20 +48,20 @@ class Row(Record):
 class First(Record):
     """What is known of an endpoint's first event: the latest try, or else what its source refused last."""
 
-    tried: Tried | None
+    tried: MessageAttempt | None
     latency_ms: int
-    refused: Refused | None
+    refused: RejectedRequest | None
 
 
 @get("/webhooks")
-async def show_all(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+async def show_all(context: Context, visitor: Visitor) -> Response[bytes]:
     """The endpoints, by name."""
     snapshot = await context.snapshot()
     app_id = current_application(snapshot).id
     return page(visitor, "webhooks.html", rows=await rows_of(context, snapshot, app_id), now_ms=context.now_ms())
 
 
-async def rows_of(context: Context, snapshot: Snapshot, app_id: str) -> list[Row]:
+async def rows_of(context: Context, snapshot: Snapshot, app_id: str) -> list[EndpointRow]:
     """The application's endpoints as they are now, by name."""
     store = context.services.store
     backlog = {waiting.endpoint_seq: waiting for waiting in await store.backlog()}
@@ -84,14 +73,14 @@ async def rows_of(context: Context, snapshot: Snapshot, app_id: str) -> list[Row
     return [await _row(context, item, breakers.get(item.seq), backlog.get(item.seq)) for item in own]
 
 
-async def _row(context: Context, endpoint: Endpoint, breaker: Breaker | None, waiting: Backlog | None) -> Row:
+async def _row(context: Context, endpoint: Endpoint, breaker: Breaker | None, waiting: Backlog | None) -> EndpointRow:
     state, reason = _state(endpoint, breaker)
     now_ms = context.now_ms()
     tallies = await context.services.store.tallies_by_type(
         endpoint.app_id, since_ms=now_ms - DAY_MS, until_ms=now_ms + 1, endpoint_id=endpoint.id
     )
     counts = count(tallies)
-    return Row(
+    return EndpointRow(
         endpoint=endpoint,
         connector_name=connector(endpoint.connector).name,
         has_contract=connector(endpoint.connector).has_contract,
@@ -115,13 +104,14 @@ def _state(endpoint: Endpoint, breaker: Breaker | None) -> tuple[str, str]:
     return "active", ""
 
 
-@get("/webhooks/{endpoint_id:str}")
+@get("/webhooks/{endpoint_id}")
 async def show(
-    endpoint_id: FromPath[str],
-    context: GivenContext,
-    visitor: GivenVisitor,
-    sent: FromQuery[bool] = False,  # noqa: FBT002 - of the address
-    kept: FromQuery[bool] = False,  # noqa: FBT002 - of the address
+    *,
+    endpoint_id: str,
+    context: Context,
+    visitor: Visitor,
+    sent: bool = False,
+    kept: bool = False,
 ) -> Response[bytes]:
     """One endpoint: its state, where its events come in, its latest attempts. The steps of connecting it stay after a
     sample was `sent` or a secret was `kept`, also if its first event has arrived meanwhile.
@@ -129,80 +119,91 @@ async def show(
     return await _page(context, visitor, endpoint_id, is_connecting=sent or kept)
 
 
-@get("/webhooks/{endpoint_id:str}/first")
-async def first(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/webhooks/{endpoint_id}/first")
+async def first(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """What is known of the first event, as a part of the page that asks again and again."""
     snapshot = await context.snapshot()
     known = find_endpoint(snapshot, endpoint_id)
-    found = await _first(context, known, default_source(snapshot, known.app_id))
+    found = await _first(context, known, first_source(snapshot.sources, known.app_id))
     return page(visitor, "part_first.html", endpoint=known, first=found, now_ms=context.now_ms())
 
 
-@post("/webhooks/{endpoint_id:str}/secret", status_code=303)
-async def set_secret(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Keeps the signing secret that the sender shows."""
-    async with context.services.changing:
-        snapshot = await context.snapshot()
-        known = find_endpoint(snapshot, endpoint_id)
-        incoming = default_source(snapshot, known.app_id)
-        if incoming is None:
-            raise not_found("source")
-        try:
-            await keep_secret(context.services, visitor, incoming, visitor.form.get("secret", "").strip())
-        except UserError as problem:
-            return await _page(context, visitor, endpoint_id, problem=problem)
-    return redirect(f"/webhooks/{known.id}?kept=1#connect")
+@post("/webhooks/{endpoint_id}/secret", status=303)
+async def set_secret(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Stores the signing secret that the sender shows."""
+
+    async def change(edit: Edit) -> None:
+        await sources.rotate_secret(edit, _source(context, edit, endpoint_id), visitor.form.get("secret", "").strip())
+
+    try:
+        await edited(context.services, visitor, change)
+    except UserError as problem:
+        return await _page(context, visitor, endpoint_id, problem=problem)
+    return redirect(f"/webhooks/{endpoint_id}?kept=1#connect")
 
 
-@post("/webhooks/{endpoint_id:str}/trial-secret", status_code=201)
-async def trial_secret(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/trial-secret", status=201)
+async def trial_secret(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Creates a secret for a trial without a sender, and shows it this once."""
-    async with context.services.changing:
-        snapshot = await context.snapshot()
-        incoming = default_source(snapshot, find_endpoint(snapshot, endpoint_id).app_id)
-        if incoming is None:
-            raise not_found("source")
-        secret = await create_trial_secret(context.services, visitor, incoming)
+
+    async def change(edit: Edit) -> str:
+        return await sources.create_trial_secret(edit, _source(context, edit, endpoint_id))
+
+    secret = await edited(context.services, visitor, change)
     return await _page(context, visitor, endpoint_id, made=secret)
 
 
-@post("/webhooks/{endpoint_id:str}/sample", status_code=303)
-async def send_sample(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+def _source(context: Context, edit: Edit, endpoint_id: str) -> Source:
+    """Where the endpoint's events come in. Raises Refusal 404."""
+    incoming = first_source(edit.snapshot.sources, context.endpoint(edit, endpoint_id).app_id)
+    if incoming is None:
+        raise not_found("source")
+    return incoming
+
+
+@post("/webhooks/{endpoint_id}/sample", status=303)
+async def send_sample(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Receives a sample at the source, as the sender would send it."""
     snapshot = await context.snapshot()
     known = find_endpoint(snapshot, endpoint_id)
-    incoming = default_source(snapshot, known.app_id)
+    incoming = first_source(snapshot.sources, known.app_id)
     if incoming is None:
         raise not_found("source")
     await receive_sample(context, snapshot, incoming, visitor.form.get("event_type", ""))
     return redirect(f"/webhooks/{known.id}?sent=1#connect")
 
 
-@post("/webhooks/{endpoint_id:str}/pause", status_code=303)
-async def pause(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/webhooks/{endpoint_id}/pause", status=303)
+async def pause(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Stops sending; events are kept meanwhile."""
-    known = find_endpoint(await context.snapshot(), endpoint_id)
-    change = PauseEndpoint(endpoint_id=known.id, reason=PAUSED, by_hand=True)
-    await context.services.change(visitor, "endpoint.pause", known.id, change, app_id=known.app_id)
-    return redirect(f"/webhooks/{known.id}")
+
+    async def change(edit: Edit) -> None:
+        await endpoints.pause(edit, context.endpoint(edit, endpoint_id))
+
+    await edited(context.services, visitor, change)
+    return redirect(f"/webhooks/{endpoint_id}")
 
 
-@post("/webhooks/{endpoint_id:str}/resume", status_code=303)
-async def resume(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Ends a pause: what waits is sent."""
-    async with context.services.changing:
-        known = find_endpoint(await context.snapshot(), endpoint_id)
-        await resume_endpoint(context.services, visitor, known)
-    return redirect(f"/webhooks/{known.id}")
+@post("/webhooks/{endpoint_id}/resume", status=303)
+async def resume(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Ends a pause: queued events are sent."""
+
+    async def change(edit: Edit) -> None:
+        await endpoints.resume(edit, context.endpoint(edit, endpoint_id))
+
+    await edited(context.services, visitor, change)
+    return redirect(f"/webhooks/{endpoint_id}")
 
 
-@post("/webhooks/{endpoint_id:str}/enable", status_code=303)
-async def enable(endpoint_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Makes deliveries for a disabled endpoint again; a pause stays, and the page says so."""
-    async with context.services.changing:
-        known = find_endpoint(await context.snapshot(), endpoint_id)
-        await enable_endpoint(context.services, visitor, known)
-    return redirect(f"/webhooks/{known.id}")
+@post("/webhooks/{endpoint_id}/enable", status=303)
+async def enable(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Creates deliveries for a disabled endpoint again; a pause stays, and the page says so."""
+
+    async def change(edit: Edit) -> None:
+        await endpoints.enable(edit, context.endpoint(edit, endpoint_id))
+
+    await edited(context.services, visitor, change)
+    return redirect(f"/webhooks/{endpoint_id}")
 
 
 async def _page(
@@ -216,10 +217,10 @@ async def _page(
 ) -> Response[bytes]:
     snapshot = await context.snapshot()
     known = find_endpoint(snapshot, endpoint_id)
-    incoming = default_source(snapshot, known.app_id)
+    incoming = first_source(snapshot.sources, known.app_id)
     store = context.services.store
     breaker = (await store.breakers()).get(known.seq)
-    backlog = {waiting.endpoint_seq: waiting for waiting in await store.backlog()}
+    waiting = next(iter(await store.backlog(known.seq)), None)
     tried = await store.attempts_of_endpoint(known.id, AttemptFilter(alerts=visitor.sees_alerts), limit=ATTEMPTS)
     return page(
         visitor,
@@ -229,9 +230,10 @@ async def _page(
         is_connecting=is_connecting,
         coverage=await coverage_of_endpoint(context, known),
         samples=_samples(snapshot, incoming, known) if incoming else [],
-        row=await _row(context, known, breaker, backlog.get(known.seq)),
+        row=await _row(context, known, breaker, waiting),
         day=await last_day(context, known.app_id, known.id),
         source=incoming,
+        kind=source_kind(incoming.kind) if incoming else None,
         has_secret=incoming is not None and context.services.has_secret(incoming),
         source_url=f"{visitor.base_url}/in/{incoming.token}" if incoming else "",
         is_local=not visitor.base_url.startswith("https://"),
@@ -245,7 +247,8 @@ async def _page(
 def _samples(snapshot: Snapshot, incoming: Source, known: Endpoint) -> list[str]:
     """The event types of the source that the endpoint subscribes to, the usual one first."""
     names = [item.name for item in samples_of(snapshot, incoming) if wants(known, item.name, ())]
-    return sorted(names, key=lambda name: name != DEFAULT_SAMPLE)
+    usual = source_kind(incoming.kind).usual_event_type
+    return sorted(names, key=lambda name: name != usual)
 
 
 async def _first(context: Context, known: Endpoint, incoming: Source | None) -> First:
@@ -263,7 +266,7 @@ async def _first(context: Context, known: Endpoint, incoming: Source | None) -> 
     return First(tried=latest, latency_ms=latency_ms, refused=refused)
 
 
-HANDLERS = (
+OPERATIONS = (
     show_all,
     show,
     first,

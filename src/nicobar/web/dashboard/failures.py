@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import re
 
-from litestar import Response, get, post
-from litestar.params import FromPath, FromQuery
-
 from nicobar.errors import Refusal
 from nicobar.model import Endpoint, Record
 from nicobar.store import FailureGroup, Task, TaskKind, TaskStatus
-from nicobar.store.history import AttemptFilter, Tried
+from nicobar.store.history import AttemptFilter, MessageAttempt
 from nicobar.use_cases.replays import cancel_replay, count_replay, group_filter, replay_group
-from nicobar.web.dashboard.authorization import CHANGING
-from nicobar.web.dashboard.context import Context, GivenContext, current_application, find_endpoint, not_found
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context, current_application, find_endpoint, not_found
 from nicobar.web.dashboard.filters import address
 from nicobar.web.dashboard.logs import OfEndpoint, endpoint_names, own_endpoints
 from nicobar.web.dashboard.pages import page, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 AROUND_LINES = 3
 # `handler_threw: line 6: …`, as pipeline/transform.py says where it was.
 _LINE = re.compile(r"[a-z_]+: line (\d+):")
 
 
-class Row(Record):
+class FailureRow(Record):
     """A group in the list."""
 
     group: FailureGroup
@@ -42,8 +40,8 @@ class Line(Record):
 
 @get("/failures")
 async def show_all(
-    context: GivenContext,
-    visitor: GivenVisitor,
+    context: Context,
+    visitor: Visitor,
     of_endpoint: OfEndpoint = "",
 ) -> Response[bytes]:
     """The groups, the latest failure first."""
@@ -65,7 +63,7 @@ async def show_all(
 
 @get("/failures/group")
 async def show(
-    context: GivenContext, visitor: GivenVisitor, of_endpoint: OfEndpoint = "", failure: FromQuery[str] = ""
+    context: Context, visitor: Visitor, of_endpoint: OfEndpoint = "", failure: str = ""
 ) -> Response[bytes]:
     """One group: what was said, the line of the code, a sample, and what can be done."""
     known = find_endpoint(await context.snapshot(), of_endpoint)
@@ -90,9 +88,9 @@ async def show(
     )
 
 
-@get("/failures/replay", opt=CHANGING)
+@get("/failures/replay", needs=Needs.CHANGING)
 async def ask_replay(
-    context: GivenContext, visitor: GivenVisitor, of_endpoint: OfEndpoint = "", failure: FromQuery[str] = ""
+    context: Context, visitor: Visitor, of_endpoint: OfEndpoint = "", failure: str = ""
 ) -> Response[bytes]:
     """Counts what sending a group again would do, and asks."""
     known = find_endpoint(await context.snapshot(), of_endpoint)
@@ -110,8 +108,8 @@ async def ask_replay(
     )
 
 
-@post("/failures/replay", status_code=303)
-async def replay(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/failures/replay", status=303)
+async def replay(context: Context, visitor: Visitor) -> Response[bytes]:
     """Sends the group again, as a task that can be followed."""
     known = find_endpoint(await context.snapshot(), visitor.form.get("endpoint", ""))
     failure = visitor.form.get("failure", "")
@@ -121,14 +119,14 @@ async def replay(context: GivenContext, visitor: GivenVisitor) -> Response[bytes
     return redirect(f"/failures/replays/{task.id}")
 
 
-@get("/failures/replays/{task_id:str}")
-async def progress(task_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/failures/replays/{task_id}")
+async def progress(task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """How far a replay is."""
     return await _progress(context, visitor, await _task(context, task_id))
 
 
-@post("/failures/replays/{task_id:str}/cancel", status_code=303)
-async def cancel(task_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/failures/replays/{task_id}/cancel", status=303)
+async def cancel(task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Stops a replay; what was not tried yet is taken back."""
     task = await _task(context, task_id)
     try:
@@ -154,9 +152,9 @@ async def _progress(
     )
 
 
-def row_of(group: FailureGroup) -> Row:
+def row_of(group: FailureGroup) -> FailureRow:
     link = address("/failures/group", endpoint=group.endpoint_id, failure=group.failure)
-    return Row(group=group, link=link, line=line_of(group.failure))
+    return FailureRow(group=group, link=link, line=line_of(group.failure))
 
 
 def line_of(failure: str) -> int | None:
@@ -171,7 +169,7 @@ async def _group(context: Context, known: Endpoint, failure: str) -> FailureGrou
     return next((group for group in groups if group.failure == failure), None)
 
 
-async def _sample(context: Context, group: FailureGroup) -> Tried | None:
+async def _sample(context: Context, group: FailureGroup) -> MessageAttempt | None:
     """The latest try of the group's latest message."""
     tried = await context.services.store.attempts_of_message(
         group.message_id, AttemptFilter(), endpoint_id=group.endpoint_id, limit=1
@@ -196,4 +194,4 @@ async def _task(context: Context, task_id: str) -> Task:
     return found
 
 
-HANDLERS = (show_all, show, ask_replay, replay, progress, cancel)
+OPERATIONS = (show_all, show, ask_replay, replay, progress, cancel)

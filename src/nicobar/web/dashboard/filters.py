@@ -101,6 +101,11 @@ def unknown_name(name: str, known: Collection[str]) -> Refusal:
     return Refusal(422, "unknown_name", f"This page has no filter named {given}.", f"Use one of {names}.")
 
 
+def invalid_value(name: str, reason: str) -> Refusal:
+    """For an address with a value in its query or path that the page cannot read."""
+    return Refusal(422, "invalid_value", f"Invalid value for {name}: {reason}.", "Correct it in the address.")
+
+
 def zone_of(name: str) -> tuple[tzinfo, str]:
     """The viewer's zone and its name; UTC without one. Raises Refusal 422 for an unknown zone."""
     try:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar import Response, get
-from litestar.params import FromQuery, QueryParameter
+from msgspec import Meta
 
 from nicobar.ids import is_id
 from nicobar.model import ALERT_SOURCE_ID, Delivery, Message, Record
 from nicobar.store import Snapshot
-from nicobar.store.history import MessageFilter, Moment
-from nicobar.use_cases.dry_run import sample_types
-from nicobar.web.dashboard.context import Context, GivenContext, current_application
+from nicobar.store.history import MessageDeliveries, MessageFilter
+from nicobar.use_cases.dry_run import Samples
+from nicobar.web.dashboard.context import Context, current_application
 from nicobar.web.dashboard.filters import (
     MAX_CHARS,
     PAGE,
@@ -27,14 +26,16 @@ from nicobar.web.dashboard.filters import (
 )
 from nicobar.web.dashboard.pages import page, redirect
 from nicobar.web.dashboard.search import Snippet, Sought, read_search, snippet
-from nicobar.web.dashboard.visitor import GivenVisitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get
+from nicobar.web.parameters import Name
 
-Text = Annotated[str, QueryParameter(max_length=MAX_CHARS)]
-OfEndpoint = Annotated[str, QueryParameter(name="endpoint", max_length=MAX_CHARS)]
-OfState = Annotated[str, QueryParameter(name="state", max_length=MAX_CHARS)]
+Text = Annotated[str, Meta(max_length=MAX_CHARS)]
+OfEndpoint = Annotated[str, Meta(max_length=MAX_CHARS), Name("endpoint")]
+OfState = Annotated[str, Meta(max_length=MAX_CHARS), Name("state")]
 
 
-class Row(Record):
+class LogRow(Record):
     """A message in the list; `found` is what was looked for in its payload."""
 
     message: Message
@@ -46,18 +47,18 @@ class Row(Record):
 @get("/logs")
 async def show_all(
     *,
-    context: GivenContext,
-    visitor: GivenVisitor,
+    context: Context,
+    visitor: Visitor,
     q: Text = "",
-    event_type: Annotated[str, QueryParameter(name="type", max_length=MAX_CHARS)] = "",
+    event_type: Annotated[str, Meta(max_length=MAX_CHARS), Name("type")] = "",
     of_state: OfState = "",
     endpoint: Text = "",
     customer: Text = "",
     since: Text = "",
     until: Text = "",
     zone: Text = "",
-    before: FromQuery[str | None] = None,
-    after: FromQuery[str | None] = None,
+    before: str | None = None,
+    after: str | None = None,
 ) -> Response[bytes]:
     """Messages, the newest first. An id that is looked for leads to its message."""
     snapshot = await context.snapshot()
@@ -119,13 +120,13 @@ async def show_all(
         state_titles=STATE_TITLES,
         endpoints=own_endpoints(snapshot, app.id),
         names=endpoint_names(snapshot),
-        types=known_types(snapshot),
+        types=known_types(snapshot, await context.samples()),
         now_ms=context.now_ms(),
     )
 
 
-def _row(moment: Moment, sought: Sought) -> Row:
-    return Row(
+def _row(moment: MessageDeliveries, sought: Sought) -> LogRow:
+    return LogRow(
         message=moment.message,
         deliveries=moment.deliveries,
         found=snippet(moment.message.body, sought),
@@ -149,11 +150,11 @@ def endpoint_names(snapshot: Snapshot) -> dict[str, str]:
     return {endpoint.id: endpoint.name for endpoint in snapshot.endpoints}
 
 
-def known_types(snapshot: Snapshot) -> list[str]:
+def known_types(snapshot: Snapshot, samples: Samples) -> list[str]:
     """What is offered to choose from; any other name may be asked for."""
     return sorted(
-        {*sample_types(), *(event_type.name for event_type in snapshot.event_types if not event_type.archived)}
+        {*samples.types, *(event_type.name for event_type in snapshot.event_types if not event_type.archived)}
     )
 
 
-HANDLERS = (show_all,)
+OPERATIONS = (show_all,)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from litestar import Response, get, post
-from litestar.params import FromPath, FromQuery
-
 from nicobar.errors import Refusal
-from nicobar.model import ALERT_SOURCE_ID, Attempt, Delivery, DeliveryState, Endpoint, Message, Record
+from nicobar.model import ALERT_SOURCE_ID, Attempt, Delivery, Endpoint, Message, Record
 from nicobar.store.history import AttemptFilter
 from nicobar.use_cases import erase
-from nicobar.use_cases.replays import resend
-from nicobar.web.dashboard.authorization import CHANGING
-from nicobar.web.dashboard.context import Context, GivenContext, current_application, find_endpoint, not_found
+from nicobar.use_cases.deliveries import count_unfinished, resend
+from nicobar.use_cases.delivery_waits import Wait, WaitCause, read_waits
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context, current_application, find_endpoint, not_found
 from nicobar.web.dashboard.logs import endpoint_names
 from nicobar.web.dashboard.pages import page, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
-from nicobar.web.dashboard.waiting import Cause, Wait, wait_of
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 # A delivery has 8 tries on its schedule, and those that somebody asked for.
 MAX_ATTEMPTS = 100
-_RESENDABLE = {Cause.RETRY, Cause.LATER}
+_RESENDABLE = {WaitCause.RETRY, WaitCause.LATER}
 
 
 class Part(Record):
@@ -32,23 +30,21 @@ class Part(Record):
     can_resend: bool
 
 
-@get("/logs/{message_id:str}")
-async def show(message_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/logs/{message_id}")
+async def show(message_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """The payload, and for each endpoint every try with request and answer."""
     return await _page(context, visitor, await _message(context, visitor, message_id))
 
 
-@get("/logs/{message_id:str}/resend", opt=CHANGING)
-async def ask_resend(
-    message_id: FromPath[str], context: GivenContext, visitor: GivenVisitor, to: FromQuery[str] = ""
-) -> Response[bytes]:
+@get("/logs/{message_id}/resend", needs=Needs.CHANGING)
+async def ask_resend(message_id: str, context: Context, visitor: Visitor, to: str = "") -> Response[bytes]:
     """Says what sending again means, and asks."""
     message = await _message(context, visitor, message_id)
     return page(visitor, "resend.html", message=message, endpoint=find_endpoint(await context.snapshot(), to))
 
 
-@post("/logs/{message_id:str}/resend", status_code=303)
-async def resent(message_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/logs/{message_id}/resend", status=303)
+async def resent(message_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Puts the delivery into the queue again."""
     message = await _message(context, visitor, message_id)
     known = find_endpoint(await context.snapshot(), visitor.form.get("to", ""))
@@ -59,20 +55,16 @@ async def resent(message_id: FromPath[str], context: GivenContext, visitor: Give
     return redirect(f"/logs/{message.id}#{known.id}")
 
 
-@get("/logs/{message_id:str}/expunge", opt=CHANGING)
-async def ask_expunge(message_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/logs/{message_id}/expunge", needs=Needs.CHANGING)
+async def ask_expunge(message_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Says what taking out means, and asks."""
     message = await _message(context, visitor, message_id)
-    unfinished = [
-        delivery
-        for delivery in await context.services.store.deliveries(message.id)
-        if delivery.state in {DeliveryState.PENDING, DeliveryState.SENDING}
-    ]
-    return page(visitor, "expunge_message.html", message=message, unfinished=len(unfinished))
+    unfinished = await count_unfinished(context.services.store, message)
+    return page(visitor, "expunge_message.html", message=message, unfinished=unfinished)
 
 
-@post("/logs/{message_id:str}/expunge", status_code=303)
-async def expunged(message_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/logs/{message_id}/expunge", status=303)
+async def expunged(message_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Takes the payload out, and what the tries quote of it."""
     message = await _message(context, visitor, message_id)
     await erase.expunge_message(context.services, visitor, message)
@@ -94,13 +86,13 @@ async def _page(
     snapshot = await context.snapshot()
     store = context.services.store
     endpoints = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
-    breakers = await store.breakers()
     tried = await store.attempts_of_message(message.id, AttemptFilter(alerts=True), limit=MAX_ATTEMPTS)
     now_ms = context.now_ms()
+    waits = await read_waits(store, snapshot.endpoints, now_ms)
     parts: list[Part] = []
     for delivery in await store.deliveries(message.id):
         known = endpoints.get(delivery.endpoint_id)
-        wait = wait_of(delivery, known, breakers.get(known.seq) if known else None, now_ms)
+        wait = waits.of(delivery)
         parts.append(
             Part(
                 delivery=delivery,
@@ -145,4 +137,4 @@ def _others(message: Message, endpoints: tuple[Endpoint, ...], parts: list[Part]
     ]
 
 
-HANDLERS = (show, ask_resend, resent, ask_expunge, expunged)
+OPERATIONS = (show, ask_resend, resent, ask_expunge, expunged)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from litestar import Response, get
-
 from nicobar.model import Record, Source
-from nicobar.store.history import MAX_PAGE, Refused
+from nicobar.store.history import MAX_PAGE, RejectedRequest
 from nicobar.use_cases.statistics import DAY_MS
 from nicobar.web.dashboard.activity import last_day
-from nicobar.web.dashboard.context import Context, GivenContext, current_application
+from nicobar.web.dashboard.context import Context, current_application
 from nicobar.web.dashboard.coverage import is_known_silent
-from nicobar.web.dashboard.endpoints import Row, rows_of
+from nicobar.web.dashboard.endpoints import EndpointRow, rows_of
 from nicobar.web.dashboard.failures import row_of
 from nicobar.web.dashboard.logs import endpoint_names
 from nicobar.web.dashboard.navigation import PLACES
 from nicobar.web.dashboard.pages import page
-from nicobar.web.dashboard.visitor import GivenVisitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get
 
 MAX_GROUPS = 5
 SOURCES = "/sources"
@@ -27,11 +26,11 @@ class Refusing(Record):
     source: Source
     count: int
     more: bool
-    latest: Refused
+    latest: RejectedRequest
 
 
 @get("/")
-async def show(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+async def show(context: Context, visitor: Visitor) -> Response[bytes]:
     """The first page."""
     snapshot = await context.snapshot()
     app_id = current_application(snapshot).id
@@ -44,13 +43,14 @@ async def show(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
         if failure_group.endpoint_id in own
     ]
     now_ms = context.now_ms()
+    samples = await context.samples()
     return page(
         visitor,
         "overview.html",
         rows=rows,
         held=[row for row in rows if _needs_attention(row)],
         disabled=[row for row in rows if row.state == "disabled" and not _needs_attention(row)],
-        silent=[row for row in rows if row.state != "disabled" and is_known_silent(context, row.endpoint)],
+        silent=[row for row in rows if row.state != "disabled" and is_known_silent(context, samples, row.endpoint)],
         day=await last_day(context, app_id),
         groups=[row_of(group) for group in groups[:MAX_GROUPS]],
         more_groups=max(0, len(groups) - MAX_GROUPS),
@@ -64,7 +64,7 @@ async def show(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
     )
 
 
-def _needs_attention(row: Row) -> bool:
+def _needs_attention(row: EndpointRow) -> bool:
     """Whoever disabled an endpoint knows it."""
     return row.state in {"paused", "failing"} or (row.state == "disabled" and bool(row.reason))
 
@@ -78,4 +78,4 @@ async def _refusing(context: Context, source: Source, now_ms: int) -> Refusing |
     return Refusing(source=source, count=len(recent), more=more, latest=recent[0])
 
 
-HANDLERS = (show,)
+OPERATIONS = (show,)

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.resources import files
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from litestar import Response
 
 from nicobar.connectors import Field, is_credential
 from nicobar.model import Json
@@ -19,7 +19,8 @@ from nicobar.nesting import is_deeper
 from nicobar.web.dashboard.language import LANGUAGES, catalogue, noop
 from nicobar.web.dashboard.navigation import PLACES, SETTINGS, TABS
 from nicobar.web.dashboard.reason_texts import say
-from nicobar.web.dashboard.visitor import THEMES, TOKEN_FIELD, Visitor, cookie
+from nicobar.web.dashboard.visitor import THEMES, Visitor, cookie
+from nicobar.web.operations import Response
 
 HTML = "text/html; charset=utf-8"
 _MINUTE_MS, _HOUR_MS, _DAY_MS = 60_000, 3_600_000, 86_400_000
@@ -59,15 +60,12 @@ def page(
 ) -> Response[bytes]:
     """A whole page, or a part of one, in the visitor's language."""
     text = environment(visitor.language).get_template(template).render(visitor=visitor, **values)
-    return Response(text.encode(), status_code=status, media_type=HTML, headers=dict(headers or {}))
+    return Response(text.encode(), status=status, media_type=HTML, headers=headers or {})
 
 
 def redirect(location: str, *cookies: str) -> Response[bytes]:
-    """Where to look after a form was taken."""
-    answer: Response[bytes] = Response(b"", status_code=303, headers={"location": location})
-    for cooky in cookies:
-        answer.headers.setdefault("set-cookie", cooky)
-    return answer
+    """Where the browser goes after a form was accepted."""
+    return Response(b"", status=303, headers={"location": location}, cookies=cookies)
 
 
 def with_cookie(visitor: Visitor, location: str, name: str, value: str, *, max_age_s: int) -> Response[bytes]:
@@ -106,7 +104,6 @@ def environment(language: str) -> Environment:
         "state_names": _STATES,
         "role_names": _ROLES,
         "role_meanings": _ROLE_MEANINGS,
-        "token_field": TOKEN_FIELD,
     }
     made.filters |= {
         "said": partial(say, language),
@@ -119,6 +116,7 @@ def environment(language: str) -> Environment:
         "ago_parts": ago_parts,
         "masked": masked,
         "help_of": help_of,
+        "segment": partial(quote, safe=""),
     }
     return made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Generic, TypeVar
 
-from litestar.params import QueryParameter
+from msgspec import Meta
 
 from nicobar.model import Record
 from nicobar.store.history import Page
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 PAGE = 25
 # A place: more digits than SQLite's numbers have are none.
-Number = Annotated[int | None, QueryParameter(ge=0, le=2**63 - 1)]
+Number = Annotated[int, Meta(ge=0, le=2**63 - 1)] | None
 
 
 class Shown(Record, Generic[T]):

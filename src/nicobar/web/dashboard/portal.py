@@ -4,23 +4,22 @@ browsers keep to themselves; a script of the page sends it as a form.
 
 from __future__ import annotations
 
-from litestar import Response, get, post
-
 from nicobar.use_cases.tokens import live_token
-from nicobar.web.dashboard.authorization import OPEN
-from nicobar.web.dashboard.context import GivenContext
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.pages import page, redirect
-from nicobar.web.dashboard.visitor import SESSION, GivenVisitor, cookie
+from nicobar.web.dashboard.visitor import SESSION, Visitor, cookie
+from nicobar.web.operations import Response, get, post
 
 
-@get("/app-portal", opt=OPEN)
-async def open_link(visitor: GivenVisitor) -> Response[bytes]:
+@get("/app-portal", needs=Needs.NOTHING)
+async def open_link(visitor: Visitor) -> Response[bytes]:
     """Takes the key; without scripts, one that is pasted."""
     return page(visitor, "portal.html", is_over=False)
 
 
-@post("/app-portal", status_code=303, opt=OPEN)
-async def take_key(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/app-portal", status=303, needs=Needs.NOTHING)
+async def take_key(context: Context, visitor: Visitor) -> Response[bytes]:
     """Exchanges the key for a cookie that lasts as long as the link."""
     now_ms = context.now_ms()
     key = visitor.form.get("key", "").strip()
@@ -31,4 +30,4 @@ async def take_key(context: GivenContext, visitor: GivenVisitor) -> Response[byt
     return redirect("/", cookie(SESSION, key, secure=visitor.secure, max_age_s=left_s))
 
 
-HANDLERS = (open_link, take_key)
+OPERATIONS = (open_link, take_key)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from litestar import Response, get, post
-from litestar.params import FromPath
-
-from nicobar.web.dashboard.authorization import OPEN
+from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import not_found
 from nicobar.web.dashboard.language import LANGUAGES
 from nicobar.web.dashboard.pages import read_static, redirect, with_cookie
-from nicobar.web.dashboard.visitor import CHOICE_S, LANGUAGE, THEME, THEMES, GivenVisitor
+from nicobar.web.dashboard.visitor import CHOICE_S, LANGUAGE, THEME, THEMES, Visitor
+from nicobar.web.operations import Response, get, post
 
 # The files that there are, each with its type; nothing else is served.
 FILES = {
@@ -27,8 +25,8 @@ FILES = {
 _KEEP = "public, max-age=31536000, immutable"
 
 
-@post("/preferences", status_code=303, opt=OPEN)
-async def prefer(visitor: GivenVisitor) -> Response[bytes]:
+@post("/preferences", status=303, needs=Needs.NOTHING)
+async def prefer(visitor: Visitor) -> Response[bytes]:
     """Keeps what was chosen and goes back to the page where it was."""
     back = urlsplit(visitor.form.get("back", "/"))
     location = (back.path or "/") + (f"?{back.query}" if back.query else "")
@@ -40,13 +38,12 @@ async def prefer(visitor: GivenVisitor) -> Response[bytes]:
     return redirect(location)
 
 
-@get("/static/{name:path}", sync_to_thread=False, opt=OPEN)
-def static(name: FromPath[str]) -> Response[bytes]:
+@get("/static/{name:path}", needs=Needs.NOTHING)
+async def static(name: str) -> Response[bytes]:
     """One of FILES."""
-    known = name.removeprefix("/")
-    if known not in FILES:
+    if name not in FILES:
         raise not_found("file")
-    return Response(read_static(known), media_type=FILES[known], headers={"cache-control": _KEEP})
+    return Response(read_static(name), media_type=FILES[name], headers={"cache-control": _KEEP})
 
 
-HANDLERS = (prefer, static)
+OPERATIONS = (prefer, static)

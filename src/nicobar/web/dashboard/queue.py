@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from litestar import Response, get
-
 from nicobar.model import DeliveryState, Record
 from nicobar.store.history import MessageFilter, Waits
-from nicobar.web.dashboard.context import Context, GivenContext, current_application
-from nicobar.web.dashboard.endpoint_deliveries import Row as DeliveryRow
-from nicobar.web.dashboard.endpoint_deliveries import row_of
-from nicobar.web.dashboard.endpoints import Row, rows_of
+from nicobar.use_cases.delivery_waits import read_waits
+from nicobar.web.dashboard.context import Context, current_application
+from nicobar.web.dashboard.endpoint_deliveries import DeliveryRow, row_of
+from nicobar.web.dashboard.endpoints import EndpointRow, rows_of
 from nicobar.web.dashboard.pages import page
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get
 
 SHOWN = 5
 
@@ -19,13 +18,13 @@ SHOWN = 5
 class Lane(Record):
     """An endpoint with what waits for it; `first` are its oldest deliveries."""
 
-    row: Row
+    row: EndpointRow
     waits: Waits
     first: tuple[DeliveryRow, ...]
 
 
 @get("/queue")
-async def show(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+async def show(context: Context, visitor: Visitor) -> Response[bytes]:
     """The endpoints where something waits, the longest lag first."""
     snapshot = await context.snapshot()
     rows = await rows_of(context, snapshot, current_application(snapshot).id)
@@ -42,9 +41,9 @@ async def show(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
     )
 
 
-async def _lane(context: Context, visitor: Visitor, row: Row) -> Lane:
+async def _lane(context: Context, visitor: Visitor, row: EndpointRow) -> Lane:
     store = context.services.store
-    breaker = (await store.breakers()).get(row.endpoint.seq)
+    waits = await read_waits(store, [row.endpoint], context.now_ms())
     # From the oldest that waits on: what came before is finished.
     since = MessageFilter(since_ms=row.oldest_ms, alerts=visitor.sees_alerts)
     found = await store.attempted(
@@ -53,8 +52,8 @@ async def _lane(context: Context, visitor: Visitor, row: Row) -> Lane:
     return Lane(
         row=row,
         waits=await store.waits(row.endpoint.id, now_ms=context.now_ms()),
-        first=tuple([await row_of(context, item, row.endpoint, breaker) for item in found.items]),
+        first=tuple([await row_of(context, item, waits) for item in found.items]),
     )
 
 
-HANDLERS = (show,)
+OPERATIONS = (show,)

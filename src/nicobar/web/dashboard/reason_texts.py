@@ -13,8 +13,17 @@ from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import NamedTuple
 
-from nicobar.web.dashboard.language import DEFAULT, catalogue
+from nicobar.web.dashboard.language import DEFAULT, catalogue, noop
 
+# The reasons that Nicobar itself gives are translated; others stay as the code or the destination wrote them.
+_REASONS = (
+    noop("canceled by the handler"),
+    noop("canceled by hand"),
+    noop("endpoint removed"),
+    noop("replay canceled"),
+    noop("expunged"),
+    noop("an alert; this is not the alert endpoint"),
+)
 SAID = "said"  # the context of these texts in the catalogues
 # How sentences are put together: see pipeline/transform.py.
 JOINED = ("line %(line)s: %(reason)s", "%(reason)s (and %(count)s more)")

@@ -7,18 +7,18 @@ import platform
 import shutil
 
 import msgspec
-from litestar import Response, get
 
 from nicobar import __version__
 from nicobar.model import Record
 from nicobar.settings import Settings, description, shown
-from nicobar.web.dashboard.authorization import USER
-from nicobar.web.dashboard.context import GivenContext
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.pages import page
-from nicobar.web.dashboard.visitor import GivenVisitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get
 
 
-class Row(Record):
+class SettingRow(Record):
     """A setting as it is shown; without an `origin` it is the default."""
 
     name: str
@@ -27,13 +27,13 @@ class Row(Record):
     meaning: str
 
 
-@get("/settings/about", opt=USER)
-async def show(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/settings/about", needs=Needs.USER)
+async def show(context: Context, visitor: Visitor) -> Response[bytes]:
     """What runs here."""
     services = context.services
     settings = services.settings
     rows = [
-        Row(
+        SettingRow(
             name=field.name,
             value=shown(settings, field.name),
             origin=services.origins.get(field.name, ""),
@@ -54,4 +54,4 @@ async def show(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
     )
 
 
-HANDLERS = (show,)
+OPERATIONS = (show,)

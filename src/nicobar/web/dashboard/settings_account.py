@@ -4,71 +4,63 @@ from __future__ import annotations
 
 import asyncio
 
-from litestar import Response, get, post
-from litestar.params import FromQuery
-
-from nicobar.crypto import hash_password, is_password
+from nicobar.crypto import is_password
 from nicobar.errors import Refusal, UserError
 from nicobar.model import User
-from nicobar.store import EndSessions, SetPassword
-from nicobar.use_cases.users import MIN_PASSWORD_CHARS, check_password
-from nicobar.web.dashboard.authorization import USER
-from nicobar.web.dashboard.context import GivenContext
+from nicobar.use_cases.login_limit import count_attempt, forgive
+from nicobar.use_cases.users import MIN_PASSWORD_CHARS, end_sessions, set_password
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import page, redirect, translate
 from nicobar.web.dashboard.sign_in import PROBLEMS, TOO_MANY, signed_in, signed_out
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 _WRONG = noop("The present password is not that one.")
 
 
-@get("/settings", sync_to_thread=False, opt=USER)
-def settings() -> Response[bytes]:
+@get("/settings", needs=Needs.USER)
+async def settings() -> Response[bytes]:
     """The first of the settings."""
     return redirect("/settings/account")
 
 
-@get("/settings/account", opt=USER)
+@get("/settings/account", needs=Needs.USER)
 async def show(
-    visitor: GivenVisitor,
-    changed: FromQuery[bool] = False,  # noqa: FBT002 - of the address
+    *,
+    visitor: Visitor,
+    changed: bool = False,
 ) -> Response[bytes]:
     """Who is signed in; `changed` says that the password is."""
     return _page(visitor, changed=changed)
 
 
-@post("/settings/account/password", status_code=303, opt=USER)
-async def change_password(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/settings/account/password", status=303, needs=Needs.USER)
+async def change_password(context: Context, visitor: Visitor) -> Response[bytes]:
     """Takes a new password of who knows the present one. Other browsers are signed out."""
     user = _user(visitor)
-    now_ms = context.now_ms()
+    store = context.services.store
     try:
-        context.limit.check(visitor.address, now_ms)
+        attempt = await count_attempt(store, visitor.address, user.name, context.now_ms())
     except Refusal as refusal:
         return _page(visitor, problem=TOO_MANY, status=refusal.status)
-    context.limit.wrong(visitor.address, user.name, now_ms)
     if not await asyncio.to_thread(is_password, visitor.form.get("present", ""), user.password_hash):
         return _page(visitor, problem=_WRONG, status=422)
-    context.limit.right(visitor.address, user.name)
-    password = visitor.form.get("password", "")
+    await forgive(store, attempt)
+    password, again = visitor.form.get("password", ""), visitor.form.get("again", "")
     try:
-        check_password(password, visitor.form.get("again", ""))
+        await set_password(context.services, visitor, user, password, again)
     except UserError as error:
         return _page(visitor, problem=PROBLEMS[error.code], status=422)
-    changed = SetPassword(user_id=user.id, password_hash=await asyncio.to_thread(hash_password, password))
-    ended = EndSessions(user_id=user.id)
-    await context.services.change(
-        visitor, "user.set-password", user.id, changed, ended, app_id=None, detail=user.name
-    )
     return await signed_in(context, visitor, user, "/settings/account?changed=1")
 
 
-@post("/settings/account/sign-out", status_code=303, opt=USER)
-async def sign_out_everywhere(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/settings/account/sign-out", status=303, needs=Needs.USER)
+async def sign_out_everywhere(context: Context, visitor: Visitor) -> Response[bytes]:
     """Ends all sessions, this one too."""
     user = _user(visitor)
-    ended = EndSessions(user_id=user.id)
-    await context.services.change(visitor, "user.end-sessions", user.id, ended, app_id=None, detail=user.name)
+    await end_sessions(context.services, visitor, user)
     return signed_out(visitor)
 
 
@@ -89,4 +81,4 @@ def _page(visitor: Visitor, *, problem: str = "", status: int = 200, changed: bo
     )
 
 
-HANDLERS = (settings, show, change_password, sign_out_everywhere)
+OPERATIONS = (settings, show, change_password, sign_out_everywhere)

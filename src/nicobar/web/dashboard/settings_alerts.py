@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from litestar import Response, get, post
-from litestar.params import FromQuery
-
 from nicobar.pipeline.alerts import AlertType
 from nicobar.settings import shown
-from nicobar.web.dashboard.authorization import OWNER, USER
-from nicobar.web.dashboard.context import GivenContext
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import page, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 MEANINGS = {
     AlertType.DISABLED: noop("an endpoint was disabled: it only failed for five days, or its URL answered 410"),
@@ -27,10 +25,8 @@ SETTINGS = ("alert_endpoint", "alert_smtp_url", "alert_mail_from", "alert_mail_t
 SENT = "sent"
 
 
-@get("/settings/alerts", opt=USER)
-async def show(
-    context: GivenContext, visitor: GivenVisitor, told: FromQuery[str] = "", mail: FromQuery[str] = ""
-) -> Response[bytes]:
+@get("/settings/alerts", needs=Needs.USER)
+async def show(context: Context, visitor: Visitor, told: str = "", mail: str = "") -> Response[bytes]:
     """Where alerts go; `told` and `mail` are what became of a test."""
     settings = context.services.settings
     snapshot = await context.snapshot()
@@ -48,8 +44,8 @@ async def show(
     )
 
 
-@post("/settings/alerts/test", status_code=303, opt=OWNER)
-async def test(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/settings/alerts/test", status=303, needs=Needs.OWNER)
+async def test(context: Context, visitor: Visitor) -> Response[bytes]:
     """Sends one the ways that alerts go."""
     await context.snapshot()
     done = await context.services.alerts.test(visitor.name)
@@ -61,4 +57,4 @@ async def test(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
     return redirect(f"/settings/alerts?{urlencode(said)}#test")
 
 
-HANDLERS = (show, test)
+OPERATIONS = (show, test)

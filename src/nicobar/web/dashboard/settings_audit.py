@@ -5,30 +5,29 @@ from __future__ import annotations
 from datetime import UTC
 from urllib.parse import urlencode
 
-from litestar import Response, get
-from litestar.params import FromQuery
-
+from nicobar.audit import stored_names
 from nicobar.store.history import AuditFilter
-from nicobar.web.dashboard.authorization import USER
-from nicobar.web.dashboard.context import GivenContext
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.filters import day_ms
 from nicobar.web.dashboard.pages import page
 from nicobar.web.dashboard.paging import PAGE, Number, shown, text
-from nicobar.web.dashboard.visitor import GivenVisitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get
 
 PATH = "/settings/audit"
 
 
-@get(PATH, opt=USER)
+@get(PATH, needs=Needs.USER)
 async def show(
     *,
-    context: GivenContext,
-    visitor: GivenVisitor,
-    actor: FromQuery[str] = "",
-    action: FromQuery[str] = "",
-    subject: FromQuery[str] = "",
-    since: FromQuery[str] = "",
-    until: FromQuery[str] = "",
+    context: Context,
+    visitor: Visitor,
+    actor: str = "",
+    action: str = "",
+    subject: str = "",
+    since: str = "",
+    until: str = "",
     before: Number = None,
     after: Number = None,
 ) -> Response[bytes]:
@@ -37,7 +36,7 @@ async def show(
     wanted = {name: value.strip() for name, value in asked.items() if value.strip()}
     which = AuditFilter(
         actor=wanted.get("actor"),
-        action=wanted.get("action"),
+        actions=stored_names(wanted["action"]) if "action" in wanted else (),
         subject=wanted.get("subject"),
         since_ms=day_ms(wanted.get("since", ""), UTC),
         until_ms=day_ms(wanted.get("until", ""), UTC, end=True),
@@ -53,4 +52,4 @@ async def show(
     )
 
 
-HANDLERS = (show,)
+OPERATIONS = (show,)

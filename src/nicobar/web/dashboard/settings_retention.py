@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from litestar import Response, get
-
 from nicobar.pipeline.retention import ANSWER_HOURS, DAY_MS, MIN_ID_DAYS
 from nicobar.store.history import MAX_REFUSALS
-from nicobar.web.dashboard.authorization import USER
-from nicobar.web.dashboard.context import GivenContext
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.endpoint_new import KEEP_DRAFTS_MS
 from nicobar.web.dashboard.pages import page
-from nicobar.web.dashboard.visitor import SESSION_MS, GivenVisitor
+from nicobar.web.dashboard.visitor import SESSION_MS, Visitor
+from nicobar.web.operations import Response, get
 
 
-@get("/settings/retention", opt=USER)
-async def show(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/settings/retention", needs=Needs.USER)
+async def show(context: Context, visitor: Visitor) -> Response[bytes]:
     """The setting, what follows from it, and the last clean-up."""
     settings = context.services.settings
     return page(
@@ -32,4 +31,4 @@ async def show(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
     )
 
 
-HANDLERS = (show,)
+OPERATIONS = (show,)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from litestar import Response, get, post
-from litestar.params import FromPath
-
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import Scope
-from nicobar.store import PutToken
-from nicobar.use_cases.tokens import end_token, make_token
-from nicobar.web.dashboard.authorization import OWNER, USER
-from nicobar.web.dashboard.context import Context, GivenContext, not_found
-from nicobar.web.dashboard.forms import MAX_NAME_CHARS
+from nicobar.use_cases.tokens import WIDE_SCOPES, TokenSpec, create_token, find_token, revoke_token
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context, not_found
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import page, redirect
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 DAY_MS = 24 * 3_600_000
 # How long a token is good, in days; 0 is without an end.
@@ -25,60 +21,43 @@ SCOPES = {
     Scope.APPLICATION: noop("everything in one application"),
     Scope.APPLICATION_READ_ONLY: noop("read in one application"),
 }
-# Those that are for all applications.
-WIDE = (Scope.ADMIN, Scope.READ_ONLY)
 
 
-@get("/settings/tokens", opt=USER)
-async def show_all(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/settings/tokens", needs=Needs.USER)
+async def show_all(context: Context, visitor: Visitor) -> Response[bytes]:
     """The tokens, the newest first; those of links to the dashboard are not among them."""
     return await _page(context, visitor)
 
 
-@post("/settings/tokens", status_code=201, opt=OWNER)
-async def create(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/settings/tokens", status=201, needs=Needs.OWNER)
+async def create(context: Context, visitor: Visitor) -> Response[bytes]:
     """Makes a token; it is shown this once, so the page is the answer."""
     name = " ".join(visitor.form.get("name", "").split())
     chosen = visitor.form.get("days", "")
     days = int(chosen) if chosen in {str(day) for day in DAYS} else DAYS[0]
-    async with context.services.changing:
-        now_ms = context.now_ms()
-        try:
-            if not 0 < len(name) <= MAX_NAME_CHARS:
-                raise UserError("name_invalid", f"A name has 1 to {MAX_NAME_CHARS} characters.", "Choose one.")  # noqa: TRY301 - the form says so
-            scope, app_id = await _scope(context, visitor)
-            token, secret = make_token(
-                await context.services.store.tokens(),
-                ids=context.services.ids,
-                now_ms=now_ms,
-                name=name,
-                scope=scope,
-                app_id=app_id,
-                expires_at_ms=now_ms + days * DAY_MS if days else None,
-            )
-        except UserError as problem:
-            return await _page(context, visitor, name=name, problem=problem)
-        await context.services.change(
-            visitor, "token.create", token.id, PutToken(token=token), app_id=app_id, detail=token.name
-        )
+    expires_at_ms = context.now_ms() + days * DAY_MS if days else None
+    try:
+        scope, app_id = await _scope(context, visitor)
+        spec = TokenSpec(name=name, scope=scope, app_id=app_id, expires_at_ms=expires_at_ms)
+        _, secret = await create_token(context.services, visitor, spec)
+    except UserError as problem:
+        return await _page(context, visitor, name=name, problem=problem)
     return await _page(context, visitor, made=secret, made_name=name)
 
 
-@get("/settings/tokens/{token_id:str}/revoke", opt=OWNER)
-async def ask_revoke(token_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/settings/tokens/{token_id}/revoke", needs=Needs.OWNER)
+async def ask_revoke(token_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Says what revoking means, and asks."""
-    for token in await context.services.store.tokens():
-        if token.id == token_id and not token.portal:
-            return page(visitor, "token_revoke.html", known=token)
-    raise not_found("token")
+    token = await find_token(context.services.store, token_id)
+    if token.portal:
+        raise not_found("token")
+    return page(visitor, "token_revoke.html", known=token)
 
 
-@post("/settings/tokens/{token_id:str}/revoke", status_code=303, opt=OWNER)
-async def revoke(token_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/settings/tokens/{token_id}/revoke", status=303, needs=Needs.OWNER)
+async def revoke(token_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Ends a token for good."""
-    async with context.services.changing:
-        if not await end_token(context.services, visitor, token_id):
-            raise not_found("token")
+    await revoke_token(context.services, visitor, token_id)
     return redirect("/settings/tokens")
 
 
@@ -87,7 +66,7 @@ async def _scope(context: Context, visitor: Visitor) -> tuple[Scope, str | None]
     text, _, app_id = visitor.form.get("scope", "").partition(":")
     known = {application.id for application in (await context.snapshot()).applications}
     scope = next((scope for scope in SCOPES if scope == text), None)
-    if scope is None or (app_id != "" if scope in WIDE else app_id not in known):
+    if scope is None or (app_id != "" if scope in WIDE_SCOPES else app_id not in known):
         raise UserError("scope_unknown", "There is no such scope.", "Choose one of the list.")
     return scope, app_id or None
 
@@ -111,7 +90,7 @@ async def _page(
         applications=applications,
         app_names={application.id: application.name or application.uid for application in applications},
         scopes=SCOPES,
-        wide=WIDE,
+        wide=WIDE_SCOPES,
         days=DAYS,
         made=made,
         made_name=made_name,
@@ -121,4 +100,4 @@ async def _page(
     )
 
 
-HANDLERS = (show_all, create, ask_revoke, revoke)
+OPERATIONS = (show_all, create, ask_revoke, revoke)

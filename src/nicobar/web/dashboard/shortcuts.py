@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from litestar import Response, get
-
 from nicobar.web.dashboard.pages import page
-from nicobar.web.dashboard.visitor import GivenVisitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get
 
 
 @get("/keys")
-async def show(visitor: GivenVisitor) -> Response[bytes]:
+async def show(visitor: Visitor) -> Response[bytes]:
     """The list."""
     return page(visitor, "keys.html")
 
 
-HANDLERS = (show,)
+OPERATIONS = (show,)

@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 
-from litestar import Response, get, post
-from litestar.params import FromPath, FromQuery
-
 from nicobar.crypto import hash_token, is_password
 from nicobar.errors import Refusal, UserError
 from nicobar.model import PasswordLink, User
-from nicobar.store import Audited
-from nicobar.use_cases.tokens import end_link
-from nicobar.use_cases.users import MIN_PASSWORD_CHARS, OWNER, check_password, make_user
-from nicobar.web.dashboard.authorization import OPEN
-from nicobar.web.dashboard.context import Context, GivenContext
+from nicobar.use_cases.login_limit import count_attempt, forgive
+from nicobar.use_cases.tokens import end_portal_link
+from nicobar.use_cases.users import MIN_PASSWORD_CHARS, OWNER, set_up_user
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import page, redirect, translate, with_cookie
-from nicobar.web.dashboard.visitor import SESSION, SESSION_MS, GivenVisitor, Visitor, cookie
+from nicobar.web.dashboard.visitor import SESSION, SESSION_MS, Visitor, cookie
+from nicobar.web.operations import Response, get, post
 
 _WRONG = noop("That is not the password.")
 _WRONG_EITHER = noop("The user name or the password is wrong.")
@@ -32,42 +30,32 @@ PROBLEMS = {
 _NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5bm9ib2R5bm9ib2R5$OVTDK5GKR2SRlEzOuN1hLHnXOpHkXvVnzcUzgBNxLX0"
 
 
-@get("/setup/{token:str}", opt=OPEN)
-async def setup(token: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/setup/{token}", needs=Needs.NOTHING)
+async def setup(token: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Asks for the password of the link's user."""
     link = await context.services.store.link(hash_token(token), now_ms=context.now_ms())
     return _setup_page(visitor, link)
 
 
-@post("/setup/{token:str}", status_code=200, opt=OPEN)
-async def set_up(token: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/setup/{token}", status=200, needs=Needs.NOTHING)
+async def set_up(token: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Keeps the password of the link's user, who may be new, and signs in."""
     store = context.services.store
     now_ms = context.now_ms()
     link = await store.link(hash_token(token), now_ms=now_ms)
     if link is None:
         return _setup_page(visitor, None)
-    password = visitor.form.get("password", "")
+    password, again = visitor.form.get("password", ""), visitor.form.get("again", "")
     try:
-        check_password(password, visitor.form.get("again", ""))
+        done = await set_up_user(context.services, link, password, again)
     except UserError as error:
         return _setup_page(visitor, link, problem=translate(visitor, PROBLEMS[error.code]))
-    made = await asyncio.to_thread(make_user, context.services.ids, link, password, now_ms)
-    known = await store.user(link.name)
-    said = Audited(
-        at_ms=now_ms,
-        actor=f"user {link.name}",
-        action="user.set-password" if known else "user.create",
-        app_id=None,
-        subject=known.id if known else made.id,
-        detail=link.name,
-    )
-    if not await store.set_up(hash_token(token), made, said, now_ms=now_ms):
+    if done is None:
         return _setup_page(visitor, None)
-    kept = await store.user(link.name)
-    # Whoever sets the password of a new installation comes to make the first endpoint.
-    first = known is None and link.name == OWNER
-    return await signed_in(context, visitor, kept or made, "/webhooks" if first else "/")
+    user, is_new = done
+    # Whoever sets the password of a new installation comes to create the first endpoint.
+    is_first = is_new and user.name == OWNER
+    return await signed_in(context, visitor, user, "/webhooks" if is_first else "/")
 
 
 def _setup_page(visitor: Visitor, link: PasswordLink | None, *, problem: str = "") -> Response[bytes]:
@@ -83,8 +71,8 @@ def _setup_page(visitor: Visitor, link: PasswordLink | None, *, problem: str = "
     )
 
 
-@get("/login", opt=OPEN)
-async def login(context: GivenContext, visitor: GivenVisitor, next: FromQuery[str] = "/") -> Response[bytes]:  # noqa: A002 - its name in the address
+@get("/login", needs=Needs.NOTHING)
+async def login(context: Context, visitor: Visitor, next: str = "/") -> Response[bytes]:  # noqa: A002 - its name in the address
     """Asks who it is."""
     if visitor.is_in:
         return redirect(_local(next))
@@ -92,27 +80,25 @@ async def login(context: GivenContext, visitor: GivenVisitor, next: FromQuery[st
     return _login_page(visitor, users, wanted=_local(next))
 
 
-@post("/login", status_code=200, opt=OPEN)
-async def sign_in(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/login", status=200, needs=Needs.NOTHING)
+async def sign_in(context: Context, visitor: Visitor) -> Response[bytes]:
     """Signs in with the right password."""
     store = context.services.store
     wanted = _local(visitor.form.get("next", "/"))
     name = visitor.form.get("username", OWNER).strip()
     users = await store.users()
-    now_ms = context.now_ms()
     try:
-        context.limit.check(visitor.address, now_ms)
+        # Counted before it is compared: many attempts at once are not more attempts.
+        attempt = await count_attempt(store, visitor.address, name, context.now_ms())
     except Refusal as refusal:
         return _login_page(visitor, users, wanted=wanted, name=name, problem=TOO_MANY, refusal=refusal)
-    # Counted before it is compared: many tries at once are not more tries.
-    context.limit.wrong(visitor.address, name, now_ms)
     user = await store.user(name)
     kept = user.password_hash if user else _NOBODY
     right = await asyncio.to_thread(is_password, visitor.form.get("password", ""), kept)
     if user is None or not right:
         problem = _WRONG if is_alone(users) else _WRONG_EITHER
         return _login_page(visitor, users, wanted=wanted, name=name, problem=problem)
-    context.limit.right(visitor.address, name)
+    await forgive(store, attempt)
     return await signed_in(context, visitor, user, wanted)
 
 
@@ -153,12 +139,12 @@ async def signed_in(context: Context, visitor: Visitor, user: User, location: st
     return with_cookie(visitor, location, SESSION, session, max_age_s=SESSION_MS // 1000)
 
 
-@post("/logout", status_code=303, opt=OPEN)
-async def logout(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/logout", status=303, needs=Needs.NOTHING)
+async def logout(context: Context, visitor: Visitor) -> Response[bytes]:
     """Signs out. A link to one application ends with it."""
     if visitor.link is not None:
-        await end_link(context.services, visitor, visitor.link)
-    await context.services.store.remove_session(hash_token(visitor.secret))
+        await end_portal_link(context.services, visitor, visitor.link)
+    await context.services.store.remove_session(hash_token(visitor.session))
     return signed_out(visitor)
 
 
@@ -172,4 +158,4 @@ def _local(location: str) -> str:
     return location if is_local and "\\" not in location else "/"
 
 
-HANDLERS = (setup, set_up, login, sign_in, logout)
+OPERATIONS = (setup, set_up, login, sign_in, logout)

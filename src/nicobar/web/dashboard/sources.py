@@ -4,44 +4,39 @@ from __future__ import annotations
 
 import uuid
 
-import msgspec
-from litestar import Response, get, post
-from litestar.params import FromPath, FromQuery
-
-from nicobar.crypto import new_url_token
 from nicobar.errors import NicobarError, StoreUnusable, UserError
 from nicobar.model import EventType, Record, Source
 from nicobar.pipeline.configuration import Unusable, source_secrets
 from nicobar.sources.registry import SOURCES, source_kind
-from nicobar.sources.samples import fresh
-from nicobar.store import PutSource, RemoveSource, Snapshot
-from nicobar.store.history import Refused
-from nicobar.use_cases.catalogue import details, make_source, without_older
-from nicobar.use_cases.source_secrets import create_trial_secret, keep_secret
-from nicobar.web.dashboard.authorization import CHANGING
-from nicobar.web.dashboard.context import Context, GivenContext, current_application, not_found
-from nicobar.web.dashboard.forms import MAX_NAME_CHARS
+from nicobar.store import Snapshot
+from nicobar.store.history import RejectedRequest
+from nicobar.use_cases import sources
+from nicobar.use_cases.edit import Edit, edited
+from nicobar.use_cases.sources import SourceSpec
+from nicobar.web.dashboard.authorization import Needs
+from nicobar.web.dashboard.context import Context, current_application, not_found
 from nicobar.web.dashboard.pages import page, redirect
 from nicobar.web.dashboard.paging import PAGE, Number, Shown, shown, text
-from nicobar.web.dashboard.visitor import GivenVisitor, Visitor
+from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.operations import Response, get, post
 
 HOUR_MS = 3_600_000
-# How long the secret before is taken, in hours. Dodo itself signs with it for a day.
+# How long the previous secret is accepted, in hours.
 GRACE_HOURS = (24, 1, 168, 0)
 SAMPLE = EventType(name="sample.sent")
 
 
-class Row(Record):
+class SourceRow(Record):
     """A source in the list, and the request that it refused last. `secrets` counts those that are taken now."""
 
     source: Source
     kind_name: str
     secrets: int
-    refused: Refused | None
+    refused: RejectedRequest | None
 
 
 @get("/sources")
-async def show_all(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+async def show_all(context: Context, visitor: Visitor) -> Response[bytes]:
     """The sources, by name."""
     snapshot = await context.snapshot()
     app_id = current_application(snapshot).id
@@ -50,105 +45,106 @@ async def show_all(context: GivenContext, visitor: GivenVisitor) -> Response[byt
     return page(visitor, "sources.html", rows=rows, now_ms=context.now_ms())
 
 
-@get("/sources/new", opt=CHANGING)
-async def ask_new(visitor: GivenVisitor) -> Response[bytes]:
+@get("/sources/new", needs=Needs.CHANGING)
+async def ask_new(visitor: Visitor) -> Response[bytes]:
     """The form of a new source."""
     return _new(visitor, name="", kind=SOURCES[0].kind)
 
 
-@post("/sources/new", status_code=303)
-async def create(context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Makes a source; its secret may follow later, since senders show it once they have the address."""
-    name = " ".join(visitor.form.get("name", "").split())
-    kind = visitor.form.get("kind", "")
+@post("/sources/new", status=303)
+async def create(context: Context, visitor: Visitor) -> Response[bytes]:
+    """Creates a source; its secret may follow later, since senders show it once they have the URL."""
     secret = visitor.form.get("secret", "").strip()
-    async with context.services.changing:
-        snapshot = await context.snapshot()
-        app_id = current_application(snapshot).id
-        try:
-            _check_name(snapshot, name, app_id)
-            made = make_source(
-                vault=context.services.vault,
-                ids=context.services.ids,
-                app_id=app_id,
-                name=name,
-                kind=kind,
-                secrets=[secret] if secret else [],
-                details=details(now_ms=context.now_ms()),
-            )
-        except UserError as problem:
-            return _new(visitor, name=name, kind=kind, problem=problem)
-        await context.services.change(visitor, "source.create", made.id, PutSource(source=made), app_id=app_id)
-    return redirect(f"/sources/{made.id}")
+    spec = SourceSpec(
+        kind=visitor.form.get("kind", ""),
+        name=" ".join(visitor.form.get("name", "").split()),
+        secrets=(secret,) if secret else (),
+    )
+
+    async def change(edit: Edit) -> Source:
+        app_id = current_application(context.visible(edit.snapshot)).id
+        return await sources.create(edit, app_id, spec)
+
+    try:
+        created = await edited(context.services, visitor, change)
+    except UserError as problem:
+        return _new(visitor, name=spec.name, kind=spec.kind, problem=problem)
+    return redirect(f"/sources/{created.id}")
 
 
-@get("/sources/{source_id:str}")
+@get("/sources/{source_id}")
 async def show(
     *,
-    source_id: FromPath[str],
-    context: GivenContext,
-    visitor: GivenVisitor,
+    source_id: str,
+    context: Context,
+    visitor: Visitor,
     before: Number = None,
     after: Number = None,
-    sent: FromQuery[str] = "",
+    sent: str = "",
 ) -> Response[bytes]:
     """One source; `sent` is the message that a sample became."""
     return await _page(context, visitor, source_id, before=before, after=after, sent=sent)
 
 
-@post("/sources/{source_id:str}/secret", status_code=303)
-async def rotate_secret(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/sources/{source_id}/secret", status=303)
+async def rotate_secret(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Takes a new secret; the one before it is taken too for as long as was chosen."""
     chosen = visitor.form.get("hours", "")
     hours = int(chosen) if chosen in {str(grace_hour) for grace_hour in GRACE_HOURS} else GRACE_HOURS[0]
-    async with context.services.changing:
-        known = source(await context.snapshot(), source_id)
-        secret = visitor.form.get("secret", "").strip()
-        try:
-            await keep_secret(context.services, visitor, known, secret, until_ms=context.now_ms() + hours * HOUR_MS)
-        except UserError as problem:
-            return await _page(context, visitor, source_id, problem=problem)
-    return redirect(f"/sources/{known.id}#secrets")
+    secret = visitor.form.get("secret", "").strip()
+
+    async def change(edit: Edit) -> None:
+        until_ms = context.now_ms() + hours * HOUR_MS
+        await sources.rotate_secret(edit, _source(context, edit, source_id), secret, until_ms=until_ms)
+
+    try:
+        await edited(context.services, visitor, change)
+    except UserError as problem:
+        return await _page(context, visitor, source_id, problem=problem)
+    return redirect(f"/sources/{source_id}#secrets")
 
 
-@post("/sources/{source_id:str}/trial-secret", status_code=201)
-async def trial_secret(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/sources/{source_id}/trial-secret", status=201)
+async def trial_secret(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Creates a secret for a trial without a sender, and shows it this once."""
-    async with context.services.changing:
-        secret = await create_trial_secret(context.services, visitor, source(await context.snapshot(), source_id))
+
+    async def change(edit: Edit) -> str:
+        return await sources.create_trial_secret(edit, _source(context, edit, source_id))
+
+    secret = await edited(context.services, visitor, change)
     return await _page(context, visitor, source_id, made=secret)
 
 
-@post("/sources/{source_id:str}/end-older", status_code=303)
-async def end_older(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Takes the newest secret only from now on."""
-    async with context.services.changing:
-        known = source(await context.snapshot(), source_id)
-        changed = without_older(context.services.vault, known, now_ms=context.now_ms())
-        await context.services.change(
-            visitor, "source.end-older-secret", known.id, PutSource(source=changed), app_id=known.app_id
-        )
-    return redirect(f"/sources/{known.id}#secrets")
+@post("/sources/{source_id}/end-older", status=303)
+async def end_older(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Accepts the newest secret only from now on."""
+
+    async def change(edit: Edit) -> None:
+        await sources.end_older_secret(edit, _source(context, edit, source_id))
+
+    await edited(context.services, visitor, change)
+    return redirect(f"/sources/{source_id}#secrets")
 
 
-@get("/sources/{source_id:str}/address", opt=CHANGING)
-async def ask_address(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/sources/{source_id}/address", needs=Needs.CHANGING)
+async def ask_address(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Says what a new address means, and asks."""
     return page(visitor, "source_address.html", source=source(await context.snapshot(), source_id))
 
 
-@post("/sources/{source_id:str}/address", status_code=303)
-async def rotate_address(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Gives the source another address; the one before answers 404 at once."""
-    async with context.services.changing:
-        known = source(await context.snapshot(), source_id)
-        change = PutSource(source=msgspec.structs.replace(known, token=new_url_token()))
-        await context.services.change(visitor, "source.rotate-token", known.id, change, app_id=known.app_id)
-    return redirect(f"/sources/{known.id}")
+@post("/sources/{source_id}/address", status=303)
+async def rotate_address(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Gives the source another URL; the one before answers 404 at once."""
+
+    async def change(edit: Edit) -> None:
+        await sources.rotate_url(edit, _source(context, edit, source_id))
+
+    await edited(context.services, visitor, change)
+    return redirect(f"/sources/{source_id}")
 
 
-@post("/sources/{source_id:str}/sample", status_code=303)
-async def send_sample(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@post("/sources/{source_id}/sample", status=303)
+async def send_sample(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Receives a sample as the sender would send it, signed with the newest secret."""
     snapshot = await context.snapshot()
     known = source(snapshot, source_id)
@@ -156,19 +152,26 @@ async def send_sample(source_id: FromPath[str], context: GivenContext, visitor: 
     return redirect(f"/sources/{known.id}?sent={message_id}#sample")
 
 
-@get("/sources/{source_id:str}/delete", opt=CHANGING)
-async def ask_delete(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
+@get("/sources/{source_id}/delete", needs=Needs.CHANGING)
+async def ask_delete(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Says what deleting means, and asks."""
     return page(visitor, "source_delete.html", source=source(await context.snapshot(), source_id))
 
 
-@post("/sources/{source_id:str}/delete", status_code=303)
-async def delete(source_id: FromPath[str], context: GivenContext, visitor: GivenVisitor) -> Response[bytes]:
-    """Takes the source out; its messages stay."""
-    known = source(await context.snapshot(), source_id)
-    removal = RemoveSource(source_id=known.id)
-    await context.services.change(visitor, "source.delete", known.id, removal, app_id=known.app_id)
+@post("/sources/{source_id}/delete", status=303)
+async def delete(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Deletes the source; its messages stay."""
+
+    async def change(edit: Edit) -> None:
+        await sources.delete(edit, _source(context, edit, source_id))
+
+    await edited(context.services, visitor, change)
     return redirect("/sources")
+
+
+def _source(context: Context, edit: Edit, source_id: str) -> Source:
+    """The source to change. Raises Refusal 404."""
+    return source(context.visible(edit.snapshot), source_id)
 
 
 def source(snapshot: Snapshot, source_id: str) -> Source:
@@ -177,13 +180,6 @@ def source(snapshot: Snapshot, source_id: str) -> Source:
         if source.id == source_id and source.app_id == current_application(snapshot).id:
             return source
     raise not_found("source")
-
-
-def _check_name(snapshot: Snapshot, name: str, app_id: str) -> None:
-    if not 1 < len(name) <= MAX_NAME_CHARS:
-        raise UserError("name_invalid", f"A name has 2 to {MAX_NAME_CHARS} characters.", "Choose another one.")
-    if any((source.app_id, source.name) == (app_id, name) for source in snapshot.sources):
-        raise UserError("name_taken", "Another source has this name.", "Choose another one.")
 
 
 def _new(visitor: Visitor, *, name: str, kind: str, problem: UserError | None = None) -> Response[bytes]:
@@ -203,8 +199,8 @@ async def receive_sample(context: Context, snapshot: Snapshot, known: Source, na
         raise not_found("sample")
     now_ms = context.now_ms()
     event_id = f"test_{uuid.uuid4().hex}"
-    body = fresh(event_type, now_ms, event_id=event_id)
-    headers = opened.kind.sign(event_id, body, opened.secrets[0], now_ms)
+    body = opened.kind.sample(event_type, now_ms, event_id=event_id)
+    headers = opened.kind.sign(event_id, body, opened.secrets[0], now_ms, event_type=event_type.name)
     return (await context.services.receiver.receive(opened, headers, body)).message_id
 
 
@@ -218,9 +214,9 @@ def samples_of(snapshot: Snapshot, known: Source) -> list[EventType]:
     return [*of_kind, *own] or [SAMPLE]
 
 
-async def _row(context: Context, source: Source) -> Row:
+async def _row(context: Context, source: Source) -> SourceRow:
     refused = await context.services.store.refusals(source.id, limit=1)
-    return Row(
+    return SourceRow(
         source=source,
         kind_name=source_kind(source.kind).name,
         secrets=_secrets(context, source),
@@ -252,13 +248,14 @@ async def _page(
     snapshot = await context.snapshot()
     known = source(snapshot, source_id)
     found = await context.services.store.refusals(known.id, before=text(before), after=text(after), limit=PAGE)
-    refused: Shown[Refused] = shown(found, before=before, after=after, key=lambda item: str(item.seq))
+    refused: Shown[RejectedRequest] = shown(found, before=before, after=after, key=lambda item: str(item.seq))
     return page(
         visitor,
         "source.html",
         status=422 if problem else 201 if made else 200,
         made=made,
         row=await _row(context, known),
+        kind=source_kind(known.kind),
         address=f"{visitor.base_url}/in/{known.token}",
         is_local=not visitor.base_url.startswith("https://"),
         hours=GRACE_HOURS,
@@ -270,7 +267,7 @@ async def _page(
     )
 
 
-HANDLERS = (
+OPERATIONS = (
     show_all,
     ask_new,
     create,

@@ -1,39 +1,37 @@
-"""Who looks at a page, in which language and with which form."""
+"""The visitor of a page: who it is, in which language, and with which form."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
-from litestar.di import NamedDependency
-from litestar.types import Scope
+import msgspec
 
+from nicobar.errors import Refusal
 from nicobar.model import Record, Token
 from nicobar.model import Scope as TokenScope
 from nicobar.store import User, UserRole
+from nicobar.web.asgi import Message, headers_of
+from nicobar.web.middleware.body import body_of
 
-VISITOR = "nicobar.visitor"  # where the visitor stands in an ASGI scope
 SESSION = "nicobar_session"
-ANONYMOUS = "nicobar_form"
 LANGUAGE = "nicobar_language"
 THEME = "nicobar_theme"
 THEMES = ("auto", "light", "dark")
-TOKEN_FIELD = "form_token"  # noqa: S105 - a field's name
-TOKEN_HEADER = "x-form-token"  # noqa: S105 - a header's name
 SESSION_MS = 14 * 24 * 3_600_000
 CHOICE_S = 365 * 24 * 3_600
+MAX_FIELDS = 1_000
+FORM_TYPE = "application/x-www-form-urlencoded"
+_VISITOR = "nicobar.visitor"  # where the visitor is in an ASGI scope
 
 
 class Visitor(Record):
-    """A `user`, or who came by a `link` to one application, or neither. `secret` is the cookie that the form token is
-    made from: the session's, or that of somebody not signed in.
-    `base_url` is where the browser reached this process, `address` where it asks from; `form` holds the fields of a
-    POST, the last of each name, `every` all of them.
+    """A `user`, or somebody with a `link` to one application, or neither. `session` is the cookie of either.
+    `base_url` is where the browser reached this process, `address` is the browser's; `form` has the fields of a POST,
+    the last of each name, `every` all of them.
     """
 
     user: User | None
-    secret: str
+    session: str
     language: str
     theme: str
     base_url: str
@@ -77,26 +75,41 @@ class Visitor(Record):
         """Users, tokens, and what else concerns the whole installation."""
         return self.user is not None and self.user.role is UserRole.OWNER
 
-    @property
-    def form_token(self) -> str:
-        return form_token(self.secret)
+
+def keep_visitor(scope: Message, visitor: Visitor) -> None:
+    """In the scope of their request."""
+    scope[_VISITOR] = visitor
 
 
-# What handlers may ask for.
-GivenVisitor = NamedDependency[Visitor]
-
-
-def form_token(secret: str) -> str:
-    """What every form carries: only a page of ours, shown to this browser, can know it."""
-    return hmac.new(secret.encode("utf-8", "surrogatepass"), b"nicobar form", hashlib.sha256).hexdigest()
-
-
-def current_visitor(scope: Scope) -> Visitor:
-    """For handlers: whose request it is."""
-    visitor = scope.get(VISITOR)
-    if not isinstance(visitor, Visitor):  # the middleware lets nobody in without one
-        raise TypeError(VISITOR)
+def visitor_of(scope: Message) -> Visitor | None:
+    """None where a request failed before its visitor was identified, and for static files."""
+    visitor: Visitor | None = scope.get(_VISITOR)
     return visitor
+
+
+def current_visitor(scope: Message) -> Visitor:
+    visitor = visitor_of(scope)
+    if visitor is None:  # only static files come without one
+        raise TypeError(_VISITOR)
+    return visitor
+
+
+def with_form(visitor: Visitor, scope: Message) -> Visitor:
+    """The visitor with the form that the request carries, if any. Raises Refusal 400 for one with too many fields."""
+    if headers_of(scope).get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
+        return visitor
+    text = body_of(scope).decode("utf-8", "replace")
+    try:
+        every = parse_qs(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError as error:
+        raise Refusal(
+            400, "request_invalid", f"The form has more than {MAX_FIELDS} fields.", "Send fewer fields."
+        ) from error
+    return msgspec.structs.replace(
+        visitor,
+        form={name: values[-1] for name, values in every.items()},
+        every={name: tuple(values) for name, values in every.items()},
+    )
 
 
 def cookie(name: str, value: str, *, secure: bool, max_age_s: int | None = None) -> str:

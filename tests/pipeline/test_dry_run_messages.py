@@ -1,13 +1,15 @@
-"""A transformation tried on messages of the past, in the real sandbox, beside what really went out."""
+"""Dry runs of a transformation on stored messages, in the real sandbox, beside what was really sent."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from nicobar.store import Resent
-from nicobar.use_cases import dry_run_messages as rehearse_module
-from nicobar.use_cases.dry_run_messages import Rehearser
+from nicobar.use_cases import dry_run_messages
+from nicobar.use_cases.dry_run_messages import run_messages
 from support.server import running
 
 HANDLER = """function handler(webhook) {
@@ -23,9 +25,9 @@ async def nicobar(tmp_path):
 
 
 @pytest.fixture
-async def rehearser(nicobar, sandbox):
+async def services(nicobar, sandbox):
     runtime = nicobar.runtime
-    return Rehearser(
+    return SimpleNamespace(
         store=runtime.store,
         configuration=runtime.configuration,
         vault=runtime.vault,
@@ -45,9 +47,9 @@ async def deliver(nicobar, count=1):
         await nicobar.next_recorded()
 
 
-async def test_the_same_code_asks_for_what_was_sent_whatever_the_profile_is_known_to_be(nicobar, rehearser):
+async def test_the_same_code_asks_for_what_was_sent_whatever_the_profile_is_known_to_be(nicobar, services):
     await deliver(nicobar, 2)
-    result = await rehearser.rehearse(endpoint(nicobar), None, messages=10)
+    result = await run_messages(services, endpoint(nicobar), None, messages=10)
     assert [(len(candidate.calls), candidate.calls[0].added, candidate.differs) for candidate in result.results] == [
         (2, True, False)
     ] * 2
@@ -55,24 +57,24 @@ async def test_the_same_code_asks_for_what_was_sent_whatever_the_profile_is_know
     assert {len(candidate.sent) for candidate in result.results} == {1, 2}
 
 
-async def test_another_code_s_calls_stand_beside_those_that_were_sent(nicobar, rehearser):
+async def test_another_code_s_calls_stand_beside_those_that_were_sent(nicobar, services):
     await deliver(nicobar)
     code = HANDLER.replace('"paid"', '"bought"')
-    (one,) = (await rehearser.rehearse(endpoint(nicobar), code, messages=10)).results
+    (one,) = (await run_messages(services, endpoint(nicobar), code, messages=10)).results
     (appears,), (disappears,) = one.appears, one.disappears
     assert '"name":"bought"' in appears
     assert '"name":"paid"' in disappears
     assert (one.differs, one.event_type) == (True, "payment.succeeded")
     assert nicobar.state.requests
     sent = len(nicobar.state.requests)
-    await rehearser.rehearse(endpoint(nicobar), code, messages=10)
+    await run_messages(services, endpoint(nicobar), code, messages=10)
     assert len(nicobar.state.requests) == sent, "nothing is sent"
 
 
-async def test_a_message_that_was_sent_again_under_new_ids_is_compared_with_those(nicobar, rehearser):
+async def test_a_message_that_was_sent_again_under_new_ids_is_compared_with_those(nicobar, services):
     await deliver(nicobar)
     runtime = nicobar.runtime
-    (message,) = (await rehearser.rehearse(endpoint(nicobar), None, messages=1)).results
+    (message,) = (await run_messages(services, endpoint(nicobar), None, messages=1)).results
     first = message.sent
     again = await runtime.store.resend(
         message.message_id, endpoint(nicobar).id, now_ms=runtime.clock.now_ms(), new_ids=True
@@ -80,64 +82,66 @@ async def test_a_message_that_was_sent_again_under_new_ids_is_compared_with_thos
     assert again is Resent.QUEUED
     runtime.worker.wake([endpoint(nicobar).seq])
     await nicobar.next_recorded()
-    (one,) = (await rehearser.rehearse(endpoint(nicobar), None, messages=1)).results
+    (one,) = (await run_messages(services, endpoint(nicobar), None, messages=1)).results
     assert one.sent[-1] != first[-1]
     assert one.differs is False
 
 
-async def test_code_that_fails_says_where_and_what_the_contract_refuses_says_why(nicobar, rehearser):
+async def test_code_that_fails_says_where_and_what_the_contract_refuses_says_why(nicobar, services):
     await deliver(nicobar)
     broken = "function handler(webhook) {\n  throw new Error('no');\n}"
-    (one,) = (await rehearser.rehearse(endpoint(nicobar), broken, messages=10)).results
+    (one,) = (await run_messages(services, endpoint(nicobar), broken, messages=10)).results
     assert (one.state, one.code, one.line, one.calls) == ("failed", "threw", 2, ())
     assert one.disappears == one.sent
     refused = HANDLER.replace("return", 'webhook.url = "https://elsewhere.example/"; return')
-    (one,) = (await rehearser.rehearse(endpoint(nicobar), refused, messages=10)).results
+    (one,) = (await run_messages(services, endpoint(nicobar), refused, messages=10)).results
     assert (one.state, one.code) == ("failed", "contract")
     assert one.verdicts[0].level == "error"
     untouched = "function handler(webhook) { return webhook; }"
-    (one,) = (await rehearser.rehearse(endpoint(nicobar), untouched, messages=10)).results
+    (one,) = (await run_messages(services, endpoint(nicobar), untouched, messages=10)).results
     assert (one.state, one.code) == ("canceled", "not_handled")
 
 
-async def test_code_is_tried_though_the_endpoint_s_own_is_switched_off(nicobar, rehearser):
+async def test_dry_run_runs_code_of_a_switched_off_transformation(nicobar, services):
     await deliver(nicobar)
     off = msgspec.structs.replace(endpoint(nicobar), transformation_enabled=False)
-    (one,) = (await rehearser.rehearse(off, HANDLER, messages=10)).results
+    (one,) = (await run_messages(services, off, HANDLER, messages=10)).results
     assert (one.state, one.differs) == ("pending", False)
-    (as_it_is,) = (await rehearser.rehearse(off, None, messages=10)).results
+    (as_it_is,) = (await run_messages(services, off, None, messages=10)).results
     assert as_it_is.code == "not_handled"
 
 
-async def test_what_was_never_sent_has_no_difference(nicobar, rehearser):
+async def test_what_was_never_sent_has_no_difference(nicobar, services):
     await nicobar.send(b'{"type":"order.placed","data":{"total_amount":5,"customer_id":"cus_1"}}')
     await nicobar.next_recorded()
-    (one,) = (await rehearser.rehearse(endpoint(nicobar), "function handler() { return []; }", messages=1)).results
+    (one,) = (
+        await run_messages(services, endpoint(nicobar), "function handler() { return []; }", messages=1)
+    ).results
     assert one.state == "canceled"
-    messages = (await rehearser.rehearse(endpoint(nicobar), None, messages=5, event_types=("a.b",))).results
+    messages = (await run_messages(services, endpoint(nicobar), None, messages=5, event_types=("a.b",))).results
     assert messages == ()
 
 
-async def test_a_slow_handler_is_stopped_before_it_holds_up_the_day(nicobar, rehearser, monkeypatch):
-    monkeypatch.setattr(rehearse_module, "MAX_RUN_MS", 0)
+async def test_a_slow_handler_is_stopped_before_it_holds_up_the_day(nicobar, services, monkeypatch):
+    monkeypatch.setattr(dry_run_messages, "MAX_RUN_MS", 0)
     await deliver(nicobar)
-    result = await rehearser.rehearse(endpoint(nicobar), None, messages=10)
+    result = await run_messages(services, endpoint(nicobar), None, messages=10)
     assert (result.results, result.stopped) == ((), True)
 
 
-async def test_expunged_messages_and_bodies_over_the_bound_are_left_out(nicobar, rehearser, monkeypatch):
+async def test_expunged_messages_and_bodies_over_the_bound_are_left_out(nicobar, services, monkeypatch):
     await deliver(nicobar, 3)
-    (latest, *_) = (await rehearser.rehearse(endpoint(nicobar), None, messages=10)).results
+    (latest, *_) = (await run_messages(services, endpoint(nicobar), None, messages=10)).results
     await nicobar.runtime.store.expunge_message(latest.message_id, now_ms=1)
-    assert len((await rehearser.rehearse(endpoint(nicobar), None, messages=10)).results) == 2
-    monkeypatch.setattr(rehearse_module, "MAX_BODIES_BYTES", 10)
-    assert (await rehearser.rehearse(endpoint(nicobar), None, messages=10)).results == ()
+    assert len((await run_messages(services, endpoint(nicobar), None, messages=10)).results) == 2
+    monkeypatch.setattr(dry_run_messages, "MAX_BODIES_BYTES", 10)
+    assert (await run_messages(services, endpoint(nicobar), None, messages=10)).results == ()
 
 
-async def test_earlier_delivery_is_rehearsed_under_its_earlier_ids(nicobar, rehearser, monkeypatch):
+async def test_earlier_delivery_runs_under_its_earlier_ids(nicobar, services, monkeypatch):
     await deliver(nicobar)
     store = nicobar.runtime.store
-    (one,) = (await rehearser.rehearse(endpoint(nicobar), None, messages=1)).results
+    (one,) = (await run_messages(services, endpoint(nicobar), None, messages=1)).results
     assert one.differs is False
     deliveries = store.deliveries
 
@@ -145,5 +149,5 @@ async def test_earlier_delivery_is_rehearsed_under_its_earlier_ids(nicobar, rehe
         return [msgspec.structs.replace(found, replay_key=None) for found in await deliveries(message_id)]
 
     monkeypatch.setattr(store, "deliveries", earlier)
-    (one,) = (await rehearser.rehearse(endpoint(nicobar), None, messages=1)).results
+    (one,) = (await run_messages(services, endpoint(nicobar), None, messages=1)).results
     assert one.differs is True, "it was sent under an id of this version"

@@ -1,0 +1,81 @@
+"""What an owner does with applications."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nicobar.audit import AuditAction
+from nicobar.errors import Conflict
+from nicobar.ids import IdFactory
+from nicobar.model import Application, Details
+from nicobar.store import PutApplication, RemoveApplication, Snapshot
+from nicobar.use_cases.edit import Edit
+
+DEFAULT_UID = "default"
+
+
+def default_application(snapshot: Snapshot) -> Application:
+    """The application that is meant where none is named: `default`, or the oldest where none has that uid."""
+    named = (application for application in snapshot.applications if application.uid == DEFAULT_UID)
+    return next(named, snapshot.applications[0])
+
+
+def make_application(
+    *,
+    ids: IdFactory,
+    now_ms: int,
+    name: str,
+    uid: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    known: Application | None = None,
+) -> Application:
+    """An application, with the id of the `known` one that it replaces."""
+    app_id = known.id if known else ids.new("app")
+    return Application(
+        id=app_id,
+        uid=uid or app_id,
+        name=name,
+        details=Details(
+            metadata=dict(metadata or {}),
+            created_at_ms=known.details.created_at_ms if known else now_ms,
+            updated_at_ms=now_ms,
+        ),
+    )
+
+
+async def put(
+    edit: Edit,
+    known: Application | None,
+    *,
+    name: str,
+    uid: str | None,
+    metadata: Mapping[str, str],
+) -> Application:
+    """Creates an application, or replaces the known one. Raises Conflict for the uid of another one."""
+    others = [other for other in edit.snapshot.applications if other != known]
+    if uid is not None and any(uid in {other.id, other.uid} for other in others):
+        raise Conflict("Another application has this uid.", "Choose another one.")
+    application = make_application(
+        ids=edit.services.ids,
+        now_ms=edit.services.clock.now_ms(),
+        name=name,
+        uid=uid,
+        metadata=metadata,
+        known=known,
+    )
+    action = AuditAction.APPLICATION_UPDATE if known else AuditAction.APPLICATION_CREATE
+    await edit.commit(action, application.id, PutApplication(application=application), app_id=application.id)
+    return application
+
+
+def check_not_last(snapshot: Snapshot) -> None:
+    """Raises Conflict where there is one application only."""
+    if len(snapshot.applications) == 1:
+        raise Conflict("It is the last application.", "Create another one first.")
+
+
+async def delete(edit: Edit, application: Application) -> None:
+    """Deletes an application with its endpoints and sources. Raises Conflict for the last one."""
+    check_not_last(edit.snapshot)
+    change = RemoveApplication(app_id=application.id)
+    await edit.commit(AuditAction.APPLICATION_DELETE, application.id, change, app_id=application.id)

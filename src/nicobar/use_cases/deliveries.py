@@ -1,0 +1,115 @@
+"""Single deliveries: resent and canceled."""
+
+from __future__ import annotations
+
+from nicobar.audit import AuditAction
+from nicobar.errors import Refusal
+from nicobar.model import DeliveryState, Endpoint, Message
+from nicobar.store import History, Resent, Store
+from nicobar.use_cases.edit import Actor, OperationServices, audit_line
+from nicobar.use_cases.endpoints import check_enabled
+
+FINAL_STATES = (DeliveryState.SUCCESS, DeliveryState.FAILED, DeliveryState.CANCELED)
+UNFINISHED_STATES = (DeliveryState.PENDING, DeliveryState.SENDING)
+CANCEL_STEP_DELIVERIES = 1_000
+MAX_CANCELED_DELIVERIES = 100_000
+CANCELED = "canceled by hand"
+
+
+async def count_unfinished(store: Store, message: Message) -> int:
+    """How many of a message's deliveries are not finished."""
+    return sum(delivery.state in UNFINISHED_STATES for delivery in await store.deliveries(message.id))
+
+
+async def count_cancelable(history: History, endpoint: Endpoint) -> int:
+    """How many deliveries `cancel_pending` would cancel."""
+    pending = (await history.unfinished(endpoint.id)).get(DeliveryState.PENDING, 0)
+    return min(MAX_CANCELED_DELIVERIES, pending)
+
+
+async def cancel_pending(services: OperationServices, actor: Actor, endpoint: Endpoint) -> tuple[int, bool]:
+    """Cancels the pending deliveries of an endpoint, MAX_CANCELED_DELIVERIES at most. Those that are being sent stay.
+    Returns how many were canceled, and whether none is left.
+    """
+    line = audit_line(services, actor, AuditAction.ENDPOINT_CANCEL_PENDING, endpoint.id, app_id=endpoint.app_id)
+    canceled, last = 0, CANCEL_STEP_DELIVERIES
+    while last == CANCEL_STEP_DELIVERIES and canceled < MAX_CANCELED_DELIVERIES:
+        last = await services.store.cancel_pending(
+            endpoint.seq,
+            now_ms=services.clock.now_ms(),
+            limit=CANCEL_STEP_DELIVERIES,
+            reason=CANCELED,
+            said=line,
+        )
+        canceled += last
+    return canceled, last < CANCEL_STEP_DELIVERIES
+
+
+async def resend(
+    services: OperationServices,
+    caller: Actor,
+    message: Message,
+    endpoint: Endpoint,
+    *,
+    new_ids: bool,
+    dry_run: bool = False,
+) -> str:
+    """Sends a message to an endpoint again, behind what the same customer has waiting; one that waits for its next
+    attempt becomes due at once. Returns what became of it, as a sentence; with `dry_run` what would, changing
+    nothing. Raises Refusal 409 where that cannot be.
+    """
+    check_enabled(endpoint)
+    now_ms = services.clock.now_ms()
+    if dry_run:
+        return _resent(await _would_resend(services, message, endpoint), message.id, endpoint.name)
+    detail = f"to {endpoint.id}{', under new ids' if new_ids else ''}"
+    action = AuditAction.MESSAGE_RESEND
+    line = audit_line(services, caller, action, message.id, app_id=message.app_id, detail=detail)
+    resent = await services.store.resend(message.id, endpoint.id, now_ms=now_ms, new_ids=new_ids, said=line)
+    done = _resent(resent, message.id, endpoint.name)
+    services.wake([endpoint.seq])
+    if endpoint.paused_reason is not None:
+        done += f" {endpoint.name} is paused ({endpoint.paused_reason}): nothing is sent until it is resumed."
+    return done
+
+
+async def _would_resend(services: OperationServices, message: Message, endpoint: Endpoint) -> Resent:
+    if message.expunged_at_ms is not None:
+        return Resent.EXPUNGED
+    deliveries = await services.store.deliveries(message.id)
+    known = next((delivery for delivery in deliveries if delivery.endpoint_id == endpoint.id), None)
+    if known is None or known.state in FINAL_STATES:
+        return Resent.QUEUED
+    if known.state is DeliveryState.SENDING:
+        return Resent.SENDING
+    return Resent.BEHIND if known.due_at_ms is None else Resent.HASTENED
+
+
+def _resent(resent: Resent, message_id: str, endpoint: str) -> str:
+    match resent:
+        case Resent.QUEUED:
+            return f"{message_id} is in the queue of {endpoint} again."
+        case Resent.HASTENED:
+            return f"{message_id} waited for its next attempt at {endpoint}; it is due now."
+        case Resent.SENDING:
+            raise Refusal(
+                409, "delivery_sending", f"{message_id} is being sent to {endpoint} now.", "Wait for the result."
+            )
+        case Resent.BEHIND:
+            raise Refusal(
+                409,
+                "delivery_behind",
+                f"{message_id} is queued behind an earlier message of its customer at {endpoint}.",
+                "Resend that one, or wait: this one follows automatically.",
+            )
+        case Resent.EXPUNGED:
+            raise Refusal(
+                409, "message_expunged", f"The payload of {message_id} is deleted.", "It cannot be sent again."
+            )
+        case _:
+            raise Refusal(
+                409,
+                "delivery_unknown",
+                f"{endpoint} has no delivery of message {message_id}.",
+                "Check both ids: they must belong to one application.",
+            )

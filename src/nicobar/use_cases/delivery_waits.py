@@ -1,0 +1,78 @@
+"""Why an unfinished delivery has not been sent yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from nicobar.model import Breaker, BreakerState, Delivery, DeliveryState, Endpoint, Record
+from nicobar.store import Queue
+
+
+class WaitCause(StrEnum):
+    """What holds a delivery back; of several, the outermost."""
+
+    SENDING = "sending"
+    REMOVED = "removed"
+    DISABLED = "disabled"
+    PAUSED = "paused"
+    BEHIND = "behind"
+    FAILING = "failing"
+    RETRY = "retry"
+    LATER = "later"
+    TURN = "turn"
+
+
+class Wait(Record):
+    """Why, until when where that is known, and of which message it waits for; `reason` is what paused the endpoint,
+    what its destination said, or why the last attempt failed.
+    """
+
+    cause: WaitCause
+    until_ms: int | None = None
+    behind: str | None = None
+    reason: str = ""
+
+
+def wait_of(  # noqa: PLR0911 - a cause a line
+    delivery: Delivery, endpoint: Endpoint | None, breaker: Breaker | None, now_ms: int
+) -> Wait | None:
+    """None for what is finished."""
+    if delivery.state is DeliveryState.SENDING:
+        return Wait(cause=WaitCause.SENDING)
+    if delivery.state is not DeliveryState.PENDING:
+        return None
+    if endpoint is None:
+        return Wait(cause=WaitCause.REMOVED)
+    if endpoint.disabled:
+        return Wait(cause=WaitCause.DISABLED, reason=endpoint.disabled_reason or "")
+    if endpoint.paused_reason is not None:
+        until_ms = breaker.hold.probe_at_ms if breaker is not None and breaker.hold is not None else None
+        return Wait(cause=WaitCause.PAUSED, reason=endpoint.paused_reason, until_ms=until_ms)
+    if delivery.due_at_ms is None:
+        return Wait(cause=WaitCause.BEHIND, behind=delivery.behind, until_ms=delivery.behind_until_ms)
+    if breaker is not None and breaker.state is not BreakerState.CLOSED:
+        return Wait(cause=WaitCause.FAILING, reason=breaker.reason or "", until_ms=breaker.probe_at_ms)
+    if delivery.due_at_ms <= now_ms:
+        return Wait(cause=WaitCause.TURN)
+    cause = WaitCause.RETRY if delivery.tries else WaitCause.LATER
+    return Wait(cause=cause, until_ms=delivery.due_at_ms, reason=delivery.reason or "")
+
+
+class DeliveryWaits:
+    """Says of deliveries why they wait, as endpoints and breakers are now."""
+
+    def __init__(self, endpoints: Iterable[Endpoint], breakers: Mapping[int, Breaker], now_ms: int) -> None:
+        self._endpoints = {endpoint.id: endpoint for endpoint in endpoints}
+        self._breakers = breakers
+        self._now_ms = now_ms
+
+    def of(self, delivery: Delivery) -> Wait | None:
+        """None for what is finished."""
+        endpoint = self._endpoints.get(delivery.endpoint_id)
+        breaker = self._breakers.get(endpoint.seq) if endpoint else None
+        return wait_of(delivery, endpoint, breaker, self._now_ms)
+
+
+async def read_waits(queue: Queue, endpoints: Iterable[Endpoint], now_ms: int) -> DeliveryWaits:
+    return DeliveryWaits(endpoints, await queue.breakers(), now_ms)

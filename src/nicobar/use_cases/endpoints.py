@@ -1,0 +1,266 @@
+"""What an owner does with endpoints. Every function takes an open edit, decides on its snapshot and commits."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta
+
+from nicobar.audit import AuditAction
+from nicobar.connectors import FieldKind
+from nicobar.connectors.http import read_secrets, rotated
+from nicobar.connectors.registry import connector, default_code
+from nicobar.crypto import new_webhook_secret
+from nicobar.errors import Conflict, Refusal, UserError
+from nicobar.model import Endpoint, Record
+from nicobar.pipeline.configuration import endpoint_credentials
+from nicobar.sources.registry import application_kinds
+from nicobar.store import AddTransformation, Change, PauseEndpoint, PutEndpoint, RemoveEndpoint, Snapshot
+from nicobar.use_cases.bounds import MAX_PAUSE_REASON_CHARS, check_bounds
+from nicobar.use_cases.destination_check import check_address, moved
+from nicobar.use_cases.edit import Act, Actor, Edit, OperationServices, edited
+from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec, changed, created, unchanged
+from nicobar.use_cases.lookups import endpoint_of_id
+
+PAUSED = "paused by hand"
+DAY_S = 86_400
+MAX_GRACE_S = 7 * DAY_S
+
+
+class Pause(Record):
+    """Why an endpoint is paused."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=MAX_PAUSE_REASON_CHARS)] = PAUSED
+
+
+def creation(
+    services: OperationServices, snapshot: Snapshot, app_id: str, spec: EndpointSpec, *extra: Change
+) -> tuple[PutEndpoint, Act]:
+    """A new endpoint and the act that creates it, with `extra` changes. Raises UserError."""
+    check_bounds(spec)
+    _check_free(snapshot, app_id, name=spec.name, uid=spec.uid)
+    check_address(services.settings.allowed, spec.connector, spec.settings)
+    now_ms = services.clock.now_ms()
+    put = created(spec, vault=services.vault, endpoint_id=services.ids.new("ep"), app_id=app_id, now_ms=now_ms)
+    changes: list[Change] = [*extra, put]
+    kinds = [kind.kind for kind in application_kinds(snapshot.sources, app_id)]
+    code = default_code(connector(spec.connector), kinds) if spec.code is UNSET else spec.code
+    if code is not None and code.strip():
+        changes.append(AddTransformation(endpoint_id=put.id, code=code, created_at_ms=now_ms))
+    return put, Act(action=AuditAction.ENDPOINT_CREATE, subject=put.id, changes=tuple(changes), app_id=app_id)
+
+
+def update_acts(
+    services: OperationServices, snapshot: Snapshot, endpoint: Endpoint, patch: EndpointPatch
+) -> tuple[PutEndpoint, list[Act]]:
+    """The endpoint after a patch, and the acts that change it: none where nothing changes. Raises UserError."""
+    check_bounds(patch)
+    _check_free(
+        snapshot,
+        endpoint.app_id,
+        name=None if patch.name is UNSET else patch.name,
+        uid=None if patch.uid is UNSET else patch.uid,
+        endpoint=endpoint,
+    )
+    put = after_patch(services, endpoint, patch)
+    if put == unchanged(endpoint):
+        return put, []
+    if put.disabled == endpoint.disabled:
+        return put, [_act(endpoint, AuditAction.ENDPOINT_UPDATE, put, detail=moved(endpoint, put))]
+    switch = _switch(disabled=put.disabled)
+    if _is_switch(endpoint, put):
+        return put, [_act(endpoint, switch, put)]
+    return put, [
+        _act(endpoint, AuditAction.ENDPOINT_UPDATE, put, detail=moved(endpoint, put)),
+        _act(endpoint, switch),
+    ]
+
+
+def after_patch(services: OperationServices, endpoint: Endpoint, patch: EndpointPatch) -> PutEndpoint:
+    """The endpoint after a patch. Raises UserError for what its connector or `allowed_addresses` rejects."""
+    if patch.connects:
+        kind = endpoint.connector if patch.connector is UNSET else patch.connector
+        settings = endpoint.settings if patch.settings is UNSET else patch.settings
+        before = endpoint.settings if kind == endpoint.connector else None
+        check_address(services.settings.allowed, kind, settings, before)
+    return changed(endpoint, patch, vault=services.vault, now_ms=services.clock.now_ms())
+
+
+async def create(edit: Edit, app_id: str, spec: EndpointSpec, *extra: Change, also: Sequence[Act] = ()) -> Endpoint:
+    """Creates an endpoint; messages that are accepted from now on go to it. `extra` changes belong to it, and
+    `also` are acts of the same transaction. Raises UserError.
+    """
+    put, act = creation(edit.services, edit.snapshot, app_id, spec, *extra)
+    return endpoint_of_id(await edit.commit_acts([act, *also]), put.id)
+
+
+async def update(edit: Edit, endpoint: Endpoint, patch: EndpointPatch) -> Endpoint:
+    """Changes an endpoint. Raises UserError."""
+    put, acts = update_acts(edit.services, edit.snapshot, endpoint, patch)
+    after = await edit.commit_acts(acts)
+    if endpoint.disabled and not put.disabled:
+        edit.services.wake([endpoint.seq])
+    return endpoint_of_id(after, endpoint.id)
+
+
+async def set_headers(edit: Edit, endpoint: Endpoint, headers: Mapping[str, str | None]) -> None:
+    """Sets headers of each request to an endpoint; None removes one. Raises UserError."""
+    patch = EndpointPatch(headers=dict(headers))
+    put, acts = update_acts(edit.services, edit.snapshot, endpoint, patch)
+    if acts:
+        await edit.commit(AuditAction.ENDPOINT_SET_HEADERS, endpoint.id, put, app_id=endpoint.app_id)
+
+
+async def rotate_secret(edit: Edit, endpoint: Endpoint, secret: str | None = None, *, grace_s: int = DAY_S) -> str:
+    """Gives an endpoint a new signing secret, a generated one by default, and returns it. The one before signs too
+    for `grace_s`. Raises Refusal 404 for a connector that signs nothing, and UserError for an invalid secret.
+    """
+    name = signing_field(endpoint)
+    now_ms = edit.services.clock.now_ms()
+    new = secret or new_webhook_secret()
+    stored = endpoint_credentials(edit.services.vault, endpoint)
+    until_ms = now_ms + min(max(grace_s, 0), MAX_GRACE_S) * 1_000
+    value = rotated(stored[name], new, now_ms=now_ms, until_ms=until_ms)
+    put = changed(endpoint, EndpointPatch(credentials={name: value}), vault=edit.services.vault, now_ms=now_ms)
+    await edit.commit(AuditAction.ENDPOINT_ROTATE_SECRET, endpoint.id, put, app_id=endpoint.app_id)
+    return new
+
+
+def signing_secret(services: OperationServices, endpoint: Endpoint) -> str:
+    """What an endpoint's requests are signed with. Raises Refusal 404 where they are not signed."""
+    return read_secrets(endpoint_credentials(services.vault, endpoint)[signing_field(endpoint)])[0].secret
+
+
+async def pause(edit: Edit, endpoint: Endpoint, reason: str = PAUSED) -> None:
+    """Stops sending to an endpoint until it is resumed; messages for it are kept. Raises UserError for a reason that
+    is empty or too long.
+    """
+    check_bounds(Pause(reason=reason))
+    change = PauseEndpoint(endpoint_id=endpoint.id, reason=reason, by_hand=True)
+    await edit.commit(AuditAction.ENDPOINT_PAUSE, endpoint.id, change, app_id=endpoint.app_id, detail=reason)
+
+
+async def resume(edit: Edit, endpoint: Endpoint) -> bool:
+    """Ends a pause or a hold; queued messages are sent. Returns False where the endpoint is not paused: nothing is
+    changed. Raises Refusal 409 for a disabled endpoint.
+    """
+    if endpoint.disabled:
+        raise _disabled(endpoint, f"Endpoint {endpoint.name} is disabled, not paused.")
+    if endpoint.paused_reason is None:
+        return False
+    change = PauseEndpoint(endpoint_id=endpoint.id, reason=None)
+    await edit.commit(AuditAction.ENDPOINT_RESUME, endpoint.id, change, app_id=endpoint.app_id)
+    edit.services.wake([endpoint.seq])
+    return True
+
+
+async def enable(edit: Edit, endpoint: Endpoint) -> bool:
+    """Creates deliveries for a disabled endpoint again; a pause stays. Returns False where it is enabled already."""
+    return await _set_disabled(edit, endpoint, disabled=False)
+
+
+async def disable(edit: Edit, endpoint: Endpoint) -> bool:
+    """Creates no deliveries for the endpoint until it is enabled. Returns False where it is disabled already."""
+    return await _set_disabled(edit, endpoint, disabled=True)
+
+
+async def delete(edit: Edit, endpoint: Endpoint) -> None:
+    """Deletes an endpoint. What is not delivered is canceled; its history stays."""
+    await edit.commit_acts([deletion(endpoint)])
+
+
+def deletion(endpoint: Endpoint) -> Act:
+    """The act that deletes an endpoint."""
+    return _act(endpoint, AuditAction.ENDPOINT_DELETE, RemoveEndpoint(endpoint_id=endpoint.id))
+
+
+async def note_check(services: OperationServices, actor: Actor, subject: str, app_id: str, host: str) -> None:
+    """Notes in the audit log that stored credentials, of an endpoint or a draft, are sent to a host to check them."""
+
+    async def note(edit: Edit) -> None:
+        detail = f"stored credentials used for {host}"
+        await edit.commit(AuditAction.ENDPOINT_CHECK, subject, app_id=app_id, detail=detail)
+
+    await edited(services, actor, note)
+
+
+def check_enabled(endpoint: Endpoint) -> None:
+    """Raises Refusal 409 for a disabled endpoint: nothing is sent to it, whatever is put into its queue."""
+    if endpoint.disabled:
+        raise _disabled(endpoint, f"Endpoint {endpoint.name} is disabled.")
+
+
+def signing_field(endpoint: Endpoint) -> str:
+    """The credential that an endpoint's requests are signed with. Raises Refusal 404 where they are not signed."""
+    for field in connector(endpoint.connector).fields:
+        if field.kind is FieldKind.SECRET and field.signs:
+            return field.name
+    raise Refusal(
+        404,
+        "not_found",
+        f"Endpoint {endpoint.name} has no signing secret.",
+        "Its connector does not sign requests.",
+    )
+
+
+def named_endpoint(endpoints: Sequence[Endpoint], name: str) -> Endpoint:
+    """The endpoint of that id, uid or name. Raises UserError where none, or more than one, has it."""
+    named = [endpoint for endpoint in endpoints if name in {endpoint.id, endpoint.uid, endpoint.name}]
+    found = next((item for item in named if item.id == name), named[0] if named else None)
+    if found is not None and found.id != name and named[1:]:
+        ids = ", ".join(item.id for item in named)
+        raise UserError("endpoint_ambiguous", f"Several endpoints match {name!r}.", f"Name one by its id: {ids}.")
+    if found is None:
+        names = ", ".join(endpoint.name for endpoint in endpoints) or "none"
+        raise UserError("endpoint_unknown", f"There is no endpoint {name!r}.", f"There are: {names}.")
+    return found
+
+
+async def _set_disabled(edit: Edit, endpoint: Endpoint, *, disabled: bool) -> bool:
+    """Changes nothing else, so that an endpoint that can be opened no longer can be disabled and enabled too."""
+    if endpoint.disabled == disabled:
+        return False
+    await update(edit, endpoint, EndpointPatch(disabled=disabled))
+    return True
+
+
+def _check_free(
+    snapshot: Snapshot, app_id: str, *, name: str | None, uid: str | None, endpoint: Endpoint | None = None
+) -> None:
+    own_id = endpoint.id if endpoint else None
+    others = [other for other in snapshot.endpoints if other.app_id == app_id and other.id != own_id]
+    if uid is not None and _has(others, uid):
+        raise Conflict("Another endpoint has this uid.", "Choose another one.")
+    if name is not None and any(other.name == name for other in others):
+        raise Conflict("Another endpoint has this name.", "Choose another one.")
+
+
+def _has(endpoints: Iterable[Endpoint], key: str) -> bool:
+    return any(key in {endpoint.id, endpoint.uid} for endpoint in endpoints)
+
+
+def _act(endpoint: Endpoint, action: AuditAction, *changes: Change, detail: str = "") -> Act:
+    return Act(action=action, subject=endpoint.id, changes=changes, app_id=endpoint.app_id, detail=detail)
+
+
+def _switch(*, disabled: bool) -> AuditAction:
+    return AuditAction.ENDPOINT_DISABLE if disabled else AuditAction.ENDPOINT_ENABLE
+
+
+def _is_switch(endpoint: Endpoint, put: PutEndpoint) -> bool:
+    """Whether nothing else changes."""
+    details = msgspec.structs.replace(put.details, updated_at_ms=endpoint.details.updated_at_ms)
+    return msgspec.structs.replace(put, disabled=endpoint.disabled, details=details) == unchanged(endpoint)
+
+
+def _disabled(endpoint: Endpoint, detail: str) -> Refusal:
+    return Refusal(
+        409,
+        "endpoint_disabled",
+        detail,
+        f"Enable it with the button on its page, with `nicobar enable {shlex.quote(endpoint.name)}`, or with "
+        "`disabled: false` in the API.",
+    )

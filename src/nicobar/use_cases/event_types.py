@@ -1,0 +1,187 @@
+"""Event types: those of the sources, and those that were added or changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from nicobar.audit import AuditAction
+from nicobar.errors import Refusal
+from nicobar.model import EventType, Record
+from nicobar.sources.registry import SOURCES
+from nicobar.store import PutEventType, RemoveEventType, Snapshot
+from nicobar.use_cases.edit import Actor, Edit, OperationServices, edited
+
+
+class EventTypeSpec(Record):
+    """What can be set of an event type."""
+
+    description: str
+    archived: bool = False
+    deprecated: bool = False
+    schemas: dict[str, Any] | None = None
+    group_name: str | None = None
+    feature_flags: tuple[str, ...] = ()
+
+
+class EventTypePatch(Record):
+    """What changes of an event type; what is UNSET stays."""
+
+    description: str | UnsetType = UNSET
+    archived: bool | UnsetType = UNSET
+    deprecated: bool | UnsetType = UNSET
+    schemas: dict[str, Any] | UnsetType | None = UNSET
+    group_name: str | UnsetType | None = UNSET
+    feature_flags: tuple[str, ...] | UnsetType = UNSET
+
+
+def all_event_types(snapshot: Snapshot) -> dict[str, EventType]:
+    """By name: those of the sources, and over them those that were added or changed."""
+    built_in = {event_type.name: event_type for kind in SOURCES for event_type in kind.event_types()}
+    return built_in | {event_type.name: event_type for event_type in snapshot.event_types}
+
+
+def find_event_type(snapshot: Snapshot, name: str) -> EventType:
+    """Raises Refusal 404."""
+    found = all_event_types(snapshot).get(name)
+    if found is None:
+        raise Refusal(404, "not_found", "There is no such event type.", "Check its id.")
+    return found
+
+
+def is_built_in(snapshot: Snapshot, name: str) -> bool:
+    """Whether it comes with a source and was not changed."""
+    return all(event_type.name != name for event_type in snapshot.event_types)
+
+
+async def create_event_type(services: OperationServices, actor: Actor, name: str, spec: EventTypeSpec) -> EventType:
+    """Creates an event type, or brings an archived one back. Raises Refusal 409 where there is one."""
+
+    async def change(edit: Edit) -> EventType:
+        known = all_event_types(edit.snapshot).get(name)
+        if known is not None and not known.archived:
+            raise Refusal(409, "conflict", "There is an event type of this name.", "Change it with PUT or PATCH.")
+        return await _put(edit, name, spec, known)
+
+    return await edited(services, actor, change)
+
+
+async def put_event_type(
+    services: OperationServices, actor: Actor, name: str, spec: EventTypeSpec
+) -> tuple[EventType, bool]:
+    """Replaces an event type or creates it; returns whether it is new."""
+
+    async def change(edit: Edit) -> tuple[EventType, bool]:
+        known = all_event_types(edit.snapshot).get(name)
+        return await _put(edit, name, spec, known), known is None
+
+    return await edited(services, actor, change)
+
+
+async def update_event_type(services: OperationServices, actor: Actor, name: str, patch: EventTypePatch) -> EventType:
+    """Raises Refusal 404."""
+
+    async def change(edit: Edit) -> EventType:
+        known = find_event_type(edit.snapshot, name)
+        spec = EventTypeSpec(
+            description=known.description,
+            archived=known.archived,
+            deprecated=known.deprecated,
+            schemas=known.schemas if isinstance(known.schemas, dict) else None,
+            group_name=known.group_name,
+            feature_flags=known.feature_flags,
+        )
+        given = {key: value for key, value in msgspec.structs.asdict(patch).items() if value is not UNSET}
+        return await _put(edit, name, msgspec.structs.replace(spec, **given), known)
+
+    return await edited(services, actor, change)
+
+
+async def _put(edit: Edit, name: str, spec: EventTypeSpec, known: EventType | None) -> EventType:
+    now_ms = edit.services.clock.now_ms()
+    event_type = EventType(
+        name=name,
+        description=spec.description,
+        schema=known.schema if known else None,
+        example=known.example if known else None,
+        archived=spec.archived,
+        deprecated=spec.deprecated,
+        schemas=spec.schemas,
+        group_name=spec.group_name,
+        feature_flags=spec.feature_flags,
+        created_at_ms=(known.created_at_ms if known else 0) or now_ms,
+        updated_at_ms=now_ms,
+    )
+    action = AuditAction.EVENT_TYPE_UPDATE if known else AuditAction.EVENT_TYPE_CREATE
+    await edit.commit(action, name, PutEventType(event_type=event_type), app_id=None)
+    return event_type
+
+
+def check_expungeable(snapshot: Snapshot, name: str) -> None:
+    """Raises Refusal 404, and 409 for an event type that comes with a source."""
+    if is_built_in(snapshot, find_event_type(snapshot, name).name):
+        raise Refusal(409, "conflict", "It comes with a source and cannot be deleted.", "Archive it.")
+
+
+async def archive_event_type(services: OperationServices, actor: Actor, name: str) -> None:
+    """It is not offered any more; messages of it are accepted as before. Raises Refusal 404."""
+
+    async def change(edit: Edit) -> None:
+        known = find_event_type(edit.snapshot, name)
+        archived = msgspec.structs.replace(known, archived=True, updated_at_ms=services.clock.now_ms())
+        await edit.commit(AuditAction.EVENT_TYPE_DELETE, name, PutEventType(event_type=archived), app_id=None)
+
+    await edited(services, actor, change)
+
+
+async def expunge_event_type(services: OperationServices, actor: Actor, name: str) -> None:
+    """Deletes an event type that was added, or what was changed of one of a source. Raises as `check_expungeable`."""
+
+    async def change(edit: Edit) -> None:
+        check_expungeable(edit.snapshot, name)
+        await edit.commit(AuditAction.EVENT_TYPE_EXPUNGE, name, RemoveEventType(name=name), app_id=None)
+
+    await edited(services, actor, change)
+
+
+def imported(snapshot: Snapshot, found: Sequence[EventType], now_ms: int, *, replace_all: bool) -> list[EventType]:
+    """What an import of these would change. With `replace_all` those that were added and are not among them are
+    archived.
+    """
+    known = all_event_types(snapshot)
+    wanted = [_merged(item, known.get(item.name), now_ms) for item in found]
+    if replace_all:
+        names = {item.name for item in found}
+        wanted += [
+            msgspec.structs.replace(event_type, archived=True, updated_at_ms=now_ms)
+            for event_type in snapshot.event_types
+            if event_type.name not in names and not event_type.archived
+        ]
+    return wanted
+
+
+async def import_event_types(
+    services: OperationServices, actor: Actor, found: Sequence[EventType], *, replace_all: bool
+) -> list[EventType]:
+    """Keeps what `imported` says, and returns it."""
+
+    async def change(edit: Edit) -> list[EventType]:
+        wanted = imported(edit.snapshot, found, services.clock.now_ms(), replace_all=replace_all)
+        changes = [PutEventType(event_type=item) for item in wanted]
+        detail = f"{len(wanted)} event types"
+        await edit.commit(AuditAction.EVENT_TYPE_IMPORT, "openapi", *changes, app_id=None, detail=detail)
+        return wanted
+
+    return await edited(services, actor, change)
+
+
+def _merged(event_type: EventType, known: EventType | None, now_ms: int) -> EventType:
+    return msgspec.structs.replace(
+        event_type,
+        example=event_type.example if event_type.example is not None or known is None else known.example,
+        created_at_ms=known.created_at_ms if known else now_ms,
+        updated_at_ms=now_ms,
+    )

@@ -1,0 +1,121 @@
+"""The transformation of an endpoint: checked, published, restored, switched on and off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from nicobar.audit import AuditAction
+from nicobar.errors import Refusal, UserError
+from nicobar.model import Endpoint, Record
+from nicobar.sandbox import Sandbox
+from nicobar.store import AddTransformation, Change, EnableTransformation, History
+from nicobar.store.history import Version
+from nicobar.use_cases.edit import Actor, Edit, OperationServices, edited
+from nicobar.use_cases.endpoint_records import unchanged
+from nicobar.use_cases.handler_check import why_it_cannot_run
+from nicobar.use_cases.lookups import endpoint_of_id
+
+MAX_VERSION = 2**31 - 1
+
+
+class TransformationServices(OperationServices, Protocol):
+    """`OperationServices` that can run code."""
+
+    @property
+    def sandbox(self) -> Sandbox: ...
+
+
+class TransformationPatch(Record):
+    """What changes; what is UNSET stays. Code that is not the running one becomes a version."""
+
+    code: str | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    variables: Mapping[str, str] | UnsetType = UNSET
+
+
+async def check_code(services: TransformationServices, code: str) -> None:
+    """Raises UserError for code that could run on no event, and SandboxError."""
+    if not code.strip():
+        raise UserError("code_missing", "There is no code.", "Write a handler, or leave the one that is there.")
+    broken = await why_it_cannot_run(services.sandbox, code, services.clock.now_ms())
+    if broken is not None:
+        line = f"line {broken.line}: " if broken.line else ""
+        raise UserError(broken.failure.value, f"{line}{broken.reason}", "Fix the code.")
+
+
+async def update_transformation(
+    services: TransformationServices,
+    actor: Actor,
+    endpoint_id: str,
+    patch: TransformationPatch,
+    *,
+    action: AuditAction = AuditAction.TRANSFORMATION_UPDATE,
+    detail: str = "",
+) -> Endpoint:
+    """Changes what differs, and returns the endpoint as it is then. Raises UserError for code that could run on no
+    event, and Refusal 404.
+    """
+    if isinstance(patch.code, str):
+        await check_code(services, patch.code)
+
+    async def change(edit: Edit) -> Endpoint:
+        known = endpoint_of_id(edit.snapshot, endpoint_id)
+        changes = _changes(known, patch, services.clock.now_ms())
+        if not changes:
+            return known
+        after = await edit.commit(action, known.id, *changes, app_id=known.app_id, detail=detail)
+        return endpoint_of_id(after, endpoint_id)
+
+    return await edited(services, actor, change)
+
+
+def _changes(known: Endpoint, patch: TransformationPatch, now_ms: int) -> list[Change]:
+    changes: list[Change] = []
+    if isinstance(patch.variables, Mapping) and patch.variables != known.variables:
+        changes.append(msgspec.structs.replace(unchanged(known), variables=dict(patch.variables)))
+    running = known.transformation.code if known.transformation else None
+    if isinstance(patch.code, str) and patch.code != running:
+        changes.append(AddTransformation(endpoint_id=known.id, code=patch.code, created_at_ms=now_ms))
+    if isinstance(patch.enabled, bool) and patch.enabled is not known.transformation_enabled:
+        changes.append(EnableTransformation(endpoint_id=known.id, enabled=patch.enabled))
+    return changes
+
+
+async def publish(
+    services: TransformationServices,
+    actor: Actor,
+    endpoint_id: str,
+    code: str,
+    variables: Mapping[str, str] | UnsetType = UNSET,
+) -> Endpoint:
+    """Makes the code what runs: a new version where it differs, switched on. Raises as `update_transformation`."""
+    patch = TransformationPatch(code=code, variables=variables, enabled=True)
+    return await update_transformation(services, actor, endpoint_id, patch)
+
+
+async def restore_version(services: TransformationServices, actor: Actor, endpoint_id: str, number: int) -> Endpoint:
+    """Publishes the code of an old version. Raises as `update_transformation`, and Refusal 404 for a version that
+    does not exist.
+    """
+    old = await find_version(services.store, endpoint_id, number)
+    return await update_transformation(
+        services,
+        actor,
+        endpoint_id,
+        TransformationPatch(code=old.code or "", enabled=True),
+        action=AuditAction.TRANSFORMATION_RESTORE,
+        detail=f"version {number}",
+    )
+
+
+async def find_version(history: History, endpoint_id: str, number: int) -> Version:
+    """A version with its code. Raises Refusal 404."""
+    if 0 < number <= MAX_VERSION:
+        found = await history.versions(endpoint_id, after=str(number - 1), limit=1, with_code=True)
+        if found.items and found.items[0].version == number:
+            return found.items[0]
+    raise Refusal(404, "not_found", "There is no such version.", "Check its number.")

@@ -1,0 +1,269 @@
+"""The bodies that create and change endpoints, and the specs and patches that they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from nicobar.connectors import FieldKind
+from nicobar.connectors.registry import CONNECTORS, connector
+from nicobar.crypto import Vault
+from nicobar.errors import Conflict, UserError
+from nicobar.model import Endpoint, Record, Setting
+from nicobar.pipeline.configuration import endpoint_headers
+from nicobar.use_cases import endpoint_records as records
+from nicobar.use_cases.bounds import (
+    MAX_CHANNELS,
+    MAX_EVENT_TYPES,
+    MAX_HEADERS,
+    MAX_SETTING_CHARS,
+    EndpointName,
+    HeaderName,
+    HeaderValue,
+    MessagesPerS,
+)
+from nicobar.use_cases.endpoint_records import EndpointSpec
+from nicobar.web.api.errors import Invalid
+from nicobar.web.api.shapes import Channel, Description, EventTypeName, Metadata, Shape, Uid, Unsupported, given_names
+
+HTTP = "http"
+MASKED = "***"
+
+Url = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=4_096,
+        pattern=r"^https?://[^\s#@]+$",
+        description="Where messages are posted, signed by Standard Webhooks.",
+        examples=["https://example.com/webhook/"],
+    ),
+]
+Secret = Annotated[
+    str,
+    Meta(
+        pattern=r"^(whsec_)?[a-zA-Z0-9+/=]{32,100}$",
+        description="What requests are signed with: `whsec_` and base64.",
+        examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"],
+    ),
+]
+EventTypes = Annotated[
+    list[EventTypeName], Meta(max_length=MAX_EVENT_TYPES, description="Event types to deliver; all if omitted.")
+]
+Channels = Annotated[list[Channel], Meta(max_length=MAX_CHANNELS, description="Channels to deliver; all if omitted.")]
+Headers = Annotated[dict[HeaderName, HeaderValue], Meta(max_length=MAX_HEADERS)]
+ConfigValue = Annotated[str, Meta(max_length=MAX_SETTING_CHARS)] | bool
+Kind = Annotated[
+    str, Meta(extra_json_schema={"enum": [connector.kind for connector in CONNECTORS]}, examples=[CONNECTORS[0].kind])
+]
+
+
+class EndpointConnector(Shape):
+    """The connector of an endpoint and its configuration: the fields that `GET /api/v1/connector` names. Secrets are
+    shown as `***`, and stay as they are where that is sent back; fields that are left out stay too.
+    """
+
+    kind: Kind
+    config: Annotated[dict[str, ConfigValue], Meta(examples=[{"site_id": "…", "api_key": "…", "region": "us"}])] = {}
+
+
+class OlderNames(Shape):
+    """What clients before 2.0 call `eventTypes` and `throttleRate`, and the `version` that they send."""
+
+    filter_types: EventTypes | UnsetType | None = UNSET
+    rate_limit: MessagesPerS | UnsetType | None = UNSET
+    version: Annotated[int, Meta(ge=0)] | None = None
+
+
+N = TypeVar("N", bound=OlderNames)
+
+
+def with_newer_names(given: N) -> N:
+    """The same with the values of the older names under the newer ones. Raises Invalid where both differ."""
+    for older, newer, name, newer_name in (
+        ("filter_types", "event_types", "filterTypes", "eventTypes"),
+        ("rate_limit", "throttle_rate", "rateLimit", "throttleRate"),
+    ):
+        value, other = getattr(given, older), getattr(given, newer)
+        if value is UNSET:
+            continue
+        if other is not None and other is not UNSET and other != value:
+            raise Invalid(f"body.{name}", f"{name} and {newer_name} differ.", f"Send {newer_name} only.")
+        given = msgspec.structs.replace(given, **{newer: value, older: UNSET})
+    return given
+
+
+class EndpointIn(OlderNames):
+    """What an endpoint is made of. With a `url` alone it is of the connector `http`; `connector` names another one.
+    One of a connector that has ready-made code begins with it.
+    """
+
+    url: Url | None = None
+    description: Description = ""
+    throttle_rate: MessagesPerS | None = None
+    uid: Uid | None = None
+    disabled: bool = False
+    event_types: EventTypes | None = None
+    channels: Channels | None = None
+    secret: Secret | None = None
+    metadata: Metadata | None = {}
+    headers: Headers | None = None
+    name: EndpointName | None = None
+    connector: EndpointConnector | None = None
+
+
+class EndpointUpsertIn(OlderNames):
+    """What an endpoint is replaced by. Its secret and its transformation stay, and so do its headers unless others
+    are given. A URL of another host needs credentials and headers with it; `{}` removes the headers.
+    """
+
+    url: Url | None = None
+    description: Description = ""
+    throttle_rate: MessagesPerS | None = None
+    uid: Uid | None = None
+    disabled: bool = False
+    event_types: EventTypes | None = None
+    channels: Channels | None = None
+    metadata: Metadata | None = {}
+    headers: Headers | None = None
+    name: EndpointName | None = None
+    connector: EndpointConnector | None = None
+
+
+class EndpointPatch(OlderNames):
+    """What changes of an endpoint; what is left out stays. A URL of another host needs credentials and headers with
+    it; `{}` removes the headers.
+    """
+
+    url: Url | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    throttle_rate: MessagesPerS | UnsetType | None = UNSET
+    uid: Uid | UnsetType | None = UNSET
+    disabled: bool | UnsetType = UNSET
+    event_types: EventTypes | UnsetType | None = UNSET
+    channels: Channels | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType = UNSET
+    headers: Headers | UnsetType = UNSET
+    name: EndpointName | UnsetType = UNSET
+    connector: EndpointConnector | UnsetType = UNSET
+    secret: Unsupported = None
+
+
+def spec_of(wanted: EndpointIn) -> EndpointSpec:
+    """A new endpoint as a body describes it. Raises Invalid."""
+    connection = connection_of(wanted.connector.kind if wanted.connector else HTTP, wanted)
+    if connection.kind == HTTP and "url" not in connection.settings:
+        raise Invalid("body.url", "url is missing.", "Give where to post, or another connector.")
+    return EndpointSpec(
+        connector=connection.kind,
+        name=wanted.name,
+        uid=wanted.uid,
+        description=wanted.description,
+        metadata=wanted.metadata or {},
+        settings=connection.settings,
+        credentials=connection.credentials,
+        event_types=given_names(wanted.event_types),
+        channels=given_names(wanted.channels),
+        headers=wanted.headers or {},
+        disabled=wanted.disabled,
+        max_messages_per_s=wanted.throttle_rate,
+    )
+
+
+def patch_of(vault: Vault, known: Endpoint, wanted: EndpointUpsertIn | EndpointPatch) -> records.EndpointPatch:
+    """What a body changes of an endpoint; a null removes a value. Raises Invalid."""
+    patch = records.EndpointPatch(
+        name=wanted.name if wanted.name is not None else UNSET,
+        uid=wanted.uid,
+        description=wanted.description,
+        metadata={} if wanted.metadata is None else wanted.metadata,
+        event_types=_names(wanted.event_types),
+        channels=_names(wanted.channels),
+        disabled=wanted.disabled,
+        max_messages_per_s=wanted.throttle_rate,
+    )
+    if wanted.headers is not UNSET and wanted.headers is not None:
+        headers = replacing(endpoint_headers(vault, known), wanted.headers)
+        patch = msgspec.structs.replace(patch, headers=headers)
+    has_url = wanted.url is not UNSET and wanted.url is not None
+    body = wanted.connector if isinstance(wanted.connector, EndpointConnector) else None
+    if not has_url and body is None:
+        return patch
+    connection = connection_of(
+        body.kind if body else known.connector, EndpointIn(url=wanted.url or None, connector=body)
+    )
+    kept = known.settings if known.connector == connection.kind else {}
+    return msgspec.structs.replace(
+        patch,
+        connector=connection.kind,
+        settings=kept | connection.settings,
+        credentials=dict(connection.credentials),
+    )
+
+
+def _names(names: list[str] | UnsetType | None) -> tuple[str, ...] | UnsetType:
+    return UNSET if isinstance(names, UnsetType) else given_names(names)
+
+
+class Connection(Record):
+    """How a body says to reach a destination: the values that it gives, over what is stored."""
+
+    kind: str
+    settings: dict[str, Setting]
+    credentials: dict[str, str]
+
+
+def connection_of(kind: str, wanted: EndpointIn) -> Connection:
+    """Raises Invalid; UserError for an unknown connector."""
+    settings: dict[str, Setting] = {}
+    credentials: dict[str, str] = {}
+    for name, value in (wanted.connector.config if wanted.connector else {}).items():
+        if not _is_secret(kind, name):
+            settings[name] = value
+        elif value != MASKED:
+            credentials[name] = str(value)
+    _read_svix_fields(kind, wanted, settings, credentials)
+    return Connection(kind=kind, settings=settings, credentials=credentials)
+
+
+def _read_svix_fields(
+    kind: str, wanted: EndpointIn, settings: dict[str, Setting], credentials: dict[str, str]
+) -> None:
+    """Puts `url` and `secret` of the body, which the public API has beside a connector's fields, among those."""
+    if kind != HTTP:
+        for field in ("url", "secret"):
+            if getattr(wanted, field) is not None:
+                raise Invalid(f"body.{field}", f"The connector {kind} has no {field} field.", "Leave it out.")
+        return
+    if wanted.url is not None:
+        settings["url"] = wanted.url
+    if wanted.secret is not None:
+        credentials["secret"] = wanted.secret
+
+
+def _is_secret(kind: str, name: str) -> bool:
+    return any(field.name == name and field.kind is FieldKind.SECRET for field in connector(kind).fields)
+
+
+def replacing(stored: Mapping[str, str], headers: Mapping[str, str]) -> dict[str, str | None]:
+    """The headers as changes that replace all stored ones."""
+    return dict.fromkeys(stored) | dict(headers)
+
+
+@contextmanager
+def located(where: str) -> Generator[None]:
+    """Says in which field of the body a value is that was rejected."""
+    try:
+        yield
+    except Conflict:
+        raise
+    except UserError as error:
+        raise Invalid(where, error.detail, error.fix, code=error.code) from error
+
+
+def where(wanted: EndpointIn | EndpointUpsertIn | EndpointPatch) -> str:
+    return "body.connector" if isinstance(wanted.connector, EndpointConnector) else "body"

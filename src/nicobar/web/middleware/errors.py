@@ -1,0 +1,82 @@
+"""Every error becomes an answer, in the shape that the application behind it has for errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.exceptions import HTTPException
+
+from nicobar.errors import NicobarError, Refusal
+from nicobar.observe import log
+from nicobar.web.asgi import App, GoneError, Message, Receive, Send
+from nicobar.web.operations import Response, send_response
+
+# Shows an error to whoever sent the request of this scope.
+Render = Callable[[Message, NicobarError], Response[Any]]
+NoRoute = Callable[[Message, HTTPException], Refusal]
+_CODES = {404: "not_found", 405: "method_not_allowed"}
+# The statuses of requests whose body is not read to its end.
+_UNREAD = frozenset({408, 413})
+
+
+class Errors:
+    """Answers for the application that raises. `no_route` says what is wrong with a request that no route has."""
+
+    def __init__(self, app: App, render: Render, *, no_route: NoRoute | None = None) -> None:
+        self._app = app
+        self._render = render
+        self._no_route = no_route or _no_route
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except GoneError:
+            return
+        except Exception as error:
+            if started:
+                raise
+            await send_response(send, self._response(scope, error), 500)
+
+    def _response(self, scope: Message, error: Exception) -> Response[Any]:
+        headers = {}
+        match error:
+            case NicobarError():
+                shown = error
+            case HTTPException():
+                shown = self._no_route(scope, error)
+                headers = dict(error.headers or {})
+            case _:
+                log.error("request failed", path=scope["path"], exc_info=error)
+                shown = NicobarError("internal", "Something went wrong here. The log says what.")
+        response = self._render(scope, shown)
+        if response.status in _UNREAD:
+            headers["connection"] = "close"
+        if isinstance(shown, Refusal) and shown.retry_after_s is not None:
+            headers["retry-after"] = str(shown.retry_after_s)
+        return Response(
+            response.content,
+            status=response.status,
+            headers={**response.headers, **headers},
+            media_type=response.media_type,
+            cookies=response.cookies,
+        )
+
+
+def _no_route(scope: Message, error: HTTPException) -> Refusal:
+    return Refusal(
+        error.status_code,
+        _CODES.get(error.status_code, "request_invalid"),
+        f"{scope['method']} {scope['path']}: {error.detail}.",
+        "The addresses are in the reference, docs/.",
+    )

@@ -1,0 +1,301 @@
+"""Runs one operation through each interface that offers it, from the same start, and compares what comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+from click.testing import CliRunner
+
+from nicobar.audit import AuditAction
+from nicobar.cli import group
+from nicobar.errors import NicobarError
+from nicobar.model import Endpoint, Source
+from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers, source_secrets
+from nicobar.store import Change, PutEndpoint, PutSource, RemoveEndpoint, RemoveSource
+from nicobar.store.history import AuditFilter
+from support.api import make_token
+from support.installation import Installation, installation
+from support.pages import Visitor, set_up, visiting
+from support.records import make_endpoint, make_source
+
+NAME = "journeys"
+SOURCE = "shop"
+TOKEN = "ci"
+SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+NEW_SECRET = "whsec_0123456789abcdefghijklmnopqrstuv"
+# Ids differ each time.
+IDS = re.compile(r"\b(qtask|ep|msg)_[A-Za-z0-9]{27}\b")
+# Names that differ each time, whatever is done.
+VARYING = {"id", "seq", "token", "app_id", "created_at_ms", "updated_at_ms", "version"}
+
+
+class Interface(StrEnum):
+    API = "api"
+    DASHBOARD = "dashboard"
+    COMMAND = "command line"
+    FILE = "file"
+
+
+class Said(msgspec.Struct, frozen=True):
+    """Whether it was done, and the text of the answer."""
+
+    done: bool
+    text: str
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What an operation left behind: the actions, details and subjects of its audit lines, and what is stored."""
+
+    said: Said
+    lines: tuple[tuple[str, str, str], ...]
+    state: Mapping[str, object]
+
+
+@dataclass
+class World:
+    """An installation and what each interface needs to ask it. `values` stand in the places of paths, bodies, forms
+    and files, written `<name>`.
+    """
+
+    nicobar: Installation
+    visitor: Visitor
+    token: str
+    directory: Path
+    values: dict[str, str] = field(default_factory=dict)
+    began_at_ms: int = 0
+
+    def filled(self, template: object) -> object:
+        text = json.dumps(template)
+        for name, value in self.values.items():
+            text = text.replace(f"<{name}>", value)
+        return json.loads(text)
+
+    async def add(self, *changes: Change) -> None:
+        await self.nicobar.runtime.store.change(changes)
+        await self.nicobar.runtime.configuration.refresh()
+
+    async def clear(self) -> None:
+        snapshot = await self.nicobar.runtime.store.snapshot()
+        await self.add(
+            *(RemoveEndpoint(endpoint_id=endpoint.id) for endpoint in snapshot.endpoints),
+            *(RemoveSource(source_id=source.id) for source in snapshot.sources),
+        )
+
+    def endpoint(self, **fields) -> PutEndpoint:
+        """An endpoint to start with; `values` get its id."""
+        runtime = self.nicobar.runtime
+        spec = {
+            "name": NAME,
+            "kind": "http",
+            "settings": {"url": f"{self.nicobar.emulator.url}/hooks"},
+            "credentials": {"secret": SECRET},
+            "references": {"secret": "SECRET"},
+            **fields,
+        }
+        made = make_endpoint(
+            vault=runtime.vault, ids=runtime.ids, app_id=runtime.configuration.snapshot.applications[0].id, **spec
+        )
+        if made.name == NAME:
+            self.values["endpoint"] = made.id
+        return made
+
+    def source(self, **fields) -> PutSource:
+        """A source to start with; `values` get its id."""
+        runtime = self.nicobar.runtime
+        spec = {"name": SOURCE, "kind": "dodo-payments", "secrets": (SECRET,), "references": ("SECRET",), **fields}
+        made = make_source(
+            vault=runtime.vault, ids=runtime.ids, app_id=runtime.configuration.snapshot.applications[0].id, **spec
+        )
+        if made.name == SOURCE:
+            self.values["source"] = made.id
+        return PutSource(source=made)
+
+    async def state(self) -> dict[str, object]:
+        snapshot = await self.nicobar.runtime.store.snapshot()
+        vault = self.nicobar.runtime.vault
+        return {
+            "endpoints": sorted(
+                (_endpoint_state(vault, endpoint) for endpoint in snapshot.endpoints), key=lambda item: item["name"]
+            ),
+            "sources": sorted(
+                (_source_state(vault, source) for source in snapshot.sources), key=lambda item: item["name"]
+            ),
+            "message": await self._message_state(),
+            "tokens": [
+                (token.scope, token.app_id, token.expires_at_ms, token.revoked_at_ms is not None)
+                for token in await self.nicobar.runtime.store.tokens()
+                if token.name == TOKEN and token.created_at_ms >= self.began_at_ms
+            ],
+        }
+
+    async def _message_state(self) -> object:
+        store = self.nicobar.runtime.store
+        message = await store.message(self.values.get("message", ""))
+        if message is None:
+            return None
+        deliveries = await store.deliveries(message.id)
+        is_expunged = message.expunged_at_ms is not None
+        return (
+            is_expunged,
+            message.customer_key is None,
+            [(delivery.state, delivery.reason) for delivery in deliveries],
+        )
+
+    async def lines(self, after: int) -> tuple[int, tuple[tuple[str, str, str], ...]]:
+        """The last line's number, and the lines after that one, without their actor."""
+        found = await self.nicobar.runtime.store.audit(AuditFilter(), after=str(after), limit=100)
+        last = found.items[-1].seq if found.items else after
+        names = {value: name for name, value in self.values.items()}
+        lines = [
+            (line.action, IDS.sub(r"\1", line.detail), names.get(line.subject, line.subject.partition("_")[0]))
+            for line in found.items
+        ]
+        return last, tuple(lines)
+
+
+Way = Callable[[World], Awaitable[Said]]
+Start = Callable[[World], list[Change]]
+Prepare = Callable[[World], Awaitable[None]]
+
+
+async def no_more(world: World) -> None:
+    """Nothing beside the configuration is there at the start."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A row of the table. `actions` are its audit lines, in order; `start` is what is stored before, to which
+    `prepare` adds what is no configuration; `error` is what every interface answers with where nothing is to be done.
+    """
+
+    name: str
+    actions: tuple[AuditAction, ...]
+    start: Start
+    ways: Mapping[Interface, Way]
+    error: str = ""
+    prepare: Prepare = no_more
+
+
+def api(method: str, path: str, body: object = None) -> Way:
+    async def ask(world: World) -> Said:
+        url = world.nicobar.url + str(world.filled(path))
+        headers = {"authorization": f"Bearer {world.token}"}
+        async with world.visitor.http.request(method, url, json=world.filled(body), headers=headers) as answer:
+            text = await answer.text()
+            if answer.status < 400:
+                return Said(done=True, text=text)
+            detail = json.loads(text)["detail"]
+            return Said(
+                done=False, text=detail if isinstance(detail, str) else " ".join(item["msg"] for item in detail)
+            )
+
+    return ask
+
+
+def form(*paths: str, **fields: str | tuple[str, ...]) -> Way:
+    """Sends the form to the first path; to the others, in which `<draft>` is where it led, without fields."""
+
+    async def ask(world: World) -> Said:
+        filled = {name: world.filled(value) for name, value in fields.items()}
+        for number, path in enumerate(paths):
+            status, text, headers = await world.visitor.send(
+                str(world.filled(path)), **(filled if not number else {})
+            )
+            if status >= 400:
+                return Said(done=False, text=html.unescape(re.sub(r"<[^>]+>", "", text)))
+            world.values["draft"] = headers.get("location", "").removesuffix("/code")
+        return Said(done=True, text=text)
+
+    return ask
+
+
+def command(*arguments: str) -> Way:
+    """The command in this process: its error is an exception."""
+
+    async def ask(world: World) -> Said:
+        given = [str(world.filled(argument)) for argument in arguments]
+        return await asyncio.to_thread(_invoke, [*given, "--data-dir", str(world.directory)])
+
+    return ask
+
+
+def _invoke(arguments: list[str]) -> Said:
+    result = CliRunner().invoke(group, arguments)
+    if isinstance(result.exception, NicobarError):
+        return Said(done=False, text=str(result.exception))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Said(done=result.exit_code == 0, text=result.output)
+
+
+def file(text: str, *flags: str) -> Way:
+    """Applies a file of this text. Its secrets come from the environment."""
+
+    async def ask(world: World) -> Said:
+        path = world.directory / "parity.toml"
+        path.write_text(str(world.filled(text)), "utf-8")
+        allowed = ("--allowed-addresses", world.nicobar.emulator.url.removeprefix("http://"))
+        return await command("apply", str(path), *flags, *allowed)(world)
+
+    return ask
+
+
+@asynccontextmanager
+async def world(directory: Path) -> AsyncIterator[World]:
+    async with installation(directory, max_api_requests_per_s=10_000) as nicobar, visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        made = World(nicobar, visitor, await make_token(nicobar), directory)
+        made.values |= {"emulator": nicobar.emulator.url, "base": nicobar.url, "secret": SECRET, "new": NEW_SECRET}
+        yield made
+
+
+async def outcome(it: World, operation: Operation, way: Way) -> Outcome:
+    """What comes of the operation, from its start."""
+    await it.clear()
+    for name in ("endpoint", "source", "draft", "message", "ci"):
+        it.values.pop(name, None)
+    changes = operation.start(it)
+    await it.add(*changes)
+    await operation.prepare(it)
+    before, _ = await it.lines(0)
+    said = await way(it)
+    _, lines = await it.lines(before)
+    return Outcome(said=said, lines=lines, state=await it.state())
+
+
+def _endpoint_state(vault, endpoint: Endpoint) -> dict[str, object]:
+    known = msgspec.to_builtins(endpoint)
+    known |= {
+        "sealed_credentials": {name: _named(value) for name, value in endpoint_credentials(vault, endpoint).items()},
+        "sealed_headers": endpoint_headers(vault, endpoint),
+        "credential_references": None,  # the file alone has them
+    }
+    return _without_varying(known)
+
+
+def _source_state(vault, source: Source) -> dict[str, object]:
+    known = msgspec.to_builtins(source)
+    secrets = [_named(secret) for secret in source_secrets(vault, source)]
+    known |= {"sealed_secrets": secrets, "secret_references": None}
+    return _without_varying(known)
+
+
+def _named(secret: str) -> str:
+    return "generated" if secret.startswith("whsec_") and secret not in {SECRET, NEW_SECRET} else secret
+
+
+def _without_varying(known: dict[str, object]) -> dict[str, object]:
+    return {
+        name: _without_varying(value) if isinstance(value, dict) else value
+        for name, value in known.items()
+        if name not in VARYING
+    }
