@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import expect
 
 from nicobar.model import Breaker, BreakerState, Customer, DeliveryState
-from nicobar.reasons import plain
+from nicobar.reasons import Reason, plain
 from nicobar.sources.samples import fresh
 from nicobar.store.history import RejectedRequest, Tally
 from nicobar.use_cases.statistics import HOUR_MS
@@ -40,8 +40,7 @@ async def refuse(nicobar, detail="The signature fits none of the source's secret
         source_id=source.id,
         at_ms=nicobar.runtime.clock.now_ms(),
         status=401,
-        code=code,
-        detail=detail,
+        reason=Reason(code=code, template=detail),
         event_id="evt_x",
     )
     await nicobar.runtime.store.keep_refusals([refused])

@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from nicobar.crypto import new_webhook_secret
+from nicobar.reasons import Reason
 from nicobar.store import PutSource
 from nicobar.store.history import AuditFilter, MessageFilter, RejectedRequest
 from nicobar.web.dashboard.paging import PAGE
@@ -78,9 +79,8 @@ async def test_a_name_is_taken_once_and_a_sender_has_to_be_known(nicobar):
 
 async def refuse_many(nicobar):
     (source,) = (await nicobar.runtime.store.snapshot()).sources
-    refused = RejectedRequest(
-        source_id=source.id, at_ms=1_700_000_000_000, status=400, code="body_malformed", detail=EVIL, event_id=EVIL
-    )
+    why = Reason(code="body_malformed", template=EVIL)
+    refused = RejectedRequest(source_id=source.id, at_ms=1_700_000_000_000, status=400, reason=why, event_id=EVIL)
     await nicobar.runtime.store.keep_refusals([refused] * (PAGE + 10))
 
 
