@@ -26,8 +26,8 @@ import msgspec
 from bench.processes import NICOBAR, START_S, Talking, cost, serving, talking
 from bench.sender import Plan, Sent
 from bench.sink import Seen
+from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.model import Record
-from nicobar.recipes import RECIPES
 
 ROUNDS = 3
 CONNECTIONS = 64

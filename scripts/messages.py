@@ -5,6 +5,7 @@ texts stand in `locale/<language>/LC_MESSAGES/nicobar.po` with an empty translat
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -17,9 +18,7 @@ from babel.messages.pofile import read_po, write_po
 from said import sentences
 
 from nicobar.connectors.registry import CONNECTORS
-from nicobar.recipes import RECIPES
 from nicobar.settings import Settings, description
-from nicobar.sources.dodo import DodoPayments
 from nicobar.sources.registry import SOURCES
 from nicobar.web import dashboard
 from nicobar.web.dashboard.language import DEFAULT, DOMAIN, LANGUAGES
@@ -41,25 +40,30 @@ def gather() -> Catalog:
     keywords = {"_": None, "gettext": None, "ngettext": (1, 2), "noop": None}
     for _, _, text, comments, _ in extract_from_dir(str(ROOT), METHODS, OPTIONS, keywords):
         catalogue.add(text, auto_comments=comments)
-    for connector in CONNECTORS:
-        catalogue.add(connector.summary)
-        for field in connector.fields:
-            catalogue.add(field.label)
-            catalogue.add(help_of(field))
+    for text in filter(None, (*_of_connectors(), *_of_sources())):
+        catalogue.add(text)
     for setting in msgspec.structs.fields(Settings):
         catalogue.add(description(setting))
-    for source in SOURCES:
-        catalogue.add(source.summary)
-    for recipe in RECIPES:
-        catalogue.add(recipe.summary)
     for sentence in sentences(ROOT.parent.parent):
         # Not marked as a format: a sentence may hold a percent sign beside its places.
         catalogue.add(sentence.template, context=SAID)
     for sentence in JOINED:
         catalogue.add(sentence, context=SAID)
-    for event_type in DodoPayments().event_types():
-        catalogue.add(event_type.description)
     return catalogue
+
+
+def _of_connectors() -> Iterator[str]:
+    for connector in CONNECTORS:
+        yield from (connector.summary, *connector.setup, connector.setup_note, *connector.test_notes)
+        for field in connector.fields:
+            yield from (field.label, help_of(field))
+        yield from (recipe.summary for recipe in connector.recipes)
+
+
+def _of_sources() -> Iterator[str]:
+    for source in SOURCES:
+        yield from (source.summary, source.rotation_note, *(step.text for step in source.setup))
+        yield from (event_type.description for event_type in source.event_types())
 
 
 def compiled(catalogue: Catalog) -> bytes:

@@ -36,7 +36,6 @@ MODULES = (
     "pipeline/retry.py",
     "pipeline/transform.py",
     "pipeline/worker.py",
-    "recipes/__init__.py",
     "sandbox",
     "sources",
 )
@@ -207,4 +206,4 @@ if __name__ == "__main__":
     import nicobar
 
     for one in sentences(Path(nicobar.__file__).parent):
-        print(one.place, one.rule, "|", one.template)  # noqa: T201 - for whoever asks what there is
+        print(one.place, one.rule, "|", one.template)

@@ -79,7 +79,7 @@ def made_at_ms(text: str) -> int:
 def stable_ulid(time_ms: int, *parts: str) -> str:
     """The same ULID for the same time and parts, on every try, in every process.
 
-    Customer.io ignores a second event with an `id` that it has seen; the id has to be a ULID. Its time part
+    A destination ignores a second event with an `id` that it has seen; the id has to be a ULID. Its time part
     holds `time_ms` (Unix milliseconds), its other 80 bits the start of a SHA-256 over the parts.
     """
     # Lengths keep ("ab", "c") and ("a", "bc") apart.

@@ -4,6 +4,7 @@ milliseconds where the name ends in `_ms`.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, dataclass_transform
 
@@ -79,6 +80,10 @@ class Source(Record):
     uid: str | None = None
     details: Details = Details()
     older_until_ms: int | None = None
+
+
+# Letters and digits of any script; senders such as shops use paths: orders/paid.
+EVENT_TYPE_NAME = re.compile(r"[\w\-./]{1,256}")
 
 
 class EventType(Record):

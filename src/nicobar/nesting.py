@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from itertools import accumulate
 
-# Events, API bodies and handler results. Dodo's events have at most 6 levels, and Customer.io shows attributes of a
+# Events, API bodies and handler results. Payment events have about 6 levels, and destinations show attributes of a
 # few; Python's recursion limit is 1,000 frames.
 MAX_DEPTH_LEVELS = 200
 

@@ -1,4 +1,4 @@
-"""What every connector promises. Another one joins by one more line in `SETTINGS` and `SECRETS`."""
+"""What every connector promises. Another one joins by its line in `CONNECTORS` alone."""
 
 from __future__ import annotations
 
@@ -11,12 +11,8 @@ from nicobar.connectors import Blocked, Deferred, Delivered, Finding, Gone, NoRe
 from nicobar.connectors.registry import CONNECTORS, connector
 from nicobar.errors import UserError
 from nicobar.model import Call, Customer, Level
+from support.toy_kinds import toy_connector
 
-SETTINGS = {"customerio": {}, "http": {"url": "https://shop.example/hook"}}
-SECRETS = {
-    "customerio": {"site_id": "site-5d1f", "api_key": "key-99ab"},
-    "http": {"secret": "whsec_bm90LWEtcmVhbC1zZWNyZXQtYXQtYWxs"},
-}
 ORIGIN = Origin(
     message_id="msg_1",
     endpoint_id="ep_1",
@@ -24,7 +20,7 @@ ORIGIN = Origin(
     now_ms=1_789_000_000_999,
     customer=Customer(key="cus_1", email="ada@northpine.example", name="Ada"),
 )
-every_connector = pytest.mark.parametrize("tested", CONNECTORS, ids=lambda item: item.kind)
+every_connector = pytest.mark.parametrize("tested", [*CONNECTORS, toy_connector()], ids=lambda item: item.kind)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -47,7 +43,7 @@ ENTITY = st.fixed_dictionaries(
 
 
 def opened(item):
-    return item.open(SETTINGS[item.kind], SECRETS[item.kind])
+    return item.open(item.example.settings, item.example.credentials)
 
 
 def good(it, number: int) -> Call:
@@ -184,7 +180,7 @@ def test_secrets_stand_in_nothing_that_is_shown(tested):
     prepared = it.prepare([good(it, 0)], ORIGIN)
     request = it.pack(prepared.calls)
     shown = request.shown_headers
-    for secret in SECRETS[tested.kind].values():
+    for secret in tested.example.credentials.values():
         assert secret not in repr((prepared, shown, request.url, request.body, it, request))
 
 
@@ -192,7 +188,7 @@ def test_secrets_stand_in_nothing_that_is_shown(tested):
     "name", ["Authorization", "X-Api-Key", "cookie", "Proxy-Authorization", "x-auth-token", "X-Shop-Secret"]
 )
 def test_a_credential_that_a_handler_sets_is_masked(name):
-    it = connector("http").open(SETTINGS["http"], SECRETS["http"])
+    it = opened(connector("http"))
     call = Call(method="POST", url=it.url, headers={name: "s3cr3t-value", "x-plan": "pro"}, payload={})
     request = it.pack(it.prepare([call], ORIGIN).calls)
     assert request.headers[name.lower()] == "s3cr3t-value"
@@ -203,7 +199,7 @@ def test_a_credential_that_a_handler_sets_is_masked(name):
 @every_connector
 @pytest.mark.parametrize("damage", ["unknown setting", "unknown credential", "missing", "not a text"])
 def test_fields_that_do_not_fit_are_named_without_a_secret(tested, damage):
-    settings, secrets = dict(SETTINGS[tested.kind]), dict(SECRETS[tested.kind])
+    settings, secrets = dict(tested.example.settings), dict(tested.example.credentials)
     name = next(field.name for field in tested.fields if field.name in secrets)
     match damage:
         case "unknown setting":
@@ -218,9 +214,29 @@ def test_fields_that_do_not_fit_are_named_without_a_secret(tested, damage):
         tested.open(settings, secrets)
     assert caught.value.fix
     assert "colour" in str(caught.value) or name in str(caught.value)
-    assert not any(secret in str(caught.value) for secret in (*SECRETS[tested.kind].values(), "red-secret", "žluť"))
+    assert not any(
+        secret in str(caught.value) for secret in (*tested.example.credentials.values(), "red-secret", "žluť")
+    )
 
 
 def test_a_kind_that_does_not_exist_names_those_that_do():
     with pytest.raises(UserError, match="customerio"):
         connector("carrier-pigeon")
+
+
+@every_connector
+def test_its_texts_are_sentences_and_its_recipes_have_code(tested):
+    assert tested.name
+    assert 1 <= len(tested.monogram) <= 5
+    assert tested.setup
+    texts = (tested.summary, *tested.setup, *tested.test_notes, *(recipe.summary for recipe in tested.recipes))
+    assert all(text.endswith(".") for text in texts)
+    assert all("function handler" in recipe.code for recipe in tested.recipes)
+
+
+@every_connector
+def test_every_prepared_call_is_described(tested):
+    it = opened(tested)
+    (*_, call) = it.prepare([good(it, 0)], ORIGIN).calls
+    assert tested.describe(call)
+    assert len(tested.describe(call)) < 50

@@ -55,7 +55,7 @@ async def test_six_steps_lead_from_an_empty_installation_to_a_delivered_event(ni
         await page.get_by_text(say("More settings")).click()
         await page.get_by_label(say("Base URL")).fill(nicobar.emulator.url)
         await page.get_by_role("button", name=say("Check credentials")).click()
-        await page.get_by_text(say("The credentials and the region are right.")).wait_for()
+        await page.get_by_text(say("The credentials are correct.")).wait_for()
         assert "demo-key" not in await page.content()
         await page.get_by_role("button", name=say("Continue"), exact=True).click()
         # 4: the recipe stands in the editor, and what there is to say of it beside it
@@ -127,7 +127,7 @@ async def test_the_check_tells_a_wrong_key_a_wrong_region_and_no_network_apart(n
         await set_password(page, nicobar)
         draft = await connect(page, nicobar, key="wrong")
         await page.goto(f"{draft}?check=1")
-        await page.get_by_text("Wrong Site ID or API key.").wait_for()
+        await page.get_by_text("Wrong credentials.").wait_for()
         await page.get_by_label("API key").fill("demo-key")
         await page.get_by_label("EU", exact=True).check()
         await page.get_by_role("button", name="Check credentials").click()

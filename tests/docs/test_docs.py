@@ -15,14 +15,15 @@ import nicobar
 from nicobar.cli import group
 from nicobar.connectors.customerio import CustomerIo
 from nicobar.connectors.customerio.contract import ACTIONS, V1_CALLS
+from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.connectors.customerio.rules import RULES
 from nicobar.emulator.faults import Fault
 from nicobar.observe import Metrics
-from nicobar.recipes import RECIPES
 from nicobar.sandbox import Failure
 from nicobar.settings import Settings, description
 from nicobar.use_cases.config_file import read_document
 from nicobar.web.api.app import OPERATIONS
+from support.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
@@ -92,7 +93,7 @@ def test_every_setting_says_what_it_is_for():
 
 def test_the_reference_leads_to_every_recipe(tmp_path):
     for candidate in RECIPES:
-        assert f"(../src/nicobar/recipes/{candidate.name}.md)" in REFERENCE
+        assert f"(../src/nicobar/connectors/customerio/recipes/{candidate.name}.md)" in REFERENCE
     result = run(
         tmp_path, "nicobar recipe journeys > handler.js && nicobar recipe && nicobar transform handler.js --all"
     )
@@ -144,7 +145,7 @@ def run(directory: Path, script: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
         stdin=subprocess.DEVNULL,
     )

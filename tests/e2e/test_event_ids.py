@@ -14,11 +14,11 @@ import msgspec
 import pytest
 
 from nicobar.cli.options import COMMAND_LINE, CommandServices
+from nicobar.connectors.registry import CONNECTORS, find_recipe
 from nicobar.emulator.app import create_app
 from nicobar.emulator.state import State
 from nicobar.model import DeliveryState, Endpoint, Setting
 from nicobar.pipeline.deliver import Recorded
-from nicobar.recipes import recipe
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, PutApplication, RemoveEndpoint, RemoveSource, ReplayFilter, TaskKind
 from nicobar.use_cases.deliveries import FINAL_STATES
@@ -226,7 +226,7 @@ MONEY = {
 async def test_payment_under_two_webhook_ids_counts_once(tmp_path, workspace, name):
     state, url = workspace
     types = MONEY[name]
-    async with installed(tmp_path, recipe(name).code, url) as api:
+    async with installed(tmp_path, find_recipe(name, CONNECTORS).code, url) as api:
         for event_type in types:
             body = fresh(TYPES[event_type], api.nicobar.runtime.clock.now_ms(), ADA)
             for event_id in ("evt_1", "evt_2"):
@@ -244,7 +244,7 @@ def changed(event_type: str, api: Api, **data: object) -> bytes:
 
 async def test_every_occurrence_of_a_fact_arrives_once(tmp_path, workspace):
     state, url = workspace
-    async with installed(tmp_path, recipe("journeys").code, url) as api:
+    async with installed(tmp_path, find_recipe("journeys", CONNECTORS).code, url) as api:
         bodies = []
         for month in range(14):
             year, period = 2026 + month // 12, month % 12 + 1
@@ -354,7 +354,7 @@ async def test_two_applications_never_share_an_event_id(tmp_path, workspace):
 
 async def test_samples_sent_twice_arrive_twice_with_a_recipe(tmp_path, workspace):
     state, url = workspace
-    async with installed(tmp_path, recipe("journeys").code, url) as api:
+    async with installed(tmp_path, find_recipe("journeys", CONNECTORS).code, url) as api:
         example = f"{api.app}/endpoint/{endpoint(api).id}/send-example"
         for _ in range(2):
             answer = await api.ask("POST", example, {"eventType": "payment.succeeded"})

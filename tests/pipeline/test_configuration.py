@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from nicobar.crypto import Vault, new_webhook_secret
 from nicobar.errors import StoreUnavailable
 from nicobar.ids import IdFactory
-from nicobar.pipeline.configuration import UNKNOWN_TOKEN_POLL_MS, Configuration, OpenSource
-from nicobar.store import PutSource
-from nicobar.store.sqlite import SqliteStore
+from nicobar.model import Customer, Message
+from nicobar.pipeline.configuration import API_SOURCE_ID, UNKNOWN_TOKEN_POLL_MS, Configuration, OpenSource
+from nicobar.sources.registry import SOURCES
+from nicobar.store import PutSource, Store
 from support.clock import MovingClock
 from support.records import make_source
 
@@ -21,7 +23,7 @@ VAULT = Vault(b"k" * 32)
 class Reads:
     """A store's catalogue that notes when it was read, and can be told to fail or to stand still."""
 
-    def __init__(self, store: SqliteStore, clock: MovingClock) -> None:
+    def __init__(self, store: Store, clock: MovingClock) -> None:
         self._store = store
         self._clock = clock
         self.at_ms: list[int] = []
@@ -42,14 +44,14 @@ class Reads:
     async def snapshot(self):
         return await self._store.snapshot()
 
-    async def create_source(self):
+    async def create_source(self, kind: str = "dodo-payments"):
         (app,) = (await self._store.snapshot()).applications
         source = make_source(
             vault=VAULT,
             ids=IdFactory(self._clock.now_ms),
             app_id=app.id,
             name="new",
-            kind="dodo-payments",
+            kind=kind,
             secrets=(new_webhook_secret(),),
         )
         await self._store.change([PutSource(source=source)])
@@ -57,10 +59,8 @@ class Reads:
 
 
 @pytest.fixture
-async def reads(tmp_path, clock):
-    store = await SqliteStore.open(tmp_path / "a.db", now_ms=1)
-    yield Reads(store, clock)
-    await store.close()
+def reads(store, clock):
+    return Reads(store, clock)
 
 
 @pytest.fixture
@@ -141,3 +141,39 @@ async def test_unknown_token_is_an_error_at_once_after_a_failed_read(reads, cloc
     reads.failure = None
     clock.move(UNKNOWN_TOKEN_POLL_MS)
     assert await configuration.source("junk") is None
+
+
+def message(source_id: str, app_id: str, customer_key: str | None, **data: str) -> Message:
+    return Message(
+        seq=1,
+        id="msg_1",
+        app_id=app_id,
+        source_id=source_id,
+        event_id="evt_1",
+        event_type="order.paid",
+        customer_key=customer_key,
+        occurred_at_ms=1,
+        accepted_at_ms=1,
+        body=msgspec.json.encode({"data": data}),
+    )
+
+
+@pytest.mark.parametrize(("kind", "email"), [("dodo-payments", None), ("standard-webhooks", "ada@northpine.example")])
+async def test_posted_event_is_read_as_the_first_source_s_kind_reads_it(reads, configuration, kind, email):
+    await reads.create_source(kind)
+    await configuration.refresh()
+    (app,) = configuration.snapshot.applications
+    posted = message(API_SOURCE_ID, app.id, "cus_ada", customer_id="cus_ada", email="ada@northpine.example")
+    assert configuration.application_kind(app.id).kind == kind
+    assert configuration.customer(posted) == Customer(key="cus_ada", email=email)
+
+
+async def test_customer_stays_the_stored_one_whatever_sources_there_are(configuration):
+    await configuration.refresh()
+    (app,) = configuration.snapshot.applications
+    assert configuration.application_kind(app.id) is SOURCES[0]
+    nested = msgspec.json.encode({"data": {"customer": {"id": "cus_ada", "name": "Ada"}}})
+    deleted = msgspec.structs.replace(message("src_deleted", app.id, "cus_ada"), body=nested)
+    assert configuration.customer(deleted) == Customer(key="cus_ada", name="Ada")
+    assert configuration.customer(msgspec.structs.replace(deleted, body=b"")) == Customer(key="cus_ada")
+    assert configuration.customer(msgspec.structs.replace(deleted, customer_key=None)) is None

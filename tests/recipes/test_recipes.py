@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -11,20 +12,21 @@ import pytest
 import nicobar
 from nicobar.connectors import Origin
 from nicobar.connectors.customerio import CustomerIo
+from nicobar.connectors.customerio.recipes import RECIPES
+from nicobar.connectors.registry import CONNECTORS, find_recipe
 from nicobar.errors import UserError
 from nicobar.model import Customer, Level
-from nicobar.recipes import RECIPES, recipe
 from nicobar.sandbox import Broken, Calls, Canceled, Job, Untouched
-from nicobar.sandbox.pool import SandboxPool
 from nicobar.sources.dodo import DodoPayments
 from nicobar.sources.samples import fresh
-from support.server import UNHURRIED
+from support.shared import SANDBOX
 
 NOW_MS = 1_789_000_000_000
 DODO = DodoPayments()
 TYPES = {event_type.name: event_type for event_type in DODO.event_types()}
 ADA = Customer(key="cus_ada", email="ada@northpine.example", name="Ada Lindqvist")
-PAGES = Path(nicobar.__file__).parent / "recipes"
+PAGES = Path(nicobar.__file__).parent / "connectors" / "customerio" / "recipes"
+recipe = partial(find_recipe, connectors=CONNECTORS)
 every_recipe = pytest.mark.parametrize("tested", RECIPES, ids=lambda item: item.name)
 every_identifier = pytest.mark.parametrize("identifier", ["", "customer_id", "email", "metadata.user"])
 # What no journey needs and no mail service should hold.
@@ -57,8 +59,8 @@ async def run(item, bodies: list[tuple[str, bytes]], identifier: str = ""):
         )
         for name, content in bodies
     ]
-    async with SandboxPool(children=1, bounds=UNHURRIED) as pool:
-        return await pool.run(jobs)
+    sandbox = await SANDBOX.get()
+    return await sandbox.run(jobs)
 
 
 def prepared(result: Calls, content: bytes, message_id: str = "msg_1"):
@@ -67,7 +69,7 @@ def prepared(result: Calls, content: bytes, message_id: str = "msg_1"):
         endpoint_id="ep_1",
         occurred_at_ms=NOW_MS,
         now_ms=NOW_MS,
-        customer=DODO.read(content).customer,
+        customer=DODO.read({}, content).customer,
         payload=msgspec.json.decode(content),
     )
     return CustomerIo().open({}, {"site_id": "a", "api_key": "b"}).prepare(result.calls, origin)
@@ -89,7 +91,7 @@ async def test_every_sample_is_right_by_the_contract(tested, identifier):
             continue
         verdicts = prepared(result, content).verdicts
         bad = [verdict for verdict in verdicts if verdict.level in {Level.ERROR, Level.WARNING}]
-        known = DODO.read(content).customer
+        known = DODO.read({}, content).customer
         if known is None or not known.email:
             # The event tells nobody's address; the person has it from another one.
             bad = [verdict for verdict in bad if verdict.rule != "no_address"]

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.errors import UserError
 from nicobar.model import Level
-from nicobar.recipes import RECIPES
-from nicobar.sandbox.pool import SandboxPool
+from nicobar.sources.dodo import DodoPayments
 from nicobar.use_cases import dry_run
-from support.server import UNHURRIED
 
 NOW_MS = 1_789_000_000_000
+DODO = dry_run.samples_of(DodoPayments())
 CREDENTIALS = {"site_id": "s", "api_key": "k"}
-
-
-@pytest.fixture
-async def sandbox():
-    async with SandboxPool(children=1, bounds=UNHURRIED) as it:
-        yield it
 
 
 def at(code: str):
@@ -26,7 +20,7 @@ def at(code: str):
 
 
 async def test_the_default_recipe_is_right_for_every_sample(sandbox):
-    findings = await dry_run.run_samples(sandbox, at(RECIPES[0].code), NOW_MS, lambda: 0)
+    findings = await dry_run.run_samples(sandbox, at(RECIPES[0].code), DODO, NOW_MS, lambda: 0)
     assert (len(findings.dry_runs), findings.stopped) == (48, False)
     assert not [note for note in findings.notes if note.level is Level.ERROR]
     assert {dry_run.outcome(dry.result) for dry in findings.dry_runs} == {"sends", "not_handled"}
@@ -40,7 +34,7 @@ async def test_the_same_slip_on_many_events_is_one_note_at_its_line(sandbox):
         "  return [webhook, webhook];\n"
         "}"
     )
-    findings = await dry_run.run_samples(sandbox, at(code), NOW_MS, lambda: 0)
+    findings = await dry_run.run_samples(sandbox, at(code), DODO, NOW_MS, lambda: 0)
     found = [note for note in findings.notes if note.path == "payload.timestamp"]
     assert [item.line for item in found] == [3] * len(found)
     assert found
@@ -52,7 +46,7 @@ async def test_code_that_fails_says_the_line(sandbox):
         ("function handler(webhook) {\n  throw new Error('no');\n}", "threw", 2),
         ("function handler(webhook) {\n  return ]\n}", "syntax_error", 2),
     ):
-        findings = await dry_run.run_samples(sandbox, at(code), NOW_MS, lambda: 0)
+        findings = await dry_run.run_samples(sandbox, at(code), DODO, NOW_MS, lambda: 0)
         (note,) = findings.notes
         assert (note.level, note.code, note.line) == (Level.ERROR, failure, line)
         assert not note.text.startswith("line")
@@ -61,7 +55,7 @@ async def test_code_that_fails_says_the_line(sandbox):
 
 async def test_a_slow_handler_is_stopped_and_that_is_said(sandbox):
     passed = iter(range(0, 100 * dry_run.MAX_RUN_MS, dry_run.MAX_RUN_MS // 2))
-    findings = await dry_run.run_samples(sandbox, at(RECIPES[0].code), NOW_MS, lambda: next(passed))
+    findings = await dry_run.run_samples(sandbox, at(RECIPES[0].code), DODO, NOW_MS, lambda: next(passed))
     assert (len(findings.dry_runs), findings.stopped) == (1, True), (
         "a turn is short until the handler is known to be fast"
     )
@@ -106,7 +100,7 @@ async def test_what_a_handler_sends_for_is_counted_and_nothing_is_a_warning(
     sandbox, code, event_types, summary, warning
 ):
     where = dry_run.dry_target("customerio", code, event_types=event_types)
-    found = (await dry_run.run_samples(sandbox, where, NOW_MS, lambda: 0)).coverage
+    found = (await dry_run.run_samples(sandbox, where, DODO, NOW_MS, lambda: 0)).coverage
     assert (found.summary, found.warning) == (summary, warning)
 
 
@@ -130,6 +124,6 @@ def test_a_line_is_named_only_where_it_is_the_only_one(code, line):
 
 def test_what_no_source_would_take_cannot_be_tried():
     with pytest.raises(UserError):
-        dry_run.pasted(b"no json", NOW_MS)
+        dry_run.pasted(DODO.kinds, b"no json", NOW_MS)
     with pytest.raises(UserError, match="no sample"):
-        dry_run.sample("nothing", NOW_MS)
+        dry_run.sample(DODO, "nothing", NOW_MS)

@@ -30,10 +30,12 @@ from nicobar.pipeline.configuration import open_endpoint
 from nicobar.sandbox import Sandbox
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
+from nicobar.sources.registry import source_kind
 from nicobar.store import Snapshot
 from nicobar.use_cases import endpoints
+from nicobar.use_cases.applications import default_application
 from nicobar.use_cases.config_file import ACTOR, Document, Plan, Planner, read_document, write_document
-from nicobar.use_cases.dry_run import dry_target, run_samples
+from nicobar.use_cases.dry_run import application_samples, dry_target, run_samples, samples_of
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.endpoints import named_endpoint
 from nicobar.use_cases.users import offer_owner_link
@@ -105,7 +107,7 @@ async def _carry_out(
     if not plan.acts:
         click.echo("Nothing to change.")
     snapshot = await it.store.snapshot()
-    await _say_what_is_sent(it, sandbox, document, folder, snapshot.endpoints)
+    await _say_what_is_sent(it, sandbox, document, folder, snapshot)
     if not dry_run:
         wanted = {entry.name for entry in document.endpoints if not entry.disabled}
         await _check_credentials(
@@ -116,10 +118,14 @@ async def _carry_out(
 
 
 async def _say_what_is_sent(
-    it: CommandServices, sandbox: Sandbox, document: Document, folder: Path, endpoints: Sequence[Endpoint]
+    it: CommandServices, sandbox: Sandbox, document: Document, folder: Path, snapshot: Snapshot
 ) -> None:
     """Says for each endpoint of the file for which event types its handler sends something."""
-    known = {endpoint.name: endpoint.transformation for endpoint in endpoints}
+    known = {endpoint.name: endpoint.transformation for endpoint in snapshot.endpoints}
+    samples = application_samples(snapshot, default_application(snapshot).id)
+    if document.sources:  # which are not stored yet in a dry run
+        kinds = {entry.kind: source_kind(entry.kind) for entry in document.sources}
+        samples = samples_of(*kinds.values(), added=snapshot.event_types)
     for entry in document.endpoints:
         kept = known.get(entry.name)
         code = (folder / entry.handler).read_text("utf-8") if entry.handler else kept.code if kept else ""
@@ -130,7 +136,7 @@ async def _say_what_is_sent(
         at = dry_target(
             entry.connector, code, entry.variables, settings=entry.settings, event_types=entry.event_types
         )
-        found = await run_samples(sandbox, at, it.clock.now_ms(), it.clock.steady_ms)
+        found = await run_samples(sandbox, at, samples, it.clock.now_ms(), it.clock.steady_ms)
         mark = "▲ " if found.coverage.is_silent else ""
         click.echo(f"{mark}endpoint {entry.name}: {found.coverage.summary} {found.coverage.warning}".rstrip())
 

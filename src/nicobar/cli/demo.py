@@ -26,7 +26,6 @@ from nicobar.pipeline.deliver import Recorded
 from nicobar.runtime import Runtime, run
 from nicobar.settings import Settings
 from nicobar.sources.dodo import DodoPayments
-from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, PutSource
 from nicobar.use_cases import sources
 from nicobar.use_cases.applications import default_application
@@ -190,7 +189,7 @@ async def _send(runtime: Runtime, url: str, secret: str) -> _Tally:
         for name in STORY:
             for customer in CUSTOMERS:
                 now_ms = runtime.clock.now_ms()
-                body = fresh(types[name], now_ms, customer)
+                body = dodo.sample(types[name], now_ms, customer)
                 headers = dodo.sign(f"demo_{name}_{customer.key}", body, secret, now_ms)
                 answer = await transport.send(Request(method="POST", url=url, headers=headers, body=body))
                 if isinstance(answer, NoResponse) or answer.status != 202:  # noqa: PLR2004 - accepted

@@ -24,13 +24,14 @@ from nicobar.pipeline.configuration import open_endpoint, source_secrets
 from nicobar.sandbox import Calls, Job, Sandbox
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
-from nicobar.sources.registry import source_kind
-from nicobar.sources.signing import TOLERANCE_S
+from nicobar.sources.registry import SOURCES, source_kind
 from nicobar.store.sqlite import find_damage
-from nicobar.use_cases.dry_run import run_samples
+from nicobar.use_cases.dry_run import application_samples, run_samples
 
-# Signatures would be refused at 300 s; a clock that is off by a tenth of that deserves a word.
-MAX_SKEW_S = TOLERANCE_S // 10
+# How far this machine's clock may be off if no source has a tolerance of its own, and which part of a tolerance
+# deserves a word.
+TOLERANCE_S = 300
+WORTH_TELLING = 10
 MAX_DAMAGE = 10
 # Prints the verdict of a check, under a name.
 _Look = Callable[[str, Callable[[], Awaitable[str]]], Awaitable[None]]
@@ -129,7 +130,10 @@ async def _examine_installation(
             f"endpoint {endpoint.name}",
             lambda one=endpoint, count=count: _endpoint(it, one, watch, sandbox, count),  # type: ignore[misc]
         )
-    await look("clock", lambda: _clock(watch.skew_s))
+    used = {source.kind for source in snapshot.sources}
+    tolerances = [kind.clock_tolerance_s for kind in SOURCES if kind.kind in used]
+    tolerance_s = min((item for item in tolerances if item is not None), default=TOLERANCE_S)
+    await look("clock", lambda: _clock(watch.skew_s, tolerance_s))
 
 
 async def _sandbox() -> str:
@@ -173,7 +177,8 @@ async def _endpoint(it: CommandServices, endpoint: Endpoint, watch: _Watch, sand
         )
     if endpoint.transformation is None and opened.connector.has_contract:
         raise NicobarError("no_handler", "It has no handler, so nothing is sent.", "Add one and apply it.")
-    found = await run_samples(sandbox, opened, it.clock.now_ms(), it.clock.steady_ms)
+    samples = application_samples(it.snapshot, endpoint.app_id)
+    found = await run_samples(sandbox, opened, samples, it.clock.now_ms(), it.clock.steady_ms)
     if found.coverage.is_silent:
         raise NicobarError("handler_silent", found.coverage.summary, found.coverage.warning)
     return f"{checkup.detail} {found.coverage.summary}"
@@ -183,13 +188,14 @@ def _enable(endpoint: Endpoint) -> str:
     return f"Enable it: nicobar enable {quote(endpoint.name)}."
 
 
-async def _clock(skew_s: float | None) -> str:
+async def _clock(skew_s: float | None, tolerance_s: int) -> str:
     if skew_s is None:
         return "compared with nobody, as no endpoint answered."
-    if abs(skew_s) > MAX_SKEW_S:
+    max_skew_s = tolerance_s // WORTH_TELLING
+    if abs(skew_s) > max_skew_s:
         raise NicobarError(
             "clock_off",
             f"This machine's clock is {skew_s:.0f} s from the destination's.",
-            f"Set it by NTP; signatures that are {TOLERANCE_S} s off are refused.",
+            f"Set it by NTP; signatures that are {tolerance_s} s off are rejected.",
         )
-    return f"within {MAX_SKEW_S} s of the destination's."
+    return f"within {max_skew_s} s of the destination's."

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nicobar.recipes import RECIPES
-from nicobar.recipes import recipe as find
+from nicobar.connectors.registry import CONNECTORS, find_recipe, recipes
 
 
 @click.command()
@@ -13,7 +12,7 @@ from nicobar.recipes import recipe as find
 def recipe(name: str | None) -> None:
     """Print a ready-made handler (nicobar recipe NAME > handler.js), or say which there are."""
     if name is None:
-        for recipe in RECIPES:
+        for recipe in recipes(CONNECTORS):
             click.echo(f"{recipe.name:<26}{recipe.summary}")
         return
-    click.echo(find(name).code, nl=False)
+    click.echo(find_recipe(name, CONNECTORS).code, nl=False)

@@ -114,7 +114,7 @@ async def _replay(
         if count.earlier_ids:
             click.echo(
                 f"▲ {count.earlier_ids} of these deliveries are of an earlier version, which derived event ids "
-                "differently: Customer.io accepts their events as new ones, and emails go out again."
+                "differently: the destination accepts their events as new ones, and emails go out again."
             )
         if asked["dry_run"]:
             return

@@ -14,7 +14,9 @@ from nicobar.model import Level
 from nicobar.pipeline.transform import Ready, Subject, Transformed
 from nicobar.pipeline.transform import transform as run_handler
 from nicobar.sandbox.pool import SandboxPool
-from nicobar.use_cases.dry_run import DryRun, coverage, dry_target, outcome, pasted, sample, sample_types
+from nicobar.sources.registry import SOURCES
+from nicobar.sources.registry import source_kind as find_source_kind
+from nicobar.use_cases.dry_run import DryRun, coverage, dry_target, outcome, pasted, sample, samples_of
 
 
 @click.command()
@@ -23,16 +25,32 @@ from nicobar.use_cases.dry_run import DryRun, coverage, dry_target, outcome, pas
 @click.option("--file", "file", type=click.Path(path_type=Path), help="A file with an event's body.")
 @click.option("--all", "every", is_flag=True, help="The samples of all event types.")
 @click.option(
-    "--connector", "kind", default="customerio", type=click.Choice([connector.kind for connector in CONNECTORS])
+    "--connector",
+    "kind",
+    metavar="KIND",
+    default=lambda: CONNECTORS[0].kind,
+    help="Which connector checks the calls.",
 )
-def transform(*, handler: Path, types: tuple[str, ...], file: Path | None, every: bool, kind: str) -> None:
+@click.option(
+    "--source-kind", metavar="KIND", default=lambda: SOURCES[0].kind, help="Which kind of source has the samples."
+)
+def transform(
+    *, handler: Path, types: tuple[str, ...], file: Path | None, every: bool, kind: str, source_kind: str
+) -> None:
     """Run a handler on sample events without sending anything. Exit code 1 on errors."""
+    samples = samples_of(find_source_kind(source_kind))
     if not types and not file and not every:
-        types = ("payment.succeeded",)
+        if not samples.usual:
+            raise UserError(
+                "samples_missing",
+                f"There are no samples of the source kind {source_kind}.",
+                "Give an event: --file FILE.",
+            )
+        types = (samples.usual,)
     now_ms = time.time_ns() // 1_000_000
-    subjects = [sample(name, now_ms) for name in (sample_types() if every else types)]
+    subjects = [sample(samples, name, now_ms) for name in (samples.types if every else types)]
     if file:
-        subjects.append(pasted(_read(file), now_ms))
+        subjects.append(pasted(samples.kinds, _read(file), now_ms))
     code = _text(handler, _read(handler))
     target = dry_target(kind, code)
 

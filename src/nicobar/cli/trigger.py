@@ -18,12 +18,9 @@ from nicobar.model import EventType, Source
 from nicobar.pipeline.configuration import source_secrets
 from nicobar.settings import Settings
 from nicobar.sources.registry import source_kind
-from nicobar.sources.samples import fresh
 from nicobar.store import Snapshot
 from nicobar.use_cases import sources
 from nicobar.use_cases.edit import Edit, edited
-
-_ACCEPTED = 202
 
 
 @click.command()
@@ -65,11 +62,12 @@ async def _trigger(
 
     async with open_services(settings) as it:
         source, event_type, secret = await edited(it, COMMAND_LINE, prepare)
+    kind = source_kind(source.kind)
     async with HttpTransport(allowed=AllowedAddresses.of_url(base)) as transport:
         for _ in range(count):
             event_id = f"test_{uuid.uuid4().hex}"
-            body = fresh(event_type, clock.now_ms(), event_id=event_id)
-            headers = source_kind(source.kind).sign(event_id, body, secret, clock.now_ms())
+            body = kind.sample(event_type, clock.now_ms(), event_id=event_id)
+            headers = kind.sign(event_id, body, secret, clock.now_ms(), event_type=event_type.name)
             answer = await transport.send(
                 Request(
                     method="POST",
@@ -81,7 +79,7 @@ async def _trigger(
             if isinstance(answer, NoResponse):
                 raise UserError("no_answer", f"{base} did not answer: {answer.reason}.", "Start it: nicobar serve.")
             click.echo(f"{answer.status} {answer.body.decode('utf-8', 'replace')}")
-            if answer.status != _ACCEPTED:
+            if answer.status != kind.accepted.new:
                 raise UserError(
                     "not_accepted", f"The event was answered {answer.status}.", "The line above says why."
                 )

@@ -1,5 +1,6 @@
 """Destinations' contracts. A connector is one folder here and one line in `CONNECTORS`; it inherits the contract
-tests in `tests/contracts`. Everything in a connector is decided from plain values; only `transport.py` sends.
+tests in `tests/contracts`. `docs/how-to/add-a-connector.md` shows one. Everything in a connector is decided from
+plain values; only `transport.py` sends.
 """
 
 from __future__ import annotations
@@ -7,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from importlib.resources import files
 from typing import Protocol
 
 from nicobar.addresses import RefusedAddress
@@ -47,8 +49,8 @@ class Origin(Record):
     Ids are derived from `app_uid`, `event_id` (the sender's; empty if there is none), `replay_key` and `test`: see
     `identity.py`. `replay_key` names the replay or resend that requested new ids, empty for none. It is None for a
     delivery of the version that used `message_id`, `endpoint_id`, `occurred_at_ms` and `edition` instead. `test`
-    names a test that a user sends: the call is marked as a test and has an id of its own, so that Customer.io drops
-    neither it as a duplicate of the real event nor the real event as a duplicate of it.
+    names a test that a user sends: the call is marked as a test and has an id of its own, so that the destination
+    drops neither it as a duplicate of the real event nor the real event as a duplicate of it.
     """
 
     message_id: str
@@ -266,23 +268,90 @@ class Destination(Protocol):
         ...
 
 
+class Recipe(Record):
+    """A ready-made handler of a connector for the events of one source kind: the file `NAME.js` in `package`."""
+
+    name: str
+    summary: str
+    source_kind: str
+    package: str
+
+    @property
+    def code(self) -> str:
+        return files(self.package).joinpath(f"{self.name}.js").read_text("utf-8")
+
+
+class Example(Record):
+    """Settings and credentials that `open` accepts and that lead nowhere: for dry runs without an endpoint."""
+
+    settings: dict[str, Setting]
+    credentials: dict[str, str]
+
+
 class Connector(Protocol):
-    """Knows one destination's contract. `has_contract`: an untouched event is never sent as it is."""
+    """Knows one destination's contract. All texts are in English; the dashboard translates them."""
 
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """The name in the API, the configuration file and the database: lower case, with hyphens."""
+        ...
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The destination's name."""
+        ...
 
     @property
-    def summary(self) -> str: ...
+    def monogram(self) -> str:
+        """One to five characters that stand for it in a list."""
+        ...
 
     @property
-    def fields(self) -> tuple[Field, ...]: ...
+    def public_kind(self) -> str:
+        """What the public Svix API calls it; `Custom` for what it does not have."""
+        ...
 
     @property
-    def has_contract(self) -> bool: ...
+    def summary(self) -> str:
+        """One sentence: what is sent there."""
+        ...
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """Settings and credentials, in the order of the form."""
+        ...
+
+    @property
+    def has_contract(self) -> bool:
+        """Whether calls are checked, so that an event which a handler returns unchanged is never sent."""
+        ...
+
+    @property
+    def setup(self) -> tuple[str, ...]:
+        """The steps of filling in the fields, a sentence each, in order."""
+        ...
+
+    @property
+    def setup_note(self) -> str:
+        """What to know about the credentials; may be empty."""
+        ...
+
+    @property
+    def test_notes(self) -> tuple[str, ...]:
+        """What a test event does at the destination, a sentence each: shown before it is sent."""
+        ...
+
+    @property
+    def example(self) -> Example: ...
+
+    @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """Ready-made handlers; the first one of a source kind is the default code of a new endpoint."""
+        ...
+
+    def describe(self, call: ReadyCall) -> str:
+        """What a prepared call does, in a word or two: the name of its event, or its action. Never raises."""
+        ...
 
     def url(self, settings: Mapping[str, Setting]) -> str:
         """Where requests go with these settings, valid or not."""

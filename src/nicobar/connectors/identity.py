@@ -16,8 +16,7 @@ from nicobar.model import Customer, Json, Record
 
 # Increase it when ids are derived differently, so that ids of two schemes never meet.
 SCHEME = "2"
-# 2026-01-01T00:00:00Z. Customer.io needs a ULID and does not use its time; a fixed one is fine:
-# https://community.customer.io/data-integrations-38/why-ulid-ids-are-required-for-deduplicating-events-428.
+# 2026-01-01T00:00:00Z. Destinations that need a ULID do not use its time; a fixed one is fine.
 TIME_MS = 1_767_225_600_000
 
 

@@ -1,13 +1,18 @@
-"""The connectors that there are."""
+"""The connectors: a line each. The first one is the default of `nicobar transform`."""
 
 from __future__ import annotations
 
-from nicobar.connectors import Connector
+from collections.abc import Sequence
+
+from nicobar.connectors import Connector, Recipe
 from nicobar.connectors.customerio import CustomerIo
 from nicobar.connectors.http import HttpEndpoint
 from nicobar.errors import UserError
 
-CONNECTORS: tuple[Connector, ...] = (CustomerIo(), HttpEndpoint())
+CONNECTORS: list[Connector] = [
+    CustomerIo(),
+    HttpEndpoint(),
+]
 
 
 def connector(kind: str) -> Connector:
@@ -20,3 +25,24 @@ def connector(kind: str) -> Connector:
         f"There is no connector {kind!r}.",
         f"The connectors are {', '.join(known.kind for known in CONNECTORS)}.",
     )
+
+
+def recipes(connectors: Sequence[Connector], source_kinds: Sequence[str] = ()) -> tuple[Recipe, ...]:
+    """The connectors' ready-made handlers. With `source_kinds` those that are for them; all if none is."""
+    every = tuple(recipe for connector in connectors for recipe in connector.recipes)
+    return tuple(recipe for recipe in every if recipe.source_kind in source_kinds) or every
+
+
+def find_recipe(name: str, connectors: Sequence[Connector]) -> Recipe:
+    """Raises UserError for a name that does not exist."""
+    every = recipes(connectors)
+    for recipe in every:
+        if recipe.name == name:
+            return recipe
+    known = ", ".join(recipe.name for recipe in every)
+    raise UserError("recipe_unknown", f"There is no recipe {name!r}.", f"There are: {known}.")
+
+
+def default_code(connector: Connector, source_kinds: Sequence[str] = ()) -> str:
+    """The code that a new endpoint begins with: the first recipe; empty if the connector has none."""
+    return next((recipe.code for recipe in recipes([connector], source_kinds)), "")

@@ -13,12 +13,11 @@ from nicobar.clock import Clock
 from nicobar.connectors import Connector, Destination
 from nicobar.connectors.registry import connector
 from nicobar.crypto import Vault
-from nicobar.errors import NicobarError, Refusal, StoreError, StoreUnusable
+from nicobar.errors import NicobarError, StoreError, StoreUnusable
 from nicobar.model import Customer, Endpoint, Message, Source
 from nicobar.observe import log
 from nicobar.sources import SourceKind
-from nicobar.sources.dodo import read_any
-from nicobar.sources.registry import SOURCES, source_kind
+from nicobar.sources.registry import SOURCES, application_kind, source_kind
 from nicobar.store import Catalogue, PutEndpoint, Snapshot, is_made_alike
 
 POLL_MS = 1_000
@@ -250,13 +249,21 @@ class Configuration:
         )
 
     def customer(self, message: Message) -> Customer | None:
-        """Whom a message is about. Ids of events depend on it, so it is the same once the source was deleted."""
-        if message.source_id == API_SOURCE_ID:
-            return read_any(message.body, message.event_type).customer
-        kind = self._kinds.get(message.source_id)
-        if kind is not None:
-            return kind.read(message.body).customer
-        return _customer_of_deleted_source(message)
+        """The customer of a message. Ids of events depend on it, so it stays the same after the source was deleted:
+        as the first kind reads it that finds the customer key that was stored with the message.
+        """
+        if message.customer_key is None:
+            return None
+        own = self._kinds.get(message.source_id) or self.application_kind(message.app_id)
+        for kind in (own, *SOURCES):
+            found = kind.read_body(message.event_type, message.body).customer
+            if found is not None and found.key == message.customer_key:
+                return found
+        return Customer(key=message.customer_key)
+
+    def application_kind(self, app_id: str) -> SourceKind:
+        """The kind of source that reads events which are posted to the API."""
+        return application_kind(self._snapshot.sources, app_id)
 
     def app_uid(self, app_id: str) -> str:
         """An application's uid; its id if it has none."""
@@ -303,20 +310,6 @@ class Configuration:
         if known is not None and is_made_alike(known.endpoint, endpoint):
             return OpenEndpoint(endpoint=endpoint, connector=known.connector, destination=known.destination)
         return open_endpoint(self._vault, endpoint)
-
-
-def _customer_of_deleted_source(message: Message) -> Customer | None:
-    """As the first kind of source reads it that finds the customer key that was stored with the message."""
-    if message.customer_key is None:
-        return None
-    for kind in SOURCES:
-        try:
-            found = kind.read(message.body).customer
-        except Refusal:  # the payload was deleted
-            break
-        if found is not None and found.key == message.customer_key:
-            return found
-    return Customer(key=message.customer_key)
 
 
 def wants(endpoint: Endpoint, event_type: str, channels: Sequence[str]) -> bool:

@@ -11,7 +11,6 @@ from nicobar.model import Json, Record, Source
 from nicobar.observe import Metrics, log
 from nicobar.pipeline.alerts import Alert, Alerts, AlertType
 from nicobar.pipeline.configuration import API_SOURCE_ID, Configuration, OpenSource, Unusable
-from nicobar.sources.dodo import read_any
 from nicobar.store import Appended, Audited, NewMessage, Queue
 
 # Senders keep their own schedule; this tells those that listen that it is worth trying soon.
@@ -87,7 +86,9 @@ class Receiver:
         return found
 
     async def receive(self, source: OpenSource, headers: Mapping[str, str], body: bytes) -> Appended:
-        """Raises Refusal 400, 401 or 409 for a request that is not taken, 503 when it could not be kept."""
+        """`headers` have lower-case names. Raises Refusal 400, 401 or 409 for a request that is rejected, 503 when it
+        could not be stored.
+        """
         now_ms = self._clock.now_ms()
         started_ms = self._clock.steady_ms()
         try:
@@ -97,7 +98,7 @@ class Receiver:
                 await self._note_refused(source.source, refusal)
             raise
         self._refused_in_a_row.pop(source.source.id, None)
-        event = source.kind.read(body)
+        event = source.kind.read(headers, body)
         endpoint_seqs = self._configuration.wanting(source.source.app_id, event.event_type)
         message = NewMessage(
             id=self._ids.new("msg"),
@@ -142,7 +143,7 @@ class Receiver:
         application has already, 503 when it could not be kept.
         """
         now_ms = self._clock.now_ms()
-        event = read_any(posted.body, posted.event_type)
+        event = self._configuration.application_kind(posted.app_id).read_body(posted.event_type, posted.body)
         message_id = posted.id or self._ids.new("msg")
         message = NewMessage(
             id=message_id,

@@ -14,7 +14,7 @@ from nicobar.observe import log
 from nicobar.store import Step, Upkeep
 
 DAY_MS = 24 * 3_600_000
-# Dodo tries for about 28 hours and lets people replay later; a repeated event is known for at least so long.
+# Senders retry for about 28 hours and let users replay later; a repeated event is recognized for at least so long.
 MIN_ID_DAYS = 30
 ANSWER_HOURS = 12  # as the public Svix API keeps them: https://docs.svix.com/idempotency
 STEP_MESSAGES = 200

@@ -13,7 +13,7 @@ _SECOND_MS = 1_000
 _MINUTE_MS = 60 * _SECOND_MS
 _HOUR_MS = 60 * _MINUTE_MS
 
-# The schedule that Dodo and Svix keep themselves: https://docs.dodopayments.com/developer-resources/webhooks.
+# The schedule of Svix and of payment platforms: https://docs.svix.com/retries.
 RETRY_AFTER_MS = (
     5 * _SECOND_MS,
     5 * _MINUTE_MS,
@@ -68,7 +68,7 @@ def settle(outcomes: Sequence[Outcome], tries: int, now_ms: int, jitter: float, 
     """The outcomes of one delivery's calls, in order, as one decision; the one that leaves most open decides.
 
     A call that can still succeed keeps the whole delivery alive: calls that did succeed are sent again with it,
-    which Customer.io tells by their ids. `held` says that the destination itself fails, or the endpoint is on hold:
+    which a destination tells by their ids. `held` says that the destination itself fails, or the endpoint is on hold:
     no try is spent, and the breaker or the hold decides when the next one comes.
     """
     worst: Outcome = max(outcomes, key=_openness)

@@ -1,19 +1,16 @@
-"""The envelope that Standard Webhooks suggests and Dodo sends: a JSON object with `type`, `timestamp`, `data`."""
+"""The envelope that Standard Webhooks suggests: a JSON object with `type`, `timestamp`, `data`."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from datetime import UTC, datetime
 
 import msgspec
 
 from nicobar.errors import Refusal
-from nicobar.model import Customer, Json, Record
+from nicobar.model import EVENT_TYPE_NAME, Customer, Json, Record
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 
-# The form that the public Svix API allows for the name of an event type.
-_EVENT_TYPE = re.compile(r"[A-Za-z0-9\-_.]{1,256}")
 _MAX_CUSTOMER_KEY_CHARS = 256
 
 
@@ -45,11 +42,11 @@ def read(body: bytes) -> Envelope:
             400, "body_not_an_object", "The body is JSON, but not an object.", "Send the event as a JSON object."
         )
     event_type = value.get("type")
-    if not isinstance(event_type, str) or not _EVENT_TYPE.fullmatch(event_type):
+    if not isinstance(event_type, str) or not EVENT_TYPE_NAME.fullmatch(event_type):
         raise Refusal(
             400,
             "type_missing",
-            "The body has no usable `type`: 1 to 256 letters, digits, full stops, hyphens and underscores.",
+            "The body has no usable `type`: 1 to 256 letters, digits and `. - _ /`.",
             "Send the event's type in the field `type`, such as payment.succeeded.",
         )
     data = value.get("data")
@@ -58,6 +55,24 @@ def read(body: bytes) -> Envelope:
         occurred_at_ms=unix_ms(value.get("timestamp")),
         data=data if isinstance(data, dict) else {},
     )
+
+
+def read_body(event_type: str, body: bytes) -> Envelope:
+    """What a body of whatever form says beside its known type. Never raises."""
+    try:
+        found = msgspec.json.decode(body, type=_Body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        found = _Body()
+    return Envelope(
+        event_type=event_type,
+        occurred_at_ms=unix_ms(found.timestamp),
+        data=found.data if isinstance(found.data, dict) else {},
+    )
+
+
+class _Body(msgspec.Struct):
+    timestamp: Json = None
+    data: Json = None
 
 
 def unix_ms(value: Json) -> int | None:
@@ -69,6 +84,11 @@ def unix_ms(value: Json) -> int | None:
         return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, OverflowError):
         return None
+
+
+def utc_text(at_ms: int) -> str:
+    """Unix milliseconds as an RFC 3339 text."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def customer(key: Json, email: Json = None, name: Json = None) -> Customer | None:

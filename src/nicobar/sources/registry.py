@@ -1,13 +1,19 @@
-"""The kinds of source that there are."""
+"""The kinds of source: a line each. The first one is used where an application has no source yet."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from nicobar.errors import UserError
+from nicobar.model import Source
 from nicobar.sources import SourceKind
 from nicobar.sources.dodo import DodoPayments
 from nicobar.sources.standard import StandardWebhooks
 
-SOURCES: tuple[SourceKind, ...] = (DodoPayments(), StandardWebhooks())
+SOURCES: list[SourceKind] = [
+    DodoPayments(),
+    StandardWebhooks(),
+]
 
 
 def source_kind(kind: str) -> SourceKind:
@@ -20,3 +26,23 @@ def source_kind(kind: str) -> SourceKind:
         f"There is no source kind {kind!r}.",
         f"The kinds are {', '.join(known.kind for known in SOURCES)}.",
     )
+
+
+def first_source(sources: Iterable[Source], app_id: str) -> Source | None:
+    """The application's oldest source; None if it has none."""
+    return min((source for source in sources if source.app_id == app_id), key=lambda source: source.id, default=None)
+
+
+def application_kind(sources: Iterable[Source], app_id: str) -> SourceKind:
+    """The kind that reads the events which are posted to the API: that of the application's first source, else the
+    first one there is.
+    """
+    return application_kinds(sources, app_id)[0]
+
+
+def application_kinds(sources: Iterable[Source], app_id: str) -> list[SourceKind]:
+    """The kinds of the application's sources, the oldest source's first; the first one there is if it has none."""
+    own = sorted((source for source in sources if source.app_id == app_id), key=lambda source: source.id)
+    names = dict.fromkeys(source.kind for source in own)
+    kinds = {known.kind: known for known in SOURCES}
+    return [kinds[name] for name in names if name in kinds] or SOURCES[:1]

@@ -1,4 +1,4 @@
-"""Fresh events from an event type's example: as if they happened now, to whom one likes."""
+"""Fresh events from an event type's example in the envelope: as if they happened now, about any customer."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ import msgspec
 from nicobar.model import Customer, EventType, Json
 from nicobar.sources import envelope
 
-# What names an occurrence in Dodo's events: a payment, refund, dispute, ledger entry, license key or grant.
-_OCCURRENCE = re.compile(r"(pay|ref|dp|cle|lic|grant)_[0-9A-Za-z]{21}")
-_TAIL_CHARS = 21
 
-
-def fresh(event_type: EventType, now_ms: int, customer: Customer | None = None, *, event_id: str = "") -> bytes:
+def fresh(
+    event_type: EventType,
+    now_ms: int,
+    customer: Customer | None = None,
+    *,
+    event_id: str = "",
+    occurrence: re.Pattern[str] | None = None,
+) -> bytes:
     """The example as a body. All of its times are moved by as much as its `timestamp` has to move to be now, so
     that they keep their distances; the customer, where it names one and one is given, is replaced. With an `event_id`
-    the ids of its payment, refund and the like are its own: a sample that is sent again is another payment, which no
-    destination drops as a duplicate.
+    the texts that match `occurrence`, whose first group is a prefix, are its own: a sample that is sent again is
+    another payment, which no destination drops as a duplicate.
     """
     example = event_type.example
     if not isinstance(example, dict):
@@ -28,9 +31,9 @@ def fresh(event_type: EventType, now_ms: int, customer: Customer | None = None, 
     happened_ms = envelope.unix_ms(example.get("timestamp"))
     moved = example if happened_ms is None else _move(example, timedelta(milliseconds=now_ms - happened_ms))
     body: dict[str, Json] = dict(moved) if isinstance(moved, dict) else {}
-    body["timestamp"] = _text(datetime.fromtimestamp(now_ms / 1000, UTC))
-    if event_id:
-        body["data"] = _with_occurrence(body.get("data"), event_id)
+    body["timestamp"] = envelope.utc_text(now_ms)
+    if event_id and occurrence is not None:
+        body["data"] = _with_occurrence(body.get("data"), event_id, occurrence)
     data = body.get("data")
     if customer is not None and isinstance(data, dict):
         body["data"] = _with_customer(data, customer)
@@ -38,15 +41,15 @@ def fresh(event_type: EventType, now_ms: int, customer: Customer | None = None, 
     return msgspec.json.encode(body, order="sorted")
 
 
-def _with_occurrence(value: Json, event_id: str) -> Json:
+def _with_occurrence(value: Json, event_id: str, occurrence: re.Pattern[str]) -> Json:
     match value:
         case dict():
-            return {key: _with_occurrence(item, event_id) for key, item in value.items()}
+            return {key: _with_occurrence(item, event_id, occurrence) for key, item in value.items()}
         case list():
-            return [_with_occurrence(item, event_id) for item in value]
-        case str() if (found := _OCCURRENCE.fullmatch(value)) is not None:
+            return [_with_occurrence(item, event_id, occurrence) for item in value]
+        case str() if (found := occurrence.fullmatch(value)) is not None:
             digest = hashlib.sha256(f"{event_id}/{value}".encode("utf-8", "surrogatepass")).hexdigest()
-            return f"{found[1]}_{digest[:_TAIL_CHARS]}"
+            return f"{found[1]}_{digest[: len(value) - len(found[1]) - 1]}"
         case _:
             return value
 

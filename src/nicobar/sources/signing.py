@@ -1,7 +1,6 @@
 """The Standard Webhooks signature (version `v1`): HMAC-SHA256 over `<id>.<timestamp>.<body>`.
 
-Sources: the specification at https://www.standardwebhooks.com and Dodo's page on webhooks at
-https://docs.dodopayments.com/developer-resources/webhooks.
+Source: the specification at https://www.standardwebhooks.com.
 """
 
 from __future__ import annotations
@@ -10,11 +9,11 @@ import hmac
 import re
 from collections.abc import Mapping, Sequence
 
-from nicobar.crypto import standard_webhooks_signature, webhook_secret_key
+from nicobar.crypto import new_webhook_secret, standard_webhooks_signature, webhook_secret_key
 from nicobar.errors import Refusal
-from nicobar.sources import Verified
+from nicobar.sources import Accepted, Verified
 
-# Neither the specification nor Dodo names a tolerance; the official libraries use this one, both ways.
+# The specification names no tolerance; the official libraries use this one, both ways.
 TOLERANCE_S = 300
 # A rotation needs two; the bound keeps a header of thousands from costing anything.
 MAX_SIGNATURES = 16
@@ -27,13 +26,22 @@ _SIGNATURE_HELP = "Copy the endpoint's signing secret from the sender's dashboar
 class StandardWebhooksSigning:
     """The half of a `SourceKind` that senders who sign by Standard Webhooks share."""
 
+    secret_example = "whsec_…"  # noqa: S105 - the beginning alone
+    clock_tolerance_s: int | None = TOLERANCE_S
+    id_header = "webhook-id"
+    accepted = Accepted()
+
     def check_secret(self, secret: str) -> None:
         webhook_secret_key(secret)
+
+    def new_secret(self) -> str:
+        return new_webhook_secret()
 
     def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_ms: int) -> Verified:
         return verify(headers, body, secrets, now_ms)
 
-    def sign(self, event_id: str, body: bytes, secret: str, now_ms: int) -> dict[str, str]:
+    def sign(self, event_id: str, body: bytes, secret: str, now_ms: int, *, event_type: str = "") -> dict[str, str]:
+        del event_type  # it is in the body
         return sign(event_id, body, secret, now_ms)
 
 

@@ -41,10 +41,10 @@ Uid = Annotated[
 EventTypeName = Annotated[
     str,
     Meta(
-        pattern=r"^[a-zA-Z0-9\-_.]+$",
+        pattern=r"^[\w\-./]+$",
         min_length=1,
         max_length=256,
-        description="The event type's name.",
+        description="The event type's name: letters and digits of any script, and `. - _ /`.",
         examples=["payment.succeeded"],
     ),
 ]
@@ -68,7 +68,7 @@ HeaderValue = Annotated[str, Meta(pattern=r"^[ -~]*$", max_length=MAX_HEADER_VAL
 VariableName = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 VariableValue = Annotated[str, Meta(max_length=MAX_VARIABLE_CHARS)]
 Variables = Annotated[dict[VariableName, VariableValue], Meta(max_length=MAX_VARIABLES)]
-SourceName = Annotated[str, Meta(min_length=MIN_SOURCE_NAME_CHARS, max_length=MAX_NAME_CHARS, examples=["dodo-live"])]
+SourceName = Annotated[str, Meta(min_length=MIN_SOURCE_NAME_CHARS, max_length=MAX_NAME_CHARS, examples=["shop-live"])]
 SourceUid = Annotated[
     str,
     Meta(

@@ -7,6 +7,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
 import msgspec
 
@@ -18,6 +20,7 @@ from nicobar.model import (
     Customer,
     DeliveryState,
     Endpoint,
+    Event,
     EventType,
     Level,
     Message,
@@ -29,20 +32,15 @@ from nicobar.model import (
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform
 from nicobar.sandbox import Sandbox
-from nicobar.sources import samples
-from nicobar.sources.dodo import DodoPayments
+from nicobar.sources import SourceKind
+from nicobar.sources.registry import application_kinds
+from nicobar.store import Snapshot
 
 # The sandbox is shared with the deliveries of the day: a dry run takes turns with them.
 TURN_EVENTS = 12
 MAX_RUN_MS = 5_000
 # Of the event types that something is sent for, so many are named in a sentence.
 MAX_NAMED = 5
-# For dry runs without an endpoint.
-_CREDENTIALS: dict[str, dict[str, str]] = {
-    "customerio": {"site_id": "dry-run", "api_key": "dry-run"},
-    "http": {"secret": "whsec_ZHJ5LXJ1bi1kcnktcnVuLWRyeQ=="},
-}
-_SETTINGS: dict[str, dict[str, Setting]] = {"http": {"url": "https://example.com/"}}
 _KEY = re.compile(r"(?:^|\.)([A-Za-z_$][\w$]*)(?:\[\d+\])*$")
 
 
@@ -113,29 +111,68 @@ class Findings(Record):
     coverage: Coverage
 
 
-def sample_types() -> dict[str, EventType]:
-    """The event types that there is a sample of, by name."""
-    return {event_type.name: event_type for event_type in DodoPayments().event_types()}
-
-
-def sample(name: str, now_ms: int, customer: Customer | None = None) -> Subject:
-    """A sample as if it happened now, to whom one likes: an old event starts no campaign. Raises UserError for a type
-    that has none.
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What events a handler is run on: the kinds of source that read them, at least one, and an event type of each
+    sample, by its name.
     """
-    known = sample_types()
-    if name not in known:
-        raise UserError(
-            "event_type_unknown", f"There is no sample of {name!r}.", f"There are samples of {', '.join(known)}."
-        )
-    return pasted(samples.fresh(known[name], now_ms, customer), now_ms)
+
+    kinds: Sequence[SourceKind]
+    types: Mapping[str, EventType]
+
+    @property
+    def usual(self) -> str:
+        """The event type to begin with; empty if there is none."""
+        usual = (kind.usual_event_type for kind in self.kinds)
+        return next((name for name in (*usual, *self.types) if name in self.types), "")
+
+    def kind_of(self, name: str) -> SourceKind:
+        """The kind that has this event type, else the first."""
+        return next((kind for kind in self.kinds if _has(kind, name)), self.kinds[0])
 
 
-def pasted(body: bytes, now_ms: int) -> Subject:
-    """An event from its body. Raises UserError for a body that no source would take."""
+def samples_of(*kinds: SourceKind, added: Sequence[EventType] = ()) -> Samples:
+    """The samples of these kinds. Where they have none, those of the `added` event types that have an example."""
+    own = [event_type for kind in kinds for event_type in kind.event_types()]
+    types = own or [event_type for event_type in added if event_type.example is not None and not event_type.archived]
+    return Samples(kinds=kinds, types={event_type.name: event_type for event_type in types})
+
+
+def application_samples(snapshot: Snapshot, app_id: str) -> Samples:
+    """The samples of the kinds of the application's sources."""
+    return samples_of(*application_kinds(snapshot.sources, app_id), added=snapshot.event_types)
+
+
+def _has(kind: SourceKind, name: str) -> bool:
+    return any(event_type.name == name for event_type in kind.event_types())
+
+
+def sample(samples: Samples, name: str, now_ms: int, customer: Customer | None = None) -> Subject:
+    """A sample as if it happened now, about any customer: an old event starts no campaign. Raises UserError for an
+    event type without one.
+    """
+    event_type = samples.types.get(name)
+    if event_type is None:
+        known = ", ".join(samples.types) or "none"
+        raise UserError("event_type_unknown", f"There is no sample of {name!r}.", f"There are samples of {known}.")
+    kind = samples.kind_of(name)
+    body = kind.sample(event_type, now_ms, customer)
+    return _subject(kind.read_body(name, body), body, now_ms)
+
+
+def pasted(kinds: Sequence[SourceKind], body: bytes, now_ms: int) -> Subject:
+    """An event from its body, as the first of the kinds reads it that can. Raises UserError as the last one says."""
+    *others, last = kinds
+    for kind in others:
+        with suppress(Refusal):
+            return _subject(kind.read({}, body), body, now_ms)
     try:
-        event = DodoPayments().read(body)
+        return _subject(last.read({}, body), body, now_ms)
     except Refusal as refusal:
         raise UserError(refusal.code, refusal.detail, refusal.fix) from refusal
+
+
+def _subject(event: Event, body: bytes, now_ms: int) -> Subject:
     message = Message(
         seq=0,
         id=f"msg_{stable_ulid(0, body.decode('utf-8', 'replace'))}",
@@ -197,12 +234,13 @@ def dry_target(
     settings: Mapping[str, Setting] | None = None,
     event_types: Sequence[str] = (),
 ) -> OpenEndpoint:
-    """An endpoint of this kind for code that has none. Raises UserError for a kind that there is not."""
+    """An endpoint of this kind for code that has none. Raises UserError for a kind that does not exist."""
+    example = connector(kind).example
     return target(
         kind=kind,
         code=code,
-        settings={**_SETTINGS.get(kind, {}), **(settings or {})},
-        credentials=_CREDENTIALS.get(kind, {}),
+        settings={**example.settings, **(settings or {})},
+        credentials=example.credentials,
         variables=variables,
         event_types=event_types,
     )
@@ -222,9 +260,11 @@ async def run_event(sandbox: Sandbox, at: OpenEndpoint, subject: Subject, now_ms
     return DryRun(subject=subject, result=result)
 
 
-async def run_samples(sandbox: Sandbox, at: OpenEndpoint, now_ms: int, steady_ms: Callable[[], int]) -> Findings:
+async def run_samples(
+    sandbox: Sandbox, at: OpenEndpoint, samples: Samples, now_ms: int, steady_ms: Callable[[], int]
+) -> Findings:
     """Runs the handler on a sample of each event type, for MAX_RUN_MS at the most. Raises SandboxError."""
-    subjects = [sample(name, now_ms) for name in sample_types()]
+    subjects = [sample(samples, name, now_ms) for name in samples.types]
     until_ms = steady_ms() + MAX_RUN_MS
     dry_runs: list[DryRun] = []
     events = 1  # a handler that uses up its limit on every event is stopped after few of them

@@ -14,7 +14,6 @@ from nicobar.crypto import Vault, new_webhook_secret
 from nicobar.errors import StoreUnusable
 from nicobar.model import Details, Endpoint, Record
 from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers, seal_credentials, seal_headers
-from nicobar.recipes import RECIPES
 from nicobar.store import PutEndpoint
 from nicobar.use_cases.bounds import (
     MAX_CHANNELS,
@@ -43,7 +42,7 @@ Headers = Annotated[dict[HeaderName, HeaderValue], Meta(max_length=MAX_HEADERS)]
 class EndpointSpec(Record):
     """What an endpoint is created with. Without a `name` it is called by its uid or its id. `references` names the
     environment variables that credentials came from. `code` is the transformation's; None for none, and by default
-    what `default_code` says. A required secret that only signs is generated where none is given.
+    the connector's default code. A required secret that only signs is generated where none is given.
     """
 
     connector: str
@@ -87,11 +86,6 @@ class EndpointPatch(Record):
     def connects(self) -> bool:
         """Whether it changes how the destination is reached."""
         return any(value is not UNSET for value in (self.connector, self.settings, self.credentials, self.headers))
-
-
-def default_code(kind: str) -> str | None:
-    """The code that a new endpoint of this connector begins with; None: messages are sent unchanged."""
-    return RECIPES[0].code if connector(kind).has_contract else None
 
 
 def unchanged(endpoint: Endpoint) -> PutEndpoint:

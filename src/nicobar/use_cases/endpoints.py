@@ -12,16 +12,17 @@ from msgspec import UNSET, Meta
 from nicobar.audit import AuditAction
 from nicobar.connectors import FieldKind
 from nicobar.connectors.http import read_secrets, rotated
-from nicobar.connectors.registry import connector
+from nicobar.connectors.registry import connector, default_code
 from nicobar.crypto import new_webhook_secret
 from nicobar.errors import Conflict, Refusal, UserError
 from nicobar.model import Endpoint, Record
 from nicobar.pipeline.configuration import endpoint_credentials
+from nicobar.sources.registry import application_kinds
 from nicobar.store import AddTransformation, Change, PauseEndpoint, PutEndpoint, RemoveEndpoint, Snapshot
 from nicobar.use_cases.bounds import MAX_PAUSE_REASON_CHARS, check_bounds
 from nicobar.use_cases.destination_check import check_address, moved
 from nicobar.use_cases.edit import Act, Actor, Edit, OperationServices, edited
-from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec, changed, created, default_code, unchanged
+from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec, changed, created, unchanged
 from nicobar.use_cases.lookups import endpoint_of_id
 
 PAUSED = "paused by hand"
@@ -45,7 +46,8 @@ def creation(
     now_ms = services.clock.now_ms()
     put = created(spec, vault=services.vault, endpoint_id=services.ids.new("ep"), app_id=app_id, now_ms=now_ms)
     changes: list[Change] = [*extra, put]
-    code = default_code(spec.connector) if spec.code is UNSET else spec.code
+    kinds = [kind.kind for kind in application_kinds(snapshot.sources, app_id)]
+    code = default_code(connector(spec.connector), kinds) if spec.code is UNSET else spec.code
     if code is not None and code.strip():
         changes.append(AddTransformation(endpoint_id=put.id, code=code, created_at_ms=now_ms))
     return put, Act(action=AuditAction.ENDPOINT_CREATE, subject=put.id, changes=tuple(changes), app_id=app_id)

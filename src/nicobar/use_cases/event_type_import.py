@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from nicobar.errors import UserError
-from nicobar.model import EventType
+from nicobar.model import EVENT_TYPE_NAME, EventType
 
-_NAME = re.compile(r"[a-zA-Z0-9\-_.]{1,256}")
+_GROUP = re.compile(r"[a-zA-Z0-9\-_.]{1,256}")
 _METHODS = ("post", "put", "get", "patch", "delete")
 
 
@@ -27,10 +27,10 @@ def _event_type(key: str, item: object) -> EventType:
     )
     if not isinstance(operation, dict):
         raise UserError("webhook_invalid", f"The webhook {key!r} has no operation.", "Give it a post.")
-    name = key if _NAME.fullmatch(key) else str(operation.get("operationId", key))
-    if not _NAME.fullmatch(name):
+    name = key if EVENT_TYPE_NAME.fullmatch(key) else str(operation.get("operationId", key))
+    if not EVENT_TYPE_NAME.fullmatch(name):
         raise UserError(
-            "webhook_invalid", f"{name!r} cannot be an event type's name.", "Use letters, digits, '-', '_' and '.'."
+            "webhook_invalid", f"{name!r} cannot be an event type's name.", "Use letters, digits and . - _ / only."
         )
     content = _content(operation)
     schema = content.get("schema")
@@ -44,7 +44,7 @@ def _event_type(key: str, item: object) -> EventType:
         deprecated=operation.get("deprecated") is True,
         schemas={"1": schema} if isinstance(schema, dict) else None,
         example=example,
-        group_name=group if isinstance(group, str) and _NAME.fullmatch(group) else None,
+        group_name=group if isinstance(group, str) and _GROUP.fullmatch(group) else None,
     )
 
 

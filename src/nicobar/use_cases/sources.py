@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.audit import AuditAction
-from nicobar.crypto import Vault, new_url_token, new_webhook_secret
+from nicobar.crypto import Vault, new_url_token
 from nicobar.errors import Conflict, Refusal, StoreUnusable
 from nicobar.model import Details, Record, Source
 from nicobar.pipeline.configuration import seal_source_secrets, source_secrets
@@ -138,7 +138,7 @@ async def create_trial_secret(edit: Edit, source: Source) -> str:
             f"Source {source.name} has a signing secret.",
             "Send a sample with it, or replace it.",
         )
-    secret = new_webhook_secret()
+    secret = source_kind(source.kind).new_secret()
     await rotate_secret(edit, source, secret)
     return secret
 

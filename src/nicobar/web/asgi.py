@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -26,6 +28,29 @@ CONNECTION = "nicobar.connection"
 
 class GoneError(Exception):
     """The sender hung up before the end of its body."""
+
+
+# How a slash of an event type's name stays within its segment of a path; no name has a percent sign.
+ENCODED_SLASH = "%2F"
+
+
+def keep_encoded_slashes(app: App) -> App:
+    """An application for which a slash that a client encoded is no separator: it is still encoded in the path, and
+    `decode_slashes` gives the segment as it was meant.
+    """
+
+    async def call(scope: Message, receive: Receive, send: Send) -> None:
+        raw_path = scope.get("raw_path", b"").decode("latin-1")
+        if scope["type"] == "http" and ENCODED_SLASH in raw_path.upper():
+            kept = re.sub("%2f", "%252F", raw_path, flags=re.IGNORECASE)
+            scope = {**scope, "path": unquote(kept)}
+        await app(scope, receive, send)
+
+    return call
+
+
+def decode_slashes(segment: str) -> str:
+    return segment.replace(ENCODED_SLASH, "/")
 
 
 def headers_of(scope: Message) -> dict[str, str]:

@@ -51,7 +51,7 @@ class Ingress:
             body = await read_body(headers, receive, max_bytes=self._max_body_bytes, timeout_ms=self._body_timeout_ms)
             appended = await self._receiver.receive(source, headers, body)
         except Refusal as refusal:
-            event_id = headers.get("webhook-id", "")[:MAX_EVENT_ID_CHARS]
+            event_id = headers.get(source.kind.id_header, "")[:MAX_EVENT_ID_CHARS]
             self._refusals.note(source.source.id, refusal, event_id)
             log.warning(
                 "refused",
@@ -62,10 +62,11 @@ class Ingress:
                 event_id=event_id,
             )
             raise
+        accepted = source.kind.accepted
         if appended.duplicate:
-            await send_json(send, 200, {"id": appended.message_id, "duplicate": True})
+            await send_json(send, accepted.duplicate, {"id": appended.message_id, "duplicate": True})
         else:
-            await send_json(send, 202, {"id": appended.message_id})
+            await send_json(send, accepted.new, {"id": appended.message_id})
 
 
 def _check_method(scope: Message) -> None:

@@ -12,8 +12,6 @@ from nicobar.addresses import origin_of
 from nicobar.connectors import (
     BatchBounds,
     Checkup,
-    Field,
-    FieldKind,
     Finding,
     NoResponse,
     Origin,
@@ -24,13 +22,14 @@ from nicobar.connectors import (
     Response,
     Transport,
 )
-from nicobar.connectors.customerio import contract, corrections, rules
+from nicobar.connectors.customerio import contract, corrections, form, rules
 from nicobar.connectors.customerio.advice import advise, advise_event, advise_person, no_address
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
 from nicobar.connectors.customerio.check import check, check_v1
 from nicobar.connectors.customerio.contract import V1Call
 from nicobar.connectors.customerio.corrections import Corrections, Corrector, Occurrence
 from nicobar.connectors.customerio.profiles import Profiles
+from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.payload import encoded
 from nicobar.errors import UserError
@@ -59,69 +58,33 @@ class _Single(Record):
     payload: Json
 
 
+class _Item(msgspec.Struct):
+    """What `describe` reads of a call."""
+
+    action: str = ""
+    name: str = ""
+
+
 class CustomerIo:
     kind = "customerio"
     name = "Customer.io"
+    monogram = "C.io"
+    public_kind = "CustomerIO"
     summary = "People, attributes and events for campaigns and journeys."
     has_contract = True
-    fields = (
-        Field(
-            name="site_id",
-            label="Site ID",
-            kind=FieldKind.SECRET,
-            help="The workspace's Site ID, from Customer.io's settings under API credentials.",
-            required=True,
-        ),
-        Field(
-            name="api_key",
-            label="API key",
-            kind=FieldKind.SECRET,
-            help="The Track API key that belongs to the Site ID.",
-            required=True,
-        ),
-        Field(
-            name="region",
-            label="Region",
-            kind=FieldKind.CHOICE,
-            help="Where the workspace is: us or eu.",
-            choices=("us", "eu"),
-            default="us",
-        ),
-        Field(
-            name="base_url",
-            label="Base URL",
-            kind=FieldKind.URL,
-            help="Another server that speaks the Track API, such as the emulator: http://127.0.0.1:8081.",
-        ),
-        Field(
-            name="keep_profile",
-            label="Keep the person's profile up to date",
-            kind=FieldKind.SWITCH,
-            help="true or false: send the customer's e-mail and name before an event, since a mail needs an address.",
-            default=True,
-        ),
-        Field(
-            name="correct_action",
-            label="Send unknown actions as events",
-            kind=FieldKind.SWITCH,
-            help="true or false: an action that Customer.io does not have becomes an event, if there is a name.",
-            default=True,
-        ),
-        Field(
-            name="correct_event_id",
-            label="Give events an id",
-            kind=FieldKind.SWITCH,
-            help="true or false: an event gets the ULID that lets Customer.io leave out what it has seen.",
-            default=True,
-        ),
-        Field(
-            name="correct_timestamp",
-            label="Give events their time",
-            kind=FieldKind.SWITCH,
-            help="true or false: an event gets its own time, in the form that Customer.io takes.",
-            default=True,
-        ),
-    )
+    setup = form.SETUP
+    setup_note = form.SETUP_NOTE
+    test_notes = form.TEST_NOTES
+    example = form.EXAMPLE
+    fields = form.FIELDS
+    recipes = RECIPES
+
+    def describe(self, call: ReadyCall) -> str:
+        try:
+            item = msgspec.json.decode(call.body, type=_Item)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return call.method
+        return item.name or item.action or call.method
 
     def url(self, settings: Mapping[str, Setting]) -> str:
         return str(settings.get("base_url") or "").rstrip("/") or HOSTS.get(str(settings.get("region")), HOSTS["us"])

@@ -160,7 +160,7 @@ def _wrong_amounts(payload: Json, depth: int = 0) -> dict[float, tuple[int, str]
 
 
 def _minor_units(value: Json) -> int | None:
-    """A whole number of them; Dodo writes a dispute's as text."""
+    """A whole number of them, which some senders write as text."""
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MAX_AMOUNT else None

@@ -11,6 +11,7 @@ from nicobar.connectors import (
     Checkup,
     Deferred,
     Delivered,
+    Example,
     Field,
     FieldKind,
     Finding,
@@ -20,6 +21,7 @@ from nicobar.connectors import (
     Outcome,
     Prepared,
     ReadyCall,
+    Recipe,
     Request,
     Response,
     Transport,
@@ -57,8 +59,24 @@ _OURS = frozenset(
 class HttpEndpoint:
     kind = "http"
     name = "HTTP endpoint"
+    monogram = "{ }"
+    public_kind = "Custom"
     summary = "Posts to a URL of yours, signed as standardwebhooks.com describes."
     has_contract = False
+    setup = (
+        "Give the URL that takes POST requests.",
+        (
+            "Copy the signing secret into your receiver now: it is not shown again. Requests are signed as "
+            "standardwebhooks.com describes."
+        ),
+        "Answer with a status from 200 to 299 within 15 seconds; anything else is tried again later, or fails.",
+    )
+    setup_note = ""
+    test_notes = ("Your receiver gets it, signed, with the header nicobar-test: true.",)
+    example = Example(
+        settings={"url": "https://example.com/"}, credentials={"secret": "whsec_ZHJ5LXJ1bi1kcnktcnVuLWRyeQ=="}
+    )
+    recipes: tuple[Recipe, ...] = ()
     fields = (
         Field(
             name="url", label="URL", kind=FieldKind.URL, help="Where to post: an http or https URL.", required=True
@@ -73,6 +91,9 @@ class HttpEndpoint:
             signs=True,
         ),
     )
+
+    def describe(self, call: ReadyCall) -> str:
+        return call.method
 
     def url(self, settings: Mapping[str, Setting]) -> str:
         return str(settings.get("url", ""))

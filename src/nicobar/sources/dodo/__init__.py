@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import msgspec
+import re
+from collections.abc import Mapping
 
 from nicobar.model import Customer, Event, EventType, Json
-from nicobar.sources import envelope
+from nicobar.sources import SetupPart, SetupStep, envelope, samples
 from nicobar.sources.dodo.event_types import EVENT_TYPES
 from nicobar.sources.signing import StandardWebhooksSigning
+
+# What names an occurrence: a payment, refund, dispute, ledger entry, license key or grant.
+_OCCURRENCE = re.compile(r"(pay|ref|dp|cle|lic|grant)_[0-9A-Za-z]{21}")
 
 
 class DodoPayments(StandardWebhooksSigning):
@@ -19,32 +23,42 @@ class DodoPayments(StandardWebhooksSigning):
     name = "Dodo Payments"
     summary = "Payments, subscriptions, refunds, disputes and the rest of Dodo's 48 event types."
 
-    def read(self, body: bytes) -> Event:
-        read = envelope.read(body)
-        return Event(event_type=read.event_type, occurred_at_ms=read.occurred_at_ms, customer=_customer(read.data))
+    setup = (
+        SetupStep(
+            text="In Dodo's dashboard, choose test mode or live mode: each has its own webhooks and its own secrets."
+        ),
+        SetupStep(
+            text="Open Developer, then Webhooks, and add an endpoint with this source's address.",
+            shows=SetupPart.ADDRESS,
+        ),
+        SetupStep(text="Select the events, or all of them. Events without a subscribed endpoint are only stored."),
+        SetupStep(
+            text="Open the endpoint that you added in Dodo's dashboard, copy its signing secret, and paste it here.",
+            shows=SetupPart.SECRET,
+        ),
+        SetupStep(text="Send a test event from Dodo, or wait for a real one.", shows=SetupPart.FIRST_EVENT),
+    )
+    rotation_note = "After a rotation in Dodo's dashboard, Dodo signs with both secrets for a day."
+    usual_event_type = "payment.succeeded"
+
+    def read(self, headers: Mapping[str, str], body: bytes) -> Event:
+        del headers
+        return _event(envelope.read(body))
+
+    def read_body(self, event_type: str, body: bytes) -> Event:
+        return _event(envelope.read_body(event_type, body))
 
     def event_types(self) -> tuple[EventType, ...]:
         return EVENT_TYPES
 
-
-def read_any(body: bytes, event_type: str) -> Event:
-    """An event that came without an envelope of its own: when it happened and whom it is about, where the body has
-    Dodo's shape.
-    """
-    try:
-        found = msgspec.json.decode(body, type=_Body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        found = _Body()
-    return Event(
-        event_type=event_type,
-        occurred_at_ms=envelope.unix_ms(found.timestamp),
-        customer=_customer(found.data) if isinstance(found.data, dict) else None,
-    )
+    def sample(
+        self, event_type: EventType, now_ms: int, customer: Customer | None = None, *, event_id: str = ""
+    ) -> bytes:
+        return samples.fresh(event_type, now_ms, customer, event_id=event_id, occurrence=_OCCURRENCE)
 
 
-class _Body(msgspec.Struct):
-    timestamp: Json = None
-    data: Json = None
+def _event(read: envelope.Envelope) -> Event:
+    return Event(event_type=read.event_type, occurred_at_ms=read.occurred_at_ms, customer=_customer(read.data))
 
 
 def _customer(data: dict[str, Json]) -> Customer | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from nicobar.model import Customer, Event, EventType, Json
-from nicobar.sources import envelope
+from nicobar.sources import SetupPart, SetupStep, envelope, samples
 from nicobar.sources.signing import StandardWebhooksSigning
 
 
@@ -16,12 +18,40 @@ class StandardWebhooks(StandardWebhooksSigning):
     name = "Standard Webhooks"
     summary = "Any sender that signs as standardwebhooks.com describes."
 
-    def read(self, body: bytes) -> Event:
-        read = envelope.read(body)
-        return Event(event_type=read.event_type, occurred_at_ms=read.occurred_at_ms, customer=_customer(read.data))
+    setup = (
+        SetupStep(text="Give the sender this source's address.", shows=SetupPart.ADDRESS),
+        SetupStep(
+            text="Paste the sender's signing secret: whsec_ and base64, as standardwebhooks.com describes.",
+            shows=SetupPart.SECRET,
+        ),
+        SetupStep(
+            text="Send an event: a JSON object with a type, and the headers webhook-id, webhook-timestamp and "
+            "webhook-signature.",
+            shows=SetupPart.FIRST_EVENT,
+        ),
+    )
+    rotation_note = ""
+    usual_event_type = ""
+
+    def read(self, headers: Mapping[str, str], body: bytes) -> Event:
+        del headers
+        return _event(envelope.read(body))
+
+    def read_body(self, event_type: str, body: bytes) -> Event:
+        return _event(envelope.read_body(event_type, body))
 
     def event_types(self) -> tuple[EventType, ...]:
         return ()
+
+    def sample(
+        self, event_type: EventType, now_ms: int, customer: Customer | None = None, *, event_id: str = ""
+    ) -> bytes:
+        del event_id
+        return samples.fresh(event_type, now_ms, customer)
+
+
+def _event(read: envelope.Envelope) -> Event:
+    return Event(event_type=read.event_type, occurred_at_ms=read.occurred_at_ms, customer=_customer(read.data))
 
 
 def _customer(data: dict[str, Json]) -> Customer | None:

@@ -9,10 +9,9 @@ from msgspec import Meta
 
 import nicobar
 from nicobar.connectors import Connector, Field, FieldKind
-from nicobar.connectors.registry import CONNECTORS, connector
+from nicobar.connectors.registry import CONNECTORS, connector, default_code
 from nicobar.ksuid import EPOCH_S, ksuid_text
 from nicobar.model import Endpoint, Setting
-from nicobar.use_cases.endpoint_records import default_code
 from nicobar.web.api.auth import Needs
 from nicobar.web.api.endpoints import ONE
 from nicobar.web.api.errors import not_found
@@ -22,8 +21,6 @@ from nicobar.web.api.shapes import Moment, Page, Shape, moment
 from nicobar.web.operations import get
 
 TAGS = ["Connector"]
-# The names that the public Svix API has for them.
-_SVIX_KINDS = {"customerio": "CustomerIO"}
 _MADE_AT_MS = 1_767_225_600_000
 _EPOCH_BYTES = (_MADE_AT_MS // 1000 - EPOCH_S).to_bytes(4, "big")
 
@@ -66,11 +63,11 @@ def shown(connector: Connector) -> ConnectorOut:
         id=_stable_id("trtmpl", connector.kind),
         org_id=_stable_id("org", "nicobar"),
         uid=connector.kind,
-        kind=_SVIX_KINDS.get(connector.kind, "Custom"),
+        kind=connector.public_kind,
         name=connector.name,
         description=connector.summary,
         instructions="\n".join(f"{field.label}: {field.help}" for field in connector.fields),
-        transformation=default_code(connector.kind) or "function handler(webhook) {\n  return webhook;\n}\n",
+        transformation=default_code(connector) or "function handler(webhook) {\n  return webhook;\n}\n",
         created_at=made,
         updated_at=made,
         transformation_updated_at=made,

@@ -58,7 +58,7 @@ Channels = Annotated[list[Channel], Meta(max_length=MAX_CHANNELS, description="C
 Headers = Annotated[dict[HeaderName, HeaderValue], Meta(max_length=MAX_HEADERS)]
 ConfigValue = Annotated[str, Meta(max_length=MAX_SETTING_CHARS)] | bool
 Kind = Annotated[
-    str, Meta(extra_json_schema={"enum": [connector.kind for connector in CONNECTORS]}, examples=["customerio"])
+    str, Meta(extra_json_schema={"enum": [connector.kind for connector in CONNECTORS]}, examples=[CONNECTORS[0].kind])
 ]
 
 

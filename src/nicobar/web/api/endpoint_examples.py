@@ -10,7 +10,7 @@ from msgspec import Meta
 from nicobar.audit import AuditAction
 from nicobar.model import Endpoint, EventType, Json
 from nicobar.pipeline.receive import Posted
-from nicobar.sources.samples import fresh
+from nicobar.sources.registry import application_kind
 from nicobar.store import Snapshot
 from nicobar.use_cases.edit import audit_line
 from nicobar.use_cases.endpoints import check_enabled
@@ -60,6 +60,7 @@ async def send_example(
     if dry_run:
         return Response(effect(messages=1, deliveries=1), status=200)
     with_example = msgspec.structs.replace(item, example=example)
+    kind = application_kind(snapshot.sources, endpoint.app_id)
     message_id = services.ids.new("msg")
     detail = f"{item.name} as {message_id}"
     message = await services.receiver.take(
@@ -67,7 +68,7 @@ async def send_example(
             id=message_id,
             app_id=endpoint.app_id,
             event_type=item.name,
-            body=fresh(with_example, services.clock.now_ms(), event_id=message_id),
+            body=kind.sample(with_example, services.clock.now_ms(), event_id=message_id),
             only=endpoint.seq,
         ),
         said=audit_line(

@@ -23,7 +23,7 @@ from nicobar.web.api.tasks import TaskStartedOut, started
 from nicobar.web.operations import Response, ResponseSpec, post
 
 NewIds = Annotated[
-    bool, Meta(description="Give the events new ids: Customer.io takes them for new ones, mails go out again.")
+    bool, Meta(description="Give the events new ids: destinations accept them as new, and emails go out again.")
 ]
 
 
@@ -49,7 +49,7 @@ class BulkReplayIn(Shape):
 class ReplayCountOut(Shape):
     """What a replay would do. `overtaken` counts the customers to whom something newer was delivered since: their
     attributes may be set back. `earlierIds` counts the deliveries of an earlier version, which derived event ids
-    differently: Customer.io accepts their events as new ones, and emails go out again.
+    differently: the destination accepts their events as new ones, and emails go out again.
     """
 
     deliveries: int

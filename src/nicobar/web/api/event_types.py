@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.errors import UserError
-from nicobar.model import EventType
+from nicobar.model import EVENT_TYPE_NAME, EventType
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 from nicobar.pipeline.retry import RETRY_AFTER_MS
 from nicobar.store import Snapshot
@@ -20,9 +20,10 @@ from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.deletion_preview import DELETED, DryRun, DryRunOut, done, would
 from nicobar.web.api.errors import Invalid
-from nicobar.web.api.lookups import MAX_KEY_CHARS, check_new_uid
+from nicobar.web.api.lookups import MAX_KEY_CHARS
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
 from nicobar.web.api.shapes import Description, EventTypeName, Moment, Page, Shape, Unsupported, moment
+from nicobar.web.asgi import decode_slashes
 from nicobar.web.operations import Response, ResponseSpec, delete, get, patch, post, put
 
 TAGS = ["Event Type"]
@@ -32,7 +33,7 @@ MAX_IMPORTED = 1_000
 # When the kinds of the sources were written down; they have no time of their own.
 _BUILT_IN_MS = 1_767_225_600_000
 
-NameKey = Annotated[str, Meta(description="The event type's name.", max_length=MAX_KEY_CHARS)]
+NameKey = Annotated[str, Meta(description="The event type's name; a slash in it as %2F.", max_length=MAX_KEY_CHARS)]
 Flag = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9\-_.]+$", min_length=1, max_length=256)]
 Flags = Annotated[list[Flag], Meta(max_length=50)]
 GroupName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9\-_.]+$", min_length=1, max_length=256, examples=["payment"])]
@@ -209,7 +210,7 @@ async def create_event_type(*, data: EventTypeIn, services: Services, caller: Ca
 @get(ONE, id="v1.event-type.get", tags=TAGS, summary="Get Event Type", needs=Needs.ANY_READER)
 async def get_event_type(event_type_name: NameKey, snapshot: Snapshot) -> EventTypeOut:
     """One event type, with its schemas and its example."""
-    found = event_types.find_event_type(snapshot, event_type_name)
+    found = event_types.find_event_type(snapshot, decode_slashes(event_type_name))
     return shown(found, built_in=is_built_in(snapshot, found.name))
 
 
@@ -222,7 +223,7 @@ async def get_event_type(event_type_name: NameKey, snapshot: Snapshot) -> EventT
 )
 async def get_retry_schedule(event_type_name: NameKey, snapshot: Snapshot) -> RetryScheduleOut:
     """How long after each failed try the next one comes; the same for all event types."""
-    event_types.find_event_type(snapshot, event_type_name)
+    event_types.find_event_type(snapshot, decode_slashes(event_type_name))
     return RetryScheduleOut(retry_schedule=[WaitOut(secs=wait_ms // 1000, nanos=0) for wait_ms in RETRY_AFTER_MS])
 
 
@@ -231,8 +232,10 @@ async def upsert_event_type(
     *, event_type_name: NameKey, data: EventTypeUpsertIn, services: Services, caller: Caller
 ) -> Response[EventTypeOut]:
     """Replaces an event type, or makes it."""
-    check_new_uid(event_type_name, "path.event_type_name")
-    put, is_new = await event_types.put_event_type(services, caller, event_type_name, _spec(data))
+    name = decode_slashes(event_type_name)
+    if not EVENT_TYPE_NAME.fullmatch(name):
+        raise Invalid("path.event_type_name", "Invalid event type name.", "Use letters, digits and . - _ /.")
+    put, is_new = await event_types.put_event_type(services, caller, name, _spec(data))
     return Response(shown(put, built_in=False), status=201 if is_new else 200)
 
 
@@ -245,7 +248,9 @@ async def patch_event_type(
     if data.feature_flags is not UNSET:
         fields["feature_flags"] = tuple(data.feature_flags or ())
     patch = event_types.EventTypePatch(**fields)
-    return shown(await event_types.update_event_type(services, caller, event_type_name, patch), built_in=False)
+    return shown(
+        await event_types.update_event_type(services, caller, decode_slashes(event_type_name), patch), built_in=False
+    )
 
 
 @delete(
@@ -267,12 +272,12 @@ async def delete_event_type(
     """Archives an event type: it is not offered any more; messages of it are taken as before."""
     if dry_run:
         snapshot = await services.snapshot()
-        event_types.find_event_type(snapshot, event_type_name)
+        event_types.find_event_type(snapshot, decode_slashes(event_type_name))
         if expunge:
-            event_types.check_expungeable(snapshot, event_type_name)
+            event_types.check_expungeable(snapshot, decode_slashes(event_type_name))
         return would()
     remove = event_types.expunge_event_type if expunge else event_types.archive_event_type
-    await remove(services, caller, event_type_name)
+    await remove(services, caller, decode_slashes(event_type_name))
     return done()
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from nicobar.connectors.registry import CONNECTORS
+from nicobar.sources.registry import SOURCES
+
 # Python's own JSON types; a schema is a dictionary of anything.
 Schema = dict[str, Any]
 
@@ -14,8 +17,8 @@ _BY_TYPE: dict[str, Any] = {"string": "text", "integer": 1, "number": 1.5, "bool
 _BY_NAME: dict[str, Any] = {
     "appId": "app_2yZwUhtgs5Ai8T9yRQJXA0000aa",
     "ingestUrl": "https://events.example.com/in/Qm9zJ2dKcXlhVw",
-    "kind": "dodo-payments",
-    "name": "dodo-live",
+    "kind": SOURCES[0].kind,
+    "name": "shop-live",
     "orgId": "org_2yZwUhtgs5Ai8T9yRQJXA0000aa",
     "type": "svix",
     "uid": "unique-identifier",
@@ -42,7 +45,7 @@ _BY_NAME: dict[str, Any] = {
     "statusText": "success",
     "subject": "msg_2yZwUhtgs5Ai8T9yRQJXA0000aa",
     "tags": "vip",
-    "url": "https://track.customer.io/api/v2/entity",
+    "url": "https://example.com/webhook/",
 }
 
 # Whole bodies whose fields do not all go together, by the names of their schemas.
@@ -54,7 +57,10 @@ _BODIES: dict[str, Any] = {
     },
     "EndpointUpsertIn": {
         "description": "Mails",
-        "connector": {"kind": "customerio", "config": {"site_id": "***", "api_key": "***", "region": "us"}},
+        "connector": {
+            "kind": CONNECTORS[0].kind,
+            "config": {field.name: "***" for field in CONNECTORS[0].fields if field.required},
+        },
     },
     "EndpointPatch": {"description": "The shop", "throttleRate": 50},
     "MessageIn": {

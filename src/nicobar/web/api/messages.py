@@ -269,7 +269,7 @@ async def create_message(
     dry_run: DryRun = False,
 ) -> Response[MessageOut | DryRunOut]:
     """Accepts an event for all endpoints that want it. When the answer comes, it is on disk. Whom it is about, which
-    keeps its order, is read from a payload of Dodo's shape.
+    keeps its order, is read as the kind of the application's first source reads it.
     """
     _check_supported(data)
     now_ms = services.clock.now_ms()

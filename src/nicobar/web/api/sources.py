@@ -37,13 +37,14 @@ STANDARD = "standard-webhooks"
 
 SourceType = Annotated[
     str,
-    Meta(extra_json_schema={"enum": [SVIX, *(source.kind for source in SOURCES)]}, examples=["dodo-payments"]),
+    Meta(extra_json_schema={"enum": [SVIX, *(source.kind for source in SOURCES)]}, examples=[SOURCES[0].kind]),
 ]
 SigningSecret = Annotated[
     str,
     Meta(
-        pattern=r"^(whsec_)?[a-zA-Z0-9+/=]{24,120}$",
-        description="What the sender signs with: `whsec_` and base64.",
+        min_length=1,
+        max_length=256,
+        description="What the sender signs with, in the form of the source's kind.",
         examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"],
     ),
 ]
@@ -57,8 +58,9 @@ class SourceConfig(Shape):
 
 
 class IngestSourceIn(Shape):
-    """A source to create. `type` is `dodo-payments`, or `svix` (the same as `standard-webhooks`) for any sender
-    that signs as Standard Webhooks says. `appId` is the application that gets its messages; `default` without it.
+    """A source to create. `type` is a kind of source, or `svix` (the same as `standard-webhooks`) for any
+    sender that signs as Standard Webhooks says. `appId` is the application that gets its messages; `default` without
+    it.
     """
 
     name: SourceName

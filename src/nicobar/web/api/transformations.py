@@ -15,7 +15,7 @@ from nicobar.model import DeliveryState, Endpoint, Message
 from nicobar.pipeline.configuration import API_SOURCE_ID, OpenEndpoint, open_endpoint
 from nicobar.pipeline.transform import Ready, Subject, Transformed, transform
 from nicobar.sandbox import Bounds
-from nicobar.sources.dodo import read_any
+from nicobar.sources import SourceKind
 from nicobar.store.history import Version
 from nicobar.use_cases import transformations
 from nicobar.use_cases.bounds import MAX_VARIABLES, VariableName, VariableValue
@@ -204,7 +204,8 @@ async def simulate_connector(*, data: ConnectorSimulateIn, services: Services) -
 async def _simulated(
     services: Services, target: OpenEndpoint, data: TransformationSimulateIn
 ) -> TransformationSimulateOut:
-    subject = _subject(target.endpoint, data, services.clock.now_ms())
+    kind = services.configuration.application_kind(target.endpoint.app_id)
+    subject = _subject(kind, target.endpoint, data, services.clock.now_ms())
     (result,) = await transform(services.sandbox, target, [subject], services.clock.now_ms())
     return _outcome(target.destination.url, result)
 
@@ -305,9 +306,9 @@ def _version_shown(version: Version) -> VersionOut:
     return VersionOut(version=version.version, created_at=moment(version.created_at_ms), code=version.code)
 
 
-def _subject(endpoint: Endpoint, data: TransformationSimulateIn, now_ms: int) -> Subject:
+def _subject(kind: SourceKind, endpoint: Endpoint, data: TransformationSimulateIn, now_ms: int) -> Subject:
     body = msgspec.json.encode(data.payload)
-    event = read_any(body, data.event_type)
+    event = kind.read_body(data.event_type, body)
     message = Message(
         seq=0,
         id=f"msg_{stable_ulid(0, body.decode())}",

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from nicobar.connectors.registry import connector
+from nicobar.connectors.registry import connector, find_recipe, recipes
 from nicobar.errors import Refusal, UserError
 from nicobar.model import Level, Record
 from nicobar.pipeline.configuration import OpenEndpoint, endpoint_credentials
-from nicobar.recipes import RECIPES, recipe
 from nicobar.store import Draft
 from nicobar.use_cases.dry_run import Findings, target
 from nicobar.use_cases.edit import retried
@@ -77,7 +76,8 @@ async def _save(draft_id: str, context: Context, visitor: Visitor) -> Response[b
     if problem is not None:
         return await _editor(context, visitor, kept, typed=typed, problem=problem)
     if action == "recipe":
-        await keep(context, _replaced(kept, by=recipe(visitor.form.get("recipe", "")).code, aside=kept.code))
+        recipe = find_recipe(visitor.form.get("recipe", ""), [connector(kept.connector)])
+        await keep(context, _replaced(kept, by=recipe.code, aside=kept.code))
     if action == "restore":
         await keep(context, _replaced(kept, by=kept.replaced_code, aside=kept.code))
     leads = {"connection": "", "check": "/code", "recipe": "/code", "restore": "/code", "mine": "/code"}
@@ -240,7 +240,7 @@ async def _editor(
         typed=shown,
         is_kept=typed is None,
         findings=await _findings(context, draft, shown.code, draft.variables),
-        recipes=RECIPES,
+        recipes=recipes([connector(draft.connector)], [kind.kind for kind in (await context.samples()).kinds]),
         conflict=conflict,
         problem=problem,
     )

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import msgspec
 
 from nicobar.errors import Refusal
-from nicobar.model import Application, Endpoint, Record, Source
+from nicobar.model import Application, Endpoint, Record
 from nicobar.store import Draft, Snapshot
 from nicobar.use_cases.applications import default_application
-from nicobar.use_cases.dry_run import Coverage
+from nicobar.use_cases.dry_run import Coverage, Samples, application_samples
 from nicobar.use_cases.edit import Edit
 from nicobar.use_cases.recipe_coverage import Use
 from nicobar.use_cases.services import Services
@@ -28,14 +28,13 @@ class KnownCoverage(Record):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The running parts. `recipe_uses` is
-    what recipes make of each event type, `coverages` what handlers send for, as far as it was found; `created` are
-    the endpoints that drafts became, by the draft's id; `app_id` is the one application that there is for the
-    visitor.
+    """The running parts. `recipe_uses` is what recipes make of each event type, by the samples, `coverages` what
+    handlers send for, as far as it was found; `created` are the endpoints that drafts became, by the draft's id;
+    `app_id` is the one application that there is for the visitor.
     """
 
     services: Services
-    recipe_uses: dict[str, tuple[Use, ...]] = field(default_factory=dict)
+    recipe_uses: dict[tuple[str, ...], dict[str, tuple[Use, ...]]] = field(default_factory=dict)
     coverages: dict[str, KnownCoverage] = field(default_factory=dict)
     created: dict[str, str] = field(default_factory=dict)
     app_id: str | None = None
@@ -55,6 +54,11 @@ class Context:
     def visible(self, snapshot: Snapshot) -> Snapshot:
         """What there is of a snapshot for the visitor. Raises Refusal 404 where their application is gone."""
         return snapshot if self.app_id is None else _limited(snapshot, self.app_id)
+
+    async def samples(self) -> Samples:
+        """The samples for the visitor's application. Raises Refusal 404 where it is gone."""
+        snapshot = await self.snapshot()
+        return application_samples(snapshot, current_application(snapshot).id)
 
     def endpoint(self, edit: Edit, endpoint_id: str) -> Endpoint:
         """The endpoint to change. Raises Refusal 404."""
@@ -87,12 +91,6 @@ def find_endpoint(snapshot: Snapshot, endpoint_id: str) -> Endpoint:
         if endpoint.id == endpoint_id and endpoint.app_id == current_application(snapshot).id:
             return endpoint
     raise not_found("endpoint")
-
-
-def default_source(snapshot: Snapshot, app_id: str) -> Source | None:
-    """Where the application's events come in: its first source of Dodo, else its first one."""
-    own = sorted((source for source in snapshot.sources if source.app_id == app_id), key=lambda source: source.id)
-    return next((item for item in own if item.kind == "dodo-payments"), own[0] if own else None)
 
 
 async def find_draft(context: Context, draft_id: str) -> Draft:

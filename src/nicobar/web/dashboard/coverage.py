@@ -10,7 +10,7 @@ from nicobar.errors import NicobarError
 from nicobar.model import Endpoint
 from nicobar.observe import log
 from nicobar.pipeline.configuration import OpenEndpoint, open_endpoint
-from nicobar.use_cases.dry_run import Coverage, Findings, run_samples
+from nicobar.use_cases.dry_run import Coverage, Findings, Samples, run_samples
 from nicobar.web.dashboard.context import Context, KnownCoverage
 
 MAX_KEPT = 500
@@ -20,9 +20,9 @@ DOUBTFUL_MS = 60_000
 
 async def findings_of(context: Context, at: OpenEndpoint) -> Findings:
     """What the handler does with a sample of each event type. Raises SandboxError."""
-    services = context.services
-    found = await run_samples(services.sandbox, at, context.now_ms(), services.clock.steady_ms)
-    key = _key(at.endpoint)
+    services, samples = context.services, await context.samples()
+    found = await run_samples(services.sandbox, at, samples, context.now_ms(), services.clock.steady_ms)
+    key = _key(samples, at.endpoint)
     context.coverages.pop(key, None)
     doubtful = found.stopped or found.coverage.failed > 0
     context.coverages[key] = KnownCoverage(
@@ -35,7 +35,7 @@ async def findings_of(context: Context, at: OpenEndpoint) -> Findings:
 
 async def coverage_of(context: Context, at: OpenEndpoint) -> Coverage:
     """The same in a few words; what was found once is not run again. Raises SandboxError."""
-    known = context.coverages.get(_key(at.endpoint))
+    known = context.coverages.get(_key(await context.samples(), at.endpoint))
     if known is None or (known.doubtful and context.services.clock.steady_ms() - known.at_ms >= DOUBTFUL_MS):
         return (await findings_of(context, at)).coverage
     return known.coverage
@@ -50,16 +50,17 @@ async def coverage_of_endpoint(context: Context, known: Endpoint) -> Coverage | 
         return None
 
 
-def is_known_silent(context: Context, known: Endpoint) -> bool:
+def is_known_silent(context: Context, samples: Samples, known: Endpoint) -> bool:
     """Whether it was found that the endpoint sends nothing. Nothing is run here: a page of all endpoints asks."""
-    found = context.coverages.get(_key(known))
+    found = context.coverages.get(_key(samples, known))
     return found is not None and found.coverage.is_silent
 
 
-def _key(endpoint: Endpoint) -> str:
+def _key(samples: Samples, endpoint: Endpoint) -> str:
     """All that decides what a handler does with a sample."""
     code = endpoint.transformation.code if endpoint.transformation and endpoint.transformation_enabled else None
     decides = [
+        list(samples.types),
         endpoint.connector,
         code,
         sorted(endpoint.variables.items()),

@@ -8,31 +8,30 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import msgspec
 
-from nicobar.connectors import Checkup, Connector
-from nicobar.connectors.registry import CONNECTORS, connector
+from nicobar.connectors import Checkup, Connector, FieldKind
+from nicobar.connectors.registry import CONNECTORS, connector, default_code
 from nicobar.crypto import new_webhook_secret
 from nicobar.errors import NicobarError
 from nicobar.model import Setting
+from nicobar.sources.registry import SOURCES, first_source
 from nicobar.store import Draft, RemoveDraft
 from nicobar.use_cases import endpoints, sources
 from nicobar.use_cases.bounds import check_bounds
 from nicobar.use_cases.destination_check import check_address, check_stored
 from nicobar.use_cases.dry_run import why_unusable
 from nicobar.use_cases.edit import retried
-from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec, default_code
+from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec
 from nicobar.use_cases.handler_check import why_it_cannot_run
 from nicobar.use_cases.sources import SourceSpec
 from nicobar.use_cases.transformations import publish
 from nicobar.web.dashboard.authorization import Needs
-from nicobar.web.dashboard.context import Context, current_application, default_source, find_draft, not_found
+from nicobar.web.dashboard.context import Context, current_application, find_draft, not_found
 from nicobar.web.dashboard.forms import Given, free_name, further_fields, main_fields, read_fields, value_of
 from nicobar.web.dashboard.pages import page, redirect, translate
 from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
 KEEP_DRAFTS_MS = 30 * 24 * 3_600_000
-HTTP = "http"
-DODO = "dodo-payments"
 
 
 @get("/webhooks/new", needs=Needs.CHANGING)
@@ -51,7 +50,8 @@ def _searched(visitor: Visitor, connector: Connector) -> str:
 async def begin(kind: str, visitor: Visitor) -> Response[bytes]:
     """The form for what a connector needs."""
     of_kind = _connector(kind)
-    return _form(visitor, of_kind, name=of_kind.name, secret=new_webhook_secret() if kind == HTTP else "")
+    secret = new_webhook_secret() if any(field.signs for field in of_kind.fields) else ""
+    return _form(visitor, of_kind, name=of_kind.name, secret=secret)
 
 
 @post("/webhooks/new/{kind}", status=303)
@@ -69,7 +69,7 @@ async def begun(kind: str, context: Context, visitor: Visitor) -> Response[bytes
         name=given.name,
         updated_at_ms=context.now_ms(),
         sealed_credentials=b"",
-        code=default_code(kind) or "",
+        code=default_code(of_kind, [kind.kind for kind in (await context.samples()).kinds]),
     )
     return await _kept(context, visitor, made, given, keep_by=add_draft)
 
@@ -236,7 +236,7 @@ def _form(
         further=further_fields(of_kind),
         values={field.name: value_of(field, known) for field in of_kind.fields},
         secret=secret,
-        is_open=bool(known.get("base_url")),
+        is_open=any(known.get(field.name) for field in further_fields(of_kind) if field.kind is not FieldKind.SWITCH),
         kept=kept,
         problem=problem,
         checkup=checkup,
@@ -262,9 +262,10 @@ async def _create(context: Context, visitor: Visitor, draft: Draft) -> str:
         taken = [other.name for other in edit.snapshot.endpoints if other.app_id == draft.app_id]
         named = msgspec.structs.replace(spec, name=free_name(draft.name, taken))
         first = []
-        if default_source(edit.snapshot, draft.app_id) is None:
+        if first_source(edit.snapshot.sources, draft.app_id) is None:
             names = [other.name for other in edit.snapshot.sources if other.app_id == draft.app_id]
-            wanted = SourceSpec(kind=DODO, name=free_name("dodo", names))
+            kind = SOURCES[0].kind
+            wanted = SourceSpec(kind=kind, name=free_name(kind.partition("-")[0], names))
             first.append(sources.creation(services, edit.snapshot, draft.app_id, wanted)[1])
         return (await endpoints.create(edit, draft.app_id, named, remove, also=first)).id
 

@@ -4,7 +4,7 @@ followed to its end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
@@ -65,7 +65,7 @@ async def count(endpoint_id: str, context: Context, visitor: Visitor) -> Respons
     known = find_endpoint(await context.snapshot(), endpoint_id)
     fields = _query(visitor)
     try:
-        asked = read(fields, context.now_ms())
+        asked = read(fields, context.now_ms(), (await context.samples()).types)
     except UserError as problem:
         return await _form(context, visitor, known, fields, problem)
     counted = await count_replay(context.services.store, KINDS[asked.kind], known, asked.which)
@@ -76,7 +76,7 @@ async def count(endpoint_id: str, context: Context, visitor: Visitor) -> Respons
 async def start(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Begins a replay."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
-    asked = read(visitor.every, context.now_ms())
+    asked = read(visitor.every, context.now_ms(), (await context.samples()).types)
     new_ids = "new_ids" in visitor.form
     task = await start_replay(context.services, visitor, KINDS[asked.kind], known, asked.which, new_ids=new_ids)
     return redirect(f"/webhooks/{known.id}/replays/{task.id}")
@@ -104,8 +104,8 @@ async def cancel(endpoint_id: str, task_id: str, context: Context, visitor: Visi
     return redirect(f"/webhooks/{known.id}/replays/{task.id}")
 
 
-def read(fields: Fields, now_ms: int) -> Asked:
-    """What was asked for. Raises UserError."""
+def read(fields: Fields, now_ms: int, known_types: Collection[str] = ()) -> Asked:
+    """What was asked for; a family of event types stands for the known ones. Raises UserError."""
     kind = _last(fields, "kind")
     if kind not in KINDS:
         raise UserError("replay_unknown", "It is not said what to send again.", "Choose what to send again.")
@@ -125,7 +125,7 @@ def read(fields: Fields, now_ms: int) -> Asked:
         since_ms=since_ms,
         until_ms=until_ms,
         states=states,
-        event_types=chosen_types(fields),
+        event_types=chosen_types(known_types, fields),
         customer_key=_last(fields, "customer").strip() or None,
         failure=_last(fields, "failure") or None,
     )
@@ -157,6 +157,7 @@ def _query(visitor: Visitor) -> Fields:
 async def _form(
     context: Context, visitor: Visitor, known: Endpoint, fields: Fields, problem: UserError | None = None
 ) -> Response[bytes]:
+    known_types = (await context.samples()).types
     return page(
         visitor,
         "replays.html",
@@ -164,8 +165,8 @@ async def _form(
         endpoint=known,
         fields={name: _last(fields, name) for name in ("kind", "since", "from", "until", "customer", "failure")},
         statuses=fields.get("status", ()),
-        chosen=chosen_types(fields),
-        families=families(known.event_types),
+        chosen=chosen_types(known_types, fields),
+        families=families(known_types, known.event_types),
         tasks=await _tasks(context, known),
         kind_names=KIND_NAMES,
         status_names=STATUS_NAMES,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from msgspec import UNSET
 
 from nicobar.connectors.registry import connector
@@ -57,7 +59,7 @@ async def settings(endpoint_id: str, context: Context, visitor: Visitor) -> Resp
         variables=write_variables(known.variables),
         headers=shown_headers(endpoint_headers(context.services.vault, known)),
     )
-    return _settings_page(visitor, known, form)
+    return _settings_page(visitor, known, form, (await context.samples()).types)
 
 
 @post("/webhooks/{endpoint_id}/settings", status=303)
@@ -66,31 +68,32 @@ async def change_settings(endpoint_id: str, context: Context, visitor: Visitor) 
 
     async def change(edit: Edit) -> None:
         known = context.endpoint(edit, endpoint_id)
-        await endpoints.update(edit, known, _patch(context, known, visitor))
+        await endpoints.update(edit, known, _patch(context, known, visitor, (await context.samples()).types))
 
     try:
         await edited(context.services, visitor, change)
     except UserError as problem:
         known = find_endpoint(await context.snapshot(), endpoint_id)
-        return _settings_page(visitor, known, _form(known, visitor), problem)
+        known_types = (await context.samples()).types
+        return _settings_page(visitor, known, _form(known, visitor, known_types), known_types, problem)
     return redirect(f"/webhooks/{endpoint_id}")
 
 
-def _form(known: Endpoint, visitor: Visitor) -> Form:
+def _form(known: Endpoint, visitor: Visitor, known_types: Collection[str]) -> Form:
     given = read_fields(connector(known.connector), visitor.form)
     return Form(
         name=given.name,
         settings=given.settings,
-        chosen=chosen_types(visitor.every) if visitor.form.get("types") == "some" else (),
+        chosen=chosen_types(known_types, visitor.every) if visitor.form.get("types") == "some" else (),
         rate=visitor.form.get("rate", "").strip(),
         variables=visitor.form.get("variables", ""),
         headers=shown_headers(read_headers(visitor.every, {})),
     )
 
 
-def _patch(context: Context, known: Endpoint, visitor: Visitor) -> EndpointPatch:
+def _patch(context: Context, known: Endpoint, visitor: Visitor, known_types: Collection[str]) -> EndpointPatch:
     """Raises UserError for what cannot be read."""
-    form = _form(known, visitor)
+    form = _form(known, visitor, known_types)
     if visitor.form.get("types") == "some" and not form.chosen:
         raise UserError("types_missing", "No event type is selected.", "Select some, or deliver all events.")
     stored = {name.lower(): value for name, value in endpoint_headers(context.services.vault, known).items()}
@@ -143,7 +146,7 @@ async def delete(endpoint_id: str, context: Context, visitor: Visitor) -> Respon
 
 
 def _settings_page(
-    visitor: Visitor, known: Endpoint, form: Form, problem: UserError | None = None
+    visitor: Visitor, known: Endpoint, form: Form, known_types: Collection[str], problem: UserError | None = None
 ) -> Response[bytes]:
     of_kind = connector(known.connector)
     return page(
@@ -156,7 +159,7 @@ def _settings_page(
         main=main_fields(of_kind),
         further=further_fields(of_kind),
         values={field.name: value_of(field, form.settings) for field in of_kind.fields},
-        families=families(form.chosen),
+        families=families(known_types, form.chosen),
         takes_headers=not of_kind.has_contract,
         empty_rows=EMPTY_ROWS,
         problem=problem,

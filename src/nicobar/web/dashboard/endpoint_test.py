@@ -29,7 +29,6 @@ from nicobar.use_cases.dry_run import (
     pasted,
     run_event,
     sample,
-    sample_types,
     target,
     unpublished,
 )
@@ -43,7 +42,6 @@ from nicobar.web.dashboard.pages import page, pretty, redirect
 from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
-DEFAULT_SAMPLE = "payment.succeeded"
 MAX_PAST = 25
 MAX_TEST_ID_CHARS = 64
 MAX_EMAIL_CHARS = 254
@@ -253,7 +251,7 @@ async def _look(
         findings = await findings_of(context, bench.at)
         return await _page(context, visitor, bench, findings=findings)
     if not chosen.message_id and not chosen.sample_type:
-        chosen = msgspec.structs.replace(chosen, sample_type=DEFAULT_SAMPLE)
+        chosen = msgspec.structs.replace(chosen, sample_type=(await context.samples()).usual)
     shown, test_id = await _dry_run(context, bench, chosen)
     return await _page(context, visitor, bench, chosen=chosen, shown=shown, test_id=test_id, problem=problem)
 
@@ -276,8 +274,8 @@ async def _subject(context: Context, bench: Bench, chosen: Chosen) -> Subject:
         subject = past(found, configuration.customer(found))
         return msgspec.structs.replace(subject, app_uid=configuration.app_uid(bench.app_id))
     if chosen.sample_type:
-        return sample(chosen.sample_type, context.now_ms(), _customer(chosen.email))
-    return pasted(chosen.body.encode("utf-8", "replace"), context.now_ms())
+        return sample(await context.samples(), chosen.sample_type, context.now_ms(), _customer(chosen.email))
+    return pasted((await context.samples()).kinds, chosen.body.encode("utf-8", "replace"), context.now_ms())
 
 
 def _customer(email: str) -> Customer | None:
@@ -389,6 +387,7 @@ async def _page(
     problem: NicobarError | None = None,
 ) -> Response[bytes]:
     event_types = bench.endpoint.event_types if bench.endpoint else ()
+    samples = await context.samples()
     return page(
         visitor,
         "testing.html",
@@ -400,9 +399,9 @@ async def _page(
         coverage=findings.coverage if findings else await coverage_of(context, bench.at),
         outcome=outcome,
         curl=curl,
-        samples=list(sample_types()),
+        samples=list(samples.types),
         past=await latest(context, bench.app_id, event_types),
-        chosen=chosen or Chosen(sample_type=DEFAULT_SAMPLE),
+        chosen=chosen or Chosen(sample_type=samples.usual),
         test_id=test_id,
         test=test,
         problem=problem,

@@ -7,15 +7,15 @@ from nicobar.errors import NicobarError, UserError
 from nicobar.model import Breaker, BreakerState, Endpoint, Record, Source
 from nicobar.pipeline.breaker import next_probe_at_ms
 from nicobar.pipeline.configuration import wants
+from nicobar.sources.registry import first_source, source_kind
 from nicobar.store import Backlog, Snapshot
 from nicobar.store.history import AttemptFilter, MessageAttempt, RejectedRequest
 from nicobar.use_cases import endpoints, sources
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.statistics import DAY_MS, Counts, count
 from nicobar.web.dashboard.activity import error_percent, last_day
-from nicobar.web.dashboard.context import Context, current_application, default_source, find_endpoint, not_found
+from nicobar.web.dashboard.context import Context, current_application, find_endpoint, not_found
 from nicobar.web.dashboard.coverage import coverage_of_endpoint
-from nicobar.web.dashboard.endpoint_test import DEFAULT_SAMPLE
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import page, redirect
 from nicobar.web.dashboard.sources import receive_sample, samples_of
@@ -124,7 +124,7 @@ async def first(endpoint_id: str, context: Context, visitor: Visitor) -> Respons
     """What is known of the first event, as a part of the page that asks again and again."""
     snapshot = await context.snapshot()
     known = find_endpoint(snapshot, endpoint_id)
-    found = await _first(context, known, default_source(snapshot, known.app_id))
+    found = await _first(context, known, first_source(snapshot.sources, known.app_id))
     return page(visitor, "part_first.html", endpoint=known, first=found, now_ms=context.now_ms())
 
 
@@ -155,7 +155,7 @@ async def trial_secret(endpoint_id: str, context: Context, visitor: Visitor) -> 
 
 def _source(context: Context, edit: Edit, endpoint_id: str) -> Source:
     """Where the endpoint's events come in. Raises Refusal 404."""
-    incoming = default_source(edit.snapshot, context.endpoint(edit, endpoint_id).app_id)
+    incoming = first_source(edit.snapshot.sources, context.endpoint(edit, endpoint_id).app_id)
     if incoming is None:
         raise not_found("source")
     return incoming
@@ -166,7 +166,7 @@ async def send_sample(endpoint_id: str, context: Context, visitor: Visitor) -> R
     """Receives a sample at the source, as the sender would send it."""
     snapshot = await context.snapshot()
     known = find_endpoint(snapshot, endpoint_id)
-    incoming = default_source(snapshot, known.app_id)
+    incoming = first_source(snapshot.sources, known.app_id)
     if incoming is None:
         raise not_found("source")
     await receive_sample(context, snapshot, incoming, visitor.form.get("event_type", ""))
@@ -217,7 +217,7 @@ async def _page(
 ) -> Response[bytes]:
     snapshot = await context.snapshot()
     known = find_endpoint(snapshot, endpoint_id)
-    incoming = default_source(snapshot, known.app_id)
+    incoming = first_source(snapshot.sources, known.app_id)
     store = context.services.store
     breaker = (await store.breakers()).get(known.seq)
     waiting = next(iter(await store.backlog(known.seq)), None)
@@ -233,6 +233,7 @@ async def _page(
         row=await _row(context, known, breaker, waiting),
         day=await last_day(context, known.app_id, known.id),
         source=incoming,
+        kind=source_kind(incoming.kind) if incoming else None,
         has_secret=incoming is not None and context.services.has_secret(incoming),
         source_url=f"{visitor.base_url}/in/{incoming.token}" if incoming else "",
         is_local=not visitor.base_url.startswith("https://"),
@@ -246,7 +247,8 @@ async def _page(
 def _samples(snapshot: Snapshot, incoming: Source, known: Endpoint) -> list[str]:
     """The event types of the source that the endpoint subscribes to, the usual one first."""
     names = [item.name for item in samples_of(snapshot, incoming) if wants(known, item.name, ())]
-    return sorted(names, key=lambda name: name != DEFAULT_SAMPLE)
+    usual = source_kind(incoming.kind).usual_event_type
+    return sorted(names, key=lambda name: name != usual)
 
 
 async def _first(context: Context, known: Endpoint, incoming: Source | None) -> First:

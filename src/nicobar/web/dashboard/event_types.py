@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from nicobar.connectors.registry import CONNECTORS, recipes
 from nicobar.model import EventType, Json, Record
-from nicobar.recipes import RECIPES
-from nicobar.sources.samples import fresh
-from nicobar.use_cases.dry_run import sample_types
+from nicobar.sources.registry import first_source
+from nicobar.use_cases.dry_run import Samples, sample
 from nicobar.use_cases.recipe_coverage import Use, recipe_uses
-from nicobar.web.dashboard.context import Context, current_application, default_source, not_found
+from nicobar.web.asgi import decode_slashes
+from nicobar.web.dashboard.context import Context, current_application, not_found
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import page, translate
 from nicobar.web.dashboard.visitor import Visitor
@@ -24,7 +25,7 @@ _MEANINGS = {
     "data": noop("what it is about, as it is when it is sent"),
     "payload_type": noop("which kind of thing data is"),
     "customer": noop("whom it is about; events of one customer keep their order"),
-    "customer_id": noop("Dodo's id of the customer"),
+    "customer_id": noop("the sender's id of the customer"),
     "metadata": noop("what you gave at the checkout; values are texts, numbers or yes and no"),
     "currency": noop("says how many decimals an amount has"),
     "total_amount": noop("in the currency's smallest unit, tax included"),
@@ -68,9 +69,10 @@ _KINDS = {
 @get("/catalogue")
 async def show_all(context: Context, visitor: Visitor, q: str = "", recipe: str = "") -> Response[bytes]:
     """The event types, narrowed by what is looked for and by the recipe that handles them."""
-    uses = await _uses(context)
+    samples = await context.samples()
+    uses = await _uses(context, samples)
     wanted = q.strip().casefold()
-    known = await _known(context)
+    known = await _known(context, samples)
     found = [
         item
         for item in known.values()
@@ -84,7 +86,7 @@ async def show_all(context: Context, visitor: Visitor, q: str = "", recipe: str 
         every=len(known),
         uses=uses,
         searched=lambda item: searched(visitor, item),
-        recipes=RECIPES,
+        recipes=recipes(CONNECTORS, [kind.kind for kind in samples.kinds]),
         q=q,
         recipe=recipe,
     )
@@ -93,13 +95,17 @@ async def show_all(context: Context, visitor: Visitor, q: str = "", recipe: str 
 @get("/catalogue/{name}")
 async def show(name: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """One event type: when it fires, its fields, an example, and what can be done with it."""
-    item = (await _known(context)).get(name)
+    samples = await context.samples()
+    name = decode_slashes(name)
+    item = (await _known(context, samples)).get(name)
     if item is None:
         raise not_found("event type")
-    has_sample = name in sample_types()
+    has_sample = name in samples.types
     snapshot = await context.snapshot()
     app_id = current_application(snapshot).id
-    example: Json = fresh(item, context.now_ms()).decode() if has_sample else item.example
+    example: Json = item.example
+    if has_sample:
+        example = sample(samples, name, context.now_ms()).message.body.decode()
     return page(
         visitor,
         "event_type.html",
@@ -108,9 +114,9 @@ async def show(name: str, context: Context, visitor: Visitor) -> Response[bytes]
         fields=tree(item.example),
         kinds=_KINDS,
         example=example,
-        uses=(await _uses(context)).get(name, ()),
+        uses=(await _uses(context, samples)).get(name, ()),
         endpoints=[other for other in snapshot.endpoints if other.app_id == app_id],
-        source=default_source(snapshot, app_id),
+        source=first_source(snapshot.sources, app_id),
     )
 
 
@@ -169,25 +175,26 @@ def _example(value: Json) -> str:
             return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}…"
 
 
-async def _known(context: Context) -> dict[str, EventType]:
-    """Those that Dodo has, and those that were added."""
+async def _known(context: Context, samples: Samples) -> dict[str, EventType]:
+    """Those that the sources have, and those that were added."""
     added = {
         event_type.name: event_type
         for event_type in (await context.snapshot()).event_types
         if not event_type.archived
     }
-    return {**dict(sorted(added.items())), **sample_types()}
+    return {**dict(sorted(added.items())), **samples.types}
 
 
-async def _uses(context: Context) -> dict[str, tuple[Use, ...]]:
-    """Found once, as long as this process runs: recipes and samples do not change."""
-    if not context.recipe_uses:
-        services = context.services
-        found, whole = await recipe_uses(services.sandbox, context.now_ms(), services.clock.steady_ms)
-        if not whole:
-            return found
-        context.recipe_uses.update(found)
-    return context.recipe_uses
+async def _uses(context: Context, samples: Samples) -> dict[str, tuple[Use, ...]]:
+    """Found once for the same samples, as long as this process runs: recipes do not change."""
+    names = tuple(samples.types)
+    if names in context.recipe_uses:
+        return context.recipe_uses[names]
+    services = context.services
+    found, whole = await recipe_uses(services.sandbox, samples, context.now_ms(), services.clock.steady_ms)
+    if whole:
+        context.recipe_uses[names] = found
+    return found
 
 
 OPERATIONS = (show_all, show)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 
 from nicobar.connectors import Connector, Field, FieldKind, is_credential
 from nicobar.errors import UserError
 from nicobar.model import Record, Setting
-from nicobar.sources.dodo import DodoPayments
 from nicobar.use_cases.bounds import check_bounds, out_of_bounds
 from nicobar.use_cases.endpoint_records import EndpointPatch
 
@@ -100,23 +100,22 @@ def write_variables(variables: Mapping[str, str]) -> str:
     return "\n".join(f"{name}={value}" for name, value in variables.items())
 
 
-def families(more: Sequence[str]) -> dict[str, list[str]]:
-    """The event types by what they are about, with `more` that are not among those that are known."""
+def families(known: Collection[str], more: Sequence[str] = ()) -> dict[str, list[str]]:
+    """The known event types by what they are about, the first word of their name, with `more` that are not known."""
     found: dict[str, list[str]] = {}
-    known = [event_type.name for event_type in DodoPayments().event_types()]
     for name in known:
-        found.setdefault(name.partition(".")[0], []).append(name)
+        found.setdefault(re.split("[./]", name, maxsplit=1)[0], []).append(name)
     for name in more:
         if name not in known:
             found.setdefault("…", []).append(name)
     return found
 
 
-def chosen_types(form: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """The event types of a tree: those that are checked, and all of a family that is."""
+def chosen_types(known: Collection[str], form: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The event types of a tree of the known ones: those that are checked, and all of a family that is."""
     whole = form.get("event_family", ())
     found = dict.fromkeys(item for item in form.get("event_type", ()) if item)
-    for family, names in families(()).items():
+    for family, names in families(known).items():
         if family in whole:
             found |= dict.fromkeys(names)
     return tuple(found)

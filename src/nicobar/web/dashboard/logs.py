@@ -10,7 +10,7 @@ from nicobar.ids import is_id
 from nicobar.model import ALERT_SOURCE_ID, Delivery, Message, Record
 from nicobar.store import Snapshot
 from nicobar.store.history import MessageDeliveries, MessageFilter
-from nicobar.use_cases.dry_run import sample_types
+from nicobar.use_cases.dry_run import Samples
 from nicobar.web.dashboard.context import Context, current_application
 from nicobar.web.dashboard.filters import (
     MAX_CHARS,
@@ -120,7 +120,7 @@ async def show_all(
         state_titles=STATE_TITLES,
         endpoints=own_endpoints(snapshot, app.id),
         names=endpoint_names(snapshot),
-        types=known_types(snapshot),
+        types=known_types(snapshot, await context.samples()),
         now_ms=context.now_ms(),
     )
 
@@ -150,10 +150,10 @@ def endpoint_names(snapshot: Snapshot) -> dict[str, str]:
     return {endpoint.id: endpoint.name for endpoint in snapshot.endpoints}
 
 
-def known_types(snapshot: Snapshot) -> list[str]:
+def known_types(snapshot: Snapshot, samples: Samples) -> list[str]:
     """What is offered to choose from; any other name may be asked for."""
     return sorted(
-        {*sample_types(), *(event_type.name for event_type in snapshot.event_types if not event_type.archived)}
+        {*samples.types, *(event_type.name for event_type in snapshot.event_types if not event_type.archived)}
     )
 
 

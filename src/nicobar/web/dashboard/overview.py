@@ -43,13 +43,14 @@ async def show(context: Context, visitor: Visitor) -> Response[bytes]:
         if failure_group.endpoint_id in own
     ]
     now_ms = context.now_ms()
+    samples = await context.samples()
     return page(
         visitor,
         "overview.html",
         rows=rows,
         held=[row for row in rows if _needs_attention(row)],
         disabled=[row for row in rows if row.state == "disabled" and not _needs_attention(row)],
-        silent=[row for row in rows if row.state != "disabled" and is_known_silent(context, row.endpoint)],
+        silent=[row for row in rows if row.state != "disabled" and is_known_silent(context, samples, row.endpoint)],
         day=await last_day(context, app_id),
         groups=[row_of(group) for group in groups[:MAX_GROUPS]],
         more_groups=max(0, len(groups) - MAX_GROUPS),

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.resources import files
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -115,6 +116,7 @@ def environment(language: str) -> Environment:
         "ago_parts": ago_parts,
         "masked": masked,
         "help_of": help_of,
+        "segment": partial(quote, safe=""),
     }
     return made
 

@@ -8,7 +8,6 @@ from nicobar.errors import NicobarError, StoreUnusable, UserError
 from nicobar.model import EventType, Record, Source
 from nicobar.pipeline.configuration import Unusable, source_secrets
 from nicobar.sources.registry import SOURCES, source_kind
-from nicobar.sources.samples import fresh
 from nicobar.store import Snapshot
 from nicobar.store.history import RejectedRequest
 from nicobar.use_cases import sources
@@ -22,7 +21,7 @@ from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
 HOUR_MS = 3_600_000
-# How long the secret before is taken, in hours. Dodo itself signs with it for a day.
+# How long the previous secret is accepted, in hours.
 GRACE_HOURS = (24, 1, 168, 0)
 SAMPLE = EventType(name="sample.sent")
 
@@ -200,8 +199,8 @@ async def receive_sample(context: Context, snapshot: Snapshot, known: Source, na
         raise not_found("sample")
     now_ms = context.now_ms()
     event_id = f"test_{uuid.uuid4().hex}"
-    body = fresh(event_type, now_ms, event_id=event_id)
-    headers = opened.kind.sign(event_id, body, opened.secrets[0], now_ms)
+    body = opened.kind.sample(event_type, now_ms, event_id=event_id)
+    headers = opened.kind.sign(event_id, body, opened.secrets[0], now_ms, event_type=event_type.name)
     return (await context.services.receiver.receive(opened, headers, body)).message_id
 
 
@@ -256,6 +255,7 @@ async def _page(
         status=422 if problem else 201 if made else 200,
         made=made,
         row=await _row(context, known),
+        kind=source_kind(known.kind),
         address=f"{visitor.base_url}/in/{known.token}",
         is_local=not visitor.base_url.startswith("https://"),
         hours=GRACE_HOURS,
