@@ -2,32 +2,47 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
 CLIENTS := tests/clients/node/node_modules/.ready
 ASSETS := assets/node_modules/.ready
+# What starts no whole Nicobar, and needs neither a browser, nor Node, nor root.
+UNIT := tests/connectors tests/contracts tests/recipes tests/sandbox tests/store
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types imports format bench chaos chromium assets messages lock clean
+.PHONY: help setup demo check test lint types imports unit format bench chaos chromium assets messages wheels lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-setup: $(READY) ## Make the virtual environment, with every package pinned by hash
+setup: $(READY) ## Create the virtual environment for development, every package pinned by hash
 
-$(READY): constraints.txt pyproject.toml
+# What Nicobar needs to run; development packages come on top.
+$(RUNTIME): constraints-runtime.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Nicobar needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 ...")'
-	@echo "Setting up $(VENV) (once, about a minute) ..."
+	@echo "Setting up $(VENV) (once, less than a minute) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-runtime.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY) ## Run the main job on sample events, no account needed (ARGS=--once ends by itself)
+$(READY): $(RUNTIME) constraints.txt
+	@echo "Installing the development packages (once, about a minute) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	@touch $@
+
+demo: $(RUNTIME) ## Run the main job on sample events, no account needed (ARGS=--once ends by itself)
 	@$(BIN)/nicobar demo $(ARGS)
 
-test: $(READY) $(CLIENTS) $(ASSETS) chromium lint types imports ## Run every check that CI runs
-	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 $(ARGS)
+check: $(READY) ## Lint, types, imports, unit and contract tests: a minute, no root, no browser, no Node
+	@$(MAKE) --no-print-directory -j4 lint types imports unit
+
+test: $(READY) $(CLIENTS) $(ASSETS) chromium lint types imports ## Run everything that CI runs
+	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal $(ARGS)
+
+unit: $(READY)
+	@$(BIN)/python -m pytest --quiet --numprocesses=auto --maxprocesses=8 --dist=worksteal -m "not slow" $(UNIT) $(wildcard tests/test_*.py) $(ARGS)
 
 $(CLIENTS): $(READY) tests/clients/node/package-lock.json
 	@cd tests/clients/node && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --silent
@@ -46,7 +61,7 @@ types: $(READY)
 imports: $(READY)
 	@$(BIN)/lint-imports --no-cache
 
-format: $(READY) ## Format the code and mend what can be mended by itself
+format: $(READY) ## Format the code and fix what ruff can fix
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 bench: $(READY) ## Measure throughput, latency, CPU and memory (ARGS="whole --keep FILE", "--compare FILE")
@@ -68,9 +83,14 @@ messages: $(READY) ## Gather the dashboard's texts and compile their translation
 chromium:
 	@sh scripts/chromium.sh
 
-lock: $(READY) ## Write constraints.txt anew from pyproject.toml
-	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-annotate --custom-compile-command 'make lock' --quiet --upgrade --output-file constraints.txt
+wheels: $(READY) ## Download the runtime packages as wheels for every supported platform
+	@$(BIN)/python scripts/wheels.py
+
+LOCK = $(BIN)/uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-annotate --custom-compile-command 'make lock' --quiet
+lock: $(READY) ## Pin the newest packages that pyproject.toml allows
+	@$(LOCK) --extra dev --upgrade --output-file constraints.txt
+	@$(LOCK) --constraint constraints.txt --upgrade --output-file constraints-runtime.txt
 
 clean: ## Remove the virtual environment and caches
 	@rm -rf $(VENV) tests/clients/node/node_modules assets/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -206,4 +206,4 @@ if __name__ == "__main__":
     import nicobar
 
     for one in sentences(Path(nicobar.__file__).parent):
-        print(one.place, one.rule, "|", one.template)  # noqa: T201 - for whoever asks what there is
+        print(one.place, one.rule, "|", one.template)

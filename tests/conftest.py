@@ -1,5 +1,5 @@
-"""How property tests run: the same examples each time, so that a change alone decides whether the checks pass.
-`make test ARGS=--hypothesis-profile=search` looks for new ones.
+"""How tests run. Property tests have the same examples each time, so that a change alone decides whether the checks
+pass; `make test ARGS=--hypothesis-profile=search` looks for many new ones.
 """
 
 from __future__ import annotations
@@ -8,11 +8,60 @@ import socket
 
 import aiohttp
 import pytest
+import structlog
+from argon2 import PasswordHasher
 from hypothesis import HealthCheck, settings
+
+from nicobar import crypto
+from support.shared import SANDBOX, close_all
+from support.store import STORES, open_store
 
 settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("search", deadline=None, max_examples=2_000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+
+
+def pytest_collection_modifyitems(items):
+    """Marks what opens a browser; the slow come first, so that none of them is left alone at the end."""
+    for item in items:
+        if "browser" in item.function.__code__.co_names:
+            item.add_marker("browser")
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def _shared():
+    yield
+    await close_all()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords():
+    """Passwords are hashed as always, with little work: the tests' passwords need no protection."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crypto, "_PASSWORDS", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _default_logs():
+    """A command that ran in this process has configured its logs; the next test begins without."""
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture(params=STORES)
+async def store(request, tmp_path):
+    """An empty store of each database."""
+    opened = await open_store(tmp_path, database=request.param)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def sandbox():
+    """The test process's handler process."""
+    return await SANDBOX.get()
 
 
 @pytest.fixture(autouse=True)

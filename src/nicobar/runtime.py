@@ -171,10 +171,11 @@ async def run(
     origins: Mapping[str, str] | None = None,
     *,
     new_installation: bool = False,
+    sandbox: Sandbox | None = None,
 ) -> AsyncIterator[Runtime]:
     """Receives and delivers, as the role says, until the block ends; then stops within `shutdown_ms`. `origins` says
     where each setting comes from that was given. `new_installation` lets an empty database begin with a key that is
-    there.
+    there. Handlers run in `sandbox`, by default in processes of its own.
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
@@ -184,12 +185,12 @@ async def run(
         _log_refused(runtime)
         stack.push_async_callback(runtime.alerts.close)
         runtime.keep_running(stack, "follow the configuration", runtime.configuration.follow)
-        sandbox = await stack.enter_async_context(
-            SandboxPool(
+        if sandbox is None:
+            pool = SandboxPool(
                 children=settings.sandbox_children,
                 on_kill=lambda reason: runtime.metrics.sandbox_kills.labels(reason).inc(),
             )
-        )
+            sandbox = await stack.enter_async_context(pool)
         if settings.role is not Role.WEB:
             stack.enter_context(_only_worker(settings.lock_path))
             runtime.worker = await _start_worker(stack, runtime, sandbox, on_recorded)

@@ -54,6 +54,7 @@ class Everywhere:
         if self.interface == "command line":
             done = await asyncio.to_thread(command, self.directory, *arguments, "--data-dir", str(self.directory))
             assert "Traceback" not in done.stderr
+            await self.nicobar.runtime.configuration.refresh()  # sooner than it would by itself
             return done.returncode == 0, done.stdout + done.stderr
         if self.interface == "api":
             path, body = api

@@ -11,6 +11,7 @@ from svix.models import AppUsageStatsIn
 from nicobar.model import Scope
 from nicobar.settings import Role
 from support.api import asking
+from support.patience import PATIENCE_S
 from support.svix_clients import async_client
 
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
@@ -94,7 +95,7 @@ async def test_all_payloads_of_an_application_are_taken_out_and_those_of_others_
             ids.setdefault(app, []).append(sent.body["id"])
     task = await svix.message.expunge_all_contents("default")
     assert task.task.value == "application.purge_content"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while (done := await svix.background_task.get(task.id)).status.value != "finished":
             pass
     assert done.data["messagesPurged"] == 3

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jsonschema_rs
 import pytest
+from hypothesis import settings
 
 from support.api import asking
 from support.operations import DOCUMENT, HANDLER, OPERATIONS, ask_each, create_things
@@ -69,13 +70,15 @@ async def test_every_example_of_a_body_is_one_that_is_taken(tmp_path):
     assert refused == {}
 
 
-@pytest.mark.timeout(600)  # thousands of requests
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)  # thousands of requests
 async def test_every_answer_is_one_that_the_document_has(tmp_path):
     """Schemathesis asks every operation what its schema allows and what it does not, with all of its checks. All but
     those that take something out are asked of things that are there.
     """
     async with asking(tmp_path / "data", HANDLER, max_api_requests_per_s=100_000) as api:
         config = (HERE / "schemathesis.toml").read_text("utf-8")
+        config = config.replace("MAX_EXAMPLES", str(max(2, settings.default.max_examples // 50)))
         for name, value in (await create_things(api)).items():
             config = config.replace(f"THE_{name.upper()}", value)
         (tmp_path / "schemathesis.toml").write_text(config)
@@ -100,7 +103,7 @@ async def test_every_answer_is_one_that_the_document_has(tmp_path):
         )
         said, _ = await asked.communicate()
     assert asked.returncode == 0, said.decode()[-6_000:]
-    assert int(re.findall(r"(\d+) generated", said.decode())[0]) > 4_000
+    assert int(re.findall(r"(\d+) generated", said.decode())[0]) > 3_000
 
 
 async def test_what_is_not_http_is_answered_in_the_shape_of_every_other_error(tmp_path):

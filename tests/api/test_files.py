@@ -9,11 +9,10 @@ import pytest
 from nicobar.cli.options import CommandLine, CommandServices
 from nicobar.crypto import new_webhook_secret
 from nicobar.errors import ConfigurationError
-from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import PauseEndpoint
 from nicobar.use_cases.config_file import ACTOR, Plan, Planner, read_document, write_document
 from support.api import Api, asking
-from support.server import UNHURRIED
+from support.shared import SANDBOX
 
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
 
@@ -32,9 +31,9 @@ def services(api: Api) -> CommandServices:
 
 async def planned(api: Api, folder: Path, environment: dict[str, str], *, prune: bool = False) -> Plan:
     snapshot = await api.nicobar.runtime.store.snapshot()
-    async with SandboxPool(children=1, bounds=UNHURRIED) as sandbox:
-        planner = Planner(services(api), snapshot, sandbox=sandbox, folder=folder, environment=environment)
-        return await planner.plan(read_document(folder / "nicobar.toml"), prune=prune)
+    sandbox = await SANDBOX.get()
+    planner = Planner(services(api), snapshot, sandbox=sandbox, folder=folder, environment=environment)
+    return await planner.plan(read_document(folder / "nicobar.toml"), prune=prune)
 
 
 async def apply(api: Api, plan: Plan) -> None:

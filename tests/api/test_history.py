@@ -12,6 +12,7 @@ from svix.exceptions import HttpError
 from nicobar.model import Scope
 from nicobar.store import AddTransformation, RemoveSource
 from support.api import asking
+from support.patience import PATIENCE_S
 from support.server import ADA
 from support.svix_clients import async_client
 
@@ -141,7 +142,7 @@ async def test_refused_requests_are_in_the_log_of_their_source(api):
 
 async def kept(api, source_id, count):
     """Waits for the second in which refused requests are written."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while len((await api.nicobar.runtime.store.refusals(source_id, limit=10)).items) < count:
             await api.ask("GET", "/api/v1/health")
 
@@ -203,7 +204,7 @@ async def test_failures_of_one_cause_are_one_group_and_are_sent_again_together(s
     assert (made.status, made.body["task"], made.body["data"]["expected"]) == (202, "endpoint.bulk-replay", 2)
     for _ in range(2):
         assert (await api.nicobar.next_recorded()).attempt.state == "success"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         task = await svix.background_task.get(made.body["id"])
         while str(task.status) != "finished":
             task = await svix.background_task.get(made.body["id"])
@@ -237,7 +238,7 @@ async def test_replays_are_listed_filtered_and_ended_ones_not_canceled(svix, api
     assert [entry.id for entry in (await svix.background_task.list()).data] == ids[::-1]
     assert (await api.ask("GET", "/api/v1/background-task?task=endpoint.recover")).body["data"] == []
     assert (await api.ask("GET", "/api/v1/background-task?status=failed")).body["data"] == []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while (await api.ask("GET", f"/api/v1/background-task/{ids[0]}")).body["status"] != "finished":
             pass
     ended = await api.ask("POST", f"/api/v1/background-task/{ids[0]}/cancel")

@@ -4,24 +4,56 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from nicobar.store import PutSource
+from nicobar.crypto import new_webhook_secret
+from nicobar.model import Application
+from nicobar.store import PutApplication, PutSource
 from nicobar.store.sqlite import database as sqlite_store
+from support.patience import PATIENCE_S
 from support.records import make_source
 from support.server import DODO, TYPES, running
 
 BODY = b'{"type":"payment.succeeded","timestamp":"2026-09-14T08:12:24.201733Z","data":{}}'
 
 
-@pytest.fixture
-async def nicobar(tmp_path):
-    async with running(tmp_path, None, secrets=2, body_timeout_ms=400) as it:
+@pytest.fixture(scope="module")
+async def shared(tmp_path_factory):
+    async with running(tmp_path_factory.mktemp("shared"), None) as it:
         yield it
+
+
+@pytest.fixture
+async def nicobar(shared):
+    """A source with two secrets in an application of its own: event ids are an application's."""
+    runtime = shared.runtime
+    secrets = [new_webhook_secret(), new_webhook_secret()]
+    app_id = runtime.ids.new("app")
+    await runtime.store.change([PutApplication(application=Application(id=app_id, uid=app_id))])
+    source = await new_source(shared, "dodo", app_id, secrets)
+    return dataclasses.replace(shared, url=f"{runtime.server.url}/in/{source.token}", secrets=secrets)
+
+
+@pytest.fixture
+async def own(tmp_path):
+    """A Nicobar that no other test uses."""
+    async with running(tmp_path, None) as it:
+        yield it
+
+
+async def new_source(nicobar, name, app_id, secrets):
+    runtime = nicobar.runtime
+    source = make_source(
+        vault=runtime.vault, ids=runtime.ids, app_id=app_id, name=name, kind="dodo-payments", secrets=secrets
+    )
+    await runtime.store.change([PutSource(source=source)])
+    await runtime.configuration.refresh()
+    return source
 
 
 def official(nicobar, body: bytes, *, secret: int = 0, at: datetime | None = None, event_id: str = "evt_1"):
@@ -146,18 +178,9 @@ async def test_the_same_event_from_ten_connections_at_once_is_one_message(nicoba
 
 
 async def test_another_event_of_another_source_under_a_known_id_is_409_and_named(nicobar):
-    runtime = nicobar.runtime
-    other = make_source(
-        vault=runtime.vault,
-        ids=runtime.ids,
-        app_id=runtime.configuration.snapshot.applications[0].id,
-        name="other",
-        kind="dodo-payments",
-        secrets=nicobar.secrets,
-    )
-    await runtime.store.change([PutSource(source=other)])
-    await runtime.configuration.refresh()
     _, first = await nicobar.send(BODY)
+    app_id = (await nicobar.message(first["id"])).app_id
+    other = await new_source(nicobar, "other", app_id, nicobar.secrets)
     nicobar.url = nicobar.url.rpartition("/")[0] + "/" + other.token
     assert await nicobar.send(BODY) == (200, {"id": first["id"], "duplicate": True})
     status, answer = await nicobar.send(BODY.replace(b"succeeded", b"failed"))
@@ -206,7 +229,7 @@ async def _raw(nicobar, *parts: bytes, length: int) -> bytes:
         for part in parts:
             writer.write(part)
             await writer.drain()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             return await reader.readline()
     finally:
         writer.close()
@@ -221,21 +244,22 @@ async def test_a_body_announced_as_ten_megabytes_is_refused_without_waiting_for_
     assert b" 413 " in await _raw(nicobar, b"x", length=10 * 1024 * 1024)
 
 
-async def test_a_body_that_does_not_arrive_is_408(nicobar):
-    assert b" 408 " in await _raw(nicobar, b"x", length=1000)
+async def test_a_body_that_does_not_arrive_is_408(tmp_path):
+    async with running(tmp_path, None, body_timeout_ms=400) as nicobar:
+        assert b" 408 " in await _raw(nicobar, b"x", length=1000)
 
 
-async def test_a_store_that_refuses_is_503_with_retry_after_and_recovers(nicobar):
-    session = nicobar.runtime.store._database._writer._session
+async def test_a_store_that_refuses_is_503_with_retry_after_and_recovers(own):
+    session = own.runtime.store._database._writer._session
     (pages,) = session.connection.execute("PRAGMA page_count").fetchone()
     session.connection.execute(f"PRAGMA max_page_count = {pages}")
     large = b'{"type":"a","data":"' + os.urandom(50_000).hex().encode() + b'"}'
-    headers = DODO.sign("evt_full", large, nicobar.secrets[0], nicobar.runtime.clock.now_ms())
-    async with nicobar.http.post(nicobar.url, data=large, headers=headers) as answer:
+    headers = DODO.sign("evt_full", large, own.secrets[0], own.runtime.clock.now_ms())
+    async with own.http.post(own.url, data=large, headers=headers) as answer:
         assert (answer.status, answer.headers["retry-after"]) == (503, "5")
         assert (await answer.json())["code"] == "store_unavailable"
     session.connection.execute("PRAGMA max_page_count = 1000000")
-    assert (await nicobar.send(large, headers=headers))[0] == 202
+    assert (await own.send(large, headers=headers))[0] == 202
 
 
 async def test_a_commit_is_synced_to_disk(nicobar):
@@ -245,10 +269,10 @@ async def test_a_commit_is_synced_to_disk(nicobar):
     assert sqlite_store.MIN_SQLITE
 
 
-async def test_health_readiness_and_metrics_are_there(nicobar):
-    await nicobar.send(BODY)
-    await nicobar.send(BODY, headers={})
-    base = nicobar.runtime.server.url
+async def test_health_readiness_and_metrics_are_there(own):
+    await own.send(BODY)
+    await own.send(BODY, headers={})
+    base = own.runtime.server.url
     for path, status in (
         ("/healthz", 200),
         ("/readyz", 200),
@@ -256,7 +280,7 @@ async def test_health_readiness_and_metrics_are_there(nicobar):
         ("/nothing", 404),
         ("/metrics?probe=1", 200),
     ):
-        async with nicobar.http.get(base + path) as answer:
+        async with own.http.get(base + path) as answer:
             assert answer.status == status, await answer.text()
             text = await answer.text()
         if path == "/metrics":

@@ -42,7 +42,7 @@ from nicobar.model import Record
 WORK = Path(".build")
 NICOBAR = str(Path(sys.executable).with_name("nicobar"))
 # A plan whose point has not come up in this time is put off; the server is killed from outside instead.
-LIFE_S = 5
+LIFE_S = 10
 DRAIN_S = 120
 LOOK_S = 0.1
 # Deaths by the harness's own hand, at any moment: while the server starts, runs, and stops in order.
@@ -237,11 +237,11 @@ class Chaos:
         return life
 
     async def _kill_all(self, load: Load, until: float) -> Life:
-        """Lets one server live after the other until each point has had its deaths or a bound is hit; returns one
-        that has been loaded and waits.
+        """Lets one server live after the other until each point has had its deaths, a bound is hit or a server ends
+        by itself; returns one that has been loaded and waits.
         """
         life = await self._load()
-        while self._todo and time.monotonic() < until and not load.exhausted:
+        while self._todo and not self._surprises and time.monotonic() < until and not load.exhausted:
             point = self._todo.popleft()
             # The next one loads while this one works.
             following = await self._load()

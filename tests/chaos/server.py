@@ -77,7 +77,7 @@ def wrap(fuse: Fuse) -> None:
     from nicobar.sandbox.pool import SandboxPool  # noqa: PLC0415
     from nicobar.sources.dodo import DodoPayments  # noqa: PLC0415
     from nicobar.store.sqlite import SqliteStore  # noqa: PLC0415
-    from nicobar.web.api import ingress  # noqa: PLC0415 - after `shorten`, which has to come before every import
+    from nicobar.web import ingress  # noqa: PLC0415 - after `shorten`, which has to come before every import
 
     _wrap_call(fuse, ingress, "read_body", "receive")
     _wrap_call(fuse, DodoPayments, "verify", "verify")

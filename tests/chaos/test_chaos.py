@@ -22,17 +22,23 @@ EVENTS = ["payment.succeeded", "payment.failed", "payment.processing", "subscrip
 WHOLE = ["0.0", "1.0", "1.1", "3.0"]
 
 
+# Far more than it takes: the run ends with its last planned death, however long the machine takes for it.
+MAX_S = 600
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2 * MAX_S)
 def test_killed_at_every_stage_nothing_is_lost_twice_or_out_of_order(tmp_path):
     report = short_run(tmp_path)
     assert report.verdict == Verdict(lost=0, duplicates=0, order_violations=0, strangers=0, stale_profiles=0)
     assert (report.unfinished, report.orphans, report.surprises) == (0, 0, ())
-    assert min(report.kills.values()) >= 1
-    assert sum(report.faults.values()) >= 10
+    assert report.missed == ()
+    assert sum(report.faults.values()) > 0
 
 
 def short_run(directory: Path) -> Report:
     with subprocess.Popen(
-        [sys.executable, "-m", "chaos.run", "--seed=20", "--kills=2", "--max-seconds=60", "--json"],
+        [sys.executable, "-m", "chaos.run", "--seed=20", "--kills=1", f"--max-seconds={MAX_S}", "--json"],
         cwd=directory,
         env={**os.environ, "PYTHONPATH": str(TESTS)},
         stdin=subprocess.DEVNULL,
@@ -40,7 +46,7 @@ def short_run(directory: Path) -> Report:
         text=True,
     ) as process:
         try:
-            out, _ = process.communicate(timeout=100)
+            out, _ = process.communicate(timeout=2 * MAX_S)
         except subprocess.TimeoutExpired:
             # It ends what it started.
             process.send_signal(signal.SIGINT)

@@ -29,7 +29,9 @@ from nicobar.runtime import open_store
 from nicobar.settings import Settings
 from nicobar.store import PutSource
 from nicobar.use_cases.config_file import Document, Plan, Planner
+from support.cli import run_cli
 from support.handlers import ORDER_PAID, PERSON_STATE, PLAN_LIFE
+from support.patience import PATIENCE_S
 
 NICOBAR = str(Path(sys.executable).with_name("nicobar"))
 SECRETS = {
@@ -59,16 +61,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def nicobar(directory: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [NICOBAR, *arguments],
-        cwd=directory,
-        env=environment(**more),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    return run_cli(directory, arguments, environment(**more))
 
 
 def refused(result: subprocess.CompletedProcess[str]) -> str:
@@ -324,7 +317,7 @@ def test_a_source_without_a_secret_says_what_is_missing_and_can_be_tried(tmp_pat
         assert again.stdout.startswith("202 "), "a secret that is there is used"
     finally:
         server.send_signal(signal.SIGTERM)
-        said, _ = server.communicate(timeout=30)
+        said, _ = server.communicate(timeout=PATIENCE_S)
     assert first.stdout.split()[7] not in said
 
 
@@ -404,14 +397,14 @@ def test_the_demo_stays_up_with_its_addresses_until_it_is_stopped(tmp_path):
     with urllib.request.urlopen(emulator) as page:
         assert b"payment_succeeded" in page.read()
     demo.send_signal(signal.SIGTERM)
-    output, _ = demo.communicate(timeout=30)
+    output, _ = demo.communicate(timeout=PATIENCE_S)
     assert (demo.returncode, "Traceback" in output) == (0, False)
 
 
 def test_a_demo_that_is_stopped_early_says_so(tmp_path):
     demo, _ = _start(tmp_path, "demo", "--port", "0", "--emulator-port", "0", until="Emulator")
     demo.send_signal(signal.SIGINT)
-    output, _ = demo.communicate(timeout=30)
+    output, _ = demo.communicate(timeout=PATIENCE_S)
     # It may have been through before the signal came; then everything had arrived.
     assert demo.returncode == ("Stopped before" in output)
     assert "Traceback" not in output
@@ -461,7 +454,7 @@ def test_serve_trigger_and_doctor_work_together_and_sigterm_ends_them_cleanly(tm
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/emulator/activities") as answer:
                     held = answer.read()
             process.send_signal(signal.SIGTERM)
-            output, _ = process.communicate(timeout=30)
+            output, _ = process.communicate(timeout=PATIENCE_S)
             codes.append(process.returncode)
             assert "Traceback" not in output
             said += output if process is server else ""
@@ -489,7 +482,7 @@ def test_logs_on_a_terminal_are_for_reading(tmp_path):
         while b"running" not in said:
             said += terminal.read(4096)
         process.terminate()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=PATIENCE_S) == 0
     assert b"\x1b[" in said, "colours"
     assert b'{"' not in said
 
@@ -502,7 +495,7 @@ def test_a_workspace_in_the_other_region_is_told_when_the_file_is_applied(tmp_pa
     (tmp_path / "nicobar.toml").write_text(text.replace("settings = {", 'settings = { region = "eu",'))
     right = nicobar(tmp_path, "apply", "nicobar.toml")
     emulator.terminate()
-    emulator.communicate(timeout=30)
+    emulator.communicate(timeout=PATIENCE_S)
     assert "▲ endpoint customerio: The workspace is in the region eu. Set region to eu." in wrong.stdout
     assert "● endpoint customerio: " in right.stdout
     assert "the region is eu" in right.stdout
@@ -514,12 +507,12 @@ def test_the_emulator_speaks_https_with_a_certificate_that_it_makes(tmp_path):
     url = re.search(r"https://127\.0\.0\.1:\d+", line)
     try:
         trusted = ssl.create_default_context(cafile=str(tmp_path / "emulator.pem"))
-        with urllib.request.urlopen(f"{url[0]}/emulator/settings", context=trusted, timeout=20) as answer:
+        with urllib.request.urlopen(f"{url[0]}/emulator/settings", context=trusted, timeout=PATIENCE_S) as answer:
             assert json.loads(answer.read()) == {"mode": "observed", "settle_ms": 0}
         assert (tmp_path / "emulator.pem").stat().st_mode & 0o077 == 0
     finally:
         emulator.terminate()
-        emulator.communicate(timeout=30)
+        emulator.communicate(timeout=PATIENCE_S)
     assert emulator.returncode == 0
 
 
@@ -529,7 +522,7 @@ def test_doctor_names_wrong_credentials(tmp_path):
     applied = nicobar(tmp_path, "apply", "nicobar.toml")
     result = nicobar(tmp_path, "doctor")
     emulator.terminate()
-    emulator.communicate(timeout=30)
+    emulator.communicate(timeout=PATIENCE_S)
     assert (applied.returncode, result.returncode) == (0, 1)
     for said in (applied.stdout, result.stdout):
         assert "▲ endpoint customerio" in said

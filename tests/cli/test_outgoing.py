@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cli.test_commands import SECRETS, _start, configure, nicobar, refused
+from support.patience import PATIENCE_S
 
 PORT = 9  # nothing listens there
 ENTRY = f"127.0.0.1:{PORT}"
@@ -51,7 +52,7 @@ def test_doctor_and_the_log_list_endpoints_that_are_not_allowed(tmp_path):
         tmp_path, "serve", "--port", "0", "--allowed-addresses", "10.0.0.1", until="address not allowed"
     )
     server.terminate()
-    server.communicate(timeout=30)
+    server.communicate(timeout=PATIENCE_S)
     assert f"add {ENTRY} to" in line
 
 

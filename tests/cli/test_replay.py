@@ -11,6 +11,7 @@ import urllib.request
 
 from cli.test_commands import _start, configure, nicobar, refused
 from support.handlers import ORDER_PAID
+from support.patience import PATIENCE_S
 
 THROWS = ORDER_PAID.replace("const order = webhook.payload.data;", "const order = webhook.payload.nothing.data;")
 
@@ -91,7 +92,7 @@ def test_what_failed_is_shown_by_cause_and_goes_out_once_the_handler_is_mended(t
     finally:
         for process in (server, emulator):
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=30)
+            process.communicate(timeout=PATIENCE_S)
     assert server.returncode == 0
     check_the_audit_log(tmp_path, task, message)
 

@@ -19,7 +19,7 @@ def made(directory, *arguments):
     assert re.fullmatch(r"nbr_\S+\n", result.stdout)
     with sqlite3.connect(directory / "nicobar-data" / "nicobar.db") as connection:
         connection.row_factory = sqlite3.Row
-        return dict(connection.execute("SELECT * FROM tokens ORDER BY id DESC LIMIT 1").fetchone())
+        return dict(connection.execute("SELECT * FROM tokens ORDER BY created_at_ms DESC LIMIT 1").fetchone())
 
 
 @pytest.mark.parametrize(

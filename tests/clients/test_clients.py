@@ -16,6 +16,7 @@ from nicobar.emulator.app import create_app
 from nicobar.emulator.certificate import write_certificate
 from nicobar.emulator.state import State
 from nicobar.web.serving import Server
+from support.patience import PATIENCE_S
 
 NODE = Path(__file__).parent / "node"
 ULID = "01K4VJ0W00QF7D2S9N3B6X8C1M"
@@ -155,7 +156,7 @@ async def test_the_javascript_client_finds_everything_it_calls(emulator):
     process = await asyncio.create_subprocess_exec(
         "node", "operations.mjs", emulator.server.url, cwd=NODE, env=environment, stdout=asyncio.subprocess.PIPE
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         said, _ = await process.communicate()
     outcomes = {item["name"]: item for item in map(json.loads, said.splitlines())}
     assert len(outcomes) == 21

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from contracts.test_stores import OPEN, claim, done, endpoint, message
+from contracts.test_stores import claim, done, endpoint, message
 from nicobar.ids import IdFactory
 from nicobar.model import Application, Attempt, DeliveryState, RequestRecord
 from nicobar.store import AddTransformation, Audited, PutApplication
@@ -61,14 +61,12 @@ class Made:
         return made
 
 
-@pytest.fixture(params=OPEN)
-async def made(request, tmp_path):
-    store = await OPEN[request.param](tmp_path)
+@pytest.fixture
+async def made(store):
     (app,) = (await store.snapshot()).applications
     await store.change([await endpoint(store, "ep_1"), await endpoint(store, "ep_2")])
     await store.change([PutApplication(application=Application(id="app_other", uid="other"))])
-    yield Made(store, app.id)
-    await store.close()
+    return Made(store, app.id)
 
 
 async def walk(ask, *, after=None):

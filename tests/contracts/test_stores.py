@@ -1,4 +1,4 @@
-"""What every store promises. Another database joins by one more line in `OPEN`."""
+"""What every store promises. Another database joins by a line in `support.store.STORES`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,12 @@ import pytest
 from nicobar.errors import NicobarError
 from nicobar.model import Attempt, DeliveryState
 from nicobar.store import AddTransformation, Finished, NewMessage, PauseEndpoint, PutEndpoint, RemoveEndpoint
-from nicobar.store.sqlite import SqliteStore
-
-OPEN = {"sqlite": lambda path: SqliteStore.open(path / "nicobar.db", now_ms=1_700_000_000_000)}
 
 
-@pytest.fixture(params=OPEN)
-async def store(request, tmp_path):
-    it = await OPEN[request.param](tmp_path)
-    await it.change([await endpoint(it, "ep_1"), await endpoint(it, "ep_2")])
-    yield it
-    await it.close()
+@pytest.fixture
+async def store(store):
+    await store.change([await endpoint(store, "ep_1"), await endpoint(store, "ep_2")])
+    return store
 
 
 async def endpoint(store, endpoint_id: str, name: str | None = None) -> PutEndpoint:

@@ -9,16 +9,6 @@ import pytest
 from nicobar.errors import ConfigurationError, StoreMoved
 from nicobar.model import Scope, Token
 from nicobar.store import AddTransformation, BasedOn, EnableTransformation, KeptAnswer, PutEndpoint, PutToken
-from nicobar.store.sqlite import SqliteStore
-
-OPEN = {"sqlite": lambda path: SqliteStore.open(path / "nicobar.db", now_ms=1_700_000_000_000)}
-
-
-@pytest.fixture(params=OPEN)
-async def store(request, tmp_path):
-    it = await OPEN[request.param](tmp_path)
-    yield it
-    await it.close()
 
 
 def token(number: int, **more: object) -> Token:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from contracts.test_stores import OPEN, claim, done, endpoint, message
+from contracts.test_stores import claim, done, endpoint, message
 from nicobar.errors import NicobarError
 from nicobar.model import DeliveryState
 from nicobar.store import Audited, NewTask, ReplayFilter, TaskKind
@@ -54,17 +54,16 @@ ACTS: dict[str, Act] = {
 }
 
 
-@pytest.fixture(params=OPEN)
-async def store(request, tmp_path):
+@pytest.fixture
+async def store(store):
     """One message that failed, one that waits, and a replay that runs."""
-    it = await OPEN[request.param](tmp_path)
-    (app,) = (await it.snapshot()).applications
-    await it.change([await endpoint(it, "ep_1")])
+    (app,) = (await store.snapshot()).applications
+    await store.change([await endpoint(store, "ep_1")])
     for number in (1, 2):
-        await it.append(msgspec.structs.replace(message(number), app_id=app.id))
-    (one,) = await claim(it, limit=1)
+        await store.append(msgspec.structs.replace(message(number), app_id=app.id))
+    (one,) = await claim(store, limit=1)
     failed = done(one, DeliveryState.FAILED)
-    await it.record(
+    await store.record(
         [msgspec.structs.replace(failed, attempt=msgspec.structs.replace(failed.attempt, response="Ada"))]
     )
     task = NewTask(
@@ -78,9 +77,8 @@ async def store(request, tmp_path):
         expected=1,
         created_at_ms=1,
     )
-    await it.add_task(task)
-    yield it
-    await it.close()
+    await store.add_task(task)
+    return store
 
 
 async def lines(store: Any) -> list[str]:

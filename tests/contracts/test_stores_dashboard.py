@@ -22,9 +22,7 @@ from nicobar.store import (
     UserRole,
 )
 from nicobar.store.history import AuditFilter
-from nicobar.store.sqlite import SqliteStore
 
-OPEN = {"sqlite": lambda path: SqliteStore.open(path / "nicobar.db", now_ms=1_700_000_000_000)}
 OWNER = User(id="usr_1", name="owner", role=UserRole.OWNER, password_hash="$argon2id$1", created_at_ms=5)
 EDITOR = User(id="usr_ada", name="ada", role=UserRole.EDITOR, password_hash="$argon2id$1", created_at_ms=6)
 SAID = Audited(at_ms=1, actor="user owner", action="user.create", app_id=None, subject="usr_1")
@@ -41,13 +39,6 @@ DRAFT = Draft(
     code="function handler() {}",
     endpoint_id="ep_1",
 )
-
-
-@pytest.fixture(params=OPEN)
-async def store(request, tmp_path):
-    it = await OPEN[request.param](tmp_path)
-    yield it
-    await it.close()
 
 
 def link(sha256: str, name: str = "owner", role: UserRole = UserRole.OWNER, until_ms: int = 100) -> PasswordLink:

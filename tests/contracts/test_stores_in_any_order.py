@@ -13,9 +13,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from contracts.test_stores import OPEN, claim, done, endpoint, message
+from contracts.test_stores import claim, done, endpoint, message
 from nicobar.model import DeliveryState
 from nicobar.store import Claimed, NewTask, ReplayFilter, Resent, Task, TaskKind, TaskStatus
+from support.store import STORES, open_store
 
 FINAL = [DeliveryState.SUCCESS, DeliveryState.FAILED, DeliveryState.CANCELED]
 FINISHED = ReplayFilter(states=tuple(FINAL))
@@ -60,7 +61,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.store = self.ask(OPEN[self.database](Path(self.directory.name)))
+        self.store = self.ask(open_store(Path(self.directory.name), database=self.database))
         self.ask(self.store.change([self.ask(endpoint(self.store, "ep_1"))]))
         (self.app,) = self.ask(self.store.snapshot()).applications
 
@@ -248,7 +249,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def the_process_ends_and_another_takes_over(self) -> None:
         self.ask(self.store.close())
-        self.store = self.ask(OPEN[self.database](Path(self.directory.name)))
+        self.store = self.ask(open_store(Path(self.directory.name), database=self.database))
         held = [item for item in self.expected if item.held]
         assert self.ask(self.store.release_leases()) == len(held)
         for entry in held:
@@ -265,8 +266,11 @@ class AnyOrder(RuleBasedStateMachine):
         assert not self.claimable() or due_at_ms <= self.now_ms
 
 
-@pytest.mark.parametrize("database", OPEN)
+@pytest.mark.slow
+@pytest.mark.parametrize("database", STORES)
 def test_nothing_is_lost_doubled_or_out_of_order(database):
     machine = type(f"AnyOrder_{database}", (AnyOrder,), {"database": database})
-    machine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+    machine.TestCase.settings = settings(
+        max_examples=max(1, settings.default.max_examples // 4), stateful_step_count=40, deadline=None
+    )
     machine.TestCase("runTest").runTest()

@@ -9,7 +9,7 @@ from contextlib import closing
 import msgspec
 import pytest
 
-from contracts.test_stores import OPEN, claim, done, endpoint, message
+from contracts.test_stores import claim, done, endpoint, message
 from nicobar.model import DeliveryState
 from nicobar.store import Audited, NewTask, RemoveEndpoint, ReplayFilter, Resent, TaskKind, TaskStatus
 from nicobar.store.history import AuditFilter
@@ -18,12 +18,10 @@ FAILED, SUCCESS, PENDING = DeliveryState.FAILED, DeliveryState.SUCCESS, Delivery
 ATTEMPTS = itertools.count(1)
 
 
-@pytest.fixture(params=OPEN)
-async def store(request, tmp_path):
-    it = await OPEN[request.param](tmp_path)
-    await it.change([await endpoint(it, "ep_1"), await endpoint(it, "ep_2")])
-    yield it
-    await it.close()
+@pytest.fixture
+async def store(store):
+    await store.change([await endpoint(store, "ep_1"), await endpoint(store, "ep_2")])
+    return store
 
 
 async def post(store, number: int, customer: str | None = "a", **more):

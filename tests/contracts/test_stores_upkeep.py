@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from contracts.test_stores import OPEN, claim, done, endpoint, message
+from contracts.test_stores import claim, done, endpoint, message
 from contracts.test_stores_replays import finish, post, start, work
 from nicobar.model import Breaker, BreakerState, DeliveryState, RequestRecord
 from nicobar.store import ReplayFilter, TaskStatus
@@ -14,12 +14,10 @@ PENDING = DeliveryState.PENDING
 NOW_MS = 10_000
 
 
-@pytest.fixture(params=OPEN)
-async def store(request, tmp_path):
-    it = await OPEN[request.param](tmp_path)
-    await it.change([await endpoint(it, "ep_1"), await endpoint(it, "ep_2")])
-    yield it
-    await it.close()
+@pytest.fixture
+async def store(store):
+    await store.change([await endpoint(store, "ep_1"), await endpoint(store, "ep_2")])
+    return store
 
 
 async def put_off(store, due_at_ms: int, *, lease_ms=50) -> None:

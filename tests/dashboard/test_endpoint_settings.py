@@ -9,8 +9,8 @@ from nicobar.crypto import new_webhook_secret
 from nicobar.pipeline.configuration import endpoint_headers
 from nicobar.web.dashboard.forms import chosen_types, read_headers, shown_headers
 from support.browser import browser
-from support.drafts import EVIL, make_endpoint, send_form
-from support.installation import examine, installation, open_page, set_password
+from support.drafts import make_endpoint, send_form
+from support.installation import EVIL, examine, installation, open_page, set_password
 
 CODE = "function handler(webhook) { webhook.payload = nicobar.event('paid', {}); return webhook; }\n"
 

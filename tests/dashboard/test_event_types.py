@@ -7,16 +7,15 @@ from playwright.async_api import expect
 
 from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.model import EventType
-from nicobar.sandbox.pool import SandboxPool
 from nicobar.sources.registry import SOURCES
 from nicobar.store import PutEventType
 from nicobar.use_cases.dry_run import samples_of
 from nicobar.use_cases.recipe_coverage import recipe_uses
 from nicobar.web.dashboard.event_types import tree
 from support.browser import browser
-from support.drafts import EVIL, make_endpoint
-from support.installation import examine, installation, open_page, set_password
-from support.server import TYPES, UNHURRIED
+from support.drafts import make_endpoint
+from support.installation import EVIL, examine, installation, open_page, set_password
+from support.server import TYPES
 
 CODE = "function handler(webhook) { webhook.payload = nicobar.event('paid', {}); return webhook; }\n"
 
@@ -41,17 +40,15 @@ def test_a_tree_has_every_field_of_an_event_with_its_kind_and_an_example():
     assert tree(deep)
 
 
-async def test_each_recipe_handles_something_and_payouts_are_nobody_s():
-    async with SandboxPool(children=1, bounds=UNHURRIED) as sandbox:
-        found, whole = await recipe_uses(sandbox, samples_of(*SOURCES), 1_790_000_000_000, lambda: 0)
+async def test_each_recipe_handles_something_and_payouts_are_nobody_s(sandbox):
+    found, whole = await recipe_uses(sandbox, samples_of(*SOURCES), 1_790_000_000_000, lambda: 0)
     assert whole
     assert {use.recipe for uses in found.values() for use in uses} == {recipe.name for recipe in RECIPES}
     assert "payout.success" not in found
     (welcome,) = [use for use in found["payment.succeeded"] if use.recipe == "welcome"]
     assert "payment_succeeded" in welcome.sends
-    async with SandboxPool(children=1, bounds=UNHURRIED) as sandbox:
-        ticks = iter(range(0, 10**9, 10_000))
-        _, whole = await recipe_uses(sandbox, samples_of(*SOURCES), 1_790_000_000_000, lambda: next(ticks))
+    ticks = iter(range(0, 10**9, 10_000))
+    _, whole = await recipe_uses(sandbox, samples_of(*SOURCES), 1_790_000_000_000, lambda: next(ticks))
     assert not whole
 
 

@@ -81,7 +81,7 @@ async def test_failures_stand_together_by_cause_with_the_line_and_are_sent_again
         await page.get_by_role("heading", name="Send 3 events to Customer.io again?").wait_for()
         await expect(page.locator("main")).to_contain_text("They are of 3 customers.")
         await page.get_by_role("button", name="Send", exact=True).click()
-        await page.get_by_text("all are in the queue").wait_for(timeout=15_000)
+        await page.get_by_text("all are in the queue").wait_for()
         await page.get_by_text("3 of 3 events are in the queue again.").wait_for()
         for _ in range(3):
             assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
@@ -185,7 +185,7 @@ async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicoba
         await look("failure-replay")
         await page.locator("main form button").click()
         await page.wait_for_url("**/replays/*")
-        await page.locator("#progress .good").wait_for(timeout=15_000)
+        await page.locator("#progress .good").wait_for()
         await look("failure-progress")
     assert not findings, "\n".join(findings)
 

@@ -196,7 +196,7 @@ async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(n
             await expect(part).to_contain_text(text)
         # the endpoint goes on: the page follows, one waits behind the other until then
         await nicobar.pause(other, None)
-        await expect(page.locator(f"[id='{other.id}']")).to_contain_text("canceled", timeout=15_000)
+        await expect(page.locator(f"[id='{other.id}']")).to_contain_text("canceled")
         await expect(page.locator(".live-bar")).to_be_hidden()
         # again, as a new event
         await page.goto(f"{nicobar.url}/logs/{second.message.id}")

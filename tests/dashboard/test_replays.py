@@ -13,8 +13,8 @@ from nicobar.store import TaskStatus
 from nicobar.store.history import AuditFilter
 from nicobar.web.dashboard.endpoint_replays import read
 from support.browser import browser
-from support.drafts import EVIL, deliver, make_endpoint, send_form
-from support.installation import examine, installation, open_page, set_password
+from support.drafts import deliver, make_endpoint, send_form
+from support.installation import EVIL, examine, installation, open_page, set_password
 
 CODE = """function handler(webhook) {
   if (webhook.eventType === 'refund.failed' && !webhook.env.MENDED) throw new Error('not mended');

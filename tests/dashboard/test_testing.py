@@ -12,8 +12,8 @@ from nicobar.sources.samples import fresh
 from nicobar.store.history import AuditFilter
 from nicobar.web.dashboard.differences import MAX_LINES, compare
 from support.browser import browser
-from support.drafts import EVIL, make_endpoint, send_form, write_code
-from support.installation import examine, installation, open_page, set_password
+from support.drafts import make_endpoint, send_form, write_code
+from support.installation import EVIL, examine, installation, open_page, set_password
 from support.server import TYPES
 
 CODE = (

@@ -23,6 +23,7 @@ from nicobar.sandbox import Failure
 from nicobar.settings import Settings, description
 from nicobar.use_cases.config_file import read_document
 from nicobar.web.api.app import OPERATIONS
+from support.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
@@ -144,7 +145,7 @@ def run(directory: Path, script: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
         stdin=subprocess.DEVNULL,
     )

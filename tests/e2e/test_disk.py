@@ -25,6 +25,7 @@ import pytest
 from cli.test_commands import SECRETS, _start, configure, nicobar, refused
 from nicobar.model import Customer
 from nicobar.sources.samples import fresh
+from support.patience import PATIENCE_S
 from support.server import DODO, TYPES
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a file system of its own needs root")
@@ -80,7 +81,7 @@ class World:
         headers = DODO.sign(f"evt_{number}", body, SECRETS["DODO_SECRET"], now_ms)
         request = urllib.request.Request(self.url, data=body, headers=dict(headers))
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
                 self.acknowledged.add(f"cus_{number}")
                 return answer.status, None
         except urllib.error.HTTPError as error:
@@ -95,9 +96,9 @@ class World:
 
     def stop(self) -> None:
         self.server.send_signal(signal.SIGTERM)
-        code = self.server.wait(timeout=60)
+        code = self.server.wait(timeout=PATIENCE_S)
         self.emulator.send_signal(signal.SIGTERM)
-        self.emulator.communicate(timeout=60)
+        self.emulator.communicate(timeout=PATIENCE_S)
         self.said.thread.join()
         assert code == 0, self.said.last
         assert not [line for line in self.said.counts if " " in line and "Error" in line], self.said.counts
@@ -210,4 +211,4 @@ def test_a_start_on_a_full_disk_asks_for_free_space(tmp_path, begun):
         (disk / "filler").unlink()
         process, _ = _start(tmp_path, "serve", "--port", "0", "--data-dir", str(disk), until='"running"')
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE_S)

@@ -18,6 +18,7 @@ from nicobar.crypto import Vault
 from nicobar.errors import SettingsError, StoreUnusable
 from nicobar.store.installation import KeyHolder
 from nicobar.store.sqlite.database import SQL
+from support.patience import PATIENCE_S
 
 OTHER_KEY = "5a" * 32
 
@@ -54,7 +55,7 @@ def starts(directory: Path, *arguments: str) -> None:
     """A server, in a process of its own."""
     process, _ = _start(directory, "serve", "--port", "0", *arguments, until='"running"')
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
 
 
@@ -182,7 +183,7 @@ def test_processes_that_start_at_once_agree_on_one_key(tmp_path):
         )
         for name in names
     ]
-    said = [process.communicate(timeout=100) for process in processes]
+    said = [process.communicate(timeout=PATIENCE_S) for process in processes]
     assert [process.returncode for process in processes] == [0] * len(names), said
     data = tmp_path / "nicobar-data"
     assert {row[0] for row in query(data / "nicobar.db", "SELECT name FROM tokens")} == set(names)
@@ -289,8 +290,8 @@ def test_one_database_has_one_worker_whatever_its_data_directory(tmp_path, data,
         assert "Another process delivers" in refused(nicobar(tmp_path, *arguments))
         beside, _ = _start(tmp_path, *arguments, "--role", "web", until='"running"')
         beside.terminate()
-        beside.communicate(timeout=60)
+        beside.communicate(timeout=PATIENCE_S)
     finally:
         first.terminate()
-        first.communicate(timeout=60)
+        first.communicate(timeout=PATIENCE_S)
     assert first.returncode == 0

@@ -150,7 +150,7 @@ async def test_every_call_that_the_emulator_accepts_is_delivered():
         await server.stop()
 
 
-@settings(max_examples=1_500)
+@settings(max_examples=3 * settings.default.max_examples)
 @given(base=st.sampled_from(v2_bases()), steps=changes(DOTTED))
 def test_both_refuse_the_same_objects_of_v2(base, steps):
     item = changed(base, steps)
@@ -158,7 +158,7 @@ def test_both_refuse_the_same_objects_of_v2(base, steps):
     assert bool(ours) is bool(theirs), (item, ours, theirs)
 
 
-@settings(max_examples=1_500)
+@settings(max_examples=3 * settings.default.max_examples)
 @given(
     call=st.sampled_from(V1_CALLS),
     who=st.sampled_from(["ada", "a%2F1", "cio_03", "a%40b.example", "x" * 150, "x" * 151, "%C3%A9" * 76]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nicobar.emulator import campaigns, state
@@ -141,7 +141,6 @@ WORK = st.one_of(
 )
 
 
-@settings(max_examples=300)
 @given(work=st.lists(WORK, max_size=40))
 def test_whatever_happens_what_finds_people_and_activities_fits_what_there_is(work):
     small = {"MAX_PEOPLE": 3, "MAX_SEGMENTS": 2, "MAX_SEGMENT_PEOPLE": 2, "MAX_SUPPRESSED": 3, "MAX_ACTIVITIES": 5}

@@ -10,7 +10,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
 
 from nicobar.crypto import Vault, new_webhook_secret
-from nicobar.errors import SettingsError, StoreUnavailable
+from nicobar.errors import SettingsError
 from nicobar.ids import IdFactory
 from nicobar.model import DeliveryState
 from nicobar.observe import Metrics
@@ -19,10 +19,11 @@ from nicobar.pipeline.configuration import Configuration
 from nicobar.settings import read_settings
 from nicobar.store import NewMessage, NewTask, PutSource, ReplayFilter, Resent, TaskKind, TaskStatus
 from nicobar.store.history import MessageFilter
-from nicobar.store.sqlite import SqliteStore
 from support.clock import MovingClock
+from support.patience import PATIENCE_S
 from support.records import make_endpoint, make_source
 from support.server import running
+from support.store import failing_store, open_store
 
 VAULT = Vault(b"k" * 32)
 
@@ -59,7 +60,7 @@ async def office(password: str):
 @asynccontextmanager
 async def world(tmp_path, **more):
     clock = MovingClock()
-    store = await SqliteStore.open(tmp_path / "nicobar.db", now_ms=clock.now_ms())
+    store = await open_store(tmp_path, clock.now_ms())
     ids = IdFactory(clock.now_ms)
     (app,) = (await store.snapshot()).applications
     endpoints = [
@@ -179,7 +180,7 @@ async def test_what_is_told_quotes_no_values_since_expunging_does_not_reach_it(t
         await it.tell(Alert(type=AlertType.EXHAUSTED, endpoint=shop, reason=reason, cause="refused"))
         (told,) = await waiting(store, ops.seq, clock.now_ms())
         assert told["data"]["reason"] == "Customer.io refused the call: … has no address …."
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await post.came.wait()
         await it.close()
         assert "Ada" not in post.letters[0]
@@ -225,18 +226,13 @@ async def test_an_endpoint_is_not_told_of_its_own_failures(tmp_path):
         assert await waiting(store, ops.seq, clock.now_ms()) == []
 
 
-async def test_what_could_not_be_kept_is_told_the_next_time(tmp_path, monkeypatch):
+async def test_what_could_not_be_kept_is_told_the_next_time(tmp_path):
     async with world(tmp_path) as (alerts, clock, store, snapshot):
         shop, ops = snapshot.endpoints
-        it, append = alerts(endpoint_name="ops"), store.append
-
-        async def full(_message):
-            raise StoreUnavailable("disk_full", "The disk is full.")
-
-        monkeypatch.setattr(store, "append", full)
+        it = alerts(endpoint_name="ops")
         paused = Alert(type=AlertType.PAUSED, endpoint=shop, reason="401")
-        await it.tell(paused)
-        monkeypatch.setattr(store, "append", append)
+        with failing_store(store, "append"):
+            await it.tell(paused)
         await it.tell(paused)
         assert len(await waiting(store, ops.seq, clock.now_ms())) == 1
 
@@ -249,7 +245,7 @@ async def test_a_mail_goes_out_and_its_credentials_go_nowhere_else(tmp_path, cap
         it = alerts(mail=mail)
         shop, _ = snapshot.endpoints
         await it.tell(Alert(type=AlertType.DISABLED, endpoint=shop, reason="Disabled after 5 days."))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await post.came.wait()
         await it.close()
         (letter,) = post.letters

@@ -13,8 +13,7 @@ from nicobar.ids import IdFactory
 from nicobar.model import Customer, Message
 from nicobar.pipeline.configuration import API_SOURCE_ID, UNKNOWN_TOKEN_POLL_MS, Configuration, OpenSource
 from nicobar.sources.registry import SOURCES
-from nicobar.store import PutSource
-from nicobar.store.sqlite import SqliteStore
+from nicobar.store import PutSource, Store
 from support.clock import MovingClock
 from support.records import make_source
 
@@ -24,7 +23,7 @@ VAULT = Vault(b"k" * 32)
 class Reads:
     """A store's catalogue that notes when it was read, and can be told to fail or to stand still."""
 
-    def __init__(self, store: SqliteStore, clock: MovingClock) -> None:
+    def __init__(self, store: Store, clock: MovingClock) -> None:
         self._store = store
         self._clock = clock
         self.at_ms: list[int] = []
@@ -60,10 +59,8 @@ class Reads:
 
 
 @pytest.fixture
-async def reads(tmp_path, clock):
-    store = await SqliteStore.open(tmp_path / "a.db", now_ms=1)
-    yield Reads(store, clock)
-    await store.close()
+def reads(store, clock):
+    return Reads(store, clock)
 
 
 @pytest.fixture

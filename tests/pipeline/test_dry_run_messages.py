@@ -7,11 +7,10 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import Resent
 from nicobar.use_cases import dry_run_messages
 from nicobar.use_cases.dry_run_messages import run_messages
-from support.server import UNHURRIED, running
+from support.server import running
 
 HANDLER = """function handler(webhook) {
   webhook.payload = nicobar.event("paid", {amount: webhook.payload.data.total_amount});
@@ -26,16 +25,15 @@ async def nicobar(tmp_path):
 
 
 @pytest.fixture
-async def services(nicobar):
+async def services(nicobar, sandbox):
     runtime = nicobar.runtime
-    async with SandboxPool(children=1, bounds=UNHURRIED) as sandbox:
-        yield SimpleNamespace(
-            store=runtime.store,
-            configuration=runtime.configuration,
-            vault=runtime.vault,
-            sandbox=sandbox,
-            clock=runtime.clock,
-        )
+    return SimpleNamespace(
+        store=runtime.store,
+        configuration=runtime.configuration,
+        vault=runtime.vault,
+        sandbox=sandbox,
+        clock=runtime.clock,
+    )
 
 
 def endpoint(nicobar):

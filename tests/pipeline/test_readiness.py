@@ -18,7 +18,9 @@ from nicobar.runtime import run
 from nicobar.sandbox import pool
 from nicobar.settings import Role, Settings
 from support.handlers import ORDER_PAID
+from support.patience import PATIENCE_S
 from support.server import running
+from support.store import failing_store
 
 OTHER = Vault(b"o" * 32)
 
@@ -99,15 +101,9 @@ async def test_one_broken_source_of_two_leaves_the_process_ready(tmp_path):
         assert (await nicobar.send_sample("payment.succeeded", "evt_1"))[0] == 202
 
 
-async def test_an_unknown_token_is_503_while_the_catalogue_cannot_be_read(tmp_path, monkeypatch):
+async def test_an_unknown_token_is_503_while_the_catalogue_cannot_be_read(tmp_path):
     async with running(tmp_path, None) as nicobar:
-        store = nicobar.runtime.store
-
-        async def broken() -> int:
-            raise StoreUnavailable("store_unavailable", "The disk does not answer.", "Mount it.")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(store, "version", broken)
+        with failing_store(nicobar.runtime.store, "version"):
             nicobar.runtime.configuration._checked_at_ms = None
             for _ in range(5):
                 async with nicobar.http.post(nicobar.url + "x", data=b"{}") as answer:
@@ -157,23 +153,18 @@ async def test_deliveries_of_an_endpoint_that_cannot_be_opened_wait_visibly(tmp_
 
 async def until(nicobar, part: str, state: str) -> int:
     """Asks until a part is in this state; returns the status of that answer."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             status, parts = await ready(nicobar)
             if parts[part][0] == state:
                 return status
 
 
-async def test_claims_that_fail_are_not_ready_until_one_succeeds(tmp_path, monkeypatch):
+async def test_claims_that_fail_are_not_ready_until_one_succeeds(tmp_path):
     async with running(tmp_path, ORDER_PAID) as nicobar:
-
-        async def broken(*_: object, **__: object) -> None:
-            raise StoreUnavailable("store_unavailable", "The queue cannot be read.", "Mount it.")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(nicobar.runtime.store, "claim", broken)
+        with failing_store(nicobar.runtime.store, "claim"):
             assert await until(nicobar, "claims", "failed") == 503
-            assert "The queue cannot be read." in (await ready(nicobar))[1]["claims"][1]
+            assert "The disk is full." in (await ready(nicobar))[1]["claims"][1]
         assert await until(nicobar, "claims", "ok") == 200
 
 
@@ -207,7 +198,7 @@ async def without_an_interpreter(monkeypatch):
 
 
 async def test_handlers_that_cannot_run_are_seen_and_events_still_stored(tmp_path, monkeypatch):
-    async with without_an_interpreter(monkeypatch), running(tmp_path, ORDER_PAID) as nicobar:
+    async with without_an_interpreter(monkeypatch), running(tmp_path, ORDER_PAID, own_sandbox=True) as nicobar:
         status, parts = await ready(nicobar)
         assert (status, parts["sandbox"][0]) == (200, "failed")
         assert (await ready(nicobar, "?delivery=1"))[0] == 503
@@ -230,7 +221,10 @@ async def test_a_worker_without_handlers_is_not_ready(tmp_path, monkeypatch):
 
 
 async def test_a_web_process_is_ready_without_handlers_and_claims_nothing(tmp_path, monkeypatch):
-    async with without_an_interpreter(monkeypatch), running(tmp_path, None, role=Role.WEB) as nicobar:
+    async with (
+        without_an_interpreter(monkeypatch),
+        running(tmp_path, None, own_sandbox=True, role=Role.WEB) as nicobar,
+    ):
         status, parts = await ready(nicobar)
         assert (status, parts["sandbox"][0]) == (200, "failed")
         assert "claims" not in parts

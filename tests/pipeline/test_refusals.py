@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from nicobar.errors import Refusal
 from nicobar.pipeline.rejected_requests import FLUSH_MS, MAX_AT_ONCE, RefusalLog
-from nicobar.store.sqlite import SqliteStore
 from support.clock import MovingClock
 
 WRONG = Refusal(401, "signature_mismatch", "No signature fits.", "Check the secret.")
-
-
-@pytest.fixture
-async def store(tmp_path):
-    it = await SqliteStore.open(tmp_path / "a.db", now_ms=1)
-    yield it
-    await it.close()
 
 
 async def kept(store, source_id="src_1"):

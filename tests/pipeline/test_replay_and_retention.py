@@ -8,24 +8,23 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from contracts.test_stores import OPEN, claim, endpoint
+from contracts.test_stores import claim, endpoint
 from contracts.test_stores_replays import finish, post, start
-from nicobar.errors import StoreUnavailable
 from nicobar.model import DeliveryState
 from nicobar.pipeline.replay import PAGE_DELIVERIES, POLL_MS, Replayer
 from nicobar.pipeline.retention import CANCEL_AT_ONCE, DAY_MS, LOOK_MS, ROUND_MS, STEP_MESSAGES, Maintainer, Remover
 from nicobar.store import CleanUp, RemoveEndpoint, TaskStatus
 from support.clock import MovingClock
+from support.patience import PATIENCE_S
+from support.store import failing_store
 
 NOW_MS = 1_789_000_000_000
 
 
-@pytest.fixture(params=OPEN)
-async def store(request, tmp_path):
-    it = await OPEN[request.param](tmp_path)
-    await it.change([await endpoint(it, "ep_1"), await endpoint(it, "ep_2")])
-    yield it
-    await it.close()
+@pytest.fixture
+async def store(store):
+    await store.change([await endpoint(store, "ep_1"), await endpoint(store, "ep_2")])
+    return store
 
 
 @asynccontextmanager
@@ -36,13 +35,13 @@ async def running(work):
         yield
     finally:
         stop.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await task
 
 
 async def until_idle(clock: MovingClock, wait_ms: int) -> None:
     """Moves the clock through the short pauses, until the long wait begins."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not clock.quiet or min(clock._untils_ms) - clock.steady_ms() < wait_ms:
             if clock.quiet:
                 clock.move(min(clock._untils_ms) - clock.steady_ms())
@@ -76,20 +75,14 @@ async def test_a_replay_goes_on_by_pages_and_wakes_its_endpoint(store):
         assert (await store.task(again.id)).status is TaskStatus.FINISHED, "one that another process has made"
 
 
-async def test_a_database_that_refuses_does_not_end_the_replays(store, monkeypatch):
+async def test_a_database_that_refuses_does_not_end_the_replays(store):
     await post(store, 1)
     await finish(store)
     task = await start(store)
-    open_tasks = store.open_tasks
-
-    async def full():
-        raise StoreUnavailable("disk_full", "The disk is full.")
-
-    monkeypatch.setattr(store, "open_tasks", full)
     clock = MovingClock()
     async with running(Replayer(replays=store, clock=clock, on_moved=lambda _seqs: None).run):
-        await until_idle(clock, POLL_MS)
-        monkeypatch.setattr(store, "open_tasks", open_tasks)
+        with failing_store(store, "open_tasks"):
+            await until_idle(clock, POLL_MS)
         clock.move(POLL_MS)
         await until_idle(clock, POLL_MS)
         assert (await store.task(task.id)).status is TaskStatus.FINISHED
@@ -206,7 +199,7 @@ async def test_a_removed_endpoint_s_backlog_is_canceled_by_short_steps_and_after
         assert await unfinished(store) == count
         await store.change([RemoveEndpoint(endpoint_id="ep_1")])
         clock.move(LOOK_MS)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not clock.quiet:
                 await clock.next_wait()
         assert await unfinished(store) == count - CANCEL_AT_ONCE, "the rest waits for its turn"

@@ -7,9 +7,7 @@ import pytest
 
 from nicobar.model import DeliveryState, Message
 from nicobar.pipeline.transform import MAX_CALLS, Ready, Stopped, transform
-from nicobar.sandbox.pool import SandboxPool
 from nicobar.use_cases.dry_run import dry_target, past
-from support.server import UNHURRIED
 
 
 def message(body: bytes) -> Message:
@@ -25,12 +23,6 @@ def message(body: bytes) -> Message:
         accepted_at_ms=1,
         body=body,
     )
-
-
-@pytest.fixture
-async def sandbox():
-    async with SandboxPool(children=1, bounds=UNHURRIED) as it:
-        yield it
 
 
 @pytest.mark.parametrize("code", ["", "const handler = (w) => w;", "const handler = (w) => ({...w, payload: 1});"])

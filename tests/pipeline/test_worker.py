@@ -12,7 +12,7 @@ import pytest
 from nicobar.addresses import RefusedAddress
 from nicobar.connectors import NoResponse, Request, Response
 from nicobar.crypto import Vault, new_webhook_secret
-from nicobar.errors import SandboxError, StoreUnavailable
+from nicobar.errors import SandboxError
 from nicobar.ids import IdFactory
 from nicobar.model import Breaker, BreakerState, DeliveryState
 from nicobar.observe import Metrics
@@ -20,13 +20,14 @@ from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer
 from nicobar.pipeline.worker import Worker
-from nicobar.sandbox import Broken, Failure, Result
-from nicobar.sandbox.pool import SandboxPool
-from nicobar.store import AddTransformation, NewMessage, PauseEndpoint, PutSource, Snapshot
+from nicobar.sandbox import Broken, Failure, Result, Sandbox
+from nicobar.store import AddTransformation, NewMessage, PauseEndpoint, PutSource, Snapshot, Store
 from nicobar.store.history import AuditFilter
-from nicobar.store.sqlite import SqliteStore
 from support.clock import MovingClock
+from support.patience import PATIENCE_S
 from support.records import make_endpoint, make_source
+from support.shared import SANDBOX
+from support.store import failing_store, open_store
 
 HANDLER = """function handler(webhook) {
   const data = webhook.payload.data;
@@ -83,7 +84,7 @@ class Network:
 
     async def next(self) -> list[object]:
         """The names of the next request's events."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             return [item["name"] for item in await self.sent.get()]
 
 
@@ -100,7 +101,7 @@ class Sometimes:
 
     def __init__(self, result: Result | None) -> None:
         self.result = result
-        self.behind: SandboxPool | None = None
+        self.behind: Sandbox | None = None
 
     async def run(self, jobs):
         return [self.result for _ in jobs] if self.result else await self.behind.run(jobs)
@@ -108,7 +109,7 @@ class Sometimes:
 
 @dataclass
 class World:
-    store: SqliteStore
+    store: Store
     worker: Worker
     clock: MovingClock
     network: Network
@@ -140,13 +141,13 @@ class World:
         return appended.message_id
 
     async def next_recorded(self):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.recorded.get()
 
     async def move(self, by_ms: int) -> None:
         """Moves the clock, once the worker has nothing left to do; by 0 only waits for that."""
         (lane,) = self.worker._lanes.values()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while lane._pages or lane.signal.is_set() or not self.clock.quiet:
                 await self.clock.next_wait()
         self.clock.move(by_ms)
@@ -178,7 +179,7 @@ class World:
         """Returns when the lane has looked at the clock, as it does before it takes anything."""
         (lane,) = self.worker._lanes.values()
         lane.signal.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await self.clock.next_wait()
 
     def alerts(self) -> list[str]:
@@ -198,7 +199,7 @@ class World:
 async def world(tmp_path, *, kind: str = "customerio", sandbox=None, jitter: float = 0.0):
     settings, credentials, handler = ENDPOINTS[kind]
     clock = MovingClock()
-    store = await SqliteStore.open(tmp_path / "nicobar.db", now_ms=clock.now_ms())
+    store = await open_store(tmp_path, clock.now_ms())
     ids = IdFactory(clock.now_ms)
     (app,) = (await store.snapshot()).applications
     endpoint = make_endpoint(
@@ -228,36 +229,36 @@ async def working(store, clock, ids, *, sandbox=None, jitter: float = 0.0):
     metrics, network, recorded = Metrics(), Network(), asyncio.Queue()
     configuration = Configuration(store, VAULT, clock)
     await configuration.refresh()
-    async with SandboxPool(children=1) as pool:
-        if isinstance(sandbox, Sometimes):
-            sandbox.behind = pool
-        alerts = Alerts(queue=store, configuration=configuration, clock=clock, ids=ids, metrics=metrics)
-        deliverer = Deliverer(
-            queue=store,
-            configuration=configuration,
-            sandbox=sandbox or pool,
-            transport=network,
-            clock=clock,
-            ids=ids,
-            metrics=metrics,
-            jitter=lambda: jitter,
-            alerts=alerts,
-            on_recorded=recorded.put_nowait,
-        )
-        worker = Worker(
-            store=store,
-            configuration=configuration,
-            deliverer=deliverer,
-            clock=clock,
-            metrics=metrics,
-            alerts=alerts,
-        )
-        await worker.start()
-        try:
-            yield World(store, worker, clock, network, ids, recorded, configuration.snapshot)
-        finally:
-            network.open.set()
-            await worker.stop(5_000)
+    pool = await SANDBOX.get()
+    if isinstance(sandbox, Sometimes):
+        sandbox.behind = pool
+    alerts = Alerts(queue=store, configuration=configuration, clock=clock, ids=ids, metrics=metrics)
+    deliverer = Deliverer(
+        queue=store,
+        configuration=configuration,
+        sandbox=sandbox or pool,
+        transport=network,
+        clock=clock,
+        ids=ids,
+        metrics=metrics,
+        jitter=lambda: jitter,
+        alerts=alerts,
+        on_recorded=recorded.put_nowait,
+    )
+    worker = Worker(
+        store=store,
+        configuration=configuration,
+        deliverer=deliverer,
+        clock=clock,
+        metrics=metrics,
+        alerts=alerts,
+    )
+    await worker.start()
+    try:
+        yield World(store, worker, clock, network, ids, recorded, configuration.snapshot)
+    finally:
+        network.open.set()
+        await worker.stop(5_000)
 
 
 @asynccontextmanager
@@ -408,7 +409,7 @@ async def test_wrong_credentials_put_the_endpoint_on_hold(tmp_path):
         assert await said(it.store) == [("nicobar", "endpoint.pause", endpoint.id, endpoint.paused_reason)]
 
 
-async def said(store: SqliteStore) -> list[tuple[str, ...]]:
+async def said(store: Store) -> list[tuple[str, ...]]:
     """The audit log."""
     lines = (await store.audit(AuditFilter(), limit=10)).items
     return [(line.actor, line.action, line.subject, line.detail) for line in lines]
@@ -484,19 +485,12 @@ async def test_after_a_half_that_has_to_wait_its_own_delivery_s_second_half_is_n
         assert it.network.sent.empty()
 
 
-async def test_a_pause_that_could_not_be_kept_is_kept_by_the_next_refusal(tmp_path, monkeypatch):
+async def test_a_pause_that_could_not_be_kept_is_kept_by_the_next_refusal(tmp_path):
     async with world(tmp_path) as it:
-        change, failed = it.store.change, asyncio.Event()
-
-        async def full(_changes):
-            failed.set()
-            raise StoreUnavailable("disk_full", "The disk is full.")
-
-        monkeypatch.setattr(it.store, "change", full)
         it.network.answer = lambda _items: status(401)
-        message_id = await it.accept("one")
-        await failed.wait()
-        monkeypatch.setattr(it.store, "change", change)
+        with failing_store(it.store, "change") as failed:
+            message_id = await it.accept("one")
+            await failed.wait()
         await it.move(1_000)
         await it.next_recorded()
         await it.next_recorded()
@@ -506,18 +500,11 @@ async def test_a_pause_that_could_not_be_kept_is_kept_by_the_next_refusal(tmp_pa
         assert (await it.delivery(message_id)).tries == 0
 
 
-async def test_a_surprise_in_the_lane_does_not_end_it(tmp_path, monkeypatch):
+async def test_a_surprise_in_the_lane_does_not_end_it(tmp_path):
     async with world(tmp_path) as it:
-        claim, failed = it.store.claim, asyncio.Event()
-
-        async def broken(*_more, **_named):
-            failed.set()
-            raise RuntimeError("a surprise")
-
-        monkeypatch.setattr(it.store, "claim", broken)
-        await it.accept("one")
-        await failed.wait()
-        monkeypatch.setattr(it.store, "claim", claim)
+        with failing_store(it.store, "claim", RuntimeError("a surprise")) as failed:
+            await it.accept("one")
+            await failed.wait()
         await it.move(1_000)
         assert await it.network.next() == ["one"]
         assert it.worker.alive
@@ -648,7 +635,7 @@ async def test_an_endpoint_that_cannot_be_opened_for_a_while_finds_its_breaker_a
         for endpoints in ({}, opened):
             it.worker._configuration._endpoints = endpoints
             it.worker._follow()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await it.clock.next_wait()
         await it.move(9_000)
         assert it.network.sent.empty()
@@ -1488,24 +1475,17 @@ async def test_a_clock_that_is_set_while_a_request_is_out_moves_no_retry(tmp_pat
 
 
 @pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000])
-async def test_a_clock_that_is_set_while_the_store_refuses_to_follow_moves_no_retry(tmp_path, monkeypatch, by_ms):
+async def test_a_clock_that_is_set_while_the_store_refuses_to_follow_moves_no_retry(tmp_path, by_ms):
     async with world(tmp_path) as it:
         it.network.open.clear()
         it.network.answer = lambda _items: status(503)
         await it.accept("a")
         await it.network.next()
         it.clock.set_by(by_ms)
-        shift_times, refused = it.store.shift_times, []
-
-        async def full(**asked):
-            refused.append(asked)
-            raise StoreUnavailable("disk_full", "The disk is full.")
-
-        monkeypatch.setattr(it.store, "shift_times", full)
-        it.network.open.set()
-        await it.next_recorded()
-        assert refused
-        monkeypatch.setattr(it.store, "shift_times", shift_times)
+        with failing_store(it.store, "shift_times") as failed:
+            it.network.open.set()
+            await it.next_recorded()
+            assert failed.is_set()
         it.network.answer = lambda _items: OK
         await it.move(4_000)
         assert it.network.sent.empty(), "not before its time"
@@ -1565,17 +1545,12 @@ async def test_what_came_while_the_clock_was_ahead_leaves_with_the_next_start(tm
             assert sorted(await again.network.next()) == ["a", "b"]
 
 
-async def test_a_stop_on_a_disk_that_takes_nothing_leaves_the_handing_back_to_the_next_start(tmp_path, monkeypatch):
+async def test_a_stop_on_a_disk_that_takes_nothing_leaves_the_handing_back_to_the_next_start(tmp_path):
     async with world(tmp_path) as it:
         it.network.open.clear()
         message_id = await it.accept("one")
         await it.network.next()
-
-        async def full():
-            raise StoreUnavailable("disk_full", "The disk is full.")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(it.store, "release_leases", full)
+        with failing_store(it.store, "release_leases"):
             await it.worker.stop(0)
         async with another_worker(it) as again:
             assert await again.network.next() == ["one"]

@@ -17,10 +17,9 @@ from nicobar.connectors.registry import CONNECTORS, find_recipe
 from nicobar.errors import UserError
 from nicobar.model import Customer, Level
 from nicobar.sandbox import Broken, Calls, Canceled, Job, Untouched
-from nicobar.sandbox.pool import SandboxPool
 from nicobar.sources.dodo import DodoPayments
 from nicobar.sources.samples import fresh
-from support.server import UNHURRIED
+from support.shared import SANDBOX
 
 NOW_MS = 1_789_000_000_000
 DODO = DodoPayments()
@@ -60,8 +59,8 @@ async def run(item, bodies: list[tuple[str, bytes]], identifier: str = ""):
         )
         for name, content in bodies
     ]
-    async with SandboxPool(children=1, bounds=UNHURRIED) as pool:
-        return await pool.run(jobs)
+    sandbox = await SANDBOX.get()
+    return await sandbox.run(jobs)
 
 
 def prepared(result: Calls, content: bytes, message_id: str = "msg_1"):

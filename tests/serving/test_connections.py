@@ -15,7 +15,8 @@ from nicobar.web.asgi import Message, Receive, Send
 from nicobar.web.connection_pool import LOOPBACK, Limits, Pool, State, address_key
 from nicobar.web.connections import Connection
 from nicobar.web.serving import RESERVED_FILES, Server
-from support.http import PATIENCE_S, Echo, Hits, Line, get, lines, once, post, serving
+from support.http import Echo, Hits, Line, get, lines, once, post, serving
+from support.patience import PATIENCE_S
 
 LARGE = b"x" * 20_000_000
 OTHER = "127.0.0.2"

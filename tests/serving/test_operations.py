@@ -92,8 +92,8 @@ async def test_errors_become_answers():
 
 
 async def test_an_application_names_missing_routes_itself():
-    def no_route(scope, error) -> Refusal:
-        return Refusal(error.status_code, "no_page", "There is no such page.", "")
+    def no_route(scope, status) -> Refusal:
+        return Refusal(status, "no_page", "There is no such page.", "")
 
     def render(scope, error) -> Response:
         return Response({"code": error.code}, status=error.status)

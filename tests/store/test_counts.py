@@ -8,6 +8,7 @@ import threading
 from contracts.test_stores import endpoint
 from nicobar.store import ReplayFilter
 from nicobar.store.sqlite import SqliteStore, replays
+from support.patience import PATIENCE_S
 
 
 async def test_counts_of_replays_are_made_one_after_the_other_and_hold_up_no_other_read(tmp_path, monkeypatch):
@@ -16,14 +17,14 @@ async def test_counts_of_replays_are_made_one_after_the_other_and_hold_up_no_oth
 
     def slow(*asked):
         under_way.append(asked)
-        held.wait(20)
+        held.wait(PATIENCE_S)
         return count(*asked)
 
     monkeypatch.setattr(replays, "_count", slow)
     await store.change([await endpoint(store, "ep_1")])
     counts = [asyncio.create_task(store.count_replay(1, ReplayFilter())) for _ in range(8)]
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             for _ in range(20):
                 assert await store.task("qtask_1") is None
         assert len(under_way) == 1

@@ -1,4 +1,4 @@
-"""A real Chromium, and what pages are checked with in it."""
+"""A real Chromium, one for each test process, and what pages are checked with in it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,43 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from support.patience import PATIENCE_MS
+from support.shared import Shared
 
 AXE = Path(__file__).parents[2] / "assets" / "node_modules" / "axe-core" / "axe.min.js"
+NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 @asynccontextmanager
 async def browser(*arguments: str) -> AsyncIterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = os.environ.get("TEST_CHROMIUM") or next(filter(None, map(shutil.which, names)))
+    """The test process's browser, with nothing left in it by earlier tests; one of its own with `arguments`."""
+    if arguments:
+        async with _launch(*arguments) as own:
+            yield own
+        return
+    shared = await _SHARED.get()
+    try:
+        yield shared
+    finally:
+        for context in shared.contexts:
+            await context.close()
+
+
+@asynccontextmanager
+async def _launch(*arguments: str) -> AsyncIterator[Browser]:
+    path = os.environ.get("TEST_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)))
+    expect.set_options(timeout=PATIENCE_MS)
     async with async_playwright() as playwright:
-        it = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *arguments])
-        yield it
-        await it.close()
+        launched = await playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", *arguments], timeout=PATIENCE_MS
+        )
+        yield launched
+        await launched.close()
+
+
+_SHARED = Shared(_launch)
 
 
 async def serious_findings(page: Page) -> list[str]:

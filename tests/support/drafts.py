@@ -10,8 +10,6 @@ from support.installation import SECRET, Installation, connect
 from support.pages import SAME_ORIGIN
 from support.server import ADA, TYPES
 
-EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
-
 
 async def write_code(page: Page, draft: str, code: str) -> None:
     """The code into a draft, as the form does it without the editor."""

@@ -13,9 +13,7 @@ from typing import Any
 from nicobar.web.asgi import Message, Receive, Send, send_json
 from nicobar.web.connection_pool import Limits
 from nicobar.web.serving import Server
-
-# Longer than any test waits for anything: an answer that does not come fails instead of hanging.
-PATIENCE_S = 60
+from support.patience import PATIENCE_S
 
 
 @dataclass

@@ -22,11 +22,12 @@ from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, Change, PauseEndpoint, PutSource
 from nicobar.web.serving import Server
 from support.browser import serious_findings
+from support.patience import PATIENCE_MS, PATIENCE_S
 from support.records import make_endpoint, make_source
 from support.server import ADA, DEFAULTS, DODO, TYPES
+from support.shared import SANDBOX
 
 PASSWORD = "a pigeon finds its way"
-EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 # What somebody writes who wants it to be run.
 EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
@@ -45,7 +46,7 @@ class Installation:
         return self.runtime.server.url
 
     async def next_recorded(self) -> Recorded:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.recorded.get()
 
     async def send(
@@ -80,7 +81,7 @@ async def installation(directory: Path, **settings: object) -> AsyncIterator[Ins
     recorded: asyncio.Queue[Recorded] = asyncio.Queue()
     values = Settings(**DEFAULTS | {"data_dir": directory} | settings)
     try:
-        async with run(values, recorded.put_nowait) as runtime:
+        async with run(values, recorded.put_nowait, sandbox=await SANDBOX.get()) as runtime:
             yield Installation(runtime, state, emulator, recorded)
     finally:
         await emulator.stop()
@@ -89,6 +90,7 @@ async def installation(directory: Path, **settings: object) -> AsyncIterator[Ins
 async def open_page(it: Browser, **options: object) -> tuple[Page, list[str]]:
     """A page of a browser that knows nothing yet, and what goes wrong on it."""
     context = await it.new_context(**{"viewport": {"width": 1440, "height": 900}, "locale": "en-GB"} | options)
+    context.set_default_timeout(PATIENCE_MS)
     page = await context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))

@@ -7,20 +7,12 @@ import pytest
 from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.errors import UserError
 from nicobar.model import Level
-from nicobar.sandbox.pool import SandboxPool
 from nicobar.sources.dodo import DodoPayments
 from nicobar.use_cases import dry_run
-from support.server import UNHURRIED
 
 NOW_MS = 1_789_000_000_000
 DODO = dry_run.samples_of(DodoPayments())
 CREDENTIALS = {"site_id": "s", "api_key": "k"}
-
-
-@pytest.fixture
-async def sandbox():
-    async with SandboxPool(children=1, bounds=UNHURRIED) as it:
-        yield it
 
 
 def at(code: str):

@@ -24,11 +24,11 @@ from support.clock import MovingClock
 
 
 @dataclass
-class Tester:
+class Actor:
     name: str = "tester"
 
 
-ACTOR = Tester()
+ACTOR = Actor()
 
 
 def event_type(name: str) -> PutEventType:

@@ -256,20 +256,33 @@ class _Keeper:
             return self._child
         for _ in range(MAX_STARTS):
             try:
-                self._child = await asyncio.create_subprocess_exec(
-                    *CHILD, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={"TZ": "UTC", "LC_ALL": "C.UTF-8"}
-                )
+                child = await self._start()
                 async with asyncio.timeout(START_MS / 1000):
-                    await _receive(self._child, Greeting, MAX_GREETING_BYTES)
+                    await _receive(child, Greeting, MAX_GREETING_BYTES)
             except (*_DEATHS, InvalidReply, TimeoutError):
                 await self._end()
             else:
-                return self._child
+                return child
         raise SandboxError(
             "sandbox_unavailable",
             f"The process that runs handlers could not be started, {MAX_STARTS} times in a row.",
             "Run `nicobar doctor`; check the machine's memory and process limits.",
         )
+
+    async def _start(self) -> Process:
+        """A cancellation waits for the process, so that it can be ended: uvloop would leave it behind."""
+        creating = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
+                *CHILD, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={"TZ": "UTC", "LC_ALL": "C.UTF-8"}
+            )
+        )
+        try:
+            self._child = await asyncio.shield(creating)
+        except asyncio.CancelledError:
+            with contextlib.suppress(OSError):
+                self._child = await creating
+            raise
+        return self._child
 
     async def _kill(self, reason: str) -> None:
         self._on_kill(reason)

@@ -6,8 +6,6 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
-from starlette.exceptions import HTTPException
-
 from nicobar.errors import NicobarError, Refusal, SandboxError, StoreError, UserError
 from nicobar.observe import log
 from nicobar.use_cases.services import Services
@@ -189,8 +187,8 @@ def _render(scope: Message, error: NicobarError) -> Response[Any]:
     )
 
 
-def _no_page(scope: Message, error: HTTPException) -> Refusal:
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+def _no_page(scope: Message, status: int) -> Refusal:
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
         method = scope["method"]
         return Refusal(
             405, "method_not_allowed", f"This page does not accept {method} requests.", "Open it in a browser."

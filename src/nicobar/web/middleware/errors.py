@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -14,19 +15,25 @@ from nicobar.web.operations import Response, send_response
 
 # Shows an error to whoever sent the request of this scope.
 Render = Callable[[Message, NicobarError], Response[Any]]
-NoRoute = Callable[[Message, HTTPException], Refusal]
-_CODES = {404: "not_found", 405: "method_not_allowed"}
+# Says what is wrong with a request that no route has, by the status: 404 or 405.
+NoRoute = Callable[[Message, int], Refusal]
 # The statuses of requests whose body is not read to its end.
 _UNREAD = frozenset({408, 413})
+
+
+def _no_route(scope: Message, status: int) -> Refusal:
+    code = "method_not_allowed" if status == HTTPStatus.METHOD_NOT_ALLOWED else "not_found"
+    detail = f"{scope['method']} {scope['path']}: {HTTPStatus(status).phrase}."
+    return Refusal(status, code, detail, "The addresses are in the reference, docs/.")
 
 
 class Errors:
     """Answers for the application that raises. `no_route` says what is wrong with a request that no route has."""
 
-    def __init__(self, app: App, render: Render, *, no_route: NoRoute | None = None) -> None:
+    def __init__(self, app: App, render: Render, *, no_route: NoRoute = _no_route) -> None:
         self._app = app
         self._render = render
-        self._no_route = no_route or _no_route
+        self._no_route = no_route
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,7 +61,7 @@ class Errors:
             case NicobarError():
                 shown = error
             case HTTPException():
-                shown = self._no_route(scope, error)
+                shown = self._no_route(scope, error.status_code)
                 headers = dict(error.headers or {})
             case _:
                 log.error("request failed", path=scope["path"], exc_info=error)
@@ -71,12 +78,3 @@ class Errors:
             media_type=response.media_type,
             cookies=response.cookies,
         )
-
-
-def _no_route(scope: Message, error: HTTPException) -> Refusal:
-    return Refusal(
-        error.status_code,
-        _CODES.get(error.status_code, "request_invalid"),
-        f"{scope['method']} {scope['path']}: {error.detail}.",
-        "The addresses are in the reference, docs/.",
-    )
