@@ -70,6 +70,10 @@ bench: $(READY) ## Measure throughput, latency, CPU and memory (ARGS="whole --ke
 chaos: $(READY) ## Kill the server at every stage, hundreds of times, and count what is lost (ARGS="--seed N")
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run $(ARGS)
 
+.PHONY: dev
+dev: $(READY) ## Run Nicobar and the emulator on this machine, restarted when the source changes
+	@$(BIN)/python scripts/dev.py
+
 assets: $(ASSETS) ## Build the dashboard's editor anew from assets/
 	@cd assets && PATH="$(CURDIR)/$(BIN):$$PATH" node build.mjs ../src/nicobar/web/dashboard/static/vendor
 

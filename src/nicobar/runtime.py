@@ -41,11 +41,11 @@ from nicobar.store.sqlite import SqliteStore, apply_migrations
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.users import offer_setup_link
 from nicobar.web.api.app import create_app
-from nicobar.web.api.limits import request_shares, server_limits
 from nicobar.web.api.ops import create_ops
 from nicobar.web.asgi import App, keep_encoded_slashes
 from nicobar.web.dashboard.app import create_dashboard
 from nicobar.web.ingress import Ingress
+from nicobar.web.server_limits import request_shares, server_limits
 from nicobar.web.serving import Server
 
 _Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]

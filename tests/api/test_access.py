@@ -9,7 +9,7 @@ import pytest
 from nicobar.errors import Refusal
 from nicobar.model import Scope
 from nicobar.store import PutToken
-from nicobar.web.middleware.limits import Rates
+from nicobar.web.middleware.rate_limit import Rates
 from support.api import asking
 
 

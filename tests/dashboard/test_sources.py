@@ -74,7 +74,7 @@ async def test_a_name_is_taken_once_and_a_sender_has_to_be_known(nicobar):
         assert len(nicobar.runtime.configuration.snapshot.sources) == 1
         for wrong in ("before=x", "after=-1", f"before={10**30}"):
             (source,) = nicobar.runtime.configuration.snapshot.sources
-            assert (await visitor.ask("GET", f"/sources/{source.id}?{wrong}"))[0] == 400
+            assert (await visitor.ask("GET", f"/sources/{source.id}?{wrong}"))[0] == 422
 
 
 async def refuse_many(nicobar):

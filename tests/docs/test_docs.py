@@ -102,10 +102,21 @@ def test_the_reference_leads_to_every_recipe(tmp_path):
     assert run(tmp_path, "nicobar recipe nothing").returncode == 1
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")], ids=lambda path: path.name)
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_links_between_pages_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)#]+)", path.read_text("utf-8")):
         assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_pages_name_make_targets_that_exist(path):
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    text = path.read_text("utf-8")
+    named = re.findall(r"^make (\w+)", text, re.MULTILINE) + re.findall(r"`make (?:PYTHON=\S+ )?(\w+)", text)
+    assert set(named) <= set(targets)
 
 
 def blocks(path: Path, language: str) -> list[str]:

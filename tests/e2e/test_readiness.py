@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import sqlite3
-import time
 import urllib.error
 import urllib.request
 from contextlib import closing, contextmanager
@@ -19,7 +18,6 @@ import pytest
 
 from cli.test_commands import _start, configure, nicobar
 from e2e.test_disk import world
-from nicobar.pipeline.readiness import READY_TIMEOUT_MS
 from support.patience import PATIENCE_S
 
 PAGE_BYTES = 4096
@@ -121,21 +119,17 @@ def test_files_lost_under_a_running_server_are_noticed(tmp_path, how):
         assert ready(it)[0] == 200
 
 
-def test_another_write_lock_is_named_in_time_and_reads_are_answered(tmp_path):
+def test_another_write_lock_is_named_and_reads_are_answered(tmp_path):
     data = tmp_path / "data"
     with world(tmp_path, data) as it:
         base = it.url.partition("/in/")[0]
         token = nicobar(tmp_path, "token", "create", "ci", "--data-dir", str(data)).stdout.strip()
         assert ready(it)[0] == 200
         with write_lock(data / "nicobar.db"):
-            began = time.monotonic()
             status, answer = ready(it)
-            took_s = time.monotonic() - began
             assert status == 503
             assert "another process" in answer["detail"].lower()
             assert "write lock" in answer["detail"]
-            # The server's own bound, and as much again for a machine that is busy.
-            assert took_s < 2 * READY_TIMEOUT_MS / 1000 + 5
             status, answer = ask(f"{base}/api/v1/app", authorization=f"Bearer {token}")
             assert status == 200, answer
             assert answer["data"][0]["uid"] == "default"

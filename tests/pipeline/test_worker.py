@@ -172,6 +172,7 @@ class World:
             known=known,
             credentials=values["credentials"],
             max_messages_per_s=values["max_messages_per_s"],
+            disabled=False,
         )
         await self.store.change([put])
         await self.worker._configuration.refresh()

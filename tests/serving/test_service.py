@@ -18,6 +18,9 @@ BODY = b'{"type":"payment.succeeded","timestamp":"2026-09-14T08:12:24.201733Z","
 SILENT = 2_000
 TEN = tuple(f"127.0.1.{number}" for number in range(1, 11))
 
+# What a browser says of a form that a page of the same server sends.
+SAME_ORIGIN = "sec-fetch-site: same-origin"
+
 
 def webhook(nicobar, event_id: str) -> bytes:
     signed = DODO.sign(event_id, BODY, nicobar.secrets[0], nicobar.runtime.clock.now_ms())
@@ -65,7 +68,7 @@ async def test_the_api_and_pages_cannot_use_the_places_of_events_and_probes(tmp_
         port = nicobar.runtime.server.port
         async with lines(port, 8) as opened:
             for line in opened:
-                await line.say(post("/login", b"a", length=1_000))
+                await line.say(post("/login", b"a", SAME_ORIGIN, length=1_000))
             await serves(nicobar, "127.0.0.1")
             assert (await once(port, get("/login"))).status == 200
 
@@ -74,7 +77,7 @@ async def test_the_api_and_pages_cannot_use_the_places_of_events_and_probes(tmp_
 async def test_a_connection_whose_body_does_not_arrive_is_closed(tmp_path, path):
     async with running(tmp_path, None, body_timeout_ms=100) as nicobar:
         line = await Line.open(nicobar.runtime.server.port)
-        answer = await line.ask(post(path.replace("/in/TOKEN", path_of(nicobar)), b"x", length=1_000))
+        answer = await line.ask(post(path.replace("/in/TOKEN", path_of(nicobar)), b"x", SAME_ORIGIN, length=1_000))
         assert answer.status in {303, 401, 404, 408}
         assert await line.rest() == b""
         line.close()

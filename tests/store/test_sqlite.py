@@ -274,3 +274,16 @@ async def test_upgrade_keeps_the_ids_of_unfinished_deliveries(tmp_path, monkeypa
     assert (replayed.message.id, replayed.replay_key) == ("msg_2", "")
     assert (await store.count_replay(1, every)).earlier_ids == 0
     await store.close()
+
+
+async def test_the_configuration_is_read_while_another_process_writes(tmp_path):
+    path = tmp_path / "a.db"
+    apply_migrations(path, 1)
+    store = SqliteStore(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        assert (await store.snapshot()).applications[0].uid == "default"
+    finally:
+        other.close()
+        await store.close()

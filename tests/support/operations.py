@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from nicobar.web.api import app
-from nicobar.web.api.document import make_document
+from nicobar.web.api.openapi import make_document
 from support.api import Answer, Api
 
 DOCUMENT = make_document(app.OPERATIONS)

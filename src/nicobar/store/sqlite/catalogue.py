@@ -55,7 +55,7 @@ class CatalogueTables:
 
     async def snapshot(self) -> Snapshot:
         try:
-            return await self._database.write(_snapshot)
+            return await self._database.look_at_one_moment(_snapshot)
         except msgspec.MsgspecError as error:
             raise StoreUnavailable(
                 "configuration_unreadable",

@@ -90,6 +90,19 @@ class Database:
         """Runs work that only reads. Raises StoreUnavailable."""
         return await self._run(self._readers, work)
 
+    async def look_at_one_moment(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The same for work of several queries, which all see the database as of one moment."""
+
+        def run(connection: sqlite3.Connection) -> T:
+            connection.execute("BEGIN")
+            try:
+                return work(connection)
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+        return await self.look(run)
+
     async def survey(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """The same for work that may read all there is: one at a time, and no reader waits for it."""
         return await self._run(self._surveyor, work)

@@ -49,18 +49,6 @@ class HistoryTables:
 
     _database: Database
 
-    async def _look(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs work that reads, all of it as of one moment."""
-
-        def run(connection: sqlite3.Connection) -> T:
-            connection.execute("BEGIN")
-            try:
-                return work(connection)
-            finally:
-                connection.execute("COMMIT")
-
-        return await self._database.look(run)
-
     async def messages(
         self,
         app_id: str,
@@ -78,7 +66,7 @@ class HistoryTables:
             span = _of_messages(connection, which, before, after)
             return _page(connection, of, of, values, span, limit, message)
 
-        return await self._look(work)
+        return await self._database.look_at_one_moment(work)
 
     async def find_message(self, app_id: str, message_id: str, *, alerts: bool = False) -> Message | None:
         values = {"app_id": app_id, "id": message_id, "alerts": alerts}
@@ -100,7 +88,7 @@ class HistoryTables:
             span = _of_attempts(which, before, after)
             return _page(connection, "attempts", "attempts", values, span, limit, _message_attempt)
 
-        return await self._look(work)
+        return await self._database.look_at_one_moment(work)
 
     async def attempts_of_message(
         self,
@@ -119,7 +107,7 @@ class HistoryTables:
             span = _of_attempts(which, before, after)
             return _page(connection, "attempts_of_message", None, values, span, limit, _message_attempt)
 
-        return await self._look(work)
+        return await self._database.look_at_one_moment(work)
 
     async def attempt(self, attempt_id: str) -> MessageAttempt | None:
         rows = await self._database.read("attempt", {"id": attempt_id})
@@ -136,7 +124,7 @@ class HistoryTables:
             (count,) = connection.execute(SQL["count_attempts"], values | _values(which)).fetchone()
             return count, more
 
-        return await self._look(work)
+        return await self._database.look_at_one_moment(work)
 
     async def attempted(
         self,
@@ -162,7 +150,7 @@ class HistoryTables:
             span = _of_messages(connection, which, before, after)
             return _page(connection, of, edge, values, span, limit, _attempted)
 
-        return await self._look(work)
+        return await self._database.look_at_one_moment(work)
 
     async def moments(
         self,
@@ -188,7 +176,7 @@ class HistoryTables:
             span = _of_messages(connection, which, before, after)
             return _page(connection, of, of, values, span, limit, moment)
 
-        return await self._look(work)
+        return await self._database.look_at_one_moment(work)
 
     async def customers(self, app_id: str, prefix: str, *, after: str | None = None, limit: int) -> Page[Seen]:
         _check(limit)
@@ -245,7 +233,7 @@ class HistoryTables:
                 values["above"] = ends[1][0]
             return [int(took_ms) for (took_ms,) in connection.execute(SQL["latencies"], values).fetchall()]
 
-        return await self._look(work)
+        return await self._database.look_at_one_moment(work)
 
     async def waits(self, endpoint_id: str, *, now_ms: int) -> Waits:
         values = {"endpoint_id": endpoint_id, "now_ms": now_ms, "look": MAX_COUNT + 1}
@@ -263,7 +251,7 @@ class HistoryTables:
             rows = connection.execute(SQL["unfinished_of_endpoint"], values).fetchall()
             return {DeliveryState(state): count for state, count in rows}
 
-        return await self._look(work)
+        return await self._database.look_at_one_moment(work)
 
     async def keep_refusals(self, refusals: Sequence[RejectedRequest]) -> None:
         def work(connection: sqlite3.Connection) -> None:
@@ -281,7 +269,7 @@ class HistoryTables:
             values = {"source_id": source_id}
             return _page(connection, "refusals", None, values, _of_numbers(before, after), limit, _refused)
 
-        return await self._look(work)
+        return await self._database.look_at_one_moment(work)
 
     async def versions(
         self,
@@ -297,7 +285,7 @@ class HistoryTables:
         def work(connection: sqlite3.Connection) -> Page[Version]:
             return _page(connection, "versions", None, values, _of_numbers(before, after), limit, _version)
 
-        return await self._look(work)
+        return await self._database.look_at_one_moment(work)
 
     async def audit(
         self, which: AuditFilter, *, before: str | None = None, after: str | None = None, limit: int
@@ -312,7 +300,7 @@ class HistoryTables:
         def work(connection: sqlite3.Connection) -> Page[Change]:
             return _page(connection, of, of, values, _of_numbers(before, after), limit, _change)
 
-        return await self._look(work)
+        return await self._database.look_at_one_moment(work)
 
     async def expunge_attempt(self, attempt_id: str, *, said: Audited | None = None) -> bool:
         def work(connection: sqlite3.Connection) -> bool:

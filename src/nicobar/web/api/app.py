@@ -32,16 +32,16 @@ from nicobar.web.api import (
     transformations,
 )
 from nicobar.web.api.auth import CALLER, Needs, caller_in, caller_of, check_access, unauthenticated
-from nicobar.web.api.checks import read_request
-from nicobar.web.api.document import create_document
 from nicobar.web.api.errors import render
 from nicobar.web.api.idempotency import Idempotency
 from nicobar.web.api.lookups import PROVIDERS, ApiRequest
+from nicobar.web.api.openapi import create_document
+from nicobar.web.api.request_checks import read_request
 from nicobar.web.asgi import App, Message, headers_of
 from nicobar.web.middleware.auth import Authentication
 from nicobar.web.middleware.body import Body, body_of
 from nicobar.web.middleware.errors import Errors
-from nicobar.web.middleware.limits import RateLimit
+from nicobar.web.middleware.rate_limit import RateLimit
 from nicobar.web.operations import Operation, Response
 from nicobar.web.providers import Handlers
 from nicobar.web.routing import Prefixed, Routes

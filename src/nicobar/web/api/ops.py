@@ -10,8 +10,8 @@ from msgspec import UNSET, UnsetType
 from nicobar.model import Record
 from nicobar.observe import Metrics
 from nicobar.pipeline.readiness import Part, Readiness
-from nicobar.web.api.checks import check_values
 from nicobar.web.api.errors import render
+from nicobar.web.api.request_checks import check_values
 from nicobar.web.asgi import App, Message
 from nicobar.web.middleware.errors import Errors
 from nicobar.web.operations import Operation, Response, get

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Shape(Record, rename="camel"):
-    """A body. The API rejects a request with a field that its shape does not have (`checks.py`)."""
+    """A body. The API rejects a request with a field that its shape does not have (`request_checks.py`)."""
 
 
 class Page(Shape, Generic[T]):

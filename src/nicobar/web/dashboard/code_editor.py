@@ -233,7 +233,7 @@ async def _editor(
     shown = typed or Typed(code=draft.code, variables=write_variables(draft.variables), seen=draft.text_id)
     return page(
         visitor,
-        "code.html",
+        "code_editor.html",
         status=409 if conflict else 422 if problem else 200,
         draft=draft,
         connector=connector(draft.connector),

@@ -107,7 +107,7 @@ async def ask_expunge(context: Context, visitor: Visitor, key: Text = "") -> Res
     )
     return page(
         visitor,
-        "expunge_customer.html",
+        "customer_expunge.html",
         key=key,
         count=len(found.items),
         more=found.next is not None,

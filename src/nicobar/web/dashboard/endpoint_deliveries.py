@@ -52,7 +52,7 @@ async def show(
     waits = await read_waits(context.services.store, [known], context.now_ms())
     return page(
         visitor,
-        "deliveries.html",
+        "endpoint_deliveries.html",
         endpoint=known,
         rows=[await row_of(context, item, waits) for item in pages.items],
         pages=pages,

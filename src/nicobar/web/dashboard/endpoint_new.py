@@ -39,7 +39,7 @@ async def choose(visitor: Visitor, q: str = "") -> Response[bytes]:
     """The integrations, narrowed by what is looked for."""
     wanted = q.strip().casefold()
     found = [connector for connector in CONNECTORS if wanted in _searched(visitor, connector)]
-    return page(visitor, "choose.html", connectors=found, q=q)
+    return page(visitor, "endpoint_choose.html", connectors=found, q=q)
 
 
 def _searched(visitor: Visitor, connector: Connector) -> str:
@@ -228,7 +228,7 @@ def _form(
     known = settings or {}
     return page(
         visitor,
-        "connection.html",
+        "endpoint_connection.html",
         status=422 if problem else 200,
         connector=of_kind,
         name=name,

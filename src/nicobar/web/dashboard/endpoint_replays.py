@@ -85,13 +85,13 @@ async def start(endpoint_id: str, context: Context, visitor: Visitor) -> Respons
 @get("/webhooks/{endpoint_id}/replays/{task_id}")
 async def show(endpoint_id: str, task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """One replay and how far it is."""
-    return await _task_page(context, visitor, "replay_progress.html", endpoint_id, task_id)
+    return await _task_page(context, visitor, "endpoint_replay.html", endpoint_id, task_id)
 
 
 @get("/webhooks/{endpoint_id}/replays/{task_id}/progress")
 async def progress(endpoint_id: str, task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """How far it is, as a part of the page that asks again and again."""
-    return await _task_page(context, visitor, "part_replay.html", endpoint_id, task_id)
+    return await _task_page(context, visitor, "part_endpoint_replay.html", endpoint_id, task_id)
 
 
 @post("/webhooks/{endpoint_id}/replays/{task_id}/cancel", status=303)
@@ -162,7 +162,7 @@ async def _form(
     known_types = (await context.samples()).types
     return page(
         visitor,
-        "replays.html",
+        "endpoint_replays.html",
         status=422 if problem else 200,
         endpoint=known,
         fields={name: _last(fields, name) for name in ("kind", "since", "from", "until", "customer", "failure")},
@@ -194,7 +194,7 @@ def _counted(
     given = [(name, value) for name, value in hidden if value]
     return page(
         visitor,
-        "replay_confirm.html",
+        "endpoint_replay_confirm.html",
         endpoint=known,
         kind=KINDS[asked.kind],
         kind_names=KIND_NAMES,

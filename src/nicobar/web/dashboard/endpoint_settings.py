@@ -131,7 +131,7 @@ async def ask_delete(endpoint_id: str, context: Context, visitor: Visitor) -> Re
     """Says what deleting means, and asks."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
     unfinished = sum(waiting.unfinished for waiting in await context.services.store.backlog(known.seq))
-    return page(visitor, "delete.html", endpoint=known, unfinished=unfinished)
+    return page(visitor, "endpoint_delete.html", endpoint=known, unfinished=unfinished)
 
 
 @post("/webhooks/{endpoint_id}/delete", status=303)
@@ -151,7 +151,7 @@ def _settings_page(
     of_kind = connector(known.connector)
     return page(
         visitor,
-        "settings.html",
+        "endpoint_settings.html",
         status=422 if problem else 200,
         endpoint=known,
         connector=of_kind,

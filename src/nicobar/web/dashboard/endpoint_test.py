@@ -391,7 +391,7 @@ async def _page(
     samples = await context.samples()
     return page(
         visitor,
-        "testing.html",
+        "endpoint_test.html",
         status=problem.status if isinstance(problem, Refusal) else 422 if problem else 200,
         bench=bench,
         connector=connector(bench.at.endpoint.connector),

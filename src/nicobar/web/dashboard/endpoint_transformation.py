@@ -68,7 +68,7 @@ async def show(
         compared = Compared(before=running, after=version, difference=difference)
     return page(
         visitor,
-        "transformation.html",
+        "endpoint_transformation.html",
         endpoint=known,
         connector=connector(known.connector),
         coverage=await coverage_of_endpoint(context, known),
@@ -110,7 +110,7 @@ async def dry_run(
     code = changed.transformation.code if changed.transformation else ""
     return page(
         visitor,
-        "dry_run.html",
+        "endpoint_dry_run.html",
         endpoint=known,
         draft=open_draft,
         found=found,

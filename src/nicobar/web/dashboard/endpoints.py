@@ -59,7 +59,7 @@ async def show_all(context: Context, visitor: Visitor) -> Response[bytes]:
     """The endpoints, by name."""
     snapshot = await context.snapshot()
     app_id = current_application(snapshot).id
-    return page(visitor, "webhooks.html", rows=await rows_of(context, snapshot, app_id), now_ms=context.now_ms())
+    return page(visitor, "endpoints.html", rows=await rows_of(context, snapshot, app_id), now_ms=context.now_ms())
 
 
 async def rows_of(context: Context, snapshot: Snapshot, app_id: str) -> list[EndpointRow]:

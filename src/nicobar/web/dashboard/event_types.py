@@ -81,7 +81,7 @@ async def show_all(context: Context, visitor: Visitor, q: str = "", recipe: str 
     ]
     return page(
         visitor,
-        "catalogue.html",
+        "event_types.html",
         types=found,
         every=len(known),
         uses=uses,

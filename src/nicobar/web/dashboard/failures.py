@@ -95,7 +95,7 @@ async def ask_replay(
     back = address("/failures/group", endpoint=known.id, failure=failure)
     return page(
         visitor,
-        "replay_failures.html",
+        "failure_replay_confirm.html",
         endpoint=known,
         failure=failure,
         count=count,
@@ -138,7 +138,7 @@ async def _progress(
     names = endpoint_names(await context.snapshot())
     return page(
         visitor,
-        "replay.html",
+        "failure_replay.html",
         status=problem.status if problem else 200,
         task=task,
         name=names.get(task.endpoint_id, task.endpoint_id),

@@ -40,7 +40,7 @@ async def show(message_id: str, context: Context, visitor: Visitor) -> Response[
 async def ask_resend(message_id: str, context: Context, visitor: Visitor, to: str = "") -> Response[bytes]:
     """Says what sending again means, and asks."""
     message = await _message(context, visitor, message_id)
-    return page(visitor, "resend.html", message=message, endpoint=find_endpoint(await context.snapshot(), to))
+    return page(visitor, "message_resend.html", message=message, endpoint=find_endpoint(await context.snapshot(), to))
 
 
 @post("/logs/{message_id}/resend", status=303)
@@ -60,7 +60,7 @@ async def ask_expunge(message_id: str, context: Context, visitor: Visitor) -> Re
     """Says what taking out means, and asks."""
     message = await _message(context, visitor, message_id)
     unfinished = await count_unfinished(context.services.store, message)
-    return page(visitor, "expunge_message.html", message=message, unfinished=unfinished)
+    return page(visitor, "message_expunge.html", message=message, unfinished=unfinished)
 
 
 @post("/logs/{message_id}/expunge", status=303)

@@ -10,7 +10,7 @@ from nicobar.web.operations import Response, get
 @get("/keys")
 async def show(visitor: Visitor) -> Response[bytes]:
     """The list."""
-    return page(visitor, "keys.html")
+    return page(visitor, "shortcuts.html")
 
 
 OPERATIONS = (show,)

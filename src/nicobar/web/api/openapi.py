@@ -194,7 +194,7 @@ def _responses(row: Operation, signature: Signature, schemas: _Schemas) -> Docum
 
 
 def _close(part: object, schemas: Document) -> None:
-    """Says of every object in a request that it has no other fields, which `checks.py` holds."""
+    """Says of every object in a request that it has no other fields, which `request_checks.py` holds."""
     if isinstance(part, list):
         for item in part:
             _close(item, schemas)
