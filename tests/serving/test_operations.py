@@ -7,6 +7,7 @@ from typing import Annotated
 
 import pytest
 from msgspec import Meta
+from structlog.testing import capture_logs
 
 from nicobar.errors import Refusal
 from nicobar.model import Record
@@ -38,6 +39,11 @@ async def change_item(key: str) -> None:
     raise Refusal(409, "conflict", f"{key} is being changed.", "Retry.", retry_after_s=2)
 
 
+@post("/items/{key}/links")
+async def fail_at_link(key: str) -> None:
+    raise RuntimeError
+
+
 @post("/items")
 async def fail() -> None:
     raise RuntimeError("secret")
@@ -47,8 +53,11 @@ async def supply_suffix(request: str) -> str:
     return f" of {request}"
 
 
+OPERATIONS = [show_item, show_new, change_item, fail_at_link, fail]
+
+
 def application():
-    handlers: Handlers[str] = Handlers([show_item, show_new, change_item, fail], {"suffix": Provider(supply_suffix)})
+    handlers: Handlers[str] = Handlers(OPERATIONS, {"suffix": Provider(supply_suffix)})
 
     async def call(operation: Operation, scope) -> Response:
         arguments, _ = read_path(handlers.signature(operation).path, scope["path_params"])
@@ -58,7 +67,7 @@ def application():
         status = error.status if isinstance(error, Refusal) else 500
         return Response({"code": error.code, "detail": str(error)}, status=status)
 
-    return Errors(Routes([show_item, show_new, change_item, fail], call), render)
+    return Errors(Routes(OPERATIONS, call), render)
 
 
 async def test_a_handler_gets_path_parameters_and_provided_values():
@@ -89,6 +98,12 @@ async def test_errors_become_answers():
     answer = await ask(application(), "POST", "/items")
     assert (answer.status, answer.json["code"]) == (500, "internal")
     assert b"secret" not in answer.body
+
+
+async def test_a_failure_is_logged_without_what_the_path_holds():
+    with capture_logs() as lines:
+        assert (await ask(application(), "POST", "/items/secret/links")).status == 500
+    assert [(line["event"], line["path"]) for line in lines] == [("request failed", "/items/{key}/links")]
 
 
 async def test_an_application_names_missing_routes_itself():

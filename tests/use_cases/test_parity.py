@@ -89,7 +89,7 @@ TESTED_IN: dict[str, set[AuditAction]] = {
 }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def it(tmp_path_factory):
     """One installation for all operations: each begins with nothing in it but its own start."""
     with pytest.MonkeyPatch.context() as environment:
@@ -99,7 +99,7 @@ async def it(tmp_path_factory):
             yield made
 
 
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 async def test_every_interface_does_the_same(it, operation):
     outcomes = {interface: await outcome(it, operation, way) for interface, way in operation.ways.items()}

@@ -20,6 +20,9 @@ JSON = "application/json"
 _NO_CONTENT = 204
 _PARAMETER = re.compile(r"{(\w+)(:\w+)?}")
 
+# Where a request's scope has the path of its row. Logs show this path: in the request's own there may be a secret.
+ROUTE_PATH = "nicobar.route_path"
+
 T = TypeVar("T")
 # A handler's own parameters are read from its signature.
 Handler = Callable[..., Awaitable[object]]

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
 
 from nicobar.web.asgi import App, Message, Receive, Send
-from nicobar.web.operations import Operation, Response, send_response
+from nicobar.web.operations import ROUTE_PATH, Operation, Response, send_response
 
 # Answers a request of one operation.
 Call = Callable[[Operation, Message], Awaitable[Response[Any]]]
@@ -41,6 +41,7 @@ class _Path:
         operation = self.operations.get(scope["method"])
         if operation is None:
             raise HTTPException(405, "Method Not Allowed", {"allow": ", ".join(self.operations)})
+        scope[ROUTE_PATH] = operation.path
         await send_response(send, await self.call(operation, scope), operation.status)
 
 

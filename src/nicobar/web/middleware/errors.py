@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from nicobar.errors import NicobarError, Refusal
 from nicobar.observe import log
 from nicobar.web.asgi import App, GoneError, Message, Receive, Send
-from nicobar.web.operations import Response, send_response
+from nicobar.web.operations import ROUTE_PATH, Response, send_response
 
 # Shows an error to whoever sent the request of this scope.
 Render = Callable[[Message, NicobarError], Response[Any]]
@@ -64,7 +64,7 @@ class Errors:
                 shown = self._no_route(scope, error.status_code)
                 headers = dict(error.headers or {})
             case _:
-                log.error("request failed", path=scope["path"], exc_info=error)
+                log.error("request failed", path=scope.get(ROUTE_PATH, ""), exc_info=error)
                 shown = NicobarError("internal", "Something went wrong here. The log says what.")
         response = self._render(scope, shown)
         if response.status in _UNREAD:
