@@ -54,7 +54,7 @@ OFFERED: dict[AuditAction, set[Interface]] = {
 
 # Acts whose operations are compared, or done through the one interface that offers them, in other tests.
 TESTED_IN: dict[str, set[AuditAction]] = {
-    "admin/test_one_answer.py": {
+    "use_cases/test_interfaces_agree.py": {
         AuditAction.ENDPOINT_RECOVER,
         AuditAction.ENDPOINT_REPLAY_MISSING,
         AuditAction.ENDPOINT_BULK_REPLAY,

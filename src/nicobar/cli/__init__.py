@@ -7,15 +7,17 @@ import sys
 import click
 
 from nicobar import __version__
-from nicobar.cli.admin import apply, enable, export, password_link, resume
+from nicobar.cli.config_file import apply, export
 from nicobar.cli.demo import demo
 from nicobar.cli.doctor import doctor
+from nicobar.cli.endpoints import enable, resume
 from nicobar.cli.recipe import recipe
 from nicobar.cli.replay import expunge, replay
 from nicobar.cli.serve import emulator, migrate, serve
 from nicobar.cli.tokens import token
 from nicobar.cli.transform import transform
 from nicobar.cli.trigger import trigger
+from nicobar.cli.users import password_link
 from nicobar.errors import NicobarError
 
 

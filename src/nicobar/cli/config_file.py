@@ -1,18 +1,16 @@
-"""`nicobar apply`, `export`, `password-link`, `resume`, `enable`."""
+"""`nicobar apply` and `nicobar export`: the configuration as a file."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
 from nicobar.cli.options import (
-    COMMAND_LINE,
     CommandLine,
     CommandServices,
     new_installation_option,
@@ -32,13 +30,10 @@ from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
 from nicobar.sources.registry import source_kind
 from nicobar.store import Snapshot
-from nicobar.use_cases import endpoints
 from nicobar.use_cases.applications import default_application
 from nicobar.use_cases.config_file import ACTOR, Document, Plan, Planner, read_document, write_document
 from nicobar.use_cases.dry_run import application_samples, dry_target, run_samples, samples_of
 from nicobar.use_cases.edit import Edit, edited
-from nicobar.use_cases.endpoints import named_endpoint
-from nicobar.use_cases.users import offer_owner_link
 
 CHECK_TIMEOUT_MS = 5_000
 
@@ -169,54 +164,3 @@ def export(*, file: Path, force: bool, **flags: Any) -> None:
 
     for path in run_loop(run()):
         click.echo(f"wrote {path}")
-
-
-@click.command("password-link")
-@new_installation_option
-@setting_options("data_dir", "database_url", "host", "port", "public_url")
-def password_link(*, new_installation: bool, **flags: Any) -> None:
-    """Print a link that sets the dashboard's password, once and within a day; sessions end with the old one."""
-    settings = settings_of(flags)
-
-    async def run() -> str:
-        async with open_services(settings, create=True, new_installation=new_installation) as it:
-            return await offer_owner_link(it, COMMAND_LINE)
-
-    click.echo((settings.public_url.rstrip("/") or f"http://{settings.host}:{settings.port}") + run_loop(run()))
-
-
-@click.command()
-@click.argument("endpoint")
-@setting_options("data_dir", "database_url")
-def resume(*, endpoint: str, **flags: Any) -> None:
-    """End the pause or the hold of ENDPOINT (its name, id or uid)."""
-
-    async def change(edit: Edit) -> str:
-        found = named_endpoint(edit.snapshot.endpoints, endpoint)
-        if await endpoints.resume(edit, found):
-            return f"{found.name} is resumed."
-        return f"{found.name} is not paused. Nothing was changed."
-
-    click.echo(run_loop(_edit(flags, change)))
-
-
-@click.command()
-@click.argument("endpoint")
-@setting_options("data_dir", "database_url")
-def enable(*, endpoint: str, **flags: Any) -> None:
-    """Enable a disabled ENDPOINT (its name, id or uid)."""
-
-    async def change(edit: Edit) -> str:
-        found = named_endpoint(edit.snapshot.endpoints, endpoint)
-        enabled = await endpoints.enable(edit, found)
-        done = f"{found.name} is enabled." if enabled else f"{found.name} is not disabled. Nothing was changed."
-        if found.paused_reason is None:
-            return done
-        return f"{done} It is still paused: {found.paused_reason}. Resume it: nicobar resume {quote(found.name)}"
-
-    click.echo(run_loop(_edit(flags, change)))
-
-
-async def _edit(flags: dict[str, Any], change: Callable[[Edit], Awaitable[str]]) -> str:
-    async with open_services(settings_of(flags)) as it:
-        return await edited(it, COMMAND_LINE, change)
