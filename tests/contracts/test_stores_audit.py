@@ -35,25 +35,25 @@ async def _start(store: Any, said: Audited) -> object:
         expected=1,
         created_at_ms=1,
     )
-    return await store.add_task(task, said=said)
+    return await store.add_task(task, audit_line=said)
 
 
 async def _expunge_customer(store: Any, said: Audited) -> object:
     (app,) = (await store.snapshot()).applications
-    return await store.expunge_customer(app.id, "cus_1", now_ms=200, limit=10, said=said)
+    return await store.expunge_customer(app.id, "cus_1", now_ms=200, limit=10, audit_line=said)
 
 
 # None of them changes anything when it is done a second time.
 ACTS: dict[str, Act] = {
-    "resend": lambda store, said: store.resend("msg_1", "ep_1", now_ms=200, new_ids=False, said=said),
+    "resend": lambda store, said: store.resend("msg_1", "ep_1", now_ms=200, new_ids=False, audit_line=said),
     "cancel_pending": lambda store, said: store.cancel_pending(
-        1, now_ms=200, limit=9, reason=plain("by hand"), said=said
+        1, now_ms=200, limit=9, reason=plain("by hand"), audit_line=said
     ),
-    "cancel_task": lambda store, said: store.cancel_task("qtask_0", now_ms=200, said=said),
-    "expunge_attempt": lambda store, said: store.expunge_attempt("atmpt_1", said=said),
-    "expunge_message": lambda store, said: store.expunge_message("msg_1", now_ms=200, said=said),
+    "cancel_task": lambda store, said: store.cancel_task("qtask_0", now_ms=200, audit_line=said),
+    "expunge_attempt": lambda store, said: store.expunge_attempt("atmpt_1", audit_line=said),
+    "expunge_message": lambda store, said: store.expunge_message("msg_1", now_ms=200, audit_line=said),
     "expunge_customer": _expunge_customer,
-    "append": lambda store, said: store.append(message(9), said=said),
+    "append": lambda store, said: store.append(message(9), audit_line=said),
 }
 
 
@@ -126,12 +126,12 @@ async def test_a_replay_is_asked_for_and_said_at_once(store):
 
 
 async def test_what_takes_many_at_once_says_how_many(store):
-    await store.cancel_pending(1, now_ms=200, limit=10, reason=plain("by hand"), said=SAID)
+    await store.cancel_pending(1, now_ms=200, limit=10, reason=plain("by hand"), audit_line=SAID)
     await _expunge_customer(store, SAID)
     assert await lines(store) == ["2 messages", "1 deliveries"]
 
 
 async def test_the_log_is_no_change_of_the_configuration(store):
     version = await store.version()
-    await store.resend("msg_1", "ep_1", now_ms=200, new_ids=False, said=SAID)
+    await store.resend("msg_1", "ep_1", now_ms=200, new_ids=False, audit_line=SAID)
     assert await store.version() == version

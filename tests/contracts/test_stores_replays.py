@@ -353,9 +353,9 @@ async def test_a_cancel_stands_in_the_audit_log_once_however_often_it_is_asked_f
         await work(store)
     said = Audited(at_ms=1_000, actor="a", action="task.cancel", app_id=None, subject="qtask_1")
     for _ in range(3):
-        await store.cancel_task("qtask_1", now_ms=1_000, said=said)
+        await store.cancel_task("qtask_1", now_ms=1_000, audit_line=said)
     await work(store)
-    await store.cancel_task("qtask_1", now_ms=1_000, said=said)
+    await store.cancel_task("qtask_1", now_ms=1_000, audit_line=said)
     assert len((await store.audit(AuditFilter(), limit=9)).items) == 1
 
 

@@ -141,7 +141,7 @@ class Receiver:
             self._on_accepted(endpoint_seqs)
         return appended
 
-    async def take(self, posted: Posted, *, said: Audited | None = None) -> NewMessage:
+    async def take(self, posted: Posted, *, audit_line: Audited | None = None) -> NewMessage:
         """Keeps an event of the API, and what the audit log says of it. Raises Refusal 409 for an event id that the
         application has already, 503 when it could not be kept.
         """
@@ -169,7 +169,7 @@ class Receiver:
             deliver_at_ms=posted.deliver_at_ms,
         )
         try:
-            appended = await self._queue.append(message, said=said)
+            appended = await self._queue.append(message, audit_line=audit_line)
         except StoreError as error:
             raise unavailable(error) from error
         if appended.duplicate:

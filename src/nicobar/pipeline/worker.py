@@ -368,9 +368,9 @@ class _Lane:
         refusal tries again. People are told when the hold begins, not at each probe. Raises StoreError.
         """
         is_new = not _is_on_hold(self._target)
-        said = [self._audit_line(AuditAction.ENDPOINT_PAUSE, why)] if is_new else []
+        audit_line = [self._audit_line(AuditAction.ENDPOINT_PAUSE, why)] if is_new else []
         put = PauseEndpoint(endpoint_id=endpoint.id, reason=why)
-        if await self._decide(endpoint, lambda item: _may_hold(item, why), put, *said) and is_new:
+        if await self._decide(endpoint, lambda item: _may_hold(item, why), put, *audit_line) and is_new:
             log.error("endpoint on hold", endpoint_id=endpoint.id, reason=str(why))
             told = reason(
                 why.code,
@@ -462,8 +462,8 @@ class _Lane:
 
     async def _disable(self, endpoint: Endpoint, why: Reason) -> None:
         disabled = DisableEndpoint(endpoint_id=endpoint.id, reason=why)
-        said = self._audit_line(AuditAction.ENDPOINT_DISABLE, why)
-        if not await self._decide(endpoint, lambda item: not item.endpoint.disabled, disabled, said):
+        audit_line = self._audit_line(AuditAction.ENDPOINT_DISABLE, why)
+        if not await self._decide(endpoint, lambda item: not item.endpoint.disabled, disabled, audit_line):
             return
         log.error("endpoint disabled", endpoint_id=endpoint.id, reason=str(why))
         await self._alerts.tell(Alert(type=AlertType.DISABLED, endpoint=endpoint, reason=why))

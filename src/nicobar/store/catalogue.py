@@ -179,7 +179,7 @@ class RemoveDraft(Record, tag=True):
 class Audited(Record, tag=True):
     """Says in the audit log who did what to which thing. `detail` holds no secrets.
 
-    What changes something outside the configuration takes one as `said`. It stands in the log if anything was
+    What changes something outside the configuration takes one as `audit_line`. It stands in the log if anything was
     changed, both in one transaction.
     """
 

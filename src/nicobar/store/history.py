@@ -328,6 +328,6 @@ class History(Protocol):
         self, which: AuditFilter, *, before: str | None = None, after: str | None = None, limit: int
     ) -> Page[Change]: ...
 
-    async def expunge_attempt(self, attempt_id: str, *, said: Audited | None = None) -> bool:
+    async def expunge_attempt(self, attempt_id: str, *, audit_line: Audited | None = None) -> bool:
         """Takes out what the destination answered to a try; False if there is no such try."""
         ...

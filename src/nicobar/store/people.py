@@ -27,7 +27,7 @@ class People(Protocol):
         """The link, while it is good."""
         ...
 
-    async def set_up(self, sha256: str, user: User, said: Audited, *, now_ms: int) -> bool:
+    async def set_up(self, sha256: str, user: User, audit_line: Audited, *, now_ms: int) -> bool:
         """Uses the link up and keeps the user, or the new password and the role of the one with that name, whose
         sessions end; in one transaction. False where the link is not good (any more) or another user's.
         """

@@ -91,7 +91,7 @@ class Queue(Protocol):
     customer key wait for nobody.
     """
 
-    async def append(self, message: NewMessage, *, said: Audited | None = None) -> Appended:
+    async def append(self, message: NewMessage, *, audit_line: Audited | None = None) -> Appended:
         """Stores the message and its deliveries in one transaction, or finds the message of that event id.
 
         Raises StoreBusy when the bound of the write queue is hit, StoreUnavailable when the disk refuses.

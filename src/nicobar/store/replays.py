@@ -141,7 +141,7 @@ class Replays(Protocol):
     """
 
     async def resend(
-        self, message_id: str, endpoint_id: str, *, now_ms: int, new_ids: bool, said: Audited | None = None
+        self, message_id: str, endpoint_id: str, *, now_ms: int, new_ids: bool, audit_line: Audited | None = None
     ) -> Resent:
         """Puts one finished or missing delivery into the queue again. One that waits for its next try is due at once;
         one that waits behind another, or is being sent, stays.
@@ -152,7 +152,7 @@ class Replays(Protocol):
         """What a replay would move now. One is counted at a time."""
         ...
 
-    async def add_task(self, task: NewTask, *, said: Audited | None = None) -> Task:
+    async def add_task(self, task: NewTask, *, audit_line: Audited | None = None) -> Task:
         """Keeps the task; it covers the messages that are there now."""
         ...
 
@@ -177,7 +177,7 @@ class Replays(Protocol):
         """
         ...
 
-    async def cancel_task(self, task_id: str, *, now_ms: int, said: Audited | None = None) -> Task | None:
+    async def cancel_task(self, task_id: str, *, now_ms: int, audit_line: Audited | None = None) -> Task | None:
         """Asks a task to stop that runs, or a replay that has moved all it found while some of it was not tried yet;
         any other stays as it is. None if there is none of that id.
         """
@@ -188,7 +188,7 @@ class Replays(Protocol):
         ...
 
     async def cancel_pending(
-        self, endpoint_seq: int, *, now_ms: int, limit: int, reason: Reason, said: Audited | None = None
+        self, endpoint_seq: int, *, now_ms: int, limit: int, reason: Reason, audit_line: Audited | None = None
     ) -> int:
         """Cancels up to so many deliveries that wait; returns how many, which is the log's detail too. What is being
         sent goes on.

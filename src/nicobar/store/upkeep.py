@@ -83,7 +83,7 @@ class Upkeep(Protocol):
         """How much room the database takes."""
         ...
 
-    async def expunge_message(self, message_id: str, *, now_ms: int, said: Audited | None = None) -> bool:
+    async def expunge_message(self, message_id: str, *, now_ms: int, audit_line: Audited | None = None) -> bool:
         """Empties one message and its attempts; its unfinished deliveries are canceled. False if there is none."""
         ...
 
@@ -92,7 +92,7 @@ class Upkeep(Protocol):
         ...
 
     async def expunge_customer(
-        self, app_id: str, customer_key: str, *, now_ms: int, limit: int, said: Audited | None = None
+        self, app_id: str, customer_key: str, *, now_ms: int, limit: int, audit_line: Audited | None = None
     ) -> int:
         """The same for up to so many messages of one customer, whose key is taken out too, also of the filters of
         replays, which are canceled; returns how many, which is the log's detail too; fewer than the limit when no

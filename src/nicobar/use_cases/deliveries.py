@@ -40,7 +40,7 @@ async def cancel_pending(services: OperationServices, actor: Actor, endpoint: En
             now_ms=services.clock.now_ms(),
             limit=CANCEL_STEP_DELIVERIES,
             reason=CANCELED,
-            said=line,
+            audit_line=line,
         )
         canceled += last
     return canceled, last < CANCEL_STEP_DELIVERIES
@@ -66,7 +66,7 @@ async def resend(
     detail = f"to {endpoint.id}{', under new ids' if new_ids else ''}"
     action = AuditAction.MESSAGE_RESEND
     line = audit_line(services, caller, action, message.id, app_id=message.app_id, detail=detail)
-    resent = await services.store.resend(message.id, endpoint.id, now_ms=now_ms, new_ids=new_ids, said=line)
+    resent = await services.store.resend(message.id, endpoint.id, now_ms=now_ms, new_ids=new_ids, audit_line=line)
     done = _resent(resent, message.id, endpoint.name)
     services.wake([endpoint.seq])
     if endpoint.paused_reason is not None:

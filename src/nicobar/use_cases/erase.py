@@ -16,13 +16,13 @@ async def expunge_message(services: OperationServices, actor: Actor, message: Me
     where there was nothing to delete.
     """
     line = audit_line(services, actor, AuditAction.MESSAGE_EXPUNGE, message.id, app_id=message.app_id)
-    return await services.store.expunge_message(message.id, now_ms=services.clock.now_ms(), said=line)
+    return await services.store.expunge_message(message.id, now_ms=services.clock.now_ms(), audit_line=line)
 
 
 async def expunge_attempt(services: OperationServices, actor: Actor, app_id: str, attempt_id: str) -> None:
     """Deletes what the destination answered to an attempt."""
     line = audit_line(services, actor, AuditAction.ATTEMPT_EXPUNGE, attempt_id, app_id=app_id)
-    await services.store.expunge_attempt(attempt_id, said=line)
+    await services.store.expunge_attempt(attempt_id, audit_line=line)
 
 
 async def expunge_customer(
@@ -36,7 +36,7 @@ async def expunge_customer(
     messages, done = 0, False
     for _ in range(MAX_STEPS):
         step = await services.store.expunge_customer(
-            app_id, customer_key, now_ms=services.clock.now_ms(), limit=STEP_MESSAGES, said=line
+            app_id, customer_key, now_ms=services.clock.now_ms(), limit=STEP_MESSAGES, audit_line=line
         )
         messages += step
         done = step < STEP_MESSAGES
@@ -50,5 +50,5 @@ async def expunge_application(services: OperationServices, actor: Actor, app_id:
     task_id = services.ids.new("qtask")
     return await services.store.add_task(
         NewTask(id=task_id, app_id=app_id, kind=TaskKind.PURGE, created_at_ms=services.clock.now_ms()),
-        said=audit_line(services, actor, AuditAction.APPLICATION_PURGE, app_id, app_id=app_id, detail=task_id),
+        audit_line=audit_line(services, actor, AuditAction.APPLICATION_PURGE, app_id, app_id=app_id, detail=task_id),
     )

@@ -68,7 +68,7 @@ async def start_replay(
             expected=count.deliveries,
             created_at_ms=services.clock.now_ms(),
         ),
-        said=line,
+        audit_line=line,
     )
 
 
@@ -98,7 +98,7 @@ async def cancel_replay(services: OperationServices, caller: Actor, task: Task) 
     """
     if task.status is not TaskStatus.CANCELED:
         line = audit_line(services, caller, AuditAction.TASK_CANCEL, task.id, app_id=task.app_id)
-        canceled = await services.store.cancel_task(task.id, now_ms=services.clock.now_ms(), said=line)
+        canceled = await services.store.cancel_task(task.id, now_ms=services.clock.now_ms(), audit_line=line)
         # It may have been taken back already.
         if canceled is not None and is_canceled(canceled):
             return canceled

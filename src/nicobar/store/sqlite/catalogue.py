@@ -37,7 +37,7 @@ from nicobar.store.catalogue import (
     Snapshot,
     ends_pause,
 )
-from nicobar.store.sqlite.database import SQL, Database, json_text, say
+from nicobar.store.sqlite.database import SQL, Database, json_text, write_audit_line
 from nicobar.store.sqlite.drafts import remove_unchanged
 from nicobar.store.sqlite.rows import CONTENT, Content, delivery, endpoint, message, texts
 from nicobar.store.stored_reasons import read_attempt, reason_column
@@ -174,7 +174,7 @@ def _change(connection: sqlite3.Connection, change: Change) -> None:  # noqa: C9
         case RemoveDraft(draft_id=draft_id, revision=revision):
             remove_unchanged(connection, draft_id, revision)
         case Audited():
-            say(connection, change)
+            write_audit_line(connection, change)
         case _:
             assert_never(change)
 

@@ -327,10 +327,10 @@ def json_text(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def say(connection: sqlite3.Connection, said: Audited | None, detail: str | None = None) -> None:
+def write_audit_line(connection: sqlite3.Connection, audit_line: Audited | None, detail: str | None = None) -> None:
     """Puts a line into the audit log, with this detail instead of its own where one is given."""
-    if said is not None:
-        line = said if detail is None else msgspec.structs.replace(said, detail=detail)
+    if audit_line is not None:
+        line = audit_line if detail is None else msgspec.structs.replace(audit_line, detail=detail)
         connection.execute(SQL["add_audit"], msgspec.structs.asdict(line))
 
 

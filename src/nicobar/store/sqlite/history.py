@@ -31,7 +31,7 @@ from nicobar.store.history import (
     Version,
     Waits,
 )
-from nicobar.store.sqlite.database import SQL, Database, json_text, say
+from nicobar.store.sqlite.database import SQL, Database, json_text, write_audit_line
 from nicobar.store.sqlite.rows import MESSAGE_COLUMNS, delivery, message
 from nicobar.store.stored_reasons import read_attempt, read_refusal, reason_column
 
@@ -302,7 +302,7 @@ class HistoryTables:
 
         return await self._database.look_at_one_moment(work)
 
-    async def expunge_attempt(self, attempt_id: str, *, said: Audited | None = None) -> bool:
+    async def expunge_attempt(self, attempt_id: str, *, audit_line: Audited | None = None) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
             row = connection.execute("SELECT content FROM attempts WHERE id = ?", (attempt_id,)).fetchone()
             if row is None:
@@ -311,7 +311,7 @@ class HistoryTables:
             if known.response:
                 bare = msgspec.msgpack.encode(msgspec.structs.replace(known, response=""))
                 connection.execute("UPDATE attempts SET content = ? WHERE id = ?", (bare, attempt_id))
-                say(connection, said)
+                write_audit_line(connection, audit_line)
             return True
 
         return await self._database.write(work)

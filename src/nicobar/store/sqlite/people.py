@@ -30,7 +30,7 @@ class PeopleTables:
         rows = await self._database.read("link", {"sha256": sha256, "now_ms": now_ms})
         return _link(rows[0]) if rows else None
 
-    async def set_up(self, sha256: str, user: User, said: Audited, *, now_ms: int) -> bool:
+    async def set_up(self, sha256: str, user: User, audit_line: Audited, *, now_ms: int) -> bool:
         values = msgspec.structs.asdict(user) | {"role": user.role.value}
 
         def work(connection: sqlite3.Connection) -> bool:
@@ -39,7 +39,7 @@ class PeopleTables:
                 return False
             (user_id,) = connection.execute(SQL["put_user"], values).fetchone()
             connection.execute(SQL["remove_sessions_of_user"], {"user_id": user_id})
-            connection.execute(SQL["add_audit"], msgspec.structs.asdict(said))
+            connection.execute(SQL["add_audit"], msgspec.structs.asdict(audit_line))
             return True
 
         return await self._database.write(work)

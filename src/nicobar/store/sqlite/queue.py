@@ -12,7 +12,7 @@ from nicobar.model import Attempt, Breaker, DeliveryState
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
 from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage
-from nicobar.store.sqlite.database import SQL, Database, json_text, say
+from nicobar.store.sqlite.database import SQL, Database, json_text, write_audit_line
 from nicobar.store.sqlite.rows import MESSAGE_COLUMNS, expunged, message, params_text
 from nicobar.store.stored_reasons import read_breaker, reason_column
 
@@ -22,9 +22,9 @@ class QueueTables:
 
     _database: Database
 
-    async def append(self, message: NewMessage, *, said: Audited | None = None) -> Appended:
+    async def append(self, message: NewMessage, *, audit_line: Audited | None = None) -> Appended:
         try:
-            appended = await self._database.write(lambda connection: _append(connection, message, said))
+            appended = await self._database.write(lambda connection: _append(connection, message, audit_line))
         except StoreUnavailable as error:
             self._database.errors.note_append(error)
             raise
@@ -73,7 +73,7 @@ class QueueTables:
         await self._database.write(lambda connection: connection.execute(SQL["keep_breaker"], values).close())
 
 
-def _append(connection: sqlite3.Connection, message: NewMessage, said: Audited | None) -> Appended:
+def _append(connection: sqlite3.Connection, message: NewMessage, audit_line: Audited | None) -> Appended:
     row = connection.execute(
         SQL["add_message"],
         {
@@ -108,7 +108,7 @@ def _append(connection: sqlite3.Connection, message: NewMessage, said: Audited |
                 "due_at_ms": message.accepted_at_ms if message.deliver_at_ms is None else message.deliver_at_ms,
             },
         )
-    say(connection, said)
+    write_audit_line(connection, audit_line)
     return Appended(message_id=message.id, duplicate=False)
 
 

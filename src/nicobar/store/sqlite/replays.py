@@ -14,7 +14,7 @@ from nicobar.reasons import Reason
 from nicobar.store import replays
 from nicobar.store.catalogue import Audited
 from nicobar.store.replays import FailureGroup, NewTask, ReplayCount, ReplayFilter, Resent, Task, TaskKind, TaskStatus
-from nicobar.store.sqlite.database import SQL, Database, json_text, say
+from nicobar.store.sqlite.database import SQL, Database, json_text, write_audit_line
 from nicobar.store.sqlite.queue import free_next, give_back
 from nicobar.store.sqlite.upkeep import expunge
 from nicobar.store.stored_reasons import read_reason, reason_column
@@ -37,12 +37,12 @@ class ReplayTables:
     _database: Database
 
     async def resend(
-        self, message_id: str, endpoint_id: str, *, now_ms: int, new_ids: bool, said: Audited | None = None
+        self, message_id: str, endpoint_id: str, *, now_ms: int, new_ids: bool, audit_line: Audited | None = None
     ) -> Resent:
         def work(connection: sqlite3.Connection) -> Resent:
             resent = _resend(connection, message_id, endpoint_id, now_ms, int(new_ids))
             if resent in {Resent.QUEUED, Resent.HASTENED}:
-                say(connection, said)
+                write_audit_line(connection, audit_line)
             return resent
 
         return await self._database.write(work)
@@ -50,7 +50,7 @@ class ReplayTables:
     async def count_replay(self, endpoint_seq: int, which: ReplayFilter) -> ReplayCount:
         return await self._database.survey(lambda connection: _count(connection, endpoint_seq, which))
 
-    async def add_task(self, task: NewTask, *, said: Audited | None = None) -> Task:
+    async def add_task(self, task: NewTask, *, audit_line: Audited | None = None) -> Task:
         def work(connection: sqlite3.Connection) -> Task | None:
             values = msgspec.structs.asdict(task)
             values |= {"kind": task.kind.value, "filter": json_text(task.filter), "new_ids": int(task.new_ids)}
@@ -58,7 +58,7 @@ class ReplayTables:
             connection.execute(SQL["add_task"], values)
             if task.result is not None:
                 connection.execute(SQL["trim_results"], {"keep": replays.MAX_RESULTS})
-            say(connection, said)
+            write_audit_line(connection, audit_line)
             return _find(connection, task.id)
 
         made = await self._database.write(work)
@@ -83,10 +83,10 @@ class ReplayTables:
     async def work_on_task(self, task_id: str, *, now_ms: int, limit: int) -> Task | None:
         return await self._database.write(lambda connection: _work(connection, task_id, now_ms, limit))
 
-    async def cancel_task(self, task_id: str, *, now_ms: int, said: Audited | None = None) -> Task | None:
+    async def cancel_task(self, task_id: str, *, now_ms: int, audit_line: Audited | None = None) -> Task | None:
         def work(connection: sqlite3.Connection) -> Task | None:
             if connection.execute(SQL["cancel_task"], {"id": task_id, "now_ms": now_ms}).rowcount:
-                say(connection, said)
+                write_audit_line(connection, audit_line)
             return _find(connection, task_id)
 
         return await self._database.write(work)
@@ -95,14 +95,14 @@ class ReplayTables:
         return int((await self._database.read("count_untried", {"task_id": task_id}))[0][0])
 
     async def cancel_pending(
-        self, endpoint_seq: int, *, now_ms: int, limit: int, reason: Reason, said: Audited | None = None
+        self, endpoint_seq: int, *, now_ms: int, limit: int, reason: Reason, audit_line: Audited | None = None
     ) -> int:
         def work(connection: sqlite3.Connection) -> int:
             values = {"endpoint_seq": endpoint_seq, "limit": limit}
             waiting = [_Found(*row) for row in connection.execute(SQL["waiting"], values).fetchall()]
             canceled = _cancel(connection, endpoint_seq, waiting, now_ms, reason)
             if canceled:
-                say(connection, said, f"{canceled} deliveries")
+                write_audit_line(connection, audit_line, f"{canceled} deliveries")
             return canceled
 
         return await self._database.write(work)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from nicobar.store.catalogue import Audited
-from nicobar.store.sqlite.database import SQL, Database, say
+from nicobar.store.sqlite.database import SQL, Database, write_audit_line
 from nicobar.store.sqlite.queue import free_next
 from nicobar.store.sqlite.rows import expunged
 from nicobar.store.stored_reasons import ENDPOINT_REMOVED, EXPUNGED, read_attempt, reason_column
@@ -105,11 +105,11 @@ class UpkeepTables:
     async def size_bytes(self) -> int:
         return int((await self._database.read("size"))[0][0])
 
-    async def expunge_message(self, message_id: str, *, now_ms: int, said: Audited | None = None) -> bool:
+    async def expunge_message(self, message_id: str, *, now_ms: int, audit_line: Audited | None = None) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
             row = connection.execute("SELECT seq FROM messages WHERE id = ?", (message_id,)).fetchone()
             if row is not None and expunge(connection, row[0], now_ms):
-                say(connection, said)
+                write_audit_line(connection, audit_line)
             return row is not None
 
         return await self._database.write(work)
@@ -123,7 +123,7 @@ class UpkeepTables:
         return ExpungeCount(messages=messages, deliveries=deliveries)
 
     async def expunge_customer(
-        self, app_id: str, customer_key: str, *, now_ms: int, limit: int, said: Audited | None = None
+        self, app_id: str, customer_key: str, *, now_ms: int, limit: int, audit_line: Audited | None = None
     ) -> int:
         def work(connection: sqlite3.Connection) -> int:
             of = {"app_id": app_id, "customer_key": customer_key, "limit": limit}
@@ -134,7 +134,7 @@ class UpkeepTables:
                 connection.execute("UPDATE messages SET customer_key = NULL WHERE seq = ?", (seq,))
             connection.execute(SQL["forget_customer_of_tasks"], of | {"expunged": EXPUNGED.code})
             if rows:
-                say(connection, said, f"{len(rows)} messages")
+                write_audit_line(connection, audit_line, f"{len(rows)} messages")
             return len(rows)
 
         return await self._database.write(work)

@@ -71,7 +71,7 @@ async def send_example(
             body=kind.sample(with_example, services.clock.now_ms(), event_id=message_id),
             only=endpoint.seq,
         ),
-        said=audit_line(
+        audit_line=audit_line(
             services, caller, AuditAction.ENDPOINT_SEND_EXAMPLE, endpoint.id, app_id=endpoint.app_id, detail=detail
         ),
     )
