@@ -183,6 +183,7 @@ async def test_large_and_broken_bodies_are_refused(tmp_path):
     async with asking(tmp_path, max_api_body_bytes=2_000) as api:
         large = await api.ask("POST", "/api/v1/app", {"name": "x" * 3_000})
         assert (large.status, large.body["code"]) == (413, "body_too_large")
+        assert "raise the setting max_api_body_bytes." in large.body["detail"]
         broken = await api.ask("POST", "/api/v1/app", b'{"name":')
         assert (broken.status, broken.body["code"]) == (400, "request_invalid")
         wrong = await api.ask("POST", "/api/v1/app", {"name": 1})

@@ -8,6 +8,7 @@ import re
 import msgspec
 import pytest
 from playwright.async_api import expect
+from structlog.testing import capture_logs
 
 from nicobar.model import DeliveryState
 from support.browser import browser
@@ -198,6 +199,24 @@ async def test_what_is_created_is_what_the_page_showed(nicobar):
         assert not nicobar.runtime.configuration.snapshot.endpoints
         status, text, _ = await visitor.ask("GET", headers["location"])
         assert (status, "The draft has changed since that page was loaded" in text) == (409, True)
+
+
+async def test_a_form_that_another_window_overtook_is_a_conflict(nicobar, monkeypatch):
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        draft = await begin(visitor, nicobar)
+        put_draft = nicobar.runtime.store.put_draft
+
+        async def put_second(item, **more):
+            await put_draft(item, **more)
+            await put_draft(item, **more)
+
+        monkeypatch.setattr(nicobar.runtime.store, "put_draft", put_second)
+        with capture_logs() as lines:
+            settings = {"field_region": "us", "field_base_url": nicobar.emulator.url}
+            status, text, _ = await visitor.send(draft, name="Other", **settings)
+        assert (status, "in another window" in text) == (409, True)
+        assert not [line for line in lines if line["log_level"] == "error"]
 
 
 async def test_create_sent_twice_at_once_creates_one_endpoint(nicobar):

@@ -82,7 +82,7 @@ async def test_a_test_alert_goes_the_ways_that_alerts_go_and_secrets_stay_masked
         await page.get_by_text("ConnectionRefusedError").wait_for()
         recorded = await nicobar.next_recorded()
         sent = await runtime.store.message(recorded.message.id)
-        assert (sent.event_type, b"user owner" in sent.body) == (AlertType.TEST.value, True)
+        assert (sent.event_type, b"This is a test alert" in sent.body) == (AlertType.TEST.value, True)
         for path in ("alerts", "about"):
             await page.goto(f"{nicobar.url}/settings/{path}")
             await expect(page.locator("main")).to_contain_text("smtp://mailer:***@127.0.0.1:9")

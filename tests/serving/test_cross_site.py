@@ -51,6 +51,12 @@ async def test_without_it_the_origin_must_match(origin, accepted):
     assert await is_accepted(public_url="https://events.example.com/", origin=origin, cookie="s=1") is accepted
 
 
+@pytest.mark.parametrize("public_url", ["https://Events.Example.com", "https://events.example.com:443/"])
+async def test_public_url_matches_however_it_is_written(public_url):
+    assert await is_accepted(public_url=public_url, origin="https://events.example.com", cookie="s=1")
+    assert not await is_accepted(public_url=public_url, origin="https://events.example.com:8443", cookie="s=1")
+
+
 async def test_without_either_header_a_session_is_rejected():
     assert not await is_accepted(cookie="nicobar_session=1")
     assert await is_accepted()

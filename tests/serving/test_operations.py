@@ -9,8 +9,9 @@ import pytest
 from msgspec import Meta
 from structlog.testing import capture_logs
 
-from nicobar.errors import Refusal
+from nicobar.errors import Refusal, StoreUnavailable
 from nicobar.model import Record
+from nicobar.web.api.errors import render
 from nicobar.web.middleware.errors import Errors
 from nicobar.web.middleware.response_headers import ResponseHeaders
 from nicobar.web.operations import Operation, Response, get, post
@@ -104,6 +105,19 @@ async def test_a_failure_is_logged_without_what_the_path_holds():
     with capture_logs() as lines:
         assert (await ask(application(), "POST", "/items/secret/links")).status == 500
     assert [(line["event"], line["path"]) for line in lines] == [("request failed", "/items/{key}/links")]
+
+
+async def test_the_api_logs_each_failure_once():
+    async def call(operation: Operation, scope) -> Response:
+        if operation is fail:
+            raise RuntimeError
+        raise StoreUnavailable("full", "The disk is full.", "Free some space.")
+
+    app = Errors(Routes(OPERATIONS, call), render)
+    for method, path, code, is_shown in (("POST", "/items", "internal", True), ("GET", "/items/a", "full", False)):
+        with capture_logs() as lines:
+            await ask(app, method, path)
+        assert [(line["code"], line["exc_info"] is not None) for line in lines] == [(code, is_shown)]
 
 
 async def test_an_application_names_missing_routes_itself():

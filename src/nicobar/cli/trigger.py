@@ -103,7 +103,7 @@ def _source(snapshot: Snapshot, name: str | None) -> Source:
         raise UserError("source_unknown", "There is no source yet.", "Make one: nicobar apply FILE.")
     if name is None:
         raise UserError("source_unclear", "There are several sources.", f"Name one: --source {'|'.join(names)}.")
-    raise UserError("source_unknown", f"There is no source {name!r}.", f"There are {', '.join(names)}.")
+    raise UserError("source_unknown", f"There is no source {name!r}.", f"There are: {', '.join(names)}.")
 
 
 def _event_type(snapshot: Snapshot, source: Source, name: str) -> EventType:

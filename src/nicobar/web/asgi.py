@@ -58,14 +58,17 @@ def headers_of(scope: Message) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
-async def read_body(headers: dict[str, str], receive: Receive, *, max_bytes: int, timeout_ms: int) -> bytes:
+async def read_body(
+    headers: dict[str, str], receive: Receive, *, max_bytes: int, timeout_ms: int, setting: str = ""
+) -> bytes:
     """The whole body. What is announced too large is refused before a byte is read, the rest while it arrives.
+    `setting` is the one that `max_bytes` comes from, if any.
 
     Raises Refusal 413 and 408, GoneError when the sender hangs up.
     """
     announced = headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > max_bytes:
-        raise _too_large(max_bytes)
+        raise _too_large(max_bytes, setting)
     chunks: list[bytes] = []
     size_bytes = 0
     try:
@@ -78,7 +81,7 @@ async def read_body(headers: dict[str, str], receive: Receive, *, max_bytes: int
                 chunk: bytes = message.get("body", b"")
                 size_bytes += len(chunk)
                 if size_bytes > max_bytes:
-                    raise _too_large(max_bytes)
+                    raise _too_large(max_bytes, setting)
                 chunks.append(chunk)
                 more = message.get("more_body", False)
     except TimeoutError as error:
@@ -92,13 +95,22 @@ async def read_body(headers: dict[str, str], receive: Receive, *, max_bytes: int
     return b"".join(chunks)
 
 
-def _too_large(max_bytes: int) -> Refusal:
+def _too_large(max_bytes: int, setting: str) -> Refusal:
+    if not setting:
+        return Refusal(
+            413,
+            "body_too_large",
+            "The body is larger than %(max_bytes)s bytes.",
+            "Send a smaller one.",
+            max_bytes=max_bytes,
+        )
     return Refusal(
         413,
         "body_too_large",
         "The body is larger than %(max_bytes)s bytes.",
-        "Send a smaller event, or raise the setting max_body_bytes.",
+        "Send a smaller one, or raise the setting %(setting)s.",
         max_bytes=max_bytes,
+        setting=setting,
     )
 
 

@@ -48,7 +48,13 @@ class Ingress:
         headers = headers_of(scope)
         try:
             _check_method(scope)
-            body = await read_body(headers, receive, max_bytes=self._max_body_bytes, timeout_ms=self._body_timeout_ms)
+            body = await read_body(
+                headers,
+                receive,
+                max_bytes=self._max_body_bytes,
+                timeout_ms=self._body_timeout_ms,
+                setting="max_body_bytes",
+            )
             appended = await self._receiver.receive(source, headers, body)
         except Refusal as refusal:
             event_id = headers.get(source.kind.id_header, "")[:MAX_EVENT_ID_CHARS]

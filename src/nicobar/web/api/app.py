@@ -82,7 +82,12 @@ def create_app(services: Services, ops: App) -> App:
     settings = services.settings
     app: App = _Api(services).routes
     app = Idempotency(app, services.store, services.vault, services.clock)
-    app = Body(app, max_bytes=settings.max_api_body_bytes, timeout_ms=settings.body_timeout_ms)
+    app = Body(
+        app,
+        max_bytes=settings.max_api_body_bytes,
+        timeout_ms=settings.body_timeout_ms,
+        setting="max_api_body_bytes",
+    )
     app = RateLimit(app, services.clock, _token_id, max_per_s=settings.max_api_requests_per_s)
     app = Authentication(app, _Tokens(services).identify)
     return Prefixed(PREFIXES, Errors(app, render), ops)

@@ -15,7 +15,6 @@ from nicobar.errors import (
     StoreUnavailable,
     UserError,
 )
-from nicobar.observe import log
 from nicobar.web.api.shapes import ErrorOut, ValidationDetail, ValidationErrorOut
 from nicobar.web.asgi import Message
 from nicobar.web.operations import Response
@@ -52,7 +51,7 @@ class InvalidRequest(NicobarError):
         self.details = list(details)
 
 
-def render(scope: Message, error: NicobarError) -> Response[ErrorOut | ValidationErrorOut]:
+def render(scope: Message, error: NicobarError) -> Response[ErrorOut | ValidationErrorOut]:  # noqa: ARG001 - a Render
     """The answer to a request that failed."""
     status, body = answer_to(error)
     headers: dict[str, str] = {}
@@ -60,8 +59,6 @@ def render(scope: Message, error: NicobarError) -> Response[ErrorOut | Validatio
         headers["www-authenticate"] = "Bearer"
     if isinstance(error, StoreBusy | StoreUnavailable | SandboxError):
         headers["retry-after"] = str(RETRY_AFTER_S)
-    if status >= 500:  # noqa: PLR2004 - our own failures, which the operator wants to see
-        log.error("request failed", path=scope["path"], code=error.code, detail=error.detail)
     return Response(body, status=status, headers=headers)
 
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
-from nicobar.errors import NicobarError, Refusal, SandboxError, StoreError, UserError
-from nicobar.observe import log
+from nicobar.errors import NicobarError, Refusal, SandboxError, StoreError, StoreMoved, UserError
 from nicobar.use_cases.services import Services
 from nicobar.web.asgi import App, Message, Receive, Send
 from nicobar.web.dashboard import (
@@ -168,9 +167,10 @@ def _render(scope: Message, error: NicobarError) -> Response[Any]:
             status = error.status
         case UserError():
             status = 422
+        case StoreMoved():
+            status = 409
         case StoreError() | SandboxError():
             status = 503
-            log.error("page not shown", code=error.code, detail=error.detail)
         case _:
             status = 500
     visitor = visitor_of(scope)

@@ -12,6 +12,8 @@ from nicobar.web.asgi import App, Message, Receive, Send, headers_of
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # The page itself, and what a person typed or opened from a bookmark.
 _OWN = frozenset({"same-origin", "none"})
+# Browsers leave these out.
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 class CrossSite:
@@ -53,9 +55,9 @@ class CrossSite:
 
 
 def _origin(url: str) -> tuple[str, str]:
-    """The scheme and the host with its port; nothing for what is no address."""
+    """The scheme, and the host with its port as browsers write it; nothing for what is no address."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return "", ""
-    return parts.scheme, parts.netloc
+    return parts.scheme, parts.netloc.lower().removesuffix(_DEFAULT_PORTS.get(parts.scheme, ""))

@@ -57,6 +57,7 @@ class Errors:
 
     def _response(self, scope: Message, error: Exception) -> Response[Any]:
         headers = {}
+        unexpected = None
         match error:
             case NicobarError():
                 shown = error
@@ -64,9 +65,13 @@ class Errors:
                 shown = self._no_route(scope, error.status_code)
                 headers = dict(error.headers or {})
             case _:
-                log.error("request failed", path=scope.get(ROUTE_PATH, ""), exc_info=error)
+                unexpected = error
                 shown = NicobarError("internal", "Something went wrong here. The log says what.")
         response = self._render(scope, shown)
+        if response.status is None or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            # Our own failures, which the operator wants to see.
+            path = scope.get(ROUTE_PATH, "")
+            log.error("request failed", path=path, code=shown.code, detail=shown.detail, exc_info=unexpected)
         if response.status in _UNREAD:
             headers["connection"] = "close"
         if isinstance(shown, Refusal) and shown.retry_after_s is not None:
