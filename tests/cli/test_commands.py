@@ -123,6 +123,12 @@ def test_apply_is_repeatable_and_export_gives_it_back(tmp_path):
     assert "there already" in refused(nicobar(tmp_path, "export", "out/all.toml"))
 
 
+def test_apply_prints_the_public_address_of_a_source(tmp_path):
+    configure(tmp_path)
+    applied = nicobar(tmp_path, "apply", "nicobar.toml", "--public-url", "https://hooks.shop.example/")
+    assert re.search(r"^source dodo: https://hooks\.shop\.example/in/\S+$", applied.stdout, re.MULTILINE), applied
+
+
 def test_apply_plans_anew_where_another_apply_was_faster(tmp_path, monkeypatch):
     configure(tmp_path)
     (tmp_path / "more.toml").write_text((FILE % 1).replace('"customerio"\nconnector', '"second"\nconnector'))

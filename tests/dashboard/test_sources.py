@@ -51,6 +51,7 @@ async def test_a_secret_is_rotated_while_the_one_before_it_is_taken_until_its_en
         assert await nicobar.send(address, event_id="evt_3", secret=second) == 202
         await store.change([PutSource(source=source)])
         assert (await visitor.send(f"{page}/end-older"))[0] == 303
+        assert (await visitor.send(f"{page}/end-older"))[0] == 303, "again, and nothing changes"
         assert await nicobar.send(address, event_id="evt_4", secret=SECRET) == 401
         # A secret that has become known is not taken for another moment.
         assert (await visitor.send(f"{page}/secret", secret=third, hours="0"))[0] == 303

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
+import msgspec
 
 from nicobar.cli.options import (
     CommandLine,
@@ -43,7 +44,7 @@ CHECK_TIMEOUT_MS = 5_000
 @click.option("--prune", is_flag=True, help="Remove sources and endpoints that the file does not have.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @new_installation_option
-@setting_options("data_dir", "database_url", "allowed_addresses")
+@setting_options("data_dir", "database_url", "allowed_addresses", "host", "port", "public_url")
 def apply(*, file: Path, prune: bool, dry_run: bool, new_installation: bool, **flags: Any) -> None:
     """Make the configuration what FILE says. All of it or nothing; twice is the same as once."""
     settings = settings_of(flags)
@@ -101,15 +102,26 @@ async def _carry_out(
         click.echo(f"{name}: not in the file, kept (--prune removes it)")
     if not plan.acts:
         click.echo("Nothing to change.")
-    snapshot = await it.store.snapshot()
+    snapshot = _of_default_application(await it.store.snapshot())
     await _say_what_is_sent(it, sandbox, document, folder, snapshot)
     if not dry_run:
         wanted = {entry.name for entry in document.endpoints if not entry.disabled}
         await _check_credentials(
             settings, it.vault, [endpoint for endpoint in snapshot.endpoints if endpoint.name in wanted]
         )
+    address = settings.public_url.rstrip("/") or f"http://{settings.host}:{settings.port}"
     for source in snapshot.sources:
-        click.echo(f"source {source.name}: http://{settings.host}:{settings.port}/in/{source.token}")
+        click.echo(f"source {source.name}: {address}/in/{source.token}")
+
+
+def _of_default_application(snapshot: Snapshot) -> Snapshot:
+    """The configuration of the application that a file is about."""
+    app_id = default_application(snapshot).id
+    return msgspec.structs.replace(
+        snapshot,
+        sources=tuple(source for source in snapshot.sources if source.app_id == app_id),
+        endpoints=tuple(endpoint for endpoint in snapshot.endpoints if endpoint.app_id == app_id),
+    )
 
 
 async def _say_what_is_sent(

@@ -145,8 +145,10 @@ async def create_trial_secret(edit: Edit, source: Source) -> str:
 
 
 async def end_older_secret(edit: Edit, source: Source) -> None:
-    """Accepts the newest secret only from now on. Raises StoreUnusable."""
+    """Accepts only the newest secret from now on; nothing changes if there is no other. Raises StoreUnusable."""
     vault = edit.services.vault
+    if not source_secrets(vault, source)[1:]:
+        return
     after = msgspec.structs.replace(
         source,
         sealed_secrets=seal_source_secrets(vault, source.id, source_secrets(vault, source)[:1]),
