@@ -269,7 +269,7 @@ async def outcome(it: World, operation: Operation, way: Way) -> Outcome:
     before, _ = await it.lines(0)
     said = await way(it)
     _, lines = await it.lines(before)
-    return Outcome(audit_line=said, lines=lines, state=await it.state())
+    return Outcome(said=said, lines=lines, state=await it.state())
 
 
 def _endpoint_state(vault, endpoint: Endpoint) -> dict[str, object]:
