@@ -32,7 +32,7 @@ $(READY): $(RUNTIME) constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
 	@touch $@
 
-demo: $(RUNTIME) ## Run the main job on sample events, no account needed (ARGS=--once ends by itself)
+demo: $(RUNTIME) ## Run the main job on sample events, no account needed (ARGS=--once exits when done)
 	@$(BIN)/nicobar demo $(ARGS)
 
 check: $(READY) ## Lint, types, imports, unit and contract tests: a minute, no root, no browser, no Node
@@ -74,7 +74,7 @@ chaos: $(READY) ## Kill the server at every stage, hundreds of times, and count 
 dev: $(READY) ## Run Nicobar and the emulator on this machine, restarted when the source changes
 	@$(BIN)/python scripts/dev.py
 
-assets: $(ASSETS) ## Build the dashboard's editor anew from assets/
+assets: $(ASSETS) ## Rebuild the dashboard's editor from assets/
 	@cd assets && PATH="$(CURDIR)/$(BIN):$$PATH" node build.mjs ../src/nicobar/web/dashboard/static/vendor
 
 messages: $(READY) ## Gather the dashboard's texts and compile their translations

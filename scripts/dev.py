@@ -23,7 +23,7 @@ COMMANDS = (
 
 
 async def run(commands: Sequence[Sequence[str]], watched: Path) -> None:
-    """Runs the commands until the task is canceled. A command that ends by itself, such as one with a syntax error,
+    """Runs the commands until the task is canceled. A command that exits, such as one with a syntax error,
     is started again with the next change.
     """
     while True:

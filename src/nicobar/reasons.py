@@ -134,7 +134,7 @@ def reason(
 
 
 def plain(text: str) -> Reason:
-    """A text that is nobody's template: what a user wrote, or what was stored before reasons were values."""
+    """A text without a template: what a user wrote, or what was stored before reasons were values."""
     return reason("text", "%(text)s", text=text)
 
 

@@ -140,8 +140,8 @@ class Settings(Record):
         str,
         Meta(description="Mail server of the alerts: smtp://[user:password@]host[:port] or smtps://. Empty: none."),
     ] = ""
-    alert_mail_from: Annotated[str, Meta(description="Sender of the alerts' mails.")] = ""
-    alert_mail_to: Annotated[str, Meta(description="Who gets the alerts' mails, separated by commas.")] = ""
+    alert_mail_from: Annotated[str, Meta(description="Sender of alert emails.")] = ""
+    alert_mail_to: Annotated[str, Meta(description="Recipients of alert emails, separated by commas.")] = ""
     allowed_addresses: Annotated[
         str,
         Meta(
@@ -289,7 +289,7 @@ def _settings(values: Mapping[str, tuple[object, str]]) -> Settings:
             read[key] = msgspec.convert(value, fields[key].type, strict=False, dec_hook=_convert)
         except msgspec.ValidationError as error:
             raise SettingsError(
-                "setting_invalid", f"{origin} does not fit: {error}.", f"{description(fields[key])}"
+                "setting_invalid", f"Invalid value for {origin}: {error}.", f"{description(fields[key])}"
             ) from error
     settings = Settings(**read)  # type: ignore[arg-type] # each value was converted to its field's type above
     _ = settings.database_path, settings.alert_recipients, settings.allowed, settings.trusted_networks

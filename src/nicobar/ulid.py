@@ -5,7 +5,6 @@ base 32. The form is that of https://github.com/ulid/spec.
 from __future__ import annotations
 
 ULID_BYTES = 16
-ULID_CHARS = 26
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 

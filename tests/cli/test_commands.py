@@ -173,7 +173,7 @@ def test_apply_removes_only_when_asked(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda file: file.replace('{ env = "DODO_SECRET" }', '"whsec_written"'), "does not fit"),
+        (lambda file: file.replace('{ env = "DODO_SECRET" }', '"whsec_written"'), "is invalid"),
         (lambda file: file.replace("DODO_SECRET", "NOT_SET"), "NOT_SET"),
         (lambda file: file.replace("kind =", "sort ="), "sort"),
         (lambda file: file.replace("dodo-payments", "stripes"), "stripes"),
@@ -220,7 +220,7 @@ def test_migrate_says_what_it_did(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "more", "words"),
     [
-        (["serve", "--port", "x"], {}, "--port does not fit"),
+        (["serve", "--port", "x"], {}, "Invalid value for --port"),
         (["serve"], {"NICOBAR_PROT": "1"}, "NICOBAR_PROT"),
         (["serve", "--data-dir", "file/below"], {}, "data directory"),
         (["serve", "--data-dir", "bad"], {}, "not a SQLite database"),

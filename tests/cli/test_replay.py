@@ -69,7 +69,9 @@ def test_what_failed_is_shown_by_cause_and_goes_out_once_the_handler_is_mended(t
         nicobar(tmp_path, "apply", "nicobar.toml")
         dry = nicobar(tmp_path, "replay", "recover", "customerio", "--since", "1h", "--dry-run")
         assert dry.stdout.startswith("3 deliveries of "), dry
-        assert "Nobody is there to be asked." in refused(nicobar(tmp_path, "replay", "recover", "customerio"))
+        assert "Confirmation is needed, but there is no terminal." in refused(
+            nicobar(tmp_path, "replay", "recover", "customerio")
+        )
         assert "No replays yet." in nicobar(tmp_path, "replay", "list").stdout
         started = nicobar(tmp_path, "replay", "recover", "customerio", "--yes").stdout
         task = re.search(r"qtask_\w+", started)[0]

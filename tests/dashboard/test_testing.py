@@ -69,7 +69,7 @@ async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_afte
         await page.get_by_text("the published code, version 1").wait_for()
         await page.get_by_role("button", name="Run on it").click()
         await expect(page.locator(".request").last).to_contain_text('"name": "paid"')
-        await page.get_by_text("What became of the event").last.click()
+        await page.get_by_text("Changes to the event").last.click()
         changes = page.locator(".changes").last
         await expect(changes.locator("del").first).to_contain_text("\N{MINUS SIGN}")
         await expect(changes.locator("ins", has_text='"name": "paid"')).to_contain_text("+")

@@ -142,7 +142,7 @@ async def _sandbox() -> str:
     async with SandboxPool(children=1) as pool:
         (result,) = await pool.run([job])
     if not isinstance(result, Calls):
-        raise NicobarError("sandbox_broken", f"A plain handler gave {result}.", "Install nicobar anew.")
+        raise NicobarError("sandbox_broken", f"A plain handler gave {result}.", "Reinstall nicobar.")
     return "handlers run."
 
 
@@ -190,7 +190,7 @@ def _enable(endpoint: Endpoint) -> str:
 
 async def _clock(skew_s: float | None, tolerance_s: int) -> str:
     if skew_s is None:
-        return "compared with nobody, as no endpoint answered."
+        return "not compared: no endpoint answered."
     max_skew_s = tolerance_s // WORTH_TELLING
     if abs(skew_s) > max_skew_s:
         raise NicobarError(

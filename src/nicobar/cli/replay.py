@@ -41,7 +41,7 @@ def _asking(command: F) -> F:
             click.option("--customer", help="Of this customer, by the sender's id."),
             click.option("--channel", "channels", multiple=True, help="On this channel; may be repeated."),
             click.option("--tag", help="With this tag."),
-            click.option("--new-ids", is_flag=True, help="Give events new ids: mails may go out again."),
+            click.option("--new-ids", is_flag=True, help="Give events new ids: emails may go out again."),
             click.option("--dry-run", is_flag=True, help="Count, and change nothing."),
             click.option("--yes", is_flag=True, help="Do not ask."),
             setting_options("data_dir", "database_url"),
@@ -134,7 +134,7 @@ async def _replay(
 @replay.command()
 @click.argument("message")
 @click.argument("endpoint")
-@click.option("--new-ids", is_flag=True, help="Give events new ids: mails may go out again.")
+@click.option("--new-ids", is_flag=True, help="Give events new ids: emails may go out again.")
 @setting_options("data_dir", "database_url")
 def resend(*, message: str, endpoint: str, new_ids: bool, **flags: Any) -> None:
     """Send MESSAGE to ENDPOINT again; one that waits for its next try is due at once."""
@@ -248,7 +248,7 @@ def expunge(*, message: str | None, customer: str | None, app_uid: str, yes: boo
 def _ask(question: str) -> None:
     """Raises UserError where nobody can be asked, click.Abort for a no."""
     if not sys.stdin.isatty():
-        raise UserError("not_asked", "Nobody is there to be asked.", "Add --yes.")
+        raise UserError("not_asked", "Confirmation is needed, but there is no terminal.", "Add --yes.")
     click.confirm(question, abort=True)
 
 

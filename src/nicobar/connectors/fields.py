@@ -55,7 +55,7 @@ def _value(field: Field, value: Setting | None) -> Setting:
     if isinstance(value, str):
         fits = fits and _fits(field, value)
     if not fits:
-        raise UserError("field_invalid", "%(name)s does not fit.", field.help, name=field.name)
+        raise UserError("field_invalid", "Invalid value for %(name)s.", field.help, name=field.name)
     return value
 
 

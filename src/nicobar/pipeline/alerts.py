@@ -268,7 +268,7 @@ class Alerts:
     def _send_mail(self, mail: Mail, alert: Alert) -> None:
         if len(self._mails) >= MAX_MAILS_WAITING:
             self._metrics.alerts.labels(alert.type.value, "mail_dropped").inc()
-            log.error("alert not mailed", alert=alert.type.value, reason="too many mails are waiting")
+            log.error("alert not mailed", alert=alert.type.value, reason="too many emails are waiting")
             return
         task = asyncio.create_task(self._deliver_mail(mail, alert), name="mail an alert")
         self._mails.add(task)

@@ -73,7 +73,7 @@ class Receiver:
                 404,
                 "unknown_token",
                 "No source has this address.",
-                "Copy the source's URL from `nicobar apply`, or ask whoever runs this Nicobar.",
+                "Copy the source's URL from `nicobar apply`, or ask the operator of this Nicobar.",
             )
         if isinstance(found, Unusable):
             log.error("event not kept", source_id=found.id, code=found.error.code, detail=found.error.detail)

@@ -130,7 +130,7 @@ def _too_old(age_s: int) -> Refusal:
         401,
         "timestamp_too_old",
         "The request was signed %(age_s)s s ago; %(tolerance_s)s s are allowed.",
-        "A retry has to be signed anew; check both clocks.",
+        "Sign each retry with the current time, and check both clocks.",
         age_s=age_s,
         tolerance_s=TOLERANCE_S,
     )

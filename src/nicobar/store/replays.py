@@ -72,7 +72,7 @@ class TaskStatus(StrEnum):
 class NewTask(Record):
     """A task to be done: a replay at an endpoint, the purge of an application's payloads, or one that is done already
     and has found `result`. `app_id` is empty for one about all applications. With `new_ids` every event gets an id
-    that the destination has not seen, so that mails go out again.
+    that the destination has not seen, so that emails go out again.
     """
 
     id: str

@@ -97,7 +97,7 @@ def read_document(path: Path) -> Document:
     except msgspec.ValidationError as error:
         raise ConfigurationError(
             "file_invalid",
-            f"{path} does not fit: {error}.",
+            f"{path} is invalid: {error}.",
             'Secrets are named, not written: { env = "NAME" }. The reference lists all fields.',
         ) from error
     for entries in (document.sources, document.endpoints, document.event_types):

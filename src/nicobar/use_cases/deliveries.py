@@ -56,7 +56,7 @@ async def resend(
     dry_run: bool = False,
 ) -> str:
     """Sends a message to an endpoint again, behind what the same customer has waiting; one that waits for its next
-    attempt becomes due at once. Returns what became of it, as a sentence; with `dry_run` what would, changing
+    attempt becomes due at once. Returns the outcome as a sentence; with `dry_run` what would, changing
     nothing. Raises Refusal 409 where that cannot be.
     """
     check_enabled(endpoint)

@@ -46,14 +46,14 @@ _KEY = re.compile(r"(?:^|\.)([A-Za-z_$][\w$]*)(?:\[\d+\])*$")
 
 
 class DryRun(Record):
-    """One event and what became of it."""
+    """One event and its outcome."""
 
     subject: Subject
     result: Transformed
 
 
 class Note(Record):
-    """One thing to tell whoever writes the handler, once for all the `event_types` that it is about. `line` counts
+    """One thing to tell the author of the handler, once for all the `event_types` that it is about. `line` counts
     from 1 in the handler's source, None where the line is not known; `path` is the place in any of the calls. `code`
     is a rule's or a failure's name.
     """
@@ -308,7 +308,7 @@ def coverage(dry_runs: Sequence[DryRun], event_types: Sequence[str] = ()) -> Cov
 
 
 def notes(code: str, dry_runs: Sequence[DryRun]) -> tuple[Note, ...]:
-    """What there is to say of the handler: the worst first, each once. What was added by itself is left out."""
+    """What there is to say of the handler: the worst first, each once. Additions of the connector are left out."""
     found: dict[bytes, Note] = {}
     for dry_run in dry_runs:
         event_type = dry_run.subject.message.event_type

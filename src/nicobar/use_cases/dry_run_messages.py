@@ -161,7 +161,7 @@ async def _sent(store: Store, message: Message, endpoint: Endpoint) -> tuple[Del
 
 
 def compare(message: Message, result: Transformed, attempt: Attempt | None) -> MessageDryRun:
-    """What would become of a message beside what was sent. Calls that the connector adds by itself count only where
+    """What would become of a message beside what was sent. Calls that the connector adds count only where
     they were sent otherwise. A request of which only the beginning was kept differs.
     """
     sent = None

@@ -138,7 +138,7 @@ async def edited(services: OperationServices, actor: Actor, change: Callable[[Ed
 
 
 async def retried(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Runs `attempt` again while it raises StoreMoved, up to MAX_ATTEMPTS times. It has to read anew each time."""
+    """Runs `attempt` again while it raises StoreMoved, up to MAX_ATTEMPTS times. It has to read again each time."""
     for _ in range(MAX_ATTEMPTS - 1):
         with suppress(StoreMoved):
             return await attempt()

@@ -165,7 +165,7 @@ def _connected(endpoint: Endpoint, after: PutEndpoint, patch: EndpointPatch, vau
     connector(kind).open(settings, credentials, headers)
     sealed = (endpoint.sealed_credentials, endpoint.sealed_headers)
     # What is the same stays as it was sealed: the worker tells by that whether the destination has become another
-    # one, and starts anew with its breaker and its rate.
+    # one, and restarts with its breaker and its rate.
     if (credentials, headers) != (stored, stored_headers):
         sealed = (
             seal_credentials(vault, endpoint.id, credentials),

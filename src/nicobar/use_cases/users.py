@@ -22,7 +22,7 @@ SETUP_PATH = "/setup/"
 
 
 def new_link(name: str, role: UserRole, now_ms: int) -> tuple[PasswordLink, str]:
-    """A link that sets somebody's password within a day, and its path, of which only the hash is kept."""
+    """A link that sets a user's password within a day, and its path, of which only the hash is kept."""
     token = new_url_token()
     link = PasswordLink(
         name=name, sha256=hash_token(token), role=role, created_at_ms=now_ms, expires_at_ms=now_ms + LINK_MS

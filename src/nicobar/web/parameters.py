@@ -66,7 +66,7 @@ class Signature(NamedTuple):
 
 
 class InvalidValue(NamedTuple):
-    """A value that does not fit: where it is (`path` or `query`), its name on the wire, and why."""
+    """An invalid value: where it is (`path` or `query`), its name on the wire, and why."""
 
     place: str
     name: str
@@ -100,7 +100,7 @@ def signature_of(
 def read_path(
     parameters: Sequence[Parameter], values: Mapping[str, object]
 ) -> tuple[dict[str, object], list[InvalidValue]]:
-    """The arguments, and what does not fit."""
+    """The arguments, and the invalid values."""
     arguments: dict[str, object] = {}
     wrong: list[InvalidValue] = []
     for parameter in parameters:
@@ -114,7 +114,7 @@ def read_path(
 def read_query(
     parameters: Sequence[Parameter], values: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, object], list[InvalidValue]]:
-    """The arguments, without those that keep their default, and what does not fit. Of a value that is given several
+    """The arguments, without those that keep their default, and the invalid values. Of a value that is given several
     times the last one counts.
     """
     arguments: dict[str, object] = {}

@@ -110,7 +110,7 @@ class CustomerIo:
         site_id = str(values["site_id"])
         if ":" in site_id:
             # RFC 7617, section 2: the user name of Basic authentication cannot hold a colon.
-            raise UserError("field_invalid", "site_id does not fit: it has a colon.", "Copy the Site ID alone.")
+            raise UserError("field_invalid", "Invalid site_id: it contains a colon.", "Copy the Site ID alone.")
         region = str(values["region"])
         return CustomerIoDestination(
             base=str(values["base_url"]).rstrip("/") or HOSTS[region],

@@ -8,7 +8,7 @@ SETUP = (
     "In Customer.io, open Settings, then API Credentials, then Track API Keys.",
     (
         "Copy the Site ID and the API key of the workspace that your campaigns are in. The App API's key is "
-        "another one and does not fit."
+        "a different one and does not work here."
     ),
     "The region is where your account is: EU if its address begins with eu, else US.",
     "Check the credentials, then continue. Nothing is sent before you create the endpoint.",
@@ -16,7 +16,7 @@ SETUP = (
 SETUP_NOTE = "The key is kept encrypted, is never shown again, and never reaches the transformation."
 TEST_NOTES = (
     "The person it names is made or changed, and its attributes are set as shown.",
-    "Campaigns that wait for its event start, and their mails go out to the address that the person has.",
+    "Campaigns that wait for its event start, and their emails go out to the address that the person has.",
     ("Events carry nicobar_test: true and an id of their own, so that the real event is not left out for this one."),
 )
 EXAMPLE = Example(settings={}, credentials={"site_id": "dry-run", "api_key": "dry-run"})

@@ -126,7 +126,7 @@ def read_secrets(text: str) -> tuple[SigningSecret, ...]:
         secret, _, until = part.partition("@")
         webhook_secret_key(secret)
         if bool(secrets) is not until.isdecimal():
-            raise UserError("secret_malformed", "The signing secret does not fit.", "Give one whsec_ secret.")
+            raise UserError("secret_malformed", "Invalid signing secret.", "Give one whsec_ secret.")
         secrets.append(SigningSecret(secret=secret, until_ms=int(until) if until else None))
     if not 0 < len(secrets) <= MAX_SECRETS:
         raise UserError(
@@ -159,9 +159,7 @@ def _checked(headers: Mapping[str, str]) -> dict[str, str]:
                 "header_invalid", "The header %(name)s cannot be set.", "Choose another name.", name=repr(name)
             )
         if not value.isascii() or not (value.isprintable() or not value):
-            raise UserError(
-                "header_invalid", "The value of %(name)s does not fit.", "Use printable ASCII.", name=repr(name)
-            )
+            raise UserError("header_invalid", "Invalid value of %(name)s.", "Use printable ASCII.", name=repr(name))
     return {name.lower(): value for name, value in headers.items()}
 
 

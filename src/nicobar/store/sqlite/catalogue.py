@@ -200,7 +200,7 @@ def _check_version(connection: sqlite3.Connection, version: int) -> None:
     if now != version:
         raise StoreMoved(
             "changed_meanwhile",
-            "Somebody else changed the configuration at the same time; nothing was changed.",
+            "The configuration was changed elsewhere at the same time; nothing was changed.",
             "Send it again.",
         )
 
@@ -236,7 +236,7 @@ def _change_people(
 
 def _check_owner(row: sqlite3.Row | None) -> None:
     if row is None:
-        raise ConfigurationError("owner_last", "Nobody would be owner any more.", "Make somebody else owner first.")
+        raise ConfigurationError("owner_last", "At least one owner is required.", "Make another user an owner first.")
 
 
 def _existing(row: sqlite3.Row | None, what: str, key: str) -> sqlite3.Row:

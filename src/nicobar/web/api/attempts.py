@@ -627,7 +627,7 @@ async def resend_message(
         bool,
         Meta(
             description="Ours: with ids that the destination has not seen, so that it takes the events for new ones "
-            "and mails go out again."
+            "and emails go out again."
         ),
     ] = False,
     dry_run: DryRun = False,

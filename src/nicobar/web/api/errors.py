@@ -1,4 +1,4 @@
-"""Every error as an answer: `{"code","detail"}`; 422 with a `detail` for each thing that does not fit."""
+"""Every error as an answer: `{"code","detail"}`; 422 with a `detail` for each invalid part."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def forbidden() -> Refusal:
 
 
 class Invalid(NicobarError):
-    """A request whose field `loc` (such as `body.url`) does not fit."""
+    """A request with an invalid field `loc`, such as `body.url`."""
 
     def __init__(self, loc: str, detail: str, fix: str = "", *, code: str = "value_error") -> None:
         super().__init__(code, detail, fix)

@@ -36,7 +36,7 @@ _ERRORS = {
     408: "The body took too long to arrive.",
     409: "It conflicts with what is there.",
     413: "The body is too large.",
-    422: "Something in the request does not fit.",
+    422: "A field or parameter of the request is invalid.",
     429: "Too many requests; Retry-After says how long to wait.",
     431: "The headers, or the query, are too large.",
     503: "Nothing was done; it may work later.",

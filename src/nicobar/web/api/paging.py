@@ -105,9 +105,6 @@ def page_of_all(
     return page_of(ordered[: limit + 1], place=place, limit=limit, key=key, shape=shape)
 
 
-NameList = Annotated[str, Meta(max_length=16_384)]
-
-
 def names(given: Sequence[str] | None) -> tuple[str, ...]:
     """A list in the query: a repeated parameter, or separated by commas, as the clients write it."""
     return tuple(dict.fromkeys(part for text in given or () for part in text.split(",") if part))

@@ -30,7 +30,7 @@ def read_request(
     signature: Signature, *, path: Mapping[str, object], query_string: bytes, body: bytes
 ) -> dict[str, object]:
     """The arguments that the request has. A body whose fields are all optional may be empty. Raises Invalid or
-    InvalidRequest for a request that does not fit, Refusal 400 for a body that is not JSON.
+    InvalidRequest for an invalid request, Refusal 400 for a body that is not JSON.
     """
     body = body.strip(_JSON_SPACE)
     if is_deeper(body):
@@ -74,7 +74,7 @@ def _path_and_query(signature: Signature, path: Mapping[str, object], query_stri
 
 
 def check_values(wrong: Sequence[InvalidValue]) -> None:
-    """Raises InvalidRequest where a value does not fit."""
+    """Raises InvalidRequest for an invalid value."""
     if wrong:
         raise InvalidRequest(
             [

@@ -38,9 +38,9 @@ TAGS = ["Statistics"]
 DEFAULT_DAYS = 28
 
 Since = Annotated[
-    str | None, Meta(description="From this time on; 28 days before the end by itself.", extra_json_schema=TIME)
+    str | None, Meta(description="Start time; defaults to 28 days before the end.", extra_json_schema=TIME)
 ]
-Until = Annotated[str | None, Meta(description="Up to this time; now by itself.", extra_json_schema=TIME)]
+Until = Annotated[str | None, Meta(description="End time; defaults to now.", extra_json_schema=TIME)]
 
 
 class EndpointStats(Shape):

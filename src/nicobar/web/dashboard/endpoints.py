@@ -17,15 +17,12 @@ from nicobar.use_cases.statistics import DAY_MS, Counts, count
 from nicobar.web.dashboard.activity import error_percent, last_day
 from nicobar.web.dashboard.context import Context, current_application, find_endpoint, not_found
 from nicobar.web.dashboard.coverage import coverage_of_endpoint
-from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import page, redirect
 from nicobar.web.dashboard.sources import receive_sample, samples_of
 from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
 ATTEMPTS = 10
-# The reason that the dashboard itself gives; others come from the destination and stand as they are.
-_PAUSED_SHOWN = noop("paused by hand")
 
 
 class EndpointRow(Record):

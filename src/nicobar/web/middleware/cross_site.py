@@ -18,7 +18,7 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 class CrossSite:
     """Rejects unsafe requests of other sites with 403. `public_url` is the address behind a proxy, if any; requests
-    without cookies carry nobody's rights and pass when nothing says where they come from, unless the application
+    without cookies carry no user's rights and pass when nothing says where they come from, unless the application
     `needs_origin`: another site's form could sign a visitor in.
     """
 

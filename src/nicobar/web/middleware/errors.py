@@ -13,7 +13,7 @@ from nicobar.observe import log
 from nicobar.web.asgi import App, GoneError, Message, Receive, Send
 from nicobar.web.operations import ROUTE_PATH, Response, send_response
 
-# Shows an error to whoever sent the request of this scope.
+# Renders an error for the client of this request.
 Render = Callable[[Message, NicobarError], Response[Any]]
 # Says what is wrong with a request that no route has, by the status: 404 or 405.
 NoRoute = Callable[[Message, int], Refusal]

@@ -1,4 +1,4 @@
-"""How often somebody may send requests."""
+"""Limits how many requests a caller may send per second."""
 
 from __future__ import annotations
 
