@@ -55,8 +55,11 @@ async def test_of_many_requests_with_one_key_one_takes_the_place(store):
 
 
 async def test_an_answer_is_kept_dropped_and_too_old(store):
+    assert await store.answer("tok_1", "k") is None
     assert await begin(store) is None
+    assert await store.answer("tok_1", "k") == KeptAnswer(request="r", status=0, body=b"")
     await store.keep_answer("tok_1", "k", status=201, body=b"{}")
+    assert await store.answer("tok_1", "k") == KeptAnswer(request="r", status=201, body=b"{}")
     assert await begin(store, request="other") == KeptAnswer(request="r", status=201, body=b"{}")
     await store.drop_answer("tok_1", "k")
     assert (await begin(store)).status == 201

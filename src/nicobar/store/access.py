@@ -21,7 +21,7 @@ class Access(Protocol):
     """Tokens, and answers to requests with an `idempotency-key`."""
 
     async def tokens(self) -> list[Token]:
-        """All tokens, by id."""
+        """All tokens, the oldest first."""
         ...
 
     async def token(self, sha256: str) -> Token | None:
@@ -38,6 +38,10 @@ class Access(Protocol):
         """Takes the place of an answer, so that a second request with the key finds it taken, in another process too.
         None where it was free; else what is in it. One from before `before_ms` counts for nothing.
         """
+        ...
+
+    async def answer(self, token_id: str, key: str) -> KeptAnswer | None:
+        """What is in the place of an answer; None where it is free. Takes no place."""
         ...
 
     async def keep_answer(self, token_id: str, key: str, *, status: int, body: bytes) -> None:

@@ -115,10 +115,8 @@ async def sent_test_event(services: OperationServices, subject_id: str, test_id:
     """
     owner = _owner(subject_id)
     for _ in range(MAX_WAIT_MS // POLL_MS):
-        now_ms = services.clock.now_ms()
-        kept = await services.store.begin_answer(owner, test_id, "", now_ms=now_ms, before_ms=now_ms - KEEP_MS)
+        kept = await services.store.answer(owner, test_id)
         if kept is None:
-            await services.store.drop_answer(owner, test_id)
             raise Refusal(404, "not_found", "There is no such test event.", "Results are kept for 12 hours.")
         if kept.status:
             body = services.vault.unseal(kept.body, f"{owner}/{test_id}")

@@ -33,10 +33,13 @@ class AccessTables:
         def work(connection: sqlite3.Connection) -> KeptAnswer | None:
             if connection.execute(SQL["begin_answer"], values).fetchone() is not None:
                 return None
-            row = connection.execute(SQL["answer"], {"token_id": token_id, "key": key}).fetchone()
-            return KeptAnswer(request=row[0], status=row[1], body=row[2])
+            return _answer(connection.execute(SQL["answer"], {"token_id": token_id, "key": key}).fetchone())
 
         return await self._database.write(work)
+
+    async def answer(self, token_id: str, key: str) -> KeptAnswer | None:
+        rows = await self._database.read("answer", {"token_id": token_id, "key": key})
+        return _answer(rows[0]) if rows else None
 
     async def keep_answer(self, token_id: str, key: str, *, status: int, body: bytes) -> None:
         values = {"token_id": token_id, "key": key, "status": status, "body": body}
@@ -45,6 +48,10 @@ class AccessTables:
     async def drop_answer(self, token_id: str, key: str) -> None:
         values = {"token_id": token_id, "key": key}
         await self._database.write(lambda connection: connection.execute(SQL["drop_answer"], values).close())
+
+
+def _answer(row: sqlite3.Row) -> KeptAnswer:
+    return KeptAnswer(request=row[0], status=row[1], body=row[2])
 
 
 def _token(row: sqlite3.Row) -> Token:
