@@ -35,7 +35,7 @@ async def test_a_customer_is_found_and_their_events_stand_in_order_with_what_was
         await set_password(page, nicobar)
         await page.keyboard.press("g")
         await page.keyboard.press("c")
-        await page.get_by_text("No customer yet").wait_for()
+        await page.get_by_text("No customers yet").wait_for()
         _, address = await furnish(nicobar, HANDLER)
         other, _ = await furnish(nicobar, None, name="Shop")
         await nicobar.pause(other, "paused by hand")
@@ -72,12 +72,12 @@ async def test_a_customer_is_found_and_their_events_stand_in_order_with_what_was
         # from a message to its customer, and from there out
         await moments.last.locator("a").first.click()
         await page.get_by_role("link", name=ADA.key).click()
-        await page.get_by_role("link", name="Take this customer out").click()
+        await page.get_by_role("link", name="Delete customer data").click()
         await expect(page.locator("main")).to_contain_text("They have 2 events.")
         await page.get_by_role("button", name="Take out").click()
-        await page.get_by_text("Nothing is kept of this customer").wait_for()
+        await page.get_by_text("No data for this customer").wait_for()
         await page.goto(f"{nicobar.url}/customers?prefix=cus_ada")
-        await page.get_by_text("Nobody fits").wait_for()
+        await page.get_by_text("No customers found").wait_for()
         assert not problems
 
 
@@ -95,15 +95,15 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
             await page.goto(nicobar.url + path)
             await expect(page.locator("tbody")).to_contain_text(EVIL[:15])
         await page.goto(f"{nicobar.url}/customers?{urlencode({'prefix': 'x' + EVIL, 'after': EVIL})}")
-        await page.get_by_text("Nobody fits").wait_for()
+        await page.get_by_text("No customers found").wait_for()
         await page.goto(f"{nicobar.url}/customers")
         await page.locator("tbody a").click()
         await expect(page.locator("h1")).to_contain_text(EVIL)
         await expect(page.locator(".timeline")).to_contain_text(EVIL)
         await expect(page.locator(".timeline summary").last).to_contain_text("onerror")
-        await page.get_by_role("link", name="Take this customer out").click()
+        await page.get_by_role("link", name="Delete customer data").click()
         await page.get_by_role("button", name="Take out").click()
-        await page.get_by_text("Nothing is kept of this customer").wait_for()
+        await page.get_by_text("No data for this customer").wait_for()
         assert not await page.locator("main img, main script").count()
         assert not [problem for problem in problems if "status of 4" not in problem]
 

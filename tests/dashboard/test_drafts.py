@@ -72,7 +72,7 @@ async def test_typed_code_is_kept_whichever_way_one_leaves(nicobar):
         await page.goto(f"{draft}/code")
         await expect(code_editor(page)).to_contain_text("order_paid")
         await write(page, THROWS)
-        await page.get_by_role("button", name="Dark").click()
+        await page.get_by_role("button", name="Dark theme").click()
         await page.wait_for_url("**/code")
         await expect(code_editor(page)).to_contain_text("throw new Error")
         await write(page, SILENT)
@@ -102,7 +102,7 @@ async def test_text_that_cannot_be_saved_is_asked_about_before_leaving(nicobar):
         await expect(page.locator("#saved")).to_contain_text("could not be saved")
         await page.locator(".steps a[href$='/test']").click()
         await expect(page.locator("#saved")).to_contain_text("could not be saved")
-        await page.get_by_role("button", name="Continue to the test").click()
+        await page.get_by_role("button", name="Continue to test").click()
         assert page.url.endswith("/code"), "a test would run the old code"
         assert asked == ["beforeunload"]
         assert "return webhook" in await code_editor(page).inner_text()
@@ -129,18 +129,18 @@ async def test_two_windows_on_one_draft_lose_neither_text(nicobar):
         await write(other, PAID)
         await kept(other, PAID)
         await write(page, SILENT)
-        await page.get_by_text("Another window has changed this draft.").wait_for()
+        await page.get_by_text("This draft was changed in another window.").wait_for()
         assert (await the_draft(nicobar, draft)).code == PAID, "the later text does not win by itself"
-        await page.get_by_role("button", name="Keep my text").click()
+        await page.get_by_role("button", name="Keep my code").click()
         await page.wait_for_url("**/code")
         item = await the_draft(nicobar, draft)
         assert (item.code, item.replaced_code) == (SILENT, PAID)
         await write(other, THROWS)
-        await other.get_by_role("button", name="Use the other text").click()
+        await other.get_by_role("button", name="Use the other code").click()
         await other.wait_for_url("**/code")
         item = await the_draft(nicobar, draft)
         assert (item.code, item.replaced_code) == (SILENT, THROWS)
-        await other.get_by_role("button", name="Swap the two").click()
+        await other.get_by_role("button", name="Swap with current code").click()
         await expect(code_editor(other)).to_contain_text("throw new Error")
 
 
@@ -150,11 +150,11 @@ async def test_a_sample_is_sent_right_where_the_first_event_is_waited_for(nicoba
         page, problems = await open_page(it)
         await set_password(page, nicobar)
         await connect(page, nicobar)
-        await page.get_by_role("button", name="Continue to the test").click()
+        await page.get_by_role("button", name="Continue to test").click()
         await page.get_by_role("button", name="Create", exact=True).click()
-        await page.get_by_role("button", name="Create a secret for a trial").click()
+        await page.get_by_role("button", name="Create test secret").click()
         await expect(page.locator("#made")).to_have_text(re.compile(r"whsec_\S{20,}"))
-        await page.get_by_role("button", name="Send a sample").click()
+        await page.get_by_role("button", name="Send sample event").click()
         await page.locator("[data-arrived]").wait_for()
         assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
         assert [activity.name for activity in nicobar.state.activities] == ["payment_succeeded"]
@@ -174,7 +174,7 @@ async def test_code_is_kept_without_javascript_and_a_stale_form_is_told(nicobar)
         item = await the_draft(nicobar, draft)
         assert item.code == SILENT
         status, text, _ = await visitor.send(f"{draft}/code", code=PAID, variables="", seen=stale)
-        assert (status, "Another window has changed this draft." in text, "order_paid" in text) == (409, True, True)
+        assert (status, "This draft was changed in another window." in text, "order_paid" in text) == (409, True, True)
         assert (await the_draft(nicobar, draft)).code == SILENT
         # The recipe replaces what is typed, which can be swapped back.
         fields = {"code": THROWS, "variables": "", "action": "recipe", "recipe": "welcome"}
@@ -248,12 +248,12 @@ async def test_a_look_at_the_transformation_opens_no_draft(nicobar):
         _, _, headers = await visitor.send(f"/webhooks/{endpoint.id}/code")
         draft = headers["location"].removesuffix("/code")
         await visitor.ask("GET", f"{draft}/code")
-        assert "A draft is open" not in (await visitor.ask("GET", page))[1]
+        assert "Unpublished draft" not in (await visitor.ask("GET", page))[1]
         # What runs meanwhile is what the next look begins with.
         _, _, headers = await visitor.send(f"/webhooks/{endpoint.id}/code")
         item = await the_draft(nicobar, headers["location"].removesuffix("/code"))
         await visitor.send(f"/webhooks/drafts/{item.id}/text", code=SILENT, variables="", seen=item.text_id)
-        assert "A draft is open" in (await visitor.ask("GET", page))[1]
+        assert "Unpublished draft" in (await visitor.ask("GET", page))[1]
         _, _, headers = await visitor.send(f"/webhooks/{endpoint.id}/code")
         assert (await the_draft(nicobar, headers["location"].removesuffix("/code"))).code == SILENT
 

@@ -59,7 +59,7 @@ async def test_types_variables_and_headers_are_kept_and_it_is_switched_off_and_o
         await set_password(page, nicobar)
         endpoint = await make_http(page, nicobar)
         await page.goto(f"{endpoint}/settings")
-        await page.get_by_label("only these").check()
+        await page.get_by_label("Selected event types").check()
         whole = page.get_by_label("refund", exact=True)
         refunds = page.get_by_role("group", name="refund")
         await whole.check()
@@ -95,11 +95,11 @@ async def test_types_variables_and_headers_are_kept_and_it_is_switched_off_and_o
         await page.get_by_role("alert").wait_for()
         await expect(page.get_by_label("Header 2")).to_have_value("webhook-id")
         await page.goto(f"{endpoint}/settings")
-        await page.get_by_role("button", name="Disable this endpoint").click()
+        await page.get_by_role("button", name="Disable endpoint").click()
         await page.get_by_role("button", name="Enable").wait_for()
         assert nicobar.runtime.configuration.snapshot.endpoints[0].disabled
         await page.goto(f"{endpoint}/settings")
-        await page.get_by_role("button", name="Enable this endpoint").click()
+        await page.get_by_role("button", name="Enable endpoint").click()
         await page.get_by_role("button", name="Pause").wait_for()
         assert not nicobar.runtime.configuration.snapshot.endpoints[0].disabled
         assert not [problem for problem in problems if "status of 422" not in problem]
@@ -134,10 +134,10 @@ async def test_a_whole_family_is_chosen_without_javascript_and_nothing_is_no_cho
         endpoint, _ = await make_endpoint(page, nicobar, CODE)
         await page.goto(f"{endpoint}/settings")
         assert not await page.get_by_text("Headers", exact=True).count(), "Customer.io takes none"
-        await page.get_by_label("only these").check()
+        await page.get_by_label("Selected event types").check()
         await page.get_by_role("button", name="Save").click()
-        await page.get_by_text("No event type is selected.").wait_for()
-        await page.get_by_label("only these").check()
+        await page.get_by_text("No event types selected.").wait_for()
+        await page.get_by_label("Selected event types").check()
         await page.get_by_label("dunning", exact=True).check()
         await page.get_by_role("button", name="Save").click()
         await page.wait_for_url(endpoint)

@@ -62,7 +62,7 @@ async def test_failures_stand_together_by_cause_with_the_line_and_are_sent_again
         await set_password(page, nicobar)
         await page.keyboard.press("g")
         await page.keyboard.press("f")
-        await page.get_by_text("Nothing has failed").wait_for()
+        await page.get_by_text("No failures").wait_for()
         await fail(nicobar, address)
         await page.reload()
         rows = page.locator("tbody tr")
@@ -77,21 +77,21 @@ async def test_failures_stand_together_by_cause_with_the_line_and_are_sent_again
             await expect(page.locator("main")).to_contain_text(text)
         await mend(nicobar, known)
         await page.reload()
-        await page.get_by_text("The code was changed since.").wait_for()
-        await page.get_by_role("link", name="Send the group again").click()
+        await page.get_by_text("The code has changed since.").wait_for()
+        await page.get_by_role("link", name="Replay group").click()
         await page.get_by_role("heading", name="Send 3 events to Customer.io again?").wait_for()
         await expect(page.locator("main")).to_contain_text("They are of 3 customers.")
         await page.get_by_role("button", name="Send", exact=True).click()
-        await page.get_by_text("all are in the queue").wait_for()
-        await page.get_by_text("3 of 3 events are in the queue again.").wait_for()
+        await page.get_by_text("all events queued").wait_for()
+        await page.get_by_text("3 of 3 events queued.").wait_for()
         for _ in range(3):
             assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
         assert [activity.name for activity in nicobar.state.activities] == ["failed"] * 3
-        await page.get_by_role("link", name="To the failures").click()
+        await page.get_by_role("link", name="Show all failures").click()
         await expect(rows).to_have_count(1)
         await page.go_back()
         await page.go_back()
-        await page.get_by_text("Nothing is left of this group").wait_for()
+        await page.get_by_text("No failures left in this group").wait_for()
         audit = await nicobar.runtime.store.audit(AuditFilter(), limit=10)
         assert "endpoint.replay_failures" in {item.action for item in audit.items}
         assert not problems
@@ -114,16 +114,16 @@ async def test_a_replay_is_followed_and_canceled(nicobar, monkeypatch):
             f"{nicobar.url}/failures/replay?{urlencode({'endpoint': known.id, 'failure': group.failure})}"
         )
         await page.get_by_role("button", name="Send", exact=True).click()
-        await page.get_by_text("under way").wait_for()
+        await page.get_by_text("running").wait_for()
         await page.get_by_role("button", name="Cancel").click()
-        await page.get_by_text("being canceled").wait_for()
+        await page.get_by_text("canceling").wait_for()
         task_id = page.url.rpartition("/")[2]
         await nicobar.runtime.store.work_on_task(task_id, now_ms=1, limit=10)
         await page.reload()
         await expect(page.locator("main")).to_contain_text("canceled")
         await expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
         await page.goto(f"{nicobar.url}/failures/replays/qtask_none")
-        await page.get_by_text("There is no such page.").wait_for()
+        await page.get_by_text("Not found").wait_for()
 
 
 async def test_what_others_wrote_is_shown_and_never_run(nicobar):
@@ -143,12 +143,12 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
         await page.locator("tbody a").first.click()
         await expect(page.locator("h1")).to_contain_text("onerror")
         await expect(page.locator(".excerpt")).to_contain_text(EVIL)
-        await page.get_by_role("link", name="Send the group again").click()
+        await page.get_by_role("link", name="Replay group").click()
         await expect(page.locator("h1")).to_contain_text(EVIL)
         await page.get_by_role("button", name="Send", exact=True).click()
         await page.wait_for_url("**/replays/*")
         await page.goto(f"{nicobar.url}/failures/group?{urlencode({'endpoint': known.id, 'failure': EVIL})}")
-        await page.get_by_text("Nothing is left of this group").wait_for()
+        await page.get_by_text("No failures left in this group").wait_for()
         assert not await page.locator("main img, main script").count()
         assert not [problem for problem in problems if "status of 4" not in problem]
 

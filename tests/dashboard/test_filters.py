@@ -40,8 +40,8 @@ async def test_a_filter_that_cannot_be_applied_is_an_error(nicobar):
         _, text, _ = await visitor.ask("GET", "/logs?event_type=a.b")
         assert "This page has no filter named event_type." in text
         _, text, _ = await visitor.ask("GET", "/logs?since=26/11/2026")
-        assert "26/11/2026 is not a valid day." in text
-        assert "Write it as 2026-03-01." in text
+        assert "Invalid date: 26/11/2026." in text
+        assert "Use the format 2026-03-01." in text
 
 
 async def test_filters_that_can_be_applied_are(nicobar):

@@ -77,7 +77,7 @@ async def test_a_test_alert_goes_the_ways_that_alerts_go_and_secrets_stay_masked
         await page.locator("form[action$=create] button").click()
         await page.wait_for_url("**/webhooks/ep_*")
         await page.goto(f"{nicobar.url}/settings/alerts")
-        await page.get_by_role("button", name="Send a test alert").click()
+        await page.get_by_role("button", name="Send test alert").click()
         await page.get_by_text("A message is on its way").wait_for()
         await page.get_by_text("ConnectionRefusedError").wait_for()
         recorded = await nicobar.next_recorded()
@@ -129,7 +129,7 @@ async def test_retention_says_what_was_taken(nicobar):
         await set_up(nicobar, visitor)
         await store.keep_clean_up(ended_at_ms=1_700_000_000_000, emptied=7, forgotten=1)
         _, text, _ = await visitor.ask("GET", "/settings/retention")
-        assert "7 messages emptied, 1 forgotten" in text
+        assert "7 payloads deleted, 1 message deleted" in text
         assert "90 days" in text
 
 

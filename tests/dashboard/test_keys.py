@@ -31,8 +31,8 @@ async def test_the_list_of_keys_opens_says_all_and_gives_the_focus_back(nicobar,
     async with browser() as it:
         page, problems = await open_page(it, locale=locale, color_scheme=scheme, reduced_motion="reduce")
         await set_password(page, nicobar)
-        dialog = page.get_by_role("dialog", name=say("Keys"))
-        add = page.get_by_role("link", name=say("Add Endpoint")).first
+        dialog = page.get_by_role("dialog", name=say("Keyboard shortcuts"))
+        add = page.get_by_role("link", name=say("Add endpoint")).first
         await add.focus()
         await page.keyboard.press("?")
         await expect(dialog).to_be_visible()

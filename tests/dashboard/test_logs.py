@@ -47,7 +47,7 @@ async def test_the_list_follows_what_happens_and_is_narrowed_by_what_became_of_i
         page, problems = await open_page(it)
         await set_password(page, nicobar)
         await page.goto(f"{nicobar.url}/logs")
-        await page.get_by_text("No message yet").wait_for()
+        await page.get_by_text("No messages yet").wait_for()
         # what comes shows by itself
         await nicobar.send_sample(address, "payment.succeeded", "evt_1")
         rows = page.locator("#rows tbody tr")
@@ -65,14 +65,14 @@ async def test_the_list_follows_what_happens_and_is_narrowed_by_what_became_of_i
             ("Succeeded", "payment.succeeded"),
             ("Canceled", "refund.succeeded"),
         ):
-            await page.get_by_role("navigation", name="Outcome").get_by_role("link", name=name).click()
+            await page.get_by_role("navigation", name="Status").get_by_role("link", name=name).click()
             await expect(rows).to_have_count(1)
             await expect(rows).to_contain_text(event_type)
         await page.go_back()
         await expect(rows).to_contain_text("payment.succeeded")
         await page.goto(f"{nicobar.url}/logs?state=waiting")
-        await page.get_by_text("Nothing fits").wait_for()
-        await page.get_by_role("link", name="Show everything").click()
+        await page.get_by_text("No results").wait_for()
+        await page.get_by_role("link", name="Show all messages").click()
         await expect(rows).to_have_count(3)
         # keys and rows lead on
         await page.keyboard.press("g")
@@ -103,13 +103,13 @@ async def test_messages_are_found_by_every_filter_and_by_what_is_in_them(nicobar
         today = await page.evaluate("new Date().toLocaleDateString('sv')")
         await page.get_by_label("From").fill(today)
         await page.get_by_label("To", exact=True).fill(today)
-        await page.get_by_role("button", name="Apply").click()
+        await page.get_by_role("button", name="Apply filters").click()
         await expect(rows).to_have_count(1)
         await expect(rows).to_contain_text("payment.failed")
         await page.get_by_text("Days are those of Asia/Seoul.").wait_for()
         assert "zone=Asia%2FSeoul" in page.url
         await page.goto(f"{nicobar.url}/logs?until=2020-01-01")
-        await page.get_by_text("Nothing fits").wait_for()
+        await page.get_by_text("No results").wait_for()
         # a text, a field, an id
         search = page.get_by_role("searchbox", name="Search payloads")
         for sought, count in (
@@ -163,8 +163,8 @@ async def test_a_long_list_has_pages_and_a_search_says_how_far_it_looked(nicobar
         await page.goto(f"{nicobar.url}/logs?q=data.number%20%3D%203")
         for _ in range(2):
             await page.get_by_text("This page looked at 20 messages").wait_for()
-            await page.get_by_text("Nothing found so far").wait_for()
-            await page.get_by_role("link", name="Look further").click()
+            await page.get_by_text("No results yet").wait_for()
+            await page.get_by_role("link", name="Search more").click()
         await expect(rows).to_have_count(1)
         await expect(page.locator("mark")).to_have_text("data.number = 3")
         await expect(page.locator(".looked")).to_have_count(0)
@@ -193,7 +193,7 @@ async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(n
         await expect(page.locator(f"[id='{other.id}']")).to_contain_text("The endpoint is paused: paused by hand")
         await expect(page.locator("main")).to_contain_text(ADA.email)
         await page.goto(f"{nicobar.url}/logs/{second.message.id}")
-        for text in ("delivered", "paid", "POST", "***", "The answer", "200"):
+        for text in ("delivered", "paid", "POST", "***", "Response", "200"):
             await expect(part).to_contain_text(text)
         # the endpoint goes on: the page follows, one waits behind the other until then
         await nicobar.pause(other, None)
@@ -205,16 +205,16 @@ async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(n
             await nicobar.next_recorded()
         await part.get_by_role("link", name="Send again").click()
         await page.get_by_role("heading", name="Send it to Customer.io?").wait_for()
-        await page.get_by_label("As new events").check()
+        await page.get_by_label("Send as new events").check()
         await page.get_by_role("button", name="Send").click()
         await page.wait_for_url(f"**/logs/{second.message.id}#{known.id}")
         assert (await nicobar.next_recorded()).attempt.manual
         await page.reload()
         await expect(part.locator("details")).to_have_count(2)
-        await expect(part.locator("details").first).to_contain_text("by hand")
+        await expect(part.locator("details").first).to_contain_text("manual")
         assert [activity.name for activity in nicobar.state.activities] == ["paid", "paid"]
-        await page.get_by_role("link", name="Take the payload out").click()
-        await page.get_by_role("button", name="Take it out").click()
+        await page.get_by_role("link", name="Delete payload").click()
+        await page.get_by_role("button", name="Delete payload").click()
         await page.get_by_text("Taken out").wait_for()
         await expect(page.locator("main")).not_to_contain_text(ADA.email)
         await expect(page.get_by_role("link", name="Send again")).to_have_count(0)

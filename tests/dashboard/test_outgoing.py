@@ -85,7 +85,7 @@ async def test_a_draft_s_credentials_do_not_follow_to_another_host(nicobar, visi
     fields = {"field_base_url": nicobar.emulator.url, "field_site_id": "demo-site", "field_api_key": "demo-key"}
     path = await draft(nicobar, visitor, **fields)
     status, text, _ = await visitor.ask("GET", f"{path}?check=1")
-    assert (status, "The credentials are correct." in text) == (200, True)
+    assert (status, "Credentials are valid." in text) == (200, True)
     assert (await audit(nicobar))[0] == ("endpoint.check", f"stored credentials used for {nicobar.emulator.url}")
     asked = len(nicobar.state.requests)
     for more in ({}, {"field_site_id": "own"}):

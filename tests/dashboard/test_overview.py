@@ -52,7 +52,7 @@ async def test_the_overview_says_what_happened_and_what_needs_attention_with_wha
         await set_password(page, nicobar)
         await page.keyboard.press("g")
         await page.keyboard.press("o")
-        await page.get_by_text("Nothing goes anywhere yet").wait_for()
+        await page.get_by_text("No deliveries yet").wait_for()
         known, address = await furnish(nicobar, HANDLER)
         await page.reload()
         await page.get_by_text("All endpoints are active. No failures.").wait_for()
@@ -71,32 +71,32 @@ async def test_the_overview_says_what_happened_and_what_needs_attention_with_wha
             "Error rate50.0 %",
             "p50",
             "p95",
-            "of the latest delivery",
+            "last delivery",
             "Waiting now1",
         ):
             await expect(facts).to_contain_text(re.compile(re.escape(text).replace(r"\ ", r"\s*"), re.IGNORECASE))
         for outcome in ("delivered", "canceled", "failed"):
             await expect(page.locator(f"svg rect.{outcome}")).to_have_count(1)
             await expect(page.locator(".legend")).to_contain_text(f"{outcome} 1")
-        await page.get_by_text("As a table").click()
+        await page.get_by_text("Show as table").click()
         await expect(page.locator(".chart tbody tr")).to_have_count(1)
         items = page.locator(".attention-list li")
         await expect(items).to_have_count(3)
-        await expect(items.filter(has_text="requests refused")).to_contain_text("signature_wrong")
-        await items.filter(has_text="no reason given").get_by_role("link", name="See the cause").click()
+        await expect(items.filter(has_text="requests rejected")).to_contain_text("signature_wrong")
+        await items.filter(has_text="no reason given").get_by_role("link", name="Show cause").click()
         await expect(page.locator(".numbered.here")).to_contain_text("no reason given")
         await page.go_back()
         await expect(items.first).to_contain_text("paused")
-        await expect(items.first).to_contain_text("1 delivery waits")
+        await expect(items.first).to_contain_text("1 delivery waiting")
         await items.first.get_by_role("button", name="Resume").click()
         await page.wait_for_url(f"**/webhooks/{known.id}")
         assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
         breaker = Breaker(state=BreakerState.OPEN, reason=plain("503 five times"), probe_at_ms=2_000_000_000_000)
         await nicobar.runtime.store.keep_breaker(known.seq, breaker)
         await page.goto(f"{nicobar.url}/")
-        await expect(items.first).to_contain_text("destination fails")
+        await expect(items.first).to_contain_text("destination failing")
         await expect(items.first).to_contain_text("503 five times")
-        await items.first.get_by_role("link", name="See why").click()
+        await items.first.get_by_role("link", name="Show details").click()
         await page.get_by_text("It is asked again at").wait_for()
         assert not problems
 
@@ -116,7 +116,7 @@ async def test_the_list_and_the_page_of_an_endpoint_say_how_it_does(nicobar):
         await expect(page.locator("tbody tr", has_text="Shop")).to_contain_text("oldest just now")
         await row.locator("a").click()
         await page.get_by_role("heading", name="Customer.io").wait_for()
-        for text in ("Error rate", "50.0 %", "p95", "Latest tries"):
+        for text in ("Error rate", "50.0 %", "p95", "Latest attempts"):
             await expect(page.locator("main")).to_contain_text(text)
         await expect(page.locator("svg rect.delivered")).to_have_count(1)
         # the deliveries: filters in the address, what comes shows by itself
@@ -130,12 +130,12 @@ async def test_the_list_and_the_page_of_an_endpoint_say_how_it_does(nicobar):
             ("Failed", "no reason given"),
             ("Canceled", "not handled"),
         ):
-            await page.get_by_role("navigation", name="Outcome").get_by_role("link", name=name).click()
+            await page.get_by_role("navigation", name="Status").get_by_role("link", name=name).click()
             await expect(rows).to_have_count(1)
             await expect(rows).to_contain_text(text)
         assert "state=canceled" in page.url
-        await page.get_by_role("navigation", name="Outcome").get_by_role("link", name="Waiting").click()
-        await page.get_by_text("Nothing waits").wait_for()
+        await page.get_by_role("navigation", name="Status").get_by_role("link", name="Waiting").click()
+        await page.get_by_text("Queue is empty").wait_for()
         await page.goto(f"{nicobar.url}/webhooks/{other.id}/deliveries?state=waiting")
         await expect(rows.first).to_contain_text("The endpoint is paused: paused by hand")
         await rows.first.locator("a").first.click()

@@ -46,7 +46,7 @@ async def test_the_queue_says_what_waits_for_what_and_is_let_go_on(nicobar):
         await set_password(page, nicobar)
         await page.keyboard.press("g")
         await page.keyboard.press("q")
-        await page.get_by_text("Nothing waits").wait_for()
+        await page.get_by_text("Queue is empty").wait_for()
         held, _ = await fill(nicobar)
         await page.reload()
         await expect(page.locator("main .facts")).to_contain_text("4")
@@ -55,12 +55,12 @@ async def test_the_queue_says_what_waits_for_what_and_is_let_go_on(nicobar):
         first = lanes.filter(has_text="Held")
         for text in (
             "paused by hand",
-            "1 due, waiting for their turn",
-            "1 behind an earlier event of the same customer",
+            "1 due now",
+            "1 queued after an earlier event of the same customer",
         ):
             await expect(first).to_contain_text(text)
         down = lanes.filter(has_text="Down")
-        for text in ("1 to be sent later, the first at", "Next try at", "Behind an earlier event"):
+        for text in ("1 scheduled, next at", "Next attempt at", "Queued after an earlier event"):
             await expect(down).to_contain_text(text)
         await expect(page.locator("#queue > p")).to_contain_text("Well")
         await down.locator("tbody a", has_text="msg_").click()

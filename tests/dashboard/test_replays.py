@@ -96,27 +96,27 @@ async def test_what_failed_is_counted_sent_again_and_followed_and_new_ids_are_a_
         assert not (await nicobar.runtime.store.open_tasks()), "a count changes nothing"
         await page.get_by_role("button", name="Send 1 delivery again").click()
         await expect(page.locator("#progress")).to_contain_text("1 of 1")
-        await expect(page.locator("#progress")).to_contain_text("done")
+        await expect(page.locator("#progress")).to_contain_text("completed")
         assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
         assert len(nicobar.state.activities) == 2
         # The same once more has nothing to do.
         await page.goto(f"{endpoint}/replays/count?kind=recover&since=1h")
-        await page.get_by_text("Nothing failed in this time.").wait_for()
+        await page.get_by_text("No failures in this period.").wait_for()
         # One customer's, whatever became of it: the same ids add nothing, new ones do.
         for new_ids, activities in ((False, 2), (True, 3)):
             await page.goto(f"{endpoint}/replays")
             await page.get_by_label("Send again").check()
             await page.get_by_label("Customer", exact=True).fill(EVIL)
-            await page.get_by_role("button", name="Count first").click()
+            await page.get_by_role("button", name="Preview replay").click()
             await expect(page.locator(".facts")).to_contain_text(EVIL)
-            await page.get_by_text("Emails go out a second time.").wait_for()
+            await page.get_by_text("Emails are sent again.").wait_for()
             if new_ids:
-                await page.get_by_label("Give the events new ids").check()
+                await page.get_by_label("Use new event IDs").check()
             await page.get_by_role("button", name="Send 1 delivery again").click()
-            await expect(page.locator("#progress")).to_contain_text("done")
+            await expect(page.locator("#progress")).to_contain_text("completed")
             assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
             assert len(nicobar.state.activities) == activities
-        await expect(page.locator("#content h2")).to_contain_text("with new ids")
+        await expect(page.locator("#content h2")).to_contain_text("new event IDs")
         await page.get_by_role("link", name="Replays").first.click()
         await expect(page.locator("tbody tr")).to_have_count(3)
         said = await nicobar.runtime.store.audit(AuditFilter(subject=endpoint.rsplit("/", 1)[1]), limit=9)
@@ -132,19 +132,19 @@ async def test_a_replay_is_asked_for_and_canceled_without_javascript(nicobar):
         await set_password(page, nicobar)
         endpoint, _ = await make_endpoint(page, nicobar, CODE)
         await page.goto(f"{endpoint}/replays")
-        await page.get_by_label("since a date").check()
-        await page.get_by_role("button", name="Count first").click()
-        await page.get_by_text("There is no date.").wait_for()
+        await page.get_by_label("custom range").check()
+        await page.get_by_role("button", name="Preview replay").click()
+        await page.get_by_text("Missing start date.").wait_for()
         await page.get_by_label("Send again").check()
-        await page.get_by_label("since a date").check()
+        await page.get_by_label("custom range").check()
         await page.get_by_label("From (UTC)").fill("2026-01-01T00:00")
         await page.get_by_text("Event types", exact=True).click()
         await page.get_by_role("group", name="payment").get_by_label("succeeded").check()
-        await page.get_by_role("button", name="Count first").click()
+        await page.get_by_role("button", name="Preview replay").click()
         await expect(page.locator(".facts")).to_contain_text("2026-01-01 00:00:00.000 UTC")
-        await page.get_by_role("link", name="Change the choice").click()
+        await page.get_by_role("link", name="Change selection").click()
         await expect(page.get_by_label("From (UTC)")).to_have_value("2026-01-01T00:00")
-        await page.get_by_role("button", name="Count first").click()
+        await page.get_by_role("button", name="Preview replay").click()
         # The endpoint is paused, so that what is sent again waits until the replay is canceled.
         assert (await send_form(page, f"{endpoint}/pause")).status == 303
         await page.reload()

@@ -184,7 +184,7 @@ def _no_page(scope: Message, status: int) -> Refusal:
         return Refusal(
             405,
             "method_not_allowed",
-            "This page does not accept %(method)s requests.",
+            "%(method)s requests are not supported on this page.",
             "Open it in a browser.",
             method=scope["method"],
         )

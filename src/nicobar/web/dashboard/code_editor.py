@@ -173,7 +173,7 @@ async def _keep(context: Context, draft: Draft, typed: Typed) -> tuple[Draft, Us
     if changed.text_id == draft.text_id:
         return draft, problem
     if typed.seen not in {None, draft.text_id}:
-        raise Refusal(409, "draft_changed", "Another window has changed this draft.", "Choose which text to keep.")
+        raise Refusal(409, "draft_changed", "This draft was changed in another window.", "Choose which text to keep.")
     return await keep(context, changed), problem
 
 

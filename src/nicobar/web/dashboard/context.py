@@ -14,8 +14,24 @@ from nicobar.use_cases.dry_run import Coverage, Samples, application_samples
 from nicobar.use_cases.edit import Edit
 from nicobar.use_cases.recipe_coverage import Use
 from nicobar.use_cases.services import Services
+from nicobar.web.dashboard.language import noop
 
 MAX_CREATED_ENDPOINTS = 200
+NOT_FOUND = {
+    "application": noop("Application not found."),
+    "attempt": noop("Attempt not found."),
+    "draft": noop("Draft not found."),
+    "endpoint": noop("Endpoint not found."),
+    "event type": noop("Event type not found."),
+    "file": noop("File not found."),
+    "integration": noop("Integration not found."),
+    "message": noop("Message not found."),
+    "page": noop("This page does not exist."),
+    "replay": noop("Replay not found."),
+    "sample": noop("Sample event not found."),
+    "source": noop("Source not found."),
+    "token": noop("Token not found."),
+}
 
 
 class KnownCoverage(Record):
@@ -102,4 +118,6 @@ async def find_draft(context: Context, draft_id: str) -> Draft:
 
 
 def not_found(what: str) -> Refusal:
-    return Refusal(404, "not_found", "There is no such %(what)s.", "It may have been removed meanwhile.", what=what)
+    """The answer where there is none of what NOT_FOUND names."""
+    fix = noop("Check the URL.") if what == "page" else noop("It may have been deleted.")
+    return Refusal(404, "not_found", NOT_FOUND[what], fix)

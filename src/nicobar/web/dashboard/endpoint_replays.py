@@ -23,16 +23,16 @@ from nicobar.web.operations import Response, get, post
 
 KINDS = {"recover": TaskKind.RECOVER, "missing": TaskKind.REPLAY_MISSING, "bulk": TaskKind.BULK_REPLAY}
 KIND_NAMES = {
-    TaskKind.RECOVER: noop("Recover failed"),
-    TaskKind.REPLAY_MISSING: noop("Send missing"),
-    TaskKind.BULK_REPLAY: noop("Send again"),
+    TaskKind.RECOVER: noop("Recover failed deliveries"),
+    TaskKind.REPLAY_MISSING: noop("Replay missing events"),
+    TaskKind.BULK_REPLAY: noop("Replay by filter"),
 }
 SPANS_MS = {"1h": 3_600_000, "24h": 24 * 3_600_000, "7d": 7 * 24 * 3_600_000}
 STATUS_NAMES = {
     TaskStatus.RUNNING: noop("running"),
-    TaskStatus.CANCELING: noop("being canceled"),
+    TaskStatus.CANCELING: noop("canceling"),
     TaskStatus.CANCELED: noop("canceled"),
-    TaskStatus.FINISHED: noop("done"),
+    TaskStatus.FINISHED: noop("completed"),
     TaskStatus.FAILED: noop("failed"),
 }
 MAX_SHOWN = 25
@@ -108,13 +108,13 @@ def read(fields: Fields, now_ms: int, known_types: Collection[str] = ()) -> Aske
     """What was asked for; a family of event types stands for the known ones. Raises UserError."""
     kind = _last(fields, "kind")
     if kind not in KINDS:
-        raise UserError("replay_unknown", "It is not said what to send again.", "Choose what to send again.")
+        raise UserError("replay_unknown", "No replay type selected.", "Choose what to replay.")
     since = _last(fields, "since") or "24h"
     since_ms = now_ms - SPANS_MS[since] if since in SPANS_MS else _moment(_last(fields, "from") or since)
     until = _last(fields, "until")
     until_ms = _moment(until) if until else now_ms
     if since_ms >= until_ms:
-        raise UserError("span_empty", "The time ends before it begins.", "Choose an earlier beginning.")
+        raise UserError("span_empty", "The start time must be before the end time.", "Choose an earlier start time.")
     states: tuple[DeliveryState, ...] = (DeliveryState.FAILED,)
     if kind == "missing":
         states = ()
@@ -139,10 +139,10 @@ def _moment(text: str) -> int:
     except ValueError:
         moment = None
     if text in {"", "date"}:
-        raise UserError("time_missing", "There is no date.", "Say since when.")
+        raise UserError("time_missing", "Missing start date.", "Enter a start date.")
     if moment is None or not 1970 <= moment.year <= MAX_YEAR:  # noqa: PLR2004 - where Unix time begins
         raise UserError(
-            "time_invalid", "%(text)s is not a date and time.", "Write it as 2026-01-31 18:30.", text=repr(text)
+            "time_invalid", "Invalid date and time: %(text)s.", "Use the format 2026-01-31 18:30.", text=repr(text)
         )
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 

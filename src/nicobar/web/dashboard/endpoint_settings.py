@@ -95,7 +95,7 @@ def _patch(context: Context, known: Endpoint, visitor: Visitor, known_types: Col
     """Raises UserError for what cannot be read."""
     form = _form(known, visitor, known_types)
     if visitor.form.get("types") == "some" and not form.chosen:
-        raise UserError("types_missing", "No event type is selected.", "Select some, or deliver all events.")
+        raise UserError("types_missing", "No event types selected.", "Select at least one, or deliver all events.")
     stored = {name.lower(): value for name, value in endpoint_headers(context.services.vault, known).items()}
     kept = kept_values(visitor.every, stored)
     headers = {name: value for name, value in read_headers(visitor.every, stored).items() if name not in kept}

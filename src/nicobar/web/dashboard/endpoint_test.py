@@ -180,8 +180,8 @@ async def dry_run_draft(
         problem = Refusal(
             409,
             "draft_changed",
-            "The draft has changed since that page was loaded, so nothing was created or published.",
-            "This page shows the draft as it is now.",
+            "The draft has changed since you opened this page. Nothing was created or published.",
+            "Review the current draft and try again.",
         )
     chosen = _chosen(sample_type, message, email, every=every, send=send)
     return await _look(context, visitor, bench, chosen, problem)
@@ -306,7 +306,7 @@ async def _send(context: Context, visitor: Visitor, bench: Bench) -> Response[by
     form = visitor.form
     test_id = form.get("test_id", "")
     if not (test_id.isalnum() and test_id.isascii() and len(test_id) <= MAX_TEST_ID_CHARS):
-        raise UserError("test_unknown", "This test has no name.", "Go back, and ask for it again.")
+        raise UserError("test_unknown", "Invalid test ID.", "Go back and start the test again.")
     chosen = Chosen(
         sample_type=form.get("sample_type", ""),
         message_id=form.get("message", ""),

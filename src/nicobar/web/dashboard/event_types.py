@@ -20,25 +20,25 @@ MAX_DEPTH = 8
 MAX_SHOWN_CHARS = 60
 # What the field's name does not say by itself.
 _MEANINGS = {
-    "type": noop("the event type"),
-    "timestamp": noop("when it happened, not when it was sent"),
-    "data": noop("what it is about, as it is when it is sent"),
-    "payload_type": noop("which kind of thing data is"),
-    "customer": noop("whom it is about; events of one customer keep their order"),
-    "customer_id": noop("the sender's id of the customer"),
-    "metadata": noop("what you gave at the checkout; values are texts, numbers or yes and no"),
-    "currency": noop("says how many decimals an amount has"),
-    "total_amount": noop("in the currency's smallest unit, tax included"),
-    "settlement_amount": noop("what you get, in the smallest unit of settlement_currency"),
-    "recurring_pre_tax_amount": noop("for each period, before tax, in the currency's smallest unit"),
+    "type": noop("event type"),
+    "timestamp": noop("when the event occurred (not when it was sent)"),
+    "data": noop("the object at the time of sending"),
+    "payload_type": noop("type of the object in data"),
+    "customer": noop("the customer; events of one customer stay in order"),
+    "customer_id": noop("customer ID at the sender"),
+    "metadata": noop("metadata you set at checkout; strings, numbers or booleans"),
+    "currency": noop("determines how many decimals an amount has"),
+    "total_amount": noop("in the currency's smallest unit, including tax"),
+    "settlement_amount": noop("your proceeds, in the smallest unit of settlement_currency"),
+    "recurring_pre_tax_amount": noop("per billing period, before tax, in the currency's smallest unit"),
     "tax": noop("in the currency's smallest unit"),
     "amount": noop("in the currency's smallest unit"),
-    "error_message": noop("why a payment failed, in words"),
-    "error_code": noop("why a payment failed, to choose a mail by"),
-    "next_billing_date": noop("when the next payment is due"),
-    "previous_billing_date": noop("when this period began"),
-    "charge_type": noop("a first payment, a renewal, a change of plan"),
-    "retry_attempt": noop("how often a renewal was tried again"),
+    "error_message": noop("human-readable reason for the failed payment"),
+    "error_code": noop("reason code of the failed payment; use it to choose an email"),
+    "next_billing_date": noop("date of the next payment"),
+    "previous_billing_date": noop("start of the current billing period"),
+    "charge_type": noop("first payment, renewal or plan change"),
+    "retry_attempt": noop("number of retries of the renewal payment"),
 }
 
 
@@ -55,14 +55,14 @@ class Leaf(Record):
 
 
 _KINDS = {
-    "text": noop("text"),
-    "time": noop("time"),
+    "text": noop("string"),
+    "time": noop("timestamp"),
     "number": noop("number"),
-    "whole number": noop("whole number"),
-    "yes or no": noop("yes or no"),
+    "whole number": noop("integer"),
+    "yes or no": noop("boolean"),
     "object": noop("object"),
-    "list": noop("list"),
-    "null": noop("null here, may be more"),
+    "list": noop("array"),
+    "null": noop("null in this sample; other values possible"),
 }
 
 

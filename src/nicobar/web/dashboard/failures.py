@@ -69,6 +69,7 @@ async def show(
     sample = await _sample(context, group)
     version = sample.attempt.transformation_version if sample else None
     line = line_of(group)
+    published = known.transformation
     return page(
         visitor,
         "failure.html",
@@ -78,7 +79,7 @@ async def show(
         line=line,
         version=version,
         lines=await _code(context, known, version, line) if version and line else [],
-        is_mended=known.transformation is not None and version is not None and known.transformation.version > version,
+        is_changed=bool(version and published and published.version > version),
         replay_link=address("/failures/replay", endpoint=known.id, failure=failure),
         now_ms=context.now_ms(),
     )

@@ -101,8 +101,8 @@ def unknown_name(name: str, known: Collection[str]) -> Refusal:
     return Refusal(
         422,
         "unknown_name",
-        "This page has no filter named %(given)s.",
-        "Use one of %(names)s.",
+        "Unknown filter: %(given)s.",
+        "Use one of: %(names)s.",
         given=given,
         names=names,
     )
@@ -114,7 +114,7 @@ def invalid_value(name: str, reason: str) -> Refusal:
         422,
         "invalid_value",
         "Invalid value for %(name)s: %(reason)s.",
-        "Correct it in the address.",
+        "Correct the value in the URL.",
         name=name,
         reason=reason,
     )
@@ -129,7 +129,7 @@ def zone_of(name: str) -> tuple[tzinfo, str]:
         raise Refusal(
             422,
             "unknown_zone",
-            "There is no time zone named %(given)s.",
+            "Unknown time zone: %(given)s.",
             "Use a name such as Europe/Berlin.",
             given=given,
         ) from error
@@ -147,7 +147,7 @@ def day_ms(text: str, zone: tzinfo, *, end: bool = False) -> int | None:
     except (ValueError, OverflowError, OSError) as error:
         given = shortened(text)
         raise Refusal(
-            422, "not_a_day", "%(given)s is not a valid day.", "Write it as 2026-03-01.", given=given
+            422, "not_a_day", "Invalid date: %(given)s.", "Use the format 2026-03-01.", given=given
         ) from error
 
 
@@ -158,8 +158,8 @@ def known_state(text: str) -> str:
         raise Refusal(
             422,
             "unknown_state",
-            "There is no state named %(given)s.",
-            "Use one of %(names)s.",
+            "Unknown status: %(given)s.",
+            "Use one of: %(names)s.",
             given=given,
             names=names,
         )

@@ -81,8 +81,8 @@ def read_variables(text: str) -> dict[str, str]:
         if not sign or not name:
             raise UserError(
                 "variable_malformed",
-                "Line %(number)s of the variables is not of the form NAME=value.",
-                "Fix it.",
+                "Line %(number)s of the variables is not in the form NAME=value.",
+                "Correct the line.",
                 number=number,
             )
         variables[name] = value.strip()

@@ -29,7 +29,7 @@ PLACES = (
     Place(path="/customers", key="c", title=noop("Customers")),
     Place(path="/failures", key="f", title=noop("Failures")),
     Place(path="/sources", key="r", title=noop("Sources")),
-    Place(path="/catalogue", key="e", title=noop("Event catalogue")),
+    Place(path="/catalogue", key="e", title=noop("Event types")),
     Place(path="/queue", key="q", title=noop("Queue")),
     Place(path="/settings", key="s", title=noop("Settings"), for_users=True),
 )
@@ -43,9 +43,9 @@ TABS = (
 )
 # The pages of the installation's settings.
 SETTINGS = (
-    Tab(path="/settings/account", title=noop("Your account")),
+    Tab(path="/settings/account", title=noop("Account")),
     Tab(path="/settings/users", title=noop("Users")),
-    Tab(path="/settings/tokens", title=noop("Tokens")),
+    Tab(path="/settings/tokens", title=noop("API tokens")),
     Tab(path="/settings/alerts", title=noop("Alerts")),
     Tab(path="/settings/retention", title=noop("Retention")),
     Tab(path="/settings/audit", title=noop("Audit log")),

@@ -27,7 +27,7 @@ _MINUTE_MS, _HOUR_MS, _DAY_MS = 60_000, 3_600_000, 86_400_000
 _UNIT = 1024
 _MASKED = "***"
 # What the catalogue cannot find in the templates, since it stands behind a name there.
-_THEME_NAMES = {"auto": noop("As the system"), "light": noop("Light"), "dark": noop("Dark")}
+_THEME_NAMES = {"auto": noop("System theme"), "light": noop("Light theme"), "dark": noop("Dark theme")}
 _LEVELS = {
     "error": noop("Error"),
     "warning": noop("Warning"),
@@ -35,21 +35,21 @@ _LEVELS = {
     "addition": noop("Addition"),
 }
 _OUTCOMES = {
-    "sends": noop("sends"),
+    "sends": noop("will be sent"),
     "not_handled": noop("not handled"),
-    "left_out": noop("left out"),
+    "left_out": noop("canceled by the handler"),
     "failed": noop("failed"),
 }
 _ROLES = {"owner": noop("owner"), "editor": noop("editor"), "viewer": noop("viewer")}
 _ROLE_MEANINGS = {
-    "owner": noop("Everything, users and tokens included."),
-    "editor": noop("Endpoints, sources and replays; no users and no tokens."),
-    "viewer": noop("Sees everything and changes nothing."),
+    "owner": noop("Full access, including users and tokens."),
+    "editor": noop("Manages endpoints, sources and replays, but not users or tokens."),
+    "viewer": noop("Read-only access."),
 }
 _STATES = {
     "success": noop("delivered"),
     "pending": noop("waiting"),
-    "sending": noop("being sent"),
+    "sending": noop("sending"),
     "failed": noop("failed"),
     "canceled": noop("canceled"),
 }
@@ -118,6 +118,7 @@ def environment(language: str) -> Environment:
         "ago_parts": ago_parts,
         "masked": masked,
         "help_of": help_of,
+        "recipe_title": recipe_title,
         "segment": partial(quote, safe=""),
     }
     return made
@@ -197,6 +198,11 @@ def ago_parts(at_ms: int, now_ms: int) -> tuple[str, int]:
 
 def masked(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: _MASKED if is_credential(name) else value for name, value in headers.items()}
+
+
+def recipe_title(name: str) -> str:
+    """A recipe's name for people: `payment_failure` is "Payment failure"."""
+    return name.replace("_", " ").capitalize()
 
 
 def help_of(field: Field) -> str:

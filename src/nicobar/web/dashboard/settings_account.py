@@ -17,7 +17,7 @@ from nicobar.web.dashboard.sign_in import PROBLEMS, TOO_MANY, signed_in, signed_
 from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
-_WRONG = noop("The present password is not that one.")
+_WRONG = noop("The current password is incorrect.")
 
 
 @get("/settings", needs=Needs.USER)

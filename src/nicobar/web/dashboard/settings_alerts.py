@@ -14,12 +14,12 @@ from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
 MEANINGS = {
-    AlertType.DISABLED: noop("an endpoint was disabled: it only failed for five days, or its URL answered 410"),
-    AlertType.PAUSED: noop("an endpoint went on hold: its destination rejects the credentials or the address"),
-    AlertType.FAILING: noop("a destination fails, or something else answers in its place; deliveries wait"),
-    AlertType.RECOVERED: noop("a destination answers again, or an endpoint is off hold"),
-    AlertType.EXHAUSTED: noop("a delivery failed for good"),
-    AlertType.REFUSING: noop("a source refused three requests in a row: their signatures do not fit"),
+    AlertType.DISABLED: noop("Endpoint disabled: every delivery failed for five days, or its URL responded 410."),
+    AlertType.PAUSED: noop("Endpoint on hold: the destination rejects the credentials or the URL."),
+    AlertType.FAILING: noop("Destination failing, or another server responds in its place. Deliveries are on hold."),
+    AlertType.RECOVERED: noop("Destination recovered, or the endpoint is no longer on hold."),
+    AlertType.EXHAUSTED: noop("Delivery failed permanently."),
+    AlertType.REFUSING: noop("Source rejected three requests in a row: invalid signatures."),
 }
 SETTINGS = ("alert_endpoint", "alert_smtp_url", "alert_mail_from", "alert_mail_to")
 SENT = "sent"

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from nicobar.audit import stored_names
 from nicobar.store.history import AuditFilter
+from nicobar.web.dashboard.audit_actions import ACTION_NAMES
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.filters import day_ms
@@ -47,6 +48,7 @@ async def show(
         "settings_audit.html",
         changes=shown(found, before=before, after=after, key=lambda item: str(item.seq)),
         wanted=wanted,
+        action_names=ACTION_NAMES,
         here=f"{PATH}?{urlencode(wanted)}" if wanted else PATH,
         now_ms=context.now_ms(),
     )

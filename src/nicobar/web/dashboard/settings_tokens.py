@@ -16,10 +16,10 @@ DAY_MS = 24 * 3_600_000
 # How long a token is good, in days; 0 is without an end.
 DAYS = (90, 30, 365, 0)
 SCOPES = {
-    Scope.ADMIN: noop("everything"),
-    Scope.READ_ONLY: noop("read everything"),
-    Scope.APPLICATION: noop("everything in one application"),
-    Scope.APPLICATION_READ_ONLY: noop("read in one application"),
+    Scope.ADMIN: noop("Full access"),
+    Scope.READ_ONLY: noop("Read-only access to everything"),
+    Scope.APPLICATION: noop("Full access to one application"),
+    Scope.APPLICATION_READ_ONLY: noop("Read-only access to one application"),
 }
 
 
@@ -67,7 +67,7 @@ async def _scope(context: Context, visitor: Visitor) -> tuple[Scope, str | None]
     known = {application.id for application in (await context.snapshot()).applications}
     scope = next((scope for scope in SCOPES if scope == text), None)
     if scope is None or (app_id != "" if scope in WIDE_SCOPES else app_id not in known):
-        raise UserError("scope_unknown", "There is no such scope.", "Choose one of the list.")
+        raise UserError("scope_unknown", "Unknown scope.", "Choose one from the list.")
     return scope, app_id or None
 
 

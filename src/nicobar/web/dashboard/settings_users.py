@@ -75,7 +75,7 @@ def _role(visitor: Visitor) -> UserRole:
     try:
         return UserRole(visitor.form.get("role", ""))
     except ValueError as error:
-        raise UserError("role_unknown", "There is no such role.", "Choose one of the list.") from error
+        raise UserError("role_unknown", "Unknown role.", "Choose one from the list.") from error
 
 
 async def _page(

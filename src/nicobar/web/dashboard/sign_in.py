@@ -18,13 +18,13 @@ from nicobar.web.dashboard.pages import page, redirect, translate, with_cookie
 from nicobar.web.dashboard.visitor import SESSION, SESSION_MS, Visitor, cookie
 from nicobar.web.operations import Response, get, post
 
-_WRONG = noop("That is not the password.")
-_WRONG_EITHER = noop("The user name or the password is wrong.")
-TOO_MANY = noop("Too many wrong passwords. Wait a minute, then try again.")
+_WRONG = noop("Incorrect password.")
+_WRONG_EITHER = noop("Incorrect user name or password.")
+TOO_MANY = noop("Too many failed sign-in attempts. Wait a minute and try again.")
 PROBLEMS = {
     "password_short": noop("The password is too short."),
     "password_long": noop("The password is too long."),
-    "password_differs": noop("The two passwords differ."),
+    "password_differs": noop("The passwords do not match."),
 }
 # What a wrong password is compared with where there is no user of the name, so that the time says nothing.
 _NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5bm9ib2R5bm9ib2R5$OVTDK5GKR2SRlEzOuN1hLHnXOpHkXvVnzcUzgBNxLX0"
