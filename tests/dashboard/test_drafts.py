@@ -198,7 +198,7 @@ async def test_what_is_created_is_what_the_page_showed(nicobar):
         assert (status, headers["location"]) == (303, f"{draft}/test?changed=1")
         assert not nicobar.runtime.configuration.snapshot.endpoints
         status, text, _ = await visitor.ask("GET", headers["location"])
-        assert (status, "The draft has changed since that page was loaded" in text) == (409, True)
+        assert (status, "The draft has changed since you opened this page" in text) == (409, True)
 
 
 async def test_a_form_that_another_window_overtook_is_a_conflict(nicobar, monkeypatch):

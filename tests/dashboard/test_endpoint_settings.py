@@ -68,7 +68,7 @@ async def test_types_variables_and_headers_are_kept_and_it_is_switched_off_and_o
         await expect(whole).to_have_js_property("indeterminate", value=True)
         await expect(whole).not_to_be_checked()
         await page.get_by_text("Variables").click()
-        await page.get_by_label("One a line").fill(f"PLAN=pro\nNOTE={EVIL}")
+        await page.get_by_label("One NAME=value per line").fill(f"PLAN=pro\nNOTE={EVIL}")
         await page.get_by_text("Headers", exact=True).click()
         await page.get_by_label("Header 1").fill("Authorization")
         await page.get_by_label("Value 1").fill("Bearer not-to-be-shown")
@@ -82,7 +82,7 @@ async def test_types_variables_and_headers_are_kept_and_it_is_switched_off_and_o
         # A secret stays when its value is left empty; a header without a name goes.
         await page.goto(f"{endpoint}/settings")
         assert "not-to-be-shown" not in await page.content()
-        await expect(page.get_by_label("One a line")).to_have_value(f"PLAN=pro\nNOTE={EVIL}")
+        await expect(page.get_by_label("One NAME=value per line")).to_have_value(f"PLAN=pro\nNOTE={EVIL}")
         await page.get_by_label("Header 2").fill("")
         await page.get_by_role("button", name="Save").click()
         await page.wait_for_url(endpoint)

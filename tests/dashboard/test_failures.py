@@ -73,14 +73,14 @@ async def test_failures_stand_together_by_cause_with_the_line_and_are_sent_again
         await rows.last.locator("a").click()
         await expect(page.locator(".numbered.here")).to_contain_text("const reason = data.nothing.there;")
         await expect(page.locator(".numbered")).to_have_count(7)
-        for text in ("version 1", "Mend the cause", "Nothing was sent.", "card visa", "payment.failed"):
+        for text in ("version 1", "Fix the cause", "Nothing was sent.", "card visa", "payment.failed"):
             await expect(page.locator("main")).to_contain_text(text)
         await mend(nicobar, known)
         await page.reload()
         await page.get_by_text("The code has changed since.").wait_for()
         await page.get_by_role("link", name="Replay group").click()
-        await page.get_by_role("heading", name="Send 3 events to Customer.io again?").wait_for()
-        await expect(page.locator("main")).to_contain_text("They are of 3 customers.")
+        await page.get_by_role("heading", name="Replay 3 events to Customer.io?").wait_for()
+        await expect(page.locator("main")).to_contain_text("Affects 3 customers.")
         await page.get_by_role("button", name="Send", exact=True).click()
         await page.get_by_text("all events queued").wait_for()
         await page.get_by_text("3 of 3 events queued.").wait_for()

@@ -355,7 +355,7 @@ async def test_an_endpoint_is_changed_paused_resumed_and_taken_out(nicobar):
         await page.get_by_label("Name", exact=True).fill("Journeys")
         await page.get_by_label("Selected event types").check()
         await page.get_by_role("group", name="payment").get_by_label("succeeded").check()
-        await page.get_by_label("Messages a second").fill("20")
+        await page.get_by_label("Rate limit").fill("20")
         await page.get_by_role("button", name="Save").click()
         await page.get_by_role("heading", name="Journeys").wait_for()
         (known,) = nicobar.runtime.configuration.snapshot.endpoints
@@ -379,7 +379,7 @@ async def test_language_and_colours_are_chosen_and_kept(nicobar):
         await set_password(page, nicobar)
         await page.get_by_role("button", name="한국어").click()
         await page.get_by_role("heading", name="웹훅").wait_for()
-        await page.get_by_role("button", name="어둡게").click()
+        await page.get_by_role("button", name="어두운 테마").click()
         assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(26, 25, 23)"
         await page.get_by_role("button", name="로그아웃").click()
         await page.get_by_label("소유자 비밀번호").fill(PASSWORD)

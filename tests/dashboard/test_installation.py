@@ -78,7 +78,7 @@ async def test_a_test_alert_goes_the_ways_that_alerts_go_and_secrets_stay_masked
         await page.wait_for_url("**/webhooks/ep_*")
         await page.goto(f"{nicobar.url}/settings/alerts")
         await page.get_by_role("button", name="Send test alert").click()
-        await page.get_by_text("A message is on its way").wait_for()
+        await page.get_by_text("The test alert is queued").wait_for()
         await page.get_by_text("ConnectionRefusedError").wait_for()
         recorded = await nicobar.next_recorded()
         sent = await runtime.store.message(recorded.message.id)

@@ -106,7 +106,7 @@ async def test_messages_are_found_by_every_filter_and_by_what_is_in_them(nicobar
         await page.get_by_role("button", name="Apply filters").click()
         await expect(rows).to_have_count(1)
         await expect(rows).to_contain_text("payment.failed")
-        await page.get_by_text("Days are those of Asia/Seoul.").wait_for()
+        await page.get_by_text("Dates are in Asia/Seoul.").wait_for()
         assert "zone=Asia%2FSeoul" in page.url
         await page.goto(f"{nicobar.url}/logs?until=2020-01-01")
         await page.get_by_text("No results").wait_for()
@@ -203,8 +203,8 @@ async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(n
         await page.goto(f"{nicobar.url}/logs/{second.message.id}")
         for _ in range(2):
             await nicobar.next_recorded()
-        await part.get_by_role("link", name="Send again").click()
-        await page.get_by_role("heading", name="Send it to Customer.io?").wait_for()
+        await part.get_by_role("link", name="Resend").click()
+        await page.get_by_role("heading", name="Send this message to Customer.io?").wait_for()
         await page.get_by_label("Send as new events").check()
         await page.get_by_role("button", name="Send").click()
         await page.wait_for_url(f"**/logs/{second.message.id}#{known.id}")
@@ -215,9 +215,9 @@ async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(n
         assert [activity.name for activity in nicobar.state.activities] == ["paid", "paid"]
         await page.get_by_role("link", name="Delete payload").click()
         await page.get_by_role("button", name="Delete payload").click()
-        await page.get_by_text("Taken out").wait_for()
+        await page.get_by_text("Deleted").wait_for()
         await expect(page.locator("main")).not_to_contain_text(ADA.email)
-        await expect(page.get_by_role("link", name="Send again")).to_have_count(0)
+        await expect(page.get_by_role("link", name="Resend")).to_have_count(0)
         await page.goto(f"{nicobar.url}/logs/{second.message.id}/resend?to={known.id}")
         await page.get_by_role("button", name="Send").click()
         await expect(page.get_by_role("alert")).to_contain_text("payload")

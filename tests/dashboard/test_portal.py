@@ -123,7 +123,7 @@ async def test_the_client_s_link_opens_one_application_until_it_ends(api):
         await page.goto(f"{api.url}/webhooks")
         await page.wait_for_url("**/login?next=**")
         await page.goto(link.url)
-        await page.get_by_text("This link has ended").wait_for()
+        await page.get_by_text("This link has expired").wait_for()
         assert not await examine(page, "portal-ended", width=1440, scheme="light")
         assert not [problem for problem in problems if "status of 4" not in problem]
 

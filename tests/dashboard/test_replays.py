@@ -94,7 +94,7 @@ async def test_what_failed_is_counted_sent_again_and_followed_and_new_ids_are_a_
         await page.get_by_role("link", name="Failed in the last hour").click()
         await page.get_by_text("1 delivery").first.wait_for()
         assert not (await nicobar.runtime.store.open_tasks()), "a count changes nothing"
-        await page.get_by_role("button", name="Send 1 delivery again").click()
+        await page.get_by_role("button", name="Replay 1 delivery").click()
         await expect(page.locator("#progress")).to_contain_text("1 of 1")
         await expect(page.locator("#progress")).to_contain_text("completed")
         assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
@@ -105,14 +105,14 @@ async def test_what_failed_is_counted_sent_again_and_followed_and_new_ids_are_a_
         # One customer's, whatever became of it: the same ids add nothing, new ones do.
         for new_ids, activities in ((False, 2), (True, 3)):
             await page.goto(f"{endpoint}/replays")
-            await page.get_by_label("Send again").check()
+            await page.get_by_label("Replay by filter").check()
             await page.get_by_label("Customer", exact=True).fill(EVIL)
             await page.get_by_role("button", name="Preview replay").click()
             await expect(page.locator(".facts")).to_contain_text(EVIL)
             await page.get_by_text("Emails are sent again.").wait_for()
             if new_ids:
                 await page.get_by_label("Use new event IDs").check()
-            await page.get_by_role("button", name="Send 1 delivery again").click()
+            await page.get_by_role("button", name="Replay 1 delivery").click()
             await expect(page.locator("#progress")).to_contain_text("completed")
             assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
             assert len(nicobar.state.activities) == activities
@@ -135,7 +135,7 @@ async def test_a_replay_is_asked_for_and_canceled_without_javascript(nicobar):
         await page.get_by_label("custom range").check()
         await page.get_by_role("button", name="Preview replay").click()
         await page.get_by_text("Missing start date.").wait_for()
-        await page.get_by_label("Send again").check()
+        await page.get_by_label("Replay by filter").check()
         await page.get_by_label("custom range").check()
         await page.get_by_label("From (UTC)").fill("2026-01-01T00:00")
         await page.get_by_text("Event types", exact=True).click()
@@ -148,8 +148,8 @@ async def test_a_replay_is_asked_for_and_canceled_without_javascript(nicobar):
         # The endpoint is paused, so that what is sent again waits until the replay is canceled.
         assert (await send_form(page, f"{endpoint}/pause")).status == 303
         await page.reload()
-        await page.get_by_text("The endpoint is paused.").wait_for()
-        await page.get_by_role("button", name="Send 1 delivery again").click()
+        await page.get_by_text("This endpoint is paused.").wait_for()
+        await page.get_by_role("button", name="Replay 1 delivery").click()
         task_id = page.url.rsplit("/", 1)[1]
         await send_form(page, f"{page.url}/cancel")
         await page.reload()

@@ -73,9 +73,9 @@ async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_afte
         changes = page.locator(".changes").last
         await expect(changes.locator("del").first).to_contain_text("\N{MINUS SIGN}")
         await expect(changes.locator("ins", has_text='"name": "paid"')).to_contain_text("+")
-        await page.get_by_role("link", name="Send to Customer.io now").click()
+        await page.get_by_role("link", name="Send test event to Customer.io").click()
         confirm = page.locator("#confirm")
-        for text in ("really happens, once", nicobar.emulator.url.split("//")[1], "nicobar_test", "mails go out"):
+        for text in ("This sends the call below to", nicobar.emulator.url.split("//")[1], "nicobar_test", "mails go out"):
             await expect(confirm).to_contain_text(text)
         assert len(nicobar.state.activities) == 1, "nothing is sent before it is confirmed"
         await confirm.get_by_role("button", name="Send test event").click()
@@ -85,7 +85,7 @@ async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_afte
         assert real.id != test.id
         await expect(page.locator(".request").first).to_contain_text("***")
         assert "demo-key" not in await page.content()
-        await expect(page.locator(".request").first).to_contain_text("Answer 200")
+        await expect(page.locator(".request").first).to_contain_text("Response 200")
         # The address of the result is one that can be reloaded, and a form that is sent twice sends once.
         await page.reload()
         await page.get_by_role("heading", name="Customer.io accepted the test event.").wait_for()
@@ -136,7 +136,7 @@ async def test_a_draft_is_compared_with_what_runs_and_a_pasted_event_is_sent_wit
         await page.get_by_text("Paste an event").click()
         await page.get_by_label("Event as JSON").fill(body)
         await page.get_by_role("button", name="Run pasted event").click()
-        await page.get_by_role("button", name="Send to Customer.io now").click()
+        await page.get_by_role("button", name="Send test event to Customer.io").click()
         faults = f"{nicobar.emulator.url}/emulator/faults"
         assert (await page.request.put(faults, data=[{"status": 401}])).ok
         await page.get_by_role("button", name="Send test event").click()
