@@ -81,7 +81,7 @@ async def test_failures_stand_together_by_cause_with_the_line_and_are_sent_again
         await page.get_by_role("link", name="Replay group").click()
         await page.get_by_role("heading", name="Replay 3 events to Customer.io?").wait_for()
         await expect(page.locator("main")).to_contain_text("Affects 3 customers.")
-        await page.get_by_role("button", name="Send", exact=True).click()
+        await page.get_by_role("button", name="Replay", exact=True).click()
         await page.get_by_text("all events queued").wait_for()
         await page.get_by_text("3 of 3 events queued.").wait_for()
         for _ in range(3):
@@ -113,7 +113,7 @@ async def test_a_replay_is_followed_and_canceled(nicobar, monkeypatch):
         await page.goto(
             f"{nicobar.url}/failures/replay?{urlencode({'endpoint': known.id, 'failure': group.failure})}"
         )
-        await page.get_by_role("button", name="Send", exact=True).click()
+        await page.get_by_role("button", name="Replay", exact=True).click()
         await page.get_by_text("running").wait_for()
         await page.get_by_role("button", name="Cancel").click()
         await page.get_by_text("canceling").wait_for()
@@ -145,7 +145,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
         await expect(page.locator(".excerpt")).to_contain_text(EVIL)
         await page.get_by_role("link", name="Replay group").click()
         await expect(page.locator("h1")).to_contain_text(EVIL)
-        await page.get_by_role("button", name="Send", exact=True).click()
+        await page.get_by_role("button", name="Replay", exact=True).click()
         await page.wait_for_url("**/replays/*")
         await page.goto(f"{nicobar.url}/failures/group?{urlencode({'endpoint': known.id, 'failure': EVIL})}")
         await page.get_by_text("No failures left in this group").wait_for()

@@ -111,7 +111,7 @@ async def test_the_list_and_the_page_of_an_endpoint_say_how_it_does(nicobar):
         page, problems = await open_page(it)
         await set_password(page, nicobar)
         row = page.locator("tbody tr", has_text="Customer.io").filter(has_text="active")
-        for text in ("active", "50.0 %", "all"):
+        for text in ("active", "50.0 %", "All"):
             await expect(row).to_contain_text(text)
         await expect(page.locator("tbody tr", has_text="Shop")).to_contain_text("oldest just now")
         await row.locator("a").click()

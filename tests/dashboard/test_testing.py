@@ -75,7 +75,12 @@ async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_afte
         await expect(changes.locator("ins", has_text='"name": "paid"')).to_contain_text("+")
         await page.get_by_role("link", name="Send test event to Customer.io").click()
         confirm = page.locator("#confirm")
-        for text in ("This sends the call below to", nicobar.emulator.url.split("//")[1], "nicobar_test", "mails go out"):
+        for text in (
+            "This sends the call below",
+            nicobar.emulator.url.split("//")[1],
+            "nicobar_test",
+            "mails go out",
+        ):
             await expect(confirm).to_contain_text(text)
         assert len(nicobar.state.activities) == 1, "nothing is sent before it is confirmed"
         await confirm.get_by_role("button", name="Send test event").click()

@@ -40,16 +40,16 @@ class Fault(Record):
 
     @property
     def summary(self) -> str:
-        """A few words for the page."""
+        """A short description for the page."""
         words = [
-            f"{self.delay_ms} ms slow" if self.delay_ms else "",
+            f"{self.delay_ms} ms delay" if self.delay_ms else "",
             f"status {self.status}" if self.status is not None else "",
-            "another body" if self.body is not None else "",
+            "custom body" if self.body is not None else "",
             f"Retry-After {self.retry_after_s} s" if self.retry_after_s is not None else "",
-            f"item {self.refuse_item} refused" if self.refuse_item is not None else "",
-            f"connection reset {self.reset} taking" if self.reset else "",
+            f"item {self.refuse_item} rejected" if self.refuse_item is not None else "",
+            f"connection reset {self.reset} accepting" if self.reset else "",
         ]
-        return ", ".join(filter(None, words)) or "nothing"
+        return ", ".join(filter(None, words)) or "no effect"
 
 
 class Faults:

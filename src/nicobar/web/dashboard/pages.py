@@ -40,7 +40,7 @@ _OUTCOMES = {
     "left_out": noop("canceled by the handler"),
     "failed": noop("failed"),
 }
-_ROLES = {"owner": noop("owner"), "editor": noop("editor"), "viewer": noop("viewer")}
+_ROLES = {"owner": noop("Owner"), "editor": noop("Editor"), "viewer": noop("Viewer")}
 _ROLE_MEANINGS = {
     "owner": noop("Full access, including users and tokens."),
     "editor": noop("Manages endpoints, sources and replays, but not users or tokens."),

@@ -19,7 +19,7 @@ from nicobar.web.dashboard.visitor import SESSION, SESSION_MS, Visitor, cookie
 from nicobar.web.operations import Response, get, post
 
 _WRONG = noop("Incorrect password.")
-_WRONG_EITHER = noop("Incorrect user name or password.")
+_WRONG_EITHER = noop("Incorrect username or password.")
 TOO_MANY = noop("Too many failed sign-in attempts. Wait a minute and try again.")
 PROBLEMS = {
     "password_short": noop("The password is too short."),

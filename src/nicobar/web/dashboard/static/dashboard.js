@@ -25,6 +25,11 @@
     });
   }
 
+  // On a phone the navigation and the tabs scroll: the current entry is brought into view.
+  for (const current of document.querySelectorAll("nav li > [aria-current]:not([aria-current=false])")) {
+    current.scrollIntoView({block: "nearest", inline: "nearest"});
+  }
+
   function localTimes(root) {
     for (const one of root.querySelectorAll("time[datetime]")) {
       const local = new Date(one.dateTime).toLocaleString(document.documentElement.lang, {dateStyle: "medium", timeStyle: "long"});
