@@ -123,7 +123,7 @@ async def test_a_replay_is_followed_and_canceled(nicobar, monkeypatch):
         await expect(page.locator("main")).to_contain_text("canceled")
         await expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
         await page.goto(f"{nicobar.url}/failures/replays/qtask_none")
-        await page.get_by_text("Not found").wait_for()
+        await page.get_by_role("heading", name="Not found").wait_for()
 
 
 async def test_what_others_wrote_is_shown_and_never_run(nicobar):

@@ -76,7 +76,7 @@ async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_afte
         await page.get_by_role("link", name="Send test event to Customer.io").click()
         confirm = page.locator("#confirm")
         for text in (
-            "This sends the call below",
+            "This sends the 2 calls below",
             nicobar.emulator.url.split("//")[1],
             "nicobar_test",
             "mails go out",

@@ -1,4 +1,4 @@
-"""The audit log's actions as the pages name them."""
+"""Display names of the audit log's actions."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _NAMES = {
     AuditAction.USER_END_SESSIONS: noop("User sessions ended"),
     AuditAction.USER_REMOVE: noop("User removed"),
 }
-# By the name that a row has, those of earlier versions included.
+# Keyed by the stored name, including the names of earlier versions.
 ACTION_NAMES: dict[str, str] = {action.value: name for action, name in _NAMES.items()} | {
     older: _NAMES[action] for action, older in OLDER_NAMES.items()
 }

@@ -1,5 +1,5 @@
-"""`/webhooks/{id}/replays`: sending again what failed, what is missing or what a filter finds; counted first, then
-followed to its end.
+"""`/webhooks/{id}/replays`: recover failed deliveries, replay missing events, or replay by filter. Each replay is
+previewed first, then its progress is shown.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Fields = Mapping[str, tuple[str, ...]]
 
 
 class Asked(Record):
-    """What a form asks for; `kind` is one of KINDS."""
+    """The content of the form; `kind` is one of KINDS."""
 
     kind: str
     which: ReplayFilter
@@ -53,14 +53,14 @@ class Asked(Record):
 
 @get("/webhooks/{endpoint_id}/replays")
 async def show_all(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """What can be sent again, and the replays so far."""
+    """The form, and the endpoint's replays."""
     return await _form(context, visitor, find_endpoint(await context.snapshot(), endpoint_id), _query(visitor))
 
 
 @get("/webhooks/{endpoint_id}/replays/count")
 async def count(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """What a replay would do, before it is begun. The address is the whole question: `kind`, `since`, `until`, and
-    any of `status`, `event_type`, `customer` and `failure`.
+    """Previews a replay. The query contains the whole request: `kind`, `since`, `until`, and any of `status`,
+    `event_type`, `customer` and `failure`.
     """
     known = find_endpoint(await context.snapshot(), endpoint_id)
     fields = _query(visitor)
@@ -74,7 +74,7 @@ async def count(endpoint_id: str, context: Context, visitor: Visitor) -> Respons
 
 @post("/webhooks/{endpoint_id}/replays", status=303)
 async def start(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Begins a replay."""
+    """Starts a replay."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
     asked = read(visitor.every, context.now_ms(), (await context.samples()).types)
     new_ids = "new_ids" in visitor.form
@@ -84,28 +84,30 @@ async def start(endpoint_id: str, context: Context, visitor: Visitor) -> Respons
 
 @get("/webhooks/{endpoint_id}/replays/{task_id}")
 async def show(endpoint_id: str, task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """One replay and how far it is."""
+    """One replay and its progress."""
     return await _task_page(context, visitor, "endpoint_replay.html", endpoint_id, task_id)
 
 
 @get("/webhooks/{endpoint_id}/replays/{task_id}/progress")
 async def progress(endpoint_id: str, task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """How far it is, as a part of the page that asks again and again."""
+    """The progress, as a part of the page that is polled."""
     return await _task_page(context, visitor, "part_endpoint_replay.html", endpoint_id, task_id)
 
 
 @post("/webhooks/{endpoint_id}/replays/{task_id}/cancel", status=303)
 async def cancel(endpoint_id: str, task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Stops a replay; what was not tried becomes what it was before. One with nothing left stays as it is."""
+    """Cancels a replay; deliveries that were not attempted yet return to their previous status. A completed replay
+    stays as it is.
+    """
     known = find_endpoint(await context.snapshot(), endpoint_id)
     task = await _task(context, known, task_id)
-    with suppress(Refusal):  # the page says that it has ended
+    with suppress(Refusal):  # the page shows that it has ended
         await cancel_replay(context.services, visitor, task)
     return redirect(f"/webhooks/{known.id}/replays/{task.id}")
 
 
 def read(fields: Fields, now_ms: int, known_types: Collection[str] = ()) -> Asked:
-    """What was asked for; a family of event types stands for the known ones. Raises UserError."""
+    """Parses the request; a family of event types stands for the known ones. Raises UserError."""
     kind = _last(fields, "kind")
     if kind not in KINDS:
         raise UserError("replay_unknown", "No replay type selected.", "Choose what to replay.")
@@ -133,7 +135,7 @@ def read(fields: Fields, now_ms: int, known_types: Collection[str] = ()) -> Aske
 
 
 def _moment(text: str) -> int:
-    """A date and time of a form, in UTC unless it says otherwise, as Unix milliseconds."""
+    """A date and time from a form as Unix milliseconds; UTC unless an offset is given."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -201,7 +203,7 @@ def _counted(
         which=which,
         counted=counted,
         hidden=given,
-        # As it was asked: the form's dates are in minutes, and `until` is now unless it was given.
+        # The original request: the form's dates are in minutes, and `until` defaults to now.
         change=f"/webhooks/{known.id}/replays?{urlsplit(visitor.path).query}",
         now_ms=context.now_ms(),
     )

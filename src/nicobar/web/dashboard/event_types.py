@@ -1,4 +1,4 @@
-"""`/catalogue`: the event types, what they mean, what is in them, and which recipe handles them."""
+"""`/catalogue`: the event types, their descriptions and fields, and the recipes that handle them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nicobar.web.operations import Response, get
 
 MAX_DEPTH = 8
 MAX_SHOWN_CHARS = 60
-# What the field's name does not say by itself.
+# What a field's name does not tell.
 _MEANINGS = {
     "type": noop("event type"),
     "timestamp": noop("when the event occurred (not when it was sent)"),
@@ -43,8 +43,8 @@ _MEANINGS = {
 
 
 class Leaf(Record):
-    """A field of an event: `kind` is a JSON type, or `time` for a text that is one; `example` is short. A list's
-    fields are those of its first item.
+    """A field of an event: `kind` is a JSON type, or `timestamp` for a string that is a time; `example` is short. An
+    array's fields are those of its first item.
     """
 
     name: str
@@ -68,7 +68,7 @@ _KINDS = {
 
 @get("/catalogue")
 async def show_all(context: Context, visitor: Visitor, q: str = "", recipe: str = "") -> Response[bytes]:
-    """The event types, narrowed by what is looked for and by the recipe that handles them."""
+    """The event types, filtered by a search and by recipe."""
     samples = await context.samples()
     uses = await _uses(context, samples)
     wanted = q.strip().casefold()
@@ -94,7 +94,7 @@ async def show_all(context: Context, visitor: Visitor, q: str = "", recipe: str 
 
 @get("/catalogue/{name}")
 async def show(name: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """One event type: when it fires, its fields, an example, and what can be done with it."""
+    """One event type: when it is triggered, its fields, an example, and links to test it."""
     samples = await context.samples()
     name = decode_slashes(name)
     item = (await _known(context, samples)).get(name)
@@ -125,7 +125,7 @@ def searched(visitor: Visitor, event_type: EventType) -> str:
 
 
 def tree(example: Json) -> tuple[Leaf, ...]:
-    """The fields of an event as its example has them."""
+    """The fields of an event, taken from its example."""
     return _fields(example, 0) if isinstance(example, dict) else ()
 
 
@@ -176,7 +176,7 @@ def _example(value: Json) -> str:
 
 
 async def _known(context: Context, samples: Samples) -> dict[str, EventType]:
-    """Those that the sources have, and those that were added."""
+    """The event types of the sources, and those that were added."""
     added = {
         event_type.name: event_type
         for event_type in (await context.snapshot()).event_types
@@ -186,7 +186,7 @@ async def _known(context: Context, samples: Samples) -> dict[str, EventType]:
 
 
 async def _uses(context: Context, samples: Samples) -> dict[str, tuple[Use, ...]]:
-    """Found once for the same samples, as long as this process runs: recipes do not change."""
+    """Cached per set of samples while this process runs: recipes do not change."""
     names = tuple(samples.types)
     if names in context.recipe_uses:
         return context.recipe_uses[names]

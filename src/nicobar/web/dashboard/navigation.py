@@ -1,4 +1,4 @@
-"""Where one can go: the places of the navigation, and the tabs of an endpoint's page."""
+"""The pages of the navigation, and the tabs of an endpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from nicobar.web.dashboard.language import noop
 
 
 class Place(Record):
-    """A page of the navigation. After `g`, `key` goes there. Who came by a link does not see what is `for_users`."""
+    """A page of the navigation; `g` and then `key` opens it. Visitors with a link do not see pages that are
+    `for_users`.
+    """
 
     path: str
     key: str
@@ -16,7 +18,7 @@ class Place(Record):
 
 
 class Tab(Record):
-    """A page of one endpoint: `path` comes after its address."""
+    """A page of one endpoint: `path` is appended to its URL."""
 
     path: str
     title: str

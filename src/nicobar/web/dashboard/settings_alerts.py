@@ -1,4 +1,4 @@
-"""`/settings/alerts`: who is told of what, and a test of it. Where alerts go stands in the process's settings."""
+"""`/settings/alerts`: the alert recipients, and a test alert. Recipients are process settings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SENT = "sent"
 
 @get("/settings/alerts", needs=Needs.USER)
 async def show(context: Context, visitor: Visitor, told: str = "", mail: str = "") -> Response[bytes]:
-    """Where alerts go; `told` and `mail` are what became of a test."""
+    """The recipients; `told` and `mail` are the results of a test."""
     settings = context.services.settings
     snapshot = await context.snapshot()
     return page(
@@ -46,7 +46,7 @@ async def show(context: Context, visitor: Visitor, told: str = "", mail: str = "
 
 @post("/settings/alerts/test", status=303, needs=Needs.OWNER)
 async def test(context: Context, visitor: Visitor) -> Response[bytes]:
-    """Sends one the ways that alerts go."""
+    """Sends a test alert to all recipients."""
     await context.snapshot()
     done = await context.services.alerts.test(visitor.name)
     said = {}

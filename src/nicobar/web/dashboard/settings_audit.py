@@ -1,4 +1,4 @@
-"""`/settings/audit`: who changed what, narrowed by what stands in the address."""
+"""`/settings/audit`: the audit log, with filters in the query."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def show(
     before: Number = None,
     after: Number = None,
 ) -> Response[bytes]:
-    """Changes, the newest first. Days are those of UTC, both ends included."""
+    """Changes, newest first. Dates are in UTC, both ends included."""
     asked = {"actor": actor, "action": action, "subject": subject, "since": since, "until": until}
     wanted = {name: value.strip() for name, value in asked.items() if value.strip()}
     which = AuditFilter(
