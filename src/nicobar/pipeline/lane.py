@@ -1,5 +1,5 @@
-"""The deliveries of one endpoint. Its task claims a page, delivers it, and waits for a signal or for the next delivery
-that becomes due. An endpoint on hold is probed by the same task until it sends again.
+"""The deliveries of one endpoint. Its task claims a page, delivers it, and waits for a signal or for the time when
+the next delivery is due. The same task probes an endpoint on hold until it sends again.
 """
 
 from __future__ import annotations
