@@ -5,11 +5,10 @@ the next delivery is due. The same task probes an endpoint on hold until it send
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from nicobar.audit import AuditAction
 from nicobar.clock import Clock
-from nicobar.errors import NicobarError, StoreError, StoreMoved
+from nicobar.errors import NicobarError, StoreError
 from nicobar.model import Breaker, BreakerState, Endpoint
 from nicobar.observe import Metrics, log
 from nicobar.pipeline import breaker as rules
@@ -17,20 +16,17 @@ from nicobar.pipeline.alerts import Alert, Alerts, AlertType
 from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.deliver import MAX_PARALLEL_PARCELS, Deliverer, Passed
+from nicobar.pipeline.endpoint_changes import EndpointChanges, is_on_hold, is_stopped
 from nicobar.pipeline.gate import Gate
 from nicobar.reasons import Reason, reason
-from nicobar.store import Audited, BasedOn, Change, Claimed, DisableEndpoint, PauseEndpoint, Store, is_made_alike
+from nicobar.store import Claimed, Store, is_made_alike
 
 PAGE_MAX_BYTES = 4 * 1024 * 1024
 LEASE_MS = 600_000
-# Who pauses and disables where nobody asked for it.
-ACTOR = "nicobar"
 # The signal makes a new delivery leave at once; this finds what another process has put in.
 IDLE_MS = 1_000
 MIN_WAIT_MS = 5
 AFTER_ERROR_MS = 1_000
-# How often a change is decided again because the configuration was changed meanwhile.
-MAX_DECISIONS = 5
 
 
 class Lane:
@@ -56,7 +52,6 @@ class Lane:
     ) -> None:
         self._target = target
         self._store = store
-        self._configuration = configuration
         self._deliverer = deliverer
         self._clock = clock
         self._watch = watch
@@ -66,12 +61,18 @@ class Lane:
         self._reset = False
         self._gate = self._new_gate(target, breaker)
         self._stopping = False
-        self._stopped = False
-        self._deciding = asyncio.Lock()
         self._pages: set[asyncio.Task[None]] = set()
         self._check: asyncio.Task[None] | None = None
         self._held = 0
         self.signal = asyncio.Event()
+        self._changes = EndpointChanges(
+            store=store,
+            configuration=configuration,
+            clock=clock,
+            alerts=alerts,
+            current=lambda: None if self._stopping else self._target,
+            signal=self.signal,
+        )
         # Why the last look at the queue failed.
         self.failure: str | None = None
         self._follow_hold()
@@ -87,19 +88,18 @@ class Lane:
     def change(self, target: OpenEndpoint) -> None:
         """Follows the endpoint. Where it has become another one, or somebody lets it go on, it is asked at once."""
         before = self._target.endpoint
-        if not is_made_alike(before, target.endpoint) or (_is_stopped(before) and not _is_stopped(target.endpoint)):
+        if not is_made_alike(before, target.endpoint) or (is_stopped(before) and not is_stopped(target.endpoint)):
             self._gate = self._new_gate(target, Breaker())
             self._reset = True
         elif before.max_messages_per_s != target.endpoint.max_messages_per_s:
             self._gate.change_rate(target.endpoint.max_messages_per_s, self._clock.steady_ms())
         self._target = target
-        self._stopped = self._deciding.locked()
         self._follow_hold()
         self.signal.set()
 
     def _follow_hold(self) -> None:
         """Begins to probe an endpoint that is on hold, and ends that for one that is not."""
-        on_hold = _is_on_hold(self._target)
+        on_hold = is_on_hold(self._target)
         if on_hold and self._gate.breaker.hold is None:
             self._gate.breaker = rules.on_hold(self._clock.now_ms(), self._deliverer.jitter())
         elif not on_hold and self._gate.breaker.hold is not None:
@@ -145,7 +145,7 @@ class Lane:
         """Takes what may be taken now; returns how many milliseconds to wait for the next look."""
         endpoint, gate = self._target.endpoint, self._gate
         await self._keep_breaker()
-        if self._stopped or (_is_stopped(endpoint) and not _is_on_hold(self._target)):
+        if self._changes.under_way or (is_stopped(endpoint) and not is_on_hold(self._target)):
             return IDLE_MS
         await self._watch.follow()
         wait_ms = gate.wait_ms(self._clock.now_ms(), self._clock.steady_ms())
@@ -221,8 +221,7 @@ class Lane:
         """Only an accepted delivery ends a hold. One that was not tried says nothing, and the next one may go."""
         if passed.is_accepted:
             why = reason("delivery_accepted", "The destination accepted a delivery.")
-            ended = PauseEndpoint(endpoint_id=endpoint.id, reason=None)
-            if await self._decide(endpoint, _is_on_hold, ended, self._audit_line(AuditAction.ENDPOINT_RESUME, why)):
+            if await self._changes.resume(endpoint, why):
                 # The configuration's change has made another gate, which knows nothing of the hold.
                 self._gate.suspects = gate.suspects
                 self._gate.suspects.hold_ended(self._clock.steady_ms())
@@ -235,61 +234,12 @@ class Lane:
         """Stops the endpoint where its destination asks for that. What was answered to credentials that were replaced
         meanwhile says nothing of the new ones.
         """
-        if self._stopped or not is_made_alike(endpoint, self._target.endpoint):
+        if self._changes.under_way or not is_made_alike(endpoint, self._target.endpoint):
             return
         if passed.disable_reason is not None:
             await self._disable(endpoint, passed.disable_reason)
         elif passed.hold_reason is not None:
-            await self._put_on_hold(endpoint, passed.hold_reason)
-
-    async def _put_on_hold(self, endpoint: Endpoint, why: Reason) -> None:
-        """At once here, and for good in the catalogue, where a person sees it. Where it cannot be kept, the next
-        refusal tries again. People are told when the hold begins, not at each probe. Raises StoreError.
-        """
-        is_new = not _is_on_hold(self._target)
-        audit_line = [self._audit_line(AuditAction.ENDPOINT_PAUSE, why)] if is_new else []
-        put = PauseEndpoint(endpoint_id=endpoint.id, reason=why)
-        if await self._decide(endpoint, lambda item: _may_hold(item, why), put, *audit_line) and is_new:
-            log.error("endpoint on hold", endpoint_id=endpoint.id, reason=str(why))
-            told = reason(
-                why.code,
-                "%(reason)s Nicobar keeps checking and resumes once the destination accepts a delivery.",
-                reason=why,
-            )
-            await self._alerts.tell(Alert(type=AlertType.PAUSED, endpoint=endpoint, reason=told))
-
-    async def _decide(self, endpoint: Endpoint, is_right: Callable[[OpenEndpoint], bool], *changes: Change) -> bool:
-        """Makes the changes if they are right for the endpoint as it is configured when they are stored: a person may
-        pause, change or remove it at the same time. Nothing is sent meanwhile. Returns whether they were made; raises
-        StoreError.
-        """
-        async with self._deciding:
-            self._stopped = True
-            try:
-                return await self._decided(endpoint, is_right, changes)
-            finally:
-                self._stopped = False
-                self.signal.set()
-
-    async def _decided(
-        self, endpoint: Endpoint, is_right: Callable[[OpenEndpoint], bool], changes: Sequence[Change]
-    ) -> bool:
-        for _ in range(MAX_DECISIONS):
-            based_on = BasedOn(version=self._configuration.snapshot.version)
-            if self._stopping or not is_made_alike(endpoint, self._target.endpoint) or not is_right(self._target):
-                return False
-            try:
-                await self._store.change([based_on, *changes])
-            except StoreMoved:
-                await self._configuration.refresh()
-                continue
-            try:
-                await self._configuration.refresh()
-            except StoreError as error:
-                log.error("configuration not read", code=error.code, detail=error.detail)  # the next poll reads it
-            return True
-        log.warning("configuration changes too often", endpoint_id=endpoint.id)
-        return False
+            await self._changes.hold(endpoint, passed.hold_reason, is_new=not is_on_hold(self._target))
 
     async def _keep_breaker(self) -> None:
         """Keeps what a restart and whoever looks have to know: the breaker's state, its next probe, and since when
@@ -327,29 +277,12 @@ class Lane:
             )
             await self._disable(endpoint, given_up)
 
-    def _audit_line(self, action: AuditAction, why: Reason) -> Audited:
-        """The line of the audit log for what nobody asked for."""
-        endpoint = self._target.endpoint
-        return Audited(
-            at_ms=self._clock.now_ms(),
-            actor=ACTOR,
-            action=action.value,
-            app_id=endpoint.app_id,
-            subject=endpoint.id,
-            detail=str(why),
-        )
-
     async def _disable(self, endpoint: Endpoint, why: Reason) -> None:
-        disabled = DisableEndpoint(endpoint_id=endpoint.id, reason=why)
-        audit_line = self._audit_line(AuditAction.ENDPOINT_DISABLE, why)
-        if not await self._decide(endpoint, lambda item: not item.endpoint.disabled, disabled, audit_line):
-            return
-        log.error("endpoint disabled", endpoint_id=endpoint.id, reason=str(why))
-        await self._alerts.tell(Alert(type=AlertType.DISABLED, endpoint=endpoint, reason=why))
-        # Whoever enables it, be it while no process runs, begins anew.
-        self._gate.reset()
-        self._kept = self._gate.breaker
-        await self._store.keep_breaker(endpoint.seq, self._gate.breaker)
+        if await self._changes.disable(endpoint, why):
+            # Whoever enables it, be it while no process runs, begins anew.
+            self._gate.reset()
+            self._kept = self._gate.breaker
+            await self._store.keep_breaker(endpoint.seq, self._gate.breaker)
 
     def _new_gate(self, target: OpenEndpoint, breaker: Breaker) -> Gate:
         return Gate(
@@ -367,21 +300,6 @@ class Lane:
         for item in page:
             self._held += 1
             await self._deliver([item])
-
-
-def _is_stopped(endpoint: Endpoint) -> bool:
-    return endpoint.disabled or endpoint.paused_reason is not None
-
-
-def _is_on_hold(target: OpenEndpoint) -> bool:
-    """Whether the endpoint stopped because of its destination's answers. A pause that a person made is none."""
-    endpoint = target.endpoint
-    return not endpoint.disabled and endpoint.paused_reason is not None and not endpoint.paused_by_hand
-
-
-def _may_hold(target: OpenEndpoint, why: Reason) -> bool:
-    """Whether the endpoint goes on hold for this reason: it sends, or another reason has put it on hold."""
-    return not _is_stopped(target.endpoint) or (_is_on_hold(target) and target.endpoint.paused_reason != why)
 
 
 def _why(breaker: Breaker) -> Reason:
