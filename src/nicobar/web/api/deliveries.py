@@ -14,7 +14,8 @@ from nicobar.store.history import Page as Found
 from nicobar.use_cases.deliveries import resend
 from nicobar.use_cases.delivery_waits import Wait, WaitCause, read_waits
 from nicobar.use_cases.services import Services
-from nicobar.web.api.attempts import TAGS, StatusFilter, url_of
+from nicobar.web.api.attempt_bodies import url_of
+from nicobar.web.api.attempts import TAGS, StatusFilter
 from nicobar.web.api.auth import Caller
 from nicobar.web.api.deletion_preview import WOULD, DryRun, DryRunOut, effect
 from nicobar.web.api.listing import (
