@@ -21,7 +21,7 @@ from nicobar.pipeline.recorder import Recorded, Recorder
 from nicobar.pipeline.retry import HELD, NOT_SENT, Settled, settle
 from nicobar.pipeline.sender import SENDING_MS, Sender
 from nicobar.pipeline.transform import Ready, Stopped, Subject, transform
-from nicobar.pipeline.work import Work, internal
+from nicobar.pipeline.work import Work, internal_error
 from nicobar.reasons import Reason, reason
 from nicobar.sandbox import Sandbox
 from nicobar.store import Claimed, Queue
@@ -135,7 +135,7 @@ class Deliverer:
     async def postpone(self, target: OpenEndpoint, claimed: Claimed, error: Exception) -> None:
         """Keeps a try that our own fault ended; it is tried again on the schedule, and fails visibly in the end."""
         item = Work(claimed=claimed, started_at_ms=self._clock.now_ms())
-        settled = settle([internal(error)], claimed.tries, await self.watch.now_ms(), self.jitter())
+        settled = settle([internal_error(error)], claimed.tries, await self.watch.now_ms(), self.jitter())
         await self._recorder.record(target, [(item, settled)])
 
     def _stopped(self, work: Work, result: Stopped, now_ms: int) -> Settled:

@@ -29,7 +29,7 @@ from nicobar.pipeline import batching
 from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.gate import Gate
-from nicobar.pipeline.work import Work, internal
+from nicobar.pipeline.work import Work, internal_error
 from nicobar.reasons import reason
 
 # A page's requests leave within this time; what is left over is tried later, long before its lease ends.
@@ -80,7 +80,7 @@ class Sender:
                 log.exception("request broken", endpoint_id=target.endpoint.id)
                 for candidate in tries:
                     if candidate.ready and len(candidate.outcomes) < len(candidate.ready.calls):
-                        candidate.outcomes.append(internal(error))
+                        candidate.outcomes.append(internal_error(error))
                 break
             # What comes after a call that has to wait waits with it; after a refused one it need not.
             if not _through(outcomes):

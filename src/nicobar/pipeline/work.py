@@ -24,6 +24,7 @@ class Work:
     response: str = ""
 
 
-def internal(error: Exception) -> Deferred:
+def internal_error(error: Exception) -> Deferred:
+    """The outcome of a delivery that our own fault ended: it is retried on the schedule."""
     why = reason("internal_error", "An internal error, %(name)s; the log says more.", name=type(error).__name__)
     return Deferred(reason=why)
