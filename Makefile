@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 CLIENTS := tests/clients/node/node_modules/.ready
 ASSETS := assets/node_modules/.ready
 # What starts no whole Nicobar, and needs neither a browser, nor Node, nor root.
-UNIT := tests/connectors tests/contracts tests/recipes tests/sandbox tests/store
+UNIT := tests/connectors tests/contracts tests/recipes tests/sandbox tests/store tests/words
 ARGS ?=
 
 .DEFAULT_GOAL := help
