@@ -109,7 +109,7 @@ async def test_what_failed_is_counted_sent_again_and_followed_and_new_ids_are_a_
             await page.get_by_label("Customer", exact=True).fill(EVIL)
             await page.get_by_role("button", name="Preview replay").click()
             await expect(page.locator(".facts")).to_contain_text(EVIL)
-            await page.get_by_text("Emails are sent again.").wait_for()
+            await page.get_by_text("Customers receive the emails again.").wait_for()
             if new_ids:
                 await page.get_by_label("Use new event IDs").check()
             await page.get_by_role("button", name="Replay 1 delivery").click()

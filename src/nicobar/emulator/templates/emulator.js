@@ -15,7 +15,7 @@
     for (const old of document.querySelectorAll("[data-live]")) {
       const next = fresh.getElementById(old.id);
       const focused = old.contains(document.activeElement) ? document.activeElement : null;
-      // A part with a focused button is left alone until the focus moves on, so that the button stays under the pointer.
+      // A part with a focused button is replaced once the focus moves, so that the button stays under the pointer.
       isWaiting ||= Boolean(focused?.matches("button"));
       if (!next || focused?.matches("button")) continue;
       const top = old.querySelector(".scroll")?.scrollTop ?? 0;

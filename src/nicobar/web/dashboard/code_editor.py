@@ -162,7 +162,7 @@ async def begin_edit(endpoint_id: str, context: Context) -> Response[bytes]:
 
 async def _keep(context: Context, draft: Draft, typed: Typed) -> tuple[Draft, UserError | None]:
     """Saves the text and returns the updated draft. Invalid variables are not saved but reported. Raises Refusal 409
-    if the draft's text is not the one that the page loaded.
+    if another window changed the draft.
     """
     problem = None
     try:

@@ -24,7 +24,7 @@ NOT_FOUND = {
     "endpoint": noop("Endpoint not found."),
     "event type": noop("Event type not found."),
     "file": noop("File not found."),
-    "integration": noop("Integration not found."),
+    "connector": noop("Connector not found."),
     "message": noop("Message not found."),
     "page": noop("This page does not exist."),
     "replay": noop("Replay not found."),

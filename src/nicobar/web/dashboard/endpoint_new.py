@@ -36,7 +36,7 @@ KEEP_DRAFTS_MS = 30 * 24 * 3_600_000
 
 @get("/webhooks/new", needs=Needs.CHANGING)
 async def choose(visitor: Visitor, q: str = "") -> Response[bytes]:
-    """The integrations, filtered by a search."""
+    """The connectors, filtered by a search."""
     wanted = q.strip().casefold()
     found = [connector for connector in CONNECTORS if wanted in _searched(visitor, connector)]
     return page(visitor, "endpoint_choose.html", connectors=found, q=q)
@@ -82,7 +82,7 @@ async def connection(
     visitor: Visitor,
     check: bool = False,
 ) -> Response[bytes]:
-    """The settings form of a draft. With `check`, the destination is asked to verify the credentials."""
+    """The settings form of a draft. With `check`, the credentials are verified at the destination."""
     draft = await find_draft(context, draft_id)
     if draft.endpoint_id is not None:
         return redirect(f"/webhooks/drafts/{draft.id}/code")
@@ -193,7 +193,7 @@ async def keep(context: Context, draft: Draft) -> Draft:
 
 def _connector(kind: str) -> Connector:
     if all(connector.kind != kind for connector in CONNECTORS):
-        raise not_found("integration")
+        raise not_found("connector")
     return connector(kind)
 
 

@@ -96,9 +96,7 @@ async def progress(endpoint_id: str, task_id: str, context: Context, visitor: Vi
 
 @post("/webhooks/{endpoint_id}/replays/{task_id}/cancel", status=303)
 async def cancel(endpoint_id: str, task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Cancels a replay; deliveries that were not attempted yet return to their previous status. A completed replay
-    stays as it is.
-    """
+    """Cancels a replay: pending deliveries return to their previous status. A completed replay is not changed."""
     known = find_endpoint(await context.snapshot(), endpoint_id)
     task = await _task(context, known, task_id)
     with suppress(Refusal):  # the page shows that it has ended

@@ -55,13 +55,13 @@ class Leaf(Record):
 
 
 _KINDS = {
-    "text": noop("string"),
-    "time": noop("timestamp"),
+    "string": noop("string"),
+    "timestamp": noop("timestamp"),
     "number": noop("number"),
-    "whole number": noop("integer"),
-    "yes or no": noop("boolean"),
+    "integer": noop("integer"),
+    "boolean": noop("boolean"),
     "object": noop("object"),
-    "list": noop("array"),
+    "array": noop("array"),
     "null": noop("null in this sample; other values possible"),
 }
 
@@ -125,7 +125,7 @@ def searched(visitor: Visitor, event_type: EventType) -> str:
 
 
 def tree(example: Json) -> tuple[Leaf, ...]:
-    """The fields of an event, taken from its example."""
+    """The fields of an event, from its sample."""
     return _fields(example, 0) if isinstance(example, dict) else ()
 
 
@@ -139,20 +139,20 @@ def _leaf(name: str, value: Json, depth: int) -> Leaf:
     return Leaf(name=name, kind=_kind(value), example=_example(value), meaning=_MEANINGS.get(name, ""), fields=fields)
 
 
-def _kind(value: Json) -> str:  # noqa: PLR0911 - one a kind
+def _kind(value: Json) -> str:  # noqa: PLR0911 - one per kind
     match value:
         case None:
             return "null"
         case bool():
-            return "yes or no"
+            return "boolean"
         case int():
-            return "whole number"
+            return "integer"
         case float():
             return "number"
         case str():
-            return "time" if _is_time(value) else "text"
+            return "timestamp" if _is_time(value) else "string"
         case list():
-            return "list"
+            return "array"
         case _:
             return "object"
 

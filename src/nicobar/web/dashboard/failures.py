@@ -27,7 +27,7 @@ class FailureRow(Record):
 
 
 class Line(Record):
-    """A line of code; `here` marks the one that failed."""
+    """A line of code; `here` marks the failed line."""
 
     number: int
     text: str

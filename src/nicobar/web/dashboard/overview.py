@@ -1,4 +1,4 @@
-"""`/`: the last 24 hours, the queue, and what needs attention."""
+"""`/`: the last 24 hours, the queue, and problems that need attention."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOURCES = "/sources"
 
 
 class Refusing(Record):
-    """A source that rejected requests in the last 24 hours; `more` says that there were more than `count`."""
+    """A source that rejected requests in the last 24 hours; `more` is true if there were more than `count`."""
 
     source: Source
     count: int

@@ -155,7 +155,7 @@ def pretty(value: str | bytes | Json) -> str:
 
 
 def middle(text: str, chars: int = 20) -> str:
-    """A long id with its middle left out: the start and the end tell ids apart."""
+    """A long id without its middle: the start and the end tell ids apart."""
     if len(text) <= chars:
         return text
     return f"{text[: chars - 9]}…{text[-8:]}"

@@ -14,7 +14,7 @@ from nicobar.web.operations import Response, get
 
 @get("/settings/retention", needs=Needs.USER)
 async def show(context: Context, visitor: Visitor) -> Response[bytes]:
-    """The setting, what follows from it, and the last cleanup."""
+    """The setting, the resulting retention periods, and the last cleanup."""
     settings = context.services.settings
     return page(
         visitor,
