@@ -29,7 +29,7 @@ async def nicobar(tmp_path):
         yield it
 
 
-async def test_a_customer_is_found_and_their_events_stand_in_order_with_what_was_told(nicobar):
+async def test_a_customer_s_events_are_listed_in_order_with_their_calls(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -81,7 +81,7 @@ async def test_a_customer_is_found_and_their_events_stand_in_order_with_what_was
         assert not problems
 
 
-async def test_what_others_wrote_is_shown_and_never_run(nicobar):
+async def test_foreign_markup_is_shown_and_never_run(nicobar):
     handler = HANDLER.replace('"paid"', '"paid " + webhook.payload.data.customer.name.slice(0, 60)')
     known, address = await furnish(nicobar, handler, name=EVIL)
     evil = Customer(key=EVIL, email="e@x.example", name=EVIL)
@@ -109,7 +109,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+async def test_every_state_of_the_pages_is_accessible_and_fits(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(
@@ -135,7 +135,7 @@ async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicoba
     assert not findings, "\n".join(findings)
 
 
-def test_what_was_told_is_said_in_a_word_or_two():
+def test_calls_have_short_titles():
     body = '{"action":"identify"}\n{"action":"event","name":"paid"}\n[1]\n{"action":1}\nno JSON'
     request = RequestRecord(method="POST", url="https://a.example/hook", headers={}, body=body)
     assert [item.title for item in sent_calls((request,))] == [

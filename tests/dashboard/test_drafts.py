@@ -51,7 +51,7 @@ async def the_draft(nicobar, address):
 
 
 @pytest.mark.browser
-async def test_typed_code_is_kept_whichever_way_one_leaves(nicobar):
+async def test_typed_code_survives_every_way_off_the_page(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -84,7 +84,7 @@ async def test_typed_code_is_kept_whichever_way_one_leaves(nicobar):
 
 
 @pytest.mark.browser
-async def test_text_that_cannot_be_saved_is_asked_about_before_leaving(nicobar):
+async def test_leaving_with_unsaved_code_asks_for_confirmation(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         asked = []
@@ -118,7 +118,7 @@ async def test_text_that_cannot_be_saved_is_asked_about_before_leaving(nicobar):
 
 
 @pytest.mark.browser
-async def test_two_windows_on_one_draft_lose_neither_text(nicobar):
+async def test_two_windows_on_one_draft_lose_no_code(nicobar):
     async with browser() as it:
         page, _ = await open_page(it)
         await set_password(page, nicobar)
@@ -145,7 +145,7 @@ async def test_two_windows_on_one_draft_lose_neither_text(nicobar):
 
 
 @pytest.mark.browser
-async def test_a_sample_is_sent_right_where_the_first_event_is_waited_for(nicobar):
+async def test_a_sample_can_be_sent_while_waiting_for_the_first_event(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -161,7 +161,7 @@ async def test_a_sample_is_sent_right_where_the_first_event_is_waited_for(nicoba
         assert not problems
 
 
-async def test_code_is_kept_without_javascript_and_a_stale_form_is_told(nicobar):
+async def test_without_javascript_code_is_saved_and_stale_forms_are_reported(nicobar):
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
         draft = await begin(visitor, nicobar)
@@ -192,7 +192,7 @@ async def test_code_is_kept_without_javascript_and_a_stale_form_is_told(nicobar)
         assert (await the_draft(nicobar, draft)).code == THROWS
 
 
-async def test_what_is_created_is_what_the_page_showed(nicobar):
+async def test_create_uses_the_draft_that_the_page_showed(nicobar):
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
         draft = await begin(visitor, nicobar)
@@ -205,7 +205,7 @@ async def test_what_is_created_is_what_the_page_showed(nicobar):
         assert (status, "The draft has changed since you opened this page" in text) == (409, True)
 
 
-async def test_a_form_that_another_window_overtook_is_a_conflict(nicobar, monkeypatch):
+async def test_a_form_overtaken_by_another_window_is_a_conflict(nicobar, monkeypatch):
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
         draft = await begin(visitor, nicobar)
@@ -243,7 +243,7 @@ async def begin(visitor, nicobar) -> str:
     return headers["location"].removesuffix("/code")
 
 
-async def test_a_look_at_the_transformation_opens_no_draft(nicobar):
+async def test_viewing_the_transformation_opens_no_draft(nicobar):
     endpoint, _ = await furnish(nicobar, PAID)
     page = f"/webhooks/{endpoint.id}/transformation"
     async with visiting(nicobar) as visitor:
@@ -271,7 +271,7 @@ async def test_a_look_at_the_transformation_opens_no_draft(nicobar):
         (THROWS, "This handler sends nothing. Fix its errors first."),
     ],
 )
-async def test_every_verdict_says_for_how_many_event_types_something_is_sent(nicobar, code, says):
+async def test_verdicts_show_the_number_of_event_types_sent_for(nicobar, code, says):
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
         draft = await begin(visitor, nicobar)
@@ -294,7 +294,7 @@ async def test_every_verdict_says_for_how_many_event_types_something_is_sent(nic
         assert code == PAID or praised not in msgspec.json.decode(live)["html"]
 
 
-async def test_event_types_are_counted_among_those_that_the_endpoint_subscribes_to(nicobar):
+async def test_only_subscribed_event_types_are_counted(nicobar):
     endpoint, _ = await furnish(nicobar, PAID)
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)

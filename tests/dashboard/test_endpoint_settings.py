@@ -28,7 +28,7 @@ def test_a_family_stands_for_its_types_and_a_type_for_itself():
     assert chosen_types(known, {}) == ()
 
 
-def test_a_secret_header_is_kept_when_it_is_left_empty_and_never_shown():
+def test_an_empty_secret_header_keeps_its_value_unseen():
     known = {"authorization": "Bearer secret", "x-shop": "one"}
     form = {
         "header_name": (" Authorization ", "x-shop", "", "x-new"),
@@ -53,7 +53,7 @@ async def make_http(page, nicobar):
 
 
 @pytest.mark.browser
-async def test_types_variables_and_headers_are_kept_and_it_is_switched_off_and_on(nicobar):
+async def test_types_variables_headers_and_disabling_are_saved(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -106,7 +106,7 @@ async def test_types_variables_and_headers_are_kept_and_it_is_switched_off_and_o
 
 
 @pytest.mark.browser
-async def test_a_new_secret_ends_the_pause_of_refused_ones_and_no_pause_that_somebody_made(nicobar):
+async def test_new_credentials_end_a_hold_but_not_a_pause(nicobar):
     async with browser() as it:
         page, _ = await open_page(it)
         await set_password(page, nicobar)
@@ -127,7 +127,7 @@ async def test_a_new_secret_ends_the_pause_of_refused_ones_and_no_pause_that_som
 
 
 @pytest.mark.browser
-async def test_a_whole_family_is_chosen_without_javascript_and_nothing_is_no_choice(nicobar):
+async def test_families_work_without_javascript_and_an_empty_choice_is_rejected(nicobar):
     async with browser() as it:
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
@@ -149,7 +149,7 @@ async def test_a_whole_family_is_chosen_without_javascript_and_nothing_is_no_cho
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_the_page_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+async def test_the_page_is_accessible_and_fits(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

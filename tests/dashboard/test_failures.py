@@ -55,7 +55,7 @@ async def mend(nicobar, known):
     await nicobar.runtime.configuration.refresh()
 
 
-async def test_failures_stand_together_by_cause_with_the_line_and_are_sent_again_after_a_fix(nicobar):
+async def test_failures_are_grouped_by_cause_and_replayed_after_a_fix(nicobar):
     known, address = await furnish(nicobar, BROKEN)
     async with browser() as it:
         page, problems = await open_page(it)
@@ -97,7 +97,7 @@ async def test_failures_stand_together_by_cause_with_the_line_and_are_sent_again
         assert not problems
 
 
-async def test_a_replay_is_followed_and_canceled(nicobar, monkeypatch):
+async def test_a_replay_shows_progress_and_can_be_canceled(nicobar, monkeypatch):
     monkeypatch.setattr(replay, "PAGE_DELIVERIES", 1)
     monkeypatch.setattr(replay, "PAUSE_MS", 60_000)
     known, address = await furnish(nicobar, BROKEN)
@@ -126,7 +126,7 @@ async def test_a_replay_is_followed_and_canceled(nicobar, monkeypatch):
         await page.get_by_role("heading", name="Not found").wait_for()
 
 
-async def test_what_others_wrote_is_shown_and_never_run(nicobar):
+async def test_foreign_markup_is_shown_and_never_run(nicobar):
     code = f"function handler(webhook) {{ /* {EVIL} */\n  throw new Error(webhook.payload.data.customer.name);\n}}"
     known, address = await furnish(nicobar, code, name=EVIL)
     await furnish(nicobar, None, name=f"2 {EVIL}")
@@ -154,7 +154,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+async def test_every_state_of_the_pages_is_accessible_and_fits(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

@@ -93,7 +93,7 @@ async def test_six_steps_lead_from_an_empty_installation_to_a_delivered_event(ni
         assert not problems
 
 
-async def test_the_same_way_without_javascript(nicobar):
+async def test_the_six_steps_work_without_javascript(nicobar):
     async with browser() as it:
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
@@ -121,7 +121,7 @@ async def test_the_same_way_without_javascript(nicobar):
         await page.locator("#deliveries tbody a").wait_for()
 
 
-async def test_the_check_tells_a_wrong_key_a_wrong_region_and_no_network_apart(nicobar):
+async def test_the_check_distinguishes_key_region_and_network(nicobar):
     async with browser() as it:
         page, _ = await open_page(it)
         await set_password(page, nicobar)
@@ -141,7 +141,7 @@ async def test_the_check_tells_a_wrong_key_a_wrong_region_and_no_network_apart(n
         await page.get_by_text("No response, so the credentials could not be checked.").wait_for()
 
 
-async def test_the_editor_underlines_what_is_wrong_as_one_types(nicobar):
+async def test_the_editor_underlines_errors_while_typing(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -172,7 +172,7 @@ async def test_the_editor_underlines_what_is_wrong_as_one_types(nicobar):
         assert not problems
 
 
-async def test_what_others_wrote_is_shown_and_never_run(nicobar):
+async def test_foreign_markup_is_shown_and_never_run(nicobar):
     code = (
         "function handler(webhook) {\n"
         f"  console.log({msgspec.json.encode(EVIL).decode()});\n"
@@ -291,7 +291,7 @@ async def visit_all(page, nicobar):
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_page_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+async def test_every_page_is_accessible_and_fits(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(
@@ -340,7 +340,7 @@ async def visit_after_password(page, nicobar, sizes):
         yield name
 
 
-async def test_an_endpoint_is_changed_paused_resumed_and_taken_out(nicobar):
+async def test_an_endpoint_is_changed_paused_resumed_and_deleted(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -373,7 +373,7 @@ async def test_an_endpoint_is_changed_paused_resumed_and_taken_out(nicobar):
         assert not problems
 
 
-async def test_language_and_colours_are_chosen_and_kept(nicobar):
+async def test_language_and_theme_are_remembered(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)

@@ -27,7 +27,7 @@ async def nicobar(tmp_path):
         yield it
 
 
-async def test_a_token_is_made_shown_once_and_revoked(nicobar):
+async def test_a_token_is_created_shown_once_and_revoked(nicobar):
     store = nicobar.runtime.store
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
@@ -65,13 +65,13 @@ async def test_a_token_is_made_shown_once_and_revoked(nicobar):
         assert (await visitor.send("/settings/tokens/tok_x/revoke"))[0] == 404
 
 
-async def test_a_test_alert_goes_the_ways_that_alerts_go_and_secrets_stay_masked(nicobar):
+async def test_a_test_alert_reaches_all_recipients_and_secrets_stay_masked(nicobar):
     runtime = nicobar.runtime
     async with browser() as it, visiting(nicobar) as visitor:
         page, _ = await open_page(it)
         await set_password(page, nicobar)
         await page.goto(f"{nicobar.url}/settings/alerts")
-        await page.get_by_text("There is no endpoint Customer.io.").wait_for()
+        await page.get_by_text("Endpoint Customer.io not found.").wait_for()
         draft = await connect(page, nicobar)
         await page.goto(f"{draft}/test")
         await page.locator("form[action$=create] button").click()
@@ -90,7 +90,7 @@ async def test_a_test_alert_goes_the_ways_that_alerts_go_and_secrets_stay_masked
         assert (await visitor.ask("GET", "/settings/about"))[0] == 303, "for nobody who is not signed in"
 
 
-async def test_the_audit_log_is_narrowed_by_its_address_and_paged_both_ways(nicobar):
+async def test_the_audit_log_is_filtered_by_its_url_and_paged(nicobar):
     store = nicobar.runtime.store
     lines = [
         Audited(
@@ -123,7 +123,7 @@ async def test_the_audit_log_is_narrowed_by_its_address_and_paged_both_ways(nico
         assert (await rows("until=2023-11-13"))[0] == []
 
 
-async def test_retention_says_what_was_taken(nicobar):
+async def test_retention_shows_the_last_deletion(nicobar):
     store = nicobar.runtime.store
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
@@ -180,7 +180,7 @@ async def visit_all(page, nicobar):
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_page_of_the_settings_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+async def test_every_settings_page_is_accessible_and_fits(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, problems = await open_page(

@@ -41,7 +41,7 @@ async def nicobar(tmp_path):
         yield it
 
 
-async def test_the_list_follows_what_happens_and_is_narrowed_by_what_became_of_it(nicobar):
+async def test_the_list_is_live_and_filtered_by_status(nicobar):
     _, address = await furnish(nicobar, HANDLER)
     async with browser() as it:
         page, problems = await open_page(it)
@@ -86,7 +86,7 @@ async def test_the_list_follows_what_happens_and_is_narrowed_by_what_became_of_i
         assert not problems
 
 
-async def test_messages_are_found_by_every_filter_and_by_what_is_in_them(nicobar):
+async def test_messages_are_found_by_every_filter_and_by_payload(nicobar):
     known, address = await furnish(nicobar, HANDLER)
     first = await nicobar.send_sample(address, "payment.succeeded", "evt_1")
     await nicobar.send_sample(address, "payment.failed", "evt_2")
@@ -132,7 +132,7 @@ async def test_messages_are_found_by_every_filter_and_by_what_is_in_them(nicobar
         assert not problems
 
 
-async def test_a_long_list_has_pages_and_a_search_says_how_far_it_looked(nicobar, monkeypatch):
+async def test_long_lists_have_pages_and_searches_report_their_extent(nicobar, monkeypatch):
     for module in ("store.sqlite.history", "web.dashboard.filters"):
         monkeypatch.setattr(f"nicobar.{module}.MAX_LOOK_INSIDE", 20)
     _, address = await furnish(nicobar, HANDLER)
@@ -170,7 +170,7 @@ async def test_a_long_list_has_pages_and_a_search_says_how_far_it_looked(nicobar
         await expect(page.locator(".looked")).to_have_count(0)
 
 
-async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(nicobar):
+async def test_a_message_shows_its_deliveries_and_is_resent_or_deleted(nicobar):
     known, address = await furnish(nicobar, HANDLER)
     other, _ = await furnish(nicobar, None, name="Shop")
     await nicobar.pause(other, "paused by hand")
@@ -226,7 +226,7 @@ async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(n
         assert {"message.resend", "message.expunge"} <= {item.action for item in audit.items}
 
 
-async def test_what_others_wrote_is_shown_and_never_run(nicobar):
+async def test_foreign_markup_is_shown_and_never_run(nicobar):
     handler = HANDLER.replace('nicobar.event("paid"', f"nicobar.event({msgspec.json.encode(EVIL[:80]).decode()}")
     known, address = await furnish(nicobar, handler, name=EVIL)
     evil = Customer(key="cus_evil", email=EVIL, name=EVIL)
@@ -259,7 +259,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+async def test_every_state_of_the_pages_is_accessible_and_fits(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(
@@ -290,7 +290,7 @@ async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicoba
     assert not findings, "\n".join(findings)
 
 
-def test_a_search_is_read_as_a_text_or_as_a_field():
+def test_a_search_is_text_or_a_field():
     assert read_search(" ada ").text == "ada"
     assert not read_search(" ").inside
     for written in ("data.a-b[0].c = x = y", "$.data.a-b[0].c=x = y", "data.a-b.0.c == 'x = y'"):
@@ -302,7 +302,7 @@ def test_a_search_is_read_as_a_text_or_as_a_field():
         assert read_search(written).text == written
 
 
-def test_a_snippet_shows_what_was_found_with_what_stands_around_it():
+def test_a_snippet_shows_the_match_in_its_context():
     body = b'{"a":"' + b"x" * 100 + b'here","b":1}'
     found = snippet(body, read_search("here"))
     assert (found.before, found.match, found.after) == ("…" + "x" * 60, "here", '","b":1}')
@@ -311,7 +311,7 @@ def test_a_snippet_shows_what_was_found_with_what_stands_around_it():
         assert snippet(body, read_search(query)) is None
 
 
-def test_pages_name_their_neighbours():
+def test_pages_link_to_their_neighbours():
     def link(place):
         return f"{place.before}/{place.after}"
 
@@ -327,7 +327,7 @@ def test_pages_name_their_neighbours():
     assert ends(Place(after="d"), "", "f") == ((), "None/f", None, "None/f")
 
 
-def test_days_are_those_of_the_viewer_s_zone():
+def test_days_are_in_the_viewer_s_time_zone():
     zone, name = zone_of("Asia/Seoul")
     if name != "UTC":  # where the system has zones
         assert day_ms("2026-03-01", zone) == 1_772_290_800_000
@@ -344,14 +344,14 @@ def test_days_are_those_of_the_viewer_s_zone():
             zone_of(name)
 
 
-def test_a_percentile_is_a_value_that_was_measured():
+def test_a_percentile_is_a_measured_value():
     assert percentile([], 0.5) is None
     assert percentile([7], 0.95) == 7
     assert [percentile(range(1, 101), share) for share in (0.5, 0.95)] == [50, 95]
     assert [percentile([30, 10, 20], share) for share in (0.5, 0.95)] == [20, 30]
 
 
-async def test_why_a_delivery_waits_is_the_outermost_cause(nicobar):
+async def test_the_wait_reason_is_the_outermost_cause(nicobar):
     known, _ = await furnish(nicobar, HANDLER)
     pending = Delivery(
         message_id="m", endpoint_id=known.id, state=DeliveryState.PENDING, tries=0, due_at_ms=10, reason=plain("why")

@@ -46,7 +46,7 @@ async def refuse(nicobar, detail="The signature fits none of the source's secret
     await nicobar.runtime.store.keep_refusals([refused])
 
 
-async def test_the_overview_says_what_happened_and_what_needs_attention_with_what_to_do(nicobar):
+async def test_the_overview_shows_the_last_day_and_problems_with_actions(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -101,7 +101,7 @@ async def test_the_overview_says_what_happened_and_what_needs_attention_with_wha
         assert not problems
 
 
-async def test_the_list_and_the_page_of_an_endpoint_say_how_it_does(nicobar):
+async def test_an_endpoint_s_health_is_in_the_list_and_its_page(nicobar):
     _, address = await furnish(nicobar, HANDLER)
     other, _ = await furnish(nicobar, None, name="Shop")
     await nicobar.pause(other, "paused by hand")
@@ -164,7 +164,7 @@ async def test_deliveries_have_pages_in_both_directions_without_javascript(nicob
         assert "state=canceled" in page.url
 
 
-async def test_what_others_wrote_is_shown_and_never_run(nicobar):
+async def test_foreign_markup_is_shown_and_never_run(nicobar):
     known, address = await furnish(
         nicobar, HANDLER.replace('"no reason given"', msgspec.json.encode(EVIL).decode()), name=EVIL
     )
@@ -186,7 +186,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+async def test_every_state_of_the_pages_is_accessible_and_fits(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(
@@ -216,7 +216,7 @@ async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicoba
     assert not findings, "\n".join(findings)
 
 
-async def test_pages_full_of_what_happened_are_light(nicobar):
+async def test_full_pages_stay_light(nicobar):
     known, address = await furnish(nicobar, HANDLER)
     for number in range(30):
         event_type = ("payment.succeeded", "payment.failed", "refund.succeeded")[number % 3]

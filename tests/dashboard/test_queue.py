@@ -40,7 +40,7 @@ async def fill(nicobar):
     return held, address
 
 
-async def test_the_queue_says_what_waits_for_what_and_is_let_go_on(nicobar):
+async def test_the_queue_shows_wait_reasons_and_resumes(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -76,7 +76,7 @@ async def test_the_queue_says_what_waits_for_what_and_is_let_go_on(nicobar):
         assert not problems
 
 
-async def test_what_others_wrote_is_shown_and_never_run(nicobar):
+async def test_foreign_markup_is_shown_and_never_run(nicobar):
     known, address = await furnish(nicobar, HANDLER, name=EVIL)
     await nicobar.pause(known, EVIL)
     await accept(nicobar, address, "evt_1", Customer(key=EVIL, name=EVIL))
@@ -96,7 +96,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_state_of_the_page_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+async def test_every_state_of_the_page_is_accessible_and_fits(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

@@ -32,7 +32,7 @@ async def nicobar(tmp_path):
         yield it
 
 
-def test_the_address_says_what_is_replayed():
+def test_the_url_contains_the_whole_replay_request():
     asked = read({"kind": ("recover",), "since": ("1h",)}, NOW_MS)
     assert (asked.which.since_ms, asked.which.until_ms) == (NOW_MS - HOUR_MS, NOW_MS)
     assert asked.which.states == (DeliveryState.FAILED,)
@@ -64,7 +64,7 @@ def test_the_address_says_what_is_replayed():
         ({"kind": "recover", "until": "2020-01-01"}, "span_empty"),
     ],
 )
-def test_what_is_no_replay_is_said(fields, code):
+def test_invalid_replays_are_explained(fields, code):
     with pytest.raises(UserError) as error:
         read({name: (value,) for name, value in fields.items()}, NOW_MS)
     assert error.value.code == code
@@ -81,7 +81,7 @@ async def mend(nicobar, page, endpoint):
 
 
 @pytest.mark.browser
-async def test_what_failed_is_counted_sent_again_and_followed_and_new_ids_are_a_choice(nicobar):
+async def test_failures_are_previewed_and_replayed_with_optional_new_ids(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -126,7 +126,7 @@ async def test_what_failed_is_counted_sent_again_and_followed_and_new_ids_are_a_
 
 
 @pytest.mark.browser
-async def test_a_replay_is_asked_for_and_canceled_without_javascript(nicobar):
+async def test_a_replay_starts_and_is_canceled_without_javascript(nicobar):
     async with browser() as it:
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
@@ -160,7 +160,7 @@ async def test_a_replay_is_asked_for_and_canceled_without_javascript(nicobar):
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme", "language"), [(1440, "light", "en"), (390, "dark", "ko")])
-async def test_the_pages_can_be_used_by_everybody_and_fit(nicobar, width, scheme, language):
+async def test_the_pages_are_accessible_and_fit(nicobar, width, scheme, language):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

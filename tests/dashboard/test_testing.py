@@ -35,7 +35,7 @@ def signs(item) -> list[str]:
     return [line.sign + line.text for line in item.lines]
 
 
-def test_a_difference_has_what_goes_what_comes_and_little_of_what_stays():
+def test_a_difference_shows_changes_with_little_context():
     same = [f"line {number}" for number in range(20)]
     after = [*same[:10], "new", *same[11:]]
     found = compare("\n".join(same), "\n".join(after))
@@ -59,7 +59,7 @@ def test_a_difference_has_what_goes_what_comes_and_little_of_what_stays():
 
 
 @pytest.mark.browser
-async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_after_a_yes(nicobar):
+async def test_a_received_message_is_sent_as_a_test_after_confirmation(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -120,7 +120,7 @@ async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_afte
 
 
 @pytest.mark.browser
-async def test_a_draft_is_compared_with_what_runs_and_a_pasted_event_is_sent_without_javascript(nicobar):
+async def test_drafts_are_compared_and_pasted_events_sent_without_javascript(nicobar):
     async with browser() as it:
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
@@ -154,7 +154,7 @@ async def test_a_draft_is_compared_with_what_runs_and_a_pasted_event_is_sent_wit
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_the_pages_can_be_used_by_everybody_and_fit(nicobar, width, scheme, locale):
+async def test_the_pages_are_accessible_and_fit(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

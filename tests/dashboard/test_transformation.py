@@ -51,7 +51,7 @@ async def publish(page, draft):
     await page.wait_for_url("**/webhooks/ep_*")
 
 
-async def test_code_is_changed_in_a_draft_compared_published_and_an_old_version_is_restored(nicobar):
+async def test_a_draft_is_compared_published_and_a_version_restored(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -95,7 +95,7 @@ async def test_code_is_changed_in_a_draft_compared_published_and_an_old_version_
         assert not problems
 
 
-async def test_a_draft_is_tried_on_real_messages_beside_what_was_sent_without_javascript(nicobar):
+async def test_a_dry_run_compares_with_sent_requests_without_javascript(nicobar):
     async with browser() as it:
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
@@ -127,7 +127,7 @@ async def test_a_draft_is_tried_on_real_messages_beside_what_was_sent_without_ja
 
 
 @pytest.mark.parametrize(("width", "scheme", "language"), [(1440, "light", "en"), (390, "dark", "ko")])
-async def test_the_pages_can_be_used_by_everybody_and_fit(nicobar, width, scheme, language):
+async def test_the_pages_are_accessible_and_fit(nicobar, width, scheme, language):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(
