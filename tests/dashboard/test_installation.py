@@ -8,10 +8,12 @@ import msgspec
 import pytest
 from playwright.async_api import expect
 
+from nicobar.audit import AuditAction, stored_names
 from nicobar.crypto import hash_token
 from nicobar.model import Scope
 from nicobar.pipeline.alerts import AlertType
 from nicobar.store import Audited
+from nicobar.web.dashboard.audit_actions import ACTION_NAMES
 from nicobar.web.dashboard.paging import PAGE
 from support.browser import browser
 from support.installation import EVIL, connect, examine, installation, open_page, set_password
@@ -88,6 +90,10 @@ async def test_a_test_alert_reaches_all_recipients_and_secrets_stay_masked(nicob
             await expect(page.locator("main")).to_contain_text("smtp://mailer:***@127.0.0.1:9")
             assert "never-shown" not in await page.content()
         assert (await visitor.ask("GET", "/settings/about"))[0] == 303, "for nobody who is not signed in"
+
+
+def test_every_audit_action_has_a_name():
+    assert set(ACTION_NAMES) == {name for action in AuditAction for name in stored_names(action)}
 
 
 async def test_the_audit_log_is_filtered_by_its_url_and_paged(nicobar):
