@@ -30,7 +30,7 @@ _HEADERS = [
     (b"status", b"200 OK"),
     (b"via", b"1.1 google"),
 ]
-_REFUSED_ON_PURPOSE = invalid("name", "a fault that was switched on refuses this item")
+_REFUSED_ON_PURPOSE = invalid("name", "an active fault rejects this item")
 
 
 class _Answer(Record):
