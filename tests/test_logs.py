@@ -8,7 +8,7 @@ import logging
 import pytest
 import structlog
 
-from nicobar.observe import log, set_up_logs
+from nicobar.logs import log, set_up_logs
 
 
 @pytest.fixture(autouse=True)

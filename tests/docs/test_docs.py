@@ -18,7 +18,7 @@ from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.connectors.customerio.rules import RULES
 from nicobar.connectors.customerio.track_api import ACTIONS, V1_CALLS
 from nicobar.emulator.faults import Fault
-from nicobar.observe import Metrics
+from nicobar.metrics import Metrics
 from nicobar.sandbox import Failure
 from nicobar.settings import Settings, description
 from nicobar.use_cases.config_file import read_document

@@ -12,8 +12,8 @@ from aiosmtpd.smtp import SMTP, AuthResult
 from nicobar.crypto import Vault, new_webhook_secret
 from nicobar.errors import SettingsError
 from nicobar.ids import IdFactory
+from nicobar.metrics import Metrics
 from nicobar.model import DeliveryState
-from nicobar.observe import Metrics
 from nicobar.pipeline.alerts import HOUR_MS, MAX_CAUSES_AN_HOUR, NO_MORE, Alert, Alerts, AlertType, Mail
 from nicobar.pipeline.configuration import Configuration
 from nicobar.reasons import Reason, plain, reason

@@ -14,8 +14,8 @@ from nicobar.connectors import NoResponse, Request, Response
 from nicobar.crypto import Vault, new_webhook_secret
 from nicobar.errors import SandboxError
 from nicobar.ids import IdFactory
+from nicobar.metrics import Metrics
 from nicobar.model import Breaker, BreakerState, DeliveryState
-from nicobar.observe import Metrics
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer

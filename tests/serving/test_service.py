@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from nicobar.errors import SettingsError
-from nicobar.observe import LimitReport, Metrics
+from nicobar.metrics import LimitReport, Metrics
 from nicobar.settings import read_settings
 from support.http import Line, affordable, get, lines, once, post
 from support.server import DODO, running

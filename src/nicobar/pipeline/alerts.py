@@ -22,8 +22,9 @@ import msgspec
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
 from nicobar.ids import IdFactory
+from nicobar.logs import log
+from nicobar.metrics import Metrics
 from nicobar.model import ALERT_SOURCE_ID, Endpoint, Json, Message, Record, Source
-from nicobar.observe import Metrics, log
 from nicobar.pipeline.configuration import Configuration
 from nicobar.reasons import Reason, reason
 from nicobar.store import NewMessage, Queue

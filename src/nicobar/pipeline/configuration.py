@@ -14,8 +14,8 @@ from nicobar.connectors import Connector, Destination
 from nicobar.connectors.registry import connector
 from nicobar.crypto import Vault
 from nicobar.errors import NicobarError, StoreError, StoreUnusable
+from nicobar.logs import log
 from nicobar.model import Customer, Endpoint, Message, Source
-from nicobar.observe import log
 from nicobar.sources import SourceKind
 from nicobar.sources.registry import SOURCES, application_kind, source_kind
 from nicobar.store import Catalogue, PutEndpoint, Snapshot, is_made_alike

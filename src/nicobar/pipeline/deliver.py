@@ -23,8 +23,9 @@ from nicobar.connectors import (
 )
 from nicobar.errors import SandboxError, StoreError
 from nicobar.ids import IdFactory
+from nicobar.logs import log
+from nicobar.metrics import Metrics
 from nicobar.model import Attempt, BreakerState, DeliveryState, Endpoint, Message, RequestRecord
-from nicobar.observe import Metrics, log
 from nicobar.pipeline import batching
 from nicobar.pipeline.alerts import Alert, Alerts, AlertType
 from nicobar.pipeline.clock_changes import Watch

@@ -11,7 +11,7 @@ import msgspec
 
 from nicobar.clock import Clock
 from nicobar.errors import Refusal, StoreError
-from nicobar.observe import log
+from nicobar.logs import log
 from nicobar.reasons import reason
 from nicobar.store.history import History, RejectedRequest
 

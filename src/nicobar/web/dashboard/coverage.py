@@ -7,8 +7,8 @@ import hashlib
 import msgspec
 
 from nicobar.errors import NicobarError
+from nicobar.logs import log
 from nicobar.model import Endpoint
-from nicobar.observe import log
 from nicobar.pipeline.configuration import OpenEndpoint, open_endpoint
 from nicobar.use_cases.dry_run import Coverage, Findings, Samples, run_samples
 from nicobar.web.dashboard.context import Context, KnownCoverage
