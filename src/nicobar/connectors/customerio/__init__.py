@@ -26,7 +26,8 @@ from nicobar.connectors.answers import status_code
 from nicobar.connectors.customerio import corrections, form, rules, track_api
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
 from nicobar.connectors.customerio.corrections import Corrections, Corrector, Occurrence
-from nicobar.connectors.customerio.error_checks import check, check_v1
+from nicobar.connectors.customerio.error_checks import check
+from nicobar.connectors.customerio.error_checks_v1 import check_v1
 from nicobar.connectors.customerio.profiles import Profiles
 from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.connectors.customerio.track_api import V1Call
