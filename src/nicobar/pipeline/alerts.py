@@ -164,8 +164,8 @@ class Alerts:
     @property
     def endpoint(self) -> Endpoint | None:
         """The endpoint that gets the messages, where there is one."""
-        known = self._configuration.snapshot.endpoints
-        return next((item for item in known if self._endpoint_name in {item.id, item.uid, item.name}), None)
+        endpoints = self._configuration.snapshot.endpoints
+        return next((item for item in endpoints if self._endpoint_name in {item.id, item.uid, item.name}), None)
 
     async def test(self, actor: str) -> Told:
         """Tells whoever would be told that alerts arrive, and waits for the mail server. Raises StoreError."""

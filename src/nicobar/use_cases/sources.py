@@ -118,7 +118,11 @@ async def rotate_secret(edit: Edit, source: Source, secret: str, *, until_ms: in
     older: list[str] = []
     with suppress(StoreUnusable):  # sealed with a lost key: setting the secret again is the cure
         newest = source_secrets(vault, source)[:1]
-        older = [known for known in newest if known != secret and until_ms is not None and until_ms > now_ms]
+        older = [
+            older_secret
+            for older_secret in newest
+            if older_secret != secret and until_ms is not None and until_ms > now_ms
+        ]
     after = msgspec.structs.replace(
         source,
         sealed_secrets=seal_source_secrets(vault, source.id, [secret, *older]),

@@ -49,8 +49,8 @@ def check(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
 
 def _no_action(path: str, item: dict[str, Json]) -> Verdict:
     kind = item.get("type")
-    known = track_api.ACTIONS.get(kind) if isinstance(kind, str) else None
-    if known is None:
+    actions = track_api.ACTIONS.get(kind) if isinstance(kind, str) else None
+    if actions is None:
         return rules.TYPE.at(f"{path}.type", "It is none of person, object, delivery.", 'Set type: "person".')
     return rules.UNKNOWN_ACTION.at(
         f"{path}.action",
@@ -58,7 +58,7 @@ def _no_action(path: str, item: dict[str, Json]) -> Verdict:
         "Use one of %(known)s.",
         action=quote(item.get("action")),
         kind=str(kind),
-        known=", ".join(sorted(known)),
+        known=", ".join(sorted(actions)),
     )
 
 
