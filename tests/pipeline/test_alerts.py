@@ -245,9 +245,9 @@ async def test_a_mail_goes_out_and_its_credentials_go_nowhere_else(tmp_path, cap
         await wrong.tell(Alert(type=AlertType.PAUSED, endpoint=shop, reason=UNAUTHORIZED))
         await wrong.close()
         assert len(post.letters) == 1
-    said = capsys.readouterr()
-    assert "alert not mailed" in said.out + said.err
-    assert "hunter2" not in said.out + said.err
+    output = capsys.readouterr()
+    assert "alert not mailed" in output.out + output.err
+    assert "hunter2" not in output.out + output.err
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ async def _trigger(
             return source, event_type, secrets[0]
         if not create_secret:
             raise without_secret(source)
-        secret = await sources.create_trial_secret(edit, source)
+        secret = await sources.create_test_secret(edit, source)
         click.echo(f"Created a signing secret for source {source.name}: {secret}")
         return source, event_type, secret
 

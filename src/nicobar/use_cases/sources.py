@@ -133,7 +133,7 @@ async def rotate_secret(edit: Edit, source: Source, secret: str, *, until_ms: in
     await _put(edit, AuditAction.SOURCE_ROTATE_SECRET, _touched(after, now_ms))
 
 
-async def create_trial_secret(edit: Edit, source: Source) -> str:
+async def create_test_secret(edit: Edit, source: Source) -> str:
     """Creates a signing secret for a source that has none, and returns it. Raises Refusal 409 where it has one."""
     if source_secrets(edit.services.vault, source):
         raise Refusal(

@@ -141,11 +141,11 @@ async def set_secret(endpoint_id: str, context: Context, visitor: Visitor) -> Re
 
 
 @post("/webhooks/{endpoint_id}/trial-secret", status=201)
-async def trial_secret(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Creates a secret for a trial without a sender, and shows it this once."""
+async def test_secret(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Creates a test secret, for a source without a sender, and shows it once."""
 
     async def change(edit: Edit) -> str:
-        return await sources.create_trial_secret(edit, _source(context, edit, endpoint_id))
+        return await sources.create_test_secret(edit, _source(context, edit, endpoint_id))
 
     secret = await edited(context.services, visitor, change)
     return await _page(context, visitor, endpoint_id, made=secret)
@@ -269,7 +269,7 @@ OPERATIONS = (
     show,
     first,
     set_secret,
-    trial_secret,
+    test_secret,
     send_sample,
     pause,
     resume,

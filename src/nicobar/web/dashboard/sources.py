@@ -105,11 +105,11 @@ async def rotate_secret(source_id: str, context: Context, visitor: Visitor) -> R
 
 
 @post("/sources/{source_id}/trial-secret", status=201)
-async def trial_secret(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Creates a secret for a trial without a sender, and shows it this once."""
+async def test_secret(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Creates a test secret, for a source without a sender, and shows it once."""
 
     async def change(edit: Edit) -> str:
-        return await sources.create_trial_secret(edit, _source(context, edit, source_id))
+        return await sources.create_test_secret(edit, _source(context, edit, source_id))
 
     secret = await edited(context.services, visitor, change)
     return await _page(context, visitor, source_id, made=secret)
@@ -273,7 +273,7 @@ OPERATIONS = (
     create,
     show,
     rotate_secret,
-    trial_secret,
+    test_secret,
     end_older,
     ask_address,
     rotate_address,
