@@ -99,9 +99,9 @@ async def test_a_received_message_is_sent_as_a_test_after_confirmation(nicobar):
         assert (again.status, again.headers["location"].endswith(test_id)) == (303, True)
         assert len(nicobar.state.activities) == 2
         store, app_id = nicobar.runtime.store, nicobar.runtime.configuration.snapshot.applications[0].id
-        said = await store.audit(AuditFilter(app_id=app_id, actions=("endpoint.test.send",)), limit=5)
-        assert [(item.actor, item.subject) for item in said.items] == [("user owner", endpoint.rsplit("/", 1)[1])]
-        assert "payment.succeeded, 2 calls" in said.items[0].detail
+        entries = await store.audit(AuditFilter(app_id=app_id, actions=("endpoint.test.send",)), limit=5)
+        assert [(item.actor, item.subject) for item in entries.items] == [("user owner", endpoint.rsplit("/", 1)[1])]
+        assert "payment.succeeded, 2 calls" in entries.items[0].detail
         # A sample goes to somebody's own address, if they like.
         await page.goto(f"{endpoint}/testing?send=1")
         await page.get_by_label("Send to your own email address").fill("me@shop.example")

@@ -37,7 +37,7 @@ T = TypeVar("T")
 _STATIC = {"emulator.css": "text/css; charset=utf-8", "emulator.js": "text/javascript; charset=utf-8"}
 _CROSS_ORIGIN: Json = {
     "code": "cross_origin",
-    "detail": "Cross-site request rejected. Open the emulator by its IP address, by localhost, or by the name in --host. "
+    "detail": "Cross-site request rejected. Open the emulator by its IP address, localhost, or the name in --host. "
     "Scripts must not send an Origin header.",
 }
 
@@ -225,21 +225,16 @@ def _page(emulator: Emulator) -> list[Operation]:
     async def change_campaigns(body: bytes) -> Response[bytes]:
         """The page's forms: adds or removes a campaign."""
         given = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
-        known = list(emulator.campaigns.campaigns)
+        campaigns = list(emulator.campaigns.campaigns)
         if "remove" in given:
-            emulator.put_campaigns([item for item in known if item.title != given["remove"]])
+            emulator.put_campaigns([item for item in campaigns if item.title != given["remove"]])
         else:
             try:
                 new = msgspec.convert(given, Campaign)
             except msgspec.ValidationError as error:
-                return _reply(
-                    422,
-                    {
-                        "code": "campaign_invalid",
-                        "detail": f"Invalid campaign: {error}. Go back and correct the form.",
-                    },
-                )
-            others = [item for item in known if item.title != new.title]
+                detail = f"Invalid campaign: {error}. Go back and correct the form."
+                return _reply(422, {"code": "campaign_invalid", "detail": detail})
+            others = [item for item in campaigns if item.title != new.title]
             if len(others) >= MAX_CAMPAIGNS:
                 detail = f"Maximum of {MAX_CAMPAIGNS} campaigns reached. Go back and remove one."
                 return _reply(422, {"code": "too_many_campaigns", "detail": detail})

@@ -148,10 +148,10 @@ def _read(signature: Signature, scope: Message) -> dict[str, object]:
     """The arguments from the query. Unknown names are rejected: a list that ignored an unknown filter would show
     everything. Pages without parameters have nothing to filter. Raises Refusal 422.
     """
-    known = signature.query_names
+    names = signature.query_names
     for name in given_names(scope["query_string"]):
-        if known and name not in known:
-            raise unknown_name(name, known)
+        if names and name not in names:
+            raise unknown_name(name, names)
     in_path, wrong = read_path(signature.path, scope["path_params"])
     in_query, more = read_query(signature.query, given_values(scope["query_string"]))
     invalid = [*wrong, *more]
