@@ -55,6 +55,7 @@ TEMPLATES = {
     "Conflict": (0, 1),
     "ConfigurationError": (1, 2),
     "Refusal": (2, 3),
+    "SandboxError": (1, 2),
     "_disabled": (1,),
 }
 

@@ -20,9 +20,9 @@ THREW = reason("threw", "The handler threw %(error)s", error="Error: no", locati
 TIMED_OUT = reason("timed_out", "timed out after %(timeout_ms)s ms", timeout_ms=15_000)
 GIVEN_UP = reason(
     "given_up",
-    "Given up after %(tries)s tries; the last one: %(reason)s",
+    "Failed after %(tries)s attempts. Last attempt: %(reason)s",
     tries=8,
-    reason=reason("no_answer", "No answer: %(reason)s.", reason=TIMED_OUT),
+    reason=reason("no_answer", "No response: %(reason)s.", reason=TIMED_OUT),
 )
 NAMELESS = reason("event_name", "An event needs a name.", "Shorten it.", location="[0].payload.name")
 
@@ -33,8 +33,8 @@ NAMELESS = reason("event_name", "An event needs a name.", "Shorten it.", locatio
         (THREW, "line 3: The handler threw Error: no", "3번째 줄: 핸들러에서 오류가 발생했습니다: Error: no"),
         (
             GIVEN_UP,
-            "Given up after 8 tries; the last one: No answer: timed out after 15000 ms.",
-            "8번 시도한 뒤 그만두었습니다. 마지막 시도: 응답이 없습니다: 15000 ms 뒤 시간 초과.",
+            "Failed after 8 attempts. Last attempt: No response: timed out after 15000 ms.",
+            "8번 시도한 뒤 실패했습니다. 마지막 시도: 응답이 없습니다: 시간 초과(15000 ms).",
         ),
         (
             NAMELESS,

@@ -141,6 +141,6 @@ def test_a_refused_address_holds_the_endpoint_only_at_its_own_host():
         (outcome,) = it.read(calls, answer)
         assert isinstance(outcome, kind)
         assert str(outcome.reason) == (
-            f"Requests to {host} are not allowed: its address is not public. To allow them, add {host}:80 to the "
-            f"setting allowed_addresses (NICOBAR_ALLOWED_ADDRESSES={host}:80) and restart Nicobar."
+            f"Requests to {host} are blocked: its address is not public. To allow it, add {host}:80 to "
+            f"allowed_addresses (NICOBAR_ALLOWED_ADDRESSES={host}:80) and restart Nicobar."
         )

@@ -231,7 +231,7 @@ async def test_allowed_addresses_open_what_they_name_and_no_more(allowed, url, a
 
 async def test_a_name_that_does_not_resolve_is_told_apart_from_a_refused_one():
     result, dialed, _ = await dial("http://nowhere.example/")
-    assert (str(result.reason), result.refused, dialed) == ("the host name is not known", None, [])
+    assert (str(result.reason), result.refused, dialed) == ("unknown host name", None, [])
 
 
 async def test_a_refused_connection_and_a_bad_url_are_told_apart():
@@ -241,7 +241,7 @@ async def test_a_refused_connection_and_a_bad_url_are_told_apart():
     assert isinstance(refused, NoResponse)
     assert isinstance(bad, NoResponse)
     assert str(refused.reason) == "connection refused"
-    assert str(bad.reason) == "the URL or a header is not valid"
+    assert str(bad.reason) == "invalid URL or header"
 
 
 # Modules and functions that open connections, and the files that may: the transport, the mail server that the

@@ -156,7 +156,7 @@ def test_a_refused_address_of_the_endpoint_s_own_puts_it_on_hold(tested):
     refused = RefusedAddress(host="crm.internal", entry="crm.internal:80")
     outcomes = it.read(calls, NoResponse(reason=plain("x"), duration_ms=1, refused=refused))
     assert all(isinstance(outcome, Blocked) for outcome in outcomes)
-    assert all("add crm.internal:80 to the setting allowed_addresses" in str(outcome.reason) for outcome in outcomes)
+    assert all("add crm.internal:80 to allowed_addresses" in str(outcome.reason) for outcome in outcomes)
 
 
 class Nowhere:

@@ -238,7 +238,7 @@ async def test_a_mail_goes_out_and_its_credentials_go_nowhere_else(tmp_path, cap
             await post.came.wait()
         await it.close()
         (letter,) = post.letters
-        assert "Subject: Nicobar: endpoint.disabled: shop" in letter
+        assert "Subject: [Nicobar] Endpoint disabled: shop" in letter
         assert "To: ops@shop.example, ada@shop.example" in letter
         assert "Disabled after 5 days." in letter
         wrong = alerts(mail=msgspec.structs.replace(mail, url=url.replace("pa%2Fss%20w", "hunter2hunter2")))
@@ -246,7 +246,7 @@ async def test_a_mail_goes_out_and_its_credentials_go_nowhere_else(tmp_path, cap
         await wrong.close()
         assert len(post.letters) == 1
     said = capsys.readouterr()
-    assert "alert not mailed" in said.out + said.err
+    assert "alert email not sent" in said.out + said.err
     assert "hunter2" not in said.out + said.err
 
 

@@ -52,7 +52,7 @@ def test_the_eighth_failure_is_the_last():
     assert settle([LATER], 6, 0, 0).state is DeliveryState.PENDING
     last = settle([LATER], 7, 0, 0)
     assert (last.state, last.code) == (DeliveryState.FAILED, "given_up")
-    assert str(last.reason) == "Given up after 8 tries; the last one: later"
+    assert str(last.reason) == "Failed after 8 attempts. Last attempt: later"
 
 
 def test_a_throttle_lets_one_second_s_worth_go_and_then_spaces_them():
@@ -204,7 +204,7 @@ def missing(path: str) -> Reason:
 
 
 def no_answer(why: str) -> Reason:
-    return reason("no_answer", "No answer: %(reason)s.", reason=reason(why, why))
+    return reason("no_answer", "No response: %(reason)s.", reason=reason(why, why))
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def no_answer(why: str) -> Reason:
         (missing("[0].payload.na\0me"), missing("[0].payload.name"), True),
         (no_answer("timed_out"), no_answer("timed_out"), True),
         (no_answer("timed_out"), no_answer("connection_refused"), False),
-        (no_answer("timed_out"), reason("no_answer", "No answer."), False),
+        (no_answer("timed_out"), reason("no_answer", "No response."), False),
     ],
 )
 def test_failures_are_grouped_by_code_and_location(one, other, alike):

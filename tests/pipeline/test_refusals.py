@@ -41,7 +41,7 @@ async def test_a_flood_becomes_one_write_a_second_that_says_what_it_leaves_out(s
     assert writes == [MAX_AT_ONCE + 1]
     latest, *_, oldest = await kept(store)
     assert (latest.event_id, oldest.event_id) == ("evt_999", f"evt_{1_000 - MAX_AT_ONCE}")
-    assert str(latest.reason).endswith("Check the secret. (950 more of that second are not shown.)")
+    assert str(latest.reason).endswith("Check the secret. (Not shown: 950 more in the same second.)")
     assert (oldest.status, oldest.code, str(oldest.reason)) == (
         401,
         WRONG.code,

@@ -24,7 +24,7 @@ _AGAIN = frozenset({_TIMED_OUT, _TOO_EARLY, _TOO_MANY})
 def deferred(answer: Response | NoResponse) -> Deferred | None:
     """One more try later, for no answer, 408, 425, 429 and 5xx; None for every other answer."""
     if isinstance(answer, NoResponse):
-        return Deferred(reason=reason("no_answer", "No answer: %(reason)s.", reason=answer.reason), failing=True)
+        return Deferred(reason=reason("no_answer", "No response: %(reason)s.", reason=answer.reason), failing=True)
     if answer.status in _AGAIN or answer.status >= _SERVER_ERROR:
         return Deferred(
             reason=answered(answer),
@@ -67,7 +67,7 @@ def retry_after_ms(answer: Response) -> int | None:
 
 def answered(answer: Response) -> Reason:
     """What the destination answered, as a reason. Its code names the status."""
-    return reason(status_code(answer), "The destination answered %(answer)s.", answer=said(answer))
+    return reason(status_code(answer), "The destination responded with %(answer)s.", answer=said(answer))
 
 
 def status_code(answer: Response) -> str:

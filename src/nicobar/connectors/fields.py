@@ -31,15 +31,15 @@ def _unknown(name: str, names: str, *, secret: bool) -> UserError:
     if secret:
         return UserError(
             "field_unknown",
-            "This connector has no credential %(name)s.",
-            "It has %(names)s.",
+            "Unknown credential %(name)s.",
+            "This connector has: %(names)s.",
             name=repr(name),
             names=names,
         )
     return UserError(
         "field_unknown",
-        "This connector has no setting %(name)s.",
-        "It has %(names)s.",
+        "Unknown setting %(name)s.",
+        "This connector has: %(names)s.",
         name=repr(name),
         names=names,
     )
@@ -48,7 +48,7 @@ def _unknown(name: str, names: str, *, secret: bool) -> UserError:
 def _value(field: Field, value: Setting | None) -> Setting:
     if value is None or value == "":
         if field.required:
-            raise UserError("field_missing", "%(name)s is missing.", field.help, name=field.name)
+            raise UserError("field_missing", "Missing field %(name)s.", field.help, name=field.name)
         return "" if field.default is None else field.default
     expected = bool if field.kind is FieldKind.SWITCH else str
     fits = isinstance(value, expected)
@@ -92,9 +92,8 @@ def address_error(refused: RefusedAddress) -> UserError:
     """What to do about a host that requests may not reach."""
     return UserError(
         "address_not_allowed",
-        "Requests to %(host)s are not allowed: its address is not public.",
-        "To allow them, add %(entry)s to the setting allowed_addresses "
-        "(NICOBAR_ALLOWED_ADDRESSES=%(entry)s) and restart Nicobar.",
+        "Requests to %(host)s are blocked: its address is not public.",
+        "To allow it, add %(entry)s to allowed_addresses (NICOBAR_ALLOWED_ADDRESSES=%(entry)s) and restart Nicobar.",
         host=refused.host,
         entry=refused.entry,
     )

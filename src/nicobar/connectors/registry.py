@@ -22,8 +22,8 @@ def connector(kind: str) -> Connector:
             return known
     raise UserError(
         "unknown_connector",
-        "There is no connector %(kind)s.",
-        "The connectors are %(kinds)s.",
+        "Unknown connector %(kind)s.",
+        "Available connectors: %(kinds)s.",
         kind=repr(kind),
         kinds=", ".join(known.kind for known in CONNECTORS),
     )
@@ -43,7 +43,7 @@ def find_recipe(name: str, connectors: Sequence[Connector]) -> Recipe:
             return recipe
     known = ", ".join(recipe.name for recipe in every)
     raise UserError(
-        "recipe_unknown", "There is no recipe %(name)s.", "There are: %(known)s.", name=repr(name), known=known
+        "recipe_unknown", "Unknown recipe %(name)s.", "Available recipes: %(known)s.", name=repr(name), known=known
     )
 
 

@@ -82,7 +82,7 @@ class HttpTransport:
     async def send(self, request: Request) -> Response | NoResponse:
         started_ns = time.monotonic_ns()
         if self._session is None:
-            return NoResponse(reason=reason("transport_closed", "the transport is closed"), duration_ms=0)
+            return NoResponse(reason=reason("transport_closed", "the HTTP client is closed"), duration_ms=0)
         try:
             url = URL(request.url, encoded=True)
             self._check_literal(url)
@@ -143,20 +143,20 @@ class HttpTransport:
             case _ if _refused_address(error) is not None:
                 return reason("address_not_allowed", "the address is not public and not in allowed_addresses")
             case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
-                return reason("tls_failed", "the TLS connection failed")
+                return reason("tls_failed", "TLS connection failed")
             case aiohttp.ClientConnectorDNSError():
-                return reason("host_unknown", "the host name is not known")
+                return reason("host_unknown", "unknown host name")
             case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()) | ConnectionRefusedError():
                 return reason("connection_refused", "connection refused")
             case aiohttp.ClientConnectorError():
                 strerror = error.os_error.strerror or type(error.os_error).__name__
-                return reason("no_connection", "no connection (%(strerror)s)", strerror=strerror)
+                return reason("no_connection", "connection failed (%(strerror)s)", strerror=strerror)
             case aiohttp.ServerDisconnectedError() | ConnectionError():
-                return reason("connection_closed", "the connection was closed before the answer")
+                return reason("connection_closed", "connection closed before the response")
             case aiohttp.InvalidURL() | ValueError():
-                return reason("request_invalid", "the URL or a header is not valid")
+                return reason("request_invalid", "invalid URL or header")
             case _:
-                return reason("request_failed", "the request failed (%(name)s)", name=type(error).__name__)
+                return reason("request_failed", "request failed (%(name)s)", name=type(error).__name__)
 
 
 class _CheckedResolver(AbstractResolver):

@@ -113,7 +113,7 @@ def _put_off(outcome: Deferred, tries: int, now_ms: int, jitter: float, *, held:
     if due_at_ms is None:
         given_up = reason(
             "given_up",
-            "Given up after %(tries)s tries; the last one: %(reason)s",
+            "Failed after %(tries)s attempts. Last attempt: %(reason)s",
             tries=tries + 1,
             reason=why,
         )

@@ -116,7 +116,7 @@ def _beyond_limits(subject: Subject, result: Result) -> Stopped | None:
     if is_deeper(subject.message.body):  # accepted before there was a limit
         why = reason(
             "event_too_deep",
-            "The event is nested deeper than %(levels)s levels. Send it again with less nesting.",
+            "The event is nested deeper than %(levels)s levels. Send a flatter event.",
             levels=MAX_DEPTH_LEVELS,
         )
         return Stopped(state=DeliveryState.FAILED, code=Failure.BAD_RESULT.value, reason=why)
@@ -128,7 +128,7 @@ def _beyond_limits(subject: Subject, result: Result) -> Stopped | None:
 def _too_many(calls: int) -> Reason:
     return reason(
         "too_many_calls",
-        "The handler asks for %(calls)s calls; %(max_calls)s are allowed.",
+        "The handler returned %(calls)s calls. The maximum is %(max_calls)s.",
         calls=calls,
         max_calls=MAX_CALLS,
     )

@@ -12,6 +12,7 @@ from nicobar.model import EVENT_TYPE_NAME, Customer, Json, Record
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 
 _MAX_CUSTOMER_KEY_CHARS = 256
+_MAX_SHOWN_CHARS = 100
 
 
 class Envelope(Record):
@@ -28,8 +29,8 @@ def read(body: bytes) -> Envelope:
         raise Refusal(
             400,
             "body_too_deep",
-            "The body's JSON is nested deeper than %(max_depth_levels)s levels.",
-            "Send an event with less nesting.",
+            "The event's JSON is nested deeper than %(max_depth_levels)s levels.",
+            "Send a flatter event.",
             max_depth_levels=MAX_DEPTH_LEVELS,
         )
     try:
@@ -38,27 +39,39 @@ def read(body: bytes) -> Envelope:
         raise Refusal(
             400,
             "body_not_json",
-            "The body is not JSON: %(error)s.",
+            "The body is not valid JSON: %(error)s.",
             "Send the event as a JSON object.",
             error=str(error),
         ) from error
     if not isinstance(value, dict):
         raise Refusal(
-            400, "body_not_an_object", "The body is JSON, but not an object.", "Send the event as a JSON object."
+            400,
+            "body_not_an_object",
+            "The body is valid JSON, but not an object.",
+            "Send the event as a JSON object.",
         )
     event_type = value.get("type")
     if not isinstance(event_type, str) or not EVENT_TYPE_NAME.fullmatch(event_type):
-        raise Refusal(
-            400,
-            "type_missing",
-            "The body has no usable `type`: 1 to 256 letters, digits and `. - _ /`.",
-            "Send the event's type in the field `type`, such as payment.succeeded.",
-        )
+        raise _type_error(event_type)
     data = value.get("data")
     return Envelope(
         event_type=event_type,
         occurred_at_ms=unix_ms(value.get("timestamp")),
         data=data if isinstance(data, dict) else {},
+    )
+
+
+def _type_error(given: Json) -> Refusal:
+    if not isinstance(given, str):
+        return Refusal(
+            400, "type_missing", "Missing field `type`.", "Send the event type as text, such as payment.succeeded."
+        )
+    return Refusal(
+        400,
+        "type_missing",
+        "Invalid event type %(given)s.",
+        "Use 1 to 256 letters, digits and `. - _ /`, such as payment.succeeded.",
+        given=repr(given[:_MAX_SHOWN_CHARS]),
     )
 
 

@@ -23,8 +23,8 @@ def source_kind(kind: str) -> SourceKind:
             return known
     raise UserError(
         "unknown_source_kind",
-        "There is no source kind %(kind)s.",
-        "The kinds are %(kinds)s.",
+        "Unknown source kind %(kind)s.",
+        "Available kinds: %(kinds)s.",
         kind=repr(kind),
         kinds=", ".join(known.kind for known in SOURCES),
     )

@@ -35,7 +35,7 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
         return [blocked for _ in calls]
     later = deferred(answer)
     if later is not None or isinstance(answer, NoResponse):
-        return [later or Deferred(reason=reason("no_answer", "No answer.")) for _ in calls]
+        return [later or Deferred(reason=reason("no_answer", "No response.")) for _ in calls]
     status = answer.status
     item: Outcome
     if status in range(200, 300):

@@ -42,6 +42,7 @@ _SOURCE = "https://www.standardwebhooks.com"
 _GONE = 410
 _TOO_MANY = 429
 _SERVER_ERROR = 500
+_MAX_SHOWN_CHARS = 100
 # Ours to set; a handler that could would sign for somebody else or break the framing.
 _OURS = frozenset(
     {
@@ -62,32 +63,36 @@ class HttpEndpoint:
     name = "HTTP endpoint"
     monogram = "{ }"
     public_kind = "Custom"
-    summary = "Posts to a URL of yours, signed as standardwebhooks.com describes."
+    summary = "Signed POST requests to your own URL (Standard Webhooks)."
     has_contract = False
     setup = (
-        "Give the URL that takes POST requests.",
+        "Enter the URL that accepts POST requests.",
         (
-            "Copy the signing secret into your receiver now: it is not shown again. Requests are signed as "
-            "standardwebhooks.com describes."
+            "Copy the signing secret to your receiver now. It won't be shown again. Requests are "
+            "signed as described at standardwebhooks.com."
         ),
-        "Answer with a status from 200 to 299 within 15 seconds; anything else is tried again later, or fails.",
+        "Respond with a 2xx status within 15 seconds. Other responses are retried; 410 disables the endpoint.",
     )
     setup_note = ""
-    test_notes = ("Your receiver gets it, signed, with the header nicobar-test: true.",)
+    test_notes = ("Your receiver gets a signed request with the header nicobar-test: true.",)
     example = Example(
         settings={"url": "https://example.com/"}, credentials={"secret": "whsec_ZHJ5LXJ1bi1kcnktcnVuLWRyeQ=="}
     )
     recipes: tuple[Recipe, ...] = ()
     fields = (
         Field(
-            name="url", label="URL", kind=FieldKind.URL, help="Where to post: an http or https URL.", required=True
+            name="url",
+            label="URL",
+            kind=FieldKind.URL,
+            help="The http or https URL to send events to.",
+            required=True,
         ),
         Field(
             name="secret",
             label="Signing secret",
             kind=FieldKind.SECRET,
-            help="What the requests are signed with: whsec_ and base64. After a rotation the old ones follow, each "
-            "with @ and the Unix milliseconds up to which it signs too.",
+            help="Signs the requests: whsec_ followed by base64. After a rotation, previous secrets "
+            "follow as secret@expiry (Unix milliseconds).",
             required=True,
             signs=True,
         ),
@@ -126,13 +131,15 @@ def read_secrets(text: str) -> tuple[SigningSecret, ...]:
         secret, _, until = part.partition("@")
         webhook_secret_key(secret)
         if bool(secrets) is not until.isdecimal():
-            raise UserError("secret_malformed", "Invalid signing secret.", "Give one whsec_ secret.")
+            raise UserError(
+                "secret_malformed", "Invalid signing secret.", "Enter one secret that starts with whsec_."
+            )
         secrets.append(SigningSecret(secret=secret, until_ms=int(until) if until else None))
     if not 0 < len(secrets) <= MAX_SECRETS:
         raise UserError(
             "secret_malformed",
-            "There are %(secrets)s signing secrets.",
-            "One to %(max_secrets)s fit.",
+            "Expected 1 to %(max_secrets)s signing secrets, got %(secrets)s.",
+            "Keep only the secrets that are still in use.",
             secrets=len(secrets),
             max_secrets=MAX_SECRETS,
         )
@@ -156,10 +163,18 @@ def _checked(headers: Mapping[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name) or name.lower() in _OURS:
             raise UserError(
-                "header_invalid", "The header %(name)s cannot be set.", "Choose another name.", name=repr(name)
+                "header_invalid",
+                "Header %(name)s is not a valid HTTP header, or is set by Nicobar.",
+                "Use another name.",
+                name=repr(name),
             )
         if not value.isascii() or not (value.isprintable() or not value):
-            raise UserError("header_invalid", "Invalid value of %(name)s.", "Use printable ASCII.", name=repr(name))
+            raise UserError(
+                "header_invalid",
+                "Invalid value for header %(name)s.",
+                "Use printable ASCII characters only.",
+                name=repr(name),
+            )
     return {name.lower(): value for name, value in headers.items()}
 
 
@@ -182,11 +197,24 @@ class HttpDestination:
         ids = EventIds(origin)
         for index, call in enumerate(calls):
             if not is_plain_url(call.url):
-                verdicts.append(_invalid(f"[{index}].url", "It is not an http or https URL.", "Set a whole URL."))
+                verdicts.append(
+                    _invalid(
+                        f"[{index}].url",
+                        '"%(url)s" is not an http or https URL.',
+                        "Set `url` to a full URL.",
+                        url=call.url[:_MAX_SHOWN_CHARS],
+                    )
+                )
                 continue
             body = encoded(call.payload)
             if body is None:
-                verdicts.append(_invalid(f"[{index}].payload", "It cannot be written as JSON.", "Send plain values."))
+                verdicts.append(
+                    _invalid(
+                        f"[{index}].payload",
+                        "The payload cannot be converted to JSON.",
+                        "Send objects, lists, text, numbers, booleans and null only.",
+                    )
+                )
                 continue
             if origin.replay_key is None:
                 event_id = EarlierIds(origin).webhook_id(index, len(calls))
@@ -239,13 +267,13 @@ class HttpDestination:
         if isinstance(answer, Response) and answer.status in range(200, 300):
             return Delivered()
         if isinstance(answer, NoResponse) or answer.status >= _SERVER_ERROR:
-            return deferred(answer) or Deferred(reason=reason("no_answer", "No answer."))
+            return deferred(answer) or Deferred(reason=reason("no_answer", "No response."))
         if answer.status == _GONE and call.url == self.url:  # not where a handler sent it somewhere else
             return Gone(
                 reason=reason(
                     "gone",
-                    "The URL answered %(answer)s. With 410 a receiver asks for no more webhooks. Enable the endpoint "
-                    "once the receiver accepts them again; the waiting deliveries are then sent.",
+                    "The receiver responded with %(answer)s. Status 410 means that it no longer accepts "
+                    "webhooks. Enable the endpoint once it does; the waiting deliveries are then sent.",
                     answer=said(answer),
                 )
             )
@@ -264,9 +292,9 @@ class HttpDestination:
         refused = await transport.refused_address(self.url)
         if refused is not None:
             return Checkup(ok=False, reason=address_error(refused).reason, finding=Finding.REFUSED_ADDRESS)
-        unchecked = reason(Finding.UNTRIED.value, "A URL of your own is checked by the first delivery.")
+        unchecked = reason(Finding.UNTRIED.value, "This URL is checked when the first delivery is sent.")
         return Checkup(ok=True, reason=unchecked, finding=Finding.UNTRIED)
 
 
-def _invalid(path: str, detail: str, fix: str, /) -> Verdict:
-    return Verdict(level=Level.ERROR, reason=reason("invalid", detail, fix, location=path), source=_SOURCE)
+def _invalid(path: str, detail: str, fix: str, /, **values: str) -> Verdict:
+    return Verdict(level=Level.ERROR, reason=reason("invalid", detail, fix, location=path, **values), source=_SOURCE)

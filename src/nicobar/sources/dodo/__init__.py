@@ -21,24 +21,28 @@ class DodoPayments(StandardWebhooksSigning):
 
     kind = "dodo-payments"
     name = "Dodo Payments"
-    summary = "Payments, subscriptions, refunds, disputes and the rest of Dodo's 48 event types."
+    summary = "Payments, subscriptions, refunds, disputes and more: all 48 event types."
 
     setup = (
         SetupStep(
-            text="In Dodo's dashboard, choose test mode or live mode: each has its own webhooks and its own secrets."
+            text="In the Dodo dashboard, choose test mode or live mode. Each mode has its own webhooks "
+            "and signing secrets."
         ),
         SetupStep(
-            text="Open Developer, then Webhooks, and add an endpoint with this source's address.",
+            text="Go to Developer > Webhooks and add an endpoint with this URL.",
             shows=SetupPart.ADDRESS,
         ),
-        SetupStep(text="Select the events, or all of them. Events without a subscribed endpoint are only stored."),
         SetupStep(
-            text="Open the endpoint that you added in Dodo's dashboard, copy its signing secret, and paste it here.",
+            text="Select the events to send, or select all. Events that no endpoint subscribes to are "
+            "stored but not delivered."
+        ),
+        SetupStep(
+            text="Open the new endpoint in the Dodo dashboard, copy its signing secret and paste it here.",
             shows=SetupPart.SECRET,
         ),
-        SetupStep(text="Send a test event from Dodo, or wait for a real one.", shows=SetupPart.FIRST_EVENT),
+        SetupStep(text="Send a test event from Dodo, or wait for the first real event.", shows=SetupPart.FIRST_EVENT),
     )
-    rotation_note = "After a rotation in Dodo's dashboard, Dodo signs with both secrets for a day."
+    rotation_note = "After you rotate the secret in Dodo, Dodo signs with both secrets for 24 hours."
     usual_event_type = "payment.succeeded"
 
     def read(self, headers: Mapping[str, str], body: bytes) -> Event:
