@@ -1,4 +1,4 @@
-"""Checks an endpoint's settings and credentials against its connector's fields."""
+"""Validates an endpoint's settings and credentials against its connector's fields."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from nicobar.connectors import Field, FieldKind
 from nicobar.errors import UserError
 from nicobar.model import Setting
 
-# A name or an address and a port, and nothing that one parser reads differently from another (%, \\, an empty port).
+# A name or address and a port, without anything that parsers read differently (%, \\, an empty port).
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 def read_fields(
     fields: Sequence[Field], settings: Mapping[str, Setting], credentials: Mapping[str, str]
 ) -> dict[str, Setting]:
-    """The values of all fields, defaults filled in. Raises UserError, without any value of a secret in it."""
+    """The values of all fields, with defaults. Raises UserError, which never contains a secret."""
     for given, secret in ((settings, False), (credentials, True)):
         names = [field.name for field in fields if (field.kind is FieldKind.SECRET) is secret]
         for name in given:
@@ -72,7 +72,7 @@ def _fits(field: Field, value: str) -> bool:
 
 
 def is_plain_url(value: str) -> bool:
-    """Whether it is an http or https URL without user, password, zone and fragment."""
+    """Whether the value is an http or https URL without user, password, zone and fragment."""
     try:
         url = urlsplit(value)
         _ = url.port
@@ -89,7 +89,7 @@ def is_plain_url(value: str) -> bool:
 
 
 def address_error(refused: RefusedAddress) -> UserError:
-    """What to do about a host that requests may not reach."""
+    """The error for a host that requests must not reach, with the fix."""
     return UserError(
         "address_not_allowed",
         "Requests to %(host)s are blocked: its address is not public.",

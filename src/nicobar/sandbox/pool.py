@@ -330,4 +330,4 @@ async def _receive(child: Process, kind: type[T], max_bytes: int) -> T:
     try:
         return read(content, kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise InvalidReply("malformed MessagePack") from error
+        raise InvalidReply("an unreadable frame") from error

@@ -1,4 +1,4 @@
-"""The envelope that Standard Webhooks suggests: a JSON object with `type`, `timestamp`, `data`."""
+"""The envelope that Standard Webhooks recommends: a JSON object with `type`, `timestamp`, `data`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_SHOWN_CHARS = 100
 
 
 class Envelope(Record):
-    """`occurred_at_ms` is None where there is no readable time; `data` is {} where there is no object."""
+    """`occurred_at_ms` is None without a readable time; `data` is {} if it is not an object."""
 
     event_type: str
     occurred_at_ms: int | None
@@ -24,7 +24,7 @@ class Envelope(Record):
 
 
 def read(body: bytes) -> Envelope:
-    """Raises Refusal 400 unless the body is a JSON object with a usable `type`; everything else in it is free."""
+    """Raises Refusal 400 unless the body is a JSON object with a valid `type`; the rest is not checked."""
     if is_deeper(body):
         raise Refusal(
             400,
@@ -76,7 +76,7 @@ def _type_error(given: Json) -> Refusal:
 
 
 def read_body(event_type: str, body: bytes) -> Envelope:
-    """What a body of whatever form says beside its known type. Never raises."""
+    """Reads any body of an event whose type is known. Never raises."""
     try:
         found = msgspec.json.decode(body, type=_Body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -94,7 +94,7 @@ class _Body(msgspec.Struct):
 
 
 def unix_ms(value: Json) -> int | None:
-    """Unix milliseconds of an RFC 3339 text; None for anything else. Without a zone it is taken for UTC."""
+    """Unix milliseconds of an RFC 3339 text; None for anything else. Defaults to UTC."""
     if not isinstance(value, str):
         return None
     try:
@@ -110,8 +110,8 @@ def utc_text(at_ms: int) -> str:
 
 
 def customer(key: Json, email: Json = None, name: Json = None) -> Customer | None:
-    """A customer, if `key` is a text that can be one. A key that no database could index as it is (too long, or
-    with a NUL) is replaced by its hash: the order of deliveries needs only that it is the same each time.
+    """A customer, if `key` is non-empty text. A key that databases cannot index (too long, or with a NUL) is replaced
+    by its hash: the order of deliveries only needs a stable key.
     """
     if not isinstance(key, str) or not key:
         return None

@@ -14,9 +14,9 @@ from nicobar.errors import Refusal
 from nicobar.reasons import Reason, reason
 from nicobar.sources import Accepted, Verified
 
-# The specification names no tolerance; the official libraries use this one, both ways.
+# The specification names no tolerance; the official libraries use this one, in both directions.
 TOLERANCE_S = 300
-# A rotation needs two; the bound keeps a header of thousands from costing anything.
+# A rotation needs two; the limit keeps a header with thousands of signatures cheap.
 MAX_SIGNATURES = 16
 
 _ID = re.compile(r"[!-~]{1,256}")
@@ -26,7 +26,7 @@ _TIMESTAMP_FORM = reason("timestamp_form", "Unix seconds")
 
 
 class StandardWebhooksSigning:
-    """The half of a `SourceKind` that senders who sign by Standard Webhooks share."""
+    """The part of a `SourceKind` that all Standard Webhooks senders share."""
 
     secret_example = "whsec_…"  # noqa: S105 - the beginning alone
     clock_tolerance_s: int | None = TOLERANCE_S
@@ -48,9 +48,9 @@ class StandardWebhooksSigning:
 
 
 def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_ms: int) -> Verified:
-    """Raises Refusal 401 unless one of the header's signatures was made with one of the secrets, just now.
+    """Raises Refusal 401 unless a recent signature in the header matches one of the secrets.
 
-    Every secret is tried on every signature, in constant time, so that the time taken says nothing of the match.
+    Compares every secret with every signature in constant time, so that timing reveals nothing.
     """
     event_id = _header(headers, "webhook-id", _ID, _ID_FORM)
     timestamp = _header(headers, "webhook-timestamp", _TIMESTAMP, _TIMESTAMP_FORM)
@@ -72,7 +72,7 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_
 
 
 def sign(event_id: str, body: bytes, secret: str, now_ms: int) -> dict[str, str]:
-    """The three headers of a request that is sent now."""
+    """The three headers of a request sent now."""
     timestamp = str(now_ms // 1000)
     return {
         "webhook-id": event_id,

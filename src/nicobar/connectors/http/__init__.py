@@ -1,4 +1,4 @@
-"""Any URL, signed by Standard Webhooks."""
+"""Any URL; requests are signed by Standard Webhooks."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from nicobar.model import Call, Level, Record, Setting, Verdict
 from nicobar.reasons import reason
 
 MAX_SECRETS = 4
-TEST_HEADER = "nicobar-test"  # on what somebody sent as a test
+TEST_HEADER = "nicobar-test"  # marks test events
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")  # RFC 9110, section 5.6.2
 _SOURCE = "https://www.standardwebhooks.com"
 _GONE = 410
 _TOO_MANY = 429
 _SERVER_ERROR = 500
 _MAX_SHOWN_CHARS = 100
-# Ours to set; a handler that could would sign for somebody else or break the framing.
+# Reserved: a handler that sets these could forge a signature or break the framing.
 _OURS = frozenset(
     {
         "webhook-id",
@@ -118,14 +118,14 @@ class HttpEndpoint:
 
 
 class SigningSecret(Record):
-    """A secret, and up to when it signs (Unix ms); None for the one that is current."""
+    """A secret and its expiry (Unix ms); None for the current secret."""
 
     secret: str
     until_ms: int | None = None
 
 
 def read_secrets(text: str) -> tuple[SigningSecret, ...]:
-    """The secrets of the field `secret`, the current one first. Raises UserError."""
+    """The secrets in the field `secret`, the current one first. Raises UserError."""
     secrets: list[SigningSecret] = []
     for part in text.split():
         secret, _, until = part.partition("@")
@@ -147,8 +147,8 @@ def read_secrets(text: str) -> tuple[SigningSecret, ...]:
 
 
 def rotated(text: str, new: str, *, now_ms: int, until_ms: int) -> str:
-    """The field `secret` with a new current secret; the one before it signs too until then, older ones as long as was
-    said. Raises UserError for a secret that cannot be one.
+    """The field `secret` with a new current secret. The previous one signs too until `until_ms`; older ones keep
+    their expiry. Raises UserError for an invalid secret.
     """
     current, *older = read_secrets(text)
     kept = [SigningSecret(secret=current.secret, until_ms=until_ms), *older]
@@ -182,7 +182,7 @@ class HttpDestination:
     """One URL, its secrets and its headers."""
 
     batch_bounds: BatchBounds | None = None
-    # The only rate is the one that the endpoint's owner sets.
+    # Only the endpoint's own rate limit applies.
     max_requests_per_s: int | None = None
 
     def __init__(self, url: str, secrets: Sequence[SigningSecret], headers: Mapping[str, str]) -> None:
@@ -221,7 +221,7 @@ class HttpDestination:
             else:
                 event_id = f"evt_{ids.derive(self._identity(call)).id}"
             timestamp = str(origin.now_ms // 1000)
-            # Headers and signatures are for the endpoint's own host, not for another one that the handler names.
+            # Headers and signatures go to the endpoint's own host only, not to other hosts that a handler sets.
             is_own = origin_of(call.url) == self._origin
             signatures = [
                 f"v1,{standard_webhooks_signature(key, event_id, timestamp, body)}"
@@ -242,8 +242,8 @@ class HttpDestination:
         return Prepared(calls=() if verdicts else tuple(ready), verdicts=tuple(verdicts))
 
     def _identity(self, call: Call) -> Identity:
-        """What identifies a call: its receiver, method and event type. The endpoint's own URL is left out: it may
-        change.
+        """The identity of a call: its receiver, method and event type. The endpoint's own URL is not included, since
+        it may change.
         """
         event_type = call.payload.get("type") if isinstance(call.payload, dict) else None
         return Identity(
@@ -268,7 +268,7 @@ class HttpDestination:
             return Delivered()
         if isinstance(answer, NoResponse) or answer.status >= _SERVER_ERROR:
             return deferred(answer) or Deferred(reason=reason("no_answer", "No response."))
-        if answer.status == _GONE and call.url == self.url:  # not where a handler sent it somewhere else
+        if answer.status == _GONE and call.url == self.url:  # not if a handler sent it elsewhere
             return Gone(
                 reason=reason(
                     "gone",
@@ -277,7 +277,7 @@ class HttpDestination:
                     answer=said(answer),
                 )
             )
-        # The receiver is there and may accept the event later, so that its breaker does not open.
+        # The receiver responded and may accept the event later, so its breaker does not open.
         return Deferred(
             reason=answered(answer),
             retry_after_ms=retry_after_ms(answer),
@@ -286,8 +286,8 @@ class HttpDestination:
         )
 
     async def check_credentials(self, transport: Transport) -> Checkup:
-        """Sends nothing, since a URL that accepts webhooks need not answer anything else; says whether requests may
-        reach its address.
+        """Sends nothing, since a webhook URL need not answer other requests; only checks whether its address is
+        allowed.
         """
         refused = await transport.refused_address(self.url)
         if refused is not None:

@@ -10,13 +10,13 @@ from nicobar.sources import SetupPart, SetupStep, envelope, samples
 from nicobar.sources.dodo.event_types import EVENT_TYPES
 from nicobar.sources.signing import StandardWebhooksSigning
 
-# What names an occurrence: a payment, refund, dispute, ledger entry, license key or grant.
+# The id of an occurrence: a payment, refund, dispute, ledger entry, license key or grant.
 _OCCURRENCE = re.compile(r"(pay|ref|dp|cle|lic|grant)_[0-9A-Za-z]{21}")
 
 
 class DodoPayments(StandardWebhooksSigning):
-    """Dodo signs by Standard Webhooks. It has its own envelope field `business_id` and no flag for test mode, so
-    each mode is a source of its own.
+    """Dodo signs by Standard Webhooks. It has its own envelope field `business_id` and no flag for test mode, so each
+    mode is a separate source.
     """
 
     kind = "dodo-payments"
@@ -66,7 +66,7 @@ def _event(read: envelope.Envelope) -> Event:
 
 
 def _customer(data: dict[str, Json]) -> Customer | None:
-    """25 of the 48 types have `customer`, most others only `customer_id`; payouts are about no customer."""
+    """25 of the 48 types have `customer`, most others only `customer_id`; payouts have no customer."""
     about = data.get("customer")
     if isinstance(about, dict):
         return envelope.customer(about.get("customer_id"), about.get("email"), about.get("name"))

@@ -1,4 +1,4 @@
-"""Dodo's event types: when each fires, and an example body."""
+"""Dodo's event types: when each is sent, and an example body."""
 
 from __future__ import annotations
 

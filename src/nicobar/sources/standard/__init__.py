@@ -10,8 +10,8 @@ from nicobar.sources.signing import StandardWebhooksSigning
 
 
 class StandardWebhooks(StandardWebhooksSigning):
-    """Events in the suggested envelope. Whom an event is about is read from where most senders put it:
-    `data.customer_id`, or `data.customer` with an `id` or `customer_id`.
+    """Events in the recommended envelope. The customer is read from where most senders put it: `data.customer_id`, or
+    `data.customer` with an `id` or `customer_id`.
     """
 
     kind = "standard-webhooks"
