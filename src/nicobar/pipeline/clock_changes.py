@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from nicobar.clock import Clock
+from nicobar.errors import StoreError
 from nicobar.observe import log
 from nicobar.store import Queue
 
@@ -27,11 +28,17 @@ class Watch:
         """Calls the listener after each change, with the milliseconds by which the clock moved."""
         self._listeners.append(listener)
 
-    def followed_ms(self) -> int:
-        """The time before a change that is not followed yet, in Unix milliseconds. Due times recorded with it are
-        moved once the change is followed.
+    async def now_ms(self) -> int:
+        """The time from which the next attempt counts, Unix milliseconds. A clock change is followed first, or the
+        time recorded now would be moved along with earlier ones; if that fails, the time before the change is
+        returned, which is moved once the change is followed.
         """
-        return self._clock.steady_ms() + self._ahead_ms
+        try:
+            await self.follow()
+        except StoreError as error:
+            log.error("clock change not followed yet", code=error.code, detail=error.detail)
+            return self._clock.steady_ms() + self._ahead_ms
+        return self._clock.now_ms()
 
     async def follow(self) -> None:
         """Moves the due times if the clock was set. Raises StoreError; the next call retries."""
