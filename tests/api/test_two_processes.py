@@ -9,16 +9,18 @@ import pytest
 
 from nicobar.runtime import run
 from nicobar.settings import Role, Settings
+from nicobar.use_cases.request_limit import PERIOD_S
 from support.api import Api, asking
 
 ROUNDS = 25
 
 
 @asynccontextmanager
-async def two(directory):
+async def two(directory, max_api_requests_per_s=10_000):
     """The API of one that does everything and of one beside it that takes requests only."""
-    beside = Settings(data_dir=directory, port=0, role=Role.WEB, sandbox_children=1, max_api_requests_per_s=10_000)
-    async with asking(directory) as one, run(beside) as other:
+    rate = {"max_api_requests_per_s": max_api_requests_per_s}
+    beside = Settings(data_dir=directory, port=0, role=Role.WEB, sandbox_children=1, **rate)
+    async with asking(directory, **rate) as one, run(beside) as other:
         assert other.server is not None
         yield one, Api(one.nicobar, other.server.url, one.token)
 
@@ -83,3 +85,22 @@ async def test_a_change_that_never_finds_things_as_it_read_them_is_409_and_says_
         monkeypatch.undo()
         assert (await one.ask("GET", one.app)).body["name"] == "default"
         assert (await one.ask("GET", "/api/v1/audit-log")).body["data"] == []
+
+
+async def granted(api, token):
+    """How many requests are answered before one is refused."""
+    requests = 0
+    while (await api.ask("GET", api.app, token=token)).status == 200:
+        requests += 1
+    return requests
+
+
+async def test_the_rate_of_a_token_holds_across_processes(tmp_path):
+    max_per_s = 5
+    async with two(tmp_path, max_per_s) as (one, other):
+        for _ in range(ROUNDS):  # a new period may begin in the middle of a round
+            token = await one.make_token()
+            assert await granted(one, token) >= max_per_s * PERIOD_S
+            if await granted(other, token) < max_per_s * PERIOD_S:
+                return
+    pytest.fail("each process grants the whole rate")

@@ -14,9 +14,9 @@ import pytest
 import nicobar
 from nicobar.cli import group
 from nicobar.connectors.customerio import CustomerIo
-from nicobar.connectors.customerio.contract import ACTIONS, V1_CALLS
 from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.connectors.customerio.rules import RULES
+from nicobar.connectors.customerio.track_api import ACTIONS, V1_CALLS
 from nicobar.emulator.faults import Fault
 from nicobar.observe import Metrics
 from nicobar.sandbox import Failure

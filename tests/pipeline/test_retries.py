@@ -23,7 +23,7 @@ async def test_the_whole_schedule_is_tried_and_then_given_up(tmp_path):
                 assert (entry.attempt.state, delivery.tries) == (DeliveryState.PENDING, tried + 1)
                 await it.move(delivery.due_at_ms - it.clock.now_ms())
         assert (entry.attempt.state, delivery.due_at_ms) == (DeliveryState.FAILED, None)
-        assert str(entry.attempt.reason).startswith("Given up after 8 tries")
+        assert str(entry.attempt.reason).startswith("Failed after 8 attempts")
         assert len(ids) == 1, "the same id on every try"
 
 

@@ -23,15 +23,15 @@ from nicobar.connectors import (
     Transport,
 )
 from nicobar.connectors.answers import status_code
-from nicobar.connectors.customerio import contract, corrections, form, rules
-from nicobar.connectors.customerio.advice import advise, advise_event, advise_person, no_address
+from nicobar.connectors.customerio import corrections, form, rules, track_api
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
-from nicobar.connectors.customerio.check import check
 from nicobar.connectors.customerio.check_v1 import check_v1
-from nicobar.connectors.customerio.contract import V1Call
 from nicobar.connectors.customerio.corrections import Corrections, Corrector, Occurrence
+from nicobar.connectors.customerio.error_checks import check
 from nicobar.connectors.customerio.profiles import Profiles
 from nicobar.connectors.customerio.recipes import RECIPES
+from nicobar.connectors.customerio.track_api import V1Call
+from nicobar.connectors.customerio.warning_checks import advise, advise_event, advise_person, no_address
 from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.payload import encoded
 from nicobar.errors import UserError
@@ -267,7 +267,7 @@ class CustomerIoDestination:
                 )
             )
             return
-        known = contract.v1_call(call.method, path)
+        known = track_api.v1_call(call.method, path)
         if path in {ENTITY, BATCH} and call.method == "POST":
             yield from _objects(index, path, call.payload, verdicts)
         elif known is not None and known.segments[0] == "customers" and "?" in call.url:

@@ -13,7 +13,7 @@ import msgspec
 
 from nicobar.connectors import Blocked, Deferred, Delivered, NoResponse, Outcome, ReadyCall, Refused, Response
 from nicobar.connectors.answers import MAX_TEXT_CHARS, deferred, retry_after_ms, said, start_of, status_code, unsent
-from nicobar.connectors.customerio.contract import ACTIONS, v1_call
+from nicobar.connectors.customerio.track_api import ACTIONS, v1_call
 from nicobar.model import Json
 from nicobar.nesting import is_deeper
 from nicobar.reasons import Reason, reason

@@ -8,7 +8,7 @@ from collections import OrderedDict
 import msgspec
 
 from nicobar.connectors import Delivered, Outcome, ReadyCall
-from nicobar.connectors.customerio.contract import v1_call
+from nicobar.connectors.customerio.track_api import v1_call
 from nicobar.model import Json, Record
 
 MAX_PEOPLE = 10_000
