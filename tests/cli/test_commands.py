@@ -91,7 +91,7 @@ def test_transform_shows_the_event_that_was_meant_and_how_to_write_it(tmp_path, 
     result = nicobar(tmp_path, "transform", "h.js", "--event", event)
     assert result.returncode == 0
     assert name in result.stdout
-    assert 'Write action: "event".' in result.stdout
+    assert 'Use action: "event".' in result.stdout
 
 
 def test_transform_runs_all_samples(tmp_path):
@@ -105,7 +105,7 @@ def test_transform_fails_on_what_customer_io_would_refuse(tmp_path):
     (tmp_path / "h.js").write_text("function handler(w) { w.payload = {type: 'person', action: 'event'}; return w; }")
     result = nicobar(tmp_path, "transform", "h.js")
     assert result.returncode == 1
-    assert "An event needs a name." in result.stdout
+    assert "Customer.io requires a name for events." in result.stdout
 
 
 def test_apply_is_repeatable_and_export_gives_it_back(tmp_path):
@@ -452,7 +452,7 @@ def test_serve_trigger_and_doctor_work_together_and_sigterm_ends_them_cleanly(tm
         result = nicobar(tmp_path, "doctor")
         assert result.returncode == 0, result
         assert result.stdout.count("●") == 6
-        assert "knows the credentials; the region is us" in result.stdout
+        assert "accepted the credentials. The region is us" in result.stdout
     finally:
         codes, said = [], ""
         for process in (server, emulator):
@@ -502,7 +502,7 @@ def test_a_workspace_in_the_other_region_is_told_when_the_file_is_applied(tmp_pa
     right = nicobar(tmp_path, "apply", "nicobar.toml")
     emulator.terminate()
     emulator.communicate(timeout=PATIENCE_S)
-    assert "▲ endpoint customerio: The workspace is in the region eu. Set region to eu." in wrong.stdout
+    assert "▲ endpoint customerio: The workspace is in region eu. Set the region to eu." in wrong.stdout
     assert "● endpoint customerio: " in right.stdout
     assert "the region is eu" in right.stdout
 

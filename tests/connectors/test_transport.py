@@ -51,7 +51,7 @@ async def ask(
     return result, seen
 
 
-async def test_an_answer_is_read_and_the_request_is_as_written():
+async def test_response_is_read_and_request_is_sent_unchanged():
     result, (seen,) = await ask(b"HTTP/1.1 207 Multi\r\nRetry-After: 5\r\ncontent-length: 2\r\n\r\n{}")
     assert isinstance(result, Response)
     assert (result.status, result.headers["retry-after"], result.body) == (207, "5", b"{}")
@@ -229,12 +229,12 @@ async def test_allowed_addresses_open_what_they_name_and_no_more(allowed, url, a
     assert (bool(dialed), result.refused is None) == (reached, reached)
 
 
-async def test_a_name_that_does_not_resolve_is_told_apart_from_a_refused_one():
+async def test_unresolvable_name_differs_from_a_blocked_one():
     result, dialed, _ = await dial("http://nowhere.example/")
     assert (str(result.reason), result.refused, dialed) == ("unknown host name", None, [])
 
 
-async def test_a_refused_connection_and_a_bad_url_are_told_apart():
+async def test_refused_connection_differs_from_an_invalid_url():
     async with HttpTransport(allowed=AllowedAddresses.read("127.0.0.1"), timeout_ms=2_000) as transport:
         refused = await transport.send(Request(method="POST", url="http://127.0.0.1:1/", headers={}, body=b""))
         bad = await transport.send(Request(method="POST", url="http://", headers={}, body=b""))

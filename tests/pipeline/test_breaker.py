@@ -163,7 +163,7 @@ async def test_answers_that_are_not_the_destination_s_alert_once_and_mark_nothin
         it.network.answer = lambda _items: page
         first = await it.accept("first", "cus_first")
         await it.network.next()
-        assert "not Customer.io's answer" in str((await it.next_recorded()).attempt.reason)
+        assert "not from Customer.io" in str((await it.next_recorded()).attempt.reason)
         await it.move(0)
         assert it.alerts() == ["endpoint.failing"], "at the first one"
         ids = [first, *await failing(it, 4, page)]

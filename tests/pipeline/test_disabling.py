@@ -20,7 +20,7 @@ async def test_after_five_days_of_failures_only_the_endpoint_is_disabled_and_say
         await it.move(0)
         endpoint = await the_endpoint(it)
         assert endpoint.disabled
-        assert str(endpoint.disabled_reason).startswith("Disabled after 5 days of failures only; the last one: ")
+        assert str(endpoint.disabled_reason).startswith("Disabled after 5 days of failures. Last failure: ")
         assert await said(it.store) == [("nicobar", "endpoint.disable", endpoint.id, str(endpoint.disabled_reason))]
         assert (await it.delivery(ids[0])).state is DeliveryState.PENDING, "what is not finished waits"
         assert it.alerts() == ["endpoint.failing", "endpoint.disabled"]

@@ -15,7 +15,7 @@ async def kept(store, source_id="src_1"):
     return (await store.refusals(source_id, limit=250)).items
 
 
-async def test_a_flood_becomes_one_write_a_second_that_says_what_it_leaves_out(store):
+async def test_flood_becomes_one_write_per_second_with_a_count(store):
     clock = MovingClock()
     refusals = RefusalLog(store, clock)
     stop = asyncio.Event()

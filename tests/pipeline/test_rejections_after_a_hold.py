@@ -64,7 +64,7 @@ async def test_one_event_that_is_always_rejected_fails_and_delays_nobody(tmp_pat
             number += 1
         delivery = await it.delivery(bad)
         assert delivery.state is DeliveryState.FAILED
-        assert str(delivery.reason).startswith("Failed after 8 attempts. Last attempt: Customer.io answered 403")
+        assert str(delivery.reason).startswith("Failed after 8 attempts. Last attempt: Customer.io responded with 4")
         assert it.alerts() == ["endpoint.paused", "endpoint.recovered", "message.attempt.exhausted"]
 
 

@@ -156,7 +156,7 @@ async def test_the_parent_measures_the_calls_itself(lying, lie, failure, said):
     assert said in str(failed.reason)
 
 
-async def test_an_event_is_what_was_received_whatever_the_child_says(lying):
+async def test_event_stays_as_received_whatever_the_child_returns(lying):
     lie = "say(frame(Reply(number=number, kind=Kind.UNTOUCHED, calls=honest.calls)))"
     async with lying(lie) as pool:
         (result,) = await pool.run([job("lie")])

@@ -28,7 +28,7 @@ from nicobar.store import Claimed, Queue
 
 MAX_PARALLEL_PARCELS = 16
 SANDBOX_AGAIN_MS = 5_000
-NO_ALERTS = reason("not_an_alert_endpoint", "an alert; this is not the alert endpoint")
+NO_ALERTS = reason("not_an_alert_endpoint", "this endpoint does not receive alerts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Deliverer:
         against it, so that a destination that cannot be asked is tried.
         """
         checkup = await target.destination.check_credentials(self._transport)
-        log.info("destination asked", endpoint_id=target.endpoint.id, ok=checkup.ok, detail=str(checkup.reason))
+        log.info("destination checked", endpoint_id=target.endpoint.id, ok=checkup.ok, detail=str(checkup.reason))
         return checkup.ok
 
     async def deliver(self, target: OpenEndpoint, page: Sequence[Claimed], gate: Gate) -> Passed:

@@ -61,7 +61,7 @@ class EndpointChanges:
             log.error("endpoint on hold", endpoint_id=endpoint.id, reason=str(why))
             told = reason(
                 why.code,
-                "%(reason)s Nicobar keeps checking and resumes once the destination accepts a delivery.",
+                "%(reason)s Nicobar keeps checking and resumes when the destination accepts a delivery.",
                 reason=why,
             )
             await self._alerts.tell(Alert(type=AlertType.PAUSED, endpoint=endpoint, reason=told))

@@ -210,9 +210,13 @@ class Lane:
             await self._follow_answers(endpoint, passed)
         except NicobarError as error:
             # The lease ends by itself, and then the page is taken up again.
-            log.error("page not finished", endpoint_id=endpoint.id, code=error.code, detail=error.detail)
+            log.error("deliveries not finished", endpoint_id=endpoint.id, code=error.code, detail=error.detail)
         except Exception as error:  # noqa: BLE001 - whatever one message breaks must not hold up the others
-            log.exception("page broken", endpoint_id=endpoint.id, messages=[item.message.id for item in page])
+            log.exception(
+                "deliveries broken by an internal error",
+                endpoint_id=endpoint.id,
+                messages=[item.message.id for item in page],
+            )
             await self._one_by_one(page, error)
         finally:
             self._held -= len(page)
@@ -225,7 +229,7 @@ class Lane:
                 # The configuration's change has made another gate, which knows nothing of the hold.
                 self._gate.suspects = gate.suspects
                 self._gate.suspects.hold_ended(self._clock.steady_ms())
-                log.info("endpoint off hold", endpoint_id=endpoint.id)
+                log.info("endpoint hold ended", endpoint_id=endpoint.id)
                 await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason=why))
         elif passed.is_sent:
             gate.breaker = rules.asked(gate.breaker, self._clock.now_ms(), self._deliverer.jitter())
@@ -265,13 +269,13 @@ class Lane:
             if breaker.hold is None:  # a hold says so itself, once it is stored
                 await self._alerts.tell(Alert(type=AlertType.FAILING, endpoint=endpoint, reason=_why(breaker)))
         elif was_sounded and not is_sounded and not self._reset:
-            log.info("destination answers again", endpoint_id=endpoint.id)
-            why = reason("answers_again", "It answers again.")
+            log.info("destination recovered", endpoint_id=endpoint.id)
+            why = reason("answers_again", "The destination responds again.")
             await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason=why))
         if rules.is_given_up(breaker):
             given_up = reason(
                 "failing_for_days",
-                "Disabled after %(days)s days of failures only; the last one: %(reason)s",
+                "Disabled after %(days)s days of failures. Last failure: %(reason)s",
                 days=rules.DISABLE_AFTER_DAYS,
                 reason=_why(breaker),
             )
@@ -303,7 +307,7 @@ class Lane:
 
 
 def _why(breaker: Breaker) -> Reason:
-    return breaker.reason or reason("failures", "only failures")
+    return breaker.reason or reason("failures", "repeated failures")
 
 
 def _told(breaker: Breaker) -> tuple[object, ...]:
@@ -313,4 +317,4 @@ def _told(breaker: Breaker) -> tuple[object, ...]:
 
 def log_end(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
-        log.error("delivery task ended", task=task.get_name(), error=repr(error))
+        log.error("delivery task stopped unexpectedly", task=task.get_name(), error=repr(error))

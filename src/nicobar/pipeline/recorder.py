@@ -83,7 +83,7 @@ class Recorder:
             except StoreError as error:
                 # What was sent was sent: it is worth waiting for the disk rather than sending it again.
                 log.error(
-                    "results not kept yet", endpoint_id=target.endpoint.id, code=error.code, detail=error.detail
+                    "results not stored yet", endpoint_id=target.endpoint.id, code=error.code, detail=error.detail
                 )
                 if tried == MAX_RECORD_TRIES - 1:
                     raise
@@ -144,8 +144,6 @@ class Recorder:
                 log.info("canceled", reason=str(attempt.reason), **about)
             case _:
                 self._metrics.retried.labels(name).inc()
-                log.warning(
-                    "waiting for another try", reason=str(attempt.reason), due_at_ms=result.due_at_ms, **about
-                )
+                log.warning("retry scheduled", reason=str(attempt.reason), due_at_ms=result.due_at_ms, **about)
         if self._on_recorded:
             self._on_recorded(Recorded(message=message, endpoint=target.endpoint, attempt=attempt))

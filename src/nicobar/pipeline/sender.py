@@ -77,7 +77,7 @@ class Sender:
             try:
                 outcomes = await self._send(target, items[start:end], gate, deadline_ms)
             except Exception as error:  # noqa: BLE001 - our own fault, and no other parcel's
-                log.exception("request broken", endpoint_id=target.endpoint.id)
+                log.exception("request broken by an internal error", endpoint_id=target.endpoint.id)
                 for candidate in tries:
                     if candidate.ready and len(candidate.outcomes) < len(candidate.ready.calls):
                         candidate.outcomes.append(internal_error(error))
@@ -160,15 +160,15 @@ class Sender:
         now_ms = self._clock.steady_ms()
         throttle = gate.throttle
         if gate.breaker.state is BreakerState.OPEN:
-            why = gate.breaker.reason or reason("failures", "only failures")
+            why = gate.breaker.reason or reason("failures", "repeated failures")
             return Deferred(
-                reason=reason("not_sent", "Not sent, since the destination fails: %(reason)s", reason=why)
+                reason=reason("not_sent", "Not sent because the destination is failing: %(reason)s", reason=why)
             )
         if now_ms + throttle.held_ms(now_ms) > deadline_ms:
             return Deferred(
                 reason=reason(
                     "not_sent_in_time",
-                    "Not sent within %(sending_s)s s; the destination is slow, or asked to be left alone.",
+                    "Not sent within %(sending_s)s s. The destination is slow or asked to wait.",
                     sending_s=SENDING_MS // 1000,
                 ),
                 retry_after_ms=throttle.held_ms(now_ms),

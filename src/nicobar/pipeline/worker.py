@@ -55,7 +55,7 @@ class Worker:
         self._breakers = dict(await self._store.breakers())
         released = await self._store.release_leases()
         if released:
-            log.info("taken up from an earlier process", deliveries=released)
+            log.info("deliveries of an earlier process requeued", deliveries=released)
         self._follow()
 
     def wake(self, endpoint_seqs: Sequence[int]) -> None:
@@ -79,14 +79,18 @@ class Worker:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
-                log.warning("stopped before everything in flight was through", endpoints=len(late))
+                log.warning("stopped with deliveries in flight", endpoints=len(late))
                 await self._hand_back()
 
     async def _hand_back(self) -> None:
         try:
             await self._store.release_leases()
         except StoreError as error:
-            log.error("handed back by the next start", code=error.code, detail=error.detail)
+            log.error(
+                "deliveries in flight not requeued; the next start requeues them",
+                code=error.code,
+                detail=error.detail,
+            )
 
     @property
     def alive(self) -> bool:
@@ -97,7 +101,7 @@ class Worker:
         """Whose deliveries cannot be claimed and why: the last look at the queue failed, or the task has ended."""
         failing = {}
         for seq, lane in self._lanes.items():
-            failure = "its task has ended" if self._tasks[seq].done() else lane.failure
+            failure = "its task stopped unexpectedly" if self._tasks[seq].done() else lane.failure
             if failure is not None:
                 failing[lane.name] = failure
         return failing

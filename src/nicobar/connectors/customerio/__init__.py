@@ -27,7 +27,7 @@ from nicobar.connectors.customerio import corrections, form, rules, track_api
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
 from nicobar.connectors.customerio.check_v1 import check_v1
 from nicobar.connectors.customerio.corrections import Corrections, Corrector, Occurrence
-from nicobar.connectors.customerio.error_checks import check
+from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS, check, shown
 from nicobar.connectors.customerio.profiles import Profiles
 from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.connectors.customerio.track_api import V1Call
@@ -106,12 +106,18 @@ class CustomerIo:
         headers: Mapping[str, str] | None = None,
     ) -> CustomerIoDestination:
         if headers:
-            raise UserError("headers_unsupported", "Customer.io takes no headers of yours.", "Leave them out.")
+            raise UserError(
+                "headers_unsupported", "Customer.io endpoints do not support custom headers.", "Remove the headers."
+            )
         values = read_fields(self.fields, settings, credentials)
         site_id = str(values["site_id"])
         if ":" in site_id:
             # RFC 7617, section 2: the user name of Basic authentication cannot hold a colon.
-            raise UserError("field_invalid", "Invalid site_id: it contains a colon.", "Copy the Site ID alone.")
+            raise UserError(
+                "field_invalid",
+                "Invalid site_id: it contains a colon.",
+                "Copy only the Site ID, without the API key.",
+            )
         region = str(values["region"])
         return CustomerIoDestination(
             base=str(values["base_url"]).rstrip("/") or HOSTS[region],
@@ -204,7 +210,7 @@ class CustomerIoDestination:
         if isinstance(answer, NoResponse):
             unanswered = reason(
                 "no_answer",
-                "%(base)s did not answer: %(reason)s. Check this machine's network.",
+                "No response from %(base)s: %(reason)s. Check this machine's network connection.",
                 base=self._base,
                 reason=answer.reason,
             )
@@ -216,15 +222,15 @@ class CustomerIoDestination:
         if answer.status in range(300, 400):
             elsewhere = reason(
                 "wrong_region",
-                "The workspace is not in the region %(region)s. Set the other one.",
+                "The workspace is not in region %(region)s. Choose the other region.",
                 region=self._region,
             )
             return _found(Finding.WRONG_REGION, elsewhere)
         if answer.status != 200:  # noqa: PLR2004 - the one documented success
             rejected = reason(
                 status_code(answer),
-                "%(base)s answered %(status)s. Check Site ID and API key (the Track API's, not the App API's), and "
-                "the region.",
+                "%(base)s responded with status %(status)s. Check the Site ID, the API key (Track API, "
+                "not App API) and the region.",
                 base=self._base,
                 status=answer.status,
             )
@@ -235,12 +241,12 @@ class CustomerIoDestination:
         if region != self._region:
             elsewhere = reason(
                 "wrong_region",
-                "The workspace is in the region %(region)s. Set region to %(region)s.",
+                "The workspace is in region %(region)s. Set the region to %(region)s.",
                 region=region,
             )
             return _found(Finding.WRONG_REGION, elsewhere)
         good = reason(
-            "good", "%(base)s knows the credentials; the region is %(region)s.", base=self._base, region=region
+            "good", "%(base)s accepted the credentials. The region is %(region)s.", base=self._base, region=region
         )
         return _found(Finding.GOOD, good)
 
@@ -261,8 +267,9 @@ class CustomerIoDestination:
             verdicts.append(
                 rules.HOST.at(
                     f"[{index}].url",
-                    "The URL is not one of Customer.io's Track API; credentials go nowhere else.",
+                    '"%(given)s" is not a URL of Customer.io\'s Track API. Credentials are only sent there.',
                     "Use %(url)s.",
+                    given=call.url[:MAX_SHOWN_CHARS],
                     url=self.url,
                 )
             )
@@ -274,8 +281,8 @@ class CustomerIoDestination:
             verdicts.append(
                 rules.PATH.at(
                     f"[{index}].url",
-                    "The path has a ?, and what follows it would not be part of the id.",
-                    "Encode ids: encodeURIComponent(id).",
+                    "The URL contains a ?, so everything after it would be cut off the id.",
+                    "Encode the id: encodeURIComponent(id).",
                 )
             )
         elif known is not None:
@@ -289,7 +296,7 @@ class CustomerIoDestination:
                     "The Track API has no %(method)s %(value)s.",
                     "Use POST %(url)s.",
                     method=call.method,
-                    value=path[:100],
+                    value=path[:MAX_SHOWN_CHARS],
                     url=self.url,
                 )
             )
@@ -311,7 +318,7 @@ def _objects(index: int, path: str, payload: Json, verdicts: list[Verdict]) -> I
         where += ".batch"
     if payload == []:
         verdicts.append(
-            rules.EMPTY.at(where, "There is nothing in it.", "Set webhook.cancel = true to leave an event out.")
+            rules.EMPTY.at(where, "The list of calls is empty.", "To send nothing, set webhook.cancel = true.")
         )
     many = isinstance(payload, list)
     for number, item in enumerate(payload if isinstance(payload, list) else [payload]):
@@ -319,7 +326,14 @@ def _objects(index: int, path: str, payload: Json, verdicts: list[Verdict]) -> I
         if isinstance(item, dict):
             yield _Object(path=own, item=item)
         else:
-            verdicts.append(rules.PAYLOAD.at(own, "It is not an object.", "Send {type, action, identifiers, …}."))
+            verdicts.append(
+                rules.PAYLOAD.at(
+                    own,
+                    "The payload must be an object, but is %(given)s.",
+                    "Send {type, action, identifiers, …}.",
+                    given=shown(item),
+                )
+            )
 
 
 def _corrected(corrector: Corrector, part: _Object | _Single) -> _Object | _Single:
@@ -359,7 +373,11 @@ def _check_object(part: _Object, people: Sequence[dict[str, Json]], origin: Orig
 
 def _check_v1(part: _Single, origin: Origin) -> Iterator[Verdict]:
     if encoded(part.payload) is None:
-        yield rules.JSON.at(part.path, "It cannot be written as JSON.", "Send plain values.")
+        yield rules.JSON.at(
+            part.path,
+            "The payload cannot be converted to JSON.",
+            "Send objects, lists, text, numbers, booleans and null only.",
+        )
         return
     errors = list(check_v1(part.path, part.call, part.url_path, part.payload))
     yield from errors

@@ -46,7 +46,8 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
         item = Blocked(
             reason=reason(
                 status_code(answer),
-                "Customer.io answered %(answer)s. Check the credentials (Site ID and API key), region and any proxy.",
+                "Customer.io responded with %(answer)s. Check the credentials (Site ID and API key), the "
+                "region and any proxy.",
                 answer=said(answer),
             )
         )
@@ -54,8 +55,8 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
         item = Blocked(
             reason=reason(
                 status_code(answer),
-                "Customer.io answered %(answer)s. The address redirects, as it does for a workspace that is not in "
-                "the region %(region)s. Check region, base_url and any proxy.",
+                "Customer.io responded with %(answer)s. A redirect usually means that the workspace is "
+                "not in region %(region)s. Check the region, base_url and any proxy.",
                 answer=said(answer),
                 region=region,
             )
@@ -65,7 +66,8 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
         item = Blocked(
             reason=reason(
                 status_code(answer),
-                "Customer.io answered %(answer)s. There is no Track API at this address. Check region and base_url.",
+                "Customer.io responded with %(answer)s. There is no Track API at this URL. Check the "
+                "region and base_url.",
                 answer=said(answer),
             )
         )
@@ -75,7 +77,7 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
         item = Deferred(
             reason=reason(
                 status_code(answer),
-                "Customer.io answered %(answer)s. Check what the call's URL names, region and base_url.",
+                "Customer.io responded with %(answer)s. Check the ids in the call's URL, the region and base_url.",
                 answer=said(answer),
             ),
             retry_after_ms=retry_after_ms(answer),
@@ -84,7 +86,7 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
     elif len(calls) > 1:
         # Nothing of the request was accepted, and the answer need not say because of which item.
         item = Deferred(
-            reason=reason("batch_rejected", "Customer.io refused the batch: %(answer)s.", answer=said(answer)),
+            reason=reason("batch_rejected", "Customer.io rejected the batch: %(answer)s.", answer=said(answer)),
             alone=True,
         )
     else:
@@ -106,7 +108,11 @@ def _accepted(calls: Sequence[ReadyCall], answer: Response) -> list[Outcome]:
     rejected = _rejected(errors, len(calls)) if isinstance(errors, list) and errors else None
     if rejected is None and len(calls) > 1:
         # Something was rejected, but which: alone each is told. Events carry ids, so the accepted ones do not double.
-        unnamed = reason("batch_rejected", "Customer.io refused an unnamed item: %(answer)s.", answer=said(answer))
+        unnamed = reason(
+            "batch_rejected",
+            "Customer.io rejected a call in the batch without saying which: %(answer)s.",
+            answer=said(answer),
+        )
         return [Deferred(reason=unnamed, alone=True) for _ in calls]
     if rejected is None:
         return [_refused(_REJECTED, said(answer)) if complains and errors in (None, []) else _foreign(answer)]
@@ -138,7 +144,7 @@ def _rejected(errors: Sequence[Json], calls: int) -> dict[int, tuple[str, str]] 
         text = " ".join(words) or (entry if isinstance(entry, str) else "")
         code, earlier = rejected.get(index, (_code_of(fields), ""))
         rejected[index] = (code, ", ".join(filter(None, [earlier, text]))[:MAX_TEXT_CHARS])
-    return {index: (code, text or "without a reason") for index, (code, text) in rejected.items()}
+    return {index: (code, text or "no reason given") for index, (code, text) in rejected.items()}
 
 
 def _code_of(fields: Mapping[str, Json]) -> str:
@@ -148,7 +154,7 @@ def _code_of(fields: Mapping[str, Json]) -> str:
 
 
 def _refused(code: str, text: str) -> Refused:
-    return Refused(reason=reason(code, "Customer.io refused the call: %(text)s.", text=text))
+    return Refused(reason=reason(code, "Customer.io rejected the call: %(text)s.", text=text))
 
 
 def _foreign(answer: Response) -> Deferred:
@@ -161,22 +167,21 @@ def why_foreign(answer: Response) -> Reason:
     if answer.truncated:
         return reason(
             code,
-            "The destination answered %(status)s with something that is not Customer.io's answer. Check base_url and "
-            "any proxy in between. The answer is longer than 1 MiB and begins: %(text)s",
+            "The response (status %(status)s) is not from Customer.io. Check base_url and any proxy. "
+            "It is longer than 1 MiB and starts with: %(text)s",
             status=answer.status,
             text=text,
         )
     if not text:
         return reason(
             code,
-            "The destination answered %(status)s with something that is not Customer.io's answer. Check base_url and "
-            "any proxy in between. The answer is empty.",
+            "The response (status %(status)s) is empty and not from Customer.io. Check base_url and any proxy.",
             status=answer.status,
         )
     return reason(
         code,
-        "The destination answered %(status)s with something that is not Customer.io's answer. Check base_url and any "
-        "proxy in between. The answer begins: %(text)s",
+        "The response (status %(status)s) is not from Customer.io. Check base_url and any proxy. "
+        "It starts with: %(text)s",
         status=answer.status,
         text=text,
     )

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 
 from nicobar.connectors import Origin
 from nicobar.connectors.customerio import rules, track_api
-from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS, check, find_action, quote
+from nicobar.connectors.customerio.error_checks import check, find_action, shown
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity, names_person, person_of
-from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Record, Verdict
 
 TEST_ATTRIBUTE = "nicobar_test"
@@ -82,16 +81,7 @@ class Corrector:
         action = find_action(item)
         name = item.get("name")
         if action is None and self._wanted.action and item.get("type") == "person" and isinstance(name, str):
-            self._verdicts.append(
-                rules.ACTION_CORRECTED.at(
-                    f"{path}.action",
-                    "Customer.io has no action %(action)s and would refuse the call; it is sent as an event named "
-                    "%(name)s.",
-                    'Write action: "event".',
-                    action=quote(item.get("action")),
-                    name=quote(name),
-                )
-            )
+            self._verdicts.append(_action_verdict(f"{path}.action", item.get("action"), name))
             item = {**item, "action": "event"}
             action = find_action(item)
         if action is None or not action.is_event:
@@ -121,8 +111,8 @@ class Corrector:
         self._verdicts.append(
             rules.TEST_MARKED.at(
                 f"{path}.{data}.{TEST_ATTRIBUTE}",
-                "The event is marked as a test, and has an id of its own.",
-                "Let campaigns leave out what has this attribute.",
+                "Test event: Nicobar adds the attribute nicobar_test and a separate id.",
+                "To keep test events out of a campaign, filter by this attribute.",
             )
         )
         return {**item, data: {**about, TEST_ATTRIBUTE: True}}
@@ -136,18 +126,18 @@ class Corrector:
                 self._verdicts.append(
                     rules.EVENT_KEY.at(
                         f"{path}.{field}",
-                        "`%(field)s` is %(given)s. It has to be text that is not empty.",
-                        "Write %(field)s: String(value), or leave %(field)s out.",
+                        "`%(field)s` is %(given)s. It must be non-empty text.",
+                        "Use %(field)s: String(value), or leave `%(field)s` out.",
                         field=field,
-                        given=_shown(given),
+                        given=shown(given),
                     )
                 )
         if item.get("id") is not None and isinstance(once := item.get("once"), str) and once.strip():
             self._verdicts.append(
                 rules.EVENT_KEY.at(
                     f"{path}.once",
-                    "The event has both `id` and `once`. Each of them says which event it is.",
-                    "Leave one of them out.",
+                    "The event has both `id` and `once`. Only one of them can identify it.",
+                    "Remove one of them.",
                 )
             )
 
@@ -181,11 +171,11 @@ class Corrector:
             self._verdicts.append(
                 rules.EQUAL_EVENTS.at(
                     f"{path}.name",
-                    "This message sends %(name)s to one person more than once, and no `key` tells the events "
-                    "apart. Their ids depend on their order: if a new handler changes it, a replay drops or doubles "
-                    "events.",
-                    "Pass {key: …} to nicobar.event, such as the id of what the event is about.",
-                    name=quote(name),
+                    "This message sends %(name)s to the same person more than once without a `key`. The "
+                    "event ids then depend on the order: if a new handler changes it, a replay loses or "
+                    "duplicates events.",
+                    "Pass {key: …} to nicobar.event, such as the id of the line item.",
+                    name=shown(name),
                 )
             )
         return {**item, "id": derived.id}
@@ -196,8 +186,9 @@ class Corrector:
             self._verdicts.append(
                 rules.TIMESTAMP_ADDED.at(
                     f"{path}.timestamp",
-                    "The event's own time was added.",
-                    "Set correct_timestamp to false on the endpoint to leave it as it is.",
+                    "Nicobar adds the event's time.",
+                    'To leave it out, turn off "Add event timestamps" (`correct_timestamp`) in the '
+                    "endpoint's settings.",
                 )
             )
             return {**item, "timestamp": max(0, self._origin.occurred_at_ms // 1000)}
@@ -207,8 +198,10 @@ class Corrector:
         self._verdicts.append(
             rules.TIMESTAMP_CORRECTED.at(
                 f"{path}.timestamp",
-                "It is no whole number of Unix seconds; it is sent as one.",
-                "Write nicobar.unix(isoText), or leave timestamp out.",
+                "The timestamp %(given)s is not in Unix seconds. Nicobar sends %(seconds)s.",
+                "Use nicobar.unix(isoText), or leave `timestamp` out.",
+                given=shown(given),
+                seconds=seconds,
             )
         )
         return {**item, "timestamp": seconds}
@@ -218,9 +211,21 @@ def _without_own_fields(item: dict[str, Json]) -> dict[str, Json]:
     return {name: value for name, value in item.items() if name not in OWN_FIELDS}
 
 
-def _shown(value: Json) -> str:
-    """A value as a handler wrote it, short enough for a sentence."""
-    return (encoded(value) or b"no JSON").decode()[:MAX_SHOWN_CHARS]
+def _action_verdict(path: str, action: Json, name: str) -> Verdict:
+    if action is None:
+        return rules.ACTION_CORRECTED.at(
+            path,
+            "The call has no action. Nicobar sends this as an event named %(name)s.",
+            'Use action: "event".',
+            name=shown(name),
+        )
+    return rules.ACTION_CORRECTED.at(
+        path,
+        "Customer.io has no action %(action)s. Nicobar sends this as an event named %(name)s.",
+        'Use action: "event".',
+        action=shown(action),
+        name=shown(name),
+    )
 
 
 def _ignored(path: str, **own: str | None) -> Iterator[Verdict]:
@@ -228,8 +233,8 @@ def _ignored(path: str, **own: str | None) -> Iterator[Verdict]:
         if value is not None:
             yield rules.EVENT_KEY_IGNORED.at(
                 f"{path}.{field}",
-                "`%(field)s` has no effect: correct_event_id is false on the endpoint, so the event gets no id.",
-                "Set correct_event_id to true on the endpoint, or give the event an `id` that is a ULID.",
+                '`%(field)s` has no effect because "Add event ids" (`correct_event_id`) is off.',
+                "Turn it on in the endpoint's settings, or set a ULID as the event's `id`.",
                 field=field,
             )
 
@@ -238,13 +243,15 @@ def _id_verdict(path: str, given: Json) -> Verdict:
     if given is None:
         return rules.EVENT_ID_ADDED.at(
             f"{path}.id",
-            "An id was made, so that sending the event again adds nothing.",
-            "Set correct_event_id to false on the endpoint to leave it as it is.",
+            "Nicobar adds an event id, so that Customer.io ignores duplicates.",
+            'To leave it out, turn off "Add event ids" (`correct_event_id`) in the endpoint\'s settings.',
         )
     return rules.EVENT_ID_CORRECTED.at(
         f"{path}.id",
-        "The id is not a ULID, which Customer.io needs to leave repetitions out; one was made from it.",
-        "Leave id out. If other messages report the same event, pass {once: …} to nicobar.event instead.",
+        "The event id %(given)s is not a ULID, which Customer.io needs to recognize duplicates. Nicobar replaces it "
+        "with a ULID.",
+        "Leave `id` out. If several messages report the same event, pass {once: …} to nicobar.event.",
+        given=shown(given),
     )
 
 
@@ -306,6 +313,6 @@ def profile_added() -> Verdict:
     """Says that the `profile` goes before the event."""
     return rules.PROFILE_ADDED.at(
         "[0].payload",
-        "The customer's e-mail and name are sent before the event, since a mail needs an address.",
-        "Set keep_profile to false on the endpoint to send them yourself.",
+        "Nicobar sends the customer's email and name before the event, because campaign emails need an address.",
+        'To send them yourself, turn off "Keep profiles up to date" (`keep_profile`) in the endpoint\'s settings.',
     )
