@@ -359,7 +359,7 @@ def test_a_call_of_v1_that_is_not_found_is_retried(status):
 @pytest.mark.parametrize("status", [302, 401, 403, 404])
 def test_the_reason_of_a_hold_says_what_was_answered(status):
     (one,) = outcomes(destination(), 1, answer(status, b"go away"))
-    assert f"answered {status}: go away" in str(one.reason)
+    assert f"responded with {status}: go away" in str(one.reason)
     assert "Check" in str(one.reason)
 
 

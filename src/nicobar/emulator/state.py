@@ -188,14 +188,14 @@ class State:
             owner = self.people.find("email", email)
             person = owner if owner is not None and owner.id is None else None
         if person is None and only_update:
-            why = "_update never makes a person"
+            why = "_update never creates a person"
             yield Ignored(person=name[1], kind="identify", name="", why=why, data={})
             return
         timestamp = item.get("timestamp")
         edited_at = timestamp if isinstance(timestamp, int) and is_time(timestamp) else int(self.now())
         if person is not None and edited_at < person.edited_at:
             # Dropped without a word: https://github.com/PostHog/posthog/issues/55330.
-            why = "it is older than the profile's latest edit"
+            why = "the call is older than the profile's latest edit"
             yield Ignored(person=name[1], kind="identify", name="", why=why, data={})
             return
         before = dict(person.attributes) if person is not None else {}

@@ -1,4 +1,4 @@
-"""Keeps what became of deliveries, with their attempts, and tells of it: log, metrics, alerts."""
+"""Stores the results of deliveries with their attempts, and reports them: log, metrics, alerts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RECORD_AGAIN_MS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A try as it was kept, for whoever watches."""
+    """A stored attempt, for observers."""
 
     message: Message
     endpoint: Endpoint
@@ -31,7 +31,7 @@ class Recorded:
 
 
 class Recorder:
-    """Writes results of the deliveries of any endpoint."""
+    """Stores the results of deliveries of any endpoint."""
 
     def __init__(
         self,
@@ -51,8 +51,8 @@ class Recorder:
         self._on_recorded = on_recorded
 
     async def record(self, target: OpenEndpoint, settled: Sequence[tuple[Work, Settled]]) -> None:
-        """Keeps what was tried, and gives back what never left: that leaves no attempt. Raises StoreError when
-        that was not possible for a minute.
+        """Stores attempts, and requeues deliveries that were not sent, which leave no attempt. Raises StoreError if
+        that failed for a minute.
         """
         now_ms = self._clock.now_ms()
         kept = [
@@ -81,7 +81,7 @@ class Recorder:
                 await self._queue.record(finished)
                 break
             except StoreError as error:
-                # What was sent was sent: it is worth waiting for the disk rather than sending it again.
+                # The calls were sent: waiting for the disk is better than sending them again.
                 log.error(
                     "results not stored yet", endpoint_id=target.endpoint.id, code=error.code, detail=error.detail
                 )

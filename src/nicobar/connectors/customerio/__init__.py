@@ -46,14 +46,14 @@ _ORIGINS = frozenset(map(origin_of, HOSTS.values()))
 
 
 class _Object(Record):
-    """An object of v2; `path` says where the handler wrote it."""
+    """An object of v2; `path` is its location in the handler's result."""
 
     path: str
     item: dict[str, Json]
 
 
 class _Single(Record):
-    """A call of v1, which is a request of its own; `path` says where its payload was written."""
+    """A call of v1, which is a separate request; `path` is the location of its payload."""
 
     path: str
     url_path: str
@@ -62,7 +62,7 @@ class _Single(Record):
 
 
 class _Item(msgspec.Struct):
-    """What `describe` reads of a call."""
+    """The part of a call that `describe` reads."""
 
     action: str = ""
     name: str = ""
@@ -93,7 +93,7 @@ class CustomerIo:
         return str(settings.get("base_url") or "").rstrip("/") or HOSTS.get(str(settings.get("region")), HOSTS["us"])
 
     def credentials_host(self, settings: Mapping[str, Setting]) -> str:
-        """The hosts of both regions are Customer.io's own, so that a wrong region is corrected without entering the
+        """The hosts of both regions count as one, so that a wrong region can be corrected without entering the
         credentials again.
         """
         origin = origin_of(self.url(settings))
@@ -135,9 +135,9 @@ class CustomerIo:
 class CustomerIoDestination:
     """One workspace."""
 
-    # The request may have 500 KB; how many items is not documented. Both leave room.
+    # A request may have 500 KB; the number of items is not documented. Both values leave room.
     batch_bounds: BatchBounds | None = BatchBounds(max_items=100, max_bytes=450_000)
-    # The documented fair use is 1000 a second for a workspace, which others use too.
+    # The documented fair use is 1000 per second for a workspace, which is shared with other clients.
     max_requests_per_s: int | None = 100
 
     def __init__(self, *, base: str, region: str, authorization: str, corrections: Corrections) -> None:
@@ -218,7 +218,7 @@ class CustomerIoDestination:
         return self._checkup(answer)
 
     def _checkup(self, answer: Response) -> Checkup:
-        """What the answer to the region call means."""
+        """The meaning of the response to the region call."""
         if answer.status in range(300, 400):
             elsewhere = reason(
                 "wrong_region",
@@ -251,7 +251,7 @@ class CustomerIoDestination:
         return _found(Finding.GOOD, good)
 
     def _path(self, url: str) -> str | None:
-        """The path below the base, for our own base and for either of Customer.io's hosts; None for others."""
+        """The path below the base URL or either of Customer.io's hosts; None for other URLs."""
         for base in (self._base, *HOSTS.values()):
             if url.startswith(base + "/") and is_plain_url(url):
                 parts = urlsplit(url[len(base) :])
@@ -261,7 +261,7 @@ class CustomerIoDestination:
         return None
 
     def _parts(self, index: int, call: Call, verdicts: list[Verdict]) -> Iterator[_Object | _Single]:
-        """What one call of the handler becomes, in order: v2 objects, or one request of its own."""
+        """The parts of one call, in order: v2 objects, or one v1 request."""
         path = self._path(call.url)
         if path is None:
             verdicts.append(
@@ -286,7 +286,7 @@ class CustomerIoDestination:
                 )
             )
         elif known is not None:
-            # What has no body is sent without one, whatever the event was.
+            # Calls without a body are sent without one, whatever the payload.
             payload = None if known.body == "none" else call.payload
             yield _Single(path=f"[{index}].payload", url_path=path, call=known, payload=payload)
         else:
@@ -311,7 +311,7 @@ class CustomerIoDestination:
 
 
 def _objects(index: int, path: str, payload: Json, verdicts: list[Verdict]) -> Iterator[_Object]:
-    """The v2 objects of a payload: one, a list of them, or the `batch` of a ready-made batch."""
+    """The v2 objects of a payload: one, a list, or those in `batch`."""
     where = f"[{index}].payload"
     if path == BATCH or (isinstance(payload, dict) and "batch" in payload):
         payload = payload.get("batch") if isinstance(payload, dict) else None
@@ -352,7 +352,7 @@ def _corrected(corrector: Corrector, part: _Object | _Single) -> _Object | _Sing
 
 
 def _person_v1(part: _Single) -> Json:
-    """Whom an event of v1 is about: the path names the person, or the payload an anonymous one."""
+    """The person of a v1 event: identified by the path, or anonymous in the payload."""
     segments = part.url_path.partition("?")[0].split("/")
     payload = part.payload if isinstance(part.payload, dict) else {}
     known = unquote(segments[4]) if part.call.segments[0] == "customers" else None
@@ -360,7 +360,7 @@ def _person_v1(part: _Single) -> Json:
 
 
 def _check_object(part: _Object, people: Sequence[dict[str, Json]], origin: Origin) -> Iterator[Verdict]:
-    """What is to be said of an object of v2; `people` are all objects that go out with it."""
+    """The verdicts on an object of v2; `people` are all objects sent with it."""
     errors = list(check(part.path, part.item))
     yield from errors
     if errors:

@@ -1,8 +1,8 @@
-"""What Customer.io's answers mean for each call of a request.
+"""The meaning of Customer.io's responses for each call of a request.
 
-Only Customer.io's own answer counts as accepted: a 2xx with a JSON object that names no error, or the status that is
-documented for the call with an empty body. `errors` that is missing, null or an empty list names none. Anything else
-with a 2xx comes from what stands between, such as a proxy's page, and is an outage of that.
+Only Customer.io's own response counts as accepted: a 2xx with a JSON object without errors, or the documented status
+of the call with an empty body. `errors` that is missing, null or an empty list means no errors. Any other 2xx comes
+from something in between, such as a proxy's page, and counts as an outage.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _WORDS = frozenset(
 
 
 def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: str) -> list[Outcome]:
-    """One outcome a call, in their order."""
+    """One outcome per call, in order."""
     blocked = unsent(answer, own=True)
     if blocked is not None:
         return [blocked for _ in calls]
@@ -62,7 +62,7 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
             )
         )
     elif status in _NOT_HERE and calls[0].batchable:
-        # The address is the contract's own, so it is the host that is not Customer.io's.
+        # The path is the contract's own, so the host is not Customer.io's.
         item = Blocked(
             reason=reason(
                 status_code(answer),
@@ -72,8 +72,8 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
             )
         )
     elif status in _NOT_HERE:
-        # No call of v1 documents it: it may be the host, as above, or a thing that the path names. One that alone
-        # gets it must not hold up the others.
+        # Not documented for v1: the cause may be the host, as above, or an object in the path. A single such call
+        # must not block the others.
         item = Deferred(
             reason=reason(
                 status_code(answer),
@@ -84,7 +84,7 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
             reached=True,
         )
     elif len(calls) > 1:
-        # Nothing of the request was accepted, and the answer need not say because of which item.
+        # Nothing of the request was accepted, and the response need not say which item is the cause.
         item = Deferred(
             reason=reason("batch_rejected", "Customer.io rejected the batch: %(answer)s.", answer=said(answer)),
             alone=True,
@@ -95,7 +95,7 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
 
 
 def _accepted(calls: Sequence[ReadyCall], answer: Response) -> list[Outcome]:
-    """A 2xx may still list rejected items, a 207 does; what a list that adds up does not name was accepted."""
+    """A 2xx may list rejected items, a 207 does; items missing from a consistent list were accepted."""
     if not answer.body.strip() and len(calls) == 1 and _is_empty_success(calls[0], answer.status):
         return [Delivered()]
     value = read_object(answer)
@@ -107,7 +107,7 @@ def _accepted(calls: Sequence[ReadyCall], answer: Response) -> list[Outcome]:
         return [Delivered() for _ in calls]
     rejected = _rejected(errors, len(calls)) if isinstance(errors, list) and errors else None
     if rejected is None and len(calls) > 1:
-        # Something was rejected, but which: alone each is told. Events carry ids, so the accepted ones do not double.
+        # It is unknown which item was rejected, so each is sent alone. Event ids prevent duplicates.
         unnamed = reason(
             "batch_rejected",
             "Customer.io rejected a call in the batch without saying which: %(answer)s.",
@@ -125,13 +125,13 @@ def _is_empty_success(call: ReadyCall, status: int) -> bool:
 
 
 def _complains(value: dict[str, Json]) -> bool:
-    """Whether an answer names an error where v1 puts it."""
+    """Whether a response contains an error in the place that v1 uses."""
     meta = value.get("meta")
     return isinstance(meta, dict) and bool(meta.get("error") or meta.get("errors"))
 
 
 def _rejected(errors: Sequence[Json], calls: int) -> dict[int, tuple[str, str]] | None:
-    """What is said of each rejected call, by its place, as code and text; None for a list that does not add up."""
+    """The code and text of each rejected call, by position; None for an inconsistent list."""
     rejected: dict[int, tuple[str, str]] = {}
     for entry in errors:
         fields = entry if isinstance(entry, dict) else {}
@@ -148,7 +148,7 @@ def _rejected(errors: Sequence[Json], calls: int) -> dict[int, tuple[str, str]] 
 
 
 def _code_of(fields: Mapping[str, Json]) -> str:
-    """The code of a rejection, of words that Customer.io's contract has: it tells groups of failures apart."""
+    """The code of a rejection, from words of Customer.io's contract: it groups failures."""
     words = [fields.get("reason"), fields.get("field")]
     return "_".join([_REJECTED, *(word for word in words if isinstance(word, str) and word in _WORDS)])
 
@@ -162,7 +162,7 @@ def _foreign(answer: Response) -> Deferred:
 
 
 def why_foreign(answer: Response) -> Reason:
-    """What is said of an answer that is not Customer.io's."""
+    """The reason for a response that is not Customer.io's."""
     code, text = f"foreign_{answer.status}", start_of(answer)
     if answer.truncated:
         return reason(
@@ -188,7 +188,7 @@ def why_foreign(answer: Response) -> Reason:
 
 
 def read_object(answer: Response) -> dict[str, Json] | None:
-    """The JSON object of an answer; None for anything else, and for one that says `error`, as gateways do and
+    """The JSON object of a response; None for anything else, and for objects with `error`, which gateways send and
     Customer.io does not.
     """
     if answer.truncated or is_deeper(answer.body):

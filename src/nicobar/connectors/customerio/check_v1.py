@@ -1,4 +1,4 @@
-"""What Customer.io would refuse of a call of v1, whose body wraps the fields of v2."""
+"""Errors in calls of v1, whose body wraps the fields of v2."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nicobar.model import Json, Verdict
 
 
 def check_v1(path: str, call: V1Call, url_path: str, payload: Json) -> Iterator[Verdict]:
-    """One call of v1 with the path of its URL; `path` says where its payload stands."""
+    """Checks one call of v1 with the path of its URL; `path` is the location of its payload."""
     if call.segments[0] == "customers":
         yield from check_id(f"{path.rpartition('.')[0]}.url", unquote(url_path.partition("?")[0].split("/")[4]))
     if call.body == "segment":
@@ -52,7 +52,7 @@ def _identify(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
 
 
 def _relationships(path: str, value: Json) -> Iterator[Verdict]:
-    """v1 wraps them with the action, among the attributes."""
+    """v1 wraps relationships and their action in one attribute."""
     if not isinstance(value, dict) or value.get("action") not in track_api.RELATIONSHIP_ACTIONS:
         yield rules.RELATIONSHIPS.at(
             path,
@@ -108,7 +108,7 @@ def _merge(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
 
 
 def _id_type(path: str, query: str) -> Iterator[Verdict]:
-    """The first of several would do, or the last; that is not documented, so just one is taken."""
+    """Which of several values counts is not documented, so only one is allowed."""
     given = parse_qs(query, keep_blank_values=True).get("id_type", ["id"])
     if len(given) > 1 or given[0] not in track_api.SEGMENT_ID_TYPES:
         yield rules.SEGMENT.at(

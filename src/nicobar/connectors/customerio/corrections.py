@@ -1,4 +1,4 @@
-"""The few things that are put right or added on the way to Customer.io. Each says so, and can be switched off."""
+"""Corrections and additions to calls. Each is reported as a verdict and can be turned off."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from nicobar.connectors.identity import EarlierIds, EventIds, Identity, names_pe
 from nicobar.model import Json, Record, Verdict
 
 TEST_ATTRIBUTE = "nicobar_test"
-# What a handler says of an event's identity; Customer.io has no such fields.
+# The handler's fields for an event's identity; Customer.io has no such fields.
 OWN_FIELDS = ("once", "key")
 _MILLISECONDS = range(10**12, 10**14)
 
 
 class Corrections(Record):
-    """Which corrections an endpoint wants."""
+    """The corrections that are on at an endpoint."""
 
     action: bool = True
     event_id: bool = True
@@ -27,9 +27,9 @@ class Corrections(Record):
 
 
 class Occurrence(Record):
-    """What an event call says besides its fields. `who` are the person's identifiers, in v1 what its path or payload
-    names the person by; `recipient` is whom an event of v1 without a person invites; `kind` is event, page or screen;
-    `data` is the field that says what the event is about.
+    """An event call besides its fields. `who` are the person's identifiers, in v1 from the path or payload;
+    `recipient` is the email address of a v1 event without a person; `kind` is event, page or screen; `data` is the
+    name of the field with the event's properties.
     """
 
     who: Json
@@ -41,7 +41,7 @@ class Occurrence(Record):
         """The person as part of the id; ("", "") if there is none, or not exactly one."""
         names = self.who if isinstance(self.who, dict) else {}
         if names.get(PATH_OF_V1):
-            # The path decides: an `anonymous_id` beside it may be the same for two people.
+            # The path decides: an additional `anonymous_id` may be the same for two people.
             names = {PATH_OF_V1: names[PATH_OF_V1]}
         found = [(kind, value) for kind, value in names.items() if isinstance(value, str) and value]
         if not found and isinstance(self.recipient, str):
@@ -54,7 +54,7 @@ class Occurrence(Record):
         return person_of(kind, value, origin.customer)
 
 
-# In a path of v1 the shape of an identifier tells what it is.
+# In a v1 path, the format of an identifier tells its kind.
 PATH_OF_V1 = "known"
 
 
@@ -67,7 +67,7 @@ def _of_path(value: str, origin: Origin) -> tuple[str, str]:
 
 
 class Corrector:
-    """Corrects the objects of one message; what it does is added to `verdicts`."""
+    """Corrects the objects of one message and adds the corrections to `verdicts`."""
 
     def __init__(self, wanted: Corrections, origin: Origin, verdicts: list[Verdict]) -> None:
         self._wanted = wanted
@@ -77,7 +77,7 @@ class Corrector:
         self._place = 0
 
     def correct(self, path: str, item: dict[str, Json]) -> dict[str, Json]:
-        """One v2 object as it will be sent."""
+        """The v2 object to send."""
         action = find_action(item)
         name = item.get("name")
         if action is None and self._wanted.action and item.get("type") == "person" and isinstance(name, str):
@@ -85,16 +85,16 @@ class Corrector:
             item = {**item, "action": "event"}
             action = find_action(item)
         if action is None or not action.is_event:
-            # An identify gets no timestamp. Customer.io answers 200 and drops a whole identify that is older than the
-            # profile's latest edit (https://github.com/PostHog/posthog/issues/55330). That edit may be the merchant's
-            # own app's: with the event's time on it, what the event says would be lost each time. Without one, a late
-            # webhook may set a state back, until the next event puts it right.
+            # An identify gets no timestamp. Customer.io responds with 200 and drops an identify that is older than
+            # the profile's latest edit (https://github.com/PostHog/posthog/issues/55330). That edit may come from the
+            # merchant's own app: with the event's time, the attributes would be lost each time. Without a timestamp,
+            # a late webhook may reset an attribute until the next event corrects it.
             return _without_own_fields(item)
         return self.correct_event(path, item, Occurrence(who=item.get("identifiers"), kind=action.action))
 
     def correct_event(self, path: str, item: dict[str, Json], event: Occurrence) -> dict[str, Json]:
-        """Gives an event, of v2 or v1, what makes a repetition harmless (`id`) and tells when it happened; a test its
-        mark.
+        """Adds an id (for deduplication), a timestamp and, for test events, the test attribute to an event of v2 or
+        v1.
         """
         self._check_own_fields(path, item)
         item = self._with_id(path, item, event)
@@ -142,7 +142,7 @@ class Corrector:
             )
 
     def _with_id(self, path: str, item: dict[str, Json], event: Occurrence) -> dict[str, Json]:
-        """The event with the id that it is sent under, and without what the handler says of its identity."""
+        """The event with its final id and without the handler's own identity fields."""
         place, self._place = self._place, self._place + 1
         given, person = item.get("id"), event.person(self._origin)
         once, key = (value if isinstance(value := item.get(field), str) else None for field in OWN_FIELDS)
@@ -155,8 +155,8 @@ class Corrector:
         self._verdicts.append(_id_verdict(path, given))
         natural_id = given if isinstance(given, str) and given.strip() else None
         if natural_id is not None and names_person(natural_id, person, self._origin.customer):
-            # An id that is the person's is often written there; each event after the first would be dropped as a
-            # duplicate (https://github.com/activepieces/activepieces/issues/6391).
+            # Handlers often use the person's id here; every event after the first would be dropped as a duplicate
+            # (https://github.com/activepieces/activepieces/issues/6391).
             natural_id = None
         if self._origin.replay_key is None:
             return {**item, "id": EarlierIds(self._origin).derive(place, given, event.who, item.get("name"))}
@@ -256,7 +256,7 @@ def _id_verdict(path: str, given: Json) -> Verdict:
 
 
 def _seconds(value: Json) -> int | None:
-    """Unix seconds of a date and time as text, of milliseconds, or of seconds with a fraction; None for the rest."""
+    """Unix seconds of a date and time as text, of milliseconds, or of fractional seconds; None otherwise."""
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
@@ -271,13 +271,13 @@ def _seconds(value: Json) -> int | None:
 
 
 def profile(items: Sequence[dict[str, Json]], origin: Origin) -> dict[str, Json] | None:
-    """An identify with the customer's e-mail and name, if one of the events is about the customer and no identify
-    here says the address.
+    """An identify with the customer's email and name, if an event is about the customer and no identify here sets the
+    address.
 
-    Only for the person that an event names by the sender's own id: another one may be somebody else, whom the
-    customer's address would be put on.
+    Only for a person that an event identifies by the sender's customer id: any other identifier may belong to someone
+    else, who would get the customer's address.
 
-    Without a timestamp, as every identify: a retry is always older than the profile's latest edit.
+    Without a timestamp, like every identify: a retry is always older than the profile's latest edit.
     """
     customer = origin.customer
     if customer is None or not customer.email:
@@ -298,7 +298,7 @@ def profile(items: Sequence[dict[str, Json]], origin: Origin) -> dict[str, Json]
 
 
 def has_address(identifiers: Json, items: Sequence[dict[str, Json]]) -> bool:
-    """Whether a person is named by an address, or given one by an identify among `items`."""
+    """Whether a person is identified by an address, or an identify among `items` sets one."""
     if isinstance(identifiers, dict) and "email" in identifiers:
         return True
     said = (
@@ -310,7 +310,7 @@ def has_address(identifiers: Json, items: Sequence[dict[str, Json]]) -> bool:
 
 
 def profile_added() -> Verdict:
-    """Says that the `profile` goes before the event."""
+    """The verdict that the `profile` is sent before the event."""
     return rules.PROFILE_ADDED.at(
         "[0].payload",
         "Nicobar sends the customer's email and name before the event, because campaign emails need an address.",

@@ -1,5 +1,5 @@
-"""What Customer.io would refuse, or take and do nothing with. Never raises, whatever it is given; takes time in
-proportion to the size of the call.
+"""Errors: calls that Customer.io would reject, or accept and ignore. Never raises, whatever the call; runs in time
+proportional to the size of the call.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAX_SHOWN_CHARS = 100
 
 
 def find_action(item: dict[str, Json]) -> Action | None:
-    """The action that an object of v2 asks for; None if there is none."""
+    """The action of an object of v2; None if it is unknown."""
     kind, action = item.get("type"), item.get("action")
     if not isinstance(kind, str) or not isinstance(action, str):
         return None
@@ -25,7 +25,7 @@ def find_action(item: dict[str, Json]) -> Action | None:
 
 
 def check(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
-    """One object of v2; `path` says where it stands."""
+    """Checks one object of v2; `path` is its location."""
     yield from _size(path, item, track_api.MAX_ITEM_BYTES)
     action = find_action(item)
     if action is None:
@@ -226,7 +226,7 @@ def _attributes(path: str, value: Json, action: Action) -> Iterator[Verdict]:
 
 
 def check_kept_attributes(path: str, attributes: dict[str, Json]) -> Iterator[Verdict]:
-    """The limits of what is kept; a person's and an object's are the same."""
+    """The limits for attributes, which are the same for people and objects."""
     if len(attributes) > track_api.MAX_ATTRIBUTES:
         yield rules.ATTRIBUTE_COUNT.at(
             path,

@@ -1,4 +1,4 @@
-"""What the form of an endpoint asks for, and what people are told beside it."""
+"""The fields of an endpoint's form, and the texts next to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that is said of a call, by name: how much it weighs and where the fact is documented."""
+"""The rules of the contract by name, each with its level and its source in the documentation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Rule(Record):
     source: str = track_api.TRACK
 
     def at(self, path: str, detail: str, fix: str, /, **values: str | float | Reason) -> Verdict:
-        """This rule's word on one place of a call, as templates and the values in them."""
+        """A verdict of this rule on one location of a call, as templates and their values."""
         why = reason(self.name, detail, fix, location=path, **values)
         return Verdict(level=self.level, reason=why, source=self.source)
 
@@ -37,7 +37,7 @@ def _addition(name: str, meaning: str) -> Rule:
     return Rule(name=name, level=Level.ADDITION, meaning=meaning)
 
 
-# --- errors: Customer.io would refuse the call, or take it and do nothing ---
+# --- errors: Customer.io would reject the call, or accept and ignore it ---
 HOST = _error("host", "The URL is not part of Customer.io's Track API. Credentials are only sent there.")
 PATH = _error("path", "The Track API has no such call.")
 JSON = _error("json", "The payload cannot be converted to JSON.")
@@ -76,7 +76,7 @@ DELIVERY = _error("delivery", "A delivery event is not opened, converted or deli
 SEGMENT = _error("segment", "`ids` is not a list of 1 to 1000 texts, or `id_type` is not id, email or cio_id.")
 FORM = _error("form", "A form's data does not have exactly one of id and email, or has values that are not text.")
 
-# --- warnings: accepted, and surely not what was meant ---
+# --- warnings: accepted by Customer.io, but almost certainly a mistake ---
 NAME_BESIDE_IDENTIFY = _warning("name_beside_identify", "An identify call has a `name`, which has no effect.")
 ISO_DATE = _warning("iso_date", "A date is sent as text, which time conditions cannot use.", track_api.TIMESTAMPS)
 MILLISECONDS = _warning(
@@ -101,7 +101,7 @@ EVENT_KEY_IGNORED = _warning(
 )
 EQUAL_EVENTS = _warning("equal_events", "A message sends the same event to a person more than once without a `key`.")
 
-# --- corrections: something that was written is sent in another form ---
+# --- corrections: Nicobar changes the call ---
 ACTION_CORRECTED = _correction(
     "action_corrected", "An unknown action with a name is sent as an event with that name."
 )
@@ -112,7 +112,7 @@ TIMESTAMP_CORRECTED = _correction(
     "timestamp_corrected", "A `timestamp` as text or in milliseconds is converted to Unix seconds."
 )
 
-# --- additions: something that was left out is sent too ---
+# --- additions: Nicobar adds something to the call ---
 EVENT_ID_ADDED = _addition("event_id_added", "An event gets an `id`, so that Customer.io ignores duplicates.")
 TIMESTAMP_ADDED = _addition("timestamp_added", "An event gets its own time as `timestamp`.")
 TEST_MARKED = _addition("test_marked", "A test event gets the attribute `nicobar_test`.")

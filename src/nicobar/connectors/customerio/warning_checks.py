@@ -1,4 +1,4 @@
-"""What Customer.io takes although it is surely not what was meant: warnings. Never raises."""
+"""Warnings: calls that Customer.io accepts but that are almost certainly a mistake. Never raises."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS, shown
 from nicobar.currencies import decimals
 from nicobar.model import Json, Verdict
 
-# How deep amounts are looked for in the event; payment platforms keep them near the top.
+# The maximum depth to search for amounts in the event; payment platforms keep them near the top.
 MAX_DEPTH = 6
 # 2001 to 2286, as milliseconds.
 _MILLISECONDS = range(10**12, 10**13)
@@ -27,7 +27,7 @@ _PRICE = re.compile(rf"{_UNIT} ?-?[\d.,']{{1,24}}|-?[\d.,']{{1,24}} ?{_UNIT}")
 
 
 def advise(path: str, item: dict[str, Json], origin: Origin) -> Iterator[Verdict]:
-    """On one v2 object that the contract finds fine."""
+    """Warnings about one v2 object without errors."""
     action = item.get("action")
     attributes = item.get("attributes")
     values = attributes if isinstance(attributes, dict) else {}
@@ -47,7 +47,7 @@ def advise(path: str, item: dict[str, Json], origin: Origin) -> Iterator[Verdict
 
 
 def advise_person(path: str, attributes: Mapping[str, Json], origin: Origin) -> Iterator[Verdict]:
-    """On what is to be kept of a person."""
+    """Warnings about a person's attributes."""
     for name in attributes:
         own = f"{path}.{name[:MAX_SHOWN_CHARS]}"
         if name in track_api.OWN_ATTRIBUTES:
@@ -70,7 +70,7 @@ def advise_person(path: str, attributes: Mapping[str, Json], origin: Origin) -> 
 def advise_event(
     path: str, item: Mapping[str, Json], data_path: str, data: Mapping[str, Json], origin: Origin
 ) -> Iterator[Verdict]:
-    """On something that a person did, of v2 (`attributes`) or v1 (`data`)."""
+    """Warnings about an event of v2 (`attributes`) or v1 (`data`)."""
     for name in sorted(track_api.MAIL_PROPERTIES & data.keys()):
         yield rules.MAIL_PROPERTY.at(
             f"{data_path}.{name}",
@@ -97,7 +97,7 @@ def advise_event(
 
 
 def no_address(path: str) -> Verdict:
-    """On an event whose person gets no address with it."""
+    """The warning about an event whose person gets no address."""
     return rules.NO_ADDRESS.at(
         f"{path}.identifiers",
         "This message does not set the person's email address. Emails are only sent if the profile already has one.",
@@ -149,7 +149,7 @@ def _is_money(name: str, text: str) -> bool:
 
 
 def _names_money(name: str) -> bool:
-    """Whether one of the words of `total_spent` or `totalSpent` says that it is an amount."""
+    """Whether a word in a name such as `total_spent` or `totalSpent` means an amount."""
     return not _MONEY_WORDS.isdisjoint(word.lower() for word in _WORD.findall(name[:MAX_SHOWN_CHARS]))
 
 
@@ -164,7 +164,7 @@ def _number(value: Json) -> float | None:
 
 
 def _wrong_amounts(payload: Json, depth: int = 0) -> dict[float, tuple[int, str]]:
-    """What the event's amounts become if they are divided by 100 where the currency has no hundredths."""
+    """The event's amounts divided by 100, for currencies that do not have two decimals."""
     found: dict[float, tuple[int, str]] = {}
     if depth == MAX_DEPTH:
         return found
@@ -183,7 +183,7 @@ def _wrong_amounts(payload: Json, depth: int = 0) -> dict[float, tuple[int, str]
 
 
 def _minor_units(value: Json) -> int | None:
-    """A whole number of them, which some senders write as text."""
+    """An integer amount, which some senders send as text."""
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MAX_AMOUNT else None

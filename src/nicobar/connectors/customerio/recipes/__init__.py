@@ -1,4 +1,4 @@
-"""Ready-made handlers for Customer.io: `NAME.js`, and `NAME.md` says what to build with it."""
+"""Ready-made handlers for Customer.io: `NAME.js`, with a guide in `NAME.md`."""
 
 from __future__ import annotations
 
