@@ -20,8 +20,8 @@ THREW = reason("threw", "The handler threw %(error)s", error="Error: no", locati
 TIMED_OUT = reason("timed_out", "timed out after %(timeout_ms)s ms", timeout_ms=15_000)
 GIVEN_UP = reason(
     "given_up",
-    "Failed after %(tries)s attempts. Last attempt: %(reason)s",
-    tries=8,
+    "Failed after %(attempts)s attempts. Last attempt: %(reason)s",
+    attempts=8,
     reason=reason("no_answer", "No response: %(reason)s.", reason=TIMED_OUT),
 )
 EMPTY = reason("empty", "The list of calls is empty.", "Shorten the name.", location="[0].payload")

@@ -30,7 +30,7 @@ _HEADERS = [
     (b"status", b"200 OK"),
     (b"via", b"1.1 google"),
 ]
-_REFUSED_ON_PURPOSE = invalid("name", "a fault that was switched on refuses this item")
+_REJECTED_ON_PURPOSE = invalid("name", "a configured fault rejects this item")
 
 
 class _Answer(Record):
@@ -152,7 +152,7 @@ class TrackApi:
         for index, item in enumerate(items):
             found = list(problems(item, self.mode))
             if fault is not None and fault.refuse_item == index:
-                found.append(_REFUSED_ON_PURPOSE)
+                found.append(_REJECTED_ON_PURPOSE)
             errors += [{**({"batch_index": index} if batch else {}), **_entry(item)} for item in found]
             refused += bool(found)
             if not found and isinstance(item, dict):
@@ -218,7 +218,7 @@ def _faulty(asked: _Asked, fault: Fault) -> _Answer | None:
         location = fault.location or f"https://{REGIONS['eu']}{asked.path}"
         headers.append((b"location", location.encode("ascii", "replace")))
     if fault.status in range(200, 300):
-        answer = _refused([_REFUSED_ON_PURPOSE])
+        answer = _refused([_REJECTED_ON_PURPOSE])
     else:
         answer = _oops(fault.status, "a fault that was switched on")
     body = answer.body if fault.body is None else fault.body.encode()

@@ -278,7 +278,7 @@ class Alerts:
             self._metrics.alerts.labels(alert.type.value, "mail_dropped").inc()
             log.error("alert email not sent", alert=alert.type.value, reason="too many emails are queued")
             return
-        task = asyncio.create_task(self._deliver_mail(mail, alert), name="mail an alert")
+        task = asyncio.create_task(self._deliver_mail(mail, alert), name="alert email")
         self._mails.add(task)
         task.add_done_callback(self._mails.discard)
 

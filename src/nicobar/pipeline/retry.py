@@ -113,8 +113,8 @@ def _put_off(outcome: Deferred, tries: int, now_ms: int, jitter: float, *, held:
     if due_at_ms is None:
         given_up = reason(
             "given_up",
-            "Failed after %(tries)s attempts. Last attempt: %(reason)s",
-            tries=tries + 1,
+            "Failed after %(attempts)s attempts. Last attempt: %(reason)s",
+            attempts=tries + 1,
             reason=why,
         )
         return Settled(state=DeliveryState.FAILED, code="given_up", reason=given_up)

@@ -71,7 +71,7 @@ def _event(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
         yield rules.EVENT_TYPE.at(
             f"{path}.type",
             "Customer.io has no event type %(given)s.",
-            "Use one of: %(event_types)s. Leave `type` out for events.",
+            "Use one of: %(event_types)s. Omit `type` for events.",
             given=shown(payload["type"]),
             event_types=", ".join(track_api.EVENT_TYPES),
         )
@@ -84,7 +84,7 @@ def _event(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
         yield rules.DATA.at(
             f"{path}.data",
             "`%(field)s` must be an object, but is %(given)s.",
-            "Send an object, or leave `data` out.",
+            "Send an object, or omit `data`.",
             field="data",
             given=shown(data),
         )
@@ -114,7 +114,7 @@ def _id_type(path: str, query: str) -> Iterator[Verdict]:
         yield rules.SEGMENT.at(
             path,
             "`id_type` must be one of: %(segment_id_types)s.",
-            "Set the type of the ids, or leave `id_type` out for people's ids.",
+            "Set the type of the ids, or omit `id_type` for people's ids.",
             segment_id_types=", ".join(track_api.SEGMENT_ID_TYPES),
         )
 

@@ -127,7 +127,7 @@ class Corrector:
                     rules.EVENT_KEY.at(
                         f"{path}.{field}",
                         "`%(field)s` is %(given)s. It must be non-empty text.",
-                        "Use %(field)s: String(value), or leave `%(field)s` out.",
+                        "Use %(field)s: String(value), or omit `%(field)s`.",
                         field=field,
                         given=shown(given),
                     )
@@ -187,8 +187,7 @@ class Corrector:
                 rules.TIMESTAMP_ADDED.at(
                     f"{path}.timestamp",
                     "Nicobar adds the event's time.",
-                    'To leave it out, turn off "Add event timestamps" (`correct_timestamp`) in the '
-                    "endpoint's settings.",
+                    'To omit it, turn off "Add event timestamps" (`correct_timestamp`) in the endpoint\'s settings.',
                 )
             )
             return {**item, "timestamp": max(0, self._origin.occurred_at_ms // 1000)}
@@ -199,7 +198,7 @@ class Corrector:
             rules.TIMESTAMP_CORRECTED.at(
                 f"{path}.timestamp",
                 "The timestamp %(given)s is not in Unix seconds. Nicobar sends %(seconds)s.",
-                "Use nicobar.unix(isoText), or leave `timestamp` out.",
+                "Use nicobar.unix(isoText), or omit `timestamp`.",
                 given=shown(given),
                 seconds=seconds,
             )
@@ -244,13 +243,13 @@ def _id_verdict(path: str, given: Json) -> Verdict:
         return rules.EVENT_ID_ADDED.at(
             f"{path}.id",
             "Nicobar adds an event id, so that Customer.io ignores duplicates.",
-            'To leave it out, turn off "Add event ids" (`correct_event_id`) in the endpoint\'s settings.',
+            'To omit it, turn off "Add event ids" (`correct_event_id`) in the endpoint\'s settings.',
         )
     return rules.EVENT_ID_CORRECTED.at(
         f"{path}.id",
         "The event id %(given)s is not a ULID, which Customer.io needs to recognize duplicates. Nicobar replaces it "
         "with a ULID.",
-        "Leave `id` out. If several messages report the same event, pass {once: …} to nicobar.event.",
+        "Omit `id`. If several messages report the same event, pass {once: …} to nicobar.event.",
         given=shown(given),
     )
 

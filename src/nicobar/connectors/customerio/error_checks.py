@@ -144,7 +144,7 @@ def _one_person(path: str, value: Json, names: Sequence[str]) -> Iterator[Verdic
         yield rules.IDENTIFIERS.at(
             path,
             "A person needs exactly one identifier out of %(names)s. This call has: %(given)s.",
-            "Keep the one that your workspace uses to identify people.",
+            "Keep the identifier that your workspace uses.",
             names=", ".join(names),
             given=given,
         )

@@ -54,7 +54,7 @@ def advise_person(path: str, attributes: Mapping[str, Json], origin: Origin) -> 
             yield rules.OWN_ATTRIBUTE.at(
                 own,
                 'Customer.io reserves the attribute name "%(name)s".',
-                "Use another name, or leave it out.",
+                "Use another name, or omit it.",
                 name=name,
             )
         elif name.startswith("_") and name not in track_api.USABLE_INTERNAL:

@@ -62,7 +62,7 @@ function profile(data) {
   return known({email: customer.email, name: customer.name});
 }
 
-// Leaves out unknown attributes: null would remove them from the person.
+// Omits unknown attributes: null would remove them from the person.
 function known(values) {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value != null && value !== ""));
 }
