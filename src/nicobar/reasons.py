@@ -94,7 +94,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return [value for value in self.values.values() if isinstance(value, Reason)]
 
     def _filled(self, template: str, nested: Callable[[Reason], str] | None, translate: Translate) -> str:
-        """`nested` renders nested reasons; without it, values are left out."""
+        """`nested` renders nested reasons; without it, values are omitted."""
         if not template:
             return ""
         if not self.values:

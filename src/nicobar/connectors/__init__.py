@@ -151,14 +151,14 @@ class Delivered(Record, tag=True):
 
 
 class Refused(Record, tag=True):
-    """The destination rejected the call for good: never retried."""
+    """The destination rejected the call permanently: never retried."""
 
     reason: Reason
 
 
 class Deferred(Record, tag=True):
     """Retry later, after `retry_after_ms` if the destination said when. `throttled` marks a 429. `alone` requests
-    that the call is sent again at once in a smaller request: the response did not say which of several calls it
+    that the call is sent at once in a smaller request: the response did not say which of several calls it
     meant. `failing` says that the destination failed, so that its circuit breaker counts it. `foreign` marks a
     response that is not the destination's own, such as a proxy's page: the operator is alerted at once. `reached`
     says that the destination itself responded, so that its breaker closes. `sent` is False if nothing of the delivery
@@ -185,8 +185,8 @@ class Blocked(Record, tag=True):
 
 
 class Gone(Record, tag=True):
-    """The destination wants no more deliveries: the endpoint is disabled, and the delivery waits, without using up an
-    attempt, until a user enables the endpoint.
+    """The destination accepts no more deliveries: the endpoint is disabled, and the delivery waits, without using up
+    an attempt, until a user enables the endpoint.
     """
 
     reason: Reason
@@ -315,7 +315,7 @@ class Connector(Protocol):
 
     @property
     def summary(self) -> str:
-        """What is sent, in a few words."""
+        """The sent data, in a few words."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""The calls of v1: which there are, what they refuse, and the object of v2 that each amounts to."""
+"""The calls of v1, their errors, and the equivalent v2 objects."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read(  # noqa: C901, PLR0911 - one case a call
     method: str, segments: Sequence[str], query: Mapping[str, Sequence[str]], body: Json, mode: Mode
 ) -> V1 | None:
     """The call of a path below `/api/v1/`, its segments percent-decoded; `query` has all values of each name. None
-    where there is no such call.
+    for unknown calls.
     """
     match (method, *segments):
         case ("PUT", "customers", who) if who:
@@ -72,7 +72,7 @@ def read(  # noqa: C901, PLR0911 - one case a call
 
 
 def _identifiers(who: str) -> dict[str, Json]:
-    """The kind is guessed from the shape of the value, as the API does."""
+    """Derives the kind of identifier from its format, like the API."""
     if who.startswith("cio_"):
         return {"cio_id": who.removeprefix("cio_")}
     return {"email": who} if "@" in who else {"id": who}

@@ -49,7 +49,7 @@ class AlertType(StrEnum):
     TEST = "nicobar.test"
 
 
-# Whether an endpoint delivers. Every change is reported, however often it comes within an hour.
+# Whether an endpoint delivers. Every change is reported, even several within an hour.
 _TROUBLE = frozenset({AlertType.DISABLED, AlertType.PAUSED, AlertType.FAILING})
 _STATES = _TROUBLE | {AlertType.RECOVERED}
 _TITLES = {

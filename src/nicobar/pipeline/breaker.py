@@ -113,7 +113,7 @@ def is_sounded(breaker: Breaker) -> bool:
 
 
 def probing(breaker: Breaker) -> Breaker:
-    """The wait is over: one delivery is sent as a probe."""
+    """After the wait, one delivery is sent as a probe."""
     return msgspec.structs.replace(breaker, state=BreakerState.HALF_OPEN, probe_at_ms=None)
 
 

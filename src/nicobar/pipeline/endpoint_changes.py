@@ -22,7 +22,7 @@ MAX_DECISIONS = 5
 
 
 class EndpointChanges:
-    """The changes of one endpoint. A change is only stored if it still fits the endpoint's current configuration: a
+    """The changes of one endpoint. A change is only stored if it still suits the endpoint's current configuration: a
     user may pause, change or delete it at the same time. `current` gives the current endpoint, None while stopping;
     `signal` is set after each decision. All methods raise StoreError.
     """

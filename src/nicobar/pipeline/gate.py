@@ -94,8 +94,8 @@ class Gate:
         return max(rules.wait_ms(self.breaker, now_ms), self.throttle.held_ms(steady_ms))
 
     def places(self, wanted: int, steady_ms: int) -> int:
-        """How many of the wanted deliveries may be claimed now. Only one, as a probe, while the breaker is open or
-        the endpoint is on hold.
+        """How many deliveries, at most `wanted`, may be claimed now. Only one, as a probe, while the breaker is open
+        or the endpoint is on hold.
         """
         if self.is_closed:
             return min(wanted, self.allowance.room(steady_ms))

@@ -1,5 +1,5 @@
 """The deliveries of one endpoint. The task claims a page, delivers it, and waits for a signal or until the next
-delivery is due. The same task probes an endpoint on hold until it sends again.
+delivery is due. The same task probes an endpoint on hold until sending resumes.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Lane:
                 page.cancel()
 
     async def _start_pages(self) -> int:
-        """Claims and starts what may be sent now; returns the milliseconds until the next look."""
+        """Claims and starts the deliveries that may be sent now; returns the milliseconds until the next look."""
         endpoint, gate = self._target.endpoint, self._gate
         await self._keep_breaker()
         if self._changes.under_way or (is_stopped(endpoint) and not is_on_hold(self._target)):
@@ -283,7 +283,7 @@ class Lane:
 
     async def _disable(self, endpoint: Endpoint, why: Reason) -> None:
         if await self._changes.disable(endpoint, why):
-            # After it is enabled, even while no process runs, it starts afresh.
+            # After it is enabled, even while no process runs, it starts with a new breaker.
             self._gate.reset()
             self._kept = self._gate.breaker
             await self._store.keep_breaker(endpoint.seq, self._gate.breaker)

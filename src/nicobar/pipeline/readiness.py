@@ -29,7 +29,7 @@ STALE_MS = 30_000
 MIN_FREE_DISK = 0.05
 # A successful handler run proves for this long that handlers run.
 SANDBOX_FRESH_MS = 10_000
-# The check waits behind other handlers, which may take a while on a busy machine.
+# The check is queued after other handlers, which may take a while on a busy machine.
 SANDBOX_TIMEOUT_MS = 60_000
 MAX_NAMES = 20
 
@@ -117,7 +117,7 @@ class _Look(Generic[T]):
 
     def _end(self, task: asyncio.Task[T]) -> None:
         self._task = None
-        # Retrieves the error too, since no request may be waiting any more.
+        # Retrieves the error too, since possibly no request is waiting.
         if not task.cancelled() and task.exception() is None:
             self._succeeded = (self._clock.steady_ms(), task)
 

@@ -16,7 +16,7 @@ from nicobar.reasons import reason
 from nicobar.store.history import History, RejectedRequest
 
 FLUSH_MS = 1_000
-# Per source and flush. The latest are kept, and the last one says how many were left out.
+# Per source and flush. The latest are kept, and the last one has the number of dropped ones.
 MAX_AT_ONCE = 50
 MAX_EVENT_ID_CHARS = 256
 
@@ -45,13 +45,13 @@ class RefusalLog:
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Writes once per second until `stop` is set, then what is left."""
+        """Writes once per second until `stop` is set, then writes the rest."""
         while not await self._clock.wait(stop, FLUSH_MS):
             await self.flush()
         await self.flush()
 
     async def flush(self) -> None:
-        """Writes what was noted. Requests that the store does not accept are dropped and counted in the log."""
+        """Writes the noted requests. Requests that the store does not accept are dropped and counted in the log."""
         if not self._noted:
             return
         noted, self._noted = self._noted, {}

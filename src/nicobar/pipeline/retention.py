@@ -56,7 +56,7 @@ class Maintainer:
                 await self.round(stop)
             except StoreError as error:
                 log.error("cleanup failed", code=error.code, detail=error.detail)
-            except Exception:  # noqa: BLE001 - an unexpected error must not stop the cleanup for good
+            except Exception:  # noqa: BLE001 - an unexpected error must not stop the cleanup
                 log.exception("cleanup failed")
             await self._clock.wait(stop, ROUND_MS)
 
@@ -101,7 +101,7 @@ class Maintainer:
 
 
 class Remover:
-    """Cancels the deliveries of deleted endpoints. The database alone says what is left to do, so the next process
+    """Cancels the deliveries of deleted endpoints. The database alone has the remaining work, so the next process
     continues where this one stopped.
     """
 
@@ -116,7 +116,7 @@ class Remover:
                 await self._cancel(stop)
             except StoreError as error:
                 log.error("deliveries of deleted endpoints not canceled", code=error.code, detail=error.detail)
-            except Exception:  # noqa: BLE001 - an unexpected error must not stop the loop for good
+            except Exception:  # noqa: BLE001 - an unexpected error must not stop the loop
                 log.exception("deliveries of deleted endpoints not canceled")
             await self._clock.wait(stop, LOOK_MS)
 

@@ -17,7 +17,7 @@ from nicobar.pipeline.lane import Lane, log_end
 from nicobar.pipeline.retry import JITTER, RETRY_AFTER_MS
 from nicobar.store import Store
 
-# No delivery waits longer than the schedule's longest step, or a day if a destination asked for it.
+# No delivery waits longer than the schedule's longest step, or a day if a destination requests it.
 MAX_WAIT_MS = max(int(RETRY_AFTER_MS[-1] * (1 + JITTER)), 24 * 3_600_000)
 
 

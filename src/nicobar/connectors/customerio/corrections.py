@@ -274,7 +274,7 @@ def profile(items: Sequence[dict[str, Json]], origin: Origin) -> dict[str, Json]
     address.
 
     Only for a person that an event identifies by the sender's customer id: any other identifier may belong to someone
-    else, who would get the customer's address.
+    else: that person would get the customer's address.
 
     Without a timestamp, like every identify: a retry is always older than the profile's latest edit.
     """

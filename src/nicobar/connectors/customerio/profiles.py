@@ -35,7 +35,7 @@ class _Known(Record):
 
 
 class Profiles:
-    """The last delivered profile of each person, as a digest. Forgotten when another call may have changed that
+    """The last delivered profile of each person, as a digest. Dropped when another call may have changed that
     person.
     """
 
