@@ -1,4 +1,4 @@
-"""Customer.io's connector: what is sent, what is corrected, and what the answers mean."""
+"""The Customer.io connector: sent calls, corrections, and the meaning of responses."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_profiles_are_remembered_in_the_order_of_a_request():
 
 
 @pytest.mark.parametrize("customer", [None, Customer(key="cus_1"), Customer(key="cus_2", email="x@y.example")])
-def test_nobody_s_profile_is_guessed(customer):
+def test_no_profile_is_guessed(customer):
     assert len(destination().prepare([call(person("event", name="a"))], origin(customer)).calls) == 1
 
 
@@ -357,7 +357,7 @@ def test_a_call_of_v1_that_is_not_found_is_retried(status):
 
 
 @pytest.mark.parametrize("status", [302, 401, 403, 404])
-def test_the_reason_of_a_hold_says_what_was_answered(status):
+def test_reason_of_a_hold_contains_the_response(status):
     (one,) = outcomes(destination(), 1, answer(status, b"go away"))
     assert f"responded with {status}: go away" in str(one.reason)
     assert "Check" in str(one.reason)
@@ -388,7 +388,7 @@ def test_errors_inside_a_200_count_too():
         b"{}",
     ],
 )
-def test_an_unnamed_refusal_is_looked_for_in_smaller_requests(body):
+def test_unnamed_rejection_is_searched_in_smaller_requests(body):
     assert all(
         isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes(destination(), 3, answer(207, body))
     )
@@ -403,18 +403,18 @@ def test_rejected_batch_is_split_and_rejected_call_is_final(status):
 
 
 @pytest.mark.parametrize("status", [301, 302, 308, 401, 402, 403, 404, 405, 407])
-def test_what_a_person_has_to_put_right_blocks_the_endpoint(status):
+def test_configuration_errors_block_the_endpoint(status):
     assert all(isinstance(outcome, Blocked) for outcome in outcomes(destination(), 2, answer(status)))
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-def test_what_may_pass_is_tried_again(status):
+def test_temporary_errors_are_retried(status):
     (one,) = outcomes(destination(), 1, answer(status, b"", **{"retry-after": "7"}))
     assert isinstance(one, Deferred)
     assert (one.retry_after_ms, one.throttled, one.alone) == (7_000, status == 429, False)
 
 
-def test_no_answer_is_tried_again():
+def test_missing_response_is_retried():
     (one,) = outcomes(destination(), 1, NoResponse(reason=plain("timed out after 15000 ms"), duration_ms=15_000))
     assert isinstance(one, Deferred)
     assert "timed out" in str(one.reason)
@@ -433,7 +433,7 @@ def test_no_answer_is_tried_again():
         ({}, {"site_id": "a", "api_key": "ключ"}, "api_key"),
     ],
 )
-def test_settings_that_do_not_fit_are_named(settings, credentials, word):
+def test_invalid_settings_are_named(settings, credentials, word):
     with pytest.raises(UserError, match=word) as caught:
         CustomerIo().open(settings, credentials)
     assert "key-99ab" not in str(caught.value)

@@ -54,7 +54,7 @@ def test_only_2xx_is_success_and_the_rest_is_retried():
         assert f"{number}: busy" in str(outcome.reason)
 
 
-def test_a_410_disables_and_says_how_to_go_on():
+def test_410_disables_and_explains_how_to_resume():
     outcome = read(status(410, b"bye"))
     assert isinstance(outcome, Gone)
     assert "410: bye" in str(outcome.reason)

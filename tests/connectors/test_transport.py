@@ -59,7 +59,7 @@ async def test_response_is_read_and_request_is_sent_unchanged():
     assert b"x-plan: pro" in seen
 
 
-async def test_answers_are_asked_for_in_plain_bytes():
+async def test_responses_are_requested_uncompressed():
     _, (seen,) = await ask(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", headers={"Accept-Encoding": "gzip"})
     assert [line for line in seen.lower().splitlines() if b"accept-encoding" in line] == [
         b"accept-encoding: identity"
@@ -80,7 +80,7 @@ async def test_a_long_answer_is_cut():
 
 
 @pytest.mark.parametrize("answer", [None, b"nonsense\r\n\r\n"])
-async def test_a_broken_answer_is_no_answer(answer):
+async def test_broken_response_counts_as_missing(answer):
     result, _ = await ask(answer)
     assert isinstance(result, NoResponse)
     assert result.reason

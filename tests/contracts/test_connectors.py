@@ -179,7 +179,7 @@ async def test_a_check_names_the_address_to_allow(tested):
 
 
 @every_connector
-def test_secrets_stand_in_nothing_that_is_shown(tested):
+def test_secrets_are_never_displayed(tested):
     it = opened(tested)
     prepared = it.prepare([good(it, 0)], ORIGIN)
     request = it.pack(prepared.calls)

@@ -1,4 +1,4 @@
-"""What people are told: once for each cause and hour, through Nicobar and by mail, without secrets."""
+"""Alerts: one per cause and hour, through Nicobar and by email, without secrets."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ async def test_failures_that_all_differ_become_no_storm(tmp_path):
         assert len(await waiting(store, ops.seq, clock.now_ms())) == 2 * MAX_CAUSES_AN_HOUR + 1
 
 
-async def test_alerts_and_mails_hold_no_values(tmp_path):
+async def test_alerts_and_emails_contain_no_values(tmp_path):
     async with world(tmp_path) as (alerts, clock, store, snapshot), office("x") as (post, port):
         shop, ops = snapshot.endpoints
         mail = Mail(url=f"smtp://127.0.0.1:{port}", sender="nicobar@shop.example", recipients=("ops@shop.example",))
@@ -208,7 +208,7 @@ def test_outline_has_texts_and_lines_but_no_values(why, outline):
     assert SECRET not in why.outline()
 
 
-async def test_an_endpoint_is_not_told_of_its_own_failures(tmp_path):
+async def test_endpoint_gets_no_alerts_about_itself(tmp_path):
     async with world(tmp_path) as (alerts, clock, store, snapshot):
         _, ops = snapshot.endpoints
         await alerts(endpoint_name="ops").tell(Alert(type=AlertType.PAUSED, endpoint=ops, reason=UNAUTHORIZED))

@@ -10,7 +10,7 @@ from nicobar.model import Breaker, BreakerState, DeliveryState
 from support.worker import OK, another_worker, breaker, failing, said, status, the_endpoint, world
 
 
-async def test_after_five_days_of_failures_only_the_endpoint_is_disabled_and_says_so(tmp_path):
+async def test_endpoint_is_disabled_after_five_days_of_failures(tmp_path):
     async with world(tmp_path) as it:
         ids = await failing(it, 5)
         for _ in range(5):

@@ -1,4 +1,4 @@
-"""What sources refused, kept within bounds."""
+"""Rejected requests of sources are stored within limits."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_flood_becomes_one_write_per_second_with_a_count(store):
     assert (await kept(store))[0].event_id == "evt_last", "what is left is written at the end"
 
 
-async def test_a_store_that_refuses_ends_nothing(store):
+async def test_store_failure_stops_nothing(store):
     clock = MovingClock()
     refusals = RefusalLog(store, clock)
     refusals.note("src_1", WRONG, "x" * 1_000)

@@ -176,7 +176,7 @@ async def test_the_parent_s_memory_stays_bounded(lying):
     assert after_kib - before_kib < 32 * 1024
 
 
-async def test_answers_left_over_reach_no_later_event(lying):
+async def test_stale_replies_reach_no_later_event(lying):
     lie = "say(frame(honest) * 3)"
     async with lying(lie) as pool:
         (lied,) = await pool.run([job("lie")])

@@ -115,7 +115,7 @@ async def test_an_output_over_its_bound_never_leaves_the_child(pool):
     assert result.failure is Failure.OUTPUT_TOO_LARGE
 
 
-async def test_a_large_event_comes_back_whole(pool):
+async def test_large_event_is_returned_whole(pool):
     body = b'{"data":"' + b"x" * 400_000 + b'"}'
     assert await payload(pool, "function handler(w) { w.payload = [w.payload.data]; return w; }", body=body) == [
         "x" * 400_000
@@ -184,7 +184,7 @@ async def test_own_objects_may_have_names_of_built_in_ones(pool):
     ]
 
 
-async def test_time_and_chance_are_the_same_on_every_try(pool):
+async def test_time_and_random_numbers_are_the_same_on_every_attempt(pool):
     code = "function handler(w) { w.payload = [Date.now(), new Date().toISOString(), Math.random()]; return w; }"
     first = await payload(pool, code)
     assert first[:2] == [1_700_000_000_000, "2023-11-14T22:13:20.000Z"]
@@ -211,7 +211,7 @@ async def test_helpers_know_currencies_and_times(pool):
 @pytest.mark.parametrize(
     "call", ["money('5', 'USD')", "money(5, 'usd')", "unix('soon')", "event('')", "event('a', [])"]
 )
-async def test_helpers_refuse_what_they_cannot_read(pool, call):
+async def test_helpers_reject_invalid_values(pool, call):
     (result,) = await pool.run([job(f"function handler(w) {{ w.payload = nicobar.{call}; return w; }}")])
     assert isinstance(result, Broken)
     assert "nicobar." in str(result.reason)
@@ -238,7 +238,7 @@ async def test_hanging_handler_fails_alone_and_its_process_is_replaced():
 
 
 @pytest.mark.parametrize("native", [STUCK, BACKTRACKS])
-async def test_cpu_time_decides_over_what_cannot_be_interrupted(native):
+async def test_cpu_time_stops_uninterruptible_code(native):
     kills: list[str] = []
     bounds = Bounds(run_ms=60_000, cpu_ms=300, wall_ms=60_000, memory_bytes=1024 * 1024 * 1024)
     async with SandboxPool(children=1, bounds=bounds, on_kill=kills.append) as pool:
@@ -383,7 +383,7 @@ async def test_params_beyond_64_bits_reach_the_handler(pool):
         assert await payload(pool, code, params={"n": int("9" * 400)}) == {"n": None}
 
 
-async def test_a_job_that_cannot_be_handed_over_fails_alone(pool):
+async def test_job_that_cannot_be_sent_fails_alone(pool):
     async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(TypeError):
             await pool.run([job(GOOD, params={"n": object()})])
