@@ -504,7 +504,7 @@ def test_a_workspace_in_the_other_region_is_told_when_the_file_is_applied(tmp_pa
     emulator.communicate(timeout=PATIENCE_S)
     assert "▲ endpoint customerio: The workspace is in region eu. Set the region to eu." in wrong.stdout
     assert "● endpoint customerio: " in right.stdout
-    assert "the region is eu" in right.stdout
+    assert "The region is eu" in right.stdout
 
 
 def test_the_emulator_speaks_https_with_a_certificate_that_it_makes(tmp_path):
@@ -532,5 +532,5 @@ def test_doctor_names_wrong_credentials(tmp_path):
     assert (applied.returncode, result.returncode) == (0, 1)
     for said in (applied.stdout, result.stdout):
         assert "▲ endpoint customerio" in said
-        assert "Check Site ID and API key" in said
+        assert "Check the Site ID, the API key" in said
     assert "demo-key" not in result.stdout

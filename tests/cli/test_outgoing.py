@@ -30,7 +30,7 @@ def test_a_file_applied_before_an_upgrade_still_applies(tmp_path):
     assert nicobar(tmp_path, "apply", "nicobar.toml").returncode == 0
     again = nicobar(tmp_path, "apply", "nicobar.toml", **NONE)
     assert (again.returncode, "Nothing to change." in again.stdout) == (0, True), again
-    assert "▲ endpoint customerio: Requests to 127.0.0.1 are not allowed" in again.stdout
+    assert "▲ endpoint customerio: Requests to 127.0.0.1 are blocked" in again.stdout
     assert f"add {ENTRY} to allowed_addresses" in again.stdout
     text = (tmp_path / "nicobar.toml").read_text()
     (tmp_path / "nicobar.toml").write_text(text.replace("max_messages_per_s = 500", "max_messages_per_s = 50"))
