@@ -21,8 +21,9 @@ from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
 from nicobar.errors import StoreError, StoreUnusable, UserError
 from nicobar.ids import IdFactory
+from nicobar.logs import log
+from nicobar.metrics import LimitReport, Metrics
 from nicobar.model import UserRole
-from nicobar.observe import LimitReport, Metrics, log
 from nicobar.pipeline.alerts import Alerts, Mail
 from nicobar.pipeline.configuration import Configuration, Unusable
 from nicobar.pipeline.deliver import Deliverer

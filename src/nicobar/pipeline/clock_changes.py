@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
-from nicobar.observe import log
+from nicobar.logs import log
 from nicobar.store import Queue
 
 # Time synchronization moves a clock by fractions of a second; a larger step means that the clock was set.

@@ -71,8 +71,8 @@ def judge(reply: Reply, number: int, bounds: Bounds) -> Result:
 
 
 def _broken(reply: Reply, bounds: Bounds) -> Broken:
-    known = TEXTS.get(reply.code)
-    if known is None:
+    template = TEXTS.get(reply.code)
+    if template is None:
         raise InvalidReply("an unknown failure code")
     chars = sum(len(f"{name}{value}") for name, value in reply.values.items())
     if chars > MAX_REASON_CHARS or len(reply.values) > MAX_REASON_VALUES:
@@ -80,7 +80,7 @@ def _broken(reply: Reply, bounds: Bounds) -> Broken:
     limits = {"run_ms": bounds.run_ms} if reply.code == "timed_out" else {}
     if reply.code == "out_of_memory":
         limits = {"memory_mib": bounds.memory_bytes // 1024**2}
-    why = msgspec.structs.replace(known, values=bounded({**reply.values, **limits}), location=reply.line)
+    why = msgspec.structs.replace(template, values=bounded({**reply.values, **limits}), location=reply.line)
     return _failed(reply, KINDS[reply.code], why)
 
 
@@ -148,16 +148,16 @@ def _half_pair(content: bytes) -> str | None:
         return None
     left: list[tuple[str, Json]] = [("", value)]
     while left:
-        path, one = left.pop()
-        match one:
-            case str() if not _is_text(one):
+        path, node = left.pop()
+        match node:
+            case str() if not _is_text(node):
                 return path
             case list():
-                left += reversed([(f"{path}[{index}]", item) for index, item in enumerate(one)])
+                left += reversed([(f"{path}[{index}]", item) for index, item in enumerate(node)])
             case dict():
-                if any(not _is_text(key) for key in one):
+                if any(not _is_text(key) for key in node):
                     return f"A name in {path}"
-                left += reversed([(f"{path}.{key}", item) for key, item in one.items()])
+                left += reversed([(f"{path}.{key}", item) for key, item in node.items()])
     return None
 
 

@@ -17,7 +17,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from nicobar.errors import Refusal, StoreError
-from nicobar.observe import log
+from nicobar.logs import log
 from nicobar.store import Access
 
 PERIOD_S = 2

@@ -25,9 +25,9 @@ from nicobar.connectors import (
 from nicobar.connectors.answers import status_code
 from nicobar.connectors.customerio import corrections, form, rules, track_api
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
-from nicobar.connectors.customerio.check_v1 import check_v1
 from nicobar.connectors.customerio.corrections import Corrections, Corrector, Occurrence
 from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS, check, shown
+from nicobar.connectors.customerio.error_checks_v1 import check_v1
 from nicobar.connectors.customerio.profiles import Profiles
 from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.connectors.customerio.track_api import V1Call
@@ -274,10 +274,10 @@ class CustomerIoDestination:
                 )
             )
             return
-        known = track_api.v1_call(call.method, path)
+        documented_call = track_api.v1_call(call.method, path)
         if path in {ENTITY, BATCH} and call.method == "POST":
             yield from _objects(index, path, call.payload, verdicts)
-        elif known is not None and known.segments[0] == "customers" and "?" in call.url:
+        elif documented_call is not None and documented_call.segments[0] == "customers" and "?" in call.url:
             verdicts.append(
                 rules.PATH.at(
                     f"[{index}].url",
@@ -285,10 +285,10 @@ class CustomerIoDestination:
                     "Encode the id: encodeURIComponent(id).",
                 )
             )
-        elif known is not None:
+        elif documented_call is not None:
             # Calls without a body are sent without one, whatever the payload.
-            payload = None if known.body == "none" else call.payload
-            yield _Single(path=f"[{index}].payload", url_path=path, call=known, payload=payload)
+            payload = None if documented_call.body == "none" else call.payload
+            yield _Single(path=f"[{index}].payload", url_path=path, call=documented_call, payload=payload)
         else:
             verdicts.append(
                 rules.PATH.at(
@@ -355,8 +355,8 @@ def _person_v1(part: _Single) -> Json:
     """The person of a v1 event: identified by the path, or anonymous in the payload."""
     segments = part.url_path.partition("?")[0].split("/")
     payload = part.payload if isinstance(part.payload, dict) else {}
-    known = unquote(segments[4]) if part.call.segments[0] == "customers" else None
-    return {corrections.PATH_OF_V1: known, "anonymous_id": payload.get("anonymous_id")}
+    person_id = unquote(segments[4]) if part.call.segments[0] == "customers" else None
+    return {corrections.PATH_OF_V1: person_id, "anonymous_id": payload.get("anonymous_id")}
 
 
 def _check_object(part: _Object, people: Sequence[dict[str, Json]], origin: Origin) -> Iterator[Verdict]:

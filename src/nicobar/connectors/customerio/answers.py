@@ -120,8 +120,8 @@ def _accepted(calls: Sequence[ReadyCall], answer: Response) -> list[Outcome]:
 
 
 def _is_empty_success(call: ReadyCall, status: int) -> bool:
-    known = v1_call(call.method, call.url[max(0, call.url.rfind("/api/v1/")) :])
-    return known is not None and known.empty_status == status
+    documented_call = v1_call(call.method, call.url[max(0, call.url.rfind("/api/v1/")) :])
+    return documented_call is not None and documented_call.empty_status == status
 
 
 def _complains(value: dict[str, Json]) -> bool:

@@ -300,12 +300,12 @@ def has_address(identifiers: Json, items: Sequence[dict[str, Json]]) -> bool:
     """Whether a person is identified by an address, or an identify among `items` sets one."""
     if isinstance(identifiers, dict) and "email" in identifiers:
         return True
-    said = (
+    profiles = (
         item.get("attributes")
         for item in items
         if item.get("action") == "identify" and item.get("identifiers") == identifiers
     )
-    return any(isinstance(attributes, dict) and attributes.get("email") for attributes in said)
+    return any(isinstance(attributes, dict) and attributes.get("email") for attributes in profiles)
 
 
 def profile_added() -> Verdict:

@@ -49,10 +49,10 @@ def check(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
 
 def _no_action(path: str, item: dict[str, Json]) -> Verdict:
     kind = item.get("type")
-    known = track_api.ACTIONS.get(kind) if isinstance(kind, str) else None
-    if known is None:
+    actions = track_api.ACTIONS.get(kind) if isinstance(kind, str) else None
+    if actions is None:
         return _no_type(path, kind)
-    choices = ", ".join(sorted(known))
+    choices = ", ".join(sorted(actions))
     if item.get("action") is None:
         return rules.UNKNOWN_ACTION.at(
             f"{path}.action", "Missing field `action`.", "Use one of: %(known)s.", known=choices
