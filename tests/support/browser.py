@@ -49,7 +49,11 @@ _SHARED = Shared(_launch)
 
 async def serious_findings(page: Page) -> list[str]:
     """What axe-core finds that keeps somebody from using the page."""
-    await page.evaluate(AXE.read_text("utf-8"))
+    if not await page.evaluate("'axe' in window"):
+        source = AXE.read_text("utf-8")
+        # The browser then has it for the pages that follow: it is large to send and to compile each time.
+        await page.add_init_script(source)
+        await page.evaluate(source)
     found = await page.evaluate("axe.run({resultTypes: ['violations']})")
     return [
         f"{page.url}: {item['id']}: {item['help']}: {[node['html'][:200] for node in item['nodes']]}"
