@@ -47,6 +47,13 @@ async def _launch(*arguments: str) -> AsyncIterator[Browser]:
 _SHARED = Shared(_launch)
 
 
+async def new_page(it: Browser, **options: object) -> Page:
+    """A page of a context of its own."""
+    page = await it.new_page(**options)
+    page.set_default_timeout(PATIENCE_MS)
+    return page
+
+
 async def serious_findings(page: Page) -> list[str]:
     """What axe-core finds that keeps somebody from using the page."""
     if not await page.evaluate("'axe' in window"):
