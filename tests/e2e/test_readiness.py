@@ -60,6 +60,19 @@ def overwrite(database, pages) -> None:
             file.write(os.urandom(PAGE_BYTES))
 
 
+def overwrite_log(path) -> None:
+    """All pages but the first two: without the header the file would be no database at all, which is another error.
+    The log's format: https://sqlite.org/fileformat2.html#walformat.
+    """
+    with path.open("r+b") as log:
+        size = log.seek(0, os.SEEK_END)
+        for frame in range(32, size, 24 + PAGE_BYTES):
+            log.seek(frame)
+            if int.from_bytes(log.read(4), "big") > 2:
+                log.seek(frame + 24)
+                log.write(os.urandom(PAGE_BYTES))
+
+
 @contextmanager
 def write_lock(database):
     """Another process's open write, as far as the server can tell."""
@@ -89,12 +102,9 @@ def test_a_damaged_database_is_not_ready_and_doctor_names_the_fix(tmp_path):
             assert it.send(number)[0] == 202
         becomes_ready(base(it))
         pages = (data / "nicobar.db").stat().st_size // PAGE_BYTES
-        # All but the header, in the log as well: what a page holds is read from there first.
+        # In the log as well: what a page holds is read from there first.
         overwrite(data / "nicobar.db", range(2, pages))
-        with (data / "nicobar.db-wal").open("r+b") as log:
-            size = log.seek(0, os.SEEK_END)
-            log.seek(32)
-            log.write(os.urandom(size - 32))
+        overwrite_log(data / "nicobar.db-wal")
         status, answer = ready(it)
         assert (status, part(answer, "store")["state"]) == (503, "failed"), answer
         assert "damaged" in part(answer, "store")["detail"]
