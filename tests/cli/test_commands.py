@@ -29,7 +29,7 @@ from nicobar.runtime import open_store
 from nicobar.settings import Settings
 from nicobar.store import PutSource
 from nicobar.use_cases.config_file import Document, Plan, Planner
-from support.cli import run_cli
+from support.cli import Started, run_cli
 from support.handlers import ORDER_PAID, PERSON_STATE, PLAN_LIFE
 from support.patience import PATIENCE_S
 
@@ -416,18 +416,9 @@ def test_a_demo_that_is_stopped_early_says_so(tmp_path):
     assert "Traceback" not in output
 
 
-def _start(directory: Path, *arguments: str, until: str) -> tuple[subprocess.Popen[str], str]:
+def _start(directory: Path, *arguments: str, until: str) -> tuple[Started, str]:
     """A process, and the line that says that it is up."""
-    process = subprocess.Popen(
-        [NICOBAR, *arguments],
-        cwd=directory,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
-    assert process.stdout is not None
+    process = Started(directory, arguments, environment())
     for line in process.stdout:
         if until in line:
             return process, line

@@ -15,11 +15,17 @@ import nicobar
 from nicobar.addresses import AllowedAddresses
 from nicobar.connectors import NoResponse, Request, Response
 from nicobar.connectors.transport import HttpTransport
+from support.patience import PATIENCE_MS
 from support.urls import NOT_PUBLIC, PUBLIC, UNUSUAL_LOOPBACK
 
 
 async def ask(
-    answer: bytes | None, *, allowed: str = "127.0.0.1", close: bool = True, timeout_ms: int = 2_000, headers=None
+    answer: bytes | None,
+    *,
+    allowed: str = "127.0.0.1",
+    close: bool = True,
+    timeout_ms: int = PATIENCE_MS,
+    headers=None,
 ):
     """One request to a loopback server that answers with these bytes; None resets the connection."""
     seen: list[bytes] = []
@@ -235,7 +241,7 @@ async def test_unresolvable_name_differs_from_a_blocked_one():
 
 
 async def test_refused_connection_differs_from_an_invalid_url():
-    async with HttpTransport(allowed=AllowedAddresses.read("127.0.0.1"), timeout_ms=2_000) as transport:
+    async with HttpTransport(allowed=AllowedAddresses.read("127.0.0.1"), timeout_ms=PATIENCE_MS) as transport:
         refused = await transport.send(Request(method="POST", url="http://127.0.0.1:1/", headers={}, body=b""))
         bad = await transport.send(Request(method="POST", url="http://", headers={}, body=b""))
     assert isinstance(refused, NoResponse)
