@@ -39,7 +39,7 @@ def test_a_password_in_an_address_is_masked(url, seen):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("a = " + "[" * 50_000, "nested too deeply"), ("port = " + "9" * 5_000, "not TOML")]
+    ("text", "said"), [("a = " + "[" * 50_000, "nested too deeply"), ("port = " + "9" * 5_000, "Invalid TOML")]
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path, text, said):
     file = tmp_path / "nicobar.toml"

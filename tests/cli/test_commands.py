@@ -220,8 +220,11 @@ def test_migrate_says_what_it_did(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "more", "words"),
     [
-        (["serve", "--port", "x"], {}, "Invalid value for --port"),
-        (["serve"], {"NICOBAR_PROT": "1"}, "NICOBAR_PROT"),
+        (["serve", "--port", "x"], {}, "Invalid --port: must be a whole number. Got 'x'."),
+        (["serve", "--port", "70000"], {}, "Invalid --port: must be at most 65535. Got '70000'."),
+        (["serve", "--role", "x"], {}, "Invalid --role: must be one of all, web, worker. Got 'x'."),
+        (["serve"], {"NICOBAR_PROT": "1"}, "(environment variable NICOBAR_PROT). Did you mean 'port'?"),
+        (["serve"], {"NICOBAR_SECRET_KEY": "0f"}, "Invalid environment variable NICOBAR_SECRET_KEY: wrong format."),
         (["serve", "--data-dir", "file/below"], {}, "data directory"),
         (["serve", "--data-dir", "bad"], {}, "not a SQLite database"),
         (["serve", "--database-url", "mysql://x"], {}, "sqlite:///"),
