@@ -224,6 +224,6 @@ def _entry(text: str) -> _Entry:
 def _malformed(entry: str) -> SettingsError:
     return SettingsError(
         "setting_invalid",
-        f"Invalid entry {entry!r} in allowed_addresses: it is not a host name, an IP address or a CIDR block.",
-        "Write entries such as crm.internal, 10.0.0.5:8080, 10.1.0.0/16 or [fd00::1]:8080, separated by commas.",
+        f"Invalid entry {entry!r} in allowed_addresses: must be a host name, an IP address or a CIDR block.",
+        "Use entries such as crm.internal, 10.0.0.5:8080, 10.1.0.0/16 or [fd00::1]:8080, separated by commas.",
     )

@@ -113,14 +113,14 @@ def test_apply_is_repeatable_and_export_gives_it_back(tmp_path):
     first = nicobar(tmp_path, "apply", "nicobar.toml")
     assert "endpoint customerio: added" in first.stdout, first
     second = nicobar(tmp_path, "apply", "nicobar.toml")
-    assert "Nothing to change." in second.stdout
+    assert "No changes." in second.stdout
     assert re.findall("/in/.*", first.stdout) == re.findall("/in/.*", second.stdout)
     assert nicobar(tmp_path, "export", "out/all.toml").returncode == 0
     assert (tmp_path / "out" / "handlers" / "customerio.js").read_text() == ORDER_PAID
-    assert "Nothing to change." in nicobar(tmp_path, "apply", "out/all.toml").stdout
+    assert "No changes." in nicobar(tmp_path, "apply", "out/all.toml").stdout
     written = (tmp_path / "out" / "all.toml").read_text()
     assert not any(secret in written for secret in SECRETS.values())
-    assert "there already" in refused(nicobar(tmp_path, "export", "out/all.toml"))
+    assert "already exists" in refused(nicobar(tmp_path, "export", "out/all.toml"))
 
 
 def test_apply_prints_the_public_address_of_a_source(tmp_path):
@@ -163,10 +163,10 @@ def test_apply_removes_only_when_asked(tmp_path):
     (tmp_path / "empty.toml").write_text("")
     assert "endpoint customerio: not in the file, kept" in nicobar(tmp_path, "apply", "empty.toml").stdout
     assert (
-        "would be: endpoint customerio: removed"
+        "planned: endpoint customerio: deleted"
         in nicobar(tmp_path, "apply", "empty.toml", "--prune", "--dry-run").stdout
     )
-    assert "endpoint customerio: removed" in nicobar(tmp_path, "apply", "empty.toml", "--prune").stdout
+    assert "endpoint customerio: deleted" in nicobar(tmp_path, "apply", "empty.toml", "--prune").stdout
     assert "source" not in nicobar(tmp_path, "apply", "empty.toml").stdout
 
 
@@ -180,11 +180,11 @@ def test_apply_removes_only_when_asked(tmp_path):
         (lambda file: file.replace('connector = "customerio"', 'connector = "mailer"'), "mailer"),
         (lambda file: file.replace("base_url", "base_uri"), "base_uri"),
         (lambda file: file.replace("paid.js", "lost.js"), "lost.js"),
-        (lambda file: file + FILE % 1, "twice"),
-        (lambda file: file + "= 5", "not TOML"),
+        (lambda file: file + FILE % 1, "Duplicate name 'dodo'"),
+        (lambda file: file + "= 5", "Invalid TOML"),
         (lambda file: file + "deep = " + "[" * 50_000 + "]" * 50_000, "nested too deeply"),
         (lambda file: file + "deep = " + "{a=" * 5_000 + "1" + "}" * 5_000, "nested too deeply"),
-        (lambda file: file + "long = " + "9" * 5_000, "not TOML"),
+        (lambda file: file + "long = " + "9" * 5_000, "Invalid TOML"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_in_one_line_and_changes_nothing(tmp_path, change, words):
@@ -194,7 +194,7 @@ def test_a_file_that_does_not_fit_is_refused_in_one_line_and_changes_nothing(tmp
     assert words in line
     assert "whsec_written" not in line
     (tmp_path / "empty.toml").write_text("")
-    assert "Nothing to change." in nicobar(tmp_path, "apply", "empty.toml").stdout
+    assert "No changes." in nicobar(tmp_path, "apply", "empty.toml").stdout
 
 
 def test_apply_refuses_a_handler_that_cannot_run(tmp_path):
@@ -231,7 +231,7 @@ def test_migrate_says_what_it_did(tmp_path):
         (["serve", "--settings", "none.toml"], {}, "none.toml"),
         (["transform", "none.js"], {}, "none.js"),
         (["emulator", "--https-port", "0", "--certificate", "none/x.pem"], {}, "none/x.pem"),
-        (["emulator", "--https-port", "0", "--certificate", "file"], {}, "not a certificate"),
+        (["emulator", "--https-port", "0", "--certificate", "file"], {}, "not a PEM file with a certificate"),
         (["transform", "file", "--event", "payment.lost"], {}, "payment.lost"),
         (["apply", "none.toml"], {}, "none.toml"),
     ],
@@ -293,9 +293,9 @@ def test_a_database_is_made_for_a_file_that_can_be_applied_and_that_is_said(tmp_
     configure(folder)
     planned = nicobar(tmp_path, "apply", file, "--dry-run")
     assert planned.returncode == 0, planned
-    assert f"would be: new database {path}\nwould be: source dodo: added\n" in planned.stdout
+    assert f"planned: create database {path}\nplanned: source dodo: added\n" in planned.stdout
     assert not path.parent.exists()
-    assert f"New database: {path}" in nicobar(tmp_path, "apply", file).stderr
+    assert f"Created database: {path}" in nicobar(tmp_path, "apply", file).stderr
     assert nicobar(tmp_path, "apply", file).stderr == ""
 
 
@@ -304,9 +304,9 @@ def test_an_empty_database_answers_every_command_with_a_sentence(tmp_path, monke
     assert said_by("migrate")[0] == 0
     said = {arguments: said_by(*arguments)[1] for arguments in NEEDS_A_DATABASE}
     assert all(said.values())
-    assert "There is no source yet." in said["trigger", "payment.succeeded"]
-    assert "○ source: none yet, so no event is accepted." in said["doctor",]
-    assert "○ endpoint: none yet, so nothing is sent." in said["doctor",]
+    assert "There are no sources yet." in said["trigger", "payment.succeeded"]
+    assert "○ source: none, so no events are accepted." in said["doctor",]
+    assert "○ endpoint: none, so nothing is sent." in said["doctor",]
 
 
 def test_a_source_without_a_secret_says_what_is_missing_and_can_be_tried(tmp_path):
@@ -314,7 +314,7 @@ def test_a_source_without_a_secret_says_what_is_missing_and_can_be_tried(tmp_pat
     nicobar(tmp_path, "apply", "nicobar.toml")
     without_secrets(tmp_path)
     said = refused(nicobar(tmp_path, "trigger", "payment.succeeded"))
-    assert "Source dodo has no signing secret, so it accepts no event." in said
+    assert "Source dodo has no signing secret, so it rejects all events." in said
     assert "--source dodo --create-secret" in said
     assert "▲ source dodo: Source dodo has no signing secret" in nicobar(tmp_path, "doctor").stdout
     server, line = _start(tmp_path, "serve", "--port", "0", until='"running"')
@@ -360,7 +360,10 @@ def test_a_handler_that_sends_nothing_is_never_called_right(tmp_path):
     (tmp_path / "nicobar.toml").write_text(
         file.replace('handler = "paid.js"\n', "").replace('"customerio"\nc', '"b"\nc')
     )
-    assert "▲ endpoint b: it has no handler" in nicobar(tmp_path, "apply", "nicobar.toml", "--dry-run").stdout
+    assert (
+        "▲ endpoint b: no handler, so nothing is sent."
+        in nicobar(tmp_path, "apply", "nicobar.toml", "--dry-run").stdout
+    )
     shown = nicobar(tmp_path, "transform", "paid.js", "--all").stdout
     assert "Sends for 1 of 48 event types: payment.succeeded." in shown
     assert "Not handled: 47 event types." in shown
@@ -394,9 +397,9 @@ def test_the_demo_ends_well_and_takes_other_ports_where_its_own_are_taken(tmp_pa
         port = str(taken.getsockname()[1])
         result = nicobar(tmp_path, "demo", "--once", "--port", port, "--emulator-port", "0")
     assert result.returncode == 0, result
-    assert f"Port {port} is taken" in result.stdout
+    assert f"Port {port} is in use" in result.stdout
     assert "36 events sent, 36 delivered" in result.stdout
-    assert "3 people and 36 activities, 0 refused" in result.stdout
+    assert "3 people and 36 activities; 0 rejected." in result.stdout
 
 
 def test_the_demo_stays_up_with_its_addresses_until_it_is_stopped(tmp_path):

@@ -180,7 +180,7 @@ OPERATIONS = (
             Interface.API: api("POST", f"{TRANSFORMATION}/version/9/restore"),
             Interface.DASHBOARD: form(f"{PAGE}/transformation/restore", version="9"),
         },
-        error="There is no such version.",
+        error="Version 9 not found.",
     ),
     Operation(
         "switch a transformation off",

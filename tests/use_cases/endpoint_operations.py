@@ -264,7 +264,7 @@ OPERATIONS = (
             Interface.API: api("PATCH", ONE, {"name": "other"}),
             Interface.DASHBOARD: form(f"{PAGE}/settings", **FORM | {"name": "other"}),
         },
-        error="Another endpoint has this name. Choose another one.",
+        error="An endpoint named other already exists. Choose another name.",
     ),
     Operation(
         "send stored headers to another host",

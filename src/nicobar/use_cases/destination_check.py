@@ -1,4 +1,4 @@
-"""Where an endpoint sends, checked before it is kept: the address, and whose credentials go there."""
+"""Checks of a destination before it is stored: its address, and the host that credentials belong to."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def check_stored(
     if old != new and names:
         raise UserError(
             "credentials_host_changed",
-            "The stored credentials were entered for %(old)s and are not used for %(new)s.",
-            "Enter these again, or remove them: %(names)s.",
+            "The stored credentials belong to %(old)s and are not sent to %(new)s.",
+            "Enter these again or remove them: %(names)s.",
             old=old,
             new=new,
             names=", ".join(names),

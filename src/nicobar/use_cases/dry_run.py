@@ -83,9 +83,9 @@ class Coverage(Record):
 
     @property
     def summary(self) -> str:
-        """The sentence that always stands beside a verdict."""
+        """The coverage as a sentence."""
         if not self.event_types:
-            return "There is no sample of the event types that this endpoint subscribes to."
+            return "There are no samples of the event types that this endpoint subscribes to."
         more = len(self.sends) - MAX_NAMED
         names = [*self.sends[:MAX_NAMED], *([f"and {more} more"] if more > 0 else [])]
         named = f": {', '.join(names)}" if names else ""
@@ -93,7 +93,7 @@ class Coverage(Record):
 
     @property
     def warning(self) -> str:
-        """What follows where nothing is sent, else empty."""
+        """The warning if nothing is sent, else empty."""
         if not self.is_silent:
             return ""
         if self.not_handled == self.event_types:
@@ -157,8 +157,8 @@ def sample(samples: Samples, name: str, now_ms: int, customer: Customer | None =
         known = ", ".join(samples.types) or "none"
         raise UserError(
             "event_type_unknown",
-            "There is no sample of %(name)s.",
-            "There are samples of %(known)s.",
+            "No sample for event type %(name)s.",
+            "Samples exist for %(known)s.",
             name=repr(name),
             known=known,
         )
@@ -196,10 +196,10 @@ def _subject(event: Event, body: bytes, now_ms: int) -> Subject:
 
 
 def past(message: Message, customer: Customer | None) -> Subject:
-    """An event that was accepted. Raises UserError where its payload is gone."""
+    """An event that was accepted. Raises UserError if its payload was deleted."""
     if message.expunged_at_ms is not None:
         raise UserError(
-            "message_expunged", "The payload of %(id)s is gone.", "Choose another message.", id=message.id
+            "message_expunged", "The payload of message %(id)s was deleted.", "Choose another message.", id=message.id
         )
     return Subject(message=message, customer=customer)
 

@@ -48,7 +48,7 @@ def find_event_type(snapshot: Snapshot, name: str) -> EventType:
     """Raises Refusal 404."""
     found = all_event_types(snapshot).get(name)
     if found is None:
-        raise Refusal(404, "not_found", "There is no such event type.", "Check its id.")
+        raise Refusal(404, "not_found", "Event type %(name)s not found.", "Check its name.", name=name)
     return found
 
 
@@ -63,7 +63,13 @@ async def create_event_type(services: OperationServices, actor: Actor, name: str
     async def change(edit: Edit) -> EventType:
         known = all_event_types(edit.snapshot).get(name)
         if known is not None and not known.archived:
-            raise Refusal(409, "conflict", "There is an event type of this name.", "Change it with PUT or PATCH.")
+            raise Refusal(
+                409,
+                "conflict",
+                "An event type named %(name)s already exists.",
+                "Change it with PUT or PATCH.",
+                name=name,
+            )
         return await _put(edit, name, spec, known)
 
     return await edited(services, actor, change)
@@ -123,11 +129,17 @@ async def _put(edit: Edit, name: str, spec: EventTypeSpec, known: EventType | No
 def check_expungeable(snapshot: Snapshot, name: str) -> None:
     """Raises Refusal 404, and 409 for an event type that comes with a source."""
     if is_built_in(snapshot, find_event_type(snapshot, name).name):
-        raise Refusal(409, "conflict", "It comes with a source and cannot be deleted.", "Archive it.")
+        raise Refusal(
+            409,
+            "conflict",
+            "Event type %(name)s comes with a source and cannot be deleted.",
+            "Archive it instead.",
+            name=name,
+        )
 
 
 async def archive_event_type(services: OperationServices, actor: Actor, name: str) -> None:
-    """It is not offered any more; messages of it are accepted as before. Raises Refusal 404."""
+    """Hides an event type; its messages are still accepted. Raises Refusal 404."""
 
     async def change(edit: Edit) -> None:
         known = find_event_type(edit.snapshot, name)

@@ -1,4 +1,4 @@
-"""How many passwords an address may get wrong, on all processes together."""
+"""Limits wrong passwords per address, over all processes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def count_attempt(access: Access, address: str, user_name: str, now_ms: in
     raise Refusal(
         429,
         "too_many_logins",
-        "There were %(max_wrong)s wrong passwords from here within a minute.",
+        "Too many wrong passwords: %(max_wrong)s within a minute.",
         "Try again in %(wait_s)s s.",
         retry_after_s=wait_s,
         max_wrong=MAX_WRONG,
@@ -54,8 +54,8 @@ async def count_attempt(access: Access, address: str, user_name: str, now_ms: in
 
 
 async def forgive(access: Access, attempt: LoginAttempt) -> None:
-    """Forgets the wrong passwords of that user name, and no others: anybody with a user of their own could go on
-    guessing otherwise.
+    """Forgets the wrong passwords of that user name only. Otherwise a user could sign in with their own password to
+    keep guessing another one.
     """
     for slot in attempt.slots:
         await access.drop_answer(attempt.owner, slot)

@@ -113,7 +113,7 @@ def check_cancelable(task: Task, untried: int) -> None:
 
 def _ended(task: Task) -> Refusal:
     return Refusal(
-        409, "task_ended", "The task %(id)s does not run any more.", "Nothing is left to cancel.", id=task.id
+        409, "task_ended", "Task %(id)s has already ended.", "There is nothing left to cancel.", id=task.id
     )
 
 

@@ -1,4 +1,4 @@
-"""What an owner does with sources. Every function takes an open edit, decides on its snapshot and commits."""
+"""Operations on sources. Every function gets an open edit, decides on its snapshot and commits."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ async def create_trial_secret(edit: Edit, source: Source) -> str:
         raise Refusal(
             409,
             "secret_exists",
-            "Source %(name)s has a signing secret.",
+            "Source %(name)s already has a signing secret.",
             "Send a sample with it, or replace it.",
             name=source.name,
         )
@@ -219,9 +219,9 @@ def _check_free(
     own_id = source.id if source else None
     others = [other for other in snapshot.sources if other.id != own_id]
     if uid is not None and any(other.uid == uid for other in others):
-        raise Conflict("Another source has this uid.", "Choose another one.")
+        raise Conflict("A source with the uid %(uid)s already exists.", "Choose another uid.", uid=uid)
     if name is not None and any((other.app_id, other.name) == (app_id, name) for other in others):
-        raise Conflict("Another source has this name.", "Choose another one.")
+        raise Conflict("A source named %(name)s already exists.", "Choose another name.", name=name)
 
 
 async def _put(edit: Edit, action: AuditAction, source: Source) -> None:

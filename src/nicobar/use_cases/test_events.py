@@ -117,7 +117,9 @@ async def sent_test_event(services: OperationServices, subject_id: str, test_id:
     for _ in range(MAX_WAIT_MS // POLL_MS):
         kept = await services.store.answer(owner, test_id)
         if kept is None:
-            raise Refusal(404, "not_found", "There is no such test event.", "Results are kept for 12 hours.")
+            raise Refusal(
+                404, "not_found", "Test event %(id)s not found.", "Results are kept for 12 hours.", id=test_id
+            )
         if kept.status:
             body = services.vault.unseal(kept.body, f"{owner}/{test_id}")
             return msgspec.json.decode(body, type=SentTestEvent)
@@ -125,8 +127,8 @@ async def sent_test_event(services: OperationServices, subject_id: str, test_id:
     raise Refusal(
         409,
         "test_unfinished",
-        "The test event was started and has no result yet.",
-        "Reload this page, or look at the destination whether the event arrived.",
+        "The test event has no result yet.",
+        "Reload this page, or check at the destination whether the event arrived.",
     )
 
 
@@ -138,7 +140,9 @@ def _owner(subject_id: str) -> str:
 async def _send(services: TestEventServices, actor: Actor, target: TestTarget, subject: Subject) -> SentTestEvent:
     dry_run = await run_event(services.sandbox, target.opened, subject, services.clock.now_ms())
     if not isinstance(dry_run.result, Ready):
-        raise UserError("nothing_to_send", "There is nothing to send.", "Choose an event that the handler sends.")
+        raise UserError(
+            "nothing_to_send", "The handler sends nothing for this event.", "Choose an event that the handler sends."
+        )
     calls = dry_run.result.calls
     event_type = subject.message.event_type
 
@@ -154,9 +158,7 @@ async def _send(services: TestEventServices, actor: Actor, target: TestTarget, s
 async def send_calls(
     transport: Transport, destination: Destination, calls: Sequence[ReadyCall], secrets: Sequence[str] = ()
 ) -> tuple[Sent, ...]:
-    """Sends the calls in order; what comes after one that was not taken stays here. `secrets` are masked wherever an
-    answer repeats them.
-    """
+    """Sends the calls in order until one is not accepted. `secrets` are masked wherever a response repeats them."""
     sent: list[Sent] = []
     for start, end in batching.requests(calls, destination.batch_bounds):
         part = calls[start:end]

@@ -38,4 +38,4 @@ async def _store_use(access: Access, token_id: str, now_ms: int) -> None:
     try:
         await access.touch_token(token_id, at_ms=now_ms)
     except StoreError as error:
-        log.warning("last use of a token not stored", token_id=token_id, code=error.code, detail=error.detail)
+        log.warning("cannot store last use of token", token_id=token_id, code=error.code, detail=error.detail)

@@ -1,4 +1,4 @@
-"""The tokens of the API, some of which are links to the dashboard: created, looked up, revoked."""
+"""API tokens, including dashboard links: created, looked up, revoked."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ async def create_token(services: OperationServices, actor: Actor, spec: TokenSpe
     if not 0 < len(spec.name) <= MAX_TOKEN_NAME_CHARS:
         raise UserError(
             "name_invalid",
-            "A name has 1 to %(max_token_name_chars)s characters.",
-            "Choose one.",
+            "Invalid name: must have 1 to %(max_token_name_chars)s characters.",
+            "Choose another name.",
             max_token_name_chars=MAX_TOKEN_NAME_CHARS,
         )
     if (spec.app_id is None) is not (spec.scope in WIDE_SCOPES):
         raise UserError(
             "scope_invalid",
-            "The scope %(scope)s and the application do not go together.",
-            "Name an application with the scopes of one application, and none with the others.",
+            "Scope %(scope)s does not match the application.",
+            "Choose an application for the scopes of one application, and none for the other scopes.",
             scope=spec.scope.value,
         )
     secret = new_token()
@@ -60,13 +60,13 @@ async def create_token(services: OperationServices, actor: Actor, spec: TokenSpe
         if spec.expires_at_ms is not None and spec.expires_at_ms <= now_ms:
             raise UserError("time_invalid", "The expiry is in the past.", "Choose a time in the future.")
         if spec.app_id is not None and all(entry.id != spec.app_id for entry in edit.snapshot.applications):
-            raise Refusal(404, "not_found", "There is no such application.", "Check its id.")
+            raise Refusal(404, "not_found", "Application %(id)s not found.", "Check its id.", id=spec.app_id)
         tokens = active(await services.store.tokens())
         if any((token.app_id, token.name) == (spec.app_id, spec.name) for token in tokens):
             raise ConfigurationError(
                 "conflict",
-                "There is a token %(name)s already.",
-                "Choose another name, or revoke that one.",
+                "A token named %(name)s already exists.",
+                "Choose another name, or revoke that token.",
                 name=repr(spec.name),
             )
         token = Token(
@@ -105,7 +105,7 @@ async def find_token(access: Access, token_id: str) -> Token:
     for token in await access.tokens():
         if token.id == token_id:
             return token
-    raise Refusal(404, "not_found", "There is no such token.", "Check its id.")
+    raise Refusal(404, "not_found", "Token %(id)s not found.", "Check its id.", id=token_id)
 
 
 async def live_token(access: Access, uses: TokenUses, secret: str, now_ms: int) -> Token | None:

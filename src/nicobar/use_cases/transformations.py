@@ -40,7 +40,7 @@ class TransformationPatch(Record):
 async def check_code(services: TransformationServices, code: str) -> None:
     """Raises UserError for code that could run on no event, and SandboxError."""
     if not code.strip():
-        raise UserError("code_missing", "There is no code.", "Write a handler, or leave the one that is there.")
+        raise UserError("code_missing", "The code is empty.", "Write a handler, or keep the current one.")
     broken = await why_it_cannot_run(services.sandbox, code, services.clock.now_ms())
     if broken is not None:
         raise UserError(broken.failure.value, "%(reason)s", "Fix the code.", reason=broken.reason)
@@ -117,4 +117,4 @@ async def find_version(history: History, endpoint_id: str, number: int) -> Versi
         found = await history.versions(endpoint_id, after=str(number - 1), limit=1, with_code=True)
         if found.items and found.items[0].version == number:
             return found.items[0]
-    raise Refusal(404, "not_found", "There is no such version.", "Check its number.")
+    raise Refusal(404, "not_found", "Version %(number)s not found.", "Check the number.", number=number)

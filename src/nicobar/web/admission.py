@@ -72,9 +72,7 @@ class _Places:
 
 
 class Gate:
-    """In front of an application: gives each request a place, or answers 503. The last of `shares` has an empty
-    prefix.
-    """
+    """In front of an application: admits each request, or answers 503. The last of `shares` has an empty prefix."""
 
     def __init__(self, app: App, shares: Sequence[Share], limits: Limits, on_limit: OnLimit) -> None:
         self._app = app
@@ -121,14 +119,14 @@ class Gate:
     def _make_room(self, request: _Request, places: _Places) -> Refusal | None:
         most = self._limits.max_connections_per_address
         if request.address is not None and self._by_address.get(request.address, 0) >= most:
-            return too_busy(f"{most} requests from this address are being processed.")
+            return too_busy(f"This address has {most} requests in progress, which is the limit.")
         if len(places.running) < places.max_requests:
             return None
         stalled = None
         if len(places.leaving) < places.max_leaving_requests:
             stalled = next((item for item in places.running if item.stalled), None)
         if stalled is None:
-            return too_busy(f"{len(places.running)} requests are being processed, which is the limit.")
+            return too_busy(f"{len(places.running)} requests are in progress, which is the limit.")
         del places.running[stalled]
         places.leaving.add(stalled)
         stalled.connection.evict()

@@ -37,12 +37,12 @@ class Limits(Record):
     # A client has to accept `min_send_bytes` of its answer in this time, or the rest of it.
     send_timeout_ms: int = 10_000
     min_send_bytes: int = 10_000
-    # Proxies: what they say of their clients is believed, and only their clients are bounded by address.
+    # Proxies: the client addresses that they forward are trusted, and limits per address apply to those.
     trusted_networks: tuple[Network, ...] = LOOPBACK
 
 
 class State(IntEnum):
-    """What a connection waits for. Numbers, since they are looked up twice a request."""
+    """What a connection is waiting for. Numbers, since they are looked up twice per request."""
 
     HEADER = 0  # the first byte of a new connection, or the rest of a header
     IDLE = 1  # the next request
@@ -89,7 +89,7 @@ class Member(Protocol):
         """Closes it for a new one."""
 
     def expire(self) -> None:
-        """The time of its state is over."""
+        """The time limit of its state has passed."""
 
 
 class Pool:
@@ -152,7 +152,7 @@ class Pool:
             oldest = next((item for item in same if item.state in _SILENT), None)
             if oldest is None:
                 self.on_limit("address_busy")
-                return too_busy(f"This address has {len(same)} connections, and all of them are in use.")
+                return too_busy(f"All {len(same)} connections of this address are in use.")
             oldest.evict()
         if self._count >= self.limits.max_connections:
             oldest = self._oldest()

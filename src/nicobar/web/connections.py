@@ -133,7 +133,7 @@ class Connection(HttpToolsProtocol):
             self._deaf = True
             self.cycle.keep_alive = False
         except httptools.HttpParserError:
-            self._reject(self._refusal or _malformed("Invalid HTTP request received."))
+            self._reject(self._refusal or _malformed("Invalid HTTP request."))
             return
         if self._progressed:
             self._unfinished_bytes = 0
@@ -170,7 +170,7 @@ class Connection(HttpToolsProtocol):
         if self._may_be_too_large and self._header_size_bytes() > self._limits.max_header_bytes:
             self._stop(self._too_large())
         if len(self.pipeline) >= MAX_PIPELINED_REQUESTS:
-            self._stop(too_busy(f"More than {MAX_PIPELINED_REQUESTS} requests wait on this connection."))
+            self._stop(too_busy(f"More than {MAX_PIPELINED_REQUESTS} requests are queued on this connection."))
         if self.parser.should_upgrade() and any(
             name in {b"content-length", b"transfer-encoding"} and value != b"0" for name, value in self.headers
         ):
@@ -241,7 +241,7 @@ class Connection(HttpToolsProtocol):
                 Refusal(
                     408,
                     "header_too_slow",
-                    f"The header of the request did not arrive within {timeout_ms} ms.",
+                    f"The request headers did not arrive within {timeout_ms} ms.",
                     "Retry over a faster connection.",
                 ),
                 linger=False,
@@ -291,8 +291,8 @@ class Connection(HttpToolsProtocol):
         return Refusal(
             431,
             "headers_too_large",
-            f"The request has more than {limits.max_headers} headers, or more than {limits.max_header_bytes} bytes "
-            "of request line and headers.",
+            f"The request has more than {limits.max_headers} headers, or its request line and headers exceed "
+            f"{limits.max_header_bytes} bytes.",
             "Send fewer or shorter headers.",
         )
 
@@ -357,7 +357,7 @@ class Connection(HttpToolsProtocol):
         last.keep_alive = False
 
     def _answer(self, refusal: Refusal, *, linger: bool = True) -> None:
-        """Answers for no application, in the one shape of errors."""
+        """Answers without an application, in the shape of all errors."""
         body = msgspec.json.encode({"code": refusal.code, "detail": f"{refusal.detail} {refusal.fix}".strip()})
         retry = f"retry-after: {refusal.retry_after_s}\r\n" if refusal.retry_after_s is not None else ""
         head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n{retry}connection: close\r\n\r\n"
@@ -366,4 +366,4 @@ class Connection(HttpToolsProtocol):
 
 
 def _malformed(detail: str) -> Refusal:
-    return Refusal(400, "request_invalid", detail, "Send HTTP/1.1.")
+    return Refusal(400, "request_invalid", detail, "Send a valid HTTP/1.1 request.")

@@ -12,7 +12,7 @@ PREFIX = "/in/"
 
 
 class Ingress:
-    """Takes webhooks. `max_body_bytes` is held while the body arrives, `body_timeout_ms` for all of it."""
+    """Accepts webhooks. `max_body_bytes` is checked while the body arrives; `body_timeout_ms` is for all of it."""
 
     def __init__(
         self,
@@ -77,7 +77,12 @@ class Ingress:
 
 def _check_method(scope: Message) -> None:
     if scope["method"] != "POST":
-        raise Refusal(405, "method_not_allowed", "A source takes POST only.", "Send webhooks by POST.")
+        raise Refusal(
+            405,
+            "method_not_allowed",
+            f"Method {scope['method']} is not allowed.",
+            "Send webhooks with POST.",
+        )
 
 
 async def _refuse(send: Send, refusal: Refusal) -> None:
@@ -87,7 +92,7 @@ async def _refuse(send: Send, refusal: Refusal) -> None:
     if refusal.status == 405:  # noqa: PLR2004 - the status that asks for this header
         headers.append((b"allow", b"POST"))
     if refusal.status in {408, 413}:
-        # The rest of the body will not be read.
+        # The rest of the body is not read.
         headers.append((b"connection", b"close"))
     await send_json(
         send, refusal.status, {"code": refusal.code, "detail": f"{refusal.detail} {refusal.fix}".strip()}, headers

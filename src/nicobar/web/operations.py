@@ -1,5 +1,5 @@
-"""Every operation over HTTP is one row: where it is, what it takes, how it answers, and who may call it. Routes, the
-check of requests, the OpenAPI document and the tests of access are all read from the rows.
+"""Every operation over HTTP is one row: path, parameters, responses and access. Routes, the
+check of requests, the OpenAPI document and the tests of access are generated from the rows.
 """
 
 from __future__ import annotations

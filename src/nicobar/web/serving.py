@@ -31,7 +31,7 @@ _EVERYTHING = (Share(prefix="", max_requests=1_000),)
 
 
 class _Quiet(uvicorn.Server):
-    """uvicorn takes the process's signals; here they belong to whoever runs the loop."""
+    """uvicorn handles the process's signals; here the caller handles them."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -47,7 +47,7 @@ class _Quiet(uvicorn.Server):
 
 
 class Server:
-    """A listening server. Made by `start`."""
+    """A listening server. Created by `start`."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Server:
     ) -> Server:
         """Listens, then serves. `app` is any ASGI application; with a `certificate` (a PEM file with its key) over
         TLS. `on_limit` gets the reason each time that a limit closes a connection or rejects a request. Raises
-        UserError when the address cannot be had.
+        UserError when it cannot listen on the address.
         """
         limits = _affordable(limits or Limits())
         listening = _listen(host, port)
@@ -113,12 +113,12 @@ class Server:
         up.cancel()
         if task.done():
             task.result()
-            raise UserError("server_failed", f"The server on {host}:{port} did not start.", "The log says why.")
+            raise UserError("server_failed", f"The server on {host}:{port} did not start.", "See the log.")
         scheme = "https" if certificate else "http"
         return cls(server=server, pool=pool, task=task, listening=listening, host=host, scheme=scheme)
 
     async def stop(self) -> None:
-        """Takes no new connections, finishes what is being answered within the bound, then ends."""
+        """Accepts no new connections, finishes requests in progress within the time limit, then ends."""
         self._server.should_exit = True
         await self._task
         self._pool.close()
@@ -186,7 +186,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
     except (OSError, OverflowError) as error:
         raise UserError(
-            "host_unknown", f"There is no address {host}:{port}.", "Name another one with --host."
+            "host_unknown", f"Cannot resolve the address {host}:{port}.", "Choose another one with --host."
         ) from error
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -196,6 +196,6 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise UserError(
-            "port_taken", f"Cannot listen on {host}:{port}: {error.strerror}.", "Name another port with --port."
+            "port_taken", f"Cannot listen on {host}:{port}: {error.strerror}.", "Choose another port with --port."
         ) from error
     return listening
