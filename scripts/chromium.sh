@@ -1,5 +1,5 @@
 #!/bin/sh
-# Finds a Chromium for the browser tests. Installs Debian's where there is none and that is allowed: to root, or with
+# Finds Chromium for the browser tests. Installs Debian's package if there is none: as root, or with
 # TEST_INSTALL_CHROMIUM=1 through sudo.
 set -u
 for name in "${TEST_CHROMIUM:-}" chromium chromium-browser google-chrome; do
@@ -13,13 +13,13 @@ if command -v apt-get >/dev/null 2>&1 && { [ -z "$as_root" ] || [ "${TEST_INSTAL
      DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends chromium >/dev/null 2>&1; then
     exit 0
   fi
-  echo "Chromium could not be installed with apt-get." >&2
+  echo "Cannot install Chromium with apt-get." >&2
 fi
 cat >&2 <<'END'
-The browser tests need Chromium, and there is none. Do one of these, then run this again:
-  install chromium or google-chrome;
-  set TEST_CHROMIUM to the path of one;
-  set TEST_INSTALL_CHROMIUM=1 to install Debian's through sudo.
+Chromium not found. The browser tests require it. Do one of the following and try again:
+  - Install chromium or google-chrome.
+  - Set TEST_CHROMIUM to the path of an executable.
+  - Set TEST_INSTALL_CHROMIUM=1 to install Debian's package through sudo.
 `make check` needs no browser.
 END
 exit 1

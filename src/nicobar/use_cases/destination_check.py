@@ -48,7 +48,7 @@ def check_stored(
         raise UserError(
             "credentials_host_changed",
             "The stored credentials belong to %(old)s and are not sent to %(new)s.",
-            "Enter these again or remove them: %(names)s.",
+            "Enter these again, or remove them: %(names)s.",
             old=old,
             new=new,
             names=", ".join(names),
