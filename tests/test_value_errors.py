@@ -40,6 +40,7 @@ def error(value: Any, kind: Any = Thing) -> msgspec.ValidationError:
         ({"name": ""}, "name", "must have at least 1 character"),
         ({"name": "abcd"}, "name", "must have at most 3 characters"),
         ({"name": "A"}, "name", "must match the pattern ^[a-z]*$"),
+        ({"at": True}, "at", "must be a time such as 2026-11-24T08:00:00Z, not true or false"),
         ({"at": "soon"}, "at", "must be a time such as 2026-11-24T08:00:00Z"),
         ({"tags": ["a", "b"]}, "tags", "must have at most 1 item"),
         ({"tags": "a"}, "tags", "must be a list, not text"),

@@ -339,7 +339,11 @@ def _read_file(path: Path) -> dict[str, object]:
             f"The settings file {path} is nested too deeply.",
             "Remove nested lists and tables.",
         ) from error
-    except ValueError as error:  # not TOML, not UTF-8, or a number with thousands of digits
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            "settings_file_unreadable", f"The settings file {path} is not UTF-8 text.", "Save it as UTF-8."
+        ) from error
+    except ValueError as error:  # not TOML, or a number with thousands of digits
         raise SettingsError(
             "settings_file_unreadable", f"Invalid TOML in the settings file {path}: {error}.", "Fix the syntax error."
         ) from error

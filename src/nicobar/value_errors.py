@@ -71,7 +71,9 @@ def place(error: msgspec.ValidationError) -> str:
 
 
 def _nouns(types: str) -> str:
-    return " or ".join(_NOUNS.get(name, name) for name in types.split(" | "))
+    names = types.split(" | ")
+    # Null stands for an omitted value, which explains nothing about a wrong one.
+    return " or ".join(_NOUNS.get(name, name) for name in names if name != "null" or len(names) == 1)
 
 
 def _units(name: str, count: str) -> str:

@@ -253,7 +253,7 @@ OPERATIONS = (
             Interface.DASHBOARD: form("/settings/tokens", name=TOKEN, scope="admin", days="0"),
             Interface.COMMAND: command("token", "create", TOKEN),
         },
-        error=f"There is a token '{TOKEN}' already.",
+        error=f"A token named '{TOKEN}' already exists.",
         prepare=one_token,
     ),
     Operation(

@@ -279,7 +279,7 @@ OPERATIONS = (
             ),
             Interface.FILE: file(entry(url="https://elsewhere.example/")),
         },
-        error="are not used for https://elsewhere.example:443.",
+        error="are not sent to https://elsewhere.example:443.",
     ),
     Operation(
         "pause an endpoint",

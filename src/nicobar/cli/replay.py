@@ -250,7 +250,7 @@ def expunge(*, message: str | None, customer: str | None, app_uid: str, yes: boo
                 None,
             )
             if app is None:
-                raise UserError("app_unknown", f"Application {app_uid!r} not found.", "Choose another one: --app.")
+                raise UserError("app_unknown", f"Application {app_uid!r} not found.", "Choose one with --app.")
             messages, done = 0, False
             while not done:
                 step, done = await erase.expunge_customer(it, COMMAND_LINE, app.id, str(customer))

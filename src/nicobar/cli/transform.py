@@ -68,7 +68,7 @@ def transform(
         click.echo(f"Not handled: {plural(len(unhandled), 'event type')}.")
     found = coverage(dry_runs)
     failed = found.failed
-    click.echo(f"\n{len(results)} events, {failed} failed.")
+    click.echo(f"\n{plural(len(results), 'event')}, {failed} failed.")
     click.echo(f"{'▲ ' if found.is_silent else ''}{found.summary} {found.warning}".rstrip())
     raise SystemExit(1 if failed else 0)
 

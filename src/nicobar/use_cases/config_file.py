@@ -91,7 +91,9 @@ def read_document(path: Path) -> Document:
         raise ConfigurationError(
             "file_invalid", f"{path} is nested too deeply.", "Remove nested lists and tables."
         ) from error
-    except ValueError as error:  # not TOML, not UTF-8, or a number with thousands of digits
+    except UnicodeDecodeError as error:
+        raise ConfigurationError("file_invalid", f"{path} is not UTF-8 text.", "Save it as UTF-8.") from error
+    except ValueError as error:  # not TOML, or a number with thousands of digits
         raise ConfigurationError(
             "file_invalid", f"Invalid TOML in {path}: {error}.", "Fix the syntax error."
         ) from error
@@ -101,7 +103,7 @@ def read_document(path: Path) -> Document:
         raise ConfigurationError(
             "file_invalid",
             f"{path} is invalid: {place(error) or 'the file'} {requirement(error)}.",
-            'The reference lists all fields. Secrets are written as { env = "NAME" }.',
+            'Write secrets as { env = "NAME" }.' if _is_secret(place(error)) else "The reference lists all fields.",
         ) from error
     for entries in (document.sources, document.endpoints, document.event_types):
         names = [entry.name for entry in entries]
@@ -113,6 +115,10 @@ def read_document(path: Path) -> Document:
                     "file_invalid", f"Duplicate name {name!r} in {path}.", "Give each entry a unique name."
                 )
     return document
+
+
+def _is_secret(path: str) -> bool:
+    return "secrets" in path or "credentials" in path
 
 
 class Planner:
