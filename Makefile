@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 CLIENTS := tests/clients/node/node_modules/.ready
 ASSETS := assets/node_modules/.ready
 # Tests without a running server, a browser, Node or root.
-UNIT := tests/connectors tests/contracts tests/recipes tests/sandbox tests/store
+UNIT := tests/connectors tests/contracts tests/recipes tests/sandbox tests/store tests/words
 ARGS ?=
 
 .DEFAULT_GOAL := help
