@@ -239,7 +239,7 @@ def make_data_dir(path: Path) -> None:
         raise StoreUnusable(
             "not_writable",
             f"Cannot create the data directory {path}: {error.strerror}.",
-            fix_for(error, "Choose another one with --data-dir."),
+            fix_for(error, "Choose another directory with --data-dir."),
         ) from error
 
 
@@ -289,7 +289,7 @@ async def _start_web(
         on_accepted=runtime.wake,
     )
     refusals = RefusalLog(runtime.store, runtime.clock)
-    runtime.keep_running(stack, "refused requests", refusals.run)
+    runtime.keep_running(stack, "rejected requests", refusals.run)
     transport = await stack.enter_async_context(HttpTransport(allowed=settings.allowed))
     services = Services(
         store=runtime.store,
@@ -326,7 +326,7 @@ async def _start_web(
     )
     if runtime.server.max_connections < settings.max_connections:
         log.warning(
-            "max_connections lowered to fit the limit of open files (ulimit -Hn)",
+            "max_connections lowered because of the limit of open files (ulimit -Hn)",
             wanted=settings.max_connections,
             max_connections=runtime.server.max_connections,
         )

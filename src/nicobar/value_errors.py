@@ -11,7 +11,7 @@ import msgspec
 
 _PLACE = re.compile(r" - at `(?:(key)` in `)?\$?([^`]*)`$")
 _NOUNS = {
-    "int": "a whole number",
+    "int": "an integer",
     "float": "a number",
     "str": "text",
     "bool": "true or false",

@@ -220,7 +220,7 @@ def test_migrate_says_what_it_did(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "more", "words"),
     [
-        (["serve", "--port", "x"], {}, "Invalid --port: must be a whole number. Got 'x'."),
+        (["serve", "--port", "x"], {}, "Invalid --port: must be an integer. Got 'x'."),
         (["serve", "--port", "70000"], {}, "Invalid --port: must be at most 65535. Got '70000'."),
         (["serve", "--role", "x"], {}, "Invalid --role: must be one of all, web, worker. Got 'x'."),
         (["serve"], {"NICOBAR_PROT": "1"}, "(environment variable NICOBAR_PROT). Did you mean 'port'?"),
@@ -476,7 +476,7 @@ def test_serve_trigger_and_doctor_work_together_and_sigterm_ends_them_cleanly(tm
     ids = {
         "accepted": {"message_id", "source_id", "event_id"},
         "delivered": {"message_id", "endpoint_id", "delivery_id", "attempt_id"},
-        "refused": {"source_id", "code"},
+        "rejected": {"source_id", "code"},
     }
     for event, wanted in ids.items():
         assert any(wanted <= line.keys() for line in lines if line["event"] == event), said

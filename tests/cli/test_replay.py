@@ -91,7 +91,7 @@ def test_failures_are_grouped_and_replayed_after_a_fix(tmp_path):
 
         assert "Deleted the data of 1 message." in nicobar(tmp_path, "expunge", "--message", message, "--yes").stdout
         gone = refused(nicobar(tmp_path, "replay", "resend", message, "customerio"))
-        assert gone == f"Error: The payload of message {message} was deleted. The message cannot be sent again."
+        assert gone == f"Error: The payload of message {message} was deleted. The message cannot be resent."
     finally:
         for process in (server, emulator):
             process.send_signal(signal.SIGTERM)

@@ -35,7 +35,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
-class WholeNumber(click.ParamType[int]):
+class Integer(click.ParamType[int]):
     """A number from `least` to `most`."""
 
     name = "number"
@@ -49,7 +49,7 @@ class WholeNumber(click.ParamType[int]):
         try:
             number = int(value)
         except ValueError:
-            raise _invalid(param, ctx, "must be a whole number", value) from None
+            raise _invalid(param, ctx, "must be an integer", value) from None
         if number < self._least:
             raise _invalid(param, ctx, f"must be at least {self._least}", value)
         if number > self._most:
@@ -67,7 +67,7 @@ class OneOf(click.Choice[str]):
             raise _invalid(param, ctx, f"must be one of {', '.join(self.choices)}", value) from None
 
 
-PORT = WholeNumber(0, MAX_PORT)
+PORT = Integer(0, MAX_PORT)
 
 
 def _invalid(param: click.Parameter | None, ctx: click.Context | None, need: str, value: object) -> click.UsageError:

@@ -36,9 +36,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.group()
 def replay() -> None:
-    """Send again: one message, failed deliveries, messages that were never sent, or those that match a filter.
+    """Resend a message, or replay failed, missing or filtered deliveries.
 
-    Delivered events keep their ids, even after the handler changed, so no email goes out twice. --new-ids gives them
+    Delivered events keep their ids, even after the handler changed, so no email is sent twice. Use --new-ids for
     new ids.
     """
 
@@ -53,7 +53,7 @@ def _replay_options(command: F) -> F:
             click.option("--customer", help="Only this customer, by the sender's id."),
             click.option("--channel", "channels", multiple=True, help="Only this channel (repeatable)."),
             click.option("--tag", help="Only messages with this tag."),
-            click.option("--new-ids", is_flag=True, help="Give events new ids. Emails may go out again."),
+            click.option("--new-ids", is_flag=True, help="Give events new ids. Emails may be sent again."),
             click.option("--dry-run", is_flag=True, help="Only count the matching deliveries."),
             click.option("--yes", is_flag=True, help="Skip the confirmation."),
             setting_options("data_dir", "database_url"),
@@ -127,7 +127,7 @@ async def _replay(
         if count.earlier_ids:
             click.echo(
                 f"▲ {count.earlier_ids} of these deliveries were created by an older version with other event ids: "
-                "the destination treats their events as new, and emails go out again."
+                "the destination treats their events as new and may send emails twice."
             )
         if options["dry_run"]:
             return
@@ -147,7 +147,7 @@ async def _replay(
 @replay.command()
 @click.argument("message")
 @click.argument("endpoint")
-@click.option("--new-ids", is_flag=True, help="Give events new ids. Emails may go out again.")
+@click.option("--new-ids", is_flag=True, help="Give events new ids. Emails may be sent again.")
 @setting_options("data_dir", "database_url")
 def resend(*, message: str, endpoint: str, new_ids: bool, **flags: Any) -> None:
     """Send MESSAGE to ENDPOINT again. A delivery that is waiting for a retry is sent now."""

@@ -12,8 +12,8 @@ import click
 
 from nicobar.cli.options import (
     PORT,
+    Integer,
     OneOf,
-    WholeNumber,
     new_installation_option,
     origins_of,
     run_loop,
@@ -68,7 +68,7 @@ def serve(*, new_installation: bool, **flags: Any) -> None:
     "--settle-ms",
     default=0,
     show_default=True,
-    type=WholeNumber(0, 60_000),
+    type=Integer(0, 60_000),
     help="Delay before accepted calls take effect, in milliseconds. Maximum 60,000.",
 )
 @click.option("--https-port", type=PORT, help="Also serve HTTPS, on this port; 0 picks a free port.")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from nicobar.addresses import AllowedAddresses
-from nicobar.cli.options import COMMAND_LINE, WholeNumber, open_services, run_loop, setting_options, settings_of
+from nicobar.cli.options import COMMAND_LINE, Integer, open_services, run_loop, setting_options, settings_of
 from nicobar.clock import SystemClock
 from nicobar.connectors import NoResponse, Request
 from nicobar.connectors.transport import HttpTransport
@@ -27,7 +27,7 @@ from nicobar.use_cases.edit import Edit, edited
 @click.argument("event_type")
 @click.option("--source", "source_name", default=None, help="Name of the source. Required if there are several.")
 @click.option(
-    "--count", default=1, show_default=True, type=WholeNumber(1, 10_000), help="Number of events. Maximum 10,000."
+    "--count", default=1, show_default=True, type=Integer(1, 10_000), help="Number of events. Maximum 10,000."
 )
 @click.option(
     "--create-secret",

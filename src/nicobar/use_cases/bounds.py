@@ -121,7 +121,7 @@ def out_of_bounds(field: str) -> UserError:  # noqa: PLR0911 - an error for each
         case "max_messages_per_s":
             return UserError(
                 "rate_invalid",
-                "Invalid rate: must be a whole number from 1 to %(max_messages_per_s)s.",
+                "Invalid rate: must be an integer from 1 to %(max_messages_per_s)s.",
                 "Enter the messages per second.",
                 max_messages_per_s=MAX_MESSAGES_PER_S,
             )

@@ -115,7 +115,7 @@ def _resent(resent: Resent, message_id: str, endpoint: str) -> str:
                 409,
                 "message_expunged",
                 "The payload of message %(message_id)s was deleted.",
-                "The message cannot be sent again.",
+                "The message cannot be resent.",
                 message_id=message_id,
             )
         case _:

@@ -60,7 +60,7 @@ class Ingress:
             event_id = headers.get(source.kind.id_header, "")[:MAX_EVENT_ID_CHARS]
             self._refusals.note(source.source.id, refusal, event_id)
             log.warning(
-                "refused",
+                "rejected",
                 source_id=source.source.id,
                 code=refusal.code,
                 status=refusal.status,

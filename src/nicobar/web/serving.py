@@ -186,7 +186,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
     except (OSError, OverflowError) as error:
         raise UserError(
-            "host_unknown", f"Cannot resolve the address {host}:{port}.", "Choose another one with --host."
+            "host_unknown", f"Cannot resolve the address {host}:{port}.", "Choose another address with --host."
         ) from error
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
