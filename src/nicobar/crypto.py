@@ -91,7 +91,7 @@ def hash_password(password: str) -> str:
 
 
 def is_password(password: str, kept: str) -> bool:
-    """Whether it is the password that was hashed. Takes the same time either way."""
+    """Whether it is the password that was hashed. The time is the same either way."""
     try:
         return _PASSWORDS.verify(kept, password)
     except (VerificationError, InvalidHashError):

@@ -41,7 +41,7 @@ class Record(msgspec.Struct, metaclass=_RecordMeta):
     """A plain, immutable value."""
 
 
-# --- what is configured ---
+# --- configuration ---
 
 
 class Details(Record):
@@ -206,7 +206,7 @@ class PasswordLink(Record):
     expires_at_ms: int
 
 
-# --- what happens ---
+# --- events and deliveries ---
 
 
 class Customer(Record):
@@ -232,8 +232,8 @@ ALERT_SOURCE_ID = "operational"
 
 class Message(Record):
     """One accepted event, its body kept byte for byte. `seq` grows in the order of acceptance. The body is empty once
-    it is expunged. `channels` select the endpoints that receive it, `tags` are for search, `params` are passed to the
-    handler as `transformationsParams`.
+    the message is expunged. `channels` select the endpoints that receive it, `tags` are for search, `params` are
+    passed to the handler as `transformationsParams`.
     """
 
     seq: int

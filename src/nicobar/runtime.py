@@ -174,9 +174,9 @@ async def run(
     new_installation: bool = False,
     sandbox: Sandbox | None = None,
 ) -> AsyncIterator[Runtime]:
-    """Receives and delivers, as the role says, until the block ends; then stops within `shutdown_ms`. `origins` says
-    where each setting comes from that was given. `new_installation` lets an empty database begin with a key that is
-    there. Handlers run in `sandbox`, by default in processes of its own.
+    """Receives and delivers, by role, until the block ends; then stops within `shutdown_ms`. `origins` are the
+    origins of settings that are not the default. `new_installation` allows an empty database with an existing key.
+    Handlers run in `sandbox`, by default in processes of its own.
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:

@@ -49,7 +49,7 @@ _WORDS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
 
 def requirement(error: msgspec.ValidationError, kind: Any = None) -> str:
     """What is wrong, as a predicate to follow the value's name: `must be at most 65535`. `kind` is the value's type:
-    an enum is told by its members.
+    an enum is described by its members.
     """
     if isinstance(kind, type) and issubclass(kind, Enum):
         return f"must be one of {', '.join(str(member.value) for member in kind)}"

@@ -168,7 +168,7 @@ COMMAND_LINE = CommandLine()
 
 @dataclass(frozen=True, slots=True)
 class CommandServices:
-    """An open database and what operations need. `snapshot` is the configuration as it was when opened."""
+    """An open database and what operations need. `snapshot` is the configuration at that time."""
 
     store: Store
     vault: Vault

@@ -1,4 +1,4 @@
-"""`nicobar replay …` and `nicobar expunge`: send again, and delete data."""
+"""`nicobar replay …` and `nicobar expunge`: replay deliveries, and delete data."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _replay_options(command: F) -> F:
             click.option("--customer", help="Only this customer, by the sender's id."),
             click.option("--channel", "channels", multiple=True, help="Only this channel (repeatable)."),
             click.option("--tag", help="Only messages with this tag."),
-            click.option("--new-ids", is_flag=True, help="Give events new ids. Emails may be sent again."),
+            click.option("--new-ids", is_flag=True, help="Give events new ids. Emails may be sent twice."),
             click.option("--dry-run", is_flag=True, help="Only count the matching deliveries."),
             click.option("--yes", is_flag=True, help="Skip the confirmation."),
             setting_options("data_dir", "database_url"),
@@ -147,7 +147,7 @@ async def _replay(
 @replay.command()
 @click.argument("message")
 @click.argument("endpoint")
-@click.option("--new-ids", is_flag=True, help="Give events new ids. Emails may be sent again.")
+@click.option("--new-ids", is_flag=True, help="Give events new ids. Emails may be sent twice.")
 @setting_options("data_dir", "database_url")
 def resend(*, message: str, endpoint: str, new_ids: bool, **flags: Any) -> None:
     """Send MESSAGE to ENDPOINT again. A delivery that is waiting for a retry is sent now."""

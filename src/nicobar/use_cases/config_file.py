@@ -323,7 +323,7 @@ def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]
     """Writes the file of the default application and its handlers; returns their paths. Secrets are named, never
     written; one that was not read from an environment variable gets a variable's name.
 
-    Raises UserError where a file is there already, unless `force`.
+    Raises UserError if a file exists, unless `force`.
     """
     handlers: dict[Path, str] = {}
     entries: list[dict[str, Json]] = []

@@ -38,7 +38,7 @@ class Wait(Record):
 def wait_of(  # noqa: PLR0911 - a cause a line
     delivery: Delivery, endpoint: Endpoint | None, breaker: Breaker | None, now_ms: int
 ) -> Wait | None:
-    """None for what is finished."""
+    """None for a finished delivery."""
     if delivery.state is DeliveryState.SENDING:
         return Wait(cause=WaitCause.SENDING)
     if delivery.state is not DeliveryState.PENDING:
@@ -69,7 +69,7 @@ class DeliveryWaits:
         self._now_ms = now_ms
 
     def of(self, delivery: Delivery) -> Wait | None:
-        """None for what is finished."""
+        """None for a finished delivery."""
         endpoint = self._endpoints.get(delivery.endpoint_id)
         breaker = self._breakers.get(endpoint.seq) if endpoint else None
         return wait_of(delivery, endpoint, breaker, self._now_ms)

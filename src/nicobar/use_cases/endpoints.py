@@ -116,7 +116,7 @@ async def set_headers(edit: Edit, endpoint: Endpoint, headers: Mapping[str, str 
 
 
 async def rotate_secret(edit: Edit, endpoint: Endpoint, secret: str | None = None, *, grace_s: int = DAY_S) -> str:
-    """Gives an endpoint a new signing secret, a generated one by default, and returns it. The one before signs too
+    """Gives an endpoint a new signing secret, a generated one by default, and returns it. The previous one also signs
     for `grace_s`. Raises Refusal 404 for a connector that signs nothing, and UserError for an invalid secret.
     """
     name = signing_field(endpoint)
@@ -174,7 +174,7 @@ async def disable(edit: Edit, endpoint: Endpoint) -> bool:
 
 
 async def delete(edit: Edit, endpoint: Endpoint) -> None:
-    """Deletes an endpoint. What is not delivered is canceled; its history stays."""
+    """Deletes an endpoint. Pending deliveries are canceled; its history stays."""
     await edit.commit_acts([deletion(endpoint)])
 
 

@@ -17,7 +17,7 @@ from nicobar.use_cases.edit import Actor, Edit, OperationServices, edited
 
 
 class EventTypeSpec(Record):
-    """What can be set of an event type."""
+    """The editable fields of an event type."""
 
     description: str
     archived: bool = False
@@ -28,7 +28,7 @@ class EventTypeSpec(Record):
 
 
 class EventTypePatch(Record):
-    """What changes of an event type; what is UNSET stays."""
+    """Changes of an event type; UNSET fields stay."""
 
     description: str | UnsetType = UNSET
     archived: bool | UnsetType = UNSET
@@ -150,7 +150,7 @@ async def archive_event_type(services: OperationServices, actor: Actor, name: st
 
 
 async def expunge_event_type(services: OperationServices, actor: Actor, name: str) -> None:
-    """Deletes an event type that was added, or what was changed of one of a source. Raises as `check_expungeable`."""
+    """Deletes an added event type, or the changes to one of a source. Raises as `check_expungeable`."""
 
     async def change(edit: Edit) -> None:
         check_expungeable(edit.snapshot, name)

@@ -47,7 +47,7 @@ class Services:
     token_uses: TokenUses = field(default_factory=TokenUses)
 
     async def snapshot(self) -> Snapshot:
-        """The configuration as it is now, changes of other processes included."""
+        """The current configuration, including changes by other processes."""
         await self.configuration.refresh()
         return self.configuration.snapshot
 

@@ -45,8 +45,8 @@ _MASK = "***"
 
 
 class Sent(Record):
-    """A request that went out and what was answered. `status` is None where nothing was; `reasons` say why it was not
-    accepted, empty where all of it was.
+    """A sent request and its response. `status` is None without a response; `reasons` say why calls were not
+    accepted, empty if all were.
     """
 
     request: RequestRecord
@@ -57,7 +57,7 @@ class Sent(Record):
 
 
 class SentTestEvent(Record):
-    """A test event and what was answered to it."""
+    """A test event and its responses."""
 
     event_type: str
     sent: tuple[Sent, ...]
@@ -93,8 +93,8 @@ class TestTarget:
 async def send_test_event(
     services: TestEventServices, actor: Actor, target: TestTarget, subject: Subject, test_id: str
 ) -> None:
-    """Sends what the handler returns for an event, once for each `test_id` whatever process is asked. Raises
-    UserError where there is nothing to send, and SandboxError; then it may be asked again.
+    """Sends what the handler returns for an event, once for each `test_id` over all processes. Raises
+    UserError if there is nothing to send, and SandboxError; then it may be called again.
     """
     owner = _owner(target.subject_id)
     now_ms = services.clock.now_ms()

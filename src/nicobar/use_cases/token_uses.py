@@ -29,7 +29,7 @@ class TokenUses:
         task.add_done_callback(lambda _task: self._under_way.pop(token.id))
 
     async def settle(self) -> None:
-        """Returns when what was noted is on disk, or could not be written."""
+        """Returns once all noted uses are stored or have failed."""
         if self._under_way:
             await asyncio.wait(list(self._under_way.values()))
 

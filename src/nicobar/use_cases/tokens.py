@@ -21,7 +21,7 @@ WIDE_SCOPES = (Scope.ADMIN, Scope.READ_ONLY)
 
 
 class TokenSpec(Record):
-    """`app_id` goes with the scopes of one application. Without `expires_at_ms` it never expires."""
+    """`app_id` is set for the scopes of one application. Without `expires_at_ms` it never expires."""
 
     name: str
     scope: Scope
@@ -86,7 +86,7 @@ async def create_token(services: OperationServices, actor: Actor, spec: TokenSpe
 
 
 async def revoke_token(services: OperationServices, actor: Actor, token_id: str) -> Token:
-    """Revokes a token permanently; one that was revoked stays as it is. Raises Refusal 404."""
+    """Revokes a token permanently; a revoked one does not change. Raises Refusal 404."""
 
     async def change(edit: Edit) -> Token:
         token = await find_token(services.store, token_id)
@@ -111,7 +111,7 @@ async def find_token(access: Access, token_id: str) -> Token:
 async def live_token(access: Access, uses: TokenUses, secret: str, now_ms: int) -> Token | None:
     """The token with this secret, where it is not expired or revoked. Notes that it was used."""
     sha256 = hash_token(secret)
-    # The look-up is by the hash: its time says nothing about a token.
+    # The lookup is by hash, so its time reveals nothing about a token.
     token = await access.token(sha256)
     if token is None or not hmac.compare_digest(token.sha256, sha256):
         return None

@@ -30,7 +30,7 @@ class TransformationServices(OperationServices, Protocol):
 
 
 class TransformationPatch(Record):
-    """What changes; what is UNSET stays. Code that is not the running one becomes a version."""
+    """Changes of a transformation; UNSET fields stay. New code becomes a version."""
 
     code: str | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
@@ -55,8 +55,8 @@ async def update_transformation(
     action: AuditAction = AuditAction.TRANSFORMATION_UPDATE,
     detail: str = "",
 ) -> Endpoint:
-    """Changes what differs, and returns the endpoint as it is then. Raises UserError for code that could run on no
-    event, and Refusal 404.
+    """Applies the changes and returns the endpoint after them. Raises UserError for code that can never run, and
+    Refusal 404.
     """
     if isinstance(patch.code, str):
         await check_code(services, patch.code)

@@ -158,7 +158,7 @@ async def set_up_user(
 
 
 class _Named(NamedTuple):
-    """An actor who is known by name only."""
+    """An actor with only a name."""
 
     name: str
 
@@ -201,7 +201,7 @@ def check_password(password: str, again: str) -> None:
 
 
 def make_user(ids: IdFactory, link: PasswordLink, password: str, now_ms: int) -> User:
-    """The user that a link is for, with this password. Takes some 50 ms."""
+    """The user that a link is for, with this password. Needs about 50 ms."""
     return User(
         id=ids.new("usr"),
         name=link.name,

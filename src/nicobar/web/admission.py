@@ -102,14 +102,14 @@ class Gate:
         try:
             await self._app(scope, request.receive, request.send)
             if connection.flow.write_paused:
-                # An answer that nobody reads is still in memory.
+                # A response that is not read is still in memory.
                 request.waits = True
                 await connection.flow.drain()
         finally:
             self._release(request, places)
 
     def _address(self, scope: Message, connection: Connection) -> str | None:
-        """Behind a trusted proxy it is the one that the proxy forwarded."""
+        """The client address; behind a trusted proxy, the forwarded one."""
         client: tuple[str, int] | None = scope["client"]
         if client is None or client == connection.client:
             return connection.address

@@ -36,7 +36,7 @@ ENCODED_SLASH = "%2F"
 
 def keep_encoded_slashes(app: App) -> App:
     """An application for which a slash that a client encoded is no separator: it is still encoded in the path, and
-    `decode_slashes` gives the segment as it was meant.
+    `decode_slashes` restores the segment.
     """
 
     async def call(scope: Message, receive: Receive, send: Send) -> None:

@@ -126,7 +126,7 @@ class Pool:
         return refusal
 
     def move(self, connection: Member, state: State) -> None:
-        """Starts the time of a state; of the same one anew."""
+        """Starts the time limit of a state, or restarts that of the same one."""
         if self._members[connection.state].pop(connection, None) is not None:
             self._place(connection, state)
 
@@ -187,7 +187,7 @@ class Pool:
         self._timer_at_s = math.inf
         now_s = self._loop.time()
         for members, timeout_s in zip(self._members, self._timeouts_s, strict=True):
-            # Those of one state have one time limit, so they end in the order in which they came.
+            # Those of one state have one time limit, so they expire in the order in which they entered it.
             due = []
             for connection, since in members.items():
                 if since + timeout_s > now_s:

@@ -77,13 +77,13 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.state = State.HEADER
         self.address: str | None = None
-        # Nothing is written any more.
+        # Nothing more is written.
         self.ended = False
         self._pool = pool
         self._limits = pool.limits
         self._max_headers = pool.limits.max_headers
         self._inner: asyncio.Transport = None  # type: ignore[assignment] # as uvicorn's own, until there is one
-        # Nothing that arrives is parsed any more.
+        # Nothing more is parsed.
         self._deaf = False
         self._in_header = False
         self._in_body = False
@@ -97,7 +97,7 @@ class Connection(HttpToolsProtocol):
         self._progressed = False
         self._body_bytes = 0
         self._unfinished_bytes = 0
-        # Only what is read in large pieces can be a complete header beyond the limit, so the others are not measured.
+        # Only data that arrives in large pieces can be a complete header over the limit, so the rest is not measured.
         self._may_be_too_large = False
         self._unsent_bytes = 0
 
@@ -116,7 +116,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
         running = self._running
         if running is not None and running is not self.cycle and not running.response_complete:
-            # uvicorn tells only the newest request, which may wait behind this one.
+            # uvicorn notifies only the newest request, which may be queued after this one.
             running.disconnected = True
             running.message_event.set()
 
@@ -129,7 +129,7 @@ class Connection(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            # What follows belongs to another protocol, or is a body that the parser took for that.
+            # The rest belongs to another protocol, or is a body that the parser mistook for one.
             self._deaf = True
             self.cycle.keep_alive = False
         except httptools.HttpParserError:
@@ -174,7 +174,7 @@ class Connection(HttpToolsProtocol):
         if self.parser.should_upgrade() and any(
             name in {b"content-length", b"transfer-encoding"} and value != b"0" for name, value in self.headers
         ):
-            # The parser leaves out the body of such a request.
+            # The parser skips the body of such a request.
             self._stop(_malformed("A request with a body cannot upgrade the connection."))
         super().on_headers_complete()
         self._progressed = self._in_body = True
@@ -298,7 +298,7 @@ class Connection(HttpToolsProtocol):
 
     @property
     def _has_begun(self) -> bool:
-        """Part of a header is there."""
+        """Part of a header has arrived."""
         return self._in_header or self._unfinished_bytes > 0
 
     def _settle(self) -> None:
@@ -340,7 +340,7 @@ class Connection(HttpToolsProtocol):
         elif not self._in_body:
             self._end_after_answers(running)
         elif running is not self.cycle:
-            # It waits behind others, and will not run.
+            # It is queued after others, and will not run.
             self.pipeline.popleft()
             self._in_body = False
             self._end_after_answers(running)

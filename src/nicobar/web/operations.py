@@ -30,8 +30,8 @@ Handler = Callable[..., Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Response(Generic[T]):
-    """An answer that says more than its content: bytes and text go out unchanged, everything else as JSON. Without a
-    `status` it has that of its row.
+    """A response with more than content: bytes and text are sent unchanged, everything else as JSON. `status`
+    defaults to that of its row.
     """
 
     content: T

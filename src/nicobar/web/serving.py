@@ -126,7 +126,7 @@ class Server:
 
     @property
     def max_connections(self) -> int:
-        """How many connections this process can have; fewer than asked for where the system allows fewer files."""
+        """The connection limit of this process; lower than configured if the system allows fewer files."""
         return self._pool.limits.max_connections
 
     @property
