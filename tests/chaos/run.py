@@ -1,8 +1,8 @@
 """`make chaos`: kills the server at every stage of an event, again and again, under steady load and with a faulty
 destination. At the end, no acknowledged event may be missing, duplicated or out of order.
 
-The seed fixes what is planned: who sends what, where the server dies, which faults there are. What happens side by
-side is the machine's own, so that a run with the same seed is alike, not the same.
+The seed determines the plan: the events of each customer, where the server dies, and the faults. Timing depends on
+the machine, so a run with the same seed is similar, not identical.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ ALL_POINTS = (*POINTS, START, ANYWHERE, STOP)
 # After the plan was given for the first, after it listens for the others.
 MAX_LIFE_S = {START: 0.1, ANYWHERE: 1.0, STOP: 0.5}
 MAX_STOP_S = 0.2
-# Webhooks come many at once when a server is back; deliveries go out in few, large requests.
+# Many webhooks arrive at once when a server is back; deliveries are sent in few, large requests.
 MAX_TIME = {"receive": 20, "verify": 20, "store": 10}
 MAX_TIME_ELSEWHERE = 6
 SHOW_DEATHS = 40
@@ -75,7 +75,7 @@ credentials = {{ site_id = {{ env = "CHAOS_SITE" }}, api_key = {{ env = "CHAOS_K
 
 
 class Wanted(Record):
-    """What is asked of a run: `kills` deaths at each point, within the bounds."""
+    """The parameters of a run: `kills` deaths at each point, within the limits."""
 
     seed: int
     kills: int
@@ -87,7 +87,7 @@ class Wanted(Record):
 
 class Report(Record):
     """What a run saw. `orphans` are processes that outlived their server, `surprises` what must not happen at all,
-    `missed` the points that had fewer deaths than asked for.
+    `missed` the points with fewer deaths than requested.
     """
 
     seed: int
@@ -161,7 +161,7 @@ class Chaos:
             await last.listening()
             load.up.set()
             await faults
-            # By now the destination has taken what a dead server had sent, however late: a profile's call has no id.
+            # By then the destination has processed late requests of dead servers: a profile's call has no id.
             await asyncio.sleep(MAX_SLOW_MS / 1000)
             load.settled.set()
             try:
@@ -333,7 +333,7 @@ async def run(wanted: Wanted, directory: Path) -> Report:
 
 
 def _free_port() -> int:
-    """Below those that outgoing connections get, so that none takes it while the server is down."""
+    """Below the range of outgoing connections, so that none uses it while the server is down."""
     for port in secrets.SystemRandom().sample(PORTS, k=len(PORTS)):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""Addresses and hosts in the configuration file, as a user meets them at the command line."""
+"""Addresses and hosts in the configuration file, on the command line."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_doctor_and_the_log_list_endpoints_that_are_not_allowed(tmp_path):
     assert f"add {ENTRY} to" in line
 
 
-def test_apply_tells_a_changed_host_without_its_path(tmp_path):
+def test_apply_prints_a_changed_host_without_its_path(tmp_path):
     # Of a disabled endpoint the name is not resolved.
     (tmp_path / "nicobar.toml").write_text(HOOKS % "https://shop.example/hooks" + "disabled = true\n")
     assert nicobar(tmp_path, "apply", "nicobar.toml").returncode == 0

@@ -17,7 +17,7 @@ THROWS = ORDER_PAID.replace("const order = webhook.payload.data;", "const order 
 
 
 def lines(process: subprocess.Popen[str], event: str, count: int) -> list[dict[str, object]]:
-    """The next so many log lines of this event."""
+    """The next `count` log lines of this event."""
     found: list[dict[str, object]] = []
     assert process.stdout is not None
     while len(found) < count:
@@ -41,7 +41,7 @@ def told(tmp_path, query: str) -> list[tuple[str, ...]]:
 
 
 def audited(tmp_path) -> list[tuple[str, ...]]:
-    """What the audit log says of replays and expunging at the command line: action, subject and detail."""
+    """The audit log of replays and deletions on the command line: action, subject and detail."""
     said = told(tmp_path, "SELECT action, subject, detail FROM audit WHERE actor = 'command line' ORDER BY seq")
     return [
         item for item in said if re.match(r"message|customer|task|endpoint\.(recover|replay|bulk-replay)", item[0])

@@ -1,4 +1,4 @@
-"""`nicobar token`: tokens as whoever runs Nicobar makes, sees and ends them."""
+"""`nicobar token`: create, list and revoke tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HOUR_MS = 3_600_000
 
 
 def made(directory, *arguments):
-    """A token that was just made: the whole of it, and how the database keeps it."""
+    """A new token: its row in the database."""
     result = nicobar(directory, "token", "create", *arguments)
     assert result.returncode == 0, result
     assert re.fullmatch(r"nbr_\S+\n", result.stdout)
@@ -31,7 +31,7 @@ def made(directory, *arguments):
         (("--app", "default", "--read-only"), "application_read_only", True),
     ],
 )
-def test_a_token_has_the_scope_that_is_asked_for(tmp_path, arguments, scope, limited):
+def test_a_token_has_the_requested_scope(tmp_path, arguments, scope, limited):
     kept = made(tmp_path, "ci", *arguments)
     assert (kept["name"], kept["scope"], kept["app_id"] is not None) == ("ci", scope, limited)
     assert kept["expires_at_ms"] is None
