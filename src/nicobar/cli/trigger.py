@@ -58,7 +58,7 @@ async def _trigger(
             return source, event_type, secrets[0]
         if not create_secret:
             raise without_secret(source)
-        secret = await sources.create_trial_secret(edit, source)
+        secret = await sources.create_test_secret(edit, source)
         click.echo(f"Created a signing secret for source {source.name}: {secret}")
         return source, event_type, secret
 
@@ -113,11 +113,11 @@ def _source(snapshot: Snapshot, name: str | None) -> Source:
 
 
 def _event_type(snapshot: Snapshot, source: Source, name: str) -> EventType:
-    known = {item.name: item for item in (*snapshot.event_types, *source_kind(source.kind).event_types())}
-    if name not in known:
+    event_types = {item.name: item for item in (*snapshot.event_types, *source_kind(source.kind).event_types())}
+    if name not in event_types:
         raise UserError(
-            "event_type_unknown",
+            "event_type_unevent_types",
             f"No sample for event type {name!r}.",
-            f"Samples exist for {', '.join(known)}.",
+            f"Samples exist for {', '.join(event_types)}.",
         )
-    return known[name]
+    return event_types[name]

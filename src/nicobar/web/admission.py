@@ -70,7 +70,7 @@ class _Places:
         self.leaving: set[_Request] = set()
 
 
-class Gate:
+class Admission:
     """In front of an application: admits each request, or answers 503. The last of `shares` has an empty prefix."""
 
     def __init__(self, app: App, shares: Sequence[Share], limits: Limits, on_limit: OnLimit) -> None:
