@@ -169,7 +169,7 @@ async def test_stored_headers_do_not_follow_to_another_host(api, method):
     for url in ("https://evil.example/", "https://x.shop.example/hooks", "https://shop.example:8443/hooks"):
         said = refused(await api.ask(method, path, {"url": url}), "credentials_host_changed")
         assert said == (
-            f"The stored credentials were entered for https://shop.example:443 and are not used for "
+            f"The stored credentials belong to https://shop.example:443 and are not sent to "
             f"{url.removesuffix('hooks').removesuffix('/')}{'' if ':8443' in url else ':443'}. "
             "Enter these again, or remove them: header authorization, header x-custom."
         )

@@ -108,7 +108,7 @@ async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_afte
         assert [item.name for item in mine] == ["paid"]
         # What the handler leaves cannot be sent, and an unknown test has no page.
         await page.goto(f"{endpoint}/testing?sample_type=refund.failed&send=1")
-        await page.get_by_text("There is nothing to send.").wait_for()
+        await page.get_by_text("The handler sends nothing for this event.").wait_for()
         assert not await page.get_by_role("button", name="Yes, send it").count()
         assert (await page.request.get(f"{endpoint}/testing/sent/none")).status == 404
         assert not problems

@@ -180,7 +180,7 @@ async def test_a_lane_whose_task_ended_is_not_ready(tmp_path):
 
 async def test_a_background_task_that_ended_counts_for_delivery(tmp_path):
     async with running(tmp_path, None) as nicobar:
-        assert {"retention", "replays", "refused requests"} <= {task.get_name() for task in nicobar.runtime._tasks}
+        assert {"retention", "replays", "rejected requests"} <= {task.get_name() for task in nicobar.runtime._tasks}
         ended = asyncio.create_task(asyncio.sleep(0), name="retention")
         await ended
         nicobar.runtime._tasks.append(ended)

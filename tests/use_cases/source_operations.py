@@ -55,7 +55,7 @@ OPERATIONS = (
             ),
             Interface.DASHBOARD: form("/sources/new", name=SOURCE, kind="dodo-payments", secret="<secret>"),
         },
-        error="Another source has this name. Choose another one.",
+        error=f"A source named {SOURCE} already exists. Choose another name.",
     ),
     Operation(
         "create a source of an unknown kind",
