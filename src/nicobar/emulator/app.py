@@ -1,4 +1,4 @@
-"""The emulator over HTTP: the Track API, what it holds as JSON, its switches, and a page."""
+"""The emulator over HTTP: the Track API, its state as JSON, its settings, and a page."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ T = TypeVar("T")
 _STATIC = {"emulator.css": "text/css; charset=utf-8", "emulator.js": "text/javascript; charset=utf-8"}
 _CROSS_ORIGIN: Json = {
     "code": "cross_origin",
-    "detail": "Pages of other sites cannot change the emulator. Open the emulator's own page by IP address, "
-    "localhost or the name given with --host. Scripts must not send an Origin header.",
+    "detail": "Cross-site request rejected. Open the emulator by its IP address, localhost, or the name in --host. "
+    "Scripts must not send an Origin header.",
 }
 
 
@@ -52,7 +52,7 @@ class EmulatorSettings(Record):
 
 
 class Emulator:
-    """An ASGI application around `state`: the Track API, its state as JSON, and a page."""
+    """An ASGI application for `state`. The Track API handles its own responses."""
 
     def __init__(
         self, state: State, *, region: str = "us", host: str = "", campaigns: Sequence[Campaign] = ()
@@ -90,7 +90,7 @@ class Emulator:
         self.state.version += 1
 
     def reset(self) -> None:
-        """Deletes everything received; campaigns and settings stay."""
+        """Deletes the state; campaigns and settings are kept."""
         self.state.reset()
         self.campaigns.reset()
         self.track.faults.put([])
@@ -104,7 +104,7 @@ def create_app(
     campaigns: Sequence[Campaign] = (),
     mode: Mode = Mode.STRICT,
 ) -> Emulator:
-    """The emulator's application around `state`; `host` is the name or address that it listens on."""
+    """The emulator's application for `state`; `host` is the name or address that it listens on."""
     emulator = Emulator(state, region=region, host=host, campaigns=campaigns)
     emulator.track.mode = mode
     return emulator
@@ -131,7 +131,7 @@ def _error(scope: Message, error: NicobarError) -> Response[Json]:  # noqa: ARG0
 
 
 def _shown(emulator: Emulator) -> list[Operation]:
-    """The received data."""
+    """The state as JSON."""
     state = emulator.state
 
     @get("/emulator/people")
@@ -165,7 +165,7 @@ def _shown(emulator: Emulator) -> list[Operation]:
 
 
 def _switches(emulator: Emulator) -> list[Operation]:
-    """The settings for tests."""
+    """The settings, campaigns, faults and state, for tests to change."""
 
     @get("/emulator/faults")
     async def faults() -> Response[bytes]:
@@ -232,10 +232,11 @@ def _page(emulator: Emulator) -> list[Operation]:
             try:
                 new = msgspec.convert(given, Campaign)
             except msgspec.ValidationError as error:
-                return _reply(422, {"code": "campaign_invalid", "detail": f"{error}. Go back and complete the form."})
+                detail = f"Invalid campaign: {error}. Go back and correct the form."
+                return _reply(422, {"code": "campaign_invalid", "detail": detail})
             others = [item for item in campaigns if item.title != new.title]
             if len(others) >= MAX_CAMPAIGNS:
-                detail = f"There are already {MAX_CAMPAIGNS} campaigns, the maximum. Go back and remove one."
+                detail = f"Maximum of {MAX_CAMPAIGNS} campaigns reached. Go back and remove one."
                 return _reply(422, {"code": "too_many_campaigns", "detail": detail})
             emulator.put_campaigns([*others, new])
         return Response(b"", status=303, headers={"location": "/"}, media_type="text/plain")
@@ -247,7 +248,7 @@ def _put(body: bytes, kind: type[T], use: Callable[[T], None]) -> Response[bytes
     try:
         given = msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        detail = f"{error}. See docs/reference/emulator.md for the fields."
+        detail = f"Invalid request: {error}. See docs/reference/emulator.md for the fields."
         return _reply(422, {"code": "request_invalid", "detail": detail})
     use(given)
     return _reply(200, {})
