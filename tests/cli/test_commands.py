@@ -422,24 +422,9 @@ def test_a_demo_reports_that_it_was_stopped_early(tmp_path):
     assert "Traceback" not in output
 
 
-<<<<<<< HEAD
 def _start(directory: Path, *arguments: str, until: str) -> tuple[Started, str]:
-    """A process, and the line that says that it is up."""
-    process = Started(directory, arguments, environment())
-=======
-def _start(directory: Path, *arguments: str, until: str) -> tuple[subprocess.Popen[str], str]:
     """A process, and the line that it prints once it is up."""
-    process = subprocess.Popen(
-        [NICOBAR, *arguments],
-        cwd=directory,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
-    assert process.stdout is not None
->>>>>>> h-cli
+    process = Started(directory, arguments, environment())
     for line in process.stdout:
         if until in line:
             return process, line

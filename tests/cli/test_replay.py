@@ -16,13 +16,8 @@ from support.patience import PATIENCE_S
 THROWS = ORDER_PAID.replace("const order = webhook.payload.data;", "const order = webhook.payload.nothing.data;")
 
 
-<<<<<<< HEAD
 def lines(process: Started, event: str, count: int) -> list[dict[str, object]]:
-    """The next so many log lines of this event."""
-=======
-def lines(process: subprocess.Popen[str], event: str, count: int) -> list[dict[str, object]]:
     """The next `count` log lines of this event."""
->>>>>>> h-cli
     found: list[dict[str, object]] = []
     while len(found) < count:
         line = json.loads(process.stdout.readline())

@@ -36,13 +36,9 @@ _DRAIN_CHECK_S = 0.005
 
 
 class _Quiet(uvicorn.Server):
-<<<<<<< HEAD
-    """uvicorn takes the process's signals; here they belong to whoever runs the loop. uvicorn also checks ten times a
-    second whether to stop, and then pauses; this server is told.
+    """uvicorn handles the process's signals; here the caller handles them. uvicorn also polls ten times per second for
+    a request to stop; this server is notified.
     """
-=======
-    """uvicorn handles the process's signals; here the caller handles them."""
->>>>>>> h-cli
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -155,15 +151,10 @@ class Server:
         return cls(server=server, pool=pool, task=task, listening=listening, host=host, scheme=scheme)
 
     async def stop(self) -> None:
-<<<<<<< HEAD
-        """Takes no new connections, finishes what is being answered within the bound, then ends."""
-        # The system may have accepted some before.
+        """Accepts no new connections, finishes requests in progress within the time limit, then ends."""
+        # The system may have accepted some connections before.
         self._pool.refuse_all()
         self._server.stopping.set()
-=======
-        """Accepts no new connections, finishes requests in progress within the time limit, then ends."""
-        self._server.should_exit = True
->>>>>>> h-cli
         await self._task
         self._pool.close()
         self._socket.close()
