@@ -14,7 +14,7 @@ from support.installation import furnish, installation
 from support.pages import set_up, visiting
 from support.records import make_endpoint
 
-REFUSED = "add 127.0.0.2:9 to the setting allowed_addresses (NICOBAR_ALLOWED_ADDRESSES=127.0.0.2:9)"
+REFUSED = "add 127.0.0.2:9 to allowed_addresses (NICOBAR_ALLOWED_ADDRESSES=127.0.0.2:9)"
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
 
 

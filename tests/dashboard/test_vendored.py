@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import nicobar.web.dashboard
+from support.patience import PATIENCE_S
 
 ASSETS = Path(__file__).parents[2] / "assets"
 VENDOR = Path(nicobar.web.dashboard.__file__).parent / "static" / "vendor"
@@ -30,7 +31,11 @@ def test_the_bundle_matches_its_list_and_licences():
 def test_the_sources_produce_the_bundle(tmp_path):
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     subprocess.run(
-        ["node", "build.mjs", str(tmp_path)], cwd=ASSETS, check=True, timeout=60, env={**os.environ, "PATH": path}
+        ["node", "build.mjs", str(tmp_path)],
+        cwd=ASSETS,
+        check=True,
+        timeout=PATIENCE_S,
+        env={**os.environ, "PATH": path},
     )
     for made in tmp_path.iterdir():
         assert made.read_bytes() == (VENDOR / made.name).read_bytes(), "make assets"
