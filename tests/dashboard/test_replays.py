@@ -99,7 +99,7 @@ async def test_failures_are_previewed_and_replayed_with_optional_new_ids(nicobar
         await expect(page.locator("#progress")).to_contain_text("completed")
         assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
         assert len(nicobar.state.activities) == 2
-        # The same replay again finds nothing.
+        # A second, identical replay finds nothing.
         await page.goto(f"{endpoint}/replays/count?kind=recover&since=1h")
         await page.get_by_text("No failures in this period.").wait_for()
         # One customer's, whatever became of it: the same ids add nothing, new ones do.
