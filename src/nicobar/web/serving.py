@@ -36,8 +36,8 @@ _DRAIN_CHECK_S = 0.005
 
 
 class _Quiet(uvicorn.Server):
-    """uvicorn handles the process's signals; here the caller handles them. uvicorn also polls ten times per second for
-    a request to stop; this server is notified.
+    """uvicorn handles the process's signals; here the caller handles them. uvicorn also polls ten times per second
+    for a request to stop; this server is notified.
     """
 
     def __init__(self, config: uvicorn.Config) -> None:
