@@ -1,4 +1,4 @@
-"""Server processes: loaded ahead, let go with a plan, watched until they are dead, and looked after then."""
+"""Server processes: started ahead, released with a plan, watched until they die, then cleaned up."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Life:
 
 
 def adopt_orphans() -> None:
-    """From here on, what a dead server leaves behind is a child of this process. Linux only."""
+    """Makes orphans of dead servers children of this process. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 

@@ -17,7 +17,7 @@ VENDOR = Path(nicobar.web.dashboard.__file__).parent / "static" / "vendor"
 MAX_BYTES = 400_000
 
 
-def test_the_bundle_is_what_its_list_says_with_every_licence():
+def test_the_bundle_matches_its_list_and_licences():
     told = json.loads((VENDOR / "editor.json").read_text("utf-8"))
     bundle = (VENDOR / told["file"]).read_bytes()
     assert hashlib.sha256(bundle).hexdigest() == told["sha256"]
@@ -28,7 +28,7 @@ def test_the_bundle_is_what_its_list_says_with_every_licence():
         assert f"{item['name']} {item['version']}\n" in licences
 
 
-def test_the_sources_make_the_bundle(tmp_path):
+def test_the_sources_produce_the_bundle(tmp_path):
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     subprocess.run(
         ["node", "build.mjs", str(tmp_path)],
@@ -41,7 +41,7 @@ def test_the_sources_make_the_bundle(tmp_path):
         assert made.read_bytes() == (VENDOR / made.name).read_bytes(), "make assets"
 
 
-def test_what_is_locked_names_no_addresses():
+def test_lock_files_contain_no_urls():
     lock = (ASSETS / "package-lock.json").read_text("utf-8")
     assert "resolved" not in lock
     assert "integrity" in lock

@@ -41,7 +41,7 @@ def test_a_changed_file_restarts_the_commands(dev):
     watched, process = dev
     assert process.stdout.readline().split()[1] == "first"
     (watched / "text").write_text("second")
-    assert process.stdout.readline() == "A file changed. Restarting.\n"
+    assert process.stdout.readline() == "Source changed. Restarting.\n"
     assert process.stdout.readline().split()[1] == "second"
 
 

@@ -277,7 +277,7 @@ def test_one_database_has_one_worker_whatever_its_data_directory(tmp_path, data,
     first, _ = _start(tmp_path, "serve", "--port", "0", until='"running"')
     try:
         arguments = ("serve", "--port", "0", "--data-dir", "other", "--database-url", f"sqlite:///{path}")
-        assert "Another process delivers" in refused(nicobar(tmp_path, *arguments))
+        assert "Another worker is already running" in refused(nicobar(tmp_path, *arguments))
         beside, _ = _start(tmp_path, *arguments, "--role", "web", until='"running"')
         beside.terminate()
         beside.communicate(timeout=PATIENCE_S)

@@ -453,7 +453,7 @@ async def test_the_page_fits_a_phone_and_a_desktop(emulator, scheme):
             await page.get_by_text("● live").wait_for()
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
             assert await page.get_by_text("Hello ada@northpine.example").is_visible()
-            assert await page.get_by_text("not sent: the person has no address").is_visible()
+            assert await page.get_by_text("not sent: the person has no email address").is_visible()
             assert await page.get_by_role("heading", name="People").is_visible()
             assert not problems
             if where := os.environ.get("SCREENSHOTS"):
@@ -465,17 +465,17 @@ async def test_the_page_follows_what_happens_and_takes_a_campaign(emulator):
     async with browser() as it:
         page = await new_page(it)
         await page.goto(emulator.server.url)
-        await page.get_by_text("Add a campaign").click()
+        await page.get_by_text("New campaign").click()
         await page.get_by_label("Title").fill("Thanks")
-        await page.get_by_label("Name", exact=True).fill("paid")
+        await page.get_by_label("Event or attribute name").fill("paid")
         await page.get_by_label("Subject").fill("Thank you, {{customer.email}}")
-        await page.get_by_role("button", name="Add the campaign").click()
+        await page.get_by_role("button", name="Add campaign").click()
         await page.get_by_role("button", name="Remove Thanks").wait_for()
         await emulator.entity(action="identify", attributes={"email": "ada@northpine.example"})
         await emulator.entity(action="event", name="paid")
         await page.get_by_text("Thank you, ada@northpine.example").wait_for()
         await page.get_by_role("button", name="Remove Thanks").click()
-        await page.get_by_text("There is none. A campaign here").wait_for()
+        await page.get_by_text("No campaigns yet").wait_for()
 
 
 @pytest.mark.browser
@@ -485,7 +485,7 @@ async def test_the_page_works_without_its_script(emulator):
         page = await new_page(it, java_script_enabled=False)
         await page.goto(emulator.server.url)
         await page.get_by_role("button", name="Remove Welcome").click()
-        await page.get_by_text("There is none. A campaign here").wait_for()
+        await page.get_by_text("No campaigns yet").wait_for()
         await page.get_by_role("link", name="Reload").click()
 
 

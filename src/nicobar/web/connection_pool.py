@@ -37,12 +37,12 @@ class Limits(Record):
     # A client has to accept `min_send_bytes` of its answer in this time, or the rest of it.
     send_timeout_ms: int = 10_000
     min_send_bytes: int = 10_000
-    # Proxies: what they say of their clients is believed, and only their clients are bounded by address.
+    # Proxies: the client addresses that they forward are trusted, and limits per address apply to those.
     trusted_networks: tuple[Network, ...] = LOOPBACK
 
 
 class State(IntEnum):
-    """What a connection waits for. Numbers, since they are looked up twice a request."""
+    """What a connection is waiting for. Numbers, since they are looked up twice per request."""
 
     HEADER = 0  # the first byte of a new connection, or the rest of a header
     IDLE = 1  # the next request
@@ -89,7 +89,7 @@ class Member(Protocol):
         """Closes it for a new one."""
 
     def expire(self) -> None:
-        """The time of its state is over."""
+        """The time limit of its state has passed."""
 
 
 class Pool:
@@ -128,7 +128,7 @@ class Pool:
         return refusal
 
     def move(self, connection: Member, state: State) -> None:
-        """Starts the time of a state; of the same one anew."""
+        """Starts the time limit of a state, or restarts that of the same one."""
         if self._members[connection.state].pop(connection, None) is not None:
             self._place(connection, state)
 
@@ -158,7 +158,7 @@ class Pool:
             oldest = next((item for item in same if item.state in _SILENT), None)
             if oldest is None:
                 self.on_limit("address_busy")
-                return too_busy(f"This address has {len(same)} connections, and all of them are in use.")
+                return too_busy(f"All {len(same)} connections of this address are in use.")
             oldest.evict()
         if self._count >= self.limits.max_connections:
             oldest = self._oldest()
@@ -193,7 +193,7 @@ class Pool:
         self._timer_at_s = math.inf
         now_s = self._loop.time()
         for members, timeout_s in zip(self._members, self._timeouts_s, strict=True):
-            # Those of one state have one time limit, so they end in the order in which they came.
+            # Those of one state have one time limit, so they expire in the order in which they entered it.
             due = []
             for connection, since in members.items():
                 if since + timeout_s > now_s:

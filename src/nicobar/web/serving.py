@@ -36,8 +36,8 @@ _DRAIN_CHECK_S = 0.005
 
 
 class _Quiet(uvicorn.Server):
-    """uvicorn takes the process's signals; here they belong to whoever runs the loop. uvicorn also checks ten times a
-    second whether to stop, and then pauses; this server is told.
+    """uvicorn handles the process's signals; here the caller handles them. uvicorn also polls ten times per second
+    for a request to stop; this server is notified.
     """
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -80,7 +80,7 @@ class _Quiet(uvicorn.Server):
 
 
 class Server:
-    """A listening server. Made by `start`."""
+    """A listening server. Created by `start`."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Server:
     ) -> Server:
         """Listens, then serves. `app` is any ASGI application; with a `certificate` (a PEM file with its key) over
         TLS. `on_limit` gets the reason each time that a limit closes a connection or rejects a request. Raises
-        UserError when the address cannot be had.
+        UserError when it cannot listen on the address.
         """
         limits = _affordable(limits or Limits())
         listening = _listen(host, port)
@@ -146,13 +146,13 @@ class Server:
         up.cancel()
         if task.done():
             task.result()
-            raise UserError("server_failed", f"The server on {host}:{port} did not start.", "The log says why.")
+            raise UserError("server_failed", f"The server on {host}:{port} did not start.", "See the log.")
         scheme = "https" if certificate else "http"
         return cls(server=server, pool=pool, task=task, listening=listening, host=host, scheme=scheme)
 
     async def stop(self) -> None:
-        """Takes no new connections, finishes what is being answered within the bound, then ends."""
-        # The system may have accepted some before.
+        """Accepts no new connections, finishes requests in progress within the time limit, then ends."""
+        # The system may have accepted some connections before.
         self._pool.refuse_all()
         self._server.stopping.set()
         await self._task
@@ -161,7 +161,7 @@ class Server:
 
     @property
     def max_connections(self) -> int:
-        """How many connections this process can have; fewer than asked for where the system allows fewer files."""
+        """The connection limit of this process; lower than configured if the system allows fewer files."""
         return self._pool.limits.max_connections
 
     @property
@@ -221,7 +221,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
     except (OSError, OverflowError) as error:
         raise UserError(
-            "host_unknown", f"There is no address {host}:{port}.", "Name another one with --host."
+            "host_unknown", f"Cannot resolve the address {host}:{port}.", "Choose another address with --host."
         ) from error
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -231,6 +231,6 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise UserError(
-            "port_taken", f"Cannot listen on {host}:{port}: {error.strerror}.", "Name another port with --port."
+            "port_taken", f"Cannot listen on {host}:{port}: {error.strerror}.", "Choose another port with --port."
         ) from error
     return listening
