@@ -25,9 +25,10 @@ from nicobar.model import UserRole
 from nicobar.observe import LimitReport, Metrics, log
 from nicobar.pipeline.alerts import Alerts, Mail
 from nicobar.pipeline.configuration import Configuration, Unusable
-from nicobar.pipeline.deliver import Deliverer, Recorded
+from nicobar.pipeline.deliver import Deliverer
 from nicobar.pipeline.readiness import Readiness
 from nicobar.pipeline.receive import Receiver
+from nicobar.pipeline.recorder import Recorded
 from nicobar.pipeline.rejected_requests import RefusalLog
 from nicobar.pipeline.replay import Replayer
 from nicobar.pipeline.retention import Maintainer, Remover

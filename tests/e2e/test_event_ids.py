@@ -18,7 +18,7 @@ from nicobar.connectors.registry import CONNECTORS, find_recipe
 from nicobar.emulator.app import create_app
 from nicobar.emulator.state import State
 from nicobar.model import DeliveryState, Endpoint, Setting
-from nicobar.pipeline.deliver import Recorded
+from nicobar.pipeline.recorder import Recorded
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, PutApplication, RemoveEndpoint, RemoveSource, ReplayFilter, TaskKind
 from nicobar.use_cases.deliveries import FINAL_STATES

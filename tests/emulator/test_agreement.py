@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from nicobar.addresses import AllowedAddresses
 from nicobar.connectors import Delivered, Finding, Origin
 from nicobar.connectors.customerio import CustomerIo
-from nicobar.connectors.customerio.check import check, check_v1
+from nicobar.connectors.customerio.check import check
+from nicobar.connectors.customerio.check_v1 import check_v1
 from nicobar.connectors.customerio.contract import ACTIONS, V1_CALLS, v1_call
 from nicobar.connectors.transport import HttpTransport
 from nicobar.emulator import v1

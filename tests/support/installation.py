@@ -15,7 +15,7 @@ from playwright.async_api import Browser, Locator, Page, Response
 from nicobar.emulator.app import create_app
 from nicobar.emulator.state import State
 from nicobar.model import Customer, Endpoint, Setting
-from nicobar.pipeline.deliver import Recorded
+from nicobar.pipeline.recorder import Recorded
 from nicobar.runtime import Runtime, run
 from nicobar.settings import Settings
 from nicobar.sources.samples import fresh

@@ -14,7 +14,7 @@ from nicobar.crypto import new_webhook_secret
 from nicobar.emulator.app import create_app
 from nicobar.emulator.state import State
 from nicobar.model import Customer, Message, Setting
-from nicobar.pipeline.deliver import Recorded
+from nicobar.pipeline.recorder import Recorded
 from nicobar.runtime import Runtime, run
 from nicobar.settings import Settings
 from nicobar.sources.dodo import DodoPayments

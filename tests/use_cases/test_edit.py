@@ -127,7 +127,7 @@ def test_only_edits_change_the_configuration():
     }
     assert found == {
         "use_cases/edit.py",
-        "pipeline/worker.py",  # its own decisions, on a version too
+        "pipeline/endpoint_changes.py",  # its own decisions, on a version too
         "use_cases/users.py",  # a password link, which replaces whatever is there
         "cli/demo.py",  # a new database
     }

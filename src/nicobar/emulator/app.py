@@ -16,7 +16,8 @@ from nicobar.emulator.campaigns import MAX_CAMPAIGNS, Campaign, Campaigns, Email
 from nicobar.emulator.contract import MAX_BATCH_BYTES, Mode
 from nicobar.emulator.faults import MAX_FAULTS, Fault
 from nicobar.emulator.origin import is_foreign
-from nicobar.emulator.state import MAX_ACTIVITIES, Person, SeenRequest, State
+from nicobar.emulator.people import Person
+from nicobar.emulator.state import MAX_ACTIVITIES, SeenRequest, State
 from nicobar.emulator.track import BODY_TIMEOUT_MS, PREFIXES, TrackApi
 from nicobar.errors import NicobarError, Refusal
 from nicobar.model import Json, Record
@@ -136,7 +137,7 @@ def _shown(emulator: Emulator) -> list[Operation]:
     @get("/emulator/people")
     async def people(limit: Limit = 1_000) -> Response[bytes]:
         state.settle()
-        shown: list[Json] = [_person(person) for person in list(state.people.values())[-limit:]]
+        shown: list[Json] = [_person(person) for person in list(state.people)[-limit:]]
         return _reply(200, {"count": len(state.people), "people": shown})
 
     @get("/emulator/activities")

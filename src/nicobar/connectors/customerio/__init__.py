@@ -26,7 +26,8 @@ from nicobar.connectors.answers import status_code
 from nicobar.connectors.customerio import contract, corrections, form, rules
 from nicobar.connectors.customerio.advice import advise, advise_event, advise_person, no_address
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
-from nicobar.connectors.customerio.check import check, check_v1
+from nicobar.connectors.customerio.check import check
+from nicobar.connectors.customerio.check_v1 import check_v1
 from nicobar.connectors.customerio.contract import V1Call
 from nicobar.connectors.customerio.corrections import Corrections, Corrector, Occurrence
 from nicobar.connectors.customerio.profiles import Profiles

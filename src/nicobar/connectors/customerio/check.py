@@ -5,12 +5,11 @@ proportion to the size of the call.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from urllib.parse import parse_qs, unquote
 
 import msgspec
 
 from nicobar.connectors.customerio import contract, rules
-from nicobar.connectors.customerio.contract import Action, V1Call
+from nicobar.connectors.customerio.contract import Action
 from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Verdict
 
@@ -48,27 +47,6 @@ def check(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
             yield from _FIELDS[field](f"{path}.{field}", item[field], action)
 
 
-def check_v1(path: str, call: V1Call, url_path: str, payload: Json) -> Iterator[Verdict]:
-    """One call of v1 with the path of its URL; `path` says where its payload stands."""
-    if call.segments[0] == "customers":
-        identifier = unquote(url_path.partition("?")[0].split("/")[4])
-        if len(identifier.encode("utf-8", "surrogatepass")) > contract.MAX_ID_BYTES:
-            yield rules.ID_LENGTH.at(
-                f"{path.rpartition('.')[0]}.url",
-                "The identifier is longer than %(max_id_bytes)s bytes.",
-                "Use a shorter one.",
-                max_id_bytes=contract.MAX_ID_BYTES,
-            )
-    if call.body == "segment":
-        yield from _id_type(f"{path.rpartition('.')[0]}.url", url_path.partition("?")[2])
-    if call.body in {"none", "any"}:
-        return
-    if not isinstance(payload, dict):
-        yield rules.PAYLOAD.at(path, "It is not an object.", "Send an object.")
-        return
-    yield from _BODIES[call.body](path, payload)
-
-
 def _no_action(path: str, item: dict[str, Json]) -> Verdict:
     kind = item.get("type")
     known = contract.ACTIONS.get(kind) if isinstance(kind, str) else None
@@ -97,10 +75,10 @@ def _name(path: str, name: Json, action: Action) -> Iterator[Verdict]:
                 delivery_names=", ".join(contract.DELIVERY_NAMES),
             )
         return
-    yield from _event_name(path, name)
+    yield from check_event_name(path, name)
 
 
-def _event_name(path: str, name: Json) -> Iterator[Verdict]:
+def check_event_name(path: str, name: Json) -> Iterator[Verdict]:
     if not isinstance(name, str) or not name.strip():
         yield rules.EVENT_NAME.at(
             path, "An event needs a name.", 'Set it to what the campaign waits for, such as "payment_failed".'
@@ -157,7 +135,7 @@ def _one_person(path: str, value: Json, names: Sequence[str]) -> Iterator[Verdic
 
 def _object(path: str, value: Json) -> Iterator[Verdict]:
     fields = value if isinstance(value, dict) else {}
-    if fields.keys() not in ({"object_type_id", "object_id"}, {"cio_object_id"}) or not _texts(fields):
+    if fields.keys() not in ({"object_type_id", "object_id"}, {"cio_object_id"}) or not are_texts(fields):
         yield rules.IDENTIFIERS.at(
             path,
             "An object has either object_type_id and object_id, or cio_object_id, as texts.",
@@ -185,10 +163,10 @@ def _attributes(path: str, value: Json, action: Action) -> Iterator[Verdict]:
         if not isinstance(value.get("device_token"), str) or not value["device_token"]:
             yield rules.DELIVERY.at(f"{path}.device_token", "It is missing.", "Set the device's token.")
     elif not action.is_event:
-        yield from _attributes_of_person(path, value)
+        yield from check_kept_attributes(path, value)
 
 
-def _attributes_of_person(path: str, attributes: dict[str, Json]) -> Iterator[Verdict]:
+def check_kept_attributes(path: str, attributes: dict[str, Json]) -> Iterator[Verdict]:
     """The limits of what is kept; a person's and an object's are the same."""
     if len(attributes) > contract.MAX_ATTRIBUTES:
         yield rules.ATTRIBUTE_COUNT.at(
@@ -218,7 +196,7 @@ def _attributes_of_person(path: str, attributes: dict[str, Json]) -> Iterator[Ve
             )
 
 
-def _timestamp(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
+def check_timestamp(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= contract.MAX_TIMESTAMP_S:
         yield rules.TIMESTAMP.at(
             path,
@@ -227,14 +205,14 @@ def _timestamp(path: str, value: Json, _action: Action | None = None) -> Iterato
         )
 
 
-def _event_id(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
+def check_event_id(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
     if not isinstance(value, str) or not contract.is_ulid(value):
         yield rules.EVENT_ID.at(
             path, "The id is not a ULID, so repetitions would not be left out.", "Leave id out, and one is made."
         )
 
 
-def _relationships(path: str, value: Json, action: Action) -> Iterator[Verdict]:
+def check_relationships(path: str, value: Json, action: Action) -> Iterator[Verdict]:
     if not isinstance(value, list) or (not value and "cio_relationships" in action.required):
         yield rules.RELATIONSHIPS.at(path, "It is not a list with something in it.", "Send [{identifiers: …}].")
         return
@@ -262,10 +240,10 @@ def _relationships(path: str, value: Json, action: Action) -> Iterator[Verdict]:
 
 
 def _device(path: str, value: Json, action: Action) -> Iterator[Verdict]:
-    yield from _device_fields(path, value, ("token", "platform") if action.action == "add_device" else ("token",))
+    yield from check_device(path, value, ("token", "platform") if action.action == "add_device" else ("token",))
 
 
-def _device_fields(path: str, value: Json, needed: Sequence[str]) -> Iterator[Verdict]:
+def check_device(path: str, value: Json, needed: Sequence[str]) -> Iterator[Verdict]:
     fields = value if isinstance(value, dict) else {}
     for name in needed:
         text = fields.get(name)
@@ -284,7 +262,7 @@ def _device_verdict(path: str, name: str) -> Verdict:
     return rules.DEVICE.at(path, "It is missing.", "Send the device's token and its platform.")
 
 
-def _merged(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
+def check_merged(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
     found = list(_one_person(path, value, contract.MERGE_IDENTIFIERS))
     if found:
         why = msgspec.structs.replace(found[0].reason, code=rules.MERGE.name)
@@ -294,111 +272,12 @@ def _merged(path: str, value: Json, _action: Action | None = None) -> Iterator[V
 _FIELDS: dict[str, Callable[[str, Json, Action], Iterator[Verdict]]] = {
     "identifiers": _identifiers,
     "attributes": _attributes,
-    "timestamp": _timestamp,
-    "id": _event_id,
-    "cio_relationships": _relationships,
+    "timestamp": check_timestamp,
+    "id": check_event_id,
+    "cio_relationships": check_relationships,
     "device": _device,
-    "primary": _merged,
-    "secondary": _merged,
-}
-
-
-# --- the bodies of v1 ---
-
-
-def _identify_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
-    attributes = {name: value for name, value in payload.items() if name != "cio_relationships"}
-    yield from _attributes_of_person(path, attributes)
-    if "_timestamp" in payload:
-        yield from _timestamp(f"{path}._timestamp", payload["_timestamp"])
-    if "cio_relationships" in payload:
-        yield from _relationships_v1(f"{path}.cio_relationships", payload["cio_relationships"])
-
-
-def _relationships_v1(path: str, value: Json) -> Iterator[Verdict]:
-    """v1 wraps them with the action, among the attributes."""
-    if not isinstance(value, dict) or value.get("action") not in contract.RELATIONSHIP_ACTIONS:
-        yield rules.RELATIONSHIPS.at(
-            path,
-            "It is not an object with an action of %(relationship_actions)s.",
-            'Send {action: "add_relationships", relationships: [{identifiers: …}]}.',
-            relationship_actions=", ".join(contract.RELATIONSHIP_ACTIONS),
-        )
-        return
-    identify = contract.ACTIONS["person"]["identify"]
-    yield from _relationships(f"{path}.relationships", value.get("relationships"), identify)
-
-
-def _event_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
-    yield from _event_name(f"{path}.name", payload.get("name"))
-    if "type" in payload and payload["type"] not in contract.EVENT_TYPES:
-        yield rules.EVENT_TYPE.at(
-            f"{path}.type",
-            "It is none of %(event_types)s.",
-            "Leave it out for an event.",
-            event_types=", ".join(contract.EVENT_TYPES),
-        )
-    if "id" in payload:
-        yield from _event_id(f"{path}.id", payload["id"])
-    if "timestamp" in payload:
-        yield from _timestamp(f"{path}.timestamp", payload["timestamp"])
-    data = payload.get("data", {})
-    if not isinstance(data, dict):
-        yield rules.DATA.at(f"{path}.data", "It is not an object.", "Send an object, or leave it out.")
-    elif len(encoded(data) or b"") > contract.MAX_V1_DATA_BYTES:
-        yield rules.DATA.at(f"{path}.data", "It is larger than 100,000 bytes.", "Send less data.")
-
-
-def _device_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
-    yield from _device_fields(f"{path}.device", payload.get("device"), ("id", "platform"))
-
-
-def _merge_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
-    for field in ("primary", "secondary"):
-        yield from _merged(f"{path}.{field}", payload.get(field))
-
-
-def _id_type(path: str, query: str) -> Iterator[Verdict]:
-    """The first of several would do, or the last; that is not documented, so just one is taken."""
-    given = parse_qs(query, keep_blank_values=True).get("id_type", ["id"])
-    if len(given) > 1 or given[0] not in contract.SEGMENT_ID_TYPES:
-        yield rules.SEGMENT.at(
-            path,
-            "id_type is not one of %(segment_id_types)s.",
-            "Set the one that the ids are, or leave it out where they are ids of people.",
-            segment_id_types=", ".join(contract.SEGMENT_ID_TYPES),
-        )
-
-
-def _segment_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
-    ids = payload.get("ids")
-    texts = [item for item in ids if isinstance(item, str) and item] if isinstance(ids, list) else []
-    if texts != ids or not 1 <= len(texts) <= contract.MAX_SEGMENT_IDS:
-        yield rules.SEGMENT.at(
-            f"{path}.ids",
-            "It is not a list of 1 to %(max_segment_ids)s texts.",
-            "Send the people's ids, in several calls where there are more.",
-            max_segment_ids=contract.MAX_SEGMENT_IDS,
-        )
-
-
-def _form_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
-    data = payload.get("data")
-    if not isinstance(data, dict) or len({"id", "email"} & data.keys()) != 1 or not _texts(data):
-        yield rules.FORM.at(
-            f"{path}.data",
-            "It has to be an object of texts with exactly one of id and email.",
-            "Name the person by id or by email, and send the form's fields as texts.",
-        )
-
-
-_BODIES: dict[str, Callable[[str, dict[str, Json]], Iterator[Verdict]]] = {
-    "identify": _identify_v1,
-    "event": _event_v1,
-    "device": _device_v1,
-    "merge": _merge_v1,
-    "segment": _segment_v1,
-    "form": _form_v1,
+    "primary": check_merged,
+    "secondary": check_merged,
 }
 
 
@@ -416,7 +295,7 @@ def _size(path: str, item: dict[str, Json], most_bytes: int) -> Iterator[Verdict
         )
 
 
-def _texts(fields: dict[str, Json]) -> bool:
+def are_texts(fields: dict[str, Json]) -> bool:
     return all(isinstance(value, str) and value for value in fields.values())
 
 

@@ -15,7 +15,7 @@ from nicobar.use_cases.transformations import MAX_VERSION, find_version, restore
 from nicobar.web.dashboard.context import Context, find_endpoint, not_found
 from nicobar.web.dashboard.coverage import coverage_of_endpoint
 from nicobar.web.dashboard.differences import Difference, compare
-from nicobar.web.dashboard.endpoint_test import with_draft
+from nicobar.web.dashboard.endpoint_bench import with_draft
 from nicobar.web.dashboard.pages import page, pretty, redirect
 from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
