@@ -21,8 +21,9 @@ from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
 from nicobar.errors import StoreError, StoreUnusable, UserError
 from nicobar.ids import IdFactory
+from nicobar.logs import log
+from nicobar.metrics import LimitReport, Metrics
 from nicobar.model import UserRole
-from nicobar.observe import LimitReport, Metrics, log
 from nicobar.pipeline.alerts import Alerts, Mail
 from nicobar.pipeline.configuration import Configuration, Unusable
 from nicobar.pipeline.deliver import Deliverer
@@ -39,6 +40,7 @@ from nicobar.settings import Role, Settings
 from nicobar.store import Store
 from nicobar.store.installation import KeyHolder, fix_for, opening
 from nicobar.store.sqlite import SqliteStore, apply_migrations
+from nicobar.use_cases.request_limit import RequestLimit
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.users import offer_setup_link
 from nicobar.web.api.app import create_app
@@ -305,8 +307,10 @@ async def _start_web(
         transport=transport,
         alerts=runtime.alerts,
         origins=origins,
+        request_limit=RequestLimit(runtime.store, settings.max_api_requests_per_s),
     )
     stack.push_async_callback(services.token_uses.settle)
+    stack.push_async_callback(services.request_limit.settle)
     api = create_app(services, ops)
     app = Ingress(
         receiver,

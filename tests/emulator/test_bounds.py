@@ -166,7 +166,7 @@ def test_whatever_happens_what_finds_people_and_activities_fits_what_there_is(wo
     cio_ids = {person.cio_id for person in it.people}
     assert all(joined and joined.keys() <= cio_ids for joined in it.people.segments.values())
     found = [row for owner in it.activities._owned for row in it.activities.of(owner)]
-    assert [one for _, one in sorted(found, key=lambda row: row[0])] == list(it.activities)
+    assert [activity for _, activity in sorted(found, key=lambda row: row[0])] == list(it.activities)
     assert len(it.people) <= 3
     assert len(it.people.segments) <= 2
     assert len(it.people.suppressed) <= 3

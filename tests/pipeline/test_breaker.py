@@ -169,12 +169,12 @@ async def test_answers_that_are_not_the_destination_s_alert_once_and_mark_nothin
         ids = [first, *await failing(it, 4, page)]
         await it.move(0)
         assert (await breaker(it)).state is BreakerState.OPEN
-        tries = sum([(await it.delivery(item)).tries for item in ids])
+        spent = sum([(await it.delivery(item)).tries for item in ids])
         for _ in range(30):
             await it.move(360_000)
             await it.network.next()
             assert (await it.next_recorded()).attempt.state is DeliveryState.PENDING
-        assert sum([(await it.delivery(item)).tries for item in ids]) == tries, "none is spent while it is open"
+        assert sum([(await it.delivery(item)).tries for item in ids]) == spent, "none is spent while it is open"
         assert it.alerts() == ["endpoint.failing"], "nobody is told again, three hours later"
         it.network.answer = lambda _items: OK
         await it.move(360_000)

@@ -76,8 +76,8 @@ async def test_after_a_hold_a_rejected_batch_is_split_and_the_others_arrive(tmp_
         ids = await together(it, names, rejecting(*bad))
         waiting = [
             name
-            for name, one in zip(names, ids, strict=True)
-            if (await it.delivery(one)).state is not DeliveryState.SUCCESS
+            for name, message_id in zip(names, ids, strict=True)
+            if (await it.delivery(message_id)).state is not DeliveryState.SUCCESS
         ]
         assert waiting == bad
         assert {(await it.delivery(ids[names.index(name)])).tries for name in bad} == {1}

@@ -136,8 +136,8 @@ async def furnish(
     await runtime.store.change(changes)
     await runtime.configuration.refresh()
     snapshot = runtime.configuration.snapshot
-    known = next(endpoint for endpoint in snapshot.endpoints if endpoint.id == made.id)
-    return known, f"{nicobar.url}/in/{snapshot.sources[0].token}"
+    stored = next(endpoint for endpoint in snapshot.endpoints if endpoint.id == made.id)
+    return stored, f"{nicobar.url}/in/{snapshot.sources[0].token}"
 
 
 async def connect(page: Page, nicobar: Installation, *, name: str = "Customer.io", key: str = "demo-key") -> str:

@@ -12,8 +12,8 @@ from nicobar.addresses import RefusedAddress
 from nicobar.connectors import NoResponse, Request, Response
 from nicobar.crypto import Vault, new_webhook_secret
 from nicobar.ids import IdFactory
+from nicobar.metrics import Metrics
 from nicobar.model import DeliveryState
-from nicobar.observe import Metrics
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer
@@ -144,21 +144,21 @@ class World:
 
     async def change_endpoint(self, **changes: object) -> None:
         """Replaces the endpoint, as the API or `apply` does."""
-        (known,) = (await self.store.snapshot()).endpoints
+        (endpoint,) = (await self.store.snapshot()).endpoints
         values = {
-            "credentials": ENDPOINTS[known.connector][1],
+            "credentials": ENDPOINTS[endpoint.connector][1],
             "max_messages_per_s": None,
-            "settings": known.settings,
+            "settings": endpoint.settings,
             **changes,
         }
         put = make_endpoint(
             vault=VAULT,
             ids=self.ids,
-            app_id=known.app_id,
-            name=known.name,
-            kind=known.connector,
+            app_id=endpoint.app_id,
+            name=endpoint.name,
+            kind=endpoint.connector,
             settings=values["settings"],
-            known=known,
+            replaced=endpoint,
             credentials=values["credentials"],
             max_messages_per_s=values["max_messages_per_s"],
             disabled=False,
@@ -182,8 +182,8 @@ class World:
         return await self.store.attempts(message_id, endpoint.id)
 
     async def delivery(self, message_id: str):
-        (one,) = await self.store.deliveries(message_id)
-        return one
+        (delivery,) = await self.store.deliveries(message_id)
+        return delivery
 
 
 @asynccontextmanager
@@ -279,8 +279,8 @@ async def failing(it: World, count: int, answer=None) -> list[str]:
 
 
 async def breaker(it: World):
-    (one,) = (await it.store.breakers()).values()
-    return one
+    (breaker,) = (await it.store.breakers()).values()
+    return breaker
 
 
 async def the_endpoint(it: World):

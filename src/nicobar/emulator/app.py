@@ -225,15 +225,15 @@ def _page(emulator: Emulator) -> list[Operation]:
     async def change_campaigns(body: bytes) -> Response[bytes]:
         """The page's forms: one more campaign, or one fewer."""
         given = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
-        known = list(emulator.campaigns.campaigns)
+        campaigns = list(emulator.campaigns.campaigns)
         if "remove" in given:
-            emulator.put_campaigns([item for item in known if item.title != given["remove"]])
+            emulator.put_campaigns([item for item in campaigns if item.title != given["remove"]])
         else:
             try:
                 new = msgspec.convert(given, Campaign)
             except msgspec.ValidationError as error:
                 return _reply(422, {"code": "campaign_invalid", "detail": f"{error}. Go back and fill in the form."})
-            others = [item for item in known if item.title != new.title]
+            others = [item for item in campaigns if item.title != new.title]
             if len(others) >= MAX_CAMPAIGNS:
                 detail = f"There are {MAX_CAMPAIGNS} campaigns already. Go back and remove one."
                 return _reply(422, {"code": "too_many_campaigns", "detail": detail})

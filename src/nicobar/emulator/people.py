@@ -96,9 +96,9 @@ class People:
 
     def uncall(self, person: Person, kind: str) -> None:
         """Takes an identifier away, which then is free."""
-        known = getattr(person, kind)
-        if known is not None:
-            self._names.pop(name_of(kind, known), None)
+        current = getattr(person, kind)
+        if current is not None:
+            self._names.pop(name_of(kind, current), None)
             setattr(person, kind, None)
 
     def remove(self, person: Person) -> set[Name]:

@@ -214,9 +214,9 @@ class State:
             # What an empty text does to a person's attribute is not documented; an object's it removes, as null does.
             text = _kept(value)
             if name in IDENTIFIERS:
-                known = getattr(person, name)
+                current = getattr(person, name)
                 # An identifier that is set is changed through cio_id only, an address also by itself.
-                fixed = name == "id" and known is not None and known != text and not by_cio_id
+                fixed = name == "id" and current is not None and current != text and not by_cio_id
                 if fixed or (text and not self.people.call(person, name, text)):
                     yield self._failure(person, name, value)
                     continue
@@ -351,9 +351,9 @@ class State:
             self.objects.pop(name, None)
             return
         if action != "delete_relationships":
-            known = self.objects.setdefault(name, {})
+            attributes = self.objects.setdefault(name, {})
             for key, value in _data(item).items():
-                self._put(known, key, _kept(value))
+                self._put(attributes, key, _kept(value))
             self.forgotten.trim(self.objects, MAX_OBJECTS, "objects")
         related = item.get("cio_relationships")
         for entry in related if isinstance(related, list) else []:

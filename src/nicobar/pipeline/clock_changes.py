@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
-from nicobar.observe import log
+from nicobar.logs import log
 from nicobar.store import Queue
 
 # A clock that is kept in step goes by parts of a second; more than this, and somebody has set it.

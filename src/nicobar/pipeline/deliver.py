@@ -10,8 +10,9 @@ from nicobar.clock import Clock
 from nicobar.connectors import Deferred, Transport
 from nicobar.errors import SandboxError
 from nicobar.ids import IdFactory
+from nicobar.logs import log
+from nicobar.metrics import Metrics
 from nicobar.model import DeliveryState
-from nicobar.observe import Metrics, log
 from nicobar.pipeline import batching
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.clock_changes import Watch
@@ -86,7 +87,7 @@ class Deliverer:
         their lease ends.
         """
         page = await self._without_strays(target, page)
-        tries = [Work(claimed=claimed, started_at_ms=self._clock.now_ms()) for claimed in page]
+        works = [Work(claimed=claimed, started_at_ms=self._clock.now_ms()) for claimed in page]
         subjects = [
             Subject(
                 message=claimed.message,
@@ -102,19 +103,19 @@ class Deliverer:
         except SandboxError as error:
             log.error("handlers cannot run", endpoint_id=target.endpoint.id, code=error.code, detail=error.detail)
             gate.throttle.hold(self._clock.steady_ms(), SANDBOX_AGAIN_MS)
-            await self._give_back(target, tries, error.reason)
+            await self._give_back(target, works, error.reason)
             return Passed()
         now_ms = await self.watch.now_ms()
         stopped: list[tuple[Work, Settled]] = []
         ready: list[Work] = []
-        for one, result in zip(tries, transformed, strict=True):
+        for work, result in zip(works, transformed, strict=True):
             self._metrics.handler_seconds.labels(target.endpoint.name).observe(result.duration_us / 1_000_000)
             if isinstance(result, Stopped):
-                one.ready = Ready(asked=result.asked, calls=(), console=result.console, verdicts=result.verdicts)
-                stopped.append((one, self._stopped(one, result, now_ms)))
+                work.ready = Ready(asked=result.asked, calls=(), console=result.console, verdicts=result.verdicts)
+                stopped.append((work, self._stopped(work, result, now_ms)))
             else:
-                one.ready = result
-                ready.append(one)
+                work.ready = result
+                ready.append(work)
         if stopped:
             await self._recorder.record(target, stopped)
         return await self._send_all(target, ready, gate)
@@ -143,11 +144,11 @@ class Deliverer:
             return settle([Deferred(reason=result.reason)], work.claimed.tries, now_ms, self.jitter())
         return Settled(state=result.state, code=result.code, reason=result.reason)
 
-    async def _give_back(self, target: OpenEndpoint, tries: Sequence[Work], why: Reason) -> None:
+    async def _give_back(self, target: OpenEndpoint, works: Sequence[Work], why: Reason) -> None:
         """Back to the queue, as if nothing had been tried."""
         due_at_ms = await self.watch.now_ms() + SANDBOX_AGAIN_MS
         settled = Settled(state=DeliveryState.PENDING, code=NOT_SENT, reason=why, due_at_ms=due_at_ms, spent=False)
-        await self._recorder.record(target, [(attempt, settled) for attempt in tries])
+        await self._recorder.record(target, [(attempt, settled) for attempt in works])
 
     async def _send_all(self, target: OpenEndpoint, ready: Sequence[Work], gate: Gate) -> Passed:
         calls = [item.ready.calls if item.ready else () for item in ready]
@@ -174,15 +175,15 @@ class Deliverer:
         )
 
     async def _send_parcel(
-        self, target: OpenEndpoint, tries: Sequence[Work], gate: Gate, deadline_ms: int
+        self, target: OpenEndpoint, works: Sequence[Work], gate: Gate, deadline_ms: int
     ) -> Sequence[Settled]:
         """Sends what travels together and records it at once, whatever else the page waits for."""
-        await self._sender.send(target, tries, gate, deadline_ms)
+        await self._sender.send(target, works, gate, deadline_ms)
         now_ms = await self.watch.now_ms()
         held = not gate.is_closed
         settled = [
             (attempt, settle(attempt.outcomes, attempt.claimed.tries, now_ms, self.jitter(), held=held))
-            for attempt in tries
+            for attempt in works
         ]
         if any(result.code == HELD for _, result in settled):
             gate.unanswered(now_ms, self.jitter())

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from nicobar.audit import AuditAction
 from nicobar.clock import Clock
 from nicobar.errors import StoreError, StoreMoved
+from nicobar.logs import log
 from nicobar.model import Endpoint
-from nicobar.observe import log
 from nicobar.pipeline.alerts import Alert, Alerts, AlertType
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.reasons import Reason, reason

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from nicobar.clock import Clock
 from nicobar.errors import NicobarError, StoreError
+from nicobar.logs import log
+from nicobar.metrics import Metrics
 from nicobar.model import Breaker, BreakerState, Endpoint
-from nicobar.observe import Metrics, log
 from nicobar.pipeline import breaker as rules
 from nicobar.pipeline.alerts import Alert, Alerts, AlertType
 from nicobar.pipeline.clock_changes import Watch

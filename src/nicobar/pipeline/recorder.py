@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
 from nicobar.ids import IdFactory
+from nicobar.logs import log
+from nicobar.metrics import Metrics
 from nicobar.model import Attempt, DeliveryState, Endpoint, Message
-from nicobar.observe import Metrics, log
 from nicobar.pipeline.alerts import Alert, Alerts, AlertType
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.retry import NOT_SENT, Settled, failure_key
@@ -56,21 +57,21 @@ class Recorder:
         """
         now_ms = self._clock.now_ms()
         kept = [
-            (one, result, None if result.code == NOT_SENT else self._attempt(target, one, result, now_ms))
-            for one, result in settled
+            (work, result, None if result.code == NOT_SENT else self._attempt(target, work, result, now_ms))
+            for work, result in settled
         ]
-        await self._keep(target, [self._finished(one, result, attempt, now_ms) for one, result, attempt in kept])
-        for one, result, attempt in kept:
+        await self._keep(target, [self._finished(work, result, attempt, now_ms) for work, result, attempt in kept])
+        for work, result, attempt in kept:
             if attempt is None:
                 continue
-            self._tell(target, one.claimed.message, result, attempt, now_ms)
+            self._tell(target, work.claimed.message, result, attempt, now_ms)
             if result.state is DeliveryState.FAILED and result.reason is not None:
                 await self._alerts.tell(
                     Alert(
                         type=AlertType.EXHAUSTED,
                         endpoint=target.endpoint,
                         reason=result.reason,
-                        message_id=one.claimed.message.id,
+                        message_id=work.claimed.message.id,
                         cause=failure_key(result),
                     )
                 )

@@ -23,8 +23,9 @@ from nicobar.connectors import (
     Response,
     Transport,
 )
+from nicobar.logs import log
+from nicobar.metrics import Metrics
 from nicobar.model import BreakerState, RequestRecord
-from nicobar.observe import Metrics, log
 from nicobar.pipeline import batching
 from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.configuration import OpenEndpoint
@@ -69,16 +70,16 @@ class Sender:
         self._metrics = metrics
         self._jitter = jitter
 
-    async def send(self, target: OpenEndpoint, tries: Sequence[Work], gate: Gate, deadline_ms: int) -> None:
+    async def send(self, target: OpenEndpoint, works: Sequence[Work], gate: Gate, deadline_ms: int) -> None:
         """Sends what travels together; each delivery gets its outcomes and requests."""
-        items = [_Item(call, attempt) for attempt in tries if attempt.ready for call in attempt.ready.calls]
+        items = [_Item(call, attempt) for attempt in works if attempt.ready for call in attempt.ready.calls]
         cuts = batching.requests([item.call for item in items], target.destination.batch_bounds)
         for start, end in cuts:
             try:
                 outcomes = await self._send(target, items[start:end], gate, deadline_ms)
             except Exception as error:  # noqa: BLE001 - our own fault, and no other parcel's
                 log.exception("request broken", endpoint_id=target.endpoint.id)
-                for candidate in tries:
+                for candidate in works:
                     if candidate.ready and len(candidate.outcomes) < len(candidate.ready.calls):
                         candidate.outcomes.append(internal_error(error))
                 break

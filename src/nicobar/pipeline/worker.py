@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
+from nicobar.logs import log
+from nicobar.metrics import Metrics
 from nicobar.model import Breaker
-from nicobar.observe import Metrics, log
 from nicobar.pipeline import breaker as rules
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import Configuration

@@ -96,7 +96,7 @@ def create_app(services: Services, ops: App) -> App:
         timeout_ms=settings.body_timeout_ms,
         setting="max_api_body_bytes",
     )
-    app = RateLimit(app, services.clock, _token_id, max_per_s=settings.max_api_requests_per_s)
+    app = RateLimit(app, services.request_limit, services.clock, _token_id)
     app = Authentication(app, _Tokens(services).identify)
     return Prefixed(PREFIXES, Errors(app, render), ops)
 

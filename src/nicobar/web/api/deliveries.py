@@ -179,10 +179,10 @@ async def list_attempted_destinations(
 ) -> Page[MessageEndpointOut]:
     """The endpoints that a message goes to, by id. Those that were taken out are not among them."""
     message = await message_of(services, application, msg_id)
-    known = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
+    endpoints = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
     waits = await read_waits(services.store, snapshot.endpoints, services.clock.now_ms())
     deliveries = [
-        delivery for delivery in await services.store.deliveries(message.id) if delivery.endpoint_id in known
+        delivery for delivery in await services.store.deliveries(message.id) if delivery.endpoint_id in endpoints
     ]
     return page_of_all(
         deliveries,
@@ -191,7 +191,7 @@ async def list_attempted_destinations(
         order=Ordering.ASCENDING,
         key=lambda delivery: delivery.endpoint_id,
         shape=lambda delivery: _destination(
-            known[delivery.endpoint_id],
+            endpoints[delivery.endpoint_id],
             delivery,
             url_of(services, delivery.endpoint_id),
             waits.of(delivery),

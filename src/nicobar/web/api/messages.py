@@ -179,9 +179,9 @@ async def create_message(
         raise Invalid("body.deliverAt", "It is not between a minute and 24 hours away.", "Choose a time in between.")
     await services.snapshot()
     if dry_run:
-        known = None if data.event_id is None else await services.store.find_message(application.id, data.event_id)
-        if known is not None:
-            raise event_id_exists(known.event_id, known.id)
+        earlier = None if data.event_id is None else await services.store.find_message(application.id, data.event_id)
+        if earlier is not None:
+            raise event_id_exists(earlier.event_id, earlier.id)
         wanting = services.configuration.wanting(application.id, data.event_type, _unique(data.channels))
         return Response(effect(messages=1, deliveries=len(wanting)), status=200)
     taken = await services.receiver.take(

@@ -44,15 +44,15 @@ async def bench_of_draft(context: Context, draft_id: str) -> Bench:
     draft = await find_draft(context, draft_id)
     here = f"/webhooks/drafts/{draft.id}/test"
     if draft.endpoint_id is not None:
-        known = find_endpoint(await context.snapshot(), draft.endpoint_id)
+        endpoint = find_endpoint(await context.snapshot(), draft.endpoint_id)
         return Bench(
             here=here,
             app_id=draft.app_id,
-            at=open_endpoint(context.services.vault, with_draft(known, draft)),
-            secrets=_secrets(context, known),
-            running=open_endpoint(context.services.vault, known),
+            at=open_endpoint(context.services.vault, with_draft(endpoint, draft)),
+            secrets=_secrets(context, endpoint),
+            running=open_endpoint(context.services.vault, endpoint),
             draft=draft,
-            endpoint=known,
+            endpoint=endpoint,
         )
     known_secrets = credentials(context, draft)
     at = target(
@@ -69,22 +69,24 @@ async def bench_of_draft(context: Context, draft_id: str) -> Bench:
 
 async def bench_of_endpoint(context: Context, endpoint_id: str) -> Bench:
     """Raises Refusal 404."""
-    known = find_endpoint(await context.snapshot(), endpoint_id)
+    endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     return Bench(
-        here=f"/webhooks/{known.id}/testing",
-        app_id=known.app_id,
-        at=open_endpoint(context.services.vault, known),
-        secrets=_secrets(context, known),
-        endpoint=known,
+        here=f"/webhooks/{endpoint.id}/testing",
+        app_id=endpoint.app_id,
+        at=open_endpoint(context.services.vault, endpoint),
+        secrets=_secrets(context, endpoint),
+        endpoint=endpoint,
     )
 
 
-def with_draft(known: Endpoint, draft: Draft) -> Endpoint:
+def with_draft(endpoint: Endpoint, draft: Draft) -> Endpoint:
     """The endpoint as it would be once the draft is published."""
     code = unpublished(draft.code) if draft.code.strip() else None
-    return msgspec.structs.replace(known, transformation=code, transformation_enabled=True, variables=draft.variables)
+    return msgspec.structs.replace(
+        endpoint, transformation=code, transformation_enabled=True, variables=draft.variables
+    )
 
 
-def _secrets(context: Context, known: Endpoint) -> tuple[str, ...]:
+def _secrets(context: Context, endpoint: Endpoint) -> tuple[str, ...]:
     vault = context.services.vault
-    return (*endpoint_credentials(vault, known).values(), *endpoint_headers(vault, known).values())
+    return (*endpoint_credentials(vault, endpoint).values(), *endpoint_headers(vault, endpoint).values())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs, unquote
 
-from nicobar.connectors.customerio import contract, rules
-from nicobar.connectors.customerio.check import (
+from nicobar.connectors.customerio import rules, track_api
+from nicobar.connectors.customerio.error_checks import (
     are_texts,
     check_device,
     check_event_id,
@@ -16,7 +16,7 @@ from nicobar.connectors.customerio.check import (
     check_relationships,
     check_timestamp,
 )
-from nicobar.connectors.customerio.contract import V1Call
+from nicobar.connectors.customerio.track_api import V1Call
 from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Verdict
 
@@ -25,12 +25,12 @@ def check_v1(path: str, call: V1Call, url_path: str, payload: Json) -> Iterator[
     """One call of v1 with the path of its URL; `path` says where its payload stands."""
     if call.segments[0] == "customers":
         identifier = unquote(url_path.partition("?")[0].split("/")[4])
-        if len(identifier.encode("utf-8", "surrogatepass")) > contract.MAX_ID_BYTES:
+        if len(identifier.encode("utf-8", "surrogatepass")) > track_api.MAX_ID_BYTES:
             yield rules.ID_LENGTH.at(
                 f"{path.rpartition('.')[0]}.url",
                 "The identifier is longer than %(max_id_bytes)s bytes.",
                 "Use a shorter one.",
-                max_id_bytes=contract.MAX_ID_BYTES,
+                max_id_bytes=track_api.MAX_ID_BYTES,
             )
     if call.body == "segment":
         yield from _id_type(f"{path.rpartition('.')[0]}.url", url_path.partition("?")[2])
@@ -56,26 +56,26 @@ def _identify(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
 
 def _relationships(path: str, value: Json) -> Iterator[Verdict]:
     """v1 wraps them with the action, among the attributes."""
-    if not isinstance(value, dict) or value.get("action") not in contract.RELATIONSHIP_ACTIONS:
+    if not isinstance(value, dict) or value.get("action") not in track_api.RELATIONSHIP_ACTIONS:
         yield rules.RELATIONSHIPS.at(
             path,
             "It is not an object with an action of %(relationship_actions)s.",
             'Send {action: "add_relationships", relationships: [{identifiers: …}]}.',
-            relationship_actions=", ".join(contract.RELATIONSHIP_ACTIONS),
+            relationship_actions=", ".join(track_api.RELATIONSHIP_ACTIONS),
         )
         return
-    identify = contract.ACTIONS["person"]["identify"]
+    identify = track_api.ACTIONS["person"]["identify"]
     yield from check_relationships(f"{path}.relationships", value.get("relationships"), identify)
 
 
 def _event(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
     yield from check_event_name(f"{path}.name", payload.get("name"))
-    if "type" in payload and payload["type"] not in contract.EVENT_TYPES:
+    if "type" in payload and payload["type"] not in track_api.EVENT_TYPES:
         yield rules.EVENT_TYPE.at(
             f"{path}.type",
             "It is none of %(event_types)s.",
             "Leave it out for an event.",
-            event_types=", ".join(contract.EVENT_TYPES),
+            event_types=", ".join(track_api.EVENT_TYPES),
         )
     if "id" in payload:
         yield from check_event_id(f"{path}.id", payload["id"])
@@ -84,7 +84,7 @@ def _event(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
     data = payload.get("data", {})
     if not isinstance(data, dict):
         yield rules.DATA.at(f"{path}.data", "It is not an object.", "Send an object, or leave it out.")
-    elif len(encoded(data) or b"") > contract.MAX_V1_DATA_BYTES:
+    elif len(encoded(data) or b"") > track_api.MAX_V1_DATA_BYTES:
         yield rules.DATA.at(f"{path}.data", "It is larger than 100,000 bytes.", "Send less data.")
 
 
@@ -100,24 +100,24 @@ def _merge(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
 def _id_type(path: str, query: str) -> Iterator[Verdict]:
     """The first of several would do, or the last; that is not documented, so just one is taken."""
     given = parse_qs(query, keep_blank_values=True).get("id_type", ["id"])
-    if len(given) > 1 or given[0] not in contract.SEGMENT_ID_TYPES:
+    if len(given) > 1 or given[0] not in track_api.SEGMENT_ID_TYPES:
         yield rules.SEGMENT.at(
             path,
             "id_type is not one of %(segment_id_types)s.",
             "Set the one that the ids are, or leave it out where they are ids of people.",
-            segment_id_types=", ".join(contract.SEGMENT_ID_TYPES),
+            segment_id_types=", ".join(track_api.SEGMENT_ID_TYPES),
         )
 
 
 def _segment(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
     ids = payload.get("ids")
     texts = [item for item in ids if isinstance(item, str) and item] if isinstance(ids, list) else []
-    if texts != ids or not 1 <= len(texts) <= contract.MAX_SEGMENT_IDS:
+    if texts != ids or not 1 <= len(texts) <= track_api.MAX_SEGMENT_IDS:
         yield rules.SEGMENT.at(
             f"{path}.ids",
             "It is not a list of 1 to %(max_segment_ids)s texts.",
             "Send the people's ids, in several calls where there are more.",
-            max_segment_ids=contract.MAX_SEGMENT_IDS,
+            max_segment_ids=track_api.MAX_SEGMENT_IDS,
         )
 
 

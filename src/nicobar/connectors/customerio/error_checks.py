@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from nicobar.connectors.customerio import contract, rules
-from nicobar.connectors.customerio.contract import Action
+from nicobar.connectors.customerio import rules, track_api
+from nicobar.connectors.customerio.track_api import Action
 from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Verdict
 
@@ -21,12 +21,12 @@ def find_action(item: dict[str, Json]) -> Action | None:
     kind, action = item.get("type"), item.get("action")
     if not isinstance(kind, str) or not isinstance(action, str):
         return None
-    return contract.ACTIONS.get(kind, {}).get(action)
+    return track_api.ACTIONS.get(kind, {}).get(action)
 
 
 def check(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
     """One object of v2; `path` says where it stands."""
-    yield from _size(path, item, contract.MAX_ITEM_BYTES)
+    yield from _size(path, item, track_api.MAX_ITEM_BYTES)
     action = find_action(item)
     if action is None:
         yield _no_action(path, item)
@@ -49,8 +49,8 @@ def check(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
 
 def _no_action(path: str, item: dict[str, Json]) -> Verdict:
     kind = item.get("type")
-    known = contract.ACTIONS.get(kind) if isinstance(kind, str) else None
-    if known is None:
+    actions = track_api.ACTIONS.get(kind) if isinstance(kind, str) else None
+    if actions is None:
         return rules.TYPE.at(f"{path}.type", "It is none of person, object, delivery.", 'Set type: "person".')
     return rules.UNKNOWN_ACTION.at(
         f"{path}.action",
@@ -58,7 +58,7 @@ def _no_action(path: str, item: dict[str, Json]) -> Verdict:
         "Use one of %(known)s.",
         action=quote(item.get("action")),
         kind=str(kind),
-        known=", ".join(sorted(known)),
+        known=", ".join(sorted(actions)),
     )
 
 
@@ -67,12 +67,12 @@ def _no_action(path: str, item: dict[str, Json]) -> Verdict:
 
 def _name(path: str, name: Json, action: Action) -> Iterator[Verdict]:
     if action.type == "delivery":
-        if name not in contract.DELIVERY_NAMES:
+        if name not in track_api.DELIVERY_NAMES:
             yield rules.DELIVERY.at(
                 path,
                 "It is none of %(delivery_names)s.",
                 'Set it, such as name: "opened".',
-                delivery_names=", ".join(contract.DELIVERY_NAMES),
+                delivery_names=", ".join(track_api.DELIVERY_NAMES),
             )
         return
     yield from check_event_name(path, name)
@@ -83,19 +83,19 @@ def check_event_name(path: str, name: Json) -> Iterator[Verdict]:
         yield rules.EVENT_NAME.at(
             path, "An event needs a name.", 'Set it to what the campaign waits for, such as "payment_failed".'
         )
-    elif _bytes(name) > contract.MAX_EVENT_NAME_BYTES:
+    elif _bytes(name) > track_api.MAX_EVENT_NAME_BYTES:
         yield rules.EVENT_NAME_LENGTH.at(
             path,
             "The name is longer than %(max_event_name_bytes)s bytes.",
             "Shorten it.",
-            max_event_name_bytes=contract.MAX_EVENT_NAME_BYTES,
+            max_event_name_bytes=track_api.MAX_EVENT_NAME_BYTES,
         )
 
 
 def _identifiers(path: str, value: Json, action: Action) -> Iterator[Verdict]:
     match action.type:
         case "person":
-            yield from _one_person(path, value, contract.PERSON_IDENTIFIERS)
+            yield from _one_person(path, value, track_api.PERSON_IDENTIFIERS)
         case "object":
             yield from _object(path, value)
         case _:
@@ -120,14 +120,14 @@ def _one_person(path: str, value: Json, names: Sequence[str]) -> Iterator[Verdic
     name, text = next(iter(value.items()))
     if not isinstance(text, str) or not text:
         yield rules.IDENTIFIERS.at(f"{path}.{name}", "It is not a text.", "Send a text that is not empty.")
-    elif name == "id" and _bytes(text) > contract.MAX_ID_BYTES:
+    elif name == "id" and _bytes(text) > track_api.MAX_ID_BYTES:
         yield rules.ID_LENGTH.at(
             f"{path}.id",
             "It is longer than %(max_id_bytes)s bytes.",
             "Use a shorter one.",
-            max_id_bytes=contract.MAX_ID_BYTES,
+            max_id_bytes=track_api.MAX_ID_BYTES,
         )
-    elif name == "phone" and not contract.is_phone(text):
+    elif name == "phone" and not track_api.is_phone(text):
         yield rules.PHONE.at(f"{path}.phone", "It is not in E.164 form.", "Write it as +15551234567.")
     elif name == "cio_id" and text.startswith("cio_"):
         yield rules.CIO_ID.at(f"{path}.cio_id", "In v2 it has no prefix.", "Leave out cio_.")
@@ -143,16 +143,16 @@ def _object(path: str, value: Json) -> Iterator[Verdict]:
         )
         return
     kind = fields.get("object_type_id")
-    if isinstance(kind, str) and not contract.is_object_type(kind):
+    if isinstance(kind, str) and not track_api.is_object_type(kind):
         yield rules.OBJECT_TYPE.at(
             f"{path}.object_type_id", "It is not the number of a type of object.", 'Send it as text, such as "1".'
         )
-    if _bytes(str(fields.get("object_id", ""))) > contract.MAX_ID_BYTES:
+    if _bytes(str(fields.get("object_id", ""))) > track_api.MAX_ID_BYTES:
         yield rules.ID_LENGTH.at(
             f"{path}.object_id",
             "It is longer than %(max_id_bytes)s bytes.",
             "Use a shorter one.",
-            max_id_bytes=contract.MAX_ID_BYTES,
+            max_id_bytes=track_api.MAX_ID_BYTES,
         )
 
 
@@ -168,36 +168,36 @@ def _attributes(path: str, value: Json, action: Action) -> Iterator[Verdict]:
 
 def check_kept_attributes(path: str, attributes: dict[str, Json]) -> Iterator[Verdict]:
     """The limits of what is kept; a person's and an object's are the same."""
-    if len(attributes) > contract.MAX_ATTRIBUTES:
+    if len(attributes) > track_api.MAX_ATTRIBUTES:
         yield rules.ATTRIBUTE_COUNT.at(
             path,
             "There are %(attributes)s; %(max_attributes)s are allowed.",
             "Send fewer.",
             attributes=len(attributes),
-            max_attributes=contract.MAX_ATTRIBUTES,
+            max_attributes=track_api.MAX_ATTRIBUTES,
         )
     for name, value in attributes.items():
         own = f"{path}.{name[:MAX_SHOWN_CHARS]}"
-        if _bytes(name) > contract.MAX_ATTRIBUTE_NAME_BYTES:
+        if _bytes(name) > track_api.MAX_ATTRIBUTE_NAME_BYTES:
             yield rules.ATTRIBUTE_NAME.at(
                 own,
                 "The name is longer than %(max_attribute_name_bytes)s bytes.",
                 "Shorten it.",
-                max_attribute_name_bytes=contract.MAX_ATTRIBUTE_NAME_BYTES,
+                max_attribute_name_bytes=track_api.MAX_ATTRIBUTE_NAME_BYTES,
             )
         body = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else encoded(value)
-        if body is not None and len(body) > contract.MAX_ATTRIBUTE_VALUE_BYTES:
+        if body is not None and len(body) > track_api.MAX_ATTRIBUTE_VALUE_BYTES:
             yield rules.ATTRIBUTE_VALUE.at(
                 own,
                 "The value has %(body)s bytes; %(max_attribute_value_bytes)s are allowed.",
                 "Shorten it, or send it with an event, where it may be longer.",
                 body=len(body),
-                max_attribute_value_bytes=contract.MAX_ATTRIBUTE_VALUE_BYTES,
+                max_attribute_value_bytes=track_api.MAX_ATTRIBUTE_VALUE_BYTES,
             )
 
 
 def check_timestamp(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= contract.MAX_TIMESTAMP_S:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= track_api.MAX_TIMESTAMP_S:
         yield rules.TIMESTAMP.at(
             path,
             "A timestamp is a whole number of Unix seconds.",
@@ -206,7 +206,7 @@ def check_timestamp(path: str, value: Json, _action: Action | None = None) -> It
 
 
 def check_event_id(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
-    if not isinstance(value, str) or not contract.is_ulid(value):
+    if not isinstance(value, str) or not track_api.is_ulid(value):
         yield rules.EVENT_ID.at(
             path, "The id is not a ULID, so repetitions would not be left out.", "Leave id out, and one is made."
         )
@@ -225,7 +225,7 @@ def check_relationships(path: str, value: Json, action: Action) -> Iterator[Verd
         elif action.action == "identify_anonymous":
             found = list(_one_person(f"{own}.identifiers", identifiers, ("anonymous_id",)))
         else:
-            found = list(_one_person(f"{own}.identifiers", identifiers, contract.MERGE_IDENTIFIERS))
+            found = list(_one_person(f"{own}.identifiers", identifiers, track_api.MERGE_IDENTIFIERS))
         verdict = rules.RELATIONSHIPS.at(
             own,
             "The relationship's attributes are not an object.",
@@ -247,7 +247,7 @@ def check_device(path: str, value: Json, needed: Sequence[str]) -> Iterator[Verd
     fields = value if isinstance(value, dict) else {}
     for name in needed:
         text = fields.get(name)
-        if not isinstance(text, str) or not text or (name == "platform" and text not in contract.PLATFORMS):
+        if not isinstance(text, str) or not text or (name == "platform" and text not in track_api.PLATFORMS):
             yield _device_verdict(f"{path}.{name}", name)
 
 
@@ -257,13 +257,13 @@ def _device_verdict(path: str, name: str) -> Verdict:
             path,
             "It is none of %(platforms)s.",
             "Send the device's token and its platform.",
-            platforms=", ".join(contract.PLATFORMS),
+            platforms=", ".join(track_api.PLATFORMS),
         )
     return rules.DEVICE.at(path, "It is missing.", "Send the device's token and its platform.")
 
 
 def check_merged(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
-    found = list(_one_person(path, value, contract.MERGE_IDENTIFIERS))
+    found = list(_one_person(path, value, track_api.MERGE_IDENTIFIERS))
     if found:
         why = msgspec.structs.replace(found[0].reason, code=rules.MERGE.name)
         yield msgspec.structs.replace(found[0], reason=why, source=rules.MERGE.source)
