@@ -9,6 +9,8 @@ ASSETS := assets/node_modules/.ready
 # Tests without a running server, a browser, Node or root.
 UNIT := tests/connectors tests/contracts tests/recipes tests/sandbox tests/store tests/words
 ARGS ?=
+# Tests start many processes: each would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check test lint types imports unit format bench chaos chromium assets messages wheels lock clean

@@ -21,7 +21,7 @@ from nicobar.settings import Settings, description
 from nicobar.sources.registry import SOURCES
 from nicobar.web import dashboard
 from nicobar.web.dashboard.language import DEFAULT, DOMAIN, LANGUAGES
-from nicobar.web.dashboard.pages import help_of
+from nicobar.web.dashboard.pages import help_of, recipe_title
 
 ROOT = Path(dashboard.__file__).parent
 METHODS = [("templates/**.html", "jinja2"), ("**.py", "python")]
@@ -55,6 +55,7 @@ TEMPLATES = {
     "Conflict": (0, 1),
     "ConfigurationError": (1, 2),
     "Refusal": (2, 3),
+    "SandboxError": (1, 2),
     "_disabled": (1,),
 }
 
@@ -90,10 +91,11 @@ def reason_templates(package: Path) -> Iterator[str]:
 
 def _of_connectors() -> Iterator[str]:
     for connector in CONNECTORS:
-        yield from (connector.summary, *connector.setup, connector.setup_note, *connector.test_notes)
+        yield from (connector.name, connector.summary, *connector.setup, connector.setup_note, *connector.test_notes)
         for field in connector.fields:
             yield from (field.label, help_of(field))
-        yield from (recipe.summary for recipe in connector.recipes)
+        for recipe in connector.recipes:
+            yield from (recipe_title(recipe.name), recipe.summary)
 
 
 def _of_sources() -> Iterator[str]:

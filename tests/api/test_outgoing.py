@@ -90,7 +90,7 @@ async def test_a_private_address_is_rejected_by_every_operation(strict, url, ent
         ("POST", f"{path}/check", {"connector": {"kind": "http", "config": {"url": url}}}),
     ):
         detail = refused(await strict.ask(method, where, body), "address_not_allowed")
-        assert f"add {entry} to the setting allowed_addresses (NICOBAR_ALLOWED_ADDRESSES={entry})" in detail
+        assert f"add {entry} to allowed_addresses (NICOBAR_ALLOWED_ADDRESSES={entry})" in detail
 
 
 async def test_an_allowed_private_address_is_kept(strict):

@@ -29,7 +29,7 @@ from nicobar.runtime import open_store
 from nicobar.settings import Settings
 from nicobar.store import PutSource
 from nicobar.use_cases.config_file import Document, Plan, Planner
-from support.cli import run_cli
+from support.cli import Started, run_cli
 from support.handlers import ORDER_PAID, PERSON_STATE, PLAN_LIFE
 from support.patience import PATIENCE_S
 
@@ -91,7 +91,7 @@ def test_transform_shows_the_intended_event_and_its_fix(tmp_path, handler, event
     result = nicobar(tmp_path, "transform", "h.js", "--event", event)
     assert result.returncode == 0
     assert name in result.stdout
-    assert 'Write action: "event".' in result.stdout
+    assert 'Use action: "event".' in result.stdout
 
 
 def test_transform_runs_all_samples(tmp_path):
@@ -105,7 +105,7 @@ def test_transform_fails_on_calls_that_customer_io_rejects(tmp_path):
     (tmp_path / "h.js").write_text("function handler(w) { w.payload = {type: 'person', action: 'event'}; return w; }")
     result = nicobar(tmp_path, "transform", "h.js")
     assert result.returncode == 1
-    assert "An event needs a name." in result.stdout
+    assert "Customer.io requires a name for events." in result.stdout
 
 
 def test_apply_is_repeatable_and_export_restores_the_file(tmp_path):
@@ -422,18 +422,9 @@ def test_a_demo_reports_that_it_was_stopped_early(tmp_path):
     assert "Traceback" not in output
 
 
-def _start(directory: Path, *arguments: str, until: str) -> tuple[subprocess.Popen[str], str]:
+def _start(directory: Path, *arguments: str, until: str) -> tuple[Started, str]:
     """A process, and the line that it prints once it is up."""
-    process = subprocess.Popen(
-        [NICOBAR, *arguments],
-        cwd=directory,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
-    assert process.stdout is not None
+    process = Started(directory, arguments, environment())
     for line in process.stdout:
         if until in line:
             return process, line
@@ -458,7 +449,7 @@ def test_serve_trigger_and_doctor_work_together_and_sigterm_ends_them_cleanly(tm
         result = nicobar(tmp_path, "doctor")
         assert result.returncode == 0, result
         assert result.stdout.count("●") == 6
-        assert "knows the credentials; the region is us" in result.stdout
+        assert "accepted the credentials. The region is us" in result.stdout
     finally:
         codes, said = [], ""
         for process in (server, emulator):
@@ -508,9 +499,9 @@ def test_apply_reports_a_workspace_in_the_other_region(tmp_path):
     right = nicobar(tmp_path, "apply", "nicobar.toml")
     emulator.terminate()
     emulator.communicate(timeout=PATIENCE_S)
-    assert "▲ endpoint customerio: The workspace is in the region eu. Set region to eu." in wrong.stdout
+    assert "▲ endpoint customerio: The workspace is in region eu. Set the region to eu." in wrong.stdout
     assert "● endpoint customerio: " in right.stdout
-    assert "the region is eu" in right.stdout
+    assert "The region is eu" in right.stdout
 
 
 def test_the_emulator_creates_a_certificate_and_serves_https(tmp_path):
@@ -538,5 +529,5 @@ def test_doctor_names_wrong_credentials(tmp_path):
     assert (applied.returncode, result.returncode) == (0, 1)
     for said in (applied.stdout, result.stdout):
         assert "▲ endpoint customerio" in said
-        assert "Check Site ID and API key" in said
+        assert "Check the Site ID, the API key" in said
     assert "demo-key" not in result.stdout

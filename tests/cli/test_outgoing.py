@@ -30,8 +30,8 @@ def test_a_file_applied_before_an_upgrade_still_applies(tmp_path):
     assert nicobar(tmp_path, "apply", "nicobar.toml").returncode == 0
     again = nicobar(tmp_path, "apply", "nicobar.toml", **NONE)
     assert (again.returncode, "No changes." in again.stdout) == (0, True), again
-    assert "▲ endpoint customerio: Requests to 127.0.0.1 are not allowed" in again.stdout
-    assert f"add {ENTRY} to the setting allowed_addresses" in again.stdout
+    assert "▲ endpoint customerio: Requests to 127.0.0.1 are blocked" in again.stdout
+    assert f"add {ENTRY} to allowed_addresses" in again.stdout
     text = (tmp_path / "nicobar.toml").read_text()
     (tmp_path / "nicobar.toml").write_text(text.replace("max_messages_per_s = 500", "max_messages_per_s = 50"))
     changed = nicobar(tmp_path, "apply", "nicobar.toml", **NONE)
@@ -45,8 +45,8 @@ def test_doctor_and_the_log_list_endpoints_that_are_not_allowed(tmp_path):
     assert nicobar(tmp_path, "apply", "nicobar.toml").returncode == 0
     result = nicobar(tmp_path, "doctor", **NONE)
     assert result.returncode == 1
-    assert "▲ endpoint hooks: Requests to 127.0.0.1 are not allowed: its address is not public." in result.stdout
-    assert f"add {ENTRY} to the setting allowed_addresses" in result.stdout
+    assert "▲ endpoint hooks: Requests to 127.0.0.1 are blocked: its address is not public." in result.stdout
+    assert f"add {ENTRY} to allowed_addresses" in result.stdout
     assert nicobar(tmp_path, "doctor").returncode == 0
     server, line = _start(
         tmp_path, "serve", "--port", "0", "--allowed-addresses", "10.0.0.1", until="address not allowed"

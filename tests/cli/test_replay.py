@@ -6,20 +6,19 @@ import json
 import re
 import signal
 import sqlite3
-import subprocess
 import urllib.request
 
 from cli.test_commands import _start, configure, nicobar, refused
+from support.cli import Started
 from support.handlers import ORDER_PAID
 from support.patience import PATIENCE_S
 
 THROWS = ORDER_PAID.replace("const order = webhook.payload.data;", "const order = webhook.payload.nothing.data;")
 
 
-def lines(process: subprocess.Popen[str], event: str, count: int) -> list[dict[str, object]]:
+def lines(process: Started, event: str, count: int) -> list[dict[str, object]]:
     """The next `count` log lines of this event."""
     found: list[dict[str, object]] = []
-    assert process.stdout is not None
     while len(found) < count:
         line = json.loads(process.stdout.readline())
         if line["event"] == event:

@@ -31,7 +31,8 @@ def dev(tmp_path):
     )
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     yield watched, process
-    process.kill()
+    # It ends the command that it started.
+    process.terminate()
     process.wait()
     process.stdout.close()
 

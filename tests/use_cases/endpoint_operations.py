@@ -148,7 +148,7 @@ OPERATIONS = (
             Interface.DASHBOARD: form("/webhooks/new/http", name=NAME, field_url=ELSEWHERE, field_secret="<secret>"),
             Interface.FILE: file(entry(url=ELSEWHERE)),
         },
-        error="Requests to 10.1.2.3 are not allowed: its address is not public.",
+        error="Requests to 10.1.2.3 are blocked: its address is not public.",
     ),
     Operation(
         "create an endpoint with a name that is too long",

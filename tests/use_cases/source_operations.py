@@ -66,7 +66,7 @@ OPERATIONS = (
             Interface.DASHBOARD: form("/sources/new", name=SOURCE, kind="github", secret="<secret>"),
             Interface.FILE: file(entry("SECRET", kind="github")),
         },
-        error="There is no source kind 'github'.",
+        error="Unknown source kind 'github'.",
     ),
     Operation(
         "change a source's secrets",

@@ -313,12 +313,20 @@ def notes(code: str, dry_runs: Sequence[DryRun]) -> tuple[Note, ...]:
     for dry_run in dry_runs:
         event_type = dry_run.subject.message.event_type
         for note in _notes_on(code, dry_run.result):
-            key = msgspec.json.encode(note)
+            key = _key(note)
             kept = found.setdefault(key, note)
             if event_type not in kept.event_types:
                 found[key] = msgspec.structs.replace(kept, event_types=(*kept.event_types, event_type))
     order = list(Level)
     return tuple(sorted(found.values(), key=lambda note: (order.index(note.level), note.line or 0)))
+
+
+def _key(note: Note) -> bytes:
+    """The same for a slip in the handler whatever the events: without numbers and the value `given` by an event."""
+    values = {name: value for name, value in note.reason.values.items() if isinstance(value, str) and name != "given"}
+    return msgspec.json.encode(
+        msgspec.structs.replace(note, reason=msgspec.structs.replace(note.reason, values=values))
+    )
 
 
 def _notes_on(code: str, result: Transformed) -> list[Note]:

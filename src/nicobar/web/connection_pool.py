@@ -107,6 +107,7 @@ class Pool:
         self._count = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_s = math.inf
+        self._stopping = False
         self._timeouts_s = [math.inf for _ in State]
         self._timeouts_s[State.HEADER] = limits.header_timeout_ms / 1000
         self._timeouts_s[State.IDLE] = limits.idle_timeout_ms / 1000
@@ -118,7 +119,8 @@ class Pool:
 
     def enter(self, connection: Member) -> Refusal | None:
         """Adds a new connection, which may replace another one. A Refusal is what it has to be told instead."""
-        refusal = self._make_room(connection.address)
+        stopping = too_busy("The server is shutting down.") if self._stopping else None
+        refusal = stopping or self._make_room(connection.address)
         if refusal is None and connection.address is not None:
             self._by_address.setdefault(connection.address, {})[connection] = None
         self._count += 1
@@ -140,6 +142,10 @@ class Pool:
         same.pop(connection, None)
         if not same:
             self._by_address.pop(connection.address, None)
+
+    def refuse_all(self) -> None:
+        """From now on every new connection is refused."""
+        self._stopping = True
 
     def close(self) -> None:
         if self._timer is not None:

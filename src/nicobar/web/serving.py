@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import ipaddress
+import logging
 import math
 import resource
 import socket
@@ -21,6 +22,8 @@ from nicobar.web.admission import Admission, Share
 from nicobar.web.connection_pool import Limits, Network, OnLimit, Pool
 from nicobar.web.connections import Connection
 
+_log = logging.getLogger(__name__)
+
 BACKLOG = 2048
 # Files that are no connections: the database, logs, handler processes, requests to destinations.
 RESERVED_FILES = 256
@@ -28,18 +31,48 @@ RESERVED_FILES = 256
 _MAPPED_BITS = 96
 # For an application that has no limits of its own.
 _EVERYTHING = (Share(prefix="", max_requests=1_000),)
+# How often a server that stops looks for connections that are left.
+_DRAIN_CHECK_S = 0.005
 
 
 class _Quiet(uvicorn.Server):
-    """uvicorn handles the process's signals; here the caller handles them."""
+    """uvicorn handles the process's signals; here the caller handles them. uvicorn also polls ten times per second
+    for a request to stop; this server is notified.
+    """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self.stopping = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        while not self.stopping.is_set():
+            # The first tick of a second: it renews the date header.
+            await self.on_tick(0)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self.stopping.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listening in sockets or []:
+            listening.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110 - uvicorn's sets signal nothing
+                    await asyncio.sleep(_DRAIN_CHECK_S)
+        except TimeoutError:
+            _log.warning("%d unfinished requests were canceled by the shutdown.", len(self.server_state.tasks))
+            for task in self.server_state.tasks:
+                task.cancel()
+        await self.lifespan.shutdown()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -119,7 +152,9 @@ class Server:
 
     async def stop(self) -> None:
         """Accepts no new connections, finishes requests in progress within the time limit, then ends."""
-        self._server.should_exit = True
+        # The system may have accepted some connections before.
+        self._pool.refuse_all()
+        self._server.stopping.set()
         await self._task
         self._pool.close()
         self._socket.close()
