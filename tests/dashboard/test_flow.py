@@ -52,7 +52,7 @@ async def test_six_steps_lead_from_an_empty_installation_to_a_delivered_event(ni
         # 1: the list, and the integrations
         await page.get_by_text(say("No endpoints yet")).wait_for()
         await page.get_by_role("link", name=say("Add endpoint")).first.click()
-        search = page.get_by_role("searchbox", name=say("Search integrations"))
+        search = page.get_by_role("searchbox", name=say("Search connectors"))
         await search.fill("customer")
         await expect(page.locator("#cards li:visible")).to_have_count(1)
         await page.get_by_role("link", name="Customer.io").click()
