@@ -80,7 +80,7 @@ class Operation:
 
     def signature(self, given_names: Collection[str]) -> Signature:
         """Raises TypeError for a handler with a parameter that nothing supplies."""
-        return signature_of(self.handler, path_names=self.path_names, given_names=given_names)
+        return signature_of(self.handler, path_names=frozenset(self.path_names), given_names=frozenset(given_names))
 
 
 class Details(TypedDict, total=False):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect as signatures
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -75,8 +76,9 @@ class InvalidValue(NamedTuple):
     reason: str
 
 
+@lru_cache(maxsize=1_024)  # the OpenAPI document and every application built from the same rows ask for the same
 def signature_of(
-    handler: Callable[..., object], *, path_names: Collection[str], given_names: Collection[str]
+    handler: Callable[..., object], *, path_names: frozenset[str], given_names: frozenset[str]
 ) -> Signature:
     """Each parameter is in the path, given, the body (`data`), or else in the query. Raises TypeError for one that is
     none of these.
