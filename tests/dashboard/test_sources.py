@@ -30,7 +30,7 @@ async def make_source(visitor, nicobar, secret=SECRET):
     return headers["location"], f"{nicobar.url}/in/{source.token}"
 
 
-async def test_a_secret_is_rotated_while_the_one_before_it_is_taken_until_its_end(nicobar):
+async def test_the_previous_secret_is_accepted_until_it_expires(nicobar):
     second, third = new_webhook_secret(), new_webhook_secret()
     store = nicobar.runtime.store
     async with visiting(nicobar) as visitor:
@@ -61,7 +61,7 @@ async def test_a_secret_is_rotated_while_the_one_before_it_is_taken_until_its_en
         assert source.older_until_ms is None
 
 
-async def test_a_name_is_taken_once_and_a_sender_has_to_be_known(nicobar):
+async def test_source_names_are_unique_and_senders_known(nicobar):
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
         await make_source(visitor, nicobar)
@@ -146,7 +146,7 @@ async def visit_all(page, nicobar):
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_a_source_from_its_making_to_its_end(nicobar, width, scheme, locale):
+async def test_a_source_from_creation_to_deletion(nicobar, width, scheme, locale):
     findings: list[str] = []
     store = nicobar.runtime.store
     async with browser() as it:

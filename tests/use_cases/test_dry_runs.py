@@ -92,7 +92,7 @@ async def test_a_slow_handler_is_stopped_and_that_is_said(sandbox):
         (
             "function handler(w) { w.payload = nicobar.event('a', {}); return w; }",
             ("order.placed",),
-            "There is no sample of the event types that this endpoint subscribes to.",
+            "There are no samples of the event types that this endpoint subscribes to.",
             "",
         ),
     ],

@@ -1,15 +1,18 @@
-"""What a handler is called with: its parameters, read from its signature once, and their values from each request."""
+"""The parameters of a handler, read from its signature once, and their values from each request."""
 
 from __future__ import annotations
 
 import inspect as signatures
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import inspect
+
+from nicobar.value_errors import requirement
 
 BODY = "data"
 _SCALARS = (
@@ -73,8 +76,9 @@ class InvalidValue(NamedTuple):
     reason: str
 
 
+@lru_cache(maxsize=1_024)  # the OpenAPI document and every application built from the same rows ask for the same
 def signature_of(
-    handler: Callable[..., object], *, path_names: Collection[str], given_names: Collection[str]
+    handler: Callable[..., object], *, path_names: frozenset[str], given_names: frozenset[str]
 ) -> Signature:
     """Each parameter is in the path, given, the body (`data`), or else in the query. Raises TypeError for one that is
     none of these.
@@ -107,7 +111,7 @@ def read_path(
         try:
             arguments[parameter.argument] = msgspec.convert(values[parameter.argument], parameter.annotation)
         except msgspec.ValidationError as error:
-            wrong.append(InvalidValue("path", parameter.argument, str(error)))
+            wrong.append(InvalidValue("path", parameter.argument, _reason(parameter, error)))
     return arguments, wrong
 
 
@@ -125,17 +129,23 @@ def read_query(
                 try:
                     value = _converted(parameter, values[name])
                 except msgspec.ValidationError as error:
-                    wrong.append(InvalidValue("query", name, str(error)))
+                    wrong.append(InvalidValue("query", name, _reason(parameter, error)))
                 else:
                     arguments[parameter.argument] = arguments.get(parameter.argument) or value
         if parameter.is_required and not any(name in values for name in parameter.names):
-            wrong.append(InvalidValue("query", parameter.names[0], "This parameter is required."))
+            wrong.append(InvalidValue("query", parameter.names[0], "Missing required parameter."))
     return arguments, wrong
+
+
+def _reason(parameter: Parameter, error: msgspec.ValidationError) -> str:
+    # A query is always text, so that it is text explains nothing.
+    need = requirement(error, parameter.annotation).removesuffix(", not text")
+    return f"{need[0].upper()}{need[1:]}."
 
 
 def _converted(parameter: Parameter, values: Sequence[str]) -> object:
     given = values if parameter.is_list else values[-1]
-    # Texts become numbers and switches; a number is no time.
+    # Text becomes numbers and switches; a number is not a time.
     converted: object = msgspec.convert(given, parameter.annotation, strict=parameter.is_time)
     return converted
 
