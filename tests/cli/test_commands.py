@@ -309,7 +309,7 @@ def test_every_command_explains_an_empty_database(tmp_path, monkeypatch):
     assert "○ endpoint: none, so nothing is sent." in said["doctor",]
 
 
-def test_a_source_without_a_secret_can_get_one_for_a_trial(tmp_path):
+def test_trigger_can_create_a_test_secret(tmp_path):
     configure(tmp_path)
     nicobar(tmp_path, "apply", "nicobar.toml")
     without_secrets(tmp_path)
@@ -321,7 +321,7 @@ def test_a_source_without_a_secret_can_get_one_for_a_trial(tmp_path):
     try:
         trigger = "trigger", "payment.succeeded", "--url", re.search(r"http://[\d.:]+", line)[0]
         first = nicobar(tmp_path, *trigger, "--create-secret")
-        assert re.match(r"Created a signing secret for source dodo: whsec_\S+\n202 ", first.stdout), first
+        assert re.match(r"Created a test secret for source dodo: whsec_\S+\n202 ", first.stdout), first
         again = nicobar(tmp_path, *trigger, "--create-secret")
         assert again.stdout.startswith("202 "), "a secret that is there is used"
     finally:
