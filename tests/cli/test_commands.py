@@ -187,7 +187,7 @@ def test_apply_deletes_only_with_prune(tmp_path):
         (lambda file: file + "long = " + "9" * 5_000, "Invalid TOML"),
     ],
 )
-def test_an_invalid_file_is_rejected_in_one_line_and_changes_nothing(tmp_path, change, words):
+def test_an_invalid_file_gets_a_one_line_error_without_changes(tmp_path, change, words):
     configure(tmp_path)
     (tmp_path / "nicobar.toml").write_text(change(FILE % 1))
     line = refused(nicobar(tmp_path, "apply", "nicobar.toml"))
@@ -390,7 +390,7 @@ def test_a_port_in_use_is_named(tmp_path):
         assert port in refused(nicobar(tmp_path, "emulator", "--port", port))
 
 
-def test_the_demo_succeeds_on_free_ports_if_its_own_are_in_use(tmp_path):
+def test_the_demo_picks_free_ports_if_its_own_are_used(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -431,7 +431,7 @@ def _start(directory: Path, *arguments: str, until: str) -> tuple[Started, str]:
     raise AssertionError(process.wait())
 
 
-def test_serve_trigger_and_doctor_work_together_and_sigterm_ends_them_cleanly(tmp_path):
+def test_serve_trigger_and_doctor_work_together_and_sigterm_ends_cleanly(tmp_path):
     emulator, line = _start(tmp_path, "emulator", "--port", "0", until="emulator: http")
     port = int(re.search(r":(\d+) ", line)[1])
     configure(tmp_path, port)
@@ -474,7 +474,7 @@ def test_serve_trigger_and_doctor_work_together_and_sigterm_ends_them_cleanly(tm
     assert not any(secret in said for secret in (SECRETS["DODO_SECRET"], "demo-key"))
 
 
-def test_logs_on_a_terminal_are_readable(tmp_path):
+def test_terminal_logs_are_readable(tmp_path):
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [NICOBAR, "serve", "--port", "0"], cwd=tmp_path, env=environment(), stderr=theirs, stdin=subprocess.DEVNULL
