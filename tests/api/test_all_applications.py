@@ -1,4 +1,4 @@
-"""What is asked about all applications, and what takes a whole one's content out."""
+"""Queries about all applications, and the deletion of an application's content."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ async def test_canceling_a_running_replay_restores_its_deliveries(tmp_path):
         for number in range(3):
             await api.nicobar.send_sample("payment.succeeded", f"evt_{number}")
             await api.nicobar.next_recorded()
-    async with asking(tmp_path, role=Role.WEB) as api:  # nothing is delivered, so that it is still there to cancel
+    async with asking(tmp_path, role=Role.WEB) as api:  # nothing is delivered, so the replay can still be canceled
         runtime = api.nicobar.runtime
         (endpoint,) = runtime.configuration.snapshot.endpoints
         path = f"{api.app}/endpoint/{endpoint.id}/recover"

@@ -1,4 +1,4 @@
-"""A body whose fields are all optional may be left out; any other says which field is missing."""
+"""A body is optional if all its fields are; any other error names the missing field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts, replays, refused requests, customers, groups of failures, dry runs and the audit log."""
+"""Counts, replays, rejected requests, customers, groups of failures, dry runs and the audit log."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ async def test_rejected_requests_are_in_the_log_of_their_source(api):
 
 
 async def kept(api, source_id, count):
-    """Waits for the second in which refused requests are written."""
+    """Waits until the rejected requests are written, once per second."""
     async with asyncio.timeout(PATIENCE_S):
         while len((await api.nicobar.runtime.store.refusals(source_id, limit=10)).items) < count:
             await api.ask("GET", "/api/v1/health")

@@ -237,8 +237,8 @@ class Chaos:
         return life
 
     async def _kill_all(self, load: Load, until: float) -> Life:
-        """Lets one server live after the other until each point has had its deaths, a bound is hit or a server ends
-        by itself; returns one that has been loaded and waits.
+        """Runs one server after the other until each point has had its kills, a bound is reached or a server exits
+        without a kill; returns the last one, loaded and idle.
         """
         life = await self._load()
         while self._todo and not self._surprises and time.monotonic() < until and not load.exhausted:

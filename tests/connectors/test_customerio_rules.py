@@ -17,7 +17,7 @@ NOW_S = 1_789_000_000
 ULID = "01K4VJ0W00QF7D2S9N3B6X8C1M"
 DEVICE = {"token": "tok", "platform": "ios"}
 TO_OBJECT = {"identifiers": {"object_type_id": "1", "object_id": "team_9"}}
-# Where a payload is not the point: the corrections off, so that a call stands alone with its fault.
+# For tests that are not about payloads: without corrections, a call is sent alone with its error.
 AS_WRITTEN = {"correct_action": False, "correct_event_id": False, "correct_timestamp": False, "keep_profile": False}
 
 

@@ -99,7 +99,7 @@ async def test_an_answer_that_does_not_come_is_timed_out():
 
 
 class Names(AbstractResolver):
-    """Resolves names from a table, one list of addresses for each time it is asked, and records the questions."""
+    """Resolves names from a table, one list of addresses per lookup, and records the lookups."""
 
     def __init__(self, table: dict[str, list[list[str]]]) -> None:
         self.table = table

@@ -1,5 +1,5 @@
-"""A disk that is full, one that takes no writes any more, and one that never took any: real processes, real file
-systems. Nothing that was acknowledged is lost, and work goes on when the disk does.
+"""A full disk, a disk that became read-only and a read-only file system: real processes, real file systems. No
+acknowledged event is lost, and work resumes with the disk.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Reading:
 
 
 class World:
-    """A server, an emulator, and a sender that remembers what was acknowledged."""
+    """A server, an emulator, and a sender that remembers the acknowledged events."""
 
     def __init__(self, directory: Path, data_dir: Path, *more: str) -> None:
         self.emulator, line = _start(directory, "emulator", "--port", "0", until="emulator: http")
@@ -127,7 +127,7 @@ def remount(path: Path, option: str) -> None:
 
 
 def until_refused(it: World) -> int:
-    """Sends until an event is refused; returns its number."""
+    """Sends until an event is rejected; returns its number."""
     for number in range(MAX_EVENTS):
         status, retry_after = it.send(number)
         if status != 202:
@@ -187,7 +187,7 @@ def test_sigterm_with_a_hanging_destination_requeues_deliveries_in_time(tmp_path
         urllib.request.urlopen(urllib.request.Request(url, data=faults, method="PUT")).close()
         assert it.send(1)[0] == 202
         it.said.wait("accepted", 1)
-    # `world` has asserted that the server ended with 0; what was in flight is the next process's.
+    # `world` has asserted that the server ended with 0; the next process continues the deliveries in flight.
     with sqlite3.connect(tmp_path / "data" / "nicobar.db") as connection:
         assert connection.execute("SELECT state, tries FROM deliveries").fetchall() == [("pending", 0)]
     connection.close()

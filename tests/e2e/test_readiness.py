@@ -41,7 +41,7 @@ def ready(it) -> tuple[int, dict]:
 
 
 def becomes_ready(url: str) -> dict:
-    """The first answer that says so once a handler process has started."""
+    """The first ready answer after a handler process has started."""
     for _ in range(PATIENCE_S):
         status, answer = ask(f"{url}/readyz")
         if status == 200 and part(answer, "sandbox")["state"] == "ok":

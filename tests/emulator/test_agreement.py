@@ -209,7 +209,7 @@ def test_both_judge_arbitrary_bodies_of_v1_alike_and_never_raise(body):
     [
         ({"action": "add_relationships", "relationships": [{"identifiers": TEAM}]}, True),
         ({"action": "delete_relationships", "relationships": [{"identifiers": {"cio_object_id": "obj"}}]}, True),
-        # As large as it likes: it is no attribute.
+        # Any size: it is not an attribute.
         ({"action": "add_relationships", "relationships": [{"identifiers": TEAM}] * 50}, True),
         ({"action": "add_relationships", "relationships": []}, True),
         ({"action": "identify", "relationships": [{"identifiers": TEAM}]}, False),

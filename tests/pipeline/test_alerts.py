@@ -31,7 +31,7 @@ UNAUTHORIZED, X, Y = (reason("c", text) for text in ("401", "x", "y"))
 
 
 class Office:
-    """Takes mails."""
+    """An SMTP server that keeps the received emails."""
 
     def __init__(self) -> None:
         self.letters: list[str] = []

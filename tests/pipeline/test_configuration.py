@@ -1,4 +1,4 @@
-"""What a token that nobody knows costs, and that a source created a moment ago is found."""
+"""The cost of unknown tokens, and that a new source is found at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VAULT = Vault(b"k" * 32)
 
 
 class Reads:
-    """A store's catalogue that notes when it was read, and can be told to fail or to stand still."""
+    """A store's catalogue that records its reads, and can be made to fail or to hang."""
 
     def __init__(self, store: Store, clock: MovingClock) -> None:
         self._store = store

@@ -49,7 +49,7 @@ async def test_days_without_a_process_are_not_days_of_failures(tmp_path):
 
 @pytest.mark.parametrize("restarts", [True, False])
 async def test_disabling_waits_for_the_probe_in_flight(tmp_path, restarts):
-    """The clock's five days are over while the probe is out; what it finds decides, not the clock."""
+    """The five days pass while the probe is in flight; its result decides, not the clock."""
     day_ms = 24 * 3_600_000
     async with world(tmp_path) as it:
         await failing(it, 5)

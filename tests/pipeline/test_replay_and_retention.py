@@ -50,7 +50,7 @@ async def until_idle(clock: MovingClock, wait_ms: int) -> None:
 
 
 async def counted(store) -> int:
-    """How many attempts the statistics know of."""
+    """The number of attempts in the statistics."""
     (app,) = (await store.snapshot()).applications
     tallies = await store.tallies(app.id, since_ms=0, until_ms=2 * NOW_MS, step_ms=3_600_000)
     return sum(tally.attempts for tally in tallies)

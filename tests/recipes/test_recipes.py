@@ -29,7 +29,7 @@ PAGES = Path(nicobar.__file__).parent / "connectors" / "customerio" / "recipes"
 recipe = partial(find_recipe, connectors=CONNECTORS)
 every_recipe = pytest.mark.parametrize("tested", RECIPES, ids=lambda item: item.name)
 every_identifier = pytest.mark.parametrize("identifier", ["", "customer_id", "email", "metadata.user"])
-# What no journey needs and no mail service should hold.
+# Data that no journey needs and no email service should store.
 PRIVATE = {
     "key", "street", "zipcode", "city", "phone_number", "card_last_four", "card_holder_name", "card_exp_year",
     "payment_method_id", "oauth_url", "tax_id", "remarks", "cancellation_comment",
@@ -93,7 +93,7 @@ async def test_every_sample_satisfies_the_contract(tested, identifier):
         bad = [verdict for verdict in verdicts if verdict.level in {Level.ERROR, Level.WARNING}]
         customer = DODO.read({}, content).customer
         if customer is None or not customer.email:
-            # The event tells nobody's address; the person has it from another one.
+            # The event has no address; the profile has it from another event.
             bad = [verdict for verdict in bad if verdict.rule != "no_address"]
         assert not bad, (name, bad)
 
@@ -239,7 +239,7 @@ ANNOUNCED = {"status": "active", "cancel_at_next_billing_date": True, "cancelled
         ("cancelled", {**ANNOUNCED, "cancel_at_next_billing_date": None}, ["subscription_cancel_scheduled"]),
         ("updated", {**ANNOUNCED, "cancel_at_next_billing_date": None}, []),
         ("cancelled", {"status": "cancelled", "cancel_at_next_billing_date": False}, ["subscription_cancelled"]),
-        # It arrives late, and the announcement has been taken back since.
+        # It arrives late, and the announcement has been withdrawn since.
         ("cancelled", {**ANNOUNCED, "cancel_at_next_billing_date": False}, []),
     ],
 )

@@ -51,11 +51,11 @@ class Everywhere:
         self.directory, self.interface = directory, interface
 
     async def ask(self, arguments, api, form) -> tuple[bool, str]:
-        """Whether it was done, and what was said."""
+        """Whether the operation succeeded, and its answer."""
         if self.interface == "command line":
             done = await asyncio.to_thread(command, self.directory, *arguments, "--data-dir", str(self.directory))
             assert "Traceback" not in done.stderr
-            await self.nicobar.runtime.configuration.refresh()  # sooner than it would by itself
+            await self.nicobar.runtime.configuration.refresh()  # without waiting for the next refresh
             return done.returncode == 0, done.stdout + done.stderr
         if self.interface == "api":
             path, body = api
