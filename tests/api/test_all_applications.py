@@ -40,8 +40,8 @@ async def test_attempts_of_all_applications_are_counted_by_a_completed_task(svix
     await api.nicobar.send_sample("payment.succeeded", "evt_1")
     await api.nicobar.next_recorded()
     now = datetime.now(UTC)
-    asked = AppUsageStatsIn(since=now - HOUR, until=now + HOUR, app_ids=["default", "acme", "gone"])
-    task = await svix.statistics.aggregate_app_stats(asked)
+    usage_query = AppUsageStatsIn(since=now - HOUR, until=now + HOUR, app_ids=["default", "acme", "gone"])
+    task = await svix.statistics.aggregate_app_stats(usage_query)
     assert (task.status.value, task.task.value, task.unresolved_app_ids) == (
         "finished",
         "application.stats",

@@ -83,7 +83,7 @@ async def test_every_answer_is_one_that_the_document_has(tmp_path):
         for name, value in (await create_things(api)).items():
             config = config.replace(f"THE_{name.upper()}", value)
         (tmp_path / "schemathesis.toml").write_text(config)
-        asked = await asyncio.create_subprocess_exec(
+        schemathesis = await asyncio.create_subprocess_exec(
             str(Path(sys.executable).with_name("st")),
             "--config-file",
             str(tmp_path / "schemathesis.toml"),
@@ -104,8 +104,8 @@ async def test_every_answer_is_one_that_the_document_has(tmp_path):
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        output, _ = await asked.communicate()
-    assert asked.returncode == 0, output.decode()[-6_000:]
+        output, _ = await schemathesis.communicate()
+    assert schemathesis.returncode == 0, output.decode()[-6_000:]
     assert int(re.findall(r"(\d+) generated", output.decode())[0]) > 3_000
 
 

@@ -61,9 +61,9 @@ async def test_counts_say_how_deliveries_ended(svix, api, endpoint_id):
     )
     assert before.success == 0
     since, until = (at.strftime("%Y-%m-%dT%H:%M:%SZ") for at in (past, datetime.now(UTC) + timedelta(minutes=1)))
-    whole = (await api.ask("GET", f"{api.app}/stats/attempts?since={since}&until={until}")).body
-    assert (whole["total_success"], whole["total_failure"], whole["total_canceled"]) == (2, 1, 0)
-    assert whole["by_event_type"]["payment.failed"] == {"success": 0, "failure": 1, "canceled": 0}
+    totals = (await api.ask("GET", f"{api.app}/stats/attempts?since={since}&until={until}")).body
+    assert (totals["total_success"], totals["total_failure"], totals["total_canceled"]) == (2, 1, 0)
+    assert totals["by_event_type"]["payment.failed"] == {"success": 0, "failure": 1, "canceled": 0}
     assert (await api.ask("GET", "/api/v1/stats/endpoint/count")).body == {"active": 1, "disabled": 0}
 
 

@@ -175,7 +175,7 @@ class Chaos:
             await last.stop()
             if last.process.returncode != 0:
                 self._surprises.append(f"the last server ended with {last.process.returncode}")
-            held = await self._held(http)
+            contents = await self._contents(http)
         left = Counter(self._todo)
         return Report(
             seed=self._wanted.seed,
@@ -188,11 +188,11 @@ class Chaos:
             acknowledged=sum(item.acknowledged for item in load.sent),
             posts=load.posts,
             answered_as_repeated=load.repeats,
-            activities=len(held["activities"]),
-            left_out_by_id=sum(request["duplicates"] for request in held["requests"]),
+            activities=len(contents["activities"]),
+            left_out_by_id=sum(request["duplicates"] for request in contents["requests"]),
             unfinished=unfinished,
             orphans=self._orphans,
-            verdict=judge(load.sent, held["activities"], held["people"]),
+            verdict=judge(load.sent, contents["activities"], contents["people"]),
             surprises=(*self._surprises, *load.refusals[:10]),
             missed=tuple(f"{point.name}: {count} fewer" for point, count in left.items()),
         )
@@ -299,14 +299,14 @@ class Chaos:
                 return left
             await asyncio.sleep(LOOK_S)
 
-    async def _held(self, http: aiohttp.ClientSession) -> dict[str, list[dict[str, Any]]]:
-        held = {}
+    async def _contents(self, http: aiohttp.ClientSession) -> dict[str, list[dict[str, Any]]]:
+        contents = {}
         for name in ("activities", "people", "requests"):
             async with http.get(f"{self._emulator}/emulator/{name}?limit={MAX_ACTIVITIES}") as answer:
-                held[name] = (await answer.json())[name]
-        if len(held["activities"]) >= MAX_ACTIVITIES:
+                contents[name] = (await answer.json())[name]
+        if len(contents["activities"]) >= MAX_ACTIVITIES:
             self._surprises.append("the emulator dropped activities; lower --max-events")
-        return held
+        return contents
 
 
 @asynccontextmanager

@@ -331,10 +331,10 @@ def test_valid_call_is_sent_unchanged_without_verdicts(item):
 def test_v1_calls_are_sent_alone_with_their_own_body(method, path, payload):
     result = prepared(payload, path, method)
     assert result.verdicts == ()
-    (one,) = result.calls
+    (ready,) = result.calls
     without_body = method == "DELETE" or "suppress" in path
-    assert (one.method, one.url, one.batchable) == (method, BASE + path, False)
-    assert one.body == (b"" if without_body else msgspec.json.encode(payload))
+    assert (ready.method, ready.url, ready.batchable) == (method, BASE + path, False)
+    assert ready.body == (b"" if without_body else msgspec.json.encode(payload))
 
 
 def test_v1_event_gets_an_id_and_a_timestamp():

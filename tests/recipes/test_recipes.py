@@ -173,9 +173,9 @@ async def test_money_has_the_decimals_of_its_currency(currency, minor, major):
 async def test_events_keep_all_fields_with_one_missing_or_null(
     tested,
 ):
-    whole = [(name, body(name)) for name in TYPES]
+    complete = [(name, body(name)) for name in TYPES]
     keys: dict[str, set[str]] = {}
-    for result in await run(tested, whole):
+    for result in await run(tested, complete):
         keys |= {item["name"]: set(item["attributes"]) for item in events(result)}
     without = [(name, content) for name in TYPES for content in with_a_field_unknown(name)]
     assert len(without) > 1_000
@@ -467,8 +467,8 @@ async def test_metadata_identifier_is_text_or_number():
 def test_what_recipes_share_is_the_same_in_each():
     functions: dict[str, set[str]] = {}
     for candidate in RECIPES:
-        whole = r"^(?://[^\n]*\n)*function .*?(?:^}|[^\n]*}(?=\n\n|\n$))"
-        for text in re.findall(whole, candidate.code, re.MULTILINE | re.DOTALL):
+        complete = r"^(?://[^\n]*\n)*function .*?(?:^}|[^\n]*}(?=\n\n|\n$))"
+        for text in re.findall(complete, candidate.code, re.MULTILINE | re.DOTALL):
             functions.setdefault(re.search(r"function (\w+)", text)[1], set()).add(text)
     assert {name for name, texts in functions.items() if len(texts) > 1} <= {"handler", "subscription"}
     assert {"whom", "send", "profile", "amount", "time"} <= functions.keys()

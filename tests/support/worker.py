@@ -261,7 +261,7 @@ async def another_worker(it: World):
         yield again
 
 
-async def said(store: Store) -> list[tuple[str, ...]]:
+async def audit_log(store: Store) -> list[tuple[str, ...]]:
     """The audit log."""
     lines = (await store.audit(AuditFilter(), limit=10)).items
     return [(line.actor, line.action, line.subject, line.detail) for line in lines]
@@ -288,7 +288,7 @@ async def the_endpoint(it: World):
     return endpoint
 
 
-async def held(it: World, answer=None, name: str = "one") -> str:
+async def put_on_hold(it: World, answer=None, name: str = "one") -> str:
     """An event whose answer puts the endpoint on hold."""
     it.network.answer = lambda _items: answer or status(403)
     message_id = await it.accept(name)
