@@ -46,7 +46,7 @@ def spans(path: Path) -> set[str]:
 
 
 def links(path: Path) -> set[str]:
-    return {target.replace(".ko.md", ".md") for target in re.findall(r"\]\(([^)]+)\)", read(path))}
+    return {target.replace(".ko.", ".") for target in re.findall(r"\]\(([^)]+)\)", read(path))}
 
 
 @pytest.mark.parametrize("path", KOREAN, ids=lambda path: path.name)
