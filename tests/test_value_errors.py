@@ -48,7 +48,7 @@ def error(value: Any, kind: Any = Thing) -> msgspec.ValidationError:
         ({"texts": {"a": ""}}, "a name in texts", "must have at least 2 characters"),
         ({"on": 1}, "on", "must be true or false, not an integer"),
         ({"either": None}, "either", "must be an integer or text, not null"),
-        ({"nam": "a"}, "", 'has an unknown field "nam"'),
+        ({"nam": "a"}, "", 'has an unknown field "nam"'),  # misspelled
         ({"things": [{}, {"prot": 1}]}, "things[1]", 'has an unknown field "prot"'),
         ([], "", "must be an object, not a list"),
     ],

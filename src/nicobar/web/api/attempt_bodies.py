@@ -19,7 +19,7 @@ AttemptId = Annotated[str, Meta(pattern=r"^atmpt_[A-Za-z0-9]{27}$", examples=["a
 
 class RequestOut(Shape):
     """A request of a try. The body has the message's own calls, a line each; `others` counts the calls of other
-    messages that travelled with them.
+    messages that traveled with them.
     """
 
     method: str
