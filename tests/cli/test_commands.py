@@ -506,7 +506,7 @@ def test_apply_reports_a_workspace_in_the_other_region(tmp_path):
 
 def test_the_emulator_creates_a_certificate_and_serves_https(tmp_path):
     arguments = ("emulator", "--port", "0", "--https-port", "0", "--settle-ms", "0", "--mode", "observed")
-    emulator, line = _start(tmp_path, *arguments, until="Also https")
+    emulator, line = _start(tmp_path, *arguments, until="HTTPS: https")
     url = re.search(r"https://127\.0\.0\.1:\d+", line)
     try:
         trusted = ssl.create_default_context(cafile=str(tmp_path / "emulator.pem"))

@@ -1,4 +1,4 @@
-"""Customers: found by their key, each with everything that became of theirs, and taken out on request."""
+"""Customers: search, their events and deliveries, and deletion of their data."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ async def test_foreign_markup_is_shown_and_never_run(nicobar):
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_state_of_the_pages_is_accessible_and_fits(nicobar, width, scheme, locale):
+async def test_every_state_of_the_pages_is_accessible_and_responsive(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

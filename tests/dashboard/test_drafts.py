@@ -1,4 +1,4 @@
-"""What is typed in the editor is kept, and what is shown beside it says for which events something is sent."""
+"""Drafts: typed code is saved, and the verdicts show the event types that it sends for."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def write(page, code):
 
 
 async def kept(page, code):
-    """Waits until the server has the code, and says so."""
+    """Waits until the page says that the code is saved."""
     await expect(page.locator("#saved")).to_have_text("Draft saved")
     await expect(page.locator("textarea#code")).to_have_value(code)
 

@@ -88,7 +88,7 @@ async def test_types_variables_headers_and_disabling_are_saved(nicobar):
         await page.wait_for_url(endpoint)
         (known,) = nicobar.runtime.configuration.snapshot.endpoints
         assert endpoint_headers(nicobar.runtime.vault, known) == {"authorization": "Bearer not-to-be-shown"}
-        # What does not fit is said, and what was entered stands there still.
+        # Invalid input is explained and kept.
         await page.goto(f"{endpoint}/settings")
         await page.get_by_label("Header 2").fill("webhook-id")
         await page.get_by_role("button", name="Save").click()
@@ -149,7 +149,7 @@ async def test_families_work_without_javascript_and_an_empty_choice_is_rejected(
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_the_page_is_accessible_and_fits(nicobar, width, scheme, locale):
+async def test_the_page_is_accessible_and_responsive(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

@@ -89,7 +89,7 @@ async def test_event_types_are_found_by_search_recipe_and_shortcut(nicobar):
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_the_pages_are_accessible_and_fit(nicobar, width, scheme, locale):
+async def test_the_pages_are_accessible_and_responsive(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

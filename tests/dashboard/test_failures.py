@@ -1,4 +1,4 @@
-"""Failures: one cause a line, where in the code, and all of it sent again."""
+"""Failures: one line per cause, the line of the code, and replays."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ async def test_foreign_markup_is_shown_and_never_run(nicobar):
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_state_of_the_pages_is_accessible_and_fits(nicobar, width, scheme, locale):
+async def test_every_state_of_the_pages_is_accessible_and_responsive(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

@@ -49,10 +49,10 @@ async def test_six_steps_lead_from_an_empty_installation_to_a_delivered_event(ni
         page, problems = await open_page(it, locale=locale)
         await choose_password(page, nicobar)
         assert await page.locator("html").get_attribute("lang") == language
-        # 1: the list, and the integrations
+        # 1: the list, and the connectors
         await page.get_by_text(say("No endpoints yet")).wait_for()
         await page.get_by_role("link", name=say("Add endpoint")).first.click()
-        search = page.get_by_role("searchbox", name=say("Search integrations"))
+        search = page.get_by_role("searchbox", name=say("Search connectors"))
         await search.fill("customer")
         await expect(page.locator("#cards li:visible")).to_have_count(1)
         await page.get_by_role("link", name="Customer.io").click()
@@ -66,7 +66,7 @@ async def test_six_steps_lead_from_an_empty_installation_to_a_delivered_event(ni
         await page.get_by_text(say("Credentials are valid.")).wait_for()
         assert "demo-key" not in await page.content()
         await page.get_by_role("button", name=say("Continue"), exact=True).click()
-        # 4: the recipe stands in the editor, and what there is to say of it beside it
+        # 4: the recipe in the editor, with its verdicts
         editor = code_editor(page, say("Code"))
         await expect(editor).to_contain_text("function handler(webhook)")
         await page.locator(".verdicts .note").first.wait_for()
@@ -81,7 +81,7 @@ async def test_six_steps_lead_from_an_empty_installation_to_a_delivered_event(ni
         assert not [request for request in nicobar.state.requests if request.method == "POST"], (
             "nothing is sent by a test"
         )
-        # 6: it is made; the address for Dodo, the secret from Dodo, the first event
+        # 6: the created endpoint; the URL for Dodo, the secret from Dodo, the first event
         await page.get_by_role("button", name=say("Create"), exact=True).click()
         await page.get_by_text(say("Waiting for the first event")).wait_for()
         address = await page.locator("#source-url").inner_text()
@@ -243,7 +243,7 @@ async def test_foreign_markup_is_shown_and_never_run(nicobar):
 
 
 async def empty(page):
-    """Takes out all code by the editor's own keys; text that replaces a selection would be styled by the browser."""
+    """Deletes all code with the editor's own keys; the browser would style text that replaces a selection."""
     await page.keyboard.press("Control+a")
     await page.keyboard.press("Delete")
 
@@ -299,7 +299,7 @@ async def visit_all(page, nicobar):
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_page_is_accessible_and_fits(nicobar, width, scheme, locale):
+async def test_every_page_is_accessible_and_responsive(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(
@@ -340,7 +340,7 @@ async def visit_after_password(page, nicobar, sizes):
         "test": f"{draft}/test",
         "all": f"{draft}/test?every=1",
     }.items():
-        await page.goto("about:blank")  # what is still under way ends with its page
+        await page.goto("about:blank")  # ends pending requests of the page
         sizes.clear()
         cdp = await page.context.new_cdp_session(page)
         await cdp.send("Network.clearBrowserCache")

@@ -186,7 +186,7 @@ async def visit_all(page, nicobar):
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_settings_page_is_accessible_and_fits(nicobar, width, scheme, locale):
+async def test_every_settings_page_is_accessible_and_responsive(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, problems = await open_page(

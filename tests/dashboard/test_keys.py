@@ -1,4 +1,4 @@
-"""What the keyboard does, and where it says so."""
+"""Keyboard shortcuts, and the list of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def nicobar(tmp_path):
 
 
 async def press(page, key: str, code: str, **more: object) -> None:
-    """A key as a browser tells it while a Korean input method is on."""
+    """A key event while a Korean input method is on."""
     event = {"key": key, "code": code, "bubbles": True, **more}
     await page.evaluate("(event) => document.body.dispatchEvent(new KeyboardEvent('keydown', event))", event)
 

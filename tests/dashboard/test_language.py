@@ -1,4 +1,4 @@
-"""Every text is there in every language, and what is compiled is what is written."""
+"""The catalogues of all languages are complete and compiled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The logs: every message, what became of it, what is in it, and doing something about it."""
+"""The logs: messages, their deliveries and payloads, resends and deletion."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_the_list_is_live_and_filtered_by_status(nicobar):
         await set_password(page, nicobar)
         await page.goto(f"{nicobar.url}/logs")
         await page.get_by_text("No messages yet").wait_for()
-        # what comes shows by itself
+        # new messages appear automatically
         await nicobar.send_sample(address, "payment.succeeded", "evt_1")
         rows = page.locator("#rows tbody tr")
         await expect(rows).to_have_count(1)
@@ -195,7 +195,7 @@ async def test_a_message_shows_its_deliveries_and_is_resent_or_deleted(nicobar):
         await page.goto(f"{nicobar.url}/logs/{second.message.id}")
         for text in ("delivered", "paid", "POST", "***", "Response", "200"):
             await expect(part).to_contain_text(text)
-        # the endpoint goes on: the page follows, one waits behind the other until then
+        # the endpoint resumes: the page updates; until then one event is queued after the other
         await nicobar.pause(other, None)
         await expect(page.locator(f"[id='{other.id}']")).to_contain_text("canceled")
         await expect(page.locator(".live-bar")).to_be_hidden()
@@ -259,7 +259,7 @@ async def test_foreign_markup_is_shown_and_never_run(nicobar):
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_state_of_the_pages_is_accessible_and_fits(nicobar, width, scheme, locale):
+async def test_every_state_of_the_pages_is_accessible_and_responsive(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

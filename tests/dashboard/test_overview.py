@@ -34,7 +34,7 @@ async def nicobar(tmp_path):
 
 
 async def refuse(nicobar, detail="The signature fits none of the source's secrets.", code="signature_wrong"):
-    """As a source keeps it, without waiting for the log of refusals to be written."""
+    """A rejected request, stored without waiting for the log of rejected requests."""
     (source,) = nicobar.runtime.configuration.snapshot.sources
     refused = RejectedRequest(
         source_id=source.id,
@@ -119,7 +119,7 @@ async def test_an_endpoint_s_health_is_in_the_list_and_its_page(nicobar):
         for text in ("Error rate", "50.0 %", "p95", "Latest attempts"):
             await expect(page.locator("main")).to_contain_text(text)
         await expect(page.locator("svg rect.delivered")).to_have_count(1)
-        # the deliveries: filters in the address, what comes shows by itself
+        # the deliveries: filters in the URL, new rows appear automatically
         await page.get_by_label("Endpoint").get_by_role("link", name="Deliveries").click()
         rows = page.locator("#rows tbody tr")
         await expect(rows).to_have_count(2)
@@ -186,7 +186,7 @@ async def test_foreign_markup_is_shown_and_never_run(nicobar):
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_state_of_the_pages_is_accessible_and_fits(nicobar, width, scheme, locale):
+async def test_every_state_of_the_pages_is_accessible_and_responsive(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

@@ -37,7 +37,7 @@ async def make_acme(client, **fields):
 
 
 class Places(dict[str, str]):
-    """What stands in an address, by name; something of no meaning where nothing else is known."""
+    """Values for path parameters by name; a meaningless value for unknown names."""
 
     def __missing__(self, name):
         return "1"
@@ -93,7 +93,7 @@ async def test_a_link_opens_one_application_until_it_expires(api):
         await page.get_by_text("paused by hand").first.wait_for()
         (entry,) = (await api.ask("GET", "/api/v1/audit-log?action=endpoint.pause")).body["data"]
         assert (entry["actor"], entry["subject"]) == ("link ada", endpoint.id)
-        # What others have is not there, whichever page asks for it, and no form changes it.
+        # Objects of other applications are not found by any page and not changed by any form.
         before = await api.nicobar.runtime.store.snapshot()
         asked = 0
         for method in ("GET", "POST"):
@@ -118,7 +118,7 @@ async def test_a_link_opens_one_application_until_it_expires(api):
         after = await api.nicobar.runtime.store.snapshot()
         assert msgspec.structs.replace(after, version=0) == msgspec.structs.replace(before, version=0)
         assert await api.nicobar.runtime.store.draft("draft_1") is not None
-        # The client ends it, and with it what is open in the browser.
+        # The client expires the link, and with it the browser session.
         await client.authentication.expire_all("acme", ApplicationTokenExpireIn(session_ids=["ada"]))
         await page.goto(f"{api.url}/webhooks")
         await page.wait_for_url("**/login?next=**")

@@ -1,4 +1,4 @@
-"""The queue: what waits at which endpoint, since when, and what for."""
+"""The queue: pending deliveries per endpoint, their age and wait reasons."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def test_foreign_markup_is_shown_and_never_run(nicobar):
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_state_of_the_page_is_accessible_and_fits(nicobar, width, scheme, locale):
+async def test_every_state_of_the_page_is_accessible_and_responsive(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

@@ -1,4 +1,4 @@
-"""Sending again: counted first, followed to its end, canceled; and what a form may say."""
+"""Replays: preview, progress and cancellation; and the values of the form."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_invalid_replays_are_explained(fields, code):
 
 
 async def mend(nicobar, page, endpoint):
-    """The cause of the failures goes away: a variable that the handler looks at."""
+    """Fixes the cause of the failures: a variable that the handler reads."""
     await page.goto(endpoint)
     await page.locator("form[action$='/code'] button").click()
     await page.wait_for_url("**/drafts/*/code")
@@ -99,7 +99,7 @@ async def test_failures_are_previewed_and_replayed_with_optional_new_ids(nicobar
         await expect(page.locator("#progress")).to_contain_text("completed")
         assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
         assert len(nicobar.state.activities) == 2
-        # The same once more has nothing to do.
+        # A second, identical replay finds nothing.
         await page.goto(f"{endpoint}/replays/count?kind=recover&since=1h")
         await page.get_by_text("No failures in this period.").wait_for()
         # One customer's, whatever became of it: the same ids add nothing, new ones do.
@@ -145,7 +145,7 @@ async def test_a_replay_starts_and_is_canceled_without_javascript(nicobar):
         await page.get_by_role("link", name="Change selection").click()
         await expect(page.get_by_label("From (UTC)")).to_have_value("2026-01-01T00:00")
         await page.get_by_role("button", name="Preview replay").click()
-        # The endpoint is paused, so that what is sent again waits until the replay is canceled.
+        # The endpoint is paused, so that the replayed deliveries wait until the replay is canceled.
         assert (await send_form(page, f"{endpoint}/pause")).status == 303
         await page.reload()
         await page.get_by_text("This endpoint is paused.").wait_for()
@@ -160,7 +160,7 @@ async def test_a_replay_starts_and_is_canceled_without_javascript(nicobar):
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme", "language"), [(1440, "light", "en"), (390, "dark", "ko")])
-async def test_the_pages_are_accessible_and_fit(nicobar, width, scheme, language):
+async def test_the_pages_are_accessible_and_responsive(nicobar, width, scheme, language):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

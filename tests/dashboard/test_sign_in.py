@@ -151,7 +151,7 @@ async def test_failed_sign_in_attempts_are_limited(nicobar):
 
 async def test_the_limit_resets_after_a_minute_and_on_success(nicobar):
     store = nicobar.runtime.store
-    # Of today: what is kept is deleted in the background once it is old.
+    # Recent: old entries are deleted in the background.
     start_ms = nicobar.runtime.clock.now_ms()
 
     async def attempt(at_ms, *, address="192.0.2.7", name="owner"):

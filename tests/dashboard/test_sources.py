@@ -1,4 +1,4 @@
-"""Where webhooks come in: made, given another secret or address, tried with a sample, asked what was refused."""
+"""Sources: creation, secrets and URLs, sample events, rejected requests."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_the_previous_secret_is_accepted_until_it_expires(nicobar):
         (source,) = (await store.snapshot()).sources
         left_ms = source.older_until_ms - nicobar.runtime.clock.now_ms()
         assert 23 * 3_600_000 < left_ms <= 24 * 3_600_000
-        # When its time is up it is not taken, though it is still kept.
+        # Once it has expired it is rejected, although it is still stored.
         over = msgspec.structs.replace(source, older_until_ms=nicobar.runtime.clock.now_ms())
         await store.change([PutSource(source=over)])
         await nicobar.runtime.configuration.refresh()
@@ -53,7 +53,7 @@ async def test_the_previous_secret_is_accepted_until_it_expires(nicobar):
         assert (await visitor.send(f"{page}/end-older"))[0] == 303
         assert (await visitor.send(f"{page}/end-older"))[0] == 303, "again, and nothing changes"
         assert await nicobar.send(address, event_id="evt_4", secret=SECRET) == 401
-        # A secret that has become known is not taken for another moment.
+        # A leaked secret is revoked immediately.
         assert (await visitor.send(f"{page}/secret", secret=third, hours="0"))[0] == 303
         assert await nicobar.send(address, event_id="evt_5", secret=second) == 401
         assert await nicobar.send(address, event_id="evt_5", secret=third) == 202

@@ -102,7 +102,7 @@ async def test_a_received_message_is_sent_as_a_test_after_confirmation(nicobar):
         entries = await store.audit(AuditFilter(app_id=app_id, actions=("endpoint.test.send",)), limit=5)
         assert [(item.actor, item.subject) for item in entries.items] == [("user owner", endpoint.rsplit("/", 1)[1])]
         assert "payment.succeeded, 2 calls" in entries.items[0].detail
-        # A sample goes to somebody's own address, if they like.
+        # A sample can be sent to the user's own email address.
         await page.goto(f"{endpoint}/testing?send=1")
         await page.get_by_label("Send to your own email address").fill("me@shop.example")
         await page.get_by_role("button", name="Use this address").click()
@@ -154,7 +154,7 @@ async def test_drafts_are_compared_and_pasted_events_sent_without_javascript(nic
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_the_pages_are_accessible_and_fit(nicobar, width, scheme, locale):
+async def test_the_pages_are_accessible_and_responsive(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

@@ -127,7 +127,7 @@ async def test_a_dry_run_compares_with_sent_requests_without_javascript(nicobar)
 
 
 @pytest.mark.parametrize(("width", "scheme", "language"), [(1440, "light", "en"), (390, "dark", "ko")])
-async def test_the_pages_are_accessible_and_fit(nicobar, width, scheme, language):
+async def test_the_pages_are_accessible_and_responsive(nicobar, width, scheme, language):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

@@ -1,4 +1,4 @@
-"""Who may do what: owners, editors, viewers; invited, changed, removed, and held to it by every page and form."""
+"""Users and roles: invitations, changes, removal, and permissions on every page and form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support.installation import PASSWORD, connect, examine, installation, open_
 from support.pages import routes, set_up, visiting
 
 OTHER = "another pigeon's way"
-# Forms that anybody may send who is signed in: they concern themselves alone.
+# Forms that every signed-in user may send: they concern only that user.
 OWN = {"/settings/account/password", "/settings/account/sign-out"}
 # Pages of something that their query names.
 ASKED = {"/failures/group", "/customers/timeline"}

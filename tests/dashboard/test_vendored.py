@@ -1,4 +1,4 @@
-"""The editor's bundle is the one that its sources make, with its licenses."""
+"""The editor's bundle matches its sources and contains its licenses."""
 
 from __future__ import annotations
 

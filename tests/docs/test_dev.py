@@ -1,4 +1,4 @@
-"""`make dev`: what runs is restarted when a file changes, and nothing of it is left."""
+"""`make dev` restarts the servers when a file changes, and stops them at the end."""
 
 from __future__ import annotations
 

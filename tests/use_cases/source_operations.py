@@ -105,7 +105,7 @@ OPERATIONS = (
         (),
         existing,
         {Interface.DASHBOARD: form(f"{PAGE}/trial-secret")},
-        error=f"Source {SOURCE} has a signing secret.",
+        error=f"Source {SOURCE} already has a signing secret.",
     ),
     Operation(
         "end a source's older secret",

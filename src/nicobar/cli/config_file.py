@@ -46,7 +46,7 @@ CHECK_TIMEOUT_MS = 5_000
 @new_installation_option
 @setting_options("data_dir", "database_url", "allowed_addresses", "host", "port", "public_url")
 def apply(*, file: Path, prune: bool, dry_run: bool, new_installation: bool, **flags: Any) -> None:
-    """Apply the configuration in FILE: all of it or, on an error, nothing. Applying it again changes nothing."""
+    """Apply the configuration in FILE. On an error, nothing is changed. Applying it again changes nothing."""
     settings = settings_of(flags)
     run_loop(_apply(settings, file, prune=prune, dry_run=dry_run, new_installation=new_installation))
 
@@ -167,7 +167,7 @@ async def _check_credentials(settings: Settings, vault: Vault, endpoints: Sequen
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @setting_options("data_dir", "database_url")
 def export(*, file: Path, force: bool, **flags: Any) -> None:
-    """Write the configuration to FILE (default: nicobar.toml) and its handlers next to it."""
+    """Write the configuration to FILE. Defaults to nicobar.toml; handlers are written next to it."""
     settings = settings_of(flags)
 
     async def run() -> list[Path]:

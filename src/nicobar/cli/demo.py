@@ -92,7 +92,7 @@ class _Tally(Record):
     "--emulator-port", default=8081, show_default=True, type=PORT, help="Port of the emulator; 0 picks a free port."
 )
 def demo(*, once: bool, port: int, emulator_port: int) -> None:
-    """Deliver signed sample events to a local Customer.io emulator. No account needed."""
+    """Deliver sample events to a local emulator. No account needed."""
     set_up_logs(json=False, level="error")
     with tempfile.TemporaryDirectory(prefix="nicobar-demo-") as directory:
         try:

@@ -60,7 +60,9 @@ class _Watch:
 @click.command()
 @setting_options("data_dir", "database_url", "allowed_addresses")
 def doctor(**flags: Any) -> None:
-    """Check the database, sandbox, secrets and clock, and each endpoint's address, credentials and handler."""
+    """Check the installation: database, sandbox, secrets, clock. For each endpoint, check address, credentials and
+    handler.
+    """
     if not run_loop(_examine(settings_of(flags))):
         raise SystemExit(1)
 

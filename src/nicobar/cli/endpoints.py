@@ -18,7 +18,7 @@ from nicobar.use_cases.endpoints import named_endpoint
 @click.argument("endpoint")
 @setting_options("data_dir", "database_url")
 def resume(*, endpoint: str, **flags: Any) -> None:
-    """Resume ENDPOINT (name, id or uid) if it is paused or on hold."""
+    """Resume a paused ENDPOINT, or one on hold. ENDPOINT is a name, id or uid."""
 
     async def change(edit: Edit) -> str:
         found = named_endpoint(edit.snapshot.endpoints, endpoint)
@@ -33,7 +33,7 @@ def resume(*, endpoint: str, **flags: Any) -> None:
 @click.argument("endpoint")
 @setting_options("data_dir", "database_url")
 def enable(*, endpoint: str, **flags: Any) -> None:
-    """Enable ENDPOINT (name, id or uid) if it is disabled."""
+    """Enable a disabled ENDPOINT. ENDPOINT is a name, id or uid."""
 
     async def change(edit: Edit) -> str:
         found = named_endpoint(edit.snapshot.endpoints, endpoint)

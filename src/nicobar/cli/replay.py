@@ -36,7 +36,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.group()
 def replay() -> None:
-    """Resend a message, or replay failed, missing or filtered deliveries.
+    """Resend a message, or replay many deliveries.
 
     Delivered events keep their ids, even after the handler changed, so no email is sent twice. Use --new-ids for
     new ids.
@@ -75,7 +75,9 @@ def recover(*, endpoint: str, **given: Any) -> None:
 @click.argument("endpoint")
 @_replay_options
 def missing(*, endpoint: str, **given: Any) -> None:
-    """Send messages that ENDPOINT never received but would receive today, such as those of an added event type."""
+    """Send messages that ENDPOINT never received. It would receive them today, for example
+    because an event type was added to its filter.
+    """
     run_loop(_replay(TaskKind.REPLAY_MISSING, endpoint, (), None, given))
 
 
@@ -227,8 +229,8 @@ def failures(*, endpoint: str | None, **flags: Any) -> None:
 @click.option("--yes", is_flag=True, help="Skip the confirmation.")
 @setting_options("data_dir", "database_url")
 def expunge(*, message: str | None, customer: str | None, app_uid: str, yes: bool, **flags: Any) -> None:
-    """Delete the payloads of a message or a customer, and their copies in attempts. Ids are kept. Pending deliveries
-    are canceled.
+    """Delete the data of a message or a customer. Payloads and their copies in attempts are deleted, ids are kept.
+    Pending deliveries are canceled.
     """
     if (message is None) == (customer is None):
         raise UserError("expunge_what", "No message or customer given.", "Use either --message or --customer.")

@@ -37,7 +37,7 @@ from nicobar.web.serving import Server
 @new_installation_option
 @setting_options()
 def serve(*, new_installation: bool, **flags: Any) -> None:
-    """Run the server: receive webhooks and deliver them, until stopped."""
+    """Receive and deliver webhooks until stopped."""
     settings = settings_of(flags)
     start_logs(settings)
 
@@ -91,7 +91,7 @@ def emulator(
     https_port: int | None,
     certificate: Path,
 ) -> None:
-    """Run a local emulator of Customer.io's Track API, with a page that shows its data."""
+    """Run a local Customer.io emulator. It serves the Track API and a page that shows its data."""
     state = State(site_id=site_id, api_key=api_key)
     state.settle_ms = settle_ms
     app = create_app(state, region=region, host=host, mode=Mode(mode))

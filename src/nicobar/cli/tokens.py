@@ -45,7 +45,7 @@ def token() -> None:
 def create(
     *, name: str, app_uid: str | None, read_only: bool, expires: str | None, new_installation: bool, **flags: Any
 ) -> None:
-    """Create a token with full access, or less by option. It is printed only once."""
+    """Create an API token and print it once. It has full access unless options limit it."""
 
     async def create_and_print(it: CommandServices) -> str:
         expires_at_ms = None if expires is None else moment(expires, it.clock.now_ms(), ahead=True)

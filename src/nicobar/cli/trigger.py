@@ -39,7 +39,7 @@ from nicobar.use_cases.edit import Edit, edited
 def trigger(
     *, event_type: str, source_name: str | None, count: int, create_secret: bool, url: str | None, **flags: Any
 ) -> None:
-    """Send signed sample events of EVENT_TYPE to a source of a running Nicobar."""
+    """Send signed sample events to a source. Requires a running Nicobar."""
     settings = settings_of(flags)
     base = url.rstrip("/") if url else f"http://{settings.host}:{settings.port}"
     run_loop(_trigger(settings, base, event_type, source_name, count, create_secret=create_secret))

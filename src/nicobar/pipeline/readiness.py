@@ -248,7 +248,12 @@ class Readiness:
     async def _run_a_handler(self) -> None:
         (result,) = await self._sandbox.run([_JOB])
         if isinstance(result, Broken):
-            raise SandboxError("sandbox_broken", f"A test handler failed: {result.reason}", "Run `nicobar doctor`.")
+            raise SandboxError(
+                "sandbox_broken",
+                "A test handler failed: %(reason)s",
+                "Run `nicobar doctor`.",
+                reason=result.reason,
+            )
 
     def _background(self) -> Part:
         ended = sorted(task.get_name() for task in self._tasks() if task.done())
