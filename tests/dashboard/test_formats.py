@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import pytest
 from babel.dates import format_skeleton, format_timedelta
 from babel.numbers import format_decimal, format_percent
+from playwright.async_api import expect
 
 from nicobar.web.dashboard.formats import formats
 from nicobar.web.dashboard.language import LANGUAGES
 from nicobar.web.dashboard.pages import environment
+from support.browser import browser
+from support.installation import installation, open_page, set_password
 
 NOW_MS = 1_789_000_000_123  # September 10, 2026, 00:26:40.123
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
@@ -150,3 +154,25 @@ def test_counted_texts_have_the_plural_of_the_language(count, english, korean):
 def test_values_of_counted_texts_are_escaped():
     template = 'ngettext("Replay %(num)s event to %(name)s?", "Replay %(num)s events to %(name)s?", 1_000, name=name)'
     assert shown("en", template, name="<b>") == "Replay 1,000 events to &lt;b&gt;?"
+
+
+@pytest.mark.browser
+async def test_times_are_in_the_browser_s_zone_and_the_page_s_language(tmp_path):
+    clock = r"\d\d:\d\d:\d\d"
+    date = {"en-US": r"[A-Z][a-z]{2} \d{1,2}, \d{4},", "ko-KR": r"\d{4}년 \d{1,2}월 \d{1,2}일"}
+    local = {"en-US": rf"{clock} GMT\+9", "ko-KR": r"\d\d시 \d\d분 \d\d초 GMT\+9"}
+    text = {"en-US": "just now", "ko-KR": "방금"}
+    async with installation(tmp_path) as nicobar, browser() as it:
+        page, problems = await open_page(it, locale="en-US", timezone_id="Asia/Seoul")
+        await set_password(page, nicobar)
+        session = await page.context.cookies()
+        for locale, day in date.items():
+            page, more = await open_page(it, locale=locale, timezone_id="Asia/Seoul")
+            await page.context.add_cookies(session)
+            await page.goto(f"{nicobar.url}/settings/users")
+            added = page.locator("main time").first
+            await expect(added).to_have_text(text[locale])
+            title = re.compile(rf"^{day} {local[locale]} · {day} {clock}\.\d{{3}} UTC$")
+            await expect(added).to_have_attribute("title", title)
+            assert not more
+        assert not problems
