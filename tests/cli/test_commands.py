@@ -486,7 +486,7 @@ def test_logs_on_a_terminal_are_readable(tmp_path):
             said += terminal.read(4096)
         process.terminate()
         assert process.wait(timeout=PATIENCE_S) == 0
-    assert b"\x1b[" in said, "colours"
+    assert b"\x1b[" in said, "colors"
     assert b'{"' not in said
 
 

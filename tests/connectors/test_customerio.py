@@ -428,7 +428,7 @@ def test_missing_response_is_retried():
         ({"region": "mars"}, SECRETS, "region"),
         ({"base_url": "ftp://x"}, SECRETS, "base_url"),
         ({"base_url": "http://u:p@x"}, SECRETS, "base_url"),
-        ({"colour": "red"}, SECRETS, "colour"),
+        ({"color": "red"}, SECRETS, "color"),
         ({"keep_profile": "yes"}, SECRETS, "keep_profile"),
         ({}, {"site_id": "a", "api_key": "ключ"}, "api_key"),
     ],

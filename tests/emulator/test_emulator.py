@@ -309,7 +309,7 @@ async def test_answers_have_the_recorded_headers(emulator):
     assert headers["content-length"] == "3"
 
 
-async def test_wording_that_is_made_up_here_is_labelled(emulator):
+async def test_wording_that_is_made_up_here_is_labeled(emulator):
     await emulator.entity(action="made_up")
     await emulator.entity(action="identify")
     _, answer, _ = await emulator.ask("GET", "/emulator/requests")

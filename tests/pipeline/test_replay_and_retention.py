@@ -42,9 +42,9 @@ async def running(work):
 async def until_idle(clock: MovingClock, wait_ms: int) -> None:
     """Moves the clock through the short pauses, until the long wait begins."""
     async with asyncio.timeout(PATIENCE_S):
-        while not clock.quiet or min(clock._untils_ms) - clock.steady_ms() < wait_ms:
+        while not clock.quiet or min(clock._wakes_ms) - clock.steady_ms() < wait_ms:
             if clock.quiet:
-                clock.move(min(clock._untils_ms) - clock.steady_ms())
+                clock.move(min(clock._wakes_ms) - clock.steady_ms())
             else:
                 await clock.next_wait()
 
