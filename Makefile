@@ -13,7 +13,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint types imports unit format bench chaos chromium assets messages wheels lock clean
+.PHONY: help setup demo check test lint types imports unit format bench chaos chromium assets messages screenshots wheels lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -81,6 +81,9 @@ assets: $(ASSETS) ## Rebuild the dashboard's editor from assets/
 
 messages: $(READY) ## Extract the dashboard's texts and compile the translations
 	@$(BIN)/python scripts/messages.py
+
+screenshots: $(READY) chromium ## Take the screenshots in docs/
+	@PYTHONPATH=tests $(BIN)/python scripts/screenshots.py
 
 chromium:
 	@sh scripts/chromium.sh

@@ -567,5 +567,5 @@ async def test_what_was_forgotten_is_shown_and_told(emulator, monkeypatch):
     _, answer, _ = await emulator.ask("GET", "/emulator/version")
     assert answer["forgotten"] == {"suppressed identifiers": 1}
     _, html, _ = await emulator.ask("GET", "/")
-    assert "Forgotten, as the oldest beyond what is held: suppressed identifiers 1" in html
+    assert "Limit reached, oldest entries deleted: suppressed identifiers 1" in html
     assert "Suppressed: id u2<" in html
