@@ -55,6 +55,14 @@ def test_templates_of_reasons_are_literals(messages, package):
                     assert not composed, f"{file}:{call.lineno}"
 
 
+def test_errors_and_verdicts_are_formal_in_korean(messages):
+    translate = catalogue("ko").gettext
+    informal = [
+        text for text in messages.reason_templates(messages.PACKAGE) if re.search(r"요[.?!]", translate(text))
+    ]
+    assert not informal
+
+
 @pytest.mark.parametrize("language", OTHERS)
 def test_compiled_catalogues_are_up_to_date(messages, language):
     assert messages.path_of(language).with_suffix(".mo").read_bytes() == messages.compiled(messages.read(language))
