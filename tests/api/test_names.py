@@ -84,7 +84,7 @@ async def test_a_huge_body_of_unknown_names_gets_a_bounded_answer(api):
     assert (answer.status, len(answer.body["detail"])) == (422, 20)
 
 
-async def test_a_parameter_given_twice_is_rejected_unless_it_is_a_list(api):
+async def test_a_repeated_parameter_is_rejected_unless_a_list(api):
     answer = await api.ask("GET", f"{api.app}/msg?limit=1&limit=2")
     assert (answer.status, answer.body["detail"][0]["type"]) == (422, "repeated_parameter")
     for path in ("events", "msg"):

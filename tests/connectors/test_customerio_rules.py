@@ -328,7 +328,7 @@ def test_valid_call_is_sent_unchanged_without_verdicts(item):
         ("POST", "/api/v1/push/events", {"event": "opened"}),
     ],
 )
-def test_v1_calls_are_sent_one_by_one_with_their_own_body(method, path, payload):
+def test_v1_calls_are_sent_alone_with_their_own_body(method, path, payload):
     result = prepared(payload, path, method)
     assert result.verdicts == ()
     (one,) = result.calls

@@ -43,7 +43,7 @@ async def choose_password(page, nicobar):
 
 
 @pytest.mark.parametrize(("locale", "language"), [("en-GB", "en"), ("ko-KR", "ko")])
-async def test_six_steps_lead_from_an_empty_installation_to_a_delivered_event(nicobar, locale, language):
+async def test_six_steps_lead_from_installation_to_a_delivered_event(nicobar, locale, language):
     say = catalogue(language).gettext
     async with browser() as it:
         page, problems = await open_page(it, locale=locale)

@@ -101,7 +101,7 @@ async def test_the_overview_shows_the_last_day_and_problems_with_actions(nicobar
         assert not problems
 
 
-async def test_an_endpoint_s_health_is_in_the_list_and_its_page(nicobar):
+async def test_endpoint_health_is_in_the_list_and_its_page(nicobar):
     _, address = await furnish(nicobar, HANDLER)
     other, _ = await furnish(nicobar, None, name="Shop")
     await nicobar.pause(other, "paused by hand")

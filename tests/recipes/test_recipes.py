@@ -170,7 +170,7 @@ async def test_money_has_the_decimals_of_its_currency(currency, minor, major):
 
 
 @every_recipe
-async def test_with_a_field_missing_or_null_an_event_keeps_all_its_fields(
+async def test_events_keep_all_fields_with_one_missing_or_null(
     tested,
 ):
     whole = [(name, body(name)) for name in TYPES]

@@ -63,7 +63,7 @@ async def test_events_and_probes_are_answered_beside_stalled_bodies(tmp_path, so
             await serves(nicobar, "127.0.9.9")
 
 
-async def test_the_api_and_pages_cannot_use_the_places_of_events_and_probes(tmp_path):
+async def test_the_api_and_pages_leave_connections_for_events_and_probes(tmp_path):
     async with running(tmp_path, None, max_concurrent_requests=4, body_timeout_ms=300_000) as nicobar:
         port = nicobar.runtime.server.port
         async with lines(port, 8) as opened:
@@ -100,7 +100,7 @@ async def test_a_limit_is_documented_counted_and_configured(tmp_path):
 REASONS = ("first_limit", "second_limit")
 
 
-async def test_however_often_a_limit_is_hit_the_log_has_few_lines():
+async def test_repeatedly_hit_limits_write_few_log_lines():
     metrics = Metrics()
     with structlog.testing.capture_logs() as lines:
         report = LimitReport(metrics, period_s=0)
