@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
-import os
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,7 @@ from nicobar.clock import Clock, SystemClock
 from nicobar.connectors.fields import address_error
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
-from nicobar.errors import StoreError, StoreUnusable, UserError
+from nicobar.errors import StoreError, StoreUnusable
 from nicobar.ids import IdFactory
 from nicobar.model import UserRole
 from nicobar.observe import LimitReport, Metrics, log
@@ -37,7 +34,7 @@ from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Role, Settings
 from nicobar.store import Store
 from nicobar.store.installation import KeyHolder, fix_for, opening
-from nicobar.store.sqlite import SqliteStore, apply_migrations
+from nicobar.store.location import locate
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.users import offer_setup_link
 from nicobar.web.api.app import create_app
@@ -74,6 +71,8 @@ class Runtime:
         )
         self.worker: Worker | None = None
         self.server: Server | None = None
+        # Set when the process is to end.
+        self.ended = asyncio.Event()
         # Where the owner's password is set, until somebody has.
         self.setup_url: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -93,7 +92,7 @@ class Runtime:
             sandbox=sandbox,
             worker=self.worker,
             tasks=lambda: self._tasks,
-            directory=self.settings.database_path.resolve().parent,
+            directory=locate(self.settings.database).directory,
             clock=self.clock,
         )
 
@@ -129,35 +128,36 @@ def prepare_database(settings: Settings, now_ms: int, *, new_installation: bool)
     the key and the names of the migrations that were applied. Blocks. Raises StoreUnusable.
     """
     make_data_dir(settings.data_dir)
-    database_path = settings.database_path
+    location = locate(settings.database)
     keys = KeyHolder(
         key_path=settings.key_path,
         secret_key=settings.secret_key,
-        database_path=database_path,
+        database=location.name,
         new_installation=new_installation,
         now_ms=now_ms,
     )
-    with opening(settings.data_dir, database_path.resolve().parent):
-        applied = apply_migrations(database_path, now_ms, keys)
+    with opening(*filter(None, [settings.data_dir, location.directory])):
+        applied = location.migrate(keys, now_ms)
         return keys.settle(), applied
 
 
 @asynccontextmanager
 async def open_store(
     settings: Settings, clock: Clock, *, create: bool = True, new_installation: bool = False
-) -> AsyncIterator[tuple[SqliteStore, Vault]]:
+) -> AsyncIterator[tuple[Store, Vault]]:
     """The database and the key of its secrets; both are created where there is neither, unless `create` is false.
     Raises StoreUnusable.
     """
+    location = locate(settings.database)
     has_key = bool(settings.secret_key) or settings.key_path.exists()
-    if not create and not has_key and not settings.database_path.exists():
+    if not create and not has_key and not await asyncio.to_thread(location.exists):
         raise StoreUnusable(
             "no_database",
-            f"No Nicobar database at {settings.database_path.resolve()}.",
+            f"No Nicobar database at {location.name}.",
             "Run this where `nicobar serve` runs, or name its directory with --data-dir.",
         )
     vault, _ = await asyncio.to_thread(prepare_database, settings, clock.now_ms(), new_installation=new_installation)
-    store = SqliteStore(settings.database_path)
+    store = location.open()
     try:
         yield store, vault
     finally:
@@ -192,13 +192,13 @@ async def run(
             )
             sandbox = await stack.enter_async_context(pool)
         if settings.role is not Role.WEB:
-            stack.enter_context(_only_worker(settings.lock_path))
+            await _become_only_worker(stack, runtime)
             runtime.worker = await _start_worker(stack, runtime, sandbox, on_recorded)
             replayer = Replayer(replays=store, clock=clock, on_moved=runtime.wake)
             runtime.keep_running(stack, "replays", replayer.run)
-            maintainer = Maintainer(upkeep=store, clock=clock, retention_days=settings.retention_days)
+            maintainer = Maintainer(store=store, clock=clock, retention_days=settings.retention_days)
             runtime.keep_running(stack, "retention", maintainer.run)
-            runtime.keep_running(stack, "removed endpoints", Remover(upkeep=store, clock=clock).run)
+            runtime.keep_running(stack, "removed endpoints", Remover(store=store, clock=clock).run)
         readiness = runtime.readiness(sandbox)
         stack.push_async_callback(readiness.close)
         ops = create_ops(runtime.metrics, readiness, runtime.refresh_gauges)
@@ -225,7 +225,10 @@ async def serve(
         loop.add_signal_handler(number, ended.set)
     async with run(settings, origins=origins, new_installation=new_installation) as runtime:
         started(runtime)
-        await ended.wait()
+        waits = [asyncio.create_task(event.wait()) for event in (ended, runtime.ended)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for task in waits:
+            task.cancel()
         log.info("stopping")
     log.info("stopped")
 
@@ -240,6 +243,19 @@ def make_data_dir(path: Path) -> None:
             f"The data directory {path} cannot be created: {error.strerror}.",
             fix_for(error, "Name another one with --data-dir."),
         ) from error
+
+
+async def _become_only_worker(stack: AsyncExitStack, runtime: Runtime) -> None:
+    """Raises UserError where another process delivers from this database."""
+    loop = asyncio.get_running_loop()
+
+    def lost() -> None:
+        log.error("another process delivers from this database now")
+        loop.call_soon_threadsafe(runtime.ended.set)
+
+    place = locate(runtime.settings.database).only_worker(lost)
+    await asyncio.to_thread(place.__enter__)
+    stack.push_async_callback(asyncio.to_thread, place.__exit__, None, None, None)
 
 
 async def _start_worker(
@@ -361,28 +377,3 @@ def _mail(settings: Settings) -> Mail | None:
 async def _end(stop: asyncio.Event, task: asyncio.Task[None]) -> None:
     stop.set()
     await task
-
-
-@contextlib.contextmanager
-def _only_worker(path: Path) -> Iterator[None]:
-    """Holds the lock of the database's one worker; the system lets go of it however the process ends."""
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise StoreUnusable(
-            "not_writable",
-            f"The worker's lock {path} cannot be created: {error.strerror}.",
-            fix_for(error, "Give the user that runs nicobar write access to the database's directory."),
-        ) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(
-                "worker_running",
-                f"Another process delivers from this database already ({path}).",
-                "Stop it first, or start this one with --role web.",
-            ) from error
-        yield
-    finally:
-        os.close(handle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
@@ -22,6 +23,8 @@ ENVIRONMENT_PREFIX = "NICOBAR_"
 FILE_VARIABLE = "NICOBAR_SETTINGS"
 Network = IPv4Network | IPv6Network
 _SQLITE_URL = "sqlite:///"
+_PASSWORD = re.compile(r"((?:^|&)(?:ssl)?password=)[^&]*")
+_DATABASE_URLS = (_SQLITE_URL, "postgresql://", "postgres://")
 # Settings without a flag, as other users of the machine can read a process's arguments; they are never shown.
 SECRETS = frozenset({"secret_key"})
 
@@ -58,7 +61,11 @@ class Settings(Record):
         Path, Meta(description="Directory of the database and of secret.key, the key of the stored secrets.")
     ] = Path("nicobar-data")
     database_url: Annotated[
-        str, Meta(description="The database: sqlite:///PATH. Empty: nicobar.db in the data directory.")
+        str,
+        Meta(
+            description="The database: sqlite:///PATH, or postgresql://USER@HOST:PORT/NAME. Empty: nicobar.db in the "
+            "data directory."
+        ),
     ] = ""
     secret_key: Annotated[
         str,
@@ -157,17 +164,17 @@ class Settings(Record):
     )
 
     @property
-    def database_path(self) -> Path:
-        """Where the SQLite file is. Raises SettingsError for a URL of another database."""
-        if not self.database_url:
-            return self.data_dir / "nicobar.db"
-        if not self.database_url.startswith(_SQLITE_URL) or self.database_url == _SQLITE_URL:
+    def database(self) -> str:
+        """The database's URL. Raises SettingsError for one of neither database."""
+        url = self.database_url or f"{_SQLITE_URL}{self.data_dir / 'nicobar.db'}"
+        if not url.startswith(_DATABASE_URLS) or url in _DATABASE_URLS:
             raise SettingsError(
                 "setting_invalid",
-                "The setting database_url is not of the form sqlite:///PATH.",
-                "SQLite is the one database of this version: sqlite:///nicobar.db or sqlite:////var/lib/nicobar.db.",
+                "The setting database_url must start with sqlite:///PATH or postgresql://.",
+                "Set it to a path, such as sqlite:////var/lib/nicobar.db, or to a server, such as "
+                "postgresql://nicobar@db.example:5432/nicobar.",
             )
-        return Path(self.database_url.removeprefix(_SQLITE_URL))
+        return url
 
     @property
     def alert_recipients(self) -> tuple[str, ...]:
@@ -213,11 +220,6 @@ class Settings(Record):
     def key_path(self) -> Path:
         return self.data_dir / "secret.key"
 
-    @property
-    def lock_path(self) -> Path:
-        """The lock of the database's one worker, beside the file itself, whatever links lead to it."""
-        return Path(f"{self.database_path.resolve()}.lock")
-
 
 def description(field: msgspec.structs.FieldInfo) -> str:
     """What a setting is for."""
@@ -251,8 +253,11 @@ def shown(settings: Settings, name: str) -> str:
     if name in SECRETS:
         return "***" if text else ""
     parts = urlsplit(text) if "://" in text else None
-    if parts is None or parts.password is None:
+    if parts is None:
         return text
+    parts = parts._replace(query=_PASSWORD.sub(r"\1***", parts.query))
+    if parts.password is None:
+        return parts.geturl() if parts.query else text
     host = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=f"{parts.username}:***@{host}").geturl()
 
@@ -292,7 +297,7 @@ def _settings(values: Mapping[str, tuple[object, str]]) -> Settings:
                 "setting_invalid", f"Invalid value for {origin}: {error}.", f"{description(fields[key])}"
             ) from error
     settings = Settings(**read)  # type: ignore[arg-type] # each value was converted to its field's type above
-    _ = settings.database_path, settings.alert_recipients, settings.allowed, settings.trusted_networks
+    _ = settings.database, settings.alert_recipients, settings.allowed, settings.trusted_networks
     return settings
 
 

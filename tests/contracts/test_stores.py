@@ -279,5 +279,5 @@ async def test_changes_are_made_all_or_none(store):
 
 
 async def test_two_endpoints_of_one_name_are_refused_in_words(store):
-    with pytest.raises(NicobarError, match="conflicts"):
+    with pytest.raises(NicobarError, match="An endpoint with this name already exists"):
         await store.change([await endpoint(store, "ep_9", "ep_1")])

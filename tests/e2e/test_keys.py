@@ -17,7 +17,7 @@ from nicobar.cli import group
 from nicobar.crypto import Vault
 from nicobar.errors import SettingsError, StoreUnusable
 from nicobar.store.installation import KeyHolder
-from nicobar.store.sqlite.database import SQL
+from nicobar.store.sqlite.connection import SQL
 from support.patience import PATIENCE_S
 
 OTHER_KEY = "5a" * 32

@@ -7,7 +7,8 @@ import threading
 
 from contracts.test_stores import endpoint
 from nicobar.store import ReplayFilter
-from nicobar.store.sqlite import SqliteStore, replays
+from nicobar.store.sqlite import SqliteStore
+from nicobar.store.tables import replays
 from support.patience import PATIENCE_S
 
 

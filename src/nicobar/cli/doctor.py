@@ -25,7 +25,7 @@ from nicobar.sandbox import Calls, Job, Sandbox
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
 from nicobar.sources.registry import SOURCES, source_kind
-from nicobar.store.sqlite import find_damage
+from nicobar.store.location import Location, locate
 from nicobar.use_cases.dry_run import application_samples, run_samples
 
 # How far this machine's clock may be off if no source has a tolerance of its own, and which part of a tolerance
@@ -77,8 +77,9 @@ async def _examine(settings: Settings) -> bool:
             click.echo(f"▲ {what}: {error}")
 
     await look("sandbox", _sandbox)
-    if settings.database_path.exists():
-        await look("database file", lambda: _integrity(settings))
+    location = locate(settings.database)
+    if location.directory is not None and location.exists():
+        await look("database file", lambda: _integrity(location))
     try:
         async with (
             open_services(settings) as it,
@@ -92,12 +93,12 @@ async def _examine(settings: Settings) -> bool:
     return good
 
 
-async def _integrity(settings: Settings) -> str:
-    found = await asyncio.to_thread(find_damage, settings.database_path, limit=MAX_DAMAGE)
+async def _integrity(location: Location) -> str:
+    found = await asyncio.to_thread(location.find_damage, limit=MAX_DAMAGE)
     if found:
         raise NicobarError(
             "database_damaged",
-            f"{settings.database_path} is damaged: {'; '.join(found)}.",
+            f"{location.name} is damaged: {'; '.join(found)}.",
             "Stop nicobar and restore a backup, or recover what can be read with the command .recover of the sqlite3 "
             "tool.",
         )
@@ -112,7 +113,7 @@ async def _examine_installation(
 
     async def database() -> str:
         await store.check()
-        return f"{settings.database_path} takes writes."
+        return f"{locate(settings.database).name} takes writes."
 
     await look("database", database)
     if not snapshot.sources:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -24,6 +25,7 @@ from nicobar.observe import set_up_logs
 from nicobar.runtime import open_store
 from nicobar.settings import SECRETS, LogFormat, Settings, description, read_origins, read_settings
 from nicobar.store import Snapshot, Store
+from nicobar.store.location import locate
 from nicobar.use_cases.edit import Actor, Edit
 from nicobar.use_cases.endpoints import named_endpoint
 
@@ -155,8 +157,8 @@ async def open_services(
     so on stderr. Raises StoreUnusable.
     """
     clock = SystemClock()
-    path = settings.database_path
-    is_new = create and not quiet and not path.exists()
+    location = locate(settings.database)
+    is_new = create and not quiet and not await asyncio.to_thread(location.exists)
     try:
         async with open_store(settings, clock, create=create, new_installation=new_installation) as (store, vault):
             yield CommandServices(
@@ -168,5 +170,5 @@ async def open_services(
                 snapshot=await store.snapshot(),
             )
     finally:
-        if is_new and path.exists():
-            click.echo(f"New database: {path.resolve()}", err=True)
+        if is_new and await asyncio.to_thread(location.exists):
+            click.echo(f"New database: {location.name}", err=True)

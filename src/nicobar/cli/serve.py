@@ -27,6 +27,7 @@ from nicobar.errors import UserError
 from nicobar.observe import log
 from nicobar.runtime import Runtime, prepare_database
 from nicobar.runtime import serve as run_server
+from nicobar.store.location import locate
 from nicobar.web.serving import Server
 
 
@@ -40,7 +41,7 @@ def serve(*, new_installation: bool, **flags: Any) -> None:
 
     def started(runtime: Runtime) -> None:
         address = runtime.server.url if runtime.server else None
-        log.info("running", role=settings.role.value, url=address, database=str(settings.database_path))
+        log.info("running", role=settings.role.value, url=address, database=locate(settings.database).name)
         if runtime.setup_url:
             # A warning, so that few choices of the log's level leave it out.
             log.warning("open this once, within a day, to set the dashboard's password", url=runtime.setup_url)

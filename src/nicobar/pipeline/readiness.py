@@ -123,8 +123,8 @@ class _Look(Generic[T]):
 
 
 class Readiness:
-    """Looks at the parts of one process. `directory` is where the database's disk is; `worker` is None where the
-    process delivers nothing, `tasks` what runs in the background until the process ends.
+    """Looks at the parts of one process. `directory` is on the database's disk, None where a server has the database;
+    `worker` is None where the process delivers nothing, `tasks` what runs in the background until the process ends.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Readiness:
         sandbox: Sandbox,
         worker: Worker | None,
         tasks: Callable[[], Sequence[asyncio.Task[None]]],
-        directory: Path,
+        directory: Path | None,
         clock: Clock,
     ) -> None:
         self._role = role
@@ -159,7 +159,7 @@ class Readiness:
         parts = [store, self._catalogue(), self._sources(), self._endpoints()]
         if self._worker is not None:
             parts.append(self._claims(self._worker))
-        parts += [sandbox, self._background(), disk]
+        parts += [sandbox, self._background(), *([] if disk is None else [disk])]
         fatal = FATAL[self._role] | (_DELIVERING if delivery else frozenset())
         self._log_changes(parts)
         failed = tuple(part.name for part in parts if part.state is State.FAILED and part.name in fatal)
@@ -255,10 +255,12 @@ class Readiness:
         return Part(name="tasks", state=State.OK, detail="Everything in the background runs.")
 
     async def _measure_disk(self) -> tuple[int, float]:
-        usage = await asyncio.to_thread(shutil.disk_usage, self._directory)
+        usage = await asyncio.to_thread(shutil.disk_usage, self._directory or ".")
         return usage.free, usage.free / usage.total if usage.total else 0.0
 
-    async def _look_at_disk(self) -> Part:
+    async def _look_at_disk(self) -> Part | None:
+        if self._directory is None:
+            return None
         look = await self._measuring.result(READY_TIMEOUT_MS)
         if look is None or look.exception() is not None:
             return Part(name="disk", state=State.DEGRADED, detail="The disk's free space cannot be read.")

@@ -41,7 +41,6 @@ from nicobar.store.catalogue import (
 from nicobar.store.condition import Condition
 from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.history import History
-from nicobar.store.people import People
 from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Queue
 from nicobar.store.replays import (
     FailureGroup,
@@ -54,10 +53,11 @@ from nicobar.store.replays import (
     TaskKind,
     TaskStatus,
 )
-from nicobar.store.upkeep import CleanUp, Step, Upkeep
+from nicobar.store.retention import CleanUp, Retention, Step
+from nicobar.store.users import Users
 
 
-class Store(Queue, Catalogue, Access, Replays, Upkeep, History, People, Drafts, Protocol):
+class Store(Queue, Catalogue, Access, Replays, Retention, History, Users, Drafts, Protocol):
     """A database that holds all of it."""
 
     async def check(self) -> None:
@@ -102,7 +102,6 @@ __all__ = [
     "NewTask",
     "PasswordLink",
     "PauseEndpoint",
-    "People",
     "PutApplication",
     "PutEndpoint",
     "PutEventType",
@@ -121,6 +120,7 @@ __all__ = [
     "ReplayFilter",
     "Replays",
     "Resent",
+    "Retention",
     "SetPassword",
     "SetRole",
     "Snapshot",
@@ -129,9 +129,9 @@ __all__ = [
     "Task",
     "TaskKind",
     "TaskStatus",
-    "Upkeep",
     "User",
     "UserRole",
+    "Users",
     "ends_pause",
     "is_made_alike",
 ]

@@ -69,7 +69,7 @@ class PutEndpoint(Record, tag=True):
 
 class RemoveEndpoint(Record, tag=True):
     """Takes the endpoint out: from now on nothing of it is claimed, and no delivery is made for it. What it has left
-    is canceled by `Upkeep.cancel_removed`; its history stays.
+    is canceled by `Retention.cancel_removed`; its history stays.
     """
 
     endpoint_id: str

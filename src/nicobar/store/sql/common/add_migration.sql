@@ -1,0 +1,2 @@
+-- Says that a migration was applied.
+INSERT INTO migrations (number, name, sha256, applied_at_ms) VALUES (:number, :name, :sha256, :applied_at_ms)

@@ -1,0 +1,3 @@
+EXISTS (
+        SELECT 1 FROM deliveries AS o WHERE o.message_seq = m.seq AND o.replay_key IS NULL AND o.state <> 'canceled'
+    )

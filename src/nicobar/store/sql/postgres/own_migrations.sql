@@ -1,0 +1,2 @@
+-- Says whose table it is.
+COMMENT ON TABLE migrations IS 'nicobar'
