@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 CLIENTS := tests/clients/node/node_modules/.ready
 ASSETS := assets/node_modules/.ready
 # What starts no whole Nicobar, and needs neither a browser, nor Node, nor root.
-UNIT := tests/connectors tests/contracts tests/recipes tests/sandbox tests/store
+UNIT := tests/connectors tests/contracts tests/recipes tests/sandbox tests/store tests/words
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -67,7 +67,7 @@ format: $(READY) ## Format the code and fix what ruff can fix
 bench: $(READY) ## Measure throughput, latency, CPU and memory (ARGS="whole --keep FILE", "--compare FILE")
 	@PYTHONPATH=.:tests $(BIN)/python -m bench $(ARGS)
 
-chaos: $(READY) ## Kill the server at every stage, hundreds of times, and count what is lost (ARGS="--seed N")
+chaos: $(READY) ## Kill the server at every stage, hundreds of times, and count lost events (ARGS="--seed N")
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run $(ARGS)
 
 .PHONY: dev

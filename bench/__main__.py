@@ -18,7 +18,7 @@ from bench.isolation import isolation
 from bench.parts import pipeline, sandbox, store
 from bench.whole import Report, table, whole
 from bench.work import WORK
-from nicobar.observe import set_up_logs
+from nicobar.logs import set_up_logs
 
 DEFAULT = ("whole", "store", "sandbox")
 

@@ -17,7 +17,7 @@ from nicobar.clock import SystemClock
 from nicobar.connectors import NoResponse, Request, Response
 from nicobar.crypto import Vault
 from nicobar.ids import IdFactory
-from nicobar.observe import Metrics
+from nicobar.metrics import Metrics
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer

@@ -20,7 +20,7 @@ def requests(host: str, path: str, secret: str, *, series: str, count: int, now_
     300 s). `series` keeps the event ids of several runs apart.
     """
     dodo = DodoPayments()
-    sample = next(known for known in dodo.event_types() if known.name == EVENT_TYPE)
+    sample = next(event_type for event_type in dodo.event_types() if event_type.name == EVENT_TYPE)
     template = fresh(sample, now_ms, Customer(key=MARK.decode(), email="buyer@shop.example", name="Ada Lindqvist"))
     made = []
     for number in range(count):

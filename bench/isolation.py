@@ -66,7 +66,7 @@ async def two_endpoints(directory: Path, trouble: Trouble) -> AsyncIterator[Runn
             store, runtime = nicobar.runtime.store, nicobar.runtime
             (quick,) = (await store.snapshot()).endpoints
             changes = []
-            for known, name, url, types, code in (
+            for endpoint, name, url, types, code in (
                 (quick, "quick", nicobar.emulator.url, ("payment.succeeded",), HANDLER),
                 (None, "troubled", destination.url, ("refund.succeeded",), trouble.handler),
             ):
@@ -79,7 +79,7 @@ async def two_endpoints(directory: Path, trouble: Trouble) -> AsyncIterator[Runn
                     settings={"base_url": url},
                     credentials={"site_id": "demo-site", "api_key": "demo-key"},
                     event_types=types,
-                    known=known,
+                    replaced=endpoint,
                 )
                 changes += [put, AddTransformation(endpoint_id=put.id, code=code, created_at_ms=1)]
             await store.change(changes)

@@ -46,8 +46,8 @@ async def sandbox() -> None:
         await pool.run([job] * 64)
         alone = await per_second(300, 1, lambda _: pool.run([job]))
         batches = await per_second(40, 2, lambda _: pool.run([job] * 100))
-        (one, *_) = await pool.run([job])
-    assert isinstance(one, Calls)
+        (result, *_) = await pool.run([job])
+    assert isinstance(result, Calls)
     tell("Isolated handler runs", alone, batches * 100, "events/s", ("one by one", "in batches"))
 
 
@@ -75,8 +75,8 @@ async def drained(nicobar: Running, count: int) -> None:
 
 
 async def pipeline() -> None:
-    with tempfile.TemporaryDirectory(dir=WORK) as one, tempfile.TemporaryDirectory(dir=WORK) as many:
-        _, alone = await whole_way(Path(one), 1, 200)
+    with tempfile.TemporaryDirectory(dir=WORK) as single, tempfile.TemporaryDirectory(dir=WORK) as many:
+        _, alone = await whole_way(Path(single), 1, 200)
         accepted, delivered = await whole_way(Path(many), 100, 3_000)
     tell("Webhook in, Customer.io out", alone, delivered, "events/s", ("one sender", "100 senders"))
     print(f"  (accepted with 100 senders: {accepted:,.0f} events/s; sender and emulator share the process)")

@@ -140,17 +140,17 @@ def main() -> None:
             continue
         path = path_of(language)
         path.parent.mkdir(parents=True, exist_ok=True)
-        known = _empty(language)
+        catalog = _empty(language)
         for message in read(language):
             if message.id:
-                known[message.id] = message
-        known.update(template, no_fuzzy_matching=True, update_creation_date=False)
-        known.obsolete.clear()
+                catalog[message.id] = message
+        catalog.update(template, no_fuzzy_matching=True, update_creation_date=False)
+        catalog.obsolete.clear()
         with path.open("wb") as out:
-            write_po(out, known, width=110, sort_output=True, no_location=True, omit_header=False)
-        path.with_suffix(".mo").write_bytes(compiled(known))
-        missing = [message.id for message in known if message.id and not message.string]
-        sys.stdout.write(f"{language}: {len(known)} texts, {len(missing)} without a translation\n")
+            write_po(out, catalog, width=110, sort_output=True, no_location=True, omit_header=False)
+        path.with_suffix(".mo").write_bytes(compiled(catalog))
+        missing = [message.id for message in catalog if message.id and not message.string]
+        sys.stdout.write(f"{language}: {len(catalog)} texts, {len(missing)} without a translation\n")
 
 
 if __name__ == "__main__":

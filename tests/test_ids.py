@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicobar.connectors.customerio.contract import is_ulid
+from nicobar.connectors.customerio.track_api import is_ulid
 from nicobar.ids import IdFactory, first_id, is_id, made_at_ms, stable_ulid
 from nicobar.ksuid import KSUID_BYTES, ksuid_bytes, ksuid_text
 from nicobar.ulid import ULID_BYTES, ulid_text

@@ -8,7 +8,7 @@ import logging
 import pytest
 import structlog
 
-from nicobar.observe import log, set_up_logs
+from nicobar.logs import log, set_up_logs
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +30,9 @@ def test_a_traceback_names_the_place_and_shows_no_variable(capsys, json):
         raise ValueError("broken on purpose")  # noqa: TRY301 - a traceback with this frame
     except ValueError:
         log.exception("page broken", endpoint_id="ep_1")
-    said = capsys.readouterr().err
-    assert authorization not in said
-    assert "broken on purpose" in said
-    assert "test_logs.py" in said
+    output = capsys.readouterr().err
+    assert authorization not in output
+    assert "broken on purpose" in output
+    assert "test_logs.py" in output
     if json:
-        assert json_.loads(said)["endpoint_id"] == "ep_1"
+        assert json_.loads(output)["endpoint_id"] == "ep_1"

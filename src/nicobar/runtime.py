@@ -18,13 +18,15 @@ from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
 from nicobar.errors import StoreError, StoreUnusable
 from nicobar.ids import IdFactory
+from nicobar.logs import log
+from nicobar.metrics import LimitReport, Metrics
 from nicobar.model import UserRole
-from nicobar.observe import LimitReport, Metrics, log
 from nicobar.pipeline.alerts import Alerts, Mail
 from nicobar.pipeline.configuration import Configuration, Unusable
-from nicobar.pipeline.deliver import Deliverer, Recorded
+from nicobar.pipeline.deliver import Deliverer
 from nicobar.pipeline.readiness import Readiness
 from nicobar.pipeline.receive import Receiver
+from nicobar.pipeline.recorder import Recorded
 from nicobar.pipeline.rejected_requests import RefusalLog
 from nicobar.pipeline.replay import Replayer
 from nicobar.pipeline.retention import Maintainer, Remover
@@ -35,6 +37,7 @@ from nicobar.settings import Role, Settings
 from nicobar.store import Store
 from nicobar.store.installation import KeyHolder, fix_for, opening
 from nicobar.store.location import locate
+from nicobar.use_cases.request_limit import RequestLimit
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.users import offer_setup_link
 from nicobar.web.api.app import create_app
@@ -320,8 +323,10 @@ async def _start_web(
         transport=transport,
         alerts=runtime.alerts,
         origins=origins,
+        request_limit=RequestLimit(runtime.store, settings.max_api_requests_per_s),
     )
     stack.push_async_callback(services.token_uses.settle)
+    stack.push_async_callback(services.request_limit.settle)
     api = create_app(services, ops)
     app = Ingress(
         receiver,

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
-from nicobar.errors import Refusal
 from nicobar.model import Scope
 from nicobar.store import PutToken
-from nicobar.web.middleware.rate_limit import Rates
 from support.api import asking
 
 
@@ -102,24 +98,14 @@ async def test_the_last_use_of_a_token_is_kept_once_a_minute(tmp_path):
         await store.change([PutToken(token=token)])
 
 
-def test_a_token_has_a_bucket_of_requests():
-    rates = Rates(10)
-    for _ in range(20):
-        rates.take("a", 0)
-    rates.take("b", 0)
-    for now_ms in (0, 99):
-        with pytest.raises(Refusal) as refused:
-            rates.take("a", now_ms)
-        assert (refused.value.status, refused.value.retry_after_s) == (429, 1)
-    rates.take("a", 199)
-
-
 async def test_too_many_requests_are_429_and_say_when(tmp_path):
     async with asking(tmp_path, max_api_requests_per_s=1) as api:
-        answers = [await api.ask("GET", api.app) for _ in range(4)]
-    assert [answer.status for answer in answers].count(200) in {2, 3}
-    assert answers[-1].status == 429
-    assert (answers[-1].headers["retry-after"], answers[-1].body["code"]) == ("1", "too_many_requests")
+        answers = [await api.ask("GET", api.app) for _ in range(20)]
+    refused = [answer for answer in answers if answer.status != 200]
+    assert answers[0].status == 200
+    assert refused
+    assert {(answer.status, answer.body["code"]) for answer in refused} == {(429, "too_many_requests")}
+    assert {answer.headers["retry-after"] for answer in refused} <= {"1", "2"}
 
 
 async def test_the_same_key_and_request_are_done_once(tmp_path):

@@ -102,8 +102,8 @@ async def test_all_payloads_of_an_application_are_taken_out_and_those_of_others_
     for app, payload in (("default", {"expired": True}), ("acme", {"who": "Ada"})):
         for entry in ids[app]:
             assert (await api.ask("GET", f"/api/v1/app/{app}/msg/{entry}")).body["payload"] == payload
-    said = (await api.ask("GET", "/api/v1/audit-log?action=application.purge_content")).body["data"]
-    assert [(item["subject"], item["detail"]) for item in said] == [(api.app_id, task.id)]
+    entries = (await api.ask("GET", "/api/v1/audit-log?action=application.purge_content")).body["data"]
+    assert [(item["subject"], item["detail"]) for item in entries] == [(api.app_id, task.id)]
 
 
 async def test_a_replay_that_runs_is_canceled_and_what_it_moved_is_taken_back(tmp_path):
@@ -124,8 +124,8 @@ async def test_a_replay_that_runs_is_canceled_and_what_it_moved_is_taken_back(tm
         canceled = await api.ask("POST", f"{task}/cancel")
         assert (canceled.status, canceled.body["status"], canceled.body["data"]["canceled"]) == (202, "running", True)
         assert (await api.ask("POST", f"{task}/cancel")).status == 202, "it is on its way"
-        said = (await api.ask("GET", "/api/v1/audit-log?action=task.cancel")).body["data"]
-        assert [item["subject"] for item in said] == [started.body["id"]]
+        entries = (await api.ask("GET", "/api/v1/audit-log?action=task.cancel")).body["data"]
+        assert [item["subject"] for item in entries] == [started.body["id"]]
         await runtime.store.work_on_task(started.body["id"], now_ms=runtime.clock.now_ms(), limit=100)
         ended = (await api.ask("GET", task)).body
         assert (ended["status"], ended["data"]["canceled"], ended["data"]["messagesSent"]) == ("finished", True, 0)

@@ -34,8 +34,8 @@ async def test_an_endpoint_s_credentials_are_checked_as_they_are_and_as_they_wou
     broken = await api.ask("POST", path, {"connector": {"kind": "customerio", "config": {"region": "moon"}}})
     assert (broken.status, broken.body["detail"][0]["loc"]) == (422, ["body", "connector"])
     assert (await api.ask("GET", f"{api.app}/endpoint/{endpoint['id']}")).body == endpoint
-    said = (await api.ask("GET", "/api/v1/audit-log")).body["data"]
-    assert [(item["action"], item["subject"]) for item in said] == [("endpoint.check", endpoint["id"])] * 3
+    entries = (await api.ask("GET", "/api/v1/audit-log")).body["data"]
+    assert [(item["action"], item["subject"]) for item in entries] == [("endpoint.check", endpoint["id"])] * 3
     reader = await api.make_token(scope=Scope.READ_ONLY)
     assert (await api.ask("POST", path, token=reader)).status == 403
 

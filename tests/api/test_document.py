@@ -101,9 +101,9 @@ async def test_every_answer_is_one_that_the_document_has(tmp_path):
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        said, _ = await asked.communicate()
-    assert asked.returncode == 0, said.decode()[-6_000:]
-    assert int(re.findall(r"(\d+) generated", said.decode())[0]) > 3_000
+        output, _ = await asked.communicate()
+    assert asked.returncode == 0, output.decode()[-6_000:]
+    assert int(re.findall(r"(\d+) generated", output.decode())[0]) > 3_000
 
 
 async def test_what_is_not_http_is_answered_in_the_shape_of_every_other_error(tmp_path):

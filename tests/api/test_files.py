@@ -88,9 +88,9 @@ async def test_new_credentials_of_a_file_end_a_pause_and_nothing_else_of_it_does
             plan = await planned(api, tmp_path, {"S": secret})
             assert plan.sentences == (f"endpoint hooks: {sentence}",)
             await apply(api, plan)
-            (known,) = (await runtime.store.snapshot()).endpoints
-            assert known.paused_reason == (paused and plain(paused))
-            await runtime.store.change([PauseEndpoint(endpoint_id=known.id, reason=plain("401"))])
+            (endpoint,) = (await runtime.store.snapshot()).endpoints
+            assert endpoint.paused_reason == (paused and plain(paused))
+            await runtime.store.change([PauseEndpoint(endpoint_id=endpoint.id, reason=plain("401"))])
 
 
 async def test_a_file_leaves_other_applications_alone(tmp_path):

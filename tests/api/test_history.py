@@ -53,8 +53,8 @@ async def test_counts_say_how_deliveries_ended(svix, api, endpoint_id):
     await happen(api, "payment.succeeded", "payment.failed", "payment.succeeded")
     stats = await svix.endpoint.get_stats("default", endpoint_id)
     assert (stats.success, stats.fail, stats.canceled, stats.pending, stats.sending) == (2, 1, 0, 0, 0)
-    tries = await svix.endpoint.get_attempt_stats("default", endpoint_id)
-    assert (tries.success, tries.fail, tries.canceled) == (2, 1, 0)
+    attempts = await svix.endpoint.get_attempt_stats("default", endpoint_id)
+    assert (attempts.success, attempts.fail, attempts.canceled) == (2, 1, 0)
     past = datetime.now(UTC) - timedelta(days=2)
     before = await svix.endpoint.get_stats(
         "default", endpoint_id, EndpointGetStatsOptions(since=past, until=past + timedelta(days=1))
@@ -262,12 +262,12 @@ async def test_code_is_tried_on_what_happened_and_set_beside_what_was_sent(api, 
     assert (same["failed"], same["differing"], same["stopped"]) == (1, 0, False)
     assert (same["results"][0]["code"], same["results"][0]["line"]) == ("threw", 2)
     other = (await api.ask("POST", path, {"code": GOOD.replace('"paid"', '"bought"'), "messages": 1})).body
-    (one,) = other["results"]
-    assert (one["outcome"], one["sent"], one["calls"][-1]["added"]) == ("sent", None, False)
+    (result,) = other["results"]
+    assert (result["outcome"], result["sent"], result["calls"][-1]["added"]) == ("sent", None, False)
     typed = {"code": GOOD.replace('"paid"', '"bought"'), "eventTypes": ["payment.succeeded"]}
-    (one,) = (await api.ask("POST", path, typed)).body["results"]
-    assert (one["differs"], len(one["appears"]), len(one["disappears"])) == (True, 1, 1)
-    assert {verdict["level"] for verdict in one["verdicts"]} <= {"addition", "correction", "warning"}
+    (result,) = (await api.ask("POST", path, typed)).body["results"]
+    assert (result["differs"], len(result["appears"]), len(result["disappears"])) == (True, 1, 1)
+    assert {verdict["level"] for verdict in result["verdicts"]} <= {"addition", "correction", "warning"}
     assert (await api.ask("POST", path, {"messages": 101})).status == 422
     reader = await api.make_token(scope=Scope.READ_ONLY)
     assert (await api.ask("POST", path, {}, token=reader)).status == 403

@@ -280,8 +280,8 @@ async def test_messages_of_an_endpoint_and_endpoints_of_a_message_say_how_far_th
         (made.id, "success"),
     ]
     only = MessageAttemptListAttemptedMessagesOptions(status=MessageStatus.FAIL, with_content=True, limit=1)
-    (one,) = (await svix.message_attempt.list_attempted_messages("default", endpoint_id, only)).data
-    assert (one.id, one.payload) == (failed.id, PAYLOAD)
+    (attempted,) = (await svix.message_attempt.list_attempted_messages("default", endpoint_id, only)).data
+    assert (attempted.id, attempted.payload) == (failed.id, PAYLOAD)
     page = await svix.message_attempt.list_attempted_destinations(
         "default", made.id, MessageAttemptListAttemptedDestinationsOptions(limit=1)
     )

@@ -54,9 +54,9 @@ async def test_an_unknown_name_comes_with_the_close_and_known_ones(api):
         }
     ]
     answer = await api.ask("POST", f"{path}/bulk-replay", {**body, "dryRun": True, "event_type": ["a"]})
-    said = {tuple(item["loc"]): item["msg"] for item in answer.body["detail"]}
-    assert "Send it in the query." in said["body", "dryRun"]
-    assert 'Did you mean "eventTypes"?' in said["body", "event_type"]
+    messages = {tuple(item["loc"]): item["msg"] for item in answer.body["detail"]}
+    assert "Send it in the query." in messages["body", "dryRun"]
+    assert 'Did you mean "eventTypes"?' in messages["body", "event_type"]
     answer = await api.ask("POST", f"{path}/resume?since=2026-11-26T00:00:00Z")
     assert answer.body["detail"][0]["msg"] == 'Unknown query parameter "since". There is no query parameter here.'
 

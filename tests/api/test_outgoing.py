@@ -89,8 +89,8 @@ async def test_a_private_address_is_rejected_by_every_operation(strict, url, ent
         ("POST", f"{other}/check", base),
         ("POST", f"{path}/check", {"connector": {"kind": "http", "config": {"url": url}}}),
     ):
-        said = refused(await strict.ask(method, where, body), "address_not_allowed")
-        assert f"add {entry} to the setting allowed_addresses (NICOBAR_ALLOWED_ADDRESSES={entry})" in said
+        detail = refused(await strict.ask(method, where, body), "address_not_allowed")
+        assert f"add {entry} to the setting allowed_addresses (NICOBAR_ALLOWED_ADDRESSES={entry})" in detail
 
 
 async def test_an_allowed_private_address_is_kept(strict):
@@ -130,9 +130,9 @@ async def test_stored_credentials_are_not_used_for_another_host(api, config):
     endpoint, path = await customerio_endpoint(api)
     names = "api_key" if "own" in config.values() else "site_id, api_key"
     for method, where in (("POST", f"{path}/check"), ("PATCH", path), ("PUT", path)):
-        said = refused(await api.ask(method, where, customerio(**config)), "credentials_host_changed")
-        assert said.endswith(f"Enter these again, or remove them: {names}.")
-        assert "demo-key" not in said
+        detail = refused(await api.ask(method, where, customerio(**config)), "credentials_host_changed")
+        assert detail.endswith(f"Enter these again, or remove them: {names}.")
+        assert "demo-key" not in detail
     assert not api.nicobar.state.requests
     assert (await api.ask("GET", path)).body == endpoint
     assert await audit(api) == []

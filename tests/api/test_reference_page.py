@@ -20,8 +20,8 @@ async def test_the_reference_is_read_by_everybody_on_any_screen(tmp_path, scheme
         for name, size in SIZES.items():
             page = await it.new_page(viewport=size, color_scheme=scheme)
             problems: list[str] = []
-            page.on("console", lambda message, said=problems: said.append(message.text))
-            page.on("pageerror", lambda error, said=problems: said.append(str(error)))
+            page.on("console", lambda message, found=problems: found.append(message.text))
+            page.on("pageerror", lambda error, found=problems: found.append(str(error)))
             asked: list[str] = []
             page.on("request", lambda request, urls=asked: urls.append(request.url))
             await page.goto(f"{api.url}/api/v1/reference")

@@ -229,7 +229,7 @@ async def api(tmp_path):
 
 
 def test_every_method_that_has_an_operation_here_is_called():
-    offered = {f"{known.method} {re.sub(r'{[^}]*}', '{}', known.path)}" for known in OPERATIONS}
+    offered = {f"{operation.method} {re.sub(r'{[^}]*}', '{}', operation.path)}" for operation in OPERATIONS}
     has = {name for name, calls in methods(public.Svix("token")) if calls in offered}
     # A link to the dashboard is logged out by its own token: the test below.
     assert {name for name, _ in STEPS} | {"authentication.logout"} == has

@@ -36,9 +36,9 @@ def judge(
     for activity in activities:
         arrived[activity["person"]].append((activity["data"]["place"], activity["data"]["part"]))
     held = {person["id"]: person["attributes"] for person in people}
-    known = {item.customer.key for item in sent}
+    customers = {item.customer.key for item in sent}
     lost = duplicates = order_violations = stale = 0
-    strangers = sum(len(steps) for key, steps in arrived.items() if key not in known)
+    strangers = sum(len(steps) for key, steps in arrived.items() if key not in customers)
     for entry in sent:
         steps = arrived[entry.customer.key]
         once = list(dict.fromkeys(steps))

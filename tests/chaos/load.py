@@ -97,7 +97,7 @@ class Load:
     async def run(self) -> None:
         timeout = aiohttp.ClientTimeout(total=POST_TIMEOUT_S)
         async with aiohttp.ClientSession(timeout=timeout) as http:
-            await asyncio.gather(*(self._customer(http, number, one) for number, one in enumerate(self.sent)))
+            await asyncio.gather(*(self._customer(http, number, event) for number, event in enumerate(self.sent)))
 
     @property
     def exhausted(self) -> bool:

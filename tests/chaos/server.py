@@ -31,8 +31,9 @@ from chaos.plan import NOTE_VARIABLE, Moment, Plan, Point
 SHORTENED: Mapping[str, Mapping[str, object]] = {
     "nicobar.pipeline.retry": {"RETRY_AFTER_MS": (50, 100, 200, *[300] * 500)},
     "nicobar.pipeline.breaker": {"FIRST_PROBE_MS": 50, "MAX_PROBE_MS": 300},
-    "nicobar.pipeline.deliver": {"SANDBOX_AGAIN_MS": 100, "RECORD_AGAIN_MS": 100},
-    "nicobar.pipeline.worker": {"AFTER_ERROR_MS": 100},
+    "nicobar.pipeline.deliver": {"SANDBOX_AGAIN_MS": 100},
+    "nicobar.pipeline.recorder": {"RECORD_AGAIN_MS": 100},
+    "nicobar.pipeline.lane": {"AFTER_ERROR_MS": 100},
 }
 # How long a call is let run before a death in its midst.
 DURING_S = 0.001

@@ -157,8 +157,8 @@ async def test_the_javascript_client_finds_everything_it_calls(emulator):
         "node", "operations.mjs", emulator.server.url, cwd=NODE, env=environment, stdout=asyncio.subprocess.PIPE
     )
     async with asyncio.timeout(PATIENCE_S):
-        said, _ = await process.communicate()
-    outcomes = {item["name"]: item for item in map(json.loads, said.splitlines())}
+        output, _ = await process.communicate()
+    outcomes = {item["name"]: item for item in map(json.loads, output.splitlines())}
     assert len(outcomes) == 21
     failed = {name: one for name, one in outcomes.items() if "error" in one}
     assert set(failed) == {"entityRefused"}, failed

@@ -7,8 +7,8 @@ import pytest
 
 from nicobar.connectors import Origin
 from nicobar.connectors.customerio import CustomerIo
-from nicobar.connectors.customerio.contract import ACTIONS
 from nicobar.connectors.customerio.rules import RULES
+from nicobar.connectors.customerio.track_api import ACTIONS
 from nicobar.model import Call, Customer, Level
 
 BASE = "https://track.customer.io"

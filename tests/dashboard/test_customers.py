@@ -83,10 +83,10 @@ async def test_a_customer_is_found_and_their_events_stand_in_order_with_what_was
 
 async def test_what_others_wrote_is_shown_and_never_run(nicobar):
     handler = HANDLER.replace('"paid"', '"paid " + webhook.payload.data.customer.name.slice(0, 60)')
-    known, address = await furnish(nicobar, handler, name=EVIL)
+    endpoint, address = await furnish(nicobar, handler, name=EVIL)
     evil = Customer(key=EVIL, email="e@x.example", name=EVIL)
     await nicobar.send_sample(address, "payment.succeeded", "evt_1", evil)
-    await nicobar.pause(known, EVIL)
+    await nicobar.pause(endpoint, EVIL)
     assert await nicobar.send(address, fresh(TYPES["payment.failed"], 1, evil), "evt_2") == 202
     async with browser() as it:
         page, problems = await open_page(it)

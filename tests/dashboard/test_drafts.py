@@ -224,11 +224,13 @@ async def test_create_sent_twice_at_once_creates_one_endpoint(nicobar):
         await set_up(nicobar, visitor)
         draft = await begin(visitor, nicobar)
         answers = await asyncio.gather(*(visitor.send(f"{draft}/create") for _ in range(3)))
-        (one,) = (await nicobar.runtime.store.snapshot()).endpoints
-        assert {(status, headers["location"]) for status, _, headers in answers} == {(303, f"/webhooks/{one.id}")}
+        (endpoint,) = (await nicobar.runtime.store.snapshot()).endpoints
+        assert {(status, headers["location"]) for status, _, headers in answers} == {
+            (303, f"/webhooks/{endpoint.id}")
+        }
         assert await nicobar.runtime.store.draft(draft.rpartition("/")[2]) is None
         status, _, headers = await visitor.send(f"{draft}/create")
-        assert (status, headers["location"]) == (303, f"/webhooks/{one.id}")
+        assert (status, headers["location"]) == (303, f"/webhooks/{endpoint.id}")
         assert len((await nicobar.runtime.store.snapshot()).endpoints) == 1
 
 

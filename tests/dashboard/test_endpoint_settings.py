@@ -22,21 +22,21 @@ async def nicobar(tmp_path):
 
 
 def test_a_family_stands_for_its_types_and_a_type_for_itself():
-    known = ("payment.succeeded", "refund.failed", "refund.succeeded")
+    endpoint = ("payment.succeeded", "refund.failed", "refund.succeeded")
     form = {"event_family": ("refund", "nothing"), "event_type": ("refund.failed", "order.placed", "")}
-    assert chosen_types(known, form) == ("refund.failed", "order.placed", "refund.succeeded")
-    assert chosen_types(known, {}) == ()
+    assert chosen_types(endpoint, form) == ("refund.failed", "order.placed", "refund.succeeded")
+    assert chosen_types(endpoint, {}) == ()
 
 
 def test_a_secret_header_is_kept_when_it_is_left_empty_and_never_shown():
-    known = {"authorization": "Bearer secret", "x-shop": "one"}
+    endpoint = {"authorization": "Bearer secret", "x-shop": "one"}
     form = {
         "header_name": (" Authorization ", "x-shop", "", "x-new"),
         "header_value": ("", "two", "nobody's", " three "),
     }
-    assert read_headers(form, known) == {"authorization": "Bearer secret", "x-shop": "two", "x-new": "three"}
-    assert shown_headers(known) == {"authorization": None, "x-shop": "one"}
-    assert read_headers({}, known) == {}
+    assert read_headers(form, endpoint) == {"authorization": "Bearer secret", "x-shop": "two", "x-new": "three"}
+    assert shown_headers(endpoint) == {"authorization": None, "x-shop": "one"}
+    assert read_headers({}, endpoint) == {}
 
 
 async def make_http(page, nicobar):

@@ -49,14 +49,14 @@ async def fail(nicobar, address, count=3):
             assert (await nicobar.next_recorded()).attempt.state is DeliveryState.FAILED
 
 
-async def mend(nicobar, known):
-    code = AddTransformation(endpoint_id=known.id, code=MENDED, created_at_ms=1)
+async def mend(nicobar, endpoint):
+    code = AddTransformation(endpoint_id=endpoint.id, code=MENDED, created_at_ms=1)
     await nicobar.runtime.store.change([code])
     await nicobar.runtime.configuration.refresh()
 
 
 async def test_failures_stand_together_by_cause_with_the_line_and_are_sent_again_after_a_fix(nicobar):
-    known, address = await furnish(nicobar, BROKEN)
+    endpoint, address = await furnish(nicobar, BROKEN)
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -75,7 +75,7 @@ async def test_failures_stand_together_by_cause_with_the_line_and_are_sent_again
         await expect(page.locator(".numbered")).to_have_count(7)
         for text in ("version 1", "Mend the cause", "Nothing was sent.", "card visa", "payment.failed"):
             await expect(page.locator("main")).to_contain_text(text)
-        await mend(nicobar, known)
+        await mend(nicobar, endpoint)
         await page.reload()
         await page.get_by_text("The code was changed since.").wait_for()
         await page.get_by_role("link", name="Send the group again").click()
@@ -100,18 +100,18 @@ async def test_failures_stand_together_by_cause_with_the_line_and_are_sent_again
 async def test_a_replay_is_followed_and_canceled(nicobar, monkeypatch):
     monkeypatch.setattr(replay, "PAGE_DELIVERIES", 1)
     monkeypatch.setattr(replay, "PAUSE_MS", 60_000)
-    known, address = await furnish(nicobar, BROKEN)
+    endpoint, address = await furnish(nicobar, BROKEN)
     await fail(nicobar, address)
     async with browser() as it:
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
         (group,) = [
             failure_group
-            for failure_group in await nicobar.runtime.store.failure_groups(known.app_id)
+            for failure_group in await nicobar.runtime.store.failure_groups(endpoint.app_id)
             if "line 9" in failure_group.failure
         ]
         await page.goto(
-            f"{nicobar.url}/failures/replay?{urlencode({'endpoint': known.id, 'failure': group.failure})}"
+            f"{nicobar.url}/failures/replay?{urlencode({'endpoint': endpoint.id, 'failure': group.failure})}"
         )
         await page.get_by_role("button", name="Send", exact=True).click()
         await page.get_by_text("under way").wait_for()
@@ -128,7 +128,7 @@ async def test_a_replay_is_followed_and_canceled(nicobar, monkeypatch):
 
 async def test_what_others_wrote_is_shown_and_never_run(nicobar):
     code = f"function handler(webhook) {{ /* {EVIL} */\n  throw new Error(webhook.payload.data.customer.name);\n}}"
-    known, address = await furnish(nicobar, code, name=EVIL)
+    endpoint, address = await furnish(nicobar, code, name=EVIL)
     await furnish(nicobar, None, name=f"2 {EVIL}")
     body = fresh(TYPES["payment.failed"], nicobar.runtime.clock.now_ms(), Customer(key=EVIL, name=EVIL))
     assert await nicobar.send(address, body) == 202
@@ -147,7 +147,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
         await expect(page.locator("h1")).to_contain_text(EVIL)
         await page.get_by_role("button", name="Send", exact=True).click()
         await page.wait_for_url("**/replays/*")
-        await page.goto(f"{nicobar.url}/failures/group?{urlencode({'endpoint': known.id, 'failure': EVIL})}")
+        await page.goto(f"{nicobar.url}/failures/group?{urlencode({'endpoint': endpoint.id, 'failure': EVIL})}")
         await page.get_by_text("Nothing is left of this group").wait_for()
         assert not await page.locator("main img, main script").count()
         assert not [problem for problem in problems if "status of 4" not in problem]
@@ -167,20 +167,20 @@ async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicoba
 
         await page.goto(f"{nicobar.url}/failures")
         await look("failures-empty")
-        known, address = await furnish(nicobar, BROKEN)
+        endpoint, address = await furnish(nicobar, BROKEN)
         await furnish(nicobar, None, name="Shop back office", base_url="http://127.0.0.1:9")
         await nicobar.runtime.configuration.refresh()
         for number in range(2):
             body = fresh(TYPES["payment.failed"], nicobar.runtime.clock.now_ms(), Customer(key=f"cus_{number}"))
             assert await nicobar.send(address, body, f"evt_{number}") == 202
-            while (await nicobar.next_recorded()).endpoint.id != known.id:
+            while (await nicobar.next_recorded()).endpoint.id != endpoint.id:
                 pass
         await page.goto(f"{nicobar.url}/failures")
         await look("failures")
         await page.locator("tbody a", has_text="9").first.click()
         await page.wait_for_url("**/group?*")
         await look("failure")
-        await mend(nicobar, known)
+        await mend(nicobar, endpoint)
         await page.locator("a[href*='/failures/replay']").click()
         await page.wait_for_url("**/failures/replay?*")
         await look("failure-replay")

@@ -358,8 +358,12 @@ async def test_an_endpoint_is_changed_paused_resumed_and_taken_out(nicobar):
         await page.get_by_label("Messages a second").fill("20")
         await page.get_by_role("button", name="Save").click()
         await page.get_by_role("heading", name="Journeys").wait_for()
-        (known,) = nicobar.runtime.configuration.snapshot.endpoints
-        assert (known.name, known.event_types, known.max_messages_per_s) == ("Journeys", ("payment.succeeded",), 20)
+        (endpoint,) = nicobar.runtime.configuration.snapshot.endpoints
+        assert (endpoint.name, endpoint.event_types, endpoint.max_messages_per_s) == (
+            "Journeys",
+            ("payment.succeeded",),
+            20,
+        )
         await page.get_by_role("button", name="Edit the transformation").click()
         await page.get_by_label("Start from").select_option("welcome")
         await page.get_by_role("button", name="Use this recipe").click()

@@ -161,9 +161,9 @@ async def visit_all(page, nicobar):
         yield name
     await page.goto(f"{nicobar.url}/settings/alerts?mail={'Error' * 20}&told=ep_x#test")
     yield "alerts-failed"
-    said = Audited(at_ms=1, actor=EVIL, action=EVIL, app_id=None, subject=EVIL, detail=EVIL)
-    more = [msgspec.structs.replace(said, subject=f"ep_{n}") for n in range(PAGE)]
-    await nicobar.runtime.store.change([said, *more])
+    line = Audited(at_ms=1, actor=EVIL, action=EVIL, app_id=None, subject=EVIL, detail=EVIL)
+    more = [msgspec.structs.replace(line, subject=f"ep_{n}") for n in range(PAGE)]
+    await nicobar.runtime.store.change([line, *more])
     await page.goto(f"{nicobar.url}/settings/audit")
     await expect(page.locator("tbody")).to_contain_text(EVIL)
     yield "audit"

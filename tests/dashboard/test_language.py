@@ -32,9 +32,9 @@ def texts(message) -> list[str]:
 @pytest.mark.parametrize("language", OTHERS)
 def test_every_text_is_translated_with_its_places_and_nothing_else_is(messages, language):
     wanted = {(item.context, item.id) for item in messages.gather() if item.id}
-    known = {(item.context, item.id): item for item in messages.read(language) if item.id}
-    assert set(known) == wanted, "make messages"
-    for (_, text), message in known.items():
+    translations = {(item.context, item.id): item for item in messages.read(language) if item.id}
+    assert set(translations) == wanted, "make messages"
+    for (_, text), message in translations.items():
         places = set(re.findall(r"%\(\w+\)s", text[-1] if isinstance(text, tuple) else text))
         for translated in texts(message):
             assert translated, text

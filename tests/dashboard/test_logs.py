@@ -87,7 +87,7 @@ async def test_the_list_follows_what_happens_and_is_narrowed_by_what_became_of_i
 
 
 async def test_messages_are_found_by_every_filter_and_by_what_is_in_them(nicobar):
-    known, address = await furnish(nicobar, HANDLER)
+    endpoint, address = await furnish(nicobar, HANDLER)
     first = await nicobar.send_sample(address, "payment.succeeded", "evt_1")
     await nicobar.send_sample(address, "payment.failed", "evt_2")
     await nicobar.send_sample(address, "refund.succeeded", "evt_3", BEN)
@@ -99,7 +99,7 @@ async def test_messages_are_found_by_every_filter_and_by_what_is_in_them(nicobar
         await page.get_by_text("Filters").click()
         await page.get_by_label("Event type").fill("payment.failed")
         await page.get_by_label("Customer").fill(ADA.key)
-        await page.get_by_label("Endpoint").select_option(known.id)
+        await page.get_by_label("Endpoint").select_option(endpoint.id)
         today = await page.evaluate("new Date().toLocaleDateString('sv')")
         await page.get_by_label("From").fill(today)
         await page.get_by_label("To", exact=True).fill(today)
@@ -171,7 +171,7 @@ async def test_a_long_list_has_pages_and_a_search_says_how_far_it_looked(nicobar
 
 
 async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(nicobar):
-    known, address = await furnish(nicobar, HANDLER)
+    endpoint, address = await furnish(nicobar, HANDLER)
     other, _ = await furnish(nicobar, None, name="Shop")
     await nicobar.pause(other, "paused by hand")
     failed = await nicobar.send_sample(address, "payment.failed", "evt_1")
@@ -180,7 +180,7 @@ async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(n
         page, problems = await open_page(it)
         await set_password(page, nicobar)
         await page.goto(f"{nicobar.url}/logs/{failed.message.id}")
-        part = page.locator(f"[id='{known.id}']")
+        part = page.locator(f"[id='{endpoint.id}']")
         for text in (
             "failed",
             "line 6",
@@ -207,7 +207,7 @@ async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(n
         await page.get_by_role("heading", name="Send it to Customer.io?").wait_for()
         await page.get_by_label("As new events").check()
         await page.get_by_role("button", name="Send").click()
-        await page.wait_for_url(f"**/logs/{second.message.id}#{known.id}")
+        await page.wait_for_url(f"**/logs/{second.message.id}#{endpoint.id}")
         assert (await nicobar.next_recorded()).attempt.manual
         await page.reload()
         await expect(part.locator("details")).to_have_count(2)
@@ -218,7 +218,7 @@ async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(n
         await page.get_by_text("Taken out").wait_for()
         await expect(page.locator("main")).not_to_contain_text(ADA.email)
         await expect(page.get_by_role("link", name="Send again")).to_have_count(0)
-        await page.goto(f"{nicobar.url}/logs/{second.message.id}/resend?to={known.id}")
+        await page.goto(f"{nicobar.url}/logs/{second.message.id}/resend?to={endpoint.id}")
         await page.get_by_role("button", name="Send").click()
         await expect(page.get_by_role("alert")).to_contain_text("payload")
         assert not [problem for problem in problems if "409" not in problem]
@@ -228,7 +228,7 @@ async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(n
 
 async def test_what_others_wrote_is_shown_and_never_run(nicobar):
     handler = HANDLER.replace('nicobar.event("paid"', f"nicobar.event({msgspec.json.encode(EVIL[:80]).decode()}")
-    known, address = await furnish(nicobar, handler, name=EVIL)
+    endpoint, address = await furnish(nicobar, handler, name=EVIL)
     evil = Customer(key="cus_evil", email=EVIL, name=EVIL)
     ids = []
     for number, event_type in enumerate(("payment.succeeded", "payment.failed")):
@@ -248,7 +248,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
         await page.keyboard.press("Enter")
         await expect(page.locator("mark")).to_have_count(3)
         for message_id in ids:
-            for path in ("", "/resend?to=" + known.id, "/expunge"):
+            for path in ("", "/resend?to=" + endpoint.id, "/expunge"):
                 await page.goto(f"{nicobar.url}/logs/{message_id}{path}")
                 await page.locator("h1").wait_for()
             await page.goto(f"{nicobar.url}/logs/{message_id}")
@@ -272,7 +272,7 @@ async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicoba
             findings.extend(await examine(page, name, width=width, scheme=scheme))
 
         await look("logs-empty", "/logs")
-        known, address = await furnish(nicobar, HANDLER)
+        endpoint, address = await furnish(nicobar, HANDLER)
         other, _ = await furnish(nicobar, None, name="Shop back office")
         await nicobar.pause(other, "paused by hand")
         done = await nicobar.send_sample(address, "payment.succeeded", "evt_1")
@@ -285,7 +285,7 @@ async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicoba
         await look("message", f"/logs/{done.message.id}")
         await look("message-failed", f"/logs/{failed.message.id}")
         await look("message-behind", f"/logs/{behind.message.id}")
-        await look("message-resend", f"/logs/{done.message.id}/resend?to={known.id}")
+        await look("message-resend", f"/logs/{done.message.id}/resend?to={endpoint.id}")
         await look("message-expunge", f"/logs/{done.message.id}/expunge")
     assert not findings, "\n".join(findings)
 

@@ -53,7 +53,7 @@ async def test_the_overview_says_what_happened_and_what_needs_attention_with_wha
         await page.keyboard.press("g")
         await page.keyboard.press("o")
         await page.get_by_text("Nothing goes anywhere yet").wait_for()
-        known, address = await furnish(nicobar, HANDLER)
+        endpoint, address = await furnish(nicobar, HANDLER)
         await page.reload()
         await page.get_by_text("All endpoints are active. No failures.").wait_for()
         await page.get_by_text("No event was sent anywhere in this time.").wait_for()
@@ -61,7 +61,7 @@ async def test_the_overview_says_what_happened_and_what_needs_attention_with_wha
         await nicobar.send_sample(address, "payment.failed", "evt_2")
         await nicobar.send_sample(address, "refund.succeeded", "evt_3")
         await refuse(nicobar)
-        await nicobar.pause(known, "The destination refuses the credentials (401).")
+        await nicobar.pause(endpoint, "The destination refuses the credentials (401).")
         assert await nicobar.send(address, fresh(TYPES["payment.succeeded"], 1, ADA), "evt_4") == 202
         await page.reload()
         facts = page.locator("main .facts")
@@ -89,10 +89,10 @@ async def test_the_overview_says_what_happened_and_what_needs_attention_with_wha
         await expect(items.first).to_contain_text("paused")
         await expect(items.first).to_contain_text("1 delivery waits")
         await items.first.get_by_role("button", name="Resume").click()
-        await page.wait_for_url(f"**/webhooks/{known.id}")
+        await page.wait_for_url(f"**/webhooks/{endpoint.id}")
         assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
         breaker = Breaker(state=BreakerState.OPEN, reason=plain("503 five times"), probe_at_ms=2_000_000_000_000)
-        await nicobar.runtime.store.keep_breaker(known.seq, breaker)
+        await nicobar.runtime.store.keep_breaker(endpoint.seq, breaker)
         await page.goto(f"{nicobar.url}/")
         await expect(items.first).to_contain_text("destination fails")
         await expect(items.first).to_contain_text("503 five times")
@@ -144,7 +144,7 @@ async def test_the_list_and_the_page_of_an_endpoint_say_how_it_does(nicobar):
 
 
 async def test_deliveries_have_pages_in_both_directions_without_javascript(nicobar):
-    known, address = await furnish(nicobar, HANDLER)
+    endpoint, address = await furnish(nicobar, HANDLER)
     for number in range(30):
         body = {"type": "order.placed", "data": {"customer_id": f"cus_{number}"}}
         assert await nicobar.send(address, msgspec.json.encode(body), f"evt_{number}") == 202
@@ -153,7 +153,7 @@ async def test_deliveries_have_pages_in_both_directions_without_javascript(nicob
     async with browser() as it:
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
-        await page.goto(f"{nicobar.url}/webhooks/{known.id}/deliveries?state=canceled")
+        await page.goto(f"{nicobar.url}/webhooks/{endpoint.id}/deliveries?state=canceled")
         rows = page.locator("#rows tbody tr")
         await expect(rows).to_have_count(25)
         await expect(page.get_by_role("link", name="Reload")).to_be_visible()
@@ -165,21 +165,21 @@ async def test_deliveries_have_pages_in_both_directions_without_javascript(nicob
 
 
 async def test_what_others_wrote_is_shown_and_never_run(nicobar):
-    known, address = await furnish(
+    endpoint, address = await furnish(
         nicobar, HANDLER.replace('"no reason given"', msgspec.json.encode(EVIL).decode()), name=EVIL
     )
     evil = Customer(key=EVIL, email=EVIL, name=EVIL)
     await nicobar.send_sample(address, "payment.failed", "evt_1", evil)
-    await nicobar.pause(known, EVIL)
+    await nicobar.pause(endpoint, EVIL)
     assert await nicobar.send(address, fresh(TYPES["payment.succeeded"], 1, evil), "evt_2") == 202
     await refuse(nicobar, EVIL, EVIL)
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
-        for path in ("/", "/webhooks", f"/webhooks/{known.id}", f"/webhooks/{known.id}/deliveries"):
+        for path in ("/", "/webhooks", f"/webhooks/{endpoint.id}", f"/webhooks/{endpoint.id}/deliveries"):
             await page.goto(nicobar.url + path)
             await expect(page.locator("main")).to_contain_text(EVIL[:20])
-        await page.goto(f"{nicobar.url}/webhooks/{known.id}/deliveries?state=%3Cimg&before=%3Cimg&after=%3Cimg")
+        await page.goto(f"{nicobar.url}/webhooks/{endpoint.id}/deliveries?state=%3Cimg&before=%3Cimg&after=%3Cimg")
         await page.locator("h1").wait_for()
         assert not await page.locator("main img, main script").count()
         assert not [problem for problem in problems if "status of 4" not in problem]
@@ -199,40 +199,40 @@ async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicoba
             findings.extend(await examine(page, name, width=width, scheme=scheme))
 
         await look("overview-empty", "/")
-        known, address = await furnish(nicobar, HANDLER)
+        endpoint, address = await furnish(nicobar, HANDLER)
         other, _ = await furnish(nicobar, None, name="Shop back office")
         await look("overview-quiet", "/")
         await nicobar.pause(other, "The destination refuses the credentials (401): Invalid Site ID or API key.")
         for number, event_type in enumerate(("payment.succeeded", "payment.failed", "refund.succeeded")):
             await nicobar.send_sample(address, event_type, f"evt_{number}")
         await refuse(nicobar)
-        await tell_of_a_day(nicobar, known)
+        await tell_of_a_day(nicobar, endpoint)
         await look("overview", "/")
         await look("endpoints", "/webhooks")
-        await look("endpoint-overview", f"/webhooks/{known.id}")
-        await look("deliveries", f"/webhooks/{known.id}/deliveries")
+        await look("endpoint-overview", f"/webhooks/{endpoint.id}")
+        await look("deliveries", f"/webhooks/{endpoint.id}/deliveries")
         await look("deliveries-waiting", f"/webhooks/{other.id}/deliveries?state=waiting")
-        await look("deliveries-none", f"/webhooks/{known.id}/deliveries?state=waiting")
+        await look("deliveries-none", f"/webhooks/{endpoint.id}/deliveries?state=waiting")
     assert not findings, "\n".join(findings)
 
 
 async def test_pages_full_of_what_happened_are_light(nicobar):
-    known, address = await furnish(nicobar, HANDLER)
+    endpoint, address = await furnish(nicobar, HANDLER)
     for number in range(30):
         event_type = ("payment.succeeded", "payment.failed", "refund.succeeded")[number % 3]
         sent = await nicobar.send_sample(address, event_type, f"evt_{number}", Customer(key=f"cus_{number}"))
-    await tell_of_a_day(nicobar, known)
+    await tell_of_a_day(nicobar, endpoint)
     async with browser() as it:
         page, _ = await open_page(it)
         await set_password(page, nicobar)
-        own = f"/webhooks/{known.id}"
+        own = f"/webhooks/{endpoint.id}"
         paths = ("/", "/webhooks", own, f"{own}/deliveries", "/logs", f"/logs/{sent.message.id}")
         for path in (*paths, "/customers", "/customers/timeline?key=cus_1", "/failures", "/queue"):
             weight = await weight_of(page, nicobar.url + path)
             assert 10_000 < weight < 150_000, (path, weight)
 
 
-async def tell_of_a_day(nicobar, known):
+async def tell_of_a_day(nicobar, endpoint):
     """Counts as a day of an ordinary shop leaves them."""
 
     def work(connection):
@@ -245,7 +245,7 @@ async def tell_of_a_day(nicobar, known):
                 ("canceled", busy // 6),
                 ("pending", busy // 9 * (hour in {5, 6})),
             ):
-                values = (known.seq, at_ms, "payment.succeeded", state, many, many * 40, many * 60, 900)
+                values = (endpoint.seq, at_ms, "payment.succeeded", state, many, many * 40, many * 60, 900)
                 if many:
                     connection.execute("INSERT INTO tallies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 

@@ -91,15 +91,15 @@ async def test_the_client_s_link_opens_one_application_until_it_ends(api):
         await page.locator("tbody a").click()
         await page.get_by_role("button", name="Pause").click()
         await page.get_by_text("paused by hand").first.wait_for()
-        (said,) = (await api.ask("GET", "/api/v1/audit-log?action=endpoint.pause")).body["data"]
-        assert (said["actor"], said["subject"]) == ("link ada", endpoint.id)
+        (entry,) = (await api.ask("GET", "/api/v1/audit-log?action=endpoint.pause")).body["data"]
+        assert (entry["actor"], entry["subject"]) == ("link ada", endpoint.id)
         # What others have is not there, whichever page asks for it, and no form changes it.
         before = await api.nicobar.runtime.store.snapshot()
         asked = 0
         for method in ("GET", "POST"):
             for route in routes(method):
-                known = {name: value for name, value in foreign.items() if f"{{{name}}}" in route}
-                if not known:
+                parameters = {name: value for name, value in foreign.items() if f"{{{name}}}" in route}
+                if not parameters:
                     continue
                 asked += 1
                 answer = await page.request.fetch(

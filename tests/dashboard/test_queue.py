@@ -77,8 +77,8 @@ async def test_the_queue_says_what_waits_for_what_and_is_let_go_on(nicobar):
 
 
 async def test_what_others_wrote_is_shown_and_never_run(nicobar):
-    known, address = await furnish(nicobar, HANDLER, name=EVIL)
-    await nicobar.pause(known, EVIL)
+    endpoint, address = await furnish(nicobar, HANDLER, name=EVIL)
+    await nicobar.pause(endpoint, EVIL)
     await accept(nicobar, address, "evt_1", Customer(key=EVIL, name=EVIL))
     other, _ = await furnish(nicobar, HANDLER, name="2" + EVIL, base_url="http://127.0.0.1:9")
     await accept(nicobar, address, "evt_2", Customer(key=EVIL, name=EVIL))

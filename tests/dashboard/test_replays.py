@@ -119,8 +119,8 @@ async def test_what_failed_is_counted_sent_again_and_followed_and_new_ids_are_a_
         await expect(page.locator("#content h2")).to_contain_text("with new ids")
         await page.get_by_role("link", name="Replays").first.click()
         await expect(page.locator("tbody tr")).to_have_count(3)
-        said = await nicobar.runtime.store.audit(AuditFilter(subject=endpoint.rsplit("/", 1)[1]), limit=9)
-        assert [item.action for item in said.items][:3] == ["endpoint.bulk-replay"] * 2 + ["endpoint.recover"]
+        entries = await nicobar.runtime.store.audit(AuditFilter(subject=endpoint.rsplit("/", 1)[1]), limit=9)
+        assert [item.action for item in entries.items][:3] == ["endpoint.bulk-replay"] * 2 + ["endpoint.recover"]
         assert (await page.request.get(f"{endpoint}/replays/qtask_none")).status == 404
         assert not problems
 

@@ -162,6 +162,6 @@ async def test_a_source_from_its_making_to_its_end(nicobar, width, scheme, local
     app_id = nicobar.runtime.configuration.snapshot.applications[0].id
     (message,) = (await store.messages(app_id, MessageFilter(), limit=5)).items
     assert (message.event_type, message.event_id.startswith("test_")) == ("payment.succeeded", True)
-    said = (await store.audit(AuditFilter(app_id=app_id), limit=20)).items
+    entries = (await store.audit(AuditFilter(app_id=app_id), limit=20)).items
     done = "source.create", "source.rotate-secret", "source.rotate-secret", "source.rotate-token", "source.delete"
-    assert tuple(item.action for item in reversed(said)) == done
+    assert tuple(item.action for item in reversed(entries)) == done

@@ -94,9 +94,9 @@ async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_afte
         assert (again.status, again.headers["location"].endswith(test_id)) == (303, True)
         assert len(nicobar.state.activities) == 2
         store, app_id = nicobar.runtime.store, nicobar.runtime.configuration.snapshot.applications[0].id
-        said = await store.audit(AuditFilter(app_id=app_id, actions=("endpoint.test.send",)), limit=5)
-        assert [(item.actor, item.subject) for item in said.items] == [("user owner", endpoint.rsplit("/", 1)[1])]
-        assert "payment.succeeded, 2 calls" in said.items[0].detail
+        entries = await store.audit(AuditFilter(app_id=app_id, actions=("endpoint.test.send",)), limit=5)
+        assert [(item.actor, item.subject) for item in entries.items] == [("user owner", endpoint.rsplit("/", 1)[1])]
+        assert "payment.succeeded, 2 calls" in entries.items[0].detail
         # A sample goes to somebody's own address, if they like.
         await page.goto(f"{endpoint}/testing?send=1")
         await page.get_by_label("To your own address").fill("me@shop.example")

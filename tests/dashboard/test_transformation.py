@@ -84,8 +84,8 @@ async def test_code_is_changed_in_a_draft_compared_published_and_an_old_version_
         await expect(page.locator("tbody tr")).to_have_count(3)
         (known,) = nicobar.runtime.configuration.snapshot.endpoints
         assert (known.transformation.version, known.transformation.code) == (3, FIRST)
-        said = await nicobar.runtime.store.audit(AuditFilter(subject=known.id), limit=1)
-        assert (said.items[0].action, said.items[0].detail) == ("transformation.restore", "version 1")
+        entries = await nicobar.runtime.store.audit(AuditFilter(subject=known.id), limit=1)
+        assert (entries.items[0].action, entries.items[0].detail) == ("transformation.restore", "version 1")
         # Again it is what runs already: no version more. One that never was cannot be restored.
         for version, status in (("1", 303), ("9", 404), ("x", 404)):
             answer = await send_form(page, f"{endpoint}/transformation/restore", version=version)

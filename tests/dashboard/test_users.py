@@ -63,9 +63,9 @@ async def test_who_is_invited_sets_a_password_once_and_signs_in_by_name(nicobar)
         assert await sign_in(ada, "ada", PASSWORD) == 422
         assert await sign_in(ada, "zoe", OTHER) == 422
         assert await sign_in(ada, "ada", OTHER) == 303
-        said = (await owner.ask("GET", "/settings/audit"))[1]
+        text = (await owner.ask("GET", "/settings/audit"))[1]
         for action in ("user.invite", "user.create"):
-            assert f"<code>{action}</code>" in said
+            assert f"<code>{action}</code>" in text
         for name, role in (("ada", "viewer"), ("owner", "viewer"), ("x", "viewer"), ("zoe", "admin"), ("zoe\n", "")):
             assert (await owner.send("/settings/users/invite", name=name, role=role))[0] == 422
         path = await invite(owner, "zoe", "viewer")
@@ -91,10 +91,10 @@ async def test_roles_change_at_once_and_somebody_stays_owner(nicobar):
     async with visiting(nicobar) as owner, visiting(nicobar) as ada:
         await set_up(nicobar, owner)
         await join(ada, await invite(owner, "ada", "viewer"))
-        one, other = await store.user("owner"), await store.user("ada")
-        status, text, _ = await owner.send(f"/settings/users/{one.id}/role", role="viewer")
+        owner_user, other = await store.user("owner"), await store.user("ada")
+        status, text, _ = await owner.send(f"/settings/users/{owner_user.id}/role", role="viewer")
         assert (status, "At least one owner is required" in text) == (422, True)
-        assert (await owner.send(f"/settings/users/{one.id}/remove"))[0] == 422
+        assert (await owner.send(f"/settings/users/{owner_user.id}/remove"))[0] == 422
         assert (await ada.send("/sources/new", name="dodo", kind="dodo-payments"))[0] == 403
         assert (await owner.send(f"/settings/users/{other.id}/role", role="editor"))[0] == 303
         assert (await ada.send("/sources/new", name="dodo", kind="dodo-payments"))[0] == 303
@@ -103,7 +103,7 @@ async def test_roles_change_at_once_and_somebody_stays_owner(nicobar):
         await owner.send(f"/settings/users/{other.id}/role", role="owner")
         await asyncio.gather(
             owner.send(f"/settings/users/{other.id}/role", role="viewer"),
-            ada.send(f"/settings/users/{one.id}/role", role="viewer"),
+            ada.send(f"/settings/users/{owner_user.id}/role", role="viewer"),
         )
         assert [user.role for user in await store.users()].count("owner") == 1
 

@@ -14,11 +14,11 @@ import pytest
 import nicobar
 from nicobar.cli import group
 from nicobar.connectors.customerio import CustomerIo
-from nicobar.connectors.customerio.contract import ACTIONS, V1_CALLS
 from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.connectors.customerio.rules import RULES
+from nicobar.connectors.customerio.track_api import ACTIONS, V1_CALLS
 from nicobar.emulator.faults import Fault
-from nicobar.observe import Metrics
+from nicobar.metrics import Metrics
 from nicobar.sandbox import Failure
 from nicobar.settings import Settings, description
 from nicobar.use_cases.config_file import read_document
@@ -71,11 +71,11 @@ def test_the_contract_s_page_has_every_call_and_every_switch():
 
 def test_the_api_s_page_says_of_every_operation_of_the_public_one_what_is_true():
     rows = re.findall(r"^\| ((?:`v1\.[\w.-]+` ?)+)\| (works|differs|not offered) \|(.*)\|$", API, re.MULTILINE)
-    said = {name: here for names, here, _ in rows for name in re.findall(r"`([^`]+)`", names)}
+    documented = {name: here for names, here, _ in rows for name in re.findall(r"`([^`]+)`", names)}
     offered = {operation.id for operation in OPERATIONS}
-    assert {name for name, here in said.items() if here != "not offered"} <= offered
-    assert not {name for name, here in said.items() if here == "not offered"} & offered
-    assert {str(name) for name in offered if str(name).startswith("v1.")} <= set(said)
+    assert {name for name, here in documented.items() if here != "not offered"} <= offered
+    assert not {name for name, here in documented.items() if here == "not offered"} & offered
+    assert {str(name) for name in offered if str(name).startswith("v1.")} <= set(documented)
     assert all(how.strip() for _, here, how in rows if here != "works")
 
 

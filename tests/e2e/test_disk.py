@@ -176,9 +176,9 @@ def test_a_file_system_that_is_read_only_is_named_at_the_start(tmp_path):
     with file_system(tmp_path / "data", "size=3m") as disk:
         assert nicobar(tmp_path, "apply", "nicobar.toml", "--data-dir", str(disk)).returncode == 0
         remount(disk, "ro")
-        said = refused(nicobar(tmp_path, "serve", "--port", "0", "--data-dir", str(disk)))
-        assert "cannot be opened for writing" in said
-        assert "Give the user that runs nicobar read and write access to the data directory." in said
+        output = refused(nicobar(tmp_path, "serve", "--port", "0", "--data-dir", str(disk)))
+        assert "cannot be opened for writing" in output
+        assert "Give the user that runs nicobar read and write access to the data directory." in output
 
 
 def test_sigterm_with_a_destination_that_hangs_ends_in_time_and_hands_back_what_is_in_flight(tmp_path):
@@ -204,9 +204,9 @@ def test_a_start_on_a_full_disk_asks_for_free_space(tmp_path, begun):
         with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
             while filler.write(b"x" * 4096):
                 pass
-        said = refused(nicobar(tmp_path, "serve", "--port", "0", "--data-dir", str(disk)))
-        assert "ree space" in said
-        assert "read and write access" not in said
+        output = refused(nicobar(tmp_path, "serve", "--port", "0", "--data-dir", str(disk)))
+        assert "ree space" in output
+        assert "read and write access" not in output
         (disk / "filler").unlink()
         process, _ = _start(tmp_path, "serve", "--port", "0", "--data-dir", str(disk), until='"running"')
         process.terminate()

@@ -18,7 +18,7 @@ from nicobar.connectors.registry import CONNECTORS, find_recipe
 from nicobar.emulator.app import create_app
 from nicobar.emulator.state import State
 from nicobar.model import DeliveryState, Endpoint, Setting
-from nicobar.pipeline.deliver import Recorded
+from nicobar.pipeline.recorder import Recorded
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, PutApplication, RemoveEndpoint, RemoveSource, ReplayFilter, TaskKind
 from nicobar.use_cases.deliveries import FINAL_STATES
@@ -283,13 +283,13 @@ async def test_events_of_one_name_for_several_people_all_arrive(tmp_path, worksp
     team += [f'nicobar.event("a", {{}}, {{identifiers: {{id: "cus_{n}"}}}})' for n in (1, 2)]
     async with installed(tmp_path, sends(*team), url) as api:
         await api.nicobar.send_sample("payment.succeeded", "evt_1")
-        (one,) = await delivered(api)
+        (call,) = await delivered(api)
         await publish(api, sends(*reversed(team)))
         await replay(api, TaskKind.BULK_REPLAY)
         await delivered(api)
     assert names(state) == {"a": 5}
-    assert len([verdict for verdict in one.attempt.verdicts if verdict.rule == "equal_events"]) == 1
-    sent = "".join(request.body for request in one.attempt.requests)
+    assert len([verdict for verdict in call.attempt.verdicts if verdict.rule == "equal_events"]) == 1
+    sent = "".join(request.body for request in call.attempt.requests)
     assert '"key"' not in sent
 
 

@@ -20,8 +20,8 @@ def _short_waits(monkeypatch):
     monkeypatch.setattr(retry, "RETRY_AFTER_MS", (50,) * 200)
 
 
-async def fault(nicobar: Running, **one: object) -> None:
-    async with nicobar.http.put(f"{nicobar.emulator.url}/emulator/faults", json=one) as answer:
+async def fault(nicobar: Running, **fields: object) -> None:
+    async with nicobar.http.put(f"{nicobar.emulator.url}/emulator/faults", json=fields) as answer:
         assert answer.status == 200
 
 

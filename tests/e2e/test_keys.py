@@ -85,10 +85,10 @@ COMMANDS = [
 def test_a_missing_key_stops_every_command_and_is_not_replaced(data, arguments):
     (data / "secret.key").unlink()
     before = contents(data)
-    said = error(command(*arguments))
-    assert str(Path("nicobar-data") / "secret.key") in said
-    assert "NICOBAR_SECRET_KEY" in said
-    assert "Restore" in said
+    output = error(command(*arguments))
+    assert str(Path("nicobar-data") / "secret.key") in output
+    assert "NICOBAR_SECRET_KEY" in output
+    assert "Restore" in output
     assert contents(data) == before
 
 
@@ -96,10 +96,10 @@ def test_a_missing_key_stops_every_command_and_is_not_replaced(data, arguments):
 def test_a_foreign_key_stops_every_command(data, arguments):
     (data / "secret.key").write_text(OTHER_KEY)
     before = contents(data)
-    said = error(command(*arguments))
-    assert "secret.key" in said
-    assert "Restore" in said
-    assert OTHER_KEY not in said
+    output = error(command(*arguments))
+    assert "secret.key" in output
+    assert "Restore" in output
+    assert OTHER_KEY not in output
     assert contents(data) == before
 
 
@@ -126,9 +126,9 @@ def test_doctor_names_the_key_as_the_problem(data):
 def test_a_key_without_its_database_stops_the_start(data, how, arguments):
     lose(data, how)
     before = contents(data)
-    said = error(command(*arguments))
-    assert str(Path("nicobar-data") / "nicobar.db") in said
-    assert "--new-installation" in said
+    output = error(command(*arguments))
+    assert str(Path("nicobar-data") / "nicobar.db") in output
+    assert "--new-installation" in output
     assert contents(data) == before
 
 
@@ -183,8 +183,8 @@ def test_processes_that_start_at_once_agree_on_one_key(tmp_path):
         )
         for name in names
     ]
-    said = [process.communicate(timeout=PATIENCE_S) for process in processes]
-    assert [process.returncode for process in processes] == [0] * len(names), said
+    output = [process.communicate(timeout=PATIENCE_S) for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(names), output
     data = tmp_path / "nicobar-data"
     assert {row[0] for row in query(data / "nicobar.db", "SELECT name FROM tokens")} == set(names)
     assert [path.name for path in data.iterdir() if "secret" in path.name] == ["secret.key"]
@@ -252,9 +252,9 @@ def test_the_setting_replaces_the_file(data):
     (data / "secret.key").unlink()
     assert command("token", "create", "ci", NICOBAR_SECRET_KEY=key).exit_code == 0
     assert not (data / "secret.key").exists()
-    said = error(command("token", "list", NICOBAR_SECRET_KEY=OTHER_KEY))
-    assert "secret_key" in said
-    assert OTHER_KEY not in said
+    output = error(command("token", "list", NICOBAR_SECRET_KEY=OTHER_KEY))
+    assert "secret_key" in output
+    assert OTHER_KEY not in output
     refused_setting = command("token", "list", NICOBAR_SECRET_KEY="5a5a-not-a-key").exception
     assert isinstance(refused_setting, SettingsError)
     assert "NICOBAR_SECRET_KEY" in str(refused_setting)

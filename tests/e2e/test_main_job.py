@@ -18,10 +18,10 @@ async def test_a_made_up_action_becomes_the_event_that_its_author_meant(tmp_path
         (activity,) = nicobar.state.activities
         assert (activity.person, activity.name) == (ADA.key, "Order Paid")
         assert nicobar.state.find("id", ADA.key).email == ADA.email
-        said = {verdict.rule: verdict for verdict in item.attempt.verdicts}
-        assert said["action_corrected"].level is Level.CORRECTION
-        assert "order_paid" in str(said["action_corrected"].reason)
-        assert 'action: "event"' in said["action_corrected"].reason.fix()
+        verdicts = {verdict.rule: verdict for verdict in item.attempt.verdicts}
+        assert verdicts["action_corrected"].level is Level.CORRECTION
+        assert "order_paid" in str(verdicts["action_corrected"].reason)
+        assert 'action: "event"' in verdicts["action_corrected"].reason.fix()
 
 
 async def test_a_subscription_s_life_becomes_two_events_in_order(tmp_path):

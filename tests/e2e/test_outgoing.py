@@ -38,7 +38,7 @@ async def test_a_refused_address_holds_the_endpoint_and_loses_nothing(tmp_path):
             kind="customerio",
             settings={"base_url": nicobar.emulator.url},
             credentials={"site_id": "demo-site", "api_key": "demo-key"},
-            known=endpoint,
+            replaced=endpoint,
         )
         await runtime.store.change([here])
         await runtime.configuration.refresh()

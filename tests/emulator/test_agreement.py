@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from nicobar.addresses import AllowedAddresses
 from nicobar.connectors import Delivered, Finding, Origin
 from nicobar.connectors.customerio import CustomerIo
-from nicobar.connectors.customerio.check import check, check_v1
-from nicobar.connectors.customerio.contract import ACTIONS, V1_CALLS, v1_call
+from nicobar.connectors.customerio.error_checks import check
+from nicobar.connectors.customerio.error_checks_v1 import check_v1
+from nicobar.connectors.customerio.track_api import ACTIONS, V1_CALLS, v1_call
 from nicobar.connectors.transport import HttpTransport
 from nicobar.emulator import v1
 from nicobar.emulator.app import create_app
@@ -132,9 +133,9 @@ async def test_every_call_that_the_emulator_accepts_is_delivered():
     given_settings = {"base_url": server.url, "keep_profile": False}
     it = CustomerIo().open(given_settings, {"site_id": "demo-site", "api_key": "demo-key"})
     asked = [Call(method="POST", url=it.url, headers={}, payload=item) for item in v2_bases()]
-    for known in V1_CALLS:
-        url = f"{server.url}/api/v1/" + "/".join(known.segments).replace("*", "7")
-        asked.append(Call(method=known.method, url=url, headers={}, payload=V1_BODIES[known.body]))
+    for documented in V1_CALLS:
+        url = f"{server.url}/api/v1/" + "/".join(documented.segments).replace("*", "7")
+        asked.append(Call(method=documented.method, url=url, headers={}, payload=V1_BODIES[documented.body]))
     origin = Origin(message_id="msg_1", endpoint_id="ep_1", occurred_at_ms=1, now_ms=1, customer=None)
     try:
         async with HttpTransport(allowed=AllowedAddresses.read("127.0.0.1")) as transport:

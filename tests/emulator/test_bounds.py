@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicobar.emulator import campaigns, state
+from nicobar.emulator import campaigns, people, state
 from nicobar.emulator.campaigns import Campaign, Campaigns, Frequency, Trigger
 from nicobar.emulator.state import State
 
@@ -25,48 +25,49 @@ def send(it: State, action: str, who: str, **fields: object) -> bool:
 
 
 def test_a_segment_more_than_there_may_be_forgets_the_oldest(it, monkeypatch):
-    monkeypatch.setattr(state, "MAX_SEGMENTS", 2)
+    monkeypatch.setattr(people, "MAX_SEGMENTS", 2)
     send(it, "identify", "ada")
     for number in ("1", "2", "3"):
         it.put_in_segment(number, ("id:ada",), adds=True)
-    assert list(it.segments) == ["2", "3"]
+    assert list(it.people.segments) == ["2", "3"]
     assert it.find("id", "ada").segments == {"2", "3"}
     assert it.forgotten == {"segments": 1}
 
 
 def test_a_segment_forgets_who_came_first_and_who_is_gone(it, monkeypatch):
-    monkeypatch.setattr(state, "MAX_SEGMENT_PEOPLE", 2)
+    monkeypatch.setattr(people, "MAX_SEGMENT_PEOPLE", 2)
     for who in ("ada", "jun", "kim"):
         send(it, "identify", who)
         it.put_in_segment("7", (f"id:{who}", "id:nobody"), adds=True)
     ids = [it.find("id", who).cio_id for who in ("jun", "kim")]
-    assert list(it.segments["7"]) == ids
+    assert list(it.people.segments["7"]) == ids
     assert it.forgotten == {"people in a segment": 1}
     send(it, "delete", "jun")
-    assert list(it.segments["7"]) == ids[1:]
+    assert list(it.people.segments["7"]) == ids[1:]
     it.put_in_segment("7", ("id:kim",), adds=False)
     it.put_in_segment("8", ("id:kim",), adds=False)
-    assert not it.segments, "an empty one is none"
+    assert not it.people.segments, "an empty one is none"
 
 
 def test_the_list_of_the_suppressed_forgets_the_oldest(it, monkeypatch):
-    monkeypatch.setattr(state, "MAX_SUPPRESSED", 2)
+    monkeypatch.setattr(people, "MAX_SUPPRESSED", 2)
     for who in ("ada", "jun", "kim"):
         send(it, "suppress", who)
-    assert list(it.suppressed) == [("id", "jun"), ("id", "kim")]
+    assert list(it.people.suppressed) == [("id", "jun"), ("id", "kim")]
     assert it.forgotten == {"suppressed identifiers": 1}
     send(it, "identify", "ada")
     assert it.find("id", "ada") is not None
 
 
 def test_people_activities_requests_and_ids_of_events_forget_the_oldest(it, monkeypatch):
-    for name in ("MAX_PEOPLE", "MAX_ACTIVITIES", "MAX_EVENT_IDS"):
+    monkeypatch.setattr(people, "MAX_PEOPLE", 2)
+    for name in ("MAX_OBJECTS", "MAX_ACTIVITIES", "MAX_EVENT_IDS"):
         monkeypatch.setattr(state, name, 2)
     it.reset()
     for number, who in enumerate(("ada", "jun", "kim")):
         send(it, "event", who, name="paid", id=f"01K4VJ0W00QF7D2S9N3B6X8C{number}M")
         it.accept({"type": "object", "action": "identify", "identifiers": {"object_type_id": "1", "object_id": who}})
-    assert [person.key for person in it.people.values()] == ["jun", "kim"]
+    assert [person.key for person in it.people] == ["jun", "kim"]
     assert [activity.person for activity in it.activities] == ["jun", "kim"]
     assert list(it.objects) == ["1/jun", "1/kim"]
     assert it.forgotten == {"people": 1, "activities": 1, "event ids": 1, "objects": 1}
@@ -143,32 +144,32 @@ WORK = st.one_of(
 
 @given(work=st.lists(WORK, max_size=40))
 def test_whatever_happens_what_finds_people_and_activities_fits_what_there_is(work):
-    small = {"MAX_PEOPLE": 3, "MAX_SEGMENTS": 2, "MAX_SEGMENT_PEOPLE": 2, "MAX_SUPPRESSED": 3, "MAX_ACTIVITIES": 5}
+    small = {"MAX_PEOPLE": 3, "MAX_SEGMENTS": 2, "MAX_SEGMENT_PEOPLE": 2, "MAX_SUPPRESSED": 3}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in small.items():
-            patch.setattr(state, name, value)
+            patch.setattr(people, name, value)
+        patch.setattr(state, "MAX_ACTIVITIES", 5)
         it = State(now=lambda: NOW)
         for what, whose in work:
             if isinstance(what, str):
                 it.put_in_segment(what, (whose,), adds=True)
             else:
                 it.accept(what, whose)
-    for person in it.people.values():
+    for person in it.people:
         own = {kind: getattr(person, kind) for kind in ("id", "email", "phone", "cio_id")}
         assert all(it.find(kind, value) is person for kind, value in own.items() if value is not None)
         assert all(person.attributes.get(kind) == own[kind] for kind in ("email", "phone") if own[kind])
-        assert person.segments == {number for number, people in it.segments.items() if person.cio_id in people}
-    assert len(it._names) == sum(
-        value is not None
-        for person in it.people.values()
-        for value in (person.id, person.email, person.phone, person.cio_id)
+        assert person.segments == {number for number, joined in it.people.segments.items() if person.cio_id in joined}
+    assert len(it.people._names) == sum(
+        value is not None for person in it.people for value in (person.id, person.email, person.phone, person.cio_id)
     )
-    assert all(people and people.keys() <= it.people.keys() for people in it.segments.values())
+    cio_ids = {person.cio_id for person in it.people}
+    assert all(joined and joined.keys() <= cio_ids for joined in it.people.segments.values())
     found = [row for owner in it.activities._owned for row in it.activities.of(owner)]
-    assert [one for _, one in sorted(found, key=lambda row: row[0])] == list(it.activities)
+    assert [activity for _, activity in sorted(found, key=lambda row: row[0])] == list(it.activities)
     assert len(it.people) <= 3
-    assert len(it.segments) <= 2
-    assert len(it.suppressed) <= 3
+    assert len(it.people.segments) <= 2
+    assert len(it.people.suppressed) <= 3
     assert len(it.activities) <= 5
 
 

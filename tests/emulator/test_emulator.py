@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from nicobar.emulator import state
+from nicobar.emulator import people
 from nicobar.emulator.app import create_app
 from nicobar.emulator.contract import problems
 from nicobar.emulator.state import State
@@ -561,7 +561,7 @@ async def test_the_page_calls_a_page_view_what_it_is(emulator):
 
 
 async def test_what_was_forgotten_is_shown_and_told(emulator, monkeypatch):
-    monkeypatch.setattr(state, "MAX_SUPPRESSED", 1)
+    monkeypatch.setattr(people, "MAX_SUPPRESSED", 1)
     await emulator.entity(action="suppress")
     await emulator.entity(action="suppress", identifiers={"id": "u2"})
     _, answer, _ = await emulator.ask("GET", "/emulator/version")

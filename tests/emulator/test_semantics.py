@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nicobar.emulator.campaigns import Campaign, Campaigns, Frequency, Trigger
-from nicobar.emulator.state import Ignored, Repeated, State
+from nicobar.emulator.effects import Ignored, Repeated
+from nicobar.emulator.state import State
 
 ULID = "01K4VJ0W00QF7D2S9N3B6X8C1M"
 NOW = 1_789_000_000
@@ -178,7 +179,7 @@ def test_a_merge_moves_what_the_primary_does_not_have_and_deletes_the_other():
     assert (ada.email, ada.attributes["plan"], ada.attributes["seats"]) == (ADDRESS["email"], "pro", "5")
     assert list(ada.devices) == ["t"]
     assert [activity.name for activity in it.state.activities if activity.person == "ada"] == ["recent"]
-    assert ada.cio_id in it.state.segments["7"]
+    assert ada.cio_id in it.state.people.segments["7"]
 
 
 def test_relationships_and_objects_follow_their_calls():
@@ -214,7 +215,7 @@ def test_segments_wait_their_turn_too():
     assert it.state.pending == 2
     it.at += 2
     it.state.settle()
-    assert list(it.state.segments["7"]) == [it.ada().cio_id]
+    assert list(it.state.people.segments["7"]) == [it.ada().cio_id]
 
 
 def test_a_relationship_that_ends_makes_no_object():

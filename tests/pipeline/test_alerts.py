@@ -12,8 +12,8 @@ from aiosmtpd.smtp import SMTP, AuthResult
 from nicobar.crypto import Vault, new_webhook_secret
 from nicobar.errors import SettingsError
 from nicobar.ids import IdFactory
+from nicobar.metrics import Metrics
 from nicobar.model import DeliveryState
-from nicobar.observe import Metrics
 from nicobar.pipeline.alerts import HOUR_MS, MAX_CAUSES_AN_HOUR, NO_MORE, Alert, Alerts, AlertType, Mail
 from nicobar.pipeline.configuration import Configuration
 from nicobar.reasons import Reason, plain, reason
@@ -245,9 +245,9 @@ async def test_a_mail_goes_out_and_its_credentials_go_nowhere_else(tmp_path, cap
         await wrong.tell(Alert(type=AlertType.PAUSED, endpoint=shop, reason=UNAUTHORIZED))
         await wrong.close()
         assert len(post.letters) == 1
-    said = capsys.readouterr()
-    assert "alert not mailed" in said.out + said.err
-    assert "hunter2" not in said.out + said.err
+    output = capsys.readouterr()
+    assert "alert not mailed" in output.out + output.err
+    assert "hunter2" not in output.out + output.err
 
 
 @pytest.mark.parametrize(

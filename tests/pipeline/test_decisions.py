@@ -22,14 +22,14 @@ STOP = Blocked(reason=plain("stop"))
 def test_the_schedule_is_the_documented_one():
     minute, hour = 60_000, 3_600_000
     assert (5_000, 5 * minute, 30 * minute, 2 * hour, 5 * hour, 10 * hour, 10 * hour) == RETRY_AFTER_MS
-    assert [retry_at_ms(tries, 100, 0) for tries in range(8)] == [*(100 + wait for wait in RETRY_AFTER_MS), None]
+    assert [retry_at_ms(spent, 100, 0) for spent in range(8)] == [*(100 + wait for wait in RETRY_AFTER_MS), None]
 
 
-@given(tries=st.integers(0, 6), jitter=st.floats(-1, 1), asked=st.none() | st.integers(0, 10**9))
-def test_a_retry_comes_within_a_fifth_of_its_time_and_never_before_what_was_asked(tries, jitter, asked):
-    due = retry_at_ms(tries, 0, jitter, asked)
+@given(spent=st.integers(0, 6), jitter=st.floats(-1, 1), asked=st.none() | st.integers(0, 10**9))
+def test_a_retry_comes_within_a_fifth_of_its_time_and_never_before_what_was_asked(spent, jitter, asked):
+    due = retry_at_ms(spent, 0, jitter, asked)
     assert due is not None
-    wait = RETRY_AFTER_MS[tries]
+    wait = RETRY_AFTER_MS[spent]
     assert due >= (asked or 0)
     assert 0.8 * wait - 1 <= due <= max(1.2 * wait, asked or 0)
 
@@ -208,7 +208,7 @@ def no_answer(why: str) -> Reason:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "alike"),
+    ("first", "other", "alike"),
     [
         (threw("TypeError: x of msg_2abcdef1"), threw("TypeError: x of msg_9zyxwvu7"), True),
         (threw("ada@northpine.example"), threw("\0eve@northpine.example"), True),
@@ -222,7 +222,7 @@ def no_answer(why: str) -> Reason:
         (no_answer("timed_out"), reason("no_answer", "No answer."), False),
     ],
 )
-def test_failures_are_grouped_by_code_and_location(one, other, alike):
-    keys = [failure_key(Settled(state=DeliveryState.FAILED, code="failed", reason=why)) for why in (one, other)]
+def test_failures_are_grouped_by_code_and_location(first, other, alike):
+    keys = [failure_key(Settled(state=DeliveryState.FAILED, code="failed", reason=why)) for why in (first, other)]
     assert (keys[0] == keys[1]) == alike
     assert "\0" not in "".join(keys)

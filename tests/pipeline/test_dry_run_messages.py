@@ -60,11 +60,11 @@ async def test_the_same_code_asks_for_what_was_sent_whatever_the_profile_is_know
 async def test_another_code_s_calls_stand_beside_those_that_were_sent(nicobar, services):
     await deliver(nicobar)
     code = HANDLER.replace('"paid"', '"bought"')
-    (one,) = (await run_messages(services, endpoint(nicobar), code, messages=10)).results
-    (appears,), (disappears,) = one.appears, one.disappears
+    (result,) = (await run_messages(services, endpoint(nicobar), code, messages=10)).results
+    (appears,), (disappears,) = result.appears, result.disappears
     assert '"name":"bought"' in appears
     assert '"name":"paid"' in disappears
-    assert (one.differs, one.event_type) == (True, "payment.succeeded")
+    assert (result.differs, result.event_type) == (True, "payment.succeeded")
     assert nicobar.state.requests
     sent = len(nicobar.state.requests)
     await run_messages(services, endpoint(nicobar), code, messages=10)
@@ -82,31 +82,31 @@ async def test_a_message_that_was_sent_again_under_new_ids_is_compared_with_thos
     assert again is Resent.QUEUED
     runtime.worker.wake([endpoint(nicobar).seq])
     await nicobar.next_recorded()
-    (one,) = (await run_messages(services, endpoint(nicobar), None, messages=1)).results
-    assert one.sent[-1] != first[-1]
-    assert one.differs is False
+    (result,) = (await run_messages(services, endpoint(nicobar), None, messages=1)).results
+    assert result.sent[-1] != first[-1]
+    assert result.differs is False
 
 
 async def test_code_that_fails_says_where_and_what_the_contract_refuses_says_why(nicobar, services):
     await deliver(nicobar)
     broken = "function handler(webhook) {\n  throw new Error('no');\n}"
-    (one,) = (await run_messages(services, endpoint(nicobar), broken, messages=10)).results
-    assert (one.state, one.code, one.line, one.calls) == ("failed", "threw", 2, ())
-    assert one.disappears == one.sent
+    (result,) = (await run_messages(services, endpoint(nicobar), broken, messages=10)).results
+    assert (result.state, result.code, result.line, result.calls) == ("failed", "threw", 2, ())
+    assert result.disappears == result.sent
     refused = HANDLER.replace("return", 'webhook.url = "https://elsewhere.example/"; return')
-    (one,) = (await run_messages(services, endpoint(nicobar), refused, messages=10)).results
-    assert (one.state, one.code) == ("failed", "contract")
-    assert one.verdicts[0].level == "error"
+    (result,) = (await run_messages(services, endpoint(nicobar), refused, messages=10)).results
+    assert (result.state, result.code) == ("failed", "contract")
+    assert result.verdicts[0].level == "error"
     untouched = "function handler(webhook) { return webhook; }"
-    (one,) = (await run_messages(services, endpoint(nicobar), untouched, messages=10)).results
-    assert (one.state, one.code) == ("canceled", "not_handled")
+    (result,) = (await run_messages(services, endpoint(nicobar), untouched, messages=10)).results
+    assert (result.state, result.code) == ("canceled", "not_handled")
 
 
 async def test_dry_run_runs_code_of_a_switched_off_transformation(nicobar, services):
     await deliver(nicobar)
     off = msgspec.structs.replace(endpoint(nicobar), transformation_enabled=False)
-    (one,) = (await run_messages(services, off, HANDLER, messages=10)).results
-    assert (one.state, one.differs) == ("pending", False)
+    (result,) = (await run_messages(services, off, HANDLER, messages=10)).results
+    assert (result.state, result.differs) == ("pending", False)
     (as_it_is,) = (await run_messages(services, off, None, messages=10)).results
     assert as_it_is.code == "not_handled"
 
@@ -114,10 +114,10 @@ async def test_dry_run_runs_code_of_a_switched_off_transformation(nicobar, servi
 async def test_what_was_never_sent_has_no_difference(nicobar, services):
     await nicobar.send(b'{"type":"order.placed","data":{"total_amount":5,"customer_id":"cus_1"}}')
     await nicobar.next_recorded()
-    (one,) = (
+    (result,) = (
         await run_messages(services, endpoint(nicobar), "function handler() { return []; }", messages=1)
     ).results
-    assert one.state == "canceled"
+    assert result.state == "canceled"
     messages = (await run_messages(services, endpoint(nicobar), None, messages=5, event_types=("a.b",))).results
     assert messages == ()
 
@@ -141,13 +141,13 @@ async def test_expunged_messages_and_bodies_over_the_bound_are_left_out(nicobar,
 async def test_earlier_delivery_runs_under_its_earlier_ids(nicobar, services, monkeypatch):
     await deliver(nicobar)
     store = nicobar.runtime.store
-    (one,) = (await run_messages(services, endpoint(nicobar), None, messages=1)).results
-    assert one.differs is False
+    (result,) = (await run_messages(services, endpoint(nicobar), None, messages=1)).results
+    assert result.differs is False
     deliveries = store.deliveries
 
     async def earlier(message_id):
         return [msgspec.structs.replace(found, replay_key=None) for found in await deliveries(message_id)]
 
     monkeypatch.setattr(store, "deliveries", earlier)
-    (one,) = (await run_messages(services, endpoint(nicobar), None, messages=1)).results
-    assert one.differs is True, "it was sent under an id of this version"
+    (result,) = (await run_messages(services, endpoint(nicobar), None, messages=1)).results
+    assert result.differs is True, "it was sent under an id of this version"

@@ -50,8 +50,8 @@ async def metric(nicobar, name: str) -> list[str]:
 
 
 BROKEN_SOURCES = {
-    "sealed with another key": ("sealed_secrets", lambda one: seal_source_secrets(OTHER, one.id, ["whsec_x"])),
-    "cut": ("sealed_secrets", lambda one: one.sealed_secrets[:20]),
+    "sealed with another key": ("sealed_secrets", lambda source: seal_source_secrets(OTHER, source.id, ["whsec_x"])),
+    "cut": ("sealed_secrets", lambda source: source.sealed_secrets[:20]),
     "empty": ("sealed_secrets", lambda _: b""),
     "of an unknown kind": ("kind", lambda _: "carrier-pigeon"),
 }

@@ -91,8 +91,8 @@ async def test_every_sample_is_right_by_the_contract(tested, identifier):
             continue
         verdicts = prepared(result, content).verdicts
         bad = [verdict for verdict in verdicts if verdict.level in {Level.ERROR, Level.WARNING}]
-        known = DODO.read({}, content).customer
-        if known is None or not known.email:
+        customer = DODO.read({}, content).customer
+        if customer is None or not customer.email:
             # The event tells nobody's address; the person has it from another one.
             bad = [verdict for verdict in bad if verdict.rule != "no_address"]
         assert not bad, (name, bad)
@@ -187,8 +187,8 @@ async def test_with_a_field_missing_or_null_an_event_keeps_all_its_fields(
             )
         for item in events(result):
             # The samples hold no announcement of this one and no trial.
-            known = keys.get(item["name"], keys.get("subscription_active"))
-            assert set(item["attributes"]) == known, (name, content)
+            customer = keys.get(item["name"], keys.get("subscription_active"))
+            assert set(item["attributes"]) == customer, (name, content)
         for item in identifies(result):
             cleared = {key for key, value in item["attributes"].items() if value is None}
             assert cleared <= {"subscription_past_due_until", "checkout_abandoned_at"}, (name, content)
@@ -433,9 +433,9 @@ async def test_credits_that_are_unknown_are_null_in_events_and_left_out_of_attri
         (event,) = events(result)
         assert event["attributes"]["credits_left"] is None
         assert not [item for item in identifies(result) if "credits_left" in item["attributes"]]
-    (known,) = await run(RECIPES[0], [("credit.added", body("credit.added", balance_after="0", amount=2.5))])
-    assert [item["attributes"] for item in identifies(known)] == [{"credits_left": 0}]
-    assert events(known)[0]["attributes"]["credits"] == 2.5
+    (customer,) = await run(RECIPES[0], [("credit.added", body("credit.added", balance_after="0", amount=2.5))])
+    assert [item["attributes"] for item in identifies(customer)] == [{"credits_left": 0}]
+    assert events(customer)[0]["attributes"]["credits"] == 2.5
 
 
 async def test_what_is_known_to_be_over_is_taken_away():

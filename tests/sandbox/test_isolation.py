@@ -406,8 +406,8 @@ async def test_everything_reachable_is_known_and_frozen(pool):
     found = await payload(pool, INVENTORY)
     assert found["broken"] == []
     rows = sorted(found["rows"])
-    known = REACHABLE.read_text("utf-8").splitlines()
-    added, removed = sorted(set(rows) - set(known)), sorted(set(known) - set(rows))
+    reachable = REACHABLE.read_text("utf-8").splitlines()
+    added, removed = sorted(set(rows) - set(reachable)), sorted(set(reachable) - set(rows))
     assert (added, removed) == ([], []), (
         "What a handler can reach has changed. Make sure that nothing added keeps state from one event to the next, "
         f"then change {REACHABLE.name}."

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from nicobar.errors import SettingsError
-from nicobar.observe import LimitReport, Metrics
+from nicobar.metrics import LimitReport, Metrics
 from nicobar.settings import read_settings
 from support.http import Line, affordable, get, lines, once, post
 from support.server import DODO, running
@@ -99,14 +99,14 @@ async def test_a_limit_is_documented_counted_and_configured(tmp_path):
 
 async def test_however_often_a_limit_is_hit_the_log_has_few_lines():
     metrics = Metrics()
-    with structlog.testing.capture_logs() as said:
+    with structlog.testing.capture_logs() as lines:
         report = LimitReport(metrics, period_s=0)
         for _ in range(1_000):
             report("evicted")
         report("too_busy")
-        while len(said) < 3:
+        while len(lines) < 3:
             await asyncio.sleep(0)
-    assert [(item["reason"], item["count"]) for item in said] == [("evicted", 1), ("too_busy", 1), ("evicted", 999)]
+    assert [(item["reason"], item["count"]) for item in lines] == [("evicted", 1), ("too_busy", 1), ("evicted", 999)]
     assert b'nicobar_http_limits_total{reason="evicted"} 1000.0' in metrics.render()
 
 

@@ -15,7 +15,7 @@ from playwright.async_api import Browser, Locator, Page, Response
 from nicobar.emulator.app import create_app
 from nicobar.emulator.state import State
 from nicobar.model import Customer, Endpoint, Setting
-from nicobar.pipeline.deliver import Recorded
+from nicobar.pipeline.recorder import Recorded
 from nicobar.runtime import Runtime, run
 from nicobar.settings import Settings
 from nicobar.sources.samples import fresh
@@ -136,8 +136,8 @@ async def furnish(
     await runtime.store.change(changes)
     await runtime.configuration.refresh()
     snapshot = runtime.configuration.snapshot
-    known = next(endpoint for endpoint in snapshot.endpoints if endpoint.id == made.id)
-    return known, f"{nicobar.url}/in/{snapshot.sources[0].token}"
+    stored = next(endpoint for endpoint in snapshot.endpoints if endpoint.id == made.id)
+    return stored, f"{nicobar.url}/in/{snapshot.sources[0].token}"
 
 
 async def connect(page: Page, nicobar: Installation, *, name: str = "Customer.io", key: str = "demo-key") -> str:

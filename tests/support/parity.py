@@ -267,35 +267,35 @@ async def outcome(it: World, operation: Operation, way: Way) -> Outcome:
     await it.add(*changes)
     await operation.prepare(it)
     before, _ = await it.lines(0)
-    said = await way(it)
+    outcome = await way(it)
     _, lines = await it.lines(before)
-    return Outcome(said=said, lines=lines, state=await it.state())
+    return Outcome(said=outcome, lines=lines, state=await it.state())
 
 
 def _endpoint_state(vault, endpoint: Endpoint) -> dict[str, object]:
-    known = msgspec.to_builtins(endpoint)
-    known |= {
+    state = msgspec.to_builtins(endpoint)
+    state |= {
         "sealed_credentials": {name: _named(value) for name, value in endpoint_credentials(vault, endpoint).items()},
         "sealed_headers": endpoint_headers(vault, endpoint),
         "credential_references": None,  # the file alone has them
     }
-    return _without_varying(known)
+    return _without_varying(state)
 
 
 def _source_state(vault, source: Source) -> dict[str, object]:
-    known = msgspec.to_builtins(source)
+    state = msgspec.to_builtins(source)
     secrets = [_named(secret) for secret in source_secrets(vault, source)]
-    known |= {"sealed_secrets": secrets, "secret_references": None}
-    return _without_varying(known)
+    state |= {"sealed_secrets": secrets, "secret_references": None}
+    return _without_varying(state)
 
 
 def _named(secret: str) -> str:
     return "generated" if secret.startswith("whsec_") and secret not in {SECRET, NEW_SECRET} else secret
 
 
-def _without_varying(known: dict[str, object]) -> dict[str, object]:
+def _without_varying(state: dict[str, object]) -> dict[str, object]:
     return {
         name: _without_varying(value) if isinstance(value, dict) else value
-        for name, value in known.items()
+        for name, value in state.items()
         if name not in VARYING
     }

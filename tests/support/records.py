@@ -15,11 +15,11 @@ NOW_MS = 1
 
 
 def make_endpoint(
-    *, vault: Vault, ids: IdFactory, app_id: str, kind: str, known: Endpoint | None = None, **fields
+    *, vault: Vault, ids: IdFactory, app_id: str, kind: str, replaced: Endpoint | None = None, **fields
 ) -> PutEndpoint:
-    """An endpoint, or the `known` one with these fields."""
-    if known is not None:
-        return changed(known, EndpointPatch(connector=kind, **fields), vault=vault, now_ms=NOW_MS)
+    """An endpoint, or the `replaced` one with these fields."""
+    if replaced is not None:
+        return changed(replaced, EndpointPatch(connector=kind, **fields), vault=vault, now_ms=NOW_MS)
     spec = EndpointSpec(connector=kind, **fields)
     return created(spec, vault=vault, endpoint_id=ids.new("ep"), app_id=app_id, now_ms=NOW_MS)
 

@@ -14,7 +14,7 @@ from nicobar.crypto import new_webhook_secret
 from nicobar.emulator.app import create_app
 from nicobar.emulator.state import State
 from nicobar.model import Customer, Message, Setting
-from nicobar.pipeline.deliver import Recorded
+from nicobar.pipeline.recorder import Recorded
 from nicobar.runtime import Runtime, run
 from nicobar.settings import Settings
 from nicobar.sources.dodo import DodoPayments
@@ -84,11 +84,11 @@ async def running(
             run(values, recorded.put_nowait, sandbox=None if own_sandbox else await SANDBOX.get()) as runtime,
             aiohttp.ClientSession() as http,
         ):
-            known = [new_webhook_secret() for _ in range(secrets)]
+            signing_secrets = [new_webhook_secret() for _ in range(secrets)]
             snapshot = runtime.configuration.snapshot
             app_id = snapshot.applications[0].id
             if snapshot.sources:
-                token, known = snapshot.sources[0].token, known[:0]
+                token, signing_secrets = snapshot.sources[0].token, signing_secrets[:0]
             else:
                 source = make_source(
                     vault=runtime.vault,
@@ -96,7 +96,7 @@ async def running(
                     app_id=app_id,
                     name="dodo",
                     kind="dodo-payments",
-                    secrets=known,
+                    secrets=signing_secrets,
                 )
                 token = source.token
                 changes = [PutSource(source=source)]
@@ -115,6 +115,6 @@ async def running(
                 await runtime.configuration.refresh()
             assert runtime.server is not None
             url = f"{runtime.server.url}/in/{token}"
-            yield Running(runtime, state, emulator, url, known, http, recorded)
+            yield Running(runtime, state, emulator, url, signing_secrets, http, recorded)
     finally:
         await emulator.stop()

@@ -89,8 +89,8 @@ async def no_tokens(world: World) -> None:
     """Those of earlier operations are revoked."""
     runtime = world.nicobar.runtime
     now_ms = runtime.clock.now_ms()
-    known = [token for token in await runtime.store.tokens() if token.name == TOKEN and not token.revoked_at_ms]
-    await world.add(*(PutToken(token=msgspec.structs.replace(token, revoked_at_ms=now_ms)) for token in known))
+    tokens = [token for token in await runtime.store.tokens() if token.name == TOKEN and not token.revoked_at_ms]
+    await world.add(*(PutToken(token=msgspec.structs.replace(token, revoked_at_ms=now_ms)) for token in tokens))
     world.began_at_ms = now_ms
 
 

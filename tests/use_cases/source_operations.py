@@ -90,7 +90,7 @@ OPERATIONS = (
         {Interface.DASHBOARD: form(f"{PAGE}/secret", secret="<new>", hours="0")},
     ),
     Operation(
-        "create a secret for a trial",
+        "create a test secret",
         (AuditAction.SOURCE_ROTATE_SECRET,),
         without_secret,
         {
@@ -101,7 +101,7 @@ OPERATIONS = (
         },
     ),
     Operation(
-        "create a secret for a trial where there is one",
+        "create a test secret where there is one",
         (),
         existing,
         {Interface.DASHBOARD: form(f"{PAGE}/trial-secret")},

@@ -18,7 +18,6 @@ from nicobar.model import EventType
 from nicobar.settings import Settings
 from nicobar.store import PutEventType
 from nicobar.store.history import AuditFilter
-from nicobar.store.sqlite import SqliteStore
 from nicobar.use_cases.edit import MAX_ATTEMPTS, edited
 from support.clock import MovingClock
 
@@ -36,10 +35,9 @@ def event_type(name: str) -> PutEventType:
 
 
 @pytest.fixture
-async def services(tmp_path):
+async def services(store):
     clock = MovingClock()
-    store = await SqliteStore.open(tmp_path / "nicobar.db", now_ms=clock.now_ms())
-    yield CommandServices(
+    return CommandServices(
         store=store,
         vault=Vault(b"k" * 32),
         clock=clock,
@@ -47,7 +45,6 @@ async def services(tmp_path):
         settings=Settings(),
         snapshot=await store.snapshot(),
     )
-    await store.close()
 
 
 async def commit(edit, name):
@@ -127,7 +124,7 @@ def test_only_edits_change_the_configuration():
     }
     assert found == {
         "use_cases/edit.py",
-        "pipeline/worker.py",  # its own decisions, on a version too
+        "pipeline/endpoint_changes.py",  # its own decisions, on a version too
         "use_cases/users.py",  # a password link, which replaces whatever is there
         "cli/demo.py",  # a new database
     }

@@ -110,12 +110,12 @@ async def test_a_disabled_endpoint_refuses_what_would_send_nothing(everywhere):
     await everywhere.change(msgspec.structs.replace(unchanged(endpoint), disabled=True))
     for operation in (*OPERATIONS, "resend"):
         if operation == "resend":
-            done, said = await everywhere.resend(message_id, endpoint)
+            done, reply = await everywhere.resend(message_id, endpoint)
         else:
-            done, said = await everywhere.operate(operation, endpoint)
-        assert not done, (operation, said)
-        assert f"Endpoint {NAME} is disabled" in said, operation
-        assert f"nicobar enable {NAME}" in said, operation
+            done, reply = await everywhere.operate(operation, endpoint)
+        assert not done, (operation, reply)
+        assert f"Endpoint {NAME} is disabled" in reply, operation
+        assert f"nicobar enable {NAME}" in reply, operation
     assert (await known(everywhere, endpoint)).disabled
     assert await everywhere.actions() == []
     assert await everywhere.nicobar.runtime.store.open_tasks() == []
@@ -126,9 +126,9 @@ async def test_a_paused_endpoint_is_resumed_once_and_sends(everywhere):
     await everywhere.change(PauseEndpoint(endpoint_id=endpoint.id, reason=plain("moving house"), by_hand=True))
     assert await everywhere.nicobar.send(address) == 202
     for _ in range(2):
-        done, said = await everywhere.operate("resume", endpoint)
-        assert done, said
-    assert everywhere.interface != "command line" or f"{NAME} is not paused" in said
+        done, reply = await everywhere.operate("resume", endpoint)
+        assert done, reply
+    assert everywhere.interface != "command line" or f"{NAME} is not paused" in reply
     assert (await everywhere.nicobar.next_recorded()).attempt.state.value == "success"
     assert await everywhere.actions() == ["endpoint.resume"], "a resume that changes nothing is not in the audit log"
 
@@ -140,9 +140,9 @@ async def test_an_enabled_endpoint_gets_events_and_keeps_its_pause(everywhere):
         msgspec.structs.replace(unchanged(endpoint), disabled=True),
     )
     page, api = f"/webhooks/{endpoint.id}/enable", f"/api/v1/app/default/endpoint/{endpoint.id}"
-    done, said = await everywhere.ask(("enable", NAME), (api, {"disabled": False}), (page, {}))
-    assert done, said
-    assert everywhere.interface != "command line" or "is still paused: moving house" in said
+    done, reply = await everywhere.ask(("enable", NAME), (api, {"disabled": False}), (page, {}))
+    assert done, reply
+    assert everywhere.interface != "command line" or "is still paused: moving house" in reply
     now = await known(everywhere, endpoint)
     assert (now.disabled, now.paused_reason) == (False, plain("moving house"))
     assert "endpoint.enable" in await everywhere.actions()

@@ -50,12 +50,12 @@ async def interface(request, tmp_path):
 
 
 async def test_restoring_publishes_and_switches_on(interface):
-    known, _ = await furnish(interface.nicobar, ORDER_PAID)
+    endpoint, _ = await furnish(interface.nicobar, ORDER_PAID)
     await interface.change(
-        AddTransformation(endpoint_id=known.id, code=SECOND, created_at_ms=2),
-        EnableTransformation(endpoint_id=known.id, enabled=False),
+        AddTransformation(endpoint_id=endpoint.id, code=SECOND, created_at_ms=2),
+        EnableTransformation(endpoint_id=endpoint.id, enabled=False),
     )
-    assert await interface.restore(known.id, 1) in {200, 303}
+    assert await interface.restore(endpoint.id, 1) in {200, 303}
     after = await interface.endpoint()
     assert (after.transformation.version, after.transformation.code) == (3, ORDER_PAID)
     assert after.transformation_enabled
@@ -63,18 +63,18 @@ async def test_restoring_publishes_and_switches_on(interface):
 
 
 async def test_restoring_the_version_that_runs_changes_nothing(interface):
-    known, _ = await furnish(interface.nicobar, ORDER_PAID)
-    assert await interface.restore(known.id, 1) in {200, 303}
+    endpoint, _ = await furnish(interface.nicobar, ORDER_PAID)
+    assert await interface.restore(endpoint.id, 1) in {200, 303}
     assert (await interface.endpoint()).transformation.version == 1
     assert await interface.audited() == []
 
 
 async def test_code_that_cannot_run_is_not_restored(interface):
-    known, _ = await furnish(interface.nicobar, ORDER_PAID)
+    endpoint, _ = await furnish(interface.nicobar, ORDER_PAID)
     await interface.change(
-        AddTransformation(endpoint_id=known.id, code="function handler(", created_at_ms=2),
-        AddTransformation(endpoint_id=known.id, code=SECOND, created_at_ms=3),
+        AddTransformation(endpoint_id=endpoint.id, code="function handler(", created_at_ms=2),
+        AddTransformation(endpoint_id=endpoint.id, code=SECOND, created_at_ms=3),
     )
-    assert await interface.restore(known.id, 2) == 422
+    assert await interface.restore(endpoint.id, 2) == 422
     assert (await interface.endpoint()).transformation.version == 3
     assert await interface.audited() == []

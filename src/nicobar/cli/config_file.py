@@ -131,13 +131,13 @@ async def _say_what_is_sent(
     it: CommandServices, sandbox: Sandbox, document: Document, folder: Path, snapshot: Snapshot
 ) -> None:
     """Says for each endpoint of the file for which event types its handler sends something."""
-    known = {endpoint.name: endpoint.transformation for endpoint in snapshot.endpoints}
+    transformations = {endpoint.name: endpoint.transformation for endpoint in snapshot.endpoints}
     samples = application_samples(snapshot, default_application(snapshot).id)
     if document.sources:  # which are not stored yet in a dry run
         kinds = {entry.kind: source_kind(entry.kind) for entry in document.sources}
         samples = samples_of(*kinds.values(), added=snapshot.event_types)
     for entry in document.endpoints:
-        kept = known.get(entry.name)
+        kept = transformations.get(entry.name)
         code = (folder / entry.handler).read_text("utf-8") if entry.handler else kept.code if kept else ""
         if not code:
             if connector(entry.connector).has_contract:

@@ -20,9 +20,9 @@ from nicobar.emulator.app import create_app
 from nicobar.emulator.campaigns import Campaign, Frequency, Trigger
 from nicobar.emulator.state import State
 from nicobar.errors import UserError
+from nicobar.logs import set_up_logs
 from nicobar.model import Customer, DeliveryState, Record
-from nicobar.observe import set_up_logs
-from nicobar.pipeline.deliver import Recorded
+from nicobar.pipeline.recorder import Recorded
 from nicobar.runtime import Runtime, run
 from nicobar.settings import Settings
 from nicobar.sources.dodo import DodoPayments

@@ -20,8 +20,8 @@ from nicobar.clock import Clock, SystemClock
 from nicobar.crypto import Vault
 from nicobar.errors import UserError
 from nicobar.ids import IdFactory
+from nicobar.logs import set_up_logs
 from nicobar.model import Endpoint
-from nicobar.observe import set_up_logs
 from nicobar.runtime import open_store
 from nicobar.settings import SECRETS, LogFormat, Settings, description, read_origins, read_settings
 from nicobar.store import Snapshot, Store

@@ -24,7 +24,7 @@ from nicobar.emulator.certificate import write_certificate
 from nicobar.emulator.contract import Mode
 from nicobar.emulator.state import State
 from nicobar.errors import UserError
-from nicobar.observe import log
+from nicobar.logs import log
 from nicobar.runtime import Runtime, prepare_database
 from nicobar.runtime import serve as run_server
 from nicobar.store.location import locate

@@ -56,7 +56,7 @@ async def _trigger(
             return source, event_type, secrets[0]
         if not create_secret:
             raise without_secret(source)
-        secret = await sources.create_trial_secret(edit, source)
+        secret = await sources.create_test_secret(edit, source)
         click.echo(f"Created a signing secret for source {source.name}: {secret}")
         return source, event_type, secret
 
@@ -107,7 +107,9 @@ def _source(snapshot: Snapshot, name: str | None) -> Source:
 
 
 def _event_type(snapshot: Snapshot, source: Source, name: str) -> EventType:
-    known = {item.name: item for item in (*snapshot.event_types, *source_kind(source.kind).event_types())}
-    if name not in known:
-        raise UserError("event_type_unknown", f"There is no sample of {name!r}.", f"There are: {', '.join(known)}.")
-    return known[name]
+    event_types = {item.name: item for item in (*snapshot.event_types, *source_kind(source.kind).event_types())}
+    if name not in event_types:
+        raise UserError(
+            "event_type_unknown", f"There is no sample of {name!r}.", f"There are: {', '.join(event_types)}."
+        )
+    return event_types[name]

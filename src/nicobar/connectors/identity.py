@@ -80,10 +80,10 @@ def person_of(kind: str, value: str, customer: Customer | None) -> tuple[str, st
 
 def names_person(text: str, person: tuple[str, str], customer: Customer | None) -> bool:
     """Whether a text is the id or the email of the person, or of the message's customer."""
-    known = {person[1]}
+    names = {person[1]}
     if customer is not None:
-        known |= {customer.key, (customer.email or "").casefold()}
-    return text in known or text.casefold() in known
+        names |= {customer.key, (customer.email or "").casefold()}
+    return text in names or text.casefold() in names
 
 
 def _parts(identity: Identity) -> tuple[str, ...]:

@@ -17,15 +17,15 @@ CONNECTORS: list[Connector] = [
 
 def connector(kind: str) -> Connector:
     """Raises UserError for a kind that does not exist."""
-    for known in CONNECTORS:
-        if known.kind == kind:
-            return known
+    for candidate in CONNECTORS:
+        if candidate.kind == kind:
+            return candidate
     raise UserError(
         "unknown_connector",
         "There is no connector %(kind)s.",
         "The connectors are %(kinds)s.",
         kind=repr(kind),
-        kinds=", ".join(known.kind for known in CONNECTORS),
+        kinds=", ".join(candidate.kind for candidate in CONNECTORS),
     )
 
 
@@ -41,9 +41,9 @@ def find_recipe(name: str, connectors: Sequence[Connector]) -> Recipe:
     for recipe in every:
         if recipe.name == name:
             return recipe
-    known = ", ".join(recipe.name for recipe in every)
+    names = ", ".join(recipe.name for recipe in every)
     raise UserError(
-        "recipe_unknown", "There is no recipe %(name)s.", "There are: %(known)s.", name=repr(name), known=known
+        "recipe_unknown", "There is no recipe %(name)s.", "There are: %(known)s.", name=repr(name), known=names
     )
 
 

@@ -16,7 +16,8 @@ from nicobar.emulator.campaigns import MAX_CAMPAIGNS, Campaign, Campaigns, Email
 from nicobar.emulator.contract import MAX_BATCH_BYTES, Mode
 from nicobar.emulator.faults import MAX_FAULTS, Fault
 from nicobar.emulator.origin import is_foreign
-from nicobar.emulator.state import MAX_ACTIVITIES, Person, SeenRequest, State
+from nicobar.emulator.people import Person
+from nicobar.emulator.state import MAX_ACTIVITIES, SeenRequest, State
 from nicobar.emulator.track import BODY_TIMEOUT_MS, PREFIXES, TrackApi
 from nicobar.errors import NicobarError, Refusal
 from nicobar.model import Json, Record
@@ -136,7 +137,7 @@ def _shown(emulator: Emulator) -> list[Operation]:
     @get("/emulator/people")
     async def people(limit: Limit = 1_000) -> Response[bytes]:
         state.settle()
-        shown: list[Json] = [_person(person) for person in list(state.people.values())[-limit:]]
+        shown: list[Json] = [_person(person) for person in list(state.people)[-limit:]]
         return _reply(200, {"count": len(state.people), "people": shown})
 
     @get("/emulator/activities")
@@ -224,15 +225,15 @@ def _page(emulator: Emulator) -> list[Operation]:
     async def change_campaigns(body: bytes) -> Response[bytes]:
         """The page's forms: one more campaign, or one fewer."""
         given = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
-        known = list(emulator.campaigns.campaigns)
+        campaigns = list(emulator.campaigns.campaigns)
         if "remove" in given:
-            emulator.put_campaigns([item for item in known if item.title != given["remove"]])
+            emulator.put_campaigns([item for item in campaigns if item.title != given["remove"]])
         else:
             try:
                 new = msgspec.convert(given, Campaign)
             except msgspec.ValidationError as error:
                 return _reply(422, {"code": "campaign_invalid", "detail": f"{error}. Go back and fill in the form."})
-            others = [item for item in known if item.title != new.title]
+            others = [item for item in campaigns if item.title != new.title]
             if len(others) >= MAX_CAMPAIGNS:
                 detail = f"There are {MAX_CAMPAIGNS} campaigns already. Go back and remove one."
                 return _reply(422, {"code": "too_many_campaigns", "detail": detail})

@@ -12,7 +12,8 @@ from typing import Annotated, assert_never
 
 from msgspec import Meta
 
-from nicobar.emulator.state import Changed, Effect, Happened, Ignored, Person, Repeated
+from nicobar.emulator.effects import Changed, Effect, Happened, Ignored, Repeated
+from nicobar.emulator.people import Person
 from nicobar.model import Json, Record
 
 MAX_CAMPAIGNS = 100

@@ -28,7 +28,7 @@ _pages.filters["json"] = lambda value: msgspec.json.encode(value).decode()
 def render(state: State, campaigns: Campaigns, faults: Sequence[Fault], settings: Mapping[str, Json]) -> str:
     """The whole page, newest first."""
     return _pages.get_template("emulator.html").render(
-        people=list(islice(reversed(state.people.values()), ROWS)),
+        people=list(islice(reversed(state.people), ROWS)),
         activities=list(islice(reversed(state.activities), ROWS)),
         requests=list(islice(reversed(state.requests), ROWS)),
         emails=list(islice(reversed(campaigns.emails), ROWS)),
@@ -40,7 +40,7 @@ def render(state: State, campaigns: Campaigns, faults: Sequence[Fault], settings
             "requests": len(state.requests),
         },
         suppressed=[
-            f"{kind} {value}" for kind, value in islice(reversed(state.suppressed), ROWS) if kind != "cio_id"
+            f"{kind} {value}" for kind, value in islice(reversed(state.people.suppressed), ROWS) if kind != "cio_id"
         ],
         forgotten=sorted(state.forgotten.items()),
         faults=faults,

@@ -7,24 +7,23 @@ Where the documentation is silent, the reading is the safe one and stands beside
 from __future__ import annotations
 
 import time
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TypeVar
 
 import msgspec
 
 from nicobar.emulator.activities import Activities, Activity
 from nicobar.emulator.contract import is_time
+from nicobar.emulator.effects import Changed, Effect, Happened, Ignored, Repeated
+from nicobar.emulator.forgotten import Forgotten
+from nicobar.emulator.people import IDENTIFIERS, People, Person, name_of
 from nicobar.model import Json, Record
 
-MAX_PEOPLE = 100_000
+MAX_OBJECTS = 100_000
 MAX_ACTIVITIES = 100_000
 MAX_REQUESTS = 10_000
 MAX_EVENT_IDS = 1_000_000
-MAX_SEGMENTS = 100
-MAX_SEGMENT_PEOPLE = 10_000
-MAX_SUPPRESSED = 100_000
 MAX_PENDING = 100_000
 # Of one person, or object. https://docs.customer.io/journeys/invalid-api-requests names that of attributes.
 MAX_ATTRIBUTES = 300
@@ -33,9 +32,6 @@ MAX_RELATIONSHIPS = 1_000
 MAX_TIME_DIGITS = 11
 # https://docs.customer.io/api/track: how long an anonymous event, or a merged person's, is kept for somebody.
 ASSOCIATE_S = 30 * 86_400
-_IDENTIFIERS = ("id", "email", "phone")
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 class SeenRequest(Record):
@@ -52,74 +48,6 @@ class SeenRequest(Record):
     refused: int = 0
     duplicates: int = 0
     invented: bool = False
-
-
-class Person(msgspec.Struct):
-    """`attributes` are kept as texts, as Customer.io does; an address and a phone number are among them. `segments`
-    are the numbers of the manual ones.
-    """
-
-    cio_id: str
-    created_at: int
-    id: str | None = None
-    email: str | None = None
-    phone: str | None = None
-    attributes: dict[str, str] = {}
-    edited_at: int = 0
-    devices: dict[str, dict[str, Json]] = {}
-    relationships: dict[str, dict[str, Json]] = {}
-    segments: frozenset[str] = frozenset()
-
-    @property
-    def key(self) -> str:
-        """What one calls the person by."""
-        return self.id or self.email or self.phone or f"cio_{self.cio_id}"
-
-    @property
-    def unsubscribed(self) -> bool:
-        return self.attributes.get("unsubscribed", "").lower() in {"true", "1"}
-
-
-class Happened(Record, tag=True):
-    """A person did something that was not known."""
-
-    person: Person
-    activity: Activity
-
-
-class Repeated(Record, tag=True):
-    """An event, page or screen view with an id that was taken before, of the kind `known_as`; it changes nothing.
-    `about` is None for an anonymous person.
-    """
-
-    person: str
-    about: Person | None
-    kind: str
-    known_as: str
-    name: str
-    data: dict[str, Json]
-
-
-class Ignored(Record, tag=True):
-    """Answered 200, and without effect; `why` says so. `kind` is the action; `name` is that of an event, a page or a
-    screen view, else empty.
-    """
-
-    person: str
-    kind: str
-    name: str
-    why: str
-    data: dict[str, Json]
-
-
-class Changed(Record, tag=True):
-    """A person's attributes before and after."""
-
-    person: Person
-    before: dict[str, str]
-
-
-Effect = Happened | Repeated | Ignored | Changed
 
 
 class State:
@@ -139,19 +67,13 @@ class State:
 
     def reset(self) -> None:
         self.version += 1
-        self.people: OrderedDict[str, Person] = OrderedDict()
+        self.forgotten = Forgotten()
+        self.people = People(self.forgotten)
         self.objects: OrderedDict[str, dict[str, str]] = OrderedDict()
-        self.segments: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
         self.activities = Activities(MAX_ACTIVITIES)
         self.requests: deque[SeenRequest] = deque()
-        # Each identifier with all of those that were suppressed with it.
-        self.suppressed: OrderedDict[tuple[str, str], frozenset[tuple[str, str]]] = OrderedDict()
-        # How many of what went, for being the oldest beyond its bound.
-        self.forgotten: Counter[str] = Counter()
-        self._names: dict[tuple[str, str], str] = {}
         self._event_ids: OrderedDict[str, str] = OrderedDict()
         self._pending: deque[tuple[float, Callable[[], bool]]] = deque()
-        self._next_cio_id = 1
 
     def note(self, request: SeenRequest) -> None:
         self.version += 1
@@ -161,8 +83,7 @@ class State:
             self.forgotten["requests"] += 1
 
     def find(self, kind: str, value: str) -> Person | None:
-        """By `id`, `email`, `phone` or `cio_id`. Ids know capitals, e-mail addresses do not."""
-        return self.people.get(self._names.get(_name(kind, value), ""))
+        return self.people.find(kind, value)
 
     @property
     def pending(self) -> int:
@@ -194,34 +115,13 @@ class State:
 
     def _change_segment(self, number: str, names: tuple[str, ...], *, adds: bool) -> bool:
         for name in names:
-            person = self.find(*name.split(":", 1))
+            person = self.people.find(*name.split(":", 1))
             if person is not None and adds:
-                self._join(number, person)
+                self.people.join(number, person)
             elif person is not None:
-                self._leave(number, person)
+                self.people.leave(number, person)
         self.version += 1
         return True
-
-    def _join(self, number: str, person: Person) -> None:
-        people = self.segments.setdefault(number, OrderedDict())
-        people[person.cio_id] = None
-        person.segments |= {number}
-        if len(people) > MAX_SEGMENT_PEOPLE:
-            self._leave(number, self.people[next(iter(people))])
-            self.forgotten["people in a segment"] += 1
-        if len(self.segments) > MAX_SEGMENTS:
-            oldest = next(iter(self.segments))
-            for cio_id in list(self.segments[oldest]):
-                self._leave(oldest, self.people[cio_id])
-            self.forgotten["segments"] += 1
-
-    def _leave(self, number: str, person: Person) -> None:
-        """Takes a person out of a segment; an empty one is none."""
-        people = self.segments.get(number, OrderedDict())
-        people.pop(person.cio_id, None)
-        person.segments -= {number}
-        if not people:
-            self.segments.pop(number, None)
 
     def _apply_all(self, item: dict[str, Json], anonymous_id: str | None) -> bool:
         effects = list(self._apply(item, anonymous_id))
@@ -244,21 +144,20 @@ class State:
 
     def _apply_to_person(self, action: str, item: dict[str, Json]) -> Iterator[Effect]:
         name = _first(item["identifiers"])
-        who, person = _name(*name), self.find(*name)
+        who, person = name_of(*name), self.people.find(*name)
         event = str(item.get("name", "")) if action in {"event", "page", "screen"} else ""
         if action == "unsuppress":
-            for freed in self.suppressed.get(who, ()):
-                self.suppressed.pop(freed, None)
-        elif who in self.suppressed or (name[0] == "cio_id" and person is None):
-            why = "the person is suppressed" if who in self.suppressed else "no person has this cio_id"
+            self.people.unsuppress(who)
+        elif who in self.people.suppressed or (name[0] == "cio_id" and person is None):
+            why = "the person is suppressed" if who in self.people.suppressed else "no person has this cio_id"
             yield Ignored(person=name[1], kind=action, name=event, why=why, data=_data(item))
         elif action == "suppress":
-            self._suppress(frozenset({who, *(self._remove(person) if person else ())}))
+            self.people.suppress(frozenset({who, *(self.people.remove(person) if person else ())}))
         elif action == "identify":
             yield from self._identify(name, item, person)
         elif event:
             # Whether an event makes a person who is not there is not documented; here it does, without an address.
-            yield self._happened(person or self._new(*name), action, item)
+            yield self._happened(person or self.people.new(*name, int(self.now())), action, item)
         elif person is not None:
             self._change(person, action, item)
 
@@ -268,69 +167,16 @@ class State:
         token = str(device.get("token")) if isinstance(device, dict) else ""
         match action:
             case "delete":
-                self._remove(person)
+                self.people.remove(person)
             case "add_device":
                 person.devices[token] = dict(device) if isinstance(device, dict) else {}
-                self._trim(person.devices, MAX_DEVICES, "devices")
+                self.forgotten.trim(person.devices, MAX_DEVICES, "devices")
             case "delete_device":
                 person.devices.pop(token, None)
             case _:
                 self._relate(person, item, adds=action == "add_relationships")
 
-    def _suppress(self, names: frozenset[tuple[str, str]]) -> None:
-        self.suppressed |= dict.fromkeys(sorted(names), names)
-        self._trim(self.suppressed, MAX_SUPPRESSED, "suppressed identifiers")
-
-    def _trim(self, held: dict[K, V], most: int, what: str) -> None:
-        """Lets the oldest beyond the bound go."""
-        while len(held) > most:
-            del held[next(iter(held))]
-            self.forgotten[what] += 1
-
     # --- people ---
-
-    def _new(self, kind: str, value: str) -> Person:
-        person = Person(cio_id=f"{self._next_cio_id:012x}", created_at=int(self.now()))
-        self._next_cio_id += 1
-        self.people[person.cio_id] = person
-        self._names["cio_id", person.cio_id] = person.cio_id
-        self._call(person, kind, value)
-        if len(self.people) > MAX_PEOPLE:
-            self._remove(next(iter(self.people.values())))
-            self.forgotten["people"] += 1
-        return person
-
-    def _call(self, person: Person, kind: str, value: str) -> bool:
-        """Gives a person an identifier; False if it is somebody else's, or suppressed."""
-        if kind == "cio_id":
-            return True
-        owner = self._names.get(_name(kind, value))
-        if owner not in {None, person.cio_id} or _name(kind, value) in self.suppressed:
-            return False
-        self._uncall(person, kind)
-        self._names[_name(kind, value)] = person.cio_id
-        setattr(person, kind, value)
-        if kind != "id":
-            person.attributes[kind] = value
-        return True
-
-    def _uncall(self, person: Person, kind: str) -> None:
-        """Takes an identifier away, which then is free."""
-        known = getattr(person, kind)
-        if known is not None:
-            self._names.pop(_name(kind, known), None)
-            setattr(person, kind, None)
-
-    def _remove(self, person: Person) -> set[tuple[str, str]]:
-        """Takes a person out; returns the identifiers that it had."""
-        own = ((kind, getattr(person, kind)) for kind in ("cio_id", *_IDENTIFIERS))
-        names = {_name(kind, value) for kind, value in own if value is not None}
-        for name in names:
-            self._names.pop(name, None)
-        for number in person.segments:
-            self._leave(number, person)
-        self.people.pop(person.cio_id, None)
-        return names
 
     def _identify(self, name: tuple[str, str], item: dict[str, Json], person: Person | None) -> Iterator[Effect]:
         given = _data(item)
@@ -339,7 +185,7 @@ class State:
         email = given.get("email")
         if person is None and name[0] == "id" and isinstance(email, str):
             # The address is known and its owner has no id: that person takes it. One with an id keeps it.
-            owner = self.find("email", email)
+            owner = self.people.find("email", email)
             person = owner if owner is not None and owner.id is None else None
         if person is None and only_update:
             why = "_update never makes a person"
@@ -353,9 +199,9 @@ class State:
             yield Ignored(person=name[1], kind="identify", name="", why=why, data={})
             return
         before = dict(person.attributes) if person is not None else {}
-        person = person or self._new(*name)
+        person = person or self.people.new(*name, int(self.now()))
         if person.id is None and name[0] == "id":
-            self._call(person, *name)
+            self.people.call(person, *name)
         person.edited_at = edited_at
         self._relate(person, item, adds=True)
         yield from self._set(person, given, by_cio_id=name[0] == "cio_id")
@@ -367,15 +213,15 @@ class State:
         for name, value in given.items():
             # What an empty text does to a person's attribute is not documented; an object's it removes, as null does.
             text = _kept(value)
-            if name in _IDENTIFIERS:
-                known = getattr(person, name)
+            if name in IDENTIFIERS:
+                current = getattr(person, name)
                 # An identifier that is set is changed through cio_id only, an address also by itself.
-                fixed = name == "id" and known is not None and known != text and not by_cio_id
-                if fixed or (text and not self._call(person, name, text)):
+                fixed = name == "id" and current is not None and current != text and not by_cio_id
+                if fixed or (text and not self.people.call(person, name, text)):
                     yield self._failure(person, name, value)
                     continue
                 if not text:
-                    self._uncall(person, name)
+                    self.people.uncall(person, name)
             self._put(person.attributes, name, text)
         created_at = person.attributes.get("created_at", "")
         if created_at.isdecimal() and len(created_at) <= MAX_TIME_DIGITS:
@@ -405,23 +251,23 @@ class State:
 
     def _merge(self, item: dict[str, Json]) -> None:
         """Unset attributes, recent events, devices and manual segments go over; the secondary is deleted."""
-        primary, secondary = (self.find(*_first(item[side])) for side in ("primary", "secondary"))
+        primary, secondary = (self.people.find(*_first(item[side])) for side in ("primary", "secondary"))
         if primary is None or secondary is None or primary is secondary:
             return
         names, segments = (secondary.email, secondary.phone), secondary.segments
-        self._remove(secondary)
+        self.people.remove(secondary)
         for kind, value in zip(("email", "phone"), names, strict=True):
             if value is not None and getattr(primary, kind) is None:
-                self._call(primary, kind, value)
+                self.people.call(primary, kind, value)
         for name, text in secondary.attributes.items():
-            if name not in _IDENTIFIERS and name not in primary.attributes:
+            if name not in IDENTIFIERS and name not in primary.attributes:
                 self._put(primary.attributes, name, text)
         primary.devices = {**secondary.devices, **primary.devices}
-        self._trim(primary.devices, MAX_DEVICES, "devices")
+        self.forgotten.trim(primary.devices, MAX_DEVICES, "devices")
         primary.relationships = {**secondary.relationships, **primary.relationships}
-        self._trim(primary.relationships, MAX_RELATIONSHIPS, "relationships")
+        self.forgotten.trim(primary.relationships, MAX_RELATIONSHIPS, "relationships")
         for number in segments:
-            self._join(number, primary)
+            self.people.join(number, primary)
         for place, activity in self._recent(secondary.cio_id):
             self.activities.move(place, primary.cio_id, msgspec.structs.replace(activity, person=primary.key))
 
@@ -446,7 +292,7 @@ class State:
         if event_id in self._event_ids:
             return self._event_ids[event_id]
         self._event_ids[event_id] = kind
-        self._trim(self._event_ids, MAX_EVENT_IDS, "event ids")
+        self.forgotten.trim(self._event_ids, MAX_EVENT_IDS, "event ids")
         return None
 
     def _log(self, owner: str, activity: Activity) -> None:
@@ -497,7 +343,7 @@ class State:
             person.relationships.pop(name, None)
             if adds:
                 person.relationships[name] = attributes if isinstance(attributes, dict) else {}
-        self._trim(person.relationships, MAX_RELATIONSHIPS, "relationships")
+        self.forgotten.trim(person.relationships, MAX_RELATIONSHIPS, "relationships")
 
     def _apply_to_object(self, action: str, item: dict[str, Json]) -> None:
         name = _object_name(item["identifiers"])
@@ -505,14 +351,14 @@ class State:
             self.objects.pop(name, None)
             return
         if action != "delete_relationships":
-            known = self.objects.setdefault(name, {})
+            attributes = self.objects.setdefault(name, {})
             for key, value in _data(item).items():
-                self._put(known, key, _kept(value))
-            self._trim(self.objects, MAX_PEOPLE, "objects")
+                self._put(attributes, key, _kept(value))
+            self.forgotten.trim(self.objects, MAX_OBJECTS, "objects")
         related = item.get("cio_relationships")
         for entry in related if isinstance(related, list) else []:
             identifiers = entry.get("identifiers") if isinstance(entry, dict) else None
-            person = self.find(*_first(identifiers))
+            person = self.people.find(*_first(identifiers))
             if person is not None and isinstance(entry, dict):
                 back: Json = [{**entry, "identifiers": item["identifiers"]}]
                 self._relate(person, {"cio_relationships": back}, adds=action != "delete_relationships")
@@ -527,10 +373,6 @@ def _kept(value: Json) -> str:
 
 def _anonymous(anonymous_id: str) -> str:
     return f"anonymous:{anonymous_id}"
-
-
-def _name(kind: str, value: str) -> tuple[str, str]:
-    return kind, value.casefold() if kind == "email" else value
 
 
 def _first(identifiers: Json) -> tuple[str, str]:

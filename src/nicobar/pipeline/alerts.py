@@ -22,8 +22,9 @@ import msgspec
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
 from nicobar.ids import IdFactory
+from nicobar.logs import log
+from nicobar.metrics import Metrics
 from nicobar.model import ALERT_SOURCE_ID, Endpoint, Json, Message, Record, Source
-from nicobar.observe import Metrics, log
 from nicobar.pipeline.configuration import Configuration
 from nicobar.reasons import Reason, reason
 from nicobar.store import NewMessage, Queue
@@ -163,8 +164,8 @@ class Alerts:
     @property
     def endpoint(self) -> Endpoint | None:
         """The endpoint that gets the messages, where there is one."""
-        known = self._configuration.snapshot.endpoints
-        return next((item for item in known if self._endpoint_name in {item.id, item.uid, item.name}), None)
+        endpoints = self._configuration.snapshot.endpoints
+        return next((item for item in endpoints if self._endpoint_name in {item.id, item.uid, item.name}), None)
 
     async def test(self, actor: str) -> Told:
         """Tells whoever would be told that alerts arrive, and waits for the mail server. Raises StoreError."""

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 from nicobar.clock import Clock
-from nicobar.observe import log
+from nicobar.errors import StoreError
+from nicobar.logs import log
 from nicobar.store import Queue
 
 # A clock that is kept in step goes by parts of a second; more than this, and somebody has set it.
@@ -29,11 +30,17 @@ class Watch:
         """Tells the listener by how many milliseconds the clock was set, each time."""
         self._listeners.append(listener)
 
-    def followed_ms(self) -> int:
-        """The time by the clock as it was followed so far, Unix milliseconds: what is recorded by it is moved along
-        once the clock is followed.
+    async def now_ms(self) -> int:
+        """The time from which the next attempt counts, Unix milliseconds. A clock that was set is followed first, or
+        what is recorded now would be moved along with what was recorded before; where that cannot be, it has to be
+        moved along later.
         """
-        return self._clock.steady_ms() + self._ahead_ms
+        try:
+            await self.follow()
+        except StoreError as error:
+            log.error("the clock was set, and not followed yet", code=error.code, detail=error.detail)
+            return self._clock.steady_ms() + self._ahead_ms
+        return self._clock.now_ms()
 
     async def follow(self) -> None:
         """Moves what waits, where the clock was set. Raises StoreError; the next look tries again."""

@@ -14,8 +14,8 @@ from nicobar.connectors import Connector, Destination
 from nicobar.connectors.registry import connector
 from nicobar.crypto import Vault
 from nicobar.errors import NicobarError, StoreError, StoreUnusable
+from nicobar.logs import log
 from nicobar.model import Customer, Endpoint, Message, Source
-from nicobar.observe import log
 from nicobar.sources import SourceKind
 from nicobar.sources.registry import SOURCES, application_kind, source_kind
 from nicobar.store import Catalogue, PutEndpoint, Snapshot, is_made_alike
@@ -306,9 +306,9 @@ class Configuration:
 
     def _keep_or_open(self, endpoint: Endpoint) -> OpenEndpoint:
         """Keeps the destination, with what it has learned, while what it was made of is the same."""
-        known = self._endpoints.get(endpoint.seq)
-        if known is not None and is_made_alike(known.endpoint, endpoint):
-            return OpenEndpoint(endpoint=endpoint, connector=known.connector, destination=known.destination)
+        earlier = self._endpoints.get(endpoint.seq)
+        if earlier is not None and is_made_alike(earlier.endpoint, endpoint):
+            return OpenEndpoint(endpoint=endpoint, connector=earlier.connector, destination=earlier.destination)
         return open_endpoint(self._vault, endpoint)
 
 

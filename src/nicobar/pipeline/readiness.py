@@ -15,8 +15,8 @@ from typing import Any, Generic, TypeVar
 
 from nicobar.clock import Clock
 from nicobar.errors import NicobarError, SandboxError
+from nicobar.logs import log
 from nicobar.model import Record
-from nicobar.observe import log
 from nicobar.pipeline.configuration import Configuration, Unusable
 from nicobar.pipeline.worker import Worker
 from nicobar.sandbox import Broken, Job, Sandbox

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from nicobar.clock import Clock
 from nicobar.errors import Refusal, StoreBusy, StoreError
 from nicobar.ids import IdFactory
+from nicobar.logs import log
+from nicobar.metrics import Metrics
 from nicobar.model import Json, Record, Source
-from nicobar.observe import Metrics, log
 from nicobar.pipeline.alerts import Alert, Alerts, AlertType
 from nicobar.pipeline.configuration import API_SOURCE_ID, Configuration, OpenSource, Unusable
 from nicobar.reasons import reason

@@ -11,7 +11,7 @@ import msgspec
 
 from nicobar.clock import Clock
 from nicobar.errors import Refusal, StoreError
-from nicobar.observe import log
+from nicobar.logs import log
 from nicobar.reasons import reason
 from nicobar.store.history import History, RejectedRequest
 
@@ -56,7 +56,9 @@ class RefusalLog:
             return
         noted, self._noted = self._noted, {}
         left_out, self._left_out = self._left_out, {}
-        refused = [item for source_id, ones in noted.items() for item in _told(ones, left_out.get(source_id, 0))]
+        refused = [
+            item for source_id, rejected in noted.items() for item in _told(rejected, left_out.get(source_id, 0))
+        ]
         try:
             await self._history.keep_refusals(refused)
         except StoreError as error:
@@ -65,14 +67,14 @@ class RefusalLog:
             log.exception("refused requests not kept", count=len(refused))
 
 
-def _told(ones: deque[RejectedRequest], left_out: int) -> list[RejectedRequest]:
+def _told(rejected: deque[RejectedRequest], left_out: int) -> list[RejectedRequest]:
     if not left_out:
-        return list(ones)
-    last = ones[-1]
+        return list(rejected)
+    last = rejected[-1]
     why = reason(
         last.code,
         "%(reason)s (%(count)s more of that second are not shown.)",
         reason=last.reason,
         count=left_out,
     )
-    return [*list(ones)[:-1], msgspec.structs.replace(last, reason=why)]
+    return [*list(rejected)[:-1], msgspec.structs.replace(last, reason=why)]

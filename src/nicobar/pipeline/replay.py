@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
-from nicobar.observe import log
+from nicobar.logs import log
 from nicobar.store import Replays, Task, TaskStatus
 
 PAGE_DELIVERIES = 200

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
-from nicobar.observe import log
+from nicobar.logs import log
 from nicobar.store import Retention, Step
 
 DAY_MS = 24 * 3_600_000

@@ -45,20 +45,22 @@ class Settled(Record):
     disable_reason: Reason | None = None
 
 
-def retry_at_ms(tries: int, now_ms: int, jitter: float, retry_after_ms: int | None = None) -> int | None:
+def retry_at_ms(spent_attempts: int, now_ms: int, jitter: float, retry_after_ms: int | None = None) -> int | None:
     """When a delivery that failed after `tries` earlier tries is due again; None when it was the last one.
 
     `jitter` from -1 to 1 moves the wait by up to 20 %. What the destination asks for (`retry_after_ms`) is never
     undercut, but does not shorten the schedule: a destination that asks for one second in an outage of a day
     would use up every try in a few seconds.
     """
-    if tries >= len(RETRY_AFTER_MS):
+    if spent_attempts >= len(RETRY_AFTER_MS):
         return None
-    wait_ms = int(RETRY_AFTER_MS[tries] * (1 + JITTER * jitter))
+    wait_ms = int(RETRY_AFTER_MS[spent_attempts] * (1 + JITTER * jitter))
     return now_ms + max(wait_ms, retry_after_ms or 0)
 
 
-def settle(outcomes: Sequence[Outcome], tries: int, now_ms: int, jitter: float, *, held: bool = False) -> Settled:
+def settle(
+    outcomes: Sequence[Outcome], spent_attempts: int, now_ms: int, jitter: float, *, held: bool = False
+) -> Settled:
     """The outcomes of one delivery's calls, in order, as one decision; the one that leaves most open decides.
 
     A call that can still succeed keeps the whole delivery alive: calls that did succeed are sent again with it,
@@ -80,7 +82,7 @@ def settle(outcomes: Sequence[Outcome], tries: int, now_ms: int, jitter: float, 
                 spent=False,
             )
         case Deferred():
-            return _put_off(worst, tries, now_ms, jitter, held=held)
+            return _put_off(worst, spent_attempts, now_ms, jitter, held=held)
         case Blocked(reason=why):
             return Settled(
                 state=DeliveryState.PENDING,
@@ -103,18 +105,18 @@ def settle(outcomes: Sequence[Outcome], tries: int, now_ms: int, jitter: float, 
             assert_never(worst)
 
 
-def _put_off(outcome: Deferred, tries: int, now_ms: int, jitter: float, *, held: bool) -> Settled:
+def _put_off(outcome: Deferred, spent_attempts: int, now_ms: int, jitter: float, *, held: bool) -> Settled:
     why, asked_ms = outcome.reason, outcome.retry_after_ms
     if held:
         return Settled(
             state=DeliveryState.PENDING, code=HELD, reason=why, due_at_ms=now_ms + (asked_ms or 0), spent=False
         )
-    due_at_ms = retry_at_ms(tries, now_ms, jitter, asked_ms)
+    due_at_ms = retry_at_ms(spent_attempts, now_ms, jitter, asked_ms)
     if due_at_ms is None:
         given_up = reason(
             "given_up",
             "Given up after %(tries)s tries; the last one: %(reason)s",
-            tries=tries + 1,
+            tries=spent_attempts + 1,
             reason=why,
         )
         return Settled(state=DeliveryState.FAILED, code="given_up", reason=given_up)

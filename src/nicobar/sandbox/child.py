@@ -96,7 +96,7 @@ class _Context:
             head, _, calls = str(self._run(_input(job, bounds))).partition("\n")
             answer = msgspec.json.decode(head, type=_Answer)
         except quickjs.JSException as error:
-            return _ended(number, error, self._said(), _since_us(started_ns))
+            return _ended(number, error, self._read_console(), _since_us(started_ns))
         try:
             self._finish_jobs(bounds, started_cpu_ns)
         except quickjs.JSException as error:
@@ -124,7 +124,7 @@ class _Context:
                 raise quickjs.JSException(_INTERRUPTED)
         self.spoiled = ran > 0
 
-    def _said(self) -> tuple[str, ...]:
+    def _read_console(self) -> tuple[str, ...]:
         try:
             return msgspec.json.decode(str(self._run(None)), type=_Answer).console
         except (quickjs.JSException, msgspec.DecodeError):

@@ -140,9 +140,9 @@ class _Paces:
 
     def learn(self, code_id: str, took_us: Sequence[int]) -> None:
         mean = sum(took_us) / len(took_us)
-        known = self._us.get(code_id, mean)
+        pace_us = self._us.get(code_id, mean)
         # Slower is believed at once, faster after a few slices.
-        self._us[code_id] = max(mean, (3 * known + mean) / 4)
+        self._us[code_id] = max(mean, (3 * pace_us + mean) / 4)
         self._us.move_to_end(code_id)
         if len(self._us) > MAX_PACES:
             self._us.popitem(last=False)

@@ -71,13 +71,13 @@ def judge(reply: Reply, number: int, bounds: Bounds) -> Result:
 
 
 def _broken(reply: Reply) -> Broken:
-    known = TEXTS.get(reply.code)
-    if known is None:
+    template = TEXTS.get(reply.code)
+    if template is None:
         raise InvalidReply("a failure without its kind")
     chars = sum(len(f"{name}{value}") for name, value in reply.values.items())
     if chars > MAX_REASON_CHARS or len(reply.values) > MAX_REASON_VALUES:
         raise InvalidReply(f"a reason of {chars} characters; the limit is {MAX_REASON_CHARS}")
-    why = msgspec.structs.replace(known, values=bounded({**reply.values}), location=reply.line)
+    why = msgspec.structs.replace(template, values=bounded({**reply.values}), location=reply.line)
     return _failed(reply, KINDS[reply.code], why)
 
 
@@ -144,16 +144,16 @@ def _half_pair(content: bytes) -> str | None:
         return None
     left: list[tuple[str, Json]] = [("", value)]
     while left:
-        path, one = left.pop()
-        match one:
-            case str() if not _is_text(one):
+        path, node = left.pop()
+        match node:
+            case str() if not _is_text(node):
                 return path
             case list():
-                left += reversed([(f"{path}[{index}]", item) for index, item in enumerate(one)])
+                left += reversed([(f"{path}[{index}]", item) for index, item in enumerate(node)])
             case dict():
-                if any(not _is_text(key) for key in one):
+                if any(not _is_text(key) for key in node):
                     return f"A name in {path}"
-                left += reversed([(f"{path}.{key}", item) for key, item in one.items()])
+                left += reversed([(f"{path}.{key}", item) for key, item in node.items()])
     return None
 
 

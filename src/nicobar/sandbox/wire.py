@@ -86,7 +86,7 @@ def _as_javascript(value: Json | bytes) -> object:
         case list() | tuple():
             return [_as_javascript(item) for item in value]
         case dict():
-            return {key: _as_javascript(one) for key, one in value.items()}
+            return {key: _as_javascript(item) for key, item in value.items()}
         case _:
             return value
 

@@ -95,7 +95,7 @@ class SourceKind(Protocol):
         ...
 
     def new_secret(self) -> str:
-        """A random secret that `check_secret` accepts, for a trial without the sender."""
+        """A random secret that `check_secret` accepts, as a test secret for a source without a sender."""
         ...
 
     def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_ms: int) -> Verified:

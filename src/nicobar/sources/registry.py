@@ -18,15 +18,15 @@ SOURCES: list[SourceKind] = [
 
 def source_kind(kind: str) -> SourceKind:
     """Raises UserError for a kind that does not exist."""
-    for known in SOURCES:
-        if known.kind == kind:
-            return known
+    for candidate in SOURCES:
+        if candidate.kind == kind:
+            return candidate
     raise UserError(
         "unknown_source_kind",
         "There is no source kind %(kind)s.",
         "The kinds are %(kinds)s.",
         kind=repr(kind),
-        kinds=", ".join(known.kind for known in SOURCES),
+        kinds=", ".join(candidate.kind for candidate in SOURCES),
     )
 
 
@@ -46,5 +46,5 @@ def application_kinds(sources: Iterable[Source], app_id: str) -> list[SourceKind
     """The kinds of the application's sources, the oldest source's first; the first one there is if it has none."""
     own = sorted((source for source in sources if source.app_id == app_id), key=lambda source: source.id)
     names = dict.fromkeys(source.kind for source in own)
-    kinds = {known.kind: known for known in SOURCES}
+    kinds = {kind.kind: kind for kind in SOURCES}
     return [kinds[name] for name in names if name in kinds] or SOURCES[:1]

@@ -27,17 +27,17 @@ def make_application(
     name: str,
     uid: str | None = None,
     metadata: Mapping[str, str] | None = None,
-    known: Application | None = None,
+    replaced: Application | None = None,
 ) -> Application:
-    """An application, with the id of the `known` one that it replaces."""
-    app_id = known.id if known else ids.new("app")
+    """An application, with the id of the one that it replaces."""
+    app_id = replaced.id if replaced else ids.new("app")
     return Application(
         id=app_id,
         uid=uid or app_id,
         name=name,
         details=Details(
             metadata=dict(metadata or {}),
-            created_at_ms=known.details.created_at_ms if known else now_ms,
+            created_at_ms=replaced.details.created_at_ms if replaced else now_ms,
             updated_at_ms=now_ms,
         ),
     )
@@ -45,14 +45,14 @@ def make_application(
 
 async def put(
     edit: Edit,
-    known: Application | None,
+    replaced: Application | None,
     *,
     name: str,
     uid: str | None,
     metadata: Mapping[str, str],
 ) -> Application:
-    """Creates an application, or replaces the known one. Raises Conflict for the uid of another one."""
-    others = [other for other in edit.snapshot.applications if other != known]
+    """Creates an application, or replaces one. Raises Conflict for the uid of another one."""
+    others = [other for other in edit.snapshot.applications if other != replaced]
     if uid is not None and any(uid in {other.id, other.uid} for other in others):
         raise Conflict("Another application has this uid.", "Choose another one.")
     application = make_application(
@@ -61,9 +61,9 @@ async def put(
         name=name,
         uid=uid,
         metadata=metadata,
-        known=known,
+        replaced=replaced,
     )
-    action = AuditAction.APPLICATION_UPDATE if known else AuditAction.APPLICATION_CREATE
+    action = AuditAction.APPLICATION_UPDATE if replaced else AuditAction.APPLICATION_CREATE
     await edit.commit(action, application.id, PutApplication(application=application), app_id=application.id)
     return application
 

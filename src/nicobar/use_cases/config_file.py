@@ -162,63 +162,63 @@ class Planner:
         self._sentences.append(sentence)
         self._acts += acts
 
-    def _event_type(self, entry: EventTypeEntry, known: EventType | None) -> None:
-        if known is not None and (known.description, known.archived) == (entry.description, False):
+    def _event_type(self, entry: EventTypeEntry, stored: EventType | None) -> None:
+        if stored is not None and (stored.description, stored.archived) == (entry.description, False):
             return
-        base = known or EventType(name=entry.name, created_at_ms=self._now_ms)
+        base = stored or EventType(name=entry.name, created_at_ms=self._now_ms)
         wanted = msgspec.structs.replace(
             base, description=entry.description, archived=False, updated_at_ms=self._now_ms
         )
         act = Act(
-            action=AuditAction.EVENT_TYPE_UPDATE if known else AuditAction.EVENT_TYPE_CREATE,
+            action=AuditAction.EVENT_TYPE_UPDATE if stored else AuditAction.EVENT_TYPE_CREATE,
             subject=entry.name,
             changes=(PutEventType(event_type=wanted),),
             app_id=None,
         )
         self._add(f"event type {entry.name}: set", act)
 
-    def _source(self, entry: SourceEntry, known: Source | None) -> None:
+    def _source(self, entry: SourceEntry, stored: Source | None) -> None:
         if not entry.secrets:
             raise ConfigurationError(
                 "secret_missing", f"The source {entry.name} has no secret.", 'Add secrets = [{ env = "NAME" }].'
             )
         secrets = tuple(self._secret(secret, f"source {entry.name}") for secret in entry.secrets)
         references = tuple(secret.env for secret in entry.secrets)
-        if known is None:
+        if stored is None:
             spec = SourceSpec(kind=entry.kind, name=entry.name, secrets=secrets, references=references)
             _, act = sources.creation(self._services, self._snapshot, self._app_id, spec)
             self._add(f"source {entry.name}: added", act)
             return
         patch = SourcePatch(kind=entry.kind, secrets=secrets, references=references)
-        _, acts = sources.update_acts(self._services, self._snapshot, known, patch)
+        _, acts = sources.update_acts(self._services, self._snapshot, stored, patch)
         if acts:
             self._add(f"source {entry.name}: changed", *acts)
 
-    async def _endpoint(self, entry: EndpointEntry, known: Endpoint | None) -> None:
+    async def _endpoint(self, entry: EndpointEntry, stored: Endpoint | None) -> None:
         credentials = {
             name: self._secret(reference, f"endpoint {entry.name}, {name}")
             for name, reference in entry.credentials.items()
         }
         code = self._handler(entry)
-        running = known.transformation.code if known and known.transformation else None
+        running = stored.transformation.code if stored and stored.transformation else None
         if code is not None and code != running:
             await self._check_handler(entry, code)
-        if known is None:
+        if stored is None:
             spec = _spec(entry, credentials, code)
             _, act = endpoints.creation(self._services, self._snapshot, self._app_id, spec)
             self._add(f"endpoint {entry.name}: added", act)
             return
-        patch = _patch(entry, credentials, self._stored(known))
-        put, acts = endpoints.update_acts(self._services, self._snapshot, known, patch)
+        patch = _patch(entry, credentials, self._stored(stored))
+        put, acts = endpoints.update_acts(self._services, self._snapshot, stored, patch)
         if acts:
-            resumed = ", resumed" if ends_pause(known, put) else ""
-            url = moved(known, put)
+            resumed = ", resumed" if ends_pause(stored, put) else ""
+            url = moved(stored, put)
             self._add(f"endpoint {entry.name}: changed{resumed}{url and f', {url}'}", *acts)
         if code is not None and code != running:
-            version = AddTransformation(endpoint_id=known.id, code=code, created_at_ms=self._now_ms)
+            version = AddTransformation(endpoint_id=stored.id, code=code, created_at_ms=self._now_ms)
             act = Act(
                 action=AuditAction.TRANSFORMATION_UPDATE,
-                subject=known.id,
+                subject=stored.id,
                 changes=(version,),
                 app_id=self._app_id,
             )

@@ -78,12 +78,12 @@ async def _would_resend(services: OperationServices, message: Message, endpoint:
     if message.expunged_at_ms is not None:
         return Resent.EXPUNGED
     deliveries = await services.store.deliveries(message.id)
-    known = next((delivery for delivery in deliveries if delivery.endpoint_id == endpoint.id), None)
-    if known is None or known.state in FINAL_STATES:
+    delivery = next((item for item in deliveries if item.endpoint_id == endpoint.id), None)
+    if delivery is None or delivery.state in FINAL_STATES:
         return Resent.QUEUED
-    if known.state is DeliveryState.SENDING:
+    if delivery.state is DeliveryState.SENDING:
         return Resent.SENDING
-    return Resent.BEHIND if known.due_at_ms is None else Resent.HASTENED
+    return Resent.BEHIND if delivery.due_at_ms is None else Resent.HASTENED
 
 
 def _resent(resent: Resent, message_id: str, endpoint: str) -> str:

@@ -154,13 +154,13 @@ def sample(samples: Samples, name: str, now_ms: int, customer: Customer | None =
     """
     event_type = samples.types.get(name)
     if event_type is None:
-        known = ", ".join(samples.types) or "none"
+        names = ", ".join(samples.types) or "none"
         raise UserError(
             "event_type_unknown",
             "There is no sample of %(name)s.",
             "There are samples of %(known)s.",
             name=repr(name),
-            known=known,
+            known=names,
         )
     kind = samples.kind_of(name)
     body = kind.sample(event_type, now_ms, customer)
@@ -314,9 +314,9 @@ def notes(code: str, dry_runs: Sequence[DryRun]) -> tuple[Note, ...]:
         event_type = dry_run.subject.message.event_type
         for note in _notes_on(code, dry_run.result):
             key = msgspec.json.encode(note)
-            known = found.setdefault(key, note)
-            if event_type not in known.event_types:
-                found[key] = msgspec.structs.replace(known, event_types=(*known.event_types, event_type))
+            kept = found.setdefault(key, note)
+            if event_type not in kept.event_types:
+                found[key] = msgspec.structs.replace(kept, event_types=(*kept.event_types, event_type))
     order = list(Level)
     return tuple(sorted(found.values(), key=lambda note: (order.index(note.level), note.line or 0)))
 

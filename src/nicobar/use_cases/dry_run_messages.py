@@ -169,7 +169,7 @@ def compare(message: Message, result: Transformed, attempt: Attempt | None) -> M
         sent = tuple(line for request in attempt.requests for line in request.body.split("\n"))
     calls = _calls(result)
     own = [call.body for call in calls if not call.added]
-    known = list(sent or ())
+    sent_bodies = list(sent or ())
     return MessageDryRun(
         message_id=message.id,
         event_type=message.event_type,
@@ -183,8 +183,8 @@ def compare(message: Message, result: Transformed, attempt: Attempt | None) -> M
         verdicts=result.verdicts,
         console=result.console,
         sent=sent,
-        appears=() if sent is None else _without(own, known),
-        disappears=_without(known, [call.body for call in calls]),
+        appears=() if sent is None else _without(own, sent_bodies),
+        disappears=_without(sent_bodies, [call.body for call in calls]),
     )
 
 

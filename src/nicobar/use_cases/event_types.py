@@ -61,10 +61,10 @@ async def create_event_type(services: OperationServices, actor: Actor, name: str
     """Creates an event type, or brings an archived one back. Raises Refusal 409 where there is one."""
 
     async def change(edit: Edit) -> EventType:
-        known = all_event_types(edit.snapshot).get(name)
-        if known is not None and not known.archived:
+        stored = all_event_types(edit.snapshot).get(name)
+        if stored is not None and not stored.archived:
             raise Refusal(409, "conflict", "There is an event type of this name.", "Change it with PUT or PATCH.")
-        return await _put(edit, name, spec, known)
+        return await _put(edit, name, spec, stored)
 
     return await edited(services, actor, change)
 
@@ -75,8 +75,8 @@ async def put_event_type(
     """Replaces an event type or creates it; returns whether it is new."""
 
     async def change(edit: Edit) -> tuple[EventType, bool]:
-        known = all_event_types(edit.snapshot).get(name)
-        return await _put(edit, name, spec, known), known is None
+        stored = all_event_types(edit.snapshot).get(name)
+        return await _put(edit, name, spec, stored), stored is None
 
     return await edited(services, actor, change)
 
@@ -85,37 +85,37 @@ async def update_event_type(services: OperationServices, actor: Actor, name: str
     """Raises Refusal 404."""
 
     async def change(edit: Edit) -> EventType:
-        known = find_event_type(edit.snapshot, name)
+        stored = find_event_type(edit.snapshot, name)
         spec = EventTypeSpec(
-            description=known.description,
-            archived=known.archived,
-            deprecated=known.deprecated,
-            schemas=known.schemas if isinstance(known.schemas, dict) else None,
-            group_name=known.group_name,
-            feature_flags=known.feature_flags,
+            description=stored.description,
+            archived=stored.archived,
+            deprecated=stored.deprecated,
+            schemas=stored.schemas if isinstance(stored.schemas, dict) else None,
+            group_name=stored.group_name,
+            feature_flags=stored.feature_flags,
         )
         given = {key: value for key, value in msgspec.structs.asdict(patch).items() if value is not UNSET}
-        return await _put(edit, name, msgspec.structs.replace(spec, **given), known)
+        return await _put(edit, name, msgspec.structs.replace(spec, **given), stored)
 
     return await edited(services, actor, change)
 
 
-async def _put(edit: Edit, name: str, spec: EventTypeSpec, known: EventType | None) -> EventType:
+async def _put(edit: Edit, name: str, spec: EventTypeSpec, stored: EventType | None) -> EventType:
     now_ms = edit.services.clock.now_ms()
     event_type = EventType(
         name=name,
         description=spec.description,
-        schema=known.schema if known else None,
-        example=known.example if known else None,
+        schema=stored.schema if stored else None,
+        example=stored.example if stored else None,
         archived=spec.archived,
         deprecated=spec.deprecated,
         schemas=spec.schemas,
         group_name=spec.group_name,
         feature_flags=spec.feature_flags,
-        created_at_ms=(known.created_at_ms if known else 0) or now_ms,
+        created_at_ms=(stored.created_at_ms if stored else 0) or now_ms,
         updated_at_ms=now_ms,
     )
-    action = AuditAction.EVENT_TYPE_UPDATE if known else AuditAction.EVENT_TYPE_CREATE
+    action = AuditAction.EVENT_TYPE_UPDATE if stored else AuditAction.EVENT_TYPE_CREATE
     await edit.commit(action, name, PutEventType(event_type=event_type), app_id=None)
     return event_type
 
@@ -130,8 +130,8 @@ async def archive_event_type(services: OperationServices, actor: Actor, name: st
     """It is not offered any more; messages of it are accepted as before. Raises Refusal 404."""
 
     async def change(edit: Edit) -> None:
-        known = find_event_type(edit.snapshot, name)
-        archived = msgspec.structs.replace(known, archived=True, updated_at_ms=services.clock.now_ms())
+        stored = find_event_type(edit.snapshot, name)
+        archived = msgspec.structs.replace(stored, archived=True, updated_at_ms=services.clock.now_ms())
         await edit.commit(AuditAction.EVENT_TYPE_DELETE, name, PutEventType(event_type=archived), app_id=None)
 
     await edited(services, actor, change)
@@ -151,8 +151,8 @@ def imported(snapshot: Snapshot, found: Sequence[EventType], now_ms: int, *, rep
     """What an import of these would change. With `replace_all` those that were added and are not among them are
     archived.
     """
-    known = all_event_types(snapshot)
-    wanted = [_merged(item, known.get(item.name), now_ms) for item in found]
+    stored = all_event_types(snapshot)
+    wanted = [_merged(item, stored.get(item.name), now_ms) for item in found]
     if replace_all:
         names = {item.name for item in found}
         wanted += [
@@ -178,10 +178,10 @@ async def import_event_types(
     return await edited(services, actor, change)
 
 
-def _merged(event_type: EventType, known: EventType | None, now_ms: int) -> EventType:
+def _merged(event_type: EventType, stored: EventType | None, now_ms: int) -> EventType:
     return msgspec.structs.replace(
         event_type,
-        example=event_type.example if event_type.example is not None or known is None else known.example,
-        created_at_ms=known.created_at_ms if known else now_ms,
+        example=event_type.example if event_type.example is not None or stored is None else stored.example,
+        created_at_ms=stored.created_at_ms if stored else now_ms,
         updated_at_ms=now_ms,
     )

@@ -118,7 +118,11 @@ async def rotate_secret(edit: Edit, source: Source, secret: str, *, until_ms: in
     older: list[str] = []
     with suppress(StoreUnusable):  # sealed with a lost key: setting the secret again is the cure
         newest = source_secrets(vault, source)[:1]
-        older = [known for known in newest if known != secret and until_ms is not None and until_ms > now_ms]
+        older = [
+            older_secret
+            for older_secret in newest
+            if older_secret != secret and until_ms is not None and until_ms > now_ms
+        ]
     after = msgspec.structs.replace(
         source,
         sealed_secrets=seal_source_secrets(vault, source.id, [secret, *older]),
@@ -129,7 +133,7 @@ async def rotate_secret(edit: Edit, source: Source, secret: str, *, until_ms: in
     await _put(edit, AuditAction.SOURCE_ROTATE_SECRET, _touched(after, now_ms))
 
 
-async def create_trial_secret(edit: Edit, source: Source) -> str:
+async def create_test_secret(edit: Edit, source: Source) -> str:
     """Creates a signing secret for a source that has none, and returns it. Raises Refusal 409 where it has one."""
     if source_secrets(edit.services.vault, source):
         raise Refusal(

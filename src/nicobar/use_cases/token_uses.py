@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from nicobar.errors import StoreError
+from nicobar.logs import log
 from nicobar.model import Token
-from nicobar.observe import log
 from nicobar.store import Access
 
 TOUCH_MS = 60_000

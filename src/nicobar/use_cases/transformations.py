@@ -62,25 +62,25 @@ async def update_transformation(
         await check_code(services, patch.code)
 
     async def change(edit: Edit) -> Endpoint:
-        known = endpoint_of_id(edit.snapshot, endpoint_id)
-        changes = _changes(known, patch, services.clock.now_ms())
+        endpoint = endpoint_of_id(edit.snapshot, endpoint_id)
+        changes = _changes(endpoint, patch, services.clock.now_ms())
         if not changes:
-            return known
-        after = await edit.commit(action, known.id, *changes, app_id=known.app_id, detail=detail)
+            return endpoint
+        after = await edit.commit(action, endpoint.id, *changes, app_id=endpoint.app_id, detail=detail)
         return endpoint_of_id(after, endpoint_id)
 
     return await edited(services, actor, change)
 
 
-def _changes(known: Endpoint, patch: TransformationPatch, now_ms: int) -> list[Change]:
+def _changes(endpoint: Endpoint, patch: TransformationPatch, now_ms: int) -> list[Change]:
     changes: list[Change] = []
-    if isinstance(patch.variables, Mapping) and patch.variables != known.variables:
-        changes.append(msgspec.structs.replace(unchanged(known), variables=dict(patch.variables)))
-    running = known.transformation.code if known.transformation else None
+    if isinstance(patch.variables, Mapping) and patch.variables != endpoint.variables:
+        changes.append(msgspec.structs.replace(unchanged(endpoint), variables=dict(patch.variables)))
+    running = endpoint.transformation.code if endpoint.transformation else None
     if isinstance(patch.code, str) and patch.code != running:
-        changes.append(AddTransformation(endpoint_id=known.id, code=patch.code, created_at_ms=now_ms))
-    if isinstance(patch.enabled, bool) and patch.enabled is not known.transformation_enabled:
-        changes.append(EnableTransformation(endpoint_id=known.id, enabled=patch.enabled))
+        changes.append(AddTransformation(endpoint_id=endpoint.id, code=patch.code, created_at_ms=now_ms))
+    if isinstance(patch.enabled, bool) and patch.enabled is not endpoint.transformation_enabled:
+        changes.append(EnableTransformation(endpoint_id=endpoint.id, enabled=patch.enabled))
     return changes
 
 

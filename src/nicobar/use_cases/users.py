@@ -146,13 +146,13 @@ async def set_up_user(
     check_password(password, again)
     now_ms = services.clock.now_ms()
     made = await asyncio.to_thread(make_user, services.ids, link, password, now_ms)
-    known = await services.store.user(link.name)
-    action = AuditAction.USER_SET_PASSWORD if known else AuditAction.USER_CREATE
-    subject = known.id if known else made.id
+    user = await services.store.user(link.name)
+    action = AuditAction.USER_SET_PASSWORD if user else AuditAction.USER_CREATE
+    subject = user.id if user else made.id
     line = audit_line(services, _Named(f"user {link.name}"), action, subject, app_id=None, detail=link.name)
     if not await services.store.set_up(link.sha256, made, line, now_ms=now_ms):
         return None
-    return await services.store.user(link.name) or made, known is None
+    return await services.store.user(link.name) or made, user is None
 
 
 class _Named(NamedTuple):

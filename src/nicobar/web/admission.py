@@ -71,7 +71,7 @@ class _Places:
         self.leaving: set[_Request] = set()
 
 
-class Gate:
+class Admission:
     """In front of an application: gives each request a place, or answers 503. The last of `shares` has an empty
     prefix.
     """

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from nicobar.errors import Refusal
-from nicobar.observe import Metrics, log
+from nicobar.logs import log
+from nicobar.metrics import Metrics
 from nicobar.pipeline.receive import Receiver
 from nicobar.pipeline.rejected_requests import MAX_EVENT_ID_CHARS, RefusalLog
 from nicobar.web.asgi import App, GoneError, Message, Receive, Send, headers_of, read_body, send_json

@@ -30,10 +30,10 @@ class Handlers(Generic[R]):
         self._signatures = {operation: operation.signature(providers) for operation in operations}
 
     def signature(self, operation: Operation) -> Signature:
-        known = self._signatures.get(operation)
-        if known is None:
-            known = self._signatures[operation] = operation.signature(self._providers)
-        return known
+        kept = self._signatures.get(operation)
+        if kept is None:
+            kept = self._signatures[operation] = operation.signature(self._providers)
+        return kept
 
     async def call(self, operation: Operation, request: R, arguments: Mapping[str, object]) -> Response[Any]:
         """`arguments` are those that the request has."""

@@ -24,9 +24,9 @@ def shortened(name: str) -> str:
     return name if len(name) <= MAX_SHOWN_CHARS else f"{name[:MAX_SHOWN_CHARS]}…"
 
 
-def closest(name: str, known: Collection[str]) -> str | None:
+def closest(name: str, names: Collection[str]) -> str | None:
     """The known name that is nearly the given one, if any."""
-    plain = {_plain(item): item for item in sorted(known, reverse=True)}
+    plain = {_plain(item): item for item in sorted(names, reverse=True)}
     found = get_close_matches(_plain(name[:MAX_SHOWN_CHARS]), list(plain), n=1, cutoff=0.7)
     return plain[found[0]] if found else None
 

@@ -57,9 +57,9 @@ class Routes:
             by_path.setdefault(operation.path, {})[operation.method] = operation
         routes: dict[int | None, list[Route]] = {None: []}
         for path in sorted(by_path, key=_precedence):
-            known = {"OPTIONS": _options(path, by_path[path], options_need), **by_path[path]}
+            by_method = {"OPTIONS": _options(path, by_path[path], options_need), **by_path[path]}
             slashes = None if ":path}" in path else path.count("/")
-            routes.setdefault(slashes, []).append(Route(path, _Path(dict(sorted(known.items())), call)))
+            routes.setdefault(slashes, []).append(Route(path, _Path(dict(sorted(by_method.items())), call)))
         self._others = Router(routes.pop(None), redirect_slashes=False, default=_not_found)
         # A router asks its routes one after the other; by the number of slashes there are a tenth as many.
         self._by_slashes = {
@@ -80,8 +80,8 @@ def _precedence(path: str) -> list[tuple[bool, str]]:
     return [(segment.startswith("{"), segment) for segment in path.split("/")]
 
 
-def _options(path: str, known: dict[str, Operation], needs: StrEnum | None) -> Operation:
-    allow = ", ".join(sorted({"OPTIONS", *known}))
+def _options(path: str, operations: dict[str, Operation], needs: StrEnum | None) -> Operation:
+    allow = ", ".join(sorted({"OPTIONS", *operations}))
 
     async def options() -> Response[None]:
         return Response(None, headers={"allow": allow})

@@ -17,7 +17,7 @@ import msgspec
 import uvicorn
 
 from nicobar.errors import UserError
-from nicobar.web.admission import Gate, Share
+from nicobar.web.admission import Admission, Share
 from nicobar.web.connection_pool import Limits, Network, OnLimit, Pool
 from nicobar.web.connections import Connection
 
@@ -93,7 +93,7 @@ class Server:
         listening = _listen(host, port)
         pool = Pool(limits, on_limit)
         config = uvicorn.Config(
-            Gate(app, _within(shares, limits.max_connections // 2), limits, on_limit),
+            Admission(app, _within(shares, limits.max_connections // 2), limits, on_limit),
             access_log=False,
             log_config=None,
             server_header=False,

@@ -23,14 +23,15 @@ from nicobar.connectors import (
     Transport,
 )
 from nicobar.connectors.answers import status_code
-from nicobar.connectors.customerio import contract, corrections, form, rules
-from nicobar.connectors.customerio.advice import advise, advise_event, advise_person, no_address
+from nicobar.connectors.customerio import corrections, form, rules, track_api
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
-from nicobar.connectors.customerio.check import check, check_v1
-from nicobar.connectors.customerio.contract import V1Call
 from nicobar.connectors.customerio.corrections import Corrections, Corrector, Occurrence
+from nicobar.connectors.customerio.error_checks import check
+from nicobar.connectors.customerio.error_checks_v1 import check_v1
 from nicobar.connectors.customerio.profiles import Profiles
 from nicobar.connectors.customerio.recipes import RECIPES
+from nicobar.connectors.customerio.track_api import V1Call
+from nicobar.connectors.customerio.warning_checks import advise, advise_event, advise_person, no_address
 from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.payload import encoded
 from nicobar.errors import UserError
@@ -266,10 +267,10 @@ class CustomerIoDestination:
                 )
             )
             return
-        known = contract.v1_call(call.method, path)
+        documented_call = track_api.v1_call(call.method, path)
         if path in {ENTITY, BATCH} and call.method == "POST":
             yield from _objects(index, path, call.payload, verdicts)
-        elif known is not None and known.segments[0] == "customers" and "?" in call.url:
+        elif documented_call is not None and documented_call.segments[0] == "customers" and "?" in call.url:
             verdicts.append(
                 rules.PATH.at(
                     f"[{index}].url",
@@ -277,10 +278,10 @@ class CustomerIoDestination:
                     "Encode ids: encodeURIComponent(id).",
                 )
             )
-        elif known is not None:
+        elif documented_call is not None:
             # What has no body is sent without one, whatever the event was.
-            payload = None if known.body == "none" else call.payload
-            yield _Single(path=f"[{index}].payload", url_path=path, call=known, payload=payload)
+            payload = None if documented_call.body == "none" else call.payload
+            yield _Single(path=f"[{index}].payload", url_path=path, call=documented_call, payload=payload)
         else:
             verdicts.append(
                 rules.PATH.at(
@@ -340,8 +341,8 @@ def _person_v1(part: _Single) -> Json:
     """Whom an event of v1 is about: the path names the person, or the payload an anonymous one."""
     segments = part.url_path.partition("?")[0].split("/")
     payload = part.payload if isinstance(part.payload, dict) else {}
-    known = unquote(segments[4]) if part.call.segments[0] == "customers" else None
-    return {corrections.PATH_OF_V1: known, "anonymous_id": payload.get("anonymous_id")}
+    person_id = unquote(segments[4]) if part.call.segments[0] == "customers" else None
+    return {corrections.PATH_OF_V1: person_id, "anonymous_id": payload.get("anonymous_id")}
 
 
 def _check_object(part: _Object, people: Sequence[dict[str, Json]], origin: Origin) -> Iterator[Verdict]:

@@ -13,7 +13,7 @@ import msgspec
 
 from nicobar.connectors import Blocked, Deferred, Delivered, NoResponse, Outcome, ReadyCall, Refused, Response
 from nicobar.connectors.answers import MAX_TEXT_CHARS, deferred, retry_after_ms, said, start_of, status_code, unsent
-from nicobar.connectors.customerio.contract import ACTIONS, v1_call
+from nicobar.connectors.customerio.track_api import ACTIONS, v1_call
 from nicobar.model import Json
 from nicobar.nesting import is_deeper
 from nicobar.reasons import Reason, reason
@@ -114,8 +114,8 @@ def _accepted(calls: Sequence[ReadyCall], answer: Response) -> list[Outcome]:
 
 
 def _is_empty_success(call: ReadyCall, status: int) -> bool:
-    known = v1_call(call.method, call.url[max(0, call.url.rfind("/api/v1/")) :])
-    return known is not None and known.empty_status == status
+    documented_call = v1_call(call.method, call.url[max(0, call.url.rfind("/api/v1/")) :])
+    return documented_call is not None and documented_call.empty_status == status
 
 
 def _complains(value: dict[str, Json]) -> bool:

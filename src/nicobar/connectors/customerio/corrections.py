@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from nicobar.connectors import Origin
-from nicobar.connectors.customerio import contract, rules
-from nicobar.connectors.customerio.check import MAX_SHOWN_CHARS, check, find_action, quote
+from nicobar.connectors.customerio import rules, track_api
+from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS, check, find_action, quote
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity, names_person, person_of
 from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Record, Verdict
@@ -157,7 +157,7 @@ class Corrector:
         given, person = item.get("id"), event.person(self._origin)
         once, key = (value if isinstance(value := item.get(field), str) else None for field in OWN_FIELDS)
         item = _without_own_fields(item)
-        if isinstance(given, str) and contract.is_ulid(given):
+        if isinstance(given, str) and track_api.is_ulid(given):
             return {**item, "id": self._ids.from_given_ulid(given)}
         if not self._wanted.event_id:
             self._verdicts.extend(_ignored(path, once=once, key=key))
@@ -277,7 +277,7 @@ def profile(items: Sequence[dict[str, Json]], origin: Origin) -> dict[str, Json]
         return None
     identifiers: dict[str, Json] = {"id": customer.key}
     about = [item for item in items if item.get("type") == "person" and item.get("identifiers") == identifiers]
-    has_event = any(item.get("action") in contract.EVENT_TYPES for item in about)
+    has_event = any(item.get("action") in track_api.EVENT_TYPES for item in about)
     if not has_event or has_address(identifiers, about):
         return None
     attributes: dict[str, Json] = {"email": customer.email, **({"name": customer.name} if customer.name else {})}
@@ -294,12 +294,12 @@ def has_address(identifiers: Json, items: Sequence[dict[str, Json]]) -> bool:
     """Whether a person is named by an address, or given one by an identify among `items`."""
     if isinstance(identifiers, dict) and "email" in identifiers:
         return True
-    said = (
+    profiles = (
         item.get("attributes")
         for item in items
         if item.get("action") == "identify" and item.get("identifiers") == identifiers
     )
-    return any(isinstance(attributes, dict) and attributes.get("email") for attributes in said)
+    return any(isinstance(attributes, dict) and attributes.get("email") for attributes in profiles)
 
 
 def profile_added() -> Verdict:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 import msgspec
 
 from nicobar.connectors import Delivered, Outcome, ReadyCall
-from nicobar.connectors.customerio.contract import v1_call
+from nicobar.connectors.customerio.track_api import v1_call
 from nicobar.model import Json, Record
 
 MAX_PEOPLE = 10_000
@@ -44,16 +44,16 @@ class Profiles:
 
     def has(self, person_id: str, profile: ReadyCall, now_ms: int) -> bool:
         """Whether the person surely has this profile."""
-        known = self._known.get(person_id)
-        return known is not None and known.digest == _digest(profile) and now_ms - known.at_ms < KNOWN_FOR_MS
+        last = self._known.get(person_id)
+        return last is not None and last.digest == _digest(profile) and now_ms - last.at_ms < KNOWN_FOR_MS
 
     def saw(self, call: ReadyCall, outcome: Outcome, now_ms: int) -> None:
         """Takes note of what became of a call; calls are shown in the order in which they went out."""
         item = msgspec.json.decode(call.body, type=_Item) if call.batchable else None
         person_id = _person_id(item) if item else None
         if item is None:
-            known = v1_call(call.method, call.url[call.url.find("/api/v1/") :])
-            if known is None or known.body in _CHANGING_V1:
+            documented_call = v1_call(call.method, call.url[call.url.find("/api/v1/") :])
+            if documented_call is None or documented_call.body in _CHANGING_V1:
                 self._known.clear()
         elif item.type != "person" or item.action not in _CHANGING or _leaves_profile(item):
             pass

@@ -12,6 +12,7 @@ from nicobar.web.api import (
     audit,
     connectors,
     customers,
+    deliveries,
     endpoint_checks,
     endpoint_examples,
     endpoint_headers,
@@ -23,13 +24,16 @@ from nicobar.web.api import (
     failures,
     health,
     message_dry_runs,
+    message_payloads,
     messages,
+    overview,
     rejected_requests,
     sources,
     statistics,
     tasks,
     tokens,
     transformations,
+    usage,
 )
 from nicobar.web.api.auth import CALLER, Needs, caller_in, caller_of, check_access, unauthenticated
 from nicobar.web.api.errors import render
@@ -64,8 +68,12 @@ OPERATIONS: tuple[Operation, ...] = (
     *sources.OPERATIONS,
     *tokens.OPERATIONS,
     *messages.OPERATIONS,
+    *message_payloads.OPERATIONS,
     *attempts.OPERATIONS,
+    *deliveries.OPERATIONS,
     *statistics.OPERATIONS,
+    *usage.OPERATIONS,
+    *overview.OPERATIONS,
     *tasks.OPERATIONS,
     *rejected_requests.OPERATIONS,
     *customers.OPERATIONS,
@@ -88,7 +96,7 @@ def create_app(services: Services, ops: App) -> App:
         timeout_ms=settings.body_timeout_ms,
         setting="max_api_body_bytes",
     )
-    app = RateLimit(app, services.clock, _token_id, max_per_s=settings.max_api_requests_per_s)
+    app = RateLimit(app, services.request_limit, services.clock, _token_id)
     app = Authentication(app, _Tokens(services).identify)
     return Prefixed(PREFIXES, Errors(app, render), ops)
 

@@ -120,9 +120,9 @@ async def create_application(
     """Creates an application. With `get_if_exists` the one that has its uid is returned, where there is one."""
 
     async def change(edit: Edit) -> Response[ApplicationOut]:
-        known = None if data.uid is None else find(edit.snapshot.applications, data.uid)
-        if known is not None and get_if_exists:
-            return Response(shown(known), status=200)
+        application = None if data.uid is None else find(edit.snapshot.applications, data.uid)
+        if application is not None and get_if_exists:
+            return Response(shown(application), status=200)
         return Response(shown(await _put(edit, data, None)), status=201)
 
     return await edited(services, caller, change)
@@ -148,17 +148,17 @@ async def upsert_application(
     """Replaces an application, or creates it. A uid in the path stays where the body has none."""
 
     async def change(edit: Edit) -> Response[ApplicationOut]:
-        known = find(edit.snapshot.applications, app_id)
-        if known is None and (caller.app_id is not None or is_id(app_id, "app")):
-            known = application_of(edit.snapshot, caller, app_id)  # says that there is none
-        if known is None:
+        application = find(edit.snapshot.applications, app_id)
+        if application is None and (caller.app_id is not None or is_id(app_id, "app")):
+            application = application_of(edit.snapshot, caller, app_id)  # says that there is none
+        if application is None:
             check_new_uid(app_id, "path.app_id")
         else:
             application_of(edit.snapshot, caller, app_id)
         wanted = data
-        if known is None or known.id != app_id:
+        if application is None or application.id != app_id:
             wanted = msgspec.structs.replace(data, uid=data.uid or app_id)
-        return Response(shown(await _put(edit, wanted, known)), status=200 if known else 201)
+        return Response(shown(await _put(edit, wanted, application)), status=200 if application else 201)
 
     return await edited(services, caller, change)
 
@@ -176,13 +176,13 @@ async def patch_application(
     """Changes the given fields of an application."""
 
     async def change(edit: Edit) -> Application:
-        known = application_of(edit.snapshot, caller, app_id)
+        application = application_of(edit.snapshot, caller, app_id)
         as_it_is = ApplicationIn(
-            name=known.name or known.uid,
-            uid=None if known.uid == known.id else known.uid,
-            metadata=known.details.metadata,
+            name=application.name or application.uid,
+            uid=None if application.uid == application.id else application.uid,
+            metadata=application.details.metadata,
         )
-        return await _put(edit, patched(as_it_is, data), known)
+        return await _put(edit, patched(as_it_is, data), application)
 
     return shown(await edited(services, caller, change))
 
@@ -202,19 +202,19 @@ async def delete_application(
     """Deletes an application with its endpoints and sources. Its messages stay until they are too old."""
 
     async def change(edit: Edit) -> Response[DryRunOut | None]:
-        known = application_of(edit.snapshot, caller, app_id)
+        application = application_of(edit.snapshot, caller, app_id)
         applications.check_not_last(edit.snapshot)
         if dry_run:
-            own = [endpoint for endpoint in edit.snapshot.endpoints if endpoint.app_id == known.id]
+            own = [endpoint for endpoint in edit.snapshot.endpoints if endpoint.app_id == application.id]
             return would(deliveries=await unfinished(services.store, *own))
-        await applications.delete(edit, known)
+        await applications.delete(edit, application)
         return done()
 
     return await edited(services, caller, change)
 
 
-async def _put(edit: Edit, data: ApplicationIn, known: Application | None) -> Application:
-    return await applications.put(edit, known, name=data.name, uid=data.uid, metadata=data.metadata or {})
+async def _put(edit: Edit, data: ApplicationIn, stored: Application | None) -> Application:
+    return await applications.put(edit, stored, name=data.name, uid=data.uid, metadata=data.metadata or {})
 
 
 OPERATIONS = (

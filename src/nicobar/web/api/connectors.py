@@ -130,9 +130,9 @@ async def get_connector(
     connector_id: Annotated[str, Meta(description="The connector's id, or its kind.", max_length=MAX_KEY_CHARS)],
 ) -> ConnectorOut:
     """One connector."""
-    for known in CONNECTORS:
-        if connector_id in {known.kind, _stable_id("trtmpl", known.kind)}:
-            return shown(known)
+    for candidate in CONNECTORS:
+        if connector_id in {candidate.kind, _stable_id("trtmpl", candidate.kind)}:
+            return shown(candidate)
     raise not_found("connector")
 
 

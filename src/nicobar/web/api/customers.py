@@ -12,12 +12,12 @@ from nicobar.store.history import MessageDeliveries, MessageFilter
 from nicobar.use_cases import erase
 from nicobar.use_cases.delivery_waits import DeliveryWaits, read_waits
 from nicobar.use_cases.services import Services
-from nicobar.web.api.attempts import WaitingOut, next_attempt_of, waiting_shown
 from nicobar.web.api.auth import Caller
 from nicobar.web.api.deletion_preview import DryRun, DryRunOut, effect
+from nicobar.web.api.deliveries import WaitingOut, next_attempt_of, waiting_shown
 from nicobar.web.api.errors import Invalid
 from nicobar.web.api.listing import After, Before, EventTypes, page_of_found, since, span_of, until
-from nicobar.web.api.messages import MessageOut, fields_of
+from nicobar.web.api.message_bodies import MessageOut, fields_of
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, names, read_iterator
 from nicobar.web.api.shapes import EndpointId, MessageId, Moment, Page, Shape, moment, text_of_reason
 from nicobar.web.api.status import MessageStatus, status_of, text_of

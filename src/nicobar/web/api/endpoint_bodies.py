@@ -174,7 +174,7 @@ def spec_of(wanted: EndpointIn) -> EndpointSpec:
     )
 
 
-def patch_of(vault: Vault, known: Endpoint, wanted: EndpointUpsertIn | EndpointPatch) -> records.EndpointPatch:
+def patch_of(vault: Vault, endpoint: Endpoint, wanted: EndpointUpsertIn | EndpointPatch) -> records.EndpointPatch:
     """What a body changes of an endpoint; a null removes a value. Raises Invalid."""
     patch = records.EndpointPatch(
         name=wanted.name if wanted.name is not None else UNSET,
@@ -187,16 +187,16 @@ def patch_of(vault: Vault, known: Endpoint, wanted: EndpointUpsertIn | EndpointP
         max_messages_per_s=wanted.throttle_rate,
     )
     if wanted.headers is not UNSET and wanted.headers is not None:
-        headers = replacing(endpoint_headers(vault, known), wanted.headers)
+        headers = replacing(endpoint_headers(vault, endpoint), wanted.headers)
         patch = msgspec.structs.replace(patch, headers=headers)
     has_url = wanted.url is not UNSET and wanted.url is not None
     body = wanted.connector if isinstance(wanted.connector, EndpointConnector) else None
     if not has_url and body is None:
         return patch
     connection = connection_of(
-        body.kind if body else known.connector, EndpointIn(url=wanted.url or None, connector=body)
+        body.kind if body else endpoint.connector, EndpointIn(url=wanted.url or None, connector=body)
     )
-    kept = known.settings if known.connector == connection.kind else {}
+    kept = endpoint.settings if endpoint.connector == connection.kind else {}
     return msgspec.structs.replace(
         patch,
         connector=connection.kind,

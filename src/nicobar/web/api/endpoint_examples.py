@@ -20,8 +20,8 @@ from nicobar.web.api.auth import Caller
 from nicobar.web.api.deletion_preview import WOULD, DryRun, DryRunOut, effect
 from nicobar.web.api.endpoints import ONE, TAGS
 from nicobar.web.api.errors import Invalid
-from nicobar.web.api.messages import MessageOut
-from nicobar.web.api.messages import shown as shown_message
+from nicobar.web.api.message_bodies import MessageOut
+from nicobar.web.api.message_bodies import shown as shown_message
 from nicobar.web.api.shapes import EventTypeName, Shape, Unsupported
 from nicobar.web.operations import Response, ResponseSpec, post
 

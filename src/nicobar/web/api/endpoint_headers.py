@@ -65,10 +65,10 @@ async def set_headers(
     """Replaces the headers that go with each request to an endpoint."""
 
     async def change(edit: Edit) -> None:
-        known = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
-        stored = endpoint_headers(services.vault, known)
+        endpoint = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
+        stored = endpoint_headers(services.vault, endpoint)
         with located("body.headers"):
-            await endpoints.set_headers(edit, known, replacing(stored, data.headers))
+            await endpoints.set_headers(edit, endpoint, replacing(stored, data.headers))
 
     await edited(services, caller, change)
 
@@ -91,9 +91,9 @@ async def patch_headers(
     """Sets and removes some of the headers that go with each request to an endpoint."""
 
     async def change(edit: Edit) -> None:
-        known = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
+        endpoint = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
         with located("body.headers"):
-            await endpoints.set_headers(edit, known, {**data.headers, **dict.fromkeys(data.delete_headers)})
+            await endpoints.set_headers(edit, endpoint, {**data.headers, **dict.fromkeys(data.delete_headers)})
 
     await edited(services, caller, change)
 

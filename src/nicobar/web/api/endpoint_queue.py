@@ -92,8 +92,8 @@ async def pause(
     """Stops sending to an endpoint until it is resumed. Messages for it are kept. Nicobar never ends such a pause."""
 
     async def change(edit: Edit) -> None:
-        known = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
-        await endpoints.pause(edit, known, data.reason)
+        endpoint = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
+        await endpoints.pause(edit, endpoint, data.reason)
 
     await edited(services, caller, change)
 
@@ -105,8 +105,8 @@ async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: Services
     """
 
     async def change(edit: Edit) -> None:
-        known = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
-        await endpoints.resume(edit, known)
+        endpoint = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
+        await endpoints.resume(edit, endpoint)
 
     await edited(services, caller, change)
 

@@ -74,10 +74,10 @@ async def rotate_secret(
     """
 
     async def change(edit: Edit) -> str:
-        known = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
+        endpoint = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
         grace_s = DAY_S if data.grace_period_seconds is None else data.grace_period_seconds
         with located("body.key"):
-            return await endpoints.rotate_secret(edit, known, data.key, grace_s=grace_s)
+            return await endpoints.rotate_secret(edit, endpoint, data.key, grace_s=grace_s)
 
     new = await edited(services, caller, change)
     if _OLDER_CLIENT.match(user_agent):

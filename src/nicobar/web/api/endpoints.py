@@ -149,17 +149,15 @@ async def upsert_endpoint(
 
     async def change(edit: Edit) -> tuple[Endpoint, int]:
         application = application_of(edit.snapshot, caller, app_id)
-        known = find(
-            (endpoint for endpoint in edit.snapshot.endpoints if endpoint.app_id == application.id), endpoint_id
-        )
-        if known is None and is_id(endpoint_id, "ep"):
-            known = endpoint_of(edit.snapshot, application, endpoint_id)  # says that there is none
+        endpoint = find((item for item in edit.snapshot.endpoints if item.app_id == application.id), endpoint_id)
+        if endpoint is None and is_id(endpoint_id, "ep"):
+            endpoint = endpoint_of(edit.snapshot, application, endpoint_id)  # says that there is none
         body = wanted
-        if known is None or known.id != endpoint_id:
+        if endpoint is None or endpoint.id != endpoint_id:
             body = msgspec.structs.replace(wanted, uid=wanted.uid or endpoint_id)
         with located(where(wanted)):
-            if known is not None:
-                return await endpoints.update(edit, known, patch_of(services.vault, known, body)), 200
+            if endpoint is not None:
+                return await endpoints.update(edit, endpoint, patch_of(services.vault, endpoint, body)), 200
             check_new_uid(endpoint_id, "path.endpoint_id")
             spec = spec_of(EndpointIn(**msgspec.structs.asdict(body)))
             return await endpoints.create(edit, application.id, spec), 201
@@ -181,9 +179,9 @@ async def patch_endpoint(
     wanted = with_newer_names(data)
 
     async def change(edit: Edit) -> Endpoint:
-        known = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
+        endpoint = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
         with located(where(wanted)):
-            return await endpoints.update(edit, known, patch_of(services.vault, known, wanted))
+            return await endpoints.update(edit, endpoint, patch_of(services.vault, endpoint, wanted))
 
     return shown(services, await edited(services, caller, change))
 
@@ -207,10 +205,10 @@ async def delete_endpoint(
     """Deletes an endpoint. Unfinished deliveries are canceled; its history stays."""
 
     async def change(edit: Edit) -> Response[DryRunOut | None]:
-        known = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
+        endpoint = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
         if dry_run:
-            return would(deliveries=await unfinished(services.store, known))
-        await endpoints.delete(edit, known)
+            return would(deliveries=await unfinished(services.store, endpoint))
+        await endpoints.delete(edit, endpoint)
         return done()
 
     return await edited(services, caller, change)

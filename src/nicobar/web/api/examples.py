@@ -90,7 +90,9 @@ def example_of(schema: Schema, schemas: Schema, *, name: str = "", depth: int = 
     match schema.get("type"):
         case "object":
             properties = schema.get("properties", {}) if depth < MAX_DEPTH else {}
-            return {field: example_of(one, schemas, name=field, depth=depth + 1) for field, one in properties.items()}
+            return {
+                field: example_of(item, schemas, name=field, depth=depth + 1) for field, item in properties.items()
+            }
         case "array":
             return [example_of(schema["items"], schemas, name=name, depth=depth + 1)] if schema.get("items") else []
         case kind:
@@ -98,9 +100,9 @@ def example_of(schema: Schema, schemas: Schema, *, name: str = "", depth: int = 
 
 
 def _plain(schema: Schema, kind: str, name: str) -> Any:
-    known = _BY_NAME.get(name)
+    example = _BY_NAME.get(name)
     if schema.get("format") == "date-time":
         return "2026-03-01T09:30:00Z"
-    if known is not None and isinstance(known, str) == (kind == "string"):
-        return known
+    if example is not None and isinstance(example, str) == (kind == "string"):
+        return example
     return schema.get("minimum", _BY_TYPE.get(kind, {}))

@@ -73,9 +73,9 @@ class ApiRequest:
 
 def find(every: Iterable[K], key: str) -> K | None:
     """The thing with this id, or else with this uid."""
-    known = list(every)
-    return next((item for item in known if item.id == key), None) or next(
-        (entry for entry in known if entry.uid == key), None
+    entries = list(every)
+    return next((item for item in entries if item.id == key), None) or next(
+        (entry for entry in entries if entry.uid == key), None
     )
 
 

@@ -11,8 +11,8 @@ from nicobar.model import DeliveryState, Endpoint
 from nicobar.sandbox import Bounds
 from nicobar.use_cases.dry_run_messages import MAX_MESSAGES, MessageDryRun, run_messages
 from nicobar.use_cases.services import Services
-from nicobar.web.api.attempts import VerdictOut, verdict_shown
 from nicobar.web.api.shapes import EventTypeName, MessageId, Shape, text_of_reason
+from nicobar.web.api.verdicts import VerdictOut, verdict_shown
 from nicobar.web.operations import post
 
 TAGS = ["Transformation"]

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from msgspec import Meta, field
 
-from nicobar.model import Application, Message
+from nicobar.model import Application
 from nicobar.pipeline.receive import Posted, event_id_exists
-from nicobar.store import NewMessage
 from nicobar.store.history import MessageFilter
-from nicobar.use_cases import erase
-from nicobar.use_cases.deliveries import count_unfinished
 from nicobar.use_cases.services import Services
-from nicobar.web.api.auth import Caller, Needs
-from nicobar.web.api.deletion_preview import DELETED, WOULD, DryRun, DryRunOut, done, effect, would
-from nicobar.web.api.errors import Invalid, not_found
+from nicobar.web.api.auth import Needs
+from nicobar.web.api.deletion_preview import WOULD, DryRun, DryRunOut, effect
+from nicobar.web.api.errors import Invalid
 from nicobar.web.api.listing import (
     After,
     Before,
@@ -32,36 +28,17 @@ from nicobar.web.api.listing import (
     span_of,
     until,
 )
+from nicobar.web.api.message_bodies import MessageOut, Payload, message_of, shown
 from nicobar.web.api.paging import DEFAULT_LIMIT, MAX_LIMIT, Iterator, Limit, names, read_iterator, write_iterator
-from nicobar.web.api.shapes import (
-    Channel,
-    EventTypeName,
-    MessageId,
-    Moment,
-    Page,
-    Shape,
-    Tag,
-    Uid,
-    Unsupported,
-    moment,
-)
-from nicobar.web.api.tasks import TaskStartedOut, started
-from nicobar.web.operations import Response, ResponseSpec, delete, get, post
+from nicobar.web.api.shapes import Channel, EventTypeName, Moment, Page, Shape, Tag, Uid, Unsupported
+from nicobar.web.operations import Response, ResponseSpec, get, post
 
 TAGS = ["Message"]
 MINUTE_MS = 60_000
 MAX_DELAY_MS = 24 * 60 * MINUTE_MS
-MAX_EXPUNGED_AT_ONCE = 100
 SENT_BY_OLDER_CLIENTS_DAYS = 90
 # Where the public clients' `message_in_raw` puts the body; its `payload` is empty.
 RAW_PAYLOAD = "rawPayload"
-# What stands in a payload's place once it was expunged, as in the public Svix API.
-EXPUNGED = b'{"expired":true}'
-
-# A dictionary for whoever reads it; at run time the very bytes that were kept.
-Payload: TypeAlias = Annotated[
-    dict[str, Any], Meta(examples=[{"type": "payment.succeeded", "data": {"total_amount": 4990}}])
-]
 Channels: TypeAlias = Annotated[list[Channel], Meta(min_length=1, max_length=10)]
 
 
@@ -86,30 +63,6 @@ class _Sent(msgspec.Struct):
     """The part of a `MessageIn` that is kept as it was sent."""
 
     payload: msgspec.Raw
-
-
-class MessageOut(Shape):
-    """A message. `eventId` is null where its sender gave none. The payload is empty where it was not asked for, and
-    `{"expired":true}` once it was expunged. Ours: `sourceId`, `customerKey` and `occurredAt`.
-    """
-
-    id: MessageId
-    event_type: str
-    event_id: str | None
-    payload: Payload
-    channels: list[str] | None
-    tags: list[str] | None
-    timestamp: Moment
-    deliver_at: Moment | None
-    source_id: str
-    customer_key: str | None
-    occurred_at: Moment
-
-
-class MessageRawPayloadOut(Shape):
-    """A payload as it was sent, byte for byte."""
-
-    payload: str
 
 
 class PrecheckIn(Shape):
@@ -144,58 +97,6 @@ class MessageEventsOut(Shape):
     data: list[MessageOut]
     iterator: str
     done: bool
-
-
-class ExpungeStatus(StrEnum):
-    EXPUNGED = "expunged"
-    NOT_FOUND = "not-found"
-
-
-class BulkExpungeIn(Shape):
-    """Ids of messages, or their `eventId`s."""
-
-    ids: Annotated[list[Uid], Meta(max_length=MAX_EXPUNGED_AT_ONCE)] = []
-
-
-class BulkExpungeOut(Shape):
-    """What became of each."""
-
-    results: dict[str, ExpungeStatus]
-
-
-def shown(message: Message | NewMessage, *, with_content: bool) -> MessageOut:
-    return MessageOut(**fields_of(message, with_content=with_content))
-
-
-def fields_of(message: Message | NewMessage, *, with_content: bool) -> dict[str, Any]:
-    """What every shape that is a message has."""
-    body = payload_of(message) if with_content else b"{}"
-    return {
-        "id": message.id,
-        "event_type": message.event_type,
-        "event_id": None if message.event_id == message.id else message.event_id,
-        "payload": msgspec.Raw(body),
-        "channels": list(message.channels) or None,
-        "tags": list(message.tags) or None,
-        "timestamp": moment(message.accepted_at_ms),
-        "deliver_at": None if message.deliver_at_ms is None else moment(message.deliver_at_ms),
-        "source_id": message.source_id,
-        "customer_key": message.customer_key,
-        "occurred_at": moment(message.occurred_at_ms),
-    }
-
-
-def payload_of(message: Message | NewMessage) -> bytes:
-    expunged = isinstance(message, Message) and message.expunged_at_ms is not None
-    return EXPUNGED if expunged else message.body
-
-
-async def message_of(services: Services, application: Application, key: str) -> Message:
-    """Raises Refusal 404."""
-    found = await services.store.find_message(application.id, key)
-    if found is None:
-        raise not_found("message")
-    return found
 
 
 @get("/api/v1/app/{app_id}/msg", id="v1.message.list", tags=TAGS, summary="List Messages")
@@ -278,9 +179,9 @@ async def create_message(
         raise Invalid("body.deliverAt", "It is not between a minute and 24 hours away.", "Choose a time in between.")
     await services.snapshot()
     if dry_run:
-        known = None if data.event_id is None else await services.store.find_message(application.id, data.event_id)
-        if known is not None:
-            raise event_id_exists(known.event_id, known.id)
+        earlier = None if data.event_id is None else await services.store.find_message(application.id, data.event_id)
+        if earlier is not None:
+            raise event_id_exists(earlier.event_id, earlier.id)
         wanting = services.configuration.wanting(application.id, data.event_type, _unique(data.channels))
         return Response(effect(messages=1, deliveries=len(wanting)), status=200)
     taken = await services.receiver.take(
@@ -396,106 +297,6 @@ async def get_message(
     return shown(await message_of(services, application, msg_id), with_content=with_content)
 
 
-@get(
-    "/api/v1/app/{app_id}/msg/{msg_id}/raw",
-    id="v1.message.get-raw-payload",
-    tags=TAGS,
-    summary="Get Raw Message Payload",
-)
-async def get_raw_payload(
-    *, application: Application, services: Services, msg_id: MessageKey
-) -> MessageRawPayloadOut:
-    """A message's payload as text, byte for byte as it came."""
-    found = await message_of(services, application, msg_id)
-    return MessageRawPayloadOut(payload=payload_of(found).decode("utf-8", "replace"))
-
-
-@delete(
-    "/api/v1/app/{app_id}/msg/{msg_id}/content",
-    id="v1.message.expunge-content",
-    tags=TAGS,
-    summary="Delete message payload",
-    status=200,
-    responses=DELETED,
-)
-async def expunge_message(
-    *,
-    application: Application,
-    services: Services,
-    caller: Caller,
-    msg_id: MessageKey,
-    dry_run: DryRun = False,
-) -> Response[DryRunOut | None]:
-    """Deletes a message's payload and what its attempts quote of it, and cancels its unfinished deliveries."""
-    found = await message_of(services, application, msg_id)
-    if dry_run:
-        return would(messages=_has_payload(found), deliveries=await count_unfinished(services.store, found))
-    await erase.expunge_message(services, caller, found)
-    return done()
-
-
-def _has_payload(message: Message) -> int:
-    return int(message.expunged_at_ms is None)
-
-
-@post(
-    "/api/v1/app/{app_id}/msg/bulk-expunge",
-    id="v1.message.bulk-expunge-content",
-    tags=TAGS,
-    summary="Bulk delete message payloads",
-    status=200,
-)
-async def expunge_messages(
-    *,
-    application: Application,
-    services: Services,
-    caller: Caller,
-    data: BulkExpungeIn,
-    dry_run: DryRun = False,
-) -> BulkExpungeOut | DryRunOut:
-    """Deletes the payloads of up to a hundred messages. With `dryRun` nothing is deleted, and the answer counts the
-    messages.
-    """
-    if dry_run:
-        named = [await services.store.find_message(application.id, key) for key in data.ids]
-        found_ones = {item.id: item for item in named if item is not None}.values()
-        return effect(
-            messages=sum(map(_has_payload, found_ones)),
-            deliveries=sum([await count_unfinished(services.store, found_one) for found_one in found_ones]),
-        )
-    results: dict[str, ExpungeStatus] = {}
-    for key in dict.fromkeys(data.ids):
-        found = await services.store.find_message(application.id, key)
-        results[key] = ExpungeStatus.EXPUNGED if found else ExpungeStatus.NOT_FOUND
-        if found is not None:
-            await erase.expunge_message(services, caller, found)
-    return BulkExpungeOut(results=results)
-
-
-@post(
-    "/api/v1/app/{app_id}/msg/expunge-all-contents",
-    id="v1.message.expunge-all-contents",
-    tags=TAGS,
-    summary="Delete all message payloads",
-    status=202,
-    responses={
-        202: ResponseSpec(TaskStartedOut, description="The task has started."),
-        200: WOULD,
-    },
-)
-async def expunge_all_messages(
-    *, application: Application, services: Services, caller: Caller, dry_run: DryRun = False
-) -> Response[TaskStartedOut | DryRunOut]:
-    """Takes out the payloads of all messages that an application has now, as a background task; what is not delivered
-    is canceled. The task's `messagesPurged` says how many were.
-    """
-    if dry_run:
-        count = await services.store.count_expunge(application.id)
-        return Response(effect(messages=count.messages, deliveries=count.deliveries), status=200)
-    task = await erase.expunge_application(services, caller, application.id)
-    return Response(started(task), status=202)
-
-
 OPERATIONS = (
     list_messages,
     create_message,
@@ -503,8 +304,4 @@ OPERATIONS = (
     search_messages,
     message_events,
     get_message,
-    get_raw_payload,
-    expunge_message,
-    expunge_messages,
-    expunge_all_messages,
 )

@@ -113,10 +113,10 @@ def _types(row: Operation, signature: Signature) -> Iterator[Any]:
 
 def _path_types(row: Operation, signature: Signature) -> dict[str, Any]:
     """The types of the parameters of the path in their order, by whom they are read."""
-    known = {parameter.argument: parameter.annotation for parameter in signature.path}
+    types = {parameter.argument: parameter.annotation for parameter in signature.path}
     for name in signature.given:
-        known = {**PROVIDERS[name].path, **known}
-    return {name: known[name] for name in row.path_names}
+        types = {**PROVIDERS[name].path, **types}
+    return {name: types[name] for name in row.path_names}
 
 
 def _answers(row: Operation, signature: Signature) -> dict[int, tuple[Any, ...]]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
+from nicobar.metrics import Metrics
 from nicobar.model import Record
-from nicobar.observe import Metrics
 from nicobar.pipeline.readiness import Part, Readiness
 from nicobar.web.api.errors import render
 from nicobar.web.api.request_checks import check_values

@@ -89,11 +89,11 @@ def _kind(body: Any) -> inspect.Type:
     return inspect.type_info(body)
 
 
-def _invalid(said: str) -> Invalid:
-    place = _PLACE.search(said)
+def _invalid(text: str) -> Invalid:
+    place = _PLACE.search(text)
     parts = re.split(r"[.\[\]]+", place[1]) if place else []
     loc = ".".join(["body", *(part for part in parts if part)])
-    detail = _PLACE.sub("", said)
+    detail = _PLACE.sub("", text)
     if _ONLY_NULL.match(detail):
         return Invalid(loc, "Nicobar does not support this field of the public Svix API.", "Omit it or send null.")
     return Invalid(loc, detail)
@@ -103,16 +103,16 @@ def _unknown_parameters(
     query_string: bytes, signature: Signature, kind: inspect.Type | None
 ) -> Iterator[ValidationDetail]:
     fields: Collection[str] = (_fields(kind) if kind else None) or ()
-    known = signature.query_names
+    names = signature.query_names
     lists = {name for parameter in signature.query if parameter.is_list for name in parameter.names}
     for name, times in given_names(query_string).items():
-        if name not in known:
+        if name not in names:
             elsewhere = "Send it in the body." if name in fields else ""
-            yield _unknown(["query", name], "query parameter", name, known, elsewhere)
+            yield _unknown(["query", name], "query parameter", name, names, elsewhere)
         elif times > 1 and name not in lists:
             # Which of them counts would be a guess.
-            said = f'Query parameter "{name}" is given {times} times. Give it once.'
-            yield ValidationDetail(loc=["query", name], msg=said, type="repeated_parameter")
+            text = f'Query parameter "{name}" is given {times} times. Give it once.'
+            yield ValidationDetail(loc=["query", name], msg=text, type="repeated_parameter")
 
 
 def _fields_of_no_body(raw: bytes, parameters: Collection[str]) -> Iterator[ValidationDetail]:
@@ -131,14 +131,14 @@ def _unknown_fields(
     """The fields that a body has and its type has not. Only the parts that can have such fields are decoded."""
     if not _has_fields(kind):
         return
-    known = _fields(kind)
-    if known is not None:
+    fields = _fields(kind)
+    if fields is not None:
         for name, value in _object(raw).items():
-            if name in known:
-                yield from _unknown_fields(value, known[name], parameters, (*place, name))
+            if name in fields:
+                yield from _unknown_fields(value, fields[name], parameters, (*place, name))
             else:
                 elsewhere = "Send it in the query." if name in parameters and place == ("body",) else ""
-                yield _unknown([*place, name], "field", name, known, elsewhere)
+                yield _unknown([*place, name], "field", name, fields, elsewhere)
         return
     match kind:
         case inspect.Metadata(type=inner):
@@ -174,7 +174,7 @@ def _fields(kind: inspect.Type) -> dict[str, inspect.Type] | None:
         case inspect.StructType(fields=fields):
             return {field.encode_name: field.type for field in fields}
         case inspect.UnionType(types=types):
-            return next((known for item in types if (known := _fields(item)) is not None), None)
+            return next((fields_of_item for item in types if (fields_of_item := _fields(item)) is not None), None)
         case inspect.Metadata(type=inner):
             return _fields(inner)
         case _:
@@ -193,10 +193,12 @@ def _has_fields(kind: inspect.Type) -> bool:
             return False
 
 
-def _unknown(loc: list[str], what: str, name: str, known: Collection[str], elsewhere: str) -> ValidationDetail:
-    names = sorted(known)
+def _unknown(
+    loc: list[str], what: str, name: str, accepted_names: Collection[str], elsewhere: str
+) -> ValidationDetail:
+    names = sorted(accepted_names)
     close = closest(name, names)
     hint = elsewhere or (f'Did you mean "{close}"?' if close else "")
-    accepted = f"Known: {', '.join(names)}." if names else f"There is no {what} here."
-    said = " ".join(part for part in (f'Unknown {what} "{shortened(name)}".', hint, accepted) if part)
-    return ValidationDetail(loc=loc, msg=said, type=f"unknown_{what.replace('query ', '')}")
+    listed = f"Known: {', '.join(names)}." if names else f"There is no {what} here."
+    text = " ".join(part for part in (f'Unknown {what} "{shortened(name)}".', hint, listed) if part)
+    return ValidationDetail(loc=loc, msg=text, type=f"unknown_{what.replace('query ', '')}")

@@ -184,16 +184,16 @@ async def upsert_source(
     """Replaces a source, or creates it. Its URL stays, and a uid in the path where the body has none."""
 
     async def change(edit: Edit) -> tuple[Source, int]:
-        known = find(edit.snapshot.sources, source_id)
-        if known is not None and known.id != source_id and not caller.sees(known.app_id):
+        source = find(edit.snapshot.sources, source_id)
+        if source is not None and source.id != source_id and not caller.sees(source.app_id):
             raise conflict("Another source has this uid.", "Choose another one.")
-        if known is not None or is_id(source_id, "src"):
-            known = source_of(edit.snapshot, caller, source_id)
+        if source is not None or is_id(source_id, "src"):
+            source = source_of(edit.snapshot, caller, source_id)
         wanted = data
-        if known is None or known.id != source_id:
+        if source is None or source.id != source_id:
             wanted = msgspec.structs.replace(data, uid=data.uid or _new_uid(source_id))
         with _located():
-            if known is None:
+            if source is None:
                 return await sources.create(edit, _app_id(edit.snapshot, caller, data), _spec(wanted)), 201
             patch = SourcePatch(
                 kind=_kind(wanted.type),
@@ -202,7 +202,7 @@ async def upsert_source(
                 metadata=wanted.metadata or {},
                 secrets=_secrets(wanted.config),
             )
-            return await sources.update(edit, known, patch), 200
+            return await sources.update(edit, source, patch), 200
 
     source, status = await edited(services, caller, change)
     return Response(shown(services, source), status=status)
@@ -243,10 +243,10 @@ async def delete_source(
     """Deletes a source; its URL answers 404 from now on. Its messages stay."""
 
     async def change(edit: Edit) -> Response[DryRunOut | None]:
-        known = source_of(edit.snapshot, caller, source_id)
+        source = source_of(edit.snapshot, caller, source_id)
         if dry_run:
             return would()
-        await sources.delete(edit, known)
+        await sources.delete(edit, source)
         return done()
 
     return await edited(services, caller, change)

@@ -1,37 +1,29 @@
-"""Counts: of an endpoint, of an application over time, and what a first page shows."""
+"""How attempts ended: of an endpoint, and of an application over time."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, field
 
 from nicobar.model import Application, DeliveryState, Endpoint
-from nicobar.store import Snapshot
-from nicobar.store.history import TALLY_MS, Tally
+from nicobar.store.history import TALLY_MS
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.statistics import (
     DAY_MS,
-    HOUR_MS,
     STEP_MS,
     Counts,
     Period,
     by_event_type,
     by_point,
     count,
-    count_usage,
-    gather_event_types,
     latest_points,
     make_range,
 )
-from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.listing import TIME, EventTypes, ms_of
-from nicobar.web.api.lookups import find
-from nicobar.web.api.paging import NoPlay, names
-from nicobar.web.api.shapes import EndpointId, Moment, Shape, Uid, moment, unix_ms
-from nicobar.web.api.tasks import TaskStartedOut, started
-from nicobar.web.operations import get, post, put
+from nicobar.web.api.paging import names
+from nicobar.web.api.shapes import Moment, Shape, moment
+from nicobar.web.operations import get
 from nicobar.web.parameters import Name
 
 TAGS = ["Statistics"]
@@ -95,62 +87,6 @@ class AttemptStatisticsOut(Shape):
     end_date: Moment
     period: Period
     data: AttemptStatisticsData
-
-
-class EndpointCountOut(Shape):
-    """How many endpoints there are."""
-
-    active: int
-    disabled: int
-
-
-class AppCountOut(Shape):
-    """How many applications there are."""
-
-    count: int
-
-
-class AppUsageStatsIn(Shape):
-    """Of which time, and of which applications (ids or uids); of all of them without `appIds`."""
-
-    since: Moment
-    until: Moment
-    app_ids: Annotated[list[Uid], Meta(max_length=1_000)] | None = None
-
-
-class AppUsageStatsOut(TaskStartedOut):
-    """The task, and which of the applications there are not."""
-
-    unresolved_app_ids: list[str]
-
-
-class OverviewPoint(Shape):
-    """An hour: how its tries ended, and how long after their acceptance events were delivered, on average and at
-    most; null where none was.
-    """
-
-    at: Moment
-    success: int
-    retried: int
-    failed: int
-    canceled: int
-    average_latency_ms: int | None
-    max_latency_ms: int | None
-
-
-class OverviewEndpoint(Shape):
-    """What waits for an endpoint, and since when."""
-
-    id: EndpointId
-    unfinished: int
-    oldest_accepted_at: Moment | None
-
-
-class OverviewOut(Shape):
-    """What happened hour by hour, and what waits now."""
-
-    hours: list[OverviewPoint]
-    endpoints: list[OverviewEndpoint]
 
 
 @get(
@@ -314,142 +250,9 @@ async def application_attempts_over_time(
     )
 
 
-@get(
-    "/api/v1/stats/endpoint/count",
-    id="v1.statistics.endpoint-count",
-    tags=TAGS,
-    summary="Endpoint Count",
-    needs=Needs.OWN,
-)
-async def endpoint_count(
-    *,
-    snapshot: Snapshot,
-    caller: Caller,
-    exclude_svix_play: NoPlay = None,  # noqa: ARG001 - there are none
-) -> EndpointCountOut:
-    """How many endpoints there are, of all applications that the token sees."""
-    seen = [endpoint for endpoint in snapshot.endpoints if caller.sees(endpoint.app_id)]
-    disabled = sum(item.disabled for item in seen)
-    return EndpointCountOut(active=len(seen) - disabled, disabled=disabled)
-
-
-@get(
-    "/api/v1/app/stats/count-active",
-    id="v1.application.count-active",
-    tags=TAGS,
-    summary="Count Active Applications",
-    needs=Needs.OWN,
-)
-async def count_active_applications(
-    *,
-    snapshot: Snapshot,
-    caller: Caller,
-    exclude_disabled: Annotated[
-        bool, Meta(description="Exclude applications whose endpoints are all disabled.")
-    ] = False,
-    exclude_svix_play: NoPlay = None,  # noqa: ARG001 - there are none
-) -> AppCountOut:
-    """How many applications have an endpoint, of those that the token sees."""
-    having = {endpoint.app_id for endpoint in snapshot.endpoints if not (exclude_disabled and endpoint.disabled)}
-    return AppCountOut(count=sum(caller.sees(app_id) for app_id in having))
-
-
-@post(
-    "/api/v1/stats/usage/app",
-    id="v1.statistics.aggregate-app-stats",
-    tags=TAGS,
-    summary="Aggregate App Stats",
-    status=202,
-    needs=Needs.READING,
-)
-async def aggregate_app_stats(*, snapshot: Snapshot, services: Services, data: AppUsageStatsIn) -> AppUsageStatsOut:
-    """Counts the tries of all applications, or of these, in steps of five minutes. The task has ended by then."""
-    wanted = {key: find(snapshot.applications, key) for key in data.app_ids or ()}
-    applications = snapshot.applications if data.app_ids is None else [item for item in wanted.values() if item]
-    span = make_range(
-        unix_ms(data.since), unix_ms(data.until), services.clock.now_ms(), step_ms=TALLY_MS, default_ms=DAY_MS
-    )
-    task = await count_usage(services, applications, span)
-    return AppUsageStatsOut(
-        **msgspec.structs.asdict(started(task)),
-        unresolved_app_ids=[key for key, found in wanted.items() if found is None],
-    )
-
-
-@put(
-    "/api/v1/stats/usage/event-types",
-    id="v1.statistics.aggregate-event-types",
-    tags=TAGS,
-    summary="Aggregate Event Types",
-    status=202,
-    needs=Needs.READING,
-)
-async def aggregate_event_types(*, snapshot: Snapshot, services: Services) -> TaskStartedOut:
-    """Gathers the event types that the endpoints of each application name; the task that answers has ended."""
-    return started(await gather_event_types(services, snapshot))
-
-
-@get(
-    "/api/v1/app/{app_id}/stats/overview",
-    id="nicobar.application.overview",
-    tags=TAGS,
-    summary="Overview",
-)
-async def overview(
-    *,
-    application: Application,
-    snapshot: Snapshot,
-    services: Services,
-    hours: Annotated[int, Meta(ge=1, le=168, description="How far back.")] = 24,
-) -> OverviewOut:
-    """Ours: what happened hour by hour, and what waits now."""
-    now_ms = services.clock.now_ms()
-    since_ms = (now_ms // HOUR_MS - hours + 1) * HOUR_MS
-    span = make_range(since_ms, now_ms + 1, now_ms, step_ms=HOUR_MS, default_ms=DAY_MS)
-    tallies = await services.store.tallies(
-        application.id, since_ms=span.since_ms, until_ms=span.until_ms, step_ms=span.step_ms
-    )
-    backlog = {waiting.endpoint_seq: waiting for waiting in await services.store.backlog()}
-    return OverviewOut(
-        hours=[
-            _hour(span.since_ms + number * HOUR_MS, point) for number, point in enumerate(by_point(tallies, span))
-        ],
-        endpoints=[
-            OverviewEndpoint(
-                id=endpoint.id,
-                unfinished=backlog[endpoint.seq].unfinished if endpoint.seq in backlog else 0,
-                oldest_accepted_at=moment(backlog[endpoint.seq].oldest_accepted_at_ms)
-                if endpoint.seq in backlog
-                else None,
-            )
-            for endpoint in snapshot.endpoints
-            if endpoint.app_id == application.id
-        ],
-    )
-
-
-def _hour(at_ms: int, point: list[Tally]) -> OverviewPoint:
-    counts = count(point)
-    delivered = next((item for item in point if item.state is DeliveryState.SUCCESS), None)
-    return OverviewPoint(
-        at=moment(at_ms),
-        success=counts.success,
-        retried=counts.failure - counts.exhausted,
-        failed=counts.exhausted,
-        canceled=counts.canceled,
-        average_latency_ms=delivered.latency_ms // delivered.attempts if delivered else None,
-        max_latency_ms=delivered.latency_max_ms if delivered else None,
-    )
-
-
 OPERATIONS = (
     endpoint_stats,
     endpoint_attempt_stats,
     application_attempts,
     application_attempts_over_time,
-    endpoint_count,
-    count_active_applications,
-    aggregate_app_stats,
-    aggregate_event_types,
-    overview,
 )

@@ -22,7 +22,6 @@ from nicobar.use_cases.bounds import MAX_VARIABLES, VariableName, VariableValue
 from nicobar.use_cases.dry_run import dry_target, unpublished
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.transformations import MAX_VERSION, TransformationPatch
-from nicobar.web.api.attempts import VerdictOut, verdict_shown
 from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.endpoint_bodies import HTTP, Kind
 from nicobar.web.api.endpoints import ONE
@@ -31,6 +30,7 @@ from nicobar.web.api.listing import page_of_found, span_of
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, read_iterator
 from nicobar.web.api.rejected_requests import numbered
 from nicobar.web.api.shapes import Channel, EventTypeName, Moment, Page, Shape, moment, text_of_reason
+from nicobar.web.api.verdicts import VerdictOut, verdict_shown
 from nicobar.web.operations import get, patch, post
 
 TAGS = ["Transformation"]

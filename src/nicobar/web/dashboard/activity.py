@@ -85,7 +85,9 @@ def day_of(span: Range, tallies: Sequence[Tally], took_ms: Sequence[int]) -> Day
     hours = [count(point) for point in by_point(tallies, span)]
     highest = max((_total(hour) for hour in hours), default=0)
     return Day(
-        bars=tuple(_bar(number, span.since_ms + number * HOUR_MS, one, highest) for number, one in enumerate(hours)),
+        bars=tuple(
+            _bar(number, span.since_ms + number * HOUR_MS, hour, highest) for number, hour in enumerate(hours)
+        ),
         counts=count(tallies),
         highest=highest,
         p50_ms=percentile(took_ms, 0.5),

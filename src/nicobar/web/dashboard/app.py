@@ -148,10 +148,10 @@ def _read(signature: Signature, scope: Message) -> dict[str, object]:
     """The arguments that the address has. Without the check of names, a list would ignore a filter that it does not
     have and show everything; pages without parameters have nothing to filter. Raises Refusal 422.
     """
-    known = signature.query_names
+    names = signature.query_names
     for name in given_names(scope["query_string"]):
-        if known and name not in known:
-            raise unknown_name(name, known)
+        if names and name not in names:
+            raise unknown_name(name, names)
     in_path, wrong = read_path(signature.path, scope["path_params"])
     in_query, more = read_query(signature.query, given_values(scope["query_string"]))
     invalid = [*wrong, *more]

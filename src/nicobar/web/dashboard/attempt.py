@@ -12,12 +12,12 @@ from nicobar.web.operations import Response, get
 @get("/webhooks/{endpoint_id}/attempts/{attempt_id}")
 async def attempt(endpoint_id: str, attempt_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Request, answer, verdicts, console, and the event itself."""
-    known = find_endpoint(await context.snapshot(), endpoint_id)
+    endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     store = context.services.store
     found = await store.attempt(attempt_id)
     if (
         found is None
-        or found.endpoint_id != known.id
+        or found.endpoint_id != endpoint.id
         or (found.message.source_id == ALERT_SOURCE_ID and not visitor.sees_alerts)
     ):
         raise not_found("attempt")
@@ -25,7 +25,7 @@ async def attempt(endpoint_id: str, attempt_id: str, context: Context, visitor: 
     return page(
         visitor,
         "attempt.html",
-        endpoint=known,
+        endpoint=endpoint,
         tried=found,
         attempt=found.attempt,
         message=message or found.message,

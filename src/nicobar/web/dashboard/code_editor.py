@@ -135,26 +135,26 @@ async def begin_edit(endpoint_id: str, context: Context) -> Response[bytes]:
     """Begins to change the code of an endpoint, or goes on with it; what runs stays until the draft is published. A
     draft in which nothing was changed is begun again with what runs now.
     """
-    known = find_endpoint(await context.snapshot(), endpoint_id)
-    there = await context.services.store.draft_of(known.app_id, known.id)
+    endpoint = find_endpoint(await context.snapshot(), endpoint_id)
+    there = await context.services.store.draft_of(endpoint.app_id, endpoint.id)
     if there is not None:
         if there.revision:
             return redirect(f"/webhooks/drafts/{there.id}/code")
         await context.services.store.remove_draft(there.id)
     draft_id = there.id if there else context.services.ids.new("draft")
-    secrets = endpoint_credentials(context.services.vault, known)
+    secrets = endpoint_credentials(context.services.vault, endpoint)
     made = Draft(
         id=draft_id,
-        app_id=known.app_id,
-        connector=known.connector,
-        name=known.name,
+        app_id=endpoint.app_id,
+        connector=endpoint.connector,
+        name=endpoint.name,
         updated_at_ms=context.now_ms(),
         sealed_credentials=context.services.vault.seal(msgspec.json.encode(secrets), draft_id),
-        settings=known.settings,
-        event_types=known.event_types,
-        variables=known.variables,
-        code=known.transformation.code if known.transformation else "",
-        endpoint_id=known.id,
+        settings=endpoint.settings,
+        event_types=endpoint.event_types,
+        variables=endpoint.variables,
+        code=endpoint.transformation.code if endpoint.transformation else "",
+        endpoint_id=endpoint.id,
     )
     await add_draft(context, made)
     return redirect(f"/webhooks/drafts/{draft_id}/code")

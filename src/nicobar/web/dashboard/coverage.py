@@ -7,8 +7,8 @@ import hashlib
 import msgspec
 
 from nicobar.errors import NicobarError
+from nicobar.logs import log
 from nicobar.model import Endpoint
-from nicobar.observe import log
 from nicobar.pipeline.configuration import OpenEndpoint, open_endpoint
 from nicobar.use_cases.dry_run import Coverage, Findings, Samples, run_samples
 from nicobar.web.dashboard.context import Context, KnownCoverage
@@ -35,24 +35,24 @@ async def findings_of(context: Context, at: OpenEndpoint) -> Findings:
 
 async def coverage_of(context: Context, at: OpenEndpoint) -> Coverage:
     """The same in a few words; what was found once is not run again. Raises SandboxError."""
-    known = context.coverages.get(_key(await context.samples(), at.endpoint))
-    if known is None or (known.doubtful and context.services.clock.steady_ms() - known.at_ms >= DOUBTFUL_MS):
+    kept = context.coverages.get(_key(await context.samples(), at.endpoint))
+    if kept is None or (kept.doubtful and context.services.clock.steady_ms() - kept.at_ms >= DOUBTFUL_MS):
         return (await findings_of(context, at)).coverage
-    return known.coverage
+    return kept.coverage
 
 
-async def coverage_of_endpoint(context: Context, known: Endpoint) -> Coverage | None:
+async def coverage_of_endpoint(context: Context, endpoint: Endpoint) -> Coverage | None:
     """What an endpoint sends for; None where it cannot be found out: its page is there all the same."""
     try:
-        return await coverage_of(context, open_endpoint(context.services.vault, known))
+        return await coverage_of(context, open_endpoint(context.services.vault, endpoint))
     except NicobarError as error:
-        log.warning("coverage not found", endpoint_id=known.id, code=error.code, detail=error.detail)
+        log.warning("coverage not found", endpoint_id=endpoint.id, code=error.code, detail=error.detail)
         return None
 
 
-def is_known_silent(context: Context, samples: Samples, known: Endpoint) -> bool:
+def is_known_silent(context: Context, samples: Samples, endpoint: Endpoint) -> bool:
     """Whether it was found that the endpoint sends nothing. Nothing is run here: a page of all endpoints asks."""
-    found = context.coverages.get(_key(samples, known))
+    found = context.coverages.get(_key(samples, endpoint))
     return found is not None and found.coverage.is_silent
 
 

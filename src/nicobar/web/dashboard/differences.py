@@ -57,16 +57,16 @@ def compare(before: str, after: str) -> Difference:
 
 def _folded(lines: list[Line]) -> list[Line]:
     """Without what is the same and further than CONTEXT_LINES from a change."""
-    changed = [place for place, one in enumerate(lines) if one.sign != " "]
+    changed = [place for place, line in enumerate(lines) if line.sign != " "]
     near = {
         place
         for change in changed
         for place in range(max(0, change - CONTEXT_LINES), min(len(lines), change + CONTEXT_LINES + 1))
     }
     folded: list[Line] = []
-    for place, one in enumerate(lines):
+    for place, line in enumerate(lines):
         if place in near:
-            folded.append(one)
+            folded.append(line)
         elif folded and folded[-1].sign == "…":
             folded[-1] = Line(sign="…", text="", skipped=folded[-1].skipped + 1)
         else:

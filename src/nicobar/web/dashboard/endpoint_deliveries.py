@@ -32,28 +32,28 @@ async def show(
     after: str | None = None,
 ) -> Response[bytes]:
     """The endpoint's deliveries, the newest message first."""
-    known = find_endpoint(await context.snapshot(), endpoint_id)
+    endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     state = known_state(of_state)
     place = Place(before=before, after=after)
     found = await context.services.store.attempted(
-        known.id,
+        endpoint.id,
         MessageFilter(alerts=visitor.sees_alerts),
         STATES[state],
         before=before,
         after=after,
         limit=PAGE,
     )
-    path = f"/webhooks/{known.id}/deliveries"
+    path = f"/webhooks/{endpoint.id}/deliveries"
 
     def link(place: Place) -> str:
         return address(path, state=state, before=place.before, after=place.after)
 
     pages = listed(found, place, limit=PAGE, key=lambda item: item.message.id, link=link)
-    waits = await read_waits(context.services.store, [known], context.now_ms())
+    waits = await read_waits(context.services.store, [endpoint], context.now_ms())
     return page(
         visitor,
         "endpoint_deliveries.html",
-        endpoint=known,
+        endpoint=endpoint,
         rows=[await row_of(context, item, waits) for item in pages.items],
         pages=pages,
         looked_until_ms=await looked_until_ms(context, pages.next),

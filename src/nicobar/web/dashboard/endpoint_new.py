@@ -225,7 +225,7 @@ def _form(
     problem: NicobarError | None = None,
     checkup: Checkup | None = None,
 ) -> Response[bytes]:
-    known = settings or {}
+    values = settings or {}
     return page(
         visitor,
         "endpoint_connection.html",
@@ -234,9 +234,11 @@ def _form(
         name=name,
         main=main_fields(of_kind),
         further=further_fields(of_kind),
-        values={field.name: value_of(field, known) for field in of_kind.fields},
+        values={field.name: value_of(field, values) for field in of_kind.fields},
         secret=secret,
-        is_open=any(known.get(field.name) for field in further_fields(of_kind) if field.kind is not FieldKind.SWITCH),
+        is_open=any(
+            values.get(field.name) for field in further_fields(of_kind) if field.kind is not FieldKind.SWITCH
+        ),
         kept=kept,
         problem=problem,
         checkup=checkup,

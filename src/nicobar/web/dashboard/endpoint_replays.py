@@ -62,24 +62,24 @@ async def count(endpoint_id: str, context: Context, visitor: Visitor) -> Respons
     """What a replay would do, before it is begun. The address is the whole question: `kind`, `since`, `until`, and
     any of `status`, `event_type`, `customer` and `failure`.
     """
-    known = find_endpoint(await context.snapshot(), endpoint_id)
+    endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     fields = _query(visitor)
     try:
         asked = read(fields, context.now_ms(), (await context.samples()).types)
     except UserError as problem:
-        return await _form(context, visitor, known, fields, problem)
-    counted = await count_replay(context.services.store, KINDS[asked.kind], known, asked.which)
-    return _counted(context, visitor, known, asked, counted)
+        return await _form(context, visitor, endpoint, fields, problem)
+    counted = await count_replay(context.services.store, KINDS[asked.kind], endpoint, asked.which)
+    return _counted(context, visitor, endpoint, asked, counted)
 
 
 @post("/webhooks/{endpoint_id}/replays", status=303)
 async def start(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Begins a replay."""
-    known = find_endpoint(await context.snapshot(), endpoint_id)
+    endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     asked = read(visitor.every, context.now_ms(), (await context.samples()).types)
     new_ids = "new_ids" in visitor.form
-    task = await start_replay(context.services, visitor, KINDS[asked.kind], known, asked.which, new_ids=new_ids)
-    return redirect(f"/webhooks/{known.id}/replays/{task.id}")
+    task = await start_replay(context.services, visitor, KINDS[asked.kind], endpoint, asked.which, new_ids=new_ids)
+    return redirect(f"/webhooks/{endpoint.id}/replays/{task.id}")
 
 
 @get("/webhooks/{endpoint_id}/replays/{task_id}")
@@ -97,11 +97,11 @@ async def progress(endpoint_id: str, task_id: str, context: Context, visitor: Vi
 @post("/webhooks/{endpoint_id}/replays/{task_id}/cancel", status=303)
 async def cancel(endpoint_id: str, task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Stops a replay; what was not tried becomes what it was before. One with nothing left stays as it is."""
-    known = find_endpoint(await context.snapshot(), endpoint_id)
-    task = await _task(context, known, task_id)
+    endpoint = find_endpoint(await context.snapshot(), endpoint_id)
+    task = await _task(context, endpoint, task_id)
     with suppress(Refusal):  # the page says that it has ended
         await cancel_replay(context.services, visitor, task)
-    return redirect(f"/webhooks/{known.id}/replays/{task.id}")
+    return redirect(f"/webhooks/{endpoint.id}/replays/{task.id}")
 
 
 def read(fields: Fields, now_ms: int, known_types: Collection[str] = ()) -> Asked:
@@ -153,23 +153,23 @@ def _last(fields: Fields, name: str) -> str:
 
 def _query(visitor: Visitor) -> Fields:
     values = parse_qs(urlsplit(visitor.path).query, max_num_fields=1_000)
-    return {name: tuple(ones) for name, ones in values.items()}
+    return {name: tuple(texts) for name, texts in values.items()}
 
 
 async def _form(
-    context: Context, visitor: Visitor, known: Endpoint, fields: Fields, problem: UserError | None = None
+    context: Context, visitor: Visitor, endpoint: Endpoint, fields: Fields, problem: UserError | None = None
 ) -> Response[bytes]:
     known_types = (await context.samples()).types
     return page(
         visitor,
         "endpoint_replays.html",
         status=422 if problem else 200,
-        endpoint=known,
+        endpoint=endpoint,
         fields={name: _last(fields, name) for name in ("kind", "since", "from", "until", "customer", "failure")},
         statuses=fields.get("status", ()),
         chosen=chosen_types(known_types, fields),
-        families=families(known_types, known.event_types),
-        tasks=await _tasks(context, known),
+        families=families(known_types, endpoint.event_types),
+        tasks=await _tasks(context, endpoint),
         kind_names=KIND_NAMES,
         status_names=STATUS_NAMES,
         states=FINAL_STATES,
@@ -179,7 +179,7 @@ async def _form(
 
 
 def _counted(
-    context: Context, visitor: Visitor, known: Endpoint, asked: Asked, counted: ReplayCount
+    context: Context, visitor: Visitor, endpoint: Endpoint, asked: Asked, counted: ReplayCount
 ) -> Response[bytes]:
     which = asked.which
     hidden = [
@@ -195,14 +195,14 @@ def _counted(
     return page(
         visitor,
         "endpoint_replay_confirm.html",
-        endpoint=known,
+        endpoint=endpoint,
         kind=KINDS[asked.kind],
         kind_names=KIND_NAMES,
         which=which,
         counted=counted,
         hidden=given,
         # As it was asked: the form's dates are in minutes, and `until` is now unless it was given.
-        change=f"/webhooks/{known.id}/replays?{urlsplit(visitor.path).query}",
+        change=f"/webhooks/{endpoint.id}/replays?{urlsplit(visitor.path).query}",
         now_ms=context.now_ms(),
     )
 
@@ -210,13 +210,13 @@ def _counted(
 async def _task_page(
     context: Context, visitor: Visitor, template: str, endpoint_id: str, task_id: str
 ) -> Response[bytes]:
-    known = find_endpoint(await context.snapshot(), endpoint_id)
-    task = await _task(context, known, task_id)
-    backlog = await context.services.store.backlog(known.seq)
+    endpoint = find_endpoint(await context.snapshot(), endpoint_id)
+    task = await _task(context, endpoint, task_id)
+    backlog = await context.services.store.backlog(endpoint.seq)
     return page(
         visitor,
         template,
-        endpoint=known,
+        endpoint=endpoint,
         task=task,
         is_open=task.status in _OPEN,
         waiting=sum(item.unfinished for item in backlog),
@@ -226,21 +226,23 @@ async def _task_page(
     )
 
 
-async def _task(context: Context, known: Endpoint, task_id: str) -> Task:
+async def _task(context: Context, endpoint: Endpoint, task_id: str) -> Task:
     """Raises Refusal 404."""
     found = await context.services.store.task(task_id)
-    if found is None or found.endpoint_id != known.id:
+    if found is None or found.endpoint_id != endpoint.id:
         raise not_found("replay")
     return found
 
 
-async def _tasks(context: Context, known: Endpoint) -> list[Task]:
+async def _tasks(context: Context, endpoint: Endpoint) -> list[Task]:
     """The endpoint's latest replays."""
     found: list[Task] = []
     seq = None
     for _ in range(MAX_LOOKS):
-        some = await context.services.store.tasks(app_ids=[known.app_id], before_seq=seq, after_seq=None, limit=PAGE)
-        found += [item for item in some if item.endpoint_id == known.id]
+        some = await context.services.store.tasks(
+            app_ids=[endpoint.app_id], before_seq=seq, after_seq=None, limit=PAGE
+        )
+        found += [item for item in some if item.endpoint_id == endpoint.id]
         if len(some) < PAGE or len(found) >= MAX_SHOWN:
             break
         seq = some[-1].seq

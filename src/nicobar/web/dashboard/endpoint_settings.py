@@ -50,16 +50,16 @@ class Form(Record):
 @get("/webhooks/{endpoint_id}/settings")
 async def settings(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """The form of what can be changed."""
-    known = find_endpoint(await context.snapshot(), endpoint_id)
+    endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     form = Form(
-        name=known.name,
-        settings=known.settings,
-        chosen=known.event_types,
-        rate=_rate(known),
-        variables=write_variables(known.variables),
-        headers=shown_headers(endpoint_headers(context.services.vault, known)),
+        name=endpoint.name,
+        settings=endpoint.settings,
+        chosen=endpoint.event_types,
+        rate=_rate(endpoint),
+        variables=write_variables(endpoint.variables),
+        headers=shown_headers(endpoint_headers(context.services.vault, endpoint)),
     )
-    return _settings_page(visitor, known, form, (await context.samples()).types)
+    return _settings_page(visitor, endpoint, form, (await context.samples()).types)
 
 
 @post("/webhooks/{endpoint_id}/settings", status=303)
@@ -67,20 +67,20 @@ async def change_settings(endpoint_id: str, context: Context, visitor: Visitor) 
     """Stores what was changed; secrets that were left empty stay."""
 
     async def change(edit: Edit) -> None:
-        known = context.endpoint(edit, endpoint_id)
-        await endpoints.update(edit, known, _patch(context, known, visitor, (await context.samples()).types))
+        endpoint = context.endpoint(edit, endpoint_id)
+        await endpoints.update(edit, endpoint, _patch(context, endpoint, visitor, (await context.samples()).types))
 
     try:
         await edited(context.services, visitor, change)
     except UserError as problem:
-        known = find_endpoint(await context.snapshot(), endpoint_id)
+        endpoint = find_endpoint(await context.snapshot(), endpoint_id)
         known_types = (await context.samples()).types
-        return _settings_page(visitor, known, _form(known, visitor, known_types), known_types, problem)
+        return _settings_page(visitor, endpoint, _form(endpoint, visitor, known_types), known_types, problem)
     return redirect(f"/webhooks/{endpoint_id}")
 
 
-def _form(known: Endpoint, visitor: Visitor, known_types: Collection[str]) -> Form:
-    given = read_fields(connector(known.connector), visitor.form)
+def _form(endpoint: Endpoint, visitor: Visitor, known_types: Collection[str]) -> Form:
+    given = read_fields(connector(endpoint.connector), visitor.form)
     return Form(
         name=given.name,
         settings=given.settings,
@@ -91,28 +91,28 @@ def _form(known: Endpoint, visitor: Visitor, known_types: Collection[str]) -> Fo
     )
 
 
-def _patch(context: Context, known: Endpoint, visitor: Visitor, known_types: Collection[str]) -> EndpointPatch:
+def _patch(context: Context, endpoint: Endpoint, visitor: Visitor, known_types: Collection[str]) -> EndpointPatch:
     """Raises UserError for what cannot be read."""
-    form = _form(known, visitor, known_types)
+    form = _form(endpoint, visitor, known_types)
     if visitor.form.get("types") == "some" and not form.chosen:
         raise UserError("types_missing", "No event type is selected.", "Select some, or deliver all events.")
-    stored = {name.lower(): value for name, value in endpoint_headers(context.services.vault, known).items()}
+    stored = {name.lower(): value for name, value in endpoint_headers(context.services.vault, endpoint).items()}
     kept = kept_values(visitor.every, stored)
     headers = {name: value for name, value in read_headers(visitor.every, stored).items() if name not in kept}
     removed = dict.fromkeys(name for name in stored if name not in kept)
     return EndpointPatch(
-        name=UNSET if form.name == known.name else form.name,
+        name=UNSET if form.name == endpoint.name else form.name,
         settings=form.settings,
-        credentials=dict(read_fields(connector(known.connector), visitor.form).credentials),
-        event_types=UNSET if form.chosen == known.event_types else form.chosen,
+        credentials=dict(read_fields(connector(endpoint.connector), visitor.form).credentials),
+        event_types=UNSET if form.chosen == endpoint.event_types else form.chosen,
         variables=read_variables(form.variables),
         headers=removed | headers,
-        max_messages_per_s=UNSET if form.rate == _rate(known) else read_rate(form.rate),
+        max_messages_per_s=UNSET if form.rate == _rate(endpoint) else read_rate(form.rate),
     )
 
 
-def _rate(known: Endpoint) -> str:
-    return "" if known.max_messages_per_s is None else str(known.max_messages_per_s)
+def _rate(endpoint: Endpoint) -> str:
+    return "" if endpoint.max_messages_per_s is None else str(endpoint.max_messages_per_s)
 
 
 @post("/webhooks/{endpoint_id}/disable", status=303)
@@ -129,9 +129,9 @@ async def disable(endpoint_id: str, context: Context, visitor: Visitor) -> Respo
 @get("/webhooks/{endpoint_id}/delete", needs=Needs.CHANGING)
 async def ask_delete(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Says what deleting means, and asks."""
-    known = find_endpoint(await context.snapshot(), endpoint_id)
-    unfinished = sum(waiting.unfinished for waiting in await context.services.store.backlog(known.seq))
-    return page(visitor, "endpoint_delete.html", endpoint=known, unfinished=unfinished)
+    endpoint = find_endpoint(await context.snapshot(), endpoint_id)
+    unfinished = sum(waiting.unfinished for waiting in await context.services.store.backlog(endpoint.seq))
+    return page(visitor, "endpoint_delete.html", endpoint=endpoint, unfinished=unfinished)
 
 
 @post("/webhooks/{endpoint_id}/delete", status=303)
@@ -146,14 +146,14 @@ async def delete(endpoint_id: str, context: Context, visitor: Visitor) -> Respon
 
 
 def _settings_page(
-    visitor: Visitor, known: Endpoint, form: Form, known_types: Collection[str], problem: UserError | None = None
+    visitor: Visitor, endpoint: Endpoint, form: Form, known_types: Collection[str], problem: UserError | None = None
 ) -> Response[bytes]:
-    of_kind = connector(known.connector)
+    of_kind = connector(endpoint.connector)
     return page(
         visitor,
         "endpoint_settings.html",
         status=422 if problem else 200,
-        endpoint=known,
+        endpoint=endpoint,
         connector=of_kind,
         form=form,
         main=main_fields(of_kind),

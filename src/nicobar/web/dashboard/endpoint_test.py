@@ -5,71 +5,30 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 
-from nicobar.connectors import ReadyCall, Request, preview_headers
 from nicobar.connectors.registry import connector
 from nicobar.errors import NicobarError, Refusal, UserError
-from nicobar.model import Customer, Endpoint, Message, Record
-from nicobar.pipeline.configuration import OpenEndpoint, endpoint_credentials, endpoint_headers, open_endpoint
-from nicobar.pipeline.transform import Ready, Subject, Transformed
-from nicobar.reasons import Reason
-from nicobar.store import Draft
+from nicobar.model import Customer, Message, Record
+from nicobar.pipeline.transform import Subject
 from nicobar.store.history import MessageFilter
-from nicobar.use_cases.dry_run import (
-    DryRun,
-    Findings,
-    Note,
-    notes,
-    outcome,
-    past,
-    pasted,
-    run_event,
-    sample,
-    target,
-    unpublished,
-)
-from nicobar.use_cases.test_events import SentTestEvent, TestTarget, send_test_event, sent_test_event
+from nicobar.use_cases.dry_run import Findings, outcome, past, pasted, run_event, sample
+from nicobar.use_cases.test_events import SentTestEvent, send_test_event, sent_test_event
 from nicobar.web.dashboard.authorization import Needs
-from nicobar.web.dashboard.context import Context, find_draft, find_endpoint, not_found
+from nicobar.web.dashboard.context import Context, not_found
 from nicobar.web.dashboard.coverage import coverage_of, findings_of
-from nicobar.web.dashboard.differences import Difference, compare
-from nicobar.web.dashboard.endpoint_new import credentials
-from nicobar.web.dashboard.pages import page, pretty, redirect
+from nicobar.web.dashboard.differences import compare
+from nicobar.web.dashboard.endpoint_bench import Bench, bench_of_draft, bench_of_endpoint
+from nicobar.web.dashboard.pages import page, redirect
+from nicobar.web.dashboard.shown_dry_run import ShownDryRun, curl, shown_dry_run, written
 from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
 MAX_PAST = 25
 MAX_TEST_ID_CHARS = 64
 MAX_EMAIL_CHARS = 254
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What a dry run runs: a draft's code, or what an endpoint runs. `here` is the page's address; `running` is what
-    runs now, where the draft is for an endpoint that is there. `secrets` are never shown.
-    """
-
-    here: str
-    app_id: str
-    at: OpenEndpoint
-    secrets: tuple[str, ...]
-    running: OpenEndpoint | None = None
-    draft: Draft | None = None
-    endpoint: Endpoint | None = None
-
-    @property
-    def subject_id(self) -> str:
-        """Whose change or test the audit log tells of."""
-        return self.endpoint.id if self.endpoint else self.draft.id if self.draft else ""
-
-    @property
-    def test_target(self) -> TestTarget:
-        return TestTarget(opened=self.at, app_id=self.app_id, subject_id=self.subject_id, secrets=self.secrets)
 
 
 class Chosen(Record):
@@ -83,79 +42,6 @@ class Chosen(Record):
     every: bool = False
     send: bool = False
     email: str = ""
-
-
-class ShownCall(Record):
-    """A call as the page shows it, and how the event became it."""
-
-    request: Request
-    added: bool
-    difference: Difference
-
-
-class ShownDryRun(Record):
-    """A dry run as the page shows it; `running` is how the calls differ from those of what runs now."""
-
-    event_type: str
-    body: str
-    outcome: str
-    reason: Reason | None
-    calls: tuple[ShownCall, ...]
-    console: tuple[str, ...]
-    notes: tuple[Note, ...]
-    duration_us: int
-    running: Difference | None = None
-
-
-async def bench_of_draft(context: Context, draft_id: str) -> Bench:
-    """Raises Refusal 404."""
-    draft = await find_draft(context, draft_id)
-    if draft.endpoint_id is not None:
-        known = find_endpoint(await context.snapshot(), draft.endpoint_id)
-        return Bench(
-            here=f"/webhooks/drafts/{draft.id}/test",
-            app_id=draft.app_id,
-            at=open_endpoint(context.services.vault, with_draft(known, draft)),
-            secrets=_secrets(context, known),
-            running=open_endpoint(context.services.vault, known),
-            draft=draft,
-            endpoint=known,
-        )
-    known_secrets = credentials(context, draft)
-    at = target(
-        kind=draft.connector,
-        code=draft.code,
-        settings=draft.settings,
-        credentials=known_secrets,
-        variables=draft.variables,
-        event_types=draft.event_types,
-        endpoint_id=draft.id,
-    )
-    here = f"/webhooks/drafts/{draft.id}/test"
-    return Bench(here=here, app_id=draft.app_id, at=at, secrets=tuple(known_secrets.values()), draft=draft)
-
-
-async def bench_of_endpoint(context: Context, endpoint_id: str) -> Bench:
-    """Raises Refusal 404."""
-    known = find_endpoint(await context.snapshot(), endpoint_id)
-    return Bench(
-        here=f"/webhooks/{known.id}/testing",
-        app_id=known.app_id,
-        at=open_endpoint(context.services.vault, known),
-        secrets=_secrets(context, known),
-        endpoint=known,
-    )
-
-
-def with_draft(known: Endpoint, draft: Draft) -> Endpoint:
-    """The endpoint as it would be once the draft is published."""
-    code = unpublished(draft.code) if draft.code.strip() else None
-    return msgspec.structs.replace(known, transformation=code, transformation_enabled=True, variables=draft.variables)
-
-
-def _secrets(context: Context, known: Endpoint) -> tuple[str, ...]:
-    vault = context.services.vault
-    return (*endpoint_credentials(vault, known).values(), *endpoint_headers(vault, known).values())
 
 
 @get("/webhooks/drafts/{draft_id}/test", needs=Needs.CHANGING)
@@ -296,8 +182,8 @@ async def _dry_run(context: Context, bench: Bench, chosen: Chosen) -> tuple[Show
     running = None
     if bench.running is not None:
         now = await run_event(context.services.sandbox, bench.running, subject, context.now_ms())
-        running = await asyncio.to_thread(compare, _written(now.result), _written(dry_run.result))
-    shown = await asyncio.to_thread(_shown, bench.at, dry_run, running)
+        running = await asyncio.to_thread(compare, written(now.result), written(dry_run.result))
+    shown = await asyncio.to_thread(shown_dry_run, bench.at, dry_run, running)
     return shown, test_id if shown.outcome == "sends" else ""
 
 
@@ -329,50 +215,6 @@ async def latest(context: Context, app_id: str, event_types: Sequence[str]) -> l
         app_id, MessageFilter(event_types=tuple(event_types)), limit=MAX_PAST
     )
     return [item for item in found.items if item.expunged_at_ms is None]
-
-
-def _written(result: Transformed) -> str:
-    """All calls as text: those of two handlers are compared in it."""
-    if not isinstance(result, Ready):
-        return f"({result.reason})"
-    return "\n\n".join(f"{call.method} {call.url}\n{pretty(call.body)}" for call in result.calls)
-
-
-def _shown(at: OpenEndpoint, dry_run: DryRun, running: Difference | None) -> ShownDryRun:
-    result = dry_run.result
-    code = at.endpoint.transformation.code if at.endpoint.transformation else ""
-    body = dry_run.subject.message.body.decode("utf-8", "replace")
-    event = pretty(body)
-    calls = result.calls if isinstance(result, Ready) else ()
-    return ShownDryRun(
-        event_type=dry_run.subject.message.event_type,
-        body=body,
-        outcome=outcome(result),
-        reason=None if isinstance(result, Ready) else result.reason,
-        calls=tuple(
-            ShownCall(request=_preview(at, call), added=call.added, difference=compare(event, pretty(call.body)))
-            for call in calls
-        ),
-        console=result.console,
-        notes=notes(code, [dry_run]),
-        duration_us=result.duration_us,
-        running=running,
-    )
-
-
-def _preview(at: OpenEndpoint, call: ReadyCall) -> Request:
-    request = at.destination.pack([call])
-    return msgspec.structs.replace(request, headers=preview_headers(request.headers))
-
-
-def curl(request: Request) -> str:
-    """The request as a command line; what is secret is left for whoever runs it."""
-    parts = ["curl", "-X", request.method, shlex.quote(request.url)]
-    for name, value in request.shown_headers.items():
-        parts += ["-H", shlex.quote(f"{name}: {value}")]
-    if request.body:
-        parts += ["--data-raw", shlex.quote(request.body.decode("utf-8", "replace"))]
-    return " ".join(parts)
 
 
 async def _page(

@@ -15,7 +15,7 @@ from nicobar.use_cases.transformations import MAX_VERSION, find_version, restore
 from nicobar.web.dashboard.context import Context, find_endpoint, not_found
 from nicobar.web.dashboard.coverage import coverage_of_endpoint
 from nicobar.web.dashboard.differences import Difference, compare
-from nicobar.web.dashboard.endpoint_test import with_draft
+from nicobar.web.dashboard.endpoint_bench import with_draft
 from nicobar.web.dashboard.pages import page, pretty, redirect
 from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
@@ -53,27 +53,34 @@ async def show(
     older: str = "",
 ) -> Response[bytes]:
     """What runs, or one `version`; with `before` and `after` how one became the other. `older` pages the versions."""
-    known = find_endpoint(await context.snapshot(), endpoint_id)
-    open_draft = await _changed_draft(context, known)
+    endpoint = find_endpoint(await context.snapshot(), endpoint_id)
+    open_draft = await _changed_draft(context, endpoint)
     place = older if older.isdecimal() else None
-    versions = await context.services.store.versions(known.id, before=place, limit=MAX_VERSIONS)
-    chosen = await find_version(context.services.store, known.id, _number(version)) if version else None
+    versions = await context.services.store.versions(endpoint.id, before=place, limit=MAX_VERSIONS)
+    chosen = await find_version(context.services.store, endpoint.id, _number(version)) if version else None
     compared = None
     if before and after:
-        old, new = await _code(context, known, open_draft, before), await _code(context, known, open_draft, after)
+        old, new = (
+            await _code(context, endpoint, open_draft, before),
+            await _code(context, endpoint, open_draft, after),
+        )
         compared = Compared(before=before, after=after, difference=await asyncio.to_thread(compare, old, new))
-    elif chosen is not None and known.transformation is not None and known.transformation.version != chosen.version:
-        running = str(known.transformation.version)
-        difference = await asyncio.to_thread(compare, known.transformation.code, chosen.code or "")
+    elif (
+        chosen is not None
+        and endpoint.transformation is not None
+        and endpoint.transformation.version != chosen.version
+    ):
+        running = str(endpoint.transformation.version)
+        difference = await asyncio.to_thread(compare, endpoint.transformation.code, chosen.code or "")
         compared = Compared(before=running, after=version, difference=difference)
     return page(
         visitor,
         "endpoint_transformation.html",
-        endpoint=known,
-        connector=connector(known.connector),
-        coverage=await coverage_of_endpoint(context, known),
+        endpoint=endpoint,
+        connector=connector(endpoint.connector),
+        coverage=await coverage_of_endpoint(context, endpoint),
         draft=open_draft,
-        draft_differs=open_draft is not None and _differs(known, open_draft),
+        draft_differs=open_draft is not None and _differs(endpoint, open_draft),
         versions=versions,
         chosen=chosen,
         compared=compared,
@@ -86,9 +93,9 @@ async def show(
 @post("/webhooks/{endpoint_id}/transformation/restore", status=303)
 async def restore(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Publishes an old version."""
-    known = find_endpoint(await context.snapshot(), endpoint_id)
-    await restore_version(context.services, visitor, known.id, _number(visitor.form.get("version", "")))
-    return redirect(f"/webhooks/{known.id}/transformation")
+    endpoint = find_endpoint(await context.snapshot(), endpoint_id)
+    await restore_version(context.services, visitor, endpoint.id, _number(visitor.form.get("version", "")))
+    return redirect(f"/webhooks/{endpoint.id}/transformation")
 
 
 @get("/webhooks/{endpoint_id}/transformation/dry-run")
@@ -101,9 +108,9 @@ async def dry_run(
     message: str = "",
 ) -> Response[bytes]:
     """What the draft, or else the code that runs, would make of the latest messages, beside what was sent."""
-    known = find_endpoint(await context.snapshot(), endpoint_id)
-    open_draft = await _changed_draft(context, known)
-    changed = with_draft(known, open_draft) if open_draft else known
+    endpoint = find_endpoint(await context.snapshot(), endpoint_id)
+    open_draft = await _changed_draft(context, endpoint)
+    changed = with_draft(endpoint, open_draft) if open_draft else endpoint
     wanted = messages if messages in CHOICES else CHOICES[1]
     found = await run_messages(context.services, changed, messages=wanted)
     row = next((result for result in found.results if result.message_id == message), None)
@@ -111,7 +118,7 @@ async def dry_run(
     return page(
         visitor,
         "endpoint_dry_run.html",
-        endpoint=known,
+        endpoint=endpoint,
         draft=open_draft,
         found=found,
         failed=sum(result.state is DeliveryState.FAILED for result in found.results),
@@ -126,15 +133,15 @@ async def dry_run(
     )
 
 
-async def _changed_draft(context: Context, known: Endpoint) -> Draft | None:
+async def _changed_draft(context: Context, endpoint: Endpoint) -> Draft | None:
     """The endpoint's draft; None for one that was only looked at."""
-    found = await context.services.store.draft_of(known.app_id, known.id)
+    found = await context.services.store.draft_of(endpoint.app_id, endpoint.id)
     return found if found is not None and found.revision else None
 
 
-def _differs(known: Endpoint, draft: Draft) -> bool:
-    running = known.transformation.code if known.transformation else ""
-    return draft.code != running or draft.variables != known.variables
+def _differs(endpoint: Endpoint, draft: Draft) -> bool:
+    running = endpoint.transformation.code if endpoint.transformation else ""
+    return draft.code != running or draft.variables != endpoint.variables
 
 
 def _number(text: str) -> int:
@@ -142,12 +149,12 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_VERSION)) else 0
 
 
-async def _code(context: Context, known: Endpoint, item: Draft | None, name: str) -> str:
+async def _code(context: Context, endpoint: Endpoint, item: Draft | None, name: str) -> str:
     if name == DRAFT:
         if item is None:
             raise not_found("draft")
         return item.code
-    return (await find_version(context.services.store, known.id, _number(name))).code or ""
+    return (await find_version(context.services.store, endpoint.id, _number(name))).code or ""
 
 
 def _outcome(dry_run: MessageDryRun) -> str:
@@ -167,7 +174,7 @@ def _opened(code: str, dry_run: MessageDryRun) -> Opened:
         would = [call.body for call in dry_run.calls if not call.added or call.body in dry_run.sent]
         difference = compare(_written(dry_run.sent), _written(would))
     return Opened(
-        dry_run=dry_run, notes=tuple(_note(code, said, dry_run) for said in _worth(dry_run)), difference=difference
+        dry_run=dry_run, notes=tuple(_note(code, note, dry_run) for note in _worth(dry_run)), difference=difference
     )
 
 

@@ -121,9 +121,9 @@ async def show(
 async def first(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """What is known of the first event, as a part of the page that asks again and again."""
     snapshot = await context.snapshot()
-    known = find_endpoint(snapshot, endpoint_id)
-    found = await _first(context, known, first_source(snapshot.sources, known.app_id))
-    return page(visitor, "part_first.html", endpoint=known, first=found, now_ms=context.now_ms())
+    endpoint = find_endpoint(snapshot, endpoint_id)
+    found = await _first(context, endpoint, first_source(snapshot.sources, endpoint.app_id))
+    return page(visitor, "part_first.html", endpoint=endpoint, first=found, now_ms=context.now_ms())
 
 
 @post("/webhooks/{endpoint_id}/secret", status=303)
@@ -141,11 +141,11 @@ async def set_secret(endpoint_id: str, context: Context, visitor: Visitor) -> Re
 
 
 @post("/webhooks/{endpoint_id}/trial-secret", status=201)
-async def trial_secret(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Creates a secret for a trial without a sender, and shows it this once."""
+async def test_secret(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Creates a test secret, for a source without a sender, and shows it once."""
 
     async def change(edit: Edit) -> str:
-        return await sources.create_trial_secret(edit, _source(context, edit, endpoint_id))
+        return await sources.create_test_secret(edit, _source(context, edit, endpoint_id))
 
     secret = await edited(context.services, visitor, change)
     return await _page(context, visitor, endpoint_id, made=secret)
@@ -163,12 +163,12 @@ def _source(context: Context, edit: Edit, endpoint_id: str) -> Source:
 async def send_sample(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Receives a sample at the source, as the sender would send it."""
     snapshot = await context.snapshot()
-    known = find_endpoint(snapshot, endpoint_id)
-    incoming = first_source(snapshot.sources, known.app_id)
+    endpoint = find_endpoint(snapshot, endpoint_id)
+    incoming = first_source(snapshot.sources, endpoint.app_id)
     if incoming is None:
         raise not_found("source")
     await receive_sample(context, snapshot, incoming, visitor.form.get("event_type", ""))
-    return redirect(f"/webhooks/{known.id}?sent=1#connect")
+    return redirect(f"/webhooks/{endpoint.id}?sent=1#connect")
 
 
 @post("/webhooks/{endpoint_id}/pause", status=303)
@@ -214,44 +214,44 @@ async def _page(
     problem: NicobarError | None = None,
 ) -> Response[bytes]:
     snapshot = await context.snapshot()
-    known = find_endpoint(snapshot, endpoint_id)
-    incoming = first_source(snapshot.sources, known.app_id)
+    endpoint = find_endpoint(snapshot, endpoint_id)
+    incoming = first_source(snapshot.sources, endpoint.app_id)
     store = context.services.store
-    breaker = (await store.breakers()).get(known.seq)
-    waiting = next(iter(await store.backlog(known.seq)), None)
-    tried = await store.attempts_of_endpoint(known.id, AttemptFilter(alerts=visitor.sees_alerts), limit=ATTEMPTS)
+    breaker = (await store.breakers()).get(endpoint.seq)
+    waiting = next(iter(await store.backlog(endpoint.seq)), None)
+    tried = await store.attempts_of_endpoint(endpoint.id, AttemptFilter(alerts=visitor.sees_alerts), limit=ATTEMPTS)
     return page(
         visitor,
         "endpoint.html",
         status=422 if problem else 201 if made else 200,
         made=made,
         is_connecting=is_connecting,
-        coverage=await coverage_of_endpoint(context, known),
-        samples=_samples(snapshot, incoming, known) if incoming else [],
-        row=await _row(context, known, breaker, waiting),
-        day=await last_day(context, known.app_id, known.id),
+        coverage=await coverage_of_endpoint(context, endpoint),
+        samples=_samples(snapshot, incoming, endpoint) if incoming else [],
+        row=await _row(context, endpoint, breaker, waiting),
+        day=await last_day(context, endpoint.app_id, endpoint.id),
         source=incoming,
         kind=source_kind(incoming.kind) if incoming else None,
         has_secret=incoming is not None and context.services.has_secret(incoming),
         source_url=f"{visitor.base_url}/in/{incoming.token}" if incoming else "",
         is_local=not visitor.base_url.startswith("https://"),
         tried=tried.items,
-        first=await _first(context, known, incoming),
+        first=await _first(context, endpoint, incoming),
         problem=problem,
         now_ms=context.now_ms(),
     )
 
 
-def _samples(snapshot: Snapshot, incoming: Source, known: Endpoint) -> list[str]:
+def _samples(snapshot: Snapshot, incoming: Source, endpoint: Endpoint) -> list[str]:
     """The event types of the source that the endpoint subscribes to, the usual one first."""
-    names = [item.name for item in samples_of(snapshot, incoming) if wants(known, item.name, ())]
+    names = [item.name for item in samples_of(snapshot, incoming) if wants(endpoint, item.name, ())]
     usual = source_kind(incoming.kind).usual_event_type
     return sorted(names, key=lambda name: name != usual)
 
 
-async def _first(context: Context, known: Endpoint, incoming: Source | None) -> First:
+async def _first(context: Context, endpoint: Endpoint, incoming: Source | None) -> First:
     store = context.services.store
-    tried = await store.attempts_of_endpoint(known.id, AttemptFilter(), limit=1)
+    tried = await store.attempts_of_endpoint(endpoint.id, AttemptFilter(), limit=1)
     latest = tried.items[0] if tried.items else None
     refused = None
     if latest is None and incoming is not None:
@@ -269,7 +269,7 @@ OPERATIONS = (
     show,
     first,
     set_secret,
-    trial_secret,
+    test_secret,
     send_sample,
     pause,
     resume,

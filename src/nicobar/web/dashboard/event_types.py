@@ -72,10 +72,10 @@ async def show_all(context: Context, visitor: Visitor, q: str = "", recipe: str 
     samples = await context.samples()
     uses = await _uses(context, samples)
     wanted = q.strip().casefold()
-    known = await _known(context, samples)
+    event_types = await _known(context, samples)
     found = [
         item
-        for item in known.values()
+        for item in event_types.values()
         if wanted in searched(visitor, item)
         and (not recipe or any(use.recipe == recipe for use in uses.get(item.name, ())))
     ]
@@ -83,7 +83,7 @@ async def show_all(context: Context, visitor: Visitor, q: str = "", recipe: str 
         visitor,
         "event_types.html",
         types=found,
-        every=len(known),
+        every=len(event_types),
         uses=uses,
         searched=lambda item: searched(visitor, item),
         recipes=recipes(CONNECTORS, [kind.kind for kind in samples.kinds]),

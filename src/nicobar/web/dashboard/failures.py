@@ -45,11 +45,11 @@ async def show_all(
     app_id = current_application(snapshot).id
     groups = await context.services.store.failure_groups(app_id, of_endpoint or None)
     own = own_endpoints(snapshot, app_id)
-    known = {one for one, _ in own}
+    endpoint = {one for one, _ in own}
     return page(
         visitor,
         "failures.html",
-        rows=[row_of(group) for group in groups if group.endpoint_id in known],
+        rows=[row_of(group) for group in groups if group.endpoint_id in endpoint],
         endpoints=own,
         names=endpoint_names(snapshot),
         of_endpoint=of_endpoint,
@@ -62,24 +62,26 @@ async def show(
     context: Context, visitor: Visitor, of_endpoint: OfEndpoint = "", failure: str = ""
 ) -> Response[bytes]:
     """One group: what was said, the line of the code, a sample, and what can be done."""
-    known = find_endpoint(await context.snapshot(), of_endpoint)
-    group = await _group(context, known, failure)
+    endpoint = find_endpoint(await context.snapshot(), of_endpoint)
+    group = await _group(context, endpoint, failure)
     if group is None:
-        return page(visitor, "failure.html", endpoint=known, group=None)
+        return page(visitor, "failure.html", endpoint=endpoint, group=None)
     sample = await _sample(context, group)
     version = sample.attempt.transformation_version if sample else None
     line = line_of(group)
     return page(
         visitor,
         "failure.html",
-        endpoint=known,
+        endpoint=endpoint,
         group=group,
         sample=sample,
         line=line,
         version=version,
-        lines=await _code(context, known, version, line) if version and line else [],
-        is_mended=known.transformation is not None and version is not None and known.transformation.version > version,
-        replay_link=address("/failures/replay", endpoint=known.id, failure=failure),
+        lines=await _code(context, endpoint, version, line) if version and line else [],
+        is_mended=endpoint.transformation is not None
+        and version is not None
+        and endpoint.transformation.version > version,
+        replay_link=address("/failures/replay", endpoint=endpoint.id, failure=failure),
         now_ms=context.now_ms(),
     )
 
@@ -89,14 +91,14 @@ async def ask_replay(
     context: Context, visitor: Visitor, of_endpoint: OfEndpoint = "", failure: str = ""
 ) -> Response[bytes]:
     """Counts what sending a group again would do, and asks."""
-    known = find_endpoint(await context.snapshot(), of_endpoint)
+    endpoint = find_endpoint(await context.snapshot(), of_endpoint)
     store = context.services.store
-    count = await count_replay(store, TaskKind.BULK_REPLAY, known, group_filter(failure))
-    back = address("/failures/group", endpoint=known.id, failure=failure)
+    count = await count_replay(store, TaskKind.BULK_REPLAY, endpoint, group_filter(failure))
+    back = address("/failures/group", endpoint=endpoint.id, failure=failure)
     return page(
         visitor,
         "failure_replay_confirm.html",
-        endpoint=known,
+        endpoint=endpoint,
         failure=failure,
         count=count,
         back=back,
@@ -107,11 +109,11 @@ async def ask_replay(
 @post("/failures/replay", status=303)
 async def replay(context: Context, visitor: Visitor) -> Response[bytes]:
     """Sends the group again, as a task that can be followed."""
-    known = find_endpoint(await context.snapshot(), visitor.form.get("endpoint", ""))
+    endpoint = find_endpoint(await context.snapshot(), visitor.form.get("endpoint", ""))
     failure = visitor.form.get("failure", "")
-    task = await replay_group(context.services, visitor, known, failure, new_ids="new_ids" in visitor.form)
+    task = await replay_group(context.services, visitor, endpoint, failure, new_ids="new_ids" in visitor.form)
     if task is None:
-        return redirect(address("/failures/group", endpoint=known.id, failure=failure))
+        return redirect(address("/failures/group", endpoint=endpoint.id, failure=failure))
     return redirect(f"/failures/replays/{task.id}")
 
 
@@ -158,9 +160,9 @@ def line_of(group: FailureGroup) -> int | None:
     return group.reason.line if group.reason else None
 
 
-async def _group(context: Context, known: Endpoint, failure: str) -> FailureGroup | None:
+async def _group(context: Context, endpoint: Endpoint, failure: str) -> FailureGroup | None:
     """None for a group that nothing is in any more."""
-    groups = await context.services.store.failure_groups(known.app_id, known.id)
+    groups = await context.services.store.failure_groups(endpoint.app_id, endpoint.id)
     return next((group for group in groups if group.failure == failure), None)
 
 
@@ -172,9 +174,9 @@ async def _sample(context: Context, group: FailureGroup) -> MessageAttempt | Non
     return tried.items[0] if tried.items else None
 
 
-async def _code(context: Context, known: Endpoint, version: int, line: int) -> list[Line]:
+async def _code(context: Context, endpoint: Endpoint, version: int, line: int) -> list[Line]:
     """The line of that version with what stands around it."""
-    found = await context.services.store.versions(known.id, before=str(version + 1), limit=1, with_code=True)
+    found = await context.services.store.versions(endpoint.id, before=str(version + 1), limit=1, with_code=True)
     text = found.items[0].code if found.items and found.items[0].version == version else None
     numbered = list(enumerate((text or "").split("\n"), 1))
     around = numbered[max(0, line - 1 - AROUND_LINES) : line + AROUND_LINES]

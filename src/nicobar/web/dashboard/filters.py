@@ -95,9 +95,9 @@ def listed(
     )
 
 
-def unknown_name(name: str, known: Collection[str]) -> Refusal:
+def unknown_name(name: str, filters: Collection[str]) -> Refusal:
     """For an address with a name in its query that the page does not have."""
-    given, names = shortened(name), ", ".join(sorted(known))
+    given, names = shortened(name), ", ".join(sorted(filters))
     return Refusal(
         422,
         "unknown_name",

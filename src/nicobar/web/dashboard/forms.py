@@ -103,32 +103,32 @@ def write_variables(variables: Mapping[str, str]) -> str:
     return "\n".join(f"{name}={value}" for name, value in variables.items())
 
 
-def families(known: Collection[str], more: Sequence[str] = ()) -> dict[str, list[str]]:
+def families(event_types: Collection[str], more: Sequence[str] = ()) -> dict[str, list[str]]:
     """The known event types by what they are about, the first word of their name, with `more` that are not known."""
     found: dict[str, list[str]] = {}
-    for name in known:
+    for name in event_types:
         found.setdefault(re.split("[./]", name, maxsplit=1)[0], []).append(name)
     for name in more:
-        if name not in known:
+        if name not in event_types:
             found.setdefault("…", []).append(name)
     return found
 
 
-def chosen_types(known: Collection[str], form: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+def chosen_types(event_types: Collection[str], form: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """The event types of a tree of the known ones: those that are checked, and all of a family that is."""
     whole = form.get("event_family", ())
     found = dict.fromkeys(item for item in form.get("event_type", ()) if item)
-    for family, names in families(known).items():
+    for family, names in families(event_types).items():
         if family in whole:
             found |= dict.fromkeys(names)
     return tuple(found)
 
 
-def read_headers(form: Mapping[str, Sequence[str]], known: Mapping[str, str]) -> dict[str, str]:
+def read_headers(form: Mapping[str, Sequence[str]], stored: Mapping[str, str]) -> dict[str, str]:
     """Names and values of a form's rows. A row without a name is none; one without a value keeps what is known of a
     name that carries a secret.
     """
-    kept = kept_values(form, known)
+    kept = kept_values(form, stored)
     headers: dict[str, str] = {}
     for name, value in zip(form.get("header_name", ()), form.get("header_value", ()), strict=False):
         wanted = name.strip().lower()
@@ -137,13 +137,13 @@ def read_headers(form: Mapping[str, Sequence[str]], known: Mapping[str, str]) ->
     return headers
 
 
-def kept_values(form: Mapping[str, Sequence[str]], known: Mapping[str, str]) -> dict[str, str]:
+def kept_values(form: Mapping[str, Sequence[str]], stored: Mapping[str, str]) -> dict[str, str]:
     """The known values of the secret headers that a form leaves empty."""
     rows = zip(form.get("header_name", ()), form.get("header_value", ()), strict=False)
     empty = [name.strip().lower() for name, value in rows if not value.strip()]
-    return {name: known[name] for name in empty if is_credential(name) and name in known}
+    return {name: stored[name] for name in empty if is_credential(name) and name in stored}
 
 
-def shown_headers(known: Mapping[str, str]) -> dict[str, str | None]:
+def shown_headers(stored: Mapping[str, str]) -> dict[str, str | None]:
     """What a form shows of headers: None in the place of a secret."""
-    return {name: None if is_credential(name) else value for name, value in known.items()}
+    return {name: None if is_credential(name) else value for name, value in stored.items()}

@@ -35,8 +35,8 @@ def choose(chosen: str, accept_language: str) -> str:
         except ValueError:
             continue
         asked.append((weight, tag.strip().lower().partition("-")[0]))
-    known = [tag for weight, tag in sorted(asked, key=lambda item: -item[0]) if tag in LANGUAGES and weight > 0]
-    return known[0] if known else DEFAULT
+    accepted = [tag for weight, tag in sorted(asked, key=lambda item: -item[0]) if tag in LANGUAGES and weight > 0]
+    return accepted[0] if accepted else DEFAULT
 
 
 def noop(text: str) -> str:

@@ -47,12 +47,12 @@ async def ask_resend(message_id: str, context: Context, visitor: Visitor, to: st
 async def resent(message_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Puts the delivery into the queue again."""
     message = await _message(context, visitor, message_id)
-    known = find_endpoint(await context.snapshot(), visitor.form.get("to", ""))
+    endpoint = find_endpoint(await context.snapshot(), visitor.form.get("to", ""))
     try:
-        await resend(context.services, visitor, message, known, new_ids="new_ids" in visitor.form)
+        await resend(context.services, visitor, message, endpoint, new_ids="new_ids" in visitor.form)
     except Refusal as problem:
         return await _page(context, visitor, message, problem)
-    return redirect(f"/logs/{message.id}#{known.id}")
+    return redirect(f"/logs/{message.id}#{endpoint.id}")
 
 
 @get("/logs/{message_id}/expunge", needs=Needs.CHANGING)
@@ -85,21 +85,21 @@ async def _page(
 ) -> Response[bytes]:
     snapshot = await context.snapshot()
     store = context.services.store
-    endpoints = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
+    endpoints = {item.id: item for item in snapshot.endpoints}
     tried = await store.attempts_of_message(message.id, AttemptFilter(alerts=True), limit=MAX_ATTEMPTS)
     now_ms = context.now_ms()
     waits = await read_waits(store, snapshot.endpoints, now_ms)
     parts: list[Part] = []
     for delivery in await store.deliveries(message.id):
-        known = endpoints.get(delivery.endpoint_id)
+        endpoint = endpoints.get(delivery.endpoint_id)
         wait = waits.of(delivery)
         parts.append(
             Part(
                 delivery=delivery,
-                endpoint=known,
+                endpoint=endpoint,
                 wait=wait,
                 attempts=tuple(each.attempt for each in tried.items if each.endpoint_id == delivery.endpoint_id),
-                can_resend=_can_resend(message, known, wait),
+                can_resend=_can_resend(message, endpoint, wait),
             )
         )
     return page(
@@ -119,8 +119,8 @@ async def _page(
     )
 
 
-def _can_resend(message: Message, known: Endpoint | None, wait: Wait | None) -> bool:
-    if known is None or known.disabled or message.expunged_at_ms is not None:
+def _can_resend(message: Message, endpoint: Endpoint | None, wait: Wait | None) -> bool:
+    if endpoint is None or endpoint.disabled or message.expunged_at_ms is not None:
         return False
     return wait is None or wait.cause in _RESENDABLE
 

@@ -49,12 +49,12 @@ async def test(context: Context, visitor: Visitor) -> Response[bytes]:
     """Sends one the ways that alerts go."""
     await context.snapshot()
     done = await context.services.alerts.test(visitor.name)
-    said = {}
+    outcome = {}
     if done.endpoint is not None:
-        said["told"] = done.endpoint.id
+        outcome["told"] = done.endpoint.id
     if done.mail_error is not None:
-        said["mail"] = done.mail_error or SENT
-    return redirect(f"/settings/alerts?{urlencode(said)}#test")
+        outcome["mail"] = done.mail_error or SENT
+    return redirect(f"/settings/alerts?{urlencode(outcome)}#test")
 
 
 OPERATIONS = (show, test)

@@ -64,9 +64,9 @@ async def revoke(token_id: str, context: Context, visitor: Visitor) -> Response[
 async def _scope(context: Context, visitor: Visitor) -> tuple[Scope, str | None]:
     """What the form says: a scope, and with `:` behind it an application."""
     text, _, app_id = visitor.form.get("scope", "").partition(":")
-    known = {application.id for application in (await context.snapshot()).applications}
+    app_ids = {application.id for application in (await context.snapshot()).applications}
     scope = next((scope for scope in SCOPES if scope == text), None)
-    if scope is None or (app_id != "" if scope in WIDE_SCOPES else app_id not in known):
+    if scope is None or (app_id != "" if scope in WIDE_SCOPES else app_id not in app_ids):
         raise UserError("scope_unknown", "There is no such scope.", "Choose one of the list.")
     return scope, app_id or None
 

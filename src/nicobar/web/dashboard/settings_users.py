@@ -41,8 +41,8 @@ async def withdraw(context: Context, visitor: Visitor) -> Response[bytes]:
 @post("/settings/users/{user_id}/link", status=201, needs=Needs.OWNER)
 async def offer_password(user_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Makes a link for somebody who has lost their password; it is shown this once."""
-    known, path = await users.offer_password(context.services, visitor, user_id)
-    return await _page(context, visitor, made=visitor.base_url + path, made_for=known.name)
+    user, path = await users.offer_password(context.services, visitor, user_id)
+    return await _page(context, visitor, made=visitor.base_url + path, made_for=user.name)
 
 
 @post("/settings/users/{user_id}/role", status=303, needs=Needs.OWNER)
@@ -88,14 +88,14 @@ async def _page(
     problem: NicobarError | None = None,
 ) -> Response[bytes]:
     now_ms = context.now_ms()
-    known = await context.services.store.users()
+    stored_users = await context.services.store.users()
     return page(
         visitor,
         "settings_users.html",
         status=422 if problem else 201 if made else 200,
-        users=known,
+        users=stored_users,
         links=await context.services.store.links(now_ms=now_ms),
-        names={user.name for user in known},
+        names={user.name for user in stored_users},
         roles=list(UserRole),
         made=made,
         made_for=made_for,

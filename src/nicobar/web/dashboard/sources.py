@@ -105,11 +105,11 @@ async def rotate_secret(source_id: str, context: Context, visitor: Visitor) -> R
 
 
 @post("/sources/{source_id}/trial-secret", status=201)
-async def trial_secret(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Creates a secret for a trial without a sender, and shows it this once."""
+async def test_secret(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Creates a test secret, for a source without a sender, and shows it once."""
 
     async def change(edit: Edit) -> str:
-        return await sources.create_trial_secret(edit, _source(context, edit, source_id))
+        return await sources.create_test_secret(edit, _source(context, edit, source_id))
 
     secret = await edited(context.services, visitor, change)
     return await _page(context, visitor, source_id, made=secret)
@@ -147,9 +147,9 @@ async def rotate_address(source_id: str, context: Context, visitor: Visitor) -> 
 async def send_sample(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Receives a sample as the sender would send it, signed with the newest secret."""
     snapshot = await context.snapshot()
-    known = source(snapshot, source_id)
-    message_id = await receive_sample(context, snapshot, known, visitor.form.get("event_type", ""))
-    return redirect(f"/sources/{known.id}?sent={message_id}#sample")
+    incoming = source(snapshot, source_id)
+    message_id = await receive_sample(context, snapshot, incoming, visitor.form.get("event_type", ""))
+    return redirect(f"/sources/{incoming.id}?sent={message_id}#sample")
 
 
 @get("/sources/{source_id}/delete", needs=Needs.CHANGING)
@@ -187,12 +187,12 @@ def _new(visitor: Visitor, *, name: str, kind: str, problem: UserError | None = 
     return page(visitor, "source_new.html", status=status, name=name, kind=kind, kinds=SOURCES, problem=problem)
 
 
-async def receive_sample(context: Context, snapshot: Snapshot, known: Source, name: str) -> str:
+async def receive_sample(context: Context, snapshot: Snapshot, incoming: Source, name: str) -> str:
     """Receives a sample of that event type as the sender would send it, signed with the newest secret; the message's
     id. Raises Refusal 404.
     """
-    event_type = next((item for item in samples_of(snapshot, known) if item.name == name), None)
-    opened = await context.services.configuration.source(known.token)
+    event_type = next((item for item in samples_of(snapshot, incoming) if item.name == name), None)
+    opened = await context.services.configuration.source(incoming.token)
     if isinstance(opened, Unusable):
         raise opened.error
     if event_type is None or opened is None or not opened.secrets:
@@ -204,9 +204,9 @@ async def receive_sample(context: Context, snapshot: Snapshot, known: Source, na
     return (await context.services.receiver.receive(opened, headers, body)).message_id
 
 
-def samples_of(snapshot: Snapshot, known: Source) -> list[EventType]:
+def samples_of(snapshot: Snapshot, incoming: Source) -> list[EventType]:
     """What can be sent as a sample of this source."""
-    of_kind = source_kind(known.kind).event_types()
+    of_kind = source_kind(incoming.kind).event_types()
     names = {item.name for item in of_kind}
     own = [
         event_type for event_type in snapshot.event_types if event_type.name not in names and not event_type.archived
@@ -246,20 +246,20 @@ async def _page(
     problem: NicobarError | None = None,
 ) -> Response[bytes]:
     snapshot = await context.snapshot()
-    known = source(snapshot, source_id)
-    found = await context.services.store.refusals(known.id, before=text(before), after=text(after), limit=PAGE)
+    incoming = source(snapshot, source_id)
+    found = await context.services.store.refusals(incoming.id, before=text(before), after=text(after), limit=PAGE)
     refused: Shown[RejectedRequest] = shown(found, before=before, after=after, key=lambda item: str(item.seq))
     return page(
         visitor,
         "source.html",
         status=422 if problem else 201 if made else 200,
         made=made,
-        row=await _row(context, known),
-        kind=source_kind(known.kind),
-        address=f"{visitor.base_url}/in/{known.token}",
+        row=await _row(context, incoming),
+        kind=source_kind(incoming.kind),
+        address=f"{visitor.base_url}/in/{incoming.token}",
         is_local=not visitor.base_url.startswith("https://"),
         hours=GRACE_HOURS,
-        samples=samples_of(snapshot, known),
+        samples=samples_of(snapshot, incoming),
         sent=sent,
         refused=refused,
         problem=problem,
@@ -273,7 +273,7 @@ OPERATIONS = (
     create,
     show,
     rotate_secret,
-    trial_secret,
+    test_secret,
     end_older,
     ask_address,
     rotate_address,

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 
 from nicobar.errors import NicobarError, Refusal
-from nicobar.observe import log
+from nicobar.logs import log
 from nicobar.web.asgi import App, GoneError, Message, Receive, Send
 from nicobar.web.operations import ROUTE_PATH, Response, send_response
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from nicobar.connectors import Origin
-from nicobar.connectors.customerio import contract, rules
-from nicobar.connectors.customerio.check import MAX_SHOWN_CHARS
+from nicobar.connectors.customerio import rules, track_api
+from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS
 from nicobar.currencies import decimals
 from nicobar.model import Json, Verdict
 
@@ -41,7 +41,7 @@ def advise(path: str, item: dict[str, Json], origin: Origin) -> Iterator[Verdict
                 'Remove it, or send a second call with action: "event" if an event was meant.',
             )
         yield from advise_person(f"{path}.attributes", values, origin)
-    elif action in contract.EVENT_TYPES:
+    elif action in track_api.EVENT_TYPES:
         yield from advise_event(path, item, f"{path}.attributes", values, origin)
 
 
@@ -49,14 +49,14 @@ def advise_person(path: str, attributes: Mapping[str, Json], origin: Origin) -> 
     """On what is to be kept of a person."""
     for name in attributes:
         own = f"{path}.{name[:MAX_SHOWN_CHARS]}"
-        if name in contract.OWN_ATTRIBUTES:
+        if name in track_api.OWN_ATTRIBUTES:
             yield rules.OWN_ATTRIBUTE.at(
                 own,
                 "Customer.io keeps the name %(name)s for itself.",
                 "Choose another name, or leave it out.",
                 name=name,
             )
-        elif name.startswith("_") and name not in contract.USABLE_INTERNAL:
+        elif name.startswith("_") and name not in track_api.USABLE_INTERNAL:
             yield rules.INTERNAL_NAME.at(
                 own, "A name that begins with _ is of no use in segments.", "Leave out the underscore."
             )
@@ -67,7 +67,7 @@ def advise_event(
     path: str, item: Mapping[str, Json], data_path: str, data: Mapping[str, Json], origin: Origin
 ) -> Iterator[Verdict]:
     """On something that a person did, of v2 (`attributes`) or v1 (`data`)."""
-    for name in sorted(contract.MAIL_PROPERTIES & data.keys()):
+    for name in sorted(track_api.MAIL_PROPERTIES & data.keys()):
         yield rules.MAIL_PROPERTY.at(
             f"{data_path}.{name}",
             "The property %(name)s redirects the campaign's mail.",
@@ -75,7 +75,7 @@ def advise_event(
             name=name,
         )
     timestamp = item.get("timestamp")
-    if isinstance(timestamp, int) and origin.now_ms // 1000 - timestamp > contract.MAX_TRIGGER_AGE_S:
+    if isinstance(timestamp, int) and origin.now_ms // 1000 - timestamp > track_api.MAX_TRIGGER_AGE_S:
         yield rules.OLD_EVENT.at(
             f"{path}.timestamp",
             "The event is older than 72 hours: it is kept, and starts no campaign.",

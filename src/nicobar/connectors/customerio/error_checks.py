@@ -5,12 +5,11 @@ proportion to the size of the call.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from urllib.parse import parse_qs, unquote
 
 import msgspec
 
-from nicobar.connectors.customerio import contract, rules
-from nicobar.connectors.customerio.contract import Action, V1Call
+from nicobar.connectors.customerio import rules, track_api
+from nicobar.connectors.customerio.track_api import Action
 from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Verdict
 
@@ -22,12 +21,12 @@ def find_action(item: dict[str, Json]) -> Action | None:
     kind, action = item.get("type"), item.get("action")
     if not isinstance(kind, str) or not isinstance(action, str):
         return None
-    return contract.ACTIONS.get(kind, {}).get(action)
+    return track_api.ACTIONS.get(kind, {}).get(action)
 
 
 def check(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
     """One object of v2; `path` says where it stands."""
-    yield from _size(path, item, contract.MAX_ITEM_BYTES)
+    yield from _size(path, item, track_api.MAX_ITEM_BYTES)
     action = find_action(item)
     if action is None:
         yield _no_action(path, item)
@@ -48,31 +47,10 @@ def check(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
             yield from _FIELDS[field](f"{path}.{field}", item[field], action)
 
 
-def check_v1(path: str, call: V1Call, url_path: str, payload: Json) -> Iterator[Verdict]:
-    """One call of v1 with the path of its URL; `path` says where its payload stands."""
-    if call.segments[0] == "customers":
-        identifier = unquote(url_path.partition("?")[0].split("/")[4])
-        if len(identifier.encode("utf-8", "surrogatepass")) > contract.MAX_ID_BYTES:
-            yield rules.ID_LENGTH.at(
-                f"{path.rpartition('.')[0]}.url",
-                "The identifier is longer than %(max_id_bytes)s bytes.",
-                "Use a shorter one.",
-                max_id_bytes=contract.MAX_ID_BYTES,
-            )
-    if call.body == "segment":
-        yield from _id_type(f"{path.rpartition('.')[0]}.url", url_path.partition("?")[2])
-    if call.body in {"none", "any"}:
-        return
-    if not isinstance(payload, dict):
-        yield rules.PAYLOAD.at(path, "It is not an object.", "Send an object.")
-        return
-    yield from _BODIES[call.body](path, payload)
-
-
 def _no_action(path: str, item: dict[str, Json]) -> Verdict:
     kind = item.get("type")
-    known = contract.ACTIONS.get(kind) if isinstance(kind, str) else None
-    if known is None:
+    actions = track_api.ACTIONS.get(kind) if isinstance(kind, str) else None
+    if actions is None:
         return rules.TYPE.at(f"{path}.type", "It is none of person, object, delivery.", 'Set type: "person".')
     return rules.UNKNOWN_ACTION.at(
         f"{path}.action",
@@ -80,7 +58,7 @@ def _no_action(path: str, item: dict[str, Json]) -> Verdict:
         "Use one of %(known)s.",
         action=quote(item.get("action")),
         kind=str(kind),
-        known=", ".join(sorted(known)),
+        known=", ".join(sorted(actions)),
     )
 
 
@@ -89,35 +67,35 @@ def _no_action(path: str, item: dict[str, Json]) -> Verdict:
 
 def _name(path: str, name: Json, action: Action) -> Iterator[Verdict]:
     if action.type == "delivery":
-        if name not in contract.DELIVERY_NAMES:
+        if name not in track_api.DELIVERY_NAMES:
             yield rules.DELIVERY.at(
                 path,
                 "It is none of %(delivery_names)s.",
                 'Set it, such as name: "opened".',
-                delivery_names=", ".join(contract.DELIVERY_NAMES),
+                delivery_names=", ".join(track_api.DELIVERY_NAMES),
             )
         return
-    yield from _event_name(path, name)
+    yield from check_event_name(path, name)
 
 
-def _event_name(path: str, name: Json) -> Iterator[Verdict]:
+def check_event_name(path: str, name: Json) -> Iterator[Verdict]:
     if not isinstance(name, str) or not name.strip():
         yield rules.EVENT_NAME.at(
             path, "An event needs a name.", 'Set it to what the campaign waits for, such as "payment_failed".'
         )
-    elif _bytes(name) > contract.MAX_EVENT_NAME_BYTES:
+    elif _bytes(name) > track_api.MAX_EVENT_NAME_BYTES:
         yield rules.EVENT_NAME_LENGTH.at(
             path,
             "The name is longer than %(max_event_name_bytes)s bytes.",
             "Shorten it.",
-            max_event_name_bytes=contract.MAX_EVENT_NAME_BYTES,
+            max_event_name_bytes=track_api.MAX_EVENT_NAME_BYTES,
         )
 
 
 def _identifiers(path: str, value: Json, action: Action) -> Iterator[Verdict]:
     match action.type:
         case "person":
-            yield from _one_person(path, value, contract.PERSON_IDENTIFIERS)
+            yield from _one_person(path, value, track_api.PERSON_IDENTIFIERS)
         case "object":
             yield from _object(path, value)
         case _:
@@ -142,14 +120,14 @@ def _one_person(path: str, value: Json, names: Sequence[str]) -> Iterator[Verdic
     name, text = next(iter(value.items()))
     if not isinstance(text, str) or not text:
         yield rules.IDENTIFIERS.at(f"{path}.{name}", "It is not a text.", "Send a text that is not empty.")
-    elif name == "id" and _bytes(text) > contract.MAX_ID_BYTES:
+    elif name == "id" and _bytes(text) > track_api.MAX_ID_BYTES:
         yield rules.ID_LENGTH.at(
             f"{path}.id",
             "It is longer than %(max_id_bytes)s bytes.",
             "Use a shorter one.",
-            max_id_bytes=contract.MAX_ID_BYTES,
+            max_id_bytes=track_api.MAX_ID_BYTES,
         )
-    elif name == "phone" and not contract.is_phone(text):
+    elif name == "phone" and not track_api.is_phone(text):
         yield rules.PHONE.at(f"{path}.phone", "It is not in E.164 form.", "Write it as +15551234567.")
     elif name == "cio_id" and text.startswith("cio_"):
         yield rules.CIO_ID.at(f"{path}.cio_id", "In v2 it has no prefix.", "Leave out cio_.")
@@ -157,7 +135,7 @@ def _one_person(path: str, value: Json, names: Sequence[str]) -> Iterator[Verdic
 
 def _object(path: str, value: Json) -> Iterator[Verdict]:
     fields = value if isinstance(value, dict) else {}
-    if fields.keys() not in ({"object_type_id", "object_id"}, {"cio_object_id"}) or not _texts(fields):
+    if fields.keys() not in ({"object_type_id", "object_id"}, {"cio_object_id"}) or not are_texts(fields):
         yield rules.IDENTIFIERS.at(
             path,
             "An object has either object_type_id and object_id, or cio_object_id, as texts.",
@@ -165,16 +143,16 @@ def _object(path: str, value: Json) -> Iterator[Verdict]:
         )
         return
     kind = fields.get("object_type_id")
-    if isinstance(kind, str) and not contract.is_object_type(kind):
+    if isinstance(kind, str) and not track_api.is_object_type(kind):
         yield rules.OBJECT_TYPE.at(
             f"{path}.object_type_id", "It is not the number of a type of object.", 'Send it as text, such as "1".'
         )
-    if _bytes(str(fields.get("object_id", ""))) > contract.MAX_ID_BYTES:
+    if _bytes(str(fields.get("object_id", ""))) > track_api.MAX_ID_BYTES:
         yield rules.ID_LENGTH.at(
             f"{path}.object_id",
             "It is longer than %(max_id_bytes)s bytes.",
             "Use a shorter one.",
-            max_id_bytes=contract.MAX_ID_BYTES,
+            max_id_bytes=track_api.MAX_ID_BYTES,
         )
 
 
@@ -185,41 +163,41 @@ def _attributes(path: str, value: Json, action: Action) -> Iterator[Verdict]:
         if not isinstance(value.get("device_token"), str) or not value["device_token"]:
             yield rules.DELIVERY.at(f"{path}.device_token", "It is missing.", "Set the device's token.")
     elif not action.is_event:
-        yield from _attributes_of_person(path, value)
+        yield from check_kept_attributes(path, value)
 
 
-def _attributes_of_person(path: str, attributes: dict[str, Json]) -> Iterator[Verdict]:
+def check_kept_attributes(path: str, attributes: dict[str, Json]) -> Iterator[Verdict]:
     """The limits of what is kept; a person's and an object's are the same."""
-    if len(attributes) > contract.MAX_ATTRIBUTES:
+    if len(attributes) > track_api.MAX_ATTRIBUTES:
         yield rules.ATTRIBUTE_COUNT.at(
             path,
             "There are %(attributes)s; %(max_attributes)s are allowed.",
             "Send fewer.",
             attributes=len(attributes),
-            max_attributes=contract.MAX_ATTRIBUTES,
+            max_attributes=track_api.MAX_ATTRIBUTES,
         )
     for name, value in attributes.items():
         own = f"{path}.{name[:MAX_SHOWN_CHARS]}"
-        if _bytes(name) > contract.MAX_ATTRIBUTE_NAME_BYTES:
+        if _bytes(name) > track_api.MAX_ATTRIBUTE_NAME_BYTES:
             yield rules.ATTRIBUTE_NAME.at(
                 own,
                 "The name is longer than %(max_attribute_name_bytes)s bytes.",
                 "Shorten it.",
-                max_attribute_name_bytes=contract.MAX_ATTRIBUTE_NAME_BYTES,
+                max_attribute_name_bytes=track_api.MAX_ATTRIBUTE_NAME_BYTES,
             )
         body = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else encoded(value)
-        if body is not None and len(body) > contract.MAX_ATTRIBUTE_VALUE_BYTES:
+        if body is not None and len(body) > track_api.MAX_ATTRIBUTE_VALUE_BYTES:
             yield rules.ATTRIBUTE_VALUE.at(
                 own,
                 "The value has %(body)s bytes; %(max_attribute_value_bytes)s are allowed.",
                 "Shorten it, or send it with an event, where it may be longer.",
                 body=len(body),
-                max_attribute_value_bytes=contract.MAX_ATTRIBUTE_VALUE_BYTES,
+                max_attribute_value_bytes=track_api.MAX_ATTRIBUTE_VALUE_BYTES,
             )
 
 
-def _timestamp(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= contract.MAX_TIMESTAMP_S:
+def check_timestamp(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= track_api.MAX_TIMESTAMP_S:
         yield rules.TIMESTAMP.at(
             path,
             "A timestamp is a whole number of Unix seconds.",
@@ -227,14 +205,14 @@ def _timestamp(path: str, value: Json, _action: Action | None = None) -> Iterato
         )
 
 
-def _event_id(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
-    if not isinstance(value, str) or not contract.is_ulid(value):
+def check_event_id(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
+    if not isinstance(value, str) or not track_api.is_ulid(value):
         yield rules.EVENT_ID.at(
             path, "The id is not a ULID, so repetitions would not be left out.", "Leave id out, and one is made."
         )
 
 
-def _relationships(path: str, value: Json, action: Action) -> Iterator[Verdict]:
+def check_relationships(path: str, value: Json, action: Action) -> Iterator[Verdict]:
     if not isinstance(value, list) or (not value and "cio_relationships" in action.required):
         yield rules.RELATIONSHIPS.at(path, "It is not a list with something in it.", "Send [{identifiers: …}].")
         return
@@ -247,7 +225,7 @@ def _relationships(path: str, value: Json, action: Action) -> Iterator[Verdict]:
         elif action.action == "identify_anonymous":
             found = list(_one_person(f"{own}.identifiers", identifiers, ("anonymous_id",)))
         else:
-            found = list(_one_person(f"{own}.identifiers", identifiers, contract.MERGE_IDENTIFIERS))
+            found = list(_one_person(f"{own}.identifiers", identifiers, track_api.MERGE_IDENTIFIERS))
         verdict = rules.RELATIONSHIPS.at(
             own,
             "The relationship's attributes are not an object.",
@@ -262,14 +240,14 @@ def _relationships(path: str, value: Json, action: Action) -> Iterator[Verdict]:
 
 
 def _device(path: str, value: Json, action: Action) -> Iterator[Verdict]:
-    yield from _device_fields(path, value, ("token", "platform") if action.action == "add_device" else ("token",))
+    yield from check_device(path, value, ("token", "platform") if action.action == "add_device" else ("token",))
 
 
-def _device_fields(path: str, value: Json, needed: Sequence[str]) -> Iterator[Verdict]:
+def check_device(path: str, value: Json, needed: Sequence[str]) -> Iterator[Verdict]:
     fields = value if isinstance(value, dict) else {}
     for name in needed:
         text = fields.get(name)
-        if not isinstance(text, str) or not text or (name == "platform" and text not in contract.PLATFORMS):
+        if not isinstance(text, str) or not text or (name == "platform" and text not in track_api.PLATFORMS):
             yield _device_verdict(f"{path}.{name}", name)
 
 
@@ -279,13 +257,13 @@ def _device_verdict(path: str, name: str) -> Verdict:
             path,
             "It is none of %(platforms)s.",
             "Send the device's token and its platform.",
-            platforms=", ".join(contract.PLATFORMS),
+            platforms=", ".join(track_api.PLATFORMS),
         )
     return rules.DEVICE.at(path, "It is missing.", "Send the device's token and its platform.")
 
 
-def _merged(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
-    found = list(_one_person(path, value, contract.MERGE_IDENTIFIERS))
+def check_merged(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
+    found = list(_one_person(path, value, track_api.MERGE_IDENTIFIERS))
     if found:
         why = msgspec.structs.replace(found[0].reason, code=rules.MERGE.name)
         yield msgspec.structs.replace(found[0], reason=why, source=rules.MERGE.source)
@@ -294,111 +272,12 @@ def _merged(path: str, value: Json, _action: Action | None = None) -> Iterator[V
 _FIELDS: dict[str, Callable[[str, Json, Action], Iterator[Verdict]]] = {
     "identifiers": _identifiers,
     "attributes": _attributes,
-    "timestamp": _timestamp,
-    "id": _event_id,
-    "cio_relationships": _relationships,
+    "timestamp": check_timestamp,
+    "id": check_event_id,
+    "cio_relationships": check_relationships,
     "device": _device,
-    "primary": _merged,
-    "secondary": _merged,
-}
-
-
-# --- the bodies of v1 ---
-
-
-def _identify_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
-    attributes = {name: value for name, value in payload.items() if name != "cio_relationships"}
-    yield from _attributes_of_person(path, attributes)
-    if "_timestamp" in payload:
-        yield from _timestamp(f"{path}._timestamp", payload["_timestamp"])
-    if "cio_relationships" in payload:
-        yield from _relationships_v1(f"{path}.cio_relationships", payload["cio_relationships"])
-
-
-def _relationships_v1(path: str, value: Json) -> Iterator[Verdict]:
-    """v1 wraps them with the action, among the attributes."""
-    if not isinstance(value, dict) or value.get("action") not in contract.RELATIONSHIP_ACTIONS:
-        yield rules.RELATIONSHIPS.at(
-            path,
-            "It is not an object with an action of %(relationship_actions)s.",
-            'Send {action: "add_relationships", relationships: [{identifiers: …}]}.',
-            relationship_actions=", ".join(contract.RELATIONSHIP_ACTIONS),
-        )
-        return
-    identify = contract.ACTIONS["person"]["identify"]
-    yield from _relationships(f"{path}.relationships", value.get("relationships"), identify)
-
-
-def _event_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
-    yield from _event_name(f"{path}.name", payload.get("name"))
-    if "type" in payload and payload["type"] not in contract.EVENT_TYPES:
-        yield rules.EVENT_TYPE.at(
-            f"{path}.type",
-            "It is none of %(event_types)s.",
-            "Leave it out for an event.",
-            event_types=", ".join(contract.EVENT_TYPES),
-        )
-    if "id" in payload:
-        yield from _event_id(f"{path}.id", payload["id"])
-    if "timestamp" in payload:
-        yield from _timestamp(f"{path}.timestamp", payload["timestamp"])
-    data = payload.get("data", {})
-    if not isinstance(data, dict):
-        yield rules.DATA.at(f"{path}.data", "It is not an object.", "Send an object, or leave it out.")
-    elif len(encoded(data) or b"") > contract.MAX_V1_DATA_BYTES:
-        yield rules.DATA.at(f"{path}.data", "It is larger than 100,000 bytes.", "Send less data.")
-
-
-def _device_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
-    yield from _device_fields(f"{path}.device", payload.get("device"), ("id", "platform"))
-
-
-def _merge_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
-    for field in ("primary", "secondary"):
-        yield from _merged(f"{path}.{field}", payload.get(field))
-
-
-def _id_type(path: str, query: str) -> Iterator[Verdict]:
-    """The first of several would do, or the last; that is not documented, so just one is taken."""
-    given = parse_qs(query, keep_blank_values=True).get("id_type", ["id"])
-    if len(given) > 1 or given[0] not in contract.SEGMENT_ID_TYPES:
-        yield rules.SEGMENT.at(
-            path,
-            "id_type is not one of %(segment_id_types)s.",
-            "Set the one that the ids are, or leave it out where they are ids of people.",
-            segment_id_types=", ".join(contract.SEGMENT_ID_TYPES),
-        )
-
-
-def _segment_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
-    ids = payload.get("ids")
-    texts = [item for item in ids if isinstance(item, str) and item] if isinstance(ids, list) else []
-    if texts != ids or not 1 <= len(texts) <= contract.MAX_SEGMENT_IDS:
-        yield rules.SEGMENT.at(
-            f"{path}.ids",
-            "It is not a list of 1 to %(max_segment_ids)s texts.",
-            "Send the people's ids, in several calls where there are more.",
-            max_segment_ids=contract.MAX_SEGMENT_IDS,
-        )
-
-
-def _form_v1(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
-    data = payload.get("data")
-    if not isinstance(data, dict) or len({"id", "email"} & data.keys()) != 1 or not _texts(data):
-        yield rules.FORM.at(
-            f"{path}.data",
-            "It has to be an object of texts with exactly one of id and email.",
-            "Name the person by id or by email, and send the form's fields as texts.",
-        )
-
-
-_BODIES: dict[str, Callable[[str, dict[str, Json]], Iterator[Verdict]]] = {
-    "identify": _identify_v1,
-    "event": _event_v1,
-    "device": _device_v1,
-    "merge": _merge_v1,
-    "segment": _segment_v1,
-    "form": _form_v1,
+    "primary": check_merged,
+    "secondary": check_merged,
 }
 
 
@@ -416,7 +295,7 @@ def _size(path: str, item: dict[str, Json], most_bytes: int) -> Iterator[Verdict
         )
 
 
-def _texts(fields: dict[str, Json]) -> bool:
+def are_texts(fields: dict[str, Json]) -> bool:
     return all(isinstance(value, str) and value for value in fields.values())
 
 

@@ -1,55 +1,14 @@
-"""Logs and metrics. Log lines carry `message_id`, `endpoint_id` and `source_id` where they are about one."""
+"""Metrics, in the text format of Prometheus."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import sys
 
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from nicobar.logs import log
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1_800, 7_200, 36_000)
-
-Log = structlog.typing.FilteringBoundLogger
-log: Log = structlog.get_logger("nicobar")
-
-
-def set_up_logs(*, json: bool, level: str) -> None:
-    """Writes to standard error: a line that reads well (`json` False), or one JSON object a line. The libraries'
-    own logs go the same way.
-    """
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info if json else structlog.processors.StackInfoRenderer(),
-    ]
-    render: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if json
-        else structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(),
-            pad_event_to=28,
-            # The default shows every variable of every frame, secrets among them.
-            exception_formatter=structlog.dev.plain_traceback,
-        )
-    )
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render], foreign_pre_chain=shared
-        )
-    )
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
 
 
 class Metrics:

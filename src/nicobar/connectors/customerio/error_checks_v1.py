@@ -1,0 +1,141 @@
+"""What Customer.io would refuse of a call of v1, whose body wraps the fields of v2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from urllib.parse import parse_qs, unquote
+
+from nicobar.connectors.customerio import rules, track_api
+from nicobar.connectors.customerio.error_checks import (
+    are_texts,
+    check_device,
+    check_event_id,
+    check_event_name,
+    check_kept_attributes,
+    check_merged,
+    check_relationships,
+    check_timestamp,
+)
+from nicobar.connectors.customerio.track_api import V1Call
+from nicobar.connectors.payload import encoded
+from nicobar.model import Json, Verdict
+
+
+def check_v1(path: str, call: V1Call, url_path: str, payload: Json) -> Iterator[Verdict]:
+    """One call of v1 with the path of its URL; `path` says where its payload stands."""
+    if call.segments[0] == "customers":
+        identifier = unquote(url_path.partition("?")[0].split("/")[4])
+        if len(identifier.encode("utf-8", "surrogatepass")) > track_api.MAX_ID_BYTES:
+            yield rules.ID_LENGTH.at(
+                f"{path.rpartition('.')[0]}.url",
+                "The identifier is longer than %(max_id_bytes)s bytes.",
+                "Use a shorter one.",
+                max_id_bytes=track_api.MAX_ID_BYTES,
+            )
+    if call.body == "segment":
+        yield from _id_type(f"{path.rpartition('.')[0]}.url", url_path.partition("?")[2])
+    if call.body in {"none", "any"}:
+        return
+    if not isinstance(payload, dict):
+        yield rules.PAYLOAD.at(path, "It is not an object.", "Send an object.")
+        return
+    yield from _BODIES[call.body](path, payload)
+
+
+# --- the bodies of v1 ---
+
+
+def _identify(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
+    attributes = {name: value for name, value in payload.items() if name != "cio_relationships"}
+    yield from check_kept_attributes(path, attributes)
+    if "_timestamp" in payload:
+        yield from check_timestamp(f"{path}._timestamp", payload["_timestamp"])
+    if "cio_relationships" in payload:
+        yield from _relationships(f"{path}.cio_relationships", payload["cio_relationships"])
+
+
+def _relationships(path: str, value: Json) -> Iterator[Verdict]:
+    """v1 wraps them with the action, among the attributes."""
+    if not isinstance(value, dict) or value.get("action") not in track_api.RELATIONSHIP_ACTIONS:
+        yield rules.RELATIONSHIPS.at(
+            path,
+            "It is not an object with an action of %(relationship_actions)s.",
+            'Send {action: "add_relationships", relationships: [{identifiers: …}]}.',
+            relationship_actions=", ".join(track_api.RELATIONSHIP_ACTIONS),
+        )
+        return
+    identify = track_api.ACTIONS["person"]["identify"]
+    yield from check_relationships(f"{path}.relationships", value.get("relationships"), identify)
+
+
+def _event(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
+    yield from check_event_name(f"{path}.name", payload.get("name"))
+    if "type" in payload and payload["type"] not in track_api.EVENT_TYPES:
+        yield rules.EVENT_TYPE.at(
+            f"{path}.type",
+            "It is none of %(event_types)s.",
+            "Leave it out for an event.",
+            event_types=", ".join(track_api.EVENT_TYPES),
+        )
+    if "id" in payload:
+        yield from check_event_id(f"{path}.id", payload["id"])
+    if "timestamp" in payload:
+        yield from check_timestamp(f"{path}.timestamp", payload["timestamp"])
+    data = payload.get("data", {})
+    if not isinstance(data, dict):
+        yield rules.DATA.at(f"{path}.data", "It is not an object.", "Send an object, or leave it out.")
+    elif len(encoded(data) or b"") > track_api.MAX_V1_DATA_BYTES:
+        yield rules.DATA.at(f"{path}.data", "It is larger than 100,000 bytes.", "Send less data.")
+
+
+def _device(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
+    yield from check_device(f"{path}.device", payload.get("device"), ("id", "platform"))
+
+
+def _merge(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
+    for field in ("primary", "secondary"):
+        yield from check_merged(f"{path}.{field}", payload.get(field))
+
+
+def _id_type(path: str, query: str) -> Iterator[Verdict]:
+    """The first of several would do, or the last; that is not documented, so just one is taken."""
+    given = parse_qs(query, keep_blank_values=True).get("id_type", ["id"])
+    if len(given) > 1 or given[0] not in track_api.SEGMENT_ID_TYPES:
+        yield rules.SEGMENT.at(
+            path,
+            "id_type is not one of %(segment_id_types)s.",
+            "Set the one that the ids are, or leave it out where they are ids of people.",
+            segment_id_types=", ".join(track_api.SEGMENT_ID_TYPES),
+        )
+
+
+def _segment(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
+    ids = payload.get("ids")
+    texts = [item for item in ids if isinstance(item, str) and item] if isinstance(ids, list) else []
+    if texts != ids or not 1 <= len(texts) <= track_api.MAX_SEGMENT_IDS:
+        yield rules.SEGMENT.at(
+            f"{path}.ids",
+            "It is not a list of 1 to %(max_segment_ids)s texts.",
+            "Send the people's ids, in several calls where there are more.",
+            max_segment_ids=track_api.MAX_SEGMENT_IDS,
+        )
+
+
+def _form(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
+    data = payload.get("data")
+    if not isinstance(data, dict) or len({"id", "email"} & data.keys()) != 1 or not are_texts(data):
+        yield rules.FORM.at(
+            f"{path}.data",
+            "It has to be an object of texts with exactly one of id and email.",
+            "Name the person by id or by email, and send the form's fields as texts.",
+        )
+
+
+_BODIES: dict[str, Callable[[str, dict[str, Json]], Iterator[Verdict]]] = {
+    "identify": _identify,
+    "event": _event,
+    "device": _device,
+    "merge": _merge,
+    "segment": _segment,
+    "form": _form,
+}

@@ -1,0 +1,49 @@
+"""What an accepted call did."""
+
+from __future__ import annotations
+
+from nicobar.emulator.activities import Activity
+from nicobar.emulator.people import Person
+from nicobar.model import Json, Record
+
+
+class Happened(Record, tag=True):
+    """A person did something that was not known."""
+
+    person: Person
+    activity: Activity
+
+
+class Repeated(Record, tag=True):
+    """An event, page or screen view with an id that was taken before, of the kind `known_as`; it changes nothing.
+    `about` is None for an anonymous person.
+    """
+
+    person: str
+    about: Person | None
+    kind: str
+    known_as: str
+    name: str
+    data: dict[str, Json]
+
+
+class Ignored(Record, tag=True):
+    """Answered 200, and without effect; `why` says so. `kind` is the action; `name` is that of an event, a page or a
+    screen view, else empty.
+    """
+
+    person: str
+    kind: str
+    name: str
+    why: str
+    data: dict[str, Json]
+
+
+class Changed(Record, tag=True):
+    """A person's attributes before and after."""
+
+    person: Person
+    before: dict[str, str]
+
+
+Effect = Happened | Repeated | Ignored | Changed

@@ -1,0 +1,147 @@
+"""Who there is: people, by which identifiers they are found, their manual segments, and who is suppressed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+import msgspec
+
+from nicobar.emulator.forgotten import Forgotten
+from nicobar.model import Json
+
+MAX_PEOPLE = 100_000
+MAX_SEGMENTS = 100
+MAX_SEGMENT_PEOPLE = 10_000
+MAX_SUPPRESSED = 100_000
+IDENTIFIERS = ("id", "email", "phone")
+Name = tuple[str, str]
+
+
+class Person(msgspec.Struct):
+    """`attributes` are kept as texts, as Customer.io does; an address and a phone number are among them. `segments`
+    are the numbers of the manual ones.
+    """
+
+    cio_id: str
+    created_at: int
+    id: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    attributes: dict[str, str] = {}
+    edited_at: int = 0
+    devices: dict[str, dict[str, Json]] = {}
+    relationships: dict[str, dict[str, Json]] = {}
+    segments: frozenset[str] = frozenset()
+
+    @property
+    def key(self) -> str:
+        """What one calls the person by."""
+        return self.id or self.email or self.phone or f"cio_{self.cio_id}"
+
+    @property
+    def unsubscribed(self) -> bool:
+        return self.attributes.get("unsubscribed", "").lower() in {"true", "1"}
+
+
+class People:
+    """The latest MAX_PEOPLE, the oldest first. A `Name` is a kind of identifier and its value as it is compared."""
+
+    def __init__(self, forgotten: Forgotten) -> None:
+        self._forgotten = forgotten
+        self._people: OrderedDict[str, Person] = OrderedDict()
+        self._names: dict[Name, str] = {}
+        self._next_cio_id = 1
+        self.segments: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
+        # Each identifier with all of those that were suppressed with it.
+        self.suppressed: OrderedDict[Name, frozenset[Name]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._people)
+
+    def __iter__(self) -> Iterator[Person]:
+        return iter(self._people.values())
+
+    def __reversed__(self) -> Iterator[Person]:
+        return reversed(self._people.values())
+
+    def find(self, kind: str, value: str) -> Person | None:
+        """By `id`, `email`, `phone` or `cio_id`. Ids know capitals, e-mail addresses do not."""
+        return self._people.get(self._names.get(name_of(kind, value), ""))
+
+    def new(self, kind: str, value: str, created_at: int) -> Person:
+        person = Person(cio_id=f"{self._next_cio_id:012x}", created_at=created_at)
+        self._next_cio_id += 1
+        self._people[person.cio_id] = person
+        self._names["cio_id", person.cio_id] = person.cio_id
+        self.call(person, kind, value)
+        if len(self._people) > MAX_PEOPLE:
+            self.remove(next(iter(self._people.values())))
+            self._forgotten["people"] += 1
+        return person
+
+    def call(self, person: Person, kind: str, value: str) -> bool:
+        """Gives a person an identifier; False if it is somebody else's, or suppressed."""
+        if kind == "cio_id":
+            return True
+        owner = self._names.get(name_of(kind, value))
+        if owner not in {None, person.cio_id} or name_of(kind, value) in self.suppressed:
+            return False
+        self.uncall(person, kind)
+        self._names[name_of(kind, value)] = person.cio_id
+        setattr(person, kind, value)
+        if kind != "id":
+            person.attributes[kind] = value
+        return True
+
+    def uncall(self, person: Person, kind: str) -> None:
+        """Takes an identifier away, which then is free."""
+        current = getattr(person, kind)
+        if current is not None:
+            self._names.pop(name_of(kind, current), None)
+            setattr(person, kind, None)
+
+    def remove(self, person: Person) -> set[Name]:
+        """Takes a person out; returns the identifiers that it had."""
+        own = ((kind, getattr(person, kind)) for kind in ("cio_id", *IDENTIFIERS))
+        names = {name_of(kind, value) for kind, value in own if value is not None}
+        for name in names:
+            self._names.pop(name, None)
+        for number in person.segments:
+            self.leave(number, person)
+        self._people.pop(person.cio_id, None)
+        return names
+
+    def join(self, number: str, person: Person) -> None:
+        people = self.segments.setdefault(number, OrderedDict())
+        people[person.cio_id] = None
+        person.segments |= {number}
+        if len(people) > MAX_SEGMENT_PEOPLE:
+            self.leave(number, self._people[next(iter(people))])
+            self._forgotten["people in a segment"] += 1
+        if len(self.segments) > MAX_SEGMENTS:
+            oldest = next(iter(self.segments))
+            for cio_id in list(self.segments[oldest]):
+                self.leave(oldest, self._people[cio_id])
+            self._forgotten["segments"] += 1
+
+    def leave(self, number: str, person: Person) -> None:
+        """Takes a person out of a segment; an empty one is none."""
+        people = self.segments.get(number, OrderedDict())
+        people.pop(person.cio_id, None)
+        person.segments -= {number}
+        if not people:
+            self.segments.pop(number, None)
+
+    def suppress(self, names: frozenset[Name]) -> None:
+        self.suppressed |= dict.fromkeys(sorted(names), names)
+        self._forgotten.trim(self.suppressed, MAX_SUPPRESSED, "suppressed identifiers")
+
+    def unsuppress(self, who: Name) -> None:
+        """Frees an identifier, and all that were suppressed with it."""
+        for freed in self.suppressed.get(who, ()):
+            self.suppressed.pop(freed, None)
+
+
+def name_of(kind: str, value: str) -> Name:
+    return kind, value.casefold() if kind == "email" else value

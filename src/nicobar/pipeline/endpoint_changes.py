@@ -1,0 +1,135 @@
+"""What the worker itself changes of an endpoint: it puts the endpoint on hold, resumes it, and disables it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from nicobar.audit import AuditAction
+from nicobar.clock import Clock
+from nicobar.errors import StoreError, StoreMoved
+from nicobar.logs import log
+from nicobar.model import Endpoint
+from nicobar.pipeline.alerts import Alert, Alerts, AlertType
+from nicobar.pipeline.configuration import Configuration, OpenEndpoint
+from nicobar.reasons import Reason, reason
+from nicobar.store import Audited, BasedOn, Change, DisableEndpoint, PauseEndpoint, Store, is_made_alike
+
+# Who pauses and disables where nobody asked for it.
+ACTOR = "nicobar"
+# How often a change is decided again because the configuration was changed meanwhile.
+MAX_DECISIONS = 5
+
+
+class EndpointChanges:
+    """The changes of one endpoint. Each is made if it is right for the endpoint as it is configured when the change
+    is stored: a person may pause, change or remove it at the same time. `current` gives the endpoint as it is
+    configured, None once nothing is to be changed any more; `signal` is set after each decision. All methods raise
+    StoreError.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        configuration: Configuration,
+        clock: Clock,
+        alerts: Alerts,
+        current: Callable[[], OpenEndpoint | None],
+        signal: asyncio.Event,
+    ) -> None:
+        self._store = store
+        self._configuration = configuration
+        self._clock = clock
+        self._alerts = alerts
+        self._current = current
+        self._signal = signal
+        self._deciding = asyncio.Lock()
+
+    @property
+    def under_way(self) -> bool:
+        """Whether one is being decided: nothing is sent meanwhile."""
+        return self._deciding.locked()
+
+    async def hold(self, endpoint: Endpoint, why: Reason, *, is_new: bool) -> None:
+        """For good in the catalogue, where a person sees it. Where it cannot be kept, the next refusal tries again.
+        People are told when the hold begins, not at each probe.
+        """
+        audit_line = [self._audit_line(endpoint, AuditAction.ENDPOINT_PAUSE, why)] if is_new else []
+        put = PauseEndpoint(endpoint_id=endpoint.id, reason=why)
+        if await self._make(endpoint, lambda item: _may_hold(item, why), put, *audit_line) and is_new:
+            log.error("endpoint on hold", endpoint_id=endpoint.id, reason=str(why))
+            told = reason(
+                why.code,
+                "%(reason)s Nicobar keeps checking and resumes once the destination accepts a delivery.",
+                reason=why,
+            )
+            await self._alerts.tell(Alert(type=AlertType.PAUSED, endpoint=endpoint, reason=told))
+
+    async def resume(self, endpoint: Endpoint, why: Reason) -> bool:
+        """Ends a hold; returns whether it did. Telling people is left to the caller."""
+        ended = PauseEndpoint(endpoint_id=endpoint.id, reason=None)
+        audit_line = self._audit_line(endpoint, AuditAction.ENDPOINT_RESUME, why)
+        return await self._make(endpoint, is_on_hold, ended, audit_line)
+
+    async def disable(self, endpoint: Endpoint, why: Reason) -> bool:
+        """Returns whether it was enabled so far."""
+        disabled = DisableEndpoint(endpoint_id=endpoint.id, reason=why)
+        audit_line = self._audit_line(endpoint, AuditAction.ENDPOINT_DISABLE, why)
+        if not await self._make(endpoint, lambda item: not item.endpoint.disabled, disabled, audit_line):
+            return False
+        log.error("endpoint disabled", endpoint_id=endpoint.id, reason=str(why))
+        await self._alerts.tell(Alert(type=AlertType.DISABLED, endpoint=endpoint, reason=why))
+        return True
+
+    async def _make(self, endpoint: Endpoint, is_right: Callable[[OpenEndpoint], bool], *changes: Change) -> bool:
+        async with self._deciding:
+            try:
+                return await self._decide(endpoint, is_right, *changes)
+            finally:
+                self._signal.set()
+
+    async def _decide(self, endpoint: Endpoint, is_right: Callable[[OpenEndpoint], bool], *changes: Change) -> bool:
+        for _ in range(MAX_DECISIONS):
+            based_on = BasedOn(version=self._configuration.snapshot.version)
+            current = self._current()
+            if current is None or not is_made_alike(endpoint, current.endpoint) or not is_right(current):
+                return False
+            try:
+                await self._store.change([based_on, *changes])
+            except StoreMoved:
+                await self._configuration.refresh()
+                continue
+            try:
+                await self._configuration.refresh()
+            except StoreError as error:
+                log.error("configuration not read", code=error.code, detail=error.detail)  # the next poll reads it
+            return True
+        log.warning("configuration changes too often", endpoint_id=endpoint.id)
+        return False
+
+    def _audit_line(self, endpoint: Endpoint, action: AuditAction, why: Reason) -> Audited:
+        """The line of the audit log for what nobody asked for."""
+        return Audited(
+            at_ms=self._clock.now_ms(),
+            actor=ACTOR,
+            action=action.value,
+            app_id=endpoint.app_id,
+            subject=endpoint.id,
+            detail=str(why),
+        )
+
+
+def is_stopped(endpoint: Endpoint) -> bool:
+    return endpoint.disabled or endpoint.paused_reason is not None
+
+
+def is_on_hold(target: OpenEndpoint) -> bool:
+    """Whether the endpoint stopped because of its destination's answers. A pause that a person made is none."""
+    endpoint = target.endpoint
+    return not endpoint.disabled and endpoint.paused_reason is not None and not endpoint.paused_by_hand
+
+
+def _may_hold(target: OpenEndpoint, why: Reason) -> bool:
+    """Whether the endpoint goes on hold for this reason: it sends, or another reason has put it on hold."""
+    return not is_stopped(target.endpoint) or (is_on_hold(target) and target.endpoint.paused_reason != why)

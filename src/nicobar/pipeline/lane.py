@@ -1,0 +1,317 @@
+"""The deliveries of one endpoint. Its task claims a page, delivers it, and waits for a signal or for the time when
+the next delivery is due. The same task probes an endpoint on hold until it sends again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from nicobar.clock import Clock
+from nicobar.errors import NicobarError, StoreError
+from nicobar.logs import log
+from nicobar.metrics import Metrics
+from nicobar.model import Breaker, BreakerState, Endpoint
+from nicobar.pipeline import breaker as rules
+from nicobar.pipeline.alerts import Alert, Alerts, AlertType
+from nicobar.pipeline.clock_changes import Watch
+from nicobar.pipeline.configuration import Configuration, OpenEndpoint
+from nicobar.pipeline.deliver import MAX_PARALLEL_PARCELS, Deliverer, Passed
+from nicobar.pipeline.endpoint_changes import EndpointChanges, is_on_hold, is_stopped
+from nicobar.pipeline.gate import Gate
+from nicobar.reasons import Reason, reason
+from nicobar.store import Claimed, Store, is_made_alike
+
+PAGE_MAX_BYTES = 4 * 1024 * 1024
+LEASE_MS = 600_000
+# The signal makes a new delivery leave at once; this finds what another process has put in.
+IDLE_MS = 1_000
+MIN_WAIT_MS = 5
+AFTER_ERROR_MS = 1_000
+
+
+class Lane:
+    """One endpoint's deliveries: one page at a time where calls are batched, so that the next batch gathers while
+    one is in flight; elsewhere as many deliveries at once as there are places.
+
+    An endpoint is on hold while the catalogue says that it is paused, and not by a person. That is stored; when it is
+    probed next is kept with the breaker.
+    """
+
+    def __init__(
+        self,
+        target: OpenEndpoint,
+        *,
+        store: Store,
+        configuration: Configuration,
+        deliverer: Deliverer,
+        clock: Clock,
+        watch: Watch,
+        alerts: Alerts,
+        metrics: Metrics,
+        breaker: Breaker,
+    ) -> None:
+        self._target = target
+        self._store = store
+        self._deliverer = deliverer
+        self._clock = clock
+        self._watch = watch
+        self._alerts = alerts
+        self._metrics = metrics
+        self._kept = breaker
+        self._reset = False
+        self._gate = self._new_gate(target, breaker)
+        self._stopping = False
+        self._pages: set[asyncio.Task[None]] = set()
+        self._check: asyncio.Task[None] | None = None
+        self._held = 0
+        self.signal = asyncio.Event()
+        self._changes = EndpointChanges(
+            store=store,
+            configuration=configuration,
+            clock=clock,
+            alerts=alerts,
+            current=lambda: None if self._stopping else self._target,
+            signal=self.signal,
+        )
+        # Why the last look at the queue failed.
+        self.failure: str | None = None
+        self._follow_hold()
+
+    @property
+    def name(self) -> str:
+        return f"{self._target.endpoint.name} ({self._target.endpoint.id})"
+
+    @property
+    def breaker(self) -> Breaker:
+        return self._gate.breaker
+
+    def change(self, target: OpenEndpoint) -> None:
+        """Follows the endpoint. Where it has become another one, or somebody lets it go on, it is asked at once."""
+        before = self._target.endpoint
+        if not is_made_alike(before, target.endpoint) or (is_stopped(before) and not is_stopped(target.endpoint)):
+            self._gate = self._new_gate(target, Breaker())
+            self._reset = True
+        elif before.max_messages_per_s != target.endpoint.max_messages_per_s:
+            self._gate.change_rate(target.endpoint.max_messages_per_s, self._clock.steady_ms())
+        self._target = target
+        self._follow_hold()
+        self.signal.set()
+
+    def _follow_hold(self) -> None:
+        """Begins to probe an endpoint that is on hold, and ends that for one that is not."""
+        on_hold = is_on_hold(self._target)
+        if on_hold and self._gate.breaker.hold is None:
+            self._gate.breaker = rules.on_hold(self._clock.now_ms(), self._deliverer.jitter())
+        elif not on_hold and self._gate.breaker.hold is not None:
+            self._gate.reset()
+            self._reset = True
+
+    def set_clock(self, by_ms: int) -> None:
+        """The machine's clock was set by so much."""
+        self._gate.breaker = rules.shifted(self._gate.breaker, by_ms)
+        self.signal.set()
+
+    def stop(self) -> None:
+        self._stopping = True
+        if self._check is not None:
+            self._check.cancel()  # nothing was sent
+        self.signal.set()
+
+    async def run(self) -> None:
+        try:
+            while not self._stopping:
+                self.signal.clear()
+                try:
+                    wait_ms = await self._start_pages()
+                    self.failure = None
+                    await self._clock.wait(self.signal, wait_ms)
+                except StoreError as error:
+                    self.failure = error.detail
+                    log.error(
+                        "queue not read", endpoint_id=self._target.endpoint.id, code=error.code, detail=error.detail
+                    )
+                    await self._clock.wait(self.signal, AFTER_ERROR_MS)
+                except Exception as error:  # noqa: BLE001 - a surprise must not end an endpoint's deliveries
+                    self.failure = f"internal error: {type(error).__name__}"
+                    log.exception("queue not read", endpoint_id=self._target.endpoint.id)
+                    await self._clock.wait(self.signal, AFTER_ERROR_MS)
+            if self._pages:
+                await asyncio.wait(self._pages)
+        finally:
+            for page in self._pages:
+                page.cancel()
+
+    async def _start_pages(self) -> int:
+        """Takes what may be taken now; returns how many milliseconds to wait for the next look."""
+        endpoint, gate = self._target.endpoint, self._gate
+        await self._keep_breaker()
+        if self._changes.under_way or (is_stopped(endpoint) and not is_on_hold(self._target)):
+            return IDLE_MS
+        await self._watch.follow()
+        wait_ms = gate.wait_ms(self._clock.now_ms(), self._clock.steady_ms())
+        if wait_ms > 0:
+            return min(IDLE_MS, wait_ms)
+        if rules.next_probe_at_ms(gate.breaker) is not None and gate.breaker.hold is not None:
+            self._start_check(gate)
+            return IDLE_MS
+        places = gate.places(self._free(), self._clock.steady_ms())
+        if places <= 0:
+            return min(IDLE_MS, gate.allowance.wait_ms() or IDLE_MS)
+        claimed = await self._store.claim(
+            endpoint.seq, now_ms=self._clock.now_ms(), limit=places, max_bytes=PAGE_MAX_BYTES, lease_ms=LEASE_MS
+        )
+        if not claimed:
+            due_at_ms = await self._store.next_due_at_ms(endpoint.seq)
+            return IDLE_MS if due_at_ms is None else min(IDLE_MS, max(MIN_WAIT_MS, due_at_ms - self._clock.now_ms()))
+        gate.taken(len(claimed))
+        for page in [claimed] if self._target.destination.batch_bounds else [[item] for item in claimed]:
+            self._held += len(page)
+            task = asyncio.create_task(self._deliver(page))
+            self._pages.add(task)
+            task.add_done_callback(self._page_done)
+        return IDLE_MS
+
+    def _free(self) -> int:
+        """How many deliveries more may be under way."""
+        if self._pages and not self._gate.is_closed:
+            return 0  # what is under way finds out whether the destination is back
+        bounds = self._target.destination.batch_bounds
+        if bounds is None:
+            return max(0, MAX_PARALLEL_PARCELS - self._held)
+        return 0 if self._pages else bounds.max_items
+
+    def _page_done(self, task: asyncio.Task[None]) -> None:
+        self._pages.discard(task)
+        self.signal.set()
+
+    def _start_check(self, gate: Gate) -> None:
+        """Asks the destination whether it accepts what it is sent, unless something is under way."""
+        if self._pages:
+            return
+        gate.breaker = rules.asked(gate.breaker, self._clock.now_ms(), self._deliverer.jitter())
+        task = self._check = asyncio.create_task(self._check_hold(gate), name=f"check {self._target.endpoint.id}")
+        self._pages.add(task)
+        task.add_done_callback(self._page_done)
+        task.add_done_callback(log_end)
+
+    async def _check_hold(self, gate: Gate) -> None:
+        if await self._deliverer.check(self._target):
+            gate.breaker = rules.admitted(gate.breaker)
+
+    async def _deliver(self, page: Sequence[Claimed]) -> None:
+        target, gate = self._target, self._gate
+        endpoint = target.endpoint
+        was_on_hold = gate.breaker.hold is not None
+        try:
+            passed = await self._deliverer.deliver(target, page, gate)
+            if was_on_hold:
+                await self._follow_probe(endpoint, gate, passed)
+            await self._keep_breaker()
+            await self._follow_answers(endpoint, passed)
+        except NicobarError as error:
+            # The lease ends by itself, and then the page is taken up again.
+            log.error("page not finished", endpoint_id=endpoint.id, code=error.code, detail=error.detail)
+        except Exception as error:  # noqa: BLE001 - whatever one message breaks must not hold up the others
+            log.exception("page broken", endpoint_id=endpoint.id, messages=[item.message.id for item in page])
+            await self._one_by_one(page, error)
+        finally:
+            self._held -= len(page)
+
+    async def _follow_probe(self, endpoint: Endpoint, gate: Gate, passed: Passed) -> None:
+        """Only an accepted delivery ends a hold. One that was not tried says nothing, and the next one may go."""
+        if passed.is_accepted:
+            why = reason("delivery_accepted", "The destination accepted a delivery.")
+            if await self._changes.resume(endpoint, why):
+                # The configuration's change has made another gate, which knows nothing of the hold.
+                self._gate.suspects = gate.suspects
+                self._gate.suspects.hold_ended(self._clock.steady_ms())
+                log.info("endpoint off hold", endpoint_id=endpoint.id)
+                await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason=why))
+        elif passed.is_sent:
+            gate.breaker = rules.asked(gate.breaker, self._clock.now_ms(), self._deliverer.jitter())
+
+    async def _follow_answers(self, endpoint: Endpoint, passed: Passed) -> None:
+        """Stops the endpoint where its destination asks for that. What was answered to credentials that were replaced
+        meanwhile says nothing of the new ones.
+        """
+        if self._changes.under_way or not is_made_alike(endpoint, self._target.endpoint):
+            return
+        if passed.disable_reason is not None:
+            await self._disable(endpoint, passed.disable_reason)
+        elif passed.hold_reason is not None:
+            await self._changes.hold(endpoint, passed.hold_reason, is_new=not is_on_hold(self._target))
+
+    async def _keep_breaker(self) -> None:
+        """Keeps what a restart and whoever looks have to know: the breaker's state, its next probe, and since when
+        there were only failures. Says what a person should hear. Raises StoreError; the next look tries again.
+        """
+        endpoint, breaker, kept = self._target.endpoint, self._gate.breaker, self._kept
+        if _told(breaker) == _told(kept):
+            return
+        self._kept = breaker
+        try:
+            await self._store.keep_breaker(endpoint.seq, breaker)
+        except StoreError:
+            self._kept = kept
+            raise
+        self._metrics.breaker.labels(endpoint.name).set(int(breaker.state is not BreakerState.CLOSED))
+        if breaker.opened_at_ms is not None and kept.opened_at_ms is None:
+            log.error(
+                "breaker opened", endpoint_id=endpoint.id, reason=str(_why(breaker)), probe_at_ms=breaker.probe_at_ms
+            )
+        was_sounded, is_sounded = rules.is_sounded(kept), rules.is_sounded(breaker)
+        if is_sounded and not was_sounded:
+            self._reset = False
+            if breaker.hold is None:  # a hold says so itself, once it is stored
+                await self._alerts.tell(Alert(type=AlertType.FAILING, endpoint=endpoint, reason=_why(breaker)))
+        elif was_sounded and not is_sounded and not self._reset:
+            log.info("destination answers again", endpoint_id=endpoint.id)
+            why = reason("answers_again", "It answers again.")
+            await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason=why))
+        if rules.is_given_up(breaker):
+            given_up = reason(
+                "failing_for_days",
+                "Disabled after %(days)s days of failures only; the last one: %(reason)s",
+                days=rules.DISABLE_AFTER_DAYS,
+                reason=_why(breaker),
+            )
+            await self._disable(endpoint, given_up)
+
+    async def _disable(self, endpoint: Endpoint, why: Reason) -> None:
+        if await self._changes.disable(endpoint, why):
+            # Whoever enables it, be it while no process runs, begins anew.
+            self._gate.reset()
+            self._kept = self._gate.breaker
+            await self._store.keep_breaker(endpoint.seq, self._gate.breaker)
+
+    def _new_gate(self, target: OpenEndpoint, breaker: Breaker) -> Gate:
+        return Gate(
+            max_requests_per_s=target.destination.max_requests_per_s,
+            max_messages_per_s=target.endpoint.max_messages_per_s,
+            breaker=breaker,
+            steady_ms=self._clock.steady_ms(),
+        )
+
+    async def _one_by_one(self, page: Sequence[Claimed], error: Exception) -> None:
+        """Finds the message that broke a page: the others go through, that one is tried later."""
+        if len(page) == 1:
+            await self._deliverer.postpone(self._target, page[0], error)
+            return
+        for item in page:
+            self._held += 1
+            await self._deliver([item])
+
+
+def _why(breaker: Breaker) -> Reason:
+    return breaker.reason or reason("failures", "only failures")
+
+
+def _told(breaker: Breaker) -> tuple[object, ...]:
+    """What of a breaker is kept and told when it changes; the count of failures alone is not worth a write."""
+    return breaker.state, breaker.opens, breaker.probe_at_ms, breaker.failing_since_ms, breaker.foreign, breaker.hold
+
+
+def log_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("delivery task ended", task=task.get_name(), error=repr(error))

@@ -1,0 +1,152 @@
+"""Keeps what became of deliveries, with their attempts, and tells of it: log, metrics, alerts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from nicobar.clock import Clock
+from nicobar.errors import StoreError
+from nicobar.ids import IdFactory
+from nicobar.logs import log
+from nicobar.metrics import Metrics
+from nicobar.model import Attempt, DeliveryState, Endpoint, Message
+from nicobar.pipeline.alerts import Alert, Alerts, AlertType
+from nicobar.pipeline.configuration import OpenEndpoint
+from nicobar.pipeline.retry import NOT_SENT, Settled, failure_key
+from nicobar.pipeline.work import Work
+from nicobar.store import Finished, Queue
+
+MAX_RECORD_TRIES = 60
+RECORD_AGAIN_MS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A try as it was kept, for whoever watches."""
+
+    message: Message
+    endpoint: Endpoint
+    attempt: Attempt
+
+
+class Recorder:
+    """Writes results of the deliveries of any endpoint."""
+
+    def __init__(
+        self,
+        *,
+        queue: Queue,
+        clock: Clock,
+        ids: IdFactory,
+        metrics: Metrics,
+        alerts: Alerts,
+        on_recorded: Callable[[Recorded], None] | None,
+    ) -> None:
+        self._queue = queue
+        self._clock = clock
+        self._ids = ids
+        self._metrics = metrics
+        self._alerts = alerts
+        self._on_recorded = on_recorded
+
+    async def record(self, target: OpenEndpoint, settled: Sequence[tuple[Work, Settled]]) -> None:
+        """Keeps what was tried, and gives back what never left: that leaves no attempt. Raises StoreError when
+        that was not possible for a minute.
+        """
+        now_ms = self._clock.now_ms()
+        kept = [
+            (work, result, None if result.code == NOT_SENT else self._attempt(target, work, result, now_ms))
+            for work, result in settled
+        ]
+        await self._keep(target, [self._finished(work, result, attempt, now_ms) for work, result, attempt in kept])
+        for work, result, attempt in kept:
+            if attempt is None:
+                continue
+            self._tell(target, work.claimed.message, result, attempt, now_ms)
+            if result.state is DeliveryState.FAILED and result.reason is not None:
+                await self._alerts.tell(
+                    Alert(
+                        type=AlertType.EXHAUSTED,
+                        endpoint=target.endpoint,
+                        reason=result.reason,
+                        message_id=work.claimed.message.id,
+                        cause=failure_key(result),
+                    )
+                )
+
+    async def _keep(self, target: OpenEndpoint, finished: Sequence[Finished]) -> None:
+        for tried in range(MAX_RECORD_TRIES):
+            try:
+                await self._queue.record(finished)
+                break
+            except StoreError as error:
+                # What was sent was sent: it is worth waiting for the disk rather than sending it again.
+                log.error(
+                    "results not kept yet", endpoint_id=target.endpoint.id, code=error.code, detail=error.detail
+                )
+                if tried == MAX_RECORD_TRIES - 1:
+                    raise
+                await self._clock.wait(asyncio.Event(), RECORD_AGAIN_MS)
+
+    def _attempt(self, target: OpenEndpoint, work: Work, result: Settled, now_ms: int) -> Attempt:
+        version = target.endpoint.transformation
+        return Attempt(
+            id=self._ids.new("atmpt"),
+            started_at_ms=work.started_at_ms,
+            duration_ms=max(0, now_ms - work.started_at_ms),
+            state=result.state,
+            reason=result.reason,
+            transformation_version=version.version if version else None,
+            requests=tuple(work.requests),
+            status=work.status,
+            response=work.response,
+            console=work.ready.console if work.ready else (),
+            verdicts=work.ready.verdicts if work.ready else (),
+            next_try_at_ms=result.due_at_ms,
+            manual=work.claimed.manual,
+        )
+
+    def _finished(self, work: Work, result: Settled, attempt: Attempt | None, now_ms: int) -> Finished:
+        return Finished(
+            message_seq=work.claimed.message.seq,
+            endpoint_seq=work.claimed.endpoint_seq,
+            lease=work.claimed.lease,
+            state=result.state,
+            due_at_ms=result.due_at_ms,
+            spent=result.spent,
+            reason=result.reason,
+            ended_at_ms=now_ms,
+            attempt=attempt,
+            failure=failure_key(result) if result.state is DeliveryState.FAILED else None,
+        )
+
+    def _tell(self, target: OpenEndpoint, message: Message, result: Settled, attempt: Attempt, now_ms: int) -> None:
+        name = target.endpoint.name
+        about = {
+            "message_id": message.id,
+            "endpoint_id": target.endpoint.id,
+            "delivery_id": f"{message.id}/{target.endpoint.id}",
+            "attempt_id": attempt.id,
+            "event_type": message.event_type,
+            "status": attempt.status,
+        }
+        match result.state:
+            case DeliveryState.SUCCESS:
+                self._metrics.delivered.labels(name).inc()
+                self._metrics.latency_seconds.labels(name).observe(max(0, now_ms - message.accepted_at_ms) / 1000)
+                log.info("delivered", **about)
+            case DeliveryState.FAILED:
+                self._metrics.failed.labels(name, result.code).inc()
+                log.error("failed", reason=str(attempt.reason), **about)
+            case DeliveryState.CANCELED:
+                self._metrics.canceled.labels(name).inc()
+                log.info("canceled", reason=str(attempt.reason), **about)
+            case _:
+                self._metrics.retried.labels(name).inc()
+                log.warning(
+                    "waiting for another try", reason=str(attempt.reason), due_at_ms=result.due_at_ms, **about
+                )
+        if self._on_recorded:
+            self._on_recorded(Recorded(message=message, endpoint=target.endpoint, attempt=attempt))

@@ -1,0 +1,240 @@
+"""Sends the calls of deliveries that travel together: one request, or several where an answer does not say which call
+is to blame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from nicobar.clock import Clock
+from nicobar.connectors import (
+    Blocked,
+    Deferred,
+    Delivered,
+    NoResponse,
+    Outcome,
+    ReadyCall,
+    Refused,
+    Request,
+    Response,
+    Transport,
+)
+from nicobar.logs import log
+from nicobar.metrics import Metrics
+from nicobar.model import BreakerState, RequestRecord
+from nicobar.pipeline import batching
+from nicobar.pipeline.clock_changes import Watch
+from nicobar.pipeline.configuration import OpenEndpoint
+from nicobar.pipeline.gate import Gate
+from nicobar.pipeline.work import Work, internal_error
+from nicobar.reasons import reason
+
+# A page's requests leave within this time; what is left over is tried later, long before its lease ends.
+SENDING_MS = 120_000
+# A delivery that was blocked alone waits at least so long, so that others are likely to be accepted before its retry.
+SET_ASIDE_MS = 60_000
+MAX_RECORDED_BODY_CHARS = 65_536
+MAX_RECORDED_RESPONSE_CHARS = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A call and the try that it belongs to."""
+
+    call: ReadyCall
+    owner: Work
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """A request, its answer, and what that means for each call."""
+
+    request: Request
+    answer: Response | NoResponse
+    outcomes: Sequence[Outcome]
+
+
+class Sender:
+    """Sends for any endpoint, through its gate. `jitter` as in `Deliverer`."""
+
+    def __init__(
+        self, *, transport: Transport, clock: Clock, watch: Watch, metrics: Metrics, jitter: Callable[[], float]
+    ) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._watch = watch
+        self._metrics = metrics
+        self._jitter = jitter
+
+    async def send(self, target: OpenEndpoint, works: Sequence[Work], gate: Gate, deadline_ms: int) -> None:
+        """Sends what travels together; each delivery gets its outcomes and requests."""
+        items = [_Item(call, attempt) for attempt in works if attempt.ready for call in attempt.ready.calls]
+        cuts = batching.requests([item.call for item in items], target.destination.batch_bounds)
+        for start, end in cuts:
+            try:
+                outcomes = await self._send(target, items[start:end], gate, deadline_ms)
+            except Exception as error:  # noqa: BLE001 - our own fault, and no other parcel's
+                log.exception("request broken", endpoint_id=target.endpoint.id)
+                for candidate in works:
+                    if candidate.ready and len(candidate.outcomes) < len(candidate.ready.calls):
+                        candidate.outcomes.append(internal_error(error))
+                break
+            # What comes after a call that has to wait waits with it; after a refused one it need not.
+            if not _through(outcomes):
+                break
+
+    async def _send(
+        self, target: OpenEndpoint, items: Sequence[_Item], gate: Gate, deadline_ms: int
+    ) -> list[Outcome]:
+        """One request; where its answer does not say which call is to blame, two with half of the calls each."""
+        calls = [item.call for item in items]
+        request = target.destination.pack(calls)
+        late = await self._wait_for_turn(gate, deadline_ms)
+        if late is not None:
+            for item in items:
+                item.owner.outcomes.append(msgspec.structs.replace(late, sent=bool(item.owner.requests)))
+            return [late]
+        answer = await self._transport.send(request)
+        self._count(target, answer)
+        outcomes = target.destination.read(calls, answer)
+        if any(isinstance(outcome, Deferred) and outcome.throttled for outcome in outcomes):
+            waits = [outcome.retry_after_ms for outcome in outcomes if isinstance(outcome, Deferred)]
+            gate.throttle.slow_down(self._clock.steady_ms(), max((wait for wait in waits if wait), default=None))
+        if isinstance(answer, Response) or answer.refused is None:
+            self._note(gate, items, outcomes, await self._watch.now_ms())
+        if len(items) > 1 and all(isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes):
+            half = _middle(items)
+            first = await self._send(target, items[:half], gate, deadline_ms)
+            if items[half - 1].owner is items[half].owner and not _through(first):
+                return first
+            return [*first, *await self._send(target, items[half:], gate, deadline_ms)]
+        return await self._read_blocked(target, items, gate, deadline_ms, _Exchange(request, answer, outcomes))
+
+    async def _read_blocked(
+        self, target: OpenEndpoint, items: Sequence[_Item], gate: Gate, deadline_ms: int, exchange: _Exchange
+    ) -> list[Outcome]:
+        """What the answer to these calls becomes; what was blocked together is sent again by halves where single
+        deliveries may be to blame.
+        """
+        outcomes = exchange.outcomes
+        if not self._is_suspect(gate, items, outcomes):
+            return _noted(exchange, items, items, outcomes)
+        if len(_owners(items)) == 1:
+            if not gate.suspects.blocked(items[0].owner.claimed.message.id):
+                outcomes = [_set_aside(outcome) for outcome in outcomes]
+            return _noted(exchange, items, items, outcomes)
+        half = _middle(items)
+        first = await self._send(target, items[:half], gate, deadline_ms)
+        if any(isinstance(outcome, Blocked) for outcome in first):
+            # The endpoint goes on hold, so that the others are not sent again.
+            return [*first, *_noted(exchange, items, items[half:], outcomes[half:])]
+        return [*first, *await self._send(target, items[half:], gate, deadline_ms)]
+
+    def _is_suspect(self, gate: Gate, items: Sequence[_Item], outcomes: Sequence[Outcome]) -> bool:
+        """Whether what was blocked may be to blame itself, rather than the configuration: the destination accepted
+        something a short time ago, or what was blocked was blocked before while other deliveries were accepted.
+        """
+        if gate.breaker.hold is not None or not all(isinstance(outcome, Blocked) for outcome in outcomes):
+            return False
+        ids = [owner.claimed.message.id for owner in _owners(items)]
+        return gate.suspects.are_asked(ids, self._clock.steady_ms())
+
+    def _note(self, gate: Gate, items: Sequence[_Item], outcomes: Sequence[Outcome], now_ms: int) -> None:
+        """Tells the breaker. One request has one answer, so that its first outcome says whether the destination
+        fails; one that has to wait for another reason says nothing of it.
+        """
+        first = outcomes[0]
+        pairs = zip(items, outcomes, strict=True)
+        gate.suspects.accepted([it.owner.claimed.message.id for it, got in pairs if isinstance(got, Delivered)])
+        if isinstance(first, Deferred) and first.failing:
+            message_ids = [item.owner.claimed.message.id for item in items]
+            gate.failed(first.reason, message_ids, now_ms, self._jitter(), foreign=first.foreign)
+        elif isinstance(first, Delivered | Refused) or (isinstance(first, Deferred) and first.reached):
+            gate.answered()
+
+    async def _wait_for_turn(self, gate: Gate, deadline_ms: int) -> Deferred | None:
+        """Waits until a request may leave; why not, if that would be after the deadline."""
+        now_ms = self._clock.steady_ms()
+        throttle = gate.throttle
+        if gate.breaker.state is BreakerState.OPEN:
+            why = gate.breaker.reason or reason("failures", "only failures")
+            return Deferred(
+                reason=reason("not_sent", "Not sent, since the destination fails: %(reason)s", reason=why)
+            )
+        if now_ms + throttle.held_ms(now_ms) > deadline_ms:
+            return Deferred(
+                reason=reason(
+                    "not_sent_in_time",
+                    "Not sent within %(sending_s)s s; the destination is slow, or asked to be left alone.",
+                    sending_s=SENDING_MS // 1000,
+                ),
+                retry_after_ms=throttle.held_ms(now_ms),
+            )
+        wait_ms = throttle.take(now_ms)
+        if wait_ms:
+            await self._clock.wait(asyncio.Event(), wait_ms)
+        return None
+
+    def _count(self, target: OpenEndpoint, answer: Response | NoResponse) -> None:
+        name = target.endpoint.name
+        status = str(answer.status) if isinstance(answer, Response) else "none"
+        self._metrics.requests.labels(name, status).inc()
+        self._metrics.request_seconds.labels(name).observe(answer.duration_ms / 1000)
+
+
+def _start_of(body: bytes) -> str:
+    """The first characters of an answer; the rest of a large one is not decoded."""
+    # A character of UTF-8 has at most four bytes.
+    return body[: 4 * MAX_RECORDED_RESPONSE_CHARS].decode("utf-8", "replace")[:MAX_RECORDED_RESPONSE_CHARS]
+
+
+def _set_aside(outcome: Outcome) -> Outcome:
+    """What is blocked alone while others are accepted is retried on the schedule and fails in the end."""
+    return Deferred(reason=outcome.reason, retry_after_ms=SET_ASIDE_MS) if isinstance(outcome, Blocked) else outcome
+
+
+def _through(outcomes: Sequence[Outcome]) -> bool:
+    """Whether what comes after these may go out."""
+    return all(isinstance(outcome, Delivered | Refused) for outcome in outcomes)
+
+
+def _middle(items: Sequence[_Item]) -> int:
+    """Where to cut so that a delivery's calls stay together while there is more than one delivery."""
+    half = len(items) // 2
+    starts = [index for index in range(1, len(items)) if items[index].owner is not items[index - 1].owner]
+    return min(starts, key=lambda start: abs(start - half), default=half)
+
+
+def _noted(
+    exchange: _Exchange, all_items: Sequence[_Item], items: Sequence[_Item], outcomes: Sequence[Outcome]
+) -> list[Outcome]:
+    """Keeps with each delivery of `items` what became of it, and of the request its own part."""
+    answer = exchange.answer
+    for item, outcome in zip(items, outcomes, strict=True):
+        item.owner.outcomes.append(outcome)
+    for owner in _owners(items):
+        owner.requests.append(_recorded_request(exchange.request, all_items, owner))
+        if isinstance(answer, Response):
+            owner.status = answer.status
+            owner.response = _start_of(answer.body)
+    return [*outcomes]
+
+
+def _owners(items: Sequence[_Item]) -> list[Work]:
+    return list({id(item.owner): item.owner for item in items}.values())
+
+
+def _recorded_request(request: Request, items: Sequence[_Item], work: Work) -> RequestRecord:
+    """The request as this delivery's attempt shows it: its own calls only, a line each."""
+    own = [item.call.body for item in items if item.owner is work]
+    return RequestRecord(
+        method=request.method,
+        url=request.url,
+        headers=request.shown_headers,
+        body=b"\n".join(own).decode("utf-8", "replace")[:MAX_RECORDED_BODY_CHARS],
+        others=len(items) - len(own),
+    )

@@ -1,0 +1,30 @@
+"""A delivery on its way through a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nicobar.connectors import Deferred, Outcome
+from nicobar.model import RequestRecord
+from nicobar.pipeline.transform import Ready
+from nicobar.reasons import reason
+from nicobar.store import Claimed
+
+
+@dataclass(slots=True)
+class Work:
+    """One delivery on its way through a page."""
+
+    claimed: Claimed
+    started_at_ms: int
+    ready: Ready | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
+    requests: list[RequestRecord] = field(default_factory=list)
+    status: int | None = None
+    response: str = ""
+
+
+def internal_error(error: Exception) -> Deferred:
+    """The outcome of a delivery that our own fault ended: it is retried on the schedule."""
+    why = reason("internal_error", "An internal error, %(name)s; the log says more.", name=type(error).__name__)
+    return Deferred(reason=why)

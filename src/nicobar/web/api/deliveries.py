@@ -1,0 +1,259 @@
+"""Deliveries, one message for one endpoint: their lists by endpoint and by message, and resending."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta
+
+from nicobar.model import Application, Delivery, DeliveryState, Endpoint
+from nicobar.store import Snapshot
+from nicobar.store.history import Attempted, MessageFilter
+from nicobar.store.history import Page as Found
+from nicobar.use_cases.deliveries import resend
+from nicobar.use_cases.delivery_waits import Wait, WaitCause, read_waits
+from nicobar.use_cases.services import Services
+from nicobar.web.api.attempt_bodies import url_of
+from nicobar.web.api.attempts import TAGS, StatusFilter
+from nicobar.web.api.auth import Caller
+from nicobar.web.api.deletion_preview import WOULD, DryRun, DryRunOut, effect
+from nicobar.web.api.listing import (
+    After,
+    Before,
+    ChannelFilter,
+    EventTypes,
+    Expanded,
+    MessageKey,
+    TagFilter,
+    WithContent,
+    page_of_found,
+    since,
+    span_of,
+    until,
+)
+from nicobar.web.api.message_bodies import MessageOut, fields_of, message_of
+from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Ordering, names, page_of_all, read_iterator
+from nicobar.web.api.shapes import EndpointId, MessageId, Moment, Page, Shape, moment, text_of_reason
+from nicobar.web.api.status import MessageStatus, states_of, status_of, text_of
+from nicobar.web.operations import Response, ResponseSpec, get, post
+
+
+class WaitingOut(Shape):
+    """Why an unfinished delivery has not been sent yet: `sending` now; its endpoint is `disabled` or `paused`; it is
+    queued `behind` an earlier message of its customer; its destination is `failing`; it waits for a `retry`, for
+    `later`, or for its `turn`. `until` is when that ends, where it is known.
+    """
+
+    cause: WaitCause
+    until: Moment | None
+    behind: MessageId | None
+    reason: str | None
+
+
+class EndpointMessageOut(MessageOut):
+    """A message and how it fares with one endpoint. Ours: `reason` and `waiting`."""
+
+    status: MessageStatus
+    status_text: str
+    next_attempt: Moment | None
+    reason: str | None
+    waiting: WaitingOut | None
+
+
+class MessageEndpointOut(Shape):
+    """An endpoint and how a message fares with it. Ours: `reason`, `waiting`, and `behind`: the message of the same
+    customer that this one waits for.
+    """
+
+    id: EndpointId
+    uid: str | None
+    url: str
+    description: str
+    throttle_rate: int | None
+    disabled: bool
+    event_types: list[str] | None
+    channels: list[str] | None
+    created_at: Moment
+    updated_at: Moment
+    status: MessageStatus
+    status_text: str
+    next_attempt: Moment | None
+    reason: str | None
+    behind: str | None
+    waiting: WaitingOut | None
+    version: int = 1
+    filter_types: list[str] | None = None
+    rate_limit: int | None = None
+
+
+class EmptyResponse(Shape):
+    """Nothing to say."""
+
+
+def next_attempt_of(delivery: Delivery) -> datetime | None:
+    waits = delivery.state is DeliveryState.PENDING and delivery.due_at_ms is not None
+    return moment(delivery.due_at_ms) if waits and delivery.due_at_ms is not None else None
+
+
+def waiting_shown(wait: Wait | None) -> WaitingOut | None:
+    if wait is None:
+        return None
+    return WaitingOut(
+        cause=wait.cause,
+        until=None if wait.until_ms is None else moment(wait.until_ms),
+        behind=wait.behind,
+        reason=text_of_reason(wait.reason) or None,
+    )
+
+
+@get(
+    "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg",
+    id="v1.message-attempt.list-attempted-messages",
+    tags=TAGS,
+    summary="List Attempted Messages",
+)
+async def list_attempted_messages(
+    *,
+    endpoint: Endpoint,
+    services: Services,
+    limit: Limit = DEFAULT_LIMIT,
+    iterator: Iterator = None,
+    channel: ChannelFilter = None,
+    tag: TagFilter = None,
+    status: StatusFilter = None,
+    before: Before = None,
+    after: After = None,
+    with_content: WithContent = True,
+    expanded_statuses: Expanded = False,
+    event_types: EventTypes = None,
+) -> Page[EndpointMessageOut]:
+    """The messages that an endpoint got or is to get, each with how far it is, the newest first. A page can be short
+    and not be the last one: `done` says so.
+    """
+    place = read_iterator(iterator)
+    which = MessageFilter(
+        since_ms=since(after),
+        until_ms=until(before),
+        event_types=names(event_types),
+        channels=() if channel is None else (channel,),
+        tag=tag,
+    )
+    states = () if status is None else states_of(status, expanded=expanded_statuses)
+    found: Found[Attempted] = Found(items=(), next=None)
+    if status is None or states:
+        found = await services.store.attempted(
+            endpoint.id, which, states, **span_of(place), limit=limit, with_body=with_content
+        )
+
+    waits = await read_waits(services.store, [endpoint], services.clock.now_ms())
+
+    def shape(attempted: Attempted) -> EndpointMessageOut:
+        status = status_of(attempted.delivery.state, expanded=expanded_statuses)
+        return EndpointMessageOut(
+            **fields_of(attempted.message, with_content=with_content),
+            status=status,
+            status_text=text_of(status),
+            next_attempt=next_attempt_of(attempted.delivery),
+            reason=text_of_reason(attempted.delivery.reason),
+            waiting=waiting_shown(waits.of(attempted.delivery)),
+        )
+
+    return page_of_found(found, place=place, key=lambda item: item.message.id, shape=shape)
+
+
+@get(
+    "/api/v1/app/{app_id}/msg/{msg_id}/endpoint",
+    id="v1.message-attempt.list-attempted-destinations",
+    tags=TAGS,
+    summary="List Attempted Destinations",
+)
+async def list_attempted_destinations(
+    *,
+    application: Application,
+    snapshot: Snapshot,
+    services: Services,
+    msg_id: MessageKey,
+    limit: Limit = DEFAULT_LIMIT,
+    iterator: Iterator = None,
+) -> Page[MessageEndpointOut]:
+    """The endpoints that a message goes to, by id. Those that were taken out are not among them."""
+    message = await message_of(services, application, msg_id)
+    endpoints = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
+    waits = await read_waits(services.store, snapshot.endpoints, services.clock.now_ms())
+    deliveries = [
+        delivery for delivery in await services.store.deliveries(message.id) if delivery.endpoint_id in endpoints
+    ]
+    return page_of_all(
+        deliveries,
+        iterator=iterator,
+        limit=limit,
+        order=Ordering.ASCENDING,
+        key=lambda delivery: delivery.endpoint_id,
+        shape=lambda delivery: _destination(
+            endpoints[delivery.endpoint_id],
+            delivery,
+            url_of(services, delivery.endpoint_id),
+            waits.of(delivery),
+        ),
+    )
+
+
+def _destination(endpoint: Endpoint, delivery: Delivery, url: str, wait: Wait | None) -> MessageEndpointOut:
+    status = status_of(delivery.state, expanded=True)
+    return MessageEndpointOut(
+        id=endpoint.id,
+        uid=endpoint.uid,
+        url=url,
+        description=endpoint.details.description,
+        throttle_rate=endpoint.max_messages_per_s,
+        disabled=endpoint.disabled,
+        event_types=list(endpoint.event_types) or None,
+        channels=list(endpoint.channels) or None,
+        created_at=moment(endpoint.details.created_at_ms),
+        updated_at=moment(endpoint.details.updated_at_ms),
+        status=status,
+        status_text=text_of(status),
+        next_attempt=next_attempt_of(delivery),
+        reason=text_of_reason(delivery.reason),
+        behind=delivery.behind,
+        waiting=waiting_shown(wait),
+        filter_types=list(endpoint.event_types) or None,
+        rate_limit=endpoint.max_messages_per_s,
+    )
+
+
+@post(
+    "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend",
+    id="v1.message-attempt.resend",
+    tags=TAGS,
+    summary="Resend Webhook",
+    status=202,
+    responses={202: ResponseSpec(EmptyResponse, description="Queued."), 200: WOULD},
+)
+async def resend_message(
+    *,
+    application: Application,
+    endpoint: Endpoint,
+    services: Services,
+    caller: Caller,
+    msg_id: MessageKey,
+    new_ids: Annotated[
+        bool,
+        Meta(
+            description="Ours: with ids that the destination has not seen, so that it takes the events for new ones "
+            "and emails go out again."
+        ),
+    ] = False,
+    dry_run: DryRun = False,
+) -> Response[EmptyResponse | DryRunOut]:
+    """Sends a message to an endpoint again, behind what the same customer has waiting. One that waits for its next
+    try is tried at once.
+    """
+    message = await message_of(services, application, msg_id)
+    await resend(services, caller, message, endpoint, new_ids=new_ids, dry_run=dry_run)
+    answer = effect(deliveries=1) if dry_run else EmptyResponse()
+    return Response(answer, status=200 if dry_run else 202)
+
+
+OPERATIONS = (list_attempted_messages, list_attempted_destinations, resend_message)

@@ -1,0 +1,75 @@
+"""The body that shows a message, and the message of a path."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from nicobar.model import Application, Message
+from nicobar.store import NewMessage
+from nicobar.use_cases.services import Services
+from nicobar.web.api.errors import not_found
+from nicobar.web.api.shapes import MessageId, Moment, Shape, moment
+
+# What stands in a payload's place once it was expunged, as in the public Svix API.
+EXPUNGED = b'{"expired":true}'
+
+# A dictionary for whoever reads it; at run time the very bytes that were kept.
+Payload: TypeAlias = Annotated[
+    dict[str, Any], Meta(examples=[{"type": "payment.succeeded", "data": {"total_amount": 4990}}])
+]
+
+
+class MessageOut(Shape):
+    """A message. `eventId` is null where its sender gave none. The payload is empty where it was not asked for, and
+    `{"expired":true}` once it was expunged. Ours: `sourceId`, `customerKey` and `occurredAt`.
+    """
+
+    id: MessageId
+    event_type: str
+    event_id: str | None
+    payload: Payload
+    channels: list[str] | None
+    tags: list[str] | None
+    timestamp: Moment
+    deliver_at: Moment | None
+    source_id: str
+    customer_key: str | None
+    occurred_at: Moment
+
+
+def shown(message: Message | NewMessage, *, with_content: bool) -> MessageOut:
+    return MessageOut(**fields_of(message, with_content=with_content))
+
+
+def fields_of(message: Message | NewMessage, *, with_content: bool) -> dict[str, Any]:
+    """What every shape that is a message has."""
+    body = payload_of(message) if with_content else b"{}"
+    return {
+        "id": message.id,
+        "event_type": message.event_type,
+        "event_id": None if message.event_id == message.id else message.event_id,
+        "payload": msgspec.Raw(body),
+        "channels": list(message.channels) or None,
+        "tags": list(message.tags) or None,
+        "timestamp": moment(message.accepted_at_ms),
+        "deliver_at": None if message.deliver_at_ms is None else moment(message.deliver_at_ms),
+        "source_id": message.source_id,
+        "customer_key": message.customer_key,
+        "occurred_at": moment(message.occurred_at_ms),
+    }
+
+
+def payload_of(message: Message | NewMessage) -> bytes:
+    expunged = isinstance(message, Message) and message.expunged_at_ms is not None
+    return EXPUNGED if expunged else message.body
+
+
+async def message_of(services: Services, application: Application, key: str) -> Message:
+    """Raises Refusal 404."""
+    found = await services.store.find_message(application.id, key)
+    if found is None:
+        raise not_found("message")
+    return found

@@ -1,0 +1,149 @@
+"""Payloads of messages: read as they were sent, and deleted."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
+
+from nicobar.model import Application, Message
+from nicobar.use_cases import erase
+from nicobar.use_cases.deliveries import count_unfinished
+from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Caller
+from nicobar.web.api.deletion_preview import DELETED, WOULD, DryRun, DryRunOut, done, effect, would
+from nicobar.web.api.listing import MessageKey
+from nicobar.web.api.message_bodies import message_of, payload_of
+from nicobar.web.api.messages import TAGS
+from nicobar.web.api.shapes import Shape, Uid
+from nicobar.web.api.tasks import TaskStartedOut, started
+from nicobar.web.operations import Response, ResponseSpec, delete, get, post
+
+MAX_EXPUNGED_AT_ONCE = 100
+
+
+class MessageRawPayloadOut(Shape):
+    """A payload as it was sent, byte for byte."""
+
+    payload: str
+
+
+class ExpungeStatus(StrEnum):
+    EXPUNGED = "expunged"
+    NOT_FOUND = "not-found"
+
+
+class BulkExpungeIn(Shape):
+    """Ids of messages, or their `eventId`s."""
+
+    ids: Annotated[list[Uid], Meta(max_length=MAX_EXPUNGED_AT_ONCE)] = []
+
+
+class BulkExpungeOut(Shape):
+    """What became of each."""
+
+    results: dict[str, ExpungeStatus]
+
+
+@get(
+    "/api/v1/app/{app_id}/msg/{msg_id}/raw",
+    id="v1.message.get-raw-payload",
+    tags=TAGS,
+    summary="Get Raw Message Payload",
+)
+async def get_raw_payload(
+    *, application: Application, services: Services, msg_id: MessageKey
+) -> MessageRawPayloadOut:
+    """A message's payload as text, byte for byte as it came."""
+    found = await message_of(services, application, msg_id)
+    return MessageRawPayloadOut(payload=payload_of(found).decode("utf-8", "replace"))
+
+
+@delete(
+    "/api/v1/app/{app_id}/msg/{msg_id}/content",
+    id="v1.message.expunge-content",
+    tags=TAGS,
+    summary="Delete message payload",
+    status=200,
+    responses=DELETED,
+)
+async def expunge_message(
+    *,
+    application: Application,
+    services: Services,
+    caller: Caller,
+    msg_id: MessageKey,
+    dry_run: DryRun = False,
+) -> Response[DryRunOut | None]:
+    """Deletes a message's payload and what its attempts quote of it, and cancels its unfinished deliveries."""
+    found = await message_of(services, application, msg_id)
+    if dry_run:
+        return would(messages=_has_payload(found), deliveries=await count_unfinished(services.store, found))
+    await erase.expunge_message(services, caller, found)
+    return done()
+
+
+def _has_payload(message: Message) -> int:
+    return int(message.expunged_at_ms is None)
+
+
+@post(
+    "/api/v1/app/{app_id}/msg/bulk-expunge",
+    id="v1.message.bulk-expunge-content",
+    tags=TAGS,
+    summary="Bulk delete message payloads",
+    status=200,
+)
+async def expunge_messages(
+    *,
+    application: Application,
+    services: Services,
+    caller: Caller,
+    data: BulkExpungeIn,
+    dry_run: DryRun = False,
+) -> BulkExpungeOut | DryRunOut:
+    """Deletes the payloads of up to a hundred messages. With `dryRun` nothing is deleted, and the answer counts the
+    messages.
+    """
+    if dry_run:
+        named = [await services.store.find_message(application.id, key) for key in data.ids]
+        found_ones = {item.id: item for item in named if item is not None}.values()
+        return effect(
+            messages=sum(map(_has_payload, found_ones)),
+            deliveries=sum([await count_unfinished(services.store, found_one) for found_one in found_ones]),
+        )
+    results: dict[str, ExpungeStatus] = {}
+    for key in dict.fromkeys(data.ids):
+        found = await services.store.find_message(application.id, key)
+        results[key] = ExpungeStatus.EXPUNGED if found else ExpungeStatus.NOT_FOUND
+        if found is not None:
+            await erase.expunge_message(services, caller, found)
+    return BulkExpungeOut(results=results)
+
+
+@post(
+    "/api/v1/app/{app_id}/msg/expunge-all-contents",
+    id="v1.message.expunge-all-contents",
+    tags=TAGS,
+    summary="Delete all message payloads",
+    status=202,
+    responses={
+        202: ResponseSpec(TaskStartedOut, description="The task has started."),
+        200: WOULD,
+    },
+)
+async def expunge_all_messages(
+    *, application: Application, services: Services, caller: Caller, dry_run: DryRun = False
+) -> Response[TaskStartedOut | DryRunOut]:
+    """Takes out the payloads of all messages that an application has now, as a background task; what is not delivered
+    is canceled. The task's `messagesPurged` says how many were.
+    """
+    if dry_run:
+        count = await services.store.count_expunge(application.id)
+        return Response(effect(messages=count.messages, deliveries=count.deliveries), status=200)
+    task = await erase.expunge_application(services, caller, application.id)
+    return Response(started(task), status=202)
+
+
+OPERATIONS = (get_raw_payload, expunge_message, expunge_messages, expunge_all_messages)

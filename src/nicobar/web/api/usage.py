@@ -1,0 +1,125 @@
+"""Counts across applications, and the background tasks that add up their attempts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from nicobar.store import Snapshot
+from nicobar.store.history import TALLY_MS
+from nicobar.use_cases.services import Services
+from nicobar.use_cases.statistics import DAY_MS, count_usage, gather_event_types, make_range
+from nicobar.web.api.auth import Caller, Needs
+from nicobar.web.api.lookups import find
+from nicobar.web.api.paging import NoPlay
+from nicobar.web.api.shapes import Moment, Shape, Uid, unix_ms
+from nicobar.web.api.statistics import TAGS
+from nicobar.web.api.tasks import TaskStartedOut, started
+from nicobar.web.operations import get, post, put
+
+
+class EndpointCountOut(Shape):
+    """How many endpoints there are."""
+
+    active: int
+    disabled: int
+
+
+class AppCountOut(Shape):
+    """How many applications there are."""
+
+    count: int
+
+
+class AppUsageStatsIn(Shape):
+    """Of which time, and of which applications (ids or uids); of all of them without `appIds`."""
+
+    since: Moment
+    until: Moment
+    app_ids: Annotated[list[Uid], Meta(max_length=1_000)] | None = None
+
+
+class AppUsageStatsOut(TaskStartedOut):
+    """The task, and which of the applications there are not."""
+
+    unresolved_app_ids: list[str]
+
+
+@get(
+    "/api/v1/stats/endpoint/count",
+    id="v1.statistics.endpoint-count",
+    tags=TAGS,
+    summary="Endpoint Count",
+    needs=Needs.OWN,
+)
+async def endpoint_count(
+    *,
+    snapshot: Snapshot,
+    caller: Caller,
+    exclude_svix_play: NoPlay = None,  # noqa: ARG001 - there are none
+) -> EndpointCountOut:
+    """How many endpoints there are, of all applications that the token sees."""
+    seen = [endpoint for endpoint in snapshot.endpoints if caller.sees(endpoint.app_id)]
+    disabled = sum(item.disabled for item in seen)
+    return EndpointCountOut(active=len(seen) - disabled, disabled=disabled)
+
+
+@get(
+    "/api/v1/app/stats/count-active",
+    id="v1.application.count-active",
+    tags=TAGS,
+    summary="Count Active Applications",
+    needs=Needs.OWN,
+)
+async def count_active_applications(
+    *,
+    snapshot: Snapshot,
+    caller: Caller,
+    exclude_disabled: Annotated[
+        bool, Meta(description="Exclude applications whose endpoints are all disabled.")
+    ] = False,
+    exclude_svix_play: NoPlay = None,  # noqa: ARG001 - there are none
+) -> AppCountOut:
+    """How many applications have an endpoint, of those that the token sees."""
+    having = {endpoint.app_id for endpoint in snapshot.endpoints if not (exclude_disabled and endpoint.disabled)}
+    return AppCountOut(count=sum(caller.sees(app_id) for app_id in having))
+
+
+@post(
+    "/api/v1/stats/usage/app",
+    id="v1.statistics.aggregate-app-stats",
+    tags=TAGS,
+    summary="Aggregate App Stats",
+    status=202,
+    needs=Needs.READING,
+)
+async def aggregate_app_stats(*, snapshot: Snapshot, services: Services, data: AppUsageStatsIn) -> AppUsageStatsOut:
+    """Counts the tries of all applications, or of these, in steps of five minutes. The task has ended by then."""
+    wanted = {key: find(snapshot.applications, key) for key in data.app_ids or ()}
+    applications = snapshot.applications if data.app_ids is None else [item for item in wanted.values() if item]
+    span = make_range(
+        unix_ms(data.since), unix_ms(data.until), services.clock.now_ms(), step_ms=TALLY_MS, default_ms=DAY_MS
+    )
+    task = await count_usage(services, applications, span)
+    return AppUsageStatsOut(
+        **msgspec.structs.asdict(started(task)),
+        unresolved_app_ids=[key for key, found in wanted.items() if found is None],
+    )
+
+
+@put(
+    "/api/v1/stats/usage/event-types",
+    id="v1.statistics.aggregate-event-types",
+    tags=TAGS,
+    summary="Aggregate Event Types",
+    status=202,
+    needs=Needs.READING,
+)
+async def aggregate_event_types(*, snapshot: Snapshot, services: Services) -> TaskStartedOut:
+    """Gathers the event types that the endpoints of each application name; the task that answers has ended."""
+    return started(await gather_event_types(services, snapshot))
+
+
+OPERATIONS = (endpoint_count, count_active_applications, aggregate_app_stats, aggregate_event_types)
