@@ -30,6 +30,7 @@ from nicobar.pipeline.recorder import Recorded
 from nicobar.pipeline.rejected_requests import RefusalLog
 from nicobar.pipeline.replay import Replayer
 from nicobar.pipeline.retention import Maintainer, Remover
+from nicobar.pipeline.standby import Standby
 from nicobar.pipeline.worker import Worker
 from nicobar.sandbox import Sandbox
 from nicobar.sandbox.pool import SandboxPool
@@ -74,8 +75,6 @@ class Runtime:
         )
         self.worker: Worker | None = None
         self.server: Server | None = None
-        # Set when the process is to end.
-        self.ended = asyncio.Event()
         # Where the owner's password is set, until somebody has.
         self.setup_url: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -85,7 +84,12 @@ class Runtime:
         stop = asyncio.Event()
         task = asyncio.create_task(work(stop), name=name)
         self._tasks.append(task)
-        stack.push_async_callback(_end, stop, task)
+        stack.push_async_callback(self._end, stop, task)
+
+    async def _end(self, stop: asyncio.Event, task: asyncio.Task[None]) -> None:
+        stop.set()
+        await task
+        self._tasks.remove(task)
 
     def readiness(self, sandbox: Sandbox) -> Readiness:
         return Readiness(
@@ -93,7 +97,7 @@ class Runtime:
             store=self.store,
             configuration=self.configuration,
             sandbox=sandbox,
-            worker=self.worker,
+            worker=lambda: self.worker,
             tasks=lambda: self._tasks,
             directory=locate(self.settings.database).directory,
             clock=self.clock,
@@ -103,6 +107,9 @@ class Runtime:
         """New work is there for these endpoints; another process that delivers finds it within a second."""
         if self.worker is not None:
             self.worker.wake(endpoint_seqs)
+
+    def forget_worker(self) -> None:
+        self.worker = None
 
     async def refresh_gauges(self) -> None:
         names = {endpoint.seq: endpoint.name for endpoint in self.configuration.snapshot.endpoints}
@@ -195,13 +202,11 @@ async def run(
             )
             sandbox = await stack.enter_async_context(pool)
         if settings.role is not Role.WEB:
-            await _become_only_worker(stack, runtime)
-            runtime.worker = await _start_worker(stack, runtime, sandbox, on_recorded)
-            replayer = Replayer(replays=store, clock=clock, on_moved=runtime.wake)
-            runtime.keep_running(stack, "replays", replayer.run)
-            maintainer = Maintainer(store=store, clock=clock, retention_days=settings.retention_days)
-            runtime.keep_running(stack, "retention", maintainer.run)
-            runtime.keep_running(stack, "removed endpoints", Remover(store=store, clock=clock).run)
+            standby = Standby(
+                locate(settings.database), lambda parts: _start_delivery(parts, runtime, sandbox, on_recorded), clock
+            )
+            await standby.start()
+            runtime.keep_running(stack, "delivery", standby.run)
         readiness = runtime.readiness(sandbox)
         stack.push_async_callback(readiness.close)
         ops = create_ops(runtime.metrics, readiness, runtime.refresh_gauges)
@@ -228,10 +233,7 @@ async def serve(
         loop.add_signal_handler(number, ended.set)
     async with run(settings, origins=origins, new_installation=new_installation) as runtime:
         started(runtime)
-        waits = [asyncio.create_task(event.wait()) for event in (ended, runtime.ended)]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for task in waits:
-            task.cancel()
+        await ended.wait()
         log.info("stopping")
     log.info("stopped")
 
@@ -248,17 +250,17 @@ def make_data_dir(path: Path) -> None:
         ) from error
 
 
-async def _become_only_worker(stack: AsyncExitStack, runtime: Runtime) -> None:
-    """Raises UserError where another process delivers from this database."""
-    loop = asyncio.get_running_loop()
-
-    def lost() -> None:
-        log.error("another process delivers from this database now")
-        loop.call_soon_threadsafe(runtime.ended.set)
-
-    place = locate(runtime.settings.database).only_worker(lost)
-    await asyncio.to_thread(place.__enter__)
-    stack.push_async_callback(asyncio.to_thread, place.__exit__, None, None, None)
+async def _start_delivery(
+    stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox, on_recorded: Callable[[Recorded], None] | None
+) -> None:
+    """What only one process of a database runs."""
+    store, clock = runtime.store, runtime.clock
+    runtime.worker = await _start_worker(stack, runtime, sandbox, on_recorded)
+    replayer = Replayer(replays=store, clock=clock, on_moved=runtime.wake)
+    runtime.keep_running(stack, "replays", replayer.run)
+    maintainer = Maintainer(store=store, clock=clock, retention_days=runtime.settings.retention_days)
+    runtime.keep_running(stack, "retention", maintainer.run)
+    runtime.keep_running(stack, "removed endpoints", Remover(store=store, clock=clock).run)
 
 
 async def _start_worker(
@@ -285,6 +287,7 @@ async def _start_worker(
         alerts=runtime.alerts,
     )
     await worker.start()
+    stack.callback(runtime.forget_worker)
     stack.push_async_callback(worker.stop, runtime.settings.shutdown_ms)
     return worker
 
@@ -377,8 +380,3 @@ def _mail(settings: Settings) -> Mail | None:
     if not settings.alert_smtp_url:
         return None
     return Mail(url=settings.alert_smtp_url, sender=settings.alert_mail_from, recipients=settings.alert_recipients)
-
-
-async def _end(stop: asyncio.Event, task: asyncio.Task[None]) -> None:
-    stop.set()
-    await task

@@ -77,7 +77,7 @@ def wrap(fuse: Fuse) -> None:
     from nicobar.connectors.transport import HttpTransport  # noqa: PLC0415
     from nicobar.sandbox.pool import SandboxPool  # noqa: PLC0415
     from nicobar.sources.dodo import DodoPayments  # noqa: PLC0415
-    from nicobar.store.sqlite import SqliteStore  # noqa: PLC0415
+    from nicobar.store.tables.store import TableStore  # noqa: PLC0415
     from nicobar.web import ingress  # noqa: PLC0415 - after `shorten`, which has to come before every import
 
     _wrap_call(fuse, ingress, "read_body", "receive")
@@ -86,10 +86,8 @@ def wrap(fuse: Fuse) -> None:
     _wrap_call(fuse, CustomerIoDestination, "prepare", "check")
     _wrap_call(fuse, CustomerIoDestination, "pack", "batch")
     _wrap_call(fuse, HttpTransport, "send", "send")
-    # Each class that is a `Store`.
-    for store in (SqliteStore,):
-        for method, stage in (("append", "store"), ("claim", "claim"), ("record", "record")):
-            _name_promise(store, method, stage)
+    for method, stage in (("append", "store"), ("claim", "claim"), ("record", "record")):
+        _name_promise(TableStore, method, stage)
     _wrap_commits(fuse)
 
 

@@ -37,6 +37,7 @@ WORK = [
 ]
 WORK += [
     "left_by_removed",
+    "due_times",
     "next_due",
     "old_messages",
     "release_leases",
@@ -102,7 +103,7 @@ def test_no_list_sorts_what_it_reads(connection, name):
 
 
 @pytest.mark.parametrize("name", WORK)
-def test_no_work_reads_what_is_finished_to_find_what_is_not(connection, name):
+def test_work_does_not_read_finished_deliveries(connection, name):
     steps = plan(connection, name)
     # The backlog counts first; what it then reads is a row an endpoint.
     large = "deliveries|messages" if name.startswith("backlog") else "deliveries|messages|d|m"
@@ -116,7 +117,7 @@ def test_the_backlog_of_one_endpoint_reads_no_other_s(connection):
 
 
 @pytest.mark.parametrize("name", [name for name in SQL if name.startswith("count_replayable")])
-def test_a_count_of_a_replay_reads_of_each_customer_what_is_newer(connection, name):
+def test_a_replay_count_reads_only_newer_messages_of_customers(connection, name):
     steps = plan(connection, name)
     assert any("messages_of_customer (app_id=? AND customer_key=? AND seq>?" in step for step in steps), steps
 
@@ -128,13 +129,13 @@ def test_a_replay_reads_its_customers_messages_alone(connection, name):
     assert any("messages_of_customer (app_id=? AND customer_key=?" in step for step in plan(connection, name))
 
 
-def test_a_canceled_replay_looks_for_the_rest_of_a_customer_among_the_customer_s(connection):
+def test_a_cancel_reads_only_the_customer_s_deliveries(connection):
     steps = plan(connection, "untried_of_customers")
     assert any("deliveries_unfinished (endpoint_seq=? AND customer_key=?" in step for step in steps), steps
 
 
 @pytest.mark.parametrize("name", ["claimable_deliveries", "next_due"])
-def test_whether_an_endpoint_is_removed_is_looked_at_before_its_queue_and_not_for_each_row(connection, name):
+def test_claims_check_the_endpoint_once_not_per_row(connection, name):
     first, second, *_ = plan(connection, name)
     assert first.startswith("SEARCH e USING INTEGER PRIMARY KEY")
     assert re.match(r"SEARCH d USING .*deliveries_due \(endpoint_seq=\? AND due_at_ms", second)

@@ -79,7 +79,7 @@ def test_a_database_of_a_newer_version_is_refused(url):
     assert refusal(url) == "database_newer"
 
 
-def test_a_server_that_is_not_there_is_named_without_its_password():
+def test_an_unreachable_server_is_named_without_its_password():
     with pytest.raises(StoreUnusable) as caught:
         apply_migrations("postgresql://nicobar:hidden@127.0.0.1:1/shop", 1)
     assert caught.value.code == "database_unreachable"
@@ -156,7 +156,7 @@ async def test_events_of_several_processes_are_each_stored_once(stores):
 
 
 @pytest.mark.parametrize("order", ["append first", "record first"])
-async def test_an_event_that_comes_while_its_customer_s_ends_is_due_in_the_end(stores, url, order):
+async def test_an_event_appended_during_a_record_becomes_due(stores, url, order):
     """Appending takes no lock, so it is committed before, between and after the statements of the record."""
     await stores[0].append(message(1, "cus"))
     (first,) = await claim(stores[0])
@@ -174,7 +174,7 @@ async def test_an_event_that_comes_while_its_customer_s_ends_is_due_in_the_end(s
     assert await claim(stores[0]) == []
 
 
-async def test_an_earlier_event_that_is_committed_later_waits_for_the_one_under_way(stores, url):
+async def test_an_event_committed_late_waits_for_the_one_being_sent(stores, url):
     with connect(url) as late:
         with transaction(late, 10_000) as session:
             append_many(session, [(message(1, "cus"), None)])
@@ -214,7 +214,7 @@ async def test_a_group_that_holds_an_impossible_event_stores_the_others(stores):
     assert results[7].code == "value_invalid"
 
 
-async def test_a_message_is_not_forgotten_while_a_replay_takes_it_up(stores, url):
+async def test_retention_keeps_a_message_that_is_being_replayed(stores, url):
     await stores[0].append(message(1, None))
     await stores[0].append(message(2, None))
     claimed = await claim(stores[0])
@@ -266,7 +266,7 @@ def test_a_process_whose_place_was_taken_is_told(url, monkeypatch):
     waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     lost = threading.Event()
     with PostgresLocation(url).only_worker(lost.set), connect(url) as other:
-        taking = threading.Thread(target=other.execute, args=["SELECT pg_advisory_lock(1851941234)"])
+        taking = threading.Thread(target=other.execute, args=["SELECT pg_advisory_lock(1851941235)"])
         taking.start()
         while not postgres.cluster().ask(waiting, database):
             pass

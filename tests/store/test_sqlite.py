@@ -50,7 +50,7 @@ def test_migrations_are_applied_once(tmp_path):
     assert apply_migrations(tmp_path / "a.db", 1) == []
 
 
-def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path):
+def test_a_file_that_is_no_database_is_left_alone(tmp_path):
     path = tmp_path / "a.db"
     path.write_bytes(b"my letters " * 1000)
     assert refusal(path) == "not_a_database"
@@ -131,7 +131,7 @@ async def test_a_full_disk_refuses_the_write_and_recovers(tmp_path):
     await store.close()
 
 
-async def test_what_is_over_the_bound_of_the_queue_is_told_so_and_the_rest_is_kept(tmp_path):
+async def test_writes_over_the_limit_are_rejected_and_others_stored(tmp_path):
     store = await SqliteStore.open(tmp_path / "a.db", now_ms=1, max_waiting=5)
     results = await asyncio.gather(*(store.append(message(n)) for n in range(300)), return_exceptions=True)
     kept = [result for result in results if not isinstance(result, BaseException)]
@@ -248,7 +248,7 @@ async def test_a_count_of_a_replay_holds_no_customers_in_memory(tmp_path):
     await store.close()
 
 
-async def test_an_open_link_of_the_owner_outlives_the_upgrade_that_gave_everybody_one(tmp_path, monkeypatch):
+async def test_the_owner_s_setup_link_survives_the_upgrade(tmp_path, monkeypatch):
     path = tmp_path / "a.db"
     before = [migration for migration in load_migrations("sqlite") if migration.number <= 5]
     with monkeypatch.context() as patch:

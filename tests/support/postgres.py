@@ -37,12 +37,47 @@ _SETTINGS = {
 
 
 class Cluster:
-    """A running server."""
+    """A server of its own; it runs until it is stopped, or until the test process ends."""
 
-    def __init__(self, directory: Path, process: subprocess.Popen[bytes]) -> None:
-        self._directory = directory
-        self._process = process
+    def __init__(self) -> None:
+        self._directory = Path(tempfile.mkdtemp(prefix="nicobar-pg-"))
+        atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
+        self._programs = _programs(self._directory)
+        self._user = _user()
+        if self._user is not None:
+            shutil.chown(self._directory, self._user)
+        self._data = self._directory / "data"
         self._numbers = itertools.count(1)
+        command = [self._programs / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+        subprocess.run(
+            [*command, "--no-sync", *_locale(self._programs)],
+            user=self._user,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd=self._directory,
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        atexit.register(self.stop)
+        self.start()
+
+    def start(self) -> None:
+        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        server = [self._programs / "postgres", "-D", self._data, "-k", self._directory, *settings]
+        self._process = subprocess.Popen(
+            ["sh", "-c", _UNTIL_EOF, "sh", *server],
+            user=self._user,
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self._directory,
+            start_new_session=True,
+        )
+        _wait_until_ready(self._process)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.stdin.close()
+            self._process.wait()
+            self._process = None
 
     def url(self, database: str) -> str:
         return f"postgresql:///{database}?host={self._directory}&user=postgres"
@@ -62,53 +97,11 @@ class Cluster:
             cursor = connection.execute(sql)
             return cursor.fetchall() if cursor.description else []
 
-    def stop(self) -> None:
-        self._process.stdin.close()
-        self._process.wait()
-
 
 @cache
 def cluster() -> Cluster:
     """The server of this process, started when the first test asks for it."""
-    directory = Path(tempfile.mkdtemp(prefix="nicobar-pg-"))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    user = _user()
-    programs = _programs(directory)
-    if user is not None:
-        shutil.chown(directory, user)
-    data = directory / "data"
-    subprocess.run(
-        [
-            programs / "initdb",
-            "-D",
-            data,
-            "-U",
-            "postgres",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--no-sync",
-            *_locale(programs),
-        ],
-        user=user,
-        check=True,
-        stdout=subprocess.DEVNULL,
-        cwd=directory,
-    )
-    settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
-    process = subprocess.Popen(
-        ["sh", "-c", _UNTIL_EOF, "sh", programs / "postgres", "-D", data, "-k", directory, *settings],
-        user=user,
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=directory,
-        start_new_session=True,
-    )
-    started = Cluster(directory, process)
-    atexit.register(started.stop)
-    _wait_until_ready(process)
-    return started
+    return Cluster()
 
 
 @cache
@@ -125,9 +118,16 @@ def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
     for line in process.stderr:
         lines.append(line)
         if b"ready to accept connections" in line:
-            threading.Thread(target=process.stderr.read, daemon=True).start()
+            threading.Thread(target=_drain, args=[process], daemon=True).start()
             return
     raise AssertionError(b"".join(lines).decode())
+
+
+def _drain(process: subprocess.Popen[bytes]) -> None:
+    """What nobody reads would stop the server once the pipe is full."""
+    with process.stderr:
+        for _ in process.stderr:
+            pass
 
 
 def _locale(programs: Path) -> list[str]:

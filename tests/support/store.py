@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+
+import psycopg
 
 from nicobar.errors import StoreUnavailable
 from nicobar.store import Store
@@ -37,6 +40,16 @@ def drop_store(directory: Path) -> None:
     """Deletes the database that belongs to the directory; the directory's files are left to whoever made them."""
     if directory in _URLS:
         postgres.cluster().drop_database(_URLS.pop(directory))
+
+
+def run_sql(directory: Path, sql: str) -> None:
+    """Changes the database that belongs to the directory behind the store's back."""
+    if directory in _URLS:
+        with psycopg.connect(_URLS[directory]) as connection:
+            connection.execute(sql)
+        return
+    with closing(sqlite3.connect(directory / "nicobar.db", isolation_level=None)) as connection:
+        connection.execute(sql)
 
 
 STORES: dict[str, Callable[[Path, int], Awaitable[Store]]] = {"sqlite": _open_sqlite, "postgres": _open_postgres}

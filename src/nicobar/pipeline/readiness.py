@@ -124,7 +124,7 @@ class _Look(Generic[T]):
 
 class Readiness:
     """Looks at the parts of one process. `directory` is on the database's disk, None where a server has the database;
-    `worker` is None where the process delivers nothing, `tasks` what runs in the background until the process ends.
+    `worker` gives None while the process delivers nothing, `tasks` what runs in the background.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Readiness:
         store: Store,
         configuration: Configuration,
         sandbox: Sandbox,
-        worker: Worker | None,
+        worker: Callable[[], Worker | None],
         tasks: Callable[[], Sequence[asyncio.Task[None]]],
         directory: Path | None,
         clock: Clock,
@@ -157,8 +157,9 @@ class Readiness:
             self._look_at_store(), self._look_at_sandbox(), self._look_at_disk()
         )
         parts = [store, self._catalogue(), self._sources(), self._endpoints()]
-        if self._worker is not None:
-            parts.append(self._claims(self._worker))
+        worker = self._worker()
+        if worker is not None:
+            parts.append(self._claims(worker))
         parts += [sandbox, self._background(), *([] if disk is None else [disk])]
         fatal = FATAL[self._role] | (_DELIVERING if delivery else frozenset())
         self._log_changes(parts)

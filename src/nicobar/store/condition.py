@@ -1,4 +1,4 @@
-"""How a database that is open does."""
+"""The health of an open database."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ REFUSAL_REMEMBERED_MS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`damage` is what a read or a write of this process met, remembered until it ends. `append_refused` is why the
-    latest event could not be stored, for some seconds. `waits_for_lock_ms` is how long a write has been waiting for
-    another process to end its own, None while none is.
+    """`damage` is an error that a read or write of this process met, kept until the process ends. `append_refused` is
+    why the latest event could not be stored, kept for some seconds. `waits_for_lock_ms` is how long a write has been
+    waiting for another process's write, None if none is waiting.
     """
 
     damage: NicobarError | None = None

@@ -1,4 +1,4 @@
-"""What keeps a database small, and takes people's data out of it."""
+"""Retention, and deletion of people's data."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from nicobar.store.catalogue import Audited
 
 
 class Step(Record):
-    """One small step through the messages: `after_seq` is where the next one begins, None where this was the last;
-    `done` counts what was changed. Up to `settled_seq` there is nothing left to do but what is not finished, and what
-    a clock that was ahead has given a time that has not come.
+    """One small step through the messages: the next step begins after `after_seq`, None if this was the last; `done`
+    counts the changed messages. Up to `settled_seq` only messages are left that are unfinished, or dated in the
+    future by a clock that was ahead.
     """
 
     after_seq: int | None
@@ -20,8 +20,8 @@ class Step(Record):
 
 
 class CleanUp(Record):
-    """When retention was last through everything, and what it took last, counted in messages; `took_at_ms` is None
-    where it has taken nothing yet.
+    """When retention last finished, and how many messages it last emptied and deleted; `took_at_ms` is None if it has
+    not deleted anything yet.
     """
 
     ended_at_ms: int
@@ -31,48 +31,48 @@ class CleanUp(Record):
 
 
 class ExpungeCount(Record):
-    """What expunging would do: so many messages would lose their payload, so many deliveries would be canceled."""
+    """How many messages would lose their payload, and how many deliveries would be canceled."""
 
     messages: int
     deliveries: int
 
 
 class Retention(Protocol):
-    """Each step is one short transaction over at most `limit` messages. A message with an unfinished delivery is
-    left alone. A step that finds young messages only is the last, unless the look is a `whole` one, which ends with
-    the newest message: a clock that was ahead has given some a time that does not say how old they are.
+    """Each step is one short transaction over at most `limit` messages. Messages with unfinished deliveries are
+    skipped. The walk ends at the first step with only young messages, or, if `whole`, at the newest message: messages
+    accepted while a clock was ahead have dates that do not tell their age.
     """
 
     async def expunge_old(
         self, *, before_ms: int, now_ms: int, after_seq: int, limit: int, whole: bool = False
     ) -> Step:
-        """Empties the bodies of messages accepted before `before_ms`, and takes out their attempts."""
+        """Empties the bodies of messages accepted before `before_ms`, and deletes their attempts."""
         ...
 
     async def forget_old(
         self, *, before_ms: int, now_ms: int, after_seq: int, limit: int, whole: bool = False
     ) -> Step:
-        """Takes messages accepted before `before_ms` out whole. Their event ids are known no longer. The newest of
-        all may stay: what comes later stands behind it.
+        """Deletes messages accepted before `before_ms`. Their event ids are no longer recognized. The newest message
+        may be kept, so that its number is not given again.
         """
         ...
 
     async def cancel_removed(self, *, now_ms: int, limit: int) -> int:
-        """Cancels up to so many deliveries that wait for an endpoint that was removed; returns how many. What is
-        being sent ends as it ends, unless its lease ends before.
+        """Cancels up to `limit` waiting deliveries of a removed endpoint; returns how many. Deliveries that are being
+        sent are left alone until their lease expires.
         """
         ...
 
     async def forget_answers(self, *, before_ms: int, limit: int) -> int:
-        """Takes out answers to idempotent requests that were given before that time."""
+        """Deletes answers to idempotent requests older than `before_ms`."""
         ...
 
     async def forget_tallies(self, *, before_ms: int, limit: int) -> int:
-        """Takes out up to so many counts of before that time; returns how many."""
+        """Deletes up to `limit` counts older than `before_ms`; returns how many."""
         ...
 
     async def keep_clean_up(self, *, ended_at_ms: int, emptied: int, forgotten: int) -> None:
-        """Keeps that retention was through everything, and what it took, if it took anything."""
+        """Records that retention finished, and what it deleted, if anything."""
         ...
 
     async def last_clean_up(self) -> CleanUp | None:
@@ -80,22 +80,22 @@ class Retention(Protocol):
         ...
 
     async def size_bytes(self) -> int:
-        """How much room the database takes."""
+        """The size of the database."""
         ...
 
     async def expunge_message(self, message_id: str, *, now_ms: int, audit_line: Audited | None = None) -> bool:
-        """Empties one message and its attempts; its unfinished deliveries are canceled. False if there is none."""
+        """Empties a message and its attempts, and cancels its unfinished deliveries. False if there is no message."""
         ...
 
     async def count_expunge(self, app_id: str, customer_key: str | None = None) -> ExpungeCount:
-        """What expunging all messages of an application would do, or those of one of its customers."""
+        """What expunging all messages of an application, or of one of its customers, would change."""
         ...
 
     async def expunge_customer(
         self, app_id: str, customer_key: str, *, now_ms: int, limit: int, audit_line: Audited | None = None
     ) -> int:
-        """The same for up to so many messages of one customer, whose key is taken out too, also of the filters of
-        replays, which are canceled; returns how many, which is the log's detail too; fewer than the limit when no
-        more are left.
+        """Expunges up to `limit` messages of one customer, and deletes the customer's key, also from the filters of
+        replays, which are canceled. Returns how many, which is also the audit line's detail; fewer than `limit` when
+        none are left.
         """
         ...

@@ -1,4 +1,4 @@
-"""Who signs in to the dashboard."""
+"""Users of the dashboard."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from nicobar.store.catalogue import Audited
 
 
 class Users(Protocol):
-    """Users, their sessions, and the links that set their passwords; the catalogue's changes have the rest. Of links
-    and sessions the SHA-256 of what the browser holds is kept.
+    """Users, their sessions, and their password links; other changes of users go through the catalogue. Links and
+    sessions are stored as the SHA-256 of the value in the browser.
     """
 
     async def user(self, name: str) -> User | None: ...
 
     async def users(self) -> list[User]:
-        """Everybody, by name."""
+        """All users, by name."""
         ...
 
     async def links(self, *, now_ms: int) -> list[PasswordLink]:
-        """The links that are good, by name."""
+        """The valid links, by name."""
         ...
 
     async def link(self, sha256: str, *, now_ms: int) -> PasswordLink | None:
-        """The link, while it is good."""
+        """The link, if it is valid."""
         ...
 
     async def set_up(self, sha256: str, user: User, audit_line: Audited, *, now_ms: int) -> bool:
-        """Uses the link up and keeps the user, or the new password and the role of the one with that name, whose
-        sessions end; in one transaction. False where the link is not good (any more) or another user's.
+        """Consumes the link and creates the user, or sets the password and role of the user with that name and ends
+        their sessions; in one transaction. False if the link is invalid, expired or another user's.
         """
         ...
 
     async def add_session(self, sha256: str, user_id: str, *, now_ms: int, expires_at_ms: int) -> None:
-        """Keeps that somebody has signed in; sessions that are over are taken out."""
+        """Stores a session, and deletes expired ones."""
         ...
 
     async def session_user(self, sha256: str, *, now_ms: int) -> User | None:
-        """Whose session it is, while it lasts."""
+        """The user of a session that has not expired."""
         ...
 
     async def remove_session(self, sha256: str) -> None: ...

@@ -23,6 +23,7 @@ CACHED_STATEMENTS = 512  # the probe of every table and index has some 150
 
 SQL = dict(load_queries("sqlite"))
 _NO_VALUES: Values = {}
+_LISTS = (list, tuple)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -97,11 +98,11 @@ class SqliteSession:
 
 def _bound(values: Values) -> Values:
     """A list is handed over as JSON, which SQL reads with json_each()."""
-    if any(isinstance(value, (list, tuple)) for value in values.values()):
-        return {
-            name: _encode(value).decode() if isinstance(value, (list, tuple)) else value
-            for name, value in values.items()
-        }
+    for value in values.values():
+        if isinstance(value, _LISTS):
+            return {
+                name: _encode(item).decode() if isinstance(item, _LISTS) else item for name, item in values.items()
+            }
     return values
 
 

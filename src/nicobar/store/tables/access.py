@@ -27,9 +27,12 @@ class AccessTables(Tables):
         values = {"token_id": token_id, "key": key, "request": request, "now_ms": now_ms, "before_ms": before_ms}
 
         def work(session: Session) -> KeptAnswer | None:
-            if session.row("begin_answer", values) is not None:
-                return None
-            return _answer(session.row("answer", {"token_id": token_id, "key": key}))
+            while session.row("begin_answer", values) is None:
+                kept = _answer(session.row("answer", {"token_id": token_id, "key": key}))
+                if kept is not None:
+                    return kept
+                # Released between the two queries: another try.
+            return None
 
         return await self._database.write(work)
 

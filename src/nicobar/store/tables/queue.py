@@ -32,6 +32,9 @@ class QueueTables(Tables):
         row = await self._row("next_due", {"endpoint_seq": endpoint_seq})
         return None if row is None else int(row[0])
 
+    async def due_times(self) -> Mapping[int, int]:
+        return {seq: due_at_ms for seq, due_at_ms in await self._rows("due_times") if due_at_ms is not None}
+
     async def release_leases(self) -> int:
         return await self._run("release_leases")
 

@@ -1,2 +1,2 @@
--- Says that a migration was applied.
+-- Records an applied migration.
 INSERT INTO migrations (number, name, sha256, applied_at_ms) VALUES (:number, :name, :sha256, :applied_at_ms)

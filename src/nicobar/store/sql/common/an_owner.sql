@@ -1,2 +1,2 @@
--- A row where somebody is owner.
+-- A row if there is an owner.
 SELECT 1 FROM users WHERE role = 'owner' LIMIT 1

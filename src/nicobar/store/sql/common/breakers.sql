@@ -1,2 +1,2 @@
--- All breakers that were kept.
+-- All stored breakers.
 SELECT endpoint_seq, content FROM breakers

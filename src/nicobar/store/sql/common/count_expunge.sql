@@ -1,4 +1,4 @@
--- How many messages of an application still have a payload, and how many of their deliveries are not finished.
+-- How many messages of an application have a payload, and how many of their deliveries are unfinished.
 SELECT (
     SELECT count(*) FROM messages
     WHERE app_id = :app_id AND expunged_at_ms IS NULL AND source_id <> 'operational'

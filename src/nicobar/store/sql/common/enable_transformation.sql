@@ -1,2 +1,2 @@
--- Switches an endpoint's transformation on or off.
+-- Enables or disables an endpoint's transformation.
 UPDATE endpoints SET transformation_enabled = :enabled WHERE id = :id AND NOT removed RETURNING seq

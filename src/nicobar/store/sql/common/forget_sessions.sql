@@ -1,2 +1,2 @@
--- Takes out the sessions that are over; there are few.
+-- Deletes expired sessions; there are few.
 DELETE FROM sessions WHERE expires_at_ms <= :now_ms

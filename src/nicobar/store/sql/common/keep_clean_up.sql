@@ -1,4 +1,4 @@
--- Keeps when retention was last through, and, unless it took nothing, what it took.
+-- Records when retention last finished and, unless it deleted nothing, what it deleted.
 INSERT INTO clean_ups (id, ended_at_ms, took_at_ms, emptied, forgotten)
 VALUES (1, :ended_at_ms, :took_at_ms, :emptied, :forgotten)
 ON CONFLICT (id) DO UPDATE SET ended_at_ms = excluded.ended_at_ms,

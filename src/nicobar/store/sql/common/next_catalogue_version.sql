@@ -1,2 +1,2 @@
--- Counts a change of the configuration.
+-- Increments the version of the configuration.
 UPDATE catalogue SET version = version + 1 RETURNING version

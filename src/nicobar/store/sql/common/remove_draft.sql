@@ -1,2 +1,2 @@
--- Takes out a draft.
+-- Deletes a draft.
 DELETE FROM drafts WHERE id = :id

@@ -1,2 +1,2 @@
--- Takes an endpoint out; its history stays.
+-- Deletes an endpoint; its history is kept.
 UPDATE endpoints SET removed = TRUE WHERE id = :id AND NOT removed RETURNING id

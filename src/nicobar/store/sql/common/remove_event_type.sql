@@ -1,2 +1,2 @@
--- Takes an event type out.
+-- Deletes an event type.
 DELETE FROM event_types WHERE name = :name RETURNING name

@@ -1,2 +1,2 @@
--- Ends the link of a user.
+-- Revokes the link of a user.
 DELETE FROM links WHERE name = :name

@@ -1,2 +1,2 @@
--- Signs out.
+-- Ends a session.
 DELETE FROM sessions WHERE sha256 = :sha256

@@ -1,2 +1,2 @@
--- Signs somebody out everywhere: with a new password the old sessions end.
+-- Ends all sessions of a user.
 DELETE FROM sessions WHERE user_id = :user_id

@@ -1,2 +1,2 @@
--- Takes a source out.
+-- Deletes a source.
 DELETE FROM sources WHERE id = :id

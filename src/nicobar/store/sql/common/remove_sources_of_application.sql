@@ -1,2 +1,2 @@
--- Takes an application's sources out.
+-- Deletes an application's sources.
 DELETE FROM sources WHERE app_id = :app_id

@@ -1,2 +1,2 @@
--- Takes a user out; the name comes back.
+-- Deletes a user and returns the name.
 DELETE FROM users WHERE id = :id RETURNING name

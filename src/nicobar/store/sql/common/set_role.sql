@@ -1,2 +1,2 @@
--- Gives a user another role; the name comes back where there is one.
+-- Changes a user's role; returns the name if there is one.
 UPDATE users SET role = :role WHERE id = :id RETURNING name

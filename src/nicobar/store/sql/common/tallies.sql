@@ -1,4 +1,4 @@
--- Counts of an application's tries by period and state.
+-- Counts of an application's attempts by period and state.
 SELECT t.at_ms / :step_ms * :step_ms, t.state, CAST(sum(t.attempts) AS BIGINT), CAST(sum(t.duration_ms) AS BIGINT), CAST(sum(t.latency_ms) AS BIGINT), max(t.latency_max_ms)
 FROM endpoints AS e {then_join} tallies AS t ON t.endpoint_seq = e.seq
 WHERE e.app_id = :app_id AND (CAST(:endpoint_id AS TEXT) IS NULL OR e.id = :endpoint_id)

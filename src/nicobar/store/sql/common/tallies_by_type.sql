@@ -1,4 +1,4 @@
--- Counts of an application's tries by event type and state.
+-- Counts of an application's attempts by event type and state.
 SELECT t.event_type, t.state, CAST(sum(t.attempts) AS BIGINT), CAST(sum(t.duration_ms) AS BIGINT), CAST(sum(t.latency_ms) AS BIGINT), max(t.latency_max_ms)
 FROM endpoints AS e {then_join} tallies AS t ON t.endpoint_seq = e.seq
 WHERE e.app_id = :app_id AND (CAST(:endpoint_id AS TEXT) IS NULL OR e.id = :endpoint_id)

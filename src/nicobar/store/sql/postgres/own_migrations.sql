@@ -1,2 +1,2 @@
--- Says whose table it is.
+-- Marks the table as ours.
 COMMENT ON TABLE migrations IS 'nicobar'

@@ -1,4 +1,4 @@
--- Counts attempts among those of their five minutes; those of alerts are not an application's.
+-- Counts attempts in their five minutes, except those of alerts.
 INSERT INTO tallies (endpoint_seq, at_ms, event_type, state, attempts, duration_ms, latency_ms, latency_max_ms)
 SELECT a.endpoint_seq, a.ended_at_ms / :tally_ms * :tally_ms, m.event_type, a.state, count(*),
     CAST(sum(a.duration_ms) AS bigint), CAST(sum(greatest(0, a.ended_at_ms - m.accepted_at_ms)) AS bigint),

@@ -1,4 +1,4 @@
--- Counts a try among those of its five minutes; those of alerts are not an application's.
+-- Counts an attempt in its five minutes, unless it is of an alert.
 INSERT INTO tallies (endpoint_seq, at_ms, event_type, state, attempts, duration_ms, latency_ms, latency_max_ms)
 SELECT :endpoint_seq, :at_ms, event_type, :state, 1, :duration_ms, max(0, :ended_at_ms - accepted_at_ms),
     max(0, :ended_at_ms - accepted_at_ms)

@@ -26,7 +26,7 @@ async def put_off(store, due_at_ms: int, *, lease_ms=50) -> None:
     await store.record([done(one, PENDING, due_at_ms=due_at_ms)])
 
 
-async def test_a_clock_set_forward_moves_tries_and_leases_and_leaves_what_is_new(store):
+async def test_a_clock_set_forward_shifts_retries_and_leases(store):
     await post(store, 1, "a", accepted_at_ms=100)
     await put_off(store, 5_100)
     await post(store, 2, "b", accepted_at_ms=100)
@@ -41,7 +41,7 @@ async def test_a_clock_set_forward_moves_tries_and_leases_and_leaves_what_is_new
     assert [item.message.id for item in await claim(store, now_ms=3_605_100)] == ["msg_1"]
 
 
-async def test_a_clock_set_back_stalls_neither_tries_nor_what_is_new(store):
+async def test_a_clock_set_back_stalls_no_delivery(store):
     await post(store, 1, "a", accepted_at_ms=100)
     await put_off(store, 7_200_000)
     await post(store, 2, "b", accepted_at_ms=7_199_000)
@@ -70,7 +70,7 @@ async def test_nothing_waits_longer_than_anything_may(store):
     assert await store.next_due_at_ms(1) == 5_000
 
 
-async def test_what_was_never_tried_does_not_wait_for_the_clock_of_another_start(store):
+async def test_untried_deliveries_are_due_at_the_next_start(store):
     # The clock was an hour ahead when they came.
     for number in (1, 2, 3):
         await post(store, number, f"c{number}", accepted_at_ms=3_600_000)
@@ -131,7 +131,7 @@ async def test_what_is_older_still_is_forgotten_whole(store):
     assert not (await store.append(new(1, app.id))).duplicate
 
 
-async def test_what_comes_after_all_was_forgotten_stands_behind_it_all_the_same(store):
+async def test_new_messages_are_numbered_after_deleted_ones(store):
     for number in (1, 2, 3):
         await post(store, number, None, endpoints=())
     last = (await store.message("msg_3")).seq
@@ -143,7 +143,7 @@ async def test_what_comes_after_all_was_forgotten_stands_behind_it_all_the_same(
     assert await store.message("msg_3") is None
 
 
-async def test_messages_of_a_clock_that_was_ahead_do_not_hide_what_is_behind_them(store):
+async def test_messages_dated_ahead_do_not_stop_retention(store):
     for number in range(1, 9):
         ahead = 3 <= number <= 6
         await post(store, number, None, endpoints=(), accepted_at_ms=NOW_MS + 10**9 if ahead else number)
@@ -152,7 +152,7 @@ async def test_messages_of_a_clock_that_was_ahead_do_not_hide_what_is_behind_the
     assert [(await store.message(f"msg_{number}")) is None for number in (1, 2, 3, 7)] == [True, True, False, True]
 
 
-async def test_a_step_says_up_to_where_nothing_is_left_to_do_before_what_is_young(store):
+async def test_a_retention_step_says_up_to_where_it_is_done(store):
     for number, accepted_at_ms in enumerate((1, 2, NOW_MS + 1, 3, 600, 700), 1):
         await post(store, number, f"c{number}", accepted_at_ms=accepted_at_ms)
     assert await finish(store, count=1) == ["msg_1"]
@@ -167,7 +167,7 @@ async def test_a_step_says_up_to_where_nothing_is_left_to_do_before_what_is_youn
         assert (behind.after_seq, behind.settled_seq) == (None, 6)
 
 
-async def test_a_step_of_a_whole_look_goes_on_behind_young_messages(store):
+async def test_a_whole_walk_continues_after_young_messages(store):
     for number in range(1, 7):
         await post(store, number, None, endpoints=(), accepted_at_ms=900 if number < 5 else number)
     asked = {"before_ms": 500, "now_ms": NOW_MS, "limit": 2}
@@ -202,7 +202,7 @@ async def test_one_message_is_expunged_with_what_its_attempts_say(store):
     assert not await store.expunge_message("msg_9", now_ms=700)
 
 
-async def test_a_try_that_was_under_way_when_its_message_was_expunged_brings_nothing_back(store):
+async def test_an_attempt_after_an_expunge_restores_no_data(store):
     await post(store, 1, "a")
     (one,) = await claim(store)
     await store.expunge_message("msg_1", now_ms=700)
@@ -229,7 +229,7 @@ async def test_everything_of_one_customer_is_expunged_and_nothing_of_another(sto
     assert [item.message.id for item in await claim(store, now_ms=1_000)] == ["msg_4"]
 
 
-async def test_a_replay_of_a_customer_that_was_expunged_does_not_keep_the_key(store):
+async def test_a_replay_forgets_the_key_of_an_expunged_customer(store):
     for number, customer in ((1, "a"), (2, "b"), (3, "expunged")):
         await post(store, number, customer)
     await finish(store, count=3)
