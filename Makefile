@@ -1,4 +1,4 @@
-# Everything here needs only Python 3.11+, make and git; `make help` lists what there is.
+# Requires only Python 3.11+, make and git. `make help` lists the targets.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,21 +6,23 @@ RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
 CLIENTS := tests/clients/node/node_modules/.ready
 ASSETS := assets/node_modules/.ready
-# What starts no whole Nicobar, and needs neither a browser, nor Node, nor root.
+# Tests without a running server, a browser, Node or root.
 UNIT := tests/connectors tests/contracts tests/recipes tests/sandbox tests/store tests/words
 ARGS ?=
+# Tests start many processes: each would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint types imports unit format bench chaos chromium assets messages wheels lock clean
+.PHONY: help setup demo check test lint types imports unit format bench chaos chromium assets messages screenshots wheels lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-setup: $(READY) ## Create the virtual environment for development, every package pinned by hash
+setup: $(READY) ## Create the development environment (packages pinned by hash)
 
-# What Nicobar needs to run; development packages come on top.
+# The runtime packages; development packages are installed on top.
 $(RUNTIME): constraints-runtime.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Nicobar needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Nicobar requires Python 3.11 or newer. This is Python " + sys.version.split()[0] + ". Choose another one: make PYTHON=python3.12 ...")'
 	@echo "Setting up $(VENV) (once, less than a minute) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-runtime.txt
@@ -32,10 +34,10 @@ $(READY): $(RUNTIME) constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
 	@touch $@
 
-demo: $(RUNTIME) ## Run the main job on sample events, no account needed (ARGS=--once exits when done)
+demo: $(RUNTIME) ## Deliver sample events to a local emulator; no account needed (ARGS=--once exits when done)
 	@$(BIN)/nicobar demo $(ARGS)
 
-check: $(READY) ## Lint, types, imports, unit and contract tests: a minute, no root, no browser, no Node
+check: $(READY) ## Lint, types, imports, unit and contract tests (one minute; no root, browser or Node)
 	@$(MAKE) --no-print-directory -j4 lint types imports unit
 
 test: $(READY) $(CLIENTS) $(ASSETS) chromium lint types imports ## Run everything that CI runs
@@ -61,24 +63,27 @@ types: $(READY)
 imports: $(READY)
 	@$(BIN)/lint-imports --no-cache
 
-format: $(READY) ## Format the code and fix what ruff can fix
+format: $(READY) ## Format the code and apply automatic lint fixes
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 bench: $(READY) ## Measure throughput, latency, CPU and memory (ARGS="whole --keep FILE", "--compare FILE")
 	@PYTHONPATH=.:tests $(BIN)/python -m bench $(ARGS)
 
-chaos: $(READY) ## Kill the server at every stage, hundreds of times, and count lost events (ARGS="--seed N")
+chaos: $(READY) ## Kill the server at every stage, hundreds of times, and check that no event is lost (ARGS="--seed N")
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run $(ARGS)
 
 .PHONY: dev
-dev: $(READY) ## Run Nicobar and the emulator on this machine, restarted when the source changes
+dev: $(READY) ## Run Nicobar and the emulator locally, restarted when the source changes
 	@$(BIN)/python scripts/dev.py
 
 assets: $(ASSETS) ## Rebuild the dashboard's editor from assets/
 	@cd assets && PATH="$(CURDIR)/$(BIN):$$PATH" node build.mjs ../src/nicobar/web/dashboard/static/vendor
 
-messages: $(READY) ## Gather the dashboard's texts and compile their translations
+messages: $(READY) ## Extract the dashboard's texts and compile the translations
 	@$(BIN)/python scripts/messages.py
+
+screenshots: $(READY) chromium ## Take the screenshots in docs/
+	@PYTHONPATH=tests $(BIN)/python scripts/screenshots.py
 
 chromium:
 	@sh scripts/chromium.sh
@@ -88,7 +93,7 @@ wheels: $(READY) ## Download the runtime packages as wheels for every supported 
 
 LOCK = $(BIN)/uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-annotate --custom-compile-command 'make lock' --quiet
-lock: $(READY) ## Pin the newest packages that pyproject.toml allows
+lock: $(READY) ## Pin the newest package versions that pyproject.toml allows
 	@$(LOCK) --extra dev --upgrade --output-file constraints.txt
 	@$(LOCK) --constraint constraints.txt --upgrade --output-file constraints-runtime.txt
 

@@ -1,4 +1,4 @@
-"""`make bench`: figures and ratios within one run, since machines are shared and noisy."""
+"""`make bench`: measures throughput, latency, CPU and memory. Compare figures within one run: machines are noisy."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def main(given: argparse.Namespace) -> None:
 
 
 def machine() -> str:
-    """The machine and the versions that figures depend on, in a line."""
+    """The machine and the versions that the figures depend on, in one line."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text("utf-8").splitlines() if cpuinfo.exists() else []
     cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
@@ -64,7 +64,7 @@ if __name__ == "__main__":
         nargs="*",
         help=f"what to measure (default: {' '.join(DEFAULT)}); also pipeline, isolation, backlog, dashboard",
     )
-    parser.add_argument("--waiting", type=int, default=200_000, help="deliveries in the large backlog")
-    parser.add_argument("--keep", type=Path, metavar="FILE", help="write the figures of `whole` as JSON")
-    parser.add_argument("--compare", type=Path, metavar="FILE", help="show each figure's ratio to a kept one")
+    parser.add_argument("--waiting", type=int, default=200_000, help="number of deliveries in the large backlog")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="save the figures of `whole` as JSON")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="compare with figures saved by --keep")
     asyncio.run(main(parser.parse_args()))

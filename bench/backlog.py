@@ -37,7 +37,7 @@ BODY = msgspec.json.encode({"type": "payment.succeeded", "data": {"total_amount"
 
 
 class Swallow:
-    """Takes everything at once; the drain is the store's, the sandbox's and the pipeline's own speed."""
+    """Accepts everything at once; the drain measures the store's, the sandbox's and the pipeline's own speed."""
 
     async def send(self, _request: Request) -> Response | NoResponse:
         return Response(status=200, headers={}, body=b"{}\n", duration_ms=0)
@@ -49,7 +49,7 @@ def resident_mib() -> float:
 
 
 async def drain(directory: Path, waiting: int) -> float:
-    """Deliveries a second with so many waiting; prints what the process grew by."""
+    """Deliveries per second with that many pending; prints the growth of the process."""
     clock, vault, metrics = SystemClock(), Vault(b"k" * 32), Metrics()
     store = await SqliteStore.open(directory / "bench.db", now_ms=clock.now_ms())
     ids = IdFactory(clock.now_ms)

@@ -1,4 +1,4 @@
-"""What a page of the dashboard weighs and how soon it is there, in a real browser that has nothing yet."""
+"""Size and load time of dashboard pages in a real browser with an empty cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one endpoint's trouble takes from another one: the quick endpoint's latency beside each trouble, as a ratio
+"""How trouble at one endpoint affects another one: the quick endpoint's latency beside each trouble, as a ratio
 to its latency alone, in one run.
 """
 
@@ -59,7 +59,7 @@ TROUBLES = (
 
 @asynccontextmanager
 async def two_endpoints(directory: Path, trouble: Trouble) -> AsyncIterator[Running]:
-    """The quick endpoint takes payments, the troubled one refunds."""
+    """The quick endpoint receives payments, the troubled one refunds."""
     destination = await Server.start(create_app(State()), "127.0.0.1", 0)
     try:
         async with running(directory, HANDLER, sandbox_children=2) as nicobar:
@@ -88,7 +88,7 @@ async def two_endpoints(directory: Path, trouble: Trouble) -> AsyncIterator[Runn
             async with nicobar.http.put(f"{destination.url}/emulator/faults", json=faults) as answer:
                 assert answer.status == 200, await answer.text()
             yield nicobar
-            # What is left of the trouble need not be waited for.
+            # No need to wait for the troubled endpoint's pending deliveries.
             await store.change([PauseEndpoint(endpoint_id=changes[2].id, reason=plain("the end of the run"))])
             await runtime.configuration.refresh()
     finally:
@@ -96,7 +96,7 @@ async def two_endpoints(directory: Path, trouble: Trouble) -> AsyncIterator[Runn
 
 
 async def latencies_ms(nicobar: Running, prefix: str) -> list[int]:
-    """How long each of the quick endpoint's events took from acceptance to delivery, sent at a steady pace."""
+    """The time from acceptance to delivery of each event of the quick endpoint, at a steady rate."""
 
     async def send(number: int) -> None:
         await asyncio.sleep(number * GAP_MS / 1000)

@@ -52,7 +52,7 @@ async def sandbox() -> None:
 
 
 async def whole_way(directory: Path, at_once: int, count: int) -> tuple[float, float]:
-    """Accepted events a second, and delivered ones, over real HTTP in one process with sender and emulator."""
+    """Accepted and delivered events per second, over real HTTP in one process with sender and emulator."""
     async with running(directory, HANDLER) as nicobar:
         name = "payment.succeeded"
 

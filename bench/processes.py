@@ -1,4 +1,4 @@
-"""Starts, measures and ends the processes of a run. Every process is ended by the one that started it."""
+"""Starts, measures and stops the processes of a run."""
 
 from __future__ import annotations
 

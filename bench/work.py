@@ -18,7 +18,7 @@ HANDLER = """function handler(webhook) {
 
 
 async def per_second(count: int, at_once: int, work: Callable[[int], Awaitable[object]]) -> float:
-    """How many calls of `work` a second are through, `at_once` of them side by side."""
+    """Completed calls of `work` per second, with `at_once` of them concurrent."""
     numbers = iter(range(count))
 
     async def worker() -> None:

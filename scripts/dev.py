@@ -23,8 +23,8 @@ COMMANDS = (
 
 
 async def run(commands: Sequence[Sequence[str]], watched: Path) -> None:
-    """Runs the commands until the task is canceled. A command that exits, such as one with a syntax error,
-    is started again with the next change.
+    """Runs the commands until the task is canceled. A command that exits, such as with a syntax error, is started
+    again at the next change.
     """
     while True:
         before = modified_at_ns(watched)
@@ -33,7 +33,7 @@ async def run(commands: Sequence[Sequence[str]], watched: Path) -> None:
                 stack.push_async_callback(_stop, await asyncio.create_subprocess_exec(*command))
             while modified_at_ns(watched) == before:  # noqa: ASYNC110 - no file system event without a package
                 await asyncio.sleep(POLL_MS / 1000)
-        click.echo("A file changed. Restarting.")
+        click.echo("Source changed. Restarting.")
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -1,5 +1,5 @@
-"""Gathers the dashboard's texts, brings each language's catalogue up to date and compiles it: `make messages`. New
-texts stand in `locale/<language>/LC_MESSAGES/nicobar.po` with an empty translation.
+"""Extracts the dashboard's texts, updates each language's catalog and compiles it: `make messages`. New texts
+get an empty translation in `locale/<language>/LC_MESSAGES/nicobar.po`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from nicobar.settings import Settings, description
 from nicobar.sources.registry import SOURCES
 from nicobar.web import dashboard
 from nicobar.web.dashboard.language import DEFAULT, DOMAIN, LANGUAGES
-from nicobar.web.dashboard.pages import help_of
+from nicobar.web.dashboard.pages import help_of, recipe_title
 
 ROOT = Path(dashboard.__file__).parent
 METHODS = [("templates/**.html", "jinja2"), ("**.py", "python")]
-# A catalogue says what it holds, not when it was gathered.
+# A fixed date, so that the catalog changes only with its texts.
 _WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 OPTIONS = {"templates/**.html": {"newstyle_gettext": "true"}}
 PACKAGE = ROOT.parent.parent
-# Where the reasons and errors come from that the dashboard shows; others are told by commands and the API only.
+# Modules whose reasons and errors the dashboard shows; those of others are shown by commands and the API only.
 REASONS = (
     "connectors",
     "crypto.py",
@@ -46,7 +46,7 @@ REASONS = (
 NOT_SHOWN = frozenset(
     f"use_cases/{name}.py" for name in ("applications", "config_file", "event_type_import", "event_types")
 )
-# Which arguments of a call are templates, counted from 0.
+# The arguments that are templates, counted from 0.
 TEMPLATES = {
     "reason": (1, 2),
     "at": (1, 2),
@@ -55,14 +55,13 @@ TEMPLATES = {
     "Conflict": (0, 1),
     "ConfigurationError": (1, 2),
     "Refusal": (2, 3),
+    "SandboxError": (1, 2),
     "_disabled": (1,),
 }
 
 
 def gather() -> Catalog:
-    """All texts: those of templates and code, and those that settings, connectors, sources and recipes describe
-    themselves with.
-    """
+    """All texts: of templates and code, and the descriptions of settings, connectors, sources and recipes."""
     catalogue = Catalog(domain=DOMAIN, project="nicobar", fuzzy=False)
     keywords = {"_": None, "gettext": None, "ngettext": (1, 2), "noop": None}
     for _, _, text, comments, _ in extract_from_dir(str(ROOT), METHODS, OPTIONS, keywords):
@@ -77,7 +76,7 @@ def gather() -> Catalog:
 
 
 def reason_templates(package: Path) -> Iterator[str]:
-    """The templates of reasons, as the calls that create them have them."""
+    """The templates of reasons, from the calls that create them."""
     for name in REASONS:
         path = package / name
         files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
@@ -92,10 +91,11 @@ def reason_templates(package: Path) -> Iterator[str]:
 
 def _of_connectors() -> Iterator[str]:
     for connector in CONNECTORS:
-        yield from (connector.summary, *connector.setup, connector.setup_note, *connector.test_notes)
+        yield from (connector.name, connector.summary, *connector.setup, connector.setup_note, *connector.test_notes)
         for field in connector.fields:
             yield from (field.label, help_of(field))
-        yield from (recipe.summary for recipe in connector.recipes)
+        for recipe in connector.recipes:
+            yield from (recipe_title(recipe.name), recipe.summary)
 
 
 def _of_sources() -> Iterator[str]:
@@ -115,7 +115,7 @@ def path_of(language: str) -> Path:
 
 
 def read(language: str) -> Catalog:
-    """What is translated so far."""
+    """The existing translations."""
     path = path_of(language)
     if not path.exists():
         return Catalog(locale=language, domain=DOMAIN)
@@ -124,7 +124,7 @@ def read(language: str) -> Catalog:
 
 
 def _empty(language: str) -> Catalog:
-    """Babel's header has people in it by default."""
+    """An empty catalog. Babel's default header names people."""
     catalogue = Catalog(locale=language, domain=DOMAIN, fuzzy=False, creation_date=_WHEN, revision_date=_WHEN)
     catalogue.project = "nicobar"
     catalogue.version = ""
@@ -150,7 +150,7 @@ def main() -> None:
             write_po(out, catalog, width=110, sort_output=True, no_location=True, omit_header=False)
         path.with_suffix(".mo").write_bytes(compiled(catalog))
         missing = [message.id for message in catalog if message.id and not message.string]
-        sys.stdout.write(f"{language}: {len(catalog)} texts, {len(missing)} without a translation\n")
+        sys.stdout.write(f"{language}: {len(catalog)} texts, {len(missing)} untranslated\n")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -130,11 +130,11 @@ def python_texts(path: Path, published: Published, *, code: bool = False) -> Ite
     """Strings that are prose, and docstrings that are published."""
     source = path.read_text("utf-8")
     strings = _strings_only(source)
-    tree = ast.parse(source)
-    docstrings = {id(node) for node in _docstrings(tree)}
-    inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
-    marked = {id(text) for node in ast.walk(tree) for text in _marked(node)}
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(ast.parse(source)))
+    docstrings = {id(node) for node in _docstrings(nodes)}
+    inside = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
+    marked = {id(text) for node in nodes for text in _marked(node)}
+    for node in nodes:
         if not isinstance(node, ast.Constant | ast.JoinedStr):
             continue
         value = _value(node)
@@ -155,18 +155,18 @@ def code_texts(path: Path) -> Iterator[Text]:
     """Docstrings, comments and names of tests."""
     source = path.read_text("utf-8")
     strings = _strings_only(source)
-    tree = ast.parse(source)
-    for node in _docstrings(tree):
+    nodes = list(ast.walk(ast.parse(source)))
+    for node in _docstrings(nodes):
         yield Text(path=name_of(path), line=node.lineno, content=_without_code(_span(strings, source, node)))
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
             yield Text(path=name_of(path), line=node.lineno, content=node.name.replace("_", " "))
     yield from _comments(path, source)
 
 
-def _docstrings(tree: ast.AST) -> Iterator[ast.Constant]:
+def _docstrings(nodes: Iterable[ast.AST]) -> Iterator[ast.Constant]:
     """Strings that are statements: also those below a field."""
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Expr(value=ast.Constant(value=str()) as text):
                 yield text

@@ -1,5 +1,5 @@
-"""Shows that every package that Nicobar needs at run time has a wheel for every platform that it is made for: nobody
-has to compile anything. Downloads them and prints how much they are; `make wheels`.
+"""Checks that every runtime package has a wheel for every supported platform, so that nothing needs compiling.
+Downloads the wheels and prints their size: `make wheels`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> int:
 
 
 def _download(folder: Path, tags: tuple[str, ...], version: str) -> str:
-    """Why it failed; nothing if it did not. The lock file holds every package, so none is looked for."""
+    """The error of the download, if any. The lock file has every package, so dependencies are not resolved."""
     platforms = [part for tag in tags for part in ("--platform", tag)]
     done = subprocess.run(
         [

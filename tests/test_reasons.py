@@ -20,11 +20,11 @@ THREW = reason("threw", "The handler threw %(error)s", error="Error: no", locati
 TIMED_OUT = reason("timed_out", "timed out after %(timeout_ms)s ms", timeout_ms=15_000)
 GIVEN_UP = reason(
     "given_up",
-    "Given up after %(tries)s tries; the last one: %(reason)s",
-    tries=8,
-    reason=reason("no_answer", "No answer: %(reason)s.", reason=TIMED_OUT),
+    "Failed after %(attempts)s attempts. Last attempt: %(reason)s",
+    attempts=8,
+    reason=reason("no_answer", "No response: %(reason)s.", reason=TIMED_OUT),
 )
-NAMELESS = reason("event_name", "An event needs a name.", "Shorten it.", location="[0].payload.name")
+EMPTY = reason("empty", "The list of calls is empty.", "Shorten the name.", location="[0].payload")
 
 
 @pytest.mark.parametrize(
@@ -33,18 +33,18 @@ NAMELESS = reason("event_name", "An event needs a name.", "Shorten it.", locatio
         (THREW, "line 3: The handler threw Error: no", "3번째 줄: 핸들러에서 오류가 발생했습니다: Error: no"),
         (
             GIVEN_UP,
-            "Given up after 8 tries; the last one: No answer: timed out after 15000 ms.",
-            "8번 시도한 뒤 그만두었습니다. 마지막 시도: 응답이 없습니다: 15000 ms 뒤 시간 초과.",
+            "Failed after 8 attempts. Last attempt: No response: timed out after 15000 ms.",
+            "8번 시도한 뒤 실패했습니다. 마지막 시도: 응답이 없습니다: 시간 초과(15000 ms).",
         ),
         (
-            NAMELESS,
-            "[0].payload.name: An event needs a name. Shorten it.",
-            "[0].payload.name: 이벤트에는 이름이 필요합니다. 줄이세요.",
+            EMPTY,
+            "[0].payload: The list of calls is empty. Shorten the name.",
+            "[0].payload: 호출 목록이 비어 있습니다. 이름을 줄이십시오.",
         ),
         (
-            reason("contract", "%(reason)s (and %(count)s more)", reason=NAMELESS, count=2),
-            "[0].payload.name: An event needs a name. Shorten it. (and 2 more)",
-            "[0].payload.name: 이벤트에는 이름이 필요합니다. 줄이세요. (외 2건)",
+            reason("contract", "%(reason)s (and %(count)s more)", reason=EMPTY, count=2),
+            "[0].payload: The list of calls is empty. Shorten the name. (and 2 more)",
+            "[0].payload: 호출 목록이 비어 있습니다. 이름을 줄이십시오. (외 2건)",
         ),
         (reason("not_handled", "not handled"), "not handled", catalogue("ko").gettext("not handled")),
         (plain("Settings of mine: 100%"), "Settings of mine: 100%", "Settings of mine: 100%"),
@@ -77,7 +77,7 @@ def test_values_are_bounded_and_hold_no_nul():
 
 def test_a_line_is_found_behind_other_reasons():
     behind = reason("given_up", "%(reason)s", reason=THREW)
-    assert (THREW.line, behind.line, GIVEN_UP.line, NAMELESS.line) == (3, 3, None, None)
+    assert (THREW.line, behind.line, GIVEN_UP.line, EMPTY.line) == (3, 3, None, None)
 
 
 def test_texts_are_changed_at_every_depth():

@@ -39,10 +39,17 @@ def test_a_password_in_an_address_is_masked(url, seen):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("a = " + "[" * 50_000, "nested too deeply"), ("port = " + "9" * 5_000, "not TOML")]
+    ("text", "said"), [("a = " + "[" * 50_000, "nested too deeply"), ("port = " + "9" * 5_000, "Invalid TOML")]
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path, text, said):
     file = tmp_path / "nicobar.toml"
     file.write_text(text)
     with pytest.raises(SettingsError, match=said):
+        read_settings({}, {"NICOBAR_SETTINGS": str(file)})
+
+
+def test_a_settings_file_that_is_not_utf_8_is_named(tmp_path):
+    file = tmp_path / "nicobar.toml"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=r"is not UTF-8 text\. Save it as UTF-8\."):
         read_settings({}, {"NICOBAR_SETTINGS": str(file)})

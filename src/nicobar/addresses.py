@@ -22,7 +22,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_PORT = 65_535
 
 # IANA IPv4 Special-Purpose Address Registry, https://www.iana.org/assignments/iana-ipv4-special-registry: every block
-# that is not globally reachable. 192.0.0.0/24 is refused as a whole: its two reachable anycast addresses are the
+# that is not globally reachable. 192.0.0.0/24 is rejected as a whole: its two reachable anycast addresses are the
 # network's own NAT and TURN devices, and some clouds have metadata services in the rest.
 _NOT_PUBLIC_4 = tuple(
     IPv4Network(block)
@@ -51,7 +51,7 @@ _NOT_PUBLIC_4 = tuple(
 # only. So ::/8 (unspecified, loopback, IPv4-compatible, -mapped and -translated), 64:ff9b::/96 and
 # 64:ff9b:1::/48 (NAT64), 100::/64 (discard), 5f00::/16 (segment routing), fc00::/7 (unique local), fe80::/10 (link
 # local), fec0::/10 (site local) and ff00::/8 (multicast) are not public. An address with an IPv4 address inside is
-# refused whatever that is: which one it leads to is decided by the network.
+# rejected in any case: the network decides where it leads.
 _UNICAST_6 = IPv6Network("2000::/3")
 # IANA IPv6 Special-Purpose Address Registry, https://www.iana.org/assignments/iana-ipv6-special-registry.
 _NOT_PUBLIC_6 = tuple(
@@ -75,7 +75,7 @@ _NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 
 class RefusedAddress(Record):
     """A host that requests may not reach, and the entry of `allowed_addresses` that would allow it. The address is
-    not named: who may edit an endpoint need not know what internal names resolve to.
+    not named: editors of an endpoint need not know what internal names resolve to.
     """
 
     host: str
@@ -161,7 +161,7 @@ def literal_addresses(host: str) -> tuple[Address, ...]:
 
 
 def refused(host: str, port: int) -> RefusedAddress:
-    """What is said of a host that may not be reached."""
+    """The host that requests may not reach, and the entry that would allow it."""
     return RefusedAddress(host=_bare(host), entry=entry_for(host, port))
 
 
@@ -176,7 +176,7 @@ def entry_for(host: str, port: int) -> str:
 def origin_of(url: str) -> str:
     """Scheme, host and port of a URL, in one form; empty where it has no host. Credentials belong to an origin."""
     host, port = _host_and_port(url)
-    # A trailing dot stays: with it a TLS server is asked for another name.
+    # A trailing dot stays: it changes the name in a TLS handshake.
     name = urlsplit(url).hostname if host else ""
     return f"{urlsplit(url).scheme}://{f'[{name}]' if ':' in host else name}:{port}" if host else ""
 
@@ -224,6 +224,6 @@ def _entry(text: str) -> _Entry:
 def _malformed(entry: str) -> SettingsError:
     return SettingsError(
         "setting_invalid",
-        f"Invalid entry {entry!r} in allowed_addresses: it is not a host name, an IP address or a CIDR block.",
-        "Write entries such as crm.internal, 10.0.0.5:8080, 10.1.0.0/16 or [fd00::1]:8080, separated by commas.",
+        f"Invalid entry {entry!r} in allowed_addresses: must be a host name, an IP address or a CIDR block.",
+        "Use entries such as crm.internal, 10.0.0.5:8080, 10.1.0.0/16 or [fd00::1]:8080, separated by commas.",
     )

@@ -1,4 +1,4 @@
-"""The actions of the audit log: a name per act, the same through whichever interface it was done."""
+"""The actions of the audit log: one name per action, the same for every interface."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class AuditAction(StrEnum):
-    """A noun and a verb, as the audit log stores and shows them."""
+    """A noun and a verb, as stored in the audit log."""
 
     APPLICATION_CREATE = "application.create"
     APPLICATION_UPDATE = "application.update"
@@ -62,7 +62,7 @@ class AuditAction(StrEnum):
     USER_REMOVE = "user.remove"
 
 
-# What earlier versions wrote. Their rows keep these names; a filter by the name of today finds them too.
+# Names that earlier versions wrote. Rows keep them; a filter by the current name finds them too.
 OLDER_NAMES = {
     AuditAction.TRANSFORMATION_UPDATE: "endpoint.transformation.update",
     AuditAction.TRANSFORMATION_RESTORE: "endpoint.transformation.restore",

@@ -1,4 +1,4 @@
-"""Time, at a seam: the running system reads the machine's clock, tests move their own."""
+"""Time behind an interface: the running system reads the machine's clock, tests control their own."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Reads time and waits. Wall time is for what is kept and compared across processes, the steady time for
-    durations.
+    """Reads time and waits. Wall time is for values that are stored and compared across processes, steady
+    time for durations.
     """
 
     def now_ms(self) -> int:
@@ -25,7 +25,7 @@ class Clock(Protocol):
         ...
 
 
-# Goes on while the machine sleeps, so that waking up is not taken for a clock that was set.
+# Continues while the machine sleeps, so that waking up does not look like a clock change.
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 

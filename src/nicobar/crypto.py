@@ -51,8 +51,8 @@ class Vault:
         except (InvalidTag, ValueError) as error:
             raise StoreUnusable(
                 "secret_unreadable",
-                f"The secrets of {purpose} were sealed with another key.",
-                "Restore the secret.key that belongs to this database, or set these secrets again.",
+                f"The secrets of {purpose} were encrypted with another key.",
+                "Restore the secret.key that belongs to this database, or enter these secrets again.",
             ) from error
 
 
@@ -61,12 +61,12 @@ def new_key() -> bytes:
 
 
 def read_key(text: str) -> bytes | None:
-    """The key that the text is in hexadecimal, None for any other text."""
+    """The key of a hexadecimal text, None for any other text."""
     return bytes.fromhex(text) if _KEY.fullmatch(text) else None
 
 
 def key_id(key: bytes) -> str:
-    """A name for the key that tells nothing about it: half of a hash over the key and what the hash is for."""
+    """An id of the key that does not reveal it: half of a hash over the key and the purpose of the hash."""
     return hashlib.sha256(_KEY_ID_DOMAIN + key).hexdigest()[:32]
 
 
@@ -81,7 +81,7 @@ def new_url_token() -> str:
 
 
 def hash_token(token: str) -> str:
-    """SHA-256 in hexadecimal. A slow hash would add nothing: the token is not a password, nobody can try 2^192."""
+    """SHA-256 in hexadecimal. A slow hash would add nothing: a token has too much randomness to be guessed."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -91,7 +91,7 @@ def hash_password(password: str) -> str:
 
 
 def is_password(password: str, kept: str) -> bool:
-    """Whether it is the password that was hashed; takes as long either way."""
+    """Whether it is the password that was hashed. The time is the same either way."""
     try:
         return _PASSWORDS.verify(kept, password)
     except (VerificationError, InvalidHashError):
@@ -102,7 +102,7 @@ def webhook_secret_key(secret: str) -> bytes:
     """The HMAC key of a Standard Webhooks secret, `whsec_` and base64.
 
     Raises UserError, without the secret in it, when it has another form. The specification asks for 24 to 64
-    bytes; shorter ones down to 16 are in use and taken.
+    bytes; shorter ones down to 16 are in use and accepted.
     """
     text = secret.strip().removeprefix(WEBHOOK_SECRET_PREFIX).rstrip("=")
     try:
@@ -112,9 +112,9 @@ def webhook_secret_key(secret: str) -> bytes:
     if len(key) < _MIN_WEBHOOK_KEY_BYTES:
         raise UserError(
             "secret_malformed",
-            "The signing secret is not of the form "
-            "%(webhook_secret_prefix)s<base64 of at least %(min_webhook_key_bytes)s bytes>.",
-            "Copy the whole secret from the sender's dashboard, prefix included.",
+            "Invalid signing secret: must be %(webhook_secret_prefix)s and base64 of at least "
+            "%(min_webhook_key_bytes)s bytes.",
+            "Copy the whole secret from the sender's dashboard, including the prefix.",
             webhook_secret_prefix=WEBHOOK_SECRET_PREFIX,
             min_webhook_key_bytes=_MIN_WEBHOOK_KEY_BYTES,
         )

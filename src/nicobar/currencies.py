@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# What is not here has two. MGA stands with those that have none, as payment platforms count it.
+# All others have two. MGA has none here, as payment platforms count it.
 _CODES = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW MGA PYG RWF UGX UYI VND VUV XAF XOF XPF",
     3: "BHD IQD JOD KWD LYD OMR TND",

@@ -1,16 +1,16 @@
-"""Every error that Nicobar raises on purpose.
+"""Every error that Nicobar raises deliberately.
 
 NicobarError                 reason: code, what happened (to which id) and what to do next
 ├── Refusal                  a request that is answered with a 4xx or 5xx; adds status, retry_after_s
-├── UserError                a command, a setting or a file that cannot be used as it is
-│   ├── Conflict             a name or a uid that something else has
+├── UserError                an invalid command, setting or file
+│   ├── Conflict             a name or a uid that is already used
 │   ├── SettingsError
 │   └── ConfigurationError   the file of `nicobar apply`
 ├── StoreError
 │   ├── StoreUnusable        not a database, from a newer version, changed migrations, not writable
 │   ├── StoreUnavailable     disk full, read-only, I/O error: may pass; nothing was acknowledged
-│   ├── StoreBusy            a bound of the write queue is hit
-│   └── StoreMoved           the configuration is not what a change was based on any more; nothing was changed
+│   ├── StoreBusy            the write queue is full
+│   └── StoreMoved           the configuration has changed since a change read it; nothing was changed
 └── SandboxError             the sandbox itself cannot work; a handler's own failure is a value, not an error
 """
 
@@ -22,8 +22,8 @@ from nicobar.reasons import Reason, bounded
 
 
 class NicobarError(Exception):
-    """Something that a person can act on. `detail` and `fix` are the templates of its `reason`, with the values that
-    stand in them; as properties they are rendered in English.
+    """Something that a person can act on. `detail` and `fix` are the templates of its `reason`, with their
+    values; as properties they are rendered in English.
     """
 
     def __init__(self, code: str, detail: str, fix: str = "", /, **values: str | float | Reason) -> None:
@@ -47,7 +47,7 @@ class NicobarError(Exception):
 
 
 class Refusal(NicobarError):
-    """A request that is not served. `status` is the HTTP status, `retry_after_s` goes out as Retry-After."""
+    """A rejected request. `status` is the HTTP status, `retry_after_s` is sent as Retry-After."""
 
     def __init__(
         self,
@@ -66,18 +66,18 @@ class Refusal(NicobarError):
 
 
 class UserError(NicobarError):
-    """What somebody asked for cannot be done as it stands."""
+    """A request of a user that is invalid."""
 
     @classmethod
     def because(cls, why: Reason) -> Self:
-        """The error with a reason that was decided elsewhere."""
+        """The error with an existing reason."""
         error = cls(why.code, "")
         error.reason = why
         return error
 
 
 class Conflict(UserError):
-    """Something else has this name or uid."""
+    """The name or uid is already used."""
 
     def __init__(self, detail: str, fix: str = "", /, **values: str | float | Reason) -> None:
         super().__init__("conflict", detail, fix, **values)
@@ -88,28 +88,28 @@ class SettingsError(UserError):
 
 
 class ConfigurationError(UserError):
-    """The file of `nicobar apply` says something that cannot be applied. Nothing of it was applied."""
+    """The file of `nicobar apply` is invalid. Nothing of it was applied."""
 
 
 class StoreError(NicobarError):
-    """The database did not do what was asked."""
+    """The database failed."""
 
 
 class StoreUnusable(StoreError):
-    """The database cannot be opened at all; waiting will not help."""
+    """The database cannot be opened; waiting will not help."""
 
 
 class StoreUnavailable(StoreError):
-    """The database refused this write or read; it may work again later. Nothing was acknowledged."""
+    """The database rejected this write or read; it may work later. Nothing was acknowledged."""
 
 
 class StoreBusy(StoreError):
-    """Too much is waiting to be written. Nothing was acknowledged."""
+    """Too many writes are queued. Nothing was acknowledged."""
 
 
 class StoreMoved(StoreError):
-    """Somebody else changed the configuration after it was read for this change. Nothing was changed."""
+    """The configuration changed after it was read for this change. Nothing was changed."""
 
 
 class SandboxError(NicobarError):
-    """The sandbox's processes cannot be started or kept."""
+    """The sandbox processes cannot be started or kept running."""

@@ -1,4 +1,4 @@
-"""Ids in the field's own form: a prefix and a 27-character KSUID, growing with time within one process."""
+"""Ids: a prefix and a 27-character KSUID, growing with time within one process."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class IdFactory:
         return f"{prefix}_{ksuid_text(raw)}"
 
     def _random_step(self) -> int:
-        """32 random bits, of which many are asked of the system at once: one system call per id costs more than the
+        """32 random bits, requested from the system in batches: a system call per id costs more than the
         rest of the id.
         """
         step = next(self._steps, None)
@@ -65,19 +65,19 @@ def is_id(text: str, prefix: str) -> bool:
 
 
 def first_id(prefix: str, time_ms: int) -> str:
-    """What no id of that second or a later one is below: where to begin to look for what was made since."""
+    """The smallest possible id of that second: an inclusive lower bound."""
     second = min(max(time_ms // 1000 - EPOCH_S, 0), _MAX_SECOND)
     return f"{prefix}_{ksuid_text(second.to_bytes(4, 'big') + bytes(16))}"
 
 
 def made_at_ms(text: str) -> int:
-    """When an id was made, in Unix milliseconds of a whole second."""
+    """When an id was created, in Unix milliseconds of a whole second."""
     raw = ksuid_bytes(text.rpartition("_")[2])
     return (int.from_bytes(raw[:4], "big") + EPOCH_S) * 1000
 
 
 def stable_ulid(time_ms: int, *parts: str) -> str:
-    """The same ULID for the same time and parts, on every try, in every process.
+    """The same ULID for the same time and parts, in every attempt and process.
 
     A destination ignores a second event with an `id` that it has seen; the id has to be a ULID. Its time part
     holds `time_ms` (Unix milliseconds), its other 80 bits the start of a SHA-256 over the parts.

@@ -1,4 +1,4 @@
-"""Logs. Lines carry `message_id`, `endpoint_id` and `source_id` where they are about one."""
+"""Logs. Lines have `message_id`, `endpoint_id` and `source_id` if they are about one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ log: Log = structlog.get_logger("nicobar")
 
 
 def set_up_logs(*, json: bool, level: str) -> None:
-    """Writes to standard error: a line that reads well (`json` False), or one JSON object a line. The libraries'
-    own logs go the same way.
+    """Writes to standard error: readable lines, or with `json` one JSON object per line. The logs of libraries go the
+    same way.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -27,7 +27,7 @@ def set_up_logs(*, json: bool, level: str) -> None:
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
             pad_event_to=28,
-            # The default shows every variable of every frame, secrets among them.
+            # The default shows every variable of every frame, including secrets.
             exception_formatter=structlog.dev.plain_traceback,
         )
     )

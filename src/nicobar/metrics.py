@@ -12,66 +12,70 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 class Metrics:
-    """What `/metrics` shows. Labels are bounded: configured names, and codes from closed lists."""
+    """The metrics of `/metrics`. Labels are bounded: configured names, and codes from closed lists."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self.received = self._counter(
-            "nicobar_messages_received", "Events taken, by source and whether they were new.", "source", "outcome"
+            "nicobar_messages_received",
+            "Events accepted, new or duplicate.",
+            "source",
+            "outcome",
         )
-        self.refused = self._counter("nicobar_requests_refused", "Requests to sources that were refused.", "reason")
+        self.refused = self._counter("nicobar_requests_refused", "Requests rejected by sources.", "reason")
         self.limits = self._counter(
-            "nicobar_http_limits", "Connections closed and requests rejected by limits of the HTTP server.", "reason"
+            "nicobar_http_limits",
+            "Connections closed and requests rejected by limits of the HTTP server.",
+            "reason",
         )
         self.delivered = self._counter("nicobar_deliveries_delivered", "Deliveries that succeeded.", "endpoint")
         self.failed = self._counter(
-            "nicobar_deliveries_failed", "Deliveries that failed for good.", "endpoint", "reason"
+            "nicobar_deliveries_failed", "Deliveries that failed permanently.", "endpoint", "reason"
         )
         self.canceled = self._counter("nicobar_deliveries_canceled", "Deliveries that were canceled.", "endpoint")
         self.retried = self._counter(
-            "nicobar_deliveries_retried", "Tries that were followed by a later one.", "endpoint"
+            "nicobar_deliveries_retried", "Attempts that were followed by a retry.", "endpoint"
         )
         self.requests = self._counter("nicobar_requests_sent", "Requests to destinations.", "endpoint", "status")
-        self.sandbox_kills = self._counter("nicobar_sandbox_kills", "Sandbox processes that were ended.", "reason")
-        self.backlog = self._gauge("nicobar_backlog_deliveries", "Deliveries that are not finished.", "endpoint")
+        self.sandbox_kills = self._counter("nicobar_sandbox_kills", "Sandbox processes that were killed.", "reason")
+        self.backlog = self._gauge("nicobar_backlog_deliveries", "Pending deliveries.", "endpoint")
         self.oldest_age = self._gauge(
-            "nicobar_backlog_oldest_age_seconds", "Age of the oldest delivery that is not finished.", "endpoint"
+            "nicobar_backlog_oldest_age_seconds", "Age of the oldest pending delivery.", "endpoint"
         )
-        self.paused = self._gauge("nicobar_endpoint_paused", "1 while an endpoint is paused.", "endpoint")
+        self.paused = self._gauge("nicobar_endpoint_paused", "1 while an endpoint is paused or on hold.", "endpoint")
         self.unusable_endpoints = self._gauge(
-            "nicobar_endpoint_unusable", "1 while an endpoint cannot be opened; its deliveries wait.", "endpoint"
+            "nicobar_endpoint_unusable", "1 while an endpoint cannot be used; its deliveries are on hold.", "endpoint"
         )
         self.unusable_sources = self._gauge(
-            "nicobar_source_unusable", "1 while a source cannot be opened; its senders get 503.", "source"
+            "nicobar_source_unusable", "1 while a source cannot be used; its senders get 503.", "source"
         )
         self.breaker = self._gauge(
             "nicobar_endpoint_breaker_open", "1 while an endpoint's breaker is not closed.", "endpoint"
         )
-        self.alerts = self._counter(
-            "nicobar_alerts", "Alerts that were made, by type and what became of them.", "type", "outcome"
-        )
+        self.alerts = self._counter("nicobar_alerts", "Alerts, by outcome.", "type", "outcome")
         self.receive_seconds = self._histogram(
-            "nicobar_receive_duration_seconds", "From a request's last byte to its commit on disk."
+            "nicobar_receive_duration_seconds", "Time from the last byte of a request to its commit on disk."
         )
         self.latency_seconds = self._histogram(
-            "nicobar_delivery_latency_seconds", "From an event's acceptance to its delivery.", "endpoint"
+            "nicobar_delivery_latency_seconds", "Time from accepting an event to delivering it.", "endpoint"
         )
         self.request_seconds = self._histogram(
-            "nicobar_request_duration_seconds", "How long destinations took to answer.", "endpoint"
+            "nicobar_request_duration_seconds", "Response time of destinations.", "endpoint"
         )
         self.handler_seconds = self._histogram(
-            "nicobar_handler_duration_seconds", "How long handlers ran.", "endpoint"
+            "nicobar_handler_duration_seconds", "Run time of handlers.", "endpoint"
         )
 
     def render(self) -> bytes:
         """The text format of Prometheus."""
         return generate_latest(self._registry)
 
-    def names(self) -> list[str]:
-        """The metrics' names as they appear in `render`, for the reference's test."""
-        return sorted(
-            family.name + ("_total" if family.type == "counter" else "") for family in self._registry.collect()
-        )
+    def meanings(self) -> dict[str, str]:
+        """What each metric means, by its name as in `render`; for the test of the reference."""
+        return {
+            family.name + ("_total" if family.type == "counter" else ""): family.documentation
+            for family in self._registry.collect()
+        }
 
     def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
         return Counter(name, help_text, labels, registry=self._registry)
@@ -84,8 +88,8 @@ class Metrics:
 
 
 class LimitReport:
-    """Counts the limits that are hit and logs them: the first of a reason at once, then how many there were in each
-    `period_s`, however many there are.
+    """Counts reached limits and logs them: the first of a reason at once, then one line with their number for each
+    `period_s`.
     """
 
     def __init__(self, metrics: Metrics, *, period_s: float = 10) -> None:

@@ -1,5 +1,5 @@
-"""The words of the domain as plain values, in the terms of the public Svix API. All frozen; times are Unix
-milliseconds where the name ends in `_ms`.
+"""The terms of the domain as plain, frozen values, named as in the public Svix API. Times are Unix milliseconds if
+the name ends in `_ms`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from nicobar.reasons import Reason
 if TYPE_CHECKING:
     Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 else:
-    Json = Any  # msgspec decodes no recursive alias; JSON is what it makes of "anything"
+    Json = Any  # msgspec cannot decode a recursive alias; it decodes Any as JSON
 Setting: TypeAlias = str | int | bool
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class _RecordMeta(msgspec.StructMeta):
-    """msgspec's `kw_only` is not inherited; here it is said once for every record."""
+    """msgspec's `kw_only` is not inherited, so it is set here for every record."""
 
     def __new__(
         cls,
@@ -32,7 +32,7 @@ class _RecordMeta(msgspec.StructMeta):
         tag: bool = False,
         rename: Literal["camel"] | None = None,
     ) -> type:
-        if rename is None:  # what the base says holds
+        if rename is None:  # inherited from the base
             return super().__new__(cls, name, bases, namespace, frozen=True, kw_only=True, tag=tag)
         return super().__new__(cls, name, bases, namespace, frozen=True, kw_only=True, tag=tag, rename=rename)
 
@@ -41,12 +41,12 @@ class Record(msgspec.Struct, metaclass=_RecordMeta):
     """A plain, immutable value."""
 
 
-# --- what is configured ---
+# --- configuration ---
 
 
 class Details(Record):
-    """What people keep beside a thing: free `metadata`, a description, and when it was made and changed (Unix ms; 0
-    for what was made before that was kept).
+    """A description, free `metadata`, and when something was created and updated (Unix ms; 0 if that was not stored
+    yet).
     """
 
     description: str = ""
@@ -56,8 +56,8 @@ class Details(Record):
 
 
 class Application(Record):
-    """A tenant. A merchant who runs Nicobar alone has one, `default`. `uid` is the merchant's own id for it, the id
-    itself where there is none.
+    """A tenant. A merchant who runs Nicobar alone has one, `default`. `uid` is the merchant's own id, and
+    defaults to the id.
     """
 
     id: str
@@ -67,8 +67,8 @@ class Application(Record):
 
 
 class Source(Record):
-    """Where webhooks come in. `sealed_secrets` is the encrypted JSON list of the signing secrets, newest first;
-    two are live during a rotation, the older one until `older_until_ms` or, without it, as long as it stands there.
+    """Where webhooks arrive. `sealed_secrets` is the encrypted JSON list of the signing secrets, newest first;
+    two are accepted during a rotation, the older one until `older_until_ms` or, without it, until it is removed.
     `secret_references` names the environment variables they came from.
     """
 
@@ -84,13 +84,13 @@ class Source(Record):
     older_until_ms: int | None = None
 
 
-# Letters and digits of any script; senders such as shops use paths: orders/paid.
+# Letters and digits of any script; some senders, such as shops, use paths: orders/paid.
 EVENT_TYPE_NAME = re.compile(r"[\w\-./]{1,256}")
 
 
 class EventType(Record):
-    """A kind of event: `name` such as `payment.succeeded`, what it means, a JSON schema and an example body. One that
-    is `archived` is not offered any more. `schemas` are those of the API, by version.
+    """A kind of event: `name` such as `payment.succeeded`, its meaning, a JSON schema and an example body. An
+    `archived` one is hidden. `schemas` are those of the API, by version.
     """
 
     name: str
@@ -116,13 +116,13 @@ class Transformation(Record):
 class Endpoint(Record):
     """Where messages go. `seq` is the store's short key for it. `sealed_credentials` is an encrypted JSON object
     of the connector's secret fields, `credential_references` the environment variables they came from,
-    `sealed_headers` an encrypted JSON object of headers that go with each request (empty: none). `event_types` and
-    `channels` are the filter; empty means all. `max_messages_per_s` is None where only the connector's own rate
-    holds.
+    `sealed_headers` an encrypted JSON object of headers sent with each request (empty: none). `event_types` and
+    `channels` are the filter; empty means all. `max_messages_per_s` is None if only the connector's own rate
+    applies.
 
-    A transformation that is not `transformation_enabled` does not run. `paused_reason` is set while nothing is sent,
-    `paused_by_hand` says whether a person wanted it so; otherwise the endpoint is on hold. `disabled_reason` says why
-    an endpoint was disabled that nobody disabled.
+    A transformation runs only if `transformation_enabled`. `paused_reason` is set while nothing is sent:
+    `paused_by_hand` if a user paused it, otherwise it is on hold. `disabled_reason` is set if Nicobar disabled the
+    endpoint.
     """
 
     seq: int
@@ -149,7 +149,7 @@ class Endpoint(Record):
 
 
 class Scope(StrEnum):
-    """What a token may do: everything, or read everything; the same in one application; or make messages in one."""
+    """What a token allows: everything or only reading; the same for one application; or creating its messages."""
 
     ADMIN = "admin"
     READ_ONLY = "read_only"
@@ -159,8 +159,8 @@ class Scope(StrEnum):
 
 
 class Token(Record):
-    """A bearer token of the API; only its SHA-256 is kept. `app_id` is set for the scopes of one application. A link
-    to the dashboard carries a `portal` token; `session_id` is what its maker knows it by.
+    """A bearer token of the API; only its SHA-256 is kept. `app_id` is set for the scopes of one application. A
+    dashboard link has a `portal` token; `session_id` is the id that its creator gave it.
     """
 
     id: str
@@ -177,7 +177,7 @@ class Token(Record):
 
 
 class UserRole(StrEnum):
-    """What somebody may do in the dashboard: everything; everything but users and tokens; look."""
+    """What a user may do in the dashboard: everything; everything except users and tokens; view only."""
 
     OWNER = "owner"
     EDITOR = "editor"
@@ -185,7 +185,7 @@ class UserRole(StrEnum):
 
 
 class User(Record):
-    """Somebody who signs in by name and password; of the password an argon2 hash is kept."""
+    """A user who signs in by name and password, of which only an argon2 hash is stored."""
 
     id: str
     name: str
@@ -195,8 +195,8 @@ class User(Record):
 
 
 class PasswordLink(Record):
-    """A link that sets the password of the user of that name, once, with the role, and makes the user where there is
-    none yet. Of what stands in it the SHA-256 is kept.
+    """A link that sets the password and role of the user of that name, once, and creates a missing user. Only the
+    SHA-256 of its secret is stored.
     """
 
     name: str
@@ -206,11 +206,11 @@ class PasswordLink(Record):
     expires_at_ms: int
 
 
-# --- what happens ---
+# --- events and deliveries ---
 
 
 class Customer(Record):
-    """Whom an event is about. `key` is the sender's id for the customer; deliveries are ordered by it."""
+    """The customer that an event is about. `key` is the sender's id for the customer; it orders deliveries."""
 
     key: str
     email: str | None = None
@@ -218,22 +218,22 @@ class Customer(Record):
 
 
 class Event(Record):
-    """What a source reads out of a body. `occurred_at_ms` is the event's own time, None if it says none."""
+    """What a source reads from a body. `occurred_at_ms` is the event's own time, None if it has none."""
 
     event_type: str
     occurred_at_ms: int | None
     customer: Customer | None
 
 
-# The source of alerts: what Nicobar says of itself travels to the alert endpoint as a message, and is none of the
-# application's messages. Queries of the store name it too.
+# The source of alerts: Nicobar sends operational messages to the alert endpoint. They do not belong to the
+# application's own messages. Queries of the store name it too.
 ALERT_SOURCE_ID = "operational"
 
 
 class Message(Record):
     """One accepted event, its body kept byte for byte. `seq` grows in the order of acceptance. The body is empty once
-    it was expunged. `channels` narrow the endpoints that get it, `tags` are for finding it, `params` reach the
-    handler as `transformationsParams`.
+    the message is expunged. `channels` select the endpoints that receive it, `tags` are for search, `params` are
+    passed to the handler as `transformationsParams`.
     """
 
     seq: int
@@ -264,11 +264,10 @@ class DeliveryState(StrEnum):
 
 
 class Delivery(Record):
-    """Durable work: one message for one endpoint. `due_at_ms` is None while it waits behind an earlier delivery
-    of the same customer and once it is finished: `behind` is then that delivery's message, `behind_until_ms` when it
-    is due. `tries` counts those that were spent on the retry schedule, `edition` how often ids of its own were asked
-    for. `replay_key` names the replay or resend that requested new ids last, empty for none; None is a delivery that
-    keeps the ids of the earlier scheme.
+    """Durable work: one message for one endpoint. `due_at_ms` is None while it is queued after an earlier delivery of
+    the same customer (`behind` is that delivery's message, `behind_until_ms` when it is due) and once it is finished.
+    `tries` counts the attempts of the retry schedule, `edition` how often new ids were requested. `replay_key` names
+    the replay or resend that last requested new ids, empty for none; None keeps the ids of the earlier scheme.
     """
 
     message_id: str
@@ -285,7 +284,7 @@ class Delivery(Record):
 
 
 class BreakerState(StrEnum):
-    """Whether requests go to an endpoint: all of them, none, or one that finds out."""
+    """Whether requests are sent to an endpoint: all, none, or one as a probe."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -293,8 +292,8 @@ class BreakerState(StrEnum):
 
 
 class Hold(Record):
-    """How an endpoint on hold is probed. `probes` counts the probes so far; `probe_at_ms` is when the destination is
-    asked next, None once it has answered the harmless call well: then one delivery may go out.
+    """How an endpoint on hold is probed. `probes` counts the probes so far; `probe_at_ms` is the time of the next
+    probe, None once the destination has accepted one: then one delivery is sent.
     """
 
     probes: int = 0
@@ -302,11 +301,11 @@ class Hold(Record):
 
 
 class Breaker(Record):
-    """What is known of a destination's health. `failures` counts those in a row, `failing_since_ms` is the first of
-    them; while OPEN, `probe_at_ms` is when one delivery is tried, and `opens` counts the probes that failed.
-    `failed_days` counts the days since it opened in which one failed, `last_failed_day` is the last of them, from 0.
-    `foreign` says that one of the failures was an answer that is not the destination's own. `hold` is set while the
-    endpoint is on hold, and the rest rests then.
+    """The health of a destination. `failures` counts consecutive failures, `failing_since_ms` is when they began.
+    While OPEN, `probe_at_ms` is when one delivery is attempted, and `opens` counts failed probes. `failed_days`
+    counts the days since it opened that had a failure, `last_failed_day` is the last of them, from 0. `foreign`: one
+    of the failures was a response that did not come from the destination itself. `hold` is set while the endpoint is
+    on hold; the other values do not change then.
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -323,8 +322,8 @@ class Breaker(Record):
 
 
 class Level(StrEnum):
-    """How much a verdict weighs: an error stops the call, a warning does not; a correction sends what was written in
-    another form, an addition sends what was left out.
+    """The severity of a verdict: an error stops the call, a warning does not; a correction changed the form of a
+    value, an addition added a missing one.
     """
 
     ERROR = "error"
@@ -334,8 +333,8 @@ class Level(StrEnum):
 
 
 class Verdict(Record):
-    """What the contract says of one call. The reason's code is the rule, its location the `path` into the call,
-    `[call].field.field`; `source` names where the fact is documented.
+    """A finding of the contract check about one call. The reason's code is the rule, its location the `path` into the
+    call, `[call].field.field`; `source` names where the fact is documented.
     """
 
     level: Level
@@ -352,7 +351,7 @@ class Verdict(Record):
 
 
 class Call(Record):
-    """One outgoing API call that a handler asks for."""
+    """One outgoing API call that a handler requests."""
 
     method: str
     url: str
@@ -361,8 +360,8 @@ class Call(Record):
 
 
 class RequestRecord(Record):
-    """A request as an attempt shows it: secret headers masked, body as text with the delivery's own calls, a line
-    each. `others` counts the calls of other deliveries that travelled in the same request.
+    """A request as an attempt shows it: secret headers masked, body as text with the delivery's own calls, one per
+    line. `others` counts the calls of other deliveries in the same request.
     """
 
     method: str
@@ -373,8 +372,8 @@ class RequestRecord(Record):
 
 
 class Attempt(Record):
-    """One try of a delivery, append-only. `status` is the answer's HTTP status, None when there was none.
-    `next_try_at_ms` is set where another one follows; `manual` says that somebody asked for it.
+    """One attempt of a delivery, append-only. `status` is the HTTP status of the response, None without one.
+    `next_try_at_ms` is set if a retry follows; `manual` if a user requested the attempt.
     """
 
     id: str

@@ -1,5 +1,5 @@
-"""How deeply JSON is nested, measured without recursion: a decoder, an encoder or our own code would otherwise meet
-Python's recursion limit, at a depth that depends on who called it.
+"""Measures how deeply JSON is nested, without recursion. Otherwise a decoder, an encoder or our own code would hit
+Python's recursion limit, at a depth that depends on the caller.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _STEPS = bytes.maketrans(b"[{]}", b"\2\2\0\0")
 
 
 def is_deeper(content: bytes, max_levels: int = MAX_DEPTH_LEVELS) -> bool:
-    """Whether JSON has more levels of lists and objects than that. Of bytes that are not JSON it says nothing."""
+    """Whether JSON has more levels of lists and objects than that. The result is undefined for other bytes."""
     if content.count(b"[") + content.count(b"{") <= max_levels:
         return False
     brackets = _STRING.sub(b"", content).translate(None, _NOT_BRACKETS).translate(_STEPS)

@@ -1,8 +1,8 @@
-"""Why something failed, was changed or has to wait, as a value: created where it is decided, stored as it is, and
-rendered where a person reads it, in that person's language.
+"""Why something failed, was changed or has to wait, as a value: created where it is decided, stored unchanged, and
+rendered in the reader's language where it is displayed.
 
-`template` and `fix_template` are literals with places, `Add %(field)s.`; they are also the keys of the translations.
-`scripts/messages.py` finds them in the calls of `reason` and of the errors.
+`template` and `fix_template` are literals with placeholders, `Add %(field)s.`; they are also the keys of the
+translations. `scripts/messages.py` finds them in the calls of `reason` and of the errors.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def _english(template: str) -> str:
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`code` is snake_case and stable, `location` the line in the handler's source, counted from 1, or a path into a
-    call, `[call].field.field`. A value may be the reason behind this one.
+    """`code` is snake_case and stable. `location` is the line in the handler's source, counted from 1, or a path into
+    a call, `[call].field.field`. A value may be a nested reason, the cause of this one.
     """
 
     code: str
@@ -39,11 +39,11 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self._filled(self.template, lambda nested: nested.text(translate), translate)
 
     def fix(self, translate: Translate = _english) -> str:
-        """What to do; empty where the reason says nothing of that."""
+        """What to do; may be empty."""
         return self._filled(self.fix_template, lambda nested: nested.text(translate), translate)
 
     def text(self, translate: Translate = _english) -> str:
-        """All of it, with its location."""
+        """The location, what happened and what to do."""
         text = f"{self.detail(translate)} {self.fix(translate)}".rstrip()
         match self.location:
             case None | "":
@@ -54,8 +54,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 return f"{path}: {text}"
 
     def outline(self) -> str:
-        """The reason without its values, for what leaves Nicobar: of its location only a line is kept, since a path
-        may hold names that come from the event.
+        """The reason without its values, for text that leaves Nicobar. Of the location, only a line is kept: a path
+        may contain names from the event.
         """
         detail, fix = (self._filled(part, None, _english) for part in (self.template, self.fix_template))
         line = f"line {self.location}: " if isinstance(self.location, int) else ""
@@ -63,7 +63,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def key(self) -> str:
-        """What equal reasons have in common: the codes and locations of this one and of those behind it."""
+        """Groups equal reasons: the codes and locations of this reason and of nested ones."""
         match self.location:
             case None | "":
                 where = ""
@@ -75,13 +75,13 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def line(self) -> int | None:
-        """The line in the handler's source, of this reason or of the one behind it."""
+        """The line in the handler's source, of this reason or of a nested one."""
         if isinstance(self.location, int):
             return self.location
         return next((value.line for value in self._nested() if value.line is not None), None)
 
     def with_texts(self, change: Callable[[str], str]) -> Reason:
-        """The reason with every text among its values, and those of the reasons behind it, changed."""
+        """The reason with `change` applied to every text value, including those of nested reasons."""
 
         def changed(value: str | float | Reason) -> str | int | float | Reason:
             if isinstance(value, Reason):
@@ -94,7 +94,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return [value for value in self.values.values() if isinstance(value, Reason)]
 
     def _filled(self, template: str, nested: Callable[[Reason], str] | None, translate: Translate) -> str:
-        """`nested` renders the reasons behind this one; without it, values are left out."""
+        """`nested` renders nested reasons; without it, values are omitted."""
         if not template:
             return ""
         if not self.values:
@@ -123,7 +123,7 @@ def reason(
     location: int | str | None = None,
     **values: str | float | Reason,
 ) -> Reason:
-    """A reason of our own. Both templates are literals; without values they hold no places, and `%` is itself."""
+    """A reason with literal templates. Without values, they have no placeholders, and `%` is literal."""
     return Reason(
         code=code,
         template=template,
@@ -134,12 +134,12 @@ def reason(
 
 
 def plain(text: str) -> Reason:
-    """A text without a template: what a user wrote, or what was stored before reasons were values."""
+    """A text without a template: written by a user, or stored before reasons were values."""
     return reason("text", "%(text)s", text=text)
 
 
 def bounded(values: dict[str, str | int | float | Reason]) -> dict[str, str | int | float | Reason]:
-    """The values as they are kept: none is longer than MAX_VALUE_CHARS, and none has a NUL."""
+    """The values as they are stored: at most MAX_VALUE_CHARS each, without NUL."""
     return {
         name: value.replace("\0", "")[:MAX_VALUE_CHARS] if isinstance(value, str) else value
         for name, value in values.items()

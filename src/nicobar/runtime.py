@@ -1,4 +1,4 @@
-"""Puts the parts together: one process that receives, delivers, or both."""
+"""Builds and runs the parts of a process that receives, delivers, or both."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 class Runtime:
-    """A running Nicobar. Made by `run`."""
+    """A running Nicobar. Created by `run`."""
 
     def __init__(self, *, settings: Settings, store: Store, vault: Vault, clock: Clock) -> None:
         self.settings = settings
@@ -75,7 +75,7 @@ class Runtime:
         )
         self.worker: Worker | None = None
         self.server: Server | None = None
-        # Where the owner's password is set, until somebody has.
+        # Where to set the owner's password, until it is set.
         self.setup_url: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -104,7 +104,7 @@ class Runtime:
         )
 
     def wake(self, endpoint_seqs: Sequence[int]) -> None:
-        """New work is there for these endpoints; another process that delivers finds it within a second."""
+        """Tells the worker about new work for these endpoints; one in another process finds it within a second."""
         if self.worker is not None:
             self.worker.wake(endpoint_seqs)
 
@@ -118,7 +118,7 @@ class Runtime:
         try:
             backlog = {waiting.endpoint_seq: waiting for waiting in await self.store.backlog()}
         except StoreError as error:
-            log.error("backlog not read", code=error.code, detail=error.detail)
+            log.error("cannot read backlog", code=error.code, detail=error.detail)
             return
         for seq, name in names.items():
             item = backlog.get(seq)
@@ -164,7 +164,7 @@ async def open_store(
         raise StoreUnusable(
             "no_database",
             f"No Nicobar database at {location.name}.",
-            "Run this where `nicobar serve` runs, or name its directory with --data-dir.",
+            "Run this where `nicobar serve` runs, or pass its directory with --data-dir.",
         )
     vault, _ = await asyncio.to_thread(prepare_database, settings, clock.now_ms(), new_installation=new_installation)
     store = location.open()
@@ -183,16 +183,16 @@ async def run(
     new_installation: bool = False,
     sandbox: Sandbox | None = None,
 ) -> AsyncIterator[Runtime]:
-    """Receives and delivers, as the role says, until the block ends; then stops within `shutdown_ms`. `origins` says
-    where each setting comes from that was given. `new_installation` lets an empty database begin with a key that is
-    there. Handlers run in `sandbox`, by default in processes of its own.
+    """Receives and delivers, by role, until the block ends; then stops within `shutdown_ms`. `origins` are the
+    origins of settings that are not the default. `new_installation` allows an empty database with an existing key.
+    Handlers run in `sandbox`, by default in processes of its own.
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         store, vault = await stack.enter_async_context(open_store(settings, clock, new_installation=new_installation))
         runtime = Runtime(settings=settings, store=store, vault=vault, clock=clock)
         await runtime.configuration.refresh()
-        _log_refused(runtime)
+        _log_rejected_addresses(runtime)
         stack.push_async_callback(runtime.alerts.close)
         runtime.keep_running(stack, "follow the configuration", runtime.configuration.follow)
         if sandbox is None:
@@ -239,14 +239,14 @@ async def serve(
 
 
 def make_data_dir(path: Path) -> None:
-    """Raises StoreUnusable where the directory can neither be found nor made."""
+    """Raises StoreUnusable if the directory does not exist and cannot be created."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreUnusable(
             "not_writable",
-            f"The data directory {path} cannot be created: {error.strerror}.",
-            fix_for(error, "Name another one with --data-dir."),
+            f"Cannot create the data directory {path}: {error.strerror}.",
+            fix_for(error, "Choose another directory with --data-dir."),
         ) from error
 
 
@@ -310,7 +310,7 @@ async def _start_web(
         on_accepted=runtime.wake,
     )
     refusals = RefusalLog(runtime.store, runtime.clock)
-    runtime.keep_running(stack, "refused requests", refusals.run)
+    runtime.keep_running(stack, "rejected requests", refusals.run)
     transport = await stack.enter_async_context(HttpTransport(allowed=settings.allowed))
     services = Services(
         store=runtime.store,
@@ -349,7 +349,7 @@ async def _start_web(
     )
     if runtime.server.max_connections < settings.max_connections:
         log.warning(
-            "max_connections lowered, because this process may open few files: raise its hard limit (ulimit -Hn)",
+            "max_connections lowered because of the limit of open files (ulimit -Hn)",
             wanted=settings.max_connections,
             max_connections=runtime.server.max_connections,
         )
@@ -359,9 +359,9 @@ async def _start_web(
         runtime.setup_url = (settings.public_url.rstrip("/") or runtime.server.url) + path
 
 
-def _log_refused(runtime: Runtime) -> None:
-    """Names the endpoints whose URL is an address that requests may not reach. Names are resolved when something is
-    sent, and by `nicobar doctor`.
+def _log_rejected_addresses(runtime: Runtime) -> None:
+    """Logs the endpoints whose URL is an address that requests may not reach. Host names are resolved when something
+    is sent, and by `nicobar doctor`.
     """
     for opened in runtime.configuration.endpoints.values():
         refused = runtime.settings.allowed.refused_literal(opened.destination.url)

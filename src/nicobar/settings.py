@@ -1,15 +1,16 @@
-"""The settings of a process. For each: flag, then `NICOBAR_*` environment variable, then file, then default."""
+"""The settings of a process. Precedence: flag, `NICOBAR_*` environment variable, settings file, default."""
 
 from __future__ import annotations
 
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -18,19 +19,21 @@ from msgspec import Meta
 from nicobar.addresses import AllowedAddresses
 from nicobar.errors import SettingsError
 from nicobar.model import Record
+from nicobar.value_errors import requirement
 
 ENVIRONMENT_PREFIX = "NICOBAR_"
 FILE_VARIABLE = "NICOBAR_SETTINGS"
+MAX_SHOWN_CHARS = 100
 Network = IPv4Network | IPv6Network
 _SQLITE_URL = "sqlite:///"
 _PASSWORD = re.compile(r"((?:^|&)(?:ssl)?password=)[^&]*")
 _DATABASE_URLS = (_SQLITE_URL, "postgresql://", "postgres://")
-# Settings without a flag, as other users of the machine can read a process's arguments; they are never shown.
+# Settings without a flag, since other users of the machine can read a process's arguments; they are never shown.
 SECRETS = frozenset({"secret_key"})
 
 
 class Role(StrEnum):
-    """What a process does: receives (`web`), delivers (`worker`), or both (`all`)."""
+    """What a process does: receive (`web`), deliver (`worker`), or both (`all`)."""
 
     ALL = "all"
     WEB = "web"
@@ -53,50 +56,51 @@ class LogLevel(StrEnum):
 
 
 class Settings(Record):
-    """Every setting, with its bounds; the descriptions are the reference's and the flags' help."""
+    """Every setting with its bounds. The descriptions are the help of the flags."""
 
     host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")] = 8080
+    port: Annotated[int, Meta(ge=0, le=65_535, description="Port to listen on; 0 picks a free port.")] = 8080
     data_dir: Annotated[
-        Path, Meta(description="Directory of the database and of secret.key, the key of the stored secrets.")
+        Path, Meta(description="Directory for the database and for secret.key, the key that encrypts stored secrets.")
     ] = Path("nicobar-data")
     database_url: Annotated[
         str,
         Meta(
-            description="The database: sqlite:///PATH, or postgresql://USER@HOST:PORT/NAME. Empty: nicobar.db in the "
-            "data directory."
+            description="Database URL: sqlite:///PATH or postgresql://USER@HOST:PORT/NAME. Defaults to nicobar.db in "
+            "the data directory."
         ),
     ] = ""
     secret_key: Annotated[
         str,
         Meta(
             pattern=r"^([0-9A-Fa-f]{64})?\Z",
-            description="Key of the stored secrets, 64 hexadecimal digits. Empty: secret.key in the data directory.",
+            description="Key that encrypts stored secrets: 64 hexadecimal digits. Defaults to secret.key in the data "
+            "directory.",
         ),
     ] = ""
     role: Annotated[
         Role, Meta(description="What this process does: receive (web), deliver (worker) or both (all).")
     ] = Role.ALL
     max_body_bytes: Annotated[
-        int, Meta(ge=1_024, le=64 * 1024 * 1024, description="Largest body that a source takes.")
+        int, Meta(ge=1_024, le=64 * 1024 * 1024, description="Maximum body size of an incoming webhook, in bytes.")
     ] = 1024 * 1024
-    body_timeout_ms: Annotated[int, Meta(ge=100, le=300_000, description="How long a body may take to arrive.")] = (
-        10_000
-    )
+    body_timeout_ms: Annotated[
+        int, Meta(ge=100, le=300_000, description="Time limit for receiving a webhook body, in milliseconds.")
+    ] = 10_000
     header_timeout_ms: Annotated[
-        int, Meta(ge=100, le=300_000, description="Time limit for a complete request header.")
+        int, Meta(ge=100, le=300_000, description="Time limit for receiving all request headers, in milliseconds.")
     ] = 10_000
     max_header_bytes: Annotated[
         int,
-        Meta(ge=4_096, le=1024 * 1024, description="Maximum size of the request line and headers of a request."),
+        Meta(ge=4_096, le=1024 * 1024, description="Maximum size of the request line and all headers, in bytes."),
     ] = 64 * 1024
-    max_headers: Annotated[int, Meta(ge=16, le=10_000, description="Maximum number of headers of a request.")] = 100
+    max_headers: Annotated[int, Meta(ge=16, le=10_000, description="Maximum number of headers per request.")] = 100
     max_connections: Annotated[
         int,
         Meta(
             ge=16,
             le=100_000,
-            description="Maximum open connections. A new one replaces the one that has been silent longest.",
+            description="Maximum open connections. At the limit, a new connection replaces the longest idle one.",
         ),
     ] = 2_000
     max_connections_per_address: Annotated[
@@ -104,7 +108,7 @@ class Settings(Record):
         Meta(
             ge=1,
             le=100_000,
-            description="Maximum open connections of one client address, and its requests behind a trusted proxy.",
+            description="Maximum open connections per client address, or concurrent requests behind a trusted proxy.",
         ),
     ] = 200
     max_concurrent_requests: Annotated[
@@ -112,54 +116,55 @@ class Settings(Record):
         Meta(
             ge=4,
             le=50_000,
-            description="Maximum requests processed at the same time; three quarters are reserved for events.",
+            description="Maximum concurrent requests; three quarters are reserved for incoming webhooks.",
         ),
     ] = 1_000
     trusted_proxies: Annotated[
         str,
         Meta(
-            description="Addresses or networks of reverse proxies, separated by commas. Their X-Forwarded-For and "
-            "X-Forwarded-Proto headers are trusted, and their connections are not limited per address."
+            description="IP addresses or networks of reverse proxies, separated by commas. Their X-Forwarded-For and "
+            "X-Forwarded-Proto headers are trusted, and the connection limit per address does not apply to them."
         ),
     ] = "127.0.0.1, ::1"
     public_url: Annotated[
         str,
-        Meta(description="Where others reach this process, for links: https://… Empty: http://, host and port."),
+        Meta(description="Public URL of this installation, used in links. Defaults to http:// with host and port."),
     ] = ""
     max_api_body_bytes: Annotated[
-        int, Meta(ge=1_024, le=64 * 1024 * 1024, description="Largest body that the API takes.")
+        int, Meta(ge=1_024, le=64 * 1024 * 1024, description="Maximum body size of an API request, in bytes.")
     ] = 2 * 1024 * 1024
     max_api_requests_per_s: Annotated[
-        int, Meta(ge=1, le=100_000, description="Requests a second of one API token; more are answered 429.")
+        int, Meta(ge=1, le=100_000, description="Maximum requests per second per API token.")
     ] = 100
-    sandbox_children: Annotated[int, Meta(ge=1, le=64, description="Processes that run handlers.")] = 2
+    sandbox_children: Annotated[int, Meta(ge=1, le=64, description="Number of processes that run handlers.")] = 2
     shutdown_ms: Annotated[
-        int, Meta(ge=0, le=600_000, description="How long a stop waits for what is in flight.")
+        int,
+        Meta(ge=0, le=600_000, description="Time limit for finishing work in progress at shutdown, in milliseconds."),
     ] = 20_000
     retention_days: Annotated[
         int,
-        Meta(ge=1, le=3_650, description="How many days payloads and attempts are kept; ids at least 30 days."),
+        Meta(ge=1, le=3_650, description="Days to keep payloads and attempts. Ids are kept for at least 30 days."),
     ] = 90
     alert_endpoint: Annotated[
-        str, Meta(description="Name or id of the endpoint that gets operational messages. Empty: none.")
+        str, Meta(description="Name or id of the endpoint that receives operational messages. Optional.")
     ] = ""
     alert_smtp_url: Annotated[
         str,
-        Meta(description="Mail server of the alerts: smtp://[user:password@]host[:port] or smtps://. Empty: none."),
+        Meta(description="SMTP server for alert emails: smtp://[user:password@]host[:port] or smtps://…. Optional."),
     ] = ""
-    alert_mail_from: Annotated[str, Meta(description="Sender of alert emails.")] = ""
+    alert_mail_from: Annotated[str, Meta(description="Sender address of alert emails.")] = ""
     alert_mail_to: Annotated[str, Meta(description="Recipients of alert emails, separated by commas.")] = ""
     allowed_addresses: Annotated[
         str,
         Meta(
-            description="Hosts, addresses and CIDR blocks that requests may reach although they are not public, each "
-            "with an optional :port, separated by commas."
+            description="Private hosts, IP addresses and CIDR blocks that outgoing requests may reach, separated by "
+            "commas. Each may have a :port."
         ),
     ] = ""
     log_format: Annotated[
-        LogFormat, Meta(description="console, json, or auto: console on a terminal, json elsewhere.")
+        LogFormat, Meta(description="Log format: console, json, or auto (console on a terminal, otherwise json).")
     ] = LogFormat.AUTO
-    log_level: Annotated[LogLevel, Meta(description="The least weight of a log line that is written.")] = (
+    log_level: Annotated[LogLevel, Meta(description="Minimum log level: debug, info, warning or error.")] = (
         LogLevel.INFO
     )
 
@@ -170,29 +175,28 @@ class Settings(Record):
         if not url.startswith(_DATABASE_URLS) or url in _DATABASE_URLS:
             raise SettingsError(
                 "setting_invalid",
-                "The setting database_url must start with sqlite:///PATH or postgresql://.",
-                "Set it to a path, such as sqlite:////var/lib/nicobar.db, or to a server, such as "
-                "postgresql://nicobar@db.example:5432/nicobar.",
+                "Invalid database_url: must be sqlite:///PATH or postgresql://….",
+                "For example, sqlite:////var/lib/nicobar.db or postgresql://nicobar@db.example:5432/nicobar.",
             )
         return url
 
     @property
     def alert_recipients(self) -> tuple[str, ...]:
-        """Raises SettingsError where mails are half configured."""
+        """Raises SettingsError where only some of the email settings are set."""
         recipients = tuple(item.strip() for item in self.alert_mail_to.split(",") if item.strip())
         given = (self.alert_smtp_url, self.alert_mail_from, recipients)
         if any(given) and not all(given):
             raise SettingsError(
                 "setting_invalid",
-                "Of alert_smtp_url, alert_mail_from and alert_mail_to some are set and some are not.",
-                "Set all three, or none.",
+                "Incomplete email settings: alerts need alert_smtp_url, alert_mail_from and alert_mail_to.",
+                "Set all three or none.",
             )
         url = urlsplit(self.alert_smtp_url)
         if self.alert_smtp_url and (url.scheme not in {"smtp", "smtps"} or not url.hostname):
             raise SettingsError(
                 "setting_invalid",
-                "The setting alert_smtp_url is not of the form smtp://[user:password@]host[:port] or smtps://….",
-                "Percent-encode what is special in the password.",
+                "Invalid alert_smtp_url: must be smtp://[user:password@]host[:port] or smtps://….",
+                "Percent-encode special characters in the password.",
             )
         return recipients
 
@@ -203,7 +207,7 @@ class Settings(Record):
 
     @property
     def trusted_networks(self) -> tuple[Network, ...]:
-        """Raises SettingsError for text that is no address or network."""
+        """Raises SettingsError for text that is not an address or a network."""
         networks = []
         for text in filter(None, map(str.strip, self.trusted_proxies.split(","))):
             try:
@@ -211,8 +215,8 @@ class Settings(Record):
             except ValueError as error:
                 raise SettingsError(
                     "setting_invalid",
-                    f"Invalid trusted_proxies: {error}.",
-                    "List IP addresses or networks, such as 10.0.0.5, 10.1.0.0/16.",
+                    f"Invalid trusted_proxies: {text!r} is not an IP address or a network.",
+                    "Separate entries by commas, such as 10.0.0.5, 10.1.0.0/16.",
                 ) from error
         return tuple(networks)
 
@@ -222,7 +226,7 @@ class Settings(Record):
 
 
 def description(field: msgspec.structs.FieldInfo) -> str:
-    """What a setting is for."""
+    """The description of a setting."""
     info = msgspec.inspect.type_info(field.type)
     if isinstance(info, msgspec.inspect.Metadata) and info.extra_json_schema:
         return str(info.extra_json_schema["description"])
@@ -232,10 +236,10 @@ def description(field: msgspec.structs.FieldInfo) -> str:
 def read_settings(
     flags: Mapping[str, object], environment: Mapping[str, str] | None = None, file: Path | None = None
 ) -> Settings:
-    """Puts the settings together; flags that are None were not given.
+    """Reads the settings; flags that are None were not given.
 
-    `file` wins over the one that `NICOBAR_SETTINGS` names. Raises SettingsError for a key that does not exist and
-    for a value that does not fit, naming where it came from.
+    `file` replaces the file that `NICOBAR_SETTINGS` names. Raises SettingsError for an unknown key and for an invalid
+    value, with its origin.
     """
     return _settings(_values(flags, environment, file))
 
@@ -243,12 +247,12 @@ def read_settings(
 def read_origins(
     flags: Mapping[str, object], environment: Mapping[str, str] | None = None, file: Path | None = None
 ) -> dict[str, str]:
-    """Where each setting that is not the default comes from. Raises SettingsError."""
+    """The origin of each setting that is not the default. Raises SettingsError."""
     return {key: origin for key, (_, origin) in _values(flags, environment, file).items()}
 
 
 def shown(settings: Settings, name: str) -> str:
-    """A setting for people to read: what is secret in it is masked."""
+    """A setting as people may see it, with secrets masked."""
     text = str(getattr(settings, name))
     if name in SECRETS:
         return "***" if text else ""
@@ -287,24 +291,41 @@ def _settings(values: Mapping[str, tuple[object, str]]) -> Settings:
         if key not in fields:
             raise SettingsError(
                 "setting_unknown",
-                f"There is no setting {key!r} ({origin}).",
-                f"The settings are {', '.join(sorted(fields))}.",
+                f"Unknown setting {key!r} ({origin}).",
+                _suggestion(key, sorted(fields)),
             )
         try:
             read[key] = msgspec.convert(value, fields[key].type, strict=False, dec_hook=_convert)
         except msgspec.ValidationError as error:
             raise SettingsError(
-                "setting_invalid", f"Invalid value for {origin}: {error}.", f"{description(fields[key])}"
+                "setting_invalid",
+                f"Invalid {origin}: {_need(key, value, fields[key], error)}",
+                description(fields[key]),
             ) from error
     settings = Settings(**read)  # type: ignore[arg-type] # each value was converted to its field's type above
     _ = settings.database, settings.alert_recipients, settings.allowed, settings.trusted_networks
     return settings
 
 
+def _need(key: str, value: object, field: msgspec.structs.FieldInfo, error: msgspec.ValidationError) -> str:
+    """What is wrong with the value of a setting, without a secret."""
+    if key in SECRETS:
+        return "wrong format."
+    annotation = get_args(field.type)[0]
+    # Flags and variables are always text, so that it is text explains nothing.
+    need = requirement(error, annotation).removesuffix(", not text")
+    return f"{need}. Got {repr(value)[:MAX_SHOWN_CHARS]}."
+
+
+def _suggestion(key: str, known: Sequence[str]) -> str:
+    close = get_close_matches(key, known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Settings: {', '.join(known)}."
+
+
 def _convert(wanted: type, value: object) -> object:
     if wanted is Path and isinstance(value, str | Path) and str(value):
         return Path(value)
-    raise msgspec.ValidationError("Expected a path")
+    raise msgspec.ValidationError("Expected `path`")
 
 
 def _read_file(path: Path) -> dict[str, object]:
@@ -313,16 +334,20 @@ def _read_file(path: Path) -> dict[str, object]:
     except OSError as error:
         raise SettingsError(
             "settings_file_unreadable",
-            f"The settings file {path} cannot be read: {error.strerror}.",
-            "Check its path.",
+            f"Cannot read the settings file {path}: {error.strerror}.",
+            "Check the path.",
         ) from error
     except RecursionError as error:
         raise SettingsError(
             "settings_file_unreadable",
-            f"The settings file {path} is nested too deeply to be read.",
-            "Remove the nested lists or tables.",
+            f"The settings file {path} is nested too deeply.",
+            "Remove nested lists and tables.",
         ) from error
-    except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
+    except UnicodeDecodeError as error:
         raise SettingsError(
-            "settings_file_unreadable", f"The settings file {path} is not TOML: {error}.", "Fix that line."
+            "settings_file_unreadable", f"The settings file {path} is not UTF-8 text.", "Save it as UTF-8."
+        ) from error
+    except ValueError as error:  # not TOML, or a number with thousands of digits
+        raise SettingsError(
+            "settings_file_unreadable", f"Invalid TOML in the settings file {path}: {error}.", "Fix the syntax error."
         ) from error

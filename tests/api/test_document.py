@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from support.api import asking
 from support.operations import DOCUMENT, HANDLER, OPERATIONS, ask_each, create_things
+from support.patience import PATIENCE_S
 
 HERE = Path(__file__).parent
 
@@ -96,6 +97,8 @@ async def test_every_answer_is_one_that_the_document_has(tmp_path):
             "examples,coverage,fuzzing",
             "--seed",
             "1",
+            "--request-timeout",
+            str(PATIENCE_S),
             "--no-color",
             cwd=tmp_path,
             stdout=asyncio.subprocess.PIPE,

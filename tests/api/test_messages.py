@@ -86,7 +86,7 @@ async def test_a_message_without_an_event_id_has_none(svix, api):
     assert (await api.ask("GET", f"{api.app}/msg/{made.id}")).body["customerKey"] == ADA.key
 
 
-async def test_an_event_id_is_taken_once(svix, api):
+async def test_event_id_is_accepted_once(svix, api):
     first = await send(svix, api, event_id="order-7")
     with pytest.raises(HttpError) as caught:
         await send(svix, api, event_id="order-7")

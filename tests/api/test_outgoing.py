@@ -90,7 +90,7 @@ async def test_a_private_address_is_rejected_by_every_operation(strict, url, ent
         ("POST", f"{path}/check", {"connector": {"kind": "http", "config": {"url": url}}}),
     ):
         detail = refused(await strict.ask(method, where, body), "address_not_allowed")
-        assert f"add {entry} to the setting allowed_addresses (NICOBAR_ALLOWED_ADDRESSES={entry})" in detail
+        assert f"add {entry} to allowed_addresses (NICOBAR_ALLOWED_ADDRESSES={entry})" in detail
 
 
 async def test_an_allowed_private_address_is_kept(strict):
@@ -169,7 +169,7 @@ async def test_stored_headers_do_not_follow_to_another_host(api, method):
     for url in ("https://evil.example/", "https://x.shop.example/hooks", "https://shop.example:8443/hooks"):
         said = refused(await api.ask(method, path, {"url": url}), "credentials_host_changed")
         assert said == (
-            f"The stored credentials were entered for https://shop.example:443 and are not used for "
+            f"The stored credentials belong to https://shop.example:443 and are not sent to "
             f"{url.removesuffix('hooks').removesuffix('/')}{'' if ':8443' in url else ':443'}. "
             "Enter these again, or remove them: header authorization, header x-custom."
         )

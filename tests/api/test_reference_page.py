@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import expect
 
 from support.api import asking
-from support.browser import browser, serious_findings
+from support.browser import browser, new_page, serious_findings
 
 SIZES = {"wide": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 
@@ -18,18 +18,18 @@ SIZES = {"wide": {"width": 1440, "height": 900}, "phone": {"width": 390, "height
 async def test_the_reference_is_read_by_everybody_on_any_screen(tmp_path, scheme):
     async with asking(tmp_path) as api, browser() as it:
         for name, size in SIZES.items():
-            page = await it.new_page(viewport=size, color_scheme=scheme)
+            page = await new_page(it, viewport=size, color_scheme=scheme)
             problems: list[str] = []
             page.on("console", lambda message, found=problems: found.append(message.text))
             page.on("pageerror", lambda error, found=problems: found.append(str(error)))
             asked: list[str] = []
             page.on("request", lambda request, urls=asked: urls.append(request.url))
             await page.goto(f"{api.url}/api/v1/reference")
-            await page.get_by_text("List Attempts By Endpoint").click()
+            await page.get_by_text("List attempts by endpoint").click()
             await expect(page.locator("[id='v1.message-attempt.list-by-endpoint']")).to_be_visible()
-            await page.get_by_text("Create Endpoint", exact=True).click()
+            await page.get_by_text("Create endpoint", exact=True).click()
             opened = page.locator("[id='v1.endpoint.create']")
-            await expect(opened.get_by_role("heading", name="A body")).to_be_visible()
+            await expect(opened.get_by_role("heading", name="Request example")).to_be_visible()
             assert await serious_findings(page) == []
             width = await page.evaluate("document.documentElement.scrollWidth")
             assert width == size["width"], "nothing sticks out"
@@ -40,7 +40,7 @@ async def test_the_reference_is_read_by_everybody_on_any_screen(tmp_path, scheme
 
 async def test_a_link_to_an_operation_or_a_body_opens_it(tmp_path):
     async with asking(tmp_path) as api, browser() as it:
-        page = await it.new_page()
+        page = await new_page(it)
         for place in ("v1.endpoint.create", "body-EndpointIn"):
             await page.goto(f"{api.url}/api/v1/reference#{place}")
             await expect(page.locator(f"[id='{place}']")).to_be_visible()

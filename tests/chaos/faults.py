@@ -1,4 +1,4 @@
-"""Bad days of the destination, switched on at random while the run goes on."""
+"""Faults of the destination, switched on at random during the run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 
 from nicobar.emulator.faults import Fault, Reset
 
-# Only faults that pass by themselves: what a person has to put right pauses the endpoint, and refused items fail.
+# Only temporary faults: faults that a user has to fix put the endpoint on hold, and rejected items fail.
 KINDS = ("5xx", "429", "429 with Retry-After", "reset before taking", "reset after taking", "slow")
 MAX_QUIET_S = 0.6
 MAX_TIMES = 3
@@ -65,10 +65,10 @@ class Weather:
                 return Fault(delay_ms=self._chance.randint(1, MAX_SLOW_MS), times=times)
 
     async def _put(self, faults: Sequence[Fault], coming: list[tuple[str, int]]) -> None:
-        """Counts what was met of the last ones before they are replaced; a request in between is not counted."""
+        """Counts the previous faults that occurred before they are replaced; a request in between is not counted."""
         async with self._http.get(self._address) as answer:
             left = (await answer.json())["faults"]
-        # They are met in order, so what is left are the last ones.
+        # They occur in order, so the remaining ones are the last.
         for place, (kind, times) in enumerate(reversed(self._coming)):
             still = left[-1 - place]["times"] if place < len(left) else 0
             self.met[kind] += times - still

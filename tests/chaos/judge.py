@@ -1,4 +1,4 @@
-"""What Customer.io holds, held against what was acknowledged. Plain functions over plain values.
+"""Compares the data in Customer.io with the acknowledged events. Plain functions over plain values.
 
 Judged by the activities: a call that came twice is one activity, as its id is the same.
 """
@@ -17,8 +17,8 @@ Step = tuple[int, int]
 
 
 class Verdict(Record):
-    """All of these have to be 0. `strangers` are activities that nobody's event asked for; `stale_profiles` people
-    whose attribute is not what their last event said.
+    """All of these must be 0. `strangers` are activities without an event; `stale_profiles` are people whose
+    attribute does not match their last event.
     """
 
     lost: int

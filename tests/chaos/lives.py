@@ -1,4 +1,4 @@
-"""Server processes: loaded ahead, let go with a plan, watched until they are dead, and looked after then."""
+"""Server processes: started ahead, released with a plan, watched until they die, then cleaned up."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from pathlib import Path
 import msgspec
 
 from chaos.plan import NOTE_VARIABLE, Plan, Point
+from support.patience import PATIENCE_MS, PATIENCE_S
 
 TESTS = Path(__file__).parents[1]
-START_S = 30
-ORPHAN_MS = 5_000
 LOOK_S = 0.01
 # prctl(2): makes a process the parent of those below it whose own parent is gone.
 _PR_SET_CHILD_SUBREAPER = 36
@@ -59,13 +58,13 @@ class Life:
         """Lets it start, once it has loaded."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        async with asyncio.timeout(START_S):
+        async with asyncio.timeout(PATIENCE_S):
             await self.process.stdout.readline()
         self.process.stdin.write(msgspec.json.encode(plan) + b"\n")
 
     async def listening(self) -> None:
         """Returns when it listens or is dead."""
-        async with asyncio.timeout(START_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not self.dead and not await self._listens():
                 await asyncio.sleep(LOOK_S)
 
@@ -94,7 +93,7 @@ class Life:
         """In order, as an operator would."""
         with contextlib.suppress(ProcessLookupError):
             self.process.terminate()
-        if not await self.dies_within(START_S):
+        if not await self.dies_within(PATIENCE_S):
             await self.kill()
 
     def died_at(self) -> Point | None:
@@ -105,7 +104,7 @@ class Life:
 
 
 def adopt_orphans() -> None:
-    """From here on, what a dead server leaves behind is a child of this process. Linux only."""
+    """Makes orphans of dead servers children of this process. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
@@ -137,4 +136,4 @@ def _children() -> set[int]:
 def _ends(handle: int) -> bool:
     poll = select.poll()
     poll.register(handle, select.POLLIN)
-    return bool(poll.poll(ORPHAN_MS))
+    return bool(poll.poll(PATIENCE_MS))

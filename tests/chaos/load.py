@@ -79,7 +79,7 @@ class Load:
         self._secret = secret
         self._seed = seed
         self._left = max_events
-        # Nobody from an earlier run in the same database.
+        # No customer of an earlier run in the same database.
         run = secrets.token_hex(4)
         self.sent = [
             Sent(

@@ -11,7 +11,7 @@ NOTE_VARIABLE = "CHAOS_NOTE"
 
 
 class Moment(StrEnum):
-    """`before` and `after` stand on either side of the commit for what is stored, of the call for the rest."""
+    """`before` and `after` the commit for stored data, otherwise the call."""
 
     BEFORE = "before"
     DURING = "during"

@@ -1,8 +1,8 @@
-"""`make chaos`: a server that is killed at every stage of an event's way, again and again, under a steady load and a
-destination with faults. At the end nothing that was acknowledged may be missing, twice, or out of order.
+"""`make chaos`: kills the server at every stage of an event, again and again, under steady load and with a faulty
+destination. At the end, no acknowledged event may be missing, duplicated or out of order.
 
-The seed fixes what is planned: who sends what, where the server dies, which faults there are. What happens side by
-side is the machine's own, so that a run with the same seed is alike, not the same.
+The seed determines the plan: the events of each customer, where the server dies, and the faults. Timing depends on
+the machine, so a run with the same seed is similar, not identical.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ ALL_POINTS = (*POINTS, START, ANYWHERE, STOP)
 # After the plan was given for the first, after it listens for the others.
 MAX_LIFE_S = {START: 0.1, ANYWHERE: 1.0, STOP: 0.5}
 MAX_STOP_S = 0.2
-# Webhooks come many at once when a server is back; deliveries go out in few, large requests.
+# Many webhooks arrive at once when a server is back; deliveries are sent in few, large requests.
 MAX_TIME = {"receive": 20, "verify": 20, "store": 10}
 MAX_TIME_ELSEWHERE = 6
 SHOW_DEATHS = 40
@@ -75,7 +75,7 @@ credentials = {{ site_id = {{ env = "CHAOS_SITE" }}, api_key = {{ env = "CHAOS_K
 
 
 class Wanted(Record):
-    """What is asked of a run: `kills` deaths at each point, within the bounds."""
+    """The parameters of a run: `kills` deaths at each point, within the limits."""
 
     seed: int
     kills: int
@@ -87,7 +87,7 @@ class Wanted(Record):
 
 class Report(Record):
     """What a run saw. `orphans` are processes that outlived their server, `surprises` what must not happen at all,
-    `missed` the points that had fewer deaths than asked for.
+    `missed` the points with fewer deaths than requested.
     """
 
     seed: int
@@ -162,7 +162,7 @@ class Chaos:
             await last.listening()
             load.up.set()
             await faults
-            # By now the destination has taken what a dead server had sent, however late: a profile's call has no id.
+            # By then the destination has processed late requests of dead servers: a profile's call has no id.
             await asyncio.sleep(MAX_SLOW_MS / 1000)
             load.settled.set()
             try:
@@ -216,7 +216,7 @@ class Chaos:
         out, _ = await process.communicate()
         found = re.search(r"(/in/\S+)$", out.decode().strip())
         if process.returncode != 0 or found is None:
-            raise click.ClickException(f"The configuration was not taken: {out.decode()}")
+            raise click.ClickException(f"The configuration was rejected: {out.decode()}")
         return found[1]
 
     def _where(self) -> list[str]:
@@ -260,7 +260,7 @@ class Chaos:
                 self._surprises.append(f"a server ended by itself with {life.process.returncode}")
             if sum(self._kills.values()) % SHOW_DEATHS == 0:
                 acknowledged = sum(item.acknowledged for item in load.sent)
-                click.echo(f"  {sum(self._kills.values())} deaths, {acknowledged} events acknowledged", err=True)
+                click.echo(f"  {sum(self._kills.values())} kills, {acknowledged} events acknowledged", err=True)
             own = {self._emulator_pid, following.process.pid}
             self._orphans += await asyncio.to_thread(bury_orphans, own)
             life = following
@@ -310,7 +310,7 @@ class Chaos:
             async with http.get(f"{self._emulator}/emulator/{name}?limit={MAX_ACTIVITIES}") as answer:
                 held[name] = (await answer.json())[name]
         if len(held["activities"]) >= MAX_ACTIVITIES:
-            self._surprises.append("the emulator has let go of activities; ask for fewer events")
+            self._surprises.append("the emulator dropped activities; lower --max-events")
         return held
 
 
@@ -338,43 +338,49 @@ async def run(wanted: Wanted, directory: Path) -> Report:
 
 
 def _free_port() -> int:
-    """Below those that outgoing connections get, so that none takes it while the server is down."""
+    """Below the range of outgoing connections, so that none uses it while the server is down."""
     for port in secrets.SystemRandom().sample(PORTS, k=len(PORTS)):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise click.ClickException(f"None of the ports {PORTS} is free.")
+    raise click.ClickException(f"No free port from {PORTS.start} to {PORTS.stop - 1}.")
 
 
 def _print(report: Report) -> None:
-    click.echo(f"\nkilled {sum(report.kills.values())} times ({report.put_off} plans put off):")
+    click.echo(f"\n{sum(report.kills.values())} kills ({report.put_off} postponed):")
     for name, count in report.kills.items():
         click.echo(f"  {count:4} {name}")
-    click.echo("requests that met a fault:")
+    click.echo("Requests with a fault:")
     for name, count in report.faults.items():
         click.echo(f"  {count:4} {name}")
     click.echo(
         f"{report.events} events sent in {report.posts} posts, {report.acknowledged} acknowledged "
-        f"({report.answered_as_repeated} of them as repeated); {report.activities} activities at the destination, "
-        f"{report.left_out_by_id} calls left out there by their ids"
+        f"({report.answered_as_repeated} of them as duplicates); {report.activities} activities at the destination, "
+        f"which ignored {report.left_out_by_id} calls with known ids"
     )
     for name, count in msgspec.structs.asdict(report.verdict).items():
         click.echo(f"  {count:4} {name.replace('_', ' ')}")
-    click.echo(f"  {report.unfinished:4} unfinished\n  {report.orphans:4} processes that outlived their server")
+    click.echo(f"  {report.unfinished:4} unfinished\n  {report.orphans:4} orphaned processes")
     for line in (*report.surprises, *report.missed):
         click.echo(f"  ▲ {line}")
     click.echo(
-        f"{'●' if report.ok else '▲'} seed {report.seed}, {report.duration_s} s, of which {report.drain_s} s to drain"
+        f"{'●' if report.ok else '▲'} seed {report.seed}, {report.duration_s} s, {report.drain_s} s of it draining"
     )
 
 
 @click.command()
-@click.option("--seed", type=int, default=None, help="Plans the same run again; a new one unless told.")
-@click.option("--kills", type=click.IntRange(1, 1_000), default=20, show_default=True, help="Deaths at each point.")
-@click.option("--customers", type=click.IntRange(1, 90), default=16, show_default=True)
-@click.option("--max-events", type=click.IntRange(1, 60_000), default=40_000, show_default=True)
-@click.option("--max-seconds", type=click.IntRange(1, 3_600), default=900, show_default=True, help="Then it drains.")
-@click.option("--database-url", default="", help="Handed on to the server; SQLite in a new directory unless told.")
+@click.option("--seed", type=int, default=None, help="Seed of the plan. [default: random]")
+@click.option("--kills", type=click.IntRange(1, 1_000), default=20, show_default=True, help="Kills at each point.")
+@click.option(
+    "--customers", type=click.IntRange(1, 90), default=16, show_default=True, help="Customers that send concurrently."
+)
+@click.option(
+    "--max-events", type=click.IntRange(1, 60_000), default=40_000, show_default=True, help="Maximum events to send."
+)
+@click.option(
+    "--max-seconds", type=click.IntRange(1, 3_600), default=900, show_default=True, help="Time limit before draining."
+)
+@click.option("--database-url", default="", help="Database URL for the server. [default: SQLite in a new directory]")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def main(
     *,
@@ -386,7 +392,7 @@ def main(
     database_url: str,
     as_json: bool,
 ) -> None:
-    """Kill the server at every stage, again and again; nothing may be lost, twice, or out of order."""
+    """Kill the server at every stage, again and again, and check that no event is lost, duplicated or reordered."""
     adopt_orphans()
     wanted = Wanted(
         seed=secrets.randbelow(1_000_000) if seed is None else seed,
@@ -399,7 +405,7 @@ def main(
     WORK.mkdir(exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix="chaos-", dir=WORK)).absolute()
     if not as_json:
-        click.echo(f"seed {wanted.seed}: {kills} deaths at each of {len(ALL_POINTS)} points, in {directory}")
+        click.echo(f"seed {wanted.seed}: {kills} kills at each of {len(ALL_POINTS)} points, in {directory}")
     report = asyncio.run(run(wanted, directory))
     if as_json:
         click.echo(msgspec.json.encode(report).decode())

@@ -1,6 +1,6 @@
-"""`python -m chaos.server serve …`: the command `nicobar`, which kills itself with SIGKILL where a plan says so.
+"""`python -m chaos.server serve …`: the command `nicobar`, which kills itself with SIGKILL as planned.
 
-It loads everything, says so in a line, and waits for its plan, a line of JSON on standard input: the harness keeps
+It loads everything, prints a line, and waits for its plan, a line of JSON on standard input: the harness keeps
 one ready while another one runs. Just before the end the point is noted in a file, so that only deaths that happened
 are counted. The parts are the real ones; each seam is wrapped from outside.
 
@@ -26,8 +26,8 @@ import msgspec
 
 from chaos.plan import NOTE_VARIABLE, Moment, Plan, Point
 
-# Constants by module, in an order in which a module comes before those that import from it. A name that is not
-# there is an error, so that the table stays true.
+# Constants by module, in an order in which a module comes before those that import from it. An unknown name is an
+# error, so that the table stays correct.
 SHORTENED: Mapping[str, Mapping[str, object]] = {
     "nicobar.pipeline.retry": {"RETRY_AFTER_MS": (50, 100, 200, *[300] * 500)},
     "nicobar.pipeline.breaker": {"FIRST_PROBE_MS": 50, "MAX_PROBE_MS": 300},
@@ -63,7 +63,7 @@ class Fuse:
 
 
 def shorten() -> None:
-    """Raises AttributeError for a constant that is not there."""
+    """Raises AttributeError for an unknown constant."""
     for module_name, values in SHORTENED.items():
         module = importlib.import_module(module_name)
         for name, value in values.items():

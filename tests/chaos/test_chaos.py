@@ -22,7 +22,7 @@ EVENTS = ["payment.succeeded", "payment.failed", "payment.processing", "subscrip
 WHOLE = ["0.0", "1.0", "1.1", "3.0"]
 
 
-# Far more than it takes: the run ends with its last planned death, however long the machine takes for it.
+# Far more than needed: the run ends with its last planned death, even on a slow machine.
 MAX_S = 600
 
 
@@ -77,6 +77,6 @@ def test_the_judge_sees_what_must_not_happen(steps, place, seen):
     assert msgspec.structs.asdict(judge([sent], activities, people)) == zeros | seen
 
 
-def test_an_activity_of_nobody_s_is_seen():
+def test_an_activity_without_an_event_is_detected():
     (activity,) = [{"person": "cus_2", "data": {"place": 0, "part": 0}}]
     assert judge([Sent(Customer(key="cus_1"))], [activity], []).strangers == 1

@@ -1,4 +1,4 @@
-"""The commands as a user runs them: real processes, exit codes, one clear line on errors."""
+"""The commands as a user runs them: real processes, exit codes, one-line errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from nicobar.runtime import open_store
 from nicobar.settings import Settings
 from nicobar.store import PutSource
 from nicobar.use_cases.config_file import Document, Plan, Planner
-from support.cli import run_cli
+from support.cli import Started, run_cli
 from support.handlers import ORDER_PAID, PERSON_STATE, PLAN_LIFE
 from support.patience import PATIENCE_S
 
@@ -86,12 +86,12 @@ def configure(directory: Path, emulator_port: int = 1, handler: str = ORDER_PAID
         (PLAN_LIFE, "subscription.cancelled", '"name":"Plan Ended"'),
     ],
 )
-def test_transform_shows_the_event_that_was_meant_and_how_to_write_it(tmp_path, handler, event, name):
+def test_transform_shows_the_intended_event_and_its_fix(tmp_path, handler, event, name):
     (tmp_path / "h.js").write_text(handler)
     result = nicobar(tmp_path, "transform", "h.js", "--event", event)
     assert result.returncode == 0
     assert name in result.stdout
-    assert 'Write action: "event".' in result.stdout
+    assert 'Use action: "event".' in result.stdout
 
 
 def test_transform_runs_all_samples(tmp_path):
@@ -101,26 +101,26 @@ def test_transform_runs_all_samples(tmp_path):
     assert "48 events, 0 failed." in result.stdout
 
 
-def test_transform_fails_on_what_customer_io_would_refuse(tmp_path):
+def test_transform_fails_on_calls_that_customer_io_rejects(tmp_path):
     (tmp_path / "h.js").write_text("function handler(w) { w.payload = {type: 'person', action: 'event'}; return w; }")
     result = nicobar(tmp_path, "transform", "h.js")
     assert result.returncode == 1
-    assert "An event needs a name." in result.stdout
+    assert "Customer.io requires a name for events." in result.stdout
 
 
-def test_apply_is_repeatable_and_export_gives_it_back(tmp_path):
+def test_apply_is_repeatable_and_export_restores_the_file(tmp_path):
     configure(tmp_path)
     first = nicobar(tmp_path, "apply", "nicobar.toml")
     assert "endpoint customerio: added" in first.stdout, first
     second = nicobar(tmp_path, "apply", "nicobar.toml")
-    assert "Nothing to change." in second.stdout
+    assert "No changes." in second.stdout
     assert re.findall("/in/.*", first.stdout) == re.findall("/in/.*", second.stdout)
     assert nicobar(tmp_path, "export", "out/all.toml").returncode == 0
     assert (tmp_path / "out" / "handlers" / "customerio.js").read_text() == ORDER_PAID
-    assert "Nothing to change." in nicobar(tmp_path, "apply", "out/all.toml").stdout
+    assert "No changes." in nicobar(tmp_path, "apply", "out/all.toml").stdout
     written = (tmp_path / "out" / "all.toml").read_text()
     assert not any(secret in written for secret in SECRETS.values())
-    assert "there already" in refused(nicobar(tmp_path, "export", "out/all.toml"))
+    assert "already exists" in refused(nicobar(tmp_path, "export", "out/all.toml"))
 
 
 def test_apply_prints_the_public_address_of_a_source(tmp_path):
@@ -129,7 +129,7 @@ def test_apply_prints_the_public_address_of_a_source(tmp_path):
     assert re.search(r"^source dodo: https://hooks\.shop\.example/in/\S+$", applied.stdout, re.MULTILINE), applied
 
 
-def test_apply_plans_anew_where_another_apply_was_faster(tmp_path, monkeypatch):
+def test_apply_plans_again_after_a_concurrent_apply(tmp_path, monkeypatch):
     configure(tmp_path)
     (tmp_path / "more.toml").write_text((FILE % 1).replace('"customerio"\nconnector', '"second"\nconnector'))
     plan = Planner.plan
@@ -150,23 +150,23 @@ def test_apply_plans_anew_where_another_apply_was_faster(tmp_path, monkeypatch):
         assert connection.execute("SELECT count(*) FROM endpoints").fetchone() == (2,)
 
 
-def test_secrets_are_not_in_the_database_as_they_are(tmp_path):
+def test_secrets_are_encrypted_in_the_database(tmp_path):
     configure(tmp_path)
     nicobar(tmp_path, "apply", "nicobar.toml")
     kept = b"".join(path.read_bytes() for path in (tmp_path / "nicobar-data").glob("nicobar.db*"))
     assert not any(secret.encode() in kept for secret in SECRETS.values())
 
 
-def test_apply_removes_only_when_asked(tmp_path):
+def test_apply_deletes_only_with_prune(tmp_path):
     configure(tmp_path)
     nicobar(tmp_path, "apply", "nicobar.toml")
     (tmp_path / "empty.toml").write_text("")
     assert "endpoint customerio: not in the file, kept" in nicobar(tmp_path, "apply", "empty.toml").stdout
     assert (
-        "would be: endpoint customerio: removed"
+        "planned: endpoint customerio: deleted"
         in nicobar(tmp_path, "apply", "empty.toml", "--prune", "--dry-run").stdout
     )
-    assert "endpoint customerio: removed" in nicobar(tmp_path, "apply", "empty.toml", "--prune").stdout
+    assert "endpoint customerio: deleted" in nicobar(tmp_path, "apply", "empty.toml", "--prune").stdout
     assert "source" not in nicobar(tmp_path, "apply", "empty.toml").stdout
 
 
@@ -180,29 +180,29 @@ def test_apply_removes_only_when_asked(tmp_path):
         (lambda file: file.replace('connector = "customerio"', 'connector = "mailer"'), "mailer"),
         (lambda file: file.replace("base_url", "base_uri"), "base_uri"),
         (lambda file: file.replace("paid.js", "lost.js"), "lost.js"),
-        (lambda file: file + FILE % 1, "twice"),
-        (lambda file: file + "= 5", "not TOML"),
+        (lambda file: file + FILE % 1, "Duplicate name 'dodo'"),
+        (lambda file: file + "= 5", "Invalid TOML"),
         (lambda file: file + "deep = " + "[" * 50_000 + "]" * 50_000, "nested too deeply"),
         (lambda file: file + "deep = " + "{a=" * 5_000 + "1" + "}" * 5_000, "nested too deeply"),
-        (lambda file: file + "long = " + "9" * 5_000, "not TOML"),
+        (lambda file: file + "long = " + "9" * 5_000, "Invalid TOML"),
     ],
 )
-def test_a_file_that_does_not_fit_is_refused_in_one_line_and_changes_nothing(tmp_path, change, words):
+def test_an_invalid_file_is_rejected_in_one_line_and_changes_nothing(tmp_path, change, words):
     configure(tmp_path)
     (tmp_path / "nicobar.toml").write_text(change(FILE % 1))
     line = refused(nicobar(tmp_path, "apply", "nicobar.toml"))
     assert words in line
     assert "whsec_written" not in line
     (tmp_path / "empty.toml").write_text("")
-    assert "Nothing to change." in nicobar(tmp_path, "apply", "empty.toml").stdout
+    assert "No changes." in nicobar(tmp_path, "apply", "empty.toml").stdout
 
 
-def test_apply_refuses_a_handler_that_cannot_run(tmp_path):
+def test_apply_rejects_a_handler_that_cannot_run(tmp_path):
     configure(tmp_path, handler="function handler(w) {\n  return = w;\n}")
     assert "paid.js, line 2" in refused(nicobar(tmp_path, "apply", "nicobar.toml"))
 
 
-def test_a_token_is_printed_once_and_kept_as_its_hash(tmp_path):
+def test_a_token_is_printed_once_and_stored_as_a_hash(tmp_path):
     token = nicobar(tmp_path, "token", "create", "ci").stdout.strip()
     assert token.startswith("nbr_")
     with sqlite3.connect(tmp_path / "nicobar-data" / "nicobar.db") as connection:
@@ -212,7 +212,7 @@ def test_a_token_is_printed_once_and_kept_as_its_hash(tmp_path):
     assert "already" in refused(nicobar(tmp_path, "token", "create", "ci"))
 
 
-def test_migrate_says_what_it_did(tmp_path):
+def test_migrate_prints_applied_migrations(tmp_path):
     assert "applied 0001_first" in nicobar(tmp_path, "migrate").stdout
     assert "up to date" in nicobar(tmp_path, "migrate").stdout
 
@@ -220,15 +220,18 @@ def test_migrate_says_what_it_did(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "more", "words"),
     [
-        (["serve", "--port", "x"], {}, "Invalid value for --port"),
-        (["serve"], {"NICOBAR_PROT": "1"}, "NICOBAR_PROT"),
+        (["serve", "--port", "x"], {}, "Invalid --port: must be an integer. Got 'x'."),
+        (["serve", "--port", "70000"], {}, "Invalid --port: must be at most 65535. Got '70000'."),
+        (["serve", "--role", "x"], {}, "Invalid --role: must be one of all, web, worker. Got 'x'."),
+        (["serve"], {"NICOBAR_PROT": "1"}, "(environment variable NICOBAR_PROT). Did you mean 'port'?"),
+        (["serve"], {"NICOBAR_SECRET_KEY": "0f"}, "Invalid environment variable NICOBAR_SECRET_KEY: wrong format."),
         (["serve", "--data-dir", "file/below"], {}, "data directory"),
         (["serve", "--data-dir", "bad"], {}, "not a SQLite database"),
         (["serve", "--database-url", "mysql://x"], {}, "sqlite:///"),
         (["serve", "--settings", "none.toml"], {}, "none.toml"),
         (["transform", "none.js"], {}, "none.js"),
         (["emulator", "--https-port", "0", "--certificate", "none/x.pem"], {}, "none/x.pem"),
-        (["emulator", "--https-port", "0", "--certificate", "file"], {}, "not a certificate"),
+        (["emulator", "--https-port", "0", "--certificate", "file"], {}, "not a PEM file with a certificate"),
         (["transform", "file", "--event", "payment.lost"], {}, "payment.lost"),
         (["apply", "none.toml"], {}, "none.toml"),
     ],
@@ -240,7 +243,7 @@ def test_errors_are_one_line_with_the_fix(tmp_path, arguments, more, words):
     assert words in refused(nicobar(tmp_path, *arguments, **more))
 
 
-# What needs a database that is there, and an argument that names something.
+# Commands that require an existing database, with an unknown name as argument.
 NEEDS_A_DATABASE = (
     ("trigger", "payment.succeeded"),
     ("trigger", "payment.succeeded", "--create-secret"),
@@ -262,7 +265,7 @@ NEEDS_A_DATABASE = (
 
 
 def said_by(*arguments: str) -> tuple[int, str]:
-    """The exit code, and all that a command says, without a process of its own."""
+    """The exit code and the output of a command that runs in this process."""
     result = CliRunner().invoke(group, arguments, env=SECRETS)
     if result.exception is None or isinstance(result.exception, SystemExit):
         return result.exit_code, result.output
@@ -270,7 +273,7 @@ def said_by(*arguments: str) -> tuple[int, str]:
     return 1, f"{result.output}Error: {result.exception}"
 
 
-def test_a_directory_without_a_database_is_named_and_stays_empty(tmp_path, monkeypatch):
+def test_a_missing_database_is_named_and_not_created(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     named = f"No Nicobar database at {tmp_path / 'nicobar-data' / 'nicobar.db'}."
     for arguments in NEEDS_A_DATABASE:
@@ -280,7 +283,7 @@ def test_a_directory_without_a_database_is_named_and_stays_empty(tmp_path, monke
     assert named in refused(nicobar(tmp_path, "resume", "customerio"))
 
 
-def test_a_database_is_made_for_a_file_that_can_be_applied_and_that_is_said(tmp_path):
+def test_apply_creates_a_database_only_for_a_valid_file(tmp_path):
     folder = tmp_path / "files"
     folder.mkdir()
     configure(folder, handler="function handler(w) {\n  return = w;\n}")
@@ -290,28 +293,28 @@ def test_a_database_is_made_for_a_file_that_can_be_applied_and_that_is_said(tmp_
     configure(folder)
     planned = nicobar(tmp_path, "apply", file, "--dry-run")
     assert planned.returncode == 0, planned
-    assert f"would be: new database {path}\nwould be: source dodo: added\n" in planned.stdout
+    assert f"planned: create database {path}\nplanned: source dodo: added\n" in planned.stdout
     assert not path.parent.exists()
-    assert f"New database: {path}" in nicobar(tmp_path, "apply", file).stderr
+    assert f"Created database: {path}" in nicobar(tmp_path, "apply", file).stderr
     assert nicobar(tmp_path, "apply", file).stderr == ""
 
 
-def test_an_empty_database_answers_every_command_with_a_sentence(tmp_path, monkeypatch):
+def test_every_command_explains_an_empty_database(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert said_by("migrate")[0] == 0
     said = {arguments: said_by(*arguments)[1] for arguments in NEEDS_A_DATABASE}
     assert all(said.values())
-    assert "There is no source yet." in said["trigger", "payment.succeeded"]
-    assert "○ source: none yet, so no event is accepted." in said["doctor",]
-    assert "○ endpoint: none yet, so nothing is sent." in said["doctor",]
+    assert "There are no sources yet." in said["trigger", "payment.succeeded"]
+    assert "○ source: none, so no events are accepted." in said["doctor",]
+    assert "○ endpoint: none, so nothing is sent." in said["doctor",]
 
 
-def test_a_source_without_a_secret_says_what_is_missing_and_can_be_tried(tmp_path):
+def test_a_source_without_a_secret_can_get_one_for_a_trial(tmp_path):
     configure(tmp_path)
     nicobar(tmp_path, "apply", "nicobar.toml")
     without_secrets(tmp_path)
     said = refused(nicobar(tmp_path, "trigger", "payment.succeeded"))
-    assert "Source dodo has no signing secret, so it accepts no event." in said
+    assert "Source dodo has no signing secret, so it rejects all events." in said
     assert "--source dodo --create-secret" in said
     assert "▲ source dodo: Source dodo has no signing secret" in nicobar(tmp_path, "doctor").stdout
     server, line = _start(tmp_path, "serve", "--port", "0", until='"running"')
@@ -328,7 +331,7 @@ def test_a_source_without_a_secret_says_what_is_missing_and_can_be_tried(tmp_pat
 
 
 def without_secrets(directory: Path) -> None:
-    """Takes the secrets from the source, as one that the dashboard has made with an endpoint."""
+    """Removes the secrets of the source, like one that the dashboard created along with an endpoint."""
     settings = Settings(data_dir=directory / "nicobar-data")
 
     async def run() -> None:
@@ -340,7 +343,7 @@ def without_secrets(directory: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_handler_that_sends_nothing_is_never_called_right(tmp_path):
+def test_a_handler_that_sends_nothing_always_gets_a_warning(tmp_path):
     configure(tmp_path, handler="function handler(webhook) {\n  return webhook;\n}")
     applied = nicobar(tmp_path, "apply", "nicobar.toml").stdout
     silent = "Sends for 0 of 48 event types. This handler sends nothing. Events will be canceled as not handled."
@@ -357,14 +360,17 @@ def test_a_handler_that_sends_nothing_is_never_called_right(tmp_path):
     (tmp_path / "nicobar.toml").write_text(
         file.replace('handler = "paid.js"\n', "").replace('"customerio"\nc', '"b"\nc')
     )
-    assert "▲ endpoint b: it has no handler" in nicobar(tmp_path, "apply", "nicobar.toml", "--dry-run").stdout
+    assert (
+        "▲ endpoint b: no handler, so nothing is sent."
+        in nicobar(tmp_path, "apply", "nicobar.toml", "--dry-run").stdout
+    )
     shown = nicobar(tmp_path, "transform", "paid.js", "--all").stdout
     assert "Sends for 1 of 48 event types: payment.succeeded." in shown
     assert "Not handled: 47 event types." in shown
     assert len(shown.splitlines()) < 20
 
 
-def test_a_disabled_endpoint_is_not_called_well(tmp_path):
+def test_doctor_reports_a_disabled_endpoint(tmp_path):
     configure(tmp_path)
     file = tmp_path / "nicobar.toml"
     file.write_text(file.read_text().replace("max_messages_per_s", "disabled = true\nmax_messages_per_s"))
@@ -375,7 +381,7 @@ def test_a_disabled_endpoint_is_not_called_well(tmp_path):
     )
 
 
-def test_a_port_that_is_taken_is_named(tmp_path):
+def test_a_port_in_use_is_named(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -384,19 +390,19 @@ def test_a_port_that_is_taken_is_named(tmp_path):
         assert port in refused(nicobar(tmp_path, "emulator", "--port", port))
 
 
-def test_the_demo_ends_well_and_takes_other_ports_where_its_own_are_taken(tmp_path):
+def test_the_demo_succeeds_on_free_ports_if_its_own_are_in_use(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
         result = nicobar(tmp_path, "demo", "--once", "--port", port, "--emulator-port", "0")
     assert result.returncode == 0, result
-    assert f"Port {port} is taken" in result.stdout
+    assert f"Port {port} is in use" in result.stdout
     assert "36 events sent, 36 delivered" in result.stdout
-    assert "3 people and 36 activities, 0 refused" in result.stdout
+    assert "3 people and 36 activities; 0 rejected." in result.stdout
 
 
-def test_the_demo_stays_up_with_its_addresses_until_it_is_stopped(tmp_path):
+def test_the_demo_runs_until_it_is_stopped(tmp_path):
     demo, _ = _start(tmp_path, "demo", "--port", "0", "--emulator-port", "0", until="Still running")
     source, emulator = (re.search(r"http://\S+", demo.stdout.readline())[0] for _ in range(2))
     assert "/in/" in source
@@ -407,27 +413,18 @@ def test_the_demo_stays_up_with_its_addresses_until_it_is_stopped(tmp_path):
     assert (demo.returncode, "Traceback" in output) == (0, False)
 
 
-def test_a_demo_that_is_stopped_early_says_so(tmp_path):
+def test_a_demo_reports_that_it_was_stopped_early(tmp_path):
     demo, _ = _start(tmp_path, "demo", "--port", "0", "--emulator-port", "0", until="Emulator")
     demo.send_signal(signal.SIGINT)
     output, _ = demo.communicate(timeout=PATIENCE_S)
-    # It may have been through before the signal came; then everything had arrived.
+    # All events may have arrived before the signal.
     assert demo.returncode == ("Stopped before" in output)
     assert "Traceback" not in output
 
 
-def _start(directory: Path, *arguments: str, until: str) -> tuple[subprocess.Popen[str], str]:
-    """A process, and the line that says that it is up."""
-    process = subprocess.Popen(
-        [NICOBAR, *arguments],
-        cwd=directory,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
-    assert process.stdout is not None
+def _start(directory: Path, *arguments: str, until: str) -> tuple[Started, str]:
+    """A process, and the line that it prints once it is up."""
+    process = Started(directory, arguments, environment())
     for line in process.stdout:
         if until in line:
             return process, line
@@ -451,7 +448,7 @@ def test_serve_trigger_and_doctor_work_together_and_sigterm_ends_them_cleanly(tm
         result = nicobar(tmp_path, "doctor")
         assert result.returncode == 0, result
         assert result.stdout.count("●") == 6
-        assert "knows the credentials; the region is us" in result.stdout
+        assert "accepted the credentials. The region is us" in result.stdout
     finally:
         codes, said = [], ""
         for process in (server, emulator):
@@ -469,14 +466,14 @@ def test_serve_trigger_and_doctor_work_together_and_sigterm_ends_them_cleanly(tm
     ids = {
         "accepted": {"message_id", "source_id", "event_id"},
         "delivered": {"message_id", "endpoint_id", "delivery_id", "attempt_id"},
-        "refused": {"source_id", "code"},
+        "rejected": {"source_id", "code"},
     }
     for event, wanted in ids.items():
         assert any(wanted <= line.keys() for line in lines if line["event"] == event), said
     assert not any(secret in said for secret in (SECRETS["DODO_SECRET"], "demo-key"))
 
 
-def test_logs_on_a_terminal_are_for_reading(tmp_path):
+def test_logs_on_a_terminal_are_readable(tmp_path):
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [NICOBAR, "serve", "--port", "0"], cwd=tmp_path, env=environment(), stderr=theirs, stdin=subprocess.DEVNULL
@@ -492,7 +489,7 @@ def test_logs_on_a_terminal_are_for_reading(tmp_path):
     assert b'{"' not in said
 
 
-def test_a_workspace_in_the_other_region_is_told_when_the_file_is_applied(tmp_path):
+def test_apply_reports_a_workspace_in_the_other_region(tmp_path):
     emulator, line = _start(tmp_path, "emulator", "--port", "0", "--region", "eu", until="emulator: http")
     configure(tmp_path, int(re.search(r":(\d+) ", line)[1]))
     wrong = nicobar(tmp_path, "apply", "nicobar.toml")
@@ -501,14 +498,14 @@ def test_a_workspace_in_the_other_region_is_told_when_the_file_is_applied(tmp_pa
     right = nicobar(tmp_path, "apply", "nicobar.toml")
     emulator.terminate()
     emulator.communicate(timeout=PATIENCE_S)
-    assert "▲ endpoint customerio: The workspace is in the region eu. Set region to eu." in wrong.stdout
+    assert "▲ endpoint customerio: The workspace is in region eu. Set the region to eu." in wrong.stdout
     assert "● endpoint customerio: " in right.stdout
-    assert "the region is eu" in right.stdout
+    assert "The region is eu" in right.stdout
 
 
-def test_the_emulator_speaks_https_with_a_certificate_that_it_makes(tmp_path):
+def test_the_emulator_creates_a_certificate_and_serves_https(tmp_path):
     arguments = ("emulator", "--port", "0", "--https-port", "0", "--settle-ms", "0", "--mode", "observed")
-    emulator, line = _start(tmp_path, *arguments, until="Also https")
+    emulator, line = _start(tmp_path, *arguments, until="HTTPS: https")
     url = re.search(r"https://127\.0\.0\.1:\d+", line)
     try:
         trusted = ssl.create_default_context(cafile=str(tmp_path / "emulator.pem"))
@@ -531,5 +528,5 @@ def test_doctor_names_wrong_credentials(tmp_path):
     assert (applied.returncode, result.returncode) == (0, 1)
     for said in (applied.stdout, result.stdout):
         assert "▲ endpoint customerio" in said
-        assert "Check Site ID and API key" in said
+        assert "Check the Site ID, the API key" in said
     assert "demo-key" not in result.stdout

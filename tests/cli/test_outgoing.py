@@ -1,4 +1,4 @@
-"""Addresses and hosts in the configuration file, as a user meets them at the command line."""
+"""Addresses and hosts in the configuration file, on the command line."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def test_apply_rejects_a_private_address_and_names_the_entry(tmp_path):
     line = refused(nicobar(tmp_path, "apply", "nicobar.toml", **NONE))
     assert "The endpoint customerio was not changed." in line
     assert f"NICOBAR_ALLOWED_ADDRESSES={ENTRY}" in line
-    assert "Nothing to change." not in nicobar(tmp_path, "apply", "nicobar.toml", "--allowed-addresses", ENTRY).stdout
+    assert "No changes." not in nicobar(tmp_path, "apply", "nicobar.toml", "--allowed-addresses", ENTRY).stdout
 
 
 def test_a_file_applied_before_an_upgrade_still_applies(tmp_path):
     configure(tmp_path, PORT)
     assert nicobar(tmp_path, "apply", "nicobar.toml").returncode == 0
     again = nicobar(tmp_path, "apply", "nicobar.toml", **NONE)
-    assert (again.returncode, "Nothing to change." in again.stdout) == (0, True), again
-    assert "▲ endpoint customerio: Requests to 127.0.0.1 are not allowed" in again.stdout
-    assert f"add {ENTRY} to the setting allowed_addresses" in again.stdout
+    assert (again.returncode, "No changes." in again.stdout) == (0, True), again
+    assert "▲ endpoint customerio: Requests to 127.0.0.1 are blocked" in again.stdout
+    assert f"add {ENTRY} to allowed_addresses" in again.stdout
     text = (tmp_path / "nicobar.toml").read_text()
     (tmp_path / "nicobar.toml").write_text(text.replace("max_messages_per_s = 500", "max_messages_per_s = 50"))
     changed = nicobar(tmp_path, "apply", "nicobar.toml", **NONE)
@@ -45,8 +45,8 @@ def test_doctor_and_the_log_list_endpoints_that_are_not_allowed(tmp_path):
     assert nicobar(tmp_path, "apply", "nicobar.toml").returncode == 0
     result = nicobar(tmp_path, "doctor", **NONE)
     assert result.returncode == 1
-    assert "▲ endpoint hooks: Requests to 127.0.0.1 are not allowed: its address is not public." in result.stdout
-    assert f"add {ENTRY} to the setting allowed_addresses" in result.stdout
+    assert "▲ endpoint hooks: Requests to 127.0.0.1 are blocked: its address is not public." in result.stdout
+    assert f"add {ENTRY} to allowed_addresses" in result.stdout
     assert nicobar(tmp_path, "doctor").returncode == 0
     server, line = _start(
         tmp_path, "serve", "--port", "0", "--allowed-addresses", "10.0.0.1", until="address not allowed"
@@ -56,7 +56,7 @@ def test_doctor_and_the_log_list_endpoints_that_are_not_allowed(tmp_path):
     assert f"add {ENTRY} to" in line
 
 
-def test_apply_tells_a_changed_host_without_its_path(tmp_path):
+def test_apply_prints_a_changed_host_without_its_path(tmp_path):
     # Of a disabled endpoint the name is not resolved.
     (tmp_path / "nicobar.toml").write_text(HOOKS % "https://shop.example/hooks" + "disabled = true\n")
     assert nicobar(tmp_path, "apply", "nicobar.toml").returncode == 0

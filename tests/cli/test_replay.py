@@ -1,4 +1,4 @@
-"""Sending again, as a user does it: a handler fails, is mended, and what failed goes out."""
+"""Replays from the command line: a handler fails, is fixed, and the failed deliveries are sent."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import json
 import re
 import signal
 import sqlite3
-import subprocess
 import urllib.request
 
 from cli.test_commands import _start, configure, nicobar, refused
+from support.cli import Started
 from support.handlers import ORDER_PAID
 from support.patience import PATIENCE_S
 
 THROWS = ORDER_PAID.replace("const order = webhook.payload.data;", "const order = webhook.payload.nothing.data;")
 
 
-def lines(process: subprocess.Popen[str], event: str, count: int) -> list[dict[str, object]]:
-    """The next so many log lines of this event."""
+def lines(process: Started, event: str, count: int) -> list[dict[str, object]]:
+    """The next `count` log lines of this event."""
     found: list[dict[str, object]] = []
-    assert process.stdout is not None
     while len(found) < count:
         line = json.loads(process.stdout.readline())
         if line["event"] == event:
@@ -41,14 +40,14 @@ def told(tmp_path, query: str) -> list[tuple[str, ...]]:
 
 
 def audited(tmp_path) -> list[tuple[str, ...]]:
-    """What the audit log says of replays and expunging at the command line: action, subject and detail."""
+    """The audit log of replays and deletions on the command line: action, subject and detail."""
     said = told(tmp_path, "SELECT action, subject, detail FROM audit WHERE actor = 'command line' ORDER BY seq")
     return [
         item for item in said if re.match(r"message|customer|task|endpoint\.(recover|replay|bulk-replay)", item[0])
     ]
 
 
-def test_what_failed_is_shown_by_cause_and_goes_out_once_the_handler_is_mended(tmp_path):
+def test_failures_are_grouped_and_replayed_after_a_fix(tmp_path):
     emulator, line = _start(tmp_path, "emulator", "--port", "0", until="emulator: http")
     port = int(re.search(r":(\d+) ", line)[1])
     configure(tmp_path, port, THROWS)
@@ -56,20 +55,20 @@ def test_what_failed_is_shown_by_cause_and_goes_out_once_the_handler_is_mended(t
     server, line = _start(tmp_path, "serve", "--port", "0", until='"running"')
     url = re.search(r"http://[\d.:]+", line)[0]
     try:
-        assert "Nothing has failed" in nicobar(tmp_path, "replay", "failures").stdout
+        assert "No failed deliveries." in nicobar(tmp_path, "replay", "failures").stdout
         nicobar(tmp_path, "trigger", "payment.succeeded", "--count", "3", "--url", url)
         failed = lines(server, "failed", 3)
         shown = nicobar(tmp_path, "replay", "failures", "customerio").stdout
         assert shown.count("▲") == 1
-        assert re.match(r"▲ 3 at customerio, .*, the last one msg_", shown)
+        assert re.match(r"▲ 3 at customerio, .*, latest msg_", shown)
         assert "line 4: The handler threw TypeError: cannot read property 'data' of undefined" in shown
         assert "failure: threw line 4" in shown
 
         (tmp_path / "paid.js").write_text(ORDER_PAID)
         nicobar(tmp_path, "apply", "nicobar.toml")
         dry = nicobar(tmp_path, "replay", "recover", "customerio", "--since", "1h", "--dry-run")
-        assert dry.stdout.startswith("3 deliveries of "), dry
-        assert "Confirmation is needed, but there is no terminal." in refused(
+        assert dry.stdout.startswith("3 deliveries to customerio for "), dry
+        assert "Confirmation needed, but there is no terminal. Pass --yes." in refused(
             nicobar(tmp_path, "replay", "recover", "customerio")
         )
         assert "No replays yet." in nicobar(tmp_path, "replay", "list").stdout
@@ -79,19 +78,19 @@ def test_what_failed_is_shown_by_cause_and_goes_out_once_the_handler_is_mended(t
         assert len(activities(port)) == 3
         listed = nicobar(tmp_path, "replay", "list").stdout
         assert re.match(rf"{task}  finished   endpoint.recover      customerio  3 of 3", listed), listed
-        assert "Nothing is left to cancel." in refused(nicobar(tmp_path, "replay", "cancel", task))
+        assert "There is nothing left to cancel." in refused(nicobar(tmp_path, "replay", "cancel", task))
 
         message = str(failed[0]["message_id"])
-        assert "in the queue" in nicobar(tmp_path, "replay", "resend", message, "customerio").stdout
+        assert "queued again" in nicobar(tmp_path, "replay", "resend", message, "customerio").stdout
         lines(server, "delivered", 1)
         assert len(activities(port)) == 3, "the same ids: Customer.io leaves them out"
         nicobar(tmp_path, "replay", "resend", message, "customerio", "--new-ids")
         lines(server, "delivered", 1)
         assert len(activities(port)) == 4, "new ids were asked for"
 
-        assert "1 messages expunged" in nicobar(tmp_path, "expunge", "--message", message, "--yes").stdout
+        assert "Deleted the data of 1 message." in nicobar(tmp_path, "expunge", "--message", message, "--yes").stdout
         gone = refused(nicobar(tmp_path, "replay", "resend", message, "customerio"))
-        assert gone == f"Error: The payload of {message} is deleted. It cannot be sent again."
+        assert gone == f"Error: The payload of message {message} was deleted. The message cannot be resent."
     finally:
         for process in (server, emulator):
             process.send_signal(signal.SIGTERM)
@@ -106,7 +105,7 @@ def check_the_audit_log(tmp_path, task: str, message: str) -> None:
     for _ in range(2):
         assert "canceling" in nicobar(tmp_path, "replay", "cancel", waiting).stdout
     ((customer,),) = told(tmp_path, "SELECT DISTINCT customer_key FROM messages WHERE customer_key IS NOT NULL")
-    assert "3 messages expunged" in nicobar(tmp_path, "expunge", "--customer", customer, "--yes").stdout
+    assert "Deleted the data of 3 messages." in nicobar(tmp_path, "expunge", "--customer", customer, "--yes").stdout
     done = audited(tmp_path)
     assert [action for action, *_ in done] == [
         "endpoint.recover",
@@ -122,25 +121,25 @@ def check_the_audit_log(tmp_path, task: str, message: str) -> None:
     assert done[6][2] == "3 messages", "the key itself is what is to be forgotten"
 
 
-def test_what_is_asked_for_wrongly_is_told_in_one_line(tmp_path):
+def test_invalid_replay_arguments_are_explained_in_one_line(tmp_path):
     configure(tmp_path)
     nicobar(tmp_path, "apply", "nicobar.toml")
     for arguments, words in (
-        (("replay", "recover", "shop"), "There is no endpoint 'shop'. There are: customerio."),
-        (("replay", "missing", "customerio", "--since", "soon"), "'soon' is no time."),
-        (("replay", "cancel", "qtask_1"), "There is no replay qtask_1."),
-        (("replay", "resend", "msg_1", "customerio"), "There is no message msg_1."),
-        (("expunge", "--yes"), "Give either --message or --customer."),
-        (("expunge", "--customer", "cus_1", "--yes"), "Nothing of cus_1 is here."),
-        (("expunge", "--customer", "cus_1", "--yes", "--app", "x"), "There is no application 'x'."),
+        (("replay", "recover", "shop"), "Endpoint 'shop' not found. Endpoints: customerio."),
+        (("replay", "missing", "customerio", "--since", "soon"), "Invalid time 'soon'. Use a time such as"),
+        (("replay", "cancel", "qtask_1"), "Replay qtask_1 not found."),
+        (("replay", "resend", "msg_1", "customerio"), "Message msg_1 not found."),
+        (("expunge", "--yes"), "Use either --message or --customer."),
+        (("expunge", "--customer", "cus_1", "--yes"), "No data found for cus_1."),
+        (("expunge", "--customer", "cus_1", "--yes", "--app", "x"), "Application 'x' not found."),
     ):
         assert words in refused(nicobar(tmp_path, *arguments)), arguments
     assert audited(tmp_path) == []
     none = nicobar(tmp_path, "replay", "bulk", "customerio", "--status", "success", "--yes")
-    assert (none.returncode, none.stdout) == (0, "0 deliveries of 0 customers at customerio.\n")
+    assert (none.returncode, none.stdout) == (0, "0 deliveries to customerio for 0 customers.\n")
 
 
-def test_a_dry_run_is_refused_where_the_replay_would_be(tmp_path):
+def test_a_dry_run_is_rejected_like_its_replay(tmp_path):
     configure(tmp_path)
     file = tmp_path / "nicobar.toml"
     file.write_text(file.read_text().replace("max_messages_per_s", "disabled = true\nmax_messages_per_s"))

@@ -1,4 +1,4 @@
-"""Customer.io's connector: what is sent, what is corrected, and what the answers mean."""
+"""The Customer.io connector: sent calls, corrections, and the meaning of responses."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def rules(prepared, level=None) -> list[str]:
     return [verdict.rule for verdict in prepared.verdicts if level in {None, verdict.level}]
 
 
-def test_a_made_up_action_is_sent_as_the_event_of_its_name_and_the_fix_is_named():
+def test_unknown_action_with_a_name_is_sent_as_event():
     prepared = destination().prepare([call(person("plan_begun", name="Plan Begun"))], origin())
     profile, event = bodies(prepared)
     assert (profile["action"], profile["attributes"]) == ("identify", {"email": ADA.email, "name": "Ada"})
@@ -63,14 +63,14 @@ def test_a_made_up_action_is_sent_as_the_event_of_its_name_and_the_fix_is_named(
     assert 'action: "event"' in verdict.reason.fix()
 
 
-def test_an_event_has_the_same_id_on_every_try_and_another_for_another_place():
+def test_event_id_is_stable_across_attempts_and_unique_by_position():
     calls = [call([person("event", name="a"), person("event", name="a")])]
     first, second = bodies(destination(keep_profile=False).prepare(calls, origin()))
     assert first["id"] != second["id"]
     assert bodies(destination(keep_profile=False).prepare(calls, origin()))[0]["id"] == first["id"]
 
 
-def test_a_given_ulid_and_timestamp_stay_and_another_id_is_corrected():
+def test_given_ulid_and_timestamp_stay_but_other_ids_change():
     given_id = "01K4VJ0W00QF7D2S9N3B6X8C1M"
     kept = destination(keep_profile=False).prepare(
         [call(person("event", name="a", id=given_id, timestamp=5)), call(person("event", name="a", id="order-7"))],
@@ -90,7 +90,7 @@ def sent_id(message: str = "msg_1", at_ms: int = 1_789_000_000_123, **event: obj
     return one["id"]
 
 
-def test_the_same_id_of_a_handler_is_the_same_event_in_every_message():
+def test_natural_id_identifies_the_event_across_messages():
     known = sent_id()
     assert sent_id("msg_2", at_ms=1_789_000_999_000, attributes={"n": 1}) == known
     assert sent_id("msg_2", identifiers={"id": "cus_2"}) != known, "of another person"
@@ -98,7 +98,7 @@ def test_the_same_id_of_a_handler_is_the_same_event_in_every_message():
     assert sent_id("msg_2", id="order-8") != known
 
 
-def test_the_same_id_of_a_handler_is_the_same_event_in_v1_too():
+def test_natural_id_identifies_the_event_in_v1_too():
     def sent(message: str, who: str) -> object:
         url = f"https://track.customer.io/api/v1/customers/{who}/events"
         about = msgspec.structs.replace(origin(), message_id=message)
@@ -109,11 +109,11 @@ def test_the_same_id_of_a_handler_is_the_same_event_in_v1_too():
 
 
 @pytest.mark.parametrize("mistaken", ["cus_1", "", 5, {}, ["order-7"]])
-def test_an_id_that_cannot_tell_events_apart_does_not_make_them_one(mistaken):
+def test_id_that_is_the_persons_does_not_merge_events(mistaken):
     assert sent_id("msg_1", id=mistaken) != sent_id("msg_2", id=mistaken)
 
 
-def test_the_profile_goes_before_the_event_once_while_it_does_not_change():
+def test_profile_precedes_the_event_once_until_it_changes():
     it = destination()
     event = [call(person("event", name="a"))]
     first = it.prepare(event, origin())
@@ -145,7 +145,7 @@ OTHERS = [
 ]
 
 
-def test_a_profile_that_changes_and_changes_back_is_sent_each_time():
+def test_profile_is_sent_on_every_change():
     it = destination()
     for email in ("a@northpine.example", "b@northpine.example", "a@northpine.example"):
         prepared = it.prepare(EVENT, origin(Customer(key="cus_1", email=email)))
@@ -154,7 +154,7 @@ def test_a_profile_that_changes_and_changes_back_is_sent_each_time():
 
 
 @pytest.mark.parametrize("other", OTHERS, ids=lambda item: f"{item.method} {item.url[-12:]} {str(item.payload)[:40]}")
-def test_a_profile_is_sent_again_after_another_call_may_have_changed_it(other):
+def test_profile_is_resent_after_calls_that_may_change_it(other):
     it = destination()
     it.read(it.prepare(EVENT, origin()).calls, answer(200))
     assert actions(it.prepare(EVENT, origin())) == ["event"]
@@ -164,7 +164,7 @@ def test_a_profile_is_sent_again_after_another_call_may_have_changed_it(other):
     assert actions(it.prepare(EVENT, origin())) == ["identify", "event"], "it may have arrived all the same"
 
 
-def test_a_profile_is_remembered_only_in_the_order_of_one_request():
+def test_profiles_are_remembered_in_the_order_of_a_request():
     it = destination()
     calls = [*it.prepare(EVENT, origin()).calls, *it.prepare([OTHERS[0]], origin()).calls]
     it.read(calls, answer(200))
@@ -172,7 +172,7 @@ def test_a_profile_is_remembered_only_in_the_order_of_one_request():
 
 
 @pytest.mark.parametrize("customer", [None, Customer(key="cus_1"), Customer(key="cus_2", email="x@y.example")])
-def test_nobody_s_profile_is_guessed(customer):
+def test_no_profile_is_guessed(customer):
     assert len(destination().prepare([call(person("event", name="a"))], origin(customer)).calls) == 1
 
 
@@ -214,7 +214,7 @@ def test_several_calls_share_a_batch_of_exactly_their_bytes():
     assert request.shown_headers["authorization"] == "***"
 
 
-def test_calls_leave_in_the_order_in_which_the_handler_put_them():
+def test_calls_keep_the_order_of_the_handler():
     calls = [
         call({"plan": "a"}, "https://track.customer.io/api/v1/customers/5", "PUT"),
         call(person("event", name="first")),
@@ -231,7 +231,7 @@ def outcomes(it, count: int, response) -> list[object]:
     return it.read(calls, response)
 
 
-def test_a_207_fails_the_items_that_it_names_and_no_other():
+def test_207_fails_only_the_listed_items():
     body = b'{"errors":[{"batch_index":1,"reason":"required","field":"name","message":"no"}]}'
     first, second, third = outcomes(destination(), 3, answer(207, body))
     assert (first, third) == (Delivered(), Delivered())
@@ -240,7 +240,7 @@ def test_a_207_fails_the_items_that_it_names_and_no_other():
 
 
 @pytest.mark.parametrize("body", [b'{"errors":{"a":1}}', b'{"errors":"x"}', b'{"errors":[{"batch_index":7}]}'])
-def test_errors_inside_a_200_that_do_not_add_up_count_too(body):
+def test_inconsistent_errors_in_a_200_count_too(body):
     assert all(
         isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes(destination(), 3, answer(200, body))
     )
@@ -288,17 +288,18 @@ FOREIGN = [
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 206, 207, 226, 299])
 @pytest.mark.parametrize("body", FOREIGN, ids=lambda body: repr(body[:12]))
-def test_an_answer_that_is_not_customer_io_s_is_an_outage(status, body):
+def test_foreign_response_is_an_outage(status, body):
     for count in (1, 3):
         for outcome in outcomes(destination(), count, answer(status, body)):
             assert isinstance(outcome, Deferred)
             assert (outcome.failing, outcome.foreign, outcome.alone) == (True, True, False)
-            assert f"answered {status} with something that is not Customer.io's answer" in str(outcome.reason)
+            assert f"The response (status {status}) is " in str(outcome.reason)
+            assert "not from Customer.io" in str(outcome.reason)
 
 
 def test_the_start_of_a_foreign_answer_is_in_the_reason():
     (one,) = outcomes(destination(), 1, answer(200, b"<p>" + b"x" * 5_000))
-    assert str(one.reason).endswith(f"The answer begins: <p>{'x' * 297}")
+    assert str(one.reason).endswith(f"It starts with: <p>{'x' * 297}")
 
 
 @pytest.mark.parametrize("body", [b"{" + b" " * 99 + b"}", b'{"errors":[]}', b'{"errors":[{"batch_index":0}]}'])
@@ -338,7 +339,7 @@ async def checked(body: bytes, status: int = 200, *, truncated: bool = False):
 async def test_a_foreign_answer_does_not_make_credentials_good(body):
     found = await checked(body)
     assert (found.ok, found.finding) == (False, Finding.NO_ANSWER)
-    assert "not Customer.io's answer" in str(found.reason)
+    assert "not from Customer.io" in str(found.reason)
 
 
 async def test_the_documented_answer_makes_credentials_good():
@@ -356,9 +357,9 @@ def test_a_call_of_v1_that_is_not_found_is_retried(status):
 
 
 @pytest.mark.parametrize("status", [302, 401, 403, 404])
-def test_the_reason_of_a_hold_says_what_was_answered(status):
+def test_reason_of_a_hold_contains_the_response(status):
     (one,) = outcomes(destination(), 1, answer(status, b"go away"))
-    assert f"answered {status}: go away" in str(one.reason)
+    assert f"responded with {status}: go away" in str(one.reason)
     assert "Check" in str(one.reason)
 
 
@@ -387,14 +388,14 @@ def test_errors_inside_a_200_count_too():
         b"{}",
     ],
 )
-def test_an_unnamed_refusal_is_looked_for_in_smaller_requests(body):
+def test_unnamed_rejection_is_searched_in_smaller_requests(body):
     assert all(
         isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes(destination(), 3, answer(207, body))
     )
 
 
 @pytest.mark.parametrize("status", [400, 409, 413, 422])
-def test_a_refused_batch_is_looked_through_and_a_refused_call_is_final(status):
+def test_rejected_batch_is_split_and_rejected_call_is_final(status):
     assert all(
         isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes(destination(), 2, answer(status))
     )
@@ -402,18 +403,18 @@ def test_a_refused_batch_is_looked_through_and_a_refused_call_is_final(status):
 
 
 @pytest.mark.parametrize("status", [301, 302, 308, 401, 402, 403, 404, 405, 407])
-def test_what_a_person_has_to_put_right_blocks_the_endpoint(status):
+def test_configuration_errors_block_the_endpoint(status):
     assert all(isinstance(outcome, Blocked) for outcome in outcomes(destination(), 2, answer(status)))
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-def test_what_may_pass_is_tried_again(status):
+def test_temporary_errors_are_retried(status):
     (one,) = outcomes(destination(), 1, answer(status, b"", **{"retry-after": "7"}))
     assert isinstance(one, Deferred)
     assert (one.retry_after_ms, one.throttled, one.alone) == (7_000, status == 429, False)
 
 
-def test_no_answer_is_tried_again():
+def test_missing_response_is_retried():
     (one,) = outcomes(destination(), 1, NoResponse(reason=plain("timed out after 15000 ms"), duration_ms=15_000))
     assert isinstance(one, Deferred)
     assert "timed out" in str(one.reason)
@@ -432,13 +433,13 @@ def test_no_answer_is_tried_again():
         ({}, {"site_id": "a", "api_key": "ключ"}, "api_key"),
     ],
 )
-def test_settings_that_do_not_fit_are_named(settings, credentials, word):
+def test_invalid_settings_are_named(settings, credentials, word):
     with pytest.raises(UserError, match=word) as caught:
         CustomerIo().open(settings, credentials)
     assert "key-99ab" not in str(caught.value)
 
 
-def test_a_test_is_marked_has_ids_of_its_own_and_leaves_profiles_as_they_are_written():
+def test_test_event_is_marked_with_its_own_ids_and_plain_profiles():
     ulid = "01J8ZQ6V5M3X5T9W8Y7R4K2N1P"
     calls = [
         call(person("event", name="a", id=ulid)),
@@ -465,9 +466,8 @@ def test_an_unencoded_question_mark_in_an_id_is_rejected():
     base = "https://track.customer.io/api/v1/customers"
     for path in ("q?x=1", "q?x=1/events", "q?"):
         prepared = it.prepare([call({"plan": "pro"}, f"{base}/{path}", "PUT")], origin())
-        assert (prepared.calls, prepared.verdicts[0].reason.fix()) == ((), "Encode ids: encodeURIComponent(id)."), (
-            path
-        )
+        assert prepared.calls == (), path
+        assert prepared.verdicts[0].reason.fix() == "Encode the id: encodeURIComponent(id).", path
     encoded = call({"plan": "pro"}, f"{base}/q%3Fx%3D1", "PUT")
     assert it.prepare([encoded], origin()).calls[0].url == f"{base}/q%3Fx%3D1"
 

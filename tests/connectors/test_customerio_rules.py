@@ -303,7 +303,7 @@ def test_the_calls_of_v2_are_the_documented_ones():
 
 
 @pytest.mark.parametrize("item", FINE, ids=lambda item: f"{item['type']}-{item['action']}")
-def test_a_call_that_is_fine_goes_out_as_it_is_without_a_word(item):
+def test_valid_call_is_sent_unchanged_without_verdicts(item):
     result = prepared(item)
     assert result.verdicts == ()
     assert [msgspec.json.decode(call.body) for call in result.calls] == [item]
@@ -328,7 +328,7 @@ def test_a_call_that_is_fine_goes_out_as_it_is_without_a_word(item):
         ("POST", "/api/v1/push/events", {"event": "opened"}),
     ],
 )
-def test_the_calls_of_v1_go_out_one_by_one_with_only_the_body_that_they_have(method, path, payload):
+def test_v1_calls_are_sent_one_by_one_with_their_own_body(method, path, payload):
     result = prepared(payload, path, method)
     assert result.verdicts == ()
     (one,) = result.calls
@@ -337,14 +337,14 @@ def test_the_calls_of_v1_go_out_one_by_one_with_only_the_body_that_they_have(met
     assert one.body == (b"" if without_body else msgspec.json.encode(payload))
 
 
-def test_an_event_of_v1_gets_an_id_and_a_time_too():
+def test_v1_event_gets_an_id_and_a_timestamp():
     result = prepared({"name": "paid", "timestamp": "2026-09-10T00:26:40Z"}, "/api/v1/events", settings={})
     sent = msgspec.json.decode(result.calls[0].body)
     assert (len(sent["id"]), sent["timestamp"]) == (26, 1_789_000_000)
     assert [verdict.rule for verdict in result.verdicts] == ["event_id_added", "timestamp_corrected"]
 
 
-def test_amounts_in_currencies_with_hundredths_and_other_numbers_are_left_alone():
+def test_amounts_with_two_decimals_and_other_numbers_pass():
     paid = {"data": {"total_amount": 100, "currency": "JPY", "other": {"amount": 4_990, "currency": "EUR"}}}
     fine = {"amount": 49.9, "quantity": 1, "count": 1.0, "total": 100}
     assert prepared(event(attributes=fine), event=paid).verdicts == ()

@@ -23,7 +23,7 @@ def prepared(test: str = "", **headers: str):
     return ready.headers
 
 
-def test_a_test_is_marked_and_has_an_id_of_its_own_and_no_handler_can_mark_one():
+def test_only_nicobar_marks_test_events_which_have_their_own_id():
     assert prepared("t1")["nicobar-test"] == "true"
     ids = [prepared()["webhook-id"], prepared("t1")["webhook-id"], prepared("t2")["webhook-id"]]
     assert len(set(ids)) == 3
@@ -42,7 +42,7 @@ def status(number: int, body: bytes = b"", **headers: str) -> Response:
     return Response(status=number, headers=headers, body=body, duration_ms=1)
 
 
-def test_only_a_2xx_is_success_and_everything_else_is_retried():
+def test_only_2xx_is_success_and_the_rest_is_retried():
     for number in [*range(100, 410), *range(411, 600)]:
         outcome = read(status(number, b"busy"))
         if number in range(200, 300):
@@ -54,14 +54,14 @@ def test_only_a_2xx_is_success_and_everything_else_is_retried():
         assert f"{number}: busy" in str(outcome.reason)
 
 
-def test_a_410_disables_and_says_how_to_go_on():
+def test_410_disables_and_explains_how_to_resume():
     outcome = read(status(410, b"bye"))
     assert isinstance(outcome, Gone)
     assert "410: bye" in str(outcome.reason)
     assert "Enable" in str(outcome.reason)
 
 
-def test_a_wait_that_a_receiver_asks_for_holds_for_every_status():
+def test_retry_after_applies_to_every_status():
     for number in (302, 404, 429, 503):
         assert read(status(number, **{"retry-after": "7"})).retry_after_ms == 7_000
     assert read(NoResponse(reason=plain("connection refused"), duration_ms=1)).failing
@@ -132,7 +132,7 @@ def test_a_url_that_parsers_read_differently_is_rejected(url):
     assert (prepared.calls, len(prepared.verdicts)) == ((), 1)
 
 
-def test_a_refused_address_holds_the_endpoint_only_at_its_own_host():
+def test_blocked_address_holds_the_endpoint_only_for_its_own_host():
     it = HttpEndpoint().open({"url": "http://crm.internal/hooks"}, {"secret": SECRET})
     for url, kind in (("http://crm.internal/x", Blocked), ("http://other.internal/", Refused)):
         calls = it.prepare([Call(method="POST", url=url, headers={}, payload={})], ORIGIN).calls
@@ -141,6 +141,6 @@ def test_a_refused_address_holds_the_endpoint_only_at_its_own_host():
         (outcome,) = it.read(calls, answer)
         assert isinstance(outcome, kind)
         assert str(outcome.reason) == (
-            f"Requests to {host} are not allowed: its address is not public. To allow them, add {host}:80 to the "
-            f"setting allowed_addresses (NICOBAR_ALLOWED_ADDRESSES={host}:80) and restart Nicobar."
+            f"Requests to {host} are blocked: its address is not public. To allow it, add {host}:80 to "
+            f"allowed_addresses (NICOBAR_ALLOWED_ADDRESSES={host}:80) and restart Nicobar."
         )

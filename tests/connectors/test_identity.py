@@ -62,7 +62,7 @@ def one_id(item: object, **how: object) -> str:
     ],
     ids=str,
 )
-def test_id_depends_on_nothing_of_ours(ours):
+def test_id_does_not_depend_on_our_own_ids(ours):
     items = (event(), event(id="order-7"), event(once="pay/1"), event(key="k"))
     assert ids(*items, **ours) == ids(*items)
 
@@ -117,7 +117,7 @@ def test_customer_is_one_person_however_identified(who):
     assert one_id({"name": "paid"}, path=by_path.format(next(iter(who.values())))) == one_id(event())
 
 
-def test_other_people_are_told_apart_by_what_the_handler_wrote():
+def test_other_people_are_identified_by_the_handler():
     people = [{"id": "bo@x.example"}, {"email": "bo@x.example"}, {"cio_id": "bo"}, {"phone": "+15551234567"}]
     found = [one_id(event(who=who)) for who in people]
     assert len({*found, one_id(event())}) == 5
@@ -145,7 +145,7 @@ def test_once_and_key_without_ids_are_warned_about(path):
     assert "event_key_ignored" not in {verdict.rule for verdict in prepared(item, path=path).verdicts}
 
 
-def test_anonymous_and_invited_people_are_told_apart():
+def test_anonymous_and_invited_people_differ():
     calls = [{"name": "seen", "anonymous_id": "a"}, {"name": "seen", "anonymous_id": "b"}]
     calls += [{"name": "seen", "data": {"recipient": f"{name}@x.example"}} for name in ("a", "b")]
     found = ids(*calls, path="/api/v1/events")
@@ -200,7 +200,7 @@ def test_id_of_the_customer_is_no_natural_id():
 
 
 @pytest.mark.parametrize("settings", [{}, {"correct_event_id": False}], ids=str)
-def test_given_ulid_is_sent_as_it_is_except_on_request(settings):
+def test_given_ulid_is_unchanged_except_on_request(settings):
     assert one_id(event(id=ULID), settings=settings, event_id="evt_9") == ULID
     changed = [{"replay_key": "qtask_1"}, {"replay_key": "qtask_2"}, {"test": "t1"}, {"test": "t2"}]
     found = [one_id(event(id=ULID), settings=settings, **how) for how in changed]

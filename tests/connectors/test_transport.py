@@ -15,11 +15,17 @@ import nicobar
 from nicobar.addresses import AllowedAddresses
 from nicobar.connectors import NoResponse, Request, Response
 from nicobar.connectors.transport import HttpTransport
+from support.patience import PATIENCE_MS
 from support.urls import NOT_PUBLIC, PUBLIC, UNUSUAL_LOOPBACK
 
 
 async def ask(
-    answer: bytes | None, *, allowed: str = "127.0.0.1", close: bool = True, timeout_ms: int = 2_000, headers=None
+    answer: bytes | None,
+    *,
+    allowed: str = "127.0.0.1",
+    close: bool = True,
+    timeout_ms: int = PATIENCE_MS,
+    headers=None,
 ):
     """One request to a loopback server that answers with these bytes; None resets the connection."""
     seen: list[bytes] = []
@@ -51,7 +57,7 @@ async def ask(
     return result, seen
 
 
-async def test_an_answer_is_read_and_the_request_is_as_written():
+async def test_response_is_read_and_request_is_sent_unchanged():
     result, (seen,) = await ask(b"HTTP/1.1 207 Multi\r\nRetry-After: 5\r\ncontent-length: 2\r\n\r\n{}")
     assert isinstance(result, Response)
     assert (result.status, result.headers["retry-after"], result.body) == (207, "5", b"{}")
@@ -59,7 +65,7 @@ async def test_an_answer_is_read_and_the_request_is_as_written():
     assert b"x-plan: pro" in seen
 
 
-async def test_answers_are_asked_for_in_plain_bytes():
+async def test_responses_are_requested_uncompressed():
     _, (seen,) = await ask(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", headers={"Accept-Encoding": "gzip"})
     assert [line for line in seen.lower().splitlines() if b"accept-encoding" in line] == [
         b"accept-encoding: identity"
@@ -80,7 +86,7 @@ async def test_a_long_answer_is_cut():
 
 
 @pytest.mark.parametrize("answer", [None, b"nonsense\r\n\r\n"])
-async def test_a_broken_answer_is_no_answer(answer):
+async def test_broken_response_counts_as_missing(answer):
     result, _ = await ask(answer)
     assert isinstance(result, NoResponse)
     assert result.reason
@@ -229,19 +235,19 @@ async def test_allowed_addresses_open_what_they_name_and_no_more(allowed, url, a
     assert (bool(dialed), result.refused is None) == (reached, reached)
 
 
-async def test_a_name_that_does_not_resolve_is_told_apart_from_a_refused_one():
+async def test_unresolvable_name_differs_from_a_blocked_one():
     result, dialed, _ = await dial("http://nowhere.example/")
-    assert (str(result.reason), result.refused, dialed) == ("the host name is not known", None, [])
+    assert (str(result.reason), result.refused, dialed) == ("unknown host name", None, [])
 
 
-async def test_a_refused_connection_and_a_bad_url_are_told_apart():
-    async with HttpTransport(allowed=AllowedAddresses.read("127.0.0.1"), timeout_ms=2_000) as transport:
+async def test_refused_connection_differs_from_an_invalid_url():
+    async with HttpTransport(allowed=AllowedAddresses.read("127.0.0.1"), timeout_ms=PATIENCE_MS) as transport:
         refused = await transport.send(Request(method="POST", url="http://127.0.0.1:1/", headers={}, body=b""))
         bad = await transport.send(Request(method="POST", url="http://", headers={}, body=b""))
     assert isinstance(refused, NoResponse)
     assert isinstance(bad, NoResponse)
     assert str(refused.reason) == "connection refused"
-    assert str(bad.reason) == "the URL or a header is not valid"
+    assert str(bad.reason) == "invalid URL or header"
 
 
 # Modules and functions that open connections, and the files that may: the transport, the mail server that the

@@ -68,7 +68,7 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Response:
 @example(payloads=[[]], path="", method="POST")
 @example(payloads=["\ud800"], path="", method="PUT")
 @example(payloads=[10**5000], path="", method="POST")
-def test_whatever_the_payload_there_are_calls_or_errors_the_same_each_time(tested, payloads, path, method):
+def test_any_payload_gives_the_same_calls_or_errors(tested, payloads, path, method):
     it = opened(tested)
     asked = [Call(method=method, url=it.url + path, headers={}, payload=payload) for payload in payloads]
     prepared = it.prepare(asked, ORIGIN)
@@ -150,13 +150,13 @@ def test_what_the_destination_asks_to_be_waited_is_read(tested, headers, wait_ms
 
 
 @every_connector
-def test_a_refused_address_of_the_endpoint_s_own_puts_it_on_hold(tested):
+def test_blocked_own_address_puts_the_endpoint_on_hold(tested):
     it = opened(tested)
     calls = it.prepare([good(it, 0)], ORIGIN).calls
     refused = RefusedAddress(host="crm.internal", entry="crm.internal:80")
     outcomes = it.read(calls, NoResponse(reason=plain("x"), duration_ms=1, refused=refused))
     assert all(isinstance(outcome, Blocked) for outcome in outcomes)
-    assert all("add crm.internal:80 to the setting allowed_addresses" in str(outcome.reason) for outcome in outcomes)
+    assert all("add crm.internal:80 to allowed_addresses" in str(outcome.reason) for outcome in outcomes)
 
 
 class Nowhere:
@@ -179,7 +179,7 @@ async def test_a_check_names_the_address_to_allow(tested):
 
 
 @every_connector
-def test_secrets_stand_in_nothing_that_is_shown(tested):
+def test_secrets_are_never_displayed(tested):
     it = opened(tested)
     prepared = it.prepare([good(it, 0)], ORIGIN)
     request = it.pack(prepared.calls)
@@ -202,7 +202,7 @@ def test_a_credential_that_a_handler_sets_is_masked(name):
 
 @every_connector
 @pytest.mark.parametrize("damage", ["unknown setting", "unknown credential", "missing", "not a text"])
-def test_fields_that_do_not_fit_are_named_without_a_secret(tested, damage):
+def test_invalid_fields_are_named_without_secrets(tested, damage):
     settings, secrets = dict(tested.example.settings), dict(tested.example.credentials)
     name = next(field.name for field in tested.fields if field.name in secrets)
     match damage:
@@ -223,7 +223,7 @@ def test_fields_that_do_not_fit_are_named_without_a_secret(tested, damage):
     )
 
 
-def test_a_kind_that_does_not_exist_names_those_that_do():
+def test_unknown_kind_error_lists_the_available_kinds():
     with pytest.raises(UserError, match="customerio"):
         connector("carrier-pigeon")
 

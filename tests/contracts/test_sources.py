@@ -67,7 +67,7 @@ def test_a_signature_holds_as_long_as_the_kind_says(kind, sign, code):
 
 @every_source
 @given(data=st.data())
-def test_no_header_can_be_changed_or_left_out(kind, data):
+def test_no_header_can_be_changed_or_omitted(kind, data):
     body = sample_of(kind)
     headers = signed(kind, body)
     changes = data.draw(st.dictionaries(st.sampled_from(sorted(headers)), HEADER | st.none(), min_size=1))

@@ -1,4 +1,4 @@
-"""Customers: found by their key, each with everything that became of theirs, and taken out on request."""
+"""Customers: search, their events and deliveries, and deletion of their data."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ async def nicobar(tmp_path):
         yield it
 
 
-async def test_a_customer_is_found_and_their_events_stand_in_order_with_what_was_told(nicobar):
+async def test_a_customer_s_events_are_listed_in_order_with_their_calls(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
         await page.keyboard.press("g")
         await page.keyboard.press("c")
-        await page.get_by_text("No customer yet").wait_for()
+        await page.get_by_text("No customers yet").wait_for()
         _, address = await furnish(nicobar, HANDLER)
         other, _ = await furnish(nicobar, None, name="Shop")
         await nicobar.pause(other, "paused by hand")
@@ -72,16 +72,16 @@ async def test_a_customer_is_found_and_their_events_stand_in_order_with_what_was
         # from a message to its customer, and from there out
         await moments.last.locator("a").first.click()
         await page.get_by_role("link", name=ADA.key).click()
-        await page.get_by_role("link", name="Take this customer out").click()
-        await expect(page.locator("main")).to_contain_text("They have 2 events.")
-        await page.get_by_role("button", name="Take out").click()
-        await page.get_by_text("Nothing is kept of this customer").wait_for()
+        await page.get_by_role("link", name="Delete customer data").click()
+        await expect(page.locator("main")).to_contain_text("This customer has 2 events.")
+        await page.get_by_role("button", name="Delete customer data").click()
+        await page.get_by_text("No data for this customer").wait_for()
         await page.goto(f"{nicobar.url}/customers?prefix=cus_ada")
-        await page.get_by_text("Nobody fits").wait_for()
+        await page.get_by_text("No customers found").wait_for()
         assert not problems
 
 
-async def test_what_others_wrote_is_shown_and_never_run(nicobar):
+async def test_foreign_markup_is_shown_and_never_run(nicobar):
     handler = HANDLER.replace('"paid"', '"paid " + webhook.payload.data.customer.name.slice(0, 60)')
     endpoint, address = await furnish(nicobar, handler, name=EVIL)
     evil = Customer(key=EVIL, email="e@x.example", name=EVIL)
@@ -95,21 +95,21 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
             await page.goto(nicobar.url + path)
             await expect(page.locator("tbody")).to_contain_text(EVIL[:15])
         await page.goto(f"{nicobar.url}/customers?{urlencode({'prefix': 'x' + EVIL, 'after': EVIL})}")
-        await page.get_by_text("Nobody fits").wait_for()
+        await page.get_by_text("No customers found").wait_for()
         await page.goto(f"{nicobar.url}/customers")
         await page.locator("tbody a").click()
         await expect(page.locator("h1")).to_contain_text(EVIL)
         await expect(page.locator(".timeline")).to_contain_text(EVIL)
         await expect(page.locator(".timeline summary").last).to_contain_text("onerror")
-        await page.get_by_role("link", name="Take this customer out").click()
-        await page.get_by_role("button", name="Take out").click()
-        await page.get_by_text("Nothing is kept of this customer").wait_for()
+        await page.get_by_role("link", name="Delete customer data").click()
+        await page.get_by_role("button", name="Delete customer data").click()
+        await page.get_by_text("No data for this customer").wait_for()
         assert not await page.locator("main img, main script").count()
         assert not [problem for problem in problems if "status of 4" not in problem]
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+async def test_every_state_of_the_pages_is_accessible_and_responsive(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(
@@ -135,7 +135,7 @@ async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicoba
     assert not findings, "\n".join(findings)
 
 
-def test_what_was_told_is_said_in_a_word_or_two():
+def test_calls_have_short_titles():
     body = '{"action":"identify"}\n{"action":"event","name":"paid"}\n[1]\n{"action":1}\nno JSON'
     request = RequestRecord(method="POST", url="https://a.example/hook", headers={}, body=body)
     assert [item.title for item in sent_calls((request,))] == [

@@ -1,4 +1,4 @@
-"""What is typed in the editor is kept, and what is shown beside it says for which events something is sent."""
+"""Drafts: typed code is saved, and the verdicts show the event types that it sends for."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def write(page, code):
 
 
 async def kept(page, code):
-    """Waits until the server has the code, and says so."""
+    """Waits until the page says that the code is saved."""
     await expect(page.locator("#saved")).to_have_text("Draft saved")
     await expect(page.locator("textarea#code")).to_have_value(code)
 
@@ -51,7 +51,7 @@ async def the_draft(nicobar, address):
 
 
 @pytest.mark.browser
-async def test_typed_code_is_kept_whichever_way_one_leaves(nicobar):
+async def test_typed_code_survives_every_way_off_the_page(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -72,7 +72,7 @@ async def test_typed_code_is_kept_whichever_way_one_leaves(nicobar):
         await page.goto(f"{draft}/code")
         await expect(code_editor(page)).to_contain_text("order_paid")
         await write(page, THROWS)
-        await page.get_by_role("button", name="Dark").click()
+        await page.get_by_role("button", name="Dark theme").click()
         await page.wait_for_url("**/code")
         await expect(code_editor(page)).to_contain_text("throw new Error")
         await write(page, SILENT)
@@ -84,7 +84,7 @@ async def test_typed_code_is_kept_whichever_way_one_leaves(nicobar):
 
 
 @pytest.mark.browser
-async def test_text_that_cannot_be_saved_is_asked_about_before_leaving(nicobar):
+async def test_leaving_with_unsaved_code_asks_for_confirmation(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         asked = []
@@ -102,7 +102,7 @@ async def test_text_that_cannot_be_saved_is_asked_about_before_leaving(nicobar):
         await expect(page.locator("#saved")).to_contain_text("could not be saved")
         await page.locator(".steps a[href$='/test']").click()
         await expect(page.locator("#saved")).to_contain_text("could not be saved")
-        await page.get_by_role("button", name="Continue to the test").click()
+        await page.get_by_role("button", name="Continue to test").click()
         assert page.url.endswith("/code"), "a test would run the old code"
         assert asked == ["beforeunload"]
         assert "return webhook" in await code_editor(page).inner_text()
@@ -118,7 +118,7 @@ async def test_text_that_cannot_be_saved_is_asked_about_before_leaving(nicobar):
 
 
 @pytest.mark.browser
-async def test_two_windows_on_one_draft_lose_neither_text(nicobar):
+async def test_two_windows_on_one_draft_lose_no_code(nicobar):
     async with browser() as it:
         page, _ = await open_page(it)
         await set_password(page, nicobar)
@@ -129,39 +129,39 @@ async def test_two_windows_on_one_draft_lose_neither_text(nicobar):
         await write(other, PAID)
         await kept(other, PAID)
         await write(page, SILENT)
-        await page.get_by_text("Another window has changed this draft.").wait_for()
+        await page.get_by_text("This draft was changed in another window.").wait_for()
         assert (await the_draft(nicobar, draft)).code == PAID, "the later text does not win by itself"
-        await page.get_by_role("button", name="Keep my text").click()
+        await page.get_by_role("button", name="Keep my code").click()
         await page.wait_for_url("**/code")
         item = await the_draft(nicobar, draft)
         assert (item.code, item.replaced_code) == (SILENT, PAID)
         await write(other, THROWS)
-        await other.get_by_role("button", name="Use the other text").click()
+        await other.get_by_role("button", name="Use the other code").click()
         await other.wait_for_url("**/code")
         item = await the_draft(nicobar, draft)
         assert (item.code, item.replaced_code) == (SILENT, THROWS)
-        await other.get_by_role("button", name="Swap the two").click()
+        await other.get_by_role("button", name="Swap with current code").click()
         await expect(code_editor(other)).to_contain_text("throw new Error")
 
 
 @pytest.mark.browser
-async def test_a_sample_is_sent_right_where_the_first_event_is_waited_for(nicobar):
+async def test_a_sample_can_be_sent_while_waiting_for_the_first_event(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
         await connect(page, nicobar)
-        await page.get_by_role("button", name="Continue to the test").click()
+        await page.get_by_role("button", name="Continue to test").click()
         await page.get_by_role("button", name="Create", exact=True).click()
-        await page.get_by_role("button", name="Create a secret for a trial").click()
+        await page.get_by_role("button", name="Create test secret").click()
         await expect(page.locator("#made")).to_have_text(re.compile(r"whsec_\S{20,}"))
-        await page.get_by_role("button", name="Send a sample").click()
+        await page.get_by_role("button", name="Send sample event").click()
         await page.locator("[data-arrived]").wait_for()
         assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
         assert [activity.name for activity in nicobar.state.activities] == ["payment_succeeded"]
         assert not problems
 
 
-async def test_code_is_kept_without_javascript_and_a_stale_form_is_told(nicobar):
+async def test_without_javascript_code_is_saved_and_stale_forms_are_reported(nicobar):
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
         draft = await begin(visitor, nicobar)
@@ -174,7 +174,11 @@ async def test_code_is_kept_without_javascript_and_a_stale_form_is_told(nicobar)
         item = await the_draft(nicobar, draft)
         assert item.code == SILENT
         status, text, _ = await visitor.send(f"{draft}/code", code=PAID, variables="", seen=stale)
-        assert (status, "Another window has changed this draft." in text, "order_paid" in text) == (409, True, True)
+        assert (status, "changed in another window" in text, "order_paid" in text) == (
+            409,
+            True,
+            True,
+        )
         assert (await the_draft(nicobar, draft)).code == SILENT
         # The recipe replaces what is typed, which can be swapped back.
         fields = {"code": THROWS, "variables": "", "action": "recipe", "recipe": "welcome"}
@@ -188,7 +192,7 @@ async def test_code_is_kept_without_javascript_and_a_stale_form_is_told(nicobar)
         assert (await the_draft(nicobar, draft)).code == THROWS
 
 
-async def test_what_is_created_is_what_the_page_showed(nicobar):
+async def test_create_uses_the_draft_that_the_page_showed(nicobar):
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
         draft = await begin(visitor, nicobar)
@@ -198,10 +202,10 @@ async def test_what_is_created_is_what_the_page_showed(nicobar):
         assert (status, headers["location"]) == (303, f"{draft}/test?changed=1")
         assert not nicobar.runtime.configuration.snapshot.endpoints
         status, text, _ = await visitor.ask("GET", headers["location"])
-        assert (status, "The draft has changed since that page was loaded" in text) == (409, True)
+        assert (status, "The draft has changed since you opened this page" in text) == (409, True)
 
 
-async def test_a_form_that_another_window_overtook_is_a_conflict(nicobar, monkeypatch):
+async def test_a_form_overtaken_by_another_window_is_a_conflict(nicobar, monkeypatch):
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
         draft = await begin(visitor, nicobar)
@@ -241,7 +245,7 @@ async def begin(visitor, nicobar) -> str:
     return headers["location"].removesuffix("/code")
 
 
-async def test_a_look_at_the_transformation_opens_no_draft(nicobar):
+async def test_viewing_the_transformation_opens_no_draft(nicobar):
     endpoint, _ = await furnish(nicobar, PAID)
     page = f"/webhooks/{endpoint.id}/transformation"
     async with visiting(nicobar) as visitor:
@@ -250,12 +254,12 @@ async def test_a_look_at_the_transformation_opens_no_draft(nicobar):
         _, _, headers = await visitor.send(f"/webhooks/{endpoint.id}/code")
         draft = headers["location"].removesuffix("/code")
         await visitor.ask("GET", f"{draft}/code")
-        assert "A draft is open" not in (await visitor.ask("GET", page))[1]
+        assert "Unpublished draft" not in (await visitor.ask("GET", page))[1]
         # What runs meanwhile is what the next look begins with.
         _, _, headers = await visitor.send(f"/webhooks/{endpoint.id}/code")
         item = await the_draft(nicobar, headers["location"].removesuffix("/code"))
         await visitor.send(f"/webhooks/drafts/{item.id}/text", code=SILENT, variables="", seen=item.text_id)
-        assert "A draft is open" in (await visitor.ask("GET", page))[1]
+        assert "Unpublished draft" in (await visitor.ask("GET", page))[1]
         _, _, headers = await visitor.send(f"/webhooks/{endpoint.id}/code")
         assert (await the_draft(nicobar, headers["location"].removesuffix("/code"))).code == SILENT
 
@@ -269,7 +273,7 @@ async def test_a_look_at_the_transformation_opens_no_draft(nicobar):
         (THROWS, "This handler sends nothing. Fix its errors first."),
     ],
 )
-async def test_every_verdict_says_for_how_many_event_types_something_is_sent(nicobar, code, says):
+async def test_verdicts_show_the_number_of_event_types_sent_for(nicobar, code, says):
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
         draft = await begin(visitor, nicobar)
@@ -292,7 +296,7 @@ async def test_every_verdict_says_for_how_many_event_types_something_is_sent(nic
         assert code == PAID or praised not in msgspec.json.decode(live)["html"]
 
 
-async def test_event_types_are_counted_among_those_that_the_endpoint_subscribes_to(nicobar):
+async def test_only_subscribed_event_types_are_counted(nicobar):
     endpoint, _ = await furnish(nicobar, PAID)
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)

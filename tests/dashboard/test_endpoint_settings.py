@@ -28,7 +28,7 @@ def test_a_family_stands_for_its_types_and_a_type_for_itself():
     assert chosen_types(endpoint, {}) == ()
 
 
-def test_a_secret_header_is_kept_when_it_is_left_empty_and_never_shown():
+def test_an_empty_secret_header_keeps_its_value_unseen():
     endpoint = {"authorization": "Bearer secret", "x-shop": "one"}
     form = {
         "header_name": (" Authorization ", "x-shop", "", "x-new"),
@@ -53,13 +53,13 @@ async def make_http(page, nicobar):
 
 
 @pytest.mark.browser
-async def test_types_variables_and_headers_are_kept_and_it_is_switched_off_and_on(nicobar):
+async def test_types_variables_headers_and_disabling_are_saved(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
         endpoint = await make_http(page, nicobar)
         await page.goto(f"{endpoint}/settings")
-        await page.get_by_label("only these").check()
+        await page.get_by_label("Selected event types").check()
         whole = page.get_by_label("refund", exact=True)
         refunds = page.get_by_role("group", name="refund")
         await whole.check()
@@ -68,7 +68,7 @@ async def test_types_variables_and_headers_are_kept_and_it_is_switched_off_and_o
         await expect(whole).to_have_js_property("indeterminate", value=True)
         await expect(whole).not_to_be_checked()
         await page.get_by_text("Variables").click()
-        await page.get_by_label("One a line").fill(f"PLAN=pro\nNOTE={EVIL}")
+        await page.get_by_label("One NAME=value per line").fill(f"PLAN=pro\nNOTE={EVIL}")
         await page.get_by_text("Headers", exact=True).click()
         await page.get_by_label("Header 1").fill("Authorization")
         await page.get_by_label("Value 1").fill("Bearer not-to-be-shown")
@@ -82,31 +82,31 @@ async def test_types_variables_and_headers_are_kept_and_it_is_switched_off_and_o
         # A secret stays when its value is left empty; a header without a name goes.
         await page.goto(f"{endpoint}/settings")
         assert "not-to-be-shown" not in await page.content()
-        await expect(page.get_by_label("One a line")).to_have_value(f"PLAN=pro\nNOTE={EVIL}")
+        await expect(page.get_by_label("One NAME=value per line")).to_have_value(f"PLAN=pro\nNOTE={EVIL}")
         await page.get_by_label("Header 2").fill("")
         await page.get_by_role("button", name="Save").click()
         await page.wait_for_url(endpoint)
         (known,) = nicobar.runtime.configuration.snapshot.endpoints
         assert endpoint_headers(nicobar.runtime.vault, known) == {"authorization": "Bearer not-to-be-shown"}
-        # What does not fit is said, and what was entered stands there still.
+        # Invalid input is explained and kept.
         await page.goto(f"{endpoint}/settings")
         await page.get_by_label("Header 2").fill("webhook-id")
         await page.get_by_role("button", name="Save").click()
         await page.get_by_role("alert").wait_for()
         await expect(page.get_by_label("Header 2")).to_have_value("webhook-id")
         await page.goto(f"{endpoint}/settings")
-        await page.get_by_role("button", name="Disable this endpoint").click()
+        await page.get_by_role("button", name="Disable endpoint").click()
         await page.get_by_role("button", name="Enable").wait_for()
         assert nicobar.runtime.configuration.snapshot.endpoints[0].disabled
         await page.goto(f"{endpoint}/settings")
-        await page.get_by_role("button", name="Enable this endpoint").click()
+        await page.get_by_role("button", name="Enable endpoint").click()
         await page.get_by_role("button", name="Pause").wait_for()
         assert not nicobar.runtime.configuration.snapshot.endpoints[0].disabled
         assert not [problem for problem in problems if "status of 422" not in problem]
 
 
 @pytest.mark.browser
-async def test_a_new_secret_ends_the_pause_of_refused_ones_and_no_pause_that_somebody_made(nicobar):
+async def test_new_credentials_end_a_hold_but_not_a_pause(nicobar):
     async with browser() as it:
         page, _ = await open_page(it)
         await set_password(page, nicobar)
@@ -127,17 +127,17 @@ async def test_a_new_secret_ends_the_pause_of_refused_ones_and_no_pause_that_som
 
 
 @pytest.mark.browser
-async def test_a_whole_family_is_chosen_without_javascript_and_nothing_is_no_choice(nicobar):
+async def test_families_work_without_javascript_and_an_empty_choice_is_rejected(nicobar):
     async with browser() as it:
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
         endpoint, _ = await make_endpoint(page, nicobar, CODE)
         await page.goto(f"{endpoint}/settings")
         assert not await page.get_by_text("Headers", exact=True).count(), "Customer.io takes none"
-        await page.get_by_label("only these").check()
+        await page.get_by_label("Selected event types").check()
         await page.get_by_role("button", name="Save").click()
-        await page.get_by_text("No event type is selected.").wait_for()
-        await page.get_by_label("only these").check()
+        await page.get_by_text("No event types selected.").wait_for()
+        await page.get_by_label("Selected event types").check()
         await page.get_by_label("dunning", exact=True).check()
         await page.get_by_role("button", name="Save").click()
         await page.wait_for_url(endpoint)
@@ -149,7 +149,7 @@ async def test_a_whole_family_is_chosen_without_javascript_and_nothing_is_no_cho
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_the_page_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+async def test_the_page_is_accessible_and_responsive(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

@@ -1,4 +1,4 @@
-"""Failures: one cause a line, where in the code, and all of it sent again."""
+"""Failures: one line per cause, the line of the code, and replays."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ async def mend(nicobar, endpoint):
     await nicobar.runtime.configuration.refresh()
 
 
-async def test_failures_stand_together_by_cause_with_the_line_and_are_sent_again_after_a_fix(nicobar):
+async def test_failures_are_grouped_by_cause_and_replayed_after_a_fix(nicobar):
     endpoint, address = await furnish(nicobar, BROKEN)
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
         await page.keyboard.press("g")
         await page.keyboard.press("f")
-        await page.get_by_text("Nothing has failed").wait_for()
+        await page.get_by_text("No failures").wait_for()
         await fail(nicobar, address)
         await page.reload()
         rows = page.locator("tbody tr")
@@ -73,31 +73,31 @@ async def test_failures_stand_together_by_cause_with_the_line_and_are_sent_again
         await rows.last.locator("a").click()
         await expect(page.locator(".numbered.here")).to_contain_text("const reason = data.nothing.there;")
         await expect(page.locator(".numbered")).to_have_count(7)
-        for text in ("version 1", "Mend the cause", "Nothing was sent.", "card visa", "payment.failed"):
+        for text in ("version 1", "Fix the cause", "Nothing was sent.", "card visa", "payment.failed"):
             await expect(page.locator("main")).to_contain_text(text)
         await mend(nicobar, endpoint)
         await page.reload()
-        await page.get_by_text("The code was changed since.").wait_for()
-        await page.get_by_role("link", name="Send the group again").click()
-        await page.get_by_role("heading", name="Send 3 events to Customer.io again?").wait_for()
-        await expect(page.locator("main")).to_contain_text("They are of 3 customers.")
-        await page.get_by_role("button", name="Send", exact=True).click()
-        await page.get_by_text("all are in the queue").wait_for()
-        await page.get_by_text("3 of 3 events are in the queue again.").wait_for()
+        await page.get_by_text("The code has changed since.").wait_for()
+        await page.get_by_role("link", name="Replay group").click()
+        await page.get_by_role("heading", name="Replay 3 events to Customer.io?").wait_for()
+        await expect(page.locator("main")).to_contain_text("Affects 3 customers.")
+        await page.get_by_role("button", name="Replay", exact=True).click()
+        await page.get_by_text("all events queued").wait_for()
+        await page.get_by_text("3 of 3 events queued.").wait_for()
         for _ in range(3):
             assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
         assert [activity.name for activity in nicobar.state.activities] == ["failed"] * 3
-        await page.get_by_role("link", name="To the failures").click()
+        await page.get_by_role("link", name="Show all failures").click()
         await expect(rows).to_have_count(1)
         await page.go_back()
         await page.go_back()
-        await page.get_by_text("Nothing is left of this group").wait_for()
+        await page.get_by_text("No failures left in this group").wait_for()
         audit = await nicobar.runtime.store.audit(AuditFilter(), limit=10)
         assert "endpoint.replay_failures" in {item.action for item in audit.items}
         assert not problems
 
 
-async def test_a_replay_is_followed_and_canceled(nicobar, monkeypatch):
+async def test_a_replay_shows_progress_and_can_be_canceled(nicobar, monkeypatch):
     monkeypatch.setattr(replay, "PAGE_DELIVERIES", 1)
     monkeypatch.setattr(replay, "PAUSE_MS", 60_000)
     endpoint, address = await furnish(nicobar, BROKEN)
@@ -113,20 +113,20 @@ async def test_a_replay_is_followed_and_canceled(nicobar, monkeypatch):
         await page.goto(
             f"{nicobar.url}/failures/replay?{urlencode({'endpoint': endpoint.id, 'failure': group.failure})}"
         )
-        await page.get_by_role("button", name="Send", exact=True).click()
-        await page.get_by_text("under way").wait_for()
+        await page.get_by_role("button", name="Replay", exact=True).click()
+        await page.get_by_text("running").wait_for()
         await page.get_by_role("button", name="Cancel").click()
-        await page.get_by_text("being canceled").wait_for()
+        await page.get_by_text("canceling").wait_for()
         task_id = page.url.rpartition("/")[2]
         await nicobar.runtime.store.work_on_task(task_id, now_ms=1, limit=10)
         await page.reload()
         await expect(page.locator("main")).to_contain_text("canceled")
         await expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
         await page.goto(f"{nicobar.url}/failures/replays/qtask_none")
-        await page.get_by_text("There is no such page.").wait_for()
+        await page.get_by_role("heading", name="Not found").wait_for()
 
 
-async def test_what_others_wrote_is_shown_and_never_run(nicobar):
+async def test_foreign_markup_is_shown_and_never_run(nicobar):
     code = f"function handler(webhook) {{ /* {EVIL} */\n  throw new Error(webhook.payload.data.customer.name);\n}}"
     endpoint, address = await furnish(nicobar, code, name=EVIL)
     await furnish(nicobar, None, name=f"2 {EVIL}")
@@ -143,18 +143,18 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
         await page.locator("tbody a").first.click()
         await expect(page.locator("h1")).to_contain_text("onerror")
         await expect(page.locator(".excerpt")).to_contain_text(EVIL)
-        await page.get_by_role("link", name="Send the group again").click()
+        await page.get_by_role("link", name="Replay group").click()
         await expect(page.locator("h1")).to_contain_text(EVIL)
-        await page.get_by_role("button", name="Send", exact=True).click()
+        await page.get_by_role("button", name="Replay", exact=True).click()
         await page.wait_for_url("**/replays/*")
         await page.goto(f"{nicobar.url}/failures/group?{urlencode({'endpoint': endpoint.id, 'failure': EVIL})}")
-        await page.get_by_text("Nothing is left of this group").wait_for()
+        await page.get_by_text("No failures left in this group").wait_for()
         assert not await page.locator("main img, main script").count()
         assert not [problem for problem in problems if "status of 4" not in problem]
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+async def test_every_state_of_the_pages_is_accessible_and_responsive(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

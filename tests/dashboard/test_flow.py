@@ -34,66 +34,74 @@ async def nicobar(tmp_path):
         yield it
 
 
+async def choose_password(page, nicobar):
+    await page.goto(nicobar.runtime.setup_url)
+    await page.locator("#password").fill(PASSWORD)
+    await page.locator("#again").fill(PASSWORD)
+    await page.locator("main button.primary").click()
+    await page.wait_for_url("**/webhooks")
+
+
 @pytest.mark.parametrize(("locale", "language"), [("en-GB", "en"), ("ko-KR", "ko")])
 async def test_six_steps_lead_from_an_empty_installation_to_a_delivered_event(nicobar, locale, language):
     say = catalogue(language).gettext
     async with browser() as it:
         page, problems = await open_page(it, locale=locale)
-        await set_password(page, nicobar)
+        await choose_password(page, nicobar)
         assert await page.locator("html").get_attribute("lang") == language
-        # 1: the list, and the integrations
-        await page.get_by_text(say("No endpoint yet")).wait_for()
-        await page.get_by_role("link", name=say("Add Endpoint")).first.click()
-        search = page.get_by_role("searchbox", name=say("Search integrations"))
+        # 1: the list, and the connectors
+        await page.get_by_text(say("No endpoints yet")).wait_for()
+        await page.get_by_role("link", name=say("Add endpoint")).first.click()
+        search = page.get_by_role("searchbox", name=say("Search connectors"))
         await search.fill("customer")
         await expect(page.locator("#cards li:visible")).to_have_count(1)
         await page.get_by_role("link", name="Customer.io").click()
         # 2 and 3: instructions beside the form; the check; secrets are not shown again
-        await page.get_by_role("complementary", name=say("Instructions")).wait_for()
+        await page.get_by_role("complementary", name=say("Setup instructions")).wait_for()
         await page.get_by_label("Site ID").fill("demo-site")
         await page.get_by_label(say("API key")).fill("demo-key")
         await page.get_by_text(say("More settings")).click()
         await page.get_by_label(say("Base URL")).fill(nicobar.emulator.url)
         await page.get_by_role("button", name=say("Check credentials")).click()
-        await page.get_by_text(say("The credentials are correct.")).wait_for()
+        await page.get_by_text(say("Credentials are valid.")).wait_for()
         assert "demo-key" not in await page.content()
         await page.get_by_role("button", name=say("Continue"), exact=True).click()
-        # 4: the recipe stands in the editor, and what there is to say of it beside it
+        # 4: the recipe in the editor, with its verdicts
         editor = code_editor(page, say("Code"))
         await expect(editor).to_contain_text("function handler(webhook)")
         await page.locator(".verdicts .note").first.wait_for()
-        await page.get_by_role("button", name=say("Continue to the test")).click()
+        await page.get_by_role("button", name=say("Continue to test")).click()
         # 5: what would be sent, and every sample at once
-        await page.get_by_role("heading", name=say("What would be sent")).wait_for()
+        await page.get_by_role("heading", name=say("Requests to send")).wait_for()
         for text in ("payment_succeeded", "authorization", "***"):
             await expect(page.locator(".request").last).to_contain_text(text)
-        await page.get_by_role("link", name=say("Run against all samples")).click()
+        await page.get_by_role("link", name=say("Run all samples")).click()
         await page.get_by_role("heading", name=say("All samples")).wait_for()
         await expect(page.locator("tbody tr")).to_have_count(48)
         assert not [request for request in nicobar.state.requests if request.method == "POST"], (
             "nothing is sent by a test"
         )
-        # 6: it is made; the address for Dodo, the secret from Dodo, the first event
+        # 6: the created endpoint; the URL for Dodo, the secret from Dodo, the first event
         await page.get_by_role("button", name=say("Create"), exact=True).click()
         await page.get_by_text(say("Waiting for the first event")).wait_for()
         address = await page.locator("#source-url").inner_text()
         assert await nicobar.send(address, event_id="evt_0") == 401, "before the secret is known"
-        await page.get_by_text(say("An event came and was refused")).wait_for()
+        await page.get_by_text(say("A request was rejected")).wait_for()
         await page.get_by_label(say("Signing secret")).fill(SECRET)
-        await page.get_by_role("button", name=say("Keep the secret")).click()
-        await page.get_by_text(say("A secret is kept.")).wait_for()
+        await page.get_by_role("button", name=say("Save secret")).click()
+        await page.get_by_text(say("Secret saved.")).wait_for()
         assert SECRET not in await page.content()
         assert await nicobar.send(address) == 202
         await page.locator("[data-arrived]").wait_for()
         await expect(page.locator("#first")).to_contain_text(re.compile(r"\d+ ms"))
         await page.locator("#deliveries tbody a").click()
-        await page.get_by_role("heading", name=say("What was sent")).wait_for()
+        await page.get_by_role("heading", name=say("Requests")).wait_for()
         assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
         assert [activity.name for activity in nicobar.state.activities] == ["payment_succeeded"]
         assert not problems
 
 
-async def test_the_same_way_without_javascript(nicobar):
+async def test_the_six_steps_work_without_javascript(nicobar):
     async with browser() as it:
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
@@ -101,19 +109,19 @@ async def test_the_same_way_without_javascript(nicobar):
         area = page.locator("textarea#code")
         assert "function handler(webhook)" in await area.input_value()
         await area.fill("function handler(webhook) {\n  throw new Error('no');\n}")
-        await page.get_by_role("button", name="Check", exact=True).click()
+        await page.get_by_role("button", name="Check code", exact=True).click()
         await page.get_by_text("line 2").wait_for()
         await page.get_by_label("Start from").select_option("welcome")
-        await page.get_by_role("button", name="Use this recipe").click()
-        await page.get_by_role("button", name="Continue to the test").click()
+        await page.get_by_role("button", name="Use recipe").click()
+        await page.get_by_role("button", name="Continue to test").click()
         await page.get_by_text("Paste an event").click()
-        await page.get_by_label("The event as JSON").fill('{"type":"order.placed","data":{}}')
-        await page.get_by_role("button", name="Run what was pasted").click()
+        await page.get_by_label("Event as JSON").fill('{"type":"order.placed","data":{}}')
+        await page.get_by_role("button", name="Run pasted event").click()
         await page.get_by_text("returns this event unchanged").wait_for()
         await page.get_by_role("button", name="Create", exact=True).click()
         address = await page.locator("#source-url").inner_text()
         await page.get_by_label("Signing secret").fill(SECRET)
-        await page.get_by_role("button", name="Keep the secret").click()
+        await page.get_by_role("button", name="Save secret").click()
         await nicobar.send(address)
         await nicobar.next_recorded()
         await page.get_by_role("link", name="Reload to see").click()
@@ -121,13 +129,13 @@ async def test_the_same_way_without_javascript(nicobar):
         await page.locator("#deliveries tbody a").wait_for()
 
 
-async def test_the_check_tells_a_wrong_key_a_wrong_region_and_no_network_apart(nicobar):
+async def test_the_check_distinguishes_key_region_and_network(nicobar):
     async with browser() as it:
         page, _ = await open_page(it)
         await set_password(page, nicobar)
         draft = await connect(page, nicobar, key="wrong")
         await page.goto(f"{draft}?check=1")
-        await page.get_by_text("Wrong credentials.").wait_for()
+        await page.get_by_text("Invalid credentials.").wait_for()
         await page.get_by_label("API key").fill("demo-key")
         await page.get_by_label("EU", exact=True).check()
         await page.get_by_role("button", name="Check credentials").click()
@@ -138,10 +146,10 @@ async def test_the_check_tells_a_wrong_key_a_wrong_region_and_no_network_apart(n
         await page.get_by_label("Site ID").fill("demo-site")
         await page.get_by_label("API key").fill("demo-key")
         await page.get_by_role("button", name="Check credentials").click()
-        await page.get_by_text("No answer: it could not be checked.").wait_for()
+        await page.get_by_text("No response, so the credentials could not be checked.").wait_for()
 
 
-async def test_the_editor_underlines_what_is_wrong_as_one_types(nicobar):
+async def test_the_editor_underlines_errors_while_typing(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -165,14 +173,14 @@ async def test_the_editor_underlines_what_is_wrong_as_one_types(nicobar):
         await page.keyboard.insert_text("function handler(webhook) {\n  return webhook\n")
         await page.locator(".cm-lintRange-error").wait_for()
         await page.locator("#notes").get_by_text("1 error").wait_for()
-        await page.get_by_role("button", name="Continue to the test").click()
+        await page.get_by_role("button", name="Continue to test").click()
         await page.get_by_role("button", name="Create", exact=True).click()
         await page.wait_for_url("**/code")
         assert not nicobar.runtime.configuration.snapshot.endpoints, "code that can never run is not taken"
         assert not problems
 
 
-async def test_what_others_wrote_is_shown_and_never_run(nicobar):
+async def test_foreign_markup_is_shown_and_never_run(nicobar):
     code = (
         "function handler(webhook) {\n"
         f"  console.log({msgspec.json.encode(EVIL).decode()});\n"
@@ -191,23 +199,23 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
         await empty(page)
         await page.keyboard.insert_text(code)
         await page.locator("#notes").get_by_text("alert(2)").first.wait_for()
-        await page.get_by_role("button", name="Continue to the test").click()
+        await page.get_by_role("button", name="Continue to test").click()
         await expect(page.locator(".console")).to_contain_text(EVIL)
         await page.goto(f"{draft}/test?every=1")
         await page.goto(f"{draft}/test?sample_type=payment.failed")
         await page.goto(f"{draft}/test?sample_type={EVIL.replace('%', '%25')}")
         await page.goto(f"{draft}/test")
         await page.get_by_text("Paste an event").click()
-        await page.get_by_label("The event as JSON").fill(msgspec.json.encode({"type": EVIL, "data": {}}).decode())
-        await page.get_by_role("button", name="Run what was pasted").click()
+        await page.get_by_label("Event as JSON").fill(msgspec.json.encode({"type": EVIL, "data": {}}).decode())
+        await page.get_by_role("button", name="Run pasted event").click()
         await page.get_by_role("button", name="Create", exact=True).click()
         await page.wait_for_url("**/webhooks/ep_*")
         assert EVIL in await page.locator("h1").inner_text()
         endpoint = page.url
         address = await page.locator("#source-url").inner_text()
         await page.get_by_label("Signing secret").fill(SECRET)
-        await page.get_by_role("button", name="Keep the secret").click()
-        await page.get_by_text("A secret is kept.").wait_for()
+        await page.get_by_role("button", name="Save secret").click()
+        await page.get_by_text("Secret saved.").wait_for()
         about = {"customer": {"customer_id": EVIL, "email": EVIL, "name": EVIL}, "x": EVIL}
         assert await nicobar.send(address, msgspec.json.encode({"type": EVIL, "data": about})) == 400, (
             "no type has that"
@@ -235,7 +243,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
 
 
 async def empty(page):
-    """Takes out all code by the editor's own keys; text that replaces a selection would be styled by the browser."""
+    """Deletes all code with the editor's own keys; the browser would style text that replaces a selection."""
     await page.keyboard.press("Control+a")
     await page.keyboard.press("Delete")
 
@@ -291,7 +299,7 @@ async def visit_all(page, nicobar):
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_page_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+async def test_every_page_is_accessible_and_responsive(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(
@@ -332,7 +340,7 @@ async def visit_after_password(page, nicobar, sizes):
         "test": f"{draft}/test",
         "all": f"{draft}/test?every=1",
     }.items():
-        await page.goto("about:blank")  # what is still under way ends with its page
+        await page.goto("about:blank")  # ends pending requests of the page
         sizes.clear()
         cdp = await page.context.new_cdp_session(page)
         await cdp.send("Network.clearBrowserCache")
@@ -340,7 +348,7 @@ async def visit_after_password(page, nicobar, sizes):
         yield name
 
 
-async def test_an_endpoint_is_changed_paused_resumed_and_taken_out(nicobar):
+async def test_an_endpoint_is_changed_paused_resumed_and_deleted(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -353,9 +361,9 @@ async def test_an_endpoint_is_changed_paused_resumed_and_taken_out(nicobar):
         await page.get_by_role("button", name="Pause").wait_for()
         await page.get_by_label("Endpoint").get_by_role("link", name="Settings").click()
         await page.get_by_label("Name", exact=True).fill("Journeys")
-        await page.get_by_label("only these").check()
+        await page.get_by_label("Selected event types").check()
         await page.get_by_role("group", name="payment").get_by_label("succeeded").check()
-        await page.get_by_label("Messages a second").fill("20")
+        await page.get_by_label("Rate limit").fill("20")
         await page.get_by_role("button", name="Save").click()
         await page.get_by_role("heading", name="Journeys").wait_for()
         (endpoint,) = nicobar.runtime.configuration.snapshot.endpoints
@@ -364,26 +372,26 @@ async def test_an_endpoint_is_changed_paused_resumed_and_taken_out(nicobar):
             ("payment.succeeded",),
             20,
         )
-        await page.get_by_role("button", name="Edit the transformation").click()
+        await page.get_by_role("button", name="Edit transformation").click()
         await page.get_by_label("Start from").select_option("welcome")
-        await page.get_by_role("button", name="Use this recipe").click()
-        await page.get_by_role("button", name="Continue to the test").click()
+        await page.get_by_role("button", name="Use recipe").click()
+        await page.get_by_role("button", name="Continue to test").click()
         await page.get_by_role("button", name="Publish").click()
         await page.get_by_text("version 2").wait_for()
         await page.get_by_label("Endpoint").get_by_role("link", name="Settings").click()
-        await page.get_by_role("link", name="Delete this endpoint").click()
+        await page.get_by_role("link", name="Delete endpoint").click()
         await page.get_by_role("button", name="Delete", exact=True).click()
-        await page.get_by_text("No endpoint yet").wait_for()
+        await page.get_by_text("No endpoints yet").wait_for()
         assert not problems
 
 
-async def test_language_and_colours_are_chosen_and_kept(nicobar):
+async def test_language_and_theme_are_remembered(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
         await page.get_by_role("button", name="한국어").click()
         await page.get_by_role("heading", name="웹훅").wait_for()
-        await page.get_by_role("button", name="어둡게").click()
+        await page.get_by_role("button", name="어두운 테마").click()
         assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(26, 25, 23)"
         await page.get_by_role("button", name="로그아웃").click()
         await page.get_by_label("소유자 비밀번호").fill(PASSWORD)

@@ -8,10 +8,12 @@ import msgspec
 import pytest
 from playwright.async_api import expect
 
+from nicobar.audit import AuditAction, stored_names
 from nicobar.crypto import hash_token
 from nicobar.model import Scope
 from nicobar.pipeline.alerts import AlertType
 from nicobar.store import Audited
+from nicobar.web.dashboard.audit_actions import ACTION_NAMES
 from nicobar.web.dashboard.paging import PAGE
 from support.browser import browser
 from support.installation import EVIL, connect, examine, installation, open_page, set_password
@@ -27,7 +29,7 @@ async def nicobar(tmp_path):
         yield it
 
 
-async def test_a_token_is_made_shown_once_and_revoked(nicobar):
+async def test_a_token_is_created_shown_once_and_revoked(nicobar):
     store = nicobar.runtime.store
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
@@ -65,20 +67,20 @@ async def test_a_token_is_made_shown_once_and_revoked(nicobar):
         assert (await visitor.send("/settings/tokens/tok_x/revoke"))[0] == 404
 
 
-async def test_a_test_alert_goes_the_ways_that_alerts_go_and_secrets_stay_masked(nicobar):
+async def test_a_test_alert_reaches_all_recipients_and_secrets_stay_masked(nicobar):
     runtime = nicobar.runtime
     async with browser() as it, visiting(nicobar) as visitor:
         page, _ = await open_page(it)
         await set_password(page, nicobar)
         await page.goto(f"{nicobar.url}/settings/alerts")
-        await page.get_by_text("There is no endpoint Customer.io.").wait_for()
+        await page.get_by_text("Endpoint Customer.io not found.").wait_for()
         draft = await connect(page, nicobar)
         await page.goto(f"{draft}/test")
         await page.locator("form[action$=create] button").click()
         await page.wait_for_url("**/webhooks/ep_*")
         await page.goto(f"{nicobar.url}/settings/alerts")
-        await page.get_by_role("button", name="Send a test alert").click()
-        await page.get_by_text("A message is on its way").wait_for()
+        await page.get_by_role("button", name="Send test alert").click()
+        await page.get_by_text("The test alert is queued").wait_for()
         await page.get_by_text("ConnectionRefusedError").wait_for()
         recorded = await nicobar.next_recorded()
         sent = await runtime.store.message(recorded.message.id)
@@ -90,7 +92,11 @@ async def test_a_test_alert_goes_the_ways_that_alerts_go_and_secrets_stay_masked
         assert (await visitor.ask("GET", "/settings/about"))[0] == 303, "for nobody who is not signed in"
 
 
-async def test_the_audit_log_is_narrowed_by_its_address_and_paged_both_ways(nicobar):
+def test_every_audit_action_has_a_name():
+    assert set(ACTION_NAMES) == {name for action in AuditAction for name in stored_names(action)}
+
+
+async def test_the_audit_log_is_filtered_by_its_url_and_paged(nicobar):
     store = nicobar.runtime.store
     lines = [
         Audited(
@@ -123,13 +129,13 @@ async def test_the_audit_log_is_narrowed_by_its_address_and_paged_both_ways(nico
         assert (await rows("until=2023-11-13"))[0] == []
 
 
-async def test_retention_says_what_was_taken(nicobar):
+async def test_retention_shows_the_last_deletion(nicobar):
     store = nicobar.runtime.store
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
         await store.keep_clean_up(ended_at_ms=1_700_000_000_000, emptied=7, forgotten=1)
         _, text, _ = await visitor.ask("GET", "/settings/retention")
-        assert "7 messages emptied, 1 forgotten" in text
+        assert "7 payloads deleted, 1 message deleted" in text
         assert "90 days" in text
 
 
@@ -180,7 +186,7 @@ async def visit_all(page, nicobar):
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_page_of_the_settings_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+async def test_every_settings_page_is_accessible_and_responsive(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, problems = await open_page(

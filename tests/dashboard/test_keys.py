@@ -1,4 +1,4 @@
-"""What the keyboard does, and where it says so."""
+"""Keyboard shortcuts, and the list of them."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ async def nicobar(tmp_path):
 
 
 async def press(page, key: str, code: str, **more: object) -> None:
-    """A key as a browser tells it while a Korean input method is on."""
+    """A key event while a Korean input method is on."""
     event = {"key": key, "code": code, "bubbles": True, **more}
     await page.evaluate("(event) => document.body.dispatchEvent(new KeyboardEvent('keydown', event))", event)
 
 
 @pytest.mark.parametrize(("locale", "language", "scheme"), [("en-GB", "en", "light"), ("ko-KR", "ko", "dark")])
-async def test_the_list_of_keys_opens_says_all_and_gives_the_focus_back(nicobar, locale, language, scheme):
+async def test_the_shortcuts_dialog_is_complete_and_returns_the_focus(nicobar, locale, language, scheme):
     say = catalogue(language).gettext
     async with browser() as it:
         page, problems = await open_page(it, locale=locale, color_scheme=scheme, reduced_motion="reduce")
         await set_password(page, nicobar)
-        dialog = page.get_by_role("dialog", name=say("Keys"))
-        add = page.get_by_role("link", name=say("Add Endpoint")).first
+        dialog = page.get_by_role("dialog", name=say("Keyboard shortcuts"))
+        add = page.get_by_role("link", name=say("Add endpoint")).first
         await add.focus()
         await page.keyboard.press("?")
         await expect(dialog).to_be_visible()
@@ -68,7 +68,7 @@ async def test_the_list_of_keys_opens_says_all_and_gives_the_focus_back(nicobar,
         assert not problems
 
 
-async def test_without_scripts_the_list_is_a_page(nicobar):
+async def test_without_javascript_the_shortcuts_are_a_page(nicobar):
     async with browser() as it:
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)

@@ -1,4 +1,4 @@
-"""Every text is there in every language, and what is compiled is what is written."""
+"""The catalogues of all languages are complete and compiled."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def texts(message) -> list[str]:
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_every_text_is_translated_with_its_places_and_nothing_else_is(messages, language):
+def test_exactly_the_texts_are_translated_with_their_placeholders(messages, language):
     wanted = {(item.context, item.id) for item in messages.gather() if item.id}
     translations = {(item.context, item.id): item for item in messages.read(language) if item.id}
     assert set(translations) == wanted, "make messages"
@@ -57,7 +57,7 @@ def test_templates_of_reasons_are_literals(messages, package):
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_what_is_compiled_is_what_is_written(messages, language):
+def test_compiled_catalogues_are_up_to_date(messages, language):
     assert messages.path_of(language).with_suffix(".mo").read_bytes() == messages.compiled(messages.read(language))
     assert catalogue(language).gettext("Webhooks") != "Webhooks"
 
@@ -75,5 +75,5 @@ def test_what_is_compiled_is_what_is_written(messages, language):
         ("", "," * 10_000 + "ko", "en"),
     ],
 )
-def test_the_language_is_the_chosen_one_else_the_browser_s(chosen, header, language):
+def test_the_language_is_chosen_or_the_browser_s(chosen, header, language):
     assert choose(chosen, header) == language

@@ -1,4 +1,4 @@
-"""The logs: every message, what became of it, what is in it, and doing something about it."""
+"""The logs: messages, their deliveries and payloads, resends and deletion."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ async def nicobar(tmp_path):
         yield it
 
 
-async def test_the_list_follows_what_happens_and_is_narrowed_by_what_became_of_it(nicobar):
+async def test_the_list_is_live_and_filtered_by_status(nicobar):
     _, address = await furnish(nicobar, HANDLER)
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
         await page.goto(f"{nicobar.url}/logs")
-        await page.get_by_text("No message yet").wait_for()
-        # what comes shows by itself
+        await page.get_by_text("No messages yet").wait_for()
+        # new messages appear automatically
         await nicobar.send_sample(address, "payment.succeeded", "evt_1")
         rows = page.locator("#rows tbody tr")
         await expect(rows).to_have_count(1)
@@ -65,14 +65,14 @@ async def test_the_list_follows_what_happens_and_is_narrowed_by_what_became_of_i
             ("Succeeded", "payment.succeeded"),
             ("Canceled", "refund.succeeded"),
         ):
-            await page.get_by_role("navigation", name="Outcome").get_by_role("link", name=name).click()
+            await page.get_by_role("navigation", name="Status").get_by_role("link", name=name).click()
             await expect(rows).to_have_count(1)
             await expect(rows).to_contain_text(event_type)
         await page.go_back()
         await expect(rows).to_contain_text("payment.succeeded")
         await page.goto(f"{nicobar.url}/logs?state=waiting")
-        await page.get_by_text("Nothing fits").wait_for()
-        await page.get_by_role("link", name="Show everything").click()
+        await page.get_by_text("No results").wait_for()
+        await page.get_by_role("link", name="Show all messages").click()
         await expect(rows).to_have_count(3)
         # keys and rows lead on
         await page.keyboard.press("g")
@@ -86,7 +86,7 @@ async def test_the_list_follows_what_happens_and_is_narrowed_by_what_became_of_i
         assert not problems
 
 
-async def test_messages_are_found_by_every_filter_and_by_what_is_in_them(nicobar):
+async def test_messages_are_found_by_every_filter_and_by_payload(nicobar):
     endpoint, address = await furnish(nicobar, HANDLER)
     first = await nicobar.send_sample(address, "payment.succeeded", "evt_1")
     await nicobar.send_sample(address, "payment.failed", "evt_2")
@@ -96,20 +96,20 @@ async def test_messages_are_found_by_every_filter_and_by_what_is_in_them(nicobar
         await set_password(page, nicobar)
         await page.goto(f"{nicobar.url}/logs")
         rows = page.locator("#rows tbody tr")
-        await page.get_by_text("Filters").click()
+        await page.get_by_text("Filters", exact=True).click()
         await page.get_by_label("Event type").fill("payment.failed")
         await page.get_by_label("Customer").fill(ADA.key)
         await page.get_by_label("Endpoint").select_option(endpoint.id)
         today = await page.evaluate("new Date().toLocaleDateString('sv')")
         await page.get_by_label("From").fill(today)
         await page.get_by_label("To", exact=True).fill(today)
-        await page.get_by_role("button", name="Apply").click()
+        await page.get_by_role("button", name="Apply filters").click()
         await expect(rows).to_have_count(1)
         await expect(rows).to_contain_text("payment.failed")
-        await page.get_by_text("Days are those of Asia/Seoul.").wait_for()
+        await page.get_by_text("Dates are in Asia/Seoul.").wait_for()
         assert "zone=Asia%2FSeoul" in page.url
         await page.goto(f"{nicobar.url}/logs?until=2020-01-01")
-        await page.get_by_text("Nothing fits").wait_for()
+        await page.get_by_text("No results").wait_for()
         # a text, a field, an id
         search = page.get_by_role("searchbox", name="Search payloads")
         for sought, count in (
@@ -132,7 +132,7 @@ async def test_messages_are_found_by_every_filter_and_by_what_is_in_them(nicobar
         assert not problems
 
 
-async def test_a_long_list_has_pages_and_a_search_says_how_far_it_looked(nicobar, monkeypatch):
+async def test_long_lists_have_pages_and_searches_report_their_extent(nicobar, monkeypatch):
     for module in ("store.history", "web.dashboard.filters"):
         monkeypatch.setattr(f"nicobar.{module}.MAX_LOOK_INSIDE", 20)
     _, address = await furnish(nicobar, HANDLER)
@@ -162,15 +162,15 @@ async def test_a_long_list_has_pages_and_a_search_says_how_far_it_looked(nicobar
         await expect(page.get_by_role("link", name="Newer")).to_have_count(0)
         await page.goto(f"{nicobar.url}/logs?q=data.number%20%3D%203")
         for _ in range(2):
-            await page.get_by_text("This page looked at 20 messages").wait_for()
-            await page.get_by_text("Nothing found so far").wait_for()
-            await page.get_by_role("link", name="Look further").click()
+            await page.get_by_text("Searched 20 messages").wait_for()
+            await page.get_by_text("No results yet").wait_for()
+            await page.get_by_role("link", name="Search more").click()
         await expect(rows).to_have_count(1)
         await expect(page.locator("mark")).to_have_text("data.number = 3")
         await expect(page.locator(".looked")).to_have_count(0)
 
 
-async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(nicobar):
+async def test_a_message_shows_its_deliveries_and_is_resent_or_deleted(nicobar):
     endpoint, address = await furnish(nicobar, HANDLER)
     other, _ = await furnish(nicobar, None, name="Shop")
     await nicobar.pause(other, "paused by hand")
@@ -193,9 +193,9 @@ async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(n
         await expect(page.locator(f"[id='{other.id}']")).to_contain_text("The endpoint is paused: paused by hand")
         await expect(page.locator("main")).to_contain_text(ADA.email)
         await page.goto(f"{nicobar.url}/logs/{second.message.id}")
-        for text in ("delivered", "paid", "POST", "***", "The answer", "200"):
+        for text in ("delivered", "paid", "POST", "***", "Response", "200"):
             await expect(part).to_contain_text(text)
-        # the endpoint goes on: the page follows, one waits behind the other until then
+        # the endpoint resumes: the page updates; until then one event is queued after the other
         await nicobar.pause(other, None)
         await expect(page.locator(f"[id='{other.id}']")).to_contain_text("canceled")
         await expect(page.locator(".live-bar")).to_be_hidden()
@@ -203,21 +203,21 @@ async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(n
         await page.goto(f"{nicobar.url}/logs/{second.message.id}")
         for _ in range(2):
             await nicobar.next_recorded()
-        await part.get_by_role("link", name="Send again").click()
-        await page.get_by_role("heading", name="Send it to Customer.io?").wait_for()
-        await page.get_by_label("As new events").check()
+        await part.get_by_role("link", name="Resend").click()
+        await page.get_by_role("heading", name="Send this message to Customer.io?").wait_for()
+        await page.get_by_label("Send as new events").check()
         await page.get_by_role("button", name="Send").click()
         await page.wait_for_url(f"**/logs/{second.message.id}#{endpoint.id}")
         assert (await nicobar.next_recorded()).attempt.manual
         await page.reload()
         await expect(part.locator("details")).to_have_count(2)
-        await expect(part.locator("details").first).to_contain_text("by hand")
+        await expect(part.locator("details").first).to_contain_text("manual")
         assert [activity.name for activity in nicobar.state.activities] == ["paid", "paid"]
-        await page.get_by_role("link", name="Take the payload out").click()
-        await page.get_by_role("button", name="Take it out").click()
-        await page.get_by_text("Taken out").wait_for()
+        await page.get_by_role("link", name="Delete payload").click()
+        await page.get_by_role("button", name="Delete payload").click()
+        await page.get_by_text("Deleted").wait_for()
         await expect(page.locator("main")).not_to_contain_text(ADA.email)
-        await expect(page.get_by_role("link", name="Send again")).to_have_count(0)
+        await expect(page.get_by_role("link", name="Resend")).to_have_count(0)
         await page.goto(f"{nicobar.url}/logs/{second.message.id}/resend?to={endpoint.id}")
         await page.get_by_role("button", name="Send").click()
         await expect(page.get_by_role("alert")).to_contain_text("payload")
@@ -226,7 +226,7 @@ async def test_a_message_says_what_became_of_it_and_is_sent_again_or_taken_out(n
         assert {"message.resend", "message.expunge"} <= {item.action for item in audit.items}
 
 
-async def test_what_others_wrote_is_shown_and_never_run(nicobar):
+async def test_foreign_markup_is_shown_and_never_run(nicobar):
     handler = HANDLER.replace('nicobar.event("paid"', f"nicobar.event({msgspec.json.encode(EVIL[:80]).decode()}")
     endpoint, address = await furnish(nicobar, handler, name=EVIL)
     evil = Customer(key="cus_evil", email=EVIL, name=EVIL)
@@ -259,7 +259,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+async def test_every_state_of_the_pages_is_accessible_and_responsive(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(
@@ -290,7 +290,7 @@ async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicoba
     assert not findings, "\n".join(findings)
 
 
-def test_a_search_is_read_as_a_text_or_as_a_field():
+def test_a_search_is_text_or_a_field():
     assert read_search(" ada ").text == "ada"
     assert not read_search(" ").inside
     for written in ("data.a-b[0].c = x = y", "$.data.a-b[0].c=x = y", "data.a-b.0.c == 'x = y'"):
@@ -302,7 +302,7 @@ def test_a_search_is_read_as_a_text_or_as_a_field():
         assert read_search(written).text == written
 
 
-def test_a_snippet_shows_what_was_found_with_what_stands_around_it():
+def test_a_snippet_shows_the_match_in_its_context():
     body = b'{"a":"' + b"x" * 100 + b'here","b":1}'
     found = snippet(body, read_search("here"))
     assert (found.before, found.match, found.after) == ("…" + "x" * 60, "here", '","b":1}')
@@ -311,7 +311,7 @@ def test_a_snippet_shows_what_was_found_with_what_stands_around_it():
         assert snippet(body, read_search(query)) is None
 
 
-def test_pages_name_their_neighbours():
+def test_pages_link_to_their_neighbours():
     def link(place):
         return f"{place.before}/{place.after}"
 
@@ -327,7 +327,7 @@ def test_pages_name_their_neighbours():
     assert ends(Place(after="d"), "", "f") == ((), "None/f", None, "None/f")
 
 
-def test_days_are_those_of_the_viewer_s_zone():
+def test_days_are_in_the_viewer_s_time_zone():
     zone, name = zone_of("Asia/Seoul")
     if name != "UTC":  # where the system has zones
         assert day_ms("2026-03-01", zone) == 1_772_290_800_000
@@ -337,21 +337,21 @@ def test_days_are_those_of_the_viewer_s_zone():
     assert day_ms("2026-03-01", utc, end=True) == 1_772_323_200_000 + 24 * 3_600_000
     assert day_ms("", utc) is None
     for text in ("9999-12-31", "yesterday", "26/11/2026"):
-        with pytest.raises(Refusal, match="valid day"):
+        with pytest.raises(Refusal, match="Invalid date"):
             day_ms(text, utc, end=True)
     for name in ("../../etc/passwd", "Mars/X"):
         with pytest.raises(Refusal, match="time zone"):
             zone_of(name)
 
 
-def test_a_percentile_is_a_value_that_was_measured():
+def test_a_percentile_is_a_measured_value():
     assert percentile([], 0.5) is None
     assert percentile([7], 0.95) == 7
     assert [percentile(range(1, 101), share) for share in (0.5, 0.95)] == [50, 95]
     assert [percentile([30, 10, 20], share) for share in (0.5, 0.95)] == [20, 30]
 
 
-async def test_why_a_delivery_waits_is_the_outermost_cause(nicobar):
+async def test_the_wait_reason_is_the_outermost_cause(nicobar):
     known, _ = await furnish(nicobar, HANDLER)
     pending = Delivery(
         message_id="m", endpoint_id=known.id, state=DeliveryState.PENDING, tries=0, due_at_ms=10, reason=plain("why")

@@ -14,7 +14,7 @@ from support.installation import furnish, installation
 from support.pages import set_up, visiting
 from support.records import make_endpoint
 
-REFUSED = "add 127.0.0.2:9 to the setting allowed_addresses (NICOBAR_ALLOWED_ADDRESSES=127.0.0.2:9)"
+REFUSED = "add 127.0.0.2:9 to allowed_addresses (NICOBAR_ALLOWED_ADDRESSES=127.0.0.2:9)"
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
 
 
@@ -67,7 +67,7 @@ async def test_the_wizard_rejects_a_private_address(nicobar, visitor, kind, fiel
     assert not nicobar.runtime.configuration.snapshot.endpoints
 
 
-async def test_a_draft_from_before_an_upgrade_makes_no_endpoint(tmp_path):
+async def test_a_draft_from_before_an_upgrade_creates_no_endpoint(tmp_path):
     fields = {"field_base_url": "http://127.0.0.2:9", "field_site_id": "s", "field_api_key": "k"}
     async with installation(tmp_path, allowed_addresses="127.0.0.0/8") as nicobar, visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
@@ -85,7 +85,7 @@ async def test_a_draft_s_credentials_do_not_follow_to_another_host(nicobar, visi
     fields = {"field_base_url": nicobar.emulator.url, "field_site_id": "demo-site", "field_api_key": "demo-key"}
     path = await draft(nicobar, visitor, **fields)
     status, text, _ = await visitor.ask("GET", f"{path}?check=1")
-    assert (status, "The credentials are correct." in text) == (200, True)
+    assert (status, "Credentials are valid." in text) == (200, True)
     assert (await audit(nicobar))[0] == ("endpoint.check", f"stored credentials used for {nicobar.emulator.url}")
     asked = len(nicobar.state.requests)
     for more in ({}, {"field_site_id": "own"}):
@@ -97,7 +97,7 @@ async def test_a_draft_s_credentials_do_not_follow_to_another_host(nicobar, visi
     assert len(nicobar.state.requests) == asked
 
 
-async def test_the_settings_reject_a_private_address_unless_it_was_there(tmp_path):
+async def test_settings_reject_a_new_private_address(tmp_path):
     async with installation(tmp_path, allowed_addresses="127.0.0.0/8") as nicobar, visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
         known, _ = await furnish(nicobar, HANDLER, base_url="http://127.0.0.2:9")
@@ -162,7 +162,7 @@ async def test_masked_headers_are_not_kept_for_another_host(nicobar, visitor):
     assert endpoint_headers(runtime.vault, endpoint) == {"authorization": "Bearer NEW"}
 
 
-async def test_a_page_for_trying_shows_no_signature(nicobar, visitor):
+async def test_test_pages_show_no_signature(nicobar, visitor):
     secret = new_webhook_secret()
     path = await draft(nicobar, visitor, "http", field_url="https://shop.example/", field_secret=secret)
     status, text, _ = await visitor.ask("GET", f"{path}/test?sample_type=payment.succeeded")

@@ -34,7 +34,7 @@ async def nicobar(tmp_path):
 
 
 async def refuse(nicobar, detail="The signature fits none of the source's secrets.", code="signature_wrong"):
-    """As a source keeps it, without waiting for the log of refusals to be written."""
+    """A rejected request, stored without waiting for the log of rejected requests."""
     (source,) = nicobar.runtime.configuration.snapshot.sources
     refused = RejectedRequest(
         source_id=source.id,
@@ -46,17 +46,17 @@ async def refuse(nicobar, detail="The signature fits none of the source's secret
     await nicobar.runtime.store.keep_refusals([refused])
 
 
-async def test_the_overview_says_what_happened_and_what_needs_attention_with_what_to_do(nicobar):
+async def test_the_overview_shows_the_last_day_and_problems_with_actions(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
         await page.keyboard.press("g")
         await page.keyboard.press("o")
-        await page.get_by_text("Nothing goes anywhere yet").wait_for()
+        await page.get_by_text("No deliveries yet").wait_for()
         endpoint, address = await furnish(nicobar, HANDLER)
         await page.reload()
         await page.get_by_text("All endpoints are active. No failures.").wait_for()
-        await page.get_by_text("No event was sent anywhere in this time.").wait_for()
+        await page.get_by_text("No attempts in this period.").wait_for()
         await nicobar.send_sample(address, "payment.succeeded", "evt_1")
         await nicobar.send_sample(address, "payment.failed", "evt_2")
         await nicobar.send_sample(address, "refund.succeeded", "evt_3")
@@ -71,37 +71,37 @@ async def test_the_overview_says_what_happened_and_what_needs_attention_with_wha
             "Error rate50.0 %",
             "p50",
             "p95",
-            "of the latest delivery",
-            "Waiting now1",
+            "last delivery",
+            "Waiting1",
         ):
             await expect(facts).to_contain_text(re.compile(re.escape(text).replace(r"\ ", r"\s*"), re.IGNORECASE))
         for outcome in ("delivered", "canceled", "failed"):
             await expect(page.locator(f"svg rect.{outcome}")).to_have_count(1)
             await expect(page.locator(".legend")).to_contain_text(f"{outcome} 1")
-        await page.get_by_text("As a table").click()
+        await page.get_by_text("Show as table").click()
         await expect(page.locator(".chart tbody tr")).to_have_count(1)
         items = page.locator(".attention-list li")
         await expect(items).to_have_count(3)
-        await expect(items.filter(has_text="requests refused")).to_contain_text("signature_wrong")
-        await items.filter(has_text="no reason given").get_by_role("link", name="See the cause").click()
+        await expect(items.filter(has_text="requests rejected")).to_contain_text("signature_wrong")
+        await items.filter(has_text="no reason given").get_by_role("link", name="Show cause").click()
         await expect(page.locator(".numbered.here")).to_contain_text("no reason given")
         await page.go_back()
         await expect(items.first).to_contain_text("paused")
-        await expect(items.first).to_contain_text("1 delivery waits")
+        await expect(items.first).to_contain_text("1 delivery waiting")
         await items.first.get_by_role("button", name="Resume").click()
         await page.wait_for_url(f"**/webhooks/{endpoint.id}")
         assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
         breaker = Breaker(state=BreakerState.OPEN, reason=plain("503 five times"), probe_at_ms=2_000_000_000_000)
         await nicobar.runtime.store.keep_breaker(endpoint.seq, breaker)
         await page.goto(f"{nicobar.url}/")
-        await expect(items.first).to_contain_text("destination fails")
+        await expect(items.first).to_contain_text("destination failing")
         await expect(items.first).to_contain_text("503 five times")
-        await items.first.get_by_role("link", name="See why").click()
-        await page.get_by_text("It is asked again at").wait_for()
+        await items.first.get_by_role("link", name="Show details").click()
+        await page.get_by_text("Next check at").wait_for()
         assert not problems
 
 
-async def test_the_list_and_the_page_of_an_endpoint_say_how_it_does(nicobar):
+async def test_an_endpoint_s_health_is_in_the_list_and_its_page(nicobar):
     _, address = await furnish(nicobar, HANDLER)
     other, _ = await furnish(nicobar, None, name="Shop")
     await nicobar.pause(other, "paused by hand")
@@ -111,15 +111,15 @@ async def test_the_list_and_the_page_of_an_endpoint_say_how_it_does(nicobar):
         page, problems = await open_page(it)
         await set_password(page, nicobar)
         row = page.locator("tbody tr", has_text="Customer.io").filter(has_text="active")
-        for text in ("active", "50.0 %", "all"):
+        for text in ("active", "50.0 %", "All"):
             await expect(row).to_contain_text(text)
         await expect(page.locator("tbody tr", has_text="Shop")).to_contain_text("oldest just now")
         await row.locator("a").click()
         await page.get_by_role("heading", name="Customer.io").wait_for()
-        for text in ("Error rate", "50.0 %", "p95", "Latest tries"):
+        for text in ("Error rate", "50.0 %", "p95", "Latest attempts"):
             await expect(page.locator("main")).to_contain_text(text)
         await expect(page.locator("svg rect.delivered")).to_have_count(1)
-        # the deliveries: filters in the address, what comes shows by itself
+        # the deliveries: filters in the URL, new rows appear automatically
         await page.get_by_label("Endpoint").get_by_role("link", name="Deliveries").click()
         rows = page.locator("#rows tbody tr")
         await expect(rows).to_have_count(2)
@@ -130,12 +130,12 @@ async def test_the_list_and_the_page_of_an_endpoint_say_how_it_does(nicobar):
             ("Failed", "no reason given"),
             ("Canceled", "not handled"),
         ):
-            await page.get_by_role("navigation", name="Outcome").get_by_role("link", name=name).click()
+            await page.get_by_role("navigation", name="Status").get_by_role("link", name=name).click()
             await expect(rows).to_have_count(1)
             await expect(rows).to_contain_text(text)
         assert "state=canceled" in page.url
-        await page.get_by_role("navigation", name="Outcome").get_by_role("link", name="Waiting").click()
-        await page.get_by_text("Nothing waits").wait_for()
+        await page.get_by_role("navigation", name="Status").get_by_role("link", name="Waiting").click()
+        await page.get_by_text("Queue is empty").wait_for()
         await page.goto(f"{nicobar.url}/webhooks/{other.id}/deliveries?state=waiting")
         await expect(rows.first).to_contain_text("The endpoint is paused: paused by hand")
         await rows.first.locator("a").first.click()
@@ -164,7 +164,7 @@ async def test_deliveries_have_pages_in_both_directions_without_javascript(nicob
         assert "state=canceled" in page.url
 
 
-async def test_what_others_wrote_is_shown_and_never_run(nicobar):
+async def test_foreign_markup_is_shown_and_never_run(nicobar):
     endpoint, address = await furnish(
         nicobar, HANDLER.replace('"no reason given"', msgspec.json.encode(EVIL).decode()), name=EVIL
     )
@@ -186,7 +186,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+async def test_every_state_of_the_pages_is_accessible_and_responsive(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(
@@ -216,7 +216,7 @@ async def test_every_state_of_the_pages_can_be_used_by_everybody_and_fits(nicoba
     assert not findings, "\n".join(findings)
 
 
-async def test_pages_full_of_what_happened_are_light(nicobar):
+async def test_full_pages_stay_light(nicobar):
     endpoint, address = await furnish(nicobar, HANDLER)
     for number in range(30):
         event_type = ("payment.succeeded", "payment.failed", "refund.succeeded")[number % 3]

@@ -37,7 +37,7 @@ async def make_acme(client, **fields):
 
 
 class Places(dict[str, str]):
-    """What stands in an address, by name; something of no meaning where nothing else is known."""
+    """Values for path parameters by name; a meaningless value for unknown names."""
 
     def __missing__(self, name):
         return "1"
@@ -76,7 +76,7 @@ async def somebody_else_s(api):
 
 
 @pytest.mark.browser
-async def test_the_client_s_link_opens_one_application_until_it_ends(api):
+async def test_a_link_opens_one_application_until_it_expires(api):
     async with async_client(api) as client, browser() as it:
         endpoint, link = await make_acme(client, session_id="ada")
         foreign = await somebody_else_s(api)
@@ -93,7 +93,7 @@ async def test_the_client_s_link_opens_one_application_until_it_ends(api):
         await page.get_by_text("paused by hand").first.wait_for()
         (entry,) = (await api.ask("GET", "/api/v1/audit-log?action=endpoint.pause")).body["data"]
         assert (entry["actor"], entry["subject"]) == ("link ada", endpoint.id)
-        # What others have is not there, whichever page asks for it, and no form changes it.
+        # Objects of other applications are not found by any page and not changed by any form.
         before = await api.nicobar.runtime.store.snapshot()
         asked = 0
         for method in ("GET", "POST"):
@@ -118,18 +118,18 @@ async def test_the_client_s_link_opens_one_application_until_it_ends(api):
         after = await api.nicobar.runtime.store.snapshot()
         assert msgspec.structs.replace(after, version=0) == msgspec.structs.replace(before, version=0)
         assert await api.nicobar.runtime.store.draft("draft_1") is not None
-        # The client ends it, and with it what is open in the browser.
+        # The client expires the link, and with it the browser session.
         await client.authentication.expire_all("acme", ApplicationTokenExpireIn(session_ids=["ada"]))
         await page.goto(f"{api.url}/webhooks")
         await page.wait_for_url("**/login?next=**")
         await page.goto(link.url)
-        await page.get_by_text("This link has ended").wait_for()
+        await page.get_by_text("This link has expired").wait_for()
         assert not await examine(page, "portal-ended", width=1440, scheme="light")
         assert not [problem for problem in problems if "status of 4" not in problem]
 
 
 @pytest.mark.browser
-async def test_a_link_that_only_looks_changes_nothing_and_signing_out_ends_it(api):
+async def test_a_read_only_link_changes_nothing_and_signing_out_ends_it(api):
     async with async_client(api) as client, browser() as it:
         endpoint, link = await make_acme(client, read_only=True, expiry=3600)
         options = {"viewport": {"width": 390, "height": 900}, "color_scheme": "dark", "reduced_motion": "reduce"}
@@ -154,7 +154,7 @@ async def test_a_link_that_only_looks_changes_nothing_and_signing_out_ends_it(ap
         assert not [problem for problem in problems if "status of 4" not in problem]
 
 
-async def test_only_the_key_of_a_link_opens_anything_also_without_scripts(api):
+async def test_only_a_link_s_key_opens_pages_also_without_javascript(api):
     async with async_client(api) as client, visiting(api) as visitor:
         _, link = await make_acme(client)
         for key in ("", "nbr_x", api.token):

@@ -1,4 +1,4 @@
-"""The queue: what waits at which endpoint, since when, and what for."""
+"""The queue: pending deliveries per endpoint, their age and wait reasons."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ async def fill(nicobar):
     return held, address
 
 
-async def test_the_queue_says_what_waits_for_what_and_is_let_go_on(nicobar):
+async def test_the_queue_shows_wait_reasons_and_resumes(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
         await page.keyboard.press("g")
         await page.keyboard.press("q")
-        await page.get_by_text("Nothing waits").wait_for()
+        await page.get_by_text("Queue is empty").wait_for()
         held, _ = await fill(nicobar)
         await page.reload()
         await expect(page.locator("main .facts")).to_contain_text("4")
@@ -55,12 +55,12 @@ async def test_the_queue_says_what_waits_for_what_and_is_let_go_on(nicobar):
         first = lanes.filter(has_text="Held")
         for text in (
             "paused by hand",
-            "1 due, waiting for their turn",
-            "1 behind an earlier event of the same customer",
+            "1 due now",
+            "1 queued after an earlier event of the same customer",
         ):
             await expect(first).to_contain_text(text)
         down = lanes.filter(has_text="Down")
-        for text in ("1 to be sent later, the first at", "Next try at", "Behind an earlier event"):
+        for text in ("1 scheduled, next at", "Next attempt at", "Queued after an earlier event"):
             await expect(down).to_contain_text(text)
         await expect(page.locator("#queue > p")).to_contain_text("Well")
         await down.locator("tbody a", has_text="msg_").click()
@@ -76,7 +76,7 @@ async def test_the_queue_says_what_waits_for_what_and_is_let_go_on(nicobar):
         assert not problems
 
 
-async def test_what_others_wrote_is_shown_and_never_run(nicobar):
+async def test_foreign_markup_is_shown_and_never_run(nicobar):
     endpoint, address = await furnish(nicobar, HANDLER, name=EVIL)
     await nicobar.pause(endpoint, EVIL)
     await accept(nicobar, address, "evt_1", Customer(key=EVIL, name=EVIL))
@@ -96,7 +96,7 @@ async def test_what_others_wrote_is_shown_and_never_run(nicobar):
 
 
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_state_of_the_page_can_be_used_by_everybody_and_fits(nicobar, width, scheme, locale):
+async def test_every_state_of_the_page_is_accessible_and_responsive(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

@@ -1,4 +1,4 @@
-"""Sending again: counted first, followed to its end, canceled; and what a form may say."""
+"""Replays: preview, progress and cancellation; and the values of the form."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def nicobar(tmp_path):
         yield it
 
 
-def test_the_address_says_what_is_replayed():
+def test_the_url_contains_the_whole_replay_request():
     asked = read({"kind": ("recover",), "since": ("1h",)}, NOW_MS)
     assert (asked.which.since_ms, asked.which.until_ms) == (NOW_MS - HOUR_MS, NOW_MS)
     assert asked.which.states == (DeliveryState.FAILED,)
@@ -64,14 +64,14 @@ def test_the_address_says_what_is_replayed():
         ({"kind": "recover", "until": "2020-01-01"}, "span_empty"),
     ],
 )
-def test_what_is_no_replay_is_said(fields, code):
+def test_invalid_replays_are_explained(fields, code):
     with pytest.raises(UserError) as error:
         read({name: (value,) for name, value in fields.items()}, NOW_MS)
     assert error.value.code == code
 
 
 async def mend(nicobar, page, endpoint):
-    """The cause of the failures goes away: a variable that the handler looks at."""
+    """Fixes the cause of the failures: a variable that the handler reads."""
     await page.goto(endpoint)
     await page.locator("form[action$='/code'] button").click()
     await page.wait_for_url("**/drafts/*/code")
@@ -81,7 +81,7 @@ async def mend(nicobar, page, endpoint):
 
 
 @pytest.mark.browser
-async def test_what_failed_is_counted_sent_again_and_followed_and_new_ids_are_a_choice(nicobar):
+async def test_failures_are_previewed_and_replayed_with_optional_new_ids(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -94,29 +94,29 @@ async def test_what_failed_is_counted_sent_again_and_followed_and_new_ids_are_a_
         await page.get_by_role("link", name="Failed in the last hour").click()
         await page.get_by_text("1 delivery").first.wait_for()
         assert not (await nicobar.runtime.store.open_tasks()), "a count changes nothing"
-        await page.get_by_role("button", name="Send 1 delivery again").click()
+        await page.get_by_role("button", name="Replay 1 delivery").click()
         await expect(page.locator("#progress")).to_contain_text("1 of 1")
-        await expect(page.locator("#progress")).to_contain_text("done")
+        await expect(page.locator("#progress")).to_contain_text("completed")
         assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
         assert len(nicobar.state.activities) == 2
-        # The same once more has nothing to do.
+        # A second, identical replay finds nothing.
         await page.goto(f"{endpoint}/replays/count?kind=recover&since=1h")
-        await page.get_by_text("Nothing failed in this time.").wait_for()
+        await page.get_by_text("No failures in this period.").wait_for()
         # One customer's, whatever became of it: the same ids add nothing, new ones do.
         for new_ids, activities in ((False, 2), (True, 3)):
             await page.goto(f"{endpoint}/replays")
-            await page.get_by_label("Send again").check()
+            await page.get_by_label("Replay by filter").check()
             await page.get_by_label("Customer", exact=True).fill(EVIL)
-            await page.get_by_role("button", name="Count first").click()
+            await page.get_by_role("button", name="Preview replay").click()
             await expect(page.locator(".facts")).to_contain_text(EVIL)
-            await page.get_by_text("Emails go out a second time.").wait_for()
+            await page.get_by_text("Customers receive the emails again.").wait_for()
             if new_ids:
-                await page.get_by_label("Give the events new ids").check()
-            await page.get_by_role("button", name="Send 1 delivery again").click()
-            await expect(page.locator("#progress")).to_contain_text("done")
+                await page.get_by_label("Use new event IDs").check()
+            await page.get_by_role("button", name="Replay 1 delivery").click()
+            await expect(page.locator("#progress")).to_contain_text("completed")
             assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
             assert len(nicobar.state.activities) == activities
-        await expect(page.locator("#content h2")).to_contain_text("with new ids")
+        await expect(page.locator("#content h2")).to_contain_text("new event IDs")
         await page.get_by_role("link", name="Replays").first.click()
         await expect(page.locator("tbody tr")).to_have_count(3)
         entries = await nicobar.runtime.store.audit(AuditFilter(subject=endpoint.rsplit("/", 1)[1]), limit=9)
@@ -126,30 +126,30 @@ async def test_what_failed_is_counted_sent_again_and_followed_and_new_ids_are_a_
 
 
 @pytest.mark.browser
-async def test_a_replay_is_asked_for_and_canceled_without_javascript(nicobar):
+async def test_a_replay_starts_and_is_canceled_without_javascript(nicobar):
     async with browser() as it:
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
         endpoint, _ = await make_endpoint(page, nicobar, CODE)
         await page.goto(f"{endpoint}/replays")
-        await page.get_by_label("since a date").check()
-        await page.get_by_role("button", name="Count first").click()
-        await page.get_by_text("There is no date.").wait_for()
-        await page.get_by_label("Send again").check()
-        await page.get_by_label("since a date").check()
+        await page.get_by_label("custom range").check()
+        await page.get_by_role("button", name="Preview replay").click()
+        await page.get_by_text("Missing start date.").wait_for()
+        await page.get_by_label("Replay by filter").check()
+        await page.get_by_label("custom range").check()
         await page.get_by_label("From (UTC)").fill("2026-01-01T00:00")
-        await page.get_by_text("Event types", exact=True).click()
+        await page.locator("summary", has_text="Event types").click()
         await page.get_by_role("group", name="payment").get_by_label("succeeded").check()
-        await page.get_by_role("button", name="Count first").click()
+        await page.get_by_role("button", name="Preview replay").click()
         await expect(page.locator(".facts")).to_contain_text("2026-01-01 00:00:00.000 UTC")
-        await page.get_by_role("link", name="Change the choice").click()
+        await page.get_by_role("link", name="Change selection").click()
         await expect(page.get_by_label("From (UTC)")).to_have_value("2026-01-01T00:00")
-        await page.get_by_role("button", name="Count first").click()
-        # The endpoint is paused, so that what is sent again waits until the replay is canceled.
+        await page.get_by_role("button", name="Preview replay").click()
+        # The endpoint is paused, so that the replayed deliveries wait until the replay is canceled.
         assert (await send_form(page, f"{endpoint}/pause")).status == 303
         await page.reload()
-        await page.get_by_text("The endpoint is paused.").wait_for()
-        await page.get_by_role("button", name="Send 1 delivery again").click()
+        await page.get_by_text("This endpoint is paused.").wait_for()
+        await page.get_by_role("button", name="Replay 1 delivery").click()
         task_id = page.url.rsplit("/", 1)[1]
         await send_form(page, f"{page.url}/cancel")
         await page.reload()
@@ -160,7 +160,7 @@ async def test_a_replay_is_asked_for_and_canceled_without_javascript(nicobar):
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme", "language"), [(1440, "light", "en"), (390, "dark", "ko")])
-async def test_the_pages_can_be_used_by_everybody_and_fit(nicobar, width, scheme, language):
+async def test_the_pages_are_accessible_and_responsive(nicobar, width, scheme, language):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

@@ -20,7 +20,7 @@ async def nicobar(tmp_path):
         yield it
 
 
-async def test_the_link_sets_the_password_once_and_only_its_hash_is_kept(nicobar, tmp_path):
+async def test_the_link_sets_the_password_once_and_stores_its_hash(nicobar, tmp_path):
     async with visiting(nicobar) as visitor:
         path = await set_up(nicobar, visitor)
         assert (await visitor.ask("GET", "/webhooks"))[0] == 200
@@ -34,7 +34,7 @@ async def test_the_link_sets_the_password_once_and_only_its_hash_is_kept(nicobar
 
 
 @pytest.mark.parametrize(("password", "again"), [("short", "short"), (PASSWORD, "something else"), ("x" * 1001,) * 2])
-async def test_a_password_that_will_not_do_is_asked_for_again(nicobar, password, again):
+async def test_an_unsuitable_password_is_requested_again(nicobar, password, again):
     path = urlsplit(nicobar.runtime.setup_url).path
     async with visiting(nicobar) as visitor:
         await visitor.ask("GET", path)
@@ -42,7 +42,7 @@ async def test_a_password_that_will_not_do_is_asked_for_again(nicobar, password,
         await set_up(nicobar, visitor)
 
 
-async def test_nobody_sees_or_changes_anything_without_signing_in(nicobar):
+async def test_signed_out_visitors_see_and_change_nothing(nicobar):
     async with visiting(nicobar) as owner:
         await set_up(nicobar, owner)
     async with visiting(nicobar) as visitor:
@@ -127,7 +127,7 @@ async def test_over_https_cookies_are_secure(tmp_path):
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "/%0d%0ax"])
-async def test_signing_in_leads_to_pages_of_ours_only(nicobar, elsewhere):
+async def test_signing_in_redirects_to_own_pages_only(nicobar, elsewhere):
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
         _, _, headers = await visitor.ask("GET", f"/login?next={elsewhere}")
@@ -138,7 +138,7 @@ async def test_signing_in_leads_to_pages_of_ours_only(nicobar, elsewhere):
         assert not headers["location"].startswith(("//", "/\\"))
 
 
-async def test_wrong_passwords_are_bounded(nicobar):
+async def test_failed_sign_in_attempts_are_limited(nicobar):
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
     async with visiting(nicobar) as visitor:
@@ -149,9 +149,9 @@ async def test_wrong_passwords_are_bounded(nicobar):
         assert (status, int(headers["retry-after"]) > 0) == (429, True)
 
 
-async def test_wrong_passwords_are_forgotten_after_a_minute_and_by_the_right_one(nicobar):
+async def test_the_limit_resets_after_a_minute_and_on_success(nicobar):
     store = nicobar.runtime.store
-    # Of today: what is kept is deleted in the background once it is old.
+    # Recent: old entries are deleted in the background.
     start_ms = nicobar.runtime.clock.now_ms()
 
     async def attempt(at_ms, *, address="192.0.2.7", name="owner"):
@@ -171,7 +171,7 @@ async def test_wrong_passwords_are_forgotten_after_a_minute_and_by_the_right_one
     await attempt(PERIOD_MS)
 
 
-async def test_browsers_are_told_what_pages_may_do(nicobar):
+async def test_pages_have_security_headers(nicobar):
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
         for path in ("/webhooks", "/webhooks/new/customerio", "/webhooks/ep_none", "/static/nothing.js"):
@@ -190,7 +190,7 @@ async def test_browsers_are_told_what_pages_may_do(nicobar):
             assert (await visitor.ask("GET", path))[0] == 404
 
 
-async def test_what_is_no_page_is_answered_as_before(nicobar):
+async def test_other_paths_are_not_answered_by_the_dashboard(nicobar):
     async with visiting(nicobar) as visitor:
         assert (await visitor.ask("GET", "/healthz"))[0] == 200
         assert (await visitor.ask("GET", "/api/v1/app"))[0] == 401
@@ -199,7 +199,7 @@ async def test_what_is_no_page_is_answered_as_before(nicobar):
         assert (await visitor.ask("POST", "/in/none", {}))[0] == 404
 
 
-async def test_once_there_is_an_owner_a_start_offers_no_link(tmp_path):
+async def test_an_installation_with_an_owner_prints_no_link(tmp_path):
     async with installation(tmp_path) as nicobar, visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
     async with installation(tmp_path) as nicobar:

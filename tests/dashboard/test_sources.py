@@ -1,4 +1,4 @@
-"""Where webhooks come in: made, given another secret or address, tried with a sample, asked what was refused."""
+"""Sources: creation, secrets and URLs, sample events, rejected requests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def make_source(visitor, nicobar, secret=SECRET):
     return headers["location"], f"{nicobar.url}/in/{source.token}"
 
 
-async def test_a_secret_is_rotated_while_the_one_before_it_is_taken_until_its_end(nicobar):
+async def test_the_previous_secret_is_accepted_until_it_expires(nicobar):
     second, third = new_webhook_secret(), new_webhook_secret()
     store = nicobar.runtime.store
     async with visiting(nicobar) as visitor:
@@ -43,7 +43,7 @@ async def test_a_secret_is_rotated_while_the_one_before_it_is_taken_until_its_en
         (source,) = (await store.snapshot()).sources
         left_ms = source.older_until_ms - nicobar.runtime.clock.now_ms()
         assert 23 * 3_600_000 < left_ms <= 24 * 3_600_000
-        # When its time is up it is not taken, though it is still kept.
+        # Once it has expired it is rejected, although it is still stored.
         over = msgspec.structs.replace(source, older_until_ms=nicobar.runtime.clock.now_ms())
         await store.change([PutSource(source=over)])
         await nicobar.runtime.configuration.refresh()
@@ -53,7 +53,7 @@ async def test_a_secret_is_rotated_while_the_one_before_it_is_taken_until_its_en
         assert (await visitor.send(f"{page}/end-older"))[0] == 303
         assert (await visitor.send(f"{page}/end-older"))[0] == 303, "again, and nothing changes"
         assert await nicobar.send(address, event_id="evt_4", secret=SECRET) == 401
-        # A secret that has become known is not taken for another moment.
+        # A leaked secret is revoked immediately.
         assert (await visitor.send(f"{page}/secret", secret=third, hours="0"))[0] == 303
         assert await nicobar.send(address, event_id="evt_5", secret=second) == 401
         assert await nicobar.send(address, event_id="evt_5", secret=third) == 202
@@ -61,7 +61,7 @@ async def test_a_secret_is_rotated_while_the_one_before_it_is_taken_until_its_en
         assert source.older_until_ms is None
 
 
-async def test_a_name_is_taken_once_and_a_sender_has_to_be_known(nicobar):
+async def test_source_names_are_unique_and_senders_known(nicobar):
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
         await make_source(visitor, nicobar)
@@ -146,7 +146,7 @@ async def visit_all(page, nicobar):
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_a_source_from_its_making_to_its_end(nicobar, width, scheme, locale):
+async def test_a_source_from_creation_to_deletion(nicobar, width, scheme, locale):
     findings: list[str] = []
     store = nicobar.runtime.store
     async with browser() as it:

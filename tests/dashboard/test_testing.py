@@ -35,7 +35,7 @@ def signs(item) -> list[str]:
     return [line.sign + line.text for line in item.lines]
 
 
-def test_a_difference_has_what_goes_what_comes_and_little_of_what_stays():
+def test_a_difference_shows_changes_with_little_context():
     same = [f"line {number}" for number in range(20)]
     after = [*same[:10], "new", *same[11:]]
     found = compare("\n".join(same), "\n".join(after))
@@ -59,7 +59,7 @@ def test_a_difference_has_what_goes_what_comes_and_little_of_what_stays():
 
 
 @pytest.mark.browser
-async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_after_a_yes(nicobar):
+async def test_a_received_message_is_sent_as_a_test_after_confirmation(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -67,28 +67,33 @@ async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_afte
         await page.goto(endpoint)
         await page.get_by_label("Endpoint").get_by_role("link", name="Testing").click()
         await page.get_by_text("the published code, version 1").wait_for()
-        await page.get_by_role("button", name="Run on it").click()
+        await page.get_by_role("button", name="Run message").click()
         await expect(page.locator(".request").last).to_contain_text('"name": "paid"')
-        await page.get_by_text("Changes to the event").last.click()
+        await page.get_by_text("Changes by the transformation").last.click()
         changes = page.locator(".changes").last
         await expect(changes.locator("del").first).to_contain_text("\N{MINUS SIGN}")
         await expect(changes.locator("ins", has_text='"name": "paid"')).to_contain_text("+")
-        await page.get_by_role("link", name="Send to Customer.io now").click()
+        await page.get_by_role("link", name="Send test event to Customer.io").click()
         confirm = page.locator("#confirm")
-        for text in ("really happens, once", nicobar.emulator.url.split("//")[1], "nicobar_test", "mails go out"):
+        for text in (
+            "This sends the 2 calls below",
+            nicobar.emulator.url.split("//")[1],
+            "nicobar_test",
+            "mails go out",
+        ):
             await expect(confirm).to_contain_text(text)
         assert len(nicobar.state.activities) == 1, "nothing is sent before it is confirmed"
-        await confirm.get_by_role("button", name="Yes, send it").click()
-        await page.get_by_role("heading", name="Customer.io has taken the test.").wait_for()
+        await confirm.get_by_role("button", name="Send test event").click()
+        await page.get_by_role("heading", name="Customer.io accepted the test event.").wait_for()
         real, test = nicobar.state.activities
         assert test.data == {"amount": 5, "note": EVIL, "nicobar_test": True}
         assert real.id != test.id
         await expect(page.locator(".request").first).to_contain_text("***")
         assert "demo-key" not in await page.content()
-        await expect(page.locator(".request").first).to_contain_text("Answer 200")
+        await expect(page.locator(".request").first).to_contain_text("Response 200")
         # The address of the result is one that can be reloaded, and a form that is sent twice sends once.
         await page.reload()
-        await page.get_by_role("heading", name="Customer.io has taken the test.").wait_for()
+        await page.get_by_role("heading", name="Customer.io accepted the test event.").wait_for()
         test_id = page.url.rsplit("/", 1)[1]
         again = await send_form(page, f"{endpoint}/testing/send", test_id=test_id, sample_type="payment.succeeded")
         assert (again.status, again.headers["location"].endswith(test_id)) == (303, True)
@@ -97,31 +102,31 @@ async def test_a_real_past_event_is_tried_and_sent_once_more_as_a_test_only_afte
         entries = await store.audit(AuditFilter(app_id=app_id, actions=("endpoint.test.send",)), limit=5)
         assert [(item.actor, item.subject) for item in entries.items] == [("user owner", endpoint.rsplit("/", 1)[1])]
         assert "payment.succeeded, 2 calls" in entries.items[0].detail
-        # A sample goes to somebody's own address, if they like.
+        # A sample can be sent to the user's own email address.
         await page.goto(f"{endpoint}/testing?send=1")
-        await page.get_by_label("To your own address").fill("me@shop.example")
-        await page.get_by_role("button", name="Take this address").click()
+        await page.get_by_label("Send to your own email address").fill("me@shop.example")
+        await page.get_by_role("button", name="Use this address").click()
         await expect(page.locator(".request").first).to_contain_text('"email": "me@shop.example"')
-        await page.get_by_role("button", name="Yes, send it").click()
-        await page.get_by_role("heading", name="Customer.io has taken the test.").wait_for()
+        await page.get_by_role("button", name="Send test event").click()
+        await page.get_by_role("heading", name="Customer.io accepted the test event.").wait_for()
         mine = [activity for activity in nicobar.state.activities if activity.person.startswith("nicobar_test_")]
         assert [item.name for item in mine] == ["paid"]
         # What the handler leaves cannot be sent, and an unknown test has no page.
         await page.goto(f"{endpoint}/testing?sample_type=refund.failed&send=1")
-        await page.get_by_text("There is nothing to send.").wait_for()
-        assert not await page.get_by_role("button", name="Yes, send it").count()
+        await page.get_by_text("Nothing to send.").wait_for()
+        assert not await page.get_by_role("button", name="Send test event").count()
         assert (await page.request.get(f"{endpoint}/testing/sent/none")).status == 404
         assert not problems
 
 
 @pytest.mark.browser
-async def test_a_draft_is_compared_with_what_runs_and_a_pasted_event_is_sent_without_javascript(nicobar):
+async def test_drafts_are_compared_and_pasted_events_sent_without_javascript(nicobar):
     async with browser() as it:
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
         endpoint, _ = await make_endpoint(page, nicobar, CODE)
         await page.goto(endpoint)
-        await page.get_by_role("button", name="Edit the transformation").click()
+        await page.get_by_role("button", name="Edit transformation").click()
         draft = page.url.removesuffix("/code")
         await write_code(page, draft, CODE.replace("'paid'", "'paid_in_full'").replace("amount: 5", "amount: 6"))
         await page.goto(f"{draft}/test")
@@ -134,13 +139,13 @@ async def test_a_draft_is_compared_with_what_runs_and_a_pasted_event_is_sent_wit
         )
         body = fresh(TYPES["payment.succeeded"], nicobar.runtime.clock.now_ms()).decode()
         await page.get_by_text("Paste an event").click()
-        await page.get_by_label("The event as JSON").fill(body)
-        await page.get_by_role("button", name="Run what was pasted").click()
-        await page.get_by_role("button", name="Send to Customer.io now").click()
+        await page.get_by_label("Event as JSON").fill(body)
+        await page.get_by_role("button", name="Run pasted event").click()
+        await page.get_by_role("button", name="Send test event to Customer.io").click()
         faults = f"{nicobar.emulator.url}/emulator/faults"
         assert (await page.request.put(faults, data=[{"status": 401}])).ok
-        await page.get_by_role("button", name="Yes, send it").click()
-        await page.get_by_role("heading", name="Customer.io has not taken the test.").wait_for()
+        await page.get_by_role("button", name="Send test event").click()
+        await page.get_by_role("heading", name="Customer.io rejected the test event.").wait_for()
         await expect(page.locator(".request footer")).to_contain_text("Check the credentials (Site ID and API key)")
         assert [activity.name for activity in nicobar.state.activities] == ["paid"], (
             "one that is refused is not tried again"
@@ -149,7 +154,7 @@ async def test_a_draft_is_compared_with_what_runs_and_a_pasted_event_is_sent_wit
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_the_pages_can_be_used_by_everybody_and_fit(nicobar, width, scheme, locale):
+async def test_the_pages_are_accessible_and_responsive(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(
@@ -158,7 +163,7 @@ async def test_the_pages_can_be_used_by_everybody_and_fit(nicobar, width, scheme
         await set_password(page, nicobar)
         endpoint, _ = await make_endpoint(page, nicobar, CODE)
         await page.goto(endpoint)
-        await page.get_by_role("button", name="Edit the transformation").click()
+        await page.get_by_role("button", name="Edit transformation").click()
         draft = page.url.removesuffix("/code")
         await write_code(page, draft, CODE.replace("'paid'", "'paid_in_full'"))
         if locale.startswith("ko"):

@@ -51,7 +51,7 @@ async def publish(page, draft):
     await page.wait_for_url("**/webhooks/ep_*")
 
 
-async def test_code_is_changed_in_a_draft_compared_published_and_an_old_version_is_restored(nicobar):
+async def test_a_draft_is_compared_published_and_a_version_restored(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
@@ -61,26 +61,26 @@ async def test_code_is_changed_in_a_draft_compared_published_and_an_old_version_
         await expect(page.locator(".numbered")).to_contain_text(EVIL)
         draft = await begin(page, endpoint, SECOND)
         await page.goto(f"{endpoint}/transformation")
-        await page.get_by_text("A draft is open").wait_for()
-        await page.get_by_role("button", name="Go on with the draft").click()
+        await page.get_by_text("Unpublished draft").wait_for()
+        await page.get_by_role("button", name="Continue draft").click()
         await expect(page).to_have_url(f"{draft}/code")  # one draft of an endpoint, not one a click
         await page.goto(f"{endpoint}/transformation")
-        await page.get_by_role("link", name="Compare with what runs").click()
+        await page.get_by_role("link", name="Compare with published code").click()
         compared = page.locator("#compared")
         await expect(compared.locator("del")).to_have_text([re.compile(r"'paid'")])
         await expect(compared.locator("ins")).to_have_text([re.compile(r"'paid_in_full'")])
         await publish(page, draft)
         await page.goto(f"{endpoint}/transformation")
         await expect(page.locator("tbody tr")).to_have_count(2)
-        await expect(page.locator("tbody tr").first).to_contain_text("runs")
+        await expect(page.locator("tbody tr").first).to_contain_text("published")
         await page.get_by_label("Compare", exact=True).select_option("1")
         await page.get_by_label("with", exact=True).select_option("2")
-        await page.get_by_role("button", name="Show the difference").click()
+        await page.get_by_role("button", name="Show differences").click()
         await expect(page).to_have_url(re.compile(r"before=1&after=2"))
         await expect(page.locator("#compared ins")).to_have_text([re.compile(r"'paid_in_full'")])
         await page.get_by_role("link", name="version 1").click()
         await expect(page.locator("#compared ins")).to_have_text([re.compile(r"'paid'")])
-        await page.get_by_role("button", name="Restore this version").click()
+        await page.get_by_role("button", name="Restore version").click()
         await expect(page.locator("tbody tr")).to_have_count(3)
         (known,) = nicobar.runtime.configuration.snapshot.endpoints
         assert (known.transformation.version, known.transformation.code) == (3, FIRST)
@@ -95,7 +95,7 @@ async def test_code_is_changed_in_a_draft_compared_published_and_an_old_version_
         assert not problems
 
 
-async def test_a_draft_is_tried_on_real_messages_beside_what_was_sent_without_javascript(nicobar):
+async def test_a_dry_run_compares_with_sent_requests_without_javascript(nicobar):
     async with browser() as it:
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
@@ -104,15 +104,15 @@ async def test_a_draft_is_tried_on_real_messages_beside_what_was_sent_without_ja
         assert await deliver(nicobar, address, "refund.failed", "evt_2", evil) is DeliveryState.SUCCESS
         assert await deliver(nicobar, address, "payment.processing", "evt_3") is DeliveryState.CANCELED
         await page.goto(f"{endpoint}/transformation")
-        await page.get_by_role("link", name="Dry run on the latest messages").click()
-        await page.get_by_text("none differs from what was sent").wait_for()
+        await page.get_by_role("link", name="Dry-run latest messages").click()
+        await page.get_by_text("no differences from what was sent").wait_for()
         await begin(page, endpoint, THIRD)
         await page.goto(f"{endpoint}/transformation")
-        await page.get_by_role("link", name="Dry run on the latest messages").click()
-        for text in ("3 messages", "1 would fail", "2 differ from what was sent"):
+        await page.get_by_role("link", name="Dry-run latest messages").click()
+        for text in ("3 messages", "1 would fail", "2 different from what was sent"):
             await expect(page.locator(".summary")).to_contain_text(text)
         rows = page.locator("tbody tr")
-        await expect(rows.nth(0)).to_contain_text("nothing was sent")
+        await expect(rows.nth(0)).to_contain_text("nothing sent")
         await expect(rows.nth(1)).to_contain_text(EVIL)
         await rows.nth(2).get_by_role("link").click()
         opened = page.locator("#opened")
@@ -122,12 +122,12 @@ async def test_a_draft_is_tried_on_real_messages_beside_what_was_sent_without_ja
         await expect(page.locator("#opened")).to_contain_text(EVIL)
         assert not await page.locator("main img, main script").count()
         assert len([activity for activity in nicobar.state.activities if activity.name == "paid"]) == 2, (
-            "nothing was sent"
+            "nothing sent"
         )
 
 
 @pytest.mark.parametrize(("width", "scheme", "language"), [(1440, "light", "en"), (390, "dark", "ko")])
-async def test_the_pages_can_be_used_by_everybody_and_fit(nicobar, width, scheme, language):
+async def test_the_pages_are_accessible_and_responsive(nicobar, width, scheme, language):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(

@@ -54,7 +54,7 @@ async def test_wrong_passwords_count_across_processes(nicobar, other_url):
             assert (await asked.send("/login", password=PASSWORD))[0] == 429
 
 
-async def test_a_test_event_is_shown_by_every_process_and_sent_once(nicobar, owner, other_url):
+async def test_every_process_shows_a_test_event_that_was_sent_once(nicobar, owner, other_url):
     endpoint, _ = await furnish(nicobar, ORDER_PAID)
     here = f"/webhooks/{endpoint.id}/testing"
     visitor, beside = owner, Visitor(other_url, owner.http)

@@ -1,4 +1,4 @@
-"""Who may do what: owners, editors, viewers; invited, changed, removed, and held to it by every page and form."""
+"""Users and roles: invitations, changes, removal, and permissions on every page and form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support.installation import PASSWORD, connect, examine, installation, open_
 from support.pages import routes, set_up, visiting
 
 OTHER = "another pigeon's way"
-# Forms that anybody may send who is signed in: they concern themselves alone.
+# Forms that every signed-in user may send: they concern only that user.
 OWN = {"/settings/account/password", "/settings/account/sign-out"}
 # Pages of something that their query names.
 ASKED = {"/failures/group", "/customers/timeline"}
@@ -50,7 +50,7 @@ def filled(route: str) -> str:
     return re.sub(r"{\w+}", "x_none", route)
 
 
-async def test_who_is_invited_sets_a_password_once_and_signs_in_by_name(nicobar):
+async def test_invited_users_set_a_password_once_and_sign_in(nicobar):
     async with visiting(nicobar) as owner, visiting(nicobar) as ada:
         await set_up(nicobar, owner)
         assert 'id="username"' not in (await ada.ask("GET", "/login"))[1], "the owner alone needs no name"
@@ -74,7 +74,7 @@ async def test_who_is_invited_sets_a_password_once_and_signs_in_by_name(nicobar)
         assert (await ada.ask("GET", path))[0] == 404
 
 
-async def test_a_user_of_their_own_gives_nobody_more_tries_at_another_s_password(nicobar):
+async def test_an_own_account_gives_no_more_attempts_at_other_passwords(nicobar):
     async with visiting(nicobar) as owner, visiting(nicobar) as ada:
         await set_up(nicobar, owner)
         await join(ada, await invite(owner, "ada", "viewer"))
@@ -86,7 +86,7 @@ async def test_a_user_of_their_own_gives_nobody_more_tries_at_another_s_password
         assert statuses == [422] * 5 + [429]
 
 
-async def test_roles_change_at_once_and_somebody_stays_owner(nicobar):
+async def test_roles_change_immediately_and_an_owner_remains(nicobar):
     store = nicobar.runtime.store
     async with visiting(nicobar) as owner, visiting(nicobar) as ada:
         await set_up(nicobar, owner)
@@ -108,7 +108,7 @@ async def test_roles_change_at_once_and_somebody_stays_owner(nicobar):
         assert [user.role for user in await store.users()].count("owner") == 1
 
 
-async def test_who_is_removed_is_out_and_a_lost_password_is_replaced_by_a_link(nicobar):
+async def test_removed_users_are_signed_out_and_links_reset_passwords(nicobar):
     store = nicobar.runtime.store
     async with visiting(nicobar) as owner, visiting(nicobar) as ada, visiting(nicobar) as again:
         await set_up(nicobar, owner)
@@ -127,7 +127,7 @@ async def test_who_is_removed_is_out_and_a_lost_password_is_replaced_by_a_link(n
             assert (await owner.send(f"/settings/users/{user.id}/{action}", role="viewer"))[0] == 404
 
 
-async def test_everybody_changes_their_own_password_and_signs_out_everywhere(nicobar):
+async def test_users_change_their_password_and_sign_out_everywhere(nicobar):
     async with visiting(nicobar) as owner, visiting(nicobar) as elsewhere:
         await set_up(nicobar, owner)
         assert await sign_in(elsewhere, "owner", PASSWORD) == 303
@@ -150,7 +150,7 @@ async def test_everybody_changes_their_own_password_and_signs_out_everywhere(nic
         assert statuses == [422] * 5 + [429]
 
 
-async def test_every_form_is_rejected_from_elsewhere_and_without_the_right(nicobar):
+async def test_forms_are_rejected_cross_site_and_without_permission(nicobar):
     async with visiting(nicobar) as owner, visiting(nicobar) as viewer, visiting(nicobar) as editor:
         await set_up(nicobar, owner)
         await join(viewer, await invite(owner, "vera", "viewer"))
@@ -170,7 +170,7 @@ async def test_every_form_is_rejected_from_elsewhere_and_without_the_right(nicob
         assert (await nicobar.runtime.store.snapshot()).version == before.version
 
 
-async def test_every_page_but_those_for_changing_is_there_for_a_viewer(nicobar):
+async def test_viewers_can_open_all_pages_except_forms(nicobar):
     async with visiting(nicobar) as owner, visiting(nicobar) as viewer:
         await set_up(nicobar, owner)
         await join(viewer, await invite(owner, "vera", "viewer"))
@@ -185,7 +185,7 @@ async def test_every_page_but_those_for_changing_is_there_for_a_viewer(nicobar):
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_a_viewer_sees_everything_and_finds_nothing_to_change(nicobar, width, scheme, locale):
+async def test_viewers_see_everything_without_buttons_for_changes(nicobar, width, scheme, locale):
     findings: list[str] = []
     async with browser() as it:
         page, _ = await open_page(it)

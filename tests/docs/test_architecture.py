@@ -1,4 +1,4 @@
-"""What ARCHITECTURE.md names exists."""
+"""Files and functions named in ARCHITECTURE.md exist."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "nicobar"
 PAGE = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
-# `folder/`, `folder/file.py` or `folder/file.py:Class.method`; what has a place for a name ends before it.
+# `folder/`, `folder/file.py` or `folder/file.py:Class.method`; a placeholder for a name ends the path.
 NAMED = sorted(set(re.findall(r"`([\w./-]+(?:/|\.(?:py|md|toml))(?::[\w.]+)?)(?:<\w+>[\w.]*)?`", PAGE)))
 
 
@@ -31,7 +31,7 @@ def test_the_page_names_every_package():
 
 
 def names_in(path: Path, classes: list[str]) -> set[str]:
-    """What a module defines, or a class in it."""
+    """The names that a module, or a class in it, defines."""
     body: list[ast.stmt] = ast.parse(path.read_text("utf-8")).body
     for name in classes:
         body = next(node.body for node in body if isinstance(node, ast.ClassDef) and node.name == name)

@@ -1,4 +1,4 @@
-"""`make dev`: what runs is restarted when a file changes, and nothing of it is left."""
+"""`make dev` restarts the servers when a file changes, and stops them at the end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def dev(tmp_path):
     )
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     yield watched, process
-    process.kill()
+    # It ends the command that it started.
+    process.terminate()
     process.wait()
     process.stdout.close()
 
@@ -40,7 +41,7 @@ def test_a_changed_file_restarts_the_commands(dev):
     watched, process = dev
     assert process.stdout.readline().split()[1] == "first"
     (watched / "text").write_text("second")
-    assert process.stdout.readline() == "A file changed. Restarting.\n"
+    assert process.stdout.readline() == "Source changed. Restarting.\n"
     assert process.stdout.readline().split()[1] == "second"
 
 

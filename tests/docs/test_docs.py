@@ -1,4 +1,4 @@
-"""The reference names everything that there is, and what the pages tell to do works."""
+"""The reference is complete, and the commands and examples of the pages work."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import msgspec
@@ -32,20 +33,31 @@ EMULATOR = (ROOT / "docs" / "reference" / "emulator.md").read_text("utf-8")
 CONTRACT = (ROOT / "docs" / "reference" / "customerio.md").read_text("utf-8")
 SOURCE = "\n".join(path.read_text("utf-8") for path in Path(nicobar.__file__).parent.rglob("*.py"))
 
-# What needs the servers that the tutorial starts by hand; `tests/cli` runs these against running ones.
-ONLINE = ("nicobar doctor", "nicobar trigger")
+# Commands that start the servers or need them; `tests/cli` tests these.
+ONLINE = (
+    "nicobar doctor",
+    "nicobar trigger",
+    "nicobar emulator",
+    "nicobar replay resend MESSAGE",
+    "NICOBAR_ALLOWED_ADDRESSES=127.0.0.1:8081 nicobar serve",
+)
 
 
 def names() -> list[str]:
     settings = [field.name for field in msgspec.structs.fields(Settings)]
-    refusals = re.findall(r'Refusal\(\s*\d+,\s*"(\w+)"', SOURCE)
-    assert len(refusals) > 10
-    return [*settings, *Metrics().names(), *(item.value for item in Failure), *refusals]
+    rejections = re.findall(r'Refusal\(\s*\d+,\s*"(\w+)"', SOURCE)
+    assert len(rejections) > 10
+    return [*settings, *(item.value for item in Failure), *rejections]
 
 
 @pytest.mark.parametrize("name", sorted(set(names())))
-def test_the_reference_has_every_setting_metric_failure_and_refusal(name):
+def test_the_reference_has_every_setting_failure_and_rejection(name):
     assert f"`{name}`" in REFERENCE or f"`{name}`" in API
+
+
+def test_the_reference_has_every_metric_with_its_meaning():
+    for name, meaning in Metrics().meanings().items():
+        assert re.search(rf"^\| `{name}` \| .*\| {re.escape(meaning)} \|$", REFERENCE, re.MULTILINE), name
 
 
 @pytest.mark.parametrize("name", group.commands)
@@ -54,11 +66,11 @@ def test_the_reference_has_every_command(name):
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.name)
-def test_the_contract_s_page_has_every_rule_with_its_meaning(rule):
+def test_the_contract_page_has_every_rule_with_its_meaning(rule):
     assert f"| `{rule.name}` | {rule.meaning} |" in CONTRACT.partition(f"## {rule.level.value.title()}s")[2]
 
 
-def test_the_contract_s_page_has_every_call_and_every_switch():
+def test_the_contract_page_has_every_call_and_switch():
     for actions in ACTIONS.values():
         for action in actions.values():
             assert f"| `{action.type}` | `{action.action}` | " in CONTRACT
@@ -69,7 +81,7 @@ def test_the_contract_s_page_has_every_call_and_every_switch():
         assert f"`{field.name}`" in REFERENCE
 
 
-def test_the_api_s_page_says_of_every_operation_of_the_public_one_what_is_true():
+def test_the_api_page_is_right_about_every_public_operation():
     rows = re.findall(r"^\| ((?:`v1\.[\w.-]+` ?)+)\| (works|differs|not offered) \|(.*)\|$", API, re.MULTILINE)
     documented = {name: here for names, here, _ in rows for name in re.findall(r"`([^`]+)`", names)}
     offered = {operation.id for operation in OPERATIONS}
@@ -79,7 +91,7 @@ def test_the_api_s_page_says_of_every_operation_of_the_public_one_what_is_true()
     assert all(how.strip() for _, here, how in rows if here != "works")
 
 
-def test_the_emulator_s_page_has_every_flag_path_and_fault():
+def test_the_emulator_page_has_every_option_path_and_fault():
     flags = [name for option in group.commands["emulator"].params for name in option.opts]
     paths = re.findall(r'@(?:get|put|delete)\("(/emulator/\w+)"', SOURCE)
     assert len(paths) > 10
@@ -87,11 +99,11 @@ def test_the_emulator_s_page_has_every_flag_path_and_fault():
         assert f"`{name}`" in EMULATOR or f" {name}`" in EMULATOR, name
 
 
-def test_every_setting_says_what_it_is_for():
+def test_every_setting_has_a_description():
     assert all(description(field).endswith(".") for field in msgspec.structs.fields(Settings))
 
 
-def test_the_reference_leads_to_every_recipe(tmp_path):
+def test_the_reference_links_to_every_recipe(tmp_path):
     for candidate in RECIPES:
         assert f"(../src/nicobar/connectors/customerio/recipes/{candidate.name}.md)" in REFERENCE
     result = run(
@@ -106,13 +118,22 @@ PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_links_between_pages_lead_somewhere(path):
-    for target in re.findall(r"\]\(([^)#]+)", path.read_text("utf-8")):
-        assert (path.parent / target).exists(), target
+def test_links_lead_to_existing_pages_and_headings(path):
+    for target, heading in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", path.read_text("utf-8")):
+        page = path.parent / target if target else path
+        assert page.exists(), target
+        assert not heading or heading in headings(page), f"{target}#{heading}"
+
+
+def headings(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub forms them."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_pages_name_make_targets_that_exist(path):
+def test_make_targets_on_pages_exist(path):
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     text = path.read_text("utf-8")
     named = re.findall(r"^make (\w+)", text, re.MULTILINE) + re.findall(r"`make (?:PYTHON=\S+ )?(\w+)", text)
@@ -120,14 +141,17 @@ def test_pages_name_make_targets_that_exist(path):
 
 
 def blocks(path: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    """The code blocks in a language; those in lists without their indent."""
+    found = re.findall(rf"^ *```{language}\n(.*?)^ *```$", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(block) for block in found]
 
 
-def test_the_tutorial_works_as_it_is_written(tmp_path):
+def test_the_tutorial_works_as_written(tmp_path):
     tutorial = ROOT / "docs" / "tutorial" / "first-event.md"
     (tmp_path / "handler.js").write_text(blocks(tutorial, "js")[0])
     (tmp_path / "nicobar.toml").write_text(blocks(tutorial, "toml")[0])
-    enter, *shell = blocks(tutorial, "sh")
+    demo, enter, *shell = blocks(tutorial, "sh")
+    assert demo == "make demo\n"
     assert "activate" in enter
     offline = "\n".join(line for block in shell for line in block.splitlines() if not line.startswith(ONLINE))
     result = run(tmp_path, offline)
@@ -137,13 +161,22 @@ def test_the_tutorial_works_as_it_is_written(tmp_path):
     assert re.search(r"source dodo: http://127.0.0.1:8080/in/\S+$", result.stdout.strip())
 
 
+def test_the_customerio_guide_works_as_written(tmp_path):
+    guide = ROOT / "docs" / "how-to" / "send-to-customerio.md"
+    recipe, dry_run, *_ = blocks(guide, "sh")
+    result = run(tmp_path, recipe + dry_run)
+    assert (result.returncode, "48 events, 0 failed." in result.stdout) == (0, True), result
+    (tmp_path / "nicobar.toml").write_text(blocks(guide, "toml")[0])
+    assert read_document(tmp_path / "nicobar.toml").endpoints[0].settings == {"region": "us"}
+
+
 def test_the_readme_s_handler_runs(tmp_path):
     (tmp_path / "handler.js").write_text(blocks(ROOT / "README.md", "js")[0])
     result = run(tmp_path, "nicobar transform handler.js --all")
     assert (result.returncode, "48 events, 0 failed." in result.stdout) == (0, True), result
 
 
-def test_the_reference_s_file_is_one_that_apply_takes(tmp_path):
+def test_apply_accepts_the_file_of_the_reference(tmp_path):
     (tmp_path / "nicobar.toml").write_text(blocks(ROOT / "docs" / "reference.md", "toml")[0])
     assert read_document(tmp_path / "nicobar.toml").endpoints[0].variables == {"PLAN": "pro"}
 

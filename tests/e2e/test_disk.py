@@ -25,18 +25,18 @@ import pytest
 from cli.test_commands import SECRETS, _start, configure, nicobar, refused
 from nicobar.model import Customer
 from nicobar.sources.samples import fresh
+from support.cli import Started
 from support.patience import PATIENCE_S
 from support.server import DODO, TYPES
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a file system of its own needs root")
 MAX_EVENTS = 4_000
-MAX_WAIT_S = 60
 
 
 class Reading:
     """Reads what a process says, so that its pipe never fills, and waits for what it should say."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: Started) -> None:
         self.process = process
         self.counts: Counter[str] = Counter()
         self.last = ""
@@ -45,7 +45,6 @@ class Reading:
         self.thread.start()
 
     def _read(self) -> None:
-        assert self.process.stdout is not None
         for line in self.process.stdout:
             with self._changed:
                 self.last = line
@@ -55,7 +54,7 @@ class Reading:
 
     def wait(self, event: str, count: int) -> None:
         with self._changed:
-            assert self._changed.wait_for(lambda: self.counts[event] >= count, timeout=MAX_WAIT_S), self.counts
+            assert self._changed.wait_for(lambda: self.counts[event] >= count, timeout=PATIENCE_S), self.counts
 
 
 class World:

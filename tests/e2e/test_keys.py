@@ -5,19 +5,19 @@ from __future__ import annotations
 import shutil
 import signal
 import sqlite3
-import subprocess
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.test_commands import NICOBAR, SECRETS, _start, configure, environment, nicobar, refused
+from cli.test_commands import SECRETS, _start, configure, environment, nicobar, refused
 from nicobar.cli import group
 from nicobar.crypto import Vault
 from nicobar.errors import SettingsError, StoreUnusable
 from nicobar.store.installation import KeyHolder
 from nicobar.store.sqlite.connection import SQL
+from support.cli import Started
 from support.patience import PATIENCE_S
 
 OTHER_KEY = "5a" * 32
@@ -172,18 +172,8 @@ def test_the_key_is_created_whole_and_for_its_owner_only(data):
 
 def test_processes_that_start_at_once_agree_on_one_key(tmp_path):
     names = [f"ci-{number}" for number in range(6)]
-    processes = [
-        subprocess.Popen(
-            [NICOBAR, "token", "create", name],
-            cwd=tmp_path,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name in names
-    ]
-    output = [process.communicate(timeout=PATIENCE_S) for process in processes]
+    processes = [Started(tmp_path, ["token", "create", name], environment()) for name in names]
+    output = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0] * len(names), output
     data = tmp_path / "nicobar-data"
     assert {row[0] for row in query(data / "nicobar.db", "SELECT name FROM tokens")} == set(names)

@@ -22,8 +22,8 @@ async def test_a_refused_address_holds_the_endpoint_and_loses_nothing(tmp_path):
         (delivery,) = await store.deliveries(recorded.message.id)
     assert endpoint.paused_reason == recorded.attempt.reason
     assert str(recorded.attempt.reason) == (
-        "Requests to 127.0.0.1 are not allowed: its address is not public. To allow them, add "
-        f"{host} to the setting allowed_addresses (NICOBAR_ALLOWED_ADDRESSES={host}) and restart Nicobar."
+        "Requests to 127.0.0.1 are blocked: its address is not public. To allow it, add "
+        f"{host} to allowed_addresses (NICOBAR_ALLOWED_ADDRESSES={host}) and restart Nicobar."
     )
     assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)
     assert not nicobar.state.requests
@@ -64,7 +64,7 @@ async def test_a_handler_s_url_that_is_refused_fails_that_delivery_alone(tmp_pat
         endpoint = (await api.ask("GET", path)).body
     assert recorded.attempt.state is DeliveryState.FAILED
     assert str(recorded.attempt.reason) == (
-        "Requests to 127.0.0.1 are not allowed: its address is not public. To allow them, add 127.0.0.1:9 to the "
-        "setting allowed_addresses (NICOBAR_ALLOWED_ADDRESSES=127.0.0.1:9) and restart Nicobar."
+        "Requests to 127.0.0.1 are blocked: its address is not public. To allow it, add 127.0.0.1:9 to "
+        "allowed_addresses (NICOBAR_ALLOWED_ADDRESSES=127.0.0.1:9) and restart Nicobar."
     )
     assert endpoint.get("pausedReason") is None

@@ -153,7 +153,7 @@ async def test_every_call_that_the_emulator_accepts_is_delivered():
 
 @settings(max_examples=3 * settings.default.max_examples)
 @given(base=st.sampled_from(v2_bases()), steps=changes(DOTTED))
-def test_both_refuse_the_same_objects_of_v2(base, steps):
+def test_both_reject_the_same_v2_objects(base, steps):
     item = changed(base, steps)
     ours, theirs = list(check("", item)), list(problems(item))
     assert bool(ours) is bool(theirs), (item, ours, theirs)
@@ -166,7 +166,7 @@ def test_both_refuse_the_same_objects_of_v2(base, steps):
     steps=changes(DOTTED_V1),
     junk=st.one_of(st.none(), st.tuples(JUNK)),
 )
-def test_both_refuse_the_same_calls_of_v1(call, who, steps, junk):
+def test_both_reject_the_same_v1_calls(call, who, steps, junk):
     path = "/api/v1/" + "/".join(
         who if part == "*" and call.segments[0] == "customers" else part for part in call.segments
     )

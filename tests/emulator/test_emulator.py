@@ -18,7 +18,7 @@ from nicobar.emulator.contract import problems
 from nicobar.emulator.state import State
 from nicobar.errors import UserError
 from nicobar.web.serving import Server
-from support.browser import browser
+from support.browser import browser, new_page
 
 FIELDS = ("type", "action", "name", "identifiers", "attributes", "timestamp", "id")
 FIELD = st.recursive(
@@ -446,14 +446,14 @@ async def test_the_page_fits_a_phone_and_a_desktop(emulator, scheme):
     await emulator.entity(action="made_up")
     async with browser() as it:
         for width in (390, 1440):
-            page = await it.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            page = await new_page(it, viewport={"width": width, "height": 900}, color_scheme=scheme)
             problems: list[str] = []
             page.on("console", lambda message, problems=problems: problems.append(message.text))
             await page.goto(emulator.server.url)
             await page.get_by_text("● live").wait_for()
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
             assert await page.get_by_text("Hello ada@northpine.example").is_visible()
-            assert await page.get_by_text("not sent: the person has no address").is_visible()
+            assert await page.get_by_text("not sent: the person has no email address").is_visible()
             assert await page.get_by_role("heading", name="People").is_visible()
             assert not problems
             if where := os.environ.get("SCREENSHOTS"):
@@ -463,29 +463,29 @@ async def test_the_page_fits_a_phone_and_a_desktop(emulator, scheme):
 @pytest.mark.browser
 async def test_the_page_follows_what_happens_and_takes_a_campaign(emulator):
     async with browser() as it:
-        page = await it.new_page()
+        page = await new_page(it)
         await page.goto(emulator.server.url)
-        await page.get_by_text("Add a campaign").click()
+        await page.get_by_text("New campaign").click()
         await page.get_by_label("Title").fill("Thanks")
-        await page.get_by_label("Name", exact=True).fill("paid")
+        await page.get_by_label("Event or attribute name").fill("paid")
         await page.get_by_label("Subject").fill("Thank you, {{customer.email}}")
-        await page.get_by_role("button", name="Add the campaign").click()
+        await page.get_by_role("button", name="Add campaign").click()
         await page.get_by_role("button", name="Remove Thanks").wait_for()
         await emulator.entity(action="identify", attributes={"email": "ada@northpine.example"})
         await emulator.entity(action="event", name="paid")
         await page.get_by_text("Thank you, ada@northpine.example").wait_for()
         await page.get_by_role("button", name="Remove Thanks").click()
-        await page.get_by_text("There is none. A campaign here").wait_for()
+        await page.get_by_text("No campaigns yet").wait_for()
 
 
 @pytest.mark.browser
 async def test_the_page_works_without_its_script(emulator):
     await emulator.ask("PUT", "/emulator/campaigns", [CAMPAIGN])
     async with browser() as it:
-        page = await it.new_page(java_script_enabled=False)
+        page = await new_page(it, java_script_enabled=False)
         await page.goto(emulator.server.url)
         await page.get_by_role("button", name="Remove Welcome").click()
-        await page.get_by_text("There is none. A campaign here").wait_for()
+        await page.get_by_text("No campaigns yet").wait_for()
         await page.get_by_role("link", name="Reload").click()
 
 
@@ -493,7 +493,7 @@ async def test_the_page_works_without_its_script(emulator):
 async def test_a_name_that_was_made_to_lead_here_changes_nothing_in_a_real_browser(emulator):
     await emulator.ask("PUT", "/emulator/campaigns", [CAMPAIGN])
     async with browser("--host-resolver-rules=MAP evil.example 127.0.0.1") as it:
-        page = await it.new_page()
+        page = await new_page(it)
         await page.goto(f"http://evil.example:{emulator.server.port}/")
         await page.get_by_role("button", name="Remove Welcome").click()
         await page.get_by_text("cross_origin").wait_for()
@@ -536,7 +536,7 @@ async def test_the_page_keeps_the_focus_and_catches_up_when_it_is_let_go(emulato
     await emulator.ask("PUT", "/emulator/campaigns", [CAMPAIGN])
     await emulator.entity(action="event", name="first")
     async with browser() as it:
-        page = await it.new_page()
+        page = await new_page(it)
         await page.goto(emulator.server.url)
         region = page.get_by_role("group", name="Activities")
         await region.focus()
@@ -567,5 +567,5 @@ async def test_what_was_forgotten_is_shown_and_told(emulator, monkeypatch):
     _, answer, _ = await emulator.ask("GET", "/emulator/version")
     assert answer["forgotten"] == {"suppressed identifiers": 1}
     _, html, _ = await emulator.ask("GET", "/")
-    assert "Forgotten, as the oldest beyond what is held: suppressed identifiers 1" in html
+    assert "Limit reached, oldest entries deleted: suppressed identifiers 1" in html
     assert "Suppressed: id u2<" in html

@@ -66,7 +66,7 @@ def test_an_address_that_is_taken_away_is_gone_and_free_for_somebody_else(nothin
     it.send("identify", attributes={**ADDRESS, "phone": "+15551234567"})
     it.send("identify", attributes={"email": nothing, "phone": nothing})
     it.send("event", name="paid")
-    assert it.mails == [(None, "the person has no address")]
+    assert it.mails == [(None, "the person has no email address")]
     assert (it.ada().email, it.ada().phone, it.ada().attributes) == (None, None, {})
     assert it.state.find("email", ADDRESS["email"]) is None
     it.send("identify", {"id": "jun"}, attributes=ADDRESS)
@@ -108,7 +108,7 @@ def test_a_person_without_an_id_has_none_in_mails():
     it = World(Campaign(title="Hi", trigger=Trigger.EVENT, name="paid", subject="{{customer.id}}"))
     it.send("event", {"email": "ada@northpine.example"}, name="paid")
     it.send("event", {"id": "jun"}, name="paid", attributes={"recipient": "jun@northpine.example"})
-    assert [why for _, why in it.mails] == ["the mail needs customer.id, which is not there", None]
+    assert [why for _, why in it.mails] == ["the email uses customer.id, which is missing", None]
 
 
 def test_an_update_never_makes_a_person():
@@ -159,7 +159,7 @@ def test_a_suppressed_address_is_nobody_s():
     assert (it.ada().email, it.ada().attributes) == (None, {"plan": "pro"})
     assert list(it.state.activities)[-1].type == "attribute_update_failure"
     it.send("event", name="paid")
-    assert it.mails == [(None, "the person has no address")]
+    assert it.mails == [(None, "the person has no email address")]
 
 
 def test_a_merge_moves_what_the_primary_does_not_have_and_deletes_the_other():
@@ -264,8 +264,8 @@ def test_an_event_of_the_name_sends_the_mail_with_its_data():
 @pytest.mark.parametrize(
     ("known", "event", "why"),
     [
-        ({"plan": "pro"}, PAID, "no address"),
-        (KNOWN, {**PAID, "name": "Paid"}, "differs by case"),
+        ({"plan": "pro"}, PAID, "no email address"),
+        (KNOWN, {**PAID, "name": "Paid"}, "differs in case"),
         (KNOWN, {**PAID, "timestamp": NOW - 72 * 3_600 - 1}, "older than 72 hours"),
         ({**KNOWN, "unsubscribed": True}, PAID, "unsubscribed"),
         (KNOWN, {"name": "paid"}, "event.amount"),
@@ -286,7 +286,7 @@ def test_72_hours_old_is_young_enough_and_a_repetition_sends_nothing():
     for taken in (True, False):
         assert it.send("event", **PAID, id=ULID, timestamp=NOW - 72 * 3_600) is taken
     assert it.mails[0][1] is None
-    assert it.mails[1] == (ADDRESS["email"], "an event with this id was taken before")
+    assert it.mails[1] == (ADDRESS["email"], "an event with this id was already accepted")
 
 
 def test_a_suppressed_person_gets_none_and_the_mail_says_so():
@@ -314,7 +314,7 @@ def test_a_repeated_page_view_is_called_one_and_is_no_event(kind, called):
     assert (it.effects[-1].kind, it.effects[-1].known_as) == (kind, kind)
     assert it.mails == [], "no campaign waits for it"
     it.send("event", **PAID, id=ULID)
-    assert it.mails == [(ADDRESS["email"], f"{called} with this id was taken before")]
+    assert it.mails == [(ADDRESS["email"], f"{called} with this id was already accepted")]
     it.send("suppress")
     it.send(kind, **PAID)
     assert len(it.mails) == 1
@@ -340,4 +340,4 @@ def test_a_campaign_for_once_sends_once_a_person():
     it.send("identify", attributes=ADDRESS)
     it.send("event", **PAID)
     it.send("event", **PAID)
-    assert [why for _, why in it.mails] == [None, "the person has been through this campaign"]
+    assert [why for _, why in it.mails] == [None, "the person has already received this campaign"]

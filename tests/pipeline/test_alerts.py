@@ -1,4 +1,4 @@
-"""What people are told: once for each cause and hour, through Nicobar and by mail, without secrets."""
+"""Alerts: one per cause and hour, through Nicobar and by email, without secrets."""
 
 from __future__ import annotations
 
@@ -169,17 +169,17 @@ async def test_failures_that_all_differ_become_no_storm(tmp_path):
         assert len(await waiting(store, ops.seq, clock.now_ms())) == 2 * MAX_CAUSES_AN_HOUR + 1
 
 
-async def test_alerts_and_mails_hold_no_values(tmp_path):
+async def test_alerts_and_emails_contain_no_values(tmp_path):
     async with world(tmp_path) as (alerts, clock, store, snapshot), office("x") as (post, port):
         shop, ops = snapshot.endpoints
         mail = Mail(url=f"smtp://127.0.0.1:{port}", sender="nicobar@shop.example", recipients=("ops@shop.example",))
         it = alerts(endpoint_name="ops", mail=mail)
         rejected = reason(
-            "rejected_required", "Customer.io refused the call: %(text)s.", "Add %(name)s.", text="Ada", name="Ada"
+            "rejected_required", "Customer.io rejected the call: %(text)s.", "Add %(name)s.", text="Ada", name="Ada"
         )
         await it.tell(Alert(type=AlertType.EXHAUSTED, endpoint=shop, reason=rejected, cause="refused"))
         (told,) = await waiting(store, ops.seq, clock.now_ms())
-        assert told["data"]["reason"] == "Customer.io refused the call: …. Add …."
+        assert told["data"]["reason"] == "Customer.io rejected the call: …. Add …."
         assert told["data"]["code"] == "rejected_required"
         async with asyncio.timeout(PATIENCE_S):
             await post.came.wait()
@@ -203,19 +203,19 @@ MISSING = reason("missing", "%(name)s is missing.", "Add %(name)s.", name=SECRET
         (reason("c", "All of it, 100%."), "All of it, 100%."),
     ],
 )
-def test_an_outline_has_codes_texts_and_lines_but_no_values(why, outline):
+def test_outline_has_texts_and_lines_but_no_values(why, outline):
     assert why.outline() == outline
     assert SECRET not in why.outline()
 
 
-async def test_an_endpoint_is_not_told_of_its_own_failures(tmp_path):
+async def test_endpoint_gets_no_alerts_about_itself(tmp_path):
     async with world(tmp_path) as (alerts, clock, store, snapshot):
         _, ops = snapshot.endpoints
         await alerts(endpoint_name="ops").tell(Alert(type=AlertType.PAUSED, endpoint=ops, reason=UNAUTHORIZED))
         assert await waiting(store, ops.seq, clock.now_ms()) == []
 
 
-async def test_what_could_not_be_kept_is_told_the_next_time(tmp_path):
+async def test_alert_that_was_not_stored_is_sent_next_time(tmp_path):
     async with world(tmp_path) as (alerts, clock, store, snapshot):
         shop, ops = snapshot.endpoints
         it = alerts(endpoint_name="ops")
@@ -226,7 +226,7 @@ async def test_what_could_not_be_kept_is_told_the_next_time(tmp_path):
         assert len(await waiting(store, ops.seq, clock.now_ms())) == 1
 
 
-async def test_a_mail_goes_out_and_its_credentials_go_nowhere_else(tmp_path, capsys):
+async def test_email_is_sent_and_its_credentials_stay_private(tmp_path, capsys):
     async with world(tmp_path) as (alerts, _, _, snapshot), office("pa/ss w") as (post, port):
         url = f"smtp://nicobar:pa%2Fss%20w@127.0.0.1:{port}"
         mail = Mail(url=url, sender="nicobar@shop.example", recipients=("ops@shop.example", "ada@shop.example"))
@@ -238,7 +238,7 @@ async def test_a_mail_goes_out_and_its_credentials_go_nowhere_else(tmp_path, cap
             await post.came.wait()
         await it.close()
         (letter,) = post.letters
-        assert "Subject: Nicobar: endpoint.disabled: shop" in letter
+        assert "Subject: [Nicobar] Endpoint disabled: shop" in letter
         assert "To: ops@shop.example, ada@shop.example" in letter
         assert "Disabled after 5 days." in letter
         wrong = alerts(mail=msgspec.structs.replace(mail, url=url.replace("pa%2Fss%20w", "hunter2hunter2")))
@@ -246,7 +246,7 @@ async def test_a_mail_goes_out_and_its_credentials_go_nowhere_else(tmp_path, cap
         await wrong.close()
         assert len(post.letters) == 1
     output = capsys.readouterr()
-    assert "alert not mailed" in output.out + output.err
+    assert "alert email not sent" in output.out + output.err
     assert "hunter2" not in output.out + output.err
 
 
@@ -258,13 +258,13 @@ async def test_a_mail_goes_out_and_its_credentials_go_nowhere_else(tmp_path, cap
         {"alert_smtp_url": "http://x", "alert_mail_to": "a@shop.example", "alert_mail_from": "b@shop.example"},
     ],
 )
-def test_half_a_configuration_of_mails_is_an_error_without_the_url_in_it(given):
+def test_incomplete_email_settings_are_an_error_without_the_url(given):
     with pytest.raises(SettingsError) as caught:
         read_settings(given, environment={})
     assert "mail.example" not in str(caught.value)
 
 
-async def test_a_source_that_refuses_three_signatures_in_a_row_is_told(tmp_path):
+async def test_three_invalid_signatures_in_a_row_raise_an_alert(tmp_path):
     async with running(tmp_path, None) as nicobar:
         store, told = nicobar.runtime.store, nicobar.runtime.alerts._told
         wrong = {"webhook-id": "evt_1", "webhook-timestamp": "1", "webhook-signature": "v1,x"}
@@ -334,7 +334,7 @@ async def test_no_replay_counts_or_moves_an_alert(tmp_path):
         assert resent is Resent.UNKNOWN
 
 
-async def test_an_alert_that_waits_for_an_ordinary_endpoint_is_canceled(tmp_path):
+async def test_alert_queued_for_an_ordinary_endpoint_is_canceled(tmp_path):
     async with running(tmp_path, "function handler(webhook) { return webhook; }") as nicobar:
         runtime = nicobar.runtime
         (endpoint,) = runtime.configuration.snapshot.endpoints
@@ -343,5 +343,5 @@ async def test_an_alert_that_waits_for_an_ordinary_endpoint_is_canceled(tmp_path
         runtime.worker.wake([endpoint.seq])
         recorded = await nicobar.next_recorded()
         assert recorded.attempt.state is DeliveryState.CANCELED
-        assert str(recorded.attempt.reason) == "an alert; this is not the alert endpoint"
+        assert str(recorded.attempt.reason) == "this endpoint does not receive alerts"
         assert recorded.attempt.requests == ()

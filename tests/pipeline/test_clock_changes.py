@@ -57,7 +57,7 @@ async def test_a_clock_that_is_set_while_a_request_is_out_moves_no_retry(tmp_pat
 
 
 @pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000])
-async def test_a_clock_that_is_set_while_the_store_refuses_to_follow_moves_no_retry(tmp_path, by_ms):
+async def test_clock_change_during_a_store_failure_moves_no_retry(tmp_path, by_ms):
     async with world(tmp_path) as it:
         it.network.open.clear()
         it.network.answer = lambda _items: status(503)
@@ -116,7 +116,7 @@ async def test_a_clock_that_is_set_moves_the_breaker_s_probe_along(tmp_path, by_
         assert len(await it.network.next()) == 1
 
 
-async def test_what_came_while_the_clock_was_ahead_leaves_with_the_next_start(tmp_path):
+async def test_events_accepted_with_a_fast_clock_are_sent_after_restart(tmp_path):
     async with world(tmp_path) as it:
         await it.worker.stop(5_000)
         it.clock.set_by(3_600_000)

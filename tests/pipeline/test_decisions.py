@@ -26,7 +26,7 @@ def test_the_schedule_is_the_documented_one():
 
 
 @given(spent=st.integers(0, 6), jitter=st.floats(-1, 1), asked=st.none() | st.integers(0, 10**9))
-def test_a_retry_comes_within_a_fifth_of_its_time_and_never_before_what_was_asked(spent, jitter, asked):
+def test_retry_jitter_is_bounded_and_respects_retry_after(spent, jitter, asked):
     due = retry_at_ms(spent, 0, jitter, asked)
     assert due is not None
     wait = RETRY_AFTER_MS[spent]
@@ -52,7 +52,7 @@ def test_the_eighth_failure_is_the_last():
     assert settle([LATER], 6, 0, 0).state is DeliveryState.PENDING
     last = settle([LATER], 7, 0, 0)
     assert (last.state, last.code) == (DeliveryState.FAILED, "given_up")
-    assert str(last.reason) == "Given up after 8 tries; the last one: later"
+    assert str(last.reason) == "Failed after 8 attempts. Last attempt: later"
 
 
 def test_a_throttle_lets_one_second_s_worth_go_and_then_spaces_them():
@@ -61,7 +61,7 @@ def test_a_throttle_lets_one_second_s_worth_go_and_then_spaces_them():
     assert [throttle.take(0), throttle.take(0)] == [101, 201]
 
 
-def test_a_429_halves_the_rate_waits_as_asked_and_recovers():
+def test_429_halves_the_rate_waits_and_recovers():
     throttle = Throttle(10, 0)
     throttle.slow_down(0, 3_000)
     assert throttle.per_s == 5
@@ -76,7 +76,7 @@ def test_a_throttle_without_a_rate_lets_everything_go():
     assert throttle.per_s is None
 
 
-def test_without_a_rate_a_429_halves_what_left_and_recovers():
+def test_429_without_a_rate_halves_the_recent_rate():
     throttle = Throttle(None, 0)
     for left in range(400):
         throttle.take(left)
@@ -175,7 +175,7 @@ def test_a_breaker_that_an_earlier_process_kept_probes_soon_whatever_the_clock_s
     assert breaker.taken_up(Breaker(), 1_000) == Breaker()
 
 
-def test_five_days_of_failures_only_are_given_up_and_one_answer_begins_anew():
+def test_five_days_of_failures_disable_and_one_response_resets():
     def again(kept, at_ms):
         return breaker.failed(breaker.probing(kept), "why", at_ms, 0, several=True)
 
@@ -204,7 +204,7 @@ def missing(path: str) -> Reason:
 
 
 def no_answer(why: str) -> Reason:
-    return reason("no_answer", "No answer: %(reason)s.", reason=reason(why, why))
+    return reason("no_answer", "No response: %(reason)s.", reason=reason(why, why))
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def no_answer(why: str) -> Reason:
         (missing("[0].payload.na\0me"), missing("[0].payload.name"), True),
         (no_answer("timed_out"), no_answer("timed_out"), True),
         (no_answer("timed_out"), no_answer("connection_refused"), False),
-        (no_answer("timed_out"), reason("no_answer", "No answer."), False),
+        (no_answer("timed_out"), reason("no_answer", "No response."), False),
     ],
 )
 def test_failures_are_grouped_by_code_and_location(first, other, alike):

@@ -10,7 +10,7 @@ from nicobar.model import Breaker, BreakerState, DeliveryState
 from support.worker import OK, another_worker, breaker, failing, said, status, the_endpoint, world
 
 
-async def test_after_five_days_of_failures_only_the_endpoint_is_disabled_and_says_so(tmp_path):
+async def test_endpoint_is_disabled_after_five_days_of_failures(tmp_path):
     async with world(tmp_path) as it:
         ids = await failing(it, 5)
         for _ in range(5):
@@ -20,7 +20,7 @@ async def test_after_five_days_of_failures_only_the_endpoint_is_disabled_and_say
         await it.move(0)
         endpoint = await the_endpoint(it)
         assert endpoint.disabled
-        assert str(endpoint.disabled_reason).startswith("Disabled after 5 days of failures only; the last one: ")
+        assert str(endpoint.disabled_reason).startswith("Disabled after 5 days of failures. Last failure: ")
         assert await said(it.store) == [("nicobar", "endpoint.disable", endpoint.id, str(endpoint.disabled_reason))]
         assert (await it.delivery(ids[0])).state is DeliveryState.PENDING, "what is not finished waits"
         assert it.alerts() == ["endpoint.failing", "endpoint.disabled"]

@@ -1,4 +1,4 @@
-"""Dry runs of a transformation on stored messages, in the real sandbox, beside what was really sent."""
+"""Dry runs of a transformation on stored messages, in the real sandbox, compared with the sent calls."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_the_same_code_asks_for_what_was_sent_whatever_the_profile_is_know
     assert {len(candidate.sent) for candidate in result.results} == {1, 2}
 
 
-async def test_another_code_s_calls_stand_beside_those_that_were_sent(nicobar, services):
+async def test_new_calls_are_compared_with_sent_calls(nicobar, services):
     await deliver(nicobar)
     code = HANDLER.replace('"paid"', '"bought"')
     (result,) = (await run_messages(services, endpoint(nicobar), code, messages=10)).results
@@ -71,7 +71,7 @@ async def test_another_code_s_calls_stand_beside_those_that_were_sent(nicobar, s
     assert len(nicobar.state.requests) == sent, "nothing is sent"
 
 
-async def test_a_message_that_was_sent_again_under_new_ids_is_compared_with_those(nicobar, services):
+async def test_replay_with_new_ids_is_compared_with_those_ids(nicobar, services):
     await deliver(nicobar)
     runtime = nicobar.runtime
     (message,) = (await run_messages(services, endpoint(nicobar), None, messages=1)).results
@@ -87,7 +87,7 @@ async def test_a_message_that_was_sent_again_under_new_ids_is_compared_with_thos
     assert result.differs is False
 
 
-async def test_code_that_fails_says_where_and_what_the_contract_refuses_says_why(nicobar, services):
+async def test_failures_show_the_line_and_rejections_the_reason(nicobar, services):
     await deliver(nicobar)
     broken = "function handler(webhook) {\n  throw new Error('no');\n}"
     (result,) = (await run_messages(services, endpoint(nicobar), broken, messages=10)).results
@@ -111,7 +111,7 @@ async def test_dry_run_runs_code_of_a_switched_off_transformation(nicobar, servi
     assert as_it_is.code == "not_handled"
 
 
-async def test_what_was_never_sent_has_no_difference(nicobar, services):
+async def test_unsent_message_has_no_difference(nicobar, services):
     await nicobar.send(b'{"type":"order.placed","data":{"total_amount":5,"customer_id":"cus_1"}}')
     await nicobar.next_recorded()
     (result,) = (
@@ -122,14 +122,14 @@ async def test_what_was_never_sent_has_no_difference(nicobar, services):
     assert messages == ()
 
 
-async def test_a_slow_handler_is_stopped_before_it_holds_up_the_day(nicobar, services, monkeypatch):
+async def test_slow_handler_is_stopped_early(nicobar, services, monkeypatch):
     monkeypatch.setattr(dry_run_messages, "MAX_RUN_MS", 0)
     await deliver(nicobar)
     result = await run_messages(services, endpoint(nicobar), None, messages=10)
     assert (result.results, result.stopped) == ((), True)
 
 
-async def test_expunged_messages_and_bodies_over_the_bound_are_left_out(nicobar, services, monkeypatch):
+async def test_deleted_and_oversized_messages_are_skipped(nicobar, services, monkeypatch):
     await deliver(nicobar, 3)
     (latest, *_) = (await run_messages(services, endpoint(nicobar), None, messages=10)).results
     await nicobar.runtime.store.expunge_message(latest.message_id, now_ms=1)

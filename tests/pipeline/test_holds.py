@@ -44,7 +44,7 @@ async def test_wrong_credentials_put_the_endpoint_on_hold(tmp_path):
         assert await said(it.store) == [("nicobar", "endpoint.pause", endpoint.id, str(endpoint.paused_reason))]
 
 
-async def test_a_pause_that_could_not_be_kept_is_kept_by_the_next_refusal(tmp_path):
+async def test_unstored_hold_is_stored_by_the_next_rejection(tmp_path):
     async with world(tmp_path) as it:
         it.network.answer = lambda _items: status(401)
         with failing_store(it.store, "change") as failed:
@@ -59,7 +59,7 @@ async def test_a_pause_that_could_not_be_kept_is_kept_by_the_next_refusal(tmp_pa
         assert (await it.delivery(message_id)).tries == 0
 
 
-async def test_a_refusal_of_credentials_that_were_replaced_meanwhile_pauses_nothing(tmp_path):
+async def test_rejection_of_replaced_credentials_pauses_nothing(tmp_path):
     async with world(tmp_path) as it:
         it.network.open.clear()
         await it.accept("one")
@@ -162,7 +162,7 @@ async def test_a_hold_s_waits_have_jitter(tmp_path):
         assert await probes(it, 2) == [12_000, 24_000]
 
 
-async def test_after_a_good_check_the_next_event_goes_out_at_once(tmp_path):
+async def test_next_event_is_sent_at_once_after_a_good_check(tmp_path):
     async with world(tmp_path) as it:
         message_id = await held(it)
         await it.store.cancel_pending(1, now_ms=it.clock.now_ms(), limit=10, reason=plain("canceled by hand"))
@@ -196,7 +196,7 @@ async def test_a_hold_keeps_each_customer_s_order(tmp_path):
 
 
 @pytest.mark.parametrize("probed", [False, True])
-async def test_a_restart_finds_the_hold_as_it_was(tmp_path, probed):
+async def test_restart_keeps_the_hold(tmp_path, probed):
     async with world(tmp_path) as it:
         await held(it)
         it.network.region = status(401)

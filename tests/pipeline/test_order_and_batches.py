@@ -44,7 +44,7 @@ async def test_a_customer_s_next_event_waits_and_another_customer_s_does_not(tmp
         assert await it.network.next() == ["a2"]
 
 
-async def test_a_failure_for_good_lets_the_customer_s_next_one_go(tmp_path):
+async def test_final_failure_releases_the_customers_next_delivery(tmp_path):
     async with world(tmp_path) as it:
         it.network.answer = lambda items: status(422) if items[0]["name"] == "a1" else OK
         await it.accept("a1")

@@ -6,7 +6,7 @@ from nicobar.model import DeliveryState
 from support.worker import OK, breaker, failing, status, world
 
 
-async def test_nothing_leaves_while_the_destination_asks_to_be_left_alone(tmp_path):
+async def test_nothing_is_sent_before_retry_after(tmp_path):
     async with world(tmp_path) as it:
         it.network.answer = lambda _items: status(429, **{"retry-after": "3600"})
         first = await it.accept("a1", "cus_a")
@@ -24,7 +24,7 @@ async def test_nothing_leaves_while_the_destination_asks_to_be_left_alone(tmp_pa
             left |= {*await it.network.next()}
 
 
-async def test_a_page_that_meets_a_long_pause_half_way_gives_the_rest_back_without_spending_a_try(tmp_path):
+async def test_long_pause_requeues_the_rest_without_using_attempts(tmp_path):
     async with world(tmp_path) as it:
         it.network.open.clear()
         await it.accept("first", "cus_0")
@@ -91,7 +91,7 @@ async def test_a_probe_that_is_answered_429_waits_for_the_next_one(tmp_path):
             assert (await it.next_recorded()).attempt.state is DeliveryState.SUCCESS
 
 
-async def test_an_endpoint_gets_no_more_messages_a_second_than_it_may(tmp_path):
+async def test_endpoint_rate_limit_is_never_exceeded(tmp_path):
     async with world(tmp_path) as it:
         await it.change_endpoint(max_messages_per_s=3)
         it.network.open.clear()

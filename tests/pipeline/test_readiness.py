@@ -58,7 +58,7 @@ BROKEN_SOURCES = {
 
 
 @pytest.mark.parametrize("how", [*BROKEN_SOURCES, "not a list", "not a secret"])
-async def test_a_source_that_cannot_be_opened_is_503_and_loses_nothing(tmp_path, how):
+async def test_unusable_source_answers_503_and_loses_nothing(tmp_path, how):
     async with running(tmp_path, None) as nicobar:
         (source,) = nicobar.runtime.configuration.snapshot.sources
         if how == "not a list":
@@ -102,7 +102,7 @@ async def test_one_broken_source_of_two_leaves_the_process_ready(tmp_path):
         assert (await nicobar.send_sample("payment.succeeded", "evt_1"))[0] == 202
 
 
-async def test_an_unknown_token_is_503_while_the_catalogue_cannot_be_read(tmp_path):
+async def test_unknown_token_is_503_while_the_catalogue_is_unreadable(tmp_path):
     async with running(tmp_path, None) as nicobar:
         with failing_store(nicobar.runtime.store, "version"):
             nicobar.runtime.configuration._checked_at_ms = None
@@ -127,7 +127,7 @@ async def test_a_malformed_catalogue_keeps_the_last_good_one(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["another key", "malformed credentials", "unknown connector", "missing credential"])
-async def test_deliveries_of_an_endpoint_that_cannot_be_opened_wait_visibly(tmp_path, how):
+async def test_deliveries_of_an_unusable_endpoint_wait_visibly(tmp_path, how):
     async with running(tmp_path, ORDER_PAID) as nicobar:
         runtime = nicobar.runtime
         (endpoint,) = runtime.configuration.snapshot.endpoints
@@ -181,7 +181,7 @@ async def test_a_lane_whose_task_ended_is_not_ready(tmp_path):
 
 async def test_a_background_task_that_ended_counts_for_delivery(tmp_path):
     async with running(tmp_path, None) as nicobar:
-        assert {"retention", "replays", "refused requests"} <= {task.get_name() for task in nicobar.runtime._tasks}
+        assert {"retention", "replays", "rejected requests"} <= {task.get_name() for task in nicobar.runtime._tasks}
         ended = asyncio.create_task(asyncio.sleep(0), name="retention")
         await ended
         nicobar.runtime._tasks.append(ended)
@@ -198,7 +198,7 @@ async def without_an_interpreter(monkeypatch):
         yield
 
 
-async def test_handlers_that_cannot_run_are_seen_and_events_still_stored(tmp_path, monkeypatch):
+async def test_broken_sandbox_is_reported_and_events_are_stored(tmp_path, monkeypatch):
     async with without_an_interpreter(monkeypatch), running(tmp_path, ORDER_PAID, own_sandbox=True) as nicobar:
         status, parts = await ready(nicobar)
         assert (status, parts["sandbox"][0]) == (200, "failed")
@@ -221,7 +221,7 @@ async def test_a_worker_without_handlers_is_not_ready(tmp_path, monkeypatch):
         assert (status, parts["sandbox"][0]) == (503, "failed")
 
 
-async def test_a_web_process_is_ready_without_handlers_and_claims_nothing(tmp_path, monkeypatch):
+async def test_web_process_is_ready_without_handlers(tmp_path, monkeypatch):
     async with (
         without_an_interpreter(monkeypatch),
         running(tmp_path, None, own_sandbox=True, role=Role.WEB) as nicobar,
@@ -239,7 +239,7 @@ async def test_little_free_disk_is_named_and_stops_nothing(tmp_path, monkeypatch
         assert (status, parts["disk"][0]) == (200, state)
 
 
-async def test_an_event_that_did_not_fit_is_remembered_until_one_does(tmp_path):
+async def test_rejected_append_is_reported_until_one_succeeds(tmp_path):
     async with running(tmp_path, None) as nicobar:
         connection = nicobar.runtime.store._database._writer.connection
         (pages,) = connection.execute("PRAGMA page_count").fetchone()

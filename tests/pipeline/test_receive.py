@@ -1,4 +1,4 @@
-"""Events that come through the API are kept under the same decisions as those of a source."""
+"""Events from the API are stored by the same rules as those from a source."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_time_and_customer_are_read_from_a_body_of_dodo_s_shape(nicobar, r
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"data":[1],"timestamp":5}', b'{"data":{"customer":{"customer_id":7}}}'])
-async def test_a_body_of_any_other_shape_is_about_nobody_and_happened_now(nicobar, receiver, body):
+async def test_unknown_body_has_no_customer_and_happened_now(nicobar, receiver, body):
     taken = await receiver.take(posted(nicobar, body=body))
     assert (taken.customer_key, taken.occurred_at_ms) == (None, taken.accepted_at_ms)
     assert nicobar.runtime.configuration.customer(await nicobar.message(taken.id)) is None
@@ -85,7 +85,7 @@ async def test_a_customer_s_key_that_a_database_would_cut_is_kept_as_its_hash(ni
     assert keys[0] != keys[1]
 
 
-async def test_an_event_id_is_taken_once(nicobar, receiver):
+async def test_event_id_is_accepted_once(nicobar, receiver):
     first = await receiver.take(posted(nicobar, event_id="order-7"))
     with pytest.raises(Refusal) as refused:
         await receiver.take(posted(nicobar, event_id="order-7", body=b"{}"))
@@ -103,7 +103,7 @@ async def test_channels_and_types_choose_the_endpoints(nicobar, receiver):
     assert await endpoints_of(nicobar, red.id) == ["all", "red"]
 
 
-async def test_what_is_wanted_later_is_due_then(nicobar, receiver):
+async def test_scheduled_event_is_due_at_its_time(nicobar, receiver):
     await add_endpoint(nicobar, "all")
     later_ms = nicobar.runtime.clock.now_ms() + 3_600_000
     taken = await receiver.take(posted(nicobar, deliver_at_ms=later_ms, tags=("a",), params={"plan": "pro"}))

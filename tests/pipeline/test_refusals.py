@@ -1,4 +1,4 @@
-"""What sources refused, kept within bounds."""
+"""Rejected requests of sources are stored within limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ async def kept(store, source_id="src_1"):
     return (await store.refusals(source_id, limit=250)).items
 
 
-async def test_a_flood_becomes_one_write_a_second_that_says_what_it_leaves_out(store):
+async def test_flood_becomes_one_write_per_second_with_a_count(store):
     clock = MovingClock()
     refusals = RefusalLog(store, clock)
     stop = asyncio.Event()
@@ -41,7 +41,7 @@ async def test_a_flood_becomes_one_write_a_second_that_says_what_it_leaves_out(s
     assert writes == [MAX_AT_ONCE + 1]
     latest, *_, oldest = await kept(store)
     assert (latest.event_id, oldest.event_id) == ("evt_999", f"evt_{1_000 - MAX_AT_ONCE}")
-    assert str(latest.reason).endswith("Check the secret. (950 more of that second are not shown.)")
+    assert str(latest.reason).endswith("Check the secret. (Not shown: 950 more in the same second.)")
     assert (oldest.status, oldest.code, str(oldest.reason)) == (
         401,
         WRONG.code,
@@ -54,7 +54,7 @@ async def test_a_flood_becomes_one_write_a_second_that_says_what_it_leaves_out(s
     assert (await kept(store))[0].event_id == "evt_last", "what is left is written at the end"
 
 
-async def test_a_store_that_refuses_ends_nothing(store):
+async def test_store_failure_stops_nothing(store):
     clock = MovingClock()
     refusals = RefusalLog(store, clock)
     refusals.note("src_1", WRONG, "x" * 1_000)

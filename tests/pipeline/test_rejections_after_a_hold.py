@@ -40,7 +40,7 @@ def rejecting(*bad: str):
     return lambda items: status(403) if any(item["name"] in bad for item in items) else OK
 
 
-async def test_one_event_that_is_always_rejected_fails_and_delays_nobody(tmp_path):
+async def test_always_rejected_event_fails_without_delaying_others(tmp_path):
     async with world(tmp_path) as it:
         bad = await held(it, name="bad")
         it.network.answer = rejecting("bad")
@@ -64,7 +64,7 @@ async def test_one_event_that_is_always_rejected_fails_and_delays_nobody(tmp_pat
             number += 1
         delivery = await it.delivery(bad)
         assert delivery.state is DeliveryState.FAILED
-        assert str(delivery.reason).startswith("Given up after 8 tries; the last one: Customer.io answered 403")
+        assert str(delivery.reason).startswith("Failed after 8 attempts. Last attempt: Customer.io responded with 4")
         assert it.alerts() == ["endpoint.paused", "endpoint.recovered", "message.attempt.exhausted"]
 
 
@@ -110,7 +110,7 @@ async def test_deliveries_rejected_one_by_one_soon_after_a_hold_start_another_on
         assert [(await it.delivery(item)).tries for item in ids] == [1, 1, 0]
 
 
-async def test_one_delivery_alone_spends_one_try_on_revoked_credentials(tmp_path):
+async def test_single_delivery_uses_one_attempt_on_revoked_credentials(tmp_path):
     async with world(tmp_path) as it:
         await healed(it)
         it.network.answer = lambda _items: status(401)

@@ -56,7 +56,7 @@ async def counted(store) -> int:
     return sum(tally.attempts for tally in tallies)
 
 
-async def test_a_replay_goes_on_by_pages_and_wakes_its_endpoint(store):
+async def test_replay_proceeds_by_pages_and_wakes_its_endpoint(store):
     count = PAGE_DELIVERIES + 5
     for number in range(1, count + 1):
         await post(store, number, f"c{number}")
@@ -75,7 +75,7 @@ async def test_a_replay_goes_on_by_pages_and_wakes_its_endpoint(store):
         assert (await store.task(again.id)).status is TaskStatus.FINISHED, "one that another process has made"
 
 
-async def test_a_database_that_refuses_does_not_end_the_replays(store):
+async def test_database_failure_does_not_stop_replays(store):
     await post(store, 1)
     await finish(store)
     task = await start(store)
@@ -114,7 +114,7 @@ async def test_payloads_go_after_their_days_and_ids_after_thirty_at_least(store)
         assert await counted(store) == 0, "the counts of attempts go with them"
 
 
-async def test_what_is_old_and_waits_is_not_walked_through_each_round_and_goes_within_a_day(store, monkeypatch):
+async def test_old_waiting_messages_are_skipped_and_deleted_within_a_day(store, monkeypatch):
     for number in range(1, 4):
         await post(store, number, None, accepted_at_ms=NOW_MS - 20 * DAY_MS)
     await post(store, 4, None, accepted_at_ms=NOW_MS, endpoints=())
@@ -190,7 +190,7 @@ async def unfinished(store) -> int:
     return sum(waiting.unfinished for waiting in await store.backlog())
 
 
-async def test_a_removed_endpoint_s_backlog_is_canceled_by_short_steps_and_after_a_crash_goes_on(store):
+async def test_deleted_endpoints_backlog_is_canceled_despite_a_crash(store):
     count = 2 * CANCEL_AT_ONCE + 5
     await asyncio.gather(*(post(store, number, f"c{number % 7}") for number in range(1, count + 1)))
     clock = MovingClock(NOW_MS)

@@ -10,7 +10,7 @@ from nicobar.sandbox import Broken, Failure
 from support.worker import OK, Sometimes, status, the_endpoint, world
 
 
-async def test_the_whole_schedule_is_tried_and_then_given_up(tmp_path):
+async def test_delivery_fails_after_the_whole_schedule(tmp_path):
     async with world(tmp_path) as it:
         it.network.answer = lambda _items: status(500)
         message_id = await it.accept("one")
@@ -23,11 +23,11 @@ async def test_the_whole_schedule_is_tried_and_then_given_up(tmp_path):
                 assert (entry.attempt.state, delivery.tries) == (DeliveryState.PENDING, tried + 1)
                 await it.move(delivery.due_at_ms - it.clock.now_ms())
         assert (entry.attempt.state, delivery.due_at_ms) == (DeliveryState.FAILED, None)
-        assert str(entry.attempt.reason).startswith("Given up after 8 tries")
+        assert str(entry.attempt.reason).startswith("Failed after 8 attempts")
         assert len(ids) == 1, "the same id on every try"
 
 
-async def test_a_handler_ended_from_outside_is_tried_again_on_the_schedule(tmp_path):
+async def test_killed_handler_is_retried_on_the_schedule(tmp_path):
     sandbox = Sometimes(Broken(failure=Failure.CRASHED, reason=plain("The process ended."), may_pass=True))
     async with world(tmp_path, sandbox=sandbox) as it:
         message_id = await it.accept("one")

@@ -56,7 +56,7 @@ async def test_a_surprise_in_the_lane_does_not_end_it(tmp_path):
         assert it.worker.alive
 
 
-async def test_a_stop_hands_back_what_is_in_flight(tmp_path):
+async def test_stop_requeues_deliveries_in_flight(tmp_path):
     async with world(tmp_path) as it:
         it.network.open.clear()
         message_id = await it.accept("one")
@@ -67,7 +67,7 @@ async def test_a_stop_hands_back_what_is_in_flight(tmp_path):
         assert not it.worker.alive
 
 
-async def test_a_stop_on_a_disk_that_takes_nothing_leaves_the_handing_back_to_the_next_start(tmp_path):
+async def test_stop_on_a_full_disk_requeues_at_the_next_start(tmp_path):
     async with world(tmp_path) as it:
         it.network.open.clear()
         message_id = await it.accept("one")

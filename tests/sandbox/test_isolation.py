@@ -304,7 +304,7 @@ async def test_code_never_runs_under_another_code_s_id(pool):
         "class E extends Error { static prepareStackTrace(e, sites) { return sites; } } throw new E('x');",
     ],
 )
-async def test_a_handler_is_given_no_function_of_ours(pool, ask):
+async def test_handler_gets_none_of_our_functions(pool, ask):
     code = """function handler(w) {
       const kinds = []; const look = (error) => kinds.push(typeof error.stack);
       try { ASK } catch (error) { look(error); }

@@ -77,19 +77,19 @@ def starts(tmp_path) -> int:
         ("say(b'\\x10\\x00\\x00\\x00' + b'x' * 100)", "268435456 bytes"),
         ("say(b'\\x00\\x00\\x00\\x00')", "0 bytes"),
         ("say(b'garbage of a child that has gone wrong')", "bytes"),
-        ("framed(b'\\xc1' * 50)", "not an answer"),
-        ("framed(b'\\x91' * 90_000)", "not an answer"),
+        ("framed(b'\\xc1' * 50)", "unreadable"),
+        ("framed(b'\\x91' * 90_000)", "unreadable"),
         (
             "framed(msgspec.msgpack.encode({'number': number, 'kind': 'calls', 'console': 'no'}))",
-            "not an answer",
+            "unreadable",
         ),
-        ("say(frame(Greeting()))", "not an answer"),
+        ("say(frame(Greeting()))", "unreadable"),
         ("answer(number=number + 1)", "another job"),
         ("say(frame(before or msgspec.structs.replace(honest, number=1)))", "another job"),
         ("answer(console=('x',) * 52)", "console"),
         ("answer(console=('x' * 1_002,))", "console"),
-        ("answer(duration_us=-5)", "not an answer"),
-        ("answer(duration_us=10**15)", "not an answer"),
+        ("answer(duration_us=-5)", "unreadable"),
+        ("answer(duration_us=10**15)", "unreadable"),
         ("say(frame(Reply(number=number, kind=Kind.BROKEN)))", "failure"),
         ("say(frame(Reply(number=number, kind=Kind.BROKEN, code='threw', values={'error': 'x' * 5_000})))", "reason"),
         ("say(frame(Reply(number=number, kind=Kind.BROKEN, code='crashed')))", "failure"),
@@ -156,7 +156,7 @@ async def test_the_parent_measures_the_calls_itself(lying, lie, failure, said):
     assert said in str(failed.reason)
 
 
-async def test_an_event_is_what_was_received_whatever_the_child_says(lying):
+async def test_event_stays_as_received_whatever_the_child_returns(lying):
     lie = "say(frame(Reply(number=number, kind=Kind.UNTOUCHED, calls=honest.calls)))"
     async with lying(lie) as pool:
         (result,) = await pool.run([job("lie")])
@@ -176,7 +176,7 @@ async def test_the_parent_s_memory_stays_bounded(lying):
     assert after_kib - before_kib < 32 * 1024
 
 
-async def test_answers_left_over_reach_no_later_event(lying):
+async def test_stale_replies_reach_no_later_event(lying):
     lie = "say(frame(honest) * 3)"
     async with lying(lie) as pool:
         (lied,) = await pool.run([job("lie")])
@@ -258,7 +258,11 @@ async def test_a_result_at_the_limit_is_whole(shape):
         ("w.payload = {a: [{b: 'x\\ud800'}]};", Failure.BAD_RESULT, "[0].payload.a[0].b"),
         ("w.payload = {a: {'\\udc00': 1}};", Failure.BAD_RESULT, "[0].payload.a"),
         ("w.url = 'https://x/\\ud83d';", Failure.BAD_RESULT, "[0].url"),
-        ("const x = {toJSON() { return JSON.stringify(x); }}; w.payload = x;", Failure.STACK_OVERFLOW, "itself"),
+        (
+            "const x = {toJSON() { return JSON.stringify(x); }}; w.payload = x;",
+            Failure.STACK_OVERFLOW,
+            "overflowed the stack",
+        ),
         ("w.payload = Array(200000).fill([]);", Failure.OUTPUT_TOO_LARGE, "larger"),
     ],
 )

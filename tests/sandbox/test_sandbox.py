@@ -115,7 +115,7 @@ async def test_an_output_over_its_bound_never_leaves_the_child(pool):
     assert result.failure is Failure.OUTPUT_TOO_LARGE
 
 
-async def test_a_large_event_comes_back_whole(pool):
+async def test_large_event_is_returned_whole(pool):
     body = b'{"data":"' + b"x" * 400_000 + b'"}'
     assert await payload(pool, "function handler(w) { w.payload = [w.payload.data]; return w; }", body=body) == [
         "x" * 400_000
@@ -184,7 +184,7 @@ async def test_own_objects_may_have_names_of_built_in_ones(pool):
     ]
 
 
-async def test_time_and_chance_are_the_same_on_every_try(pool):
+async def test_time_and_random_numbers_are_the_same_on_every_attempt(pool):
     code = "function handler(w) { w.payload = [Date.now(), new Date().toISOString(), Math.random()]; return w; }"
     first = await payload(pool, code)
     assert first[:2] == [1_700_000_000_000, "2023-11-14T22:13:20.000Z"]
@@ -211,7 +211,7 @@ async def test_helpers_know_currencies_and_times(pool):
 @pytest.mark.parametrize(
     "call", ["money('5', 'USD')", "money(5, 'usd')", "unix('soon')", "event('')", "event('a', [])"]
 )
-async def test_helpers_refuse_what_they_cannot_read(pool, call):
+async def test_helpers_reject_invalid_values(pool, call):
     (result,) = await pool.run([job(f"function handler(w) {{ w.payload = nicobar.{call}; return w; }}")])
     assert isinstance(result, Broken)
     assert "nicobar." in str(result.reason)
@@ -227,7 +227,7 @@ async def test_what_the_handler_says_is_kept_and_bounded(pool):
     assert result.console[-1] == "… 53 more lines"
 
 
-async def test_a_handler_that_hangs_fails_alone_and_its_process_is_replaced():
+async def test_hanging_handler_fails_alone_and_its_process_is_replaced():
     kills: list[str] = []
     bounds = Bounds(run_ms=60_000, cpu_ms=60_000, wall_ms=3_000)
     async with SandboxPool(children=1, bounds=bounds, on_kill=kills.append) as pool:
@@ -238,7 +238,7 @@ async def test_a_handler_that_hangs_fails_alone_and_its_process_is_replaced():
 
 
 @pytest.mark.parametrize("native", [STUCK, BACKTRACKS])
-async def test_cpu_time_decides_over_what_cannot_be_interrupted(native):
+async def test_cpu_time_stops_uninterruptible_code(native):
     kills: list[str] = []
     bounds = Bounds(run_ms=60_000, cpu_ms=300, wall_ms=60_000, memory_bytes=1024 * 1024 * 1024)
     async with SandboxPool(children=1, bounds=bounds, on_kill=kills.append) as pool:
@@ -248,7 +248,7 @@ async def test_cpu_time_decides_over_what_cannot_be_interrupted(native):
     assert kills == ["timed_out"] * 2
 
 
-async def test_many_short_events_never_use_up_one_event_s_time():
+async def test_short_events_do_not_share_one_time_limit():
     short = "function handler(w) { let n = 0; while (n < 2e5) n += 1; w.payload = {n}; return w; }"
     async with SandboxPool(children=1, bounds=Bounds(cpu_ms=400)) as pool:
         results = await pool.run([job(short)] * 100)
@@ -346,7 +346,7 @@ def _busy(pid: int) -> bool:
     return int(fields[11]) / os.sysconf("SC_CLK_TCK") > 1.0
 
 
-async def test_a_slow_handler_s_page_does_not_hold_up_another_caller(bounds):
+async def test_slow_handler_does_not_delay_another_caller(bounds):
     slow = "function handler(w) { const end = 3e6; let n = 0; while (n < end) n += 1; w.payload = {n}; return w; }"
     async with SandboxPool(children=1, bounds=bounds) as pool:
         await pool.run([job(slow)])
@@ -361,7 +361,7 @@ async def test_a_slow_handler_s_page_does_not_hold_up_another_caller(bounds):
     assert len(results) == 16
 
 
-async def test_results_stand_in_the_order_of_the_jobs_whatever_the_slices(bounds):
+async def test_results_keep_the_order_of_the_jobs(bounds):
     async with SandboxPool(children=2, bounds=bounds) as pool:
         code = "function handler(w) { w.payload = {n: w.payload.data}; return w; }"
         jobs = [job(code, body=b'{"data":%d}' % number, code_id=str(number % 3)) for number in range(200)]
@@ -370,11 +370,11 @@ async def test_results_stand_in_the_order_of_the_jobs_whatever_the_slices(bounds
 
 
 @pytest.mark.parametrize(("text", "number"), [("1e20", 1e20), ("-(2 ** 70)", -(2.0**70))])
-async def test_a_number_beyond_64_bits_goes_through_as_javascript_has_it(pool, text, number):
+async def test_numbers_beyond_64_bits_become_javascript_numbers(pool, text, number):
     assert await payload(pool, f"function handler(w) {{ w.payload = {{n: {text}}}; return w; }}") == {"n": number}
 
 
-async def test_params_beyond_64_bits_reach_the_handler_and_hold_up_nobody(pool):
+async def test_params_beyond_64_bits_reach_the_handler(pool):
     code = "function handler(w) { w.payload = w.transformationsParams; return w; }"
     async with asyncio.timeout(PATIENCE_S):
         sent = {"n": 2**70, "deep": [-(2**64)]}
@@ -383,7 +383,7 @@ async def test_params_beyond_64_bits_reach_the_handler_and_hold_up_nobody(pool):
         assert await payload(pool, code, params={"n": int("9" * 400)}) == {"n": None}
 
 
-async def test_a_job_that_cannot_be_handed_over_fails_alone(pool):
+async def test_job_that_cannot_be_sent_fails_alone(pool):
     async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(TypeError):
             await pool.run([job(GOOD, params={"n": object()})])

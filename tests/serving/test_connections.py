@@ -404,6 +404,29 @@ async def test_a_server_stops_while_connections_are_silent_and_lingering():
     assert await silent.rest() == b""
 
 
+async def test_a_server_that_stops_answers_what_it_has_begun():
+    app = Echo()
+    async with serving(app) as server, lines(server.port, 1) as opened:
+        await filled(app, opened)
+        stopping = asyncio.create_task(server.stop())
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not stopping.done()
+        app.go.set()
+        assert (await opened[0].answer()).status == 200
+        await stopping
+
+
+async def test_what_outlasts_the_shutdown_is_canceled_and_logged(caplog):
+    app = Echo()
+    server = await Server.start(app, "127.0.0.1", 0, shutdown_s=0)
+    async with lines(server.port, 1) as opened:
+        await filled(app, opened)
+        await server.stop()
+        assert b"500" in await opened[0].rest()
+    assert "1 unfinished requests were canceled" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("soft", "hard", "raised", "most"),
     [

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from support.patience import PATIENCE_S
@@ -17,13 +20,56 @@ _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["nicobar.cli"])
 
 
+class Started:
+    """`nicobar` in a process, used as a subprocess.Popen. Nobody is at the terminal; `stdout` has its errors too."""
+
+    def __init__(self, directory: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        reader, writer = _FORKS.Pipe(duplex=False)
+        self._process = _FORKS.Process(target=_write_to, args=(writer, directory, arguments, dict(environment)))
+        self._process.start()
+        writer.close()
+        self.stdout = os.fdopen(os.dup(reader.fileno()), encoding="utf-8")
+        reader.close()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        if self.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout: float = PATIENCE_S) -> int:
+        self._process.join(timeout)
+        if self.returncode is None:
+            self._process.kill()
+            self._process.join()
+            raise subprocess.TimeoutExpired(["nicobar"], timeout)
+        return self.returncode
+
+    def communicate(self, timeout: float = PATIENCE_S) -> tuple[str, None]:
+        with self.stdout:
+            text = self.stdout.read()
+        self.wait(timeout)
+        return text, None
+
+
 def run_cli(
     directory: Path, arguments: Sequence[str], environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     """Runs `nicobar` in `directory`, with nobody at the terminal."""
     with tempfile.TemporaryDirectory() as kept:
         streams = [Path(kept) / "stdout", Path(kept) / "stderr"]
-        process = _FORKS.Process(target=_main, args=(directory, arguments, dict(environment), streams))
+        process = _FORKS.Process(target=_write_apart, args=(streams, directory, arguments, dict(environment)))
         process.start()
         process.join(PATIENCE_S)
         if process.exitcode is None:
@@ -34,13 +80,26 @@ def run_cli(
     return subprocess.CompletedProcess(["nicobar", *arguments], process.exitcode, stdout, stderr)
 
 
-def _main(directory: Path, arguments: Sequence[str], environment: Mapping[str, str], streams: Sequence[Path]) -> None:
+def _write_to(writer: Connection, directory: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    for number in (1, 2):
+        os.dup2(writer.fileno(), number)
+    writer.close()
+    _main(directory, arguments, environment)
+
+
+def _write_apart(
+    streams: Sequence[Path], directory: Path, arguments: Sequence[str], environment: Mapping[str, str]
+) -> None:
+    for number, stream in enumerate(streams, start=1):
+        os.dup2(os.open(stream, os.O_WRONLY | os.O_CREAT), number)
+    _main(directory, arguments, environment)
+
+
+def _main(directory: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     from nicobar.cli import main  # noqa: PLC0415 - imported by the process that this one is forked from
 
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - multiprocessing has closed it
-    for number, stream in enumerate(streams, start=1):
-        os.dup2(os.open(stream, os.O_WRONLY | os.O_CREAT), number)
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)

@@ -6,8 +6,7 @@ from playwright.async_api import APIResponse, Page
 
 from nicobar.model import Customer, DeliveryState
 from nicobar.sources.samples import fresh
-from support.installation import SECRET, Installation, connect
-from support.pages import SAME_ORIGIN
+from support.installation import SAME_ORIGIN, SECRET, Installation, connect
 from support.server import ADA, TYPES
 
 

@@ -8,10 +8,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from nicobar.web.dashboard.app import OPERATIONS
-from support.installation import PASSWORD
-
-# What a browser says of a form that a page of the same server sends.
-SAME_ORIGIN = {"sec-fetch-site": "same-origin"}
+from support.installation import PASSWORD, SAME_ORIGIN
 
 
 class Visitor:

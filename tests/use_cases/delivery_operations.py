@@ -180,7 +180,7 @@ OPERATIONS = (
             Interface.API: api("POST", f"{TRANSFORMATION}/version/9/restore"),
             Interface.DASHBOARD: form(f"{PAGE}/transformation/restore", version="9"),
         },
-        error="There is no such version.",
+        error="Version 9 not found.",
     ),
     Operation(
         "switch a transformation off",
@@ -253,7 +253,7 @@ OPERATIONS = (
             Interface.DASHBOARD: form("/settings/tokens", name=TOKEN, scope="admin", days="0"),
             Interface.COMMAND: command("token", "create", TOKEN),
         },
-        error=f"There is a token '{TOKEN}' already.",
+        error=f"A token named '{TOKEN}' already exists.",
         prepare=one_token,
     ),
     Operation(

@@ -148,7 +148,7 @@ OPERATIONS = (
             Interface.DASHBOARD: form("/webhooks/new/http", name=NAME, field_url=ELSEWHERE, field_secret="<secret>"),
             Interface.FILE: file(entry(url=ELSEWHERE)),
         },
-        error="Requests to 10.1.2.3 are not allowed: its address is not public.",
+        error="Requests to 10.1.2.3 are blocked: its address is not public.",
     ),
     Operation(
         "create an endpoint with a name that is too long",
@@ -264,7 +264,7 @@ OPERATIONS = (
             Interface.API: api("PATCH", ONE, {"name": "other"}),
             Interface.DASHBOARD: form(f"{PAGE}/settings", **FORM | {"name": "other"}),
         },
-        error="Another endpoint has this name. Choose another one.",
+        error="An endpoint named other already exists. Choose another name.",
     ),
     Operation(
         "send stored headers to another host",
@@ -279,7 +279,7 @@ OPERATIONS = (
             ),
             Interface.FILE: file(entry(url="https://elsewhere.example/")),
         },
-        error="are not used for https://elsewhere.example:443.",
+        error="are not sent to https://elsewhere.example:443.",
     ),
     Operation(
         "pause an endpoint",

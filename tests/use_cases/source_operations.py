@@ -55,7 +55,7 @@ OPERATIONS = (
             ),
             Interface.DASHBOARD: form("/sources/new", name=SOURCE, kind="dodo-payments", secret="<secret>"),
         },
-        error="Another source has this name. Choose another one.",
+        error=f"A source named {SOURCE} already exists. Choose another name.",
     ),
     Operation(
         "create a source of an unknown kind",
@@ -66,7 +66,7 @@ OPERATIONS = (
             Interface.DASHBOARD: form("/sources/new", name=SOURCE, kind="github", secret="<secret>"),
             Interface.FILE: file(entry("SECRET", kind="github")),
         },
-        error="There is no source kind 'github'.",
+        error="Unknown source kind 'github'.",
     ),
     Operation(
         "change a source's secrets",
@@ -105,7 +105,7 @@ OPERATIONS = (
         (),
         existing,
         {Interface.DASHBOARD: form(f"{PAGE}/trial-secret")},
-        error=f"Source {SOURCE} has a signing secret.",
+        error=f"Source {SOURCE} already has a signing secret.",
     ),
     Operation(
         "end a source's older secret",

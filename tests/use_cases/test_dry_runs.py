@@ -92,7 +92,7 @@ async def test_a_slow_handler_is_stopped_and_that_is_said(sandbox):
         (
             "function handler(w) { w.payload = nicobar.event('a', {}); return w; }",
             ("order.placed",),
-            "There is no sample of the event types that this endpoint subscribes to.",
+            "There are no samples of the event types that this endpoint subscribes to.",
             "",
         ),
     ],
@@ -126,5 +126,5 @@ def test_a_line_is_named_only_where_it_is_the_only_one(code, line):
 def test_what_no_source_would_take_cannot_be_tried():
     with pytest.raises(UserError):
         dry_run.pasted(DODO.kinds, b"no json", NOW_MS)
-    with pytest.raises(UserError, match="no sample"):
+    with pytest.raises(UserError, match="No sample"):
         dry_run.sample(DODO, "nothing", NOW_MS)

@@ -1,4 +1,4 @@
-"""The command line. Errors are one clear line with the fix, and exit code 1."""
+"""The command line. An error is one line with the fix, and exit code 1."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nicobar.errors import NicobarError
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nicobar")
 def group() -> None:
-    """Carries payment events to Customer.io: once, in order, whatever breaks on the way."""
+    """Delivers payment webhooks to Customer.io: once, in order, and through outages."""
 
 
 for command in (

@@ -43,12 +43,12 @@ CHECK_TIMEOUT_MS = 5_000
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--prune", is_flag=True, help="Remove sources and endpoints that the file does not have.")
-@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@click.option("--prune", is_flag=True, help="Delete sources and endpoints that are not in FILE.")
+@click.option("--dry-run", is_flag=True, help="Show the changes without making them.")
 @new_installation_option
 @setting_options("data_dir", "database_url", "allowed_addresses", "host", "port", "public_url")
 def apply(*, file: Path, prune: bool, dry_run: bool, new_installation: bool, **flags: Any) -> None:
-    """Make the configuration what FILE says. All of it or nothing; twice is the same as once."""
+    """Apply the configuration in FILE. On an error, nothing is changed. Applying it again changes nothing."""
     settings = settings_of(flags)
     run_loop(_apply(settings, file, prune=prune, dry_run=dry_run, new_installation=new_installation))
 
@@ -62,8 +62,8 @@ async def _apply(settings: Settings, file: Path, *, prune: bool, dry_run: bool, 
                 await _carry_out(it, sandbox, settings, document, file.parent, prune=prune, dry_run=dry_run)
             return
         if dry_run:
-            click.echo(f"would be: new database {location.name}")
-        # A file that cannot be applied leaves no database behind: it is planned on an empty one first.
+            click.echo(f"planned: create database {location.name}")
+        # An invalid file must not leave a new database behind, so it is planned on a temporary one first.
         with TemporaryDirectory(prefix="nicobar-plan-") as directory:
             planned = Settings(data_dir=Path(directory), allowed_addresses=settings.allowed_addresses)
             async with open_services(planned, create=True, quiet=True) as it:
@@ -100,13 +100,13 @@ async def _carry_out(
 
     plan = await edited(it, CommandLine(ACTOR), change)
     for sentence in plan.sentences:
-        click.echo(f"{'would be: ' if dry_run else ''}{sentence}")
+        click.echo(f"{'planned: ' if dry_run else ''}{sentence}")
     for name in plan.unlisted:
-        click.echo(f"{name}: not in the file, kept (--prune removes it)")
+        click.echo(f"{name}: not in the file, kept (--prune deletes it)")
     if not plan.acts:
-        click.echo("Nothing to change.")
+        click.echo("No changes.")
     snapshot = _of_default_application(await it.store.snapshot())
-    await _say_what_is_sent(it, sandbox, document, folder, snapshot)
+    await _print_coverage(it, sandbox, document, folder, snapshot)
     if not dry_run:
         wanted = {entry.name for entry in document.endpoints if not entry.disabled}
         await _check_credentials(
@@ -118,7 +118,7 @@ async def _carry_out(
 
 
 def _of_default_application(snapshot: Snapshot) -> Snapshot:
-    """The configuration of the application that a file is about."""
+    """The part of the configuration that belongs to the default application."""
     app_id = default_application(snapshot).id
     return msgspec.structs.replace(
         snapshot,
@@ -127,13 +127,13 @@ def _of_default_application(snapshot: Snapshot) -> Snapshot:
     )
 
 
-async def _say_what_is_sent(
+async def _print_coverage(
     it: CommandServices, sandbox: Sandbox, document: Document, folder: Path, snapshot: Snapshot
 ) -> None:
-    """Says for each endpoint of the file for which event types its handler sends something."""
+    """Prints for each endpoint of the file which event types its handler sends something for."""
     transformations = {endpoint.name: endpoint.transformation for endpoint in snapshot.endpoints}
     samples = application_samples(snapshot, default_application(snapshot).id)
-    if document.sources:  # which are not stored yet in a dry run
+    if document.sources:  # not stored yet in a dry run
         kinds = {entry.kind: source_kind(entry.kind) for entry in document.sources}
         samples = samples_of(*kinds.values(), added=snapshot.event_types)
     for entry in document.endpoints:
@@ -141,7 +141,7 @@ async def _say_what_is_sent(
         code = (folder / entry.handler).read_text("utf-8") if entry.handler else kept.code if kept else ""
         if not code:
             if connector(entry.connector).has_contract:
-                click.echo(f"▲ endpoint {entry.name}: it has no handler, so nothing is sent. Add one and apply it.")
+                click.echo(f"▲ endpoint {entry.name}: no handler, so nothing is sent. Add a handler and apply again.")
             continue
         at = dry_target(
             entry.connector, code, entry.variables, settings=entry.settings, event_types=entry.event_types
@@ -152,8 +152,8 @@ async def _say_what_is_sent(
 
 
 async def _check_credentials(settings: Settings, vault: Vault, endpoints: Sequence[Endpoint]) -> None:
-    """Says for each endpoint whether its destination knows it. The file is applied all the same: a destination that
-    is not there today may be there tomorrow.
+    """Prints for each endpoint whether its destination accepts its credentials. The file is applied either way: a
+    destination that is down now may be up tomorrow.
     """
     async with HttpTransport(allowed=settings.allowed, timeout_ms=CHECK_TIMEOUT_MS) as transport:
         for endpoint in endpoints:
@@ -167,10 +167,10 @@ async def _check_credentials(settings: Settings, vault: Vault, endpoints: Sequen
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path), default=Path("nicobar.toml"))
-@click.option("--force", is_flag=True, help="Write over files that are there.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
 @setting_options("data_dir", "database_url")
 def export(*, file: Path, force: bool, **flags: Any) -> None:
-    """Write the configuration to FILE (nicobar.toml) and its handlers beside it."""
+    """Write the configuration to FILE. Defaults to nicobar.toml; handlers are written next to it."""
     settings = settings_of(flags)
 
     async def run() -> list[Path]:

@@ -1,4 +1,4 @@
-"""`nicobar demo`: the main job on sample events, with nothing to sign up for."""
+"""`nicobar demo`: sample events delivered to a local emulator, without an account."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from nicobar.addresses import AllowedAddresses
-from nicobar.cli.options import run_loop
+from nicobar.cli.options import PORT, run_loop
 from nicobar.connectors import NoResponse, Request
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import new_webhook_secret
@@ -53,7 +53,7 @@ STORY = (
     "abandoned_checkout.detected",
     "subscription.cancelled",
 )
-# What a shop would build in Customer.io, so that the emulator's page has mails to show.
+# Typical campaigns of a shop, so that the emulator's page has emails to show.
 CAMPAIGNS = (
     Campaign(
         title="Welcome",
@@ -79,30 +79,32 @@ CAMPAIGNS = (
 
 
 class _Tally(Record):
-    """What is to have arrived at the end."""
+    """What must have arrived at the end."""
 
     messages: int
     events: int
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="End when everything arrived: exit code 0, else 1.")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65_535))
-@click.option("--emulator-port", default=8081, show_default=True, type=click.IntRange(0, 65_535))
+@click.option("--once", is_flag=True, help="Exit when all events have arrived (code 0) or after a timeout (code 1).")
+@click.option("--port", default=8080, show_default=True, type=PORT, help="Port of Nicobar; 0 picks a free port.")
+@click.option(
+    "--emulator-port", default=8081, show_default=True, type=PORT, help="Port of the emulator; 0 picks a free port."
+)
 def demo(*, once: bool, port: int, emulator_port: int) -> None:
-    """Run the main job on signed sample events, against a local Customer.io."""
+    """Deliver sample events to a local emulator. No account needed."""
     set_up_logs(json=False, level="error")
     with tempfile.TemporaryDirectory(prefix="nicobar-demo-") as directory:
         try:
             arrived = run_loop(_demo(Path(directory), port, emulator_port, once=once))
         except asyncio.CancelledError:
-            click.echo("Stopped before everything had arrived.", err=True)
+            click.echo("Stopped before all events arrived.", err=True)
             arrived = False
     raise SystemExit(0 if arrived else 1)
 
 
 async def _demo(directory: Path, port: int, emulator_port: int, *, once: bool) -> bool:
-    """Whether everything arrived. Raises CancelledError when it is stopped before that is known."""
+    """Whether everything arrived. Raises CancelledError if stopped earlier."""
     _stop_on_signal()
     state = State()
     emulator = await _start_emulator(state, emulator_port)
@@ -114,13 +116,13 @@ async def _demo(directory: Path, port: int, emulator_port: int, *, once: bool) -
         async with run(settings, recorded.put_nowait) as runtime:
             address, secret = await _set_up(runtime, emulator.url)
             if runtime.server is None:
-                raise UserError("server_failed", "The server did not start.", "The log says why.")
+                raise UserError("server_failed", "The server did not start.", "See the log for the cause.")
             addresses = f"Nicobar   {runtime.server.url}{address}\nEmulator  {emulator.url}"
             click.echo(f"{addresses}\n")
             tally = await _send(runtime, runtime.server.url + address, secret)
             arrived = await _watch(recorded, state, tally)
             if not once:
-                click.echo(f"\nStill running; the emulator's address shows its page. Ctrl-C ends it.\n{addresses}")
+                click.echo(f"\nStill running. Open an address to look around. Press Ctrl-C to stop.\n{addresses}")
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.Event().wait()
             return arrived
@@ -133,11 +135,11 @@ async def _start_emulator(state: State, port: int) -> Server:
 
 
 async def _free_port(wanted: int) -> int:
-    """The port, or 0 (any free one) where it is taken, and says so."""
+    """The port, or 0 (any free port) if it is in use, with a notice."""
     try:
         probe = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", wanted)
     except OSError:
-        click.echo(f"Port {wanted} is taken; another one is used.")
+        click.echo(f"Port {wanted} is in use. Using a free port instead.")
         return 0
     probe.close()
     await probe.wait_closed()
@@ -145,7 +147,7 @@ async def _free_port(wanted: int) -> int:
 
 
 async def _set_up(runtime: Runtime, emulator_url: str) -> tuple[str, str]:
-    """Makes the source and the endpoint; returns the source's path and its secret."""
+    """Creates the source and the endpoint. Returns the source's path and its secret."""
     app_id = default_application(runtime.configuration.snapshot).id
     secret = new_webhook_secret()
     now_ms = runtime.clock.now_ms()
@@ -181,7 +183,7 @@ async def _set_up(runtime: Runtime, emulator_url: str) -> tuple[str, str]:
 
 
 async def _send(runtime: Runtime, url: str, secret: str) -> _Tally:
-    """Sends every event of the story for every customer, signed as Dodo signs."""
+    """Sends every event of the story for every customer, signed as Dodo Payments signs."""
     dodo = DodoPayments()
     types = {event_type.name: event_type for event_type in dodo.event_types()}
     sent = 0
@@ -193,13 +195,13 @@ async def _send(runtime: Runtime, url: str, secret: str) -> _Tally:
                 headers = dodo.sign(f"demo_{name}_{customer.key}", body, secret, now_ms)
                 answer = await transport.send(Request(method="POST", url=url, headers=headers, body=body))
                 if isinstance(answer, NoResponse) or answer.status != 202:  # noqa: PLR2004 - accepted
-                    raise UserError("demo_refused", f"The server did not take {name}: {answer}.", "The log says why.")
+                    raise UserError("demo_refused", f"The server rejected {name}: {answer}.", "Run the demo again.")
                 sent += 1
     return _Tally(messages=sent, events=sent)
 
 
 async def _watch(recorded: asyncio.Queue[Recorded], state: State, tally: _Tally) -> bool:
-    """Prints each delivery as it happens, and the sums; True if everything arrived."""
+    """Prints each delivery as it happens, then the totals. Returns whether everything arrived."""
     delivered = calls = 0
     try:
         async with asyncio.timeout(WAIT_S):
@@ -209,11 +211,11 @@ async def _watch(recorded: asyncio.Queue[Recorded], state: State, tally: _Tally)
                 calls += sum(request.body.count("\n") + 1 for request in item.attempt.requests)
                 _print(item, state)
     except TimeoutError:
-        click.echo(f"Not everything was delivered within {WAIT_S} s.")
+        click.echo(f"Some events were not delivered within {WAIT_S} s.")
     refused = sum(request.refused for request in state.requests)
     click.echo(
         f"\n{tally.messages} events sent, {delivered} delivered, {calls} calls in {len(state.requests)} requests; "
-        f"Customer.io holds {len(state.people)} people and {len(state.activities)} activities, {refused} refused."
+        f"Customer.io has {len(state.people)} people and {len(state.activities)} activities; {refused} rejected."
     )
     return (
         delivered == tally.messages
@@ -236,13 +238,13 @@ def _print(recorded: Recorded, state: State) -> None:
         return
     latest = next((activity for activity in reversed(state.activities) if activity.person == person.key), None)
     click.echo(
-        f"  ● {person.email or 'no address'}, {len(person.attributes)} attributes"
+        f"  ● {person.email or 'no email'}, {len(person.attributes)} attributes"
         + (f'; latest activity "{latest.name}"' if latest else "")
     )
 
 
 def _stop_on_signal() -> None:
-    """Ctrl-C and SIGTERM end the demo, and with it everything that it started, in order."""
+    """Ctrl-C and SIGTERM stop the demo and everything that it started, in order."""
     task = asyncio.current_task()
     if task is not None:
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,4 +1,4 @@
-"""`nicobar doctor`: looks at everything that has to hold, with a verdict and what to do for each."""
+"""`nicobar doctor`: checks an installation, with a result and a fix for each check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from nicobar.addresses import RefusedAddress
-from nicobar.cli.options import CommandServices, open_services, run_loop, setting_options, settings_of
+from nicobar.cli.options import CommandServices, open_services, plural, run_loop, setting_options, settings_of
 from nicobar.cli.trigger import without_secret
 from nicobar.connectors import NoResponse, Request, Response
 from nicobar.connectors.transport import HttpTransport
@@ -28,18 +28,18 @@ from nicobar.sources.registry import SOURCES, source_kind
 from nicobar.store.location import Location, locate
 from nicobar.use_cases.dry_run import application_samples, run_samples
 
-# How far this machine's clock may be off if no source has a tolerance of its own, and which part of a tolerance
-# deserves a word.
+# How far this machine's clock may be off if no source has a tolerance of its own, and the part of a tolerance that
+# is worth a warning.
 TOLERANCE_S = 300
 WORTH_TELLING = 10
 MAX_DAMAGE = 10
-# Prints the verdict of a check, under a name.
+# Prints the result of a check, under a name.
 _Look = Callable[[str, Callable[[], Awaitable[str]]], Awaitable[None]]
 _ADD = "Add one in the dashboard, or with: nicobar apply FILE"
 
 
 class _Watch:
-    """A transport that notes how far this machine's clock is from those that answer."""
+    """A transport that measures how far this machine's clock is from those of the destinations."""
 
     def __init__(self, inner: HttpTransport) -> None:
         self._inner = inner
@@ -48,7 +48,7 @@ class _Watch:
     async def send(self, request: Request) -> Response | NoResponse:
         answer = await self._inner.send(request)
         if isinstance(answer, Response):
-            # A destination that tells no readable time is not asked for it.
+            # A destination without a readable date is skipped.
             with contextlib.suppress(ValueError, TypeError):
                 self.skew_s = time.time() - parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
         return answer
@@ -60,7 +60,9 @@ class _Watch:
 @click.command()
 @setting_options("data_dir", "database_url", "allowed_addresses")
 def doctor(**flags: Any) -> None:
-    """Check database, sandbox, secrets, clock, and each endpoint's address, credentials and region."""
+    """Check the installation: database, sandbox, secrets, clock. For each endpoint, check address, credentials and
+    handler.
+    """
     if not run_loop(_examine(settings_of(flags))):
         raise SystemExit(1)
 
@@ -99,8 +101,7 @@ async def _integrity(location: Location) -> str:
         raise NicobarError(
             "database_damaged",
             f"{location.name} is damaged: {'; '.join(found)}.",
-            "Stop nicobar and restore a backup, or recover what can be read with the command .recover of the sqlite3 "
-            "tool.",
+            "Stop Nicobar. Restore a backup, or recover readable data with the sqlite3 tool's .recover command.",
         )
     return "no damage found."
 
@@ -113,15 +114,15 @@ async def _examine_installation(
 
     async def database() -> str:
         await store.check()
-        return f"{locate(settings.database).name} takes writes."
+        return f"{locate(settings.database).name} is writable."
 
     await look("database", database)
     if not snapshot.sources:
-        click.echo(f"○ source: none yet, so no event is accepted. {_ADD}")
+        click.echo(f"○ source: none, so no events are accepted. {_ADD}")
     for source in snapshot.sources:
         await look(f"source {source.name}", lambda source=source: _source(vault, source))  # type: ignore[misc]
     if not snapshot.endpoints:
-        click.echo(f"○ endpoint: none yet, so nothing is sent. {_ADD}")
+        click.echo(f"○ endpoint: none, so nothing is sent. {_ADD}")
     for endpoint in snapshot.endpoints:
         if endpoint.disabled and endpoint.disabled_reason is None:
             click.echo(f"○ endpoint {endpoint.name}: disabled, so nothing is sent. {_enable(endpoint)}")
@@ -129,7 +130,7 @@ async def _examine_installation(
         count = waiting.get(endpoint.seq, 0)
         await look(
             f"endpoint {endpoint.name}",
-            lambda one=endpoint, count=count: _endpoint(it, one, watch, sandbox, count),  # type: ignore[misc]
+            lambda endpoint=endpoint, count=count: _endpoint(it, endpoint, watch, sandbox, count),  # type: ignore[misc]
         )
     used = {source.kind for source in snapshot.sources}
     tolerances = [kind.clock_tolerance_s for kind in SOURCES if kind.kind in used]
@@ -143,7 +144,7 @@ async def _sandbox() -> str:
     async with SandboxPool(children=1) as pool:
         (result,) = await pool.run([job])
     if not isinstance(result, Calls):
-        raise NicobarError("sandbox_broken", f"A plain handler gave {result}.", "Reinstall nicobar.")
+        raise NicobarError("sandbox_broken", f"A test handler returned {result}.", "Reinstall Nicobar.")
     return "handlers run."
 
 
@@ -153,14 +154,14 @@ async def _source(vault: Vault, source: Source) -> str:
         raise without_secret(source)
     for secret in secrets:
         kind.check_secret(secret)
-    return f"signing secrets that can be read: {len(secrets)}."
+    return f"{plural(len(secrets), 'signing secret')} can be read."
 
 
 async def _endpoint(it: CommandServices, endpoint: Endpoint, watch: _Watch, sandbox: Sandbox, waiting: int) -> str:
     try:
         opened = open_endpoint(it.vault, endpoint)
     except NicobarError as error:
-        detail = f"It cannot be opened; {waiting} deliveries wait for it. {error.detail}"
+        detail = f"cannot be used; {plural(waiting, 'delivery')} waiting. {error.detail}"
         raise NicobarError(error.code, detail, error.fix) from error
     checkup = await opened.destination.check_credentials(watch)
     if not checkup.ok:
@@ -170,14 +171,18 @@ async def _endpoint(it: CommandServices, endpoint: Endpoint, watch: _Watch, sand
     if endpoint.paused_reason is not None:
         resume = f"nicobar resume {quote(endpoint.name)}"
         if endpoint.paused_by_hand:
-            raise NicobarError("endpoint_paused", f"paused: {endpoint.paused_reason}", f"To send again: {resume}.")
+            raise NicobarError("endpoint_paused", f"paused: {endpoint.paused_reason}", f"Resume it: {resume}.")
         raise NicobarError(
             "endpoint_on_hold",
             f"on hold: {endpoint.paused_reason}",
-            f"Nicobar checks again at least every 5 minutes and resumes automatically. To resume now: {resume}.",
+            f"Nicobar checks it at least every 5 minutes and resumes automatically. To resume now: {resume}.",
         )
     if endpoint.transformation is None and opened.connector.has_contract:
-        raise NicobarError("no_handler", "It has no handler, so nothing is sent.", "Add one and apply it.")
+        raise NicobarError(
+            "no_handler",
+            "no handler, so nothing is sent.",
+            "Add a handler in the dashboard, or with: nicobar apply FILE",
+        )
     samples = application_samples(it.snapshot, endpoint.app_id)
     found = await run_samples(sandbox, opened, samples, it.clock.now_ms(), it.clock.steady_ms)
     if found.coverage.is_silent:
@@ -191,12 +196,12 @@ def _enable(endpoint: Endpoint) -> str:
 
 async def _clock(skew_s: float | None, tolerance_s: int) -> str:
     if skew_s is None:
-        return "not compared: no endpoint answered."
+        return "not checked: no endpoint responded."
     max_skew_s = tolerance_s // WORTH_TELLING
     if abs(skew_s) > max_skew_s:
         raise NicobarError(
             "clock_off",
-            f"This machine's clock is {skew_s:.0f} s from the destination's.",
-            f"Set it by NTP; signatures that are {tolerance_s} s off are rejected.",
+            f"This machine's clock differs from the destination's by {skew_s:.0f} s.",
+            f"Synchronize it by NTP. Webhooks whose timestamp is more than {tolerance_s} s off are rejected.",
         )
     return f"within {max_skew_s} s of the destination's."

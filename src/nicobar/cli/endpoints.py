@@ -1,4 +1,4 @@
-"""`nicobar resume` and `nicobar enable`: whether an endpoint sends."""
+"""`nicobar resume` and `nicobar enable`: start sending to an endpoint again."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from nicobar.use_cases.endpoints import named_endpoint
 @click.argument("endpoint")
 @setting_options("data_dir", "database_url")
 def resume(*, endpoint: str, **flags: Any) -> None:
-    """End the pause or the hold of ENDPOINT (its name, id or uid)."""
+    """Resume a paused ENDPOINT, or one on hold. ENDPOINT is a name, id or uid."""
 
     async def change(edit: Edit) -> str:
         found = named_endpoint(edit.snapshot.endpoints, endpoint)
         if await endpoints.resume(edit, found):
-            return f"{found.name} is resumed."
-        return f"{found.name} is not paused. Nothing was changed."
+            return f"Endpoint {found.name} resumed."
+        return f"Endpoint {found.name} is not paused. Nothing changed."
 
     click.echo(run_loop(_edit(flags, change)))
 
@@ -33,12 +33,12 @@ def resume(*, endpoint: str, **flags: Any) -> None:
 @click.argument("endpoint")
 @setting_options("data_dir", "database_url")
 def enable(*, endpoint: str, **flags: Any) -> None:
-    """Enable a disabled ENDPOINT (its name, id or uid)."""
+    """Enable a disabled ENDPOINT. ENDPOINT is a name, id or uid."""
 
     async def change(edit: Edit) -> str:
         found = named_endpoint(edit.snapshot.endpoints, endpoint)
         enabled = await endpoints.enable(edit, found)
-        done = f"{found.name} is enabled." if enabled else f"{found.name} is not disabled. Nothing was changed."
+        done = f"Endpoint {found.name} {'enabled' if enabled else 'is already enabled. Nothing changed'}."
         if found.paused_reason is None:
             return done
         return f"{done} It is still paused: {found.paused_reason}. Resume it: nicobar resume {quote(found.name)}"

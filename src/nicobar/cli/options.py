@@ -1,4 +1,4 @@
-"""What the commands share: settings from flags, times, the event loop, an open database, the audit log."""
+"""Shared by the commands: settings from flags, checked values, times, the event loop, an open database."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import click
 import msgspec
 import uvloop
 
+from nicobar.addresses import MAX_PORT
 from nicobar.clock import Clock, SystemClock
 from nicobar.crypto import Vault
 from nicobar.errors import UserError
@@ -36,29 +37,76 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
+class Integer(click.ParamType[int]):
+    """A number from `least` to `most`."""
+
+    name = "number"
+
+    def __init__(self, least: int, most: int) -> None:
+        self._least = least
+        self._most = most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        # click's own signature.
+        try:
+            number = int(value)
+        except ValueError:
+            raise _invalid(param, ctx, "must be an integer", value) from None
+        if number < self._least:
+            raise _invalid(param, ctx, f"must be at least {self._least}", value)
+        if number > self._most:
+            raise _invalid(param, ctx, f"must be at most {self._most}", value)
+        return number
+
+
+class OneOf(click.Choice[str]):
+    """One of these texts."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            raise _invalid(param, ctx, f"must be one of {', '.join(self.choices)}", value) from None
+
+
+PORT = Integer(0, MAX_PORT)
+
+
+def _invalid(param: click.Parameter | None, ctx: click.Context | None, need: str, value: object) -> click.UsageError:
+    name = param.opts[-1] if param is not None else "value"
+    return click.UsageError(f"Invalid {name}: {need}. Got {value!r}.", ctx)
+
+
+def plural(count: int, noun: str) -> str:
+    """A number of things: `1 message`, `2 deliveries`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{count} {noun}s"
+
+
 def setting_options(*names: str) -> Callable[[F], F]:
-    """Flags of these settings, of all where none is named, and `--settings`; click hands all of them on as keyword
-    arguments. The settings themselves check the values, wherever they come from.
+    """Flags for these settings (all by default) and `--settings`; click passes them on as keyword arguments. The
+    settings check the values, whatever their origin.
     """
     fields = {field.name: field for field in msgspec.structs.fields(Settings)}
 
     def add(command: F) -> F:
         for name in reversed(names or tuple(name for name in fields if name not in SECRETS)):
             field = fields[name]
-            help_text = f"{description(field)} [default: {field.default or 'empty'}]"
+            help_text = f"{description(field)} [default: {field.default}]" if field.default else description(field)
             command = click.option(f"--{name.replace('_', '-')}", name, default=None, help=help_text)(command)
-        file_help = "A TOML file of settings; flags and NICOBAR_* variables come before it."
+        file_help = "TOML file with settings. Flags and NICOBAR_* environment variables override it."
         return click.option("--settings", "settings_file", type=click.Path(path_type=Path), help=file_help)(command)
 
     return add
 
 
 def new_installation_option(command: F) -> F:
-    """`--new-installation`, for the commands that an installation may begin with."""
+    """`--new-installation`, for the commands that may create a database."""
     return click.option(
         "--new-installation",
         is_flag=True,
-        help="Create a database where there is a key without one. Never replaces a database or a key.",
+        help="Create a database for an existing key. Never replaces a database or a key.",
     )(command)
 
 
@@ -70,7 +118,7 @@ def settings_of(flags: dict[str, Any]) -> Settings:
 
 
 def origins_of(flags: dict[str, Any]) -> dict[str, str]:
-    """Where the settings come from that are not the default. Raises SettingsError."""
+    """The origin of each setting that is not the default. Raises SettingsError."""
     return read_origins(
         {key: value for key, value in flags.items() if key != "settings_file"}, file=flags["settings_file"]
     )
@@ -84,7 +132,7 @@ def start_logs(settings: Settings) -> None:
 
 
 def moment(text: str, now_ms: int, *, ahead: bool = False) -> int:
-    """Unix milliseconds of a time, or of so long ago or `ahead`. Raises UserError."""
+    """A time in Unix milliseconds, or one relative to now, in the past or `ahead`. Raises UserError."""
     span = _SPAN.fullmatch(text)
     if span:
         span_ms = int(span[1]) * _UNITS_MS[span[2]]
@@ -92,11 +140,11 @@ def moment(text: str, now_ms: int, *, ahead: bool = False) -> int:
     try:
         at = datetime.fromisoformat(text)
     except ValueError as error:
-        where = "from now" if ahead else "ago"
+        where = "from now" if ahead else "before now"
         raise UserError(
             "time_invalid",
-            f"{text!r} is no time.",
-            f"Write 2026-11-24T08:00:00Z, or 30m, 6h, 2d for so long {where}.",
+            f"Invalid time {text!r}.",
+            f"Use a time such as 2026-11-24T08:00:00Z, or a duration {where} such as 30m, 6h or 2d.",
         ) from error
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
@@ -112,7 +160,7 @@ def run_loop(work: Coroutine[Any, Any, T]) -> T:
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """Who changes something by a command, as the audit log shows it."""
+    """The actor of changes by a command, as the audit log shows it."""
 
     name: str = "command line"
 
@@ -122,7 +170,7 @@ COMMAND_LINE = CommandLine()
 
 @dataclass(frozen=True, slots=True)
 class CommandServices:
-    """An open database with what operations need. `snapshot` is the configuration as it was read at the opening."""
+    """An open database and what operations need. `snapshot` is the configuration at that time."""
 
     store: Store
     vault: Vault
@@ -132,7 +180,7 @@ class CommandServices:
     snapshot: Snapshot
 
     def endpoint(self, name: str) -> Endpoint:
-        """Raises UserError where none, or more than one, has this name, id or uid."""
+        """Raises UserError unless exactly one endpoint has this name, id or uid."""
         return named_endpoint(self.snapshot.endpoints, name)
 
     def endpoint_name(self, endpoint_id: str) -> str:
@@ -141,11 +189,11 @@ class CommandServices:
         )
 
     def wake(self, endpoint_seqs: Sequence[int]) -> None:
-        """The process that delivers finds new work within a second."""
+        """Does nothing: the worker finds new work within a second."""
 
     @asynccontextmanager
     async def edit(self, actor: Actor) -> AsyncIterator[Edit]:
-        """Reads the configuration again, to change it."""
+        """Reads the configuration again to change it."""
         yield Edit(self, actor, await self.store.snapshot(), self.store.snapshot)
 
 
@@ -153,8 +201,8 @@ class CommandServices:
 async def open_services(
     settings: Settings, *, create: bool = False, quiet: bool = False, new_installation: bool = False
 ) -> AsyncIterator[CommandServices]:
-    """Opens the database that is there; with `create` makes one where there is none, and unless it is `quiet` says
-    so on stderr. Raises StoreUnusable.
+    """Opens the database. With `create`, creates a missing one and, unless `quiet`, prints that on stderr. Raises
+    StoreUnusable.
     """
     clock = SystemClock()
     location = locate(settings.database)
@@ -171,4 +219,4 @@ async def open_services(
             )
     finally:
         if is_new and await asyncio.to_thread(location.exists):
-            click.echo(f"New database: {location.name}", err=True)
+            click.echo(f"Created database: {location.name}", err=True)

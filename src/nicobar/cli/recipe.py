@@ -10,7 +10,7 @@ from nicobar.connectors.registry import CONNECTORS, find_recipe, recipes
 @click.command()
 @click.argument("name", required=False)
 def recipe(name: str | None) -> None:
-    """Print a ready-made handler (nicobar recipe NAME > handler.js), or say which there are."""
+    """Print a ready-made handler, or list them. For example: nicobar recipe NAME > handler.js"""
     if name is None:
         for recipe in recipes(CONNECTORS):
             click.echo(f"{recipe.name:<26}{recipe.summary}")

@@ -1,4 +1,4 @@
-"""`nicobar replay …` and `nicobar expunge`: sending again, and taking out."""
+"""`nicobar replay …` and `nicobar expunge`: replay deliveries, and delete data."""
 
 from __future__ import annotations
 
@@ -9,11 +9,21 @@ from typing import Any, TypeVar
 
 import click
 
-from nicobar.cli.options import COMMAND_LINE, moment, open_services, run_loop, setting_options, settings_of, shown
+from nicobar.cli.options import (
+    COMMAND_LINE,
+    OneOf,
+    moment,
+    open_services,
+    plural,
+    run_loop,
+    setting_options,
+    settings_of,
+    shown,
+)
 from nicobar.errors import UserError
 from nicobar.model import DeliveryState
 from nicobar.store import ReplayFilter, Task, TaskKind
-from nicobar.use_cases import erase as expunging
+from nicobar.use_cases import erase
 from nicobar.use_cases.deliveries import FINAL_STATES
 from nicobar.use_cases.deliveries import resend as send_again
 from nicobar.use_cases.endpoints import check_enabled
@@ -26,24 +36,26 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.group()
 def replay() -> None:
-    """Send again: one delivery, what failed, what was never sent, or what a filter finds. An event that was delivered
-    keeps its id, also after a change of the handler, so that no email goes out twice, unless --new-ids is given.
+    """Resend a message, or replay many deliveries.
+
+    Delivered events keep their ids, even after the handler changed, so no email is sent twice. Use --new-ids for
+    new ids.
     """
 
 
-def _asking(command: F) -> F:
-    """What every replay can be told."""
+def _replay_options(command: F) -> F:
+    """The options of every replay."""
     for option in reversed(
         (
-            click.option("--since", help="Accepted at or after: a time (ISO 8601), or 30m, 6h, 2d ago."),
-            click.option("--until", help="Accepted before: a time, or 30m, 6h, 2d ago."),
-            click.option("--event-type", "event_types", multiple=True, help="Of this type; may be repeated."),
-            click.option("--customer", help="Of this customer, by the sender's id."),
-            click.option("--channel", "channels", multiple=True, help="On this channel; may be repeated."),
-            click.option("--tag", help="With this tag."),
-            click.option("--new-ids", is_flag=True, help="Give events new ids: emails may go out again."),
-            click.option("--dry-run", is_flag=True, help="Count, and change nothing."),
-            click.option("--yes", is_flag=True, help="Do not ask."),
+            click.option("--since", help="Accepted at or after this time (ISO 8601), or this long ago: 30m, 6h, 2d."),
+            click.option("--until", help="Accepted before this time (ISO 8601), or this long ago: 30m, 6h, 2d."),
+            click.option("--event-type", "event_types", multiple=True, help="Only this event type (repeatable)."),
+            click.option("--customer", help="Only this customer, by the sender's id."),
+            click.option("--channel", "channels", multiple=True, help="Only this channel (repeatable)."),
+            click.option("--tag", help="Only messages with this tag."),
+            click.option("--new-ids", is_flag=True, help="Give events new ids. Emails may be sent twice."),
+            click.option("--dry-run", is_flag=True, help="Only count the matching deliveries."),
+            click.option("--yes", is_flag=True, help="Skip the confirmation."),
             setting_options("data_dir", "database_url"),
         )
     ):
@@ -53,17 +65,19 @@ def _asking(command: F) -> F:
 
 @replay.command()
 @click.argument("endpoint")
-@_asking
+@_replay_options
 def recover(*, endpoint: str, **given: Any) -> None:
-    """Replay what failed at ENDPOINT."""
+    """Replay the failed deliveries of ENDPOINT."""
     run_loop(_replay(TaskKind.RECOVER, endpoint, (DeliveryState.FAILED,), None, given))
 
 
 @replay.command()
 @click.argument("endpoint")
-@_asking
+@_replay_options
 def missing(*, endpoint: str, **given: Any) -> None:
-    """Send what ENDPOINT would get today and never got, such as a type that was added to its filter."""
+    """Send messages that ENDPOINT never received. It would receive them today, for example
+    because an event type was added to its filter.
+    """
     run_loop(_replay(TaskKind.REPLAY_MISSING, endpoint, (), None, given))
 
 
@@ -73,13 +87,13 @@ def missing(*, endpoint: str, **given: Any) -> None:
     "--status",
     "states",
     multiple=True,
-    type=click.Choice([final_state.value for final_state in FINAL_STATES]),
-    help="That ended so; may be repeated. [default: all]",
+    type=OneOf([final_state.value for final_state in FINAL_STATES]),
+    help="Only deliveries with this status (repeatable). [default: all]",
 )
-@click.option("--failure", help="Of this group of failures, as `nicobar replay failures` shows it.")
-@_asking
+@click.option("--failure", help="Only this group of failures, as listed by `nicobar replay failures`.")
+@_replay_options
 def bulk(*, endpoint: str, states: tuple[str, ...], failure: str | None, **given: Any) -> None:
-    """Replay what a filter finds at ENDPOINT."""
+    """Replay the deliveries of ENDPOINT that match the filters."""
     wanted = tuple(DeliveryState(state) for state in states) or FINAL_STATES
     run_loop(_replay(TaskKind.BULK_REPLAY, endpoint, wanted, failure, given))
 
@@ -88,63 +102,64 @@ async def _replay(
     kind: TaskKind, name: str, states: tuple[DeliveryState, ...], failure: str | None, given: dict[str, Any]
 ) -> None:
     names = ("since", "until", "event_types", "customer", "channels", "tag", "new_ids", "dry_run", "yes")
-    asked = {name: given.pop(name) for name in names}
+    options = {name: given.pop(name) for name in names}
     async with open_services(settings_of(given)) as it:
         now_ms = it.clock.now_ms()
         endpoint = it.endpoint(name)
-        which = ReplayFilter(
-            since_ms=None if asked["since"] is None else moment(asked["since"], now_ms),
-            until_ms=None if asked["until"] is None else moment(asked["until"], now_ms),
+        replay_filter = ReplayFilter(
+            since_ms=None if options["since"] is None else moment(options["since"], now_ms),
+            until_ms=None if options["until"] is None else moment(options["until"], now_ms),
             states=states,
-            event_types=tuple(asked["event_types"]),
-            customer_key=asked["customer"],
+            event_types=tuple(options["event_types"]),
+            customer_key=options["customer"],
             failure=failure,
-            channels=tuple(asked["channels"]),
-            tag=asked["tag"],
+            channels=tuple(options["channels"]),
+            tag=options["tag"],
         )
         check_enabled(endpoint)
-        count = await count_replay(it.store, kind, endpoint, which)
-        oldest = f", the oldest accepted {shown(count.oldest_accepted_at_ms)}" if count.oldest_accepted_at_ms else ""
-        click.echo(f"{count.deliveries} deliveries of {count.customers} customers at {endpoint.name}{oldest}.")
+        count = await count_replay(it.store, kind, endpoint, replay_filter)
+        oldest = f", oldest accepted {shown(count.oldest_accepted_at_ms)}" if count.oldest_accepted_at_ms else ""
+        deliveries, customers = plural(count.deliveries, "delivery"), plural(count.customers, "customer")
+        click.echo(f"{deliveries} to {endpoint.name} for {customers}{oldest}.")
         if count.overtaken:
             click.echo(
-                f"▲ {count.overtaken} of these customers were told something newer since: "
-                "their attributes may be set back to what they were."
+                f"▲ {count.overtaken} of these customers have newer deliveries: a replay may set their attributes "
+                "back to older values."
             )
         if count.earlier_ids:
             click.echo(
-                f"▲ {count.earlier_ids} of these deliveries are of an earlier version, which derived event ids "
-                "differently: the destination accepts their events as new ones, and emails go out again."
+                f"▲ {count.earlier_ids} of these deliveries were created by an older version with other event ids: "
+                "the destination treats their events as new and may send emails twice."
             )
-        if asked["dry_run"]:
+        if options["dry_run"]:
             return
         if not count.deliveries:
             return
-        if not asked["yes"]:
-            _ask("Send them again?")
-        task = await start_replay(it, COMMAND_LINE, kind, endpoint, which, new_ids=asked["new_ids"])
-    click.echo(f"{task.id}: queued. A running `nicobar serve` carries it out; see it with: nicobar replay list")
+        if not options["yes"]:
+            _confirm("Replay them?")
+        task = await start_replay(it, COMMAND_LINE, kind, endpoint, replay_filter, new_ids=options["new_ids"])
+    click.echo(f"Replay {task.id} queued. A running `nicobar serve` processes it. Progress: nicobar replay list")
     if endpoint.paused_reason is not None:
         click.echo(
-            f"▲ {endpoint.name} is paused ({endpoint.paused_reason}): nothing is sent until it is resumed. "
-            f"Resume it: nicobar resume {shlex.quote(endpoint.name)}"
+            f"▲ Endpoint {endpoint.name} is paused ({endpoint.paused_reason}). Nothing is sent until you resume it: "
+            f"nicobar resume {shlex.quote(endpoint.name)}"
         )
 
 
 @replay.command()
 @click.argument("message")
 @click.argument("endpoint")
-@click.option("--new-ids", is_flag=True, help="Give events new ids: emails may go out again.")
+@click.option("--new-ids", is_flag=True, help="Give events new ids. Emails may be sent twice.")
 @setting_options("data_dir", "database_url")
 def resend(*, message: str, endpoint: str, new_ids: bool, **flags: Any) -> None:
-    """Send MESSAGE to ENDPOINT again; one that waits for its next try is due at once."""
+    """Send MESSAGE to ENDPOINT again. A delivery that is waiting for a retry is sent now."""
 
     async def run() -> str:
         async with open_services(settings_of(flags)) as it:
             to = it.endpoint(endpoint)
             found = await it.store.message(message)
             if found is None:
-                raise UserError("message_unknown", f"There is no message {message}.", "Check its id.")
+                raise UserError("message_unknown", f"Message {message} not found.", "Check the id.")
             return await send_again(it, COMMAND_LINE, found, to, new_ids=new_ids)
 
     click.echo(run_loop(run()))
@@ -153,7 +168,7 @@ def resend(*, message: str, endpoint: str, new_ids: bool, **flags: Any) -> None:
 @replay.command("list")
 @setting_options("data_dir", "database_url")
 def list_tasks(**flags: Any) -> None:
-    """The latest replays and how far they are."""
+    """List the latest replays and their progress."""
 
     async def run() -> list[str]:
         async with open_services(settings_of(flags)) as it:
@@ -168,15 +183,15 @@ def list_tasks(**flags: Any) -> None:
 @click.argument("task")
 @setting_options("data_dir", "database_url")
 def cancel(*, task: str, **flags: Any) -> None:
-    """Stop TASK; what it has put into the queue and was not tried yet becomes what it was before, also once all is
-    there.
+    """Cancel the replay TASK. Deliveries that it queued and that have not been attempted return to their previous
+    state, even after it finished queueing.
     """
 
     async def run() -> str:
         async with open_services(settings_of(flags)) as it:
             found = await it.store.task(task)
             if found is None:
-                raise UserError("task_unknown", f"There is no replay {task}.", "See nicobar replay list.")
+                raise UserError("task_unknown", f"Replay {task} not found.", "List replays with: nicobar replay list")
             canceled = await cancel_replay(it, COMMAND_LINE, found)
             return _line(canceled, it.endpoint_name(canceled.endpoint_id))
 
@@ -187,42 +202,47 @@ def cancel(*, task: str, **flags: Any) -> None:
 @click.argument("endpoint", required=False)
 @setting_options("data_dir", "database_url")
 def failures(*, endpoint: str | None, **flags: Any) -> None:
-    """Failed deliveries, grouped by what they have in common, the latest first."""
+    """List failed deliveries, grouped by cause, latest first."""
 
     async def run() -> list[str]:
         async with open_services(settings_of(flags)) as it:
-            of = it.endpoint(endpoint).id if endpoint else None
+            endpoint_id = it.endpoint(endpoint).id if endpoint else None
             lines = []
             for app in it.snapshot.applications:
-                for group in await it.store.failure_groups(app.id, of):
+                for group in await it.store.failure_groups(app.id, endpoint_id):
                     when = f"{shown(group.first_at_ms)} to {shown(group.last_at_ms)}"
                     name = it.endpoint_name(group.endpoint_id)
-                    lines.append(f"▲ {group.count} at {name}, {when}, the last one {group.message_id}")
+                    lines.append(f"▲ {group.count} at {name}, {when}, latest {group.message_id}")
                     lines += [f"  {group.reason}"] if group.reason else []
                     lines.append(f"  failure: {group.failure}")
             return lines
 
-    click.echo("\n".join(run_loop(run())) or "● Nothing has failed for good.")
+    click.echo("\n".join(run_loop(run())) or "● No failed deliveries.")
 
 
 @click.command()
-@click.option("--message", help="This message.")
-@click.option("--customer", help="Every message of this customer, by the sender's id.")
-@click.option("--app", "app_uid", default="default", show_default=True, help="The customer's application.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--message", help="Id of the message whose data to delete.")
+@click.option("--customer", help="Customer whose data to delete, by the sender's id.")
+@click.option(
+    "--app", "app_uid", default="default", show_default=True, help="Application of the customer (uid or id)."
+)
+@click.option("--yes", is_flag=True, help="Skip the confirmation.")
 @setting_options("data_dir", "database_url")
 def expunge(*, message: str | None, customer: str | None, app_uid: str, yes: bool, **flags: Any) -> None:
-    """Take out payloads and what attempts say of them. Ids stay; what is not delivered yet is canceled."""
+    """Delete the data of a message or a customer. Payloads and their copies in attempts are deleted, ids are kept.
+    Pending deliveries are canceled.
+    """
     if (message is None) == (customer is None):
-        raise UserError("expunge_what", "Name what to expunge.", "Give either --message or --customer.")
+        raise UserError("expunge_what", "No message or customer given.", "Use either --message or --customer.")
 
     async def run() -> int:
         async with open_services(settings_of(flags)) as it:
             if not yes:
-                _ask(f"Expunge {message or f'everything of {customer}'} for good?")
+                data = f"the payload of {message}" if message else f"all data of {customer}"
+                _confirm(f"Permanently delete {data}?")
             if message is not None:
                 found = await it.store.message(message)
-                return int(found is not None and await expunging.expunge_message(it, COMMAND_LINE, found))
+                return int(found is not None and await erase.expunge_message(it, COMMAND_LINE, found))
             app = next(
                 (
                     application
@@ -232,23 +252,23 @@ def expunge(*, message: str | None, customer: str | None, app_uid: str, yes: boo
                 None,
             )
             if app is None:
-                raise UserError("app_unknown", f"There is no application {app_uid!r}.", "Name another with --app.")
+                raise UserError("app_unknown", f"Application {app_uid!r} not found.", "Choose one with --app.")
             messages, done = 0, False
             while not done:
-                step, done = await expunging.expunge_customer(it, COMMAND_LINE, app.id, str(customer))
+                step, done = await erase.expunge_customer(it, COMMAND_LINE, app.id, str(customer))
                 messages += step
             return messages
 
     done = run_loop(run())
     if not done:
-        raise UserError("nothing_found", f"Nothing of {message or customer} is here.", "Check the id.")
-    click.echo(f"{done} messages expunged.")
+        raise UserError("nothing_found", f"No data found for {message or customer}.", "Check the id.")
+    click.echo(f"Deleted the data of {plural(done, 'message')}.")
 
 
-def _ask(question: str) -> None:
-    """Raises UserError where nobody can be asked, click.Abort for a no."""
+def _confirm(question: str) -> None:
+    """Raises UserError without a terminal, click.Abort for a no."""
     if not sys.stdin.isatty():
-        raise UserError("not_asked", "Confirmation is needed, but there is no terminal.", "Add --yes.")
+        raise UserError("not_asked", "Confirmation needed, but there is no terminal.", "Pass --yes.")
     click.confirm(question, abort=True)
 
 

@@ -11,6 +11,9 @@ from typing import Any
 import click
 
 from nicobar.cli.options import (
+    PORT,
+    Integer,
+    OneOf,
     new_installation_option,
     origins_of,
     run_loop,
@@ -35,7 +38,7 @@ from nicobar.web.serving import Server
 @new_installation_option
 @setting_options()
 def serve(*, new_installation: bool, **flags: Any) -> None:
-    """Receive and deliver, until stopped."""
+    """Receive and deliver webhooks until stopped."""
     settings = settings_of(flags)
     start_logs(settings)
 
@@ -43,35 +46,39 @@ def serve(*, new_installation: bool, **flags: Any) -> None:
         address = runtime.server.url if runtime.server else None
         log.info("running", role=settings.role.value, url=address, database=locate(settings.database).name)
         if runtime.setup_url:
-            # A warning, so that few choices of the log's level leave it out.
-            log.warning("open this once, within a day, to set the dashboard's password", url=runtime.setup_url)
+            # A warning, so that most log levels include it.
+            log.warning("open this link within 24 hours to set the dashboard password", url=runtime.setup_url)
 
     run_loop(run_server(settings, started, origins_of(flags), new_installation=new_installation))
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8081, show_default=True, type=click.IntRange(0, 65_535))
-@click.option("--site-id", default="demo-site", show_default=True)
-@click.option("--api-key", default="demo-key", show_default=True)
-@click.option("--region", default="us", show_default=True, type=click.Choice(["us", "eu"]))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8081, show_default=True, type=PORT, help="Port to listen on; 0 picks a free port.")
+@click.option("--site-id", default="demo-site", show_default=True, help="Site ID that requests must use.")
+@click.option("--api-key", default="demo-key", show_default=True, help="API key that requests must use.")
+@click.option("--region", default="us", show_default=True, type=OneOf(["us", "eu"]), help="Region to emulate.")
 @click.option(
     "--mode",
     default="strict",
     show_default=True,
-    type=click.Choice([item.value for item in Mode]),
-    help="How it checks.",
+    type=OneOf([mode.value for mode in Mode]),
+    help="Check requests by the specification (strict), or as the live API reportedly does (observed).",
 )
 @click.option(
-    "--settle-ms", default=0, show_default=True, type=click.IntRange(0, 60_000), help="What is taken works later."
+    "--settle-ms",
+    default=0,
+    show_default=True,
+    type=Integer(0, 60_000),
+    help="Delay before accepted calls take effect, in milliseconds. Maximum 60,000.",
 )
-@click.option("--https-port", type=click.IntRange(0, 65_535), help="Speak https too, on this port.")
+@click.option("--https-port", type=PORT, help="Also serve HTTPS, on this port; 0 picks a free port.")
 @click.option(
     "--certificate",
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("emulator.pem"),
     show_default=True,
-    help="Certificate and key for https; made if it is not there.",
+    help="PEM file with the certificate and key for HTTPS. Created if missing.",
 )
 def emulator(
     *,
@@ -85,7 +92,7 @@ def emulator(
     https_port: int | None,
     certificate: Path,
 ) -> None:
-    """A local Customer.io Track API, with a page that shows what it holds."""
+    """Run a local Customer.io emulator. It serves the Track API and a page that shows its data."""
     state = State(site_id=site_id, api_key=api_key)
     state.settle_ms = settle_ms
     app = create_app(state, region=region, host=host, mode=Mode(mode))
@@ -101,7 +108,7 @@ def emulator(
         try:
             if https_port is not None:
                 servers.append(await Server.start(app, host, https_port, certificate=certificate))
-                click.echo(f"Also {servers[-1].url}, certificate {certificate}")
+                click.echo(f"HTTPS: {servers[-1].url}  (certificate {certificate})")
             click.echo(f"Customer.io emulator: {servers[0].url}  (Site ID {site_id}, API key {api_key})")
             await ended.wait()
         finally:
@@ -112,7 +119,7 @@ def emulator(
 
 
 def _check_certificate(path: Path) -> None:
-    """Makes the file where it is missing. Raises UserError for one that cannot be made or used."""
+    """Creates a missing file. Raises UserError if it cannot be created or used."""
     try:
         if not path.exists():
             write_certificate(path)
@@ -120,14 +127,14 @@ def _check_certificate(path: Path) -> None:
     except ssl.SSLError as error:
         raise UserError(
             "certificate_invalid",
-            f"{path} is not a certificate with its key in PEM.",
-            "Name another file with --certificate; one that does not exist is created.",
+            f"{path} is not a PEM file with a certificate and its key.",
+            "Choose another file with --certificate. A missing file is created.",
         ) from error
     except OSError as error:
         raise UserError(
             "certificate_unusable",
-            f"The certificate {path} cannot be created or read: {error.strerror}.",
-            "Name another file with --certificate.",
+            f"Cannot create or read the certificate {path}: {error.strerror}.",
+            "Choose another file with --certificate.",
         ) from error
 
 
@@ -135,7 +142,7 @@ def _check_certificate(path: Path) -> None:
 @new_installation_option
 @setting_options("data_dir", "database_url")
 def migrate(*, new_installation: bool, **flags: Any) -> None:
-    """Bring the database up to date."""
+    """Apply pending database migrations."""
     now_ms = SystemClock().now_ms()
     _, applied = prepare_database(settings_of(flags), now_ms, new_installation=new_installation)
     click.echo("\n".join(f"applied {name}" for name in applied) or "The database is up to date.")

@@ -1,4 +1,4 @@
-"""`nicobar token`: who may use the API."""
+"""`nicobar token`: API tokens."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ _SCOPES = {
 
 @click.group()
 def token() -> None:
-    """Tokens of the API."""
+    """Manage API tokens."""
 
 
 @token.command("create")
 @click.argument("name")
-@click.option("--app", "app_uid", help="May do everything in this application (uid or id), and nothing elsewhere.")
-@click.option("--read-only", is_flag=True, help="May read everything but secrets, and change nothing.")
-@click.option("--expires", help="Taken until then: a time (ISO 8601), or 12h, 90d from now. [default: for good]")
+@click.option("--app", "app_uid", help="Limit access to this application (uid or id).")
+@click.option("--read-only", is_flag=True, help="Allow only reading, and no secrets.")
+@click.option("--expires", help="Expiry: an ISO 8601 time or a duration such as 12h or 90d. [default: never]")
 @new_installation_option
 @setting_options("data_dir", "database_url")
 def create(
     *, name: str, app_uid: str | None, read_only: bool, expires: str | None, new_installation: bool, **flags: Any
 ) -> None:
-    """Make a token and print it, this once. Without options it may do everything."""
+    """Create an API token and print it once. It has full access unless options limit it."""
 
-    async def make(it: CommandServices) -> str:
+    async def create_and_print(it: CommandServices) -> str:
         expires_at_ms = None if expires is None else moment(expires, it.clock.now_ms(), ahead=True)
         app_id = None if app_uid is None else _application(it.snapshot.applications, app_uid).id
         scope = _SCOPES[app_uid is not None, read_only]
@@ -55,13 +55,13 @@ def create(
         _, secret = await create_token(it, COMMAND_LINE, spec)
         return secret
 
-    click.echo(_with_services(flags, make, create=True, new_installation=new_installation))
+    click.echo(_with_services(flags, create_and_print, create=True, new_installation=new_installation))
 
 
 @token.command("list")
 @setting_options("data_dir", "database_url")
 def list_tokens(**flags: Any) -> None:
-    """The tokens, and when each was used."""
+    """List tokens with their scope, expiry and last use."""
 
     async def read(it: CommandServices) -> str:
         names = {application.id: application.uid for application in it.snapshot.applications}
@@ -75,22 +75,20 @@ def list_tokens(**flags: Any) -> None:
 @click.argument("name")
 @setting_options("data_dir", "database_url")
 def revoke(*, name: str, **flags: Any) -> None:
-    """End the token NAME (its name or id) for good."""
+    """Permanently revoke the token NAME (name or id)."""
 
     async def end(it: CommandServices) -> str:
         tokens = active(await it.store.tokens())
         named = [token for token in tokens if name in {token.id, token.name}]
         if len(named) > 1:
             ids = ", ".join(item.id for item in named)
-            raise UserError(
-                "token_ambiguous", f"Several tokens have the name {name!r}.", f"Name one by its id: {ids}."
-            )
+            raise UserError("token_ambiguous", f"Several tokens are named {name!r}.", f"Use an id instead: {ids}.")
         found = named[0] if named else None
         if found is None:
             names = ", ".join(token.name for token in tokens) or "none"
-            raise UserError("token_unknown", f"No active token is named {name!r}.", f"There are: {names}.")
+            raise UserError("token_unknown", f"No active token named {name!r}.", f"Active tokens: {names}.")
         await revoke_token(it, COMMAND_LINE, found.id)
-        return f"{found.name} is revoked."
+        return f"Token {found.name} revoked."
 
     click.echo(_with_services(flags, end))
 
@@ -113,7 +111,7 @@ def _application(applications: Sequence[Application], name: str) -> Application:
     found = next((application for application in applications if name in {application.id, application.uid}), None)
     if found is None:
         names = ", ".join(application.uid for application in applications)
-        raise UserError("app_unknown", f"There is no application {name!r}.", f"There are: {names}.")
+        raise UserError("app_unknown", f"Application {name!r} not found.", f"Applications: {names}.")
     return found
 
 
@@ -124,9 +122,9 @@ def _line(token: Token, names: dict[str, str], now_ms: int) -> str:
     elif token.expires_at_ms is not None:
         end = f"{'expired' if expired else 'expires'} {shown(token.expires_at_ms)}"
     else:
-        end = "does not expire"
-    where = "" if token.app_id is None else f" of {names.get(token.app_id, token.app_id)}"
-    used = "never used" if token.last_used_at_ms is None else f"used {shown(token.last_used_at_ms)}"
+        end = "never expires"
+    where = "" if token.app_id is None else f" in {names.get(token.app_id, token.app_id)}"
+    used = "never used" if token.last_used_at_ms is None else f"last used {shown(token.last_used_at_ms)}"
     mark = "○" if expired or token.revoked_at_ms is not None else "●"
-    made = f"made {shown(token.created_at_ms)}"
-    return f"{mark} {token.id}  {token.name}  {token.scope.value}{where}  {made}  {used}  {end}"
+    created = f"created {shown(token.created_at_ms)}"
+    return f"{mark} {token.id}  {token.name}  {token.scope.value}{where}  {created}  {used}  {end}"

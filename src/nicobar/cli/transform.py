@@ -1,4 +1,4 @@
-"""`nicobar transform`: a dry run of a handler, with what the contract says of its calls."""
+"""`nicobar transform`: a dry run of a handler, with the verdicts on its calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from nicobar.cli.options import run_loop
+from nicobar.cli.options import plural, run_loop
 from nicobar.connectors.registry import CONNECTORS
 from nicobar.errors import UserError
 from nicobar.model import Level
@@ -21,30 +21,30 @@ from nicobar.use_cases.dry_run import DryRun, coverage, dry_target, outcome, pas
 
 @click.command()
 @click.argument("handler", type=click.Path(path_type=Path))
-@click.option("--event", "types", multiple=True, metavar="TYPE", help="A sample event; may be given several times.")
-@click.option("--file", "file", type=click.Path(path_type=Path), help="A file with an event's body.")
-@click.option("--all", "every", is_flag=True, help="The samples of all event types.")
+@click.option("--event", "types", multiple=True, metavar="TYPE", help="Use a sample of this event type (repeatable).")
+@click.option("--file", "file", type=click.Path(path_type=Path), help="Use the event body in this file.")
+@click.option("--all", "every", is_flag=True, help="Use a sample of every event type.")
 @click.option(
     "--connector",
     "kind",
     metavar="KIND",
     default=lambda: CONNECTORS[0].kind,
-    help="Which connector checks the calls.",
+    help="Connector that checks the calls.",
 )
 @click.option(
-    "--source-kind", metavar="KIND", default=lambda: SOURCES[0].kind, help="Which kind of source has the samples."
+    "--source-kind", metavar="KIND", default=lambda: SOURCES[0].kind, help="Source kind that provides the samples."
 )
 def transform(
     *, handler: Path, types: tuple[str, ...], file: Path | None, every: bool, kind: str, source_kind: str
 ) -> None:
-    """Run a handler on sample events without sending anything. Exit code 1 on errors."""
+    """Run HANDLER on sample events without sending anything. The exit code is 1 if an event fails."""
     samples = samples_of(find_source_kind(source_kind))
     if not types and not file and not every:
         if not samples.usual:
             raise UserError(
                 "samples_missing",
-                f"There are no samples of the source kind {source_kind}.",
-                "Give an event: --file FILE.",
+                f"Source kind {source_kind} has no samples.",
+                "Pass an event with --file FILE.",
             )
         types = (samples.usual,)
     now_ms = time.time_ns() // 1_000_000
@@ -65,10 +65,10 @@ def transform(
         if candidate not in unhandled:
             _show(candidate.subject, candidate.result)
     if unhandled:
-        click.echo(f"Not handled: {len(unhandled)} event types.")
+        click.echo(f"Not handled: {plural(len(unhandled), 'event type')}.")
     found = coverage(dry_runs)
     failed = found.failed
-    click.echo(f"\n{len(results)} events, {failed} failed.")
+    click.echo(f"\n{plural(len(results), 'event')}, {failed} failed.")
     click.echo(f"{'▲ ' if found.is_silent else ''}{found.summary} {found.warning}".rstrip())
     raise SystemExit(1 if failed else 0)
 
@@ -77,7 +77,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UserError("file_unreadable", f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
+        raise UserError("file_unreadable", f"Cannot read {path}: {error.strerror}.", "Check the path.") from error
 
 
 def _text(path: Path, content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""`nicobar trigger`: signed sample events to a source of a running Nicobar."""
+"""`nicobar trigger`: send signed sample events to a source of a running Nicobar."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from nicobar.addresses import AllowedAddresses
-from nicobar.cli.options import COMMAND_LINE, open_services, run_loop, setting_options, settings_of
+from nicobar.cli.options import COMMAND_LINE, Integer, open_services, run_loop, setting_options, settings_of
 from nicobar.clock import SystemClock
 from nicobar.connectors import NoResponse, Request
 from nicobar.connectors.transport import HttpTransport
@@ -25,19 +25,21 @@ from nicobar.use_cases.edit import Edit, edited
 
 @click.command()
 @click.argument("event_type")
-@click.option("--source", "source_name", default=None, help="The source's name; needed where there are several.")
-@click.option("--count", default=1, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--source", "source_name", default=None, help="Name of the source. Required if there are several.")
+@click.option(
+    "--count", default=1, show_default=True, type=Integer(1, 10_000), help="Number of events. Maximum 10,000."
+)
 @click.option(
     "--create-secret",
     is_flag=True,
-    help="For a trial: create a signing secret if the source has none, and print it.",
+    help="For trials: create and print a signing secret if the source has none.",
 )
-@click.option("--url", default=None, help="Where Nicobar listens, if not at --host and --port.")
+@click.option("--url", default=None, help="URL of Nicobar. Defaults to --host and --port.")
 @setting_options("host", "port", "data_dir", "database_url")
 def trigger(
     *, event_type: str, source_name: str | None, count: int, create_secret: bool, url: str | None, **flags: Any
 ) -> None:
-    """Send COUNT signed samples of EVENT_TYPE to a source."""
+    """Send signed sample events to a source. Requires a running Nicobar."""
     settings = settings_of(flags)
     base = url.rstrip("/") if url else f"http://{settings.host}:{settings.port}"
     run_loop(_trigger(settings, base, event_type, source_name, count, create_secret=create_secret))
@@ -77,19 +79,23 @@ async def _trigger(
                 )
             )
             if isinstance(answer, NoResponse):
-                raise UserError("no_answer", f"{base} did not answer: {answer.reason}.", "Start it: nicobar serve.")
+                raise UserError(
+                    "no_answer",
+                    f"{base} did not respond: {answer.reason}.",
+                    "Start it with `nicobar serve`, or pass its address with --url.",
+                )
             click.echo(f"{answer.status} {answer.body.decode('utf-8', 'replace')}")
             if answer.status != kind.accepted.new:
                 raise UserError(
-                    "not_accepted", f"The event was answered {answer.status}.", "The line above says why."
+                    "not_accepted", f"The source rejected the event with {answer.status}.", "See the response above."
                 )
 
 
 def without_secret(source: Source) -> UserError:
     return UserError(
         "secret_missing",
-        f"Source {source.name} has no signing secret, so it accepts no event.",
-        "Paste the sender's secret on the source's page in the dashboard. For a trial without a sender: "
+        f"Source {source.name} has no signing secret, so it rejects all events.",
+        "Paste the sender's secret on the source's page in the dashboard. To try it without a sender: "
         f"nicobar trigger EVENT_TYPE --source {quote(source.name)} --create-secret",
     )
 
@@ -100,16 +106,18 @@ def _source(snapshot: Snapshot, name: str | None) -> Source:
     if len(found) == 1:
         return found[0]
     if not names:
-        raise UserError("source_unknown", "There is no source yet.", "Make one: nicobar apply FILE.")
+        raise UserError("source_unknown", "There are no sources yet.", "Add one with: nicobar apply FILE")
     if name is None:
-        raise UserError("source_unclear", "There are several sources.", f"Name one: --source {'|'.join(names)}.")
-    raise UserError("source_unknown", f"There is no source {name!r}.", f"There are: {', '.join(names)}.")
+        raise UserError("source_unclear", "There are several sources.", f"Choose one: --source {'|'.join(names)}")
+    raise UserError("source_unknown", f"Source {name!r} not found.", f"Sources: {', '.join(names)}.")
 
 
 def _event_type(snapshot: Snapshot, source: Source, name: str) -> EventType:
     event_types = {item.name: item for item in (*snapshot.event_types, *source_kind(source.kind).event_types())}
     if name not in event_types:
         raise UserError(
-            "event_type_unknown", f"There is no sample of {name!r}.", f"There are: {', '.join(event_types)}."
+            "event_type_unevent_types",
+            f"No sample for event type {name!r}.",
+            f"Samples exist for {', '.join(event_types)}.",
         )
     return event_types[name]

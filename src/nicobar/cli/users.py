@@ -1,4 +1,4 @@
-"""`nicobar password-link`: how owners get into the dashboard."""
+"""`nicobar password-link`: access to the dashboard for the owner."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from nicobar.use_cases.users import offer_owner_link
 @new_installation_option
 @setting_options("data_dir", "database_url", "host", "port", "public_url")
 def password_link(*, new_installation: bool, **flags: Any) -> None:
-    """Print a link that sets the dashboard's password, once and within a day; sessions end with the old one."""
+    """Print a link that sets the owner's dashboard password. It works once, within 24 hours. Setting the password
+    ends all sessions of the owner.
+    """
     settings = settings_of(flags)
 
     async def run() -> str:

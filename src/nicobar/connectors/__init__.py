@@ -1,6 +1,6 @@
-"""Destinations' contracts. A connector is one folder here and one line in `CONNECTORS`; it inherits the contract
-tests in `tests/contracts`. `docs/how-to/add-a-connector.md` shows one. Everything in a connector is decided from
-plain values; only `transport.py` sends.
+"""The destinations' contracts. A connector is one folder here and one line in `CONNECTORS`, and inherits the contract
+tests in `tests/contracts`. See `docs/how-to/add-a-connector.md` for an example. Connectors decide from plain values;
+only `transport.py` sends.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class FieldKind(StrEnum):
 
 
 class Field(Record):
-    """One setting of a connector; it drives the form, the check and the masking. SECRET fields are credentials, which
-    belong to the host that they were entered for. One that `signs` is never sent itself, so it stays when the host
-    changes.
+    """One setting of a connector: drives the form, the validation and the masking. SECRET fields are credentials and
+    belong to the host that they were entered for. A field that `signs` is never sent itself, so it is kept when the
+    host changes.
     """
 
     name: str
@@ -44,14 +44,14 @@ class Field(Record):
 
 
 class Origin(Record):
-    """Where a call comes from: what a destination may use to complete it. `customer` is whom the event is about,
+    """The origin of a call, from which a destination may complete it. `customer` is the customer of the event,
     `payload` the event itself.
 
-    Ids are derived from `app_uid`, `event_id` (the sender's; empty if there is none), `replay_key` and `test`: see
-    `identity.py`. `replay_key` names the replay or resend that requested new ids, empty for none. It is None for a
-    delivery of the version that used `message_id`, `endpoint_id`, `occurred_at_ms` and `edition` instead. `test`
-    names a test that a user sends: the call is marked as a test and has an id of its own, so that the destination
-    drops neither it as a duplicate of the real event nor the real event as a duplicate of it.
+    Ids are derived from `app_uid`, `event_id` (the sender's; empty for none), `replay_key` and `test`: see
+    `identity.py`. `replay_key` identifies the replay or resend that requested new ids, empty for none. It is None for
+    a delivery of the version that used `message_id`, `endpoint_id`, `occurred_at_ms` and `edition` instead. `test`
+    identifies a test event: the call is marked as a test and has its own id, so that the destination drops neither
+    the test nor the real event as a duplicate of the other.
     """
 
     message_id: str
@@ -68,13 +68,13 @@ class Origin(Record):
 
     @property
     def event_key(self) -> str:
-        """What tells the event from all others of its application."""
+        """Identifies the event within its application."""
         return self.event_id or self.message_id
 
 
 class ReadyCall(Record):
-    """A call that passed the contract, without credentials. `body` is its exact bytes. Calls that are `batchable`
-    may share a request with others of the same destination. `added` is one that no handler asked for.
+    """A call that passed the contract check, without credentials. `body` is its exact bytes. `batchable` calls may
+    share a request with others of the same destination. `added` marks a call that no handler returned.
     """
 
     method: str
@@ -86,27 +86,29 @@ class ReadyCall(Record):
 
 
 class Prepared(Record):
-    """Calls made ready, or the verdicts that say why not: `calls` is empty if and only if an ERROR is among them."""
+    """Calls that are ready to send, or the verdicts that say why not: `calls` is empty if and only if there is an
+    ERROR.
+    """
 
     calls: tuple[ReadyCall, ...]
     verdicts: tuple[Verdict, ...]
 
 
 def is_credential(header: str) -> bool:
-    """Whether a header of this name carries a secret, as far as names tell."""
+    """Whether a header carries a secret, judged by its name."""
     return _CREDENTIAL.search(header) is not None and header.lower() not in _PLAIN
 
 
 def preview_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers of a request that was not sent, without credentials and signatures: with a valid signature, anyone
-    who may look could send it in our name.
+    """The headers of a request that was not sent, without credentials and signatures: with a valid signature, every
+    viewer could send the request in our name.
     """
     hidden = {name for name in headers if is_credential(name) or "signature" in name.lower()}
     return {name: "***" if name in hidden else value for name, value in headers.items()}
 
 
 class Request(Record):
-    """What goes over the wire."""
+    """An HTTP request."""
 
     method: str
     url: str
@@ -115,7 +117,7 @@ class Request(Record):
 
     @property
     def shown_headers(self) -> dict[str, str]:
-        """The headers as they are shown and kept: those that carry credentials, ours or a handler's, masked."""
+        """The headers as shown and stored, with credentials masked, including those set by a handler."""
         return {name: "***" if is_credential(name) else value for name, value in self.headers.items()}
 
     def __repr__(self) -> str:
@@ -123,8 +125,8 @@ class Request(Record):
 
 
 class Response(Record):
-    """An answer. Header names in lower case, the body cut at the transport's bound: `truncated` says that it was
-    longer.
+    """An HTTP response. Header names are in lower case. The body is cut at the transport's limit; `truncated` says
+    that it was longer.
     """
 
     status: int
@@ -135,8 +137,8 @@ class Response(Record):
 
 
 class NoResponse(Record):
-    """No answer came; `reason` says why in a few words (`timed out after 15000 ms`, `connection refused` …).
-    `refused` says that nothing was sent, because the host's address is neither public nor allowed.
+    """There was no response; `reason` says why in a few words (`timed out after 15000 ms`, `connection refused` …).
+    `refused` says that nothing was sent because the host's address is neither public nor allowed.
     """
 
     reason: Reason
@@ -145,22 +147,22 @@ class NoResponse(Record):
 
 
 class Delivered(Record, tag=True):
-    """The destination took the call."""
+    """The destination accepted the call."""
 
 
 class Refused(Record, tag=True):
-    """The destination will not take this call, now or later: never retried."""
+    """The destination rejected the call permanently: never retried."""
 
     reason: Reason
 
 
 class Deferred(Record, tag=True):
-    """Not now: one more try later, `retry_after_ms` if the destination said when. `throttled` marks a 429. `alone`
-    asks for the call to be sent at once in a smaller request: the answer did not say which call of several it meant.
-    `failing` says that the destination itself is to blame, so that its breaker counts it. `foreign` marks an answer
-    that is not the destination's own, such as a proxy's page: the operator is alerted at once. `reached` says that
-    the destination itself answered, so that its breaker closes.
-    `sent` is False when nothing of the delivery went out, so that no try is spent.
+    """Retry later, after `retry_after_ms` if the destination said when. `throttled` marks a 429. `alone` requests
+    that the call is sent at once in a smaller request: the response did not say which of several calls it
+    meant. `failing` says that the destination failed, so that its circuit breaker counts it. `foreign` marks a
+    response that is not the destination's own, such as a proxy's page: the operator is alerted at once. `reached`
+    says that the destination itself responded, so that its breaker closes. `sent` is False if nothing of the delivery
+    was sent, so that no attempt is used up.
     """
 
     reason: Reason
@@ -174,16 +176,17 @@ class Deferred(Record, tag=True):
 
 
 class Blocked(Record, tag=True):
-    """Nothing can be delivered as things are configured now (credentials, region, an address that is not allowed):
-    the endpoint goes on hold and the delivery waits, no try spent, until the destination's check is good again.
+    """Nothing can be delivered with the current configuration (credentials, region, an address that is not allowed):
+    the endpoint goes on hold and the delivery waits, without using up an attempt, until the destination's check
+    passes.
     """
 
     reason: Reason
 
 
 class Gone(Record, tag=True):
-    """The destination asks for no more deliveries: the endpoint is disabled, and the delivery waits, no try spent,
-    until somebody enables it.
+    """The destination accepts no more deliveries: the endpoint is disabled, and the delivery waits, without using up
+    an attempt, until a user enables the endpoint.
     """
 
     reason: Reason
@@ -193,37 +196,37 @@ Outcome = Delivered | Refused | Deferred | Blocked | Gone
 
 
 class BatchBounds(Record):
-    """How much one request may hold."""
+    """The maximum size of one request."""
 
     max_items: int
     max_bytes: int
 
 
 class Transport(Protocol):
-    """Sends one request. Never raises for what the network does, never follows a redirect."""
+    """Sends one request. Never raises for network errors, never follows redirects."""
 
     async def send(self, request: Request) -> Response | NoResponse: ...
 
     async def refused_address(self, url: str) -> RefusedAddress | None:
-        """Why a request to this URL would not be sent, found without connecting; None where it would be, or where the
+        """Why a request to this URL would be blocked, found without connecting; None if it would be sent, or if the
         name does not resolve.
         """
         ...
 
 
 class Finding(StrEnum):
-    """What a credential check found."""
+    """The result of a credential check."""
 
     GOOD = "good"
     NO_ANSWER = "no_answer"
     WRONG_CREDENTIALS = "wrong_credentials"
     WRONG_REGION = "wrong_region"
     REFUSED_ADDRESS = "refused_address"
-    UNTRIED = "untried"  # a destination that cannot be asked without sending something
+    UNTRIED = "untried"  # a destination that cannot be checked without sending something
 
 
 class Checkup(Record):
-    """The verdict of a credential check: `ok`, what was found, and what is wrong and what to do about it."""
+    """The outcome of a credential check: `ok`, the finding, and what is wrong and how to fix it."""
 
     ok: bool
     reason: Reason
@@ -231,39 +234,39 @@ class Checkup(Record):
 
 
 class Destination(Protocol):
-    """A connector with one endpoint's settings and credentials."""
+    """A connector with the settings and credentials of one endpoint."""
 
     @property
     def url(self) -> str:
-        """What `webhook.url` starts as."""
+        """The initial value of `webhook.url`."""
         ...
 
     @property
     def batch_bounds(self) -> BatchBounds | None:
-        """None where every call is a request of its own."""
+        """None if every call is a separate request."""
         ...
 
     @property
     def max_requests_per_s(self) -> int | None:
-        """How many requests a second the destination accepts; None where it names no limit."""
+        """The maximum requests per second of the destination; None for no limit."""
         ...
 
     def prepare(self, calls: Sequence[Call], origin: Origin) -> Prepared:
-        """Checks the calls of one message against the contract, corrects what it corrects, and makes them ready.
-        The same input gives the same bytes. Never raises, whatever the payload.
+        """Checks the calls of one message against the contract, corrects them, and makes them ready to send. The same
+        input gives the same bytes. Never raises, whatever the payload.
         """
         ...
 
     def pack(self, calls: Sequence[ReadyCall]) -> Request:
-        """One request for these calls: one call, or several batchable ones within `batch_bounds`."""
+        """The request for these calls: one call, or several batchable ones within `batch_bounds`."""
         ...
 
     def read(self, calls: Sequence[ReadyCall], answer: Response | NoResponse) -> list[Outcome]:
-        """What the answer means for each of the calls, in their order."""
+        """What the response means for each call, in order."""
         ...
 
     async def check_credentials(self, transport: Transport) -> Checkup:
-        """Asks the destination whether it knows us."""
+        """Asks the destination whether it accepts the credentials."""
         ...
 
 
@@ -281,14 +284,14 @@ class Recipe(Record):
 
 
 class Example(Record):
-    """Settings and credentials that `open` accepts and that lead nowhere: for dry runs without an endpoint."""
+    """Settings and credentials that `open` accepts, for dry runs without an endpoint; no real account has them."""
 
     settings: dict[str, Setting]
     credentials: dict[str, str]
 
 
 class Connector(Protocol):
-    """Knows one destination's contract. All texts are in English; the dashboard translates them."""
+    """One destination's contract. All texts are in English; the dashboard translates them."""
 
     @property
     def kind(self) -> str:
@@ -302,42 +305,42 @@ class Connector(Protocol):
 
     @property
     def monogram(self) -> str:
-        """One to five characters that stand for it in a list."""
+        """One to five characters that represent the connector in lists."""
         ...
 
     @property
     def public_kind(self) -> str:
-        """What the public Svix API calls it; `Custom` for what it does not have."""
+        """Its name in the public Svix API; `Custom` if it has none."""
         ...
 
     @property
     def summary(self) -> str:
-        """One sentence: what is sent there."""
+        """The sent data, in a few words."""
         ...
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """Settings and credentials, in the order of the form."""
+        """The settings and credentials, in the order of the form."""
         ...
 
     @property
     def has_contract(self) -> bool:
-        """Whether calls are checked, so that an event which a handler returns unchanged is never sent."""
+        """Whether calls are checked; an event that a handler returns unchanged is then never sent."""
         ...
 
     @property
     def setup(self) -> tuple[str, ...]:
-        """The steps of filling in the fields, a sentence each, in order."""
+        """The setup steps in order, one sentence each."""
         ...
 
     @property
     def setup_note(self) -> str:
-        """What to know about the credentials; may be empty."""
+        """A note about the credentials; may be empty."""
         ...
 
     @property
     def test_notes(self) -> tuple[str, ...]:
-        """What a test event does at the destination, a sentence each: shown before it is sent."""
+        """The effects of a test event at the destination, one sentence each, shown before it is sent."""
         ...
 
     @property
@@ -345,19 +348,19 @@ class Connector(Protocol):
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
-        """Ready-made handlers; the first one of a source kind is the default code of a new endpoint."""
+        """Ready-made handlers; the first of a source kind is the default code of a new endpoint."""
         ...
 
     def describe(self, call: ReadyCall) -> str:
-        """What a prepared call does, in a word or two: the name of its event, or its action. Never raises."""
+        """A prepared call in a word or two: its event's name or its action. Never raises."""
         ...
 
     def url(self, settings: Mapping[str, Setting]) -> str:
-        """Where requests go with these settings, valid or not."""
+        """The URL of requests with these settings, valid or not."""
         ...
 
     def credentials_host(self, settings: Mapping[str, Setting]) -> str:
-        """Whom credentials entered with these settings may be sent to, for comparison and for people to read."""
+        """The host that credentials entered with these settings may be sent to, for comparison and for display."""
         ...
 
     def open(
@@ -366,7 +369,7 @@ class Connector(Protocol):
         credentials: Mapping[str, str],
         headers: Mapping[str, str] | None = None,
     ) -> Destination:
-        """`headers` go with every request of the endpoint. Raises UserError when a field is missing or malformed, and
-        for headers where the destination has no use for them.
+        """`headers` are added to every request of the endpoint. Raises UserError if a field is missing or malformed,
+        and for headers that the destination does not support.
         """
         ...

@@ -1,4 +1,4 @@
-"""What HTTP answers mean, as far as all destinations agree."""
+"""The meaning of HTTP responses that all destinations share."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _TOO_MANY = 429
 _SERVER_ERROR = 500
 _TIMED_OUT = 408
 _TOO_EARLY = 425
-# Enough for the characters shown, with white space in between; the rest of a large body is not decoded.
+# Enough for the shown characters and white space; the rest of a large body is not decoded.
 _MAX_TEXT_BYTES = 16 * 1024
 _MAX_DIGITS = 12
 _AGAIN = frozenset({_TIMED_OUT, _TOO_EARLY, _TOO_MANY})
 
 
 def deferred(answer: Response | NoResponse) -> Deferred | None:
-    """One more try later, for no answer, 408, 425, 429 and 5xx; None for every other answer."""
+    """A retry for no response, 408, 425, 429 and 5xx; None for every other response."""
     if isinstance(answer, NoResponse):
-        return Deferred(reason=reason("no_answer", "No answer: %(reason)s.", reason=answer.reason), failing=True)
+        return Deferred(reason=reason("no_answer", "No response: %(reason)s.", reason=answer.reason), failing=True)
     if answer.status in _AGAIN or answer.status >= _SERVER_ERROR:
         return Deferred(
             reason=answered(answer),
@@ -37,8 +37,8 @@ def deferred(answer: Response | NoResponse) -> Deferred | None:
 
 
 def unsent(answer: Response | NoResponse, *, own: bool) -> Blocked | Refused | None:
-    """What a refused address means: the endpoint's `own` host puts the endpoint on hold until the operator allows the
-    host; another host that a handler named fails that delivery. None for every other answer.
+    """The outcome for a blocked address. The endpoint's `own` host puts the endpoint on hold until the operator
+    allows it; a different host set by a handler fails the delivery. None for every other response.
     """
     if not isinstance(answer, NoResponse) or answer.refused is None:
         return None
@@ -47,13 +47,13 @@ def unsent(answer: Response | NoResponse, *, own: bool) -> Blocked | Refused | N
 
 
 def retry_after_ms(answer: Response) -> int | None:
-    """How long the destination asks to be left alone; None where it does not say.
+    """How long the destination asks to wait; None if it does not say.
 
-    RFC 9110, section 10.2.3: seconds, or a date, which is compared with the answer's own Date if it has one.
+    RFC 9110, section 10.2.3: seconds, or a date, which is compared with the response's own Date if it has one.
     """
     value = answer.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
-        # More digits than these are longer than the bound anyway.
+        # More digits exceed the maximum anyway.
         return min(int(value[:_MAX_DIGITS]) * 1000, MAX_RETRY_AFTER_MS)
     try:
         until = parsedate_to_datetime(value)
@@ -66,22 +66,22 @@ def retry_after_ms(answer: Response) -> int | None:
 
 
 def answered(answer: Response) -> Reason:
-    """What the destination answered, as a reason. Its code names the status."""
-    return reason(status_code(answer), "The destination answered %(answer)s.", answer=said(answer))
+    """The response as a reason. Its code contains the status."""
+    return reason(status_code(answer), "The destination responded with %(answer)s.", answer=said(answer))
 
 
 def status_code(answer: Response) -> str:
-    """The code of a reason that lies in an answer's status."""
+    """The code of a reason for a response's status."""
     return f"answered_{answer.status}"
 
 
 def said(answer: Response) -> str:
-    """An answer in one line: its status and the start of its body."""
+    """A response in one line: its status and the start of its body."""
     text = start_of(answer)
     return f"{answer.status}{': ' if text else ''}{text}"
 
 
 def start_of(answer: Response) -> str:
-    """The first characters of an answer's body, in one line."""
+    """The first characters of a response's body, in one line."""
     text = " ".join(answer.body[:_MAX_TEXT_BYTES].decode("utf-8", "replace").split())
     return text[:MAX_TEXT_CHARS]

@@ -1,4 +1,4 @@
-"""Checks an endpoint's settings and credentials against its connector's fields."""
+"""Validates an endpoint's settings and credentials against its connector's fields."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from nicobar.connectors import Field, FieldKind
 from nicobar.errors import UserError
 from nicobar.model import Setting
 
-# A name or an address and a port, and nothing that one parser reads differently from another (%, \\, an empty port).
+# A name or address and a port, without anything that parsers read differently (%, \\, an empty port).
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 def read_fields(
     fields: Sequence[Field], settings: Mapping[str, Setting], credentials: Mapping[str, str]
 ) -> dict[str, Setting]:
-    """The values of all fields, defaults filled in. Raises UserError, without any value of a secret in it."""
+    """The values of all fields, with defaults. Raises UserError, which never contains a secret."""
     for given, secret in ((settings, False), (credentials, True)):
         names = [field.name for field in fields if (field.kind is FieldKind.SECRET) is secret]
         for name in given:
@@ -31,15 +31,15 @@ def _unknown(name: str, names: str, *, secret: bool) -> UserError:
     if secret:
         return UserError(
             "field_unknown",
-            "This connector has no credential %(name)s.",
-            "It has %(names)s.",
+            "Unknown credential %(name)s.",
+            "This connector has: %(names)s.",
             name=repr(name),
             names=names,
         )
     return UserError(
         "field_unknown",
-        "This connector has no setting %(name)s.",
-        "It has %(names)s.",
+        "Unknown setting %(name)s.",
+        "This connector has: %(names)s.",
         name=repr(name),
         names=names,
     )
@@ -48,7 +48,7 @@ def _unknown(name: str, names: str, *, secret: bool) -> UserError:
 def _value(field: Field, value: Setting | None) -> Setting:
     if value is None or value == "":
         if field.required:
-            raise UserError("field_missing", "%(name)s is missing.", field.help, name=field.name)
+            raise UserError("field_missing", "Missing field %(name)s.", field.help, name=field.name)
         return "" if field.default is None else field.default
     expected = bool if field.kind is FieldKind.SWITCH else str
     fits = isinstance(value, expected)
@@ -72,7 +72,7 @@ def _fits(field: Field, value: str) -> bool:
 
 
 def is_plain_url(value: str) -> bool:
-    """Whether it is an http or https URL without user, password, zone and fragment."""
+    """Whether the value is an http or https URL without user, password, zone and fragment."""
     try:
         url = urlsplit(value)
         _ = url.port
@@ -89,12 +89,11 @@ def is_plain_url(value: str) -> bool:
 
 
 def address_error(refused: RefusedAddress) -> UserError:
-    """What to do about a host that requests may not reach."""
+    """The error for a host that requests must not reach, with the fix."""
     return UserError(
         "address_not_allowed",
-        "Requests to %(host)s are not allowed: its address is not public.",
-        "To allow them, add %(entry)s to the setting allowed_addresses "
-        "(NICOBAR_ALLOWED_ADDRESSES=%(entry)s) and restart Nicobar.",
+        "Requests to %(host)s are blocked: its address is not public.",
+        "To allow it, add %(entry)s to allowed_addresses (NICOBAR_ALLOWED_ADDRESSES=%(entry)s) and restart Nicobar.",
         host=refused.host,
         entry=refused.entry,
     )

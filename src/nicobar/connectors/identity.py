@@ -1,8 +1,8 @@
-"""What makes two calls the same event: the ids that destinations deduplicate by.
+"""Event ids, by which destinations deduplicate.
 
-An id depends on what the sender and the handler said and on nothing of ours: no endpoint, version, clock, counter,
-random id or place among the calls. So it stays the same after a change of the handler, at a re-created endpoint,
-after a restore and at a second installation.
+An id depends only on values of the sender and the handler, not on ours: no endpoint, version, clock, counter, random
+id or position among the calls. So it stays the same when the handler changes, at a re-created endpoint, after a
+restore and in a second installation.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ TIME_MS = 1_767_225_600_000
 
 
 class Identity(Record):
-    """What identifies an event. `person` is a kind of identifier and its value, both empty if there is no person;
-    `once` takes the place of the sender's event id; `key` tells events apart that are equal otherwise.
+    """Identifies an event. `person` is a kind of identifier and its value, both empty if there is no person; `once`
+    replaces the sender's event id; `key` distinguishes events that are otherwise equal.
     """
 
     person: tuple[str, str]
@@ -33,32 +33,32 @@ class Identity(Record):
 
 
 class Derived(Record):
-    """An id, and how many equal events of the same message came before this one."""
+    """An id, and the number of equal events of the same message before this one."""
 
     id: str
     number: int
 
 
 class EventIds:
-    """Derives the ids of one message's events, in the order in which the handler put them."""
+    """Derives the ids of one message's events, in the handler's order."""
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
         self._counted: Counter[Identity] = Counter()
 
     def derive(self, identity: Identity) -> Derived:
-        """The same event gives the same id. Equal events of one message are told apart by their number."""
+        """The same event gives the same id. Equal events of one message are distinguished by their number."""
         number = self._counted[identity]
         self._counted[identity] += 1
         base = ("message", self._origin.event_key) if identity.once is None else ("once", identity.once)
         return Derived(id=self._ulid(*base, *_parts(identity), str(number)), number=number)
 
     def from_natural_id(self, natural_id: str, identity: Identity) -> str:
-        """From an id that the handler gave the event: the same in each message that gives it, however often."""
+        """Derived from an id that the handler set: the same in each message that sets it."""
         return self._ulid("natural", natural_id, *_parts(identity))
 
     def from_given_ulid(self, ulid: str) -> str:
-        """A ULID that the handler gave stays as it is, unless new ids were requested or a test is sent."""
+        """A ULID set by the handler is kept, unless new ids were requested or this is a test event."""
         origin = self._origin
         return self._ulid("given", ulid) if origin.replay_key or origin.test else ulid
 
@@ -68,8 +68,8 @@ class EventIds:
 
 
 def person_of(kind: str, value: str, customer: Customer | None) -> tuple[str, str]:
-    """A person as part of an id. The message's own customer counts as the sender's id for them, whether the handler
-    wrote that id or their email: identifying people differently changes no id. Emails are not case-sensitive.
+    """A person as part of an id. The message's own customer always counts as the sender's customer id, even if the
+    handler uses their email: changing the identifier changes no event id. Emails are not case-sensitive.
     """
     if kind == "email":
         value = value.casefold()
@@ -79,7 +79,7 @@ def person_of(kind: str, value: str, customer: Customer | None) -> tuple[str, st
 
 
 def names_person(text: str, person: tuple[str, str], customer: Customer | None) -> bool:
-    """Whether a text is the id or the email of the person, or of the message's customer."""
+    """Whether the text is the id or email of the person or of the message's customer."""
     names = {person[1]}
     if customer is not None:
         names |= {customer.key, (customer.email or "").casefold()}
@@ -87,14 +87,14 @@ def names_person(text: str, person: tuple[str, str], customer: Customer | None) 
 
 
 def _parts(identity: Identity) -> tuple[str, ...]:
-    # A missing key is not an empty one.
+    # A missing key differs from an empty one.
     key = ("none", "") if identity.key is None else ("key", identity.key)
     return (*identity.person, identity.kind, identity.name, *key)
 
 
 class EarlierIds:
-    """Ids as the version before derived them, for deliveries that it left unfinished: some of their calls may have
-    arrived under those ids.
+    """Ids as the previous version derived them, for deliveries that it left unfinished: some of their calls may have
+    arrived with these ids.
     """
 
     def __init__(self, origin: Origin) -> None:
@@ -103,7 +103,7 @@ class EarlierIds:
         self._own_id = f"{origin.message_id}_r{self._edition}" if self._edition else origin.message_id
 
     def derive(self, place: int, given: Json, who: Json, name: Json) -> str:
-        """From the event's place among the events, or from the id that the handler gave if it is not the person's."""
+        """Derived from the event's position, or from the id that the handler set if it is not the person's id."""
         origin = self._origin
         is_own = isinstance(given, str) and given.strip() and not (isinstance(who, dict) and given in who.values())
         if isinstance(given, str) and is_own:

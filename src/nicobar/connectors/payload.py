@@ -1,4 +1,4 @@
-"""A call's payload as the bytes that travel."""
+"""Encodes a call's payload."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nicobar.model import Json
 
 
 def encoded(payload: Json) -> bytes | None:
-    """The payload as JSON; None for what JSON cannot hold: half of a surrogate pair, endless nesting, an integer of
+    """The payload as JSON; None if JSON cannot represent it: half of a surrogate pair, endless nesting, an integer of
     thousands of digits.
     """
     try:

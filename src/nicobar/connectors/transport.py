@@ -1,4 +1,4 @@
-"""Sends requests. The only place that knows the HTTP client, and the one that refuses addresses."""
+"""Sends requests. The only place that knows the HTTP client, and that blocks addresses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SocketFactory = Callable[[AddressInfo], socket.socket]
 
 
 class _RefusedAddressError(OSError):
-    """No request may go to this host."""
+    """Requests to this host are blocked."""
 
     def __init__(self, refused: RefusedAddress) -> None:
         super().__init__(refused.host)
@@ -39,8 +39,8 @@ class _RefusedAddressError(OSError):
 
 
 class HttpTransport:
-    """A `Transport` with pooled connections, which reach public addresses and those in `allowed`. `timeout_ms` is for
-    everything from the connection to the last byte. Tests give a `resolver` and a `socket_factory` of their own.
+    """A `Transport` with pooled connections to public addresses and those in `allowed`. `timeout_ms` covers
+    everything from connecting to the last byte. Tests pass their own `resolver` and `socket_factory`.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class HttpTransport:
             ),
             timeout=aiohttp.ClientTimeout(total=self._timeout_ms / 1000),
             cookie_jar=aiohttp.DummyCookieJar(),
-            # Answers are asked for uncompressed; one that is not would only be a bomb.
+            # Responses are requested uncompressed; a compressed one could only be a decompression bomb.
             auto_decompress=False,
-            # A proxy from the environment would connect to addresses that nobody has checked.
+            # A proxy from the environment would connect to unchecked addresses.
             trust_env=False,
         )
         return self
@@ -82,7 +82,7 @@ class HttpTransport:
     async def send(self, request: Request) -> Response | NoResponse:
         started_ns = time.monotonic_ns()
         if self._session is None:
-            return NoResponse(reason=reason("transport_closed", "the transport is closed"), duration_ms=0)
+            return NoResponse(reason=reason("transport_closed", "the HTTP client is closed"), duration_ms=0)
         try:
             url = URL(request.url, encoded=True)
             self._check_literal(url)
@@ -120,13 +120,11 @@ class HttpTransport:
         return None
 
     def _check_literal(self, url: URL) -> tuple[str, int]:
-        """Checks a host that is an address, about which the client does not ask its resolver. Returns host and
-        port.
-        """
+        """Checks a host that is an IP address, since the client does not resolve it. Returns host and port."""
         host, port = url.raw_host or "", url.port or 0
         addresses = literal_addresses(host)
         if not addresses and (not host.isascii() or ":" in host or host.replace(".", "").isdigit()):
-            # The client takes these for addresses and asks the system about them, which reads full-width digits too.
+            # The client treats these as addresses and passes them to the system, which accepts full-width digits too.
             raise _RefusedAddressError(refused(host, port))
         if (
             addresses
@@ -136,32 +134,32 @@ class HttpTransport:
             raise _RefusedAddressError(refused(host, port))
         return host, port
 
-    def _reason(self, error: BaseException) -> Reason:  # noqa: PLR0911 - one a kind of failure
+    def _reason(self, error: BaseException) -> Reason:  # noqa: PLR0911 - one per kind of failure
         match error:
             case asyncio.TimeoutError():
                 return reason("timed_out", "timed out after %(timeout_ms)s ms", timeout_ms=self._timeout_ms)
             case _ if _refused_address(error) is not None:
                 return reason("address_not_allowed", "the address is not public and not in allowed_addresses")
             case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
-                return reason("tls_failed", "the TLS connection failed")
+                return reason("tls_failed", "TLS connection failed")
             case aiohttp.ClientConnectorDNSError():
-                return reason("host_unknown", "the host name is not known")
+                return reason("host_unknown", "unknown host name")
             case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()) | ConnectionRefusedError():
                 return reason("connection_refused", "connection refused")
             case aiohttp.ClientConnectorError():
                 strerror = error.os_error.strerror or type(error.os_error).__name__
-                return reason("no_connection", "no connection (%(strerror)s)", strerror=strerror)
+                return reason("no_connection", "connection failed (%(strerror)s)", strerror=strerror)
             case aiohttp.ServerDisconnectedError() | ConnectionError():
-                return reason("connection_closed", "the connection was closed before the answer")
+                return reason("connection_closed", "connection closed before the response")
             case aiohttp.InvalidURL() | ValueError():
-                return reason("request_invalid", "the URL or a header is not valid")
+                return reason("request_invalid", "invalid URL or header")
             case _:
-                return reason("request_failed", "the request failed (%(name)s)", name=type(error).__name__)
+                return reason("request_failed", "request failed (%(name)s)", name=type(error).__name__)
 
 
 class _CheckedResolver(AbstractResolver):
-    """Resolves a name once and returns only the addresses that may be reached, which are the ones connected to: a
-    name that resolves to another address a moment later gains nothing.
+    """Resolves a name once and returns only the allowed addresses. The client connects to exactly these, so DNS
+    rebinding has no effect.
     """
 
     def __init__(self, inner: AbstractResolver, allowed: AllowedAddresses) -> None:
@@ -184,7 +182,7 @@ class _CheckedResolver(AbstractResolver):
 
 
 def _address(result: ResolveResult) -> Address:
-    """The address without its zone, which names an interface."""
+    """The address without its zone (an interface)."""
     return ipaddress.ip_address(result["host"].partition("%")[0])
 
 
@@ -197,13 +195,13 @@ def _refused_address(error: BaseException) -> RefusedAddress | None:
 
 
 def _wire_headers(request: Request) -> dict[str, str]:
-    """The request's own, and ours. Answers are asked for as they are, since nothing unpacks them."""
+    """The request's headers and ours. Responses are requested uncompressed, since nothing decompresses them."""
     own = {name: value for name, value in request.headers.items() if name.lower() != "accept-encoding"}
     return {"user-agent": f"nicobar/{__version__}", **own, "accept-encoding": "identity"}
 
 
 async def _read(content: aiohttp.StreamReader) -> tuple[bytes, bool]:
-    """The body up to the bound, and whether there was more."""
+    """The body up to the limit, and whether there was more."""
     chunks: list[bytes] = []
     left_bytes = MAX_ANSWER_BYTES + 1
     while left_bytes > 0 and (chunk := await content.read(left_bytes)):

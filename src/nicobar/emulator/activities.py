@@ -1,4 +1,4 @@
-"""What people did, found by whose it is without looking at all of it."""
+"""The activities of people, indexed by owner."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nicobar.model import Json, Record
 
 
 class Activity(Record):
-    """Something that a person did. `data` keeps its types."""
+    """An activity of a person. `data` keeps its types."""
 
     person: str
     type: str
@@ -20,8 +20,8 @@ class Activity(Record):
 
 
 class Activities:
-    """The latest `most`, the oldest first. Each belongs to an owner, a person's `cio_id` or an anonymous id; `move`
-    gives it to another in its place.
+    """The latest `most` activities, the oldest first. Each has an owner: a person's `cio_id` or an anonymous id.
+    `move` changes the owner in place.
     """
 
     def __init__(self, most: int) -> None:
@@ -40,7 +40,7 @@ class Activities:
         return (activity for _, activity in reversed(self._rows.values()))
 
     def add(self, owner: str, activity: Activity) -> bool:
-        """False if the oldest had to go for it."""
+        """False if the oldest was dropped for it."""
         self._rows[self._next] = (owner, activity)
         self._owned.setdefault(owner, {})[self._next] = None
         self._next += 1
@@ -51,11 +51,11 @@ class Activities:
         return False
 
     def of(self, owner: str) -> list[tuple[int, Activity]]:
-        """What belongs to an owner, each with the number that `move` takes."""
+        """An owner's activities, each with the number for `move`."""
         return [(number, self._rows[number][1]) for number in self._owned.get(owner, {})]
 
     def move(self, number: int, owner: str, activity: Activity) -> None:
-        """Puts an activity in the place of another, and gives it to an owner."""
+        """Replaces an activity and sets its owner."""
         self._disown(self._rows[number][0], number)
         self._rows[number] = (owner, activity)
         self._owned.setdefault(owner, {})[number] = None

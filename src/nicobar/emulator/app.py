@@ -1,4 +1,4 @@
-"""The emulator over HTTP: the Track API, what it holds as JSON, its switches, and a page."""
+"""The emulator over HTTP: the Track API, its state as JSON, its settings, and a page."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ T = TypeVar("T")
 _STATIC = {"emulator.css": "text/css; charset=utf-8", "emulator.js": "text/javascript; charset=utf-8"}
 _CROSS_ORIGIN: Json = {
     "code": "cross_origin",
-    "detail": "A page of another site may not change the emulator. Open its own by an IP address, by localhost, or "
-    "by the name that --host has; scripts send no Origin.",
+    "detail": "Cross-site request rejected. Open the emulator by its IP address, localhost, or the name in --host. "
+    "Scripts must not send an Origin header.",
 }
 
 
 class EmulatorSettings(Record):
-    """What `PUT /emulator/settings` changes; what is left out stays. `settle_ms` is how long what was accepted takes
-    to have an effect.
+    """The settings of `PUT /emulator/settings`; omitted fields stay unchanged. `settle_ms` is the delay before
+    accepted calls take effect.
     """
 
     mode: Mode | None = None
@@ -52,7 +52,7 @@ class EmulatorSettings(Record):
 
 
 class Emulator:
-    """An ASGI application around `state`: the Track API answers itself."""
+    """An ASGI application for `state`. The Track API handles its own responses."""
 
     def __init__(
         self, state: State, *, region: str = "us", host: str = "", campaigns: Sequence[Campaign] = ()
@@ -90,7 +90,7 @@ class Emulator:
         self.state.version += 1
 
     def reset(self) -> None:
-        """Forgets everything that came; campaigns and settings stay."""
+        """Deletes the state; campaigns and settings are kept."""
         self.state.reset()
         self.campaigns.reset()
         self.track.faults.put([])
@@ -104,7 +104,7 @@ def create_app(
     campaigns: Sequence[Campaign] = (),
     mode: Mode = Mode.STRICT,
 ) -> Emulator:
-    """The emulator's application around `state`; `host` is the name or address that it listens on."""
+    """The emulator's application for `state`; `host` is the name or address that it listens on."""
     emulator = Emulator(state, region=region, host=host, campaigns=campaigns)
     emulator.track.mode = mode
     return emulator
@@ -119,7 +119,7 @@ def _application(operations: Sequence[Operation]) -> App:
     async def call(operation: Operation, scope: Message) -> Response[Any]:
         arguments, wrong = read_query(handlers.signature(operation).query, given_values(scope["query_string"]))
         if wrong:
-            raise Refusal(400, "request_invalid", f"{wrong[0].name}: {wrong[0].reason}.", "Correct the query.")
+            raise Refusal(400, "request_invalid", wrong[0].reason, "Correct the query string.")
         return await handlers.call(operation, scope, arguments)
 
     return Errors(Body(Routes(operations, call), max_bytes=MAX_BATCH_BYTES, timeout_ms=BODY_TIMEOUT_MS), _error)
@@ -131,7 +131,7 @@ def _error(scope: Message, error: NicobarError) -> Response[Json]:  # noqa: ARG0
 
 
 def _shown(emulator: Emulator) -> list[Operation]:
-    """What it holds."""
+    """The state as JSON."""
     state = emulator.state
 
     @get("/emulator/people")
@@ -156,7 +156,7 @@ def _shown(emulator: Emulator) -> list[Operation]:
 
     @get("/emulator/version")
     async def version() -> Response[bytes]:
-        """A number that changes when anything does."""
+        """A number that changes with every change of the state."""
         state.settle()
         forgotten: Json = dict(state.forgotten)
         return _reply(200, {"version": state.version, "pending": state.pending, "forgotten": forgotten})
@@ -165,7 +165,7 @@ def _shown(emulator: Emulator) -> list[Operation]:
 
 
 def _switches(emulator: Emulator) -> list[Operation]:
-    """What a test changes."""
+    """The settings, campaigns, faults and state, for tests to change."""
 
     @get("/emulator/faults")
     async def faults() -> Response[bytes]:
@@ -223,7 +223,7 @@ def _page(emulator: Emulator) -> list[Operation]:
 
     @post("/campaigns")
     async def change_campaigns(body: bytes) -> Response[bytes]:
-        """The page's forms: one more campaign, or one fewer."""
+        """The page's forms: adds or removes a campaign."""
         given = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
         campaigns = list(emulator.campaigns.campaigns)
         if "remove" in given:
@@ -232,10 +232,11 @@ def _page(emulator: Emulator) -> list[Operation]:
             try:
                 new = msgspec.convert(given, Campaign)
             except msgspec.ValidationError as error:
-                return _reply(422, {"code": "campaign_invalid", "detail": f"{error}. Go back and fill in the form."})
+                detail = f"Invalid campaign: {error}. Go back and correct the form."
+                return _reply(422, {"code": "campaign_invalid", "detail": detail})
             others = [item for item in campaigns if item.title != new.title]
             if len(others) >= MAX_CAMPAIGNS:
-                detail = f"There are {MAX_CAMPAIGNS} campaigns already. Go back and remove one."
+                detail = f"Maximum of {MAX_CAMPAIGNS} campaigns reached. Go back and remove one."
                 return _reply(422, {"code": "too_many_campaigns", "detail": detail})
             emulator.put_campaigns([*others, new])
         return Response(b"", status=303, headers={"location": "/"}, media_type="text/plain")
@@ -247,7 +248,7 @@ def _put(body: bytes, kind: type[T], use: Callable[[T], None]) -> Response[bytes
     try:
         given = msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        detail = f"{error}. The fields are in the reference, docs/reference/emulator.md."
+        detail = f"Invalid request: {error}. See docs/reference/emulator.md for the fields."
         return _reply(422, {"code": "request_invalid", "detail": detail})
     use(given)
     return _reply(200, {})

@@ -1,4 +1,4 @@
-"""Which mails a campaign would have sent, and why it did not send one. What is kept to:
+"""Which emails a campaign would have sent, and why it did not send one. Follows:
 https://docs.customer.io/journeys/campaign-triggers.
 """
 
@@ -18,7 +18,7 @@ from nicobar.model import Json, Record
 
 MAX_CAMPAIGNS = 100
 MAX_EMAILS = 10_000
-# How many people are remembered to have been through a campaign that mails them once.
+# How many recipients of once-per-person campaigns are remembered.
 MAX_MAILED = 100_000
 # https://docs.customer.io/journeys/importing-old-data.
 MAX_TRIGGER_AGE_S = 72 * 3_600
@@ -28,7 +28,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=500)]
 
 
 class Trigger(StrEnum):
-    """What starts a campaign: an event of a name, or that a person enters a segment."""
+    """What starts a campaign: a named event, or a person who enters a segment."""
 
     EVENT = "event"
     SEGMENT = "segment"
@@ -40,8 +40,9 @@ class Frequency(StrEnum):
 
 
 class Campaign(Record):
-    """A journey with one mail. An event trigger has the event's `name`; the segment is who has the attribute `name`,
-    with this `value` if there is one. `subject` may use `{{event.amount}}` and `{{customer.plan}}`.
+    """A journey with one email. For an event trigger, `name` is the event's name. For a segment trigger, it is an
+    attribute's name: the segment contains people with that attribute, and `value` if set. `subject` may use
+    `{{event.amount}}` and `{{customer.plan}}`.
     """
 
     title: Text
@@ -53,7 +54,7 @@ class Campaign(Record):
 
 
 class Email(Record):
-    """A mail that would have gone out, or that did not: then `why_not` says why."""
+    """An email that would have been sent. If not, `why_not` is the reason."""
 
     campaign: str
     person: str
@@ -65,7 +66,7 @@ class Email(Record):
 
 
 class Campaigns:
-    """Follows what happens to people. `now` gives Unix seconds."""
+    """Decides which effects start a campaign. `now` returns Unix seconds."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -82,7 +83,7 @@ class Campaigns:
         self._campaigns = list(campaigns)
 
     def reset(self) -> None:
-        """Forgets the mails, keeps the campaigns."""
+        """Deletes the emails and keeps the campaigns."""
         self.emails.clear()
         self._had.clear()
 
@@ -92,7 +93,7 @@ class Campaigns:
                 for campaign in self._of_event(activity.type, activity.name):
                     self._on_event(campaign, person, activity.name, activity.timestamp, activity.data)
             case Repeated(person=key, about=person, kind=kind, known_as=known_as, name=name, data=data):
-                why = f"{_A[known_as]} with this id was taken before"
+                why = f"{_A[known_as]} with this id was already accepted"
                 for campaign in self._of_event(kind, name):
                     self._note(campaign, key, person, data, why)
             case Ignored(person=key, kind=kind, name=name, why=why, data=data):
@@ -107,7 +108,7 @@ class Campaigns:
                 assert_never(effect)
 
     def _of_event(self, kind: str, name: str) -> list[Campaign]:
-        """Page and screen views are other kinds, which a trigger for events does not see."""
+        """Event triggers ignore page and screen views."""
         wanted = name.casefold()
         return [
             campaign
@@ -117,8 +118,8 @@ class Campaigns:
 
     def _on_event(self, campaign: Campaign, person: Person, name: str, at: int, data: dict[str, Json]) -> None:
         if campaign.name != name:
-            # Whether capitals matter is not documented; a campaign that waits for another spelling is a mistake.
-            why = f'the name differs by case: the campaign waits for "{campaign.name}", the event is "{name}"'
+            # Case sensitivity is not documented; a difference in case is almost certainly a mistake.
+            why = f'the name differs in case: the campaign expects "{campaign.name}", the event is "{name}"'
             self._note(campaign, person.key, person, data, why)
         elif self._now() - at > MAX_TRIGGER_AGE_S:
             self._note(campaign, person.key, person, data, "the event is older than 72 hours")
@@ -129,13 +130,13 @@ class Campaigns:
         missing = _missing(campaign.subject, data, person)
         why = None
         if not (data.get("recipient") or person.email):
-            why = "the person has no address"
+            why = "the person has no email address"
         elif person.unsubscribed:
             why = "the person is unsubscribed"
         elif campaign.frequency is Frequency.ONCE and (campaign.title, person.cio_id) in self._had:
-            why = "the person has been through this campaign"
+            why = "the person has already received this campaign"
         elif missing:
-            why = f"the mail needs {missing}, which is not there"
+            why = f"the email uses {missing}, which is missing"
         if why is None:
             self._had[campaign.title, person.cio_id] = None
             if len(self._had) > MAX_MAILED:
@@ -170,7 +171,7 @@ def _values(data: Mapping[str, Json], person: Person | None) -> dict[str, Mappin
 
 
 def _missing(text: str, data: Mapping[str, Json], person: Person) -> str:
-    """The first thing that a text uses and that is not there: such a mail is not sent."""
+    """The first variable in a text without a value. Customer.io does not send such an email."""
     values = _values(data, person)
     return next(
         (f"{what}.{name}" for what, name in _LIQUID.findall(text) if values[what].get(name) is None),

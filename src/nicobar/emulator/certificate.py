@@ -1,4 +1,4 @@
-"""A certificate for loopback, for clients that speak nothing but https."""
+"""A certificate for loopback, for clients that only use https."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VALID_DAYS = 365
 
 def write_certificate(path: Path) -> None:
     """Writes a self-signed certificate for 127.0.0.1, ::1 and localhost, and its key, as one PEM file that only its
-    owner may read. Clients that are to trust it are given the same file.
+    owner may read. Give the same file to clients that should trust it.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Nicobar's Customer.io emulator")])
@@ -36,7 +36,7 @@ def write_certificate(path: Path) -> None:
         .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + dt.timedelta(days=VALID_DAYS))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        # It is its own authority, which is what makes a client that is given the file trust it.
+        # The certificate is its own authority, so that a client with the file trusts it.
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )

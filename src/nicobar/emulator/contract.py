@@ -1,8 +1,8 @@
-"""What the Track API refuses, from its documentation alone: https://docs.customer.io/api/track and
-https://docs.customer.io/journeys/invalid-api-requests. The shape of an error is documented, its text is made up here.
+"""The errors of the Track API, from its documentation alone: https://docs.customer.io/api/track and
+https://docs.customer.io/journeys/invalid-api-requests. The shape of errors is documented; the texts are our own.
 
-Strict is what the specification says. Observed is what people report of the live API: a time that is none becomes
-now, and ids of events need not be ULIDs.
+Strict mode follows the specification. Observed mode follows reports about the live API: an invalid time becomes now,
+and event ids need not be ULIDs.
 """
 
 from __future__ import annotations
@@ -57,18 +57,18 @@ def required(field: str) -> Problem:
 
 
 def problems(item: Json, mode: Mode = Mode.STRICT) -> Iterator[Problem]:
-    """Why an object of v2 is refused; nothing if it is taken."""
+    """Why an object of v2 is rejected; empty if it is accepted."""
     if not isinstance(item, dict):
-        yield invalid("", "an item has to be an object")
+        yield invalid("", "an item must be an object")
         return
     if len(msgspec.json.encode(item)) > MAX_ITEM_BYTES:
         yield invalid("", "the item is larger than 32 KB")
     kind, action = item.get("type"), item.get("action")
     actions = {"person": _PERSON, "object": _OBJECT, "delivery": {"event"}}.get(kind if isinstance(kind, str) else "")
     if actions is None:
-        yield invalid("type", "type has to be person, object or delivery") if kind else required("type")
+        yield invalid("type", "type must be person, object or delivery") if kind else required("type")
     elif not isinstance(action, str) or action not in actions:
-        yield invalid("action", f"{action!r} is no action of a {kind}") if action else required("action")
+        yield invalid("action", f"unknown action {action!r} for type {kind}") if action else required("action")
     elif kind == "person":
         yield from _person(action, item, mode)
     elif kind == "object":
@@ -81,13 +81,13 @@ def _person(action: str, item: dict[str, Json], mode: Mode) -> Iterator[Problem]
     if action == "merge":
         yield from merged(item)
         return
-    # Other senders' anonymous events of v2 are taken, which the specification does not say.
+    # The live API accepts other senders' anonymous v2 events, which the specification does not mention.
     anonymous = ("anonymous_id",) if mode is Mode.OBSERVED and action in _EVENTS else ()
     yield from _one_of("identifiers", item, ("id", "email", "phone", "cio_id", *anonymous))
     if action in _EVENTS:
         yield from event_fields(item, mode)
         if "attributes" in item and not isinstance(item["attributes"], dict):
-            yield invalid("attributes", "attributes have to be an object")
+            yield invalid("attributes", "attributes must be an object")
     elif action == "identify":
         yield from attribute_problems("attributes", item.get("attributes", {}))
         if "timestamp" in item:
@@ -102,7 +102,7 @@ def _person(action: str, item: dict[str, Json], mode: Mode) -> Iterator[Problem]
 
 def _thing(action: str, item: dict[str, Json]) -> Iterator[Problem]:
     if not _names_object(item.get("identifiers")):
-        yield invalid("identifiers", "object_type_id and object_id, or cio_object_id, are needed")
+        yield invalid("identifiers", "object_type_id and object_id, or cio_object_id, are required")
     people = ("anonymous_id",) if action == "identify_anonymous" else ("id", "email", "cio_id")
     if action.endswith("_relationships"):
         yield from _needed_relations(item, people)
@@ -117,39 +117,39 @@ def _delivery(item: dict[str, Json]) -> Iterator[Problem]:
     if not isinstance(identifiers, dict) or not _text(identifiers.get("id")):
         yield required("identifiers.id")
     if item.get("name") not in ("opened", "converted", "delivered"):
-        yield invalid("name", "name has to be opened, converted or delivered")
+        yield invalid("name", "name must be opened, converted or delivered")
     if not isinstance(attributes, dict) or not _text(attributes.get("device_token")):
         yield required("attributes.device_token")
 
 
 def event_fields(item: dict[str, Json], mode: Mode) -> Iterator[Problem]:
-    """Name, id and time of an event, of v2 or v1."""
+    """The name, id and time of an event of v2 or v1."""
     name = item.get("name")
     if not isinstance(name, str) or not name.strip():
         yield required("name")
     elif _size(name) > 100:  # noqa: PLR2004 - bytes, the documented limit
         yield invalid("name", "name is longer than 100 bytes")
     if mode is Mode.STRICT and "id" in item and not (_text(item["id"]) and _ULID.match(str(item["id"]))):
-        yield invalid("id", "id has to be a ULID")
+        yield invalid("id", "id must be a ULID")
     if "timestamp" in item:
         yield from time_problems("timestamp", item["timestamp"], mode)
 
 
 def is_time(value: Json) -> bool:
-    """Whether it is a time in Unix seconds; later than the year 5138 it is taken for milliseconds."""
+    """Whether the value is a time in Unix seconds; times after the year 5138 count as milliseconds."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**11
 
 
 def time_problems(field: str, value: Json, mode: Mode) -> Iterator[Problem]:
     """`timestamp` of v2 and of events, `_timestamp` of an identify of v1."""
     if mode is Mode.STRICT and not is_time(value):
-        yield invalid(field, f"{field} has to be whole Unix seconds")
+        yield invalid(field, f"{field} must be in whole Unix seconds")
 
 
 def attribute_problems(field: str, attributes: Json) -> Iterator[Problem]:
-    """The limits of what is kept of a person or an object."""
+    """The limits for attributes of a person or object."""
     if not isinstance(attributes, dict):
-        yield invalid(field, "attributes have to be an object")
+        yield invalid(field, "attributes must be an object")
         return
     if len(attributes) > 300:  # noqa: PLR2004 - the documented limit
         yield invalid(field, "more than 300 attributes")
@@ -165,7 +165,7 @@ def device_problems(device: Json, token: str, *, with_platform: bool) -> Iterato
     if not isinstance(device, dict) or not _text(device.get(token)):
         yield required(f"device.{token}")
     elif with_platform and device.get("platform") not in ("ios", "android"):
-        yield invalid("device.platform", "platform has to be ios or android")
+        yield invalid("device.platform", "platform must be ios or android")
 
 
 def merged(item: dict[str, Json]) -> Iterator[Problem]:
@@ -181,22 +181,22 @@ def _one_of(field: str, item: dict[str, Json], names: tuple[str, ...]) -> Iterat
         return
     name, value = next(iter(given.items()))
     if len(given) != 1 or name not in names:
-        yield invalid(field, f"exactly one of {', '.join(names)} is needed")
+        yield invalid(field, f"exactly one of {', '.join(names)} is required")
     elif not _text(value):
-        yield invalid(f"{field}.{name}", "an identifier has to be a text")
+        yield invalid(f"{field}.{name}", "an identifier must be text")
     elif name == "id" and _size(str(value)) > 150:  # noqa: PLR2004 - bytes, the documented limit
         yield invalid(f"{field}.id", "id is longer than 150 bytes")
     elif name == "phone" and not _E164.match(str(value)):
-        yield invalid(f"{field}.phone", "phone has to be in E.164 form")
+        yield invalid(f"{field}.phone", "phone must be in E.164 format")
     elif name == "cio_id" and str(value).startswith("cio_"):
-        yield invalid(f"{field}.cio_id", "cio_id has no prefix here")
+        yield invalid(f"{field}.cio_id", "cio_id must not have a prefix here")
 
 
 def wrapped_relation_problems(wrapped: Json) -> Iterator[Problem]:
     """`cio_relationships` of v1: an object of their action and of the relationships."""
     fields = wrapped if isinstance(wrapped, dict) else {}
     if fields.get("action") not in ("add_relationships", "delete_relationships"):
-        yield invalid("cio_relationships.action", "action has to be add_relationships or delete_relationships")
+        yield invalid("cio_relationships.action", "action must be add_relationships or delete_relationships")
     else:
         yield from _relations(fields.get("relationships"), ())
 
@@ -209,18 +209,18 @@ def _needed_relations(item: dict[str, Json], people: tuple[str, ...]) -> Iterato
 
 
 def _relations(value: Json, people: tuple[str, ...]) -> Iterator[Problem]:
-    """`people`: the identifiers that name a person on the other side; none where that is an object."""
+    """`people`: the identifiers for a person on the other side; empty if that is an object."""
     if not isinstance(value, list):
-        yield invalid("cio_relationships", "it has to be a list")
+        yield invalid("cio_relationships", "it must be a list")
         return
     for index, entry in enumerate(value):
         where = f"cio_relationships[{index}]"
         if not isinstance(entry, dict) or not isinstance(entry.get("relationship_attributes", {}), dict):
-            yield invalid(where, "it has to be an object")
+            yield invalid(where, "it must be an object")
         elif not people and not _names_object(entry.get("identifiers")):
-            yield invalid(where, "the object's identifiers are needed")
+            yield invalid(where, "the object's identifiers are required")
         elif people and any(_one_of("identifiers", entry, people)):
-            yield invalid(where, f"exactly one of {', '.join(people)} is needed")
+            yield invalid(where, f"exactly one of {', '.join(people)} is required")
 
 
 def _names_object(identifiers: Json) -> bool:

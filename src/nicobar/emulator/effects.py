@@ -1,4 +1,4 @@
-"""What an accepted call did."""
+"""The effects of accepted calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nicobar.model import Json, Record
 
 
 class Happened(Record, tag=True):
-    """A person did something that was not known."""
+    """A person's new activity."""
 
     person: Person
     activity: Activity

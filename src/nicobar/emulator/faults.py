@@ -1,4 +1,4 @@
-"""Faults that can be switched on: what a destination does on its worse days."""
+"""Faults that can be injected: the failures of a destination."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ MAX_FAULTS = 100
 
 
 class Reset(StrEnum):
-    """When the connection is reset: before anything was taken, or after, so that the sender cannot know."""
+    """When the connection is reset: before the request is accepted, or after, so that the sender cannot know."""
 
     BEFORE = "before"
     AFTER = "after"
 
 
 class Fault(Record):
-    """What the next `times` requests meet. First `delay_ms` pass. `status` is answered and nothing is taken; from
-    300 to 399 with `location`, and a status of 200 is one that carries errors in its body. `body` replaces the body
-    of that answer, as a proxy in between does. `refuse_item` refuses that item alone, counted from 0, with 207 (or
-    400 where the request holds one), or as `status` says.
+    """Applies to the next `times` requests, after a delay of `delay_ms`. `status` is the response, and nothing is
+    accepted; 300 to 399 with `location`; 200 has errors in its body. `body` replaces the response body, as a proxy
+    would. `refuse_item` rejects only that item, counted from 0, with 207 (400 for a request with one item) or with
+    `status`.
     """
 
     status: Annotated[int, Meta(ge=200, le=599)] | None = None
@@ -40,20 +40,20 @@ class Fault(Record):
 
     @property
     def summary(self) -> str:
-        """A few words for the page."""
+        """A short description for the page."""
         words = [
-            f"{self.delay_ms} ms slow" if self.delay_ms else "",
+            f"{self.delay_ms} ms delay" if self.delay_ms else "",
             f"status {self.status}" if self.status is not None else "",
-            "another body" if self.body is not None else "",
+            "custom body" if self.body is not None else "",
             f"Retry-After {self.retry_after_s} s" if self.retry_after_s is not None else "",
-            f"item {self.refuse_item} refused" if self.refuse_item is not None else "",
-            f"connection reset {self.reset} taking" if self.reset else "",
+            f"item {self.refuse_item} rejected" if self.refuse_item is not None else "",
+            f"connection reset {self.reset} accepting" if self.reset else "",
         ]
-        return ", ".join(filter(None, words)) or "nothing"
+        return ", ".join(filter(None, words)) or "no effect"
 
 
 class Faults:
-    """The faults to come, in order."""
+    """Pending faults, in order."""
 
     def __init__(self) -> None:
         self._coming: deque[Fault] = deque()
@@ -67,7 +67,7 @@ class Faults:
         self._coming = deque(fault for fault in faults if fault.times)
 
     def next(self) -> Fault | None:
-        """The one for the request that has just come."""
+        """The fault for the current request."""
         if not self._coming:
             return None
         fault = self._coming.popleft()

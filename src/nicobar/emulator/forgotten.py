@@ -1,4 +1,4 @@
-"""How much was let go, for being the oldest beyond its bound."""
+"""The number of dropped items: the oldest beyond a limit."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ V = TypeVar("V")
 
 
 class Forgotten(Counter[str]):
-    """Counts by what it was, such as "people"."""
+    """Counts by kind, such as "people"."""
 
     def trim(self, held: dict[K, V], most: int, what: str) -> None:
-        """Lets the oldest beyond the bound go."""
+        """Drops the oldest items beyond the limit."""
         while len(held) > most:
             del held[next(iter(held))]
             self[what] += 1

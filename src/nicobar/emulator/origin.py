@@ -1,5 +1,5 @@
-"""Which pages may change the emulator: its own alone. Any site that somebody near it visits can send forms from that
-browser, or have a name of its own lead here (DNS rebinding).
+"""Only the emulator's own page may change it. Any site that a developer visits can send forms from that browser, or
+point its own host name here (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def is_foreign(method: str, headers: Mapping[str, str], own_host: str) -> bool:
-    """Whether a request would change something for a page of another site. Scripts, which send neither `Origin` nor
-    `Sec-Fetch-Site`, are nobody's page. `own_host` is the name or address that the emulator listens on.
+    """Whether a page of another site sent a request that changes something. Scripts send neither `Origin` nor
+    `Sec-Fetch-Site` and are allowed. `own_host` is the name or address that the emulator listens on.
     """
     if method in READING:
         return False
@@ -24,8 +24,8 @@ def is_foreign(method: str, headers: Mapping[str, str], own_host: str) -> bool:
 
 
 def _is_own(origin: str, host: str, own_host: str) -> bool:
-    """Whether an origin is the address asked, and that is an address which nobody else can make lead here: browsers
-    take a name that leads here for an origin of its owner's.
+    """Whether the origin equals the requested host, and no one else can point that host here: with a name of their
+    own, the browser would treat this server as the owner's origin.
     """
     try:
         asked, name = urlsplit(origin).netloc, urlsplit(f"//{host}").hostname or ""
@@ -35,7 +35,7 @@ def _is_own(origin: str, host: str, own_host: str) -> bool:
 
 
 def _is_local(name: str) -> bool:
-    """An IP address, or a name that no public DNS knows: `localhost`, or without a dot, as Docker's."""
+    """Whether the name is an IP address or not in public DNS: `localhost`, or without a dot, as in Docker."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The emulator's page. It works without JavaScript; with it, it follows what happens."""
+"""The emulator's page. It works without JavaScript; JavaScript keeps it up to date."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who there is: people, by which identifiers they are found, their manual segments, and who is suppressed."""
+"""People, their identifiers and manual segments, and suppressed identifiers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Person(msgspec.Struct):
 
     @property
     def key(self) -> str:
-        """What one calls the person by."""
+        """The identifier to display."""
         return self.id or self.email or self.phone or f"cio_{self.cio_id}"
 
     @property
@@ -45,7 +45,7 @@ class Person(msgspec.Struct):
 
 
 class People:
-    """The latest MAX_PEOPLE, the oldest first. A `Name` is a kind of identifier and its value as it is compared."""
+    """The latest MAX_PEOPLE, the oldest first. A `Name` is a kind of identifier and its normalized value."""
 
     def __init__(self, forgotten: Forgotten) -> None:
         self._forgotten = forgotten
@@ -53,7 +53,7 @@ class People:
         self._names: dict[Name, str] = {}
         self._next_cio_id = 1
         self.segments: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
-        # Each identifier with all of those that were suppressed with it.
+        # Each identifier with all identifiers that were suppressed together with it.
         self.suppressed: OrderedDict[Name, frozenset[Name]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -66,7 +66,7 @@ class People:
         return reversed(self._people.values())
 
     def find(self, kind: str, value: str) -> Person | None:
-        """By `id`, `email`, `phone` or `cio_id`. Ids know capitals, e-mail addresses do not."""
+        """By `id`, `email`, `phone` or `cio_id`. Ids are case-sensitive, email addresses are not."""
         return self._people.get(self._names.get(name_of(kind, value), ""))
 
     def new(self, kind: str, value: str, created_at: int) -> Person:
@@ -81,7 +81,7 @@ class People:
         return person
 
     def call(self, person: Person, kind: str, value: str) -> bool:
-        """Gives a person an identifier; False if it is somebody else's, or suppressed."""
+        """Adds an identifier to a person; False if it belongs to another person or is suppressed."""
         if kind == "cio_id":
             return True
         owner = self._names.get(name_of(kind, value))
@@ -95,14 +95,14 @@ class People:
         return True
 
     def uncall(self, person: Person, kind: str) -> None:
-        """Takes an identifier away, which then is free."""
+        """Removes an identifier, which is then free."""
         current = getattr(person, kind)
         if current is not None:
             self._names.pop(name_of(kind, current), None)
             setattr(person, kind, None)
 
     def remove(self, person: Person) -> set[Name]:
-        """Takes a person out; returns the identifiers that it had."""
+        """Deletes a person; returns the person's identifiers."""
         own = ((kind, getattr(person, kind)) for kind in ("cio_id", *IDENTIFIERS))
         names = {name_of(kind, value) for kind, value in own if value is not None}
         for name in names:
@@ -126,7 +126,7 @@ class People:
             self._forgotten["segments"] += 1
 
     def leave(self, number: str, person: Person) -> None:
-        """Takes a person out of a segment; an empty one is none."""
+        """Removes a person from a segment; deletes an empty segment."""
         people = self.segments.get(number, OrderedDict())
         people.pop(person.cio_id, None)
         person.segments -= {number}
@@ -138,7 +138,7 @@ class People:
         self._forgotten.trim(self.suppressed, MAX_SUPPRESSED, "suppressed identifiers")
 
     def unsuppress(self, who: Name) -> None:
-        """Frees an identifier, and all that were suppressed with it."""
+        """Unsuppresses an identifier and all identifiers suppressed with it."""
         for freed in self.suppressed.get(who, ()):
             self.suppressed.pop(freed, None)
 

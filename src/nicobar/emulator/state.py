@@ -30,12 +30,12 @@ MAX_ATTRIBUTES = 300
 MAX_DEVICES = 100
 MAX_RELATIONSHIPS = 1_000
 MAX_TIME_DIGITS = 11
-# https://docs.customer.io/api/track: how long an anonymous event, or a merged person's, is kept for somebody.
+# https://docs.customer.io/api/track: how long events of anonymous or merged people are kept for a later owner.
 ASSOCIATE_S = 30 * 86_400
 
 
 class SeenRequest(Record):
-    """A request as it came, credentials left out. `items` counts its objects. `invented` marks an answer whose text
+    """A received request without credentials. `items` counts its objects. `invented` marks an answer whose text
     is made up here, as only its shape is documented.
     """
 
@@ -51,7 +51,7 @@ class SeenRequest(Record):
 
 
 class State:
-    """`credentials` are the Site ID and API key that are taken. With `settle_ms`, what was accepted takes effect that
+    """`credentials` are the accepted Site ID and API key. With `settle_ms`, accepted calls take effect that
     much later, in order, as at Customer.io; `now` gives Unix seconds.
     """
 
@@ -87,25 +87,25 @@ class State:
 
     @property
     def pending(self) -> int:
-        """How many accepted objects have no effect yet."""
+        """The number of accepted objects without effect yet."""
         return len(self._pending)
 
     def accept(self, item: dict[str, Json], anonymous_id: str | None = None) -> bool:
-        """Takes an object that the contract finds fine; False if it was a repetition that is left out."""
+        """Accepts a valid object; False if it was ignored as a duplicate."""
         return self._in_turn(partial(self._apply_all, item, anonymous_id))
 
     def put_in_segment(self, number: str, names: tuple[str, ...], *, adds: bool) -> None:
-        """Adds people (`kind:value`) to a manual segment, or takes them out."""
+        """Adds people (`kind:value`) to a manual segment, or removes them."""
         self._in_turn(partial(self._change_segment, number, names, adds=adds))
 
     def settle(self) -> None:
-        """Lets what is due take effect."""
+        """Applies the objects that are due."""
         while self._pending and self._pending[0][0] <= self.now():
             self._pending.popleft()[1]()
 
     def _in_turn(self, effect: Callable[[], bool]) -> bool:
         self.settle()
-        # What comes later stays behind what still waits, also after the wait was shortened.
+        # Later objects stay behind those that still wait, even after the delay was shortened.
         if not self.settle_ms and not self._pending:
             return effect()
         if len(self._pending) >= MAX_PENDING:
@@ -156,13 +156,13 @@ class State:
         elif action == "identify":
             yield from self._identify(name, item, person)
         elif event:
-            # Whether an event makes a person who is not there is not documented; here it does, without an address.
+            # Whether an event creates a missing person is not documented; here it does, without an address.
             yield self._happened(person or self.people.new(*name, int(self.now())), action, item)
         elif person is not None:
             self._change(person, action, item)
 
     def _change(self, person: Person, action: str, item: dict[str, Json]) -> None:
-        """What needs a person who is there."""
+        """Actions that require an existing person."""
         device = item.get("device")
         token = str(device.get("token")) if isinstance(device, dict) else ""
         match action:
@@ -184,18 +184,19 @@ class State:
         anonymous_id = given.get("anonymous_id")
         email = given.get("email")
         if person is None and name[0] == "id" and isinstance(email, str):
-            # The address is known and its owner has no id: that person takes it. One with an id keeps it.
+            # The address is known and its owner has no id: that person gets the id. An owner with an id keeps the
+            # address.
             owner = self.people.find("email", email)
             person = owner if owner is not None and owner.id is None else None
         if person is None and only_update:
-            why = "_update never makes a person"
+            why = "_update never creates a person"
             yield Ignored(person=name[1], kind="identify", name="", why=why, data={})
             return
         timestamp = item.get("timestamp")
         edited_at = timestamp if isinstance(timestamp, int) and is_time(timestamp) else int(self.now())
         if person is not None and edited_at < person.edited_at:
-            # Dropped without a word: https://github.com/PostHog/posthog/issues/55330.
-            why = "it is older than the profile's latest edit"
+            # Dropped silently: https://github.com/PostHog/posthog/issues/55330.
+            why = "the call is older than the profile's latest edit"
             yield Ignored(person=name[1], kind="identify", name="", why=why, data={})
             return
         before = dict(person.attributes) if person is not None else {}
@@ -211,11 +212,12 @@ class State:
 
     def _set(self, person: Person, given: dict[str, Json], *, by_cio_id: bool) -> Iterator[Effect]:
         for name, value in given.items():
-            # What an empty text does to a person's attribute is not documented; an object's it removes, as null does.
+            # The effect of empty text on a person's attribute is not documented; for objects it removes it, like
+            # null.
             text = _kept(value)
             if name in IDENTIFIERS:
                 current = getattr(person, name)
-                # An identifier that is set is changed through cio_id only, an address also by itself.
+                # Once set, an identifier can only be changed through cio_id; an address also directly.
                 fixed = name == "id" and current is not None and current != text and not by_cio_id
                 if fixed or (text and not self.people.call(person, name, text)):
                     yield self._failure(person, name, value)
@@ -228,7 +230,7 @@ class State:
             person.created_at = int(created_at)
 
     def _put(self, attributes: dict[str, str], name: str, text: str) -> None:
-        """Keeps an attribute of a person or an object, or removes it; a new one beyond the bound is not kept."""
+        """Sets or removes an attribute of a person or object; new ones beyond the limit are ignored."""
         if not text:
             attributes.pop(name, None)
         elif name in attributes or len(attributes) < MAX_ATTRIBUTES:
@@ -237,7 +239,7 @@ class State:
             self.forgotten["attributes"] += 1
 
     def _failure(self, person: Person, name: str, value: Json) -> Happened:
-        """What the activity log shows where identifiers belong to two people."""
+        """The activity log entry when identifiers belong to two people."""
         activity = Activity(
             person=person.key,
             type="attribute_update_failure",
@@ -250,7 +252,7 @@ class State:
         return Happened(person=person, activity=activity)
 
     def _merge(self, item: dict[str, Json]) -> None:
-        """Unset attributes, recent events, devices and manual segments go over; the secondary is deleted."""
+        """Moves missing attributes, recent events, devices and manual segments; deletes the secondary."""
         primary, secondary = (self.people.find(*_first(item[side])) for side in ("primary", "secondary"))
         if primary is None or secondary is None or primary is secondary:
             return
@@ -285,7 +287,7 @@ class State:
         return Happened(person=person, activity=activity)
 
     def _known_as(self, kind: str, item: dict[str, Json]) -> str | None:
-        """The type of what was taken under this id before; None if nothing was, and from now on this is."""
+        """The type of the earlier activity with this id; None if the id is new, which records it."""
         event_id = item.get("id")
         if not isinstance(event_id, str):
             return None
@@ -300,7 +302,7 @@ class State:
             self.forgotten["activities"] += 1
 
     def _recent(self, owner: str) -> list[tuple[int, Activity]]:
-        """What may still become somebody else's."""
+        """The activities that another person may still inherit."""
         since = self.now() - ASSOCIATE_S
         return [(number, activity) for number, activity in self.activities.of(owner) if activity.timestamp >= since]
 
@@ -326,7 +328,7 @@ class State:
             yield Repeated(person=owner, about=None, kind=kind, known_as=known_as, name=name, data=_data(item))
 
     def _associate(self, person: Person, anonymous_id: str) -> Iterator[Effect]:
-        """A person who takes an anonymous id takes over what was done under it."""
+        """A person who gets an anonymous id inherits its activities."""
         for number, activity in self._recent(_anonymous(anonymous_id)):
             own = msgspec.structs.replace(activity, person=person.key)
             self.activities.move(number, person.cio_id, own)
@@ -365,7 +367,7 @@ class State:
 
 
 def _kept(value: Json) -> str:
-    """The text that is kept of an attribute; empty for what removes it."""
+    """An attribute's stored text; empty for values that remove it."""
     if value is None:
         return ""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()

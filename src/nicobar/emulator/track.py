@@ -30,11 +30,11 @@ _HEADERS = [
     (b"status", b"200 OK"),
     (b"via", b"1.1 google"),
 ]
-_REFUSED_ON_PURPOSE = invalid("name", "a fault that was switched on refuses this item")
+_REJECTED_ON_PURPOSE = invalid("name", "a configured fault rejects this item")
 
 
 class _Answer(Record):
-    """`invented`: only its shape is documented, its text is made up here."""
+    """`invented`: only the shape is documented; the text is our own."""
 
     status: int
     body: bytes = b"{}\n"
@@ -46,7 +46,7 @@ class _Answer(Record):
 
 
 class _Asked(Record):
-    """A request. `path` is as it was sent, still percent-encoded; `segments` are decoded one by one."""
+    """A request. `path` is still percent-encoded; `segments` are decoded one by one."""
 
     method: str
     path: str
@@ -57,7 +57,7 @@ class _Asked(Record):
 
 
 class TrackApi:
-    """Answers around `state` with what `faults` hold, checking as `mode` says."""
+    """The Track API on `state`, with the configured `faults`, checking in `mode`."""
 
     def __init__(self, state: State, *, region: str) -> None:
         self._state = state
@@ -146,13 +146,13 @@ class TrackApi:
         return self._take(items, fault, batch=batch)
 
     def _take(self, items: list[Json], fault: Fault | None, *, batch: bool) -> _Answer:
-        """Takes the good ones, lists the others."""
+        """Accepts the valid items, lists the others."""
         errors: list[Json] = []
         refused = duplicates = 0
         for index, item in enumerate(items):
             found = list(problems(item, self.mode))
             if fault is not None and fault.refuse_item == index:
-                found.append(_REFUSED_ON_PURPOSE)
+                found.append(_REJECTED_ON_PURPOSE)
             errors += [{**({"batch_index": index} if batch else {}), **_entry(item)} for item in found]
             refused += bool(found)
             if not found and isinstance(item, dict):
@@ -189,7 +189,7 @@ class TrackApi:
         return _Answer(status=call.status, body=body_bytes, items=1, duplicates=duplicates)
 
     def _knows(self, authorization: str) -> bool:
-        """Whether the credentials are the emulator's. The Go client writes base64 for URLs; both alphabets fit."""
+        """Whether the credentials are correct. The Go client uses URL-safe base64; both alphabets are accepted."""
         scheme, _, text = authorization.partition(" ")
         try:
             given = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True).decode()
@@ -199,14 +199,14 @@ class TrackApi:
 
 
 def _needs_credentials(asked: _Asked) -> bool:
-    """Reports of deliveries come from phones and mail programs, which have none."""
+    """Delivery reports come from phones and email clients, which have no credentials."""
     return asked.segments not in {("api", "v1", "metrics"), ("api", "v1", "push", "events")} and (
         asked.segments[0] != "unsubscribe"
     )
 
 
 def _faulty(asked: _Asked, fault: Fault) -> _Answer | None:
-    """What is answered in place of the real answer, if anything is."""
+    """The response of a fault instead of the real one, if any."""
     if fault.reset is Reset.BEFORE:
         return _Answer(status=0, invented=True)
     if fault.status is None or fault.refuse_item is not None:
@@ -218,7 +218,7 @@ def _faulty(asked: _Asked, fault: Fault) -> _Answer | None:
         location = fault.location or f"https://{REGIONS['eu']}{asked.path}"
         headers.append((b"location", location.encode("ascii", "replace")))
     if fault.status in range(200, 300):
-        answer = _refused([_REFUSED_ON_PURPOSE])
+        answer = _refused([_REJECTED_ON_PURPOSE])
     else:
         answer = _oops(fault.status, "a fault that was switched on")
     body = answer.body if fault.body is None else fault.body.encode()
@@ -226,7 +226,7 @@ def _faulty(asked: _Asked, fault: Fault) -> _Answer | None:
 
 
 def _anonymous_id(item: dict[str, Json]) -> str | None:
-    """v2 has no anonymous people in its specification; other senders' calls show that it takes them."""
+    """The specification of v2 has no anonymous people, but other senders' calls show that v2 accepts them."""
     identifiers = item.get("identifiers")
     given = identifiers.get("anonymous_id") if isinstance(identifiers, dict) else None
     return given if isinstance(given, str) and item.get("type") == "person" else None

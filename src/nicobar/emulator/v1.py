@@ -1,4 +1,4 @@
-"""The calls of v1: which there are, what they refuse, and the object of v2 that each amounts to."""
+"""The calls of v1, their errors, and the equivalent v2 objects."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read(  # noqa: C901, PLR0911 - one case a call
     method: str, segments: Sequence[str], query: Mapping[str, Sequence[str]], body: Json, mode: Mode
 ) -> V1 | None:
     """The call of a path below `/api/v1/`, its segments percent-decoded; `query` has all values of each name. None
-    where there is no such call.
+    for unknown calls.
     """
     match (method, *segments):
         case ("PUT", "customers", who) if who:
@@ -72,7 +72,7 @@ def read(  # noqa: C901, PLR0911 - one case a call
 
 
 def _identifiers(who: str) -> dict[str, Json]:
-    """The kind is guessed from the shape of the value, as the API does."""
+    """Derives the kind of identifier from its format, like the API."""
     if who.startswith("cio_"):
         return {"cio_id": who.removeprefix("cio_")}
     return {"email": who} if "@" in who else {"id": who}
@@ -118,9 +118,9 @@ def _event(who: str | None, body: Json, mode: Mode) -> V1:
     found = [*(_who(who) if who is not None else ()), *event_fields(fields, mode)]
     kind, data = fields.get("type", "event"), fields.get("data", {})
     if kind not in ("event", "page", "screen"):
-        found.append(invalid("type", "type has to be event, page or screen"))
+        found.append(invalid("type", "type must be event, page or screen"))
     if not isinstance(data, dict):
-        found.append(invalid("data", "data has to be an object"))
+        found.append(invalid("data", "data must be an object"))
     elif len(msgspec.json.encode(data)) > MAX_EVENT_DATA_BYTES:
         found.append(invalid("data", "data is larger than 100,000 bytes"))
     given: dict[str, Json] = {name: fields[name] for name in ("name", "id", "timestamp") if name in fields}
@@ -145,11 +145,11 @@ def _fields(value: Json) -> dict[str, Json]:
 
 def _segment(number: str, adds: bool, kinds: Sequence[str], body: Json) -> V1:  # noqa: FBT001 - add or remove
     if len(kinds) != 1 or kinds[0] not in ("id", "email", "cio_id"):
-        return V1(problems=(invalid("id_type", "id_type has to be id, email or cio_id"),))
+        return V1(problems=(invalid("id_type", "id_type must be id, email or cio_id"),))
     ids = body.get("ids") if isinstance(body, dict) else None
     fits = isinstance(ids, list) and 1 <= len(ids) <= 1000 and all(isinstance(item, str) and item for item in ids)  # noqa: PLR2004
     if not fits or not isinstance(ids, list):
-        return V1(problems=(invalid("ids", "ids has to be a list of 1 to 1000 texts"),))
+        return V1(problems=(invalid("ids", "ids must be a list of 1 to 1000 texts"),))
     return V1(segment=(number, adds, tuple(f"{kinds[0]}:{item}" for item in ids)))
 
 

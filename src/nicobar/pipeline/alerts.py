@@ -1,8 +1,7 @@
-"""Tells the people who run Nicobar what they should look at: as a message through Nicobar itself to the endpoint that
-they named, and by mail where that is configured. One for each cause and hour; trouble that returns after an endpoint
-has recovered is another cause.
+"""Alerts the operators: with a message through Nicobar itself to the endpoint that they named, and by email if it is
+configured. One alert per cause and hour. A problem that returns after an endpoint recovered is a new cause.
 
-The types are those of the public Svix API's operational webhooks where it has one.
+The types are those of the public Svix API's operational webhooks, where it has one.
 """
 
 from __future__ import annotations
@@ -31,16 +30,16 @@ from nicobar.store import NewMessage, Queue
 
 HOUR_MS = 3_600_000
 MAX_REMEMBERED_CAUSES = 10_000
-# Of one type, of one endpoint or source: a handler that puts a name into each error makes as many causes as events.
+# Per type and endpoint or source: a handler that puts a name into each error creates one cause per event.
 MAX_CAUSES_AN_HOUR = 20
-NO_MORE = " (Further causes of this hour are not told; `nicobar replay failures` lists them.)"
+NO_MORE = " (Further alerts are suppressed for this hour. Run `nicobar replay failures` to list all failures.)"
 MAX_MAILS_WAITING = 20
 MAIL_TIMEOUT_S = 15
 _SMTP, _SMTPS = "smtp", "smtps"
 
 
 class AlertType(StrEnum):
-    """What happened. Each is also the type of the message that says so."""
+    """What happened. The value is also the type of the alert message."""
 
     DISABLED = "endpoint.disabled"
     PAUSED = "endpoint.paused"
@@ -51,14 +50,23 @@ class AlertType(StrEnum):
     TEST = "nicobar.test"
 
 
-# What says whether an endpoint delivers; a change is told however often it comes within an hour.
+# Whether an endpoint delivers. Every change is reported, even several within an hour.
 _TROUBLE = frozenset({AlertType.DISABLED, AlertType.PAUSED, AlertType.FAILING})
 _STATES = _TROUBLE | {AlertType.RECOVERED}
+_TITLES = {
+    AlertType.DISABLED: "Endpoint disabled",
+    AlertType.PAUSED: "Endpoint on hold",
+    AlertType.FAILING: "Destination failing",
+    AlertType.RECOVERED: "Destination recovered",
+    AlertType.EXHAUSTED: "Delivery failed",
+    AlertType.REFUSING: "Source rejects requests",
+    AlertType.TEST: "Test alert",
+}
 
 
 class Alert(Record):
-    """Something to look at. `cause` tells apart what of one endpoint or source is told separately, `addition` follows
-    the reason.
+    """Something that needs attention. `cause` separates the causes of one endpoint or source, `addition` follows the
+    reason.
     """
 
     type: AlertType
@@ -71,7 +79,7 @@ class Alert(Record):
 
     @property
     def text(self) -> str:
-        """What is told. The reason's values are left out: others keep it, and expunging does not reach it there."""
+        """The text that is sent. Without the reason's values: deleting customer data does not reach other systems."""
         return self.reason.outline() + self.addition
 
     @property
@@ -80,13 +88,13 @@ class Alert(Record):
 
     @property
     def title(self) -> str:
-        """One line for a person."""
+        """The subject of the email."""
         name = self.endpoint.name if self.endpoint else self.source.name if self.source else ""
-        return f"Nicobar: {self.type.value}: {name}"
+        return f"[Nicobar] {_TITLES[self.type]}{': ' if name else ''}{name}"
 
 
 class Mail(Record):
-    """Where mails go out. `url` is smtp://[user:password@]host[:port], which asks for STARTTLS, or smtps://…"""
+    """How emails are sent. `url` is smtp://[user:password@]host[:port], which uses STARTTLS if offered, or smtps://…"""
 
     url: str
     sender: str
@@ -97,8 +105,8 @@ class Mail(Record):
 
 
 class Told(Record):
-    """Where a test went: to an endpoint, and by mail: `mail_error` is the kind of error, empty where the mail server
-    took it, None where there is none.
+    """Where a test alert went. `mail_error` is the kind of error, empty if the mail server accepted the email, None
+    if there is no mail server.
     """
 
     endpoint: Endpoint | None
@@ -106,8 +114,8 @@ class Told(Record):
 
 
 class Alerts:
-    """Never raises: what cannot be told is logged. `endpoint_name` is the name or id of the endpoint that gets the
-    messages, empty for none; `on_accepted` is told its `seq`.
+    """Never raises: an alert that cannot be sent is logged. `endpoint_name` is the name or id of the endpoint that
+    gets the messages, empty for none; `on_accepted` gets its `seq`.
     """
 
     def __init__(
@@ -133,7 +141,7 @@ class Alerts:
         self._told: OrderedDict[str, int] = OrderedDict()
         self._causes: dict[tuple[AlertType, str], tuple[int, int]] = {}
         self._began_ms = clock.now_ms()
-        # By endpoint: whether the last thing told was trouble, and how often that has changed.
+        # By endpoint: whether the last alert was a problem, and how often that has changed.
         self._turns: dict[str, tuple[bool, int]] = {}
         self._mails: set[asyncio.Task[str]] = set()
 
@@ -150,7 +158,7 @@ class Alerts:
             alert = msgspec.structs.replace(alert, addition=NO_MORE)
         to = self._endpoint()
         if to is not None and alert.endpoint is not None and to.id == alert.endpoint.id:
-            to = None  # it cannot be told of its own failures
+            to = None  # an endpoint cannot deliver alerts about its own failures
         if to is not None and not await self._keep(alert, cause, to, now_ms):
             return
         self._turns |= self._turned(alert)
@@ -163,14 +171,14 @@ class Alerts:
 
     @property
     def endpoint(self) -> Endpoint | None:
-        """The endpoint that gets the messages, where there is one."""
+        """The endpoint that gets the messages, if there is one."""
         endpoints = self._configuration.snapshot.endpoints
         return next((item for item in endpoints if self._endpoint_name in {item.id, item.uid, item.name}), None)
 
     async def test(self, actor: str) -> Told:
-        """Tells whoever would be told that alerts arrive, and waits for the mail server. Raises StoreError."""
-        log.info("alert test", actor=actor)
-        alert = Alert(type=AlertType.TEST, reason=reason("test", "This is a test alert. Nothing is wrong."))
+        """Sends a test alert everywhere, and waits for the mail server. Raises StoreError."""
+        log.info("test alert", actor=actor)
+        alert = Alert(type=AlertType.TEST, reason=reason("test", "This is a test alert. No action is needed."))
         to = self._endpoint()
         if to is not None:
             await self._queue.append(self._message(alert, self._ids.new("alert"), to, self._clock.now_ms()))
@@ -180,25 +188,25 @@ class Alerts:
         )
 
     async def close(self) -> None:
-        """Waits for the mails under way, each of which has a bound."""
+        """Waits for the emails being sent, each of which has a timeout."""
         if self._mails:
             await asyncio.wait(self._mails)
 
     def is_stray(self, message: Message, endpoint: Endpoint) -> bool:
-        """Whether it is an alert at an endpoint that gets none."""
+        """Whether the message is an alert at an endpoint that gets no alerts."""
         if message.source_id != ALERT_SOURCE_ID:
             return False
         to = self.endpoint
         return to is None or to.id != endpoint.id
 
     async def _keep(self, alert: Alert, cause: str, to: Endpoint, now_ms: int) -> bool:
-        """Keeps the message for the endpoint; False where that failed or somebody told the same this hour."""
+        """Stores the message for the endpoint; False if that failed or the same alert was sent this hour."""
         try:
             appended = await self._queue.append(self._message(alert, cause, to, now_ms))
         except StoreError as error:
             self._told.pop(cause, None)
             self._metrics.alerts.labels(alert.type.value, "not_kept").inc()
-            log.error("alert not kept", alert=alert.type.value, code=error.code, detail=error.detail)
+            log.error("alert not stored", alert=alert.type.value, code=error.code, detail=error.detail)
             return False
         if appended.duplicate:  # another process, or this one before its restart
             return False
@@ -206,14 +214,14 @@ class Alerts:
         return True
 
     def _turn(self, alert: Alert) -> str:
-        """What tells an endpoint's trouble from an earlier one of the same hour. The process's start tells its turns
-        from an earlier process's; the endpoint's stored state keeps both from telling the same.
+        """Separates an endpoint's problem from an earlier one in the same hour. The process's start separates its
+        turns from an earlier process's; the endpoint's stored state keeps both from sending the same alert.
         """
         turned = self._turned(alert)
         return f"/{self._began_ms}.{turned[alert.subject_id][1]}" if turned else ""
 
     def _turned(self, alert: Alert) -> dict[str, tuple[bool, int]]:
-        """The endpoint's turn with this alert; empty for one that says nothing of an endpoint's state."""
+        """The endpoint's turn with this alert; empty if the alert is not about an endpoint's state."""
         if alert.type not in _STATES:
             return {}
         is_trouble = alert.type in _TROUBLE
@@ -230,7 +238,7 @@ class Alerts:
         return True
 
     def _count_causes(self, alert: Alert, hour: int) -> int:
-        """How many causes of the same kind this hour has had, with this one."""
+        """The number of causes of the same kind in this hour, including this one."""
         key = (alert.type, alert.subject_id)
         counted_hour, count = self._causes.get(key, (hour, 0))
         count = count + 1 if counted_hour == hour else 1
@@ -240,7 +248,7 @@ class Alerts:
     def _endpoint(self) -> Endpoint | None:
         found = self.endpoint
         if found is None and self._endpoint_name:
-            log.error("alert has no endpoint", setting="alert_endpoint", name=self._endpoint_name)
+            log.error("alert endpoint not found", setting="alert_endpoint", name=self._endpoint_name)
         return found
 
     def _message(self, alert: Alert, cause: str, to: Endpoint, now_ms: int) -> NewMessage:
@@ -269,36 +277,44 @@ class Alerts:
     def _send_mail(self, mail: Mail, alert: Alert) -> None:
         if len(self._mails) >= MAX_MAILS_WAITING:
             self._metrics.alerts.labels(alert.type.value, "mail_dropped").inc()
-            log.error("alert not mailed", alert=alert.type.value, reason="too many emails are waiting")
+            log.error("alert email not sent", alert=alert.type.value, reason="too many emails are queued")
             return
-        task = asyncio.create_task(self._deliver_mail(mail, alert), name="mail an alert")
+        task = asyncio.create_task(self._deliver_mail(mail, alert), name="alert email")
         self._mails.add(task)
         task.add_done_callback(self._mails.discard)
 
     async def _deliver_mail(self, mail: Mail, alert: Alert) -> str:
-        """The kind of error, empty where there was none."""
+        """The kind of error, empty for none."""
         try:
             await asyncio.to_thread(send_mail, mail, alert)
         except (OSError, smtplib.SMTPException, ValueError) as error:
-            # The server's words may quote the credentials; the kind of error does not.
+            # The server's text may quote the credentials; the kind of error does not.
             self._metrics.alerts.labels(alert.type.value, "mail_failed").inc()
-            log.error("alert not mailed", alert=alert.type.value, error=type(error).__name__)
+            log.error("alert email not sent", alert=alert.type.value, error=type(error).__name__)
             return type(error).__name__
         self._metrics.alerts.labels(alert.type.value, "mailed").inc()
         return ""
 
 
+def _text_of_mail(alert: Alert) -> str:
+    facts = {
+        "Event": alert.type.value,
+        "Code": alert.reason.code,
+        "Endpoint": alert.endpoint.id if alert.endpoint else None,
+        "Source": alert.source.id if alert.source else None,
+        "Message": alert.message_id,
+    }
+    lines = [f"{label}: {value}" for label, value in facts.items() if value]
+    return "\n".join([alert.text, "", *lines, "", "Each cause is reported at most once per hour.", ""])
+
+
 def send_mail(mail: Mail, alert: Alert) -> None:
-    """Sends one mail. Raises OSError, SMTPException or ValueError."""
+    """Sends one email. Raises OSError, SMTPException or ValueError."""
     letter = EmailMessage()
     letter["Subject"] = alert.title
     letter["From"] = mail.sender
     letter["To"] = ", ".join(mail.recipients)
-    about = f"Message: {alert.message_id}\n" if alert.message_id else ""
-    letter.set_content(
-        f"{alert.text}\n\nCode: {alert.reason.code}\n{about}About: {alert.subject_id}\n"
-        "The same cause is told once an hour.\n"
-    )
+    letter.set_content(_text_of_mail(alert))
     url = urlsplit(mail.url)
     if url.scheme not in {_SMTP, _SMTPS} or not url.hostname:
         raise ValueError(url.scheme)

@@ -1,4 +1,4 @@
-"""Which calls travel together. Plain functions over plain values."""
+"""Groups calls into requests. Plain functions over plain values."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Sequence
 from nicobar.connectors import BatchBounds, ReadyCall
 from nicobar.model import Record
 
-# What a batch needs around and between its items: `{"batch":[`, commas, `]}`.
+# The bytes around and between the items of a batch: `{"batch":[`, commas, `]}`.
 _FRAME_BYTES = 64
 
 
 class Parcel(Record):
-    """Deliveries, by their place in the page, that go out together: their calls in one request after the other,
-    each request as full as it may be. Parcels do not wait for each other.
+    """Deliveries that are sent together, by their position in the page: in one request after another, each as full as
+    allowed. Parcels do not wait for each other.
     """
 
     members: tuple[int, ...]
 
 
 def plan(page: Sequence[Sequence[ReadyCall]], bounds: BatchBounds | None) -> list[Parcel]:
-    """Packs a page's deliveries. Of one customer there is at most one in a page, so their order is free; a
-    delivery's own calls stay in theirs.
+    """Packs a page's deliveries into parcels. A page has at most one delivery per customer, so their order is free;
+    the calls of a delivery keep their order.
 
-    Deliveries whose calls are all batchable are packed one after the other. One with a call that has to go alone,
-    or with more calls than a batch holds, is a parcel of its own.
+    Deliveries whose calls are all batchable are packed one after another. A delivery with a call that must be sent
+    alone, or with more calls than a batch may hold, is a separate parcel.
     """
     parcels: list[Parcel] = []
     shared: list[int] = []
@@ -47,7 +47,7 @@ def plan(page: Sequence[Sequence[ReadyCall]], bounds: BatchBounds | None) -> lis
 
 
 def requests(calls: Sequence[ReadyCall], bounds: BatchBounds | None) -> list[tuple[int, int]]:
-    """Cuts one parcel's calls into requests, as (from, to) places, in order; batchable neighbours share one."""
+    """Cuts one parcel's calls into requests, as (from, to) positions, in order; batchable neighbors share one."""
     cuts: list[tuple[int, int]] = []
     start = size_bytes = 0
     for index, call in enumerate(calls):

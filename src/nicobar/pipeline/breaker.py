@@ -1,17 +1,17 @@
-"""Whether a destination is worth asking. Plain functions over `Breaker`; nothing waits, nothing is kept here.
+"""The circuit breaker of a destination. Plain functions over `Breaker`; nothing waits, nothing is stored here.
 
-There are two reasons to ask less. A destination that fails opens the breaker; one that rejects everything as it is
-configured puts the endpoint on hold.
+A destination that fails opens the breaker; one that rejects everything with the current configuration puts the
+endpoint on hold.
 
-A destination that fails request after request is left alone (OPEN). After a while one delivery is tried (HALF_OPEN):
-an answer closes the breaker and the backlog drains, another failure opens it again for twice as long. Meanwhile no
-delivery spends a try.
+After repeated failures, sending stops (OPEN). After a wait, one delivery is sent as a probe (HALF_OPEN): a response
+closes the breaker and the backlog drains; another failure opens it again for twice as long. Meanwhile no delivery
+uses up an attempt.
 
-One delivery alone never opens it: a destination that breaks on one event only must not hold up the others, and that
-event's own schedule ends by itself.
+A single delivery never opens the breaker: one event that breaks the destination must not block the others, and its
+own retries come to an end.
 
-A hold is probed on the same schedule: first with the harmless call of the connector; where that is answered well, one
-delivery goes out, and only if it is accepted the hold ends. Otherwise the wait doubles.
+A hold is probed on the same schedule: first with the connector's harmless call; if that succeeds, one delivery is
+sent, and the hold ends only if it is accepted. Otherwise the wait doubles.
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ FAILURES_TO_OPEN = 5
 FIRST_PROBE_MS = 10_000
 MAX_PROBE_MS = 300_000
 JITTER = 0.2
-# As long as the public Svix service waits: https://docs.svix.com/retries.
+# The same as the public Svix service: https://docs.svix.com/retries.
 DAY_MS = 24 * 3_600_000
 DISABLE_AFTER_DAYS = 5
 
 
 def answered(breaker: Breaker) -> Breaker:
-    """The destination answered: whatever it said, it is there. That alone ends no hold."""
+    """The destination responded, whatever the response. That alone does not end a hold."""
     return breaker if breaker.hold is not None else Breaker()
 
 
 def failed(
     breaker: Breaker, reason: Reason, now_ms: int, jitter: float, *, several: bool, foreign: bool = False
 ) -> Breaker:
-    """One more request failed. `several` says that the failures in a row were not all of one delivery, `foreign` that
-    something else answered in the destination's place; `jitter` from -1 to 1 moves the wait by up to 20 %.
+    """Another request failed. `several` says that the consecutive failures belong to more than one delivery,
+    `foreign` that something else responded in the destination's place; `jitter` from -1 to 1 moves the wait by up to
+    20 %.
     """
     if breaker.hold is not None:
         return breaker
@@ -52,7 +53,7 @@ def failed(
         reason=reason if foreign else breaker.reason,
     )
     if breaker.state is BreakerState.OPEN:
-        return breaker  # it was under way when the breaker opened
+        return breaker  # it was in flight when the breaker opened
     if breaker.state is BreakerState.CLOSED and (counted.failures < FAILURES_TO_OPEN or not several):
         return counted
     opened_at_ms = now_ms if breaker.opened_at_ms is None else breaker.opened_at_ms
@@ -70,31 +71,31 @@ def failed(
 
 
 def on_hold(now_ms: int, jitter: float) -> Breaker:
-    """The destination rejected what it was sent: it is left alone, and asked after the first wait."""
+    """The destination rejected the deliveries: sending stops until the first probe."""
     return Breaker(hold=Hold(probe_at_ms=now_ms + _probe_ms(0, jitter)))
 
 
 def asked(breaker: Breaker, now_ms: int, jitter: float) -> Breaker:
-    """A probe of a hold begins, or the delivery that it let through was not accepted: the next one comes after twice
-    the wait. Counted at the beginning, so that one that breaks is followed by another one.
+    """A probe of a hold starts, or its delivery was not accepted: the next probe comes after twice the wait. Counted
+    at the start, so that a probe that breaks is followed by another.
     """
     if breaker.hold is None:
         return breaker
-    # The delivery is part of the probe that let it through, which was counted.
+    # The delivery is part of the probe, which was already counted.
     probes = breaker.hold.probes + (breaker.hold.probe_at_ms is not None)
     return msgspec.structs.replace(breaker, hold=Hold(probes=probes, probe_at_ms=now_ms + _probe_ms(probes, jitter)))
 
 
 def admitted(breaker: Breaker) -> Breaker:
-    """The harmless call was answered well: one delivery may go out."""
+    """The harmless call succeeded: one delivery may be sent."""
     if breaker.hold is None:
         return breaker
     return msgspec.structs.replace(breaker, hold=msgspec.structs.replace(breaker.hold, probe_at_ms=None))
 
 
 def unanswered(breaker: Breaker, now_ms: int, jitter: float) -> Breaker:
-    """The probe ended without saying whether the destination is back, such as with a 429: the next one comes after
-    twice the wait. It counts neither as a failure nor as an answer.
+    """The probe was inconclusive, such as with a 429: the next one comes after twice the wait. It counts neither as a
+    failure nor as a response.
     """
     if breaker.hold is not None or breaker.state is not BreakerState.HALF_OPEN:
         return breaker
@@ -107,32 +108,32 @@ def unanswered(breaker: Breaker, now_ms: int, jitter: float) -> Breaker:
 
 
 def is_sounded(breaker: Breaker) -> bool:
-    """Whether people were told that the destination fails, or that the endpoint is on hold."""
+    """Whether an alert was sent that the destination is failing or the endpoint is on hold."""
     return breaker.opened_at_ms is not None or breaker.foreign or breaker.hold is not None
 
 
 def probing(breaker: Breaker) -> Breaker:
-    """The wait is over: one delivery finds out."""
+    """After the wait, one delivery is sent as a probe."""
     return msgspec.structs.replace(breaker, state=BreakerState.HALF_OPEN, probe_at_ms=None)
 
 
 def wait_ms(breaker: Breaker, now_ms: int) -> int:
-    """How long the destination is left alone."""
+    """The milliseconds until the destination is probed."""
     at_ms = next_probe_at_ms(breaker)
     return 0 if at_ms is None else max(0, at_ms - now_ms)
 
 
 def next_probe_at_ms(breaker: Breaker) -> int | None:
-    """When the destination is asked next; None where it does not wait for a time."""
+    """When the destination is probed next; None if no probe is scheduled."""
     if breaker.hold is not None:
         return breaker.hold.probe_at_ms
     return breaker.probe_at_ms if breaker.state is BreakerState.OPEN else None
 
 
 def is_given_up(breaker: Breaker) -> bool:
-    """Whether there were only failures for so long that a person has to look. It counts from where the breaker
-    opened: from then on there are probes, while one event's failure may be followed by days without any event. Only
-    failures say that days went by; while a probe is out (HALF_OPEN), its answer may be the first.
+    """Whether there were only failures for so long that the endpoint is disabled. Counts from when the breaker
+    opened: from then on there are probes, whereas a single failure may be followed by days without events. Only
+    failures count days; while a probe is in flight (HALF_OPEN), it may still succeed.
     """
     if breaker.state is not BreakerState.OPEN or breaker.last_failed_day is None:
         return False
@@ -140,7 +141,7 @@ def is_given_up(breaker: Breaker) -> bool:
 
 
 def shifted(breaker: Breaker, by_ms: int) -> Breaker:
-    """The same after the machine's clock was set by so much."""
+    """The breaker after the machine's clock moved by `by_ms`."""
     return msgspec.structs.replace(
         breaker,
         failing_since_ms=_plus(breaker.failing_since_ms, by_ms),
@@ -151,8 +152,8 @@ def shifted(breaker: Breaker, by_ms: int) -> Breaker:
 
 
 def taken_up(breaker: Breaker, now_ms: int) -> Breaker:
-    """What an earlier process kept. A probe that it had under way is made again, and a hold that let a delivery
-    through asks again first; a wait that no breaker has, since the clock was set meanwhile, is cut.
+    """The breaker of an earlier process. A probe that was in flight is repeated, and a hold starts over with its
+    check. A wait that is too long, because the clock was set meanwhile, is cut.
     """
     latest_ms = now_ms + int(MAX_PROBE_MS * (1 + JITTER))
     if breaker.hold is not None:
@@ -168,7 +169,7 @@ def taken_up(breaker: Breaker, now_ms: int) -> Breaker:
 
 
 def _probe_ms(opens: int, jitter: float) -> int:
-    # Ten doublings are beyond the bound; more would only make the number large.
+    # Ten doublings exceed the maximum.
     return int(min(MAX_PROBE_MS, FIRST_PROBE_MS * 2 ** min(opens, 10)) * (1 + JITTER * jitter))
 
 

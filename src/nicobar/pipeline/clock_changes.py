@@ -1,4 +1,4 @@
-"""Notices that the machine's clock was set: what was five minutes away still is."""
+"""Detects changes of the machine's clock: a delivery due in five minutes is still due in five minutes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from nicobar.errors import StoreError
 from nicobar.logs import log
 from nicobar.store import Queue
 
-# A clock that is kept in step goes by parts of a second; more than this, and somebody has set it.
+# Time synchronization moves a clock by fractions of a second; a larger step means that the clock was set.
 MAX_DRIFT_MS = 2_000
 
 
 class Watch:
-    """Is asked before anybody looks what is due, and before a time is recorded at which something is. The steady
-    clock goes on as it was when the other is set, so that the two tell it.
-    """
+    """Detects wall-clock jumps against the monotonic clock. Call `follow()` before reading or recording due times."""
 
     def __init__(self, queue: Queue, clock: Clock) -> None:
         self._queue = queue
@@ -27,33 +25,33 @@ class Watch:
         self._lock = asyncio.Lock()
 
     def on_set(self, listener: Callable[[int], None]) -> None:
-        """Tells the listener by how many milliseconds the clock was set, each time."""
+        """Calls the listener after each change, with the milliseconds by which the clock moved."""
         self._listeners.append(listener)
 
     async def now_ms(self) -> int:
-        """The time from which the next attempt counts, Unix milliseconds. A clock that was set is followed first, or
-        what is recorded now would be moved along with what was recorded before; where that cannot be, it has to be
-        moved along later.
+        """The time from which the next attempt counts, Unix milliseconds. A clock change is followed first, or the
+        time recorded now would be moved along with earlier ones; if that fails, the time before the change is
+        returned, which is moved once the change is followed.
         """
         try:
             await self.follow()
         except StoreError as error:
-            log.error("the clock was set, and not followed yet", code=error.code, detail=error.detail)
+            log.error("clock change not followed yet", code=error.code, detail=error.detail)
             return self._clock.steady_ms() + self._ahead_ms
         return self._clock.now_ms()
 
     async def follow(self) -> None:
-        """Moves what waits, where the clock was set. Raises StoreError; the next look tries again."""
+        """Moves the due times if the clock was set. Raises StoreError; the next call retries."""
         async with self._lock:
             now_ms = self._clock.now_ms()
             by_ms = now_ms - self._clock.steady_ms() - self._ahead_ms
             if abs(by_ms) <= MAX_DRIFT_MS:
-                # The clock's small corrections are followed, or they would add up.
+                # Small corrections of the clock are followed, or they would add up.
                 self._ahead_ms += by_ms
                 return
-            # What was due when the clock was set is due; what was not waits as long as it had to.
+            # Deliveries that were due stay due; the others wait exactly as long as before.
             moved = await self._queue.shift_times(after_ms=now_ms - max(by_ms, 0), by_ms=by_ms)
             self._ahead_ms += by_ms
-            log.warning("the clock was set", by_ms=by_ms, deliveries=moved)
+            log.warning("clock changed", by_ms=by_ms, deliveries=moved)
             for listener in self._listeners:
                 listener(by_ms)

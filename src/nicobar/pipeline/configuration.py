@@ -1,4 +1,4 @@
-"""The configuration as the running parts use it: opened, and never older than a second."""
+"""The configuration as the running parts use it: opened, and at most one second old."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from nicobar.sources.registry import SOURCES, application_kind, source_kind
 from nicobar.store import Catalogue, PutEndpoint, Snapshot, is_made_alike
 
 POLL_MS = 1_000
-# A token that nobody knows, or a source's first secret, may have been made a moment ago; asking the store again is
-# bounded to this often, and what asks in between waits.
+# An unknown token, or a source's first secret, may have been created a moment ago. The store is read again at most
+# this often; requests in between wait.
 UNKNOWN_TOKEN_POLL_MS = 100
 T = TypeVar("T")
-# The source of messages that came through the API.
+# The source id of messages posted to the API.
 API_SOURCE_ID = "api"
 
 
@@ -38,14 +38,14 @@ class OpenSource:
     secrets: tuple[str, ...]
 
     def live_secrets(self, now_ms: int) -> tuple[str, ...]:
-        """What a sender may sign with now."""
+        """The secrets that a sender may sign with now."""
         until_ms = self.source.older_until_ms
         return self.secrets[:1] if until_ms is not None and until_ms <= now_ms else self.secrets
 
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """A source or an endpoint that is in the catalogue and cannot be opened, and why."""
+    """A source or endpoint in the catalogue that cannot be opened, and why."""
 
     name: str
     id: str
@@ -66,7 +66,7 @@ def seal_source_secrets(vault: Vault, source_id: str, secrets: Sequence[str]) ->
 
 
 def source_secrets(vault: Vault, source: Source) -> tuple[str, ...]:
-    """Raises StoreUnusable when they were sealed with another key, or are malformed."""
+    """Raises StoreUnusable if they were sealed with another key or are malformed."""
     return _opened(vault, source.sealed_secrets, source.id, tuple[str, ...])
 
 
@@ -75,7 +75,7 @@ def seal_credentials(vault: Vault, endpoint_id: str, credentials: dict[str, str]
 
 
 def endpoint_credentials(vault: Vault, endpoint: Endpoint | PutEndpoint) -> dict[str, str]:
-    """Raises StoreUnusable when they were sealed with another key, or are malformed."""
+    """Raises StoreUnusable if they were sealed with another key or are malformed."""
     return _opened(vault, endpoint.sealed_credentials, endpoint.id, dict[str, str])
 
 
@@ -84,7 +84,7 @@ def seal_headers(vault: Vault, endpoint_id: str, headers: dict[str, str]) -> byt
 
 
 def endpoint_headers(vault: Vault, endpoint: Endpoint) -> dict[str, str]:
-    """Raises StoreUnusable when they were sealed with another key, or are malformed."""
+    """Raises StoreUnusable if they were sealed with another key or are malformed."""
     if not endpoint.sealed_headers:
         return {}
     return _opened(vault, endpoint.sealed_headers, f"{endpoint.id}/headers", dict[str, str])
@@ -94,7 +94,7 @@ def _opened(vault: Vault, sealed: bytes, purpose: str, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(vault.unseal(sealed, purpose), type=kind)
     except msgspec.DecodeError:
-        # Its text may hold a part of what it could not read.
+        # The error's text may contain a part of the secret.
         raise StoreUnusable(
             "secret_unreadable",
             f"The stored secrets of {purpose} are malformed.",
@@ -103,7 +103,7 @@ def _opened(vault: Vault, sealed: bytes, purpose: str, kind: type[T]) -> T:
 
 
 def open_endpoint(vault: Vault, endpoint: Endpoint) -> OpenEndpoint:
-    """Raises NicobarError when the connector, its settings or its credentials cannot be used."""
+    """Raises NicobarError if the connector, its settings or its credentials cannot be used."""
     kind = connector(endpoint.connector)
     credentials = endpoint_credentials(vault, endpoint)
     destination = kind.open(endpoint.settings, credentials, endpoint_headers(vault, endpoint))
@@ -111,7 +111,7 @@ def open_endpoint(vault: Vault, endpoint: Endpoint) -> OpenEndpoint:
 
 
 class Configuration:
-    """Follows the catalogue. What cannot be opened is logged and listed as unusable; the rest works."""
+    """Follows the catalogue. Sources and endpoints that cannot be opened are logged and listed as unusable."""
 
     def __init__(self, catalogue: Catalogue, vault: Vault, clock: Clock) -> None:
         self._catalogue = catalogue
@@ -144,7 +144,7 @@ class Configuration:
 
     @property
     def read_ms_ago(self) -> int | None:
-        """How long ago the catalogue was last found unchanged or read; None before the first time."""
+        """Milliseconds since the catalogue was last read or found unchanged; None before the first time."""
         return None if self._read_at_ms is None else self._clock.steady_ms() - self._read_at_ms
 
     @property
@@ -171,7 +171,7 @@ class Configuration:
             await self._read()
 
     async def _read(self) -> None:
-        """Whoever calls it holds the lock."""
+        """The caller holds the lock."""
         self._checked_at_ms = self._clock.steady_ms()
         self._begun_reads += 1
         try:
@@ -198,18 +198,18 @@ class Configuration:
         self._snapshot = snapshot
 
     async def follow(self, stop: asyncio.Event) -> None:
-        """Keeps up with the catalogue until `stop` is set."""
+        """Follows the catalogue until `stop` is set."""
         while not await self._clock.wait(stop, POLL_MS):
             try:
                 await self.refresh()
             except StoreError as error:
                 log.error("configuration not read", code=error.code, detail=error.detail)
-            except Exception:  # noqa: BLE001 - a surprise must not end what keeps everything up to date
+            except Exception:  # noqa: BLE001 - an unexpected error must not stop the updates
                 log.exception("configuration not read")
 
     async def source(self, token: str) -> OpenSource | Unusable | None:
-        """The source with this token, also when it, or its first secret, was created a moment ago. None only where
-        a read of the catalogue that began after this call found none. Raises StoreError where the catalogue cannot be
+        """The source with this token, even if the source or its first secret was created a moment ago. None only if a
+        read of the catalogue that started after this call found none. Raises StoreError if the catalogue cannot be
         read.
         """
         found = self._known(token)
@@ -219,8 +219,8 @@ class Configuration:
         return found
 
     async def _read_from_now(self) -> None:
-        """Returns after a read that began after this call: an earlier one may have missed what was committed before
-        the call. Calls share reads, so that however many there are, reads begin UNKNOWN_TOKEN_POLL_MS apart.
+        """Returns after a read that started after this call: an earlier read may have missed a change committed
+        before the call. Calls share reads, which start at least UNKNOWN_TOKEN_POLL_MS apart.
         """
         begun = self._begun_reads
         while True:
@@ -239,8 +239,8 @@ class Configuration:
         return self._sources.get(token) or self._unusable_sources.get(token)
 
     def wanting(self, app_id: str, event_type: str, channels: Sequence[str] = ()) -> tuple[int, ...]:
-        """The endpoints that get a delivery of such a message. A paused one does, and sends it when it resumes; a
-        disabled one does not, nor does one that wants channels of which the message has none.
+        """The endpoints that get a delivery of such a message. A paused endpoint does, and sends it when it resumes.
+        A disabled endpoint does not, nor does one that is subscribed to other channels only.
         """
         return tuple(
             endpoint.seq
@@ -249,8 +249,8 @@ class Configuration:
         )
 
     def customer(self, message: Message) -> Customer | None:
-        """The customer of a message. Ids of events depend on it, so it stays the same after the source was deleted:
-        as the first kind reads it that finds the customer key that was stored with the message.
+        """The customer of a message. Event ids depend on the customer, so it stays the same after the source was
+        deleted: the first kind that finds the stored customer key reads it.
         """
         if message.customer_key is None:
             return None
@@ -262,11 +262,11 @@ class Configuration:
         return Customer(key=message.customer_key)
 
     def application_kind(self, app_id: str) -> SourceKind:
-        """The kind of source that reads events which are posted to the API."""
+        """The kind of source that reads events posted to the API."""
         return application_kind(self._snapshot.sources, app_id)
 
     def app_uid(self, app_id: str) -> str:
-        """An application's uid; its id if it has none."""
+        """An application's uid; its id if it has no uid."""
         return self._app_uids.get(app_id, app_id)
 
     def _ms_until_next_read(self) -> int:
@@ -284,9 +284,7 @@ class Configuration:
             self._sources[source.token] = OpenSource(source=source, kind=kind, secrets=secrets)
         except NicobarError as error:
             self._unusable_sources[source.token] = Unusable(name=source.name, id=source.id, error=error)
-            log.error(
-                "source cannot be used", source_id=source.id, code=error.code, detail=error.detail, fix=error.fix
-            )
+            log.error("source not usable", source_id=source.id, code=error.code, detail=error.detail, fix=error.fix)
 
     def _open_endpoints(self, endpoints: Sequence[Endpoint]) -> list[tuple[int, OpenEndpoint]]:
         opened = []
@@ -296,7 +294,7 @@ class Configuration:
             except NicobarError as error:
                 self._unusable_endpoints[endpoint.seq] = Unusable(name=endpoint.name, id=endpoint.id, error=error)
                 log.error(
-                    "endpoint cannot be used",
+                    "endpoint not usable",
                     endpoint_id=endpoint.id,
                     code=error.code,
                     detail=error.detail,
@@ -305,7 +303,7 @@ class Configuration:
         return opened
 
     def _keep_or_open(self, endpoint: Endpoint) -> OpenEndpoint:
-        """Keeps the destination, with what it has learned, while what it was made of is the same."""
+        """Keeps the destination, with what it has learned, while its settings are the same."""
         earlier = self._endpoints.get(endpoint.seq)
         if earlier is not None and is_made_alike(earlier.endpoint, endpoint):
             return OpenEndpoint(endpoint=endpoint, connector=earlier.connector, destination=earlier.destination)
@@ -313,7 +311,7 @@ class Configuration:
 
 
 def wants(endpoint: Endpoint, event_type: str, channels: Sequence[str]) -> bool:
-    """Whether the endpoint's filter lets such a message through."""
+    """Whether the endpoint is subscribed to such a message."""
     return (not endpoint.event_types or event_type in endpoint.event_types) and (
         not endpoint.channels or not set(endpoint.channels).isdisjoint(channels)
     )

@@ -1,4 +1,4 @@
-"""`transform → check → batch → send → record`: takes one page of claimed deliveries of one endpoint all the way."""
+"""`transform → check → batch → send → record`: delivers one page of claimed deliveries of one endpoint."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from nicobar.store import Claimed, Queue
 
 MAX_PARALLEL_PARCELS = 16
 SANDBOX_AGAIN_MS = 5_000
-NO_ALERTS = reason("not_an_alert_endpoint", "an alert; this is not the alert endpoint")
+NO_ALERTS = reason("not_an_alert_endpoint", "this endpoint does not receive alerts")
 
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """What a page says about its endpoint. `is_sent`: a delivery was tried; `is_accepted`: one was accepted whole.
-    `hold_reason` is why the endpoint has to go on hold, `disable_reason` why it has to be disabled; None otherwise.
+    """The result of a page for its endpoint. `is_sent`: a delivery was attempted; `is_accepted`: one was accepted
+    completely. `hold_reason` says why the endpoint must go on hold, `disable_reason` why it must be disabled.
     """
 
     is_sent: bool = False
@@ -45,7 +45,7 @@ class Passed:
 
 
 class Deliverer:
-    """Knows how a page is delivered; holds nothing of one between pages. `jitter` gives a number from -1 to 1."""
+    """Delivers pages; keeps no state between them. `jitter` returns a number from -1 to 1."""
 
     def __init__(
         self,
@@ -75,16 +75,16 @@ class Deliverer:
         )
 
     async def check(self, target: OpenEndpoint) -> bool:
-        """Makes the destination's harmless call: whether a delivery may be tried. Only a finding that says no is one
-        against it, so that a destination that cannot be asked is tried.
+        """Makes the destination's harmless call; returns whether a delivery may be attempted. A destination that
+        cannot be checked is attempted.
         """
         checkup = await target.destination.check_credentials(self._transport)
-        log.info("destination asked", endpoint_id=target.endpoint.id, ok=checkup.ok, detail=str(checkup.reason))
+        log.info("destination checked", endpoint_id=target.endpoint.id, ok=checkup.ok, detail=str(checkup.reason))
         return checkup.ok
 
     async def deliver(self, target: OpenEndpoint, page: Sequence[Claimed], gate: Gate) -> Passed:
-        """Raises StoreError when a result could not be kept for a minute; those deliveries are taken up again when
-        their lease ends.
+        """Raises StoreError if a result could not be stored for a minute; those deliveries are claimed again when
+        their lease expires.
         """
         page = await self._without_strays(target, page)
         works = [Work(claimed=claimed, started_at_ms=self._clock.now_ms()) for claimed in page]
@@ -121,8 +121,8 @@ class Deliverer:
         return await self._send_all(target, ready, gate)
 
     async def _without_strays(self, target: OpenEndpoint, page: Sequence[Claimed]) -> list[Claimed]:
-        """Cancels alerts that wait for an endpoint that gets none, such as one that got them before the setting
-        changed; returns the rest.
+        """Cancels alerts for an endpoint that no longer receives alerts, such as after a change of the setting;
+        returns the other deliveries.
         """
         strays = [item for item in page if self._alerts.is_stray(item.message, target.endpoint)]
         if strays:
@@ -134,7 +134,7 @@ class Deliverer:
         return [item for item in page if item not in strays]
 
     async def postpone(self, target: OpenEndpoint, claimed: Claimed, error: Exception) -> None:
-        """Keeps a try that our own fault ended; it is tried again on the schedule, and fails visibly in the end."""
+        """Records an attempt that an internal error ended; it is retried on the schedule and finally fails."""
         item = Work(claimed=claimed, started_at_ms=self._clock.now_ms())
         settled = settle([internal_error(error)], claimed.tries, await self.watch.now_ms(), self.jitter())
         await self._recorder.record(target, [(item, settled)])
@@ -145,7 +145,7 @@ class Deliverer:
         return Settled(state=result.state, code=result.code, reason=result.reason)
 
     async def _give_back(self, target: OpenEndpoint, works: Sequence[Work], why: Reason) -> None:
-        """Back to the queue, as if nothing had been tried."""
+        """Requeues the deliveries, as if they had not been attempted."""
         due_at_ms = await self.watch.now_ms() + SANDBOX_AGAIN_MS
         settled = Settled(state=DeliveryState.PENDING, code=NOT_SENT, reason=why, due_at_ms=due_at_ms, spent=False)
         await self._recorder.record(target, [(attempt, settled) for attempt in works])
@@ -162,7 +162,7 @@ class Deliverer:
                 return await self._send_parcel(target, members, gate, deadline_ms)
 
         settled: list[Settled] = []
-        # One parcel's failure is raised only after the others are through.
+        # A parcel's failure is raised after the others have finished.
         for results in await asyncio.gather(*(send(parcel) for parcel in parcels), return_exceptions=True):
             if isinstance(results, BaseException):
                 raise results
@@ -177,7 +177,7 @@ class Deliverer:
     async def _send_parcel(
         self, target: OpenEndpoint, works: Sequence[Work], gate: Gate, deadline_ms: int
     ) -> Sequence[Settled]:
-        """Sends what travels together and records it at once, whatever else the page waits for."""
+        """Sends one parcel and records its results at once, whatever the rest of the page waits for."""
         await self._sender.send(target, works, gate, deadline_ms)
         now_ms = await self.watch.now_ms()
         held = not gate.is_closed

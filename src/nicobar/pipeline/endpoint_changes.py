@@ -1,4 +1,4 @@
-"""What the worker itself changes of an endpoint: it puts the endpoint on hold, resumes it, and disables it."""
+"""The changes of endpoints that the worker makes: hold, resume and disable."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.reasons import Reason, reason
 from nicobar.store import Audited, BasedOn, Change, DisableEndpoint, PauseEndpoint, Store, is_made_alike
 
-# Who pauses and disables where nobody asked for it.
+# The actor of automatic changes.
 ACTOR = "nicobar"
-# How often a change is decided again because the configuration was changed meanwhile.
+# How often a change is decided again after concurrent changes of the configuration.
 MAX_DECISIONS = 5
 
 
 class EndpointChanges:
-    """The changes of one endpoint. Each is made if it is right for the endpoint as it is configured when the change
-    is stored: a person may pause, change or remove it at the same time. `current` gives the endpoint as it is
-    configured, None once nothing is to be changed any more; `signal` is set after each decision. All methods raise
-    StoreError.
+    """The changes of one endpoint. A change is only stored if it still suits the endpoint's current configuration: a
+    user may pause, change or delete it at the same time. `current` gives the current endpoint, None while stopping;
+    `signal` is set after each decision. All methods raise StoreError.
     """
 
     def __init__(
@@ -48,12 +47,12 @@ class EndpointChanges:
 
     @property
     def under_way(self) -> bool:
-        """Whether one is being decided: nothing is sent meanwhile."""
+        """Whether a change is being decided: nothing is sent meanwhile."""
         return self._deciding.locked()
 
     async def hold(self, endpoint: Endpoint, why: Reason, *, is_new: bool) -> None:
-        """For good in the catalogue, where a person sees it. Where it cannot be kept, the next refusal tries again.
-        People are told when the hold begins, not at each probe.
+        """Stores the hold in the catalogue, where users see it. If that fails, the next rejection retries. Operators
+        are alerted when the hold starts, not at each probe.
         """
         audit_line = [self._audit_line(endpoint, AuditAction.ENDPOINT_PAUSE, why)] if is_new else []
         put = PauseEndpoint(endpoint_id=endpoint.id, reason=why)
@@ -61,19 +60,19 @@ class EndpointChanges:
             log.error("endpoint on hold", endpoint_id=endpoint.id, reason=str(why))
             told = reason(
                 why.code,
-                "%(reason)s Nicobar keeps checking and resumes once the destination accepts a delivery.",
+                "%(reason)s Nicobar keeps checking and resumes when the destination accepts a delivery.",
                 reason=why,
             )
             await self._alerts.tell(Alert(type=AlertType.PAUSED, endpoint=endpoint, reason=told))
 
     async def resume(self, endpoint: Endpoint, why: Reason) -> bool:
-        """Ends a hold; returns whether it did. Telling people is left to the caller."""
+        """Ends a hold; returns whether it did. The caller sends the alert."""
         ended = PauseEndpoint(endpoint_id=endpoint.id, reason=None)
         audit_line = self._audit_line(endpoint, AuditAction.ENDPOINT_RESUME, why)
         return await self._make(endpoint, is_on_hold, ended, audit_line)
 
     async def disable(self, endpoint: Endpoint, why: Reason) -> bool:
-        """Returns whether it was enabled so far."""
+        """Returns whether the endpoint was enabled before."""
         disabled = DisableEndpoint(endpoint_id=endpoint.id, reason=why)
         audit_line = self._audit_line(endpoint, AuditAction.ENDPOINT_DISABLE, why)
         if not await self._make(endpoint, lambda item: not item.endpoint.disabled, disabled, audit_line):
@@ -109,7 +108,7 @@ class EndpointChanges:
         return False
 
     def _audit_line(self, endpoint: Endpoint, action: AuditAction, why: Reason) -> Audited:
-        """The line of the audit log for what nobody asked for."""
+        """The audit log entry for an automatic change."""
         return Audited(
             at_ms=self._clock.now_ms(),
             actor=ACTOR,
@@ -125,11 +124,11 @@ def is_stopped(endpoint: Endpoint) -> bool:
 
 
 def is_on_hold(target: OpenEndpoint) -> bool:
-    """Whether the endpoint stopped because of its destination's answers. A pause that a person made is none."""
+    """Whether the endpoint was stopped because of its destination's responses, not paused by a user."""
     endpoint = target.endpoint
     return not endpoint.disabled and endpoint.paused_reason is not None and not endpoint.paused_by_hand
 
 
 def _may_hold(target: OpenEndpoint, why: Reason) -> bool:
-    """Whether the endpoint goes on hold for this reason: it sends, or another reason has put it on hold."""
+    """Whether the endpoint goes on hold for this reason: it is sending, or on hold for another reason."""
     return not is_stopped(target.endpoint) or (is_on_hold(target) and target.endpoint.paused_reason != why)

@@ -1,5 +1,5 @@
-"""What stands between an endpoint's queue and its destination: the rates and the breaker. It is told the time and
-what happened; it never waits itself and keeps nothing.
+"""The gate between an endpoint's queue and its destination: rate limits and circuit breaker. Callers pass the time
+and the results; nothing waits or is stored here.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from nicobar.pipeline import breaker as rules
 from nicobar.pipeline.throttle import Allowance, Throttle
 from nicobar.reasons import Reason
 
-# How long a hold that ended is remembered: one event that always gets 403 would otherwise start a hold at each try.
+# How long an ended hold is remembered: otherwise one event that always gets 403 would start a hold on each attempt.
 HOLD_MEMORY_MS = 600_000
-# So many deliveries in a row, each blocked alone and none accepted in between, say that it is the configuration.
+# So many consecutive deliveries, each blocked alone and none accepted in between, mean a wrong configuration.
 BLOCKED_TO_HOLD = 3
 MAX_SUSPECTS = 1_000
 
 
 class Suspects:
-    """Tells what is wrong with single deliveries from what is wrong with the configuration. It is asked about
-    deliveries that were blocked, and outlives the hold that it ends. `steady_ms` as in `Gate`.
+    """Distinguishes problems of single deliveries from a wrong configuration, for deliveries that were blocked.
+    Outlives the hold that it ends. `steady_ms` as in `Gate`.
     """
 
     def __init__(self) -> None:
         self._healed_at_ms: int | None = None
-        # Those that were blocked alone, the oldest first, by the ids of their messages.
+        # Deliveries that were blocked alone, the oldest first, by message id.
         self._known: dict[str, None] = {}
         self._in_a_row: set[str] = set()
         self._new_in_a_row = 0
@@ -36,14 +36,14 @@ class Suspects:
         self._start_again()
 
     def are_asked(self, message_ids: Collection[str], steady_ms: int) -> bool:
-        """Whether these are looked at one by one, rather than that the endpoint goes on hold."""
+        """Whether these are sent one by one, instead of putting the endpoint on hold."""
         if any(message_id in self._known for message_id in message_ids):
             return True
         return self._healed_at_ms is not None and steady_ms - self._healed_at_ms < HOLD_MEMORY_MS
 
     def blocked(self, message_id: str) -> bool:
-        """This one was blocked alone; returns whether the endpoint goes on hold. One that is known to be blocked says
-        nothing new, except where it comes back before anything was accepted.
+        """A delivery was blocked alone; returns whether the endpoint goes on hold. A delivery that was blocked before
+        does not count again, unless nothing was accepted since.
         """
         is_back = message_id in self._in_a_row
         self._in_a_row.add(message_id)
@@ -55,7 +55,7 @@ class Suspects:
         return is_back or self._new_in_a_row >= BLOCKED_TO_HOLD
 
     def accepted(self, message_ids: Sequence[str]) -> None:
-        """The destination accepted something of these."""
+        """The destination accepted calls of these."""
         for message_id in message_ids:
             self._known.pop(message_id, None)
         if message_ids:
@@ -67,8 +67,8 @@ class Suspects:
 
 
 class Gate:
-    """One endpoint's. `max_requests_per_s` is the connector's rate, `max_messages_per_s` the endpoint's own; either
-    may be None for none. Wall times are Unix milliseconds, steady ones only differ.
+    """The gate of one endpoint. `max_requests_per_s` is the connector's rate, `max_messages_per_s` the endpoint's
+    own; either may be None for no limit. Wall times are Unix milliseconds; steady times only measure differences.
     """
 
     def __init__(
@@ -82,27 +82,27 @@ class Gate:
 
     @property
     def is_closed(self) -> bool:
-        """Whether deliveries go out as they come, and spend their tries."""
+        """Whether deliveries are sent normally and use up attempts."""
         return self.breaker.state is BreakerState.CLOSED and self.breaker.hold is None
 
     def change_rate(self, max_messages_per_s: int | None, steady_ms: int) -> None:
-        """The endpoint has another rate of its own; what is known of its destination holds."""
+        """Changes the endpoint's own rate; the state of its destination is kept."""
         self.allowance = Allowance(max_messages_per_s, steady_ms)
 
     def wait_ms(self, now_ms: int, steady_ms: int) -> int:
-        """How long nothing may be taken from the queue."""
+        """The milliseconds until deliveries may be claimed."""
         return max(rules.wait_ms(self.breaker, now_ms), self.throttle.held_ms(steady_ms))
 
     def places(self, wanted: int, steady_ms: int) -> int:
-        """How many of so many deliveries may be taken now. Where the breaker or the hold waited long enough, one that
-        finds out.
+        """How many deliveries, at most `wanted`, may be claimed now. Only one, as a probe, while the breaker is open
+        or the endpoint is on hold.
         """
         if self.is_closed:
             return min(wanted, self.allowance.room(steady_ms))
         return min(wanted, 1)
 
     def taken(self, count: int) -> None:
-        """So many deliveries were taken from the queue."""
+        """Deliveries were claimed."""
         self.allowance.take(count)
         if count and self.breaker.state is BreakerState.OPEN:
             self.breaker = rules.probing(self.breaker)
@@ -114,11 +114,9 @@ class Gate:
     def failed(
         self, reason: Reason, message_ids: Iterable[str], now_ms: int, jitter: float, *, foreign: bool = False
     ) -> None:
-        """A request with these messages failed, for a reason that lies with the destination; `foreign` as in
-        `Deferred`.
-        """
+        """A request with these messages failed because of the destination; `foreign` as in `Deferred`."""
         for message_id in message_ids:
-            # Two are enough to tell one event's failures from the destination's.
+            # Two are enough to distinguish one event's failures from the destination's.
             if len(self._failing) > 1:
                 break
             self._failing.add(message_id)
@@ -126,10 +124,10 @@ class Gate:
         self.breaker = rules.failed(self.breaker, reason, now_ms, jitter, several=several, foreign=foreign)
 
     def unanswered(self, now_ms: int, jitter: float) -> None:
-        """What was sent had to wait, and says nothing of the destination."""
+        """The probe was inconclusive."""
         self.breaker = rules.unanswered(self.breaker, now_ms, jitter)
 
     def reset(self) -> None:
-        """Somebody changed something: the destination is asked again at once."""
+        """The configuration changed: sending starts again at once."""
         self._failing.clear()
         self.breaker = Breaker()

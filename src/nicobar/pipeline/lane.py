@@ -1,5 +1,5 @@
-"""The deliveries of one endpoint. Its task claims a page, delivers it, and waits for a signal or for the time when
-the next delivery is due. The same task probes an endpoint on hold until it sends again.
+"""The deliveries of one endpoint. The task claims a page, delivers it, and waits for a signal or until the next
+delivery is due. The same task probes an endpoint on hold until sending resumes.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ AFTER_ERROR_MS = 1_000
 
 
 class Lane:
-    """One endpoint's deliveries: one page at a time where calls are batched, so that the next batch gathers while
-    one is in flight; elsewhere as many deliveries at once as there are places.
+    """One endpoint's deliveries: one page at a time if calls are batched, so that the next batch is gathered while
+    one is in flight; otherwise as many parallel deliveries as there are places.
 
-    An endpoint is on hold while the catalogue says that it is paused, and not by a person. That is stored; when it is
-    probed next is kept with the breaker.
+    An endpoint is on hold while the catalogue says that it is paused, but not by a user. The catalogue stores the
+    hold, the breaker stores the time of the next probe.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Lane:
             current=lambda: None if self._stopping else self._target,
             signal=self.signal,
         )
-        # Why the last look at the queue failed.
+        # Why the last read of the queue failed.
         self.failure: str | None = None
         self._follow_hold()
 
@@ -88,7 +88,7 @@ class Lane:
         return self._gate.breaker
 
     def change(self, target: OpenEndpoint) -> None:
-        """Follows the endpoint. Where it has become another one, or somebody lets it go on, it is asked at once."""
+        """Follows a change of the endpoint. If its settings changed or it was resumed, sending starts at once."""
         before = self._target.endpoint
         if not is_made_alike(before, target.endpoint) or (is_stopped(before) and not is_stopped(target.endpoint)):
             self._gate = self._new_gate(target, Breaker())
@@ -100,7 +100,7 @@ class Lane:
         self.signal.set()
 
     def _follow_hold(self) -> None:
-        """Begins to probe an endpoint that is on hold, and ends that for one that is not."""
+        """Starts probing an endpoint that is on hold, and stops if it is not."""
         on_hold = is_on_hold(self._target)
         if on_hold and self._gate.breaker.hold is None:
             self._gate.breaker = rules.on_hold(self._clock.now_ms(), self._deliverer.jitter())
@@ -109,7 +109,7 @@ class Lane:
             self._reset = True
 
     def set_clock(self, by_ms: int) -> None:
-        """The machine's clock was set by so much."""
+        """The machine's clock moved by `by_ms`."""
         self._gate.breaker = rules.shifted(self._gate.breaker, by_ms)
         self.signal.set()
 
@@ -133,7 +133,7 @@ class Lane:
                         "queue not read", endpoint_id=self._target.endpoint.id, code=error.code, detail=error.detail
                     )
                     await self._clock.wait(self.signal, AFTER_ERROR_MS)
-                except Exception as error:  # noqa: BLE001 - a surprise must not end an endpoint's deliveries
+                except Exception as error:  # noqa: BLE001 - an unexpected error must not stop the deliveries
                     self.failure = f"internal error: {type(error).__name__}"
                     log.exception("queue not read", endpoint_id=self._target.endpoint.id)
                     await self._clock.wait(self.signal, AFTER_ERROR_MS)
@@ -144,7 +144,7 @@ class Lane:
                 page.cancel()
 
     async def _start_pages(self) -> int:
-        """Takes what may be taken now; returns how many milliseconds to wait for the next look."""
+        """Claims and starts the deliveries that may be sent now; returns the milliseconds until the next look."""
         endpoint, gate = self._target.endpoint, self._gate
         await self._keep_breaker()
         if self._changes.under_way or (is_stopped(endpoint) and not is_on_hold(self._target)):
@@ -174,9 +174,9 @@ class Lane:
         return IDLE_MS
 
     def _free(self) -> int:
-        """How many deliveries more may be under way."""
+        """How many more deliveries may be in flight."""
         if self._pages and not self._gate.is_closed:
-            return 0  # what is under way finds out whether the destination is back
+            return 0  # the delivery in flight probes the destination
         bounds = self._target.destination.batch_bounds
         if bounds is None:
             return max(0, MAX_PARALLEL_PARCELS - self._held)
@@ -187,7 +187,7 @@ class Lane:
         self.signal.set()
 
     def _start_check(self, gate: Gate) -> None:
-        """Asks the destination whether it accepts what it is sent, unless something is under way."""
+        """Checks the destination, unless something is in flight."""
         if self._pages:
             return
         gate.breaker = rules.asked(gate.breaker, self._clock.now_ms(), self._deliverer.jitter())
@@ -211,30 +211,34 @@ class Lane:
             await self._keep_breaker()
             await self._follow_answers(endpoint, passed)
         except NicobarError as error:
-            # The lease ends by itself, and then the page is taken up again.
-            log.error("page not finished", endpoint_id=endpoint.id, code=error.code, detail=error.detail)
-        except Exception as error:  # noqa: BLE001 - whatever one message breaks must not hold up the others
-            log.exception("page broken", endpoint_id=endpoint.id, messages=[item.message.id for item in page])
+            # The page is claimed again when its lease expires.
+            log.error("deliveries not finished", endpoint_id=endpoint.id, code=error.code, detail=error.detail)
+        except Exception as error:  # noqa: BLE001 - one broken message must not stop the others
+            log.exception(
+                "deliveries broken by an internal error",
+                endpoint_id=endpoint.id,
+                messages=[item.message.id for item in page],
+            )
             await self._one_by_one(page, error)
         finally:
             self._held -= len(page)
 
     async def _follow_probe(self, endpoint: Endpoint, gate: Gate, passed: Passed) -> None:
-        """Only an accepted delivery ends a hold. One that was not tried says nothing, and the next one may go."""
+        """Only an accepted delivery ends a hold. After one that was not attempted, the next may go."""
         if passed.is_accepted:
             why = reason("delivery_accepted", "The destination accepted a delivery.")
             if await self._changes.resume(endpoint, why):
-                # The configuration's change has made another gate, which knows nothing of the hold.
+                # The configuration change created a new gate, which does not know about the hold.
                 self._gate.suspects = gate.suspects
                 self._gate.suspects.hold_ended(self._clock.steady_ms())
-                log.info("endpoint off hold", endpoint_id=endpoint.id)
+                log.info("endpoint hold ended", endpoint_id=endpoint.id)
                 await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason=why))
         elif passed.is_sent:
             gate.breaker = rules.asked(gate.breaker, self._clock.now_ms(), self._deliverer.jitter())
 
     async def _follow_answers(self, endpoint: Endpoint, passed: Passed) -> None:
-        """Stops the endpoint where its destination asks for that. What was answered to credentials that were replaced
-        meanwhile says nothing of the new ones.
+        """Stops the endpoint if its destination demands it. Responses to credentials that were replaced meanwhile do
+        not count for the new ones.
         """
         if self._changes.under_way or not is_made_alike(endpoint, self._target.endpoint):
             return
@@ -244,8 +248,8 @@ class Lane:
             await self._changes.hold(endpoint, passed.hold_reason, is_new=not is_on_hold(self._target))
 
     async def _keep_breaker(self) -> None:
-        """Keeps what a restart and whoever looks have to know: the breaker's state, its next probe, and since when
-        there were only failures. Says what a person should hear. Raises StoreError; the next look tries again.
+        """Stores the breaker for restarts and for display: its state, the next probe and the start of the failures.
+        Alerts the operators. Raises StoreError; the next look retries.
         """
         endpoint, breaker, kept = self._target.endpoint, self._gate.breaker, self._kept
         if _told(breaker) == _told(kept):
@@ -264,16 +268,16 @@ class Lane:
         was_sounded, is_sounded = rules.is_sounded(kept), rules.is_sounded(breaker)
         if is_sounded and not was_sounded:
             self._reset = False
-            if breaker.hold is None:  # a hold says so itself, once it is stored
+            if breaker.hold is None:  # the hold sends its own alert, once it is stored
                 await self._alerts.tell(Alert(type=AlertType.FAILING, endpoint=endpoint, reason=_why(breaker)))
         elif was_sounded and not is_sounded and not self._reset:
-            log.info("destination answers again", endpoint_id=endpoint.id)
-            why = reason("answers_again", "It answers again.")
+            log.info("destination recovered", endpoint_id=endpoint.id)
+            why = reason("answers_again", "The destination responds again.")
             await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason=why))
         if rules.is_given_up(breaker):
             given_up = reason(
                 "failing_for_days",
-                "Disabled after %(days)s days of failures only; the last one: %(reason)s",
+                "Disabled after %(days)s days of failures. Last failure: %(reason)s",
                 days=rules.DISABLE_AFTER_DAYS,
                 reason=_why(breaker),
             )
@@ -281,7 +285,7 @@ class Lane:
 
     async def _disable(self, endpoint: Endpoint, why: Reason) -> None:
         if await self._changes.disable(endpoint, why):
-            # Whoever enables it, be it while no process runs, begins anew.
+            # After it is enabled, even while no process runs, it starts with a new breaker.
             self._gate.reset()
             self._kept = self._gate.breaker
             await self._store.keep_breaker(endpoint.seq, self._gate.breaker)
@@ -295,7 +299,7 @@ class Lane:
         )
 
     async def _one_by_one(self, page: Sequence[Claimed], error: Exception) -> None:
-        """Finds the message that broke a page: the others go through, that one is tried later."""
+        """Finds the message that broke a page: the others are delivered, that one is retried later."""
         if len(page) == 1:
             await self._deliverer.postpone(self._target, page[0], error)
             return
@@ -305,14 +309,14 @@ class Lane:
 
 
 def _why(breaker: Breaker) -> Reason:
-    return breaker.reason or reason("failures", "only failures")
+    return breaker.reason or reason("failures", "repeated failures")
 
 
 def _told(breaker: Breaker) -> tuple[object, ...]:
-    """What of a breaker is kept and told when it changes; the count of failures alone is not worth a write."""
+    """The part of a breaker whose changes are stored and reported; the failure count alone is not."""
     return breaker.state, breaker.opens, breaker.probe_at_ms, breaker.failing_since_ms, breaker.foreign, breaker.hold
 
 
 def log_end(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
-        log.error("delivery task ended", task=task.get_name(), error=repr(error))
+        log.error("delivery task stopped unexpectedly", task=task.get_name(), error=repr(error))

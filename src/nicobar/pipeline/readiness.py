@@ -1,7 +1,7 @@
-"""What `/readyz` says: whether this process does its work, part by part.
+"""The report of `/readyz`: whether this process works, part by part.
 
-One look costs a commit of one row and about a millisecond of short reads. All who ask at once share it, so that it
-can be asked every second. Every answer comes within `READY_TIMEOUT_MS`.
+One check costs a commit of one row and about a millisecond of short reads. Simultaneous requests share it, so it can
+be requested every second. Every response comes within `READY_TIMEOUT_MS`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from nicobar.settings import Role
 from nicobar.store import Store
 
 READY_TIMEOUT_MS = 2_000
-# The configuration is read every second; a process that has not managed to for so long does not see changes.
+# The configuration is read every second; a process that could not read it for this long misses changes.
 STALE_MS = 30_000
 MIN_FREE_DISK = 0.05
-# A handler that runs shows that handlers can run, for so long.
+# A successful handler run proves for this long that handlers run.
 SANDBOX_FRESH_MS = 10_000
-# It waits behind other handlers; on a busy machine that may take some time.
+# The check is queued after other handlers, which may take a while on a busy machine.
 SANDBOX_TIMEOUT_MS = 60_000
 MAX_NAMES = 20
 
@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 
 class State(StrEnum):
-    """`degraded` deserves attention and stops nothing."""
+    """`degraded` needs attention but does not make the process unready."""
 
     OK = "ok"
     DEGRADED = "degraded"
@@ -56,7 +56,7 @@ class State(StrEnum):
 
 
 class Part(Record):
-    """One part of the process. `detail` is for a person."""
+    """One part of the process. `detail` is for people."""
 
     name: str
     state: State
@@ -64,18 +64,18 @@ class Part(Record):
 
 
 class Report(Record):
-    """`failed` are the names of the parts that make the process not ready."""
+    """`failed` names the parts that make the process unready."""
 
     role: Role
     parts: tuple[Part, ...]
     failed: tuple[str, ...]
 
 
-# Without these no event can be stored, whatever the role: a delivery that cannot be recorded must not be sent either.
+# Without these, no event can be stored; a delivery that cannot be recorded must not be sent either.
 _STORING = frozenset({"store", "catalogue", "sources"})
 _CLAIMING = frozenset({"store", "claims"})
 _DELIVERING = frozenset({"store", "catalogue", "claims", "sandbox", "endpoints", "tasks"})
-# `all` stays ready while handlers cannot run: its events are stored, and would otherwise be refused for nothing.
+# `all` stays ready while handlers cannot run: its events are stored, and would otherwise be rejected needlessly.
 FATAL: Mapping[Role, frozenset[str]] = {
     Role.WEB: _STORING,
     Role.WORKER: _DELIVERING,
@@ -84,7 +84,7 @@ FATAL: Mapping[Role, frozenset[str]] = {
 
 
 class _Look(Generic[T]):
-    """Work that all who ask at once share. A success is good for `fresh_ms`."""
+    """A check that simultaneous requests share. A success is valid for `fresh_ms`."""
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, T]], clock: Clock, *, fresh_ms: int = 0) -> None:
         self._work = work
@@ -95,7 +95,7 @@ class _Look(Generic[T]):
         self._succeeded: tuple[int, asyncio.Task[T]] | None = None
 
     async def result(self, timeout_ms: int) -> asyncio.Task[T] | None:
-        """The ended task of the latest look, None where it did not end in time."""
+        """The finished task of the latest check; None if it did not finish in time."""
         if self._succeeded is not None and self._clock.steady_ms() - self._succeeded[0] < self._fresh_ms:
             return self._succeeded[1]
         if self._task is None:
@@ -107,7 +107,7 @@ class _Look(Generic[T]):
         return task if task.done() else None
 
     def hangs(self, timeout_ms: int) -> bool:
-        """Whether it never succeeded, or has been under way for longer than that."""
+        """Whether the check never succeeded, or has been running for longer than that."""
         return self._succeeded is None or self._clock.steady_ms() - self._began_at_ms >= timeout_ms
 
     async def close(self) -> None:
@@ -117,14 +117,15 @@ class _Look(Generic[T]):
 
     def _end(self, task: asyncio.Task[T]) -> None:
         self._task = None
-        # Its error is asked for here too, as no request may be waiting any more.
+        # Retrieves the error too, since possibly no request is waiting.
         if not task.cancelled() and task.exception() is None:
             self._succeeded = (self._clock.steady_ms(), task)
 
 
 class Readiness:
-    """Looks at the parts of one process. `directory` is on the database's disk, None where a server has the database;
-    `worker` gives None while the process delivers nothing, `tasks` what runs in the background.
+    """Checks the parts of one process. `directory` is on the database's disk, None if a server has the database;
+    `worker` returns None while the process does not deliver; `tasks` are the background tasks that run until the
+    process ends.
     """
 
     def __init__(
@@ -152,7 +153,7 @@ class Readiness:
         self._last: dict[str, State] = {}
 
     async def report(self, *, delivery: bool) -> Report:
-        """What holds now. With `delivery`, what keeps events from being delivered counts in every role."""
+        """The current state. With `delivery`, parts that stop deliveries make every role unready."""
         store, sandbox, disk = await asyncio.gather(
             self._look_at_store(), self._look_at_sandbox(), self._look_at_disk()
         )
@@ -192,11 +193,11 @@ class Readiness:
             waits_ms = condition.waits_for_lock_ms
             return _failed(
                 "store",
-                f"No write could be committed within {READY_TIMEOUT_MS} ms: "
+                f"No write was committed within {READY_TIMEOUT_MS} ms: "
                 + (
                     f"another process has held the database's write lock for {waits_ms} ms."
                     if waits_ms is not None
-                    else "the disk is slow, or too much is being written."
+                    else "the disk is slow or overloaded."
                 ),
             )
         error = _error_of(look) or condition.append_refused
@@ -218,7 +219,9 @@ class Readiness:
 
     def _sources(self) -> Part:
         unusable = self._configuration.unusable_sources
-        return _opened("sources", unusable, len(self._configuration.snapshot.sources), "Their senders get 503.")
+        return _opened(
+            "sources", unusable, len(self._configuration.snapshot.sources), "Their senders get status 503."
+        )
 
     def _endpoints(self) -> Part:
         unusable = self._configuration.unusable_endpoints
@@ -231,29 +234,34 @@ class Readiness:
             return _failed("claims", f"Deliveries cannot be claimed for {len(failing)} endpoints. {reasons}")
         if not worker.alive:
             return _failed("claims", "The worker is stopping.")
-        return Part(name="claims", state=State.OK, detail="The last look at every endpoint's queue succeeded.")
+        return Part(name="claims", state=State.OK, detail="The queue of every endpoint was read.")
 
     async def _look_at_sandbox(self) -> Part:
         look = await self._running.result(READY_TIMEOUT_MS)
         if look is None and self._running.hangs(SANDBOX_TIMEOUT_MS):
-            return _failed("sandbox", "No handler has run: the processes that run handlers do not start.")
+            return _failed("sandbox", "Handlers cannot run: the sandbox processes do not start.")
         if look is None:
-            return Part(name="sandbox", state=State.DEGRADED, detail="Busy with other handlers.")
+            return Part(name="sandbox", state=State.DEGRADED, detail="The sandbox is busy with other handlers.")
         error = _error_of(look)
         if error is not None:
             return _failed("sandbox", f"Handlers cannot run. {error}")
-        return Part(name="sandbox", state=State.OK, detail="Handlers run.")
+        return Part(name="sandbox", state=State.OK, detail="Handlers can run.")
 
     async def _run_a_handler(self) -> None:
         (result,) = await self._sandbox.run([_JOB])
         if isinstance(result, Broken):
-            raise SandboxError("sandbox_broken", f"A plain handler failed: {result.reason}", "Run nicobar doctor.")
+            raise SandboxError(
+                "sandbox_broken",
+                "A test handler failed: %(reason)s",
+                "Run `nicobar doctor`.",
+                reason=result.reason,
+            )
 
     def _background(self) -> Part:
         ended = sorted(task.get_name() for task in self._tasks() if task.done())
         if ended:
-            return _failed("tasks", f"Ended unexpectedly: {', '.join(ended)}. Restart nicobar.")
-        return Part(name="tasks", state=State.OK, detail="Everything in the background runs.")
+            return _failed("tasks", f"Background tasks stopped unexpectedly: {', '.join(ended)}. Restart Nicobar.")
+        return Part(name="tasks", state=State.OK, detail="All background tasks are running.")
 
     async def _measure_disk(self) -> tuple[int, float]:
         usage = await asyncio.to_thread(shutil.disk_usage, self._directory or ".")
@@ -264,7 +272,7 @@ class Readiness:
             return None
         look = await self._measuring.result(READY_TIMEOUT_MS)
         if look is None or look.exception() is not None:
-            return Part(name="disk", state=State.DEGRADED, detail="The disk's free space cannot be read.")
+            return Part(name="disk", state=State.DEGRADED, detail="The free disk space could not be read.")
         free_bytes, share = look.result()
         detail = f"{share:.0%} of the disk is free ({free_bytes // 1024**2} MiB)."
         return Part(name="disk", state=State.OK if share >= MIN_FREE_DISK else State.DEGRADED, detail=detail)
@@ -275,21 +283,21 @@ def _failed(name: str, detail: str) -> Part:
 
 
 def _error_of(look: asyncio.Task[Any]) -> NicobarError | None:
-    """Why the look failed. An error that nobody expected is one too, and is logged whole."""
+    """Why the check failed. Unexpected errors are logged with their traceback."""
     error = look.exception()
     if error is None or isinstance(error, NicobarError):
         return error
-    log.error("readiness look failed", exc_info=error)
-    return NicobarError("internal_error", f"Internal error: {type(error).__name__}.", "The log has the details.")
+    log.error("readiness check failed", exc_info=error)
+    return NicobarError("internal_error", f"Internal error: {type(error).__name__}.", "See the log for details.")
 
 
 def _opened(name: str, unusable: Mapping[Any, Unusable], count: int, consequence: str) -> Part:
-    """Failed where none can be opened; one of several must not stop the others."""
+    """Failed if none can be opened; one of several must not stop the others."""
     if not unusable:
         return Part(name=name, state=State.OK, detail=f"All {count} can be opened.")
     names = ", ".join(sorted(item.name for item in unusable.values())[:MAX_NAMES])
     return Part(
         name=name,
         state=State.DEGRADED if len(unusable) < count else State.FAILED,
-        detail=f"{len(unusable)} of {count} cannot be opened: {names}. {consequence} nicobar doctor names the cause.",
+        detail=f"{len(unusable)} of {count} cannot be opened: {names}. {consequence} Run `nicobar doctor`.",
     )

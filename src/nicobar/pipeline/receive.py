@@ -1,4 +1,4 @@
-"""`receive → verify → store`. What comes back is on disk."""
+"""`receive → verify → store`. A returned event is on disk."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from nicobar.pipeline.configuration import API_SOURCE_ID, Configuration, OpenSou
 from nicobar.reasons import reason
 from nicobar.store import Appended, Audited, NewMessage, Queue
 
-# Senders keep their own schedule; this tells those that listen that it is worth trying soon.
+# Senders retry on their own schedule; those that read Retry-After may retry soon.
 RETRY_AFTER_S = 5
 REFUSED_TO_TELL = 3
 
 
 class Posted(Record):
-    """An event that came through the API, its body as it was sent. Without an `event_id` it gets its message's id.
-    `only` is the one endpoint, by its `seq`, that gets it, whatever its filter says; without it all that want it do.
-    `id` is the message's, where the caller has made one.
+    """An event posted to the API, with its body unchanged. `event_id` defaults to the message's id. `only` is the
+    `seq` of the single endpoint that gets the event, whatever its filter; by default, all subscribed endpoints do.
+    `id` is the message's, if the caller has created one.
     """
 
     app_id: str
@@ -39,7 +39,7 @@ class Posted(Record):
 
 
 class Receiver:
-    """Takes what a source was sent, or the API. `on_accepted` is told the endpoints that have new work."""
+    """Accepts events from sources and from the API. `on_accepted` gets the endpoints that have new work."""
 
     def __init__(
         self,
@@ -62,8 +62,8 @@ class Receiver:
         self._refused_in_a_row: dict[str, int] = {}
 
     async def source(self, token: str) -> OpenSource:
-        """Raises Refusal 404 for a token that no source has, 503 for a source that cannot be opened and while the
-        catalogue cannot be read.
+        """Raises Refusal 404 for an unknown token, 503 for a source that cannot be opened and while the catalogue
+        cannot be read.
         """
         try:
             found = await self._configuration.source(token)
@@ -73,16 +73,16 @@ class Receiver:
             raise Refusal(
                 404,
                 "unknown_token",
-                "No source has this address.",
-                "Copy the source's URL from `nicobar apply`, or ask the operator of this Nicobar.",
+                "There is no source at this URL.",
+                "Copy the source's URL from its page in Nicobar, or from the output of `nicobar apply`.",
             )
         if isinstance(found, Unusable):
-            log.error("event not kept", source_id=found.id, code=found.error.code, detail=found.error.detail)
+            log.error("event not stored", source_id=found.id, code=found.error.code, detail=found.error.detail)
             raise Refusal(
                 503,
                 "source_unavailable",
-                "This source exists, but its signing secrets cannot be read; nothing was accepted.",
-                "Send the event again later. Operators: nicobar doctor names the cause.",
+                "This source's signing secrets cannot be read. Nothing was accepted.",
+                "Retry later. Operators: run `nicobar doctor` to find the cause.",
                 retry_after_s=RETRY_AFTER_S,
             )
         return found
@@ -96,7 +96,7 @@ class Receiver:
         try:
             verified = source.kind.verify(headers, body, source.live_secrets(now_ms), now_ms)
         except Refusal as refusal:
-            if refusal.status == 401:  # noqa: PLR2004 - the status of a signature that does not fit
+            if refusal.status == 401:  # noqa: PLR2004 - the status of an invalid signature
                 await self._note_refused(source.source, refusal)
             raise
         self._refused_in_a_row.pop(source.source.id, None)
@@ -122,9 +122,9 @@ class Receiver:
             raise Refusal(
                 409,
                 "event_id_taken",
-                "The id %(event_id)s belongs to another event, %(message_id)s, of another source; this one "
-                "was not kept.",
-                "Let the senders make ids that differ, such as UUIDs.",
+                "Event id %(event_id)s is already used by message %(message_id)s from another source. "
+                "This event was not stored.",
+                "Use ids that are unique across senders, such as UUIDs.",
                 event_id=verified.event_id,
                 message_id=appended.message_id,
             )
@@ -143,8 +143,8 @@ class Receiver:
         return appended
 
     async def take(self, posted: Posted, *, audit_line: Audited | None = None) -> NewMessage:
-        """Keeps an event of the API, and what the audit log says of it. Raises Refusal 409 for an event id that the
-        application has already, 503 when it could not be kept.
+        """Stores an event of the API and its line in the audit log. Raises Refusal 409 for an event id that the
+        application already has, 503 when the event could not be stored.
         """
         now_ms = self._clock.now_ms()
         event = self._configuration.application_kind(posted.app_id).read_body(posted.event_type, posted.body)
@@ -187,12 +187,12 @@ class Receiver:
         return message
 
     async def _note_refused(self, source: Source, refusal: Refusal) -> None:
-        """One bad signature may be anybody's; several with none that fits in between are a secret that does not."""
+        """One invalid signature may come from anyone; several in a row mean that the secret is wrong."""
         in_a_row = self._refused_in_a_row[source.id] = self._refused_in_a_row.get(source.id, 0) + 1
         if in_a_row >= REFUSED_TO_TELL:
             why = reason(
                 "source_refusing",
-                "The last %(count)s requests were refused: %(reason)s",
+                "The last %(count)s requests were rejected: %(reason)s",
                 count=in_a_row,
                 reason=refusal.reason,
             )
@@ -203,20 +203,20 @@ def event_id_exists(event_id: str, message_id: str) -> Refusal:
     return Refusal(
         409,
         "event_id_exists",
-        "The event id %(event_id)s is that of the message %(message_id)s; nothing was kept.",
-        "Send an event id once, or none.",
+        "Event id %(event_id)s is already used by message %(message_id)s. Nothing was stored.",
+        "Use a new event id, or omit it.",
         event_id=event_id,
         message_id=message_id,
     )
 
 
 def unavailable(error: StoreError) -> Refusal:
-    """What a sender is told when its event could not be kept. The operator reads the store's own words in the log."""
-    log.error("event not kept", code=error.code, detail=error.detail, fix=error.fix)
+    """The answer to a sender whose event could not be stored. The log has the store's own error."""
+    log.error("event not stored", code=error.code, detail=error.detail, fix=error.fix)
     return Refusal(
         503,
         "too_busy" if isinstance(error, StoreBusy) else "store_unavailable",
-        "The event could not be kept; nothing was accepted.",
-        "Send it again.",
+        "The event could not be stored. Nothing was accepted.",
+        "Retry.",
         retry_after_s=RETRY_AFTER_S,
     )

@@ -1,4 +1,4 @@
-"""Keeps what became of deliveries, with their attempts, and tells of it: log, metrics, alerts."""
+"""Stores the results of deliveries with their attempts, and reports them: log, metrics, alerts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RECORD_AGAIN_MS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A try as it was kept, for whoever watches."""
+    """A stored attempt, for observers."""
 
     message: Message
     endpoint: Endpoint
@@ -32,7 +32,7 @@ class Recorded:
 
 
 class Recorder:
-    """Writes results of the deliveries of any endpoint."""
+    """Stores the results of deliveries of any endpoint."""
 
     def __init__(
         self,
@@ -52,8 +52,8 @@ class Recorder:
         self._on_recorded = on_recorded
 
     async def record(self, target: OpenEndpoint, settled: Sequence[tuple[Work, Settled]]) -> None:
-        """Keeps what was tried, and gives back what never left: that leaves no attempt. Raises StoreError when
-        that was not possible for a minute.
+        """Stores attempts, and requeues deliveries that were not sent, which leave no attempt. Raises StoreError if
+        that failed for a minute.
         """
         now_ms = self._clock.now_ms()
         kept = [
@@ -82,9 +82,9 @@ class Recorder:
                 await self._queue.record(finished)
                 break
             except StoreError as error:
-                # What was sent was sent: it is worth waiting for the disk rather than sending it again.
+                # The calls were sent: waiting for the disk is better than sending them again.
                 log.error(
-                    "results not kept yet", endpoint_id=target.endpoint.id, code=error.code, detail=error.detail
+                    "results not stored yet", endpoint_id=target.endpoint.id, code=error.code, detail=error.detail
                 )
                 if tried == MAX_RECORD_TRIES - 1:
                     raise
@@ -145,8 +145,6 @@ class Recorder:
                 log.info("canceled", reason=str(attempt.reason), **about)
             case _:
                 self._metrics.retried.labels(name).inc()
-                log.warning(
-                    "waiting for another try", reason=str(attempt.reason), due_at_ms=result.due_at_ms, **about
-                )
+                log.warning("retry scheduled", reason=str(attempt.reason), due_at_ms=result.due_at_ms, **about)
         if self._on_recorded:
             self._on_recorded(Recorded(message=message, endpoint=target.endpoint, attempt=attempt))

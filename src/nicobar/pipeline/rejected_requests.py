@@ -1,5 +1,5 @@
-"""Keeps what sources refused, for whoever wonders where an event is. A flood of bad requests becomes no flood of
-writes: they are gathered, and written at most once a second.
+"""Records rejected requests of sources, so that a missing event can be found. Requests are gathered and written at
+most once per second, so that a flood of bad requests does not become a flood of writes.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from nicobar.reasons import reason
 from nicobar.store.history import History, RejectedRequest
 
 FLUSH_MS = 1_000
-# Of one source within one flush; the latest are kept, and the last one says how many were left out.
+# Per source and flush. The latest are kept, and the last one has the number of dropped ones.
 MAX_AT_ONCE = 50
 MAX_EVENT_ID_CHARS = 256
 
 
 class RefusalLog:
-    """Takes notes at once, writes them later. Neither body nor signature is kept."""
+    """Notes requests at once and writes them later. Neither body nor signature is stored."""
 
     def __init__(self, history: History, clock: Clock) -> None:
         self._history = history
@@ -45,13 +45,13 @@ class RefusalLog:
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Writes once a second until `stop` is set, and what is left then."""
+        """Writes once per second until `stop` is set, then writes the rest."""
         while not await self._clock.wait(stop, FLUSH_MS):
             await self.flush()
         await self.flush()
 
     async def flush(self) -> None:
-        """Writes what was noted. What the store does not take is gone from here; the log has it."""
+        """Writes the noted requests. Requests that the store does not accept are dropped and counted in the log."""
         if not self._noted:
             return
         noted, self._noted = self._noted, {}
@@ -62,9 +62,9 @@ class RefusalLog:
         try:
             await self._history.keep_refusals(refused)
         except StoreError as error:
-            log.error("refused requests not kept", count=len(refused), code=error.code, detail=error.detail)
+            log.error("rejected requests not stored", count=len(refused), code=error.code, detail=error.detail)
         except Exception:  # noqa: BLE001 - a surprise must not end what keeps the log
-            log.exception("refused requests not kept", count=len(refused))
+            log.exception("rejected requests not stored", count=len(refused))
 
 
 def _told(rejected: deque[RejectedRequest], left_out: int) -> list[RejectedRequest]:
@@ -73,7 +73,7 @@ def _told(rejected: deque[RejectedRequest], left_out: int) -> list[RejectedReque
     last = rejected[-1]
     why = reason(
         last.code,
-        "%(reason)s (%(count)s more of that second are not shown.)",
+        "%(reason)s (Not shown: %(count)s more in the same second.)",
         reason=last.reason,
         count=left_out,
     )

@@ -1,5 +1,5 @@
-"""Works on the replays that people asked for, a page of each in turn, so that a large one does not hold up a small
-one or the deliveries of the day.
+"""Runs the replays that users requested, one page of each in turn, so that a large replay does not delay small ones
+or new deliveries.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from nicobar.logs import log
 from nicobar.store import Replays, Task, TaskStatus
 
 PAGE_DELIVERIES = 200
-# Between two pages others write; between two looks another process may have made a task.
+# Other writers get their turn between two pages; another process may have created a task between two polls.
 PAUSE_MS = 10
 POLL_MS = 1_000
 
 
 class Replayer:
-    """Moves deliveries back into the queue. `on_moved` is told the endpoints that have new work."""
+    """Moves deliveries back into the queue. `on_moved` gets the endpoints that have new work."""
 
     def __init__(self, *, replays: Replays, clock: Clock, on_moved: Callable[[Sequence[int]], None]) -> None:
         self._replays = replays
@@ -27,20 +27,20 @@ class Replayer:
         self._on_moved = on_moved
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Works until `stop` is set. A restart goes on where this one ended."""
+        """Runs until `stop` is set. A restart continues where this process stopped."""
         wait_ms = 0
         while not await self._clock.wait(stop, wait_ms):
             try:
                 wait_ms = PAUSE_MS if await self.turn() else POLL_MS
             except StoreError as error:
-                log.error("replays not worked on", code=error.code, detail=error.detail)
+                log.error("replay processing failed", code=error.code, detail=error.detail)
                 wait_ms = POLL_MS
-            except Exception:  # noqa: BLE001 - a surprise must not end the replays of everybody
-                log.exception("replays not worked on")
+            except Exception:  # noqa: BLE001 - an unexpected error must not stop all replays
+                log.exception("replay processing failed")
                 wait_ms = POLL_MS
 
     async def turn(self) -> bool:
-        """One page of each open task; whether there was any. Raises StoreError."""
+        """Runs one page of each open task; returns whether there was any. Raises StoreError."""
         tasks = await self._replays.open_tasks()
         for task in tasks:
             done = await self._replays.work_on_task(task.id, now_ms=self._clock.now_ms(), limit=PAGE_DELIVERIES)
@@ -52,7 +52,7 @@ class Replayer:
 
 def _log(task: Task) -> None:
     log.info(
-        "replay ended",
+        "replay finished",
         task_id=task.id,
         endpoint_id=task.endpoint_id,
         status=task.status.value,

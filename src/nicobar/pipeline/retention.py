@@ -1,5 +1,5 @@
-"""Clears up in small steps between which everybody else writes: empties and forgets what is old enough, and cancels
-what removed endpoints have left.
+"""Cleans up in small steps, so that other writers get their turn: deletes payloads and messages that are old enough,
+and cancels the deliveries of deleted endpoints.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from nicobar.logs import log
 from nicobar.store import Retention, Step
 
 DAY_MS = 24 * 3_600_000
-# Senders retry for about 28 hours and let users replay later; a repeated event is recognized for at least so long.
+# Senders retry for about 28 hours and let users replay later; duplicates are recognized for at least this long.
 MIN_ID_DAYS = 30
 ANSWER_HOURS = 12  # as the public Svix API keeps them: https://docs.svix.com/idempotency
 STEP_MESSAGES = 200
 PAUSE_MS = 20
 ROUND_MS = 600_000
 CANCEL_AT_ONCE = 500
-# Between two looks for endpoints that were removed, be it by another process.
+# Between two checks for deleted endpoints, including those deleted by another process.
 LOOK_MS = 1_000
 
 
 @dataclass(slots=True)
 class _Walk:
-    """Through the messages that are older than `age_ms`. Each round begins where earlier ones have left nothing to do
-    but what was not finished, and ends where all are younger; once a day all is looked at, to the end.
+    """A walk through the messages older than `age_ms`. Each round starts after the messages that earlier rounds
+    finished, and ends at the first younger one; once a day, all messages are checked.
     """
 
     step: Callable[..., Awaitable[Step]]
@@ -37,8 +37,8 @@ class _Walk:
 
 
 class Maintainer:
-    """Keeps payloads, attempts and their counts `retention_days`, ids as long or `MIN_ID_DAYS`, whichever is longer;
-    what is finished later goes within a day.
+    """Keeps payloads, attempts and their counts for `retention_days`, and ids for that time or `MIN_ID_DAYS`,
+    whichever is longer. Messages that finish later are deleted within a day.
     """
 
     def __init__(self, *, store: Retention, clock: Clock, retention_days: int) -> None:
@@ -50,18 +50,18 @@ class Maintainer:
         self._whole_at_ms = clock.steady_ms()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """A round every ten minutes, until `stop` is set."""
+        """Runs a round every ten minutes until `stop` is set."""
         while not stop.is_set():
             try:
                 await self.round(stop)
             except StoreError as error:
-                log.error("nothing cleaned up", code=error.code, detail=error.detail)
-            except Exception:  # noqa: BLE001 - a surprise must not end the clean-up for good
-                log.exception("nothing cleaned up")
+                log.error("cleanup failed", code=error.code, detail=error.detail)
+            except Exception:  # noqa: BLE001 - an unexpected error must not stop the cleanup
+                log.exception("cleanup failed")
             await self._clock.wait(stop, ROUND_MS)
 
     async def round(self, stop: asyncio.Event) -> None:
-        """Once through everything that is old enough. Raises StoreError."""
+        """Deletes everything that is old enough, once. Raises StoreError."""
         now_ms = self._clock.now_ms()
         whole = self._clock.steady_ms() >= self._whole_at_ms
         if whole:
@@ -73,7 +73,7 @@ class Maintainer:
         await self._rows(stop, self._store.forget_answers, now_ms - ANSWER_HOURS * 3_600_000)
         await self._store.keep_clean_up(ended_at_ms=self._clock.now_ms(), emptied=emptied, forgotten=forgotten)
         if forgotten or emptied:
-            log.info("cleaned up", messages_forgotten=forgotten, messages_emptied=emptied)
+            log.info("cleanup finished", messages_forgotten=forgotten, messages_emptied=emptied)
 
     async def _rows(self, stop: asyncio.Event, forget: Callable[..., Awaitable[int]], before_ms: int) -> None:
         while await forget(before_ms=before_ms, limit=STEP_MESSAGES) == STEP_MESSAGES:
@@ -101,8 +101,8 @@ class Maintainer:
 
 
 class Remover:
-    """Cancels what endpoints that were removed have left. It knows by the database alone what is left to do, so that
-    the next process goes on where one ended.
+    """Cancels the deliveries of deleted endpoints. The database alone has the remaining work, so the next process
+    continues where this one stopped.
     """
 
     def __init__(self, *, store: Retention, clock: Clock) -> None:
@@ -110,14 +110,14 @@ class Remover:
         self._clock = clock
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Looks every second, until `stop` is set."""
+        """Checks every second until `stop` is set."""
         while not stop.is_set():
             try:
                 await self._cancel(stop)
             except StoreError as error:
-                log.error("removed endpoints not cleared", code=error.code, detail=error.detail)
-            except Exception:  # noqa: BLE001 - a surprise must not end it for good
-                log.exception("removed endpoints not cleared")
+                log.error("deliveries of deleted endpoints not canceled", code=error.code, detail=error.detail)
+            except Exception:  # noqa: BLE001 - an unexpected error must not stop the loop
+                log.exception("deliveries of deleted endpoints not canceled")
             await self._clock.wait(stop, LOOK_MS)
 
     async def _cancel(self, stop: asyncio.Event) -> None:
@@ -127,4 +127,4 @@ class Remover:
             if await self._clock.wait(stop, PAUSE_MS):
                 break
         if canceled:
-            log.info("canceled what removed endpoints had left", deliveries=canceled)
+            log.info("deliveries of deleted endpoints canceled", deliveries=canceled)

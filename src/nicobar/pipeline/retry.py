@@ -1,4 +1,4 @@
-"""When a delivery is tried again, and what the outcomes of its calls mean for it. Plain functions; nothing waits."""
+"""When a delivery is retried, and what the outcomes of its calls mean for it. Plain functions; nothing waits."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ RETRY_AFTER_MS = (
     10 * _HOUR_MS,
 )
 JITTER = 0.2
-# The code of what was given back before anything of it left.
+# The code of a delivery that was requeued before anything was sent.
 NOT_SENT = "not_sent"
-# The code of what was sent, and waits for the breaker or the hold.
+# The code of a delivery that was sent and waits for the breaker or the hold.
 HELD = "held"
 MAX_FAILURE_CHARS = 200
 
 
 class Settled(Record):
-    """What becomes of a delivery after a try. `code` names why, for metrics. `hold_reason` is set when the whole
-    endpoint goes on hold, `disable_reason` when it is disabled.
+    """The next state of a delivery after an attempt. `code` says why, for metrics. `hold_reason` is set if the whole
+    endpoint goes on hold, `disable_reason` if it is disabled.
     """
 
     state: DeliveryState
@@ -46,11 +46,11 @@ class Settled(Record):
 
 
 def retry_at_ms(spent_attempts: int, now_ms: int, jitter: float, retry_after_ms: int | None = None) -> int | None:
-    """When a delivery that failed after `tries` earlier tries is due again; None when it was the last one.
+    """When a delivery that failed after `spent_attempts` earlier attempts is due again; None after the last attempt.
 
-    `jitter` from -1 to 1 moves the wait by up to 20 %. What the destination asks for (`retry_after_ms`) is never
-    undercut, but does not shorten the schedule: a destination that asks for one second in an outage of a day
-    would use up every try in a few seconds.
+    `jitter` from -1 to 1 moves the wait by up to 20 %. The destination's `retry_after_ms` is a minimum and never
+    shortens the schedule: a destination that asks for one second during a day-long outage would use up all attempts
+    in a few seconds.
     """
     if spent_attempts >= len(RETRY_AFTER_MS):
         return None
@@ -61,11 +61,11 @@ def retry_at_ms(spent_attempts: int, now_ms: int, jitter: float, retry_after_ms:
 def settle(
     outcomes: Sequence[Outcome], spent_attempts: int, now_ms: int, jitter: float, *, held: bool = False
 ) -> Settled:
-    """The outcomes of one delivery's calls, in order, as one decision; the one that leaves most open decides.
+    """Combines the outcomes of one delivery's calls into one decision; the least final outcome wins.
 
-    A call that can still succeed keeps the whole delivery alive: calls that did succeed are sent again with it,
-    which a destination tells by their ids. `held` says that the destination itself fails, or the endpoint is on hold:
-    no try is spent, and the breaker or the hold decides when the next one comes.
+    A call that can still succeed keeps the whole delivery alive: calls that did succeed are sent again with it, and
+    the destination recognizes them by their ids. `held` says that the destination is failing or the endpoint is on
+    hold: no attempt is used up, and the breaker or the hold decides when the next one comes.
     """
     worst: Outcome = max(outcomes, key=_openness)
     match worst:
@@ -115,8 +115,8 @@ def _put_off(outcome: Deferred, spent_attempts: int, now_ms: int, jitter: float,
     if due_at_ms is None:
         given_up = reason(
             "given_up",
-            "Given up after %(tries)s tries; the last one: %(reason)s",
-            tries=spent_attempts + 1,
+            "Failed after %(attempts)s attempts. Last attempt: %(reason)s",
+            attempts=spent_attempts + 1,
             reason=why,
         )
         return Settled(state=DeliveryState.FAILED, code="given_up", reason=given_up)
@@ -124,9 +124,7 @@ def _put_off(outcome: Deferred, spent_attempts: int, now_ms: int, jitter: float,
 
 
 def failure_key(settled: Settled) -> str:
-    """What equal failures have in common: the codes of their reasons, and where in the handler or in the call they
-    are. It holds no NUL.
-    """
+    """Groups equal failures: the codes of their reasons, and their location in the handler or call. No NUL."""
     key = settled.reason.key if settled.reason else settled.code
     return key.replace("\0", "")[:MAX_FAILURE_CHARS]
 

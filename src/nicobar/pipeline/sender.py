@@ -1,5 +1,5 @@
-"""Sends the calls of deliveries that travel together: one request, or several where an answer does not say which call
-is to blame.
+"""Sends the calls of deliveries that share requests: one request, or several if a response does not say which call
+failed.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.work import Work, internal_error
 from nicobar.reasons import reason
 
-# A page's requests leave within this time; what is left over is tried later, long before its lease ends.
+# A page's requests are sent within this time; the rest is retried later, long before the lease expires.
 SENDING_MS = 120_000
-# A delivery that was blocked alone waits at least so long, so that others are likely to be accepted before its retry.
+# A delivery that was blocked alone waits at least this long, so that others are likely to be accepted first.
 SET_ASIDE_MS = 60_000
 MAX_RECORDED_BODY_CHARS = 65_536
 MAX_RECORDED_RESPONSE_CHARS = 4_096
@@ -43,7 +43,7 @@ MAX_RECORDED_RESPONSE_CHARS = 4_096
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A call and the try that it belongs to."""
+    """A call and its delivery."""
 
     call: ReadyCall
     owner: Work
@@ -51,7 +51,7 @@ class _Item:
 
 @dataclass(frozen=True, slots=True)
 class _Exchange:
-    """A request, its answer, and what that means for each call."""
+    """A request, its response, and the outcome of each call."""
 
     request: Request
     answer: Response | NoResponse
@@ -71,14 +71,14 @@ class Sender:
         self._jitter = jitter
 
     async def send(self, target: OpenEndpoint, works: Sequence[Work], gate: Gate, deadline_ms: int) -> None:
-        """Sends what travels together; each delivery gets its outcomes and requests."""
+        """Sends deliveries that share requests; each gets its outcomes and requests."""
         items = [_Item(call, attempt) for attempt in works if attempt.ready for call in attempt.ready.calls]
         cuts = batching.requests([item.call for item in items], target.destination.batch_bounds)
         for start, end in cuts:
             try:
                 outcomes = await self._send(target, items[start:end], gate, deadline_ms)
             except Exception as error:  # noqa: BLE001 - our own fault, and no other parcel's
-                log.exception("request broken", endpoint_id=target.endpoint.id)
+                log.exception("request broken by an internal error", endpoint_id=target.endpoint.id)
                 for candidate in works:
                     if candidate.ready and len(candidate.outcomes) < len(candidate.ready.calls):
                         candidate.outcomes.append(internal_error(error))
@@ -135,8 +135,8 @@ class Sender:
         return [*first, *await self._send(target, items[half:], gate, deadline_ms)]
 
     def _is_suspect(self, gate: Gate, items: Sequence[_Item], outcomes: Sequence[Outcome]) -> bool:
-        """Whether what was blocked may be to blame itself, rather than the configuration: the destination accepted
-        something a short time ago, or what was blocked was blocked before while other deliveries were accepted.
+        """Whether the blocked deliveries themselves may be the cause rather than the configuration: the destination
+        accepted something a short time ago, or they were blocked before while other deliveries were accepted.
         """
         if gate.breaker.hold is not None or not all(isinstance(outcome, Blocked) for outcome in outcomes):
             return False
@@ -144,8 +144,8 @@ class Sender:
         return gate.suspects.are_asked(ids, self._clock.steady_ms())
 
     def _note(self, gate: Gate, items: Sequence[_Item], outcomes: Sequence[Outcome], now_ms: int) -> None:
-        """Tells the breaker. One request has one answer, so that its first outcome says whether the destination
-        fails; one that has to wait for another reason says nothing of it.
+        """Updates the breaker. One request has one response, so its first outcome says whether the destination
+        failed. A delivery that waits for another reason does not count.
         """
         first = outcomes[0]
         pairs = zip(items, outcomes, strict=True)
@@ -157,19 +157,19 @@ class Sender:
             gate.answered()
 
     async def _wait_for_turn(self, gate: Gate, deadline_ms: int) -> Deferred | None:
-        """Waits until a request may leave; why not, if that would be after the deadline."""
+        """Waits until a request may be sent; returns why not, if that would be after the deadline."""
         now_ms = self._clock.steady_ms()
         throttle = gate.throttle
         if gate.breaker.state is BreakerState.OPEN:
-            why = gate.breaker.reason or reason("failures", "only failures")
+            why = gate.breaker.reason or reason("failures", "repeated failures")
             return Deferred(
-                reason=reason("not_sent", "Not sent, since the destination fails: %(reason)s", reason=why)
+                reason=reason("not_sent", "Not sent because the destination is failing: %(reason)s", reason=why)
             )
         if now_ms + throttle.held_ms(now_ms) > deadline_ms:
             return Deferred(
                 reason=reason(
                     "not_sent_in_time",
-                    "Not sent within %(sending_s)s s; the destination is slow, or asked to be left alone.",
+                    "Not sent within %(sending_s)s s. The destination is slow or asked to wait.",
                     sending_s=SENDING_MS // 1000,
                 ),
                 retry_after_ms=throttle.held_ms(now_ms),
@@ -187,18 +187,18 @@ class Sender:
 
 
 def _start_of(body: bytes) -> str:
-    """The first characters of an answer; the rest of a large one is not decoded."""
+    """The first characters of a response; the rest of a large one is not decoded."""
     # A character of UTF-8 has at most four bytes.
     return body[: 4 * MAX_RECORDED_RESPONSE_CHARS].decode("utf-8", "replace")[:MAX_RECORDED_RESPONSE_CHARS]
 
 
 def _set_aside(outcome: Outcome) -> Outcome:
-    """What is blocked alone while others are accepted is retried on the schedule and fails in the end."""
+    """A call that is blocked alone while others are accepted is retried on the schedule and finally fails."""
     return Deferred(reason=outcome.reason, retry_after_ms=SET_ASIDE_MS) if isinstance(outcome, Blocked) else outcome
 
 
 def _through(outcomes: Sequence[Outcome]) -> bool:
-    """Whether what comes after these may go out."""
+    """Whether the calls after these may be sent."""
     return all(isinstance(outcome, Delivered | Refused) for outcome in outcomes)
 
 
@@ -212,7 +212,7 @@ def _middle(items: Sequence[_Item]) -> int:
 def _noted(
     exchange: _Exchange, all_items: Sequence[_Item], items: Sequence[_Item], outcomes: Sequence[Outcome]
 ) -> list[Outcome]:
-    """Keeps with each delivery of `items` what became of it, and of the request its own part."""
+    """Adds outcomes and requests to the deliveries of `items`, each with its own calls only."""
     answer = exchange.answer
     for item, outcome in zip(items, outcomes, strict=True):
         item.owner.outcomes.append(outcome)
@@ -229,7 +229,7 @@ def _owners(items: Sequence[_Item]) -> list[Work]:
 
 
 def _recorded_request(request: Request, items: Sequence[_Item], work: Work) -> RequestRecord:
-    """The request as this delivery's attempt shows it: its own calls only, a line each."""
+    """The request as shown in this delivery's attempt: its own calls only, one per line."""
     own = [item.call.body for item in items if item.owner is work]
     return RequestRecord(
         method=request.method,

@@ -1,4 +1,4 @@
-"""How fast requests may leave. One per endpoint; it is told the time, it never waits itself."""
+"""Rate limits of requests, one per endpoint. Callers pass the time; nothing waits here."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _ROUNDING = 1e-6
 
 
 class Throttle:
-    """A token bucket of one second's worth, None for no rate of its own. A 429 halves the rate, down to one a second:
-    of the bucket, or where there is none, of what left in the last second. Each quiet second gives back a tenth of
-    the full rate. `now_ms` is the steady clock's.
+    """A token bucket of one second; None for no rate limit. A 429 halves the rate, to at least one per second: that
+    of the bucket, or without one, the rate of the last second. Every second without a 429 restores a tenth of the
+    full rate. `now_ms` is the steady clock's.
     """
 
     def __init__(self, max_per_s: int | None, now_ms: int) -> None:
         self._max_per_s = None if max_per_s is None else float(max_per_s)
-        # What it recovers to, None while nothing bounds it.
+        # The rate it recovers to; None while unlimited.
         self._full_per_s = self._max_per_s
         self._per_s = self._max_per_s or 0.0
         self._tokens = self._per_s
@@ -28,15 +28,15 @@ class Throttle:
 
     @property
     def per_s(self) -> float | None:
-        """The rate that holds now, None for none."""
+        """The current rate; None if unlimited."""
         return None if self._full_per_s is None else self._per_s
 
     def held_ms(self, now_ms: int) -> int:
-        """How long nothing may leave yet."""
+        """The milliseconds until requests may be sent."""
         return max(0, self._held_until_ms - now_ms)
 
     def take(self, now_ms: int) -> int:
-        """Takes the next place in line; returns how many milliseconds to wait until the request may leave."""
+        """Takes the next slot; returns the milliseconds until the request may be sent."""
         self._left.add(now_ms)
         elapsed_s = max(0, now_ms - self._filled_at_ms) / 1000
         self._filled_at_ms = max(now_ms, self._filled_at_ms)
@@ -52,8 +52,8 @@ class Throttle:
         return max(wait_ms, self.held_ms(now_ms))
 
     def slow_down(self, now_ms: int, retry_after_ms: int | None) -> None:
-        """The destination said 429: half the rate, and nothing before the time that it asked for. Answers within a
-        second of the first halve it once, since their requests had left before.
+        """The destination responded with 429: halves the rate, and sends nothing before the requested time. Responses
+        within a second of the first halve it only once, since their requests were sent before.
         """
         if self._slowed_at_ms is None or now_ms - self._slowed_at_ms >= _SECOND_MS:
             self._slowed_at_ms = now_ms
@@ -65,12 +65,12 @@ class Throttle:
         self.hold(now_ms, retry_after_ms or 0)
 
     def hold(self, now_ms: int, for_ms: int) -> None:
-        """Nothing before that time."""
+        """Sends nothing for `for_ms`."""
         self._held_until_ms = max(self._held_until_ms, now_ms + for_ms)
 
 
 class _Count:
-    """How many requests left, by the second."""
+    """Counts sent requests per second."""
 
     def __init__(self, now_ms: int) -> None:
         self._since_ms = now_ms
@@ -82,7 +82,7 @@ class _Count:
         self._count += 1
 
     def per_s(self, now_ms: int) -> float:
-        """The larger of this second's and the last one's."""
+        """The larger count of this second and the last."""
         self._roll(now_ms)
         return float(max(self._count, self._before))
 
@@ -95,8 +95,8 @@ class _Count:
 
 
 class Allowance:
-    """How many messages may be taken from the queue: at most `max_per_s` in any second, None for as many as there
-    are. `now_ms` is the steady clock's.
+    """How many messages may be claimed: at most `max_per_s` in any second; None for no limit. `now_ms` is the steady
+    clock's.
     """
 
     def __init__(self, max_per_s: int | None, now_ms: int) -> None:
@@ -105,20 +105,20 @@ class Allowance:
         self._filled_at_ms = now_ms
 
     def room(self, now_ms: int) -> int:
-        """How many may be taken now."""
+        """How many may be claimed now."""
         if self._max_per_s is None:
             return _MANY
         elapsed_s = max(0, now_ms - self._filled_at_ms) / 1000
         self._filled_at_ms = max(now_ms, self._filled_at_ms)
         self._left = min(float(self._max_per_s), self._left + elapsed_s * self._max_per_s)
-        # A sum of parts of a second must not stay short of a whole one for ever.
+        # Rounding errors must not keep the sum below a whole message forever.
         return int(self._left + _ROUNDING)
 
     def take(self, count: int) -> None:
         self._left -= count
 
     def wait_ms(self) -> int:
-        """How long until there is room for one, as of the last look."""
+        """The milliseconds until there is room for one, as of the last call of `room`."""
         if self._max_per_s is None or self._left >= 1:
             return 0
         return int((1 - self._left) / self._max_per_s * 1000) + 1

@@ -1,4 +1,4 @@
-"""`transform → check`: from messages to calls that are ready to go, or to the reason why there are none."""
+"""`transform → check`: turns messages into calls that are ready to send, or into the reason why there are none."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.reasons import Reason, reason
 from nicobar.sandbox import Broken, Calls, Canceled, Failure, Job, Result, Sandbox, Untouched
 
-# One message may become several calls; more than this is a mistake that would hold the endpoint up.
+# One message may become several calls; more than this is a mistake that would block the endpoint.
 MAX_CALLS = 200
 
 
 class Subject(Record):
-    """A message and whom it is about. The ids of its events depend on `app_uid`, `replay_key` and `test`, the name of
-    a test that is really sent; those of the earlier scheme on `edition` (see `connectors/identity.py`).
+    """A message and its customer. The event ids depend on `app_uid`, `replay_key` and `test` (a test event), those of
+    the earlier scheme on `edition` (see `connectors/identity.py`).
     """
 
     message: Message
@@ -32,7 +32,7 @@ class Subject(Record):
 
 
 class Ready(Record):
-    """Calls to send; never empty. `asked` is what the handler asked for, before corrections."""
+    """Calls to send; never empty. `asked` are the handler's calls before corrections."""
 
     asked: tuple[Call, ...]
     calls: tuple[ReadyCall, ...]
@@ -42,8 +42,8 @@ class Ready(Record):
 
 
 class Stopped(Record):
-    """Nothing to send: `state` is FAILED or CANCELED, `code` is the kind of reason. A failure that `may_pass`
-    is worth another try.
+    """Nothing to send: `state` is FAILED or CANCELED, `code` is the kind of reason. A failure that `may_pass` is
+    retried.
     """
 
     state: DeliveryState
@@ -62,9 +62,9 @@ Transformed = Ready | Stopped
 async def transform(
     sandbox: Sandbox, target: OpenEndpoint, subjects: Sequence[Subject], now_ms: int
 ) -> list[Transformed]:
-    """Runs the endpoint's handler on the messages and checks what it asks for. Raises SandboxError.
+    """Runs the endpoint's handler on the messages and checks its calls. Raises SandboxError.
 
-    Inside the handler it is the moment of the message's acceptance, on every try.
+    In the handler, the current time is always the time when the message was accepted.
     """
     endpoint = target.endpoint
     if endpoint.transformation is None or not endpoint.transformation_enabled:
@@ -96,8 +96,8 @@ def _job(target: OpenEndpoint, subject: Subject) -> Job:
 
 
 def _seed(subject: Subject, endpoint: Endpoint) -> str:
-    """The seed of `Math.random`: the event, so that an id that a handler draws is the same wherever the event is
-    delivered. A delivery of the earlier scheme keeps the seed that it began with.
+    """The seed of `Math.random`: the event, so that a handler's random ids are the same wherever the event is
+    delivered. A delivery of the earlier scheme keeps its initial seed.
     """
     message = subject.message
     if subject.replay_key is None:
@@ -112,11 +112,11 @@ def _version(endpoint: Endpoint) -> tuple[int, str]:
 
 
 def _beyond_limits(subject: Subject, result: Result) -> Stopped | None:
-    """Why neither the event nor the calls are looked at any further; None for those within the limits."""
-    if is_deeper(subject.message.body):  # accepted before there was a limit
+    """The failure if the event or the number of calls exceeds a limit; None within the limits."""
+    if is_deeper(subject.message.body):  # accepted before the limit was introduced
         why = reason(
             "event_too_deep",
-            "The event is nested deeper than %(levels)s levels. Send it again with less nesting.",
+            "The event is nested deeper than %(levels)s levels. Send a flatter event.",
             levels=MAX_DEPTH_LEVELS,
         )
         return Stopped(state=DeliveryState.FAILED, code=Failure.BAD_RESULT.value, reason=why)
@@ -128,7 +128,7 @@ def _beyond_limits(subject: Subject, result: Result) -> Stopped | None:
 def _too_many(calls: int) -> Reason:
     return reason(
         "too_many_calls",
-        "The handler asks for %(calls)s calls; %(max_calls)s are allowed.",
+        "The handler returned %(calls)s calls. The maximum is %(max_calls)s.",
         calls=calls,
         max_calls=MAX_CALLS,
     )

@@ -25,6 +25,6 @@ class Work:
 
 
 def internal_error(error: Exception) -> Deferred:
-    """The outcome of a delivery that our own fault ended: it is retried on the schedule."""
-    why = reason("internal_error", "An internal error, %(name)s; the log says more.", name=type(error).__name__)
+    """The outcome of a delivery that an internal error ended: it is retried on the schedule."""
+    why = reason("internal_error", "Internal error: %(name)s. See the log for details.", name=type(error).__name__)
     return Deferred(reason=why)

@@ -1,4 +1,4 @@
-"""Keeps the deliveries of every endpoint going: one lane per endpoint."""
+"""Delivers for every endpoint: one lane per endpoint."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from nicobar.pipeline.lane import IDLE_MS, Lane, log_end
 from nicobar.pipeline.retry import JITTER, RETRY_AFTER_MS
 from nicobar.store import Store
 
-# Nothing waits longer than the schedule's longest step, unless a destination asked for it (at most a day).
+# No delivery waits longer than the schedule's longest step, or a day if a destination requests it.
 MAX_WAIT_MS = max(int(RETRY_AFTER_MS[-1] * (1 + JITTER)), 24 * 3_600_000)
 
 
 class Worker:
-    """Delivers for all endpoints of the configuration, and follows its changes."""
+    """Delivers for all endpoints of the configuration and follows its changes."""
 
     def __init__(
         self,
@@ -51,26 +51,26 @@ class Worker:
         configuration.on_change(self._follow)
 
     async def start(self) -> None:
-        """Takes up what an earlier process left, then delivers. Only for the one worker of a database."""
+        """Requeues the deliveries of an earlier process, then delivers. Only for a database's single worker."""
         now_ms = self._clock.now_ms()
         await self._store.bound_times(now_ms=now_ms, latest_ms=now_ms + MAX_WAIT_MS)
         self._breakers = dict(await self._store.breakers())
         released = await self._store.release_leases()
         if released:
-            log.info("taken up from an earlier process", deliveries=released)
+            log.info("deliveries of an earlier process requeued", deliveries=released)
         self._follow()
         self._looking = asyncio.create_task(self._look_at_queues(), name="look at queues")
 
     def wake(self, endpoint_seqs: Sequence[int]) -> None:
-        """New work is there for these endpoints."""
+        """Signals new work for these endpoints."""
         for seq in endpoint_seqs:
             lane = self._lanes.get(seq)
             if lane:
                 lane.signal.set()
 
     async def stop(self, timeout_ms: int) -> None:
-        """Takes nothing new and waits for the pages in flight; what is not through after `timeout_ms` is given
-        back to the queue, to be sent again by the next process.
+        """Claims nothing new and waits for the pages in flight. Deliveries unfinished after `timeout_ms` are requeued
+        and sent again by the next process.
         """
         self._stop.set()
         for lane in self._lanes.values():
@@ -84,14 +84,18 @@ class Worker:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
-                log.warning("stopped before everything in flight was through", endpoints=len(late))
+                log.warning("stopped with deliveries in flight", endpoints=len(late))
                 await self._hand_back()
 
     async def _hand_back(self) -> None:
         try:
             await self._store.release_leases()
         except StoreError as error:
-            log.error("handed back by the next start", code=error.code, detail=error.detail)
+            log.error(
+                "deliveries in flight not requeued; the next start requeues them",
+                code=error.code,
+                detail=error.detail,
+            )
 
     @property
     def alive(self) -> bool:
@@ -100,10 +104,10 @@ class Worker:
         return not self._stop.is_set() and not any(task.done() for task in tasks)
 
     def failing_lanes(self) -> dict[str, str]:
-        """Whose deliveries cannot be claimed and why: the last look at the queue failed, or the task has ended."""
+        """The endpoints whose deliveries cannot be claimed, and why: the queue was not read, or the task stopped."""
         failing = {}
         for seq, lane in self._lanes.items():
-            failure = "its task has ended" if self._tasks[seq].done() else lane.failure
+            failure = "its task stopped unexpectedly" if self._tasks[seq].done() else lane.failure
             if failure is not None:
                 failing[lane.name] = failure
         return failing
@@ -135,7 +139,7 @@ class Worker:
             lane = self._lanes.pop(seq)
             lane.stop()
             self._breakers[seq] = lane.breaker
-            # The task ends by itself after its page; a reference keeps it from being collected before.
+            # The task ends after its page; the reference keeps it from being collected before.
             task = self._tasks.pop(seq)
             task.add_done_callback(log_end)
 

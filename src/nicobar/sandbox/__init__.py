@@ -1,5 +1,5 @@
-"""Runs merchants' JavaScript. `pool.py` keeps child processes, `child.py` runs in them; nothing else knows the
-engine. A handler's failure is a value, `Broken`; only the sandbox's own failure is raised.
+"""Runs merchants' JavaScript. `pool.py` manages child processes, `child.py` runs in them; nothing else knows the
+engine. A handler's failure is a value, `Broken`; only the sandbox's own failures are raised.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from nicobar.reasons import Reason
 
 
 class Bounds(Record):
-    """What one event may use. The engine holds `run_ms` of CPU time and the memory. What it cannot interrupt, such as
-    a backtracking regular expression, the kernel ends after `cpu_ms` of CPU time. The parent kills the child after
-    `wall_ms` in any case, and checks again what leaves the child: output, console and `depth_levels`, the levels of
-    lists and objects in a payload.
+    """The limits for one event. The engine enforces `run_ms` of CPU time and the memory limit. The kernel stops code
+    that the engine cannot interrupt, such as a backtracking regular expression, after `cpu_ms` of CPU time. The
+    parent always kills the child after `wall_ms`, and checks the child's output again: its size, the console and
+    `depth_levels`, the nesting of lists and objects in a payload.
     """
 
     code_chars: int = 51_200
@@ -32,9 +32,9 @@ class Bounds(Record):
 
 
 class Job(Record):
-    """One event for one handler. `code_id` names the code version (the same id, the same code) and lets a child
-    keep it compiled. `url` and `method` are what `webhook` starts with. Inside, `Date` stands still at
-    `now_ms` and `Math.random` is seeded with `seed`, so the same job gives the same calls on every try.
+    """One event for one handler. `code_id` identifies the code version, so that a child can keep it compiled. `url`
+    and `method` are the initial values in `webhook`. In the handler, `Date` is fixed at `now_ms` and `Math.random` is
+    seeded with `seed`, so the same job returns the same calls on every attempt.
     """
 
     code_id: str
@@ -52,7 +52,7 @@ class Job(Record):
 
 
 class Calls(Record, tag=True):
-    """The handler asks for these calls; never empty."""
+    """The calls that the handler returned; never empty."""
 
     calls: tuple[Call, ...]
     console: tuple[str, ...]
@@ -67,14 +67,14 @@ class Canceled(Record, tag=True):
 
 
 class Untouched(Record, tag=True):
-    """The handler returned the event unchanged: the call is the event as it was received."""
+    """The handler returned the event unchanged: the call is the received event."""
 
     console: tuple[str, ...]
     duration_us: int
 
 
 class Failure(StrEnum):
-    """Why a handler gave no result."""
+    """Why a handler returned no result."""
 
     CODE_TOO_LARGE = "code_too_large"
     SYNTAX_ERROR = "syntax_error"
@@ -89,8 +89,8 @@ class Failure(StrEnum):
 
 
 class Broken(Record, tag=True):
-    """The handler failed on this event. `may_pass` says that another run may succeed: the process was killed because
-    time had passed, which a busy machine causes too.
+    """The handler failed on this event. With `may_pass`, another run may succeed: the process was killed after a
+    timeout, which a busy machine causes too.
     """
 
     failure: Failure
@@ -101,7 +101,7 @@ class Broken(Record, tag=True):
 
     @property
     def line(self) -> int | None:
-        """The line in the handler's own source, counted from 1; None where no line is to blame."""
+        """The line in the handler's source, counted from 1; None if unknown."""
         return self.reason.location if isinstance(self.reason.location, int) else None
 
 
@@ -109,6 +109,6 @@ Result = Calls | Canceled | Untouched | Broken
 
 
 class Sandbox(Protocol):
-    """Runs jobs side by side; the results stand in the order of the jobs."""
+    """Runs jobs in parallel; the results are in the order of the jobs."""
 
     async def run(self, jobs: Sequence[Job]) -> list[Result]: ...

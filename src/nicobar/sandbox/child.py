@@ -1,6 +1,6 @@
 """The process that runs handlers: `python -I -m nicobar.sandbox.child`. Reads batches from standard input, writes
-one reply a job to standard output, and ends with its parent. The only place that knows the engine. What the handler
-returned is passed on as the engine wrote it: only the parent decodes it.
+one reply per job to standard output, and ends with its parent. The only place that knows the engine. The handler's
+result is forwarded as the engine wrote it: only the parent decodes it.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from nicobar.sandbox.wire import (
 )
 
 MAX_CONTEXTS = 16
-# After this many events a kept context's memory is looked at; looking walks the whole heap.
+# After this many events, a context's memory is measured, which walks the whole heap.
 LOOK_AT_MEMORY_EVENTS = 64
 MAX_KEPT_BYTES = 8 * 1024 * 1024
 STACK_BYTES = 1024 * 1024
 ADDRESS_SPACE_BYTES = 2 * 1024 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
-# Promises are not supported; a handler that uses a few by habit is not stopped.
+# Promises are not supported, but a handler may use a few.
 MAX_PENDING_JOBS = 1_000
-# What the engine says of code that it ended.
+# The engine's message for code that it stopped.
 _INTERRUPTED = "interrupted"
 
 _PRELUDE = files("nicobar.sandbox").joinpath("prelude.js").read_text("utf-8")
-# Every piece of code is called `<input>` in a stack; the prelude is moved below any line a handler can have.
+# Stack traces call all code `<input>`; the prelude's line numbers start beyond those of any handler.
 _PRELUDE_LINE = Bounds().code_chars + 10_000
 _AT = re.compile(r"<input>:(\d+)")
 
@@ -59,7 +59,7 @@ class _Failed(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    """The first line of what the prelude's function returns; the calls follow, as JSON."""
+    """The first line that the prelude's function returns; the calls follow, as JSON."""
 
     console: tuple[str, ...]
     clean: bool
@@ -68,7 +68,7 @@ class _Answer(msgspec.Struct):
 
 
 class _Context:
-    """One version of one handler, compiled. Not usable again once `spoiled`."""
+    """One compiled version of a handler. Not reusable once `spoiled`."""
 
     def __init__(self, code: str, bounds: Bounds) -> None:
         _check_syntax(code, bounds)
@@ -78,7 +78,7 @@ class _Context:
         self._engine.set_max_stack_size(STACK_BYTES)
         self._engine.set_time_limit(bounds.run_ms / 1000)
         prelude = _function(self._engine.eval("\n" * _PRELUDE_LINE + _PRELUDE))
-        # Called for each event, so that each has bindings of its own; on the first line, so that lines count right.
+        # Called for each event, so that each has its own bindings; on the first line, so that line numbers match.
         factory = _function(
             self._engine.eval("(() => {" + code + "\n;return typeof handler === 'undefined' ? undefined : handler})")
         )
@@ -90,7 +90,7 @@ class _Context:
     def run(self, job: Job, bounds: Bounds, number: int) -> Reply:
         started_ns = time.perf_counter_ns()
         started_cpu_ns = time.process_time_ns()
-        # Until the event is known to have left nothing.
+        # Until the event is known to have left no state.
         self.spoiled = True
         try:
             head, _, calls = str(self._run(_input(job, bounds))).partition("\n")
@@ -110,10 +110,9 @@ class _Context:
         return _reply(number, answer, calls, bounds, _since_us(started_ns))
 
     def _finish_jobs(self, bounds: Bounds, started_cpu_ns: int) -> None:
-        """Runs what the handler put off (promises, async functions), so that code which never ends is found each
-        time: by its number of jobs, since a chain that also uses up the memory would end by itself, sooner or later
-        than by its time. It changes no result: that is complete. A context in which any of it ran is not used again.
-        Raises JSException.
+        """Runs pending jobs (promises, async functions), so that code that never ends is always found: by its number
+        of jobs, since a chain that also exhausts the memory could fail before or after its time limit. The result is
+        complete and does not change. A context in which a job ran is not reused. Raises JSException.
         """
         ran = 0
         while self._engine.execute_pending_job():
@@ -138,7 +137,7 @@ def _function(value: object) -> quickjs.Object:
 
 
 class _Contexts:
-    """The compiled handlers, the least used one goes first."""
+    """The compiled handlers; the least recently used is evicted first."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, _Context] = OrderedDict()
@@ -161,8 +160,8 @@ class _Contexts:
 
 
 def _check_syntax(code: str, bounds: Bounds) -> None:
-    """Raises JSException unless the code is a whole script of its own: one that closes our wrapper is not. The
-    engine reads all of it before it runs the first statement, which ends it.
+    """Raises JSException unless the code is a complete script; one that closes our wrapper is not. The engine parses
+    all of it before it runs the first statement, which throws.
     """
     engine = quickjs.Context()
     engine.set_memory_limit(bounds.memory_bytes)
@@ -185,7 +184,7 @@ def _not_compiled(number: int, error: quickjs.JSException) -> Reply:
 
 
 def _ended(number: int, error: quickjs.JSException, console: tuple[str, ...], duration_us: int) -> Reply:
-    """An event that the engine itself ended."""
+    """The reply for an event that the engine stopped."""
     text = str(error)
     values: dict[str, str | int] = {}
     if _INTERRUPTED in text:
@@ -220,7 +219,7 @@ def _broken(
 
 
 def _line(stack: str) -> int | None:
-    """The first line of the handler's own source in a stack."""
+    """The first line of the handler's source in a stack."""
     lines = (int(match) for match in _AT.findall(stack))
     return next((line for line in lines if line < _PRELUDE_LINE), None)
 
@@ -264,7 +263,7 @@ def _since_us(started_ns: int) -> int:
 
 
 def _confine() -> None:
-    """Ends with the parent, writes no files, takes no more memory than the engine's limits call for."""
+    """Limits the process: it ends with its parent, writes no files and uses bounded memory."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     for what, limit in (
@@ -275,7 +274,7 @@ def _confine() -> None:
     ):
         _, hard = resource.getrlimit(what)
         most = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        # Some systems refuse a limit on the address space; the engine's own limit stands in any case.
+        # Some systems reject a limit on the address space; the engine's own limit still applies.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(what, (most, most))
     # Ctrl-C in a terminal goes to the whole group; the parent decides when its children end.
@@ -286,7 +285,7 @@ def main() -> None:
     _confine()
     contexts = _Contexts()
     incoming = sys.stdin.buffer
-    # Kept to this function: nothing that anybody prints can get between the frames.
+    # Only this function has the descriptor, so nothing printed elsewhere can get between the frames.
     outgoing = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     outgoing.write(frame(Greeting()))
@@ -294,7 +293,7 @@ def main() -> None:
     while len(head := incoming.read(LENGTH_BYTES)) == LENGTH_BYTES:
         batch = read(incoming.read(frame_length(head)), Batch)
         for number, job in enumerate(batch.jobs, batch.first_number):
-            # Its signal ends this process: nothing here handles it.
+            # The timer's signal ends this process: nothing handles it.
             signal.setitimer(signal.ITIMER_PROF, batch.bounds.cpu_ms / 1_000)
             outgoing.write(frame(contexts.run(job, batch.codes[job.code_id], batch.bounds, number)))
             outgoing.flush()

@@ -1,5 +1,5 @@
-"""What a handler's failures are. A child names one by its code and adds values; the texts are the parent's, since
-nothing that comes from a child is trusted.
+"""The failures of handlers. A child sends a code and values; the parent adds the text, since nothing from a child is
+trusted.
 """
 
 from __future__ import annotations
@@ -9,48 +9,75 @@ from nicobar.sandbox import Failure
 
 _REASONS: dict[Failure, tuple[Reason, ...]] = {
     Failure.CODE_TOO_LARGE: (
-        reason("code_too_large", "The code has %(chars)s characters; %(code_chars)s are allowed."),
+        reason("code_too_large", "The code has %(chars)s characters. The maximum is %(code_chars)s."),
     ),
     Failure.SYNTAX_ERROR: (
         reason("syntax_error", "%(error)s."),
         reason(
             "module",
-            "%(error)s. Handlers are scripts, not modules: write `function handler(webhook) { … }`, without export.",
+            "%(error)s. Handlers are scripts, not modules. Write `function handler(webhook) { … }` "
+            "without import and export.",
         ),
     ),
-    Failure.NO_HANDLER: (reason("no_handler", "The code has no function `handler(webhook)`."),),
+    Failure.NO_HANDLER: (
+        reason(
+            "no_handler", "The code has no function `handler`. Add `function handler(webhook) { return webhook; }`."
+        ),
+    ),
     Failure.THREW: (reason("threw", "The handler threw %(error)s"),),
-    Failure.TIMED_OUT: (reason("timed_out", "The handler ran longer than an event may."),),
-    Failure.OUT_OF_MEMORY: (reason("out_of_memory", "The handler needs more memory than an event may use."),),
-    Failure.STACK_OVERFLOW: (reason("stack_overflow", "The handler calls itself too deeply."),),
+    Failure.TIMED_OUT: (
+        reason(
+            "timed_out", "The handler exceeded the limit of %(run_ms)s ms. Check its loops and regular expressions."
+        ),
+    ),
+    Failure.OUT_OF_MEMORY: (
+        reason(
+            "out_of_memory",
+            "The handler exceeded the limit of %(memory_mib)s MiB of memory. Check for lists and "
+            "strings that keep growing.",
+        ),
+    ),
+    Failure.STACK_OVERFLOW: (
+        reason(
+            "stack_overflow",
+            "The handler overflowed the stack. Check for functions that call themselves without end.",
+        ),
+    ),
     Failure.OUTPUT_TOO_LARGE: (
-        reason("output_too_large", "The handler's calls are larger than %(output_bytes)s bytes."),
+        reason("output_too_large", "The handler's calls are larger than %(output_bytes)s bytes. Send less data."),
     ),
     Failure.BAD_RESULT: (
-        reason("not_run", "The event could not be run: %(error)s."),
-        reason("headers_not_object", "`headers` is not an object of texts."),
-        reason("header_name_invalid", "`headers` has a name that HTTP does not allow."),
-        reason("header_not_text", "The header %(name)s is not a text."),
+        reason("not_run", "The handler could not run on this event: %(error)s."),
+        reason("headers_not_object", "`headers` must be an object whose values are strings."),
+        reason("header_name_invalid", "`headers` contains a name that is not a valid HTTP header."),
+        reason("header_not_text", "The value of header %(name)s is not a string. Use String(value)."),
         reason(
             "header_value_invalid",
-            "The header %(name)s holds characters that HTTP does not allow, or more than 4096 of them.",
+            "The value of header %(name)s is longer than 4096 characters or contains characters that "
+            "HTTP does not allow.",
         ),
-        reason("too_deep", "The payload is nested deeper than %(levels)s levels. Return a flatter one."),
-        reason("returned_nothing", "The handler returned nothing; end it with `return webhook`."),
-        reason("returned_null", "The handler returned null; return the webhook or a list of them."),
-        reason("returned_value", "The handler returned a %(type)s; return the webhook or a list of them."),
+        reason("too_deep", "The payload is nested deeper than %(levels)s levels. Return a flatter payload."),
+        reason("returned_nothing", "The handler returned nothing. End it with `return webhook;`."),
+        reason("returned_null", "The handler returned null. Return the webhook, or a list of webhooks."),
+        reason("returned_value", "The handler returned a %(type)s. Return the webhook, or a list of webhooks."),
+        reason("returned_promise", "The handler returned a promise. Return the result directly, without async."),
+        reason("list_holds_list", "The handler returned a list within a list. Return one flat list of webhooks."),
         reason(
-            "returned_promise", "The handler returned a promise; it has to return its result itself, without async."
+            "list_holds_nothing",
+            "The handler returned a list with an undefined entry. Return a list of webhooks only.",
         ),
-        reason("list_holds_list", "The handler returned a list with a list in it."),
-        reason("list_holds_nothing", "The handler returned a list with nothing in one of its places."),
-        reason("list_holds_null", "The handler returned a list with null in it."),
-        reason("list_holds_value", "The handler returned a list with a %(type)s in it."),
-        reason("no_payload", "The handler returned an object without `payload`."),
-        reason("method_invalid", "`method` has to be POST, PUT, PATCH or DELETE."),
-        reason("url_not_text", "`url` is not a text."),
-        reason("payload_not_json", "The payload cannot be written as JSON: %(error)s."),
-        reason("payload_type", "The payload is a %(type)s, which JSON does not have."),
+        reason("list_holds_null", "The handler returned a list with a null entry. Return a list of webhooks only."),
+        reason(
+            "list_holds_value",
+            "The handler returned a list that contains a %(type)s. Return a list of webhooks only.",
+        ),
+        reason(
+            "no_payload", "The handler returned an object without `payload`. Add `payload`, or return the webhook."
+        ),
+        reason("method_invalid", "`method` must be POST, PUT, PATCH or DELETE."),
+        reason("url_not_text", "`url` must be a string."),
+        reason("payload_not_json", "The payload cannot be converted to JSON: %(error)s."),
+        reason("payload_type", "The payload is a %(type)s, which JSON does not support."),
     ),
 }
 KINDS = {why.code: failure for failure, reasons in _REASONS.items() for why in reasons}

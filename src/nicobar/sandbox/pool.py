@@ -1,4 +1,4 @@
-"""Keeps child processes, hands them jobs, and holds the clock on each job by killing the child."""
+"""Manages child processes, gives them jobs, and enforces each job's time limit by killing the child."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ from nicobar.sandbox import Bounds, Broken, Failure, Job, Result
 from nicobar.sandbox.replies import InvalidReply, judge, max_reply_bytes
 from nicobar.sandbox.wire import LENGTH_BYTES, MAX_GREETING_BYTES, Batch, Greeting, Reply, frame, frame_length, read
 
-# Callers take turns by slices: what one may be held up by the others is this long for each child, or one event of
-# theirs.
+# Callers take turns by slices. Each child delays a caller by at most this long, or by one event of another caller.
 SLICE_MS = 100
 SLICE_JOBS = 16
-# Of code that takes longer than this an event, one child is kept free where there is more than one.
+# Code that takes longer than this per event never uses all children, if there is more than one.
 HEAVY_US = 20_000
 SLICE_BYTES = 4 * 1024 * 1024
 START_MS = 15_000
@@ -35,7 +34,7 @@ EXIT_MS = 5_000
 MAX_PACES = 1_000
 CHILD = (sys.executable, "-I", "-m", "nicobar.sandbox.child")
 _NUMBER_BITS = 62
-# What ends a child before its answer is complete.
+# The errors when a child ends before its reply is complete.
 _DEATHS = (OSError, EOFError)
 
 T = TypeVar("T")
@@ -43,18 +42,18 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Slice:
-    """A few jobs of one caller, and where their results go."""
+    """A few jobs of one caller, and the future for their results."""
 
     jobs: Sequence[Job]
     done: asyncio.Future[list[Result]]
 
 
 class SandboxPool:
-    """A `Sandbox` of `children` processes. `on_kill` is told why a child was ended.
+    """A `Sandbox` of `children` processes. `on_kill` gets the reason why a child was killed.
 
-    A caller has at most as many slices in line as there are children, and a slice of slow code has fewer events, so
-    that neither a large page nor a slow handler holds up the others; what waits is bounded by the number of callers.
-    Slow code, whoever's it is, never has all children.
+    A caller has at most as many slices queued as there are children, and a slice of slow code has fewer events, so
+    that neither a large page nor a slow handler delays the others; the queue is bounded by the number of callers.
+    Slow code never occupies all children.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class SandboxPool:
             self._keepers.append(asyncio.create_task(keeper.run(self._waiting), name=f"sandbox {number}"))
 
     async def close(self) -> None:
-        """Ends the children. Jobs that are still running are lost to their callers."""
+        """Stops the children. Running jobs are lost."""
         self._closed = True
         for task in self._keepers:
             task.cancel()
@@ -93,9 +92,9 @@ class SandboxPool:
             self._waiting.get_nowait().done.cancel()
 
     async def run(self, jobs: Sequence[Job]) -> list[Result]:
-        """Raises SandboxError when no child can be started."""
+        """Raises SandboxError if no child can be started."""
         if self._closed or not self._keepers:
-            raise SandboxError("sandbox_closed", "The sandbox is not running.", "Start it before giving it work.")
+            raise SandboxError("sandbox_closed", "The sandbox is not running.", "Start it before running handlers.")
         places = asyncio.Semaphore(self._count)
         handed_in: list[asyncio.Task[list[Result]]] = []
         given = 0
@@ -124,13 +123,13 @@ class SandboxPool:
         return results
 
     def _took_us(self, result: Result) -> int:
-        """A run that was ended from outside says nothing of its time, which was all that it may have."""
+        """The time that a run took; the maximum for a run that was stopped from outside."""
         killed = isinstance(result, Broken) and result.failure is Failure.TIMED_OUT
         return self._bounds.cpu_ms * 1_000 if killed else result.duration_us
 
 
 class _Paces:
-    """How long one event takes, by code. Of code that was not seen yet, nothing is known."""
+    """How long one event takes, by code; unknown for new code."""
 
     def __init__(self) -> None:
         self._us: OrderedDict[str, float] = OrderedDict()
@@ -141,7 +140,7 @@ class _Paces:
     def learn(self, code_id: str, took_us: Sequence[int]) -> None:
         mean = sum(took_us) / len(took_us)
         pace_us = self._us.get(code_id, mean)
-        # Slower is believed at once, faster after a few slices.
+        # A slower pace counts at once, a faster one after a few slices.
         self._us[code_id] = max(mean, (3 * pace_us + mean) / 4)
         self._us.move_to_end(code_id)
         if len(self._us) > MAX_PACES:
@@ -149,7 +148,7 @@ class _Paces:
 
 
 def _slice(jobs: Sequence[Job], start: int, pace_us: float | None) -> Sequence[Job]:
-    """The next few jobs of one code: about as many as take `SLICE_MS`, one where that is not known."""
+    """The next few jobs of one code: about as many as take `SLICE_MS`, one if the pace is unknown."""
     most = 1 if pace_us is None else max(1, min(SLICE_JOBS, int(SLICE_MS * 1_000 / max(pace_us, 1))))
     size_bytes = 0
     for index in range(start, min(len(jobs), start + most)):
@@ -160,7 +159,7 @@ def _slice(jobs: Sequence[Job], start: int, pace_us: float | None) -> Sequence[J
 
 
 class _Keeper:
-    """One place for a child; a child that had to be ended is replaced for the next jobs."""
+    """One child process, which is replaced after it was killed."""
 
     def __init__(self, bounds: Bounds, on_kill: Callable[[str], None]) -> None:
         self._bounds = bounds
@@ -178,9 +177,9 @@ class _Keeper:
                     continue
                 try:
                     results = await self._work(part.jobs)
-                except Exception as error:  # noqa: BLE001 - a surprise is its caller's; a keeper that ends holds up all
+                except Exception as error:  # noqa: BLE001 - the caller gets the error; a keeper that ends stops all jobs
                     if not isinstance(error, SandboxError):
-                        await self._kill("crashed")  # nobody knows how far the child has read
+                        await self._kill("crashed")  # it is unknown how much the child has read
                     if not part.done.done():
                         part.done.set_exception(error)
                 else:
@@ -197,12 +196,12 @@ class _Keeper:
             except TimeoutError:
                 results.append(await self._timed_out())
             except (*_DEATHS, InvalidReply) as error:
-                # Something else may have ended it, or the event before: alone, the event gets another chance.
+                # Another cause or the previous event may have ended the child: the event is retried alone.
                 results.append(await self._used_up(error) or await self._alone(jobs[len(results)]))
         return results
 
     async def _alone(self, job: Job) -> Result:
-        """An event whose process ended, in another one. One that ends that too has failed."""
+        """Retries an event whose process ended in a new process. It fails if that one ends too."""
         results: list[Result] = []
         try:
             await self._some([job], results)
@@ -210,22 +209,23 @@ class _Keeper:
             return await self._timed_out()
         except _DEATHS as error:
             why = reason(
-                "crashed", "The process that ran the handler ended twice, the second time with this event alone."
+                "crashed", "The process that ran the handler crashed twice, the second time with this event alone."
             )
             return await self._used_up(error) or Broken(failure=Failure.CRASHED, reason=why)
         except InvalidReply as error:
             why = reason(
                 "reply_invalid",
-                "The process that ran the handler answered with %(error)s, twice. Nothing of it was used.",
+                "The process that ran the handler sent an invalid reply twice: %(error)s. The replies "
+                "were discarded.",
                 error=str(error),
             )
             return await self._used_up(error) or Broken(failure=Failure.BAD_RESULT, reason=why)
         return results[0]
 
     async def _used_up(self, error: Exception) -> Broken | None:
-        """Ends the child; how the event failed if the kernel ended it first, for its CPU time."""
+        """Stops the child; returns the failure if the kernel stopped it first, for its CPU time."""
         if self._child is not None and isinstance(error, _DEATHS):
-            # Killing a process that has just ended by itself loses how it ended.
+            # Killing a process that has just ended loses its exit status.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(EXIT_MS / 1000):
                     await self._child.wait()
@@ -233,24 +233,28 @@ class _Keeper:
             self._on_kill("crashed")
             return None
         self._on_kill("timed_out")
-        why = reason("cpu_time", "The handler used more than %(cpu_ms)s ms of CPU time.", cpu_ms=self._bounds.cpu_ms)
+        why = reason(
+            "cpu_time",
+            "The handler used more than %(cpu_ms)s ms of CPU time and was stopped. Check its regular expressions.",
+            cpu_ms=self._bounds.cpu_ms,
+        )
         return Broken(failure=Failure.TIMED_OUT, reason=why)
 
     async def _timed_out(self) -> Broken:
         await self._kill("timed_out")
         why = reason(
             "ended_from_outside",
-            "The handler ran longer than %(wall_ms)s ms and had to be ended from outside.",
+            "The handler did not finish within %(wall_ms)s ms and was stopped.",
             wall_ms=self._bounds.wall_ms,
         )
         return Broken(failure=Failure.TIMED_OUT, reason=why, may_pass=True)
 
     async def _some(self, jobs: Sequence[Job], results: list[Result]) -> None:
-        """Adds one result after the other; raises where the child does not give the next one."""
+        """Appends the results one by one; raises if the child does not send the next one."""
         child = await self._alive()
         codes = {job.code_id: job.code for job in jobs}
         bare = tuple(msgspec.structs.replace(job, code="") for job in jobs)
-        # Not to be guessed: an answer that was sent too early or twice belongs to no job.
+        # Unpredictable: a reply that was sent too early or twice matches no job.
         first_number = secrets.randbits(_NUMBER_BITS)
         request = frame(Batch(bounds=self._bounds, first_number=first_number, codes=codes, jobs=bare))
         if child.stdin is None:
@@ -276,12 +280,13 @@ class _Keeper:
                 return child
         raise SandboxError(
             "sandbox_unavailable",
-            f"The process that runs handlers could not be started, {MAX_STARTS} times in a row.",
-            "Run `nicobar doctor`; check the machine's memory and process limits.",
+            "The sandbox process failed to start %(starts)s times in a row.",
+            "Run `nicobar doctor`, and check the machine's memory and process limits.",
+            starts=MAX_STARTS,
         )
 
     async def _start(self) -> Process:
-        """A cancellation waits for the process, so that it can be ended: uvloop would leave it behind."""
+        """A cancellation waits for the process, so that it can be killed: uvloop would leave it running."""
         creating = asyncio.ensure_future(
             asyncio.create_subprocess_exec(
                 *CHILD, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={"TZ": "UTC", "LC_ALL": "C.UTF-8"}
@@ -300,7 +305,7 @@ class _Keeper:
         await self._end()
 
     async def _end(self) -> int | None:
-        """How the child ended."""
+        """Stops the child; returns its exit status."""
         child, self._child = self._child, None
         if child is None:
             return None
@@ -313,7 +318,7 @@ class _Keeper:
 
 
 async def _receive(child: Process, kind: type[T], max_bytes: int) -> T:
-    """The child's next frame; its length is checked before anything of it is kept. Raises InvalidReply."""
+    """The child's next frame; its length is checked before the content is read. Raises InvalidReply."""
     if child.stdout is None:
         raise EOFError
     head = await child.stdout.readexactly(LENGTH_BYTES)
@@ -325,4 +330,4 @@ async def _receive(child: Process, kind: type[T], max_bytes: int) -> T:
     try:
         return read(content, kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise InvalidReply("bytes that are not an answer") from error
+        raise InvalidReply("an unreadable frame") from error

@@ -1,6 +1,6 @@
-// Runs first in every context: makes the globals that a handler may use, freezes everything that is there, and
-// returns the function that runs a handler on one event. It is called with the currencies' decimals, as JSON. What it
-// needs it takes into its own scope before any merchant's code can run.
+// Runs first in every context: creates the globals that a handler may use, freezes everything, and returns the function
+// that runs a handler on one event. Its argument is the currencies' decimals, as JSON. It copies the built-ins that it
+// needs into its own scope before any merchant's code can run.
 ((decimalsText) => {
   "use strict";
   const { apply, construct, defineProperty, deleteProperty, getOwnPropertyDescriptor, getPrototypeOf, ownKeys } =
@@ -27,12 +27,12 @@
   const setLevel = uncurry(Map.prototype.set);
   const Levels = Map;
   const join = uncurry(Array.prototype.join);
-  // The engine keeps a sum of texts as a rope, which its binding to Python cannot take; a joined text is whole.
+  // The engine stores concatenated strings as ropes, which its Python binding cannot read; a joined string is flat.
   const whole = (...parts) => join(parts, "");
   const imul = Math.imul;
   const floor = Math.floor;
 
-  // --- what one event sees; set anew by `run` ---
+  // --- the state of one event; reset by `run` ---
   let now = 0;
   let random = 1;
   let customer = null;
@@ -40,15 +40,15 @@
   let linesLeftOut = 0;
   let bounds = { consoleLines: 0, consoleLineChars: 0, outputChars: 0, depthLevels: 0 };
 
-  // --- no ways to keep state, to wait or to measure time ---
+  // --- no way to keep state, wait or measure time ---
   for (const name of [
     "Atomics", "SharedArrayBuffer", "WeakRef", "FinalizationRegistry", "performance", "queueMicrotask",
   ]) deleteProperty(globalThis, name);
-  // Their setters keep what they are given in the engine itself, where no freezing reaches it; a stack as objects
-  // would also hand out the functions of this file.
+  // Their setters store values in the engine itself, where freezing has no effect; a stack of objects would also expose
+  // the functions of this file.
   for (const name of ["prepareStackTrace", "stackTraceLimit"]) deleteProperty(RealError, name);
 
-  // --- a clock that stands still, and dice that fall the same way on every try ---
+  // --- a frozen clock, and random numbers that are the same on every attempt ---
   const StillDate = function Date(...args) {
     if (new.target === undefined) return RealString(new RealDate(now));
     return construct(RealDate, args.length === 0 ? [now] : args, new.target);
@@ -97,7 +97,7 @@
         break;
       }
     }
-    // Again: what is shown may write lines of its own.
+    // Again: showing a value may write further lines.
     if (lines.length >= bounds.consoleLines) {
       linesLeftOut += 1;
       return;
@@ -114,17 +114,17 @@
   };
 
   // --- helpers ---
-  // Decimals by ISO 4217, where they are not two.
+  // Decimals by ISO 4217 where they differ from two.
   const decimals = Object.setPrototypeOf(parse(decimalsText), null);
   const plainObject = (value) => typeof value === "object" && value !== null && !isArray(value);
   const entity = (action, attributes, options, name) => {
     const given = plainObject(options) ? options.identifiers : undefined;
     if (given === undefined && customer === null) {
       throw new RealTypeError(
-        `nicobar.${action}: this event is about no customer. Pass {identifiers: {id: …}} as the last argument.`);
+        `nicobar.${action}: this event has no customer. Pass {identifiers: {id: …}} as the last argument.`);
     }
     if (attributes !== undefined && !plainObject(attributes)) {
-      throw new RealTypeError(`nicobar.${action}: the attributes have to be an object.`);
+      throw new RealTypeError(`nicobar.${action}: the attributes must be an object.`);
     }
     const made = { type: "person", identifiers: given === undefined ? { id: customer } : given, action };
     if (name !== undefined) made.name = name;
@@ -134,25 +134,25 @@
   globalThis.nicobar = {
     money(minorUnits, currency) {
       if (typeof currency !== "string" || test(/^[A-Z]{3}$/, currency) === null) {
-        throw new RealTypeError(`nicobar.money: ${show(currency)} is not a currency code such as USD.`);
+        throw new RealTypeError(`nicobar.money: ${show(currency)} is not a currency code. Use three capital letters, such as USD.`);
       }
       if (!isInteger(minorUnits)) {
-        throw new RealTypeError(`nicobar.money: ${show(minorUnits)} is not a whole number of minor units.`);
+        throw new RealTypeError(`nicobar.money: ${show(minorUnits)} is not a whole number. Pass minor units, such as cents.`);
       }
       return minorUnits / 10 ** (decimals[currency] ?? 2);
     },
     unix(isoText) {
       if (isoText === null || isoText === undefined) return null;
       const time = typeof isoText === "string" ? getTime(new RealDate(isoText)) : NaN;
-      if (!isFinite(time)) throw new RealTypeError(`nicobar.unix: ${show(isoText)} is not a date and time.`);
+      if (!isFinite(time)) throw new RealTypeError(`nicobar.unix: ${show(isoText)} is not an ISO 8601 date and time.`);
       return floor(time / 1000);
     },
     event(name, attributes, options) {
       if (typeof name !== "string" || name === "") {
-        throw new RealTypeError("nicobar.event: the name has to be a text that is not empty.");
+        throw new RealTypeError("nicobar.event: the name must be text and not empty.");
       }
       const made = entity("event", attributes, options, name);
-      // What tells this event from others; the connector makes the id of it, and checks it.
+      // What identifies this event; the connector derives the id from it and validates it.
       if (plainObject(options)) {
         if (options.once !== undefined) made.once = options.once;
         if (options.key !== undefined) made.key = options.key;
@@ -162,7 +162,7 @@
     identify(attributes, options) { return entity("identify", attributes, options); },
   };
 
-  // --- freeze all that is there, also what only syntax reaches ---
+  // --- freeze everything, including objects that only syntax reaches ---
   const hidden = [
     (function* () {}), (async () => {}), (async function* () {}), [][Symbol.iterator](), new Map().entries(),
     new Set().values(), ""[Symbol.iterator](), /a/[Symbol.matchAll](""), (function () { return arguments; })(),
@@ -190,8 +190,8 @@
   visitAll(globalThis);
   for (const value of hidden) visitAll(value);
   for (let index = 0; index < found.length; index++) visitAll(found[index]);
-  // An inherited property that cannot be written could not be written on one's own objects either; as an accessor
-  // it can. (The "override mistake" of ECMAScript.)
+  // An inherited read-only property cannot be set on derived objects either; as an accessor it can. (The "override
+  // mistake" of ECMAScript.)
   const overridable = [objectPrototype, Function.prototype, Array.prototype, Iterator.prototype, Promise.prototype];
   for (const value of found) {
     if (typeof value === "function" && value.prototype instanceof RealError) overridable.push(value.prototype);
@@ -205,7 +205,7 @@
       defineProperty(owner, key, {
         get() { return value; },
         set(changed) {
-          if (this === owner) throw new RealTypeError("The built-in objects cannot be changed.");
+          if (this === owner) throw new RealTypeError("Built-in objects cannot be changed.");
           defineProperty(this, key, { value: changed, writable: true, enumerable: true, configurable: true });
         },
         enumerable: property.enumerable,
@@ -260,8 +260,8 @@
     }
     return made;
   };
-  // Writes a payload again, down to the deepest level that is allowed, to tell one that is nested too deeply from
-  // code of its own that never ends; `stringify` ends both in the same way.
+  // Serializes a payload again down to the deepest allowed level, to distinguish one that is nested too deeply from
+  // custom code that never ends: `stringify` fails in the same way for both.
   const checkDepth = (payload) => {
     const levels = new Levels();
     stringify(payload, function (key, value) {
@@ -307,7 +307,7 @@
       return typeof text === "string" ? cut(text, 500) : "[cannot be shown]";
     } catch { return "[cannot be shown]"; }
   };
-  // A value's prototype may be the handler's to tell; nothing that it does there may get out of this function.
+  // The handler may control a value's prototype; nothing that it throws there may leave this function.
   const isA = (error, constructor) => { try { return error instanceof constructor; } catch { return false; } };
   const failureOf = (error) => {
     if (isA(error, Bad)) return { code: error.code, values: error.values };
@@ -363,7 +363,7 @@
       calls += (count ? "," : "") + `{"method":${stringify(call.method)},"url":${stringify(call.url)},`
         + `"headers":${stringify(call.headers)},"payload":${call.text}}`;
       count += 1;
-      // An event that comes back unchanged does not leave the child.
+      // An event that is returned unchanged does not leave the child.
       if (calls.length > bounds.outputChars && (touched || count > 1)) {
         bad("output_too_large", { output_bytes: bounds.outputChars });
       }
@@ -376,7 +376,7 @@
     return `"console":${stringify(said)},"clean":${clean()}}`;
   };
   return (factory) => (inputText) => {
-    // Called with nothing, after an event that was ended from outside: what it had said until then.
+    // Called with null after an event was stopped from outside: returns the console output until then.
     if (inputText === null) return whole("{", tail());
     const input = parse(inputText);
     ({ now, customer, bounds } = input);

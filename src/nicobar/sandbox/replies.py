@@ -1,5 +1,5 @@
-"""What the parent accepts from a child. Merchants' code runs there, so nothing that it says is taken on trust: each
-bound is checked again, and the calls are decoded here.
+"""What the parent accepts from a child. Merchants' code runs there, so nothing is trusted: every limit is checked
+again, and the calls are decoded here.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from nicobar.sandbox import Bounds, Broken, Calls, Canceled, Failure, Result, Un
 from nicobar.sandbox.failures import KINDS, TEXTS
 from nicobar.sandbox.wire import MAX_REASON_CHARS, MAX_REASON_VALUES, Kind, Reply
 
-# The list of calls, and the call that the payload is in.
+# The list of calls and the call around the payload.
 _LEVELS_AROUND_PAYLOAD = 2
-# Room for what a reply has besides its calls and its console.
+# Room for the reply's fields besides calls and console.
 _OTHER_BYTES = 16 * 1024
 _BYTES_PER_CHAR = 4
 _BYTES_PER_LINE = 8
-# In the words of the prelude, which finds most of them first.
+# The same rules as in the prelude, which finds most violations first.
 _METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]{0,4096}")
 
 
 class _CallWithAnyNumbers(msgspec.Struct):
-    """A call whose payload is JSON: `JSON.rawJSON` writes numbers of any length and size, which msgspec refuses."""
+    """A call whose payload is JSON: `JSON.rawJSON` writes numbers of any length and size, which msgspec rejects."""
 
     method: str
     url: str
@@ -42,26 +42,26 @@ _calls_with_any_numbers = msgspec.json.Decoder(tuple[_CallWithAnyNumbers, ...])
 
 
 class InvalidReply(ValueError):
-    """A child said what none says that works. The text goes on after "The process that ran the handler sent"."""
+    """A child sent a reply that no working child sends. The text says what is wrong with the reply."""
 
 
 def max_reply_bytes(bounds: Bounds) -> int:
-    """No reply within the bounds is larger."""
+    """The maximum size of a reply within the limits."""
     line_bytes = (bounds.console_line_chars + 1) * _BYTES_PER_CHAR + _BYTES_PER_LINE
     return bounds.output_bytes + (bounds.console_lines + 1) * line_bytes + _OTHER_BYTES
 
 
 def judge(reply: Reply, number: int, bounds: Bounds) -> Result:
-    """What the reply to the job of that number means. Raises InvalidReply."""
+    """The result in the reply to the job of that number. Raises InvalidReply."""
     if reply.number != number:
-        raise InvalidReply("the answer to another job")
+        raise InvalidReply("a reply to another job")
     if len(reply.console) > bounds.console_lines + 1:
         raise InvalidReply(f"{len(reply.console)} console lines; the limit is {bounds.console_lines}")
     if any(len(line) > bounds.console_line_chars + 1 for line in reply.console):
         raise InvalidReply(f"a console line of more than {bounds.console_line_chars} characters")
     match reply.kind:
         case Kind.BROKEN:
-            return _broken(reply)
+            return _broken(reply, bounds)
         case Kind.CANCELED:
             return Canceled(console=reply.console, duration_us=reply.duration_us)
         case Kind.UNTOUCHED:
@@ -70,14 +70,17 @@ def judge(reply: Reply, number: int, bounds: Bounds) -> Result:
             return _result(reply, bounds)
 
 
-def _broken(reply: Reply) -> Broken:
+def _broken(reply: Reply, bounds: Bounds) -> Broken:
     template = TEXTS.get(reply.code)
     if template is None:
-        raise InvalidReply("a failure without its kind")
+        raise InvalidReply("an unknown failure code")
     chars = sum(len(f"{name}{value}") for name, value in reply.values.items())
     if chars > MAX_REASON_CHARS or len(reply.values) > MAX_REASON_VALUES:
         raise InvalidReply(f"a reason of {chars} characters; the limit is {MAX_REASON_CHARS}")
-    why = msgspec.structs.replace(template, values=bounded({**reply.values}), location=reply.line)
+    limits = {"run_ms": bounds.run_ms} if reply.code == "timed_out" else {}
+    if reply.code == "out_of_memory":
+        limits = {"memory_mib": bounds.memory_bytes // 1024**2}
+    why = msgspec.structs.replace(template, values=bounded({**reply.values, **limits}), location=reply.line)
     return _failed(reply, KINDS[reply.code], why)
 
 
@@ -97,13 +100,14 @@ def _result(reply: Reply, bounds: Bounds) -> Result:
     except (msgspec.DecodeError, UnicodeError) as error:
         place = _half_pair(content)
         if place is None and _differs_only_in_numbers(content):
-            why = reason("number_not_json", "The result has a number that JSON readers do not accept.")
+            why = reason("number_not_json", "The result contains a number that is not valid JSON. Send it as text.")
             return _failed(reply, Failure.BAD_RESULT, why)
         if place is None:
-            raise InvalidReply(f"calls that cannot be read: {error}") from error
+            raise InvalidReply(f"malformed calls: {error}") from error
         why = reason(
             "half_pair",
-            "%(place)s is not valid Unicode: it has half of a surrogate pair. Cut texts by Array.from(text).",
+            "%(place)s is not valid Unicode: it contains half of a surrogate pair. Shorten text with "
+            "Array.from(text).",
             place=place.encode("utf-8", "replace").decode(),
         )
         return _failed(reply, Failure.BAD_RESULT, why)
@@ -115,20 +119,20 @@ def _result(reply: Reply, bounds: Bounds) -> Result:
 
 
 def too_deep(bounds: Bounds) -> Reason:
-    """The reason of a result that is nested too deeply."""
+    """The reason for a result that is nested too deeply."""
     return msgspec.structs.replace(TEXTS["too_deep"], values={"levels": bounds.depth_levels})
 
 
 def _check(call: Call) -> None:
     if call.method not in _METHODS:
-        raise InvalidReply("calls with another method than POST, PUT, PATCH or DELETE")
+        raise InvalidReply("a call whose method is not POST, PUT, PATCH or DELETE")
     for name, value in call.headers.items():
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-            raise InvalidReply("calls with a header that HTTP does not allow")
+            raise InvalidReply("a call with an invalid header")
 
 
 def _differs_only_in_numbers(content: bytes) -> bool:
-    """Whether these are calls but for what their numbers are."""
+    """Whether only the numbers keep these calls from being decoded."""
     try:
         _calls_with_any_numbers.decode(content)
     except (msgspec.DecodeError, UnicodeError):
@@ -137,7 +141,7 @@ def _differs_only_in_numbers(content: bytes) -> bool:
 
 
 def _half_pair(content: bytes) -> str | None:
-    """The path of the first text that no encoding can hold, `[call].field.field`; None where there is none."""
+    """The path of the first text that is not valid Unicode, `[call].field.field`; None if there is none."""
     try:
         value: Json = json.loads(content)
     except ValueError:

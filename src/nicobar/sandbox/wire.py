@@ -1,4 +1,4 @@
-"""What travels between the pool and its children: frames of four bytes of length and MessagePack."""
+"""The frames between the pool and its children: four bytes of length, then MessagePack."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from msgspec import Meta
 from nicobar.model import Json, Record
 from nicobar.sandbox import Bounds, Job
 
-# What the pool may send, which nobody else decides.
+# The limit for frames of the pool, which is trusted.
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 LENGTH_BYTES = 4
 MAX_GREETING_BYTES = 64
 MAX_REASON_CHARS = 1_000
 MAX_REASON_VALUES = 4
-# What a child leaves of a value, so that the reason stays within its bound.
+# A child cuts values to this length, so that the reason stays within its bound.
 MAX_VALUE_CHARS = 700
 _MAX_DURATION_US = 3_600_000_000
 _LENGTH = struct.Struct(">I")
@@ -27,8 +27,8 @@ T = TypeVar("T")
 
 
 class Batch(Record):
-    """Jobs for one child. Their `code` is empty and stands in `codes`, once for each `code_id`. They are numbered
-    from `first_number`, and their answers carry the numbers.
+    """Jobs for one child. Their `code` is empty: `codes` has it once per `code_id`. Jobs are numbered from
+    `first_number`, and their replies carry the numbers.
     """
 
     bounds: Bounds
@@ -44,7 +44,7 @@ class Greeting(Record):
 
 
 class Kind(StrEnum):
-    """What became of a job."""
+    """The outcome of a job."""
 
     CALLS = "calls"
     CANCELED = "canceled"
@@ -53,7 +53,7 @@ class Kind(StrEnum):
 
 
 class Reply(Record):
-    """A child's answer to one job. `calls` is the JSON of the calls as the engine wrote it: the parent measures and
+    """A child's reply to one job. `calls` is the JSON of the calls as the engine wrote it; the parent checks and
     decodes it. `code`, `values` and `line` belong to BROKEN: see `failures.py`.
     """
 
@@ -79,7 +79,7 @@ def frame(value: Batch | Greeting | Reply) -> bytes:
 
 
 def _as_javascript(value: Json | bytes) -> object:
-    """The same with integers beyond 64 bits as JavaScript has them; text makes infinity of what no float holds."""
+    """The value with integers beyond 64 bits as JavaScript numbers; via text, so that overflow becomes infinity."""
     match value:
         case int() if not -(2**63) <= value < 2**64:
             return float(str(value))
@@ -92,7 +92,7 @@ def _as_javascript(value: Json | bytes) -> object:
 
 
 def frame_length(head: bytes, max_bytes: int = MAX_FRAME_BYTES) -> int:
-    """Raises ValueError for a length that no frame has."""
+    """Raises ValueError for an invalid length."""
     (length,) = _LENGTH.unpack(head)
     if not 0 < length <= max_bytes:
         raise ValueError(f"a frame of {length} bytes; the limit is {max_bytes} bytes")

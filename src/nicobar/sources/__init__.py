@@ -1,5 +1,5 @@
-"""Where webhooks come from. A kind of source is one folder here and one line in `SOURCES`; it inherits the
-contract tests in `tests/contracts`. `docs/how-to/add-a-source.md` shows one.
+"""The senders of webhooks. A kind of source is one folder here and one line in `SOURCES`, and inherits the contract
+tests in `tests/contracts`. See `docs/how-to/add-a-source.md` for an example.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from nicobar.model import Customer, Event, EventType, Record
 
 
 class Verified(Record):
-    """A request whose signature holds. `event_id` is the sender's id of the event, the same on its retries."""
+    """A request with a valid signature. `event_id` is the sender's id of the event, the same on retries."""
 
     event_id: str
 
 
 class Accepted(Record):
-    """The HTTP statuses that the sender understands as success: for a `new` event and for a `duplicate`."""
+    """The HTTP statuses that the sender treats as success, for a `new` event and for a `duplicate`."""
 
     new: int = 202
     duplicate: int = 200
 
 
 class SetupPart(StrEnum):
-    """What a page shows with a step of the setup."""
+    """The part of a page that belongs to a setup step."""
 
     ADDRESS = "address"
     SECRET = "secret"  # noqa: S105 - the form for it
@@ -40,7 +40,7 @@ class SetupStep(Record):
 
 
 class SourceKind(Protocol):
-    """Knows one sender's webhooks. All names of headers are in lower case, all texts in English."""
+    """One sender's webhooks. Header names are in lower case, texts in English."""
 
     @property
     def kind(self) -> str:
@@ -54,32 +54,32 @@ class SourceKind(Protocol):
 
     @property
     def summary(self) -> str:
-        """One sentence: what the sender's events are about."""
+        """What the sender's events are about, in one sentence."""
         ...
 
     @property
     def setup(self) -> tuple[SetupStep, ...]:
-        """How to connect the sender, in order. Each `SetupPart` stands in at most one step."""
+        """The setup steps in order. Each `SetupPart` belongs to at most one step."""
         ...
 
     @property
     def secret_example(self) -> str:
-        """What a secret begins with, such as `whsec_…`, for an empty form field."""
+        """The start of a secret, such as `whsec_…`, as a placeholder."""
         ...
 
     @property
     def rotation_note(self) -> str:
-        """What the sender does after its secret was rotated; empty if nothing is known."""
+        """What the sender does after a secret rotation; empty if unknown."""
         ...
 
     @property
     def clock_tolerance_s(self) -> int | None:
-        """How many seconds old or early a signature may be; None if signatures carry no time."""
+        """The maximum age of a signature in seconds, past or future; None if signatures carry no time."""
         ...
 
     @property
     def id_header(self) -> str:
-        """The header with the event's id, to name a rejected request by; empty if the id is in the body."""
+        """The header with the event id, for the list of rejected requests; empty if the id is in the body."""
         ...
 
     @property
@@ -87,11 +87,11 @@ class SourceKind(Protocol):
 
     @property
     def usual_event_type(self) -> str:
-        """The event type to try first; empty if the kind has no event types of its own."""
+        """The event type to try first; empty if the kind has no event types."""
         ...
 
     def check_secret(self, secret: str) -> None:
-        """Raises UserError, without the secret in it, when `secret` cannot be one of this kind's."""
+        """Raises UserError, which does not contain the secret, if `secret` is invalid for this kind."""
         ...
 
     def new_secret(self) -> str:
@@ -108,31 +108,30 @@ class SourceKind(Protocol):
     def read(self, headers: Mapping[str, str], body: bytes) -> Event:
         """Reads a verified request. Unknown types and fields are fine.
 
-        Raises Refusal 400 unless there is a usable event type. A request that was verified and is not readable is
-        answered with it.
+        Raises Refusal 400 if there is no valid event type.
         """
         ...
 
     def read_body(self, event_type: str, body: bytes) -> Event:
-        """Reads what the body alone says of an event whose type is known: one that was posted to the API, or one
-        that was stored. The customer is the one that `read` finds: ids of events depend on it. Never raises.
+        """Reads the body of an event whose type is known: one posted to the API, or a stored one. The customer is the
+        same as from `read`, since event ids depend on it. Never raises.
         """
         ...
 
     def event_types(self) -> tuple[EventType, ...]:
-        """The kind's own event types, each with an example body."""
+        """The kind's event types, each with an example body."""
         ...
 
     def sample(
         self, event_type: EventType, now_ms: int, customer: Customer | None = None, *, event_id: str = ""
     ) -> bytes:
-        """A body like the event type's example, as if it happened at `now_ms`, about `customer` if one is given.
-        With an `event_id` the ids in it are its own, so that a sample that is sent again is another payment.
+        """A body like the event type's example, as if it happened at `now_ms`, for `customer` if given. With an
+        `event_id`, the ids in the body are unique, so that a sample sent twice counts as two payments.
         """
         ...
 
     def sign(self, event_id: str, body: bytes, secret: str, now_ms: int, *, event_type: str = "") -> dict[str, str]:
         """The headers that the sender would send with this body, for samples and tests. `event_type` is for senders
-        that put it into a header.
+        that send it in a header.
         """
         ...

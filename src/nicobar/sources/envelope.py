@@ -1,4 +1,4 @@
-"""The envelope that Standard Webhooks suggests: a JSON object with `type`, `timestamp`, `data`."""
+"""The envelope that Standard Webhooks recommends: a JSON object with `type`, `timestamp`, `data`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from nicobar.model import EVENT_TYPE_NAME, Customer, Json, Record
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 
 _MAX_CUSTOMER_KEY_CHARS = 256
+_MAX_SHOWN_CHARS = 100
 
 
 class Envelope(Record):
-    """`occurred_at_ms` is None where there is no readable time; `data` is {} where there is no object."""
+    """`occurred_at_ms` is None without a readable time; `data` is {} if it is not an object."""
 
     event_type: str
     occurred_at_ms: int | None
@@ -23,13 +24,13 @@ class Envelope(Record):
 
 
 def read(body: bytes) -> Envelope:
-    """Raises Refusal 400 unless the body is a JSON object with a usable `type`; everything else in it is free."""
+    """Raises Refusal 400 unless the body is a JSON object with a valid `type`; the rest is not checked."""
     if is_deeper(body):
         raise Refusal(
             400,
             "body_too_deep",
-            "The body's JSON is nested deeper than %(max_depth_levels)s levels.",
-            "Send an event with less nesting.",
+            "The event's JSON is nested deeper than %(max_depth_levels)s levels.",
+            "Send a flatter event.",
             max_depth_levels=MAX_DEPTH_LEVELS,
         )
     try:
@@ -38,22 +39,20 @@ def read(body: bytes) -> Envelope:
         raise Refusal(
             400,
             "body_not_json",
-            "The body is not JSON: %(error)s.",
+            "The body is not valid JSON: %(error)s.",
             "Send the event as a JSON object.",
             error=str(error),
         ) from error
     if not isinstance(value, dict):
         raise Refusal(
-            400, "body_not_an_object", "The body is JSON, but not an object.", "Send the event as a JSON object."
+            400,
+            "body_not_an_object",
+            "The body is valid JSON, but not an object.",
+            "Send the event as a JSON object.",
         )
     event_type = value.get("type")
     if not isinstance(event_type, str) or not EVENT_TYPE_NAME.fullmatch(event_type):
-        raise Refusal(
-            400,
-            "type_missing",
-            "The body has no usable `type`: 1 to 256 letters, digits and `. - _ /`.",
-            "Send the event's type in the field `type`, such as payment.succeeded.",
-        )
+        raise _type_error(event_type)
     data = value.get("data")
     return Envelope(
         event_type=event_type,
@@ -62,8 +61,22 @@ def read(body: bytes) -> Envelope:
     )
 
 
+def _type_error(given: Json) -> Refusal:
+    if not isinstance(given, str):
+        return Refusal(
+            400, "type_missing", "Missing field `type`.", "Send the event type as text, such as payment.succeeded."
+        )
+    return Refusal(
+        400,
+        "type_missing",
+        "Invalid event type %(given)s.",
+        "Use 1 to 256 letters, digits and `. - _ /`, such as payment.succeeded.",
+        given=repr(given[:_MAX_SHOWN_CHARS]),
+    )
+
+
 def read_body(event_type: str, body: bytes) -> Envelope:
-    """What a body of whatever form says beside its known type. Never raises."""
+    """Reads any body of an event whose type is known. Never raises."""
     try:
         found = msgspec.json.decode(body, type=_Body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -81,7 +94,7 @@ class _Body(msgspec.Struct):
 
 
 def unix_ms(value: Json) -> int | None:
-    """Unix milliseconds of an RFC 3339 text; None for anything else. Without a zone it is taken for UTC."""
+    """Unix milliseconds of an RFC 3339 text; None for anything else. Defaults to UTC."""
     if not isinstance(value, str):
         return None
     try:
@@ -97,8 +110,8 @@ def utc_text(at_ms: int) -> str:
 
 
 def customer(key: Json, email: Json = None, name: Json = None) -> Customer | None:
-    """A customer, if `key` is a text that can be one. A key that no database could index as it is (too long, or
-    with a NUL) is replaced by its hash: the order of deliveries needs only that it is the same each time.
+    """A customer, if `key` is non-empty text. A key that databases cannot index (too long, or with a NUL) is replaced
+    by its hash: the order of deliveries only needs a stable key.
     """
     if not isinstance(key, str) or not key:
         return None

@@ -1,4 +1,4 @@
-"""The kinds of source: a line each. The first one is used where an application has no source yet."""
+"""The source kinds, one per line. The first is the default for applications without a source."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SOURCES: list[SourceKind] = [
 
 
 def source_kind(kind: str) -> SourceKind:
-    """Raises UserError for a kind that does not exist."""
+    """Raises UserError for an unknown kind."""
     for candidate in SOURCES:
         if candidate.kind == kind:
             return candidate
     raise UserError(
         "unknown_source_kind",
-        "There is no source kind %(kind)s.",
-        "The kinds are %(kinds)s.",
+        "Unknown source kind %(kind)s.",
+        "Available kinds: %(kinds)s.",
         kind=repr(kind),
         kinds=", ".join(candidate.kind for candidate in SOURCES),
     )
@@ -36,14 +36,12 @@ def first_source(sources: Iterable[Source], app_id: str) -> Source | None:
 
 
 def application_kind(sources: Iterable[Source], app_id: str) -> SourceKind:
-    """The kind that reads the events which are posted to the API: that of the application's first source, else the
-    first one there is.
-    """
+    """The kind that reads events posted to the API: that of the application's oldest source, else the first kind."""
     return application_kinds(sources, app_id)[0]
 
 
 def application_kinds(sources: Iterable[Source], app_id: str) -> list[SourceKind]:
-    """The kinds of the application's sources, the oldest source's first; the first one there is if it has none."""
+    """The kinds of the application's sources, the oldest first; the first kind if it has no source."""
     own = sorted((source for source in sources if source.app_id == app_id), key=lambda source: source.id)
     names = dict.fromkeys(source.kind for source in own)
     kinds = {kind.kind: kind for kind in SOURCES}

@@ -1,4 +1,4 @@
-"""Fresh events from an event type's example in the envelope: as if they happened now, about any customer."""
+"""Sample events made from an event type's example: as if they happened now, for any customer."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ def fresh(
     event_id: str = "",
     occurrence: re.Pattern[str] | None = None,
 ) -> bytes:
-    """The example as a body. All of its times are moved by as much as its `timestamp` has to move to be now, so
-    that they keep their distances; the customer, where it names one and one is given, is replaced. With an `event_id`
-    the texts that match `occurrence`, whose first group is a prefix, are its own: a sample that is sent again is
-    another payment, which no destination drops as a duplicate.
+    """The example as a body. All times are shifted so that its `timestamp` is now; the customer is replaced if the
+    example has one and one is given. With an `event_id`, the texts that match `occurrence` (its first group is a
+    prefix) become unique: a sample sent twice counts as two payments, and no destination drops it as a duplicate.
     """
     example = event_type.example
     if not isinstance(example, dict):
@@ -37,7 +36,7 @@ def fresh(
     data = body.get("data")
     if customer is not None and isinstance(data, dict):
         body["data"] = _with_customer(data, customer)
-    # The wire's own order: keys sorted at every level.
+    # As on the wire: keys are sorted at every level.
     return msgspec.json.encode(body, order="sorted")
 
 

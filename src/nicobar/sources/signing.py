@@ -11,19 +11,22 @@ from collections.abc import Mapping, Sequence
 
 from nicobar.crypto import new_webhook_secret, standard_webhooks_signature, webhook_secret_key
 from nicobar.errors import Refusal
+from nicobar.reasons import Reason, reason
 from nicobar.sources import Accepted, Verified
 
-# The specification names no tolerance; the official libraries use this one, both ways.
+# The specification names no tolerance; the official libraries use this one, in both directions.
 TOLERANCE_S = 300
-# A rotation needs two; the bound keeps a header of thousands from costing anything.
+# A rotation needs two; the limit keeps a header with thousands of signatures cheap.
 MAX_SIGNATURES = 16
 
 _ID = re.compile(r"[!-~]{1,256}")
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
+_ID_FORM = reason("id_form", "1 to 256 printable ASCII characters without spaces")
+_TIMESTAMP_FORM = reason("timestamp_form", "Unix seconds")
 
 
 class StandardWebhooksSigning:
-    """The half of a `SourceKind` that senders who sign by Standard Webhooks share."""
+    """The part of a `SourceKind` that all Standard Webhooks senders share."""
 
     secret_example = "whsec_…"  # noqa: S105 - the beginning alone
     clock_tolerance_s: int | None = TOLERANCE_S
@@ -45,12 +48,12 @@ class StandardWebhooksSigning:
 
 
 def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_ms: int) -> Verified:
-    """Raises Refusal 401 unless one of the header's signatures was made with one of the secrets, just now.
+    """Raises Refusal 401 unless a recent signature in the header matches one of the secrets.
 
-    Every secret is tried on every signature, in constant time, so that the time taken says nothing of the match.
+    Compares every secret with every signature in constant time, so that timing reveals nothing.
     """
-    event_id = _header(headers, "webhook-id", _ID, "1 to 256 printable ASCII characters without spaces")
-    timestamp = _header(headers, "webhook-timestamp", _TIMESTAMP, "Unix seconds in digits")
+    event_id = _header(headers, "webhook-id", _ID, _ID_FORM)
+    timestamp = _header(headers, "webhook-timestamp", _TIMESTAMP, _TIMESTAMP_FORM)
     given = _signatures(headers)
     matched = False
     for secret in secrets:
@@ -61,15 +64,15 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_
         raise Refusal(
             401,
             "signature_mismatch",
-            "No signature of this request fits the source's secrets.",
-            "Copy the endpoint's signing secret from the sender's dashboard into this source.",
+            "The signature does not match this source's signing secret.",
+            "Copy the signing secret from the sender's dashboard to this source.",
         )
     _check_age(int(timestamp), now_ms // 1000)
     return Verified(event_id=event_id)
 
 
 def sign(event_id: str, body: bytes, secret: str, now_ms: int) -> dict[str, str]:
-    """The three headers of a request that is sent now."""
+    """The three headers of a request sent now."""
     timestamp = str(now_ms // 1000)
     return {
         "webhook-id": event_id,
@@ -79,33 +82,30 @@ def sign(event_id: str, body: bytes, secret: str, now_ms: int) -> dict[str, str]
     }
 
 
-def _header(headers: Mapping[str, str], name: str, pattern: re.Pattern[str], form: str) -> str:
+def _header(headers: Mapping[str, str], name: str, pattern: re.Pattern[str], form: Reason) -> str:
     value = headers.get(name)
     if value is None:
-        raise Refusal(
-            401,
-            "missing_header",
-            "The header %(name)s is missing.",
-            "Send webhooks signed as Standard Webhooks describes.",
-            name=name,
-        )
+        raise _missing(name)
     if not pattern.fullmatch(value):
-        raise Refusal(
-            401, "malformed_header", "The header %(name)s is malformed: it has to be %(form)s.", name=name, form=form
-        )
+        raise Refusal(401, "malformed_header", "Invalid header %(name)s. Expected %(form)s.", name=name, form=form)
     return value
+
+
+def _missing(name: str) -> Refusal:
+    return Refusal(
+        401,
+        "missing_header",
+        "Missing header %(name)s.",
+        "Sign webhooks as described at standardwebhooks.com.",
+        name=name,
+    )
 
 
 def _signatures(headers: Mapping[str, str]) -> list[bytes]:
     """The `v1` values; other versions (`v1a,…` is asymmetric) are skipped."""
     value = headers.get("webhook-signature")
     if value is None:
-        raise Refusal(
-            401,
-            "missing_header",
-            "The header webhook-signature is missing.",
-            "Send webhooks signed as Standard Webhooks describes.",
-        )
+        raise _missing("webhook-signature")
     parts = value.split()
     values = [part.removeprefix("v1,") for part in parts if part.startswith("v1,")]
     given = [value.encode("utf-8", "surrogateescape") for value in values if value]
@@ -113,8 +113,8 @@ def _signatures(headers: Mapping[str, str]) -> list[bytes]:
         raise Refusal(
             401,
             "malformed_header",
-            "The header webhook-signature has to hold 1 to %(max_signatures)s values, at least one "
-            "of the form v1,<base64>.",
+            "Invalid header webhook-signature. Expected 1 to %(max_signatures)s signatures, at least one of the form "
+            "v1,<base64>.",
             max_signatures=MAX_SIGNATURES,
         )
     return given
@@ -129,8 +129,8 @@ def _too_old(age_s: int) -> Refusal:
     return Refusal(
         401,
         "timestamp_too_old",
-        "The request was signed %(age_s)s s ago; %(tolerance_s)s s are allowed.",
-        "Sign each retry with the current time, and check both clocks.",
+        "The signature is %(age_s)s s old. The maximum is %(tolerance_s)s s.",
+        "Sign each retry with the current time, and check the clocks of both machines.",
         age_s=age_s,
         tolerance_s=TOLERANCE_S,
     )
@@ -140,7 +140,7 @@ def _too_new(ahead_s: int) -> Refusal:
     return Refusal(
         401,
         "timestamp_too_new",
-        "The request was signed %(ahead_s)s s ahead of our clock; %(tolerance_s)s s are allowed.",
+        "The signature's time is %(ahead_s)s s in the future. The maximum is %(tolerance_s)s s.",
         "Check the clocks of both machines.",
         ahead_s=ahead_s,
         tolerance_s=TOLERANCE_S,

@@ -166,7 +166,7 @@ class KeyHolder:
             raise StoreUnusable(
                 "key_file_unusable",
                 f"The key file {self._key_path} cannot be created: {error.strerror}.",
-                fix_for(error, "Give the user that runs nicobar write access to the data directory."),
+                fix_for(error, "Give the user that runs Nicobar write access to the data directory."),
             ) from error
 
 
@@ -210,7 +210,7 @@ def _locked(directory: Path) -> Iterator[None]:
         raise StoreUnusable(
             "not_writable",
             f"The directory {directory} cannot be opened: {error.strerror}.",
-            "Give the user that runs nicobar read and write access to it.",
+            "Give the user that runs Nicobar read and write access to it.",
         ) from error
     try:
         while not _lock(handle, directory):
@@ -273,7 +273,7 @@ def _read_file(path: Path) -> bytes | None:
         raise StoreUnusable(
             "key_file_unusable",
             f"The key file {path} cannot be read: {error.strerror}.",
-            "Give the user that runs nicobar read access to it.",
+            "Give the user that runs Nicobar read access to it.",
         ) from error
     except UnicodeDecodeError:
         text = ""

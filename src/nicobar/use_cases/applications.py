@@ -1,4 +1,4 @@
-"""What an owner does with applications."""
+"""Operations on applications."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEFAULT_UID = "default"
 
 
 def default_application(snapshot: Snapshot) -> Application:
-    """The application that is meant where none is named: `default`, or the oldest where none has that uid."""
+    """The application that is used if none is named: `default`, or the oldest if none has that uid."""
     named = (application for application in snapshot.applications if application.uid == DEFAULT_UID)
     return next(named, snapshot.applications[0])
 
@@ -54,7 +54,7 @@ async def put(
     """Creates an application, or replaces one. Raises Conflict for the uid of another one."""
     others = [other for other in edit.snapshot.applications if other != replaced]
     if uid is not None and any(uid in {other.id, other.uid} for other in others):
-        raise Conflict("Another application has this uid.", "Choose another one.")
+        raise Conflict("An application with the uid %(uid)s already exists.", "Choose another uid.", uid=uid)
     application = make_application(
         ids=edit.services.ids,
         now_ms=edit.services.clock.now_ms(),
@@ -69,9 +69,9 @@ async def put(
 
 
 def check_not_last(snapshot: Snapshot) -> None:
-    """Raises Conflict where there is one application only."""
+    """Raises Conflict if there is only one application."""
     if len(snapshot.applications) == 1:
-        raise Conflict("It is the last application.", "Create another one first.")
+        raise Conflict("The last application cannot be deleted.", "Create another one first.")
 
 
 async def delete(edit: Edit, application: Application) -> None:

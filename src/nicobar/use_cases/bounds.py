@@ -1,4 +1,4 @@
-"""Bounds of what an owner can set, the same through every interface, and the errors for values outside of them."""
+"""Limits of names, lists and other values, the same in every interface, and the errors for values outside them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Uid = Annotated[
         pattern=r"^[a-zA-Z0-9\-_.]+$",
         min_length=1,
         max_length=MAX_UID_CHARS,
-        description="Your own id for it.",
+        description="Your own id.",
         examples=["unique-identifier"],
     ),
 ]
@@ -54,7 +54,7 @@ Channel = Annotated[
 MetadataValue = Annotated[str, Meta(max_length=4_096)]
 Metadata = Annotated[
     dict[Annotated[str, Meta(min_length=1, max_length=256)], MetadataValue],
-    Meta(max_length=50, description="Texts of your own, by name."),
+    Meta(max_length=50, description="Your own key-value pairs."),
 ]
 Description = Annotated[str, Meta(max_length=65_536)]
 EndpointName = Annotated[
@@ -75,7 +75,7 @@ SourceUid = Annotated[
         pattern=r"^(?!src_)[a-zA-Z0-9_\-]+$",
         min_length=1,
         max_length=MAX_SOURCE_UID_CHARS,
-        description="Your own id for it.",
+        description="Your own id.",
     ),
 ]
 
@@ -98,14 +98,14 @@ def out_of_bounds(field: str) -> UserError:  # noqa: PLR0911 - an error for each
         case "name":
             return UserError(
                 "name_invalid",
-                "A name has 1 to %(max_name_chars)s characters.",
+                "Invalid name: must have 1 to %(max_name_chars)s characters.",
                 "Choose another name.",
                 max_name_chars=MAX_NAME_CHARS,
             )
         case "source_name":
             return UserError(
                 "name_invalid",
-                "The name of a source has %(min_source_name_chars)s to %(max_name_chars)s characters.",
+                "Invalid source name: must have %(min_source_name_chars)s to %(max_name_chars)s characters.",
                 "Choose another name.",
                 min_source_name_chars=MIN_SOURCE_NAME_CHARS,
                 max_name_chars=MAX_NAME_CHARS,
@@ -113,35 +113,37 @@ def out_of_bounds(field: str) -> UserError:  # noqa: PLR0911 - an error for each
         case "uid":
             return UserError(
                 "uid_invalid",
-                "A uid has letters, digits, '-', '_' and '.' only, and a limited length.",
-                "Choose another uid.",
+                "Invalid uid: only letters, digits, '-', '_' and '.' are allowed.",
+                "Use at most %(max_uid_chars)s characters, or %(max_source_uid_chars)s for a source.",
+                max_uid_chars=MAX_UID_CHARS,
+                max_source_uid_chars=MAX_SOURCE_UID_CHARS,
             )
         case "max_messages_per_s":
             return UserError(
                 "rate_invalid",
-                "The rate is not a whole number from 1 to %(max_messages_per_s)s.",
-                "Give the messages per second.",
+                "Invalid rate: must be an integer from 1 to %(max_messages_per_s)s.",
+                "Enter the messages per second.",
                 max_messages_per_s=MAX_MESSAGES_PER_S,
             )
         case "event_types":
             return UserError(
                 "event_types_invalid",
-                "The filter has an invalid event type, or more than %(max_event_types)s.",
+                "The filter has an invalid event type, or more than %(max_event_types)s event types.",
                 "Change the filter.",
                 max_event_types=MAX_EVENT_TYPES,
             )
         case "settings":
             return UserError(
                 "settings_invalid",
-                "A setting has more than %(max_setting_chars)s characters.",
-                "Change the setting.",
+                "A setting is longer than %(max_setting_chars)s characters.",
+                "Shorten it.",
                 max_setting_chars=MAX_SETTING_CHARS,
             )
         case "variables":
             return UserError(
                 "variables_invalid",
-                "A variable is invalid, or there are more than %(max_variables)s.",
-                "Names have at most %(max_name_chars)s characters, values at most %(max_variable_chars)s.",
+                "A variable is too long, or there are more than %(max_variables)s variables.",
+                "Names can have up to %(max_name_chars)s characters, values up to %(max_variable_chars)s.",
                 max_variables=MAX_VARIABLES,
                 max_name_chars=MAX_NAME_CHARS,
                 max_variable_chars=MAX_VARIABLE_CHARS,
@@ -149,19 +151,19 @@ def out_of_bounds(field: str) -> UserError:  # noqa: PLR0911 - an error for each
         case "headers":
             return UserError(
                 "headers_invalid",
-                "A header is invalid, or there are more than %(max_headers)s.",
-                "Values have at most %(max_header_value_chars)s printable ASCII characters.",
+                "A header is invalid, or there are more than %(max_headers)s headers.",
+                "Values can have up to %(max_header_value_chars)s printable ASCII characters.",
                 max_headers=MAX_HEADERS,
                 max_header_value_chars=MAX_HEADER_VALUE_CHARS,
             )
         case "secrets":
             return UserError(
                 "secrets_invalid",
-                "A source has at most %(max_source_secrets)s signing secrets.",
-                "Leave the oldest ones out.",
+                "A source can have at most %(max_source_secrets)s signing secrets.",
+                "Remove the oldest ones.",
                 max_source_secrets=MAX_SOURCE_SECRETS,
             )
         case _:
             return UserError(
-                "value_invalid", "The value of %(field)s is outside its limits.", "Change the value.", field=field
+                "value_invalid", "The value of %(field)s is out of range.", "Change the value.", field=field
             )

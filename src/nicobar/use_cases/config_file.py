@@ -28,6 +28,7 @@ from nicobar.use_cases.edit import Act, OperationServices
 from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec
 from nicobar.use_cases.handler_check import why_it_cannot_run
 from nicobar.use_cases.sources import SourcePatch, SourceSpec
+from nicobar.value_errors import place, requirement
 
 # The actor in the audit log of changes by a file.
 ACTOR = "apply"
@@ -71,7 +72,7 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(Record):
-    """What `apply` will do: the acts, a sentence for each, and what is configured but not in the file."""
+    """What `apply` will do: the acts, a sentence for each, and the names that are not in the file."""
 
     acts: tuple[Act, ...]
     sentences: tuple[str, ...]
@@ -84,30 +85,40 @@ def read_document(path: Path) -> Document:
         values = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigurationError(
-            "file_unreadable", f"{path} cannot be read: {error.strerror}.", "Check the path."
+            "file_unreadable", f"Cannot read {path}: {error.strerror}.", "Check the path."
         ) from error
     except RecursionError as error:
         raise ConfigurationError(
-            "file_invalid", f"{path} is nested too deeply to be read.", "Remove the nested lists or tables."
+            "file_invalid", f"{path} is nested too deeply.", "Remove nested lists and tables."
         ) from error
-    except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
-        raise ConfigurationError("file_invalid", f"{path} is not TOML: {error}.", "Fix that line.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError("file_invalid", f"{path} is not UTF-8 text.", "Save it as UTF-8.") from error
+    except ValueError as error:  # not TOML, or a number with thousands of digits
+        raise ConfigurationError(
+            "file_invalid", f"Invalid TOML in {path}: {error}.", "Fix the syntax error."
+        ) from error
     try:
         document = msgspec.convert(values, Document)
     except msgspec.ValidationError as error:
         raise ConfigurationError(
             "file_invalid",
-            f"{path} is invalid: {error}.",
-            'Secrets are named, not written: { env = "NAME" }. The reference lists all fields.',
+            f"{path} is invalid: {place(error) or 'the file'} {requirement(error)}.",
+            'Write secrets as { env = "NAME" }.' if _is_secret(place(error)) else "The reference lists all fields.",
         ) from error
     for entries in (document.sources, document.endpoints, document.event_types):
         names = [entry.name for entry in entries]
         for name in names:
-            if not name or names.count(name) > 1:
+            if not name:
+                raise ConfigurationError("file_invalid", f"Empty name in {path}.", "Give each entry a name.")
+            if names.count(name) > 1:
                 raise ConfigurationError(
-                    "file_invalid", f"{path} has the name {name!r} twice or empty.", "Give each a name of its own."
+                    "file_invalid", f"Duplicate name {name!r} in {path}.", "Give each entry a unique name."
                 )
     return document
+
+
+def _is_secret(path: str) -> bool:
+    return "secrets" in path or "credentials" in path
 
 
 class Planner:
@@ -134,7 +145,7 @@ class Planner:
 
     async def plan(self, document: Document, *, prune: bool) -> Plan:
         """Raises ConfigurationError or UserError; nothing is changed here."""
-        # A file is about one application; what belongs to others is not in its way.
+        # A file describes the default application; other applications may use the same names.
         known_sources = {source.name: source for source in self._snapshot.sources if source.app_id == self._app_id}
         known_endpoints = {
             endpoint.name: endpoint for endpoint in self._snapshot.endpoints if endpoint.app_id == self._app_id
@@ -150,9 +161,9 @@ class Planner:
                 await self._endpoint(endpoint, known_endpoints.pop(endpoint.name, None))
         if prune:
             for old_source in known_sources.values():
-                self._add(f"source {old_source.name}: removed", sources.deletion(old_source))
+                self._add(f"source {old_source.name}: deleted", sources.deletion(old_source))
             for old_endpoint in known_endpoints.values():
-                self._add(f"endpoint {old_endpoint.name}: removed", endpoints.deletion(old_endpoint))
+                self._add(f"endpoint {old_endpoint.name}: deleted", endpoints.deletion(old_endpoint))
         unlisted = [f"source {name}" for name in known_sources] + [f"endpoint {name}" for name in known_endpoints]
         return Plan(
             acts=tuple(self._acts), sentences=tuple(self._sentences), unlisted=() if prune else tuple(unlisted)
@@ -175,12 +186,12 @@ class Planner:
             changes=(PutEventType(event_type=wanted),),
             app_id=None,
         )
-        self._add(f"event type {entry.name}: set", act)
+        self._add(f"event type {entry.name}: {'changed' if stored else 'added'}", act)
 
     def _source(self, entry: SourceEntry, stored: Source | None) -> None:
         if not entry.secrets:
             raise ConfigurationError(
-                "secret_missing", f"The source {entry.name} has no secret.", 'Add secrets = [{ env = "NAME" }].'
+                "secret_missing", f"Source {entry.name} has no secret.", 'Add secrets = [{ env = "NAME" }].'
             )
         secrets = tuple(self._secret(secret, f"source {entry.name}") for secret in entry.secrets)
         references = tuple(secret.env for secret in entry.secrets)
@@ -236,8 +247,8 @@ class Planner:
         if not value:
             raise ConfigurationError(
                 "secret_missing",
-                f"The environment variable {reference.env}, which holds a secret of {of}, is not set.",
-                f"Set it and run this again: {reference.env}=… nicobar apply …",
+                f"The environment variable {reference.env}, a secret of {of}, is not set.",
+                f"Set it and apply again: {reference.env}=… nicobar apply …",
             )
         return value
 
@@ -250,19 +261,19 @@ class Planner:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(
                 "handler_unreadable",
-                f"The handler {path} of endpoint {entry.name} cannot be read.",
-                "Check its path.",
+                f"Cannot read the handler {path} of endpoint {entry.name}.",
+                "Check the path.",
             ) from error
 
     async def _check_handler(self, entry: EndpointEntry, code: str) -> None:
-        """Refuses what could never run; what it does with an event is for `nicobar transform` to show."""
+        """Rejects code that can never run. `nicobar transform` shows what it does with events."""
         broken = await why_it_cannot_run(self._sandbox, code, self._now_ms)
         if broken is not None:
             line = f", line {broken.line}" if broken.line else ""
             raise ConfigurationError(
                 "handler_invalid",
                 f"{entry.handler}{line}: {broken.reason.detail()}",
-                f"Try it: nicobar transform {entry.handler}",
+                f"Test it with: nicobar transform {entry.handler}",
             )
 
 
@@ -299,7 +310,7 @@ def _patch(entry: EndpointEntry, credentials: Mapping[str, str], stored: Collect
 
 @contextmanager
 def _about(thing: str) -> Generator[None]:
-    """Says which entry of the file was rejected."""
+    """Names the rejected entry of the file."""
     try:
         yield
     except ConfigurationError:
@@ -312,7 +323,7 @@ def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]
     """Writes the file of the default application and its handlers; returns their paths. Secrets are named, never
     written; one that was not read from an environment variable gets a variable's name.
 
-    Raises UserError where a file is there already, unless `force`.
+    Raises UserError if a file exists, unless `force`.
     """
     handlers: dict[Path, str] = {}
     entries: list[dict[str, Json]] = []
@@ -350,14 +361,14 @@ def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]
     written = {path: tomli_w.dumps({name: value for name, value in document.items() if value}), **handlers}
     for file in written:
         if file.exists() and not force:
-            raise UserError("file_exists", f"{file} is there already.", "Name another file, or add --force.")
+            raise UserError("file_exists", f"{file} already exists.", "Choose another file, or pass --force.")
     try:
         for file, text in written.items():
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, "utf-8")
     except OSError as error:
         raise UserError(
-            "file_unwritable", f"{path} cannot be written: {error.strerror}.", "Name another file."
+            "file_unwritable", f"Cannot write {path}: {error.strerror}.", "Choose another file."
         ) from error
     return list(written)
 

@@ -1,4 +1,4 @@
-"""Single deliveries: resent and canceled."""
+"""Operations on single deliveries: resend and cancel."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ async def resend(
     new_ids: bool,
     dry_run: bool = False,
 ) -> str:
-    """Sends a message to an endpoint again, behind what the same customer has waiting; one that waits for its next
-    attempt becomes due at once. Returns the outcome as a sentence; with `dry_run` what would, changing
-    nothing. Raises Refusal 409 where that cannot be.
+    """Sends a message to an endpoint again, after pending messages of the same customer. A delivery that is waiting
+    for a retry becomes due now. Returns the outcome as a sentence; with `dry_run`, changes nothing. Raises Refusal
+    409 where that is not possible.
     """
     check_enabled(endpoint)
     now_ms = services.clock.now_ms()
@@ -70,7 +70,7 @@ async def resend(
     done = _resent(resent, message.id, endpoint.name)
     services.wake([endpoint.seq])
     if endpoint.paused_reason is not None:
-        done += f" {endpoint.name} is paused ({endpoint.paused_reason}): nothing is sent until it is resumed."
+        done += f" {endpoint.name} is paused ({endpoint.paused_reason}). Nothing is sent until it is resumed."
     return done
 
 
@@ -89,14 +89,14 @@ async def _would_resend(services: OperationServices, message: Message, endpoint:
 def _resent(resent: Resent, message_id: str, endpoint: str) -> str:
     match resent:
         case Resent.QUEUED:
-            return f"{message_id} is in the queue of {endpoint} again."
+            return f"Message {message_id} queued again for {endpoint}."
         case Resent.HASTENED:
-            return f"{message_id} waited for its next attempt at {endpoint}; it is due now."
+            return f"Message {message_id} was waiting for a retry to {endpoint}. It is due now."
         case Resent.SENDING:
             raise Refusal(
                 409,
                 "delivery_sending",
-                "%(message_id)s is being sent to %(endpoint)s now.",
+                "Message %(message_id)s is being sent to %(endpoint)s right now.",
                 "Wait for the result.",
                 message_id=message_id,
                 endpoint=endpoint,
@@ -105,8 +105,8 @@ def _resent(resent: Resent, message_id: str, endpoint: str) -> str:
             raise Refusal(
                 409,
                 "delivery_behind",
-                "%(message_id)s is queued behind an earlier message of its customer at %(endpoint)s.",
-                "Resend that one, or wait: this one follows automatically.",
+                "Message %(message_id)s to %(endpoint)s is queued after an earlier message of the same customer.",
+                "Resend the earlier message, or wait: this one follows automatically.",
                 message_id=message_id,
                 endpoint=endpoint,
             )
@@ -114,16 +114,16 @@ def _resent(resent: Resent, message_id: str, endpoint: str) -> str:
             raise Refusal(
                 409,
                 "message_expunged",
-                "The payload of %(message_id)s is deleted.",
-                "It cannot be sent again.",
+                "The payload of message %(message_id)s was deleted.",
+                "The message cannot be resent.",
                 message_id=message_id,
             )
         case _:
             raise Refusal(
                 409,
                 "delivery_unknown",
-                "%(endpoint)s has no delivery of message %(message_id)s.",
-                "Check both ids: they must belong to one application.",
+                "No delivery of message %(message_id)s to %(endpoint)s exists.",
+                "Check that both ids belong to the same application.",
                 endpoint=endpoint,
                 message_id=message_id,
             )

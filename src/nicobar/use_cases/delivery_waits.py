@@ -1,4 +1,4 @@
-"""Why an unfinished delivery has not been sent yet."""
+"""Why a pending delivery has not been sent yet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nicobar.store import Queue
 
 
 class WaitCause(StrEnum):
-    """What holds a delivery back; of several, the outermost."""
+    """What a delivery is waiting for; the outermost of several causes."""
 
     SENDING = "sending"
     REMOVED = "removed"
@@ -25,8 +25,8 @@ class WaitCause(StrEnum):
 
 
 class Wait(Record):
-    """Why, until when where that is known, and of which message it waits for; `reason` is what paused the endpoint,
-    what its destination said, or why the last attempt failed.
+    """The cause, until when if that is known, and the earlier message that it is queued after. `reason` is why the
+    endpoint is paused or its destination failing, or why the last attempt failed.
     """
 
     cause: WaitCause
@@ -38,7 +38,7 @@ class Wait(Record):
 def wait_of(  # noqa: PLR0911 - a cause a line
     delivery: Delivery, endpoint: Endpoint | None, breaker: Breaker | None, now_ms: int
 ) -> Wait | None:
-    """None for what is finished."""
+    """None for a finished delivery."""
     if delivery.state is DeliveryState.SENDING:
         return Wait(cause=WaitCause.SENDING)
     if delivery.state is not DeliveryState.PENDING:
@@ -61,7 +61,7 @@ def wait_of(  # noqa: PLR0911 - a cause a line
 
 
 class DeliveryWaits:
-    """Says of deliveries why they wait, as endpoints and breakers are now."""
+    """Explains why deliveries are waiting, by the current endpoints and breakers."""
 
     def __init__(self, endpoints: Iterable[Endpoint], breakers: Mapping[int, Breaker], now_ms: int) -> None:
         self._endpoints = {endpoint.id: endpoint for endpoint in endpoints}
@@ -69,7 +69,7 @@ class DeliveryWaits:
         self._now_ms = now_ms
 
     def of(self, delivery: Delivery) -> Wait | None:
-        """None for what is finished."""
+        """None for a finished delivery."""
         endpoint = self._endpoints.get(delivery.endpoint_id)
         breaker = self._breakers.get(endpoint.seq) if endpoint else None
         return wait_of(delivery, endpoint, breaker, self._now_ms)

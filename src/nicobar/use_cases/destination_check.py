@@ -1,4 +1,4 @@
-"""Where an endpoint sends, checked before it is kept: the address, and whose credentials go there."""
+"""Checks of a destination before it is stored: its address, and the host that credentials belong to."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def check_stored(
     credentials: Collection[str] = (),
     headers: Collection[str] = (),
 ) -> None:
-    """Raises UserError where stored credentials or headers, by their names, would go to another host than the one
-    that they were entered for. A signing secret may stay: it is never sent, and who may change the URL may read it.
+    """Raises UserError if stored credentials or headers (given by name) would be sent to a host that they were not
+    entered for. A signing secret may stay: it is never sent, and anyone with access to the URL may read it.
     """
     of_kind = connector(kind)
     old, new = of_kind.credentials_host(before), of_kind.credentials_host(settings)
@@ -47,7 +47,7 @@ def check_stored(
     if old != new and names:
         raise UserError(
             "credentials_host_changed",
-            "The stored credentials were entered for %(old)s and are not used for %(new)s.",
+            "The stored credentials belong to %(old)s and are not sent to %(new)s.",
             "Enter these again, or remove them: %(names)s.",
             old=old,
             new=new,
@@ -56,7 +56,7 @@ def check_stored(
 
 
 def sent_secrets(kind: str, names: Collection[str]) -> list[str]:
-    """Those of the credentials that go out with requests, in the order of the form."""
+    """The credentials that are sent with requests, in the order of the form."""
     fields = connector(kind).fields
     return [
         field.name for field in fields if field.kind is FieldKind.SECRET and not field.signs and field.name in names
@@ -64,7 +64,7 @@ def sent_secrets(kind: str, names: Collection[str]) -> list[str]:
 
 
 def moved(before: Endpoint, after: PutEndpoint) -> str:
-    """How a change of an endpoint's URL is told in the audit log, empty where it stays. Paths and queries may hold
+    """The change of an endpoint's URL for the audit log, empty without one. Paths and queries may hold
     secrets, so only origins are named.
     """
     old = connector(before.connector).url(before.settings)

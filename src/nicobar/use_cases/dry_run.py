@@ -1,5 +1,5 @@
-"""Dry runs of a handler on an event, or on a sample of every event type: what it would send and what the contract
-says of that. Nothing is sent.
+"""Dry runs of a handler on an event, or on a sample of every event type: the calls that it would send, and their
+verdicts. Nothing is sent.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from nicobar.sources import SourceKind
 from nicobar.sources.registry import application_kinds
 from nicobar.store import Snapshot
 
-# The sandbox is shared with the deliveries of the day: a dry run takes turns with them.
+# The sandbox is shared with deliveries: a dry run takes turns with them.
 TURN_EVENTS = 12
 MAX_RUN_MS = 5_000
-# Of the event types that something is sent for, so many are named in a sentence.
+# The most event types that a sentence names.
 MAX_NAMED = 5
 _KEY = re.compile(r"(?:^|\.)([A-Za-z_$][\w$]*)(?:\[\d+\])*$")
 
@@ -68,7 +68,7 @@ class Note(Record):
 
 class Coverage(Record):
     """For which event types a handler sends something: `sends`, of the `event_types` that the endpoint subscribes to
-    and that have a sample. Of those, `failed` fail and `not_handled` come back unchanged.
+    and that have a sample. Of those, `failed` fail and `not_handled` are returned unchanged.
     """
 
     sends: tuple[str, ...]
@@ -83,9 +83,9 @@ class Coverage(Record):
 
     @property
     def summary(self) -> str:
-        """The sentence that always stands beside a verdict."""
+        """The coverage as a sentence."""
         if not self.event_types:
-            return "There is no sample of the event types that this endpoint subscribes to."
+            return "There are no samples of the event types that this endpoint subscribes to."
         more = len(self.sends) - MAX_NAMED
         names = [*self.sends[:MAX_NAMED], *([f"and {more} more"] if more > 0 else [])]
         named = f": {', '.join(names)}" if names else ""
@@ -93,7 +93,7 @@ class Coverage(Record):
 
     @property
     def warning(self) -> str:
-        """What follows where nothing is sent, else empty."""
+        """The warning if nothing is sent, else empty."""
         if not self.is_silent:
             return ""
         if self.not_handled == self.event_types:
@@ -157,8 +157,8 @@ def sample(samples: Samples, name: str, now_ms: int, customer: Customer | None =
         names = ", ".join(samples.types) or "none"
         raise UserError(
             "event_type_unknown",
-            "There is no sample of %(name)s.",
-            "There are samples of %(known)s.",
+            "No sample for event type %(name)s.",
+            "Samples exist for %(known)s.",
             name=repr(name),
             known=names,
         )
@@ -196,10 +196,10 @@ def _subject(event: Event, body: bytes, now_ms: int) -> Subject:
 
 
 def past(message: Message, customer: Customer | None) -> Subject:
-    """An event that was accepted. Raises UserError where its payload is gone."""
+    """An event that was accepted. Raises UserError if its payload was deleted."""
     if message.expunged_at_ms is not None:
         raise UserError(
-            "message_expunged", "The payload of %(id)s is gone.", "Choose another message.", id=message.id
+            "message_expunged", "The payload of message %(id)s was deleted.", "Choose another message.", id=message.id
         )
     return Subject(message=message, customer=customer)
 
@@ -214,7 +214,7 @@ def target(
     event_types: Sequence[str] = (),
     endpoint_id: str = "ep_dry_run",
 ) -> OpenEndpoint:
-    """An endpoint that is nowhere but here, with this code. Raises UserError for settings that do not fit."""
+    """A temporary endpoint with this code. Raises UserError for invalid settings."""
     of_kind = connector(kind)
     destination: Destination = of_kind.open(settings, credentials)
     endpoint = Endpoint(
@@ -256,8 +256,8 @@ def dry_target(
 
 
 def unpublished(code: str) -> Transformation:
-    """A transformation that is no version. Its number differs for each code, as the sandbox keeps compiled what has
-    the same one.
+    """A transformation that is not a version. Its number differs for each code, since the sandbox caches compiled
+    code by it.
     """
     digest = hashlib.sha256(code.encode("utf-8", "surrogatepass")).digest()
     return Transformation(version=-int.from_bytes(digest[:6], "big"), code=code)
@@ -272,7 +272,7 @@ async def run_event(sandbox: Sandbox, at: OpenEndpoint, subject: Subject, now_ms
 async def run_samples(
     sandbox: Sandbox, at: OpenEndpoint, samples: Samples, now_ms: int, steady_ms: Callable[[], int]
 ) -> Findings:
-    """Runs the handler on a sample of each event type, for MAX_RUN_MS at the most. Raises SandboxError."""
+    """Runs the handler on a sample of each event type, for at most MAX_RUN_MS. Raises SandboxError."""
     subjects = [sample(samples, name, now_ms) for name in samples.types]
     until_ms = steady_ms() + MAX_RUN_MS
     dry_runs: list[DryRun] = []
@@ -308,17 +308,25 @@ def coverage(dry_runs: Sequence[DryRun], event_types: Sequence[str] = ()) -> Cov
 
 
 def notes(code: str, dry_runs: Sequence[DryRun]) -> tuple[Note, ...]:
-    """What there is to say of the handler: the worst first, each once. Additions of the connector are left out."""
+    """The findings about the handler: the worst first, each once, without additions."""
     found: dict[bytes, Note] = {}
     for dry_run in dry_runs:
         event_type = dry_run.subject.message.event_type
         for note in _notes_on(code, dry_run.result):
-            key = msgspec.json.encode(note)
+            key = _key(note)
             kept = found.setdefault(key, note)
             if event_type not in kept.event_types:
                 found[key] = msgspec.structs.replace(kept, event_types=(*kept.event_types, event_type))
     order = list(Level)
     return tuple(sorted(found.values(), key=lambda note: (order.index(note.level), note.line or 0)))
+
+
+def _key(note: Note) -> bytes:
+    """The same for a slip in the handler whatever the events: without numbers and the value `given` by an event."""
+    values = {name: value for name, value in note.reason.values.items() if isinstance(value, str) and name != "given"}
+    return msgspec.json.encode(
+        msgspec.structs.replace(note, reason=msgspec.structs.replace(note.reason, values=values))
+    )
 
 
 def _notes_on(code: str, result: Transformed) -> list[Note]:

@@ -1,5 +1,5 @@
-"""Dry runs of a transformation on stored messages: what it would send now, what the contract says of that, and how it
-differs from what was sent. Nothing is sent, and nothing that a running destination has learned is touched.
+"""Dry runs of a transformation on stored messages: the calls that it would send now, their verdicts, and how they
+differ from the calls that were sent. Nothing is sent, and the state of running destinations does not change.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from nicobar.use_cases.dry_run import unpublished
 
 MAX_MESSAGES = 100
 MAX_BODIES_BYTES = 8 * 1024 * 1024
-# The sandbox is shared with the deliveries of the day: a handler that is slow gets a few turns, not all.
+# The sandbox is shared with deliveries: a slow handler gets a few turns, not all.
 TURN_MESSAGES = 10
 MAX_LOOKS = 5
 MAX_RUN_MS = 5_000
 
 
 class WouldCall(Record):
-    """A call that would go out, without credentials; `added` is one that the handler did not ask for."""
+    """A call that would be sent, without credentials; `added` if the handler did not request it."""
 
     method: str
     url: str
@@ -39,7 +39,7 @@ class WouldCall(Record):
 
 class MessageDryRun(Record):
     """What would become of one message. `state` is PENDING where there is something to send, else FAILED or CANCELED
-    with its `code` and `reason`. `sent` are the bodies of the calls that went out last, None where none did;
+    with its `code` and `reason`. `sent` are the bodies of the calls that were sent last, None without any;
     `differs` is None then too.
     """
 
@@ -121,8 +121,8 @@ async def run_messages(
 
 
 async def _latest(store: Store, endpoint: Endpoint, event_types: tuple[str, ...], limit: int) -> list[Message]:
-    """The latest messages that the endpoint's filter lets through and that still have a body, within MAX_LOOKS
-    pages; what Nicobar says of itself is left out.
+    """The latest messages that the endpoint subscribes to and that still have a body, within MAX_LOOKS pages,
+    without operational messages.
     """
     which = MessageFilter(event_types=event_types or endpoint.event_types)
     latest: list[Message] = []

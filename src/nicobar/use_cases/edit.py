@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Actor(Protocol):
-    """Who changes something; `name` is what the audit log shows."""
+    """The actor of a change; `name` is shown in the audit log."""
 
     @property
     def name(self) -> str: ...
@@ -59,8 +59,8 @@ class Act(Record):
 
 
 class Edit:
-    """An open read-modify-write of the configuration. `snapshot` is what was read; `commit` is the only way to
-    write, and raises StoreMoved where the configuration is another one by then.
+    """An open read-modify-write of the configuration. `snapshot` is the configuration that was read; `commit` is
+    the only way to write, and raises StoreMoved if the configuration has changed since.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Edit:
 
     async def commit_acts(self, acts: Sequence[Act]) -> Snapshot:
         """Stores the changes of all acts, each with its line in the audit log, in one transaction; returns the
-        configuration after it. Nothing is written for no acts. Once per edit: what comes next has to read again.
+        configuration after it. Nothing is written without acts. Once per edit: a further change has to read again.
         """
         if self._is_committed:
             raise RuntimeError("An edit is committed once.")
@@ -112,8 +112,8 @@ def audit_line(
     app_id: str | None,
     detail: str = "",
 ) -> Audited:
-    """The line of the audit log for what `actor` does now outside the configuration; the store keeps it together
-    with what is done.
+    """The audit log line for an action of `actor` outside the configuration; the store keeps it together with the
+    action.
     """
     return Audited(
         at_ms=services.clock.now_ms(),

@@ -1,4 +1,4 @@
-"""What an endpoint is created with and changed by, and the stored endpoint that comes of it."""
+"""The specification of a new endpoint, the patch of an existing one, and the stored endpoint that results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Headers = Annotated[dict[HeaderName, HeaderValue], Meta(max_length=MAX_HEADERS)]
 
 
 class EndpointSpec(Record):
-    """What an endpoint is created with. Without a `name` it is called by its uid or its id. `references` names the
+    """The specification of a new endpoint. `name` defaults to the uid or the id. `references` names the
     environment variables that credentials came from. `code` is the transformation's; None for none, and by default
     the connector's default code. A required secret that only signs is generated where none is given.
     """
@@ -63,8 +63,8 @@ class EndpointSpec(Record):
 
 
 class EndpointPatch(Record):
-    """What changes of an endpoint; what is unset stays. `settings` are all of them. Of `credentials` and `headers`
-    those that are not named stay, and None removes one. With another connector no setting and no credential stays.
+    """Changes of an endpoint; unset fields stay. `settings` replace all settings. `credentials` and `headers` that
+    are not named stay, and None removes one. Another connector removes all settings and credentials.
     """
 
     connector: str | UnsetType = UNSET
@@ -89,7 +89,7 @@ class EndpointPatch(Record):
 
 
 def unchanged(endpoint: Endpoint) -> PutEndpoint:
-    """The endpoint as a change that leaves everything, secrets too, as it is."""
+    """The endpoint as a change that changes nothing."""
     return PutEndpoint(**{name: getattr(endpoint, name) for name in PutEndpoint.__struct_fields__})
 
 
@@ -164,8 +164,8 @@ def _connected(endpoint: Endpoint, after: PutEndpoint, patch: EndpointPatch, vau
         headers = stored_headers
     connector(kind).open(settings, credentials, headers)
     sealed = (endpoint.sealed_credentials, endpoint.sealed_headers)
-    # What is the same stays as it was sealed: the worker tells by that whether the destination has become another
-    # one, and restarts with its breaker and its rate.
+    # Unchanged secrets keep their sealed bytes: the worker compares them to detect a new destination, and then
+    # resets the breaker and the rate.
     if (credentials, headers) != (stored, stored_headers):
         sealed = (
             seal_credentials(vault, endpoint.id, credentials),
@@ -183,7 +183,7 @@ def _connected(endpoint: Endpoint, after: PutEndpoint, patch: EndpointPatch, vau
 
 
 def _references(endpoint: Endpoint, patch: EndpointPatch, given: Collection[str]) -> dict[str, str]:
-    """The environment variables of credentials; one that is entered otherwise has none any more."""
+    """The environment variables of credentials; a credential that was entered directly has none."""
     if patch.references is not UNSET:
         return dict(patch.references)
     return {name: env for name, env in endpoint.credential_references.items() if name not in given}

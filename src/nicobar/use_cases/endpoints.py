@@ -1,4 +1,4 @@
-"""What an owner does with endpoints. Every function takes an open edit, decides on its snapshot and commits."""
+"""Operations on endpoints. Every function gets an open edit, decides on its snapshot and commits."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ async def set_headers(edit: Edit, endpoint: Endpoint, headers: Mapping[str, str 
 
 
 async def rotate_secret(edit: Edit, endpoint: Endpoint, secret: str | None = None, *, grace_s: int = DAY_S) -> str:
-    """Gives an endpoint a new signing secret, a generated one by default, and returns it. The one before signs too
+    """Gives an endpoint a new signing secret, a generated one by default, and returns it. The previous one also signs
     for `grace_s`. Raises Refusal 404 for a connector that signs nothing, and UserError for an invalid secret.
     """
     name = signing_field(endpoint)
@@ -174,7 +174,7 @@ async def disable(edit: Edit, endpoint: Endpoint) -> bool:
 
 
 async def delete(edit: Edit, endpoint: Endpoint) -> None:
-    """Deletes an endpoint. What is not delivered is canceled; its history stays."""
+    """Deletes an endpoint. Pending deliveries are canceled; its history stays."""
     await edit.commit_acts([deletion(endpoint)])
 
 
@@ -222,7 +222,7 @@ def named_endpoint(endpoints: Sequence[Endpoint], name: str) -> Endpoint:
         raise UserError(
             "endpoint_ambiguous",
             "Several endpoints match %(name)s.",
-            "Name one by its id: %(ids)s.",
+            "Use an id instead: %(ids)s.",
             name=repr(name),
             ids=ids,
         )
@@ -230,8 +230,8 @@ def named_endpoint(endpoints: Sequence[Endpoint], name: str) -> Endpoint:
         names = ", ".join(endpoint.name for endpoint in endpoints) or "none"
         raise UserError(
             "endpoint_unknown",
-            "There is no endpoint %(name)s.",
-            "There are: %(names)s.",
+            "Endpoint %(name)s not found.",
+            "Endpoints: %(names)s.",
             name=repr(name),
             names=names,
         )
@@ -252,9 +252,9 @@ def _check_free(
     own_id = endpoint.id if endpoint else None
     others = [other for other in snapshot.endpoints if other.app_id == app_id and other.id != own_id]
     if uid is not None and _has(others, uid):
-        raise Conflict("Another endpoint has this uid.", "Choose another one.")
+        raise Conflict("An endpoint with the uid %(uid)s already exists.", "Choose another uid.", uid=uid)
     if name is not None and any(other.name == name for other in others):
-        raise Conflict("Another endpoint has this name.", "Choose another one.")
+        raise Conflict("An endpoint named %(name)s already exists.", "Choose another name.", name=name)
 
 
 def _has(endpoints: Iterable[Endpoint], key: str) -> bool:
@@ -280,8 +280,7 @@ def _disabled(endpoint: Endpoint, detail: str) -> Refusal:
         409,
         "endpoint_disabled",
         detail,
-        "Enable it with the button on its page, with `nicobar enable %(argument)s`, or with `disabled: false` in the "
-        "API.",
+        "Enable it on its page, with `nicobar enable %(argument)s`, or with `disabled: false` in the API.",
         name=endpoint.name,
         argument=shlex.quote(endpoint.name),
     )

@@ -1,4 +1,4 @@
-"""Deletes people's data."""
+"""Deletes personal data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_STEPS = 50
 
 
 async def expunge_message(services: OperationServices, actor: Actor, message: Message) -> bool:
-    """Deletes a message's payload and what its attempts quote of it; what is not delivered is canceled. Returns False
+    """Deletes a message's payload and its copies in attempts; pending deliveries are canceled. Returns False
     where there was nothing to delete.
     """
     line = audit_line(services, actor, AuditAction.MESSAGE_EXPUNGE, message.id, app_id=message.app_id)

@@ -17,7 +17,7 @@ def event_types_of(document: Mapping[str, Any]) -> list[EventType]:
     """An event type for each of the document's `webhooks` (OpenAPI 3.1) or `x-webhooks`. Raises UserError."""
     webhooks = document.get("webhooks", document.get("x-webhooks"))
     if not isinstance(webhooks, dict) or not webhooks:
-        raise UserError("no_webhooks", "The document has no webhooks.", "They stand under `webhooks`.")
+        raise UserError("no_webhooks", "The document has no webhooks.", "List them under `webhooks`.")
     return [_event_type(str(name), item) for name, item in webhooks.items()]
 
 
@@ -26,11 +26,11 @@ def _event_type(key: str, item: object) -> EventType:
         next((item[method] for method in _METHODS if method in item), None) if isinstance(item, dict) else None
     )
     if not isinstance(operation, dict):
-        raise UserError("webhook_invalid", f"The webhook {key!r} has no operation.", "Give it a post.")
+        raise UserError("webhook_invalid", f"Webhook {key!r} has no operation.", "Add a `post` operation.")
     name = key if EVENT_TYPE_NAME.fullmatch(key) else str(operation.get("operationId", key))
     if not EVENT_TYPE_NAME.fullmatch(name):
         raise UserError(
-            "webhook_invalid", f"{name!r} cannot be an event type's name.", "Use letters, digits and . - _ / only."
+            "webhook_invalid", f"Invalid event type name {name!r}.", "Use only letters, digits and . - _ /"
         )
     content = _content(operation)
     schema = content.get("schema")

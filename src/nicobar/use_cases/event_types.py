@@ -17,7 +17,7 @@ from nicobar.use_cases.edit import Actor, Edit, OperationServices, edited
 
 
 class EventTypeSpec(Record):
-    """What can be set of an event type."""
+    """The editable fields of an event type."""
 
     description: str
     archived: bool = False
@@ -28,7 +28,7 @@ class EventTypeSpec(Record):
 
 
 class EventTypePatch(Record):
-    """What changes of an event type; what is UNSET stays."""
+    """Changes of an event type; UNSET fields stay."""
 
     description: str | UnsetType = UNSET
     archived: bool | UnsetType = UNSET
@@ -48,7 +48,7 @@ def find_event_type(snapshot: Snapshot, name: str) -> EventType:
     """Raises Refusal 404."""
     found = all_event_types(snapshot).get(name)
     if found is None:
-        raise Refusal(404, "not_found", "There is no such event type.", "Check its id.")
+        raise Refusal(404, "not_found", "Event type %(name)s not found.", "Check its name.", name=name)
     return found
 
 
@@ -63,7 +63,13 @@ async def create_event_type(services: OperationServices, actor: Actor, name: str
     async def change(edit: Edit) -> EventType:
         stored = all_event_types(edit.snapshot).get(name)
         if stored is not None and not stored.archived:
-            raise Refusal(409, "conflict", "There is an event type of this name.", "Change it with PUT or PATCH.")
+            raise Refusal(
+                409,
+                "conflict",
+                "An event type named %(name)s already exists.",
+                "Change it with PUT or PATCH.",
+                name=name,
+            )
         return await _put(edit, name, spec, stored)
 
     return await edited(services, actor, change)
@@ -123,11 +129,17 @@ async def _put(edit: Edit, name: str, spec: EventTypeSpec, stored: EventType | N
 def check_expungeable(snapshot: Snapshot, name: str) -> None:
     """Raises Refusal 404, and 409 for an event type that comes with a source."""
     if is_built_in(snapshot, find_event_type(snapshot, name).name):
-        raise Refusal(409, "conflict", "It comes with a source and cannot be deleted.", "Archive it.")
+        raise Refusal(
+            409,
+            "conflict",
+            "Event type %(name)s comes with a source and cannot be deleted.",
+            "Archive it instead.",
+            name=name,
+        )
 
 
 async def archive_event_type(services: OperationServices, actor: Actor, name: str) -> None:
-    """It is not offered any more; messages of it are accepted as before. Raises Refusal 404."""
+    """Hides an event type; its messages are still accepted. Raises Refusal 404."""
 
     async def change(edit: Edit) -> None:
         stored = find_event_type(edit.snapshot, name)
@@ -138,7 +150,7 @@ async def archive_event_type(services: OperationServices, actor: Actor, name: st
 
 
 async def expunge_event_type(services: OperationServices, actor: Actor, name: str) -> None:
-    """Deletes an event type that was added, or what was changed of one of a source. Raises as `check_expungeable`."""
+    """Deletes an added event type, or the changes to one of a source. Raises as `check_expungeable`."""
 
     async def change(edit: Edit) -> None:
         check_expungeable(edit.snapshot, name)

@@ -1,4 +1,4 @@
-"""Looks at code before it becomes a version."""
+"""Checks code before it becomes a version."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _NEVER = frozenset({Failure.SYNTAX_ERROR, Failure.NO_HANDLER, Failure.CODE_TOO_L
 
 
 async def why_it_cannot_run(sandbox: Sandbox, code: str, now_ms: int) -> Broken | None:
-    """What is wrong with code that could run on no event; None for what may. Raises SandboxError."""
+    """The error of code that can never run; None for any other code. Raises SandboxError."""
     job = Job(
-        # The sandbox keeps compiled what has the same id.
+        # The sandbox caches compiled code by this id.
         code_id=f"check/{hashlib.sha256(code.encode('utf-8', 'surrogatepass')).hexdigest()}",
         code=code,
         body=b'{"type":"check","data":{}}',

@@ -1,4 +1,4 @@
-"""How many passwords an address may get wrong, on all processes together."""
+"""Limits wrong passwords per address, over all processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PERIOD_MS = 60_000
 
 class LoginAttempt(Record):
     """A password that is about to be compared. It counts as wrong until it is forgiven. `slots` are those that were
-    taken for this user name from this address.
+    used for this user name from this address.
     """
 
     owner: str
@@ -25,7 +25,7 @@ async def count_attempt(access: Access, address: str, user_name: str, now_ms: in
     """Counts an attempt before its password is compared: MAX_WRONG in PERIOD_MS for an address, whatever the user
     name. Raises Refusal 429.
 
-    Each attempt takes one of MAX_WRONG slots, which are kept like the answers to idempotent requests.
+    Each attempt uses one of MAX_WRONG slots, which are kept like the answers to idempotent requests.
     """
     owner = f"login/{hashlib.sha256(address.encode('utf-8', 'surrogatepass')).hexdigest()}"
     name_hash = hashlib.sha256(user_name.encode("utf-8", "surrogatepass")).hexdigest()
@@ -45,7 +45,7 @@ async def count_attempt(access: Access, address: str, user_name: str, now_ms: in
     raise Refusal(
         429,
         "too_many_logins",
-        "There were %(max_wrong)s wrong passwords from here within a minute.",
+        "Too many wrong passwords: %(max_wrong)s within a minute.",
         "Try again in %(wait_s)s s.",
         retry_after_s=wait_s,
         max_wrong=MAX_WRONG,
@@ -54,8 +54,8 @@ async def count_attempt(access: Access, address: str, user_name: str, now_ms: in
 
 
 async def forgive(access: Access, attempt: LoginAttempt) -> None:
-    """Forgets the wrong passwords of that user name, and no others: anybody with a user of their own could go on
-    guessing otherwise.
+    """Clears the wrong passwords of that user name only. Otherwise a user could sign in with their own password to
+    keep guessing another one.
     """
     for slot in attempt.slots:
         await access.drop_answer(attempt.owner, slot)

@@ -12,4 +12,4 @@ def endpoint_of_id(snapshot: Snapshot, endpoint_id: str) -> Endpoint:
     for endpoint in snapshot.endpoints:
         if endpoint.id == endpoint_id:
             return endpoint
-    raise Refusal(404, "not_found", "There is no such endpoint.", "It may have been deleted meanwhile.")
+    raise Refusal(404, "not_found", "Endpoint %(id)s not found.", "It may have been deleted.", id=endpoint_id)

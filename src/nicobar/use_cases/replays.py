@@ -1,4 +1,4 @@
-"""Replays: many deliveries of one endpoint, sent again in the background."""
+"""Replays: many deliveries of one endpoint, in the background."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from nicobar.use_cases.endpoints import check_enabled
 
 
 def replay_filter(kind: TaskKind, endpoint: Endpoint, wanted: ReplayFilter) -> ReplayFilter:
-    """What a replay of this kind looks for. What is missing is what the endpoint would get today: the endpoint's own
-    filter holds, narrowed by what is wanted.
+    """The filter of a replay of this kind. Missing messages are those that the endpoint would receive today: its own
+    filter applies, narrowed by the given one.
     """
     if kind is not TaskKind.REPLAY_MISSING:
         return wanted
@@ -22,7 +22,7 @@ def replay_filter(kind: TaskKind, endpoint: Endpoint, wanted: ReplayFilter) -> R
     if types and wanted.event_types:
         types = tuple(event_type for event_type in wanted.event_types if event_type in types) or (
             "",
-        )  # no type is empty: nothing fits
+        )  # no type is empty: matches nothing
     return msgspec.structs.replace(
         wanted,
         missing=True,
@@ -99,7 +99,7 @@ async def cancel_replay(services: OperationServices, caller: Actor, task: Task) 
     if task.status is not TaskStatus.CANCELED:
         line = audit_line(services, caller, AuditAction.TASK_CANCEL, task.id, app_id=task.app_id)
         canceled = await services.store.cancel_task(task.id, now_ms=services.clock.now_ms(), audit_line=line)
-        # It may have been taken back already.
+        # It may have been canceled already.
         if canceled is not None and is_canceled(canceled):
             return canceled
     raise _ended(task)
@@ -113,7 +113,7 @@ def check_cancelable(task: Task, untried: int) -> None:
 
 def _ended(task: Task) -> Refusal:
     return Refusal(
-        409, "task_ended", "The task %(id)s does not run any more.", "Nothing is left to cancel.", id=task.id
+        409, "task_ended", "Task %(id)s has already ended.", "There is nothing left to cancel.", id=task.id
     )
 
 

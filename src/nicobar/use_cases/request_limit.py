@@ -56,8 +56,9 @@ class RequestLimit:
             raise Refusal(
                 429,
                 "too_many_requests",
-                f"This token made more than {self._max_per_s} requests per second.",
+                "This token made more than %(max_per_s)s requests per second.",
                 "Retry after the time in Retry-After, or raise the setting max_api_requests_per_s.",
+                max_per_s=self._max_per_s,
                 retry_after_s=-(-wait_ms // 1000),
             )
         usage.unshared_requests += 1

@@ -1,4 +1,4 @@
-"""What the handlers of the API and of the dashboard work with."""
+"""The services that handlers of the API and of the dashboard use."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from nicobar.use_cases.token_uses import TokenUses
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The running parts. `receiver` takes messages; `wake` tells the worker of new deliveries for these endpoints,
-    `own_url` is where this process listens, `transport` asks destinations whether they know us, `origins` is where
-    those settings come from that were given.
+    """The running parts. `receiver` accepts messages; `wake` tells the worker about new deliveries of endpoints;
+    `own_url` is the address of this process; `transport` checks credentials with destinations; `origins` are the
+    origins of the settings that are not the default.
     """
 
     store: Store
@@ -49,7 +49,7 @@ class Services:
     token_uses: TokenUses = field(default_factory=TokenUses)
 
     async def snapshot(self) -> Snapshot:
-        """The configuration as it is now, changes of other processes included."""
+        """The current configuration, including changes by other processes."""
         await self.configuration.refresh()
         return self.configuration.snapshot
 
@@ -60,7 +60,7 @@ class Services:
             yield Edit(self, actor, await self.snapshot(), self.snapshot)
 
     def has_secret(self, source: Source) -> bool:
-        """Whether the source can take anything: without a secret no signature fits."""
+        """Whether the source can accept events: without a secret, no signature is valid."""
         try:
             return bool(source_secrets(self.vault, source))
         except StoreUnusable:
@@ -68,5 +68,5 @@ class Services:
 
     @property
     def public_url(self) -> str:
-        """Where others reach this process, without a slash at its end."""
+        """The public URL of this process, without a trailing slash."""
         return self.settings.public_url.rstrip("/") or self.own_url()

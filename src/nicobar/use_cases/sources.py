@@ -1,4 +1,4 @@
-"""What an owner does with sources. Every function takes an open edit, decides on its snapshot and commits."""
+"""Operations on sources. Every function gets an open edit, decides on its snapshot and commits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SourceSpec(Record):
 
 
 class SourcePatch(Record):
-    """What changes of a source; what is unset stays. The URL stays in any case."""
+    """Changes of a source; unset fields stay. The URL always stays."""
 
     kind: str | UnsetType = UNSET
     name: str | UnsetType = UNSET
@@ -110,8 +110,8 @@ async def update(edit: Edit, source: Source, patch: SourcePatch) -> Source:
 
 
 async def rotate_secret(edit: Edit, source: Source, secret: str, *, until_ms: int | None = None) -> None:
-    """Gives a source a new signing secret. The one that was the newest is accepted until `until_ms`, without it no
-    longer. Raises UserError for a secret that the source's kind rejects.
+    """Gives a source a new signing secret. The previous one is accepted until `until_ms`, or no longer without
+    it. Raises UserError for a secret that the source's kind rejects.
     """
     source_kind(source.kind).check_secret(secret)
     vault, now_ms = edit.services.vault, edit.services.clock.now_ms()
@@ -139,7 +139,7 @@ async def create_test_secret(edit: Edit, source: Source) -> str:
         raise Refusal(
             409,
             "secret_exists",
-            "Source %(name)s has a signing secret.",
+            "Source %(name)s already has a signing secret.",
             "Send a sample with it, or replace it.",
             name=source.name,
         )
@@ -163,7 +163,7 @@ async def end_older_secret(edit: Edit, source: Source) -> None:
 
 
 async def rotate_url(edit: Edit, source: Source) -> Source:
-    """Gives a source another URL; the one before answers 404 at once."""
+    """Gives a source another URL; the previous one answers 404 at once."""
     after = msgspec.structs.replace(source, token=new_url_token())
     await _put(edit, AuditAction.SOURCE_ROTATE_TOKEN, after)
     return after
@@ -180,7 +180,7 @@ def deletion(source: Source) -> Act:
 
 
 def _changed(source: Source, patch: SourcePatch, vault: Vault) -> Source:
-    """What the environment says of secrets holds no longer where others are given without it."""
+    """Secrets that are not from the environment clear the references to it."""
     kind = source_kind(source.kind if patch.kind is UNSET else patch.kind)
     fields = {field: value for field in ("name", "uid") if (value := getattr(patch, field)) is not UNSET}
     details = source.details
@@ -223,9 +223,9 @@ def _check_free(
     own_id = source.id if source else None
     others = [other for other in snapshot.sources if other.id != own_id]
     if uid is not None and any(other.uid == uid for other in others):
-        raise Conflict("Another source has this uid.", "Choose another one.")
+        raise Conflict("A source with the uid %(uid)s already exists.", "Choose another uid.", uid=uid)
     if name is not None and any((other.app_id, other.name) == (app_id, name) for other in others):
-        raise Conflict("Another source has this name.", "Choose another one.")
+        raise Conflict("A source named %(name)s already exists.", "Choose another name.", name=name)
 
 
 async def _put(edit: Edit, action: AuditAction, source: Source) -> None:

@@ -49,8 +49,8 @@ class Counts(Record):
 
 
 def make_range(since_ms: int | None, until_ms: int | None, now_ms: int, *, step_ms: int, default_ms: int) -> Range:
-    """The range that was asked for, widened to whole steps; it ends now and is `default_ms` long where nothing is
-    said. One that ends before it begins is empty.
+    """The requested range, widened to whole steps. By default it ends now and is `default_ms` long. It is empty if it
+    ends before it begins.
     """
     end_ms = _held(now_ms + 1 if until_ms is None else until_ms)
     begin_ms = _held(end_ms - default_ms if since_ms is None else since_ms)
@@ -133,7 +133,7 @@ async def gather_event_types(services: OperationServices, snapshot: Snapshot) ->
 
 
 async def _keep(services: OperationServices, kind: TaskKind, result: Json) -> Task:
-    """Keeps what was found where the clients look for it."""
+    """Stores the result where clients read it."""
     now_ms = services.clock.now_ms()
     task = NewTask(id=services.ids.new("qtask"), app_id="", kind=kind, created_at_ms=now_ms, result=result)
     return await services.store.add_task(task)

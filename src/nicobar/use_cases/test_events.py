@@ -45,8 +45,8 @@ _MASK = "***"
 
 
 class Sent(Record):
-    """A request that went out and what was answered. `status` is None where nothing was; `reasons` say why it was not
-    accepted, empty where all of it was.
+    """A sent request and its response. `status` is None without a response; `reasons` say why calls were not
+    accepted, empty if all were.
     """
 
     request: RequestRecord
@@ -57,7 +57,7 @@ class Sent(Record):
 
 
 class SentTestEvent(Record):
-    """A test event and what was answered to it."""
+    """A test event and its responses."""
 
     event_type: str
     sent: tuple[Sent, ...]
@@ -93,8 +93,8 @@ class TestTarget:
 async def send_test_event(
     services: TestEventServices, actor: Actor, target: TestTarget, subject: Subject, test_id: str
 ) -> None:
-    """Sends what the handler returns for an event, once for each `test_id` whatever process is asked. Raises
-    UserError where there is nothing to send, and SandboxError; then it may be asked again.
+    """Sends what the handler returns for an event, once for each `test_id` over all processes. Raises
+    UserError if there is nothing to send, and SandboxError; then it may be called again.
     """
     owner = _owner(target.subject_id)
     now_ms = services.clock.now_ms()
@@ -117,7 +117,9 @@ async def sent_test_event(services: OperationServices, subject_id: str, test_id:
     for _ in range(MAX_WAIT_MS // POLL_MS):
         kept = await services.store.answer(owner, test_id)
         if kept is None:
-            raise Refusal(404, "not_found", "There is no such test event.", "Results are kept for 12 hours.")
+            raise Refusal(
+                404, "not_found", "Test event %(id)s not found.", "Results are kept for 12 hours.", id=test_id
+            )
         if kept.status:
             body = services.vault.unseal(kept.body, f"{owner}/{test_id}")
             return msgspec.json.decode(body, type=SentTestEvent)
@@ -125,8 +127,8 @@ async def sent_test_event(services: OperationServices, subject_id: str, test_id:
     raise Refusal(
         409,
         "test_unfinished",
-        "The test event was started and has no result yet.",
-        "Reload this page, or look at the destination whether the event arrived.",
+        "The test event has no result yet.",
+        "Reload this page, or check at the destination whether the event arrived.",
     )
 
 
@@ -138,7 +140,9 @@ def _owner(subject_id: str) -> str:
 async def _send(services: TestEventServices, actor: Actor, target: TestTarget, subject: Subject) -> SentTestEvent:
     dry_run = await run_event(services.sandbox, target.opened, subject, services.clock.now_ms())
     if not isinstance(dry_run.result, Ready):
-        raise UserError("nothing_to_send", "There is nothing to send.", "Choose an event that the handler sends.")
+        raise UserError(
+            "nothing_to_send", "The handler sends nothing for this event.", "Choose an event that the handler sends."
+        )
     calls = dry_run.result.calls
     event_type = subject.message.event_type
 
@@ -154,9 +158,7 @@ async def _send(services: TestEventServices, actor: Actor, target: TestTarget, s
 async def send_calls(
     transport: Transport, destination: Destination, calls: Sequence[ReadyCall], secrets: Sequence[str] = ()
 ) -> tuple[Sent, ...]:
-    """Sends the calls in order; what comes after one that was not taken stays here. `secrets` are masked wherever an
-    answer repeats them.
-    """
+    """Sends the calls in order until one is not accepted. `secrets` are masked wherever a response repeats them."""
     sent: list[Sent] = []
     for start, end in batching.requests(calls, destination.batch_bounds):
         part = calls[start:end]

@@ -29,7 +29,7 @@ class TokenUses:
         task.add_done_callback(lambda _task: self._under_way.pop(token.id))
 
     async def settle(self) -> None:
-        """Returns when what was noted is on disk, or could not be written."""
+        """Returns once all noted uses are stored or have failed."""
         if self._under_way:
             await asyncio.wait(list(self._under_way.values()))
 
@@ -38,4 +38,4 @@ async def _store_use(access: Access, token_id: str, now_ms: int) -> None:
     try:
         await access.touch_token(token_id, at_ms=now_ms)
     except StoreError as error:
-        log.warning("last use of a token not stored", token_id=token_id, code=error.code, detail=error.detail)
+        log.warning("cannot store last use of token", token_id=token_id, code=error.code, detail=error.detail)

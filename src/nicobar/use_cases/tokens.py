@@ -1,4 +1,4 @@
-"""The tokens of the API, some of which are links to the dashboard: created, looked up, revoked."""
+"""API tokens, including dashboard links: created, looked up, revoked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WIDE_SCOPES = (Scope.ADMIN, Scope.READ_ONLY)
 
 
 class TokenSpec(Record):
-    """`app_id` goes with the scopes of one application. Without `expires_at_ms` it never expires."""
+    """`app_id` is set for the scopes of one application. Without `expires_at_ms` it never expires."""
 
     name: str
     scope: Scope
@@ -42,15 +42,15 @@ async def create_token(services: OperationServices, actor: Actor, spec: TokenSpe
     if not 0 < len(spec.name) <= MAX_TOKEN_NAME_CHARS:
         raise UserError(
             "name_invalid",
-            "A name has 1 to %(max_token_name_chars)s characters.",
-            "Choose one.",
+            "Invalid name: must have 1 to %(max_token_name_chars)s characters.",
+            "Choose another name.",
             max_token_name_chars=MAX_TOKEN_NAME_CHARS,
         )
     if (spec.app_id is None) is not (spec.scope in WIDE_SCOPES):
         raise UserError(
             "scope_invalid",
-            "The scope %(scope)s and the application do not go together.",
-            "Name an application with the scopes of one application, and none with the others.",
+            "Scope %(scope)s does not match the application.",
+            "Choose an application for the scopes of one application, and none for the other scopes.",
             scope=spec.scope.value,
         )
     secret = new_token()
@@ -60,13 +60,13 @@ async def create_token(services: OperationServices, actor: Actor, spec: TokenSpe
         if spec.expires_at_ms is not None and spec.expires_at_ms <= now_ms:
             raise UserError("time_invalid", "The expiry is in the past.", "Choose a time in the future.")
         if spec.app_id is not None and all(entry.id != spec.app_id for entry in edit.snapshot.applications):
-            raise Refusal(404, "not_found", "There is no such application.", "Check its id.")
+            raise Refusal(404, "not_found", "Application %(id)s not found.", "Check its id.", id=spec.app_id)
         tokens = active(await services.store.tokens())
         if any((token.app_id, token.name) == (spec.app_id, spec.name) for token in tokens):
             raise ConfigurationError(
                 "conflict",
-                "There is a token %(name)s already.",
-                "Choose another name, or revoke that one.",
+                "A token named %(name)s already exists.",
+                "Choose another name, or revoke that token.",
                 name=repr(spec.name),
             )
         token = Token(
@@ -86,7 +86,7 @@ async def create_token(services: OperationServices, actor: Actor, spec: TokenSpe
 
 
 async def revoke_token(services: OperationServices, actor: Actor, token_id: str) -> Token:
-    """Revokes a token permanently; one that was revoked stays as it is. Raises Refusal 404."""
+    """Revokes a token permanently; a revoked one does not change. Raises Refusal 404."""
 
     async def change(edit: Edit) -> Token:
         token = await find_token(services.store, token_id)
@@ -105,13 +105,13 @@ async def find_token(access: Access, token_id: str) -> Token:
     for token in await access.tokens():
         if token.id == token_id:
             return token
-    raise Refusal(404, "not_found", "There is no such token.", "Check its id.")
+    raise Refusal(404, "not_found", "Token %(id)s not found.", "Check its id.", id=token_id)
 
 
 async def live_token(access: Access, uses: TokenUses, secret: str, now_ms: int) -> Token | None:
     """The token with this secret, where it is not expired or revoked. Notes that it was used."""
     sha256 = hash_token(secret)
-    # The look-up is by the hash: its time says nothing about a token.
+    # The lookup is by hash, so its time reveals nothing about a token.
     token = await access.token(sha256)
     if token is None or not hmac.compare_digest(token.sha256, sha256):
         return None

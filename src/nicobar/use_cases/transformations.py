@@ -30,7 +30,7 @@ class TransformationServices(OperationServices, Protocol):
 
 
 class TransformationPatch(Record):
-    """What changes; what is UNSET stays. Code that is not the running one becomes a version."""
+    """Changes of a transformation; UNSET fields stay. New code becomes a version."""
 
     code: str | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
@@ -40,7 +40,7 @@ class TransformationPatch(Record):
 async def check_code(services: TransformationServices, code: str) -> None:
     """Raises UserError for code that could run on no event, and SandboxError."""
     if not code.strip():
-        raise UserError("code_missing", "There is no code.", "Write a handler, or leave the one that is there.")
+        raise UserError("code_missing", "The code is empty.", "Write a handler, or keep the current one.")
     broken = await why_it_cannot_run(services.sandbox, code, services.clock.now_ms())
     if broken is not None:
         raise UserError(broken.failure.value, "%(reason)s", "Fix the code.", reason=broken.reason)
@@ -55,8 +55,8 @@ async def update_transformation(
     action: AuditAction = AuditAction.TRANSFORMATION_UPDATE,
     detail: str = "",
 ) -> Endpoint:
-    """Changes what differs, and returns the endpoint as it is then. Raises UserError for code that could run on no
-    event, and Refusal 404.
+    """Applies the changes and returns the endpoint after them. Raises UserError for code that can never run, and
+    Refusal 404.
     """
     if isinstance(patch.code, str):
         await check_code(services, patch.code)
@@ -117,4 +117,4 @@ async def find_version(history: History, endpoint_id: str, number: int) -> Versi
         found = await history.versions(endpoint_id, after=str(number - 1), limit=1, with_code=True)
         if found.items and found.items[0].version == number:
             return found.items[0]
-    raise Refusal(404, "not_found", "There is no such version.", "Check its number.")
+    raise Refusal(404, "not_found", "Version %(number)s not found.", "Check the number.", number=number)

@@ -13,7 +13,7 @@ from nicobar.model import PasswordLink, User, UserRole
 from nicobar.store import Catalogue, EndSessions, PutLink, RemoveLink, RemoveUser, SetPassword, SetRole, Users
 from nicobar.use_cases.edit import Actor, Edit, OperationServices, audit_line, edited
 
-OWNER = "owner"  # the name of the first one
+OWNER = "owner"  # the name of the first user
 LINK_MS = 24 * 3_600_000
 MIN_PASSWORD_CHARS = 10
 MAX_PASSWORD_CHARS = 1_000
@@ -59,7 +59,7 @@ async def invite_user(services: OperationServices, actor: Actor, name: str, role
 
     async def change(edit: Edit) -> str:
         if await services.store.user(name) is not None:
-            raise UserError("user_exists", "Another user has this name.", "Choose another one.")
+            raise UserError("user_exists", "A user named %(name)s already exists.", "Choose another name.", name=name)
         link, path = new_link(name, role, services.clock.now_ms())
         await edit.commit(AuditAction.USER_INVITE, name, PutLink(link=link), app_id=None, detail=role.value)
         return path
@@ -73,7 +73,9 @@ async def withdraw_link(services: OperationServices, actor: Actor, name: str) ->
     async def change(edit: Edit) -> None:
         links = await services.store.links(now_ms=services.clock.now_ms())
         if all(link.name != name for link in links):
-            raise Refusal(404, "not_found", "There is no such link.", "It may have been removed meanwhile.")
+            raise Refusal(
+                404, "not_found", "No link for %(name)s found.", "It may have been used or withdrawn.", name=name
+            )
         await edit.commit(AuditAction.USER_WITHDRAW_LINK, name, RemoveLink(name=name), app_id=None)
 
     await edited(services, actor, change)
@@ -156,7 +158,7 @@ async def set_up_user(
 
 
 class _Named(NamedTuple):
-    """An actor who is known by name only."""
+    """An actor with only a name."""
 
     name: str
 
@@ -166,37 +168,40 @@ async def find_user(people: Users, user_id: str) -> User:
     for user in await people.users():
         if user.id == user_id:
             return user
-    raise Refusal(404, "not_found", "There is no such user.", "It may have been removed meanwhile.")
+    raise Refusal(404, "not_found", "User %(id)s not found.", "The user may have been deleted.", id=user_id)
 
 
 def check_name(name: str) -> None:
-    """Raises UserError for what is no name to sign in with."""
+    """Raises UserError for a name that is not allowed."""
     if not 1 < len(name) <= MAX_NAME_CHARS or not name.isprintable() or name != name.strip():
         raise UserError(
-            "user_name_invalid", "A user name has 2 to %(max_name_chars)s characters.", max_name_chars=MAX_NAME_CHARS
+            "user_name_invalid",
+            "Invalid user name: must have 2 to %(max_name_chars)s characters.",
+            "Use no spaces at the start or end.",
+            max_name_chars=MAX_NAME_CHARS,
         )
 
 
 def check_password(password: str, again: str) -> None:
-    """Raises UserError for one that will not do."""
+    """Raises UserError for a password that is not allowed."""
     if len(password) < MIN_PASSWORD_CHARS:
         raise UserError(
             "password_short",
-            "The password has fewer than %(min_password_chars)s characters.",
+            "The password is too short: use at least %(min_password_chars)s characters.",
             min_password_chars=MIN_PASSWORD_CHARS,
         )
     if len(password) > MAX_PASSWORD_CHARS:
         raise UserError(
             "password_long",
-            "The password has more than %(max_password_chars)s characters.",
+            "The password is too long: use at most %(max_password_chars)s characters.",
             max_password_chars=MAX_PASSWORD_CHARS,
         )
     if password != again:
-        raise UserError("password_differs", "The two passwords differ.")
+        raise UserError("password_differs", "The two passwords do not match.")
 
 
 def make_user(ids: IdFactory, link: PasswordLink, password: str, now_ms: int) -> User:
-    """The user that a link is for, with this password. Takes some 50 ms."""
+    """The user that a link is for, with this password. Needs about 50 ms."""
     return User(
         id=ids.new("usr"),
         name=link.name,

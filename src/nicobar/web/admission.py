@@ -1,6 +1,5 @@
-"""How many requests are processed at the same time, and whose. A connection that waits for its client costs nothing
-here: it counts once its header is complete, and makes room for a newcomer while the application waits for the rest
-of its body, or for its client to read.
+"""Limits concurrent requests. A request counts once its headers are complete. It can be closed for a new one while
+the application is waiting for the rest of its body, or for its client to read.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ MIN_LEAVING_REQUESTS = 16
 
 
 class Share(Record):
-    """Requests whose path starts with `prefix` have places of their own."""
+    """Requests whose path starts with `prefix` have a limit of their own."""
 
     prefix: str
     max_requests: int
 
 
 class _Request:
-    """A request that the application runs. The application works on it unless it waits in `receive` or `send`."""
+    """A request that the application is processing, or waiting for in `receive` or `send`."""
 
     __slots__ = ("_receive", "_send", "address", "connection", "waits")
 
@@ -39,7 +38,7 @@ class _Request:
 
     @property
     def stalled(self) -> bool:
-        """The client alone holds it up. Closing it ends it soon, since the application waits for nothing else."""
+        """It is waiting for its client only, so closing the connection ends it soon."""
         return self.waits and self.connection.state in STALLED
 
     async def receive(self) -> Message:
@@ -67,14 +66,12 @@ class _Places:
         self.max_requests = share.max_requests
         self.max_leaving_requests = max(share.max_requests, MIN_LEAVING_REQUESTS)
         self.running: dict[_Request, None] = {}
-        # Closed for others; the application still runs them.
+        # Closed for others, but still running in the application.
         self.leaving: set[_Request] = set()
 
 
 class Admission:
-    """In front of an application: gives each request a place, or answers 503. The last of `shares` has an empty
-    prefix.
-    """
+    """In front of an application: admits each request, or answers 503. The last of `shares` has an empty prefix."""
 
     def __init__(self, app: App, shares: Sequence[Share], limits: Limits, on_limit: OnLimit) -> None:
         self._app = app
@@ -105,14 +102,14 @@ class Admission:
         try:
             await self._app(scope, request.receive, request.send)
             if connection.flow.write_paused:
-                # An answer that nobody reads is still in memory.
+                # A response that is not read is still in memory.
                 request.waits = True
                 await connection.flow.drain()
         finally:
             self._release(request, places)
 
     def _address(self, scope: Message, connection: Connection) -> str | None:
-        """Behind a trusted proxy it is the one that the proxy forwarded."""
+        """The client address; behind a trusted proxy, the forwarded one."""
         client: tuple[str, int] | None = scope["client"]
         if client is None or client == connection.client:
             return connection.address
@@ -121,21 +118,21 @@ class Admission:
     def _make_room(self, request: _Request, places: _Places) -> Refusal | None:
         most = self._limits.max_connections_per_address
         if request.address is not None and self._by_address.get(request.address, 0) >= most:
-            return too_busy(f"{most} requests from this address are being processed.")
+            return too_busy(f"This address has {most} requests in progress, which is the limit.")
         if len(places.running) < places.max_requests:
             return None
         stalled = None
         if len(places.leaving) < places.max_leaving_requests:
             stalled = next((item for item in places.running if item.stalled), None)
         if stalled is None:
-            return too_busy(f"{len(places.running)} requests are being processed, which is the limit.")
+            return too_busy(f"{len(places.running)} requests are in progress, which is the limit.")
         del places.running[stalled]
         places.leaving.add(stalled)
         stalled.connection.evict()
         return None
 
     def _release(self, request: _Request, places: _Places) -> None:
-        """The application has ended; until then a request counts, whether it was closed for another one or not."""
+        """A request counts until the application has finished it, even if it was closed for another one."""
         places.running.pop(request, None)
         places.leaving.discard(request)
         if request.address is not None:

@@ -1,4 +1,4 @@
-"""The few lines of bare ASGI that the hot paths share: https://asgi.readthedocs.io/en/latest/specs/www.html."""
+"""Bare ASGI that the hot paths share: https://asgi.readthedocs.io/en/latest/specs/www.html."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ENCODED_SLASH = "%2F"
 
 def keep_encoded_slashes(app: App) -> App:
     """An application for which a slash that a client encoded is no separator: it is still encoded in the path, and
-    `decode_slashes` gives the segment as it was meant.
+    `decode_slashes` restores the segment.
     """
 
     async def call(scope: Message, receive: Receive, send: Send) -> None:
@@ -61,8 +61,8 @@ def headers_of(scope: Message) -> dict[str, str]:
 async def read_body(
     headers: dict[str, str], receive: Receive, *, max_bytes: int, timeout_ms: int, setting: str = ""
 ) -> bytes:
-    """The whole body. What is announced too large is refused before a byte is read, the rest while it arrives.
-    `setting` is the one that `max_bytes` comes from, if any.
+    """The whole body. One that is announced as too large is rejected before a byte is read, any other while it
+    arrives. `setting` is the name of the setting that `max_bytes` comes from, if any.
 
     Raises Refusal 413 and 408, GoneError when the sender hangs up.
     """
@@ -89,7 +89,7 @@ async def read_body(
             408,
             "body_too_slow",
             "The body did not arrive within %(timeout_ms)s ms.",
-            "Send it again over a faster line.",
+            "Retry over a faster connection.",
             timeout_ms=timeout_ms,
         ) from error
     return b"".join(chunks)
@@ -101,14 +101,14 @@ def _too_large(max_bytes: int, setting: str) -> Refusal:
             413,
             "body_too_large",
             "The body is larger than %(max_bytes)s bytes.",
-            "Send a smaller one.",
+            "Send a smaller body.",
             max_bytes=max_bytes,
         )
     return Refusal(
         413,
         "body_too_large",
         "The body is larger than %(max_bytes)s bytes.",
-        "Send a smaller one, or raise the setting %(setting)s.",
+        "Send a smaller body, or raise the setting %(setting)s.",
         max_bytes=max_bytes,
         setting=setting,
     )

@@ -37,12 +37,12 @@ class Limits(Record):
     # A client has to accept `min_send_bytes` of its answer in this time, or the rest of it.
     send_timeout_ms: int = 10_000
     min_send_bytes: int = 10_000
-    # Proxies: what they say of their clients is believed, and only their clients are bounded by address.
+    # Proxies: the client addresses that they forward are trusted, and limits per address apply to those.
     trusted_networks: tuple[Network, ...] = LOOPBACK
 
 
 class State(IntEnum):
-    """What a connection waits for. Numbers, since they are looked up twice a request."""
+    """What a connection is waiting for. Numbers, since they are looked up twice per request."""
 
     HEADER = 0  # the first byte of a new connection, or the rest of a header
     IDLE = 1  # the next request
@@ -89,7 +89,7 @@ class Member(Protocol):
         """Closes it for a new one."""
 
     def expire(self) -> None:
-        """The time of its state is over."""
+        """The time limit of its state has passed."""
 
 
 class Pool:
@@ -107,6 +107,7 @@ class Pool:
         self._count = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_s = math.inf
+        self._stopping = False
         self._timeouts_s = [math.inf for _ in State]
         self._timeouts_s[State.HEADER] = limits.header_timeout_ms / 1000
         self._timeouts_s[State.IDLE] = limits.idle_timeout_ms / 1000
@@ -118,7 +119,8 @@ class Pool:
 
     def enter(self, connection: Member) -> Refusal | None:
         """Adds a new connection, which may replace another one. A Refusal is what it has to be told instead."""
-        refusal = self._make_room(connection.address)
+        stopping = too_busy("The server is shutting down.") if self._stopping else None
+        refusal = stopping or self._make_room(connection.address)
         if refusal is None and connection.address is not None:
             self._by_address.setdefault(connection.address, {})[connection] = None
         self._count += 1
@@ -126,7 +128,7 @@ class Pool:
         return refusal
 
     def move(self, connection: Member, state: State) -> None:
-        """Starts the time of a state; of the same one anew."""
+        """Starts the time limit of a state, or restarts that of the same one."""
         if self._members[connection.state].pop(connection, None) is not None:
             self._place(connection, state)
 
@@ -141,6 +143,10 @@ class Pool:
         if not same:
             self._by_address.pop(connection.address, None)
 
+    def refuse_all(self) -> None:
+        """From now on every new connection is refused."""
+        self._stopping = True
+
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -152,7 +158,7 @@ class Pool:
             oldest = next((item for item in same if item.state in _SILENT), None)
             if oldest is None:
                 self.on_limit("address_busy")
-                return too_busy(f"This address has {len(same)} connections, and all of them are in use.")
+                return too_busy(f"All {len(same)} connections of this address are in use.")
             oldest.evict()
         if self._count >= self.limits.max_connections:
             oldest = self._oldest()
@@ -187,7 +193,7 @@ class Pool:
         self._timer_at_s = math.inf
         now_s = self._loop.time()
         for members, timeout_s in zip(self._members, self._timeouts_s, strict=True):
-            # Those of one state have one time limit, so they end in the order in which they came.
+            # Those of one state have one time limit, so they expire in the order in which they entered it.
             due = []
             for connection, since in members.items():
                 if since + timeout_s > now_s:

@@ -77,13 +77,13 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.state = State.HEADER
         self.address: str | None = None
-        # Nothing is written any more.
+        # Nothing more is written.
         self.ended = False
         self._pool = pool
         self._limits = pool.limits
         self._max_headers = pool.limits.max_headers
         self._inner: asyncio.Transport = None  # type: ignore[assignment] # as uvicorn's own, until there is one
-        # Nothing that arrives is parsed any more.
+        # Nothing more is parsed.
         self._deaf = False
         self._in_header = False
         self._in_body = False
@@ -97,7 +97,7 @@ class Connection(HttpToolsProtocol):
         self._progressed = False
         self._body_bytes = 0
         self._unfinished_bytes = 0
-        # Only what is read in large pieces can be a complete header beyond the limit, so the others are not measured.
+        # Only data that arrives in large pieces can be a complete header over the limit, so the rest is not measured.
         self._may_be_too_large = False
         self._unsent_bytes = 0
 
@@ -116,7 +116,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
         running = self._running
         if running is not None and running is not self.cycle and not running.response_complete:
-            # uvicorn tells only the newest request, which may wait behind this one.
+            # uvicorn notifies only the newest request, which may be queued after this one.
             running.disconnected = True
             running.message_event.set()
 
@@ -129,11 +129,11 @@ class Connection(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            # What follows belongs to another protocol, or is a body that the parser took for that.
+            # The rest belongs to another protocol, or is a body that the parser mistook for one.
             self._deaf = True
             self.cycle.keep_alive = False
         except httptools.HttpParserError:
-            self._reject(self._refusal or _malformed("Invalid HTTP request received."))
+            self._reject(self._refusal or _malformed("Invalid HTTP request."))
             return
         if self._progressed:
             self._unfinished_bytes = 0
@@ -170,11 +170,11 @@ class Connection(HttpToolsProtocol):
         if self._may_be_too_large and self._header_size_bytes() > self._limits.max_header_bytes:
             self._stop(self._too_large())
         if len(self.pipeline) >= MAX_PIPELINED_REQUESTS:
-            self._stop(too_busy(f"More than {MAX_PIPELINED_REQUESTS} requests wait on this connection."))
+            self._stop(too_busy(f"More than {MAX_PIPELINED_REQUESTS} requests are queued on this connection."))
         if self.parser.should_upgrade() and any(
             name in {b"content-length", b"transfer-encoding"} and value != b"0" for name, value in self.headers
         ):
-            # The parser leaves out the body of such a request.
+            # The parser skips the body of such a request.
             self._stop(_malformed("A request with a body cannot upgrade the connection."))
         super().on_headers_complete()
         self._progressed = self._in_body = True
@@ -241,7 +241,7 @@ class Connection(HttpToolsProtocol):
                 Refusal(
                     408,
                     "header_too_slow",
-                    f"The header of the request did not arrive within {timeout_ms} ms.",
+                    f"The request headers did not arrive within {timeout_ms} ms.",
                     "Retry over a faster connection.",
                 ),
                 linger=False,
@@ -291,14 +291,14 @@ class Connection(HttpToolsProtocol):
         return Refusal(
             431,
             "headers_too_large",
-            f"The request has more than {limits.max_headers} headers, or more than {limits.max_header_bytes} bytes "
-            "of request line and headers.",
+            f"The request has more than {limits.max_headers} headers, or its request line and headers exceed "
+            f"{limits.max_header_bytes} bytes.",
             "Send fewer or shorter headers.",
         )
 
     @property
     def _has_begun(self) -> bool:
-        """Part of a header is there."""
+        """Part of a header has arrived."""
         return self._in_header or self._unfinished_bytes > 0
 
     def _settle(self) -> None:
@@ -340,7 +340,7 @@ class Connection(HttpToolsProtocol):
         elif not self._in_body:
             self._end_after_answers(running)
         elif running is not self.cycle:
-            # It waits behind others, and will not run.
+            # It is queued after others, and will not run.
             self.pipeline.popleft()
             self._in_body = False
             self._end_after_answers(running)
@@ -357,7 +357,7 @@ class Connection(HttpToolsProtocol):
         last.keep_alive = False
 
     def _answer(self, refusal: Refusal, *, linger: bool = True) -> None:
-        """Answers for no application, in the one shape of errors."""
+        """Answers without an application, in the shape of all errors."""
         body = msgspec.json.encode({"code": refusal.code, "detail": f"{refusal.detail} {refusal.fix}".strip()})
         retry = f"retry-after: {refusal.retry_after_s}\r\n" if refusal.retry_after_s is not None else ""
         head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n{retry}connection: close\r\n\r\n"
@@ -366,4 +366,4 @@ class Connection(HttpToolsProtocol):
 
 
 def _malformed(detail: str) -> Refusal:
-    return Refusal(400, "request_invalid", detail, "Send HTTP/1.1.")
+    return Refusal(400, "request_invalid", detail, "Send a valid HTTP/1.1 request.")

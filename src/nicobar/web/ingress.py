@@ -13,7 +13,7 @@ PREFIX = "/in/"
 
 
 class Ingress:
-    """Takes webhooks. `max_body_bytes` is held while the body arrives, `body_timeout_ms` for all of it."""
+    """Accepts webhooks. `max_body_bytes` is checked while the body arrives; `body_timeout_ms` is for all of it."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Ingress:
             event_id = headers.get(source.kind.id_header, "")[:MAX_EVENT_ID_CHARS]
             self._refusals.note(source.source.id, refusal, event_id)
             log.warning(
-                "refused",
+                "rejected",
                 source_id=source.source.id,
                 code=refusal.code,
                 status=refusal.status,
@@ -78,7 +78,12 @@ class Ingress:
 
 def _check_method(scope: Message) -> None:
     if scope["method"] != "POST":
-        raise Refusal(405, "method_not_allowed", "A source takes POST only.", "Send webhooks by POST.")
+        raise Refusal(
+            405,
+            "method_not_allowed",
+            f"Method {scope['method']} is not allowed.",
+            "Send webhooks with POST.",
+        )
 
 
 async def _refuse(send: Send, refusal: Refusal) -> None:
@@ -88,7 +93,7 @@ async def _refuse(send: Send, refusal: Refusal) -> None:
     if refusal.status == 405:  # noqa: PLR2004 - the status that asks for this header
         headers.append((b"allow", b"POST"))
     if refusal.status in {408, 413}:
-        # The rest of the body will not be read.
+        # The rest of the body is not read.
         headers.append((b"connection", b"close"))
     await send_json(
         send, refusal.status, {"code": refusal.code, "detail": f"{refusal.detail} {refusal.fix}".strip()}, headers

@@ -1,5 +1,5 @@
-"""Every operation over HTTP is one row: where it is, what it takes, how it answers, and who may call it. Routes, the
-check of requests, the OpenAPI document and the tests of access are all read from the rows.
+"""Every operation over HTTP is one row: path, parameters, responses and access. Routes, the
+check of requests, the OpenAPI document and the tests of access are generated from the rows.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ Handler = Callable[..., Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Response(Generic[T]):
-    """An answer that says more than its content: bytes and text go out unchanged, everything else as JSON. Without a
-    `status` it has that of its row.
+    """A response with more than content: bytes and text are sent unchanged, everything else as JSON. `status`
+    defaults to that of its row.
     """
 
     content: T
@@ -80,7 +80,7 @@ class Operation:
 
     def signature(self, given_names: Collection[str]) -> Signature:
         """Raises TypeError for a handler with a parameter that nothing supplies."""
-        return signature_of(self.handler, path_names=self.path_names, given_names=given_names)
+        return signature_of(self.handler, path_names=frozenset(self.path_names), given_names=frozenset(given_names))
 
 
 class Details(TypedDict, total=False):

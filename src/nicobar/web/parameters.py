@@ -1,15 +1,20 @@
-"""What a handler is called with: its parameters, read from its signature once, and their values from each request."""
+"""The parameters of a handler, read from its signature once, and their values from each request."""
 
 from __future__ import annotations
 
 import inspect as signatures
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
+from functools import lru_cache
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import inspect
+
+from nicobar.value_errors import requirement
+from nicobar.web.query_names import shortened
 
 BODY = "data"
 _SCALARS = (
@@ -73,8 +78,9 @@ class InvalidValue(NamedTuple):
     reason: str
 
 
+@lru_cache(maxsize=1_024)  # the OpenAPI document and every application built from the same rows ask for the same
 def signature_of(
-    handler: Callable[..., object], *, path_names: Collection[str], given_names: Collection[str]
+    handler: Callable[..., object], *, path_names: frozenset[str], given_names: frozenset[str]
 ) -> Signature:
     """Each parameter is in the path, given, the body (`data`), or else in the query. Raises TypeError for one that is
     none of these.
@@ -107,7 +113,10 @@ def read_path(
         try:
             arguments[parameter.argument] = msgspec.convert(values[parameter.argument], parameter.annotation)
         except msgspec.ValidationError as error:
-            wrong.append(InvalidValue("path", parameter.argument, str(error)))
+            given = str(values[parameter.argument])
+            wrong.append(
+                InvalidValue("path", parameter.argument, _reason(parameter, parameter.argument, error, given))
+            )
     return arguments, wrong
 
 
@@ -125,17 +134,41 @@ def read_query(
                 try:
                     value = _converted(parameter, values[name])
                 except msgspec.ValidationError as error:
-                    wrong.append(InvalidValue("query", name, str(error)))
+                    given = None if parameter.is_list else values[name][-1]
+                    wrong.append(InvalidValue("query", name, _reason(parameter, name, error, given)))
                 else:
                     arguments[parameter.argument] = arguments.get(parameter.argument) or value
         if parameter.is_required and not any(name in values for name in parameter.names):
-            wrong.append(InvalidValue("query", parameter.names[0], "This parameter is required."))
+            name = parameter.names[0]
+            wrong.append(InvalidValue("query", name, f'Missing required parameter "{name}".'))
     return arguments, wrong
+
+
+def _reason(parameter: Parameter, name: str, error: msgspec.ValidationError, given: str | None) -> str:
+    need = requirement(error, enum_of(inspect.type_info(parameter.annotation)))
+    # A query is always text, so that it is text explains nothing.
+    need = need.removesuffix(", not text")
+    if given is None or not need.startswith(("must be ", "must match ")):
+        return f"{name} {need}."
+    return f'{name} {need}, not "{shortened(given)}".'
+
+
+def enum_of(kind: inspect.Type) -> type[Enum] | None:
+    """The enum that a type is, or that it allows."""
+    match kind:
+        case inspect.EnumType(cls=members):
+            return members
+        case inspect.Metadata(type=inner):
+            return enum_of(inner)
+        case inspect.UnionType(types=types):
+            return next((found for item in types if (found := enum_of(item)) is not None), None)
+        case _:
+            return None
 
 
 def _converted(parameter: Parameter, values: Sequence[str]) -> object:
     given = values if parameter.is_list else values[-1]
-    # Texts become numbers and switches; a number is no time.
+    # Text becomes numbers and switches; a number is not a time.
     converted: object = msgspec.convert(given, parameter.annotation, strict=parameter.is_time)
     return converted
 

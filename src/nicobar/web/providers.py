@@ -1,4 +1,4 @@
-"""The values that handlers are given by name, such as the caller or the application of the path."""
+"""Values that handlers receive by argument name, such as the caller or the application in the path."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Provider(Generic[R]):
-    """Supplies a value from a request. `path` has the types of those parameters of the path that it reads."""
+    """Supplies a value from a request. `path` has the types of the path parameters it reads."""
 
     supply: Callable[[R], Awaitable[object]]
     path: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Handlers(Generic[R]):
-    """Calls the handlers of `operations`, with values that `providers` supply by the names of the arguments. Raises
-    TypeError for a handler with a parameter that nothing supplies.
+    """Calls the handlers of `operations`, with values from `providers` by argument name. Raises TypeError for a
+    handler with a parameter that has no provider.
     """
 
     def __init__(self, operations: Sequence[Operation], providers: Mapping[str, Provider[R]]) -> None:
@@ -36,7 +36,7 @@ class Handlers(Generic[R]):
         return kept
 
     async def call(self, operation: Operation, request: R, arguments: Mapping[str, object]) -> Response[Any]:
-        """`arguments` are those that the request has."""
+        """`arguments` are the parameters and the body of the request."""
         given = {name: await self._providers[name].supply(request) for name in self.signature(operation).given}
         result = await operation.handler(**arguments, **given)
         return result if isinstance(result, Response) else Response(result)

@@ -48,7 +48,7 @@ class _Path:
 class Routes:
     """An ASGI application that answers each operation by `call`, and OPTIONS for each path, to a caller with what
     `options_need` says. A slash at the end of a path means nothing. Raises starlette's HTTPException, 404 or 405, for
-    what is not there.
+    an unknown path or method.
     """
 
     def __init__(self, operations: Sequence[Operation], call: Call, *, options_need: StrEnum | None = None) -> None:
@@ -76,7 +76,7 @@ class Routes:
 
 
 def _precedence(path: str) -> list[tuple[bool, str]]:
-    """A path is tried before those that have a parameter where it has a name."""
+    """A path precedes those that have a parameter where it has a name."""
     return [(segment.startswith("{"), segment) for segment in path.split("/")]
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import ipaddress
+import logging
 import math
 import resource
 import socket
@@ -21,6 +22,8 @@ from nicobar.web.admission import Admission, Share
 from nicobar.web.connection_pool import Limits, Network, OnLimit, Pool
 from nicobar.web.connections import Connection
 
+_log = logging.getLogger(__name__)
+
 BACKLOG = 2048
 # Files that are no connections: the database, logs, handler processes, requests to destinations.
 RESERVED_FILES = 256
@@ -28,18 +31,48 @@ RESERVED_FILES = 256
 _MAPPED_BITS = 96
 # For an application that has no limits of its own.
 _EVERYTHING = (Share(prefix="", max_requests=1_000),)
+# How often a server that stops looks for connections that are left.
+_DRAIN_CHECK_S = 0.005
 
 
 class _Quiet(uvicorn.Server):
-    """uvicorn takes the process's signals; here they belong to whoever runs the loop."""
+    """uvicorn handles the process's signals; here the caller handles them. uvicorn also polls ten times per second
+    for a request to stop; this server is notified.
+    """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self.stopping = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        while not self.stopping.is_set():
+            # The first tick of a second: it renews the date header.
+            await self.on_tick(0)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self.stopping.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listening in sockets or []:
+            listening.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110 - uvicorn's sets signal nothing
+                    await asyncio.sleep(_DRAIN_CHECK_S)
+        except TimeoutError:
+            _log.warning("%d unfinished requests were canceled by the shutdown.", len(self.server_state.tasks))
+            for task in self.server_state.tasks:
+                task.cancel()
+        await self.lifespan.shutdown()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -47,7 +80,7 @@ class _Quiet(uvicorn.Server):
 
 
 class Server:
-    """A listening server. Made by `start`."""
+    """A listening server. Created by `start`."""
 
     def __init__(
         self,
@@ -87,7 +120,7 @@ class Server:
     ) -> Server:
         """Listens, then serves. `app` is any ASGI application; with a `certificate` (a PEM file with its key) over
         TLS. `on_limit` gets the reason each time that a limit closes a connection or rejects a request. Raises
-        UserError when the address cannot be had.
+        UserError when it cannot listen on the address.
         """
         limits = _affordable(limits or Limits())
         listening = _listen(host, port)
@@ -113,20 +146,22 @@ class Server:
         up.cancel()
         if task.done():
             task.result()
-            raise UserError("server_failed", f"The server on {host}:{port} did not start.", "The log says why.")
+            raise UserError("server_failed", f"The server on {host}:{port} did not start.", "See the log.")
         scheme = "https" if certificate else "http"
         return cls(server=server, pool=pool, task=task, listening=listening, host=host, scheme=scheme)
 
     async def stop(self) -> None:
-        """Takes no new connections, finishes what is being answered within the bound, then ends."""
-        self._server.should_exit = True
+        """Accepts no new connections, finishes requests in progress within the time limit, then ends."""
+        # The system may have accepted some connections before.
+        self._pool.refuse_all()
+        self._server.stopping.set()
         await self._task
         self._pool.close()
         self._socket.close()
 
     @property
     def max_connections(self) -> int:
-        """How many connections this process can have; fewer than asked for where the system allows fewer files."""
+        """The connection limit of this process; lower than configured if the system allows fewer files."""
         return self._pool.limits.max_connections
 
     @property
@@ -186,7 +221,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
     except (OSError, OverflowError) as error:
         raise UserError(
-            "host_unknown", f"There is no address {host}:{port}.", "Name another one with --host."
+            "host_unknown", f"Cannot resolve the address {host}:{port}.", "Choose another address with --host."
         ) from error
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -196,6 +231,6 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise UserError(
-            "port_taken", f"Cannot listen on {host}:{port}: {error.strerror}.", "Name another port with --port."
+            "port_taken", f"Cannot listen on {host}:{port}: {error.strerror}.", "Choose another port with --port."
         ) from error
     return listening

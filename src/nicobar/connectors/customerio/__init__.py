@@ -26,7 +26,7 @@ from nicobar.connectors.answers import status_code
 from nicobar.connectors.customerio import corrections, form, rules, track_api
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
 from nicobar.connectors.customerio.corrections import Corrections, Corrector, Occurrence
-from nicobar.connectors.customerio.error_checks import check
+from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS, check, shown
 from nicobar.connectors.customerio.error_checks_v1 import check_v1
 from nicobar.connectors.customerio.profiles import Profiles
 from nicobar.connectors.customerio.recipes import RECIPES
@@ -46,14 +46,14 @@ _ORIGINS = frozenset(map(origin_of, HOSTS.values()))
 
 
 class _Object(Record):
-    """An object of v2; `path` says where the handler wrote it."""
+    """An object of v2; `path` is its location in the handler's result."""
 
     path: str
     item: dict[str, Json]
 
 
 class _Single(Record):
-    """A call of v1, which is a request of its own; `path` says where its payload was written."""
+    """A call of v1, which is a separate request; `path` is the location of its payload."""
 
     path: str
     url_path: str
@@ -62,7 +62,7 @@ class _Single(Record):
 
 
 class _Item(msgspec.Struct):
-    """What `describe` reads of a call."""
+    """The part of a call that `describe` reads."""
 
     action: str = ""
     name: str = ""
@@ -93,7 +93,7 @@ class CustomerIo:
         return str(settings.get("base_url") or "").rstrip("/") or HOSTS.get(str(settings.get("region")), HOSTS["us"])
 
     def credentials_host(self, settings: Mapping[str, Setting]) -> str:
-        """The hosts of both regions are Customer.io's own, so that a wrong region is corrected without entering the
+        """The hosts of both regions count as one, so that a wrong region can be corrected without entering the
         credentials again.
         """
         origin = origin_of(self.url(settings))
@@ -106,12 +106,18 @@ class CustomerIo:
         headers: Mapping[str, str] | None = None,
     ) -> CustomerIoDestination:
         if headers:
-            raise UserError("headers_unsupported", "Customer.io takes no headers of yours.", "Leave them out.")
+            raise UserError(
+                "headers_unsupported", "Customer.io endpoints do not support custom headers.", "Remove the headers."
+            )
         values = read_fields(self.fields, settings, credentials)
         site_id = str(values["site_id"])
         if ":" in site_id:
             # RFC 7617, section 2: the user name of Basic authentication cannot hold a colon.
-            raise UserError("field_invalid", "Invalid site_id: it contains a colon.", "Copy the Site ID alone.")
+            raise UserError(
+                "field_invalid",
+                "Invalid site_id: it contains a colon.",
+                "Copy only the Site ID, without the API key.",
+            )
         region = str(values["region"])
         return CustomerIoDestination(
             base=str(values["base_url"]).rstrip("/") or HOSTS[region],
@@ -129,9 +135,9 @@ class CustomerIo:
 class CustomerIoDestination:
     """One workspace."""
 
-    # The request may have 500 KB; how many items is not documented. Both leave room.
+    # A request may have 500 KB; the number of items is not documented. Both values leave room.
     batch_bounds: BatchBounds | None = BatchBounds(max_items=100, max_bytes=450_000)
-    # The documented fair use is 1000 a second for a workspace, which others use too.
+    # The documented fair use is 1000 per second for a workspace, which is shared with other clients.
     max_requests_per_s: int | None = 100
 
     def __init__(self, *, base: str, region: str, authorization: str, corrections: Corrections) -> None:
@@ -204,7 +210,7 @@ class CustomerIoDestination:
         if isinstance(answer, NoResponse):
             unanswered = reason(
                 "no_answer",
-                "%(base)s did not answer: %(reason)s. Check this machine's network.",
+                "No response from %(base)s: %(reason)s. Check this machine's network connection.",
                 base=self._base,
                 reason=answer.reason,
             )
@@ -212,19 +218,19 @@ class CustomerIoDestination:
         return self._checkup(answer)
 
     def _checkup(self, answer: Response) -> Checkup:
-        """What the answer to the region call means."""
+        """The meaning of the response to the region call."""
         if answer.status in range(300, 400):
             elsewhere = reason(
                 "wrong_region",
-                "The workspace is not in the region %(region)s. Set the other one.",
+                "The workspace is not in region %(region)s. Choose the other region.",
                 region=self._region,
             )
             return _found(Finding.WRONG_REGION, elsewhere)
         if answer.status != 200:  # noqa: PLR2004 - the one documented success
             rejected = reason(
                 status_code(answer),
-                "%(base)s answered %(status)s. Check Site ID and API key (the Track API's, not the App API's), and "
-                "the region.",
+                "%(base)s responded with status %(status)s. Check the Site ID, the API key (Track API, "
+                "not App API) and the region.",
                 base=self._base,
                 status=answer.status,
             )
@@ -235,17 +241,17 @@ class CustomerIoDestination:
         if region != self._region:
             elsewhere = reason(
                 "wrong_region",
-                "The workspace is in the region %(region)s. Set region to %(region)s.",
+                "The workspace is in region %(region)s. Set the region to %(region)s.",
                 region=region,
             )
             return _found(Finding.WRONG_REGION, elsewhere)
         good = reason(
-            "good", "%(base)s knows the credentials; the region is %(region)s.", base=self._base, region=region
+            "good", "%(base)s accepted the credentials. The region is %(region)s.", base=self._base, region=region
         )
         return _found(Finding.GOOD, good)
 
     def _path(self, url: str) -> str | None:
-        """The path below the base, for our own base and for either of Customer.io's hosts; None for others."""
+        """The path below the base URL or either of Customer.io's hosts; None for other URLs."""
         for base in (self._base, *HOSTS.values()):
             if url.startswith(base + "/") and is_plain_url(url):
                 parts = urlsplit(url[len(base) :])
@@ -255,14 +261,15 @@ class CustomerIoDestination:
         return None
 
     def _parts(self, index: int, call: Call, verdicts: list[Verdict]) -> Iterator[_Object | _Single]:
-        """What one call of the handler becomes, in order: v2 objects, or one request of its own."""
+        """The parts of one call, in order: v2 objects, or one v1 request."""
         path = self._path(call.url)
         if path is None:
             verdicts.append(
                 rules.HOST.at(
                     f"[{index}].url",
-                    "The URL is not one of Customer.io's Track API; credentials go nowhere else.",
+                    '"%(given)s" is not a URL of Customer.io\'s Track API. Credentials are only sent there.',
                     "Use %(url)s.",
+                    given=call.url[:MAX_SHOWN_CHARS],
                     url=self.url,
                 )
             )
@@ -274,12 +281,12 @@ class CustomerIoDestination:
             verdicts.append(
                 rules.PATH.at(
                     f"[{index}].url",
-                    "The path has a ?, and what follows it would not be part of the id.",
-                    "Encode ids: encodeURIComponent(id).",
+                    "The URL contains a ?, so everything after it would be cut off the id.",
+                    "Encode the id: encodeURIComponent(id).",
                 )
             )
         elif documented_call is not None:
-            # What has no body is sent without one, whatever the event was.
+            # Calls without a body are sent without one, whatever the payload.
             payload = None if documented_call.body == "none" else call.payload
             yield _Single(path=f"[{index}].payload", url_path=path, call=documented_call, payload=payload)
         else:
@@ -289,7 +296,7 @@ class CustomerIoDestination:
                     "The Track API has no %(method)s %(value)s.",
                     "Use POST %(url)s.",
                     method=call.method,
-                    value=path[:100],
+                    value=path[:MAX_SHOWN_CHARS],
                     url=self.url,
                 )
             )
@@ -304,14 +311,14 @@ class CustomerIoDestination:
 
 
 def _objects(index: int, path: str, payload: Json, verdicts: list[Verdict]) -> Iterator[_Object]:
-    """The v2 objects of a payload: one, a list of them, or the `batch` of a ready-made batch."""
+    """The v2 objects of a payload: one, a list, or those in `batch`."""
     where = f"[{index}].payload"
     if path == BATCH or (isinstance(payload, dict) and "batch" in payload):
         payload = payload.get("batch") if isinstance(payload, dict) else None
         where += ".batch"
     if payload == []:
         verdicts.append(
-            rules.EMPTY.at(where, "There is nothing in it.", "Set webhook.cancel = true to leave an event out.")
+            rules.EMPTY.at(where, "The list of calls is empty.", "To send nothing, set webhook.cancel = true.")
         )
     many = isinstance(payload, list)
     for number, item in enumerate(payload if isinstance(payload, list) else [payload]):
@@ -319,7 +326,14 @@ def _objects(index: int, path: str, payload: Json, verdicts: list[Verdict]) -> I
         if isinstance(item, dict):
             yield _Object(path=own, item=item)
         else:
-            verdicts.append(rules.PAYLOAD.at(own, "It is not an object.", "Send {type, action, identifiers, …}."))
+            verdicts.append(
+                rules.PAYLOAD.at(
+                    own,
+                    "The payload must be an object, but is %(given)s.",
+                    "Send {type, action, identifiers, …}.",
+                    given=shown(item),
+                )
+            )
 
 
 def _corrected(corrector: Corrector, part: _Object | _Single) -> _Object | _Single:
@@ -338,7 +352,7 @@ def _corrected(corrector: Corrector, part: _Object | _Single) -> _Object | _Sing
 
 
 def _person_v1(part: _Single) -> Json:
-    """Whom an event of v1 is about: the path names the person, or the payload an anonymous one."""
+    """The person of a v1 event: identified by the path, or anonymous in the payload."""
     segments = part.url_path.partition("?")[0].split("/")
     payload = part.payload if isinstance(part.payload, dict) else {}
     person_id = unquote(segments[4]) if part.call.segments[0] == "customers" else None
@@ -346,7 +360,7 @@ def _person_v1(part: _Single) -> Json:
 
 
 def _check_object(part: _Object, people: Sequence[dict[str, Json]], origin: Origin) -> Iterator[Verdict]:
-    """What is to be said of an object of v2; `people` are all objects that go out with it."""
+    """The verdicts on an object of v2; `people` are all objects sent with it."""
     errors = list(check(part.path, part.item))
     yield from errors
     if errors:
@@ -359,7 +373,11 @@ def _check_object(part: _Object, people: Sequence[dict[str, Json]], origin: Orig
 
 def _check_v1(part: _Single, origin: Origin) -> Iterator[Verdict]:
     if encoded(part.payload) is None:
-        yield rules.JSON.at(part.path, "It cannot be written as JSON.", "Send plain values.")
+        yield rules.JSON.at(
+            part.path,
+            "The payload cannot be converted to JSON.",
+            "Send objects, lists, text, numbers, booleans and null only.",
+        )
         return
     errors = list(check_v1(part.path, part.call, part.url_path, part.payload))
     yield from errors

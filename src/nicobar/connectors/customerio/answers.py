@@ -1,8 +1,8 @@
-"""What Customer.io's answers mean for each call of a request.
+"""The meaning of Customer.io's responses for each call of a request.
 
-Only Customer.io's own answer counts as accepted: a 2xx with a JSON object that names no error, or the status that is
-documented for the call with an empty body. `errors` that is missing, null or an empty list names none. Anything else
-with a 2xx comes from what stands between, such as a proxy's page, and is an outage of that.
+Only Customer.io's own response counts as accepted: a 2xx with a JSON object without errors, or the documented status
+of the call with an empty body. `errors` that is missing, null or an empty list means no errors. Any other 2xx comes
+from something in between, such as a proxy's page, and counts as an outage.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _WORDS = frozenset(
 
 
 def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: str) -> list[Outcome]:
-    """One outcome a call, in their order."""
+    """One outcome per call, in order."""
     blocked = unsent(answer, own=True)
     if blocked is not None:
         return [blocked for _ in calls]
     later = deferred(answer)
     if later is not None or isinstance(answer, NoResponse):
-        return [later or Deferred(reason=reason("no_answer", "No answer.")) for _ in calls]
+        return [later or Deferred(reason=reason("no_answer", "No response.")) for _ in calls]
     status = answer.status
     item: Outcome
     if status in range(200, 300):
@@ -46,7 +46,8 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
         item = Blocked(
             reason=reason(
                 status_code(answer),
-                "Customer.io answered %(answer)s. Check the credentials (Site ID and API key), region and any proxy.",
+                "Customer.io responded with %(answer)s. Check the credentials (Site ID and API key), the "
+                "region and any proxy.",
                 answer=said(answer),
             )
         )
@@ -54,37 +55,38 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
         item = Blocked(
             reason=reason(
                 status_code(answer),
-                "Customer.io answered %(answer)s. The address redirects, as it does for a workspace that is not in "
-                "the region %(region)s. Check region, base_url and any proxy.",
+                "Customer.io responded with %(answer)s. A redirect usually means that the workspace is "
+                "not in region %(region)s. Check the region, base_url and any proxy.",
                 answer=said(answer),
                 region=region,
             )
         )
     elif status in _NOT_HERE and calls[0].batchable:
-        # The address is the contract's own, so it is the host that is not Customer.io's.
+        # The path is the contract's own, so the host is not Customer.io's.
         item = Blocked(
             reason=reason(
                 status_code(answer),
-                "Customer.io answered %(answer)s. There is no Track API at this address. Check region and base_url.",
+                "Customer.io responded with %(answer)s. There is no Track API at this URL. Check the "
+                "region and base_url.",
                 answer=said(answer),
             )
         )
     elif status in _NOT_HERE:
-        # No call of v1 documents it: it may be the host, as above, or a thing that the path names. One that alone
-        # gets it must not hold up the others.
+        # Not documented for v1: the cause may be the host, as above, or an object in the path. A single such call
+        # must not block the others.
         item = Deferred(
             reason=reason(
                 status_code(answer),
-                "Customer.io answered %(answer)s. Check what the call's URL names, region and base_url.",
+                "Customer.io responded with %(answer)s. Check the ids in the call's URL, the region and base_url.",
                 answer=said(answer),
             ),
             retry_after_ms=retry_after_ms(answer),
             reached=True,
         )
     elif len(calls) > 1:
-        # Nothing of the request was accepted, and the answer need not say because of which item.
+        # Nothing of the request was accepted, and the response need not say which item is the cause.
         item = Deferred(
-            reason=reason("batch_rejected", "Customer.io refused the batch: %(answer)s.", answer=said(answer)),
+            reason=reason("batch_rejected", "Customer.io rejected the batch: %(answer)s.", answer=said(answer)),
             alone=True,
         )
     else:
@@ -93,7 +95,7 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
 
 
 def _accepted(calls: Sequence[ReadyCall], answer: Response) -> list[Outcome]:
-    """A 2xx may still list rejected items, a 207 does; what a list that adds up does not name was accepted."""
+    """A 2xx may list rejected items, a 207 does; items missing from a consistent list were accepted."""
     if not answer.body.strip() and len(calls) == 1 and _is_empty_success(calls[0], answer.status):
         return [Delivered()]
     value = read_object(answer)
@@ -105,8 +107,12 @@ def _accepted(calls: Sequence[ReadyCall], answer: Response) -> list[Outcome]:
         return [Delivered() for _ in calls]
     rejected = _rejected(errors, len(calls)) if isinstance(errors, list) and errors else None
     if rejected is None and len(calls) > 1:
-        # Something was rejected, but which: alone each is told. Events carry ids, so the accepted ones do not double.
-        unnamed = reason("batch_rejected", "Customer.io refused an unnamed item: %(answer)s.", answer=said(answer))
+        # It is unknown which item was rejected, so each is sent alone. Event ids prevent duplicates.
+        unnamed = reason(
+            "batch_rejected",
+            "Customer.io rejected a call in the batch without saying which: %(answer)s.",
+            answer=said(answer),
+        )
         return [Deferred(reason=unnamed, alone=True) for _ in calls]
     if rejected is None:
         return [_refused(_REJECTED, said(answer)) if complains and errors in (None, []) else _foreign(answer)]
@@ -119,13 +125,13 @@ def _is_empty_success(call: ReadyCall, status: int) -> bool:
 
 
 def _complains(value: dict[str, Json]) -> bool:
-    """Whether an answer names an error where v1 puts it."""
+    """Whether a response contains an error in the place that v1 uses."""
     meta = value.get("meta")
     return isinstance(meta, dict) and bool(meta.get("error") or meta.get("errors"))
 
 
 def _rejected(errors: Sequence[Json], calls: int) -> dict[int, tuple[str, str]] | None:
-    """What is said of each rejected call, by its place, as code and text; None for a list that does not add up."""
+    """The code and text of each rejected call, by position; None for an inconsistent list."""
     rejected: dict[int, tuple[str, str]] = {}
     for entry in errors:
         fields = entry if isinstance(entry, dict) else {}
@@ -138,17 +144,17 @@ def _rejected(errors: Sequence[Json], calls: int) -> dict[int, tuple[str, str]] 
         text = " ".join(words) or (entry if isinstance(entry, str) else "")
         code, earlier = rejected.get(index, (_code_of(fields), ""))
         rejected[index] = (code, ", ".join(filter(None, [earlier, text]))[:MAX_TEXT_CHARS])
-    return {index: (code, text or "without a reason") for index, (code, text) in rejected.items()}
+    return {index: (code, text or "no reason given") for index, (code, text) in rejected.items()}
 
 
 def _code_of(fields: Mapping[str, Json]) -> str:
-    """The code of a rejection, of words that Customer.io's contract has: it tells groups of failures apart."""
+    """The code of a rejection, from words of Customer.io's contract: it groups failures."""
     words = [fields.get("reason"), fields.get("field")]
     return "_".join([_REJECTED, *(word for word in words if isinstance(word, str) and word in _WORDS)])
 
 
 def _refused(code: str, text: str) -> Refused:
-    return Refused(reason=reason(code, "Customer.io refused the call: %(text)s.", text=text))
+    return Refused(reason=reason(code, "Customer.io rejected the call: %(text)s.", text=text))
 
 
 def _foreign(answer: Response) -> Deferred:
@@ -156,34 +162,33 @@ def _foreign(answer: Response) -> Deferred:
 
 
 def why_foreign(answer: Response) -> Reason:
-    """What is said of an answer that is not Customer.io's."""
+    """The reason for a response that is not Customer.io's."""
     code, text = f"foreign_{answer.status}", start_of(answer)
     if answer.truncated:
         return reason(
             code,
-            "The destination answered %(status)s with something that is not Customer.io's answer. Check base_url and "
-            "any proxy in between. The answer is longer than 1 MiB and begins: %(text)s",
+            "The response (status %(status)s) is not from Customer.io. Check base_url and any proxy. "
+            "It is longer than 1 MiB and starts with: %(text)s",
             status=answer.status,
             text=text,
         )
     if not text:
         return reason(
             code,
-            "The destination answered %(status)s with something that is not Customer.io's answer. Check base_url and "
-            "any proxy in between. The answer is empty.",
+            "The response (status %(status)s) is empty and not from Customer.io. Check base_url and any proxy.",
             status=answer.status,
         )
     return reason(
         code,
-        "The destination answered %(status)s with something that is not Customer.io's answer. Check base_url and any "
-        "proxy in between. The answer begins: %(text)s",
+        "The response (status %(status)s) is not from Customer.io. Check base_url and any proxy. "
+        "It starts with: %(text)s",
         status=answer.status,
         text=text,
     )
 
 
 def read_object(answer: Response) -> dict[str, Json] | None:
-    """The JSON object of an answer; None for anything else, and for one that says `error`, as gateways do and
+    """The JSON object of a response; None for anything else, and for objects with `error`, which gateways send and
     Customer.io does not.
     """
     if answer.truncated or is_deeper(answer.body):

@@ -1,4 +1,4 @@
-"""The few things that are put right or added on the way to Customer.io. Each says so, and can be switched off."""
+"""Corrections and additions to calls. Each is reported as a verdict and can be turned off."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from datetime import UTC, datetime
 
 from nicobar.connectors import Origin
 from nicobar.connectors.customerio import rules, track_api
-from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS, check, find_action, quote
+from nicobar.connectors.customerio.error_checks import check, find_action, shown
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity, names_person, person_of
-from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Record, Verdict
 
 TEST_ATTRIBUTE = "nicobar_test"
-# What a handler says of an event's identity; Customer.io has no such fields.
+# The handler's fields for an event's identity; Customer.io has no such fields.
 OWN_FIELDS = ("once", "key")
 _MILLISECONDS = range(10**12, 10**14)
 
 
 class Corrections(Record):
-    """Which corrections an endpoint wants."""
+    """The corrections that are on at an endpoint."""
 
     action: bool = True
     event_id: bool = True
@@ -28,9 +27,9 @@ class Corrections(Record):
 
 
 class Occurrence(Record):
-    """What an event call says besides its fields. `who` are the person's identifiers, in v1 what its path or payload
-    names the person by; `recipient` is whom an event of v1 without a person invites; `kind` is event, page or screen;
-    `data` is the field that says what the event is about.
+    """An event call besides its fields. `who` are the person's identifiers, in v1 from the path or payload;
+    `recipient` is the email address of a v1 event without a person; `kind` is event, page or screen; `data` is the
+    name of the field with the event's properties.
     """
 
     who: Json
@@ -42,7 +41,7 @@ class Occurrence(Record):
         """The person as part of the id; ("", "") if there is none, or not exactly one."""
         names = self.who if isinstance(self.who, dict) else {}
         if names.get(PATH_OF_V1):
-            # The path decides: an `anonymous_id` beside it may be the same for two people.
+            # The path decides: an additional `anonymous_id` may be the same for two people.
             names = {PATH_OF_V1: names[PATH_OF_V1]}
         found = [(kind, value) for kind, value in names.items() if isinstance(value, str) and value]
         if not found and isinstance(self.recipient, str):
@@ -55,7 +54,7 @@ class Occurrence(Record):
         return person_of(kind, value, origin.customer)
 
 
-# In a path of v1 the shape of an identifier tells what it is.
+# In a v1 path, the format of an identifier tells its kind.
 PATH_OF_V1 = "known"
 
 
@@ -68,7 +67,7 @@ def _of_path(value: str, origin: Origin) -> tuple[str, str]:
 
 
 class Corrector:
-    """Corrects the objects of one message; what it does is added to `verdicts`."""
+    """Corrects the objects of one message and adds the corrections to `verdicts`."""
 
     def __init__(self, wanted: Corrections, origin: Origin, verdicts: list[Verdict]) -> None:
         self._wanted = wanted
@@ -78,33 +77,24 @@ class Corrector:
         self._place = 0
 
     def correct(self, path: str, item: dict[str, Json]) -> dict[str, Json]:
-        """One v2 object as it will be sent."""
+        """The v2 object to send."""
         action = find_action(item)
         name = item.get("name")
         if action is None and self._wanted.action and item.get("type") == "person" and isinstance(name, str):
-            self._verdicts.append(
-                rules.ACTION_CORRECTED.at(
-                    f"{path}.action",
-                    "Customer.io has no action %(action)s and would refuse the call; it is sent as an event named "
-                    "%(name)s.",
-                    'Write action: "event".',
-                    action=quote(item.get("action")),
-                    name=quote(name),
-                )
-            )
+            self._verdicts.append(_action_verdict(f"{path}.action", item.get("action"), name))
             item = {**item, "action": "event"}
             action = find_action(item)
         if action is None or not action.is_event:
-            # An identify gets no timestamp. Customer.io answers 200 and drops a whole identify that is older than the
-            # profile's latest edit (https://github.com/PostHog/posthog/issues/55330). That edit may be the merchant's
-            # own app's: with the event's time on it, what the event says would be lost each time. Without one, a late
-            # webhook may set a state back, until the next event puts it right.
+            # An identify gets no timestamp. Customer.io responds with 200 and drops an identify that is older than
+            # the profile's latest edit (https://github.com/PostHog/posthog/issues/55330). That edit may come from the
+            # merchant's own app: with the event's time, the attributes would be lost each time. Without a timestamp,
+            # a late webhook may reset an attribute until the next event corrects it.
             return _without_own_fields(item)
         return self.correct_event(path, item, Occurrence(who=item.get("identifiers"), kind=action.action))
 
     def correct_event(self, path: str, item: dict[str, Json], event: Occurrence) -> dict[str, Json]:
-        """Gives an event, of v2 or v1, what makes a repetition harmless (`id`) and tells when it happened; a test its
-        mark.
+        """Adds an id (for deduplication), a timestamp and, for test events, the test attribute to an event of v2 or
+        v1.
         """
         self._check_own_fields(path, item)
         item = self._with_id(path, item, event)
@@ -121,8 +111,8 @@ class Corrector:
         self._verdicts.append(
             rules.TEST_MARKED.at(
                 f"{path}.{data}.{TEST_ATTRIBUTE}",
-                "The event is marked as a test, and has an id of its own.",
-                "Let campaigns leave out what has this attribute.",
+                "Test event: Nicobar adds the attribute nicobar_test and a separate id.",
+                "To keep test events out of a campaign, filter by this attribute.",
             )
         )
         return {**item, data: {**about, TEST_ATTRIBUTE: True}}
@@ -136,23 +126,23 @@ class Corrector:
                 self._verdicts.append(
                     rules.EVENT_KEY.at(
                         f"{path}.{field}",
-                        "`%(field)s` is %(given)s. It has to be text that is not empty.",
-                        "Write %(field)s: String(value), or leave %(field)s out.",
+                        "`%(field)s` is %(given)s. It must be non-empty text.",
+                        "Use %(field)s: String(value), or omit `%(field)s`.",
                         field=field,
-                        given=_shown(given),
+                        given=shown(given),
                     )
                 )
         if item.get("id") is not None and isinstance(once := item.get("once"), str) and once.strip():
             self._verdicts.append(
                 rules.EVENT_KEY.at(
                     f"{path}.once",
-                    "The event has both `id` and `once`. Each of them says which event it is.",
-                    "Leave one of them out.",
+                    "The event has both `id` and `once`. Only one of them can identify it.",
+                    "Remove one of them.",
                 )
             )
 
     def _with_id(self, path: str, item: dict[str, Json], event: Occurrence) -> dict[str, Json]:
-        """The event with the id that it is sent under, and without what the handler says of its identity."""
+        """The event with its final id and without the handler's own identity fields."""
         place, self._place = self._place, self._place + 1
         given, person = item.get("id"), event.person(self._origin)
         once, key = (value if isinstance(value := item.get(field), str) else None for field in OWN_FIELDS)
@@ -165,8 +155,8 @@ class Corrector:
         self._verdicts.append(_id_verdict(path, given))
         natural_id = given if isinstance(given, str) and given.strip() else None
         if natural_id is not None and names_person(natural_id, person, self._origin.customer):
-            # An id that is the person's is often written there; each event after the first would be dropped as a
-            # duplicate (https://github.com/activepieces/activepieces/issues/6391).
+            # Handlers often use the person's id here; every event after the first would be dropped as a duplicate
+            # (https://github.com/activepieces/activepieces/issues/6391).
             natural_id = None
         if self._origin.replay_key is None:
             return {**item, "id": EarlierIds(self._origin).derive(place, given, event.who, item.get("name"))}
@@ -181,11 +171,11 @@ class Corrector:
             self._verdicts.append(
                 rules.EQUAL_EVENTS.at(
                     f"{path}.name",
-                    "This message sends %(name)s to one person more than once, and no `key` tells the events "
-                    "apart. Their ids depend on their order: if a new handler changes it, a replay drops or doubles "
-                    "events.",
-                    "Pass {key: …} to nicobar.event, such as the id of what the event is about.",
-                    name=quote(name),
+                    "This message sends %(name)s to the same person more than once without a `key`. The "
+                    "event ids then depend on the order: if a new handler changes it, a replay loses or "
+                    "duplicates events.",
+                    "Pass {key: …} to nicobar.event, such as the id of the line item.",
+                    name=shown(name),
                 )
             )
         return {**item, "id": derived.id}
@@ -196,8 +186,8 @@ class Corrector:
             self._verdicts.append(
                 rules.TIMESTAMP_ADDED.at(
                     f"{path}.timestamp",
-                    "The event's own time was added.",
-                    "Set correct_timestamp to false on the endpoint to leave it as it is.",
+                    "Nicobar adds the event's time.",
+                    'To omit it, turn off "Add event timestamps" (`correct_timestamp`) in the endpoint\'s settings.',
                 )
             )
             return {**item, "timestamp": max(0, self._origin.occurred_at_ms // 1000)}
@@ -207,8 +197,10 @@ class Corrector:
         self._verdicts.append(
             rules.TIMESTAMP_CORRECTED.at(
                 f"{path}.timestamp",
-                "It is no whole number of Unix seconds; it is sent as one.",
-                "Write nicobar.unix(isoText), or leave timestamp out.",
+                "The timestamp %(given)s is not in Unix seconds. Nicobar sends %(seconds)s.",
+                "Use nicobar.unix(isoText), or omit `timestamp`.",
+                given=shown(given),
+                seconds=seconds,
             )
         )
         return {**item, "timestamp": seconds}
@@ -218,9 +210,21 @@ def _without_own_fields(item: dict[str, Json]) -> dict[str, Json]:
     return {name: value for name, value in item.items() if name not in OWN_FIELDS}
 
 
-def _shown(value: Json) -> str:
-    """A value as a handler wrote it, short enough for a sentence."""
-    return (encoded(value) or b"no JSON").decode()[:MAX_SHOWN_CHARS]
+def _action_verdict(path: str, action: Json, name: str) -> Verdict:
+    if action is None:
+        return rules.ACTION_CORRECTED.at(
+            path,
+            "The call has no action. Nicobar sends this as an event named %(name)s.",
+            'Use action: "event".',
+            name=shown(name),
+        )
+    return rules.ACTION_CORRECTED.at(
+        path,
+        "Customer.io has no action %(action)s. Nicobar sends this as an event named %(name)s.",
+        'Use action: "event".',
+        action=shown(action),
+        name=shown(name),
+    )
 
 
 def _ignored(path: str, **own: str | None) -> Iterator[Verdict]:
@@ -228,8 +232,8 @@ def _ignored(path: str, **own: str | None) -> Iterator[Verdict]:
         if value is not None:
             yield rules.EVENT_KEY_IGNORED.at(
                 f"{path}.{field}",
-                "`%(field)s` has no effect: correct_event_id is false on the endpoint, so the event gets no id.",
-                "Set correct_event_id to true on the endpoint, or give the event an `id` that is a ULID.",
+                '`%(field)s` has no effect because "Add event ids" (`correct_event_id`) is off.',
+                "Turn it on in the endpoint's settings, or set a ULID as the event's `id`.",
                 field=field,
             )
 
@@ -238,18 +242,20 @@ def _id_verdict(path: str, given: Json) -> Verdict:
     if given is None:
         return rules.EVENT_ID_ADDED.at(
             f"{path}.id",
-            "An id was made, so that sending the event again adds nothing.",
-            "Set correct_event_id to false on the endpoint to leave it as it is.",
+            "Nicobar adds an event id, so that Customer.io ignores duplicates.",
+            'To omit it, turn off "Add event ids" (`correct_event_id`) in the endpoint\'s settings.',
         )
     return rules.EVENT_ID_CORRECTED.at(
         f"{path}.id",
-        "The id is not a ULID, which Customer.io needs to leave repetitions out; one was made from it.",
-        "Leave id out. If other messages report the same event, pass {once: …} to nicobar.event instead.",
+        "The event id %(given)s is not a ULID, which Customer.io needs to recognize duplicates. Nicobar replaces it "
+        "with a ULID.",
+        "Omit `id`. If several messages report the same event, pass {once: …} to nicobar.event.",
+        given=shown(given),
     )
 
 
 def _seconds(value: Json) -> int | None:
-    """Unix seconds of a date and time as text, of milliseconds, or of seconds with a fraction; None for the rest."""
+    """Unix seconds of a date and time as text, of milliseconds, or of fractional seconds; None otherwise."""
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
@@ -264,13 +270,13 @@ def _seconds(value: Json) -> int | None:
 
 
 def profile(items: Sequence[dict[str, Json]], origin: Origin) -> dict[str, Json] | None:
-    """An identify with the customer's e-mail and name, if one of the events is about the customer and no identify
-    here says the address.
+    """An identify with the customer's email and name, if an event is about the customer and no identify here sets the
+    address.
 
-    Only for the person that an event names by the sender's own id: another one may be somebody else, whom the
-    customer's address would be put on.
+    Only for a person that an event identifies by the sender's customer id: any other identifier may belong to someone
+    else: that person would get the customer's address.
 
-    Without a timestamp, as every identify: a retry is always older than the profile's latest edit.
+    Without a timestamp, like every identify: a retry is always older than the profile's latest edit.
     """
     customer = origin.customer
     if customer is None or not customer.email:
@@ -291,7 +297,7 @@ def profile(items: Sequence[dict[str, Json]], origin: Origin) -> dict[str, Json]
 
 
 def has_address(identifiers: Json, items: Sequence[dict[str, Json]]) -> bool:
-    """Whether a person is named by an address, or given one by an identify among `items`."""
+    """Whether a person is identified by an address, or an identify among `items` sets one."""
     if isinstance(identifiers, dict) and "email" in identifiers:
         return True
     profiles = (
@@ -303,9 +309,9 @@ def has_address(identifiers: Json, items: Sequence[dict[str, Json]]) -> bool:
 
 
 def profile_added() -> Verdict:
-    """Says that the `profile` goes before the event."""
+    """The verdict that the `profile` is sent before the event."""
     return rules.PROFILE_ADDED.at(
         "[0].payload",
-        "The customer's e-mail and name are sent before the event, since a mail needs an address.",
-        "Set keep_profile to false on the endpoint to send them yourself.",
+        "Nicobar sends the customer's email and name before the event, because campaign emails need an address.",
+        'To send them yourself, turn off "Keep profiles up to date" (`keep_profile`) in the endpoint\'s settings.',
     )

@@ -1,5 +1,5 @@
-"""What Customer.io would refuse, or take and do nothing with. Never raises, whatever it is given; takes time in
-proportion to the size of the call.
+"""Errors: calls that Customer.io would reject, or accept and ignore. Never raises, whatever the call; runs in time
+proportional to the size of the call.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAX_SHOWN_CHARS = 100
 
 
 def find_action(item: dict[str, Json]) -> Action | None:
-    """The action that an object of v2 asks for; None if there is none."""
+    """The action of an object of v2; None if it is unknown."""
     kind, action = item.get("type"), item.get("action")
     if not isinstance(kind, str) or not isinstance(action, str):
         return None
@@ -25,7 +25,7 @@ def find_action(item: dict[str, Json]) -> Action | None:
 
 
 def check(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
-    """One object of v2; `path` says where it stands."""
+    """Checks one object of v2; `path` is its location."""
     yield from _size(path, item, track_api.MAX_ITEM_BYTES)
     action = find_action(item)
     if action is None:
@@ -35,8 +35,8 @@ def check(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
         if field not in item and field != "name":
             yield rules.MISSING.at(
                 f"{path}.{field}",
-                '"%(action)s" needs %(field)s, which is not there.',
-                "Add %(field)s.",
+                'Missing field `%(field)s`. Customer.io requires it for the action "%(action)s".',
+                "Add `%(field)s`.",
                 action=action.action,
                 field=field,
             )
@@ -51,14 +51,30 @@ def _no_action(path: str, item: dict[str, Json]) -> Verdict:
     kind = item.get("type")
     actions = track_api.ACTIONS.get(kind) if isinstance(kind, str) else None
     if actions is None:
-        return rules.TYPE.at(f"{path}.type", "It is none of person, object, delivery.", 'Set type: "person".')
+        return _no_type(path, kind)
+    choices = ", ".join(sorted(actions))
+    if item.get("action") is None:
+        return rules.UNKNOWN_ACTION.at(
+            f"{path}.action", "Missing field `action`.", "Use one of: %(known)s.", known=choices
+        )
     return rules.UNKNOWN_ACTION.at(
         f"{path}.action",
-        "Customer.io has no action %(action)s for a %(kind)s.",
-        "Use one of %(known)s.",
-        action=quote(item.get("action")),
+        'Customer.io has no action %(action)s for type "%(kind)s".',
+        "Use one of: %(known)s.",
+        action=shown(item["action"]),
         kind=str(kind),
-        known=", ".join(sorted(actions)),
+        known=choices,
+    )
+
+
+def _no_type(path: str, kind: Json) -> Verdict:
+    if kind is None:
+        return rules.TYPE.at(f"{path}.type", "Missing field `type`.", 'Add type: "person".')
+    return rules.TYPE.at(
+        f"{path}.type",
+        "Customer.io has no type %(given)s.",
+        "Use one of: person, object, delivery.",
+        given=shown(kind),
     )
 
 
@@ -70,8 +86,9 @@ def _name(path: str, name: Json, action: Action) -> Iterator[Verdict]:
         if name not in track_api.DELIVERY_NAMES:
             yield rules.DELIVERY.at(
                 path,
-                "It is none of %(delivery_names)s.",
-                'Set it, such as name: "opened".',
+                "Customer.io has no delivery event %(given)s.",
+                "Use one of: %(delivery_names)s.",
+                given=shown(name),
                 delivery_names=", ".join(track_api.DELIVERY_NAMES),
             )
         return
@@ -79,16 +96,26 @@ def _name(path: str, name: Json, action: Action) -> Iterator[Verdict]:
 
 
 def check_event_name(path: str, name: Json) -> Iterator[Verdict]:
-    if not isinstance(name, str) or not name.strip():
+    if name is None:
         yield rules.EVENT_NAME.at(
-            path, "An event needs a name.", 'Set it to what the campaign waits for, such as "payment_failed".'
+            path,
+            "Missing field `name`. Customer.io requires a name for events.",
+            'Use the name of your campaign\'s trigger event, such as name: "payment_failed".',
+        )
+    elif not isinstance(name, str) or not name.strip():
+        yield rules.EVENT_NAME.at(
+            path,
+            "The event name is %(given)s. It must be non-empty text.",
+            'Use the name of your campaign\'s trigger event, such as name: "payment_failed".',
+            given=shown(name),
         )
     elif _bytes(name) > track_api.MAX_EVENT_NAME_BYTES:
         yield rules.EVENT_NAME_LENGTH.at(
             path,
-            "The name is longer than %(max_event_name_bytes)s bytes.",
-            "Shorten it.",
-            max_event_name_bytes=track_api.MAX_EVENT_NAME_BYTES,
+            "The name has %(name_bytes)s bytes. Customer.io allows %(max_name_bytes)s.",
+            "Shorten the name.",
+            name_bytes=_bytes(name),
+            max_name_bytes=track_api.MAX_EVENT_NAME_BYTES,
         )
 
 
@@ -100,37 +127,64 @@ def _identifiers(path: str, value: Json, action: Action) -> Iterator[Verdict]:
             yield from _object(path, value)
         case _:
             if not isinstance(value, dict) or not isinstance(value.get("id"), str) or not value["id"]:
-                yield rules.IDENTIFIERS.at(path, "The delivery's id is missing.", "Set identifiers: {id: …}.")
+                yield rules.IDENTIFIERS.at(path, "The delivery has no id.", "Set identifiers: {id: …}.")
 
 
 def _one_person(path: str, value: Json, names: Sequence[str]) -> Iterator[Verdict]:
     if not isinstance(value, dict) or not value:
-        yield rules.IDENTIFIERS.at(path, "There is no identifier of the person.", "Set identifiers: {id: …}.")
+        yield rules.IDENTIFIERS.at(
+            path,
+            "The call does not identify a person.",
+            "Set exactly one of %(names)s, such as {id: …}.",
+            names=", ".join(names),
+        )
         return
     if len(value) > 1 or next(iter(value)) not in names:
         given = ", ".join(sorted(value))[:MAX_SHOWN_CHARS]
         yield rules.IDENTIFIERS.at(
             path,
-            "A person has exactly one identifier of %(names)s; here are %(given)s.",
-            "Leave the one that your workspace knows the person by.",
+            "A person needs exactly one identifier out of %(names)s. This call has: %(given)s.",
+            "Keep the identifier that your workspace uses.",
             names=", ".join(names),
             given=given,
         )
         return
     name, text = next(iter(value.items()))
     if not isinstance(text, str) or not text:
-        yield rules.IDENTIFIERS.at(f"{path}.{name}", "It is not a text.", "Send a text that is not empty.")
-    elif name == "id" and _bytes(text) > track_api.MAX_ID_BYTES:
+        yield rules.IDENTIFIERS.at(
+            f"{path}.{name}",
+            "`%(field)s` is %(given)s. Identifiers must be non-empty text.",
+            "Send non-empty text, such as String(value).",
+            field=name,
+            given=shown(text),
+        )
+    elif name == "id":
+        yield from check_id(f"{path}.id", text)
+    elif name == "phone" and not track_api.is_phone(text):
+        yield rules.PHONE.at(
+            f"{path}.phone",
+            # Without the number: errors are logged.
+            "The phone number is not in E.164 format.",
+            "Use the format +15551234567.",
+        )
+    elif name == "cio_id" and text.startswith("cio_"):
+        yield rules.CIO_ID.at(
+            f"{path}.cio_id",
+            "The cio_id %(given)s has the prefix cio_, which only v1 URLs use.",
+            "Remove the prefix.",
+            given=shown(text),
+        )
+
+
+def check_id(path: str, text: str) -> Iterator[Verdict]:
+    if _bytes(text) > track_api.MAX_ID_BYTES:
         yield rules.ID_LENGTH.at(
-            f"{path}.id",
-            "It is longer than %(max_id_bytes)s bytes.",
-            "Use a shorter one.",
+            path,
+            "The id has %(id_bytes)s bytes. Customer.io allows %(max_id_bytes)s.",
+            "Use a shorter id.",
+            id_bytes=_bytes(text),
             max_id_bytes=track_api.MAX_ID_BYTES,
         )
-    elif name == "phone" and not track_api.is_phone(text):
-        yield rules.PHONE.at(f"{path}.phone", "It is not in E.164 form.", "Write it as +15551234567.")
-    elif name == "cio_id" and text.startswith("cio_"):
-        yield rules.CIO_ID.at(f"{path}.cio_id", "In v2 it has no prefix.", "Leave out cio_.")
 
 
 def _object(path: str, value: Json) -> Iterator[Verdict]:
@@ -138,41 +192,46 @@ def _object(path: str, value: Json) -> Iterator[Verdict]:
     if fields.keys() not in ({"object_type_id", "object_id"}, {"cio_object_id"}) or not are_texts(fields):
         yield rules.IDENTIFIERS.at(
             path,
-            "An object has either object_type_id and object_id, or cio_object_id, as texts.",
+            "An object needs either `object_type_id` and `object_id`, or `cio_object_id`, as text.",
             'Set identifiers: {object_type_id: "1", object_id: …}.',
         )
         return
     kind = fields.get("object_type_id")
     if isinstance(kind, str) and not track_api.is_object_type(kind):
         yield rules.OBJECT_TYPE.at(
-            f"{path}.object_type_id", "It is not the number of a type of object.", 'Send it as text, such as "1".'
+            f"{path}.object_type_id",
+            "Customer.io has no object type %(given)s.",
+            'Use the number of an object type as text, such as "1".',
+            given=shown(kind),
         )
-    if _bytes(str(fields.get("object_id", ""))) > track_api.MAX_ID_BYTES:
-        yield rules.ID_LENGTH.at(
-            f"{path}.object_id",
-            "It is longer than %(max_id_bytes)s bytes.",
-            "Use a shorter one.",
-            max_id_bytes=track_api.MAX_ID_BYTES,
-        )
+    yield from check_id(f"{path}.object_id", str(fields.get("object_id", "")))
 
 
 def _attributes(path: str, value: Json, action: Action) -> Iterator[Verdict]:
     if not isinstance(value, dict):
-        yield rules.ATTRIBUTES.at(path, "They are not an object.", "Send an object of names and values.")
+        yield rules.ATTRIBUTES.at(
+            path,
+            "`%(field)s` must be an object, but is %(given)s.",
+            'Send an object, such as {plan: "pro"}.',
+            field="attributes",
+            given=shown(value),
+        )
     elif action.type == "delivery":
         if not isinstance(value.get("device_token"), str) or not value["device_token"]:
-            yield rules.DELIVERY.at(f"{path}.device_token", "It is missing.", "Set the device's token.")
+            yield rules.DELIVERY.at(
+                f"{path}.device_token", "Missing field `%(field)s`.", "Add `%(field)s`.", field="device_token"
+            )
     elif not action.is_event:
         yield from check_kept_attributes(path, value)
 
 
 def check_kept_attributes(path: str, attributes: dict[str, Json]) -> Iterator[Verdict]:
-    """The limits of what is kept; a person's and an object's are the same."""
+    """The limits for attributes, which are the same for people and objects."""
     if len(attributes) > track_api.MAX_ATTRIBUTES:
         yield rules.ATTRIBUTE_COUNT.at(
             path,
-            "There are %(attributes)s; %(max_attributes)s are allowed.",
-            "Send fewer.",
+            "The call sets %(attributes)s attributes. Customer.io allows %(max_attributes)s.",
+            "Send fewer attributes.",
             attributes=len(attributes),
             max_attributes=track_api.MAX_ATTRIBUTES,
         )
@@ -181,18 +240,20 @@ def check_kept_attributes(path: str, attributes: dict[str, Json]) -> Iterator[Ve
         if _bytes(name) > track_api.MAX_ATTRIBUTE_NAME_BYTES:
             yield rules.ATTRIBUTE_NAME.at(
                 own,
-                "The name is longer than %(max_attribute_name_bytes)s bytes.",
-                "Shorten it.",
-                max_attribute_name_bytes=track_api.MAX_ATTRIBUTE_NAME_BYTES,
+                "The name has %(name_bytes)s bytes. Customer.io allows %(max_name_bytes)s.",
+                "Shorten the name.",
+                name_bytes=_bytes(name),
+                max_name_bytes=track_api.MAX_ATTRIBUTE_NAME_BYTES,
             )
         body = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else encoded(value)
         if body is not None and len(body) > track_api.MAX_ATTRIBUTE_VALUE_BYTES:
             yield rules.ATTRIBUTE_VALUE.at(
                 own,
-                "The value has %(body)s bytes; %(max_attribute_value_bytes)s are allowed.",
-                "Shorten it, or send it with an event, where it may be longer.",
-                body=len(body),
-                max_attribute_value_bytes=track_api.MAX_ATTRIBUTE_VALUE_BYTES,
+                'The value of "%(name)s" has %(value_bytes)s bytes. Customer.io allows %(max_value_bytes)s.',
+                "Shorten the value, or send it with an event, which allows longer values.",
+                name=name[:MAX_SHOWN_CHARS],
+                value_bytes=len(body),
+                max_value_bytes=track_api.MAX_ATTRIBUTE_VALUE_BYTES,
             )
 
 
@@ -200,21 +261,27 @@ def check_timestamp(path: str, value: Json, _action: Action | None = None) -> It
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= track_api.MAX_TIMESTAMP_S:
         yield rules.TIMESTAMP.at(
             path,
-            "A timestamp is a whole number of Unix seconds.",
+            "The timestamp %(given)s is not in whole Unix seconds.",
             "Use nicobar.unix(isoText), or divide milliseconds by 1000 and round.",
+            given=shown(value),
         )
 
 
 def check_event_id(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
     if not isinstance(value, str) or not track_api.is_ulid(value):
         yield rules.EVENT_ID.at(
-            path, "The id is not a ULID, so repetitions would not be left out.", "Leave id out, and one is made."
+            path,
+            "The event id %(given)s is not a ULID, so Customer.io cannot recognize duplicates.",
+            'Turn on "Add event ids" (`correct_event_id`) in the endpoint\'s settings, or use a ULID.',
+            given=shown(value),
         )
 
 
 def check_relationships(path: str, value: Json, action: Action) -> Iterator[Verdict]:
     if not isinstance(value, list) or (not value and "cio_relationships" in action.required):
-        yield rules.RELATIONSHIPS.at(path, "It is not a list with something in it.", "Send [{identifiers: …}].")
+        yield rules.RELATIONSHIPS.at(
+            path, "`cio_relationships` must be a non-empty list.", "Send [{identifiers: …}]."
+        )
         return
     for number, item in enumerate(value):
         own = f"{path}[{number}]"
@@ -228,7 +295,7 @@ def check_relationships(path: str, value: Json, action: Action) -> Iterator[Verd
             found = list(_one_person(f"{own}.identifiers", identifiers, track_api.MERGE_IDENTIFIERS))
         verdict = rules.RELATIONSHIPS.at(
             own,
-            "The relationship's attributes are not an object.",
+            "`relationship_attributes` must be an object.",
             "Send {identifiers: …, relationship_attributes: {…}}.",
         )
         if found:
@@ -248,18 +315,19 @@ def check_device(path: str, value: Json, needed: Sequence[str]) -> Iterator[Verd
     for name in needed:
         text = fields.get(name)
         if not isinstance(text, str) or not text or (name == "platform" and text not in track_api.PLATFORMS):
-            yield _device_verdict(f"{path}.{name}", name)
+            yield _device_verdict(f"{path}.{name}", name, text)
 
 
-def _device_verdict(path: str, name: str) -> Verdict:
-    if name == "platform":
+def _device_verdict(path: str, name: str, value: Json) -> Verdict:
+    if name == "platform" and value:
         return rules.DEVICE.at(
             path,
-            "It is none of %(platforms)s.",
-            "Send the device's token and its platform.",
+            "Customer.io has no platform %(given)s.",
+            "Use one of: %(platforms)s.",
+            given=shown(value),
             platforms=", ".join(track_api.PLATFORMS),
         )
-    return rules.DEVICE.at(path, "It is missing.", "Send the device's token and its platform.")
+    return rules.DEVICE.at(path, "Missing field `%(field)s`.", "Send the device's token and platform.", field=name)
 
 
 def check_merged(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
@@ -284,11 +352,15 @@ _FIELDS: dict[str, Callable[[str, Json, Action], Iterator[Verdict]]] = {
 def _size(path: str, item: dict[str, Json], most_bytes: int) -> Iterator[Verdict]:
     body = encoded(item)
     if body is None:
-        yield rules.JSON.at(path, "It cannot be written as JSON.", "Send plain values, not too deeply nested.")
+        yield rules.JSON.at(
+            path,
+            "The call cannot be converted to JSON.",
+            "Send objects, lists, text, numbers, booleans and null only.",
+        )
     elif len(body) > most_bytes:
         yield rules.SIZE.at(
             path,
-            "The call has %(body)s bytes; %(most_bytes)s are allowed.",
+            "The call has %(body)s bytes. Customer.io allows %(most_bytes)s.",
             "Send less data.",
             body=len(body),
             most_bytes=most_bytes,
@@ -303,6 +375,6 @@ def _bytes(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
-def quote(value: Json) -> str:
-    """A value that somebody wrote, short enough for a sentence."""
-    return f'"{value[:MAX_SHOWN_CHARS]}"' if isinstance(value, str) else "(none)"
+def shown(value: Json) -> str:
+    """A value as JSON, short enough for a sentence."""
+    return (encoded(value) or b"(not JSON)").decode()[:MAX_SHOWN_CHARS]

@@ -1,4 +1,4 @@
-"""What Customer.io would refuse of a call of v1, whose body wraps the fields of v2."""
+"""Errors in calls of v1, whose body wraps the fields of v2."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from nicobar.connectors.customerio.error_checks import (
     check_device,
     check_event_id,
     check_event_name,
+    check_id,
     check_kept_attributes,
     check_merged,
     check_relationships,
     check_timestamp,
+    shown,
 )
 from nicobar.connectors.customerio.track_api import V1Call
 from nicobar.connectors.payload import encoded
@@ -22,22 +24,17 @@ from nicobar.model import Json, Verdict
 
 
 def check_v1(path: str, call: V1Call, url_path: str, payload: Json) -> Iterator[Verdict]:
-    """One call of v1 with the path of its URL; `path` says where its payload stands."""
+    """Checks one call of v1 with the path of its URL; `path` is the location of its payload."""
     if call.segments[0] == "customers":
-        identifier = unquote(url_path.partition("?")[0].split("/")[4])
-        if len(identifier.encode("utf-8", "surrogatepass")) > track_api.MAX_ID_BYTES:
-            yield rules.ID_LENGTH.at(
-                f"{path.rpartition('.')[0]}.url",
-                "The identifier is longer than %(max_id_bytes)s bytes.",
-                "Use a shorter one.",
-                max_id_bytes=track_api.MAX_ID_BYTES,
-            )
+        yield from check_id(f"{path.rpartition('.')[0]}.url", unquote(url_path.partition("?")[0].split("/")[4]))
     if call.body == "segment":
         yield from _id_type(f"{path.rpartition('.')[0]}.url", url_path.partition("?")[2])
     if call.body in {"none", "any"}:
         return
     if not isinstance(payload, dict):
-        yield rules.PAYLOAD.at(path, "It is not an object.", "Send an object.")
+        yield rules.PAYLOAD.at(
+            path, "The payload must be an object, but is %(given)s.", "Send an object.", given=shown(payload)
+        )
         return
     yield from _BODIES[call.body](path, payload)
 
@@ -55,11 +52,11 @@ def _identify(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
 
 
 def _relationships(path: str, value: Json) -> Iterator[Verdict]:
-    """v1 wraps them with the action, among the attributes."""
+    """v1 wraps relationships and their action in one attribute."""
     if not isinstance(value, dict) or value.get("action") not in track_api.RELATIONSHIP_ACTIONS:
         yield rules.RELATIONSHIPS.at(
             path,
-            "It is not an object with an action of %(relationship_actions)s.",
+            "`cio_relationships` must be an object whose `action` is one of: %(relationship_actions)s.",
             'Send {action: "add_relationships", relationships: [{identifiers: …}]}.',
             relationship_actions=", ".join(track_api.RELATIONSHIP_ACTIONS),
         )
@@ -73,8 +70,9 @@ def _event(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
     if "type" in payload and payload["type"] not in track_api.EVENT_TYPES:
         yield rules.EVENT_TYPE.at(
             f"{path}.type",
-            "It is none of %(event_types)s.",
-            "Leave it out for an event.",
+            "Customer.io has no event type %(given)s.",
+            "Use one of: %(event_types)s. Omit `type` for events.",
+            given=shown(payload["type"]),
             event_types=", ".join(track_api.EVENT_TYPES),
         )
     if "id" in payload:
@@ -83,9 +81,21 @@ def _event(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
         yield from check_timestamp(f"{path}.timestamp", payload["timestamp"])
     data = payload.get("data", {})
     if not isinstance(data, dict):
-        yield rules.DATA.at(f"{path}.data", "It is not an object.", "Send an object, or leave it out.")
-    elif len(encoded(data) or b"") > track_api.MAX_V1_DATA_BYTES:
-        yield rules.DATA.at(f"{path}.data", "It is larger than 100,000 bytes.", "Send less data.")
+        yield rules.DATA.at(
+            f"{path}.data",
+            "`%(field)s` must be an object, but is %(given)s.",
+            "Send an object, or omit `data`.",
+            field="data",
+            given=shown(data),
+        )
+    elif (data_bytes := len(encoded(data) or b"")) > track_api.MAX_V1_DATA_BYTES:
+        yield rules.DATA.at(
+            f"{path}.data",
+            "`data` has %(data_bytes)s bytes. Customer.io allows %(max_data_bytes)s.",
+            "Send less data.",
+            data_bytes=data_bytes,
+            max_data_bytes=track_api.MAX_V1_DATA_BYTES,
+        )
 
 
 def _device(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
@@ -98,13 +108,13 @@ def _merge(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
 
 
 def _id_type(path: str, query: str) -> Iterator[Verdict]:
-    """The first of several would do, or the last; that is not documented, so just one is taken."""
+    """Which of several values counts is not documented, so only one is allowed."""
     given = parse_qs(query, keep_blank_values=True).get("id_type", ["id"])
     if len(given) > 1 or given[0] not in track_api.SEGMENT_ID_TYPES:
         yield rules.SEGMENT.at(
             path,
-            "id_type is not one of %(segment_id_types)s.",
-            "Set the one that the ids are, or leave it out where they are ids of people.",
+            "`id_type` must be one of: %(segment_id_types)s.",
+            "Set the type of the ids, or omit `id_type` for people's ids.",
             segment_id_types=", ".join(track_api.SEGMENT_ID_TYPES),
         )
 
@@ -115,8 +125,8 @@ def _segment(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
     if texts != ids or not 1 <= len(texts) <= track_api.MAX_SEGMENT_IDS:
         yield rules.SEGMENT.at(
             f"{path}.ids",
-            "It is not a list of 1 to %(max_segment_ids)s texts.",
-            "Send the people's ids, in several calls where there are more.",
+            "`ids` must be a list of 1 to %(max_segment_ids)s texts.",
+            "Send people's ids as text. Use several calls for longer lists.",
             max_segment_ids=track_api.MAX_SEGMENT_IDS,
         )
 
@@ -126,8 +136,8 @@ def _form(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
     if not isinstance(data, dict) or len({"id", "email"} & data.keys()) != 1 or not are_texts(data):
         yield rules.FORM.at(
             f"{path}.data",
-            "It has to be an object of texts with exactly one of id and email.",
-            "Name the person by id or by email, and send the form's fields as texts.",
+            "`data` must be an object of texts with exactly one of `id` and `email`.",
+            "Identify the person by id or email, and send the form's fields as text.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Which profiles Customer.io surely holds, so that a profile is not sent before each event."""
+"""The profiles that Customer.io is known to have, so that a profile is not sent before every event."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nicobar.connectors.customerio.track_api import v1_call
 from nicobar.model import Json, Record
 
 MAX_PEOPLE = 10_000
-# Somebody may delete or edit a person in Customer.io itself, which nobody tells us.
+# People may be edited or deleted in Customer.io itself without our knowledge.
 KNOWN_FOR_MS = 3_600_000
 
 _CHANGING = frozenset({"identify", "delete", "merge", "suppress", "unsuppress"})
@@ -21,7 +21,7 @@ _PROFILE = frozenset({"email", "name"})
 
 
 class _Item(msgspec.Struct):
-    """What of a v2 object tells whom it changes."""
+    """The part of a v2 object that says whom it changes."""
 
     type: str
     action: str
@@ -35,20 +35,20 @@ class _Known(Record):
 
 
 class Profiles:
-    """The last profile that was delivered of each person, as a digest; forgotten when another call, delivered or
-    perhaps delivered, may have changed that person.
+    """The last delivered profile of each person, as a digest. Dropped when another call may have changed that
+    person.
     """
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
     def has(self, person_id: str, profile: ReadyCall, now_ms: int) -> bool:
-        """Whether the person surely has this profile."""
+        """Whether the person is known to have this profile."""
         last = self._known.get(person_id)
         return last is not None and last.digest == _digest(profile) and now_ms - last.at_ms < KNOWN_FOR_MS
 
     def saw(self, call: ReadyCall, outcome: Outcome, now_ms: int) -> None:
-        """Takes note of what became of a call; calls are shown in the order in which they went out."""
+        """Records the outcome of a call; calls must be passed in the order in which they were sent."""
         item = msgspec.json.decode(call.body, type=_Item) if call.batchable else None
         person_id = _person_id(item) if item else None
         if item is None:
@@ -58,7 +58,7 @@ class Profiles:
         elif item.type != "person" or item.action not in _CHANGING or _leaves_profile(item):
             pass
         elif person_id is None:
-            # Named by something else than the id that we know people by: it may be anybody.
+            # Identified by something other than the id: it may be anyone.
             self._known.clear()
         elif isinstance(outcome, Delivered) and item.attributes.keys() <= _PROFILE and item.action == "identify":
             self._known[person_id] = _Known(digest=_digest(call), at_ms=now_ms)

@@ -1,4 +1,4 @@
-"""Everything that is said of a call, by name: how much it weighs and where the fact is documented."""
+"""The rules of the contract by name, each with its level and its source in the documentation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Rule(Record):
     source: str = track_api.TRACK
 
     def at(self, path: str, detail: str, fix: str, /, **values: str | float | Reason) -> Verdict:
-        """This rule's word on one place of a call, as templates and the values in them."""
+        """A verdict of this rule on one location of a call, as templates and their values."""
         why = reason(self.name, detail, fix, location=path, **values)
         return Verdict(level=self.level, reason=why, source=self.source)
 
@@ -37,77 +37,85 @@ def _addition(name: str, meaning: str) -> Rule:
     return Rule(name=name, level=Level.ADDITION, meaning=meaning)
 
 
-# --- errors: Customer.io would refuse the call, or take it and do nothing ---
-HOST = _error("host", "The URL is not one of Customer.io's; credentials go nowhere else.")
+# --- errors: Customer.io would reject the call, or accept and ignore it ---
+HOST = _error("host", "The URL is not part of Customer.io's Track API. Credentials are only sent there.")
 PATH = _error("path", "The Track API has no such call.")
-JSON = _error("json", "The payload cannot be written as JSON.")
+JSON = _error("json", "The payload cannot be converted to JSON.")
 PAYLOAD = _error("payload", "The payload is not an object.")
-EMPTY = _error("empty", "A list or batch has nothing in it.")
+EMPTY = _error("empty", "A list or batch is empty.")
 SIZE = _error("size", "A call is larger than 32 KB.")
-TYPE = _error("type", "`type` is none of person, object, delivery.")
-UNKNOWN_ACTION = _error("unknown_action", "`action` is not one that the type has.")
-MISSING = _error("missing", "A field that the action needs is not there.")
-IDENTIFIERS = _error("identifiers", "Not exactly one identifier, or not a usable one.", track_api.IDENTIFYING)
+TYPE = _error("type", "`type` is not person, object or delivery.")
+UNKNOWN_ACTION = _error("unknown_action", "The type has no such `action`.")
+MISSING = _error("missing", "A field that the action requires is missing.")
+IDENTIFIERS = _error("identifiers", "There is not exactly one valid identifier.", track_api.IDENTIFYING)
 ID_LENGTH = _error("id_length", "An id is longer than 150 bytes.")
-PHONE = _error("phone", "A phone number is not in E.164 form.", track_api.IDENTIFYING)
-CIO_ID = _error("cio_id", "A `cio_id` has the prefix that only paths of v1 want.")
-OBJECT_TYPE = _error("object_type", "`object_type_id` is not the number of a type, as text.")
-EVENT_NAME = _error("event_name", "An event's name is missing, blank or not a text.", track_api.INVALID)
-EVENT_NAME_LENGTH = _error("event_name_length", "An event's name is longer than 100 bytes.", track_api.INVALID)
+PHONE = _error("phone", "A phone number is not in E.164 format.", track_api.IDENTIFYING)
+CIO_ID = _error("cio_id", "A `cio_id` starts with `cio_`, which only v1 URLs use.")
+OBJECT_TYPE = _error("object_type", "`object_type_id` is not the number of an object type, as text.")
+EVENT_NAME = _error("event_name", "An event name is missing, blank or not text.", track_api.INVALID)
+EVENT_NAME_LENGTH = _error("event_name_length", "An event name is longer than 100 bytes.", track_api.INVALID)
 EVENT_ID = _error("event_id", "An event's `id` is not a ULID.")
-EVENT_KEY = _error("event_key", "An event's `once` or `key` is not text, or `once` stands beside an `id`.")
-EVENT_TYPE = _error("event_type", "The `type` of an event of v1 is none of event, page, screen.")
+EVENT_KEY = _error("event_key", "`once` or `key` is not text, or an event has both `once` and `id`.")
+EVENT_TYPE = _error("event_type", "The `type` of a v1 event is not event, page or screen.")
 TIMESTAMP = _error(
     "timestamp",
-    "`timestamp`, in v1's identify `_timestamp`, is not a whole number of Unix seconds.",
+    "`timestamp` (`_timestamp` in a v1 identify) is not in whole Unix seconds.",
     track_api.TIMESTAMPS,
 )
 ATTRIBUTES = _error("attributes", "`attributes` is not an object.")
-ATTRIBUTE_COUNT = _error("attribute_count", "There are more than 300 attributes.", track_api.INVALID)
-ATTRIBUTE_NAME = _error("attribute_name", "An attribute's name is longer than 150 bytes.", track_api.INVALID)
-ATTRIBUTE_VALUE = _error("attribute_value", "An attribute's value is longer than 1000 bytes.", track_api.INVALID)
-DATA = _error("data", "The `data` of a call of v1 is not an object, or larger than 100,000 bytes.", track_api.INVALID)
+ATTRIBUTE_COUNT = _error("attribute_count", "A call sets more than 300 attributes.", track_api.INVALID)
+ATTRIBUTE_NAME = _error("attribute_name", "An attribute name is longer than 150 bytes.", track_api.INVALID)
+ATTRIBUTE_VALUE = _error("attribute_value", "An attribute value is longer than 1000 bytes.", track_api.INVALID)
+DATA = _error("data", "The `data` of a v1 call is not an object, or is larger than 100,000 bytes.", track_api.INVALID)
 RELATIONSHIPS = _error(
-    "relationships", "`cio_relationships` is not a list of things with identifiers, in v1 beside an `action`."
+    "relationships", "`cio_relationships` is not a list of relationships with identifiers (in v1, with an `action`)."
 )
-DEVICE = _error("device", "A device has no token or platform.")
-MERGE = _error("merge", "`primary` or `secondary` is not exactly one identifier of a person.")
-DELIVERY = _error("delivery", "A delivery's event is none of opened, converted, delivered, or has no device token.")
-SEGMENT = _error("segment", "`ids` is not a list of 1 to 1000 texts, or `id_type` none of id, email, cio_id.")
-FORM = _error("form", "A form's data has not exactly one of id and email, or other values than texts.")
+DEVICE = _error("device", "A device has no token or no valid platform.")
+MERGE = _error("merge", "`primary` or `secondary` does not contain exactly one valid identifier.")
+DELIVERY = _error("delivery", "A delivery event is not opened, converted or delivered, or has no device token.")
+SEGMENT = _error("segment", "`ids` is not a list of 1 to 1000 texts, or `id_type` is not id, email or cio_id.")
+FORM = _error("form", "A form's data does not have exactly one of id and email, or has values that are not text.")
 
-# --- warnings: accepted, and surely not what was meant ---
-NAME_BESIDE_IDENTIFY = _warning("name_beside_identify", "An identify has a `name`, which has no effect.")
-ISO_DATE = _warning("iso_date", "A date as text never matches a condition on time.", track_api.TIMESTAMPS)
-MILLISECONDS = _warning("milliseconds", "A time in milliseconds never matches a condition.", track_api.TIMESTAMPS)
-MONEY_AS_TEXT = _warning("money_as_text", "An amount as text does not compare as a number.")
-WRONG_DECIMALS = _warning("wrong_decimals", "An amount was divided by 100 in a currency that has no hundredths.")
-MAIL_PROPERTY = _warning("mail_property", "`recipient`, `from_address`, `reply_to` redirect the campaign's mail.")
-OWN_ATTRIBUTE = _warning(
-    "own_attribute", "An attribute has a name that Customer.io keeps for itself.", track_api.RESERVED
+# --- warnings: accepted by Customer.io, but almost certainly a mistake ---
+NAME_BESIDE_IDENTIFY = _warning("name_beside_identify", "An identify call has a `name`, which has no effect.")
+ISO_DATE = _warning("iso_date", "A date is sent as text, which time conditions cannot use.", track_api.TIMESTAMPS)
+MILLISECONDS = _warning(
+    "milliseconds", "A time is sent in milliseconds, which time conditions cannot use.", track_api.TIMESTAMPS
 )
-INTERNAL_NAME = _warning("internal_name", "Names that begin with `_` are of no use in segments.", track_api.RESERVED)
-OLD_EVENT = _warning("old_event", "An event older than 72 hours is kept and starts no campaign.", track_api.OLD_DATA)
-NO_ADDRESS = _warning("no_address", "Nothing sent with the event gives its person an address.", track_api.TRIGGERS)
-NO_EVENT_ID = _warning("no_event_id", "An event without `id` is a second event each time it is sent again.")
+MONEY_AS_TEXT = _warning("money_as_text", "An amount is sent as text, which cannot be compared as a number.")
+WRONG_DECIMALS = _warning(
+    "wrong_decimals", "An amount was divided by 100, but its currency does not have two decimals."
+)
+MAIL_PROPERTY = _warning(
+    "mail_property", "`recipient`, `from_address` and `reply_to` override the addresses of campaign emails."
+)
+OWN_ATTRIBUTE = _warning("own_attribute", "An attribute has a name that Customer.io reserves.", track_api.RESERVED)
+INTERNAL_NAME = _warning(
+    "internal_name", "Segments cannot use attributes whose names start with `_`.", track_api.RESERVED
+)
+OLD_EVENT = _warning("old_event", "Events older than 72 hours do not trigger campaigns.", track_api.OLD_DATA)
+NO_ADDRESS = _warning("no_address", "The message does not set the person's email address.", track_api.TRIGGERS)
+NO_EVENT_ID = _warning("no_event_id", "An event has no `id`, so every resend counts as another event.")
 EVENT_KEY_IGNORED = _warning(
-    "event_key_ignored", "An event's `once` or `key` has no effect, since the endpoint gives events no `id`."
+    "event_key_ignored", "`once` or `key` has no effect, because the endpoint does not add event ids."
 )
-EQUAL_EVENTS = _warning(
-    "equal_events", "A message sends events with one name to one person, and no `key` tells them apart."
-)
+EQUAL_EVENTS = _warning("equal_events", "A message sends the same event to a person more than once without a `key`.")
 
-# --- corrections: something that was written is sent in another form ---
-ACTION_CORRECTED = _correction("action_corrected", "An unknown action with a name is sent as the event of that name.")
+# --- corrections: Nicobar changes the call ---
+ACTION_CORRECTED = _correction(
+    "action_corrected", "An unknown action with a name is sent as an event with that name."
+)
 EVENT_ID_CORRECTED = _correction(
-    "event_id_corrected", "An `id` that is not a ULID is replaced by one made from it, the person and the name."
+    "event_id_corrected", "An `id` that is not a ULID is replaced by a ULID derived from it, the person and the name."
 )
-TIMESTAMP_CORRECTED = _correction("timestamp_corrected", "A `timestamp` as text or in milliseconds becomes seconds.")
+TIMESTAMP_CORRECTED = _correction(
+    "timestamp_corrected", "A `timestamp` as text or in milliseconds is converted to Unix seconds."
+)
 
-# --- additions: something that was left out is sent too ---
-EVENT_ID_ADDED = _addition("event_id_added", "An event gets an `id`, so that a repetition adds nothing.")
+# --- additions: Nicobar adds something to the call ---
+EVENT_ID_ADDED = _addition("event_id_added", "An event gets an `id`, so that Customer.io ignores duplicates.")
 TIMESTAMP_ADDED = _addition("timestamp_added", "An event gets its own time as `timestamp`.")
-TEST_MARKED = _addition("test_marked", "An event that is sent as a test has the attribute `nicobar_test`.")
-PROFILE_ADDED = _addition("profile_added", "The customer's e-mail and name go before the event.")
+TEST_MARKED = _addition("test_marked", "A test event gets the attribute `nicobar_test`.")
+PROFILE_ADDED = _addition("profile_added", "The customer's email and name are sent before the event.")
 
 RULES: dict[str, Rule] = {rule.name: rule for rule in list(vars().values()) if isinstance(rule, Rule)}

@@ -1,4 +1,4 @@
-"""Customer.io's Track API as data: which calls there are, what they need, and every documented limit.
+"""Customer.io's Track API as data: its calls, their fields, and every documented limit.
 
 Sources: the specification behind https://docs.customer.io/api/track unless another page is named.
 """
@@ -26,16 +26,16 @@ MAX_ATTRIBUTES = 300
 MAX_EVENT_NAME_BYTES = 100
 MAX_V1_DATA_BYTES = 100_000
 MAX_SEGMENT_IDS = 1_000
-# What the query of a segment's call says its ids are; `id` where it says nothing.
+# The values of `id_type` in the query of a segment call; defaults to `id`.
 SEGMENT_ID_TYPES = ("id", "email", "cio_id")
-# An older event is kept and starts no campaign: https://docs.customer.io/journeys/importing-old-data.
+# Older events are stored but do not trigger campaigns: https://docs.customer.io/journeys/importing-old-data.
 MAX_TRIGGER_AGE_S = 72 * 3_600
-# Seconds of the year 5138; more is milliseconds.
+# In the year 5138; larger values are milliseconds.
 MAX_TIMESTAMP_S = 99_999_999_999
 
 
 class Action(Record):
-    """One `type` and `action` of v2, with the fields it needs and those it may have; others are ignored."""
+    """One `type` and `action` of v2 with its required and optional fields; others are ignored."""
 
     type: str
     action: str
@@ -44,7 +44,7 @@ class Action(Record):
 
     @property
     def is_event(self) -> bool:
-        """Whether it tells that a person did something, which may start a campaign."""
+        """Whether it is an event of a person, which may trigger campaigns."""
         return self.type == "person" and "name" in self.required
 
 
@@ -64,7 +64,7 @@ _ACTIONS = (
     Action(type="person", action="delete_relationships", required=("identifiers", "cio_relationships")),
     Action(type="person", action="add_device", required=("identifiers", "device")),
     Action(type="person", action="delete_device", required=("identifiers", "device")),
-    # The one action that names its people elsewhere.
+    # The only action with other fields for its people.
     Action(type="person", action="merge", required=("primary", "secondary")),
     Action(type="person", action="suppress", required=("identifiers",)),
     Action(type="person", action="unsuppress", required=("identifiers",)),
@@ -94,7 +94,7 @@ RELATIONSHIP_ACTIONS = ("add_relationships", "delete_relationships")
 
 # Set by Customer.io, or only to be changed through an identifier: https://docs.customer.io/journeys/attributes.
 OWN_ATTRIBUTES = frozenset({"id", "cio_id", "cio_timezone"})
-# Override To, From and Reply-To of the campaign's mail.
+# Override To, From and Reply-To of campaign emails.
 MAIL_PROPERTIES = frozenset({"recipient", "from_address", "reply_to"})
 # The underscored names that a sender may use.
 USABLE_INTERNAL = frozenset({"_update", "_timestamp"})
@@ -115,14 +115,14 @@ def is_phone(text: str) -> bool:
 
 
 def is_object_type(text: str) -> bool:
-    """The number of a type of object, counted from 1, as text."""
+    """The number of an object type, counted from 1, as text."""
     return _OBJECT_TYPE.fullmatch(text) is not None
 
 
 class V1Call(Record):
-    """A call of v1. `segments` is the path below `/api/v1/`, `*` standing for one percent-encoded segment; `body`
-    names the form of the body. `empty_status` is the status that says with an empty body that the call was accepted;
-    without one only a JSON object does.
+    """A call of v1. `segments` is the path below `/api/v1/`, with `*` for one percent-encoded segment; `body` is the
+    kind of body. `empty_status` is the status that means success with an empty body; if None, only a JSON object
+    does.
     """
 
     method: str
@@ -150,7 +150,7 @@ V1_CALLS = (
 
 
 def v1_call(method: str, path: str) -> V1Call | None:
-    """The call of v1 that a path such as `/api/v1/customers/u%2F1/events` asks for; None if there is none."""
+    """The v1 call of a path such as `/api/v1/customers/u%2F1/events`; None if unknown."""
     given = path.partition("?")[0].removeprefix("/api/v1/").split("/")
     if not path.startswith("/api/v1/"):
         return None

@@ -1,4 +1,4 @@
-"""What Customer.io takes although it is surely not what was meant: warnings. Never raises."""
+"""Warnings: calls that Customer.io accepts but that are almost certainly a mistake. Never raises."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 
 from nicobar.connectors import Origin
 from nicobar.connectors.customerio import rules, track_api
-from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS
+from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS, shown
 from nicobar.currencies import decimals
 from nicobar.model import Json, Verdict
 
-# How deep amounts are looked for in the event; payment platforms keep them near the top.
+# The maximum depth to search for amounts in the event; payment platforms keep them near the top.
 MAX_DEPTH = 6
 # 2001 to 2286, as milliseconds.
 _MILLISECONDS = range(10**12, 10**13)
@@ -27,7 +27,7 @@ _PRICE = re.compile(rf"{_UNIT} ?-?[\d.,']{{1,24}}|-?[\d.,']{{1,24}} ?{_UNIT}")
 
 
 def advise(path: str, item: dict[str, Json], origin: Origin) -> Iterator[Verdict]:
-    """On one v2 object that the contract finds fine."""
+    """Warnings about one v2 object without errors."""
     action = item.get("action")
     attributes = item.get("attributes")
     values = attributes if isinstance(attributes, dict) else {}
@@ -37,8 +37,9 @@ def advise(path: str, item: dict[str, Json], origin: Origin) -> Iterator[Verdict
         if "name" in item:
             yield rules.NAME_BESIDE_IDENTIFY.at(
                 f"{path}.name",
-                "An identify call has no name: it sets attributes, and no event appears.",
-                'Remove it, or send a second call with action: "event" if an event was meant.',
+                "The name %(given)s has no effect: an identify call sets attributes and sends no event.",
+                'Remove `name`, or send a second call with action: "event" to send an event.',
+                given=shown(item["name"]),
             )
         yield from advise_person(f"{path}.attributes", values, origin)
     elif action in track_api.EVENT_TYPES:
@@ -46,19 +47,22 @@ def advise(path: str, item: dict[str, Json], origin: Origin) -> Iterator[Verdict
 
 
 def advise_person(path: str, attributes: Mapping[str, Json], origin: Origin) -> Iterator[Verdict]:
-    """On what is to be kept of a person."""
+    """Warnings about a person's attributes."""
     for name in attributes:
         own = f"{path}.{name[:MAX_SHOWN_CHARS]}"
         if name in track_api.OWN_ATTRIBUTES:
             yield rules.OWN_ATTRIBUTE.at(
                 own,
-                "Customer.io keeps the name %(name)s for itself.",
-                "Choose another name, or leave it out.",
+                'Customer.io reserves the attribute name "%(name)s".',
+                "Use another name, or omit it.",
                 name=name,
             )
         elif name.startswith("_") and name not in track_api.USABLE_INTERNAL:
             yield rules.INTERNAL_NAME.at(
-                own, "A name that begins with _ is of no use in segments.", "Leave out the underscore."
+                own,
+                'Segments cannot use "%(name)s" because the name starts with an underscore.',
+                "Remove the underscore.",
+                name=name[:MAX_SHOWN_CHARS],
             )
     yield from _values(path, attributes, origin)
 
@@ -66,35 +70,37 @@ def advise_person(path: str, attributes: Mapping[str, Json], origin: Origin) -> 
 def advise_event(
     path: str, item: Mapping[str, Json], data_path: str, data: Mapping[str, Json], origin: Origin
 ) -> Iterator[Verdict]:
-    """On something that a person did, of v2 (`attributes`) or v1 (`data`)."""
+    """Warnings about an event of v2 (`attributes`) or v1 (`data`)."""
     for name in sorted(track_api.MAIL_PROPERTIES & data.keys()):
         yield rules.MAIL_PROPERTY.at(
             f"{data_path}.{name}",
-            "The property %(name)s redirects the campaign's mail.",
-            "Give it another name, such as customer_email.",
+            'The property "%(name)s" overrides the address in the campaign\'s emails.',
+            "Rename it, for example to customer_email, unless this is intended.",
             name=name,
         )
     timestamp = item.get("timestamp")
     if isinstance(timestamp, int) and origin.now_ms // 1000 - timestamp > track_api.MAX_TRIGGER_AGE_S:
         yield rules.OLD_EVENT.at(
             f"{path}.timestamp",
-            "The event is older than 72 hours: it is kept, and starts no campaign.",
-            "Leave timestamp out if it is about now; of an event that is late, nothing can be done.",
+            "The event is %(age_hours)s hours old. Customer.io does not trigger campaigns for events older than "
+            "72 hours.",
+            "Correct `timestamp` if the time is wrong. A late event cannot trigger campaigns.",
+            age_hours=(origin.now_ms // 1000 - timestamp) // 3_600,
         )
     if item.get("id") is None:
         yield rules.NO_EVENT_ID.at(
             f"{path}.id",
-            "Without an id, each time that it is sent again it is a second event.",
-            "Set correct_event_id to true on the endpoint, and one is made.",
+            "The event has no id, so every resend counts as another event.",
+            'Turn on "Add event ids" (`correct_event_id`) in the endpoint\'s settings.',
         )
     yield from _values(data_path, data, origin)
 
 
 def no_address(path: str) -> Verdict:
-    """On an event whose person gets no address with it."""
+    """The warning about an event whose person gets no address."""
     return rules.NO_ADDRESS.at(
         f"{path}.identifiers",
-        "Nothing sent here gives this person an address; a mail goes out only if an earlier call did.",
+        "This message does not set the person's email address. Emails are only sent if the profile already has one.",
         "Send nicobar.identify({email: …}) before the event.",
     )
 
@@ -105,24 +111,33 @@ def _values(path: str, attributes: Mapping[str, Json], origin: Origin) -> Iterat
         own = f"{path}.{name[:MAX_SHOWN_CHARS]}"
         if isinstance(value, str) and _ISO_DATE.fullmatch(value):
             yield rules.ISO_DATE.at(
-                own, "A date as text never matches a condition on time.", "Send nicobar.unix(isoText)."
+                own,
+                'The date "%(given)s" is text, which Customer.io cannot use in time conditions.',
+                "Send nicobar.unix(isoText).",
+                given=value,
             )
         elif isinstance(value, int) and value in _MILLISECONDS:
             yield rules.MILLISECONDS.at(
-                own, "A time in milliseconds never matches a condition.", "Send Unix seconds."
+                own,
+                "The time %(given)s is in milliseconds. Customer.io expects Unix seconds.",
+                "Send Unix seconds: divide by 1000 and round.",
+                given=str(value),
             )
         elif isinstance(value, str) and _is_money(name, value):
             yield rules.MONEY_AS_TEXT.at(
-                own, "An amount as text does not compare as a number.", "Send nicobar.money(minorUnits, currency)."
+                own,
+                'The amount "%(given)s" is text, which Customer.io cannot compare as a number.',
+                "Send nicobar.money(minorUnits, currency).",
+                given=value[:MAX_SHOWN_CHARS],
             )
         amount = _number(value)
         if amount is not None and amount in wrong and _names_money(name):
             minor_units, currency = wrong[amount]
             yield rules.WRONG_DECIMALS.at(
                 own,
-                "%(value)s is %(minor_units)s divided by 100, but %(currency)s has %(decimals)s decimals.",
+                "%(given)s is %(minor_units)s divided by 100, but %(currency)s has %(decimals)s decimals.",
                 'Send nicobar.money(%(minor_units)s, "%(currency)s").',
-                value=str(value),
+                given=str(value),
                 minor_units=minor_units,
                 currency=currency,
                 decimals=decimals(currency),
@@ -134,7 +149,7 @@ def _is_money(name: str, text: str) -> bool:
 
 
 def _names_money(name: str) -> bool:
-    """Whether one of the words of `total_spent` or `totalSpent` says that it is an amount."""
+    """Whether a word in a name such as `total_spent` or `totalSpent` means an amount."""
     return not _MONEY_WORDS.isdisjoint(word.lower() for word in _WORD.findall(name[:MAX_SHOWN_CHARS]))
 
 
@@ -149,7 +164,7 @@ def _number(value: Json) -> float | None:
 
 
 def _wrong_amounts(payload: Json, depth: int = 0) -> dict[float, tuple[int, str]]:
-    """What the event's amounts become if they are divided by 100 where the currency has no hundredths."""
+    """The event's amounts divided by 100, for currencies that do not have two decimals."""
     found: dict[float, tuple[int, str]] = {}
     if depth == MAX_DEPTH:
         return found
@@ -168,7 +183,7 @@ def _wrong_amounts(payload: Json, depth: int = 0) -> dict[float, tuple[int, str]
 
 
 def _minor_units(value: Json) -> int | None:
-    """A whole number of them, which some senders write as text."""
+    """An integer amount, which some senders send as text."""
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MAX_AMOUNT else None

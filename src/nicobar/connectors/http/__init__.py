@@ -1,4 +1,4 @@
-"""Any URL, signed by Standard Webhooks."""
+"""Any URL; requests are signed by Standard Webhooks."""
 
 from __future__ import annotations
 
@@ -36,13 +36,14 @@ from nicobar.model import Call, Level, Record, Setting, Verdict
 from nicobar.reasons import reason
 
 MAX_SECRETS = 4
-TEST_HEADER = "nicobar-test"  # on what somebody sent as a test
+TEST_HEADER = "nicobar-test"  # marks test events
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")  # RFC 9110, section 5.6.2
 _SOURCE = "https://www.standardwebhooks.com"
 _GONE = 410
 _TOO_MANY = 429
 _SERVER_ERROR = 500
-# Ours to set; a handler that could would sign for somebody else or break the framing.
+_MAX_SHOWN_CHARS = 100
+# Reserved: a handler that sets these could forge a signature or break the framing.
 _OURS = frozenset(
     {
         "webhook-id",
@@ -62,32 +63,36 @@ class HttpEndpoint:
     name = "HTTP endpoint"
     monogram = "{ }"
     public_kind = "Custom"
-    summary = "Posts to a URL of yours, signed as standardwebhooks.com describes."
+    summary = "Signed POST requests to your own URL (Standard Webhooks)."
     has_contract = False
     setup = (
-        "Give the URL that takes POST requests.",
+        "Enter the URL that accepts POST requests.",
         (
-            "Copy the signing secret into your receiver now: it is not shown again. Requests are signed as "
-            "standardwebhooks.com describes."
+            "Copy the signing secret to your receiver now. It won't be shown again. Requests are "
+            "signed as described at standardwebhooks.com."
         ),
-        "Answer with a status from 200 to 299 within 15 seconds; anything else is tried again later, or fails.",
+        "Respond with a 2xx status within 15 seconds. Other responses are retried; 410 disables the endpoint.",
     )
     setup_note = ""
-    test_notes = ("Your receiver gets it, signed, with the header nicobar-test: true.",)
+    test_notes = ("Your receiver gets a signed request with the header nicobar-test: true.",)
     example = Example(
         settings={"url": "https://example.com/"}, credentials={"secret": "whsec_ZHJ5LXJ1bi1kcnktcnVuLWRyeQ=="}
     )
     recipes: tuple[Recipe, ...] = ()
     fields = (
         Field(
-            name="url", label="URL", kind=FieldKind.URL, help="Where to post: an http or https URL.", required=True
+            name="url",
+            label="URL",
+            kind=FieldKind.URL,
+            help="The http or https URL to send events to.",
+            required=True,
         ),
         Field(
             name="secret",
             label="Signing secret",
             kind=FieldKind.SECRET,
-            help="What the requests are signed with: whsec_ and base64. After a rotation the old ones follow, each "
-            "with @ and the Unix milliseconds up to which it signs too.",
+            help="Signs the requests: whsec_ followed by base64. After a rotation, previous secrets "
+            "follow as secret@expiry (Unix milliseconds).",
             required=True,
             signs=True,
         ),
@@ -113,26 +118,28 @@ class HttpEndpoint:
 
 
 class SigningSecret(Record):
-    """A secret, and up to when it signs (Unix ms); None for the one that is current."""
+    """A secret and its expiry (Unix ms); None for the current secret."""
 
     secret: str
     until_ms: int | None = None
 
 
 def read_secrets(text: str) -> tuple[SigningSecret, ...]:
-    """The secrets of the field `secret`, the current one first. Raises UserError."""
+    """The secrets in the field `secret`, the current one first. Raises UserError."""
     secrets: list[SigningSecret] = []
     for part in text.split():
         secret, _, until = part.partition("@")
         webhook_secret_key(secret)
         if bool(secrets) is not until.isdecimal():
-            raise UserError("secret_malformed", "Invalid signing secret.", "Give one whsec_ secret.")
+            raise UserError(
+                "secret_malformed", "Invalid signing secret.", "Enter one secret that starts with whsec_."
+            )
         secrets.append(SigningSecret(secret=secret, until_ms=int(until) if until else None))
     if not 0 < len(secrets) <= MAX_SECRETS:
         raise UserError(
             "secret_malformed",
-            "There are %(secrets)s signing secrets.",
-            "One to %(max_secrets)s fit.",
+            "Expected 1 to %(max_secrets)s signing secrets, got %(secrets)s.",
+            "Keep only the secrets that are still in use.",
             secrets=len(secrets),
             max_secrets=MAX_SECRETS,
         )
@@ -140,8 +147,8 @@ def read_secrets(text: str) -> tuple[SigningSecret, ...]:
 
 
 def rotated(text: str, new: str, *, now_ms: int, until_ms: int) -> str:
-    """The field `secret` with a new current secret; the one before it signs too until then, older ones as long as was
-    said. Raises UserError for a secret that cannot be one.
+    """The field `secret` with a new current secret. The previous one signs too until `until_ms`; older ones keep
+    their expiry. Raises UserError for an invalid secret.
     """
     current, *older = read_secrets(text)
     kept = [SigningSecret(secret=current.secret, until_ms=until_ms), *older]
@@ -156,10 +163,18 @@ def _checked(headers: Mapping[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name) or name.lower() in _OURS:
             raise UserError(
-                "header_invalid", "The header %(name)s cannot be set.", "Choose another name.", name=repr(name)
+                "header_invalid",
+                "Header %(name)s is not a valid HTTP header, or is set by Nicobar.",
+                "Use another name.",
+                name=repr(name),
             )
         if not value.isascii() or not (value.isprintable() or not value):
-            raise UserError("header_invalid", "Invalid value of %(name)s.", "Use printable ASCII.", name=repr(name))
+            raise UserError(
+                "header_invalid",
+                "Invalid value for header %(name)s.",
+                "Use printable ASCII characters only.",
+                name=repr(name),
+            )
     return {name.lower(): value for name, value in headers.items()}
 
 
@@ -167,7 +182,7 @@ class HttpDestination:
     """One URL, its secrets and its headers."""
 
     batch_bounds: BatchBounds | None = None
-    # The only rate is the one that the endpoint's owner sets.
+    # Only the endpoint's own rate limit applies.
     max_requests_per_s: int | None = None
 
     def __init__(self, url: str, secrets: Sequence[SigningSecret], headers: Mapping[str, str]) -> None:
@@ -182,18 +197,31 @@ class HttpDestination:
         ids = EventIds(origin)
         for index, call in enumerate(calls):
             if not is_plain_url(call.url):
-                verdicts.append(_invalid(f"[{index}].url", "It is not an http or https URL.", "Set a whole URL."))
+                verdicts.append(
+                    _invalid(
+                        f"[{index}].url",
+                        '"%(url)s" is not an http or https URL.',
+                        "Set `url` to a full URL.",
+                        url=call.url[:_MAX_SHOWN_CHARS],
+                    )
+                )
                 continue
             body = encoded(call.payload)
             if body is None:
-                verdicts.append(_invalid(f"[{index}].payload", "It cannot be written as JSON.", "Send plain values."))
+                verdicts.append(
+                    _invalid(
+                        f"[{index}].payload",
+                        "The payload cannot be converted to JSON.",
+                        "Send objects, lists, text, numbers, booleans and null only.",
+                    )
+                )
                 continue
             if origin.replay_key is None:
                 event_id = EarlierIds(origin).webhook_id(index, len(calls))
             else:
                 event_id = f"evt_{ids.derive(self._identity(call)).id}"
             timestamp = str(origin.now_ms // 1000)
-            # Headers and signatures are for the endpoint's own host, not for another one that the handler names.
+            # Headers and signatures go to the endpoint's own host only, not to other hosts that a handler sets.
             is_own = origin_of(call.url) == self._origin
             signatures = [
                 f"v1,{standard_webhooks_signature(key, event_id, timestamp, body)}"
@@ -214,8 +242,8 @@ class HttpDestination:
         return Prepared(calls=() if verdicts else tuple(ready), verdicts=tuple(verdicts))
 
     def _identity(self, call: Call) -> Identity:
-        """What identifies a call: its receiver, method and event type. The endpoint's own URL is left out: it may
-        change.
+        """The identity of a call: its receiver, method and event type. The endpoint's own URL is not included, since
+        it may change.
         """
         event_type = call.payload.get("type") if isinstance(call.payload, dict) else None
         return Identity(
@@ -239,17 +267,17 @@ class HttpDestination:
         if isinstance(answer, Response) and answer.status in range(200, 300):
             return Delivered()
         if isinstance(answer, NoResponse) or answer.status >= _SERVER_ERROR:
-            return deferred(answer) or Deferred(reason=reason("no_answer", "No answer."))
-        if answer.status == _GONE and call.url == self.url:  # not where a handler sent it somewhere else
+            return deferred(answer) or Deferred(reason=reason("no_answer", "No response."))
+        if answer.status == _GONE and call.url == self.url:  # not if a handler sent it elsewhere
             return Gone(
                 reason=reason(
                     "gone",
-                    "The URL answered %(answer)s. With 410 a receiver asks for no more webhooks. Enable the endpoint "
-                    "once the receiver accepts them again; the waiting deliveries are then sent.",
+                    "The receiver responded with %(answer)s. Status 410 means that it no longer accepts "
+                    "webhooks. Enable the endpoint once it does; the waiting deliveries are then sent.",
                     answer=said(answer),
                 )
             )
-        # The receiver is there and may accept the event later, so that its breaker does not open.
+        # The receiver responded and may accept the event later, so its breaker does not open.
         return Deferred(
             reason=answered(answer),
             retry_after_ms=retry_after_ms(answer),
@@ -258,15 +286,15 @@ class HttpDestination:
         )
 
     async def check_credentials(self, transport: Transport) -> Checkup:
-        """Sends nothing, since a URL that accepts webhooks need not answer anything else; says whether requests may
-        reach its address.
+        """Sends nothing, since a webhook URL need not answer other requests; only checks whether its address is
+        allowed.
         """
         refused = await transport.refused_address(self.url)
         if refused is not None:
             return Checkup(ok=False, reason=address_error(refused).reason, finding=Finding.REFUSED_ADDRESS)
-        unchecked = reason(Finding.UNTRIED.value, "A URL of your own is checked by the first delivery.")
+        unchecked = reason(Finding.UNTRIED.value, "This URL is checked when the first delivery is sent.")
         return Checkup(ok=True, reason=unchecked, finding=Finding.UNTRIED)
 
 
-def _invalid(path: str, detail: str, fix: str, /) -> Verdict:
-    return Verdict(level=Level.ERROR, reason=reason("invalid", detail, fix, location=path), source=_SOURCE)
+def _invalid(path: str, detail: str, fix: str, /, **values: str) -> Verdict:
+    return Verdict(level=Level.ERROR, reason=reason("invalid", detail, fix, location=path, **values), source=_SOURCE)

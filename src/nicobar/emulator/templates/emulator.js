@@ -1,4 +1,4 @@
-// Follows the emulator: asks for its version and, when that has changed, takes over the page's new parts.
+// Polls the emulator's version and replaces the live parts of the page when it changes.
 "use strict";
 (() => {
   const EVERY_MS = 1000;
@@ -15,7 +15,7 @@
     for (const old of document.querySelectorAll("[data-live]")) {
       const next = fresh.getElementById(old.id);
       const focused = old.contains(document.activeElement) ? document.activeElement : null;
-      // A button is not moved from under somebody's finger; its part follows when the focus is elsewhere.
+      // A part with a focused button is replaced once the focus moves, so that the button stays under the pointer.
       isWaiting ||= Boolean(focused?.matches("button"));
       if (!next || focused?.matches("button")) continue;
       const top = old.querySelector(".scroll")?.scrollTop ?? 0;
@@ -33,7 +33,7 @@
       await look();
       state.textContent = "● live";
     } catch {
-      state.textContent = "▲ the emulator does not answer";
+      state.textContent = "▲ no connection to the emulator";
     }
     setTimeout(follow, EVERY_MS);
   }

@@ -10,35 +10,39 @@ from nicobar.sources import SetupPart, SetupStep, envelope, samples
 from nicobar.sources.dodo.event_types import EVENT_TYPES
 from nicobar.sources.signing import StandardWebhooksSigning
 
-# What names an occurrence: a payment, refund, dispute, ledger entry, license key or grant.
+# The id of an occurrence: a payment, refund, dispute, ledger entry, license key or grant.
 _OCCURRENCE = re.compile(r"(pay|ref|dp|cle|lic|grant)_[0-9A-Za-z]{21}")
 
 
 class DodoPayments(StandardWebhooksSigning):
-    """Dodo signs by Standard Webhooks. It has its own envelope field `business_id` and no flag for test mode, so
-    each mode is a source of its own.
+    """Dodo signs by Standard Webhooks. It has its own envelope field `business_id` and no flag for test mode, so each
+    mode is a separate source.
     """
 
     kind = "dodo-payments"
     name = "Dodo Payments"
-    summary = "Payments, subscriptions, refunds, disputes and the rest of Dodo's 48 event types."
+    summary = "Payments, subscriptions, refunds, disputes and more: all 48 event types."
 
     setup = (
         SetupStep(
-            text="In Dodo's dashboard, choose test mode or live mode: each has its own webhooks and its own secrets."
+            text="In the Dodo dashboard, choose test mode or live mode. Each mode has its own webhooks "
+            "and signing secrets."
         ),
         SetupStep(
-            text="Open Developer, then Webhooks, and add an endpoint with this source's address.",
+            text="Go to Developer > Webhooks and add an endpoint with this URL.",
             shows=SetupPart.ADDRESS,
         ),
-        SetupStep(text="Select the events, or all of them. Events without a subscribed endpoint are only stored."),
         SetupStep(
-            text="Open the endpoint that you added in Dodo's dashboard, copy its signing secret, and paste it here.",
+            text="Select the events to send, or select all. Events that no endpoint subscribes to are "
+            "stored but not delivered."
+        ),
+        SetupStep(
+            text="Open the new endpoint in the Dodo dashboard, copy its signing secret and paste it here.",
             shows=SetupPart.SECRET,
         ),
-        SetupStep(text="Send a test event from Dodo, or wait for a real one.", shows=SetupPart.FIRST_EVENT),
+        SetupStep(text="Send a test event from Dodo, or wait for the first real event.", shows=SetupPart.FIRST_EVENT),
     )
-    rotation_note = "After a rotation in Dodo's dashboard, Dodo signs with both secrets for a day."
+    rotation_note = "After you rotate the secret in Dodo, Dodo signs with both secrets for 24 hours."
     usual_event_type = "payment.succeeded"
 
     def read(self, headers: Mapping[str, str], body: bytes) -> Event:
@@ -62,7 +66,7 @@ def _event(read: envelope.Envelope) -> Event:
 
 
 def _customer(data: dict[str, Json]) -> Customer | None:
-    """25 of the 48 types have `customer`, most others only `customer_id`; payouts are about no customer."""
+    """25 of the 48 types have `customer`, most others only `customer_id`; payouts have no customer."""
     about = data.get("customer")
     if isinstance(about, dict):
         return envelope.customer(about.get("customer_id"), about.get("email"), about.get("name"))

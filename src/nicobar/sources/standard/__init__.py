@@ -10,18 +10,18 @@ from nicobar.sources.signing import StandardWebhooksSigning
 
 
 class StandardWebhooks(StandardWebhooksSigning):
-    """Events in the suggested envelope. Whom an event is about is read from where most senders put it:
-    `data.customer_id`, or `data.customer` with an `id` or `customer_id`.
+    """Events in the recommended envelope. The customer is read from where most senders put it: `data.customer_id`, or
+    `data.customer` with an `id` or `customer_id`.
     """
 
     kind = "standard-webhooks"
     name = "Standard Webhooks"
-    summary = "Any sender that signs as standardwebhooks.com describes."
+    summary = "Any sender that signs webhooks as described at standardwebhooks.com."
 
     setup = (
-        SetupStep(text="Give the sender this source's address.", shows=SetupPart.ADDRESS),
+        SetupStep(text="Add this URL to the sender's webhook settings.", shows=SetupPart.ADDRESS),
         SetupStep(
-            text="Paste the sender's signing secret: whsec_ and base64, as standardwebhooks.com describes.",
+            text="Paste the sender's signing secret: whsec_ followed by base64.",
             shows=SetupPart.SECRET,
         ),
         SetupStep(

@@ -16,7 +16,7 @@ _FIXES: tuple[tuple[type[psycopg.Error], str, str], ...] = (
     (errors.DiskFull, "store_unavailable", "Free space on the database's disk."),
     (errors.ReadOnlySqlTransaction, "store_read_only", "Connect to the primary: target_session_attrs=read-write."),
     (errors.TooManyConnections, "store_unavailable", "Raise max_connections, or run fewer processes."),
-    (errors.InsufficientPrivilege, "store_unavailable", "Let nicobar's user own its tables."),
+    (errors.InsufficientPrivilege, "store_unavailable", "Let Nicobar's user own its tables."),
     (errors.DataCorrupted, "store_damaged", "Restore a backup of the database."),
     (errors.IndexCorrupted, "store_damaged", "Rebuild the index with REINDEX, and check the server's disk."),
 )
@@ -58,7 +58,7 @@ def unusable(name: str) -> Iterator[None]:
         raise StoreUnusable(
             "not_writable",
             f"The tables of {name} cannot be created or changed: {_text(error)}.",
-            "Let nicobar's user own the database, or grant it CREATE on its schema.",
+            "Let Nicobar's user own the database, or grant it CREATE on its schema.",
         ) from error
     except psycopg.Error as error:
         reason = meaning(error)

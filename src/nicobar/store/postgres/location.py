@@ -61,8 +61,8 @@ class PostgresLocation:
                 place.close()
                 raise UserError(
                     "worker_running",
-                    f"Another process delivers from this database already ({self.name}).",
-                    "Stop it first, or start this one with --role web.",
+                    f"Another worker is already running on this database ({self.name}).",
+                    "Stop it first, or start this process with --role web.",
                 )
         stop = threading.Event()
         keeper = threading.Thread(target=place.keep, args=(stop, lost), name="nicobar-only-worker", daemon=True)

@@ -32,7 +32,7 @@ def apply_migrations(url: str, now_ms: int, keys: KeyHolder | None = None) -> li
         (owner,) = existing(session.row("owner"))
         if owner not in {None, _OWNER}:
             raise StoreUnusable(
-                "not_ours", f"{shown(url)} has tables of another program.", "Create a database for nicobar alone."
+                "not_ours", f"{shown(url)} has tables of another program.", "Create a database for Nicobar alone."
             )
         session.run("create_migrations")
         session.run("own_migrations")

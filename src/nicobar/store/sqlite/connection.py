@@ -124,8 +124,8 @@ class DatabaseFiles:
             if _identity(path) != known:
                 raise StoreUnavailable(
                     "database_replaced",
-                    f"The database file {path.name} was deleted or replaced while nicobar was running.",
-                    "Stop nicobar, put the right files in place (the database with its -wal, or a backup), and start "
+                    f"The database file {path.name} was deleted or replaced while Nicobar was running.",
+                    "Stop Nicobar, put the right files in place (the database with its -wal, or a backup), and start "
                     "it again.",
                 )
 

@@ -9,7 +9,7 @@ from nicobar.errors import NicobarError, StoreUnavailable
 from nicobar.store.conflicts import conflict, missing_reference
 
 DAMAGED = (
-    "Stop nicobar and restore a backup, or recover what can be read with the command .recover of the sqlite3 tool; "
+    "Stop Nicobar and restore a backup, or recover what can be read with the command .recover of the sqlite3 tool; "
     "nicobar doctor lists the damage."
 )
 FIXES = {

@@ -62,8 +62,8 @@ class SqliteLocation:
         except OSError as error:
             raise StoreUnusable(
                 "not_writable",
-                f"The worker's lock {path} cannot be created: {error.strerror}.",
-                fix_for(error, "Give the user that runs nicobar write access to the database's directory."),
+                f"Cannot create the worker's lock file {path}: {error.strerror}.",
+                fix_for(error, "Give the user that runs Nicobar write access to the database's directory."),
             ) from error
         try:
             try:
@@ -71,8 +71,8 @@ class SqliteLocation:
             except OSError as error:
                 raise UserError(
                     "worker_running",
-                    f"Another process delivers from this database already ({path}).",
-                    "Stop it first, or start this one with --role web.",
+                    f"Another worker is already running on this database ({path}).",
+                    "Stop it first, or start this process with --role web.",
                 ) from error
             yield
         finally:

@@ -109,7 +109,7 @@ def _unusable_for(path: Path, error: sqlite3.DatabaseError) -> StoreUnusable:
         f"The database {path} cannot be opened for writing: {error}.",
         FIXES[sqlite3.SQLITE_FULL]
         if _is_full(path.parent)
-        else FIXES.get(code, "Give the user that runs nicobar read and write access to the data directory."),
+        else FIXES.get(code, "Give the user that runs Nicobar read and write access to the data directory."),
     )
 
 
@@ -140,5 +140,5 @@ def _is_empty(path: Path) -> bool:
         raise StoreUnusable(
             "not_writable",
             f"{path} cannot be read: {error.strerror}.",
-            "Give the user that runs nicobar read and write access to it.",
+            "Give the user that runs Nicobar read and write access to it.",
         ) from error

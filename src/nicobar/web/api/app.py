@@ -86,7 +86,7 @@ _OPEN_PATHS = frozenset(operation.path for operation in _SERVED if operation.nee
 
 
 def create_app(services: Services, ops: App) -> App:
-    """Everything over HTTP but the ingress and the dashboard. `ops` answers what is not the API."""
+    """Serves the API, and passes all other paths to `ops`."""
     settings = services.settings
     app: App = _Api(services).routes
     app = Idempotency(app, services.store, services.vault, services.clock)
@@ -108,7 +108,7 @@ class _Tokens:
         self._services = services
 
     async def identify(self, scope: Message, headers: Mapping[str, str]) -> None:
-        """Raises Refusal 401, also for paths that do not exist."""
+        """Raises Refusal 401, also for unknown paths."""
         if scope["path"].rstrip("/") not in _OPEN_PATHS:
             services = self._services
             now_ms = services.clock.now_ms()
@@ -121,7 +121,7 @@ def _token_id(scope: Message) -> str | None:
 
 
 class _Api:
-    """Answers the operations of the API."""
+    """Calls the handlers of the API's operations."""
 
     def __init__(self, services: Services) -> None:
         self._services = services

@@ -25,7 +25,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=256, examples=["My first app
 
 
 class ApplicationIn(Shape):
-    """An application to create."""
+    """The application to create or replace."""
 
     name: Name
     uid: Uid | None = None
@@ -35,7 +35,7 @@ class ApplicationIn(Shape):
 
 
 class ApplicationPatch(Shape):
-    """Changes to an application; omitted fields stay."""
+    """The fields to change. Omitted fields keep their values."""
 
     name: Name | UnsetType = UNSET
     uid: Uid | UnsetType | None = UNSET
@@ -55,8 +55,8 @@ class ApplicationOut(Shape):
     uid: Uid | None = None
 
 
-_MADE = ResponseSpec(ApplicationOut, description="Created.")
-_THERE = ResponseSpec(ApplicationOut, description="Already exists.")
+_CREATED = ResponseSpec(ApplicationOut, description="Created.")
+_EXISTS = ResponseSpec(ApplicationOut, description="Already exists.")
 
 
 def shown(application: Application) -> ApplicationOut:
@@ -70,7 +70,7 @@ def shown(application: Application) -> ApplicationOut:
     )
 
 
-@get("/api/v1/app", id="v1.application.list", tags=TAGS, summary="List Applications", needs=Needs.OWN)
+@get("/api/v1/app", id="v1.application.list", tags=TAGS, summary="List applications", needs=Needs.OWN)
 async def list_applications(
     *,
     snapshot: Snapshot,
@@ -78,11 +78,15 @@ async def list_applications(
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     order: Order = None,
-    exclude_apps_with_no_endpoints: bool = False,
-    exclude_apps_with_disabled_endpoints: bool = False,
+    exclude_apps_with_no_endpoints: Annotated[
+        bool, Meta(description="Exclude applications without endpoints. Defaults to false.")
+    ] = False,
+    exclude_apps_with_disabled_endpoints: Annotated[
+        bool, Meta(description="Exclude applications whose endpoints are all disabled. Defaults to false.")
+    ] = False,
     exclude_apps_with_svix_play_endpoints: NoPlay = None,  # noqa: ARG001 - there are none
 ) -> Page[ApplicationOut]:
-    """Applications, the newest first unless asked otherwise. A token of one application sees that one."""
+    """Lists applications, newest first by default. A token limited to one application gets only that application."""
     found = [application for application in snapshot.applications if caller.sees(application.id)]
     if exclude_apps_with_no_endpoints:
         found = [item for item in found if any(other.app_id == item.id for other in snapshot.endpoints)]
@@ -107,17 +111,19 @@ def _only_disabled(snapshot: Snapshot, application: Application) -> bool:
     "/api/v1/app",
     id="v1.application.create",
     tags=TAGS,
-    summary="Create Application",
-    responses={200: _THERE},
+    summary="Create application",
+    responses={200: _EXISTS},
 )
 async def create_application(
     *,
     data: ApplicationIn,
     services: Services,
     caller: Caller,
-    get_if_exists: bool = False,
+    get_if_exists: Annotated[
+        bool, Meta(description="Return the existing application if the uid is in use. Defaults to false.")
+    ] = False,
 ) -> Response[ApplicationOut]:
-    """Creates an application. With `get_if_exists` the one that has its uid is returned, where there is one."""
+    """Creates an application. With `get_if_exists`, an existing application with the same uid is returned (200)."""
 
     async def change(edit: Edit) -> Response[ApplicationOut]:
         application = None if data.uid is None else find(edit.snapshot.applications, data.uid)
@@ -128,9 +134,9 @@ async def create_application(
     return await edited(services, caller, change)
 
 
-@get("/api/v1/app/{app_id}", id="v1.application.get", tags=TAGS, summary="Get Application")
+@get("/api/v1/app/{app_id}", id="v1.application.get", tags=TAGS, summary="Get application")
 async def get_application(application: Application) -> ApplicationOut:
-    """One application."""
+    """Returns an application."""
     return shown(application)
 
 
@@ -138,27 +144,27 @@ async def get_application(application: Application) -> ApplicationOut:
     "/api/v1/app/{app_id}",
     id="v1.application.upsert",
     tags=TAGS,
-    summary="Upsert Application",
+    summary="Create or replace application",
     needs=Needs.BACKEND,
-    responses={201: _MADE},
+    responses={201: _CREATED},
 )
 async def upsert_application(
     app_id: AppKey, data: ApplicationIn, services: Services, caller: Caller
 ) -> Response[ApplicationOut]:
-    """Replaces an application, or creates it. A uid in the path stays where the body has none."""
+    """Replaces an application, or creates it. If the body has no uid, the uid in the path is used."""
 
     async def change(edit: Edit) -> Response[ApplicationOut]:
         application = find(edit.snapshot.applications, app_id)
         if application is None and (caller.app_id is not None or is_id(app_id, "app")):
-            application = application_of(edit.snapshot, caller, app_id)  # says that there is none
+            application = application_of(edit.snapshot, caller, app_id)  # raises 404
         if application is None:
             check_new_uid(app_id, "path.app_id")
         else:
             application_of(edit.snapshot, caller, app_id)
-        wanted = data
+        new = data
         if application is None or application.id != app_id:
-            wanted = msgspec.structs.replace(data, uid=data.uid or app_id)
-        return Response(shown(await _put(edit, wanted, application)), status=200 if application else 201)
+            new = msgspec.structs.replace(data, uid=data.uid or app_id)
+        return Response(shown(await _put(edit, new, application)), status=200 if application else 201)
 
     return await edited(services, caller, change)
 
@@ -167,22 +173,22 @@ async def upsert_application(
     "/api/v1/app/{app_id}",
     id="v1.application.patch",
     tags=TAGS,
-    summary="Patch Application",
+    summary="Update application",
     needs=Needs.BACKEND,
 )
 async def patch_application(
     app_id: AppKey, data: ApplicationPatch, services: Services, caller: Caller
 ) -> ApplicationOut:
-    """Changes the given fields of an application."""
+    """Changes the given fields. Omitted fields keep their values."""
 
     async def change(edit: Edit) -> Application:
         application = application_of(edit.snapshot, caller, app_id)
-        as_it_is = ApplicationIn(
+        current = ApplicationIn(
             name=application.name or application.uid,
             uid=None if application.uid == application.id else application.uid,
             metadata=application.details.metadata,
         )
-        return await _put(edit, patched(as_it_is, data), application)
+        return await _put(edit, patched(current, data), application)
 
     return shown(await edited(services, caller, change))
 
@@ -191,7 +197,7 @@ async def patch_application(
     "/api/v1/app/{app_id}",
     id="v1.application.delete",
     tags=TAGS,
-    summary="Delete Application",
+    summary="Delete application",
     needs=Needs.BACKEND,
     status=200,
     responses=DELETED,
@@ -199,7 +205,9 @@ async def patch_application(
 async def delete_application(
     *, app_id: AppKey, services: Services, caller: Caller, dry_run: DryRun = False
 ) -> Response[DryRunOut | None]:
-    """Deletes an application with its endpoints and sources. Its messages stay until they are too old."""
+    """Deletes an application, its endpoints and its sources. Its messages are kept for the retention period. The last
+    application cannot be deleted (409).
+    """
 
     async def change(edit: Edit) -> Response[DryRunOut | None]:
         application = application_of(edit.snapshot, caller, app_id)

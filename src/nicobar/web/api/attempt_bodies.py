@@ -18,8 +18,8 @@ AttemptId = Annotated[str, Meta(pattern=r"^atmpt_[A-Za-z0-9]{27}$", examples=["a
 
 
 class RequestOut(Shape):
-    """A request of a try. The body has the message's own calls, a line each; `others` counts the calls of other
-    messages that travelled with them.
+    """A request of an attempt. `body` has this message's calls, one per line. `others` is the number of calls of
+    other messages in the same batch.
     """
 
     method: str
@@ -29,8 +29,8 @@ class RequestOut(Shape):
 
 
 class MessageAttemptOut(Shape):
-    """A try. Ours: `reason`, `nextAttempt` where another one follows, `transformationVersion`, `console`, `verdicts`
-    and `requests`; the last three are empty where the content was not asked for.
+    """An attempt. Nicobar adds these fields to the Svix API: `reason`, `nextAttempt` (null if no retry is scheduled),
+    `transformationVersion`, `console`, `verdicts` and `requests`. The last three are empty without `with_content`.
     """
 
     id: AttemptId
@@ -43,27 +43,27 @@ class MessageAttemptOut(Shape):
     response_duration_ms: int
     status: MessageStatus
     status_text: str
-    trigger_type: Annotated[int, Meta(description="0 by the schedule, 1 asked for by somebody.")]
+    trigger_type: Annotated[int, Meta(description="0: scheduled. 1: manual.")]
     reason: str | None
     next_attempt: Moment | None
     transformation_version: int | None
     console: list[str]
     verdicts: list[VerdictOut]
     requests: list[RequestOut]
-    # Left out, not null, where it was not asked for: clients before 1.63 fail on null.
+    # Omitted, not null, unless requested: clients before 1.63 fail on null.
     msg: MessageOut | UnsetType = UNSET
 
 
 def attempt_shown(
-    tried: MessageAttempt, url: str, *, with_content: bool, with_message: bool = False, expanded: bool
+    found: MessageAttempt, url: str, *, with_content: bool, with_message: bool = False, expanded: bool
 ) -> MessageAttemptOut:
-    """`url` is where the endpoint posts to, for a try that sent nothing."""
-    attempt = tried.attempt
+    """`url` is that of the endpoint, shown for an attempt that sent nothing."""
+    attempt = found.attempt
     status = status_of_attempt(attempt.state, expanded=expanded)
     return MessageAttemptOut(
         id=attempt.id,
-        msg_id=tried.message.id,
-        endpoint_id=tried.endpoint_id,
+        msg_id=found.message.id,
+        endpoint_id=found.endpoint_id,
         timestamp=moment(attempt.started_at_ms),
         url=attempt.requests[0].url if attempt.requests else url,
         response=attempt.response if with_content else "",
@@ -72,7 +72,7 @@ def attempt_shown(
         status=status,
         status_text=text_of(status),
         trigger_type=int(attempt.manual),
-        msg=shown(tried.message, with_content=False) if with_message else UNSET,
+        msg=shown(found.message, with_content=False) if with_message else UNSET,
         reason=text_of_reason(attempt.reason),
         next_attempt=None if attempt.next_try_at_ms is None else moment(attempt.next_try_at_ms),
         transformation_version=attempt.transformation_version,
@@ -87,7 +87,7 @@ def _request_shown(request: RequestRecord) -> RequestOut:
 
 
 def url_of(services: Services, endpoint_id: str) -> str:
-    """Where an endpoint posts to; a name of ours for one that is gone or cannot be opened."""
+    """The URL of an endpoint; a URN for one that was deleted or cannot be opened."""
     for endpoint in services.configuration.endpoints.values():
         if endpoint.endpoint.id == endpoint_id:
             return endpoint.destination.url

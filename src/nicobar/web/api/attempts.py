@@ -40,19 +40,19 @@ from nicobar.web.parameters import Name
 
 TAGS = ["Message Attempt"]
 MASKED = "***"
-AttemptKey = Annotated[str, Meta(description="The attempt's id.", max_length=MAX_KEY_CHARS)]
+AttemptKey = Annotated[str, Meta(description="The attempt's ID.", max_length=MAX_KEY_CHARS)]
 StatusFilter = Annotated[
-    MessageStatus | None, Meta(description="Only this status: 0 success, 1 pending, 2 fail, 3 sending, 4 canceled.")
+    MessageStatus | None, Meta(description="Filter by status: 0 success, 1 pending, 2 fail, 3 sending, 4 canceled.")
 ]
 ClassFilter = Annotated[
     StatusCodeClass | None,
-    Meta(description="Only answers of this class: 100 to 500, or 0 for those without an answer."),
+    Meta(description="Filter by class of the response status: 100, 200, 300, 400, 500, or 0 for no response."),
 ]
 
 
 class MessageAttemptHeadersOut(Shape):
-    """The headers of a try's last request; those that carry credentials are masked, and named in `sensitive`. The
-    answer's headers are not kept.
+    """The headers of the attempt's last request. Credentials are masked; `sensitive` lists the names of masked
+    headers. Response headers are not stored, so `responseHeaders` is null.
     """
 
     sent_headers: dict[str, str]
@@ -61,7 +61,7 @@ class MessageAttemptHeadersOut(Shape):
 
 
 class CountOut(Shape):
-    """How many there are; `approximated` where there may be more than were counted."""
+    """The number of attempts. `approximated` is true if there may be more."""
 
     count: int
     approximated: bool
@@ -78,7 +78,7 @@ def _filter(
     status_code_class: StatusCodeClass | None,
     expanded: bool,
 ) -> AttemptFilter | None:
-    """None where no attempt can have the status."""
+    """None if no attempt can have the status."""
     states = () if status is None else attempt_states_of(status, expanded=expanded)
     if status is not None and not states:
         return None
@@ -97,7 +97,7 @@ def _filter(
     "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}",
     id="v1.message-attempt.list-by-endpoint",
     tags=TAGS,
-    summary="List Attempts By Endpoint",
+    summary="List attempts by endpoint",
 )
 async def list_by_endpoint(
     *,
@@ -112,11 +112,13 @@ async def list_by_endpoint(
     before: Before = None,
     after: After = None,
     with_content: WithContent = True,
-    with_msg: Annotated[bool, Meta(description="Whether each has its message, without payload.")] = False,
+    with_msg: Annotated[
+        bool, Meta(description="Include the message, without its payload. Defaults to false.")
+    ] = False,
     expanded_statuses: Expanded = False,
     event_types: EventTypes = None,
 ) -> Page[MessageAttemptOut]:
-    """An endpoint's tries, the newest first. A page can be short and not be the last one: `done` says so."""
+    """Lists the attempts of an endpoint, newest first. A short page is not necessarily the last: check `done`."""
     place = read_iterator(iterator)
     which = _filter(
         before=before,
@@ -146,7 +148,7 @@ async def list_by_endpoint(
     "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}/count",
     id="v1.message-attempt.count-by-endpoint",
     tags=TAGS,
-    summary="Count Attempts By Endpoint",
+    summary="Count attempts by endpoint",
 )
 async def count_by_endpoint(
     *,
@@ -160,7 +162,7 @@ async def count_by_endpoint(
     after: After = None,
     event_types: EventTypes = None,
 ) -> CountOut:
-    """How many of an endpoint's latest 100,000 tries fit. What was canceled counts under its own status."""
+    """Counts the matching attempts among the latest 100,000 of an endpoint. Canceled attempts have the status 4."""
     which = _filter(
         before=before,
         after=after,
@@ -181,7 +183,7 @@ async def count_by_endpoint(
     "/api/v1/app/{app_id}/attempt/msg/{msg_id}",
     id="v1.message-attempt.list-by-msg",
     tags=TAGS,
-    summary="List Attempts By Msg",
+    summary="List attempts by message",
 )
 async def list_by_message(
     *,
@@ -196,7 +198,7 @@ async def list_by_message(
     channel: ChannelFilter = None,
     tag: TagFilter = None,
     of_endpoint: Annotated[
-        Annotated[str, Meta(max_length=MAX_KEY_CHARS, description="Only those of this endpoint.")] | None,
+        Annotated[str, Meta(max_length=MAX_KEY_CHARS, description="Filter by endpoint, by ID or uid.")] | None,
         Name("endpoint_id"),
     ] = None,
     before: Before = None,
@@ -205,7 +207,7 @@ async def list_by_message(
     expanded_statuses: Expanded = False,
     event_types: EventTypes = None,
 ) -> Page[MessageAttemptOut]:
-    """A message's tries, the newest first."""
+    """Lists the attempts of a message, newest first."""
     message = await message_of(services, application, msg_id)
     place = read_iterator(iterator)
     which = _filter(
@@ -243,7 +245,7 @@ async def attempt_of(services: Services, application: Application, msg_id: str, 
         or found.message.source_id == ALERT_SOURCE_ID
         or msg_id not in {found.message.id, found.message.event_id}
     ):
-        raise not_found("attempt")
+        raise not_found("attempt", attempt_id)
     return found
 
 
@@ -251,7 +253,7 @@ async def attempt_of(services: Services, application: Application, msg_id: str, 
     "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}",
     id="v1.message-attempt.get",
     tags=TAGS,
-    summary="Get Attempt",
+    summary="Get attempt",
 )
 async def get_attempt(
     *,
@@ -261,7 +263,7 @@ async def get_attempt(
     attempt_id: AttemptKey,
     expanded_statuses: Expanded = False,
 ) -> MessageAttemptOut:
-    """One try, with what was sent and what was answered."""
+    """Returns an attempt with its requests and the response."""
     found = await attempt_of(services, application, msg_id, attempt_id)
     url = url_of(services, found.endpoint_id)
     return attempt_shown(found, url, with_content=True, expanded=expanded_statuses)
@@ -271,12 +273,12 @@ async def get_attempt(
     "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/headers",
     id="v1.message-attempt.get-headers",
     tags=TAGS,
-    summary="Get Attempt Headers",
+    summary="Get attempt headers",
 )
 async def get_attempt_headers(
     *, application: Application, services: Services, msg_id: MessageKey, attempt_id: AttemptKey
 ) -> MessageAttemptHeadersOut:
-    """The headers that a try sent."""
+    """Returns the request headers of an attempt."""
     found = await attempt_of(services, application, msg_id, attempt_id)
     sent = found.attempt.requests[-1].headers if found.attempt.requests else {}
     return MessageAttemptHeadersOut(
@@ -290,7 +292,7 @@ async def get_attempt_headers(
     "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/content",
     id="v1.message-attempt.expunge-content",
     tags=TAGS,
-    summary="Delete attempt response body",
+    summary="Delete attempt response",
     status=200,
     responses=DELETED,
 )

@@ -1,4 +1,4 @@
-"""Ours, `/api/v1/audit-log`: who changed what."""
+"""`/api/v1/audit-log` (an addition to the Svix API): the audit log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ TAGS = ["Audit Log"]
 
 
 class ChangeOut(Shape):
-    """A change: who (`actor`), what (`action`, a noun and a verb), to which thing (`subject`, its id)."""
+    """A change: the user or token (`actor`), the `action`, such as `endpoint.update`, and the ID of the changed
+    object (`subject`).
+    """
 
     id: str
     at: Moment
@@ -50,7 +52,7 @@ def shown(change: Change) -> ChangeOut:
     "/api/v1/audit-log",
     id="nicobar.audit-log.list",
     tags=TAGS,
-    summary="List Changes",
+    summary="List audit log",
     needs=Needs.OWN,
 )
 async def list_changes(
@@ -62,16 +64,17 @@ async def list_changes(
     iterator: Iterator = None,
     order: Order = None,
     of_application: Annotated[
-        Annotated[str, Meta(max_length=MAX_KEY_CHARS, description="Only those in this application.")] | None,
+        Annotated[str, Meta(max_length=MAX_KEY_CHARS, description="Filter by application, by ID or uid.")] | None,
         Name("app_id"),
     ] = None,
-    actor: Annotated[str, Meta(max_length=256, description="Only those of this actor.")] | None = None,
-    action: Annotated[str, Meta(max_length=256, description="Only this action.")] | None = None,
-    subject: Annotated[str, Meta(max_length=256, description="Only those to this thing.")] | None = None,
+    actor: Annotated[str, Meta(max_length=256, description="Filter by actor.")] | None = None,
+    action: Annotated[str, Meta(max_length=256, description="Filter by action.")] | None = None,
+    subject: Annotated[str, Meta(max_length=256, description="Filter by the ID of the changed object.")]
+    | None = None,
     before: Before = None,
     after: After = None,
 ) -> Page[ChangeOut]:
-    """Changes, the newest first unless asked otherwise. A token of one application sees those in it."""
+    """Lists changes, newest first by default. A token limited to one application gets only the changes in it."""
     app_id = caller.app_id if of_application is None else application_of(snapshot, caller, of_application).id
     which = AuditFilter(
         app_id=app_id,

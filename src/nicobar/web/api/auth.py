@@ -1,4 +1,4 @@
-"""Who asks: bearer tokens, and what each may do. What a token may not see is answered as what is not there."""
+"""Authentication by bearer tokens, and their scopes. Objects outside the scope of a token are not found (404)."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from nicobar.web.api.errors import forbidden
 from nicobar.web.asgi import Message
 from nicobar.web.operations import Operation
 
-CALLER = "nicobar.caller"  # where the caller stands in an ASGI scope
+CALLER = "nicobar.caller"  # the key of the caller in an ASGI scope
 _BEARER = "bearer "
 
 
 class Needs(StrEnum):
-    """What an operation needs beyond what its method and its path say; the `needs` of its row.
+    """The access that an operation requires, if it differs from the default.
 
-    Without it, GET needs a token that may read and everything else one that may write; a path without an application
-    needs one for all applications.
+    By default, GET requires read access and other methods write access; a path without an application requires a
+    token for all applications.
     """
 
-    NOTHING = "nothing"  # not even a token
-    READING = "reading"  # a POST that changes nothing
-    ANY_READER = "any_reader"  # reading, of what every application may see
-    OWN = "own"  # the handler itself keeps to the application of the caller
-    SELF = "self"  # concerns the token itself
-    BACKEND = "backend"  # not for a link to the dashboard
-    WRITING = "writing"  # a GET that shows a secret
-    MESSAGES = "messages"  # makes messages, which a token may be limited to
+    NOTHING = "nothing"  # no token
+    READING = "reading"  # read access, for a POST that changes nothing
+    ANY_READER = "any_reader"  # read access, to data that all applications share
+    OWN = "own"  # the handler filters by the application of the caller
+    SELF = "self"  # any token, for an operation on the token itself
+    BACKEND = "backend"  # any token but that of a dashboard link
+    WRITING = "writing"  # write access, for a GET that returns a secret
+    MESSAGES = "messages"  # creating messages, which a token can be limited to
 
 
 class Caller(Record):
-    """Whose token it is, and what that may do."""
+    """The token of a request, and its scope."""
 
     token: Token
 
     @property
     def name(self) -> str:
-        """As the audit log shows it. A link to the dashboard has the same name as there."""
+        """The name in the audit log. A dashboard link has the same name as in the dashboard."""
         if self.token.portal:
             return f"link {self.token.session_id or self.token.id}"
         return f"token {self.token.name}"
 
     @property
     def app_id(self) -> str | None:
-        """The one application that it is limited to."""
+        """The application that the token is limited to, if any."""
         return self.token.app_id
 
     @property
@@ -57,12 +57,12 @@ class Caller(Record):
         return self.token.scope in {Scope.ADMIN, Scope.APPLICATION}
 
     def sees(self, app_id: str | None) -> bool:
-        """Whether things of this application are there for the caller; None: of no application."""
+        """Whether the caller can access objects of this application; None for objects of no application."""
         return self.app_id is None or self.app_id == app_id
 
 
 async def caller_of(headers: Mapping[str, str], access: Access, uses: TokenUses, now_ms: int) -> Caller:
-    """Whose token the request carries. Raises Refusal 401, the same for every reason."""
+    """The caller, by the token of the request. Raises Refusal 401, the same for every reason."""
     given = headers.get("authorization", "")
     if given[: len(_BEARER)].lower() != _BEARER:
         raise unauthenticated()
@@ -76,31 +76,43 @@ def unauthenticated() -> Refusal:
     return Refusal(
         401,
         "authentication_failed",
-        "The request carries no token that is valid.",
-        "Send the header Authorization: Bearer TOKEN; nicobar token create NAME makes one.",
+        "Missing or invalid API token.",
+        "Send the header Authorization: Bearer TOKEN. Create a token with nicobar token create NAME.",
     )
 
 
 def caller_in(scope: Message) -> Caller | None:
-    """Whose request it is; None for an operation that needs no token."""
+    """The caller of a request; None for an operation that requires no token."""
     caller = scope.get(CALLER)
     return caller if isinstance(caller, Caller) else None
 
 
 def check_access(caller: Caller, operation: Operation) -> None:
-    """Raises Refusal 403 for what no thing's existence decides: the scope of the token and the kind of operation."""
+    """Raises Refusal 403 if the scope of the token does not allow the operation, whatever its object."""
     needs = operation.needs
     if needs is Needs.SELF:
         return
     if caller.token.scope is Scope.APPLICATION_MESSAGES:
         if needs is not Needs.MESSAGES:
-            raise forbidden()
+            raise _scope_too_narrow(caller)
         return
     reads = needs in {Needs.READING, Needs.ANY_READER} or (
         operation.method in {"GET", "OPTIONS"} and needs is not Needs.WRITING
     )
-    if (not reads and not caller.may_write) or (needs is Needs.BACKEND and caller.token.portal):
-        raise forbidden()
+    if not reads and not caller.may_write:
+        raise _scope_too_narrow(caller)
+    if needs is Needs.BACKEND and caller.token.portal:
+        raise forbidden("Dashboard links do not allow this request.", "Use an API token.")
     if caller.app_id is None or "app_id" in operation.path_names or needs in {Needs.ANY_READER, Needs.OWN}:
         return
-    raise forbidden()
+    raise forbidden(
+        f"This token is limited to the application {caller.app_id}, but this request concerns all applications.",
+        "Use a token for all applications.",
+    )
+
+
+def _scope_too_narrow(caller: Caller) -> Refusal:
+    return forbidden(
+        f"The scope {caller.token.scope} of this token does not allow this request.",
+        "Use a token with a wider scope.",
+    )

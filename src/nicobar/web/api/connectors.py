@@ -1,4 +1,4 @@
-"""`/api/v1/connector`: the connectors that there are. They come with Nicobar; none can be added over HTTP."""
+"""`/api/v1/connector`: the built-in connectors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nicobar.web.api.auth import Needs
 from nicobar.web.api.endpoints import ONE
 from nicobar.web.api.errors import not_found
 from nicobar.web.api.lookups import MAX_KEY_CHARS
-from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
+from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, OrderByName, Ordering, page_of_all
 from nicobar.web.api.shapes import Moment, Page, Shape, moment
 from nicobar.web.operations import get
 
@@ -26,7 +26,7 @@ _EPOCH_BYTES = (_MADE_AT_MS // 1000 - EPOCH_S).to_bytes(4, "big")
 
 
 class FieldOut(Shape):
-    """A field of `connector.config` in an endpoint. `kind` is `text`, `secret`, `url`, `choice` or `switch`."""
+    """A field of an endpoint's `connector.config`. `kind` is `text`, `secret`, `url`, `choice` or `switch`."""
 
     name: str
     label: str
@@ -38,8 +38,8 @@ class FieldOut(Shape):
 
 
 class ConnectorOut(Shape):
-    """A connector. `uid` is what `connector.kind` in an endpoint says, `fields` are what its `config` has,
-    `transformation` is the code that a new endpoint begins with.
+    """A connector. `uid` is the value for `connector.kind` of an endpoint, `fields` are the fields of its
+    `connector.config`, and `transformation` is the default code of a new endpoint.
     """
 
     id: str
@@ -89,7 +89,7 @@ def _field(field: Field) -> FieldOut:
 
 
 def _stable_id(prefix: str, name: str) -> str:
-    """An id in the field's form that is the same everywhere."""
+    """An ID in the format of the field, the same in every installation."""
     digest = hashlib.sha256(f"{nicobar.__name__}/{name}".encode()).digest()
     return f"{prefix}_{ksuid_text(_EPOCH_BYTES + digest[:16])}"
 
@@ -98,17 +98,17 @@ def _stable_id(prefix: str, name: str) -> str:
     "/api/v1/connector",
     id="v1.connector.list",
     tags=TAGS,
-    summary="List Connectors",
+    summary="List connectors",
     needs=Needs.ANY_READER,
 )
 async def list_connectors(
     *,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
-    order: Order = None,
-    product_type: Annotated[str | None, Meta(description="Only connectors of this `productType`.")] = None,
+    order: OrderByName = None,
+    product_type: Annotated[str | None, Meta(description="Filter by `productType`.")] = None,
 ) -> Page[ConnectorOut]:
-    """The connectors that an endpoint can have, with the fields that each needs."""
+    """Lists the connectors and their configuration fields, by kind. Connectors are built into Nicobar."""
     return page_of_all(
         [item for item in map(shown, CONNECTORS) if product_type in {None, item.product_type}],
         iterator=iterator,
@@ -123,27 +123,27 @@ async def list_connectors(
     "/api/v1/connector/{connector_id}",
     id="v1.connector.get",
     tags=TAGS,
-    summary="Get Connector",
+    summary="Get connector",
     needs=Needs.ANY_READER,
 )
 async def get_connector(
-    connector_id: Annotated[str, Meta(description="The connector's id, or its kind.", max_length=MAX_KEY_CHARS)],
+    connector_id: Annotated[str, Meta(description="The connector's ID or kind.", max_length=MAX_KEY_CHARS)],
 ) -> ConnectorOut:
-    """One connector."""
+    """Returns a connector."""
     for candidate in CONNECTORS:
         if connector_id in {candidate.kind, _stable_id("trtmpl", candidate.kind)}:
             return shown(candidate)
-    raise not_found("connector")
+    raise not_found("connector", connector_id)
 
 
 @get(
     f"{ONE}/connector",
     id="v1.endpoint.get_connector",
     tags=["Endpoint"],
-    summary="Get Endpoint Connector",
+    summary="Get endpoint connector",
 )
 async def get_endpoint_connector(endpoint: Endpoint) -> ConnectorOut:
-    """The connector of an endpoint."""
+    """Returns the connector of an endpoint."""
     return shown(connector(endpoint.connector))
 
 

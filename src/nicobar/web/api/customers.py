@@ -1,4 +1,4 @@
-"""Ours, `/api/v1/app/{app_id}/customer`: whom events are about, and all that became of theirs."""
+"""`/api/v1/app/{app_id}/customer` (an addition to the Svix API): customers and their messages."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from nicobar.web.operations import get, post
 TAGS = ["Customer"]
 MAX_KEY_CHARS = 256
 
-Key = Annotated[str, Meta(min_length=1, max_length=MAX_KEY_CHARS, description="The sender's id for the customer.")]
+Key = Annotated[str, Meta(min_length=1, max_length=MAX_KEY_CHARS, description="The sender's ID for the customer.")]
 
 
 class CustomerOut(Shape):
-    """A customer: the sender's id, and the latest message about them."""
+    """A customer: the sender's ID and the latest message about the customer."""
 
     key: str
     latest_message_id: MessageId
@@ -39,8 +39,8 @@ class CustomerOut(Shape):
 
 
 class DeliveryOut(Shape):
-    """How far a message is with an endpoint. `behind` is the message of the same customer that it waits for, which is
-    tried again at `behindUntil`; `tries` those that were spent.
+    """The delivery of a message to an endpoint. `tries` is the number of attempts. `behind` is the earlier message of
+    the same customer that this delivery is queued after; its next attempt is at `behindUntil`.
     """
 
     endpoint_id: EndpointId
@@ -56,19 +56,19 @@ class DeliveryOut(Shape):
 
 
 class MomentOut(MessageOut):
-    """A message of a customer, without its payload, and its deliveries."""
+    """A message about a customer, without its payload, and its deliveries."""
 
     deliveries: list[DeliveryOut]
 
 
 class CustomerIn(Shape):
-    """Which customer."""
+    """The customer to delete."""
 
     key: Annotated[str, Meta(min_length=1, max_length=MAX_KEY_CHARS, examples=["cus_8FzYfU2mLQ3pB5x1nV0aT"])]
 
 
 class ExpungedOut(Shape):
-    """How many messages were emptied; `done` where none is left."""
+    """The number of messages whose payload was deleted. `done` is true if none remain."""
 
     messages: int
     done: bool
@@ -94,7 +94,7 @@ def delivery_shown(delivery: Delivery, waits: DeliveryWaits) -> DeliveryOut:
     "/api/v1/app/{app_id}/customer",
     id="nicobar.customer.list",
     tags=TAGS,
-    summary="List Customers",
+    summary="List customers",
 )
 async def list_customers(
     *,
@@ -102,14 +102,16 @@ async def list_customers(
     services: Services,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
-    prefix: Annotated[str, Meta(max_length=MAX_KEY_CHARS, description="Only those whose key begins with this.")] = "",
+    prefix: Annotated[str, Meta(max_length=MAX_KEY_CHARS, description="Filter by the beginning of the key.")] = "",
 ) -> Page[CustomerOut]:
-    """Customers by key, forward only. To find one by an e-mail address, list messages that contain it: only keys are
-    kept beside the payloads.
+    """Lists customers by key. Only forward pagination is supported. Customers are indexed by key only: to search for
+    an email address, list the messages that contain it.
     """
     place = read_iterator(iterator)
     if place.backwards:
-        raise Invalid("query.iterator", "This list goes forward only.", "Give the `iterator` of another page.")
+        raise Invalid(
+            "query.iterator", "This list does not support `prevIterator`.", "Use the `iterator` of a previous page."
+        )
     found = await services.store.customers(application.id, prefix, after=place.key, limit=limit)
     page = page_of_found(
         found,
@@ -129,7 +131,7 @@ async def list_customers(
     "/api/v1/app/{app_id}/customer/timeline",
     id="nicobar.customer.timeline",
     tags=TAGS,
-    summary="Customer Timeline",
+    summary="Get customer timeline",
 )
 async def customer_timeline(
     *,
@@ -143,8 +145,8 @@ async def customer_timeline(
     after: After = None,
     event_types: EventTypes = None,
 ) -> Page[MomentOut]:
-    """All messages about one customer, the newest first, and for each endpoint what became of them: delivered, failed
-    and why, waiting and behind which.
+    """Lists all messages about a customer, newest first, each with its deliveries: status, reason of a failure, and
+    the message that a pending delivery is queued after.
     """
     place = read_iterator(iterator)
     which = MessageFilter(
@@ -167,7 +169,7 @@ async def customer_timeline(
     "/api/v1/app/{app_id}/customer/expunge",
     id="nicobar.customer.expunge",
     tags=TAGS,
-    summary="Expunge Customer",
+    summary="Delete customer data",
     status=200,
 )
 async def expunge_customer(
@@ -178,9 +180,9 @@ async def expunge_customer(
     data: CustomerIn,
     dry_run: DryRun = False,
 ) -> ExpungedOut | DryRunOut:
-    """Takes a customer's data out: payloads, what tries quote of them, and the key. What is not delivered is
-    canceled. Up to 10,000 messages at once; ask again until it is `done`. With `dryRun` nothing is deleted, and the
-    answer counts all messages of the customer.
+    """Deletes a customer's data: payloads, the copies in attempts, and the key. Unfinished deliveries are canceled.
+    Each request deletes at most 10,000 messages: repeat it until `done` is true. With `dryRun`, returns the number of
+    messages and deliveries, and deletes nothing.
     """
     if dry_run:
         count = await services.store.count_expunge(application.id, data.key)

@@ -1,4 +1,4 @@
-"""`dryRun`: what an operation that sends, replays, cancels or deletes would do. Nothing is changed."""
+"""`dryRun`: previews an operation that sends, replays, cancels or deletes, without changing anything."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from nicobar.web.operations import Response, ResponseSpec
 from nicobar.web.parameters import Name
 
 DryRun = Annotated[
-    bool, Name("dryRun", "dry_run"), Meta(description="Return what the operation would do (200); change nothing.")
+    bool,
+    Name("dryRun", "dry_run"),
+    Meta(description="Preview the operation (200) without changing anything. Defaults to false."),
 ]
 
 
 class DryRunOut(Shape):
-    """What the operation would do: `deliveries` that it would queue or cancel, `messages` that it would create or
-    whose payload it would delete. Nothing was changed.
+    """Preview of an operation. `deliveries`: number of deliveries to queue or cancel. `messages`: number of messages
+    to create, or whose payload to delete. Nothing was changed.
     """
 
     deliveries: int
     messages: int
 
 
-WOULD = ResponseSpec(DryRunOut, description="With `dryRun`: what it would do.")
-# For an operation that answers with nothing.
+WOULD = ResponseSpec(DryRunOut, description="Preview, with `dryRun`. Nothing was changed.")
+# For an operation without a response body.
 DELETED: dict[int, ResponseSpec] = {204: ResponseSpec(None, description="Deleted."), 200: WOULD}
 
 
@@ -44,5 +46,5 @@ def done() -> Response[DryRunOut | None]:
 
 
 async def unfinished(history: History, *endpoints: Endpoint) -> int:
-    """How many deliveries of these endpoints are not finished."""
+    """The number of unfinished deliveries of these endpoints."""
     return sum([sum((await history.unfinished(endpoint.id)).values()) for endpoint in endpoints])

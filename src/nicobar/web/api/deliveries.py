@@ -1,4 +1,4 @@
-"""Deliveries, one message for one endpoint: their lists by endpoint and by message, and resending."""
+"""Deliveries: lists by endpoint and by message, and resending."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ from nicobar.web.operations import Response, ResponseSpec, get, post
 
 
 class WaitingOut(Shape):
-    """Why an unfinished delivery has not been sent yet: `sending` now; its endpoint is `disabled` or `paused`; it is
-    queued `behind` an earlier message of its customer; its destination is `failing`; it waits for a `retry`, for
-    `later`, or for its `turn`. `until` is when that ends, where it is known.
+    """Why a delivery has not been sent yet. `cause`: `sending` (in progress), `removed`, `disabled` or `paused` (the
+    endpoint), `behind` (queued after an earlier message of the same customer), `failing` (the destination), `retry`
+    (scheduled), `later` (`deliverAt` is in the future) or `turn` (queued). `until` is null if the end is unknown.
     """
 
     cause: WaitCause
@@ -52,7 +52,7 @@ class WaitingOut(Shape):
 
 
 class EndpointMessageOut(MessageOut):
-    """A message and how it fares with one endpoint. Ours: `reason` and `waiting`."""
+    """A message and its delivery to one endpoint. Additions to the Svix API: `reason` and `waiting`."""
 
     status: MessageStatus
     status_text: str
@@ -62,8 +62,8 @@ class EndpointMessageOut(MessageOut):
 
 
 class MessageEndpointOut(Shape):
-    """An endpoint and how a message fares with it. Ours: `reason`, `waiting`, and `behind`: the message of the same
-    customer that this one waits for.
+    """An endpoint and the delivery of a message to it. Additions to the Svix API: `reason`, `waiting` and `behind`
+    (the earlier message of the same customer that this delivery is queued after).
     """
 
     id: EndpointId
@@ -88,7 +88,7 @@ class MessageEndpointOut(Shape):
 
 
 class EmptyResponse(Shape):
-    """Nothing to say."""
+    """An empty object."""
 
 
 def next_attempt_of(delivery: Delivery) -> datetime | None:
@@ -111,7 +111,7 @@ def waiting_shown(wait: Wait | None) -> WaitingOut | None:
     "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg",
     id="v1.message-attempt.list-attempted-messages",
     tags=TAGS,
-    summary="List Attempted Messages",
+    summary="List messages by endpoint",
 )
 async def list_attempted_messages(
     *,
@@ -128,8 +128,8 @@ async def list_attempted_messages(
     expanded_statuses: Expanded = False,
     event_types: EventTypes = None,
 ) -> Page[EndpointMessageOut]:
-    """The messages that an endpoint got or is to get, each with how far it is, the newest first. A page can be short
-    and not be the last one: `done` says so.
+    """Lists the messages for an endpoint, newest first, with the status of each delivery. A short page is not
+    necessarily the last: check `done`.
     """
     place = read_iterator(iterator)
     which = MessageFilter(
@@ -166,7 +166,7 @@ async def list_attempted_messages(
     "/api/v1/app/{app_id}/msg/{msg_id}/endpoint",
     id="v1.message-attempt.list-attempted-destinations",
     tags=TAGS,
-    summary="List Attempted Destinations",
+    summary="List endpoints by message",
 )
 async def list_attempted_destinations(
     *,
@@ -177,7 +177,7 @@ async def list_attempted_destinations(
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
 ) -> Page[MessageEndpointOut]:
-    """The endpoints that a message goes to, by id. Those that were taken out are not among them."""
+    """Lists the endpoints of a message, by ID, with the status of each delivery. Deleted endpoints are not listed."""
     message = await message_of(services, application, msg_id)
     endpoints = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
     waits = await read_waits(services.store, snapshot.endpoints, services.clock.now_ms())
@@ -227,7 +227,7 @@ def _destination(endpoint: Endpoint, delivery: Delivery, url: str, wait: Wait | 
     "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend",
     id="v1.message-attempt.resend",
     tags=TAGS,
-    summary="Resend Webhook",
+    summary="Resend message",
     status=202,
     responses={202: ResponseSpec(EmptyResponse, description="Queued."), 200: WOULD},
 )
@@ -241,14 +241,14 @@ async def resend_message(
     new_ids: Annotated[
         bool,
         Meta(
-            description="Ours: with ids that the destination has not seen, so that it takes the events for new ones "
-            "and emails go out again."
+            description="Use new event IDs: the destination processes the events again and may send duplicate "
+            "emails. Defaults to false. An addition to the Svix API."
         ),
     ] = False,
     dry_run: DryRun = False,
 ) -> Response[EmptyResponse | DryRunOut]:
-    """Sends a message to an endpoint again, behind what the same customer has waiting. One that waits for its next
-    try is tried at once.
+    """Resends a message to an endpoint. It is queued after the customer's pending messages. A delivery that is
+    waiting for a retry is attempted immediately.
     """
     message = await message_of(services, application, msg_id)
     await resend(services, caller, message, endpoint, new_ids=new_ids, dry_run=dry_run)

@@ -1,4 +1,4 @@
-"""The bodies that create and change endpoints, and the specs and patches that they mean."""
+"""The request bodies for endpoints, and their conversion to specs and patches."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Url = Annotated[
         min_length=1,
         max_length=4_096,
         pattern=r"^https?://[^\s#@]+$",
-        description="Where messages are posted, signed by Standard Webhooks.",
+        description="URL for signed POST requests (Standard Webhooks).",
         examples=["https://example.com/webhook/"],
     ),
 ]
@@ -47,14 +47,17 @@ Secret = Annotated[
     str,
     Meta(
         pattern=r"^(whsec_)?[a-zA-Z0-9+/=]{32,100}$",
-        description="What requests are signed with: `whsec_` and base64.",
+        description="Signing secret: `whsec_` and base64. Generated if omitted.",
         examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"],
     ),
 ]
 EventTypes = Annotated[
-    list[EventTypeName], Meta(max_length=MAX_EVENT_TYPES, description="Event types to deliver; all if omitted.")
+    list[EventTypeName],
+    Meta(max_length=MAX_EVENT_TYPES, description="Event types to deliver. Defaults to all. Maximum 500."),
 ]
-Channels = Annotated[list[Channel], Meta(max_length=MAX_CHANNELS, description="Channels to deliver; all if omitted.")]
+Channels = Annotated[
+    list[Channel], Meta(max_length=MAX_CHANNELS, description="Channels to deliver. Defaults to all. Maximum 10.")
+]
 Headers = Annotated[dict[HeaderName, HeaderValue], Meta(max_length=MAX_HEADERS)]
 ConfigValue = Annotated[str, Meta(max_length=MAX_SETTING_CHARS)] | bool
 Kind = Annotated[
@@ -63,8 +66,8 @@ Kind = Annotated[
 
 
 class EndpointConnector(Shape):
-    """The connector of an endpoint and its configuration: the fields that `GET /api/v1/connector` names. Secrets are
-    shown as `***`, and stay as they are where that is sent back; fields that are left out stay too.
+    """The connector of an endpoint and its configuration. `GET /api/v1/connector` lists the fields. Secrets are
+    returned as `***`; sending `***` keeps the stored secret. Omitted fields keep their values.
     """
 
     kind: Kind
@@ -72,7 +75,7 @@ class EndpointConnector(Shape):
 
 
 class OlderNames(Shape):
-    """What clients before 2.0 call `eventTypes` and `throttleRate`, and the `version` that they send."""
+    """The names that clients before 2.0 use for `eventTypes` and `throttleRate`, and the `version` that they send."""
 
     filter_types: EventTypes | UnsetType | None = UNSET
     rate_limit: MessagesPerS | UnsetType | None = UNSET
@@ -83,7 +86,7 @@ N = TypeVar("N", bound=OlderNames)
 
 
 def with_newer_names(given: N) -> N:
-    """The same with the values of the older names under the newer ones. Raises Invalid where both differ."""
+    """The body with the values of older names under the newer ones. Raises Invalid if both are given and differ."""
     for older, newer, name, newer_name in (
         ("filter_types", "event_types", "filterTypes", "eventTypes"),
         ("rate_limit", "throttle_rate", "rateLimit", "throttleRate"),
@@ -92,14 +95,16 @@ def with_newer_names(given: N) -> N:
         if value is UNSET:
             continue
         if other is not None and other is not UNSET and other != value:
-            raise Invalid(f"body.{name}", f"{name} and {newer_name} differ.", f"Send {newer_name} only.")
+            raise Invalid(
+                f"body.{name}", f"{name} and {newer_name} have different values.", f"Send only {newer_name}."
+            )
         given = msgspec.structs.replace(given, **{newer: value, older: UNSET})
     return given
 
 
 class EndpointIn(OlderNames):
-    """What an endpoint is made of. With a `url` alone it is of the connector `http`; `connector` names another one.
-    One of a connector that has ready-made code begins with it.
+    """The endpoint to create. `connector` defaults to `http`, which requires `url`. If the connector has default
+    code, the endpoint's transformation starts with it.
     """
 
     url: Url | None = None
@@ -117,8 +122,9 @@ class EndpointIn(OlderNames):
 
 
 class EndpointUpsertIn(OlderNames):
-    """What an endpoint is replaced by. Its secret and its transformation stay, and so do its headers unless others
-    are given. A URL of another host needs credentials and headers with it; `{}` removes the headers.
+    """The new values of the endpoint. The signing secret and the transformation are kept, and so are the headers if
+    omitted. A URL with a different host requires `headers` and credentials in the same request; `{}` removes the
+    headers.
     """
 
     url: Url | None = None
@@ -135,8 +141,8 @@ class EndpointUpsertIn(OlderNames):
 
 
 class EndpointPatch(OlderNames):
-    """What changes of an endpoint; what is left out stays. A URL of another host needs credentials and headers with
-    it; `{}` removes the headers.
+    """The fields to change. Omitted fields keep their values. A URL with a different host requires `headers` and
+    credentials in the same request; `{}` removes the headers.
     """
 
     url: Url | UnsetType = UNSET
@@ -154,7 +160,7 @@ class EndpointPatch(OlderNames):
 
 
 def spec_of(wanted: EndpointIn) -> EndpointSpec:
-    """A new endpoint as a body describes it. Raises Invalid."""
+    """The spec of a new endpoint. Raises Invalid."""
     connection = connection_of(wanted.connector.kind if wanted.connector else HTTP, wanted)
     if connection.kind == HTTP and "url" not in connection.settings:
         raise Invalid("body.url", "url is missing.", "Give where to post, or another connector.")
@@ -175,7 +181,7 @@ def spec_of(wanted: EndpointIn) -> EndpointSpec:
 
 
 def patch_of(vault: Vault, endpoint: Endpoint, wanted: EndpointUpsertIn | EndpointPatch) -> records.EndpointPatch:
-    """What a body changes of an endpoint; a null removes a value. Raises Invalid."""
+    """The changes to an endpoint; null removes a value. Raises Invalid."""
     patch = records.EndpointPatch(
         name=wanted.name if wanted.name is not None else UNSET,
         uid=wanted.uid,
@@ -210,7 +216,7 @@ def _names(names: list[str] | UnsetType | None) -> tuple[str, ...] | UnsetType:
 
 
 class Connection(Record):
-    """How a body says to reach a destination: the values that it gives, over what is stored."""
+    """The connector, settings and credentials in a body."""
 
     kind: str
     settings: dict[str, Setting]
@@ -237,7 +243,7 @@ def _read_svix_fields(
     if kind != HTTP:
         for field in ("url", "secret"):
             if getattr(wanted, field) is not None:
-                raise Invalid(f"body.{field}", f"The connector {kind} has no {field} field.", "Leave it out.")
+                raise Invalid(f"body.{field}", f"The connector {kind} has no {field} field.", "Omit the field.")
         return
     if wanted.url is not None:
         settings["url"] = wanted.url
@@ -256,7 +262,7 @@ def replacing(stored: Mapping[str, str], headers: Mapping[str, str]) -> dict[str
 
 @contextmanager
 def located(where: str) -> Generator[None]:
-    """Says in which field of the body a value is that was rejected."""
+    """Adds the field of the body to errors about its value."""
     try:
         yield
     except Conflict:

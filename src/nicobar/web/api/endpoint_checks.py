@@ -1,4 +1,4 @@
-"""Ours, `…/endpoint/{endpoint_id}/check`: whether its destination knows the credentials."""
+"""`…/endpoint/{endpoint_id}/check` (an addition to the Svix API): tests the credentials with the destination."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from nicobar.web.operations import post
 
 
 class CheckIn(Shape):
-    """What is to be checked: the endpoint as it is, or with this `connector`, as a PATCH would set it."""
+    """The configuration to check: the stored one, changed by `connector` as a PATCH would."""
 
     connector: EndpointConnector | None = None
 
 
 class CheckOut(Shape):
-    """What the destination said. `finding` is `good`, `wrong_credentials`, `wrong_region`, `no_answer`,
-    `refused_address` where its address is neither public nor allowed, or `untried` where it cannot be asked without
-    sending something; `detail` says what to do.
+    """The result. `finding` is `good`, `wrong_credentials`, `wrong_region`, `no_answer`, `refused_address` (the
+    address is neither public nor allowed) or `untried` (the destination has no way to check without sending an
+    event). `detail` explains what to do.
     """
 
     ok: bool
@@ -35,13 +35,13 @@ class CheckOut(Shape):
     detail: str
 
 
-@post(f"{ONE}/check", id="nicobar.endpoint.check", tags=TAGS, summary="Check Credentials", status=200)
+@post(f"{ONE}/check", id="nicobar.endpoint.check", tags=TAGS, summary="Check credentials", status=200)
 async def check_endpoint(
     *, endpoint: Endpoint, services: Services, caller: Caller, data: CheckIn | None = None
 ) -> CheckOut:
-    """Asks the destination whether it knows the credentials, and in which region. Sends no event and changes nothing.
-    Stored credentials go only to the host that they were entered for, and the audit log says so. Saving an endpoint
-    does not ask: what cannot be reached today may be there tomorrow.
+    """Checks the credentials and the region with the destination. Sends no event and changes nothing. Stored
+    credentials are sent only to the host they were entered for, and each such check is recorded in the audit log.
+    Creating or updating an endpoint does not check its credentials, so it works while the destination is unavailable.
     """
     body = data.connector if data else None
     with located("body.connector"):

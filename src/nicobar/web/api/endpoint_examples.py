@@ -1,4 +1,4 @@
-"""`…/endpoint/{endpoint_id}/send-example`: an event to see whether it arrives."""
+"""`…/endpoint/{endpoint_id}/send-example`: sends an example event."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from nicobar.web.operations import Response, ResponseSpec, post
 
 
 class EventExampleIn(Shape):
-    """Of which event type; `exampleIndex` chooses among the examples of its schema."""
+    """The example to send. `exampleIndex` selects one of the `examples` in the event type's schema. Defaults to 0."""
 
     event_type: EventTypeName
     example_index: Annotated[int, Meta(ge=0, le=1_000)] = 0
@@ -38,7 +38,7 @@ class EventExampleIn(Shape):
     f"{ONE}/send-example",
     id="v1.endpoint.send-example",
     tags=TAGS,
-    summary="Send Event Type Example Message",
+    summary="Send example event",
     status=202,
     responses={202: ResponseSpec(MessageOut, description="Accepted."), 200: WOULD},
 )
@@ -51,11 +51,15 @@ async def send_example(
     caller: Caller,
     dry_run: DryRun = False,
 ) -> Response[MessageOut | DryRunOut]:
-    """Sends an event type's example to this endpoint, and to no other, as if it happened now."""
+    """Sends an example of an event type to this endpoint only, with the current time."""
     item = all_event_types(snapshot).get(data.event_type)
     example = None if item is None else _example(item, data.example_index)
     if item is None or example is None:
-        raise Invalid("body.eventType", "There is no such example.", "Choose an event type that has one.")
+        raise Invalid(
+            "body.eventType",
+            f'The event type "{data.event_type}" has no example {data.example_index}.',
+            "Use an event type that has examples.",
+        )
     check_enabled(endpoint)
     if dry_run:
         return Response(effect(messages=1, deliveries=1), status=200)

@@ -1,4 +1,4 @@
-"""`…/endpoint/{endpoint_id}/headers`: what goes with each request to an endpoint."""
+"""`…/endpoint/{endpoint_id}/headers`: custom headers of an endpoint's requests."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from nicobar.web.operations import get, patch, put
 
 
 class EndpointHeadersOut(Shape):
-    """The headers. Of those that seem to carry credentials only the names are shown, as `sensitive`."""
+    """The custom headers. `sensitive` lists the names of headers with credentials, whose values are not returned."""
 
     headers: dict[str, str]
     sensitive: list[str]
 
 
 class EndpointHeadersIn(Shape):
-    """All of the headers; those that are left out are removed."""
+    """The custom headers. Omitted headers are removed. Maximum 50."""
 
     headers: Headers
 
 
 class EndpointHeadersPatchIn(Shape):
-    """Headers to set (null removes one), and names to remove."""
+    """The headers to set, or to remove (null), and the names of headers to remove."""
 
     headers: dict[HeaderName, HeaderValue | None] = {}
     delete_headers: list[str] = []
 
 
-@get(f"{ONE}/headers", id="v1.endpoint.get-headers", tags=TAGS, summary="Get Endpoint Headers")
+@get(f"{ONE}/headers", id="v1.endpoint.get-headers", tags=TAGS, summary="Get endpoint headers")
 async def get_headers(endpoint: Endpoint, services: Services) -> EndpointHeadersOut:
-    """The headers that go with each request to an endpoint."""
+    """Returns the custom headers of an endpoint's requests."""
     headers = endpoint_headers(services.vault, endpoint)
     return EndpointHeadersOut(
         headers={name: value for name, value in headers.items() if not is_credential(name)},
@@ -51,7 +51,7 @@ async def get_headers(endpoint: Endpoint, services: Services) -> EndpointHeaders
     f"{ONE}/headers",
     id="v1.endpoint.set-headers",
     tags=TAGS,
-    summary="Set Endpoint Headers",
+    summary="Replace endpoint headers",
     status=204,
 )
 async def set_headers(
@@ -62,7 +62,7 @@ async def set_headers(
     services: Services,
     caller: Caller,
 ) -> None:
-    """Replaces the headers that go with each request to an endpoint."""
+    """Replaces the custom headers of an endpoint's requests."""
 
     async def change(edit: Edit) -> None:
         endpoint = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
@@ -77,7 +77,7 @@ async def set_headers(
     f"{ONE}/headers",
     id="v1.endpoint.patch-headers",
     tags=TAGS,
-    summary="Patch Endpoint Headers",
+    summary="Update endpoint headers",
     status=204,
 )
 async def patch_headers(
@@ -88,7 +88,7 @@ async def patch_headers(
     services: Services,
     caller: Caller,
 ) -> None:
-    """Sets and removes some of the headers that go with each request to an endpoint."""
+    """Sets and removes custom headers. Omitted headers keep their values."""
 
     async def change(edit: Edit) -> None:
         endpoint = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)

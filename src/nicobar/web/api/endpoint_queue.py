@@ -1,4 +1,4 @@
-"""Ours, `…/endpoint/{endpoint_id}/queue`: what waits for an endpoint, and whether it is sent."""
+"""`…/endpoint/{endpoint_id}/queue` (an addition to the Svix API): unfinished deliveries, pause and resume."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from nicobar.web.operations import get, post
 
 
 class BreakerOut(Shape):
-    """What is known of the destination's health: `open` while nothing is sent because it fails, `half_open` while one
-    delivery finds out. `probeAt` is when the destination is asked next, also while the endpoint is on hold.
+    """The circuit breaker of an endpoint. `state` is `closed` (sending), `open` (not sending because the destination
+    fails) or `half_open` (one delivery is sent as a probe). `probeAt` is the time of the next probe.
     """
 
     state: BreakerState
@@ -35,7 +35,7 @@ class BreakerOut(Shape):
 
 
 class QueueOut(Shape):
-    """What waits: `unfinished` deliveries, the oldest of a message accepted at `oldestAcceptedAt`."""
+    """The queue: the number of `unfinished` deliveries, and when the oldest of their messages was accepted."""
 
     unfinished: int
     oldest_accepted_at: Moment | None
@@ -46,21 +46,21 @@ class QueueOut(Shape):
 
 
 class PauseIn(Shape):
-    """Why."""
+    """The reason, shown in the dashboard and in `pausedReason`."""
 
     reason: Annotated[str, Meta(min_length=1, max_length=MAX_PAUSE_REASON_CHARS)] = PAUSED.template
 
 
 class CanceledOut(Shape):
-    """How many deliveries were canceled; `done` is false where more are left."""
+    """The number of canceled deliveries. `done` is false if more remain: repeat the request."""
 
     canceled: int
     done: bool
 
 
-@get(f"{ONE}/queue", id="nicobar.endpoint.queue", tags=TAGS, summary="Get Queue")
+@get(f"{ONE}/queue", id="nicobar.endpoint.queue", tags=TAGS, summary="Get endpoint queue")
 async def get_queue(endpoint: Endpoint, services: Services) -> QueueOut:
-    """What waits for an endpoint, whether it is paused, and its breaker."""
+    """Returns the unfinished deliveries of an endpoint, why it is paused or disabled, and its circuit breaker."""
     waiting = next(iter(await services.store.backlog(endpoint.seq)), None)
     breaker = (await services.store.breakers()).get(endpoint.seq, Breaker())
     probe_at_ms = next_probe_at_ms(breaker)
@@ -80,7 +80,7 @@ async def get_queue(endpoint: Endpoint, services: Services) -> QueueOut:
     )
 
 
-@post(f"{ONE}/pause", id="nicobar.endpoint.pause", tags=TAGS, summary="Pause Endpoint", status=204)
+@post(f"{ONE}/pause", id="nicobar.endpoint.pause", tags=TAGS, summary="Pause endpoint", status=204)
 async def pause(
     *,
     app_id: AppKey,
@@ -89,7 +89,7 @@ async def pause(
     services: Services,
     caller: Caller,
 ) -> None:
-    """Stops sending to an endpoint until it is resumed. Messages for it are kept. Nicobar never ends such a pause."""
+    """Stops sending to an endpoint until you resume it. New messages are queued."""
 
     async def change(edit: Edit) -> None:
         endpoint = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
@@ -98,10 +98,10 @@ async def pause(
     await edited(services, caller, change)
 
 
-@post(f"{ONE}/resume", id="nicobar.endpoint.resume", tags=TAGS, summary="Resume Endpoint", status=204)
+@post(f"{ONE}/resume", id="nicobar.endpoint.resume", tags=TAGS, summary="Resume endpoint", status=204)
 async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: Services, caller: Caller) -> None:
-    """Ends the pause or the hold of an endpoint: queued messages are sent. Does nothing to one that is neither. A
-    disabled endpoint is rejected with 409 `endpoint_disabled`: enable it with `disabled: false`.
+    """Resumes an endpoint that is paused or on hold, and sends its queued messages. Has no effect on other endpoints.
+    A disabled endpoint is rejected (409 `endpoint_disabled`): update it with `disabled: false`.
     """
 
     async def change(edit: Edit) -> None:
@@ -115,14 +115,14 @@ async def resume(*, app_id: AppKey, endpoint_id: EndpointKey, services: Services
     f"{ONE}/cancel-pending",
     id="nicobar.endpoint.cancel-pending",
     tags=TAGS,
-    summary="Cancel Pending Deliveries",
+    summary="Cancel pending deliveries",
     status=200,
 )
 async def cancel_pending(
     *, endpoint: Endpoint, services: Services, caller: Caller, dry_run: DryRun = False
 ) -> CanceledOut | DryRunOut:
-    """Cancels the pending deliveries of an endpoint. Those that are being sent are left alone; canceled ones can be
-    replayed. With `dryRun` nothing is canceled, and the answer counts the deliveries.
+    """Cancels the pending deliveries of an endpoint, but not those in progress. Canceled deliveries can be replayed.
+    With `dryRun`, returns the number of deliveries and cancels nothing.
     """
     if dry_run:
         return effect(deliveries=await count_cancelable(services.store, endpoint))

@@ -1,4 +1,4 @@
-"""`…/endpoint/{endpoint_id}/recover`, `replay-missing`, `bulk-replay`: sending again."""
+"""`…/endpoint/{endpoint_id}/recover`, `replay-missing`, `bulk-replay`: replays."""
 
 from __future__ import annotations
 
@@ -23,19 +23,25 @@ from nicobar.web.api.tasks import TaskStartedOut, started
 from nicobar.web.operations import Response, ResponseSpec, post
 
 NewIds = Annotated[
-    bool, Meta(description="Give the events new ids: destinations accept them as new, and emails go out again.")
+    bool,
+    Meta(
+        description="Use new event IDs: the destination processes the events again and may send duplicate emails. "
+        "Defaults to false."
+    ),
 ]
 
 
 class RecoverIn(Shape):
-    """Of which time, by acceptance."""
+    """The time range of the messages, by acceptance. `until` defaults to now."""
 
     since: Moment
     until: Moment | None = None
 
 
 class BulkReplayIn(Shape):
-    """Which deliveries; all that is given has to fit. `status` is 0 (success), 2 (fail) or 4 (canceled)."""
+    """The filter. Deliveries must match all given fields. `until` defaults to now. `status` is 0 (success), 2 (fail)
+    or 4 (canceled), and defaults to all three.
+    """
 
     since: Moment
     until: Moment | None = None
@@ -47,9 +53,9 @@ class BulkReplayIn(Shape):
 
 
 class ReplayCountOut(Shape):
-    """What a replay would do. `overtaken` counts the customers to whom something newer was delivered since: their
-    attributes may be set back. `earlierIds` counts the deliveries of an earlier version, which derived event ids
-    differently: the destination accepts their events as new ones, and emails go out again.
+    """Preview of a replay. `overtaken` is the number of customers with newer delivered messages: a replay may
+    overwrite newer attributes. `earlierIds` is the number of deliveries from an earlier version of Nicobar, which
+    derived event IDs differently: the destination processes their events again and may send duplicate emails.
     """
 
     deliveries: int
@@ -70,8 +76,8 @@ def counted(count: ReplayCount) -> ReplayCountOut:
 
 
 _RESPONSES = {
-    202: ResponseSpec(TaskStartedOut, description="It was asked for."),
-    200: ResponseSpec(ReplayCountOut, description="What it would do."),
+    202: ResponseSpec(TaskStartedOut, description="The replay has started."),
+    200: ResponseSpec(ReplayCountOut, description="Preview, with `dryRun`. Nothing was changed."),
 }
 
 
@@ -79,7 +85,7 @@ _RESPONSES = {
     f"{ONE}/recover",
     id="v1.endpoint.recover",
     tags=TAGS,
-    summary="Recover Failed Deliveries",
+    summary="Replay failed deliveries",
     status=202,
     responses=_RESPONSES,
 )
@@ -92,7 +98,7 @@ async def recover(
     dry_run: DryRun = False,
     new_ids: NewIds = False,
 ) -> Response[TaskStartedOut | ReplayCountOut]:
-    """Sends what failed again, in each customer's order."""
+    """Replays failed deliveries in a time range, in order per customer. Runs as a background task."""
     which = ReplayFilter(since_ms=unix_ms(data.since), until_ms=_until(data.until))
     return await _replay(services, caller, endpoint, TaskKind.RECOVER, which, dry_run=dry_run, new_ids=new_ids)
 
@@ -101,7 +107,7 @@ async def recover(
     f"{ONE}/replay-missing",
     id="v1.endpoint.replay-missing",
     tags=TAGS,
-    summary="Send Missing Deliveries",
+    summary="Replay missing deliveries",
     status=202,
     responses=_RESPONSES,
 )
@@ -114,7 +120,9 @@ async def replay_missing(
     dry_run: DryRun = False,
     new_ids: NewIds = False,
 ) -> Response[TaskStartedOut | ReplayCountOut]:
-    """Sends what the endpoint would get today and never got."""
+    """Sends messages that match the endpoint's current filter and were never queued for it, for example because they
+    are older than the endpoint. Runs as a background task.
+    """
     which = ReplayFilter(since_ms=unix_ms(data.since), until_ms=_until(data.until), states=())
     kind = TaskKind.REPLAY_MISSING
     return await _replay(services, caller, endpoint, kind, which, dry_run=dry_run, new_ids=new_ids)
@@ -124,7 +132,7 @@ async def replay_missing(
     f"{ONE}/bulk-replay",
     id="v1.endpoint.bulk-replay",
     tags=TAGS,
-    summary="Replay Deliveries",
+    summary="Replay deliveries by filter",
     status=202,
     responses=_RESPONSES,
 )
@@ -137,10 +145,14 @@ async def bulk_replay(
     dry_run: DryRun = False,
     new_ids: NewIds = False,
 ) -> Response[TaskStartedOut | ReplayCountOut]:
-    """Sends what a filter finds again, whatever became of it."""
+    """Replays the finished deliveries that match a filter, including successful ones. Runs as a background task."""
     states = FINAL_STATES if data.status is None else states_of(MessageStatus(data.status), expanded=True)
     if not set(states) <= set(FINAL_STATES):
-        raise Invalid("body.status", "What is not finished cannot be replayed.", "Ask for 0, 2 or 4.")
+        raise Invalid(
+            "body.status",
+            f"Deliveries with the status {data.status} are unfinished and cannot be replayed.",
+            "Use 0, 2 or 4.",
+        )
     which = ReplayFilter(
         since_ms=unix_ms(data.since),
         until_ms=_until(data.until),

@@ -1,4 +1,4 @@
-"""`…/endpoint/{endpoint_id}/secret`: what an endpoint's requests are signed with."""
+"""`…/endpoint/{endpoint_id}/secret`: the signing secret of an endpoint."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ from nicobar.web.api.lookups import AppKey, EndpointKey, application_of, endpoin
 from nicobar.web.api.shapes import Shape
 from nicobar.web.operations import Response, ResponseSpec, get, post
 
-# How the public clients name themselves: svix-libs/VERSION/LANGUAGE.
+# The user agent of the public clients is svix-libs/VERSION/LANGUAGE.
 _OLDER_CLIENT = re.compile(r"svix-libs/v?[01]\.")
 
 
 class EndpointSecretOut(Shape):
-    """The current secret."""
+    """The current signing secret."""
 
     key: Secret
 
 
 class EndpointSecretRotateIn(Shape):
-    """The new secret; generated if omitted. The previous one signs too for `gracePeriodSeconds`."""
+    """The new signing secret, generated if omitted. Requests are also signed with the previous secret for
+    `gracePeriodSeconds`. Defaults to 86400.
+    """
 
     key: Secret | None = None
     grace_period_seconds: Annotated[int, Meta(ge=0, le=MAX_GRACE_S)] | None = DAY_S
@@ -40,11 +42,11 @@ class EndpointSecretRotateIn(Shape):
     f"{ONE}/secret",
     id="v1.endpoint.get-secret",
     tags=TAGS,
-    summary="Get Endpoint Secret",
+    summary="Get endpoint secret",
     needs=Needs.WRITING,
 )
 async def get_secret(endpoint: Endpoint, services: Services) -> EndpointSecretOut:
-    """What an endpoint's requests are signed with. Needs a token that may write."""
+    """Returns the signing secret of an endpoint. Requires a token with write access."""
     return EndpointSecretOut(key=endpoints.signing_secret(services, endpoint))
 
 
@@ -52,11 +54,11 @@ async def get_secret(endpoint: Endpoint, services: Services) -> EndpointSecretOu
     f"{ONE}/secret/rotate",
     id="v1.endpoint.rotate-secret",
     tags=TAGS,
-    summary="Rotate Endpoint Secret",
+    summary="Rotate endpoint secret",
     status=200,
     responses={
-        200: ResponseSpec(EndpointSecretOut, description="The new secret."),
-        204: ResponseSpec(None, description="To clients before 2.0."),
+        200: ResponseSpec(EndpointSecretOut, description="The new signing secret."),
+        204: ResponseSpec(None, description="Rotated. Clients before 2.0 get no body."),
     },
 )
 async def rotate_secret(
@@ -68,9 +70,8 @@ async def rotate_secret(
     caller: Caller,
     user_agent: str,
 ) -> Response[EndpointSecretOut | None]:
-    """Gives an endpoint a new secret. For a day, or `gracePeriodSeconds`, requests are signed with the previous one
-    too: `webhook-signature` then holds one signature for each. The answer is the new secret, which
-    clients from 2.0 on read; those before it get 204, the only status that they accept.
+    """Replaces the signing secret of an endpoint. During the grace period, `webhook-signature` has two signatures,
+    one per secret. Clients before 2.0 get 204, the only status they accept.
     """
 
     async def change(edit: Edit) -> str:

@@ -1,4 +1,4 @@
-"""`/api/v1/app/{app_id}/endpoint`: where messages go."""
+"""`/api/v1/app/{app_id}/endpoint`: endpoints."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ ONE = "/api/v1/app/{app_id}/endpoint/{endpoint_id}"
 
 
 class EndpointOut(Shape):
-    """An endpoint. `pausedReason` is set while nothing is sent to it, `disabledReason` where it was disabled because
-    nothing reached it any more or its URL answered 410.
+    """An endpoint. `pausedReason` is set while the endpoint is paused or on hold. `disabledReason` is set if Nicobar
+    disabled the endpoint, after days of failures or because its URL returned 410.
     """
 
     id: EndpointId
@@ -62,7 +62,7 @@ class EndpointOut(Shape):
     rate_limit: int | None = None
 
 
-_MADE = ResponseSpec(EndpointOut, description="Created.")
+_CREATED = ResponseSpec(EndpointOut, description="Created.")
 
 
 def shown(services: Services, endpoint: Endpoint) -> EndpointOut:
@@ -95,7 +95,7 @@ def _shown_config(endpoint: Endpoint) -> dict[str, str | bool]:
     return secrets | settings
 
 
-@get(PATH, id="v1.endpoint.list", tags=TAGS, summary="List Endpoints")
+@get(PATH, id="v1.endpoint.list", tags=TAGS, summary="List endpoints")
 async def list_endpoints(
     *,
     application: Application,
@@ -105,7 +105,7 @@ async def list_endpoints(
     iterator: Iterator = None,
     order: Order = None,
 ) -> Page[EndpointOut]:
-    """The endpoints of an application, the newest first unless asked otherwise."""
+    """Lists the endpoints of an application, newest first by default."""
     return page_of_all(
         [endpoint for endpoint in snapshot.endpoints if endpoint.app_id == application.id],
         iterator=iterator,
@@ -116,9 +116,9 @@ async def list_endpoints(
     )
 
 
-@post(PATH, id="v1.endpoint.create", tags=TAGS, summary="Create Endpoint")
+@post(PATH, id="v1.endpoint.create", tags=TAGS, summary="Create endpoint")
 async def create_endpoint(*, app_id: AppKey, data: EndpointIn, services: Services, caller: Caller) -> EndpointOut:
-    """Creates an endpoint. Messages that are accepted from now on go to it."""
+    """Creates an endpoint. It receives messages that are accepted from now on."""
     wanted = with_newer_names(data)
 
     async def change(edit: Edit) -> Endpoint:
@@ -129,13 +129,13 @@ async def create_endpoint(*, app_id: AppKey, data: EndpointIn, services: Service
     return shown(services, await edited(services, caller, change))
 
 
-@get(ONE, id="v1.endpoint.get", tags=TAGS, summary="Get Endpoint")
+@get(ONE, id="v1.endpoint.get", tags=TAGS, summary="Get endpoint")
 async def get_endpoint(endpoint: Endpoint, services: Services) -> EndpointOut:
-    """One endpoint."""
+    """Returns an endpoint."""
     return shown(services, endpoint)
 
 
-@put(ONE, id="v1.endpoint.upsert", tags=TAGS, summary="Upsert Endpoint", responses={201: _MADE})
+@put(ONE, id="v1.endpoint.upsert", tags=TAGS, summary="Create or replace endpoint", responses={201: _CREATED})
 async def upsert_endpoint(
     *,
     app_id: AppKey,
@@ -144,14 +144,14 @@ async def upsert_endpoint(
     services: Services,
     caller: Caller,
 ) -> Response[EndpointOut]:
-    """Replaces an endpoint, or creates it. A uid in the path stays where the body has none."""
+    """Replaces an endpoint, or creates it. If the body has no uid, the uid in the path is used."""
     wanted = with_newer_names(data)
 
     async def change(edit: Edit) -> tuple[Endpoint, int]:
         application = application_of(edit.snapshot, caller, app_id)
         endpoint = find((item for item in edit.snapshot.endpoints if item.app_id == application.id), endpoint_id)
         if endpoint is None and is_id(endpoint_id, "ep"):
-            endpoint = endpoint_of(edit.snapshot, application, endpoint_id)  # says that there is none
+            endpoint = endpoint_of(edit.snapshot, application, endpoint_id)  # raises 404
         body = wanted
         if endpoint is None or endpoint.id != endpoint_id:
             body = msgspec.structs.replace(wanted, uid=wanted.uid or endpoint_id)
@@ -166,7 +166,7 @@ async def upsert_endpoint(
     return Response(shown(services, endpoint), status=status)
 
 
-@patch(ONE, id="v1.endpoint.patch", tags=TAGS, summary="Patch Endpoint")
+@patch(ONE, id="v1.endpoint.patch", tags=TAGS, summary="Update endpoint")
 async def patch_endpoint(
     *,
     app_id: AppKey,
@@ -175,7 +175,7 @@ async def patch_endpoint(
     services: Services,
     caller: Caller,
 ) -> EndpointOut:
-    """Changes the given fields of an endpoint."""
+    """Changes the given fields. Omitted fields keep their values."""
     wanted = with_newer_names(data)
 
     async def change(edit: Edit) -> Endpoint:
@@ -190,7 +190,7 @@ async def patch_endpoint(
     ONE,
     id="v1.endpoint.delete",
     tags=TAGS,
-    summary="Delete Endpoint",
+    summary="Delete endpoint",
     status=200,
     responses=DELETED,
 )
@@ -202,7 +202,7 @@ async def delete_endpoint(
     caller: Caller,
     dry_run: DryRun = False,
 ) -> Response[DryRunOut | None]:
-    """Deletes an endpoint. Unfinished deliveries are canceled; its history stays."""
+    """Deletes an endpoint and cancels its unfinished deliveries. Its attempts are kept."""
 
     async def change(edit: Edit) -> Response[DryRunOut | None]:
         endpoint = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)

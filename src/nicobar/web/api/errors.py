@@ -1,4 +1,4 @@
-"""Every error as an answer: `{"code","detail"}`; 422 with a `detail` for each invalid part."""
+"""Errors as responses: `{"code","detail"}`, and for 422 a `detail` with each invalid field or parameter."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ from nicobar.errors import (
 from nicobar.web.api.shapes import ErrorOut, ValidationDetail, ValidationErrorOut
 from nicobar.web.asgi import Message
 from nicobar.web.operations import Response
+from nicobar.web.query_names import shortened
 
 RETRY_AFTER_S = 1
 
 
-def not_found(what: str) -> Refusal:
-    """What a thing that is not there is answered with, and one that the token may not see."""
-    return Refusal(404, "not_found", f"There is no such {what}.", "Check its id.")
+def not_found(what: str, key: str) -> Refusal:
+    """The error for an object that does not exist, or that is outside the token's scope."""
+    detail = f'{what[0].upper()}{what[1:]} "{shortened(key)}" not found.'
+    return Refusal(404, "not_found", detail, "Check the ID and the scope of the token.")
 
 
 def conflict(detail: str, fix: str = "") -> Refusal:
     return Refusal(409, "conflict", detail, fix)
 
 
-def forbidden() -> Refusal:
-    return Refusal(403, "forbidden", "This token may not do that.", "Use a token with a wider scope.")
+def forbidden(detail: str, fix: str) -> Refusal:
+    return Refusal(403, "forbidden", detail, fix)
 
 
 class Invalid(NicobarError):
@@ -44,7 +46,7 @@ class Invalid(NicobarError):
 
 
 class InvalidRequest(NicobarError):
-    """A request in which several things can be wrong."""
+    """A request with one or more invalid parts."""
 
     def __init__(self, details: Sequence[ValidationDetail]) -> None:
         super().__init__("validation", " ".join(detail.msg for detail in details), "")
@@ -52,18 +54,18 @@ class InvalidRequest(NicobarError):
 
 
 def render(scope: Message, error: NicobarError) -> Response[ErrorOut | ValidationErrorOut]:  # noqa: ARG001 - a Render
-    """The answer to a request that failed."""
+    """The response to a failed request."""
     status, body = answer_to(error)
     headers: dict[str, str] = {}
-    if status == 401:  # noqa: PLR2004 - the status that asks for this header
+    if status == 401:  # noqa: PLR2004 - the status that requires this header
         headers["www-authenticate"] = "Bearer"
     if isinstance(error, StoreBusy | StoreUnavailable | SandboxError):
         headers["retry-after"] = str(RETRY_AFTER_S)
     return Response(body, status=status, headers=headers)
 
 
-def answer_to(error: NicobarError) -> tuple[int, ErrorOut | ValidationErrorOut]:  # noqa: PLR0911 - an answer for each kind of error
-    """The status and the body that say what an error means to the caller."""
+def answer_to(error: NicobarError) -> tuple[int, ErrorOut | ValidationErrorOut]:  # noqa: PLR0911 - a response for each kind of error
+    """The status and the body for an error."""
     match error:
         case Refusal():
             return error.status, _plain(error)

@@ -1,4 +1,4 @@
-"""`/api/v1/event-type`: kinds of events, those of the sources and those that were added."""
+"""`/api/v1/event-type`: event types, built in and added."""
 
 from __future__ import annotations
 
@@ -21,29 +21,30 @@ from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.deletion_preview import DELETED, DryRun, DryRunOut, done, would
 from nicobar.web.api.errors import Invalid
 from nicobar.web.api.lookups import MAX_KEY_CHARS
-from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
+from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, OrderByName, Ordering, page_of_all
 from nicobar.web.api.shapes import Description, EventTypeName, Moment, Page, Shape, Unsupported, moment
 from nicobar.web.asgi import decode_slashes
 from nicobar.web.operations import Response, ResponseSpec, delete, get, patch, post, put
+from nicobar.web.query_names import shortened
 
 TAGS = ["Event Type"]
 PATH = "/api/v1/event-type"
 ONE = f"{PATH}/{{event_type_name}}"
 MAX_IMPORTED = 1_000
-# When the kinds of the sources were written down; they have no time of their own.
+# Built-in event types have no time of their own.
 _BUILT_IN_MS = 1_767_225_600_000
 
-NameKey = Annotated[str, Meta(description="The event type's name; a slash in it as %2F.", max_length=MAX_KEY_CHARS)]
+NameKey = Annotated[str, Meta(description="The event type's name. Encode slashes as %2F.", max_length=MAX_KEY_CHARS)]
 Flag = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9\-_.]+$", min_length=1, max_length=256)]
 Flags = Annotated[list[Flag], Meta(max_length=50)]
 GroupName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9\-_.]+$", min_length=1, max_length=256, examples=["payment"])]
 Schemas = Annotated[
-    dict[str, Any], Meta(description="JSON schemas by version, the first of which is shown.", examples=[{"1": {}}])
+    dict[str, Any], Meta(description="JSON Schemas by version. The dashboard shows the first.", examples=[{"1": {}}])
 ]
 
 
 class EventTypeIn(Shape):
-    """What an event type is made of."""
+    """The event type to create."""
 
     name: EventTypeName
     description: Description
@@ -56,7 +57,7 @@ class EventTypeIn(Shape):
 
 
 class EventTypeUpsertIn(Shape):
-    """What an event type is replaced by."""
+    """The new values of the event type."""
 
     description: Description
     archived: bool = False
@@ -68,20 +69,20 @@ class EventTypeUpsertIn(Shape):
 
 
 class WaitOut(Shape):
-    """How long."""
+    """A duration."""
 
     secs: int
     nanos: int
 
 
 class RetryScheduleOut(Shape):
-    """How long after each failed try the next one comes."""
+    """The delay before each retry."""
 
     retry_schedule: list[WaitOut]
 
 
 class EventTypePatch(Shape):
-    """What changes of an event type; what is left out stays."""
+    """The fields to change. Omitted fields keep their values."""
 
     description: Description | UnsetType = UNSET
     archived: bool | UnsetType = UNSET
@@ -93,7 +94,7 @@ class EventTypePatch(Shape):
 
 
 class EventTypeOut(Shape):
-    """An event type. `example` is a body; `builtIn` says that it comes with a source and was not changed."""
+    """An event type. `example` is an example payload. `builtIn` is true for an unchanged event type of a source."""
 
     name: str
     description: str
@@ -109,7 +110,7 @@ class EventTypeOut(Shape):
 
 
 class EventTypeImportOpenApiIn(Shape):
-    """An OpenAPI document with `webhooks` (or `x-webhooks`), read (`spec`) or as JSON text (`specRaw`)."""
+    """An OpenAPI document with `webhooks` or `x-webhooks`, as an object (`spec`) or as JSON text (`specRaw`)."""
 
     spec: dict[str, Any] | None = None
     spec_raw: Annotated[str, Meta(max_length=2_000_000)] | None = None
@@ -120,7 +121,7 @@ class EventTypeImportOpenApiIn(Shape):
 
 
 class EventTypeFromOpenApi(Shape):
-    """An event type as the document describes it."""
+    """An event type in the OpenAPI document."""
 
     name: str
     description: str
@@ -131,14 +132,14 @@ class EventTypeFromOpenApi(Shape):
 
 
 class EventTypeImportOpenApiOutData(Shape):
-    """The names of what was changed; in a dry run what would be, in full."""
+    """`modified`: names of the changed event types. `to_modify`: with `dryRun`, the event types to change."""
 
     modified: list[str]
     to_modify: list[EventTypeFromOpenApi] | None = msgspec.field(name="to_modify", default=None)
 
 
 class EventTypeImportOpenApiOut(Shape):
-    """What an import did."""
+    """The result of an import."""
 
     data: EventTypeImportOpenApiOutData
 
@@ -151,7 +152,7 @@ class ExportOut(Shape):
     webhooks: dict[str, Any]
 
 
-_MADE = ResponseSpec(EventTypeOut, description="It was made.")
+_CREATED = ResponseSpec(EventTypeOut, description="Created.")
 
 
 def shown(event_type: EventType, *, built_in: bool, with_content: bool = True) -> EventTypeOut:
@@ -173,17 +174,17 @@ def shown(event_type: EventType, *, built_in: bool, with_content: bool = True) -
     )
 
 
-@get(PATH, id="v1.event-type.list", tags=TAGS, summary="List Event Types", needs=Needs.ANY_READER)
+@get(PATH, id="v1.event-type.list", tags=TAGS, summary="List event types", needs=Needs.ANY_READER)
 async def list_event_types(
     *,
     snapshot: Snapshot,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
-    order: Order = None,
-    include_archived: Annotated[bool, Meta(description="Archived ones too.")] = False,
-    with_content: Annotated[bool, Meta(description="With schemas and examples.")] = False,
+    order: OrderByName = None,
+    include_archived: Annotated[bool, Meta(description="Include archived event types. Defaults to false.")] = False,
+    with_content: Annotated[bool, Meta(description="Include schemas and examples. Defaults to false.")] = False,
 ) -> Page[EventTypeOut]:
-    """Event types by name."""
+    """Lists event types by name."""
     return page_of_all(
         [
             event_type
@@ -200,16 +201,16 @@ async def list_event_types(
     )
 
 
-@post(PATH, id="v1.event-type.create", tags=TAGS, summary="Create Event Type")
+@post(PATH, id="v1.event-type.create", tags=TAGS, summary="Create event type")
 async def create_event_type(*, data: EventTypeIn, services: Services, caller: Caller) -> EventTypeOut:
-    """Makes an event type. One of an archived event type's name brings it back."""
-    made = await event_types.create_event_type(services, caller, data.name, _spec(data))
-    return shown(made, built_in=False)
+    """Creates an event type. If an archived event type has this name, it is replaced and restored."""
+    created = await event_types.create_event_type(services, caller, data.name, _spec(data))
+    return shown(created, built_in=False)
 
 
-@get(ONE, id="v1.event-type.get", tags=TAGS, summary="Get Event Type", needs=Needs.ANY_READER)
+@get(ONE, id="v1.event-type.get", tags=TAGS, summary="Get event type", needs=Needs.ANY_READER)
 async def get_event_type(event_type_name: NameKey, snapshot: Snapshot) -> EventTypeOut:
-    """One event type, with its schemas and its example."""
+    """Returns an event type with its schemas and its example."""
     found = event_types.find_event_type(snapshot, decode_slashes(event_type_name))
     return shown(found, built_in=is_built_in(snapshot, found.name))
 
@@ -218,32 +219,36 @@ async def get_event_type(event_type_name: NameKey, snapshot: Snapshot) -> EventT
     f"{ONE}/retry-schedule",
     id="v1.event-type.get-retry-schedule",
     tags=TAGS,
-    summary="Get Retry Schedule",
+    summary="Get retry schedule",
     needs=Needs.ANY_READER,
 )
 async def get_retry_schedule(event_type_name: NameKey, snapshot: Snapshot) -> RetryScheduleOut:
-    """How long after each failed try the next one comes; the same for all event types."""
+    """Returns the delay before each retry. All event types have the same schedule."""
     event_types.find_event_type(snapshot, decode_slashes(event_type_name))
     return RetryScheduleOut(retry_schedule=[WaitOut(secs=wait_ms // 1000, nanos=0) for wait_ms in RETRY_AFTER_MS])
 
 
-@put(ONE, id="v1.event-type.upsert", tags=TAGS, summary="Upsert Event Type", responses={201: _MADE})
+@put(ONE, id="v1.event-type.upsert", tags=TAGS, summary="Create or replace event type", responses={201: _CREATED})
 async def upsert_event_type(
     *, event_type_name: NameKey, data: EventTypeUpsertIn, services: Services, caller: Caller
 ) -> Response[EventTypeOut]:
-    """Replaces an event type, or makes it."""
+    """Replaces an event type, or creates it."""
     name = decode_slashes(event_type_name)
     if not EVENT_TYPE_NAME.fullmatch(name):
-        raise Invalid("path.event_type_name", "Invalid event type name.", "Use letters, digits and . - _ /.")
+        raise Invalid(
+            "path.event_type_name",
+            f'Invalid event type name "{shortened(name)}".',
+            "Use letters, digits and . - _ /.",
+        )
     put, is_new = await event_types.put_event_type(services, caller, name, _spec(data))
     return Response(shown(put, built_in=False), status=201 if is_new else 200)
 
 
-@patch(ONE, id="v1.event-type.patch", tags=TAGS, summary="Patch Event Type")
+@patch(ONE, id="v1.event-type.patch", tags=TAGS, summary="Update event type")
 async def patch_event_type(
     *, event_type_name: NameKey, data: EventTypePatch, services: Services, caller: Caller
 ) -> EventTypeOut:
-    """Changes what is given of an event type."""
+    """Changes the given fields. Omitted fields keep their values."""
     fields = {name: getattr(data, name) for name in event_types.EventTypePatch.__struct_fields__}
     if data.feature_flags is not UNSET:
         fields["feature_flags"] = tuple(data.feature_flags or ())
@@ -257,7 +262,7 @@ async def patch_event_type(
     ONE,
     id="v1.event-type.delete",
     tags=TAGS,
-    summary="Delete Event Type",
+    summary="Delete event type",
     status=200,
     responses=DELETED,
 )
@@ -266,10 +271,12 @@ async def delete_event_type(
     event_type_name: NameKey,
     services: Services,
     caller: Caller,
-    expunge: Annotated[bool, Meta(description="Delete it permanently instead of archiving it.")] = False,
+    expunge: Annotated[bool, Meta(description="Delete permanently instead of archiving. Defaults to false.")] = False,
     dry_run: DryRun = False,
 ) -> Response[DryRunOut | None]:
-    """Archives an event type: it is not offered any more; messages of it are taken as before."""
+    """Archives an event type: it is no longer listed, and its messages are still accepted. With `expunge`, deletes it
+    permanently; event types of a source can only be archived.
+    """
     if dry_run:
         snapshot = await services.snapshot()
         event_types.find_event_type(snapshot, decode_slashes(event_type_name))
@@ -285,14 +292,14 @@ async def delete_event_type(
     f"{PATH}/import/openapi",
     id="v1.event-type.import-openapi",
     tags=TAGS,
-    summary="Import Event Types",
+    summary="Import event types",
     status=200,
 )
 async def import_event_types(
     *, data: EventTypeImportOpenApiIn, services: Services, caller: Caller
 ) -> EventTypeImportOpenApiOut:
-    """Makes event types of the webhooks in an OpenAPI document. With `replaceAll` those that were added and are not
-    in it are archived.
+    """Creates event types from the webhooks in an OpenAPI document. With `replaceAll`, added event types that are not
+    in the document are archived.
     """
     found = _read(data)
     if data.dry_run or data.dry_run_older:
@@ -308,16 +315,16 @@ async def import_event_types(
     f"{PATH}/export/openapi",
     id="nicobar.event-type.export",
     tags=TAGS,
-    summary="Export Event Types",
+    summary="Export event types",
     needs=Needs.ANY_READER,
 )
 async def export_event_types(snapshot: Snapshot) -> ExportOut:
-    """All event types that are not archived as an OpenAPI document, which `import/openapi` takes."""
-    offered = [event_type for event_type in event_types.all_event_types(snapshot).values() if not event_type.archived]
+    """Exports all event types that are not archived as an OpenAPI document, the input of `import/openapi`."""
+    current = [event_type for event_type in event_types.all_event_types(snapshot).values() if not event_type.archived]
     return ExportOut(
         openapi="3.1.0",
         info={"title": "Event types", "version": "1"},
-        webhooks={item.name: _webhook(item) for item in sorted(offered, key=lambda item: item.name)},
+        webhooks={item.name: _webhook(item) for item in sorted(current, key=lambda item: item.name)},
     )
 
 
@@ -335,7 +342,7 @@ def _webhook(event_type: EventType) -> Mapping[str, Any]:
         "description": event_type.description,
         "deprecated": event_type.deprecated,
         "requestBody": {"content": {"application/json": content}},
-        "responses": {"2XX": {"description": "Taken."}},
+        "responses": {"2XX": {"description": "Accepted."}},
     }
     if event_type.group_name:
         operation["x-svix-group-name"] = event_type.group_name
@@ -344,19 +351,25 @@ def _webhook(event_type: EventType) -> Mapping[str, Any]:
 
 def _read(data: EventTypeImportOpenApiIn) -> Sequence[EventType]:
     if (data.spec is None) is (data.spec_raw is None):
-        raise Invalid("body.spec", "Give either spec or specRaw.", "One of them.")
+        raise Invalid("body.spec", "The body must have either spec or specRaw.", "Send one of them.")
     where = "body.spec" if data.spec is not None else "body.specRaw"
     if data.spec_raw is not None and is_deeper(data.spec_raw.encode("utf-8", "replace")):
-        raise Invalid(where, f"It is nested deeper than {MAX_DEPTH_LEVELS} levels.", "Give a flatter document.")
+        raise Invalid(
+            where, f"The document is nested deeper than {MAX_DEPTH_LEVELS} levels.", "Send a flatter document."
+        )
     try:
         document = data.spec if data.spec_raw is None else msgspec.json.decode(data.spec_raw, type=dict[str, Any])
         found = event_types_of(document or {})
     except msgspec.MsgspecError as error:
-        raise Invalid(where, "It is not a JSON object.", "Give OpenAPI as JSON; YAML is not read.") from error
+        raise Invalid(
+            where, "The document is not a JSON object.", "Send OpenAPI as JSON. YAML is not supported."
+        ) from error
     except UserError as error:
         raise Invalid(where, error.detail, error.fix, code=error.code) from error
     if len(found) > MAX_IMPORTED:
-        raise Invalid(where, f"It has more than {MAX_IMPORTED} webhooks.", "Import it in parts.")
+        raise Invalid(
+            where, f"The document has {len(found)} webhooks. The maximum is {MAX_IMPORTED}.", "Import it in parts."
+        )
     return found
 
 

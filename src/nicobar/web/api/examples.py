@@ -1,4 +1,4 @@
-"""Examples of bodies, put together from those of their fields."""
+"""Examples of request and response bodies, composed of the examples of their fields."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Schema = dict[str, Any]
 MAX_DEPTH = 12
 _REF = "#/components/schemas/"
 _BY_TYPE: dict[str, Any] = {"string": "text", "integer": 1, "number": 1.5, "boolean": False, "null": None}
-# What fields of these names look like, where their types say nothing.
+# Examples of fields by name, for types without examples.
 _BY_NAME: dict[str, Any] = {
     "appId": "app_2yZwUhtgs5Ai8T9yRQJXA0000aa",
     "ingestUrl": "https://events.example.com/in/Qm9zJ2dKcXlhVw",
@@ -27,9 +27,9 @@ _BY_NAME: dict[str, Any] = {
     "body": '{"type":"person","action":"event","name":"paid"}',
     "code": "threw",
     "channels": "project_123",
-    "console": "looked at the amount",
+    "console": "amount: 4990",
     "customerKey": "cus_8FzYfU2mLQ3pB5x1nV0aT",
-    "detail": "The request says it in a sentence.",
+    "detail": "The destination accepted the credentials.",
     "eventId": "order-7",
     "eventType": "payment.succeeded",
     "failure": "line 3: threw",
@@ -48,7 +48,7 @@ _BY_NAME: dict[str, Any] = {
     "url": "https://example.com/webhook/",
 }
 
-# Whole bodies whose fields do not all go together, by the names of their schemas.
+# Examples of bodies that cannot have all fields at once, by schema.
 _BODIES: dict[str, Any] = {
     "EndpointIn": {
         "url": "https://example.com/webhook/",
@@ -56,7 +56,7 @@ _BODIES: dict[str, Any] = {
         "eventTypes": ["payment.succeeded"],
     },
     "EndpointUpsertIn": {
-        "description": "Mails",
+        "description": "Emails",
         "connector": {
             "kind": CONNECTORS[0].kind,
             "config": {field.name: "***" for field in CONNECTORS[0].fields if field.required},
@@ -76,7 +76,7 @@ _BODIES: dict[str, Any] = {
 
 
 def example_of(schema: Schema, schemas: Schema, *, name: str = "", depth: int = 0) -> Any:
-    """A value that fits the schema. `schemas` are those that it may refer to, `name` the field that it stands in."""
+    """A value that matches the schema. `schemas` are the schemas it may refer to, `name` is the field."""
     if "$ref" in schema:
         body = schema["$ref"].removeprefix(_REF)
         return _BODIES.get(body) or example_of(schemas[body], schemas, name=name, depth=depth + 1)
@@ -85,7 +85,7 @@ def example_of(schema: Schema, schemas: Schema, *, name: str = "", depth: int = 
             return schema[given][0]
     if choices := (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
         some = [choice for choice in choices if choice.get("type") != "null"]
-        left_empty = depth == 0 and len(some) < len(choices)  # as a body that may be null is
+        left_empty = depth == 0 and len(some) < len(choices)  # the body may be null
         return {} if left_empty else example_of((some or choices)[0], schemas, name=name, depth=depth)
     match schema.get("type"):
         case "object":

@@ -1,4 +1,4 @@
-"""Ours: failures that have the same cause as one thing, to look at and to send again together."""
+"""Failure groups (an addition to the Svix API): failed deliveries with the same cause, and their replay."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ MAX_FAILURE_CHARS = 2_000
 
 
 class FailureGroupOut(Shape):
-    """Failed deliveries of one endpoint that failed alike. `failure` names the group; `reason` and `messageId` are
-    those of the latest.
+    """Failed deliveries of one endpoint with the same cause. `failure` identifies the group. `reason` and `messageId`
+    are those of the latest failure.
     """
 
     endpoint_id: EndpointId
@@ -41,13 +41,15 @@ class FailureGroupOut(Shape):
 
 
 class FailureGroupsOut(Shape):
-    """Groups, the latest first; at most 500."""
+    """The failure groups, latest first. Maximum 500."""
 
     data: list[FailureGroupOut]
 
 
 class GroupIn(Shape):
-    """Which group; its name is that of the list. With `newIds` the destination takes the events for new ones."""
+    """The failure group, identified by `failure`. With `newIds`, a replay uses new event IDs: the destination
+    processes the events again. Defaults to false.
+    """
 
     failure: Annotated[str, Meta(min_length=1, max_length=MAX_FAILURE_CHARS)]
     new_ids: bool = False
@@ -69,7 +71,7 @@ def shown(group: FailureGroup) -> FailureGroupOut:
     "/api/v1/app/{app_id}/failure-group",
     id="nicobar.failure-group.list",
     tags=TAGS,
-    summary="List Failure Groups",
+    summary="List failure groups",
 )
 async def list_failure_groups(
     *,
@@ -77,11 +79,11 @@ async def list_failure_groups(
     snapshot: Snapshot,
     services: Services,
     of_endpoint: Annotated[
-        Annotated[str, Meta(max_length=MAX_KEY_CHARS, description="Only those of this endpoint.")] | None,
+        Annotated[str, Meta(max_length=MAX_KEY_CHARS, description="Filter by endpoint, by ID or uid.")] | None,
         Name("endpoint_id"),
     ] = None,
 ) -> FailureGroupsOut:
-    """What failed and why, each cause once with how often."""
+    """Lists failed deliveries grouped by endpoint and cause, with the number of each."""
     endpoint_id = None if of_endpoint is None else endpoint_of(snapshot, application, of_endpoint).id
     groups = await services.store.failure_groups(application.id, endpoint_id)
     return FailureGroupsOut(data=[shown(group) for group in groups])
@@ -91,12 +93,12 @@ async def list_failure_groups(
     "/api/v1/app/{app_id}/endpoint/{endpoint_id}/failure-group/count",
     id="nicobar.failure-group.count",
     tags=TAGS,
-    summary="Count Failure Group",
+    summary="Preview failure group replay",
     status=200,
     needs=Needs.READING,
 )
 async def count_failure_group(*, endpoint: Endpoint, services: Services, data: GroupIn) -> ReplayCountOut:
-    """What sending a group again would do."""
+    """Returns what a replay of the failure group would do."""
     return counted(await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, group_filter(data.failure)))
 
 
@@ -104,11 +106,11 @@ async def count_failure_group(*, endpoint: Endpoint, services: Services, data: G
     "/api/v1/app/{app_id}/endpoint/{endpoint_id}/failure-group/replay",
     id="nicobar.failure-group.replay",
     tags=TAGS,
-    summary="Replay Failure Group",
+    summary="Replay failure group",
     status=202,
     responses={
         202: ResponseSpec(BackgroundTaskOut, description="The replay has started."),
-        200: ResponseSpec(ReplayCountOut, description="With `dryRun`: what it would do."),
+        200: ResponseSpec(ReplayCountOut, description="Preview, with `dryRun`. Nothing was changed."),
     },
 )
 async def replay_failure_group(
@@ -119,16 +121,16 @@ async def replay_failure_group(
     data: GroupIn,
     dry_run: DryRun = False,
 ) -> Response[BackgroundTaskOut | ReplayCountOut]:
-    """Sends everything of a group again, each customer's in their order. The task says how far it is."""
+    """Replays all deliveries of a failure group, in order per customer. Runs as a background task."""
     if dry_run:
         check_enabled(endpoint)
         found = await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, group_filter(data.failure))
         if not found.deliveries:
-            raise not_found("group of failures")
+            raise not_found("failure group", data.failure)
         return Response(counted(found), status=200)
     task = await replay_group(services, caller, endpoint, data.failure, new_ids=data.new_ids)
     if task is None:
-        raise not_found("group of failures")
+        raise not_found("failure group", data.failure)
     return Response(task_shown(task), status=202)
 
 

@@ -6,14 +6,14 @@ from nicobar.web.api.auth import Needs
 from nicobar.web.operations import get
 
 
-@get("/api/v1/health", id="v1.health.get", tags=["Health"], summary="Health", status=204, needs=Needs.NOTHING)
+@get("/api/v1/health", id="v1.health.get", tags=["Health"], summary="Check health", status=204, needs=Needs.NOTHING)
 async def health() -> None:
-    """The API answers. Whether events are taken and delivered, `/readyz` says."""
+    """Returns 204 if the API is up. Use `/readyz` to check that events are accepted and delivered."""
 
 
 @get("/api/v1/health/ping", documented=False, status=204, needs=Needs.NOTHING)
 async def ping() -> None:
-    """The same under the name that the public Svix API's open server has."""
+    """The path of this check in the Svix open-source server."""
 
 
 OPERATIONS = (health, ping)

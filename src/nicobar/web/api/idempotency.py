@@ -1,4 +1,4 @@
-"""Requests with an `idempotency-key`: the same key and the same request give the answer that was given, for 12 h."""
+"""Requests with an `idempotency-key`: repeating a request returns the stored response, for 12 hours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_KEPT_BYTES = 1024 * 1024
 
 
 class Key(NamedTuple):
-    """Where an answer is kept: whose, under which key, and the hash of what was asked."""
+    """Where a response is stored: the token, the idempotency key, and the hash of the request."""
 
     token_id: str
     key: str
@@ -29,7 +29,7 @@ class Key(NamedTuple):
 
 
 class GivenAnswer(NamedTuple):
-    """An answer that was given before."""
+    """A stored response."""
 
     status: int
     body: bytes
@@ -41,8 +41,8 @@ def key_of(token_id: str, key: str, *, method: str, path: str, query: bytes, bod
         raise Refusal(
             400,
             "idempotency_key_invalid",
-            f"The idempotency-key has more than {MAX_KEY_CHARS} characters.",
-            "Cut it.",
+            f"The idempotency-key has {len(key)} characters. The maximum is {MAX_KEY_CHARS}.",
+            "Use a shorter key.",
         )
     digest = hashlib.sha256()
     for part in (method.encode(), path.encode("utf-8", "surrogatepass"), query, body):
@@ -55,8 +55,8 @@ def _purpose(key: Key) -> str:
 
 
 async def begin(access: Access, vault: Vault, key: Key, now_ms: int) -> GivenAnswer | None:
-    """The answer that was given to this request, None for a first one. Raises Refusal 409 for another request under
-    the same key, and while the first one is not finished.
+    """The stored response to this request, None for a first request. Raises Refusal 409 for a different request with
+    the same key, and while the first request is unfinished.
     """
     kept = await access.begin_answer(key.token_id, key.key, key.request, now_ms=now_ms, before_ms=now_ms - KEEP_MS)
     if kept is None:
@@ -65,26 +65,26 @@ async def begin(access: Access, vault: Vault, key: Key, now_ms: int) -> GivenAns
         raise Refusal(
             409,
             "idempotency_key_reused",
-            "This idempotency-key was sent with another request.",
-            "Send each request under a key of its own.",
+            f'The idempotency-key "{key.key}" was already used for a different request.',
+            "Use a new key for each request.",
         )
     try:
         body = vault.unseal(kept.body, _purpose(key)) if kept.status else b""
-    except StoreUnusable:  # sealed with a key that is lost
+    except StoreUnusable:  # sealed with a lost key
         kept = msgspec.structs.replace(kept, status=0)
     if not kept.status:
         raise Refusal(
             409,
             "idempotency_unfinished",
-            "The first request with this idempotency-key has no answer yet.",
-            "Look whether it had its effect, then send it under a new key.",
+            f'The first request with the idempotency-key "{key.key}" is still running or was interrupted.',
+            "Check whether it took effect before you send it with a new key.",
         )
     return GivenAnswer(kept.status, body)
 
 
 async def finish(access: Access, vault: Vault, key: Key, status: int, body: bytes) -> None:
-    """Keeps the answer to a request that was done, sealed, as it may show a token. One that was refused had no effect
-    and may be made again.
+    """Stores the response to a successful request, sealed because it may contain a token. A rejected request had no
+    effect and can be repeated with the same key.
     """
     if status in range(200, 300) and len(body) <= MAX_KEPT_BYTES:
         sealed = vault.seal(body, _purpose(key))
@@ -94,7 +94,7 @@ async def finish(access: Access, vault: Vault, key: Key, status: int, body: byte
 
 
 class Idempotency:
-    """Repeats the answer to a POST whose key was given before, without asking the application again."""
+    """Returns the stored response to a repeated POST, without calling the application again."""
 
     def __init__(self, app: App, access: Access, vault: Vault, clock: Clock) -> None:
         self._app = app
@@ -109,13 +109,13 @@ class Idempotency:
             return
         given = await begin(self._access, self._vault, key, self._clock.now_ms())
         if given is not None:
-            await _send_again(send, given)
+            await _replay(send, given)
             return
         answer = _Answer()
         try:
-            await self._app(scope, receive, answer.take)
+            await self._app(scope, receive, answer.receive)
         finally:
-            # Before it goes out: a caller that has the answer can rely on it being kept.
+            # Stored before it is sent, so that a caller that has the response can rely on it.
             await finish(self._access, self._vault, key, answer.status, answer.body)
         await answer.send(send)
 
@@ -137,14 +137,14 @@ def _key_in(scope: Message) -> Key | None:
 
 
 class _Answer:
-    """An answer on its way out, held until it is kept."""
+    """A response, buffered until it is stored."""
 
     def __init__(self) -> None:
         self.status = 500
         self.body = b""
         self._start: Message = {}
 
-    async def take(self, message: Message) -> None:
+    async def receive(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._start = message
             self.status = message["status"]
@@ -156,7 +156,7 @@ class _Answer:
         await send({"type": "http.response.body", "body": self.body})
 
 
-async def _send_again(send: Send, given: GivenAnswer) -> None:
+async def _replay(send: Send, given: GivenAnswer) -> None:
     headers = [(b"idempotency-replayed", b"true")]
     if given.body:
         headers.append((b"content-type", b"application/json"))

@@ -1,4 +1,4 @@
-"""Finds things by id or uid, for whoever may see them; what is not there and what may not be seen answer alike."""
+"""Finds objects by ID or uid. Objects outside the token's scope are not found."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from nicobar.web.api.auth import Caller, unauthenticated
 from nicobar.web.api.errors import Invalid, not_found
 from nicobar.web.api.shapes import UID_PATTERN
 from nicobar.web.providers import Provider
+from nicobar.web.query_names import shortened
 
 MAX_KEY_CHARS = 256
 
@@ -26,13 +27,13 @@ class _Known(Protocol):
 
 
 K = TypeVar("K", bound=_Known)
-AppKey = Annotated[str, Meta(description="The application's id or uid.", max_length=MAX_KEY_CHARS)]
-EndpointKey = Annotated[str, Meta(description="The endpoint's id or uid.", max_length=MAX_KEY_CHARS)]
-SourceKey = Annotated[str, Meta(description="The source's id or uid.", max_length=MAX_KEY_CHARS)]
+AppKey = Annotated[str, Meta(description="The application's ID or uid.", max_length=MAX_KEY_CHARS)]
+EndpointKey = Annotated[str, Meta(description="The endpoint's ID or uid.", max_length=MAX_KEY_CHARS)]
+SourceKey = Annotated[str, Meta(description="The source's ID or uid.", max_length=MAX_KEY_CHARS)]
 
 
 class ApiRequest:
-    """A request of the API. What is looked up for one handler is looked up once."""
+    """A request to the API. The configuration is read once per request."""
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class ApiRequest:
 
 
 def find(every: Iterable[K], key: str) -> K | None:
-    """The thing with this id, or else with this uid."""
+    """The object with this ID, or else with this uid."""
     entries = list(every)
     return next((item for item in entries if item.id == key), None) or next(
         (entry for entry in entries if entry.uid == key), None
@@ -83,7 +84,7 @@ def application_of(snapshot: Snapshot, caller: Caller, key: str) -> Application:
     """Raises Refusal 404."""
     found = find(snapshot.applications, key)
     if found is None or not caller.sees(found.id):
-        raise not_found("application")
+        raise not_found("application", key)
     return found
 
 
@@ -91,14 +92,14 @@ def endpoint_of(snapshot: Snapshot, application: Application, key: str) -> Endpo
     """Raises Refusal 404."""
     found = find((endpoint for endpoint in snapshot.endpoints if endpoint.app_id == application.id), key)
     if found is None:
-        raise not_found("endpoint")
+        raise not_found("endpoint", key)
     return found
 
 
 def check_new_uid(key: str, where: str) -> None:
-    """Raises Invalid where a key in a path cannot be the uid of what is made by it."""
+    """Raises Invalid for a key in a path that cannot be the uid of a new object."""
     if not UID_PATTERN.fullmatch(key):
-        raise Invalid(where, "It cannot be a uid.", "A uid has letters, digits, '-', '_' and '.' only.")
+        raise Invalid(where, f'Invalid uid "{shortened(key)}".', "Use letters, digits, '-', '_' and '.'.")
 
 
 async def _services(request: ApiRequest) -> Services:
@@ -118,7 +119,7 @@ async def _user_agent(request: ApiRequest) -> str:
 
 
 _APP = {"app_id": AppKey}
-# What handlers are given, by the names of their arguments.
+# The values that handlers receive, by argument name.
 PROVIDERS: dict[str, Provider[ApiRequest]] = {
     "services": Provider(_services),
     "caller": Provider(_caller),

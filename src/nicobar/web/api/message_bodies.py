@@ -1,4 +1,4 @@
-"""The body that shows a message, and the message of a path."""
+"""The response body of a message, and finding a message by its key."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from nicobar.use_cases.services import Services
 from nicobar.web.api.errors import not_found
 from nicobar.web.api.shapes import MessageId, Moment, Shape, moment
 
-# What stands in a payload's place once it was expunged, as in the public Svix API.
+# Replaces a deleted payload, as in the public Svix API.
 EXPUNGED = b'{"expired":true}'
 
-# A dictionary for whoever reads it; at run time the very bytes that were kept.
+# A dictionary in the schema; at run time the stored bytes.
 Payload: TypeAlias = Annotated[
     dict[str, Any], Meta(examples=[{"type": "payment.succeeded", "data": {"total_amount": 4990}}])
 ]
 
 
 class MessageOut(Shape):
-    """A message. `eventId` is null where its sender gave none. The payload is empty where it was not asked for, and
-    `{"expired":true}` once it was expunged. Ours: `sourceId`, `customerKey` and `occurredAt`.
+    """A message. `eventId` is null if the sender provided none. `payload` is `{}` without `with_content`, and
+    `{"expired":true}` after it was deleted. Additions to the Svix API: `sourceId`, `customerKey` and `occurredAt`.
     """
 
     id: MessageId
@@ -45,7 +45,7 @@ def shown(message: Message | NewMessage, *, with_content: bool) -> MessageOut:
 
 
 def fields_of(message: Message | NewMessage, *, with_content: bool) -> dict[str, Any]:
-    """What every shape that is a message has."""
+    """The fields of a message."""
     body = payload_of(message) if with_content else b"{}"
     return {
         "id": message.id,
@@ -71,5 +71,5 @@ async def message_of(services: Services, application: Application, key: str) -> 
     """Raises Refusal 404."""
     found = await services.store.find_message(application.id, key)
     if found is None:
-        raise not_found("message")
+        raise not_found("message", key)
     return found

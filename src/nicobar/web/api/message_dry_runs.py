@@ -1,4 +1,4 @@
-"""Ours: dry runs of a transformation on stored messages, before it runs on new ones."""
+"""Dry runs of a transformation on stored messages (an addition to the Svix API)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ TAGS = ["Transformation"]
 
 
 class MessageDryRunIn(Shape):
-    """Which code on which messages: the endpoint's own where `code` is left out, the latest of its event types."""
+    """The dry run. `code` defaults to the published code of the endpoint. `messages` is the number of latest
+    messages; defaults to 20. `eventTypes` defaults to those of the endpoint.
+    """
 
     code: Annotated[str, Meta(min_length=1, max_length=Bounds().code_chars)] | None = None
     messages: Annotated[int, Meta(ge=1, le=MAX_MESSAGES)] = 20
@@ -27,7 +29,7 @@ class MessageDryRunIn(Shape):
 
 
 class WouldCallOut(Shape):
-    """A call that would go out, without credentials; `added` is one that the handler did not ask for."""
+    """A call that would be sent, without credentials. `added` is true for a call that the connector adds."""
 
     method: str
     url: str
@@ -36,8 +38,9 @@ class WouldCallOut(Shape):
 
 
 class MessageDryRunResult(Shape):
-    """What would become of a message. `outcome` is `sent`, `failed` or `canceled`; `sent` are the bodies that went
-    out last, null where none did. `appears` and `disappears` are the bodies by which both differ.
+    """The result for one message. `outcome` is `sent`, `failed` or `canceled`. `sent` has the bodies that were last
+    sent for this message, null if none were. `appears` and `disappears` are the bodies that only the dry run or only
+    the earlier delivery has.
     """
 
     message_id: MessageId
@@ -56,8 +59,8 @@ class MessageDryRunResult(Shape):
 
 
 class MessageDryRunOut(Shape):
-    """Message by message, the newest first, and how many of them would be sent, fail and differ. `stopped` where the
-    time was up.
+    """The results, newest message first, and the number of messages that would be sent, would fail and differ from
+    what was sent. `stopped` is true if the time limit was reached.
     """
 
     results: list[MessageDryRunResult]
@@ -89,12 +92,12 @@ def shown(dry_run: MessageDryRun) -> MessageDryRunResult:
     "/api/v1/app/{app_id}/endpoint/{endpoint_id}/transformation/test",
     id="nicobar.transformation.test",
     tags=TAGS,
-    summary="Test Transformation",
+    summary="Dry-run transformation",
     status=200,
 )
 async def test_transformation(*, endpoint: Endpoint, services: Services, data: MessageDryRunIn) -> MessageDryRunOut:
-    """Runs a transformation on stored messages: what it would send now, what the contract says of that, and how it
-    differs from what was sent. Nothing goes out.
+    """Runs a transformation on stored messages and returns the calls, the contract's verdicts and the differences
+    from what was sent. Nothing is sent.
     """
     found = await run_messages(services, endpoint, data.code, messages=data.messages, event_types=data.event_types)
     return MessageDryRunOut(

@@ -1,4 +1,4 @@
-"""Payloads of messages: read as they were sent, and deleted."""
+"""Message payloads: raw payload and deletion."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_EXPUNGED_AT_ONCE = 100
 
 
 class MessageRawPayloadOut(Shape):
-    """A payload as it was sent, byte for byte."""
+    """The unchanged payload, as text."""
 
     payload: str
 
@@ -35,13 +35,13 @@ class ExpungeStatus(StrEnum):
 
 
 class BulkExpungeIn(Shape):
-    """Ids of messages, or their `eventId`s."""
+    """IDs or `eventId`s of messages. Maximum 100."""
 
     ids: Annotated[list[Uid], Meta(max_length=MAX_EXPUNGED_AT_ONCE)] = []
 
 
 class BulkExpungeOut(Shape):
-    """What became of each."""
+    """The result for each ID."""
 
     results: dict[str, ExpungeStatus]
 
@@ -50,12 +50,12 @@ class BulkExpungeOut(Shape):
     "/api/v1/app/{app_id}/msg/{msg_id}/raw",
     id="v1.message.get-raw-payload",
     tags=TAGS,
-    summary="Get Raw Message Payload",
+    summary="Get raw message payload",
 )
 async def get_raw_payload(
     *, application: Application, services: Services, msg_id: MessageKey
 ) -> MessageRawPayloadOut:
-    """A message's payload as text, byte for byte as it came."""
+    """Returns the unchanged payload of a message as text."""
     found = await message_of(services, application, msg_id)
     return MessageRawPayloadOut(payload=payload_of(found).decode("utf-8", "replace"))
 
@@ -76,7 +76,7 @@ async def expunge_message(
     msg_id: MessageKey,
     dry_run: DryRun = False,
 ) -> Response[DryRunOut | None]:
-    """Deletes a message's payload and what its attempts quote of it, and cancels its unfinished deliveries."""
+    """Deletes the payload of a message and its copies in attempts, and cancels unfinished deliveries."""
     found = await message_of(services, application, msg_id)
     if dry_run:
         return would(messages=_has_payload(found), deliveries=await count_unfinished(services.store, found))
@@ -92,7 +92,7 @@ def _has_payload(message: Message) -> int:
     "/api/v1/app/{app_id}/msg/bulk-expunge",
     id="v1.message.bulk-expunge-content",
     tags=TAGS,
-    summary="Bulk delete message payloads",
+    summary="Delete message payloads",
     status=200,
 )
 async def expunge_messages(
@@ -103,15 +103,15 @@ async def expunge_messages(
     data: BulkExpungeIn,
     dry_run: DryRun = False,
 ) -> BulkExpungeOut | DryRunOut:
-    """Deletes the payloads of up to a hundred messages. With `dryRun` nothing is deleted, and the answer counts the
-    messages.
+    """Deletes the payloads of up to 100 messages and cancels their unfinished deliveries. With `dryRun`, returns the
+    number of messages and deliveries, and deletes nothing.
     """
     if dry_run:
         named = [await services.store.find_message(application.id, key) for key in data.ids]
-        found_ones = {item.id: item for item in named if item is not None}.values()
+        messages = {item.id: item for item in named if item is not None}.values()
         return effect(
-            messages=sum(map(_has_payload, found_ones)),
-            deliveries=sum([await count_unfinished(services.store, found_one) for found_one in found_ones]),
+            messages=sum(map(_has_payload, messages)),
+            deliveries=sum([await count_unfinished(services.store, message) for message in messages]),
         )
     results: dict[str, ExpungeStatus] = {}
     for key in dict.fromkeys(data.ids):
@@ -136,8 +136,8 @@ async def expunge_messages(
 async def expunge_all_messages(
     *, application: Application, services: Services, caller: Caller, dry_run: DryRun = False
 ) -> Response[TaskStartedOut | DryRunOut]:
-    """Takes out the payloads of all messages that an application has now, as a background task; what is not delivered
-    is canceled. The task's `messagesPurged` says how many were.
+    """Deletes the payloads of all current messages of an application and cancels unfinished deliveries. Runs as a
+    background task; `messagesPurged` is the number of messages so far.
     """
     if dry_run:
         count = await services.store.count_expunge(application.id)

@@ -1,4 +1,4 @@
-"""`/api/v1/app/{app_id}/msg`: events that were accepted."""
+"""`/api/v1/app/{app_id}/msg`: messages."""
 
 from __future__ import annotations
 
@@ -30,21 +30,22 @@ from nicobar.web.api.listing import (
 )
 from nicobar.web.api.message_bodies import MessageOut, Payload, message_of, shown
 from nicobar.web.api.paging import DEFAULT_LIMIT, MAX_LIMIT, Iterator, Limit, names, read_iterator, write_iterator
-from nicobar.web.api.shapes import Channel, EventTypeName, Moment, Page, Shape, Tag, Uid, Unsupported
+from nicobar.web.api.shapes import Channel, EventTypeName, Moment, Page, Shape, Tag, Uid, Unsupported, moment
 from nicobar.web.operations import Response, ResponseSpec, get, post
 
 TAGS = ["Message"]
 MINUTE_MS = 60_000
 MAX_DELAY_MS = 24 * 60 * MINUTE_MS
 SENT_BY_OLDER_CLIENTS_DAYS = 90
-# Where the public clients' `message_in_raw` puts the body; its `payload` is empty.
+# The parameter in which the public clients' `message_in_raw` sends the body; `payload` is empty then.
 RAW_PAYLOAD = "rawPayload"
 Channels: TypeAlias = Annotated[list[Channel], Meta(min_length=1, max_length=10)]
 
 
 class MessageIn(Shape):
-    """An event. `deliverAt` is between a minute and a day away. The setting `retention_days` says how long payloads
-    are kept; of `payloadRetentionPeriod` only 90 is accepted, which older clients always send.
+    """The event to send. `eventId` must be unique in the application. `deliverAt` must be 1 minute to 24 hours from
+    now, and defaults to now. `payloadRetentionPeriod` must be 90, which older clients always send: the setting
+    `retention_days` applies.
     """
 
     event_type: EventTypeName
@@ -60,26 +61,26 @@ class MessageIn(Shape):
 
 
 class _Sent(msgspec.Struct):
-    """The part of a `MessageIn` that is kept as it was sent."""
+    """The part of a `MessageIn` that is stored byte for byte."""
 
     payload: msgspec.Raw
 
 
 class PrecheckIn(Shape):
-    """What a message would be."""
+    """The event type and channels to check."""
 
     event_type: EventTypeName
     channels: Channels | None = None
 
 
 class PrecheckOut(Shape):
-    """Whether an endpoint would get it."""
+    """`active` is true if at least one enabled endpoint would receive the message."""
 
     active: bool
 
 
 class MessageSearchIn(Shape):
-    """Which messages."""
+    """The filters of the search. `limit` defaults to 50. Maximum 250."""
 
     limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
     iterator: str | None = None
@@ -92,14 +93,14 @@ class MessageSearchIn(Shape):
 
 
 class MessageEventsOut(Shape):
-    """Messages, the oldest first. `iterator` asks for what came after them; `done` says that nothing has yet."""
+    """Messages, oldest first. Pass `iterator` to get later messages. `done` is true if there are none yet."""
 
     data: list[MessageOut]
     iterator: str
     done: bool
 
 
-@get("/api/v1/app/{app_id}/msg", id="v1.message.list", tags=TAGS, summary="List Messages")
+@get("/api/v1/app/{app_id}/msg", id="v1.message.list", tags=TAGS, summary="List messages")
 async def list_messages(
     *,
     application: Application,
@@ -112,14 +113,19 @@ async def list_messages(
     after: After = None,
     event_types: EventTypes = None,
     with_content: WithContent = True,
-    customer: Annotated[str, Meta(max_length=256, description="Ours: only this customer's.")] | None = None,
+    customer: Annotated[str, Meta(max_length=256, description="Filter by customer key. An addition to the Svix API.")]
+    | None = None,
     contains: Annotated[
-        str, Meta(max_length=256, description="Ours: only those whose payload has this text, such as an e-mail.")
+        str,
+        Meta(
+            max_length=256,
+            description="Filter by exact text in the payload, such as an email address. An addition to the Svix API.",
+        ),
     ]
     | None = None,
 ) -> Page[MessageOut]:
-    """Messages, the newest first. Where little fits, a page can be short, even empty, and not be the last one:
-    `done` says so.
+    """Lists messages, newest first. If few messages match, a page can be short or empty without being the last: check
+    `done`.
     """
     which = MessageFilter(
         since_ms=since(after),
@@ -155,7 +161,7 @@ async def _page(
     "/api/v1/app/{app_id}/msg",
     id="v1.message.create",
     tags=TAGS,
-    summary="Create Message",
+    summary="Create message",
     status=202,
     needs=Needs.MESSAGES,
     responses={202: ResponseSpec(MessageOut, description="Accepted."), 200: WOULD},
@@ -169,22 +175,26 @@ async def create_message(
     with_content: WithContent = True,
     dry_run: DryRun = False,
 ) -> Response[MessageOut | DryRunOut]:
-    """Accepts an event for all endpoints that want it. When the answer comes, it is on disk. Whom it is about, which
-    keeps its order, is read as the kind of the application's first source reads it.
+    """Sends an event to all endpoints that subscribe to its event type. The message is stored on disk before the
+    response is sent. The customer is read from the payload as by the application's first source.
     """
     _check_supported(data)
     now_ms = services.clock.now_ms()
     deliver_at_ms = None if data.deliver_at is None else ms_of(data.deliver_at, "body.deliverAt")
     if deliver_at_ms is not None and not now_ms + MINUTE_MS <= deliver_at_ms <= now_ms + MAX_DELAY_MS:
-        raise Invalid("body.deliverAt", "It is not between a minute and 24 hours away.", "Choose a time in between.")
+        raise Invalid(
+            "body.deliverAt",
+            f"deliverAt must be 1 minute to 24 hours from now, not {moment(deliver_at_ms).isoformat()}.",
+            "Change or omit it.",
+        )
     await services.snapshot()
     if dry_run:
         earlier = None if data.event_id is None else await services.store.find_message(application.id, data.event_id)
         if earlier is not None:
             raise event_id_exists(earlier.event_id, earlier.id)
-        wanting = services.configuration.wanting(application.id, data.event_type, _unique(data.channels))
-        return Response(effect(messages=1, deliveries=len(wanting)), status=200)
-    taken = await services.receiver.take(
+        subscribed = services.configuration.wanting(application.id, data.event_type, _unique(data.channels))
+        return Response(effect(messages=1, deliveries=len(subscribed)), status=200)
+    accepted = await services.receiver.take(
         Posted(
             app_id=application.id,
             event_type=data.event_type,
@@ -196,23 +206,22 @@ async def create_message(
             deliver_at_ms=deliver_at_ms,
         )
     )
-    return Response(shown(taken, with_content=with_content), status=202)
+    return Response(shown(accepted, with_content=with_content), status=202)
 
 
 def _check_supported(data: MessageIn) -> None:
-    """Raises Invalid for what would be lost if it were accepted."""
+    """Raises Invalid for values that would be ignored."""
     if data.payload_retention_period not in {None, SENT_BY_OLDER_CLIENTS_DAYS}:
         raise Invalid(
             "body.payloadRetentionPeriod",
-            "A message has no retention period of its own.",
+            f"payloadRetentionPeriod {data.payload_retention_period} is not supported.",
             "Omit the field. The setting retention_days applies to all messages.",
         )
     if RAW_PAYLOAD in (data.transformations_params or {}):
         raise Invalid(
             f"body.transformationsParams.{RAW_PAYLOAD}",
             "Raw payloads (message_in_raw) are not supported: endpoints would receive an empty payload.",
-            "Send the event as a JSON object in `payload`. For text in another format, put it into a field of "
-            "`payload`.",
+            "Send a JSON object in `payload`, with text of other formats in one of its fields.",
         )
 
 
@@ -224,27 +233,27 @@ def _unique(values: list[str] | None) -> tuple[str, ...]:
     "/api/v1/app/{app_id}/msg/precheck/active",
     id="v1.message.precheck",
     tags=TAGS,
-    summary="Message Precheck",
+    summary="Check for active endpoints",
     status=200,
     needs=Needs.READING,
 )
 async def precheck_message(*, application: Application, services: Services, data: PrecheckIn) -> PrecheckOut:
-    """Whether any endpoint that is not disabled would get such a message."""
+    """Checks whether any enabled endpoint would receive a message with this event type and these channels."""
     await services.snapshot()
-    wanting = services.configuration.wanting(application.id, data.event_type, _unique(data.channels))
-    return PrecheckOut(active=bool(wanting))
+    subscribed = services.configuration.wanting(application.id, data.event_type, _unique(data.channels))
+    return PrecheckOut(active=bool(subscribed))
 
 
 @post(
     "/api/v1/app/{app_id}/msg/search",
     id="v1.message.search",
     tags=TAGS,
-    summary="Search Messages",
+    summary="Search messages",
     status=200,
     needs=Needs.READING,
 )
 async def search_messages(*, application: Application, services: Services, data: MessageSearchIn) -> Page[MessageOut]:
-    """The list of messages, with its filters in the body."""
+    """Lists messages, newest first, with the filters in the request body."""
     which = MessageFilter(
         since_ms=since(data.after),
         until_ms=until(data.before),
@@ -255,7 +264,7 @@ async def search_messages(*, application: Application, services: Services, data:
     return await _page(services, application, which, data.iterator, data.limit, with_content=data.with_content)
 
 
-@get("/api/v1/app/{app_id}/events", id="v1.message.events", tags=TAGS, summary="Read Message Stream")
+@get("/api/v1/app/{app_id}/events", id="v1.message.events", tags=TAGS, summary="Read message stream")
 async def message_events(
     *,
     application: Application,
@@ -265,14 +274,20 @@ async def message_events(
     event_types: EventTypes = None,
     channels: Annotated[
         list[Annotated[str, Meta(max_length=16_384)]] | None,
-        Meta(description="Only these channels: repeated, or separated by commas."),
+        Meta(description="Filter by channel. Repeat the parameter or separate values with commas."),
     ] = None,
     after: After = None,
 ) -> MessageEventsOut:
-    """Messages in the order of their acceptance, from the oldest on; `iterator` goes on from there at any time."""
+    """Lists messages in order of acceptance, oldest first. Pass the last `iterator` at any time to get later
+    messages.
+    """
     place = read_iterator(iterator)
     if place.backwards:
-        raise Invalid("query.iterator", "A stream goes forward only.", "Give the `iterator` of another answer.")
+        raise Invalid(
+            "query.iterator",
+            "This list does not support `prevIterator`.",
+            "Use the `iterator` of a previous response.",
+        )
     which = MessageFilter(since_ms=since(after), event_types=names(event_types), channels=names(channels))
     found = await services.store.messages(
         application.id, which, after=place.key or _START, limit=limit, with_body=True
@@ -285,15 +300,15 @@ async def message_events(
     )
 
 
-# Before every message's id.
+# Sorts before every message ID.
 _START = "msg_"
 
 
-@get("/api/v1/app/{app_id}/msg/{msg_id}", id="v1.message.get", tags=TAGS, summary="Get Message")
+@get("/api/v1/app/{app_id}/msg/{msg_id}", id="v1.message.get", tags=TAGS, summary="Get message")
 async def get_message(
     *, application: Application, services: Services, msg_id: MessageKey, with_content: WithContent = True
 ) -> MessageOut:
-    """One message."""
+    """Returns a message."""
     return shown(await message_of(services, application, msg_id), with_content=with_content)
 
 

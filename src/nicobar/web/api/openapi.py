@@ -22,36 +22,42 @@ from nicobar.web.operations import Operation, Response, content_types, get
 from nicobar.web.parameters import Signature
 
 _TITLE = "Nicobar"
-_ABOUT = "Shaped as the public Svix API, so that its clients work with this server's address and a token."
+_ABOUT = (
+    "Nicobar's API is compatible with the public Svix API: use the official Svix clients with this server's URL and "
+    "an API token. Authenticate with `Authorization: Bearer TOKEN`. Lists are paginated with `limit` and `iterator`. "
+    'Retry POST requests safely with an `idempotency-key`. Errors are `{"code", "detail"}`. Unknown parameters and '
+    "fields are rejected."
+)
 _PAGES = Environment(
     loader=PackageLoader("nicobar.web.api", "templates"), autoescape=select_autoescape(), undefined=StrictUndefined
 )
 _PAGES.filters["json"] = lambda value: msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _ERRORS = {
-    400: "The request cannot be read.",
-    401: "There is no token that is valid.",
-    403: "The token may not do that.",
-    404: "There is no such thing, or the token may not see it.",
-    408: "The body took too long to arrive.",
-    409: "It conflicts with what is there.",
+    400: "The request is malformed.",
+    401: "Missing or invalid API token.",
+    403: "The token's scope does not allow this request.",
+    404: "Not found, or outside the token's scope.",
+    408: "The body did not arrive in time.",
+    409: "Conflict with the current state.",
     413: "The body is too large.",
-    422: "A field or parameter of the request is invalid.",
-    429: "Too many requests; Retry-After says how long to wait.",
-    431: "The headers, or the query, are too large.",
-    503: "Nothing was done; it may work later.",
+    422: "Invalid parameter or field.",
+    429: "Too many requests. Retry after the time in `Retry-After`.",
+    431: "The headers or the query string are too large.",
+    503: "Temporarily unavailable. Nothing was changed. Retry later.",
 }
 _DONE = {
-    200: "As asked for.",
-    201: "It was made.",
-    202: "It is kept, and will be done.",
-    204: "It was done.",
+    200: "OK.",
+    201: "Created.",
+    202: "Accepted.",
+    204: "Done. No content.",
 }
 _IDEMPOTENCY_KEY = {
     "name": "idempotency-key",
     "in": "header",
     "required": False,
-    "description": "The same key and the same request give the answer that was given before, for 12 hours.",
+    "description": "Makes retries safe: repeating a request with the same key returns the first response, for 12 "
+    f"hours. Maximum {MAX_KEY_CHARS} characters.",
     "schema": {"type": "string", "maxLength": MAX_KEY_CHARS},
 }
 _SCHEMAS = "#/components/schemas/"
@@ -60,7 +66,7 @@ Document = dict[str, Any]
 
 
 def make_document(operations: Sequence[Operation]) -> Document:
-    """The document of these operations, as far as they are documented."""
+    """The OpenAPI document of the documented operations."""
     rows = [operation for operation in operations if operation.documented]
     signatures = {operation: operation.signature(PROVIDERS) for operation in rows}
     schemas = _Schemas(
@@ -83,7 +89,7 @@ def make_document(operations: Sequence[Operation]) -> Document:
 
 
 class _Schemas:
-    """The schemas of types: they say exactly what msgspec checks, defaults included."""
+    """The schemas of types, which match msgspec's checks, including defaults."""
 
     def __init__(self, types: Sequence[Any]) -> None:
         found, self.named = msgspec.json.schema_components(types, ref_template=f"{_SCHEMAS}{{name}}")
@@ -97,12 +103,12 @@ class _Schemas:
 
 
 def _key(kind: Any) -> Any:
-    """`bool | None` and `Optional[bool]` are equal, and so are types that differ in what they say of themselves."""
+    """`bool | None` and `Optional[bool]` are equal, and so are types that differ only in their descriptions."""
     return str(kind)
 
 
 def _types(row: Operation, signature: Signature) -> Iterator[Any]:
-    """The types of an operation's parameters, its body and its answers."""
+    """The types of an operation's parameters, request body and responses."""
     yield from (parameter.annotation for parameter in signature.query)
     yield from _path_types(row, signature).values()
     if signature.body is not None:
@@ -112,7 +118,7 @@ def _types(row: Operation, signature: Signature) -> Iterator[Any]:
 
 
 def _path_types(row: Operation, signature: Signature) -> dict[str, Any]:
-    """The types of the parameters of the path in their order, by whom they are read."""
+    """The types of the path parameters in order: those of the handler, else those of its providers."""
     types = {parameter.argument: parameter.annotation for parameter in signature.path}
     for name in signature.given:
         types = {**PROVIDERS[name].path, **types}
@@ -120,14 +126,14 @@ def _path_types(row: Operation, signature: Signature) -> dict[str, Any]:
 
 
 def _answers(row: Operation, signature: Signature) -> dict[int, tuple[Any, ...]]:
-    """The types that the content can have by the status; none without content."""
+    """The possible types of the content by status; empty without content."""
     returned = tuple(kind for kind in content_types(signature.result) if kind is not type(None))
     described = {status: () if spec.content is None else (spec.content,) for status, spec in row.responses.items()}
     return {row.status: returned, **described}
 
 
 def _described(row: Operation, signature: Signature, schemas: _Schemas) -> Document:
-    """What the document says of an operation."""
+    """An operation in the document."""
     operation: Document = {
         "tags": list(row.tags),
         "summary": row.summary,
@@ -194,7 +200,7 @@ def _responses(row: Operation, signature: Signature, schemas: _Schemas) -> Docum
 
 
 def _close(part: object, schemas: Document) -> None:
-    """Says of every object in a request that it has no other fields, which `request_checks.py` holds."""
+    """Marks every object in a request as closed: `request_checks.py` rejects other fields."""
     if isinstance(part, list):
         for item in part:
             _close(item, schemas)
@@ -210,7 +216,7 @@ def _close(part: object, schemas: Document) -> None:
 
 
 def _has_required(schema: Document, schemas: Document) -> bool:
-    """Whether a body may not be empty: an empty one is read as `{}`."""
+    """Whether the body is required: an empty body is read as `{}`."""
     if "$ref" in schema:
         return bool(schemas[str(schema["$ref"]).removeprefix(_SCHEMAS)].get("required"))
     choices = (*schema.get("anyOf", ()), *schema.get("oneOf", ()))
@@ -218,13 +224,13 @@ def _has_required(schema: Document, schemas: Document) -> bool:
 
 
 def create_document(operations: Sequence[Operation]) -> tuple[Operation, ...]:
-    """The operations that show the document of all others."""
-    made: list[Document] = []
+    """The operations that serve the document, as JSON and as a page."""
+    cached: list[Document] = []
 
     def document() -> Document:
-        if not made:
-            made.append(make_document(operations))
-        return made[0]
+        if not cached:
+            cached.append(make_document(operations))
+        return cached[0]
 
     def page() -> str:
         return _PAGES.get_template("reference.html").render(document=document(), groups=_groups(document()))

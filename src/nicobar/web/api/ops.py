@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz`, `/metrics`: what whoever runs Nicobar asks."""
+"""`/healthz`, `/readyz`, `/metrics`: the operator's probes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nicobar.web.routing import Routes
 
 
 class ReadyOut(Record):
-    """What `/readyz` answers: 200 with `status` ready, else 503 with `code` and `detail` as every error has them."""
+    """The response of `/readyz`: 200 with the `status` ready, or 503 with `code` and `detail` like every error."""
 
     status: str
     role: str
@@ -36,12 +36,12 @@ def create_ops(metrics: Metrics, readiness: Readiness, refresh: Callable[[], Awa
 
     @get("/healthz")
     async def healthz() -> dict[str, str]:
-        """The process answers."""
+        """The process is alive."""
         return {"status": "ok"}
 
     @get("/readyz")
     async def readyz(*, delivery: bool = False) -> Response[ReadyOut]:
-        """The process does its work; with `delivery=1`, what keeps events from being delivered counts too."""
+        """The process works. With `delivery=1`, problems that prevent delivery count as well."""
         report = await readiness.report(delivery=delivery)
         failed = [part for part in report.parts if part.name in report.failed]
         out = ReadyOut(
@@ -55,7 +55,7 @@ def create_ops(metrics: Metrics, readiness: Readiness, refresh: Callable[[], Awa
 
     @get("/metrics")
     async def show_metrics() -> Response[bytes]:
-        """Prometheus's text format."""
+        """Metrics in the text format of Prometheus."""
         await refresh()
         return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
@@ -63,7 +63,7 @@ def create_ops(metrics: Metrics, readiness: Readiness, refresh: Callable[[], Awa
     handlers: Handlers[None] = Handlers(operations, {})
 
     async def call(operation: Operation, scope: Message) -> Response[Any]:
-        # Whoever probes may add parameters of their own.
+        # Probes may add parameters of their own.
         arguments, wrong = read_query(handlers.signature(operation).query, given_values(scope["query_string"]))
         check_values(wrong)
         return await handlers.call(operation, None, arguments)

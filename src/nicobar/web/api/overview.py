@@ -1,4 +1,4 @@
-"""Ours, `/api/v1/app/{app_id}/stats/overview`: what happened hour by hour, and what waits."""
+"""`/api/v1/app/{app_id}/stats/overview` (an addition to the Svix API): attempts by hour, and the backlog."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from nicobar.web.operations import get
 
 
 class OverviewPoint(Shape):
-    """An hour: how its tries ended, and how long after their acceptance events were delivered, on average and at
-    most; null where none was.
+    """The attempts of one hour by result, and the average and maximum time from acceptance to delivery (null without
+    deliveries).
     """
 
     at: Moment
@@ -31,7 +31,7 @@ class OverviewPoint(Shape):
 
 
 class OverviewEndpoint(Shape):
-    """What waits for an endpoint, and since when."""
+    """The unfinished deliveries of an endpoint, and when the oldest of their messages was accepted."""
 
     id: EndpointId
     unfinished: int
@@ -39,7 +39,7 @@ class OverviewEndpoint(Shape):
 
 
 class OverviewOut(Shape):
-    """What happened hour by hour, and what waits now."""
+    """Attempts by hour, and the current backlog by endpoint."""
 
     hours: list[OverviewPoint]
     endpoints: list[OverviewEndpoint]
@@ -49,16 +49,16 @@ class OverviewOut(Shape):
     "/api/v1/app/{app_id}/stats/overview",
     id="nicobar.application.overview",
     tags=TAGS,
-    summary="Overview",
+    summary="Get overview",
 )
 async def overview(
     *,
     application: Application,
     snapshot: Snapshot,
     services: Services,
-    hours: Annotated[int, Meta(ge=1, le=168, description="How far back.")] = 24,
+    hours: Annotated[int, Meta(ge=1, le=168, description="Number of hours. Defaults to 24. Maximum 168.")] = 24,
 ) -> OverviewOut:
-    """Ours: what happened hour by hour, and what waits now."""
+    """Returns attempts by hour, and the current backlog of each endpoint. An addition to the Svix API."""
     now_ms = services.clock.now_ms()
     since_ms = (now_ms // HOUR_MS - hours + 1) * HOUR_MS
     span = make_range(since_ms, now_ms + 1, now_ms, step_ms=HOUR_MS, default_ms=DAY_MS)

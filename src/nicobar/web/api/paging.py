@@ -1,4 +1,4 @@
-"""Pages by keyset, in both directions. An iterator is opaque: a direction and the key that the page begins behind."""
+"""Keyset pagination in both directions. An iterator is opaque: a direction and the key before the page."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from msgspec import Meta
 from nicobar.model import Record
 from nicobar.web.api.errors import Invalid
 from nicobar.web.api.shapes import Page
+from nicobar.web.query_names import shortened
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 250
@@ -24,28 +25,35 @@ T = TypeVar("T")
 
 
 class Ordering(StrEnum):
-    """The order of a list, by the time at which things were made."""
+    """`ascending` or `descending`."""
 
     ASCENDING = "ascending"
     DESCENDING = "descending"
 
 
-Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="How many items a page has at the most.")]
+Limit = Annotated[
+    int, Meta(ge=1, le=MAX_LIMIT, description="Maximum number of items per page. Defaults to 50. Maximum 250.")
+]
 Iterator = (
     Annotated[
-        str, Meta(max_length=1_024, description="The `iterator` or `prevIterator` of another page of this list.")
+        str,
+        Meta(
+            max_length=1_024,
+            description="The `iterator` or `prevIterator` of a previous page. Defaults to the first page.",
+        ),
     ]
     | None
 )
-Order = Annotated[Ordering | None, Meta(description="The order of the list.")]
+Order = Annotated[Ordering | None, Meta(description="Sort order. Defaults to `descending` (newest first).")]
+OrderByName = Annotated[Ordering | None, Meta(description="Sort order by name. Defaults to `ascending`.")]
 
 
-NoPlay = Annotated[bool | None, Meta(description="No effect: endpoints of Svix Play do not exist here.")]
+NoPlay = Annotated[bool | None, Meta(description="No effect. Accepted for compatibility with Svix clients.")]
 
 
 class Place(Record):
-    """Where a page begins: behind the item of this key in the list's order, or with `backwards` before it. Without a
-    key at the list's start.
+    """The start of a page: after the item with this key, or before it if `backwards`. Without a key, the start of the
+    list.
     """
 
     key: str | None = None
@@ -53,7 +61,7 @@ class Place(Record):
 
 
 def read_iterator(text: str | None) -> Place:
-    """Raises Invalid for what is no iterator."""
+    """Raises Invalid."""
     if not text:
         return Place()
     try:
@@ -61,8 +69,12 @@ def read_iterator(text: str | None) -> Place:
     except (binascii.Error, ValueError):
         raw = ""
     if raw[:1] not in {_NEXT, _BEFORE} or not 1 < len(raw) <= _MAX_KEY_CHARS:
-        raise Invalid("query.iterator", "It is no iterator.", "Give one that a page of this list had.")
+        raise invalid_iterator(text)
     return Place(key=raw[1:], backwards=raw[0] == _BEFORE)
+
+
+def invalid_iterator(text: str) -> Invalid:
+    return Invalid("query.iterator", f'Invalid iterator "{shortened(text)}".', "Use the iterator of a previous page.")
 
 
 def write_iterator(key: str, *, backwards: bool) -> str:
@@ -73,8 +85,8 @@ def write_iterator(key: str, *, backwards: bool) -> str:
 def page_of(
     found: Sequence[I], *, place: Place, limit: int, key: Callable[[I], str], shape: Callable[[I], T]
 ) -> Page[T]:
-    """A page of what was `found` from its place on in the direction of travel, nearest first: one more than `limit`
-    where more follows.
+    """A page of `found`, the items from a place on, nearest first. It has one item more than `limit` if more items
+    follow.
     """
     items = list(found[:limit])
     if place.backwards:
@@ -95,7 +107,7 @@ def page_of_all(
     key: Callable[[I], str],
     shape: Callable[[I], T],
 ) -> Page[T]:
-    """A page of a list that is in memory whole; `key` orders it."""
+    """A page of a list in memory, sorted by `key`."""
     place = read_iterator(iterator)
     falling = (order is Ordering.DESCENDING) is not place.backwards
     ordered = sorted(every, key=key, reverse=falling)
@@ -106,5 +118,5 @@ def page_of_all(
 
 
 def names(given: Sequence[str] | None) -> tuple[str, ...]:
-    """A list in the query: a repeated parameter, or separated by commas, as the clients write it."""
+    """A list in the query: a repeated parameter, or values separated by commas."""
     return tuple(dict.fromkeys(part for text in given or () for part in text.split(",") if part))

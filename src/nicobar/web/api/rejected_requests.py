@@ -1,4 +1,4 @@
-"""`/ingest/api/v1/source/{source_id}/log`: what a source refused."""
+"""`/ingest/api/v1/source/{source_id}/log`: rejected requests of a source."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ from nicobar.store import Snapshot
 from nicobar.store.history import RejectedRequest
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller, Needs
-from nicobar.web.api.errors import Invalid, not_found
+from nicobar.web.api.errors import not_found
 from nicobar.web.api.listing import page_of_found, span_of
 from nicobar.web.api.lookups import SourceKey, find
-from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, Place, read_iterator
+from nicobar.web.api.paging import (
+    DEFAULT_LIMIT,
+    Iterator,
+    Limit,
+    Order,
+    Ordering,
+    Place,
+    invalid_iterator,
+    read_iterator,
+)
 from nicobar.web.api.shapes import Moment, Page, Shape, SourceId, moment
 from nicobar.web.operations import get
 
@@ -20,7 +29,7 @@ _ID_DIGITS = 22
 
 
 class IngestLogOut(Shape):
-    """A request that was refused. Its payload and its signature are not kept. Ours: `code`."""
+    """A rejected request. Its payload and signature are not stored. `code` is an addition to the Svix API."""
 
     id: str
     source_id: SourceId = field(name="source_id")
@@ -33,24 +42,24 @@ class IngestLogOut(Shape):
     updated_at: Moment = field(name="updated_at")
 
 
-def shown(refused: RejectedRequest) -> IngestLogOut:
+def shown(rejected: RejectedRequest) -> IngestLogOut:
     return IngestLogOut(
-        id=f"log{refused.seq:0{_ID_DIGITS}}",
-        source_id=refused.source_id,
-        status_code=refused.status,
-        error_text=refused.reason.text(),
-        code=refused.code,
-        headers={"webhook-id": refused.event_id} if refused.event_id else {},
+        id=f"log{rejected.seq:0{_ID_DIGITS}}",
+        source_id=rejected.source_id,
+        status_code=rejected.status,
+        error_text=rejected.reason.text(),
+        code=rejected.code,
+        headers={"webhook-id": rejected.event_id} if rejected.event_id else {},
         payload="",
-        created_at=moment(refused.at_ms),
-        updated_at=moment(refused.at_ms),
+        created_at=moment(rejected.at_ms),
+        updated_at=moment(rejected.at_ms),
     )
 
 
 def numbered(place: Place) -> Place:
     """A place whose key is a number. Raises Invalid."""
     if place.key is not None and not (place.key.isdecimal() and len(place.key) < _ID_DIGITS - 3):
-        raise Invalid("query.iterator", "It is no iterator.", "Give one that a page of this list had.")
+        raise invalid_iterator(place.key)
     return place
 
 
@@ -58,10 +67,10 @@ def numbered(place: Place) -> Place:
     "/ingest/api/v1/source/{source_id}/log",
     id="v1.ingest.log.list",
     tags=TAGS,
-    summary="List Ingest Logs",
+    summary="List rejected requests",
     needs=Needs.OWN,
 )
-async def list_refused(
+async def list_rejected(
     *,
     source_id: SourceKey,
     services: Services,
@@ -71,14 +80,14 @@ async def list_refused(
     iterator: Iterator = None,
     order: Order = None,
 ) -> Page[IngestLogOut]:
-    """The latest 1,000 requests that a source refused, the newest first unless asked otherwise."""
+    """Lists the latest 1,000 rejected requests of a source, newest first by default."""
     source = find(snapshot.sources, source_id)
     if source is None or not caller.sees(source.app_id):
-        raise not_found("source")
+        raise not_found("source", source_id)
     place = numbered(read_iterator(iterator))
     span = span_of(place, order or Ordering.DESCENDING, start="0")
     found = await services.store.refusals(source.id, **span, limit=limit)
     return page_of_found(found, place=place, key=lambda item: str(item.seq), shape=shown)
 
 
-OPERATIONS = (list_refused,)
+OPERATIONS = (list_rejected,)

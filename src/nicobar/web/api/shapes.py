@@ -1,4 +1,4 @@
-"""What the API's bodies are made of, named and bounded as in the public Svix API: camelCase on the wire, RFC 3339
+"""Types shared by the API's bodies, with the names and limits of the public Svix API: camelCase names, RFC 3339
 times.
 """
 
@@ -19,12 +19,12 @@ T = TypeVar("T")
 
 
 class Shape(Record, rename="camel"):
-    """A body. The API rejects a request with a field that its shape does not have (`request_checks.py`)."""
+    """A body. `request_checks.py` rejects requests with unknown fields."""
 
 
 class Page(Shape, Generic[T]):
-    """One page of a list. `iterator` asks for the next page, `prevIterator` for the one before; `done` says that
-    nothing follows in the direction of travel.
+    """One page of a list. Pass `iterator` as the parameter `iterator` to get the next page, or `prevIterator` to get
+    the previous page. `done` is true if there are no more items in that direction.
     """
 
     data: list[T]
@@ -34,22 +34,22 @@ class Page(Shape, Generic[T]):
 
 
 class ErrorOut(Shape):
-    """Why a request was refused: `code` is stable, `detail` says what happened and what to do."""
+    """An error. `code` is stable. `detail` explains what happened and what to do."""
 
     code: Annotated[str, Meta(examples=["not_found"])]
-    detail: Annotated[str, Meta(examples=["There is no such application. Check its id."])]
+    detail: Annotated[str, Meta(examples=['Application "shop" not found. Check the ID and the scope of the token.'])]
 
 
 class ValidationDetail(Shape):
-    """One thing that does not fit: where (`loc`), what (`msg`), and its kind (`type`)."""
+    """An invalid parameter or field: its location (`loc`), an explanation (`msg`) and the kind of error (`type`)."""
 
     loc: Annotated[list[str], Meta(examples=[["body", "name"]])]
-    msg: Annotated[str, Meta(examples=["Expected `str` of length >= 1"])]
+    msg: Annotated[str, Meta(examples=["name must have at least 1 character."])]
     type: Annotated[str, Meta(examples=["value_error"])]
 
 
 class ValidationErrorOut(Shape):
-    """A request that does not fit, with each thing that is wrong."""
+    """A validation error, with each invalid parameter or field."""
 
     code: Annotated[str, Meta(examples=["validation"])]
     detail: list[ValidationDetail]
@@ -70,13 +70,13 @@ MessageId = Annotated[str, Meta(pattern=rf"^msg_{_ID}", examples=["msg_2yZwUhtgs
 TaskId = Annotated[str, Meta(pattern=rf"^qtask_{_ID}", examples=["qtask_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
 TokenId = Annotated[str, Meta(pattern=r"^tok_[A-Za-z0-9]{27}$", examples=["tok_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
 Tag = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9\-_./\\#]+$", min_length=1, max_length=128, examples=["project_1337"])]
-# A field of the public Svix API, in one of its versions, that has no effect here: a value would promise one.
-Unsupported = Annotated[None, Meta(description="Not supported; must be null or omitted.")]
+# A field of the public Svix API without an effect here; accepting a value would promise one.
+Unsupported = Annotated[None, Meta(description="Not supported. Must be null or omitted.")]
 Moment = Annotated[datetime, Meta(tz=True, examples=["2026-03-01T09:30:00Z"])]
 
 
 def moment(at_ms: int) -> datetime:
-    """A time in Unix milliseconds as the API shows it."""
+    """A time in Unix milliseconds as the API returns it."""
     return datetime.fromtimestamp(at_ms / 1000, UTC)
 
 
@@ -87,19 +87,19 @@ def unix_ms(at: datetime) -> int:
 S = TypeVar("S", bound=Record)
 
 
-def patched(as_it_is: S, changes: Record) -> S:
-    """The whole with what a partial change names in place of what was there."""
+def patched(current: S, changes: Record) -> S:
+    """The record with the given fields replaced."""
     given = {
         name: value for name in changes.__struct_fields__ if (value := getattr(changes, name)) is not msgspec.UNSET
     }
-    return msgspec.structs.replace(as_it_is, **given)
+    return msgspec.structs.replace(current, **given)
 
 
 def given_names(names: Sequence[str] | None) -> tuple[str, ...]:
-    """A filter as it is kept: nothing given means all."""
+    """A filter as stored: empty means all."""
     return tuple(dict.fromkeys(names or ()))
 
 
 def text_of_reason(why: Reason | None) -> str | None:
-    """A reason as the API says it: in English, with its values."""
+    """A reason as the API returns it: in English, with its values."""
     return None if why is None else why.text()

@@ -1,4 +1,4 @@
-"""`/ingest/api/v1/source`: where webhooks come in."""
+"""`/ingest/api/v1/source`: sources of webhooks."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ from nicobar.web.api.lookups import MAX_KEY_CHARS, SourceKey, application_of, fi
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
 from nicobar.web.api.shapes import Metadata, Moment, Page, Shape, SourceId, moment
 from nicobar.web.operations import Response, ResponseSpec, delete, get, patch, post, put
+from nicobar.web.query_names import shortened
 
 TAGS = ["Ingest Source"]
 PATH = "/ingest/api/v1/source"
 ONE = f"{PATH}/{{source_id}}"
-# The public Svix API's own word for senders that sign as Standard Webhooks says.
+# The public Svix API's type for senders that sign according to Standard Webhooks.
 SVIX = "svix"
 STANDARD = "standard-webhooks"
 
@@ -44,23 +45,23 @@ SigningSecret = Annotated[
     Meta(
         min_length=1,
         max_length=256,
-        description="What the sender signs with, in the form of the source's kind.",
+        description="The sender's signing secret, in the format of the source's kind.",
         examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"],
     ),
 ]
 
 
 class SourceConfig(Shape):
-    """How a sender signs. During a rotation `previousSecret` is taken too."""
+    """The sender's signing secrets. During a rotation, signatures with `previousSecret` are accepted as well."""
 
     secret: SigningSecret
     previous_secret: SigningSecret | None = None
 
 
 class IngestSourceIn(Shape):
-    """A source to create. `type` is a kind of source, or `svix` (the same as `standard-webhooks`) for any
-    sender that signs as Standard Webhooks says. `appId` is the application that gets its messages; `default` without
-    it.
+    """The source to create or replace. `type` is a kind of source, or `svix` (the same as `standard-webhooks`) for
+    any sender that signs according to Standard Webhooks. `appId` is the application that receives its messages.
+    Defaults to `default`.
     """
 
     name: SourceName
@@ -72,7 +73,7 @@ class IngestSourceIn(Shape):
 
 
 class IngestSourcePatch(Shape):
-    """Changes to a source; omitted fields stay."""
+    """The fields to change. Omitted fields keep their values."""
 
     name: SourceName | UnsetType = UNSET
     type: SourceType | UnsetType = UNSET
@@ -82,8 +83,8 @@ class IngestSourcePatch(Shape):
 
 
 class IngestSourceOut(Shape):
-    """A source. `type` is `svix` as clients know it, `kind` says which of ours it is. `ingestUrl` is what the sender
-    posts to; its secrets are never shown.
+    """A source. `type` is always `svix`, which Svix clients support; `kind` is the kind of source. The sender posts
+    to `ingestUrl`. Signing secrets are never returned.
     """
 
     id: SourceId
@@ -100,12 +101,12 @@ class IngestSourceOut(Shape):
 
 
 class RotateTokenOut(Shape):
-    """The new URL."""
+    """The new URL of the source."""
 
     ingest_url: str
 
 
-_MADE = ResponseSpec(IngestSourceOut, description="Created.")
+_CREATED = ResponseSpec(IngestSourceOut, description="Created.")
 
 
 def shown(services: Services, source: Source) -> IngestSourceOut:
@@ -128,11 +129,11 @@ def source_of(snapshot: Snapshot, caller: Caller, key: str) -> Source:
     """Raises Refusal 404."""
     found = find(snapshot.sources, key)
     if found is None or not caller.sees(found.app_id):
-        raise not_found("source")
+        raise not_found("source", key)
     return found
 
 
-@get(PATH, id="v1.ingest.source.list", tags=TAGS, summary="List Ingest Sources", needs=Needs.OWN)
+@get(PATH, id="v1.ingest.source.list", tags=TAGS, summary="List sources", needs=Needs.OWN)
 async def list_sources(
     *,
     snapshot: Snapshot,
@@ -142,7 +143,7 @@ async def list_sources(
     iterator: Iterator = None,
     order: Order = None,
 ) -> Page[IngestSourceOut]:
-    """Sources, the newest first unless asked otherwise. A token of one application sees its own."""
+    """Lists sources, newest first by default. A token limited to one application gets only its sources."""
     return page_of_all(
         [source for source in snapshot.sources if caller.sees(source.app_id)],
         iterator=iterator,
@@ -153,9 +154,9 @@ async def list_sources(
     )
 
 
-@post(PATH, id="v1.ingest.source.create", tags=TAGS, summary="Create Ingest Source", needs=Needs.OWN)
+@post(PATH, id="v1.ingest.source.create", tags=TAGS, summary="Create source", needs=Needs.OWN)
 async def create_source(*, data: IngestSourceIn, services: Services, caller: Caller) -> IngestSourceOut:
-    """Creates a source; `ingestUrl` is the URL for the sender."""
+    """Creates a source. Configure `ingestUrl` at the sender."""
 
     async def change(edit: Edit) -> Source:
         with _located():
@@ -164,9 +165,9 @@ async def create_source(*, data: IngestSourceIn, services: Services, caller: Cal
     return shown(services, await edited(services, caller, change))
 
 
-@get(ONE, id="v1.ingest.source.get", tags=TAGS, summary="Get Ingest Source", needs=Needs.OWN)
+@get(ONE, id="v1.ingest.source.get", tags=TAGS, summary="Get source", needs=Needs.OWN)
 async def get_source(source_id: SourceKey, snapshot: Snapshot, services: Services, caller: Caller) -> IngestSourceOut:
-    """One source."""
+    """Returns a source."""
     return shown(services, source_of(snapshot, caller, source_id))
 
 
@@ -174,19 +175,19 @@ async def get_source(source_id: SourceKey, snapshot: Snapshot, services: Service
     ONE,
     id="v1.ingest.source.upsert",
     tags=TAGS,
-    summary="Upsert Ingest Source",
-    responses={201: _MADE},
+    summary="Create or replace source",
+    responses={201: _CREATED},
     needs=Needs.OWN,
 )
 async def upsert_source(
     *, source_id: SourceKey, data: IngestSourceIn, services: Services, caller: Caller
 ) -> Response[IngestSourceOut]:
-    """Replaces a source, or creates it. Its URL stays, and a uid in the path where the body has none."""
+    """Replaces a source and keeps its URL, or creates it. If the body has no uid, the uid in the path is used."""
 
     async def change(edit: Edit) -> tuple[Source, int]:
         source = find(edit.snapshot.sources, source_id)
         if source is not None and source.id != source_id and not caller.sees(source.app_id):
-            raise conflict("Another source has this uid.", "Choose another one.")
+            raise conflict(f'The uid "{shortened(source_id)}" is in use by another source.', "Use a different uid.")
         if source is not None or is_id(source_id, "src"):
             source = source_of(edit.snapshot, caller, source_id)
         wanted = data
@@ -208,11 +209,11 @@ async def upsert_source(
     return Response(shown(services, source), status=status)
 
 
-@patch(ONE, id="v1.ingest.source.patch", tags=TAGS, summary="Patch Ingest Source", needs=Needs.OWN)
+@patch(ONE, id="v1.ingest.source.patch", tags=TAGS, summary="Update source", needs=Needs.OWN)
 async def patch_source(
     *, source_id: SourceKey, data: IngestSourcePatch, services: Services, caller: Caller
 ) -> IngestSourceOut:
-    """Changes the given fields of a source."""
+    """Changes the given fields. Omitted fields keep their values."""
     wanted = SourcePatch(
         kind=data.type if isinstance(data.type, UnsetType) else _kind(data.type),
         name=data.name,
@@ -232,7 +233,7 @@ async def patch_source(
     ONE,
     id="v1.ingest.source.delete",
     tags=TAGS,
-    summary="Delete Ingest Source",
+    summary="Delete source",
     needs=Needs.OWN,
     status=200,
     responses=DELETED,
@@ -240,7 +241,7 @@ async def patch_source(
 async def delete_source(
     *, source_id: SourceKey, services: Services, caller: Caller, dry_run: DryRun = False
 ) -> Response[DryRunOut | None]:
-    """Deletes a source; its URL answers 404 from now on. Its messages stay."""
+    """Deletes a source. Its URL returns 404 from now on. Its messages are kept."""
 
     async def change(edit: Edit) -> Response[DryRunOut | None]:
         source = source_of(edit.snapshot, caller, source_id)
@@ -256,12 +257,12 @@ async def delete_source(
     f"{ONE}/token/rotate",
     id="v1.ingest.source.rotate-token",
     tags=TAGS,
-    summary="Rotate Ingest Token",
+    summary="Rotate source URL",
     status=200,
     needs=Needs.OWN,
 )
 async def rotate_token(*, source_id: SourceKey, services: Services, caller: Caller) -> RotateTokenOut:
-    """Gives a source a new URL. The previous one answers 404 at once."""
+    """Replaces the URL of a source. The previous URL returns 404 immediately."""
 
     async def change(edit: Edit) -> Source:
         return await sources.rotate_url(edit, source_of(edit.snapshot, caller, source_id))
@@ -278,7 +279,9 @@ def _new_uid(key: str) -> str:
     try:
         return msgspec.convert(key, SourceUid)
     except msgspec.ValidationError as error:
-        raise Invalid("path.source_id", "It cannot be a uid.", "Use letters, digits, '-' and '_'.") from error
+        raise Invalid(
+            "path.source_id", f'Invalid uid "{shortened(key)}".', "Use letters, digits, '-' and '_'."
+        ) from error
 
 
 def _spec(wanted: IngestSourceIn) -> SourceSpec:
@@ -301,7 +304,7 @@ def _secrets(config: SourceConfig) -> tuple[str, ...]:
 
 @contextmanager
 def _located() -> Generator[None]:
-    """Says in which field of the body a value is that was rejected."""
+    """Adds the field of the body to errors about its value."""
     try:
         yield
     except Conflict:

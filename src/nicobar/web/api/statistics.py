@@ -1,4 +1,4 @@
-"""How attempts ended: of an endpoint, and of an application over time."""
+"""Attempt statistics of endpoints and applications."""
 
 from __future__ import annotations
 
@@ -30,13 +30,15 @@ TAGS = ["Statistics"]
 DEFAULT_DAYS = 28
 
 Since = Annotated[
-    str | None, Meta(description="Start time; defaults to 28 days before the end.", extra_json_schema=TIME)
+    str | None, Meta(description="Start time (RFC 3339). Defaults to 28 days before the end.", extra_json_schema=TIME)
 ]
-Until = Annotated[str | None, Meta(description="End time; defaults to now.", extra_json_schema=TIME)]
+Until = Annotated[str | None, Meta(description="End time (RFC 3339). Defaults to now.", extra_json_schema=TIME)]
 
 
 class EndpointStats(Shape):
-    """How deliveries to an endpoint ended in a time, and those of messages of that time that have not."""
+    """Finished deliveries to an endpoint in a time range by result, and unfinished deliveries of messages accepted in
+    it.
+    """
 
     success: int
     pending: int
@@ -46,7 +48,7 @@ class EndpointStats(Shape):
 
 
 class EndpointAttemptStats(Shape):
-    """How tries ended; a try that another one followed has failed."""
+    """Attempts by result. Attempts that were retried count as failed."""
 
     success: int
     fail: int
@@ -54,7 +56,7 @@ class EndpointAttemptStats(Shape):
 
 
 class EventTypeStats(Shape):
-    """How the tries of one event type ended."""
+    """Attempts of one event type by result."""
 
     success: int
     failure: int
@@ -62,7 +64,7 @@ class EventTypeStats(Shape):
 
 
 class AppAttemptStatsOut(Shape):
-    """How the tries of an application ended, in all and by event type."""
+    """Attempts of an application by result, in total and by event type."""
 
     by_event_type: dict[str, EventTypeStats] = field(name="by_event_type")
     total_success: int = field(name="total_success")
@@ -73,7 +75,7 @@ class AppAttemptStatsOut(Shape):
 
 
 class AttemptStatisticsData(Shape):
-    """A number for each period, the first to the last."""
+    """One number per period, earliest first."""
 
     success_count: list[int]
     failure_count: list[int]
@@ -81,7 +83,7 @@ class AttemptStatisticsData(Shape):
 
 
 class AttemptStatisticsOut(Shape):
-    """How tries ended, period by period. The ends are those of whole periods, in UTC."""
+    """Attempts by result and period. Start and end are those of whole periods in UTC."""
 
     start_date: Moment
     end_date: Moment
@@ -93,7 +95,7 @@ class AttemptStatisticsOut(Shape):
     "/api/v1/app/{app_id}/endpoint/{endpoint_id}/stats",
     id="v1.endpoint.get-stats",
     tags=TAGS,
-    summary="Endpoint Stats",
+    summary="Get endpoint statistics",
 )
 async def endpoint_stats(
     *,
@@ -103,7 +105,9 @@ async def endpoint_stats(
     since: Since = None,
     until: Until = None,
 ) -> EndpointStats:
-    """How deliveries ended, counted in steps of five minutes; one that was sent again counts each time."""
+    """Counts the deliveries of an endpoint by status. The time range is rounded to 5 minutes. Resent deliveries count
+    once per result.
+    """
     ended = await _count(services, application, endpoint, since, until)
     waiting = await services.store.unfinished(
         endpoint.id,
@@ -123,7 +127,7 @@ async def endpoint_stats(
     "/api/v1/app/{app_id}/endpoint/{endpoint_id}/attempt-stats",
     id="v1.endpoint.get-attempt-stats",
     tags=TAGS,
-    summary="Endpoint Attempt Stats",
+    summary="Get endpoint attempt statistics",
 )
 async def endpoint_attempt_stats(
     *,
@@ -133,7 +137,7 @@ async def endpoint_attempt_stats(
     since: Since = None,
     until: Until = None,
 ) -> EndpointAttemptStats:
-    """How tries ended, counted in steps of five minutes."""
+    """Counts the attempts of an endpoint by result. The time range is rounded to 5 minutes."""
     ended = await _count(services, application, endpoint, since, until)
     return EndpointAttemptStats(success=ended.success, fail=ended.failure, canceled=ended.canceled)
 
@@ -163,17 +167,17 @@ async def _count(
     "/api/v1/app/{app_id}/stats/attempts",
     id="v1.application.stats.attempts",
     tags=TAGS,
-    summary="App Attempt Stats",
+    summary="Get application attempt statistics",
 )
 async def application_attempts(
     *,
     application: Application,
     services: Services,
-    since: Annotated[str, Meta(description="From this time on.", extra_json_schema=TIME)],
-    until: Annotated[str, Meta(description="Up to this time.", extra_json_schema=TIME)],
+    since: Annotated[str, Meta(description="Start time (RFC 3339).", extra_json_schema=TIME)],
+    until: Annotated[str, Meta(description="End time (RFC 3339).", extra_json_schema=TIME)],
     event_types: EventTypes = None,
 ) -> AppAttemptStatsOut:
-    """How an application's tries ended, counted in steps of five minutes."""
+    """Counts the attempts of an application by result and event type. The time range is rounded to 5 minutes."""
     span = make_range(
         ms_of(since, "query.since"),
         ms_of(until, "query.until"),
@@ -202,7 +206,7 @@ async def application_attempts(
     "/api/v1/stats/app/{app_id}/attempt",
     id="v1.stats.app-attempts",
     tags=TAGS,
-    summary="App Attempts Over Time",
+    summary="Get application attempts over time",
 )
 async def application_attempts_over_time(
     *,
@@ -211,15 +215,18 @@ async def application_attempts_over_time(
     start: Annotated[
         str | None,
         Name("startDate"),
-        Meta(description="From this time on; 28 days before the end.", extra_json_schema=TIME),
+        Meta(
+            description="Start time (RFC 3339). Defaults to 28 days before the end, or 1 day for 5-minute periods.",
+            extra_json_schema=TIME,
+        ),
     ] = None,
     end: Annotated[
-        str | None, Name("endDate"), Meta(description="Up to this time; now.", extra_json_schema=TIME)
+        str | None, Name("endDate"), Meta(description="End time (RFC 3339). Defaults to now.", extra_json_schema=TIME)
     ] = None,
-    period: Annotated[Period | None, Meta(description="How long a data point is; a day.")] = None,
+    period: Annotated[Period | None, Meta(description="Length of a period. Defaults to one day.")] = None,
     event_types: EventTypes = None,
 ) -> AttemptStatisticsOut:
-    """How an application's tries ended, a number for each period; of a long time the latest 2,016."""
+    """Counts the attempts of an application by result and period. Returns at most the latest 2,016 periods."""
     period = period or Period.ONE_DAY
     default_ms = DAY_MS if period is Period.FIVE_MINUTES else DEFAULT_DAYS * DAY_MS
     span = make_range(

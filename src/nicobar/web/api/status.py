@@ -1,4 +1,4 @@
-"""The states of deliveries and tries as the public Svix API numbers them."""
+"""The states of deliveries and attempts as numbered in the public Svix API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class MessageStatus(IntEnum):
 
 
 class StatusCodeClass(IntEnum):
-    """The hundreds of an answer's HTTP status; 0 where no answer came."""
+    """The class of the response status, such as 200 or 400. 0 means no response."""
 
     NONE = 0
     C1XX = 100
@@ -38,23 +38,23 @@ _STATUS_OF_STATE = {
 
 
 def status_of(state: DeliveryState, *, expanded: bool) -> MessageStatus:
-    """Without `expanded`, what was canceled is shown as a success, as clients of before that status expect."""
+    """Without `expanded`, canceled is returned as success: older clients do not have that status."""
     status = _STATUS_OF_STATE[state]
     return MessageStatus.SUCCESS if status is MessageStatus.CANCELED and not expanded else status
 
 
 def status_of_attempt(state: DeliveryState, *, expanded: bool) -> MessageStatus:
-    """A try that another one follows has failed itself."""
+    """An attempt that is retried has failed."""
     return status_of(DeliveryState.FAILED if state is DeliveryState.PENDING else state, expanded=expanded)
 
 
 def states_of(status: MessageStatus, *, expanded: bool) -> tuple[DeliveryState, ...]:
-    """The states that are shown as this status."""
+    """The states that are returned as this status."""
     return tuple(state for state in DeliveryState if status_of(state, expanded=expanded) is status)
 
 
 def attempt_states_of(status: MessageStatus, *, expanded: bool) -> tuple[DeliveryState, ...]:
-    """The states of tries that are shown as this status; none where no try can have it."""
+    """The states of attempts that are returned as this status; empty if no attempt can have it."""
     return tuple(state for state in DeliveryState if status_of_attempt(state, expanded=expanded) is status)
 
 

@@ -1,4 +1,4 @@
-"""`/api/v1/background-task`: what takes a while, and how far it is."""
+"""`/api/v1/background-task`: background tasks and their progress."""
 
 from __future__ import annotations
 
@@ -12,16 +12,26 @@ from nicobar.use_cases.replays import cancel_replay, check_cancelable, is_cancel
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.deletion_preview import WOULD, DryRun, DryRunOut, effect
-from nicobar.web.api.errors import Invalid, not_found
+from nicobar.web.api.errors import not_found
 from nicobar.web.api.lookups import MAX_KEY_CHARS
-from nicobar.web.api.paging import DEFAULT_LIMIT, MAX_LIMIT, Iterator, Limit, Order, Ordering, page_of, read_iterator
+from nicobar.web.api.paging import (
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    Iterator,
+    Limit,
+    Order,
+    Ordering,
+    invalid_iterator,
+    page_of,
+    read_iterator,
+)
 from nicobar.web.api.shapes import Moment, Page, Shape, TaskId, moment
 from nicobar.web.operations import Response, ResponseSpec, get, post
 
 TAGS = ["Background Tasks"]
 MAX_LOOKS = 10
-_ALL = ""  # the application of a task about all of them
-TaskKey = Annotated[str, Meta(description="The task's id.", max_length=MAX_KEY_CHARS)]
+_ALL = ""  # the application of a task for all applications
+TaskKey = Annotated[str, Meta(description="The task's ID.", max_length=MAX_KEY_CHARS)]
 
 
 class BackgroundTaskStatus(StrEnum):
@@ -31,9 +41,9 @@ class BackgroundTaskStatus(StrEnum):
 
 
 class BackgroundTaskOut(Shape):
-    """A task. Of a replay `data` says what it has done (`messagesSent`) and will (`expected`), and where:
-    `endpointId`; of a purge `messagesPurged`; of a count what was found. A task that was canceled is `finished`, and
-    `data.canceled` true.
+    """A background task. `data` of a replay has `messagesSent`, `expected` (total number of messages) and
+    `endpointId`; of a deletion of payloads, `messagesPurged`; of a count, its result. A canceled task is `finished`,
+    with `data.canceled` true.
     """
 
     id: TaskId
@@ -44,7 +54,7 @@ class BackgroundTaskOut(Shape):
 
 
 class TaskStartedOut(Shape):
-    """A task that was asked for; `GET /api/v1/background-task/{id}` says how far it is."""
+    """A started background task. `GET /api/v1/background-task/{id}` returns its progress."""
 
     id: TaskId
     status: BackgroundTaskStatus
@@ -100,7 +110,7 @@ _STATUS = {
     "/api/v1/background-task",
     id="v1.background-task.list",
     tags=TAGS,
-    summary="List Background Tasks",
+    summary="List background tasks",
     needs=Needs.OWN,
 )
 async def list_tasks(
@@ -111,13 +121,13 @@ async def list_tasks(
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     order: Order = None,
-    status: Annotated[BackgroundTaskStatus | None, Meta(description="Only those in this state.")] = None,
-    task: Annotated[TaskKind | None, Meta(description="Only those of this kind.")] = None,
+    status: Annotated[BackgroundTaskStatus | None, Meta(description="Filter by status.")] = None,
+    task: Annotated[TaskKind | None, Meta(description="Filter by kind of task.")] = None,
 ) -> Page[BackgroundTaskOut]:
-    """Replays, purges and counts, the newest first unless asked otherwise."""
+    """Lists replays, deletions of payloads and counts, newest first by default."""
     place = read_iterator(iterator)
     if place.key is not None and not place.key.isdecimal():
-        raise Invalid("query.iterator", "It is no iterator.", "Give one that a page of this list had.")
+        raise invalid_iterator(place.key)
     app_ids = [item for item in (_ALL, *(app.id for app in snapshot.applications)) if caller.sees(item)]
     newest_first = ((order or Ordering.DESCENDING) is Ordering.DESCENDING) is not place.backwards
     seq = None if place.key is None else int(place.key)
@@ -140,7 +150,7 @@ async def task_of(services: Services, caller: Caller, task_id: str) -> Task:
     """Raises Refusal 404."""
     found = await services.store.task(task_id)
     if found is None or not caller.sees(found.app_id):
-        raise not_found("task")
+        raise not_found("task", task_id)
     return found
 
 
@@ -148,11 +158,11 @@ async def task_of(services: Services, caller: Caller, task_id: str) -> Task:
     "/api/v1/background-task/{task_id}",
     id="v1.background-task.get",
     tags=TAGS,
-    summary="Get Background Task",
+    summary="Get background task",
     needs=Needs.OWN,
 )
 async def get_task(*, services: Services, caller: Caller, task_id: TaskKey) -> BackgroundTaskOut:
-    """One task."""
+    """Returns a background task."""
     return shown(await task_of(services, caller, task_id))
 
 
@@ -160,7 +170,7 @@ async def get_task(*, services: Services, caller: Caller, task_id: TaskKey) -> B
     "/api/v1/background-task/{task_id}/cancel",
     id="nicobar.background-task.cancel",
     tags=TAGS,
-    summary="Cancel Background Task",
+    summary="Cancel background task",
     status=202,
     needs=Needs.OWN,
     responses={202: ResponseSpec(BackgroundTaskOut, description="Canceling."), 200: WOULD},
@@ -168,13 +178,14 @@ async def get_task(*, services: Services, caller: Caller, task_id: TaskKey) -> B
 async def cancel_task(
     *, services: Services, caller: Caller, task_id: TaskKey, dry_run: DryRun = False
 ) -> Response[BackgroundTaskOut | DryRunOut]:
-    """Ours: stops a task. What a replay has put into the queue and was not tried yet becomes what it was before, also
-    once it has finished; what a purge has emptied stays empty. 409 where nothing is left to cancel.
+    """Cancels a background task. Deliveries that a replay queued and that have not been attempted return to their
+    previous state, also after the replay has finished. Deleted payloads are not restored. Returns 409 if there is
+    nothing left to cancel. An addition to the Svix API.
     """
     task = await task_of(services, caller, task_id)
     if dry_run:
-        check_cancelable(task, untried := await services.store.count_untried(task.id))
-        return Response(effect(deliveries=untried), status=200)
+        check_cancelable(task, unattempted := await services.store.count_untried(task.id))
+        return Response(effect(deliveries=unattempted), status=200)
     return Response(shown(await cancel_replay(services, caller, task)), status=202)
 
 

@@ -1,4 +1,4 @@
-"""`/api/v1/auth`: links to the dashboard for one application, and (ours) the tokens of the API."""
+"""`/api/v1/auth`: dashboard links for one application, and (an addition to the Svix API) API tokens."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ TokenName = Annotated[str, Meta(min_length=1, max_length=MAX_TOKEN_NAME_CHARS, e
 
 
 class AppPortalAccessIn(Shape):
-    """A link for how long (`expiry`, in seconds). With `application` the application is made where there is none."""
+    """The dashboard link to create. `expiry` is in seconds. Defaults to 604800 (7 days), the maximum. With
+    `application`, the application is created if it does not exist.
+    """
 
     expiry: Annotated[int, Meta(ge=MIN_PORTAL_S, le=PORTAL_S)] | None = PORTAL_S
     read_only: bool | None = None
@@ -48,21 +50,21 @@ class AppPortalAccessIn(Shape):
 
 
 class AppPortalAccessOut(Shape):
-    """A link to the dashboard and its token, both limited to one application."""
+    """A dashboard link and its token, both limited to one application."""
 
     url: str
     token: str
 
 
 class ApplicationTokenExpireIn(Shape):
-    """Which links end: those of the sessions, or all; after `expiry` seconds, or at once."""
+    """The dashboard links to expire. `sessionIds` defaults to all. `expiry` is a delay in seconds. Defaults to 0."""
 
     expiry: Annotated[int, Meta(ge=0, le=MAX_LATER_S)] | None = None
     session_ids: Annotated[list[SessionId], Meta(max_length=1_000)] = []
 
 
 class TokenIn(Shape):
-    """What a token is made of. `appId` goes with the scopes of one application."""
+    """The API token to create. `appId` is required for scopes of one application. `expiresAt` defaults to never."""
 
     name: TokenName
     scope: Scope = Scope.ADMIN
@@ -71,14 +73,14 @@ class TokenIn(Shape):
 
 
 class MessageTokenIn(Shape):
-    """A token's name, and for how long it is taken (`expiry`, in seconds); for good without."""
+    """The token to create. `expiry` is in seconds. Defaults to never."""
 
     name: TokenName
     expiry: Annotated[int, Meta(ge=1, le=MAX_EXPIRY_S)] | None = None
 
 
 class MessageTokenOut(Shape):
-    """A token that makes messages in one application; `token` is shown this once."""
+    """A token that can create messages in one application. `token` is returned only once."""
 
     id: TokenId
     token: str
@@ -89,7 +91,7 @@ class MessageTokenOut(Shape):
 
 
 class TokenOut(Shape):
-    """A token, without what makes it one."""
+    """An API token, without its secret."""
 
     id: TokenId
     name: str
@@ -102,7 +104,7 @@ class TokenOut(Shape):
 
 
 class NewTokenOut(Shape):
-    """A token that was just made; `token` is shown this once."""
+    """A new API token. `token` is returned only once."""
 
     id: TokenId
     token: str
@@ -129,14 +131,14 @@ def _moment(at_ms: int | None) -> datetime | None:
     "/api/v1/auth/app-portal-access/{app_id}",
     id="v1.authentication.app-portal-access",
     tags=TAGS,
-    summary="Get App Portal Access",
+    summary="Create dashboard link",
     status=200,
     needs=Needs.BACKEND,
 )
 async def app_portal_access(
     *, app_id: AppKey, data: AppPortalAccessIn, services: Services, caller: Caller
 ) -> AppPortalAccessOut:
-    """Creates a link to the dashboard that shows one application. Valid for a week unless `expiry` says otherwise."""
+    """Creates a link to the dashboard of one application. The link expires after 7 days by default."""
     return await _portal_access(services, caller, app_id, data)
 
 
@@ -144,12 +146,12 @@ async def app_portal_access(
     "/api/v1/auth/dashboard-access/{app_id}",
     id="v1.authentication.dashboard-access",
     tags=TAGS,
-    summary="Get Dashboard Access",
+    summary="Create dashboard link (older clients)",
     status=200,
     needs=Needs.BACKEND,
 )
 async def dashboard_access(*, app_id: AppKey, services: Services, caller: Caller) -> AppPortalAccessOut:
-    """The same as `app-portal-access` without options, under the name that clients before 2.0 use."""
+    """Same as `app-portal-access` without options. For clients before 2.0."""
     return await _portal_access(services, caller, app_id, AppPortalAccessIn())
 
 
@@ -157,7 +159,7 @@ async def _portal_access(
     services: Services, caller: Caller, app_id: str, data: AppPortalAccessIn
 ) -> AppPortalAccessOut:
     async def change(edit: Edit) -> str:
-        application, made = _application(edit, caller, app_id, data)
+        application, is_new = _application(edit, caller, app_id, data)
         link, secret = tokens.new_portal_link(
             services,
             application.id,
@@ -165,7 +167,7 @@ async def _portal_access(
             read_only=bool(data.read_only),
             session_id=data.session_id,
         )
-        changes: list[Change] = [PutApplication(application=application)] if made else []
+        changes: list[Change] = [PutApplication(application=application)] if is_new else []
         await edit.commit(
             AuditAction.PORTAL_CREATE, application.id, *changes, PutToken(token=link), app_id=application.id
         )
@@ -180,26 +182,30 @@ def _application(edit: Edit, caller: Caller, key: str, data: AppPortalAccessIn) 
     if find(applications, key) is not None or data.application is None or caller.app_id is not None:
         return application_of(edit.snapshot, caller, key), False
     if is_id(key, "app"):
-        raise not_found("application")
+        raise not_found("application", key)
     check_new_uid(key, "path.app_id")
     wanted = data.application
     if wanted.uid not in {None, key}:
-        raise Invalid("body.application.uid", "It is not the uid of the path.", "Leave it out.")
-    made = make_application(
+        raise Invalid(
+            "body.application.uid",
+            f'application.uid is "{wanted.uid}", but the path has "{key}".',
+            "Omit application.uid.",
+        )
+    new = make_application(
         ids=edit.services.ids,
         now_ms=edit.services.clock.now_ms(),
         name=wanted.name,
         uid=key,
         metadata=wanted.metadata or {},
     )
-    return made, True
+    return new, True
 
 
 @post(
     "/api/v1/auth/app/{app_id}/expire-all",
     id="v1.authentication.expire-all",
     tags=TAGS,
-    summary="Expire All",
+    summary="Expire dashboard links",
     status=204,
     needs=Needs.BACKEND,
 )
@@ -210,7 +216,7 @@ async def expire_all(
     services: Services,
     caller: Caller,
 ) -> None:
-    """Ends the links to the dashboard of an application."""
+    """Expires dashboard links of an application."""
     until_ms = services.clock.now_ms() + (data.expiry or 0) * 1000
     application = application_of(await services.snapshot(), caller, app_id)
     await tokens.expire_portal_links(
@@ -222,14 +228,17 @@ async def expire_all(
     "/api/v1/auth/logout",
     id="v1.authentication.logout",
     tags=TAGS,
-    summary="Logout",
+    summary="Expire current dashboard link",
     status=204,
     needs=Needs.SELF,
 )
 async def logout(*, services: Services, caller: Caller) -> None:
-    """Ends the link to the dashboard whose token this is. Other tokens are revoked, not logged out."""
+    """Expires the dashboard link whose token is sent. API tokens are rejected (403): revoke them instead."""
     if not caller.token.portal:
-        raise forbidden()
+        raise forbidden(
+            "This token does not belong to a dashboard link.",
+            "Revoke an API token with DELETE /api/v1/auth/token/{token_id}.",
+        )
     await tokens.end_portal_link(services, caller, caller.token)
 
 
@@ -237,14 +246,14 @@ async def logout(*, services: Services, caller: Caller) -> None:
     "/api/v1/auth/app/{app_id}/create-message-token",
     id="v1.authentication.create-message-token",
     tags=TAGS,
-    summary="Create Message Token",
+    summary="Create message token",
     status=200,
     needs=Needs.BACKEND,
 )
 async def create_message_token(
     *, app_id: AppKey, data: MessageTokenIn, services: Services, caller: Caller
 ) -> MessageTokenOut:
-    """Makes a token that may make messages in this application, and nothing else."""
+    """Creates a token that can only create messages in this application."""
     application = application_of(await services.snapshot(), caller, app_id)
     expires_at_ms = None if data.expiry is None else services.clock.now_ms() + data.expiry * 1000
     scope = Scope.APPLICATION_MESSAGES
@@ -260,13 +269,11 @@ async def create_message_token(
     )
 
 
-@get(TOKENS, id="nicobar.token.list", tags=TAGS, summary="List Tokens")
+@get(TOKENS, id="nicobar.token.list", tags=TAGS, summary="List API tokens")
 async def list_tokens(
     *, services: Services, limit: Limit = DEFAULT_LIMIT, iterator: Iterator = None, order: Order = None
 ) -> Page[TokenOut]:
-    """The tokens of the API, the newest first unless asked otherwise; those of links to the dashboard are not among
-    them.
-    """
+    """Lists API tokens, newest first by default. Tokens of dashboard links are not listed."""
     return page_of_all(
         [token for token in await services.store.tokens() if not token.portal],
         iterator=iterator,
@@ -277,11 +284,15 @@ async def list_tokens(
     )
 
 
-@post(TOKENS, id="nicobar.token.create", tags=TAGS, summary="Create Token")
+@post(TOKENS, id="nicobar.token.create", tags=TAGS, summary="Create API token")
 async def create_token(*, data: TokenIn, services: Services, caller: Caller) -> NewTokenOut:
-    """Makes a token of the API."""
+    """Creates an API token."""
     if (data.app_id is None) is not (data.scope in WIDE_SCOPES):
-        raise Invalid("body.appId", "It goes with the scopes of one application.", "Name one, or another scope.")
+        if data.app_id is None:
+            raise Invalid(
+                "body.appId", f"The scope {data.scope} requires appId.", "Send the application's ID or uid."
+            )
+        raise Invalid("body.appId", f"The scope {data.scope} does not support appId.", "Omit it or change the scope.")
     app_id = None
     if data.app_id is not None:
         app_id = application_of(await services.snapshot(), caller, data.app_id).id
@@ -295,18 +306,18 @@ async def create_token(*, data: TokenIn, services: Services, caller: Caller) -> 
     f"{TOKENS}/{{token_id}}",
     id="nicobar.token.revoke",
     tags=TAGS,
-    summary="Revoke Token",
+    summary="Revoke API token",
     status=200,
     responses=DELETED,
 )
 async def revoke_token(
     *,
-    token_id: Annotated[str, Meta(description="The token's id.", max_length=MAX_KEY_CHARS)],
+    token_id: Annotated[str, Meta(description="The token's ID.", max_length=MAX_KEY_CHARS)],
     services: Services,
     caller: Caller,
     dry_run: DryRun = False,
 ) -> Response[DryRunOut | None]:
-    """Revokes a token permanently."""
+    """Revokes an API token permanently."""
     if dry_run:
         await tokens.find_token(services.store, token_id)
         return would()

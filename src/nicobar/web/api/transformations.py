@@ -1,4 +1,4 @@
-"""`…/endpoint/{endpoint_id}/transformation`: the code of an endpoint, its versions, and what it would do."""
+"""`…/endpoint/{endpoint_id}/transformation`: the transformation of an endpoint, its versions, and dry runs."""
 
 from __future__ import annotations
 
@@ -47,13 +47,15 @@ Code = Annotated[
 ]
 Variables = Annotated[
     dict[VariableName, VariableValue],
-    Meta(max_length=MAX_VARIABLES, description="What the handler finds in `webhook.env`."),
+    Meta(max_length=MAX_VARIABLES, description="Variables for the handler, in `webhook.env`. Maximum 100."),
 ]
-VersionNumber = Annotated[int, Meta(ge=1, le=MAX_VERSION, description="A version's number.")]
+VersionNumber = Annotated[int, Meta(ge=1, le=MAX_VERSION, description="The version number.")]
 
 
 class EndpointTransformationOut(Shape):
-    """The code that runs. `version` counts from 1, and is null where there is no code."""
+    """The transformation of an endpoint. `version` starts at 1. `code` and `version` are null without a
+    transformation.
+    """
 
     code: str | None = None
     enabled: bool = False
@@ -63,8 +65,8 @@ class EndpointTransformationOut(Shape):
 
 
 class EndpointTransformationPatch(Shape):
-    """What changes; what is left out stays. New code becomes a version. `code` null switches the transformation off;
-    its versions stay.
+    """The fields to change. Omitted fields keep their values. New code is published as a new version. `code: null`
+    disables the transformation and keeps its versions.
     """
 
     code: Code | UnsetType | None = UNSET
@@ -73,7 +75,7 @@ class EndpointTransformationPatch(Shape):
 
 
 class TransformationSimulateIn(Shape):
-    """Code, and an event for it. `payload` is the whole event as it would arrive."""
+    """The code and the event to run it on. `payload` is the complete payload."""
 
     code: Code
     event_type: EventTypeName
@@ -83,13 +85,15 @@ class TransformationSimulateIn(Shape):
 
 
 class ConnectorSimulateIn(TransformationSimulateIn):
-    """Code, an event for it, and (ours) the connector that it is for."""
+    """The code, the event to run it on, and the connector (an addition to the Svix API). `connector` defaults to
+    `http`.
+    """
 
     connector: Kind = HTTP
 
 
 class CallOut(Shape):
-    """A call that would go out. Headers that carry credentials or a signature are shown as `***`."""
+    """A call that would be sent. Headers with credentials or a signature are returned as `***`."""
 
     method: str
     url: str
@@ -98,9 +102,9 @@ class CallOut(Shape):
 
 
 class TransformationSimulateOut(Shape):
-    """What would go out: `url`, `payload` and `method` of the first call, and all `calls`. `cancel` says that nothing
-    would; then `state` is `canceled` or `failed`, and `code`, `reason` and `line` say why. `verdicts` are what the
-    destination's contract says, `console` is what the handler wrote.
+    """The result of a dry run: `url`, `payload` and `method` of the first call, and all `calls`. `cancel` is true if
+    nothing would be sent; then `state` is `canceled` or `failed`, with `code`, `reason` and `line`. `verdicts` are
+    those of the destination's contract, `console` is the handler's output.
     """
 
     url: str
@@ -125,16 +129,16 @@ class VersionOut(Shape):
 
 
 class VersionDiffOut(Shape):
-    """How one version became another, in the unified form."""
+    """The difference between two versions, as a unified diff."""
 
     version: int
     against: int
     diff: str
 
 
-@get(PATH, id="v1.endpoint.transformation.get", tags=TAGS, summary="Get Transformation")
+@get(PATH, id="v1.endpoint.transformation.get", tags=TAGS, summary="Get transformation")
 async def get_transformation(endpoint: Endpoint, services: Services) -> EndpointTransformationOut:
-    """The code of an endpoint."""
+    """Returns the transformation of an endpoint."""
     return await _shown(services, endpoint)
 
 
@@ -142,7 +146,7 @@ async def get_transformation(endpoint: Endpoint, services: Services) -> Endpoint
     PATH,
     id="v1.endpoint.transformation.patch",
     tags=TAGS,
-    summary="Patch Transformation",
+    summary="Update transformation",
     status=204,
 )
 async def patch_transformation(
@@ -152,7 +156,9 @@ async def patch_transformation(
     services: Services,
     caller: Caller,
 ) -> None:
-    """Changes the code of an endpoint, its variables, or whether it runs. Code that could never run is refused."""
+    """Changes the code, the variables, or whether the transformation is enabled. Code with syntax errors or without a
+    handler is rejected.
+    """
     code = data.code if isinstance(data.code, str) else UNSET
     enabled = False if data.code is None else data.enabled
     variables = data.variables if data.variables is UNSET else data.variables or {}
@@ -167,15 +173,15 @@ async def patch_transformation(
     f"{PATH}/simulate",
     id="v1.endpoint.transformation.simulate",
     tags=TAGS,
-    summary="Simulate Transformation",
+    summary="Simulate transformation",
     status=200,
     needs=Needs.READING,
 )
 async def simulate_transformation(
     *, endpoint: Endpoint, data: TransformationSimulateIn, services: Services
 ) -> TransformationSimulateOut:
-    """Runs code on an event as if it had just arrived for this endpoint, and checks what it asks for. Nothing goes
-    out.
+    """Runs code on an event for this endpoint, and checks the calls against the destination's contract. Nothing is
+    sent.
     """
     variables = endpoint.variables if data.variables is None else data.variables
     changed = msgspec.structs.replace(
@@ -188,12 +194,14 @@ async def simulate_transformation(
     "/api/v1/connector/simulate",
     id="v1.connector.simulate",
     tags=["Connector"],
-    summary="Simulate Connector",
+    summary="Simulate connector",
     status=200,
     needs=Needs.ANY_READER,
 )
 async def simulate_connector(*, data: ConnectorSimulateIn, services: Services) -> TransformationSimulateOut:
-    """Runs code on an event without an endpoint, and checks what it asks for as that connector does."""
+    """Runs code on an event without an endpoint, and checks the calls against the connector's contract. Nothing is
+    sent.
+    """
     try:
         target = dry_target(data.connector, data.code, data.variables)
     except UserError as error:
@@ -214,7 +222,7 @@ async def _simulated(
     f"{PATH}/version",
     id="nicobar.transformation.version.list",
     tags=TAGS,
-    summary="List Versions",
+    summary="List transformation versions",
 )
 async def list_versions(
     *,
@@ -222,9 +230,9 @@ async def list_versions(
     services: Services,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
-    with_content: Annotated[bool, Meta(description="Whether the code is shown too.")] = False,
+    with_content: Annotated[bool, Meta(description="Include the code. Defaults to false.")] = False,
 ) -> Page[VersionOut]:
-    """The versions of an endpoint's code, the running one first."""
+    """Lists the versions of an endpoint's transformation, newest first."""
     place = numbered(read_iterator(iterator))
     found = await services.store.versions(endpoint.id, **span_of(place), limit=limit, with_code=with_content)
     return page_of_found(found, place=place, key=lambda item: str(item.version), shape=_version_shown)
@@ -234,10 +242,10 @@ async def list_versions(
     f"{PATH}/version/{{version:int}}",
     id="nicobar.transformation.version.get",
     tags=TAGS,
-    summary="Get Version",
+    summary="Get transformation version",
 )
 async def get_version(*, endpoint: Endpoint, services: Services, version: VersionNumber) -> VersionOut:
-    """One version, with its code."""
+    """Returns a version with its code."""
     return _version_shown(await transformations.find_version(services.store, endpoint.id, version))
 
 
@@ -245,7 +253,7 @@ async def get_version(*, endpoint: Endpoint, services: Services, version: Versio
     f"{PATH}/version/{{version:int}}/diff",
     id="nicobar.transformation.version.diff",
     tags=TAGS,
-    summary="Compare Versions",
+    summary="Compare transformation versions",
 )
 async def diff_versions(
     *,
@@ -253,11 +261,11 @@ async def diff_versions(
     services: Services,
     version: VersionNumber,
     against: Annotated[
-        int, Meta(ge=1, le=MAX_VERSION, description="The version to compare with; the one before it without.")
+        int, Meta(ge=1, le=MAX_VERSION, description="Version to compare with. Defaults to the previous version.")
     ]
     | None = None,
 ) -> VersionDiffOut:
-    """What a version changed."""
+    """Returns the difference between two versions as a unified diff."""
     newer = await transformations.find_version(services.store, endpoint.id, version)
     before = version - 1 if against is None else against
     older = (
@@ -279,13 +287,13 @@ async def diff_versions(
     f"{PATH}/version/{{version:int}}/restore",
     id="nicobar.transformation.version.restore",
     tags=TAGS,
-    summary="Restore Version",
+    summary="Restore transformation version",
     status=200,
 )
 async def restore_version(
     *, endpoint: Endpoint, version: VersionNumber, services: Services, caller: Caller
 ) -> EndpointTransformationOut:
-    """Publishes the code of an old version: it becomes the newest version, and the transformation is switched on."""
+    """Publishes the code of an earlier version as a new version, and enables the transformation."""
     return await _shown(services, await transformations.restore_version(services, caller, endpoint.id, version))
 
 

@@ -1,4 +1,4 @@
-"""Counts across applications, and the background tasks that add up their attempts."""
+"""Counts across applications, and background tasks that count attempts."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from nicobar.web.operations import get, post, put
 
 
 class EndpointCountOut(Shape):
-    """How many endpoints there are."""
+    """The number of endpoints."""
 
     active: int
     disabled: int
 
 
 class AppCountOut(Shape):
-    """How many applications there are."""
+    """The number of applications."""
 
     count: int
 
 
 class AppUsageStatsIn(Shape):
-    """Of which time, and of which applications (ids or uids); of all of them without `appIds`."""
+    """The time range and the applications (IDs or uids). `appIds` defaults to all."""
 
     since: Moment
     until: Moment
@@ -42,7 +42,7 @@ class AppUsageStatsIn(Shape):
 
 
 class AppUsageStatsOut(TaskStartedOut):
-    """The task, and which of the applications there are not."""
+    """The background task, and the requested applications that do not exist."""
 
     unresolved_app_ids: list[str]
 
@@ -51,7 +51,7 @@ class AppUsageStatsOut(TaskStartedOut):
     "/api/v1/stats/endpoint/count",
     id="v1.statistics.endpoint-count",
     tags=TAGS,
-    summary="Endpoint Count",
+    summary="Count endpoints",
     needs=Needs.OWN,
 )
 async def endpoint_count(
@@ -60,7 +60,7 @@ async def endpoint_count(
     caller: Caller,
     exclude_svix_play: NoPlay = None,  # noqa: ARG001 - there are none
 ) -> EndpointCountOut:
-    """How many endpoints there are, of all applications that the token sees."""
+    """Counts the endpoints of all applications within the token's scope."""
     seen = [endpoint for endpoint in snapshot.endpoints if caller.sees(endpoint.app_id)]
     disabled = sum(item.disabled for item in seen)
     return EndpointCountOut(active=len(seen) - disabled, disabled=disabled)
@@ -70,7 +70,7 @@ async def endpoint_count(
     "/api/v1/app/stats/count-active",
     id="v1.application.count-active",
     tags=TAGS,
-    summary="Count Active Applications",
+    summary="Count active applications",
     needs=Needs.OWN,
 )
 async def count_active_applications(
@@ -78,25 +78,25 @@ async def count_active_applications(
     snapshot: Snapshot,
     caller: Caller,
     exclude_disabled: Annotated[
-        bool, Meta(description="Exclude applications whose endpoints are all disabled.")
+        bool, Meta(description="Exclude applications whose endpoints are all disabled. Defaults to false.")
     ] = False,
     exclude_svix_play: NoPlay = None,  # noqa: ARG001 - there are none
 ) -> AppCountOut:
-    """How many applications have an endpoint, of those that the token sees."""
-    having = {endpoint.app_id for endpoint in snapshot.endpoints if not (exclude_disabled and endpoint.disabled)}
-    return AppCountOut(count=sum(caller.sees(app_id) for app_id in having))
+    """Counts the applications with at least one endpoint, within the token's scope."""
+    active = {endpoint.app_id for endpoint in snapshot.endpoints if not (exclude_disabled and endpoint.disabled)}
+    return AppCountOut(count=sum(caller.sees(app_id) for app_id in active))
 
 
 @post(
     "/api/v1/stats/usage/app",
     id="v1.statistics.aggregate-app-stats",
     tags=TAGS,
-    summary="Aggregate App Stats",
+    summary="Aggregate application statistics",
     status=202,
     needs=Needs.READING,
 )
 async def aggregate_app_stats(*, snapshot: Snapshot, services: Services, data: AppUsageStatsIn) -> AppUsageStatsOut:
-    """Counts the tries of all applications, or of these, in steps of five minutes. The task has ended by then."""
+    """Counts the attempts of applications. The time range is rounded to 5 minutes. The returned task is finished."""
     wanted = {key: find(snapshot.applications, key) for key in data.app_ids or ()}
     applications = snapshot.applications if data.app_ids is None else [item for item in wanted.values() if item]
     span = make_range(
@@ -113,12 +113,12 @@ async def aggregate_app_stats(*, snapshot: Snapshot, services: Services, data: A
     "/api/v1/stats/usage/event-types",
     id="v1.statistics.aggregate-event-types",
     tags=TAGS,
-    summary="Aggregate Event Types",
+    summary="Aggregate event types",
     status=202,
     needs=Needs.READING,
 )
 async def aggregate_event_types(*, snapshot: Snapshot, services: Services) -> TaskStartedOut:
-    """Gathers the event types that the endpoints of each application name; the task that answers has ended."""
+    """Lists the event types in the endpoint filters of each application. The returned task is finished."""
     return started(await gather_event_types(services, snapshot))
 
 

@@ -1,4 +1,4 @@
-"""What the contract check says of a call, as the API shows it."""
+"""Verdicts of the contract check, as the API returns them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from nicobar.web.api.shapes import Shape
 
 
 class VerdictOut(Shape):
-    """What the destination's contract says of a call: `path` points into it, `source` to where the fact stands."""
+    """A verdict of the destination's contract on a call. `path` is the field, `source` documents the rule."""
 
     level: Level
     rule: str

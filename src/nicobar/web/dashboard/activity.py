@@ -1,4 +1,4 @@
-"""The last 24 hours of an application or an endpoint: how tries ended hour by hour, how long deliveries took."""
+"""The last 24 hours of an application or an endpoint: attempts per hour by outcome, and delivery latency."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from nicobar.web.dashboard.filters import percentile
 
 HOURS = 24
 MAX_LATENCIES = 1_000
-# The chart's own units: it is stretched to the page's width.
+# In the chart's own units; the chart is stretched to the page's width.
 BAR_WIDTH, BAR_GAP, HEIGHT = 10, 2, 100
 
 
 class Segment(Record):
-    """A piece of a bar: `outcome` is `delivered`, `retried`, `failed` or `canceled`."""
+    """A part of a bar: `outcome` is `delivered`, `retried`, `failed` or `canceled`."""
 
     outcome: str
     count: int
@@ -26,7 +26,7 @@ class Segment(Record):
 
 
 class Bar(Record):
-    """An hour of the chart."""
+    """One hour of the chart."""
 
     at_ms: int
     x: int
@@ -39,9 +39,9 @@ class Bar(Record):
 
 
 class Day(Record):
-    """`counts` are those of all 24 hours, `highest` the most of one. The percentiles are of the latest `measured`
-    deliveries of that time, None where there was none. `error_percent` is the share of tries that failed, those
-    included that were tried again; None where nothing was tried.
+    """`counts` covers all 24 hours; `highest` is the highest hourly count. Percentiles cover the latest `measured`
+    deliveries; None without deliveries. `error_percent` is the share of failed attempts, including those that are
+    retried; None without attempts.
     """
 
     bars: tuple[Bar, ...]
@@ -66,7 +66,7 @@ def error_percent(counts: Counts) -> float | None:
 
 
 async def last_day(context: Context, app_id: str, endpoint_id: str | None = None) -> Day:
-    """As it is now; the running hour is the last bar."""
+    """The current state; the running hour is the last bar."""
     span = hours_until(context.now_ms())
     store = context.services.store
     tallies = await store.tallies(
@@ -111,7 +111,7 @@ def _bar(number: int, at_ms: int, counts: Counts, highest: int) -> Bar:
     ):
         if not many:
             continue
-        # One of very many is still to be seen.
+        # A count of 1 among very many stays visible.
         height = max(1.0, HEIGHT * many / highest)
         top = max(0.0, top - height)
         segments.append(Segment(outcome=outcome, count=many, y=round(top, 2), height=round(height, 2)))

@@ -98,13 +98,13 @@ OPERATIONS: tuple[Operation, ...] = (
     *settings_about.OPERATIONS,
     *shortcuts.OPERATIONS,
 )
-# The first segments of the paths, and of those that need nobody to be signed in.
+# First path segments of all pages, and of those that need no signing in.
 _PLACES = frozenset(first_segment(operation.path) for operation in OPERATIONS)
 OPEN_PLACES = frozenset(first_segment(row.path) for row in OPERATIONS if row.needs is Needs.NOTHING)
 
 
 def create_dashboard(services: Services, beside: App) -> App:
-    """The pages; what is none of theirs goes `beside`."""
+    """The pages. Requests for other paths go to `beside`."""
     settings = services.settings
     app: App = _Pages(services).routes
     app = Body(app, max_bytes=MAX_FORM_BYTES, timeout_ms=settings.body_timeout_ms)
@@ -121,7 +121,7 @@ def create_dashboard(services: Services, beside: App) -> App:
 
 
 class _Pages:
-    """Answers the operations of the pages."""
+    """Handles the operations of the pages."""
 
     def __init__(self, services: Services) -> None:
         context = Context(services=services)
@@ -145,8 +145,8 @@ class _Pages:
 
 
 def _read(signature: Signature, scope: Message) -> dict[str, object]:
-    """The arguments that the address has. Without the check of names, a list would ignore a filter that it does not
-    have and show everything; pages without parameters have nothing to filter. Raises Refusal 422.
+    """The arguments from the query. Unknown names are rejected: a list that ignored an unknown filter would show
+    everything. Pages without parameters have nothing to filter. Raises Refusal 422.
     """
     names = signature.query_names
     for name in given_names(scope["query_string"]):
@@ -161,7 +161,7 @@ def _read(signature: Signature, scope: Message) -> dict[str, object]:
 
 
 def _render(scope: Message, error: NicobarError) -> Response[Any]:
-    """The page of an error, in plain text where nobody was identified."""
+    """The error page; plain text if the visitor was not identified."""
     match error:
         case Refusal():
             status = error.status
@@ -184,7 +184,7 @@ def _no_page(scope: Message, status: int) -> Refusal:
         return Refusal(
             405,
             "method_not_allowed",
-            "This page does not accept %(method)s requests.",
+            "%(method)s requests are not supported on this page.",
             "Open it in a browser.",
             method=scope["method"],
         )

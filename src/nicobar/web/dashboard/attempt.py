@@ -1,4 +1,4 @@
-"""`/webhooks/{id}/attempts/{id}`: one try of a delivery, with everything that is known of it."""
+"""`/webhooks/{id}/attempts/{id}`: one attempt of a delivery in full."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nicobar.web.operations import Response, get
 
 @get("/webhooks/{endpoint_id}/attempts/{attempt_id}")
 async def attempt(endpoint_id: str, attempt_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Request, answer, verdicts, console, and the event itself."""
+    """Request, response, verdicts, console output and the event."""
     endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     store = context.services.store
     found = await store.attempt(attempt_id)

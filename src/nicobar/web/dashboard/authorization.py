@@ -1,7 +1,5 @@
-"""Who may open which page and send which form.
-
-A row without `needs` is a page for anyone who is signed in, or a form for anyone who may change things. For a visitor
-with a link to one application there are no pages of the whole installation.
+"""Access to pages and forms. Without `needs`, a page is open to all signed-in visitors and a form to those with write
+access. Visitors with a link to one application cannot open pages of the whole installation.
 """
 
 from __future__ import annotations
@@ -16,17 +14,17 @@ from nicobar.web.operations import Operation
 
 
 class Needs(StrEnum):
-    """What a row needs beyond that."""
+    """Additional requirements of an operation."""
 
-    NOTHING = "nothing"  # for visitors who are not signed in, too
+    NOTHING = "nothing"  # no sign-in needed
     LOOKING = "looking"  # a form that changes nothing
-    CHANGING = "changing"  # a page that is there for changing something
+    CHANGING = "changing"  # a page whose purpose is a change
     USER = "user"  # a page of the whole installation, or a form that concerns the user alone
     OWNER = "owner"  # a form that concerns the whole installation
 
 
 def check_access(visitor: Visitor, operation: Operation) -> None:
-    """Raises Refusal 403, or 404 where there is no such page for the visitor."""
+    """Raises Refusal 403, or 404 if the page does not exist for this visitor."""
     needs = operation.needs or (Needs.LOOKING if operation.method in SAFE_METHODS else Needs.CHANGING)
     match needs:
         case Needs.NOTHING:

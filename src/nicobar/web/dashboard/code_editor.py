@@ -1,4 +1,4 @@
-"""A draft's code: written, kept and checked against the samples while it is typed."""
+"""The code of a draft: editing, saving, and checking it against the samples while the user types."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ MAX_CODE_CHARS = 200_000
 
 
 class Conflict(Record):
-    """The code that another window has kept meanwhile, and how it differs from what was typed here."""
+    """The code saved by another window, and how it differs from the code in this form."""
 
     text_id: str
     difference: Difference
 
 
 class Typed(Record):
-    """What a form holds: the code, the variables as they were written, and the text that its page has seen,
-    None where the form does not say.
+    """The content of the form: the code, the variables as text, and the id of the text that the page loaded, None if
+    the form does not contain it.
     """
 
     code: str
@@ -53,8 +53,8 @@ async def edit(draft_id: str, context: Context, visitor: Visitor) -> Response[by
 
 @post("/webhooks/drafts/{draft_id}/code", status=303)
 async def save(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Stores the code and goes to where the button leads. A recipe replaces the code, which is put aside; of two
-    texts that two windows have, one is chosen and the other is put aside.
+    """Saves the code and redirects to the button's target. A recipe replaces the code, and the replaced code is
+    stored. If two windows have different code, the user chooses one and the other is stored.
     """
     return await retried(lambda: _save(draft_id, context, visitor))
 
@@ -86,8 +86,8 @@ async def _save(draft_id: str, context: Context, visitor: Visitor) -> Response[b
 
 @post("/webhooks/drafts/{draft_id}/text", status=200)
 async def keep_text(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Stores code that is being written. JSON: `seen` names the stored text, `problem` says what is not stored. 409
-    where another window has stored another text since: `html` shows both, and lets the user choose.
+    """Saves code while the user types. JSON: `seen` is the id of the stored text, `problem` is what could not be
+    stored. 409 if another window has saved another text since: `html` shows both and lets the user choose.
     """
     return await retried(lambda: _keep_text(draft_id, context, visitor))
 
@@ -107,8 +107,8 @@ async def _keep_text(draft_id: str, context: Context, visitor: Visitor) -> Respo
 
 @post("/webhooks/drafts/{draft_id}/notes", status=200)
 async def check(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """What there is to say of code that is being written; nothing is kept. JSON: `html` is the list, `marks` are for
-    the editor.
+    """Checks code while the user types, without saving it. JSON: `html` is the list of verdicts, `marks` are for the
+    editor.
     """
     draft = await find_draft(context, draft_id)
     try:
@@ -132,8 +132,8 @@ async def check(draft_id: str, context: Context, visitor: Visitor) -> Response[b
 
 @post("/webhooks/{endpoint_id}/code", status=303)
 async def begin_edit(endpoint_id: str, context: Context) -> Response[bytes]:
-    """Begins to change the code of an endpoint, or goes on with it; what runs stays until the draft is published. A
-    draft in which nothing was changed is begun again with what runs now.
+    """Starts or continues a draft for an endpoint. The published code stays active until the draft is published. An
+    unchanged draft is replaced by the published code.
     """
     endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     there = await context.services.store.draft_of(endpoint.app_id, endpoint.id)
@@ -161,8 +161,8 @@ async def begin_edit(endpoint_id: str, context: Context) -> Response[bytes]:
 
 
 async def _keep(context: Context, draft: Draft, typed: Typed) -> tuple[Draft, UserError | None]:
-    """Keeps the text, and returns the draft with it; without the variables where they cannot be read, and says so.
-    Raises Refusal 409 where the draft has another text than the one that was seen.
+    """Saves the text and returns the updated draft. Invalid variables are not saved but reported. Raises Refusal 409
+    if another window changed the draft.
     """
     problem = None
     try:
@@ -173,12 +173,12 @@ async def _keep(context: Context, draft: Draft, typed: Typed) -> tuple[Draft, Us
     if changed.text_id == draft.text_id:
         return draft, problem
     if typed.seen not in {None, draft.text_id}:
-        raise Refusal(409, "draft_changed", "Another window has changed this draft.", "Choose which text to keep.")
+        raise Refusal(409, "draft_changed", "This draft was changed in another window.", "Choose which text to keep.")
     return await keep(context, changed), problem
 
 
 def _replaced(draft: Draft, *, by: str, aside: str) -> Draft:
-    """The draft with another code; the one before is put aside, unless there is none."""
+    """The draft with new code; the previous code, if any, is stored."""
     aside = aside if aside.strip() and aside != by else draft.replaced_code
     return msgspec.structs.replace(draft, code=by, replaced_code="" if aside == by else aside)
 
@@ -192,7 +192,7 @@ async def _conflict(draft: Draft, typed: Typed) -> Conflict:
 
 
 def _typed(visitor: Visitor) -> Typed:
-    """Forms send lines that end with CR and LF; the code has plain ones, so that its lines are counted right."""
+    """Forms send CR LF line ends. The code has LF only, so that line numbers are correct."""
     code, variables = (visitor.form.get(name, "").replace("\r\n", "\n") for name in ("code", "variables"))
     return Typed(code=code[:MAX_CODE_CHARS], variables=variables, seen=visitor.form.get("seen"))
 
@@ -229,7 +229,7 @@ async def _editor(
     conflict: Conflict | None = None,
     problem: UserError | None = None,
 ) -> Response[bytes]:
-    """The page; with `typed` the text that was not kept, or not all of it."""
+    """The page. `typed` is the text that was not saved, or only in part."""
     shown = typed or Typed(code=draft.code, variables=write_variables(draft.variables), seen=draft.text_id)
     return page(
         visitor,

@@ -1,4 +1,4 @@
-"""What the pages' handlers work with."""
+"""Dependencies of the pages' handlers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,30 @@ from nicobar.use_cases.dry_run import Coverage, Samples, application_samples
 from nicobar.use_cases.edit import Edit
 from nicobar.use_cases.recipe_coverage import Use
 from nicobar.use_cases.services import Services
+from nicobar.web.dashboard.language import noop
 
 MAX_CREATED_ENDPOINTS = 200
+NOT_FOUND = {
+    "application": noop("Application not found."),
+    "attempt": noop("Attempt not found."),
+    "draft": noop("Draft not found."),
+    "endpoint": noop("Endpoint not found."),
+    "event type": noop("Event type not found."),
+    "file": noop("File not found."),
+    "connector": noop("Connector not found."),
+    "message": noop("Message not found."),
+    "page": noop("This page does not exist."),
+    "replay": noop("Replay not found."),
+    "sample": noop("Sample event not found."),
+    "source": noop("Source not found."),
+    "token": noop("Token not found."),
+}
 
 
 class KnownCoverage(Record):
-    """What a handler was found to send for at that steady time; `doubtful` where it may be otherwise now."""
+    """The event types that a handler sends for, as determined at a monotonic time. `doubtful` if a later run may
+    differ.
+    """
 
     coverage: Coverage
     at_ms: int
@@ -28,9 +46,9 @@ class KnownCoverage(Record):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The running parts. `recipe_uses` is what recipes make of each event type, by the samples, `coverages` what
-    handlers send for, as far as it was found; `created` are the endpoints that drafts became, by the draft's id;
-    `app_id` is the one application that there is for the visitor.
+    """The running services. `recipe_uses` is what the recipes send for each sample event type. `coverages` is what
+    handlers send for, if known. `created` maps the ids of drafts to the endpoints created from them. `app_id` is the
+    only application that the visitor can see.
     """
 
     services: Services
@@ -40,23 +58,21 @@ class Context:
     app_id: str | None = None
 
     def keep_created(self, draft_id: str, endpoint_id: str) -> None:
-        """Keeps which endpoint was created from a draft that is gone, so that a second click finds it."""
+        """Remembers the endpoint created from a deleted draft, so that a second click finds it."""
         self.created[draft_id] = endpoint_id
         while len(self.created) > MAX_CREATED_ENDPOINTS:
             del self.created[next(iter(self.created))]
 
     async def snapshot(self) -> Snapshot:
-        """The catalogue, as far as there is one for the visitor: pages find nothing else in it. Raises Refusal 404
-        where their application is gone.
-        """
+        """The catalogue, limited to what the visitor can see. Raises Refusal 404 if their application was deleted."""
         return self.visible(await self.services.snapshot())
 
     def visible(self, snapshot: Snapshot) -> Snapshot:
-        """What there is of a snapshot for the visitor. Raises Refusal 404 where their application is gone."""
+        """A snapshot, limited to what the visitor can see. Raises Refusal 404 if their application was deleted."""
         return snapshot if self.app_id is None else _limited(snapshot, self.app_id)
 
     async def samples(self) -> Samples:
-        """The samples for the visitor's application. Raises Refusal 404 where it is gone."""
+        """The samples for the visitor's application. Raises Refusal 404 if it was deleted."""
         snapshot = await self.snapshot()
         return application_samples(snapshot, current_application(snapshot).id)
 
@@ -81,7 +97,7 @@ def _limited(snapshot: Snapshot, app_id: str) -> Snapshot:
 
 
 def current_application(snapshot: Snapshot) -> Application:
-    """Whose things the pages show: the visitor's, or else the default one's."""
+    """The visitor's application, or the default one."""
     return default_application(snapshot)
 
 
@@ -102,4 +118,6 @@ async def find_draft(context: Context, draft_id: str) -> Draft:
 
 
 def not_found(what: str) -> Refusal:
-    return Refusal(404, "not_found", "There is no such %(what)s.", "It may have been removed meanwhile.", what=what)
+    """A 404 for one of NOT_FOUND."""
+    fix = noop("Check the URL.") if what == "page" else noop("It may have been deleted.")
+    return Refusal(404, "not_found", NOT_FOUND[what], fix)

@@ -1,4 +1,4 @@
-"""For which event types a handler sends something: what stands beside every verdict on it."""
+"""The event types that a handler sends for, shown beside every verdict on it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from nicobar.use_cases.dry_run import Coverage, Findings, Samples, run_samples
 from nicobar.web.dashboard.context import Context, KnownCoverage
 
 MAX_KEPT = 500
-# What failed or was stopped may have been the machine's fault: it is run again after that time.
+# A failed or stopped run may be due to a busy machine and is repeated after this time.
 DOUBTFUL_MS = 60_000
 
 
 async def findings_of(context: Context, at: OpenEndpoint) -> Findings:
-    """What the handler does with a sample of each event type. Raises SandboxError."""
+    """Runs the handler on a sample of each event type. Raises SandboxError."""
     services, samples = context.services, await context.samples()
     found = await run_samples(services.sandbox, at, samples, context.now_ms(), services.clock.steady_ms)
     key = _key(samples, at.endpoint)
@@ -34,7 +34,7 @@ async def findings_of(context: Context, at: OpenEndpoint) -> Findings:
 
 
 async def coverage_of(context: Context, at: OpenEndpoint) -> Coverage:
-    """The same in a few words; what was found once is not run again. Raises SandboxError."""
+    """A summary of `findings_of`, cached. Raises SandboxError."""
     kept = context.coverages.get(_key(await context.samples(), at.endpoint))
     if kept is None or (kept.doubtful and context.services.clock.steady_ms() - kept.at_ms >= DOUBTFUL_MS):
         return (await findings_of(context, at)).coverage
@@ -42,7 +42,7 @@ async def coverage_of(context: Context, at: OpenEndpoint) -> Coverage:
 
 
 async def coverage_of_endpoint(context: Context, endpoint: Endpoint) -> Coverage | None:
-    """What an endpoint sends for; None where it cannot be found out: its page is there all the same."""
+    """What an endpoint sends for. None if that cannot be determined: its page must still load."""
     try:
         return await coverage_of(context, open_endpoint(context.services.vault, endpoint))
     except NicobarError as error:
@@ -51,13 +51,13 @@ async def coverage_of_endpoint(context: Context, endpoint: Endpoint) -> Coverage
 
 
 def is_known_silent(context: Context, samples: Samples, endpoint: Endpoint) -> bool:
-    """Whether it was found that the endpoint sends nothing. Nothing is run here: a page of all endpoints asks."""
+    """Whether the endpoint is known to send nothing. Runs no code, because the list of all endpoints calls this."""
     found = context.coverages.get(_key(samples, endpoint))
     return found is not None and found.coverage.is_silent
 
 
 def _key(samples: Samples, endpoint: Endpoint) -> str:
-    """All that decides what a handler does with a sample."""
+    """Everything that decides what a handler does with a sample."""
     code = endpoint.transformation.code if endpoint.transformation and endpoint.transformation_enabled else None
     decides = [
         list(samples.types),

@@ -1,4 +1,4 @@
-"""`/customers`: whom events are about; one customer's events in order, and what their destinations were told."""
+"""`/customers`: the list of customers, and one customer's events in order with the calls that were sent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_SHOWN_CALLS = 20
 
 
 class SentCall(Record):
-    """A call that was sent: in a word or two, and its whole body."""
+    """A call that was sent: a short title and its body."""
 
     title: str
     body: str
@@ -45,7 +45,7 @@ class TimelineRow(Record):
 async def show_all(
     context: Context, visitor: Visitor, prefix: Text = "", after: str | None = None
 ) -> Response[bytes]:
-    """The customers by key, those that begin with what is looked for."""
+    """The customers by key, filtered by a prefix."""
     app = current_application(await context.snapshot())
     found = await context.services.store.customers(app.id, prefix.strip(), after=after, limit=PAGE)
     return page(
@@ -68,7 +68,7 @@ async def show(
     before: str | None = None,
     after: str | None = None,
 ) -> Response[bytes]:
-    """One customer's messages, the newest first, and for each endpoint what became of them."""
+    """One customer's messages, newest first, with their deliveries."""
     snapshot = await context.snapshot()
     app = current_application(snapshot)
     place = Place(before=before, after=after)
@@ -97,7 +97,7 @@ async def show(
 
 @get("/customers/expunge", needs=Needs.CHANGING)
 async def ask_expunge(context: Context, visitor: Visitor, key: Text = "") -> Response[bytes]:
-    """Says what taking a customer out means, and asks."""
+    """Explains the deletion of a customer's data and asks for confirmation."""
     app = current_application(await context.snapshot())
     found = await context.services.store.moments(app.id, MessageFilter(customer_key=key), limit=PAGE)
     unfinished = sum(
@@ -118,7 +118,7 @@ async def ask_expunge(context: Context, visitor: Visitor, key: Text = "") -> Res
 
 @post("/customers/expunge", status=303)
 async def expunged(context: Context, visitor: Visitor) -> Response[bytes]:
-    """Takes out all that is kept of the customer."""
+    """Deletes the customer's data."""
     key = visitor.form.get("key", "")[:MAX_CHARS]
     app = current_application(await context.snapshot())
     _, done = await erase.expunge_customer(context.services, visitor, app.id, key)
@@ -141,7 +141,7 @@ async def _row(context: Context, happened: MessageDeliveries, waits: DeliveryWai
 
 
 def sent_calls(requests: tuple[RequestRecord, ...]) -> list[SentCall]:
-    """The calls of an attempt, each in a word or two: `identify`, `event payment_succeeded`, `POST /hook`."""
+    """The calls of an attempt with short titles: `identify`, `event payment_succeeded`, `POST /hook`."""
     found: list[SentCall] = []
     for request in requests:
         lines = [line for line in request.body.split("\n") if line]

@@ -1,4 +1,4 @@
-"""How one text became another, line by line, for people to read."""
+"""Line-by-line differences between two texts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ CONTEXT_LINES = 3
 
 
 class Line(Record):
-    """A line of both texts (`sign` is a space), of the one before (`-`) or of the one after (`+`). One with the sign
-    `…` stands for `skipped` lines that are the same. The numbers count from 1, None where the text has no such line.
+    """A line of both texts (`sign` is a space), of the old text (`-`) or of the new text (`+`). The sign `…` stands
+    for `skipped` unchanged lines. Line numbers start at 1; None if the text does not have the line.
     """
 
     sign: str
@@ -24,7 +24,7 @@ class Line(Record):
 
 
 class Difference(Record):
-    """`lines` is None where the texts are too long to be compared."""
+    """`lines` is None if the texts are too long to compare."""
 
     lines: tuple[Line, ...] | None
     added: int = 0
@@ -36,7 +36,7 @@ class Difference(Record):
 
 
 def compare(before: str, after: str) -> Difference:
-    """What has to be taken out and put in; what is the same is shown beside it only."""
+    """The removed and added lines, with unchanged lines around them."""
     old, new = before.splitlines(), after.splitlines()
     if max(len(old), len(new)) > MAX_LINES:
         return Difference(lines=None)
@@ -56,7 +56,7 @@ def compare(before: str, after: str) -> Difference:
 
 
 def _folded(lines: list[Line]) -> list[Line]:
-    """Without what is the same and further than CONTEXT_LINES from a change."""
+    """Without the unchanged lines that are more than CONTEXT_LINES from a change."""
     changed = [place for place, line in enumerate(lines) if line.sign != " "]
     near = {
         place

@@ -1,4 +1,4 @@
-"""What a dry run or a test event on a page runs: the code of a draft, or of an endpoint."""
+"""The code that the test pages run: a draft's or an endpoint's."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from nicobar.web.dashboard.endpoint_new import credentials
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a dry run runs: a draft's code, or what an endpoint runs. `here` is the page's address; `running` is what
-    runs now, where the draft is for an endpoint that is there. `secrets` are never shown.
+    """The code of a draft, or an endpoint's published code. `here` is the page's URL; `running` is the published code
+    if the draft belongs to an existing endpoint. `secrets` are never shown.
     """
 
     here: str
@@ -31,7 +31,7 @@ class Bench:
 
     @property
     def subject_id(self) -> str:
-        """Whose change or test the audit log tells of."""
+        """The object in the audit log."""
         return self.endpoint.id if self.endpoint else self.draft.id if self.draft else ""
 
     @property
@@ -80,7 +80,7 @@ async def bench_of_endpoint(context: Context, endpoint_id: str) -> Bench:
 
 
 def with_draft(endpoint: Endpoint, draft: Draft) -> Endpoint:
-    """The endpoint as it would be once the draft is published."""
+    """The endpoint with the draft published."""
     code = unpublished(draft.code) if draft.code.strip() else None
     return msgspec.structs.replace(
         endpoint, transformation=code, transformation_enabled=True, variables=draft.variables

@@ -1,4 +1,4 @@
-"""`/webhooks/{id}/deliveries`: what an endpoint got, is to get, or did not get, and why."""
+"""`/webhooks/{id}/deliveries`: the deliveries of an endpoint and the reason for each status."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nicobar.web.operations import Response, get
 
 
 class DeliveryRow(Record):
-    """A message and its delivery for the endpoint; `wait` says why it is not finished."""
+    """A message and its delivery to the endpoint. `wait` is the reason why it is pending."""
 
     message: Message
     delivery: Delivery
@@ -31,7 +31,7 @@ async def show(
     before: str | None = None,
     after: str | None = None,
 ) -> Response[bytes]:
-    """The endpoint's deliveries, the newest message first."""
+    """The endpoint's deliveries, newest message first."""
     endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     state = known_state(of_state)
     place = Place(before=before, after=after)
@@ -66,7 +66,7 @@ async def show(
 
 
 async def row_of(context: Context, attempted: Attempted, waits: DeliveryWaits) -> DeliveryRow:
-    """Lists leave out whom a delivery waits behind; it is looked up for those that do."""
+    """Lists omit the message that a delivery is queued after; it is looked up for those that wait for one."""
     delivery = attempted.delivery
     if delivery.state is DeliveryState.PENDING and delivery.due_at_ms is None:
         every = await context.services.store.deliveries(attempted.message.id)

@@ -1,5 +1,5 @@
-"""Making an endpoint, step by step: `/webhooks/new`, then `/webhooks/drafts/{id}/…`. What was entered is kept as a
-draft, so that every step has an address; a secret that was entered is not shown again.
+"""The wizard that creates an endpoint: `/webhooks/new`, then `/webhooks/drafts/{id}/…`. The input is saved as a
+draft, so that every step has a URL. Secrets are not shown again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ KEEP_DRAFTS_MS = 30 * 24 * 3_600_000
 
 @get("/webhooks/new", needs=Needs.CHANGING)
 async def choose(visitor: Visitor, q: str = "") -> Response[bytes]:
-    """The integrations, narrowed by what is looked for."""
+    """The connectors, filtered by a search."""
     wanted = q.strip().casefold()
     found = [connector for connector in CONNECTORS if wanted in _searched(visitor, connector)]
     return page(visitor, "endpoint_choose.html", connectors=found, q=q)
@@ -48,7 +48,7 @@ def _searched(visitor: Visitor, connector: Connector) -> str:
 
 @get("/webhooks/new/{kind}", needs=Needs.CHANGING)
 async def begin(kind: str, visitor: Visitor) -> Response[bytes]:
-    """The form for what a connector needs."""
+    """The settings form of a connector."""
     of_kind = _connector(kind)
     secret = new_webhook_secret() if any(field.signs for field in of_kind.fields) else ""
     return _form(visitor, of_kind, name=of_kind.name, secret=secret)
@@ -56,7 +56,7 @@ async def begin(kind: str, visitor: Visitor) -> Response[bytes]:
 
 @post("/webhooks/new/{kind}", status=303)
 async def begun(kind: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Keeps what was entered and goes on."""
+    """Saves the input and continues."""
     of_kind = _connector(kind)
     given = read_fields(of_kind, visitor.form)
     problem = why_unusable(kind, given.settings, given.credentials) or _why_unfit(context, kind, given)
@@ -82,7 +82,7 @@ async def connection(
     visitor: Visitor,
     check: bool = False,
 ) -> Response[bytes]:
-    """The form of a draft; with `check` the destination is asked whether it knows the credentials."""
+    """The settings form of a draft. With `check`, the credentials are verified at the destination."""
     draft = await find_draft(context, draft_id)
     if draft.endpoint_id is not None:
         return redirect(f"/webhooks/drafts/{draft.id}/code")
@@ -98,7 +98,7 @@ async def connection(
 
 @post("/webhooks/drafts/{draft_id}", status=303)
 async def connected(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Stores what was changed and goes on."""
+    """Saves the changes and continues."""
     return await retried(lambda: _connect(draft_id, context, visitor))
 
 
@@ -118,8 +118,8 @@ async def _connect(draft_id: str, context: Context, visitor: Visitor) -> Respons
 
 @post("/webhooks/drafts/{draft_id}/create", status=303)
 async def create(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Creates the endpoint, and a source where there is none; or publishes the code of one that exists. A form
-    that is sent twice creates one endpoint.
+    """Creates the endpoint, and a source if there is none; or publishes the code of an existing endpoint. Submitting
+    the form twice creates one endpoint.
     """
     return await retried(lambda: _finish(draft_id, context, visitor))
 
@@ -134,7 +134,7 @@ async def _finish(draft_id: str, context: Context, visitor: Visitor) -> Response
         draft.code.strip()
         and await why_it_cannot_run(context.services.sandbox, draft.code, context.now_ms()) is not None
     ):
-        return redirect(f"/webhooks/drafts/{draft.id}/code")  # which says what is wrong
+        return redirect(f"/webhooks/drafts/{draft.id}/code")  # the page shows what is wrong
     if draft.endpoint_id:
         await publish(context.services, visitor, draft.endpoint_id, draft.code, draft.variables)
         endpoint_id = draft.endpoint_id
@@ -147,7 +147,7 @@ async def _finish(draft_id: str, context: Context, visitor: Visitor) -> Response
 
 @post("/webhooks/drafts/{draft_id}/discard", status=303)
 async def discard(draft_id: str, context: Context) -> Response[bytes]:
-    """Throws a draft away."""
+    """Deletes a draft."""
     draft = await find_draft(context, draft_id)
     await context.services.store.remove_draft(draft.id)
     return redirect(f"/webhooks/{draft.endpoint_id}" if draft.endpoint_id else "/webhooks")
@@ -161,9 +161,7 @@ def _why_unfit(
     before: Mapping[str, Setting] | None = None,
     kept: Collection[str] = (),
 ) -> NicobarError | None:
-    """Why the endpoint may not have this name, or may not send where these settings say, or not with the credentials
-    that are `kept`.
-    """
+    """The reason why the endpoint cannot have this name, these settings, or the credentials that are `kept`."""
     try:
         check_bounds(EndpointPatch(name=given.name))
         check_address(context.services.settings.allowed, kind, given.settings)
@@ -175,19 +173,19 @@ def _why_unfit(
 
 
 def credentials(context: Context, draft: Draft) -> dict[str, str]:
-    """A draft's secrets. Raises StoreUnusable when they were sealed with another key."""
+    """A draft's secrets. Raises StoreUnusable if they were sealed with another key."""
     return msgspec.json.decode(context.services.vault.unseal(draft.sealed_credentials, draft.id), type=dict[str, str])
 
 
 async def add_draft(context: Context, draft: Draft) -> None:
-    """Keeps a draft that is begun now."""
+    """Saves a new draft."""
     now_ms = context.now_ms()
     kept = msgspec.structs.replace(draft, updated_at_ms=now_ms)
     await context.services.store.put_draft(kept, forget_before_ms=now_ms - KEEP_DRAFTS_MS)
 
 
 async def keep(context: Context, draft: Draft) -> Draft:
-    """Keeps what was changed of a draft. Raises StoreMoved where it was changed elsewhere after it was read."""
+    """Saves the changes of a draft. Raises StoreMoved if it was changed elsewhere in the meantime."""
     kept = msgspec.structs.replace(draft, revision=draft.revision + 1)
     await add_draft(context, kept)
     return kept
@@ -195,7 +193,7 @@ async def keep(context: Context, draft: Draft) -> Draft:
 
 def _connector(kind: str) -> Connector:
     if all(connector.kind != kind for connector in CONNECTORS):
-        raise not_found("integration")
+        raise not_found("connector")
     return connector(kind)
 
 
@@ -247,7 +245,7 @@ def _form(
 
 
 async def _create(context: Context, visitor: Visitor, draft: Draft) -> str:
-    """Creates the endpoint, and a source where there is none, which accepts nothing before it has a secret."""
+    """Creates the endpoint, and a source if there is none. The source rejects requests until it has a secret."""
     services = context.services
     spec = EndpointSpec(
         connector=draft.connector,

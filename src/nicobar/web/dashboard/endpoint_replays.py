@@ -1,5 +1,5 @@
-"""`/webhooks/{id}/replays`: sending again what failed, what is missing or what a filter finds; counted first, then
-followed to its end.
+"""`/webhooks/{id}/replays`: recover failed deliveries, replay missing events, or replay by filter. Each replay is
+previewed first, then its progress is shown.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from nicobar.web.operations import Response, get, post
 
 KINDS = {"recover": TaskKind.RECOVER, "missing": TaskKind.REPLAY_MISSING, "bulk": TaskKind.BULK_REPLAY}
 KIND_NAMES = {
-    TaskKind.RECOVER: noop("Recover failed"),
-    TaskKind.REPLAY_MISSING: noop("Send missing"),
-    TaskKind.BULK_REPLAY: noop("Send again"),
+    TaskKind.RECOVER: noop("Recover failed deliveries"),
+    TaskKind.REPLAY_MISSING: noop("Replay missing events"),
+    TaskKind.BULK_REPLAY: noop("Replay by filter"),
 }
 SPANS_MS = {"1h": 3_600_000, "24h": 24 * 3_600_000, "7d": 7 * 24 * 3_600_000}
 STATUS_NAMES = {
     TaskStatus.RUNNING: noop("running"),
-    TaskStatus.CANCELING: noop("being canceled"),
+    TaskStatus.CANCELING: noop("canceling"),
     TaskStatus.CANCELED: noop("canceled"),
-    TaskStatus.FINISHED: noop("done"),
+    TaskStatus.FINISHED: noop("completed"),
     TaskStatus.FAILED: noop("failed"),
 }
 MAX_SHOWN = 25
@@ -45,7 +45,7 @@ Fields = Mapping[str, tuple[str, ...]]
 
 
 class Asked(Record):
-    """What a form asks for; `kind` is one of KINDS."""
+    """The content of the form; `kind` is one of KINDS."""
 
     kind: str
     which: ReplayFilter
@@ -53,14 +53,14 @@ class Asked(Record):
 
 @get("/webhooks/{endpoint_id}/replays")
 async def show_all(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """What can be sent again, and the replays so far."""
+    """The form, and the endpoint's replays."""
     return await _form(context, visitor, find_endpoint(await context.snapshot(), endpoint_id), _query(visitor))
 
 
 @get("/webhooks/{endpoint_id}/replays/count")
 async def count(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """What a replay would do, before it is begun. The address is the whole question: `kind`, `since`, `until`, and
-    any of `status`, `event_type`, `customer` and `failure`.
+    """Previews a replay. The query contains the whole request: `kind`, `since`, `until`, and any of `status`,
+    `event_type`, `customer` and `failure`.
     """
     endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     fields = _query(visitor)
@@ -74,7 +74,7 @@ async def count(endpoint_id: str, context: Context, visitor: Visitor) -> Respons
 
 @post("/webhooks/{endpoint_id}/replays", status=303)
 async def start(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Begins a replay."""
+    """Starts a replay."""
     endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     asked = read(visitor.every, context.now_ms(), (await context.samples()).types)
     new_ids = "new_ids" in visitor.form
@@ -84,37 +84,37 @@ async def start(endpoint_id: str, context: Context, visitor: Visitor) -> Respons
 
 @get("/webhooks/{endpoint_id}/replays/{task_id}")
 async def show(endpoint_id: str, task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """One replay and how far it is."""
+    """One replay and its progress."""
     return await _task_page(context, visitor, "endpoint_replay.html", endpoint_id, task_id)
 
 
 @get("/webhooks/{endpoint_id}/replays/{task_id}/progress")
 async def progress(endpoint_id: str, task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """How far it is, as a part of the page that asks again and again."""
+    """The progress, as a part of the page that is polled."""
     return await _task_page(context, visitor, "part_endpoint_replay.html", endpoint_id, task_id)
 
 
 @post("/webhooks/{endpoint_id}/replays/{task_id}/cancel", status=303)
 async def cancel(endpoint_id: str, task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Stops a replay; what was not tried becomes what it was before. One with nothing left stays as it is."""
+    """Cancels a replay: pending deliveries return to their previous status. A completed replay is not changed."""
     endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     task = await _task(context, endpoint, task_id)
-    with suppress(Refusal):  # the page says that it has ended
+    with suppress(Refusal):  # the page shows that it has ended
         await cancel_replay(context.services, visitor, task)
     return redirect(f"/webhooks/{endpoint.id}/replays/{task.id}")
 
 
 def read(fields: Fields, now_ms: int, known_types: Collection[str] = ()) -> Asked:
-    """What was asked for; a family of event types stands for the known ones. Raises UserError."""
+    """Parses the request; a family of event types stands for the known ones. Raises UserError."""
     kind = _last(fields, "kind")
     if kind not in KINDS:
-        raise UserError("replay_unknown", "It is not said what to send again.", "Choose what to send again.")
+        raise UserError("replay_unknown", "No replay type selected.", "Choose what to replay.")
     since = _last(fields, "since") or "24h"
     since_ms = now_ms - SPANS_MS[since] if since in SPANS_MS else _moment(_last(fields, "from") or since)
     until = _last(fields, "until")
     until_ms = _moment(until) if until else now_ms
     if since_ms >= until_ms:
-        raise UserError("span_empty", "The time ends before it begins.", "Choose an earlier beginning.")
+        raise UserError("span_empty", "The start time must be before the end time.", "Choose an earlier start time.")
     states: tuple[DeliveryState, ...] = (DeliveryState.FAILED,)
     if kind == "missing":
         states = ()
@@ -133,16 +133,16 @@ def read(fields: Fields, now_ms: int, known_types: Collection[str] = ()) -> Aske
 
 
 def _moment(text: str) -> int:
-    """A date and time of a form, in UTC unless it says otherwise, as Unix milliseconds."""
+    """A date and time from a form as Unix milliseconds; UTC unless an offset is given."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None
     if text in {"", "date"}:
-        raise UserError("time_missing", "There is no date.", "Say since when.")
+        raise UserError("time_missing", "Missing start date.", "Enter a start date.")
     if moment is None or not 1970 <= moment.year <= MAX_YEAR:  # noqa: PLR2004 - where Unix time begins
         raise UserError(
-            "time_invalid", "%(text)s is not a date and time.", "Write it as 2026-01-31 18:30.", text=repr(text)
+            "time_invalid", "Invalid date and time: %(text)s.", "Use the format 2026-01-31 18:30.", text=repr(text)
         )
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
@@ -201,7 +201,7 @@ def _counted(
         which=which,
         counted=counted,
         hidden=given,
-        # As it was asked: the form's dates are in minutes, and `until` is now unless it was given.
+        # The original request: the form's dates are in minutes, and `until` defaults to now.
         change=f"/webhooks/{endpoint.id}/replays?{urlsplit(visitor.path).query}",
         now_ms=context.now_ms(),
     )

@@ -1,4 +1,4 @@
-"""`/webhooks/…/settings`: what can be changed of an endpoint, and deleting it."""
+"""`/webhooks/…/settings`: change or delete an endpoint."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EMPTY_ROWS = 2
 
 
 class Form(Record):
-    """What the form shows. A header's value is None where it is kept and not shown."""
+    """The content of the form. The value of a secret header is None."""
 
     name: str
     settings: dict[str, Setting]
@@ -49,7 +49,7 @@ class Form(Record):
 
 @get("/webhooks/{endpoint_id}/settings")
 async def settings(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """The form of what can be changed."""
+    """The settings form."""
     endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     form = Form(
         name=endpoint.name,
@@ -64,7 +64,7 @@ async def settings(endpoint_id: str, context: Context, visitor: Visitor) -> Resp
 
 @post("/webhooks/{endpoint_id}/settings", status=303)
 async def change_settings(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Stores what was changed; secrets that were left empty stay."""
+    """Saves the changes; secrets that are left empty stay unchanged."""
 
     async def change(edit: Edit) -> None:
         endpoint = context.endpoint(edit, endpoint_id)
@@ -92,10 +92,10 @@ def _form(endpoint: Endpoint, visitor: Visitor, known_types: Collection[str]) ->
 
 
 def _patch(context: Context, endpoint: Endpoint, visitor: Visitor, known_types: Collection[str]) -> EndpointPatch:
-    """Raises UserError for what cannot be read."""
+    """Raises UserError for invalid input."""
     form = _form(endpoint, visitor, known_types)
     if visitor.form.get("types") == "some" and not form.chosen:
-        raise UserError("types_missing", "No event type is selected.", "Select some, or deliver all events.")
+        raise UserError("types_missing", "No event types selected.", "Select at least one, or deliver all events.")
     stored = {name.lower(): value for name, value in endpoint_headers(context.services.vault, endpoint).items()}
     kept = kept_values(visitor.every, stored)
     headers = {name: value for name, value in read_headers(visitor.every, stored).items() if name not in kept}
@@ -117,7 +117,7 @@ def _rate(endpoint: Endpoint) -> str:
 
 @post("/webhooks/{endpoint_id}/disable", status=303)
 async def disable(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Creates no deliveries for it until it is enabled."""
+    """Stops creating deliveries until the endpoint is enabled."""
 
     async def change(edit: Edit) -> None:
         await endpoints.disable(edit, context.endpoint(edit, endpoint_id))
@@ -128,7 +128,7 @@ async def disable(endpoint_id: str, context: Context, visitor: Visitor) -> Respo
 
 @get("/webhooks/{endpoint_id}/delete", needs=Needs.CHANGING)
 async def ask_delete(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Says what deleting means, and asks."""
+    """Explains the deletion and asks for confirmation."""
     endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     unfinished = sum(waiting.unfinished for waiting in await context.services.store.backlog(endpoint.seq))
     return page(visitor, "endpoint_delete.html", endpoint=endpoint, unfinished=unfinished)
@@ -136,7 +136,7 @@ async def ask_delete(endpoint_id: str, context: Context, visitor: Visitor) -> Re
 
 @post("/webhooks/{endpoint_id}/delete", status=303)
 async def delete(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Deletes the endpoint; its history stays."""
+    """Deletes the endpoint; its history is kept."""
 
     async def change(edit: Edit) -> None:
         await endpoints.delete(edit, context.endpoint(edit, endpoint_id))

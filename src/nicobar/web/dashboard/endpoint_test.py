@@ -32,8 +32,8 @@ MAX_EMAIL_CHARS = 254
 
 
 class Chosen(Record):
-    """Which event: a sample's type, a message of the past, or else a body; or `every` sample. With `send` it is asked
-    whether to send it for real; a sample then, with `email`, as one about a customer of that address.
+    """The event to run: a sample's type, a received message, or a body; or `every` sample. With `send`, the page asks
+    whether to send it as a test event; `email` replaces a sample's customer by one with that address.
     """
 
     sample_type: str = ""
@@ -57,8 +57,8 @@ async def dry_run_draft(
     email: str = "",
     changed: bool = False,
 ) -> Response[bytes]:
-    """Runs the draft's code on a sample, on a message of the past, or on all samples. `changed` says that it was not
-    created or published, since another window had changed it.
+    """Runs the draft's code on a sample, a received message, or all samples. `changed` means that the draft was not
+    created or published because another window had changed it.
     """
     bench = await bench_of_draft(context, draft_id)
     problem = None
@@ -66,8 +66,8 @@ async def dry_run_draft(
         problem = Refusal(
             409,
             "draft_changed",
-            "The draft has changed since that page was loaded, so nothing was created or published.",
-            "This page shows the draft as it is now.",
+            "The draft has changed since you opened this page. Nothing was created or published.",
+            "Review the current draft and try again.",
         )
     chosen = _chosen(sample_type, message, email, every=every, send=send)
     return await _look(context, visitor, bench, chosen, problem)
@@ -85,44 +85,44 @@ async def dry_run_endpoint(
     send: bool = False,
     email: str = "",
 ) -> Response[bytes]:
-    """The same with the code that runs."""
+    """The same for the published code."""
     bench = await bench_of_endpoint(context, endpoint_id)
     return await _look(context, visitor, bench, _chosen(sample_type, message, email, every=every, send=send))
 
 
 @post("/webhooks/drafts/{draft_id}/test", status=200)
 async def run_pasted_on_draft(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Runs the draft's code on a body that was pasted."""
+    """Runs the draft's code on a pasted event."""
     return await _pasted(context, visitor, await bench_of_draft(context, draft_id))
 
 
 @post("/webhooks/{endpoint_id}/testing", status=200)
 async def run_pasted_on_endpoint(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """The same with the code that runs."""
+    """The same for the published code."""
     return await _pasted(context, visitor, await bench_of_endpoint(context, endpoint_id))
 
 
 @post("/webhooks/drafts/{draft_id}/test/send", status=303)
 async def send_draft(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Sends what the draft's code makes of an event for real, once."""
+    """Runs the draft's code on an event and sends the result once."""
     return await _send(context, visitor, await bench_of_draft(context, draft_id))
 
 
 @post("/webhooks/{endpoint_id}/testing/send", status=303)
 async def send_endpoint(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """The same with the code that runs."""
+    """The same for the published code."""
     return await _send(context, visitor, await bench_of_endpoint(context, endpoint_id))
 
 
 @get("/webhooks/drafts/{draft_id}/test/sent/{test_id}", needs=Needs.CHANGING)
 async def sent_draft(draft_id: str, test_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """What was answered."""
+    """The result of a test event."""
     return await _sent(context, visitor, await bench_of_draft(context, draft_id), test_id)
 
 
 @get("/webhooks/{endpoint_id}/testing/sent/{test_id}")
 async def sent_endpoint(endpoint_id: str, test_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """What was answered."""
+    """The result of a test event."""
     return await _sent(context, visitor, await bench_of_endpoint(context, endpoint_id), test_id)
 
 
@@ -166,7 +166,7 @@ async def _subject(context: Context, bench: Bench, chosen: Chosen) -> Subject:
 
 
 def _customer(email: str) -> Customer | None:
-    """Somebody made for tests: the same for the same address, and nobody that the sender knows."""
+    """A test customer, unknown to the sender and always the same for an address."""
     if not email:
         return None
     digest = hashlib.sha256(email.encode("utf-8", "surrogatepass")).hexdigest()
@@ -174,7 +174,7 @@ def _customer(email: str) -> Customer | None:
 
 
 async def _dry_run(context: Context, bench: Bench, chosen: Chosen) -> tuple[ShownDryRun, str]:
-    """The dry run and, where it is to be sent and there is something to send, a name for that."""
+    """The dry run, and an id for the test event if it can be sent."""
     subject = await _subject(context, bench, chosen)
     test_id = secrets.token_hex(8) if chosen.send else ""
     subject = msgspec.structs.replace(subject, test=test_id)
@@ -188,11 +188,11 @@ async def _dry_run(context: Context, bench: Bench, chosen: Chosen) -> tuple[Show
 
 
 async def _send(context: Context, visitor: Visitor, bench: Bench) -> Response[bytes]:
-    """A form that is sent twice sends the event once."""
+    """Submitting the form twice sends the event once."""
     form = visitor.form
     test_id = form.get("test_id", "")
     if not (test_id.isalnum() and test_id.isascii() and len(test_id) <= MAX_TEST_ID_CHARS):
-        raise UserError("test_unknown", "This test has no name.", "Go back, and ask for it again.")
+        raise UserError("test_unknown", "Invalid test ID.", "Go back and start the test again.")
     chosen = Chosen(
         sample_type=form.get("sample_type", ""),
         message_id=form.get("message", ""),
@@ -210,7 +210,7 @@ async def _sent(context: Context, visitor: Visitor, bench: Bench, test_id: str) 
 
 
 async def latest(context: Context, app_id: str, event_types: Sequence[str]) -> list[Message]:
-    """Messages of the past to choose from."""
+    """The latest received messages."""
     found = await context.services.store.messages(
         app_id, MessageFilter(event_types=tuple(event_types)), limit=MAX_PAST
     )

@@ -1,5 +1,5 @@
-"""`/webhooks/{id}/transformation`: the code that runs, its versions and how they differ; what a draft would make of
-messages of the past.
+"""`/webhooks/{id}/transformation`: the published code, its versions and their differences, and the dry run of a draft
+on received messages.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DRAFT = "draft"
 
 
 class Compared(Record):
-    """Two versions, or a version and the draft, by their names in the address."""
+    """Two versions, or a version and the draft, by their names in the URL."""
 
     before: str
     after: str
@@ -34,7 +34,7 @@ class Compared(Record):
 
 
 class Opened(Record):
-    """A message of the dry run, whose row is open."""
+    """The message of the dry run whose row is open."""
 
     dry_run: MessageDryRun
     notes: tuple[Note, ...]
@@ -52,7 +52,9 @@ async def show(
     after: str = "",
     older: str = "",
 ) -> Response[bytes]:
-    """What runs, or one `version`; with `before` and `after` how one became the other. `older` pages the versions."""
+    """The published code, or one `version`. `before` and `after` select two texts to compare; `older` pages the
+    versions.
+    """
     endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     open_draft = await _changed_draft(context, endpoint)
     place = older if older.isdecimal() else None
@@ -107,7 +109,7 @@ async def dry_run(
     messages: int = CHOICES[1],
     message: str = "",
 ) -> Response[bytes]:
-    """What the draft, or else the code that runs, would make of the latest messages, beside what was sent."""
+    """Runs the draft, or the published code, on the latest messages and compares the result with what was sent."""
     endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     open_draft = await _changed_draft(context, endpoint)
     changed = with_draft(endpoint, open_draft) if open_draft else endpoint
@@ -134,7 +136,7 @@ async def dry_run(
 
 
 async def _changed_draft(context: Context, endpoint: Endpoint) -> Draft | None:
-    """The endpoint's draft; None for one that was only looked at."""
+    """The endpoint's draft; None if it was not changed."""
     found = await context.services.store.draft_of(endpoint.app_id, endpoint.id)
     return found if found is not None and found.revision else None
 
@@ -145,7 +147,7 @@ def _differs(endpoint: Endpoint, draft: Draft) -> bool:
 
 
 def _number(text: str) -> int:
-    """The number of a version; 0, which none has, for what is no number."""
+    """The number of a version; 0, which no version has, for anything else."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_VERSION)) else 0
 
 
@@ -168,7 +170,7 @@ def _outcome(dry_run: MessageDryRun) -> str:
 
 
 def _opened(code: str, dry_run: MessageDryRun) -> Opened:
-    """Calls that the connector adds by itself are compared only where they were sent."""
+    """Calls that the connector adds are compared only if they were sent."""
     difference = None
     if dry_run.sent is not None:
         would = [call.body for call in dry_run.calls if not call.added or call.body in dry_run.sent]
@@ -179,7 +181,7 @@ def _opened(code: str, dry_run: MessageDryRun) -> Opened:
 
 
 def _worth(dry_run: MessageDryRun) -> list[Verdict]:
-    """The verdicts without what was added by itself."""
+    """The verdicts without additions."""
     return [verdict for verdict in dry_run.verdicts if verdict.level is not Level.ADDITION]
 
 

@@ -1,4 +1,4 @@
-"""`/webhooks`: the endpoints; one endpoint's page, its first event, and pausing it."""
+"""`/webhooks`: the list of endpoints; one endpoint's overview, its first event, pause and resume."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ ATTEMPTS = 10
 
 
 class EndpointRow(Record):
-    """An endpoint in the list. `state` is `active`, `paused`, `failing` or `disabled`; `oldest_ms` is when the oldest
-    message that waits was accepted, `counts` are the tries of the last 24 hours, and `error_percent` how many of them
-    failed.
+    """An endpoint in the list. `state` is `active`, `paused`, `failing` or `disabled`. `oldest_ms` is when the oldest
+    pending message was received. `counts` are the attempts of the last 24 hours, `error_percent` is the share of
+    failed ones.
     """
 
     endpoint: Endpoint
@@ -44,7 +44,7 @@ class EndpointRow(Record):
 
 
 class First(Record):
-    """What is known of an endpoint's first event: the latest try, or else what its source refused last."""
+    """An endpoint's first event: the latest attempt, or else the latest request that its source rejected."""
 
     tried: MessageAttempt | None
     latency_ms: int
@@ -60,7 +60,7 @@ async def show_all(context: Context, visitor: Visitor) -> Response[bytes]:
 
 
 async def rows_of(context: Context, snapshot: Snapshot, app_id: str) -> list[EndpointRow]:
-    """The application's endpoints as they are now, by name."""
+    """The application's current endpoints, by name."""
     store = context.services.store
     backlog = {waiting.endpoint_seq: waiting for waiting in await store.backlog()}
     breakers = await store.breakers()
@@ -111,15 +111,15 @@ async def show(
     sent: bool = False,
     kept: bool = False,
 ) -> Response[bytes]:
-    """One endpoint: its state, where its events come in, its latest attempts. The steps of connecting it stay after a
-    sample was `sent` or a secret was `kept`, also if its first event has arrived meanwhile.
+    """One endpoint: status, source, latest attempts. The connection steps stay visible after a sample was `sent` or a
+    secret was `kept`, even if the first event has arrived in the meantime.
     """
     return await _page(context, visitor, endpoint_id, is_connecting=sent or kept)
 
 
 @get("/webhooks/{endpoint_id}/first")
 async def first(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """What is known of the first event, as a part of the page that asks again and again."""
+    """The first event, as a part of the page that is polled."""
     snapshot = await context.snapshot()
     endpoint = find_endpoint(snapshot, endpoint_id)
     found = await _first(context, endpoint, first_source(snapshot.sources, endpoint.app_id))
@@ -128,7 +128,7 @@ async def first(endpoint_id: str, context: Context, visitor: Visitor) -> Respons
 
 @post("/webhooks/{endpoint_id}/secret", status=303)
 async def set_secret(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Stores the signing secret that the sender shows."""
+    """Saves the sender's signing secret."""
 
     async def change(edit: Edit) -> None:
         await sources.rotate_secret(edit, _source(context, edit, endpoint_id), visitor.form.get("secret", "").strip())
@@ -142,7 +142,7 @@ async def set_secret(endpoint_id: str, context: Context, visitor: Visitor) -> Re
 
 @post("/webhooks/{endpoint_id}/trial-secret", status=201)
 async def test_secret(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Creates a test secret, for a source without a sender, and shows it once."""
+    """Creates a test secret and shows it once."""
 
     async def change(edit: Edit) -> str:
         return await sources.create_test_secret(edit, _source(context, edit, endpoint_id))
@@ -152,7 +152,7 @@ async def test_secret(endpoint_id: str, context: Context, visitor: Visitor) -> R
 
 
 def _source(context: Context, edit: Edit, endpoint_id: str) -> Source:
-    """Where the endpoint's events come in. Raises Refusal 404."""
+    """The source of the endpoint's events. Raises Refusal 404."""
     incoming = first_source(edit.snapshot.sources, context.endpoint(edit, endpoint_id).app_id)
     if incoming is None:
         raise not_found("source")
@@ -161,7 +161,7 @@ def _source(context: Context, edit: Edit, endpoint_id: str) -> Source:
 
 @post("/webhooks/{endpoint_id}/sample", status=303)
 async def send_sample(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Receives a sample at the source, as the sender would send it."""
+    """Receives a sample event at the source, as if the sender had sent it."""
     snapshot = await context.snapshot()
     endpoint = find_endpoint(snapshot, endpoint_id)
     incoming = first_source(snapshot.sources, endpoint.app_id)
@@ -173,7 +173,7 @@ async def send_sample(endpoint_id: str, context: Context, visitor: Visitor) -> R
 
 @post("/webhooks/{endpoint_id}/pause", status=303)
 async def pause(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Stops sending; events are kept meanwhile."""
+    """Pauses sending; events are stored."""
 
     async def change(edit: Edit) -> None:
         await endpoints.pause(edit, context.endpoint(edit, endpoint_id))
@@ -184,7 +184,7 @@ async def pause(endpoint_id: str, context: Context, visitor: Visitor) -> Respons
 
 @post("/webhooks/{endpoint_id}/resume", status=303)
 async def resume(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Ends a pause: queued events are sent."""
+    """Resumes sending; queued events are sent."""
 
     async def change(edit: Edit) -> None:
         await endpoints.resume(edit, context.endpoint(edit, endpoint_id))
@@ -195,7 +195,7 @@ async def resume(endpoint_id: str, context: Context, visitor: Visitor) -> Respon
 
 @post("/webhooks/{endpoint_id}/enable", status=303)
 async def enable(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Creates deliveries for a disabled endpoint again; a pause stays, and the page says so."""
+    """Enables a disabled endpoint. A pause stays in effect, and the page shows it."""
 
     async def change(edit: Edit) -> None:
         await endpoints.enable(edit, context.endpoint(edit, endpoint_id))
@@ -243,7 +243,7 @@ async def _page(
 
 
 def _samples(snapshot: Snapshot, incoming: Source, endpoint: Endpoint) -> list[str]:
-    """The event types of the source that the endpoint subscribes to, the usual one first."""
+    """The source's event types that the endpoint subscribes to, the usual one first."""
     names = [item.name for item in samples_of(snapshot, incoming) if wants(endpoint, item.name, ())]
     usual = source_kind(incoming.kind).usual_event_type
     return sorted(names, key=lambda name: name != usual)

@@ -1,4 +1,4 @@
-"""`/catalogue`: the event types, what they mean, what is in them, and which recipe handles them."""
+"""`/catalogue`: the event types, their descriptions and fields, and the recipes that handle them."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from nicobar.web.operations import Response, get
 
 MAX_DEPTH = 8
 MAX_SHOWN_CHARS = 60
-# What the field's name does not say by itself.
+# What a field's name does not tell.
 _MEANINGS = {
-    "type": noop("the event type"),
-    "timestamp": noop("when it happened, not when it was sent"),
-    "data": noop("what it is about, as it is when it is sent"),
-    "payload_type": noop("which kind of thing data is"),
-    "customer": noop("whom it is about; events of one customer keep their order"),
-    "customer_id": noop("the sender's id of the customer"),
-    "metadata": noop("what you gave at the checkout; values are texts, numbers or yes and no"),
-    "currency": noop("says how many decimals an amount has"),
-    "total_amount": noop("in the currency's smallest unit, tax included"),
-    "settlement_amount": noop("what you get, in the smallest unit of settlement_currency"),
-    "recurring_pre_tax_amount": noop("for each period, before tax, in the currency's smallest unit"),
+    "type": noop("event type"),
+    "timestamp": noop("when the event occurred (not when it was sent)"),
+    "data": noop("the object at the time of sending"),
+    "payload_type": noop("type of the object in data"),
+    "customer": noop("the customer; events of one customer stay in order"),
+    "customer_id": noop("customer ID at the sender"),
+    "metadata": noop("metadata you set at checkout; strings, numbers or booleans"),
+    "currency": noop("determines how many decimals an amount has"),
+    "total_amount": noop("in the currency's smallest unit, including tax"),
+    "settlement_amount": noop("your proceeds, in the smallest unit of settlement_currency"),
+    "recurring_pre_tax_amount": noop("per billing period, before tax, in the currency's smallest unit"),
     "tax": noop("in the currency's smallest unit"),
     "amount": noop("in the currency's smallest unit"),
-    "error_message": noop("why a payment failed, in words"),
-    "error_code": noop("why a payment failed, to choose a mail by"),
-    "next_billing_date": noop("when the next payment is due"),
-    "previous_billing_date": noop("when this period began"),
-    "charge_type": noop("a first payment, a renewal, a change of plan"),
-    "retry_attempt": noop("how often a renewal was tried again"),
+    "error_message": noop("human-readable reason for the failed payment"),
+    "error_code": noop("reason code of the failed payment; use it to choose an email"),
+    "next_billing_date": noop("date of the next payment"),
+    "previous_billing_date": noop("start of the current billing period"),
+    "charge_type": noop("first payment, renewal or plan change"),
+    "retry_attempt": noop("number of retries of the renewal payment"),
 }
 
 
 class Leaf(Record):
-    """A field of an event: `kind` is a JSON type, or `time` for a text that is one; `example` is short. A list's
-    fields are those of its first item.
+    """A field of an event: `kind` is a JSON type, or `timestamp` for a string that is a time; `example` is short. An
+    array's fields are those of its first item.
     """
 
     name: str
@@ -55,20 +55,20 @@ class Leaf(Record):
 
 
 _KINDS = {
-    "text": noop("text"),
-    "time": noop("time"),
+    "string": noop("string"),
+    "timestamp": noop("timestamp"),
     "number": noop("number"),
-    "whole number": noop("whole number"),
-    "yes or no": noop("yes or no"),
+    "integer": noop("integer"),
+    "boolean": noop("boolean"),
     "object": noop("object"),
-    "list": noop("list"),
-    "null": noop("null here, may be more"),
+    "array": noop("array"),
+    "null": noop("null in this sample; other values possible"),
 }
 
 
 @get("/catalogue")
 async def show_all(context: Context, visitor: Visitor, q: str = "", recipe: str = "") -> Response[bytes]:
-    """The event types, narrowed by what is looked for and by the recipe that handles them."""
+    """The event types, filtered by a search and by recipe."""
     samples = await context.samples()
     uses = await _uses(context, samples)
     wanted = q.strip().casefold()
@@ -94,7 +94,7 @@ async def show_all(context: Context, visitor: Visitor, q: str = "", recipe: str 
 
 @get("/catalogue/{name}")
 async def show(name: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """One event type: when it fires, its fields, an example, and what can be done with it."""
+    """One event type: when it is triggered, its fields, an example, and links to test it."""
     samples = await context.samples()
     name = decode_slashes(name)
     item = (await _known(context, samples)).get(name)
@@ -125,7 +125,7 @@ def searched(visitor: Visitor, event_type: EventType) -> str:
 
 
 def tree(example: Json) -> tuple[Leaf, ...]:
-    """The fields of an event as its example has them."""
+    """The fields of an event, from its sample."""
     return _fields(example, 0) if isinstance(example, dict) else ()
 
 
@@ -139,20 +139,20 @@ def _leaf(name: str, value: Json, depth: int) -> Leaf:
     return Leaf(name=name, kind=_kind(value), example=_example(value), meaning=_MEANINGS.get(name, ""), fields=fields)
 
 
-def _kind(value: Json) -> str:  # noqa: PLR0911 - one a kind
+def _kind(value: Json) -> str:  # noqa: PLR0911 - one per kind
     match value:
         case None:
             return "null"
         case bool():
-            return "yes or no"
+            return "boolean"
         case int():
-            return "whole number"
+            return "integer"
         case float():
             return "number"
         case str():
-            return "time" if _is_time(value) else "text"
+            return "timestamp" if _is_time(value) else "string"
         case list():
-            return "list"
+            return "array"
         case _:
             return "object"
 
@@ -176,7 +176,7 @@ def _example(value: Json) -> str:
 
 
 async def _known(context: Context, samples: Samples) -> dict[str, EventType]:
-    """Those that the sources have, and those that were added."""
+    """The event types of the sources, and those that were added."""
     added = {
         event_type.name: event_type
         for event_type in (await context.snapshot()).event_types
@@ -186,7 +186,7 @@ async def _known(context: Context, samples: Samples) -> dict[str, EventType]:
 
 
 async def _uses(context: Context, samples: Samples) -> dict[str, tuple[Use, ...]]:
-    """Found once for the same samples, as long as this process runs: recipes do not change."""
+    """Cached per set of samples while this process runs: recipes do not change."""
     names = tuple(samples.types)
     if names in context.recipe_uses:
         return context.recipe_uses[names]

@@ -1,4 +1,4 @@
-"""`/failures`: failed deliveries by what they have in common, the line of the code, and sending a group again."""
+"""`/failures`: failed deliveries grouped by cause, the line of the code, and replaying a group."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FailureRow(Record):
 
 
 class Line(Record):
-    """A line of code; `here` is the one that failed."""
+    """A line of code; `here` marks the failed line."""
 
     number: int
     text: str
@@ -40,7 +40,7 @@ async def show_all(
     visitor: Visitor,
     of_endpoint: OfEndpoint = "",
 ) -> Response[bytes]:
-    """The groups, the latest failure first."""
+    """The groups, latest failure first."""
     snapshot = await context.snapshot()
     app_id = current_application(snapshot).id
     groups = await context.services.store.failure_groups(app_id, of_endpoint or None)
@@ -61,7 +61,7 @@ async def show_all(
 async def show(
     context: Context, visitor: Visitor, of_endpoint: OfEndpoint = "", failure: str = ""
 ) -> Response[bytes]:
-    """One group: what was said, the line of the code, a sample, and what can be done."""
+    """One group: the reason, the line of the code, a sample, and how to fix it."""
     endpoint = find_endpoint(await context.snapshot(), of_endpoint)
     group = await _group(context, endpoint, failure)
     if group is None:
@@ -69,6 +69,7 @@ async def show(
     sample = await _sample(context, group)
     version = sample.attempt.transformation_version if sample else None
     line = line_of(group)
+    published = endpoint.transformation
     return page(
         visitor,
         "failure.html",
@@ -78,9 +79,7 @@ async def show(
         line=line,
         version=version,
         lines=await _code(context, endpoint, version, line) if version and line else [],
-        is_mended=endpoint.transformation is not None
-        and version is not None
-        and endpoint.transformation.version > version,
+        is_changed=bool(version and published and published.version > version),
         replay_link=address("/failures/replay", endpoint=endpoint.id, failure=failure),
         now_ms=context.now_ms(),
     )
@@ -90,7 +89,7 @@ async def show(
 async def ask_replay(
     context: Context, visitor: Visitor, of_endpoint: OfEndpoint = "", failure: str = ""
 ) -> Response[bytes]:
-    """Counts what sending a group again would do, and asks."""
+    """Previews the replay of a group and asks for confirmation."""
     endpoint = find_endpoint(await context.snapshot(), of_endpoint)
     store = context.services.store
     count = await count_replay(store, TaskKind.BULK_REPLAY, endpoint, group_filter(failure))
@@ -108,7 +107,7 @@ async def ask_replay(
 
 @post("/failures/replay", status=303)
 async def replay(context: Context, visitor: Visitor) -> Response[bytes]:
-    """Sends the group again, as a task that can be followed."""
+    """Starts the replay of a group."""
     endpoint = find_endpoint(await context.snapshot(), visitor.form.get("endpoint", ""))
     failure = visitor.form.get("failure", "")
     task = await replay_group(context.services, visitor, endpoint, failure, new_ids="new_ids" in visitor.form)
@@ -119,13 +118,13 @@ async def replay(context: Context, visitor: Visitor) -> Response[bytes]:
 
 @get("/failures/replays/{task_id}")
 async def progress(task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """How far a replay is."""
+    """The progress of a replay."""
     return await _progress(context, visitor, await _task(context, task_id))
 
 
 @post("/failures/replays/{task_id}/cancel", status=303)
 async def cancel(task_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Stops a replay; what was not tried yet is taken back."""
+    """Cancels a replay; deliveries that were not attempted yet are restored."""
     task = await _task(context, task_id)
     try:
         await cancel_replay(context.services, visitor, task)
@@ -156,18 +155,18 @@ def row_of(group: FailureGroup) -> FailureRow:
 
 
 def line_of(group: FailureGroup) -> int | None:
-    """The line of the handler that a group is about; None where none is known."""
+    """The line of the handler that caused the failures, if known."""
     return group.reason.line if group.reason else None
 
 
 async def _group(context: Context, endpoint: Endpoint, failure: str) -> FailureGroup | None:
-    """None for a group that nothing is in any more."""
+    """None if the group is empty."""
     groups = await context.services.store.failure_groups(endpoint.app_id, endpoint.id)
     return next((group for group in groups if group.failure == failure), None)
 
 
 async def _sample(context: Context, group: FailureGroup) -> MessageAttempt | None:
-    """The latest try of the group's latest message."""
+    """The latest attempt of the group's latest message."""
     tried = await context.services.store.attempts_of_message(
         group.message_id, AttemptFilter(), endpoint_id=group.endpoint_id, limit=1
     )
@@ -175,7 +174,7 @@ async def _sample(context: Context, group: FailureGroup) -> MessageAttempt | Non
 
 
 async def _code(context: Context, endpoint: Endpoint, version: int, line: int) -> list[Line]:
-    """The line of that version with what stands around it."""
+    """The line of that version, with the lines around it."""
     found = await context.services.store.versions(endpoint.id, before=str(version + 1), limit=1, with_code=True)
     text = found.items[0].code if found.items and found.items[0].version == version else None
     numbered = list(enumerate((text or "").split("\n"), 1))

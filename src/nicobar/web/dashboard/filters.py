@@ -1,4 +1,4 @@
-"""Lists whose every page has an address: filters and a place in the query."""
+"""Lists whose pages all have URLs: filters and a position in the query."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nicobar.web.query_names import shortened
 
 PAGE = 25
 MAX_CHARS = 256
-# What one asks for, and the states that this means.
+# The filter's values, and the states that each stands for.
 STATES: dict[str, tuple[DeliveryState, ...]] = {
     "": (),
     "succeeded": (DeliveryState.SUCCESS,),
@@ -36,16 +36,16 @@ T = TypeVar("T")
 
 
 class Place(Record):
-    """Where a page begins: newest first `before` an item, or what came `after` one; neither: with the newest."""
+    """The position of a page, newest first: `before` an item or `after` one; neither for the newest page."""
 
     before: str | None = None
     after: str | None = None
 
 
 class Listed(Record, Generic[T]):
-    """A page of a list, newest first, with the addresses of its neighbours; None where nothing lies there. `looked`
-    is how many items were looked at where that was the end of the page, 0 where the page is full or the list ended;
-    `next` is then the place where the look ended, and `further` goes on from there.
+    """A page of a list, newest first, with the URLs of its neighbours; None if there are none. `looked` is the number
+    of items searched if the search stopped early, else 0; `next` is then where it stopped, and `further` continues
+    from there.
     """
 
     items: tuple[T, ...]
@@ -58,7 +58,7 @@ class Listed(Record, Generic[T]):
 
 
 def address(path: str, **query: str | None) -> str:
-    """The path with what is set of the query."""
+    """The path with the query parameters that are set."""
     given = {name: value for name, value in query.items() if value}
     return f"{path}?{urlencode(given)}" if given else path
 
@@ -72,7 +72,7 @@ def listed(
     link: Callable[[Place], str],
     inside: bool = False,
 ) -> Listed[T]:
-    """What was found from a place on. `inside` says that bodies were looked into."""
+    """The page of results from a position. `inside` says that payloads were searched."""
     items = tuple(reversed(found.items)) if place.after is not None else found.items
     first, last = (key(items[0]), key(items[-1])) if items else (None, None)
     newer = older = None
@@ -96,32 +96,32 @@ def listed(
 
 
 def unknown_name(name: str, filters: Collection[str]) -> Refusal:
-    """For an address with a name in its query that the page does not have."""
+    """For a query parameter that the page does not have."""
     given, names = shortened(name), ", ".join(sorted(filters))
     return Refusal(
         422,
         "unknown_name",
-        "This page has no filter named %(given)s.",
-        "Use one of %(names)s.",
+        "Unknown filter: %(given)s.",
+        "Use one of: %(names)s.",
         given=given,
         names=names,
     )
 
 
 def invalid_value(name: str, reason: str) -> Refusal:
-    """For an address with a value in its query or path that the page cannot read."""
+    """For a value in the query or path that the page cannot parse."""
     return Refusal(
         422,
         "invalid_value",
         "Invalid value for %(name)s: %(reason)s.",
-        "Correct it in the address.",
+        "Correct the value in the URL.",
         name=name,
         reason=reason,
     )
 
 
 def zone_of(name: str) -> tuple[tzinfo, str]:
-    """The viewer's zone and its name; UTC without one. Raises Refusal 422 for an unknown zone."""
+    """The viewer's time zone and its name; defaults to UTC. Raises Refusal 422 for an unknown zone."""
     try:
         return (ZoneInfo(name), name) if name else (UTC, "UTC")
     except (ValueError, KeyError, OSError) as error:
@@ -129,15 +129,15 @@ def zone_of(name: str) -> tuple[tzinfo, str]:
         raise Refusal(
             422,
             "unknown_zone",
-            "There is no time zone named %(given)s.",
+            "Unknown time zone: %(given)s.",
             "Use a name such as Europe/Berlin.",
             given=given,
         ) from error
 
 
 def day_ms(text: str, zone: tzinfo, *, end: bool = False) -> int | None:
-    """When a day, written as 2026-03-01, begins in a zone, or ends; None without one. Raises Refusal 422 for text
-    that is not a day.
+    """The start of a day such as 2026-03-01 in a time zone, or its end; None without a day. Raises Refusal 422 for an
+    invalid date.
     """
     if not text.strip():
         return None
@@ -147,19 +147,19 @@ def day_ms(text: str, zone: tzinfo, *, end: bool = False) -> int | None:
     except (ValueError, OverflowError, OSError) as error:
         given = shortened(text)
         raise Refusal(
-            422, "not_a_day", "%(given)s is not a valid day.", "Write it as 2026-03-01.", given=given
+            422, "not_a_day", "Invalid date: %(given)s.", "Use the format 2026-03-01.", given=given
         ) from error
 
 
 def known_state(text: str) -> str:
-    """Raises Refusal 422 for a state that does not exist."""
+    """Raises Refusal 422 for an unknown status."""
     if text not in STATES:
         given, names = shortened(text), ", ".join(state for state in STATES if state)
         raise Refusal(
             422,
             "unknown_state",
-            "There is no state named %(given)s.",
-            "Use one of %(names)s.",
+            "Unknown status: %(given)s.",
+            "Use one of: %(names)s.",
             given=given,
             names=names,
         )
@@ -167,7 +167,7 @@ def known_state(text: str) -> str:
 
 
 def percentile(values: Sequence[int], share: float) -> int | None:
-    """The value that so large a share of the values does not exceed; None of none."""
+    """The smallest value that is at least as large as that share of the values; None without values."""
     if not values:
         return None
     return sorted(values)[max(0, -(-len(values) * int(share * 100) // 100) - 1)]

@@ -1,4 +1,4 @@
-"""What a connector's fields look like as a form, and what comes back from one."""
+"""Renders a connector's fields as a form and parses the result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_RATE_DIGITS = 9
 
 
 class Given(Record):
-    """What a form said of an endpoint. Secrets that were left empty are not among `credentials`."""
+    """The input for an endpoint. `credentials` omits secrets that were left empty."""
 
     name: str
     settings: dict[str, Setting]
@@ -23,7 +23,7 @@ class Given(Record):
 
 
 def read_fields(connector: Connector, form: Mapping[str, str]) -> Given:
-    """The fields as settings and credentials; a switch that is not in the form is off. Raises UserError."""
+    """The fields as settings and credentials; a missing switch is off. Raises UserError."""
     settings: dict[str, Setting] = {}
     credentials: dict[str, str] = {}
     for field in connector.fields:
@@ -45,7 +45,7 @@ def _name(form: Mapping[str, str], connector: Connector) -> str:
 
 
 def free_name(wanted: str, taken: Sequence[str]) -> str:
-    """The name, with a number behind it where another endpoint has it."""
+    """The name, with a number appended if another endpoint has it."""
     number = 2
     name = wanted
     while name in taken:
@@ -55,23 +55,23 @@ def free_name(wanted: str, taken: Sequence[str]) -> str:
 
 
 def main_fields(connector: Connector) -> list[Field]:
-    """What everybody fills in."""
+    """The fields that every user fills in."""
     return [field for field in connector.fields if field.required or field.kind is FieldKind.CHOICE]
 
 
 def further_fields(connector: Connector) -> list[Field]:
-    """What most people leave as it is."""
+    """The fields with defaults that suit most users."""
     return [field for field in connector.fields if not field.required and field.kind is not FieldKind.CHOICE]
 
 
 def value_of(field: Field, settings: Mapping[str, Setting]) -> Setting:
-    """What a field shows; secrets are never among the settings."""
+    """The value that a field shows; settings never contain secrets."""
     value = settings.get(field.name, field.default)
     return "" if value is None else value
 
 
 def read_variables(text: str) -> dict[str, str]:
-    """Lines of the form NAME=value. Raises UserError, naming the line."""
+    """Lines of the form NAME=value. Raises UserError with the line number."""
     variables: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         name, sign, value = line.partition("=")
@@ -81,8 +81,8 @@ def read_variables(text: str) -> dict[str, str]:
         if not sign or not name:
             raise UserError(
                 "variable_malformed",
-                "Line %(number)s of the variables is not of the form NAME=value.",
-                "Fix it.",
+                "Line %(number)s of the variables is not in the form NAME=value.",
+                "Correct the line.",
                 number=number,
             )
         variables[name] = value.strip()
@@ -91,7 +91,7 @@ def read_variables(text: str) -> dict[str, str]:
 
 
 def read_rate(text: str) -> int | None:
-    """Messages per second; None for an empty text. Raises UserError for what is no whole number."""
+    """Messages per second; None for an empty text. Raises UserError unless it is an integer."""
     if not text:
         return None
     if not text.isdecimal() or len(text) > MAX_RATE_DIGITS:
@@ -104,7 +104,7 @@ def write_variables(variables: Mapping[str, str]) -> str:
 
 
 def families(event_types: Collection[str], more: Sequence[str] = ()) -> dict[str, list[str]]:
-    """The known event types by what they are about, the first word of their name, with `more` that are not known."""
+    """The known event types by family, the first word of their name, plus unknown ones from `more`."""
     found: dict[str, list[str]] = {}
     for name in event_types:
         found.setdefault(re.split("[./]", name, maxsplit=1)[0], []).append(name)
@@ -115,7 +115,7 @@ def families(event_types: Collection[str], more: Sequence[str] = ()) -> dict[str
 
 
 def chosen_types(event_types: Collection[str], form: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """The event types of a tree of the known ones: those that are checked, and all of a family that is."""
+    """The checked event types, and all types of a checked family."""
     whole = form.get("event_family", ())
     found = dict.fromkeys(item for item in form.get("event_type", ()) if item)
     for family, names in families(event_types).items():
@@ -125,8 +125,8 @@ def chosen_types(event_types: Collection[str], form: Mapping[str, Sequence[str]]
 
 
 def read_headers(form: Mapping[str, Sequence[str]], stored: Mapping[str, str]) -> dict[str, str]:
-    """Names and values of a form's rows. A row without a name is none; one without a value keeps what is known of a
-    name that carries a secret.
+    """The names and values of the form's rows. Rows without a name are skipped. A secret header without a value keeps
+    its stored value.
     """
     kept = kept_values(form, stored)
     headers: dict[str, str] = {}
@@ -138,12 +138,12 @@ def read_headers(form: Mapping[str, Sequence[str]], stored: Mapping[str, str]) -
 
 
 def kept_values(form: Mapping[str, Sequence[str]], stored: Mapping[str, str]) -> dict[str, str]:
-    """The known values of the secret headers that a form leaves empty."""
+    """The stored values of secret headers that the form leaves empty."""
     rows = zip(form.get("header_name", ()), form.get("header_value", ()), strict=False)
     empty = [name.strip().lower() for name, value in rows if not value.strip()]
     return {name: stored[name] for name in empty if is_credential(name) and name in stored}
 
 
 def shown_headers(stored: Mapping[str, str]) -> dict[str, str | None]:
-    """What a form shows of headers: None in the place of a secret."""
+    """Headers as the form shows them: None in place of a secret."""
     return {name: None if is_credential(name) else value for name, value in stored.items()}

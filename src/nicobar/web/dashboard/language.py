@@ -6,7 +6,7 @@ import gettext
 from functools import cache
 from importlib.resources import files
 
-# The first one is that of the texts in the code.
+# The first one is the language of the texts in the code.
 LANGUAGES = {"en": "English", "ko": "한국어"}
 DEFAULT = "en"
 DOMAIN = "nicobar"
@@ -24,7 +24,7 @@ def catalogue(language: str) -> gettext.NullTranslations:
 
 
 def choose(chosen: str, accept_language: str) -> str:
-    """The language that somebody chose, else the first one that the browser asks for and there is."""
+    """The language that the user chose, else the first supported one that the browser asks for."""
     if chosen in LANGUAGES:
         return chosen
     asked: list[tuple[float, str]] = []
@@ -40,5 +40,5 @@ def choose(chosen: str, accept_language: str) -> str:
 
 
 def noop(text: str) -> str:
-    """Marks a text that is translated where it is shown."""
+    """Marks a text that is translated when it is shown."""
     return text

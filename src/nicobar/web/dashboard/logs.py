@@ -1,4 +1,4 @@
-"""`/logs`: the messages that were accepted, each with what became of it, and a look into their payloads."""
+"""`/logs`: the received messages with their deliveries, and a search in their payloads."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OfState = Annotated[str, Meta(max_length=MAX_CHARS), Name("state")]
 
 
 class LogRow(Record):
-    """A message in the list; `found` is what was looked for in its payload."""
+    """A message in the list; `found` is the search result in its payload."""
 
     message: Message
     deliveries: tuple[Delivery, ...]
@@ -60,7 +60,7 @@ async def show_all(
     before: str | None = None,
     after: str | None = None,
 ) -> Response[bytes]:
-    """Messages, the newest first. An id that is looked for leads to its message."""
+    """Messages, newest first. Searching for a message id opens the message."""
     snapshot = await context.snapshot()
     app = current_application(snapshot)
     if q and is_id(q.strip(), "msg"):
@@ -135,7 +135,7 @@ def _row(moment: MessageDeliveries, sought: Sought) -> LogRow:
 
 
 async def looked_until_ms(context: Context, message_id: str | None) -> int | None:
-    """When the last message that was looked at was accepted."""
+    """When the last searched message was received."""
     last = None if message_id is None else await context.services.store.message(message_id)
     return None if last is None else last.accepted_at_ms
 
@@ -151,7 +151,7 @@ def endpoint_names(snapshot: Snapshot) -> dict[str, str]:
 
 
 def known_types(snapshot: Snapshot, samples: Samples) -> list[str]:
-    """What is offered to choose from; any other name may be asked for."""
+    """The event types to choose from; other names are accepted too."""
     return sorted(
         {*samples.types, *(event_type.name for event_type in snapshot.event_types if not event_type.archived)}
     )

@@ -1,4 +1,4 @@
-"""`/logs/{message}`: one message and what became of it, try by try; sending it again, taking it out."""
+"""`/logs/{message}`: one message with all attempts; resending it and deleting its payload."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from nicobar.web.dashboard.pages import page, redirect
 from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
-# A delivery has 8 tries on its schedule, and those that somebody asked for.
+# A delivery has 8 scheduled attempts, plus manual ones.
 MAX_ATTEMPTS = 100
 _RESENDABLE = {WaitCause.RETRY, WaitCause.LATER}
 
 
 class Part(Record):
-    """A delivery on the page: its endpoint, None once that was taken out, why it waits, its tries, latest first."""
+    """A delivery on the page: its endpoint (None if deleted), why it is waiting, and its attempts, latest first."""
 
     delivery: Delivery
     endpoint: Endpoint | None
@@ -32,20 +32,20 @@ class Part(Record):
 
 @get("/logs/{message_id}")
 async def show(message_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """The payload, and for each endpoint every try with request and answer."""
+    """The payload, and every attempt per endpoint with request and response."""
     return await _page(context, visitor, await _message(context, visitor, message_id))
 
 
 @get("/logs/{message_id}/resend", needs=Needs.CHANGING)
 async def ask_resend(message_id: str, context: Context, visitor: Visitor, to: str = "") -> Response[bytes]:
-    """Says what sending again means, and asks."""
+    """Explains the resend and asks for confirmation."""
     message = await _message(context, visitor, message_id)
     return page(visitor, "message_resend.html", message=message, endpoint=find_endpoint(await context.snapshot(), to))
 
 
 @post("/logs/{message_id}/resend", status=303)
 async def resent(message_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Puts the delivery into the queue again."""
+    """Queues the delivery again."""
     message = await _message(context, visitor, message_id)
     endpoint = find_endpoint(await context.snapshot(), visitor.form.get("to", ""))
     try:
@@ -57,7 +57,7 @@ async def resent(message_id: str, context: Context, visitor: Visitor) -> Respons
 
 @get("/logs/{message_id}/expunge", needs=Needs.CHANGING)
 async def ask_expunge(message_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Says what taking out means, and asks."""
+    """Explains the deletion and asks for confirmation."""
     message = await _message(context, visitor, message_id)
     unfinished = await count_unfinished(context.services.store, message)
     return page(visitor, "message_expunge.html", message=message, unfinished=unfinished)
@@ -65,7 +65,7 @@ async def ask_expunge(message_id: str, context: Context, visitor: Visitor) -> Re
 
 @post("/logs/{message_id}/expunge", status=303)
 async def expunged(message_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Takes the payload out, and what the tries quote of it."""
+    """Deletes the payload, and the attempts' copies of it."""
     message = await _message(context, visitor, message_id)
     await erase.expunge_message(context.services, visitor, message)
     return redirect(f"/logs/{message.id}")
@@ -126,7 +126,7 @@ def _can_resend(message: Message, endpoint: Endpoint | None, wait: Wait | None) 
 
 
 def _others(message: Message, endpoints: tuple[Endpoint, ...], parts: list[Part]) -> list[Endpoint]:
-    """The application's endpoints that the message did not go to; each may be sent it by hand."""
+    """The application's endpoints that did not receive the message."""
     got = {part.delivery.endpoint_id for part in parts}
     if message.expunged_at_ms is not None or message.source_id == ALERT_SOURCE_ID:
         return []

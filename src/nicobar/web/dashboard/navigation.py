@@ -1,4 +1,4 @@
-"""Where one can go: the places of the navigation, and the tabs of an endpoint's page."""
+"""The pages of the navigation, and the tabs of an endpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from nicobar.web.dashboard.language import noop
 
 
 class Place(Record):
-    """A page of the navigation. After `g`, `key` goes there. Who came by a link does not see what is `for_users`."""
+    """A page of the navigation; `g` and then `key` opens it. Visitors with a link do not see pages that are
+    `for_users`.
+    """
 
     path: str
     key: str
@@ -16,7 +18,7 @@ class Place(Record):
 
 
 class Tab(Record):
-    """A page of one endpoint: `path` comes after its address."""
+    """A page of one endpoint: `path` is appended to its URL."""
 
     path: str
     title: str
@@ -29,7 +31,7 @@ PLACES = (
     Place(path="/customers", key="c", title=noop("Customers")),
     Place(path="/failures", key="f", title=noop("Failures")),
     Place(path="/sources", key="r", title=noop("Sources")),
-    Place(path="/catalogue", key="e", title=noop("Event catalogue")),
+    Place(path="/catalogue", key="e", title=noop("Event types")),
     Place(path="/queue", key="q", title=noop("Queue")),
     Place(path="/settings", key="s", title=noop("Settings"), for_users=True),
 )
@@ -43,9 +45,9 @@ TABS = (
 )
 # The pages of the installation's settings.
 SETTINGS = (
-    Tab(path="/settings/account", title=noop("Your account")),
+    Tab(path="/settings/account", title=noop("Account")),
     Tab(path="/settings/users", title=noop("Users")),
-    Tab(path="/settings/tokens", title=noop("Tokens")),
+    Tab(path="/settings/tokens", title=noop("API tokens")),
     Tab(path="/settings/alerts", title=noop("Alerts")),
     Tab(path="/settings/retention", title=noop("Retention")),
     Tab(path="/settings/audit", title=noop("Audit log")),

@@ -1,4 +1,4 @@
-"""`/`: what happened in the last 24 hours, what waits, and what somebody should look at."""
+"""`/`: the last 24 hours, the queue, and problems that need attention."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOURCES = "/sources"
 
 
 class Refusing(Record):
-    """A source that refused requests in the last 24 hours; `more` says that there were more than `count`."""
+    """A source that rejected requests in the last 24 hours; `more` is true if there were more than `count`."""
 
     source: Source
     count: int
@@ -31,7 +31,7 @@ class Refusing(Record):
 
 @get("/")
 async def show(context: Context, visitor: Visitor) -> Response[bytes]:
-    """The first page."""
+    """The overview."""
     snapshot = await context.snapshot()
     app_id = current_application(snapshot).id
     rows = await rows_of(context, snapshot, app_id)
@@ -65,7 +65,7 @@ async def show(context: Context, visitor: Visitor) -> Response[bytes]:
 
 
 def _needs_attention(row: EndpointRow) -> bool:
-    """Whoever disabled an endpoint knows it."""
+    """A disabled endpoint does not: it was disabled on purpose."""
     return row.state in {"paused", "failing"} or (row.state == "disabled" and bool(row.reason))
 
 

@@ -1,4 +1,4 @@
-"""Templates into answers."""
+"""Renders templates."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ HTML = "text/html; charset=utf-8"
 _MINUTE_MS, _HOUR_MS, _DAY_MS = 60_000, 3_600_000, 86_400_000
 _UNIT = 1024
 _MASKED = "***"
-# What the catalogue cannot find in the templates, since it stands behind a name there.
-_THEME_NAMES = {"auto": noop("As the system"), "light": noop("Light"), "dark": noop("Dark")}
+# Texts that templates use through a variable, so that the catalogue cannot find them there.
+_THEME_NAMES = {"auto": noop("System theme"), "light": noop("Light theme"), "dark": noop("Dark theme")}
 _LEVELS = {
     "error": noop("Error"),
     "warning": noop("Warning"),
@@ -35,21 +35,21 @@ _LEVELS = {
     "addition": noop("Addition"),
 }
 _OUTCOMES = {
-    "sends": noop("sends"),
+    "sends": noop("will be sent"),
     "not_handled": noop("not handled"),
-    "left_out": noop("left out"),
+    "left_out": noop("canceled by the handler"),
     "failed": noop("failed"),
 }
-_ROLES = {"owner": noop("owner"), "editor": noop("editor"), "viewer": noop("viewer")}
+_ROLES = {"owner": noop("Owner"), "editor": noop("Editor"), "viewer": noop("Viewer")}
 _ROLE_MEANINGS = {
-    "owner": noop("Everything, users and tokens included."),
-    "editor": noop("Endpoints, sources and replays; no users and no tokens."),
-    "viewer": noop("Sees everything and changes nothing."),
+    "owner": noop("Full access, including users and tokens."),
+    "editor": noop("Manages endpoints, sources and replays, but not users or tokens."),
+    "viewer": noop("Read-only access."),
 }
 _STATES = {
     "success": noop("delivered"),
     "pending": noop("waiting"),
-    "sending": noop("being sent"),
+    "sending": noop("sending"),
     "failed": noop("failed"),
     "canceled": noop("canceled"),
 }
@@ -58,13 +58,13 @@ _STATES = {
 def page(
     visitor: Visitor, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
 ) -> Response[bytes]:
-    """A whole page, or a part of one, in the visitor's language."""
+    """A page, or a part of one, in the visitor's language."""
     text = environment(visitor.language).get_template(template).render(visitor=visitor, **values)
     return Response(text.encode(), status=status, media_type=HTML, headers=headers or {})
 
 
 def redirect(location: str, *cookies: str) -> Response[bytes]:
-    """Where the browser goes after a form was accepted."""
+    """The redirect after a form was accepted."""
     return Response(b"", status=303, headers={"location": location}, cookies=cookies)
 
 
@@ -78,7 +78,7 @@ def translate(visitor: Visitor, text: str) -> str:
 
 @cache
 def environment(language: str) -> Environment:
-    """The templates in one language."""
+    """The template environment of one language."""
     made = Environment(
         loader=PackageLoader("nicobar.web.dashboard", "templates"),
         autoescape=select_autoescape(default=True),
@@ -87,11 +87,11 @@ def environment(language: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # The extension adds this method; its stub does not know it.
+    # The extension adds this method; its stub lacks it.
     made.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]
     made.globals |= {
         "static": static_path,
-        # For texts that stand in variables. `_` is for those in the templates: it takes them for markup and formats.
+        # For texts in variables. `_` is for literals in templates: it treats them as markup with placeholders.
         "tr": catalogue(language).gettext,
         "places": PLACES,
         "tabs": TABS,
@@ -118,19 +118,20 @@ def environment(language: str) -> Environment:
         "ago_parts": ago_parts,
         "masked": masked,
         "help_of": help_of,
+        "recipe_title": recipe_title,
         "segment": partial(quote, safe=""),
     }
     return made
 
 
 def _rendered(part: Callable[[Reason, Translate], str], translate: Translate, why: Reason | None) -> str:
-    """A reason, or a part of it, in the language of the page."""
+    """A reason, or a part of it, in the page's language."""
     return "" if why is None else part(why, translate)
 
 
 @cache
 def static_path(name: str) -> str:
-    """The address of a file of ours; it changes with the content, so that browsers may keep it."""
+    """The URL of a static file; it changes with the content, so that browsers can cache it."""
     return f"/static/{name}?v={hashlib.sha256(read_static(name)).hexdigest()[:12]}"
 
 
@@ -141,7 +142,7 @@ def read_static(name: str) -> bytes:
 
 
 def pretty(value: str | bytes | Json) -> str:
-    """JSON with a field a line; what is no JSON as it is."""
+    """Indented JSON; other text unchanged."""
     if isinstance(value, str | bytes):
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         if is_deeper(text.encode("utf-8", "replace")):
@@ -154,7 +155,7 @@ def pretty(value: str | bytes | Json) -> str:
 
 
 def middle(text: str, chars: int = 20) -> str:
-    """A long id without its middle; beginning and end are what tell ids apart."""
+    """A long id without its middle: the start and the end tell ids apart."""
     if len(text) <= chars:
         return text
     return f"{text[: chars - 9]}…{text[-8:]}"
@@ -165,12 +166,12 @@ def exact(at_ms: int) -> str:
 
 
 def day(at_ms: int) -> str:
-    """To the minute, for what lies days away."""
+    """A time to the minute, for times that are days away."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def size(count: int) -> str:
-    """Bytes in the largest unit that leaves something before the point."""
+    """Bytes in the largest unit that gives at least 1."""
     amount = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if amount < _UNIT:
@@ -184,7 +185,7 @@ def iso(at_ms: int) -> str:
 
 
 def ago_parts(at_ms: int, now_ms: int) -> tuple[str, int]:
-    """How long ago, as a unit (`now`, `minutes`, `hours`, `days`) and how many of it."""
+    """A relative time as a unit (`now`, `minutes`, `hours`, `days`) and a count."""
     passed_ms = max(0, now_ms - at_ms)
     if passed_ms < _MINUTE_MS:
         return "now", 0
@@ -199,7 +200,12 @@ def masked(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: _MASKED if is_credential(name) else value for name, value in headers.items()}
 
 
+def recipe_title(name: str) -> str:
+    """The display name of a recipe: `payment_failure` becomes "Payment failure"."""
+    return name.replace("_", " ").capitalize()
+
+
 def help_of(field: Field) -> str:
-    """A field's help beside its form: what a switch is written as in a file is not said there."""
+    """A field's help text for the form, without the values that a settings file uses."""
     text = field.help.removeprefix("true or false: ")
     return text[:1].upper() + text[1:]

@@ -1,4 +1,4 @@
-"""Pages of a list by place, in both directions, as addresses have them: `before` or `after` a number."""
+"""Pages of a list by position, in both directions: `before` or `after` a number in the query."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from nicobar.store.history import Page
 T = TypeVar("T")
 
 PAGE = 25
-# A place: more digits than SQLite's numbers have are none.
+# A position; at most as many digits as SQLite's integers have.
 Number = Annotated[int, Meta(ge=0, le=2**63 - 1)] | None
 
 
 class Shown(Record, Generic[T]):
-    """A page, newest first; `newer` and `older` are the places beyond it, None where nothing is there."""
+    """A page, newest first; `newer` and `older` are the positions of its neighbours, None if there are none."""
 
     items: tuple[T, ...]
     newer: str | None
@@ -30,7 +30,7 @@ def text(place: int | None) -> str | None:
 
 
 def shown(found: Page[T], *, before: int | None, after: int | None, key: Callable[[T], str]) -> Shown[T]:
-    """What was found `before` a place, newest first, or `after` one, oldest first."""
+    """The items `before` a position, newest first, or `after` one, oldest first."""
     items = found.items
     if after is not None:
         items = tuple(reversed(items))

@@ -1,5 +1,5 @@
-"""`/app-portal`: where a link to the dashboard for one application leads. Its key stands behind the `#`, which
-browsers keep to themselves; a script of the page sends it as a form.
+"""`/app-portal`: the target of a link to one application's dashboard. The key follows the `#`, which browsers do not
+send; a script submits it as a form.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from nicobar.web.operations import Response, get, post
 
 @get("/app-portal", needs=Needs.NOTHING)
 async def open_link(visitor: Visitor) -> Response[bytes]:
-    """Takes the key; without scripts, one that is pasted."""
+    """The form for the key; without JavaScript, the user pastes it."""
     return page(visitor, "portal.html", is_over=False)
 
 
 @post("/app-portal", status=303, needs=Needs.NOTHING)
 async def take_key(context: Context, visitor: Visitor) -> Response[bytes]:
-    """Exchanges the key for a cookie that lasts as long as the link."""
+    """Exchanges the key for a cookie that expires with the link."""
     now_ms = context.now_ms()
     key = visitor.form.get("key", "").strip()
     link = await live_token(context.services.store, context.services.token_uses, key, now_ms)

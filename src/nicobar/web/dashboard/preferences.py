@@ -1,4 +1,4 @@
-"""`/preferences`: language and theme, kept in the browser; `/static/…`: the pages' files."""
+"""`/preferences`: language and theme, stored in the browser; `/static/…`: static files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nicobar.web.dashboard.pages import read_static, redirect, with_cookie
 from nicobar.web.dashboard.visitor import CHOICE_S, LANGUAGE, THEME, THEMES, Visitor
 from nicobar.web.operations import Response, get, post
 
-# The files that there are, each with its type; nothing else is served.
+# All static files with their types; nothing else is served.
 FILES = {
     "dashboard.css": "text/css; charset=utf-8",
     "dashboard.js": "text/javascript; charset=utf-8",
@@ -27,7 +27,7 @@ _KEEP = "public, max-age=31536000, immutable"
 
 @post("/preferences", status=303, needs=Needs.NOTHING)
 async def prefer(visitor: Visitor) -> Response[bytes]:
-    """Keeps what was chosen and goes back to the page where it was."""
+    """Saves the choice and returns to the previous page."""
     back = urlsplit(visitor.form.get("back", "/"))
     location = (back.path or "/") + (f"?{back.query}" if back.query else "")
     location = location if location.startswith("/") and not location.startswith(("//", "/\\")) else "/"

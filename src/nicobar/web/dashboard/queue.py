@@ -1,4 +1,4 @@
-"""`/queue`: what waits at each endpoint, since when, and what for."""
+"""`/queue`: pending deliveries per endpoint, their age, and why they are waiting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHOWN = 5
 
 
 class Lane(Record):
-    """An endpoint with what waits for it; `first` are its oldest deliveries."""
+    """An endpoint with its pending deliveries; `first` are the oldest ones."""
 
     row: EndpointRow
     waits: Waits
@@ -25,7 +25,7 @@ class Lane(Record):
 
 @get("/queue")
 async def show(context: Context, visitor: Visitor) -> Response[bytes]:
-    """The endpoints where something waits, the longest lag first."""
+    """The endpoints with pending deliveries, longest lag first."""
     snapshot = await context.snapshot()
     rows = await rows_of(context, snapshot, current_application(snapshot).id)
     waiting = sorted((row for row in rows if row.unfinished), key=lambda row: row.oldest_ms or 0)
@@ -44,7 +44,7 @@ async def show(context: Context, visitor: Visitor) -> Response[bytes]:
 async def _lane(context: Context, visitor: Visitor, row: EndpointRow) -> Lane:
     store = context.services.store
     waits = await read_waits(store, [row.endpoint], context.now_ms())
-    # From the oldest that waits on: what came before is finished.
+    # Starts at the oldest pending message: earlier ones are finished.
     since = MessageFilter(since_ms=row.oldest_ms, alerts=visitor.sees_alerts)
     found = await store.attempted(
         row.endpoint.id, since, (DeliveryState.PENDING, DeliveryState.SENDING), after="", limit=SHOWN

@@ -1,4 +1,4 @@
-"""What somebody looks for in payloads: a text, or a field with a value."""
+"""Payload searches: text, or a field with a value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _QUOTES = ('""', "''")
 
 
 class Sought(Record):
-    """`path` and `value` for a field, else `text`; neither where nothing is looked for."""
+    """`path` and `value` of a field, else `text`; all empty without a search."""
 
     text: str = ""
     path: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ class Sought(Record):
 
 
 class Snippet(Record):
-    """A piece of a payload: what was found, and what stands around it."""
+    """A part of a payload: the match and the text around it."""
 
     before: str
     match: str
@@ -39,7 +39,7 @@ class Snippet(Record):
 
 
 def read_search(query: str) -> Sought:
-    """A field where it has the form `name.name = value`; a text where it has not, or stands in quotes."""
+    """A field if the query has the form `name.name = value`; else text. Quotes force text."""
     query = query.strip()
     found = _FIELD.fullmatch(query)
     if found is None:
@@ -54,7 +54,7 @@ def _bare(text: str) -> str:
 
 
 def snippet(body: bytes, sought: Sought) -> Snippet | None:
-    """Where it was found; None where nothing was looked for, or the body is gone."""
+    """The match; None without a search, or if the payload was deleted."""
     if sought.path:
         is_there = holds(body, sought.path, sought.value)
         return Snippet(before="", match=f"{'.'.join(sought.path)} = {sought.value}", after="") if is_there else None

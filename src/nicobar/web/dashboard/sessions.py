@@ -1,4 +1,4 @@
-"""Who sends a request for a page: found by the cookies of the browser."""
+"""Identifies visitors by their cookies."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ _STATIC = "static"
 
 
 class Sessions:
-    """Identifies visitors. Those who are not signed in see nothing outside of `open_places`, which are the first
-    segments of paths.
-    """
+    """Identifies visitors. Without signing in, only `open_places` can be opened; these are first path segments."""
 
     def __init__(self, services: Services, open_places: Collection[str]) -> None:
         self._services = services
@@ -32,7 +30,9 @@ class Sessions:
         self._public_url = services.settings.public_url.rstrip("/")
 
     async def identify(self, scope: Message, headers: Mapping[str, str]) -> Response[bytes] | None:
-        """Keeps the visitor in the scope, for files alone none; returns where to sign in to those who have to."""
+        """Stores the visitor in the scope, except for static files. Returns the sign-in URL for visitors who must
+        sign in first.
+        """
         place = first_segment(scope["path"])
         if place == _STATIC:
             return None
@@ -60,7 +60,9 @@ class Sessions:
         )
 
     async def _who(self, session: str) -> tuple[User | None, Token | None]:
-        """The user of a session. A visitor with a link has its key as their session: what ends the link ends it."""
+        """The user of a session. The session of a visitor with a link is its key, so revoking the link ends the
+        session.
+        """
         services = self._services
         now_ms = services.clock.now_ms()
         user = await services.store.session_user(hash_token(session), now_ms=now_ms)
@@ -69,7 +71,7 @@ class Sessions:
 
 
 def first_segment(path: str) -> str:
-    """`webhooks` of `/webhooks/new`, nothing of `/`."""
+    """`webhooks` for `/webhooks/new`, empty for `/`."""
     return path.lstrip("/").partition("/")[0]
 
 
@@ -83,6 +85,6 @@ def _cookies(header: str) -> dict[str, str]:
 
 
 def _sign_in_first(scope: Message, visitor: Visitor) -> Response[bytes]:
-    """A form of somebody who is not signed in does nothing: after signing in they find its page again."""
+    """A form of a signed-out visitor has no effect; after signing in, they return to its page."""
     wanted = visitor.path if scope["method"] in SAFE_METHODS else urlsplit(visitor.path).path
     return redirect("/login" if wanted == "/" else f"/login?next={quote(wanted, safe='')}")

@@ -1,4 +1,4 @@
-"""`/settings/about`: the version, the database, and the settings of this process with where each comes from."""
+"""`/settings/about`: the version, the database, and the process settings with their origin."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nicobar.web.operations import Response, get
 
 
 class SettingRow(Record):
-    """A setting as it is shown; without an `origin` it is the default."""
+    """A setting; the default if `origin` is empty."""
 
     name: str
     value: str
@@ -30,7 +30,7 @@ class SettingRow(Record):
 
 @get("/settings/about", needs=Needs.USER)
 async def show(context: Context, visitor: Visitor) -> Response[bytes]:
-    """What runs here."""
+    """The page."""
     services = context.services
     settings = services.settings
     rows = [

@@ -1,4 +1,4 @@
-"""`/settings`, which begins with `/settings/account`: one's own password, and signing out everywhere."""
+"""`/settings` and `/settings/account`: change your password, sign out everywhere."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from nicobar.web.dashboard.sign_in import PROBLEMS, TOO_MANY, signed_in, signed_
 from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
-_WRONG = noop("The present password is not that one.")
+_WRONG = noop("The current password is incorrect.")
 
 
 @get("/settings", needs=Needs.USER)
 async def settings() -> Response[bytes]:
-    """The first of the settings."""
+    """Redirects to the first settings page."""
     return redirect("/settings/account")
 
 
@@ -32,13 +32,13 @@ async def show(
     visitor: Visitor,
     changed: bool = False,
 ) -> Response[bytes]:
-    """Who is signed in; `changed` says that the password is."""
+    """The signed-in user; `changed` after a password change."""
     return _page(visitor, changed=changed)
 
 
 @post("/settings/account/password", status=303, needs=Needs.USER)
 async def change_password(context: Context, visitor: Visitor) -> Response[bytes]:
-    """Takes a new password of who knows the present one. Other browsers are signed out."""
+    """Changes the password if the current one is correct. Ends all other sessions."""
     user = _user(visitor)
     store = context.services.store
     try:
@@ -58,14 +58,14 @@ async def change_password(context: Context, visitor: Visitor) -> Response[bytes]
 
 @post("/settings/account/sign-out", status=303, needs=Needs.USER)
 async def sign_out_everywhere(context: Context, visitor: Visitor) -> Response[bytes]:
-    """Ends all sessions, this one too."""
+    """Ends all sessions, including this one."""
     user = _user(visitor)
     await end_sessions(context.services, visitor, user)
     return signed_out(visitor)
 
 
 def _user(visitor: Visitor) -> User:
-    if visitor.user is None:  # the middleware lets nobody else in
+    if visitor.user is None:  # the middleware lets no other visitor in
         raise TypeError(visitor)
     return visitor.user
 

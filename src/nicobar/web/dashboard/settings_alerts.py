@@ -1,4 +1,4 @@
-"""`/settings/alerts`: who is told of what, and a test of it. Where alerts go stands in the process's settings."""
+"""`/settings/alerts`: the alert recipients, and a test alert. Recipients are process settings."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
 MEANINGS = {
-    AlertType.DISABLED: noop("an endpoint was disabled: it only failed for five days, or its URL answered 410"),
-    AlertType.PAUSED: noop("an endpoint went on hold: its destination rejects the credentials or the address"),
-    AlertType.FAILING: noop("a destination fails, or something else answers in its place; deliveries wait"),
-    AlertType.RECOVERED: noop("a destination answers again, or an endpoint is off hold"),
-    AlertType.EXHAUSTED: noop("a delivery failed for good"),
-    AlertType.REFUSING: noop("a source refused three requests in a row: their signatures do not fit"),
+    AlertType.DISABLED: noop("Endpoint disabled: every delivery failed for five days, or its URL responded 410."),
+    AlertType.PAUSED: noop("Endpoint on hold: the destination rejects the credentials or the URL."),
+    AlertType.FAILING: noop("Destination failing, or another server responds in its place. Deliveries are on hold."),
+    AlertType.RECOVERED: noop("Destination recovered, or the endpoint is no longer on hold."),
+    AlertType.EXHAUSTED: noop("Delivery failed permanently."),
+    AlertType.REFUSING: noop("Source rejected three requests in a row: invalid signatures."),
 }
 SETTINGS = ("alert_endpoint", "alert_smtp_url", "alert_mail_from", "alert_mail_to")
 SENT = "sent"
@@ -27,7 +27,7 @@ SENT = "sent"
 
 @get("/settings/alerts", needs=Needs.USER)
 async def show(context: Context, visitor: Visitor, told: str = "", mail: str = "") -> Response[bytes]:
-    """Where alerts go; `told` and `mail` are what became of a test."""
+    """The recipients; `told` and `mail` are the results of a test."""
     settings = context.services.settings
     snapshot = await context.snapshot()
     return page(
@@ -46,7 +46,7 @@ async def show(context: Context, visitor: Visitor, told: str = "", mail: str = "
 
 @post("/settings/alerts/test", status=303, needs=Needs.OWNER)
 async def test(context: Context, visitor: Visitor) -> Response[bytes]:
-    """Sends one the ways that alerts go."""
+    """Sends a test alert to all recipients."""
     await context.snapshot()
     done = await context.services.alerts.test(visitor.name)
     outcome = {}

@@ -1,4 +1,4 @@
-"""`/settings/audit`: who changed what, narrowed by what stands in the address."""
+"""`/settings/audit`: the audit log, with filters in the query."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from nicobar.audit import stored_names
 from nicobar.store.history import AuditFilter
+from nicobar.web.dashboard.audit_actions import ACTION_NAMES
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.filters import day_ms
@@ -31,7 +32,7 @@ async def show(
     before: Number = None,
     after: Number = None,
 ) -> Response[bytes]:
-    """Changes, the newest first. Days are those of UTC, both ends included."""
+    """Changes, newest first. Dates are in UTC, both ends included."""
     asked = {"actor": actor, "action": action, "subject": subject, "since": since, "until": until}
     wanted = {name: value.strip() for name, value in asked.items() if value.strip()}
     which = AuditFilter(
@@ -47,6 +48,7 @@ async def show(
         "settings_audit.html",
         changes=shown(found, before=before, after=after, key=lambda item: str(item.seq)),
         wanted=wanted,
+        action_names=ACTION_NAMES,
         here=f"{PATH}?{urlencode(wanted)}" if wanted else PATH,
         now_ms=context.now_ms(),
     )

@@ -1,4 +1,4 @@
-"""`/settings/retention`: what is kept how long, and what was taken last."""
+"""`/settings/retention`: retention periods, and the last cleanup."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nicobar.web.operations import Response, get
 
 @get("/settings/retention", needs=Needs.USER)
 async def show(context: Context, visitor: Visitor) -> Response[bytes]:
-    """The setting, what follows from it, and the last clean-up."""
+    """The setting, the resulting retention periods, and the last cleanup."""
     settings = context.services.settings
     return page(
         visitor,

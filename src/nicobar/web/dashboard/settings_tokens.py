@@ -1,4 +1,4 @@
-"""`/settings/tokens`: what programs ask the API with."""
+"""`/settings/tokens`: API tokens."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
 DAY_MS = 24 * 3_600_000
-# How long a token is good, in days; 0 is without an end.
+# Token lifetimes in days; 0 never expires.
 DAYS = (90, 30, 365, 0)
 SCOPES = {
-    Scope.ADMIN: noop("everything"),
-    Scope.READ_ONLY: noop("read everything"),
-    Scope.APPLICATION: noop("everything in one application"),
-    Scope.APPLICATION_READ_ONLY: noop("read in one application"),
+    Scope.ADMIN: noop("Full access"),
+    Scope.READ_ONLY: noop("Read-only access to everything"),
+    Scope.APPLICATION: noop("Full access to one application"),
+    Scope.APPLICATION_READ_ONLY: noop("Read-only access to one application"),
 }
 
 
 @get("/settings/tokens", needs=Needs.USER)
 async def show_all(context: Context, visitor: Visitor) -> Response[bytes]:
-    """The tokens, the newest first; those of links to the dashboard are not among them."""
+    """The tokens, newest first, without those of dashboard links."""
     return await _page(context, visitor)
 
 
 @post("/settings/tokens", status=201, needs=Needs.OWNER)
 async def create(context: Context, visitor: Visitor) -> Response[bytes]:
-    """Makes a token; it is shown this once, so the page is the answer."""
+    """Creates a token. It is shown once, in the response."""
     name = " ".join(visitor.form.get("name", "").split())
     chosen = visitor.form.get("days", "")
     days = int(chosen) if chosen in {str(day) for day in DAYS} else DAYS[0]
@@ -47,7 +47,7 @@ async def create(context: Context, visitor: Visitor) -> Response[bytes]:
 
 @get("/settings/tokens/{token_id}/revoke", needs=Needs.OWNER)
 async def ask_revoke(token_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Says what revoking means, and asks."""
+    """Explains the revocation and asks for confirmation."""
     token = await find_token(context.services.store, token_id)
     if token.portal:
         raise not_found("token")
@@ -56,18 +56,18 @@ async def ask_revoke(token_id: str, context: Context, visitor: Visitor) -> Respo
 
 @post("/settings/tokens/{token_id}/revoke", status=303, needs=Needs.OWNER)
 async def revoke(token_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Ends a token for good."""
+    """Revokes a token permanently."""
     await revoke_token(context.services, visitor, token_id)
     return redirect("/settings/tokens")
 
 
 async def _scope(context: Context, visitor: Visitor) -> tuple[Scope, str | None]:
-    """What the form says: a scope, and with `:` behind it an application."""
+    """The scope from the form; an application follows after `:`."""
     text, _, app_id = visitor.form.get("scope", "").partition(":")
     app_ids = {application.id for application in (await context.snapshot()).applications}
     scope = next((scope for scope in SCOPES if scope == text), None)
     if scope is None or (app_id != "" if scope in WIDE_SCOPES else app_id not in app_ids):
-        raise UserError("scope_unknown", "There is no such scope.", "Choose one of the list.")
+        raise UserError("scope_unknown", "Unknown scope.", "Choose one from the list.")
     return scope, app_id or None
 
 

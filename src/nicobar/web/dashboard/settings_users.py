@@ -1,4 +1,4 @@
-"""`/settings/users`: who may sign in, and as what. An owner invites by a link that sets a password, once."""
+"""`/settings/users`: users and their roles. Owners invite users by a link that sets a password once."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from nicobar.web.operations import Response, get, post
 
 @get("/settings/users", needs=Needs.USER)
 async def show_all(context: Context, visitor: Visitor) -> Response[bytes]:
-    """Everybody, and the links that are open."""
+    """All users and pending links."""
     return await _page(context, visitor)
 
 
 @post("/settings/users/invite", status=201, needs=Needs.OWNER)
 async def invite(context: Context, visitor: Visitor) -> Response[bytes]:
-    """Makes a link for somebody new; it is shown this once, so the page is the answer."""
+    """Creates an invite link. It is shown once, in the response."""
     name = visitor.form.get("name", "").strip()
     try:
         role = _role(visitor)
@@ -33,21 +33,21 @@ async def invite(context: Context, visitor: Visitor) -> Response[bytes]:
 
 @post("/settings/users/withdraw", status=303, needs=Needs.OWNER)
 async def withdraw(context: Context, visitor: Visitor) -> Response[bytes]:
-    """Ends a link."""
+    """Revokes a link."""
     await withdraw_link(context.services, visitor, visitor.form.get("name", ""))
     return redirect("/settings/users")
 
 
 @post("/settings/users/{user_id}/link", status=201, needs=Needs.OWNER)
 async def offer_password(user_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Makes a link for somebody who has lost their password; it is shown this once."""
+    """Creates a password link for a user. It is shown once."""
     user, path = await users.offer_password(context.services, visitor, user_id)
     return await _page(context, visitor, made=visitor.base_url + path, made_for=user.name)
 
 
 @post("/settings/users/{user_id}/role", status=303, needs=Needs.OWNER)
 async def set_role(user_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Gives somebody another role, from their next page on."""
+    """Changes a user's role, effective with their next request."""
     try:
         await users.set_role(context.services, visitor, user_id, _role(visitor))
     except UserError as problem:
@@ -57,13 +57,13 @@ async def set_role(user_id: str, context: Context, visitor: Visitor) -> Response
 
 @get("/settings/users/{user_id}/remove", needs=Needs.OWNER)
 async def ask_remove(user_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Says what removing means, and asks."""
+    """Explains the removal and asks for confirmation."""
     return page(visitor, "user_remove.html", known=await find_user(context.services.store, user_id))
 
 
 @post("/settings/users/{user_id}/remove", status=303, needs=Needs.OWNER)
 async def remove(user_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Takes somebody out, who is signed out everywhere."""
+    """Removes a user and ends all their sessions."""
     try:
         await remove_user(context.services, visitor, user_id)
     except UserError as problem:
@@ -75,7 +75,7 @@ def _role(visitor: Visitor) -> UserRole:
     try:
         return UserRole(visitor.form.get("role", ""))
     except ValueError as error:
-        raise UserError("role_unknown", "There is no such role.", "Choose one of the list.") from error
+        raise UserError("role_unknown", "Unknown role.", "Choose one from the list.") from error
 
 
 async def _page(

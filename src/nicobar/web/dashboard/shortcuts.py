@@ -1,4 +1,4 @@
-"""`/keys`: which keys do what, for browsers without scripts; with them a page shows the list itself."""
+"""`/keys`: keyboard shortcuts, for browsers without JavaScript; with it, every page shows the list in a dialog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dry run as its page shows it."""
+"""Prepares a dry run for its page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nicobar.web.dashboard.pages import pretty
 
 
 class ShownCall(Record):
-    """A call as the page shows it, and how the event became it."""
+    """A call, and how it differs from the event."""
 
     request: Request
     added: bool
@@ -25,7 +25,7 @@ class ShownCall(Record):
 
 
 class ShownDryRun(Record):
-    """A dry run as the page shows it; `running` is how the calls differ from those of what runs now."""
+    """A dry run; `running` is the difference from the calls of the published code."""
 
     event_type: str
     body: str
@@ -39,7 +39,7 @@ class ShownDryRun(Record):
 
 
 def written(result: Transformed) -> str:
-    """All calls as text: those of two handlers are compared in it."""
+    """All calls as text, to compare two handlers."""
     if not isinstance(result, Ready):
         return f"({result.reason})"
     return "\n\n".join(f"{call.method} {call.url}\n{pretty(call.body)}" for call in result.calls)
@@ -73,7 +73,7 @@ def _preview(at: OpenEndpoint, call: ReadyCall) -> Request:
 
 
 def curl(request: Request) -> str:
-    """The request as a command line; what is secret is left for whoever runs it."""
+    """The request as a curl command, with placeholders for secrets."""
     parts = ["curl", "-X", request.method, shlex.quote(request.url)]
     for name, value in request.shown_headers.items():
         parts += ["-H", shlex.quote(f"{name}: {value}")]

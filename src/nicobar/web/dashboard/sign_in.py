@@ -1,4 +1,4 @@
-"""`/setup/{token}`, `/login`, `/logout`: a password, once by a link, and with it from then on."""
+"""`/setup/{token}`, `/login`, `/logout`: set a password once by a link, then sign in with it."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from nicobar.web.dashboard.pages import page, redirect, translate, with_cookie
 from nicobar.web.dashboard.visitor import SESSION, SESSION_MS, Visitor, cookie
 from nicobar.web.operations import Response, get, post
 
-_WRONG = noop("That is not the password.")
-_WRONG_EITHER = noop("The user name or the password is wrong.")
-TOO_MANY = noop("Too many wrong passwords. Wait a minute, then try again.")
+_WRONG = noop("Incorrect password.")
+_WRONG_EITHER = noop("Incorrect username or password.")
+TOO_MANY = noop("Too many failed sign-in attempts. Wait a minute and try again.")
 PROBLEMS = {
     "password_short": noop("The password is too short."),
     "password_long": noop("The password is too long."),
-    "password_differs": noop("The two passwords differ."),
+    "password_differs": noop("The passwords do not match."),
 }
-# What a wrong password is compared with where there is no user of the name, so that the time says nothing.
+# Compared with the password if there is no such user, so that the response time reveals nothing.
 _NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5bm9ib2R5bm9ib2R5$OVTDK5GKR2SRlEzOuN1hLHnXOpHkXvVnzcUzgBNxLX0"
 
 
 @get("/setup/{token}", needs=Needs.NOTHING)
 async def setup(token: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Asks for the password of the link's user."""
+    """The form for the password of the link's user."""
     link = await context.services.store.link(hash_token(token), now_ms=context.now_ms())
     return _setup_page(visitor, link)
 
 
 @post("/setup/{token}", status=200, needs=Needs.NOTHING)
 async def set_up(token: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Keeps the password of the link's user, who may be new, and signs in."""
+    """Sets the password of the link's user, creates the user if needed, and signs in."""
     store = context.services.store
     now_ms = context.now_ms()
     link = await store.link(hash_token(token), now_ms=now_ms)
@@ -53,7 +53,7 @@ async def set_up(token: str, context: Context, visitor: Visitor) -> Response[byt
     if done is None:
         return _setup_page(visitor, None)
     user, is_new = done
-    # Whoever sets the password of a new installation comes to create the first endpoint.
+    # A new installation starts with its first endpoint.
     is_first = is_new and user.name == OWNER
     return await signed_in(context, visitor, user, "/webhooks" if is_first else "/")
 
@@ -73,7 +73,7 @@ def _setup_page(visitor: Visitor, link: PasswordLink | None, *, problem: str = "
 
 @get("/login", needs=Needs.NOTHING)
 async def login(context: Context, visitor: Visitor, next: str = "/") -> Response[bytes]:  # noqa: A002 - its name in the address
-    """Asks who it is."""
+    """The sign-in form."""
     if visitor.is_in:
         return redirect(_local(next))
     users = await context.services.store.users()
@@ -82,13 +82,13 @@ async def login(context: Context, visitor: Visitor, next: str = "/") -> Response
 
 @post("/login", status=200, needs=Needs.NOTHING)
 async def sign_in(context: Context, visitor: Visitor) -> Response[bytes]:
-    """Signs in with the right password."""
+    """Signs in with the correct password."""
     store = context.services.store
     wanted = _local(visitor.form.get("next", "/"))
     name = visitor.form.get("username", OWNER).strip()
     users = await store.users()
     try:
-        # Counted before it is compared: many attempts at once are not more attempts.
+        # Counted before the comparison, so that parallel attempts do not get around the limit.
         attempt = await count_attempt(store, visitor.address, name, context.now_ms())
     except Refusal as refusal:
         return _login_page(visitor, users, wanted=wanted, name=name, problem=TOO_MANY, refusal=refusal)
@@ -103,7 +103,7 @@ async def sign_in(context: Context, visitor: Visitor) -> Response[bytes]:
 
 
 def is_alone(users: list[User]) -> bool:
-    """Whether the owner has it for themselves, so that nobody needs a name to sign in."""
+    """Whether the owner is the only user, so that no username is needed."""
     return [user.name for user in users] == [OWNER]
 
 
@@ -130,7 +130,7 @@ def _login_page(
 
 
 async def signed_in(context: Context, visitor: Visitor, user: User, location: str) -> Response[bytes]:
-    """Begins a session in this browser."""
+    """Starts a session in this browser."""
     session = secrets.token_urlsafe(32)
     now_ms = context.now_ms()
     await context.services.store.add_session(
@@ -141,7 +141,7 @@ async def signed_in(context: Context, visitor: Visitor, user: User, location: st
 
 @post("/logout", status=303, needs=Needs.NOTHING)
 async def logout(context: Context, visitor: Visitor) -> Response[bytes]:
-    """Signs out. A link to one application ends with it."""
+    """Signs out. For a visitor with a link, this ends the link."""
     if visitor.link is not None:
         await end_portal_link(context.services, visitor, visitor.link)
     await context.services.store.remove_session(hash_token(visitor.session))
@@ -153,7 +153,7 @@ def signed_out(visitor: Visitor) -> Response[bytes]:
 
 
 def _local(location: str) -> str:
-    """A page of ours: a browser reads `//host` and a backslash as another one's address."""
+    """A page of this server: browsers read `//host` and a backslash as another host."""
     is_local = location.startswith("/") and not location.startswith("//") and location.isprintable()
     return location if is_local and "\\" not in location else "/"
 

@@ -1,4 +1,4 @@
-"""`/sources`: where webhooks come in. One source: its address, its secrets, what it refused, a sample."""
+"""`/sources`: the list of sources; one source's URL, secrets, rejected requests, and sample events."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SAMPLE = EventType(name="sample.sent")
 
 
 class SourceRow(Record):
-    """A source in the list, and the request that it refused last. `secrets` counts those that are taken now."""
+    """A source in the list, with its last rejected request. `secrets` is the number of accepted secrets."""
 
     source: Source
     kind_name: str
@@ -47,13 +47,13 @@ async def show_all(context: Context, visitor: Visitor) -> Response[bytes]:
 
 @get("/sources/new", needs=Needs.CHANGING)
 async def ask_new(visitor: Visitor) -> Response[bytes]:
-    """The form of a new source."""
+    """The form for a new source."""
     return _new(visitor, name="", kind=SOURCES[0].kind)
 
 
 @post("/sources/new", status=303)
 async def create(context: Context, visitor: Visitor) -> Response[bytes]:
-    """Creates a source; its secret may follow later, since senders show it once they have the URL."""
+    """Creates a source. Its secret may follow later, since senders show it once they have the URL."""
     secret = visitor.form.get("secret", "").strip()
     spec = SourceSpec(
         kind=visitor.form.get("kind", ""),
@@ -82,13 +82,13 @@ async def show(
     after: Number = None,
     sent: str = "",
 ) -> Response[bytes]:
-    """One source; `sent` is the message that a sample became."""
+    """One source; `sent` is the id of the message that a sample event became."""
     return await _page(context, visitor, source_id, before=before, after=after, sent=sent)
 
 
 @post("/sources/{source_id}/secret", status=303)
 async def rotate_secret(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Takes a new secret; the one before it is taken too for as long as was chosen."""
+    """Adds a new secret; the previous one is accepted for the chosen time."""
     chosen = visitor.form.get("hours", "")
     hours = int(chosen) if chosen in {str(grace_hour) for grace_hour in GRACE_HOURS} else GRACE_HOURS[0]
     secret = visitor.form.get("secret", "").strip()
@@ -106,7 +106,7 @@ async def rotate_secret(source_id: str, context: Context, visitor: Visitor) -> R
 
 @post("/sources/{source_id}/trial-secret", status=201)
 async def test_secret(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Creates a test secret, for a source without a sender, and shows it once."""
+    """Creates a test secret and shows it once."""
 
     async def change(edit: Edit) -> str:
         return await sources.create_test_secret(edit, _source(context, edit, source_id))
@@ -117,7 +117,7 @@ async def test_secret(source_id: str, context: Context, visitor: Visitor) -> Res
 
 @post("/sources/{source_id}/end-older", status=303)
 async def end_older(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Accepts the newest secret only from now on."""
+    """Revokes the previous secret."""
 
     async def change(edit: Edit) -> None:
         await sources.end_older_secret(edit, _source(context, edit, source_id))
@@ -128,13 +128,13 @@ async def end_older(source_id: str, context: Context, visitor: Visitor) -> Respo
 
 @get("/sources/{source_id}/address", needs=Needs.CHANGING)
 async def ask_address(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Says what a new address means, and asks."""
+    """Explains the replacement of the URL and asks for confirmation."""
     return page(visitor, "source_address.html", source=source(await context.snapshot(), source_id))
 
 
 @post("/sources/{source_id}/address", status=303)
 async def rotate_address(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Gives the source another URL; the one before answers 404 at once."""
+    """Replaces the source's URL; the previous one responds 404 immediately."""
 
     async def change(edit: Edit) -> None:
         await sources.rotate_url(edit, _source(context, edit, source_id))
@@ -145,7 +145,7 @@ async def rotate_address(source_id: str, context: Context, visitor: Visitor) -> 
 
 @post("/sources/{source_id}/sample", status=303)
 async def send_sample(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Receives a sample as the sender would send it, signed with the newest secret."""
+    """Receives a sample event, signed with the newest secret, as if the sender had sent it."""
     snapshot = await context.snapshot()
     incoming = source(snapshot, source_id)
     message_id = await receive_sample(context, snapshot, incoming, visitor.form.get("event_type", ""))
@@ -154,13 +154,13 @@ async def send_sample(source_id: str, context: Context, visitor: Visitor) -> Res
 
 @get("/sources/{source_id}/delete", needs=Needs.CHANGING)
 async def ask_delete(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Says what deleting means, and asks."""
+    """Explains the deletion and asks for confirmation."""
     return page(visitor, "source_delete.html", source=source(await context.snapshot(), source_id))
 
 
 @post("/sources/{source_id}/delete", status=303)
 async def delete(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """Deletes the source; its messages stay."""
+    """Deletes the source; its messages are kept."""
 
     async def change(edit: Edit) -> None:
         await sources.delete(edit, _source(context, edit, source_id))
@@ -188,8 +188,8 @@ def _new(visitor: Visitor, *, name: str, kind: str, problem: UserError | None = 
 
 
 async def receive_sample(context: Context, snapshot: Snapshot, incoming: Source, name: str) -> str:
-    """Receives a sample of that event type as the sender would send it, signed with the newest secret; the message's
-    id. Raises Refusal 404.
+    """Receives a sample event of that type, signed with the newest secret, as if the sender had sent it. Returns the
+    message's id. Raises Refusal 404.
     """
     event_type = next((item for item in samples_of(snapshot, incoming) if item.name == name), None)
     opened = await context.services.configuration.source(incoming.token)
@@ -205,7 +205,7 @@ async def receive_sample(context: Context, snapshot: Snapshot, incoming: Source,
 
 
 def samples_of(snapshot: Snapshot, incoming: Source) -> list[EventType]:
-    """What can be sent as a sample of this source."""
+    """The sample event types of this source."""
     of_kind = source_kind(incoming.kind).event_types()
     names = {item.name for item in of_kind}
     own = [
@@ -225,7 +225,7 @@ async def _row(context: Context, source: Source) -> SourceRow:
 
 
 def _secrets(context: Context, source: Source) -> int:
-    """How many are taken now; none where they cannot be read."""
+    """The number of accepted secrets; 0 if they cannot be read."""
     try:
         kept = len(source_secrets(context.services.vault, source))
     except StoreUnusable:

@@ -1,4 +1,4 @@
-"""The visitor of a page: who it is, in which language, and with which form."""
+"""The visitor of a page: identity, language and submitted form."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _VISITOR = "nicobar.visitor"  # where the visitor is in an ASGI scope
 
 
 class Visitor(Record):
-    """A `user`, or somebody with a `link` to one application, or neither. `session` is the cookie of either.
-    `base_url` is where the browser reached this process, `address` is the browser's; `form` has the fields of a POST,
-    the last of each name, `every` all of them.
+    """A `user`, a visitor with a `link` to one application, or neither. `session` is the cookie of either. `base_url`
+    is the URL under which the browser reached this process, `address` is the browser's IP address. `form` has the
+    last value of each field of a POST, `every` has all of them.
     """
 
     user: User | None
@@ -44,24 +44,24 @@ class Visitor(Record):
 
     @property
     def name(self) -> str:
-        """As the audit log shows it."""
+        """The name in the audit log."""
         if self.link is not None:
             return f"link {self.link.session_id or self.link.id}"
         return f"user {self.user.name}" if self.user else "nobody"
 
     @property
     def is_in(self) -> bool:
-        """Whether anything but the pages for signing in is shown."""
+        """Whether the visitor is signed in."""
         return self.user is not None or self.link is not None
 
     @property
     def app_id(self) -> str | None:
-        """The one application that there is for this visitor."""
+        """The only application that this visitor can see."""
         return self.link.app_id if self.link else None
 
     @property
     def sees_alerts(self) -> bool:
-        """Alerts are the operator's: a link to one application shows none."""
+        """Alerts are for operators: visitors with a link do not see them."""
         return self.link is None
 
     @property
@@ -72,17 +72,17 @@ class Visitor(Record):
 
     @property
     def may_manage(self) -> bool:
-        """Users, tokens, and what else concerns the whole installation."""
+        """Whether the visitor may manage users, tokens and the installation."""
         return self.user is not None and self.user.role is UserRole.OWNER
 
 
 def keep_visitor(scope: Message, visitor: Visitor) -> None:
-    """In the scope of their request."""
+    """Stores the visitor in the request's scope."""
     scope[_VISITOR] = visitor
 
 
 def visitor_of(scope: Message) -> Visitor | None:
-    """None where a request failed before its visitor was identified, and for static files."""
+    """None for static files, and if the request failed before its visitor was identified."""
     visitor: Visitor | None = scope.get(_VISITOR)
     return visitor
 
@@ -95,7 +95,7 @@ def current_visitor(scope: Message) -> Visitor:
 
 
 def with_form(visitor: Visitor, scope: Message) -> Visitor:
-    """The visitor with the form that the request carries, if any. Raises Refusal 400 for one with too many fields."""
+    """The visitor with the request's form, if any. Raises Refusal 400 for a form with too many fields."""
     if headers_of(scope).get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
         return visitor
     text = body_of(scope).decode("utf-8", "replace")
@@ -117,7 +117,7 @@ def with_form(visitor: Visitor, scope: Message) -> Visitor:
 
 
 def cookie(name: str, value: str, *, secure: bool, max_age_s: int | None = None) -> str:
-    """A Set-Cookie header that scripts cannot read and other sites' forms do not send."""
+    """A Set-Cookie header with HttpOnly and SameSite."""
     parts = [f"{name}={quote(value, safe='')}", "Path=/", "HttpOnly", "SameSite=Lax"]
     if max_age_s is not None:
         parts.append(f"Max-Age={max_age_s}")

@@ -1,4 +1,4 @@
-"""Requests come to the application behind it with who sent them."""
+"""Identifies the sender of each request before it reaches the application."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from nicobar.web.asgi import App, Message, Receive, Send, headers_of
 from nicobar.web.operations import Response, send_response
 
-# Puts who sent a request into its scope, by its headers. Returns an answer where the application is not to be asked.
+# Puts the sender of a request into its scope, by its headers. A returned response is sent immediately.
 Identify = Callable[[Message, Mapping[str, str]], Awaitable[Response[Any] | None]]
 
 
@@ -21,8 +21,8 @@ class Authentication:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            answer = await self._identify(scope, headers_of(scope))
-            if answer is not None:
-                await send_response(send, answer, 200)
+            response = await self._identify(scope, headers_of(scope))
+            if response is not None:
+                await send_response(send, response, 200)
                 return
         await self._app(scope, receive, send)

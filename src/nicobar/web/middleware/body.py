@@ -1,15 +1,15 @@
-"""Requests come to the application behind it with their whole body, which is bounded in size and in time."""
+"""Reads the body of each request before it reaches the application, with limits on its size and time."""
 
 from __future__ import annotations
 
 from nicobar.web.asgi import App, Message, Receive, Send, headers_of, read_body
 
-_BODY = "nicobar.body"  # where it stands in an ASGI scope
+_BODY = "nicobar.body"  # the key of the body in an ASGI scope
 
 
 class Body:
-    """Reads the body; `setting` is the one that `max_bytes` comes from, if any. Raises Refusal 413 and 408, GoneError
-    when the sender hangs up.
+    """Reads the body. `setting` is the name of the setting for `max_bytes`, if any. Raises Refusal 413 and 408,
+    GoneError if the sender disconnects.
     """
 
     def __init__(self, app: App, *, max_bytes: int, timeout_ms: int, setting: str = "") -> None:
@@ -31,6 +31,6 @@ class Body:
 
 
 def body_of(scope: Message) -> bytes:
-    """The body of a request that came through `Body`."""
+    """The body that `Body` has read."""
     body: bytes = scope[_BODY]
     return body

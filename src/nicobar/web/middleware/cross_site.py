@@ -10,16 +10,16 @@ from nicobar.errors import Refusal
 from nicobar.web.asgi import App, Message, Receive, Send, headers_of
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# The page itself, and what a person typed or opened from a bookmark.
+# The same site, and addresses that are typed or opened from a bookmark.
 _OWN = frozenset({"same-origin", "none"})
-# Browsers leave these out.
+# Browsers omit these.
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 class CrossSite:
     """Rejects unsafe requests of other sites with 403. `public_url` is the address behind a proxy, if any; requests
-    without cookies carry no user's rights and pass when nothing says where they come from, unless the application
-    `needs_origin`: another site's form could sign a visitor in.
+    without cookies have no user's rights and are accepted without an origin, unless the application `needs_origin`:
+    a form of another site could sign a visitor in.
     """
 
     def __init__(self, app: App, public_url: str, *, needs_origin: bool = False) -> None:
@@ -39,7 +39,7 @@ class CrossSite:
         if site is not None:
             allowed = site in _OWN
         elif origin is not None:
-            # A proxy in front may end TLS, so the host alone is compared.
+            # A reverse proxy may terminate TLS, so only the host is compared.
             scheme, host = _origin(origin)
             allowed = bool(host) and (host == headers.get("host") or (scheme, host) == self._public_origin)
         else:
@@ -55,7 +55,7 @@ class CrossSite:
 
 
 def _origin(url: str) -> tuple[str, str]:
-    """The scheme, and the host with its port as browsers write it; nothing for what is no address."""
+    """The scheme, and the host with its port as browsers write it; empty for an invalid URL."""
     try:
         parts = urlsplit(url)
     except ValueError:

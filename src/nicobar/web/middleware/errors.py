@@ -1,4 +1,4 @@
-"""Every error becomes an answer, in the shape that the application behind it has for errors."""
+"""Renders every error as a response, in the format of the application."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ from nicobar.errors import NicobarError, Refusal
 from nicobar.logs import log
 from nicobar.web.asgi import App, GoneError, Message, Receive, Send
 from nicobar.web.operations import ROUTE_PATH, Response, send_response
+from nicobar.web.query_names import shortened
 
 # Renders an error for the client of this request.
 Render = Callable[[Message, NicobarError], Response[Any]]
-# Says what is wrong with a request that no route has, by the status: 404 or 405.
+# The error for a request without a route, by status: 404 or 405.
 NoRoute = Callable[[Message, int], Refusal]
-# The statuses of requests whose body is not read to its end.
+# The statuses of requests whose body is not read completely.
 _UNREAD = frozenset({408, 413})
 
 
 def _no_route(scope: Message, status: int) -> Refusal:
-    code = "method_not_allowed" if status == HTTPStatus.METHOD_NOT_ALLOWED else "not_found"
-    detail = f"{scope['method']} {scope['path']}: {HTTPStatus(status).phrase}."
-    return Refusal(status, code, detail, "The addresses are in the reference, docs/.")
+    method, path = scope["method"], shortened(scope["path"])
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = f"{path} does not support {method}."
+        return Refusal(status, "method_not_allowed", detail, "The Allow header lists the supported methods.")
+    return Refusal(status, "not_found", f"No such path: {path}.", "See docs/reference/ for all paths.")
 
 
 class Errors:
-    """Answers for the application that raises. `no_route` says what is wrong with a request that no route has."""
+    """Sends a response for an error of the application. `no_route` creates the error for an unknown route."""
 
     def __init__(self, app: App, render: Render, *, no_route: NoRoute = _no_route) -> None:
         self._app = app
@@ -66,10 +69,10 @@ class Errors:
                 headers = dict(error.headers or {})
             case _:
                 unexpected = error
-                shown = NicobarError("internal", "Something went wrong here. The log says what.")
+                shown = NicobarError("internal", "Internal error.", "See the log of the server.")
         response = self._render(scope, shown)
         if response.status is None or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            # Our own failures, which the operator wants to see.
+            # Failures of the server are logged for the operator.
             path = scope.get(ROUTE_PATH, "")
             log.error("request failed", path=path, code=shown.code, detail=shown.detail, exc_info=unexpected)
         if response.status in _UNREAD:

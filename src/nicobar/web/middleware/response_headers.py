@@ -1,4 +1,4 @@
-"""Headers that every answer has."""
+"""Headers of every response."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nicobar.web.asgi import App, Message, Receive, Send
 
 
 class ResponseHeaders:
-    """Adds `always`, and those of `unless_set` that an answer does not have already. Names are in lower case."""
+    """Adds `always`, and the headers of `unless_set` that a response does not have. Names are in lower case."""
 
     def __init__(self, app: App, *, always: Mapping[str, str], unless_set: Mapping[str, str]) -> None:
         self._app = app

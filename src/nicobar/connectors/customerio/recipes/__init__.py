@@ -1,4 +1,4 @@
-"""Ready-made handlers for Customer.io: `NAME.js`, and `NAME.md` says what to build with it."""
+"""Ready-made handlers for Customer.io: `NAME.js`, with a guide in `NAME.md`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ DODO = "dodo-payments"
 RECIPES = tuple(
     Recipe(name=name, summary=summary, source_kind=DODO, package=__name__)
     for name, summary in (
-        ("journeys", "Every event about a customer, as events and attributes for any journey."),
-        ("welcome", "A welcome mail after the first payment."),
-        ("subscription_life_cycle", "A subscription's whole life, with its state on the person."),
-        ("payment_failure", "Failed payments and dunning, until the money is there."),
-        ("customer_attributes", "What a customer has and has paid, as attributes for segments."),
+        ("journeys", "All customer events as events and attributes, for any journey."),
+        ("welcome", "A welcome email after the first payment."),
+        ("subscription_life_cycle", "All subscription events, with the current state as attributes."),
+        ("payment_failure", "Failed payments and dunning, until the payment succeeds."),
+        ("customer_attributes", "The last payment and the subscription as attributes, for segments."),
     )
 )

@@ -1,4 +1,4 @@
-// Attributes alone, for segments: the last payment and the subscription as they are.
+// Customer attributes: the last payment and the subscription as attributes, for segments. Sends no events.
 function handler(webhook) {
   const [family] = webhook.eventType.split(".");
   const data = webhook.payload.data;
@@ -34,13 +34,13 @@ function subscriptionState(data) {
       subscription_ends_at_renewal: data.cancel_at_next_billing_date,
       subscription_past_due_until: time(data.past_due_ends_at),
     }),
-    // Null in the event says that it is not past due; then the attribute goes.
+    // Null in the event means not past due: remove the attribute.
     ...(data.past_due_ends_at === null ? {subscription_past_due_until: null} : {}),
   };
 }
 
-// Whom the event is about. The endpoint's variable IDENTIFIER says how your workspace knows people: customer_id
-// (Dodo's, the default), email, or metadata.KEY (an id of yours that your checkout put into the metadata).
+// The person that the event is about. The endpoint's variable IDENTIFIER selects how your workspace identifies people:
+// customer_id (Dodo's id, the default), email, or metadata.KEY (your own id, which your checkout adds to the metadata).
 function whom(webhook) {
   const data = webhook.payload.data;
   const customer = data.customer || {};
@@ -49,25 +49,25 @@ function whom(webhook) {
   if (by === "email") return named("email", customer.email);
   const key = by.startsWith("metadata.") ? by.slice("metadata.".length) : "";
   if (key) return named("id", (data.metadata || {})[key] ?? (customer.metadata || {})[key]);
-  throw new Error(`The variable IDENTIFIER is "${by}". It can be customer_id, email, or metadata.KEY.`);
+  throw new Error(`Invalid variable IDENTIFIER "${by}". Use customer_id, email or metadata.KEY.`);
 }
 
 function named(kind, value) {
   return (typeof value === "string" && value) || typeof value === "number" ? {[kind]: String(value)} : null;
 }
 
-// The address and the name, where the event tells them.
+// The email address and the name, if the event contains them.
 function profile(data) {
   const customer = data.customer || {};
   return known({email: customer.email, name: customer.name});
 }
 
-// Attributes without those that the event does not tell: null would take them away.
+// Omits unknown attributes: null would remove them from the person.
 function known(values) {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value != null && value !== ""));
 }
 
-// Dodo writes some numbers as text. What is none is unknown.
+// Dodo sends some numbers as text. Anything else is unknown (null).
 function number(value) {
   const isOne = typeof value === "number" || (typeof value === "string" && value.trim() !== "");
   return isOne && Number.isFinite(Number(value)) ? Number(value) : null;
@@ -80,12 +80,12 @@ function amount(minorUnits, currency) {
 
 function time(isoText) { return isoText ? nicobar.unix(isoText) : null; }
 
-// Each call is [name, fields, fact]; without a name it sets attributes. An event has all of its fields, null where they
-// are unknown, since a mail that uses one that is not there is not sent.
+// Each call is [name, fields, fact]; without a name, it sets attributes. Events contain all of their fields, null if
+// unknown, because Customer.io does not send an email that uses a missing field.
 function send(webhook, calls) {
   const identifiers = whom(webhook);
   if (!identifiers) {
-    return leaveOut(webhook, "the event does not say whom it is about by " + (webhook.env.IDENTIFIER || "customer_id"));
+    return leaveOut(webhook, "the event has no " + (webhook.env.IDENTIFIER || "customer_id"));
   }
   webhook.payload = calls.filter(([name, values]) => name !== null || Object.keys(values).length > 0)
     .map(([name, values, once]) => {
@@ -93,11 +93,11 @@ function send(webhook, calls) {
       const whole = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value ?? null]));
       return nicobar.event(name, whole, {identifiers, once});
     });
-  return webhook.payload.length ? webhook : leaveOut(webhook, "the event says nothing that is known");
+  return webhook.payload.length ? webhook : leaveOut(webhook, "the event has no known values");
 }
 
 function leaveOut(webhook, why) {
-  console.log("left out: " + why);
+  console.log("skipped: " + why);
   webhook.cancel = true;
   return webhook;
 }

@@ -1,4 +1,4 @@
-// A subscription's life: its state as attributes of the person, what happens to it as events.
+// Subscription life cycle: all subscription events, and the current state as attributes of the person.
 function handler(webhook) {
   if (!webhook.eventType.startsWith("subscription.")) return webhook;
   return send(webhook, subscriptionCalls(webhook, moment(webhook)));
@@ -18,7 +18,7 @@ function subscriptionState(data) {
       subscription_ends_at_renewal: data.cancel_at_next_billing_date,
       subscription_past_due_until: time(data.past_due_ends_at),
     }),
-    // Null in the event says that it is not past due; then the attribute goes.
+    // Null in the event means not past due: remove the attribute.
     ...(data.past_due_ends_at === null ? {subscription_past_due_until: null} : {}),
   };
 }
@@ -42,7 +42,7 @@ function subscription(data) {
   };
 }
 
-// A change that somebody asked for is an event of its own; the others only change what is known of the person.
+// A requested change becomes an event of its own; other changes only update the person's attributes.
 function subscriptionCalls(webhook, at) {
   const {data} = webhook.payload;
   const [name, once] = happened(webhook, at);
@@ -54,19 +54,19 @@ function subscriptionCalls(webhook, at) {
   return calls;
 }
 
-// subscription.active also comes when a payment is made up for, with the days of a trial that is long over.
+// subscription.active is also sent when an overdue payment succeeds, with the days of a trial that ended long ago.
 function startsTrial(type, data, at) {
   const began = time(data.created_at);
   const isOver = began !== null && at >= began + data.trial_period_days * 86400;
   return type === "subscription.active" && data.trial_period_days > 0 && !isOver;
 }
 
-// When the event happened, or at least when it was accepted.
+// When the event happened, or else when it was accepted.
 function moment(webhook) { return time(webhook.payload.timestamp) ?? Math.floor(Date.now() / 1000); }
 
-// The name of what happened, and the fact that it is; no name where nothing did. Dodo announces a cancellation for the
-// end of the period by subscription.updated and, by some accounts, also by subscription.cancelled; cancelled_at stays
-// null until it is cancelled.
+// The event's name and the fact that identifies it; no name if no event should be sent. Dodo announces a cancellation at
+// the end of the period with subscription.updated and, by some accounts, also with subscription.cancelled; cancelled_at
+// stays null until the subscription is canceled.
 function happened(webhook, at) {
   const type = webhook.eventType;
   const {data, timestamp} = webhook.payload;
@@ -79,29 +79,29 @@ function happened(webhook, at) {
   const isAhead = !data.cancelled_at && ends > at && (!data.status || data.status === "cancelled");
   const isAsked = data.cancel_at_next_billing_date ?? (isLive && type === "subscription.cancelled");
   if (isAsked && (isLive || isAhead)) {
-    // Dodo's payload does not say when a cancellation was announced, and every later subscription.updated repeats the
-    // announcement. The start of the period stays the same also if the end moves, so the repetitions count once; so does
-    // an announcement that was undone and is made again in the same period.
+    // Dodo's payload does not say when a cancellation was announced, and every later subscription.updated repeats it. The
+    // start of the period stays the same even if its end moves, so repetitions count once; so does a cancellation that is
+    // undone and announced again in the same period.
     const began = data.previous_billing_date;
     return ["subscription_cancel_scheduled", fact("subscription", data.subscription_id, "cancel_scheduled", began)];
   }
   return [type === "subscription.updated" || isLive ? null : name, entered];
 }
 
-// One period, and the payment for it: a change of plan is paid for within a period.
+// One period and its payment: a plan change is paid for within a period.
 function renewal(data) {
   return fact("subscription", data.subscription_id, "renewed", data.previous_billing_date, data.payment_id ?? "unpaid");
 }
 
-// What names a fact, so that it counts once under however many webhook ids it arrives; undefined where a part of the name
-// is unknown: then each webhook id counts.
+// Identifies a fact, so that it counts once even if it arrives under several webhook ids. Undefined if a part is unknown;
+// then each webhook id counts.
 function fact(...parts) {
   const isKnown = (part) => (typeof part === "string" && part !== "") || typeof part === "number";
   return parts.every(isKnown) ? parts.join("/") : undefined;
 }
 
-// Whom the event is about. The endpoint's variable IDENTIFIER says how your workspace knows people: customer_id
-// (Dodo's, the default), email, or metadata.KEY (an id of yours that your checkout put into the metadata).
+// The person that the event is about. The endpoint's variable IDENTIFIER selects how your workspace identifies people:
+// customer_id (Dodo's id, the default), email, or metadata.KEY (your own id, which your checkout adds to the metadata).
 function whom(webhook) {
   const data = webhook.payload.data;
   const customer = data.customer || {};
@@ -110,25 +110,25 @@ function whom(webhook) {
   if (by === "email") return named("email", customer.email);
   const key = by.startsWith("metadata.") ? by.slice("metadata.".length) : "";
   if (key) return named("id", (data.metadata || {})[key] ?? (customer.metadata || {})[key]);
-  throw new Error(`The variable IDENTIFIER is "${by}". It can be customer_id, email, or metadata.KEY.`);
+  throw new Error(`Invalid variable IDENTIFIER "${by}". Use customer_id, email or metadata.KEY.`);
 }
 
 function named(kind, value) {
   return (typeof value === "string" && value) || typeof value === "number" ? {[kind]: String(value)} : null;
 }
 
-// The address and the name, where the event tells them.
+// The email address and the name, if the event contains them.
 function profile(data) {
   const customer = data.customer || {};
   return known({email: customer.email, name: customer.name});
 }
 
-// Attributes without those that the event does not tell: null would take them away.
+// Omits unknown attributes: null would remove them from the person.
 function known(values) {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value != null && value !== ""));
 }
 
-// Dodo writes some numbers as text. What is none is unknown.
+// Dodo sends some numbers as text. Anything else is unknown (null).
 function number(value) {
   const isOne = typeof value === "number" || (typeof value === "string" && value.trim() !== "");
   return isOne && Number.isFinite(Number(value)) ? Number(value) : null;
@@ -141,12 +141,12 @@ function amount(minorUnits, currency) {
 
 function time(isoText) { return isoText ? nicobar.unix(isoText) : null; }
 
-// Each call is [name, fields, fact]; without a name it sets attributes. An event has all of its fields, null where they
-// are unknown, since a mail that uses one that is not there is not sent.
+// Each call is [name, fields, fact]; without a name, it sets attributes. Events contain all of their fields, null if
+// unknown, because Customer.io does not send an email that uses a missing field.
 function send(webhook, calls) {
   const identifiers = whom(webhook);
   if (!identifiers) {
-    return leaveOut(webhook, "the event does not say whom it is about by " + (webhook.env.IDENTIFIER || "customer_id"));
+    return leaveOut(webhook, "the event has no " + (webhook.env.IDENTIFIER || "customer_id"));
   }
   webhook.payload = calls.filter(([name, values]) => name !== null || Object.keys(values).length > 0)
     .map(([name, values, once]) => {
@@ -154,11 +154,11 @@ function send(webhook, calls) {
       const whole = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value ?? null]));
       return nicobar.event(name, whole, {identifiers, once});
     });
-  return webhook.payload.length ? webhook : leaveOut(webhook, "the event says nothing that is known");
+  return webhook.payload.length ? webhook : leaveOut(webhook, "the event has no known values");
 }
 
 function leaveOut(webhook, why) {
-  console.log("left out: " + why);
+  console.log("skipped: " + why);
   webhook.cancel = true;
   return webhook;
 }

@@ -1,4 +1,4 @@
-// Welcome: a first payment, with what a first mail needs.
+// Welcome: a customer's first payment, with the fields for a welcome email.
 function handler(webhook) {
   if (webhook.eventType !== "payment.succeeded") return webhook;
   const data = webhook.payload.data;
@@ -7,15 +7,15 @@ function handler(webhook) {
   return send(webhook, [[null, profile(data)], ["payment_succeeded", payment(data), fact("payment", data.payment_id, "succeeded")]]);
 }
 
-// Why a payment is no reason to welcome somebody. What does not say that it is a first one is none: a welcome too few
-// is better than one to a customer of years.
+// Why a payment does not trigger a welcome. A payment that is not clearly the first is skipped: a missing welcome is
+// better than one to a long-standing customer.
 function whyNot(data) {
   const isOneTime = data.subscription_id === null && !(data.subscription_ids || []).length && !data.charge_type;
-  if (!(data.total_amount > 0)) return "nothing was paid, or it does not say how much";
-  if (data.is_update_payment_method === true) return "it only changes the method of payment";
-  if (data.retry_attempt > 0) return "it is a renewal that was tried again";
+  if (!(data.total_amount > 0)) return "nothing was paid, or the amount is unknown";
+  if (data.is_update_payment_method === true) return "only the payment method changed";
+  if (data.retry_attempt > 0) return "it is a retried renewal";
   if (data.charge_type === "new" || isOneTime) return null;
-  return `it is no first payment (charge_type ${data.charge_type})`;
+  return `not a first payment (charge_type ${data.charge_type})`;
 }
 
 function payment(data) {
@@ -33,15 +33,15 @@ function payment(data) {
   };
 }
 
-// What names a fact, so that it counts once under however many webhook ids it arrives; undefined where a part of the name
-// is unknown: then each webhook id counts.
+// Identifies a fact, so that it counts once even if it arrives under several webhook ids. Undefined if a part is unknown;
+// then each webhook id counts.
 function fact(...parts) {
   const isKnown = (part) => (typeof part === "string" && part !== "") || typeof part === "number";
   return parts.every(isKnown) ? parts.join("/") : undefined;
 }
 
-// Whom the event is about. The endpoint's variable IDENTIFIER says how your workspace knows people: customer_id
-// (Dodo's, the default), email, or metadata.KEY (an id of yours that your checkout put into the metadata).
+// The person that the event is about. The endpoint's variable IDENTIFIER selects how your workspace identifies people:
+// customer_id (Dodo's id, the default), email, or metadata.KEY (your own id, which your checkout adds to the metadata).
 function whom(webhook) {
   const data = webhook.payload.data;
   const customer = data.customer || {};
@@ -50,25 +50,25 @@ function whom(webhook) {
   if (by === "email") return named("email", customer.email);
   const key = by.startsWith("metadata.") ? by.slice("metadata.".length) : "";
   if (key) return named("id", (data.metadata || {})[key] ?? (customer.metadata || {})[key]);
-  throw new Error(`The variable IDENTIFIER is "${by}". It can be customer_id, email, or metadata.KEY.`);
+  throw new Error(`Invalid variable IDENTIFIER "${by}". Use customer_id, email or metadata.KEY.`);
 }
 
 function named(kind, value) {
   return (typeof value === "string" && value) || typeof value === "number" ? {[kind]: String(value)} : null;
 }
 
-// The address and the name, where the event tells them.
+// The email address and the name, if the event contains them.
 function profile(data) {
   const customer = data.customer || {};
   return known({email: customer.email, name: customer.name});
 }
 
-// Attributes without those that the event does not tell: null would take them away.
+// Omits unknown attributes: null would remove them from the person.
 function known(values) {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value != null && value !== ""));
 }
 
-// Dodo writes some numbers as text. What is none is unknown.
+// Dodo sends some numbers as text. Anything else is unknown (null).
 function number(value) {
   const isOne = typeof value === "number" || (typeof value === "string" && value.trim() !== "");
   return isOne && Number.isFinite(Number(value)) ? Number(value) : null;
@@ -81,12 +81,12 @@ function amount(minorUnits, currency) {
 
 function time(isoText) { return isoText ? nicobar.unix(isoText) : null; }
 
-// Each call is [name, fields, fact]; without a name it sets attributes. An event has all of its fields, null where they
-// are unknown, since a mail that uses one that is not there is not sent.
+// Each call is [name, fields, fact]; without a name, it sets attributes. Events contain all of their fields, null if
+// unknown, because Customer.io does not send an email that uses a missing field.
 function send(webhook, calls) {
   const identifiers = whom(webhook);
   if (!identifiers) {
-    return leaveOut(webhook, "the event does not say whom it is about by " + (webhook.env.IDENTIFIER || "customer_id"));
+    return leaveOut(webhook, "the event has no " + (webhook.env.IDENTIFIER || "customer_id"));
   }
   webhook.payload = calls.filter(([name, values]) => name !== null || Object.keys(values).length > 0)
     .map(([name, values, once]) => {
@@ -94,11 +94,11 @@ function send(webhook, calls) {
       const whole = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value ?? null]));
       return nicobar.event(name, whole, {identifiers, once});
     });
-  return webhook.payload.length ? webhook : leaveOut(webhook, "the event says nothing that is known");
+  return webhook.payload.length ? webhook : leaveOut(webhook, "the event has no known values");
 }
 
 function leaveOut(webhook, why) {
-  console.log("left out: " + why);
+  console.log("skipped: " + why);
   webhook.cancel = true;
   return webhook;
 }

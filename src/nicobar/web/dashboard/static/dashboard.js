@@ -1,4 +1,4 @@
-// Comfort for pages that work without it: copying, narrowing a list, local times, keys, and waiting for an event.
+// Progressive enhancement for all pages: copy buttons, list filters, local times, shortcuts, and polling for an event.
 "use strict";
 (() => {
   const POLL_MS = 1000;
@@ -25,13 +25,18 @@
     });
   }
 
+  // On a phone the navigation and the tabs scroll: the current entry is brought into view.
+  for (const current of document.querySelectorAll("nav li > [aria-current]:not([aria-current=false])")) {
+    current.scrollIntoView({block: "nearest", inline: "nearest"});
+  }
+
   function localTimes(root) {
     for (const one of root.querySelectorAll("time[datetime]")) {
       const local = new Date(one.dateTime).toLocaleString(document.documentElement.lang, {dateStyle: "medium", timeStyle: "long"});
       one.title = `${local} · ${one.title || one.textContent}`;
     }
   }
-  /** What only works with this script, in a part that is new on the page. */
+  /** Enables the parts of new content that need this script. */
   function dress(root) {
     localTimes(root);
     for (const button of root.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
@@ -39,7 +44,7 @@
   dress(document);
   document.addEventListener("renewed", (event) => dress(event.target));
 
-  /** The key as it stands on the keyboard, also while a Korean input method makes another letter of it. */
+  /** The key on the keyboard, even if a Korean input method turns it into another letter. */
   function keyOf(event) {
     if (/^[ -~]$/.test(event.key)) return event.key;
     if (/^Key[A-Z]$/.test(event.code)) return event.code.slice(3).toLowerCase();
@@ -47,12 +52,12 @@
     return event.key;
   }
 
-  // The list of keys; closed, it gives the focus back by itself.
+  // The shortcuts dialog; closing it returns the focus automatically.
   const keys = document.getElementById("keys");
   const showKeys = (event) => { if (keys) { event.preventDefault(); if (!keys.open) keys.showModal(); } };
   document.querySelector("[data-keys]")?.addEventListener("click", showKeys);
 
-  // `g` and a letter goes to a page of the navigation, `/` to the search, `?` to the list of keys.
+  // `g` and a letter opens a page, `/` focuses the search, `?` shows the shortcuts.
   let isGoing = false;
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -67,7 +72,7 @@
     isGoing = key === "g";
   });
 
-  /** Takes over one part of this page as it is now. */
+  /** Replaces one part of this page by its current content. */
   async function renew(id) {
     const text = await (await fetch(location.href, {cache: "no-store", redirect: "error"})).text();
     const part = document.getElementById(id);
@@ -75,7 +80,7 @@
     dress(part);
   }
 
-  // A family's check-box checks its types, and shows whether all, some or none of them are.
+  // A family's checkbox checks its types, and shows whether all, some or none are checked.
   for (const whole of document.querySelectorAll("[data-all]")) {
     const parts = [...whole.closest("fieldset").querySelectorAll("input[type=checkbox]:not([data-all])")];
     const show = () => {

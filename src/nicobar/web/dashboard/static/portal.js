@@ -1,4 +1,4 @@
-// The key behind the `#` of a link to the dashboard: out of the address, into a form.
+// Moves the key after the `#` of a dashboard link into a form and out of the URL.
 "use strict";
 (() => {
   const form = document.getElementById("portal");

@@ -1,4 +1,4 @@
-// Comfort for the pages that read: times of the clock in the viewer's zone, and parts that follow what happens.
+// Progressive enhancement for lists: times in the viewer's zone, and live parts.
 "use strict";
 (() => {
   const POLL_MS = 3000;
@@ -6,7 +6,7 @@
 
   for (const field of document.querySelectorAll("[data-zone]")) field.value = zone;
 
-  // What is not asked for does not stand in the address.
+  // Empty filters are omitted from the URL.
   for (const form of document.querySelectorAll("form.sieve")) {
     const fields = [...form.elements].filter((one) => one.name);
     form.addEventListener("submit", () => {
@@ -45,7 +45,7 @@
     say(isOn ? "live" : "paused");
   }
 
-  /** Whether somebody is at work in it. */
+  /** Whether the user is working in it. */
   const isInUse = (part) => part.contains(document.activeElement) || (!getSelection().isCollapsed && part.contains(getSelection().anchorNode));
 
   function take(part, fresh) {
@@ -65,7 +65,7 @@
     for (const part of parts()) {
       const found = fresh.getElementById(part.id);
       if (!found) continue;
-      // What has come to an end is followed no longer.
+      // Finished parts are no longer reloaded.
       const goesOn = found.hasAttribute("data-live-part");
       take(part, found);
       if (!goesOn) part.removeAttribute("data-live-part");

@@ -1,5 +1,5 @@
-// The code page: an editor in the place of the textarea. While one types, the text is kept as a draft, and what there
-// is to say of it appears beside it. No way off the page loses what was typed.
+// The code page: replaces the textarea by an editor, saves the code as a draft while the user types, and shows the
+// verdicts beside it. Leaving the page never loses code.
 const WAIT_MS = 400;
 const RETRY_MS = 3000;
 const area = document.getElementById("code");
@@ -15,7 +15,7 @@ let timer = 0;
 let asked = 0;
 let saving = null; // the save under way: one at a time, so that none overtakes another
 let isLeaving = false;
-let passed = null; // the form that goes on after its text was kept
+let passed = null; // the form to submit once its text is saved
 
 const text = () => JSON.stringify([area.value, variables.value]);
 const fields = () => new URLSearchParams(new FormData(form));
@@ -25,7 +25,7 @@ const isUnsaved = () => text() !== saved;
 const isInConflict = () => conflict.childElementCount > 0;
 const say = (message) => { if (status.textContent !== message) status.textContent = message; };
 
-/** Keeps the text; returns "saved", "problem" where the variables cannot be read, "conflict" or "failed". */
+/** Saves the text; returns "saved", "problem" for invalid variables, "conflict" or "failed". */
 async function post() {
   const now = text();
   try {
@@ -56,7 +56,7 @@ async function save() {
   saving = post();
   const result = await saving;
   saving = null;
-  // What was typed meanwhile.
+  // Typed in the meantime.
   return result === "saved" && isUnsaved() ? save() : result;
 }
 
@@ -91,7 +91,7 @@ notes.addEventListener("click", (event) => {
 variables.addEventListener("input", soon);
 area.addEventListener("input", soon);
 
-// A link waits until the text is kept; where it cannot be, the browser asks.
+// Links wait until the text is saved; if saving fails, the browser asks for confirmation.
 document.addEventListener("click", async (event) => {
   const link = event.target.closest("a[href]");
   if (!link || event.defaultPrevented || !isUnsaved()) return;
@@ -105,7 +105,7 @@ document.addEventListener("click", async (event) => {
   location.href = link.href;
 });
 
-// So does a form, this page's own too: its `seen` has to name what was kept last.
+// So do forms, including this page's own: `seen` must name the latest saved text.
 document.addEventListener("submit", async (event) => {
   const {target, submitter} = event;
   if (target.method === "dialog") return;
@@ -130,7 +130,7 @@ document.addEventListener("submit", async (event) => {
 addEventListener("beforeunload", (event) => {
   if (!isLeaving && isUnsaved()) event.preventDefault();
 });
-// A page out of the browser's memory may show an older text than the one that is kept.
+// A page from the browser's cache may show an older text than the saved one.
 addEventListener("pageshow", (event) => {
   isLeaving = false;
   if (event.persisted && !isUnsaved()) location.reload();
