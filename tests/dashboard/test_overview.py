@@ -235,7 +235,7 @@ async def test_full_pages_stay_light(nicobar):
 async def tell_of_a_day(nicobar, endpoint):
     """Counts as a day of an ordinary shop leaves them."""
 
-    def work(connection):
+    def work(session):
         now_ms = nicobar.runtime.clock.now_ms()
         for hour in range(1, 24):
             at_ms = (now_ms // HOUR_MS - hour) * HOUR_MS
@@ -247,7 +247,7 @@ async def tell_of_a_day(nicobar, endpoint):
             ):
                 values = (endpoint.seq, at_ms, "payment.succeeded", state, many, many * 40, many * 60, 900)
                 if many:
-                    connection.execute("INSERT INTO tallies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+                    session.connection.execute("INSERT INTO tallies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     await nicobar.runtime.store._database.write(work)
 

@@ -18,6 +18,11 @@ class MovingClock:
         """Whether somebody waits, and nobody's wait is over."""
         return bool(self._wakes_ms) and min(self._wakes_ms) > self._now_ms
 
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._untils_ms)
+
     def now_ms(self) -> int:
         return self._now_ms + self._set_by_ms
 
