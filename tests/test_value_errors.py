@@ -16,7 +16,9 @@ from nicobar.value_errors import place, requirement
 class Thing(msgspec.Struct, forbid_unknown_fields=True):
     port: Annotated[int, Meta(ge=0, le=65_535)] = 0
     name: Annotated[str, Meta(min_length=1, max_length=3, pattern="^[a-z]*$")] = "a"
+    quoted: Annotated[str, Meta(pattern=r"^[\w.']+\.$")] = "a."
     at: datetime | None = None
+    zoned: Annotated[datetime, Meta(tz=True)] | None = None
     tags: Annotated[list[str], Meta(max_length=1)] = []
     texts: Annotated[dict[Annotated[str, Meta(min_length=2)], str], Meta(max_length=1)] = {}
     on: bool = False
@@ -46,9 +48,12 @@ def error(value: Any, kind: Any = Thing) -> msgspec.ValidationError:
         ({"tags": "a"}, "tags", "must be a list, not text"),
         ({"texts": {"aa": "", "bb": ""}}, "texts", "must have at most 1 entry"),
         ({"texts": {"a": ""}}, "a name in texts", "must have at least 2 characters"),
+        ({"texts": {"aa": 1}}, "a value in texts", "must be text, not an integer"),
+        ({"quoted": "'"}, "quoted", r"must match the pattern ^[\w.']+\.$"),
+        ({"zoned": "2026-11-24T08:00:00"}, "zoned", "must have a time zone, such as 2026-11-24T08:00:00Z"),
         ({"on": 1}, "on", "must be true or false, not an integer"),
         ({"either": None}, "either", "must be an integer or text, not null"),
-        ({"nam": "a"}, "", 'has an unknown field "nam"'),
+        ({"nam": "a"}, "", 'has an unknown field "nam"'),  # misspelled
         ({"things": [{}, {"prot": 1}]}, "things[1]", 'has an unknown field "prot"'),
         ([], "", "must be an object, not a list"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable
 from enum import Enum
@@ -10,6 +11,8 @@ from typing import Any
 import msgspec
 
 _PLACE = re.compile(r" - at `(?:(key)` in `)?\$?([^`]*)`$")
+# A value of an object with any names.
+_ANY = "[...]"
 _NOUNS = {
     "int": "an integer",
     "float": "a number",
@@ -34,7 +37,14 @@ _WORDS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
         lambda found: f"must have {_BOUNDS[found[2]]} {found[3]} {_units(found[1], found[3])}",
     ),
     (re.compile(r"Expected `\w+` (>=|<=|>|<) (\S+)"), lambda found: f"must be {_BOUNDS[found[1]]} {found[2]}"),
-    (re.compile(r"Expected `str` matching regex '(.*)'"), lambda found: f"must match the pattern {found[1]}"),
+    (
+        re.compile(r"Expected `str` matching regex (.*)"),
+        lambda found: f"must match the pattern {ast.literal_eval(found[1])}",
+    ),
+    (
+        re.compile(r"Expected `datetime` with a timezone component"),
+        lambda _: "must have a time zone, such as 2026-11-24T08:00:00Z",
+    ),
     (re.compile(r"Expected `(\w+)`"), lambda found: f"must be {_nouns(found[1])}"),
     (re.compile(r"Invalid RFC3339 encoded (\w+)"), lambda found: f"must be {_nouns(found[1])}"),
     (
@@ -62,12 +72,14 @@ def requirement(error: msgspec.ValidationError, kind: Any = None) -> str:
 
 
 def place(error: msgspec.ValidationError) -> str:
-    """Where the value is, such as `sources[0].name`; empty for the whole."""
+    """The place of the value, such as `sources[0].name`; empty for the whole."""
     found = _PLACE.search(str(error))
     if found is None:
         return ""
     path = found[2].removeprefix(".")
-    return f"a name in {path}" if found[1] else path
+    if found[1]:
+        return f"a name in {path}"
+    return f"a value in {path.removesuffix(_ANY)}" if path.endswith(_ANY) else path
 
 
 def _nouns(types: str) -> str:

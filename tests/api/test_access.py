@@ -34,8 +34,8 @@ async def test_a_token_of_one_application_finds_no_other(tmp_path):
         for method, body in (("GET", None), ("PATCH", {"name": "x"}), ("PUT", {"name": "x"}), ("DELETE", None)):
             hidden = await api.ask(method, "/api/v1/app/other", body, token=mine)
             missing = await api.ask(method, "/api/v1/app/none", body, token=mine)
-            assert (hidden.status, hidden.body) == (missing.status, missing.body), method
-            assert hidden.status == 404
+            assert str(hidden.body) == str(missing.body).replace("none", "other"), method
+            assert (hidden.status, missing.status) == (404, 404)
         assert (await api.ask("POST", "/api/v1/app", {"name": "New"}, token=mine)).status == 403
         assert (await api.ask("GET", "/api/v1/app/other")).body == other
 
@@ -50,7 +50,7 @@ async def test_a_reading_token_changes_nothing(tmp_path):
         assert (await api.ask("GET", api.app)).body["name"] == "default"
 
 
-async def test_a_message_token_only_creates_messages_in_one_application(tmp_path):
+async def test_a_message_token_can_only_create_messages(tmp_path):
     async with asking(tmp_path) as api:
         await api.ask("POST", "/api/v1/app", {"name": "Other", "uid": "other"})
         path = "/api/v1/auth/app/default/create-message-token"

@@ -22,7 +22,8 @@ from svix.api import (
 from svix.exceptions import HttpError, HTTPValidationError
 
 from nicobar.connectors import Origin
-from nicobar.connectors.http import HttpEndpoint, rotated
+from nicobar.connectors.http import HttpEndpoint
+from nicobar.connectors.signing_secrets import rotated
 from nicobar.crypto import new_webhook_secret
 from nicobar.model import Call, Scope
 from nicobar.reasons import plain

@@ -100,7 +100,7 @@ async def test_a_file_leaves_other_applications_alone(tmp_path):
         await api.ask("POST", "/api/v1/app/other/endpoint", other)
         (tmp_path / "nicobar.toml").write_text("")
         plan = await planned(api, tmp_path, {}, prune=True)
-        assert plan.sentences == ("source dodo: removed",)
+        assert plan.sentences == ("source dodo: deleted",)
         write_document(await api.nicobar.runtime.store.snapshot(), tmp_path / "nicobar.toml", force=True)
         assert "hooks" not in (tmp_path / "nicobar.toml").read_text()
 

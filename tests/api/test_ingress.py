@@ -14,7 +14,7 @@ from standardwebhooks.webhooks import Webhook
 from nicobar.crypto import new_webhook_secret
 from nicobar.model import Application
 from nicobar.store import PutApplication, PutSource
-from nicobar.store.sqlite import database as sqlite_store
+from nicobar.store.sqlite import connection as sqlite_store
 from support.patience import PATIENCE_S
 from support.records import make_source
 from support.server import DODO, TYPES, running
@@ -250,7 +250,7 @@ async def test_a_body_that_does_not_arrive_is_408(tmp_path):
 
 
 async def test_a_failing_store_is_503_with_retry_after_and_recovers(own):
-    session = own.runtime.store._database._writer._session
+    session = own.runtime.store._database._writer
     (pages,) = session.connection.execute("PRAGMA page_count").fetchone()
     session.connection.execute(f"PRAGMA max_page_count = {pages}")
     large = b'{"type":"a","data":"' + os.urandom(50_000).hex().encode() + b'"}'
@@ -263,7 +263,7 @@ async def test_a_failing_store_is_503_with_retry_after_and_recovers(own):
 
 
 async def test_a_commit_is_synced_to_disk(nicobar):
-    connection = nicobar.runtime.store._database._writer._session.connection
+    connection = nicobar.runtime.store._database._writer.connection
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
     assert sqlite_store.MIN_SQLITE

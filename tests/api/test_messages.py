@@ -400,7 +400,7 @@ async def test_the_client_that_blocks_works_as_well(api):
 
 
 async def test_an_empty_page_after_a_long_search_continues(svix, api, monkeypatch):
-    monkeypatch.setattr("nicobar.store.sqlite.history.MAX_LOOK", 2)
+    monkeypatch.setattr("nicobar.store.history.MAX_LOOK", 2)
     special = await send(svix, api, tags=["vip"])
     for _ in range(5):
         await send(svix, api)

@@ -49,7 +49,7 @@ async def test_an_unknown_name_comes_with_the_close_and_known_ones(api):
     assert answer.body["detail"] == [
         {
             "loc": ["query", "dryrun"],
-            "msg": 'Unknown query parameter "dryrun". Did you mean "dryRun"? Known: dryRun, dry_run, new_ids.',
+            "msg": 'Unknown query parameter "dryrun". Did you mean "dryRun"? Supported: dryRun, dry_run, new_ids.',
             "type": "unknown_parameter",
         }
     ]
@@ -58,7 +58,9 @@ async def test_an_unknown_name_comes_with_the_close_and_known_ones(api):
     assert "Send it in the query." in messages["body", "dryRun"]
     assert 'Did you mean "eventTypes"?' in messages["body", "event_type"]
     answer = await api.ask("POST", f"{path}/resume?since=2026-11-26T00:00:00Z")
-    assert answer.body["detail"][0]["msg"] == 'Unknown query parameter "since". There is no query parameter here.'
+    assert (
+        answer.body["detail"][0]["msg"] == 'Unknown query parameter "since". This operation has no query parameters.'
+    )
 
 
 async def test_nested_unknown_names_are_rejected_with_their_place(api):
@@ -66,8 +68,8 @@ async def test_nested_unknown_names_are_rejected_with_their_place(api):
     answer = await api.ask("POST", f"{api.app}/endpoint", body)
     assert [item["loc"] for item in answer.body["detail"]] == [["body", "connector", "settings"]]
     path = f"/api/v1/auth/app-portal-access/{api.app_id}"
-    answer = await api.ask("POST", path, {"application": {"name": "Acme", "metdata": {}}})
-    assert (answer.status, answer.body["detail"][0]["loc"]) == (422, ["body", "application", "metdata"])
+    answer = await api.ask("POST", path, {"application": {"name": "Acme", "metdata": {}}})  # misspelled
+    assert (answer.status, answer.body["detail"][0]["loc"]) == (422, ["body", "application", "metdata"])  # misspelled
 
 
 async def test_names_within_free_objects_are_the_callers_own(api):
@@ -111,7 +113,7 @@ async def test_values_of_unsupported_public_names_are_rejected(api):
     assert answer.body["detail"] == [
         {
             "loc": ["body", "throttleRate"],
-            "msg": "Nicobar does not support this field of the public Svix API. Omit it or send null.",
+            "msg": "Nicobar does not support the field throttleRate of the public Svix API. Omit it or send null.",
             "type": "value_error",
         }
     ]

@@ -25,11 +25,11 @@ async def test_the_reference_is_accessible_on_any_screen(tmp_path, scheme):
             requested_urls: list[str] = []
             page.on("request", lambda request, urls=requested_urls: urls.append(request.url))
             await page.goto(f"{api.url}/api/v1/reference")
-            await page.get_by_text("List Attempts By Endpoint").click()
+            await page.get_by_text("List attempts by endpoint").click()
             await expect(page.locator("[id='v1.message-attempt.list-by-endpoint']")).to_be_visible()
-            await page.get_by_text("Create Endpoint", exact=True).click()
+            await page.get_by_text("Create endpoint", exact=True).click()
             opened = page.locator("[id='v1.endpoint.create']")
-            await expect(opened.get_by_role("heading", name="A body")).to_be_visible()
+            await expect(opened.get_by_role("heading", name="Request example")).to_be_visible()
             assert await serious_findings(page) == []
             width = await page.evaluate("document.documentElement.scrollWidth")
             assert width == size["width"], "nothing sticks out"

@@ -201,7 +201,7 @@ def test_a_hard_coded_host_goes_to_the_endpoint_s_own():
     (item,) = it.prepare([call({"plan": "a"}, "https://track.customer.io/api/v1/customers/5", "PUT")], origin()).calls
     request = it.pack([item])
     assert (request.method, request.url) == ("PUT", "https://track-eu.customer.io/api/v1/customers/5")
-    assert not ready.batchable
+    assert not item.batchable
 
 
 def test_several_calls_share_a_batch_of_exactly_their_bytes():
@@ -322,7 +322,7 @@ def test_an_empty_answer_is_success_only_where_it_is_documented():
     ):
         it = destination()
         (outcome,) = it.read(it.prepare([prepared_call], origin(None)).calls, answer(status, b""))
-        assert type(outcome) is kind, (result.url, status)
+        assert type(outcome) is kind, (prepared_call.url, status)
 
 
 async def checked(body: bytes, status: int = 200, *, truncated: bool = False):
@@ -428,7 +428,7 @@ def test_missing_response_is_retried():
         ({"region": "mars"}, SECRETS, "region"),
         ({"base_url": "ftp://x"}, SECRETS, "base_url"),
         ({"base_url": "http://u:p@x"}, SECRETS, "base_url"),
-        ({"colour": "red"}, SECRETS, "colour"),
+        ({"color": "red"}, SECRETS, "color"),
         ({"keep_profile": "yes"}, SECRETS, "keep_profile"),
         ({}, {"site_id": "a", "api_key": "ключ"}, "api_key"),
     ],

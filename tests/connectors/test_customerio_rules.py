@@ -323,7 +323,7 @@ def test_valid_call_is_sent_unchanged_without_verdicts(item):
         ("POST", "/api/v1/merge_customers", {"primary": {"id": "a"}, "secondary": {"id": "b"}}),
         ("POST", "/api/v1/segments/7/add_customers?id_type=email", {"ids": ["a@b.example"]}),
         ("POST", "/api/v1/segments/7/remove_customers", {"ids": ["u1"] * 1_000}),
-        ("POST", "/api/v1/forms/f1/submit", {"data": {"email": "a@b.example", "colour": "teal"}}),
+        ("POST", "/api/v1/forms/f1/submit", {"data": {"email": "a@b.example", "color": "teal"}}),
         ("POST", "/api/v1/metrics", {"event": "opened"}),
         ("POST", "/api/v1/push/events", {"event": "opened"}),
     ],

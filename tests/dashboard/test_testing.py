@@ -79,7 +79,7 @@ async def test_a_received_message_is_sent_as_a_test_after_confirmation(nicobar):
             "This sends the 2 calls below",
             nicobar.emulator.url.split("//")[1],
             "nicobar_test",
-            "mails go out",
+            "their emails go to",
         ):
             await expect(confirm).to_contain_text(text)
         assert len(nicobar.state.activities) == 1, "nothing is sent before it is confirmed"

@@ -38,6 +38,7 @@ ONLINE = (
     "nicobar doctor",
     "nicobar trigger",
     "nicobar emulator",
+    "nicobar replay resend MESSAGE",
     "NICOBAR_ALLOWED_ADDRESSES=127.0.0.1:8081 nicobar serve",
 )
 

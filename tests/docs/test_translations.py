@@ -11,15 +11,16 @@ from babel.messages.pofile import read_po
 ROOT = Path(__file__).parents[2]
 KOREAN = sorted([*ROOT.glob("*.ko.md"), *(ROOT / "docs").rglob("*.ko.md")])
 GUIDES = [
-    ROOT / "docs" / "how-to" / f"{name}.md"
+    ROOT / "docs" / f"{name}.md"
     for name in (
-        "send-to-customerio",
-        "send-to-customerio.ko",
-        "use-the-dashboard",
-        "troubleshoot-missing-emails",
-        "invite-a-user",
-        "rotate-a-signing-secret",
-        "test-and-publish",
+        "reference",
+        "how-to/send-to-customerio",
+        "how-to/send-to-customerio.ko",
+        "how-to/use-the-dashboard",
+        "how-to/troubleshoot-missing-emails",
+        "how-to/invite-a-user",
+        "how-to/rotate-a-signing-secret",
+        "how-to/test-and-publish",
     )
 ]
 CATALOG = ROOT / "src" / "nicobar" / "web" / "dashboard" / "locale" / "ko" / "LC_MESSAGES" / "nicobar.po"
@@ -46,7 +47,7 @@ def spans(path: Path) -> set[str]:
 
 
 def links(path: Path) -> set[str]:
-    return {target.replace(".ko.md", ".md") for target in re.findall(r"\]\(([^)]+)\)", read(path))}
+    return {target.replace(".ko.", ".") for target in re.findall(r"\]\(([^)]+)\)", read(path))}
 
 
 @pytest.mark.parametrize("path", KOREAN, ids=lambda path: path.name)
@@ -75,6 +76,7 @@ def test_guides_use_the_labels_of_the_dashboard(path):
         messages = [message for message in read_po(file, locale="ko") if isinstance(message.id, str)]
     labels = [str(message.string if path.name.endswith(".ko.md") else message.id) for message in messages]
     patterns = [re.compile(re.sub(r"%\\\(\w+\\\)s", ".+", re.escape(label))) for label in labels if label]
-    named = {text for text in re.findall(r"\*\*([^*]+)\*\*", read(path)) if text[-1] not in ".,?"}
+    bold = {" ".join(text.split()) for text in re.findall(r"\*\*([^*]+)\*\*", read(path))}
+    named = {text for text in bold if text[-1] not in ".,?"}
     assert named
     assert {text for text in named if not any(pattern.fullmatch(text) for pattern in patterns)} == set()

@@ -16,7 +16,7 @@ from nicobar.cli import group
 from nicobar.crypto import Vault
 from nicobar.errors import SettingsError, StoreUnusable
 from nicobar.store.installation import KeyHolder
-from nicobar.store.sqlite.database import SQL
+from nicobar.store.sqlite.connection import SQL
 from support.cli import Started
 from support.patience import PATIENCE_S
 
@@ -263,7 +263,7 @@ def test_a_first_start_with_a_key_setting_requires_new_installation(tmp_path, mo
 
 
 @pytest.mark.parametrize("link", ["none", "file", "directory"])
-def test_one_database_has_one_worker_whatever_its_data_directory(tmp_path, data, link):
+def test_one_process_delivers_from_a_database_and_another_takes_over(tmp_path, data, link):
     other = tmp_path / "other"
     other.mkdir()
     shutil.copy(data / "secret.key", other)
@@ -275,13 +275,17 @@ def test_one_database_has_one_worker_whatever_its_data_directory(tmp_path, data,
         (tmp_path / "linked").symlink_to(data)
         path = tmp_path / "linked" / "nicobar.db"
     first, _ = _start(tmp_path, "serve", "--port", "0", until='"running"')
+    started = [first]
     try:
         arguments = ("serve", "--port", "0", "--data-dir", "other", "--database-url", f"sqlite:///{path}")
-        assert "Another worker is already running" in refused(nicobar(tmp_path, *arguments))
-        beside, _ = _start(tmp_path, *arguments, "--role", "web", until='"running"')
-        beside.terminate()
-        beside.communicate(timeout=PATIENCE_S)
-    finally:
+        second, _ = _start(tmp_path, *arguments, until="standing by")
+        started.append(second)
         first.terminate()
         first.communicate(timeout=PATIENCE_S)
+        assert any("; delivering" in line for line in second.stdout), "it takes over"
+    finally:
+        for process in started:
+            process.terminate()
+            process.communicate(timeout=PATIENCE_S)
+    assert second.returncode == 0
     assert first.returncode == 0

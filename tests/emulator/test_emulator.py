@@ -311,7 +311,7 @@ async def test_answers_have_the_recorded_headers(emulator):
     assert headers["content-length"] == "3"
 
 
-async def test_wording_that_is_made_up_here_is_labelled(emulator):
+async def test_wording_that_is_made_up_here_is_labeled(emulator):
     await emulator.entity(action="made_up")
     await emulator.entity(action="identify")
     _, answer, _ = await emulator.ask("GET", "/emulator/requests")
@@ -569,5 +569,5 @@ async def test_dropped_items_are_shown_and_reported(emulator, monkeypatch):
     _, answer, _ = await emulator.ask("GET", "/emulator/version")
     assert answer["forgotten"] == {"suppressed identifiers": 1}
     _, html, _ = await emulator.ask("GET", "/")
-    assert "Forgotten, as the oldest beyond what is held: suppressed identifiers 1" in html
+    assert "Limit reached, oldest entries deleted: suppressed identifiers 1" in html
     assert "Suppressed: id u2<" in html

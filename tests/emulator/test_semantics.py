@@ -264,7 +264,7 @@ def test_an_event_with_the_name_sends_the_email():
 @pytest.mark.parametrize(
     ("profile", "event", "why"),
     [
-        ({"plan": "pro"}, PAID, "no address"),
+        ({"plan": "pro"}, PAID, "no email address"),
         (KNOWN, {**PAID, "name": "Paid"}, "differs in case"),
         (KNOWN, {**PAID, "timestamp": NOW - 72 * 3_600 - 1}, "older than 72 hours"),
         ({**KNOWN, "unsubscribed": True}, PAID, "unsubscribed"),

@@ -444,7 +444,7 @@ async def test_attribute_that_no_longer_applies_is_removed():
 
 
 @every_recipe
-@pytest.mark.parametrize("identifier", ["emial", "Email", "id", "metadata", "metadata.", "customer.email"])
+@pytest.mark.parametrize("identifier", ["mail", "Email", "id", "metadata", "metadata.", "customer.email"])
 async def test_unknown_identifier_is_an_error_that_lists_the_valid_ones(tested, identifier):
     name = "subscription.active" if tested.name == "subscription_life_cycle" else "payment.succeeded"
     (result,) = await run(tested, [(name, body(name))], identifier)

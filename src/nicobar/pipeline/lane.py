@@ -24,8 +24,9 @@ from nicobar.store import Claimed, Store, is_made_alike
 
 PAGE_MAX_BYTES = 4 * 1024 * 1024
 LEASE_MS = 600_000
-# The signal starts new deliveries at once; polling finds those queued by other processes.
 IDLE_MS = 1_000
+# The worker wakes a lane whose queue has something due. Without that a lane looks again after this time.
+REST_MS = 60_000
 MIN_WAIT_MS = 5
 AFTER_ERROR_MS = 1_000
 
@@ -147,7 +148,7 @@ class Lane:
         endpoint, gate = self._target.endpoint, self._gate
         await self._keep_breaker()
         if self._changes.under_way or (is_stopped(endpoint) and not is_on_hold(self._target)):
-            return IDLE_MS
+            return REST_MS
         await self._watch.follow()
         wait_ms = gate.wait_ms(self._clock.now_ms(), self._clock.steady_ms())
         if wait_ms > 0:
@@ -163,7 +164,7 @@ class Lane:
         )
         if not claimed:
             due_at_ms = await self._store.next_due_at_ms(endpoint.seq)
-            return IDLE_MS if due_at_ms is None else min(IDLE_MS, max(MIN_WAIT_MS, due_at_ms - self._clock.now_ms()))
+            return REST_MS if due_at_ms is None else min(REST_MS, max(MIN_WAIT_MS, due_at_ms - self._clock.now_ms()))
         gate.taken(len(claimed))
         for page in [claimed] if self._target.destination.batch_bounds else [[item] for item in claimed]:
             self._in_flight += len(page)

@@ -6,6 +6,7 @@ import inspect as signatures
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from functools import lru_cache
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -13,6 +14,7 @@ import msgspec
 from msgspec import inspect
 
 from nicobar.value_errors import requirement
+from nicobar.web.query_names import shortened
 
 BODY = "data"
 _SCALARS = (
@@ -69,7 +71,9 @@ class Signature(NamedTuple):
 
 
 class InvalidValue(NamedTuple):
-    """An invalid value: where it is (`path` or `query`), its name on the wire, and why."""
+    """An invalid value: its place (`path` or `query`), its name on the wire, and the reason, a predicate such as
+    `must be at most 250, not "999"`.
+    """
 
     place: str
     name: str
@@ -111,7 +115,8 @@ def read_path(
         try:
             arguments[parameter.argument] = msgspec.convert(values[parameter.argument], parameter.annotation)
         except msgspec.ValidationError as error:
-            wrong.append(InvalidValue("path", parameter.argument, _reason(parameter, error)))
+            given = str(values[parameter.argument])
+            wrong.append(InvalidValue("path", parameter.argument, _reason(parameter, error, given)))
     return arguments, wrong
 
 
@@ -129,18 +134,35 @@ def read_query(
                 try:
                     value = _converted(parameter, values[name])
                 except msgspec.ValidationError as error:
-                    wrong.append(InvalidValue("query", name, _reason(parameter, error)))
+                    given = None if parameter.is_list else values[name][-1]
+                    wrong.append(InvalidValue("query", name, _reason(parameter, error, given)))
                 else:
                     arguments[parameter.argument] = arguments.get(parameter.argument) or value
         if parameter.is_required and not any(name in values for name in parameter.names):
-            wrong.append(InvalidValue("query", parameter.names[0], "Missing required parameter."))
+            wrong.append(InvalidValue("query", parameter.names[0], "is required"))
     return arguments, wrong
 
 
-def _reason(parameter: Parameter, error: msgspec.ValidationError) -> str:
+def _reason(parameter: Parameter, error: msgspec.ValidationError, given: str | None) -> str:
+    need = requirement(error, enum_of(inspect.type_info(parameter.annotation)))
     # A query is always text, so that it is text explains nothing.
-    need = requirement(error, parameter.annotation).removesuffix(", not text")
-    return f"{need[0].upper()}{need[1:]}."
+    need = need.removesuffix(", not text")
+    if given is None or not need.startswith(("must be ", "must match ")):
+        return need
+    return f'{need}, not "{shortened(given)}"'
+
+
+def enum_of(kind: inspect.Type) -> type[Enum] | None:
+    """The enum that a type is, or that it allows."""
+    match kind:
+        case inspect.EnumType(cls=members):
+            return members
+        case inspect.Metadata(type=inner):
+            return enum_of(inner)
+        case inspect.UnionType(types=types):
+            return next((found for item in types if (found := enum_of(item)) is not None), None)
+        case _:
+            return None
 
 
 def _converted(parameter: Parameter, values: Sequence[str]) -> object:

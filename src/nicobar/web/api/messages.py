@@ -30,7 +30,7 @@ from nicobar.web.api.listing import (
 )
 from nicobar.web.api.message_bodies import MessageOut, Payload, message_of, shown
 from nicobar.web.api.paging import DEFAULT_LIMIT, MAX_LIMIT, Iterator, Limit, names, read_iterator, write_iterator
-from nicobar.web.api.shapes import Channel, EventTypeName, Moment, Page, Shape, Tag, Uid, Unsupported
+from nicobar.web.api.shapes import Channel, EventTypeName, Moment, Page, Shape, Tag, Uid, Unsupported, moment
 from nicobar.web.operations import Response, ResponseSpec, get, post
 
 TAGS = ["Message"]
@@ -176,13 +176,18 @@ async def create_message(
     dry_run: DryRun = False,
 ) -> Response[MessageOut | DryRunOut]:
     """Sends an event to all endpoints that subscribe to its event type. The message is stored on disk before the
-    response is sent. The customer is read from the payload as by the application's first source.
+    response is sent. The customer is read from the payload in the format of the application's first
+    source.
     """
     _check_supported(data)
     now_ms = services.clock.now_ms()
     deliver_at_ms = None if data.deliver_at is None else ms_of(data.deliver_at, "body.deliverAt")
     if deliver_at_ms is not None and not now_ms + MINUTE_MS <= deliver_at_ms <= now_ms + MAX_DELAY_MS:
-        raise Invalid("body.deliverAt", "deliverAt must be 1 minute to 24 hours from now.", "Change or omit it.")
+        raise Invalid(
+            "body.deliverAt",
+            f"deliverAt must be 1 minute to 24 hours from now, not {moment(deliver_at_ms).isoformat()}.",
+            "Change or omit it.",
+        )
     await services.snapshot()
     if dry_run:
         earlier = None if data.event_id is None else await services.store.find_message(application.id, data.event_id)

@@ -31,7 +31,7 @@ def _no_route(scope: Message, status: int) -> Refusal:
 
 
 class Errors:
-    """Sends a response for every error the application raises. `no_route` makes the error of an unknown route."""
+    """Sends a response for an error of the application. `no_route` creates the error for an unknown route."""
 
     def __init__(self, app: App, render: Render, *, no_route: NoRoute = _no_route) -> None:
         self._app = app
