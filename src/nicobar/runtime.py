@@ -256,7 +256,7 @@ async def _start_delivery(
     """What only one process of a database runs."""
     store, clock = runtime.store, runtime.clock
     runtime.worker = await _start_worker(stack, runtime, sandbox, on_recorded)
-    replayer = Replayer(replays=store, clock=clock, on_moved=runtime.wake)
+    replayer = Replayer(replays=store, clock=clock, refresh=runtime.configuration.refresh, on_moved=runtime.wake)
     runtime.keep_running(stack, "replays", replayer.run)
     maintainer = Maintainer(store=store, clock=clock, retention_days=runtime.settings.retention_days)
     runtime.keep_running(stack, "retention", maintainer.run)

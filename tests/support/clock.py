@@ -21,7 +21,7 @@ class MovingClock:
     @property
     def waiting(self) -> int:
         """The number of waiting tasks."""
-        return len(self._untils_ms)
+        return len(self._wakes_ms)
 
     def now_ms(self) -> int:
         return self._now_ms + self._set_by_ms

@@ -5,7 +5,7 @@ or new deliveries.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
@@ -19,11 +19,22 @@ POLL_MS = 1_000
 
 
 class Replayer:
-    """Moves deliveries back into the queue. `on_moved` gets the endpoints that have new work."""
+    """Moves deliveries back into the queue. `on_moved` gets the endpoints that have new work.
 
-    def __init__(self, *, replays: Replays, clock: Clock, on_moved: Callable[[Sequence[int]], None]) -> None:
+    `refresh` reads the configuration: a replay that follows a change, even by another process, uses the changed code.
+    """
+
+    def __init__(
+        self,
+        *,
+        replays: Replays,
+        clock: Clock,
+        refresh: Callable[[], Awaitable[None]],
+        on_moved: Callable[[Sequence[int]], None],
+    ) -> None:
         self._replays = replays
         self._clock = clock
+        self._refresh = refresh
         self._on_moved = on_moved
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -42,6 +53,8 @@ class Replayer:
     async def turn(self) -> bool:
         """Runs one page of each open task; returns whether there was any. Raises StoreError."""
         tasks = await self._replays.open_tasks()
+        if tasks:
+            await self._refresh()
         for task in tasks:
             done = await self._replays.work_on_task(task.id, now_ms=self._clock.now_ms(), limit=PAGE_DELIVERIES)
             self._on_moved([task.endpoint_seq])
