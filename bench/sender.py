@@ -1,8 +1,8 @@
 """`python -m bench.sender`: posts signed events from a process of its own.
 
 Reads a `Plan` (a line of JSON) from standard input, prepares every request, prints `ready`, waits for another
-line, sends, and prints a `Sent`. Requests are built beforehand and answers are only counted, so that the sender takes
-little from what it measures.
+line, sends, and prints a `Sent`. Requests are built beforehand and answers are only counted, so that the sender
+uses little of the measured CPU time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The product from outside: sender, `nicobar serve` and sink are processes of their own, on the loopback interface.
 
 Each round measures, with signed `payment.succeeded` webhooks of one customer each and the default recipe:
-accepting (role web, against an application that does nothing on the same server), draining what was accepted (role
+accepting (role web, against an application that does nothing on the same server), draining the accepted events (role
 worker), both at once (role all), and the latency from when an event was due to its first sight at the sink at fixed
 rates. Three rounds, the median of each figure; figures are compared within one round.
 """

@@ -20,7 +20,7 @@ from nicobar.web.api.app import OPERATIONS
 from nicobar.web.api.openapi import make_document
 
 ROOT = Path(__file__).resolve().parents[1]
-# Stands for what is no text: no phrase runs across it.
+# Replaces anything that is not text: no phrase spans it.
 GAP = "\0"
 # Stands for a value or a code span: part of a sentence, and no word.
 VALUE = "◦"
@@ -229,7 +229,7 @@ def _content(literal: str) -> str:
 
 
 def _slice(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> list[str]:
-    """What stands between two places; rows are counted from 1."""
+    """The lines between two places; rows are counted from 1."""
     part = lines[start[0] - 1 : end[0]]
     part[-1] = part[-1][: end[1]]
     part[0] = part[0][start[1] :]
@@ -251,7 +251,7 @@ def _comments(path: Path, source: str) -> Iterator[Text]:
         if token.type == tokenize.COMMENT:
             row, column = token.start
             before = source.split("\n")[row - 1][:column]
-            # A comment of its own goes on in the next line.
+            # A comment on its own line continues on the next.
             start = blank(before) if before.strip() else " " * column
             lines[row - 1] = start + " " + token.string[1:]
     yield Text(path=name_of(path), line=1, content=_without_code("\n".join(lines)))

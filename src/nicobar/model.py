@@ -232,7 +232,7 @@ ALERT_SOURCE_ID = "operational"
 
 class Message(Record):
     """One accepted event, its body kept byte for byte. `seq` grows in the order of acceptance. The body is empty once
-    the message is expunged. `channels` select the endpoints that receive it, `tags` are for search, `params` are
+    the message was erased. `channels` select the endpoints that receive it, `tags` are for search, `params` are
     passed to the handler as `transformationsParams`.
     """
 

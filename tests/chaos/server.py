@@ -136,7 +136,7 @@ def _wrap_commits(fuse: Fuse) -> None:
     promises: set[str] = set()
 
     class NotedCall(group_commit._Call):
-        """Knows whose promise it keeps, once its result is there."""
+        """Records its promise when it has a result."""
 
         def __init__(self, *args: Any) -> None:
             self.stage = _promise.get()

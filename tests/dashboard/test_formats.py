@@ -157,7 +157,7 @@ def test_values_of_counted_texts_are_escaped():
 
 
 @pytest.mark.browser
-async def test_times_are_in_the_browser_s_zone_and_the_page_s_language(tmp_path):
+async def test_times_use_the_browser_s_zone_and_page_s_language(tmp_path):
     clock = r"\d\d:\d\d:\d\d"
     date = {"en-US": r"[A-Z][a-z]{2} \d{1,2}, \d{4},", "ko-KR": r"\d{4}년 \d{1,2}월 \d{1,2}일"}
     local = {"en-US": rf"{clock} GMT\+9", "ko-KR": r"\d\d시 \d\d분 \d\d초 GMT\+9"}

@@ -55,7 +55,7 @@ async def test_one_process_receives_and_another_one_delivers(tmp_path, database)
                 await recorded.get()
 
 
-async def test_a_restart_of_the_server_loses_nothing_and_needs_nobody(tmp_path, server, database):
+async def test_a_server_restart_loses_nothing_and_needs_no_operator(tmp_path, server, database):
     async with running(tmp_path, HANDLER, new_installation=True, **database) as nicobar:
         assert (await nicobar.send_sample("payment.succeeded", "evt_1"))[0] == 202
         await nicobar.next_recorded()
@@ -73,7 +73,7 @@ async def test_a_restart_of_the_server_loses_nothing_and_needs_nobody(tmp_path, 
             assert ready.status == 200, await ready.text()
 
 
-async def test_an_empty_database_needs_a_key_and_to_be_told_that_it_is_new(tmp_path, database):
+async def test_an_empty_database_needs_a_key_and_new_installation(tmp_path, database):
     settings = Settings(**DEFAULTS | database | {"data_dir": tmp_path})
     keyless = Settings(**DEFAULTS | {"data_dir": tmp_path, "database_url": database["database_url"]})
     for refused, code in ((settings, "database_missing"), (keyless, "key_missing")):

@@ -72,7 +72,7 @@ async def test_a_process_that_stands_by_takes_over(location):
 
 @asynccontextmanager
 async def second_of(first, second):
-    """Within the block the first process has ended, and the second, which stood by, goes on."""
+    """Within the block the first process has ended, and the second, a standby, takes over."""
     async with first.running():
         await second.standby.start()
         assert not second.delivers.is_set()
@@ -92,7 +92,7 @@ async def test_a_process_whose_place_is_lost_stops_and_stands_by(location):
         async with asyncio.timeout(PATIENCE_S):
             while process.delivers.is_set():
                 await asyncio.sleep(0)
-        # Nobody else has taken it.
+        # No other process is active.
         async with asyncio.timeout(PATIENCE_S):
             while not process.delivers.is_set():
                 clock.move(STANDBY_MS)

@@ -1,5 +1,5 @@
-"""A PostgreSQL server of this test process's own: an installed one, else the one that a package of the development
-environment carries. It listens on a socket in a directory of its own, and ends with the process, however that ends.
+"""A PostgreSQL server of this test process's own: an installed one, else the one in a package of the development
+environment. It listens on a socket in a directory of its own, and ends with the process, however that ends.
 """
 
 from __future__ import annotations
@@ -124,14 +124,14 @@ def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
 
 
 def _drain(process: subprocess.Popen[bytes]) -> None:
-    """What nobody reads would stop the server once the pipe is full."""
+    """Unread output would stop the server once the pipe is full."""
     with process.stderr:
         for _ in process.stderr:
             pass
 
 
 def _locale(programs: Path) -> list[str]:
-    """Not the order of bytes, where the server can have another one, so that what depends on that has to say so."""
+    """Not byte order if the server has another one, so that queries that need byte order must request it."""
     ldd = shutil.which("ldd") or "true"
     linked = subprocess.run([ldd, programs / "postgres"], capture_output=True, text=True, check=False).stdout
     return ["--locale=C.UTF-8", *(["--locale-provider=icu", "--icu-locale=en-US"] if "libicu" in linked else [])]

@@ -11,7 +11,7 @@ from nicobar.errors import StoreError, StoreUnusable, UserError
 from nicobar.logs import log
 from nicobar.store.location import Location
 
-# How often a process that stands by looks whether it may deliver.
+# How often a standby process checks whether it may deliver.
 STANDBY_MS = 1_000
 
 

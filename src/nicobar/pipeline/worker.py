@@ -99,7 +99,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether every endpoint's task is running, and the one that wakes them."""
+        """Whether the tasks of all endpoints are running, and the task that wakes them."""
         tasks = [*self._tasks.values(), *([] if self._looking is None else [self._looking])]
         return not self._stop.is_set() and not any(task.done() for task in tasks)
 

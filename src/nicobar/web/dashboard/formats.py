@@ -39,7 +39,7 @@ class Patterns(Record):
 
 
 class Formats:
-    """The formats of one language. All times are UTC and say so."""
+    """The formats of one language. All times are in UTC and labeled as such."""
 
     def __init__(self, patterns: Patterns, translations: gettext.NullTranslations) -> None:
         self._patterns = patterns
