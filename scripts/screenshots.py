@@ -101,9 +101,9 @@ def add_history(database: Path, now_ms: int) -> None:
 
 async def add_problems(nicobar: Installation, address: str) -> None:
     """An endpoint on hold with three deliveries, and a rejected request."""
-    held, _ = await furnish(nicobar, FAILING, name="Shop back office")
+    paused, _ = await furnish(nicobar, FAILING, name="Shop back office")
     reason = "Customer.io rejects the credentials (401). Check the Site ID and the API key."
-    await nicobar.pause(held, reason, by_hand=False)
+    await nicobar.pause(paused, reason, by_hand=False)
     for number in range(3):
         await nicobar.send_sample(address, "payment.succeeded", f"evt_held_{number}")
     rejected = RejectedRequest(

@@ -112,12 +112,12 @@ def test_future_times_are_relative(left_ms, english, korean):
 @pytest.mark.parametrize(("unit", "ms"), [("minute", MINUTE_MS), ("hour", HOUR_MS), ("day", DAY_MS)])
 @pytest.mark.parametrize("count", [1, 2, 23])
 def test_korean_relative_times_are_those_of_the_cldr(unit, ms, count):
-    told = [
+    texts = [
         format_timedelta(sign * count * ms // 1_000, unit, threshold=1_000, add_direction=True, locale="ko")
         for sign in (-1, 1)
     ]
     korean = formats("ko")
-    assert [korean.ago(NOW_MS - count * ms, NOW_MS), korean.ahead(NOW_MS + count * ms, NOW_MS)] == told
+    assert [korean.ago(NOW_MS - count * ms, NOW_MS), korean.ahead(NOW_MS + count * ms, NOW_MS)] == texts
 
 
 def test_times_have_a_date_and_a_zone():

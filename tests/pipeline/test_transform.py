@@ -41,7 +41,7 @@ async def test_too_many_calls_are_never_prepared(sandbox):
     target.destination.prepare = None
     (stopped,) = await transform(sandbox, target, [past(message(b"{}"), None)], 1)
     assert (stopped.state, stopped.code) == (DeliveryState.FAILED, "too_many_calls")
-    assert len(stopped.asked) == MAX_CALLS
+    assert len(stopped.requested) == MAX_CALLS
 
 
 @pytest.mark.parametrize("code", ["", "const handler = (w) => w;", "const handler = (w) => ({...w});"])

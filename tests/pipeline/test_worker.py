@@ -83,14 +83,14 @@ async def test_stop_on_a_full_disk_requeues_at_the_next_start(tmp_path):
 async def test_an_idle_endpoint_costs_no_query_of_its_own(tmp_path):
     async with world(tmp_path) as it:
         await it.move(0)
-        asked = Counter()
+        counts = Counter()
         for promise in ("claim", "next_due_at_ms", "due_times", "keep_breaker"):
-            count_calls(it.store, promise, asked)
+            count_calls(it.store, promise, counts)
         for _ in range(10):
             it.clock.move(IDLE_MS)
             while not it.rests:
                 await it.clock.next_wait()
-        assert asked == {"due_times": 10}
+        assert counts == {"due_times": 10}
 
 
 async def test_an_event_that_another_process_stored_leaves_within_a_second(tmp_path):
@@ -103,11 +103,11 @@ async def test_an_event_that_another_process_stored_leaves_within_a_second(tmp_p
         assert await it.network.next() == ["one"]
 
 
-def count_calls(store, promise: str, asked: Counter) -> None:
+def count_calls(store, promise: str, counts: Counter) -> None:
     works = getattr(store, promise)
 
     def counted(*arguments, **named):
-        asked[promise] += 1
+        counts[promise] += 1
         return works(*arguments, **named)
 
     setattr(store, promise, counted)

@@ -165,5 +165,5 @@ def _programs(directory: Path) -> Path:
 
 
 def _version(programs: Path) -> int:
-    said = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
-    return int(said.split()[2].partition(".")[0])
+    version = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    return int(version.split()[2].partition(".")[0])

@@ -29,8 +29,8 @@ _URLS: dict[Path, str] = {}
 
 async def _open_postgres(directory: Path, now_ms: int) -> Store:
     """The database that belongs to the directory."""
-    for known in [known for known in _URLS if not known.exists()]:
-        drop_store(known)
+    for deleted in [deleted for deleted in _URLS if not deleted.exists()]:
+        drop_store(deleted)
     if directory not in _URLS:
         _URLS[directory] = postgres.cluster().create_database(template=postgres.template())
     return await PostgresStore.open(_URLS[directory], now_ms=now_ms)

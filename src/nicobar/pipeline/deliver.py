@@ -111,7 +111,9 @@ class Deliverer:
         for work, result in zip(works, transformed, strict=True):
             self._metrics.handler_seconds.labels(target.endpoint.name).observe(result.duration_us / 1_000_000)
             if isinstance(result, Stopped):
-                work.ready = Ready(asked=result.asked, calls=(), console=result.console, verdicts=result.verdicts)
+                work.ready = Ready(
+                    requested=result.requested, calls=(), console=result.console, verdicts=result.verdicts
+                )
                 stopped.append((work, self._stopped(work, result, now_ms)))
             else:
                 work.ready = result

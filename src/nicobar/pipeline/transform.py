@@ -32,9 +32,9 @@ class Subject(Record):
 
 
 class Ready(Record):
-    """Calls to send; never empty. `asked` are the handler's calls before corrections."""
+    """Calls to send; never empty. `requested` are the handler's calls before corrections."""
 
-    asked: tuple[Call, ...]
+    requested: tuple[Call, ...]
     calls: tuple[ReadyCall, ...]
     console: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
@@ -50,7 +50,7 @@ class Stopped(Record):
     code: str
     reason: Reason
     may_pass: bool = False
-    asked: tuple[Call, ...] = ()
+    requested: tuple[Call, ...] = ()
     console: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     duration_us: int = 0
@@ -175,7 +175,7 @@ def _check(target: OpenEndpoint, subject: Subject, result: Result, now_ms: int) 
 
 
 def _ready(
-    target: OpenEndpoint, subject: Subject, asked: tuple[Call, ...], result: Calls | Untouched, now_ms: int
+    target: OpenEndpoint, subject: Subject, requested: tuple[Call, ...], result: Calls | Untouched, now_ms: int
 ) -> Transformed:
     origin = Origin(
         message_id=subject.message.id,
@@ -190,27 +190,27 @@ def _ready(
         customer=subject.customer,
         payload=msgspec.json.decode(subject.message.body),
     )
-    prepared = target.destination.prepare(asked, origin)
+    prepared = target.destination.prepare(requested, origin)
     stop = _why_stopped(prepared)
     if stop is None:
         return Ready(
-            asked=asked,
+            requested=requested,
             calls=prepared.calls,
             console=result.console,
             verdicts=prepared.verdicts,
             duration_us=result.duration_us,
         )
-    return _failed(result, asked, *stop, verdicts=prepared.verdicts)
+    return _failed(result, requested, *stop, verdicts=prepared.verdicts)
 
 
 def _failed(
-    result: Calls | Untouched, asked: tuple[Call, ...], code: str, why: Reason, verdicts: tuple[Verdict, ...] = ()
+    result: Calls | Untouched, requested: tuple[Call, ...], code: str, why: Reason, verdicts: tuple[Verdict, ...] = ()
 ) -> Stopped:
     return Stopped(
         state=DeliveryState.FAILED,
         code=code,
         reason=why,
-        asked=asked[:MAX_CALLS],
+        requested=requested[:MAX_CALLS],
         console=result.console,
         verdicts=verdicts,
         duration_us=result.duration_us,
