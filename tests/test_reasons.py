@@ -39,12 +39,12 @@ EMPTY = reason("empty", "The list of calls is empty.", "Shorten the name.", loca
         (
             EMPTY,
             "[0].payload: The list of calls is empty. Shorten the name.",
-            "[0].payload: 호출 목록이 비어 있습니다. 이름을 줄이십시오.",
+            "[0].payload: 호출 배열이 비어 있습니다. 이름을 줄이십시오.",
         ),
         (
             reason("contract", "%(reason)s (and %(count)s more)", reason=EMPTY, count=2),
             "[0].payload: The list of calls is empty. Shorten the name. (and 2 more)",
-            "[0].payload: 호출 목록이 비어 있습니다. 이름을 줄이십시오. (외 2건)",
+            "[0].payload: 호출 배열이 비어 있습니다. 이름을 줄이십시오. (외 2건)",
         ),
         (reason("not_handled", "not handled"), "not handled", catalogue("ko").gettext("not handled")),
         (plain("Settings of mine: 100%"), "Settings of mine: 100%", "Settings of mine: 100%"),

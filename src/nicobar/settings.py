@@ -313,9 +313,9 @@ def _need(key: str, value: object, field: msgspec.structs.FieldInfo, error: msgs
     return f"{need}. Got {repr(value)[:MAX_SHOWN_CHARS]}."
 
 
-def _suggestion(key: str, known: Sequence[str]) -> str:
-    close = get_close_matches(key, known, n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"Settings: {', '.join(known)}."
+def _suggestion(key: str, names: Sequence[str]) -> str:
+    close = get_close_matches(key, names, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Settings: {', '.join(names)}."
 
 
 def _convert(wanted: type, value: object) -> object:

@@ -311,7 +311,7 @@ def test_a_snippet_shows_the_match_in_its_context():
         assert snippet(body, read_search(query)) is None
 
 
-def test_pages_link_to_their_neighbours():
+def test_pages_link_to_their_neighbors():
     def link(place):
         return f"{place.before}/{place.after}"
 

@@ -141,7 +141,7 @@ def lose(data: Path, how: str) -> None:
         query(data / "nicobar.db", "PRAGMA journal_mode = WAL")
 
 
-def test_a_new_installation_is_asked_for_and_keeps_the_key(tmp_path, data):
+def test_an_empty_database_requires_new_installation_and_keeps_the_key(tmp_path, data):
     lose(data, "empty")
     key = (data / "secret.key").read_text()
     assert "--new-installation" in refused(nicobar(tmp_path, "serve", "--port", "0"))
@@ -217,7 +217,7 @@ def test_an_older_database_adopts_the_key_that_opens_its_secrets(tmp_path, data)
 
 
 @pytest.mark.parametrize("content", [None, OTHER_KEY])
-def test_an_older_database_refuses_a_key_that_opens_nothing(data, content):
+def test_an_older_database_rejects_a_key_that_decrypts_nothing(data, content):
     forget_the_key_id(data)
     (data / "secret.key").unlink()
     if content:
@@ -252,7 +252,7 @@ def test_the_setting_replaces_the_file(data):
     assert not any(option.name == "secret_key" for option in group.commands["serve"].params), "others read arguments"
 
 
-def test_a_first_start_with_the_setting_is_asked_for(tmp_path, monkeypatch):
+def test_a_first_start_with_a_key_setting_requires_new_installation(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "--new-installation" in error(command("token", "list", NICOBAR_SECRET_KEY=OTHER_KEY))
     assert not list((tmp_path / "nicobar-data").glob("nicobar.db*"))

@@ -42,9 +42,9 @@ async def running(work):
 async def until_idle(clock: MovingClock, wait_ms: int) -> None:
     """Moves the clock through the short pauses, until the long wait begins."""
     async with asyncio.timeout(PATIENCE_S):
-        while not clock.quiet or min(clock._untils_ms) - clock.steady_ms() < wait_ms:
+        while not clock.quiet or min(clock._wakes_ms) - clock.steady_ms() < wait_ms:
             if clock.quiet:
-                clock.move(min(clock._untils_ms) - clock.steady_ms())
+                clock.move(min(clock._wakes_ms) - clock.steady_ms())
             else:
                 await clock.next_wait()
 
@@ -88,7 +88,7 @@ async def test_database_failure_does_not_stop_replays(store):
         assert (await store.task(task.id)).status is TaskStatus.FINISHED
 
 
-async def test_payloads_go_after_their_days_and_ids_after_thirty_at_least(store):
+async def test_payloads_are_deleted_before_ids_which_stay_30_days(store):
     clock = MovingClock(NOW_MS)
     ages_days = [0, 6, 8, 29, 31, 40]
     for number, days in enumerate(ages_days, 1):
@@ -138,7 +138,7 @@ async def test_old_waiting_messages_are_skipped_and_deleted_within_a_day(store, 
         assert [(await store.message(f"msg_{number}")).body for number in (1, 2, 3, 4)] == [b"", b"", b"", b"{}"]
 
 
-async def test_a_long_run_of_messages_from_a_clock_that_was_ahead_hides_nothing_for_longer_than_a_day(store):
+async def test_a_fast_clock_delays_cleanup_by_one_day_at_most(store):
     count = STEP_MESSAGES + 50
     for number in range(1, count + 1):
         await post(store, number, None, accepted_at_ms=NOW_MS + 60 * DAY_MS, endpoints=())
@@ -152,7 +152,7 @@ async def test_a_long_run_of_messages_from_a_clock_that_was_ahead_hides_nothing_
         assert (await store.message("msg_1")).body == b"{}"
 
 
-async def test_a_round_looks_no_further_than_a_step_of_young_messages(store, monkeypatch):
+async def test_after_a_full_round_cleanup_stops_at_young_messages(store, monkeypatch):
     for number in range(1, 2 * STEP_MESSAGES + 1):
         await post(store, number, None, accepted_at_ms=NOW_MS, endpoints=())
     expunge_old, steps = store.expunge_old, []
@@ -171,7 +171,7 @@ async def test_a_round_looks_no_further_than_a_step_of_young_messages(store, mon
         assert len(steps) == 4
 
 
-async def test_a_round_is_made_of_short_steps_between_which_others_write(store):
+async def test_a_cleanup_round_lets_others_write_between_short_steps(store):
     count = 2 * STEP_MESSAGES + 1
     for number in range(1, count + 1):
         await post(store, number, None, accepted_at_ms=NOW_MS - 100 * DAY_MS, endpoints=())

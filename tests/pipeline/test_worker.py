@@ -18,7 +18,7 @@ class BrokenSandbox:
         raise SandboxError("sandbox_unavailable", "No process could be started.")
 
 
-async def test_a_sandbox_that_cannot_start_holds_the_endpoint_and_leaves_no_rows(tmp_path):
+async def test_a_failing_sandbox_puts_the_endpoint_on_hold_without_rows(tmp_path):
     sandbox = BrokenSandbox()
     async with world(tmp_path, sandbox=sandbox) as it:
         ids = [await it.accept(f"n{number}", f"cus_{number}") for number in range(3)]

@@ -119,7 +119,7 @@ def _application(operations: Sequence[Operation]) -> App:
     async def call(operation: Operation, scope: Message) -> Response[Any]:
         arguments, wrong = read_query(handlers.signature(operation).query, given_values(scope["query_string"]))
         if wrong:
-            raise Refusal(400, "request_invalid", wrong[0].reason, "Correct the query string.")
+            raise Refusal(400, "request_invalid", f"{wrong[0].name} {wrong[0].reason}.", "Correct the query string.")
         return await handlers.call(operation, scope, arguments)
 
     return Errors(Body(Routes(operations, call), max_bytes=MAX_BATCH_BYTES, timeout_ms=BODY_TIMEOUT_MS), _error)

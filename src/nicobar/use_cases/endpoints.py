@@ -10,8 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta
 
 from nicobar.audit import AuditAction
-from nicobar.connectors import FieldKind
-from nicobar.connectors.http import read_secrets, rotated
+from nicobar.connectors import signing_secrets
 from nicobar.connectors.registry import connector, default_code
 from nicobar.crypto import new_webhook_secret
 from nicobar.errors import Conflict, Refusal, UserError
@@ -124,7 +123,7 @@ async def rotate_secret(edit: Edit, endpoint: Endpoint, secret: str | None = Non
     new = secret or new_webhook_secret()
     stored = endpoint_credentials(edit.services.vault, endpoint)
     until_ms = now_ms + min(max(grace_s, 0), MAX_GRACE_S) * 1_000
-    value = rotated(stored[name], new, now_ms=now_ms, until_ms=until_ms)
+    value = signing_secrets.rotated(stored[name], new, now_ms=now_ms, until_ms=until_ms)
     put = changed(endpoint, EndpointPatch(credentials={name: value}), vault=edit.services.vault, now_ms=now_ms)
     await edit.commit(AuditAction.ENDPOINT_ROTATE_SECRET, endpoint.id, put, app_id=endpoint.app_id)
     return new
@@ -132,7 +131,8 @@ async def rotate_secret(edit: Edit, endpoint: Endpoint, secret: str | None = Non
 
 def signing_secret(services: OperationServices, endpoint: Endpoint) -> str:
     """What an endpoint's requests are signed with. Raises Refusal 404 where they are not signed."""
-    return read_secrets(endpoint_credentials(services.vault, endpoint)[signing_field(endpoint)])[0].secret
+    stored = endpoint_credentials(services.vault, endpoint)[signing_field(endpoint)]
+    return signing_secrets.read_secrets(stored)[0].secret
 
 
 async def pause(edit: Edit, endpoint: Endpoint, why: str = PAUSED.template) -> None:
@@ -201,9 +201,9 @@ def check_enabled(endpoint: Endpoint) -> None:
 
 def signing_field(endpoint: Endpoint) -> str:
     """The credential that an endpoint's requests are signed with. Raises Refusal 404 where they are not signed."""
-    for field in connector(endpoint.connector).fields:
-        if field.kind is FieldKind.SECRET and field.signs:
-            return field.name
+    name = signing_secrets.signing_field(connector(endpoint.connector).fields)
+    if name is not None:
+        return name
     raise Refusal(
         404,
         "not_found",

@@ -71,7 +71,9 @@ class Signature(NamedTuple):
 
 
 class InvalidValue(NamedTuple):
-    """An invalid value: where it is (`path` or `query`), its name on the wire, and why."""
+    """An invalid value: its place (`path` or `query`), its name on the wire, and the reason, a predicate such as
+    `must be at most 250, not "999"`.
+    """
 
     place: str
     name: str
@@ -114,9 +116,7 @@ def read_path(
             arguments[parameter.argument] = msgspec.convert(values[parameter.argument], parameter.annotation)
         except msgspec.ValidationError as error:
             given = str(values[parameter.argument])
-            wrong.append(
-                InvalidValue("path", parameter.argument, _reason(parameter, parameter.argument, error, given))
-            )
+            wrong.append(InvalidValue("path", parameter.argument, _reason(parameter, error, given)))
     return arguments, wrong
 
 
@@ -135,22 +135,21 @@ def read_query(
                     value = _converted(parameter, values[name])
                 except msgspec.ValidationError as error:
                     given = None if parameter.is_list else values[name][-1]
-                    wrong.append(InvalidValue("query", name, _reason(parameter, name, error, given)))
+                    wrong.append(InvalidValue("query", name, _reason(parameter, error, given)))
                 else:
                     arguments[parameter.argument] = arguments.get(parameter.argument) or value
         if parameter.is_required and not any(name in values for name in parameter.names):
-            name = parameter.names[0]
-            wrong.append(InvalidValue("query", name, f'Missing required parameter "{name}".'))
+            wrong.append(InvalidValue("query", parameter.names[0], "is required"))
     return arguments, wrong
 
 
-def _reason(parameter: Parameter, name: str, error: msgspec.ValidationError, given: str | None) -> str:
+def _reason(parameter: Parameter, error: msgspec.ValidationError, given: str | None) -> str:
     need = requirement(error, enum_of(inspect.type_info(parameter.annotation)))
     # A query is always text, so that it is text explains nothing.
     need = need.removesuffix(", not text")
     if given is None or not need.startswith(("must be ", "must match ")):
-        return f"{name} {need}."
-    return f'{name} {need}, not "{shortened(given)}".'
+        return need
+    return f'{need}, not "{shortened(given)}"'
 
 
 def enum_of(kind: inspect.Type) -> type[Enum] | None:

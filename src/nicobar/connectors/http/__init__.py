@@ -26,16 +26,16 @@ from nicobar.connectors import (
     Response,
     Transport,
 )
-from nicobar.connectors.answers import answered, deferred, retry_after_ms, said, unsent
+from nicobar.connectors.answers import answered, deferred, retry_after_ms, summary_of, unsent
 from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity
 from nicobar.connectors.payload import encoded
+from nicobar.connectors.signing_secrets import SigningSecret, read_secrets
 from nicobar.crypto import standard_webhooks_signature, webhook_secret_key
 from nicobar.errors import UserError
-from nicobar.model import Call, Level, Record, Setting, Verdict
+from nicobar.model import Call, Level, Setting, Verdict
 from nicobar.reasons import reason
 
-MAX_SECRETS = 4
 TEST_HEADER = "nicobar-test"  # marks test events
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")  # RFC 9110, section 5.6.2
 _SOURCE = "https://www.standardwebhooks.com"
@@ -115,48 +115,6 @@ class HttpEndpoint:
     ) -> HttpDestination:
         values = read_fields(self.fields, settings, credentials)
         return HttpDestination(str(values["url"]), read_secrets(str(values["secret"])), _checked(headers or {}))
-
-
-class SigningSecret(Record):
-    """A secret and its expiry (Unix ms); None for the current secret."""
-
-    secret: str
-    until_ms: int | None = None
-
-
-def read_secrets(text: str) -> tuple[SigningSecret, ...]:
-    """The secrets in the field `secret`, the current one first. Raises UserError."""
-    secrets: list[SigningSecret] = []
-    for part in text.split():
-        secret, _, until = part.partition("@")
-        webhook_secret_key(secret)
-        if bool(secrets) is not until.isdecimal():
-            raise UserError(
-                "secret_malformed", "Invalid signing secret.", "Enter one secret that starts with whsec_."
-            )
-        secrets.append(SigningSecret(secret=secret, until_ms=int(until) if until else None))
-    if not 0 < len(secrets) <= MAX_SECRETS:
-        raise UserError(
-            "secret_malformed",
-            "Expected 1 to %(max_secrets)s signing secrets, got %(secrets)s.",
-            "Keep only the secrets that are still in use.",
-            secrets=len(secrets),
-            max_secrets=MAX_SECRETS,
-        )
-    return tuple(secrets)
-
-
-def rotated(text: str, new: str, *, now_ms: int, until_ms: int) -> str:
-    """The field `secret` with a new current secret. The previous one signs too until `until_ms`; older ones keep
-    their expiry. Raises UserError for an invalid secret.
-    """
-    current, *older = read_secrets(text)
-    kept = [SigningSecret(secret=current.secret, until_ms=until_ms), *older]
-    live = [item for item in kept if item.until_ms is not None and item.until_ms > now_ms and item.secret != new]
-    parts = [new, *(f"{item.secret}@{item.until_ms}" for item in live)]
-    changed = " ".join(parts[:MAX_SECRETS])
-    read_secrets(changed)
-    return changed
 
 
 def _checked(headers: Mapping[str, str]) -> dict[str, str]:
@@ -274,7 +232,7 @@ class HttpDestination:
                     "gone",
                     "The receiver responded with %(answer)s. Status 410 means that it no longer accepts "
                     "webhooks. Enable the endpoint once it does; the waiting deliveries are then sent.",
-                    answer=said(answer),
+                    answer=summary_of(answer),
                 )
             )
         # The receiver responded and may accept the event later, so its breaker does not open.

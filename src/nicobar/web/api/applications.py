@@ -1,4 +1,4 @@
-"""`/api/v1/app`: tenants."""
+"""`/api/v1/app`: applications."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ class CustomerOut(Shape):
 
 
 class DeliveryOut(Shape):
-    """The delivery of a message to an endpoint. `tries` is the number of attempts. `behind` is the earlier message of
-    the same customer that this delivery is queued after; its next attempt is at `behindUntil`.
+    """The delivery of a message to an endpoint. `tries` is the number of attempts in the retry schedule. `behind` is
+    the earlier message of the same customer that this delivery is queued after; its next attempt is at `behindUntil`.
     """
 
     endpoint_id: EndpointId

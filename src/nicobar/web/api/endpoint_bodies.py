@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.connectors import FieldKind
 from nicobar.connectors.registry import CONNECTORS, connector
+from nicobar.connectors.signing_secrets import signing_field
 from nicobar.crypto import Vault
 from nicobar.errors import Conflict, UserError
 from nicobar.model import Endpoint, Record, Setting
@@ -30,7 +31,8 @@ from nicobar.use_cases.endpoint_records import EndpointSpec
 from nicobar.web.api.errors import Invalid
 from nicobar.web.api.shapes import Channel, Description, EventTypeName, Metadata, Shape, Uid, Unsupported, given_names
 
-HTTP = "http"
+# The public Svix API's endpoints: a URL, and a secret that signs the requests.
+DEFAULT_KIND = next(item.kind for item in CONNECTORS if signing_field(item.fields) is not None)
 MASKED = "***"
 
 Url = Annotated[
@@ -161,9 +163,14 @@ class EndpointPatch(OlderNames):
 
 def spec_of(wanted: EndpointIn) -> EndpointSpec:
     """The spec of a new endpoint. Raises Invalid."""
-    connection = connection_of(wanted.connector.kind if wanted.connector else HTTP, wanted)
-    if connection.kind == HTTP and "url" not in connection.settings:
-        raise Invalid("body.url", "url is missing.", "Give where to post, or another connector.")
+    connection = connection_of(wanted.connector.kind if wanted.connector else DEFAULT_KIND, wanted)
+    url = _field_of(connection.kind, "url")
+    if url is not None and url not in connection.settings:
+        raise Invalid(
+            "body.url",
+            'Missing field "url".',
+            f"The connector {connection.kind} requires a URL. Add url or change the connector.",
+        )
     return EndpointSpec(
         connector=connection.kind,
         name=wanted.name,
@@ -239,16 +246,26 @@ def connection_of(kind: str, wanted: EndpointIn) -> Connection:
 def _read_svix_fields(
     kind: str, wanted: EndpointIn, settings: dict[str, Setting], credentials: dict[str, str]
 ) -> None:
-    """Puts `url` and `secret` of the body, which the public API has beside a connector's fields, among those."""
-    if kind != HTTP:
-        for field in ("url", "secret"):
-            if getattr(wanted, field) is not None:
-                raise Invalid(f"body.{field}", f"The connector {kind} has no {field} field.", "Omit the field.")
-        return
-    if wanted.url is not None:
-        settings["url"] = wanted.url
-    if wanted.secret is not None:
-        credentials["secret"] = wanted.secret
+    """Adds `url` and `secret`, which the public API has outside of a connector's fields, under the connector's names.
+    Raises Invalid for a connector that does not sign its requests.
+    """
+    for name, value, values in (("url", wanted.url, settings), ("secret", wanted.secret, credentials)):
+        field = _field_of(kind, name)
+        if value is None:
+            continue
+        if field is None:
+            raise Invalid(f"body.{name}", f"The connector {kind} has no {name} field.", "Omit the field.")
+        values[field] = value
+
+
+def _field_of(kind: str, name: str) -> str | None:
+    """The connector's field for `url` or `secret` of the public API. Only connectors that sign have these."""
+    of_kind = connector(kind)
+    secret = signing_field(of_kind.fields)
+    if secret is None or name == "secret":
+        return secret
+    urls = (field.name for field in of_kind.fields if field.kind is FieldKind.URL and field.required)
+    return next(urls, None)
 
 
 def _is_secret(kind: str, name: str) -> bool:

@@ -69,7 +69,7 @@ def shown(services: Services, endpoint: Endpoint) -> EndpointOut:
     opened = services.configuration.endpoints.get(endpoint.seq)
     return EndpointOut(
         id=endpoint.id,
-        url=opened.destination.url if opened else str(endpoint.settings.get("url", "")),
+        url=opened.destination.url if opened else connector(endpoint.connector).url(endpoint.settings),
         description=endpoint.details.description,
         disabled=endpoint.disabled,
         created_at=moment(endpoint.details.created_at_ms or made_at_ms(endpoint.id)),

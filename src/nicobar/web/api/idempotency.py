@@ -36,7 +36,7 @@ class GivenAnswer(NamedTuple):
 
 
 def key_of(token_id: str, key: str, *, method: str, path: str, query: bytes, body: bytes) -> Key:
-    """Raises Refusal for a key that is too long."""
+    """Raises Refusal 400 for a key that is too long."""
     if len(key) > MAX_KEY_CHARS:
         raise Refusal(
             400,
@@ -121,7 +121,7 @@ class Idempotency:
 
 
 def _key_in(scope: Message) -> Key | None:
-    """Raises Refusal for a key that is too long."""
+    """Raises Refusal 400 for a key that is too long."""
     key = headers_of(scope).get("idempotency-key", "")
     caller = caller_in(scope)
     if scope["method"] != "POST" or not key or caller is None:

@@ -176,7 +176,8 @@ async def create_message(
     dry_run: DryRun = False,
 ) -> Response[MessageOut | DryRunOut]:
     """Sends an event to all endpoints that subscribe to its event type. The message is stored on disk before the
-    response is sent. The customer is read from the payload as by the application's first source.
+    response is sent. The customer is read from the payload in the format of the application's first
+    source.
     """
     _check_supported(data)
     now_ms = services.clock.now_ms()

@@ -81,7 +81,10 @@ def check_values(wrong: Sequence[InvalidValue]) -> None:
     """Raises InvalidRequest for an invalid value."""
     if wrong:
         raise InvalidRequest(
-            [ValidationDetail(loc=[item.place, item.name], msg=item.reason, type="value_error") for item in wrong]
+            [
+                ValidationDetail(loc=[item.place, item.name], msg=f"{item.name} {item.reason}.", type="value_error")
+                for item in wrong
+            ]
         )
 
 

@@ -23,7 +23,7 @@ from nicobar.use_cases.dry_run import dry_target, unpublished
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.transformations import MAX_VERSION, TransformationPatch
 from nicobar.web.api.auth import Caller, Needs
-from nicobar.web.api.endpoint_bodies import HTTP, Kind
+from nicobar.web.api.endpoint_bodies import DEFAULT_KIND, Kind
 from nicobar.web.api.endpoints import ONE
 from nicobar.web.api.errors import Invalid
 from nicobar.web.api.listing import page_of_found, span_of
@@ -89,7 +89,7 @@ class ConnectorSimulateIn(TransformationSimulateIn):
     `http`.
     """
 
-    connector: Kind = HTTP
+    connector: Kind = DEFAULT_KIND
 
 
 class CallOut(Shape):

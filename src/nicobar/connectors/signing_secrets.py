@@ -1,0 +1,59 @@
+"""The value of a connector's field that signs: the current secret, and previous secrets with their expiry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nicobar.connectors import Field, FieldKind
+from nicobar.crypto import webhook_secret_key
+from nicobar.errors import UserError
+from nicobar.model import Record
+
+MAX_SECRETS = 4
+
+
+class SigningSecret(Record):
+    """A secret and its expiry (Unix ms); None for the current secret."""
+
+    secret: str
+    until_ms: int | None = None
+
+
+def signing_field(fields: Sequence[Field]) -> str | None:
+    """The name of the field that signs; None for a connector that does not sign its requests."""
+    return next((field.name for field in fields if field.kind is FieldKind.SECRET and field.signs), None)
+
+
+def read_secrets(text: str) -> tuple[SigningSecret, ...]:
+    """The secrets in a field that signs, the current secret first. Raises UserError."""
+    secrets: list[SigningSecret] = []
+    for part in text.split():
+        secret, _, until = part.partition("@")
+        webhook_secret_key(secret)
+        if bool(secrets) is not until.isdecimal():
+            raise UserError(
+                "secret_malformed", "Invalid signing secret.", "Enter one secret that starts with whsec_."
+            )
+        secrets.append(SigningSecret(secret=secret, until_ms=int(until) if until else None))
+    if not 0 < len(secrets) <= MAX_SECRETS:
+        raise UserError(
+            "secret_malformed",
+            "Expected 1 to %(max_secrets)s signing secrets, got %(secrets)s.",
+            "Keep only the secrets that are still in use.",
+            secrets=len(secrets),
+            max_secrets=MAX_SECRETS,
+        )
+    return tuple(secrets)
+
+
+def rotated(text: str, new: str, *, now_ms: int, until_ms: int) -> str:
+    """The value of a field that signs with a new current secret. The previous secret signs too until `until_ms`;
+    older ones keep their expiry. Raises UserError for an invalid secret.
+    """
+    current, *older = read_secrets(text)
+    kept = [SigningSecret(secret=current.secret, until_ms=until_ms), *older]
+    live = [item for item in kept if item.until_ms is not None and item.until_ms > now_ms and item.secret != new]
+    parts = [new, *(f"{item.secret}@{item.until_ms}" for item in live)]
+    changed = " ".join(parts[:MAX_SECRETS])
+    read_secrets(changed)
+    return changed
