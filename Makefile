@@ -13,7 +13,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint types imports unit format bench chaos chromium assets messages screenshots wheels lock clean
+.PHONY: help setup demo check test lint spelling types imports unit format bench chaos chromium assets messages screenshots wheels lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -37,10 +37,10 @@ $(READY): $(RUNTIME) constraints.txt
 demo: $(RUNTIME) ## Deliver sample events to a local emulator; no account needed (ARGS=--once exits when done)
 	@$(BIN)/nicobar demo $(ARGS)
 
-check: $(READY) ## Lint, types, imports, unit and contract tests (one minute; no root, browser or Node)
-	@$(MAKE) --no-print-directory -j4 lint types imports unit
+check: $(READY) ## Lint, spelling, types, imports, unit and contract tests (one minute; no root, browser or Node)
+	@$(MAKE) --no-print-directory -j4 lint spelling types imports unit
 
-test: $(READY) $(CLIENTS) $(ASSETS) chromium lint types imports ## Run everything that CI runs
+test: $(READY) $(CLIENTS) $(ASSETS) chromium lint spelling types imports ## Run everything that CI runs
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal $(ARGS)
 
 unit: $(READY)
@@ -56,6 +56,9 @@ $(ASSETS): $(READY) assets/package-lock.json
 
 lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+spelling: $(READY)
+	@$(BIN)/typos
 
 types: $(READY)
 	@$(BIN)/mypy

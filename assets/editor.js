@@ -8,7 +8,7 @@ import {EditorState} from "@codemirror/state";
 import {drawSelection, EditorView, highlightActiveLine, highlightSpecialChars, keymap, lineNumbers} from "@codemirror/view";
 import {tags} from "@lezer/highlight";
 
-const colours = HighlightStyle.define([
+const colors = HighlightStyle.define([
   {tag: [tags.keyword, tags.controlKeyword, tags.definitionKeyword, tags.moduleKeyword], color: "var(--code-keyword)"},
   {tag: [tags.string, tags.special(tags.string), tags.regexp], color: "var(--code-string)"},
   {tag: [tags.number, tags.bool, tags.null, tags.atom], color: "var(--code-number)"},
@@ -77,7 +77,7 @@ export function edit(area, onChange) {
         lineNumbers(), highlightSpecialChars(), history(), drawSelection(), indentOnInput(), bracketMatching(),
         closeBrackets(), highlightActiveLine(),
         // The stream parser highlights; what is wrong with the code, the sandbox itself says. Its grammar is 90 KB less.
-        StreamLanguage.define(javascript), syntaxHighlighting(colours), looks,
+        StreamLanguage.define(javascript), syntaxHighlighting(colors), looks,
         autocompletion({override: [complete]}),
         keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...historyKeymap, ...completionKeymap, ...lintKeymap,
           // Escape, then Tab, leaves the editor: https://codemirror.net/examples/tab/.

@@ -142,7 +142,7 @@ async def remove(store: SqliteStore, clock: SystemClock, endpoint_id: str, *, nu
     alone_s, before = max(waits_s), len(waits_s)
     started = time.perf_counter()
     await store.change([RemoveEndpoint(endpoint_id=endpoint_id)])
-    removing = asyncio.create_task(Remover(upkeep=store, clock=clock).run(stop))
+    removing = asyncio.create_task(Remover(store=store, clock=clock).run(stop))
     while await store.backlog():
         await clock.wait(ended, 250)
     took_s = time.perf_counter() - started

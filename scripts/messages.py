@@ -1,9 +1,11 @@
-"""Extracts the dashboard's texts, updates each language's catalog and compiles it: `make messages`. New texts
-get an empty translation in `locale/<language>/LC_MESSAGES/nicobar.po`.
+"""Extracts the dashboard's texts, updates each language's catalog and compiles it, and writes each language's
+formats of numbers and dates: `make messages`. New texts get an empty translation in
+`locale/<language>/LC_MESSAGES/nicobar.po`.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,7 +13,8 @@ from io import BytesIO
 from pathlib import Path
 
 import msgspec
-from babel.messages.catalog import Catalog
+from babel import Locale
+from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_dir, extract_python
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
@@ -20,6 +23,7 @@ from nicobar.connectors.registry import CONNECTORS
 from nicobar.settings import Settings, description
 from nicobar.sources.registry import SOURCES
 from nicobar.web import dashboard
+from nicobar.web.dashboard.formats import FILE, Patterns
 from nicobar.web.dashboard.language import DEFAULT, DOMAIN, LANGUAGES
 from nicobar.web.dashboard.pages import help_of, recipe_title
 
@@ -104,6 +108,28 @@ def _of_sources() -> Iterator[str]:
         yield from (event_type.description for event_type in source.event_types())
 
 
+def patterns_of(language: str) -> Patterns:
+    """A language's conventions, from the Unicode CLDR. Raises ValueError if `Formats` cannot follow them."""
+    locale = Locale.parse(language)
+    decimal = locale.decimal_formats[None]
+    if decimal.grouping != (3, 3):
+        raise ValueError(f"{language} groups digits by {decimal.grouping}")
+    symbols = locale.number_symbols["latn"]
+    return Patterns(
+        decimal=symbols["decimal"],
+        group=symbols["group"],
+        percent=re.sub(r"[#,.0]+", "{}", locale.percent_formats[None].pattern),
+        months=tuple(locale.months["format"]["abbreviated"][month] for month in range(1, 13)),
+        date=locale.datetime_skeletons["yMMMd"].format,
+        clock=locale.datetime_skeletons["Hm"].format,
+        moment=str(locale.datetime_formats["medium"]),
+    )
+
+
+def formats_file(language: str) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(patterns_of(language)), indent=2) + b"\n"
+
+
 def compiled(catalogue: Catalog) -> bytes:
     out = BytesIO()
     write_mo(out, catalogue)
@@ -112,6 +138,11 @@ def compiled(catalogue: Catalog) -> bytes:
 
 def path_of(language: str) -> Path:
     return ROOT / "locale" / language / "LC_MESSAGES" / f"{DOMAIN}.po"
+
+
+def forms(message: Message) -> tuple[str, ...]:
+    """The translation, or one for each plural form."""
+    return message.string if isinstance(message.string, tuple) else (message.string,)
 
 
 def read(language: str) -> Catalog:
@@ -136,10 +167,13 @@ def _empty(language: str) -> Catalog:
 def main() -> None:
     template = gather()
     for language in LANGUAGES:
+        folder = ROOT / "locale" / language
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FILE).write_bytes(formats_file(language))
         if language == DEFAULT:
             continue
         path = path_of(language)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         catalog = _empty(language)
         for message in read(language):
             if message.id:
@@ -149,7 +183,7 @@ def main() -> None:
         with path.open("wb") as out:
             write_po(out, catalog, width=110, sort_output=True, no_location=True, omit_header=False)
         path.with_suffix(".mo").write_bytes(compiled(catalog))
-        missing = [message.id for message in catalog if message.id and not message.string]
+        missing = [message.id for message in catalog if message.id and not all(forms(message))]
         sys.stdout.write(f"{language}: {len(catalog)} texts, {len(missing)} untranslated\n")
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from nicobar import crypto
 from support.shared import SANDBOX, close_all
-from support.store import STORES, open_store
+from support.store import STORES, drop_store, open_store
 
 settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("search", deadline=None, max_examples=2_000, suppress_health_check=[HealthCheck.too_slow])
@@ -56,6 +56,7 @@ async def store(request, tmp_path):
     opened = await open_store(tmp_path, database=request.param)
     yield opened
     await opened.close()
+    drop_store(tmp_path)
 
 
 @pytest.fixture

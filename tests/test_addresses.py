@@ -111,5 +111,5 @@ def test_an_origin_is_scheme_host_and_port(url, other, same):
     assert (origin_of(url) == origin_of(other)) is same
 
 
-def test_entries_are_written_as_they_are_read():
+def test_entries_are_written_in_the_form_they_are_read():
     assert [entry_for("::1", 80), entry_for("CRM.internal.", 8080)] == ["[::1]:80", "crm.internal:8080"]

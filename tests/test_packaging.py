@@ -18,6 +18,6 @@ def test_runtime_and_development_pin_the_same_versions():
     assert runtime <= pinned("constraints.txt")
 
 
-def test_runtime_packages_leave_out_what_only_tests_need():
+def test_runtime_packages_exclude_test_dependencies():
     names = {line.split("==")[0] for line in pinned("constraints-runtime.txt")}
     assert not names & {"hypothesis", "playwright", "pytest", "mypy", "ruff", "schemathesis"}

@@ -53,7 +53,7 @@ def error(value: Any, kind: Any = Thing) -> msgspec.ValidationError:
         ({"zoned": "2026-11-24T08:00:00"}, "zoned", "must have a time zone, such as 2026-11-24T08:00:00Z"),
         ({"on": 1}, "on", "must be true or false, not an integer"),
         ({"either": None}, "either", "must be an integer or text, not null"),
-        ({"nam": "a"}, "", 'has an unknown field "nam"'),
+        ({"nam": "a"}, "", 'has an unknown field "nam"'),  # misspelled
         ({"things": [{}, {"prot": 1}]}, "things[1]", 'has an unknown field "prot"'),
         ([], "", "must be an object, not a list"),
     ],

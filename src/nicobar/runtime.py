@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
-import os
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,7 @@ from nicobar.clock import Clock, SystemClock
 from nicobar.connectors.fields import address_error
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
-from nicobar.errors import StoreError, StoreUnusable, UserError
+from nicobar.errors import StoreError, StoreUnusable
 from nicobar.ids import IdFactory
 from nicobar.logs import log
 from nicobar.metrics import LimitReport, Metrics
@@ -33,13 +30,14 @@ from nicobar.pipeline.recorder import Recorded
 from nicobar.pipeline.rejected_requests import RefusalLog
 from nicobar.pipeline.replay import Replayer
 from nicobar.pipeline.retention import Maintainer, Remover
+from nicobar.pipeline.standby import Standby
 from nicobar.pipeline.worker import Worker
 from nicobar.sandbox import Sandbox
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Role, Settings
 from nicobar.store import Store
 from nicobar.store.installation import KeyHolder, fix_for, opening
-from nicobar.store.sqlite import SqliteStore, apply_migrations
+from nicobar.store.location import locate
 from nicobar.use_cases.request_limit import RequestLimit
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.users import offer_setup_link
@@ -86,7 +84,12 @@ class Runtime:
         stop = asyncio.Event()
         task = asyncio.create_task(work(stop), name=name)
         self._tasks.append(task)
-        stack.push_async_callback(_end, stop, task)
+        stack.push_async_callback(self._end, stop, task)
+
+    async def _end(self, stop: asyncio.Event, task: asyncio.Task[None]) -> None:
+        stop.set()
+        await task
+        self._tasks.remove(task)
 
     def readiness(self, sandbox: Sandbox) -> Readiness:
         return Readiness(
@@ -94,9 +97,9 @@ class Runtime:
             store=self.store,
             configuration=self.configuration,
             sandbox=sandbox,
-            worker=self.worker,
+            worker=lambda: self.worker,
             tasks=lambda: self._tasks,
-            directory=self.settings.database_path.resolve().parent,
+            directory=locate(self.settings.database).directory,
             clock=self.clock,
         )
 
@@ -104,6 +107,9 @@ class Runtime:
         """Tells the worker about new work for these endpoints; one in another process finds it within a second."""
         if self.worker is not None:
             self.worker.wake(endpoint_seqs)
+
+    def forget_worker(self) -> None:
+        self.worker = None
 
     async def refresh_gauges(self) -> None:
         names = {endpoint.seq: endpoint.name for endpoint in self.configuration.snapshot.endpoints}
@@ -132,35 +138,36 @@ def prepare_database(settings: Settings, now_ms: int, *, new_installation: bool)
     the key and the names of the migrations that were applied. Blocks. Raises StoreUnusable.
     """
     make_data_dir(settings.data_dir)
-    database_path = settings.database_path
+    location = locate(settings.database)
     keys = KeyHolder(
         key_path=settings.key_path,
         secret_key=settings.secret_key,
-        database_path=database_path,
+        database=location.name,
         new_installation=new_installation,
         now_ms=now_ms,
     )
-    with opening(settings.data_dir, database_path.resolve().parent):
-        applied = apply_migrations(database_path, now_ms, keys)
+    with opening(*filter(None, [settings.data_dir, location.directory])):
+        applied = location.migrate(keys, now_ms)
         return keys.settle(), applied
 
 
 @asynccontextmanager
 async def open_store(
     settings: Settings, clock: Clock, *, create: bool = True, new_installation: bool = False
-) -> AsyncIterator[tuple[SqliteStore, Vault]]:
+) -> AsyncIterator[tuple[Store, Vault]]:
     """The database and the key of its secrets; both are created where there is neither, unless `create` is false.
     Raises StoreUnusable.
     """
+    location = locate(settings.database)
     has_key = bool(settings.secret_key) or settings.key_path.exists()
-    if not create and not has_key and not settings.database_path.exists():
+    if not create and not has_key and not await asyncio.to_thread(location.exists):
         raise StoreUnusable(
             "no_database",
-            f"No Nicobar database at {settings.database_path.resolve()}.",
+            f"No Nicobar database at {location.name}.",
             "Run this where `nicobar serve` runs, or pass its directory with --data-dir.",
         )
     vault, _ = await asyncio.to_thread(prepare_database, settings, clock.now_ms(), new_installation=new_installation)
-    store = SqliteStore(settings.database_path)
+    store = location.open()
     try:
         yield store, vault
     finally:
@@ -195,13 +202,11 @@ async def run(
             )
             sandbox = await stack.enter_async_context(pool)
         if settings.role is not Role.WEB:
-            stack.enter_context(_only_worker(settings.lock_path))
-            runtime.worker = await _start_worker(stack, runtime, sandbox, on_recorded)
-            replayer = Replayer(replays=store, clock=clock, on_moved=runtime.wake)
-            runtime.keep_running(stack, "replays", replayer.run)
-            maintainer = Maintainer(upkeep=store, clock=clock, retention_days=settings.retention_days)
-            runtime.keep_running(stack, "retention", maintainer.run)
-            runtime.keep_running(stack, "removed endpoints", Remover(upkeep=store, clock=clock).run)
+            standby = Standby(
+                locate(settings.database), lambda parts: _start_delivery(parts, runtime, sandbox, on_recorded), clock
+            )
+            await standby.start()
+            runtime.keep_running(stack, "delivery", standby.run)
         readiness = runtime.readiness(sandbox)
         stack.push_async_callback(readiness.close)
         ops = create_ops(runtime.metrics, readiness, runtime.refresh_gauges)
@@ -245,6 +250,19 @@ def make_data_dir(path: Path) -> None:
         ) from error
 
 
+async def _start_delivery(
+    stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox, on_recorded: Callable[[Recorded], None] | None
+) -> None:
+    """What only one process of a database runs."""
+    store, clock = runtime.store, runtime.clock
+    runtime.worker = await _start_worker(stack, runtime, sandbox, on_recorded)
+    replayer = Replayer(replays=store, clock=clock, on_moved=runtime.wake)
+    runtime.keep_running(stack, "replays", replayer.run)
+    maintainer = Maintainer(store=store, clock=clock, retention_days=runtime.settings.retention_days)
+    runtime.keep_running(stack, "retention", maintainer.run)
+    runtime.keep_running(stack, "removed endpoints", Remover(store=store, clock=clock).run)
+
+
 async def _start_worker(
     stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox, on_recorded: Callable[[Recorded], None] | None
 ) -> Worker:
@@ -269,6 +287,7 @@ async def _start_worker(
         alerts=runtime.alerts,
     )
     await worker.start()
+    stack.callback(runtime.forget_worker)
     stack.push_async_callback(worker.stop, runtime.settings.shutdown_ms)
     return worker
 
@@ -361,33 +380,3 @@ def _mail(settings: Settings) -> Mail | None:
     if not settings.alert_smtp_url:
         return None
     return Mail(url=settings.alert_smtp_url, sender=settings.alert_mail_from, recipients=settings.alert_recipients)
-
-
-async def _end(stop: asyncio.Event, task: asyncio.Task[None]) -> None:
-    stop.set()
-    await task
-
-
-@contextlib.contextmanager
-def _only_worker(path: Path) -> Iterator[None]:
-    """Holds the lock of the database's worker; the system releases it however the process ends."""
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise StoreUnusable(
-            "not_writable",
-            f"Cannot create the worker's lock file {path}: {error.strerror}.",
-            fix_for(error, "Give the user that runs Nicobar write access to the database's directory."),
-        ) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(
-                "worker_running",
-                f"Another worker is already running on this database ({path}).",
-                "Stop it first, or start this process with --role web.",
-            ) from error
-        yield
-    finally:
-        os.close(handle)

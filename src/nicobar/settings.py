@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -25,6 +26,8 @@ FILE_VARIABLE = "NICOBAR_SETTINGS"
 MAX_SHOWN_CHARS = 100
 Network = IPv4Network | IPv6Network
 _SQLITE_URL = "sqlite:///"
+_PASSWORD = re.compile(r"((?:^|&)(?:ssl)?password=)[^&]*")
+_DATABASE_URLS = (_SQLITE_URL, "postgresql://", "postgres://")
 # Settings without a flag, since other users of the machine can read a process's arguments; they are never shown.
 SECRETS = frozenset({"secret_key"})
 
@@ -61,7 +64,11 @@ class Settings(Record):
         Path, Meta(description="Directory for the database and for secret.key, the key that encrypts stored secrets.")
     ] = Path("nicobar-data")
     database_url: Annotated[
-        str, Meta(description="Database URL: sqlite:///PATH. Defaults to nicobar.db in the data directory.")
+        str,
+        Meta(
+            description="Database URL: sqlite:///PATH or postgresql://USER@HOST:PORT/NAME. Defaults to nicobar.db in "
+            "the data directory."
+        ),
     ] = ""
     secret_key: Annotated[
         str,
@@ -162,17 +169,16 @@ class Settings(Record):
     )
 
     @property
-    def database_path(self) -> Path:
-        """Where the SQLite file is. Raises SettingsError for a URL of another database."""
-        if not self.database_url:
-            return self.data_dir / "nicobar.db"
-        if not self.database_url.startswith(_SQLITE_URL) or self.database_url == _SQLITE_URL:
+    def database(self) -> str:
+        """The database's URL. Raises SettingsError for one of neither database."""
+        url = self.database_url or f"{_SQLITE_URL}{self.data_dir / 'nicobar.db'}"
+        if not url.startswith(_DATABASE_URLS) or url in _DATABASE_URLS:
             raise SettingsError(
                 "setting_invalid",
-                "Invalid database_url: must be sqlite:///PATH.",
-                "For example, sqlite:///nicobar.db or sqlite:////var/lib/nicobar.db.",
+                "Invalid database_url: must be sqlite:///PATH or postgresql://….",
+                "For example, sqlite:////var/lib/nicobar.db or postgresql://nicobar@db.example:5432/nicobar.",
             )
-        return Path(self.database_url.removeprefix(_SQLITE_URL))
+        return url
 
     @property
     def alert_recipients(self) -> tuple[str, ...]:
@@ -218,11 +224,6 @@ class Settings(Record):
     def key_path(self) -> Path:
         return self.data_dir / "secret.key"
 
-    @property
-    def lock_path(self) -> Path:
-        """The lock file of the worker, next to the database file that symbolic links resolve to."""
-        return Path(f"{self.database_path.resolve()}.lock")
-
 
 def description(field: msgspec.structs.FieldInfo) -> str:
     """The description of a setting."""
@@ -256,8 +257,11 @@ def shown(settings: Settings, name: str) -> str:
     if name in SECRETS:
         return "***" if text else ""
     parts = urlsplit(text) if "://" in text else None
-    if parts is None or parts.password is None:
+    if parts is None:
         return text
+    parts = parts._replace(query=_PASSWORD.sub(r"\1***", parts.query))
+    if parts.password is None:
+        return parts.geturl() if parts.query else text
     host = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=f"{parts.username}:***@{host}").geturl()
 
@@ -299,7 +303,7 @@ def _settings(values: Mapping[str, tuple[object, str]]) -> Settings:
                 description(fields[key]),
             ) from error
     settings = Settings(**read)  # type: ignore[arg-type] # each value was converted to its field's type above
-    _ = settings.database_path, settings.alert_recipients, settings.allowed, settings.trusted_networks
+    _ = settings.database, settings.alert_recipients, settings.allowed, settings.trusted_networks
     return settings
 
 
@@ -313,9 +317,9 @@ def _need(key: str, value: object, field: msgspec.structs.FieldInfo, error: msgs
     return f"{need}. Got {repr(value)[:MAX_SHOWN_CHARS]}."
 
 
-def _suggestion(key: str, known: Sequence[str]) -> str:
-    close = get_close_matches(key, known, n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"Settings: {', '.join(known)}."
+def _suggestion(key: str, names: Sequence[str]) -> str:
+    close = get_close_matches(key, names, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Settings: {', '.join(names)}."
 
 
 def _convert(wanted: type, value: object) -> object:

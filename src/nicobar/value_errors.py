@@ -89,5 +89,5 @@ def _nouns(types: str) -> str:
 
 
 def _units(name: str, count: str) -> str:
-    one, many = _UNITS.get(name, ("byte", "bytes"))
-    return one if count == "1" else many
+    singular, plural = _UNITS.get(name, ("byte", "bytes"))
+    return singular if count == "1" else plural

@@ -80,7 +80,7 @@ async def test_a_message_token_can_only_create_messages(tmp_path):
         assert (await api.ask("POST", f"{api.app}/msg", event, token=token)).status == 401
 
 
-async def test_the_last_use_of_a_token_is_kept_once_a_minute(tmp_path):
+async def test_a_token_s_last_use_is_stored_once_a_minute(tmp_path):
     async with asking(tmp_path) as api:
         store = api.nicobar.runtime.store
         await api.ask("GET", api.app)
@@ -124,7 +124,7 @@ async def test_the_same_key_and_request_are_done_once(tmp_path):
         assert len(listed.body["data"]) == 3
 
 
-async def test_a_kept_answer_holds_no_secret_that_can_be_read_in_the_database(tmp_path):
+async def test_stored_answers_contain_no_readable_secret(tmp_path):
     async with asking(tmp_path) as api:
         made = await api.ask("POST", "/api/v1/auth/token", {"name": "ci"}, idempotency_key="one")
         token = made.body["token"]
@@ -135,7 +135,7 @@ async def test_a_kept_answer_holds_no_secret_that_can_be_read_in_the_database(tm
         assert not any(token.encode() in content for content in files)
 
 
-async def test_a_refused_request_may_be_made_again_under_its_key(tmp_path):
+async def test_a_rejected_request_can_be_retried_with_its_key(tmp_path):
     async with asking(tmp_path) as api:
         await api.ask("POST", "/api/v1/app", {"name": "Acme", "uid": "acme"})
         body = {"name": "Second", "uid": "acme"}
@@ -144,7 +144,7 @@ async def test_a_refused_request_may_be_made_again_under_its_key(tmp_path):
         assert (await api.ask("POST", "/api/v1/app", body, idempotency_key="one")).status == 201
 
 
-async def test_of_requests_side_by_side_with_one_key_one_is_done(tmp_path):
+async def test_only_one_of_parallel_requests_with_one_key_runs(tmp_path):
     async with asking(tmp_path) as api:
         answers = await asyncio.gather(
             *(api.ask("POST", "/api/v1/app", {"name": "Acme"}, idempotency_key="one") for _ in range(8))
@@ -154,7 +154,7 @@ async def test_of_requests_side_by_side_with_one_key_one_is_done(tmp_path):
     assert {answer.status for answer in answers} <= {201, 409}
 
 
-async def test_a_key_that_was_taken_and_never_answered_says_so(tmp_path):
+async def test_an_unanswered_idempotency_key_has_status_0(tmp_path):
     async with asking(tmp_path) as api:
         store, now_ms = api.nicobar.runtime.store, api.nicobar.runtime.clock.now_ms()
         (token,) = await store.tokens()
@@ -165,7 +165,7 @@ async def test_a_key_that_was_taken_and_never_answered_says_so(tmp_path):
         assert await store.begin_answer(token.id, "one", "other", now_ms=now_ms, before_ms=now_ms + 1) is None
 
 
-async def test_large_and_broken_bodies_are_refused(tmp_path):
+async def test_large_and_broken_bodies_are_rejected(tmp_path):
     async with asking(tmp_path, max_api_body_bytes=2_000) as api:
         large = await api.ask("POST", "/api/v1/app", {"name": "x" * 3_000})
         assert (large.status, large.body["code"]) == (413, "body_too_large")
@@ -204,7 +204,7 @@ async def test_a_list_is_paged_in_both_directions(tmp_path):
         assert (broken.status, broken.body["detail"][0]["loc"]) == (422, ["query", "iterator"])
 
 
-async def test_bodies_and_times_are_read_as_they_are_written(tmp_path):
+async def test_bodies_and_times_are_read_unchanged(tmp_path):
     async with asking(tmp_path) as api:
         number = await api.ask("PATCH", "/api/v1/event-type/payment.succeeded", {"deprecated": 0})
         assert (number.status, number.body["detail"][0]["loc"]) == (422, ["body", "deprecated"])

@@ -27,7 +27,7 @@ async def post(api):
     return message_id
 
 
-async def test_a_failure_adds_no_message_where_no_alert_endpoint_is_set(tmp_path):
+async def test_without_an_alert_endpoint_a_failure_adds_no_message(tmp_path):
     async with asking(tmp_path, HANDLER) as api:
         message_id = await post(api)
         portal = await api.make_token(scope=Scope.APPLICATION, app_id=api.app_id, portal=True)
@@ -42,7 +42,7 @@ async def test_a_failure_adds_no_message_where_no_alert_endpoint_is_set(tmp_path
         assert [item.id for item in stored.items] == [message_id]
 
 
-async def test_an_alert_goes_to_its_endpoint_and_appears_nowhere_in_the_api(tmp_path):
+async def test_an_alert_reaches_its_endpoint_but_not_the_api(tmp_path):
     async with asking(tmp_path, HANDLER, alert_endpoint="ops") as api:
         ops = (await api.ask("POST", f"{api.app}/endpoint", HTTP | {"uid": "ops", "name": "ops"})).body["id"]
         shop = next(

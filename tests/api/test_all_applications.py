@@ -35,7 +35,7 @@ def endpoint_id(api):
     return api.nicobar.runtime.configuration.snapshot.endpoints[0].id
 
 
-async def test_attempts_of_all_applications_are_counted_by_a_task_that_has_ended(svix, api):
+async def test_attempts_of_all_applications_are_counted_by_a_completed_task(svix, api):
     await api.ask("POST", "/api/v1/app", {"name": "Acme", "uid": "acme"})
     await api.nicobar.send_sample("payment.succeeded", "evt_1")
     await api.nicobar.next_recorded()
@@ -61,7 +61,7 @@ async def test_attempts_of_all_applications_are_counted_by_a_task_that_has_ended
     assert (await api.ask("POST", "/api/v1/stats/usage/app", body, token=mine)).status == 403
 
 
-async def test_event_types_that_somebody_wants_are_gathered_by_a_task_that_has_ended(svix, api):
+async def test_subscribed_event_types_are_gathered_by_a_completed_task(svix, api):
     await api.ask("POST", "/api/v1/app", {"name": "Acme", "uid": "acme"})
     for types in (["b", "a"], ["c", "a"]):
         await api.ask("POST", "/api/v1/app/acme/endpoint", {"url": "https://shop.example/", "eventTypes": types})
@@ -84,7 +84,7 @@ async def test_applications_with_an_endpoint_are_counted(api):
     assert (await api.ask("GET", "/api/v1/app/stats/count-active", token=mine)).body == {"count": 1}
 
 
-async def test_all_payloads_of_an_application_are_taken_out_and_those_of_others_stay(svix, api, endpoint_id):
+async def test_only_the_application_s_own_payloads_are_deleted(svix, api, endpoint_id):
     # Nothing may fail here: that would be a message, too.
     assert (await api.ask("DELETE", f"{api.app}/endpoint/{endpoint_id}")).status == 204
     await api.ask("POST", "/api/v1/app", {"name": "Acme", "uid": "acme"})
@@ -106,7 +106,7 @@ async def test_all_payloads_of_an_application_are_taken_out_and_those_of_others_
     assert [(item["subject"], item["detail"]) for item in entries] == [(api.app_id, task.id)]
 
 
-async def test_a_replay_that_runs_is_canceled_and_what_it_moved_is_taken_back(tmp_path):
+async def test_canceling_a_running_replay_restores_its_deliveries(tmp_path):
     async with asking(tmp_path, HANDLER.replace("webhook.payload =", "throw")) as api:
         for number in range(3):
             await api.nicobar.send_sample("payment.succeeded", f"evt_{number}")

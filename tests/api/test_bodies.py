@@ -8,7 +8,7 @@ from support.api import asking
 from support.operations import DOCUMENT, HANDLER, OPERATIONS, UNKNOWN, ask_each, create_things
 
 
-def test_the_document_says_which_bodies_may_be_left_out():
+def test_the_document_marks_optional_bodies():
     may = {operation.id for operation in OPERATIONS if operation.has_body and not operation.needs_body}
     assert {"nicobar.endpoint.pause", "v1.authentication.app-portal-access", "v1.message.search"} <= may
     assert not {"v1.endpoint.recover", "v1.message.create", "v1.application.create"} & may

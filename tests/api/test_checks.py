@@ -17,7 +17,7 @@ async def api(tmp_path):
         yield it
 
 
-async def test_an_endpoint_s_credentials_are_checked_as_they_are_and_as_they_would_be(api):
+async def test_stored_and_new_credentials_of_an_endpoint_can_be_checked(api):
     (endpoint,) = (await api.ask("GET", f"{api.app}/endpoint")).body["data"]
     path = f"{api.app}/endpoint/{endpoint['id']}/check"
     good = await api.ask("POST", path)

@@ -18,7 +18,7 @@ from support.patience import PATIENCE_S
 HERE = Path(__file__).parent
 
 
-def test_every_operation_has_an_id_a_summary_a_description_and_its_statuses():
+def test_every_operation_has_id_summary_description_and_statuses():
     assert DOCUMENT["openapi"].startswith("3.1")
     ids = [operation.id for operation in OPERATIONS]
     assert len(set(ids)) == len(ids)
@@ -30,7 +30,7 @@ def test_every_operation_has_an_id_a_summary_a_description_and_its_statuses():
         assert all(response["description"] for response in details["responses"].values()), operation.id
 
 
-def test_every_body_has_an_example_that_fits_its_schema():
+def test_every_body_has_an_example_matching_its_schema():
     bodies = 0
     for operation in OPERATIONS:
         for body in (operation.details.get("requestBody", {}), *operation.details["responses"].values()):
@@ -41,13 +41,13 @@ def test_every_body_has_an_example_that_fits_its_schema():
     assert bodies > len(OPERATIONS)
 
 
-def test_every_reference_is_there():
+def test_every_reference_exists():
     names = set(re.findall(r"#/components/schemas/([\w.]+)", str(DOCUMENT["paths"])))
     assert names <= set(DOCUMENT["components"]["schemas"])
     assert not [name for name in DOCUMENT["components"]["schemas"] if "." in name]
 
 
-async def test_the_document_and_its_page_need_no_token_and_nothing_from_elsewhere(tmp_path):
+async def test_the_document_and_its_page_need_no_token_or_network(tmp_path):
     async with asking(tmp_path) as api:
         served = await api.ask("GET", "/api/v1/openapi.json", token="")
         assert served.status == 200
@@ -59,7 +59,7 @@ async def test_the_document_and_its_page_need_no_token_and_nothing_from_elsewher
         assert not re.findall(r'(?:src|href)="(?!#|openapi\.json)', text)
 
 
-async def test_every_example_of_a_body_is_one_that_is_taken(tmp_path):
+async def test_every_example_body_is_accepted(tmp_path):
     async with asking(tmp_path, HANDLER) as api:
         values = await create_things(api)
         with_bodies = [operation for operation in OPERATIONS if operation.has_body]
@@ -109,7 +109,7 @@ async def test_every_answer_is_one_that_the_document_has(tmp_path):
     assert int(re.findall(r"(\d+) generated", output.decode())[0]) > 3_000
 
 
-async def test_what_is_not_http_is_answered_in_the_shape_of_every_other_error(tmp_path):
+async def test_invalid_http_gets_the_common_error_format(tmp_path):
     async with asking(tmp_path) as api:
         host, _, port = api.url.removeprefix("http://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))

@@ -115,7 +115,7 @@ async def test_a_dry_run_that_is_not_clear_is_rejected(api, endpoint_id, value):
     assert (await api.ask("POST", f"{api.app}/endpoint/{endpoint_id}/cancel-pending?dryRun")).status == 422
 
 
-async def test_a_dry_run_refuses_what_the_operation_would_refuse(api, endpoint_id):
+async def test_a_dry_run_is_rejected_like_the_operation(api, endpoint_id):
     (message_id,) = await post(api, eventId="order-7")
     await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason=plain("a test")))
     await post(api)
@@ -153,13 +153,13 @@ async def test_nothing_is_sent_to_a_disabled_endpoint(api, endpoint_id, path, bo
 
 
 @pytest.mark.parametrize("query", ["", "?dryRun=true"])
-async def test_a_failure_group_that_is_not_there_is_404(api, endpoint_id, query):
+async def test_an_unknown_failure_group_is_404(api, endpoint_id, query):
     path = f"{api.app}/endpoint/{endpoint_id}/failure-group/replay{query}"
     assert (await api.ask("POST", path, {"failure": "none"})).status == 404
 
 
 @pytest.mark.parametrize("name", ["dryRun", "dry_run"])
-async def test_a_dry_run_asked_for_in_the_body_changes_nothing(api, endpoint_id, name):
+async def test_a_dry_run_requested_in_the_body_changes_nothing(api, endpoint_id, name):
     await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason=plain("a test")))
     (message_id,) = await post(api)
     before = await everything(api)
@@ -178,7 +178,7 @@ async def test_a_dry_run_asked_for_in_the_body_changes_nothing(api, endpoint_id,
     assert await everything(api) == before
 
 
-async def test_what_a_failure_group_and_a_canceled_task_would_do_is_counted(tmp_path):
+async def test_dry_runs_count_a_failure_group_and_a_canceled_task(tmp_path):
     async with asking(tmp_path, 'function handler(webhook) { throw new Error("no"); }') as api:
         (endpoint,) = api.nicobar.runtime.configuration.snapshot.endpoints
         await post(api)

@@ -38,7 +38,7 @@ NEW_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 CUSTOMERIO = {"kind": "customerio", "config": {"site_id": "site", "api_key": "key", "region": "eu"}}
 
 
-async def test_an_endpoint_is_made_changed_and_taken_out(tmp_path):
+async def test_an_endpoint_is_created_changed_and_deleted(tmp_path):
     async with asking(tmp_path) as api, async_client(api) as svix:
         made = await svix.endpoint.create(
             "default",
@@ -75,7 +75,7 @@ async def test_an_endpoint_is_made_changed_and_taken_out(tmp_path):
         assert invalid.value.detail[0].loc == ["body", "url"]
 
 
-async def test_an_endpoint_of_a_connector_begins_with_its_code_and_hides_its_credentials(tmp_path):
+async def test_a_new_endpoint_has_default_code_and_hides_credentials(tmp_path):
     async with asking(tmp_path) as api:
         made = await api.ask("POST", f"{api.app}/endpoint", {"connector": CUSTOMERIO, "name": "journeys"})
         assert made.status == 201
@@ -101,7 +101,7 @@ async def test_an_endpoint_of_a_connector_begins_with_its_code_and_hides_its_cre
         assert (await api.ask("POST", f"{api.app}/endpoint", {})).body["detail"][0]["loc"] == ["body", "url"]
 
 
-async def test_a_rotated_secret_signs_beside_the_one_before_it_for_a_while(tmp_path):
+async def test_after_rotation_both_secrets_sign_for_a_while(tmp_path):
     async with asking(tmp_path) as api, async_client(api) as svix:
         made = await svix.endpoint.create("default", EndpointIn(url="https://shop.example/hooks"))
         first = (await svix.endpoint.get_secret("default", made.id)).key
@@ -138,7 +138,7 @@ def _signed_by(destination, now_ms, *secrets):
     return [item in headers["webhook-signature"].split(" ") for item in expected]
 
 
-async def test_headers_are_set_changed_and_go_out(tmp_path):
+async def test_headers_are_set_changed_and_sent(tmp_path):
     async with asking(tmp_path) as api, async_client(api) as svix:
         made = await svix.endpoint.create("default", EndpointIn(url="https://shop.example/hooks"))
         await svix.endpoint.set_headers(
@@ -164,7 +164,7 @@ async def test_headers_are_set_changed_and_go_out(tmp_path):
         assert (ours.status, ours.body["detail"][0]["type"]) == (422, "header_invalid")
 
 
-def test_a_header_of_the_operator_gives_way_to_the_handler_s():
+def test_the_handler_s_header_overrides_the_operator_s():
     opened = HttpEndpoint().open({"url": "https://a.example/"}, {"secret": NEW_SECRET}, {"x-a": "1", "x-b": "2"})
     call = Call(method="POST", url="https://a.example/", headers={"X-B": "3"}, payload={})
     origin = Origin(message_id="m", endpoint_id="e", occurred_at_ms=0, now_ms=0, customer=None)
@@ -209,7 +209,7 @@ async def test_code_becomes_a_version_and_can_be_compared_and_restored(tmp_path)
         assert (await svix.endpoint.transformation.get("default", made.id)).enabled is False
 
 
-async def test_code_is_tried_on_an_event_with_the_contract_s_verdicts(tmp_path):
+async def test_a_dry_run_of_code_shows_the_contract_s_verdicts(tmp_path):
     async with asking(tmp_path) as api:
         made = await api.ask("POST", f"{api.app}/endpoint", {"connector": CUSTOMERIO})
         path = f"{api.app}/endpoint/{made.body['id']}/transformation/simulate"
@@ -228,7 +228,7 @@ async def test_code_is_tried_on_an_event_with_the_contract_s_verdicts(tmp_path):
         assert (await api.ask("POST", path, asked, token=reader)).status == 200
 
 
-async def test_what_failed_is_counted_and_sent_again(tmp_path):
+async def test_failed_deliveries_are_counted_and_replayed(tmp_path):
     async with asking(tmp_path, "function handler() { throw new Error('no') }") as api, async_client(api) as svix:
         (endpoint,) = (await svix.endpoint.list("default")).data
         _, answer = await api.nicobar.send_sample("payment.succeeded", "evt_1")
@@ -249,7 +249,7 @@ async def test_what_failed_is_counted_and_sent_again(tmp_path):
         assert (waiting.status, waiting.body["detail"][0]["loc"]) == (422, ["body", "status"])
 
 
-async def test_an_endpoint_is_paused_looked_at_canceled_and_resumed(tmp_path):
+async def test_an_endpoint_is_paused_inspected_canceled_and_resumed(tmp_path):
     async with asking(tmp_path, HANDLER) as api:
         endpoint = (await api.ask("GET", f"{api.app}/endpoint")).body["data"][0]
         path = f"{api.app}/endpoint/{endpoint['id']}"
@@ -269,7 +269,7 @@ async def test_an_endpoint_is_paused_looked_at_canceled_and_resumed(tmp_path):
         assert [item["action"] for item in audit] == ["endpoint.resume", "endpoint.cancel-pending", "endpoint.pause"]
 
 
-async def test_new_credentials_end_the_pause_of_refused_ones_and_no_pause_that_somebody_made(tmp_path):
+async def test_new_credentials_end_a_hold_but_no_manual_pause(tmp_path):
     async with asking(tmp_path) as api:
         made = await api.ask("POST", f"{api.app}/endpoint", {"name": "shop", "url": "https://shop.example/"})
         path = f"{api.app}/endpoint/{made.body['id']}"
@@ -298,7 +298,7 @@ async def _send(api: Api, number: int) -> None:
     await api.nicobar.send(body, f"evt_{number}")
 
 
-async def test_every_part_of_an_endpoint_is_hidden_from_another_application_s_token(tmp_path):
+async def test_another_application_s_token_sees_no_part_of_an_endpoint(tmp_path):
     async with asking(tmp_path, HANDLER) as api:
         await api.ask("POST", "/api/v1/app", {"name": "Other", "uid": "other"})
         other_id = (await api.ask("GET", "/api/v1/app/other")).body["id"]

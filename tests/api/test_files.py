@@ -73,7 +73,7 @@ async def test_what_the_api_made_is_exported_and_applied_again(tmp_path):
         assert {item["action"] for item in log} == {"source.update", "endpoint.update"}
 
 
-async def test_new_credentials_of_a_file_end_a_pause_and_nothing_else_of_it_does(tmp_path):
+async def test_only_new_credentials_in_a_file_end_a_pause(tmp_path):
     async with asking(tmp_path / "data") as api:
         runtime = api.nicobar.runtime
         entry = '[[endpoints]]\nname = "hooks"\nconnector = "http"\nsettings = {{ url = "https://a.example/" }}\n'
@@ -105,7 +105,7 @@ async def test_a_file_leaves_other_applications_alone(tmp_path):
         assert "hooks" not in (tmp_path / "nicobar.toml").read_text()
 
 
-async def test_an_event_type_keeps_what_a_file_has_no_words_for(tmp_path):
+async def test_an_event_type_keeps_properties_missing_from_a_file(tmp_path):
     async with asking(tmp_path / "data") as api:
         schemas = {"1": {"type": "object"}}
         await api.ask("POST", "/api/v1/event-type", {"name": "order.placed", "description": "A", "schemas": schemas})
@@ -116,7 +116,7 @@ async def test_an_event_type_keeps_what_a_file_has_no_words_for(tmp_path):
         assert (await planned(api, tmp_path, {})).acts == ()
 
 
-async def test_every_handler_of_a_file_is_looked_at(tmp_path):
+async def test_every_handler_of_a_file_is_checked(tmp_path):
     async with asking(tmp_path / "data") as api:
         (tmp_path / "good.js").write_text(HANDLER)
         (tmp_path / "bad.js").write_text("function handler(webhook) {\n  return )\n}")
@@ -127,7 +127,7 @@ async def test_every_handler_of_a_file_is_looked_at(tmp_path):
             await planned(api, tmp_path, {"S": new_webhook_secret()})
 
 
-async def test_headers_set_elsewhere_do_not_follow_a_file_s_new_host(tmp_path):
+async def test_other_headers_do_not_follow_a_file_s_new_host(tmp_path):
     async with asking(tmp_path / "data") as api:
         secret = new_webhook_secret()
         entry = '[[endpoints]]\nname = "hooks"\nconnector = "http"\nsettings = {{ url = "{}" }}\n'

@@ -68,7 +68,7 @@ async def refused(awaitable) -> tuple[int, str]:
     return caught.value.status_code, caught.value.code
 
 
-async def test_a_message_that_is_created_is_delivered_and_found_by_both_of_its_ids(svix, api):
+async def test_a_created_message_is_delivered_and_found_by_both_ids(svix, api):
     made = await send(
         svix, api, event_id="order-7", channels=["red"], tags=["vip"], transformations_params={"plan": "pro"}
     )
@@ -116,13 +116,13 @@ async def test_a_payload_is_kept_byte_for_byte(api):
         ({"deliverAt": "2020-01-01T00:00:00"}, "deliverAt"),
     ],
 )
-async def test_what_does_not_fit_is_422_and_names_the_field(api, change, field):
+async def test_an_invalid_value_is_422_and_names_the_field(api, change, field):
     answer = await api.ask("POST", f"{api.app}/msg", {"eventType": "a.b", "payload": {}, **change})
     assert answer.status == 422, answer
     assert field in str(answer.body["detail"][0])
 
 
-async def test_a_message_can_be_wanted_later(svix, api):
+async def test_a_message_can_be_scheduled(svix, api):
     later = (datetime.now(UTC) + timedelta(hours=2)).replace(microsecond=0)
     made = await send(svix, api, deliver_at=later, wait=False)
     assert made.deliver_at == later
@@ -167,7 +167,7 @@ async def test_messages_are_filtered(svix, api):
     assert len((await api.ask("GET", f"{api.app}/msg?customer={ADA.key}")).body["data"]) == 2
 
 
-async def test_a_stream_of_messages_goes_on_where_it_ended(svix, api):
+async def test_a_stream_of_messages_resumes_where_it_ended(svix, api):
     made = [(await send(svix, api)).id for _ in range(3)]
     first = (await api.ask("GET", f"{api.app}/events?limit=2")).body
     assert ([item["id"] for item in first["data"]], first["done"]) == (made[:2], False)
@@ -180,7 +180,7 @@ async def test_a_stream_of_messages_goes_on_where_it_ended(svix, api):
     assert [item["id"] for item in more["data"]] == [new.id]
 
 
-async def test_a_stream_of_an_empty_application_begins_with_its_first_message(svix, api):
+async def test_an_empty_application_s_stream_begins_with_its_first_message(svix, api):
     empty = (await api.ask("GET", f"{api.app}/events")).body
     made = await send(svix, api)
     more = (await api.ask("GET", f"{api.app}/events?iterator={empty['iterator']}")).body
@@ -197,7 +197,7 @@ async def other_app(api) -> str:
     return (await api.ask("POST", "/api/v1/app", {"name": "Other", "uid": "other"})).body["uid"]
 
 
-async def test_an_expunged_message_is_empty_everywhere_and_cannot_be_sent_again(svix, api, endpoint_id):
+async def test_an_erased_message_is_empty_everywhere_and_cannot_be_resent(svix, api, endpoint_id):
     made = await send(svix, api, event_id="order-7")
     await svix.message.expunge_content("default", "order-7")
     assert (await svix.message.list("default", EVERYTHING)).data[0].payload == {"expired": True}
@@ -209,7 +209,7 @@ async def test_an_expunged_message_is_empty_everywhere_and_cannot_be_sent_again(
     assert {key: str(value) for key, value in two.results.items()} == {made.id: "expunged", "nobody": "not-found"}
 
 
-async def test_tries_are_listed_by_endpoint_and_by_message_with_what_was_sent(svix, api, endpoint_id):
+async def test_attempts_are_listed_by_endpoint_and_message_with_requests(svix, api, endpoint_id):
     made = await send(svix, api)
     failed = await send(svix, api, "bad")
     left_out = await send(svix, api, "left.out")
@@ -234,7 +234,7 @@ async def test_tries_are_listed_by_endpoint_and_by_message_with_what_was_sent(sv
     assert (full["reason"], full["transformationVersion"]) == ("line 2: The handler threw Error: no", 1)
 
 
-async def test_tries_are_filtered(svix, api, endpoint_id):
+async def test_attempts_are_filtered(svix, api, endpoint_id):
     made = await send(svix, api, channels=["red"], tags=["vip"])
     failed = await send(svix, api, "bad")
     left_out = await send(svix, api, "left.out")
@@ -271,7 +271,7 @@ async def test_tries_are_filtered(svix, api, endpoint_id):
     assert (await api.ask("GET", f"{api.app}/attempt/endpoint/{endpoint_id}?status=7")).status == 422
 
 
-async def test_messages_of_an_endpoint_and_endpoints_of_a_message_say_how_far_they_are(svix, api, endpoint_id):
+async def test_messages_and_endpoints_show_their_delivery_status(svix, api, endpoint_id):
     made = await send(svix, api)
     failed = await send(svix, api, "bad")
     listed = await svix.message_attempt.list_attempted_messages("default", endpoint_id)
@@ -289,7 +289,7 @@ async def test_messages_of_an_endpoint_and_endpoints_of_a_message_say_how_far_th
     assert (destination.id, str(destination.status_text), page.done) == (endpoint_id, "success", True)
 
 
-async def test_headers_of_a_try_are_shown_without_credentials(svix, api):
+async def test_an_attempt_s_headers_are_shown_without_credentials(svix, api):
     made = await send(svix, api)
     (attempt,) = (await svix.message_attempt.list_by_msg("default", made.id)).data
     headers = (await api.ask("GET", f"{api.app}/msg/{made.id}/attempt/{attempt.id}/headers")).body
@@ -297,7 +297,7 @@ async def test_headers_of_a_try_are_shown_without_credentials(svix, api):
     assert headers["sentHeaders"]["content-type"] == "application/json"
 
 
-async def test_what_was_answered_can_be_taken_out(svix, api):
+async def test_response_bodies_can_be_deleted(svix, api):
     made = await send(svix, api)
     (attempt,) = (await svix.message_attempt.list_by_msg("default", made.id)).data
     await svix.message_attempt.expunge_content("default", made.id, attempt.id)
@@ -305,7 +305,7 @@ async def test_what_was_answered_can_be_taken_out(svix, api):
     assert (await refused(svix.message_attempt.expunge_content("default", "other", attempt.id)))[0] == 404
 
 
-async def test_a_message_is_sent_again_and_with_new_ids_counts_anew(svix, api, endpoint_id):
+async def test_a_message_is_resent_or_repeated_with_new_ids(svix, api, endpoint_id):
     made = await send(svix, api)
     await svix.message_attempt.resend("default", made.id, endpoint_id)
     await api.nicobar.next_recorded()
@@ -362,7 +362,7 @@ async def change(api, *changes):
     await api.nicobar.runtime.configuration.refresh()
 
 
-async def test_what_waits_for_its_time_goes_at_once_when_it_is_sent_again(svix, api, endpoint_id):
+async def test_resending_a_scheduled_message_delivers_it_at_once(svix, api, endpoint_id):
     waiting = await send(svix, api, deliver_at=datetime.now(UTC) + timedelta(hours=2), wait=False)
     await svix.message_attempt.resend("default", waiting.id, endpoint_id)
     assert (await api.nicobar.next_recorded()).message.id == waiting.id
@@ -399,8 +399,8 @@ async def test_the_client_that_blocks_works_as_well(api):
     assert others == [first, first]
 
 
-async def test_a_page_that_looked_long_and_found_nothing_goes_on(svix, api, monkeypatch):
-    monkeypatch.setattr("nicobar.store.sqlite.history.MAX_LOOK", 2)
+async def test_an_empty_page_after_a_long_search_continues(svix, api, monkeypatch):
+    monkeypatch.setattr("nicobar.store.history.MAX_LOOK", 2)
     special = await send(svix, api, tags=["vip"])
     for _ in range(5):
         await send(svix, api)

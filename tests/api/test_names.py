@@ -68,8 +68,8 @@ async def test_nested_unknown_names_are_rejected_with_their_place(api):
     answer = await api.ask("POST", f"{api.app}/endpoint", body)
     assert [item["loc"] for item in answer.body["detail"]] == [["body", "connector", "settings"]]
     path = f"/api/v1/auth/app-portal-access/{api.app_id}"
-    answer = await api.ask("POST", path, {"application": {"name": "Acme", "metdata": {}}})
-    assert (answer.status, answer.body["detail"][0]["loc"]) == (422, ["body", "application", "metdata"])
+    answer = await api.ask("POST", path, {"application": {"name": "Acme", "metdata": {}}})  # misspelled
+    assert (answer.status, answer.body["detail"][0]["loc"]) == (422, ["body", "application", "metdata"])  # misspelled
 
 
 async def test_names_within_free_objects_are_the_callers_own(api):
@@ -84,7 +84,7 @@ async def test_a_huge_body_of_unknown_names_gets_a_bounded_answer(api):
     assert (answer.status, len(answer.body["detail"])) == (422, 20)
 
 
-async def test_a_parameter_given_twice_is_rejected_unless_it_is_a_list(api):
+async def test_a_repeated_parameter_is_rejected_unless_a_list(api):
     answer = await api.ask("GET", f"{api.app}/msg?limit=1&limit=2")
     assert (answer.status, answer.body["detail"][0]["type"]) == (422, "repeated_parameter")
     for path in ("events", "msg"):

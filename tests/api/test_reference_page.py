@@ -15,7 +15,7 @@ SIZES = {"wide": {"width": 1440, "height": 900}, "phone": {"width": 390, "height
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_the_reference_is_read_by_everybody_on_any_screen(tmp_path, scheme):
+async def test_the_reference_is_accessible_on_any_screen(tmp_path, scheme):
     async with asking(tmp_path) as api, browser() as it:
         for name, size in SIZES.items():
             page = await new_page(it, viewport=size, color_scheme=scheme)

@@ -56,7 +56,7 @@ async def test_partial_changes_of_one_thing_do_not_undo_one_another(tmp_path):
         ("/api/v1/event-type/{}", {"description": "An order."}),
     ],
 )
-async def test_what_both_make_by_one_uid_is_made_once(tmp_path, path, body):
+async def test_two_processes_create_one_object_per_uid(tmp_path, path, body):
     async with two(tmp_path) as (first, second):
         for number in range(ROUNDS):
             sent = body | ({"name": f"shop-{number}"} if "ingest" in path else {})
@@ -69,7 +69,7 @@ async def test_what_both_make_by_one_uid_is_made_once(tmp_path, path, body):
             assert len({answer.body.get("id", answer.body.get("name")) for answer in answers}) == 1
 
 
-async def test_a_change_that_never_finds_things_as_it_read_them_is_409_and_says_what_to_do(tmp_path, monkeypatch):
+async def test_a_change_that_always_conflicts_is_409_with_a_fix(tmp_path, monkeypatch):
     async with two(tmp_path) as (first, _):
         store = first.nicobar.runtime.store
         real = store.change

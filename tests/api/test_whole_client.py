@@ -246,7 +246,7 @@ async def test_the_client_that_blocks(api):
         await walk(api, lambda step, it: asyncio.to_thread(step, svix, it))
 
 
-async def test_a_link_to_the_dashboard_is_logged_out_by_its_own_token(api):
+async def test_a_dashboard_link_s_own_token_ends_its_session(api):
     async with async_client(api) as svix:
         link = await svix.authentication.app_portal_access("default", public.AppPortalAccessIn())
     of_link = Api(api.nicobar, api.url, link.token)

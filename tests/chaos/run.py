@@ -124,6 +124,7 @@ class Chaos:
         self._emulator_pid = emulator_pid
         self._port = _free_port()
         self._secret = new_webhook_secret()
+        self._key = secrets.token_hex(32)
         self._chance = random.Random(f"{wanted.seed}/plan")
         rounds = [self._chance.sample(ALL_POINTS, k=len(ALL_POINTS)) for _ in range(wanted.kills)]
         self._todo = deque(point for each in rounds for point in each)
@@ -204,6 +205,8 @@ class Chaos:
         process = await asyncio.create_subprocess_exec(
             NICOBAR,
             "apply",
+            # A server's database is new although there is a key.
+            *(["--new-installation"] if self._wanted.database_url else []),
             str(self._directory / "nicobar.toml"),
             *self._where(),
             env=self._environment(),
@@ -223,6 +226,8 @@ class Chaos:
     def _environment(self) -> dict[str, str]:
         own = {"CHAOS_SECRET": self._secret, "CHAOS_SITE": "demo-site", "CHAOS_KEY": "demo-key"}
         own["NICOBAR_ALLOWED_ADDRESSES"] = self._emulator.removeprefix("http://")
+        if self._wanted.database_url:
+            own["NICOBAR_SECRET_KEY"] = self._key
         return {**{name: value for name, value in os.environ.items() if not name.startswith("NICOBAR_")}, **own}
 
     async def _load(self) -> Life:

@@ -16,7 +16,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ def wrap(fuse: Fuse) -> None:
     from nicobar.connectors.transport import HttpTransport  # noqa: PLC0415
     from nicobar.sandbox.pool import SandboxPool  # noqa: PLC0415
     from nicobar.sources.dodo import DodoPayments  # noqa: PLC0415
-    from nicobar.store.sqlite import SqliteStore  # noqa: PLC0415
+    from nicobar.store.tables.store import TableStore  # noqa: PLC0415
     from nicobar.web import ingress  # noqa: PLC0415 - after `shorten`, which has to come before every import
 
     _wrap_call(fuse, ingress, "read_body", "receive")
@@ -86,10 +86,8 @@ def wrap(fuse: Fuse) -> None:
     _wrap_call(fuse, CustomerIoDestination, "prepare", "check")
     _wrap_call(fuse, CustomerIoDestination, "pack", "batch")
     _wrap_call(fuse, HttpTransport, "send", "send")
-    # Each class that is a `Store`.
-    for store in (SqliteStore,):
-        for method, stage in (("append", "store"), ("claim", "claim"), ("record", "record")):
-            _name_promise(store, method, stage)
+    for method, stage in (("append", "store"), ("claim", "claim"), ("record", "record")):
+        _name_promise(TableStore, method, stage)
     _wrap_commits(fuse)
 
 
@@ -132,49 +130,50 @@ def _name_promise(store: type, method: str, stage: str) -> None:
 
 def _wrap_commits(fuse: Fuse) -> None:
     """Knows in the writer which promises its next commit keeps, and stands on both sides of it."""
-    from nicobar.store.group_commit import GroupCommit  # noqa: PLC0415 - as above
+    from nicobar.store import group_commit  # noqa: PLC0415 - as above
 
-    make, submit = GroupCommit.__init__, GroupCommit.submit
+    make = group_commit.GroupCommit.__init__
     promises: set[str] = set()
 
-    def made(self: Any, session: Any, **kwargs: Any) -> None:
-        make(self, _Watched(session, promises, fuse), **kwargs)
+    class NotedCall(group_commit._Call):
+        """Knows whose promise it keeps, once its result is there."""
 
-    async def submitted(self: Any, work: Callable[[Any], Any], **kwargs: Any) -> Any:
-        stage = _promise.get()
+        def __init__(self, *args: Any) -> None:
+            self.stage = _promise.get()
+            super().__init__(*args)
 
-        def noted(connection: Any) -> Any:
-            result = work(connection)
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value)
             # A claim that finds nothing and a webhook that comes again change nothing.
-            if stage and result and not getattr(result, "duplicate", False):
-                promises.add(stage)
-            return result
+            if name == "result" and self.stage and value and not getattr(value, "duplicate", False):
+                promises.add(self.stage)
 
-        return await submit(self, noted, **kwargs)
+    def made(self: Any, writer: Any, **kwargs: Any) -> None:
+        make(self, _Watched(writer, promises, fuse), **kwargs)
 
-    GroupCommit.__init__ = made
-    GroupCommit.submit = submitted
+    group_commit.GroupCommit.__init__ = made
+    group_commit._Call = NotedCall
 
 
 class _Watched:
-    """A `Session` around another one."""
+    """A `Writer` around another one."""
 
-    def __init__(self, session: Any, promises: set[str], fuse: Fuse) -> None:
-        self._session = session
+    def __init__(self, writer: Any, promises: set[str], fuse: Fuse) -> None:
+        self._writer = writer
         self._promises = promises
         self._fuse = fuse
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._session, name)
+        return getattr(self._writer, name)
 
     def begin(self) -> None:
         self._promises.clear()
-        self._session.begin()
+        self._writer.begin()
 
     def commit(self) -> None:
         for stage in self._promises:
             self._fuse.passes(stage, Moment.BEFORE)
-        self._session.commit()
+        self._writer.commit()
         for stage in self._promises:
             self._fuse.passes(stage, Moment.AFTER)
 

@@ -28,7 +28,7 @@ MAX_S = 600
 
 @pytest.mark.slow
 @pytest.mark.timeout(2 * MAX_S)
-def test_killed_at_every_stage_nothing_is_lost_twice_or_out_of_order(tmp_path):
+def test_kills_at_any_stage_lose_duplicate_or_reorder_nothing(tmp_path):
     report = short_run(tmp_path)
     assert report.verdict == Verdict(lost=0, duplicates=0, order_violations=0, strangers=0, stale_profiles=0)
     assert (report.unfinished, report.orphans, report.surprises) == (0, 0, ())

@@ -187,7 +187,7 @@ def test_apply_deletes_only_with_prune(tmp_path):
         (lambda file: file + "long = " + "9" * 5_000, "Invalid TOML"),
     ],
 )
-def test_an_invalid_file_is_rejected_in_one_line_and_changes_nothing(tmp_path, change, words):
+def test_an_invalid_file_gets_a_one_line_error_without_changes(tmp_path, change, words):
     configure(tmp_path)
     (tmp_path / "nicobar.toml").write_text(change(FILE % 1))
     line = refused(nicobar(tmp_path, "apply", "nicobar.toml"))
@@ -309,7 +309,7 @@ def test_every_command_explains_an_empty_database(tmp_path, monkeypatch):
     assert "○ endpoint: none, so nothing is sent." in said["doctor",]
 
 
-def test_a_source_without_a_secret_can_get_one_for_a_trial(tmp_path):
+def test_trigger_can_create_a_test_secret(tmp_path):
     configure(tmp_path)
     nicobar(tmp_path, "apply", "nicobar.toml")
     without_secrets(tmp_path)
@@ -321,7 +321,7 @@ def test_a_source_without_a_secret_can_get_one_for_a_trial(tmp_path):
     try:
         trigger = "trigger", "payment.succeeded", "--url", re.search(r"http://[\d.:]+", line)[0]
         first = nicobar(tmp_path, *trigger, "--create-secret")
-        assert re.match(r"Created a signing secret for source dodo: whsec_\S+\n202 ", first.stdout), first
+        assert re.match(r"Created a test secret for source dodo: whsec_\S+\n202 ", first.stdout), first
         again = nicobar(tmp_path, *trigger, "--create-secret")
         assert again.stdout.startswith("202 "), "a secret that is there is used"
     finally:
@@ -390,7 +390,7 @@ def test_a_port_in_use_is_named(tmp_path):
         assert port in refused(nicobar(tmp_path, "emulator", "--port", port))
 
 
-def test_the_demo_succeeds_on_free_ports_if_its_own_are_in_use(tmp_path):
+def test_the_demo_picks_free_ports_if_its_own_are_used(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -431,7 +431,7 @@ def _start(directory: Path, *arguments: str, until: str) -> tuple[Started, str]:
     raise AssertionError(process.wait())
 
 
-def test_serve_trigger_and_doctor_work_together_and_sigterm_ends_them_cleanly(tmp_path):
+def test_serve_trigger_and_doctor_work_together_and_sigterm_ends_cleanly(tmp_path):
     emulator, line = _start(tmp_path, "emulator", "--port", "0", until="emulator: http")
     port = int(re.search(r":(\d+) ", line)[1])
     configure(tmp_path, port)
@@ -445,7 +445,6 @@ def test_serve_trigger_and_doctor_work_together_and_sigterm_ends_them_cleanly(tm
         token = re.search(r"/in/(\S+)", nicobar(tmp_path, "apply", "nicobar.toml").stdout)[1]
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(f"{url}/in/{token}", b"{}")
-        assert "Another worker is already running" in refused(nicobar(tmp_path, "serve", "--port", "0"))
         result = nicobar(tmp_path, "doctor")
         assert result.returncode == 0, result
         assert result.stdout.count("●") == 6
@@ -474,7 +473,7 @@ def test_serve_trigger_and_doctor_work_together_and_sigterm_ends_them_cleanly(tm
     assert not any(secret in said for secret in (SECRETS["DODO_SECRET"], "demo-key"))
 
 
-def test_logs_on_a_terminal_are_readable(tmp_path):
+def test_terminal_logs_are_readable(tmp_path):
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [NICOBAR, "serve", "--port", "0"], cwd=tmp_path, env=environment(), stderr=theirs, stdin=subprocess.DEVNULL
@@ -486,7 +485,7 @@ def test_logs_on_a_terminal_are_readable(tmp_path):
             said += terminal.read(4096)
         process.terminate()
         assert process.wait(timeout=PATIENCE_S) == 0
-    assert b"\x1b[" in said, "colours"
+    assert b"\x1b[" in said, "colors"
     assert b'{"' not in said
 
 

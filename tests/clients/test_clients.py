@@ -89,7 +89,7 @@ async def test_the_python_client_finds_everything_it_calls(secure):
     assert {request.status for request in state.requests} == {200}
 
 
-async def test_the_python_client_meets_refusals_as_errors(secure):
+async def test_the_python_client_raises_rejections_as_errors(secure):
     wrong = CustomerIO("demo-site", "wrong", host="127.0.0.1", port=secure.server.port, retries=0)
     with pytest.raises(CustomerIOException, match="401"):
         await asyncio.to_thread(wrong.identify, "ada")

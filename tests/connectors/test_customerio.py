@@ -428,7 +428,7 @@ def test_missing_response_is_retried():
         ({"region": "mars"}, SECRETS, "region"),
         ({"base_url": "ftp://x"}, SECRETS, "base_url"),
         ({"base_url": "http://u:p@x"}, SECRETS, "base_url"),
-        ({"colour": "red"}, SECRETS, "colour"),
+        ({"color": "red"}, SECRETS, "color"),
         ({"keep_profile": "yes"}, SECRETS, "keep_profile"),
         ({}, {"site_id": "a", "api_key": "ключ"}, "api_key"),
     ],
@@ -439,7 +439,7 @@ def test_invalid_settings_are_named(settings, credentials, word):
     assert "key-99ab" not in str(caught.value)
 
 
-def test_test_event_is_marked_with_its_own_ids_and_plain_profiles():
+def test_test_events_have_their_own_ids_and_plain_profiles():
     ulid = "01J8ZQ6V5M3X5T9W8Y7R4K2N1P"
     calls = [
         call(person("event", name="a", id=ulid)),

@@ -323,12 +323,12 @@ def test_valid_call_is_sent_unchanged_without_verdicts(item):
         ("POST", "/api/v1/merge_customers", {"primary": {"id": "a"}, "secondary": {"id": "b"}}),
         ("POST", "/api/v1/segments/7/add_customers?id_type=email", {"ids": ["a@b.example"]}),
         ("POST", "/api/v1/segments/7/remove_customers", {"ids": ["u1"] * 1_000}),
-        ("POST", "/api/v1/forms/f1/submit", {"data": {"email": "a@b.example", "colour": "teal"}}),
+        ("POST", "/api/v1/forms/f1/submit", {"data": {"email": "a@b.example", "color": "teal"}}),
         ("POST", "/api/v1/metrics", {"event": "opened"}),
         ("POST", "/api/v1/push/events", {"event": "opened"}),
     ],
 )
-def test_v1_calls_are_sent_one_by_one_with_their_own_body(method, path, payload):
+def test_v1_calls_are_sent_alone_with_their_own_body(method, path, payload):
     result = prepared(payload, path, method)
     assert result.verdicts == ()
     (one,) = result.calls

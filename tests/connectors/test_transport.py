@@ -240,7 +240,7 @@ async def test_unresolvable_name_differs_from_a_blocked_one():
     assert (str(result.reason), result.refused, dialed) == ("unknown host name", None, [])
 
 
-async def test_refused_connection_differs_from_an_invalid_url():
+async def test_a_failed_connection_differs_from_an_invalid_url():
     async with HttpTransport(allowed=AllowedAddresses.read("127.0.0.1"), timeout_ms=PATIENCE_MS) as transport:
         refused = await transport.send(Request(method="POST", url="http://127.0.0.1:1/", headers={}, body=b""))
         bad = await transport.send(Request(method="POST", url="http://", headers={}, body=b""))

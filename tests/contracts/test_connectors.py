@@ -207,9 +207,9 @@ def test_invalid_fields_are_named_without_secrets(tested, damage):
     name = next(field.name for field in tested.fields if field.name in secrets)
     match damage:
         case "unknown setting":
-            settings["colour"] = "red"
+            settings["color"] = "red"
         case "unknown credential":
-            secrets["colour"] = "red-secret"
+            secrets["color"] = "red-secret"
         case "missing":
             del secrets[name]
         case _:
@@ -217,7 +217,7 @@ def test_invalid_fields_are_named_without_secrets(tested, damage):
     with pytest.raises(UserError) as caught:
         tested.open(settings, secrets)
     assert caught.value.fix
-    assert "colour" in str(caught.value) or name in str(caught.value)
+    assert "color" in str(caught.value) or name in str(caught.value)
     assert not any(
         secret in str(caught.value) for secret in (*tested.example.credentials.values(), "red-secret", "žluť")
     )

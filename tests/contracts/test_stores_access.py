@@ -15,7 +15,7 @@ def token(number: int, **more: object) -> Token:
     return Token(id=f"tok_{number}", name="one", sha256=f"hash-{number}", created_at_ms=number, **more)
 
 
-async def test_a_token_is_found_by_its_hash_with_all_that_it_is(store):
+async def test_a_token_is_found_by_its_hash(store):
     limited = token(
         2, scope=Scope.APPLICATION_READ_ONLY, app_id="app_1", portal=True, session_id="s", expires_at_ms=9
     )
@@ -25,7 +25,7 @@ async def test_a_token_is_found_by_its_hash_with_all_that_it_is(store):
     assert [token.id for token in await store.tokens()] == ["tok_1", "tok_2"]
 
 
-async def test_a_token_s_last_use_is_no_change_of_the_catalogue_and_outlives_one(store):
+async def test_a_token_s_last_use_is_kept_through_changes(store):
     await store.change([PutToken(token=token(1))])
     version = await store.version()
     await store.touch_token("tok_1", at_ms=50)
@@ -35,7 +35,7 @@ async def test_a_token_s_last_use_is_no_change_of_the_catalogue_and_outlives_one
     assert (kept.last_used_at_ms, kept.revoked_at_ms) == (50, 60)
 
 
-async def test_what_was_decided_on_another_version_of_the_configuration_is_not_done(store):
+async def test_changes_based_on_an_old_version_are_rejected(store):
     version = await store.version()
     await store.change([BasedOn(version=version), PutToken(token=token(1))])
     with pytest.raises(StoreMoved):

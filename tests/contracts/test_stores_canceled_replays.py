@@ -19,7 +19,7 @@ async def store(store):
     return store
 
 
-async def test_a_canceled_replay_gives_back_what_it_found_where_it_was_not_tried(store):
+async def test_a_canceled_replay_restores_untried_deliveries(store):
     for number in range(1, 5):
         await post(store, number, f"c{number}")
     await finish(store, failure="one", count=2, now_ms=700)
@@ -47,7 +47,7 @@ async def test_a_canceled_replay_gives_back_what_it_found_where_it_was_not_tried
     assert await store.cancel_task("qtask_9", now_ms=1_000) is None
 
 
-async def test_a_replay_that_has_moved_everything_is_canceled_while_something_of_it_is_unsent(store):
+async def test_a_finished_replay_with_unsent_deliveries_can_be_canceled(store):
     for number in range(1, 5):
         await post(store, number, f"c{number}")
     await finish(store, count=4)
@@ -68,7 +68,7 @@ async def test_a_replay_that_has_moved_everything_is_canceled_while_something_of
 
 
 @pytest.mark.parametrize("finished", [True, False])
-async def test_a_cancel_stands_in_the_audit_log_once_however_often_it_is_asked_for(store, finished):
+async def test_repeated_cancels_write_one_audit_line(store, finished):
     await post(store, 1)
     await finish(store)
     await post_one_more(store)
@@ -94,7 +94,7 @@ async def cancel(store, task_id="qtask_1"):
 
 
 @pytest.mark.parametrize("state", [SUCCESS, FAILED, DeliveryState.CANCELED])
-async def test_whatever_a_delivery_was_before_a_replay_it_is_after_its_cancel(store, state):
+async def test_a_cancel_restores_every_state(store, state):
     await post(store, 1, "a")
     await post(store, 2, "a")
     await finish(store, state, count=2)
@@ -110,7 +110,7 @@ async def test_whatever_a_delivery_was_before_a_replay_it_is_after_its_cancel(st
     assert again.edition == 1, "the ids that were never used are not counted"
 
 
-async def test_what_a_canceled_replay_has_made_and_not_tried_is_missing_again(store):
+async def test_a_cancel_deletes_deliveries_the_replay_created(store):
     for number in range(1, 4):
         await post(store, number, f"c{number}", endpoints=(2,))
     which = ReplayFilter(missing=True, event_types=("a.b",))
@@ -124,7 +124,7 @@ async def test_what_a_canceled_replay_has_made_and_not_tried_is_missing_again(st
     assert [delivery.endpoint_id for delivery in await store.deliveries("msg_3")] == ["ep_2"]
 
 
-async def test_between_the_pages_of_a_cancel_nothing_of_a_customer_leaves_who_is_not_through(store):
+async def test_a_customer_waits_until_a_cancel_restored_all_deliveries(store):
     for number in range(1, 4):
         await post(store, number, "a")
     await finish(store, count=3)
@@ -142,7 +142,7 @@ async def test_between_the_pages_of_a_cancel_nothing_of_a_customer_leaves_who_is
     assert [(await store.deliveries(f"msg_{number}"))[0].state for number in (1, 2, 3)] == [FAILED] * 3
 
 
-async def test_what_was_sent_meanwhile_is_not_given_back_even_if_it_spent_no_try(store):
+async def test_deliveries_sent_before_a_cancel_are_not_restored(store):
     for number in range(1, 6):
         await post(store, number, f"c{number}")
     await finish(store, count=5)
@@ -163,7 +163,7 @@ async def test_what_was_sent_meanwhile_is_not_given_back_even_if_it_spent_no_try
 
 
 @pytest.mark.parametrize("missing", [True, False])
-async def test_what_was_under_way_at_a_cancel_and_comes_back_untried_is_given_back_then(store, missing):
+async def test_deliveries_that_return_untried_after_a_cancel_are_restored(store, missing):
     await post(store, 1, "a", endpoints=(2,) if missing else (1,))
     await finish(store, count=1)
     found = await store.deliveries("msg_1")
@@ -182,7 +182,7 @@ async def test_what_was_under_way_at_a_cancel_and_comes_back_untried_is_given_ba
 
 
 @pytest.mark.parametrize("crashes", [True, False])
-async def test_what_may_have_been_sent_when_a_process_died_is_not_given_back(store, crashes):
+async def test_deliveries_possibly_sent_by_a_dead_process_are_not_restored(store, crashes):
     await post(store, 1)
     await finish(store)
     await post(store, 2, "b")
@@ -201,7 +201,7 @@ async def test_what_may_have_been_sent_when_a_process_died_is_not_given_back(sto
     assert (await store.deliveries("msg_1"))[0].state in {PENDING, DeliveryState.SENDING}
 
 
-async def test_what_was_expunged_or_canceled_in_the_queue_is_not_given_back(store):
+async def test_expunged_and_canceled_deliveries_are_not_restored(store):
     for number in range(1, 4):
         await post(store, number, f"c{number}")
     await finish(store, failure="ada@northpine.example", count=3)
@@ -219,7 +219,7 @@ async def test_what_was_expunged_or_canceled_in_the_queue_is_not_given_back(stor
     ]
 
 
-async def test_a_replay_that_was_canceled_does_not_make_an_earlier_one_send_again(store):
+async def test_a_canceled_replay_does_not_revive_an_earlier_one(store):
     for number in range(1, 4):
         await post(store, number, "a")
     await finish(store, SUCCESS, count=3)

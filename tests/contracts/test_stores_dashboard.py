@@ -54,7 +54,7 @@ async def add_user(store, user):
     assert await store.set_up(f"of {user.name}", user, SAID, now_ms=0)
 
 
-async def test_a_link_is_good_once_until_it_ends_and_the_next_one_ends_it(store):
+async def test_a_link_works_once_and_is_revoked_by_the_next(store):
     assert await store.link("a", now_ms=0) is None
     await put_link(store, "a")
     await put_link(store, "b")
@@ -71,7 +71,7 @@ async def test_a_link_is_good_once_until_it_ends_and_the_next_one_ends_it(store)
     assert [item.action for item in (await store.audit(AuditFilter(), limit=5)).items] == [SAID.action]
 
 
-async def test_links_are_listed_while_they_are_good_and_can_be_ended(store):
+async def test_valid_links_are_listed_and_can_be_revoked(store):
     await put_link(store, "a", "zoe", UserRole.VIEWER)
     await put_link(store, "b", "ada", UserRole.EDITOR, until_ms=50)
     assert [link.name for link in await store.links(now_ms=49)] == ["ada", "zoe"]
@@ -80,7 +80,7 @@ async def test_links_are_listed_while_they_are_good_and_can_be_ended(store):
     assert await store.links(now_ms=0) == [link("b", "ada", UserRole.EDITOR, until_ms=50)]
 
 
-async def test_a_link_has_the_role_and_ends_when_the_user_gets_another_one(store):
+async def test_changing_a_role_revokes_the_link(store):
     await add_user(store, OWNER)
     await add_user(store, EDITOR)
     await put_link(store, "a", "ada", UserRole.EDITOR)
@@ -118,7 +118,7 @@ async def test_users_change_and_go_and_somebody_stays_owner(store):
         await store.change([RemoveUser(user_id=OWNER.id)])
 
 
-async def test_a_session_lasts_until_it_ends_is_signed_out_or_the_password_changes(store):
+async def test_sessions_end_by_time_sign_out_or_password_change(store):
     await add_user(store, OWNER)
     for session in ("one", "two"):
         await store.add_session(session, OWNER.id, now_ms=0, expires_at_ms=50)
@@ -147,7 +147,7 @@ async def test_what_retention_took_last_stays_until_it_takes_something_again(sto
     assert await store.size_bytes() > 0
 
 
-async def test_a_draft_is_kept_as_it_is_replaced_and_forgotten_when_it_is_old(store):
+async def test_drafts_are_stored_replaced_and_deleted_when_old(store):
     await store.put_draft(DRAFT, forget_before_ms=0)
     assert await store.draft(DRAFT.id) == DRAFT
     changed = msgspec.structs.replace(DRAFT, name="Journeys", updated_at_ms=20, code="", revision=1)
@@ -159,7 +159,7 @@ async def test_a_draft_is_kept_as_it_is_replaced_and_forgotten_when_it_is_old(st
     assert await store.draft("draft_2") is None
 
 
-async def test_a_draft_that_was_changed_or_removed_meanwhile_is_not_replaced(store):
+async def test_a_draft_changed_elsewhere_is_not_replaced(store):
     await store.put_draft(DRAFT, forget_before_ms=0)
     first = msgspec.structs.replace(DRAFT, code="first", revision=1)
     await store.put_draft(first, forget_before_ms=0)
@@ -188,7 +188,7 @@ async def test_nothing_is_made_from_a_draft_that_moved(store):
         await store.change([RemoveDraft(draft_id=DRAFT.id, revision=1)])
 
 
-async def test_an_endpoint_s_draft_is_the_one_that_was_changed_last(store):
+async def test_an_endpoint_s_draft_is_the_latest_one(store):
     older = msgspec.structs.replace(DRAFT, id="draft_9", updated_at_ms=5)
     other = msgspec.structs.replace(DRAFT, id="draft_3", updated_at_ms=50, endpoint_id="ep_2")
     fresh = msgspec.structs.replace(DRAFT, id="draft_4", updated_at_ms=60, endpoint_id=None)

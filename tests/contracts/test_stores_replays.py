@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sqlite3
-from contextlib import closing
 
 import msgspec
 import pytest
@@ -13,6 +11,7 @@ from contracts.test_stores import claim, done, endpoint, message
 from nicobar.model import DeliveryState
 from nicobar.reasons import plain
 from nicobar.store import NewTask, RemoveEndpoint, ReplayFilter, TaskKind, TaskStatus
+from support.store import run_sql
 
 FAILED, SUCCESS, PENDING = DeliveryState.FAILED, DeliveryState.SUCCESS, DeliveryState.PENDING
 ATTEMPTS = itertools.count(1)
@@ -100,7 +99,7 @@ async def test_a_replay_moves_what_fits_its_filter_and_nothing_else(store):
     assert sorted(item.message.id for item in await claim(store, now_ms=1_000)) == ["msg_1", "msg_2"]
 
 
-async def test_a_replay_sends_a_customer_s_deliveries_in_order_with_nothing_new_in_between(store):
+async def test_a_replay_keeps_a_customer_s_deliveries_together_in_order(store):
     for number in range(1, 9):
         await post(store, number, "a" if number % 2 else "b")
     await finish(store, count=8)
@@ -124,7 +123,7 @@ async def test_a_replay_sends_a_customer_s_deliveries_in_order_with_nothing_new_
     ]
 
 
-async def test_a_page_of_a_replay_is_as_many_whole_customers_as_it_takes_and_no_more(store):
+async def test_a_step_of_a_replay_moves_whole_customers(store):
     for number in range(1, 31):
         await post(store, number, f"c{number % 10}")
     await finish(store, count=30)
@@ -138,7 +137,7 @@ async def test_a_page_of_a_replay_is_as_many_whole_customers_as_it_takes_and_no_
         assert (len(mine), mine) == (3, sorted(mine))
 
 
-async def test_a_page_of_a_replay_looks_at_a_bounded_number_of_messages(store, monkeypatch):
+async def test_a_step_of_a_replay_reads_a_bounded_number_of_messages(store, monkeypatch):
     monkeypatch.setattr("nicobar.store.replays.MAX_LOOK_MESSAGES", 3)
     for number in range(1, 11):
         await post(store, number, f"c{number}", event_type="a.b" if number in {5, 10} else "c.d")
@@ -180,7 +179,7 @@ async def test_a_replay_of_what_is_missing_makes_the_deliveries(store):
     assert await finish(store, SUCCESS, count=2) == ["msg_2", "msg_1"]
 
 
-async def test_a_replay_covers_what_was_there_when_it_was_asked_for(store):
+async def test_a_replay_covers_messages_that_existed_at_its_request(store):
     await post(store, 1, "a")
     await finish(store)
     await start(store)
@@ -189,7 +188,7 @@ async def test_a_replay_covers_what_was_there_when_it_was_asked_for(store):
     assert (await work(store)).moved == 1
 
 
-async def test_a_replay_puts_nothing_into_the_queue_of_an_endpoint_that_was_removed(store):
+async def test_a_replay_queues_nothing_for_a_deleted_endpoint(store):
     await post(store, 1)
     await post(store, 2, endpoints=(2,))
     await finish(store)
@@ -228,7 +227,7 @@ async def test_tasks_are_listed_both_ways(store):
     assert await store.task("qtask_9") is None
 
 
-async def test_waiting_deliveries_can_be_canceled_and_what_is_being_sent_goes_on(store):
+async def test_canceling_leaves_deliveries_being_sent_alone(store):
     for number in range(1, 5):
         await post(store, number, "a")
     (sending,) = await claim(store)
@@ -259,7 +258,7 @@ async def test_failures_that_are_alike_are_one_group(store):
     assert [failure_group.failure for failure_group in await store.failure_groups(app.id, "ep_1")] == ["line 9: y"]
 
 
-async def test_a_purge_empties_what_an_application_has_page_by_page_and_no_other_s(store):
+async def test_a_purge_empties_one_application_step_by_step(store):
     (app,) = (await store.snapshot()).applications
     for number in range(1, 6):
         await post(store, number, body=b"Ada")
@@ -297,9 +296,8 @@ async def test_what_another_endpoint_sent_under_earlier_ids_counts(store, tmp_pa
         state = DeliveryState.CANCELED if number == 2 else SUCCESS
         await store.record([done(one, state, attempt=f"atmpt_{number}")])
     assert await store.cancel_pending(2, now_ms=100, limit=9, reason=plain("not wanted")) == 1
-    with closing(sqlite3.connect(tmp_path / "nicobar.db", isolation_level=None)) as connection:
-        # As an upgrade leaves deliveries of the version before; the last one was sent again since.
-        connection.execute("UPDATE deliveries SET replay_key = NULL WHERE message_seq < 4")
+    # As an upgrade leaves deliveries of the version before; the last one was sent again since.
+    run_sql(tmp_path, "UPDATE deliveries SET replay_key = NULL WHERE message_seq < 4")
     await store.change([RemoveEndpoint(endpoint_id="ep_1")])
     for customer_key in (None, "a"):
         missing = ReplayFilter(missing=True, event_types=("a.b",), customer_key=customer_key)

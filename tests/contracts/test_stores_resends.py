@@ -15,7 +15,7 @@ async def store(store):
     return store
 
 
-async def test_a_resent_delivery_keeps_its_place_behind_what_waits_and_before_what_comes(store):
+async def test_a_resend_is_queued_before_later_events(store):
     for number in (1, 2):
         await post(store, number)
     assert await finish(store) == ["msg_1"]
@@ -25,7 +25,7 @@ async def test_a_resent_delivery_keeps_its_place_behind_what_waits_and_before_wh
     assert [delivery.state for delivery in await store.deliveries("msg_1")] == [SUCCESS]
 
 
-async def test_two_resent_one_after_the_other_go_in_the_order_in_which_they_were_asked_for(store):
+async def test_resends_are_delivered_in_the_order_of_their_requests(store):
     for number in (1, 2, 3):
         await post(store, number)
     await finish(store, count=2)
@@ -34,7 +34,7 @@ async def test_two_resent_one_after_the_other_go_in_the_order_in_which_they_were
     assert await finish(store, SUCCESS, count=3) == ["msg_3", "msg_2", "msg_1"]
 
 
-async def test_a_resent_delivery_begins_its_schedule_anew_and_asks_for_new_ids_only_if_told(store):
+async def test_a_resend_restarts_the_schedule_and_keeps_ids_by_default(store):
     await post(store, 1)
     (first,) = await claim(store)
     await store.record([done(first, FAILED)])
@@ -65,7 +65,7 @@ async def test_new_ids_are_named_by_what_requested_them(store):
     assert again.replay_key == "qtask_1"
 
 
-async def test_one_that_waits_for_its_next_try_is_due_at_once(store):
+async def test_a_resend_makes_a_waiting_retry_due(store):
     await post(store, 1)
     (one,) = await claim(store)
     await store.record([done(one, PENDING, due_at_ms=9_000)])
@@ -74,7 +74,7 @@ async def test_one_that_waits_for_its_next_try_is_due_at_once(store):
     assert (again.message.id, again.tries) == ("msg_1", 1)
 
 
-async def test_what_waits_behind_another_is_being_sent_or_is_not_there_stays(store):
+async def test_a_resend_leaves_queued_and_sending_deliveries_alone(store):
     for number in (1, 2):
         await post(store, number)
     assert await store.resend("msg_2", "ep_1", now_ms=1_000, new_ids=False) is Resent.BEHIND
@@ -89,7 +89,7 @@ async def test_what_waits_behind_another_is_being_sent_or_is_not_there_stays(sto
     assert await store.resend("msg_1", "ep_1", now_ms=3_000, new_ids=False) is Resent.EXPUNGED
 
 
-async def test_a_message_that_an_endpoint_never_got_can_be_sent_to_it(store):
+async def test_a_message_without_a_delivery_can_be_sent(store):
     await post(store, 1, endpoints=())
     assert await store.resend("msg_1", "ep_2", now_ms=1_000, new_ids=False) is Resent.QUEUED
     (one,) = await claim(store, endpoint_seq=2, now_ms=1_000)

@@ -29,7 +29,7 @@ async def nicobar(tmp_path):
         yield it
 
 
-async def test_a_customer_s_events_are_listed_in_order_with_their_calls(nicobar):
+async def test_a_customer_s_events_are_listed_with_their_calls(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)

@@ -145,7 +145,7 @@ async def test_two_windows_on_one_draft_lose_no_code(nicobar):
 
 
 @pytest.mark.browser
-async def test_a_sample_can_be_sent_while_waiting_for_the_first_event(nicobar):
+async def test_a_sample_can_be_sent_before_the_first_event(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)

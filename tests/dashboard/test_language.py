@@ -25,18 +25,17 @@ def messages():
         sys.path.remove(str(SCRIPT.parent))
 
 
-def texts(message) -> list[str]:
-    return [message.string] if isinstance(message.string, str) else list(message.string)
-
-
 @pytest.mark.parametrize("language", OTHERS)
 def test_exactly_the_texts_are_translated_with_their_placeholders(messages, language):
     wanted = {(item.context, item.id) for item in messages.gather() if item.id}
-    translations = {(item.context, item.id): item for item in messages.read(language) if item.id}
+    catalog = messages.read(language)
+    translations = {(item.context, item.id): item for item in catalog if item.id}
     assert set(translations) == wanted, "make messages"
     for (_, text), message in translations.items():
         places = set(re.findall(r"%\(\w+\)s", text[-1] if isinstance(text, tuple) else text))
-        for translated in texts(message):
+        forms = messages.forms(message)
+        assert len(forms) == (catalog.num_plurals if isinstance(text, tuple) else 1), text
+        for translated in forms:
             assert translated, text
             assert set(re.findall(r"%\(\w+\)s", translated)) == places, text
 
@@ -68,6 +67,11 @@ def test_errors_and_verdicts_are_formal_in_korean(messages):
 def test_compiled_catalogues_are_up_to_date(messages, language):
     assert messages.path_of(language).with_suffix(".mo").read_bytes() == messages.compiled(messages.read(language))
     assert catalogue(language).gettext("Webhooks") != "Webhooks"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_formats_are_up_to_date(messages, language):
+    assert (messages.ROOT / "locale" / language / messages.FILE).read_bytes() == messages.formats_file(language)
 
 
 @pytest.mark.parametrize(

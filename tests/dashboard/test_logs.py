@@ -133,7 +133,7 @@ async def test_messages_are_found_by_every_filter_and_by_payload(nicobar):
 
 
 async def test_long_lists_have_pages_and_searches_report_their_extent(nicobar, monkeypatch):
-    for module in ("store.sqlite.history", "web.dashboard.filters"):
+    for module in ("store.history", "web.dashboard.filters"):
         monkeypatch.setattr(f"nicobar.{module}.MAX_LOOK_INSIDE", 20)
     _, address = await furnish(nicobar, HANDLER)
     for number in range(60):
@@ -311,7 +311,7 @@ def test_a_snippet_shows_the_match_in_its_context():
         assert snippet(body, read_search(query)) is None
 
 
-def test_pages_link_to_their_neighbours():
+def test_pages_link_to_their_neighbors():
     def link(place):
         return f"{place.before}/{place.after}"
 

@@ -68,7 +68,7 @@ async def test_the_overview_shows_the_last_day_and_problems_with_actions(nicobar
         for text in (
             "Delivered1",
             "Failed1",
-            "Error rate50.0 %",
+            "Error rate50.0%",
             "p50",
             "p95",
             "last delivery",
@@ -101,7 +101,7 @@ async def test_the_overview_shows_the_last_day_and_problems_with_actions(nicobar
         assert not problems
 
 
-async def test_an_endpoint_s_health_is_in_the_list_and_its_page(nicobar):
+async def test_endpoint_health_is_in_the_list_and_its_page(nicobar):
     _, address = await furnish(nicobar, HANDLER)
     other, _ = await furnish(nicobar, None, name="Shop")
     await nicobar.pause(other, "paused by hand")
@@ -111,12 +111,12 @@ async def test_an_endpoint_s_health_is_in_the_list_and_its_page(nicobar):
         page, problems = await open_page(it)
         await set_password(page, nicobar)
         row = page.locator("tbody tr", has_text="Customer.io").filter(has_text="active")
-        for text in ("active", "50.0 %", "All"):
+        for text in ("active", "50.0%", "All"):
             await expect(row).to_contain_text(text)
         await expect(page.locator("tbody tr", has_text="Shop")).to_contain_text("oldest just now")
         await row.locator("a").click()
         await page.get_by_role("heading", name="Customer.io").wait_for()
-        for text in ("Error rate", "50.0 %", "p95", "Latest attempts"):
+        for text in ("Error rate", "50.0%", "p95", "Latest attempts"):
             await expect(page.locator("main")).to_contain_text(text)
         await expect(page.locator("svg rect.delivered")).to_have_count(1)
         # the deliveries: filters in the URL, new rows appear automatically
@@ -235,7 +235,7 @@ async def test_full_pages_stay_light(nicobar):
 async def tell_of_a_day(nicobar, endpoint):
     """Counts as a day of an ordinary shop leaves them."""
 
-    def work(connection):
+    def work(session):
         now_ms = nicobar.runtime.clock.now_ms()
         for hour in range(1, 24):
             at_ms = (now_ms // HOUR_MS - hour) * HOUR_MS
@@ -247,7 +247,7 @@ async def tell_of_a_day(nicobar, endpoint):
             ):
                 values = (endpoint.seq, at_ms, "payment.succeeded", state, many, many * 40, many * 60, 900)
                 if many:
-                    connection.execute("INSERT INTO tallies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+                    session.connection.execute("INSERT INTO tallies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     await nicobar.runtime.store._database.write(work)
 

@@ -129,7 +129,7 @@ async def test_a_link_opens_one_application_until_it_expires(api):
 
 
 @pytest.mark.browser
-async def test_a_read_only_link_changes_nothing_and_signing_out_ends_it(api):
+async def test_a_read_only_link_changes_nothing_and_can_sign_out(api):
     async with async_client(api) as client, browser() as it:
         endpoint, link = await make_acme(client, read_only=True, expiry=3600)
         options = {"viewport": {"width": 390, "height": 900}, "color_scheme": "dark", "reduced_motion": "reduce"}

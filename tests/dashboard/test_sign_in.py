@@ -95,7 +95,7 @@ async def test_a_rejected_form_is_explained_in_the_visitor_s_language(nicobar):
             assert words in (await visitor.ask("POST", "/login", {}, **headers))[1]
 
 
-async def test_the_right_password_signs_in_and_signing_out_ends_the_session(nicobar):
+async def test_the_password_signs_in_and_signing_out_ends_the_session(nicobar):
     async with visiting(nicobar) as owner:
         await set_up(nicobar, owner)
     async with visiting(nicobar) as visitor:

@@ -1,4 +1,4 @@
-"""The editor's bundle matches its sources and contains its licences."""
+"""The editor's bundle matches its sources and contains its licenses."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ VENDOR = Path(nicobar.web.dashboard.__file__).parent / "static" / "vendor"
 MAX_BYTES = 400_000
 
 
-def test_the_bundle_matches_its_list_and_licences():
+def test_the_bundle_matches_its_list_and_licenses():
     told = json.loads((VENDOR / "editor.json").read_text("utf-8"))
     bundle = (VENDOR / told["file"]).read_bytes()
     assert hashlib.sha256(bundle).hexdigest() == told["sha256"]
     assert len(bundle) < MAX_BYTES
-    licences = (VENDOR / "editor.LICENSES.txt").read_text("utf-8")
+    licenses = (VENDOR / "editor.LICENSES.txt").read_text("utf-8")
     for item in told["made_of"]:
         assert item["license"] == "MIT"
-        assert f"{item['name']} {item['version']}\n" in licences
+        assert f"{item['name']} {item['version']}\n" in licenses
 
 
 def test_the_sources_produce_the_bundle(tmp_path):

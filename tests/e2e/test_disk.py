@@ -143,7 +143,7 @@ def check_everything_arrived(it: World) -> None:
 
 
 @needs_root
-def test_a_full_disk_refuses_new_events_loses_none_and_goes_on_when_there_is_room(tmp_path):
+def test_a_full_disk_rejects_new_events_and_loses_none(tmp_path):
     with file_system(tmp_path / "data", "size=3m") as disk, world(tmp_path, disk) as it:
         refused_number = until_refused(it)
         assert refused_number > 10
@@ -153,7 +153,7 @@ def test_a_full_disk_refuses_new_events_loses_none_and_goes_on_when_there_is_roo
         check_everything_arrived(it)
 
 
-def test_a_disk_that_takes_no_writes_refuses_new_events_loses_none_and_goes_on_when_it_does(tmp_path):
+def test_an_unwritable_disk_rejects_new_events_and_loses_none(tmp_path):
     with world(tmp_path, tmp_path / "data") as it:
         for number in range(20):
             assert it.send(number)[0] == 202
@@ -170,7 +170,7 @@ def test_a_disk_that_takes_no_writes_refuses_new_events_loses_none_and_goes_on_w
 
 
 @needs_root
-def test_a_file_system_that_is_read_only_is_named_at_the_start(tmp_path):
+def test_a_read_only_file_system_is_named_at_the_start(tmp_path):
     configure(tmp_path)
     with file_system(tmp_path / "data", "size=3m") as disk:
         assert nicobar(tmp_path, "apply", "nicobar.toml", "--data-dir", str(disk)).returncode == 0
@@ -180,7 +180,7 @@ def test_a_file_system_that_is_read_only_is_named_at_the_start(tmp_path):
         assert "Give the user that runs nicobar read and write access to the data directory." in output
 
 
-def test_sigterm_with_a_destination_that_hangs_ends_in_time_and_hands_back_what_is_in_flight(tmp_path):
+def test_sigterm_with_a_hanging_destination_requeues_deliveries_in_time(tmp_path):
     with world(tmp_path, tmp_path / "data", "--shutdown-ms", "200") as it:
         faults = json.dumps([{"delay_ms": 60_000, "times": 1_000}]).encode()
         url = f"http://127.0.0.1:{it.emulator_port}/emulator/faults"

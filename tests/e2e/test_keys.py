@@ -16,7 +16,7 @@ from nicobar.cli import group
 from nicobar.crypto import Vault
 from nicobar.errors import SettingsError, StoreUnusable
 from nicobar.store.installation import KeyHolder
-from nicobar.store.sqlite.database import SQL
+from nicobar.store.sqlite.connection import SQL
 from support.cli import Started
 from support.patience import PATIENCE_S
 
@@ -141,7 +141,7 @@ def lose(data: Path, how: str) -> None:
         query(data / "nicobar.db", "PRAGMA journal_mode = WAL")
 
 
-def test_a_new_installation_is_asked_for_and_keeps_the_key(tmp_path, data):
+def test_an_empty_database_requires_new_installation_and_keeps_the_key(tmp_path, data):
     lose(data, "empty")
     key = (data / "secret.key").read_text()
     assert "--new-installation" in refused(nicobar(tmp_path, "serve", "--port", "0"))
@@ -217,7 +217,7 @@ def test_an_older_database_adopts_the_key_that_opens_its_secrets(tmp_path, data)
 
 
 @pytest.mark.parametrize("content", [None, OTHER_KEY])
-def test_an_older_database_refuses_a_key_that_opens_nothing(data, content):
+def test_an_older_database_rejects_a_key_that_decrypts_nothing(data, content):
     forget_the_key_id(data)
     (data / "secret.key").unlink()
     if content:
@@ -252,7 +252,7 @@ def test_the_setting_replaces_the_file(data):
     assert not any(option.name == "secret_key" for option in group.commands["serve"].params), "others read arguments"
 
 
-def test_a_first_start_with_the_setting_is_asked_for(tmp_path, monkeypatch):
+def test_a_first_start_with_a_key_setting_requires_new_installation(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "--new-installation" in error(command("token", "list", NICOBAR_SECRET_KEY=OTHER_KEY))
     assert not list((tmp_path / "nicobar-data").glob("nicobar.db*"))
@@ -263,7 +263,7 @@ def test_a_first_start_with_the_setting_is_asked_for(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("link", ["none", "file", "directory"])
-def test_one_database_has_one_worker_whatever_its_data_directory(tmp_path, data, link):
+def test_one_process_delivers_from_a_database_and_another_takes_over(tmp_path, data, link):
     other = tmp_path / "other"
     other.mkdir()
     shutil.copy(data / "secret.key", other)
@@ -275,13 +275,17 @@ def test_one_database_has_one_worker_whatever_its_data_directory(tmp_path, data,
         (tmp_path / "linked").symlink_to(data)
         path = tmp_path / "linked" / "nicobar.db"
     first, _ = _start(tmp_path, "serve", "--port", "0", until='"running"')
+    started = [first]
     try:
         arguments = ("serve", "--port", "0", "--data-dir", "other", "--database-url", f"sqlite:///{path}")
-        assert "Another worker is already running" in refused(nicobar(tmp_path, *arguments))
-        beside, _ = _start(tmp_path, *arguments, "--role", "web", until='"running"')
-        beside.terminate()
-        beside.communicate(timeout=PATIENCE_S)
-    finally:
+        second, _ = _start(tmp_path, *arguments, until="standing by")
+        started.append(second)
         first.terminate()
         first.communicate(timeout=PATIENCE_S)
+        assert any("; delivering" in line for line in second.stdout), "it takes over"
+    finally:
+        for process in started:
+            process.terminate()
+            process.communicate(timeout=PATIENCE_S)
+    assert second.returncode == 0
     assert first.returncode == 0

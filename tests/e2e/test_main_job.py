@@ -10,7 +10,7 @@ from support.handlers import ORDER_PAID, PERSON_STATE, PLAN_LIFE
 from support.server import ADA, running
 
 
-async def test_a_made_up_action_becomes_the_event_that_its_author_meant(tmp_path):
+async def test_an_unknown_action_becomes_the_intended_event(tmp_path):
     async with running(tmp_path, ORDER_PAID) as nicobar:
         await nicobar.send_sample("payment.succeeded", "evt_1")
         item = await nicobar.next_recorded()
@@ -33,7 +33,7 @@ async def test_a_subscription_s_life_becomes_two_events_in_order(tmp_path):
         assert [activity.name for activity in nicobar.state.activities] == ["Plan Begun", "Plan Ended"]
 
 
-async def test_attributes_are_set_and_the_name_beside_identify_is_warned_about(tmp_path):
+async def test_identify_sets_attributes_and_warns_about_a_name(tmp_path):
     async with running(tmp_path, PERSON_STATE) as nicobar:
         await nicobar.send_sample("payment.succeeded", "evt_1")
         item = await nicobar.next_recorded()
@@ -58,7 +58,7 @@ async def test_secrets_appear_in_no_attempt(tmp_path):
         assert "demo-key" not in repr(item.attempt)
 
 
-async def test_a_refused_item_of_a_batch_fails_alone(tmp_path):
+async def test_a_rejected_item_of_a_batch_fails_alone(tmp_path):
     handler = """function handler(w) {
       const id = w.payload.data.customer.customer_id;
       w.url = w.url.replace("entity", "batch");
@@ -105,7 +105,7 @@ async def test_an_outage_is_waited_out_and_recorded_with_its_reason(tmp_path, st
         assert delivery.due_at_ms is not None
 
 
-async def test_refused_credentials_pause_the_endpoint_and_lose_nothing(tmp_path):
+async def test_rejected_credentials_pause_the_endpoint_and_lose_nothing(tmp_path):
     async with running(tmp_path, ORDER_PAID, state=State(api_key="another")) as nicobar:
         await nicobar.send_sample("payment.succeeded", "evt_1")
         item = await nicobar.next_recorded()
@@ -115,7 +115,7 @@ async def test_refused_credentials_pause_the_endpoint_and_lose_nothing(tmp_path)
         assert "credentials" in str(item.attempt.reason)
 
 
-async def test_a_later_process_takes_up_what_an_earlier_one_left(tmp_path):
+async def test_a_later_process_finishes_an_earlier_one_s_work(tmp_path):
     state = State()
     async with running(tmp_path, ORDER_PAID, state=state) as nicobar:
         async with nicobar.http.put(f"{nicobar.emulator.url}/emulator/faults", json={"status": 500}):

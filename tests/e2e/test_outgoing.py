@@ -11,7 +11,7 @@ from support.records import make_endpoint
 from support.server import running
 
 
-async def test_a_refused_address_holds_the_endpoint_and_loses_nothing(tmp_path):
+async def test_a_rejected_address_puts_the_endpoint_on_hold(tmp_path):
     async with running(tmp_path, ORDER_PAID, allowed_addresses="") as nicobar:
         await nicobar.send_sample("payment.succeeded", "evt_1")
         recorded = await nicobar.next_recorded()
@@ -47,7 +47,7 @@ async def test_a_refused_address_holds_the_endpoint_and_loses_nothing(tmp_path):
         assert [activity.name for activity in nicobar.state.activities] == ["Order Paid"]
 
 
-async def test_a_handler_s_url_that_is_refused_fails_that_delivery_alone(tmp_path):
+async def test_a_handler_s_rejected_url_fails_only_that_delivery(tmp_path):
     handler = """function handler(webhook) {
       webhook.url = "http://127.0.0.1:9/latest/meta-data";
       webhook.payload = {type: webhook.eventType};

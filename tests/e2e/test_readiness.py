@@ -95,7 +95,7 @@ def test_a_healthy_server_is_ready_and_lists_its_parts(tmp_path):
         assert all(item["detail"] for item in answer["parts"])
 
 
-def test_a_damaged_database_is_not_ready_and_doctor_names_the_fix(tmp_path):
+def test_with_a_damaged_database_doctor_names_the_fix(tmp_path):
     data = tmp_path / "data"
     with world(tmp_path, data) as it:
         for number in range(5):

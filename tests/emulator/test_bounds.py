@@ -24,7 +24,7 @@ def send(it: State, action: str, who: str, **fields: object) -> bool:
     return it.accept({"type": "person", "action": action, "identifiers": {"id": who}, **fields})
 
 
-def test_a_segment_more_than_there_may_be_forgets_the_oldest(it, monkeypatch):
+def test_segments_beyond_the_limit_drop_the_oldest(it, monkeypatch):
     monkeypatch.setattr(people, "MAX_SEGMENTS", 2)
     send(it, "identify", "ada")
     for number in ("1", "2", "3"):
@@ -34,7 +34,7 @@ def test_a_segment_more_than_there_may_be_forgets_the_oldest(it, monkeypatch):
     assert it.forgotten == {"segments": 1}
 
 
-def test_a_segment_forgets_who_came_first_and_who_is_gone(it, monkeypatch):
+def test_a_segment_drops_its_first_and_deleted_members(it, monkeypatch):
     monkeypatch.setattr(people, "MAX_SEGMENT_PEOPLE", 2)
     for who in ("ada", "jun", "kim"):
         send(it, "identify", who)
@@ -49,7 +49,7 @@ def test_a_segment_forgets_who_came_first_and_who_is_gone(it, monkeypatch):
     assert not it.people.segments, "an empty one is none"
 
 
-def test_the_list_of_the_suppressed_forgets_the_oldest(it, monkeypatch):
+def test_the_suppression_list_drops_the_oldest(it, monkeypatch):
     monkeypatch.setattr(people, "MAX_SUPPRESSED", 2)
     for who in ("ada", "jun", "kim"):
         send(it, "suppress", who)
@@ -59,7 +59,7 @@ def test_the_list_of_the_suppressed_forgets_the_oldest(it, monkeypatch):
     assert it.find("id", "ada") is not None
 
 
-def test_people_activities_requests_and_ids_of_events_forget_the_oldest(it, monkeypatch):
+def test_people_activities_requests_and_event_ids_drop_the_oldest(it, monkeypatch):
     monkeypatch.setattr(people, "MAX_PEOPLE", 2)
     for name in ("MAX_OBJECTS", "MAX_ACTIVITIES", "MAX_EVENT_IDS"):
         monkeypatch.setattr(state, name, 2)
@@ -96,7 +96,7 @@ def test_a_person_has_so_many_attributes_devices_and_relationships(it, monkeypat
     assert it.forgotten == {"attributes": 4, "devices": 1, "relationships": 1}
 
 
-def test_what_waits_beyond_the_bound_takes_effect_early_and_in_order(it, monkeypatch):
+def test_queued_changes_beyond_the_bound_apply_early_in_order(it, monkeypatch):
     monkeypatch.setattr(state, "MAX_PENDING", 2)
     it.settle_ms = 60_000
     for plan in ("a", "b", "c"):
@@ -143,7 +143,7 @@ WORK = st.one_of(
 
 
 @given(work=st.lists(WORK, max_size=40))
-def test_whatever_happens_what_finds_people_and_activities_fits_what_there_is(work):
+def test_indexes_of_people_and_activities_match_the_stored_ones(work):
     small = {"MAX_PEOPLE": 3, "MAX_SEGMENTS": 2, "MAX_SEGMENT_PEOPLE": 2, "MAX_SUPPRESSED": 3}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in small.items():
@@ -220,7 +220,7 @@ def full(others: int) -> State:
     ],
     ids=["associate", "delete", "suppress", "leave a segment", "merge"],
 )
-def test_work_grows_with_what_it_touches_and_not_with_what_is_held(work):
+def test_work_grows_with_touched_items_not_stored_ones(work):
     counts = []
     for others in (10, 1_000):
         it = full(others)

@@ -83,7 +83,7 @@ async def test_unknown_credentials_are_401_everywhere(emulator, auth):
         assert (status, answer) == (401, {"meta": {"error": "Unauthorized request"}})
 
 
-async def test_both_alphabets_of_base64_are_taken():
+async def test_both_alphabets_of_base64_are_accepted():
     server = await Server.start(create_app(State(site_id="s>?>", api_key="k?>?")), "127.0.0.1", 0)
     plain = aiohttp.encode_basic_auth("s>?>", "k?>?")
     async with aiohttp.ClientSession() as http:
@@ -97,7 +97,7 @@ async def test_the_region_is_told(emulator):
     assert (answer["region"], answer["environment_id"]) == ("us", 1)
 
 
-async def test_a_batch_takes_the_good_and_lists_the_bad_by_index(emulator):
+async def test_a_batch_accepts_valid_items_and_lists_invalid_ones(emulator):
     item = {"type": "person", "identifiers": {"id": "u1"}, "action": "event"}
     batch = [{**item, "name": "a"}, item, {**item, "name": "b"}, {**item, "action": "made_up", "name": "c"}]
     status, answer, _ = await emulator.ask("POST", "/api/v2/batch", {"batch": batch})
@@ -127,7 +127,7 @@ async def test_a_batch_that_is_none_is_400(emulator, body):
         ({"action": "identify", "attributes": []}, "attributes"),
     ],
 )
-async def test_what_the_documentation_does_not_allow_is_400_and_does_nothing(emulator, item, field):
+async def test_undocumented_calls_are_400_and_change_nothing(emulator, item, field):
     status, answer = await emulator.entity(**item)
     assert (status, answer["errors"][0]["field"]) == (400, field)
     assert await emulator.count() == 0
@@ -162,7 +162,7 @@ IDENTIFY = {"type": "person", "action": "identify", "identifiers": {"id": "u1"}}
 EVENT = {"type": "person", "action": "event", "identifiers": {"id": "u1"}, "name": "paid"}
 
 
-async def test_faults_are_met_as_often_as_asked_and_the_state_can_be_cleared(emulator):
+async def test_faults_occur_as_configured_and_the_state_can_be_cleared(emulator):
     fault = {"status": 429, "retry_after_s": 3, "times": 2}
     assert (await emulator.ask("PUT", "/emulator/faults", fault))[0] == 200
     for status in (429, 429, 200):
@@ -181,7 +181,7 @@ async def test_several_faults_come_one_after_the_other(emulator):
     assert await emulator.count() == 1
 
 
-async def test_a_reset_after_taking_has_taken_and_one_before_has_not(emulator):
+async def test_only_a_reset_after_acceptance_has_an_effect(emulator):
     for reset, count in (("before", 0), ("after", 1)):
         await emulator.ask("PUT", "/emulator/faults", {"reset": reset})
         with pytest.raises(aiohttp.ClientConnectionError):
@@ -189,7 +189,7 @@ async def test_a_reset_after_taking_has_taken_and_one_before_has_not(emulator):
         assert await emulator.count() == count
 
 
-async def test_a_redirect_names_another_host_and_takes_nothing(emulator):
+async def test_a_redirect_names_another_host_and_stores_nothing(emulator):
     await emulator.ask("PUT", "/emulator/faults", {"status": 301})
     url = f"{emulator.server.url}/api/v2/entity"
     async with emulator.http.post(url, json=EVENT, headers={"authorization": AUTH}, allow_redirects=False) as answer:
@@ -198,7 +198,7 @@ async def test_a_redirect_names_another_host_and_takes_nothing(emulator):
 
 
 @pytest.mark.parametrize(("status", "answered"), [(None, 207), (200, 200)])
-async def test_one_item_of_a_batch_is_refused_and_the_others_are_taken(emulator, status, answered):
+async def test_one_item_of_a_batch_is_rejected_alone(emulator, status, answered):
     await emulator.ask("PUT", "/emulator/faults", {"refuse_item": 1, "status": status})
     said, answer, _ = await emulator.ask("POST", "/api/v2/batch", {"batch": [{**EVENT, "name": n} for n in "abc"]})
     assert (said, [item["batch_index"] for item in answer["errors"]]) == (answered, [1])
@@ -221,7 +221,7 @@ async def test_a_fault_may_answer_as_a_proxy_does(emulator):
     assert await emulator.count() == 0
 
 
-async def test_a_slow_answer_takes_its_time(emulator):
+async def test_a_slow_answer_is_delayed(emulator):
     await emulator.ask("PUT", "/emulator/faults", {"delay_ms": 60_000})
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
@@ -309,7 +309,7 @@ async def test_answers_have_the_recorded_headers(emulator):
     assert headers["content-length"] == "3"
 
 
-async def test_wording_that_is_made_up_here_is_labelled(emulator):
+async def test_wording_that_is_made_up_here_is_labeled(emulator):
     await emulator.entity(action="made_up")
     await emulator.entity(action="identify")
     _, answer, _ = await emulator.ask("GET", "/emulator/requests")
@@ -319,7 +319,7 @@ async def test_wording_that_is_made_up_here_is_labelled(emulator):
 CAMPAIGN = {"title": "Welcome", "trigger": "event", "name": "paid", "subject": "Hello {{customer.email}}"}
 
 
-async def test_campaigns_are_defined_and_their_mails_read_over_http(emulator):
+async def test_campaigns_and_their_emails_work_over_http(emulator):
     assert (await emulator.ask("PUT", "/emulator/campaigns", [CAMPAIGN]))[0] == 200
     assert (await emulator.ask("PUT", "/emulator/campaigns", [{"title": "x"}]))[0] == 422
     await emulator.entity(action="identify", attributes={"email": "ada@northpine.example"})
@@ -394,7 +394,7 @@ async def test_the_name_that_it_listens_on_is_its_own(emulator):
     await server.stop()
 
 
-async def test_the_track_api_and_what_is_only_read_take_no_notice_of_the_origin(emulator):
+async def test_the_track_api_and_read_requests_ignore_the_origin(emulator):
     headers = {"authorization": AUTH, "origin": "https://shop.example", "sec-fetch-site": "cross-site"}
     async with emulator.http.post(f"{emulator.server.url}/api/v2/entity", json=EVENT, headers=headers) as answer:
         assert answer.status == 200
@@ -410,7 +410,7 @@ async def test_a_form_is_checked(emulator):
 
 
 @given(item=st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, FIELD)))
-def test_whatever_is_sent_is_taken_or_refused(item):
+def test_every_item_is_accepted_or_rejected(item):
     if not list(problems(item)):
         assert State().accept(item) in {True, False}
 
@@ -421,7 +421,7 @@ async def test_a_limit_that_is_none_is_400(emulator, limit):
         assert (await emulator.ask("GET", f"/emulator/{what}?limit={limit}"))[0] == 400
 
 
-async def test_the_page_escapes_what_it_shows_and_runs_its_own_script_alone(emulator):
+async def test_the_page_escapes_values_and_runs_only_its_own_script(emulator):
     await emulator.entity(action="event", name="<script>alert(1)</script>")
     status, html, headers = await emulator.ask("GET", "/")
     assert status == 200
@@ -431,14 +431,14 @@ async def test_the_page_escapes_what_it_shows_and_runs_its_own_script_alone(emul
     assert "unsafe" not in headers["content-security-policy"]
 
 
-async def test_a_port_that_is_taken_is_an_error_for_people(emulator):
+async def test_a_port_in_use_is_a_readable_error(emulator):
     with pytest.raises(UserError, match="--port"):
         await Server.start(create_app(State()), "127.0.0.1", emulator.server.port)
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_the_page_fits_a_phone_and_a_desktop(emulator, scheme):
+async def test_the_page_is_readable_on_phone_and_desktop(emulator, scheme):
     await emulator.ask("PUT", "/emulator/campaigns", [CAMPAIGN, {**CAMPAIGN, "title": "x" * 200, "name": "other"}])
     await emulator.entity(action="event", name="paid", attributes={"amount": 49.5})
     await emulator.entity(action="identify", attributes={"email": "ada@northpine.example", "plan": "pro"})
@@ -461,7 +461,7 @@ async def test_the_page_fits_a_phone_and_a_desktop(emulator, scheme):
 
 
 @pytest.mark.browser
-async def test_the_page_follows_what_happens_and_takes_a_campaign(emulator):
+async def test_the_page_updates_live_and_creates_a_campaign(emulator):
     async with browser() as it:
         page = await new_page(it)
         await page.goto(emulator.server.url)
@@ -490,7 +490,7 @@ async def test_the_page_works_without_its_script(emulator):
 
 
 @pytest.mark.browser
-async def test_a_name_that_was_made_to_lead_here_changes_nothing_in_a_real_browser(emulator):
+async def test_dns_rebinding_changes_nothing_in_a_real_browser(emulator):
     await emulator.ask("PUT", "/emulator/campaigns", [CAMPAIGN])
     async with browser("--host-resolver-rules=MAP evil.example 127.0.0.1") as it:
         page = await new_page(it)
@@ -518,7 +518,7 @@ async def test_a_name_that_was_made_to_lead_here_changes_nothing_in_a_real_brows
     assert len(answer["campaigns"]) == 1
 
 
-async def test_more_campaigns_or_faults_than_there_may_be_are_refused_and_none_is_lost(emulator):
+async def test_campaigns_and_faults_beyond_the_maximum_are_rejected(emulator):
     many = [{**CAMPAIGN, "title": str(number)} for number in range(101)]
     assert (await emulator.ask("PUT", "/emulator/campaigns", many))[0] == 422
     assert (await emulator.ask("PUT", "/emulator/campaigns", many[:100]))[0] == 200
@@ -532,7 +532,7 @@ async def test_more_campaigns_or_faults_than_there_may_be_are_refused_and_none_i
 
 
 @pytest.mark.browser
-async def test_the_page_keeps_the_focus_and_catches_up_when_it_is_let_go(emulator):
+async def test_the_page_keeps_the_focus_and_updates_after_blur(emulator):
     await emulator.ask("PUT", "/emulator/campaigns", [CAMPAIGN])
     await emulator.entity(action="event", name="first")
     async with browser() as it:
@@ -552,7 +552,7 @@ async def test_the_page_keeps_the_focus_and_catches_up_when_it_is_let_go(emulato
         await page.get_by_role("button", name="Remove Thanks").wait_for()
 
 
-async def test_the_page_calls_a_page_view_what_it_is(emulator):
+async def test_the_page_labels_page_views(emulator):
     await emulator.entity(action="page", name="pricing")
     await emulator.entity(action="screen", name="Home")
     _, html, _ = await emulator.ask("GET", "/")
@@ -560,7 +560,7 @@ async def test_the_page_calls_a_page_view_what_it_is(emulator):
     assert '<strong>Home</strong> <span class="dim">screen view</span>' in html
 
 
-async def test_what_was_forgotten_is_shown_and_told(emulator, monkeypatch):
+async def test_dropped_items_are_shown_and_reported(emulator, monkeypatch):
     monkeypatch.setattr(people, "MAX_SUPPRESSED", 1)
     await emulator.entity(action="suppress")
     await emulator.entity(action="suppress", identifiers={"id": "u2"})

@@ -37,14 +37,14 @@ ADDRESS = {"email": "Ada@northpine.example"}
 HELLO = Campaign(title="Hello", trigger=Trigger.EVENT, name="paid", subject="Hello {{customer.email}}")
 
 
-def test_ids_know_capitals_and_addresses_do_not():
+def test_ids_are_case_sensitive_and_addresses_are_not():
     it = World()
     it.send("identify", attributes=ADDRESS)
     assert it.state.find("email", "ada@NORTHPINE.example") is it.ada()
     assert it.state.find("id", "ADA") is None
 
 
-def test_a_known_address_without_an_id_takes_the_new_id():
+def test_a_known_address_without_an_id_gets_the_new_id():
     it = World()
     it.send("identify", {"email": "ada@northpine.example"}, attributes={"plan": "pro"})
     it.send("identify", attributes=ADDRESS)
@@ -52,7 +52,7 @@ def test_a_known_address_without_an_id_takes_the_new_id():
     assert (it.ada().attributes["plan"], it.ada().id) == ("pro", "ada")
 
 
-def test_an_address_of_somebody_else_stays_theirs_and_the_log_says_so():
+def test_another_profile_s_address_is_not_reassigned_but_logged():
     it = World()
     it.send("identify", {"id": "jun"}, attributes=ADDRESS)
     it.send("identify", attributes={**ADDRESS, "plan": "pro"})
@@ -61,7 +61,7 @@ def test_an_address_of_somebody_else_stays_theirs_and_the_log_says_so():
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
-def test_an_address_that_is_taken_away_is_gone_and_free_for_somebody_else(nothing):
+def test_a_removed_address_is_free_for_another_profile(nothing):
     it = World(HELLO)
     it.send("identify", attributes={**ADDRESS, "phone": "+15551234567"})
     it.send("identify", attributes={"email": nothing, "phone": nothing})
@@ -73,7 +73,7 @@ def test_an_address_that_is_taken_away_is_gone_and_free_for_somebody_else(nothin
     assert it.state.find("email", ADDRESS["email"]).id == "jun"
 
 
-def test_an_identifier_that_is_no_text_is_kept_as_one():
+def test_a_non_text_identifier_is_stored_as_text():
     it = World()
     it.send("identify", attributes=ADDRESS)
     it.send("identify", attributes={"phone": 5, "email": 7})
@@ -81,7 +81,7 @@ def test_an_identifier_that_is_no_text_is_kept_as_one():
     assert it.state.find("email", ADDRESS["email"]) is None
 
 
-def test_an_id_is_taken_away_by_cio_id_alone():
+def test_an_id_is_removed_only_by_cio_id():
     it = World()
     it.send("identify")
     it.send("identify", attributes={"id": None})
@@ -92,7 +92,7 @@ def test_an_id_is_taken_away_by_cio_id_alone():
     assert len(it.state.people) == 1
 
 
-def test_a_person_known_by_address_alone_has_it_in_mails_and_segments():
+def test_emails_and_segments_find_a_profile_by_address_alone():
     it = World(HELLO, Campaign(title="New", trigger=Trigger.SEGMENT, name="email", subject="{{customer.email}}"))
     it.send("identify", {"email": "ada@northpine.example"})
     it.send("event", {"email": "ada@northpine.example"}, name="paid")
@@ -104,7 +104,7 @@ def test_a_person_known_by_address_alone_has_it_in_mails_and_segments():
     ]
 
 
-def test_a_person_without_an_id_has_none_in_mails():
+def test_a_person_without_an_id_has_none_in_emails():
     it = World(Campaign(title="Hi", trigger=Trigger.EVENT, name="paid", subject="{{customer.id}}"))
     it.send("event", {"email": "ada@northpine.example"}, name="paid")
     it.send("event", {"id": "jun"}, name="paid", attributes={"recipient": "jun@northpine.example"})
@@ -118,7 +118,7 @@ def test_an_update_never_makes_a_person():
     assert isinstance(it.effects[-1], Ignored)
 
 
-def test_an_identifier_that_is_set_is_changed_by_cio_id_alone():
+def test_an_existing_identifier_is_changed_only_by_cio_id():
     it = World()
     it.send("identify")
     it.send("identify", attributes={"id": "other"})
@@ -134,7 +134,7 @@ def test_an_unknown_cio_id_is_dropped():
     assert not it.state.people
 
 
-def test_a_deleted_person_starts_afresh_and_a_suppressed_one_stays_away():
+def test_deleted_profiles_can_be_recreated_but_suppressed_ones_cannot():
     it = World()
     it.send("identify", attributes={**ADDRESS, "plan": "pro"})
     it.send("delete")
@@ -151,7 +151,7 @@ def test_a_deleted_person_starts_afresh_and_a_suppressed_one_stays_away():
     assert len(it.state.people) == 2, "all identifiers are free again"
 
 
-def test_a_suppressed_address_is_nobody_s():
+def test_a_suppressed_address_belongs_to_no_profile():
     it = World(HELLO)
     it.send("identify", {"id": "jun"}, attributes=ADDRESS)
     it.send("suppress", {"id": "jun"})
@@ -162,7 +162,7 @@ def test_a_suppressed_address_is_nobody_s():
     assert it.mails == [(None, "the person has no email address")]
 
 
-def test_a_merge_moves_what_the_primary_does_not_have_and_deletes_the_other():
+def test_a_merge_adds_missing_data_and_deletes_the_secondary_profile():
     it = World()
     it.send("identify", attributes={"plan": "pro"})
     it.send("identify", {"id": "old"}, attributes={"plan": "free", "seats": "5", **ADDRESS})
@@ -195,7 +195,7 @@ def test_relationships_and_objects_follow_their_calls():
     assert it.state.objects["1/team"] == {"name": "Team", "n": "5"}
 
 
-def test_what_is_taken_has_its_effect_later_and_in_order():
+def test_accepted_calls_take_effect_later_and_in_order():
     it = World()
     it.state.settle_ms = 2_000
     it.send("identify", attributes={"plan": "a"})
@@ -207,7 +207,7 @@ def test_what_is_taken_has_its_effect_later_and_in_order():
     assert (it.ada().attributes["plan"], it.state.pending) == ("b", 0)
 
 
-def test_segments_wait_their_turn_too():
+def test_segment_changes_are_queued_too():
     it = World()
     it.state.settle_ms = 2_000
     it.send("identify")
@@ -236,7 +236,7 @@ def test_a_shorter_wait_keeps_the_order():
     assert it.ada().attributes["plan"] == "new"
 
 
-def test_what_was_done_under_an_anonymous_id_becomes_the_person_s():
+def test_anonymous_activity_moves_to_the_identified_person():
     it = World()
     looked = {"type": "person", "action": "event", "name": "looked", "attributes": {}}
     it.state.accept(looked, "anon")
@@ -252,7 +252,7 @@ PAID = {"name": "paid", "attributes": {"amount": "5.00"}}
 KNOWN = {**ADDRESS, "plan": "pro"}
 
 
-def test_an_event_of_the_name_sends_the_mail_with_its_data():
+def test_an_event_with_the_name_sends_the_email():
     it = World(WELCOME)
     it.send("identify", attributes=KNOWN)
     it.send("event", **PAID)
@@ -272,7 +272,7 @@ def test_an_event_of_the_name_sends_the_mail_with_its_data():
         (ADDRESS, PAID, "customer.plan"),
     ],
 )
-def test_a_mail_that_does_not_go_says_why(known, event, why):
+def test_an_unsent_email_shows_its_reason(known, event, why):
     it = World(WELCOME)
     it.send("identify", attributes=known)
     it.send("event", **event)
@@ -280,7 +280,7 @@ def test_a_mail_that_does_not_go_says_why(known, event, why):
     assert why in str(mail.why_not)
 
 
-def test_72_hours_old_is_young_enough_and_a_repetition_sends_nothing():
+def test_72_hours_old_events_count_and_repetitions_send_nothing():
     it = World(WELCOME)
     it.send("identify", attributes=KNOWN)
     for taken in (True, False):
@@ -289,14 +289,14 @@ def test_72_hours_old_is_young_enough_and_a_repetition_sends_nothing():
     assert it.mails[1] == (ADDRESS["email"], "an event with this id was already accepted")
 
 
-def test_a_suppressed_person_gets_none_and_the_mail_says_so():
+def test_an_email_to_a_suppressed_person_is_marked_unsent():
     it = World(WELCOME)
     it.send("suppress")
     it.send("event", **PAID)
     assert it.mails == [(None, "the person is suppressed")]
 
 
-def test_a_page_view_of_the_name_is_no_event():
+def test_a_page_view_with_the_name_is_not_an_event():
     it = World(WELCOME)
     it.send("identify", attributes=KNOWN)
     it.send("page", **PAID)
@@ -305,7 +305,7 @@ def test_a_page_view_of_the_name_is_no_event():
 
 
 @pytest.mark.parametrize(("kind", "called"), [("page", "a page view"), ("screen", "a screen view")])
-def test_a_repeated_page_view_is_called_one_and_is_no_event(kind, called):
+def test_a_repeated_page_view_is_not_an_event(kind, called):
     it = World(WELCOME)
     it.send("identify", attributes=KNOWN)
     for taken in (True, False):

@@ -153,7 +153,7 @@ async def test_the_dashboard_guides_through_them(tmp_path):
             assert "Connect Acme Shop" in page
             assert all(step.text.replace("'", "&#39;") in page for step in shop.setup)
 
-            assert (await visitor.send(f"{endpoint}/trial-secret"))[0] == 201
+            assert (await visitor.send(f"{endpoint}/test-secret"))[0] == 201
             await visitor.send(f"{source}/sample", event_type="orders/paid")
             assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
             assert [email["name"] for email in emails] == ["receipt"]

@@ -266,7 +266,7 @@ def test_incomplete_email_settings_are_an_error_without_the_url(given):
 
 async def test_three_invalid_signatures_in_a_row_raise_an_alert(tmp_path):
     async with running(tmp_path, None) as nicobar:
-        store, told = nicobar.runtime.store, nicobar.runtime.alerts._told
+        store, told = nicobar.runtime.store, nicobar.runtime.alerts._hour_of_cause
         wrong = {"webhook-id": "evt_1", "webhook-timestamp": "1", "webhook-signature": "v1,x"}
         for number, refused in enumerate((2, 2, 3)):
             for _ in range(refused):

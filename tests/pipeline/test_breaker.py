@@ -52,7 +52,7 @@ async def test_the_waits_between_probes_double_up_to_five_minutes(tmp_path):
         assert waits == [10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000]
 
 
-async def test_one_event_that_the_destination_breaks_on_does_not_open_the_breaker(tmp_path):
+async def test_one_event_that_breaks_the_destination_opens_no_breaker(tmp_path):
     async with world(tmp_path) as it:
         it.network.answer = lambda items: status(500) if items[0]["name"] == "bad" else OK
         bad = await it.accept("bad", "cus_bad")
@@ -65,7 +65,7 @@ async def test_one_event_that_the_destination_breaks_on_does_not_open_the_breake
         assert {breaker.state for breaker in (await it.store.breakers()).values()} == {BreakerState.CLOSED}
 
 
-async def test_two_events_that_the_destination_breaks_on_do_not_keep_it_closed_to_the_others(tmp_path):
+async def test_two_events_that_break_the_destination_do_not_block_others(tmp_path):
     async with world(tmp_path) as it:
         it.network.answer = lambda items: status(500) if any(item["name"] == "bad" for item in items) else OK
         await it.accept("bad", "cus_a")
@@ -157,7 +157,7 @@ async def test_changed_rate_keeps_the_breaker(tmp_path):
         assert len(await it.network.next()) == 1
 
 
-async def test_answers_that_are_not_the_destination_s_alert_once_and_mark_nothing_delivered(tmp_path):
+async def test_foreign_answers_alert_once_and_mark_nothing_delivered(tmp_path):
     page = Response(status=200, headers={}, body=b"<html>sign in</html>", duration_ms=1)
     async with world(tmp_path) as it:
         it.network.answer = lambda _items: page
@@ -201,7 +201,7 @@ async def test_restart_does_not_repeat_an_outage_alert(tmp_path):
             assert again.alerts() == []
 
 
-async def test_a_4xx_to_the_probe_of_an_http_endpoint_closes_its_breaker(tmp_path):
+async def test_a_4xx_probe_closes_an_http_endpoint_s_breaker(tmp_path):
     async with world(tmp_path, kind="http") as it:
         await failing(it, 5)
         await it.move(0)

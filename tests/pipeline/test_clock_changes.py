@@ -10,7 +10,7 @@ from support.worker import OK, another_worker, breaker, failing, held, status, w
 
 
 @pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000])
-async def test_a_clock_that_is_set_moves_the_hold_s_probe_along(tmp_path, by_ms):
+async def test_a_clock_change_moves_the_hold_s_probe_along(tmp_path, by_ms):
     async with world(tmp_path) as it:
         await held(it)
         it.clock.set_by(by_ms)
@@ -40,7 +40,7 @@ async def test_a_clock_that_is_set_neither_stalls_nor_hurries_anything(tmp_path,
 
 
 @pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000])
-async def test_a_clock_that_is_set_while_a_request_is_out_moves_no_retry(tmp_path, by_ms):
+async def test_a_clock_change_during_a_request_moves_no_retry(tmp_path, by_ms):
     async with world(tmp_path) as it:
         it.network.open.clear()
         it.network.answer = lambda _items: status(503)
@@ -76,7 +76,7 @@ async def test_clock_change_during_a_store_failure_moves_no_retry(tmp_path, by_m
 
 
 @pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000])
-async def test_a_clock_that_is_set_while_the_request_is_out_that_opens_the_breaker_moves_no_probe(tmp_path, by_ms):
+async def test_a_clock_change_while_the_breaker_opens_moves_no_probe(tmp_path, by_ms):
     async with world(tmp_path) as it:
         await failing(it, 4)
         it.network.open.clear()
@@ -104,7 +104,7 @@ async def test_a_clock_that_is_set_makes_no_lease_end(tmp_path, by_ms):
 
 
 @pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000])
-async def test_a_clock_that_is_set_moves_the_breaker_s_probe_along(tmp_path, by_ms):
+async def test_a_clock_change_moves_the_breaker_s_probe_along(tmp_path, by_ms):
     async with world(tmp_path) as it:
         await failing(it, 5)
         await it.move(0)

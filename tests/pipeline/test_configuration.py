@@ -132,7 +132,7 @@ async def test_canceled_read_answers_no_other_request(reads, clock, configuratio
     assert isinstance(asked[1].result(), OpenSource)
 
 
-async def test_unknown_token_is_an_error_at_once_after_a_failed_read(reads, clock, configuration):
+async def test_after_a_failed_read_unknown_tokens_fail_at_once(reads, clock, configuration):
     reads.failure = StoreUnavailable("store_unavailable", "The disk does not answer.", "Mount it.")
     for _ in range(3):
         with pytest.raises(StoreUnavailable):
@@ -159,7 +159,7 @@ def message(source_id: str, app_id: str, customer_key: str | None, **data: str) 
 
 
 @pytest.mark.parametrize(("kind", "email"), [("dodo-payments", None), ("standard-webhooks", "ada@northpine.example")])
-async def test_posted_event_is_read_as_the_first_source_s_kind_reads_it(reads, configuration, kind, email):
+async def test_a_posted_event_uses_the_first_source_s_kind(reads, configuration, kind, email):
     await reads.create_source(kind)
     await configuration.refresh()
     (app,) = configuration.snapshot.applications

@@ -55,7 +55,7 @@ def test_the_eighth_failure_is_the_last():
     assert str(last.reason) == "Failed after 8 attempts. Last attempt: later"
 
 
-def test_a_throttle_lets_one_second_s_worth_go_and_then_spaces_them():
+def test_a_throttle_allows_one_second_s_burst_then_spaces_requests():
     throttle = Throttle(10, 0)
     assert [throttle.take(0) for _ in range(10)] == [0] * 10
     assert [throttle.take(0), throttle.take(0)] == [101, 201]
@@ -116,7 +116,7 @@ BOUNDS = BatchBounds(max_items=5, max_bytes=1_000)
 
 
 @given(page=st.lists(st.lists(CALLS, min_size=1, max_size=8), max_size=12), bounds=st.sampled_from([BOUNDS, None]))
-def test_every_delivery_is_in_one_parcel_and_every_request_keeps_the_bounds(page, bounds):
+def test_every_delivery_is_in_one_parcel_within_the_limits(page, bounds):
     parcels = plan(page, bounds)
     assert sorted(member for parcel in parcels for member in parcel.members) == list(range(len(page)))
     for parcel in parcels:
@@ -144,7 +144,7 @@ def test_an_allowance_gives_a_second_s_worth_and_no_more():
 
 
 @given(st.lists(st.tuples(st.sampled_from(["failed", "answered", "probing"]), st.booleans()), max_size=40))
-def test_the_breaker_is_open_only_after_failures_in_a_row_of_more_than_one_delivery(steps):
+def test_only_consecutive_failures_of_several_deliveries_open_the_breaker(steps):
     now_ms, kept, in_a_row = 0, Breaker(), 0
     for what, several in steps:
         now_ms += 1_000
@@ -166,7 +166,7 @@ def test_the_breaker_is_open_only_after_failures_in_a_row_of_more_than_one_deliv
             assert breaker.wait_ms(kept, now_ms) == 0
 
 
-def test_a_breaker_that_an_earlier_process_kept_probes_soon_whatever_the_clock_says():
+def test_a_restored_breaker_probes_soon_whatever_the_clock_says():
     kept = Breaker(state=BreakerState.OPEN, failures=9, failing_since_ms=1, opens=3, probe_at_ms=10**13)
     taken = breaker.taken_up(kept, 1_000)
     assert breaker.wait_ms(taken, 1_000) == 360_000

@@ -48,7 +48,7 @@ async def test_days_without_a_process_are_not_days_of_failures(tmp_path):
 
 
 @pytest.mark.parametrize("restarts", [True, False])
-async def test_a_probe_that_is_answered_after_five_days_of_failures_is_waited_for(tmp_path, restarts):
+async def test_disabling_waits_for_the_probe_in_flight(tmp_path, restarts):
     """The clock's five days are over while the probe is out; what it finds decides, not the clock."""
     day_ms = 24 * 3_600_000
     async with world(tmp_path) as it:
@@ -124,7 +124,7 @@ async def test_a_410_disables_the_endpoint_and_keeps_the_delivery(tmp_path):
                 await it.next_recorded()
 
 
-async def test_a_410_of_a_url_that_was_replaced_meanwhile_disables_nothing(tmp_path):
+async def test_a_410_from_a_replaced_url_disables_nothing(tmp_path):
     async with world(tmp_path, kind="http") as it:
         it.network.open.clear()
         await it.accept("one")

@@ -47,7 +47,7 @@ async def deliver(nicobar, count=1):
         await nicobar.next_recorded()
 
 
-async def test_the_same_code_asks_for_what_was_sent_whatever_the_profile_is_known_to_be(nicobar, services):
+async def test_a_dry_run_adds_profiles_whatever_was_delivered_before(nicobar, services):
     await deliver(nicobar, 2)
     result = await run_messages(services, endpoint(nicobar), None, messages=10)
     assert [(len(candidate.calls), candidate.calls[0].added, candidate.differs) for candidate in result.results] == [

@@ -15,7 +15,7 @@ async def test_an_event_leaves_at_once_without_the_clock_moving(tmp_path):
         assert (await it.next_recorded()).attempt.state is DeliveryState.SUCCESS
 
 
-async def test_what_gathers_while_a_request_is_out_leaves_in_one_batch(tmp_path):
+async def test_deliveries_queued_during_a_request_leave_in_one_batch(tmp_path):
     async with world(tmp_path) as it:
         it.network.open.clear()
         await it.accept("first", "cus_0")
@@ -26,7 +26,7 @@ async def test_what_gathers_while_a_request_is_out_leaves_in_one_batch(tmp_path)
         assert await it.network.next() == [f"n{number}" for number in range(5)]
 
 
-async def test_a_customer_s_next_event_waits_and_another_customer_s_does_not(tmp_path):
+async def test_a_customer_s_events_keep_order_without_blocking_other_customers(tmp_path):
     async with world(tmp_path) as it:
         it.network.answer = lambda items: status(503) if items[0]["name"] == "a1" else OK
         first = await it.accept("a1", "cus_a")
@@ -57,7 +57,7 @@ async def test_final_failure_releases_the_customers_next_delivery(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [0, 3, 9])
-async def test_the_one_call_that_spoils_a_batch_is_found_and_the_others_arrive(tmp_path, bad):
+async def test_only_the_call_that_breaks_a_batch_fails(tmp_path, bad):
     async with world(tmp_path) as it:
         it.network.open.clear()
         await it.accept("first", "cus_first")
@@ -96,7 +96,7 @@ async def test_a_parcel_that_breaks_does_not_send_the_others_twice(tmp_path):
         assert {(await it.delivery(ids[name])).tries for name in waiting} == {1}
 
 
-async def test_after_a_half_that_has_to_wait_its_own_delivery_s_second_half_is_not_sent(tmp_path):
+async def test_a_second_half_is_not_sent_after_a_deferred_first(tmp_path):
     async with world(tmp_path) as it:
         it.network.answer = lambda items: status(400) if len(items) > 1 else status(503)
         await it.accept("a,b,c,d")

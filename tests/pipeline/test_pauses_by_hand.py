@@ -55,7 +55,7 @@ async def test_a_person_s_pause_during_the_probe_is_kept(tmp_path):
         assert "endpoint.recovered" not in it.alerts()
 
 
-async def test_a_person_s_pause_while_a_request_is_out_does_not_become_a_hold(tmp_path):
+async def test_a_manual_pause_during_a_request_never_becomes_a_hold(tmp_path):
     async with world(tmp_path) as it:
         it.network.open.clear()
         it.network.answer = lambda _items: status(403)

@@ -45,7 +45,7 @@ async def test_long_pause_requeues_the_rest_without_using_attempts(tmp_path):
         assert DeliveryState.PENDING in states
 
 
-async def test_a_changed_rate_does_not_shorten_what_the_destination_asks_for(tmp_path):
+async def test_a_changed_rate_does_not_shorten_the_destination_s_wait(tmp_path):
     async with world(tmp_path) as it:
         it.network.answer = lambda _items: status(429, **{"retry-after": "3600"})
         await it.accept("a1", "cus_a")
@@ -67,7 +67,7 @@ async def test_an_http_endpoint_without_a_rate_is_not_slowed(tmp_path):
             assert (await it.next_recorded()).attempt.state is DeliveryState.SUCCESS
 
 
-async def test_a_probe_that_is_answered_429_waits_for_the_next_one(tmp_path):
+async def test_a_probe_answered_429_waits_for_the_next_probe(tmp_path):
     async with world(tmp_path) as it:
         ids = await failing(it, 5)
         await it.move(0)

@@ -27,7 +27,8 @@ OTHER = Vault(b"o" * 32)
 
 def store_row(nicobar, sql: str, *values: object) -> list[tuple]:
     """Changes the configuration behind the server's back; returns what it was told to read."""
-    with closing(sqlite3.connect(nicobar.runtime.settings.database_path, isolation_level=None)) as connection:
+    path = nicobar.runtime.settings.data_dir / "nicobar.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         rows = connection.execute(sql, values).fetchall()
         connection.execute("UPDATE catalogue SET version = version + 1")
         return rows
@@ -240,7 +241,7 @@ async def test_little_free_disk_is_named_and_stops_nothing(tmp_path, monkeypatch
 
 async def test_rejected_append_is_reported_until_one_succeeds(tmp_path):
     async with running(tmp_path, None) as nicobar:
-        connection = nicobar.runtime.store._database._writer._session.connection
+        connection = nicobar.runtime.store._database._writer.connection
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}")
         large = b'{"type":"a","data":"' + b"x" * 100_000 + b'"}'

@@ -61,7 +61,7 @@ async def endpoints_of(nicobar, message_id):
     return [names[delivery.endpoint_id] for delivery in await nicobar.runtime.store.deliveries(message_id)]
 
 
-async def test_time_and_customer_are_read_from_a_body_of_dodo_s_shape(nicobar, receiver):
+async def test_time_and_customer_are_read_from_dodo_s_format(nicobar, receiver):
     taken = await receiver.take(posted(nicobar))
     kept = await nicobar.message(taken.id)
     assert (kept.body, kept.customer_key, kept.event_id) == (BODY, "cus_ada", kept.id)
@@ -76,7 +76,7 @@ async def test_unknown_body_has_no_customer_and_happened_now(nicobar, receiver, 
     assert nicobar.runtime.configuration.customer(await nicobar.message(taken.id)) is None
 
 
-async def test_a_customer_s_key_that_a_database_would_cut_is_kept_as_its_hash(nicobar, receiver):
+async def test_an_overlong_customer_key_is_stored_as_its_hash(nicobar, receiver):
     keys = []
     for end in ("a", "b"):
         body = msgspec.json.encode({"data": {"customer": {"customer_id": f"cus_\0{end}"}}})

@@ -69,7 +69,7 @@ async def test_always_rejected_event_fails_without_delaying_others(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [["n0"], ["n19"], ["n7", "n8"], ["n0", "n10", "n19"]])
-async def test_after_a_hold_a_rejected_batch_is_split_and_the_others_arrive(tmp_path, bad):
+async def test_a_batch_rejected_after_a_hold_is_split(tmp_path, bad):
     async with world(tmp_path) as it:
         await healed(it)
         names = [f"n{n}" for n in range(20)]
@@ -96,7 +96,7 @@ async def test_credentials_revoked_soon_after_a_hold_start_another_one(tmp_path)
         assert all([await it.attempts(item) for item in ids]), "each says what was answered"
 
 
-async def test_deliveries_rejected_one_by_one_soon_after_a_hold_start_another_one(tmp_path):
+async def test_single_rejections_soon_after_a_hold_start_another_hold(tmp_path):
     async with world(tmp_path) as it:
         await healed(it)
         it.network.answer = lambda _items: status(401)

@@ -42,9 +42,9 @@ async def running(work):
 async def until_idle(clock: MovingClock, wait_ms: int) -> None:
     """Moves the clock through the short pauses, until the long wait begins."""
     async with asyncio.timeout(PATIENCE_S):
-        while not clock.quiet or min(clock._untils_ms) - clock.steady_ms() < wait_ms:
+        while not clock.quiet or min(clock._wakes_ms) - clock.steady_ms() < wait_ms:
             if clock.quiet:
-                clock.move(min(clock._untils_ms) - clock.steady_ms())
+                clock.move(min(clock._wakes_ms) - clock.steady_ms())
             else:
                 await clock.next_wait()
 
@@ -88,14 +88,14 @@ async def test_database_failure_does_not_stop_replays(store):
         assert (await store.task(task.id)).status is TaskStatus.FINISHED
 
 
-async def test_payloads_go_after_their_days_and_ids_after_thirty_at_least(store):
+async def test_payloads_are_deleted_before_ids_which_stay_30_days(store):
     clock = MovingClock(NOW_MS)
     ages_days = [0, 6, 8, 29, 31, 40]
     for number, days in enumerate(ages_days, 1):
         await post(store, number, f"c{number}", accepted_at_ms=NOW_MS - days * DAY_MS)
     await post(store, 9, "waits", accepted_at_ms=NOW_MS - 100 * DAY_MS, endpoints=(2,))
     await finish(store, DeliveryState.SUCCESS, count=6, now_ms=NOW_MS)
-    async with running(Maintainer(upkeep=store, clock=clock, retention_days=7).run):
+    async with running(Maintainer(store=store, clock=clock, retention_days=7).run):
         await until_idle(clock, ROUND_MS)
         found = [await store.message(f"msg_{number}") for number in (1, 2, 3, 4, 5, 6, 9)]
         assert [item and item.body for item in found] == [b"{}", b"{}", b"", b"", None, None, b"{}"]
@@ -126,7 +126,7 @@ async def test_old_waiting_messages_are_skipped_and_deleted_within_a_day(store, 
 
     monkeypatch.setattr(store, "expunge_old", spied)
     clock = MovingClock(NOW_MS)
-    async with running(Maintainer(upkeep=store, clock=clock, retention_days=7).run):
+    async with running(Maintainer(store=store, clock=clock, retention_days=7).run):
         await until_idle(clock, ROUND_MS)
         await finish(store, DeliveryState.SUCCESS, count=3, now_ms=NOW_MS)
         clock.move(ROUND_MS)
@@ -138,7 +138,7 @@ async def test_old_waiting_messages_are_skipped_and_deleted_within_a_day(store, 
         assert [(await store.message(f"msg_{number}")).body for number in (1, 2, 3, 4)] == [b"", b"", b"", b"{}"]
 
 
-async def test_a_long_run_of_messages_from_a_clock_that_was_ahead_hides_nothing_for_longer_than_a_day(store):
+async def test_a_fast_clock_delays_cleanup_by_one_day_at_most(store):
     count = STEP_MESSAGES + 50
     for number in range(1, count + 1):
         await post(store, number, None, accepted_at_ms=NOW_MS + 60 * DAY_MS, endpoints=())
@@ -146,13 +146,13 @@ async def test_a_long_run_of_messages_from_a_clock_that_was_ahead_hides_nothing_
         await post(store, number, None, accepted_at_ms=NOW_MS, endpoints=())
     # Once their time has come, those of the clock that was ahead are young ones.
     clock = MovingClock(NOW_MS + 61 * DAY_MS)
-    async with running(Maintainer(upkeep=store, clock=clock, retention_days=7).run):
+    async with running(Maintainer(store=store, clock=clock, retention_days=7).run):
         await until_idle(clock, ROUND_MS)
         assert await store.message(f"msg_{count + 1}") is None
         assert (await store.message("msg_1")).body == b"{}"
 
 
-async def test_a_round_looks_no_further_than_a_step_of_young_messages(store, monkeypatch):
+async def test_after_a_full_round_cleanup_stops_at_young_messages(store, monkeypatch):
     for number in range(1, 2 * STEP_MESSAGES + 1):
         await post(store, number, None, accepted_at_ms=NOW_MS, endpoints=())
     expunge_old, steps = store.expunge_old, []
@@ -163,7 +163,7 @@ async def test_a_round_looks_no_further_than_a_step_of_young_messages(store, mon
 
     monkeypatch.setattr(store, "expunge_old", spied)
     clock = MovingClock(NOW_MS)
-    async with running(Maintainer(upkeep=store, clock=clock, retention_days=7).run):
+    async with running(Maintainer(store=store, clock=clock, retention_days=7).run):
         await until_idle(clock, ROUND_MS)
         assert len(steps) == 3, "once a day it goes to the end"
         clock.move(ROUND_MS)
@@ -171,12 +171,12 @@ async def test_a_round_looks_no_further_than_a_step_of_young_messages(store, mon
         assert len(steps) == 4
 
 
-async def test_a_round_is_made_of_short_steps_between_which_others_write(store):
+async def test_a_cleanup_round_lets_others_write_between_short_steps(store):
     count = 2 * STEP_MESSAGES + 1
     for number in range(1, count + 1):
         await post(store, number, None, accepted_at_ms=NOW_MS - 100 * DAY_MS, endpoints=())
     clock = MovingClock(NOW_MS)
-    async with running(Maintainer(upkeep=store, clock=clock, retention_days=7).run):
+    async with running(Maintainer(store=store, clock=clock, retention_days=7).run):
         await clock.next_wait()
         assert await store.message("msg_1") is None
         assert await store.message(f"msg_{count}") is not None, "the rest waits for its turn"
@@ -194,7 +194,7 @@ async def test_deleted_endpoints_backlog_is_canceled_despite_a_crash(store):
     count = 2 * CANCEL_AT_ONCE + 5
     await asyncio.gather(*(post(store, number, f"c{number % 7}") for number in range(1, count + 1)))
     clock = MovingClock(NOW_MS)
-    async with running(Remover(upkeep=store, clock=clock).run):
+    async with running(Remover(store=store, clock=clock).run):
         await until_idle(clock, LOOK_MS)
         assert await unfinished(store) == count
         await store.change([RemoveEndpoint(endpoint_id="ep_1")])
@@ -205,7 +205,7 @@ async def test_deleted_endpoints_backlog_is_canceled_despite_a_crash(store):
         assert await unfinished(store) == count - CANCEL_AT_ONCE, "the rest waits for its turn"
         await post(store, count + 1, "z", endpoints=(1, 2))
         assert len(await claim(store, endpoint_seq=2, now_ms=NOW_MS)) == 1
-    async with running(Remover(upkeep=store, clock=clock).run):  # another process
+    async with running(Remover(store=store, clock=clock).run):  # another process
         await until_idle(clock, LOOK_MS)
         assert await unfinished(store) == 1
         (delivery,) = await store.deliveries(f"msg_{count}")
@@ -217,6 +217,6 @@ async def test_endpoints_that_were_removed_together_are_cleared_together(store):
         await post(store, number, f"c{number}", endpoints=(1, 2))
     await store.change([RemoveEndpoint(endpoint_id="ep_1"), RemoveEndpoint(endpoint_id="ep_2")])
     clock = MovingClock(NOW_MS)
-    async with running(Remover(upkeep=store, clock=clock).run):
+    async with running(Remover(store=store, clock=clock).run):
         await until_idle(clock, LOOK_MS)
         assert await unfinished(store) == 0

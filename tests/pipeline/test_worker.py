@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from nicobar.errors import SandboxError
 from nicobar.model import DeliveryState
+from nicobar.pipeline.lane import IDLE_MS
 from nicobar.reasons import plain
 from nicobar.sandbox import Broken, Failure
 from support.store import failing_store
@@ -18,7 +21,7 @@ class BrokenSandbox:
         raise SandboxError("sandbox_unavailable", "No process could be started.")
 
 
-async def test_a_sandbox_that_cannot_start_holds_the_endpoint_and_leaves_no_rows(tmp_path):
+async def test_a_failing_sandbox_puts_the_endpoint_on_hold_without_rows(tmp_path):
     sandbox = BrokenSandbox()
     async with world(tmp_path, sandbox=sandbox) as it:
         ids = [await it.accept(f"n{number}", f"cus_{number}") for number in range(3)]
@@ -75,3 +78,36 @@ async def test_stop_on_a_full_disk_requeues_at_the_next_start(tmp_path):
             assert await again.network.next() == ["one"]
             await again.next_recorded()
             assert (await again.delivery(message_id)).state is DeliveryState.SUCCESS
+
+
+async def test_an_idle_endpoint_costs_no_query_of_its_own(tmp_path):
+    async with world(tmp_path) as it:
+        await it.move(0)
+        asked = Counter()
+        for promise in ("claim", "next_due_at_ms", "due_times", "keep_breaker"):
+            count_calls(it.store, promise, asked)
+        for _ in range(10):
+            it.clock.move(IDLE_MS)
+            while not it.rests:
+                await it.clock.next_wait()
+        assert asked == {"due_times": 10}
+
+
+async def test_an_event_that_another_process_stored_leaves_within_a_second(tmp_path):
+    async with world(tmp_path) as it:
+        await it.move(0)
+        it.worker.wake = lambda _endpoint_seqs: None
+        await it.accept("one")
+        del it.worker.wake
+        await it.move(IDLE_MS)
+        assert await it.network.next() == ["one"]
+
+
+def count_calls(store, promise: str, asked: Counter) -> None:
+    works = getattr(store, promise)
+
+    def counted(*arguments, **named):
+        asked[promise] += 1
+        return works(*arguments, **named)
+
+    setattr(store, promise, counted)

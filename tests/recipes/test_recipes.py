@@ -170,7 +170,7 @@ async def test_money_has_the_decimals_of_its_currency(currency, minor, major):
 
 
 @every_recipe
-async def test_with_a_field_missing_or_null_an_event_keeps_all_its_fields(
+async def test_events_keep_all_fields_with_one_missing_or_null(
     tested,
 ):
     whole = [(name, body(name)) for name in TYPES]
@@ -444,7 +444,7 @@ async def test_attribute_that_no_longer_applies_is_removed():
 
 
 @every_recipe
-@pytest.mark.parametrize("identifier", ["emial", "Email", "id", "metadata", "metadata.", "customer.email"])
+@pytest.mark.parametrize("identifier", ["mail", "Email", "id", "metadata", "metadata.", "customer.email"])
 async def test_unknown_identifier_is_an_error_that_lists_the_valid_ones(tested, identifier):
     name = "subscription.active" if tested.name == "subscription_life_cycle" else "payment.succeeded"
     (result,) = await run(tested, [(name, body(name))], identifier)

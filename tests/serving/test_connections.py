@@ -28,7 +28,7 @@ async def filled(app: Echo, opened: list[Line]) -> None:
         await app.waiting.acquire()
 
 
-async def test_a_full_server_closes_the_longest_silent_connection_for_a_new_one():
+async def test_a_full_server_replaces_the_longest_idle_connection():
     hits = Hits()
     async with serving(hits=hits, max_connections=4) as server, lines(server.port, 4) as opened:
         first, half, third, used = opened
@@ -67,7 +67,7 @@ async def test_an_address_at_its_limit_loses_its_own_silent_connections():
         assert (await other.ask(get("/"))).status == 200
 
 
-async def test_an_address_whose_connections_are_all_in_use_is_answered_503():
+async def test_an_address_without_free_connections_gets_503():
     app = Echo()
     hits = Hits()
     async with (
@@ -104,7 +104,7 @@ async def test_behind_a_trusted_proxy_requests_count_by_the_forwarded_address():
         assert (await more.ask(get("/", "x-forwarded-for: 203.0.113.7"))).status == 200
 
 
-async def test_who_is_no_trusted_proxy_forwards_nothing():
+async def test_forwarded_headers_of_untrusted_proxies_are_ignored():
     async with serving() as server:
         answer = await once(server.port, get("/", "x-forwarded-for: 203.0.113.7"), OTHER)
     assert answer.body["client"] == OTHER
@@ -239,7 +239,7 @@ async def test_closed_requests_that_still_run_are_bounded():
         assert (await once(server.port, get("/"))).status == 200
 
 
-async def test_a_client_that_hangs_up_is_noticed_behind_a_pipelined_request():
+async def test_a_disconnect_is_noticed_behind_a_pipelined_request():
     gone = asyncio.Event()
     started = asyncio.Event()
     echo = Echo()
@@ -276,7 +276,7 @@ async def test_stalled_bodies_make_room_for_requests_that_are_complete():
     assert set(hits.reasons) == {"evicted"}
 
 
-async def test_requests_beyond_their_share_are_503_and_other_shares_go_on():
+async def test_requests_beyond_their_share_are_503_without_affecting_others():
     app = Echo()
     hits = Hits()
     shares = (Share(prefix="/in/", max_requests=3), Share(prefix="", max_requests=2))
@@ -295,7 +295,7 @@ async def test_requests_beyond_their_share_are_503_and_other_shares_go_on():
     assert hits.reasons == ["too_busy"] * 3
 
 
-async def test_an_answer_that_nobody_reads_is_given_up():
+async def test_an_unread_answer_is_aborted():
     hits = Hits()
     app = Echo(LARGE)
     shares = (Share(prefix="", max_requests=1),)
@@ -329,7 +329,7 @@ class Wire(asyncio.Transport):
         pass
 
 
-async def test_an_answer_is_given_up_only_when_too_little_of_it_is_read():
+async def test_only_a_response_read_too_slowly_is_aborted():
     pool = Pool(Limits(min_send_bytes=1_000), Hits())
     connection = Connection(uvicorn.Config(Echo(), log_config=None), ServerState(), {}, pool=pool)
     wire = Wire()
@@ -363,7 +363,7 @@ async def test_half_a_pipelined_request_does_not_make_its_connection_replaceable
     pool.close()
 
 
-async def test_an_early_answer_does_not_leave_the_connection_open_for_its_body():
+async def test_an_early_answer_closes_the_connection_without_its_body():
     app = Echo(b"early")
     async with serving(app, discard_timeout_ms=100) as server:
         line = await Line.open(server.port)
@@ -372,7 +372,7 @@ async def test_an_early_answer_does_not_leave_the_connection_open_for_its_body()
         line.close()
 
 
-async def test_a_connection_is_used_again_when_the_body_arrives_after_the_answer():
+async def test_a_connection_is_reused_after_a_late_body():
     app = Echo(b"early")
     async with serving(app) as server:
         line = await Line.open(server.port)

@@ -69,7 +69,7 @@ async def test_an_idle_connection_is_closed_by_its_own_bound():
         line.close()
 
 
-async def test_as_many_headers_as_the_limit_pass_and_one_more_is_431():
+async def test_one_header_beyond_the_limit_is_431():
     async with serving(max_headers=20) as server:
         for count, status in ((20, 200), (21, 431)):
             answer = await once(server.port, get("/", *(f"x-{number}: 1" for number in range(count - 1))))
@@ -112,7 +112,7 @@ async def test_as_many_bytes_as_the_limit_pass_however_they_arrive(cut):
         *("trailers", "a trailer's value", "a trailer's name", "a chunk extension", "chunk extensions"),
     ],
 )
-async def test_a_flood_before_or_around_a_body_is_431_and_costs_no_memory(start, piece):
+async def test_oversized_headers_and_trailers_are_431_without_using_memory(start, piece):
     hits = Hits()
     async with serving(hits=hits, discard_timeout_ms=60_000) as server:
         line = await Line.open(server.port)
@@ -213,7 +213,7 @@ async def test_malformed_requests_are_400_and_closed(request_):
         line.close()
 
 
-async def test_a_request_that_asks_for_another_protocol_is_served_and_closed():
+async def test_an_upgrade_request_is_served_and_closed():
     async with serving() as server:
         line = await Line.open(server.port)
         assert (await line.ask(get("/", "connection: upgrade", "upgrade: h2c"))).status == 200

@@ -174,7 +174,7 @@ def test_every_wrong_query_parameter_is_named():
         ("query", "isNew"),
         ("query", "key"),
     ]
-    assert wrong[0].reason == "Expected `int` <= 9"
+    assert wrong[0].reason == 'must be at most 9, not "10"'
 
 
 async def show_unsupplied(services: Item) -> None: ...

@@ -63,7 +63,7 @@ async def test_events_and_probes_are_answered_beside_stalled_bodies(tmp_path, so
             await serves(nicobar, "127.0.9.9")
 
 
-async def test_the_api_and_pages_cannot_use_the_places_of_events_and_probes(tmp_path):
+async def test_the_api_and_pages_leave_connections_for_events_and_probes(tmp_path):
     async with running(tmp_path, None, max_concurrent_requests=4, body_timeout_ms=300_000) as nicobar:
         port = nicobar.runtime.server.port
         async with lines(port, 8) as opened:
@@ -97,17 +97,22 @@ async def test_a_limit_is_documented_counted_and_configured(tmp_path):
         line.close()
 
 
-async def test_however_often_a_limit_is_hit_the_log_has_few_lines():
+REASONS = ("first_limit", "second_limit")
+
+
+async def test_repeatedly_hit_limits_write_few_log_lines():
     metrics = Metrics()
     with structlog.testing.capture_logs() as lines:
         report = LimitReport(metrics, period_s=0)
         for _ in range(1_000):
-            report("evicted")
-        report("too_busy")
-        while len(lines) < 3:
+            report("first_limit")
+        report("second_limit")
+        while sum(item.get("reason") in REASONS for item in lines) < 3:
             await asyncio.sleep(0)
-    assert [(item["reason"], item["count"]) for item in lines] == [("evicted", 1), ("too_busy", 1), ("evicted", 999)]
-    assert b'nicobar_http_limits_total{reason="evicted"} 1000.0' in metrics.render()
+    # A server of an earlier test may still report limits of its own.
+    found = [(item["reason"], item["count"]) for item in lines if item.get("reason") in REASONS]
+    assert found == [("first_limit", 1), ("second_limit", 1), ("first_limit", 999)]
+    assert b'nicobar_http_limits_total{reason="first_limit"} 1000.0' in metrics.render()
 
 
 def test_trusted_proxies_are_addresses_and_networks():

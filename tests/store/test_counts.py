@@ -7,11 +7,12 @@ import threading
 
 from contracts.test_stores import endpoint
 from nicobar.store import ReplayFilter
-from nicobar.store.sqlite import SqliteStore, replays
+from nicobar.store.sqlite import SqliteStore
+from nicobar.store.tables import replays
 from support.patience import PATIENCE_S
 
 
-async def test_counts_of_replays_are_made_one_after_the_other_and_hold_up_no_other_read(tmp_path, monkeypatch):
+async def test_replay_counts_run_one_at_a_time_beside_other_reads(tmp_path, monkeypatch):
     store = await SqliteStore.open(tmp_path / "a.db", now_ms=1)
     count, held, under_way = replays._count, threading.Event(), []
 

@@ -62,7 +62,7 @@ async def looks_until_noticed(path, page: int, most: int) -> StoreUnavailable | 
     return None
 
 
-async def test_damage_of_any_table_or_index_is_met_by_one_look(filled, tmp_path):
+async def test_one_probe_meets_damage_of_any_table_or_index(filled, tmp_path):
     roots = trees(filled)
     assert len(roots) > 50
     for name, page in roots.items():

@@ -11,12 +11,17 @@ class MovingClock:
         self._set_by_ms = 0
         self._moved = asyncio.Event()
         self._entered = asyncio.Event()
-        self._untils_ms: list[int] = []
+        self._wakes_ms: list[int] = []
 
     @property
     def quiet(self) -> bool:
         """Whether somebody waits, and nobody's wait is over."""
-        return bool(self._untils_ms) and min(self._untils_ms) > self._now_ms
+        return bool(self._wakes_ms) and min(self._wakes_ms) > self._now_ms
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._untils_ms)
 
     def now_ms(self) -> int:
         return self._now_ms + self._set_by_ms
@@ -26,7 +31,7 @@ class MovingClock:
 
     async def wait(self, signal: asyncio.Event, timeout_ms: int) -> bool:
         until_ms = self._now_ms + timeout_ms
-        self._untils_ms.append(until_ms)
+        self._wakes_ms.append(until_ms)
         entered, self._entered = self._entered, asyncio.Event()
         entered.set()
         try:
@@ -38,7 +43,7 @@ class MovingClock:
                     for wait in waits:
                         wait.cancel()
         finally:
-            self._untils_ms.remove(until_ms)
+            self._wakes_ms.remove(until_ms)
         return signal.is_set()
 
     async def next_wait(self) -> None:

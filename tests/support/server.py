@@ -73,6 +73,7 @@ async def running(
     state: State | None = None,
     emulator_port: int = 0,
     own_sandbox: bool = False,
+    new_installation: bool = False,
     **settings: object,
 ) -> AsyncIterator[Running]:
     state = state or State()
@@ -81,7 +82,12 @@ async def running(
     values = Settings(**DEFAULTS | {"data_dir": directory} | settings)
     try:
         async with (
-            run(values, recorded.put_nowait, sandbox=None if own_sandbox else await SANDBOX.get()) as runtime,
+            run(
+                values,
+                recorded.put_nowait,
+                new_installation=new_installation,
+                sandbox=None if own_sandbox else await SANDBOX.get(),
+            ) as runtime,
             aiohttp.ClientSession() as http,
         ):
             signing_secrets = [new_webhook_secret() for _ in range(secrets)]

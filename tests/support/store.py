@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+
+import psycopg
 
 from nicobar.errors import StoreUnavailable
 from nicobar.store import Store
+from nicobar.store.postgres import PostgresStore
 from nicobar.store.sqlite import SqliteStore
+from support import postgres
 
 NOW_MS = 1_700_000_000_000
 FULL = StoreUnavailable("disk_full", "The disk is full.")
@@ -19,7 +24,35 @@ async def _open_sqlite(directory: Path, now_ms: int) -> Store:
     return await SqliteStore.open(directory / "nicobar.db", now_ms=now_ms)
 
 
-STORES: dict[str, Callable[[Path, int], Awaitable[Store]]] = {"sqlite": _open_sqlite}
+_URLS: dict[Path, str] = {}
+
+
+async def _open_postgres(directory: Path, now_ms: int) -> Store:
+    """The database that belongs to the directory."""
+    for known in [known for known in _URLS if not known.exists()]:
+        drop_store(known)
+    if directory not in _URLS:
+        _URLS[directory] = postgres.cluster().create_database(template=postgres.template())
+    return await PostgresStore.open(_URLS[directory], now_ms=now_ms)
+
+
+def drop_store(directory: Path) -> None:
+    """Deletes the database that belongs to the directory; the directory's files are left to whoever made them."""
+    if directory in _URLS:
+        postgres.cluster().drop_database(_URLS.pop(directory))
+
+
+def run_sql(directory: Path, sql: str) -> None:
+    """Changes the database that belongs to the directory behind the store's back."""
+    if directory in _URLS:
+        with psycopg.connect(_URLS[directory]) as connection:
+            connection.execute(sql)
+        return
+    with closing(sqlite3.connect(directory / "nicobar.db", isolation_level=None)) as connection:
+        connection.execute(sql)
+
+
+STORES: dict[str, Callable[[Path, int], Awaitable[Store]]] = {"sqlite": _open_sqlite, "postgres": _open_postgres}
 
 
 async def open_store(directory: Path, now_ms: int = NOW_MS, *, database: str = "sqlite") -> Store:

@@ -134,11 +134,16 @@ class World:
         async with asyncio.timeout(PATIENCE_S):
             return await self.recorded.get()
 
+    @property
+    def rests(self) -> bool:
+        """Whether the lane waits, and so does what wakes it."""
+        return self.clock.quiet and self.clock.waiting > 1
+
     async def move(self, by_ms: int) -> None:
         """Moves the clock, once the worker has nothing left to do; by 0 only waits for that."""
         (lane,) = self.worker._lanes.values()
         async with asyncio.timeout(PATIENCE_S):
-            while lane._pages or lane.signal.is_set() or not self.clock.quiet:
+            while lane._pages or lane.signal.is_set() or not self.rests:
                 await self.clock.next_wait()
         self.clock.move(by_ms)
 
@@ -171,7 +176,8 @@ class World:
         (lane,) = self.worker._lanes.values()
         lane.signal.set()
         async with asyncio.timeout(PATIENCE_S):
-            await self.clock.next_wait()
+            while lane.signal.is_set() or not self.rests:
+                await self.clock.next_wait()
 
     def alerts(self) -> list[str]:
         """What people were told, in order."""

@@ -94,7 +94,7 @@ OPERATIONS = (
         (AuditAction.SOURCE_ROTATE_SECRET,),
         without_secret,
         {
-            Interface.DASHBOARD: form(f"{PAGE}/trial-secret"),
+            Interface.DASHBOARD: form(f"{PAGE}/test-secret"),
             Interface.COMMAND: command(
                 "trigger", "payment.succeeded", "--source", SOURCE, "--create-secret", "--url", "<base>"
             ),
@@ -104,7 +104,7 @@ OPERATIONS = (
         "create a test secret where there is one",
         (),
         existing,
-        {Interface.DASHBOARD: form(f"{PAGE}/trial-secret")},
+        {Interface.DASHBOARD: form(f"{PAGE}/test-secret")},
         error=f"Source {SOURCE} already has a signing secret.",
     ),
     Operation(

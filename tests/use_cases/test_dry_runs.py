@@ -27,7 +27,7 @@ async def test_the_default_recipe_is_right_for_every_sample(sandbox):
     assert {dry_run.outcome(dry.result) for dry in findings.dry_runs} == {"sends", "not_handled"}
 
 
-async def test_the_same_slip_on_many_events_is_one_note_at_its_line(sandbox):
+async def test_one_mistake_on_many_events_is_one_note(sandbox):
     code = (
         "function handler(webhook) {\n"
         "  webhook.payload = nicobar.event('paid', {});\n"
@@ -97,9 +97,7 @@ async def test_a_slow_handler_is_stopped_and_that_is_said(sandbox):
         ),
     ],
 )
-async def test_what_a_handler_sends_for_is_counted_and_nothing_is_a_warning(
-    sandbox, code, event_types, summary, warning
-):
+async def test_a_handler_that_sends_nothing_gets_a_warning(sandbox, code, event_types, summary, warning):
     where = dry_run.dry_target("customerio", code, event_types=event_types)
     found = (await dry_run.run_samples(sandbox, where, DODO, NOW_MS, lambda: 0)).coverage
     assert (found.summary, found.warning) == (summary, warning)
@@ -116,14 +114,14 @@ async def test_what_a_handler_sends_for_is_counted_and_nothing_is_a_warning(
         ("my_timestamp: 1", None),
     ],
 )
-def test_a_line_is_named_only_where_it_is_the_only_one(code, line):
+def test_a_line_is_named_only_if_unambiguous(code, line):
     verdict = dry_run.Verdict(
         level=Level.ERROR, reason=reason("timestamp", "", location="[0].payload[1].timestamp"), source=""
     )
     assert dry_run.line_of(code, verdict) == line
 
 
-def test_what_no_source_would_take_cannot_be_tried():
+def test_invalid_or_unknown_samples_cannot_be_dry_run():
     with pytest.raises(UserError):
         dry_run.pasted(DODO.kinds, b"no json", NOW_MS)
     with pytest.raises(UserError, match="No sample"):

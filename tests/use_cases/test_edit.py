@@ -79,7 +79,7 @@ async def test_no_acts_change_no_version(services):
     assert await services.store.version() == edit.snapshot.version
 
 
-async def test_a_change_is_decided_anew_on_what_others_changed(services):
+async def test_a_conflicting_change_is_decided_again(services):
     seen = []
 
     async def change(edit):

@@ -103,7 +103,7 @@ async def known(everywhere, endpoint):
     return next(candidate for candidate in snapshot.endpoints if candidate.id == endpoint.id)
 
 
-async def test_a_disabled_endpoint_refuses_what_would_send_nothing(everywhere):
+async def test_a_disabled_endpoint_rejects_operations_that_would_send_nothing(everywhere):
     endpoint, address = await furnish(everywhere.nicobar, ORDER_PAID, name=NAME)
     assert await everywhere.nicobar.send(address) == 202
     message_id = (await everywhere.nicobar.next_recorded()).message.id

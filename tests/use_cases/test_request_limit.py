@@ -36,7 +36,7 @@ async def test_each_token_has_its_own_limit(store):
     assert await granted(limit, token_id="tok_2") == MAX_REQUESTS
 
 
-async def test_a_refused_request_may_be_retried_in_the_next_period(store):
+async def test_a_rejected_request_can_be_retried_in_the_next_period(store):
     limit = RequestLimit(store, 1)
     assert await granted(limit) == PERIOD_S
     for now_ms, wait_s in ((START_MS, 2), (START_MS + 999, 2), (START_MS + 1_000, 1), (START_MS + 1_999, 1)):
@@ -69,7 +69,7 @@ async def test_fewer_requests_than_a_block_cost_no_write(store):
     assert await store.answer("rate/tok_1", "1") is None
 
 
-async def test_a_locked_store_blocks_no_request_and_is_asked_once(store):
+async def test_a_locked_store_blocks_no_request_and_is_queried_once(store):
     limit = RequestLimit(store, MAX_PER_S)
     with failing_store(store, "begin_answer") as failed:
         assert await granted(limit) == MAX_REQUESTS
@@ -81,7 +81,7 @@ async def test_a_locked_store_blocks_no_request_and_is_asked_once(store):
     assert await granted(limit, RequestLimit(store, MAX_PER_S), now_ms=START_MS + 2 * PERIOD_MS) < 2 * MAX_REQUESTS
 
 
-async def test_a_clock_set_back_refuses_nothing_within_the_limit(store):
+async def test_a_clock_set_back_rejects_nothing_within_the_limit(store):
     limit = RequestLimit(store, MAX_PER_S)
     assert await granted(limit) == MAX_REQUESTS
     assert await granted(limit, now_ms=START_MS - 3_600_000) == MAX_REQUESTS

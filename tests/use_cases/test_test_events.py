@@ -16,14 +16,14 @@ async def services(tmp_path):
         yield it
 
 
-async def test_an_unknown_test_event_is_not_found_and_takes_no_place(services):
+async def test_an_unknown_test_event_is_not_found_or_stored(services):
     for _ in range(2):
         with pytest.raises(Refusal) as caught:
             await events.sent_test_event(services, "ep_1", "none")
         assert caught.value.status == 404
 
 
-async def test_a_test_event_that_never_ended_says_so(services, monkeypatch):
+async def test_an_unfinished_test_event_is_reported(services, monkeypatch):
     monkeypatch.setattr(events, "MAX_WAIT_MS", events.POLL_MS)
     await services.store.begin_answer("test/ep_1", "t1", "", now_ms=services.clock.now_ms(), before_ms=0)
     with pytest.raises(Refusal) as caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
 from nicobar.sources.registry import source_kind
 from nicobar.store import Snapshot
+from nicobar.store.location import locate
 from nicobar.use_cases.applications import default_application
 from nicobar.use_cases.config_file import ACTOR, Document, Plan, Planner, read_document, write_document
 from nicobar.use_cases.dry_run import application_samples, dry_target, run_samples, samples_of
@@ -54,12 +56,13 @@ def apply(*, file: Path, prune: bool, dry_run: bool, new_installation: bool, **f
 async def _apply(settings: Settings, file: Path, *, prune: bool, dry_run: bool, new_installation: bool) -> None:
     document = read_document(file)
     async with SandboxPool(children=1) as sandbox:
-        if settings.database_path.exists():
+        location = locate(settings.database)
+        if await asyncio.to_thread(location.exists):
             async with open_services(settings) as it:
                 await _carry_out(it, sandbox, settings, document, file.parent, prune=prune, dry_run=dry_run)
             return
         if dry_run:
-            click.echo(f"planned: create database {settings.database_path.resolve()}")
+            click.echo(f"planned: create database {location.name}")
         # An invalid file must not leave a new database behind, so it is planned on a temporary one first.
         with TemporaryDirectory(prefix="nicobar-plan-") as directory:
             planned = Settings(data_dir=Path(directory), allowed_addresses=settings.allowed_addresses)

@@ -25,7 +25,7 @@ from nicobar.sandbox import Calls, Job, Sandbox
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
 from nicobar.sources.registry import SOURCES, source_kind
-from nicobar.store.sqlite import find_damage
+from nicobar.store.location import Location, locate
 from nicobar.use_cases.dry_run import application_samples, run_samples
 
 # How far this machine's clock may be off if no source has a tolerance of its own, and the part of a tolerance that
@@ -79,8 +79,9 @@ async def _examine(settings: Settings) -> bool:
             click.echo(f"▲ {what}: {error}")
 
     await look("sandbox", _sandbox)
-    if settings.database_path.exists():
-        await look("database file", lambda: _integrity(settings))
+    location = locate(settings.database)
+    if location.directory is not None and location.exists():
+        await look("database file", lambda: _integrity(location))
     try:
         async with (
             open_services(settings) as it,
@@ -94,12 +95,12 @@ async def _examine(settings: Settings) -> bool:
     return good
 
 
-async def _integrity(settings: Settings) -> str:
-    found = await asyncio.to_thread(find_damage, settings.database_path, limit=MAX_DAMAGE)
+async def _integrity(location: Location) -> str:
+    found = await asyncio.to_thread(location.find_damage, limit=MAX_DAMAGE)
     if found:
         raise NicobarError(
             "database_damaged",
-            f"{settings.database_path} is damaged: {'; '.join(found)}.",
+            f"{location.name} is damaged: {'; '.join(found)}.",
             "Stop Nicobar. Restore a backup, or recover readable data with the sqlite3 tool's .recover command.",
         )
     return "no damage found."
@@ -113,7 +114,7 @@ async def _examine_installation(
 
     async def database() -> str:
         await store.check()
-        return f"{settings.database_path} is writable."
+        return f"{locate(settings.database).name} is writable."
 
     await look("database", database)
     if not snapshot.sources:

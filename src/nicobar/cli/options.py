@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -25,6 +26,7 @@ from nicobar.model import Endpoint
 from nicobar.runtime import open_store
 from nicobar.settings import SECRETS, LogFormat, Settings, description, read_origins, read_settings
 from nicobar.store import Snapshot, Store
+from nicobar.store.location import locate
 from nicobar.use_cases.edit import Actor, Edit
 from nicobar.use_cases.endpoints import named_endpoint
 
@@ -203,8 +205,8 @@ async def open_services(
     StoreUnusable.
     """
     clock = SystemClock()
-    path = settings.database_path
-    is_new = create and not quiet and not path.exists()
+    location = locate(settings.database)
+    is_new = create and not quiet and not await asyncio.to_thread(location.exists)
     try:
         async with open_store(settings, clock, create=create, new_installation=new_installation) as (store, vault):
             yield CommandServices(
@@ -216,5 +218,5 @@ async def open_services(
                 snapshot=await store.snapshot(),
             )
     finally:
-        if is_new and path.exists():
-            click.echo(f"Created database: {path.resolve()}", err=True)
+        if is_new and await asyncio.to_thread(location.exists):
+            click.echo(f"Created database: {location.name}", err=True)

@@ -184,7 +184,7 @@ def list_tasks(**flags: Any) -> None:
 @setting_options("data_dir", "database_url")
 def cancel(*, task: str, **flags: Any) -> None:
     """Cancel the replay TASK. Deliveries that it queued and that have not been attempted return to their previous
-    state, even after it finished queueing.
+    state, even after it finished queuing.
     """
 
     async def run() -> str:

@@ -30,6 +30,7 @@ from nicobar.errors import UserError
 from nicobar.logs import log
 from nicobar.runtime import Runtime, prepare_database
 from nicobar.runtime import serve as run_server
+from nicobar.store.location import locate
 from nicobar.web.serving import Server
 
 
@@ -43,7 +44,7 @@ def serve(*, new_installation: bool, **flags: Any) -> None:
 
     def started(runtime: Runtime) -> None:
         address = runtime.server.url if runtime.server else None
-        log.info("running", role=settings.role.value, url=address, database=str(settings.database_path))
+        log.info("running", role=settings.role.value, url=address, database=locate(settings.database).name)
         if runtime.setup_url:
             # A warning, so that most log levels include it.
             log.warning("open this link within 24 hours to set the dashboard password", url=runtime.setup_url)

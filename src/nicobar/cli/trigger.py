@@ -32,7 +32,7 @@ from nicobar.use_cases.edit import Edit, edited
 @click.option(
     "--create-secret",
     is_flag=True,
-    help="For trials: create and print a signing secret if the source has none.",
+    help="Create and print a test secret if the source has no signing secret.",
 )
 @click.option("--url", default=None, help="URL of Nicobar. Defaults to --host and --port.")
 @setting_options("host", "port", "data_dir", "database_url")
@@ -59,7 +59,7 @@ async def _trigger(
         if not create_secret:
             raise without_secret(source)
         secret = await sources.create_test_secret(edit, source)
-        click.echo(f"Created a signing secret for source {source.name}: {secret}")
+        click.echo(f"Created a test secret for source {source.name}: {secret}")
         return source, event_type, secret
 
     async with open_services(settings) as it:
@@ -95,7 +95,7 @@ def without_secret(source: Source) -> UserError:
     return UserError(
         "secret_missing",
         f"Source {source.name} has no signing secret, so it rejects all events.",
-        "Paste the sender's secret on the source's page in the dashboard. To try it without a sender: "
+        "Paste the sender's secret on the source's page in the dashboard. To create a test secret instead: "
         f"nicobar trigger EVENT_TYPE --source {quote(source.name)} --create-secret",
     )
 
@@ -116,7 +116,7 @@ def _event_type(snapshot: Snapshot, source: Source, name: str) -> EventType:
     event_types = {item.name: item for item in (*snapshot.event_types, *source_kind(source.kind).event_types())}
     if name not in event_types:
         raise UserError(
-            "event_type_unevent_types",
+            "event_type_unknown",
             f"No sample for event type {name!r}.",
             f"Samples exist for {', '.join(event_types)}.",
         )

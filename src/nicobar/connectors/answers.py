@@ -67,7 +67,7 @@ def retry_after_ms(answer: Response) -> int | None:
 
 def answered(answer: Response) -> Reason:
     """The response as a reason. Its code contains the status."""
-    return reason(status_code(answer), "The destination responded with %(answer)s.", answer=said(answer))
+    return reason(status_code(answer), "The destination responded with %(answer)s.", answer=summary_of(answer))
 
 
 def status_code(answer: Response) -> str:
@@ -75,7 +75,7 @@ def status_code(answer: Response) -> str:
     return f"answered_{answer.status}"
 
 
-def said(answer: Response) -> str:
+def summary_of(answer: Response) -> str:
     """A response in one line: its status and the start of its body."""
     text = start_of(answer)
     return f"{answer.status}{': ' if text else ''}{text}"

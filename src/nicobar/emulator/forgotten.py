@@ -12,8 +12,8 @@ V = TypeVar("V")
 class Forgotten(Counter[str]):
     """Counts by kind, such as "people"."""
 
-    def trim(self, held: dict[K, V], most: int, what: str) -> None:
+    def trim(self, items: dict[K, V], most: int, what: str) -> None:
         """Drops the oldest items beyond the limit."""
-        while len(held) > most:
-            del held[next(iter(held))]
+        while len(items) > most:
+            del items[next(iter(items))]
             self[what] += 1

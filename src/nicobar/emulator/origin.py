@@ -28,10 +28,10 @@ def _is_own(origin: str, host: str, own_host: str) -> bool:
     own, the browser would treat this server as the owner's origin.
     """
     try:
-        asked, name = urlsplit(origin).netloc, urlsplit(f"//{host}").hostname or ""
+        origin_host, name = urlsplit(origin).netloc, urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
-    return asked.lower() == host.lower() and (name == own_host.lower() or _is_local(name))
+    return origin_host.lower() == host.lower() and (name == own_host.lower() or _is_local(name))
 
 
 def _is_local(name: str) -> bool:

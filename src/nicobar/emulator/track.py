@@ -45,7 +45,7 @@ class _Answer(Record):
     invented: bool = False
 
 
-class _Asked(Record):
+class _Request(Record):
     """A request. `path` is still percent-encoded; `segments` are decoded one by one."""
 
     method: str
@@ -68,7 +68,7 @@ class TrackApi:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         headers = headers_of(scope)
         path = scope["raw_path"].decode("latin-1")
-        asked: _Asked | None = None
+        request: _Request | None = None
         fault = None
         try:
             body = await read_body(headers, receive, max_bytes=2 * MAX_BATCH_BYTES, timeout_ms=BODY_TIMEOUT_MS)
@@ -77,7 +77,7 @@ class TrackApi:
         except Refusal as refusal:
             answer = _oops(408 if refusal.status == 408 else 400, refusal.detail)  # noqa: PLR2004 - too slow
         else:
-            asked = _Asked(
+            request = _Request(
                 method=scope["method"],
                 path=path,
                 segments=tuple(unquote(segment) for segment in path.split("/")[1:]),
@@ -88,7 +88,7 @@ class TrackApi:
             fault = self.faults.next()
             if fault is not None:
                 await asyncio.sleep(fault.delay_ms / 1000)
-            answer = self._answer(asked, fault)
+            answer = self._answer(request, fault)
         self._note(scope["method"], path, headers, answer)
         if fault is not None and fault.reset is not None:
             scope["extensions"][ABORT]()
@@ -111,12 +111,12 @@ class TrackApi:
             )
         )
 
-    def _answer(self, asked: _Asked, fault: Fault | None) -> _Answer:  # noqa: PLR0911 - one a call
-        if fault is not None and (faulty := _faulty(asked, fault)) is not None:
+    def _answer(self, request: _Request, fault: Fault | None) -> _Answer:  # noqa: PLR0911 - one a call
+        if fault is not None and (faulty := _faulty(request, fault)) is not None:
             return faulty
-        if _needs_credentials(asked) and not self._knows(asked.authorization):
+        if _needs_credentials(request) and not self._knows(request.authorization):
             return _oops(401, "Unauthorized request", invented=False)
-        match (asked.method, *asked.segments):
+        match (request.method, *request.segments):
             case ("GET", "auth"):
                 return _Answer(status=200)
             case ("GET", "api", "v1", "accounts", "region"):
@@ -125,11 +125,11 @@ class TrackApi:
             case ("POST", "unsubscribe", delivery) if delivery:
                 return _Answer(status=200)
             case ("POST", "api", "v2", "entity" | "batch" as kind):
-                return self._v2(asked.body, fault, batch=kind == "batch")
+                return self._v2(request.body, fault, batch=kind == "batch")
             case (_, "api", "v1", *segments):
-                return self._v1(asked, segments)
+                return self._v1(request, segments)
             case _:
-                return _oops(404, f"there is no {asked.method} {asked.path[:200]}")
+                return _oops(404, f"there is no {request.method} {request.path[:200]}")
 
     def _v2(self, body: bytes, fault: Fault | None, *, batch: bool) -> _Answer:
         if len(body) > (MAX_BATCH_BYTES if batch else MAX_ITEM_BYTES):
@@ -167,16 +167,16 @@ class TrackApi:
             invented=bool(errors),
         )
 
-    def _v1(self, asked: _Asked, segments: Sequence[str]) -> _Answer:
-        if is_deeper(asked.body):
+    def _v1(self, request: _Request, segments: Sequence[str]) -> _Answer:
+        if is_deeper(request.body):
             return _oops(400, "the body is nested too deeply")
         try:
-            body: Json = msgspec.json.decode(asked.body) if asked.body.strip() else {}
+            body: Json = msgspec.json.decode(request.body) if request.body.strip() else {}
         except (msgspec.DecodeError, UnicodeDecodeError):
             return _oops(400, "the body is not JSON")
-        call = v1.read(asked.method, segments, asked.query, body, self.mode)
+        call = v1.read(request.method, segments, request.query, body, self.mode)
         if call is None:
-            return _oops(404, f"there is no {asked.method} {asked.path[:200]}")
+            return _oops(404, f"there is no {request.method} {request.path[:200]}")
         if call.problems:
             texts: Json = [f"{problem.field}: {problem.message}" for problem in call.problems]
             body_bytes = msgspec.json.encode({"meta": {"errors": texts}})
@@ -198,14 +198,14 @@ class TrackApi:
         return scheme.lower() == "basic" and given == ":".join(self._state.credentials)
 
 
-def _needs_credentials(asked: _Asked) -> bool:
+def _needs_credentials(request: _Request) -> bool:
     """Delivery reports come from phones and email clients, which have no credentials."""
-    return asked.segments not in {("api", "v1", "metrics"), ("api", "v1", "push", "events")} and (
-        asked.segments[0] != "unsubscribe"
+    return request.segments not in {("api", "v1", "metrics"), ("api", "v1", "push", "events")} and (
+        request.segments[0] != "unsubscribe"
     )
 
 
-def _faulty(asked: _Asked, fault: Fault) -> _Answer | None:
+def _faulty(request: _Request, fault: Fault) -> _Answer | None:
     """The response of a fault instead of the real one, if any."""
     if fault.reset is Reset.BEFORE:
         return _Answer(status=0, invented=True)
@@ -215,7 +215,7 @@ def _faulty(asked: _Asked, fault: Fault) -> _Answer | None:
     if fault.retry_after_s is not None:
         headers.append((b"retry-after", str(fault.retry_after_s).encode()))
     if fault.status in range(300, 400):
-        location = fault.location or f"https://{REGIONS['eu']}{asked.path}"
+        location = fault.location or f"https://{REGIONS['eu']}{request.path}"
         headers.append((b"location", location.encode("ascii", "replace")))
     if fault.status in range(200, 300):
         answer = _refused([_REJECTED_ON_PURPOSE])

@@ -138,7 +138,7 @@ class Alerts:
         self._endpoint_name = endpoint_name
         self._mail = mail
         self._on_accepted = on_accepted
-        self._told: OrderedDict[str, int] = OrderedDict()
+        self._hour_of_cause: OrderedDict[str, int] = OrderedDict()
         self._causes: dict[tuple[AlertType, str], tuple[int, int]] = {}
         self._began_ms = clock.now_ms()
         # By endpoint: whether the last alert was a problem, and how often that has changed.
@@ -204,7 +204,7 @@ class Alerts:
         try:
             appended = await self._queue.append(self._message(alert, cause, to, now_ms))
         except StoreError as error:
-            self._told.pop(cause, None)
+            self._hour_of_cause.pop(cause, None)
             self._metrics.alerts.labels(alert.type.value, "not_kept").inc()
             log.error("alert not stored", alert=alert.type.value, code=error.code, detail=error.detail)
             return False
@@ -229,12 +229,12 @@ class Alerts:
         return {alert.subject_id: (is_trouble, turn + (is_trouble != was_trouble))}
 
     def _is_new(self, cause: str, hour: int) -> bool:
-        if self._told.get(cause) == hour:
+        if self._hour_of_cause.get(cause) == hour:
             return False
-        self._told[cause] = hour
-        self._told.move_to_end(cause)
-        if len(self._told) > MAX_REMEMBERED_CAUSES:
-            self._told.popitem(last=False)
+        self._hour_of_cause[cause] = hour
+        self._hour_of_cause.move_to_end(cause)
+        if len(self._hour_of_cause) > MAX_REMEMBERED_CAUSES:
+            self._hour_of_cause.popitem(last=False)
         return True
 
     def _count_causes(self, alert: Alert, hour: int) -> int:

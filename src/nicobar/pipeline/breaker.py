@@ -75,7 +75,7 @@ def on_hold(now_ms: int, jitter: float) -> Breaker:
     return Breaker(hold=Hold(probe_at_ms=now_ms + _probe_ms(0, jitter)))
 
 
-def asked(breaker: Breaker, now_ms: int, jitter: float) -> Breaker:
+def hold_probed(breaker: Breaker, now_ms: int, jitter: float) -> Breaker:
     """A probe of a hold starts, or its delivery was not accepted: the next probe comes after twice the wait. Counted
     at the start, so that a probe that breaks is followed by another.
     """

@@ -212,10 +212,10 @@ class Configuration:
         read of the catalogue that started after this call found none. Raises StoreError if the catalogue cannot be
         read.
         """
-        found = self._known(token)
+        found = self._find_source(token)
         if found is None or (isinstance(found, OpenSource) and not found.secrets):
             await self._read_from_now()
-            found = self._known(token)
+            found = self._find_source(token)
         return found
 
     async def _read_from_now(self) -> None:
@@ -235,7 +235,7 @@ class Configuration:
             # Without the lock, which a refresh must not wait for.
             await self._clock.wait(asyncio.Event(), wait_ms)
 
-    def _known(self, token: str) -> OpenSource | Unusable | None:
+    def _find_source(self, token: str) -> OpenSource | Unusable | None:
         return self._sources.get(token) or self._unusable_sources.get(token)
 
     def wanting(self, app_id: str, event_type: str, channels: Sequence[str] = ()) -> tuple[int, ...]:

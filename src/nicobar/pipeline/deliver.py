@@ -180,9 +180,9 @@ class Deliverer:
         """Sends one parcel and records its results at once, whatever the rest of the page waits for."""
         await self._sender.send(target, works, gate, deadline_ms)
         now_ms = await self.watch.now_ms()
-        held = not gate.is_closed
+        on_hold = not gate.is_closed
         settled = [
-            (attempt, settle(attempt.outcomes, attempt.claimed.tries, now_ms, self.jitter(), held=held))
+            (attempt, settle(attempt.outcomes, attempt.claimed.tries, now_ms, self.jitter(), on_hold=on_hold))
             for attempt in works
         ]
         if any(result.code == HELD for _, result in settled):

@@ -58,12 +58,12 @@ class EndpointChanges:
         put = PauseEndpoint(endpoint_id=endpoint.id, reason=why)
         if await self._make(endpoint, lambda item: _may_hold(item, why), put, *audit_line) and is_new:
             log.error("endpoint on hold", endpoint_id=endpoint.id, reason=str(why))
-            told = reason(
+            alert_reason = reason(
                 why.code,
                 "%(reason)s Nicobar keeps checking and resumes when the destination accepts a delivery.",
                 reason=why,
             )
-            await self._alerts.tell(Alert(type=AlertType.PAUSED, endpoint=endpoint, reason=told))
+            await self._alerts.tell(Alert(type=AlertType.PAUSED, endpoint=endpoint, reason=alert_reason))
 
     async def resume(self, endpoint: Endpoint, why: Reason) -> bool:
         """Ends a hold; returns whether it did. The caller sends the alert."""

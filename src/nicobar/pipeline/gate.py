@@ -26,7 +26,7 @@ class Suspects:
     def __init__(self) -> None:
         self._healed_at_ms: int | None = None
         # Deliveries that were blocked alone, the oldest first, by message id.
-        self._known: dict[str, None] = {}
+        self._suspects: dict[str, None] = {}
         self._in_a_row: set[str] = set()
         self._new_in_a_row = 0
 
@@ -37,7 +37,7 @@ class Suspects:
 
     def are_asked(self, message_ids: Collection[str], steady_ms: int) -> bool:
         """Whether these are sent one by one, instead of putting the endpoint on hold."""
-        if any(message_id in self._known for message_id in message_ids):
+        if any(message_id in self._suspects for message_id in message_ids):
             return True
         return self._healed_at_ms is not None and steady_ms - self._healed_at_ms < HOLD_MEMORY_MS
 
@@ -47,17 +47,17 @@ class Suspects:
         """
         is_back = message_id in self._in_a_row
         self._in_a_row.add(message_id)
-        if message_id not in self._known:
+        if message_id not in self._suspects:
             self._new_in_a_row += 1
-            self._known[message_id] = None
-            if len(self._known) > MAX_SUSPECTS:
-                del self._known[next(iter(self._known))]
+            self._suspects[message_id] = None
+            if len(self._suspects) > MAX_SUSPECTS:
+                del self._suspects[next(iter(self._suspects))]
         return is_back or self._new_in_a_row >= BLOCKED_TO_HOLD
 
     def accepted(self, message_ids: Sequence[str]) -> None:
         """The destination accepted calls of these."""
         for message_id in message_ids:
-            self._known.pop(message_id, None)
+            self._suspects.pop(message_id, None)
         if message_ids:
             self._start_again()
 

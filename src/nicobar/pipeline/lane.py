@@ -24,8 +24,9 @@ from nicobar.store import Claimed, Store, is_made_alike
 
 PAGE_MAX_BYTES = 4 * 1024 * 1024
 LEASE_MS = 600_000
-# The signal starts new deliveries at once; polling finds those queued by other processes.
 IDLE_MS = 1_000
+# The worker wakes a lane whose queue has something due. Without that a lane looks again after this time.
+REST_MS = 60_000
 MIN_WAIT_MS = 5
 AFTER_ERROR_MS = 1_000
 
@@ -64,7 +65,7 @@ class Lane:
         self._stopping = False
         self._pages: set[asyncio.Task[None]] = set()
         self._check: asyncio.Task[None] | None = None
-        self._held = 0
+        self._in_flight = 0
         self.signal = asyncio.Event()
         self._changes = EndpointChanges(
             store=store,
@@ -147,7 +148,7 @@ class Lane:
         endpoint, gate = self._target.endpoint, self._gate
         await self._keep_breaker()
         if self._changes.under_way or (is_stopped(endpoint) and not is_on_hold(self._target)):
-            return IDLE_MS
+            return REST_MS
         await self._watch.follow()
         wait_ms = gate.wait_ms(self._clock.now_ms(), self._clock.steady_ms())
         if wait_ms > 0:
@@ -163,10 +164,10 @@ class Lane:
         )
         if not claimed:
             due_at_ms = await self._store.next_due_at_ms(endpoint.seq)
-            return IDLE_MS if due_at_ms is None else min(IDLE_MS, max(MIN_WAIT_MS, due_at_ms - self._clock.now_ms()))
+            return REST_MS if due_at_ms is None else min(REST_MS, max(MIN_WAIT_MS, due_at_ms - self._clock.now_ms()))
         gate.taken(len(claimed))
         for page in [claimed] if self._target.destination.batch_bounds else [[item] for item in claimed]:
-            self._held += len(page)
+            self._in_flight += len(page)
             task = asyncio.create_task(self._deliver(page))
             self._pages.add(task)
             task.add_done_callback(self._page_done)
@@ -178,7 +179,7 @@ class Lane:
             return 0  # the delivery in flight probes the destination
         bounds = self._target.destination.batch_bounds
         if bounds is None:
-            return max(0, MAX_PARALLEL_PARCELS - self._held)
+            return max(0, MAX_PARALLEL_PARCELS - self._in_flight)
         return 0 if self._pages else bounds.max_items
 
     def _page_done(self, task: asyncio.Task[None]) -> None:
@@ -189,7 +190,7 @@ class Lane:
         """Checks the destination, unless something is in flight."""
         if self._pages:
             return
-        gate.breaker = rules.asked(gate.breaker, self._clock.now_ms(), self._deliverer.jitter())
+        gate.breaker = rules.hold_probed(gate.breaker, self._clock.now_ms(), self._deliverer.jitter())
         task = self._check = asyncio.create_task(self._check_hold(gate), name=f"check {self._target.endpoint.id}")
         self._pages.add(task)
         task.add_done_callback(self._page_done)
@@ -220,7 +221,7 @@ class Lane:
             )
             await self._one_by_one(page, error)
         finally:
-            self._held -= len(page)
+            self._in_flight -= len(page)
 
     async def _follow_probe(self, endpoint: Endpoint, gate: Gate, passed: Passed) -> None:
         """Only an accepted delivery ends a hold. After one that was not attempted, the next may go."""
@@ -233,7 +234,7 @@ class Lane:
                 log.info("endpoint hold ended", endpoint_id=endpoint.id)
                 await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason=why))
         elif passed.is_sent:
-            gate.breaker = rules.asked(gate.breaker, self._clock.now_ms(), self._deliverer.jitter())
+            gate.breaker = rules.hold_probed(gate.breaker, self._clock.now_ms(), self._deliverer.jitter())
 
     async def _follow_answers(self, endpoint: Endpoint, passed: Passed) -> None:
         """Stops the endpoint if its destination demands it. Responses to credentials that were replaced meanwhile do
@@ -251,7 +252,7 @@ class Lane:
         Alerts the operators. Raises StoreError; the next look retries.
         """
         endpoint, breaker, kept = self._target.endpoint, self._gate.breaker, self._kept
-        if _told(breaker) == _told(kept):
+        if _reported_part(breaker) == _reported_part(kept):
             return
         self._kept = breaker
         try:
@@ -303,7 +304,7 @@ class Lane:
             await self._deliverer.postpone(self._target, page[0], error)
             return
         for item in page:
-            self._held += 1
+            self._in_flight += 1
             await self._deliver([item])
 
 
@@ -311,7 +312,7 @@ def _why(breaker: Breaker) -> Reason:
     return breaker.reason or reason("failures", "repeated failures")
 
 
-def _told(breaker: Breaker) -> tuple[object, ...]:
+def _reported_part(breaker: Breaker) -> tuple[object, ...]:
     """The part of a breaker whose changes are stored and reported; the failure count alone is not."""
     return breaker.state, breaker.opens, breaker.probe_at_ms, breaker.failing_since_ms, breaker.foreign, breaker.hold
 

@@ -123,8 +123,9 @@ class _Look(Generic[T]):
 
 
 class Readiness:
-    """Checks the parts of one process. `directory` is on the database's disk; `worker` is None if the process does
-    not deliver; `tasks` are the background tasks that run until the process ends.
+    """Checks the parts of one process. `directory` is on the database's disk, None if a server has the database;
+    `worker` returns None while the process does not deliver; `tasks` are the background tasks that run until the
+    process ends.
     """
 
     def __init__(
@@ -134,9 +135,9 @@ class Readiness:
         store: Store,
         configuration: Configuration,
         sandbox: Sandbox,
-        worker: Worker | None,
+        worker: Callable[[], Worker | None],
         tasks: Callable[[], Sequence[asyncio.Task[None]]],
-        directory: Path,
+        directory: Path | None,
         clock: Clock,
     ) -> None:
         self._role = role
@@ -157,9 +158,10 @@ class Readiness:
             self._look_at_store(), self._look_at_sandbox(), self._look_at_disk()
         )
         parts = [store, self._catalogue(), self._sources(), self._endpoints()]
-        if self._worker is not None:
-            parts.append(self._claims(self._worker))
-        parts += [sandbox, self._background(), disk]
+        worker = self._worker()
+        if worker is not None:
+            parts.append(self._claims(worker))
+        parts += [sandbox, self._background(), *([] if disk is None else [disk])]
         fatal = FATAL[self._role] | (_DELIVERING if delivery else frozenset())
         self._log_changes(parts)
         failed = tuple(part.name for part in parts if part.state is State.FAILED and part.name in fatal)
@@ -262,10 +264,12 @@ class Readiness:
         return Part(name="tasks", state=State.OK, detail="All background tasks are running.")
 
     async def _measure_disk(self) -> tuple[int, float]:
-        usage = await asyncio.to_thread(shutil.disk_usage, self._directory)
+        usage = await asyncio.to_thread(shutil.disk_usage, self._directory or ".")
         return usage.free, usage.free / usage.total if usage.total else 0.0
 
-    async def _look_at_disk(self) -> Part:
+    async def _look_at_disk(self) -> Part | None:
+        if self._directory is None:
+            return None
         look = await self._measuring.result(READY_TIMEOUT_MS)
         if look is None or look.exception() is not None:
             return Part(name="disk", state=State.DEGRADED, detail="The free disk space could not be read.")

@@ -57,7 +57,9 @@ class RefusalLog:
         noted, self._noted = self._noted, {}
         left_out, self._left_out = self._left_out, {}
         refused = [
-            item for source_id, rejected in noted.items() for item in _told(rejected, left_out.get(source_id, 0))
+            item
+            for source_id, rejected in noted.items()
+            for item in _with_count(rejected, left_out.get(source_id, 0))
         ]
         try:
             await self._history.keep_refusals(refused)
@@ -67,7 +69,7 @@ class RefusalLog:
             log.exception("rejected requests not stored", count=len(refused))
 
 
-def _told(rejected: deque[RejectedRequest], left_out: int) -> list[RejectedRequest]:
+def _with_count(rejected: deque[RejectedRequest], left_out: int) -> list[RejectedRequest]:
     if not left_out:
         return list(rejected)
     last = rejected[-1]

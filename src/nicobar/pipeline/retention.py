@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
 from nicobar.logs import log
-from nicobar.store import Step, Upkeep
+from nicobar.store import Retention, Step
 
 DAY_MS = 24 * 3_600_000
 # Senders retry for about 28 hours and let users replay later; duplicates are recognized for at least this long.
@@ -41,13 +41,13 @@ class Maintainer:
     whichever is longer. Messages that finish later are deleted within a day.
     """
 
-    def __init__(self, *, upkeep: Upkeep, clock: Clock, retention_days: int) -> None:
-        self._upkeep = upkeep
+    def __init__(self, *, store: Retention, clock: Clock, retention_days: int) -> None:
+        self._store = store
         self._clock = clock
         self._payload_ms = retention_days * DAY_MS
-        self._forgetting = _Walk(upkeep.forget_old, max(retention_days, MIN_ID_DAYS) * DAY_MS)
-        self._emptying = _Walk(upkeep.expunge_old, self._payload_ms)
-        self._whole_at_ms = clock.steady_ms()
+        self._forgetting = _Walk(store.forget_old, max(retention_days, MIN_ID_DAYS) * DAY_MS)
+        self._emptying = _Walk(store.expunge_old, self._payload_ms)
+        self._full_round_at_ms = clock.steady_ms()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs a round every ten minutes until `stop` is set."""
@@ -63,15 +63,15 @@ class Maintainer:
     async def round(self, stop: asyncio.Event) -> None:
         """Deletes everything that is old enough, once. Raises StoreError."""
         now_ms = self._clock.now_ms()
-        whole = self._clock.steady_ms() >= self._whole_at_ms
-        if whole:
-            self._whole_at_ms = self._clock.steady_ms() + DAY_MS
+        is_full = self._clock.steady_ms() >= self._full_round_at_ms
+        if is_full:
+            self._full_round_at_ms = self._clock.steady_ms() + DAY_MS
             self._forgetting.settled_seq = self._emptying.settled_seq = 0
-        forgotten = await self._steps(stop, self._forgetting, now_ms, whole=whole)
-        emptied = await self._steps(stop, self._emptying, now_ms, whole=whole)
-        await self._rows(stop, self._upkeep.forget_tallies, now_ms - self._payload_ms)
-        await self._rows(stop, self._upkeep.forget_answers, now_ms - ANSWER_HOURS * 3_600_000)
-        await self._upkeep.keep_clean_up(ended_at_ms=self._clock.now_ms(), emptied=emptied, forgotten=forgotten)
+        forgotten = await self._steps(stop, self._forgetting, now_ms, is_full=is_full)
+        emptied = await self._steps(stop, self._emptying, now_ms, is_full=is_full)
+        await self._rows(stop, self._store.forget_tallies, now_ms - self._payload_ms)
+        await self._rows(stop, self._store.forget_answers, now_ms - ANSWER_HOURS * 3_600_000)
+        await self._store.keep_clean_up(ended_at_ms=self._clock.now_ms(), emptied=emptied, forgotten=forgotten)
         if forgotten or emptied:
             log.info("cleanup finished", messages_forgotten=forgotten, messages_emptied=emptied)
 
@@ -80,7 +80,7 @@ class Maintainer:
             if await self._clock.wait(stop, PAUSE_MS):
                 return
 
-    async def _steps(self, stop: asyncio.Event, walk: _Walk, now_ms: int, *, whole: bool) -> int:
+    async def _steps(self, stop: asyncio.Event, walk: _Walk, now_ms: int, *, is_full: bool) -> int:
         done, after_seq = 0, walk.settled_seq
         while True:
             result = await walk.step(
@@ -88,7 +88,7 @@ class Maintainer:
                 now_ms=now_ms,
                 after_seq=after_seq,
                 limit=STEP_MESSAGES,
-                whole=whole,
+                whole=is_full,
             )
             done += result.done
             if after_seq == walk.settled_seq:
@@ -105,8 +105,8 @@ class Remover:
     continues where this one stopped.
     """
 
-    def __init__(self, *, upkeep: Upkeep, clock: Clock) -> None:
-        self._upkeep = upkeep
+    def __init__(self, *, store: Retention, clock: Clock) -> None:
+        self._store = store
         self._clock = clock
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -122,7 +122,7 @@ class Remover:
 
     async def _cancel(self, stop: asyncio.Event) -> None:
         canceled = 0
-        while step := await self._upkeep.cancel_removed(now_ms=self._clock.now_ms(), limit=CANCEL_AT_ONCE):
+        while step := await self._store.cancel_removed(now_ms=self._clock.now_ms(), limit=CANCEL_AT_ONCE):
             canceled += step
             if await self._clock.wait(stop, PAUSE_MS):
                 break

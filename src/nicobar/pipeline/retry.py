@@ -59,12 +59,12 @@ def retry_at_ms(spent_attempts: int, now_ms: int, jitter: float, retry_after_ms:
 
 
 def settle(
-    outcomes: Sequence[Outcome], spent_attempts: int, now_ms: int, jitter: float, *, held: bool = False
+    outcomes: Sequence[Outcome], spent_attempts: int, now_ms: int, jitter: float, *, on_hold: bool = False
 ) -> Settled:
     """Combines the outcomes of one delivery's calls into one decision; the least final outcome wins.
 
     A call that can still succeed keeps the whole delivery alive: calls that did succeed are sent again with it, and
-    the destination recognizes them by their ids. `held` says that the destination is failing or the endpoint is on
+    the destination recognizes them by their ids. `on_hold` says that the destination is failing or the endpoint is on
     hold: no attempt is used up, and the breaker or the hold decides when the next one comes.
     """
     worst: Outcome = max(outcomes, key=_openness)
@@ -82,7 +82,7 @@ def settle(
                 spent=False,
             )
         case Deferred():
-            return _put_off(worst, spent_attempts, now_ms, jitter, held=held)
+            return _put_off(worst, spent_attempts, now_ms, jitter, on_hold=on_hold)
         case Blocked(reason=why):
             return Settled(
                 state=DeliveryState.PENDING,
@@ -105,9 +105,9 @@ def settle(
             assert_never(worst)
 
 
-def _put_off(outcome: Deferred, spent_attempts: int, now_ms: int, jitter: float, *, held: bool) -> Settled:
+def _put_off(outcome: Deferred, spent_attempts: int, now_ms: int, jitter: float, *, on_hold: bool) -> Settled:
     why, asked_ms = outcome.reason, outcome.retry_after_ms
-    if held:
+    if on_hold:
         return Settled(
             state=DeliveryState.PENDING, code=HELD, reason=why, due_at_ms=now_ms + (asked_ms or 0), spent=False
         )

@@ -14,7 +14,7 @@ from nicobar.pipeline import breaker as rules
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer
-from nicobar.pipeline.lane import Lane, log_end
+from nicobar.pipeline.lane import IDLE_MS, Lane, log_end
 from nicobar.pipeline.retry import JITTER, RETRY_AFTER_MS
 from nicobar.store import Store
 
@@ -46,7 +46,8 @@ class Worker:
         self._breakers: dict[int, Breaker] = {}
         self._lanes: dict[int, Lane] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._stopping = False
+        self._looking: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
         configuration.on_change(self._follow)
 
     async def start(self) -> None:
@@ -58,6 +59,7 @@ class Worker:
         if released:
             log.info("deliveries of an earlier process requeued", deliveries=released)
         self._follow()
+        self._looking = asyncio.create_task(self._look_at_queues(), name="look at queues")
 
     def wake(self, endpoint_seqs: Sequence[int]) -> None:
         """Signals new work for these endpoints."""
@@ -70,9 +72,11 @@ class Worker:
         """Claims nothing new and waits for the pages in flight. Deliveries unfinished after `timeout_ms` are requeued
         and sent again by the next process.
         """
-        self._stopping = True
+        self._stop.set()
         for lane in self._lanes.values():
             lane.stop()
+        if self._looking is not None:
+            await asyncio.wait([self._looking])
         tasks = list(self._tasks.values())
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=timeout_ms / 1000)
@@ -95,8 +99,9 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether every endpoint's task is running."""
-        return not self._stopping and not any(task.done() for task in self._tasks.values())
+        """Whether every endpoint's task is running, and the one that wakes them."""
+        tasks = [*self._tasks.values(), *([] if self._looking is None else [self._looking])]
+        return not self._stop.is_set() and not any(task.done() for task in tasks)
 
     def failing_lanes(self) -> dict[str, str]:
         """The endpoints whose deliveries cannot be claimed, and why: the queue was not read, or the task stopped."""
@@ -108,7 +113,7 @@ class Worker:
         return failing
 
     def _follow(self) -> None:
-        if self._stopping:
+        if self._stop.is_set():
             return
         opened = self._configuration.endpoints
         for seq, target in opened.items():
@@ -137,6 +142,21 @@ class Worker:
             # The task ends after its page; the reference keeps it from being collected before.
             task = self._tasks.pop(seq)
             task.add_done_callback(log_end)
+
+    async def _look_at_queues(self) -> None:
+        """Wakes the lanes whose queues have something due: what became due, and what another process has put in. One
+        query for all, so that any number of idle endpoints cost little.
+        """
+        while not self._stop.is_set():
+            try:
+                await self._watch.follow()
+                due_at_ms = await self._store.due_times()
+            except StoreError:
+                self.wake(list(self._lanes))  # each says what it cannot do
+            else:
+                now_ms = self._clock.now_ms()
+                self.wake([seq for seq, at_ms in due_at_ms.items() if at_ms <= now_ms])
+            await self._clock.wait(self._stop, IDLE_MS)
 
     def _set_clock(self, by_ms: int) -> None:
         for lane in self._lanes.values():

@@ -1,6 +1,6 @@
-"""What the rest of Nicobar asks of a database, in narrow protocols: the queue (hot path), the catalogue
-(configuration and look-ups), access, replays, upkeep, history (what happened), people and drafts (the dashboard's).
-Every store passes one contract suite, `tests/contracts`.
+"""The database as the rest of Nicobar sees it, in narrow protocols: the queue (hot path), the catalogue
+(configuration and look-ups), access, replays, retention, history (messages and attempts), users and drafts (of the
+dashboard). Every store passes the same contract suite, `tests/contracts`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ from nicobar.store.catalogue import (
 from nicobar.store.condition import Condition
 from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.history import History
-from nicobar.store.people import People
 from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Queue
 from nicobar.store.replays import (
     FailureGroup,
@@ -54,26 +53,27 @@ from nicobar.store.replays import (
     TaskKind,
     TaskStatus,
 )
-from nicobar.store.upkeep import CleanUp, Step, Upkeep
+from nicobar.store.retention import CleanUp, Retention, Step
+from nicobar.store.users import Users
 
 
-class Store(Queue, Catalogue, Access, Replays, Upkeep, History, People, Drafts, Protocol):
-    """A database that holds all of it."""
+class Store(Queue, Catalogue, Access, Replays, Retention, History, Users, Drafts, Protocol):
+    """A database with all of these protocols."""
 
     async def check(self) -> None:
         """Raises StoreError unless a write can be committed now."""
         ...
 
     async def probe(self) -> None:
-        """A short look at what is stored. Raises StoreError where it cannot be read."""
+        """Reads a small sample of the data. Raises StoreError if it cannot be read."""
         ...
 
     def condition(self) -> Condition:
-        """What reads and writes of this process met. Asks the database nothing."""
+        """Problems that reads and writes of this process met. Does not query the database."""
         ...
 
     async def close(self) -> None:
-        """Finishes what was handed in, then lets go of the database."""
+        """Finishes submitted writes, then closes the database."""
         ...
 
 
@@ -102,7 +102,6 @@ __all__ = [
     "NewTask",
     "PasswordLink",
     "PauseEndpoint",
-    "People",
     "PutApplication",
     "PutEndpoint",
     "PutEventType",
@@ -121,6 +120,7 @@ __all__ = [
     "ReplayFilter",
     "Replays",
     "Resent",
+    "Retention",
     "SetPassword",
     "SetRole",
     "Snapshot",
@@ -129,9 +129,9 @@ __all__ = [
     "Task",
     "TaskKind",
     "TaskStatus",
-    "Upkeep",
     "User",
     "UserRole",
+    "Users",
     "ends_pause",
     "is_made_alike",
 ]

@@ -1,4 +1,4 @@
-"""Who may ask, and what was answered to whom."""
+"""API tokens, and stored answers to idempotent requests."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from nicobar.model import Record, Token
 
 
 class KeptAnswer(Record):
-    """An answer to an idempotent request. `request` is the SHA-256 of what was asked; `status` is 0 while the first
-    request with this key is not finished.
+    """An answer to an idempotent request. `request` is the SHA-256 of the request; `status` is 0 until the first
+    request with this key is finished.
     """
 
     request: str
@@ -29,25 +29,25 @@ class Access(Protocol):
         ...
 
     async def touch_token(self, token_id: str, *, at_ms: int) -> None:
-        """Says when it was last used."""
+        """Records when the token was last used."""
         ...
 
     async def begin_answer(
         self, token_id: str, key: str, request: str, *, now_ms: int, before_ms: int
     ) -> KeptAnswer | None:
-        """Takes the place of an answer, so that a second request with the key finds it taken, in another process too.
-        None where it was free; else what is in it. One from before `before_ms` counts for nothing.
+        """Reserves the key, so that a second request with it finds it reserved, in other processes too. Returns None
+        if the key was free, else the stored answer. Answers older than `before_ms` are ignored.
         """
         ...
 
     async def answer(self, token_id: str, key: str) -> KeptAnswer | None:
-        """What is in the place of an answer; None where it is free. Takes no place."""
+        """The stored answer, None if the key is free. Reserves nothing."""
         ...
 
     async def keep_answer(self, token_id: str, key: str, *, status: int, body: bytes) -> None:
-        """Keeps the answer in the place that was taken."""
+        """Stores the answer under the reserved key."""
         ...
 
     async def drop_answer(self, token_id: str, key: str) -> None:
-        """Frees the place: the request had no effect and may be made again."""
+        """Releases the key: the request had no effect and may be repeated."""
         ...

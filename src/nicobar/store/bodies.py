@@ -10,9 +10,9 @@ from nicobar.model import Json
 
 
 def holds(body: bytes, path: Sequence[str], value: str) -> bool:
-    """Whether the field at `path` has the value. A step is a name, or in a list a number; a name goes through each
-    item of a list. Numbers are equal by what they are worth, `true`, `false` and `null` by their names; a list fits
-    where an item does. A body that is no JSON (any more) fits nothing.
+    """Whether the field at `path` has the value. A step is a name, or an index into a list; a name applies to each
+    item of a list. Numbers are compared by value, `true`, `false` and `null` by name; a list matches if one of its
+    items does. A body that is not JSON, or was expunged, matches nothing.
     """
     try:
         found: list[Json] = [msgspec.json.decode(body)]

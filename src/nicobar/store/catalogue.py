@@ -1,4 +1,4 @@
-"""What is configured, and look-ups of single things."""
+"""The configuration, and look-ups of single messages and attempts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PutApplication(Record, tag=True):
 
 
 class RemoveApplication(Record, tag=True):
-    """Takes the application out, with its sources, and with its endpoints as `RemoveEndpoint` does; history stays."""
+    """Deletes the application and its sources, and its endpoints as `RemoveEndpoint` does; history is kept."""
 
     app_id: str
 
@@ -46,8 +46,8 @@ class RemoveSource(Record, tag=True):
 
 
 class PutEndpoint(Record, tag=True):
-    """Adds the endpoint, or replaces the one with its id; its transformations stay as they are, and so does its pause
-    unless it ends (`ends_pause`). The reason for which it was disabled goes when it is enabled.
+    """Adds the endpoint, or replaces the one with its id. Transformations are kept, and so is a pause unless the
+    change ends it (`ends_pause`). Enabling clears the reason for which it was disabled.
     """
 
     id: str
@@ -68,15 +68,15 @@ class PutEndpoint(Record, tag=True):
 
 
 class RemoveEndpoint(Record, tag=True):
-    """Takes the endpoint out: from now on nothing of it is claimed, and no delivery is made for it. What it has left
-    is canceled by `Upkeep.cancel_removed`; its history stays.
+    """Deletes the endpoint: nothing of it is claimed any more, and no deliveries are created for it. Its unfinished
+    deliveries are canceled by `Retention.cancel_removed`; its history is kept.
     """
 
     endpoint_id: str
 
 
 class AddTransformation(Record, tag=True):
-    """Makes `code` the endpoint's newest version, which is the one that runs."""
+    """Adds `code` as the endpoint's newest version, which is the one that runs."""
 
     endpoint_id: str
     code: str
@@ -84,15 +84,15 @@ class AddTransformation(Record, tag=True):
 
 
 class EnableTransformation(Record, tag=True):
-    """Switches the endpoint's transformation on or off; its versions stay."""
+    """Enables or disables the endpoint's transformation; its versions are kept."""
 
     endpoint_id: str
     enabled: bool
 
 
 class PauseEndpoint(Record, tag=True):
-    """Stops sending to the endpoint until it is resumed (`reason` None). Where no person has paused it `by_hand`, it
-    is on hold: it is probed, and resumed once its destination accepts a delivery or it has become another one.
+    """Pauses the endpoint until it is resumed (`reason` None). Unless a person has paused it `by_hand`, it is on
+    hold: it is probed, and resumes once its destination accepts a delivery or its settings change.
     """
 
     endpoint_id: str
@@ -101,7 +101,7 @@ class PauseEndpoint(Record, tag=True):
 
 
 class DisableEndpoint(Record, tag=True):
-    """Stops sending to the endpoint and making deliveries for it, until it is enabled. What is not finished waits."""
+    """Stops deliveries to the endpoint until it is enabled; unfinished ones wait, new ones are not created."""
 
     endpoint_id: str
     reason: Reason
@@ -122,54 +122,54 @@ class PutToken(Record, tag=True):
 
 
 class BasedOn(Record, tag=True):
-    """Goes first: what follows was decided on this version of the configuration, and is refused on another one. So
-    two who change the same thing at once do not undo one another.
+    """The other changes are based on this version of the configuration, and are rejected if it has changed. Prevents
+    lost updates.
     """
 
     version: int
 
 
 class SetRole(Record, tag=True):
-    """Gives a user another role; their link, which has the one before, ends. Somebody has to be owner afterwards."""
+    """Changes a user's role and revokes their link, which has the previous role. At least one owner must remain."""
 
     user_id: str
     role: UserRole
 
 
 class SetPassword(Record, tag=True):
-    """Gives a user another password."""
+    """Changes a user's password."""
 
     user_id: str
     password_hash: str
 
 
 class RemoveUser(Record, tag=True):
-    """Takes the user out, with their sessions and their link. Somebody has to be owner afterwards."""
+    """Deletes the user with their sessions and link. At least one owner must remain."""
 
     user_id: str
 
 
 class EndSessions(Record, tag=True):
-    """Signs a user out everywhere."""
+    """Ends all sessions of a user."""
 
     user_id: str
 
 
 class PutLink(Record, tag=True):
-    """Makes this the one link of its user."""
+    """Creates the link, and revokes the previous one of its user."""
 
     link: PasswordLink
 
 
 class RemoveLink(Record, tag=True):
-    """Ends the link of a user."""
+    """Revokes the link of a user."""
 
     name: str
 
 
 class RemoveDraft(Record, tag=True):
-    """Removes the draft that the other changes were made from. Raises StoreMoved where it is gone or has another
-    revision, so that nothing is created from one draft twice.
+    """Deletes the draft that the other changes were created from. Raises StoreMoved if it is gone or has another
+    revision, so that nothing is created twice from one draft.
     """
 
     draft_id: str
@@ -177,10 +177,10 @@ class RemoveDraft(Record, tag=True):
 
 
 class Audited(Record, tag=True):
-    """Says in the audit log who did what to which thing. `detail` holds no secrets.
+    """A line of the audit log: who did what to which object. `detail` holds no secrets.
 
-    What changes something outside the configuration takes one as `audit_line`. It stands in the log if anything was
-    changed, both in one transaction.
+    Methods that change something outside the configuration take it as `audit_line`, and write it in the same
+    transaction if anything was changed.
     """
 
     at_ms: int
@@ -218,12 +218,12 @@ Change = (
 
 
 def is_made_alike(item: Endpoint | PutEndpoint, other: Endpoint | PutEndpoint) -> bool:
-    """Whether both have the same connector, settings and credentials, so that what was learned of one holds."""
+    """Whether both have the same connector, settings and credentials."""
     return _made_of(item) == _made_of(other)
 
 
 def ends_pause(known: Endpoint, put: PutEndpoint) -> bool:
-    """Whether a change ends a pause: what the destination refused, such as the credentials, is not what it was."""
+    """Whether a change ends a pause: what the destination rejected, such as the credentials, has changed."""
     return known.paused_reason is not None and not known.paused_by_hand and not is_made_alike(known, put)
 
 
@@ -245,15 +245,15 @@ class Catalogue(Protocol):
     """Configuration and look-ups."""
 
     async def version(self) -> int:
-        """The snapshot's version; cheap, so that processes can ask often."""
+        """The version of the configuration; cheap enough to poll."""
         ...
 
     async def snapshot(self) -> Snapshot:
-        """All of the configuration, read in one transaction."""
+        """The whole configuration, read in one transaction."""
         ...
 
     async def change(self, changes: Sequence[Change]) -> int:
-        """Makes the changes in one transaction, all or none; returns the new version. Raises StoreMoved."""
+        """Applies the changes in one transaction; returns the new version. Raises StoreMoved, ConfigurationError."""
         ...
 
     async def message(self, message_id: str) -> Message | None: ...
@@ -261,5 +261,5 @@ class Catalogue(Protocol):
     async def deliveries(self, message_id: str) -> list[Delivery]: ...
 
     async def attempts(self, message_id: str, endpoint_id: str) -> list[Attempt]:
-        """The tries of one delivery, first to last."""
+        """The attempts of one delivery, first to last."""
         ...

@@ -1,4 +1,4 @@
-"""What is being made in the dashboard and is not there yet."""
+"""Drafts of endpoints and transformation code in the dashboard."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from nicobar.model import Record, Setting
 
 
 class Draft(Record):
-    """An endpoint on its way, or with an `endpoint_id` new code for the one that is there. `sealed_credentials` is an
-    encrypted JSON object, sealed for the draft's id. `revision` counts the changes since it was begun;
-    `replaced_code` is the text that a recipe, or another window's text, took the place of.
+    """A new endpoint, or new code for the endpoint `endpoint_id`. `sealed_credentials` is an encrypted JSON object,
+    sealed for the draft's id. `revision` counts the changes; `replaced_code` is the code that a recipe, or another
+    window's code, replaced.
     """
 
     id: str
@@ -32,7 +32,7 @@ class Draft(Record):
 
     @property
     def text_id(self) -> str:
-        """Tells one code with its variables from another: who changes them says what they have seen."""
+        """A hash of code and variables: whoever changes them sends the hash of the text they have seen."""
         text = msgspec.json.encode([self.code, sorted(self.variables.items())])
         return hashlib.sha256(text).hexdigest()[:16]
 
@@ -43,12 +43,13 @@ class Drafts(Protocol):
     async def draft(self, draft_id: str) -> Draft | None: ...
 
     async def draft_of(self, app_id: str, endpoint_id: str) -> Draft | None:
-        """The draft for an endpoint that was changed last; None where there is none."""
+        """The most recently changed draft of an endpoint, None if there is none."""
         ...
 
     async def put_draft(self, draft: Draft, *, forget_before_ms: int) -> None:
-        """Adds the draft; where its revision is not 0, replaces the one with its id and the revision before it. Those
-        not changed since that time are deleted. Raises StoreMoved where another revision is there, or none.
+        """Creates the draft; if its revision is not 0, replaces the draft with its id and the previous revision.
+        Drafts not changed since `forget_before_ms` are deleted. Raises StoreMoved if the draft is gone or has another
+        revision.
         """
         ...
 

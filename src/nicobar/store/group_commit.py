@@ -1,11 +1,11 @@
-"""One writer thread that commits for everybody who waits: one `fsync` for a group of calls."""
+"""One writer thread that commits for everybody who waits: one `fsync` for a group of values."""
 
 from __future__ import annotations
 
 import asyncio
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from nicobar.errors import NicobarError, StoreBusy, StoreUnavailable
@@ -13,18 +13,17 @@ from nicobar.errors import NicobarError, StoreBusy, StoreUnavailable
 MAX_WAITING = 10_000
 MAX_GROUP = 512
 
-C = TypeVar("C")
-C_co = TypeVar("C_co", covariant=True)
+S = TypeVar("S")
+S_co = TypeVar("S_co", covariant=True)
+V = TypeVar("V")
 T = TypeVar("T")
 
 
-class Session(Protocol[C_co]):
-    """A connection that one thread writes with. `translate` says what an error of the database means, None for an
-    error that is none of its.
-    """
+class Writer(Protocol[S_co]):
+    """What one thread writes with. `translate` says what an error of the database means, None for another error."""
 
     def begin(self) -> None: ...
-    def alone(self, work: Callable[[C_co], T]) -> T:
+    def alone(self, work: Callable[[S_co], T]) -> T:
         """Runs the work so that its failure undoes only itself."""
         ...
 
@@ -34,13 +33,16 @@ class Session(Protocol[C_co]):
     def close(self) -> None: ...
 
 
-class _Call(Generic[C]):
-    """Work that was handed in, and who waits for it. Its result has any type, which `submit` gives back."""
+class _Call(Generic[S]):
+    """A value that was submitted, what is to be done with it and its like, and who waits for the result. Value and
+    result have any type, which `submit` gives back.
+    """
 
-    __slots__ = ("done", "error", "loop", "result", "work")
-
-    def __init__(self, work: Callable[[C], Any], loop: asyncio.AbstractEventLoop) -> None:
-        self.work = work
+    def __init__(
+        self, together: Callable[[S, Sequence[Any]], Sequence[Any]], value: object, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.together = together
+        self.value = value
         self.loop = loop
         self.done: asyncio.Future[Any] = loop.create_future()
         self.result: Any = None
@@ -55,32 +57,37 @@ class _Call(Generic[C]):
             self.done.set_exception(self.error)
 
 
-class GroupCommit(Generic[C]):
-    """Runs work in one thread. `submit` returns after the commit of the group that the work was in."""
+class GroupCommit(Generic[S]):
+    """Writes in one thread. Values that are to be written by the same function while the writer is busy are written
+    by one call of it. Where that call fails for what it was given, it is made again with each half, until those are
+    found that fail alone: nobody fails for somebody else's value.
+    """
 
-    def __init__(self, session: Session[C], *, max_waiting: int = MAX_WAITING) -> None:
-        self._session = session
-        self._waiting: queue.Queue[_Call[C] | None] = queue.Queue()
+    def __init__(self, writer: Writer[S], *, max_waiting: int = MAX_WAITING) -> None:
+        self._writer = writer
+        self._waiting: queue.Queue[_Call[S] | None] = queue.Queue()
         self._max_waiting = max_waiting
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="nicobar-writer", daemon=True)
         self._thread.start()
 
-    async def submit(self, work: Callable[[C], T]) -> T:
-        """Raises StoreBusy at the bound of what may wait, StoreUnavailable when the database refuses the group."""
+    async def submit(self, together: Callable[[S, Sequence[V]], Sequence[T]], value: V) -> T:
+        """The value's result, after the commit. Raises StoreBusy where too many wait already, StoreUnavailable where
+        the database refuses the group.
+        """
         if self._closed:
             raise StoreUnavailable("store_closed", "The store is closed.", "Start Nicobar again.")
         if self._waiting.qsize() >= self._max_waiting:
             raise StoreBusy(
                 "store_busy", f"{self._max_waiting} writes are waiting already.", "Wait, or give it a faster disk."
             )
-        call = _Call(work, asyncio.get_running_loop())
+        call = _Call(together, value, asyncio.get_running_loop())
         self._waiting.put(call)
         result: T = await call.done
         return result
 
     async def close(self) -> None:
-        """Finishes what was handed in."""
+        """Finishes what was submitted."""
         if not self._closed:
             self._closed = True
             self._waiting.put(None)
@@ -92,10 +99,10 @@ class GroupCommit(Generic[C]):
             group, last = self._take()
             if group:
                 self._commit(group)
-        self._session.close()
+        self._writer.close()
 
-    def _take(self) -> tuple[list[_Call[C]], bool]:
-        group: list[_Call[C]] = []
+    def _take(self) -> tuple[list[_Call[S]], bool]:
+        group: list[_Call[S]] = []
         call = self._waiting.get()
         while call is not None:
             group.append(call)
@@ -107,23 +114,18 @@ class GroupCommit(Generic[C]):
                 return group, False
         return group, True
 
-    def _commit(self, group: list[_Call[C]]) -> None:
+    def _commit(self, group: list[_Call[S]]) -> None:
+        alike: dict[Callable[[S, Sequence[Any]], Sequence[Any]], list[_Call[S]]] = {}
+        for call in group:
+            alike.setdefault(call.together, []).append(call)
         try:
-            self._session.begin()
-            for call in group:
-                try:
-                    call.result = self._session.alone(call.work)
-                except StoreUnavailable:
-                    raise
-                except Exception as error:
-                    translated = self._session.translate(error)
-                    if isinstance(translated, StoreUnavailable):
-                        raise translated from error
-                    call.error = translated or error
-            self._session.commit()
+            self._writer.begin()
+            for calls in alike.values():
+                self._write(calls)
+            self._writer.commit()
         except Exception as error:  # noqa: BLE001 - nothing of the group is on disk, and everybody is told so
-            self._session.rollback()
-            failure = error if isinstance(error, NicobarError) else self._session.translate(error) or error
+            self._writer.rollback()
+            failure = error if isinstance(error, NicobarError) else self._writer.translate(error) or error
             for call in group:
                 call.error = failure
         for loop in {call.loop for call in group}:
@@ -131,7 +133,27 @@ class GroupCommit(Generic[C]):
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_tell_all, mine)
 
+    def _write(self, calls: list[_Call[S]]) -> None:
+        together, values = calls[0].together, [call.value for call in calls]
+        try:
+            results = self._writer.alone(lambda session: together(session, values))
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            translated = self._writer.translate(error)
+            if isinstance(translated, StoreUnavailable):
+                raise translated from error
+            if len(calls) == 1:
+                calls[0].error = translated or error
+                return
+            half = len(calls) // 2
+            self._write(calls[:half])
+            self._write(calls[half:])
+            return
+        for call, result in zip(calls, results, strict=True):
+            call.result = result
 
-def _tell_all(calls: list[_Call[C]]) -> None:
+
+def _tell_all(calls: Sequence[_Call[S]]) -> None:
     for call in calls:
         call.tell()

@@ -1,8 +1,7 @@
-"""What happened, for whoever looks: lists of messages, tries, customers, refused requests, versions and changes, and
-counts.
+"""Lists and counts of messages, attempts, customers, rejected requests, versions and audit lines.
 
-Every list is a page between places in one order (`Page`), newest first unless it is asked for from a place on
-(`after`). Where a filter fits little, a page looks at no more than `MAX_LOOK` rows and then says where to go on.
+Every list is read in pages (`Page`), newest first unless `after` a place. If few rows match a filter, a page reads at
+most `MAX_LOOK` rows and says where to continue.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from nicobar.store.catalogue import Audited
 
 MAX_PAGE = 250
 MAX_LOOK = 10_000
-# A filter by what a body contains reads whole bodies.
+# A filter on the content of bodies reads whole bodies.
 MAX_LOOK_INSIDE = 1_000
 MAX_PATH_STEPS = 20
-# Tries are counted up to this number.
+# Attempts are counted up to this number.
 MAX_COUNT = 100_000
-# A source keeps so many of the latest requests that it refused.
+# The latest rejected requests of a source that are kept.
 MAX_REFUSALS = 1_000
 TALLY_MS = 300_000
 
@@ -29,8 +28,8 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Page(Record, Generic[T_co]):
-    """Some of a list, in the order that was asked for. `next` is the place from which the next page goes on, None
-    where nothing is left in that direction; a page may be short, or empty, and still have a next one.
+    """A part of a list. `next` is the place where the next page begins, None if nothing is left in that direction; a
+    page may be short, or empty, and still have a next one.
     """
 
     items: tuple[T_co, ...]
@@ -38,10 +37,10 @@ class Page(Record, Generic[T_co]):
 
 
 class MessageFilter(Record):
-    """Which messages; all that is set has to fit. Times are those of acceptance, from `since_ms` up to but without
-    `until_ms`. One of the `channels` is enough. `states` and `endpoint_id` ask for a delivery that fits both.
-    `contains` are bytes of the body; `path` leads to a field of it that has the `value`, as `bodies.holds` says.
-    Alerts, which are no application's messages, are found only with `alerts`.
+    """Which messages; everything that is set has to match. Times are those of acceptance, from `since_ms` up to but
+    not including `until_ms`. One of the `channels` is enough. `states` and `endpoint_id` require a delivery that
+    matches both. `contains` are bytes of the body; `path` names a field with the `value` (`bodies.holds`). Alerts are
+    included only with `alerts`.
     """
 
     since_ms: int | None = None
@@ -59,8 +58,8 @@ class MessageFilter(Record):
 
 
 class AttemptFilter(Record):
-    """Which tries; all that is set has to fit. Times are those of the tries' beginnings. `status_class` is the first
-    digit of the answer's status, 0 for no answer. Those of alerts are found only with `alerts`.
+    """Which attempts; everything that is set has to match. Times are when the attempts started. `status_class` is the
+    first digit of the response's status, 0 for no response. Attempts of alerts are included only with `alerts`.
     """
 
     since_ms: int | None = None
@@ -74,7 +73,7 @@ class AttemptFilter(Record):
 
 
 class MessageAttempt(Record):
-    """An attempt with its message, whose body is left out, and its endpoint."""
+    """An attempt with its message, without the body, and its endpoint."""
 
     message: Message
     endpoint_id: str
@@ -82,7 +81,7 @@ class MessageAttempt(Record):
 
 
 class Attempted(Record):
-    """A message and its delivery for one endpoint; whom it waits behind is left out."""
+    """A message and its delivery for one endpoint, without what it waits for."""
 
     message: Message
     delivery: Delivery
@@ -96,7 +95,7 @@ class MessageDeliveries(Record):
 
 
 class Seen(Record):
-    """A customer and their latest message."""
+    """A customer and the customer's latest message."""
 
     customer_key: str
     message_id: str
@@ -105,8 +104,9 @@ class Seen(Record):
 
 
 class Tally(Record):
-    """How many tries ended in one state, in the period that begins at `at_ms` or of one `event_type`. `duration_ms`
-    is the sum of what they took; `latency_ms` that of the times from acceptance to the try's end, with the largest.
+    """How many attempts ended in one state, in the period that begins at `at_ms` or of one `event_type`.
+    `duration_ms` is the sum of their durations, `latency_ms` the sum of the times from acceptance to their end, with
+    the largest.
     """
 
     state: DeliveryState
@@ -119,9 +119,9 @@ class Tally(Record):
 
 
 class Waits(Record):
-    """What an endpoint's unfinished deliveries wait for: `sending` are under way, `due` ones for their turn, `later`
-    ones for a time, the first for `next_at_ms`, `behind` ones for an earlier delivery of their customer. `more` says
-    that there are others, which were not looked at.
+    """What an endpoint's unfinished deliveries wait for: `sending` are under way, `due` wait for their turn, `later`
+    for a time, the first for `next_at_ms`, `behind` for an earlier delivery of their customer. `more` says that there
+    are others, which were not counted.
     """
 
     sending: int = 0
@@ -133,7 +133,7 @@ class Waits(Record):
 
 
 class RejectedRequest(Record):
-    """A request that a source did not take. `seq` is 0 before it is kept."""
+    """A request that a source rejected. `seq` is 0 before it is stored."""
 
     source_id: str
     at_ms: int
@@ -148,7 +148,7 @@ class RejectedRequest(Record):
 
 
 class Version(Record):
-    """A version of an endpoint's transformation; its code is None where it was not asked for."""
+    """A version of an endpoint's transformation; its code is None if it was not requested."""
 
     version: int
     created_at_ms: int
@@ -168,7 +168,7 @@ class Change(Record):
 
 
 class AuditFilter(Record):
-    """Which lines of the audit log; all that is set has to fit. `actions` are alternatives."""
+    """Which lines of the audit log; everything that is set has to match. One of the `actions` is enough."""
 
     app_id: str | None = None
     actor: str | None = None
@@ -179,11 +179,11 @@ class AuditFilter(Record):
 
 
 class History(Protocol):
-    """Places are ids of messages or tries, or numbers as text. `before` a place: newest first; `after` one: oldest
-    first; neither: newest first from the newest. A place need not exist (any more). `limit` is at most MAX_PAGE.
+    """Places are ids of messages or attempts, or numbers as text. `before` a place: newest first; `after` one: oldest
+    first; neither: newest first from the newest. A place need not exist. `limit` is at most MAX_PAGE.
 
-    A time filter finds its place by the times in the ids, so it may miss what was made while the machine's clock was
-    more than ten minutes off.
+    Time filters use the times in ids, so they may miss rows that were created while the machine's clock was more than
+    ten minutes off.
     """
 
     async def messages(
@@ -196,11 +196,11 @@ class History(Protocol):
         limit: int,
         with_body: bool = False,
     ) -> Page[Message]:
-        """An application's messages; a customer's, where the filter has one. Without `with_body` bodies are empty."""
+        """Messages of an application, or of the filter's customer. Bodies are empty unless `with_body`."""
         ...
 
     async def find_message(self, app_id: str, message_id: str, *, alerts: bool = False) -> Message | None:
-        """A message by its id, or else by its event id; an alert only with `alerts`."""
+        """A message by its id, or by its event id; an alert only with `alerts`."""
         ...
 
     async def attempts_of_endpoint(
@@ -227,7 +227,7 @@ class History(Protocol):
     async def attempt(self, attempt_id: str) -> MessageAttempt | None: ...
 
     async def count_attempts(self, endpoint_id: str, which: AttemptFilter) -> tuple[int, bool]:
-        """How many of an endpoint's latest MAX_COUNT tries fit; True if there are more that were not looked at."""
+        """How many of an endpoint's latest MAX_COUNT attempts match; True if there are older ones."""
         ...
 
     async def attempted(
@@ -241,8 +241,8 @@ class History(Protocol):
         limit: int,
         with_body: bool = False,
     ) -> Page[Attempted]:
-        """The messages that an endpoint has a delivery of, in one of the states if any are given. What the filter
-        says of the customer, of deliveries and of bodies is left out.
+        """Messages with a delivery for an endpoint, in one of the states if any are given. The filter's customer,
+        delivery and body conditions are ignored.
         """
         ...
 
@@ -256,11 +256,11 @@ class History(Protocol):
         limit: int,
         with_body: bool = False,
     ) -> Page[MessageDeliveries]:
-        """The messages that `messages` finds, each with its deliveries and whom they wait behind."""
+        """The messages that `messages` finds, each with its deliveries and what they wait for."""
         ...
 
     async def customers(self, app_id: str, prefix: str, *, after: str | None = None, limit: int) -> Page[Seen]:
-        """The customers whose key begins with a prefix, by key."""
+        """Customers whose key begins with the prefix, by key."""
         ...
 
     async def tallies(
@@ -273,7 +273,7 @@ class History(Protocol):
         endpoint_id: str | None = None,
         event_types: Sequence[str] = (),
     ) -> list[Tally]:
-        """Counts of tries by period of `step_ms`, a multiple of TALLY_MS, and state; only those that are not zero."""
+        """Counts of attempts by period of `step_ms`, a multiple of TALLY_MS, and state, without zeros."""
         ...
 
     async def tallies_by_type(
@@ -285,27 +285,27 @@ class History(Protocol):
         endpoint_id: str | None = None,
         event_types: Sequence[str] = (),
     ) -> list[Tally]:
-        """Counts of tries by event type and state."""
+        """Counts of attempts by event type and state."""
         ...
 
     async def latencies(self, app_id: str, *, since_ms: int, limit: int, endpoint_id: str | None = None) -> list[int]:
-        """How many ms after its acceptance (or the time at which it was wanted) each of the latest `limit` messages
-        accepted since then was delivered; without those that were sent again by hand or by a replay.
+        """How many ms after acceptance (or the scheduled time) each of the latest `limit` messages accepted since
+        `since_ms` was delivered, without resends and replays.
         """
         ...
 
     async def waits(self, endpoint_id: str, *, now_ms: int) -> Waits:
-        """What an endpoint's unfinished deliveries wait for; at most MAX_COUNT are looked at."""
+        """What an endpoint's unfinished deliveries wait for; at most MAX_COUNT are counted."""
         ...
 
     async def unfinished(
         self, endpoint_id: str, *, since_ms: int | None = None, until_ms: int | None = None
     ) -> dict[DeliveryState, int]:
-        """How many of an endpoint's deliveries are not finished, of messages accepted in that time, to the second."""
+        """Unfinished deliveries of an endpoint by state, of messages accepted in that time, to the second."""
         ...
 
     async def keep_refusals(self, refusals: Sequence[RejectedRequest]) -> None:
-        """Keeps them in one transaction, and of each source the latest MAX_REFUSALS only."""
+        """Stores them in one transaction, and keeps the latest MAX_REFUSALS of each source."""
         ...
 
     async def refusals(
@@ -321,7 +321,7 @@ class History(Protocol):
         limit: int,
         with_code: bool = False,
     ) -> Page[Version]:
-        """An endpoint's transformations, the running one first; places are versions."""
+        """Versions of an endpoint's transformation, newest first; places are version numbers."""
         ...
 
     async def audit(
@@ -329,5 +329,5 @@ class History(Protocol):
     ) -> Page[Change]: ...
 
     async def expunge_attempt(self, attempt_id: str, *, audit_line: Audited | None = None) -> bool:
-        """Takes out what the destination answered to a try; False if there is no such try."""
+        """Deletes the response of an attempt; False if there is no such attempt."""
         ...

@@ -17,10 +17,12 @@ from nicobar.crypto import Vault, new_key, read_key
 from nicobar.errors import StoreUnusable
 from nicobar.ids import IdFactory
 from nicobar.model import Record
+from nicobar.store.session import Session
 
 # Opening a database includes its migrations, which rewrite tables.
 OPENING_TIMEOUT_MS = 60_000
 _OPENING_POLL_MS = 20
+DEFAULT_APPLICATION = "default"
 # A key of which no database knows yet.
 _NEW_SUFFIX = ".new"
 
@@ -47,33 +49,24 @@ class KeyHolder:
     """
 
     def __init__(
-        self, *, key_path: Path, secret_key: str, database_path: Path, new_installation: bool, now_ms: int
+        self, *, key_path: Path, secret_key: str, database: str, new_installation: bool, now_ms: int
     ) -> None:
         self._key_path = key_path
         self._new_path = key_path.with_name(key_path.name + _NEW_SUFFIX)
         self._secret_key = secret_key
-        self._database_path = database_path
+        self._database = database
         self._new_installation = new_installation
         self._now_ms = now_ms
         self._vault: Vault | None = None
 
-    def check_files(self) -> None:
-        """Before anything is touched. Raises StoreUnusable where there is a key and no database, and where there is a
-        database's write-ahead log without the database: SQLite would delete it.
-        """
-        if not _is_empty(self._database_path):
-            return
-        wal_path = Path(f"{self._database_path.resolve()}-wal")
-        if not _is_empty(wal_path):
-            raise StoreUnusable(
-                "database_missing",
-                f"{self._database_path} is missing or empty, and its write-ahead log {wal_path} is not.",
-                "Restore the database file that belongs to the log, or move the log away.",
-            )
+    def check_missing(self) -> None:
+        """For a database that is missing or empty, before it is touched: raises StoreUnusable if there is a key."""
         if self._known_key() is not None:
             self._check_new()
 
-    def bind(self, known: Installation | None, *, is_new: bool, sealed: Sequence[Sealed]) -> Installation:
+    def bind(
+        self, known: Installation | None, *, is_new: bool, sealed: Sequence[Sealed], may_create: bool
+    ) -> Installation:
         """The installation that the database is to store. `known` is what it stores already, `is_new` says that it
         had no tables, `sealed` are its secrets. Raises StoreUnusable where the key is missing or another one.
         """
@@ -89,6 +82,8 @@ class KeyHolder:
         if key is None:
             if known is not None or sealed:
                 raise self._missing()
+            if not may_create:
+                raise self._none()
             key = self._create()
         self._vault = Vault(key)
         return known or Installation(id=IdFactory(lambda: self._now_ms).new("inst"), key_id=self._vault.key_id)
@@ -110,7 +105,7 @@ class KeyHolder:
         if not self._new_installation:
             raise StoreUnusable(
                 "database_missing",
-                f"There is a key ({self._where}) and no database: {self._database_path} is missing or empty.",
+                f"There is a key ({self._where}) and no database: {self._database} is missing or empty.",
                 "Restore the database from the backup, or correct data_dir or database_url. To begin a new, empty "
                 "installation with this key, add --new-installation.",
             )
@@ -122,17 +117,26 @@ class KeyHolder:
     def _missing(self) -> StoreUnusable:
         return StoreUnusable(
             "key_missing",
-            f"The key of the database {self._database_path} is missing: there is no file {self._key_path}, and the "
+            f"The key of the database {self._database} is missing: there is no file {self._key_path}, and the "
             "setting secret_key is empty.",
             "Restore secret.key from the backup of this installation, or set NICOBAR_SECRET_KEY to its content; no "
             "other key can read the stored secrets.",
+        )
+
+    def _none(self) -> StoreUnusable:
+        return StoreUnusable(
+            "key_missing",
+            f"The database {self._database} is empty, and there is no key: no file {self._key_path}, and the setting "
+            "secret_key is empty.",
+            "All processes of a database need the same key. Set NICOBAR_SECRET_KEY to 64 random hexadecimal digits "
+            "(`openssl rand -hex 32`), and add --new-installation once.",
         )
 
     def _foreign(self, vault: Vault, known: Installation | None) -> StoreUnusable:
         ids = f" It has the id {vault.key_id}; the database needs {known.key_id}." if known else ""
         return StoreUnusable(
             "key_foreign",
-            f"The key in {self._where} is not the key of the database {self._database_path}.{ids}",
+            f"The key in {self._where} is not the key of the database {self._database}.{ids}",
             f"Restore secret.key from the backup of this installation ({self._key_path}, or the setting "
             "NICOBAR_SECRET_KEY), or correct data_dir or database_url.",
         )
@@ -162,8 +166,25 @@ class KeyHolder:
             raise StoreUnusable(
                 "key_file_unusable",
                 f"The key file {self._key_path} cannot be created: {error.strerror}.",
-                fix_for(error, "Give the user that runs nicobar write access to the data directory."),
+                fix_for(error, "Give the user that runs Nicobar write access to the data directory."),
             ) from error
+
+
+def bind(session: Session, keys: KeyHolder, *, is_new: bool, may_create: bool) -> None:
+    """Makes sure that the database belongs to the key, and says so in it; a key is created only where it may be.
+    Raises StoreUnusable.
+    """
+    row = session.row("installation")
+    known = None if row is None else Installation(id=row[0], key_id=row[1])
+    sealed = [] if known else [Sealed(purpose=row[0], content=row[1]) for row in session.rows("sealed")]
+    bound = keys.bind(known, is_new=is_new, sealed=sealed, may_create=may_create)
+    if known is None:
+        session.run("add_installation", {"id": bound.id, "key_id": bound.key_id})
+
+
+def new_application(now_ms: int) -> dict[str, str]:
+    """The one application of a new database."""
+    return {"id": IdFactory(lambda: now_ms).new("app"), "uid": DEFAULT_APPLICATION}
 
 
 @contextlib.contextmanager
@@ -189,7 +210,7 @@ def _locked(directory: Path) -> Iterator[None]:
         raise StoreUnusable(
             "not_writable",
             f"The directory {directory} cannot be opened: {error.strerror}.",
-            "Give the user that runs nicobar read and write access to it.",
+            "Give the user that runs Nicobar read and write access to it.",
         ) from error
     try:
         while not _lock(handle, directory):
@@ -242,19 +263,6 @@ def _fits(vault: Vault, known: Installation | None, sealed: Sequence[Sealed]) ->
     return not sealed
 
 
-def _is_empty(path: Path) -> bool:
-    try:
-        return path.stat().st_size == 0
-    except FileNotFoundError:
-        return True
-    except OSError as error:
-        raise StoreUnusable(
-            "not_writable",
-            f"{path} cannot be read: {error.strerror}.",
-            "Give the user that runs nicobar read and write access to it.",
-        ) from error
-
-
 def _read_file(path: Path) -> bytes | None:
     """The key in the file, None where there is no file. Raises StoreUnusable for a file without a key."""
     try:
@@ -265,7 +273,7 @@ def _read_file(path: Path) -> bytes | None:
         raise StoreUnusable(
             "key_file_unusable",
             f"The key file {path} cannot be read: {error.strerror}.",
-            "Give the user that runs nicobar read access to it.",
+            "Give the user that runs Nicobar read access to it.",
         ) from error
     except UnicodeDecodeError:
         text = ""

@@ -11,7 +11,7 @@ from nicobar.model import Record
 
 
 class Migration(Record):
-    """`sql/migrations/<number>_<name>.sql`; `sha256` is that of its text."""
+    """`sql/migrations/<database>/<number>_<name>.sql`; `sha256` is that of its text."""
 
     number: int
     name: str
@@ -19,10 +19,10 @@ class Migration(Record):
     sha256: str
 
 
-def load_migrations() -> tuple[Migration, ...]:
-    """All that this version knows, in order."""
+def load_migrations(database: str) -> tuple[Migration, ...]:
+    """All of a database that this version knows, in order."""
     found = []
-    for file in files("nicobar.store").joinpath("sql", "migrations").iterdir():
+    for file in files("nicobar.store").joinpath("sql", "migrations", database).iterdir():
         number, _, name = file.name.removesuffix(".sql").partition("_")
         if file.name.endswith(".sql"):
             sql = file.read_text("utf-8")

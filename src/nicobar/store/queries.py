@@ -1,15 +1,48 @@
-"""SQL by name: `sql/<database>/<name>.sql`, each a single query under a sentence that says what it promises."""
+"""SQL by name. A database has the queries of `sql/common` and those of its own folder, which win over common ones.
+
+A query is one file, under a sentence that says what it promises. `{name}` stands for the fragment in the file
+`fragments/name.sql`; in `{name argument}` the argument takes the place of the fragment's `$`. A list is a file in
+`lists/`, from which `lists.compose` makes several queries.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 
+from nicobar.store.lists import compose
 
-def load_queries(database: str) -> dict[str, str]:
+_SLOT = re.compile(r"\{([a-z_]+)(?: ([a-z_]+))?\}")
+
+
+@cache
+def load_queries(database: str) -> Mapping[str, str]:
     """The queries of one database, by name."""
-    folder = files("nicobar.store").joinpath("sql", database)
-    return {
-        file.name.removesuffix(".sql"): file.read_text("utf-8")
-        for file in folder.iterdir()
-        if file.name.endswith(".sql")
-    }
+    fragments = _files(database, "fragments")
+
+    def fill(sql: str) -> str:
+        def fragment(slot: re.Match[str]) -> str:
+            text = fragments[slot[1]].strip()
+            return fill(text if slot[2] is None else text.replace("$", slot[2]))
+
+        return _SLOT.sub(fragment, sql)
+
+    queries = _files(database)
+    for name, text in _files(database, "lists").items():
+        queries |= compose(name, text)
+    return {name: fill(text).strip() for name, text in queries.items()}
+
+
+def _files(database: str, *below: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for folder in ("common", database):
+        directory = files("nicobar.store").joinpath("sql", folder, *below)
+        if directory.is_dir():
+            found |= {
+                file.name.removesuffix(".sql"): file.read_text("utf-8")
+                for file in directory.iterdir()
+                if file.name.endswith(".sql")
+            }
+    return found

@@ -1,4 +1,4 @@
-"""The hot path: durable work, and the health of where it goes."""
+"""The hot path: deliveries, and the breakers of their endpoints."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from nicobar.store.catalogue import Audited
 
 
 class NewMessage(Record):
-    """A verified event on its way to disk. `endpoint_seqs` are the endpoints that want it, each gets a delivery; it
-    is due at `deliver_at_ms` where that is set, and then waits for nobody and holds up nobody.
+    """A verified event to be stored. Each endpoint of `endpoint_seqs` gets a delivery. With `deliver_at_ms` the
+    deliveries are due at that time, outside the order of their customer.
     """
 
     id: str
@@ -32,8 +32,8 @@ class NewMessage(Record):
 
 
 class Appended(Record):
-    """What became of a `NewMessage`. A duplicate's `message_id` is that of the first message with its event id;
-    `taken` says that this one is another event, of another source: nothing was stored.
+    """The outcome of appending a `NewMessage`. A duplicate's `message_id` is that of the first message with its event
+    id; `taken` says that the event id belongs to a different event of another source: nothing was stored.
     """
 
     message_id: str
@@ -42,9 +42,9 @@ class Appended(Record):
 
 
 class Claimed(Record):
-    """A delivery that this worker holds until its lease ends. `lease` has to be shown when the try is recorded.
-    `tries` counts the spent ones before this, `edition` how often ids of its own were asked for, `replay_key` by what
-    (see `Delivery`); `manual` says that somebody asked for this delivery again.
+    """A delivery that this worker holds until its lease expires. `lease` has to be presented with the result. `tries`
+    counts the attempts spent so far, `edition` how often new event ids were requested, `replay_key` by which replay
+    (see `Delivery`); `manual` says that the delivery was requested again by a person.
     """
 
     message: Message
@@ -57,9 +57,9 @@ class Claimed(Record):
 
 
 class Finished(Record):
-    """How a try ended. `state` is PENDING for one more try at `due_at_ms`, else a final state. `spent` says
-    whether the try counts on the retry schedule. `attempt` is None where nothing was tried, so that there is nothing
-    to show. `failure` is what equal failures have in common, for FAILED. The customer's next delivery becomes due at
+    """How an attempt ended. `state` is PENDING for another attempt at `due_at_ms`, else a final state. `spent` says
+    whether the attempt counts on the retry schedule. `attempt` is None if nothing was tried, so that there is nothing
+    to show. `failure` is the key of equal failures, for FAILED. The customer's next delivery becomes due at
     `ended_at_ms`.
     """
 
@@ -84,67 +84,71 @@ class Backlog(Record):
 
 
 class Queue(Protocol):
-    """Durable work. Everything that changes something returns after the commit is on disk.
+    """Deliveries. Every change returns after the commit is on disk.
 
-    Order: of the unfinished deliveries of one endpoint and one customer, only the first can be claimed: first by
-    acceptance, replayed ones behind all that were there when they were asked for. Deliveries of messages without a
-    customer key wait for nobody.
+    Order: of the unfinished deliveries of one endpoint and one customer, only the first can be claimed: by
+    acceptance, replayed ones after all that existed when the replay was requested. Deliveries of messages without a
+    customer key are not ordered.
     """
 
     async def append(self, message: NewMessage, *, audit_line: Audited | None = None) -> Appended:
-        """Stores the message and its deliveries in one transaction, or finds the message of that event id.
+        """Stores the message and its deliveries in one transaction, or finds the message with that event id.
 
-        Raises StoreBusy when the bound of the write queue is hit, StoreUnavailable when the disk refuses.
+        Raises StoreBusy when too many writes are waiting, StoreUnavailable when the database cannot store it.
         """
         ...
 
     async def claim(
         self, endpoint_seq: int, *, now_ms: int, limit: int, max_bytes: int, lease_ms: int
     ) -> list[Claimed]:
-        """Takes due deliveries of one endpoint, first come first served: at most `limit`, whose bodies together
-        have at most `max_bytes` (the first always fits). Leases that have ended are taken over.
+        """Leases due deliveries of one endpoint, the longest due first: at most `limit`, with bodies of at most
+        `max_bytes` in total (the first always fits). Deliveries with an expired lease are leased again.
         """
         ...
 
     async def record(self, finished: Sequence[Finished]) -> int:
-        """Keeps the attempts and moves the deliveries on, all in one transaction; a finished one makes the next
-        of its customer due. A lease that is no longer held keeps its attempt but moves nothing. Returns how many
-        moved.
+        """Stores the attempts and updates the deliveries, in one transaction; a finished delivery makes the next one
+        of its customer due. If the lease is no longer held, the attempt is stored and the delivery is not changed.
+        Returns how many deliveries changed.
         """
         ...
 
     async def next_due_at_ms(self, endpoint_seq: int) -> int | None:
-        """When the endpoint's next delivery becomes due or its lease ends; None if none will by itself."""
+        """When the endpoint's next delivery becomes due or its lease expires; None if there is none."""
+        ...
+
+    async def due_times(self) -> Mapping[int, int]:
+        """The same for all endpoints, by their `seq`; endpoints with none are left out."""
         ...
 
     async def release_leases(self) -> int:
-        """Makes everything that is being sent due again, for a worker that knows that it is the only one, at its
-        start. Returns how many there were.
+        """Makes all deliveries that are being sent due again. Called at the start of the only worker. Returns how
+        many there were.
         """
         ...
 
     async def shift_times(self, *, after_ms: int, by_ms: int) -> int:
-        """Moves what is due after that time by so much, leases too: the machine's clock was set by `by_ms`, so what
-        was five minutes away still is. Returns how many were moved.
+        """Shifts due times and leases after `after_ms` by `by_ms`, after the machine's clock was set: what was due in
+        five minutes still is. Returns how many were shifted.
         """
         ...
 
     async def bound_times(self, *, now_ms: int, latest_ms: int) -> int:
-        """Makes what waits for its first try due now, and nothing due later than `latest_ms`, except what somebody
-        wanted later: for a start at which the clock may be behind what it was. Returns how many were moved.
+        """Makes deliveries that wait for their first attempt due now, and limits other due times to `latest_ms`,
+        except for scheduled messages. Called at a start, when the clock may be behind. Returns how many changed.
         """
         ...
 
     async def backlog(self, endpoint_seq: int | None = None) -> list[Backlog]:
-        """The unfinished deliveries by endpoint, or those of one endpoint; an endpoint without any is left out. All
-        of them are counted: where one endpoint is shown, ask for that one.
+        """Unfinished deliveries by endpoint, or of one endpoint; endpoints without any are left out. The cost grows
+        with their number: for a single endpoint, pass its `seq`.
         """
         ...
 
     async def breakers(self) -> Mapping[int, Breaker]:
-        """The breakers that were kept, by the endpoints' `seq`."""
+        """The stored breakers, by the endpoints' `seq`."""
         ...
 
     async def keep_breaker(self, endpoint_seq: int, breaker: Breaker) -> None:
-        """Keeps it for the next start and for whoever looks."""
+        """Stores the breaker, for the next start and for the dashboard."""
         ...

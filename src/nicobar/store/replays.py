@@ -1,4 +1,4 @@
-"""Sending again what was sent, or what failed, or what was never sent."""
+"""Replays and resends: deliveries that were sent, that failed, or that were never created."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from nicobar.model import DeliveryState, Json, Record
 from nicobar.reasons import Reason
 from nicobar.store.catalogue import Audited
 
-# A replay moves whole customers in one transaction, so that nothing newer of theirs gets in between. Of one customer
-# it moves at most so many at once; what is left comes with a later page, in order all the same.
+# A replay moves all matching deliveries of a customer in one transaction, so that nothing newer gets in between. Of
+# the customers of one page it moves at most this many; the rest follow with a later page, still in order.
 MAX_BEHIND_A_PAGE = 10_000
-# So many messages one page looks at, whether they fit its filter or not: everybody else's writes wait meanwhile.
+# One page reads at most this many messages, whether they match or not: other writes wait meanwhile.
 MAX_LOOK_MESSAGES = 20_000
 
-# So many tasks that only found something are kept, the latest.
+# The latest tasks with a result are kept, up to this number.
 MAX_RESULTS = 100
 
 
 class ReplayFilter(Record):
-    """Which deliveries of one endpoint; all that is set has to fit. Times are those of acceptance, from `since_ms` up
-    to but without `until_ms`. `states` are final ones. `missing` asks for the messages that have no delivery instead.
+    """Which deliveries of one endpoint; everything that is set has to match. Times are those of acceptance, from
+    `since_ms` up to but not including `until_ms`. `states` are final. `missing` selects messages without a delivery
+    instead.
     """
 
     since_ms: int | None = None
@@ -37,10 +38,9 @@ class ReplayFilter(Record):
 
 
 class ReplayCount(Record):
-    """What a replay would do: so many deliveries of so many customers. `overtaken` counts the customers to whom
-    something newer was delivered since: their attributes may be set back to what they were. `earlier_ids` counts what
-    an earlier version sent, which derived event ids differently, at this endpoint or, if this one sent nothing, at
-    another: replayed, these events are new ones.
+    """What a replay would move. `overtaken` counts the customers to whom something newer was delivered since: their
+    attributes may be set back. `earlier_ids` counts deliveries of earlier versions, which derived event ids
+    differently, of this endpoint or, if it sent nothing, of another one: if replayed, their events are new ones.
     """
 
     deliveries: int
@@ -70,9 +70,9 @@ class TaskStatus(StrEnum):
 
 
 class NewTask(Record):
-    """A task to be done: a replay at an endpoint, the purge of an application's payloads, or one that is done already
-    and has found `result`. `app_id` is empty for one about all applications. With `new_ids` every event gets an id
-    that the destination has not seen, so that emails go out again.
+    """A new task: a replay of an endpoint, the purge of an application's payloads, or a finished one with a `result`.
+    `app_id` is empty for a task about all applications. With `new_ids` every event gets an id that the destination
+    has not seen, so that emails are sent again.
     """
 
     id: str
@@ -88,8 +88,8 @@ class NewTask(Record):
 
 
 class Task(Record):
-    """A task and how far it is: `moved` of `expected` deliveries are in the queue again (or, once canceled, were), or
-    so many messages are empty.
+    """A task and its progress: `moved` of `expected` deliveries are in the queue again (or were, once canceled), or
+    that many messages were emptied.
     """
 
     seq: int
@@ -111,7 +111,7 @@ class Task(Record):
 
 
 class Resent(StrEnum):
-    """What became of a wish to send a delivery again; all but QUEUED and HASTENED change nothing."""
+    """The outcome of a request to resend a delivery; all but QUEUED and HASTENED change nothing."""
 
     QUEUED = "queued"
     HASTENED = "hastened"
@@ -122,8 +122,8 @@ class Resent(StrEnum):
 
 
 class FailureGroup(Record):
-    """Failed deliveries of one endpoint that failed alike. Times are Unix milliseconds; `reason` and `message_id` are
-    those of the last one.
+    """Failed deliveries of one endpoint with the same failure. Times are Unix milliseconds; `reason` and `message_id`
+    are those of the last one.
     """
 
     endpoint_id: str
@@ -136,65 +136,65 @@ class FailureGroup(Record):
 
 
 class Replays(Protocol):
-    """Replays wait behind everything that the same customer has waiting when they are asked for, and whatever comes
-    later waits behind them. What is unfinished is left as it is.
+    """Replayed deliveries are queued after everything that their customer has waiting, and before what is accepted
+    later. Unfinished deliveries are left alone.
     """
 
     async def resend(
         self, message_id: str, endpoint_id: str, *, now_ms: int, new_ids: bool, audit_line: Audited | None = None
     ) -> Resent:
-        """Puts one finished or missing delivery into the queue again. One that waits for its next try is due at once;
-        one that waits behind another, or is being sent, stays.
+        """Queues a finished or missing delivery again. One that waits for its next attempt becomes due at once; one
+        that is queued after another, or is being sent, is left alone.
         """
         ...
 
     async def count_replay(self, endpoint_seq: int, which: ReplayFilter) -> ReplayCount:
-        """What a replay would move now. One is counted at a time."""
+        """What a replay would move now. Counts run one at a time."""
         ...
 
     async def add_task(self, task: NewTask, *, audit_line: Audited | None = None) -> Task:
-        """Keeps the task; it covers the messages that are there now."""
+        """Stores the task; it covers the messages that exist now."""
         ...
 
     async def task(self, task_id: str) -> Task | None: ...
 
     async def open_tasks(self) -> list[Task]:
-        """Those that run or are to be canceled, oldest first."""
+        """Running and canceling tasks, oldest first."""
         ...
 
     async def tasks(
         self, *, app_ids: Sequence[str], before_seq: int | None, after_seq: int | None, limit: int
     ) -> list[Task]:
-        """A page of tasks, newest first: those before one, or (oldest first) after one."""
+        """A page of tasks: newest first before `before_seq`, or oldest first after `after_seq`."""
         ...
 
     async def work_on_task(self, task_id: str, *, now_ms: int, limit: int) -> Task | None:
-        """Moves the next deliveries, whole customers until there are `limit`, in one transaction. One that is to be
-        canceled makes up to `limit` of them again what it has found, where nothing of them was sent since: finished
-        as they were, or missing. What is being sent becomes so when it comes back untried. What may have been sent,
-        since its lease ended without a record, stays in the queue, as does what somebody has hastened. A purge
-        empties the next `limit` messages.
+        """Moves the next deliveries in one transaction, whole customers until there are `limit`. A canceled task
+        restores up to `limit` deliveries that were not sent since, as they were: finished, or missing. Deliveries
+        that are being sent are restored if they come back untried. Deliveries that may have been sent, because their
+        lease expired without a result, stay in the queue, and so do hastened ones. A purge empties the next `limit`
+        messages.
         """
         ...
 
     async def cancel_task(self, task_id: str, *, now_ms: int, audit_line: Audited | None = None) -> Task | None:
-        """Asks a task to stop that runs, or a replay that has moved all it found while some of it was not tried yet;
-        any other stays as it is. None if there is none of that id.
+        """Cancels a running task, or a finished replay with deliveries that were not tried yet; others are left
+        alone. None if there is no task with that id.
         """
         ...
 
     async def count_untried(self, task_id: str) -> int:
-        """How many deliveries a replay has put into the queue that were not tried yet, which canceling gives back."""
+        """How many deliveries of a replay were not tried yet: those that canceling would restore."""
         ...
 
     async def cancel_pending(
         self, endpoint_seq: int, *, now_ms: int, limit: int, reason: Reason, audit_line: Audited | None = None
     ) -> int:
-        """Cancels up to so many deliveries that wait; returns how many, which is the log's detail too. What is being
-        sent goes on.
+        """Cancels up to `limit` waiting deliveries; returns how many, which is also the audit line's detail.
+        Deliveries that are being sent are left alone.
         """
         ...
 
     async def failure_groups(self, app_id: str, endpoint_id: str | None = None) -> list[FailureGroup]:
-        """Failed deliveries grouped by what they have in common, the latest first; at most 500 groups."""
+        """Failed deliveries grouped by failure, the latest first; at most 500 groups."""
         ...

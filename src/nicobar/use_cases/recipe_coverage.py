@@ -25,18 +25,18 @@ async def recipe_uses(
 ) -> tuple[dict[str, tuple[Use, ...]], bool]:
     """The recipes that handle each event type; False if the time was up before all were run. Raises SandboxError."""
     found: dict[str, tuple[Use, ...]] = {}
-    whole = True
+    is_complete = True
     for connector in CONNECTORS:
         for recipe in recipes([connector], [kind.kind for kind in samples.kinds]):
             at = dry_target(connector.kind, recipe.code)
             findings = await run_samples(sandbox, at, samples, now_ms, steady_ms)
-            whole = whole and not findings.stopped
+            is_complete = is_complete and not findings.stopped
             for dry_run in findings.dry_runs:
                 if sends := _sends(connector, dry_run):
                     name = dry_run.subject.message.event_type
                     use = Use(recipe=recipe.name, summary=recipe.summary, sends=sends)
                     found[name] = (*found.get(name, ()), use)
-    return found, whole
+    return found, is_complete
 
 
 def _sends(connector: Connector, dry_run: DryRun) -> tuple[str, ...]:

@@ -134,7 +134,7 @@ async def rotate_secret(edit: Edit, source: Source, secret: str, *, until_ms: in
 
 
 async def create_test_secret(edit: Edit, source: Source) -> str:
-    """Creates a signing secret for a source that has none, and returns it. Raises Refusal 409 where it has one."""
+    """Creates and returns a test secret. Raises Refusal 409 for a source that already has a signing secret."""
     if source_secrets(edit.services.vault, source):
         raise Refusal(
             409,

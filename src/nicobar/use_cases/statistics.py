@@ -52,8 +52,8 @@ def make_range(since_ms: int | None, until_ms: int | None, now_ms: int, *, step_
     """The requested range, widened to whole steps. By default it ends now and is `default_ms` long. It is empty if it
     ends before it begins.
     """
-    end_ms = _held(now_ms + 1 if until_ms is None else until_ms)
-    begin_ms = _held(end_ms - default_ms if since_ms is None else since_ms)
+    end_ms = _in_bounds(now_ms + 1 if until_ms is None else until_ms)
+    begin_ms = _in_bounds(end_ms - default_ms if since_ms is None else since_ms)
     last_ms = -(-end_ms // step_ms) * step_ms
     first_ms = begin_ms // step_ms * step_ms
     return Range(since_ms=last_ms if begin_ms >= end_ms else first_ms, until_ms=last_ms, step_ms=step_ms)
@@ -68,7 +68,7 @@ def latest_points(span: Range) -> Range:
     )
 
 
-def _held(time_ms: int) -> int:
+def _in_bounds(time_ms: int) -> int:
     """A time that can be shown, widened to a step or not."""
     return min(max(time_ms, 0), _MAX_TIME_MS)
 

@@ -10,7 +10,7 @@ from nicobar.crypto import hash_password, hash_token, new_url_token
 from nicobar.errors import Refusal, UserError
 from nicobar.ids import IdFactory
 from nicobar.model import PasswordLink, User, UserRole
-from nicobar.store import Catalogue, EndSessions, People, PutLink, RemoveLink, RemoveUser, SetPassword, SetRole
+from nicobar.store import Catalogue, EndSessions, PutLink, RemoveLink, RemoveUser, SetPassword, SetRole, Users
 from nicobar.use_cases.edit import Actor, Edit, OperationServices, audit_line, edited
 
 OWNER = "owner"  # the name of the first user
@@ -163,7 +163,7 @@ class _Named(NamedTuple):
     name: str
 
 
-async def find_user(people: People, user_id: str) -> User:
+async def find_user(people: Users, user_id: str) -> User:
     """Raises Refusal 404."""
     for user in await people.users():
         if user.id == user_id:

@@ -155,8 +155,8 @@ class CustomerIoDestination:
     def prepare(self, calls: Sequence[Call], origin: Origin) -> Prepared:
         verdicts: list[Verdict] = []
         corrector = Corrector(self._corrections, origin, verdicts)
-        asked = [part for index, call in enumerate(calls) for part in self._parts(index, call, verdicts)]
-        parts = [_corrected(corrector, part) for part in asked]
+        requested = [part for index, call in enumerate(calls) for part in self._parts(index, call, verdicts)]
+        parts = [_corrected(corrector, part) for part in requested]
         items = [part.item for part in parts if isinstance(part, _Object)]
         profile = corrections.profile(items, origin) if self._corrections.profile else None
         people = [*items, profile] if profile else items
@@ -356,7 +356,7 @@ def _person_v1(part: _Single) -> Json:
     segments = part.url_path.partition("?")[0].split("/")
     payload = part.payload if isinstance(part.payload, dict) else {}
     person_id = unquote(segments[4]) if part.call.segments[0] == "customers" else None
-    return {corrections.PATH_OF_V1: person_id, "anonymous_id": payload.get("anonymous_id")}
+    return {corrections.V1_PATH_ID: person_id, "anonymous_id": payload.get("anonymous_id")}
 
 
 def _check_object(part: _Object, people: Sequence[dict[str, Json]], origin: Origin) -> Iterator[Verdict]:

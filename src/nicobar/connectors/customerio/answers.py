@@ -12,7 +12,15 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from nicobar.connectors import Blocked, Deferred, Delivered, NoResponse, Outcome, ReadyCall, Refused, Response
-from nicobar.connectors.answers import MAX_TEXT_CHARS, deferred, retry_after_ms, said, start_of, status_code, unsent
+from nicobar.connectors.answers import (
+    MAX_TEXT_CHARS,
+    deferred,
+    retry_after_ms,
+    start_of,
+    status_code,
+    summary_of,
+    unsent,
+)
 from nicobar.connectors.customerio.track_api import ACTIONS, v1_call
 from nicobar.model import Json
 from nicobar.nesting import is_deeper
@@ -48,7 +56,7 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
                 status_code(answer),
                 "Customer.io responded with %(answer)s. Check the credentials (Site ID and API key), the "
                 "region and any proxy.",
-                answer=said(answer),
+                answer=summary_of(answer),
             )
         )
     elif status in range(300, 400):
@@ -57,7 +65,7 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
                 status_code(answer),
                 "Customer.io responded with %(answer)s. A redirect usually means that the workspace is "
                 "not in region %(region)s. Check the region, base_url and any proxy.",
-                answer=said(answer),
+                answer=summary_of(answer),
                 region=region,
             )
         )
@@ -68,7 +76,7 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
                 status_code(answer),
                 "Customer.io responded with %(answer)s. There is no Track API at this URL. Check the "
                 "region and base_url.",
-                answer=said(answer),
+                answer=summary_of(answer),
             )
         )
     elif status in _NOT_HERE:
@@ -78,7 +86,7 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
             reason=reason(
                 status_code(answer),
                 "Customer.io responded with %(answer)s. Check the ids in the call's URL, the region and base_url.",
-                answer=said(answer),
+                answer=summary_of(answer),
             ),
             retry_after_ms=retry_after_ms(answer),
             reached=True,
@@ -86,11 +94,11 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
     elif len(calls) > 1:
         # Nothing of the request was accepted, and the response need not say which item is the cause.
         item = Deferred(
-            reason=reason("batch_rejected", "Customer.io rejected the batch: %(answer)s.", answer=said(answer)),
+            reason=reason("batch_rejected", "Customer.io rejected the batch: %(answer)s.", answer=summary_of(answer)),
             alone=True,
         )
     else:
-        item = _refused(status_code(answer), said(answer))
+        item = _refused(status_code(answer), summary_of(answer))
     return [item for _ in calls]
 
 
@@ -111,11 +119,11 @@ def _accepted(calls: Sequence[ReadyCall], answer: Response) -> list[Outcome]:
         unnamed = reason(
             "batch_rejected",
             "Customer.io rejected a call in the batch without saying which: %(answer)s.",
-            answer=said(answer),
+            answer=summary_of(answer),
         )
         return [Deferred(reason=unnamed, alone=True) for _ in calls]
     if rejected is None:
-        return [_refused(_REJECTED, said(answer)) if complains and errors in (None, []) else _foreign(answer)]
+        return [_refused(_REJECTED, summary_of(answer)) if complains and errors in (None, []) else _foreign(answer)]
     return [_refused(*rejected[index]) if index in rejected else Delivered() for index in range(len(calls))]
 
 

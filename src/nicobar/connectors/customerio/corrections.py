@@ -40,22 +40,22 @@ class Occurrence(Record):
     def person(self, origin: Origin) -> tuple[str, str]:
         """The person as part of the id; ("", "") if there is none, or not exactly one."""
         names = self.who if isinstance(self.who, dict) else {}
-        if names.get(PATH_OF_V1):
+        if names.get(V1_PATH_ID):
             # The path decides: an additional `anonymous_id` may be the same for two people.
-            names = {PATH_OF_V1: names[PATH_OF_V1]}
+            names = {V1_PATH_ID: names[V1_PATH_ID]}
         found = [(kind, value) for kind, value in names.items() if isinstance(value, str) and value]
         if not found and isinstance(self.recipient, str):
             found = [("email", self.recipient)]
         if len(found) != 1:
             return "", ""
         ((kind, value),) = found
-        if kind == PATH_OF_V1:
+        if kind == V1_PATH_ID:
             kind, value = _of_path(value, origin)
         return person_of(kind, value, origin.customer)
 
 
-# In a v1 path, the format of an identifier tells its kind.
-PATH_OF_V1 = "known"
+# An identifier in a v1 path, whose format tells its kind.
+V1_PATH_ID = "v1_path_id"
 
 
 def _of_path(value: str, origin: Origin) -> tuple[str, str]:

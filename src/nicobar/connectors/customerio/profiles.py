@@ -29,7 +29,7 @@ class _Item(msgspec.Struct):
     attributes: dict[str, Json] = {}
 
 
-class _Known(Record):
+class _Delivered(Record):
     digest: bytes
     at_ms: int
 
@@ -40,11 +40,11 @@ class Profiles:
     """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._delivered: OrderedDict[str, _Delivered] = OrderedDict()
 
     def has(self, person_id: str, profile: ReadyCall, now_ms: int) -> bool:
         """Whether the person is known to have this profile."""
-        last = self._known.get(person_id)
+        last = self._delivered.get(person_id)
         return last is not None and last.digest == _digest(profile) and now_ms - last.at_ms < KNOWN_FOR_MS
 
     def saw(self, call: ReadyCall, outcome: Outcome, now_ms: int) -> None:
@@ -54,19 +54,19 @@ class Profiles:
         if item is None:
             documented_call = v1_call(call.method, call.url[call.url.find("/api/v1/") :])
             if documented_call is None or documented_call.body in _CHANGING_V1:
-                self._known.clear()
+                self._delivered.clear()
         elif item.type != "person" or item.action not in _CHANGING or _leaves_profile(item):
             pass
         elif person_id is None:
             # Identified by something other than the id: it may be anyone.
-            self._known.clear()
+            self._delivered.clear()
         elif isinstance(outcome, Delivered) and item.attributes.keys() <= _PROFILE and item.action == "identify":
-            self._known[person_id] = _Known(digest=_digest(call), at_ms=now_ms)
-            self._known.move_to_end(person_id)
-            while len(self._known) > MAX_PEOPLE:
-                self._known.popitem(last=False)
+            self._delivered[person_id] = _Delivered(digest=_digest(call), at_ms=now_ms)
+            self._delivered.move_to_end(person_id)
+            while len(self._delivered) > MAX_PEOPLE:
+                self._delivered.popitem(last=False)
         else:
-            self._known.pop(person_id, None)
+            self._delivered.pop(person_id, None)
 
 
 def _leaves_profile(item: _Item) -> bool:

@@ -26,7 +26,7 @@ from nicobar.connectors import (
     Response,
     Transport,
 )
-from nicobar.connectors.answers import answered, deferred, retry_after_ms, said, unsent
+from nicobar.connectors.answers import answered, deferred, retry_after_ms, summary_of, unsent
 from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity
 from nicobar.connectors.payload import encoded
@@ -232,7 +232,7 @@ class HttpDestination:
                     "gone",
                     "The receiver responded with %(answer)s. Status 410 means that it no longer accepts "
                     "webhooks. Enable the endpoint once it does; the waiting deliveries are then sent.",
-                    answer=said(answer),
+                    answer=summary_of(answer),
                 )
             )
         # The receiver responded and may accept the event later, so its breaker does not open.

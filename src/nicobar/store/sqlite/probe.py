@@ -11,7 +11,7 @@ import random
 import re
 import sqlite3
 
-from nicobar.store.sqlite.database import SQL
+from nicobar.store.sqlite.connection import SQL
 
 _WHERE = re.compile(r"\bWHERE\b.*", re.DOTALL)
 
@@ -37,8 +37,8 @@ class Probe:
                 connection.execute("ROLLBACK")
 
     def _look_at_a_message(self, connection: sqlite3.Connection) -> None:
-        (first,) = connection.execute("SELECT min(seq) FROM messages").fetchone()
-        (last,) = connection.execute("SELECT max(seq) FROM messages").fetchone()
+        (first,) = connection.execute(SQL["first_message"]).fetchone()
+        (last,) = connection.execute(SQL["last_message"]).fetchone()
         if first is None:
             return
         at = {"seq": self._random.randint(first, last)}
@@ -56,9 +56,7 @@ class Probe:
 def _ends(connection: sqlite3.Connection) -> list[str]:
     """Queries that read the first and the last row of each table and each index."""
     reads: list[str] = []
-    tables = connection.execute(
-        "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-    ).fetchall()
+    tables = connection.execute(SQL["tables"]).fetchall()
     for table, table_sql in tables:
         # A table without row ids is its primary key's index.
         if not table_sql.rstrip().upper().endswith("WITHOUT ROWID"):
@@ -66,8 +64,7 @@ def _ends(connection: sqlite3.Connection) -> list[str]:
         for row in connection.execute(f'PRAGMA index_list("{table}")').fetchall():
             index = row[1]
             columns = [f'"{column[2]}"' for column in connection.execute(f'PRAGMA index_info("{index}")')]
-            of = "SELECT sql FROM sqlite_schema WHERE type = 'index' AND name = ?"
-            index_sql = connection.execute(of, (index,)).fetchone()
+            index_sql = connection.execute(SQL["index"], {"name": index}).fetchone()
             where = _WHERE.search(index_sql[0] or "") if index_sql else None
             reads += _both(f'"{table}" INDEXED BY "{index}" {where[0] if where else ""}', columns)
     return reads

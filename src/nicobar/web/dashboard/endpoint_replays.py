@@ -44,7 +44,7 @@ _OPEN = frozenset({TaskStatus.RUNNING, TaskStatus.CANCELING})
 Fields = Mapping[str, tuple[str, ...]]
 
 
-class Asked(Record):
+class ReplayForm(Record):
     """The content of the form; `kind` is one of KINDS."""
 
     kind: str
@@ -65,20 +65,20 @@ async def count(endpoint_id: str, context: Context, visitor: Visitor) -> Respons
     endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     fields = _query(visitor)
     try:
-        asked = read(fields, context.now_ms(), (await context.samples()).types)
+        wanted = read(fields, context.now_ms(), (await context.samples()).types)
     except UserError as problem:
         return await _form(context, visitor, endpoint, fields, problem)
-    counted = await count_replay(context.services.store, KINDS[asked.kind], endpoint, asked.which)
-    return _counted(context, visitor, endpoint, asked, counted)
+    counted = await count_replay(context.services.store, KINDS[wanted.kind], endpoint, wanted.which)
+    return _counted(context, visitor, endpoint, wanted, counted)
 
 
 @post("/webhooks/{endpoint_id}/replays", status=303)
 async def start(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Starts a replay."""
     endpoint = find_endpoint(await context.snapshot(), endpoint_id)
-    asked = read(visitor.every, context.now_ms(), (await context.samples()).types)
+    wanted = read(visitor.every, context.now_ms(), (await context.samples()).types)
     new_ids = "new_ids" in visitor.form
-    task = await start_replay(context.services, visitor, KINDS[asked.kind], endpoint, asked.which, new_ids=new_ids)
+    task = await start_replay(context.services, visitor, KINDS[wanted.kind], endpoint, wanted.which, new_ids=new_ids)
     return redirect(f"/webhooks/{endpoint.id}/replays/{task.id}")
 
 
@@ -104,7 +104,7 @@ async def cancel(endpoint_id: str, task_id: str, context: Context, visitor: Visi
     return redirect(f"/webhooks/{endpoint.id}/replays/{task.id}")
 
 
-def read(fields: Fields, now_ms: int, known_types: Collection[str] = ()) -> Asked:
+def read(fields: Fields, now_ms: int, known_types: Collection[str] = ()) -> ReplayForm:
     """Parses the request; a family of event types stands for the known ones. Raises UserError."""
     kind = _last(fields, "kind")
     if kind not in KINDS:
@@ -129,7 +129,7 @@ def read(fields: Fields, now_ms: int, known_types: Collection[str] = ()) -> Aske
         customer_key=_last(fields, "customer").strip() or None,
         failure=_last(fields, "failure") or None,
     )
-    return Asked(kind=kind, which=which)
+    return ReplayForm(kind=kind, which=which)
 
 
 def _moment(text: str) -> int:
@@ -179,11 +179,11 @@ async def _form(
 
 
 def _counted(
-    context: Context, visitor: Visitor, endpoint: Endpoint, asked: Asked, counted: ReplayCount
+    context: Context, visitor: Visitor, endpoint: Endpoint, wanted: ReplayForm, counted: ReplayCount
 ) -> Response[bytes]:
-    which = asked.which
+    which = wanted.which
     hidden = [
-        ("kind", asked.kind),
+        ("kind", wanted.kind),
         ("since", iso(which.since_ms or 0)),
         ("until", iso(which.until_ms or 0)),
         *(("status", state.value) for state in which.states),
@@ -196,7 +196,7 @@ def _counted(
         visitor,
         "endpoint_replay_confirm.html",
         endpoint=endpoint,
-        kind=KINDS[asked.kind],
+        kind=KINDS[wanted.kind],
         kind_names=KIND_NAMES,
         which=which,
         counted=counted,

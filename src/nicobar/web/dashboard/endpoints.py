@@ -140,7 +140,7 @@ async def set_secret(endpoint_id: str, context: Context, visitor: Visitor) -> Re
     return redirect(f"/webhooks/{endpoint_id}?kept=1#connect")
 
 
-@post("/webhooks/{endpoint_id}/trial-secret", status=201)
+@post("/webhooks/{endpoint_id}/test-secret", status=201)
 async def test_secret(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Creates a test secret and shows it once."""
 

@@ -72,7 +72,7 @@ async def show_all(context: Context, visitor: Visitor, q: str = "", recipe: str 
     samples = await context.samples()
     uses = await _uses(context, samples)
     wanted = q.strip().casefold()
-    event_types = await _known(context, samples)
+    event_types = await _event_types(context, samples)
     found = [
         item
         for item in event_types.values()
@@ -97,7 +97,7 @@ async def show(name: str, context: Context, visitor: Visitor) -> Response[bytes]
     """One event type: when it is triggered, its fields, an example, and links to test it."""
     samples = await context.samples()
     name = decode_slashes(name)
-    item = (await _known(context, samples)).get(name)
+    item = (await _event_types(context, samples)).get(name)
     if item is None:
         raise not_found("event type")
     has_sample = name in samples.types
@@ -109,7 +109,7 @@ async def show(name: str, context: Context, visitor: Visitor) -> Response[bytes]
     return page(
         visitor,
         "event_type.html",
-        one=item,
+        event_type=item,
         has_sample=has_sample,
         fields=tree(item.example),
         kinds=_KINDS,
@@ -175,7 +175,7 @@ def _example(value: Json) -> str:
             return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}…"
 
 
-async def _known(context: Context, samples: Samples) -> dict[str, EventType]:
+async def _event_types(context: Context, samples: Samples) -> dict[str, EventType]:
     """The event types of the sources, and those that were added."""
     added = {
         event_type.name: event_type
@@ -191,8 +191,8 @@ async def _uses(context: Context, samples: Samples) -> dict[str, tuple[Use, ...]
     if names in context.recipe_uses:
         return context.recipe_uses[names]
     services = context.services
-    found, whole = await recipe_uses(services.sandbox, samples, context.now_ms(), services.clock.steady_ms)
-    if whole:
+    found, is_complete = await recipe_uses(services.sandbox, samples, context.now_ms(), services.clock.steady_ms)
+    if is_complete:
         context.recipe_uses[names] = found
     return found
 

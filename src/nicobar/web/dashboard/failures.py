@@ -45,11 +45,11 @@ async def show_all(
     app_id = current_application(snapshot).id
     groups = await context.services.store.failure_groups(app_id, of_endpoint or None)
     own = own_endpoints(snapshot, app_id)
-    endpoint = {one for one, _ in own}
+    own_ids = {endpoint_id for endpoint_id, _ in own}
     return page(
         visitor,
         "failures.html",
-        rows=[row_of(group) for group in groups if group.endpoint_id in endpoint],
+        rows=[row_of(group) for group in groups if group.endpoint_id in own_ids],
         endpoints=own,
         names=endpoint_names(snapshot),
         of_endpoint=of_endpoint,

@@ -43,7 +43,7 @@ class Place(Record):
 
 
 class Listed(Record, Generic[T]):
-    """A page of a list, newest first, with the URLs of its neighbours; None if there are none. `looked` is the number
+    """A page of a list, newest first, with the URLs of its neighbors; None if there are none. `looked` is the number
     of items searched if the search stopped early, else 0; `next` is then where it stopped, and `further` continues
     from there.
     """

@@ -116,10 +116,10 @@ def families(event_types: Collection[str], more: Sequence[str] = ()) -> dict[str
 
 def chosen_types(event_types: Collection[str], form: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """The checked event types, and all types of a checked family."""
-    whole = form.get("event_family", ())
+    checked_families = form.get("event_family", ())
     found = dict.fromkeys(item for item in form.get("event_type", ()) if item)
     for family, names in families(event_types).items():
-        if family in whole:
+        if family in checked_families:
             found |= dict.fromkeys(names)
     return tuple(found)
 

@@ -27,15 +27,15 @@ def choose(chosen: str, accept_language: str) -> str:
     """The language that the user chose, else the first supported one that the browser asks for."""
     if chosen in LANGUAGES:
         return chosen
-    asked: list[tuple[float, str]] = []
+    weighted: list[tuple[float, str]] = []
     for part in accept_language.split(",")[:_MAX_ACCEPTED]:
         tag, _, quality = part.partition(";")
         try:
             weight = float(quality.strip().removeprefix("q=") or 1)
         except ValueError:
             continue
-        asked.append((weight, tag.strip().lower().partition("-")[0]))
-    accepted = [tag for weight, tag in sorted(asked, key=lambda item: -item[0]) if tag in LANGUAGES and weight > 0]
+        weighted.append((weight, tag.strip().lower().partition("-")[0]))
+    accepted = [tag for weight, tag in sorted(weighted, key=lambda item: -item[0]) if tag in LANGUAGES and weight > 0]
     return accepted[0] if accepted else DEFAULT
 
 

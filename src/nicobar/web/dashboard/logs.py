@@ -90,7 +90,7 @@ async def show_all(
         limit=PAGE,
         with_body=sought.inside,
     )
-    asked = {
+    filters = {
         "q": q,
         "type": event_type,
         "state": state,
@@ -102,7 +102,7 @@ async def show_all(
     }
 
     def link(place: Place) -> str:
-        return address("/logs", **asked, before=place.before, after=place.after)
+        return address("/logs", **filters, before=place.before, after=place.after)
 
     rows = listed(found, place, limit=PAGE, key=lambda item: item.message.id, link=link, inside=sought.inside)
     return page(
@@ -111,12 +111,12 @@ async def show_all(
         rows=[_row(item, sought) for item in rows.items],
         pages=rows,
         looked_until_ms=await looked_until_ms(context, rows.next),
-        asked=asked,
+        filters=filters,
         sought=sought,
         zone_name=clock_name,
-        is_filtered=any(asked.values()),
+        is_filtered=any(filters.values()),
         is_newest=place == Place(),
-        states={state: address("/logs", **(asked | {"state": state})) for state in STATES},
+        states={state: address("/logs", **(filters | {"state": state})) for state in STATES},
         state_titles=STATE_TITLES,
         endpoints=own_endpoints(snapshot, app.id),
         names=endpoint_names(snapshot),

@@ -48,7 +48,7 @@ async def show(context: Context, visitor: Visitor) -> Response[bytes]:
         visitor,
         "overview.html",
         rows=rows,
-        held=[row for row in rows if _needs_attention(row)],
+        needing_attention=[row for row in rows if _needs_attention(row)],
         disabled=[row for row in rows if row.state == "disabled" and not _needs_attention(row)],
         silent=[row for row in rows if row.state != "disabled" and is_known_silent(context, samples, row.endpoint)],
         day=await last_day(context, app_id),

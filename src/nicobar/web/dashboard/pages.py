@@ -7,24 +7,24 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import msgspec
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context, select_autoescape
+from jinja2.runtime import Context as JinjaContext
 
 from nicobar.connectors import Field, is_credential
 from nicobar.model import Json
 from nicobar.nesting import is_deeper
 from nicobar.reasons import Reason, Translate
+from nicobar.web.dashboard.formats import Formats, formats
 from nicobar.web.dashboard.language import LANGUAGES, catalogue, noop
 from nicobar.web.dashboard.navigation import PLACES, SETTINGS, TABS
 from nicobar.web.dashboard.visitor import THEMES, Visitor, cookie
 from nicobar.web.operations import Response
 
 HTML = "text/html; charset=utf-8"
-_MINUTE_MS, _HOUR_MS, _DAY_MS = 60_000, 3_600_000, 86_400_000
-_UNIT = 1024
 _MASKED = "***"
 # Texts that templates use through a variable, so that the catalogue cannot find them there.
 _THEME_NAMES = {"auto": noop("System theme"), "light": noop("Light theme"), "dark": noop("Dark theme")}
@@ -89,7 +89,9 @@ def environment(language: str) -> Environment:
     )
     # The extension adds this method; its stub lacks it.
     made.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]
+    shown = formats(language)
     made.globals |= {
+        "ngettext": _with_count(cast("Callable[..., str]", made.globals["ngettext"]), shown),
         "static": static_path,
         # For texts in variables. `_` is for literals in templates: it treats them as markup with placeholders.
         "tr": catalogue(language).gettext,
@@ -111,17 +113,32 @@ def environment(language: str) -> Environment:
         "render_fix": partial(_rendered, Reason.fix, catalogue(language).gettext),
         "pretty": pretty,
         "middle": middle,
-        "exact": exact,
-        "day": day,
-        "bytes": size,
         "iso": iso,
-        "ago_parts": ago_parts,
+        "number": shown.number,
+        "percent": shown.percent,
+        "bytes": shown.size,
+        "duration": shown.duration,
+        "ago": shown.ago,
+        "ahead": shown.ahead,
+        "clock": shown.clock,
+        "day": shown.day,
+        "exact": shown.exact,
         "masked": masked,
         "help_of": help_of,
         "recipe_title": recipe_title,
         "segment": partial(quote, safe=""),
     }
     return made
+
+
+def _with_count(ngettext: Callable[..., str], shown: Formats) -> Callable[..., str]:
+    """`ngettext` of the templates with the count, `%(num)s`, as the language writes it."""
+
+    @pass_context
+    def counted(context: JinjaContext, singular: str, plural: str, count: int, **values: object) -> str:
+        return ngettext(context, singular, plural, count, num=shown.number(count), **values)
+
+    return counted
 
 
 def _rendered(part: Callable[[Reason, Translate], str], translate: Translate, why: Reason | None) -> str:
@@ -161,39 +178,8 @@ def middle(text: str, chars: int = 20) -> str:
     return f"{text[: chars - 9]}…{text[-8:]}"
 
 
-def exact(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + " UTC"
-
-
-def day(at_ms: int) -> str:
-    """A time to the minute, for times that are days away."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def size(count: int) -> str:
-    """Bytes in the largest unit that gives at least 1."""
-    amount = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < _UNIT:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= _UNIT
-    return f"{amount:.1f} TiB"
-
-
 def iso(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def ago_parts(at_ms: int, now_ms: int) -> tuple[str, int]:
-    """A relative time as a unit (`now`, `minutes`, `hours`, `days`) and a count."""
-    passed_ms = max(0, now_ms - at_ms)
-    if passed_ms < _MINUTE_MS:
-        return "now", 0
-    if passed_ms < _HOUR_MS:
-        return "minutes", passed_ms // _MINUTE_MS
-    if passed_ms < _DAY_MS:
-        return "hours", passed_ms // _HOUR_MS
-    return "days", passed_ms // _DAY_MS
 
 
 def masked(headers: Mapping[str, str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ Number = Annotated[int, Meta(ge=0, le=2**63 - 1)] | None
 
 
 class Shown(Record, Generic[T]):
-    """A page, newest first; `newer` and `older` are the positions of its neighbours, None if there are none."""
+    """A page, newest first; `newer` and `older` are the positions of its neighbors, None if there are none."""
 
     items: tuple[T, ...]
     newer: str | None

@@ -11,6 +11,7 @@ import msgspec
 from nicobar import __version__
 from nicobar.model import Record
 from nicobar.settings import Settings, description, shown
+from nicobar.store.location import locate
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.pages import page
@@ -41,15 +42,19 @@ async def show(context: Context, visitor: Visitor) -> Response[bytes]:
         )
         for field in msgspec.structs.fields(Settings)
     ]
-    disk = await asyncio.to_thread(shutil.disk_usage, settings.data_dir)
+    location = locate(settings.database)
+    free_bytes = None
+    if location.directory is not None:
+        free_bytes = (await asyncio.to_thread(shutil.disk_usage, location.directory)).free
     return page(
         visitor,
         "settings_about.html",
         version=__version__,
         python=platform.python_version(),
-        database=str(settings.database_path.absolute()),
+        database=location.name,
+        kind=location.kind,
         size_bytes=await services.store.size_bytes(),
-        free_bytes=disk.free,
+        free_bytes=free_bytes,
         rows=rows,
     )
 

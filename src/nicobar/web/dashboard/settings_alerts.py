@@ -26,8 +26,8 @@ SENT = "sent"
 
 
 @get("/settings/alerts", needs=Needs.USER)
-async def show(context: Context, visitor: Visitor, told: str = "", mail: str = "") -> Response[bytes]:
-    """The recipients; `told` and `mail` are the results of a test."""
+async def show(context: Context, visitor: Visitor, sent_to: str = "", mail: str = "") -> Response[bytes]:
+    """The recipients; `sent_to` and `mail` are the results of a test."""
     settings = context.services.settings
     snapshot = await context.snapshot()
     return page(
@@ -39,7 +39,7 @@ async def show(context: Context, visitor: Visitor, told: str = "", mail: str = "
         values={name: shown(settings, name) for name in SETTINGS},
         origins=context.services.origins,
         meanings=MEANINGS,
-        told=next((endpoint.id for endpoint in snapshot.endpoints if endpoint.id == told), ""),
+        tested_endpoint_id=next((endpoint.id for endpoint in snapshot.endpoints if endpoint.id == sent_to), ""),
         mail=mail,
     )
 
@@ -51,7 +51,7 @@ async def test(context: Context, visitor: Visitor) -> Response[bytes]:
     done = await context.services.alerts.test(visitor.name)
     outcome = {}
     if done.endpoint is not None:
-        outcome["told"] = done.endpoint.id
+        outcome["sent_to"] = done.endpoint.id
     if done.mail_error is not None:
         outcome["mail"] = done.mail_error or SENT
     return redirect(f"/settings/alerts?{urlencode(outcome)}#test")

@@ -33,8 +33,8 @@ async def show(
     after: Number = None,
 ) -> Response[bytes]:
     """Changes, newest first. Dates are in UTC, both ends included."""
-    asked = {"actor": actor, "action": action, "subject": subject, "since": since, "until": until}
-    wanted = {name: value.strip() for name, value in asked.items() if value.strip()}
+    filters = {"actor": actor, "action": action, "subject": subject, "since": since, "until": until}
+    wanted = {name: value.strip() for name, value in filters.items() if value.strip()}
     which = AuditFilter(
         actor=wanted.get("actor"),
         actions=stored_names(wanted["action"]) if "action" in wanted else (),

@@ -51,7 +51,7 @@ async def ask_revoke(token_id: str, context: Context, visitor: Visitor) -> Respo
     token = await find_token(context.services.store, token_id)
     if token.portal:
         raise not_found("token")
-    return page(visitor, "token_revoke.html", known=token)
+    return page(visitor, "token_revoke.html", token=token)
 
 
 @post("/settings/tokens/{token_id}/revoke", status=303, needs=Needs.OWNER)

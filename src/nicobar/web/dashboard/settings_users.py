@@ -58,7 +58,7 @@ async def set_role(user_id: str, context: Context, visitor: Visitor) -> Response
 @get("/settings/users/{user_id}/remove", needs=Needs.OWNER)
 async def ask_remove(user_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Explains the removal and asks for confirmation."""
-    return page(visitor, "user_remove.html", known=await find_user(context.services.store, user_id))
+    return page(visitor, "user_remove.html", user=await find_user(context.services.store, user_id))
 
 
 @post("/settings/users/{user_id}/remove", status=303, needs=Needs.OWNER)

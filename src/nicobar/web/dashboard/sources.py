@@ -104,7 +104,7 @@ async def rotate_secret(source_id: str, context: Context, visitor: Visitor) -> R
     return redirect(f"/sources/{source_id}#secrets")
 
 
-@post("/sources/{source_id}/trial-secret", status=201)
+@post("/sources/{source_id}/test-secret", status=201)
 async def test_secret(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Creates a test secret and shows it once."""
 

@@ -16,7 +16,7 @@ const FAMILIES = {
   refund: (data, what) => [refund(data), {}, fact("refund", data.refund_id, what)],
   dispute: (data, what) => [dispute(data), {}, fact("dispute", data.dispute_id, data.dispute_stage, what)],
   dunning: (data, what, at) => [dunning(data), {}, fact("dunning", data.subscription_id, what, at)],
-  license_key: (data, what) => [licenceKey(data), {}, fact("license_key", data.id, what)],
+  license_key: (data, what) => [licenseKey(data), {}, fact("license_key", data.id, what)],
   entitlement_grant: (data, what, at) => [entitlement(data), {}, fact("entitlement_grant", data.id, what, at)],
   credit: (data, what, at) => {
     const isLow = what === "balance_low";
@@ -185,7 +185,7 @@ function dispute(data) {
   };
 }
 
-function licenceKey(data) {
+function licenseKey(data) {
   return {
     license_key_id: data.id,
     product_id: data.product_id,

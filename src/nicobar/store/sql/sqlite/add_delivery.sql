@@ -7,4 +7,4 @@ SELECT :message_seq, seq, 'pending', 0, 0,
         WHERE endpoint_seq = :endpoint_seq AND customer_key = :customer_key AND state IN ('pending', 'sending')
     ) THEN NULL ELSE :due_at_ms END,
     :customer_key, :message_seq << 20, ''
-FROM endpoints WHERE seq = :endpoint_seq AND removed = 0
+FROM endpoints WHERE seq = :endpoint_seq AND NOT removed

@@ -1,4 +1,4 @@
--- Keeps a message, unless its application has one with that event id.
+-- Stores a message, unless its application has one with that event id.
 INSERT INTO messages (id, app_id, source_id, event_id, event_type, customer_key, occurred_at_ms, accepted_at_ms, body,
     channels, tags, params, deliver_at_ms)
 VALUES (:id, :app_id, :source_id, :event_id, :event_type, :customer_key, :occurred_at_ms, :accepted_at_ms, :body,

@@ -12,17 +12,16 @@ SELECT m.seq, e.seq, 'pending', 0, 0,
         SELECT max(position) FROM deliveries
         WHERE endpoint_seq = e.seq AND customer_key = m.customer_key AND state IN ('pending', 'sending')
     ), 0)),
-    :new_ids, :replay_key, 1, :task_seq, CASE WHEN :task_seq IS NOT NULL THEN '{}' END
+    :edition, :replay_key, TRUE, :task_seq, CASE WHEN :task_seq IS NOT NULL THEN '{}' END
 FROM messages AS m, endpoints AS e
-WHERE m.seq = :message_seq AND e.seq = :endpoint_seq AND e.removed = 0
+WHERE m.seq = :message_seq AND e.seq = :endpoint_seq AND NOT e.removed
 ON CONFLICT (message_seq, endpoint_seq) DO UPDATE SET state = 'pending', tries = 0, lease = deliveries.lease + 1,
     due_at_ms = excluded.due_at_ms, customer_key = excluded.customer_key, position = excluded.position,
     edition = deliveries.edition + excluded.edition,
-    replay_key = CASE WHEN :new_ids THEN excluded.replay_key ELSE coalesce(deliveries.replay_key, '') END, manual = 1,
+    replay_key = CASE WHEN :new_ids THEN excluded.replay_key ELSE coalesce(deliveries.replay_key, '') END, manual = TRUE,
     task_seq = excluded.task_seq, reason = NULL, failure = NULL, ended_at_ms = NULL,
     was = CASE WHEN excluded.was IS NOT NULL THEN json_object('state', deliveries.state, 'tries', deliveries.tries,
         'edition', deliveries.edition, 'replay_key', deliveries.replay_key, 'manual', deliveries.manual,
         'task_seq', deliveries.task_seq, 'reason', deliveries.reason, 'failure', deliveries.failure,
         'ended_at_ms', deliveries.ended_at_ms) END
 WHERE deliveries.state IN ('success', 'failed', 'canceled')
-RETURNING message_seq

@@ -30,10 +30,13 @@
     current.scrollIntoView({block: "nearest", inline: "nearest"});
   }
 
+  // Like the server's times, but in the viewer's zone.
+  const localTime = new Intl.DateTimeFormat(document.documentElement.lang, {
+    year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZoneName: "short",
+  });
   function localTimes(root) {
     for (const one of root.querySelectorAll("time[datetime]")) {
-      const local = new Date(one.dateTime).toLocaleString(document.documentElement.lang, {dateStyle: "medium", timeStyle: "long"});
-      one.title = `${local} · ${one.title || one.textContent}`;
+      one.title = `${localTime.format(new Date(one.dateTime))} · ${one.title || one.textContent}`;
     }
   }
   /** Enables the parts of new content that need this script. */

@@ -1,0 +1,94 @@
+"""One process of a database delivers; the others stand by, and one of them takes over when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+from nicobar.clock import Clock
+from nicobar.errors import StoreError, StoreUnusable, UserError
+from nicobar.logs import log
+from nicobar.store.location import Location
+
+# How often a process that stands by looks whether it may deliver.
+STANDBY_MS = 1_000
+
+
+class Standby:
+    """Runs what `start_parts` starts while this process has the database's one place for delivering."""
+
+    def __init__(
+        self, location: Location, start_parts: Callable[[AsyncExitStack], Awaitable[None]], clock: Clock
+    ) -> None:
+        self._location = location
+        self._start_parts = start_parts
+        self._clock = clock
+        # What runs while the process has the place.
+        self._parts: AsyncExitStack | None = None
+        self._wake = asyncio.Event()
+        self._lost = False
+
+    async def start(self) -> None:
+        """Starts to deliver, or to stand by. Raises StoreUnusable, StoreError."""
+        if not await self._take():
+            log.warning("another process delivers from this database; standing by")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Takes over when the place becomes free; stands by again when it was lost."""
+        stopping = asyncio.create_task(_forward(stop, self._wake))
+        try:
+            while not stop.is_set():
+                if self._lost:
+                    log.error("another process delivers from this database now; standing by")
+                    await self._end()
+                elif self._parts is None and await self._try():
+                    log.info("the process that delivered from this database has ended; delivering")
+                if self._parts is not None:
+                    await self._wake.wait()
+                else:
+                    await self._clock.wait(self._wake, STANDBY_MS)
+        finally:
+            stopping.cancel()
+            await self._end()
+
+    async def _try(self) -> bool:
+        try:
+            return await self._take()
+        except (StoreError, StoreUnusable) as error:
+            log.error("delivery not started", code=error.code, detail=error.detail)
+            return False
+
+    async def _take(self) -> bool:
+        """Whether the place was free."""
+        loop = asyncio.get_running_loop()
+
+        def lost() -> None:
+            loop.call_soon_threadsafe(self._lose)
+
+        place = self._location.only_worker(lost)
+        try:
+            await asyncio.to_thread(place.__enter__)
+        except UserError:
+            return False
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(asyncio.to_thread, place.__exit__, None, None, None)
+            await self._start_parts(stack)
+            self._parts = stack.pop_all()
+        return True
+
+    def _lose(self) -> None:
+        self._lost = True
+        self._wake.set()
+
+    async def _end(self) -> None:
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            await parts.aclose()
+        self._lost = False
+        self._wake.clear()
+
+
+async def _forward(stop: asyncio.Event, wake: asyncio.Event) -> None:
+    await stop.wait()
+    wake.set()

@@ -1,0 +1,65 @@
+"""Where a database is, by its URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from nicobar.store import Store
+from nicobar.store.installation import KeyHolder
+from nicobar.store.sqlite.location import SqliteLocation
+
+
+class Location(Protocol):
+    """Everything but `open` blocks."""
+
+    @property
+    def kind(self) -> str:
+        """The name of the database program."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """For a person; without a password."""
+        ...
+
+    @property
+    def directory(self) -> Path | None:
+        """Where its files are, None for a server's database."""
+        ...
+
+    def exists(self) -> bool:
+        """Whether there is anything of ours. Raises StoreUnusable where nobody can tell."""
+        ...
+
+    def migrate(self, keys: KeyHolder, now_ms: int) -> list[str]:
+        """Brings it up to date, created where there is none; returns the names of the migrations that were applied.
+        Raises StoreUnusable.
+        """
+        ...
+
+    def open(self) -> Store:
+        """For a database that is up to date."""
+        ...
+
+    def find_damage(self, *, limit: int) -> list[str]:
+        """At most so many problems; reads all of it. Raises StoreUnusable."""
+        ...
+
+    def only_worker(self, lost: Callable[[], None]) -> AbstractContextManager[None]:
+        """Holds the place of the one process that delivers. Raises UserError where another one does. Where the place
+        is lost to another process later, `lost` is called, in a thread.
+        """
+        ...
+
+
+def locate(url: str) -> Location:
+    """The database of a URL that the settings accept."""
+    if url.startswith(SqliteLocation.SCHEME):
+        return SqliteLocation.of(url)
+    # Only where it is used: its library takes time and memory to load.
+    from nicobar.store.postgres.location import PostgresLocation  # noqa: PLC0415
+
+    return PostgresLocation(url)

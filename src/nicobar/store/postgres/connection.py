@@ -1,0 +1,136 @@
+"""Connections to PostgreSQL: how they are set up, and what the rules ask of them.
+
+Nothing outlives a transaction: no session setting, no prepared statement, no lock. So PgBouncer may stand between, in
+transaction mode.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from typing import cast
+
+import psycopg
+from psycopg import sql
+from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
+
+from nicobar.store.queries import load_queries
+from nicobar.store.session import Row, Values
+
+CONNECT_TIMEOUT_S = 5
+# A write that takes longer is cut off: what walks over rows in their order waits for writes that are under way.
+TRANSACTION_MS = 20_000
+# A survey may read all there is.
+SURVEY_MS = 600_000
+# So many appended deliveries are put in order at once.
+MAX_ORDERED = 5_000
+
+_NO_VALUES: Values = {}
+_COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
+_NAME = re.compile(r"(?<!:):([a-z_0-9]+)")
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+def _placeholders(text: str) -> str:
+    return _NAME.sub(r"%(\1)s", _COMMENT.sub("", text).replace("%", "%%"))
+
+
+SQL = {name: sql.SQL(_placeholders(text)) for name, text in load_queries("postgres").items()}
+
+
+def connect(url: str) -> Connection:
+    """A connection set up as all are. Raises psycopg.Error."""
+    connection = psycopg.connect(
+        url,
+        autocommit=True,
+        prepare_threshold=None,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        application_name="nicobar",
+        # A server that is gone without a word is noticed within half a minute.
+        keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
+        tcp_user_timeout=TRANSACTION_MS,
+    )
+    # One type for every number: PostgreSQL then finds the same operators for small ones and for large ones.
+    connection.adapters.register_dumper(int, Int8Dumper)
+    connection.adapters.register_dumper(int, Int8BinaryDumper)
+    return connection
+
+
+class PostgresSession:
+    """`Session` over a connection with an open transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._cursor = connection.cursor(binary=True)
+
+    def rows(self, name: str, values: Values = _NO_VALUES) -> list[Row]:
+        self._cursor.execute(SQL[name], _bound(values))
+        return cast("list[Row]", self._cursor.fetchall())
+
+    def row(self, name: str, values: Values = _NO_VALUES) -> Row | None:
+        self._cursor.execute(SQL[name], _bound(values))
+        return self._cursor.fetchone()
+
+    def run(self, name: str, values: Values | Sequence[Values] = _NO_VALUES) -> int:
+        if isinstance(values, Sequence):
+            # In one round trip: https://www.psycopg.org/psycopg3/docs/advanced/pipeline.html.
+            self._cursor.executemany(SQL[name], [_bound(each) for each in values])
+        else:
+            self._cursor.execute(SQL[name], _bound(values))
+        return self._cursor.rowcount
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        with self._connection.transaction():
+            yield
+
+    def lock(self, *endpoint_seqs: int) -> None:
+        if endpoint_seqs:
+            of = {"endpoint_seqs": list(endpoint_seqs)}
+            # The lock is a statement of its own: only what begins after it sees what its holder before has done.
+            self.rows("lock_queues", of)
+            self.run("order_appended", of | {"limit": MAX_ORDERED})
+
+
+@contextmanager
+def transaction(connection: Connection, timeout_ms: int, *, reading: bool = False) -> Iterator[PostgresSession]:
+    """Commits at the end, unless it only reads. All of what reads is as of one moment."""
+    session = begin(connection, timeout_ms, reading=reading)
+    try:
+        yield session
+    except BaseException:
+        rollback(connection)
+        raise
+    connection.execute("COMMIT")
+
+
+def begin(connection: Connection, timeout_ms: int, *, reading: bool = False) -> PostgresSession:
+    kind = "ISOLATION LEVEL REPEATABLE READ, READ ONLY" if reading else "ISOLATION LEVEL READ COMMITTED, READ WRITE"
+    # Sent as one, without values, so that it is one round trip.
+    connection.execute(f"BEGIN {kind}; SET LOCAL statement_timeout = {timeout_ms:d}".encode())
+    return PostgresSession(connection)
+
+
+def rollback(connection: Connection) -> None:
+    """Undoes the transaction; where that fails the connection is closed, so that the server undoes it."""
+    try:
+        if not connection.closed:
+            connection.execute("ROLLBACK")
+    except psycopg.Error:
+        connection.close()
+
+
+def _bound(values: Values) -> Values:
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: object) -> object:
+    """Lists are arrays, members of an enum their values."""
+    if isinstance(value, (list, tuple)):
+        return [item.value if isinstance(item, Enum) else item for item in value]
+    return value.value if isinstance(value, Enum) else value

@@ -1,0 +1,201 @@
+"""One PostgreSQL database in use: a bounded number of threads, each with a connection of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import psycopg
+
+from nicobar.errors import NicobarError, StoreUnavailable
+from nicobar.store.catalogue import Audited
+from nicobar.store.condition import Condition, LatestAppend
+from nicobar.store.group_commit import GroupCommit
+from nicobar.store.postgres.connection import (
+    SURVEY_MS,
+    TRANSACTION_MS,
+    Connection,
+    PostgresSession,
+    begin,
+    connect,
+    rollback,
+    transaction,
+)
+from nicobar.store.postgres.errors import is_retried, meaning
+from nicobar.store.postgres.hot import append_many, claim, record
+from nicobar.store.queue import Appended, Claimed, Finished, NewMessage
+from nicobar.store.session import Session, closed
+
+MAX_READERS = 4
+MAX_WRITERS = 4
+# One for the group commit of events, one for surveys, one for readiness.
+MAX_CONNECTIONS = MAX_READERS + MAX_WRITERS + 3
+MAX_RUNS = 10
+RETRY_S = 0.01
+
+T = TypeVar("T")
+
+
+class PostgresDatabase:
+    """Events are appended by one thread, a group at a time; the rest is written and read by a few others."""
+
+    def __init__(self, url: str, *, max_waiting: int) -> None:
+        self._appends = GroupCommit(_Writer(url), max_waiting=max_waiting)
+        self._latest_append = LatestAppend()
+        self._writers = _Threads(url, "writer", MAX_WRITERS)
+        self._readers = _Threads(url, "reader", MAX_READERS)
+        self._surveyor = _Threads(url, "surveyor", 1)
+        self._prober = _Threads(url, "prober", 1)
+
+    async def write(self, work: Callable[[Session], T]) -> T:
+        return await self._writers.run(lambda connection: _write(connection, work))
+
+    async def read(self, work: Callable[[Session], T]) -> T:
+        return await self._readers.run(lambda connection: _read(connection, work, TRANSACTION_MS))
+
+    async def survey(self, work: Callable[[Session], T]) -> T:
+        return await self._surveyor.run(lambda connection: _read(connection, work, SURVEY_MS))
+
+    async def append(self, message: NewMessage, audit_line: Audited | None) -> Appended:
+        try:
+            appended = await self._appends.submit(append_many, (message, audit_line))
+        except StoreUnavailable as error:
+            self._latest_append.note(error)
+            raise
+        self._latest_append.note(None)
+        return appended
+
+    async def claim(
+        self, endpoint_seq: int, *, now_ms: int, limit: int, max_bytes: int, lease_ms: int
+    ) -> list[Claimed]:
+        def work(session: PostgresSession) -> list[Claimed]:
+            return claim(session, endpoint_seq, now_ms=now_ms, limit=limit, max_bytes=max_bytes, lease_ms=lease_ms)
+
+        return await self._writers.run(lambda connection: _write(connection, work))
+
+    async def record(self, finished: Sequence[Finished]) -> int:
+        def work(session: PostgresSession) -> int:
+            return record(session, finished)
+
+        return await self._writers.run(lambda connection: _write(connection, work))
+
+    async def probe(self) -> None:
+        await self._prober.run(lambda connection: _read(connection, _probe, TRANSACTION_MS))
+
+    def condition(self) -> Condition:
+        return Condition(append_refused=self._latest_append.refused)
+
+    async def close(self) -> None:
+        await self._appends.close()
+        for threads in (self._prober, self._surveyor, self._writers, self._readers):
+            await threads.close()
+
+
+class _Threads:
+    """Threads that run one transaction at a time each. A connection that broke is made anew by the next one."""
+
+    def __init__(self, url: str, name: str, count: int) -> None:
+        self._url = url
+        self._pool = ThreadPoolExecutor(max_workers=count, thread_name_prefix=f"nicobar-{name}")
+        self._own = threading.local()
+        self._open: list[Connection] = []
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        def run() -> T:
+            try:
+                return work(self._connection())
+            except psycopg.Error as error:
+                raise meaning(error) from error
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, run)
+        except RuntimeError as error:
+            raise closed() from error
+
+    def _connection(self) -> Connection:
+        connection: Connection | None = getattr(self._own, "connection", None)
+        if connection is None or connection.closed:
+            if connection is not None:
+                self._open.remove(connection)
+            connection = self._own.connection = connect(self._url)
+            self._open.append(connection)
+        return connection
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._pool.shutdown)
+        for connection in self._open:
+            connection.close()
+
+
+class _Writer:
+    """The connection that appends; made when the first event comes, and anew once it broke."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: Connection | None = None
+        self._session: PostgresSession | None = None
+
+    def begin(self) -> None:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._url)
+        self._session = begin(self._connection, TRANSACTION_MS)
+
+    def alone(self, work: Callable[[PostgresSession], T]) -> T:
+        if self._session is None:
+            raise AssertionError("no transaction has begun")
+        session = self._session
+
+        def within() -> T:
+            with session.savepoint():
+                return work(session)
+
+        return _retried(within)
+
+    def commit(self) -> None:
+        if self._connection is not None:
+            self._connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        if self._connection is not None:
+            rollback(self._connection)
+
+    def translate(self, error: Exception) -> NicobarError | None:
+        return meaning(error) if isinstance(error, psycopg.Error) else None
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+def _write(connection: Connection, work: Callable[[PostgresSession], T]) -> T:
+    def whole() -> T:
+        with transaction(connection, TRANSACTION_MS) as session:
+            return work(session)
+
+    return _retried(whole)
+
+
+def _retried(work: Callable[[], T]) -> T:
+    """Runs the work, again where it was undone for others' sake."""
+    for number in range(MAX_RUNS):
+        try:
+            return work()
+        except psycopg.Error as error:
+            if not is_retried(error) or number == MAX_RUNS - 1:
+                raise
+            time.sleep(RETRY_S * random.uniform(1, 2) * 2**number)  # noqa: S311 - spreads retries, protects nothing
+    raise AssertionError("the last run returns or raises")
+
+
+def _read(connection: Connection, work: Callable[[PostgresSession], T], timeout_ms: int) -> T:
+    with transaction(connection, timeout_ms, reading=True) as session:
+        return work(session)
+
+
+def _probe(session: PostgresSession) -> None:
+    session.row("probe")

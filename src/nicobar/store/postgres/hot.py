@@ -1,0 +1,179 @@
+"""What is done for every event, in PostgreSQL: a statement for all of a group, since each is a round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from nicobar.model import Attempt, DeliveryState
+from nicobar.store.catalogue import Audited
+from nicobar.store.history import TALLY_MS
+from nicobar.store.postgres.connection import PostgresSession
+from nicobar.store.queue import Appended, Claimed, Finished, NewMessage
+from nicobar.store.stored_reasons import reason_column
+from nicobar.store.tables.base import json_text, write_audit_line
+from nicobar.store.tables.queue import free_next, give_back
+from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text
+
+
+def append_many(session: PostgresSession, group: Sequence[tuple[NewMessage, Audited | None]]) -> list[Appended]:
+    """Only inserts, and takes no lock of a queue: the endpoint's holder puts in order."""
+    messages = [new for new, _ in group]
+    rows = session.rows(
+        "add_messages",
+        {
+            "ids": [new.id for new in messages],
+            "app_ids": [new.app_id for new in messages],
+            "source_ids": [new.source_id for new in messages],
+            "event_ids": [new.event_id for new in messages],
+            "event_types": [new.event_type for new in messages],
+            "customer_keys": [new.customer_key for new in messages],
+            "occurred_at_ms": [new.occurred_at_ms for new in messages],
+            "accepted_at_ms": [new.accepted_at_ms for new in messages],
+            "bodies": [new.body for new in messages],
+            "channels": [json_text(new.channels) for new in messages],
+            "tags": [json_text(new.tags) for new in messages],
+            "params": [params_text(new.params) for new in messages],
+            "deliver_at_ms": [new.deliver_at_ms for new in messages],
+        },
+    )
+    seqs: dict[str, int] = {row[0]: row[1] for row in rows}
+    _add_deliveries(session, messages, seqs)
+    known = _find(session, [new for new in messages if new.id not in seqs])
+    appended = []
+    for new, audit_line in group:
+        if new.id in seqs:
+            write_audit_line(session, audit_line)
+            appended.append(Appended(message_id=new.id, duplicate=False))
+        else:
+            appended.append(_duplicate(new, known[new.app_id, new.event_id]))
+    return appended
+
+
+def _add_deliveries(session: PostgresSession, messages: Sequence[NewMessage], seqs: Mapping[str, int]) -> None:
+    wanted = [(new, seq) for new in messages if new.id in seqs for seq in new.endpoint_seqs]
+    if wanted:
+        session.run(
+            "add_deliveries",
+            {
+                "message_seqs": [seqs[new.id] for new, _ in wanted],
+                "endpoint_seqs": [seq for _, seq in wanted],
+                "due_at_ms": [
+                    new.accepted_at_ms if new.deliver_at_ms is None else new.deliver_at_ms for new, _ in wanted
+                ],
+                "customer_keys": [new.customer_key if new.deliver_at_ms is None else None for new, _ in wanted],
+            },
+        )
+
+
+def _find(session: PostgresSession, messages: Sequence[NewMessage]) -> dict[tuple[str, str], tuple[str, str, bytes]]:
+    """The id, the source and the body of the messages that hold these event ids."""
+    if not messages:
+        return {}
+    of = {"app_ids": [new.app_id for new in messages], "event_ids": [new.event_id for new in messages]}
+    rows = session.rows("find_events", of)
+    return {(app_id, event_id): (first_id, source_id, body) for app_id, event_id, first_id, source_id, body in rows}
+
+
+def _duplicate(new: NewMessage, first: tuple[str, str, bytes]) -> Appended:
+    first_id, source_id, body = first
+    # An expunged body is empty: what it was cannot be compared any more.
+    other = source_id != new.source_id and body not in {new.body, b""}
+    return Appended(message_id=first_id, duplicate=True, taken=other)
+
+
+def claim(
+    session: PostgresSession, endpoint_seq: int, *, now_ms: int, limit: int, max_bytes: int, lease_ms: int
+) -> list[Claimed]:
+    session.lock(endpoint_seq)
+    values = {"endpoint_seq": endpoint_seq, "now_ms": now_ms, "limit": limit, "max_bytes": max_bytes}
+    rows = session.rows("claim_deliveries", values | {"ends_at_ms": now_ms + lease_ms})
+    return [_claimed(endpoint_seq, message(row), *row[MESSAGE_COLUMNS:]) for row in rows]
+
+
+def _claimed(endpoint_seq: int, *columns: object) -> Claimed:
+    found, tries, lease, edition, manual, replay_key = columns
+    values = {"tries": tries, "lease": lease, "edition": edition, "manual": manual, "replay_key": replay_key}
+    return msgspec.convert({"message": found, "endpoint_seq": endpoint_seq, **values}, Claimed)
+
+
+def record(session: PostgresSession, finished: Sequence[Finished]) -> int:
+    if not finished:
+        return 0
+    session.lock(*{item.endpoint_seq for item in finished})
+    moved = {(row[0], row[1]): (row[2], row[3]) for row in session.rows("move_deliveries", _columns(finished))}
+    _add_attempts(session, finished, moved)
+    freed = []
+    for item in finished:
+        key = item.message_seq, item.endpoint_seq
+        if key not in moved:
+            continue
+        customer_key, task_seq = moved[key]
+        ended = item.state is not DeliveryState.PENDING
+        if task_seq is not None and not ended and session.run("take_back", {"task_seq": task_seq}):
+            # The replay that has put it there was canceled while it was under way, and nothing of it has left.
+            give_back(session, [item.message_seq], item.endpoint_seq)
+            ended = True
+        if ended:
+            freed.append((item.endpoint_seq, customer_key))
+    if freed:
+        free_next(session, freed, max(item.ended_at_ms for item in finished))
+    return len(moved)
+
+
+def _columns(finished: Sequence[Finished]) -> dict[str, object]:
+    again = [item.state is DeliveryState.PENDING for item in finished]
+    both = list(zip(finished, again, strict=True))
+    return {
+        "message_seqs": [item.message_seq for item in finished],
+        "endpoint_seqs": [item.endpoint_seq for item in finished],
+        "leases": [item.lease for item in finished],
+        "states": [item.state.value for item in finished],
+        "spent": [int(item.spent) for item in finished],
+        "tried": [item.attempt is not None or not pending for item, pending in both],
+        "due_at_ms": [item.due_at_ms if pending else None for item, pending in both],
+        "reasons": [reason_column(item.reason) for item in finished],
+        "failures": [item.failure if item.state is DeliveryState.FAILED else None for item in finished],
+        "ended_at_ms": [None if pending else item.ended_at_ms for item, pending in both],
+    }
+
+
+def _add_attempts(
+    session: PostgresSession, finished: Sequence[Finished], moved: Mapping[tuple[int, int], object]
+) -> None:
+    tried = [(item, item.attempt) for item in finished if item.attempt is not None]
+    if not tried:
+        return
+    late = [item.message_seq for item, _ in tried if (item.message_seq, item.endpoint_seq) not in moved]
+    left = {seq for (seq,) in session.rows("left_messages", {"seqs": late})} if late else set()
+
+    def kept(item: Finished, attempt: Attempt) -> Attempt:
+        # What was expunged under way must not come back with its attempt.
+        held = (item.message_seq, item.endpoint_seq) in moved or item.message_seq in left
+        return attempt if held else expunged(attempt)
+
+    values = {
+        "ids": [attempt.id for _, attempt in tried],
+        "message_seqs": [item.message_seq for item, _ in tried],
+        "endpoint_seqs": [item.endpoint_seq for item, _ in tried],
+        "contents": [msgspec.msgpack.encode(kept(item, attempt)) for item, attempt in tried],
+        "states": [attempt.state.value for _, attempt in tried],
+        "statuses": [attempt.status for _, attempt in tried],
+        "manual": [attempt.manual for _, attempt in tried],
+        "started_at_ms": [attempt.started_at_ms for _, attempt in tried],
+    }
+    added = {attempt_id for (attempt_id,) in session.rows("add_attempts", values)}
+    counted = [(item, attempt) for item, attempt in tried if attempt.id in added]
+    if counted:
+        session.run(
+            "tally_attempts",
+            {
+                "message_seqs": [item.message_seq for item, _ in counted],
+                "endpoint_seqs": [item.endpoint_seq for item, _ in counted],
+                "ended_at_ms": [item.ended_at_ms for item, _ in counted],
+                "states": [attempt.state.value for _, attempt in counted],
+                "duration_ms": [attempt.duration_ms for _, attempt in counted],
+                "tally_ms": TALLY_MS,
+            },
+        )

@@ -1,0 +1,107 @@
+"""A server's database as a database's place."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from nicobar.errors import UserError
+from nicobar.store.installation import KeyHolder
+from nicobar.store.postgres import PostgresStore
+from nicobar.store.postgres.connection import Connection, PostgresSession, connect
+from nicobar.store.postgres.errors import unusable
+from nicobar.store.postgres.migrate import apply_migrations, has_tables, shown
+from nicobar.store.tables.base import existing
+
+_LOOK_S = 2.0
+
+
+class PostgresLocation:
+    """`Location` of `postgresql://…`."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @property
+    def kind(self) -> str:
+        return "PostgreSQL"
+
+    @property
+    def name(self) -> str:
+        return shown(self._url)
+
+    @property
+    def directory(self) -> None:
+        return None
+
+    def exists(self) -> bool:
+        return has_tables(self._url)
+
+    def migrate(self, keys: KeyHolder, now_ms: int) -> list[str]:
+        return apply_migrations(self._url, now_ms, keys)
+
+    def open(self) -> PostgresStore:
+        return PostgresStore(self._url)
+
+    def find_damage(self, *, limit: int) -> list[str]:  # noqa: ARG002
+        """The server checks its pages itself; its tool for more is pg_amcheck."""
+        return []
+
+    @contextmanager
+    def only_worker(self, lost: Callable[[], None]) -> Iterator[None]:
+        """By a lock that a connection of its own holds: the server lets go of it when that ends. A connection that
+        broke is replaced, and the lock taken again, unless another process was faster.
+        """
+        with unusable(self.name):
+            place = _Place(self._url)
+            if not place.take():
+                place.close()
+                raise UserError(
+                    "worker_running",
+                    f"Another worker is already running on this database ({self.name}).",
+                    "Stop it first, or start this process with --role web.",
+                )
+        stop = threading.Event()
+        keeper = threading.Thread(target=place.keep, args=(stop, lost), name="nicobar-only-worker", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            keeper.join()
+            place.close()
+
+
+class _Place:
+    """The connection whose lock says that this process delivers."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: Connection | None = None
+
+    def take(self) -> bool:
+        """Whether this process has the lock now. Raises psycopg.Error."""
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._url)
+            (taken,) = existing(PostgresSession(self._connection).row("lock_worker"))
+            return bool(taken)
+        PostgresSession(self._connection).row("server")
+        return True
+
+    def keep(self, stop: threading.Event, lost: Callable[[], None]) -> None:
+        while not stop.wait(_LOOK_S):
+            try:
+                held = self.take()
+            except psycopg.Error:
+                self.close()
+                continue
+            if not held:
+                lost()
+                return
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()

@@ -1,0 +1,75 @@
+"""The seam below the protocols: what the rules in `tables/` ask of a database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from nicobar.errors import NicobarError, StoreUnavailable
+from nicobar.store.catalogue import Audited
+from nicobar.store.condition import Condition
+from nicobar.store.queue import Appended, Claimed, Finished, NewMessage
+
+T = TypeVar("T")
+
+Row: TypeAlias = Sequence[Any]
+Values: TypeAlias = Mapping[str, object]
+
+
+class Session(Protocol):
+    """One transaction, used by one thread. Queries go by name, values by name; a tuple or list is a list to SQL."""
+
+    def rows(self, name: str, values: Values = ...) -> list[Row]: ...
+
+    def row(self, name: str, values: Values = ...) -> Row | None:
+        """The first row."""
+        ...
+
+    def run(self, name: str, values: Values | Sequence[Values] = ...) -> int:
+        """How many rows were changed; with a sequence, once for each of it, which costs one round trip."""
+        ...
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """A failure within undoes only what was done within."""
+        ...
+
+    def lock(self, *endpoint_seqs: int) -> None:
+        """Holds these endpoints' queues until the transaction ends, and puts in order what was appended to them. Goes
+        before whatever decides by the order of a customer's deliveries.
+        """
+        ...
+
+
+class Database(Protocol):
+    """Runs work in transactions. All of it raises StoreUnavailable; what writes returns after the commit, and raises
+    StoreBusy when too much is waiting.
+    """
+
+    async def write(self, work: Callable[[Session], T]) -> T: ...
+
+    async def read(self, work: Callable[[Session], T]) -> T:
+        """Runs work that only reads, all of it as of one moment."""
+        ...
+
+    async def survey(self, work: Callable[[Session], T]) -> T:
+        """The same for work that may read all there is: one at a time, and no other read waits for it."""
+        ...
+
+    async def append(self, message: NewMessage, audit_line: Audited | None) -> Appended: ...
+
+    async def claim(
+        self, endpoint_seq: int, *, now_ms: int, limit: int, max_bytes: int, lease_ms: int
+    ) -> list[Claimed]: ...
+
+    async def record(self, finished: Sequence[Finished]) -> int: ...
+
+    async def probe(self) -> None: ...
+
+    def condition(self) -> Condition: ...
+
+    async def close(self) -> None: ...
+
+
+def closed() -> NicobarError:
+    return StoreUnavailable("store_closed", "The store is closed.", "Start Nicobar again.")

@@ -1,0 +1,2 @@
+-- Records an applied migration.
+INSERT INTO migrations (number, name, sha256, applied_at_ms) VALUES (:number, :name, :sha256, :applied_at_ms)

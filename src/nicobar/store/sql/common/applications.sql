@@ -1,0 +1,2 @@
+-- The applications that are not removed.
+SELECT id, uid, content FROM applications WHERE NOT removed ORDER BY id

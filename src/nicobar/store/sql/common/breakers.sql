@@ -1,0 +1,2 @@
+-- All stored breakers.
+SELECT endpoint_seq, content FROM breakers

@@ -1,0 +1,3 @@
+-- Removes the reasons of some messages' failures, since they may quote the message.
+UPDATE deliveries SET reason = :expunged, failure = CASE WHEN state = 'failed' THEN 'expunged' END
+WHERE message_seq {any_number_of seqs} AND state IN ('failed', 'canceled')

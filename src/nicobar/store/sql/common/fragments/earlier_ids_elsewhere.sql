@@ -1,0 +1,4 @@
+EXISTS (
+        SELECT 1 FROM deliveries AS o WHERE o.message_seq = m.seq AND o.replay_key IS NULL AND o.state <> 'canceled'
+        {row_by_row}
+    )

@@ -1,0 +1,1 @@
+{message_start}, m.body, {message_end}

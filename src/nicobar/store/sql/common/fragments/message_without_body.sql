@@ -1,0 +1,1 @@
+{message_start}, {no_bytes}, {message_end}

@@ -1,0 +1,1 @@
+AND (:alerts OR m.source_id <> 'operational')

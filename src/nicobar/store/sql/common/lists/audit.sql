@@ -1,0 +1,11 @@
+-- The audit log.
+-- columns
+seq, at_ms, actor, action, app_id, subject, detail
+-- from
+audit
+-- where
+TRUE
+-- place
+seq
+-- filter
+{audit_filter}

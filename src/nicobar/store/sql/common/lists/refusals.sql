@@ -1,0 +1,9 @@
+-- The requests that a source rejected.
+-- columns
+seq, source_id, at_ms, status, code, detail, event_id
+-- from
+refusals
+-- where
+source_id = :source_id
+-- place
+seq

@@ -1,0 +1,2 @@
+-- The id of a message.
+SELECT id FROM messages WHERE seq = :seq

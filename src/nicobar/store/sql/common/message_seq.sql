@@ -1,0 +1,2 @@
+-- The number of a message.
+SELECT seq FROM messages WHERE id = :id

@@ -1,0 +1,2 @@
+-- The migrations that were applied.
+SELECT number, sha256 FROM migrations

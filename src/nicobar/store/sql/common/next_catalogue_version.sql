@@ -1,0 +1,2 @@
+-- Increments the version of the configuration.
+UPDATE catalogue SET version = version + 1 RETURNING version

@@ -1,0 +1,2 @@
+-- Deletes a draft.
+DELETE FROM drafts WHERE id = :id

@@ -1,0 +1,2 @@
+-- Revokes the link of a user.
+DELETE FROM links WHERE name = :name

@@ -1,0 +1,2 @@
+-- Deletes a source.
+DELETE FROM sources WHERE id = :id

@@ -1,0 +1,2 @@
+-- Deletes a user and returns the name.
+DELETE FROM users WHERE id = :id RETURNING name

@@ -1,0 +1,2 @@
+-- Replaces an attempt as it is stored.
+UPDATE attempts SET content = :content WHERE id = :id

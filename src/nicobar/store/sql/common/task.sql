@@ -1,0 +1,2 @@
+-- One background task.
+SELECT {task} FROM tasks WHERE id = :id

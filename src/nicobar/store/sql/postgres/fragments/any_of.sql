@@ -1,0 +1,1 @@
+= ANY(CAST(:$ AS text[]))

@@ -1,0 +1,1 @@
+(SELECT unnest(CAST(:$ AS text[])) AS value)

@@ -1,0 +1,1 @@
+cardinality(CAST(:$ AS text[])) = 0

@@ -1,0 +1,13 @@
+-- Makes the first unfinished delivery of some customers due, if it was waiting for an earlier one.
+WITH first_ones AS MATERIALIZED (
+    SELECT o.message_seq, o.endpoint_seq, o.state, o.due_at_ms
+    FROM unnest(CAST(:endpoint_seqs AS bigint[]), CAST(:customer_keys AS text[])) AS g (endpoint_seq, customer_key)
+        CROSS JOIN LATERAL (
+            SELECT message_seq, endpoint_seq, state, due_at_ms FROM deliveries
+            WHERE endpoint_seq = g.endpoint_seq AND customer_key = g.customer_key AND state IN ('pending', 'sending')
+            ORDER BY position, message_seq LIMIT 1
+        ) AS o
+)
+UPDATE deliveries AS d SET due_at_ms = :now_ms
+FROM first_ones AS f
+WHERE d.message_seq = f.message_seq AND d.endpoint_seq = f.endpoint_seq AND f.state = 'pending' AND f.due_at_ms IS NULL

@@ -1,0 +1,2 @@
+-- Marks the table as ours.
+COMMENT ON TABLE migrations IS 'nicobar'

@@ -1,0 +1,2 @@
+-- How many bytes the database takes.
+SELECT pg_database_size(current_database())

@@ -1,2 +1,0 @@
--- Adds an application, where there is none.
-INSERT INTO applications (id, uid) SELECT :id, :uid WHERE NOT EXISTS (SELECT 1 FROM applications)

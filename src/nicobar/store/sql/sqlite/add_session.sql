@@ -1,3 +1,0 @@
--- Keeps that somebody has signed in.
-INSERT INTO sessions (sha256, user_id, created_at_ms, expires_at_ms)
-VALUES (:sha256, :user_id, :created_at_ms, :expires_at_ms)

@@ -1,6 +1,0 @@
--- Takes the place of an answer, unless one is there that is not too old.
-INSERT INTO answers (token_id, key, request, status, body, at_ms)
-VALUES (:token_id, :key, :request, 0, x'', :now_ms)
-ON CONFLICT (token_id, key) DO UPDATE SET request = excluded.request, status = 0, body = x'', at_ms = excluded.at_ms
-    WHERE answers.at_ms < :before_ms
-RETURNING key

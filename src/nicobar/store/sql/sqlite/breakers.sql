@@ -1,2 +1,0 @@
--- All breakers that were kept.
-SELECT endpoint_seq, content FROM breakers

@@ -1,9 +1,0 @@
--- How many messages of an application still have a payload, and how many of their deliveries are not finished.
-SELECT (
-    SELECT count(*) FROM messages
-    WHERE app_id = :app_id AND expunged_at_ms IS NULL AND source_id <> 'operational'
-), (
-    SELECT count(*) FROM deliveries AS d JOIN messages AS m ON m.seq = d.message_seq
-    WHERE d.state IN ('pending', 'sending') AND m.app_id = :app_id AND m.expunged_at_ms IS NULL
-        AND m.source_id <> 'operational'
-)

@@ -1,0 +1,2 @@
+-- How many tables and indexes there are.
+SELECT count(*) FROM sqlite_schema

@@ -1,6 +1,0 @@
--- How many customers were counted, and to how many something newer was delivered than what was counted.
-SELECT count(*), coalesce(sum(EXISTS (
-    SELECT 1 FROM messages AS m JOIN deliveries AS d ON d.message_seq = m.seq AND d.endpoint_seq = :endpoint_seq
-    WHERE m.app_id = :app_id AND m.customer_key = c.customer_key AND m.seq > c.message_seq AND d.state = 'success'
-)), 0)
-FROM counted AS c

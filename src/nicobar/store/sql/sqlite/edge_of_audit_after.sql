@@ -1,2 +1,0 @@
--- Where a look at so many lines of the audit log ends, oldest first: the last that is looked at, and the first that is not.
-SELECT seq FROM audit WHERE seq > :above AND seq < :below ORDER BY seq LIMIT 2 OFFSET :look - 1

@@ -1,4 +1,0 @@
--- Where a look at so many lines of an application ends, oldest first: the last that is looked at, and the first that is not.
-SELECT seq FROM audit
-WHERE app_id = :app_id AND seq > :above AND seq < :below
-ORDER BY seq LIMIT 2 OFFSET :look - 1

@@ -1,0 +1,2 @@
+-- The oldest message.
+SELECT min(seq) FROM messages

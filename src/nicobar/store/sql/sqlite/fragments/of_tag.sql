@@ -1,0 +1,1 @@
+EXISTS (SELECT 1 FROM json_each(m.tags) WHERE value = :tag)

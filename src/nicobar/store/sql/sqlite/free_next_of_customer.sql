@@ -1,0 +1,7 @@
+-- Makes a customer's first unfinished delivery due, if it was waiting for an earlier one.
+UPDATE deliveries SET due_at_ms = :now_ms
+WHERE endpoint_seq = :endpoint_seq AND state = 'pending' AND due_at_ms IS NULL AND message_seq = (
+    SELECT message_seq FROM deliveries
+    WHERE endpoint_seq = :endpoint_seq AND customer_key = :customer_key AND state IN ('pending', 'sending')
+    ORDER BY position, message_seq LIMIT 1
+)

@@ -1,3 +1,0 @@
--- Makes a delivery that waits for its next try due at once; a replay that is canceled does not take it back.
-UPDATE deliveries SET due_at_ms = :now_ms, manual = 1, was = NULL
-WHERE message_seq = :message_seq AND endpoint_seq = :endpoint_seq AND state = 'pending' AND due_at_ms IS NOT NULL

@@ -1,0 +1,2 @@
+-- The definition of an index.
+SELECT sql FROM sqlite_schema WHERE type = 'index' AND name = :name

@@ -1,7 +1,0 @@
--- Keeps when retention was last through, and, unless it took nothing, what it took.
-INSERT INTO clean_ups (id, ended_at_ms, took_at_ms, emptied, forgotten)
-VALUES (1, :ended_at_ms, CASE WHEN :emptied + :forgotten > 0 THEN :ended_at_ms END, :emptied, :forgotten)
-ON CONFLICT (id) DO UPDATE SET ended_at_ms = excluded.ended_at_ms,
-    took_at_ms = coalesce(excluded.took_at_ms, took_at_ms),
-    emptied = CASE WHEN excluded.took_at_ms IS NULL THEN emptied ELSE excluded.emptied END,
-    forgotten = CASE WHEN excluded.took_at_ms IS NULL THEN forgotten ELSE excluded.forgotten END

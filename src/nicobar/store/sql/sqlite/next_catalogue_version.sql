@@ -1,2 +1,0 @@
--- Counts a change of the configuration.
-UPDATE catalogue SET version = version + 1 RETURNING version

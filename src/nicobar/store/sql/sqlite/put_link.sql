@@ -1,5 +1,0 @@
--- Makes this the one link that sets the password of its user; the one before it ends.
-INSERT INTO links (name, sha256, role, created_at_ms, expires_at_ms)
-VALUES (:name, :sha256, :role, :created_at_ms, :expires_at_ms)
-ON CONFLICT (name) DO UPDATE SET sha256 = excluded.sha256, role = excluded.role,
-    created_at_ms = excluded.created_at_ms, expires_at_ms = excluded.expires_at_ms

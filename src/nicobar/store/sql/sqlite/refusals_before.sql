@@ -1,3 +1,0 @@
--- A page of the requests that a source refused, newest first.
-SELECT seq, source_id, at_ms, status, code, detail, event_id FROM refusals
-WHERE source_id = :source_id AND seq > :above AND seq < :below ORDER BY seq DESC LIMIT :limit

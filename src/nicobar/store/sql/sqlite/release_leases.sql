@@ -1,3 +1,0 @@
--- Makes everything that is being sent due at once; it may have been sent.
-UPDATE deliveries SET state = 'pending', due_at_ms = 0, lease = lease + 1, was = NULL
-WHERE due_at_ms IS NOT NULL AND state = 'sending'

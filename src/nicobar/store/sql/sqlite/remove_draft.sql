@@ -1,2 +1,0 @@
--- Takes out a draft.
-DELETE FROM drafts WHERE id = :id

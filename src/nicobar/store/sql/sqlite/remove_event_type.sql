@@ -1,2 +1,0 @@
--- Takes an event type out.
-DELETE FROM event_types WHERE name = :name RETURNING name

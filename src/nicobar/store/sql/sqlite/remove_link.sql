@@ -1,2 +1,0 @@
--- Ends the link of a user.
-DELETE FROM links WHERE name = :name

@@ -1,2 +1,0 @@
--- Signs out.
-DELETE FROM sessions WHERE sha256 = :sha256

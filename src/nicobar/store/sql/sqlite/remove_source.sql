@@ -1,2 +1,0 @@
--- Takes a source out.
-DELETE FROM sources WHERE id = :id

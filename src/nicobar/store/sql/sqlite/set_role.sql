@@ -1,2 +1,0 @@
--- Gives a user another role; the name comes back where there is one.
-UPDATE users SET role = :role WHERE id = :id RETURNING name

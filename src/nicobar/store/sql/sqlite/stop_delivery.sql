@@ -1,4 +1,0 @@
--- Cancels a delivery that is not finished, whoever holds it.
-UPDATE deliveries SET state = 'canceled', due_at_ms = NULL, lease = lease + 1, reason = :reason, ended_at_ms = :now_ms,
-    was = NULL
-WHERE message_seq = :message_seq AND endpoint_seq = :endpoint_seq AND state IN ('pending', 'sending')

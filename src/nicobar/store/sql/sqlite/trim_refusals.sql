@@ -1,4 +1,0 @@
--- Keeps the latest refused requests of a source only.
-DELETE FROM refusals WHERE source_id = :source_id AND seq <= (
-    SELECT seq FROM refusals WHERE source_id = :source_id ORDER BY seq DESC LIMIT 1 OFFSET :keep
-)

@@ -1,4 +1,0 @@
--- Deliveries of an endpoint that wait.
-SELECT message_seq, customer_key FROM deliveries
-WHERE endpoint_seq = :endpoint_seq AND state IN ('pending', 'sending') AND state = 'pending'
-ORDER BY customer_key, position LIMIT :limit

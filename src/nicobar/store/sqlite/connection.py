@@ -1,0 +1,148 @@
+"""Connections to one SQLite file: how they are set up, and what the rules ask of them. With synchronous=FULL a commit
+is on disk when it returns: https://sqlite.org/wal.html.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from nicobar.errors import StoreUnavailable, StoreUnusable
+from nicobar.store.queries import load_queries
+from nicobar.store.session import Row, Values
+
+MIN_SQLITE = (3, 35, 0)  # RETURNING
+BUSY_MS = 10_000
+JOURNAL_BYTES = 64 * 1024 * 1024
+CACHED_STATEMENTS = 512  # the probe of every table and index has some 150
+
+SQL = dict(load_queries("sqlite"))
+_NO_VALUES: Values = {}
+_LISTS = (list, tuple)
+_encode = msgspec.json.Encoder().encode
+
+
+def connect(path: Path, *, create: bool = True) -> sqlite3.Connection:
+    """A connection set up as all are. Without `create` a missing file is an error, not a new database."""
+    if sqlite3.sqlite_version_info < MIN_SQLITE:
+        raise StoreUnusable(
+            "sqlite_too_old",
+            f"This Python has SQLite {sqlite3.sqlite_version}.",
+            f"Use a Python with SQLite {'.'.join(map(str, MIN_SQLITE))} or newer.",
+        )
+    # Each connection stays with one thread at a time; only `close` may come from another.
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
+        uri=True,
+        timeout=BUSY_MS / 1000,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=CACHED_STATEMENTS,
+    )
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        # What was expunged is overwritten, where that costs no further page.
+        connection.execute("PRAGMA secure_delete = FAST")
+        connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class SqliteSession:
+    """`Session` over a connection with an open transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def rows(self, name: str, values: Values = _NO_VALUES) -> list[Row]:
+        return self.connection.execute(SQL[name], _bound(values)).fetchall()
+
+    def row(self, name: str, values: Values = _NO_VALUES) -> Row | None:
+        # All of the rows: a statement that writes is done only when the last one was fetched.
+        rows = self.rows(name, values)
+        return rows[0] if rows else None
+
+    def run(self, name: str, values: Values | Sequence[Values] = _NO_VALUES) -> int:
+        if isinstance(values, Sequence):
+            cursor = self.connection.executemany(SQL[name], [_bound(each) for each in values])
+        else:
+            cursor = self.connection.execute(SQL[name], _bound(values))
+        changed = cursor.rowcount
+        cursor.close()
+        return changed
+
+    @contextlib.contextmanager
+    def savepoint(self) -> Iterator[None]:
+        self.connection.execute("SAVEPOINT inner")
+        try:
+            yield
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK TO inner")
+                self.connection.execute("RELEASE inner")
+            raise
+        self.connection.execute("RELEASE inner")
+
+    def lock(self, *endpoint_seqs: int) -> None:
+        """There is one writer, and `append` puts in order."""
+
+
+def _bound(values: Values) -> Values:
+    """A list is handed over as JSON, which SQL reads with json_each()."""
+    for value in values.values():
+        if isinstance(value, _LISTS):
+            return {
+                name: _encode(item).decode() if isinstance(item, _LISTS) else item for name, item in values.items()
+            }
+    return values
+
+
+class DatabaseFiles:
+    """The files of a database that is open. SQLite goes on writing to a file that was deleted or replaced under its
+    name, where nobody finds what was written; SQLite itself compares device and inode for this with a rollback
+    journal only (https://sqlite.org/rescode.html#readonly_dbmoved).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._beside = [Path(f"{path.resolve()}{suffix}") for suffix in ("-wal", "-shm")]
+        self._known: dict[Path, tuple[int, int]] = {}
+        self._note(path)
+
+    def check(self) -> None:
+        """Raises StoreUnavailable where a file is not the one that was opened."""
+        for path, known in self._known.items():
+            if _identity(path) != known:
+                raise StoreUnavailable(
+                    "database_replaced",
+                    f"The database file {path.name} was deleted or replaced while Nicobar was running.",
+                    "Stop Nicobar, put the right files in place (the database with its -wal, or a backup), and start "
+                    "it again.",
+                )
+
+    def note_beside(self) -> None:
+        """The write-ahead log and its index, once a connection of this process keeps others from deleting them."""
+        for path in self._beside:
+            self._note(path)
+
+    def _note(self, path: Path) -> None:
+        identity = None if path in self._known else _identity(path)
+        if identity is not None:
+            self._known = {**self._known, path: identity}
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - twice in each commit; Path.stat takes twice as long
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

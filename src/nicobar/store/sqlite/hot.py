@@ -1,0 +1,180 @@
+"""What is done for every event, in SQLite: one query more costs a few microseconds here, and no round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from nicobar.model import Attempt, DeliveryState
+from nicobar.store.catalogue import Audited
+from nicobar.store.history import TALLY_MS
+from nicobar.store.queue import Appended, Claimed, Finished, NewMessage
+from nicobar.store.sqlite.connection import SQL, SqliteSession
+from nicobar.store.stored_reasons import reason_column
+from nicobar.store.tables.base import existing, json_text, write_audit_line
+from nicobar.store.tables.queue import give_back
+from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text
+
+
+class Claim(NamedTuple):
+    """What `Queue.claim` is asked."""
+
+    endpoint_seq: int
+    now_ms: int
+    limit: int
+    max_bytes: int
+    lease_ms: int
+
+
+def append_many(session: SqliteSession, messages: Sequence[tuple[NewMessage, Audited | None]]) -> list[Appended]:
+    return [_append(session, new, audit_line) for new, audit_line in messages]
+
+
+def _append(session: SqliteSession, new: NewMessage, audit_line: Audited | None) -> Appended:
+    execute = session.connection.execute
+    row = execute(
+        SQL["add_message"],
+        {
+            "id": new.id,
+            "app_id": new.app_id,
+            "source_id": new.source_id,
+            "event_id": new.event_id,
+            "event_type": new.event_type,
+            "customer_key": new.customer_key,
+            "occurred_at_ms": new.occurred_at_ms,
+            "accepted_at_ms": new.accepted_at_ms,
+            "body": new.body,
+            "channels": json_text(new.channels) if new.channels else "[]",
+            "tags": json_text(new.tags) if new.tags else "[]",
+            "params": params_text(new.params),
+            "deliver_at_ms": new.deliver_at_ms,
+        },
+    ).fetchone()
+    if row is None:
+        event = {"app_id": new.app_id, "event_id": new.event_id}
+        first_id, source_id, body = existing(session.row("find_event", event))
+        # An expunged body is empty: what it was cannot be compared any more.
+        other = source_id != new.source_id and body not in {new.body, b""}
+        return Appended(message_id=first_id, duplicate=True, taken=other)
+    for endpoint_seq in new.endpoint_seqs:
+        execute(
+            SQL["add_delivery"],
+            {
+                "message_seq": row[0],
+                "endpoint_seq": endpoint_seq,
+                "customer_key": new.customer_key if new.deliver_at_ms is None else None,
+                "due_at_ms": new.accepted_at_ms if new.deliver_at_ms is None else new.deliver_at_ms,
+            },
+        )
+    write_audit_line(session, audit_line)
+    return Appended(message_id=new.id, duplicate=False)
+
+
+def claim_many(session: SqliteSession, claims: Sequence[Claim]) -> list[list[Claimed]]:
+    return [_claim(session, *values) for values in claims]
+
+
+def _claim(  # noqa: PLR0917 - the values of a `Claim`
+    session: SqliteSession, endpoint_seq: int, now_ms: int, limit: int, max_bytes: int, lease_ms: int
+) -> list[Claimed]:
+    claimed: list[Claimed] = []
+    size_bytes = 0
+    due = {"endpoint_seq": endpoint_seq, "now_ms": now_ms, "limit": limit}
+    rows = session.connection.execute(SQL["claimable_deliveries"], due)
+    for row in rows:
+        found = message(row)
+        size_bytes += len(found.body)
+        if claimed and size_bytes > max_bytes:
+            break
+        tries, lease, edition, manual, replay_key = row[MESSAGE_COLUMNS:]
+        claimed.append(
+            Claimed(
+                message=found,
+                endpoint_seq=endpoint_seq,
+                lease=lease + 1,
+                tries=tries,
+                edition=edition,
+                manual=bool(manual),
+                replay_key=replay_key,
+            )
+        )
+    rows.close()
+    if claimed:
+        seqs = [item.message.seq for item in claimed]
+        values = {"endpoint_seq": endpoint_seq, "message_seqs": seqs, "ends_at_ms": now_ms + lease_ms}
+        session.run("lease_deliveries", values)
+    return claimed
+
+
+def record_many(session: SqliteSession, pages: Sequence[Sequence[Finished]]) -> list[int]:
+    return [sum([_record(session, item) for item in page]) for page in pages]
+
+
+def _record(session: SqliteSession, finished: Finished) -> int:
+    pending_again = finished.state is DeliveryState.PENDING
+    row = session.connection.execute(
+        SQL["move_delivery"],
+        {
+            "message_seq": finished.message_seq,
+            "endpoint_seq": finished.endpoint_seq,
+            "lease": finished.lease,
+            "state": finished.state.value,
+            "spent": finished.spent,
+            "tried": finished.attempt is not None or not pending_again,
+            "due_at_ms": finished.due_at_ms if pending_again else None,
+            "reason": reason_column(finished.reason),
+            "failure": finished.failure if finished.state is DeliveryState.FAILED else None,
+            "ended_at_ms": None if pending_again else finished.ended_at_ms,
+        },
+    ).fetchone()
+    if finished.attempt is not None:
+        _add_attempt(session, finished, finished.attempt, held=row is not None)
+    if row is None:
+        return 0
+    customer_key, task_seq = row
+    ended = not pending_again
+    if task_seq is not None and pending_again:
+        # The replay that has put it there was canceled while it was under way, and nothing of it has left.
+        ended = session.run("take_back", {"task_seq": task_seq}) > 0
+        if ended:
+            give_back(session, [finished.message_seq], finished.endpoint_seq)
+    if ended and customer_key is not None:
+        of = {"endpoint_seq": finished.endpoint_seq, "customer_key": customer_key, "now_ms": finished.ended_at_ms}
+        session.run("free_next_of_customer", of)
+    return 1
+
+
+def _add_attempt(session: SqliteSession, finished: Finished, attempt: Attempt, *, held: bool) -> None:
+    if not held:
+        row = session.row("expunged_at", {"seq": finished.message_seq})
+        if row is None or row[0] is not None:  # what was expunged under way must not come back with its try
+            attempt = expunged(attempt)
+    added = session.connection.execute(
+        SQL["add_attempt"],
+        {
+            "id": attempt.id,
+            "message_seq": finished.message_seq,
+            "endpoint_seq": finished.endpoint_seq,
+            "content": msgspec.msgpack.encode(attempt),
+            "state": attempt.state.value,
+            "status": attempt.status,
+            "manual": attempt.manual,
+            "started_at_ms": attempt.started_at_ms,
+        },
+    ).rowcount
+    if added:
+        _tally(session, finished, attempt)
+
+
+def _tally(session: SqliteSession, finished: Finished, attempt: Attempt) -> None:
+    values = {
+        "message_seq": finished.message_seq,
+        "endpoint_seq": finished.endpoint_seq,
+        "at_ms": finished.ended_at_ms // TALLY_MS * TALLY_MS,
+        "ended_at_ms": finished.ended_at_ms,
+        "state": attempt.state.value,
+        "duration_ms": attempt.duration_ms,
+    }
+    session.connection.execute(SQL["tally"], values).close()

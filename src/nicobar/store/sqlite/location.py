@@ -1,0 +1,79 @@
+"""A SQLite file as a database's place."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+from nicobar.errors import StoreUnusable, UserError
+from nicobar.store.installation import KeyHolder, fix_for
+from nicobar.store.sqlite import SqliteStore
+from nicobar.store.sqlite.migrate import apply_migrations, find_damage
+
+
+class SqliteLocation:
+    """`Location` of `sqlite:///PATH`."""
+
+    SCHEME: ClassVar[str] = "sqlite:///"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @classmethod
+    def of(cls, url: str) -> SqliteLocation:
+        return cls(Path(url.removeprefix(cls.SCHEME)))
+
+    @property
+    def kind(self) -> str:
+        return "SQLite"
+
+    @property
+    def name(self) -> str:
+        return str(self._path.absolute())
+
+    @property
+    def directory(self) -> Path:
+        return self._path.resolve().parent
+
+    def exists(self) -> bool:
+        return self._path.exists()
+
+    def migrate(self, keys: KeyHolder, now_ms: int) -> list[str]:
+        return apply_migrations(self._path, now_ms, keys)
+
+    def open(self) -> SqliteStore:
+        return SqliteStore(self._path)
+
+    def find_damage(self, *, limit: int) -> list[str]:
+        return find_damage(self._path, limit=limit)
+
+    @contextmanager
+    def only_worker(self, lost: Callable[[], None]) -> Iterator[None]:  # noqa: ARG002 - a file's lock is not lost
+        """By a lock on a file beside the database itself, whatever links lead to it; the system lets go of it however
+        the process ends.
+        """
+        path = Path(f"{self._path.resolve()}.lock")
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StoreUnusable(
+                "not_writable",
+                f"Cannot create the worker's lock file {path}: {error.strerror}.",
+                fix_for(error, "Give the user that runs Nicobar write access to the database's directory."),
+            ) from error
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UserError(
+                    "worker_running",
+                    f"Another worker is already running on this database ({path}).",
+                    "Stop it first, or start this process with --role web.",
+                ) from error
+            yield
+        finally:
+            os.close(handle)

@@ -1,0 +1,1 @@
+"""The rules of the protocols, written once over `Session`, whichever database it is of."""

@@ -1,0 +1,43 @@
+"""What the rules of every protocol use."""
+
+from __future__ import annotations
+
+import msgspec
+
+from nicobar.store.catalogue import Audited
+from nicobar.store.session import Database, Row, Session, Values
+
+NO_VALUES: Values = {}
+
+
+class Tables:
+    """Single queries, each in a transaction of its own."""
+
+    _database: Database
+
+    async def _rows(self, name: str, values: Values = NO_VALUES) -> list[Row]:
+        return await self._database.read(lambda session: session.rows(name, values))
+
+    async def _row(self, name: str, values: Values = NO_VALUES) -> Row | None:
+        return await self._database.read(lambda session: session.row(name, values))
+
+    async def _run(self, name: str, values: Values = NO_VALUES) -> int:
+        return await self._database.write(lambda session: session.run(name, values))
+
+
+def existing(row: Row | None) -> Row:
+    """A row that a query always finds."""
+    if row is None:
+        raise AssertionError("the query found no row")
+    return row
+
+
+def json_text(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def write_audit_line(session: Session, audit_line: Audited | None, detail: str | None = None) -> None:
+    """Adds a line to the audit log, with this detail instead of its own where one is given."""
+    if audit_line is not None:
+        line = audit_line if detail is None else msgspec.structs.replace(audit_line, detail=detail)
+        session.run("add_audit", msgspec.structs.asdict(line))

@@ -1,0 +1,247 @@
+"""The configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+import msgspec
+
+from nicobar.errors import ConfigurationError, StoreMoved, StoreUnavailable
+from nicobar.model import Application, Attempt, Delivery, EventType, Message, Source
+from nicobar.store.catalogue import (
+    AddTransformation,
+    Audited,
+    BasedOn,
+    Change,
+    DisableEndpoint,
+    EnableTransformation,
+    EndSessions,
+    PauseEndpoint,
+    PutApplication,
+    PutEndpoint,
+    PutEventType,
+    PutLink,
+    PutSource,
+    PutToken,
+    RemoveApplication,
+    RemoveDraft,
+    RemoveEndpoint,
+    RemoveEventType,
+    RemoveLink,
+    RemoveSource,
+    RemoveUser,
+    SetPassword,
+    SetRole,
+    Snapshot,
+    ends_pause,
+)
+from nicobar.store.session import Row, Session
+from nicobar.store.stored_reasons import read_attempt, reason_column
+from nicobar.store.tables.base import Tables, existing, json_text, write_audit_line
+from nicobar.store.tables.drafts import remove_unchanged
+from nicobar.store.tables.rows import CONTENT, Content, delivery, endpoint, message, texts
+
+_EVENT_TYPE = msgspec.json.Decoder(EventType)
+
+
+class CatalogueTables(Tables):
+    """`Catalogue` over a database."""
+
+    async def version(self) -> int:
+        return int(existing(await self._row("catalogue_version"))[0])
+
+    async def snapshot(self) -> Snapshot:
+        try:
+            return await self._database.read(_snapshot)
+        except msgspec.MsgspecError as error:
+            raise StoreUnavailable(
+                "configuration_unreadable",
+                f"A stored source, endpoint, application or event type cannot be read: {error}.",
+                "Restore a backup of the database; nicobar doctor lists damage.",
+            ) from error
+
+    async def change(self, changes: Sequence[Change]) -> int:
+        return await self._database.write(lambda session: _change_all(session, changes))
+
+    async def message(self, message_id: str) -> Message | None:
+        row = await self._row("message", {"id": message_id})
+        return None if row is None else message(row)
+
+    async def deliveries(self, message_id: str) -> list[Delivery]:
+        return [delivery(row) for row in await self._rows("deliveries_of_messages", {"message_ids": [message_id]})]
+
+    async def attempts(self, message_id: str, endpoint_id: str) -> list[Attempt]:
+        of = {"message_id": message_id, "endpoint_id": endpoint_id}
+        return [read_attempt(row[0]) for row in await self._rows("attempts", of)]
+
+
+def _snapshot(session: Session) -> Snapshot:
+    (version,) = existing(session.row("catalogue_version"))
+    return Snapshot(
+        version=version,
+        applications=tuple(_application(row) for row in session.rows("applications")),
+        sources=tuple(_source(row) for row in session.rows("sources")),
+        endpoints=tuple(endpoint(row) for row in session.rows("endpoints")),
+        event_types=tuple(_EVENT_TYPE.decode(row[0]) for row in session.rows("event_types")),
+    )
+
+
+def _application(row: Row) -> Application:
+    content = CONTENT.decode(row[2])
+    return Application(id=row[0], uid=row[1], name=content.name, details=content.details)
+
+
+def _source(row: Row) -> Source:
+    return Source(
+        id=row[0],
+        app_id=row[1],
+        name=row[2],
+        kind=row[3],
+        token=row[4],
+        sealed_secrets=row[5],
+        secret_references=texts(row[6]),
+        uid=row[7],
+        details=CONTENT.decode(row[8]).details,
+        older_until_ms=row[9],
+    )
+
+
+def _change_all(session: Session, changes: Sequence[Change]) -> int:
+    # First, since it holds the one row: changes of the configuration are made one after the other.
+    (version,) = existing(session.row("next_catalogue_version"))
+    for change in changes:
+        _change(session, change, int(version) - 1)
+    return int(version)
+
+
+def _change(session: Session, change: Change, known_version: int) -> None:  # noqa: C901, PLR0912 - a branch for each kind of change
+    def run(query: str, /, **values: object) -> None:
+        session.run(query, values)
+
+    def row(query: str, /, **values: object) -> Row | None:
+        return session.row(query, values)
+
+    match change:
+        case PutApplication(application=one):
+            run(
+                "put_application",
+                id=one.id,
+                uid=one.uid,
+                content=json_text(Content(name=one.name, details=one.details)),
+            )
+        case RemoveApplication(app_id=app_id):
+            run("remove_endpoints_of_application", app_id=app_id)
+            run("remove_sources_of_application", app_id=app_id)
+            _known(row("remove_application", id=app_id), "application", app_id)
+        case PutSource(source=source):
+            run(
+                "put_source",
+                **{name: getattr(source, name) for name in ("id", "app_id", "name", "kind", "token", "uid")},
+                older_until_ms=source.older_until_ms,
+                sealed_secrets=source.sealed_secrets,
+                secret_references=json_text(source.secret_references),
+                content=json_text(Content(details=source.details)),
+            )
+        case RemoveSource(source_id=source_id):
+            run("remove_source", id=source_id)
+        case PutEndpoint():
+            run("put_endpoint", **_endpoint_columns(session, change))
+        case RemoveEndpoint(endpoint_id=endpoint_id):
+            _known(row("remove_endpoint", id=endpoint_id), "endpoint", endpoint_id)
+        case AddTransformation(endpoint_id=endpoint_id, code=code, created_at_ms=created_at_ms):
+            made = row("add_transformation", id=endpoint_id, code=code, created_at_ms=created_at_ms)
+            _known(made, "endpoint", endpoint_id)
+        case PauseEndpoint(endpoint_id=endpoint_id, reason=reason, by_hand=by_hand):
+            (text,) = _known(row("endpoint_content", id=endpoint_id), "endpoint", endpoint_id)
+            content = msgspec.structs.replace(CONTENT.decode(text), paused_by_hand=by_hand)
+            run("pause_endpoint", id=endpoint_id, reason=reason_column(reason), content=json_text(content))
+        case DisableEndpoint(endpoint_id=endpoint_id, reason=reason):
+            _known(row("disable_endpoint", id=endpoint_id, reason=reason_column(reason)), "endpoint", endpoint_id)
+        case EnableTransformation(endpoint_id=endpoint_id, enabled=enabled):
+            changed = row("enable_transformation", id=endpoint_id, enabled=enabled)
+            _known(changed, "endpoint", endpoint_id)
+        case PutEventType(event_type=event_type):
+            run("put_event_type", name=event_type.name, content=json_text(event_type))
+        case RemoveEventType(name=name):
+            _known(row("remove_event_type", name=name), "event type", name)
+        case PutToken(token=token):
+            run("put_token", **msgspec.structs.asdict(token) | {"scope": token.scope.value})
+        case BasedOn(version=version):
+            _check_version(known_version, version)
+        case SetRole() | SetPassword() | RemoveUser() | EndSessions() | PutLink() | RemoveLink():
+            _change_people(session, change)
+        case RemoveDraft(draft_id=draft_id, revision=revision):
+            remove_unchanged(session, draft_id, revision)
+        case Audited():
+            write_audit_line(session, change)
+        case _:
+            assert_never(change)
+
+
+def _endpoint_columns(session: Session, change: PutEndpoint) -> dict[str, object]:
+    row = session.row("endpoint", {"id": change.id})
+    known = endpoint(row) if row else None
+    resumed = known is not None and ends_pause(known, change)
+    values: dict[str, object] = msgspec.structs.asdict(change) | {"resumed": resumed}
+    content = Content(
+        channels=change.channels,
+        details=change.details,
+        paused_by_hand=known is not None and known.paused_by_hand,
+    )
+    del values["channels"], values["details"]
+    for name in ("settings", "credential_references", "event_types", "variables"):
+        values[name] = json_text(values[name])
+    return values | {"content": json_text(content)}
+
+
+def _check_version(known_version: int, based_on: int) -> None:
+    if known_version != based_on:
+        raise StoreMoved(
+            "changed_meanwhile",
+            "The configuration was changed elsewhere at the same time; nothing was changed.",
+            "Send it again.",
+        )
+
+
+def _change_people(
+    session: Session, change: SetRole | SetPassword | RemoveUser | EndSessions | PutLink | RemoveLink
+) -> None:
+    def run(query: str, /, **values: object) -> None:
+        session.run(query, values)
+
+    def row(query: str, /, **values: object) -> Row | None:
+        return session.row(query, values)
+
+    match change:
+        case SetRole(user_id=user_id, role=role):
+            (name,) = _known(row("set_role", id=user_id, role=role.value), "user", user_id)
+            _check_owner(row("an_owner"))
+            run("remove_link", name=name)
+        case SetPassword(user_id=user_id, password_hash=password_hash):
+            _known(row("set_password", id=user_id, password_hash=password_hash), "user", user_id)
+        case RemoveUser(user_id=user_id):
+            (name,) = _known(row("remove_user", id=user_id), "user", user_id)
+            _check_owner(row("an_owner"))
+            run("remove_sessions_of_user", user_id=user_id)
+            run("remove_link", name=name)
+        case EndSessions(user_id=user_id):
+            run("remove_sessions_of_user", user_id=user_id)
+        case PutLink(link=link):
+            run("put_link", **msgspec.structs.asdict(link) | {"role": link.role.value})
+        case RemoveLink(name=name):
+            run("remove_link", name=name)
+        case _:
+            assert_never(change)
+
+
+def _check_owner(row: Row | None) -> None:
+    if row is None:
+        raise ConfigurationError("owner_last", "At least one owner is required.", "Make another user an owner first.")
+
+
+def _known(row: Row | None, what: str, key: str) -> Row:
+    if row is None:
+        code = f"{what.replace(' ', '_')}_unknown"
+        raise ConfigurationError(code, f"There is no {what} {key}.", "It may have been removed meanwhile.")
+    return row

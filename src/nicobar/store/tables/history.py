@@ -1,0 +1,363 @@
+"""What happened: lists and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from nicobar.model import Delivery, DeliveryState, Message
+from nicobar.store import history
+from nicobar.store.bodies import holds
+from nicobar.store.catalogue import Audited
+from nicobar.store.history import (
+    MAX_REFUSALS,
+    Attempted,
+    AttemptFilter,
+    AuditFilter,
+    Change,
+    MessageAttempt,
+    MessageDeliveries,
+    MessageFilter,
+    Page,
+    RejectedRequest,
+    Seen,
+    Tally,
+    Version,
+    Waits,
+)
+from nicobar.store.session import Row, Session
+from nicobar.store.stored_reasons import read_attempt, read_refusal, reason_column
+from nicobar.store.tables.base import Tables, existing, write_audit_line
+from nicobar.store.tables.pages import (
+    Rows,
+    Span,
+    check_limit,
+    page,
+    span_of_attempts,
+    span_of_messages,
+    span_of_numbers,
+)
+from nicobar.store.tables.rows import MESSAGE_COLUMNS, delivery, message
+
+T = TypeVar("T")
+
+_LAST_CHARACTER = "\U0010ffff"
+_BODY_COLUMN = 9
+
+
+class HistoryTables(Tables):
+    """`History` over a database."""
+
+    async def messages(
+        self,
+        app_id: str,
+        which: MessageFilter,
+        *,
+        before: str | None = None,
+        after: str | None = None,
+        limit: int,
+        with_body: bool = False,
+    ) -> Page[Message]:
+        def work(session: Session) -> Page[Message]:
+            found = _messages(session, app_id, which, (before, after), limit, with_body=with_body)
+            return Page(items=tuple(message(row) for row in found.rows), next=found.next)
+
+        return await self._database.read(work)
+
+    async def find_message(self, app_id: str, message_id: str, *, alerts: bool = False) -> Message | None:
+        row = await self._row("find_message", {"app_id": app_id, "id": message_id, "alerts": alerts})
+        return None if row is None else message(row)
+
+    async def attempts_of_endpoint(
+        self,
+        endpoint_id: str,
+        which: AttemptFilter,
+        *,
+        before: str | None = None,
+        after: str | None = None,
+        limit: int,
+    ) -> Page[MessageAttempt]:
+        values = {"endpoint_id": endpoint_id} | _values(which)
+        span = span_of_attempts(which, before, after)
+        return await self._page("attempts", values, span, limit, _message_attempt)
+
+    async def attempts_of_message(
+        self,
+        message_id: str,
+        which: AttemptFilter,
+        *,
+        endpoint_id: str | None = None,
+        before: str | None = None,
+        after: str | None = None,
+        limit: int,
+    ) -> Page[MessageAttempt]:
+        values = {"message_id": message_id, "endpoint_id": endpoint_id} | _values(which)
+        span = span_of_attempts(which, before, after)
+        return await self._page("attempts_of_message", values, span, limit, _message_attempt, look=None)
+
+    async def attempt(self, attempt_id: str) -> MessageAttempt | None:
+        row = await self._row("attempt", {"id": attempt_id})
+        return None if row is None else _message_attempt(row)
+
+    async def count_attempts(self, endpoint_id: str, which: AttemptFilter) -> tuple[int, bool]:
+        def work(session: Session) -> tuple[int, bool]:
+            span = span_of_attempts(which, None, None)
+            values = {"endpoint_id": endpoint_id, "above": span.above, "below": span.below, "look": history.MAX_COUNT}
+            edge = session.rows("edge_of_attempts_before", values)
+            more = len(edge) > 1
+            if more:
+                values["above"] = edge[1][0]
+            (count,) = existing(session.row("count_of_attempts", values | _values(which)))
+            return count, more
+
+        return await self._database.read(work)
+
+    async def attempted(
+        self,
+        endpoint_id: str,
+        which: MessageFilter,
+        states: Sequence[DeliveryState] = (),
+        *,
+        before: str | None = None,
+        after: str | None = None,
+        limit: int,
+        with_body: bool = False,
+    ) -> Page[Attempted]:
+        name = "attempted_failed" if tuple(states) == (DeliveryState.FAILED,) else "attempted"
+        values = _values(which) | {
+            "endpoint_id": endpoint_id,
+            "states": [state.value for state in states],
+            "with_body": with_body,
+        }
+
+        def work(session: Session) -> Page[Attempted]:
+            span = span_of_messages(session, which, before, after)
+            return page(session, name, values, span, limit).read(_attempted)
+
+        return await self._database.read(work)
+
+    async def moments(
+        self,
+        app_id: str,
+        which: MessageFilter,
+        *,
+        before: str | None = None,
+        after: str | None = None,
+        limit: int,
+        with_body: bool = False,
+    ) -> Page[MessageDeliveries]:
+        def work(session: Session) -> Page[MessageDeliveries]:
+            found_page = _messages(session, app_id, which, (before, after), limit, with_body=with_body).read(message)
+            deliveries: dict[str, list[Delivery]] = {found.id: [] for found in found_page.items}
+            for row in session.rows("deliveries_of_messages", {"message_ids": list(deliveries)}):
+                deliveries[row[0]].append(delivery(row))
+            items = [
+                MessageDeliveries(message=found, deliveries=tuple(deliveries[found.id])) for found in found_page.items
+            ]
+            return Page(items=tuple(items), next=found_page.next)
+
+        return await self._database.read(work)
+
+    async def customers(self, app_id: str, prefix: str, *, after: str | None = None, limit: int) -> Page[Seen]:
+        check_limit(limit)
+        values = {
+            "app_id": app_id,
+            "prefix": prefix,
+            "prefix_end": prefix + _LAST_CHARACTER,
+            "after": after or "",
+            "limit": limit + 1,
+        }
+        rows = await self._rows("customers", values)
+        items = tuple(
+            Seen(customer_key=key, message_id=message_id, event_type=event_type, accepted_at_ms=accepted_at_ms)
+            for key, message_id, event_type, accepted_at_ms in rows[:limit]
+        )
+        return Page(items=items, next=items[-1].customer_key if len(rows) > limit else None)
+
+    async def tallies(
+        self,
+        app_id: str,
+        *,
+        since_ms: int,
+        until_ms: int,
+        step_ms: int,
+        endpoint_id: str | None = None,
+        event_types: Sequence[str] = (),
+    ) -> list[Tally]:
+        values = {"app_id": app_id, "endpoint_id": endpoint_id, "since_ms": since_ms, "until_ms": until_ms}
+        rows = await self._rows("tallies", values | {"step_ms": step_ms, "event_types": event_types})
+        return [msgspec.structs.replace(_tally(row[1:]), at_ms=row[0]) for row in rows]
+
+    async def tallies_by_type(
+        self,
+        app_id: str,
+        *,
+        since_ms: int,
+        until_ms: int,
+        endpoint_id: str | None = None,
+        event_types: Sequence[str] = (),
+    ) -> list[Tally]:
+        values = {"app_id": app_id, "endpoint_id": endpoint_id, "since_ms": since_ms, "until_ms": until_ms}
+        rows = await self._rows("tallies_by_type", values | {"event_types": event_types})
+        return [msgspec.structs.replace(_tally(row[1:]), event_type=row[0]) for row in rows]
+
+    async def latencies(self, app_id: str, *, since_ms: int, limit: int, endpoint_id: str | None = None) -> list[int]:
+        def work(session: Session) -> list[int]:
+            span = span_of_messages(session, MessageFilter(since_ms=since_ms), None, None)
+            values = {"app_id": app_id, "endpoint_id": endpoint_id, "since_ms": since_ms, "limit": limit}
+            values |= {"above": span.above, "below": span.below, "look": history.MAX_LOOK}
+            ends = session.rows("edge_of_messages_before", values)
+            if len(ends) > 1:
+                values["above"] = ends[1][0]
+            return [int(took_ms) for (took_ms,) in session.rows("latencies", values)]
+
+        return await self._database.read(work)
+
+    async def waits(self, endpoint_id: str, *, now_ms: int) -> Waits:
+        rows = await self._rows(
+            "waits", {"endpoint_id": endpoint_id, "now_ms": now_ms, "look": history.MAX_COUNT + 1}
+        )
+        counts = {str(kind): int(count) for kind, count, _ in rows}
+        next_at_ms = next((at_ms for kind, _, at_ms in rows if kind == "later"), None)
+        return Waits(**counts, next_at_ms=next_at_ms, more=sum(counts.values()) > history.MAX_COUNT)
+
+    async def unfinished(
+        self, endpoint_id: str, *, since_ms: int | None = None, until_ms: int | None = None
+    ) -> dict[DeliveryState, int]:
+        def work(session: Session) -> dict[DeliveryState, int]:
+            span = span_of_messages(session, MessageFilter(since_ms=since_ms, until_ms=until_ms), None, None)
+            values = {"endpoint_id": endpoint_id, "above": span.above, "below": span.below}
+            return {DeliveryState(state): count for state, count in session.rows("unfinished_of_endpoint", values)}
+
+        return await self._database.read(work)
+
+    async def keep_refusals(self, refusals: Sequence[RejectedRequest]) -> None:
+        def work(session: Session) -> None:
+            session.run("add_refusal", [_refusal_columns(refused) for refused in refusals])
+            sources = sorted({refused.source_id for refused in refusals})
+            session.run("trim_refusals", [{"source_id": source_id, "keep": MAX_REFUSALS} for source_id in sources])
+
+        if refusals:
+            await self._database.write(work)
+
+    async def refusals(
+        self, source_id: str, *, before: str | None = None, after: str | None = None, limit: int
+    ) -> Page[RejectedRequest]:
+        span = span_of_numbers(before, after)
+        return await self._page("refusals", {"source_id": source_id}, span, limit, _refused, look=None)
+
+    async def versions(
+        self,
+        endpoint_id: str,
+        *,
+        before: str | None = None,
+        after: str | None = None,
+        limit: int,
+        with_code: bool = False,
+    ) -> Page[Version]:
+        values = {"endpoint_id": endpoint_id, "with_code": with_code}
+        return await self._page("versions", values, span_of_numbers(before, after), limit, _version, look=None)
+
+    async def audit(
+        self, which: AuditFilter, *, before: str | None = None, after: str | None = None, limit: int
+    ) -> Page[Change]:
+        name = "audit"
+        if which.subject is not None:
+            name = "audit_of_subject"
+        elif which.app_id is not None:
+            name = "audit_of_application"
+        span = span_of_numbers(before, after)
+        return await self._page(name, msgspec.structs.asdict(which), span, limit, _change)
+
+    async def expunge_attempt(self, attempt_id: str, *, audit_line: Audited | None = None) -> bool:
+        def work(session: Session) -> bool:
+            row = session.row("attempt_content", {"id": attempt_id})
+            if row is None:
+                return False
+            known = read_attempt(row[0])
+            if known.response:
+                bare = msgspec.msgpack.encode(msgspec.structs.replace(known, response=""))
+                session.run("set_attempt_content", {"id": attempt_id, "content": bare})
+                write_audit_line(session, audit_line)
+            return True
+
+        return await self._database.write(work)
+
+    async def _page(
+        self,
+        name: str,
+        values: Mapping[str, object],
+        span: Span,
+        limit: int,
+        read: Callable[[Row], T],
+        *,
+        look: int | None = 0,
+    ) -> Page[T]:
+        """A page of a list whose span is known. All of it may be looked at where `look` is None."""
+        return await self._database.read(
+            lambda session: page(session, name, values, span, limit, look=look).read(read)
+        )
+
+
+def _messages(
+    session: Session,
+    app_id: str,
+    which: MessageFilter,
+    places: tuple[str | None, str | None],
+    limit: int,
+    *,
+    with_body: bool,
+) -> Rows:
+    name = "messages" if which.customer_key is None else "messages_of_customer"
+    values = _values(which) | {"app_id": app_id, "with_body": with_body}
+    span = span_of_messages(session, which, *places)
+    if which.contains is None and not which.path:
+        return page(session, name, values, span, limit)
+
+    def fits(row: Row) -> bool:
+        body = row[_BODY_COLUMN]
+        return (which.contains is None or which.contains in body) and (
+            not which.path or holds(body, which.path, which.value)
+        )
+
+    look = history.MAX_LOOK_INSIDE
+    found = page(session, name, values | {"with_body": True}, span, limit, look=look, fits=fits)
+    if with_body:
+        return found
+    return Rows([(*row[:_BODY_COLUMN], b"", *row[_BODY_COLUMN + 1 :]) for row in found.rows], found.next)
+
+
+def _values(which: MessageFilter | AttemptFilter) -> dict[str, object]:
+    return msgspec.structs.asdict(which)
+
+
+def _message_attempt(row: Row) -> MessageAttempt:
+    endpoint_id, _, content = row[MESSAGE_COLUMNS:]
+    return MessageAttempt(message=message(row), endpoint_id=str(endpoint_id), attempt=read_attempt(content))
+
+
+def _attempted(row: Row) -> Attempted:
+    found = message(row)
+    return Attempted(message=found, delivery=delivery((found.id, *row[MESSAGE_COLUMNS:])))
+
+
+def _refusal_columns(refused: RejectedRequest) -> dict[str, object]:
+    values = msgspec.structs.asdict(refused)
+    return values | {"code": refused.code, "detail": reason_column(refused.reason)}
+
+
+def _refused(row: Row) -> RejectedRequest:
+    seq, source_id, at_ms, status, code, detail, event_id = row
+    why = read_refusal(code, detail)
+    return RejectedRequest(seq=seq, source_id=source_id, at_ms=at_ms, status=status, reason=why, event_id=event_id)
+
+
+def _reader(kind: type[T], *fields: str) -> Callable[[Sequence[object]], T]:
+    return lambda row: msgspec.convert(dict(zip(fields, row, strict=True)), kind)
+
+
+_tally = _reader(Tally, "state", "attempts", "duration_ms", "latency_ms", "latency_max_ms")
+_version = _reader(Version, "version", "created_at_ms", "code")
+_change = _reader(Change, "seq", "at_ms", "actor", "action", "app_id", "subject", "detail")

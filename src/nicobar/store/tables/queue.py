@@ -1,0 +1,73 @@
+"""The queue. `append`, `claim` and `record` are each database's own; this is what they and the other rules share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from nicobar.model import Breaker
+from nicobar.store.catalogue import Audited
+from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage
+from nicobar.store.session import Session
+from nicobar.store.stored_reasons import read_breaker
+from nicobar.store.tables.base import Tables, json_text
+
+
+class QueueTables(Tables):
+    """`Queue` over a database."""
+
+    async def append(self, message: NewMessage, *, audit_line: Audited | None = None) -> Appended:
+        return await self._database.append(message, audit_line)
+
+    async def claim(
+        self, endpoint_seq: int, *, now_ms: int, limit: int, max_bytes: int, lease_ms: int
+    ) -> list[Claimed]:
+        return await self._database.claim(
+            endpoint_seq, now_ms=now_ms, limit=limit, max_bytes=max_bytes, lease_ms=lease_ms
+        )
+
+    async def record(self, finished: Sequence[Finished]) -> int:
+        return await self._database.record(finished)
+
+    async def next_due_at_ms(self, endpoint_seq: int) -> int | None:
+        row = await self._row("next_due", {"endpoint_seq": endpoint_seq})
+        return None if row is None else int(row[0])
+
+    async def due_times(self) -> Mapping[int, int]:
+        return {seq: due_at_ms for seq, due_at_ms in await self._rows("due_times") if due_at_ms is not None}
+
+    async def release_leases(self) -> int:
+        return await self._run("release_leases")
+
+    async def shift_times(self, *, after_ms: int, by_ms: int) -> int:
+        return await self._run("shift_times", {"after_ms": after_ms, "by_ms": by_ms})
+
+    async def bound_times(self, *, now_ms: int, latest_ms: int) -> int:
+        return await self._run("bound_times", {"now_ms": now_ms, "latest_ms": latest_ms})
+
+    async def backlog(self, endpoint_seq: int | None = None) -> list[Backlog]:
+        name = "backlog" if endpoint_seq is None else "backlog_of_endpoint"
+        of = {} if endpoint_seq is None else {"endpoint_seq": endpoint_seq}
+        return [
+            Backlog(endpoint_seq=seq, unfinished=unfinished, oldest_accepted_at_ms=oldest)
+            for seq, unfinished, oldest in await self._rows(name, of)
+        ]
+
+    async def breakers(self) -> Mapping[int, Breaker]:
+        return {seq: read_breaker(content) for seq, content in await self._rows("breakers")}
+
+    async def keep_breaker(self, endpoint_seq: int, breaker: Breaker) -> None:
+        await self._run("keep_breaker", {"endpoint_seq": endpoint_seq, "content": json_text(breaker)})
+
+
+def give_back(session: Session, message_seqs: Sequence[int], endpoint_seq: int) -> int:
+    """Turns deliveries back into what a replay has found, those that were not tried since; returns how many."""
+    values = {"message_seqs": list(message_seqs), "endpoint_seq": endpoint_seq}
+    return session.run("give_back", values) + session.run("unmake_deliveries", values)
+
+
+def free_next(session: Session, customers: Iterable[tuple[int, str | None]], now_ms: int) -> None:
+    """Makes the first unfinished delivery of each (endpoint, customer) due, if it was waiting for an earlier one."""
+    waiting = sorted({(seq, key) for seq, key in customers if key is not None})
+    if waiting:
+        of = {"endpoint_seqs": [seq for seq, _ in waiting], "customer_keys": [key for _, key in waiting]}
+        session.run("free_next", of | {"now_ms": now_ms})

@@ -1,0 +1,121 @@
+"""Rows into records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from nicobar.model import Attempt, Delivery, Details, Endpoint, Json, Message, Record, Setting, Transformation
+from nicobar.store.session import Row
+from nicobar.store.stored_reasons import EXPUNGED, read_reason
+
+_TEXTS = msgspec.json.Decoder(tuple[str, ...])
+_TEXT_MAP = msgspec.json.Decoder(dict[str, str])
+_SETTINGS = msgspec.json.Decoder(dict[str, Setting])
+
+
+class Content(Record):
+    """The column `content` of applications, sources and endpoints: what no query asks for."""
+
+    name: str = ""
+    channels: tuple[str, ...] = ()
+    details: Details = Details()
+    paused_by_hand: bool = False
+
+
+CONTENT = msgspec.json.Decoder(Content)
+
+
+def texts(value: str) -> tuple[str, ...]:
+    return () if value == "[]" else _TEXTS.decode(value)
+
+
+def message(row: Sequence[object]) -> Message:
+    """From the columns of the fragment `message`, with which every query of messages begins."""
+    values = dict(zip(_MESSAGE_FIELDS, row, strict=False))
+    values["channels"] = texts(str(values["channels"]))
+    values["tags"] = texts(str(values["tags"]))
+    params = values["params"]
+    values["params"] = None if params is None else msgspec.json.decode(str(params))
+    return msgspec.convert(values, Message)
+
+
+_MESSAGE_FIELDS = (
+    "seq",
+    "id",
+    "app_id",
+    "source_id",
+    "event_id",
+    "event_type",
+    "customer_key",
+    "occurred_at_ms",
+    "accepted_at_ms",
+    "body",
+    "channels",
+    "tags",
+    "params",
+    "deliver_at_ms",
+    "expunged_at_ms",
+)
+MESSAGE_COLUMNS = len(_MESSAGE_FIELDS)
+
+
+def expunged(attempt: Attempt) -> Attempt:
+    """What is left of an attempt once its message was expunged."""
+    return msgspec.structs.replace(attempt, reason=EXPUNGED, requests=(), response="", console=(), verdicts=())
+
+
+def delivery(row: Sequence[object]) -> Delivery:
+    """From the columns of `deliveries_of_messages.sql`."""
+    values = dict(zip(_DELIVERY_FIELDS, row, strict=True))
+    text = values.pop("reason")
+    found = msgspec.convert(values | {"reason": None}, Delivery)
+    return found if text is None else msgspec.structs.replace(found, reason=read_reason(str(text)))
+
+
+_DELIVERY_FIELDS = (
+    "message_id",
+    "endpoint_id",
+    "state",
+    "tries",
+    "due_at_ms",
+    "reason",
+    "ended_at_ms",
+    "behind",
+    "behind_until_ms",
+    "edition",
+    "replay_key",
+)
+
+
+def endpoint(row: Row) -> Endpoint:
+    """From the columns of the fragment `endpoint`."""
+    content = CONTENT.decode(row[17])
+    return Endpoint(
+        seq=row[0],
+        id=row[1],
+        app_id=row[2],
+        name=row[3],
+        connector=row[4],
+        settings=_SETTINGS.decode(row[5]),
+        sealed_credentials=row[6],
+        credential_references=_TEXT_MAP.decode(row[7]),
+        event_types=texts(row[8]),
+        variables=_TEXT_MAP.decode(row[9]),
+        disabled=bool(row[10]),
+        paused_reason=read_reason(row[11]),
+        transformation=None if row[12] is None else Transformation(version=row[12], code=row[13]),
+        uid=row[14],
+        disabled_reason=read_reason(row[15]),
+        max_messages_per_s=row[16],
+        channels=content.channels,
+        details=content.details,
+        paused_by_hand=content.paused_by_hand,
+        sealed_headers=row[18],
+        transformation_enabled=bool(row[19]),
+    )
+
+
+def params_text(value: Json) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()

