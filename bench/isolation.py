@@ -140,5 +140,5 @@ async def isolation() -> None:
         medians = [max(1, statistics.median(took)) for took in (alone, beside)]
         late = [statistics.quantiles(took, n=20)[-1] for took in (alone, beside)]
         times = medians[1] / medians[0]
-        told = [f"{median:.0f} ({slow:.0f}) ms" for median, slow in zip(medians, late, strict=True)]
-        print(f"  beside {trouble.name}: {told[1]}, alone {told[0]}: {times:.1f} times as long", flush=True)
+        latencies = [f"{median:.0f} ({slow:.0f}) ms" for median, slow in zip(medians, late, strict=True)]
+        print(f"  beside {trouble.name}: {latencies[1]}, alone {latencies[0]}: {times:.1f} times as long", flush=True)

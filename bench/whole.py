@@ -186,10 +186,10 @@ async def _install(directory: Path, sink_port: int) -> Installation:
     applying = await asyncio.create_subprocess_exec(
         NICOBAR, *command, stdout=PIPE, stderr=PIPE, env={**os.environ, **environment}
     )
-    told, wrong = await applying.communicate()
+    output, wrong = await applying.communicate()
     if applying.returncode:
         raise RuntimeError(f"nicobar apply failed: {wrong.decode()}")
-    path = next(word for word in told.decode().split() if "/in/" in word)
+    path = next(word for word in output.decode().split() if "/in/" in word)
     return Installation(
         data_dir=data_dir,
         port=_free_port(),

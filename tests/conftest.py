@@ -22,7 +22,7 @@ settings.load_profile("steady")
 
 
 def pytest_collection_modifyitems(items):
-    """Marks what opens a browser; the slow come first, so that none of them is left alone at the end."""
+    """Marks browser tests; slow tests run first, so that none of them runs alone at the end."""
     for item in items:
         if "browser" in item.function.__code__.co_names:
             item.add_marker("browser")

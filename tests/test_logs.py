@@ -1,4 +1,4 @@
-"""What the logs say of an exception, in both forms."""
+"""Exceptions in the logs, in both formats."""
 
 from __future__ import annotations
 

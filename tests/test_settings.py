@@ -39,12 +39,12 @@ def test_a_password_in_an_address_is_masked(url, seen):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("a = " + "[" * 50_000, "nested too deeply"), ("port = " + "9" * 5_000, "Invalid TOML")]
+    ("text", "message"), [("a = " + "[" * 50_000, "nested too deeply"), ("port = " + "9" * 5_000, "Invalid TOML")]
 )
-def test_a_file_that_cannot_be_read_is_named(tmp_path, text, said):
+def test_a_file_that_cannot_be_read_is_named(tmp_path, text, message):
     file = tmp_path / "nicobar.toml"
     file.write_text(text)
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(SettingsError, match=message):
         read_settings({}, {"NICOBAR_SETTINGS": str(file)})
 
 

@@ -1,4 +1,4 @@
-"""What msgspec says of a value, in plain words."""
+"""Errors of msgspec about a value, in plain words."""
 
 from __future__ import annotations
 

@@ -56,8 +56,8 @@ class Details(Record):
 
 
 class Application(Record):
-    """A tenant. A merchant who runs Nicobar alone has one, `default`. `uid` is the merchant's own id, and
-    defaults to the id.
+    """Isolated sources and endpoints. A merchant who runs Nicobar alone has one application, `default`. `uid` is the
+    merchant's own id, and defaults to the id.
     """
 
     id: str

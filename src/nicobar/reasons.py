@@ -139,7 +139,7 @@ def plain(text: str) -> Reason:
 
 
 def bounded(values: dict[str, str | int | float | Reason]) -> dict[str, str | int | float | Reason]:
-    """The values as they are stored: at most MAX_VALUE_CHARS each, without NUL."""
+    """The values in their stored form: at most MAX_VALUE_CHARS each, without NUL."""
     return {
         name: value.replace("\0", "")[:MAX_VALUE_CHARS] if isinstance(value, str) else value
         for name, value in values.items()

@@ -1,4 +1,4 @@
-"""Who may ask what, how often, and what is answered again."""
+"""Permissions, rate limits and idempotency."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def test_a_token_s_last_use_is_stored_once_a_minute(tmp_path):
     async with asking(tmp_path) as api:
         store = api.nicobar.runtime.store
         await api.ask("GET", api.app)
-        await store.check()  # no request waits for it; writes are made in order
+        await store.check()  # no request waits for it; writes keep their order
         (token,) = await store.tokens()
         used_at_ms = token.last_used_at_ms
         assert used_at_ms is not None

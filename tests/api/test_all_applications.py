@@ -1,4 +1,4 @@
-"""What is asked about all applications, and what takes a whole one's content out."""
+"""Queries about all applications, and the deletion of an application's content."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ async def test_attempts_of_all_applications_are_counted_by_a_completed_task(svix
     await api.nicobar.send_sample("payment.succeeded", "evt_1")
     await api.nicobar.next_recorded()
     now = datetime.now(UTC)
-    asked = AppUsageStatsIn(since=now - HOUR, until=now + HOUR, app_ids=["default", "acme", "gone"])
-    task = await svix.statistics.aggregate_app_stats(asked)
+    usage_query = AppUsageStatsIn(since=now - HOUR, until=now + HOUR, app_ids=["default", "acme", "gone"])
+    task = await svix.statistics.aggregate_app_stats(usage_query)
     assert (task.status.value, task.task.value, task.unresolved_app_ids) == (
         "finished",
         "application.stats",
@@ -111,7 +111,7 @@ async def test_canceling_a_running_replay_restores_its_deliveries(tmp_path):
         for number in range(3):
             await api.nicobar.send_sample("payment.succeeded", f"evt_{number}")
             await api.nicobar.next_recorded()
-    async with asking(tmp_path, role=Role.WEB) as api:  # nothing is delivered, so that it is still there to cancel
+    async with asking(tmp_path, role=Role.WEB) as api:  # nothing is delivered, so the replay can still be canceled
         runtime = api.nicobar.runtime
         (endpoint,) = runtime.configuration.snapshot.endpoints
         path = f"{api.app}/endpoint/{endpoint.id}/recover"

@@ -1,4 +1,4 @@
-"""A body whose fields are all optional may be left out; any other says which field is missing."""
+"""A body is optional if all its fields are; any other error names the missing field."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ async def test_every_operation_without_a_body_rejects_one(tmp_path):
     wrong = {}
     async with asking(tmp_path, HANDLER) as api:
         for body, status in bodies:
-            asked = ask_each(api, without, UNKNOWN, lambda _, body=body: body, content_type="application/json")
-            async for operation, answer in asked:
+            answers = ask_each(api, without, UNKNOWN, lambda _, body=body: body, content_type="application/json")
+            async for operation, answer in answers:
                 if answer.status != status:
                     wrong[operation.id, body] = (answer.status, answer.body)
     assert wrong == {}

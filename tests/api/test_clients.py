@@ -66,7 +66,7 @@ async def test_the_blocking_client_configures_an_application_as_well(tmp_path):
 
 
 def _configured(svix: Svix) -> dict[str, object]:
-    """Uses each kind of resource once; returns what came of it."""
+    """Uses each kind of resource once; returns the results."""
     found: dict[str, object] = {"health": svix.health.get()}
     svix.application.create(ApplicationIn(name="Acme", uid="acme"))
     svix.event_type.create(EventTypeIn(name="order.placed", description="An order."))

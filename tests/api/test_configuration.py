@@ -286,7 +286,7 @@ async def test_tokens_are_created_listed_and_revoked(tmp_path):
         assert (await api.ask("GET", path, token=entry.body["token"])).status == 403
         listed = (await api.ask("GET", path, token=made["token"])).body["data"]
         assert made["token"] not in str(listed)
-        # The use is written before the token that was made after it.
+        # The use is written before the token that was created later.
         assert next(item for item in listed if item["id"] == made["id"])["lastUsedAt"]
         assert (await api.ask("DELETE", f"{path}/{made['id']}")).status == 204
         assert (await api.ask("GET", api.app, token=made["token"])).status == 401

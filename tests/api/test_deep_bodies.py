@@ -25,8 +25,8 @@ async def test_every_operation_rejects_deep_bodies(api):
     wrong = {}
     for levels in (201, 980, 100_000):
         body = deep(levels).encode()
-        asked = ask_each(api, with_bodies, UNKNOWN, lambda _, body=body: body, content_type="application/json")
-        async for operation, answer in asked:
+        answers = ask_each(api, with_bodies, UNKNOWN, lambda _, body=body: body, content_type="application/json")
+        async for operation, answer in answers:
             if answer.status not in {400, 422} or (levels > 201 and answer.body["code"] != "body_too_deep"):
                 wrong[operation.id, levels] = (answer.status, answer.body)
     assert wrong == {}

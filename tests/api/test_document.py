@@ -74,8 +74,8 @@ async def test_every_example_body_is_accepted(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(1_800)  # thousands of requests
 async def test_every_answer_is_one_that_the_document_has(tmp_path):
-    """Schemathesis asks every operation what its schema allows and what it does not, with all of its checks. All but
-    those that take something out are asked of things that are there.
+    """Schemathesis sends valid and invalid requests to every operation, with all its checks. Except for deletions,
+    the requests name existing objects.
     """
     async with asking(tmp_path / "data", HANDLER, max_api_requests_per_s=100_000) as api:
         config = (HERE / "schemathesis.toml").read_text("utf-8")
@@ -83,7 +83,7 @@ async def test_every_answer_is_one_that_the_document_has(tmp_path):
         for name, value in (await create_things(api)).items():
             config = config.replace(f"THE_{name.upper()}", value)
         (tmp_path / "schemathesis.toml").write_text(config)
-        asked = await asyncio.create_subprocess_exec(
+        schemathesis = await asyncio.create_subprocess_exec(
             str(Path(sys.executable).with_name("st")),
             "--config-file",
             str(tmp_path / "schemathesis.toml"),
@@ -104,8 +104,8 @@ async def test_every_answer_is_one_that_the_document_has(tmp_path):
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        output, _ = await asked.communicate()
-    assert asked.returncode == 0, output.decode()[-6_000:]
+        output, _ = await schemathesis.communicate()
+    assert schemathesis.returncode == 0, output.decode()[-6_000:]
     assert int(re.findall(r"(\d+) generated", output.decode())[0]) > 3_000
 
 

@@ -217,15 +217,15 @@ async def test_a_dry_run_of_code_shows_the_contract_s_verdicts(tmp_path):
             "type": "payment.succeeded",
             "data": {"customer": {"customer_id": "cus_ada", "email": "ada@northpine.example"}},
         }
-        asked = {"code": HANDLER, "eventType": "payment.succeeded", "payload": payload}
-        ready = await api.ask("POST", path, asked)
+        dry_run = {"code": HANDLER, "eventType": "payment.succeeded", "payload": payload}
+        ready = await api.ask("POST", path, dry_run)
         assert (ready.status, ready.body["cancel"], ready.body["state"]) == (200, False, "ready")
         assert any('"name":"paid"' in call["payload"] for call in ready.body["calls"])
         unknown = HANDLER.replace("webhook.payload = nicobar.event", "console.log(webhook.env.A);\n nope")
-        failed = await api.ask("POST", path, {**asked, "code": unknown, "variables": {"A": "b"}})
+        failed = await api.ask("POST", path, {**dry_run, "code": unknown, "variables": {"A": "b"}})
         assert (failed.body["state"], failed.body["line"], failed.body["console"]) == ("failed", 2, ["b"])
         reader = await api.make_token(scope=Scope.APPLICATION_READ_ONLY, app_id=api.app_id)
-        assert (await api.ask("POST", path, asked, token=reader)).status == 200
+        assert (await api.ask("POST", path, dry_run, token=reader)).status == 200
 
 
 async def test_failed_deliveries_are_counted_and_replayed(tmp_path):

@@ -1,4 +1,4 @@
-"""Counts, replays, refused requests, customers, groups of failures, dry runs and the audit log."""
+"""Counts, replays, rejected requests, customers, groups of failures, dry runs and the audit log."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ async def test_counts_say_how_deliveries_ended(svix, api, endpoint_id):
     )
     assert before.success == 0
     since, until = (at.strftime("%Y-%m-%dT%H:%M:%SZ") for at in (past, datetime.now(UTC) + timedelta(minutes=1)))
-    whole = (await api.ask("GET", f"{api.app}/stats/attempts?since={since}&until={until}")).body
-    assert (whole["total_success"], whole["total_failure"], whole["total_canceled"]) == (2, 1, 0)
-    assert whole["by_event_type"]["payment.failed"] == {"success": 0, "failure": 1, "canceled": 0}
+    totals = (await api.ask("GET", f"{api.app}/stats/attempts?since={since}&until={until}")).body
+    assert (totals["total_success"], totals["total_failure"], totals["total_canceled"]) == (2, 1, 0)
+    assert totals["by_event_type"]["payment.failed"] == {"success": 0, "failure": 1, "canceled": 0}
     assert (await api.ask("GET", "/api/v1/stats/endpoint/count")).body == {"active": 1, "disabled": 0}
 
 
@@ -141,7 +141,7 @@ async def test_rejected_requests_are_in_the_log_of_their_source(api):
 
 
 async def kept(api, source_id, count):
-    """Waits for the second in which refused requests are written."""
+    """Waits until the rejected requests are written, once per second."""
     async with asyncio.timeout(PATIENCE_S):
         while len((await api.nicobar.runtime.store.refusals(source_id, limit=10)).items) < count:
             await api.ask("GET", "/api/v1/health")

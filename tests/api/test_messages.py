@@ -1,4 +1,4 @@
-"""Messages and tries, asked by the real Svix client; what that has no word for, by plain HTTP."""
+"""Messages and attempts through the real Svix client; operations it lacks, through plain HTTP."""
 
 from __future__ import annotations
 

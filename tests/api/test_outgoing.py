@@ -43,7 +43,7 @@ async def http_endpoint(api, **more):
     return made, f"{api.app}/endpoint/{made['id']}"
 
 
-def known(api, endpoint_id):
+def stored_endpoint(api, endpoint_id):
     snapshot = api.nicobar.runtime.configuration.snapshot
     return next(endpoint for endpoint in snapshot.endpoints if endpoint.id == endpoint_id)
 
@@ -113,7 +113,7 @@ async def test_an_endpoint_from_before_an_upgrade_can_be_renamed(tmp_path):
         checked = (await api.ask("POST", f"{path}/check")).body
         assert (checked["ok"], checked["finding"]) == (False, "refused_address")
         assert "add 127.0.0.1:9 to" in checked["detail"]
-        assert known(api, made["id"]).name == "shop"
+        assert stored_endpoint(api, made["id"]).name == "shop"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ async def test_credentials_entered_with_the_new_host_replace_the_stored_ones(api
     host = f"{ELSEWHERE}/base"
     assert (await api.ask("PATCH", path, customerio(base_url=host, **KEYS))).status == 200
     vault = api.nicobar.runtime.vault
-    assert endpoint_credentials(vault, known(api, endpoint["id"])) == KEYS
+    assert endpoint_credentials(vault, stored_endpoint(api, endpoint["id"])) == KEYS
     ((actor, action, detail),) = await audit(api)
     assert (actor, action) == ("token", "endpoint.update")
     assert detail == f"URL changed from {api.nicobar.emulator.url} to {ELSEWHERE}"
@@ -154,7 +154,7 @@ async def test_a_region_is_corrected_without_entering_credentials_again(api):
     path = f"{api.app}/endpoint/{made['id']}"
     for config in ({"region": "eu"}, {"base_url": "https://track.customer.io/"}, {"base_url": "", "region": "us"}):
         assert (await api.ask("PATCH", path, customerio(**config))).status == 200
-    assert endpoint_credentials(api.nicobar.runtime.vault, known(api, made["id"])) == KEYS
+    assert endpoint_credentials(api.nicobar.runtime.vault, stored_endpoint(api, made["id"])) == KEYS
     refused(
         await api.ask("PATCH", path, customerio(base_url="https://track.customer.io:8443")),
         "credentials_host_changed",
@@ -167,19 +167,19 @@ async def test_stored_headers_do_not_follow_to_another_host(api, method):
     made, path = await http_endpoint(api, headers=headers)
     vault = api.nicobar.runtime.vault
     for url in ("https://evil.example/", "https://x.shop.example/hooks", "https://shop.example:8443/hooks"):
-        said = refused(await api.ask(method, path, {"url": url}), "credentials_host_changed")
-        assert said == (
+        message = refused(await api.ask(method, path, {"url": url}), "credentials_host_changed")
+        assert message == (
             f"The stored credentials belong to https://shop.example:443 and are not sent to "
             f"{url.removesuffix('hooks').removesuffix('/')}{'' if ':8443' in url else ':443'}. "
             "Enter these again, or remove them: header authorization, header x-custom."
         )
     assert (await api.ask(method, path, {"url": "https://shop.example/other"})).status == 200
-    assert endpoint_headers(vault, known(api, made["id"])) == headers
+    assert endpoint_headers(vault, stored_endpoint(api, made["id"])) == headers
     moved = await api.ask(method, path, {"url": "https://new.example/", "headers": {"authorization": "Bearer NEW"}})
     assert moved.status == 200
-    assert endpoint_headers(vault, known(api, made["id"])) == {"authorization": "Bearer NEW"}
+    assert endpoint_headers(vault, stored_endpoint(api, made["id"])) == {"authorization": "Bearer NEW"}
     assert (await api.ask(method, path, {"url": "https://newer.example/", "headers": {}})).status == 200
-    item = known(api, made["id"])
+    item = stored_endpoint(api, made["id"])
     assert (endpoint_headers(vault, item), endpoint_credentials(vault, item)) == ({}, {"secret": SECRET})
     assert [detail for _, _, detail in await audit(api)][:3] == [
         "URL changed from https://new.example:443 to https://newer.example:443",
@@ -191,9 +191,9 @@ async def test_stored_headers_do_not_follow_to_another_host(api, method):
 async def test_headers_alone_are_replaced_by_a_patch(api):
     made, path = await http_endpoint(api, headers={"x-shop": "1"})
     assert (await api.ask("PATCH", path, {"headers": {"x-shop": "2"}})).status == 200
-    assert endpoint_headers(api.nicobar.runtime.vault, known(api, made["id"])) == {"x-shop": "2"}
+    assert endpoint_headers(api.nicobar.runtime.vault, stored_endpoint(api, made["id"])) == {"x-shop": "2"}
     assert (await api.ask("PATCH", path, {"description": "x"})).status == 200
-    assert endpoint_headers(api.nicobar.runtime.vault, known(api, made["id"])) == {"x-shop": "2"}
+    assert endpoint_headers(api.nicobar.runtime.vault, stored_endpoint(api, made["id"])) == {"x-shop": "2"}
 
 
 async def test_a_check_with_stored_credentials_is_in_the_audit_log(api):

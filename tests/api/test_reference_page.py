@@ -22,8 +22,8 @@ async def test_the_reference_is_accessible_on_any_screen(tmp_path, scheme):
             problems: list[str] = []
             page.on("console", lambda message, found=problems: found.append(message.text))
             page.on("pageerror", lambda error, found=problems: found.append(str(error)))
-            asked: list[str] = []
-            page.on("request", lambda request, urls=asked: urls.append(request.url))
+            requested_urls: list[str] = []
+            page.on("request", lambda request, urls=requested_urls: urls.append(request.url))
             await page.goto(f"{api.url}/api/v1/reference")
             await page.get_by_text("List attempts by endpoint").click()
             await expect(page.locator("[id='v1.message-attempt.list-by-endpoint']")).to_be_visible()
@@ -35,7 +35,7 @@ async def test_the_reference_is_accessible_on_any_screen(tmp_path, scheme):
             assert width == size["width"], "nothing sticks out"
             if where := os.environ.get("SCREENSHOTS"):
                 await page.screenshot(path=f"{where}/api-{name}-{scheme}.png")
-            assert (problems, asked) == ([], [f"{api.url}/api/v1/reference"])
+            assert (problems, requested_urls) == ([], [f"{api.url}/api/v1/reference"])
 
 
 async def test_a_link_to_an_operation_or_a_body_opens_it(tmp_path):

@@ -17,7 +17,7 @@ ROUNDS = 25
 
 @asynccontextmanager
 async def two(directory, max_api_requests_per_s=10_000):
-    """The API of one that does everything and of one beside it that takes requests only."""
+    """The APIs of a process with all roles and of a second one that only serves requests."""
     rate = {"max_api_requests_per_s": max_api_requests_per_s}
     beside = Settings(data_dir=directory, port=0, role=Role.WEB, sandbox_children=1, **rate)
     async with asking(directory, **rate) as first, run(beside) as second:
@@ -88,7 +88,7 @@ async def test_a_change_that_always_conflicts_is_409_with_a_fix(tmp_path, monkey
 
 
 async def granted(api, token):
-    """How many requests are answered before one is refused."""
+    """How many requests are answered before one is rejected."""
     requests = 0
     while (await api.ask("GET", api.app, token=token)).status == 200:
         requests += 1

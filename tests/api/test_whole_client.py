@@ -1,5 +1,5 @@
-"""The field's own Python client, the one that waits and the one that blocks: every method of it that has an operation
-here is called on one running server.
+"""The Svix Python client, async and blocking: every method with an operation in Nicobar is called on one running
+server.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ STEPS: list[Step] = [
 
 
 async def walk(api: Api, call: Callable[[Callable[[Any, SimpleNamespace], Any], SimpleNamespace], Awaitable[Any]]):
-    """Takes every step; `call` makes one with a client."""
+    """Runs every step; `call` runs one with a client."""
     (endpoint,) = api.nicobar.runtime.configuration.snapshot.endpoints
     it = SimpleNamespace(app="default", main=endpoint.id, attempt="", task="")
     for name, step in STEPS:
@@ -231,7 +231,7 @@ async def api(tmp_path):
 def test_every_method_that_has_an_operation_here_is_called():
     offered = {f"{operation.method} {re.sub(r'{[^}]*}', '{}', operation.path)}" for operation in OPERATIONS}
     has = {name for name, calls in methods(public.Svix("token")) if calls in offered}
-    # A link to the dashboard is logged out by its own token: the test below.
+    # A dashboard link's own token ends its session: see the test below.
     assert {name for name, _ in STEPS} | {"authentication.logout"} == has
     assert len(has) > 60
 

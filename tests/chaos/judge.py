@@ -35,7 +35,7 @@ def judge(
     arrived: defaultdict[str, list[Step]] = defaultdict(list)
     for activity in activities:
         arrived[activity["person"]].append((activity["data"]["place"], activity["data"]["part"]))
-    held = {person["id"]: person["attributes"] for person in people}
+    attributes = {person["id"]: person["attributes"] for person in people}
     customers = {item.customer.key for item in sent}
     lost = duplicates = order_violations = stale = 0
     strangers = sum(len(steps) for key, steps in arrived.items() if key not in customers)
@@ -46,7 +46,7 @@ def judge(
         duplicates += len(steps) - len(once)
         strangers += len(set(steps) - _steps(entry.events))
         order_violations += sum(before > after for before, after in pairwise(once))
-        stale += held.get(entry.customer.key, {}).get("place", "none") not in _last_places(entry)
+        stale += attributes.get(entry.customer.key, {}).get("place", "none") not in _last_places(entry)
     return Verdict(
         lost=lost,
         duplicates=duplicates,

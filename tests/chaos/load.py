@@ -18,8 +18,8 @@ from nicobar.model import Customer
 from nicobar.sources.samples import fresh
 from support.server import DODO, TYPES
 
-# How many events a handler's answer to each type makes; several types, so that deliveries travel in shared requests,
-# in requests of their own, and not at all.
+# How many events the handler sends for each type; several types, so that deliveries are sent in shared requests, in
+# requests of their own, or never.
 STEPS = {
     "payment.succeeded": 1,
     "payment.failed": 2,

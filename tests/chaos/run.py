@@ -176,7 +176,7 @@ class Chaos:
             await last.stop()
             if last.process.returncode != 0:
                 self._surprises.append(f"the last server ended with {last.process.returncode}")
-            held = await self._held(http)
+            contents = await self._contents(http)
         left = Counter(self._todo)
         return Report(
             seed=self._wanted.seed,
@@ -189,11 +189,11 @@ class Chaos:
             acknowledged=sum(item.acknowledged for item in load.sent),
             posts=load.posts,
             answered_as_repeated=load.repeats,
-            activities=len(held["activities"]),
-            left_out_by_id=sum(request["duplicates"] for request in held["requests"]),
+            activities=len(contents["activities"]),
+            left_out_by_id=sum(request["duplicates"] for request in contents["requests"]),
             unfinished=unfinished,
             orphans=self._orphans,
-            verdict=judge(load.sent, held["activities"], held["people"]),
+            verdict=judge(load.sent, contents["activities"], contents["people"]),
             surprises=(*self._surprises, *load.refusals[:10]),
             missed=tuple(f"{point.name}: {count} fewer" for point, count in left.items()),
         )
@@ -242,8 +242,8 @@ class Chaos:
         return life
 
     async def _kill_all(self, load: Load, until: float) -> Life:
-        """Lets one server live after the other until each point has had its deaths, a bound is hit or a server ends
-        by itself; returns one that has been loaded and waits.
+        """Runs one server after the other until each point has had its kills, a bound is reached or a server exits
+        without a kill; returns the last one, loaded and idle.
         """
         life = await self._load()
         while self._todo and not self._surprises and time.monotonic() < until and not load.exhausted:
@@ -304,14 +304,14 @@ class Chaos:
                 return left
             await asyncio.sleep(LOOK_S)
 
-    async def _held(self, http: aiohttp.ClientSession) -> dict[str, list[dict[str, Any]]]:
-        held = {}
+    async def _contents(self, http: aiohttp.ClientSession) -> dict[str, list[dict[str, Any]]]:
+        contents = {}
         for name in ("activities", "people", "requests"):
             async with http.get(f"{self._emulator}/emulator/{name}?limit={MAX_ACTIVITIES}") as answer:
-                held[name] = (await answer.json())[name]
-        if len(held["activities"]) >= MAX_ACTIVITIES:
+                contents[name] = (await answer.json())[name]
+        if len(contents["activities"]) >= MAX_ACTIVITIES:
             self._surprises.append("the emulator dropped activities; lower --max-events")
-        return held
+        return contents
 
 
 @asynccontextmanager

@@ -129,7 +129,7 @@ def _name_promise(store: type, method: str, stage: str) -> None:
 
 
 def _wrap_commits(fuse: Fuse) -> None:
-    """Knows in the writer which promises its next commit keeps, and stands on both sides of it."""
+    """Records in the writer which promises its next commit keeps, and can kill before and after it."""
     from nicobar.store import group_commit  # noqa: PLC0415 - as above
 
     make = group_commit.GroupCommit.__init__

@@ -277,8 +277,8 @@ def test_a_missing_database_is_named_and_not_created(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     named = f"No Nicobar database at {tmp_path / 'nicobar-data' / 'nicobar.db'}."
     for arguments in NEEDS_A_DATABASE:
-        code, said = said_by(*arguments)
-        assert (code, named in said) == (1, True), said
+        code, printed = said_by(*arguments)
+        assert (code, named in printed) == (1, True), printed
         assert not any(tmp_path.iterdir()), arguments
     assert named in refused(nicobar(tmp_path, "resume", "customerio"))
 
@@ -302,20 +302,20 @@ def test_apply_creates_a_database_only_for_a_valid_file(tmp_path):
 def test_every_command_explains_an_empty_database(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert said_by("migrate")[0] == 0
-    said = {arguments: said_by(*arguments)[1] for arguments in NEEDS_A_DATABASE}
-    assert all(said.values())
-    assert "There are no sources yet." in said["trigger", "payment.succeeded"]
-    assert "○ source: none, so no events are accepted." in said["doctor",]
-    assert "○ endpoint: none, so nothing is sent." in said["doctor",]
+    printed = {arguments: said_by(*arguments)[1] for arguments in NEEDS_A_DATABASE}
+    assert all(printed.values())
+    assert "There are no sources yet." in printed["trigger", "payment.succeeded"]
+    assert "○ source: none, so no events are accepted." in printed["doctor",]
+    assert "○ endpoint: none, so nothing is sent." in printed["doctor",]
 
 
 def test_trigger_can_create_a_test_secret(tmp_path):
     configure(tmp_path)
     nicobar(tmp_path, "apply", "nicobar.toml")
     without_secrets(tmp_path)
-    said = refused(nicobar(tmp_path, "trigger", "payment.succeeded"))
-    assert "Source dodo has no signing secret, so it rejects all events." in said
-    assert "--source dodo --create-secret" in said
+    printed = refused(nicobar(tmp_path, "trigger", "payment.succeeded"))
+    assert "Source dodo has no signing secret, so it rejects all events." in printed
+    assert "--source dodo --create-secret" in printed
     assert "▲ source dodo: Source dodo has no signing secret" in nicobar(tmp_path, "doctor").stdout
     server, line = _start(tmp_path, "serve", "--port", "0", until='"running"')
     try:
@@ -326,8 +326,8 @@ def test_trigger_can_create_a_test_secret(tmp_path):
         assert again.stdout.startswith("202 "), "a secret that is there is used"
     finally:
         server.send_signal(signal.SIGTERM)
-        said, _ = server.communicate(timeout=PATIENCE_S)
-    assert first.stdout.split()[7] not in said
+        printed, _ = server.communicate(timeout=PATIENCE_S)
+    assert first.stdout.split()[7] not in printed
 
 
 def without_secrets(directory: Path) -> None:
@@ -450,27 +450,27 @@ def test_serve_trigger_and_doctor_work_together_and_sigterm_ends_cleanly(tmp_pat
         assert result.stdout.count("●") == 6
         assert "accepted the credentials. The region is us" in result.stdout
     finally:
-        codes, said = [], ""
+        codes, printed = [], ""
         for process in (server, emulator):
             if process is emulator:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/emulator/activities") as answer:
-                    held = answer.read()
+                    page = answer.read()
             process.send_signal(signal.SIGTERM)
             output, _ = process.communicate(timeout=PATIENCE_S)
             codes.append(process.returncode)
             assert "Traceback" not in output
-            said += output if process is server else ""
+            printed += output if process is server else ""
     assert codes == [0, 0]
-    assert held.count(b'"Order Paid"') == 2
-    lines = [json.loads(line) for line in said.splitlines()]
+    assert page.count(b'"Order Paid"') == 2
+    lines = [json.loads(line) for line in printed.splitlines()]
     ids = {
         "accepted": {"message_id", "source_id", "event_id"},
         "delivered": {"message_id", "endpoint_id", "delivery_id", "attempt_id"},
         "rejected": {"source_id", "code"},
     }
     for event, wanted in ids.items():
-        assert any(wanted <= line.keys() for line in lines if line["event"] == event), said
-    assert not any(secret in said for secret in (SECRETS["DODO_SECRET"], "demo-key"))
+        assert any(wanted <= line.keys() for line in lines if line["event"] == event), printed
+    assert not any(secret in printed for secret in (SECRETS["DODO_SECRET"], "demo-key"))
 
 
 def test_terminal_logs_are_readable(tmp_path):
@@ -480,13 +480,13 @@ def test_terminal_logs_are_readable(tmp_path):
     )
     os.close(theirs)
     with os.fdopen(ours, "rb", buffering=0) as terminal:
-        said = b""
-        while b"running" not in said:
-            said += terminal.read(4096)
+        printed = b""
+        while b"running" not in printed:
+            printed += terminal.read(4096)
         process.terminate()
         assert process.wait(timeout=PATIENCE_S) == 0
-    assert b"\x1b[" in said, "colors"
-    assert b'{"' not in said
+    assert b"\x1b[" in printed, "colors"
+    assert b'{"' not in printed
 
 
 def test_apply_reports_a_workspace_in_the_other_region(tmp_path):
@@ -526,7 +526,7 @@ def test_doctor_names_wrong_credentials(tmp_path):
     emulator.terminate()
     emulator.communicate(timeout=PATIENCE_S)
     assert (applied.returncode, result.returncode) == (0, 1)
-    for said in (applied.stdout, result.stdout):
-        assert "▲ endpoint customerio" in said
-        assert "Check the Site ID, the API key" in said
+    for printed in (applied.stdout, result.stdout):
+        assert "▲ endpoint customerio" in printed
+        assert "Check the Site ID, the API key" in printed
     assert "demo-key" not in result.stdout

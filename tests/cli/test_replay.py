@@ -28,11 +28,11 @@ def lines(process: Started, event: str, count: int) -> list[dict[str, object]]:
 
 def activities(port: int) -> list[dict[str, object]]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/emulator/activities") as answer:
-        held = json.load(answer)["activities"]
-    return [item for item in held if item["name"] == "Order Paid"]
+        recorded = json.load(answer)["activities"]
+    return [item for item in recorded if item["name"] == "Order Paid"]
 
 
-def told(tmp_path, query: str) -> list[tuple[str, ...]]:
+def select(tmp_path, query: str) -> list[tuple[str, ...]]:
     with sqlite3.connect(tmp_path / "nicobar-data" / "nicobar.db") as connection:
         found = connection.execute(query).fetchall()
     connection.close()
@@ -41,9 +41,13 @@ def told(tmp_path, query: str) -> list[tuple[str, ...]]:
 
 def audited(tmp_path) -> list[tuple[str, ...]]:
     """The audit log of replays and deletions on the command line: action, subject and detail."""
-    said = told(tmp_path, "SELECT action, subject, detail FROM audit WHERE actor = 'command line' ORDER BY seq")
+    audit_lines = select(
+        tmp_path, "SELECT action, subject, detail FROM audit WHERE actor = 'command line' ORDER BY seq"
+    )
     return [
-        item for item in said if re.match(r"message|customer|task|endpoint\.(recover|replay|bulk-replay)", item[0])
+        item
+        for item in audit_lines
+        if re.match(r"message|customer|task|endpoint\.(recover|replay|bulk-replay)", item[0])
     ]
 
 
@@ -104,7 +108,7 @@ def check_the_audit_log(tmp_path, task: str, message: str) -> None:
     waiting = re.search(r"qtask_\w+", started)[0]
     for _ in range(2):
         assert "canceling" in nicobar(tmp_path, "replay", "cancel", waiting).stdout
-    ((customer,),) = told(tmp_path, "SELECT DISTINCT customer_key FROM messages WHERE customer_key IS NOT NULL")
+    ((customer,),) = select(tmp_path, "SELECT DISTINCT customer_key FROM messages WHERE customer_key IS NOT NULL")
     assert "Deleted the data of 3 messages." in nicobar(tmp_path, "expunge", "--customer", customer, "--yes").stdout
     done = audited(tmp_path)
     assert [action for action, *_ in done] == [
@@ -146,5 +150,5 @@ def test_a_dry_run_is_rejected_like_its_replay(tmp_path):
     nicobar(tmp_path, "apply", "nicobar.toml")
     for command in ("recover", "missing", "bulk"):
         for option in ("--dry-run", "--yes"):
-            said = refused(nicobar(tmp_path, "replay", command, "customerio", option))
-            assert said.startswith("Error: Endpoint customerio is disabled."), (command, option)
+            audit_lines = refused(nicobar(tmp_path, "replay", command, "customerio", option))
+            assert audit_lines.startswith("Error: Endpoint customerio is disabled."), (command, option)

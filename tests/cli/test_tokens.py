@@ -60,8 +60,8 @@ def test_tokens_are_listed_and_revoked_by_name_or_id(tmp_path):
     assert "Active tokens: none." in refused(nicobar(tmp_path, "token", "revoke", "ci"))
     assert made(tmp_path, "ci")["revoked_at_ms"] is None
     with sqlite3.connect(tmp_path / "nicobar-data" / "nicobar.db") as connection:
-        said = connection.execute("SELECT action, actor FROM audit ORDER BY seq").fetchall()
-    assert said == [
+        lines = connection.execute("SELECT action, actor FROM audit ORDER BY seq").fetchall()
+    assert lines == [
         (action, "command line")
         for action in ("token.create", "token.create", "token.revoke", "token.revoke", "token.create")
     ]

@@ -160,7 +160,7 @@ async def test_the_javascript_client_finds_everything_it_calls(emulator):
         output, _ = await process.communicate()
     outcomes = {item["name"]: item for item in map(json.loads, output.splitlines())}
     assert len(outcomes) == 21
-    failed = {name: one for name, one in outcomes.items() if "error" in one}
+    failed = {name: result for name, result in outcomes.items() if "error" in result}
     assert set(failed) == {"entityRefused"}, failed
     assert failed["entityRefused"]["status"] == 400
     assert outcomes["getAccountRegion"]["answer"]["region"] == "us"

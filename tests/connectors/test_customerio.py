@@ -86,16 +86,16 @@ def test_given_ulid_and_timestamp_stay_but_other_ids_change():
 def sent_id(message: str = "msg_1", at_ms: int = 1_789_000_000_123, **event: object) -> object:
     about = msgspec.structs.replace(origin(), message_id=message, occurred_at_ms=at_ms)
     given = person("event", **{"name": "a", "id": "order-7", **event})
-    (one,) = bodies(destination(keep_profile=False).prepare([call(given)], about))
-    return one["id"]
+    (body,) = bodies(destination(keep_profile=False).prepare([call(given)], about))
+    return body["id"]
 
 
 def test_natural_id_identifies_the_event_across_messages():
-    known = sent_id()
-    assert sent_id("msg_2", at_ms=1_789_000_999_000, attributes={"n": 1}) == known
-    assert sent_id("msg_2", identifiers={"id": "cus_2"}) != known, "of another person"
-    assert sent_id("msg_2", name="b") != known, "of another name"
-    assert sent_id("msg_2", id="order-8") != known
+    first_id = sent_id()
+    assert sent_id("msg_2", at_ms=1_789_000_999_000, attributes={"n": 1}) == first_id
+    assert sent_id("msg_2", identifiers={"id": "cus_2"}) != first_id, "of another person"
+    assert sent_id("msg_2", name="b") != first_id, "of another name"
+    assert sent_id("msg_2", id="order-8") != first_id
 
 
 def test_natural_id_identifies_the_event_in_v1_too():
@@ -195,13 +195,13 @@ def test_credentials_go_to_no_other_host(url):
 
 def test_a_hard_coded_host_goes_to_the_endpoint_s_own():
     it = destination(base_url="http://127.0.0.1:9", keep_profile=False)
-    (one,) = it.prepare([call(person("event", name="a"))], origin()).calls
-    assert it.pack([one]).url == "http://127.0.0.1:9/api/v2/entity"
+    (item,) = it.prepare([call(person("event", name="a"))], origin()).calls
+    assert it.pack([item]).url == "http://127.0.0.1:9/api/v2/entity"
     it = destination(region="eu")
-    (one,) = it.prepare([call({"plan": "a"}, "https://track.customer.io/api/v1/customers/5", "PUT")], origin()).calls
-    request = it.pack([one])
+    (item,) = it.prepare([call({"plan": "a"}, "https://track.customer.io/api/v1/customers/5", "PUT")], origin()).calls
+    request = it.pack([item])
     assert (request.method, request.url) == ("PUT", "https://track-eu.customer.io/api/v1/customers/5")
-    assert not one.batchable
+    assert not item.batchable
 
 
 def test_several_calls_share_a_batch_of_exactly_their_bytes():
@@ -222,8 +222,8 @@ def test_calls_keep_the_order_of_the_handler():
         call({"batch": [person("event", name="second"), person("event", name="third")]}),
     ]
     prepared = destination(keep_profile=False).prepare(calls, origin())
-    said = [msgspec.json.decode(call.body)["name"] if call.batchable else call.method for call in prepared.calls]
-    assert said == ["PUT", "first", "DELETE", "second", "third"]
+    names = [msgspec.json.decode(call.body)["name"] if call.batchable else call.method for call in prepared.calls]
+    assert names == ["PUT", "first", "DELETE", "second", "third"]
 
 
 def outcomes(it, count: int, response) -> list[object]:
@@ -298,8 +298,8 @@ def test_foreign_response_is_an_outage(status, body):
 
 
 def test_the_start_of_a_foreign_answer_is_in_the_reason():
-    (one,) = outcomes(destination(), 1, answer(200, b"<p>" + b"x" * 5_000))
-    assert str(one.reason).endswith(f"It starts with: <p>{'x' * 297}")
+    (result,) = outcomes(destination(), 1, answer(200, b"<p>" + b"x" * 5_000))
+    assert str(result.reason).endswith(f"It starts with: <p>{'x' * 297}")
 
 
 @pytest.mark.parametrize("body", [b"{" + b" " * 99 + b"}", b'{"errors":[]}', b'{"errors":[{"batch_index":0}]}'])
@@ -313,7 +313,7 @@ V1_EVENT = call({"name": "a"}, "https://track.customer.io/api/v1/customers/cus_1
 
 
 def test_an_empty_answer_is_success_only_where_it_is_documented():
-    for one, status, kind in (
+    for prepared_call, status, kind in (
         (FORM, 204, Delivered),
         (FORM, 200, Deferred),
         (FORM, 202, Deferred),
@@ -321,8 +321,8 @@ def test_an_empty_answer_is_success_only_where_it_is_documented():
         (V1_EVENT, 200, Deferred),
     ):
         it = destination()
-        (outcome,) = it.read(it.prepare([one], origin(None)).calls, answer(status, b""))
-        assert type(outcome) is kind, (one.url, status)
+        (outcome,) = it.read(it.prepare([prepared_call], origin(None)).calls, answer(status, b""))
+        assert type(outcome) is kind, (prepared_call.url, status)
 
 
 async def checked(body: bytes, status: int = 200, *, truncated: bool = False):
@@ -358,9 +358,9 @@ def test_a_call_of_v1_that_is_not_found_is_retried(status):
 
 @pytest.mark.parametrize("status", [302, 401, 403, 404])
 def test_reason_of_a_hold_contains_the_response(status):
-    (one,) = outcomes(destination(), 1, answer(status, b"go away"))
-    assert f"responded with {status}: go away" in str(one.reason)
-    assert "Check" in str(one.reason)
+    (result,) = outcomes(destination(), 1, answer(status, b"go away"))
+    assert f"responded with {status}: go away" in str(result.reason)
+    assert "Check" in str(result.reason)
 
 
 def test_errors_inside_a_200_count_too():
@@ -409,15 +409,15 @@ def test_configuration_errors_block_the_endpoint(status):
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_temporary_errors_are_retried(status):
-    (one,) = outcomes(destination(), 1, answer(status, b"", **{"retry-after": "7"}))
-    assert isinstance(one, Deferred)
-    assert (one.retry_after_ms, one.throttled, one.alone) == (7_000, status == 429, False)
+    (result,) = outcomes(destination(), 1, answer(status, b"", **{"retry-after": "7"}))
+    assert isinstance(result, Deferred)
+    assert (result.retry_after_ms, result.throttled, result.alone) == (7_000, status == 429, False)
 
 
 def test_missing_response_is_retried():
-    (one,) = outcomes(destination(), 1, NoResponse(reason=plain("timed out after 15000 ms"), duration_ms=15_000))
-    assert isinstance(one, Deferred)
-    assert "timed out" in str(one.reason)
+    (result,) = outcomes(destination(), 1, NoResponse(reason=plain("timed out after 15000 ms"), duration_ms=15_000))
+    assert isinstance(result, Deferred)
+    assert "timed out" in str(result.reason)
 
 
 @pytest.mark.parametrize(

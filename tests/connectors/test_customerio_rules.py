@@ -17,7 +17,7 @@ NOW_S = 1_789_000_000
 ULID = "01K4VJ0W00QF7D2S9N3B6X8C1M"
 DEVICE = {"token": "tok", "platform": "ios"}
 TO_OBJECT = {"identifiers": {"object_type_id": "1", "object_id": "team_9"}}
-# Where a payload is not the point: the corrections off, so that a call stands alone with its fault.
+# For tests that are not about payloads: without corrections, a call is sent alone with its error.
 AS_WRITTEN = {"correct_action": False, "correct_event_id": False, "correct_timestamp": False, "keep_profile": False}
 
 
@@ -331,10 +331,10 @@ def test_valid_call_is_sent_unchanged_without_verdicts(item):
 def test_v1_calls_are_sent_alone_with_their_own_body(method, path, payload):
     result = prepared(payload, path, method)
     assert result.verdicts == ()
-    (one,) = result.calls
+    (ready,) = result.calls
     without_body = method == "DELETE" or "suppress" in path
-    assert (one.method, one.url, one.batchable) == (method, BASE + path, False)
-    assert one.body == (b"" if without_body else msgspec.json.encode(payload))
+    assert (ready.method, ready.url, ready.batchable) == (method, BASE + path, False)
+    assert ready.body == (b"" if without_body else msgspec.json.encode(payload))
 
 
 def test_v1_event_gets_an_id_and_a_timestamp():

@@ -99,14 +99,14 @@ async def test_an_answer_that_does_not_come_is_timed_out():
 
 
 class Names(AbstractResolver):
-    """Resolves names from a table, one list of addresses for each time it is asked, and records the questions."""
+    """Resolves names from a table, one list of addresses per lookup, and records the lookups."""
 
     def __init__(self, table: dict[str, list[list[str]]]) -> None:
         self.table = table
-        self.asked: list[str] = []
+        self.lookups: list[str] = []
 
     async def resolve(self, host, port=0, family=socket.AF_UNSPEC):  # noqa: ARG002 - the interface's
-        self.asked.append(host)
+        self.lookups.append(host)
         answers = self.table.get(host.lower())
         if answers is None:
             raise OSError("unknown name")
@@ -148,7 +148,7 @@ async def dial(url: str, *, allowed: str = "", names: dict[str, list[list[str]]]
         checked = await transport.refused_address(url)
     assert isinstance(result, NoResponse)
     assert (checked is None) == (result.refused is None), url
-    return result, dialed.addresses, resolver.asked
+    return result, dialed.addresses, resolver.lookups
 
 
 async def test_loopback_is_not_reached_unless_it_is_allowed():
@@ -184,8 +184,8 @@ async def test_a_public_address_is_dialed(address):
     host = f"[{address}]" if ":" in address else address
     result, dialed, _ = await dial(f"http://{host}:81/")
     assert (result.refused, dialed) == (None, [(address, 81)])
-    _, dialed, asked = await dial("https://crm.example/", names={"crm.example": [[address]]})
-    assert (dialed, asked[:1]) == ([(address, 443)], ["crm.example"])
+    _, dialed, lookups = await dial("https://crm.example/", names={"crm.example": [[address]]})
+    assert (dialed, lookups[:1]) == ([(address, 443)], ["crm.example"])
 
 
 @pytest.mark.parametrize("public", [["1.1.1.1"], ["2606:4700::1111"], ["8.8.8.8", "1.1.1.1"]])
@@ -200,7 +200,7 @@ async def test_the_address_that_was_checked_is_the_one_dialed():
     dialed, resolver = Dialed(), Names(rebinding)
     async with HttpTransport(resolver=resolver, socket_factory=dialed) as transport:
         await transport.send(Request(method="POST", url="http://crm.example/", headers={}, body=b""))
-    assert (dialed.addresses, resolver.asked) == ([("1.1.1.1", 80)], ["crm.example"])
+    assert (dialed.addresses, resolver.lookups) == ([("1.1.1.1", 80)], ["crm.example"])
     async with HttpTransport(resolver=resolver, socket_factory=dialed) as transport:
         later = await transport.send(Request(method="POST", url="http://crm.example/", headers={}, body=b""))
     assert (later.refused is not None, len(dialed.addresses)) == (True, 1)

@@ -87,10 +87,10 @@ async def test_typed_code_survives_every_way_off_the_page(nicobar):
 async def test_leaving_with_unsaved_code_asks_for_confirmation(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
-        asked = []
+        requests = []
 
         async def stay(dialog):
-            asked.append(dialog.type)
+            requests.append(dialog.type)
             await dialog.dismiss()
 
         page.on("dialog", stay)
@@ -104,14 +104,14 @@ async def test_leaving_with_unsaved_code_asks_for_confirmation(nicobar):
         await expect(page.locator("#saved")).to_contain_text("could not be saved")
         await page.get_by_role("button", name="Continue to test").click()
         assert page.url.endswith("/code"), "a test would run the old code"
-        assert asked == ["beforeunload"]
+        assert requests == ["beforeunload"]
         assert "return webhook" in await code_editor(page).inner_text()
         await page.unroute("**/text")
         await kept(page, SILENT)
         await page.locator(".steps a[href$='/test']").click()
         await page.wait_for_url("**/test")
         assert (await the_draft(nicobar, draft)).code == SILENT
-        assert asked == ["beforeunload"]
+        assert requests == ["beforeunload"]
         assert not [
             problem for problem in problems if "ERR_FAILED" not in problem and not problem.startswith("dialog")
         ]

@@ -60,13 +60,13 @@ async def test_types_variables_headers_and_disabling_are_saved(nicobar):
         endpoint = await make_http(page, nicobar)
         await page.goto(f"{endpoint}/settings")
         await page.get_by_label("Selected event types").check()
-        whole = page.get_by_label("refund", exact=True)
+        family = page.get_by_label("refund", exact=True)
         refunds = page.get_by_role("group", name="refund")
-        await whole.check()
+        await family.check()
         await expect(refunds.get_by_label("succeeded")).to_be_checked()
         await refunds.get_by_label("failed").uncheck()
-        await expect(whole).to_have_js_property("indeterminate", value=True)
-        await expect(whole).not_to_be_checked()
+        await expect(family).to_have_js_property("indeterminate", value=True)
+        await expect(family).not_to_be_checked()
         await page.get_by_text("Variables").click()
         await page.get_by_label("One NAME=value per line").fill(f"PLAN=pro\nNOTE={EVIL}")
         await page.get_by_text("Headers", exact=True).click()
@@ -76,9 +76,9 @@ async def test_types_variables_headers_and_disabling_are_saved(nicobar):
         await page.get_by_label("Value 2").fill("one")
         await page.get_by_role("button", name="Save").click()
         await page.wait_for_url(endpoint)
-        (known,) = nicobar.runtime.configuration.snapshot.endpoints
-        assert known.event_types == ("refund.succeeded",)
-        assert known.variables == {"PLAN": "pro", "NOTE": EVIL}
+        (stored,) = nicobar.runtime.configuration.snapshot.endpoints
+        assert stored.event_types == ("refund.succeeded",)
+        assert stored.variables == {"PLAN": "pro", "NOTE": EVIL}
         # A secret stays when its value is left empty; a header without a name goes.
         await page.goto(f"{endpoint}/settings")
         assert "not-to-be-shown" not in await page.content()
@@ -86,8 +86,8 @@ async def test_types_variables_headers_and_disabling_are_saved(nicobar):
         await page.get_by_label("Header 2").fill("")
         await page.get_by_role("button", name="Save").click()
         await page.wait_for_url(endpoint)
-        (known,) = nicobar.runtime.configuration.snapshot.endpoints
-        assert endpoint_headers(nicobar.runtime.vault, known) == {"authorization": "Bearer not-to-be-shown"}
+        (stored,) = nicobar.runtime.configuration.snapshot.endpoints
+        assert endpoint_headers(nicobar.runtime.vault, stored) == {"authorization": "Bearer not-to-be-shown"}
         # Invalid input is explained and kept.
         await page.goto(f"{endpoint}/settings")
         await page.get_by_label("Header 2").fill("webhook-id")
@@ -111,8 +111,8 @@ async def test_new_credentials_end_a_hold_but_not_a_pause(nicobar):
         page, _ = await open_page(it)
         await set_password(page, nicobar)
         endpoint = await make_http(page, nicobar)
-        (known,) = nicobar.runtime.configuration.snapshot.endpoints
-        await nicobar.pause(known, "401", by_hand=False)
+        (stored,) = nicobar.runtime.configuration.snapshot.endpoints
+        await nicobar.pause(stored, "401", by_hand=False)
         for secret, paused in (("", True), (new_webhook_secret(), False)):
             await page.goto(f"{endpoint}/settings")
             await page.locator("#field_secret").fill(secret)
@@ -141,8 +141,8 @@ async def test_families_work_without_javascript_and_an_empty_choice_is_rejected(
         await page.get_by_label("dunning", exact=True).check()
         await page.get_by_role("button", name="Save").click()
         await page.wait_for_url(endpoint)
-        (known,) = nicobar.runtime.configuration.snapshot.endpoints
-        assert known.event_types == ("dunning.recovered", "dunning.started")
+        (stored,) = nicobar.runtime.configuration.snapshot.endpoints
+        assert stored.event_types == ("dunning.recovered", "dunning.started")
         answer = await send_form(page, f"{endpoint}/settings", name="Customer.io", variables="not a line")
         assert answer.status == 422
 

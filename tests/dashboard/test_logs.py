@@ -352,20 +352,25 @@ def test_a_percentile_is_a_measured_value():
 
 
 async def test_the_wait_reason_is_the_outermost_cause(nicobar):
-    known, _ = await furnish(nicobar, HANDLER)
+    furnished, _ = await furnish(nicobar, HANDLER)
     pending = Delivery(
-        message_id="m", endpoint_id=known.id, state=DeliveryState.PENDING, tries=0, due_at_ms=10, reason=plain("why")
+        message_id="m",
+        endpoint_id=furnished.id,
+        state=DeliveryState.PENDING,
+        tries=0,
+        due_at_ms=10,
+        reason=plain("why"),
     )
     open_breaker = Breaker(state=BreakerState.OPEN, reason=plain("503"), probe_at_ms=99)
 
-    def cause(endpoint=known, breaker=None, **changes):
+    def cause(endpoint=furnished, breaker=None, **changes):
         wait = wait_of(msgspec.structs.replace(pending, **changes), endpoint, breaker, 10)
         return wait and (wait.cause, wait.until_ms, wait.reason)
 
     assert cause(state=DeliveryState.SUCCESS) is None
     assert cause(state=DeliveryState.SENDING) == (WaitCause.SENDING, None, None)
     assert cause(None) == (WaitCause.REMOVED, None, None)
-    paused = msgspec.structs.replace(known, paused_reason=plain("wrong key"))
+    paused = msgspec.structs.replace(furnished, paused_reason=plain("wrong key"))
     assert cause(paused, open_breaker, due_at_ms=None) == (WaitCause.PAUSED, None, plain("wrong key"))
     assert cause(paused, Breaker(hold=Hold(probe_at_ms=77))) == (WaitCause.PAUSED, 77, plain("wrong key"))
     assert cause(msgspec.structs.replace(paused, disabled=True)) == (WaitCause.DISABLED, None, None)

@@ -87,24 +87,24 @@ async def test_a_draft_s_credentials_do_not_follow_to_another_host(nicobar, visi
     status, text, _ = await visitor.ask("GET", f"{path}?check=1")
     assert (status, "Credentials are valid." in text) == (200, True)
     assert (await audit(nicobar))[0] == ("endpoint.check", f"stored credentials used for {nicobar.emulator.url}")
-    asked = len(nicobar.state.requests)
+    request_count = len(nicobar.state.requests)
     for more in ({}, {"field_site_id": "own"}):
         status, text, _ = await visitor.send(
             path, name="New", field_base_url="http://127.0.0.3:9", action="check", **more
         )
         names = "api_key" if more else "site_id, api_key"
         assert (status, f"Enter these again, or remove them: {names}." in shown(text)) == (422, True)
-    assert len(nicobar.state.requests) == asked
+    assert len(nicobar.state.requests) == request_count
 
 
 async def test_settings_reject_a_new_private_address(tmp_path):
     async with installation(tmp_path, allowed_addresses="127.0.0.0/8") as nicobar, visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
-        known, _ = await furnish(nicobar, HANDLER, base_url="http://127.0.0.2:9")
+        furnished, _ = await furnish(nicobar, HANDLER, base_url="http://127.0.0.2:9")
         cookies = visitor.http.cookie_jar.filter_cookies(URL(nicobar.url))
     async with installation(tmp_path, allowed_addresses="") as nicobar, visiting(nicobar) as visitor:
         visitor.http.cookie_jar.update_cookies(cookies)
-        path = f"/webhooks/{known.id}/settings"
+        path = f"/webhooks/{furnished.id}/settings"
         await visitor.ask("GET", path)
         keys = {"field_site_id": "s", "field_api_key": "k"}
         status, text, _ = await visitor.send(path, name="X", field_base_url="http://127.0.0.3:9", **keys)
@@ -116,8 +116,8 @@ async def test_settings_reject_a_new_private_address(tmp_path):
 
 
 async def test_stored_credentials_are_not_kept_for_another_host(nicobar, visitor):
-    known, _ = await furnish(nicobar, HANDLER)
-    path = f"/webhooks/{known.id}/settings"
+    furnished, _ = await furnish(nicobar, HANDLER)
+    path = f"/webhooks/{furnished.id}/settings"
     await visitor.ask("GET", path)
     status, text, _ = await visitor.send(path, name="X", field_base_url="http://127.0.0.3:9")
     assert (status, "Enter these again, or remove them: site_id, api_key." in shown(text)) == (422, True)

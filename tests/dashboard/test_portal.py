@@ -95,13 +95,13 @@ async def test_a_link_opens_one_application_until_it_expires(api):
         assert (entry["actor"], entry["subject"]) == ("link ada", endpoint.id)
         # Objects of other applications are not found by any page and not changed by any form.
         before = await api.nicobar.runtime.store.snapshot()
-        asked = 0
+        requests = 0
         for method in ("GET", "POST"):
             for route in routes(method):
                 parameters = {name: value for name, value in foreign.items() if f"{{{name}}}" in route}
                 if not parameters:
                     continue
-                asked += 1
+                requests += 1
                 answer = await page.request.fetch(
                     api.url + route.format_map(Places(foreign)),
                     method=method,
@@ -109,7 +109,7 @@ async def test_a_link_opens_one_application_until_it_expires(api):
                     max_redirects=0,
                 )
                 assert answer.status == 404, (method, route, answer.status)
-        assert asked > 10
+        assert requests > 10
         # Nor does any page without a name in its address show it.
         for route in routes("GET"):
             if "{" not in route:

@@ -28,16 +28,16 @@ async def accept(nicobar, address, event_id, customer=ADA):
 
 async def fill(nicobar):
     """Three endpoints: one that is paused, one whose destination does not answer, one where nothing waits."""
-    held, address = await furnish(nicobar, HANDLER, name="Held")
+    paused, address = await furnish(nicobar, HANDLER, name="Held")
     await furnish(nicobar, HANDLER, name="Down", base_url="http://127.0.0.1:9")
     await furnish(nicobar, HANDLER, name="Well")
-    await nicobar.pause(held, "paused by hand")
+    await nicobar.pause(paused, "paused by hand")
     await accept(nicobar, address, "evt_1")
     for _ in range(2):
         await nicobar.next_recorded()
     await accept(nicobar, address, "evt_2")
     await nicobar.next_recorded()
-    return held, address
+    return paused, address
 
 
 async def test_the_queue_shows_wait_reasons_and_resumes(nicobar):
@@ -47,7 +47,7 @@ async def test_the_queue_shows_wait_reasons_and_resumes(nicobar):
         await page.keyboard.press("g")
         await page.keyboard.press("q")
         await page.get_by_text("Queue is empty").wait_for()
-        held, _ = await fill(nicobar)
+        paused, _ = await fill(nicobar)
         await page.reload()
         await expect(page.locator("main .facts")).to_contain_text("4")
         lanes = page.locator(".lane")
@@ -69,7 +69,7 @@ async def test_the_queue_shows_wait_reasons_and_resumes(nicobar):
         await first.get_by_role("button", name="Resume").click()
         await page.wait_for_url("**/webhooks/ep_*")
         for _ in range(2):
-            while (await nicobar.next_recorded()).endpoint.id != held.id:
+            while (await nicobar.next_recorded()).endpoint.id != paused.id:
                 pass
         await page.goto(f"{nicobar.url}/queue")
         await expect(lanes).to_have_count(1)

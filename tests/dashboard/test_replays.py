@@ -33,9 +33,9 @@ async def nicobar(tmp_path):
 
 
 def test_the_url_contains_the_whole_replay_request():
-    asked = read({"kind": ("recover",), "since": ("1h",)}, NOW_MS)
-    assert (asked.which.since_ms, asked.which.until_ms) == (NOW_MS - HOUR_MS, NOW_MS)
-    assert asked.which.states == (DeliveryState.FAILED,)
+    form = read({"kind": ("recover",), "since": ("1h",)}, NOW_MS)
+    assert (form.which.since_ms, form.which.until_ms) == (NOW_MS - HOUR_MS, NOW_MS)
+    assert form.which.states == (DeliveryState.FAILED,)
     bulk = {
         "kind": ("bulk",),
         "since": ("date",),

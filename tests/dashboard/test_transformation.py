@@ -82,9 +82,9 @@ async def test_a_draft_is_compared_published_and_a_version_restored(nicobar):
         await expect(page.locator("#compared ins")).to_have_text([re.compile(r"'paid'")])
         await page.get_by_role("button", name="Restore version").click()
         await expect(page.locator("tbody tr")).to_have_count(3)
-        (known,) = nicobar.runtime.configuration.snapshot.endpoints
-        assert (known.transformation.version, known.transformation.code) == (3, FIRST)
-        entries = await nicobar.runtime.store.audit(AuditFilter(subject=known.id), limit=1)
+        (stored,) = nicobar.runtime.configuration.snapshot.endpoints
+        assert (stored.transformation.version, stored.transformation.code) == (3, FIRST)
+        entries = await nicobar.runtime.store.audit(AuditFilter(subject=stored.id), limit=1)
         assert (entries.items[0].action, entries.items[0].detail) == ("transformation.restore", "version 1")
         # Again it is what runs already: no version more. One that never was cannot be restored.
         for version, status in (("1", 303), ("9", 404), ("x", 404)):

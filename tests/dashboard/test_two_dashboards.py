@@ -46,12 +46,12 @@ async def test_wrong_passwords_count_across_processes(nicobar, other_url):
     async with visiting(nicobar) as visitor:
         beside = Visitor(other_url, visitor.http)
         for number in range(MAX_WRONG):
-            asked = (visitor, beside)[number % 2]
-            await asked.ask("GET", "/login")
-            assert (await asked.send("/login", password="wrong"))[0] == 422
-        for asked in (visitor, beside):
-            await asked.ask("GET", "/login")
-            assert (await asked.send("/login", password=PASSWORD))[0] == 429
+            chosen = (visitor, beside)[number % 2]
+            await chosen.ask("GET", "/login")
+            assert (await chosen.send("/login", password="wrong"))[0] == 422
+        for chosen in (visitor, beside):
+            await chosen.ask("GET", "/login")
+            assert (await chosen.send("/login", password=PASSWORD))[0] == 429
 
 
 async def test_every_process_shows_a_test_event_that_was_sent_once(nicobar, owner, other_url):
@@ -64,8 +64,8 @@ async def test_every_process_shows_a_test_event_that_was_sent_once(nicobar, owne
     assert (await visitor.send(f"{here}/send", **sent))[0] == 303
     await beside.ask("GET", here)
     assert (await beside.send(f"{here}/send", **sent))[0] == 303
-    for asked in (visitor, beside):
-        status, text, _ = await asked.ask("GET", f"{here}/sent/{test_id}")
+    for chosen in (visitor, beside):
+        status, text, _ = await chosen.ask("GET", f"{here}/sent/{test_id}")
         assert status == 200
         assert "Order Paid" in text
     assert len(nicobar.state.activities) == 1

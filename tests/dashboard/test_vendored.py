@@ -18,12 +18,12 @@ MAX_BYTES = 400_000
 
 
 def test_the_bundle_matches_its_list_and_licenses():
-    told = json.loads((VENDOR / "editor.json").read_text("utf-8"))
-    bundle = (VENDOR / told["file"]).read_bytes()
-    assert hashlib.sha256(bundle).hexdigest() == told["sha256"]
+    manifest = json.loads((VENDOR / "editor.json").read_text("utf-8"))
+    bundle = (VENDOR / manifest["file"]).read_bytes()
+    assert hashlib.sha256(bundle).hexdigest() == manifest["sha256"]
     assert len(bundle) < MAX_BYTES
     licenses = (VENDOR / "editor.LICENSES.txt").read_text("utf-8")
-    for item in told["made_of"]:
+    for item in manifest["made_of"]:
         assert item["license"] == "MIT"
         assert f"{item['name']} {item['version']}\n" in licenses
 

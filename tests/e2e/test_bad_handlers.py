@@ -1,4 +1,4 @@
-"""Every way that a handler can go wrong fails its own event, says why, and holds nobody up."""
+"""Every handler error fails only its own event, with a reason, and blocks no other."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A disk that is full, one that takes no writes any more, and one that never took any: real processes, real file
-systems. Nothing that was acknowledged is lost, and work goes on when the disk does.
+"""A full disk, a disk that became read-only and a read-only file system: real processes, real file systems. No
+acknowledged event is lost, and work resumes with the disk.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Reading:
 
 
 class World:
-    """A server, an emulator, and a sender that remembers what was acknowledged."""
+    """A server, an emulator, and a sender that remembers the acknowledged events."""
 
     def __init__(self, directory: Path, data_dir: Path, *more: str) -> None:
         self.emulator, line = _start(directory, "emulator", "--port", "0", until="emulator: http")
@@ -68,7 +68,7 @@ class World:
         token = re.search(r"/in/(\S+)", applied.stdout)[1]
         arguments = ("serve", "--port", "0", "--data-dir", str(data_dir), *more)
         self.server, line = _start(directory, *arguments, until='"running"')
-        self.said = Reading(self.server)
+        self.log = Reading(self.server)
         self.url = f"{re.search(r'http://[0-9.:]+', line)[0]}/in/{token}"
         self.acknowledged: set[str] = set()
 
@@ -87,7 +87,7 @@ class World:
             with error:
                 return error.code, error.headers.get("retry-after")
 
-    def told(self) -> list[str]:
+    def recorded(self) -> list[str]:
         """Whose events Customer.io holds."""
         url = f"http://127.0.0.1:{self.emulator_port}/emulator/activities?limit=10000"
         with urllib.request.urlopen(url) as answer:
@@ -98,9 +98,9 @@ class World:
         code = self.server.wait(timeout=PATIENCE_S)
         self.emulator.send_signal(signal.SIGTERM)
         self.emulator.communicate(timeout=PATIENCE_S)
-        self.said.thread.join()
-        assert code == 0, self.said.last
-        assert not [line for line in self.said.counts if " " in line and "Error" in line], self.said.counts
+        self.log.thread.join()
+        assert code == 0, self.log.last
+        assert not [line for line in self.log.counts if " " in line and "Error" in line], self.log.counts
 
 
 @contextmanager
@@ -127,7 +127,7 @@ def remount(path: Path, option: str) -> None:
 
 
 def until_refused(it: World) -> int:
-    """Sends until an event is refused; returns its number."""
+    """Sends until an event is rejected; returns its number."""
     for number in range(MAX_EVENTS):
         status, retry_after = it.send(number)
         if status != 202:
@@ -137,9 +137,9 @@ def until_refused(it: World) -> int:
 
 
 def check_everything_arrived(it: World) -> None:
-    it.said.wait("delivered", len(it.acknowledged))
-    told = it.told()
-    assert len(told) == len(set(told)) == len(it.acknowledged), "each once"
+    it.log.wait("delivered", len(it.acknowledged))
+    recorded = it.recorded()
+    assert len(recorded) == len(set(recorded)) == len(it.acknowledged), "each once"
 
 
 @needs_root
@@ -186,8 +186,8 @@ def test_sigterm_with_a_hanging_destination_requeues_deliveries_in_time(tmp_path
         url = f"http://127.0.0.1:{it.emulator_port}/emulator/faults"
         urllib.request.urlopen(urllib.request.Request(url, data=faults, method="PUT")).close()
         assert it.send(1)[0] == 202
-        it.said.wait("accepted", 1)
-    # `world` has asserted that the server ended with 0; what was in flight is the next process's.
+        it.log.wait("accepted", 1)
+    # `world` has asserted that the server ended with 0; the next process continues the deliveries in flight.
     with sqlite3.connect(tmp_path / "data" / "nicobar.db") as connection:
         assert connection.execute("SELECT state, tries FROM deliveries").fetchall() == [("pending", 0)]
     connection.close()

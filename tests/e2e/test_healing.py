@@ -45,7 +45,7 @@ async def wait_for_all(nicobar: Running) -> None:
 
 
 def alerts(nicobar: Running) -> list[str]:
-    return [cause.split("/")[0] for cause in nicobar.runtime.alerts._told]
+    return [cause.split("/")[0] for cause in nicobar.runtime.alerts._hour_of_cause]
 
 
 @pytest.mark.parametrize("status", [403, 404, 302, 401])

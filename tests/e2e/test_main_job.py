@@ -122,7 +122,7 @@ async def test_a_later_process_finishes_an_earlier_one_s_work(tmp_path):
             pass
         _, answer = await nicobar.send_sample("payment.succeeded", "evt_1")
         await nicobar.next_recorded()
-        # As a killed process leaves it: taken, and never recorded.
+        # As a killed process leaves it: claimed, but never recorded.
         store = nicobar.runtime.store
         (endpoint,) = nicobar.runtime.configuration.snapshot.endpoints
         later_ms = nicobar.runtime.clock.now_ms() + 3_600_000

@@ -41,7 +41,7 @@ def ready(it) -> tuple[int, dict]:
 
 
 def becomes_ready(url: str) -> dict:
-    """The first answer that says so once a handler process has started."""
+    """The first ready answer after a handler process has started."""
     for _ in range(PATIENCE_S):
         status, answer = ask(f"{url}/readyz")
         if status == 200 and part(answer, "sandbox")["state"] == "ok":
@@ -76,10 +76,10 @@ def overwrite_log(path) -> None:
 @contextmanager
 def write_lock(database):
     """Another process's open write, as far as the server can tell."""
-    with closing(sqlite3.connect(database, isolation_level=None)) as held:
-        held.execute("BEGIN IMMEDIATE")
+    with closing(sqlite3.connect(database, isolation_level=None)) as blocker:
+        blocker.execute("BEGIN IMMEDIATE")
         yield
-        held.execute("ROLLBACK")
+        blocker.execute("ROLLBACK")
 
 
 def test_a_healthy_server_is_ready_and_lists_its_parts(tmp_path):
@@ -156,9 +156,9 @@ def test_another_write_lock_is_named_and_reads_are_answered(tmp_path):
             status, answer = ask(f"{base(it)}/api/v1/app", authorization=f"Bearer {token}")
             assert status == 200, answer
             assert answer["data"][0]["uid"] == "default"
-            held = sqlite3.connect(data / "nicobar.db")
-            assert held.execute("SELECT last_used_at_ms FROM tokens").fetchone() == (None,), "it is still locked"
-            held.close()
+            blocker = sqlite3.connect(data / "nicobar.db")
+            assert blocker.execute("SELECT last_used_at_ms FROM tokens").fetchone() == (None,), "it is still locked"
+            blocker.close()
             assert ask(f"{base(it)}/healthz")[0] == 200
         assert it.send(1)[0] == 202
         becomes_ready(base(it))

@@ -132,19 +132,19 @@ async def test_every_call_that_the_emulator_accepts_is_delivered():
     server = await Server.start(create_app(State()), "127.0.0.1", 0)
     given_settings = {"base_url": server.url, "keep_profile": False}
     it = CustomerIo().open(given_settings, {"site_id": "demo-site", "api_key": "demo-key"})
-    asked = [Call(method="POST", url=it.url, headers={}, payload=item) for item in v2_bases()]
+    base_calls = [Call(method="POST", url=it.url, headers={}, payload=item) for item in v2_bases()]
     for documented in V1_CALLS:
         url = f"{server.url}/api/v1/" + "/".join(documented.segments).replace("*", "7")
-        asked.append(Call(method=documented.method, url=url, headers={}, payload=V1_BODIES[documented.body]))
+        base_calls.append(Call(method=documented.method, url=url, headers={}, payload=V1_BODIES[documented.body]))
     origin = Origin(message_id="msg_1", endpoint_id="ep_1", occurred_at_ms=1, now_ms=1, customer=None)
     try:
         async with HttpTransport(allowed=AllowedAddresses.read("127.0.0.1")) as transport:
-            for call in asked:
+            for call in base_calls:
                 prepared = it.prepare([call], origin)
                 assert prepared.calls, prepared.verdicts
                 answer = await transport.send(it.pack(prepared.calls))
                 assert it.read(prepared.calls, answer) == [Delivered()], (call, answer)
-            batch = it.prepare(asked[:18], origin).calls
+            batch = it.prepare(base_calls[:18], origin).calls
             assert it.read(batch, await transport.send(it.pack(batch))) == [Delivered()] * 18
             assert (await it.check_credentials(transport)).finding is Finding.GOOD
     finally:
@@ -209,7 +209,7 @@ def test_both_judge_arbitrary_bodies_of_v1_alike_and_never_raise(body):
     [
         ({"action": "add_relationships", "relationships": [{"identifiers": TEAM}]}, True),
         ({"action": "delete_relationships", "relationships": [{"identifiers": {"cio_object_id": "obj"}}]}, True),
-        # As large as it likes: it is no attribute.
+        # Any size: it is not an attribute.
         ({"action": "add_relationships", "relationships": [{"identifiers": TEAM}] * 50}, True),
         ({"action": "add_relationships", "relationships": []}, True),
         ({"action": "identify", "relationships": [{"identifiers": TEAM}]}, False),

@@ -192,7 +192,7 @@ def steps(work) -> int:
 
 
 def full(others: int) -> State:
-    """Somebody with an anonymous id and two events under it, beside so many others with everything."""
+    """A person with an anonymous id and two events under it, among the given number of others with all data."""
     it = State(now=lambda: NOW)
     for number in range(others):
         send(it, "identify", f"other{number}", attributes={"email": f"o{number}@northpine.example"})

@@ -200,8 +200,10 @@ async def test_a_redirect_names_another_host_and_stores_nothing(emulator):
 @pytest.mark.parametrize(("status", "answered"), [(None, 207), (200, 200)])
 async def test_one_item_of_a_batch_is_rejected_alone(emulator, status, answered):
     await emulator.ask("PUT", "/emulator/faults", {"refuse_item": 1, "status": status})
-    said, answer, _ = await emulator.ask("POST", "/api/v2/batch", {"batch": [{**EVENT, "name": n} for n in "abc"]})
-    assert (said, [item["batch_index"] for item in answer["errors"]]) == (answered, [1])
+    answer_status, answer, _ = await emulator.ask(
+        "POST", "/api/v2/batch", {"batch": [{**EVENT, "name": n} for n in "abc"]}
+    )
+    assert (answer_status, [item["batch_index"] for item in answer["errors"]]) == (answered, [1])
     assert await emulator.count() == 2
 
 

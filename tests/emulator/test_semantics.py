@@ -262,7 +262,7 @@ def test_an_event_with_the_name_sends_the_email():
 
 
 @pytest.mark.parametrize(
-    ("known", "event", "why"),
+    ("profile", "event", "why"),
     [
         ({"plan": "pro"}, PAID, "no email address"),
         (KNOWN, {**PAID, "name": "Paid"}, "differs in case"),
@@ -272,9 +272,9 @@ def test_an_event_with_the_name_sends_the_email():
         (ADDRESS, PAID, "customer.plan"),
     ],
 )
-def test_an_unsent_email_shows_its_reason(known, event, why):
+def test_an_unsent_email_shows_its_reason(profile, event, why):
     it = World(WELCOME)
-    it.send("identify", attributes=known)
+    it.send("identify", attributes=profile)
     it.send("event", **event)
     (mail,) = it.campaigns.emails
     assert why in str(mail.why_not)

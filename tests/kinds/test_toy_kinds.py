@@ -32,7 +32,7 @@ def kinds():
 
 @contextmanager
 def mail_server():
-    """A local Acme Mail: its address, and the emails that it got."""
+    """A local Acme Mail server: its address, and the emails it received."""
     emails: list[dict[str, object]] = []
 
     class Handler(BaseHTTPRequestHandler):

@@ -31,7 +31,7 @@ UNAUTHORIZED, X, Y = (reason("c", text) for text in ("401", "x", "y"))
 
 
 class Office:
-    """Takes mails."""
+    """An SMTP server that keeps the received emails."""
 
     def __init__(self) -> None:
         self.letters: list[str] = []
@@ -145,9 +145,9 @@ async def test_an_endpoint_that_keeps_changing_becomes_no_storm(tmp_path):
         for _ in range(50):
             for kind in (AlertType.PAUSED, AlertType.RECOVERED):
                 await it.tell(Alert(type=kind, endpoint=shop, reason=X))
-        told = await waiting(store, ops.seq, clock.now_ms())
-        assert len(told) == 2 * MAX_CAUSES_AN_HOUR
-        assert told[-2]["data"]["reason"] == f"x{NO_MORE}"
+        queued = await waiting(store, ops.seq, clock.now_ms())
+        assert len(queued) == 2 * MAX_CAUSES_AN_HOUR
+        assert queued[-2]["data"]["reason"] == f"x{NO_MORE}"
         clock.move(HOUR_MS)
         await it.tell(Alert(type=AlertType.PAUSED, endpoint=shop, reason=X))
         assert len(await waiting(store, ops.seq, clock.now_ms())) == 2 * MAX_CAUSES_AN_HOUR + 1
@@ -161,9 +161,9 @@ async def test_failures_that_all_differ_become_no_storm(tmp_path):
             for number in range(100):
                 entry = Alert(type=AlertType.EXHAUSTED, endpoint=shop, reason=X, cause=f"threw: {number}/{hour}")
                 await it.tell(entry)
-            told = await waiting(store, ops.seq, clock.now_ms())
-            assert len(told) == hour * MAX_CAUSES_AN_HOUR
-            assert [item["data"]["reason"] for item in told[-2:]] == ["x", f"x{NO_MORE}"]
+            queued = await waiting(store, ops.seq, clock.now_ms())
+            assert len(queued) == hour * MAX_CAUSES_AN_HOUR
+            assert [item["data"]["reason"] for item in queued[-2:]] == ["x", f"x{NO_MORE}"]
             clock.move(HOUR_MS)
         await it.tell(Alert(type=AlertType.PAUSED, endpoint=shop, reason=UNAUTHORIZED))
         assert len(await waiting(store, ops.seq, clock.now_ms())) == 2 * MAX_CAUSES_AN_HOUR + 1
@@ -178,9 +178,9 @@ async def test_alerts_and_emails_contain_no_values(tmp_path):
             "rejected_required", "Customer.io rejected the call: %(text)s.", "Add %(name)s.", text="Ada", name="Ada"
         )
         await it.tell(Alert(type=AlertType.EXHAUSTED, endpoint=shop, reason=rejected, cause="refused"))
-        (told,) = await waiting(store, ops.seq, clock.now_ms())
-        assert told["data"]["reason"] == "Customer.io rejected the call: …. Add …."
-        assert told["data"]["code"] == "rejected_required"
+        (queued,) = await waiting(store, ops.seq, clock.now_ms())
+        assert queued["data"]["reason"] == "Customer.io rejected the call: …. Add …."
+        assert queued["data"]["code"] == "rejected_required"
         async with asyncio.timeout(PATIENCE_S):
             await post.came.wait()
         await it.close()
@@ -266,12 +266,12 @@ def test_incomplete_email_settings_are_an_error_without_the_url(given):
 
 async def test_three_invalid_signatures_in_a_row_raise_an_alert(tmp_path):
     async with running(tmp_path, None) as nicobar:
-        store, told = nicobar.runtime.store, nicobar.runtime.alerts._hour_of_cause
+        store, hours = nicobar.runtime.store, nicobar.runtime.alerts._hour_of_cause
         wrong = {"webhook-id": "evt_1", "webhook-timestamp": "1", "webhook-signature": "v1,x"}
         for number, refused in enumerate((2, 2, 3)):
             for _ in range(refused):
                 assert (await nicobar.send(b"{}", headers=wrong))[0] == 401
-            assert len(told) == int(refused == 3)
+            assert len(hours) == int(refused == 3)
             assert (await nicobar.send_sample("payment.succeeded", f"evt_{number}"))[0] == 202
         assert await store.backlog() == []
 

@@ -6,13 +6,13 @@ import pytest
 
 from nicobar.model import DeliveryState
 from support.store import failing_store
-from support.worker import OK, another_worker, breaker, failing, held, status, world
+from support.worker import OK, another_worker, breaker, failing, put_on_hold, status, world
 
 
 @pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000])
 async def test_a_clock_change_moves_the_hold_s_probe_along(tmp_path, by_ms):
     async with world(tmp_path) as it:
-        await held(it)
+        await put_on_hold(it)
         it.clock.set_by(by_ms)
         it.network.answer = lambda _items: OK
         await it.move(9_000)

@@ -1,4 +1,4 @@
-"""What a token that nobody knows costs, and that a source created a moment ago is found."""
+"""The cost of unknown tokens, and that a new source is found at once."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ VAULT = Vault(b"k" * 32)
 
 
 class Reads:
-    """A store's catalogue that notes when it was read, and can be told to fail or to stand still."""
+    """A store's catalogue that records its reads, and can be made to fail or to hang."""
 
     def __init__(self, store: Store, clock: MovingClock) -> None:
         self._store = store
         self._clock = clock
         self.at_ms: list[int] = []
         self.failure: BaseException | None = None
-        self.held: asyncio.Event | None = None
+        self.gate: asyncio.Event | None = None
         self.entered = asyncio.Event()
 
     async def version(self) -> int:
         self.at_ms.append(self._clock.steady_ms())
         version = await self._store.version()
         self.entered.set()
-        if self.held is not None:
-            await self.held.wait()
+        if self.gate is not None:
+            await self.gate.wait()
         if self.failure is not None:
             raise self.failure
         return version
@@ -86,9 +86,9 @@ async def test_source_created_right_after_a_read_is_found(reads, clock, configur
     source = await reads.create_source()
     began_ms = clock.steady_ms()
     clock.move(UNKNOWN_TOKEN_POLL_MS - 1)
-    asked = asyncio.create_task(configuration.source(source.token))
-    await wait_for(clock, [asked], by_ms=1)
-    assert isinstance(asked.result(), OpenSource)
+    lookup = asyncio.create_task(configuration.source(source.token))
+    await wait_for(clock, [lookup], by_ms=1)
+    assert isinstance(lookup.result(), OpenSource)
     assert clock.steady_ms() - began_ms == UNKNOWN_TOKEN_POLL_MS
 
 
@@ -96,13 +96,13 @@ async def test_source_created_while_a_read_is_under_way_is_found(reads, clock, c
     await configuration.refresh()
     clock.move(UNKNOWN_TOKEN_POLL_MS)
     reads.entered.clear()
-    reads.held = asyncio.Event()
+    reads.gate = asyncio.Event()
     first = asyncio.create_task(configuration.source("junk"))
     await reads.entered.wait()
     source = await reads.create_source()
     second = asyncio.create_task(configuration.source(source.token))
     await asyncio.sleep(0)
-    reads.held.set()
+    reads.gate.set()
     assert await first is None
     await wait_for(clock, [second])
     assert isinstance(second.result(), OpenSource)
@@ -110,9 +110,9 @@ async def test_source_created_while_a_read_is_under_way_is_found(reads, clock, c
 
 async def test_unknown_tokens_share_one_read_per_interval(reads, clock, configuration):
     for _ in range(4):
-        asked = [asyncio.create_task(configuration.source(f"junk{number}")) for number in range(50)]
-        await wait_for(clock, asked)
-        assert [item.result() for item in asked] == [None] * 50
+        lookups = [asyncio.create_task(configuration.source(f"junk{number}")) for number in range(50)]
+        await wait_for(clock, lookups)
+        assert [item.result() for item in lookups] == [None] * 50
     began_ms = [at_ms - reads.at_ms[0] for at_ms in reads.at_ms]
     assert began_ms == [number * UNKNOWN_TOKEN_POLL_MS for number in range(len(began_ms))]
     assert len(began_ms) == 5, "the first request asked at once, the others while it did"
@@ -122,14 +122,14 @@ async def test_canceled_read_answers_no_other_request(reads, clock, configuratio
     await configuration.refresh()
     clock.move(UNKNOWN_TOKEN_POLL_MS)
     source = await reads.create_source()
-    reads.held = asyncio.Event()
+    reads.gate = asyncio.Event()
     reads.entered.clear()
-    asked = [asyncio.create_task(configuration.source(source.token)) for _ in range(2)]
+    lookups = [asyncio.create_task(configuration.source(source.token)) for _ in range(2)]
     await reads.entered.wait()
-    asked[0].cancel()
-    reads.held.set()
-    await wait_for(clock, asked[1:])
-    assert isinstance(asked[1].result(), OpenSource)
+    lookups[0].cancel()
+    reads.gate.set()
+    await wait_for(clock, lookups[1:])
+    assert isinstance(lookups[1].result(), OpenSource)
 
 
 async def test_after_a_failed_read_unknown_tokens_fail_at_once(reads, clock, configuration):

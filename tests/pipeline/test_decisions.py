@@ -25,13 +25,13 @@ def test_the_schedule_is_the_documented_one():
     assert [retry_at_ms(spent, 100, 0) for spent in range(8)] == [*(100 + wait for wait in RETRY_AFTER_MS), None]
 
 
-@given(spent=st.integers(0, 6), jitter=st.floats(-1, 1), asked=st.none() | st.integers(0, 10**9))
-def test_retry_jitter_is_bounded_and_respects_retry_after(spent, jitter, asked):
-    due = retry_at_ms(spent, 0, jitter, asked)
+@given(spent=st.integers(0, 6), jitter=st.floats(-1, 1), retry_after_ms=st.none() | st.integers(0, 10**9))
+def test_retry_jitter_is_bounded_and_respects_retry_after(spent, jitter, retry_after_ms):
+    due = retry_at_ms(spent, 0, jitter, retry_after_ms)
     assert due is not None
     wait = RETRY_AFTER_MS[spent]
-    assert due >= (asked or 0)
-    assert 0.8 * wait - 1 <= due <= max(1.2 * wait, asked or 0)
+    assert due >= (retry_after_ms or 0)
+    assert 0.8 * wait - 1 <= due <= max(1.2 * wait, retry_after_ms or 0)
 
 
 @pytest.mark.parametrize(

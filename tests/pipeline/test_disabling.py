@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import pytest
 
 from nicobar.model import Breaker, BreakerState, DeliveryState
-from support.worker import OK, another_worker, breaker, failing, said, status, the_endpoint, world
+from support.worker import OK, another_worker, audit_log, breaker, failing, status, the_endpoint, world
 
 
 async def test_endpoint_is_disabled_after_five_days_of_failures(tmp_path):
@@ -21,7 +21,9 @@ async def test_endpoint_is_disabled_after_five_days_of_failures(tmp_path):
         endpoint = await the_endpoint(it)
         assert endpoint.disabled
         assert str(endpoint.disabled_reason).startswith("Disabled after 5 days of failures. Last failure: ")
-        assert await said(it.store) == [("nicobar", "endpoint.disable", endpoint.id, str(endpoint.disabled_reason))]
+        assert await audit_log(it.store) == [
+            ("nicobar", "endpoint.disable", endpoint.id, str(endpoint.disabled_reason))
+        ]
         assert (await it.delivery(ids[0])).state is DeliveryState.PENDING, "what is not finished waits"
         assert it.alerts() == ["endpoint.failing", "endpoint.disabled"]
         assert await breaker(it) == Breaker(), "whoever enables it gives it five days anew"
@@ -49,7 +51,7 @@ async def test_days_without_a_process_are_not_days_of_failures(tmp_path):
 
 @pytest.mark.parametrize("restarts", [True, False])
 async def test_disabling_waits_for_the_probe_in_flight(tmp_path, restarts):
-    """The clock's five days are over while the probe is out; what it finds decides, not the clock."""
+    """The five days pass while the probe is in flight; its result decides, not the clock."""
     day_ms = 24 * 3_600_000
     async with world(tmp_path) as it:
         await failing(it, 5)
@@ -108,7 +110,9 @@ async def test_a_410_disables_the_endpoint_and_keeps_the_delivery(tmp_path):
         endpoint = await the_endpoint(it)
         assert endpoint.disabled
         assert "410" in str(endpoint.disabled_reason)
-        assert await said(it.store) == [("nicobar", "endpoint.disable", endpoint.id, str(endpoint.disabled_reason))]
+        assert await audit_log(it.store) == [
+            ("nicobar", "endpoint.disable", endpoint.id, str(endpoint.disabled_reason))
+        ]
         assert it.alerts() == ["endpoint.disabled"]
         for item in ids:
             delivery = await it.delivery(item)

@@ -19,9 +19,9 @@ from support.worker import (
     Sometimes,
     World,
     another_worker,
+    audit_log,
     breaker,
-    held,
-    said,
+    put_on_hold,
     status,
     the_endpoint,
     world,
@@ -41,7 +41,7 @@ async def test_wrong_credentials_put_the_endpoint_on_hold(tmp_path):
         assert it.network.sent.empty()
         endpoint = await the_endpoint(it)
         assert "401" in str(endpoint.paused_reason)
-        assert await said(it.store) == [("nicobar", "endpoint.pause", endpoint.id, str(endpoint.paused_reason))]
+        assert await audit_log(it.store) == [("nicobar", "endpoint.pause", endpoint.id, str(endpoint.paused_reason))]
 
 
 async def test_unstored_hold_is_stored_by_the_next_rejection(tmp_path):
@@ -78,7 +78,7 @@ async def test_rejection_of_replaced_credentials_pauses_nothing(tmp_path):
 @pytest.mark.parametrize("number", [301, 302, 307, 401, 402, 403, 404, 405, 407])
 async def test_a_hold_heals_without_a_person(tmp_path, number):
     async with world(tmp_path) as it:
-        ids = [await held(it, status(number))]
+        ids = [await put_on_hold(it, status(number))]
         ids += [await it.accept(f"n{n}", f"cus_{n}") for n in range(5)]
         it.network.answer = lambda _items: OK
         await it.move(9_000)
@@ -93,7 +93,7 @@ async def test_a_hold_heals_without_a_person(tmp_path, number):
         assert {(await it.delivery(item)).tries for item in ids} <= {0, 1}
         endpoint = await the_endpoint(it)
         assert (endpoint.paused_reason, it.network.checks) == (None, 1)
-        assert [line[:2] for line in await said(it.store)] == [
+        assert [line[:2] for line in await audit_log(it.store)] == [
             ("nicobar", "endpoint.resume"),
             ("nicobar", "endpoint.pause"),
         ]
@@ -123,19 +123,19 @@ DOUBLING = [10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000]
 @pytest.mark.parametrize("region", [status(401), status(200), NoResponse(reason=plain("refused"), duration_ms=1)])
 async def test_waits_double_while_the_harmless_call_is_not_answered_well(tmp_path, region):
     async with world(tmp_path) as it:
-        message_id = await held(it)
+        message_id = await put_on_hold(it)
         it.network.region = region
         assert await probes(it, 7) == DOUBLING
         assert it.network.sent.empty(), "nothing is sent before it is"
         assert (await it.delivery(message_id)).tries == 0
         assert it.alerts() == ["endpoint.paused"]
-        assert len(await said(it.store)) == 1
+        assert len(await audit_log(it.store)) == 1
 
 
 @pytest.mark.parametrize("refused", [status(403), status(401), status(503), status(200), status(400)])
 async def test_waits_double_while_no_delivery_is_accepted(tmp_path, refused):
     async with world(tmp_path) as it:
-        await held(it)
+        await put_on_hold(it)
         ids = [await it.accept(f"n{n}", f"cus_{n}") for n in range(9)]
         it.network.answer = lambda _items: refused
         assert await probes(it, 7) == DOUBLING
@@ -143,13 +143,13 @@ async def test_waits_double_while_no_delivery_is_accepted(tmp_path, refused):
         assert {(await it.delivery(item)).tries for item in ids} == {0} or refused.status == 400
         assert it.alerts()[0] == "endpoint.paused"
         assert set(it.alerts()[1:]) <= {"message.attempt.exhausted"}
-        assert len(await said(it.store)) == 1
+        assert len(await audit_log(it.store)) == 1
         assert (await the_endpoint(it)).paused_reason
 
 
 async def test_the_reason_of_a_hold_is_the_last_answer(tmp_path):
     async with world(tmp_path) as it:
-        await held(it, status(403))
+        await put_on_hold(it, status(403))
         it.network.answer = lambda _items: status(401)
         await probes(it, 1)
         assert "401" in str((await the_endpoint(it)).paused_reason)
@@ -157,14 +157,14 @@ async def test_the_reason_of_a_hold_is_the_last_answer(tmp_path):
 
 async def test_a_hold_s_waits_have_jitter(tmp_path):
     async with world(tmp_path, jitter=1.0) as it:
-        await held(it)
+        await put_on_hold(it)
         it.network.region = status(401)
         assert await probes(it, 2) == [12_000, 24_000]
 
 
 async def test_next_event_is_sent_at_once_after_a_good_check(tmp_path):
     async with world(tmp_path) as it:
-        message_id = await held(it)
+        message_id = await put_on_hold(it)
         await it.store.cancel_pending(1, now_ms=it.clock.now_ms(), limit=10, reason=plain("canceled by hand"))
         assert (await it.delivery(message_id)).state is DeliveryState.CANCELED
         await probes(it, 1)
@@ -183,7 +183,7 @@ async def test_next_event_is_sent_at_once_after_a_good_check(tmp_path):
 
 async def test_a_hold_keeps_each_customer_s_order(tmp_path):
     async with world(tmp_path) as it:
-        await held(it, name="a1")
+        await put_on_hold(it, name="a1")
         for name in ("a2", "a3"):
             await it.accept(name)
         await it.accept("b1", "cus_b")
@@ -198,7 +198,7 @@ async def test_a_hold_keeps_each_customer_s_order(tmp_path):
 @pytest.mark.parametrize("probed", [False, True])
 async def test_restart_keeps_the_hold(tmp_path, probed):
     async with world(tmp_path) as it:
-        await held(it)
+        await put_on_hold(it)
         it.network.region = status(401)
         if probed:
             assert await probes(it, 2) == DOUBLING[:2]
@@ -230,7 +230,7 @@ async def test_a_hold_of_which_no_schedule_was_kept_heals(tmp_path):
 
 async def test_new_credentials_end_the_hold_at_once(tmp_path):
     async with world(tmp_path) as it:
-        await held(it, status(401))
+        await put_on_hold(it, status(401))
         it.network.answer = lambda _items: OK
         await it.change_endpoint(credentials={"site_id": "site", "api_key": "another"})
         assert await it.network.next() == ["one"]
@@ -242,7 +242,7 @@ async def test_new_credentials_end_the_hold_at_once(tmp_path):
 async def test_a_handler_that_fails_does_not_use_up_the_probe(tmp_path):
     sandbox = Sometimes(None)
     async with world(tmp_path, sandbox=sandbox) as it:
-        await held(it)
+        await put_on_hold(it)
         await it.accept("two", "cus_b")
         it.network.answer = lambda _items: OK
         sandbox.result = Broken(failure=Failure.THREW, reason=plain("no"))
@@ -261,16 +261,16 @@ async def test_a_handler_that_fails_does_not_use_up_the_probe(tmp_path):
 
 async def test_a_stop_does_not_wait_for_a_check(tmp_path):
     async with world(tmp_path) as it:
-        await held(it)
-        asked = asyncio.Event()
+        await put_on_hold(it)
+        probed = asyncio.Event()
 
         async def never(_request):
-            asked.set()
+            probed.set()
             await asyncio.Event().wait()
 
         it.network.send = never
         await it.move(10_000)
-        await asked.wait()
+        await probed.wait()
         await it.worker.stop(60_000)
 
 
@@ -278,7 +278,7 @@ async def test_an_http_endpoint_whose_address_was_not_allowed_resumes_automatica
     refused = RefusedAddress(host="shop.example", entry="shop.example:443")
     async with world(tmp_path, kind="http") as it:
         it.network.refused = refused
-        message_id = await held(it, NoResponse(reason=plain("not allowed"), duration_ms=0, refused=refused))
+        message_id = await put_on_hold(it, NoResponse(reason=plain("not allowed"), duration_ms=0, refused=refused))
         assert await probes(it, 3) == DOUBLING[:3]
         assert it.network.sent.empty(), "nothing is sent before the address is allowed"
         it.network.refused = None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from nicobar.reasons import plain
 from nicobar.store import PauseEndpoint
-from support.worker import OK, World, another_worker, held, status, the_endpoint, world
+from support.worker import OK, World, another_worker, put_on_hold, status, the_endpoint, world
 
 
 async def test_a_resume_while_no_process_runs_ends_the_hold(tmp_path):
     async with world(tmp_path) as it:
-        await held(it)
+        await put_on_hold(it)
         await it.worker.stop(5_000)
         await by_person(it, None)
         async with another_worker(it) as again:
@@ -38,7 +38,7 @@ async def test_a_pause_that_a_person_made_is_never_probed(tmp_path):
 
 async def test_a_person_s_pause_during_the_probe_is_kept(tmp_path):
     async with world(tmp_path) as it:
-        await held(it)
+        await put_on_hold(it)
         it.network.answer = lambda _items: OK
         it.network.open.clear()
         await it.move(10_000)
@@ -73,7 +73,7 @@ async def test_a_manual_pause_during_a_request_never_becomes_a_hold(tmp_path):
 
 async def test_a_resume_by_a_person_ends_the_hold_at_once(tmp_path):
     async with world(tmp_path) as it:
-        await held(it)
+        await put_on_hold(it)
         it.network.answer = lambda _items: OK
         await by_person(it, None)
         await it.worker._configuration.refresh()

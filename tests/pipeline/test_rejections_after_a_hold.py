@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from nicobar.model import DeliveryState
-from support.worker import OK, World, held, status, the_endpoint, world
+from support.worker import OK, World, put_on_hold, status, the_endpoint, world
 
 
 async def healed(it: World) -> None:
     """A hold that ended a moment ago."""
-    message_id = await held(it)
+    message_id = await put_on_hold(it)
     it.network.answer = lambda _items: OK
     await it.move(10_000)
     while (await it.delivery(message_id)).state is not DeliveryState.SUCCESS:
@@ -42,7 +42,7 @@ def rejecting(*bad: str):
 
 async def test_always_rejected_event_fails_without_delaying_others(tmp_path):
     async with world(tmp_path) as it:
-        bad = await held(it, name="bad")
+        bad = await put_on_hold(it, name="bad")
         it.network.answer = rejecting("bad")
         others = [await it.accept(f"n{n}", f"cus_{n}") for n in range(30)]
         for _ in range(3):
@@ -128,7 +128,7 @@ async def test_long_after_a_hold_the_first_rejection_starts_another_one(tmp_path
     async with world(tmp_path) as it:
         await healed(it)
         await it.move(600_000)
-        message_id = await held(it, name="two")
+        message_id = await put_on_hold(it, name="two")
         assert (await it.delivery(message_id)).tries == 0
 
 
@@ -136,7 +136,7 @@ async def test_a_hold_that_returns_within_the_hour_is_told_again(tmp_path):
     async with world(tmp_path) as it:
         await healed(it)
         await it.move(600_000)
-        await held(it)
+        await put_on_hold(it)
         assert it.alerts() == ["endpoint.paused", "endpoint.recovered", "endpoint.paused"]
         await it.move(0)
         it.network.answer = lambda _items: OK

@@ -52,7 +52,7 @@ async def until_idle(clock: MovingClock, wait_ms: int) -> None:
 
 
 async def counted(store) -> int:
-    """How many attempts the statistics know of."""
+    """The number of attempts in the statistics."""
     (app,) = (await store.snapshot()).applications
     tallies = await store.tallies(app.id, since_ms=0, until_ms=2 * NOW_MS, step_ms=3_600_000)
     return sum(tally.attempts for tally in tallies)
@@ -142,9 +142,9 @@ async def test_old_waiting_messages_are_skipped_and_deleted_within_a_day(store, 
     await post(store, 4, None, accepted_at_ms=NOW_MS, endpoints=())
     expunge_old, begun = store.expunge_old, []
 
-    async def spied(**asked):
-        begun.append(asked["after_seq"])
-        return await expunge_old(**asked)
+    async def spied(**options):
+        begun.append(options["after_seq"])
+        return await expunge_old(**options)
 
     monkeypatch.setattr(store, "expunge_old", spied)
     clock = MovingClock(NOW_MS)
@@ -179,8 +179,8 @@ async def test_after_a_full_round_cleanup_stops_at_young_messages(store, monkeyp
         await post(store, number, None, accepted_at_ms=NOW_MS, endpoints=())
     expunge_old, steps = store.expunge_old, []
 
-    async def spied(**asked):
-        steps.append(await expunge_old(**asked))
+    async def spied(**options):
+        steps.append(await expunge_old(**options))
         return steps[-1]
 
     monkeypatch.setattr(store, "expunge_old", spied)

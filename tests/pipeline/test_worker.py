@@ -14,10 +14,10 @@ from support.worker import Sometimes, another_worker, world
 
 
 class BrokenSandbox:
-    asked = 0
+    calls = 0
 
     async def run(self, _jobs):
-        self.asked += 1
+        self.calls += 1
         raise SandboxError("sandbox_unavailable", "No process could be started.")
 
 
@@ -27,7 +27,7 @@ async def test_a_failing_sandbox_puts_the_endpoint_on_hold_without_rows(tmp_path
         ids = [await it.accept(f"n{number}", f"cus_{number}") for number in range(3)]
         for tried in range(1, 4):
             await it.move(5_000)
-            assert sandbox.asked <= tried + 1
+            assert sandbox.calls <= tried + 1
         await it.move(0)
         for message_id in ids:
             delivery = await it.delivery(message_id)

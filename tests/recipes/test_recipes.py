@@ -29,7 +29,7 @@ PAGES = Path(nicobar.__file__).parent / "connectors" / "customerio" / "recipes"
 recipe = partial(find_recipe, connectors=CONNECTORS)
 every_recipe = pytest.mark.parametrize("tested", RECIPES, ids=lambda item: item.name)
 every_identifier = pytest.mark.parametrize("identifier", ["", "customer_id", "email", "metadata.user"])
-# What no journey needs and no mail service should hold.
+# Data that no journey needs and no email service should store.
 PRIVATE = {
     "key", "street", "zipcode", "city", "phone_number", "card_last_four", "card_holder_name", "card_exp_year",
     "payment_method_id", "oauth_url", "tax_id", "remarks", "cancellation_comment",
@@ -93,7 +93,7 @@ async def test_every_sample_satisfies_the_contract(tested, identifier):
         bad = [verdict for verdict in verdicts if verdict.level in {Level.ERROR, Level.WARNING}]
         customer = DODO.read({}, content).customer
         if customer is None or not customer.email:
-            # The event tells nobody's address; the person has it from another one.
+            # The event has no address; the profile has it from another event.
             bad = [verdict for verdict in bad if verdict.rule != "no_address"]
         assert not bad, (name, bad)
 
@@ -173,9 +173,9 @@ async def test_money_has_the_decimals_of_its_currency(currency, minor, major):
 async def test_events_keep_all_fields_with_one_missing_or_null(
     tested,
 ):
-    whole = [(name, body(name)) for name in TYPES]
+    complete = [(name, body(name)) for name in TYPES]
     keys: dict[str, set[str]] = {}
-    for result in await run(tested, whole):
+    for result in await run(tested, complete):
         keys |= {item["name"]: set(item["attributes"]) for item in events(result)}
     without = [(name, content) for name in TYPES for content in with_a_field_unknown(name)]
     assert len(without) > 1_000
@@ -239,7 +239,7 @@ ANNOUNCED = {"status": "active", "cancel_at_next_billing_date": True, "cancelled
         ("cancelled", {**ANNOUNCED, "cancel_at_next_billing_date": None}, ["subscription_cancel_scheduled"]),
         ("updated", {**ANNOUNCED, "cancel_at_next_billing_date": None}, []),
         ("cancelled", {"status": "cancelled", "cancel_at_next_billing_date": False}, ["subscription_cancelled"]),
-        # It arrives late, and the announcement has been taken back since.
+        # It arrives late, and the announcement has been withdrawn since.
         ("cancelled", {**ANNOUNCED, "cancel_at_next_billing_date": False}, []),
     ],
 )
@@ -467,8 +467,8 @@ async def test_metadata_identifier_is_text_or_number():
 def test_what_recipes_share_is_the_same_in_each():
     functions: dict[str, set[str]] = {}
     for candidate in RECIPES:
-        whole = r"^(?://[^\n]*\n)*function .*?(?:^}|[^\n]*}(?=\n\n|\n$))"
-        for text in re.findall(whole, candidate.code, re.MULTILINE | re.DOTALL):
+        complete = r"^(?://[^\n]*\n)*function .*?(?:^}|[^\n]*}(?=\n\n|\n$))"
+        for text in re.findall(complete, candidate.code, re.MULTILINE | re.DOTALL):
             functions.setdefault(re.search(r"function (\w+)", text)[1], set()).add(text)
     assert {name for name, texts in functions.items() if len(texts) > 1} <= {"handler", "subscription"}
     assert {"whom", "send", "profile", "amount", "time"} <= functions.keys()

@@ -71,7 +71,7 @@ def starts(tmp_path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("lie", "said"),
+    ("lie", "message"),
     [
         ("say(b'\\xff\\xff\\xff\\xff' + b'x' * 100)", "4294967295 bytes"),
         ("say(b'\\x10\\x00\\x00\\x00' + b'x' * 100)", "268435456 bytes"),
@@ -111,19 +111,19 @@ def starts(tmp_path) -> int:
         ),
     ],
 )
-async def test_a_lying_child_fails_only_its_event(lying, tmp_path, lie, said):
+async def test_a_lying_child_fails_only_its_event(lying, tmp_path, lie, message):
     async with lying(lie) as pool:
         results = await pool.run([job(GOOD), job(GOOD), job("lie"), job(GOOD), job(GOOD)])
     assert [type(result) for result in results] == [Calls, Calls, Broken, Calls, Calls]
     assert [result.calls[0].payload for result in results if isinstance(result, Calls)] == [{"type": "person"}] * 4
     failed = results[2]
     assert (failed.failure, failed.may_pass) == (Failure.BAD_RESULT, False)
-    assert said in str(failed.reason), failed.reason
+    assert message in str(failed.reason), failed.reason
     assert starts(tmp_path) == 3, "two children were replaced: the second ran the event alone"
 
 
 @pytest.mark.parametrize(
-    ("lie", "failure", "said"),
+    ("lie", "failure", "message"),
     [
         (
             "answer(calls=b'[' + b','.join([call] * 12_000) + b']')",
@@ -147,13 +147,13 @@ async def test_a_lying_child_fails_only_its_event(lying, tmp_path, lie, said):
         ),
     ],
 )
-async def test_the_parent_measures_the_calls_itself(lying, lie, failure, said):
+async def test_the_parent_measures_the_calls_itself(lying, lie, failure, message):
     async with lying(lie) as pool:
         good, failed, last = await pool.run([job(GOOD), job("lie"), job(GOOD)])
     assert isinstance(good, Calls)
     assert isinstance(last, Calls)
     assert (failed.failure, failed.may_pass) == (failure, False)
-    assert said in str(failed.reason)
+    assert message in str(failed.reason)
 
 
 async def test_event_stays_as_received_whatever_the_child_returns(lying):
@@ -247,7 +247,7 @@ async def test_a_result_at_the_limit_is_whole(shape):
 
 
 @pytest.mark.parametrize(
-    ("make", "failure", "said"),
+    ("make", "failure", "message"),
     [
         ("w.payload = 'x'.repeat(1e6);", Failure.OUTPUT_TOO_LARGE, "larger"),
         ("w.payload = {a: 'é'.repeat(3e5)};", Failure.OUTPUT_TOO_LARGE, "524288 bytes"),
@@ -266,13 +266,13 @@ async def test_a_result_at_the_limit_is_whole(shape):
         ("w.payload = Array(200000).fill([]);", Failure.OUTPUT_TOO_LARGE, "larger"),
     ],
 )
-async def test_a_bad_result_names_what_is_wrong(make, failure, said):
+async def test_a_bad_result_names_what_is_wrong(make, failure, message):
     kills: list[str] = []
     async with SandboxPool(children=1, on_kill=kills.append) as pool:
         (result,) = await pool.run([job(f"function handler(w) {{ {make} return w; }}")])
     assert isinstance(result, Broken)
     assert result.failure is failure
-    assert said in str(result.reason)
+    assert message in str(result.reason)
     assert kills == []
 
 

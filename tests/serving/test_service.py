@@ -1,4 +1,4 @@
-"""Nicobar as a whole while others hold connections, and what it tells of that."""
+"""The complete service while clients occupy connections, and how it reports that."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BODY = b'{"type":"payment.succeeded","timestamp":"2026-09-14T08:12:24.201733Z","
 SILENT = 2_000
 TEN = tuple(f"127.0.1.{number}" for number in range(1, 11))
 
-# What a browser says of a form that a page of the same server sends.
+# A browser's header for a form of the same server's page.
 SAME_ORIGIN = "sec-fetch-site: same-origin"
 
 

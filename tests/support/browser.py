@@ -14,7 +14,7 @@ from support.patience import PATIENCE_MS
 from support.shared import Shared
 
 AXE = Path(__file__).parents[2] / "assets" / "node_modules" / "axe-core" / "axe.min.js"
-# The first opens no windows: a page takes a fifth of the CPU time.
+# The first opens no windows: a page uses a fifth of the CPU time.
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
@@ -56,7 +56,7 @@ async def new_page(it: Browser, **options: object) -> Page:
 
 
 async def serious_findings(page: Page) -> list[str]:
-    """What axe-core finds that keeps somebody from using the page."""
+    """The accessibility violations that axe-core finds on the page."""
     if not await page.evaluate("'axe' in window"):
         source = AXE.read_text("utf-8")
         # The browser then has it for the pages that follow: it is large to send and to compile each time.

@@ -21,7 +21,7 @@ _FORKS.set_forkserver_preload(["nicobar.cli"])
 
 
 class Started:
-    """`nicobar` in a process, used as a subprocess.Popen. Nobody is at the terminal; `stdout` has its errors too."""
+    """`nicobar` in a process, used as a subprocess.Popen. There is no terminal; `stdout` includes its errors."""
 
     def __init__(self, directory: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         reader, writer = _FORKS.Pipe(duplex=False)
@@ -66,7 +66,7 @@ class Started:
 def run_cli(
     directory: Path, arguments: Sequence[str], environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `nicobar` in `directory`, with nobody at the terminal."""
+    """Runs `nicobar` in `directory`, without a terminal."""
     with tempfile.TemporaryDirectory() as kept:
         streams = [Path(kept) / "stdout", Path(kept) / "stderr"]
         process = _FORKS.Process(target=_write_apart, args=(streams, directory, arguments, dict(environment)))

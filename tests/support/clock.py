@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that only moves when a test moves it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class MovingClock:
 
     @property
     def quiet(self) -> bool:
-        """Whether somebody waits, and nobody's wait is over."""
+        """Whether a task is waiting, and no wait has ended."""
         return bool(self._wakes_ms) and min(self._wakes_ms) > self._now_ms
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """The number of waiting tasks."""
         return len(self._wakes_ms)
 
     def now_ms(self) -> int:
@@ -47,11 +47,11 @@ class MovingClock:
         return signal.is_set()
 
     async def next_wait(self) -> None:
-        """Returns when somebody begins to wait."""
+        """Returns when a task begins to wait."""
         await self._entered.wait()
 
     def set_by(self, by_ms: int) -> None:
-        """Sets the wall clock, as a person or a time server does; no time passes."""
+        """Changes the clock time, as an operator or a time server does; no time passes."""
         self._set_by_ms += by_ms
 
     def move(self, by_ms: int) -> None:

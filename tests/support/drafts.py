@@ -1,4 +1,4 @@
-"""What tests of an endpoint's pages begin with: an endpoint with code of theirs, that has delivered something."""
+"""The starting point of tests of endpoint pages: an endpoint with custom code that has delivered an event."""
 
 from __future__ import annotations
 

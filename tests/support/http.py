@@ -133,7 +133,7 @@ class Echo:
 
 
 class Hits:
-    """The limits that were hit, as they are."""
+    """The limits that were hit."""
 
     def __init__(self) -> None:
         self.reasons: list[str] = []

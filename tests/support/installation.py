@@ -1,4 +1,4 @@
-"""An installation with nothing in it, a local Customer.io, and somebody at a browser."""
+"""An empty installation, a local Customer.io and a browser user."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from support.server import ADA, DEFAULTS, DODO, TYPES
 from support.shared import SANDBOX
 
 PASSWORD = "a pigeon finds its way"
-# What a browser says of a form that a page of the same server sends.
+# A browser's header for a form of the same server's page.
 SAME_ORIGIN = {"sec-fetch-site": "same-origin"}
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
-# What somebody writes who wants it to be run.
+# A script injection, which must never run.
 EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}%(x)s"
 
 
@@ -65,13 +65,13 @@ class Installation:
             return answer.status
 
     async def send_sample(self, address: str, event_type: str, event_id: str, customer: Customer = ADA) -> Recorded:
-        """A sample event of Dodo's about that customer, and the first try of it."""
+        """A sample event of Dodo's about that customer, and its first attempt."""
         body = fresh(TYPES[event_type], self.runtime.clock.now_ms(), customer)
         assert await self.send(address, body, event_id) == 202
         return await self.next_recorded()
 
     async def pause(self, endpoint: Endpoint, reason: str | None, *, by_hand: bool = True) -> None:
-        """With no reason it sends again. One that is not paused by hand is on hold."""
+        """Without a reason, the endpoint resumes. A pause that is not manual is a hold."""
         why = None if reason is None else pause_reason(reason)
         change = PauseEndpoint(endpoint_id=endpoint.id, reason=why, by_hand=by_hand and reason is not None)
         await self.runtime.store.change([change])
@@ -92,7 +92,7 @@ async def installation(directory: Path, **settings: object) -> AsyncIterator[Ins
 
 
 async def open_page(it: Browser, **options: object) -> tuple[Page, list[str]]:
-    """A page of a browser that knows nothing yet, and what goes wrong on it."""
+    """A page of a new browser session, and the problems on it."""
     context = await it.new_context(**{"viewport": {"width": 1440, "height": 900}, "locale": "en-GB"} | options)
     context.set_default_timeout(PATIENCE_MS)
     page = await context.new_page()
@@ -122,7 +122,7 @@ async def set_password(page: Page, nicobar: Installation) -> None:
 async def furnish(
     nicobar: Installation, handler: str | None, *, name: str = "Customer.io", **settings: Setting
 ) -> tuple[Endpoint, str]:
-    """An endpoint with a handler, and the address of the source, which is made with the first one."""
+    """An endpoint with a handler, and the address of the source, which is created with the first endpoint."""
     runtime = nicobar.runtime
     app_id = runtime.configuration.snapshot.applications[0].id
     made = make_endpoint(
@@ -150,7 +150,7 @@ async def furnish(
 
 
 async def connect(page: Page, nicobar: Installation, *, name: str = "Customer.io", key: str = "demo-key") -> str:
-    """Fills in the form of Customer.io and goes on; returns the draft's address."""
+    """Submits the form of Customer.io; returns the draft's address."""
     await page.goto(f"{nicobar.url}/webhooks/new/customerio")
     await page.locator("#name").fill(name)
     await page.locator("#field_site_id").fill("demo-site")
@@ -174,7 +174,7 @@ async def weight_of(page: Page, url: str) -> int:
     def weigh(response: Response) -> None:
         sizes.append(int(response.headers.get("content-length", "0")))
 
-    await page.goto("about:blank")  # what is still under way ends with its page
+    await page.goto("about:blank")  # requests in flight end with their page
     cdp = await page.context.new_cdp_session(page)
     await cdp.send("Network.clearBrowserCache")
     page.on("response", weigh)
@@ -184,7 +184,7 @@ async def weight_of(page: Page, url: str) -> int:
 
 
 async def examine(page: Page, name: str, *, width: int, scheme: str) -> list[str]:
-    """What a page has that keeps somebody from using it; with pictures, where they are asked for, in both schemes."""
+    """The accessibility problems of a page in both color schemes, with screenshots if requested."""
     found = await serious_findings(page)
     if not await page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
         found.append(f"{name} is wider than {width}")

@@ -1,4 +1,4 @@
-"""Runs one operation through each interface that offers it, from the same start, and compares what comes of it."""
+"""Runs one operation through each interface that offers it, from the same start, and compares the results."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What an operation left behind: the actions, details and subjects of its audit lines, and what is stored."""
+    """The effects of an operation: the actions, details and subjects of its audit lines, and the stored state."""
 
     said: Said
     lines: tuple[tuple[str, str, str], ...]
@@ -62,8 +62,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
 @dataclass
 class World:
-    """An installation and what each interface needs to ask it. `values` stand in the places of paths, bodies, forms
-    and files, written `<name>`.
+    """An installation and what each interface needs to use it. `values` replace `<name>` in paths, bodies, forms and
+    files.
     """
 
     nicobar: Installation
@@ -168,13 +168,13 @@ Prepare = Callable[[World], Awaitable[None]]
 
 
 async def no_more(world: World) -> None:
-    """Nothing beside the configuration is there at the start."""
+    """Adds nothing to the configuration."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A row of the table. `actions` are its audit lines, in order; `start` is what is stored before, to which
-    `prepare` adds what is no configuration; `error` is what every interface answers with where nothing is to be done.
+    """A row of the table. `actions` are its audit lines, in order; `start` is the stored configuration, to
+    which `prepare` adds other data; `error` is every interface's answer if the operation fails.
     """
 
     name: str

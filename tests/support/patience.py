@@ -1,5 +1,5 @@
-"""How long a test waits for what has to come. No promise is about time: a busy machine only makes a test longer, and
-what never comes fails instead of hanging.
+"""How long a test waits for an expected result. No promise is about time: a busy machine only makes a test longer,
+and a missing result fails the test instead of blocking it.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ STORES: dict[str, Callable[[Path, int], Awaitable[Store]]] = {"sqlite": _open_sq
 
 
 async def open_store(directory: Path, now_ms: int = NOW_MS, *, database: str = "sqlite") -> Store:
-    """An empty database in `directory`, or the one that is there."""
+    """The database in `directory`, created if missing."""
     return await STORES[database](directory, now_ms)
 
 

@@ -24,7 +24,7 @@ _FILE = re.compile(r"`src/nicobar/([^`]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE
 
 
 def files_of(guide: str) -> dict[str, str]:
-    """The guide's code blocks, by the path below `src/nicobar` that stands above each."""
+    """The guide's code blocks, by the path below `src/nicobar` in the line above each."""
     return dict(_FILE.findall((GUIDES / guide).read_text("utf-8")))
 
 
@@ -42,7 +42,7 @@ def toy_connector() -> Connector:
 
 @contextmanager
 def registered() -> Iterator[None]:
-    """Runs the guides' lines in the registries, and takes the kinds out again at the end."""
+    """Runs the guides' lines in the registries, and removes the kinds at the end."""
     toy_source(), toy_connector()
     sources, connectors = list(SOURCES), list(CONNECTORS)
     try:

@@ -50,7 +50,7 @@ def status(number: int, **headers: str) -> Response:
 
 
 class Network:
-    """Answers as it is told; keeps what was sent."""
+    """Gives the configured answers; records the requests."""
 
     def __init__(self) -> None:
         self.answer = lambda _items: OK
@@ -58,7 +58,7 @@ class Network:
         self.open = asyncio.Event()
         self.open.set()
         self.breaks_on: str | None = None
-        # What the harmless call of a connector with a contract is answered, and how often it was made.
+        # The answer to the harmless call of a connector with a contract, and the number of such calls.
         self.region: Response | NoResponse = Response(status=200, headers={}, body=b'{"region":"us"}', duration_ms=1)
         self.checks = 0
         # Why nothing may be sent to the endpoint's address, where that is so.
@@ -172,7 +172,7 @@ class World:
         await self.worker._configuration.refresh()
 
     async def clock_looked_at(self) -> None:
-        """Returns when the lane has looked at the clock, as it does before it takes anything."""
+        """Returns when the lane has read the clock, as it does before each claim."""
         (lane,) = self.worker._lanes.values()
         lane.signal.set()
         async with asyncio.timeout(PATIENCE_S):
@@ -181,7 +181,7 @@ class World:
 
     def alerts(self) -> list[str]:
         """What people were told, in order."""
-        return [cause.split("/")[0] for cause in self.worker._alerts._told]
+        return [cause.split("/")[0] for cause in self.worker._alerts._hour_of_cause]
 
     async def attempts(self, message_id: str):
         (endpoint,) = self.snapshot.endpoints
@@ -260,14 +260,14 @@ async def working(store, clock, ids, *, sandbox=None, jitter: float = 0.0):
 
 @asynccontextmanager
 async def another_worker(it: World):
-    """The process ends; another one takes up its database."""
+    """The process ends; another one opens its database."""
     await it.worker.stop(5_000)
     async with working(it.store, it.clock, it.ids) as again:
         again.count = it.count
         yield again
 
 
-async def said(store: Store) -> list[tuple[str, ...]]:
+async def audit_log(store: Store) -> list[tuple[str, ...]]:
     """The audit log."""
     lines = (await store.audit(AuditFilter(), limit=10)).items
     return [(line.actor, line.action, line.subject, line.detail) for line in lines]
@@ -294,7 +294,7 @@ async def the_endpoint(it: World):
     return endpoint
 
 
-async def held(it: World, answer=None, name: str = "one") -> str:
+async def put_on_hold(it: World, answer=None, name: str = "one") -> str:
     """An event whose answer puts the endpoint on hold."""
     it.network.answer = lambda _items: answer or status(403)
     message_id = await it.accept(name)

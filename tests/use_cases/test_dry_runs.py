@@ -1,4 +1,4 @@
-"""A handler tried on the samples: what is said of it, once, and where."""
+"""A dry run of a handler on the samples: its findings, each once, with their lines."""
 
 from __future__ import annotations
 

@@ -125,6 +125,6 @@ def test_only_edits_change_the_configuration():
     assert found == {
         "use_cases/edit.py",
         "pipeline/endpoint_changes.py",  # its own decisions, on a version too
-        "use_cases/users.py",  # a password link, which replaces whatever is there
+        "use_cases/users.py",  # a password link, which replaces any previous one
         "cli/demo.py",  # a new database
     }

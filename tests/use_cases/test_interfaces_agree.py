@@ -51,11 +51,11 @@ class Everywhere:
         self.directory, self.interface = directory, interface
 
     async def ask(self, arguments, api, form) -> tuple[bool, str]:
-        """Whether it was done, and what was said."""
+        """Whether the operation succeeded, and its answer."""
         if self.interface == "command line":
             done = await asyncio.to_thread(command, self.directory, *arguments, "--data-dir", str(self.directory))
             assert "Traceback" not in done.stderr
-            await self.nicobar.runtime.configuration.refresh()  # sooner than it would by itself
+            await self.nicobar.runtime.configuration.refresh()  # without waiting for the next refresh
             return done.returncode == 0, done.stdout + done.stderr
         if self.interface == "api":
             path, body = api
@@ -98,7 +98,7 @@ async def everywhere(request, tmp_path):
         yield Everywhere(nicobar, visitor, await make_token(nicobar), tmp_path, request.param)
 
 
-async def known(everywhere, endpoint):
+async def stored_endpoint(everywhere, endpoint):
     snapshot = await everywhere.nicobar.runtime.store.snapshot()
     return next(candidate for candidate in snapshot.endpoints if candidate.id == endpoint.id)
 
@@ -116,7 +116,7 @@ async def test_a_disabled_endpoint_rejects_operations_that_would_send_nothing(ev
         assert not done, (operation, reply)
         assert f"Endpoint {NAME} is disabled" in reply, operation
         assert f"nicobar enable {NAME}" in reply, operation
-    assert (await known(everywhere, endpoint)).disabled
+    assert (await stored_endpoint(everywhere, endpoint)).disabled
     assert await everywhere.actions() == []
     assert await everywhere.nicobar.runtime.store.open_tasks() == []
 
@@ -143,7 +143,7 @@ async def test_an_enabled_endpoint_gets_events_and_keeps_its_pause(everywhere):
     done, reply = await everywhere.ask(("enable", NAME), (api, {"disabled": False}), (page, {}))
     assert done, reply
     assert everywhere.interface != "command line" or "is still paused: moving house" in reply
-    now = await known(everywhere, endpoint)
+    now = await stored_endpoint(everywhere, endpoint)
     assert (now.disabled, now.paused_reason) == (False, plain("moving house"))
     assert "endpoint.enable" in await everywhere.actions()
     assert (await everywhere.operate("resume", endpoint))[0]

@@ -16,7 +16,7 @@ START_MS = 850_000_000 * PERIOD_MS
 
 
 async def granted(*limits: RequestLimit, now_ms: int = START_MS, token_id: str = "tok_1") -> int:
-    """How many requests are granted, in turn, until every process refuses."""
+    """How many requests are granted, in turn, until every process rejects one."""
     requests = 0
     open_limits = list(limits)
     while open_limits:

@@ -1,4 +1,4 @@
-"""The checker of words finds texts where they are, and leaves code alone."""
+"""The checker of words finds the texts of all file types, and ignores code."""
 
 from __future__ import annotations
 

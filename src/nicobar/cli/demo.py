@@ -229,7 +229,7 @@ def _print(recorded: Recorded, state: State) -> None:
     click.echo(f"{recorded.message.event_type}  {recorded.message.customer_key}  {recorded.message.id}")
     for request in recorded.attempt.requests:
         for line in request.body.splitlines():
-            click.echo(f"  → {line[:150]}{'…' if len(line) > 150 else ''}")  # noqa: PLR2004 - fits a terminal
+            click.echo(f"  → {line[:150]}{'…' if len(line) > 150 else ''}")  # noqa: PLR2004 - one line of a terminal
     if recorded.attempt.state is not DeliveryState.SUCCESS:
         click.echo(f"  ▲ {recorded.attempt.state.value}: {recorded.attempt.reason}")
         return

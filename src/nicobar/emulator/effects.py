@@ -15,7 +15,7 @@ class Happened(Record, tag=True):
 
 
 class Repeated(Record, tag=True):
-    """An event, page or screen view with an id that was taken before, of the kind `known_as`; it changes nothing.
+    """An event, page or screen view with an id that was accepted before, of the kind `known_as`; it changes nothing.
     `about` is None for an anonymous person.
     """
 
@@ -28,8 +28,8 @@ class Repeated(Record, tag=True):
 
 
 class Ignored(Record, tag=True):
-    """Answered 200, and without effect; `why` says so. `kind` is the action; `name` is that of an event, a page or a
-    screen view, else empty.
+    """Answered 200, and without effect; `why` is the reason. `kind` is the action; `name` is that of an event, a
+    page or a screen view, else empty.
     """
 
     person: str

@@ -1,7 +1,7 @@
 """What the emulator holds, and what each accepted object does to it. All of it is bounded: the oldest go first, and
 how many went is counted. Nothing that a call does takes longer for how much is held.
 
-Where the documentation is silent, the reading is the safe one and stands beside the line that follows it.
+Where the documentation is silent, the reading is the safe one, in a comment at its line.
 """
 
 from __future__ import annotations

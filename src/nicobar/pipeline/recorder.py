@@ -82,7 +82,7 @@ class Recorder:
                 await self._queue.record(finished)
                 break
             except StoreError as error:
-                # The calls were sent: waiting for the disk is better than sending them again.
+                # The calls were sent: waiting for the disk is better than duplicate calls.
                 log.error(
                     "results not stored yet", endpoint_id=target.endpoint.id, code=error.code, detail=error.detail
                 )

@@ -63,7 +63,7 @@ def settle(
 ) -> Settled:
     """Combines the outcomes of one delivery's calls into one decision; the least final outcome wins.
 
-    A call that can still succeed keeps the whole delivery alive: calls that did succeed are sent again with it, and
+    A call that can still succeed keeps the whole delivery alive: calls that did succeed are repeated with it, and
     the destination recognizes them by their ids. `on_hold` says that the destination is failing or the endpoint is on
     hold: no attempt is used up, and the breaker or the hold decides when the next one comes.
     """

@@ -83,7 +83,7 @@ class Sender:
                     if candidate.ready and len(candidate.outcomes) < len(candidate.ready.calls):
                         candidate.outcomes.append(internal_error(error))
                 break
-            # What comes after a call that has to wait waits with it; after a refused one it need not.
+            # Calls after a deferred call wait with it; calls after a rejected one are sent.
             if not _through(outcomes):
                 break
 
@@ -117,8 +117,8 @@ class Sender:
     async def _read_blocked(
         self, target: OpenEndpoint, items: Sequence[_Item], gate: Gate, deadline_ms: int, exchange: _Exchange
     ) -> list[Outcome]:
-        """What the answer to these calls becomes; what was blocked together is sent again by halves where single
-        deliveries may be to blame.
+        """The outcomes of these calls. Calls blocked together are repeated in halves if single deliveries may be to
+        blame.
         """
         outcomes = exchange.outcomes
         if not self._is_suspect(gate, items, outcomes):
@@ -130,7 +130,7 @@ class Sender:
         half = _middle(items)
         first = await self._send(target, items[:half], gate, deadline_ms)
         if any(isinstance(outcome, Blocked) for outcome in first):
-            # The endpoint goes on hold, so that the others are not sent again.
+            # The endpoint goes on hold, so the other calls are not repeated.
             return [*first, *_noted(exchange, items, items[half:], outcomes[half:])]
         return [*first, *await self._send(target, items[half:], gate, deadline_ms)]
 

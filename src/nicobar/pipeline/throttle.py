@@ -36,7 +36,7 @@ class Throttle:
         return max(0, self._held_until_ms - now_ms)
 
     def take(self, now_ms: int) -> int:
-        """Takes the next slot; returns the milliseconds until the request may be sent."""
+        """Reserves the next slot; returns the milliseconds until the request may be sent."""
         self._left.add(now_ms)
         elapsed_s = max(0, now_ms - self._filled_at_ms) / 1000
         self._filled_at_ms = max(now_ms, self._filled_at_ms)

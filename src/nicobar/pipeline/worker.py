@@ -70,7 +70,7 @@ class Worker:
 
     async def stop(self, timeout_ms: int) -> None:
         """Claims nothing new and waits for the pages in flight. Deliveries unfinished after `timeout_ms` are requeued
-        and sent again by the next process.
+        and repeated by the next process.
         """
         self._stop.set()
         for lane in self._lanes.values():

@@ -123,7 +123,7 @@ class SandboxPool:
         return results
 
     def _took_us(self, result: Result) -> int:
-        """The time that a run took; the maximum for a run that was stopped from outside."""
+        """The duration of a run; the maximum for a run that was stopped from outside."""
         killed = isinstance(result, Broken) and result.failure is Failure.TIMED_OUT
         return self._bounds.cpu_ms * 1_000 if killed else result.duration_us
 

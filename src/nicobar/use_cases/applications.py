@@ -29,7 +29,7 @@ def make_application(
     metadata: Mapping[str, str] | None = None,
     replaced: Application | None = None,
 ) -> Application:
-    """An application, with the id of the one that it replaces."""
+    """An application, with the id of the application that it replaces."""
     app_id = replaced.id if replaced else ids.new("app")
     return Application(
         id=app_id,

@@ -2,12 +2,12 @@
 
 Requests are counted per period of PERIOD_S seconds. Each process counts its own and shares them through the store in
 blocks, one write for a BLOCKS-th of the limit, in the background: no request waits for the store, and a token that
-makes fewer requests in a period than a block is never written about. The number of blocks that are taken says how
-many requests all processes have granted.
+makes fewer requests in a period than a block is never written about. The number of reserved blocks says how many
+requests all processes have granted.
 
-The limit is exceeded at most by what is not shared yet: a block for each process, and the requests that arrive while
-one is being written. Where the store cannot be written, or the clocks of two machines differ by a period, each
-process grants the whole limit.
+The limit is exceeded at most by the requests not yet shared: a block for each process, and the requests that
+arrive while one is being written. Where the store cannot be written, or the clocks of two machines differ by a
+period, each process grants the whole limit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_TOKENS = 10_000
 
 @dataclass(slots=True, eq=False)
 class _Usage:
-    """A token's requests in one period: the blocks of all processes, as far as they are known here, and this
+    """A token's requests in one period: the blocks of all processes, as far as known here, and this
     process's requests that are in none of them. `sharing` stays where it failed, so that it fails once a period.
     """
 
@@ -66,7 +66,7 @@ class RequestLimit:
             usage.sharing = asyncio.create_task(self._share(token_id, usage), name=f"requests of {token_id}")
 
     async def settle(self) -> None:
-        """Returns when what was counted is shared, or could not be."""
+        """Returns when the counted requests are shared, or sharing has failed."""
         tasks = [usage.sharing for usage in self._usages.values() if usage.sharing is not None]
         if tasks:
             await asyncio.wait(tasks)
@@ -81,7 +81,7 @@ class RequestLimit:
         return usage
 
     async def _share(self, token_id: str, usage: _Usage) -> None:
-        """Takes the next free block for each block of requests. They are kept like the answers to idempotent
+        """Reserves the next free block for each block of requests. They are kept like the answers to idempotent
         requests; those of an earlier period are free.
         """
         start_ms = usage.period * PERIOD_S * 1000
@@ -97,7 +97,7 @@ class RequestLimit:
                 if taken is None:
                     usage.unshared_requests -= self._block_requests
                 elif taken.request != str(usage.period):
-                    return  # of a later period: this one is over, or a clock was set back
+                    return  # of a later period: this one has ended, or a clock was set back
                 usage.shared_blocks += 1
         except StoreError as error:
             log.warning("requests of a token not shared", token_id=token_id, code=error.code, detail=error.detail)

@@ -144,7 +144,7 @@ class Pool:
             self._by_address.pop(connection.address, None)
 
     def refuse_all(self) -> None:
-        """From now on every new connection is refused."""
+        """From now on every new connection is rejected."""
         self._stopping = True
 
     def close(self) -> None:
