@@ -285,7 +285,8 @@ def test_one_process_delivers_from_a_database_and_another_takes_over(tmp_path, d
         assert any("; delivering" in line for line in second.stdout), "it takes over"
     finally:
         for process in started:
-            process.terminate()
-            process.communicate(timeout=PATIENCE_S)
+            if process.returncode is None:
+                process.terminate()
+                process.communicate(timeout=PATIENCE_S)
     assert second.returncode == 0
     assert first.returncode == 0
