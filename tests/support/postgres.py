@@ -1,4 +1,4 @@
-"""A PostgreSQL server of this test process's own: an installed one, else the one in a package of the development
+"""A PostgreSQL server of this test process's own: an installed server, or the server in a package of the development
 environment. It listens on a socket in a directory of its own, and ends with the process, however that ends.
 """
 
