@@ -177,7 +177,7 @@ def test_a_read_only_file_system_is_named_at_the_start(tmp_path):
         remount(disk, "ro")
         output = refused(nicobar(tmp_path, "serve", "--port", "0", "--data-dir", str(disk)))
         assert "cannot be opened for writing" in output
-        assert "Give the user that runs nicobar read and write access to the data directory." in output
+        assert "Give the user that runs Nicobar read and write access to the data directory." in output
 
 
 def test_sigterm_with_a_hanging_destination_requeues_deliveries_in_time(tmp_path):

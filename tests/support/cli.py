@@ -57,8 +57,8 @@ class Started:
         return self.returncode
 
     def communicate(self, timeout: float = PATIENCE_S) -> tuple[str, None]:
-        with self.stdout:
-            text = self.stdout.read()
+        text = "" if self.stdout.closed else self.stdout.read()
+        self.stdout.close()
         self.wait(timeout)
         return text, None
 
