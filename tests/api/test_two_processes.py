@@ -81,7 +81,7 @@ async def test_a_change_that_always_conflicts_is_409_with_a_fix(tmp_path, monkey
         monkeypatch.setattr(store, "change", overtaken)
         refused = await first.ask("PATCH", first.app, {"name": "New"})
         assert (refused.status, refused.body["code"]) == (409, "changed_meanwhile")
-        assert refused.body["detail"].endswith("Send it again.")
+        assert refused.body["detail"].endswith("Reload and repeat the change.")
         monkeypatch.undo()
         assert (await first.ask("GET", first.app)).body["name"] == "default"
         assert (await first.ask("GET", "/api/v1/audit-log")).body["data"] == []

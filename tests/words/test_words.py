@@ -141,3 +141,9 @@ def test_every_rule_and_exception_says_why(words):
     assert all(item.path and item.reason for item in exemptions)
     assert all(group.texts and group.reason for group in rules.unchanged)
     assert all(rule.find and rule.use for rule in (*rules.english, *rules.korean))
+
+
+def test_the_project_s_texts_have_no_finding_and_no_needless_exception(words):
+    guard = words.Guard(words.read_rules())
+    assert not guard.findings(words.texts())
+    assert not guard.needless()

@@ -49,8 +49,8 @@ def pending(known: Sequence[Migration], applied: Sequence[tuple[int, str]]) -> t
         if migration.sha256 != sha256:
             raise StoreUnusable(
                 "migration_changed",
-                f"Migration {number} ({migration.name}) is not the one that was applied to this database.",
-                "Run the version of Nicobar that made the database; migrations are never edited.",
+                f"Migration {number} ({migration.name}) differs from the migration applied to this database.",
+                "Run the version of Nicobar that created the database; migrations are never edited.",
             )
     done = {number for number, _ in applied}
     return tuple(migration for migration in known if migration.number not in done)

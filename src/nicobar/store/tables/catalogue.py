@@ -199,8 +199,8 @@ def _check_version(known_version: int, based_on: int) -> None:
     if known_version != based_on:
         raise StoreMoved(
             "changed_meanwhile",
-            "The configuration was changed elsewhere at the same time; nothing was changed.",
-            "Send it again.",
+            "The configuration was changed elsewhere at the same time. Nothing was changed.",
+            "Reload and repeat the change.",
         )
 
 
