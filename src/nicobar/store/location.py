@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from nicobar.errors import StoreUnusable
 from nicobar.store import Store
 from nicobar.store.installation import KeyHolder
 from nicobar.store.sqlite.location import SqliteLocation
@@ -59,7 +60,13 @@ def locate(url: str) -> Location:
     """The database of a URL that the settings accept."""
     if url.startswith(SqliteLocation.SCHEME):
         return SqliteLocation.of(url)
-    # Only where it is used: its library takes time and memory to load.
-    from nicobar.store.postgres.location import PostgresLocation  # noqa: PLC0415
-
+    # Only where it is used: its library is an optional dependency, and takes time and memory to load.
+    try:
+        from nicobar.store.postgres.location import PostgresLocation  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise StoreUnusable(
+            "postgresql_not_installed",
+            "PostgreSQL support is not installed.",
+            "Run: pip install 'nicobar[postgresql]'",
+        ) from error
     return PostgresLocation(url)
