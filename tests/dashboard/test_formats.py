@@ -160,7 +160,7 @@ def test_values_of_counted_texts_are_escaped():
 async def test_times_use_the_browser_s_zone_and_page_s_language(tmp_path):
     clock = r"\d\d:\d\d:\d\d"
     date = {"en-US": r"[A-Z][a-z]{2} \d{1,2}, \d{4},", "ko-KR": r"\d{4}년 \d{1,2}월 \d{1,2}일"}
-    local = {"en-US": rf"{clock} GMT\+9", "ko-KR": r"\d\d시 \d\d분 \d\d초 GMT\+9"}
+    local = {"en-US": rf"{clock} GMT\+9", "ko-KR": r"\d{1,2}시 \d{1,2}분 \d{1,2}초 GMT\+9"}
     text = {"en-US": "just now", "ko-KR": "방금"}
     async with installation(tmp_path) as nicobar, browser() as it:
         page, problems = await open_page(it, locale="en-US", timezone_id="Asia/Seoul")
