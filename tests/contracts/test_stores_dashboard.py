@@ -197,3 +197,12 @@ async def test_an_endpoint_s_draft_is_the_latest_one(store):
     assert await store.draft_of("app_1", "ep_1") == DRAFT
     assert await store.draft_of("app_1", "ep_3") is None
     assert await store.draft_of("app_2", "ep_1") is None
+
+
+async def test_a_draft_with_a_null_character_is_refused(store):
+    with pytest.raises(ConfigurationError) as caught:
+        await store.put_draft(msgspec.structs.replace(DRAFT, code="a\0b"), forget_before_ms=0)
+    assert caught.value.code == "value_invalid"
+    code = r"'\u0000' is written out"
+    await store.put_draft(msgspec.structs.replace(DRAFT, code=code), forget_before_ms=0)
+    assert (await store.draft_of("app_1", "ep_1")).code == code

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from contracts.test_stores import claim, done, endpoint, message
+from nicobar.errors import ConfigurationError
 from nicobar.model import DeliveryState
 from nicobar.reasons import plain
 from nicobar.store import NewTask, RemoveEndpoint, ReplayFilter, TaskKind, TaskStatus
@@ -306,3 +307,11 @@ async def test_what_another_endpoint_sent_under_earlier_ids_counts(store, tmp_pa
         canceled = ReplayFilter(states=(DeliveryState.CANCELED,), customer_key=customer_key)
         count = await store.count_replay(2, canceled)
         assert (count.deliveries, count.earlier_ids) == (1, 1), "canceled here, sent there"
+
+
+async def test_a_filter_with_a_null_character_is_refused(store):
+    for which in (ReplayFilter(customer_key="a\0b"), ReplayFilter(tag="\0"), ReplayFilter(channels=("x\0",))):
+        with pytest.raises(ConfigurationError) as caught:
+            await start(store, which)
+        assert caught.value.code == "value_invalid"
+    assert await store.open_tasks() == []

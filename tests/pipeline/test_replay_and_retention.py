@@ -11,6 +11,7 @@ import pytest
 from contracts.test_stores import claim, endpoint
 from contracts.test_stores_replays import finish, post, start
 from nicobar.crypto import Vault
+from nicobar.errors import ConfigurationError
 from nicobar.model import DeliveryState
 from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.replay import PAGE_DELIVERIES, POLL_MS, Replayer
@@ -108,6 +109,26 @@ async def test_database_failure_does_not_stop_replays(store):
         clock.move(POLL_MS)
         await until_idle(clock, POLL_MS)
         assert (await store.task(task.id)).status is TaskStatus.FINISHED
+
+
+async def test_a_replay_that_fails_does_not_stop_the_others(store, monkeypatch):
+    await post(store, 1)
+    await finish(store)
+    failing, following = await start(store), await start(store, task_id="qtask_2")
+    work = store.work_on_task
+
+    async def work_unless_failing(task_id, **values):
+        if task_id == failing.id:
+            raise ConfigurationError("value_invalid", "The database cannot store a value.")
+        return await work(task_id, **values)
+
+    monkeypatch.setattr(store, "work_on_task", work_unless_failing)
+    clock = MovingClock()
+    replayer = Replayer(replays=store, clock=clock, refresh=store.version, on_moved=lambda _seqs: None)
+    while await replayer.turn():
+        pass
+    assert (await store.task(following.id)).status is TaskStatus.FINISHED
+    assert (await store.task(failing.id)).status is TaskStatus.RUNNING
 
 
 async def test_payloads_are_deleted_before_ids_which_stay_30_days(store):

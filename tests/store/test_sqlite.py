@@ -19,6 +19,7 @@ from nicobar.store.migrations import load_migrations
 from nicobar.store.queries import load_queries
 from nicobar.store.sqlite import SqliteStore, apply_migrations
 from nicobar.store.sqlite.connection import SQL
+from nicobar.store.sqlite.errors import unavailable
 
 
 def message(number: int, body: bytes = b"{}") -> NewMessage:
@@ -308,3 +309,27 @@ async def test_the_configuration_is_read_while_another_process_writes(tmp_path):
     finally:
         other.close()
         await store.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [
+        ("INSERT INTO tests.children VALUES (7, 1)", "conflict"),
+        ("INSERT INTO tests.children VALUES (NULL, NULL)", "store_unavailable"),
+        ("INSERT INTO tests.children VALUES (NULL, -1)", "store_unavailable"),
+    ],
+)
+def test_only_a_missing_reference_is_explained_as_one(statement, code):
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(
+        """
+        PRAGMA foreign_keys = ON;
+        ATTACH ':memory:' AS tests;
+        CREATE TABLE tests.parents (id INTEGER PRIMARY KEY);
+        CREATE TABLE tests.children (parent INTEGER REFERENCES parents (id), n INTEGER NOT NULL CHECK (n > 0));
+        """
+    )
+    with pytest.raises(sqlite3.IntegrityError) as caught:
+        connection.execute(statement)
+    connection.close()
+    assert unavailable(caught.value).code == code

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from nicobar.clock import Clock
-from nicobar.errors import StoreError
+from nicobar.errors import NicobarError, StoreError
 from nicobar.logs import log
 from nicobar.store import Replays, Task, TaskStatus
 
@@ -51,16 +51,24 @@ class Replayer:
                 wait_ms = POLL_MS
 
     async def turn(self) -> bool:
-        """Runs one page of each open task; returns whether there was any. Raises StoreError."""
+        """Runs one page of each open task; returns whether any ran. One that fails does not stop the others. Raises
+        StoreError.
+        """
         tasks = await self._replays.open_tasks()
         if tasks:
             await self._refresh()
+        ran = False
         for task in tasks:
-            done = await self._replays.work_on_task(task.id, now_ms=self._clock.now_ms(), limit=PAGE_DELIVERIES)
+            try:
+                done = await self._replays.work_on_task(task.id, now_ms=self._clock.now_ms(), limit=PAGE_DELIVERIES)
+            except NicobarError as error:
+                log.error("replay processing failed", task_id=task.id, code=error.code, detail=error.detail)
+                continue
+            ran = True
             self._on_moved([task.endpoint_seq])
             if done is not None and done.status not in {TaskStatus.RUNNING, TaskStatus.CANCELING}:
                 _log(done)
-        return bool(tasks)
+        return ran
 
 
 def _log(task: Task) -> None:

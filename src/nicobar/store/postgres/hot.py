@@ -41,14 +41,23 @@ def append_many(session: PostgresSession, group: Sequence[tuple[NewMessage, Audi
     seqs: dict[str, int] = {row[0]: row[1] for row in rows}
     _add_deliveries(session, messages, seqs)
     known = _find(session, [new for new in messages if new.id not in seqs])
+    # Where the first message of an event was deleted between the two statements, the event is a new one.
+    again = [item for item in group if item[0].id not in seqs and _event(item[0]) not in known]
+    appended_again = iter(append_many(session, again) if again else [])
     appended = []
     for new, audit_line in group:
         if new.id in seqs:
             write_audit_line(session, audit_line)
             appended.append(Appended(message_id=new.id, duplicate=False))
+        elif _event(new) in known:
+            appended.append(_duplicate(new, known[_event(new)]))
         else:
-            appended.append(_duplicate(new, known[new.app_id, new.event_id]))
+            appended.append(next(appended_again))
     return appended
+
+
+def _event(new: NewMessage) -> tuple[str, str]:
+    return new.app_id, new.event_id
 
 
 def _add_deliveries(session: PostgresSession, messages: Sequence[NewMessage], seqs: Mapping[str, int]) -> None:

@@ -17,6 +17,7 @@ FIXES = {
     sqlite3.SQLITE_NOTADB: DAMAGED,
     sqlite3.SQLITE_BUSY: "Another process holds the database's write lock. Stop it, or let it end its transaction.",
     sqlite3.SQLITE_FULL: "Free space on the disk.",
+    sqlite3.SQLITE_CONSTRAINT: "Report this as a bug.",
     sqlite3.SQLITE_IOERR: "Check the disk's free space, its mount and the system's log.",
 }
 _CODES = {
@@ -33,7 +34,10 @@ def unavailable(error: sqlite3.Error) -> NicobarError:
     """What an error of the database means to the caller."""
     if isinstance(error, sqlite3.IntegrityError):
         unique = _UNIQUE.match(str(error))
-        return conflict(unique[1], _COLUMN.findall(str(error))) if unique else missing_reference()
+        if unique:
+            return conflict(unique[1], _COLUMN.findall(str(error)))
+        if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+            return missing_reference()
     code = _CODES.get(primary_code(error), "store_unavailable")
     return StoreUnavailable(code, f"The database reported: {error}.", _fix_for(error))
 

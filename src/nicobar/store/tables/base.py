@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
+from nicobar.errors import ConfigurationError
 from nicobar.store.catalogue import Audited
 from nicobar.store.session import Database, Row, Session, Values
 
 NO_VALUES: Values = {}
+# An even number of backslashes before it are escaped ones.
+_NULL_CHARACTER = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class Tables:
@@ -34,6 +39,18 @@ def existing(row: Row | None) -> Row:
 
 def json_text(value: object) -> str:
     return msgspec.json.encode(value).decode()
+
+
+def searchable_json(value: object) -> str:
+    """JSON that queries look into. Raises ConfigurationError for the character U+0000, which PostgreSQL cannot
+    extract from JSON.
+    """
+    text = json_text(value)
+    if _NULL_CHARACTER.search(text):
+        raise ConfigurationError(
+            "value_invalid", "A value contains the character U+0000.", "Remove the character U+0000."
+        )
+    return text
 
 
 def write_audit_line(session: Session, audit_line: Audited | None, detail: str | None = None) -> None:

@@ -7,7 +7,7 @@ import msgspec
 from nicobar.errors import StoreMoved
 from nicobar.store.drafts import Draft
 from nicobar.store.session import Row, Session
-from nicobar.store.tables.base import Tables, json_text
+from nicobar.store.tables.base import Tables, searchable_json
 
 _COLUMNS = ("id", "app_id", "updated_at_ms", "sealed_credentials")
 
@@ -23,7 +23,7 @@ class DraftTables(Tables):
 
     async def put_draft(self, draft: Draft, *, forget_before_ms: int) -> None:
         content = msgspec.structs.asdict(draft)
-        values = {name: content.pop(name) for name in _COLUMNS} | {"content": json_text(content)}
+        values = {name: content.pop(name) for name in _COLUMNS} | {"content": searchable_json(content)}
 
         def work(session: Session) -> None:
             _check_revision(session, draft.id, draft.revision - 1 if draft.revision else None)

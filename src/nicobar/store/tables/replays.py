@@ -15,7 +15,7 @@ from nicobar.store.catalogue import Audited
 from nicobar.store.replays import FailureGroup, NewTask, ReplayCount, ReplayFilter, Resent, Task, TaskKind, TaskStatus
 from nicobar.store.session import Row, Session
 from nicobar.store.stored_reasons import read_reason, reason_column
-from nicobar.store.tables.base import Tables, existing, json_text, write_audit_line
+from nicobar.store.tables.base import Tables, existing, json_text, searchable_json, write_audit_line
 from nicobar.store.tables.queue import free_next, give_back
 from nicobar.store.tables.retention import expunge
 
@@ -53,7 +53,7 @@ class ReplayTables(Tables):
         def work(session: Session) -> Task:
             done = task.result is not None
             values = msgspec.structs.asdict(task)
-            values |= {"kind": task.kind.value, "filter": json_text(task.filter)}
+            values |= {"kind": task.kind.value, "filter": searchable_json(task.filter)}
             values |= {"status": TaskStatus.FINISHED.value if done else TaskStatus.RUNNING.value}
             values["result"] = json_text(task.result) if done else None
             session.run("add_task", values)
@@ -167,8 +167,8 @@ def _resend(session: Session, message_id: str, endpoint_id: str, now_ms: int, *,
     # Random, not counted: a counter repeats itself after a restore, and at a recreated endpoint.
     replay_key = f"resend_{secrets.token_hex(16)}" if new_ids else ""
     values = {"new_ids": new_ids, "edition": int(new_ids), "replay_key": replay_key, "task_seq": None}
-    session.run("replay_delivery", key | values)
-    return Resent.QUEUED
+    # Nothing is queued where the message was emptied, or deleted after that.
+    return Resent.QUEUED if session.run("replay_delivery", key | values) else Resent.EXPUNGED
 
 
 def _filter_values(which: ReplayFilter) -> dict[str, object]:

@@ -9,7 +9,7 @@ import msgspec
 
 from nicobar.store.catalogue import Audited
 from nicobar.store.retention import CleanUp, ExpungeCount, Step
-from nicobar.store.session import Session
+from nicobar.store.session import Row, Session, Values
 from nicobar.store.stored_reasons import ENDPOINT_REMOVED, EXPUNGED, read_attempt, reason_column
 from nicobar.store.tables.base import Tables, existing, write_audit_line
 from nicobar.store.tables.queue import free_next
@@ -162,13 +162,21 @@ def _look(session: Session, span: _Span, *, emptied_too: bool) -> tuple[list[int
     return todo, Step(after_seq=rows[-1][0] if goes_on else None, done=0, settled_seq=settled_seq)
 
 
+def _lock_queues(session: Session, of: Values) -> list[Row]:
+    """Holds the queues in which some messages are; returns their unfinished deliveries."""
+    unfinished = session.rows("unfinished_of_messages", of)
+    session.lock(*{endpoint_seq for endpoint_seq, _ in unfinished})
+    return unfinished
+
+
 def expunge(session: Session, seqs: Sequence[int], now_ms: int) -> int:
     """Empties messages and their attempts, and stops what is unfinished; how many of them had anything left."""
     of = {"seqs": list(seqs)}
-    unfinished = session.rows("unfinished_of_messages", of)
+    _lock_queues(session, of)
+    session.rows("lock_messages", of)
+    # From here on no replay queues one of them; one that was under way may have queued one at another endpoint.
+    unfinished = _lock_queues(session, of)
     if unfinished:
-        session.lock(*{endpoint_seq for endpoint_seq, _ in unfinished})
-        unfinished = session.rows("unfinished_of_messages", of)
         session.run("stop_deliveries", of | {"now_ms": now_ms, "reason": reason_column(EXPUNGED)})
         free_next(session, [(endpoint_seq, customer_key) for endpoint_seq, customer_key in unfinished], now_ms)
     emptied = session.run("expunge_messages", of | {"now_ms": now_ms})

@@ -17,7 +17,7 @@ SELECT m.seq, e.seq, 'pending', 0, 0,
     ), 0)),
     :edition, :replay_key, TRUE, CAST(:task_seq AS bigint), CASE WHEN CAST(:task_seq AS bigint) IS NOT NULL THEN '{}' END
 FROM messages AS m, endpoints AS e
-WHERE m.seq = :message_seq AND e.seq = :endpoint_seq AND NOT e.removed
+WHERE m.seq = :message_seq AND e.seq = :endpoint_seq AND NOT e.removed AND m.expunged_at_ms IS NULL
 FOR KEY SHARE OF m
 ON CONFLICT (message_seq, endpoint_seq) DO UPDATE SET state = 'pending', tries = 0, lease = deliveries.lease + 1,
     due_at_ms = excluded.due_at_ms, customer_key = excluded.customer_key, position = excluded.position,

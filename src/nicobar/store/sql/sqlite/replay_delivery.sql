@@ -14,7 +14,7 @@ SELECT m.seq, e.seq, 'pending', 0, 0,
     ), 0)),
     :edition, :replay_key, TRUE, :task_seq, CASE WHEN :task_seq IS NOT NULL THEN '{}' END
 FROM messages AS m, endpoints AS e
-WHERE m.seq = :message_seq AND e.seq = :endpoint_seq AND NOT e.removed
+WHERE m.seq = :message_seq AND e.seq = :endpoint_seq AND NOT e.removed AND m.expunged_at_ms IS NULL
 ON CONFLICT (message_seq, endpoint_seq) DO UPDATE SET state = 'pending', tries = 0, lease = deliveries.lease + 1,
     due_at_ms = excluded.due_at_ms, customer_key = excluded.customer_key, position = excluded.position,
     edition = deliveries.edition + excluded.edition,
