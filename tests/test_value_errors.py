@@ -75,5 +75,5 @@ def test_a_missing_field_is_named():
 
 
 def test_an_unknown_field_has_a_name():
-    assert unknown_field(error({"nam": "a"})) == "nam"
+    assert unknown_field(error({"nam": "a"})) == "nam"  # misspelled
     assert unknown_field(error({"port": 70_000})) is None

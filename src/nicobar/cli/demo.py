@@ -96,7 +96,7 @@ class _Tally(Record):
     help="Port of the Customer.io emulator; 0 picks a free one.",
 )
 def demo(*, once: bool, port: int, emulator_port: int) -> None:
-    """Deliver sample events to a Customer.io emulator on this machine. No account needed."""
+    """Deliver sample events to a Customer.io emulator. No account needed."""
     set_up_logs(json=False, level="error")
     with tempfile.TemporaryDirectory(prefix="nicobar-demo-") as directory:
         try:
