@@ -27,8 +27,8 @@ ATTEMPTS = 10
 
 class EndpointRow(Record):
     """An endpoint in the list. `state` is `active`, `paused`, `on_hold`, `failing` or `disabled`. `oldest_ms` is when
-    the oldest pending message was received. `counts` are the attempts of the last 24 hours, `error_percent` is the share of
-    failed ones.
+    the oldest pending message was received. `counts` are the attempts of the last 24 hours, `error_percent` is the
+    share of failed ones.
     """
 
     endpoint: Endpoint
