@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
+from nicobar.store.postgres.url import without_password
 from nicobar.store.queries import load_queries
 from nicobar.store.session import Row, Values
 
@@ -42,19 +43,22 @@ SQL = {name: sql.SQL(_placeholders(text)) for name, text in load_queries("postgr
 
 
 def connect(url: str) -> Connection:
-    """A connection set up as all are. Raises psycopg.Error."""
-    connection = psycopg.connect(
-        url,
-        autocommit=True,
-        prepare_threshold=None,
-        connect_timeout=CONNECT_TIMEOUT_S,
-        application_name="nicobar",
-        # A server that is gone without a word is noticed within half a minute.
-        keepalives_idle=10,
-        keepalives_interval=5,
-        keepalives_count=3,
-        tcp_user_timeout=TRANSACTION_MS,
-    )
+    """A connection set up as all are. Raises psycopg.Error, without the password, and StoreUnusable."""
+    try:
+        connection = psycopg.connect(
+            url,
+            autocommit=True,
+            prepare_threshold=None,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            application_name="nicobar",
+            # A server that is gone without a word is noticed within half a minute.
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
+            tcp_user_timeout=TRANSACTION_MS,
+        )
+    except psycopg.Error as error:
+        raise type(error)(without_password(str(error), url)) from None
     # One type for every number: PostgreSQL then finds the same operators for small ones and for large ones.
     connection.adapters.register_dumper(int, Int8Dumper)
     connection.adapters.register_dumper(int, Int8BinaryDumper)

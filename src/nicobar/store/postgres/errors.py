@@ -45,7 +45,7 @@ def is_retried(error: psycopg.Error) -> bool:
 
 
 def _text(error: psycopg.Error) -> str:
-    """The first line; a connection string with its password is in none of them."""
+    """The first line. `connect` has replaced the password."""
     return (error.diag.message_primary or str(error).partition("\n")[0]).strip().rstrip(".")
 
 

@@ -13,7 +13,8 @@ from nicobar.store.installation import KeyHolder
 from nicobar.store.postgres import PostgresStore
 from nicobar.store.postgres.connection import Connection, PostgresSession, connect
 from nicobar.store.postgres.errors import unusable
-from nicobar.store.postgres.migrate import apply_migrations, has_tables, shown
+from nicobar.store.postgres.migrate import apply_migrations, has_tables
+from nicobar.store.postgres.url import shown
 from nicobar.store.tables.base import existing
 
 _LOOK_S = 2.0
@@ -23,6 +24,8 @@ class PostgresLocation:
     """`Location` of `postgresql://…`."""
 
     def __init__(self, url: str) -> None:
+        """Raises StoreUnusable for a URL that is not one."""
+        self._name = shown(url)
         self._url = url
 
     @property
@@ -31,7 +34,7 @@ class PostgresLocation:
 
     @property
     def name(self) -> str:
-        return shown(self._url)
+        return self._name
 
     @property
     def directory(self) -> None:
