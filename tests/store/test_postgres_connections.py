@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 
 import psycopg
 import pytest
 
-from nicobar.errors import StoreUnusable, UserError
-from nicobar.store.postgres import apply_migrations, location
-from nicobar.store.postgres.connection import connect
+from contracts.test_stores import endpoint, message
+from nicobar.errors import StoreUnavailable, StoreUnusable, UserError
+from nicobar.store import group_commit
+from nicobar.store.postgres import PostgresStore, apply_migrations, connection, database, location
+from nicobar.store.postgres.connection import TRANSACTION_MS, begin, connect, transaction
+from nicobar.store.postgres.hot import append_many
 from nicobar.store.postgres.location import PostgresLocation
 from support import postgres
 from support.clock import MovingClock
@@ -22,6 +27,15 @@ def url():
     made = postgres.cluster().create_database(template=postgres.template())
     yield made
     postgres.cluster().drop_database(made)
+
+
+@pytest.fixture
+async def store(url):
+    """With an endpoint."""
+    made = PostgresStore(url)
+    await made.change([await endpoint(made, "ep_1")])
+    yield made
+    await made.close()
 
 
 @pytest.mark.parametrize(
@@ -119,3 +133,37 @@ def test_a_later_look_confirms_the_place_again(url, monkeypatch):
         until_s = time.monotonic() + PATIENCE_S
         while not is_held():
             assert time.monotonic() < until_s
+
+
+async def test_only_the_blocked_event_of_a_group_is_refused(store, url, monkeypatch):
+    monkeypatch.setattr(database, "APPEND_LOCK_MS", 50)
+    with connect(url) as other, transaction(other, TRANSACTION_MS) as session:
+        append_many(session, [(message(99, event_id="evt_7"), None)])
+        events = [store.append(message(number)) for number in range(30)]
+        results = await asyncio.gather(*events, return_exceptions=True)
+    refused = [number for number, result in enumerate(results) if isinstance(result, Exception)]
+    assert refused == [7]
+    assert isinstance(results[7], StoreUnavailable)
+    assert await store.message("msg_29") is not None
+
+
+async def test_a_group_that_is_blocked_whole_is_halved_few_times(store, url, monkeypatch):
+    monkeypatch.setattr(database, "APPEND_LOCK_MS", 10)
+    monkeypatch.setattr(database, "HALVED_LOCK_MS", 1)
+    monkeypatch.setattr(group_commit, "MAX_BLOCKED", 3)
+    tries = []
+    monkeypatch.setattr(database._Writer, "is_blocked", lambda _, error: tries.append(error) or True)
+    with connect(url) as other, transaction(other, TRANSACTION_MS):
+        other.execute("LOCK TABLE messages")
+        results = await asyncio.gather(*(store.append(message(n)) for n in range(64)), return_exceptions=True)
+    assert all(isinstance(result, StoreUnavailable) for result in results)
+    assert len(tries) < 64
+
+
+async def test_a_transaction_that_is_abandoned_is_undone(store, url, monkeypatch):
+    with contextlib.closing(connect(url)) as abandoned:
+        with monkeypatch.context() as patched:
+            patched.setattr(connection, "IDLE_MS", 50)
+            append_many(begin(abandoned, TRANSACTION_MS), [(message(99, event_id="evt_7"), None)])
+        appended = await store.append(message(7))
+    assert (appended.message_id, appended.duplicate) == ("msg_7", False)

@@ -23,6 +23,8 @@ from nicobar.store.session import Row, Values
 CONNECT_TIMEOUT_S = 5
 # A write that takes longer is cut off: what walks over rows in their order waits for writes that are under way.
 TRANSACTION_MS = 20_000
+# A transaction in which its process does nothing for so long is undone: others wait for what it has locked.
+IDLE_MS = 10_000
 # A survey may read all there is.
 SURVEY_MS = 600_000
 # So many appended deliveries are put in order at once.
@@ -113,10 +115,17 @@ def transaction(connection: Connection, timeout_ms: int, *, reading: bool = Fals
     connection.execute("COMMIT")
 
 
-def begin(connection: Connection, timeout_ms: int, *, reading: bool = False) -> PostgresSession:
+def begin(
+    connection: Connection, timeout_ms: int, *, reading: bool = False, lock_ms: int | None = None
+) -> PostgresSession:
+    """`lock_ms`: how long a statement may wait for a lock, where that is shorter."""
     kind = "ISOLATION LEVEL REPEATABLE READ, READ ONLY" if reading else "ISOLATION LEVEL READ COMMITTED, READ WRITE"
     # Sent as one, without values, so that it is one round trip.
-    connection.execute(f"BEGIN {kind}; SET LOCAL statement_timeout = {timeout_ms:d}".encode())
+    connection.execute(
+        f"BEGIN {kind}; SET LOCAL statement_timeout = {timeout_ms:d};"
+        f" SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS:d};"
+        f" SET LOCAL lock_timeout = {lock_ms or 0:d}".encode()
+    )
     return PostgresSession(connection)
 
 
