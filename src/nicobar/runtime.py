@@ -30,7 +30,7 @@ from nicobar.pipeline.recorder import Recorded
 from nicobar.pipeline.rejected_requests import RefusalLog
 from nicobar.pipeline.replay import Replayer
 from nicobar.pipeline.retention import Maintainer, Remover
-from nicobar.pipeline.standby import Standby
+from nicobar.pipeline.standby import Place, Standby
 from nicobar.pipeline.worker import Worker
 from nicobar.sandbox import Sandbox
 from nicobar.sandbox.pool import SandboxPool
@@ -203,7 +203,9 @@ async def run(
             sandbox = await stack.enter_async_context(pool)
         if settings.role is not Role.WEB:
             standby = Standby(
-                locate(settings.database), lambda parts: _start_delivery(parts, runtime, sandbox, on_recorded), clock
+                locate(settings.database),
+                lambda parts, place: _start_delivery(parts, place, runtime, sandbox, on_recorded),
+                clock,
             )
             await standby.start()
             runtime.keep_running(stack, "delivery", standby.run)
@@ -251,11 +253,15 @@ def make_data_dir(path: Path) -> None:
 
 
 async def _start_delivery(
-    stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox, on_recorded: Callable[[Recorded], None] | None
+    stack: AsyncExitStack,
+    place: Place,
+    runtime: Runtime,
+    sandbox: Sandbox,
+    on_recorded: Callable[[Recorded], None] | None,
 ) -> None:
     """What only one process of a database runs."""
     store, clock = runtime.store, runtime.clock
-    runtime.worker = await _start_worker(stack, runtime, sandbox, on_recorded)
+    runtime.worker = await _start_worker(stack, place, runtime, sandbox, on_recorded)
     replayer = Replayer(replays=store, clock=clock, refresh=runtime.configuration.refresh, on_moved=runtime.wake)
     runtime.keep_running(stack, "replays", replayer.run)
     maintainer = Maintainer(store=store, clock=clock, retention_days=runtime.settings.retention_days)
@@ -264,7 +270,11 @@ async def _start_delivery(
 
 
 async def _start_worker(
-    stack: AsyncExitStack, runtime: Runtime, sandbox: Sandbox, on_recorded: Callable[[Recorded], None] | None
+    stack: AsyncExitStack,
+    place: Place,
+    runtime: Runtime,
+    sandbox: Sandbox,
+    on_recorded: Callable[[Recorded], None] | None,
 ) -> Worker:
     transport = await stack.enter_async_context(HttpTransport(allowed=runtime.settings.allowed))
     worker = Worker(
@@ -281,11 +291,13 @@ async def _start_worker(
             jitter=lambda: random.uniform(-1, 1),  # noqa: S311 - spreads retries, protects nothing
             alerts=runtime.alerts,
             on_recorded=on_recorded,
+            may_send=place.is_held,
         ),
         clock=runtime.clock,
         metrics=runtime.metrics,
         alerts=runtime.alerts,
     )
+    place.on_lost(worker.abort)
     await worker.start()
     stack.callback(runtime.forget_worker)
     stack.push_async_callback(worker.stop, runtime.settings.shutdown_ms)

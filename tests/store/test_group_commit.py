@@ -40,6 +40,9 @@ class Memory:
     def rollback(self):
         self.kept.clear()
 
+    def is_blocked(self, _error):
+        return False
+
     def translate(self, _error):
         return None
 

@@ -193,7 +193,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(tmp_path, *, kind: str = "customerio", sandbox=None, jitter: float = 0.0):
+async def world(tmp_path, *, kind: str = "customerio", sandbox=None, jitter: float = 0.0, may_send=lambda: True):
     settings, credentials, handler = ENDPOINTS[kind]
     clock = MovingClock()
     store = await open_store(tmp_path, clock.now_ms())
@@ -214,14 +214,14 @@ async def world(tmp_path, *, kind: str = "customerio", sandbox=None, jitter: flo
     added = AddTransformation(endpoint_id=endpoint.id, code=handler, created_at_ms=1)
     await store.change([PutSource(source=source), endpoint, added])
     try:
-        async with working(store, clock, ids, sandbox=sandbox, jitter=jitter) as it:
+        async with working(store, clock, ids, sandbox=sandbox, jitter=jitter, may_send=may_send) as it:
             yield it
     finally:
         await store.close()
 
 
 @asynccontextmanager
-async def working(store, clock, ids, *, sandbox=None, jitter: float = 0.0):
+async def working(store, clock, ids, *, sandbox=None, jitter: float = 0.0, may_send=lambda: True):
     """A worker on a database, as a process has it from its start to its end."""
     metrics, network, recorded = Metrics(), Network(), asyncio.Queue()
     configuration = Configuration(store, VAULT, clock)
@@ -241,6 +241,7 @@ async def working(store, clock, ids, *, sandbox=None, jitter: float = 0.0):
         jitter=lambda: jitter,
         alerts=alerts,
         on_recorded=recorded.put_nowait,
+        may_send=may_send,
     )
     worker = Worker(
         store=store,

@@ -45,7 +45,9 @@ class Passed:
 
 
 class Deliverer:
-    """Delivers pages; keeps no state between them. `jitter` returns a number from -1 to 1."""
+    """Delivers pages; keeps no state between them. `jitter` returns a number from -1 to 1; `may_send` says whether
+    this process alone delivers.
+    """
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class Deliverer:
         jitter: Callable[[], float],
         alerts: Alerts,
         on_recorded: Callable[[Recorded], None] | None = None,
+        may_send: Callable[[], bool] = lambda: True,
     ) -> None:
         self._configuration = configuration
         self._sandbox = sandbox
@@ -69,7 +72,10 @@ class Deliverer:
         self.jitter = jitter
         self._alerts = alerts
         self.watch = Watch(queue, clock)
-        self._sender = Sender(transport=transport, clock=clock, watch=self.watch, metrics=metrics, jitter=jitter)
+        self._may_send = may_send
+        self._sender = Sender(
+            transport=transport, clock=clock, watch=self.watch, metrics=metrics, jitter=jitter, may_send=may_send
+        )
         self._recorder = Recorder(
             queue=queue, clock=clock, ids=ids, metrics=metrics, alerts=alerts, on_recorded=on_recorded
         )
@@ -78,6 +84,8 @@ class Deliverer:
         """Makes the destination's harmless call; returns whether a delivery may be attempted. A destination that
         cannot be checked is attempted.
         """
+        if not self._may_send():
+            return False
         checkup = await target.destination.check_credentials(self._transport)
         log.info("destination checked", endpoint_id=target.endpoint.id, ok=checkup.ok, detail=str(checkup.reason))
         return checkup.ok

@@ -37,6 +37,8 @@ from nicobar.reasons import reason
 SENDING_MS = 120_000
 # A delivery that was blocked alone waits at least this long, so that others are likely to be accepted first.
 SET_ASIDE_MS = 60_000
+# How often a request that may not be sent yet looks whether it may.
+UNCONFIRMED_MS = 250
 MAX_RECORDED_BODY_CHARS = 65_536
 MAX_RECORDED_RESPONSE_CHARS = 4_096
 
@@ -59,16 +61,24 @@ class _Exchange:
 
 
 class Sender:
-    """Sends for any endpoint, through its gate. `jitter` as in `Deliverer`."""
+    """Sends for any endpoint, through its gate. `jitter` and `may_send` as in `Deliverer`."""
 
     def __init__(
-        self, *, transport: Transport, clock: Clock, watch: Watch, metrics: Metrics, jitter: Callable[[], float]
+        self,
+        *,
+        transport: Transport,
+        clock: Clock,
+        watch: Watch,
+        metrics: Metrics,
+        jitter: Callable[[], float],
+        may_send: Callable[[], bool],
     ) -> None:
         self._transport = transport
         self._clock = clock
         self._watch = watch
         self._metrics = metrics
         self._jitter = jitter
+        self._may_send = may_send
 
     async def send(self, target: OpenEndpoint, works: Sequence[Work], gate: Gate, deadline_ms: int) -> None:
         """Sends deliveries that share requests; each gets its outcomes and requests."""
@@ -177,6 +187,20 @@ class Sender:
         wait_ms = throttle.take(now_ms)
         if wait_ms:
             await self._clock.wait(asyncio.Event(), wait_ms)
+        return await self._wait_for_place(deadline_ms)
+
+    async def _wait_for_place(self, deadline_ms: int) -> Deferred | None:
+        """Waits until it is certain that no other process delivers; returns why not, if that takes too long."""
+        while not self._may_send():
+            if self._clock.steady_ms() >= deadline_ms:
+                return Deferred(
+                    reason=reason(
+                        "not_sent_in_time",
+                        "Not sent within %(sending_s)s s. Nicobar's database did not respond.",
+                        sending_s=SENDING_MS // 1000,
+                    )
+                )
+            await self._clock.wait(asyncio.Event(), UNCONFIRMED_MS)
         return None
 
     def _count(self, target: OpenEndpoint, answer: Response | NoResponse) -> None:

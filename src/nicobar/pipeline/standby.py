@@ -15,11 +15,39 @@ from nicobar.store.location import Location
 STANDBY_MS = 1_000
 
 
+class Place:
+    """The database's one place for delivering, while this process has it."""
+
+    def __init__(self) -> None:
+        self._is_confirmed: Callable[[], bool] = lambda: False
+        self._is_lost = False
+        self._listeners: list[Callable[[], None]] = []
+
+    def is_held(self) -> bool:
+        """Whether this process alone may deliver: the place is not lost, and was confirmed a moment ago."""
+        return not self._is_lost and self._is_confirmed()
+
+    def confirm_by(self, is_confirmed: Callable[[], bool]) -> None:
+        self._is_confirmed = is_confirmed
+
+    def on_lost(self, listener: Callable[[], None]) -> None:
+        """Calls the listener once another process has the place."""
+        if self._is_lost:
+            listener()
+        self._listeners.append(listener)
+
+    def lose(self) -> None:
+        if not self._is_lost:
+            self._is_lost = True
+            for listener in self._listeners:
+                listener()
+
+
 class Standby:
     """Runs what `start_parts` starts while this process has the database's one place for delivering."""
 
     def __init__(
-        self, location: Location, start_parts: Callable[[AsyncExitStack], Awaitable[None]], clock: Clock
+        self, location: Location, start_parts: Callable[[AsyncExitStack, Place], Awaitable[None]], clock: Clock
     ) -> None:
         self._location = location
         self._start_parts = start_parts
@@ -63,21 +91,25 @@ class Standby:
         """Whether the place was free."""
         loop = asyncio.get_running_loop()
 
-        def lost() -> None:
-            loop.call_soon_threadsafe(self._lose)
+        place = Place()
 
-        place = self._location.only_worker(lost)
+        def lost() -> None:
+            loop.call_soon_threadsafe(self._lose, place)
+
+        taken = self._location.only_worker(lost)
         try:
-            await asyncio.to_thread(place.__enter__)
+            place.confirm_by(await asyncio.to_thread(taken.__enter__))
         except UserError:
             return False
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(asyncio.to_thread, place.__exit__, None, None, None)
-            await self._start_parts(stack)
+            stack.push_async_callback(asyncio.to_thread, taken.__exit__, None, None, None)
+            await self._start_parts(stack, place)
             self._parts = stack.pop_all()
         return True
 
-    def _lose(self) -> None:
+    def _lose(self, place: Place) -> None:
+        # At once: another process delivers already.
+        place.lose()
         self._lost = True
         self._wake.set()
 

@@ -47,7 +47,10 @@ class Worker:
         self._lanes: dict[int, Lane] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._looking: asyncio.Task[None] | None = None
+        # The tasks of endpoints that were removed.
+        self._leaving: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
+        self._is_aborted = False
         configuration.on_change(self._follow)
 
     async def start(self) -> None:
@@ -68,6 +71,19 @@ class Worker:
             if lane:
                 lane.signal.set()
 
+    def abort(self) -> None:
+        """Ends the pages in flight at once, because another process delivers already. The leases are that process's
+        now: none is released.
+        """
+        self._is_aborted = True
+        self._stop.set()
+        for lane in self._lanes.values():
+            lane.stop()
+        for task in (*self._tasks.values(), *self._leaving):
+            task.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
+
     async def stop(self, timeout_ms: int) -> None:
         """Claims nothing new and waits for the pages in flight. Deliveries unfinished after `timeout_ms` are requeued
         and repeated by the next process.
@@ -85,7 +101,8 @@ class Worker:
             if late:
                 await asyncio.wait(late)
                 log.warning("stopped with deliveries in flight", endpoints=len(late))
-                await self._hand_back()
+                if not self._is_aborted:
+                    await self._hand_back()
 
     async def _hand_back(self) -> None:
         try:
@@ -141,6 +158,8 @@ class Worker:
             self._breakers[seq] = lane.breaker
             # The task ends after its page; the reference keeps it from being collected before.
             task = self._tasks.pop(seq)
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
             task.add_done_callback(log_end)
 
     async def _look_at_queues(self) -> None:

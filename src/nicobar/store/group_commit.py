@@ -12,6 +12,8 @@ from nicobar.errors import NicobarError, StoreBusy, StoreUnavailable
 
 MAX_WAITING = 10_000
 MAX_GROUP = 512
+# So often a group is halved to find what is blocked; each time takes its wait.
+MAX_BLOCKED = 24
 
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
@@ -30,6 +32,10 @@ class Writer(Protocol[S_co]):
     def commit(self) -> None: ...
     def rollback(self) -> None: ...
     def translate(self, error: Exception) -> NicobarError | None: ...
+    def is_blocked(self, error: Exception) -> bool:
+        """Whether the work waited too long for somebody outside, so that a part of it may still be done."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -68,6 +74,7 @@ class GroupCommit(Generic[S]):
         self._waiting: queue.Queue[_Call[S] | None] = queue.Queue()
         self._max_waiting = max_waiting
         self._closed = False
+        self._blocked = 0
         self._thread = threading.Thread(target=self._run, name="nicobar-writer", daemon=True)
         self._thread.start()
 
@@ -115,6 +122,7 @@ class GroupCommit(Generic[S]):
         return group, True
 
     def _commit(self, group: list[_Call[S]]) -> None:
+        self._blocked = 0
         alike: dict[Callable[[S, Sequence[Any]], Sequence[Any]], list[_Call[S]]] = {}
         for call in group:
             alike.setdefault(call.together, []).append(call)
@@ -141,10 +149,13 @@ class GroupCommit(Generic[S]):
             raise
         except Exception as error:
             translated = self._writer.translate(error)
-            if isinstance(translated, StoreUnavailable):
+            is_blocked = self._writer.is_blocked(error)
+            self._blocked += is_blocked
+            if isinstance(translated, StoreUnavailable) and not is_blocked:
                 raise translated from error
-            if len(calls) == 1:
-                calls[0].error = translated or error
+            if len(calls) == 1 or (is_blocked and self._blocked > MAX_BLOCKED):
+                for call in calls:
+                    call.error = translated or error
                 return
             half = len(calls) // 2
             self._write(calls[:half])

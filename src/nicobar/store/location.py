@@ -49,9 +49,10 @@ class Location(Protocol):
         """At most so many problems; reads all of it. Raises StoreUnusable."""
         ...
 
-    def only_worker(self, lost: Callable[[], None]) -> AbstractContextManager[None]:
+    def only_worker(self, lost: Callable[[], None]) -> AbstractContextManager[Callable[[], bool]]:
         """Holds the place of the one process that delivers. Raises UserError where another one does. Where the place
-        is lost to another process later, `lost` is called, in a thread.
+        is lost to another process later, `lost` is called, in a thread. Gives a cheap look whether the place was
+        confirmed a moment ago: without that another process may have it soon, so nothing may be sent.
         """
         ...
 

@@ -16,12 +16,15 @@ import psycopg
 from psycopg import sql
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
+from nicobar.store.postgres.url import without_password
 from nicobar.store.queries import load_queries
 from nicobar.store.session import Row, Values
 
 CONNECT_TIMEOUT_S = 5
 # A write that takes longer is cut off: what walks over rows in their order waits for writes that are under way.
 TRANSACTION_MS = 20_000
+# A transaction in which its process does nothing for so long is undone: others wait for what it has locked.
+IDLE_MS = 10_000
 # A survey may read all there is.
 SURVEY_MS = 600_000
 # So many appended deliveries are put in order at once.
@@ -42,19 +45,22 @@ SQL = {name: sql.SQL(_placeholders(text)) for name, text in load_queries("postgr
 
 
 def connect(url: str) -> Connection:
-    """A connection set up as all are. Raises psycopg.Error."""
-    connection = psycopg.connect(
-        url,
-        autocommit=True,
-        prepare_threshold=None,
-        connect_timeout=CONNECT_TIMEOUT_S,
-        application_name="nicobar",
-        # A server that is gone without a word is noticed within half a minute.
-        keepalives_idle=10,
-        keepalives_interval=5,
-        keepalives_count=3,
-        tcp_user_timeout=TRANSACTION_MS,
-    )
+    """A connection set up as all are. Raises psycopg.Error, without the password, and StoreUnusable."""
+    try:
+        connection = psycopg.connect(
+            url,
+            autocommit=True,
+            prepare_threshold=None,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            application_name="nicobar",
+            # A server that is gone without a word is noticed within half a minute.
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
+            tcp_user_timeout=TRANSACTION_MS,
+        )
+    except psycopg.Error as error:
+        raise type(error)(without_password(str(error), url)) from None
     # One type for every number: PostgreSQL then finds the same operators for small ones and for large ones.
     connection.adapters.register_dumper(int, Int8Dumper)
     connection.adapters.register_dumper(int, Int8BinaryDumper)
@@ -110,10 +116,17 @@ def transaction(connection: Connection, timeout_ms: int, *, reading: bool = Fals
     connection.execute("COMMIT")
 
 
-def begin(connection: Connection, timeout_ms: int, *, reading: bool = False) -> PostgresSession:
+def begin(
+    connection: Connection, timeout_ms: int, *, reading: bool = False, lock_ms: int | None = None
+) -> PostgresSession:
+    """`lock_ms`: how long a statement may wait for a lock, where that is shorter."""
     kind = "ISOLATION LEVEL REPEATABLE READ, READ ONLY" if reading else "ISOLATION LEVEL READ COMMITTED, READ WRITE"
     # Sent as one, without values, so that it is one round trip.
-    connection.execute(f"BEGIN {kind}; SET LOCAL statement_timeout = {timeout_ms:d}".encode())
+    connection.execute(
+        f"BEGIN {kind}; SET LOCAL statement_timeout = {timeout_ms:d};"
+        f" SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS:d};"
+        f" SET LOCAL lock_timeout = {lock_ms or 0:d}".encode()
+    )
     return PostgresSession(connection)
 
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import psycopg
+from psycopg import errors
 
 from nicobar.errors import NicobarError, StoreUnavailable
 from nicobar.store.catalogue import Audited
@@ -37,6 +38,10 @@ MAX_WRITERS = 4
 MAX_CONNECTIONS = MAX_READERS + MAX_WRITERS + 3
 MAX_RUNS = 10
 RETRY_S = 0.01
+# A group of events waits so long for what another transaction has locked. Then it is halved until the blocked events
+# are found, and each part waits a short time only.
+APPEND_LOCK_MS = 5_000
+HALVED_LOCK_MS = 250
 
 T = TypeVar("T")
 
@@ -143,7 +148,7 @@ class _Writer:
     def begin(self) -> None:
         if self._connection is None or self._connection.closed:
             self._connection = connect(self._url)
-        self._session = begin(self._connection, TRANSACTION_MS)
+        self._session = begin(self._connection, TRANSACTION_MS, lock_ms=APPEND_LOCK_MS)
 
     def alone(self, work: Callable[[PostgresSession], T]) -> T:
         if self._session is None:
@@ -154,7 +159,12 @@ class _Writer:
             with session.savepoint():
                 return work(session)
 
-        return _retried(within)
+        try:
+            return _retried(within)
+        except errors.LockNotAvailable:
+            if self._connection is not None:
+                self._connection.execute(f"SET LOCAL lock_timeout = {HALVED_LOCK_MS:d}".encode())
+            raise
 
     def commit(self) -> None:
         if self._connection is not None:
@@ -166,6 +176,9 @@ class _Writer:
 
     def translate(self, error: Exception) -> NicobarError | None:
         return meaning(error) if isinstance(error, psycopg.Error) else None
+
+    def is_blocked(self, error: Exception) -> bool:
+        return isinstance(error, (errors.LockNotAvailable, errors.QueryCanceled))
 
     def close(self) -> None:
         if self._connection is not None:

@@ -17,6 +17,7 @@ _FIXES: tuple[tuple[type[psycopg.Error], str, str], ...] = (
     (errors.ReadOnlySqlTransaction, "store_read_only", "Connect to the primary: target_session_attrs=read-write."),
     (errors.TooManyConnections, "store_unavailable", "Raise max_connections, or run fewer processes."),
     (errors.InsufficientPrivilege, "store_unavailable", "Let Nicobar's user own its tables."),
+    (errors.LockNotAvailable, "store_unavailable", "End the transaction that blocks it: see pg_stat_activity."),
     (errors.DataCorrupted, "store_damaged", "Restore a backup of the database."),
     (errors.IndexCorrupted, "store_damaged", "Rebuild the index with REINDEX, and check the server's disk."),
 )
@@ -45,7 +46,7 @@ def is_retried(error: psycopg.Error) -> bool:
 
 
 def _text(error: psycopg.Error) -> str:
-    """The first line; a connection string with its password is in none of them."""
+    """The first line. `connect` has replaced the password."""
     return (error.diag.message_primary or str(error).partition("\n")[0]).strip().rstrip(".")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -12,6 +11,7 @@ from nicobar.store.installation import KeyHolder, bind, new_application
 from nicobar.store.migrations import load_migrations, pending
 from nicobar.store.postgres.connection import SURVEY_MS, PostgresSession, connect, transaction
 from nicobar.store.postgres.errors import unusable
+from nicobar.store.postgres.url import shown
 from nicobar.store.tables.base import existing
 
 MIN_POSTGRES = 15
@@ -57,12 +57,6 @@ def has_tables(url: str) -> bool:
         transaction(connection, SURVEY_MS, reading=True) as session,
     ):
         return existing(session.row("owner"))[0] is not None
-
-
-def shown(url: str) -> str:
-    """The database's name for a person, without a password."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _check_server(session: PostgresSession, url: str) -> None:

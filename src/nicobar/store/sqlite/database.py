@@ -172,6 +172,9 @@ class _Writer:
             return self._errors.note(error)
         return None
 
+    def is_blocked(self, error: Exception) -> bool:  # noqa: ARG002 - one connection writes
+        return False
+
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()

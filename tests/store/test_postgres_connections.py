@@ -1,0 +1,169 @@
+"""How connections to PostgreSQL are named, made, and given up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+import psycopg
+import pytest
+
+from contracts.test_stores import endpoint, message
+from nicobar.errors import StoreUnavailable, StoreUnusable, UserError
+from nicobar.store import group_commit
+from nicobar.store.postgres import PostgresStore, apply_migrations, connection, database, location
+from nicobar.store.postgres.connection import TRANSACTION_MS, begin, connect, transaction
+from nicobar.store.postgres.hot import append_many
+from nicobar.store.postgres.location import PostgresLocation
+from support import postgres
+from support.clock import MovingClock
+from support.patience import PATIENCE_S
+
+
+@pytest.fixture
+def url():
+    """A database with our tables."""
+    made = postgres.cluster().create_database(template=postgres.template())
+    yield made
+    postgres.cluster().drop_database(made)
+
+
+@pytest.fixture
+async def store(url):
+    """With an endpoint."""
+    made = PostgresStore(url)
+    await made.change([await endpoint(made, "ep_1")])
+    yield made
+    await made.close()
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "hid%zzden",
+        "hid/den",
+        "1/den",
+        "hid#den",
+        "hid?den",
+        "hid@den",
+        "hid[den",
+        "hid%00den",
+        "100%hidden",
+        "hidden",
+    ],
+)
+def test_no_part_of_a_password_is_shown(password):
+    url = f"postgresql://nicobar:{password}@127.0.0.1:1/shop"
+    with pytest.raises(StoreUnusable) as caught:
+        apply_migrations(url, 1)
+    assert not [part for part in ("hid", "den") if part in str(caught.value) + name_of(url)]
+
+
+def name_of(url: str) -> str:
+    """The shown name, or the refusal."""
+    try:
+        return PostgresLocation(url).name
+    except StoreUnusable as error:
+        return f"{error.code} {error} {error.__context__ if not error.__suppress_context__ else ''}"
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("postgresql://nicobar:hid#den@db.example:5432/shop", "postgresql://db.example:5432/shop"),
+        ("postgres://nicobar@a.example,b.example/shop?password=hidden", "postgresql://a.example,b.example/shop"),
+        ("postgresql://a.example:1,[::1]:2/shop", "postgresql://a.example:1,[::1]:2/shop"),
+        ("postgresql:///shop?host=/run/postgresql", "postgresql:///shop"),
+        ("postgresql:///shop?host=db.example&port=1", "postgresql://db.example:1/shop"),
+    ],
+)
+def test_a_database_is_named_by_host_port_and_name(url, name):
+    assert PostgresLocation(url).name == name
+
+
+def test_a_password_in_the_driver_s_error_is_replaced(monkeypatch):
+    def fail(*_, **__):
+        raise psycopg.OperationalError("no access with 'hid@den' (hid%40den)")
+
+    monkeypatch.setattr(psycopg, "connect", fail)
+    with pytest.raises(psycopg.OperationalError) as caught:
+        connect("postgresql://nicobar:hid%40den@127.0.0.1:1/shop")
+    assert str(caught.value) == "no access with '***' (***)"
+    assert caught.value.__suppress_context__
+
+
+def test_the_server_gives_a_silent_process_s_place_to_another(url, monkeypatch):
+    monkeypatch.setattr(location, "_LOOK_S", 1_000)
+    monkeypatch.setattr(location, "_FREED_MS", 50)
+    with PostgresLocation(url).only_worker(lambda: None):
+        assert take_over(url), "the first one's connection still stands"
+
+
+def take_over(url: str) -> bool:
+    """Whether another process gets the place."""
+    until_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until_s:
+        try:
+            with PostgresLocation(url).only_worker(lambda: None):
+                return True
+        except UserError:
+            pass
+    return False
+
+
+def test_a_place_counts_as_held_only_after_a_recent_look(url, monkeypatch):
+    clock = MovingClock()
+    monkeypatch.setattr(location, "_CLOCK", clock)
+    monkeypatch.setattr(location, "_LOOK_S", 1_000)
+    with PostgresLocation(url).only_worker(lambda: None) as is_held:
+        assert is_held()
+        clock.move(location.MAX_UNCONFIRMED_MS)
+        assert is_held()
+        clock.move(1)
+        assert not is_held()
+
+
+def test_a_later_look_confirms_the_place_again(url, monkeypatch):
+    clock = MovingClock()
+    monkeypatch.setattr(location, "_CLOCK", clock)
+    monkeypatch.setattr(location, "_LOOK_S", 0.01)
+    with PostgresLocation(url).only_worker(lambda: None) as is_held:
+        clock.move(10_000)
+        until_s = time.monotonic() + PATIENCE_S
+        while not is_held():
+            assert time.monotonic() < until_s
+
+
+async def test_only_the_blocked_event_of_a_group_is_refused(store, url, monkeypatch):
+    monkeypatch.setattr(database, "APPEND_LOCK_MS", 50)
+    with connect(url) as other, transaction(other, TRANSACTION_MS) as session:
+        append_many(session, [(message(99, event_id="evt_7"), None)])
+        events = [store.append(message(number)) for number in range(30)]
+        results = await asyncio.gather(*events, return_exceptions=True)
+    refused = [number for number, result in enumerate(results) if isinstance(result, Exception)]
+    assert refused == [7]
+    assert isinstance(results[7], StoreUnavailable)
+    assert await store.message("msg_29") is not None
+
+
+async def test_a_group_that_is_blocked_whole_is_halved_few_times(store, url, monkeypatch):
+    monkeypatch.setattr(database, "APPEND_LOCK_MS", 10)
+    monkeypatch.setattr(database, "HALVED_LOCK_MS", 1)
+    monkeypatch.setattr(group_commit, "MAX_BLOCKED", 3)
+    tries = []
+    monkeypatch.setattr(database._Writer, "is_blocked", lambda _, error: tries.append(error) or True)
+    with connect(url) as other, transaction(other, TRANSACTION_MS):
+        other.execute("LOCK TABLE messages")
+        results = await asyncio.gather(*(store.append(message(n)) for n in range(64)), return_exceptions=True)
+    assert all(isinstance(result, StoreUnavailable) for result in results)
+    assert len(tries) < 64
+
+
+async def test_a_transaction_that_is_abandoned_is_undone(store, url, monkeypatch):
+    with contextlib.closing(connect(url)) as abandoned:
+        with monkeypatch.context() as patched:
+            patched.setattr(connection, "IDLE_MS", 50)
+            append_many(begin(abandoned, TRANSACTION_MS), [(message(99, event_id="evt_7"), None)])
+        appended = await store.append(message(7))
+    assert (appended.message_id, appended.duplicate) == ("msg_7", False)
