@@ -167,3 +167,20 @@ async def test_a_transaction_that_is_abandoned_is_undone(store, url, monkeypatch
             append_many(begin(abandoned, TRANSACTION_MS), [(message(99, event_id="evt_7"), None)])
         appended = await store.append(message(7))
     assert (appended.message_id, appended.duplicate) == ("msg_7", False)
+
+
+async def test_the_first_event_after_a_restart_is_stored(store, url):
+    await store.append(message(1))
+    await store.snapshot()
+    name = url.removeprefix("postgresql:///").partition("?")[0]
+    postgres.cluster().ask(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'")
+    assert (await store.append(message(2))).message_id == "msg_2"
+    assert await store.message("msg_2") is not None
+
+
+def test_a_connection_whose_begin_fails_is_closed(url, monkeypatch):
+    monkeypatch.setattr(connection, "IDLE_MS", -5)
+    with contextlib.closing(connect(url)) as opened:
+        with pytest.raises(psycopg.Error):
+            begin(opened, TRANSACTION_MS)
+        assert opened.closed

@@ -1,16 +1,17 @@
 """Connections to PostgreSQL: how they are set up, and what the rules ask of them.
 
-Nothing outlives a transaction: no session setting, no prepared statement, no lock. So PgBouncer may stand between, in
-transaction mode.
+Nothing of what receives and reads outlives a transaction: no session setting, no prepared statement, no lock. So
+PgBouncer may stand between, in transaction mode. Only the place of the one process that delivers is a session's lock:
+it needs a direct connection.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
-from typing import cast
+from typing import TypeVar, cast
 
 import psycopg
 from psycopg import sql
@@ -34,6 +35,7 @@ _NO_VALUES: Values = {}
 _COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
 _NAME = re.compile(r"(?<!:):([a-z_0-9]+)")
 
+T = TypeVar("T")
 Connection = psycopg.Connection[tuple[object, ...]]
 
 
@@ -103,6 +105,41 @@ class PostgresSession:
             self.run("order_appended", of | {"limit": MAX_ORDERED})
 
 
+class NotBegun(psycopg.Error):
+    """No transaction has begun, for that reason: nothing of it was sent. The connection is closed."""
+
+    def __init__(self, reason: psycopg.Error) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class Link:
+    """One thread's connection; made when it is needed, and anew once it broke."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: Connection | None = None
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """Runs the work, again where the connection had broken before. Raises psycopg.Error."""
+        was_open = self._connection is not None and not self._connection.closed
+        try:
+            return work(self._opened())
+        except NotBegun:
+            if not was_open:
+                raise
+            return work(self._opened())
+
+    def _opened(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._url)
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
 @contextmanager
 def transaction(connection: Connection, timeout_ms: int, *, reading: bool = False) -> Iterator[PostgresSession]:
     """Commits at the end, unless it only reads. All of what reads is as of one moment."""
@@ -121,11 +158,17 @@ def begin(
     """`lock_ms`: how long a statement may wait for a lock, where that is shorter."""
     kind = "ISOLATION LEVEL REPEATABLE READ, READ ONLY" if reading else "ISOLATION LEVEL READ COMMITTED, READ WRITE"
     # Sent as one, without values, so that it is one round trip.
-    connection.execute(
+    begun = (
         f"BEGIN {kind}; SET LOCAL statement_timeout = {timeout_ms:d};"
         f" SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS:d};"
-        f" SET LOCAL lock_timeout = {lock_ms or 0:d}".encode()
+        f" SET LOCAL lock_timeout = {lock_ms or 0:d}"
     )
+    try:
+        connection.execute(begun.encode())
+    except psycopg.Error as error:
+        # The next connection may be to a server that runs, or to one that may be written to.
+        connection.close()
+        raise NotBegun(error) from error
     return PostgresSession(connection)
 
 
