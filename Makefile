@@ -34,7 +34,7 @@ $(READY): $(RUNTIME) constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
 	@touch $@
 
-demo: $(RUNTIME) ## Deliver sample events to a local emulator; no account needed (ARGS=--once exits when done)
+demo: $(RUNTIME) ## Deliver sample events to the Customer.io emulator on this machine; no account needed (ARGS=--once exits when done)
 	@$(BIN)/nicobar demo $(ARGS)
 
 check: $(READY) ## Lint, spelling, types, imports, unit and contract tests (one minute; no root, browser or Node)
@@ -76,7 +76,7 @@ chaos: $(READY) ## Kill the server at every stage, hundreds of times, and check 
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run $(ARGS)
 
 .PHONY: dev
-dev: $(READY) ## Run Nicobar and the emulator locally, restarted when the source changes
+dev: $(READY) ## Run Nicobar and the Customer.io emulator, restarted when the source changes
 	@$(BIN)/python scripts/dev.py
 
 assets: $(ASSETS) ## Rebuild the dashboard's editor from assets/

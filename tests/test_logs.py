@@ -18,6 +18,7 @@ def put_back():
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
     structlog.reset_defaults()
 
 
@@ -36,3 +37,13 @@ def test_a_traceback_names_the_place_and_shows_no_variable(capsys, json):
     assert "test_logs.py" in output
     if json:
         assert json_.loads(output)["endpoint_id"] == "ep_1"
+
+
+@pytest.mark.parametrize(("level", "shown"), [("info", True), ("error", False)])
+def test_the_http_server_logs_only_problems(capsys, level, shown):
+    set_up_logs(json=False, level=level)
+    server = logging.getLogger("uvicorn.error")
+    server.info("Started server process")
+    server.warning("Invalid request")
+    output = capsys.readouterr().err
+    assert ("Started server process" in output, "Invalid request" in output) == (False, shown)

@@ -53,3 +53,9 @@ def test_a_settings_file_that_is_not_utf_8_is_named(tmp_path):
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match=r"is not UTF-8 text\. Save it as UTF-8\."):
         read_settings({}, {"NICOBAR_SETTINGS": str(file)})
+
+
+def test_a_number_out_of_bounds_needs_no_description():
+    with pytest.raises(SettingsError) as raised:
+        read_settings({"port": "99999"}, {})
+    assert str(raised.value) == "Invalid --port: must be at most 65535. Got '99999'."

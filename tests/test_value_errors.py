@@ -10,7 +10,7 @@ import pytest
 from msgspec import Meta
 
 from nicobar.settings import Role
-from nicobar.value_errors import place, requirement
+from nicobar.value_errors import place, requirement, unknown_field
 
 
 class Thing(msgspec.Struct, forbid_unknown_fields=True):
@@ -72,3 +72,8 @@ def test_a_missing_field_is_named():
         name: str
 
     assert requirement(error({}, Needs)) == 'is missing the field "name"'
+
+
+def test_an_unknown_field_has_a_name():
+    assert unknown_field(error({"nam": "a"})) == "nam"  # misspelled
+    assert unknown_field(error({"port": 70_000})) is None

@@ -46,3 +46,5 @@ def set_up_logs(*, json: bool, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # uvicorn's lines on starting and stopping repeat ours.
+    logging.getLogger("uvicorn.error").setLevel(max(root.level, logging.WARNING))

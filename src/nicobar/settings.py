@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -19,6 +18,7 @@ from msgspec import Meta
 from nicobar.addresses import AllowedAddresses
 from nicobar.errors import SettingsError
 from nicobar.model import Record
+from nicobar.suggestions import suggestion
 from nicobar.value_errors import requirement
 
 ENVIRONMENT_PREFIX = "NICOBAR_"
@@ -292,7 +292,7 @@ def _settings(values: Mapping[str, tuple[object, str]]) -> Settings:
             raise SettingsError(
                 "setting_unknown",
                 f"Unknown setting {key!r} ({origin}).",
-                _suggestion(key, sorted(fields)),
+                suggestion(key, fields, f"Settings: {', '.join(sorted(fields))}."),
             )
         try:
             read[key] = msgspec.convert(value, fields[key].type, strict=False, dec_hook=_convert)
@@ -300,11 +300,16 @@ def _settings(values: Mapping[str, tuple[object, str]]) -> Settings:
             raise SettingsError(
                 "setting_invalid",
                 f"Invalid {origin}: {_need(key, value, fields[key], error)}",
-                description(fields[key]),
+                "" if _is_number(fields[key]) else description(fields[key]),
             ) from error
     settings = Settings(**read)  # type: ignore[arg-type] # each value was converted to its field's type above
     _ = settings.database, settings.alert_recipients, settings.allowed, settings.trusted_networks
     return settings
+
+
+def _is_number(field: msgspec.structs.FieldInfo) -> bool:
+    """Whether the bounds of a setting say all about its values."""
+    return get_args(field.type)[0] in {int, float}
 
 
 def _need(key: str, value: object, field: msgspec.structs.FieldInfo, error: msgspec.ValidationError) -> str:
@@ -315,11 +320,6 @@ def _need(key: str, value: object, field: msgspec.structs.FieldInfo, error: msgs
     # Flags and variables are always text, so that it is text explains nothing.
     need = requirement(error, annotation).removesuffix(", not text")
     return f"{need}. Got {repr(value)[:MAX_SHOWN_CHARS]}."
-
-
-def _suggestion(key: str, names: Sequence[str]) -> str:
-    close = get_close_matches(key, names, n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"Settings: {', '.join(names)}."
 
 
 def _convert(wanted: type, value: object) -> object:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 _PLACE = re.compile(r" - at `(?:(key)` in `)?\$?([^`]*)`$")
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`")
 # A value of an object with any names.
 _ANY = "[...]"
 _NOUNS = {
@@ -51,7 +52,7 @@ _WORDS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
         re.compile(r"Object missing required field `(.*)`"),
         lambda found: f'is missing the field "{found[1]}"',
     ),
-    (re.compile(r"Object contains unknown field `(.*)`"), lambda found: f'has an unknown field "{found[1]}"'),
+    (_UNKNOWN_FIELD, lambda found: f'has an unknown field "{found[1]}"'),
     (re.compile(r"Invalid (?:enum )?value .*"), lambda _: "has a value that is not supported"),
     (re.compile(r".*out of range.*"), lambda _: "is too large"),
 )
@@ -80,6 +81,12 @@ def place(error: msgspec.ValidationError) -> str:
     if found[1]:
         return f"a name in {path}"
     return f"a value in {path.removesuffix(_ANY)}" if path.endswith(_ANY) else path
+
+
+def unknown_field(error: msgspec.ValidationError) -> str | None:
+    """The name of the unknown field, if the value has one."""
+    found = _UNKNOWN_FIELD.fullmatch(_PLACE.sub("", str(error)))
+    return found[1] if found else None
 
 
 def _nouns(types: str) -> str:

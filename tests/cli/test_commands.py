@@ -223,7 +223,7 @@ def test_migrate_prints_applied_migrations(tmp_path):
         (["serve", "--port", "x"], {}, "Invalid --port: must be an integer. Got 'x'."),
         (["serve", "--port", "70000"], {}, "Invalid --port: must be at most 65535. Got '70000'."),
         (["serve", "--role", "x"], {}, "Invalid --role: must be one of all, web, worker. Got 'x'."),
-        (["serve"], {"NICOBAR_PROT": "1"}, "(environment variable NICOBAR_PROT). Did you mean 'port'?"),
+        (["serve"], {"NICOBAR_PROT": "1"}, "(environment variable NICOBAR_PROT). Did you mean port?"),
         (["serve"], {"NICOBAR_SECRET_KEY": "0f"}, "Invalid environment variable NICOBAR_SECRET_KEY: wrong format."),
         (["serve", "--data-dir", "file/below"], {}, "data directory"),
         (["serve", "--data-dir", "bad"], {}, "not a SQLite database"),
@@ -232,12 +232,22 @@ def test_migrate_prints_applied_migrations(tmp_path):
         (["transform", "none.js"], {}, "none.js"),
         (["emulator", "--https-port", "0", "--certificate", "none/x.pem"], {}, "none/x.pem"),
         (["emulator", "--https-port", "0", "--certificate", "file"], {}, "not a PEM file with a certificate"),
-        (["transform", "file", "--event", "payment.lost"], {}, "payment.lost"),
+        (
+            ["transform", "file", "--event", "nothing"],
+            {},
+            "'nothing'. Samples exist for abandoned_checkout.",
+        ),
+        (["transform", "file", "--event", "payment.suceeded"], {}, "Did you mean payment.succeeded?"),  # misspelled
+        (["recipe", "journey"], {}, "Unknown recipe 'journey'. Did you mean journeys?"),
+        (["apply", "wrong.toml"], {}, "Did you mean connector?"),
+        (["apply", "top.toml"], {}, 'the file has an unknown field "endpoint". Did you mean endpoints?'),
         (["apply", "none.toml"], {}, "none.toml"),
     ],
 )
 def test_errors_are_one_line_with_the_fix(tmp_path, arguments, more, words):
     (tmp_path / "file").write_text("function handler(w) { return w; }")
+    (tmp_path / "wrong.toml").write_text('[[endpoints]]\nname = "a"\nconector = "http"\n')  # misspelled
+    (tmp_path / "top.toml").write_text("[[endpoint]]\n")
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "nicobar.db").write_bytes(b"letters " * 600)
     assert words in refused(nicobar(tmp_path, *arguments, **more))
@@ -313,6 +323,8 @@ def test_trigger_can_create_a_test_secret(tmp_path):
     configure(tmp_path)
     nicobar(tmp_path, "apply", "nicobar.toml")
     without_secrets(tmp_path)
+    misspelled = refused(nicobar(tmp_path, "trigger", "payment.suceeded"))  # misspelled
+    assert "Did you mean payment.succeeded?" in misspelled
     printed = refused(nicobar(tmp_path, "trigger", "payment.succeeded"))
     assert "Source dodo has no signing secret, so it rejects all events." in printed
     assert "--source dodo --create-secret" in printed
@@ -350,6 +362,8 @@ def test_a_handler_that_sends_nothing_always_gets_a_warning(tmp_path):
     assert f"▲ endpoint customerio: {silent}" in applied
     tried = nicobar(tmp_path, "transform", "paid.js", "--all")
     assert (tried.returncode, f"▲ {silent}" in tried.stdout) == (0, True), tried
+    tried = nicobar(tmp_path, "transform", "paid.js", "--event", "payment.failed")
+    assert tried.stdout.endswith("event types. The handler sends nothing for this event type.\n")
     (tmp_path / "paid.js").write_text(ORDER_PAID)
     applied = nicobar(tmp_path, "apply", "nicobar.toml").stdout
     assert "\nendpoint customerio: Sends for 1 of 48 event types: payment.succeeded.\n" in applied

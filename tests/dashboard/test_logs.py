@@ -53,7 +53,7 @@ async def test_the_list_is_live_and_filtered_by_status(nicobar):
         rows = page.locator("#rows tbody tr")
         await expect(rows).to_have_count(1)
         await expect(rows.first).to_contain_text("delivered")
-        await page.get_by_role("button", name="Pause").click()
+        await page.get_by_role("button", name="Pause updates").click()
         await expect(page.locator("[data-live-state]")).to_have_text("Paused")
         await nicobar.send_sample(address, "payment.failed", "evt_2")
         await nicobar.send_sample(address, "refund.succeeded", "evt_3", BEN)
@@ -62,7 +62,7 @@ async def test_the_list_is_live_and_filtered_by_status(nicobar):
         # outcomes, in the address
         for name, event_type in (
             ("Failed", "payment.failed"),
-            ("Succeeded", "payment.succeeded"),
+            ("Delivered", "payment.succeeded"),
             ("Canceled", "refund.succeeded"),
         ):
             await page.get_by_role("navigation", name="Status").get_by_role("link", name=name).click()

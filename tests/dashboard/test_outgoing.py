@@ -67,6 +67,14 @@ async def test_the_wizard_rejects_a_private_address(nicobar, visitor, kind, fiel
     assert not nicobar.runtime.configuration.snapshot.endpoints
 
 
+async def test_a_form_error_names_the_field_by_its_label(visitor):
+    await visitor.ask("GET", "/webhooks/new/customerio")
+    for site_id, error in (("", "Enter the Site ID."), ("no\u00efve", "Invalid value for Site ID.")):
+        fields = {"field_site_id": site_id, "field_api_key": "k", "field_region": "us"}
+        status, text, _ = await visitor.send("/webhooks/new/customerio", name="New", **fields)
+        assert (status, error in shown(text)) == (422, True)
+
+
 async def test_a_draft_from_before_an_upgrade_creates_no_endpoint(tmp_path):
     fields = {"field_base_url": "http://127.0.0.2:9", "field_site_id": "s", "field_api_key": "k"}
     async with installation(tmp_path, allowed_addresses="127.0.0.0/8") as nicobar, visiting(nicobar) as visitor:

@@ -126,7 +126,7 @@ async def test_endpoint_health_is_in_the_list_and_its_page(nicobar):
         await nicobar.send_sample(address, "refund.succeeded", "evt_3")
         await expect(rows).to_have_count(3)
         for name, text in (
-            ("Succeeded", "payment.succeeded"),
+            ("Delivered", "payment.succeeded"),
             ("Failed", "no reason given"),
             ("Canceled", "not handled"),
         ):

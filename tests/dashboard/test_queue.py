@@ -10,6 +10,7 @@ from nicobar.reasons import plain
 from nicobar.sources.samples import fresh
 from support.browser import browser
 from support.installation import EVIL, examine, furnish, installation, open_page, set_password
+from support.pages import set_up, visiting
 from support.server import ADA, TYPES
 
 HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
@@ -112,3 +113,15 @@ async def test_every_state_of_the_page_is_accessible_and_responsive(nicobar, wid
         await fill(nicobar)
         await look("queue", "/queue")
     assert not findings, "\n".join(findings)
+
+
+async def test_a_hold_is_never_called_a_pause(nicobar):
+    endpoint, address = await furnish(nicobar, HANDLER, base_url="http://127.0.0.1:9")
+    await nicobar.pause(endpoint, "wrong key", by_hand=False)
+    await accept(nicobar, address, "evt_1")
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        for path in ("/", "/webhooks", f"/webhooks/{endpoint.id}", "/queue", f"/webhooks/{endpoint.id}/deliveries"):
+            _, text, _ = await visitor.ask("GET", path)
+            content = text.partition('id="content"')[2]
+            assert ("on hold" in content, " paused" in content) == (True, False), path

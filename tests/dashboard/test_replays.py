@@ -111,12 +111,12 @@ async def test_failures_are_previewed_and_replayed_with_optional_new_ids(nicobar
             await expect(page.locator(".facts")).to_contain_text(EVIL)
             await page.get_by_text("Customers receive the emails again.").wait_for()
             if new_ids:
-                await page.get_by_label("Use new event IDs").check()
+                await page.get_by_label("Send as new events").check()
             await page.get_by_role("button", name="Replay 1 delivery").click()
             await expect(page.locator("#progress")).to_contain_text("completed")
             assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
             assert len(nicobar.state.activities) == activities
-        await expect(page.locator("#content h2")).to_contain_text("new event IDs")
+        await expect(page.locator("#content h2")).to_contain_text("sent as new events")
         await page.get_by_role("link", name="Replays").first.click()
         await expect(page.locator("tbody tr")).to_have_count(3)
         entries = await nicobar.runtime.store.audit(AuditFilter(subject=endpoint.rsplit("/", 1)[1]), limit=9)

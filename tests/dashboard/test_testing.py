@@ -67,7 +67,7 @@ async def test_a_received_message_is_sent_as_a_test_after_confirmation(nicobar):
         await page.goto(endpoint)
         await page.get_by_label("Endpoint").get_by_role("link", name="Testing").click()
         await page.get_by_text("the published code, version 1").wait_for()
-        await page.get_by_role("button", name="Run message").click()
+        await page.get_by_role("button", name="Run this message").click()
         await expect(page.locator(".request").last).to_contain_text('"name": "paid"')
         await page.get_by_text("Changes by the transformation").last.click()
         changes = page.locator(".changes").last

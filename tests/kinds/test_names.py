@@ -20,7 +20,7 @@ ALLOWED = {
     "cli/serve.py": "the emulator's command",
     "connectors/customerio": "its recipes are for a source kind, which they name",
     "connectors/registry.py": "the line",
-    "emulator": "it is a local Customer.io",
+    "emulator": "it is the Customer.io emulator",
     "sources/registry.py": "the line",
 }
 

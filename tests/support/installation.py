@@ -1,4 +1,4 @@
-"""An empty installation, a local Customer.io and a browser user."""
+"""An empty installation, the Customer.io emulator and a browser user."""
 
 from __future__ import annotations
 

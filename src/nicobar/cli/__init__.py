@@ -24,7 +24,7 @@ from nicobar.errors import NicobarError
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nicobar")
 def group() -> None:
-    """Delivers payment webhooks to Customer.io: once, in order, and through outages."""
+    """Deliver payment webhooks to Customer.io in order and through outages, so that each event counts once."""
 
 
 for command in (

@@ -1,4 +1,4 @@
-"""`nicobar demo`: sample events delivered to a local emulator, without an account."""
+"""`nicobar demo`: sample events delivered to the Customer.io emulator, without an account."""
 
 from __future__ import annotations
 
@@ -89,10 +89,14 @@ class _Tally(Record):
 @click.option("--once", is_flag=True, help="Exit when all events have arrived (code 0) or after a timeout (code 1).")
 @click.option("--port", default=8080, show_default=True, type=PORT, help="Port of Nicobar; 0 picks a free port.")
 @click.option(
-    "--emulator-port", default=8081, show_default=True, type=PORT, help="Port of the emulator; 0 picks a free port."
+    "--emulator-port",
+    default=8081,
+    show_default=True,
+    type=PORT,
+    help="Port of the Customer.io emulator; 0 picks a free one.",
 )
 def demo(*, once: bool, port: int, emulator_port: int) -> None:
-    """Deliver sample events to a local emulator. No account needed."""
+    """Deliver sample events to a Customer.io emulator. No account needed."""
     set_up_logs(json=False, level="error")
     with tempfile.TemporaryDirectory(prefix="nicobar-demo-") as directory:
         try:

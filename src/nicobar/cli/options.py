@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import click
@@ -84,16 +85,17 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{count} {noun}s"
 
 
-def setting_options(*names: str) -> Callable[[F], F]:
+def setting_options(*names: str, helps: Mapping[str, str] = MappingProxyType({})) -> Callable[[F], F]:
     """Flags for these settings (all by default) and `--settings`; click passes them on as keyword arguments. The
-    settings check the values, whatever their origin.
+    settings check the values, whatever their origin. `helps` replaces descriptions that do not fit the command.
     """
     fields = {field.name: field for field in msgspec.structs.fields(Settings)}
 
     def add(command: F) -> F:
         for name in reversed(names or tuple(name for name in fields if name not in SECRETS)):
             field = fields[name]
-            help_text = f"{description(field)} [default: {field.default}]" if field.default else description(field)
+            says = helps.get(name) or description(field)
+            help_text = f"{says} [default: {field.default}]" if field.default else says
             command = click.option(f"--{name.replace('_', '-')}", name, default=None, help=help_text)(command)
         file_help = "TOML file with settings. Flags and NICOBAR_* environment variables override it."
         return click.option("--settings", "settings_file", type=click.Path(path_type=Path), help=file_help)(command)

@@ -92,7 +92,7 @@ def emulator(
     https_port: int | None,
     certificate: Path,
 ) -> None:
-    """Run a local Customer.io emulator. It serves the Track API and a page that shows its data."""
+    """Run an emulator of Customer.io on this machine. It serves the Track API and a page that shows its data."""
     state = State(site_id=site_id, api_key=api_key)
     state.settle_ms = settle_ms
     app = create_app(state, region=region, host=host, mode=Mode(mode))

@@ -16,7 +16,7 @@ from nicobar.pipeline.transform import transform as run_handler
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.sources.registry import SOURCES
 from nicobar.sources.registry import source_kind as find_source_kind
-from nicobar.use_cases.dry_run import DryRun, coverage, dry_target, outcome, pasted, sample, samples_of
+from nicobar.use_cases.dry_run import Coverage, DryRun, coverage, dry_target, outcome, pasted, sample, samples_of
 
 
 @click.command()
@@ -69,8 +69,17 @@ def transform(
     found = coverage(dry_runs)
     failed = found.failed
     click.echo(f"\n{plural(len(results), 'event')}, {failed} failed.")
-    click.echo(f"{'▲ ' if found.is_silent else ''}{found.summary} {found.warning}".rstrip())
+    warning = found.warning if every else _silence(found, len(results))
+    click.echo(f"{'▲ ' if found.is_silent else ''}{found.summary} {warning}".rstrip())
     raise SystemExit(1 if failed else 0)
+
+
+def _silence(found: Coverage, events: int) -> str:
+    """The warning if nothing is sent for the chosen events; the handler may send others."""
+    if not found.is_silent:
+        return ""
+    sentence = f"The handler sends nothing for {'this event type' if events == 1 else 'these event types'}."
+    return f"{sentence} Fix its errors first." if found.failed else sentence
 
 
 def _read(path: Path) -> bytes:

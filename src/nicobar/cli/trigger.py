@@ -19,6 +19,7 @@ from nicobar.pipeline.configuration import source_secrets
 from nicobar.settings import Settings
 from nicobar.sources.registry import source_kind
 from nicobar.store import Snapshot
+from nicobar.suggestions import suggestion
 from nicobar.use_cases import sources
 from nicobar.use_cases.edit import Edit, edited
 
@@ -35,7 +36,13 @@ from nicobar.use_cases.edit import Edit, edited
     help="Create and print a test secret if the source has no signing secret.",
 )
 @click.option("--url", default=None, help="URL of Nicobar. Defaults to --host and --port.")
-@setting_options("host", "port", "data_dir", "database_url")
+@setting_options(
+    "host",
+    "port",
+    "data_dir",
+    "database_url",
+    helps={"host": "Address of the running Nicobar.", "port": "Port of the running Nicobar."},
+)
 def trigger(
     *, event_type: str, source_name: str | None, count: int, create_secret: bool, url: str | None, **flags: Any
 ) -> None:
@@ -118,6 +125,6 @@ def _event_type(snapshot: Snapshot, source: Source, name: str) -> EventType:
         raise UserError(
             "event_type_unknown",
             f"No sample for event type {name!r}.",
-            f"Samples exist for {', '.join(event_types)}.",
+            suggestion(name, event_types, f"Samples exist for {', '.join(event_types)}."),
         )
     return event_types[name]

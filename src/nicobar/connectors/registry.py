@@ -8,6 +8,7 @@ from nicobar.connectors import Connector, Recipe
 from nicobar.connectors.customerio import CustomerIo
 from nicobar.connectors.http import HttpEndpoint
 from nicobar.errors import UserError
+from nicobar.suggestions import closest
 
 CONNECTORS: list[Connector] = [
     CustomerIo(),
@@ -42,6 +43,10 @@ def find_recipe(name: str, connectors: Sequence[Connector]) -> Recipe:
         if recipe.name == name:
             return recipe
     names = ", ".join(recipe.name for recipe in every)
+    if close := closest(name, [recipe.name for recipe in every]):
+        raise UserError(
+            "recipe_unknown", "Unknown recipe %(name)s.", "Did you mean %(close)s?", name=repr(name), close=close
+        )
     raise UserError(
         "recipe_unknown", "Unknown recipe %(name)s.", "Available recipes: %(known)s.", name=repr(name), known=names
     )

@@ -122,7 +122,7 @@ class Receiver:
             raise Refusal(
                 409,
                 "event_id_taken",
-                "Event id %(event_id)s is already used by message %(message_id)s from another source. "
+                "Event ID %(event_id)s is already used by message %(message_id)s from another source. "
                 "This event was not stored.",
                 "Use ids that are unique across senders, such as UUIDs.",
                 event_id=verified.event_id,
@@ -203,8 +203,8 @@ def event_id_exists(event_id: str, message_id: str) -> Refusal:
     return Refusal(
         409,
         "event_id_exists",
-        "Event id %(event_id)s is already used by message %(message_id)s. Nothing was stored.",
-        "Use a new event id, or omit it.",
+        "Event ID %(event_id)s is already used by message %(message_id)s. Nothing was stored.",
+        "Use a new event ID, or omit it.",
         event_id=event_id,
         message_id=message_id,
     )

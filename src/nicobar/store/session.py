@@ -34,9 +34,10 @@ class Session(Protocol):
         """A failure within undoes only what was done within."""
         ...
 
-    def lock(self, *endpoint_seqs: int) -> None:
-        """Holds these endpoints' queues until the transaction ends, and puts in order what was appended to them. Goes
-        before whatever decides by the order of a customer's deliveries.
+    def lock(self, *endpoint_seqs: int, order_all: bool = False) -> None:
+        """Holds these endpoints' queues until the transaction ends, and puts in order what was appended to them: as
+        much as fits one step, or all of it. Goes before whatever decides by the order of a customer's deliveries. An
+        event that is committed meanwhile is not in order yet.
         """
         ...
 

@@ -20,6 +20,7 @@ from nicobar.model import Endpoint, EventType, Json, Record, Setting, Source
 from nicobar.pipeline.configuration import endpoint_credentials
 from nicobar.sandbox import Sandbox
 from nicobar.store import AddTransformation, PutEventType, Snapshot, ends_pause
+from nicobar.suggestions import suggestion
 from nicobar.use_cases import endpoints, sources
 from nicobar.use_cases.applications import default_application
 from nicobar.use_cases.bounds import MessagesPerS
@@ -28,7 +29,7 @@ from nicobar.use_cases.edit import Act, OperationServices
 from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec
 from nicobar.use_cases.handler_check import why_it_cannot_run
 from nicobar.use_cases.sources import SourcePatch, SourceSpec
-from nicobar.value_errors import place, requirement
+from nicobar.value_errors import place, requirement, unknown_field
 
 # The actor in the audit log of changes by a file.
 ACTOR = "apply"
@@ -71,6 +72,15 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     event_types: tuple[EventTypeEntry, ...] = ()
 
 
+# The fields of the file and of its entries, by place.
+_FIELDS = {
+    "": Document.__struct_fields__,
+    "sources": SourceEntry.__struct_fields__,
+    "endpoints": EndpointEntry.__struct_fields__,
+    "event_types": EventTypeEntry.__struct_fields__,
+}
+
+
 class Plan(Record):
     """What `apply` will do: the acts, a sentence for each, and the names that are not in the file."""
 
@@ -103,7 +113,7 @@ def read_document(path: Path) -> Document:
         raise ConfigurationError(
             "file_invalid",
             f"{path} is invalid: {place(error) or 'the file'} {requirement(error)}.",
-            'Write secrets as { env = "NAME" }.' if _is_secret(place(error)) else "The reference lists all fields.",
+            _fix(error),
         ) from error
     for entries in (document.sources, document.endpoints, document.event_types):
         names = [entry.name for entry in entries]
@@ -117,8 +127,12 @@ def read_document(path: Path) -> Document:
     return document
 
 
-def _is_secret(path: str) -> bool:
-    return "secrets" in path or "credentials" in path
+def _fix(error: msgspec.ValidationError) -> str:
+    path = place(error)
+    if "secrets" in path or "credentials" in path:
+        return 'Write secrets as { env = "NAME" }.'
+    fields = _FIELDS.get(path.partition("[")[0], ())
+    return suggestion(unknown_field(error) or "", fields, "The reference lists all fields.")
 
 
 class Planner:

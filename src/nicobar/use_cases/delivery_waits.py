@@ -26,13 +26,15 @@ class WaitCause(StrEnum):
 
 class Wait(Record):
     """The cause, until when if that is known, and the earlier message that it is queued after. `reason` is why the
-    endpoint is paused or its destination failing, or why the last attempt failed.
+    endpoint is paused or its destination failing, or why the last attempt failed. `by_hand` says that a user paused
+    the endpoint; otherwise a paused one is on hold.
     """
 
     cause: WaitCause
     until_ms: int | None = None
     behind: str | None = None
     reason: Reason | None = None
+    by_hand: bool = False
 
 
 def wait_of(  # noqa: PLR0911 - a cause a line
@@ -49,7 +51,8 @@ def wait_of(  # noqa: PLR0911 - a cause a line
         return Wait(cause=WaitCause.DISABLED, reason=endpoint.disabled_reason)
     if endpoint.paused_reason is not None:
         until_ms = breaker.hold.probe_at_ms if breaker is not None and breaker.hold is not None else None
-        return Wait(cause=WaitCause.PAUSED, reason=endpoint.paused_reason, until_ms=until_ms)
+        by_hand = endpoint.paused_by_hand
+        return Wait(cause=WaitCause.PAUSED, reason=endpoint.paused_reason, until_ms=until_ms, by_hand=by_hand)
     if delivery.due_at_ms is None:
         return Wait(cause=WaitCause.BEHIND, behind=delivery.behind, until_ms=delivery.behind_until_ms)
     if breaker is not None and breaker.state is not BreakerState.CLOSED:

@@ -36,6 +36,7 @@ from nicobar.sandbox import Sandbox
 from nicobar.sources import SourceKind
 from nicobar.sources.registry import application_kinds
 from nicobar.store import Snapshot
+from nicobar.suggestions import closest
 
 # The sandbox is shared with deliveries: a dry run takes turns with them.
 TURN_EVENTS = 12
@@ -154,6 +155,14 @@ def sample(samples: Samples, name: str, now_ms: int, customer: Customer | None =
     """
     event_type = samples.types.get(name)
     if event_type is None:
+        if close := closest(name, samples.types):
+            raise UserError(
+                "event_type_unknown",
+                "No sample for event type %(name)s.",
+                "Did you mean %(close)s?",
+                name=repr(name),
+                close=close,
+            )
         names = ", ".join(samples.types) or "none"
         raise UserError(
             "event_type_unknown",

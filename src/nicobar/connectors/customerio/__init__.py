@@ -115,7 +115,7 @@ class CustomerIo:
             # RFC 7617, section 2: the user name of Basic authentication cannot hold a colon.
             raise UserError(
                 "field_invalid",
-                "Invalid site_id: it contains a colon.",
+                "Invalid Site ID: it contains a colon.",
                 "Copy only the Site ID, without the API key.",
             )
         region = str(values["region"])

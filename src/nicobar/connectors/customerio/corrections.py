@@ -172,7 +172,7 @@ class Corrector:
                 rules.EQUAL_EVENTS.at(
                     f"{path}.name",
                     "This message sends %(name)s to the same person more than once without a `key`. The "
-                    "event ids then depend on the order: if a new handler changes it, a replay loses or "
+                    "event IDs then depend on the order: if a new handler changes it, a replay loses or "
                     "duplicates events.",
                     "Pass {key: …} to nicobar.event, such as the id of the line item.",
                     name=shown(name),
@@ -232,7 +232,7 @@ def _ignored(path: str, **own: str | None) -> Iterator[Verdict]:
         if value is not None:
             yield rules.EVENT_KEY_IGNORED.at(
                 f"{path}.{field}",
-                '`%(field)s` has no effect because "Add event ids" (`correct_event_id`) is off.',
+                '`%(field)s` has no effect because "Add event IDs" (`correct_event_id`) is off.',
                 "Turn it on in the endpoint's settings, or set a ULID as the event's `id`.",
                 field=field,
             )
@@ -242,12 +242,12 @@ def _id_verdict(path: str, given: Json) -> Verdict:
     if given is None:
         return rules.EVENT_ID_ADDED.at(
             f"{path}.id",
-            "Nicobar adds an event id, so that Customer.io ignores duplicates.",
-            'To omit it, turn off "Add event ids" (`correct_event_id`) in the endpoint\'s settings.',
+            "Nicobar adds an event ID, so that Customer.io ignores duplicates.",
+            'To omit it, turn off "Add event IDs" (`correct_event_id`) in the endpoint\'s settings.',
         )
     return rules.EVENT_ID_CORRECTED.at(
         f"{path}.id",
-        "The event id %(given)s is not a ULID, which Customer.io needs to recognize duplicates. Nicobar replaces it "
+        "The event ID %(given)s is not a ULID, which Customer.io needs to recognize duplicates. Nicobar replaces it "
         "with a ULID.",
         "Omit `id`. If several messages report the same event, pass {once: …} to nicobar.event.",
         given=shown(given),

@@ -271,8 +271,8 @@ def check_event_id(path: str, value: Json, _action: Action | None = None) -> Ite
     if not isinstance(value, str) or not track_api.is_ulid(value):
         yield rules.EVENT_ID.at(
             path,
-            "The event id %(given)s is not a ULID, so Customer.io cannot recognize duplicates.",
-            'Turn on "Add event ids" (`correct_event_id`) in the endpoint\'s settings, or use a ULID.',
+            "The event ID %(given)s is not a ULID, so Customer.io cannot recognize duplicates.",
+            'Turn on "Add event IDs" (`correct_event_id`) in the endpoint\'s settings, or use a ULID.',
             given=shown(value),
         )
 

@@ -94,10 +94,10 @@ INTERNAL_NAME = _warning(
     "internal_name", "Segments cannot use attributes whose names start with `_`.", track_api.RESERVED
 )
 OLD_EVENT = _warning("old_event", "Events older than 72 hours do not trigger campaigns.", track_api.OLD_DATA)
-NO_ADDRESS = _warning("no_address", "The message does not set the person's email address.", track_api.TRIGGERS)
+NO_ADDRESS = _warning("no_address", "The call does not set the person's email address.", track_api.TRIGGERS)
 NO_EVENT_ID = _warning("no_event_id", "An event has no `id`, so every resend counts as another event.")
 EVENT_KEY_IGNORED = _warning(
-    "event_key_ignored", "`once` or `key` has no effect, because the endpoint does not add event ids."
+    "event_key_ignored", "`once` or `key` has no effect, because the endpoint does not add event IDs."
 )
 EQUAL_EVENTS = _warning("equal_events", "A message sends the same event to a person more than once without a `key`.")
 

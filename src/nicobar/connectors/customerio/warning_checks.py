@@ -91,7 +91,7 @@ def advise_event(
         yield rules.NO_EVENT_ID.at(
             f"{path}.id",
             "The event has no id, so every resend counts as another event.",
-            'Turn on "Add event ids" (`correct_event_id`) in the endpoint\'s settings.',
+            'Turn on "Add event IDs" (`correct_event_id`) in the endpoint\'s settings.',
         )
     yield from _values(data_path, data, origin)
 
@@ -100,8 +100,8 @@ def no_address(path: str) -> Verdict:
     """The warning about an event whose person gets no address."""
     return rules.NO_ADDRESS.at(
         f"{path}.identifiers",
-        "This message does not set the person's email address. Emails are only sent if the profile already has one.",
-        "Send nicobar.identify({email: …}) before the event.",
+        "This call does not set the person's email address. Emails are sent only if the profile already has one.",
+        "If your event contains the address, send it with nicobar.identify({email: …}) first.",
     )
 
 

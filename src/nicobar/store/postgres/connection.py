@@ -97,12 +97,13 @@ class PostgresSession:
         with self._connection.transaction():
             yield
 
-    def lock(self, *endpoint_seqs: int) -> None:
+    def lock(self, *endpoint_seqs: int, order_all: bool = False) -> None:
         if endpoint_seqs:
             of = {"endpoint_seqs": list(endpoint_seqs)}
             # The lock is a statement of its own: only what begins after it sees what its holder before has done.
             self.rows("lock_queues", of)
-            self.run("order_appended", of | {"limit": MAX_ORDERED})
+            while self.run("order_appended", of | {"limit": MAX_ORDERED}) == MAX_ORDERED and order_all:
+                pass
 
 
 class NotBegun(psycopg.Error):

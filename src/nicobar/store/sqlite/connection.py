@@ -92,7 +92,7 @@ class SqliteSession:
             raise
         self.connection.execute("RELEASE inner")
 
-    def lock(self, *endpoint_seqs: int) -> None:
+    def lock(self, *endpoint_seqs: int, order_all: bool = False) -> None:
         """There is one writer, and `append` puts in order."""
 
 

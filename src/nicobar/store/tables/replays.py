@@ -149,7 +149,7 @@ def _resend(session: Session, message_id: str, endpoint_id: str, now_ms: int, *,
     of = {"message_id": message_id, "endpoint_id": endpoint_id}
     found = session.row("delivery_to_resend", of)
     if found is not None:
-        session.lock(found[1])
+        session.lock(found[1], order_all=True)
         found = session.row("delivery_to_resend", of)
     if found is None:
         return Resent.UNKNOWN
@@ -239,7 +239,7 @@ def _work(session: Session, task_id: str, now_ms: int, limit: int) -> Task | Non
     seen_seq = min(task.until_seq, task.after_seq + replays.MAX_LOOK_MESSAGES)
     if task.status is TaskStatus.RUNNING and task.kind is TaskKind.PURGE:
         return _purge(session, task, seen_seq, now_ms, limit)
-    session.lock(task.endpoint_seq)
+    session.lock(task.endpoint_seq, order_all=True)
     if task.status is TaskStatus.CANCELING:
         return _give_back(session, task, now_ms, limit)
     page = _select(session, task, places=(task.after_seq, seen_seq), limit=limit)

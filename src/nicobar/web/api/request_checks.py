@@ -15,11 +15,12 @@ from msgspec import inspect
 
 from nicobar.errors import Refusal
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
+from nicobar.suggestions import closest
 from nicobar.value_errors import place, requirement
 from nicobar.web.api.errors import Invalid, InvalidRequest
 from nicobar.web.api.shapes import ValidationDetail
 from nicobar.web.parameters import BODY, InvalidValue, Signature, enum_of, read_path, read_query
-from nicobar.web.query_names import closest, given_names, given_values, shortened
+from nicobar.web.query_names import given_names, given_values, shortened
 
 MAX_UNKNOWN = 20
 _JSON_SPACE = b" \t\r\n"  # RFC 8259, section 2

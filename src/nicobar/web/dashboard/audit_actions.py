@@ -25,7 +25,7 @@ _NAMES = {
     AuditAction.ENDPOINT_SEND_EXAMPLE: noop("Sample event sent to endpoint"),
     AuditAction.ENDPOINT_SEND_TEST: noop("Test event sent"),
     AuditAction.ENDPOINT_CANCEL_PENDING: noop("Pending deliveries canceled"),
-    AuditAction.ENDPOINT_RECOVER: noop("Failed deliveries recovered"),
+    AuditAction.ENDPOINT_RECOVER: noop("Failed deliveries replayed"),
     AuditAction.ENDPOINT_REPLAY_MISSING: noop("Missing events replayed"),
     AuditAction.ENDPOINT_BULK_REPLAY: noop("Deliveries replayed by filter"),
     AuditAction.ENDPOINT_REPLAY_FAILURES: noop("Failure group replayed"),

@@ -5,6 +5,7 @@ draft, so that every step has a URL. Secrets are not shown again.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 
 import msgspec
 
@@ -26,7 +27,15 @@ from nicobar.use_cases.sources import SourceSpec
 from nicobar.use_cases.transformations import publish
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, current_application, find_draft, not_found
-from nicobar.web.dashboard.forms import Given, free_name, further_fields, main_fields, read_fields, value_of
+from nicobar.web.dashboard.forms import (
+    Given,
+    free_name,
+    further_fields,
+    main_fields,
+    read_fields,
+    value_of,
+    with_label,
+)
 from nicobar.web.dashboard.pages import page, redirect, translate
 from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
@@ -238,7 +247,7 @@ def _form(
             values.get(field.name) for field in further_fields(of_kind) if field.kind is not FieldKind.SWITCH
         ),
         kept=kept,
-        problem=problem,
+        problem=problem and with_label(problem, of_kind, partial(translate, visitor)),
         checkup=checkup,
         action=f"/webhooks/drafts/{kept.id}" if kept else f"/webhooks/new/{of_kind.kind}",
     )

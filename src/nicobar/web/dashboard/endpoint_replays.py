@@ -1,4 +1,4 @@
-"""`/webhooks/{id}/replays`: recover failed deliveries, replay missing events, or replay by filter. Each replay is
+"""`/webhooks/{id}/replays`: replay failed deliveries, missing events, or by filter. Each replay is
 previewed first, then its progress is shown.
 """
 
@@ -23,7 +23,7 @@ from nicobar.web.operations import Response, get, post
 
 KINDS = {"recover": TaskKind.RECOVER, "missing": TaskKind.REPLAY_MISSING, "bulk": TaskKind.BULK_REPLAY}
 KIND_NAMES = {
-    TaskKind.RECOVER: noop("Recover failed deliveries"),
+    TaskKind.RECOVER: noop("Replay failed deliveries"),
     TaskKind.REPLAY_MISSING: noop("Replay missing events"),
     TaskKind.BULK_REPLAY: noop("Replay by filter"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 
 from msgspec import UNSET
 
@@ -27,9 +28,10 @@ from nicobar.web.dashboard.forms import (
     read_variables,
     shown_headers,
     value_of,
+    with_label,
     write_variables,
 )
-from nicobar.web.dashboard.pages import page, redirect
+from nicobar.web.dashboard.pages import page, redirect, translate
 from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
@@ -162,7 +164,7 @@ def _settings_page(
         families=families(known_types, form.chosen),
         takes_headers=not of_kind.has_contract,
         empty_rows=EMPTY_ROWS,
-        problem=problem,
+        problem=problem and with_label(problem, of_kind, partial(translate, visitor)),
     )
 
 

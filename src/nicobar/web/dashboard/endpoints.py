@@ -26,9 +26,9 @@ ATTEMPTS = 10
 
 
 class EndpointRow(Record):
-    """An endpoint in the list. `state` is `active`, `paused`, `failing` or `disabled`. `oldest_ms` is when the oldest
-    pending message was received. `counts` are the attempts of the last 24 hours, `error_percent` is the share of
-    failed ones.
+    """An endpoint in the list. `state` is `active`, `paused`, `on_hold`, `failing` or `disabled`. `oldest_ms` is when
+    the oldest pending message was received. `counts` are the attempts of the last 24 hours, `error_percent` is the
+    share of failed ones.
     """
 
     endpoint: Endpoint
@@ -96,7 +96,7 @@ def _state(endpoint: Endpoint, breaker: Breaker | None) -> tuple[str, Reason | N
     if endpoint.disabled:
         return "disabled", endpoint.disabled_reason
     if endpoint.paused_reason is not None:
-        return "paused", endpoint.paused_reason
+        return "paused" if endpoint.paused_by_hand else "on_hold", endpoint.paused_reason
     if breaker is not None and breaker.state is not BreakerState.CLOSED:
         return "failing", breaker.reason
     return "active", None

@@ -26,7 +26,7 @@ STATES: dict[str, tuple[DeliveryState, ...]] = {
 }
 STATE_TITLES = {
     "": noop("All"),
-    "succeeded": noop("Succeeded"),
+    "succeeded": noop("Delivered"),
     "failed": noop("Failed"),
     "waiting": noop("Waiting"),
     "canceled": noop("Canceled"),

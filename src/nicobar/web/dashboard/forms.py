@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from nicobar.connectors import Connector, Field, FieldKind, is_credential
-from nicobar.errors import UserError
+from nicobar.errors import NicobarError, UserError
 from nicobar.model import Record, Setting
 from nicobar.use_cases.bounds import check_bounds, out_of_bounds
 from nicobar.use_cases.endpoint_records import EndpointPatch
+from nicobar.web.dashboard.pages import help_of
 
 MAX_RATE_DIGITS = 9
 
@@ -38,6 +39,19 @@ def read_fields(connector: Connector, form: Mapping[str, str]) -> Given:
                 if text:
                     settings[field.name] = text
     return Given(name=_name(form, connector), settings=settings, credentials=credentials)
+
+
+def with_label(problem: NicobarError, connector: Connector, translate: Callable[[str], str]) -> NicobarError:
+    """An error about a field, with the label that the form shows instead of the field's name."""
+    field = next((field for field in connector.fields if field.name == problem.reason.values.get("name")), None)
+    if field is None:
+        return problem
+    label, fix = translate(field.label), help_of(field)
+    if problem.code == "field_missing":
+        return UserError("field_missing", "Enter the %(label)s.", fix, label=label)
+    if problem.code == "field_invalid":
+        return UserError("field_invalid", "Invalid value for %(label)s.", fix, label=label)
+    return problem
 
 
 def _name(form: Mapping[str, str], connector: Connector) -> str:

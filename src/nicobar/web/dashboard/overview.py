@@ -66,7 +66,7 @@ async def show(context: Context, visitor: Visitor) -> Response[bytes]:
 
 def _needs_attention(row: EndpointRow) -> bool:
     """A disabled endpoint does not: it was disabled on purpose."""
-    return row.state in {"paused", "failing"} or (row.state == "disabled" and bool(row.reason))
+    return row.state in {"paused", "on_hold", "failing"} or (row.state == "disabled" and bool(row.reason))
 
 
 async def _refusing(context: Context, source: Source, now_ms: int) -> Refusing | None:

@@ -193,5 +193,5 @@ def recipe_title(name: str) -> str:
 
 def help_of(field: Field) -> str:
     """A field's help text for the form, without the values that a settings file uses."""
-    text = field.help.removeprefix("true or false: ")
+    text = field.help.removeprefix(" or ".join(field.choices or ("true", "false")) + ": ")
     return text[:1].upper() + text[1:]

@@ -1,16 +1,19 @@
 -- Puts a finished delivery, or one that was never created, into the queue behind everything that its customer has waiting.
--- A replay, which may be canceled, keeps what it has found. Nobody deletes the message meanwhile.
+-- A replay, which may be canceled, keeps what it has found. Nobody deletes or empties the message meanwhile. An event
+-- that is committed but not in order yet does not count: it will wait for this delivery.
 INSERT INTO deliveries (message_seq, endpoint_seq, state, tries, lease, due_at_ms, customer_key, position, edition,
     replay_key, manual, task_seq, was)
 SELECT m.seq, e.seq, 'pending', 0, 0,
     CASE WHEN m.customer_key IS NOT NULL AND EXISTS (
         SELECT 1 FROM deliveries
         WHERE endpoint_seq = e.seq AND customer_key = m.customer_key AND state IN ('pending', 'sending')
+            AND position > 0
     ) THEN NULL ELSE CAST(:now_ms AS bigint) END,
     m.customer_key,
     1 + greatest((SELECT max(seq) FROM messages) << 20, coalesce((
         SELECT max(position) FROM deliveries
         WHERE endpoint_seq = e.seq AND customer_key = m.customer_key AND state IN ('pending', 'sending')
+            AND position > 0
     ), 0)),
     :edition, :replay_key, TRUE, CAST(:task_seq AS bigint), CASE WHEN CAST(:task_seq AS bigint) IS NOT NULL THEN '{}' END
 FROM messages AS m, endpoints AS e
