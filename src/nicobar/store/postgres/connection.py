@@ -8,6 +8,7 @@ it needs a direct connection.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -15,6 +16,7 @@ from typing import TypeVar, cast
 
 import psycopg
 from psycopg import sql
+from psycopg.abc import PQGen
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 from nicobar.store.postgres.url import without_password
@@ -26,6 +28,9 @@ CONNECT_TIMEOUT_S = 5
 TRANSACTION_MS = 20_000
 # A transaction in which its process does nothing for so long is undone: others wait for what it has locked.
 IDLE_MS = 10_000
+# A server that works answers within this time, after what its statement may take.
+ANSWER_S = 5.0
+_LOOK_S = 0.1
 # A survey may read all there is.
 SURVEY_MS = 600_000
 # So many appended deliveries are put in order at once.
@@ -36,7 +41,42 @@ _COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
 _NAME = re.compile(r"(?<!:):([a-z_0-9]+)")
 
 T = TypeVar("T")
-Connection = psycopg.Connection[tuple[object, ...]]
+RV = TypeVar("RV")
+
+
+class Connection(psycopg.Connection[tuple[object, ...]]):
+    """A connection that is closed where the server does not respond: a server that hangs ends no statement itself."""
+
+    # How long a statement may take.
+    bound_s = ANSWER_S
+
+    def wait(self, gen: PQGen[RV], interval: float = _LOOK_S, timeout: float | None = None) -> RV:
+        try:
+            bounded = _bounded(gen, self.bound_s)
+            # The library's older versions know no timeout.
+            return super().wait(bounded, interval) if timeout is None else super().wait(bounded, interval, timeout)
+        except _Unanswered:
+            self.close()
+            raise
+
+
+class _Unanswered(psycopg.OperationalError):
+    """The server did not respond in time."""
+
+
+def _bounded(gen: PQGen[RV], bound_s: float) -> PQGen[RV]:
+    """The same, ended by an error after that time."""
+    until_s = time.monotonic() + bound_s
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if not ready and time.monotonic() > until_s:
+                raise _Unanswered(f"the server did not respond within {bound_s:g} s")
+            wanted = gen.send(ready)
+    except StopIteration as end:
+        result: RV = end.value
+        return result
 
 
 def _placeholders(text: str) -> str:
@@ -49,7 +89,7 @@ SQL = {name: sql.SQL(_placeholders(text)) for name, text in load_queries("postgr
 def connect(url: str) -> Connection:
     """A connection set up as all are. Raises psycopg.Error, without the password, and StoreUnusable."""
     try:
-        connection = psycopg.connect(
+        connection = Connection.connect(
             url,
             autocommit=True,
             prepare_threshold=None,
@@ -164,12 +204,14 @@ def begin(
         f" SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS:d};"
         f" SET LOCAL lock_timeout = {lock_ms or 0:d}"
     )
+    connection.bound_s = ANSWER_S
     try:
         connection.execute(begun.encode())
     except psycopg.Error as error:
         # The next connection may be to a server that runs, or to one that may be written to.
         connection.close()
         raise NotBegun(error) from error
+    connection.bound_s = ANSWER_S + timeout_ms / 1000
     return PostgresSession(connection)
 
 
