@@ -173,3 +173,25 @@ async def waits_for_place(it):
     async with asyncio.timeout(PATIENCE_S):
         while it.clock.now_ms() + UNCONFIRMED_MS not in it.clock._wakes_ms:
             await it.clock.next_wait()
+
+
+async def test_an_unexpected_error_does_not_end_delivery_for_good(location):
+    clock = MovingClock()
+    first, second = Process(location, clock), Process(location, clock, broken=True)
+    async with second_of(first, second):
+        async with asyncio.timeout(PATIENCE_S):
+            while second.standby._failure is None:
+                clock.move(STANDBY_MS)
+                await asyncio.sleep(0)
+        second.broken = False
+        async with asyncio.timeout(PATIENCE_S):
+            while not second.delivers.is_set():
+                clock.move(STANDBY_MS)
+                await asyncio.sleep(0)
+
+
+async def test_a_worker_that_ended_follows_no_change(tmp_path):
+    async with world(tmp_path) as it:
+        assert it.worker._follow in it.worker._configuration._listeners
+        await it.worker.stop(1_000)
+        assert it.worker._follow not in it.worker._configuration._listeners

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import time
 
 import psycopg
@@ -86,7 +88,7 @@ def test_a_password_in_the_driver_s_error_is_replaced(monkeypatch):
     def fail(*_, **__):
         raise psycopg.OperationalError("no access with 'hid@den' (hid%40den)")
 
-    monkeypatch.setattr(psycopg, "connect", fail)
+    monkeypatch.setattr(psycopg.Connection, "connect", fail)
     with pytest.raises(psycopg.OperationalError) as caught:
         connect("postgresql://nicobar:hid%40den@127.0.0.1:1/shop")
     assert str(caught.value) == "no access with '***' (***)"
@@ -167,3 +169,75 @@ async def test_a_transaction_that_is_abandoned_is_undone(store, url, monkeypatch
             append_many(begin(abandoned, TRANSACTION_MS), [(message(99, event_id="evt_7"), None)])
         appended = await store.append(message(7))
     assert (appended.message_id, appended.duplicate) == ("msg_7", False)
+
+
+async def test_the_first_event_after_a_restart_is_stored(store, url):
+    await store.append(message(1))
+    await store.snapshot()
+    name = url.removeprefix("postgresql:///").partition("?")[0]
+    postgres.cluster().ask(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'")
+    assert (await store.append(message(2))).message_id == "msg_2"
+    assert await store.message("msg_2") is not None
+
+
+def test_a_connection_whose_begin_fails_is_closed(url, monkeypatch):
+    monkeypatch.setattr(connection, "IDLE_MS", -5)
+    with contextlib.closing(connect(url)) as opened:
+        with pytest.raises(psycopg.Error):
+            begin(opened, TRANSACTION_MS)
+        assert opened.closed
+
+
+@contextlib.contextmanager
+def hung(url: str):
+    """Within the block the database's backends do not run."""
+    name = url.removeprefix("postgresql:///").partition("?")[0]
+    pids = [pid for (pid,) in postgres.cluster().ask(f"SELECT pid FROM pg_stat_activity WHERE datname = '{name}'")]
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_server_that_hangs_before_a_transaction_is_given_up(url, monkeypatch):
+    with contextlib.closing(connect(url)) as opened, hung(url):
+        monkeypatch.setattr(connection, "ANSWER_S", 0.05)
+        with pytest.raises(connection.NotBegun):
+            begin(opened, TRANSACTION_MS)
+        assert opened.closed
+
+
+def test_a_server_that_hangs_within_a_transaction_is_given_up(url, monkeypatch):
+    with contextlib.closing(connect(url)) as opened:
+        session = begin(opened, TRANSACTION_MS)
+        opened.bound_s = 0.05
+        with hung(url), pytest.raises(psycopg.OperationalError, match="did not respond"):
+            session.row("server")
+        assert opened.closed
+
+
+async def test_a_store_whose_server_hangs_refuses_and_closes(store, url, monkeypatch):
+    await store.append(message(1))
+    with hung(url):
+        monkeypatch.setattr(connection, "ANSWER_S", 0.05)
+        monkeypatch.setattr(connection, "connect", unreachable)
+        with pytest.raises(StoreUnavailable):
+            await store.append(message(2))
+        await store.close()
+
+
+def unreachable(_url: str):
+    raise psycopg.OperationalError("unreachable")
+
+
+def test_a_place_whose_server_hangs_is_left(url, monkeypatch):
+    monkeypatch.setattr(location, "_LOOK_S", 0.01)
+    with PostgresLocation(url).only_worker(lambda: None):
+        monkeypatch.setattr(connection.Connection, "bound_s", 0.05)
+        stopped = contextlib.ExitStack()
+        stopped.enter_context(hung(url))
+    stopped.close()

@@ -165,6 +165,10 @@ class Configuration:
         """Calls the listener after every change."""
         self._listeners.append(listener)
 
+    def forget(self, listener: Callable[[], None]) -> None:
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
     async def refresh(self) -> None:
         """Reads the catalogue again if it has changed. Raises StoreError."""
         async with self._lock:

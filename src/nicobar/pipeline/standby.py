@@ -56,6 +56,8 @@ class Standby:
         self._parts: AsyncExitStack | None = None
         self._wake = asyncio.Event()
         self._lost = False
+        # Why delivery was not started the last time: each reason is logged once.
+        self._failure: str | None = None
 
     async def start(self) -> None:
         """Starts to deliver, or to stand by. Raises StoreUnusable, StoreError."""
@@ -69,7 +71,7 @@ class Standby:
             while not stop.is_set():
                 if self._lost:
                     log.error("another process delivers from this database now; standing by")
-                    await self._end()
+                    await self._end_after_loss()
                 elif self._parts is None and await self._try():
                     log.info("the process that delivered from this database has ended; delivering")
                 if self._parts is not None:
@@ -82,10 +84,19 @@ class Standby:
 
     async def _try(self) -> bool:
         try:
-            return await self._take()
+            taken = await self._take()
         except (StoreError, StoreUnusable) as error:
-            log.error("delivery not started", code=error.code, detail=error.detail)
+            if self._failure != error.detail:
+                log.error("delivery not started", code=error.code, detail=error.detail)
+            self._failure = error.detail
             return False
+        except Exception as error:  # noqa: BLE001 - an unexpected error must not end delivery for good
+            if self._failure != repr(error):
+                log.exception("delivery not started")
+            self._failure = repr(error)
+            return False
+        self._failure = None
+        return taken
 
     async def _take(self) -> bool:
         """Whether the place was free."""
@@ -113,12 +124,18 @@ class Standby:
         self._lost = True
         self._wake.set()
 
+    async def _end_after_loss(self) -> None:
+        try:
+            await self._end()
+        except Exception:  # noqa: BLE001 - an unexpected error must not end delivery for good
+            log.exception("delivery not ended cleanly")
+
     async def _end(self) -> None:
         parts, self._parts = self._parts, None
-        if parts is not None:
-            await parts.aclose()
         self._lost = False
         self._wake.clear()
+        if parts is not None:
+            await parts.aclose()
 
 
 async def _forward(stop: asyncio.Event, wake: asyncio.Event) -> None:

@@ -89,6 +89,7 @@ class Worker:
         and repeated by the next process.
         """
         self._stop.set()
+        self._configuration.forget(self._follow)
         for lane in self._lanes.values():
             lane.stop()
         if self._looking is not None:

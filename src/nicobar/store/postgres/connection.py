@@ -1,19 +1,22 @@
 """Connections to PostgreSQL: how they are set up, and what the rules ask of them.
 
-Nothing outlives a transaction: no session setting, no prepared statement, no lock. So PgBouncer may stand between, in
-transaction mode.
+Nothing of what receives and reads outlives a transaction: no session setting, no prepared statement, no lock. So
+PgBouncer may stand between, in transaction mode. Only the place of the one process that delivers is a session's lock:
+it needs a direct connection.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
-from typing import cast
+from typing import TypeVar, cast
 
 import psycopg
 from psycopg import sql
+from psycopg.abc import PQGen
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 from nicobar.store.postgres.url import without_password
@@ -25,6 +28,9 @@ CONNECT_TIMEOUT_S = 5
 TRANSACTION_MS = 20_000
 # A transaction in which its process does nothing for so long is undone: others wait for what it has locked.
 IDLE_MS = 10_000
+# A server that works answers within this time, after what its statement may take.
+ANSWER_S = 5.0
+_LOOK_S = 0.1
 # A survey may read all there is.
 SURVEY_MS = 600_000
 # So many appended deliveries are put in order at once.
@@ -34,7 +40,43 @@ _NO_VALUES: Values = {}
 _COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
 _NAME = re.compile(r"(?<!:):([a-z_0-9]+)")
 
-Connection = psycopg.Connection[tuple[object, ...]]
+T = TypeVar("T")
+RV = TypeVar("RV")
+
+
+class Connection(psycopg.Connection[tuple[object, ...]]):
+    """A connection that is closed where the server does not respond: a server that hangs ends no statement itself."""
+
+    # How long a statement may take.
+    bound_s = ANSWER_S
+
+    def wait(self, gen: PQGen[RV], interval: float = _LOOK_S, timeout: float | None = None) -> RV:
+        try:
+            bounded = _bounded(gen, self.bound_s)
+            # The library's older versions know no timeout.
+            return super().wait(bounded, interval) if timeout is None else super().wait(bounded, interval, timeout)
+        except _Unanswered:
+            self.close()
+            raise
+
+
+class _Unanswered(psycopg.OperationalError):
+    """The server did not respond in time."""
+
+
+def _bounded(gen: PQGen[RV], bound_s: float) -> PQGen[RV]:
+    """The same, ended by an error after that time."""
+    until_s = time.monotonic() + bound_s
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if not ready and time.monotonic() > until_s:
+                raise _Unanswered(f"the server did not respond within {bound_s:g} s")
+            wanted = gen.send(ready)
+    except StopIteration as end:
+        result: RV = end.value
+        return result
 
 
 def _placeholders(text: str) -> str:
@@ -47,7 +89,7 @@ SQL = {name: sql.SQL(_placeholders(text)) for name, text in load_queries("postgr
 def connect(url: str) -> Connection:
     """A connection set up as all are. Raises psycopg.Error, without the password, and StoreUnusable."""
     try:
-        connection = psycopg.connect(
+        connection = Connection.connect(
             url,
             autocommit=True,
             prepare_threshold=None,
@@ -104,6 +146,41 @@ class PostgresSession:
                 pass
 
 
+class NotBegun(psycopg.Error):
+    """No transaction has begun, for that reason: nothing of it was sent. The connection is closed."""
+
+    def __init__(self, reason: psycopg.Error) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class Link:
+    """One thread's connection; made when it is needed, and anew once it broke."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: Connection | None = None
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """Runs the work, again where the connection had broken before. Raises psycopg.Error."""
+        was_open = self._connection is not None and not self._connection.closed
+        try:
+            return work(self._opened())
+        except NotBegun:
+            if not was_open:
+                raise
+            return work(self._opened())
+
+    def _opened(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._url)
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
 @contextmanager
 def transaction(connection: Connection, timeout_ms: int, *, reading: bool = False) -> Iterator[PostgresSession]:
     """Commits at the end, unless it only reads. All of what reads is as of one moment."""
@@ -122,11 +199,19 @@ def begin(
     """`lock_ms`: how long a statement may wait for a lock, where that is shorter."""
     kind = "ISOLATION LEVEL REPEATABLE READ, READ ONLY" if reading else "ISOLATION LEVEL READ COMMITTED, READ WRITE"
     # Sent as one, without values, so that it is one round trip.
-    connection.execute(
+    begun = (
         f"BEGIN {kind}; SET LOCAL statement_timeout = {timeout_ms:d};"
         f" SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS:d};"
-        f" SET LOCAL lock_timeout = {lock_ms or 0:d}".encode()
+        f" SET LOCAL lock_timeout = {lock_ms or 0:d}"
     )
+    connection.bound_s = ANSWER_S
+    try:
+        connection.execute(begun.encode())
+    except psycopg.Error as error:
+        # The next connection may be to a server that runs, or to one that may be written to.
+        connection.close()
+        raise NotBegun(error) from error
+    connection.bound_s = ANSWER_S + timeout_ms / 1000
     return PostgresSession(connection)
 
 

@@ -21,9 +21,9 @@ from nicobar.store.postgres.connection import (
     SURVEY_MS,
     TRANSACTION_MS,
     Connection,
+    Link,
     PostgresSession,
     begin,
-    connect,
     rollback,
     transaction,
 )
@@ -108,12 +108,12 @@ class _Threads:
         self._url = url
         self._pool = ThreadPoolExecutor(max_workers=count, thread_name_prefix=f"nicobar-{name}")
         self._own = threading.local()
-        self._open: list[Connection] = []
+        self._links: list[Link] = []
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         def run() -> T:
             try:
-                return work(self._connection())
+                return self._link().run(work)
             except psycopg.Error as error:
                 raise meaning(error) from error
 
@@ -122,33 +122,33 @@ class _Threads:
         except RuntimeError as error:
             raise closed() from error
 
-    def _connection(self) -> Connection:
-        connection: Connection | None = getattr(self._own, "connection", None)
-        if connection is None or connection.closed:
-            if connection is not None:
-                self._open.remove(connection)
-            connection = self._own.connection = connect(self._url)
-            self._open.append(connection)
-        return connection
+    def _link(self) -> Link:
+        link: Link | None = getattr(self._own, "link", None)
+        if link is None:
+            link = self._own.link = Link(self._url)
+            self._links.append(link)
+        return link
 
     async def close(self) -> None:
         await asyncio.to_thread(self._pool.shutdown)
-        for connection in self._open:
-            connection.close()
+        for link in self._links:
+            link.close()
 
 
 class _Writer:
     """The connection that appends; made when the first event comes, and anew once it broke."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._link = Link(url)
         self._connection: Connection | None = None
         self._session: PostgresSession | None = None
 
     def begin(self) -> None:
-        if self._connection is None or self._connection.closed:
-            self._connection = connect(self._url)
-        self._session = begin(self._connection, TRANSACTION_MS, lock_ms=APPEND_LOCK_MS)
+        self._link.run(self._begin)
+
+    def _begin(self, connection: Connection) -> None:
+        self._connection = connection
+        self._session = begin(connection, TRANSACTION_MS, lock_ms=APPEND_LOCK_MS)
 
     def alone(self, work: Callable[[PostgresSession], T]) -> T:
         if self._session is None:
@@ -181,8 +181,7 @@ class _Writer:
         return isinstance(error, (errors.LockNotAvailable, errors.QueryCanceled))
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
+        self._link.close()
 
 
 def _write(connection: Connection, work: Callable[[PostgresSession], T]) -> T:

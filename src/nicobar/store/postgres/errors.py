@@ -10,6 +10,7 @@ from psycopg import errors
 
 from nicobar.errors import ConfigurationError, NicobarError, StoreUnavailable, StoreUnusable
 from nicobar.store.conflicts import conflict, missing_reference
+from nicobar.store.postgres.connection import NotBegun
 
 _UNREACHABLE = "Check that the server runs, that it accepts connections from here, and its log."
 _FIXES: tuple[tuple[type[psycopg.Error], str, str], ...] = (
@@ -25,6 +26,8 @@ _FIXES: tuple[tuple[type[psycopg.Error], str, str], ...] = (
 
 def meaning(error: psycopg.Error) -> NicobarError:
     """What an error of the database means to the caller."""
+    if isinstance(error, NotBegun):
+        return meaning(error.reason)
     if isinstance(error, errors.UniqueViolation):
         table, *columns = (error.diag.constraint_name or "").split("__")
         return conflict(error.diag.table_name or table, columns)

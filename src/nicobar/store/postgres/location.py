@@ -21,6 +21,7 @@ from nicobar.store.tables.base import existing
 _LOOK_S = 2.0
 # The server ends the connection of a process from which it hears nothing for so long, and another one may deliver.
 _FREED_MS = 10_000
+_END_S = 15.0
 # Without a look for so long nothing more is sent: what is in flight has the rest of `_FREED_MS` to end.
 MAX_UNCONFIRMED_MS = 4_000
 _CLOCK: Clock = SystemClock()
@@ -86,8 +87,8 @@ class PostgresLocation:
             yield place.is_held
         finally:
             stop.set()
-            keeper.join()
-            place.close()
+            # It closes the connection. Where the server hangs, the process does not wait for it.
+            keeper.join(_END_S)
 
 
 class _Place:
@@ -125,7 +126,8 @@ class _Place:
                 continue
             if not held:
                 lost()
-                return
+                break
+        self.close()
 
     def close(self) -> None:
         if self._connection is not None:
