@@ -76,6 +76,8 @@ async def mend(nicobar, page, endpoint):
     await page.locator("form[action$='/code'] button").click()
     await page.wait_for_url("**/drafts/*/code")
     draft = page.url.removesuffix("/code")
+    # The editor checks its draft, which is gone once it is published.
+    await page.goto(endpoint)
     await send_form(page, f"{draft}/code", code=CODE, variables="MENDED=1")
     await send_form(page, f"{draft}/create")
 
