@@ -32,7 +32,7 @@ class Draft(Record):
 
     @property
     def text_id(self) -> str:
-        """A hash of code and variables: whoever changes them sends the hash of the text they have seen."""
+        """A hash of code and variables: a change names the hash of the text that it is based on."""
         text = msgspec.json.encode([self.code, sorted(self.variables.items())])
         return hashlib.sha256(text).hexdigest()[:16]
 

@@ -33,7 +33,7 @@ class Writer(Protocol[S_co]):
     def rollback(self) -> None: ...
     def translate(self, error: Exception) -> NicobarError | None: ...
     def is_blocked(self, error: Exception) -> bool:
-        """Whether the work waited too long for somebody outside, so that a part of it may still be done."""
+        """Whether the work waited too long for another transaction, so that a part of it may still succeed."""
         ...
 
     def close(self) -> None: ...
@@ -65,8 +65,8 @@ class _Call(Generic[S]):
 
 class GroupCommit(Generic[S]):
     """Writes in one thread. Values that are to be written by the same function while the writer is busy are written
-    by one call of it. Where that call fails for what it was given, it is made again with each half, until those are
-    found that fail alone: nobody fails for somebody else's value.
+    by one call of it. If that call fails because of its values, it is repeated with each half, until the values that
+    fail alone are found: no value fails because of another one.
     """
 
     def __init__(self, writer: Writer[S], *, max_waiting: int = MAX_WAITING) -> None:

@@ -32,7 +32,7 @@ class Location(Protocol):
         ...
 
     def exists(self) -> bool:
-        """Whether there is anything of ours. Raises StoreUnusable where nobody can tell."""
+        """Whether the database has Nicobar's tables. Raises StoreUnusable if that cannot be determined."""
         ...
 
     def migrate(self, keys: KeyHolder, now_ms: int) -> list[str]:

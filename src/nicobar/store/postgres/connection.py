@@ -155,7 +155,7 @@ class NotBegun(psycopg.Error):
 
 
 class Link:
-    """One thread's connection; made when it is needed, and anew once it broke."""
+    """One thread's connection; opened when it is needed, and reopened after it broke."""
 
     def __init__(self, url: str) -> None:
         self._url = url

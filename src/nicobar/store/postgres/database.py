@@ -102,7 +102,7 @@ class PostgresDatabase:
 
 
 class _Threads:
-    """Threads that run one transaction at a time each. A connection that broke is made anew by the next one."""
+    """Threads that run one transaction at a time each. The next one reopens a connection that broke."""
 
     def __init__(self, url: str, name: str, count: int) -> None:
         self._url = url
@@ -136,7 +136,7 @@ class _Threads:
 
 
 class _Writer:
-    """The connection that appends; made when the first event comes, and anew once it broke."""
+    """The connection that appends; opened for the first event, and reopened after it broke."""
 
     def __init__(self, url: str) -> None:
         self._link = Link(url)

@@ -108,7 +108,7 @@ def _bound(values: Values) -> Values:
 
 class DatabaseFiles:
     """The files of a database that is open. SQLite goes on writing to a file that was deleted or replaced under its
-    name, where nobody finds what was written; SQLite itself compares device and inode for this with a rollback
+    name, where the data cannot be found; SQLite itself compares device and inode for this with a rollback
     journal only (https://sqlite.org/rescode.html#readonly_dbmoved).
     """
 

@@ -128,7 +128,7 @@ def _run_each(session: SqliteSession, works: Sequence[Callable[[Session], T]]) -
 
 
 class _Writer:
-    """The writer's connection, made when the first work comes, so that a failure reaches whoever handed it in."""
+    """The writer's connection, opened for the first work, so that its caller gets a failure."""
 
     def __init__(self, path: Path, files: DatabaseFiles, errors: Errors) -> None:
         self._path = path
@@ -159,7 +159,7 @@ class _Writer:
 
     def commit(self) -> None:
         self.connection.execute("COMMIT")
-        # What was just written to a file that nobody can open any more is not stored.
+        # Data just written to a file that can no longer be opened is not stored.
         self._files.check()
 
     def rollback(self) -> None:

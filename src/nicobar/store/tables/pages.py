@@ -123,5 +123,5 @@ def page(
 
 
 def check_limit(limit: int) -> None:
-    if not 1 <= limit <= MAX_PAGE:  # whoever asks has checked it
+    if not 1 <= limit <= MAX_PAGE:  # the caller has checked it
         raise AssertionError(limit)

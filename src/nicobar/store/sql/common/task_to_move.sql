@@ -1,2 +1,2 @@
--- One background task, which nobody else moves until the transaction ends.
+-- One background task, which no other transaction moves until the transaction ends.
 SELECT {task} FROM tasks WHERE id = :id {for_update}

@@ -1,4 +1,4 @@
--- Adds deliveries for endpoints that still exist, to be put in order by whoever holds the endpoint.
+-- Adds deliveries for endpoints that still exist, to be put in order by the holder of the endpoint's queue.
 INSERT INTO deliveries (message_seq, endpoint_seq, state, tries, lease, due_at_ms, customer_key, position, replay_key)
 SELECT g.message_seq, e.seq, 'pending', 0, 0, g.due_at_ms, g.customer_key, 0, ''
 FROM unnest(CAST(:message_seqs AS bigint[]), CAST(:endpoint_seqs AS bigint[]), CAST(:due_at_ms AS bigint[]),

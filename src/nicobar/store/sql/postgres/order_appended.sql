@@ -1,6 +1,6 @@
 -- Puts what was appended to some endpoints in order, by message. The first of a customer is due; it waits where the
 -- customer has an unfinished one in order, and then stands behind that one, even if its message is older: of each
--- customer's deliveries that are in order, the first is due and the others wait. A canceled one makes nobody wait.
+-- customer's deliveries that are in order, the first is due and the others wait. No delivery waits for a canceled one.
 WITH appended AS (
     SELECT message_seq, endpoint_seq, customer_key,
         row_number() OVER (PARTITION BY endpoint_seq, customer_key, state = 'pending' ORDER BY message_seq) AS number

@@ -1,5 +1,5 @@
 -- Puts a finished delivery, or one that was never created, into the queue behind everything that its customer has waiting.
--- A replay, which may be canceled, keeps what it has found. Nobody deletes or empties the message meanwhile. An event
+-- A replay, which may be canceled, keeps what it has found. No other transaction deletes or empties the message meanwhile. An event
 -- that is committed but not in order yet does not count: it will wait for this delivery.
 INSERT INTO deliveries (message_seq, endpoint_seq, state, tries, lease, due_at_ms, customer_key, position, edition,
     replay_key, manual, task_seq, was)

@@ -74,7 +74,7 @@ CREATE TABLE tokens (
     CONSTRAINT tokens__sha256 UNIQUE (sha256)
 );
 
--- One row. Whoever changes the configuration updates it first, so that changes are made one after the other.
+-- One row. Each change of the configuration updates it first, so that changes happen one after the other.
 CREATE TABLE catalogue (version bigint NOT NULL, checks bigint NOT NULL DEFAULT 0);
 INSERT INTO catalogue (version) VALUES (1);
 
@@ -101,8 +101,9 @@ CREATE INDEX messages_scheduled ON messages (deliver_at_ms) WHERE deliver_at_ms 
 CREATE INDEX messages_of_application ON messages (app_id, seq);
 CREATE INDEX messages_of_customer ON messages (app_id, customer_key, seq) WHERE customer_key IS NOT NULL;
 
--- position: the order among a customer's deliveries of an endpoint. 0: appended, and not put in order yet; whoever holds
--- the endpoint's queue puts it in order (message_seq * 2^20). A replayed one stands behind everything that was there.
+-- position: the order among a customer's deliveries of an endpoint. 0: appended, and not put in order yet; the holder of
+-- the endpoint's queue puts it in order (message_seq * 2^20, or behind the customer's unfinished one). A replayed one
+-- comes after everything that was there.
 -- due_at_ms: when it may be claimed; while it is being sent, when its lease ends; NULL while it waits behind an earlier
 -- one of its customer, and once it is finished.
 -- Each row is written three times within seconds: room for that on its page, and vacuum long before a fifth of the table
