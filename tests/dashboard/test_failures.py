@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import expect
 
 from nicobar.model import Customer, DeliveryState
-from nicobar.pipeline import replay
+from nicobar.pipeline.replay import Replayer
 from nicobar.reasons import plain, reason
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, FailureGroup
@@ -47,6 +47,10 @@ async def fail(nicobar, address, count=3):
             body = fresh(TYPES[event_type], nicobar.runtime.clock.now_ms(), customer)
             assert await nicobar.send(address, body, f"evt_{event_type}_{number}") == 202
             assert (await nicobar.next_recorded()).attempt.state is DeliveryState.FAILED
+
+
+async def nothing_to_do(_replayer):
+    return False
 
 
 async def mend(nicobar, endpoint):
@@ -98,8 +102,7 @@ async def test_failures_are_grouped_by_cause_and_replayed_after_a_fix(nicobar):
 
 
 async def test_a_replay_shows_progress_and_can_be_canceled(nicobar, monkeypatch):
-    monkeypatch.setattr(replay, "PAGE_DELIVERIES", 1)
-    monkeypatch.setattr(replay, "PAUSE_MS", 60_000)
+    monkeypatch.setattr(Replayer, "turn", nothing_to_do)  # this test decides when a replay goes on
     endpoint, address = await furnish(nicobar, BROKEN)
     await fail(nicobar, address)
     async with browser() as it:
@@ -115,9 +118,10 @@ async def test_a_replay_shows_progress_and_can_be_canceled(nicobar, monkeypatch)
         )
         await page.get_by_role("button", name="Replay", exact=True).click()
         await page.get_by_text("running").wait_for()
+        task_id = page.url.rpartition("/")[2]
+        await nicobar.runtime.store.work_on_task(task_id, now_ms=1, limit=1)
         await page.get_by_role("button", name="Cancel").click()
         await page.get_by_text("canceling").wait_for()
-        task_id = page.url.rpartition("/")[2]
         await nicobar.runtime.store.work_on_task(task_id, now_ms=1, limit=10)
         await page.reload()
         await expect(page.locator("main")).to_contain_text("canceled")
