@@ -78,8 +78,13 @@ class _Pattern:
         self.rule = rule
         self._find = compiled(rule.find, flags)
         self._fine = compiled("|".join(rule.fine), flags) if rule.fine else None
+        # Most texts hold nothing of a rule: a search in small letters finds that out sooner.
+        self._quick = None if rule.case or "\\" in rule.find else re.compile(rule.find.lower().replace(" ", r"\s+"))
 
-    def found_in(self, content: str) -> Iterator[re.Match[str]]:
+    def found_in(self, content: str, small: str) -> Iterator[re.Match[str]]:
+        """`small` is the content in small letters."""
+        if self._quick and not self._quick.search(small):
+            return
         found = list(self._find.finditer(content))
         fine = [match.span() for match in self._fine.finditer(content)] if found and self._fine else []
         for match in found:
@@ -111,8 +116,9 @@ class Guard:
         return sorted(f"{item.path} ({item.reason})" for item in self._unused)
 
     def _in(self, text: Text) -> Iterator[Finding]:
+        small = text.content.lower()
         for pattern in self._korean if text.korean else self._english:
-            for found in pattern.found_in(text.content):
+            for found in pattern.found_in(text.content, small):
                 if not self._is_exempt(pattern.rule, text, found):
                     yield _finding(text, found, pattern.rule.use, pattern.rule.reason)
         if text.korean:

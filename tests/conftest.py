@@ -50,9 +50,9 @@ def _default_logs():
     structlog.reset_defaults()
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=[name if name == "sqlite" else pytest.param(name, marks=pytest.mark.slow) for name in STORES])
 async def store(request, tmp_path):
-    """An empty store of each database."""
+    """An empty store of each database; `make check` runs on SQLite alone, a server's connections cost more."""
     opened = await open_store(tmp_path, database=request.param)
     yield opened
     await opened.close()

@@ -56,6 +56,7 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Response:
     return Response(status=status, headers=headers, body=body, duration_ms=1)
 
 
+@pytest.mark.slow
 @every_connector
 @given(
     payloads=st.lists(JSON | ENTITY, min_size=1, max_size=3),

@@ -170,6 +170,7 @@ async def test_money_has_the_decimals_of_its_currency(currency, minor, major):
 
 
 @every_recipe
+@pytest.mark.slow
 async def test_events_keep_all_fields_with_one_missing_or_null(
     tested,
 ):

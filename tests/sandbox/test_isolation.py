@@ -228,7 +228,7 @@ def bounds():
     return Bounds(run_ms=300, wall_ms=20_000)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def pool(bounds):
     async with SandboxPool(children=1, bounds=bounds) as it:
         yield it
@@ -269,6 +269,7 @@ async def test_an_event_that_fails_leaves_nothing(pool, end):
     assert await payload(pool, code, body=b'{"fail":false}') == ["undefined", 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "loop",
     [

@@ -70,6 +70,7 @@ def starts(tmp_path) -> int:
     return (tmp_path / "starts").read_text().count("started")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lie", "message"),
     [
@@ -219,26 +220,38 @@ DEEP = {
 }
 
 
-@pytest.mark.parametrize("shape", DEEP)
-async def test_a_deep_result_names_the_limit(shape):
+@pytest.fixture(scope="module")
+async def _shared():
+    """A pool for events that cost no process its life, and how its processes were killed."""
     kills: list[str] = []
-    depths = (MAX_DEPTH_LEVELS + 1, 988, 992, 996, 1_500, 100_000)
-    steps = [DEEP[shape].replace("LEVELS", str(levels)) for levels in depths]
-    codes = [f"function handler(w) {{ let x = 1; {step} w.payload = x; return w; }}" for step in steps]
     bounds = Bounds(run_ms=10_000, cpu_ms=30_000, wall_ms=60_000)
     async with SandboxPool(children=1, bounds=bounds, on_kill=kills.append) as pool:
-        *deep, good = await pool.run([job(code) for code in [*codes, GOOD]])
-    assert [(item.failure, item.may_pass) for item in deep] == [(Failure.BAD_RESULT, False)] * len(depths)
-    assert {f"{MAX_DEPTH_LEVELS} levels" in str(item.reason) for item in deep} == {True}
-    assert isinstance(good, Calls)
+        yield pool, kills
+
+
+@pytest.fixture
+async def pool(_shared):
+    """No process may be killed."""
+    pool, kills = _shared
+    yield pool
     assert kills == []
 
 
+@pytest.mark.parametrize("shape", DEEP)
+async def test_a_deep_result_names_the_limit(pool, shape):
+    depths = (MAX_DEPTH_LEVELS + 1, 988, 992, 996, 1_500, 100_000)
+    steps = [DEEP[shape].replace("LEVELS", str(levels)) for levels in depths]
+    codes = [f"function handler(w) {{ let x = 1; {step} w.payload = x; return w; }}" for step in steps]
+    *deep, good = await pool.run([job(code) for code in [*codes, GOOD]])
+    assert [(item.failure, item.may_pass) for item in deep] == [(Failure.BAD_RESULT, False)] * len(depths)
+    assert {f"{MAX_DEPTH_LEVELS} levels" in str(item.reason) for item in deep} == {True}
+    assert isinstance(good, Calls)
+
+
 @pytest.mark.parametrize("shape", ["arrays", "objects", "alternating"])
-async def test_a_result_at_the_limit_is_whole(shape):
+async def test_a_result_at_the_limit_is_whole(pool, shape):
     steps = DEEP[shape].replace("LEVELS", str(MAX_DEPTH_LEVELS))
-    async with SandboxPool(children=1, bounds=Bounds(run_ms=10_000)) as pool:
-        found = await payload(pool, f"function handler(w) {{ let x = 1; {steps} w.payload = x; return w; }}")
+    found = await payload(pool, f"function handler(w) {{ let x = 1; {steps} w.payload = x; return w; }}")
     depth = 0
     while isinstance(found, dict | list):
         found = found["a"] if isinstance(found, dict) else found[0]
@@ -266,20 +279,16 @@ async def test_a_result_at_the_limit_is_whole(shape):
         ("w.payload = Array(200000).fill([]);", Failure.OUTPUT_TOO_LARGE, "larger"),
     ],
 )
-async def test_a_bad_result_names_what_is_wrong(make, failure, message):
-    kills: list[str] = []
-    async with SandboxPool(children=1, on_kill=kills.append) as pool:
-        (result,) = await pool.run([job(f"function handler(w) {{ {make} return w; }}")])
+async def test_a_bad_result_names_what_is_wrong(pool, make, failure, message):
+    (result,) = await pool.run([job(f"function handler(w) {{ {make} return w; }}")])
     assert isinstance(result, Broken)
     assert result.failure is failure
     assert message in str(result.reason)
-    assert kills == []
 
 
-async def test_a_wide_result_is_not_deep():
+async def test_a_wide_result_is_not_deep(pool):
     code = "function handler(w) { w.payload = Array.from({length: 50000}, () => ['[[[[']); return w; }"
-    async with SandboxPool(children=1) as pool:
-        assert await payload(pool, code) == [["[[[["]] * 50_000
+    assert await payload(pool, code) == [["[[[["]] * 50_000
 
 
 @pytest.mark.parametrize(
@@ -293,23 +302,19 @@ async def test_a_wide_result_is_not_deep():
         "{toString() { throw new Proxy({}, {getPrototypeOf() { throw 1; }}); }}",
     ],
 )
-async def test_whatever_is_thrown_gives_a_short_reason(thrown):
-    kills: list[str] = []
-    async with SandboxPool(children=1, on_kill=kills.append) as pool:
-        (result,) = await pool.run([job(f"function handler(w) {{ throw {thrown}; }}")])
+async def test_whatever_is_thrown_gives_a_short_reason(pool, thrown):
+    (result,) = await pool.run([job(f"function handler(w) {{ throw {thrown}; }}")])
     assert isinstance(result, Broken)
     assert (result.failure, result.may_pass) == (Failure.THREW, False)
     assert len(str(result.reason)) < 1_100
-    assert kills == []
 
 
-async def test_console_lines_are_bounded_when_printing_prints():
+async def test_console_lines_are_bounded_when_printing_prints(pool):
     code = """function handler(w) {
       const f = (n) => ({toJSON() { if (n) console.log(f(n - 1)); return "x".repeat(5000); }});
       console.log(f(200)); for (let n = 0; n < 60; n++) console.log("\\u{1f600}".repeat(1000));
       w.payload = 1; return w; }"""
-    async with SandboxPool(children=1) as pool:
-        (result,) = await pool.run([job(code)])
+    (result,) = await pool.run([job(code)])
     assert isinstance(result, Calls)
     assert len(result.console) == 51
     assert max(len(line) for line in result.console) <= 1_001

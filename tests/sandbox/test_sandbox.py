@@ -28,7 +28,7 @@ def bounds():
     return Bounds(run_ms=150)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def pool(bounds):
     async with SandboxPool(children=1, bounds=bounds) as it:
         yield it
@@ -227,6 +227,7 @@ async def test_what_the_handler_says_is_kept_and_bounded(pool):
     assert result.console[-1] == "… 53 more lines"
 
 
+@pytest.mark.slow
 async def test_hanging_handler_fails_alone_and_its_process_is_replaced():
     kills: list[str] = []
     bounds = Bounds(run_ms=60_000, cpu_ms=60_000, wall_ms=3_000)
@@ -248,6 +249,7 @@ async def test_cpu_time_stops_uninterruptible_code(native):
     assert kills == ["timed_out"] * 2
 
 
+@pytest.mark.slow
 async def test_short_events_do_not_share_one_time_limit():
     short = "function handler(w) { let n = 0; while (n < 2e5) n += 1; w.payload = {n}; return w; }"
     async with SandboxPool(children=1, bounds=Bounds(cpu_ms=400)) as pool:
@@ -255,6 +257,7 @@ async def test_short_events_do_not_share_one_time_limit():
     assert {type(result) for result in results} == {Calls}
 
 
+@pytest.mark.slow
 async def test_a_process_killed_twice_fails_only_its_event():
     bounds = Bounds(run_ms=60_000, cpu_ms=60_000, wall_ms=60_000)
     loop_forever = "function handler(w) { while (true); }"
@@ -346,6 +349,7 @@ def _busy(pid: int) -> bool:
     return int(fields[11]) / os.sysconf("SC_CLK_TCK") > 1.0
 
 
+@pytest.mark.slow
 async def test_slow_handler_does_not_delay_another_caller(bounds):
     slow = "function handler(w) { const end = 3e6; let n = 0; while (n < end) n += 1; w.payload = {n}; return w; }"
     async with SandboxPool(children=1, bounds=bounds) as pool:

@@ -31,9 +31,9 @@ NOW_MS = 1_700_000_000_000
 @pytest.fixture
 def url():
     """A database with our tables."""
-    made = postgres.cluster().create_database(template=postgres.template())
+    made = postgres.cluster().take_database()
     yield made
-    postgres.cluster().drop_database(made)
+    postgres.cluster().give_back(made)
 
 
 @pytest.fixture
@@ -139,10 +139,10 @@ def test_every_query_is_understood(checked, name):
 
 @pytest.fixture(scope="module")
 def checked():
-    made = postgres.cluster().create_database(template=postgres.template())
+    made = postgres.cluster().take_database()
     with connect(made) as connection:
         yield connection
-    postgres.cluster().drop_database(made)
+    postgres.cluster().give_back(made)
 
 
 async def test_events_of_several_processes_are_each_stored_once(stores):

@@ -26,9 +26,9 @@ from support.patience import PATIENCE_S
 @pytest.fixture
 def url():
     """A database with our tables."""
-    made = postgres.cluster().create_database(template=postgres.template())
+    made = postgres.cluster().take_database()
     yield made
-    postgres.cluster().drop_database(made)
+    postgres.cluster().give_back(made)
 
 
 @pytest.fixture

@@ -25,9 +25,9 @@ REPLAY |= {"edition": 0, "replay_key": "", "task_seq": None}
 
 @pytest.fixture
 def url():
-    made = postgres.cluster().create_database(template=postgres.template())
+    made = postgres.cluster().take_database()
     yield made
-    postgres.cluster().drop_database(made)
+    postgres.cluster().give_back(made)
 
 
 @pytest.fixture

@@ -172,11 +172,11 @@ async def _make(url: str) -> World:
 
 @pytest.fixture
 async def world():
-    url = postgres.cluster().create_database(template=postgres.template())
+    url = postgres.cluster().take_database()
     made = await _make(url)
     yield made
     await made.close()
-    postgres.cluster().drop_database(url)
+    postgres.cluster().give_back(url)
 
 
 @pytest.fixture
@@ -343,11 +343,11 @@ class Story:
 
 @pytest.fixture(scope="module")
 def shared_world():
-    url = postgres.cluster().create_database(template=postgres.template())
+    url = postgres.cluster().take_database()
     made = asyncio.run(_make(url))
     yield made
     asyncio.run(made.close())
-    postgres.cluster().drop_database(url)
+    postgres.cluster().give_back(url)
 
 
 @pytest.mark.slow

@@ -108,12 +108,12 @@ WORK += ["unfinished_of_messages", "untried_of_replay", "waiting", "lock_message
 
 @pytest.fixture(scope="module")
 def large():
-    url = postgres.cluster().create_database(template=postgres.template())
+    url = postgres.cluster().take_database()
     with connect(url) as connection:
         connection.execute(FILL.encode())
         (app_id,) = connection.execute(b"SELECT id FROM applications").fetchone()
         yield connection, VALUES | {"app_id": app_id, "app_ids": [app_id, app_id]}
-    postgres.cluster().drop_database(url)
+    postgres.cluster().drop_database(url)  # its statistics and size are of no use to others
 
 
 @pytest.mark.slow

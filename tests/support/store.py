@@ -32,14 +32,14 @@ async def _open_postgres(directory: Path, now_ms: int) -> Store:
     for deleted in [deleted for deleted in _URLS if not deleted.exists()]:
         drop_store(deleted)
     if directory not in _URLS:
-        _URLS[directory] = postgres.cluster().create_database(template=postgres.template())
+        _URLS[directory] = postgres.cluster().take_database()
     return await PostgresStore.open(_URLS[directory], now_ms=now_ms)
 
 
 def drop_store(directory: Path) -> None:
     """Deletes the database that belongs to the directory; the directory's files are left to whoever made them."""
     if directory in _URLS:
-        postgres.cluster().drop_database(_URLS.pop(directory))
+        postgres.cluster().give_back(_URLS.pop(directory))
 
 
 def run_sql(directory: Path, sql: str) -> None:
