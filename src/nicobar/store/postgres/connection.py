@@ -49,10 +49,13 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
 
     # How long a statement may take.
     bound_s = ANSWER_S
+    # When a transaction has to be over that others wait for.
+    until_s: float | None = None
 
     def wait(self, gen: PQGen[RV], interval: float = _LOOK_S, timeout: float | None = None) -> RV:
         try:
-            bounded = _bounded(gen, self.bound_s)
+            left_s = self.bound_s if self.until_s is None else self.until_s - time.monotonic()
+            bounded = _bounded(gen, min(self.bound_s, left_s))
             # The library's older versions know no timeout.
             return super().wait(bounded, interval) if timeout is None else super().wait(bounded, interval, timeout)
         except _Unanswered:
@@ -72,7 +75,7 @@ def _bounded(gen: PQGen[RV], bound_s: float) -> PQGen[RV]:
         while True:
             ready = yield wanted
             if not ready and time.monotonic() > until_s:
-                raise _Unanswered(f"the server did not respond within {bound_s:g} s")
+                raise _Unanswered(f"the server did not respond within {max(bound_s, 0):.3g} s")
             wanted = gen.send(ready)
     except StopIteration as end:
         result: RV = end.value
@@ -194,9 +197,16 @@ def transaction(connection: Connection, timeout_ms: int, *, reading: bool = Fals
 
 
 def begin(
-    connection: Connection, timeout_ms: int, *, reading: bool = False, lock_ms: int | None = None
+    connection: Connection,
+    timeout_ms: int,
+    *,
+    reading: bool = False,
+    lock_ms: int | None = None,
+    appends: bool = False,
 ) -> PostgresSession:
-    """`lock_ms`: how long a statement may wait for a lock, where that is shorter."""
+    """`lock_ms`: how long a statement may wait for a lock, where that is shorter. `appends`: it stores messages.
+    Whoever reads forward stops before them, so that all of it, not only each statement, is cut off in time.
+    """
     kind = "ISOLATION LEVEL REPEATABLE READ, READ ONLY" if reading else "ISOLATION LEVEL READ COMMITTED, READ WRITE"
     # Sent as one, without values, so that it is one round trip.
     begun = (
@@ -204,7 +214,9 @@ def begin(
         f" SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS:d};"
         f" SET LOCAL lock_timeout = {lock_ms or 0:d}"
     )
-    connection.bound_s = ANSWER_S
+    if appends:
+        begun += f"; {SQL['announce_append'].as_string(None)}"
+    connection.bound_s, connection.until_s = ANSWER_S, None
     try:
         connection.execute(begun.encode())
     except psycopg.Error as error:
@@ -212,6 +224,8 @@ def begin(
         connection.close()
         raise NotBegun(error) from error
     connection.bound_s = ANSWER_S + timeout_ms / 1000
+    if appends:
+        connection.until_s = time.monotonic() + timeout_ms / 1000
     return PostgresSession(connection)
 
 

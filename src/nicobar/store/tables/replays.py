@@ -15,7 +15,7 @@ from nicobar.store.catalogue import Audited
 from nicobar.store.replays import FailureGroup, NewTask, ReplayCount, ReplayFilter, Resent, Task, TaskKind, TaskStatus
 from nicobar.store.session import Row, Session
 from nicobar.store.stored_reasons import read_reason, reason_column
-from nicobar.store.tables.base import Tables, existing, json_text, searchable_json, write_audit_line
+from nicobar.store.tables.base import Tables, complete_seq, existing, json_text, searchable_json, write_audit_line
 from nicobar.store.tables.queue import free_next, give_back
 from nicobar.store.tables.retention import expunge
 
@@ -235,8 +235,11 @@ def _work(session: Session, task_id: str, now_ms: int, limit: int) -> Task | Non
     task = _task(found)
     if task.status not in {TaskStatus.RUNNING, TaskStatus.CANCELING}:
         return task
+    until_seq = min(task.until_seq, complete_seq(session))
+    if task.status is TaskStatus.RUNNING and until_seq <= task.after_seq < task.until_seq:
+        return task
     # Where few fit the filter, the look is what takes long.
-    seen_seq = min(task.until_seq, task.after_seq + replays.MAX_LOOK_MESSAGES)
+    seen_seq = min(until_seq, task.after_seq + replays.MAX_LOOK_MESSAGES)
     if task.status is TaskStatus.RUNNING and task.kind is TaskKind.PURGE:
         return _purge(session, task, seen_seq, now_ms, limit)
     session.lock(task.endpoint_seq, order_all=True)
@@ -246,7 +249,7 @@ def _work(session: Session, task_id: str, now_ms: int, limit: int) -> Task | Non
     if len(page) == limit:
         seen_seq = page[-1].message_seq
     together: list[_Found] = []
-    for first, behind in _with_customers(session, task, page):
+    for first, behind in _with_customers(session, task, page, until_seq):
         if len(together) >= limit:
             seen_seq = first.message_seq - 1
             break
@@ -267,7 +270,9 @@ def _purge(session: Session, task: Task, seen_seq: int, now_ms: int, limit: int)
     return _moved(session, task, status, seen_seq, task.moved + len(page), now_ms)
 
 
-def _with_customers(session: Session, task: Task, page: Sequence[_Found]) -> Iterator[tuple[_Found, list[_Found]]]:
+def _with_customers(
+    session: Session, task: Task, page: Sequence[_Found], until_seq: int
+) -> Iterator[tuple[_Found, list[_Found]]]:
     """The first delivery of each customer, with all that the task finds of the customer from there on, since nothing
     of theirs may come in between; deliveries without a customer alone.
     """
@@ -280,7 +285,7 @@ def _with_customers(session: Session, task: Task, page: Sequence[_Found]) -> Ite
         of_customer: dict[str | None, list[_Found]] = {}
         customer_keys = [item.customer_key for item in now if item.customer_key is not None]
         if customer_keys:
-            places = (now[0].message_seq - 1, task.until_seq)
+            places = (now[0].message_seq - 1, until_seq)
             # All of the page are among them: what is cut off lies behind it.
             limit = max(replays.MAX_BEHIND_A_PAGE, len(page))
             for item in _select(session, task, places=places, limit=limit, customer_keys=customer_keys):

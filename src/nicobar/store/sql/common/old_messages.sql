@@ -3,4 +3,4 @@
 SELECT seq, accepted_at_ms, expunged_at_ms, accepted_at_ms < :before_ms AND EXISTS (
     SELECT 1 FROM deliveries WHERE message_seq = messages.seq AND state IN ('pending', 'sending')
 )
-FROM messages WHERE seq > :after_seq ORDER BY seq LIMIT :limit
+FROM messages WHERE seq > :after_seq AND seq <= :until_seq ORDER BY seq LIMIT :limit
