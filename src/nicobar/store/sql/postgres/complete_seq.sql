@@ -5,7 +5,7 @@ SELECT least(given.seq, (
     -- An announcement has the lower 31 bits of a number that is close to the newest one.
     SELECT min(given.seq - ((given.seq - CAST(l.objid AS bigint) + 1073741824) & 2147483647) + 1073741824)
     FROM pg_locks AS l
-    WHERE l.locktype = 'advisory' AND l.classid = 1851941236 AND l.objsubid = 2
+    WHERE l.locktype = 'advisory' AND l.classid = 1851941246 AND l.objsubid = 2
         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ))
 FROM (SELECT {newest_number} AS seq FROM messages_seq_seq AS n OFFSET 0) AS given
