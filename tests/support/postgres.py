@@ -39,7 +39,9 @@ _SETTINGS = {
 class Cluster:
     """A server of its own; it runs until it is stopped, or until the test process ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: str) -> None:
+        """Settings that are not those of all tests."""
+        self._settings = _SETTINGS | settings
         self._directory = Path(tempfile.mkdtemp(prefix="nicobar-pg-"))
         atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
         self._programs = _programs(self._directory)
@@ -62,7 +64,7 @@ class Cluster:
         self.start()
 
     def start(self) -> None:
-        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         server = [self._programs / "postgres", "-D", self._data, "-k", self._directory, *settings]
         self._process = subprocess.Popen(
             ["sh", "-c", _UNTIL_EOF, "sh", *server],

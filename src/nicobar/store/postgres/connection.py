@@ -212,8 +212,12 @@ def begin(
     begun = (
         f"BEGIN {kind}; SET LOCAL statement_timeout = {timeout_ms:d};"
         f" SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS:d};"
-        f" SET LOCAL lock_timeout = {lock_ms or 0:d}"
+        f" SET LOCAL lock_timeout = {lock_ms or 0:d}; SET LOCAL jit = off"
     )
+    if not reading:
+        # What writes finds its few rows by an index, also where statistics are old or one queue is long: a plan that
+        # reads a whole table is never the better one.
+        begun += "; SET LOCAL enable_seqscan = off"
     if appends:
         begun += f"; {SQL['announce_append'].as_string(None)}"
     connection.bound_s, connection.until_s = ANSWER_S, None
