@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import ExitStack, contextmanager
 
 import msgspec
@@ -234,15 +233,3 @@ def test_lines_of_the_audit_log_appear_in_their_order(reader):
         rollback(other)
         one.execute("COMMIT")
         assert begin(other, TRANSACTION_MS, lock_ms=50).run("add_audit", line) == 1
-
-
-def test_an_append_is_cut_as_a_whole(reader):
-    with connect(reader.url) as other, connect(reader.url) as opened:
-        append_many(begin(other, TRANSACTION_MS, appends=True), [(reader.new(1), None)])
-        session = begin(opened, TRANSACTION_MS, appends=True)
-        assert opened.until_s is not None
-        assert opened.until_s <= time.monotonic() + TRANSACTION_MS / 1000
-        opened.until_s = time.monotonic()
-        with pytest.raises(psycopg.OperationalError):
-            append_many(session, [(reader.new(1), None)])
-        assert opened.closed

@@ -49,13 +49,10 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
 
     # How long a statement may take.
     bound_s = ANSWER_S
-    # When a transaction has to be over that others wait for.
-    until_s: float | None = None
 
     def wait(self, gen: PQGen[RV], interval: float = _LOOK_S, timeout: float | None = None) -> RV:
         try:
-            left_s = self.bound_s if self.until_s is None else self.until_s - time.monotonic()
-            bounded = _bounded(gen, min(self.bound_s, left_s))
+            bounded = _bounded(gen, self.bound_s)
             # The library's older versions know no timeout.
             return super().wait(bounded, interval) if timeout is None else super().wait(bounded, interval, timeout)
         except _Unanswered:
@@ -75,7 +72,7 @@ def _bounded(gen: PQGen[RV], bound_s: float) -> PQGen[RV]:
         while True:
             ready = yield wanted
             if not ready and time.monotonic() > until_s:
-                raise _Unanswered(f"the server did not respond within {max(bound_s, 0):.3g} s")
+                raise _Unanswered(f"the server did not respond within {bound_s:g} s")
             wanted = gen.send(ready)
     except StopIteration as end:
         result: RV = end.value
@@ -204,8 +201,8 @@ def begin(
     lock_ms: int | None = None,
     appends: bool = False,
 ) -> PostgresSession:
-    """`lock_ms`: how long a statement may wait for a lock, where that is shorter. `appends`: it stores messages.
-    Whoever reads forward stops before them, so that all of it, not only each statement, is cut off in time.
+    """`lock_ms`: how long a statement may wait for a lock, where that is shorter. `appends`: it stores messages,
+    before which whoever reads forward stops until it ends.
     """
     kind = "ISOLATION LEVEL REPEATABLE READ, READ ONLY" if reading else "ISOLATION LEVEL READ COMMITTED, READ WRITE"
     # Sent as one, without values, so that it is one round trip.
@@ -220,7 +217,7 @@ def begin(
         begun += "; SET LOCAL enable_seqscan = off"
     if appends:
         begun += f"; {SQL['announce_append'].as_string(None)}"
-    connection.bound_s, connection.until_s = ANSWER_S, None
+    connection.bound_s = ANSWER_S
     try:
         connection.execute(begun.encode())
     except psycopg.Error as error:
@@ -228,8 +225,6 @@ def begin(
         connection.close()
         raise NotBegun(error) from error
     connection.bound_s = ANSWER_S + timeout_ms / 1000
-    if appends:
-        connection.until_s = time.monotonic() + timeout_ms / 1000
     return PostgresSession(connection)
 
 
