@@ -56,7 +56,7 @@ class _Sqlite:
 
     def run(self, script: str) -> None:
         with closing(sqlite3.connect(self._path)) as connection:
-            connection.executescript(script)
+            connection.executescript(f"BEGIN; {script}; COMMIT")
 
     def rows(self, query: str) -> list[tuple[object, ...]]:
         with closing(sqlite3.connect(self._path)) as connection:
