@@ -1,0 +1,58 @@
+-- What several machines over one database, and deliveries that survive more, need.
+-- Oldest version that may run on it: 10
+
+-- === Event ids ===
+
+-- Which message came first under an event id. Kept at least as long as the message, and it says so when the message is
+-- gone. Messages of version 10 are found by their own unique index, and get their row with the first duplicate.
+CREATE TABLE event_ids (
+    app_id text COLLATE "C" NOT NULL,
+    event_id text COLLATE "C" NOT NULL,
+    message_id text COLLATE "C" NOT NULL,
+    PRIMARY KEY (app_id, event_id)
+);
+
+-- Other bodies that a source sent under an event id that it had used: nothing is sent for them.
+CREATE TABLE message_revisions (
+    message_seq bigint NOT NULL,
+    sha256 text COLLATE "C" NOT NULL,
+    accepted_at_ms bigint NOT NULL,
+    body bytea NOT NULL,
+    PRIMARY KEY (message_seq, sha256)
+);
+
+-- === Deliveries ===
+
+-- customer_key is the key of its order: fixed when the delivery is made, whatever its message or endpoint say later.
+-- accepted_ids: the event ids that the destination has accepted, a JSON array.
+ALTER TABLE deliveries ADD COLUMN accepted_ids text;
+-- half_sent: of an attempt that ended without success after a request had left: its calls, the version of the
+-- transformation and the customer, which the next attempt repeats.
+ALTER TABLE deliveries ADD COLUMN half_sent bytea;
+
+-- Event ids that were made of a natural key, and accepted: by which workspace of the destination, of which message.
+-- Kept for longer than messages.
+CREATE TABLE sent_keys (
+    workspace text COLLATE "C" NOT NULL,
+    event_id text COLLATE "C" NOT NULL,
+    message_id text COLLATE "C" NOT NULL,
+    endpoint_id text COLLATE "C" NOT NULL,
+    sent_at_ms bigint NOT NULL,
+    PRIMARY KEY (workspace, event_id)
+);
+CREATE INDEX sent_keys_by_age ON sent_keys (sent_at_ms);
+
+-- === Facts ===
+
+-- The latest that messages have stated about payments, refunds, disputes and subscriptions. key: the source's kind, the
+-- mode, what it is and its id, joined by slashes. content: the fact in the form that all sources share, and what decides
+-- whether another one is newer, as JSON.
+CREATE TABLE facts (
+    app_id text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    customer_key text COLLATE "C",
+    occurred_at_ms bigint NOT NULL,
+    content text NOT NULL,
+    PRIMARY KEY (app_id, key)
+);
+CREATE INDEX facts_of_customer ON facts (app_id, customer_key, key) WHERE customer_key IS NOT NULL;
