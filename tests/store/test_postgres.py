@@ -116,7 +116,18 @@ def test_both_databases_have_the_same_tables_and_columns(url, tmp_path):
 
 def test_text_that_is_compared_is_compared_byte_by_byte(url):
     """All text but what is only stored."""
-    stored = {"accepted_ids", "applied_at_ms", "body", "channels", "content", "credential_references", "detail", "disabled_reason"}
+    stored = {
+        "accepted_ids",
+        "applied_at_ms",
+        "body",
+        "channels",
+        "content",
+        "credential_references",
+        "customer_email",
+        "customer_name",
+        "detail",
+        "disabled_reason",
+    }
     stored |= {"event_types", "filter", "params", "password_hash", "paused_reason", "reason", "result", "settings"}
     stored |= {"secret_references", "tags", "variables", "was", "code", "installation_id", "key_id", "name", "sha256"}
     query = """

@@ -258,10 +258,13 @@ class Configuration:
 
     def customer(self, message: Message) -> Customer | None:
         """The customer of a message. Event ids depend on the customer, so it stays the same after the source was
-        deleted: the first kind that finds the stored customer key reads it.
+        deleted: what was not stored with the message is read by the first kind that finds the stored customer key.
         """
         if message.customer_key is None:
             return None
+        email, name = message.customer_email, message.customer_name
+        if email is not None and name is not None:
+            return Customer(key=message.customer_key, email=email or None, name=name or None)
         own = self._kinds.get(message.source_id) or self.application_kind(message.app_id)
         for kind in (own, *SOURCES):
             found = kind.read_body(message.event_type, message.body).customer

@@ -56,3 +56,11 @@ CREATE TABLE facts (
     PRIMARY KEY (app_id, key)
 ) WITHOUT ROWID;
 CREATE INDEX facts_of_customer ON facts (app_id, customer_key) WHERE customer_key IS NOT NULL;
+
+-- === Customers of messages ===
+
+-- The customer's email address and name, read from the body when it was accepted, so that it is not read again for each
+-- delivery. Empty text: the event has none. NULL: to be read from the body, which an earlier version has stored or which
+-- has what the database cannot store; also of an expunged message.
+ALTER TABLE messages ADD COLUMN customer_email TEXT;
+ALTER TABLE messages ADD COLUMN customer_name TEXT;
