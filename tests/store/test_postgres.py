@@ -63,8 +63,8 @@ def refusal(url: str) -> str:
 def test_processes_that_start_at_once_migrate_once(empty_url):
     with ThreadPoolExecutor(8) as threads:
         applied = list(threads.map(lambda _: apply_migrations(empty_url, 1), range(8)))
-    assert sorted(map(len, applied))[:-1] == [0] * 7
-    assert len(max(applied, key=len)) == len(load_migrations("postgres"))
+    numbers = sorted(len(migrated.names) for migrated in applied)
+    assert numbers == [0] * 7 + [len(load_migrations("postgres"))]
 
 
 def test_another_program_s_tables_are_left_alone(empty_url):
@@ -75,7 +75,7 @@ def test_another_program_s_tables_are_left_alone(empty_url):
 
 def test_a_database_of_a_newer_version_is_refused(url):
     with psycopg.connect(url) as connection:
-        connection.execute("INSERT INTO migrations VALUES (99, 'later', 'x', 1)")
+        connection.execute("INSERT INTO migrations VALUES (99, 'later', 'x', 1, 99)")
     assert refusal(url) == "database_newer"
 
 
@@ -116,20 +116,10 @@ def test_both_databases_have_the_same_tables_and_columns(url, tmp_path):
 
 def test_text_that_is_compared_is_compared_byte_by_byte(url):
     """All text but what is only stored."""
-    stored = {
-        "accepted_ids",
-        "applied_at_ms",
-        "body",
-        "channels",
-        "content",
-        "credential_references",
-        "customer_email",
-        "customer_name",
-        "detail",
-        "disabled_reason",
-    }
+    stored = {"applied_at_ms", "body", "channels", "content", "credential_references", "detail", "disabled_reason"}
     stored |= {"event_types", "filter", "params", "password_hash", "paused_reason", "reason", "result", "settings"}
     stored |= {"secret_references", "tags", "variables", "was", "code", "installation_id", "key_id", "name", "sha256"}
+    stored |= {"accepted_ids", "customer_email", "customer_name"}
     query = """
         SELECT table_name, column_name FROM information_schema.columns
         WHERE table_schema = 'public' AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'

@@ -11,6 +11,7 @@ import psycopg
 from nicobar.clock import Clock, SystemClock
 from nicobar.errors import UserError
 from nicobar.store.installation import KeyHolder
+from nicobar.store.migrations import Migrated
 from nicobar.store.postgres import PostgresStore
 from nicobar.store.postgres.connection import Connection, PostgresSession, connect
 from nicobar.store.postgres.errors import unusable
@@ -55,7 +56,7 @@ class PostgresLocation:
     def exists(self) -> bool:
         return has_tables(self._url)
 
-    def migrate(self, keys: KeyHolder, now_ms: int) -> list[str]:
+    def migrate(self, keys: KeyHolder, now_ms: int) -> Migrated:
         return apply_migrations(self._url, now_ms, keys)
 
     def open(self) -> PostgresStore:

@@ -1,6 +1,9 @@
 -- What several machines over one database, and deliveries that survive more, need.
 -- Oldest version that may run on it: 10
 
+-- In the order in which events take them, so that no two wait for each other.
+LOCK TABLE messages, deliveries IN ACCESS EXCLUSIVE MODE;
+
 -- === Event ids ===
 
 -- Which message came first under an event id. Kept at least as long as the message, and it says so when the message is
