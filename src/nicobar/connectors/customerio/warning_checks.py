@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from nicobar.connectors.customerio import rules, track_api
 from nicobar.connectors.customerio.amounts import EventAmounts
@@ -130,8 +131,8 @@ def _values(path: str, attributes: Mapping[str, Json], amounts: EventAmounts) ->
                 "Send nicobar.money(minorUnits, currency).",
                 given=value[:MAX_SHOWN_CHARS],
             )
-        amount = _number(value)
-        if amount is not None and _names_money(name) and amount in amounts.divided_by_100:
+        amount = _number(value) if _names_money(name) else None
+        if amount is not None and amount in amounts.divided_by_100:
             minor_units, currency = amounts.divided_by_100[amount]
             yield rules.WRONG_DECIMALS.at(
                 own,
@@ -148,6 +149,7 @@ def _is_money(name: str, text: str) -> bool:
     return _PRICE.fullmatch(text) is not None or (_NUMBER.fullmatch(text) is not None and _names_money(name))
 
 
+@lru_cache(maxsize=1_000)  # an endpoint uses the same few names for all of its events
 def _names_money(name: str) -> bool:
     """Whether a word in a name such as `total_spent` or `totalSpent` means an amount."""
     return not _MONEY_WORDS.isdisjoint(word.lower() for word in _WORD.findall(name[:MAX_SHOWN_CHARS]))
