@@ -11,7 +11,6 @@ from nicobar.errors import NicobarError
 from nicobar.model import Attempt, DeliveryState
 from nicobar.reasons import plain
 from nicobar.store import AddTransformation, Finished, NewMessage, PauseEndpoint, PutEndpoint, RemoveEndpoint
-from support.store import run_sql
 
 
 @pytest.fixture
@@ -107,16 +106,6 @@ async def test_one_event_id_from_two_sources_is_one_event(store):
         appended = await store.append(again)
         assert (appended.message_id, appended.duplicate, appended.taken) == ("msg_1", True, taken)
     assert len(await claim(store)) == 1
-
-
-async def test_an_event_id_is_known_when_its_message_is_gone(store, tmp_path):
-    await store.append(message(1, event_id="same", body=b"a"))
-    run_sql(tmp_path, "DELETE FROM messages")
-    other = msgspec.structs.replace(message(2, event_id="same", body=b"b"), source_id="other")
-    for again in (message(2, event_id="same", body=b"a"), other):
-        appended = await store.append(again)
-        assert (appended.message_id, appended.duplicate, appended.taken) == ("msg_1", True, False)
-    assert await store.message("msg_2") is None
 
 
 async def test_a_delivery_is_held_by_one_lease_at_a_time(store):

@@ -11,7 +11,6 @@ from nicobar.model import Attempt, DeliveryState
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
 from nicobar.store.queue import Appended, Claimed, Finished, NewMessage
-from nicobar.store.session import Values
 from nicobar.store.sqlite.connection import SQL, SqliteSession
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import existing, json_text, write_audit_line
@@ -35,9 +34,6 @@ def append_many(session: SqliteSession, messages: Sequence[tuple[NewMessage, Aud
 
 def _append(session: SqliteSession, new: NewMessage, audit_line: Audited | None) -> Appended:
     execute = session.connection.execute
-    event = {"app_id": new.app_id, "event_id": new.event_id}
-    if not session.run("add_event_id", event | {"id": new.id}):
-        return _duplicate(session, new, event)
     row = execute(
         SQL["add_message"],
         {
@@ -59,8 +55,11 @@ def _append(session: SqliteSession, new: NewMessage, audit_line: Audited | None)
         },
     ).fetchone()
     if row is None:
-        session.run("adopt_event", event)
-        return _duplicate(session, new, event)
+        event = {"app_id": new.app_id, "event_id": new.event_id}
+        first_id, source_id, body = existing(session.row("find_event", event))
+        # An expunged body is empty: what it was cannot be compared any more.
+        other = source_id != new.source_id and body not in {new.body, b""}
+        return Appended(message_id=first_id, duplicate=True, taken=other)
     for endpoint_seq in new.endpoint_seqs:
         execute(
             SQL["add_delivery"],
@@ -73,13 +72,6 @@ def _append(session: SqliteSession, new: NewMessage, audit_line: Audited | None)
         )
     write_audit_line(session, audit_line)
     return Appended(message_id=new.id, duplicate=False)
-
-
-def _duplicate(session: SqliteSession, new: NewMessage, event: Values) -> Appended:
-    first_id, source_id, body = existing(session.row("find_event", event))
-    # What a message was that is gone, or was emptied, cannot be compared any more.
-    other = source_id != new.source_id and bool(body) and body != new.body
-    return Appended(message_id=first_id, duplicate=True, taken=other)
 
 
 def claim_many(session: SqliteSession, claims: Sequence[Claim]) -> list[list[Claimed]]:

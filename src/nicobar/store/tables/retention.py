@@ -52,7 +52,6 @@ class RetentionTables(Tables):
             of = {"seqs": [seq for seq in seqs if seq != newest]}
             session.run("remove_attempts_of_messages", of)
             session.run("remove_deliveries_of_messages", of)
-            session.run("remove_event_ids", of)
             return session.run("remove_messages", of)
 
         return await self._step(_Span(before_ms, now_ms, after_seq, limit, whole), forget, emptied_too=True)

@@ -4,10 +4,12 @@
 -- In the order in which events take them, so that no two wait for each other.
 LOCK TABLE messages, deliveries IN ACCESS EXCLUSIVE MODE;
 
--- === Event ids ===
+-- === Messages ===
 
--- Which message came first under an event id. Kept at least as long as the message, and it says so when the message is
--- gone. Messages of version 10 are found by their own unique index, and get their row with the first duplicate.
+-- Which message came first under an event id. Apart from messages, so that those may be partitioned, which an index over
+-- all of them rules out; kept as long as the message or longer. Version 10 does not know it and needs its own unique index
+-- of messages: a message that it stored gets its row with its first duplicate. The rest and the end of that index are for
+-- a later migration. SQLite has no partitions, and needs the index only.
 CREATE TABLE event_ids (
     app_id text COLLATE "C" NOT NULL,
     event_id text COLLATE "C" NOT NULL,

@@ -1,16 +1,7 @@
 -- What several machines over one database, and deliveries that survive more, need.
 -- Oldest version that may run on it: 10
 
--- === Event ids ===
-
--- Which message came first under an event id. Kept at least as long as the message, and it says so when the message is
--- gone. Messages of version 10 are found by their own unique index, and get their row with the first duplicate.
-CREATE TABLE event_ids (
-    app_id TEXT NOT NULL,
-    event_id TEXT NOT NULL,
-    message_id TEXT NOT NULL,
-    PRIMARY KEY (app_id, event_id)
-) WITHOUT ROWID;
+-- === Messages ===
 
 -- Other bodies that a source sent under an event id that it had used: nothing is sent for them.
 CREATE TABLE message_revisions (
