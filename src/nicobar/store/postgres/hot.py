@@ -37,6 +37,8 @@ def append_many(session: PostgresSession, group: Sequence[tuple[NewMessage, Audi
             "tags": [json_text(new.tags) for new in messages],
             "params": [params_text(new.params) for new in messages],
             "deliver_at_ms": [new.deliver_at_ms for new in messages],
+            "customer_emails": [new.customer_email for new in messages],
+            "customer_names": [new.customer_name for new in messages],
         },
     )
     seqs: dict[str, int] = {row[0]: row[1] for row in rows}
