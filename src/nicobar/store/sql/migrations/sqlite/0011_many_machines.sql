@@ -48,7 +48,6 @@ CREATE TABLE facts (
 ) WITHOUT ROWID;
 CREATE INDEX facts_of_customer ON facts (app_id, customer_key) WHERE customer_key IS NOT NULL;
 
-<<<<<<< HEAD
 -- === Workers ===
 
 -- beat: rises while the worker runs; a worker whose beat stands still is removed by another one.
@@ -57,7 +56,7 @@ CREATE TABLE workers (id TEXT PRIMARY KEY, beat INTEGER NOT NULL) WITHOUT ROWID;
 -- holder: a worker, '' where nobody has the lease; a holder that is no longer a worker does not hold it.
 -- term: rises with each change of the holder.
 CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, term INTEGER NOT NULL) WITHOUT ROWID;
-=======
+
 -- === Customers of messages ===
 
 -- The customer's email address and name, read from the body when it was accepted, so that it is not read again for each
@@ -65,4 +64,3 @@ CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, term INTEGER N
 -- has what the database cannot store; also of an expunged message.
 ALTER TABLE messages ADD COLUMN customer_email TEXT;
 ALTER TABLE messages ADD COLUMN customer_name TEXT;
->>>>>>> h-hotpath
