@@ -9,7 +9,7 @@ from support.plans import Plans, blocks, tables_read_whole
 
 
 async def plans(messages: int) -> None:
-    server = postgres.Cluster(shared_buffers="1GB")
+    server = postgres.Cluster({"listen_addresses": "", "fsync": "off", "shared_buffers": "1GB"})
     server.ask("CREATE DATABASE bench TEMPLATE template0")
     url = server.url("bench")
     postgres.apply_migrations(url, 1)

@@ -20,7 +20,13 @@ ENDPOINTS = 10
 GROUP = 500
 FORGOTTEN = 200_000
 # As nobody has tuned it, but for the memory; autovacuum looks more often, since hours pass within minutes here.
-SETTINGS = {"autovacuum_naptime": "5s", "shared_buffers": "256MB", "full_page_writes": "on", "max_wal_size": "4GB"}
+SETTINGS = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "autovacuum_naptime": "5s",
+    "shared_buffers": "256MB",
+    "max_wal_size": "4GB",
+}
 # How the hot table is to be kept, as options of ALTER TABLE.
 VARIANTS = {
     "as migrated": "",
@@ -64,7 +70,7 @@ async def tables(deliveries: int, variants: Sequence[str]) -> None:
     """Delivers so many, with each of these variants of the settings."""
     for name in variants:
         options = VARIANTS[name]
-        server = postgres.Cluster(**SETTINGS)
+        server = postgres.Cluster(SETTINGS)
         server.ask("CREATE DATABASE bench TEMPLATE template0")
         url = server.url("bench")
         postgres.apply_migrations(url, 1)
