@@ -12,7 +12,8 @@ ROWS = 100_000
 # They count or group all there is, where a person asks for it.
 WHOLE = {name for name in SQL if name.startswith("count_")} | {"backlog", "failure_groups", "sealed"}
 # They have no plan.
-DEFINITIONS = {"create_migrations", "own_migrations"}
+_PLANNED = ("WITH", "SELECT", "INSERT", "UPDATE", "DELETE")
+DEFINITIONS = {name for name, text in SQL.items() if not text.as_string(None).startswith(_PLANNED)}
 # A search looks at 10,000 messages at most.
 SEARCHES = {"attempted_after", "attempted_before", "messages_after", "messages_before"}
 MAX_BLOCKS = 3_000

@@ -61,6 +61,7 @@ _OWN: Mapping[str, Mapping[str, object]] = {
     "add_attempts": {"states": ["success", "failed"], "ids": ["atmpt_x", "atmpt_y"]},
     "add_deliveries": {"message_seqs": [10**9, 10**9 + 1]},
     "add_messages": {"event_types": ["a.b", "c.d"], "channels": ["[]", "[]"], "tags": ["[]", "[]"]},
+    "limit_lock_waits": {"lock_ms": "1000"},
     "move_deliveries": {"states": ["success", "failed"], "spent": [1, 1]},
     "tally_attempts": {"states": ["success", "failed"]},
 }
