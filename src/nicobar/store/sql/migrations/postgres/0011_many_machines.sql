@@ -61,3 +61,20 @@ CREATE TABLE facts (
     PRIMARY KEY (app_id, key)
 );
 CREATE INDEX facts_of_customer ON facts (app_id, customer_key, key) WHERE customer_key IS NOT NULL;
+
+-- === Workers ===
+
+-- beat: rises while the worker runs; a worker whose beat stands still is removed by another one.
+CREATE TABLE workers (id text COLLATE "C" PRIMARY KEY, beat bigint NOT NULL) WITH (fillfactor = 50);
+
+-- holder: a worker, '' where nobody has the lease; a holder that is no longer a worker does not hold it.
+-- term: rises with each change of the holder.
+CREATE TABLE leases (name text COLLATE "C" PRIMARY KEY, holder text COLLATE "C" NOT NULL, term bigint NOT NULL);
+
+-- === Customers of messages ===
+
+-- The customer's email address and name, read from the body when it was accepted, so that it is not read again for each
+-- delivery. Empty text: the event has none. NULL: to be read from the body, which an earlier version has stored or which
+-- has what the database cannot store; also of an expunged message.
+ALTER TABLE messages ADD COLUMN customer_email text;
+ALTER TABLE messages ADD COLUMN customer_name text;
