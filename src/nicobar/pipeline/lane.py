@@ -86,6 +86,10 @@ class Lane:
         return f"{self._target.endpoint.name} ({self._target.endpoint.id})"
 
     @property
+    def endpoint_name(self) -> str:
+        return self._target.endpoint.name
+
+    @property
     def breaker(self) -> Breaker:
         return self._gate.breaker
 
@@ -116,7 +120,9 @@ class Lane:
         self.signal.set()
 
     def stop(self) -> None:
+        """Claims and sends nothing more; the task ends once the requests in flight are answered."""
         self._stopping = True
+        self._gate.closing.set()
         if self._check is not None:
             self._check.cancel()  # nothing was sent
         self.signal.set()
