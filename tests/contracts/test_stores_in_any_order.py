@@ -254,7 +254,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.ask(self.store.close())
         self.store = self.ask(open_store(Path(self.directory.name), database=self.database))
         self.workers += 1
-        worker_id = f"wrk_{self.workers}"
+        worker_id = f"worker_{self.workers}"
         self.ask(self.store.add_worker(worker_id, alone=True))
         due_at_ms = self.now_ms + 300
         taken = self.ask(self.store.take_leases([endpoint_lease(1)], worker_id, sent_again_at_ms=due_at_ms))

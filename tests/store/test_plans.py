@@ -41,6 +41,7 @@ WORK += [
     "next_due",
     "old_messages",
     "release_deliveries",
+    "release_strays",
     "replay_delivery",
     "replayable",
     "shift_times",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from nicobar.model import Attempt, Breaker, DeliveryState, Json, Message, Record
@@ -113,6 +113,13 @@ class Queue(Protocol):
         """Leases due deliveries of one endpoint, the longest due first: at most `limit`, with bodies of at most
         `max_bytes` in total (the first always fits). Deliveries with an expired lease are leased again. Nothing is
         claimed unless the endpoint's own lease has this term, 0 if it was never taken: raises LeaseLost.
+        """
+        ...
+
+    async def release_strays(self, endpoint_seq: int, *, term: int, under_way: Collection[int]) -> int:
+        """Makes deliveries of one endpoint due at once that are being sent, except those of the messages in
+        `under_way`: after a claim or a record whose outcome is not known. Nothing unless the endpoint's lease has
+        this term. Returns how many there were.
         """
         ...
 

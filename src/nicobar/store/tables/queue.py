@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from nicobar.errors import LeaseLost
 from nicobar.model import Breaker
@@ -26,6 +26,14 @@ class QueueTables(Tables):
         return await self._database.claim(
             endpoint_seq, term=term, now_ms=now_ms, limit=limit, max_bytes=max_bytes, lease_ms=lease_ms
         )
+
+    async def release_strays(self, endpoint_seq: int, *, term: int, under_way: Collection[int]) -> int:
+        def release(session: Session) -> int:
+            session.lock(endpoint_seq)
+            of = {"endpoint_seq": endpoint_seq, "lease_name": endpoint_lease(endpoint_seq), "term": term}
+            return session.run("release_strays", of | {"message_seqs": list(under_way)})
+
+        return await self._database.write(release)
 
     async def record(self, finished: Sequence[Finished]) -> int:
         return await self._database.record(finished)
