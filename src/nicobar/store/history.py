@@ -120,8 +120,8 @@ class Tally(Record):
 
 class Waits(Record):
     """What an endpoint's unfinished deliveries wait for: `sending` are under way, `due` wait for their turn, `later`
-    for a time, the first for `next_at_ms`, `behind` for an earlier delivery of their customer. `more` says that there
-    are others, which were not counted.
+    for a time, the first for `next_at_ms`, `behind` for an earlier delivery of their customer. `more` are the others:
+    of those that are due and of those that wait for a time, MAX_LOOK are told apart from them.
     """
 
     sending: int = 0
@@ -129,7 +129,7 @@ class Waits(Record):
     later: int = 0
     behind: int = 0
     next_at_ms: int | None = None
-    more: bool = False
+    more: int = 0
 
 
 class RejectedRequest(Record):
@@ -295,13 +295,15 @@ class History(Protocol):
         ...
 
     async def waits(self, endpoint_id: str, *, now_ms: int) -> Waits:
-        """What an endpoint's unfinished deliveries wait for; at most MAX_COUNT are counted."""
+        """What an endpoint's unfinished deliveries wait for. The cost does not grow with their number."""
         ...
 
     async def unfinished(
         self, endpoint_id: str, *, since_ms: int | None = None, until_ms: int | None = None
     ) -> dict[DeliveryState, int]:
-        """Unfinished deliveries of an endpoint by state, of messages accepted in that time, to the second."""
+        """Unfinished deliveries of an endpoint by state, of messages accepted in that time, to the second. The cost
+        grows with their number only where a time is given.
+        """
         ...
 
     async def keep_refusals(self, refusals: Sequence[RejectedRequest]) -> None:

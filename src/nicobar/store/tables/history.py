@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -45,6 +46,7 @@ T = TypeVar("T")
 
 _LAST_CHARACTER = "\U0010ffff"
 _BODY_COLUMN = 9
+_UNFINISHED = (DeliveryState.PENDING, DeliveryState.SENDING)
 
 
 class HistoryTables(Tables):
@@ -216,17 +218,15 @@ class HistoryTables(Tables):
         return await self._database.read(work)
 
     async def waits(self, endpoint_id: str, *, now_ms: int) -> Waits:
-        rows = await self._rows(
-            "waits", {"endpoint_id": endpoint_id, "now_ms": now_ms, "look": history.MAX_COUNT + 1}
-        )
-        counts = {str(kind): int(count) for kind, count, _ in rows}
-        next_at_ms = next((at_ms for kind, _, at_ms in rows if kind == "later"), None)
-        return Waits(**counts, next_at_ms=next_at_ms, more=sum(counts.values()) > history.MAX_COUNT)
+        return await self._database.read(lambda session: _waits(session, endpoint_id, now_ms))
 
     async def unfinished(
         self, endpoint_id: str, *, since_ms: int | None = None, until_ms: int | None = None
     ) -> dict[DeliveryState, int]:
         def work(session: Session) -> dict[DeliveryState, int]:
+            if since_ms is None and until_ms is None:
+                counts = zip(_UNFINISHED, _queue_counts(session, endpoint_id), strict=True)
+                return {state: count for state, count in counts if count}
             span = span_of_messages(session, MessageFilter(since_ms=since_ms, until_ms=until_ms), None, None)
             values = {"endpoint_id": endpoint_id, "above": span.above, "below": span.below}
             return {DeliveryState(state): count for state, count in session.rows("unfinished_of_endpoint", values)}
@@ -327,6 +327,29 @@ def _messages(
     if with_body:
         return found
     return Rows([(*row[:_BODY_COLUMN], b"", *row[_BODY_COLUMN + 1 :]) for row in found.rows], found.next)
+
+
+def _queue_counts(session: Session, endpoint_id: str) -> tuple[int, int]:
+    """How many deliveries of an endpoint are pending and how many are being sent."""
+    pending, sending = existing(session.row("queue_counts", {"endpoint_id": endpoint_id}))
+    return pending, sending
+
+
+def _waits(session: Session, endpoint_id: str, now_ms: int) -> Waits:
+    pending, sending = _queue_counts(session, endpoint_id)
+    counts: Counter[str] = Counter()
+    looked_at: Counter[str] = Counter()
+    next_at_ms = None
+    values = {"endpoint_id": endpoint_id, "now_ms": now_ms, "look": history.MAX_LOOK}
+    for kind, is_behind, count, first_at_ms in session.rows("waits", values):
+        looked_at[kind] += count
+        counts["behind" if is_behind else kind] += count
+        if kind == "later" and not is_behind:
+            next_at_ms = first_at_ms
+    others = pending - looked_at.total()
+    # Whatever was not looked at is behind, unless there may be more of what was.
+    counts["more" if max(looked_at.values(), default=0) == history.MAX_LOOK else "behind"] += others
+    return Waits(sending=sending, next_at_ms=next_at_ms, **counts)
 
 
 def _values(which: MessageFilter | AttemptFilter) -> dict[str, object]:
