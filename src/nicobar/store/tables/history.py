@@ -81,9 +81,8 @@ class HistoryTables(Tables):
         after: str | None = None,
         limit: int,
     ) -> Page[MessageAttempt]:
-        values = {"endpoint_id": endpoint_id} | _values(which)
         span = span_of_attempts(which, before, after)
-        return await self._page("attempts", values, span, limit, _message_attempt)
+        return await self._page("attempts", _values(which), span, limit, _message_attempt, of_endpoint=endpoint_id)
 
     async def attempts_of_message(
         self,
@@ -106,7 +105,8 @@ class HistoryTables(Tables):
     async def count_attempts(self, endpoint_id: str, which: AttemptFilter) -> tuple[int, bool]:
         def work(session: Session) -> tuple[int, bool]:
             span = span_of_attempts(which, None, None)
-            values = {"endpoint_id": endpoint_id, "above": span.above, "below": span.below, "look": history.MAX_COUNT}
+            values = _endpoint(session, endpoint_id)
+            values |= {"above": span.above, "below": span.below, "look": history.MAX_COUNT}
             edge = session.rows("edge_of_attempts_before", values)
             more = len(edge) > 1
             if more:
@@ -127,16 +127,17 @@ class HistoryTables(Tables):
         limit: int,
         with_body: bool = False,
     ) -> Page[Attempted]:
-        name = "attempted_failed" if tuple(states) == (DeliveryState.FAILED,) else "attempted"
-        values = _values(which) | {
-            "endpoint_id": endpoint_id,
-            "states": [state.value for state in states],
-            "with_body": with_body,
-        }
+        name = "attempted"
+        if states and set(states) <= set(_UNFINISHED):
+            name = "attempted_unfinished"
+        elif tuple(states) == (DeliveryState.FAILED,):
+            name = "attempted_failed"
+        values = _values(which) | {"states": [state.value for state in states], "with_body": with_body}
 
         def work(session: Session) -> Page[Attempted]:
             span = span_of_messages(session, which, before, after)
-            return page(session, name, values, span, limit).read(_attempted)
+            of = values | _endpoint(session, endpoint_id)
+            return page(session, name, of, span, limit).read(_attempted)
 
         return await self._database.read(work)
 
@@ -224,11 +225,12 @@ class HistoryTables(Tables):
         self, endpoint_id: str, *, since_ms: int | None = None, until_ms: int | None = None
     ) -> dict[DeliveryState, int]:
         def work(session: Session) -> dict[DeliveryState, int]:
+            values = _endpoint(session, endpoint_id)
             if since_ms is None and until_ms is None:
-                counts = zip(_UNFINISHED, _queue_counts(session, endpoint_id), strict=True)
+                counts = zip(_UNFINISHED, existing(session.row("queue_counts", values)), strict=True)
                 return {state: count for state, count in counts if count}
             span = span_of_messages(session, MessageFilter(since_ms=since_ms, until_ms=until_ms), None, None)
-            values = {"endpoint_id": endpoint_id, "above": span.above, "below": span.below}
+            values |= {"above": span.above, "below": span.below}
             return {DeliveryState(state): count for state, count in session.rows("unfinished_of_endpoint", values)}
 
         return await self._database.read(work)
@@ -257,8 +259,9 @@ class HistoryTables(Tables):
         limit: int,
         with_code: bool = False,
     ) -> Page[Version]:
-        values = {"endpoint_id": endpoint_id, "with_code": with_code}
-        return await self._page("versions", values, span_of_numbers(before, after), limit, _version, look=None)
+        span = span_of_numbers(before, after)
+        values = {"with_code": with_code}
+        return await self._page("versions", values, span, limit, _version, look=None, of_endpoint=endpoint_id)
 
     async def audit(
         self, which: AuditFilter, *, before: str | None = None, after: str | None = None, limit: int
@@ -294,11 +297,15 @@ class HistoryTables(Tables):
         read: Callable[[Row], T],
         *,
         look: int | None = 0,
+        of_endpoint: str | None = None,
     ) -> Page[T]:
         """A page of a list whose span is known. All of it may be looked at where `look` is None."""
-        return await self._database.read(
-            lambda session: page(session, name, values, span, limit, look=look).read(read)
-        )
+
+        def work(session: Session) -> Page[T]:
+            of = {**values} if of_endpoint is None else {**values, **_endpoint(session, of_endpoint)}
+            return page(session, name, of, span, limit, look=look).read(read)
+
+        return await self._database.read(work)
 
 
 def _messages(
@@ -329,24 +336,26 @@ def _messages(
     return Rows([(*row[:_BODY_COLUMN], b"", *row[_BODY_COLUMN + 1 :]) for row in found.rows], found.next)
 
 
-def _queue_counts(session: Session, endpoint_id: str) -> tuple[int, int]:
-    """How many deliveries of an endpoint are pending and how many are being sent."""
-    pending, sending = existing(session.row("queue_counts", {"endpoint_id": endpoint_id}))
-    return pending, sending
+def _endpoint(session: Session, endpoint_id: str) -> dict[str, object]:
+    """The number and the application of an endpoint; those of none for one that never was."""
+    row = session.row("endpoint_place", {"endpoint_id": endpoint_id})
+    return {"endpoint_seq": 0, "app_id": ""} if row is None else {"endpoint_seq": row[0], "app_id": row[1]}
 
 
 def _waits(session: Session, endpoint_id: str, now_ms: int) -> Waits:
-    pending, sending = _queue_counts(session, endpoint_id)
+    of = _endpoint(session, endpoint_id)
+    pending, sending = existing(session.row("queue_counts", of))
     counts: Counter[str] = Counter()
     looked_at: Counter[str] = Counter()
     next_at_ms = None
-    values = {"endpoint_id": endpoint_id, "now_ms": now_ms, "look": history.MAX_LOOK}
-    for kind, is_behind, count, first_at_ms in session.rows("waits", values):
+    look = {"now_ms": now_ms, "look": history.MAX_LOOK}
+    for kind, state, is_behind, count, first_at_ms in session.rows("waits", of | look):
         looked_at[kind] += count
-        counts["behind" if is_behind else kind] += count
-        if kind == "later" and not is_behind:
-            next_at_ms = first_at_ms
-    others = pending - looked_at.total()
+        if state == DeliveryState.PENDING:
+            counts["behind" if is_behind else kind] += count
+            if kind == "later" and not is_behind:
+                next_at_ms = first_at_ms
+    others = pending - counts.total()
     # Whatever was not looked at is behind, unless there may be more of what was.
     counts["more" if max(looked_at.values(), default=0) == history.MAX_LOOK else "behind"] += others
     return Waits(sending=sending, next_at_ms=next_at_ms, **counts)

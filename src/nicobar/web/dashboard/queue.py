@@ -44,11 +44,9 @@ async def show(context: Context, visitor: Visitor) -> Response[bytes]:
 async def _lane(context: Context, visitor: Visitor, row: EndpointRow) -> Lane:
     store = context.services.store
     waits = await read_waits(store, [row.endpoint], context.now_ms())
-    # Starts at the oldest pending message: earlier ones are finished.
-    since = MessageFilter(since_ms=row.oldest_ms, alerts=visitor.sees_alerts)
-    found = await store.attempted(
-        row.endpoint.id, since, (DeliveryState.PENDING, DeliveryState.SENDING), after="", limit=SHOWN
-    )
+    which = MessageFilter(alerts=visitor.sees_alerts)
+    unfinished = (DeliveryState.PENDING, DeliveryState.SENDING)
+    found = await store.attempted(row.endpoint.id, which, unfinished, after="", limit=SHOWN)
     return Lane(
         row=row,
         waits=await store.waits(row.endpoint.id, now_ms=context.now_ms()),
