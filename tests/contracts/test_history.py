@@ -499,6 +499,8 @@ async def test_versions_are_listed_newest_first(made):
     assert (one.version, one.created_at_ms, one.code) == (2, 1, "code 1")
     assert (await ask(limit=1)).items[0].code is None
     assert (await made.store.versions("ep_2", limit=10)).items == ()
+    assert len((await made.store.versions("ep_1", before="9" * 30, limit=10)).items) == 3
+    assert (await made.store.versions("ep_1", after="9" * 30, limit=10)).items == ()
 
 
 async def test_the_audit_log_is_filtered_by_all_that_is_set(made):

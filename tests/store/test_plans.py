@@ -41,7 +41,7 @@ WORK += [
     "next_due",
     "old_messages",
     "release_leases",
-    "replay_delivery",
+    "replay_deliveries",
     "replayable",
     "shift_times",
 ]

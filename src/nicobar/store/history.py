@@ -104,9 +104,9 @@ class Seen(Record):
 
 
 class Tally(Record):
-    """How many attempts ended in one state, in the period that begins at `at_ms` or of one `event_type`.
-    `duration_ms` is the sum of their durations, `latency_ms` the sum of the times from acceptance to their end, with
-    the largest.
+    """How many attempts ended in one state, in the period that begins at `at_ms`, of one `event_type` or of one
+    endpoint. `duration_ms` is the sum of their durations, `latency_ms` the sum of the times from acceptance to their
+    end, with the largest.
     """
 
     state: DeliveryState
@@ -116,6 +116,7 @@ class Tally(Record):
     latency_max_ms: int
     at_ms: int = 0
     event_type: str = ""
+    endpoint_id: str = ""
 
 
 class Waits(Record):
@@ -259,6 +260,16 @@ class History(Protocol):
         """The messages that `messages` finds, each with its deliveries and what they wait for."""
         ...
 
+    async def deliveries_of_messages(self, message_ids: Sequence[str]) -> dict[str, list[Delivery]]:
+        """The deliveries of each of these messages, and what they wait for."""
+        ...
+
+    async def attempts_of_deliveries(
+        self, message_ids: Sequence[str], endpoint_id: str | None = None
+    ) -> dict[tuple[str, str], list[Attempt]]:
+        """The attempts, first to last, of each of these messages at each endpoint, or at this one."""
+        ...
+
     async def customers(self, app_id: str, prefix: str, *, after: str | None = None, limit: int) -> Page[Seen]:
         """Customers whose key begins with the prefix, by key."""
         ...
@@ -286,6 +297,10 @@ class History(Protocol):
         event_types: Sequence[str] = (),
     ) -> list[Tally]:
         """Counts of attempts by event type and state."""
+        ...
+
+    async def tallies_by_endpoint(self, app_id: str, *, since_ms: int, until_ms: int) -> list[Tally]:
+        """Counts of attempts by endpoint and state."""
         ...
 
     async def latencies(self, app_id: str, *, since_ms: int, limit: int, endpoint_id: str | None = None) -> list[int]:

@@ -1,8 +1,8 @@
 """Lists: one description, of which come the pages in both directions and how far a page looks.
 
 A list's file has parts, each under `-- part`: the `columns` of a row, `from` which tables, what is `joined` only for
-the columns, the key that it is a list `of`, `where` else it begins and ends, the `place` of a row, and the `filter` of
-what is asked for. Parts that are missing are those of the list that it is `like`.
+the columns, the key that it is a list `of`, `where` else it begins and ends, the `place` of a row, and the `filter`
+of what is asked for. Parts that are missing are those of the list that it is `like`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from nicobar.model import Delivery, DeliveryState, Message
+from nicobar.model import Attempt, Delivery, DeliveryState, Message
 from nicobar.store import history
 from nicobar.store.bodies import holds
 from nicobar.store.catalogue import Audited
@@ -153,15 +153,25 @@ class HistoryTables(Tables):
     ) -> Page[MessageDeliveries]:
         def work(session: Session) -> Page[MessageDeliveries]:
             found_page = _messages(session, app_id, which, (before, after), limit, with_body=with_body).read(message)
-            deliveries: dict[str, list[Delivery]] = {found.id: [] for found in found_page.items}
-            for row in session.rows("deliveries_of_messages", {"message_ids": list(deliveries)}):
-                deliveries[row[0]].append(delivery(row))
+            deliveries = deliveries_of_messages(session, [found.id for found in found_page.items])
             items = [
                 MessageDeliveries(message=found, deliveries=tuple(deliveries[found.id])) for found in found_page.items
             ]
             return Page(items=tuple(items), next=found_page.next)
 
         return await self._database.read(work)
+
+    async def deliveries_of_messages(self, message_ids: Sequence[str]) -> dict[str, list[Delivery]]:
+        return await self._database.read(lambda session: deliveries_of_messages(session, message_ids))
+
+    async def attempts_of_deliveries(
+        self, message_ids: Sequence[str], endpoint_id: str | None = None
+    ) -> dict[tuple[str, str], list[Attempt]]:
+        of = {"message_ids": message_ids, "endpoint_id": endpoint_id}
+        attempts: dict[tuple[str, str], list[Attempt]] = {}
+        for message_id, at_endpoint_id, content in await self._rows("attempts_of_deliveries", of):
+            attempts.setdefault((message_id, at_endpoint_id), []).append(read_attempt(content))
+        return attempts
 
     async def customers(self, app_id: str, prefix: str, *, after: str | None = None, limit: int) -> Page[Seen]:
         check_limit(limit)
@@ -205,6 +215,11 @@ class HistoryTables(Tables):
         values = {"app_id": app_id, "endpoint_id": endpoint_id, "since_ms": since_ms, "until_ms": until_ms}
         rows = await self._rows("tallies_by_type", values | {"event_types": event_types})
         return [msgspec.structs.replace(_tally(row[1:]), event_type=row[0]) for row in rows]
+
+    async def tallies_by_endpoint(self, app_id: str, *, since_ms: int, until_ms: int) -> list[Tally]:
+        values = {"app_id": app_id, "endpoint_id": None, "since_ms": since_ms, "until_ms": until_ms}
+        rows = await self._rows("tallies_by_endpoint", values | {"event_types": ()})
+        return [msgspec.structs.replace(_tally(row[1:]), endpoint_id=row[0]) for row in rows]
 
     async def latencies(self, app_id: str, *, since_ms: int, limit: int, endpoint_id: str | None = None) -> list[int]:
         def work(session: Session) -> list[int]:
@@ -282,7 +297,7 @@ class HistoryTables(Tables):
             known = read_attempt(row[0])
             if known.response:
                 bare = msgspec.msgpack.encode(msgspec.structs.replace(known, response=""))
-                session.run("set_attempt_content", {"id": attempt_id, "content": bare})
+                session.run("set_attempt_contents", {"ids": [attempt_id], "contents": [bare]})
                 write_audit_line(session, audit_line)
             return True
 
@@ -306,6 +321,13 @@ class HistoryTables(Tables):
             return page(session, name, of, span, limit, look=look).read(read)
 
         return await self._database.read(work)
+
+
+def deliveries_of_messages(session: Session, message_ids: Sequence[str]) -> dict[str, list[Delivery]]:
+    deliveries: dict[str, list[Delivery]] = {message_id: [] for message_id in message_ids}
+    for row in session.rows("deliveries_of_messages", {"message_ids": list(deliveries)}):
+        deliveries[row[0]].append(delivery(row))
+    return deliveries
 
 
 def _messages(
