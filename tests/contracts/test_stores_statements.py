@@ -14,7 +14,7 @@ from nicobar.model import DeliveryState
 from nicobar.reasons import plain
 from nicobar.store import NewTask, ReplayFilter, Store, TaskKind
 from nicobar.store.history import MAX_PAGE, AttemptFilter, MessageFilter
-from support.statements import counted
+from support.asked_statements import counted
 
 FEW, MANY = 10, 200
 FAILED = DeliveryState.FAILED

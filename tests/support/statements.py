@@ -1,60 +1,47 @@
-"""What a store asks of its database: how many statements."""
+"""Counts what is asked of a database: each statement of SQLite, each round trip of PostgreSQL."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from nicobar.store import Store
-from nicobar.store.session import Row, Session, Values
-from nicobar.store.tables.base import NO_VALUES
-from nicobar.store.tables.store import TableStore
+import pytest
 
-
-class CountedSession:
-    """A session that tells of each statement."""
-
-    def __init__(self, session: Session, tell: Callable[[str], None]) -> None:
-        self._session, self._tell = session, tell
-        self.savepoint, self.lock = session.savepoint, session.lock
-
-    def rows(self, name: str, values: Values = NO_VALUES) -> list[Row]:
-        self._tell(name)
-        return self._session.rows(name, values)
-
-    def row(self, name: str, values: Values = NO_VALUES) -> Row | None:
-        self._tell(name)
-        return self._session.row(name, values)
-
-    def run(self, name: str, values: Values | Sequence[Values] = NO_VALUES) -> int:
-        for _ in values if isinstance(values, Sequence) else [values]:
-            self._tell(name)
-        return self._session.run(name, values)
+from nicobar.store.postgres.connection import Connection
+from nicobar.store.sqlite import database
 
 
-class CountedDatabase:
-    """The database of a store; what its rules ask is noted in `asked`, a name for each statement."""
+class Statements:
+    """How many statements were run since the last look."""
 
-    def __init__(self, store: Store) -> None:
-        self._database = store._database
-        self.asked: list[str] = []
+    def __init__(self) -> None:
+        self._count = 0
 
-    def __getattr__(self, name: str):
-        return getattr(self._database, name)
+    def note(self, *_what: object) -> None:
+        self._count += 1
 
-    async def write(self, work):
-        return await self._database.write(self._told(work))
-
-    async def read(self, work):
-        return await self._database.read(self._told(work))
-
-    async def survey(self, work):
-        return await self._database.survey(self._told(work))
-
-    def _told(self, work):
-        return lambda session: work(CountedSession(session, self.asked.append))
+    def look(self) -> int:
+        """Starts over."""
+        count, self._count = self._count, 0
+        return count
 
 
-def counted(store: Store) -> tuple[TableStore, list[str]]:
-    """The same store, and the statements that its rules ask for from here on."""
-    database = CountedDatabase(store)
-    return TableStore(database), database.asked
+@contextmanager
+def counted_statements() -> Iterator[Statements]:
+    """Counts the statements of every connection that is opened within the block."""
+    statements = Statements()
+    connect, wait = database.connect, Connection.wait
+
+    def connected(*arguments, **named):
+        connection = connect(*arguments, **named)
+        connection.set_trace_callback(statements.note)
+        return connection
+
+    def waited(connection, *arguments, **named):
+        statements.note()
+        return wait(connection, *arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "connect", connected)
+        patch.setattr(Connection, "wait", waited)
+        yield statements

@@ -27,7 +27,7 @@ ON CONFLICT (message_seq, endpoint_seq) DO UPDATE SET state = 'pending', tries =
     due_at_ms = excluded.due_at_ms, customer_key = excluded.customer_key, position = excluded.position,
     edition = deliveries.edition + excluded.edition,
     replay_key = CASE WHEN :new_ids THEN excluded.replay_key ELSE coalesce(deliveries.replay_key, '') END, manual = TRUE,
-    task_seq = excluded.task_seq, reason = NULL, failure = NULL, ended_at_ms = NULL,
+    task_seq = excluded.task_seq, reason = NULL, failure = NULL, ended_at_ms = NULL, half_sent = NULL,
     was = CASE WHEN excluded.was IS NOT NULL THEN CAST({json_object}('state', deliveries.state, 'tries', deliveries.tries,
         'edition', deliveries.edition, 'replay_key', deliveries.replay_key, 'manual', deliveries.manual,
         'task_seq', deliveries.task_seq, 'reason', deliveries.reason, 'failure', deliveries.failure,
