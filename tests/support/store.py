@@ -52,6 +52,15 @@ def run_sql(directory: Path, sql: str) -> list[tuple[object, ...]]:
         return connection.execute(sql).fetchall()
 
 
+def ask_sql(directory: Path, sql: str) -> list[tuple[object, ...]]:
+    """The rows of a query of the database that belongs to the directory."""
+    if directory in _URLS:
+        with psycopg.connect(_URLS[directory]) as connection:
+            return connection.execute(sql).fetchall()
+    with closing(sqlite3.connect(directory / "nicobar.db", isolation_level=None)) as connection:
+        return connection.execute(sql).fetchall()
+
+
 STORES: dict[str, Callable[[Path, int], Awaitable[Store]]] = {"sqlite": _open_sqlite, "postgres": _open_postgres}
 
 

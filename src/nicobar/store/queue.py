@@ -152,8 +152,8 @@ class Queue(Protocol):
         ...
 
     async def backlog(self, endpoint_seq: int | None = None) -> list[Backlog]:
-        """Unfinished deliveries by endpoint, or of one endpoint; endpoints without any are left out. The cost grows
-        with their number: for a single endpoint, pass its `seq`.
+        """Unfinished deliveries by endpoint, or of one endpoint; endpoints without any are left out. They are kept,
+        not counted: the cost grows with the endpoints, not with what they have.
         """
         ...
 
