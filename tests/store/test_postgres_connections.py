@@ -180,6 +180,29 @@ async def test_the_first_event_after_a_restart_is_stored(store, url):
     assert await store.message("msg_2") is not None
 
 
+async def test_a_reconnection_that_failed_is_tried_again(url, monkeypatch):
+    monkeypatch.setattr(database, "MAX_WRITERS", 1)
+    monkeypatch.setattr(database, "MAX_READERS", 1)
+    store = PostgresStore(url)
+    await store.change([await endpoint(store, "ep_1")])
+    await store.append(message(1))
+    name = url.removeprefix("postgresql:///").partition("?")[0]
+    postgres.cluster().ask(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'")
+    calls = (
+        lambda: store.append(message(2)),
+        store.snapshot,
+        lambda: store.claim(1, now_ms=message(2).accepted_at_ms, limit=9, max_bytes=999, lease_ms=9),
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "connect", unreachable)
+        for call in (*calls, *calls):
+            with pytest.raises(StoreUnavailable):
+                await call()
+    for call in calls:
+        await call()
+    await store.close()
+
+
 def test_a_connection_whose_begin_fails_is_closed(url, monkeypatch):
     monkeypatch.setattr(connection, "IDLE_MS", -5)
     with contextlib.closing(connect(url)) as opened:
