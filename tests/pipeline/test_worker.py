@@ -7,6 +7,7 @@ from collections import Counter
 from nicobar.errors import SandboxError
 from nicobar.model import DeliveryState
 from nicobar.pipeline.lane import IDLE_MS
+from nicobar.pipeline.worker import BUSY_LOOK_MS
 from nicobar.reasons import plain
 from nicobar.sandbox import Broken, Failure
 from support.store import failing_store
@@ -96,11 +97,26 @@ async def test_an_idle_endpoint_costs_no_query_of_its_own(tmp_path):
 async def test_an_event_that_another_process_stored_leaves_within_a_second(tmp_path):
     async with world(tmp_path) as it:
         await it.move(0)
-        it.worker.wake = lambda _endpoint_seqs: None
+        it.worker.wake = lambda _endpoint_seqs: []
         await it.accept("one")
         del it.worker.wake
         await it.move(IDLE_MS)
         assert await it.network.next() == ["one"]
+
+
+async def test_while_busy_an_event_without_a_hint_leaves_sooner(tmp_path):
+    async with world(tmp_path, is_told=lambda: False) as it:
+        it.worker.wake = lambda _endpoint_seqs: []
+        await it.accept("one")
+        del it.worker.wake
+        await it.move(IDLE_MS)
+        assert await it.network.next() == ["one"]
+        await it.next_recorded()
+        it.worker.wake = lambda _endpoint_seqs: []
+        await it.accept("two")
+        del it.worker.wake
+        await it.move(BUSY_LOOK_MS)
+        assert await it.network.next() == ["two"]
 
 
 def count_calls(store, promise: str, counts: Counter) -> None:

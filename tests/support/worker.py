@@ -193,7 +193,15 @@ class World:
 
 
 @asynccontextmanager
-async def world(tmp_path, *, kind: str = "customerio", sandbox=None, jitter: float = 0.0, may_send=lambda: True):
+async def world(
+    tmp_path,
+    *,
+    kind: str = "customerio",
+    sandbox=None,
+    jitter: float = 0.0,
+    may_send=lambda: True,
+    is_told=lambda: True,
+):
     settings, credentials, handler = ENDPOINTS[kind]
     clock = MovingClock()
     store = await open_store(tmp_path, clock.now_ms())
@@ -214,14 +222,18 @@ async def world(tmp_path, *, kind: str = "customerio", sandbox=None, jitter: flo
     added = AddTransformation(endpoint_id=endpoint.id, code=handler, created_at_ms=1)
     await store.change([PutSource(source=source), endpoint, added])
     try:
-        async with working(store, clock, ids, sandbox=sandbox, jitter=jitter, may_send=may_send) as it:
+        async with working(
+            store, clock, ids, sandbox=sandbox, jitter=jitter, may_send=may_send, is_told=is_told
+        ) as it:
             yield it
     finally:
         await store.close()
 
 
 @asynccontextmanager
-async def working(store, clock, ids, *, sandbox=None, jitter: float = 0.0, may_send=lambda: True):
+async def working(
+    store, clock, ids, *, sandbox=None, jitter: float = 0.0, may_send=lambda: True, is_told=lambda: True
+):
     """A worker on a database, as a process has it from its start to its end."""
     metrics, network, recorded = Metrics(), Network(), asyncio.Queue()
     configuration = Configuration(store, VAULT, clock)
@@ -250,6 +262,7 @@ async def working(store, clock, ids, *, sandbox=None, jitter: float = 0.0, may_s
         clock=clock,
         metrics=metrics,
         alerts=alerts,
+        is_told=is_told,
     )
     await worker.start()
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
@@ -22,8 +22,15 @@ from nicobar.store import Store
 MAX_WAIT_MS = max(int(RETRY_AFTER_MS[-1] * (1 + JITTER)), 24 * 3_600_000)
 
 
+# Where no hint may come, the queues are looked at as often while there was something due a moment ago.
+BUSY_LOOK_MS = 250
+BUSY_MS = 10_000
+
+
 class Worker:
-    """Delivers for all endpoints of the configuration and follows its changes."""
+    """Delivers for all endpoints of the configuration and follows its changes. `is_told` says whether all that store
+    work say so: then looking finds only what became due.
+    """
 
     def __init__(
         self,
@@ -34,6 +41,7 @@ class Worker:
         clock: Clock,
         metrics: Metrics,
         alerts: Alerts,
+        is_told: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._configuration = configuration
@@ -46,7 +54,10 @@ class Worker:
         self._breakers: dict[int, Breaker] = {}
         self._lanes: dict[int, Lane] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._is_told = is_told
         self._looking: asyncio.Task[None] | None = None
+        self._look = asyncio.Event()
+        self._busy_until_ms = 0
         # The tasks of endpoints that were removed.
         self._leaving: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
@@ -64,12 +75,17 @@ class Worker:
         self._follow()
         self._looking = asyncio.create_task(self._look_at_queues(), name="look at queues")
 
-    def wake(self, endpoint_seqs: Sequence[int]) -> None:
-        """Signals new work for these endpoints."""
+    def wake(self, endpoint_seqs: Sequence[int]) -> list[int]:
+        """Signals new work for these endpoints; returns those for which others deliver."""
         for seq in endpoint_seqs:
             lane = self._lanes.get(seq)
             if lane:
                 lane.signal.set()
+        return [seq for seq in endpoint_seqs if seq not in self._lanes]
+
+    def look(self) -> None:
+        """Looks at the queues now."""
+        self._look.set()
 
     def abort(self) -> None:
         """Ends the pages in flight at once, because another process delivers already. The leases are that process's
@@ -77,6 +93,7 @@ class Worker:
         """
         self._is_aborted = True
         self._stop.set()
+        self._look.set()
         for lane in self._lanes.values():
             lane.stop()
         for task in (*self._tasks.values(), *self._leaving):
@@ -89,6 +106,7 @@ class Worker:
         and repeated by the next process.
         """
         self._stop.set()
+        self._look.set()
         self._configuration.forget(self._follow)
         for lane in self._lanes.values():
             lane.stop()
@@ -175,8 +193,13 @@ class Worker:
                 self.wake(list(self._lanes))  # each says what it cannot do
             else:
                 now_ms = self._clock.now_ms()
-                self.wake([seq for seq, at_ms in due_at_ms.items() if at_ms <= now_ms])
-            await self._clock.wait(self._stop, IDLE_MS)
+                due = [seq for seq, at_ms in due_at_ms.items() if at_ms <= now_ms]
+                if due:
+                    self._busy_until_ms = self._clock.steady_ms() + BUSY_MS
+                self.wake(due)
+            is_busy = self._clock.steady_ms() < self._busy_until_ms
+            await self._clock.wait(self._look, BUSY_LOOK_MS if is_busy and not self._is_told() else IDLE_MS)
+            self._look.clear()
 
     def _set_clock(self, by_ms: int) -> None:
         for lane in self._lanes.values():

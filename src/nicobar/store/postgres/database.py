@@ -24,6 +24,7 @@ from nicobar.store.postgres.connection import (
     Link,
     PostgresSession,
     begin,
+    commit,
     rollback,
     transaction,
 )
@@ -168,7 +169,8 @@ class _Writer:
 
     def commit(self) -> None:
         if self._connection is not None:
-            self._connection.execute("COMMIT")
+            self._connection.keep_time()
+            commit(self._connection)
 
     def rollback(self) -> None:
         if self._connection is not None:

@@ -14,6 +14,7 @@ from nicobar.store.installation import KeyHolder
 from nicobar.store.postgres import PostgresStore
 from nicobar.store.postgres.connection import Connection, PostgresSession, connect
 from nicobar.store.postgres.errors import unusable
+from nicobar.store.postgres.hints import PostgresHints
 from nicobar.store.postgres.migrate import apply_migrations, has_tables
 from nicobar.store.postgres.url import shown
 from nicobar.store.tables.base import existing
@@ -35,10 +36,12 @@ _WATCHED = (
 class PostgresLocation:
     """`Location` of `postgresql://…`."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, direct_url: str = "") -> None:
         """Raises StoreUnusable for a URL that is not one."""
         self._name = shown(url)
         self._url = url
+        self._direct_url = direct_url or url
+        shown(self._direct_url)
 
     @property
     def kind(self) -> str:
@@ -56,10 +59,13 @@ class PostgresLocation:
         return has_tables(self._url)
 
     def migrate(self, keys: KeyHolder, now_ms: int) -> list[str]:
-        return apply_migrations(self._url, now_ms, keys)
+        return apply_migrations(self._direct_url, now_ms, keys)
 
     def open(self) -> PostgresStore:
         return PostgresStore(self._url)
+
+    def hints(self, clock: Clock) -> PostgresHints:
+        return PostgresHints(self._url, self._direct_url, clock)
 
     def find_damage(self, *, limit: int) -> list[str]:  # noqa: ARG002
         """The server checks its pages itself; its tool for more is pg_amcheck."""
@@ -72,7 +78,7 @@ class PostgresLocation:
         was faster.
         """
         with unusable(self.name):
-            place = _Place(self._url)
+            place = _Place(self._direct_url)
             if not place.take():
                 place.close()
                 raise UserError(
