@@ -6,8 +6,11 @@ import asyncio
 
 import pytest
 
+from contracts.test_stores import endpoint, message
+from nicobar.errors import StoreUnavailable
 from nicobar.reasons import plain
 from nicobar.store import PauseEndpoint
+from nicobar.store.postgres import PostgresStore, apply_migrations, connection, database
 from support import postgres
 from support.patience import PATIENCE_S
 from support.server import Running, running
@@ -122,6 +125,23 @@ async def test_an_old_primary_that_came_back_is_not_used(tmp_path, url, primary,
         name = url.removeprefix("postgresql:///").partition("?")[0]
         used = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nicobar'"
         assert primary.ask(used, name) == [(0,)]
+
+
+async def test_an_event_that_no_standby_has_is_not_acknowledged(url, primary, standby, monkeypatch):
+    apply_migrations(url, 1)
+    store = PostgresStore(url)
+    await store.change([await endpoint(store, "ep_1")])
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "ANSWER_S", 0.1)
+        patched.setattr(connection, "FREE_MS", 600)
+        patched.setattr(database, "TRANSACTION_MS", 1_000)
+        await asyncio.to_thread(standby.stop)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                await store.append(message(1))
+    await asyncio.to_thread(standby.start)
+    assert (await store.append(message(1))).duplicate
+    await store.close()
 
 
 async def test_meanwhile_senders_are_told_when_to_retry(tmp_path, url, primary):

@@ -123,6 +123,14 @@ async def test_a_hint_that_cannot_be_sent_stops_nothing(url, monkeypatch):
         assert await next_of(heard) == [2]
 
 
+async def test_a_hint_passes_a_pooler_on_its_way_to_the_server(url):
+    with pgbouncer(url) as pooled:
+        async with listening(pooled, url) as heard, mouth(pooled) as teller:
+            assert await next_of(heard) == []
+            teller.tell([4])
+            assert await next_of(heard) == [4]
+
+
 async def test_who_listens_behind_a_pooler_says_so(url, monkeypatch):
     said: list[str] = []
     monkeypatch.setattr(module.log, "warning", lambda text, **_more: said.append(text))

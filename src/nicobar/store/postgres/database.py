@@ -35,8 +35,9 @@ from nicobar.store.session import Session, closed
 
 MAX_READERS = 4
 MAX_WRITERS = 4
-# One for the group commit of events, one for surveys, one for readiness.
-MAX_CONNECTIONS = MAX_READERS + MAX_WRITERS + 3
+# One for the group commit of events, one for surveys, one for readiness, one that sends hints. A worker has one more,
+# which listens for them.
+MAX_CONNECTIONS = MAX_READERS + MAX_WRITERS + 4
 MAX_RUNS = 10
 RETRY_S = 0.01
 # A group of events waits so long for what another transaction has locked. Then it is halved until the blocked events

@@ -31,7 +31,7 @@ class PostgresHints:
         self._clock = clock
         self._untold: set[int] = set()
         self._telling: asyncio.Task[None] | None = None
-        self._is_told = True
+        self._was_sent = True
         self._is_heard = False
 
     @property
@@ -49,11 +49,11 @@ class PostgresHints:
             names = ",".join(map(str, sorted(seqs))) if len(seqs) <= MAX_NAMED else ""
             try:
                 await asyncio.to_thread(self._link.run, lambda connection, text=names: _notify(connection, text))
-                self._is_told = True
+                self._was_sent = True
             except psycopg.Error as error:
-                if self._is_told:
+                if self._was_sent:
                     log.warning("hint not sent; workers look for new events", detail=meaning(error).detail)
-                self._is_told = False
+                self._was_sent = False
             await self._clock.wait(asyncio.Event(), PAUSE_MS)
 
     async def listen(self, heard: Callable[[Sequence[int]], None], stop: asyncio.Event) -> None:
