@@ -17,13 +17,11 @@ from support.server import Running, running
 
 KEY = "ab" * 32
 HANDLER = "function handler(webhook) { webhook.payload = nicobar.event('paid', {}); return webhook; }"
-# What a standby has on its disk must be there before a commit is acknowledged.
-SETTINGS = {"synchronous_commit": "on"}
 
 
 @pytest.fixture
 def primary():
-    made = postgres.Cluster(SETTINGS)
+    made = postgres.Cluster(postgres.SYNCHRONOUS)
     yield made
     made.stop()
 
@@ -36,7 +34,7 @@ def url(primary):
 
 @pytest.fixture
 def standby(primary, url):  # created before, so that the standby has it
-    made = primary.standby(SETTINGS)
+    made = primary.standby()
     yield made
     made.stop()
 

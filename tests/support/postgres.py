@@ -36,16 +36,20 @@ _SETTINGS = {
     "shared_buffers": "32MB",
     "autovacuum_naptime": "1h",
 }
+# What a standby must have on its disk before a commit is acknowledged.
+SYNCHRONOUS = _SETTINGS | {"synchronous_commit": "on"}
 
 
 class Cluster:
-    """A server of its own; it runs until it is stopped, or until the test process ends. `settings` are more settings,
-    over those above. A standby follows its `primary`.
+    """A server of its own; it runs until it is stopped, or until the test process ends. A standby follows its
+    `primary`.
     """
 
-    def __init__(self, settings: Mapping[str, str] | None = None, *, primary: Cluster | None = None) -> None:
-        self._settings = _SETTINGS | (settings or {})
-        self._directory = Path(tempfile.mkdtemp(prefix="nicobar-pg-"))
+    def __init__(
+        self, settings: Mapping[str, str] | None = None, *, primary: Cluster | None = None, within: Path | None = None
+    ) -> None:
+        self._settings = _SETTINGS if settings is None else settings
+        self._directory = Path(tempfile.mkdtemp(prefix="nicobar-pg-", dir=within))
         atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
         self._programs = _programs(self._directory)
         self._user = unprivileged_user()
@@ -78,6 +82,12 @@ class Cluster:
         )
         self._reader = _wait_until_ready(self._process)
 
+    @property
+    def pid(self) -> int:
+        """Of the process that all of the running server's processes descend from."""
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.stdin.close()
@@ -92,9 +102,9 @@ class Cluster:
         # Its processes end soon after it, and hold their output until then.
         self._reader.join()
 
-    def standby(self, settings: Mapping[str, str] | None = None) -> Cluster:
+    def standby(self) -> Cluster:
         """A server that follows this one; from now on each commit here waits until the standby has it on its disk."""
-        made = Cluster(settings, primary=self)
+        made = Cluster(self._settings, primary=self)
         self.ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
         self.ask("SELECT pg_reload_conf()")
         while self.ask("SELECT sync_state FROM pg_stat_replication") != [("sync",)]:

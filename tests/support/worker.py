@@ -199,7 +199,7 @@ async def world(
     kind: str = "customerio",
     sandbox=None,
     jitter: float = 0.0,
-    may_send=lambda: True,
+    may_send=None,
     is_told=lambda: True,
 ):
     settings, credentials, handler = ENDPOINTS[kind]
@@ -231,9 +231,7 @@ async def world(
 
 
 @asynccontextmanager
-async def working(
-    store, clock, ids, *, sandbox=None, jitter: float = 0.0, may_send=lambda: True, is_told=lambda: True
-):
+async def working(store, clock, ids, *, sandbox=None, jitter: float = 0.0, may_send=None, is_told=lambda: True):
     """A worker on a database, as a process has it from its start to its end."""
     metrics, network, recorded = Metrics(), Network(), asyncio.Queue()
     configuration = Configuration(store, VAULT, clock)
@@ -242,6 +240,10 @@ async def working(
     if isinstance(sandbox, Sometimes):
         sandbox.behind = pool
     alerts = Alerts(queue=store, configuration=configuration, clock=clock, ids=ids, metrics=metrics)
+
+    def leases_say() -> bool:
+        return worker.leases.may_send()
+
     deliverer = Deliverer(
         queue=store,
         configuration=configuration,
@@ -253,16 +255,19 @@ async def working(
         jitter=lambda: jitter,
         alerts=alerts,
         on_recorded=recorded.put_nowait,
-        may_send=may_send,
+        may_send=may_send or leases_say,
     )
     worker = Worker(
         store=store,
         configuration=configuration,
         deliverer=deliverer,
         clock=clock,
+        ids=ids,
         metrics=metrics,
         alerts=alerts,
         is_told=is_told,
+        alone=True,
+        tasks={},
     )
     await worker.start()
     try:

@@ -1,8 +1,8 @@
 """Connections to PostgreSQL: how they are set up, and what the rules ask of them.
 
 Nothing outlives a transaction: no session setting, no prepared statement, no lock, no temporary table. So PgBouncer
-may stand between, in transaction mode. What needs a session has a connection of its own, to the server itself: who
-listens for hints, and the lock that says which process delivers.
+may stand between, in transaction mode. What needs a session, to listen for hints, has a connection of its own,
+to the server itself.
 """
 
 from __future__ import annotations

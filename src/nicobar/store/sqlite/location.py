@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
@@ -12,6 +12,7 @@ from typing import ClassVar
 from nicobar.clock import Clock
 from nicobar.errors import StoreUnusable, UserError
 from nicobar.store.installation import KeyHolder, fix_for
+from nicobar.store.migrations import Migrated
 from nicobar.store.sqlite import SqliteStore
 from nicobar.store.sqlite.migrate import apply_migrations, find_damage
 
@@ -43,7 +44,7 @@ class SqliteLocation:
     def exists(self) -> bool:
         return self._path.exists()
 
-    def migrate(self, keys: KeyHolder, now_ms: int) -> list[str]:
+    def migrate(self, keys: KeyHolder, now_ms: int) -> Migrated:
         return apply_migrations(self._path, now_ms, keys)
 
     def open(self) -> SqliteStore:
@@ -56,7 +57,7 @@ class SqliteLocation:
         return find_damage(self._path, limit=limit)
 
     @contextmanager
-    def only_worker(self, lost: Callable[[], None]) -> Iterator[Callable[[], bool]]:  # noqa: ARG002 - a file's lock is not lost
+    def worker_place(self) -> Iterator[bool]:
         """By a lock on a file beside the database itself, whatever links lead to it; the system lets go of it however
         the process ends.
         """
@@ -78,6 +79,6 @@ class SqliteLocation:
                     f"Another worker is already running on this database ({path}).",
                     "Stop it first, or start this process with --role web.",
                 ) from error
-            yield lambda: True
+            yield True
         finally:
             os.close(handle)
