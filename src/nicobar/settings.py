@@ -74,8 +74,8 @@ class Settings(Record):
     database_listen_url: Annotated[
         str,
         Meta(
-            description="URL of the same PostgreSQL database without a pooler such as PgBouncer between. Workers "
-            "listen there for new events, and migrations run there. Defaults to database_url."
+            description="Direct URL of the PostgreSQL database, if database_url leads to a pooler such as PgBouncer. "
+            "Workers listen there for new events, and migrations run there. Defaults to database_url."
         ),
     ] = ""
     secret_key: Annotated[
