@@ -106,17 +106,14 @@ async def test_an_event_that_another_process_stored_leaves_within_a_second(tmp_p
 
 async def test_while_busy_an_event_without_a_hint_leaves_sooner(tmp_path):
     async with world(tmp_path, is_told=lambda: False) as it:
-        it.worker.wake = lambda _endpoint_seqs: []
-        await it.accept("one")
-        del it.worker.wake
-        await it.move(IDLE_MS)
-        assert await it.network.next() == ["one"]
-        await it.next_recorded()
-        it.worker.wake = lambda _endpoint_seqs: []
-        await it.accept("two")
-        del it.worker.wake
-        await it.move(BUSY_LOOK_MS)
-        assert await it.network.next() == ["two"]
+        for name, after_ms in (("one", IDLE_MS), ("two", BUSY_LOOK_MS)):
+            await it.move(0)
+            it.worker.wake = lambda _endpoint_seqs: []
+            await it.accept(name)
+            del it.worker.wake
+            await it.move(after_ms)
+            assert await it.network.next() == [name]
+            await it.next_recorded()
 
 
 def count_calls(store, promise: str, counts: Counter) -> None:
