@@ -148,7 +148,7 @@ async def test_a_reconnection_that_failed_is_tried_again(url, monkeypatch):
     calls = (
         lambda: store.append(message(2)),
         store.snapshot,
-        lambda: store.claim(1, now_ms=message(2).accepted_at_ms, limit=9, max_bytes=999, lease_ms=9),
+        lambda: store.claim(1, term=0, now_ms=message(2).accepted_at_ms, limit=9, max_bytes=999, lease_ms=9),
     )
     with monkeypatch.context() as patched:
         patched.setattr(connection, "connect", unreachable)
