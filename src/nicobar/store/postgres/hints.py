@@ -61,20 +61,19 @@ class PostgresHints:
         while not stop.is_set():
             try:
                 connection = await asyncio.to_thread(self._listening)
+                if connection is None:
+                    log.warning("a pooler passes no hints; looking for new events. Set database_listen_url")
+                    await stop.wait()
+                    return
+                was_heard = self._is_heard = True
+                heard(())  # of what was stored before, there was no hint
+                await _Ear(connection, heard).until(stop)
             except psycopg.Error as error:
                 if was_heard:
                     log.warning("not listening for hints; looking for new events", detail=meaning(error).detail)
                 was_heard = False
-                await self._clock.wait(stop, AGAIN_MS)
-                continue
-            if connection is None:
-                log.warning("a pooler passes no hints; looking for new events. Set database_listen_url")
-                await stop.wait()
-                return
-            was_heard = self._is_heard = True
-            heard(())  # of what was stored before, there was no hint
-            await _Ear(connection, heard).until(stop)
             self._is_heard = False
+            await self._clock.wait(stop, AGAIN_MS)
 
     def _listening(self) -> Connection | None:
         """A connection that listens; None where a pooler stands between. Raises psycopg.Error."""
