@@ -6,8 +6,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from nicobar.clock import Clock
 from nicobar.errors import StoreUnusable
 from nicobar.store import Store
+from nicobar.store.hints import Hints
 from nicobar.store.installation import KeyHolder
 from nicobar.store.migrations import Migrated
 from nicobar.store.sqlite.location import SqliteLocation
@@ -43,6 +45,10 @@ class Location(Protocol):
         """For a database that is up to date."""
         ...
 
+    def hints(self, clock: Clock) -> Hints | None:
+        """How its processes tell each other of new work; None where they do not."""
+        ...
+
     def find_damage(self, *, limit: int) -> list[str]:
         """At most so many problems; reads all of it. Raises StoreUnusable."""
         ...
@@ -54,8 +60,10 @@ class Location(Protocol):
         ...
 
 
-def locate(url: str) -> Location:
-    """The database of a URL that the settings accept."""
+def locate(url: str, direct_url: str = "") -> Location:
+    """The database of a URL that the settings accept. `direct_url` leads to its server where the other one leads to a
+    pooler.
+    """
     if url.startswith(SqliteLocation.SCHEME):
         return SqliteLocation.of(url)
     # Only where it is used: its library is an optional dependency, and takes time and memory to load.
@@ -67,4 +75,4 @@ def locate(url: str) -> Location:
             "PostgreSQL support is not installed.",
             "Run: pip install 'nicobar[postgresql]'",
         ) from error
-    return PostgresLocation(url)
+    return PostgresLocation(url, direct_url)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from nicobar.clock import Clock
 from nicobar.store.installation import KeyHolder
 from nicobar.store.migrations import Migrated
 from nicobar.store.postgres import PostgresStore
+from nicobar.store.postgres.hints import PostgresHints
 from nicobar.store.postgres.migrate import apply_migrations, has_tables
 from nicobar.store.postgres.url import shown
 
@@ -15,10 +17,12 @@ from nicobar.store.postgres.url import shown
 class PostgresLocation:
     """`Location` of `postgresql://…`."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, direct_url: str = "") -> None:
         """Raises StoreUnusable for a URL that is not one."""
         self._name = shown(url)
         self._url = url
+        self._direct_url = direct_url or url
+        shown(self._direct_url)
 
     @property
     def kind(self) -> str:
@@ -36,10 +40,13 @@ class PostgresLocation:
         return has_tables(self._url)
 
     def migrate(self, keys: KeyHolder, now_ms: int) -> Migrated:
-        return apply_migrations(self._url, now_ms, keys)
+        return apply_migrations(self._direct_url, now_ms, keys)
 
     def open(self) -> PostgresStore:
         return PostgresStore(self._url)
+
+    def hints(self, clock: Clock) -> PostgresHints:
+        return PostgresHints(self._url, self._direct_url, clock)
 
     def find_damage(self, *, limit: int) -> list[str]:  # noqa: ARG002
         """The server checks its pages itself; its tool for more is pg_amcheck."""
