@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from nicobar.errors import NicobarError, StoreBusy, StoreUnavailable
+from nicobar.errors import NicobarError, StoreBusy, StoreMoving, StoreUnavailable
 
 MAX_WAITING = 10_000
 MAX_GROUP = 512
@@ -151,9 +151,11 @@ class GroupCommit(Generic[S]):
             translated = self._writer.translate(error)
             is_blocked = self._writer.is_blocked(error)
             self._blocked += is_blocked
-            if isinstance(translated, StoreUnavailable) and not is_blocked:
+            # What is like it is rejected, too; other writes may still be accepted.
+            is_moving = isinstance(translated, StoreMoving)
+            if isinstance(translated, StoreUnavailable) and not is_blocked and not is_moving:
                 raise translated from error
-            if len(calls) == 1 or (is_blocked and self._blocked > MAX_BLOCKED):
+            if len(calls) == 1 or is_moving or (is_blocked and self._blocked > MAX_BLOCKED):
                 for call in calls:
                     call.error = translated or error
                 return

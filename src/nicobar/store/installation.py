@@ -11,12 +11,16 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+
+import msgspec
 
 from nicobar.crypto import Vault, new_key, read_key
 from nicobar.errors import StoreUnusable
 from nicobar.ids import IdFactory
 from nicobar.model import Record
+from nicobar.store.copy import Move, MoveState
 from nicobar.store.session import Session
 
 # Opening a database includes its migrations, which rewrite tables.
@@ -174,12 +178,45 @@ def bind(session: Session, keys: KeyHolder, *, is_new: bool, may_create: bool) -
     """Makes sure that the database belongs to the key, and says so in it; a key is created only where it may be.
     Raises StoreUnusable.
     """
+    check_not_moved(session)
     row = session.row("installation")
     known = None if row is None else Installation(id=row[0], key_id=row[1])
     sealed = [] if known else [Sealed(purpose=row[0], content=row[1]) for row in session.rows("sealed")]
     bound = keys.bind(known, is_new=is_new, sealed=sealed, may_create=may_create)
     if known is None:
         session.run("add_installation", {"id": bound.id, "key_id": bound.key_id})
+
+
+def check_not_moved(session: Session) -> None:
+    """Raises StoreUnusable for a database whose data was moved away, and for one that is not a complete copy yet."""
+    move = read_move(session)
+    if move is not None and move.state is MoveState.MOVED:
+        at = datetime.fromtimestamp(move.changed_at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%MZ")
+        raise StoreUnusable(
+            "database_moved",
+            f"The data of this database was moved to {move.place} at {at}.",
+            "Use that database: set database_url, or --database-url, to its URL.",
+        )
+    if move is not None and move.state is MoveState.FILLING:
+        raise StoreUnusable(
+            "database_incomplete",
+            f"This database is an incomplete copy of {move.place}.",
+            "Complete it with `nicobar copy --switch`, or use the other database.",
+        )
+
+
+def read_move(session: Session) -> Move | None:
+    row = session.row("move")
+    if row is None:
+        return None
+    return Move(state=MoveState(row[0]), place=row[1], installation_id=row[2], changed_at_ms=row[3])
+
+
+def write_move(session: Session, move: Move | None) -> None:
+    if move is None:
+        session.run("remove_move")
+    else:
+        session.run("put_move", msgspec.structs.asdict(move) | {"state": move.state.value})
 
 
 def new_application(now_ms: int) -> dict[str, str]:

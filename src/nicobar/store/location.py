@@ -9,6 +9,7 @@ from typing import Protocol
 
 from nicobar.errors import StoreUnusable
 from nicobar.store import Store
+from nicobar.store.copy import Contents
 from nicobar.store.installation import KeyHolder
 from nicobar.store.sqlite.location import SqliteLocation
 
@@ -35,10 +36,14 @@ class Location(Protocol):
         """Whether the database has Nicobar's tables. Raises StoreUnusable if that cannot be determined."""
         ...
 
-    def migrate(self, keys: KeyHolder, now_ms: int) -> list[str]:
+    def migrate(self, keys: KeyHolder | None, now_ms: int) -> list[str]:
         """Brings it up to date, created where there is none; returns the names of the migrations that were applied.
-        Raises StoreUnusable.
+        Without keys it belongs to no installation yet. Raises StoreUnusable.
         """
+        ...
+
+    def contents(self) -> Contents:
+        """Its tables, for copying. Raises StoreError."""
         ...
 
     def open(self) -> Store:

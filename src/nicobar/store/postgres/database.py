@@ -160,7 +160,7 @@ class _Writer:
                 return work(session)
 
         try:
-            return _retried(within)
+            return retried(within)
         except errors.LockNotAvailable:
             if self._connection is not None:
                 self._connection.execute(f"SET LOCAL lock_timeout = {HALVED_LOCK_MS:d}".encode())
@@ -189,10 +189,10 @@ def _write(connection: Connection, work: Callable[[PostgresSession], T]) -> T:
         with transaction(connection, TRANSACTION_MS) as session:
             return work(session)
 
-    return _retried(whole)
+    return retried(whole)
 
 
-def _retried(work: Callable[[], T]) -> T:
+def retried(work: Callable[[], T]) -> T:
     """Runs the work, again where it was undone for others' sake."""
     for number in range(MAX_RUNS):
         try:

@@ -13,6 +13,7 @@ from nicobar.errors import UserError
 from nicobar.store.installation import KeyHolder
 from nicobar.store.postgres import PostgresStore
 from nicobar.store.postgres.connection import Connection, PostgresSession, connect
+from nicobar.store.postgres.contents import PostgresContents
 from nicobar.store.postgres.errors import unusable
 from nicobar.store.postgres.migrate import apply_migrations, has_tables
 from nicobar.store.postgres.url import shown
@@ -55,8 +56,11 @@ class PostgresLocation:
     def exists(self) -> bool:
         return has_tables(self._url)
 
-    def migrate(self, keys: KeyHolder, now_ms: int) -> list[str]:
+    def migrate(self, keys: KeyHolder | None, now_ms: int) -> list[str]:
         return apply_migrations(self._url, now_ms, keys)
+
+    def contents(self) -> PostgresContents:
+        return PostgresContents(self._url)
 
     def open(self) -> PostgresStore:
         return PostgresStore(self._url)

@@ -12,6 +12,7 @@ from typing import ClassVar
 from nicobar.errors import StoreUnusable, UserError
 from nicobar.store.installation import KeyHolder, fix_for
 from nicobar.store.sqlite import SqliteStore
+from nicobar.store.sqlite.contents import SqliteContents
 from nicobar.store.sqlite.migrate import apply_migrations, find_damage
 
 
@@ -42,8 +43,11 @@ class SqliteLocation:
     def exists(self) -> bool:
         return self._path.exists()
 
-    def migrate(self, keys: KeyHolder, now_ms: int) -> list[str]:
+    def migrate(self, keys: KeyHolder | None, now_ms: int) -> list[str]:
         return apply_migrations(self._path, now_ms, keys)
+
+    def contents(self) -> SqliteContents:
+        return SqliteContents(self._path)
 
     def open(self) -> SqliteStore:
         return SqliteStore(self._path)
