@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from nicobar.errors import NicobarError, StoreMoving
-from nicobar.store.copy import NOT_COPIED, TOGETHER, Contents, MoveState
+from nicobar.store.copy import NOT_COPIED, TOGETHER, Contents, MoveState, size_bytes
 from nicobar.store.location import locate
 from nicobar.use_cases import copy as copying
 from nicobar.use_cases.copy import Copier, End, Phase, cancel_switch

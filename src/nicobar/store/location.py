@@ -7,9 +7,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from nicobar.clock import Clock
 from nicobar.errors import StoreUnusable
 from nicobar.store import Store
 from nicobar.store.copy import Contents
+from nicobar.store.findings import Finding
 from nicobar.store.installation import KeyHolder
 from nicobar.store.sqlite.location import SqliteLocation
 
@@ -48,6 +50,10 @@ class Location(Protocol):
 
     def open(self) -> Store:
         """For a database that is up to date."""
+        ...
+
+    def examine(self, clock: Clock) -> list[Finding]:
+        """What to know about its server; nothing for a file. Raises StoreUnusable where it cannot be reached."""
         ...
 
     def find_damage(self, *, limit: int) -> list[str]:

@@ -10,11 +10,13 @@ import psycopg
 
 from nicobar.clock import Clock, SystemClock
 from nicobar.errors import UserError
+from nicobar.store.findings import Finding
 from nicobar.store.installation import KeyHolder
 from nicobar.store.postgres import PostgresStore
 from nicobar.store.postgres.connection import Connection, PostgresSession, connect
 from nicobar.store.postgres.contents import PostgresContents
 from nicobar.store.postgres.errors import unusable
+from nicobar.store.postgres.examination import examine
 from nicobar.store.postgres.migrate import apply_migrations, has_tables
 from nicobar.store.postgres.url import shown
 from nicobar.store.tables.base import existing
@@ -64,6 +66,9 @@ class PostgresLocation:
 
     def open(self) -> PostgresStore:
         return PostgresStore(self._url)
+
+    def examine(self, clock: Clock) -> list[Finding]:
+        return examine(self._url, clock)
 
     def find_damage(self, *, limit: int) -> list[str]:  # noqa: ARG002
         """The server checks its pages itself; its tool for more is pg_amcheck."""

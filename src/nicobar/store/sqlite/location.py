@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
+from nicobar.clock import Clock
 from nicobar.errors import StoreUnusable, UserError
+from nicobar.store.findings import Finding
 from nicobar.store.installation import KeyHolder, fix_for
 from nicobar.store.sqlite import SqliteStore
 from nicobar.store.sqlite.contents import SqliteContents
@@ -51,6 +53,10 @@ class SqliteLocation:
 
     def open(self) -> SqliteStore:
         return SqliteStore(self._path)
+
+    def examine(self, clock: Clock) -> list[Finding]:  # noqa: ARG002
+        """A file has no server."""
+        return []
 
     def find_damage(self, *, limit: int) -> list[str]:
         return find_damage(self._path, limit=limit)
