@@ -199,9 +199,8 @@ def _unstorable(table: Table, rows: Sequence[CopiedRow]) -> ConfigurationError |
                 key = ", ".join(map(str, table.key_of(row)))
                 return ConfigurationError(
                     "value_invalid",
-                    f"Column {column} of row {key} in table {table.name} contains the character U+0000, which "
-                    "PostgreSQL cannot store.",
-                    "Delete that object in the old database, then run the command again.",
+                    f"Column {column} of row {key} in table {table.name} contains the character U+0000.",
+                    "PostgreSQL cannot store it. Delete that object in the old database, then run the command again.",
                 )
     return None
 
