@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import sqlite3
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import psycopg
 import pytest
 
+from contracts.test_stores import claim, done, endpoint, message
 from nicobar.errors import NicobarError, StoreMoving
-from nicobar.store.copy import NOT_COPIED, TOGETHER, Contents, MoveState, size_bytes
+from nicobar.store.copy import NOT_COPIED, TOGETHER, Contents, Move, MoveState, size_bytes
 from nicobar.store.location import locate
 from nicobar.use_cases import copy as copying
 from nicobar.use_cases.copy import Copier, End, Phase, cancel_switch
 from support import postgres
 from support.clock import MovingClock
+from support.store import _URLS
 
 NOW_MS = 1_700_000_000_000
 # Tables whose rows all refer to others, or of which there is one row.
@@ -439,3 +443,43 @@ def test_a_value_that_postgresql_cannot_store_is_named(tmp_path):
         it.copy()
     assert "Column event_id of row 3 in table messages contains the character U+0000" in caught.value.detail
     postgres.cluster().give_back(ends[1]._url)
+
+
+def test_memory_is_bounded_by_the_size_of_a_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr(copying, "BATCH_MAX_BYTES", 2 * 1024 * 1024)
+    ends = [make_sqlite(tmp_path, "0.db"), make_sqlite(tmp_path, "1.db")]
+    body = "x" * 1024 * 1024
+    run(ends[0], "INSERT INTO installation VALUES (1, 'inst_1', 'key_1')")
+    for number in range(40):
+        run(
+            ends[0],
+            "INSERT INTO audit (at_ms, actor, action, subject, detail) "
+            f"VALUES ({number}, 'a', 'b', 'c', hex(zeroblob({len(body) // 2})))",
+        )
+    tracemalloc.start()
+    with copier(ends) as it:
+        it.copy()
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 15 * len(body), "far less than the 40 rows take"
+    assert len(rows_of(ends[1])["audit"]) == 40
+
+
+async def test_a_database_that_drains_stores_what_was_sent(store, tmp_path):
+    """Writes of one process that are committed together succeed or fail each by itself."""
+    await store.change([await endpoint(store, "ep_1")])
+    await store.append(message(1))
+    (claimed,) = await claim(store)
+    location = locate(_URLS.get(tmp_path, f"sqlite:///{tmp_path / 'nicobar.db'}"))
+    draining = Move(state=MoveState.DRAINING, place="there", installation_id="inst_1", changed_at_ms=1)
+    with opened(location) as end:
+        end.contents.stop(draining)
+        results = await asyncio.gather(
+            store.append(message(2)), store.record([done(claimed)]), store.append(message(3)), return_exceptions=True
+        )
+        assert [type(result) for result in results] == [StoreMoving, int, StoreMoving]
+        assert "there" in results[0].detail
+        with pytest.raises(StoreMoving):
+            await store.change([await endpoint(store, "ep_2")])
+        end.contents.accept_again()
+    await store.append(message(2))

@@ -63,7 +63,7 @@ class _Printer:
     help="Database to copy: a URL, a SQLite file or a data directory. Defaults to nicobar.db in data_dir.",
 )
 @click.option("--to", "database_url", help="Database to copy to, as a URL. Defaults to the setting database_url.")
-@click.option("--switch", is_flag=True, help="Stop the old database, copy the rest, verify, and mark the old database as moved.")
+@click.option("--switch", is_flag=True, help="Stop the old database, copy the rest, verify, and mark it as moved.")
 @click.option("--cancel", is_flag=True, help="End an interrupted switch. The old database is in use again.")
 @setting_options("data_dir")
 def copy(*, source: str | None, switch: bool, cancel: bool, **flags: Any) -> None:
