@@ -69,6 +69,7 @@ class Watch:
         self.checksums = {}
         self.on_begin = {}
         self.on_wait = lambda: None
+        self.on_checksum = lambda: None
 
     def begin(self, phase):
         self.phases.append(phase)
@@ -78,6 +79,8 @@ class Watch:
         if is_complete:
             self.written[progress.table] = progress.written
             self.checksums[progress.table] = progress.checksum
+            if progress.checksum and progress.table == "audit":
+                self.on_checksum()
 
     def wait(self, _under_way):
         self.on_wait()
@@ -330,6 +333,32 @@ def start_again(ends):
         for table in reversed(target.contents.tables()):
             target.contents.remove_range(table, None, None)
         target.contents.put_move(None)
+
+
+def test_a_run_that_is_overtaken_by_another_changes_nothing(ends):
+    def overtake():
+        with copier(ends) as other:
+            other.switch()
+        run(ends[1], "UPDATE deliveries SET tries = 50")
+
+    watch = Watch()
+    watch.on_begin[Phase.COMPLETING] = overtake
+    with copier(ends, watch=watch) as it, rejected("database_moving"):
+        it.switch()
+    assert {row[sorted(KINDS["deliveries"]).index("tries")] for row in rows_of(ends[1])["deliveries"]} == {50}
+    assert (move_of(ends[0]).state, move_of(ends[1])) == (MoveState.MOVED, None)
+
+
+def test_a_run_whose_source_was_reopened_does_not_complete(ends):
+    def reopen():
+        with opened(ends[0]) as source:
+            cancel_switch(source)
+
+    watch = Watch()
+    watch.on_checksum = reopen
+    with copier(ends, watch=watch) as it, rejected("switch_interrupted"):
+        it.switch()
+    assert move_of(ends[0]) is None
 
 
 def test_a_failed_switch_leaves_the_source_in_use(ends, monkeypatch):

@@ -107,19 +107,25 @@ class Contents(Protocol):
 
     def continue_numbers(self, last: Mapping[str, int]) -> None: ...
 
+    def analyze(self, tables: Sequence[Table]) -> None:
+        """Prepares the database for queries over copied rows."""
+        ...
+
     def installation_id(self) -> str | None: ...
 
     def count_under_way(self, now_ms: int) -> int:
         """How many deliveries are being sent."""
         ...
 
-    def move(self) -> Move | None: ...
+    def move(self, *, to_change: bool = False) -> Move | None:
+        """`to_change`: no other process changes it until the transaction ends."""
+        ...
 
     def put_move(self, move: Move | None) -> None: ...
 
     def stop(self, move: Move) -> None:
         """Rejects what the state of the move rules out, whichever process writes it, and stores the move. Outside of
-        `writing`.
+        `writing`. Raises StoreMoving if the data was moved already.
         """
         ...
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from nicobar.crypto import Vault, new_key, read_key
-from nicobar.errors import StoreUnusable
+from nicobar.errors import StoreMoving, StoreUnusable
 from nicobar.ids import IdFactory
 from nicobar.model import Record
 from nicobar.store.copy import Move, MoveState
@@ -205,11 +205,19 @@ def check_not_moved(session: Session) -> None:
         )
 
 
-def read_move(session: Session) -> Move | None:
-    row = session.row("move")
+def read_move(session: Session, *, to_change: bool = False) -> Move | None:
+    row = session.row("move_to_change" if to_change else "move")
     if row is None:
         return None
     return Move(state=MoveState(row[0]), place=row[1], installation_id=row[2], changed_at_ms=row[3])
+
+
+def stop_for_move(session: Session, move: Move) -> None:
+    """Stores the state of a move. Raises StoreMoving if the data was moved already."""
+    known = read_move(session, to_change=True)
+    if known is not None and known.state is MoveState.MOVED:
+        raise StoreMoving(known.place)
+    write_move(session, move)
 
 
 def write_move(session: Session, move: Move | None) -> None:

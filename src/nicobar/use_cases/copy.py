@@ -7,7 +7,8 @@ an earlier one ended, however that ended: what it compares again is equal alread
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -136,12 +137,8 @@ class Copier:
             try:
                 self._complete()
             except (NicobarError, KeyboardInterrupt):
-                self._source.contents.accept_again()
+                self._accept_again()
                 raise
-            # From here on only the copy is used.
-            moved = self._to_target(MoveState.MOVED)
-            with self._source.contents.writing():
-                self._source.contents.put_move(moved)
         else:
             self._check_going_here(move)
         with self._target.contents.writing():
@@ -152,12 +149,29 @@ class Copier:
         self._source.contents.stop(self._to_target(MoveState.DRAINING))
         self._wait_until_drained()
         self._listener.begin(Phase.COMPLETING)
-        self._source.contents.stop(self._to_target(MoveState.CLOSED))
+        closed = self._to_target(MoveState.CLOSED)
+        self._source.contents.stop(closed)
         self._copy_all(is_final=True)
         with self._source.contents.reading():
-            last = self._source.contents.last_numbers()
-        with self._target.contents.writing():
+            last, tables = self._source.contents.last_numbers(), self._source.contents.tables()
+        with self._filling():
             self._target.contents.continue_numbers(last)
+            self._target.contents.analyze(tables)
+        with self._source.contents.writing():
+            if self._source.contents.move(to_change=True) != closed:
+                raise UserError(
+                    "switch_interrupted",
+                    f"Another run has changed the state of {self._source.name}.",
+                    "Run one copy at a time, then run the command again.",
+                )
+            # From here on only the copy is used.
+            self._source.contents.put_move(msgspec.structs.replace(closed, state=MoveState.MOVED))
+
+    def _accept_again(self) -> None:
+        """Unless another run has completed the switch."""
+        move = self._move(self._source)
+        if move is not None and move.state is not MoveState.MOVED:
+            self._source.contents.accept_again()
 
     def _wait_until_drained(self) -> None:
         until_ms = self._clock.steady_ms() + MAX_DRAIN_MS
@@ -203,6 +217,21 @@ class Copier:
                     "Create an empty database for the copy.",
                 )
 
+    @contextmanager
+    def _filling(self) -> Iterator[None]:
+        """A change of the copy, as long as it is one. Raises UserError where another run has completed the switch: the
+        database is in use then.
+        """
+        with self._target.contents.writing():
+            move = self._target.contents.move(to_change=True)
+            if move is None or move.state is not MoveState.FILLING:
+                raise UserError(
+                    "copied_already",
+                    f"Another run has completed the copy to {self._target.name}.",
+                    "Use that database.",
+                )
+            yield
+
     def _copy_all(self, *, is_final: bool) -> None:
         with self._source.contents.reading():
             tables = self._source.contents.tables()
@@ -219,7 +248,7 @@ class Copier:
         source, target = self._source.contents, self._target.contents
         with source.reading():
             wanted = [self._read_whole(source, table) for table in tables]
-            with target.writing():
+            with self._filling():
                 found = [self._read_whole(target, table) for table in tables]
                 if found != wanted:
                     for table in reversed(tables):
@@ -272,7 +301,7 @@ class Copier:
             found = _read(target, table, after, until)
         if found.is_whole and found.rows == rows:
             return 0
-        with target.writing():
+        with self._filling():
             if found.is_whole:
                 wanted, there = set(rows), set(found.rows)
                 target.remove(table, [table.key_of(row) for row in found.rows if row not in wanted])

@@ -22,7 +22,7 @@ from nicobar.store.copy import (
     numbered,
     range_values,
 )
-from nicobar.store.installation import read_move, write_move
+from nicobar.store.installation import read_move, stop_for_move, write_move
 from nicobar.store.postgres.connection import SURVEY_MS, PostgresSession, connect, placeholders, transaction
 from nicobar.store.postgres.database import retried
 from nicobar.store.postgres.errors import meaning
@@ -125,6 +125,10 @@ class PostgresContents:
             if sequence is not None:
                 yield table, *sequence
 
+    def analyze(self, tables: Sequence[Table]) -> None:
+        for table in tables:
+            self._connection.execute(_SQL.of("analyze", table).encode())
+
     def installation_id(self) -> str | None:
         row = self._session.row("installation")
         return None if row is None else str(row[0])
@@ -132,8 +136,8 @@ class PostgresContents:
     def count_under_way(self, now_ms: int) -> int:
         return int(existing(self._session.row("under_way", {"now_ms": now_ms}))[0])
 
-    def move(self) -> Move | None:
-        return read_move(self._session)
+    def move(self, *, to_change: bool = False) -> Move | None:
+        return read_move(self._session, to_change=to_change)
 
     def put_move(self, move: Move | None) -> None:
         write_move(self._session, move)
@@ -149,13 +153,13 @@ class PostgresContents:
             installation_id=move.installation_id,
             changed_at_ms=move.changed_at_ms,
         )
-        self._change(lambda: self.put_move(draining))
+        self._change(lambda: stop_for_move(self._session, draining))
         statements = [_SQL.compose(name) for name in _DRAINING]
         if move.state is not MoveState.DRAINING:
             statements += [_SQL.of("refuse_all", table) for table in tables]
         for statement in statements:
             self._change(lambda statement=statement: self._connection.execute(statement.encode()))  # type: ignore[misc]
-        self._change(lambda: self.put_move(move))
+        self._change(lambda: stop_for_move(self._session, move))
 
     def accept_again(self) -> None:
         with self.reading():

@@ -20,7 +20,7 @@ from nicobar.store.copy import (
     range_values,
     size_bytes,
 )
-from nicobar.store.installation import read_move, write_move
+from nicobar.store.installation import read_move, stop_for_move, write_move
 from nicobar.store.sqlite.connection import SqliteSession, connect
 from nicobar.store.sqlite.errors import unavailable
 from nicobar.store.tables.base import existing
@@ -103,6 +103,9 @@ class SqliteContents:
     def continue_numbers(self, last: Mapping[str, int]) -> None:
         """SQLite continues after the largest number that is there."""
 
+    def analyze(self, tables: Sequence[Table]) -> None:
+        """SQLite's plans depend on no statistics here."""
+
     def installation_id(self) -> str | None:
         row = self._session.row("installation")
         return None if row is None else str(row[0])
@@ -110,8 +113,8 @@ class SqliteContents:
     def count_under_way(self, now_ms: int) -> int:
         return int(existing(self._session.row("under_way", {"now_ms": now_ms}))[0])
 
-    def move(self) -> Move | None:
-        return read_move(self._session)
+    def move(self, *, to_change: bool = False) -> Move | None:
+        return read_move(self._session, to_change=to_change)
 
     def put_move(self, move: Move | None) -> None:
         write_move(self._session, move)
@@ -130,7 +133,7 @@ class SqliteContents:
                             "refuse_all", trigger=trigger, event=event, table=table.name, place=place
                         )
                         self._connection.execute(refusal)
-            self.put_move(move)
+            stop_for_move(self._session, move)
 
     def accept_again(self) -> None:
         with self.writing():
