@@ -219,8 +219,8 @@ class Copier:
 
     @contextmanager
     def _filling(self) -> Iterator[None]:
-        """A change of the copy, as long as it is one. Raises UserError where another run has completed the switch: the
-        database is in use then.
+        """A change of the copy, as long as it is one. Raises UserError where another run has completed the switch, so
+        that the database is in use.
         """
         with self._target.contents.writing():
             move = self._target.contents.move(to_change=True)
