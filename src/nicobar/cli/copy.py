@@ -39,7 +39,9 @@ class _Printer:
         click.echo(_HEADINGS[phase])
 
     def copied(self, progress: Progress, *, is_complete: bool) -> None:
-        if is_complete or self._is_time():
+        if not is_complete and not (progress.rows and self._is_time()):
+            return
+        if progress.rows or progress.written or progress.checksum:
             mark = "●" if is_complete else "…"
             checksum = f", checksum {progress.checksum}" if progress.checksum else ""
             click.echo(f"{mark} {progress.table}: {progress.rows} rows, {progress.written} written{checksum}")
