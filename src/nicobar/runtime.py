@@ -30,7 +30,7 @@ from nicobar.pipeline.recorder import Recorded
 from nicobar.pipeline.rejected_requests import RefusalLog
 from nicobar.pipeline.replay import Replayer
 from nicobar.pipeline.retention import Maintainer, Remover
-from nicobar.pipeline.standby import Place, Standby
+from nicobar.pipeline.standby import Standby
 from nicobar.pipeline.worker import Worker
 from nicobar.sandbox import Sandbox
 from nicobar.sandbox.pool import SandboxPool
@@ -38,6 +38,7 @@ from nicobar.settings import Role, Settings
 from nicobar.store import Store
 from nicobar.store.installation import KeyHolder, fix_for, opening
 from nicobar.store.location import locate
+from nicobar.store.migrations import Migrated
 from nicobar.use_cases.request_limit import RequestLimit
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.users import offer_setup_link
@@ -98,7 +99,7 @@ class Runtime:
             configuration=self.configuration,
             sandbox=sandbox,
             worker=lambda: self.worker,
-            tasks=lambda: self._tasks,
+            tasks=lambda: [*self._tasks, *(self.worker.tasks if self.worker else [])],
             directory=locate(self.settings.database).directory,
             clock=self.clock,
         )
@@ -133,9 +134,9 @@ def _mark(gauge: Gauge, unusable: Iterable[Unusable]) -> None:
         gauge.labels(item.name).set(1)
 
 
-def prepare_database(settings: Settings, now_ms: int, *, new_installation: bool) -> tuple[Vault, list[str]]:
-    """Brings the database up to date with the key that belongs to it, both created where there is neither. Returns
-    the key and the names of the migrations that were applied. Blocks. Raises StoreUnusable.
+def prepare_database(settings: Settings, now_ms: int, *, new_installation: bool) -> tuple[Vault, Migrated]:
+    """Brings the database up to date with the key that belongs to it, both created where there is neither. Blocks.
+    Raises StoreUnusable.
     """
     make_data_dir(settings.data_dir)
     location = locate(settings.database)
@@ -147,13 +148,18 @@ def prepare_database(settings: Settings, now_ms: int, *, new_installation: bool)
         now_ms=now_ms,
     )
     with opening(*filter(None, [settings.data_dir, location.directory])):
-        applied = location.migrate(keys, now_ms)
-        return keys.settle(), applied
+        migrated = location.migrate(keys, now_ms)
+        return keys.settle(), migrated
 
 
 @asynccontextmanager
 async def open_store(
-    settings: Settings, clock: Clock, *, create: bool = True, new_installation: bool = False
+    settings: Settings,
+    clock: Clock,
+    *,
+    create: bool = True,
+    new_installation: bool = False,
+    on_migrated: Callable[[Migrated], None] = lambda _: None,
 ) -> AsyncIterator[tuple[Store, Vault]]:
     """The database and the key of its secrets; both are created where there is neither, unless `create` is false.
     Raises StoreUnusable.
@@ -166,12 +172,22 @@ async def open_store(
             f"No Nicobar database at {location.name}.",
             "Run this where `nicobar serve` runs, or pass its directory with --data-dir.",
         )
-    vault, _ = await asyncio.to_thread(prepare_database, settings, clock.now_ms(), new_installation=new_installation)
+    vault, migrated = await asyncio.to_thread(
+        prepare_database, settings, clock.now_ms(), new_installation=new_installation
+    )
+    on_migrated(migrated)
     store = location.open()
     try:
         yield store, vault
     finally:
         await store.close()
+
+
+def _log_migrations(migrated: Migrated) -> None:
+    if migrated.names:
+        log.info("database migrated", migrations=list(migrated.names))
+    if migrated.newer:
+        log.warning("database of a newer version", migrations=list(migrated.newer))
 
 
 @asynccontextmanager
@@ -189,7 +205,8 @@ async def run(
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        store, vault = await stack.enter_async_context(open_store(settings, clock, new_installation=new_installation))
+        opening_store = open_store(settings, clock, new_installation=new_installation, on_migrated=_log_migrations)
+        store, vault = await stack.enter_async_context(opening_store)
         runtime = Runtime(settings=settings, store=store, vault=vault, clock=clock)
         await runtime.configuration.refresh()
         _log_rejected_addresses(runtime)
@@ -204,7 +221,7 @@ async def run(
         if settings.role is not Role.WEB:
             standby = Standby(
                 locate(settings.database),
-                lambda parts, place: _start_delivery(parts, place, runtime, sandbox, on_recorded),
+                lambda parts, alone: _start_delivery(parts, alone, runtime, sandbox, on_recorded),
                 clock,
             )
             await standby.start()
@@ -254,54 +271,50 @@ def make_data_dir(path: Path) -> None:
 
 async def _start_delivery(
     stack: AsyncExitStack,
-    place: Place,
+    alone: bool,  # noqa: FBT001 - as `Standby` passes it
     runtime: Runtime,
     sandbox: Sandbox,
     on_recorded: Callable[[Recorded], None] | None,
 ) -> None:
-    """What only one process of a database runs."""
     store, clock = runtime.store, runtime.clock
-    runtime.worker = await _start_worker(stack, place, runtime, sandbox, on_recorded)
-    replayer = Replayer(replays=store, clock=clock, refresh=runtime.configuration.refresh, on_moved=runtime.wake)
-    runtime.keep_running(stack, "replays", replayer.run)
-    maintainer = Maintainer(store=store, clock=clock, retention_days=runtime.settings.retention_days)
-    runtime.keep_running(stack, "retention", maintainer.run)
-    runtime.keep_running(stack, "removed endpoints", Remover(store=store, clock=clock).run)
-
-
-async def _start_worker(
-    stack: AsyncExitStack,
-    place: Place,
-    runtime: Runtime,
-    sandbox: Sandbox,
-    on_recorded: Callable[[Recorded], None] | None,
-) -> Worker:
     transport = await stack.enter_async_context(HttpTransport(allowed=runtime.settings.allowed))
+    replayer = Replayer(replays=store, clock=clock, refresh=runtime.configuration.refresh, on_moved=runtime.wake)
+    maintainer = Maintainer(store=store, clock=clock, retention_days=runtime.settings.retention_days)
+
+    def may_send() -> bool:
+        return worker.leases.may_send()
+
     worker = Worker(
-        store=runtime.store,
+        store=store,
         configuration=runtime.configuration,
         deliverer=Deliverer(
-            queue=runtime.store,
+            queue=store,
             configuration=runtime.configuration,
             sandbox=sandbox,
             transport=transport,
-            clock=runtime.clock,
+            clock=clock,
             ids=runtime.ids,
             metrics=runtime.metrics,
             jitter=lambda: random.uniform(-1, 1),  # noqa: S311 - spreads retries, protects nothing
             alerts=runtime.alerts,
             on_recorded=on_recorded,
-            may_send=place.is_held,
+            may_send=may_send,
         ),
-        clock=runtime.clock,
+        clock=clock,
+        ids=runtime.ids,
         metrics=runtime.metrics,
         alerts=runtime.alerts,
+        alone=alone,
+        tasks={
+            "replays": replayer.run,
+            "retention": maintainer.run,
+            "removed endpoints": Remover(store=store, clock=clock).run,
+        },
     )
-    place.on_lost(worker.abort)
     await worker.start()
+    runtime.worker = worker
     stack.callback(runtime.forget_worker)
     stack.push_async_callback(worker.stop, runtime.settings.shutdown_ms)
-    return worker
 
 
 async def _start_web(

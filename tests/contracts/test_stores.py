@@ -50,8 +50,9 @@ def message(number, customer: str | None = "cus_1", *, endpoints=(1,), event_id=
     )
 
 
-async def claim(store, *, now_ms=100, limit=10, max_bytes=10_000, lease_ms=50, endpoint_seq=1):
-    return await store.claim(endpoint_seq, now_ms=now_ms, limit=limit, max_bytes=max_bytes, lease_ms=lease_ms)
+async def claim(store, *, now_ms=100, limit=10, max_bytes=10_000, lease_ms=50, endpoint_seq=1, term=0):
+    bounds = {"limit": limit, "max_bytes": max_bytes, "lease_ms": lease_ms}
+    return await store.claim(endpoint_seq, term=term, now_ms=now_ms, **bounds)
 
 
 def done(claimed, state=DeliveryState.SUCCESS, *, due_at_ms=None, spent=True, attempt="atmpt_1", at_ms=100):
@@ -166,14 +167,6 @@ async def test_a_try_that_was_not_spent_does_not_count(store):
     assert again.tries == 0
 
 
-async def test_released_leases_are_due_at_once_and_no_longer_hold(store):
-    await store.append(message(1))
-    (first,) = await claim(store, lease_ms=10_000)
-    assert await store.release_leases() == 1
-    assert await store.record([done(first)]) == 0
-    assert len(await claim(store)) == 1
-
-
 async def test_the_backlog_counts_what_is_not_finished(store):
     for number in range(3):
         await store.append(message(number, None))
@@ -281,3 +274,13 @@ async def test_changes_are_made_all_or_none(store):
 async def test_two_endpoints_of_one_name_are_refused_in_words(store):
     with pytest.raises(NicobarError, match="An endpoint with this name already exists"):
         await store.change([await endpoint(store, "ep_9", "ep_1")])
+
+
+async def test_a_message_keeps_what_it_says_about_its_customer(store):
+    new = msgspec.structs.replace(message(1), customer_email="ada@northpine.example", customer_name="")
+    await store.append(new)
+    await store.append(message(2, "cus_2"))
+    kept, unread = [claimed.message for claimed in await claim(store)]
+    assert (kept.customer_email, kept.customer_name) == ("ada@northpine.example", "")
+    assert (unread.customer_email, unread.customer_name) == (None, None), "to be read from the body"
+    assert await store.message("msg_1") == kept

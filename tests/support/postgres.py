@@ -6,6 +6,7 @@ import atexit
 import itertools
 import shutil
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -29,13 +30,19 @@ _SETTINGS = {
 class Cluster(PostgresServer):
     """A server of its own; it runs until it is stopped, or until the test process ends."""
 
-    def __init__(self) -> None:
-        directory = Path(tempfile.mkdtemp(prefix="nicobar-pg-"))
+    def __init__(self, settings: Mapping[str, str] | None = None, *, within: Path | None = None) -> None:
+        directory = Path(tempfile.mkdtemp(prefix="nicobar-pg-", dir=within))
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
         self._numbers = itertools.count(1)
         self._clean: list[str] = []
         atexit.register(self.stop)
-        super().__init__(directory, _SETTINGS)
+        super().__init__(directory, _SETTINGS if settings is None else settings)
+
+    @property
+    def pid(self) -> int:
+        """Of the process that all of the running server's processes descend from."""
+        assert self._process is not None
+        return self._process.pid
 
     def create_database(self, *, template: str = "template0") -> str:
         """The URL of a new, empty database, or of a copy of another one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +12,7 @@ from nicobar.store import Store
 from nicobar.store.copy import Contents
 from nicobar.store.findings import Finding
 from nicobar.store.installation import KeyHolder
+from nicobar.store.migrations import Migrated
 from nicobar.store.sqlite.location import SqliteLocation
 
 
@@ -38,9 +38,9 @@ class Location(Protocol):
         """Whether the database has Nicobar's tables. Raises StoreUnusable if that cannot be determined."""
         ...
 
-    def migrate(self, keys: KeyHolder | None, now_ms: int) -> list[str]:
-        """Brings it up to date, created where there is none; returns the names of the migrations that were applied.
-        Without keys it belongs to no installation yet. Raises StoreUnusable.
+    def migrate(self, keys: KeyHolder | None, now_ms: int) -> Migrated:
+        """Brings it up to date, created where there is none. Without keys it belongs to no installation yet. Raises
+        StoreUnusable.
         """
         ...
 
@@ -60,10 +60,9 @@ class Location(Protocol):
         """At most so many problems; reads all of it. Raises StoreUnusable."""
         ...
 
-    def only_worker(self, lost: Callable[[], None]) -> AbstractContextManager[Callable[[], bool]]:
-        """Holds the place of the one process that delivers. Raises UserError where another one does. Where the place
-        is lost to another process later, `lost` is called, in a thread. Gives a cheap look whether the place was
-        confirmed a moment ago: without that another process may have it soon, so nothing may be sent.
+    def worker_place(self) -> AbstractContextManager[bool]:
+        """Holds the place of a process that delivers. Gives whether it is the only place; raises UserError where
+        another process has that.
         """
         ...
 

@@ -18,7 +18,7 @@ import msgspec
 from nicobar.clock import Clock
 from nicobar.errors import ConfigurationError, NicobarError, StoreUnusable, UserError
 from nicobar.model import Record
-from nicobar.store.copy import TOGETHER, Batch, Contents, CopiedRow, Key, Move, MoveState, Table
+from nicobar.store.copy import ONE_SIDED, TOGETHER, Batch, Contents, CopiedRow, Key, Move, MoveState, Table
 
 BATCH_MAX_ROWS = 1_000
 BATCH_MAX_BYTES = 8 * 1024 * 1024
@@ -153,10 +153,10 @@ class Copier:
         self._source.contents.stop(closed)
         self._copy_all(is_final=True)
         with self._source.contents.reading():
-            last, tables = self._source.contents.last_numbers(), self._source.contents.tables()
+            last = self._source.contents.last_numbers()
         with self._filling():
             self._target.contents.continue_numbers(last)
-            self._target.contents.analyze(tables)
+            self._target.contents.analyze(self._target.contents.tables())
         with self._source.contents.writing():
             if self._source.contents.move(to_change=True) != closed:
                 raise UserError(
@@ -195,14 +195,15 @@ class Copier:
         with source.reading():
             installation_id, tables = source.installation_id(), source.tables()
         with target.writing():
-            if target.tables() != tables:
+            found = target.tables()
+            if _essential(found) != _essential(tables):
                 raise StoreUnusable(
                     "schema_differs",
                     f"The tables of {self._target.name} are not those of {self._source.name}.",
                     "Use the same version of Nicobar for both.",
                 )
             known = target.move()
-            if known is None and not any(target.count(it) for it in tables if it.name not in _OF_MIGRATIONS):
+            if known is None and not any(target.count(it) for it in found if it.name not in _OF_MIGRATIONS):
                 filling = Move(
                     state=MoveState.FILLING,
                     place=self._source.name,
@@ -233,8 +234,7 @@ class Copier:
             yield
 
     def _copy_all(self, *, is_final: bool) -> None:
-        with self._source.contents.reading():
-            tables = self._source.contents.tables()
+        tables = self._common_tables()
         together = [table for table in tables if table.name in TOGETHER]
         self._copy_together(together, is_final=is_final)
         for table in tables:
@@ -242,6 +242,12 @@ class Copier:
                 self._copy_table(table, is_final=is_final)
         if is_final:
             self._compare_counts(tables)
+
+    def _common_tables(self) -> list[Table]:
+        with self._target.contents.reading():
+            found = self._target.contents.tables()
+        with self._source.contents.reading():
+            return [table for table in self._source.contents.tables() if table in found]
 
     def _copy_together(self, tables: Sequence[Table], *, is_final: bool) -> None:
         """Replaces all of them in one transaction, unless they are equal."""
@@ -358,6 +364,10 @@ def cancel_switch(source: End) -> None:
             "A completed switch cannot be canceled: copy the data back into a new database instead.",
         )
     source.contents.accept_again()
+
+
+def _essential(tables: Sequence[Table]) -> list[Table]:
+    return [table for table in tables if table.name not in ONE_SIDED]
 
 
 def _next(contents: Contents, table: Table, after: Key | None) -> Batch:

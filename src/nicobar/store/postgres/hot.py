@@ -9,11 +9,12 @@ import msgspec
 from nicobar.model import Attempt, DeliveryState
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
+from nicobar.store.leases import endpoint_lease
 from nicobar.store.postgres.connection import PostgresSession
 from nicobar.store.queue import Appended, Claimed, Finished, NewMessage
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import json_text, write_audit_line
-from nicobar.store.tables.queue import free_next, give_back
+from nicobar.store.tables.queue import check_lease, free_next, give_back
 from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text
 
 
@@ -36,6 +37,8 @@ def append_many(session: PostgresSession, group: Sequence[tuple[NewMessage, Audi
             "tags": [json_text(new.tags) for new in messages],
             "params": [params_text(new.params) for new in messages],
             "deliver_at_ms": [new.deliver_at_ms for new in messages],
+            "customer_emails": [new.customer_email for new in messages],
+            "customer_names": [new.customer_name for new in messages],
         },
     )
     seqs: dict[str, int] = {row[0]: row[1] for row in rows}
@@ -76,28 +79,38 @@ def _add_deliveries(session: PostgresSession, messages: Sequence[NewMessage], se
         )
 
 
-def _find(session: PostgresSession, messages: Sequence[NewMessage]) -> dict[tuple[str, str], tuple[str, str, bytes]]:
-    """The id, the source and the body of the messages that hold these event ids."""
+def _find(
+    session: PostgresSession, messages: Sequence[NewMessage]
+) -> dict[tuple[str, str], tuple[str, str | None, bytes | None]]:
+    """The id of the message that came first under each of these event ids, its source and its body."""
     if not messages:
         return {}
     of = {"app_ids": [new.app_id for new in messages], "event_ids": [new.event_id for new in messages]}
     rows = session.rows("find_events", of)
+    claimed = {new.id for new in messages}.intersection(row[2] for row in rows)
+    if claimed:  # and not stored: a process of version 10 had stored the event
+        events = [{"app_id": new.app_id, "event_id": new.event_id} for new in messages if new.id in claimed]
+        session.run("adopt_event", events)
+        rows = session.rows("find_events", of)
     return {(app_id, event_id): (first_id, source_id, body) for app_id, event_id, first_id, source_id, body in rows}
 
 
-def _duplicate(new: NewMessage, first: tuple[str, str, bytes]) -> Appended:
+def _duplicate(new: NewMessage, first: tuple[str, str | None, bytes | None]) -> Appended:
     first_id, source_id, body = first
-    # An expunged body is empty: what it was cannot be compared any more.
-    other = source_id != new.source_id and body not in {new.body, b""}
+    # What a message was that is gone, or was emptied, cannot be compared any more.
+    other = source_id != new.source_id and bool(body) and body != new.body
     return Appended(message_id=first_id, duplicate=True, taken=other)
 
 
 def claim(
-    session: PostgresSession, endpoint_seq: int, *, now_ms: int, limit: int, max_bytes: int, lease_ms: int
+    session: PostgresSession, endpoint_seq: int, *, term: int, now_ms: int, limit: int, max_bytes: int, lease_ms: int
 ) -> list[Claimed]:
     session.lock(endpoint_seq)
-    values = {"endpoint_seq": endpoint_seq, "now_ms": now_ms, "limit": limit, "max_bytes": max_bytes}
-    rows = session.rows("claim_deliveries", values | {"ends_at_ms": now_ms + lease_ms})
+    of = {"endpoint_seq": endpoint_seq, "lease_name": endpoint_lease(endpoint_seq), "term": term}
+    bounds = {"now_ms": now_ms, "limit": limit, "max_bytes": max_bytes, "ends_at_ms": now_ms + lease_ms}
+    rows = session.rows("claim_deliveries", {**of, **bounds})
+    if not rows:
+        check_lease(session, endpoint_seq, term)
     return [_claimed(endpoint_seq, message(row), *row[MESSAGE_COLUMNS:]) for row in rows]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
@@ -13,6 +13,7 @@ from nicobar.clock import Clock
 from nicobar.errors import StoreUnusable, UserError
 from nicobar.store.findings import Finding
 from nicobar.store.installation import KeyHolder, fix_for
+from nicobar.store.migrations import Migrated
 from nicobar.store.sqlite import SqliteStore
 from nicobar.store.sqlite.contents import SqliteContents
 from nicobar.store.sqlite.migrate import apply_migrations, find_damage
@@ -45,7 +46,7 @@ class SqliteLocation:
     def exists(self) -> bool:
         return self._path.exists()
 
-    def migrate(self, keys: KeyHolder | None, now_ms: int) -> list[str]:
+    def migrate(self, keys: KeyHolder | None, now_ms: int) -> Migrated:
         return apply_migrations(self._path, now_ms, keys)
 
     def contents(self) -> SqliteContents:
@@ -62,7 +63,7 @@ class SqliteLocation:
         return find_damage(self._path, limit=limit)
 
     @contextmanager
-    def only_worker(self, lost: Callable[[], None]) -> Iterator[Callable[[], bool]]:  # noqa: ARG002 - a file's lock is not lost
+    def worker_place(self) -> Iterator[bool]:
         """By a lock on a file beside the database itself, whatever links lead to it; the system lets go of it however
         the process ends.
         """
@@ -84,6 +85,6 @@ class SqliteLocation:
                     f"Another worker is already running on this database ({path}).",
                     "Stop it first, or start this process with --role web.",
                 ) from error
-            yield lambda: True
+            yield True
         finally:
             os.close(handle)
