@@ -21,12 +21,15 @@ from nicobar.errors import StoreMoving, StoreUnusable
 from nicobar.ids import IdFactory
 from nicobar.model import Record
 from nicobar.store.copy import Move, MoveState
+from nicobar.store.migrations import Plan
 from nicobar.store.session import Session
 
 # Opening a database includes its migrations, which rewrite tables.
 OPENING_TIMEOUT_MS = 60_000
 _OPENING_POLL_MS = 20
 DEFAULT_APPLICATION = "default"
+# The migration since which a database knows that its data is moving.
+MOVES_MIGRATION = 11
 # A key of which no database knows yet.
 _NEW_SUFFIX = ".new"
 
@@ -178,7 +181,6 @@ def bind(session: Session, keys: KeyHolder, *, is_new: bool, may_create: bool) -
     """Makes sure that the database belongs to the key, and says so in it; a key is created only where it may be.
     Raises StoreUnusable.
     """
-    check_not_moved(session)
     row = session.row("installation")
     known = None if row is None else Installation(id=row[0], key_id=row[1])
     sealed = [] if known else [Sealed(purpose=row[0], content=row[1]) for row in session.rows("sealed")]
@@ -187,8 +189,12 @@ def bind(session: Session, keys: KeyHolder, *, is_new: bool, may_create: bool) -
         session.run("add_installation", {"id": bound.id, "key_id": bound.key_id})
 
 
-def check_not_moved(session: Session) -> None:
-    """Raises StoreUnusable for a database whose data was moved away, and for one that is not a complete copy yet."""
+def check_not_moved(session: Session, planned: Plan) -> None:
+    """Raises StoreUnusable for a database whose data was moved away, and for one that is not a complete copy yet.
+    Goes before the migrations, which such a database may reject.
+    """
+    if any(item.number <= MOVES_MIGRATION for item in planned.todo):
+        return
     move = read_move(session)
     if move is not None and move.state is MoveState.MOVED:
         at = datetime.fromtimestamp(move.changed_at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%MZ")

@@ -15,9 +15,9 @@ from nicobar.store.postgres.url import shown
 from nicobar.store.session import Row
 from nicobar.store.tables.base import existing
 
-# Retention and replays read only what was stored long enough ago by the server's clock; see docs/how-to.
+# Due times are compared by each machine's clock, the age of rows by the server's.
 MAX_CLOCK_DIFFERENCE_MS = 2_000
-# A worker has one more connection, which says that it runs.
+# A worker has one more connection, on which it hears of new work.
 PROCESS_CONNECTIONS = MAX_CONNECTIONS + 1
 _NTP = "Synchronize both clocks by NTP."
 
