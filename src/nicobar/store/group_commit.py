@@ -151,11 +151,11 @@ class GroupCommit(Generic[S]):
             translated = self._writer.translate(error)
             is_blocked = self._writer.is_blocked(error)
             self._blocked += is_blocked
-            # What is like it is rejected, too; other writes may still be accepted.
-            is_moving = isinstance(translated, StoreMoving)
-            if isinstance(translated, StoreUnavailable) and not is_blocked and not is_moving:
+            # A database that is being moved rejects some writes only.
+            is_partly = is_blocked or isinstance(translated, StoreMoving)
+            if isinstance(translated, StoreUnavailable) and not is_partly:
                 raise translated from error
-            if len(calls) == 1 or is_moving or (is_blocked and self._blocked > MAX_BLOCKED):
+            if len(calls) == 1 or (is_blocked and self._blocked > MAX_BLOCKED):
                 for call in calls:
                     call.error = translated or error
                 return
