@@ -70,7 +70,11 @@ class PostgresServer:
             start_new_session=True,
         )
         if self._process.stderr is not None:
-            _wait_until_ready(self._process.stderr)
+            try:
+                _wait_until_ready(self._process.stderr)
+            except UserError:
+                self.stop()
+                raise
 
     def stop(self) -> None:
         if self._process is not None and self._process.stdin is not None:
@@ -96,6 +100,7 @@ def _wait_until_ready(output: IO[bytes]) -> None:
         if "ready to accept connections" in lines[-1]:
             threading.Thread(target=_drain, args=[output], daemon=True).start()
             return
+    output.close()
     raise _not_started("".join(lines))
 
 
