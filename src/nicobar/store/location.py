@@ -9,6 +9,8 @@ from typing import Protocol
 from nicobar.clock import Clock
 from nicobar.errors import StoreUnusable
 from nicobar.store import Store
+from nicobar.store.copy import Contents
+from nicobar.store.findings import Finding
 from nicobar.store.hints import Hints
 from nicobar.store.installation import KeyHolder
 from nicobar.store.migrations import Migrated
@@ -37,8 +39,14 @@ class Location(Protocol):
         """Whether the database has Nicobar's tables. Raises StoreUnusable if that cannot be determined."""
         ...
 
-    def migrate(self, keys: KeyHolder, now_ms: int) -> Migrated:
-        """Brings it up to date, created where there is none. Raises StoreUnusable."""
+    def migrate(self, keys: KeyHolder | None, now_ms: int) -> Migrated:
+        """Brings it up to date, created where there is none. Without keys it belongs to no installation yet. Raises
+        StoreUnusable.
+        """
+        ...
+
+    def contents(self) -> Contents:
+        """Its tables, for copying. Raises StoreError."""
         ...
 
     def open(self) -> Store:
@@ -47,6 +55,10 @@ class Location(Protocol):
 
     def hints(self, clock: Clock) -> Hints | None:
         """How its processes tell each other of new work; None where they do not."""
+        ...
+
+    def examine(self, clock: Clock) -> list[Finding]:
+        """What to know about its server; nothing for a file. Raises StoreUnusable where it cannot be reached."""
         ...
 
     def find_damage(self, *, limit: int) -> list[str]:

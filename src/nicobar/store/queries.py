@@ -35,6 +35,12 @@ def load_queries(database: str) -> Mapping[str, str]:
     return {name: fill(text).strip() for name, text in queries.items()}
 
 
+@cache
+def load_templates(database: str) -> Mapping[str, str]:
+    """Statements about any table, by name: `{table}`, `{columns}` and the like are not filled in yet."""
+    return {name: text.strip() for name, text in _files(database, "copy").items()}
+
+
 def _files(database: str, *below: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for folder in ("common", database):

@@ -102,11 +102,11 @@ def _bounded(gen: PQGen[RV], bound_s: float) -> PQGen[RV]:
         return result
 
 
-def _placeholders(text: str) -> str:
+def placeholders(text: str) -> str:
     return _NAME.sub(r"%(\1)s", _COMMENT.sub("", text).replace("%", "%%"))
 
 
-SQL = {name: sql.SQL(_placeholders(text)) for name, text in load_queries("postgres").items()}
+SQL = {name: sql.SQL(placeholders(text)) for name, text in load_queries("postgres").items()}
 
 
 def connect(url: str) -> Connection:

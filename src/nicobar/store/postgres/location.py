@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nicobar.clock import Clock
+from nicobar.store.findings import Finding
 from nicobar.store.installation import KeyHolder
 from nicobar.store.migrations import Migrated
 from nicobar.store.postgres import PostgresStore
+from nicobar.store.postgres.contents import PostgresContents
+from nicobar.store.postgres.examination import examine
 from nicobar.store.postgres.hints import PostgresHints
 from nicobar.store.postgres.migrate import apply_migrations, has_tables
 from nicobar.store.postgres.url import shown
@@ -39,14 +42,20 @@ class PostgresLocation:
     def exists(self) -> bool:
         return has_tables(self._url)
 
-    def migrate(self, keys: KeyHolder, now_ms: int) -> Migrated:
+    def migrate(self, keys: KeyHolder | None, now_ms: int) -> Migrated:
         return apply_migrations(self._direct_url, now_ms, keys)
+
+    def contents(self) -> PostgresContents:
+        return PostgresContents(self._url)
 
     def open(self) -> PostgresStore:
         return PostgresStore(self._url)
 
     def hints(self, clock: Clock) -> PostgresHints:
         return PostgresHints(self._url, self._direct_url, clock)
+
+    def examine(self, clock: Clock) -> list[Finding]:
+        return examine(self._url, clock)
 
     def find_damage(self, *, limit: int) -> list[str]:  # noqa: ARG002
         """The server checks its pages itself; its tool for more is pg_amcheck."""

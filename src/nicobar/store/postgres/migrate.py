@@ -9,7 +9,7 @@ import msgspec
 from psycopg import errors
 
 from nicobar.errors import StoreUnusable
-from nicobar.store.installation import KeyHolder, bind, new_application
+from nicobar.store.installation import KeyHolder, bind, check_not_moved, new_application
 from nicobar.store.migrations import Migrated, read_plan
 from nicobar.store.postgres.connection import SURVEY_MS, Connection, PostgresSession, connect, transaction
 from nicobar.store.postgres.errors import unusable
@@ -55,6 +55,8 @@ def _migrate(
             "not_ours", f"{shown(url)} has tables of another program.", "Create a database for Nicobar alone."
         )
     planned = read_plan(session, "postgres")
+    if keys is not None:
+        check_not_moved(session, planned)
     session.run("own_migrations")
     for migration in planned.todo:
         connection.execute(migration.sql.encode())

@@ -179,3 +179,15 @@ CREATE TRIGGER deliveries_changed AFTER UPDATE ON deliveries REFERENCING OLD TAB
 INSERT INTO queue_counts (endpoint_seq, slot, pending, sending)
 SELECT endpoint_seq, 0, count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'sending')
 FROM deliveries WHERE state IN ('pending', 'sending') GROUP BY endpoint_seq;
+
+-- === A move to another database ===
+
+-- state: filling (a copy of another database, not whole yet), draining (no new events), closed (nothing is written) or
+-- moved. place: the other database, without a password. installation_id: whose data it is. There is at most one row.
+CREATE TABLE moves (
+    id bigint PRIMARY KEY CHECK (id = 1),
+    state text COLLATE "C" NOT NULL,
+    place text COLLATE "C" NOT NULL,
+    installation_id text COLLATE "C" NOT NULL,
+    changed_at_ms bigint NOT NULL
+);

@@ -103,3 +103,15 @@ END;
 INSERT INTO queue_counts (endpoint_seq, slot, pending, sending)
 SELECT endpoint_seq, 0, sum(state = 'pending'), sum(state = 'sending')
 FROM deliveries WHERE state IN ('pending', 'sending') GROUP BY endpoint_seq;
+
+-- === A move to another database ===
+
+-- state: filling (a copy of another database, not whole yet), draining (no new events), closed (nothing is written) or
+-- moved. place: the other database, without a password. installation_id: whose data it is. There is at most one row.
+CREATE TABLE moves (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    state TEXT NOT NULL,
+    place TEXT NOT NULL,
+    installation_id TEXT NOT NULL,
+    changed_at_ms INTEGER NOT NULL
+);
