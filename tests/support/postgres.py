@@ -9,6 +9,7 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -39,7 +40,9 @@ _SETTINGS = {
 class Cluster:
     """A server of its own; it runs until it is stopped, or until the test process ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: str) -> None:
+        """Settings that are not those of all tests."""
+        self._settings = _SETTINGS | settings
         self._directory = Path(tempfile.mkdtemp(prefix="nicobar-pg-"))
         atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
         self._programs = _programs(self._directory)
@@ -62,7 +65,7 @@ class Cluster:
         self.start()
 
     def start(self) -> None:
-        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         server = [self._programs / "postgres", "-D", self._data, "-k", self._directory, *settings]
         self._process = subprocess.Popen(
             ["sh", "-c", _UNTIL_EOF, "sh", *server],
@@ -79,6 +82,11 @@ class Cluster:
             self._process.stdin.close()
             self._process.wait()
             self._process = None
+
+    def crash(self) -> None:
+        """Ends it at once: it writes nothing any more, and has to recover when it starts."""
+        os.kill(int((self._data / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+        self.stop()
 
     def url(self, database: str) -> str:
         return f"postgresql:///{database}?host={self._directory}&user=postgres"
