@@ -147,7 +147,7 @@ class Life:
         return [
             f"{self._files.log.name}: {line.decode()[:1_000]}"
             for line in _whole_lines(self._files.log)
-            if not line.startswith(b"{") or b'"exception"' in line
+            if line.startswith(b"Traceback") or b'"exception"' in line
         ]
 
     def bury_orphans(self) -> int:
