@@ -166,7 +166,10 @@ class Chaos:
     async def _kill_all(self, load: Load, weather: Sequence[Weather]) -> list[Life]:
         """Returns the last servers, which go on."""
         arena = Arena(self._scene, self._site, load, weather, self._tally, self._is_over)
-        slots = [Slot(role, free_port(), self._decks[role], self._chance, arena) for role in self._scene.roles]
+        slots = [
+            Slot(role, free_port(), self._decks[role], random.Random(f"{self._wanted.seed}/slot {number}"), arena)
+            for number, role in enumerate(self._scene.roles)
+        ]
         running = asyncio.gather(*(slot.run() for slot in slots))
         try:
             await self._kill_database(running)
