@@ -102,8 +102,11 @@ async def drain(directory: Path, waiting: int) -> float:
             configuration=configuration,
             deliverer=deliverer,
             clock=clock,
+            ids=ids,
             metrics=metrics,
             alerts=alerts,
+            alone=True,
+            tasks={},
         )
         started = time.perf_counter()
         await worker.start()

@@ -10,6 +10,7 @@ NicobarError                 reason: code, what happened (to which id) and what 
 │   ├── StoreUnusable        not a database, from a newer version, changed migrations, not writable
 │   ├── StoreUnavailable     disk full, read-only, I/O error: may pass; nothing was acknowledged
 │   ├── StoreBusy            the write queue is full
+│   ├── LeaseLost            another worker delivers for the endpoint; nothing was claimed
 │   └── StoreMoved           the configuration has changed since a change read it; nothing was changed
 └── SandboxError             the sandbox itself cannot work; a handler's own failure is a value, not an error
 """
@@ -105,6 +106,10 @@ class StoreUnavailable(StoreError):
 
 class StoreBusy(StoreError):
     """Too many writes are queued. Nothing was acknowledged."""
+
+
+class LeaseLost(StoreError):
+    """Another worker delivers for the endpoint. Nothing was claimed."""
 
 
 class StoreMoved(StoreError):

@@ -52,6 +52,10 @@ class Metrics:
         self.breaker = self._gauge(
             "nicobar_endpoint_breaker_open", "1 while an endpoint's breaker is not closed.", "endpoint"
         )
+        self.held = self._gauge("nicobar_endpoints_held", "Endpoints that this process delivers for.")
+        self.leases = self._counter(
+            "nicobar_lease_changes", "Leases that this process took, gave up or lost to another worker.", "change"
+        )
         self.alerts = self._counter("nicobar_alerts", "Alerts, by outcome.", "type", "outcome")
         self.receive_seconds = self._histogram(
             "nicobar_receive_duration_seconds", "Time from the last byte of a request to its commit on disk."

@@ -30,7 +30,7 @@ from nicobar.pipeline.recorder import Recorded
 from nicobar.pipeline.rejected_requests import RefusalLog
 from nicobar.pipeline.replay import Replayer
 from nicobar.pipeline.retention import Maintainer, Remover
-from nicobar.pipeline.standby import Place, Standby
+from nicobar.pipeline.standby import Standby
 from nicobar.pipeline.worker import Worker
 from nicobar.sandbox import Sandbox
 from nicobar.sandbox.pool import SandboxPool
@@ -98,7 +98,7 @@ class Runtime:
             configuration=self.configuration,
             sandbox=sandbox,
             worker=lambda: self.worker,
-            tasks=lambda: self._tasks,
+            tasks=lambda: [*self._tasks, *(self.worker.tasks if self.worker else [])],
             directory=locate(self.settings.database).directory,
             clock=self.clock,
         )
@@ -204,7 +204,7 @@ async def run(
         if settings.role is not Role.WEB:
             standby = Standby(
                 locate(settings.database),
-                lambda parts, place: _start_delivery(parts, place, runtime, sandbox, on_recorded),
+                lambda parts, alone: _start_delivery(parts, alone, runtime, sandbox, on_recorded),
                 clock,
             )
             await standby.start()
@@ -254,54 +254,50 @@ def make_data_dir(path: Path) -> None:
 
 async def _start_delivery(
     stack: AsyncExitStack,
-    place: Place,
+    alone: bool,  # noqa: FBT001 - as `Standby` passes it
     runtime: Runtime,
     sandbox: Sandbox,
     on_recorded: Callable[[Recorded], None] | None,
 ) -> None:
-    """What only one process of a database runs."""
     store, clock = runtime.store, runtime.clock
-    runtime.worker = await _start_worker(stack, place, runtime, sandbox, on_recorded)
-    replayer = Replayer(replays=store, clock=clock, refresh=runtime.configuration.refresh, on_moved=runtime.wake)
-    runtime.keep_running(stack, "replays", replayer.run)
-    maintainer = Maintainer(store=store, clock=clock, retention_days=runtime.settings.retention_days)
-    runtime.keep_running(stack, "retention", maintainer.run)
-    runtime.keep_running(stack, "removed endpoints", Remover(store=store, clock=clock).run)
-
-
-async def _start_worker(
-    stack: AsyncExitStack,
-    place: Place,
-    runtime: Runtime,
-    sandbox: Sandbox,
-    on_recorded: Callable[[Recorded], None] | None,
-) -> Worker:
     transport = await stack.enter_async_context(HttpTransport(allowed=runtime.settings.allowed))
+    replayer = Replayer(replays=store, clock=clock, refresh=runtime.configuration.refresh, on_moved=runtime.wake)
+    maintainer = Maintainer(store=store, clock=clock, retention_days=runtime.settings.retention_days)
+
+    def may_send() -> bool:
+        return worker.leases.may_send()
+
     worker = Worker(
-        store=runtime.store,
+        store=store,
         configuration=runtime.configuration,
         deliverer=Deliverer(
-            queue=runtime.store,
+            queue=store,
             configuration=runtime.configuration,
             sandbox=sandbox,
             transport=transport,
-            clock=runtime.clock,
+            clock=clock,
             ids=runtime.ids,
             metrics=runtime.metrics,
             jitter=lambda: random.uniform(-1, 1),  # noqa: S311 - spreads retries, protects nothing
             alerts=runtime.alerts,
             on_recorded=on_recorded,
-            may_send=place.is_held,
+            may_send=may_send,
         ),
-        clock=runtime.clock,
+        clock=clock,
+        ids=runtime.ids,
         metrics=runtime.metrics,
         alerts=runtime.alerts,
+        alone=alone,
+        tasks={
+            "replays": replayer.run,
+            "retention": maintainer.run,
+            "removed endpoints": Remover(store=store, clock=clock).run,
+        },
     )
-    place.on_lost(worker.abort)
     await worker.start()
+    runtime.worker = worker
     stack.callback(runtime.forget_worker)
     stack.push_async_callback(worker.stop, runtime.settings.shutdown_ms)
-    return worker
 
 
 async def _start_web(

@@ -50,8 +50,9 @@ def message(number, customer: str | None = "cus_1", *, endpoints=(1,), event_id=
     )
 
 
-async def claim(store, *, now_ms=100, limit=10, max_bytes=10_000, lease_ms=50, endpoint_seq=1):
-    return await store.claim(endpoint_seq, now_ms=now_ms, limit=limit, max_bytes=max_bytes, lease_ms=lease_ms)
+async def claim(store, *, now_ms=100, limit=10, max_bytes=10_000, lease_ms=50, endpoint_seq=1, term=0):
+    bounds = {"limit": limit, "max_bytes": max_bytes, "lease_ms": lease_ms}
+    return await store.claim(endpoint_seq, term=term, now_ms=now_ms, **bounds)
 
 
 def done(claimed, state=DeliveryState.SUCCESS, *, due_at_ms=None, spent=True, attempt="atmpt_1", at_ms=100):
@@ -164,14 +165,6 @@ async def test_a_try_that_was_not_spent_does_not_count(store):
     await store.record([done(first, DeliveryState.PENDING, due_at_ms=100, spent=False)])
     (again,) = await claim(store)
     assert again.tries == 0
-
-
-async def test_released_leases_are_due_at_once_and_no_longer_hold(store):
-    await store.append(message(1))
-    (first,) = await claim(store, lease_ms=10_000)
-    assert await store.release_leases() == 1
-    assert await store.record([done(first)]) == 0
-    assert len(await claim(store)) == 1
 
 
 async def test_the_backlog_counts_what_is_not_finished(store):

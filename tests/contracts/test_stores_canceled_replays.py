@@ -11,6 +11,7 @@ from nicobar.model import DeliveryState
 from nicobar.reasons import plain
 from nicobar.store import Audited, ReplayFilter, TaskKind, TaskStatus
 from nicobar.store.history import AuditFilter
+from nicobar.store.leases import endpoint_lease
 
 
 @pytest.fixture
@@ -192,7 +193,9 @@ async def test_deliveries_possibly_sent_by_a_dead_process_are_not_restored(store
     assert sent.message.id == "msg_2"
     await claim(store, now_ms=1_000, limit=1, lease_ms=5)
     if crashes:
-        await store.release_leases()
+        await store.add_worker("a", alone=True)
+        await store.take_leases([endpoint_lease(1)], "a", sent_again_at_ms=0)
+        await claim(store, now_ms=1_000, term=1, lease_ms=5)
     else:
         (again, _) = await claim(store, now_ms=2_000, lease_ms=5)
         later = msgspec.structs.replace(done(again, PENDING, due_at_ms=2_000, spent=False), attempt=None)

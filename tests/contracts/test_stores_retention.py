@@ -10,6 +10,7 @@ from contracts.test_stores_replays import finish, post, start, work
 from nicobar.model import Breaker, BreakerState, DeliveryState, RequestRecord
 from nicobar.reasons import plain
 from nicobar.store import ReplayFilter, TaskStatus
+from nicobar.store.leases import endpoint_lease
 
 PENDING = DeliveryState.PENDING
 NOW_MS = 10_000
@@ -33,7 +34,7 @@ async def test_a_clock_set_forward_shifts_retries_and_leases(store):
     assert len(await claim(store, lease_ms=600)) == 1
     # It is 100; the clock is set to 3,600,100.
     await post(store, 3, "c", accepted_at_ms=3_600_100)
-    assert await store.shift_times(after_ms=100, by_ms=3_600_000) == 2
+    assert await store.shift_times([1], after_ms=100, by_ms=3_600_000) == 2
     assert [item.message.id for item in await claim(store, now_ms=3_600_100, lease_ms=9_000)] == ["msg_3"]
     assert len(await claim(store, now_ms=3_600_699)) == 0
     assert [item.message.id for item in await claim(store, now_ms=3_600_700, lease_ms=9_000)] == ["msg_2"]
@@ -46,7 +47,7 @@ async def test_a_clock_set_back_stalls_no_delivery(store):
     await put_off(store, 7_200_000)
     await post(store, 2, "b", accepted_at_ms=7_199_000)
     # It is 7,199,000; the clock is set to 3,599,000.
-    assert await store.shift_times(after_ms=3_599_000, by_ms=-3_600_000) == 2
+    assert await store.shift_times([1], after_ms=3_599_000, by_ms=-3_600_000) == 2
     assert [item.message.id for item in await claim(store, now_ms=3_599_000, lease_ms=9_000)] == ["msg_2"]
     assert await claim(store, now_ms=3_599_999) == []
     assert [item.message.id for item in await claim(store, now_ms=3_600_000)] == ["msg_1"]
@@ -57,8 +58,8 @@ async def test_what_somebody_wants_at_a_time_stays_at_that_time(store):
     await post(store, 2, "a", accepted_at_ms=100)
     assert [item.message.id for item in await claim(store)] == ["msg_2"], "it holds up nobody"
     for by_ms in (-3_600_000, 3_600_000):
-        await store.shift_times(after_ms=0, by_ms=by_ms)
-    await store.bound_times(now_ms=500, latest_ms=1_000)
+        await store.shift_times([1], after_ms=0, by_ms=by_ms)
+    await store.bound_times([1], now_ms=500, latest_ms=1_000)
     assert "msg_1" not in [item.message.id for item in await claim(store, now_ms=49_999, lease_ms=1)]
     assert "msg_1" in [item.message.id for item in await claim(store, now_ms=50_000)]
 
@@ -66,7 +67,7 @@ async def test_what_somebody_wants_at_a_time_stays_at_that_time(store):
 async def test_nothing_waits_longer_than_anything_may(store):
     await post(store, 1, accepted_at_ms=100)
     await put_off(store, 10**13)
-    assert await store.bound_times(now_ms=1_000, latest_ms=5_000) == 1
+    assert await store.bound_times([1], now_ms=1_000, latest_ms=5_000) == 1
     assert await store.next_due_at_ms(1) == 5_000
 
 
@@ -77,9 +78,10 @@ async def test_untried_deliveries_are_due_at_the_next_start(store):
     await post(store, 4, "c1", accepted_at_ms=3_600_000)
     (tried, _) = await claim(store, now_ms=3_600_000, limit=2, lease_ms=50)
     await store.record([done(tried, PENDING, due_at_ms=3_605_000)])
-    assert await store.release_leases() == 1
-    assert await store.bound_times(now_ms=5_000, latest_ms=10**7) == 1
-    assert [item.message.id for item in await claim(store, now_ms=5_000)] == ["msg_2", "msg_3"]
+    await store.add_worker("a", alone=True)
+    await store.take_leases([endpoint_lease(1)], "a", sent_again_at_ms=5_000)
+    assert await store.bound_times([1], now_ms=5_000, latest_ms=10**7) == 1
+    assert [item.message.id for item in await claim(store, now_ms=5_000, term=1)] == ["msg_2", "msg_3"]
     assert await store.next_due_at_ms(1) == 5_050
 
 
@@ -88,8 +90,8 @@ async def test_a_breaker_is_kept(store):
     kept = Breaker(
         state=BreakerState.OPEN, failures=5, failing_since_ms=1, opens=2, probe_at_ms=9, reason=plain("503")
     )
-    await store.keep_breaker(1, Breaker(failures=1))
-    await store.keep_breaker(1, kept)
+    await store.keep_breaker(1, Breaker(failures=1), term=0)
+    await store.keep_breaker(1, kept, term=0)
     assert await store.breakers() == {1: kept}
 
 

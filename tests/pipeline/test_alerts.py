@@ -94,7 +94,7 @@ async def world(tmp_path, **more):
 
 
 async def waiting(store, endpoint_seq: int, now_ms: int) -> list[dict[str, object]]:
-    claimed = await store.claim(endpoint_seq, now_ms=now_ms, limit=100, max_bytes=10**6, lease_ms=1)
+    claimed = await store.claim(endpoint_seq, term=0, now_ms=now_ms, limit=100, max_bytes=10**6, lease_ms=1)
     return [msgspec.json.decode(item.message.body) for item in claimed]
 
 

@@ -72,7 +72,7 @@ async def test_stop_on_a_full_disk_requeues_at_the_next_start(tmp_path):
         it.network.open.clear()
         message_id = await it.accept("one")
         await it.network.next()
-        with failing_store(it.store, "release_leases"):
+        with failing_store(it.store, "give_up_leases"):
             await it.worker.stop(0)
         async with another_worker(it) as again:
             assert await again.network.next() == ["one"]

@@ -40,10 +40,11 @@ WORK += [
     "due_times",
     "next_due",
     "old_messages",
-    "release_leases",
+    "release_deliveries",
     "replay_delivery",
     "replayable",
     "shift_times",
+    "take_over_deliveries",
 ]
 WORK += [
     "replayable_missing",
@@ -59,6 +60,7 @@ LISTED = {
     "app_ids",
     "channels",
     "customer_keys",
+    "endpoint_seqs",
     "event_types",
     "message_ids",
     "message_seqs",

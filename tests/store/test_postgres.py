@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -12,18 +11,16 @@ import pytest
 from psycopg.pq import ExecStatus
 
 from contracts.test_stores import claim, done, endpoint, message
-from nicobar.errors import StoreUnavailable, StoreUnusable, UserError
+from nicobar.errors import StoreUnavailable, StoreUnusable
 from nicobar.model import DeliveryState
 from nicobar.store import ReplayFilter
 from nicobar.store.migrations import load_migrations
 from nicobar.store.postgres import PostgresStore, apply_migrations
 from nicobar.store.postgres.connection import SQL, connect, transaction
 from nicobar.store.postgres.hot import append_many, record
-from nicobar.store.postgres.location import PostgresLocation
 from nicobar.store.sqlite import connection as sqlite_connection
 from nicobar.store.sqlite import migrate as sqlite_migrate
 from support import postgres
-from support.patience import PATIENCE_S
 
 NOW_MS = 1_700_000_000_000
 
@@ -242,37 +239,20 @@ async def test_a_connection_that_broke_is_replaced(stores, url):
         try:
             await stores[0].append(message(2, None))
             await stores[0].snapshot()
-            await stores[0].claim(1, now_ms=NOW_MS, limit=1, max_bytes=100, lease_ms=10)
+            await stores[0].claim(1, term=0, now_ms=NOW_MS, limit=1, max_bytes=100, lease_ms=10)
         except StoreUnavailable:
             failed += 1
     assert failed <= 3 * 4, "each connection fails once"
     assert await stores[0].message("msg_2") is not None
 
 
-def test_one_process_delivers_and_the_next_one_once_it_ends(url):
-    place = PostgresLocation(url)
-    with place.only_worker(lambda: None):
-        with pytest.raises(UserError) as caught, place.only_worker(lambda: None):
-            pass
-        assert caught.value.code == "worker_running"
-    with place.only_worker(lambda: None):
-        pass
-
-
-def test_a_process_whose_place_was_taken_is_told(url, monkeypatch):
-    monkeypatch.setattr("nicobar.store.postgres.location._LOOK_S", 0.01)
-    database = url.removeprefix("postgresql:///").partition("?")[0]
-    locks = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
-    waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-    lost = threading.Event()
-    with PostgresLocation(url).only_worker(lost.set), connect(url) as other:
-        taking = threading.Thread(target=other.execute, args=["SELECT pg_advisory_lock(1851941235)"])
-        taking.start()
-        while not postgres.cluster().ask(waiting, database):
-            pass
-        postgres.cluster().ask(f"SELECT pg_terminate_backend(pid) FROM ({locks}) AS holders", database)
-        taking.join()
-        assert lost.wait(PATIENCE_S)
+async def test_workers_take_nothing_while_an_older_version_delivers(stores, url):
+    await stores[0].add_worker("a", alone=False)
+    with connect(url) as older:
+        # The lock of a version whose only worker delivers for all endpoints.
+        older.execute("SELECT pg_advisory_lock(1851941235)")
+        assert await stores[0].take_leases(["endpoint/1"], "a", sent_again_at_ms=1) == []
+    assert len(await stores[0].take_leases(["endpoint/1"], "a", sent_again_at_ms=1)) == 1
 
 
 async def test_a_count_may_read_all_there_is_while_events_come(stores):

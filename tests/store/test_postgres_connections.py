@@ -6,21 +6,18 @@ import asyncio
 import contextlib
 import os
 import signal
-import time
 
 import psycopg
 import pytest
 
 from contracts.test_stores import endpoint, message
-from nicobar.errors import StoreUnavailable, StoreUnusable, UserError
+from nicobar.errors import StoreUnavailable, StoreUnusable
 from nicobar.store import group_commit
-from nicobar.store.postgres import PostgresStore, apply_migrations, connection, database, location
+from nicobar.store.postgres import PostgresStore, apply_migrations, connection, database
 from nicobar.store.postgres.connection import TRANSACTION_MS, begin, connect, transaction
 from nicobar.store.postgres.hot import append_many
 from nicobar.store.postgres.location import PostgresLocation
 from support import postgres
-from support.clock import MovingClock
-from support.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -93,48 +90,6 @@ def test_a_password_in_the_driver_s_error_is_replaced(monkeypatch):
         connect("postgresql://nicobar:hid%40den@127.0.0.1:1/shop")
     assert str(caught.value) == "no access with '***' (***)"
     assert caught.value.__suppress_context__
-
-
-def test_the_server_gives_a_silent_process_s_place_to_another(url, monkeypatch):
-    monkeypatch.setattr(location, "_LOOK_S", 1_000)
-    monkeypatch.setattr(location, "_FREED_MS", 50)
-    with PostgresLocation(url).only_worker(lambda: None):
-        assert take_over(url), "the first one's connection still stands"
-
-
-def take_over(url: str) -> bool:
-    """Whether another process gets the place."""
-    until_s = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until_s:
-        try:
-            with PostgresLocation(url).only_worker(lambda: None):
-                return True
-        except UserError:
-            pass
-    return False
-
-
-def test_a_place_counts_as_held_only_after_a_recent_look(url, monkeypatch):
-    clock = MovingClock()
-    monkeypatch.setattr(location, "_CLOCK", clock)
-    monkeypatch.setattr(location, "_LOOK_S", 1_000)
-    with PostgresLocation(url).only_worker(lambda: None) as is_held:
-        assert is_held()
-        clock.move(location.MAX_UNCONFIRMED_MS)
-        assert is_held()
-        clock.move(1)
-        assert not is_held()
-
-
-def test_a_later_look_confirms_the_place_again(url, monkeypatch):
-    clock = MovingClock()
-    monkeypatch.setattr(location, "_CLOCK", clock)
-    monkeypatch.setattr(location, "_LOOK_S", 0.01)
-    with PostgresLocation(url).only_worker(lambda: None) as is_held:
-        clock.move(10_000)
-        until_s = time.monotonic() + PATIENCE_S
-        while not is_held():
-            assert time.monotonic() < until_s
 
 
 async def test_only_the_blocked_event_of_a_group_is_refused(store, url, monkeypatch):
@@ -232,12 +187,3 @@ async def test_a_store_whose_server_hangs_refuses_and_closes(store, url, monkeyp
 
 def unreachable(_url: str):
     raise psycopg.OperationalError("unreachable")
-
-
-def test_a_place_whose_server_hangs_is_left(url, monkeypatch):
-    monkeypatch.setattr(location, "_LOOK_S", 0.01)
-    with PostgresLocation(url).only_worker(lambda: None):
-        monkeypatch.setattr(connection.Connection, "bound_s", 0.05)
-        stopped = contextlib.ExitStack()
-        stopped.enter_context(hung(url))
-    stopped.close()

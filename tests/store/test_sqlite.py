@@ -286,13 +286,13 @@ async def test_upgrade_keeps_the_ids_of_unfinished_deliveries(tmp_path, monkeypa
         """)
     connection.close()
     store = await SqliteStore.open(path, now_ms=1)
-    (retried,) = await store.claim(1, now_ms=10, limit=9, max_bytes=99, lease_ms=5)
+    (retried,) = await store.claim(1, term=0, now_ms=10, limit=9, max_bytes=99, lease_ms=5)
     assert (retried.message.id, retried.replay_key, retried.edition) == ("msg_1", None, 2)
     every = ReplayFilter(states=(DeliveryState.SUCCESS, DeliveryState.CANCELED))
     count = await store.count_replay(1, every)
     assert (count.deliveries, count.earlier_ids) == (2, 1), "nothing was sent of what was canceled"
     assert await store.resend("msg_2", "ep_1", now_ms=10, new_ids=False) is Resent.QUEUED
-    (replayed,) = await store.claim(1, now_ms=10, limit=9, max_bytes=99, lease_ms=5)
+    (replayed,) = await store.claim(1, term=0, now_ms=10, limit=9, max_bytes=99, lease_ms=5)
     assert (replayed.message.id, replayed.replay_key) == ("msg_2", "")
     assert (await store.count_replay(1, every)).earlier_ids == 0
     await store.close()

@@ -193,7 +193,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(tmp_path, *, kind: str = "customerio", sandbox=None, jitter: float = 0.0, may_send=lambda: True):
+async def world(tmp_path, *, kind: str = "customerio", sandbox=None, jitter: float = 0.0, may_send=None):
     settings, credentials, handler = ENDPOINTS[kind]
     clock = MovingClock()
     store = await open_store(tmp_path, clock.now_ms())
@@ -221,7 +221,7 @@ async def world(tmp_path, *, kind: str = "customerio", sandbox=None, jitter: flo
 
 
 @asynccontextmanager
-async def working(store, clock, ids, *, sandbox=None, jitter: float = 0.0, may_send=lambda: True):
+async def working(store, clock, ids, *, sandbox=None, jitter: float = 0.0, may_send=None):
     """A worker on a database, as a process has it from its start to its end."""
     metrics, network, recorded = Metrics(), Network(), asyncio.Queue()
     configuration = Configuration(store, VAULT, clock)
@@ -230,6 +230,10 @@ async def working(store, clock, ids, *, sandbox=None, jitter: float = 0.0, may_s
     if isinstance(sandbox, Sometimes):
         sandbox.behind = pool
     alerts = Alerts(queue=store, configuration=configuration, clock=clock, ids=ids, metrics=metrics)
+
+    def leases_say() -> bool:
+        return worker.leases.may_send()
+
     deliverer = Deliverer(
         queue=store,
         configuration=configuration,
@@ -241,15 +245,18 @@ async def working(store, clock, ids, *, sandbox=None, jitter: float = 0.0, may_s
         jitter=lambda: jitter,
         alerts=alerts,
         on_recorded=recorded.put_nowait,
-        may_send=may_send,
+        may_send=may_send or leases_say,
     )
     worker = Worker(
         store=store,
         configuration=configuration,
         deliverer=deliverer,
         clock=clock,
+        ids=ids,
         metrics=metrics,
         alerts=alerts,
+        alone=True,
+        tasks={},
     )
     await worker.start()
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
@@ -21,8 +21,13 @@ class Watch:
         self._queue = queue
         self._clock = clock
         self._listeners: list[Callable[[int], None]] = []
+        self._endpoint_seqs: Callable[[], Sequence[int]] = list
         self._ahead_ms = clock.now_ms() - clock.steady_ms()
         self._lock = asyncio.Lock()
+
+    def act_on(self, endpoint_seqs: Callable[[], Sequence[int]]) -> None:
+        """Moves the due times of these endpoints, for which this process delivers."""
+        self._endpoint_seqs = endpoint_seqs
 
     def on_set(self, listener: Callable[[int], None]) -> None:
         """Calls the listener after each change, with the milliseconds by which the clock moved."""
@@ -50,7 +55,8 @@ class Watch:
                 self._ahead_ms += by_ms
                 return
             # Deliveries that were due stay due; the others wait exactly as long as before.
-            moved = await self._queue.shift_times(after_ms=now_ms - max(by_ms, 0), by_ms=by_ms)
+            of = self._endpoint_seqs()
+            moved = await self._queue.shift_times(of, after_ms=now_ms - max(by_ms, 0), by_ms=by_ms)
             self._ahead_ms += by_ms
             log.warning("clock changed", by_ms=by_ms, deliveries=moved)
             for listener in self._listeners:

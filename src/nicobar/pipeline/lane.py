@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from nicobar.clock import Clock
-from nicobar.errors import NicobarError, StoreError
+from nicobar.errors import LeaseLost, NicobarError, StoreError
 from nicobar.logs import log
 from nicobar.metrics import Metrics
 from nicobar.model import Breaker, BreakerState, Endpoint
@@ -32,8 +32,8 @@ AFTER_ERROR_MS = 1_000
 
 
 class Lane:
-    """One endpoint's deliveries: one page at a time if calls are batched, so that the next batch is gathered while
-    one is in flight; otherwise as many parallel deliveries as there are places.
+    """One endpoint's deliveries, under one term of its lease: one page at a time if calls are batched, so that the
+    next batch is gathered while one is in flight; otherwise as many parallel deliveries as there are places.
 
     An endpoint is on hold while the catalogue says that it is paused, but not by a user. The catalogue stores the
     hold, the breaker stores the time of the next probe.
@@ -43,6 +43,7 @@ class Lane:
         self,
         target: OpenEndpoint,
         *,
+        term: int,
         store: Store,
         configuration: Configuration,
         deliverer: Deliverer,
@@ -53,6 +54,7 @@ class Lane:
         breaker: Breaker,
     ) -> None:
         self._target = target
+        self._term = term
         self._store = store
         self._deliverer = deliverer
         self._clock = clock
@@ -127,6 +129,9 @@ class Lane:
                     wait_ms = await self._start_pages()
                     self.failure = None
                     await self._clock.wait(self.signal, wait_ms)
+                except LeaseLost:
+                    # Another worker has it; what keeps the leases learns it within a moment, and ends this.
+                    await self._clock.wait(self.signal, IDLE_MS)
                 except StoreError as error:
                     self.failure = error.detail
                     log.error(
@@ -160,7 +165,12 @@ class Lane:
         if places <= 0:
             return min(IDLE_MS, gate.allowance.wait_ms() or IDLE_MS)
         claimed = await self._store.claim(
-            endpoint.seq, now_ms=self._clock.now_ms(), limit=places, max_bytes=PAGE_MAX_BYTES, lease_ms=LEASE_MS
+            endpoint.seq,
+            term=self._term,
+            now_ms=self._clock.now_ms(),
+            limit=places,
+            max_bytes=PAGE_MAX_BYTES,
+            lease_ms=LEASE_MS,
         )
         if not claimed:
             due_at_ms = await self._store.next_due_at_ms(endpoint.seq)
@@ -256,7 +266,7 @@ class Lane:
             return
         self._kept = breaker
         try:
-            await self._store.keep_breaker(endpoint.seq, breaker)
+            await self._store.keep_breaker(endpoint.seq, breaker, term=self._term)
         except StoreError:
             self._kept = kept
             raise
@@ -288,7 +298,7 @@ class Lane:
             # After it is enabled, even while no process runs, it starts with a new breaker.
             self._gate.reset()
             self._kept = self._gate.breaker
-            await self._store.keep_breaker(endpoint.seq, self._gate.breaker)
+            await self._store.keep_breaker(endpoint.seq, self._gate.breaker, term=self._term)
 
     def _new_gate(self, target: OpenEndpoint, breaker: Breaker) -> Gate:
         return Gate(

@@ -232,6 +232,8 @@ class Readiness:
         if failing:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(failing.items())[:MAX_NAMES])
             return _failed("claims", f"Deliveries cannot be claimed for {len(failing)} endpoints. {reasons}")
+        if worker.leases.failure is not None:
+            return _failed("claims", f"The worker cannot follow which endpoints it has. {worker.leases.failure}")
         if not worker.alive:
             return _failed("claims", "The worker is stopping.")
         return Part(name="claims", state=State.OK, detail="The queue of every endpoint was read.")

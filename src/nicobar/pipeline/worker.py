@@ -1,13 +1,15 @@
-"""Delivers for every endpoint: one lane per endpoint."""
+"""Delivers for the endpoints whose leases this process holds: one lane per endpoint."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
-from nicobar.logs import log
+from nicobar.ids import IdFactory
 from nicobar.metrics import Metrics
 from nicobar.model import Breaker
 from nicobar.pipeline import breaker as rules
@@ -15,15 +17,22 @@ from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer
 from nicobar.pipeline.lane import IDLE_MS, Lane, log_end
+from nicobar.pipeline.leases import LeaseKeeper
 from nicobar.pipeline.retry import JITTER, RETRY_AFTER_MS
-from nicobar.store import Store
+from nicobar.store import Lease, Store
+from nicobar.store.leases import endpoint_lease, endpoint_of
 
 # No delivery waits longer than the schedule's longest step, or a day if a destination requests it.
 MAX_WAIT_MS = max(int(RETRY_AFTER_MS[-1] * (1 + JITTER)), 24 * 3_600_000)
 
+# Runs until the event is set.
+Work: TypeAlias = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+
 
 class Worker:
-    """Delivers for all endpoints of the configuration and follows its changes."""
+    """Delivers for its share of the endpoints and follows their changes. `tasks` are what only one process of a
+    database may run. `alone` says that this process is certainly the only worker of its database.
+    """
 
     def __init__(
         self,
@@ -32,8 +41,11 @@ class Worker:
         configuration: Configuration,
         deliverer: Deliverer,
         clock: Clock,
+        ids: IdFactory,
         metrics: Metrics,
         alerts: Alerts,
+        alone: bool,
+        tasks: Mapping[str, Work],
     ) -> None:
         self._store = store
         self._configuration = configuration
@@ -41,27 +53,24 @@ class Worker:
         self._clock = clock
         self._metrics = metrics
         self._alerts = alerts
+        self._works = tasks
         self._watch = deliverer.watch
+        self._watch.act_on(lambda: list(self._lanes))
         self._watch.on_set(self._set_clock)
-        self._breakers: dict[int, Breaker] = {}
+        self._breakers: Mapping[int, Breaker] = {}
         self._lanes: dict[int, Lane] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        # What runs under each lease.
+        self._running: dict[str, asyncio.Task[None]] = {}
+        # How the tasks of leases are told to end.
+        self._stops: dict[str, asyncio.Event] = {}
         self._looking: asyncio.Task[None] | None = None
-        # The tasks of endpoints that were removed.
-        self._leaving: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
-        self._is_aborted = False
+        self.leases = LeaseKeeper(store=store, holder=self, clock=clock, ids=ids, metrics=metrics, alone=alone)
         configuration.on_change(self._follow)
 
     async def start(self) -> None:
-        """Requeues the deliveries of an earlier process, then delivers. Only for a database's single worker."""
-        now_ms = self._clock.now_ms()
-        await self._store.bound_times(now_ms=now_ms, latest_ms=now_ms + MAX_WAIT_MS)
-        self._breakers = dict(await self._store.breakers())
-        released = await self._store.release_leases()
-        if released:
-            log.info("deliveries of an earlier process requeued", deliveries=released)
-        self._follow()
+        """Takes a share of the endpoints and delivers. Raises StoreError."""
+        await self.leases.start()
         self._looking = asyncio.create_task(self._look_at_queues(), name="look at queues")
 
     def wake(self, endpoint_seqs: Sequence[int]) -> None:
@@ -71,97 +80,116 @@ class Worker:
             if lane:
                 lane.signal.set()
 
-    def abort(self) -> None:
-        """Ends the pages in flight at once, because another process delivers already. The leases are that process's
-        now: none is released.
-        """
-        self._is_aborted = True
-        self._stop.set()
-        for lane in self._lanes.values():
-            lane.stop()
-        for task in (*self._tasks.values(), *self._leaving):
-            task.cancel()
-        if self._looking is not None:
-            self._looking.cancel()
-
     async def stop(self, timeout_ms: int) -> None:
-        """Claims nothing new and waits for the pages in flight. Deliveries unfinished after `timeout_ms` are requeued
-        and repeated by the next process.
+        """Claims nothing new, waits for the pages in flight, and gives the endpoints up. Deliveries unfinished after
+        `timeout_ms` are requeued for who takes the endpoint next.
         """
         self._stop.set()
         self._configuration.forget(self._follow)
-        for lane in self._lanes.values():
-            lane.stop()
         if self._looking is not None:
             await asyncio.wait([self._looking])
-        tasks = list(self._tasks.values())
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=timeout_ms / 1000)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
-                log.warning("stopped with deliveries in flight", endpoints=len(late))
-                if not self._is_aborted:
-                    await self._hand_back()
-
-    async def _hand_back(self) -> None:
-        try:
-            await self._store.release_leases()
-        except StoreError as error:
-            log.error(
-                "deliveries in flight not requeued; the next start requeues them",
-                code=error.code,
-                detail=error.detail,
-            )
+        await self.leases.stop(timeout_ms)
 
     @property
     def alive(self) -> bool:
-        """Whether the tasks of all endpoints are running, and the task that wakes them."""
-        tasks = [*self._tasks.values(), *([] if self._looking is None else [self._looking])]
-        return not self._stop.is_set() and not any(task.done() for task in tasks)
+        """Whether everything that was begun is running."""
+        tasks = [*self._running.values(), *([] if self._looking is None else [self._looking])]
+        return not self._stop.is_set() and self.leases.alive and not any(task.done() for task in tasks)
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """The background tasks whose leases this process holds."""
+        return [task for name, task in self._running.items() if name in self._works]
 
     def failing_lanes(self) -> dict[str, str]:
         """The endpoints whose deliveries cannot be claimed, and why: the queue was not read, or the task stopped."""
         failing = {}
         for seq, lane in self._lanes.items():
-            failure = "its task stopped unexpectedly" if self._tasks[seq].done() else lane.failure
+            ended = self._running[endpoint_lease(seq)].done()
+            failure = "its task stopped unexpectedly" if ended else lane.failure
             if failure is not None:
                 failing[lane.name] = failure
         return failing
 
-    def _follow(self) -> None:
-        if self._stop.is_set():
-            return
+    def endpoints(self) -> Mapping[int, bool]:
         opened = self._configuration.endpoints
-        for seq, target in opened.items():
+        return {endpoint.seq: endpoint.seq in opened for endpoint in self._configuration.snapshot.endpoints}
+
+    def task_leases(self) -> Collection[str]:
+        return self._works.keys()
+
+    def is_under_way(self, name: str) -> bool:
+        return name in self._running
+
+    async def prepare(self, names: Sequence[str]) -> None:
+        await self._watch.follow()
+        seqs = [seq for name in names if (seq := endpoint_of(name)) is not None]
+        if seqs:
+            now_ms = self._clock.now_ms()
+            await self._store.bound_times(seqs, now_ms=now_ms, latest_ms=now_ms + MAX_WAIT_MS)
+            self._breakers = await self._store.breakers()
+
+    def begin(self, lease: Lease) -> None:
+        seq = endpoint_of(lease.name)
+        if seq is None:
+            stop = self._stops[lease.name] = asyncio.Event()
+            self._running[lease.name] = asyncio.create_task(self._works[lease.name](stop), name=lease.name)
+            return
+        target = self._configuration.endpoints.get(seq)
+        if target is None:
+            return  # it cannot be used since a moment ago
+        lane = self._lanes[seq] = Lane(
+            target,
+            term=lease.term,
+            store=self._store,
+            configuration=self._configuration,
+            deliverer=self._deliverer,
+            clock=self._clock,
+            watch=self._watch,
+            alerts=self._alerts,
+            metrics=self._metrics,
+            breaker=rules.taken_up(self._breakers.get(seq, Breaker()), self._clock.now_ms()),
+        )
+        task = asyncio.create_task(lane.run(), name=f"deliver {target.endpoint.id}")
+        task.add_done_callback(log_end)
+        self._running[lease.name] = task
+        self._metrics.paused.labels(target.endpoint.name).set(int(target.endpoint.paused_reason is not None))
+        self._metrics.held.set(len(self._lanes))
+
+    def end(self, names: Iterable[str]) -> Mapping[str, asyncio.Task[None] | None]:
+        ending = {}
+        for name in names:
+            ending[name] = self._running.get(name)
+            seq = endpoint_of(name)
+            if seq is None:
+                stop = self._stops.get(name)
+                if stop is not None:
+                    stop.set()
+            elif seq in self._lanes:
+                self._lanes.pop(seq).stop()
+            task = ending[name]
+            if task is not None:
+                task.add_done_callback(partial(self._forget, name))
+        self._metrics.held.set(len(self._lanes))
+        return ending
+
+    def drop(self, names: Iterable[str]) -> None:
+        for name, task in self.end(names).items():
+            self._running.pop(name, None)
+            if task is not None:
+                task.cancel()
+
+    def _forget(self, name: str, task: asyncio.Task[None]) -> None:
+        if self._running.get(name) is task:
+            del self._running[name]
+
+    def _follow(self) -> None:
+        for seq, target in self._configuration.endpoints.items():
             lane = self._lanes.get(seq)
-            if lane is None:
-                kept = rules.taken_up(self._breakers.get(seq, Breaker()), self._clock.now_ms())
-                lane = self._lanes[seq] = Lane(
-                    target,
-                    store=self._store,
-                    configuration=self._configuration,
-                    deliverer=self._deliverer,
-                    clock=self._clock,
-                    watch=self._watch,
-                    alerts=self._alerts,
-                    metrics=self._metrics,
-                    breaker=kept,
-                )
-                self._tasks[seq] = asyncio.create_task(lane.run(), name=f"deliver {target.endpoint.id}")
-            else:
+            if lane is not None:
                 lane.change(target)
-            self._metrics.paused.labels(target.endpoint.name).set(int(target.endpoint.paused_reason is not None))
-        for seq in self._lanes.keys() - opened.keys():
-            lane = self._lanes.pop(seq)
-            lane.stop()
-            self._breakers[seq] = lane.breaker
-            # The task ends after its page; the reference keeps it from being collected before.
-            task = self._tasks.pop(seq)
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
-            task.add_done_callback(log_end)
+                self._metrics.paused.labels(target.endpoint.name).set(int(target.endpoint.paused_reason is not None))
+        self.leases.look()
 
     async def _look_at_queues(self) -> None:
         """Wakes the lanes whose queues have something due: what became due, and what another process has put in. One

@@ -1,6 +1,6 @@
-"""The database as the rest of Nicobar sees it, in narrow protocols: the queue (hot path), the catalogue
-(configuration and look-ups), access, replays, retention, history (messages and attempts), users and drafts (of the
-dashboard). Every store passes the same contract suite, `tests/contracts`.
+"""The database as the rest of Nicobar sees it, in narrow protocols: the queue (hot path), leases of workers, the
+catalogue (configuration and look-ups), access, replays, retention, history (messages and attempts), users and drafts
+(of the dashboard). Every store passes the same contract suite, `tests/contracts`.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from nicobar.store.catalogue import (
 from nicobar.store.condition import Condition
 from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.history import History
+from nicobar.store.leases import Beats, Lease, Leases
 from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Queue
 from nicobar.store.replays import (
     FailureGroup,
@@ -57,7 +58,7 @@ from nicobar.store.retention import CleanUp, Retention, Step
 from nicobar.store.users import Users
 
 
-class Store(Queue, Catalogue, Access, Replays, Retention, History, Users, Drafts, Protocol):
+class Store(Queue, Leases, Catalogue, Access, Replays, Retention, History, Users, Drafts, Protocol):
     """A database with all of these protocols."""
 
     async def check(self) -> None:
@@ -84,6 +85,7 @@ __all__ = [
     "Audited",
     "Backlog",
     "BasedOn",
+    "Beats",
     "Catalogue",
     "Change",
     "Claimed",
@@ -98,6 +100,8 @@ __all__ = [
     "Finished",
     "History",
     "KeptAnswer",
+    "Lease",
+    "Leases",
     "NewMessage",
     "NewTask",
     "PasswordLink",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -49,10 +48,9 @@ class Location(Protocol):
         """At most so many problems; reads all of it. Raises StoreUnusable."""
         ...
 
-    def only_worker(self, lost: Callable[[], None]) -> AbstractContextManager[Callable[[], bool]]:
-        """Holds the place of the one process that delivers. Raises UserError where another one does. Where the place
-        is lost to another process later, `lost` is called, in a thread. Gives a cheap look whether the place was
-        confirmed a moment ago: without that another process may have it soon, so nothing may be sent.
+    def worker_place(self) -> AbstractContextManager[bool]:
+        """Holds the place of a process that delivers. Gives whether it is the only place; raises UserError where
+        another process has that.
         """
         ...
 

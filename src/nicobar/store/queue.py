@@ -99,17 +99,18 @@ class Queue(Protocol):
         ...
 
     async def claim(
-        self, endpoint_seq: int, *, now_ms: int, limit: int, max_bytes: int, lease_ms: int
+        self, endpoint_seq: int, *, term: int, now_ms: int, limit: int, max_bytes: int, lease_ms: int
     ) -> list[Claimed]:
         """Leases due deliveries of one endpoint, the longest due first: at most `limit`, with bodies of at most
-        `max_bytes` in total (the first always fits). Deliveries with an expired lease are leased again.
+        `max_bytes` in total (the first always fits). Deliveries with an expired lease are leased again. Nothing is
+        claimed unless the endpoint's own lease has this term, 0 if it was never taken: raises LeaseLost.
         """
         ...
 
     async def record(self, finished: Sequence[Finished]) -> int:
         """Stores the attempts and updates the deliveries, in one transaction; a finished delivery makes the next one
-        of its customer due. If the lease is no longer held, the attempt is stored and the delivery is not changed.
-        Returns how many deliveries changed.
+        of its customer due. If the lease is no longer held, as after another worker has taken the endpoint over, the
+        attempt is stored and the delivery is not changed. Returns how many deliveries changed.
         """
         ...
 
@@ -121,21 +122,16 @@ class Queue(Protocol):
         """The same for all endpoints, by their `seq`; endpoints with none are left out."""
         ...
 
-    async def release_leases(self) -> int:
-        """Makes all deliveries that are being sent due again. Called at the start of the only worker. Returns how
-        many there were.
+    async def shift_times(self, endpoint_seqs: Sequence[int], *, after_ms: int, by_ms: int) -> int:
+        """Shifts these endpoints' due times and leases after `after_ms` by `by_ms`, after the machine's clock was
+        set: what was due in five minutes still is. Returns how many were shifted.
         """
         ...
 
-    async def shift_times(self, *, after_ms: int, by_ms: int) -> int:
-        """Shifts due times and leases after `after_ms` by `by_ms`, after the machine's clock was set: what was due in
-        five minutes still is. Returns how many were shifted.
-        """
-        ...
-
-    async def bound_times(self, *, now_ms: int, latest_ms: int) -> int:
-        """Makes deliveries that wait for their first attempt due now, and limits other due times to `latest_ms`,
-        except for scheduled messages. Called at a start, when the clock may be behind. Returns how many changed.
+    async def bound_times(self, endpoint_seqs: Sequence[int], *, now_ms: int, latest_ms: int) -> int:
+        """Makes these endpoints' deliveries due now that wait for their first attempt, and limits other due times to
+        `latest_ms`, except for scheduled messages. For who takes an endpoint: the clock by which they were set may
+        have been ahead. Returns how many changed.
         """
         ...
 
@@ -149,6 +145,8 @@ class Queue(Protocol):
         """The stored breakers, by the endpoints' `seq`."""
         ...
 
-    async def keep_breaker(self, endpoint_seq: int, breaker: Breaker) -> None:
-        """Stores the breaker, for the next start and for the dashboard."""
+    async def keep_breaker(self, endpoint_seq: int, breaker: Breaker, *, term: int) -> None:
+        """Stores the breaker, for who takes the endpoint next and for the dashboard, if the endpoint's lease has this
+        term, 0 if it was never taken.
+        """
         ...

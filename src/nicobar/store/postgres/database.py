@@ -76,10 +76,12 @@ class PostgresDatabase:
         return appended
 
     async def claim(
-        self, endpoint_seq: int, *, now_ms: int, limit: int, max_bytes: int, lease_ms: int
+        self, endpoint_seq: int, *, term: int, now_ms: int, limit: int, max_bytes: int, lease_ms: int
     ) -> list[Claimed]:
+        bounds = {"now_ms": now_ms, "limit": limit, "max_bytes": max_bytes, "lease_ms": lease_ms}
+
         def work(session: PostgresSession) -> list[Claimed]:
-            return claim(session, endpoint_seq, now_ms=now_ms, limit=limit, max_bytes=max_bytes, lease_ms=lease_ms)
+            return claim(session, endpoint_seq, term=term, **bounds)
 
         return await self._writers.run(lambda connection: _write(connection, work))
 

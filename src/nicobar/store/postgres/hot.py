@@ -9,11 +9,12 @@ import msgspec
 from nicobar.model import Attempt, DeliveryState
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
+from nicobar.store.leases import endpoint_lease
 from nicobar.store.postgres.connection import PostgresSession
 from nicobar.store.queue import Appended, Claimed, Finished, NewMessage
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import json_text, write_audit_line
-from nicobar.store.tables.queue import free_next, give_back
+from nicobar.store.tables.queue import check_lease, free_next, give_back
 from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text
 
 
@@ -93,11 +94,14 @@ def _duplicate(new: NewMessage, first: tuple[str, str, bytes]) -> Appended:
 
 
 def claim(
-    session: PostgresSession, endpoint_seq: int, *, now_ms: int, limit: int, max_bytes: int, lease_ms: int
+    session: PostgresSession, endpoint_seq: int, *, term: int, now_ms: int, limit: int, max_bytes: int, lease_ms: int
 ) -> list[Claimed]:
     session.lock(endpoint_seq)
-    values = {"endpoint_seq": endpoint_seq, "now_ms": now_ms, "limit": limit, "max_bytes": max_bytes}
-    rows = session.rows("claim_deliveries", values | {"ends_at_ms": now_ms + lease_ms})
+    of = {"endpoint_seq": endpoint_seq, "lease_name": endpoint_lease(endpoint_seq), "term": term}
+    bounds = {"now_ms": now_ms, "limit": limit, "max_bytes": max_bytes, "ends_at_ms": now_ms + lease_ms}
+    rows = session.rows("claim_deliveries", {**of, **bounds})
+    if not rows:
+        check_lease(session, endpoint_seq, term)
     return [_claimed(endpoint_seq, message(row), *row[MESSAGE_COLUMNS:]) for row in rows]
 
 

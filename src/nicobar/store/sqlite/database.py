@@ -66,9 +66,9 @@ class SqliteDatabase:
         return appended
 
     async def claim(
-        self, endpoint_seq: int, *, now_ms: int, limit: int, max_bytes: int, lease_ms: int
+        self, endpoint_seq: int, *, term: int, now_ms: int, limit: int, max_bytes: int, lease_ms: int
     ) -> list[Claimed]:
-        return await self._commits.submit(claim_many, Claim(endpoint_seq, now_ms, limit, max_bytes, lease_ms))
+        return await self._commits.submit(claim_many, Claim(endpoint_seq, term, now_ms, limit, max_bytes, lease_ms))
 
     async def record(self, finished: Sequence[Finished]) -> int:
         return await self._commits.submit(record_many, finished)

@@ -10,11 +10,12 @@ import msgspec
 from nicobar.model import Attempt, DeliveryState
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
+from nicobar.store.leases import endpoint_lease
 from nicobar.store.queue import Appended, Claimed, Finished, NewMessage
 from nicobar.store.sqlite.connection import SQL, SqliteSession
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import existing, json_text, write_audit_line
-from nicobar.store.tables.queue import give_back
+from nicobar.store.tables.queue import check_lease, give_back
 from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text
 
 
@@ -22,6 +23,7 @@ class Claim(NamedTuple):
     """What `Queue.claim` is asked."""
 
     endpoint_seq: int
+    term: int
     now_ms: int
     limit: int
     max_bytes: int
@@ -73,26 +75,30 @@ def _append(session: SqliteSession, new: NewMessage, audit_line: Audited | None)
 
 
 def claim_many(session: SqliteSession, claims: Sequence[Claim]) -> list[list[Claimed]]:
-    return [_claim(session, *values) for values in claims]
+    return [_claim(session, asked) for asked in claims]
 
 
-def _claim(  # noqa: PLR0917 - the values of a `Claim`
-    session: SqliteSession, endpoint_seq: int, now_ms: int, limit: int, max_bytes: int, lease_ms: int
-) -> list[Claimed]:
+def _claim(session: SqliteSession, asked: Claim) -> list[Claimed]:
     claimed: list[Claimed] = []
     size_bytes = 0
-    due = {"endpoint_seq": endpoint_seq, "now_ms": now_ms, "limit": limit}
+    due = {
+        "endpoint_seq": asked.endpoint_seq,
+        "lease_name": endpoint_lease(asked.endpoint_seq),
+        "term": asked.term,
+        "now_ms": asked.now_ms,
+        "limit": asked.limit,
+    }
     rows = session.connection.execute(SQL["claimable_deliveries"], due)
     for row in rows:
         found = message(row)
         size_bytes += len(found.body)
-        if claimed and size_bytes > max_bytes:
+        if claimed and size_bytes > asked.max_bytes:
             break
         tries, lease, edition, manual, replay_key = row[MESSAGE_COLUMNS:]
         claimed.append(
             Claimed(
                 message=found,
-                endpoint_seq=endpoint_seq,
+                endpoint_seq=asked.endpoint_seq,
                 lease=lease + 1,
                 tries=tries,
                 edition=edition,
@@ -103,8 +109,11 @@ def _claim(  # noqa: PLR0917 - the values of a `Claim`
     rows.close()
     if claimed:
         seqs = [item.message.seq for item in claimed]
-        values = {"endpoint_seq": endpoint_seq, "message_seqs": seqs, "ends_at_ms": now_ms + lease_ms}
+        ends_at_ms = asked.now_ms + asked.lease_ms
+        values = {"endpoint_seq": asked.endpoint_seq, "message_seqs": seqs, "ends_at_ms": ends_at_ms}
         session.run("lease_deliveries", values)
+    else:
+        check_lease(session, asked.endpoint_seq, asked.term)
     return claimed
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
@@ -52,7 +52,7 @@ class SqliteLocation:
         return find_damage(self._path, limit=limit)
 
     @contextmanager
-    def only_worker(self, lost: Callable[[], None]) -> Iterator[Callable[[], bool]]:  # noqa: ARG002 - a file's lock is not lost
+    def worker_place(self) -> Iterator[bool]:
         """By a lock on a file beside the database itself, whatever links lead to it; the system lets go of it however
         the process ends.
         """
@@ -74,6 +74,6 @@ class SqliteLocation:
                     f"Another worker is already running on this database ({path}).",
                     "Stop it first, or start this process with --role web.",
                 ) from error
-            yield lambda: True
+            yield True
         finally:
             os.close(handle)

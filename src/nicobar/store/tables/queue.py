@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from nicobar.errors import LeaseLost
 from nicobar.model import Breaker
 from nicobar.store.catalogue import Audited
+from nicobar.store.leases import endpoint_lease
 from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage
 from nicobar.store.session import Session
 from nicobar.store.stored_reasons import read_breaker
@@ -19,10 +21,10 @@ class QueueTables(Tables):
         return await self._database.append(message, audit_line)
 
     async def claim(
-        self, endpoint_seq: int, *, now_ms: int, limit: int, max_bytes: int, lease_ms: int
+        self, endpoint_seq: int, *, term: int, now_ms: int, limit: int, max_bytes: int, lease_ms: int
     ) -> list[Claimed]:
         return await self._database.claim(
-            endpoint_seq, now_ms=now_ms, limit=limit, max_bytes=max_bytes, lease_ms=lease_ms
+            endpoint_seq, term=term, now_ms=now_ms, limit=limit, max_bytes=max_bytes, lease_ms=lease_ms
         )
 
     async def record(self, finished: Sequence[Finished]) -> int:
@@ -35,14 +37,13 @@ class QueueTables(Tables):
     async def due_times(self) -> Mapping[int, int]:
         return {seq: due_at_ms for seq, due_at_ms in await self._rows("due_times") if due_at_ms is not None}
 
-    async def release_leases(self) -> int:
-        return await self._run("release_leases")
+    async def shift_times(self, endpoint_seqs: Sequence[int], *, after_ms: int, by_ms: int) -> int:
+        of = {"endpoint_seqs": list(endpoint_seqs)}
+        return await self._run("shift_times", of | {"after_ms": after_ms, "by_ms": by_ms})
 
-    async def shift_times(self, *, after_ms: int, by_ms: int) -> int:
-        return await self._run("shift_times", {"after_ms": after_ms, "by_ms": by_ms})
-
-    async def bound_times(self, *, now_ms: int, latest_ms: int) -> int:
-        return await self._run("bound_times", {"now_ms": now_ms, "latest_ms": latest_ms})
+    async def bound_times(self, endpoint_seqs: Sequence[int], *, now_ms: int, latest_ms: int) -> int:
+        of = {"endpoint_seqs": list(endpoint_seqs)}
+        return await self._run("bound_times", of | {"now_ms": now_ms, "latest_ms": latest_ms})
 
     async def backlog(self, endpoint_seq: int | None = None) -> list[Backlog]:
         name = "backlog" if endpoint_seq is None else "backlog_of_endpoint"
@@ -55,8 +56,16 @@ class QueueTables(Tables):
     async def breakers(self) -> Mapping[int, Breaker]:
         return {seq: read_breaker(content) for seq, content in await self._rows("breakers")}
 
-    async def keep_breaker(self, endpoint_seq: int, breaker: Breaker) -> None:
-        await self._run("keep_breaker", {"endpoint_seq": endpoint_seq, "content": json_text(breaker)})
+    async def keep_breaker(self, endpoint_seq: int, breaker: Breaker, *, term: int) -> None:
+        of = {"endpoint_seq": endpoint_seq, "lease_name": endpoint_lease(endpoint_seq), "term": term}
+        await self._run("keep_breaker", of | {"content": json_text(breaker)})
+
+
+def check_lease(session: Session, endpoint_seq: int, term: int) -> None:
+    """Raises LeaseLost where the endpoint's lease has another term."""
+    row = session.row("lease_term", {"name": endpoint_lease(endpoint_seq)})
+    if term != (0 if row is None else row[0]):
+        raise LeaseLost("lease_lost", f"Another worker delivers for endpoint {endpoint_seq}.", "Nothing to do.")
 
 
 def give_back(session: Session, message_seqs: Sequence[int], endpoint_seq: int) -> int:

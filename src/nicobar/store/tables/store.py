@@ -8,6 +8,7 @@ from nicobar.store.tables.access import AccessTables
 from nicobar.store.tables.catalogue import CatalogueTables
 from nicobar.store.tables.drafts import DraftTables
 from nicobar.store.tables.history import HistoryTables
+from nicobar.store.tables.leases import LeaseTables
 from nicobar.store.tables.queue import QueueTables
 from nicobar.store.tables.replays import ReplayTables
 from nicobar.store.tables.retention import RetentionTables
@@ -16,6 +17,7 @@ from nicobar.store.tables.users import UserTables
 
 class TableStore(
     QueueTables,
+    LeaseTables,
     CatalogueTables,
     AccessTables,
     ReplayTables,

@@ -1,10 +1,12 @@
 -- Leases deliveries that are due, the longest due first, and those whose lease has expired: at most `limit`, whose bodies
--- together have at most `max_bytes` (the first always fits). One whose lease has expired may have been sent.
+-- together have at most `max_bytes` (the first always fits). One whose lease has expired may have been sent. None where the
+-- endpoint's lease has another term.
 WITH due AS (
     SELECT d.message_seq, d.due_at_ms, octet_length(m.body) AS size_bytes
     FROM deliveries AS d JOIN messages AS m ON m.seq = d.message_seq
     WHERE d.endpoint_seq = :endpoint_seq AND d.due_at_ms <= :now_ms AND d.position <> 0
         AND EXISTS (SELECT 1 FROM endpoints WHERE seq = :endpoint_seq AND NOT removed)
+        AND {lease_has_term}
     ORDER BY d.due_at_ms, d.message_seq LIMIT :limit
 ), chosen AS (
     SELECT message_seq, due_at_ms, row_number() OVER (ORDER BY due_at_ms, message_seq) AS number,

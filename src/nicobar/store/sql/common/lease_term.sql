@@ -1,0 +1,2 @@
+-- The term of a lease.
+SELECT term FROM leases WHERE name = :name

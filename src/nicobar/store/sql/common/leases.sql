@@ -1,0 +1,2 @@
+-- All leases.
+SELECT name, holder, term FROM leases

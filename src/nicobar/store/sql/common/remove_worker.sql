@@ -1,0 +1,2 @@
+-- Removes a worker, which holds nothing from then on.
+DELETE FROM workers WHERE id = :id

@@ -1,0 +1,2 @@
+-- All workers with their beats.
+SELECT id, beat FROM workers
