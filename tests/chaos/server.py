@@ -41,8 +41,8 @@ SHORTENED: Mapping[str, Mapping[str, object]] = {
 }
 # Where several processes deliver: how long it takes until another one takes over, and what waits for that.
 SHORTENED_TOO: Mapping[str, Mapping[str, object]] = {
-    "nicobar.store.postgres.location": {"_LOOK_S": 0.2, "_FREED_MS": 1_000, "MAX_UNCONFIRMED_MS": 500},
-    "nicobar.pipeline.standby": {"STANDBY_MS": 100},
+    "nicobar.connectors.transport": {"TIMEOUT_MS": 2_000},
+    "nicobar.pipeline.leases": {"BEAT_MS": 400, "DEAD_MS": 1_600, "MAX_UNCONFIRMED_MS": 1_000, "LEFT_MS": 2_500},
 }
 # How long a call is let run before a death in its midst. What is held takes longer than what is slow.
 DURING_S = {Moment.DURING: 0.001, Moment.HELD: 1.0}

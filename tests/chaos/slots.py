@@ -154,6 +154,8 @@ class Slot:
 
     async def _end(self, life: Life, point: Point) -> Point:
         scene = self._arena.scene
+        if self._role is Role.WORKER and point in {ANYWHERE, STOP, FREEZE}:
+            await self._has_sent(life)
         match point:
             case _ if point == ANYWHERE:
                 await life.dies_within(self._chance.uniform(0, scene.calm_s))
@@ -190,6 +192,12 @@ class Slot:
                 place = self._arena.site.destinations.index(sendings[-1].to)
                 await self._arena.weather[place].hold(scene.hold_ms)
             await life.dies_within(HELD_S if sendings else LOOK_S)
+
+    async def _has_sent(self, life: Life) -> None:
+        """Returns when the worker has something to lose."""
+        until_s = time.monotonic() + self._arena.scene.life_s
+        while not life.dead and not life.sendings() and time.monotonic() < until_s:
+            await life.dies_within(LOOK_S)
 
     def _lose(self, life: Life, how: str) -> None:
         """Notes that a worker is lost now."""
