@@ -135,7 +135,11 @@ class Chaos:
             answered_as_repeated=load.repeats,
             activities=sum(len(each["activities"]) for each in contents),
             left_out_by_id=sum(request["duplicates"] for each in contents for request in each["requests"]),
-            take_overs=take_overs(self._tally.losses, {life.number: life.sendings() for life in self._tally.lives}),
+            take_overs=take_overs(
+                self._tally.losses,
+                {life.number: life.sendings() for life in self._tally.lives},
+                self._tally.outages_ns,
+            ),
             unfinished=unfinished,
             orphans=self._tally.orphans,
             verdict=total(verdicts),
@@ -185,6 +189,7 @@ class Chaos:
                 await asyncio.sleep(LOOK_S)
             if self._is_over():
                 return
+            self._tally.outages_ns.append(time.monotonic_ns())
             await self._site.outages.make(self._chance.uniform(0, self._scene.max_outage_s))
             self._tally.kills[None, DATABASE] += 1
 

@@ -47,6 +47,7 @@ class Tally:
     lives: list[Life] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=itertools.count)
     losses: list[Loss] = field(default_factory=list)
+    outages_ns: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

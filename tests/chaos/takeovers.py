@@ -38,10 +38,14 @@ class TakeOvers(Record):
     max_ms: int
 
 
-def take_overs(losses: Sequence[Loss], noted: Mapping[int, Sequence[Sending]]) -> dict[str, TakeOvers]:
-    """By how the worker was lost. An endpoint counts for a worker that was the last to send to it. It does not count
-    if the same worker was the next, too, as one that was frozen too briefly is.
+def take_overs(
+    losses: Sequence[Loss], noted: Mapping[int, Sequence[Sending]], outages_ns: Sequence[int] = ()
+) -> dict[str, TakeOvers]:
+    """By how the worker was lost, and those for themselves during which no other one was and the database stayed. An
+    endpoint counts for a worker that was the last to send to it. It does not count if the same worker was the next,
+    too, as one that was frozen too briefly is.
     """
+    disturbed_ns = [*(loss.at_ns for loss in losses), *outages_ns]
     sent: defaultdict[str, list[tuple[int, int, bool]]] = defaultdict(list)
     for worker, sendings in noted.items():
         for item in sendings:
@@ -55,7 +59,10 @@ def take_overs(losses: Sequence[Loss], noted: Mapping[int, Sequence[Sending]]) -
             if place and order[place - 1][1] == loss.worker:
                 following = next((item for item in order[place:] if item[2]), None)
                 if following is not None and following[1] != loss.worker:
-                    found[loss.how].append((following[0] - loss.at_ns) // 1_000_000)
+                    took_ms = (following[0] - loss.at_ns) // 1_000_000
+                    found[loss.how].append(took_ms)
+                    if not any(loss.at_ns < at_ns < following[0] for at_ns in disturbed_ns):
+                        found[f"{loss.how} alone"].append(took_ms)
     return {
         how: TakeOvers(count=len(all_ms), p50_ms=int(median(all_ms)), max_ms=max(all_ms))
         for how, all_ms in sorted(found.items())

@@ -95,7 +95,9 @@ def test_a_take_over_ends_with_the_first_answer_that_another_worker_gets():
     second = [sending(5, "a"), sending(6, "a", accepted=True), sending(0, "c")]
     losses = [Loss(how="killed", worker=0, at_ns=4_000_000)]
     # The worker goes on with b itself, and c was never its own.
-    assert take_overs(losses, {0: first, 1: second}) == {"killed": TakeOvers(count=1, p50_ms=2, max_ms=2)}
+    once = TakeOvers(count=1, p50_ms=2, max_ms=2)
+    assert take_overs(losses, {0: first, 1: second}) == {"killed": once, "killed alone": once}
+    assert take_overs(losses, {0: first, 1: second}, outages_ns=[5_000_000]) == {"killed": once}
 
 
 def sending(at_ms: int, to: str, *, accepted: bool = False) -> Sending:
