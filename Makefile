@@ -69,7 +69,7 @@ imports: $(READY)
 format: $(READY) ## Format the code and apply automatic lint fixes
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: $(READY) ## Measure throughput, latency, CPU and memory (ARGS="whole --keep FILE", "--compare FILE")
+bench: $(READY) ## Measure throughput, latency, CPU and memory (ARGS="whole --keep FILE", "--compare FILE", "--postgresql")
 	@PYTHONPATH=.:tests $(BIN)/python -m bench $(ARGS)
 
 chaos: $(READY) ## Kill the server at every stage, hundreds of times, and check that no event is lost (ARGS="--seed N", ARGS=--postgresql)

@@ -29,7 +29,7 @@ async def main(given: argparse.Namespace) -> None:
     print(machine(), flush=True)
 
     async def from_outside() -> None:
-        report = await whole(machine(), WORK)
+        report = await whole(machine(), WORK, postgresql=given.postgresql)
         earlier = msgspec.json.decode(given.compare.read_bytes(), type=Report) if given.compare else None
         print(table(report, earlier))
         if given.keep:
@@ -65,6 +65,7 @@ if __name__ == "__main__":
         help=f"what to measure (default: {' '.join(DEFAULT)}); also pipeline, isolation, backlog, dashboard",
     )
     parser.add_argument("--waiting", type=int, default=200_000, help="number of deliveries in the large backlog")
+    parser.add_argument("--postgresql", action="store_true", help="run `whole` on a PostgreSQL server of its own")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="save the figures of `whole` as JSON")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="compare with figures saved by --keep")
     asyncio.run(main(parser.parse_args()))

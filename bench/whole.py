@@ -4,6 +4,8 @@ Each round measures, with signed `payment.succeeded` webhooks of one customer ea
 accepting (role web, against an application that does nothing on the same server), draining the accepted events (role
 worker), both at once (role all), and the latency from when an event was due to its first sight at the sink at fixed
 rates. Three rounds, the median of each figure; figures are compared within one round.
+
+CPU time is that of all processes of Nicobar, and of the database server where there is one.
 """
 
 from __future__ import annotations
@@ -23,11 +25,12 @@ from pathlib import Path
 import aiohttp
 import msgspec
 
-from bench.processes import NICOBAR, START_S, Talking, cost, serving, talking
+from bench.processes import NICOBAR, START_S, Cost, Talking, cost, serving, talking
 from bench.sender import Plan, Sent
 from bench.sink import Seen
 from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.model import Record
+from support.postgres import Cluster
 
 ROUNDS = 3
 CONNECTIONS = 64
@@ -68,6 +71,14 @@ class Installation(Record):
     path: str
     secret: str
     environment: Mapping[str, str]
+    server_pid: int | None
+
+    def cost(self, pid: int) -> Cost:
+        """What `nicobar serve` and the database server have used; the memory is Nicobar's."""
+        own = cost(pid)
+        if self.server_pid is None:
+            return own
+        return msgspec.structs.replace(own, cpu_s=own.cpu_s + cost(self.server_pid).cpu_s)
 
 
 class Report(Record):
@@ -78,14 +89,14 @@ class Report(Record):
     figures: tuple[Figure, ...]
 
 
-async def one_round(work: Path) -> list[Figure]:
+async def one_round(work: Path, server: Cluster | None) -> list[Figure]:
     """Every figure once. Raises RuntimeError when an event was rejected, lost or sent more than once."""
     figures = [await _ceiling(work)]
     most = max(EVENTS, *RATES_PER_S.values())
     async with talking("bench.sink", str(most)) as sink:
         sink_port = int(await sink.read())
-        figures += await _accept_then_drain(await _install(work / "apart", sink_port), sink)
-        figures += await _together(await _install(work / "together", sink_port), sink)
+        figures += await _accept_then_drain(await _install(work / "apart", sink_port, server), sink)
+        figures += await _together(await _install(work / "together", sink_port, server), sink)
     by_name = {figure.name: figure.value for figure in figures}
     return [
         *figures,
@@ -112,9 +123,9 @@ async def _accept_then_drain(at: Installation, sink: Talking) -> list[Figure]:
     plan = _plan(at.data_dir, at.port, at.path, at.secret, count=EVENTS)
     async with serving(at.port, at.data_dir, at.environment, "--role", "web") as pid:
         await _ready(at.port)
-        before = cost(pid)
+        before = at.cost(pid)
         sent = await _send(plan)
-        after = cost(pid)
+        after = at.cost(pid)
     waits_ms = [(end - due) / 1e6 for due, end in _times(plan)]
     figures = [
         Figure(name="accepting", value=sent.accepted / sent.took_s, unit="/s", better="more"),
@@ -138,11 +149,11 @@ async def _together(at: Installation, sink: Talking) -> list[Figure]:
     async with serving(at.port, at.data_dir, at.environment) as pid:
         await _ready(at.port)
         await sink.ask("forget")
-        before = cost(pid)
+        before = at.cost(pid)
         plan = _plan(at.data_dir, at.port, at.path, at.secret, count=EVENTS)
         await _send(plan)
         _, first_ns = await _all_seen(at.data_dir, sink, EVENTS)
-        after = cost(pid)
+        after = at.cost(pid)
         began_ns = min(due for due, _ in _times(plan))
         figures += [
             Figure(name="end to end", value=EVENTS / ((max(first_ns) - began_ns) / 1e9), unit="/s", better="more"),
@@ -157,10 +168,10 @@ async def _together(at: Installation, sink: Talking) -> list[Figure]:
 async def _at_rate(at: Installation, sink: Talking, rate: int, count: int, pid: int) -> list[Figure]:
     await sink.ask("forget")
     plan = _plan(at.data_dir, at.port, at.path, at.secret, count=count, rate_per_s=rate, series=f"r{rate}_")
-    before = cost(pid)
+    before = at.cost(pid)
     await _send(plan)
     _, first_ns = await _all_seen(at.data_dir, sink, count)
-    spent_s = cost(pid).cpu_s - before.cpu_s
+    spent_s = at.cost(pid).cpu_s - before.cpu_s
     latencies_ms = [(seen - due) / 1e6 for seen, (due, _) in zip(first_ns, _times(plan), strict=True)]
     return [
         *(
@@ -171,7 +182,7 @@ async def _at_rate(at: Installation, sink: Talking, rate: int, count: int, pid: 
     ]
 
 
-async def _install(directory: Path, sink_port: int) -> Installation:
+async def _install(directory: Path, sink_port: int, server: Cluster | None) -> Installation:
     data_dir = directory / "data"
     data_dir.mkdir(parents=True)
     secret = _new_secret()
@@ -180,9 +191,12 @@ async def _install(directory: Path, sink_port: int) -> Installation:
         "BENCH_SITE": "bench",
         "NICOBAR_ALLOWED_ADDRESSES": f"127.0.0.1:{sink_port}",
     }
+    if server is not None:
+        environment["NICOBAR_DATABASE_URL"] = server.create_database()
+        environment["NICOBAR_SECRET_KEY"] = secrets.token_hex(32)
     (directory / "handler.js").write_text(RECIPES[0].code, "utf-8")
     (directory / "nicobar.toml").write_text(CONFIGURATION.format(sink=f"http://127.0.0.1:{sink_port}"), "utf-8")
-    command = ["apply", str(directory / "nicobar.toml"), "--data-dir", str(data_dir)]
+    command = ["apply", str(directory / "nicobar.toml"), "--data-dir", str(data_dir), "--new-installation"]
     applying = await asyncio.create_subprocess_exec(
         NICOBAR, *command, stdout=PIPE, stderr=PIPE, env={**os.environ, **environment}
     )
@@ -196,6 +210,7 @@ async def _install(directory: Path, sink_port: int) -> Installation:
         path=path[path.index("/in/") :],
         secret=secret,
         environment=environment,
+        server_pid=None if server is None else server.pid,
     )
 
 
@@ -284,12 +299,13 @@ def _free_port() -> int:
         return port
 
 
-async def whole(machine: str, directory: Path) -> Report:
-    """Prints each round's progress; returns the medians."""
+async def whole(machine: str, directory: Path, *, postgresql: bool = False) -> Report:
+    """Prints each round's progress; returns the medians. `postgresql`: on a server of its own, which is durable."""
+    server = Cluster({"listen_addresses": ""}, within=Path("/var/tmp")) if postgresql else None
     rounds = []
     for number in range(1, ROUNDS + 1):
         with tempfile.TemporaryDirectory(dir=directory) as work:
-            rounds.append(await one_round(Path(work)))
+            rounds.append(await one_round(Path(work), server))
         print(f"  round {number} of {ROUNDS} done", flush=True)
     figures = tuple(
         msgspec.structs.replace(same[0], value=statistics.median(figure.value for figure in same))

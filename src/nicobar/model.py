@@ -233,7 +233,8 @@ ALERT_SOURCE_ID = "operational"
 class Message(Record):
     """One accepted event, its body kept byte for byte. `seq` grows in the order of acceptance. The body is empty once
     the message was erased. `channels` select the endpoints that receive it, `tags` are for search, `params` are
-    passed to the handler as `transformationsParams`.
+    passed to the handler as `transformationsParams`. The customer's email and name are empty if the event has
+    none; they are None if they are to be read from the body.
     """
 
     seq: int
@@ -251,6 +252,8 @@ class Message(Record):
     params: Json = None
     deliver_at_ms: int | None = None
     expunged_at_ms: int | None = None
+    customer_email: str | None = None
+    customer_name: str | None = None
 
 
 class DeliveryState(StrEnum):

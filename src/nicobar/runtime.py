@@ -38,6 +38,7 @@ from nicobar.settings import Role, Settings
 from nicobar.store import Store
 from nicobar.store.installation import KeyHolder, fix_for, opening
 from nicobar.store.location import locate
+from nicobar.store.migrations import Migrated
 from nicobar.use_cases.request_limit import RequestLimit
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.users import offer_setup_link
@@ -133,9 +134,9 @@ def _mark(gauge: Gauge, unusable: Iterable[Unusable]) -> None:
         gauge.labels(item.name).set(1)
 
 
-def prepare_database(settings: Settings, now_ms: int, *, new_installation: bool) -> tuple[Vault, list[str]]:
-    """Brings the database up to date with the key that belongs to it, both created where there is neither. Returns
-    the key and the names of the migrations that were applied. Blocks. Raises StoreUnusable.
+def prepare_database(settings: Settings, now_ms: int, *, new_installation: bool) -> tuple[Vault, Migrated]:
+    """Brings the database up to date with the key that belongs to it, both created where there is neither. Blocks.
+    Raises StoreUnusable.
     """
     make_data_dir(settings.data_dir)
     location = locate(settings.database)
@@ -147,13 +148,18 @@ def prepare_database(settings: Settings, now_ms: int, *, new_installation: bool)
         now_ms=now_ms,
     )
     with opening(*filter(None, [settings.data_dir, location.directory])):
-        applied = location.migrate(keys, now_ms)
-        return keys.settle(), applied
+        migrated = location.migrate(keys, now_ms)
+        return keys.settle(), migrated
 
 
 @asynccontextmanager
 async def open_store(
-    settings: Settings, clock: Clock, *, create: bool = True, new_installation: bool = False
+    settings: Settings,
+    clock: Clock,
+    *,
+    create: bool = True,
+    new_installation: bool = False,
+    on_migrated: Callable[[Migrated], None] = lambda _: None,
 ) -> AsyncIterator[tuple[Store, Vault]]:
     """The database and the key of its secrets; both are created where there is neither, unless `create` is false.
     Raises StoreUnusable.
@@ -166,12 +172,22 @@ async def open_store(
             f"No Nicobar database at {location.name}.",
             "Run this where `nicobar serve` runs, or pass its directory with --data-dir.",
         )
-    vault, _ = await asyncio.to_thread(prepare_database, settings, clock.now_ms(), new_installation=new_installation)
+    vault, migrated = await asyncio.to_thread(
+        prepare_database, settings, clock.now_ms(), new_installation=new_installation
+    )
+    on_migrated(migrated)
     store = location.open()
     try:
         yield store, vault
     finally:
         await store.close()
+
+
+def _log_migrations(migrated: Migrated) -> None:
+    if migrated.names:
+        log.info("database migrated", migrations=list(migrated.names))
+    if migrated.newer:
+        log.warning("database of a newer version", migrations=list(migrated.newer))
 
 
 @asynccontextmanager
@@ -189,7 +205,8 @@ async def run(
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        store, vault = await stack.enter_async_context(open_store(settings, clock, new_installation=new_installation))
+        opening_store = open_store(settings, clock, new_installation=new_installation, on_migrated=_log_migrations)
+        store, vault = await stack.enter_async_context(opening_store)
         runtime = Runtime(settings=settings, store=store, vault=vault, clock=clock)
         await runtime.configuration.refresh()
         _log_rejected_addresses(runtime)

@@ -49,6 +49,8 @@ WORK = Path(".build")
 DRAIN_S = 120
 LOOK_S = 0.1
 MAX_SHOWN = 10
+# A commit is written before it is acknowledged. That the disk has it, too, matters only when the machine itself ends.
+SERVER = {"listen_addresses": "", "max_connections": "200", "synchronous_commit": "on", "fsync": "off"}
 
 
 class Chaos:
@@ -243,8 +245,7 @@ def _cluster(wanted: Wanted) -> Iterator[Cluster | None]:
     # Its library is needed only here.
     from support.postgres import Cluster  # noqa: PLC0415
 
-    # A commit is written before it is acknowledged. That the disk has it, too, only matters when the machine ends.
-    cluster = Cluster(synchronous_commit="on", full_page_writes="on")
+    cluster = Cluster(SERVER)
     try:
         yield cluster
     finally:

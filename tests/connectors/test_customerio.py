@@ -10,6 +10,7 @@ from nicobar.connectors.customerio import CustomerIo
 from nicobar.errors import UserError
 from nicobar.model import Call, Customer, Level
 from nicobar.reasons import plain
+from support.json_counts import counted
 
 ADA = Customer(key="cus_1", email="ada@northpine.example", name="Ada")
 ENTITY = "https://track.customer.io/api/v2/entity"
@@ -496,3 +497,17 @@ def test_a_look_alike_host_never_gets_credentials(url):
         request = it.pack([call])
         assert request.url == "https://track.customer.io/api/v2/entity"
         assert "host" not in {name.lower() for name in request.headers}
+
+
+def test_each_call_is_encoded_once_and_never_decoded_again():
+    it = destination()
+    own = [call(person("event", name=name, attributes={"items": [1, 2]})) for name in "ab"]
+    with counted("encode", lambda value: isinstance(value, dict) and "action" in value) as encoded:
+        prepared = it.prepare(own, origin())
+    assert actions(prepared) == ["identify", "event", "event"]
+    assert len(encoded) == 3
+    sent = {call.body for call in prepared.calls}
+    with counted("decode", lambda content: content in sent) as decoded:
+        it.read(prepared.calls, answer(200))
+    assert decoded == []
+    assert actions(it.prepare(own, origin())) == ["event", "event"], "the profile is known now"

@@ -46,7 +46,7 @@ def prepared(payload: object, path: str = "/api/v2/entity", method: str = "POST"
         occurred_at_ms=NOW_S * 1000,
         now_ms=how.pop("now_ms", NOW_S * 1000 + 60_000),
         customer=how.pop("customer", None),
-        payload=how.pop("event", None),
+        body=msgspec.json.encode(how.pop("event", None)),
         test=how.pop("test", ""),
     )
     assert not how

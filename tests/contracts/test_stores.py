@@ -274,3 +274,13 @@ async def test_changes_are_made_all_or_none(store):
 async def test_two_endpoints_of_one_name_are_refused_in_words(store):
     with pytest.raises(NicobarError, match="An endpoint with this name already exists"):
         await store.change([await endpoint(store, "ep_9", "ep_1")])
+
+
+async def test_a_message_keeps_what_it_says_about_its_customer(store):
+    new = msgspec.structs.replace(message(1), customer_email="ada@northpine.example", customer_name="")
+    await store.append(new)
+    await store.append(message(2, "cus_2"))
+    kept, unread = [claimed.message for claimed in await claim(store)]
+    assert (kept.customer_email, kept.customer_name) == ("ada@northpine.example", "")
+    assert (unread.customer_email, unread.customer_name) == (None, None), "to be read from the body"
+    assert await store.message("msg_1") == kept

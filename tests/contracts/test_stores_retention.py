@@ -186,7 +186,7 @@ def new(number, app_id):
 
 
 async def test_one_message_is_expunged_with_what_its_attempts_say(store):
-    await post(store, 1, "a", body=b'{"mail":"ada@northpine.example"}')
+    await post(store, 1, "a", body=b'{"mail":"ada@northpine.example"}', customer_email="ada@northpine.example")
     await post(store, 2, "a")
     (one,) = await claim(store)
     sent = RequestRecord(method="POST", url="https://a.example", headers={}, body="ada@northpine.example")
@@ -196,6 +196,7 @@ async def test_one_message_is_expunged_with_what_its_attempts_say(store):
     assert await store.expunge_message("msg_1", now_ms=700)
     gone = await store.message("msg_1")
     assert (gone.body, gone.expunged_at_ms, gone.event_id) == (b"", 700, "evt_1")
+    assert (gone.customer_email, gone.customer_name) == (None, None)
     (attempt,) = await store.attempts("msg_1", "ep_1")
     assert (attempt.requests, attempt.response, attempt.console, str(attempt.reason)) == ((), "", (), "expunged")
     (delivery,) = await store.deliveries("msg_1")

@@ -70,7 +70,7 @@ def prepared(result: Calls, content: bytes, message_id: str = "msg_1"):
         occurred_at_ms=NOW_MS,
         now_ms=NOW_MS,
         customer=DODO.read({}, content).customer,
-        payload=msgspec.json.decode(content),
+        body=content,
     )
     return CustomerIo().open({}, {"site_id": "a", "api_key": "b"}).prepare(result.calls, origin)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
+import signal
 import sys
 import textwrap
+from asyncio.subprocess import DEVNULL, PIPE
 
 import pytest
 
@@ -12,6 +15,7 @@ from nicobar.nesting import MAX_DEPTH_LEVELS
 from nicobar.sandbox import Bounds, Broken, Calls, Failure, Untouched
 from nicobar.sandbox import pool as pools
 from nicobar.sandbox.pool import SandboxPool
+from support.patience import PATIENCE_S
 from support.sandbox_jobs import job, payload
 
 GOOD = "function handler(w) { w.payload = {type: 'person'}; return w; }"
@@ -61,7 +65,7 @@ def lying(tmp_path, monkeypatch):
     def start(lie: str, **bounds: int) -> SandboxPool:
         script = LIAR.replace("LIE", textwrap.indent(lie, " " * 8).lstrip()).replace("GOOD", repr(GOOD))
         monkeypatch.setattr(pools, "CHILD", (sys.executable, "-c", script, str(tmp_path / "starts")))
-        return SandboxPool(children=1, bounds=Bounds(**({"wall_ms": 20_000} | bounds)))
+        return SandboxPool(children=1, bounds=Bounds(**({"wall_ms": 120_000} | bounds)))
 
     return start
 
@@ -175,6 +179,16 @@ async def test_the_parent_s_memory_stays_bounded(lying):
         after_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert failed.failure is Failure.BAD_RESULT
     assert after_kib - before_kib < 32 * 1024
+
+
+async def test_a_child_that_writes_too_much_is_ended():
+    """The parent has stopped to read, as it does when it has read far ahead."""
+    writes = [sys.executable, "-c", "while True: print('x' * 1_000_000)"]
+    child = await asyncio.create_subprocess_exec(*writes, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
+    while child.stdout._transport.is_reading():
+        await asyncio.sleep(0)
+    async with asyncio.timeout(PATIENCE_S):
+        assert await pools.end(child) == -signal.SIGKILL
 
 
 async def test_stale_replies_reach_no_later_event(lying):

@@ -12,8 +12,10 @@ import sys
 import pytest
 import uvloop
 
-from nicobar.sandbox import Bounds, Broken, Calls, Canceled, Failure, Untouched
+from nicobar.sandbox import Bounds, Broken, Calls, Canceled, Failure, Untouched, child
 from nicobar.sandbox.pool import SandboxPool
+from nicobar.sandbox.replies import judge
+from support.json_counts import counted
 from support.patience import PATIENCE_S
 from support.sandbox_jobs import job, payload
 
@@ -392,3 +394,23 @@ async def test_job_that_cannot_be_sent_fails_alone(pool):
         with pytest.raises(TypeError):
             await pool.run([job(GOOD, params={"n": object()})])
         assert await payload(pool, GOOD) == {"type": "person"}
+
+
+COUNTED_PARSE = """JSON.parse = ((parse) => {
+  globalThis.parsed = () => count;
+  let count = 0;
+  return (text) => { if (text.includes("read-me-once")) count += 1; return parse(text); };
+})(JSON.parse);
+"""
+
+
+def test_the_engine_parses_a_body_once_and_encodes_its_result(monkeypatch):
+    monkeypatch.setattr(child, "_PRELUDE", COUNTED_PARSE + child._PRELUDE)
+    code = "function handler(w) { w.payload = {n: parsed(), note: w.payload.note}; return w; }"
+    jobs = [job(code, body=b'{"note":"read-me-once"}') for _ in range(2)]
+    contexts = child._Contexts()
+    with counted("encode", lambda value: "read-me-once" in str(value)) as encoded:
+        replies = [contexts.run(each, code, Bounds(), number) for number, each in enumerate(jobs)]
+    assert encoded == [], "what the engine wrote is measured and sent as it is"
+    calls = [judge(reply, number, Bounds()).calls for number, reply in enumerate(replies)]
+    assert [call.payload for (call,) in calls] == [{"n": n, "note": "read-me-once"} for n in (1, 2)]

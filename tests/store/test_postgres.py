@@ -6,6 +6,7 @@ import asyncio
 import re
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import psycopg
 import pytest
 from psycopg.pq import ExecStatus
@@ -60,8 +61,8 @@ def refusal(url: str) -> str:
 def test_processes_that_start_at_once_migrate_once(empty_url):
     with ThreadPoolExecutor(8) as threads:
         applied = list(threads.map(lambda _: apply_migrations(empty_url, 1), range(8)))
-    assert sorted(map(len, applied))[:-1] == [0] * 7
-    assert len(max(applied, key=len)) == len(load_migrations("postgres"))
+    numbers = sorted(len(migrated.names) for migrated in applied)
+    assert numbers == [0] * 7 + [len(load_migrations("postgres"))]
 
 
 def test_another_program_s_tables_are_left_alone(empty_url):
@@ -72,7 +73,7 @@ def test_another_program_s_tables_are_left_alone(empty_url):
 
 def test_a_database_of_a_newer_version_is_refused(url):
     with psycopg.connect(url) as connection:
-        connection.execute("INSERT INTO migrations VALUES (99, 'later', 'x', 1)")
+        connection.execute("INSERT INTO migrations VALUES (99, 'later', 'x', 1, 99)")
     assert refusal(url) == "database_newer"
 
 
@@ -106,6 +107,7 @@ def test_both_databases_have_the_same_tables_and_columns(url, tmp_path):
         query = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
         for table, column in other.execute(query):
             in_postgres.setdefault(table, set()).add(column)
+    del in_postgres["event_ids"]  # SQLite, without partitions, has an index of messages for that
     assert in_postgres == in_sqlite
     latest = [load_migrations(database)[-1].number for database in ("sqlite", "postgres")]
     assert len(set(latest)) == 1
@@ -116,6 +118,7 @@ def test_text_that_is_compared_is_compared_byte_by_byte(url):
     stored = {"applied_at_ms", "body", "channels", "content", "credential_references", "detail", "disabled_reason"}
     stored |= {"event_types", "filter", "params", "password_hash", "paused_reason", "reason", "result", "settings"}
     stored |= {"secret_references", "tags", "variables", "was", "code", "installation_id", "key_id", "name", "sha256"}
+    stored |= {"accepted_ids", "customer_email", "customer_name"}
     query = """
         SELECT table_name, column_name FROM information_schema.columns
         WHERE table_schema = 'public' AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'
@@ -150,6 +153,17 @@ async def test_events_of_several_processes_are_each_stored_once(stores):
     assert sum(not item.duplicate for item in appended) == 100
     assert len({item.message_id for item in appended}) == 100
     assert sum(item.unfinished for item in await stores[0].backlog()) == 100
+
+
+async def test_an_event_id_is_known_when_its_message_is_gone(stores, url):
+    await stores[0].append(message(1, event_id="same", body=b"a"))
+    with psycopg.connect(url) as connection:
+        connection.execute("DELETE FROM messages")
+    other = msgspec.structs.replace(message(2, event_id="same", body=b"b"), source_id="other")
+    for again in (message(2, event_id="same", body=b"a"), other):
+        appended = await stores[1].append(again)
+        assert (appended.message_id, appended.duplicate, appended.taken) == ("msg_1", True, False)
+    assert await stores[0].message("msg_2") is None
 
 
 @pytest.mark.parametrize("order", ["append first", "record first"])

@@ -67,14 +67,15 @@ async def test_a_message_emptied_during_a_resend_is_not_sent(store, url):
     assert await claim(store) == []
 
 
-async def test_an_event_whose_first_message_was_just_deleted_is_stored(store, url):
+async def test_an_event_id_that_was_just_forgotten_is_a_new_one(store, url):
     class Forgetful(PostgresSession):
-        """Another process deletes the message before it can be looked at."""
+        """Another process deletes the message and its event id before they can be looked at."""
 
         def rows(self, name, values=None):
             if name == "find_events":
                 with psycopg.connect(url) as other:
                     other.execute("DELETE FROM messages WHERE id = 'msg_1'")
+                    other.execute("DELETE FROM event_ids WHERE message_id = 'msg_1'")
             return super().rows(name, values or {})
 
     await store.append(message(1, event_id="same"))

@@ -31,7 +31,7 @@ ASTRAY = """
         FROM deliveries WHERE state IN ('pending', 'sending') AND position > 0 AND customer_key IS NOT NULL
     ) AS o WHERE (number = 1) <> (due_at_ms IS NOT NULL)
 """
-EMPTY = "DELETE FROM messages; DELETE FROM deliveries; DELETE FROM attempts; DELETE FROM tasks"
+EMPTY = "DELETE FROM messages; DELETE FROM event_ids; DELETE FROM deliveries; DELETE FROM attempts; DELETE FROM tasks"
 
 
 def _nothing(_statement: str) -> None:

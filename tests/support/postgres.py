@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,10 +41,9 @@ _SETTINGS = {
 class Cluster:
     """A server of its own; it runs until it is stopped, or until the test process ends."""
 
-    def __init__(self, **settings: str) -> None:
-        """Settings that are not those of all tests."""
-        self._settings = _SETTINGS | settings
-        self._directory = Path(tempfile.mkdtemp(prefix="nicobar-pg-"))
+    def __init__(self, settings: Mapping[str, str] | None = None, *, within: Path | None = None) -> None:
+        self._settings = _SETTINGS if settings is None else settings
+        self._directory = Path(tempfile.mkdtemp(prefix="nicobar-pg-", dir=within))
         atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
         self._programs = _programs(self._directory)
         self._user = _user()
@@ -76,6 +76,12 @@ class Cluster:
             start_new_session=True,
         )
         _wait_until_ready(self._process)
+
+    @property
+    def pid(self) -> int:
+        """Of the process that all of the running server's processes descend from."""
+        assert self._process is not None
+        return self._process.pid
 
     def stop(self) -> None:
         if self._process is not None:

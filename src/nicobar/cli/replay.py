@@ -24,7 +24,7 @@ from nicobar.errors import UserError
 from nicobar.model import DeliveryState
 from nicobar.store import ReplayFilter, Task, TaskKind
 from nicobar.use_cases import erase
-from nicobar.use_cases.deliveries import FINAL_STATES
+from nicobar.use_cases.deliveries import FINAL_STATES, stop_note
 from nicobar.use_cases.deliveries import resend as send_again
 from nicobar.use_cases.endpoints import check_enabled
 from nicobar.use_cases.replays import cancel_replay, count_replay, start_replay
@@ -139,11 +139,9 @@ async def _replay(
             _confirm("Replay them?")
         task = await start_replay(it, COMMAND_LINE, kind, endpoint, replay_filter, new_ids=options["new_ids"])
     click.echo(f"Replay {task.id} queued. A running `nicobar serve` processes it. Progress: nicobar replay list")
-    if endpoint.paused_reason is not None:
-        click.echo(
-            f"▲ Endpoint {endpoint.name} is paused ({endpoint.paused_reason}). Nothing is sent until you resume it: "
-            f"nicobar resume {shlex.quote(endpoint.name)}"
-        )
+    stop = stop_note(endpoint)
+    if stop is not None:
+        click.echo(f"▲ {stop} To send now: nicobar resume {shlex.quote(endpoint.name)}")
 
 
 @replay.command()

@@ -144,5 +144,5 @@ def _check_certificate(path: Path) -> None:
 def migrate(*, new_installation: bool, **flags: Any) -> None:
     """Apply pending database migrations."""
     now_ms = SystemClock().now_ms()
-    _, applied = prepare_database(settings_of(flags), now_ms, new_installation=new_installation)
-    click.echo("\n".join(f"applied {name}" for name in applied) or "The database is up to date.")
+    _, migrated = prepare_database(settings_of(flags), now_ms, new_installation=new_installation)
+    click.echo("\n".join(f"applied {name}" for name in migrated.names) or "The database is up to date.")

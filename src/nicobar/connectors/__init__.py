@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Protocol
 
 from nicobar.addresses import RefusedAddress
-from nicobar.model import Call, Customer, Json, Record, Setting, Verdict
+from nicobar.model import Call, Customer, Record, Setting, Verdict
 from nicobar.reasons import Reason
 
 _CREDENTIAL = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
@@ -45,7 +45,7 @@ class Field(Record):
 
 class Origin(Record):
     """The origin of a call, from which a destination may complete it. `customer` is the customer of the event,
-    `payload` the event itself.
+    `body` the event itself as JSON, which is parsed only where a destination must look into it.
 
     Ids are derived from `app_uid`, `event_id` (the sender's; empty for none), `replay_key` and `test`: see
     `identity.py`. `replay_key` identifies the replay or resend that requested new ids, empty for none. It is None for
@@ -59,7 +59,7 @@ class Origin(Record):
     occurred_at_ms: int
     now_ms: int
     customer: Customer | None
-    payload: Json = None
+    body: bytes = b""
     edition: int = 0
     test: str = ""
     app_uid: str = ""

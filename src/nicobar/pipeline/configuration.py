@@ -16,6 +16,7 @@ from nicobar.crypto import Vault
 from nicobar.errors import NicobarError, StoreError, StoreUnusable
 from nicobar.logs import log
 from nicobar.model import Customer, Endpoint, Message, Source
+from nicobar.pipeline.subscriptions import Subscriptions
 from nicobar.sources import SourceKind
 from nicobar.sources.registry import SOURCES, application_kind, source_kind
 from nicobar.store import Catalogue, PutEndpoint, Snapshot, is_made_alike
@@ -128,6 +129,8 @@ class Configuration:
         self._sources: dict[str, OpenSource] = {}
         self._kinds: dict[str, SourceKind] = {}
         self._endpoints: dict[int, OpenEndpoint] = {}
+        self._subscriptions = Subscriptions(())
+        self._application_kinds: dict[str, SourceKind] = {}
         self._app_uids: dict[str, str] = {}
         self._unusable_sources: dict[str, Unusable] = {}
         self._unusable_endpoints: dict[int, Unusable] = {}
@@ -198,6 +201,11 @@ class Configuration:
             self._open_source(source)
         self._unusable_endpoints = {}
         self._endpoints = dict(self._open_endpoints(snapshot.endpoints))
+        self._subscriptions = Subscriptions(endpoint for endpoint in snapshot.endpoints if not endpoint.disabled)
+        sources: dict[str, list[Source]] = {}
+        for source in snapshot.sources:
+            sources.setdefault(source.app_id, []).append(source)
+        self._application_kinds = {app_id: application_kind(own, app_id) for app_id, own in sources.items()}
         self._app_uids = {application.id: application.uid for application in snapshot.applications}
         self._snapshot = snapshot
 
@@ -246,18 +254,17 @@ class Configuration:
         """The endpoints that get a delivery of such a message. A paused endpoint does, and sends it when it resumes.
         A disabled endpoint does not, nor does one that is subscribed to other channels only.
         """
-        return tuple(
-            endpoint.seq
-            for endpoint in self._snapshot.endpoints
-            if endpoint.app_id == app_id and not endpoint.disabled and wants(endpoint, event_type, channels)
-        )
+        return self._subscriptions.of(app_id, event_type, channels)
 
     def customer(self, message: Message) -> Customer | None:
         """The customer of a message. Event ids depend on the customer, so it stays the same after the source was
-        deleted: the first kind that finds the stored customer key reads it.
+        deleted: what was not stored with the message is read by the first kind that finds the stored customer key.
         """
         if message.customer_key is None:
             return None
+        email, name = message.customer_email, message.customer_name
+        if email is not None and name is not None:
+            return Customer(key=message.customer_key, email=email or None, name=name or None)
         own = self._kinds.get(message.source_id) or self.application_kind(message.app_id)
         for kind in (own, *SOURCES):
             found = kind.read_body(message.event_type, message.body).customer
@@ -267,7 +274,7 @@ class Configuration:
 
     def application_kind(self, app_id: str) -> SourceKind:
         """The kind of source that reads events posted to the API."""
-        return application_kind(self._snapshot.sources, app_id)
+        return self._application_kinds.get(app_id, SOURCES[0])
 
     def app_uid(self, app_id: str) -> str:
         """An application's uid; its id if it has no uid."""
@@ -312,10 +319,3 @@ class Configuration:
         if earlier is not None and is_made_alike(earlier.endpoint, endpoint):
             return OpenEndpoint(endpoint=endpoint, connector=earlier.connector, destination=earlier.destination)
         return open_endpoint(self._vault, endpoint)
-
-
-def wants(endpoint: Endpoint, event_type: str, channels: Sequence[str]) -> bool:
-    """Whether the endpoint is subscribed to such a message."""
-    return (not endpoint.event_types or event_type in endpoint.event_types) and (
-        not endpoint.channels or not set(endpoint.channels).isdisjoint(channels)
-    )

@@ -18,6 +18,8 @@ from nicobar.store import Appended, Audited, NewMessage, Queue
 # Senders retry on their own schedule; those that read Retry-After may retry soon.
 RETRY_AFTER_S = 5
 REFUSED_TO_TELL = 3
+# A customer's email or name is stored with the message up to this length.
+MAX_KEPT_CHARS = 500
 
 
 class Posted(Record):
@@ -109,6 +111,8 @@ class Receiver:
             event_id=verified.event_id,
             event_type=event.event_type,
             customer_key=event.customer.key if event.customer else None,
+            customer_email=_kept(event.customer.email) if event.customer else None,
+            customer_name=_kept(event.customer.name) if event.customer else None,
             occurred_at_ms=now_ms if event.occurred_at_ms is None else event.occurred_at_ms,
             accepted_at_ms=now_ms,
             body=body,
@@ -156,6 +160,8 @@ class Receiver:
             event_id=posted.event_id or message_id,
             event_type=posted.event_type,
             customer_key=event.customer.key if event.customer else None,
+            customer_email=_kept(event.customer.email) if event.customer else None,
+            customer_name=_kept(event.customer.name) if event.customer else None,
             occurred_at_ms=now_ms if event.occurred_at_ms is None else event.occurred_at_ms,
             accepted_at_ms=now_ms,
             body=posted.body,
@@ -197,6 +203,15 @@ class Receiver:
                 reason=refusal.reason,
             )
             await self._alerts.tell(Alert(type=AlertType.REFUSING, source=source, reason=why))
+
+
+def _kept(text: str | None) -> str | None:
+    """A customer's email or name as it is stored with the message; None if it stays in the body alone, which has room
+    for any text.
+    """
+    if text is None:
+        return ""
+    return None if len(text) > MAX_KEPT_CHARS or "\0" in text else text
 
 
 def event_id_exists(event_id: str, message_id: str) -> Refusal:

@@ -240,11 +240,18 @@ def _noted(
     answer = exchange.answer
     for item, outcome in zip(items, outcomes, strict=True):
         item.owner.outcomes.append(outcome)
+    own: dict[int, list[bytes]] = {}
+    for item in all_items:
+        own.setdefault(id(item.owner), []).append(item.call.body)
+    headers = exchange.request.shown_headers
+    response = _start_of(answer.body) if isinstance(answer, Response) else ""
     for owner in _owners(items):
-        owner.requests.append(_recorded_request(exchange.request, all_items, owner))
+        calls = own[id(owner)]
+        others = len(all_items) - len(calls)
+        owner.requests.append(_recorded_request(exchange.request, headers, calls, others))
         if isinstance(answer, Response):
             owner.status = answer.status
-            owner.response = _start_of(answer.body)
+            owner.response = response
     return [*outcomes]
 
 
@@ -252,13 +259,14 @@ def _owners(items: Sequence[_Item]) -> list[Work]:
     return list({id(item.owner): item.owner for item in items}.values())
 
 
-def _recorded_request(request: Request, items: Sequence[_Item], work: Work) -> RequestRecord:
-    """The request as shown in this delivery's attempt: its own calls only, one per line."""
-    own = [item.call.body for item in items if item.owner is work]
+def _recorded_request(
+    request: Request, headers: dict[str, str], calls: Sequence[bytes], others: int
+) -> RequestRecord:
+    """The request as shown in a delivery's attempt: its own calls only, one per line."""
     return RequestRecord(
         method=request.method,
         url=request.url,
-        headers=request.shown_headers,
-        body=b"\n".join(own).decode("utf-8", "replace")[:MAX_RECORDED_BODY_CHARS],
-        others=len(items) - len(own),
+        headers=headers,
+        body=b"\n".join(calls).decode("utf-8", "replace")[:MAX_RECORDED_BODY_CHARS],
+        others=others,
     )

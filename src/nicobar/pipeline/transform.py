@@ -188,7 +188,7 @@ def _ready(
         event_id=subject.message.event_id,
         replay_key=subject.replay_key,
         customer=subject.customer,
-        payload=msgspec.json.decode(subject.message.body),
+        body=subject.message.body,
     )
     prepared = target.destination.prepare(requested, origin)
     stop = _why_stopped(prepared)

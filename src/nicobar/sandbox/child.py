@@ -93,7 +93,7 @@ class _Context:
         # Until the event is known to have left no state.
         self.spoiled = True
         try:
-            head, _, calls = str(self._run(_input(job, bounds))).partition("\n")
+            head, _, calls = str(self._run(_input(job, bounds), job.body.decode("utf-8"))).partition("\n")
             answer = msgspec.json.decode(head, type=_Answer)
         except quickjs.JSException as error:
             return _ended(number, error, self._read_console(), _since_us(started_ns))
@@ -225,8 +225,8 @@ def _line(stack: str) -> int | None:
 
 
 def _input(job: Job, bounds: Bounds) -> str:
+    """What the prelude's function needs besides the body, which it gets apart: inside, it would be parsed twice."""
     value = {
-        "body": job.body.decode("utf-8"),
         "eventType": job.event_type,
         "url": job.url,
         "method": job.method,

@@ -28,11 +28,12 @@ SLICE_JOBS = 16
 # Code that takes longer than this per event never uses all children, if there is more than one.
 HEAVY_US = 20_000
 SLICE_BYTES = 4 * 1024 * 1024
-START_MS = 15_000
+START_MS = 60_000
 MAX_STARTS = 3
 EXIT_MS = 5_000
 MAX_PACES = 1_000
 CHILD = (sys.executable, "-I", "-m", "nicobar.sandbox.child")
+_DROPPED_BYTES = 65_536
 _NUMBER_BITS = 62
 # The errors when a child ends before its reply is complete.
 _DEATHS = (OSError, EOFError)
@@ -307,14 +308,21 @@ class _Keeper:
     async def _end(self) -> int | None:
         """Stops the child; returns its exit status."""
         child, self._child = self._child, None
-        if child is None:
-            return None
-        if child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-        if child.stdin is not None:
-            child.stdin.close()
-        return await child.wait()
+        return None if child is None else await end(child)
+
+
+async def end(child: Process) -> int:
+    """Kills the process; returns its exit status. What it has written is read and dropped: the event loop waits for
+    the end of its output, and does not see it while the reader has paused because too much was not read.
+    """
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+    if child.stdin is not None:
+        child.stdin.close()
+    while child.stdout is not None and await child.stdout.read(_DROPPED_BYTES):
+        pass
+    return await child.wait()
 
 
 async def _receive(child: Process, kind: type[T], max_bytes: int) -> T:

@@ -334,8 +334,8 @@
     }
     return isExtensible(globalThis) && getPrototypeOf(globalThis) === globalPrototype;
   };
-  const answer = (factory, input) => {
-    const payload = parse(input.body);
+  const answer = (factory, input, body) => {
+    const payload = parse(body);
     const before = stringify(payload);
     const start = { method: input.method, url: input.url };
     const webhook = {
@@ -375,7 +375,7 @@
     const said = linesLeftOut ? [...lines, `… ${linesLeftOut} more lines`] : lines;
     return `"console":${stringify(said)},"clean":${clean()}}`;
   };
-  return (factory) => (inputText) => {
+  return (factory) => (inputText, body) => {
     // Called with null after an event was stopped from outside: returns the console output until then.
     if (inputText === null) return whole("{", tail());
     const input = parse(inputText);
@@ -386,7 +386,7 @@
     let head;
     let calls = "";
     try {
-      ({ head, calls } = answer(factory, input));
+      ({ head, calls } = answer(factory, input, body));
     } catch (error) {
       head = `"kind":"broken","failure":${stringify(failureOf(error))}`;
     }

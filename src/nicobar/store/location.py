@@ -9,6 +9,7 @@ from typing import Protocol
 from nicobar.errors import StoreUnusable
 from nicobar.store import Store
 from nicobar.store.installation import KeyHolder
+from nicobar.store.migrations import Migrated
 from nicobar.store.sqlite.location import SqliteLocation
 
 
@@ -34,10 +35,8 @@ class Location(Protocol):
         """Whether the database has Nicobar's tables. Raises StoreUnusable if that cannot be determined."""
         ...
 
-    def migrate(self, keys: KeyHolder, now_ms: int) -> list[str]:
-        """Brings it up to date, created where there is none; returns the names of the migrations that were applied.
-        Raises StoreUnusable.
-        """
+    def migrate(self, keys: KeyHolder, now_ms: int) -> Migrated:
+        """Brings it up to date, created where there is none. Raises StoreUnusable."""
         ...
 
     def open(self) -> Store:

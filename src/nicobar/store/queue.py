@@ -12,7 +12,8 @@ from nicobar.store.catalogue import Audited
 
 class NewMessage(Record):
     """A verified event to be stored. Each endpoint of `endpoint_seqs` gets a delivery. With `deliver_at_ms` the
-    deliveries are due at that time, outside the order of their customer.
+    deliveries are due at that time, outside the order of their customer. `customer_email` and `customer_name` as in
+    `Message`.
     """
 
     id: str
@@ -29,6 +30,8 @@ class NewMessage(Record):
     tags: tuple[str, ...] = ()
     params: Json = None
     deliver_at_ms: int | None = None
+    customer_email: str | None = None
+    customer_name: str | None = None
 
 
 class Appended(Record):

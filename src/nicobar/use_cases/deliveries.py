@@ -69,9 +69,20 @@ async def resend(
     resent = await services.store.resend(message.id, endpoint.id, now_ms=now_ms, new_ids=new_ids, audit_line=line)
     done = _resent(resent, message.id, endpoint.name)
     services.wake([endpoint.seq])
-    if endpoint.paused_reason is not None:
-        done += f" {endpoint.name} is paused ({endpoint.paused_reason}). Nothing is sent until it is resumed."
-    return done
+    stop = stop_note(endpoint)
+    return done if stop is None else f"{done} {stop}"
+
+
+def stop_note(endpoint: Endpoint) -> str | None:
+    """Why an endpoint does not send at present and what continues it, as two sentences; None if it sends."""
+    if endpoint.paused_reason is None:
+        return None
+    if endpoint.paused_by_hand:
+        return f"{endpoint.name} is paused ({endpoint.paused_reason}). Nothing is sent until you resume it."
+    return (
+        f"{endpoint.name} is on hold ({endpoint.paused_reason}). "
+        "Sending continues when the destination accepts requests again."
+    )
 
 
 async def _would_resend(services: OperationServices, message: Message, endpoint: Endpoint) -> Resent:

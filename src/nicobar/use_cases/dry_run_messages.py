@@ -12,7 +12,8 @@ import msgspec
 from nicobar.clock import Clock
 from nicobar.crypto import Vault
 from nicobar.model import Attempt, Delivery, DeliveryState, Endpoint, Message, Record, Verdict
-from nicobar.pipeline.configuration import Configuration, open_endpoint, wants
+from nicobar.pipeline.configuration import Configuration, open_endpoint
+from nicobar.pipeline.subscriptions import wants
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform
 from nicobar.reasons import Reason
 from nicobar.sandbox import Sandbox

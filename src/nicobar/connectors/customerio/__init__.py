@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -24,41 +24,29 @@ from nicobar.connectors import (
 )
 from nicobar.connectors.answers import status_code
 from nicobar.connectors.customerio import corrections, form, rules, track_api
+from nicobar.connectors.customerio.amounts import EventAmounts
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
-from nicobar.connectors.customerio.corrections import Corrections, Corrector, Occurrence
-from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS, check, shown
-from nicobar.connectors.customerio.error_checks_v1 import check_v1
-from nicobar.connectors.customerio.profiles import Profiles
+from nicobar.connectors.customerio.corrections import Corrections, Corrector
+from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS, check
+from nicobar.connectors.customerio.parts import (
+    ObjectPart,
+    SinglePart,
+    check_object,
+    check_single,
+    corrected,
+    object_parts,
+)
+from nicobar.connectors.customerio.profiles import ItemCall, Profiles, change_of
 from nicobar.connectors.customerio.recipes import RECIPES
-from nicobar.connectors.customerio.track_api import V1Call
-from nicobar.connectors.customerio.warning_checks import advise, advise_event, advise_person, no_address
+from nicobar.connectors.customerio.track_api import BATCH, ENTITY, REGION
 from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.payload import encoded
 from nicobar.errors import UserError
-from nicobar.model import Call, Json, Level, Record, Setting, Verdict
+from nicobar.model import Call, Json, Level, Setting, Verdict
 from nicobar.reasons import Reason, reason
 
 HOSTS = {"us": "https://track.customer.io", "eu": "https://track-eu.customer.io"}
-ENTITY = "/api/v2/entity"
-BATCH = "/api/v2/batch"
-REGION = "/api/v1/accounts/region"
 _ORIGINS = frozenset(map(origin_of, HOSTS.values()))
-
-
-class _Object(Record):
-    """An object of v2; `path` is its location in the handler's result."""
-
-    path: str
-    item: dict[str, Json]
-
-
-class _Single(Record):
-    """A call of v1, which is a separate request; `path` is the location of its payload."""
-
-    path: str
-    url_path: str
-    call: V1Call
-    payload: Json
 
 
 class _Item(msgspec.Struct):
@@ -156,22 +144,34 @@ class CustomerIoDestination:
         verdicts: list[Verdict] = []
         corrector = Corrector(self._corrections, origin, verdicts)
         requested = [part for index, call in enumerate(calls) for part in self._parts(index, call, verdicts)]
-        parts = [_corrected(corrector, part) for part in requested]
-        items = [part.item for part in parts if isinstance(part, _Object)]
-        profile = corrections.profile(items, origin) if self._corrections.profile else None
-        people = [*items, profile] if profile else items
+        parts = [corrected(corrector, part) for part in requested]
+        items = [part.item for part in parts if isinstance(part, ObjectPart)]
+        profile = self._profile(items, origin)
+        people = [*items, profile.item] if profile else items
+        amounts = EventAmounts(origin.body)
         for part in parts:
-            verdicts += _check_object(part, people, origin) if isinstance(part, _Object) else _check_v1(part, origin)
+            if isinstance(part, ObjectPart):
+                verdicts += check_object(part, people, amounts, origin.now_ms)
+            else:
+                verdicts += check_single(part, amounts, origin.now_ms)
         if any(verdict.level is Level.ERROR for verdict in verdicts):
             return Prepared(calls=(), verdicts=tuple(verdicts))
         ready = [self._ready(part) for part in parts]
         if profile is not None:
-            first = msgspec.structs.replace(self._ready(_Object(path="", item=profile)), added=True)
+            first = msgspec.structs.replace(self._ready(profile), added=True)
             self._now_ms = origin.now_ms
             if origin.customer is None or not self._profiles.has(origin.customer.key, first, origin.now_ms):
                 verdicts.append(corrections.profile_added())
                 ready.insert(0, first)
         return Prepared(calls=tuple(ready), verdicts=tuple(verdicts))
+
+    def _profile(self, items: Sequence[dict[str, Json]], origin: Origin) -> ObjectPart | None:
+        """The customer's profile to send before the calls, if they need one and Customer.io would accept it."""
+        made = corrections.profile(items, origin) if self._corrections.profile else None
+        if made is None:
+            return None
+        body = encoded(made)
+        return None if any(check("", made, body)) else ObjectPart(path="", item=made, body=body)
 
     def pack(self, calls: Sequence[ReadyCall]) -> Request:
         if len(calls) == 1:
@@ -260,7 +260,7 @@ class CustomerIoDestination:
                 return parts.path + (f"?{parts.query}" if parts.query else "")
         return None
 
-    def _parts(self, index: int, call: Call, verdicts: list[Verdict]) -> Iterator[_Object | _Single]:
+    def _parts(self, index: int, call: Call, verdicts: list[Verdict]) -> Iterator[ObjectPart | SinglePart]:
         """The parts of one call, in order: v2 objects, or one v1 request."""
         path = self._path(call.url)
         if path is None:
@@ -276,7 +276,7 @@ class CustomerIoDestination:
             return
         documented_call = track_api.v1_call(call.method, path)
         if path in {ENTITY, BATCH} and call.method == "POST":
-            yield from _objects(index, path, call.payload, verdicts)
+            yield from object_parts(index, path, call.payload, verdicts)
         elif documented_call is not None and documented_call.segments[0] == "customers" and "?" in call.url:
             verdicts.append(
                 rules.PATH.at(
@@ -288,7 +288,7 @@ class CustomerIoDestination:
         elif documented_call is not None:
             # Calls without a body are sent without one, whatever the payload.
             payload = None if documented_call.body == "none" else call.payload
-            yield _Single(path=f"[{index}].payload", url_path=path, call=documented_call, payload=payload)
+            yield SinglePart(path=f"[{index}].payload", url_path=path, call=documented_call, payload=payload)
         else:
             verdicts.append(
                 rules.PATH.at(
@@ -301,94 +301,16 @@ class CustomerIoDestination:
                 )
             )
 
-    def _ready(self, part: _Object | _Single) -> ReadyCall:
-        if isinstance(part, _Object):
-            body = msgspec.json.encode(part.item)
-            return ReadyCall(method="POST", url=self.url, headers={}, body=body, batchable=True)
-        body = b"" if part.payload is None else msgspec.json.encode(part.payload)
+    def _ready(self, part: ObjectPart | SinglePart) -> ReadyCall:
+        if part.body is None:  # the check has found it
+            raise AssertionError(part.path)
+        if isinstance(part, ObjectPart):
+            return ItemCall(
+                method="POST", url=self.url, headers={}, body=part.body, batchable=True, change=change_of(part.item)
+            )
+        body = b"" if part.payload is None else part.body
         url = self._base + part.url_path
         return ReadyCall(method=part.call.method, url=url, headers={}, body=body, batchable=False)
-
-
-def _objects(index: int, path: str, payload: Json, verdicts: list[Verdict]) -> Iterator[_Object]:
-    """The v2 objects of a payload: one, a list, or those in `batch`."""
-    where = f"[{index}].payload"
-    if path == BATCH or (isinstance(payload, dict) and "batch" in payload):
-        payload = payload.get("batch") if isinstance(payload, dict) else None
-        where += ".batch"
-    if payload == []:
-        verdicts.append(
-            rules.EMPTY.at(where, "The list of calls is empty.", "To send nothing, set webhook.cancel = true.")
-        )
-    many = isinstance(payload, list)
-    for number, item in enumerate(payload if isinstance(payload, list) else [payload]):
-        own = f"{where}[{number}]" if many else where
-        if isinstance(item, dict):
-            yield _Object(path=own, item=item)
-        else:
-            verdicts.append(
-                rules.PAYLOAD.at(
-                    own,
-                    "The payload must be an object, but is %(given)s.",
-                    "Send {type, action, identifiers, …}.",
-                    given=shown(item),
-                )
-            )
-
-
-def _corrected(corrector: Corrector, part: _Object | _Single) -> _Object | _Single:
-    if isinstance(part, _Object):
-        return msgspec.structs.replace(part, item=corrector.correct(part.path, part.item))
-    if part.call.body == "event" and isinstance(part.payload, dict):
-        kind, data = part.payload.get("type", "event"), part.payload.get("data")
-        event = Occurrence(
-            who=_person_v1(part),
-            kind=kind if isinstance(kind, str) else "event",
-            data="data",
-            recipient=data.get("recipient") if isinstance(data, dict) else None,
-        )
-        return msgspec.structs.replace(part, payload=corrector.correct_event(part.path, part.payload, event))
-    return part
-
-
-def _person_v1(part: _Single) -> Json:
-    """The person of a v1 event: identified by the path, or anonymous in the payload."""
-    segments = part.url_path.partition("?")[0].split("/")
-    payload = part.payload if isinstance(part.payload, dict) else {}
-    person_id = unquote(segments[4]) if part.call.segments[0] == "customers" else None
-    return {corrections.V1_PATH_ID: person_id, "anonymous_id": payload.get("anonymous_id")}
-
-
-def _check_object(part: _Object, people: Sequence[dict[str, Json]], origin: Origin) -> Iterator[Verdict]:
-    """The verdicts on an object of v2; `people` are all objects sent with it."""
-    errors = list(check(part.path, part.item))
-    yield from errors
-    if errors:
-        return
-    yield from advise(part.path, part.item, origin)
-    is_event = (part.item["type"], part.item["action"]) == ("person", "event")
-    if is_event and not corrections.has_address(part.item["identifiers"], people):
-        yield no_address(part.path)
-
-
-def _check_v1(part: _Single, origin: Origin) -> Iterator[Verdict]:
-    if encoded(part.payload) is None:
-        yield rules.JSON.at(
-            part.path,
-            "The payload cannot be converted to JSON.",
-            "Send objects, lists, text, numbers, booleans and null only.",
-        )
-        return
-    errors = list(check_v1(part.path, part.call, part.url_path, part.payload))
-    yield from errors
-    if errors or not isinstance(part.payload, dict):
-        return
-    if part.call.body == "identify":
-        yield from advise_person(part.path, part.payload, origin)
-    elif part.call.body == "event":
-        data = part.payload.get("data")
-        values = data if isinstance(data, dict) else {}
-        yield from advise_event(part.path, part.payload, f"{part.path}.data", values, origin)
 
 
 def _found(finding: Finding, why: Reason) -> Checkup:

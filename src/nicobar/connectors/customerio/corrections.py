@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from nicobar.connectors import Origin
 from nicobar.connectors.customerio import rules, track_api
-from nicobar.connectors.customerio.error_checks import check, find_action, shown
+from nicobar.connectors.customerio.error_checks import find_action, shown
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity, names_person, person_of
 from nicobar.model import Json, Record, Verdict
 
@@ -287,13 +287,7 @@ def profile(items: Sequence[dict[str, Json]], origin: Origin) -> dict[str, Json]
     if not has_event or has_address(identifiers, about):
         return None
     attributes: dict[str, Json] = {"email": customer.email, **({"name": customer.name} if customer.name else {})}
-    made: dict[str, Json] = {
-        "type": "person",
-        "action": "identify",
-        "identifiers": identifiers,
-        "attributes": attributes,
-    }
-    return None if any(check("", made)) else made
+    return {"type": "person", "action": "identify", "identifiers": identifiers, "attributes": attributes}
 
 
 def has_address(identifiers: Json, items: Sequence[dict[str, Json]]) -> bool:

@@ -24,9 +24,9 @@ def find_action(item: dict[str, Json]) -> Action | None:
     return track_api.ACTIONS.get(kind, {}).get(action)
 
 
-def check(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
-    """Checks one object of v2; `path` is its location."""
-    yield from _size(path, item, track_api.MAX_ITEM_BYTES)
+def check(path: str, item: dict[str, Json], body: bytes | None) -> Iterator[Verdict]:
+    """Checks one object of v2; `path` is its location, `body` the object as JSON, None if JSON cannot hold it."""
+    yield from _size(path, body, track_api.MAX_ITEM_BYTES)
     action = find_action(item)
     if action is None:
         yield _no_action(path, item)
@@ -245,16 +245,23 @@ def check_kept_attributes(path: str, attributes: dict[str, Json]) -> Iterator[Ve
                 name_bytes=_bytes(name),
                 max_name_bytes=track_api.MAX_ATTRIBUTE_NAME_BYTES,
             )
-        body = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else encoded(value)
-        if body is not None and len(body) > track_api.MAX_ATTRIBUTE_VALUE_BYTES:
+        value_bytes = _value_bytes(value)
+        if value_bytes > track_api.MAX_ATTRIBUTE_VALUE_BYTES:
             yield rules.ATTRIBUTE_VALUE.at(
                 own,
                 'The value of "%(name)s" has %(value_bytes)s bytes. Customer.io allows %(max_value_bytes)s.',
                 "Shorten the value, or send it with an event, which allows longer values.",
                 name=name[:MAX_SHOWN_CHARS],
-                value_bytes=len(body),
+                value_bytes=value_bytes,
                 max_value_bytes=track_api.MAX_ATTRIBUTE_VALUE_BYTES,
             )
+
+
+def _value_bytes(value: Json) -> int:
+    if isinstance(value, str):
+        return _bytes(value)
+    # A number or a boolean is always short enough.
+    return len(encoded(value) or b"") if isinstance(value, list | dict) else 0
 
 
 def check_timestamp(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
@@ -349,8 +356,7 @@ _FIELDS: dict[str, Callable[[str, Json, Action], Iterator[Verdict]]] = {
 }
 
 
-def _size(path: str, item: dict[str, Json], most_bytes: int) -> Iterator[Verdict]:
-    body = encoded(item)
+def _size(path: str, body: bytes | None, most_bytes: int) -> Iterator[Verdict]:
     if body is None:
         yield rules.JSON.at(
             path,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-
-import msgspec
+from collections.abc import Mapping
 
 from nicobar.connectors import Delivered, Outcome, ReadyCall
 from nicobar.connectors.customerio.track_api import v1_call
@@ -20,13 +19,36 @@ _CHANGING_V1 = frozenset({"identify", "none", "merge", "form"})
 _PROFILE = frozenset({"email", "name"})
 
 
-class _Item(msgspec.Struct):
-    """The part of a v2 object that says whom it changes."""
+class Change(Record):
+    """What a call may do to profiles. `person_id` is None if it may change anyone; `is_profile` says that it sets the
+    profile and nothing else.
+    """
 
-    type: str
-    action: str
-    identifiers: dict[str, Json] = {}
-    attributes: dict[str, Json] = {}
+    person_id: str | None
+    is_profile: bool = False
+
+
+_ANYONE = Change(person_id=None)
+
+
+class ItemCall(ReadyCall):
+    """A call with an object of v2. `change` is None if it changes no profile."""
+
+    change: Change | None = _ANYONE
+
+
+def change_of(item: Mapping[str, Json]) -> Change | None:
+    """What an object of v2 without errors may do to profiles."""
+    action, attributes = item.get("action"), item.get("attributes")
+    names = attributes.keys() if isinstance(attributes, dict) else set[str]()
+    if item.get("type") != "person" or action not in _CHANGING or (action == "identify" and not names & _PROFILE):
+        return None
+    identifiers = item.get("identifiers")
+    # Identified by something other than the id, it may be anyone.
+    given = identifiers.get("id") if isinstance(identifiers, dict) and len(identifiers) == 1 else None
+    if not isinstance(given, str):
+        return _ANYONE
+    return Change(person_id=given, is_profile=action == "identify" and names <= _PROFILE)
 
 
 class _Delivered(Record):
@@ -49,18 +71,13 @@ class Profiles:
 
     def saw(self, call: ReadyCall, outcome: Outcome, now_ms: int) -> None:
         """Records the outcome of a call; calls must be passed in the order in which they were sent."""
-        item = msgspec.json.decode(call.body, type=_Item) if call.batchable else None
-        person_id = _person_id(item) if item else None
-        if item is None:
-            documented_call = v1_call(call.method, call.url[call.url.find("/api/v1/") :])
-            if documented_call is None or documented_call.body in _CHANGING_V1:
-                self._delivered.clear()
-        elif item.type != "person" or item.action not in _CHANGING or _leaves_profile(item):
-            pass
-        elif person_id is None:
-            # Identified by something other than the id: it may be anyone.
+        change = call.change if isinstance(call, ItemCall) else _change_of_other(call)
+        if change is None:
+            return
+        person_id = change.person_id
+        if person_id is None:
             self._delivered.clear()
-        elif isinstance(outcome, Delivered) and item.attributes.keys() <= _PROFILE and item.action == "identify":
+        elif isinstance(outcome, Delivered) and change.is_profile:
             self._delivered[person_id] = _Delivered(digest=_digest(call), at_ms=now_ms)
             self._delivered.move_to_end(person_id)
             while len(self._delivered) > MAX_PEOPLE:
@@ -69,13 +86,10 @@ class Profiles:
             self._delivered.pop(person_id, None)
 
 
-def _leaves_profile(item: _Item) -> bool:
-    return item.action == "identify" and not item.attributes.keys() & _PROFILE
-
-
-def _person_id(item: _Item) -> str | None:
-    given = item.identifiers.get("id")
-    return given if isinstance(given, str) and len(item.identifiers) == 1 else None
+def _change_of_other(call: ReadyCall) -> Change | None:
+    """What a call of v1, or one that is not known, may do to profiles."""
+    documented_call = v1_call(call.method, call.url[call.url.find("/api/v1/") :])
+    return _ANYONE if documented_call is None or documented_call.body in _CHANGING_V1 else None
 
 
 def _digest(call: ReadyCall) -> bytes:

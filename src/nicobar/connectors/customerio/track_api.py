@@ -17,6 +17,11 @@ IDENTIFYING = "https://docs.customer.io/journeys/identifying-people"
 RESERVED = "https://docs.customer.io/messaging/people/reserved-attributes"
 TRIGGERS = "https://docs.customer.io/journeys/campaign-triggers"
 
+# Paths.
+ENTITY = "/api/v2/entity"
+BATCH = "/api/v2/batch"
+REGION = "/api/v1/accounts/region"
+
 MAX_ITEM_BYTES = 32 * 1024
 MAX_BATCH_BYTES = 500_000
 MAX_ID_BYTES = 150

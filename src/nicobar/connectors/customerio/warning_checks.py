@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
-from nicobar.connectors import Origin
 from nicobar.connectors.customerio import rules, track_api
+from nicobar.connectors.customerio.amounts import EventAmounts
 from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS, shown
 from nicobar.currencies import decimals
 from nicobar.model import Json, Verdict
 
-# The maximum depth to search for amounts in the event; payment platforms keep them near the top.
-MAX_DEPTH = 6
 # 2001 to 2286, as milliseconds.
 _MILLISECONDS = range(10**12, 10**13)
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.{0,40})?")
 _MONEY_WORDS = frozenset({"amount", "total", "price", "revenue", "spent", "paid", "cost", "fee", "mrr"})
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
-_HUNDREDTHS = 2
 _MAX_AMOUNT = 10**15
-_DIGITS = re.compile(r"[0-9]{1,15}")
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,6})?")
 _UNIT = r"(?:USD|EUR|GBP|CHF|JPY|KRW|CNY|INR|CAD|AUD|BRL|MXN|SEK|NOK|DKK|PLN|[$€£¥₩₹])"
 _PRICE = re.compile(rf"{_UNIT} ?-?[\d.,']{{1,24}}|-?[\d.,']{{1,24}} ?{_UNIT}")
 
 
-def advise(path: str, item: dict[str, Json], origin: Origin) -> Iterator[Verdict]:
-    """Warnings about one v2 object without errors."""
+def advise(path: str, item: dict[str, Json], amounts: EventAmounts, now_ms: int) -> Iterator[Verdict]:
+    """Warnings about one v2 object without errors; `amounts` are those of the event it was made from."""
     action = item.get("action")
     attributes = item.get("attributes")
     values = attributes if isinstance(attributes, dict) else {}
@@ -41,12 +38,12 @@ def advise(path: str, item: dict[str, Json], origin: Origin) -> Iterator[Verdict
                 'Remove `name`, or send a second call with action: "event" to send an event.',
                 given=shown(item["name"]),
             )
-        yield from advise_person(f"{path}.attributes", values, origin)
+        yield from advise_person(f"{path}.attributes", values, amounts)
     elif action in track_api.EVENT_TYPES:
-        yield from advise_event(path, item, f"{path}.attributes", values, origin)
+        yield from advise_event(path, item, f"{path}.attributes", values, amounts, now_ms)
 
 
-def advise_person(path: str, attributes: Mapping[str, Json], origin: Origin) -> Iterator[Verdict]:
+def advise_person(path: str, attributes: Mapping[str, Json], amounts: EventAmounts) -> Iterator[Verdict]:
     """Warnings about a person's attributes."""
     for name in attributes:
         own = f"{path}.{name[:MAX_SHOWN_CHARS]}"
@@ -64,11 +61,16 @@ def advise_person(path: str, attributes: Mapping[str, Json], origin: Origin) -> 
                 "Remove the underscore.",
                 name=name[:MAX_SHOWN_CHARS],
             )
-    yield from _values(path, attributes, origin)
+    yield from _values(path, attributes, amounts)
 
 
-def advise_event(
-    path: str, item: Mapping[str, Json], data_path: str, data: Mapping[str, Json], origin: Origin
+def advise_event(  # noqa: PLR0917 - an event, its properties, and what both are compared with
+    path: str,
+    item: Mapping[str, Json],
+    data_path: str,
+    data: Mapping[str, Json],
+    amounts: EventAmounts,
+    now_ms: int,
 ) -> Iterator[Verdict]:
     """Warnings about an event of v2 (`attributes`) or v1 (`data`)."""
     for name in sorted(track_api.MAIL_PROPERTIES & data.keys()):
@@ -79,13 +81,13 @@ def advise_event(
             name=name,
         )
     timestamp = item.get("timestamp")
-    if isinstance(timestamp, int) and origin.now_ms // 1000 - timestamp > track_api.MAX_TRIGGER_AGE_S:
+    if isinstance(timestamp, int) and now_ms // 1000 - timestamp > track_api.MAX_TRIGGER_AGE_S:
         yield rules.OLD_EVENT.at(
             f"{path}.timestamp",
             "The event is %(age_hours)s hours old. Customer.io does not trigger campaigns for events older than "
             "72 hours.",
             "Correct `timestamp` if the time is wrong. A late event cannot trigger campaigns.",
-            age_hours=(origin.now_ms // 1000 - timestamp) // 3_600,
+            age_hours=(now_ms // 1000 - timestamp) // 3_600,
         )
     if item.get("id") is None:
         yield rules.NO_EVENT_ID.at(
@@ -93,7 +95,7 @@ def advise_event(
             "The event has no id, so every resend counts as another event.",
             'Turn on "Add event IDs" (`correct_event_id`) in the endpoint\'s settings.',
         )
-    yield from _values(data_path, data, origin)
+    yield from _values(data_path, data, amounts)
 
 
 def no_address(path: str) -> Verdict:
@@ -105,8 +107,7 @@ def no_address(path: str) -> Verdict:
     )
 
 
-def _values(path: str, attributes: Mapping[str, Json], origin: Origin) -> Iterator[Verdict]:
-    wrong = _wrong_amounts(origin.payload)
+def _values(path: str, attributes: Mapping[str, Json], amounts: EventAmounts) -> Iterator[Verdict]:
     for name, value in attributes.items():
         own = f"{path}.{name[:MAX_SHOWN_CHARS]}"
         if isinstance(value, str) and _ISO_DATE.fullmatch(value):
@@ -130,9 +131,9 @@ def _values(path: str, attributes: Mapping[str, Json], origin: Origin) -> Iterat
                 "Send nicobar.money(minorUnits, currency).",
                 given=value[:MAX_SHOWN_CHARS],
             )
-        amount = _number(value)
-        if amount is not None and amount in wrong and _names_money(name):
-            minor_units, currency = wrong[amount]
+        amount = _number(value) if _names_money(name) else None
+        if amount is not None and amount in amounts.divided_by_100:
+            minor_units, currency = amounts.divided_by_100[amount]
             yield rules.WRONG_DECIMALS.at(
                 own,
                 "%(given)s is %(minor_units)s divided by 100, but %(currency)s has %(decimals)s decimals.",
@@ -148,6 +149,7 @@ def _is_money(name: str, text: str) -> bool:
     return _PRICE.fullmatch(text) is not None or (_NUMBER.fullmatch(text) is not None and _names_money(name))
 
 
+@lru_cache(maxsize=1_000)  # an endpoint uses the same few names for all of its events
 def _names_money(name: str) -> bool:
     """Whether a word in a name such as `total_spent` or `totalSpent` means an amount."""
     return not _MONEY_WORDS.isdisjoint(word.lower() for word in _WORD.findall(name[:MAX_SHOWN_CHARS]))
@@ -161,29 +163,3 @@ def _number(value: Json) -> float | None:
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         return float(value)
     return None
-
-
-def _wrong_amounts(payload: Json, depth: int = 0) -> dict[float, tuple[int, str]]:
-    """The event's amounts divided by 100, for currencies that do not have two decimals."""
-    found: dict[float, tuple[int, str]] = {}
-    if depth == MAX_DEPTH:
-        return found
-    if isinstance(payload, list):
-        for item in payload:
-            found |= _wrong_amounts(item, depth + 1)
-    if isinstance(payload, dict):
-        for name, value in payload.items():
-            currency = payload.get("settlement_currency" if name.startswith("settlement_") else "currency")
-            if isinstance(value, dict | list):
-                found |= _wrong_amounts(value, depth + 1)
-            elif isinstance(currency, str) and decimals(currency) != _HUNDREDTHS and "amount" in name:
-                minor_units = _minor_units(value)
-                found |= {minor_units / 100: (minor_units, currency)} if minor_units else {}
-    return found
-
-
-def _minor_units(value: Json) -> int | None:
-    """An integer amount, which some senders send as text."""
-    if isinstance(value, str) and _DIGITS.fullmatch(value):
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MAX_AMOUNT else None

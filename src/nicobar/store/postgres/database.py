@@ -144,9 +144,11 @@ class _Writer:
         self._link = Link(url)
         self._connection: Connection | None = None
         self._session: PostgresSession | None = None
+        self._has_begun_only = False
 
     def begin(self) -> None:
         self._link.run(self._begin)
+        self._has_begun_only = True
 
     def _begin(self, connection: Connection) -> None:
         self._connection = connection
@@ -155,6 +157,17 @@ class _Writer:
     def alone(self, work: Callable[[PostgresSession], T]) -> T:
         if self._session is None:
             raise AssertionError("no transaction has begun")
+        if self._has_begun_only:
+            # Undone with the whole transaction, which has nothing else yet: a savepoint costs two round trips.
+            self._has_begun_only = False
+            try:
+                return work(self._session)
+            except BaseException as error:
+                if self._connection is None or self._connection.closed:
+                    raise
+                self._begin_again(error)
+                if not (isinstance(error, psycopg.Error) and is_retried(error)):
+                    raise
         session = self._session
 
         def within() -> T:
@@ -163,10 +176,20 @@ class _Writer:
 
         try:
             return _retried(within)
-        except errors.LockNotAvailable:
-            if self._connection is not None:
-                self._connection.execute(f"SET LOCAL lock_timeout = {HALVED_LOCK_MS:d}".encode())
+        except errors.LockNotAvailable as error:
+            self._wait_less(error)
             raise
+
+    def _begin_again(self, error: BaseException) -> None:
+        self.rollback()
+        self.begin()
+        self._has_begun_only = False
+        self._wait_less(error)
+
+    def _wait_less(self, error: BaseException) -> None:
+        """Once something was blocked, its parts wait a short time only."""
+        if isinstance(error, errors.LockNotAvailable) and self._connection is not None:
+            self._connection.execute(f"SET LOCAL lock_timeout = {HALVED_LOCK_MS:d}".encode())
 
     def commit(self) -> None:
         if self._connection is not None:

@@ -37,6 +37,8 @@ def append_many(session: PostgresSession, group: Sequence[tuple[NewMessage, Audi
             "tags": [json_text(new.tags) for new in messages],
             "params": [params_text(new.params) for new in messages],
             "deliver_at_ms": [new.deliver_at_ms for new in messages],
+            "customer_emails": [new.customer_email for new in messages],
+            "customer_names": [new.customer_name for new in messages],
         },
     )
     seqs: dict[str, int] = {row[0]: row[1] for row in rows}
@@ -77,19 +79,26 @@ def _add_deliveries(session: PostgresSession, messages: Sequence[NewMessage], se
         )
 
 
-def _find(session: PostgresSession, messages: Sequence[NewMessage]) -> dict[tuple[str, str], tuple[str, str, bytes]]:
-    """The id, the source and the body of the messages that hold these event ids."""
+def _find(
+    session: PostgresSession, messages: Sequence[NewMessage]
+) -> dict[tuple[str, str], tuple[str, str | None, bytes | None]]:
+    """The id of the message that came first under each of these event ids, its source and its body."""
     if not messages:
         return {}
     of = {"app_ids": [new.app_id for new in messages], "event_ids": [new.event_id for new in messages]}
     rows = session.rows("find_events", of)
+    claimed = {new.id for new in messages}.intersection(row[2] for row in rows)
+    if claimed:  # and not stored: a process of version 10 had stored the event
+        events = [{"app_id": new.app_id, "event_id": new.event_id} for new in messages if new.id in claimed]
+        session.run("adopt_event", events)
+        rows = session.rows("find_events", of)
     return {(app_id, event_id): (first_id, source_id, body) for app_id, event_id, first_id, source_id, body in rows}
 
 
-def _duplicate(new: NewMessage, first: tuple[str, str, bytes]) -> Appended:
+def _duplicate(new: NewMessage, first: tuple[str, str | None, bytes | None]) -> Appended:
     first_id, source_id, body = first
-    # An expunged body is empty: what it was cannot be compared any more.
-    other = source_id != new.source_id and body not in {new.body, b""}
+    # What a message was that is gone, or was emptied, cannot be compared any more.
+    other = source_id != new.source_id and bool(body) and body != new.body
     return Appended(message_id=first_id, duplicate=True, taken=other)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nicobar.store.installation import KeyHolder
+from nicobar.store.migrations import Migrated
 from nicobar.store.postgres import PostgresStore
 from nicobar.store.postgres.migrate import apply_migrations, has_tables
 from nicobar.store.postgres.url import shown
@@ -34,7 +35,7 @@ class PostgresLocation:
     def exists(self) -> bool:
         return has_tables(self._url)
 
-    def migrate(self, keys: KeyHolder, now_ms: int) -> list[str]:
+    def migrate(self, keys: KeyHolder, now_ms: int) -> Migrated:
         return apply_migrations(self._url, now_ms, keys)
 
     def open(self) -> PostgresStore:

@@ -3,50 +3,65 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import msgspec
+from psycopg import errors
 
 from nicobar.errors import StoreUnusable
 from nicobar.store.installation import KeyHolder, bind, new_application
-from nicobar.store.migrations import load_migrations, pending
-from nicobar.store.postgres.connection import SURVEY_MS, PostgresSession, connect, transaction
+from nicobar.store.migrations import Migrated, read_plan
+from nicobar.store.postgres.connection import SURVEY_MS, Connection, PostgresSession, connect, transaction
 from nicobar.store.postgres.errors import unusable
 from nicobar.store.postgres.url import shown
 from nicobar.store.tables.base import existing
 
 MIN_POSTGRES = 15
+# A migration waits so long for a table: whatever else wants the table waits behind it. Then it lets the others go
+# first, and tries again.
+_LOCK_MS = 2_000
+_AGAIN_S = 1.0
+_MAX_TRIES = 200
 _OWNER = "nicobar"
 
 
-def apply_migrations(url: str, now_ms: int, keys: KeyHolder | None = None) -> list[str]:
-    """Brings the database up to date, and stores which key it belongs to; returns the names of what was applied. It
-    leaves the database as it was where it raises StoreUnusable. Processes that do so at once wait for one another.
+def apply_migrations(url: str, now_ms: int, keys: KeyHolder | None = None) -> Migrated:
+    """Brings the database up to date, and stores which key it belongs to. It leaves it as it was where it raises
+    StoreUnusable. Processes that do so at once wait for one another; those that are at work go on.
     """
-    with (
-        unusable(shown(url)),
-        contextlib.closing(connect(url)) as connection,
-        transaction(connection, SURVEY_MS) as session,
-    ):
-        _check_server(session, url)
-        session.rows("lock_migrations")
-        (owner,) = existing(session.row("owner"))
-        if owner not in {None, _OWNER}:
-            raise StoreUnusable(
-                "not_ours", f"{shown(url)} has tables of another program.", "Create a database for Nicobar alone."
-            )
-        session.run("create_migrations")
-        session.run("own_migrations")
-        todo = pending(
-            load_migrations("postgres"), [(number, sha256) for number, sha256 in session.rows("migrations")]
+    with unusable(shown(url)), contextlib.closing(connect(url)) as connection:
+        for number in range(_MAX_TRIES):
+            try:
+                with transaction(connection, SURVEY_MS) as session:
+                    return _migrate(connection, session, url, now_ms, keys)
+            except (errors.LockNotAvailable, errors.DeadlockDetected):
+                if number == _MAX_TRIES - 1:
+                    raise
+                time.sleep(_AGAIN_S)
+        raise AssertionError("the last try returns or raises")
+
+
+def _migrate(
+    connection: Connection, session: PostgresSession, url: str, now_ms: int, keys: KeyHolder | None
+) -> Migrated:
+    _check_server(session, url)
+    session.rows("lock_migrations")
+    session.rows("limit_lock_waits", {"lock_ms": str(_LOCK_MS)})
+    (owner,) = existing(session.row("owner"))
+    if owner not in {None, _OWNER}:
+        raise StoreUnusable(
+            "not_ours", f"{shown(url)} has tables of another program.", "Create a database for Nicobar alone."
         )
-        for migration in todo:
-            connection.execute(migration.sql.encode())
-            session.run("add_migration", msgspec.structs.asdict(migration) | {"applied_at_ms": now_ms})
-        if todo:
-            session.run("add_application", new_application(now_ms))
-        if keys is not None:
-            bind(session, keys, is_new=owner is None, may_create=False)
-        return [f"{migration.number:04}_{migration.name}" for migration in todo]
+    planned = read_plan(session, "postgres")
+    session.run("own_migrations")
+    for migration in planned.todo:
+        connection.execute(migration.sql.encode())
+        session.run("add_migration", msgspec.structs.asdict(migration) | {"applied_at_ms": now_ms})
+    if planned.todo:
+        session.run("add_application", new_application(now_ms))
+    if keys is not None:
+        bind(session, keys, is_new=owner is None, may_create=False)
+    return planned.done()
 
 
 def has_tables(url: str) -> bool:

@@ -52,6 +52,8 @@ def _append(session: SqliteSession, new: NewMessage, audit_line: Audited | None)
             "tags": json_text(new.tags) if new.tags else "[]",
             "params": params_text(new.params),
             "deliver_at_ms": new.deliver_at_ms,
+            "customer_email": new.customer_email,
+            "customer_name": new.customer_name,
         },
     ).fetchone()
     if row is None:

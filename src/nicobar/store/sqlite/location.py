@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from nicobar.errors import StoreUnusable, UserError
 from nicobar.store.installation import KeyHolder, fix_for
+from nicobar.store.migrations import Migrated
 from nicobar.store.sqlite import SqliteStore
 from nicobar.store.sqlite.migrate import apply_migrations, find_damage
 
@@ -42,7 +43,7 @@ class SqliteLocation:
     def exists(self) -> bool:
         return self._path.exists()
 
-    def migrate(self, keys: KeyHolder, now_ms: int) -> list[str]:
+    def migrate(self, keys: KeyHolder, now_ms: int) -> Migrated:
         return apply_migrations(self._path, now_ms, keys)
 
     def open(self) -> SqliteStore:

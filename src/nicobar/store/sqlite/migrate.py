@@ -12,7 +12,7 @@ import msgspec
 
 from nicobar.errors import StoreUnusable
 from nicobar.store.installation import KeyHolder, bind, new_application
-from nicobar.store.migrations import load_migrations, pending
+from nicobar.store.migrations import Migrated, read_plan
 from nicobar.store.sqlite.connection import SQL, SqliteSession, connect
 from nicobar.store.sqlite.errors import FIXES, is_damage, primary_code
 
@@ -21,9 +21,9 @@ APPLICATION_ID = 0x6E626172
 PAGE_BYTES = 4096
 
 
-def apply_migrations(path: Path, now_ms: int, keys: KeyHolder | None = None) -> list[str]:
-    """Brings the database up to date, and stores which key it belongs to; returns the names of what was applied. It
-    leaves the database as it was where it raises StoreUnusable.
+def apply_migrations(path: Path, now_ms: int, keys: KeyHolder | None = None) -> Migrated:
+    """Brings the database up to date, and stores which key it belongs to. It leaves it as it was
+    where it raises StoreUnusable.
     """
     if keys is not None and is_missing(path):
         keys.check_missing()
@@ -31,19 +31,19 @@ def apply_migrations(path: Path, now_ms: int, keys: KeyHolder | None = None) -> 
         _check_owner(connection, path)
         connection.execute("BEGIN EXCLUSIVE")
         (tables,) = connection.execute(SQL["count_tables"]).fetchone()
-        connection.execute(SQL["create_migrations"])
-        todo = pending(load_migrations("sqlite"), connection.execute(SQL["migrations"]).fetchall())
-        for migration in todo:
+        session = SqliteSession(connection)
+        planned = read_plan(session, "sqlite")
+        for migration in planned.todo:
             for statement in _statements(migration.sql):
                 connection.execute(statement)
-            connection.execute(SQL["add_migration"], msgspec.structs.asdict(migration) | {"applied_at_ms": now_ms})
-        if todo:
-            connection.execute(SQL["add_application"], new_application(now_ms))
+            session.run("add_migration", msgspec.structs.asdict(migration) | {"applied_at_ms": now_ms})
+        if planned.todo:
+            session.run("add_application", new_application(now_ms))
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         if keys is not None:
-            bind(SqliteSession(connection), keys, is_new=not tables, may_create=True)
+            bind(session, keys, is_new=not tables, may_create=True)
         connection.execute("COMMIT")
-        return [f"{migration.number:04}_{migration.name}" for migration in todo]
+        return planned.done()
 
 
 def is_missing(path: Path) -> bool:

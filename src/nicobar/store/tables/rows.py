@@ -31,34 +31,30 @@ def texts(value: str) -> tuple[str, ...]:
     return () if value == "[]" else _TEXTS.decode(value)
 
 
-def message(row: Sequence[object]) -> Message:
+def message(row: Row) -> Message:
     """From the columns of the fragment `message`, with which every query of messages begins."""
-    values = dict(zip(_MESSAGE_FIELDS, row, strict=False))
-    values["channels"] = texts(str(values["channels"]))
-    values["tags"] = texts(str(values["tags"]))
-    params = values["params"]
-    values["params"] = None if params is None else msgspec.json.decode(str(params))
-    return msgspec.convert(values, Message)
+    return Message(
+        seq=row[0],
+        id=row[1],
+        app_id=row[2],
+        source_id=row[3],
+        event_id=row[4],
+        event_type=row[5],
+        customer_key=row[6],
+        occurred_at_ms=row[7],
+        accepted_at_ms=row[8],
+        body=row[9],
+        channels=texts(row[10]),
+        tags=texts(row[11]),
+        params=None if row[12] is None else msgspec.json.decode(row[12]),
+        deliver_at_ms=row[13],
+        expunged_at_ms=row[14],
+        customer_email=row[15],
+        customer_name=row[16],
+    )
 
 
-_MESSAGE_FIELDS = (
-    "seq",
-    "id",
-    "app_id",
-    "source_id",
-    "event_id",
-    "event_type",
-    "customer_key",
-    "occurred_at_ms",
-    "accepted_at_ms",
-    "body",
-    "channels",
-    "tags",
-    "params",
-    "deliver_at_ms",
-    "expunged_at_ms",
-)
-MESSAGE_COLUMNS = len(_MESSAGE_FIELDS)
+MESSAGE_COLUMNS = 17
 
 
 def expunged(attempt: Attempt) -> Attempt:

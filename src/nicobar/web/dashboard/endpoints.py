@@ -6,7 +6,7 @@ from nicobar.connectors.registry import connector
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import Breaker, BreakerState, Endpoint, Record, Source
 from nicobar.pipeline.breaker import next_probe_at_ms
-from nicobar.pipeline.configuration import wants
+from nicobar.pipeline.subscriptions import wants
 from nicobar.reasons import Reason
 from nicobar.sources.registry import first_source, source_kind
 from nicobar.store import Backlog, Snapshot

@@ -1,2 +1,3 @@
 -- Records an applied migration.
-INSERT INTO migrations (number, name, sha256, applied_at_ms) VALUES (:number, :name, :sha256, :applied_at_ms)
+INSERT INTO migrations (number, name, sha256, applied_at_ms, oldest)
+VALUES (:number, :name, :sha256, :applied_at_ms, :oldest)

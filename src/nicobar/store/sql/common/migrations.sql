@@ -1,2 +1,2 @@
 -- The migrations that were applied.
-SELECT number, sha256 FROM migrations
+SELECT number, sha256, oldest FROM migrations

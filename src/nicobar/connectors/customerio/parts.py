@@ -1,0 +1,129 @@
+"""The parts of a handler's calls: objects of v2 and requests of v1. Each is corrected, encoded once, and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from urllib.parse import unquote
+
+import msgspec
+
+from nicobar.connectors.customerio import corrections, rules
+from nicobar.connectors.customerio.amounts import EventAmounts
+from nicobar.connectors.customerio.corrections import Corrector, Occurrence
+from nicobar.connectors.customerio.error_checks import check, shown
+from nicobar.connectors.customerio.error_checks_v1 import check_v1
+from nicobar.connectors.customerio.track_api import BATCH, V1Call
+from nicobar.connectors.customerio.warning_checks import advise, advise_event, advise_person, no_address
+from nicobar.connectors.payload import encoded
+from nicobar.model import Json, Record, Verdict
+
+
+class ObjectPart(Record):
+    """An object of v2; `path` is its location in the handler's result. `body` is the object as JSON once it was
+    corrected, None if JSON cannot represent it.
+    """
+
+    path: str
+    item: dict[str, Json]
+    body: bytes | None = None
+
+
+class SinglePart(Record):
+    """A call of v1, which is a separate request; `path` is the location of its payload, `body` as for an
+    object.
+    """
+
+    path: str
+    url_path: str
+    call: V1Call
+    payload: Json
+    body: bytes | None = None
+
+
+def object_parts(index: int, path: str, payload: Json, verdicts: list[Verdict]) -> Iterator[ObjectPart]:
+    """The v2 objects of a payload: one, a list, or those in `batch`."""
+    where = f"[{index}].payload"
+    if path == BATCH or (isinstance(payload, dict) and "batch" in payload):
+        payload = payload.get("batch") if isinstance(payload, dict) else None
+        where += ".batch"
+    if payload == []:
+        verdicts.append(
+            rules.EMPTY.at(where, "The list of calls is empty.", "To send nothing, set webhook.cancel = true.")
+        )
+    many = isinstance(payload, list)
+    for number, item in enumerate(payload if isinstance(payload, list) else [payload]):
+        own = f"{where}[{number}]" if many else where
+        if isinstance(item, dict):
+            yield ObjectPart(path=own, item=item)
+        else:
+            verdicts.append(
+                rules.PAYLOAD.at(
+                    own,
+                    "The payload must be an object, but is %(given)s.",
+                    "Send {type, action, identifiers, …}.",
+                    given=shown(item),
+                )
+            )
+
+
+def corrected(corrector: Corrector, part: ObjectPart | SinglePart) -> ObjectPart | SinglePart:
+    if isinstance(part, ObjectPart):
+        item = corrector.correct(part.path, part.item)
+        return ObjectPart(path=part.path, item=item, body=encoded(item))
+    payload = _corrected_payload(corrector, part)
+    return msgspec.structs.replace(part, payload=payload, body=encoded(payload))
+
+
+def _corrected_payload(corrector: Corrector, part: SinglePart) -> Json:
+    if part.call.body == "event" and isinstance(part.payload, dict):
+        kind, data = part.payload.get("type", "event"), part.payload.get("data")
+        event = Occurrence(
+            who=_person_v1(part),
+            kind=kind if isinstance(kind, str) else "event",
+            data="data",
+            recipient=data.get("recipient") if isinstance(data, dict) else None,
+        )
+        return corrector.correct_event(part.path, part.payload, event)
+    return part.payload
+
+
+def _person_v1(part: SinglePart) -> Json:
+    """The person of a v1 event: identified by the path, or anonymous in the payload."""
+    segments = part.url_path.partition("?")[0].split("/")
+    payload = part.payload if isinstance(part.payload, dict) else {}
+    person_id = unquote(segments[4]) if part.call.segments[0] == "customers" else None
+    return {corrections.V1_PATH_ID: person_id, "anonymous_id": payload.get("anonymous_id")}
+
+
+def check_object(
+    part: ObjectPart, people: Sequence[dict[str, Json]], amounts: EventAmounts, now_ms: int
+) -> Iterator[Verdict]:
+    """The verdicts on an object of v2; `people` are all objects sent with it."""
+    errors = list(check(part.path, part.item, part.body))
+    yield from errors
+    if errors:
+        return
+    yield from advise(part.path, part.item, amounts, now_ms)
+    is_event = (part.item["type"], part.item["action"]) == ("person", "event")
+    if is_event and not corrections.has_address(part.item["identifiers"], people):
+        yield no_address(part.path)
+
+
+def check_single(part: SinglePart, amounts: EventAmounts, now_ms: int) -> Iterator[Verdict]:
+    if part.body is None:
+        yield rules.JSON.at(
+            part.path,
+            "The payload cannot be converted to JSON.",
+            "Send objects, lists, text, numbers, booleans and null only.",
+        )
+        return
+    errors = list(check_v1(part.path, part.call, part.url_path, part.payload))
+    yield from errors
+    if errors or not isinstance(part.payload, dict):
+        return
+    if part.call.body == "identify":
+        yield from advise_person(part.path, part.payload, amounts)
+    elif part.call.body == "event":
+        data = part.payload.get("data")
+        values = data if isinstance(data, dict) else {}
+        yield from advise_event(part.path, part.payload, f"{part.path}.data", values, amounts, now_ms)
