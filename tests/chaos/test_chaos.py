@@ -31,7 +31,7 @@ MAX_S = 600
 @pytest.mark.slow
 @pytest.mark.timeout(2 * MAX_S)
 @pytest.mark.parametrize(
-    "flags", [["--seed=20"], ["--seed=15", "--postgresql", "--quick"]], ids=["sqlite", "postgresql"]
+    "flags", [["--seed=20"], ["--seed=15", "--postgresql", "--quick", "--customers=6"]], ids=["sqlite", "postgresql"]
 )
 def test_kills_at_any_stage_lose_duplicate_or_reorder_nothing(tmp_path, flags):
     report = short_run(tmp_path, flags)
