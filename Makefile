@@ -72,7 +72,7 @@ format: $(READY) ## Format the code and apply automatic lint fixes
 bench: $(READY) ## Measure throughput, latency, CPU and memory (ARGS="whole --keep FILE", "--compare FILE", "--postgresql")
 	@PYTHONPATH=.:tests $(BIN)/python -m bench $(ARGS)
 
-chaos: $(READY) ## Kill the server at every stage, hundreds of times, and check that no event is lost (ARGS="--seed N")
+chaos: $(READY) ## Kill the server at every stage, hundreds of times, and check that no event is lost (ARGS="--seed N", ARGS=--postgresql)
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run $(ARGS)
 
 .PHONY: dev
