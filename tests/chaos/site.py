@@ -144,7 +144,7 @@ class Outages:
         """Ends the server at once, and starts it again."""
         assert self._cluster is not None
         self._is_away = True
-        await asyncio.to_thread(self._cluster.crash)
+        await asyncio.to_thread(self._cluster.quit)
         await asyncio.sleep(duration_s)
         await asyncio.to_thread(self._cluster.start)
         self._is_away = False
