@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -54,7 +55,9 @@ class Metrics:
         )
         self.held = self._gauge("nicobar_endpoints_held", "Endpoints that this process delivers for.")
         self.leases = self._counter(
-            "nicobar_lease_changes", "Leases that this process took, gave up or lost to another worker.", "change"
+            "nicobar_lease_changes",
+            "Leases that this process acquired, released or lost to another worker.",
+            "change",
         )
         self.alerts = self._counter("nicobar_alerts", "Alerts, by outcome.", "type", "outcome")
         self.receive_seconds = self._histogram(
@@ -73,6 +76,12 @@ class Metrics:
     def render(self) -> bytes:
         """The text format of Prometheus."""
         return generate_latest(self._registry)
+
+    def forget_endpoint(self, name: str) -> None:
+        """Another process delivers for the endpoint now."""
+        for gauge in (self.paused, self.breaker):
+            with contextlib.suppress(KeyError):
+                gauge.remove(name)
 
     def meanings(self) -> dict[str, str]:
         """What each metric means, by its name as in `render`; for the test of the reference."""

@@ -164,6 +164,19 @@ async def test_clock_changes_of_one_holder_move_no_other_endpoint(store):
     assert await store.shift_times([], after_ms=100, by_ms=3_000) == 0
 
 
+async def test_strays_are_due_at_once_and_what_is_under_way_is_not(store):
+    await take(store, "a", ONE)
+    for number in (1, 2):
+        await store.append(message(number, f"c{number}"))
+    known, stray = await claim(store, term=1, lease_ms=10_000)
+    under_way = [known.message.seq]
+    assert await store.release_strays(1, term=2, under_way=under_way) == 0
+    assert await store.release_strays(1, term=1, under_way=under_way) == 1
+    assert await store.record([done(stray)]) == 0
+    assert [item.message.id for item in await claim(store, term=1)] == ["msg_2"]
+    assert await store.record([done(known, attempt="atmpt_2")]) == 1
+
+
 async def test_a_breaker_of_a_former_holder_is_not_stored(store):
     await take(store, "a", ONE)
     await store.keep_breaker(1, Breaker(failures=1), term=1)

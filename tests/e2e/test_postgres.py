@@ -44,8 +44,7 @@ async def test_one_process_receives_and_another_one_delivers(tmp_path, database)
                 for _ in range(3):
                     await recorded.get()
             assert len(web.state.activities) == 3
-            async with run(worker, recorded.put_nowait, sandbox=await SANDBOX.get()) as second:
-                assert second.worker is None, "it stands by"
+            async with run(worker, recorded.put_nowait, sandbox=await SANDBOX.get()):
                 assert (await web.send_sample("payment.succeeded", "evt_8"))[0] == 202
                 async with asyncio.timeout(PATIENCE_S):
                     await recorded.get()

@@ -171,7 +171,8 @@ async def test_claims_that_fail_are_not_ready_until_one_succeeds(tmp_path):
 
 async def test_a_lane_whose_task_ended_is_not_ready(tmp_path):
     async with running(tmp_path, ORDER_PAID) as nicobar:
-        (task,) = nicobar.runtime.worker._tasks.values()
+        worker = nicobar.runtime.worker
+        (task,) = set(worker._running.values()) - set(worker.tasks)
         task.cancel()
         await asyncio.wait([task])
         status, parts = await ready(nicobar)
@@ -181,7 +182,8 @@ async def test_a_lane_whose_task_ended_is_not_ready(tmp_path):
 
 async def test_a_background_task_that_ended_counts_for_delivery(tmp_path):
     async with running(tmp_path, None) as nicobar:
-        assert {"retention", "replays", "rejected requests"} <= {task.get_name() for task in nicobar.runtime._tasks}
+        tasks = [*nicobar.runtime._tasks, *nicobar.runtime.worker.tasks]
+        assert {"retention", "replays", "rejected requests"} <= {task.get_name() for task in tasks}
         ended = asyncio.create_task(asyncio.sleep(0), name="retention")
         await ended
         nicobar.runtime._tasks.append(ended)

@@ -1,4 +1,4 @@
-"""One process of a database delivers at a time."""
+"""With SQLite one process of a database delivers at a time."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from nicobar.pipeline.sender import SENDING_MS, UNCONFIRMED_MS
 from nicobar.pipeline.standby import STANDBY_MS, Standby
 from nicobar.store.sqlite import apply_migrations
 from nicobar.store.sqlite.location import SqliteLocation
 from support.clock import MovingClock
 from support.patience import PATIENCE_S
-from support.worker import world
 
 
 class Process:
@@ -24,10 +22,10 @@ class Process:
         self.broken = broken
         self.standby = Standby(location, self.start_parts, clock)
 
-    async def start_parts(self, stack, place) -> None:
+    async def start_parts(self, stack, alone) -> None:
+        assert alone
         if self.broken:
             raise RuntimeError("broken on purpose")
-        self.place = place
         self.delivers.set()
         stack.callback(self.delivers.clear)
 
@@ -88,91 +86,12 @@ async def second_of(first, second):
         await task
 
 
-async def test_a_process_whose_place_is_lost_stops_and_stands_by(location):
-    clock = MovingClock()
-    async with Process(location, clock).running() as process:
-        process.standby._lose(process.place)
-        async with asyncio.timeout(PATIENCE_S):
-            while process.delivers.is_set():
-                await asyncio.sleep(0)
-        # No other process is active.
-        async with asyncio.timeout(PATIENCE_S):
-            while not process.delivers.is_set():
-                clock.move(STANDBY_MS)
-                await asyncio.sleep(0)
-
-
 async def test_parts_that_do_not_start_leave_the_place_free(location):
     clock = MovingClock()
     with pytest.raises(RuntimeError):
         await Process(location, clock, broken=True).standby.start()
     async with Process(location, clock).running() as other:
         assert other.delivers.is_set()
-
-
-async def test_a_lost_place_is_not_held_and_says_so_at_once(location):
-    async with Process(location, MovingClock()).running() as process:
-        told = []
-        process.place.on_lost(lambda: told.append(process.place.is_held()))
-        assert process.place.is_held()
-        process.standby._lose(process.place)
-        process.standby._lose(process.place)
-        process.place.on_lost(lambda: told.append(process.place.is_held()))
-        assert told == [False, False]
-
-
-async def test_a_worker_that_lost_its_place_sends_nothing_more(tmp_path):
-    async with world(tmp_path) as it:
-        it.network.open.clear()
-        await it.accept("one", "cus_1")
-        await it.network.next()
-        await it.accept("two", "cus_2")
-        it.worker.abort()
-        async with asyncio.timeout(PATIENCE_S):
-            await it.worker.stop(1_000_000)
-        it.network.open.set()
-        assert it.network.sent.empty()
-        assert it.recorded.empty()
-
-
-async def test_a_worker_that_lost_its_place_releases_no_lease(tmp_path):
-    async with world(tmp_path) as it:
-        it.network.open.clear()
-        await it.accept("one", "cus_1")
-        await it.network.next()
-        it.worker.abort()
-        async with asyncio.timeout(PATIENCE_S):
-            await it.worker.stop(1_000_000)
-        assert await it.store.release_leases() == 1
-
-
-async def test_a_request_waits_until_the_place_is_confirmed(tmp_path):
-    held = asyncio.Event()
-    async with world(tmp_path, may_send=held.is_set) as it:
-        await it.accept("one")
-        await waits_for_place(it)
-        assert it.network.sent.empty()
-        held.set()
-        it.clock.move(UNCONFIRMED_MS)
-        assert await it.network.next() == ["one"]
-
-
-async def test_a_delivery_whose_place_stays_unconfirmed_is_requeued(tmp_path):
-    async with world(tmp_path, may_send=lambda: False) as it:
-        message_id = await it.accept("one")
-        await waits_for_place(it)
-        it.clock.move(SENDING_MS)
-        await waits_for_place(it)
-        assert not list(await it.attempts(message_id))
-        assert it.network.sent.empty()
-        it.worker.abort()
-
-
-async def waits_for_place(it):
-    """Returns once a request waits for the place."""
-    async with asyncio.timeout(PATIENCE_S):
-        while it.clock.now_ms() + UNCONFIRMED_MS not in it.clock._wakes_ms:
-            await it.clock.next_wait()
 
 
 async def test_an_unexpected_error_does_not_end_delivery_for_good(location):
@@ -188,10 +107,3 @@ async def test_an_unexpected_error_does_not_end_delivery_for_good(location):
             while not second.delivers.is_set():
                 clock.move(STANDBY_MS)
                 await asyncio.sleep(0)
-
-
-async def test_a_worker_that_ended_follows_no_change(tmp_path):
-    async with world(tmp_path) as it:
-        assert it.worker._follow in it.worker._configuration._listeners
-        await it.worker.stop(1_000)
-        assert it.worker._follow not in it.worker._configuration._listeners

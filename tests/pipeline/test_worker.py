@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 
-from nicobar.errors import SandboxError
+from nicobar.errors import SandboxError, StoreUnavailable
 from nicobar.model import DeliveryState
-from nicobar.pipeline.lane import IDLE_MS
+from nicobar.pipeline.lane import AFTER_ERROR_MS, IDLE_MS
 from nicobar.reasons import plain
 from nicobar.sandbox import Broken, Failure
 from support.store import failing_store
@@ -54,6 +55,25 @@ async def test_a_surprise_in_the_lane_does_not_end_it(tmp_path):
         await it.move(1_000)
         assert await it.network.next() == ["one"]
         assert it.worker.alive
+
+
+async def test_deliveries_of_a_claim_without_an_answer_are_sent_soon(tmp_path):
+    async with world(tmp_path) as it:
+        await it.move(0)
+        claim, failed = it.store.claim, asyncio.Event()
+
+        async def claim_without_answer(*arguments, **named):
+            if await claim(*arguments, **named):
+                failed.set()
+                raise StoreUnavailable("store_unavailable", "The server ended the connection.")
+            return []
+
+        it.store.claim = claim_without_answer
+        await it.accept("stray")
+        await failed.wait()
+        it.store.claim = claim
+        await it.move(AFTER_ERROR_MS)
+        assert await it.network.next() == ["stray"]
 
 
 async def test_stop_requeues_deliveries_in_flight(tmp_path):

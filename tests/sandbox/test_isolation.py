@@ -225,7 +225,7 @@ OTHERS = {
 
 @pytest.fixture(scope="module")
 def bounds():
-    return Bounds(run_ms=300, wall_ms=20_000)
+    return Bounds(run_ms=300, wall_ms=120_000)
 
 
 @pytest.fixture(scope="module")

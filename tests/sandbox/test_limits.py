@@ -65,7 +65,7 @@ def lying(tmp_path, monkeypatch):
     def start(lie: str, **bounds: int) -> SandboxPool:
         script = LIAR.replace("LIE", textwrap.indent(lie, " " * 8).lstrip()).replace("GOOD", repr(GOOD))
         monkeypatch.setattr(pools, "CHILD", (sys.executable, "-c", script, str(tmp_path / "starts")))
-        return SandboxPool(children=1, bounds=Bounds(**({"wall_ms": 20_000} | bounds)))
+        return SandboxPool(children=1, bounds=Bounds(**({"wall_ms": 120_000} | bounds)))
 
     return start
 

@@ -25,7 +25,7 @@ from support.clock import MovingClock
 from support.patience import PATIENCE_S
 from support.records import make_endpoint, make_source
 from support.shared import SANDBOX
-from support.store import open_store
+from support.store import drop_store, open_store
 
 HANDLER = """function handler(webhook) {
   const data = webhook.payload.data;
@@ -193,10 +193,10 @@ class World:
 
 
 @asynccontextmanager
-async def world(tmp_path, *, kind: str = "customerio", sandbox=None, jitter: float = 0.0, may_send=None):
+async def world(tmp_path, *, kind: str = "customerio", database: str = "sqlite", **of_worker):
     settings, credentials, handler = ENDPOINTS[kind]
     clock = MovingClock()
-    store = await open_store(tmp_path, clock.now_ms())
+    store = await open_store(tmp_path, clock.now_ms(), database=database)
     ids = IdFactory(clock.now_ms)
     (app,) = (await store.snapshot()).applications
     endpoint = make_endpoint(
@@ -214,14 +214,15 @@ async def world(tmp_path, *, kind: str = "customerio", sandbox=None, jitter: flo
     added = AddTransformation(endpoint_id=endpoint.id, code=handler, created_at_ms=1)
     await store.change([PutSource(source=source), endpoint, added])
     try:
-        async with working(store, clock, ids, sandbox=sandbox, jitter=jitter, may_send=may_send) as it:
+        async with working(store, clock, ids, **of_worker) as it:
             yield it
     finally:
         await store.close()
+        drop_store(tmp_path)
 
 
 @asynccontextmanager
-async def working(store, clock, ids, *, sandbox=None, jitter: float = 0.0, may_send=None):
+async def working(store, clock, ids, *, sandbox=None, jitter: float = 0.0, may_send=None, alone: bool = True):
     """A worker on a database, as a process has it from its start to its end."""
     metrics, network, recorded = Metrics(), Network(), asyncio.Queue()
     configuration = Configuration(store, VAULT, clock)
@@ -255,7 +256,7 @@ async def working(store, clock, ids, *, sandbox=None, jitter: float = 0.0, may_s
         ids=ids,
         metrics=metrics,
         alerts=alerts,
-        alone=True,
+        alone=alone,
         tasks={},
     )
     await worker.start()

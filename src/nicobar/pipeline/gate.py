@@ -4,6 +4,7 @@ and the results; nothing waits or is stored here.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Sequence
 
 from nicobar.model import Breaker, BreakerState
@@ -79,6 +80,8 @@ class Gate:
         self.breaker = breaker
         self.suspects = Suspects()
         self._failing: set[str] = set()
+        # Nothing more is sent once it is set.
+        self.closing = asyncio.Event()
 
     @property
     def is_closed(self) -> bool:

@@ -67,7 +67,10 @@ class Lane:
         self._stopping = False
         self._pages: set[asyncio.Task[None]] = set()
         self._check: asyncio.Task[None] | None = None
-        self._in_flight = 0
+        # The messages whose deliveries are in flight.
+        self._under_way: set[int] = set()
+        # Whether deliveries may be claimed that are not in flight, since the outcome of a write is not known.
+        self._has_strays = False
         self.signal = asyncio.Event()
         self._changes = EndpointChanges(
             store=store,
@@ -84,6 +87,10 @@ class Lane:
     @property
     def name(self) -> str:
         return f"{self._target.endpoint.name} ({self._target.endpoint.id})"
+
+    @property
+    def endpoint_name(self) -> str:
+        return self._target.endpoint.name
 
     @property
     def breaker(self) -> Breaker:
@@ -116,7 +123,9 @@ class Lane:
         self.signal.set()
 
     def stop(self) -> None:
+        """Claims and sends nothing more; the task ends once the requests in flight are answered."""
         self._stopping = True
+        self._gate.closing.set()
         if self._check is not None:
             self._check.cancel()  # nothing was sent
         self.signal.set()
@@ -164,24 +173,35 @@ class Lane:
         places = gate.places(self._free(), self._clock.steady_ms())
         if places <= 0:
             return min(IDLE_MS, gate.allowance.wait_ms() or IDLE_MS)
-        claimed = await self._store.claim(
-            endpoint.seq,
-            term=self._term,
-            now_ms=self._clock.now_ms(),
-            limit=places,
-            max_bytes=PAGE_MAX_BYTES,
-            lease_ms=LEASE_MS,
-        )
+        claimed = await self._claim(places)
         if not claimed:
             due_at_ms = await self._store.next_due_at_ms(endpoint.seq)
             return REST_MS if due_at_ms is None else min(REST_MS, max(MIN_WAIT_MS, due_at_ms - self._clock.now_ms()))
         gate.taken(len(claimed))
         for page in [claimed] if self._target.destination.batch_bounds else [[item] for item in claimed]:
-            self._in_flight += len(page)
+            self._under_way |= {item.message.seq for item in page}
             task = asyncio.create_task(self._deliver(page))
             self._pages.add(task)
             task.add_done_callback(self._page_done)
         return IDLE_MS
+
+    async def _claim(self, places: int) -> list[Claimed]:
+        seq, term = self._target.endpoint.seq, self._term
+        if self._has_strays:
+            released = await self._store.release_strays(seq, term=term, under_way=self._under_way)
+            self._has_strays = False
+            if released:
+                log.warning("deliveries requeued", endpoint_id=self._target.endpoint.id, deliveries=released)
+        now_ms = self._clock.now_ms()
+        try:
+            return await self._store.claim(
+                seq, term=term, now_ms=now_ms, limit=places, max_bytes=PAGE_MAX_BYTES, lease_ms=LEASE_MS
+            )
+        except LeaseLost:
+            raise
+        except Exception:
+            self._has_strays = True
+            raise
 
     def _free(self) -> int:
         """How many more deliveries may be in flight."""
@@ -189,7 +209,7 @@ class Lane:
             return 0  # the delivery in flight probes the destination
         bounds = self._target.destination.batch_bounds
         if bounds is None:
-            return max(0, MAX_PARALLEL_PARCELS - self._in_flight)
+            return max(0, MAX_PARALLEL_PARCELS - len(self._under_way))
         return 0 if self._pages else bounds.max_items
 
     def _page_done(self, task: asyncio.Task[None]) -> None:
@@ -221,7 +241,7 @@ class Lane:
             await self._keep_breaker()
             await self._follow_answers(endpoint, passed)
         except NicobarError as error:
-            # The page is claimed again when its lease expires.
+            self._has_strays = True
             log.error("deliveries not finished", endpoint_id=endpoint.id, code=error.code, detail=error.detail)
         except Exception as error:  # noqa: BLE001 - one broken message must not stop the others
             log.exception(
@@ -231,7 +251,7 @@ class Lane:
             )
             await self._one_by_one(page, error)
         finally:
-            self._in_flight -= len(page)
+            self._under_way -= {item.message.seq for item in page}
 
     async def _follow_probe(self, endpoint: Endpoint, gate: Gate, passed: Passed) -> None:
         """Only an accepted delivery ends a hold. After one that was not attempted, the next may go."""
@@ -311,10 +331,18 @@ class Lane:
     async def _one_by_one(self, page: Sequence[Claimed], error: Exception) -> None:
         """Finds the message that broke a page: the others are delivered, that one is retried later."""
         if len(page) == 1:
-            await self._deliverer.postpone(self._target, page[0], error)
+            try:
+                await self._deliverer.postpone(self._target, page[0], error)
+            except NicobarError as failure:
+                self._has_strays = True
+                log.error(
+                    "deliveries not finished",
+                    endpoint_id=self._target.endpoint.id,
+                    code=failure.code,
+                    detail=failure.detail,
+                )
             return
         for item in page:
-            self._in_flight += 1
             await self._deliver([item])
 
 

@@ -74,7 +74,8 @@ class LeaseKeeper:
         self._metrics = metrics
         self._alone = alone
         self._worker_id: str | None = None
-        self._confirmed_at_ms: int | None = None
+        # When the last beat that is known to be stored was sent.
+        self._confirmed_at_ms = 0
         # The last beat of each worker that runs, and when it was first seen.
         self._seen: dict[str, tuple[int, int]] = {}
         self._leases: dict[str, Lease] = {}
@@ -96,7 +97,7 @@ class LeaseKeeper:
 
     def may_send(self) -> bool:
         """Whether no other worker can have taken this one's leases yet."""
-        if self._worker_id is None or self._confirmed_at_ms is None:
+        if self._worker_id is None:
             return False
         return self._alone or self._clock.steady_ms() - self._confirmed_at_ms <= MAX_UNCONFIRMED_MS
 
@@ -143,7 +144,11 @@ class LeaseKeeper:
             else:
                 await self._clock.wait(self._wake, BEAT_MS)
             self._wake.clear()
-            if await self._try(self._beat()) and not self._is_stopping and self._acting is None:
+            if not await self._try(self._beat()) or self._is_stopping:
+                continue
+            if self._alone:
+                await self._try(self._act())
+            elif self._acting is None:
                 self._acting = asyncio.create_task(self._follow(), name="leases")
 
     async def _follow(self) -> None:
@@ -178,7 +183,7 @@ class LeaseKeeper:
         if self._worker_id not in beats.by_worker:
             self._end_after_removal()
             return
-        if asked_at_ms - (self._confirmed_at_ms or 0) > MAX_UNCONFIRMED_MS:
+        if asked_at_ms - self._confirmed_at_ms > MAX_UNCONFIRMED_MS:
             self._seen.clear()  # the database did not respond, or this process did not run: others are not to blame
         self._confirmed_at_ms = asked_at_ms
         read_at_ms = self._clock.steady_ms()
@@ -228,10 +233,9 @@ class LeaseKeeper:
                 self._holder.begin(self._held[name])
 
     async def _remove_silent(self, worker_id: str) -> None:
-        now_ms = self._clock.steady_ms()
         for other, (beat, seen_at_ms) in list(self._seen.items()):
             # Both times are of this worker's own last look, at which the beat was still the same.
-            if other == worker_id or (self._confirmed_at_ms or now_ms) - seen_at_ms < DEAD_MS:
+            if other == worker_id or self._confirmed_at_ms - seen_at_ms < DEAD_MS:
                 continue
             if await self._store.remove_silent_worker(other, beat=beat):
                 log.warning("worker does not respond; others take over", worker_id=other)
@@ -286,9 +290,9 @@ class LeaseKeeper:
                 return
             self._held |= {lease.name: lease for lease in taken}
         self._kept |= {lease.name for lease in taken if lease.name in late}
-        self._metrics.leases.labels("taken").inc(len(taken))
+        self._metrics.leases.labels("acquired").inc(len(taken))
         if taken:
-            log.info("leases taken", worker_id=worker_id, leases=len(taken), held=len(self._held))
+            log.info("leases acquired", worker_id=worker_id, leases=len(taken), held=len(self._held))
 
     def _leave(self, names: Iterable[str]) -> None:
         """Begins to give these up."""
@@ -311,7 +315,7 @@ class LeaseKeeper:
                     done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
                     ended = [under_way.pop(task) for task in done]
         except StoreError as error:
-            log.error("leases not given up", leases=len(names), code=error.code, detail=error.detail)
+            log.error("leases not released", leases=len(names), code=error.code, detail=error.detail)
             self._version = None
         finally:
             for name in names:
@@ -327,8 +331,8 @@ class LeaseKeeper:
                     self._held.pop(name, None)
         for name in names:
             self._leaving.pop(name, None)
-        self._metrics.leases.labels("given up").inc(len(given_up))
-        log.info("leases given up", worker_id=worker_id, leases=len(given_up), held=len(self._held))
+        self._metrics.leases.labels("released").inc(len(given_up))
+        log.info("leases released", worker_id=worker_id, leases=len(given_up), held=len(self._held))
 
     def _note(self, changed: Iterable[Lease]) -> None:
         """Each change adds one to the version."""

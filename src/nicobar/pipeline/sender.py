@@ -4,7 +4,6 @@ failed.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -41,6 +40,9 @@ SET_ASIDE_MS = 60_000
 UNCONFIRMED_MS = 250
 MAX_RECORDED_BODY_CHARS = 65_536
 MAX_RECORDED_RESPONSE_CHARS = 4_096
+_CLOSING = Deferred(
+    reason=reason("not_sent_closing", "Not sent because this process stops delivering for the endpoint.")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,8 @@ class Sender:
 
     async def _wait_for_turn(self, gate: Gate, deadline_ms: int) -> Deferred | None:
         """Waits until a request may be sent; returns why not, if that would be after the deadline."""
+        if gate.closing.is_set():
+            return _CLOSING
         now_ms = self._clock.steady_ms()
         throttle = gate.throttle
         if gate.breaker.state is BreakerState.OPEN:
@@ -186,12 +190,12 @@ class Sender:
             )
         wait_ms = throttle.take(now_ms)
         if wait_ms:
-            await self._clock.wait(asyncio.Event(), wait_ms)
-        return await self._wait_for_place(deadline_ms)
+            await self._clock.wait(gate.closing, wait_ms)
+        return await self._wait_for_place(gate, deadline_ms)
 
-    async def _wait_for_place(self, deadline_ms: int) -> Deferred | None:
+    async def _wait_for_place(self, gate: Gate, deadline_ms: int) -> Deferred | None:
         """Waits until it is certain that no other process delivers; returns why not, if that takes too long."""
-        while not self._may_send():
+        while not self._may_send() and not gate.closing.is_set():
             if self._clock.steady_ms() >= deadline_ms:
                 return Deferred(
                     reason=reason(
@@ -200,8 +204,8 @@ class Sender:
                         sending_s=SENDING_MS // 1000,
                     )
                 )
-            await self._clock.wait(asyncio.Event(), UNCONFIRMED_MS)
-        return None
+            await self._clock.wait(gate.closing, UNCONFIRMED_MS)
+        return _CLOSING if gate.closing.is_set() else None
 
     def _count(self, target: OpenEndpoint, answer: Response | NoResponse) -> None:
         name = target.endpoint.name

@@ -11,7 +11,7 @@ from nicobar.clock import Clock
 from nicobar.errors import StoreError
 from nicobar.ids import IdFactory
 from nicobar.metrics import Metrics
-from nicobar.model import Breaker
+from nicobar.model import Breaker, BreakerState
 from nicobar.pipeline import breaker as rules
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import Configuration
@@ -86,6 +86,8 @@ class Worker:
         """
         self._stop.set()
         self._configuration.forget(self._follow)
+        for lane in self._lanes.values():
+            lane.stop()
         if self._looking is not None:
             await asyncio.wait([self._looking])
         await self.leases.stop(timeout_ms)
@@ -153,7 +155,9 @@ class Worker:
         task = asyncio.create_task(lane.run(), name=f"deliver {target.endpoint.id}")
         task.add_done_callback(log_end)
         self._running[lease.name] = task
-        self._metrics.paused.labels(target.endpoint.name).set(int(target.endpoint.paused_reason is not None))
+        name = target.endpoint.name
+        self._metrics.paused.labels(name).set(int(target.endpoint.paused_reason is not None))
+        self._metrics.breaker.labels(name).set(int(lane.breaker.state is not BreakerState.CLOSED))
         self._metrics.held.set(len(self._lanes))
 
     def end(self, names: Iterable[str]) -> Mapping[str, asyncio.Task[None] | None]:
@@ -166,7 +170,9 @@ class Worker:
                 if stop is not None:
                     stop.set()
             elif seq in self._lanes:
-                self._lanes.pop(seq).stop()
+                lane = self._lanes.pop(seq)
+                lane.stop()
+                self._metrics.forget_endpoint(lane.endpoint_name)
             task = ending[name]
             if task is not None:
                 task.add_done_callback(partial(self._forget, name))

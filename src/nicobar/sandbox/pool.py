@@ -28,7 +28,7 @@ SLICE_JOBS = 16
 # Code that takes longer than this per event never uses all children, if there is more than one.
 HEAVY_US = 20_000
 SLICE_BYTES = 4 * 1024 * 1024
-START_MS = 15_000
+START_MS = 60_000
 MAX_STARTS = 3
 EXIT_MS = 5_000
 MAX_PACES = 1_000

@@ -49,6 +49,10 @@ class Database(Protocol):
 
     async def write(self, work: Callable[[Session], T]) -> T: ...
 
+    async def write_ahead(self, work: Callable[[Session], T]) -> T:
+        """The same without waiting for other writes, as far as the database can."""
+        ...
+
     async def read(self, work: Callable[[Session], T]) -> T:
         """Runs work that only reads, all of it as of one moment."""
         ...

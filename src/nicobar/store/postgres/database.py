@@ -34,9 +34,11 @@ from nicobar.store.session import Session, closed
 
 MAX_READERS = 4
 MAX_WRITERS = 4
-# One for the group commit of events, one for surveys, one for readiness.
-MAX_CONNECTIONS = MAX_READERS + MAX_WRITERS + 3
+# One for the group commit of events, one for surveys, one for readiness, one for a worker's beats.
+MAX_CONNECTIONS = MAX_READERS + MAX_WRITERS + 4
 MAX_RUNS = 10
+# What goes ahead of other writes is short.
+AHEAD_MS = 3_000
 RETRY_S = 0.01
 # A group of events waits so long for what another transaction has locked. Then it is halved until the blocked events
 # are found, and each part waits a short time only.
@@ -53,12 +55,16 @@ class PostgresDatabase:
         self._appends = GroupCommit(_Writer(url), max_waiting=max_waiting)
         self._latest_append = LatestAppend()
         self._writers = _Threads(url, "writer", MAX_WRITERS)
+        self._ahead = _Threads(url, "ahead", 1)
         self._readers = _Threads(url, "reader", MAX_READERS)
         self._surveyor = _Threads(url, "surveyor", 1)
         self._prober = _Threads(url, "prober", 1)
 
     async def write(self, work: Callable[[Session], T]) -> T:
         return await self._writers.run(lambda connection: _write(connection, work))
+
+    async def write_ahead(self, work: Callable[[Session], T]) -> T:
+        return await self._ahead.run(lambda connection: _write(connection, work, AHEAD_MS))
 
     async def read(self, work: Callable[[Session], T]) -> T:
         return await self._readers.run(lambda connection: _read(connection, work, TRANSACTION_MS))
@@ -99,7 +105,7 @@ class PostgresDatabase:
 
     async def close(self) -> None:
         await self._appends.close()
-        for threads in (self._prober, self._surveyor, self._writers, self._readers):
+        for threads in (self._prober, self._surveyor, self._ahead, self._writers, self._readers):
             await threads.close()
 
 
@@ -209,9 +215,9 @@ class _Writer:
         self._link.close()
 
 
-def _write(connection: Connection, work: Callable[[PostgresSession], T]) -> T:
+def _write(connection: Connection, work: Callable[[PostgresSession], T], timeout_ms: int = TRANSACTION_MS) -> T:
     def whole() -> T:
-        with transaction(connection, TRANSACTION_MS) as session:
+        with transaction(connection, timeout_ms) as session:
             return work(session)
 
     return retried(whole)

@@ -21,6 +21,7 @@ _FIXES: tuple[tuple[type[psycopg.Error], str, str], ...] = (
     (errors.TooManyConnections, "store_unavailable", "Raise max_connections, or run fewer processes."),
     (errors.InsufficientPrivilege, "store_unavailable", "Let Nicobar's user own its tables."),
     (errors.LockNotAvailable, "store_unavailable", "End the transaction that blocks it: see pg_stat_activity."),
+    (errors.IntegrityError, "store_unavailable", "Report this as a bug."),
     (errors.DataCorrupted, "store_damaged", "Restore a backup of the database."),
     (errors.IndexCorrupted, "store_damaged", "Rebuild the index with REINDEX, and check the server's disk."),
 )

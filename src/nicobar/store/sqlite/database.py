@@ -50,6 +50,8 @@ class SqliteDatabase:
     async def write(self, work: Callable[[Session], T]) -> T:
         return await self._commits.submit(_run_each, work)
 
+    write_ahead = write
+
     async def read(self, work: Callable[[Session], T]) -> T:
         return await self._run(self._readers, lambda connection: _read(connection, work))
 

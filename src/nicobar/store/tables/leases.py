@@ -30,7 +30,8 @@ class LeaseTables(Tables):
             workers: list[tuple[str, int]] = [(name, beat) for name, beat in session.rows("workers")]
             return Beats(by_worker=dict(workers), version=version)
 
-        return await self._database.write(say)
+        # Under load it would come too late behind other writes.
+        return await self._database.write_ahead(say)
 
     async def remove_silent_worker(self, worker_id: str, *, beat: int) -> bool:
         return await self._run("remove_silent_worker", {"id": worker_id, "beat": beat}) > 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from nicobar.errors import LeaseLost
 from nicobar.model import Breaker
@@ -27,12 +27,20 @@ class QueueTables(Tables):
             endpoint_seq, term=term, now_ms=now_ms, limit=limit, max_bytes=max_bytes, lease_ms=lease_ms
         )
 
+    async def release_strays(self, endpoint_seq: int, *, term: int, under_way: Collection[int]) -> int:
+        def release(session: Session) -> int:
+            session.lock(endpoint_seq)
+            of = {"endpoint_seq": endpoint_seq, "lease_name": endpoint_lease(endpoint_seq), "term": term}
+            return session.run("release_strays", of | {"message_seqs": list(under_way)})
+
+        return await self._database.write(release)
+
     async def record(self, finished: Sequence[Finished]) -> int:
         return await self._database.record(finished)
 
     async def next_due_at_ms(self, endpoint_seq: int) -> int | None:
         row = await self._row("next_due", {"endpoint_seq": endpoint_seq})
-        return None if row is None else int(row[0])
+        return None if row is None or row[0] is None else int(row[0])
 
     async def due_times(self) -> Mapping[int, int]:
         return {seq: due_at_ms for seq, due_at_ms in await self._rows("due_times") if due_at_ms is not None}
