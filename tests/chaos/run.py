@@ -102,7 +102,7 @@ class Chaos:
         async with asyncio.TaskGroup() as group:
             sending = group.create_task(load.run())
             around = [group.create_task(each.run(load.enough)) for each in weather]
-            around.append(group.create_task(operations.run()))
+            around.append(group.create_task(self._operate(operations)))
             lives = await self._kill_all(load, weather)
             load.enough.set()
             await asyncio.gather(*around)
@@ -168,6 +168,12 @@ class Chaos:
 
     def _is_over(self) -> bool:
         return bool(self._tally.surprises) or time.monotonic() > self._until_s or self._load.exhausted
+
+    async def _operate(self, operations: Operations) -> None:
+        try:
+            await operations.run()
+        except (click.ClickException, aiohttp.ClientResponseError) as error:
+            self._tally.surprises.append(str(error))
 
     async def _kill_all(self, load: Load, weather: Sequence[Weather]) -> list[Life]:
         """Returns the last servers, which go on."""

@@ -71,16 +71,15 @@ class Site:
     async def change(self) -> None:
         """Applies another edition of the handler, which does the same, and another rate."""
         self._edition += 1
-        await self._apply(self.keys)
+        await self._apply(self.keys[-2:])
 
     async def rotate(self) -> None:
-        """As for a sender that signs with the old and the new secret for a while. The new one is known here first;
-        a server that was frozen meanwhile knows an old one.
+        """A source has two secrets: the latest and a new one. The sender signs with an older one as well, since a
+        server that was frozen meanwhile knows only that.
         """
         new = new_webhook_secret()
-        await self._apply([*self.keys, new])
+        await self._apply([self.keys[-1], new])
         self.keys = [*self.keys[-2:], new]
-        await self._apply(self.keys)
 
     def flags(self) -> list[str]:
         url = self._database_url

@@ -208,6 +208,12 @@ def run(location, sql):
         contents._connection.execute(sql.encode() if location.kind == "PostgreSQL" else sql)
 
 
+def ask(location, sql):
+    contents = location.contents()
+    with closing(contents), contents.reading():
+        return contents._connection.execute(sql.encode() if location.kind == "PostgreSQL" else sql).fetchall()
+
+
 def move_of(location):
     contents = location.contents()
     with closing(contents), contents.reading():
@@ -262,6 +268,17 @@ def test_a_copy_has_every_row_of_every_table(ends):
     assert set(watch.checksums) == set(copied)
     assert all(watch.checksums.values())
     assert watch.phases == [Phase.COPYING, Phase.DRAINING, Phase.COMPLETING]
+
+
+def test_counts_of_the_queue_are_those_of_the_copy(ends):
+    run(ends[0], "UPDATE deliveries SET state = 'pending', endpoint_seq = 1 WHERE message_seq > 2")
+    with copier(ends) as it:
+        it.copy()
+    run(ends[0], "UPDATE deliveries SET state = 'success' WHERE message_seq = 3")
+    with copier(ends) as it:
+        it.switch()
+    query = "SELECT endpoint_seq, CAST(sum(pending) AS bigint) FROM queue_counts GROUP BY 1 HAVING sum(pending) > 0"
+    assert ask(ends[1], query) == ask(ends[0], query) == [(1, ROWS - 3)]
 
 
 def test_numbers_continue_after_the_copied_ones(ends):

@@ -158,7 +158,7 @@ def _pooler(*, is_direct: bool) -> Finding:
     return _note(
         "pooler",
         "PgBouncer or another pooler is in between.",
-        "Its mode may be session or transaction, not statement. Workers and migrations need a direct connection.",
+        "Use its session or transaction mode, not the statement mode.",
     )
 
 
