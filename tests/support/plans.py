@@ -83,6 +83,8 @@ class Plans:
             "endpoint_id": "ep_7",
             "endpoint_seq": 7,
             "endpoint_seqs": [7, 8],
+            "lease_name": "none",
+            "term": 0,
             "message_seq": latest[0],
             "message_seqs": latest,
             "message_ids": [f"msg_{latest[0]:010}"],
