@@ -23,7 +23,7 @@ from nicobar.store.postgres.hot import append_many
 from support import postgres
 
 DAY_MS = 24 * 3_600_000
-EMPTY = "DELETE FROM messages; DELETE FROM deliveries"
+EMPTY = "DELETE FROM messages; DELETE FROM deliveries; DELETE FROM event_ids"
 MISSING = ReplayFilter(states=(), missing=True)
 
 
