@@ -40,7 +40,7 @@ def apply_migrations(url: str, now_ms: int, keys: KeyHolder | None = None) -> Mi
                 if number == _MAX_TRIES - 1:
                     raise
                 time.sleep(_AGAIN_S)
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
 
 def _migrate(
