@@ -9,6 +9,7 @@ NicobarError                 reason: code, what happened (to which id) and what 
 ├── StoreError
 │   ├── StoreUnusable        not a database, from a newer version, changed migrations, not writable
 │   ├── StoreUnavailable     disk full, read-only, I/O error: may pass; nothing was acknowledged
+│   │   └── StoreMoving      the data is being moved to another database
 │   ├── StoreBusy            the write queue is full
 │   ├── LeaseLost            another worker delivers for the endpoint; nothing was claimed
 │   └── StoreMoved           the configuration has changed since a change read it; nothing was changed
@@ -102,6 +103,17 @@ class StoreUnusable(StoreError):
 
 class StoreUnavailable(StoreError):
     """The database rejected this write or read; it may work later. Nothing was acknowledged."""
+
+
+class StoreMoving(StoreUnavailable):
+    """The data is being moved to another database, or was: this one stores no more of it."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(
+            "database_moving",
+            f"The data is being moved to {place}, or was moved there.",
+            "Wait until `nicobar copy --switch` has finished, then use that database.",
+        )
 
 
 class StoreBusy(StoreError):

@@ -205,7 +205,7 @@ async def test_latencies_leave_out_resends_and_replays(made):
     assert await made.store.latencies("app_other", since_ms=0, limit=10) == []
 
 
-async def test_what_waits_is_counted_by_what_it_waits_for(made, monkeypatch):
+async def test_what_waits_is_counted_by_what_it_waits_for(made):
     await made.message("a")
     await made.try_all(DeliveryState.PENDING)
     due_at_ms = made.now_ms + 1
@@ -218,9 +218,17 @@ async def test_what_waits_is_counted_by_what_it_waits_for(made, monkeypatch):
     waits = await made.store.waits("ep_1", now_ms=made.now_ms)
     assert (waits.sending, waits.due, waits.later, waits.behind, waits.next_at_ms) == (1, 1, 0, 1, None)
     assert not waits.more
-    monkeypatch.setattr("nicobar.store.history.MAX_COUNT", 2)
-    assert (await made.store.waits("ep_1", now_ms=at_ms)).more
     assert await made.store.waits("ep_2", now_ms=at_ms) == Waits()
+
+
+async def test_of_much_that_waits_a_part_is_told_apart(made, monkeypatch):
+    for customer in (None, None, None, "a", "a"):
+        await made.message(customer)
+    monkeypatch.setattr("nicobar.store.history.MAX_LOOK", 2)
+    waits = await made.store.waits("ep_1", now_ms=made.now_ms)
+    assert (waits.due, waits.later, waits.behind, waits.more) == (2, 0, 0, 3)
+    waits = await made.store.waits("ep_1", now_ms=START_MS - 1)
+    assert (waits.due, waits.later, waits.behind, waits.more) == (0, 2, 0, 3)
 
 
 async def test_bodies_come_only_when_they_are_asked_for(made):
@@ -491,6 +499,8 @@ async def test_versions_are_listed_newest_first(made):
     assert (one.version, one.created_at_ms, one.code) == (2, 1, "code 1")
     assert (await ask(limit=1)).items[0].code is None
     assert (await made.store.versions("ep_2", limit=10)).items == ()
+    assert len((await made.store.versions("ep_1", before="9" * 30, limit=10)).items) == 3
+    assert (await made.store.versions("ep_1", after="9" * 30, limit=10)).items == ()
 
 
 async def test_the_audit_log_is_filtered_by_all_that_is_set(made):

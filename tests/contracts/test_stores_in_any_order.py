@@ -15,11 +15,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from contracts.test_stores import claim, done, endpoint, message
 from nicobar.model import DeliveryState
+from nicobar.reasons import reason
 from nicobar.store import Claimed, NewTask, ReplayFilter, Resent, Task, TaskKind, TaskStatus
 from nicobar.store.leases import endpoint_lease
-from support.store import STORES, open_store
+from support.store import STORES, ask_sql, open_store
 
 FINAL = [DeliveryState.SUCCESS, DeliveryState.FAILED, DeliveryState.CANCELED]
+CANCELED = reason("canceled_by_hand", "canceled by hand")
 FINISHED = ReplayFilter(states=tuple(FINAL))
 
 
@@ -63,12 +65,16 @@ class AnyOrder(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.store = self.ask(open_store(Path(self.directory.name), database=self.database))
+        self.store, self.other = self.opened(), self.opened()
         self.ask(self.store.change([self.ask(endpoint(self.store, "ep_1"))]))
         (self.app,) = self.ask(self.store.snapshot()).applications
 
+    def opened(self):
+        return self.ask(open_store(Path(self.directory.name), database=self.database))
+
     def teardown(self) -> None:
         self.ask(self.store.close())
+        self.ask(self.other.close())
         self.runner.close()
         self.directory.cleanup()
 
@@ -252,7 +258,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def the_process_ends_and_another_takes_over(self) -> None:
         self.ask(self.store.close())
-        self.store = self.ask(open_store(Path(self.directory.name), database=self.database))
+        self.store = self.opened()
         self.workers += 1
         worker_id = f"worker_{self.workers}"
         self.ask(self.store.add_worker(worker_id, alone=True))
@@ -264,6 +270,34 @@ class AnyOrder(RuleBasedStateMachine):
                 # It may have been sent; the results of the process that has ended are ignored.
                 entry.held = msgspec.structs.replace(entry.held, lease=entry.held.lease + 1)
                 entry.ends_at_ms = due_at_ms
+
+    @rule()
+    def another_process_goes_on(self) -> None:
+        self.store, self.other = self.other, self.store
+
+    @precondition(lambda self: self.expected)
+    @rule(limit=st.integers(1, 3))
+    def cancel_some(self, limit) -> None:
+        canceled = self.ask(self.store.cancel_pending(1, now_ms=self.now_ms, limit=limit, reason=CANCELED))
+        waiting = [item for item in self.expected if not item.finished and not item.held]
+        assert canceled == min(limit, len(waiting))
+        for entry in waiting:
+            if self.state_of(entry) is DeliveryState.CANCELED:
+                self.cancel(entry)
+
+    def cancel(self, entry: Expected) -> None:
+        entry.finished, entry.ended, entry.held = True, DeliveryState.CANCELED, None
+        entry.was = entry.was_canceled = None
+
+    @invariant()
+    def the_counters_are_what_there_is(self) -> None:
+        directory = Path(self.directory.name)
+        sums = "SELECT endpoint_seq, sum(pending), sum(sending) FROM queue_counts GROUP BY endpoint_seq"
+        kept = {row[0]: row[1:] for row in ask_sql(directory, sums) if any(row[1:])}
+        counted = """SELECT endpoint_seq, count(CASE state WHEN 'pending' THEN 1 END),
+            count(CASE state WHEN 'sending' THEN 1 END)
+            FROM deliveries WHERE state IN ('pending', 'sending') GROUP BY endpoint_seq"""
+        assert kept == {row[0]: row[1:] for row in ask_sql(directory, counted)}
 
     @invariant()
     def the_store_knows_what_is_left(self) -> None:

@@ -19,7 +19,7 @@ from support import postgres
 
 # Long enough that a write without a lock would be over.
 WAITING_S = 0.1
-REPLAY = {"message_seq": 1, "endpoint_seq": 1, "now_ms": 100, "new_ids": False}
+REPLAY = {"message_seqs": [1], "endpoint_seq": 1, "now_ms": 100, "new_ids": False}
 REPLAY |= {"edition": 0, "replay_key": "", "task_seq": None}
 
 
@@ -45,7 +45,7 @@ async def test_a_customer_erased_during_a_resend_leaves_nothing(store, url, sent
     await finish(store, DeliveryState.SUCCESS)
     with connect(url) as other, transaction(other, 10_000) as session:
         session.lock(1, order_all=True)
-        assert session.run("replay_delivery", REPLAY) == 1
+        assert session.run("replay_deliveries", REPLAY) == 1
         erasing = asyncio.create_task(store.expunge_customer(app.id, "cus", now_ms=200, limit=10))
         await asyncio.wait([erasing], timeout=WAITING_S)
     assert await erasing == 1

@@ -198,7 +198,7 @@ async def test_an_event_committed_before_the_next_is_freed_delays_nobody(world):
 async def test_an_event_committed_during_a_resend_delays_nobody(world):
     world.others.append(1, "cus")
     await world.finish()
-    world.once_before("replay_delivery", lambda: world.others.append(2, "cus"))
+    world.once_before("replay_deliveries", lambda: world.others.append(2, "cus"))
     assert await world.store.resend("msg_1", "ep_1", now_ms=100, new_ids=False) is Resent.QUEUED
     assert await world.finish() == ["msg_1", "msg_2"]
 

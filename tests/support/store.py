@@ -42,14 +42,23 @@ def drop_store(directory: Path) -> None:
         postgres.cluster().give_back(_URLS.pop(directory))
 
 
-def run_sql(directory: Path, sql: str) -> None:
-    """Changes the database that belongs to the directory behind the store's back."""
+def run_sql(directory: Path, sql: str) -> list[tuple[object, ...]]:
+    """Reads or changes the database that belongs to the directory behind the store's back; returns the rows."""
     if directory in _URLS:
         with psycopg.connect(_URLS[directory]) as connection:
-            connection.execute(sql)
-        return
+            cursor = connection.execute(sql)
+            return cursor.fetchall() if cursor.description else []
     with closing(sqlite3.connect(directory / "nicobar.db", isolation_level=None)) as connection:
-        connection.execute(sql)
+        return connection.execute(sql).fetchall()
+
+
+def ask_sql(directory: Path, sql: str) -> list[tuple[object, ...]]:
+    """The rows of a query of the database that belongs to the directory."""
+    if directory in _URLS:
+        with psycopg.connect(_URLS[directory]) as connection:
+            return connection.execute(sql).fetchall()
+    with closing(sqlite3.connect(directory / "nicobar.db", isolation_level=None)) as connection:
+        return connection.execute(sql).fetchall()
 
 
 STORES: dict[str, Callable[[Path, int], Awaitable[Store]]] = {"sqlite": _open_sqlite, "postgres": _open_postgres}

@@ -8,6 +8,7 @@ import click
 
 from nicobar import __version__
 from nicobar.cli.config_file import apply, export
+from nicobar.cli.copy import copy
 from nicobar.cli.demo import demo
 from nicobar.cli.doctor import doctor
 from nicobar.cli.endpoints import enable, resume
@@ -44,6 +45,7 @@ for command in (
     expunge,
     doctor,
     migrate,
+    copy,
 ):
     group.add_command(command)
 

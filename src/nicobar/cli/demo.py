@@ -1,4 +1,6 @@
-"""`nicobar demo`: sample events delivered to the Customer.io emulator, without an account."""
+"""`nicobar demo`: sample events delivered to the Customer.io emulator, without an account, by one process or by four
+over a PostgreSQL server of their own.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +8,32 @@ import asyncio
 import contextlib
 import signal
 import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeAlias
 
 import click
+import msgspec
 
 from nicobar.addresses import AllowedAddresses
-from nicobar.cli.options import PORT, run_loop
+from nicobar.cli.demo_processes import own_postgres, processes
+from nicobar.cli.options import PORT, CommandServices, open_services, run_loop
+from nicobar.clock import SystemClock
 from nicobar.connectors import NoResponse, Request
 from nicobar.connectors.transport import HttpTransport
-from nicobar.crypto import new_webhook_secret
+from nicobar.crypto import new_key, new_webhook_secret
 from nicobar.emulator.app import create_app
 from nicobar.emulator.campaigns import Campaign, Frequency, Trigger
 from nicobar.emulator.state import State
 from nicobar.errors import UserError
 from nicobar.logs import set_up_logs
-from nicobar.model import Customer, DeliveryState, Record
+from nicobar.model import Application, Attempt, Customer, DeliveryState, Message, Record
 from nicobar.pipeline.recorder import Recorded
 from nicobar.runtime import Runtime, run
-from nicobar.settings import Settings
+from nicobar.settings import LogFormat, LogLevel, Settings
 from nicobar.sources.dodo import DodoPayments
 from nicobar.store import AddTransformation, PutSource
 from nicobar.use_cases import sources
@@ -78,11 +87,32 @@ CAMPAIGNS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A stored attempt. `by` is the process that made it, empty if there is only one."""
+
+    message: Message
+    attempt: Attempt
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """Running processes: the URLs of the source, its signing secret, and a wait for the next stored attempt."""
+
+    urls: list[str]
+    secret: str
+    next_ended: Callable[[], Awaitable[_Ended]]
+
+
 class _Tally(Record):
     """What must have arrived at the end."""
 
     messages: int
     events: int
+
+
+_Start: TypeAlias = Callable[[Settings, str], AbstractAsyncContextManager[_Started]]
 
 
 @click.command()
@@ -95,36 +125,38 @@ class _Tally(Record):
     type=PORT,
     help="Port of the Customer.io emulator; 0 picks a free one.",
 )
-def demo(*, once: bool, port: int, emulator_port: int) -> None:
+@click.option(
+    "--postgresql",
+    is_flag=True,
+    help="Run two receiving and two delivering processes over a PostgreSQL server of their own.",
+)
+def demo(*, once: bool, port: int, emulator_port: int, postgresql: bool) -> None:
     """Deliver sample events to a Customer.io emulator. No account needed."""
     set_up_logs(json=False, level="error")
     with tempfile.TemporaryDirectory(prefix="nicobar-demo-") as directory:
+        start = _many_processes if postgresql else _one_process
         try:
-            arrived = run_loop(_demo(Path(directory), port, emulator_port, once=once))
+            arrived = run_loop(_demo(start, Path(directory), port, emulator_port, once=once))
         except asyncio.CancelledError:
             click.echo("Stopped before all events arrived.", err=True)
             arrived = False
     raise SystemExit(0 if arrived else 1)
 
 
-async def _demo(directory: Path, port: int, emulator_port: int, *, once: bool) -> bool:
+async def _demo(start: _Start, directory: Path, port: int, emulator_port: int, *, once: bool) -> bool:
     """Whether everything arrived. Raises CancelledError if stopped earlier."""
     _stop_on_signal()
     state = State()
     emulator = await _start_emulator(state, emulator_port)
-    recorded: asyncio.Queue[Recorded] = asyncio.Queue()
     try:
         settings = Settings(
             port=await _free_port(port), data_dir=directory, allowed_addresses=emulator.url.removeprefix("http://")
         )
-        async with run(settings, recorded.put_nowait) as runtime:
-            address, secret = await _set_up(runtime, emulator.url)
-            if runtime.server is None:
-                raise UserError("server_failed", "The server did not start.", "See the log for the cause.")
-            addresses = f"Nicobar   {runtime.server.url}{address}\nEmulator  {emulator.url}"
+        async with start(settings, emulator.url) as started:
+            addresses = "\n".join([*(f"Nicobar   {url}" for url in started.urls), f"Emulator  {emulator.url}"])
             click.echo(f"{addresses}\n")
-            tally = await _send(runtime, runtime.server.url + address, secret)
-            arrived = await _watch(recorded, state, tally)
+            tally = await _send(started)
+            arrived = await _watch(started, state, tally)
             if not once:
                 click.echo(f"\nStill running. Open an address to look around. Press Ctrl-C to stop.\n{addresses}")
                 with contextlib.suppress(asyncio.CancelledError):
@@ -132,6 +164,49 @@ async def _demo(directory: Path, port: int, emulator_port: int, *, once: bool) -
             return arrived
     finally:
         await emulator.stop()
+
+
+@asynccontextmanager
+async def _one_process(settings: Settings, emulator_url: str) -> AsyncIterator[_Started]:
+    recorded: asyncio.Queue[Recorded] = asyncio.Queue()
+
+    async def next_ended() -> _Ended:
+        item = await recorded.get()
+        return _Ended(message=item.message, attempt=item.attempt)
+
+    async with run(settings, recorded.put_nowait) as runtime:
+        path, secret = await _set_up(runtime, emulator_url, default_application(runtime.configuration.snapshot))
+        await runtime.configuration.refresh()
+        if runtime.server is None:
+            raise UserError("server_failed", "The server did not start.", "See the log for the cause.")
+        yield _Started(urls=[runtime.server.url + path], secret=secret, next_ended=next_ended)
+
+
+@asynccontextmanager
+async def _many_processes(settings: Settings, emulator_url: str) -> AsyncIterator[_Started]:
+    """Processes of their own, which this one only observes."""
+    ended: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+    with own_postgres() as database_url:
+        shared = msgspec.structs.replace(
+            settings,
+            database_url=database_url,
+            secret_key=new_key().hex(),
+            sandbox_children=1,
+            log_format=LogFormat.JSON,
+            log_level=LogLevel.INFO,
+        )
+        async with open_services(shared, create=True, quiet=True, new_installation=True) as services:
+            path, secret = await _set_up(services, emulator_url, default_application(services.snapshot))
+
+            async def next_ended() -> _Ended:
+                while True:
+                    by, attempt_id = await ended.get()
+                    found = await services.store.attempt(attempt_id)
+                    if found is not None:
+                        return _Ended(message=found.message, attempt=found.attempt, by=by)
+
+            async with processes(shared, lambda by, attempt_id: ended.put_nowait((by, attempt_id))) as urls:
+                yield _Started(urls=[url + path for url in urls], secret=secret, next_ended=next_ended)
 
 
 async def _start_emulator(state: State, port: int) -> Server:
@@ -150,16 +225,15 @@ async def _free_port(wanted: int) -> int:
     return wanted
 
 
-async def _set_up(runtime: Runtime, emulator_url: str) -> tuple[str, str]:
+async def _set_up(services: Runtime | CommandServices, emulator_url: str, app: Application) -> tuple[str, str]:
     """Creates the source and the endpoint. Returns the source's path and its secret."""
-    app_id = default_application(runtime.configuration.snapshot).id
     secret = new_webhook_secret()
-    now_ms = runtime.clock.now_ms()
+    now_ms = services.clock.now_ms()
     source = sources.created(
         SourceSpec(kind="dodo-payments", name="dodo", secrets=(secret,)),
-        vault=runtime.vault,
-        source_id=runtime.ids.new("src"),
-        app_id=app_id,
+        vault=services.vault,
+        source_id=services.ids.new("src"),
+        app_id=app.id,
         now_ms=now_ms,
     )
     endpoint = created(
@@ -169,48 +243,52 @@ async def _set_up(runtime: Runtime, emulator_url: str) -> tuple[str, str]:
             settings={"base_url": emulator_url},
             credentials={"site_id": "demo-site", "api_key": "demo-key"},
         ),
-        vault=runtime.vault,
-        endpoint_id=runtime.ids.new("ep"),
-        app_id=app_id,
+        vault=services.vault,
+        endpoint_id=services.ids.new("ep"),
+        app_id=app.id,
         now_ms=now_ms,
     )
     code = files("nicobar.cli").joinpath("demo.js").read_text("utf-8")
-    await runtime.store.change(
+    await services.store.change(
         [
             PutSource(source=source),
             endpoint,
             AddTransformation(endpoint_id=endpoint.id, code=code, created_at_ms=now_ms),
         ]
     )
-    await runtime.configuration.refresh()
     return f"/in/{source.token}", secret
 
 
-async def _send(runtime: Runtime, url: str, secret: str) -> _Tally:
-    """Sends every event of the story for every customer, signed as Dodo Payments signs."""
-    dodo = DodoPayments()
+async def _send(started: _Started) -> _Tally:
+    """Sends every event of the story for every customer, signed as Dodo Payments signs, to each URL in turn."""
+    dodo, clock = DodoPayments(), SystemClock()
     types = {event_type.name: event_type for event_type in dodo.event_types()}
-    sent = 0
-    async with HttpTransport(allowed=AllowedAddresses.of_url(url)) as transport:
+    urls, sent = started.urls, 0
+    async with AsyncExitStack() as stack:
+        transports = [
+            await stack.enter_async_context(HttpTransport(allowed=AllowedAddresses.of_url(url))) for url in urls
+        ]
         for name in STORY:
             for customer in CUSTOMERS:
-                now_ms = runtime.clock.now_ms()
+                now_ms = clock.now_ms()
                 body = dodo.sample(types[name], now_ms, customer)
-                headers = dodo.sign(f"demo_{name}_{customer.key}", body, secret, now_ms)
-                answer = await transport.send(Request(method="POST", url=url, headers=headers, body=body))
+                headers = dodo.sign(f"demo_{name}_{customer.key}", body, started.secret, now_ms)
+                turn = sent % len(urls)
+                request = Request(method="POST", url=urls[turn], headers=headers, body=body)
+                answer = await transports[turn].send(request)
                 if isinstance(answer, NoResponse) or answer.status != 202:  # noqa: PLR2004 - accepted
                     raise UserError("demo_refused", f"The server rejected {name}: {answer}.", "Run the demo again.")
                 sent += 1
     return _Tally(messages=sent, events=sent)
 
 
-async def _watch(recorded: asyncio.Queue[Recorded], state: State, tally: _Tally) -> bool:
+async def _watch(started: _Started, state: State, tally: _Tally) -> bool:
     """Prints each delivery as it happens, then the totals. Returns whether everything arrived."""
     delivered = calls = 0
     try:
         async with asyncio.timeout(WAIT_S):
             for _ in range(tally.messages):
-                item = await recorded.get()
+                item = await started.next_ended()
                 delivered += item.attempt.state is DeliveryState.SUCCESS
                 calls += sum(request.body.count("\n") + 1 for request in item.attempt.requests)
                 _print(item, state)
@@ -229,15 +307,15 @@ async def _watch(recorded: asyncio.Queue[Recorded], state: State, tally: _Tally)
     )
 
 
-def _print(recorded: Recorded, state: State) -> None:
-    click.echo(f"{recorded.message.event_type}  {recorded.message.customer_key}  {recorded.message.id}")
-    for request in recorded.attempt.requests:
+def _print(ended: _Ended, state: State) -> None:
+    click.echo(f"{ended.message.event_type}  {ended.message.customer_key}  {ended.message.id}  {ended.by}".rstrip())
+    for request in ended.attempt.requests:
         for line in request.body.splitlines():
             click.echo(f"  → {line[:150]}{'…' if len(line) > 150 else ''}")  # noqa: PLR2004 - one line of a terminal
-    if recorded.attempt.state is not DeliveryState.SUCCESS:
-        click.echo(f"  ▲ {recorded.attempt.state.value}: {recorded.attempt.reason}")
+    if ended.attempt.state is not DeliveryState.SUCCESS:
+        click.echo(f"  ▲ {ended.attempt.state.value}: {ended.attempt.reason}")
         return
-    person = state.find("id", recorded.message.customer_key or "")
+    person = state.find("id", ended.message.customer_key or "")
     if person is None:
         return
     latest = next((activity for activity in reversed(state.activities) if activity.person == person.key), None)

@@ -15,6 +15,7 @@ import click
 from nicobar.addresses import RefusedAddress
 from nicobar.cli.options import CommandServices, open_services, plural, run_loop, setting_options, settings_of
 from nicobar.cli.trigger import without_secret
+from nicobar.clock import SystemClock
 from nicobar.connectors import NoResponse, Request, Response
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
@@ -25,6 +26,7 @@ from nicobar.sandbox import Calls, Job, Sandbox
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
 from nicobar.sources.registry import SOURCES, source_kind
+from nicobar.store.findings import Level
 from nicobar.store.location import Location, locate
 from nicobar.use_cases.dry_run import application_samples, run_samples
 
@@ -33,6 +35,7 @@ from nicobar.use_cases.dry_run import application_samples, run_samples
 TOLERANCE_S = 300
 WORTH_TELLING = 10
 MAX_DAMAGE = 10
+_MARKS = {Level.GOOD: "●", Level.NOTE: "○", Level.BAD: "▲"}
 # Prints the result of a check, under a name.
 _Look = Callable[[str, Callable[[], Awaitable[str]]], Awaitable[None]]
 _ADD = "Add one in the dashboard, or with: nicobar apply FILE"
@@ -60,8 +63,8 @@ class _Watch:
 @click.command()
 @setting_options("data_dir", "database_url", "allowed_addresses")
 def doctor(**flags: Any) -> None:
-    """Check the installation: database, sandbox, secrets, clock. For each endpoint, check address, credentials and
-    handler.
+    """Check the installation: database and its server, sandbox, secrets, clock. For each endpoint, check address,
+    credentials and handler.
     """
     if not run_loop(_examine(settings_of(flags))):
         raise SystemExit(1)
@@ -83,6 +86,9 @@ async def _examine(settings: Settings) -> bool:
     if location.directory is not None and location.exists():
         await look("database file", lambda: _integrity(location))
     try:
+        for finding in await asyncio.to_thread(location.examine, SystemClock()):
+            click.echo(f"{_MARKS[finding.level]} {finding.name}: {finding.detail} {finding.fix}".rstrip())
+            good = good and finding.level is not Level.BAD
         async with (
             open_services(settings) as it,
             HttpTransport(allowed=settings.allowed) as transport,

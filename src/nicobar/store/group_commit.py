@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from nicobar.errors import NicobarError, StoreBusy, StoreUnavailable
+from nicobar.errors import NicobarError, StoreBusy, StoreMoving, StoreUnavailable
 
 MAX_WAITING = 10_000
 MAX_GROUP = 512
@@ -151,7 +151,9 @@ class GroupCommit(Generic[S]):
             translated = self._writer.translate(error)
             is_blocked = self._writer.is_blocked(error)
             self._blocked += is_blocked
-            if isinstance(translated, StoreUnavailable) and not is_blocked:
+            # A database that is being moved rejects some writes only.
+            is_partly = is_blocked or isinstance(translated, StoreMoving)
+            if isinstance(translated, StoreUnavailable) and not is_partly:
                 raise translated from error
             if len(calls) == 1 or (is_blocked and self._blocked > MAX_BLOCKED):
                 for call in calls:

@@ -104,9 +104,9 @@ class Seen(Record):
 
 
 class Tally(Record):
-    """How many attempts ended in one state, in the period that begins at `at_ms` or of one `event_type`.
-    `duration_ms` is the sum of their durations, `latency_ms` the sum of the times from acceptance to their end, with
-    the largest.
+    """How many attempts ended in one state, in the period that begins at `at_ms`, of one `event_type` or of one
+    endpoint. `duration_ms` is the sum of their durations, `latency_ms` the sum of the times from acceptance to their
+    end, with the largest.
     """
 
     state: DeliveryState
@@ -116,12 +116,13 @@ class Tally(Record):
     latency_max_ms: int
     at_ms: int = 0
     event_type: str = ""
+    endpoint_id: str = ""
 
 
 class Waits(Record):
     """What an endpoint's unfinished deliveries wait for: `sending` are under way, `due` wait for their turn, `later`
-    for a time, the first for `next_at_ms`, `behind` for an earlier delivery of their customer. `more` says that there
-    are others, which were not counted.
+    for a time, the first for `next_at_ms`, `behind` for an earlier delivery of their customer. `more` are the others:
+    of those that are due and of those that wait for a time, MAX_LOOK are told apart from them.
     """
 
     sending: int = 0
@@ -129,7 +130,7 @@ class Waits(Record):
     later: int = 0
     behind: int = 0
     next_at_ms: int | None = None
-    more: bool = False
+    more: int = 0
 
 
 class RejectedRequest(Record):
@@ -259,6 +260,16 @@ class History(Protocol):
         """The messages that `messages` finds, each with its deliveries and what they wait for."""
         ...
 
+    async def deliveries_of_messages(self, message_ids: Sequence[str]) -> dict[str, list[Delivery]]:
+        """The deliveries of each of these messages, and what they wait for."""
+        ...
+
+    async def attempts_of_deliveries(
+        self, message_ids: Sequence[str], endpoint_id: str | None = None
+    ) -> dict[tuple[str, str], list[Attempt]]:
+        """The attempts, first to last, of each of these messages at each endpoint, or at this one."""
+        ...
+
     async def customers(self, app_id: str, prefix: str, *, after: str | None = None, limit: int) -> Page[Seen]:
         """Customers whose key begins with the prefix, by key."""
         ...
@@ -288,6 +299,10 @@ class History(Protocol):
         """Counts of attempts by event type and state."""
         ...
 
+    async def tallies_by_endpoint(self, app_id: str, *, since_ms: int, until_ms: int) -> list[Tally]:
+        """Counts of attempts by endpoint and state."""
+        ...
+
     async def latencies(self, app_id: str, *, since_ms: int, limit: int, endpoint_id: str | None = None) -> list[int]:
         """How many ms after acceptance (or the scheduled time) each of the latest `limit` messages accepted since
         `since_ms` was delivered, without resends and replays.
@@ -295,13 +310,15 @@ class History(Protocol):
         ...
 
     async def waits(self, endpoint_id: str, *, now_ms: int) -> Waits:
-        """What an endpoint's unfinished deliveries wait for; at most MAX_COUNT are counted."""
+        """What an endpoint's unfinished deliveries wait for. The cost does not grow with their number."""
         ...
 
     async def unfinished(
         self, endpoint_id: str, *, since_ms: int | None = None, until_ms: int | None = None
     ) -> dict[DeliveryState, int]:
-        """Unfinished deliveries of an endpoint by state, of messages accepted in that time, to the second."""
+        """Unfinished deliveries of an endpoint by state, of messages accepted in that time, to the second. The cost
+        grows with their number only where a time is given.
+        """
         ...
 
     async def keep_refusals(self, refusals: Sequence[RejectedRequest]) -> None:

@@ -11,18 +11,25 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from nicobar.crypto import Vault, new_key, read_key
-from nicobar.errors import StoreUnusable
+from nicobar.errors import StoreMoving, StoreUnusable
 from nicobar.ids import IdFactory
 from nicobar.model import Record
+from nicobar.store.copy import Move, MoveState
+from nicobar.store.migrations import Plan
 from nicobar.store.session import Session
 
 # Opening a database includes its migrations, which rewrite tables.
 OPENING_TIMEOUT_MS = 60_000
 _OPENING_POLL_MS = 20
 DEFAULT_APPLICATION = "default"
+# The migration since which a database knows that its data is moving.
+MOVES_MIGRATION = 11
 # A key of which no database knows yet.
 _NEW_SUFFIX = ".new"
 
@@ -180,6 +187,50 @@ def bind(session: Session, keys: KeyHolder, *, is_new: bool, may_create: bool) -
     bound = keys.bind(known, is_new=is_new, sealed=sealed, may_create=may_create)
     if known is None:
         session.run("add_installation", {"id": bound.id, "key_id": bound.key_id})
+
+
+def check_not_moved(session: Session, planned: Plan) -> None:
+    """Raises StoreUnusable for a database whose data was moved away, and for one that is not a complete copy yet.
+    Goes before the migrations, which such a database may reject.
+    """
+    if any(item.number <= MOVES_MIGRATION for item in planned.todo):
+        return
+    move = read_move(session)
+    if move is not None and move.state is MoveState.MOVED:
+        at = datetime.fromtimestamp(move.changed_at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%MZ")
+        raise StoreUnusable(
+            "database_moved",
+            f"The data of this database was moved to {move.place} at {at}.",
+            "Use that database: set database_url, or --database-url, to its URL.",
+        )
+    if move is not None and move.state is MoveState.FILLING:
+        raise StoreUnusable(
+            "database_incomplete",
+            f"This database is an incomplete copy of {move.place}.",
+            "Complete it with `nicobar copy --switch`, or use the other database.",
+        )
+
+
+def read_move(session: Session, *, to_change: bool = False) -> Move | None:
+    row = session.row("move_to_change" if to_change else "move")
+    if row is None:
+        return None
+    return Move(state=MoveState(row[0]), place=row[1], installation_id=row[2], changed_at_ms=row[3])
+
+
+def stop_for_move(session: Session, move: Move) -> None:
+    """Stores the state of a move. Raises StoreMoving if the data was moved already."""
+    known = read_move(session, to_change=True)
+    if known is not None and known.state is MoveState.MOVED:
+        raise StoreMoving(known.place)
+    write_move(session, move)
+
+
+def write_move(session: Session, move: Move | None) -> None:
+    if move is None:
+        session.run("remove_move")
+    else:
+        session.run("put_move", msgspec.structs.asdict(move) | {"state": move.state.value})
 
 
 def new_application(now_ms: int) -> dict[str, str]:

@@ -6,8 +6,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from nicobar.clock import Clock
 from nicobar.errors import StoreUnusable
 from nicobar.store import Store
+from nicobar.store.copy import Contents
+from nicobar.store.findings import Finding
+from nicobar.store.hints import Hints
 from nicobar.store.installation import KeyHolder
 from nicobar.store.migrations import Migrated
 from nicobar.store.sqlite.location import SqliteLocation
@@ -35,12 +39,26 @@ class Location(Protocol):
         """Whether the database has Nicobar's tables. Raises StoreUnusable if that cannot be determined."""
         ...
 
-    def migrate(self, keys: KeyHolder, now_ms: int) -> Migrated:
-        """Brings it up to date, created where there is none. Raises StoreUnusable."""
+    def migrate(self, keys: KeyHolder | None, now_ms: int) -> Migrated:
+        """Brings it up to date, created where there is none. Without keys it belongs to no installation yet. Raises
+        StoreUnusable.
+        """
+        ...
+
+    def contents(self) -> Contents:
+        """Its tables, for copying. Raises StoreError."""
         ...
 
     def open(self) -> Store:
         """For a database that is up to date."""
+        ...
+
+    def hints(self, clock: Clock) -> Hints | None:
+        """How its processes tell each other of new work; None where they do not."""
+        ...
+
+    def examine(self, clock: Clock) -> list[Finding]:
+        """What to know about its server; nothing for a file. Raises StoreUnusable where it cannot be reached."""
         ...
 
     def find_damage(self, *, limit: int) -> list[str]:
@@ -54,8 +72,10 @@ class Location(Protocol):
         ...
 
 
-def locate(url: str) -> Location:
-    """The database of a URL that the settings accept."""
+def locate(url: str, direct_url: str = "") -> Location:
+    """The database of a URL that the settings accept. `direct_url` leads to its server where the other one leads to a
+    pooler.
+    """
     if url.startswith(SqliteLocation.SCHEME):
         return SqliteLocation.of(url)
     # Only where it is used: its library is an optional dependency, and takes time and memory to load.
@@ -67,4 +87,4 @@ def locate(url: str) -> Location:
             "PostgreSQL support is not installed.",
             "Run: pip install 'nicobar[postgresql]'",
         ) from error
-    return PostgresLocation(url)
+    return PostgresLocation(url, direct_url)

@@ -14,6 +14,8 @@ from importlib.resources import files
 
 from nicobar.store.lists import compose
 
+# Which index they walk for an order depends on what is in the tables.
+_CHOOSES_BY_STATISTICS = {"postgres"}
 _SLOT = re.compile(r"\{([a-z_]+)(?: ([a-z_]+))?\}")
 
 
@@ -29,10 +31,14 @@ def load_queries(database: str) -> Mapping[str, str]:
 
         return _SLOT.sub(fragment, sql)
 
-    queries = _files(database)
-    for name, text in _files(database, "lists").items():
-        queries |= compose(name, text)
+    queries = _files(database) | compose(_files(database, "lists"), by_whole_keys=database in _CHOOSES_BY_STATISTICS)
     return {name: fill(text).strip() for name, text in queries.items()}
+
+
+@cache
+def load_templates(database: str) -> Mapping[str, str]:
+    """Statements about any table, by name: `{table}`, `{columns}` and the like are not filled in yet."""
+    return {name: text.strip() for name, text in _files(database, "copy").items()}
 
 
 def _files(database: str, *below: str) -> dict[str, str]:

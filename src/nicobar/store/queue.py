@@ -47,7 +47,8 @@ class Appended(Record):
 class Claimed(Record):
     """A delivery that this worker holds until its lease expires. `lease` has to be presented with the result. `tries`
     counts the attempts spent so far, `edition` how often new event ids were requested, `replay_key` by which replay
-    (see `Delivery`); `manual` says that the delivery was requested again by a person.
+    (see `Delivery`); `manual` says that the delivery was requested again by a person. `accepted_ids` and `half_sent`
+    are those of the attempts before (see `Finished`).
     """
 
     message: Message
@@ -57,13 +58,16 @@ class Claimed(Record):
     edition: int = 0
     manual: bool = False
     replay_key: str | None = ""
+    accepted_ids: tuple[str, ...] = ()
+    half_sent: bytes | None = None
 
 
 class Finished(Record):
     """How an attempt ended. `state` is PENDING for another attempt at `due_at_ms`, else a final state. `spent` says
     whether the attempt counts on the retry schedule. `attempt` is None if nothing was tried, so that there is nothing
     to show. `failure` is the key of equal failures, for FAILED. The customer's next delivery becomes due at
-    `ended_at_ms`.
+    `ended_at_ms`. `accepted_ids` are all event ids that the destination has accepted so far, () for no change.
+    `half_sent` is what the next attempt needs to repeat this one, if a request of it had left; for PENDING.
     """
 
     message_seq: int
@@ -76,6 +80,8 @@ class Finished(Record):
     ended_at_ms: int
     attempt: Attempt | None
     failure: str | None = None
+    accepted_ids: tuple[str, ...] = ()
+    half_sent: bytes | None = None
 
 
 class Backlog(Record):
@@ -146,8 +152,8 @@ class Queue(Protocol):
         ...
 
     async def backlog(self, endpoint_seq: int | None = None) -> list[Backlog]:
-        """Unfinished deliveries by endpoint, or of one endpoint; endpoints without any are left out. The cost grows
-        with their number: for a single endpoint, pass its `seq`.
+        """Unfinished deliveries by endpoint, or of one endpoint; endpoints without any are left out. They are kept,
+        not counted: the cost grows with the endpoints, not with what they have.
         """
         ...
 

@@ -17,9 +17,10 @@ MAX_CANCELED_DELIVERIES = 100_000
 CANCELED = reason("canceled_by_hand", "canceled by hand")
 
 
-async def count_unfinished(store: Store, message: Message) -> int:
-    """How many of a message's deliveries are not finished."""
-    return sum(delivery.state in UNFINISHED_STATES for delivery in await store.deliveries(message.id))
+async def count_unfinished(store: Store, *messages: Message) -> int:
+    """How many of the messages' deliveries are not finished."""
+    deliveries = await store.deliveries_of_messages([message.id for message in messages])
+    return sum(delivery.state in UNFINISHED_STATES for found in deliveries.values() for delivery in found)
 
 
 async def count_cancelable(history: History, endpoint: Endpoint) -> int:

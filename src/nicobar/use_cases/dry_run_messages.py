@@ -108,7 +108,7 @@ async def run_messages(
         if services.clock.steady_ms() >= until_ms:
             break
         turn = found[start : start + TURN_MESSAGES]
-        sent = [await _sent(services.store, message, endpoint) for message in turn]
+        sent = await _sent(services.store, turn, endpoint)
         subjects = [
             _subject(services.configuration, message, endpoint, delivery)
             for message, (delivery, _) in zip(turn, sent, strict=True)
@@ -153,12 +153,20 @@ def _subject(
     )
 
 
-async def _sent(store: Store, message: Message, endpoint: Endpoint) -> tuple[Delivery | None, Attempt | None]:
-    """The delivery, which its events' ids depend on, and the last attempt that sent something."""
-    deliveries = await store.deliveries(message.id)
-    delivery = next((delivery for delivery in deliveries if delivery.endpoint_id == endpoint.id), None)
-    attempts = await store.attempts(message.id, endpoint.id)
-    return delivery, next((attempt for attempt in reversed(attempts) if attempt.requests), None)
+async def _sent(
+    store: Store, messages: Sequence[Message], endpoint: Endpoint
+) -> list[tuple[Delivery | None, Attempt | None]]:
+    """Of each message the delivery, which its events' ids depend on, and the last attempt that sent something."""
+    ids = [message.id for message in messages]
+    deliveries = await store.deliveries_of_messages(ids)
+    attempts = await store.attempts_of_deliveries(ids, endpoint.id)
+    return [
+        (
+            next((delivery for delivery in deliveries[key] if delivery.endpoint_id == endpoint.id), None),
+            next((attempt for attempt in reversed(attempts.get((key, endpoint.id), [])) if attempt.requests), None),
+        )
+        for key in ids
+    ]
 
 
 def compare(message: Message, result: Transformed, attempt: Attempt | None) -> MessageDryRun:

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import errors
 
-from nicobar.errors import ConfigurationError, NicobarError, StoreUnavailable, StoreUnusable
+from nicobar.errors import ConfigurationError, NicobarError, StoreMoving, StoreUnavailable, StoreUnusable
 from nicobar.store.conflicts import conflict, missing_reference
 from nicobar.store.postgres.connection import NotBegun
 
+# The state of the error that rejects writes while the data is being moved.
+MOVING = "NB001"
 _UNREACHABLE = "Check that the server runs, that it accepts connections from here, and its log."
 _FIXES: tuple[tuple[type[psycopg.Error], str, str], ...] = (
     (errors.DiskFull, "store_unavailable", "Free space on the database's disk."),
@@ -19,6 +21,7 @@ _FIXES: tuple[tuple[type[psycopg.Error], str, str], ...] = (
     (errors.TooManyConnections, "store_unavailable", "Raise max_connections, or run fewer processes."),
     (errors.InsufficientPrivilege, "store_unavailable", "Let Nicobar's user own its tables."),
     (errors.LockNotAvailable, "store_unavailable", "End the transaction that blocks it: see pg_stat_activity."),
+    (errors.IntegrityError, "store_unavailable", "Report this as a bug."),
     (errors.DataCorrupted, "store_damaged", "Restore a backup of the database."),
     (errors.IndexCorrupted, "store_damaged", "Rebuild the index with REINDEX, and check the server's disk."),
 )
@@ -37,10 +40,11 @@ def meaning(error: psycopg.Error) -> NicobarError:
         return ConfigurationError(
             "value_invalid", f"The database cannot store a value: {_text(error)}.", "Remove the character U+0000."
         )
-    for kind, code, fix in _FIXES:
-        if isinstance(error, kind):
-            return StoreUnavailable(code, f"The database reported: {_text(error)}.", fix)
-    return StoreUnavailable("store_unavailable", f"The database reported: {_text(error)}.", _UNREACHABLE)
+    if error.diag.sqlstate == MOVING:
+        return StoreMoving(_text(error))
+    known = next(((code, fix) for kind, code, fix in _FIXES if isinstance(error, kind)), None)
+    code, fix = known or ("store_unavailable", _UNREACHABLE)
+    return StoreUnavailable(code, f"The database reported: {_text(error)}.", fix)
 
 
 def is_retried(error: psycopg.Error) -> bool:

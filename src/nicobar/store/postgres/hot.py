@@ -15,7 +15,7 @@ from nicobar.store.queue import Appended, Claimed, Finished, NewMessage
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import json_text, write_audit_line
 from nicobar.store.tables.queue import check_lease, free_next, give_back
-from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text
+from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, texts
 
 
 def append_many(session: PostgresSession, group: Sequence[tuple[NewMessage, Audited | None]]) -> list[Appended]:
@@ -115,9 +115,10 @@ def claim(
 
 
 def _claimed(endpoint_seq: int, *columns: object) -> Claimed:
-    found, tries, lease, edition, manual, replay_key = columns
+    found, tries, lease, edition, manual, replay_key, accepted_ids, half_sent = columns
     values = {"tries": tries, "lease": lease, "edition": edition, "manual": manual, "replay_key": replay_key}
-    return msgspec.convert({"message": found, "endpoint_seq": endpoint_seq, **values}, Claimed)
+    kept = {"accepted_ids": () if accepted_ids is None else texts(str(accepted_ids)), "half_sent": half_sent}
+    return msgspec.convert({"message": found, "endpoint_seq": endpoint_seq, **values, **kept}, Claimed)
 
 
 def record(session: PostgresSession, finished: Sequence[Finished]) -> int:
@@ -158,6 +159,8 @@ def _columns(finished: Sequence[Finished]) -> dict[str, object]:
         "reasons": [reason_column(item.reason) for item in finished],
         "failures": [item.failure if item.state is DeliveryState.FAILED else None for item in finished],
         "ended_at_ms": [None if pending else item.ended_at_ms for item, pending in both],
+        "accepted_ids": [json_text(item.accepted_ids) if item.accepted_ids else None for item in finished],
+        "half_sent": [item.half_sent if pending else None for item, pending in both],
     }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def connect(path: Path, *, create: bool = True) -> sqlite3.Connection:
         # What was expunged is overwritten, where that costs no further page.
         connection.execute("PRAGMA secure_delete = FAST")
         connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
+        connection.create_function("from_base64", 1, b64decode, deterministic=True)
     except BaseException:
         connection.close()
         raise
@@ -97,7 +99,7 @@ class SqliteSession:
 
 
 def _bound(values: Values) -> Values:
-    """A list is handed over as JSON, which SQL reads with json_each()."""
+    """A list is handed over as JSON, which SQL reads with json_each(); bytes in it with from_base64()."""
     for value in values.values():
         if isinstance(value, _LISTS):
             return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 
-from nicobar.errors import NicobarError, StoreUnavailable
+from nicobar.errors import NicobarError, StoreMoving, StoreUnavailable
 from nicobar.store.conflicts import conflict, missing_reference
 
 DAMAGED = (
@@ -38,6 +38,8 @@ def unavailable(error: sqlite3.Error) -> NicobarError:
             return conflict(unique[1], _COLUMN.findall(str(error)))
         if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
             return missing_reference()
+        if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_TRIGGER:
+            return StoreMoving(str(error))
     code = _CODES.get(primary_code(error), "store_unavailable")
     return StoreUnavailable(code, f"The database reported: {error}.", _fix_for(error))
 

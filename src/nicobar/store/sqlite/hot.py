@@ -16,7 +16,7 @@ from nicobar.store.sqlite.connection import SQL, SqliteSession
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import existing, json_text, write_audit_line
 from nicobar.store.tables.queue import check_lease, give_back
-from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text
+from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, texts
 
 
 class Claim(NamedTuple):
@@ -96,7 +96,7 @@ def _claim(session: SqliteSession, asked: Claim) -> list[Claimed]:
         size_bytes += len(found.body)
         if claimed and size_bytes > asked.max_bytes:
             break
-        tries, lease, edition, manual, replay_key = row[MESSAGE_COLUMNS:]
+        tries, lease, edition, manual, replay_key, accepted_ids, half_sent = row[MESSAGE_COLUMNS:]
         claimed.append(
             Claimed(
                 message=found,
@@ -106,6 +106,8 @@ def _claim(session: SqliteSession, asked: Claim) -> list[Claimed]:
                 edition=edition,
                 manual=bool(manual),
                 replay_key=replay_key,
+                accepted_ids=() if accepted_ids is None else texts(accepted_ids),
+                half_sent=half_sent,
             )
         )
     rows.close()
@@ -138,6 +140,8 @@ def _record(session: SqliteSession, finished: Finished) -> int:
             "reason": reason_column(finished.reason),
             "failure": finished.failure if finished.state is DeliveryState.FAILED else None,
             "ended_at_ms": None if pending_again else finished.ended_at_ms,
+            "accepted_ids": json_text(finished.accepted_ids) if finished.accepted_ids else None,
+            "half_sent": finished.half_sent if pending_again else None,
         },
     ).fetchone()
     if finished.attempt is not None:

@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
+from nicobar.clock import Clock
 from nicobar.errors import StoreUnusable, UserError
+from nicobar.store.findings import Finding
 from nicobar.store.installation import KeyHolder, fix_for
 from nicobar.store.migrations import Migrated
 from nicobar.store.sqlite import SqliteStore
+from nicobar.store.sqlite.contents import SqliteContents
 from nicobar.store.sqlite.migrate import apply_migrations, find_damage
 
 
@@ -43,11 +46,21 @@ class SqliteLocation:
     def exists(self) -> bool:
         return self._path.exists()
 
-    def migrate(self, keys: KeyHolder, now_ms: int) -> Migrated:
+    def migrate(self, keys: KeyHolder | None, now_ms: int) -> Migrated:
         return apply_migrations(self._path, now_ms, keys)
+
+    def contents(self) -> SqliteContents:
+        return SqliteContents(self._path)
 
     def open(self) -> SqliteStore:
         return SqliteStore(self._path)
+
+    def hints(self, clock: Clock) -> None:
+        """One process delivers, and it looks."""
+
+    def examine(self, clock: Clock) -> list[Finding]:  # noqa: ARG002
+        """A file has no server."""
+        return []
 
     def find_damage(self, *, limit: int) -> list[str]:
         return find_damage(self._path, limit=limit)

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from nicobar.errors import StoreUnusable
-from nicobar.store.installation import KeyHolder, bind, new_application
+from nicobar.store.installation import KeyHolder, bind, check_not_moved, new_application
 from nicobar.store.migrations import Migrated, read_plan
 from nicobar.store.sqlite.connection import SQL, SqliteSession, connect
 from nicobar.store.sqlite.errors import FIXES, is_damage, primary_code
@@ -33,6 +33,8 @@ def apply_migrations(path: Path, now_ms: int, keys: KeyHolder | None = None) -> 
         (tables,) = connection.execute(SQL["count_tables"]).fetchone()
         session = SqliteSession(connection)
         planned = read_plan(session, "sqlite")
+        if keys is not None:
+            check_not_moved(session, planned)
         for migration in planned.todo:
             for statement in _statements(migration.sql):
                 connection.execute(statement)

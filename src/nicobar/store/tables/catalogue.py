@@ -40,7 +40,8 @@ from nicobar.store.session import Row, Session
 from nicobar.store.stored_reasons import read_attempt, reason_column
 from nicobar.store.tables.base import Tables, existing, json_text, write_audit_line
 from nicobar.store.tables.drafts import remove_unchanged
-from nicobar.store.tables.rows import CONTENT, Content, delivery, endpoint, message, texts
+from nicobar.store.tables.history import deliveries_of_messages
+from nicobar.store.tables.rows import CONTENT, Content, endpoint, message, texts
 
 _EVENT_TYPE = msgspec.json.Decoder(EventType)
 
@@ -69,11 +70,11 @@ class CatalogueTables(Tables):
         return None if row is None else message(row)
 
     async def deliveries(self, message_id: str) -> list[Delivery]:
-        return [delivery(row) for row in await self._rows("deliveries_of_messages", {"message_ids": [message_id]})]
+        return (await self._database.read(lambda session: deliveries_of_messages(session, [message_id])))[message_id]
 
     async def attempts(self, message_id: str, endpoint_id: str) -> list[Attempt]:
-        of = {"message_id": message_id, "endpoint_id": endpoint_id}
-        return [read_attempt(row[0]) for row in await self._rows("attempts", of)]
+        of = {"message_ids": [message_id], "endpoint_id": endpoint_id}
+        return [read_attempt(content) for _, _, content in await self._rows("attempts_of_deliveries", of)]
 
 
 def _snapshot(session: Session) -> Snapshot:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
 
-from nicobar.model import Delivery, DeliveryState, Message
+from nicobar.model import Attempt, Delivery, DeliveryState, Message
 from nicobar.store import history
 from nicobar.store.bodies import holds
 from nicobar.store.catalogue import Audited
@@ -45,6 +46,7 @@ T = TypeVar("T")
 
 _LAST_CHARACTER = "\U0010ffff"
 _BODY_COLUMN = 9
+_UNFINISHED = (DeliveryState.PENDING, DeliveryState.SENDING)
 
 
 class HistoryTables(Tables):
@@ -79,9 +81,8 @@ class HistoryTables(Tables):
         after: str | None = None,
         limit: int,
     ) -> Page[MessageAttempt]:
-        values = {"endpoint_id": endpoint_id} | _values(which)
         span = span_of_attempts(which, before, after)
-        return await self._page("attempts", values, span, limit, _message_attempt)
+        return await self._page("attempts", _values(which), span, limit, _message_attempt, of_endpoint=endpoint_id)
 
     async def attempts_of_message(
         self,
@@ -104,7 +105,8 @@ class HistoryTables(Tables):
     async def count_attempts(self, endpoint_id: str, which: AttemptFilter) -> tuple[int, bool]:
         def work(session: Session) -> tuple[int, bool]:
             span = span_of_attempts(which, None, None)
-            values = {"endpoint_id": endpoint_id, "above": span.above, "below": span.below, "look": history.MAX_COUNT}
+            values = _endpoint(session, endpoint_id)
+            values |= {"above": span.above, "below": span.below, "look": history.MAX_COUNT}
             edge = session.rows("edge_of_attempts_before", values)
             more = len(edge) > 1
             if more:
@@ -125,16 +127,17 @@ class HistoryTables(Tables):
         limit: int,
         with_body: bool = False,
     ) -> Page[Attempted]:
-        name = "attempted_failed" if tuple(states) == (DeliveryState.FAILED,) else "attempted"
-        values = _values(which) | {
-            "endpoint_id": endpoint_id,
-            "states": [state.value for state in states],
-            "with_body": with_body,
-        }
+        name = "attempted"
+        if states and set(states) <= set(_UNFINISHED):
+            name = "attempted_unfinished"
+        elif tuple(states) == (DeliveryState.FAILED,):
+            name = "attempted_failed"
+        values = _values(which) | {"states": [state.value for state in states], "with_body": with_body}
 
         def work(session: Session) -> Page[Attempted]:
             span = span_of_messages(session, which, before, after)
-            return page(session, name, values, span, limit).read(_attempted)
+            of = values | _endpoint(session, endpoint_id)
+            return page(session, name, of, span, limit).read(_attempted)
 
         return await self._database.read(work)
 
@@ -150,15 +153,25 @@ class HistoryTables(Tables):
     ) -> Page[MessageDeliveries]:
         def work(session: Session) -> Page[MessageDeliveries]:
             found_page = _messages(session, app_id, which, (before, after), limit, with_body=with_body).read(message)
-            deliveries: dict[str, list[Delivery]] = {found.id: [] for found in found_page.items}
-            for row in session.rows("deliveries_of_messages", {"message_ids": list(deliveries)}):
-                deliveries[row[0]].append(delivery(row))
+            deliveries = deliveries_of_messages(session, [found.id for found in found_page.items])
             items = [
                 MessageDeliveries(message=found, deliveries=tuple(deliveries[found.id])) for found in found_page.items
             ]
             return Page(items=tuple(items), next=found_page.next)
 
         return await self._database.read(work)
+
+    async def deliveries_of_messages(self, message_ids: Sequence[str]) -> dict[str, list[Delivery]]:
+        return await self._database.read(lambda session: deliveries_of_messages(session, message_ids))
+
+    async def attempts_of_deliveries(
+        self, message_ids: Sequence[str], endpoint_id: str | None = None
+    ) -> dict[tuple[str, str], list[Attempt]]:
+        of = {"message_ids": message_ids, "endpoint_id": endpoint_id}
+        attempts: dict[tuple[str, str], list[Attempt]] = {}
+        for message_id, at_endpoint_id, content in await self._rows("attempts_of_deliveries", of):
+            attempts.setdefault((message_id, at_endpoint_id), []).append(read_attempt(content))
+        return attempts
 
     async def customers(self, app_id: str, prefix: str, *, after: str | None = None, limit: int) -> Page[Seen]:
         check_limit(limit)
@@ -203,6 +216,11 @@ class HistoryTables(Tables):
         rows = await self._rows("tallies_by_type", values | {"event_types": event_types})
         return [msgspec.structs.replace(_tally(row[1:]), event_type=row[0]) for row in rows]
 
+    async def tallies_by_endpoint(self, app_id: str, *, since_ms: int, until_ms: int) -> list[Tally]:
+        values = {"app_id": app_id, "endpoint_id": None, "since_ms": since_ms, "until_ms": until_ms}
+        rows = await self._rows("tallies_by_endpoint", values | {"event_types": ()})
+        return [msgspec.structs.replace(_tally(row[1:]), endpoint_id=row[0]) for row in rows]
+
     async def latencies(self, app_id: str, *, since_ms: int, limit: int, endpoint_id: str | None = None) -> list[int]:
         def work(session: Session) -> list[int]:
             span = span_of_messages(session, MessageFilter(since_ms=since_ms), None, None)
@@ -216,19 +234,18 @@ class HistoryTables(Tables):
         return await self._database.read(work)
 
     async def waits(self, endpoint_id: str, *, now_ms: int) -> Waits:
-        rows = await self._rows(
-            "waits", {"endpoint_id": endpoint_id, "now_ms": now_ms, "look": history.MAX_COUNT + 1}
-        )
-        counts = {str(kind): int(count) for kind, count, _ in rows}
-        next_at_ms = next((at_ms for kind, _, at_ms in rows if kind == "later"), None)
-        return Waits(**counts, next_at_ms=next_at_ms, more=sum(counts.values()) > history.MAX_COUNT)
+        return await self._database.read(lambda session: _waits(session, endpoint_id, now_ms))
 
     async def unfinished(
         self, endpoint_id: str, *, since_ms: int | None = None, until_ms: int | None = None
     ) -> dict[DeliveryState, int]:
         def work(session: Session) -> dict[DeliveryState, int]:
+            values = _endpoint(session, endpoint_id)
+            if since_ms is None and until_ms is None:
+                counts = zip(_UNFINISHED, existing(session.row("queue_counts", values)), strict=True)
+                return {state: count for state, count in counts if count}
             span = span_of_messages(session, MessageFilter(since_ms=since_ms, until_ms=until_ms), None, None)
-            values = {"endpoint_id": endpoint_id, "above": span.above, "below": span.below}
+            values |= {"above": span.above, "below": span.below}
             return {DeliveryState(state): count for state, count in session.rows("unfinished_of_endpoint", values)}
 
         return await self._database.read(work)
@@ -257,8 +274,9 @@ class HistoryTables(Tables):
         limit: int,
         with_code: bool = False,
     ) -> Page[Version]:
-        values = {"endpoint_id": endpoint_id, "with_code": with_code}
-        return await self._page("versions", values, span_of_numbers(before, after), limit, _version, look=None)
+        span = span_of_numbers(before, after)
+        values = {"with_code": with_code}
+        return await self._page("versions", values, span, limit, _version, look=None, of_endpoint=endpoint_id)
 
     async def audit(
         self, which: AuditFilter, *, before: str | None = None, after: str | None = None, limit: int
@@ -279,7 +297,7 @@ class HistoryTables(Tables):
             known = read_attempt(row[0])
             if known.response:
                 bare = msgspec.msgpack.encode(msgspec.structs.replace(known, response=""))
-                session.run("set_attempt_content", {"id": attempt_id, "content": bare})
+                session.run("set_attempt_contents", {"ids": [attempt_id], "contents": [bare]})
                 write_audit_line(session, audit_line)
             return True
 
@@ -294,11 +312,22 @@ class HistoryTables(Tables):
         read: Callable[[Row], T],
         *,
         look: int | None = 0,
+        of_endpoint: str | None = None,
     ) -> Page[T]:
         """A page of a list whose span is known. All of it may be looked at where `look` is None."""
-        return await self._database.read(
-            lambda session: page(session, name, values, span, limit, look=look).read(read)
-        )
+
+        def work(session: Session) -> Page[T]:
+            of = {**values} if of_endpoint is None else {**values, **_endpoint(session, of_endpoint)}
+            return page(session, name, of, span, limit, look=look).read(read)
+
+        return await self._database.read(work)
+
+
+def deliveries_of_messages(session: Session, message_ids: Sequence[str]) -> dict[str, list[Delivery]]:
+    deliveries: dict[str, list[Delivery]] = {message_id: [] for message_id in message_ids}
+    for row in session.rows("deliveries_of_messages", {"message_ids": list(deliveries)}):
+        deliveries[row[0]].append(delivery(row))
+    return deliveries
 
 
 def _messages(
@@ -327,6 +356,31 @@ def _messages(
     if with_body:
         return found
     return Rows([(*row[:_BODY_COLUMN], b"", *row[_BODY_COLUMN + 1 :]) for row in found.rows], found.next)
+
+
+def _endpoint(session: Session, endpoint_id: str) -> dict[str, object]:
+    """The number and the application of an endpoint; those of none for one that never was."""
+    row = session.row("endpoint_place", {"endpoint_id": endpoint_id})
+    return {"endpoint_seq": 0, "app_id": ""} if row is None else {"endpoint_seq": row[0], "app_id": row[1]}
+
+
+def _waits(session: Session, endpoint_id: str, now_ms: int) -> Waits:
+    of = _endpoint(session, endpoint_id)
+    pending, sending = existing(session.row("queue_counts", of))
+    counts: Counter[str] = Counter()
+    looked_at: Counter[str] = Counter()
+    next_at_ms = None
+    look = {"now_ms": now_ms, "look": history.MAX_LOOK}
+    for kind, state, is_behind, count, first_at_ms in session.rows("waits", of | look):
+        looked_at[kind] += count
+        if state == DeliveryState.PENDING:
+            counts["behind" if is_behind else kind] += count
+            if kind == "later" and not is_behind:
+                next_at_ms = first_at_ms
+    others = pending - counts.total()
+    # Whatever was not looked at is behind, unless there may be more of what was.
+    counts["more" if max(looked_at.values(), default=0) == history.MAX_LOOK else "behind"] += others
+    return Waits(sending=sending, next_at_ms=next_at_ms, **counts)
 
 
 def _values(which: MessageFilter | AttemptFilter) -> dict[str, object]:

@@ -17,6 +17,7 @@ T = TypeVar("T")
 # How far an id's time may be from the time that its row is asked for: an attempt gets its id when it ends.
 _SLACK_MS = 600_000
 _ABOVE_ALL = 2**63 - 1
+_MAX_DIGITS = 18
 _ABOVE_ALL_IDS = "~"
 # Bodies are looked into by so many at once.
 _BODIES_AT_ONCE = 50
@@ -73,8 +74,13 @@ def span_of_attempts(which: AttemptFilter, before: str | None, after: str | None
 
 
 def span_of_numbers(before: str | None, after: str | None) -> Span:
-    below = _ABOVE_ALL if before is None or after is not None else int(before)
-    return Span(int(after or 0), below, after is None, lambda row: row[0], str)
+    below = _ABOVE_ALL if before is None or after is not None else _number(before)
+    return Span(_number(after or "0"), below, after is None, lambda row: row[0], str)
+
+
+def _number(place: str) -> int:
+    """A number that no row has may have any number of digits."""
+    return _ABOVE_ALL if len(place) > _MAX_DIGITS else int(place)
 
 
 def _seq_from(session: Session, message_id: str) -> int:

@@ -40,7 +40,7 @@ class QueueTables(Tables):
 
     async def next_due_at_ms(self, endpoint_seq: int) -> int | None:
         row = await self._row("next_due", {"endpoint_seq": endpoint_seq})
-        return None if row is None else int(row[0])
+        return None if row is None or row[0] is None else int(row[0])
 
     async def due_times(self) -> Mapping[int, int]:
         return {seq: due_at_ms for seq, due_at_ms in await self._rows("due_times") if due_at_ms is not None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -21,8 +21,8 @@ from nicobar.store.tables.retention import expunge
 
 _FILTER = msgspec.json.Decoder(ReplayFilter)
 _ABOVE_ALL = 2**63 - 1
-# So many customers' deliveries behind a page are looked for at once.
-_CUSTOMERS_AT_ONCE = 25
+# The customers of one step have so many messages at most, of which all may be read, or there is one customer.
+_MESSAGES_AT_ONCE = 5_000
 
 
 class _Found(NamedTuple):
@@ -166,9 +166,9 @@ def _resend(session: Session, message_id: str, endpoint_id: str, now_ms: int, *,
         return Resent.HASTENED
     # Random, not counted: a counter repeats itself after a restore, and at a recreated endpoint.
     replay_key = f"resend_{secrets.token_hex(16)}" if new_ids else ""
-    values = {"new_ids": new_ids, "edition": int(new_ids), "replay_key": replay_key, "task_seq": None}
+    values = {"message_seqs": [message_seq], "new_ids": new_ids, "edition": int(new_ids), "replay_key": replay_key}
     # Nothing is queued where the message was emptied, or deleted after that.
-    return Resent.QUEUED if session.run("replay_delivery", key | values) else Resent.EXPUNGED
+    return Resent.QUEUED if session.run("replay_deliveries", key | values | {"task_seq": None}) else Resent.EXPUNGED
 
 
 def _filter_values(which: ReplayFilter) -> dict[str, object]:
@@ -186,9 +186,8 @@ def _select(
     """What the task finds behind the first place up to the second, of all customers or of these."""
     if task.filter.customer_key is not None:
         customer_keys = [task.filter.customer_key]
-    (app_id,) = existing(session.row("application_of_endpoint", {"endpoint_seq": task.endpoint_seq}))
     values = {
-        "app_id": app_id,
+        "app_id": task.app_id,
         "endpoint_seq": task.endpoint_seq,
         "task_seq": task.seq,
         "after_seq": places[0],
@@ -245,12 +244,9 @@ def _work(session: Session, task_id: str, now_ms: int, limit: int) -> Task | Non
     page = _select(session, task, places=(task.after_seq, seen_seq), limit=limit)
     if len(page) == limit:
         seen_seq = page[-1].message_seq
-    together: list[_Found] = []
-    for first, behind in _with_customers(session, task, page):
-        if len(together) >= limit:
-            seen_seq = first.message_seq - 1
-            break
-        together += behind
+    together, left_seq = _with_customers(session, task, page, limit)
+    if left_seq is not None:
+        seen_seq = left_seq - 1
     moved = _replay(session, task, together, now_ms)
     status = TaskStatus.RUNNING if seen_seq < task.until_seq else TaskStatus.FINISHED
     return _moved(session, task, status, seen_seq, task.moved + moved, now_ms)
@@ -267,42 +263,62 @@ def _purge(session: Session, task: Task, seen_seq: int, now_ms: int, limit: int)
     return _moved(session, task, status, seen_seq, task.moved + len(page), now_ms)
 
 
-def _with_customers(session: Session, task: Task, page: Sequence[_Found]) -> Iterator[tuple[_Found, list[_Found]]]:
-    """The first delivery of each customer, with all that the task finds of the customer from there on, since nothing
-    of theirs may come in between; deliveries without a customer alone.
+def _with_customers(
+    session: Session, task: Task, page: Sequence[_Found], limit: int
+) -> tuple[list[_Found], int | None]:
+    """What is moved together: the first delivery of each customer, with all that the task finds of the customer from
+    there on, since nothing of theirs may come in between, and deliveries without a customer; up to the customer with
+    whom they are `limit`. And the message of the page at which the next step has to begin.
     """
     firsts: dict[_Found | str, _Found] = {}
     for item in page:
         firsts.setdefault(item if item.customer_key is None else item.customer_key, item)
-    left = list(firsts.values())
-    while left:
-        now, left = left[:_CUSTOMERS_AT_ONCE], left[_CUSTOMERS_AT_ONCE:]
-        of_customer: dict[str | None, list[_Found]] = {}
-        customer_keys = [item.customer_key for item in now if item.customer_key is not None]
-        if customer_keys:
-            places = (now[0].message_seq - 1, task.until_seq)
-            # All of the page are among them: what is cut off lies behind it.
-            limit = max(replays.MAX_BEHIND_A_PAGE, len(page))
-            for item in _select(session, task, places=places, limit=limit, customer_keys=customer_keys):
-                of_customer.setdefault(item.customer_key, []).append(item)
-        for first in now:
-            yield first, [first] if first.customer_key is None else of_customer[first.customer_key]
+    chosen, left = _readable(session, task, list(firsts.values()))
+    customer_keys = [item.customer_key for item in chosen if item.customer_key is not None]
+    of_customer: dict[str | None, list[_Found]] = {}
+    if customer_keys:
+        places = (chosen[0].message_seq - 1, task.until_seq)
+        # All of theirs on the page are among them: what is cut off lies behind it.
+        most = max(replays.MAX_BEHIND_A_PAGE, len(page))
+        for item in _select(session, task, places=places, limit=most, customer_keys=customer_keys):
+            of_customer.setdefault(item.customer_key, []).append(item)
+    together: list[_Found] = []
+    for first in chosen:
+        if len(together) >= limit:
+            return together, first.message_seq
+        together += [first] if first.customer_key is None else of_customer[first.customer_key]
+    return together, left[0].message_seq if left else None
+
+
+def _readable(session: Session, task: Task, firsts: list[_Found]) -> tuple[list[_Found], list[_Found]]:
+    """Those first deliveries whose customers' messages one step may read, and the others."""
+    values = {
+        "app_id": task.app_id,
+        "customer_keys": [item.customer_key for item in firsts if item.customer_key is not None],
+        "after_seq": firsts[0].message_seq - 1 if firsts else 0,
+        "until_seq": task.until_seq,
+        "limit": _MESSAGES_AT_ONCE,
+    }
+    messages = {str(key): int(count) for key, count in session.rows("count_behind", values)}
+    together = 0
+    for number, item in enumerate(firsts):
+        together += 1 if item.customer_key is None else messages[item.customer_key]
+        if together > _MESSAGES_AT_ONCE and number > 0:
+            return firsts[:number], firsts[number:]
+    return firsts, []
 
 
 def _replay(session: Session, task: Task, found: Iterable[_Found], now_ms: int) -> int:
-    values = [
-        {
-            "message_seq": item.message_seq,
-            "endpoint_seq": task.endpoint_seq,
-            "now_ms": now_ms,
-            "new_ids": task.new_ids,
-            "edition": int(task.new_ids),
-            "replay_key": task.id if task.new_ids else "",
-            "task_seq": task.seq,
-        }
-        for item in found
-    ]
-    return session.run("replay_delivery", values) if values else 0
+    values = {
+        "message_seqs": [item.message_seq for item in found],
+        "endpoint_seq": task.endpoint_seq,
+        "now_ms": now_ms,
+        "new_ids": task.new_ids,
+        "edition": int(task.new_ids),
+        "replay_key": task.id if task.new_ids else "",
+        "task_seq": task.seq,
+    }
+    return session.run("replay_deliveries", values)
 
 
 def _give_back(session: Session, task: Task, now_ms: int, limit: int) -> Task:

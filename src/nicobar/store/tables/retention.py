@@ -181,10 +181,8 @@ def expunge(session: Session, seqs: Sequence[int], now_ms: int) -> int:
         free_next(session, [(endpoint_seq, customer_key) for endpoint_seq, customer_key in unfinished], now_ms)
     emptied = session.run("expunge_messages", of | {"now_ms": now_ms})
     session.run("forget_reasons", of | {"expunged": reason_column(EXPUNGED)})
-    bare = [
-        {"id": attempt_id, "content": msgspec.msgpack.encode(expunged(read_attempt(content)))}
-        for attempt_id, content in session.rows("attempts_of_messages", of)
-    ]
-    if bare:
-        session.run("set_attempt_content", bare)
+    stored = session.rows("attempts_of_messages", of)
+    if stored:
+        bare = [msgspec.msgpack.encode(expunged(read_attempt(content))) for _, content in stored]
+        session.run("set_attempt_contents", {"ids": [attempt_id for attempt_id, _ in stored], "contents": bare})
     return emptied

@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from nicobar.model import Endpoint
-from nicobar.store.history import History
+from nicobar.store import Queue
 from nicobar.web.api.shapes import Shape
 from nicobar.web.operations import Response, ResponseSpec
 from nicobar.web.parameters import Name
@@ -45,6 +45,7 @@ def done() -> Response[DryRunOut | None]:
     return Response(None, status=204)
 
 
-async def unfinished(history: History, *endpoints: Endpoint) -> int:
+async def unfinished(queue: Queue, *endpoints: Endpoint) -> int:
     """The number of unfinished deliveries of these endpoints."""
-    return sum([sum((await history.unfinished(endpoint.id)).values()) for endpoint in endpoints])
+    seqs = {endpoint.seq for endpoint in endpoints}
+    return sum(waiting.unfinished for waiting in await queue.backlog() if waiting.endpoint_seq in seqs)

@@ -111,7 +111,7 @@ async def expunge_messages(
         messages = {item.id: item for item in named if item is not None}.values()
         return effect(
             messages=sum(map(_has_payload, messages)),
-            deliveries=sum([await count_unfinished(services.store, message) for message in messages]),
+            deliveries=await count_unfinished(services.store, *messages),
         )
     results: dict[str, ExpungeStatus] = {}
     for key in dict.fromkeys(data.ids):

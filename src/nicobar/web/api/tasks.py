@@ -14,17 +14,8 @@ from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.deletion_preview import WOULD, DryRun, DryRunOut, effect
 from nicobar.web.api.errors import not_found
 from nicobar.web.api.lookups import MAX_KEY_CHARS
-from nicobar.web.api.paging import (
-    DEFAULT_LIMIT,
-    MAX_LIMIT,
-    Iterator,
-    Limit,
-    Order,
-    Ordering,
-    invalid_iterator,
-    page_of,
-    read_iterator,
-)
+from nicobar.web.api.paging import DEFAULT_LIMIT, MAX_LIMIT, Iterator, Limit, Order, Ordering, page_of, read_iterator
+from nicobar.web.api.rejected_requests import numbered
 from nicobar.web.api.shapes import Moment, Page, Shape, TaskId, moment
 from nicobar.web.operations import Response, ResponseSpec, get, post
 
@@ -125,9 +116,7 @@ async def list_tasks(
     task: Annotated[TaskKind | None, Meta(description="Filter by kind of task.")] = None,
 ) -> Page[BackgroundTaskOut]:
     """Lists replays, deletions of payloads and counts, newest first by default."""
-    place = read_iterator(iterator)
-    if place.key is not None and not place.key.isdecimal():
-        raise invalid_iterator(place.key)
+    place = numbered(read_iterator(iterator))
     app_ids = [item for item in (_ALL, *(app.id for app in snapshot.applications)) if caller.sees(item)]
     newest_first = ((order or Ordering.DESCENDING) is Ordering.DESCENDING) is not place.backwards
     seq = None if place.key is None else int(place.key)

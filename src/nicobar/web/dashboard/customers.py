@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
 
-from nicobar.model import Delivery, DeliveryState, Message, Record, RequestRecord
+from nicobar.model import Attempt, Delivery, DeliveryState, Message, Record, RequestRecord
 from nicobar.store.history import MessageDeliveries, MessageFilter
 from nicobar.use_cases import erase
 from nicobar.use_cases.delivery_waits import DeliveryWaits, Wait, read_waits
@@ -80,7 +82,8 @@ async def show(
 
     pages = listed(found, place, limit=PAGE, key=lambda item: item.message.id, link=link)
     waits = await read_waits(context.services.store, snapshot.endpoints, context.now_ms())
-    rows = [await _row(context, item, waits) for item in pages.items]
+    attempts = await context.services.store.attempts_of_deliveries([item.message.id for item in pages.items])
+    rows = [_row(item, waits, attempts) for item in pages.items]
     return page(
         visitor,
         "customer.html",
@@ -125,11 +128,13 @@ async def expunged(context: Context, visitor: Visitor) -> Response[bytes]:
     return redirect(address("/customers/timeline", key=key) if done else address("/customers/expunge", key=key))
 
 
-async def _row(context: Context, happened: MessageDeliveries, waits: DeliveryWaits) -> TimelineRow:
+def _row(
+    happened: MessageDeliveries, waits: DeliveryWaits, attempts: Mapping[tuple[str, str], Sequence[Attempt]]
+) -> TimelineRow:
     steps: list[TimelineDelivery] = []
     for delivery in happened.deliveries:
-        attempts = await context.services.store.attempts(happened.message.id, delivery.endpoint_id)
-        last = attempts[-1] if attempts else None
+        tried = attempts.get((happened.message.id, delivery.endpoint_id))
+        last = tried[-1] if tried else None
         steps.append(
             TimelineDelivery(
                 delivery=delivery,

@@ -10,7 +10,7 @@ from nicobar.pipeline.subscriptions import wants
 from nicobar.reasons import Reason
 from nicobar.sources.registry import first_source, source_kind
 from nicobar.store import Backlog, Snapshot
-from nicobar.store.history import AttemptFilter, MessageAttempt, RejectedRequest
+from nicobar.store.history import AttemptFilter, MessageAttempt, RejectedRequest, Tally
 from nicobar.use_cases import endpoints, sources
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.statistics import DAY_MS, Counts, count
@@ -64,20 +64,26 @@ async def rows_of(context: Context, snapshot: Snapshot, app_id: str) -> list[End
     store = context.services.store
     backlog = {waiting.endpoint_seq: waiting for waiting in await store.backlog()}
     breakers = await store.breakers()
+    tallies: dict[str, list[Tally]] = {}
+    since_ms, until_ms = _last_day(context)
+    for tally in await store.tallies_by_endpoint(app_id, since_ms=since_ms, until_ms=until_ms):
+        tallies.setdefault(tally.endpoint_id, []).append(tally)
     own = sorted(
         (endpoint for endpoint in snapshot.endpoints if endpoint.app_id == app_id),
         key=lambda endpoint: endpoint.name.casefold(),
     )
-    return [await _row(context, item, breakers.get(item.seq), backlog.get(item.seq)) for item in own]
+    return [
+        _row(item, breakers.get(item.seq), backlog.get(item.seq), count(tallies.get(item.id, []))) for item in own
+    ]
 
 
-async def _row(context: Context, endpoint: Endpoint, breaker: Breaker | None, waiting: Backlog | None) -> EndpointRow:
-    state, reason = _state(endpoint, breaker)
+def _last_day(context: Context) -> tuple[int, int]:
     now_ms = context.now_ms()
-    tallies = await context.services.store.tallies_by_type(
-        endpoint.app_id, since_ms=now_ms - DAY_MS, until_ms=now_ms + 1, endpoint_id=endpoint.id
-    )
-    counts = count(tallies)
+    return now_ms - DAY_MS, now_ms + 1
+
+
+def _row(endpoint: Endpoint, breaker: Breaker | None, waiting: Backlog | None, counts: Counts) -> EndpointRow:
+    state, reason = _state(endpoint, breaker)
     return EndpointRow(
         endpoint=endpoint,
         connector_name=connector(endpoint.connector).name,
@@ -219,6 +225,10 @@ async def _page(
     store = context.services.store
     breaker = (await store.breakers()).get(endpoint.seq)
     waiting = next(iter(await store.backlog(endpoint.seq)), None)
+    since_ms, until_ms = _last_day(context)
+    tallies = await store.tallies_by_type(
+        endpoint.app_id, since_ms=since_ms, until_ms=until_ms, endpoint_id=endpoint.id
+    )
     tried = await store.attempts_of_endpoint(endpoint.id, AttemptFilter(alerts=visitor.sees_alerts), limit=ATTEMPTS)
     return page(
         visitor,
@@ -228,7 +238,7 @@ async def _page(
         is_connecting=is_connecting,
         coverage=await coverage_of_endpoint(context, endpoint),
         samples=_samples(snapshot, incoming, endpoint) if incoming else [],
-        row=await _row(context, endpoint, breaker, waiting),
+        row=_row(endpoint, breaker, waiting, count(tallies)),
         day=await last_day(context, endpoint.app_id, endpoint.id),
         source=incoming,
         kind=source_kind(incoming.kind) if incoming else None,

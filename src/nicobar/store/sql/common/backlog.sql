@@ -1,6 +1,5 @@
--- The unfinished deliveries by endpoint, and the age of the oldest.
-SELECT d.endpoint_seq, d.unfinished, m.accepted_at_ms
-FROM (
-    SELECT endpoint_seq, count(*) AS unfinished, min(message_seq) AS oldest
-    FROM deliveries WHERE state IN ('pending', 'sending') GROUP BY endpoint_seq
-) AS d JOIN messages AS m ON m.seq = d.oldest
+-- The unfinished deliveries of the endpoints that have some, as they are kept, and when the oldest one's message was
+-- accepted: one look into the index for each endpoint.
+SELECT c.endpoint_seq, CAST(sum(c.pending + c.sending) AS BIGINT), {oldest_accepted}
+FROM queue_counts AS c GROUP BY c.endpoint_seq HAVING sum(c.pending + c.sending) > 0
+ORDER BY c.endpoint_seq

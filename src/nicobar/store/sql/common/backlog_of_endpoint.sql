@@ -1,6 +1,4 @@
--- The unfinished deliveries of one endpoint, and the age of the oldest.
-SELECT d.endpoint_seq, d.unfinished, m.accepted_at_ms
-FROM (
-    SELECT endpoint_seq, count(*) AS unfinished, min(message_seq) AS oldest
-    FROM deliveries WHERE endpoint_seq = :endpoint_seq AND state IN ('pending', 'sending') GROUP BY endpoint_seq
-) AS d JOIN messages AS m ON m.seq = d.oldest
+-- The same for one endpoint.
+SELECT c.endpoint_seq, CAST(sum(c.pending + c.sending) AS BIGINT), {oldest_accepted}
+FROM queue_counts AS c WHERE c.endpoint_seq = :endpoint_seq GROUP BY c.endpoint_seq
+HAVING sum(c.pending + c.sending) > 0

@@ -1,2 +1,2 @@
 -- The valid links.
-SELECT name, sha256, role, created_at_ms, expires_at_ms FROM links WHERE expires_at_ms > :now_ms ORDER BY name
+SELECT {link} FROM links WHERE expires_at_ms > :now_ms ORDER BY name

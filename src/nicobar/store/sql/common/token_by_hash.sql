@@ -1,3 +1,3 @@
 -- The token with this SHA-256, also one that is expired or revoked.
-SELECT id, name, sha256, scope, app_id, created_at_ms, expires_at_ms, revoked_at_ms, last_used_at_ms, portal, session_id
+SELECT {token}
 FROM tokens WHERE sha256 = :sha256

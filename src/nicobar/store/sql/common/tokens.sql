@@ -1,3 +1,3 @@
 -- All tokens, the oldest first.
-SELECT id, name, sha256, scope, app_id, created_at_ms, expires_at_ms, revoked_at_ms, last_used_at_ms, portal, session_id
+SELECT {token}
 FROM tokens ORDER BY created_at_ms, id

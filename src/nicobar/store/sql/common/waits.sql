@@ -1,8 +1,15 @@
--- What an endpoint's unfinished deliveries wait for, and when the first of each kind is due, of as many as are looked at.
-SELECT CASE WHEN w.state = 'sending' THEN 'sending' WHEN w.due_at_ms IS NULL THEN 'behind'
-    WHEN w.due_at_ms <= :now_ms THEN 'due' ELSE 'later' END, count(*), min(w.due_at_ms)
+-- What an endpoint's deliveries wait for that are not behind an earlier one: of the next `look` that are due, and of the
+-- next `look` that are due later, how many of each state there are and when the first one is due. The state is not asked
+-- for within: an index of what is not finished would be read over all of it.
+SELECT w.kind, w.state, w.behind, count(*), min(w.due_at_ms)
 FROM (
-    SELECT d.state, d.due_at_ms
-    FROM endpoints AS e {then_join} deliveries AS d ON d.endpoint_seq = e.seq AND d.state IN ('pending', 'sending')
-    WHERE e.id = :endpoint_id LIMIT :look
-) AS w GROUP BY 1
+    SELECT * FROM (
+        SELECT 'due' AS kind, d.state, d.due_at_ms, {is_behind} AS behind FROM deliveries AS d
+        WHERE d.endpoint_seq = :endpoint_seq AND d.due_at_ms <= :now_ms ORDER BY d.due_at_ms LIMIT :look
+    ) AS due
+    UNION ALL
+    SELECT * FROM (
+        SELECT 'later', d.state, d.due_at_ms, {is_behind} FROM deliveries AS d
+        WHERE d.endpoint_seq = :endpoint_seq AND d.due_at_ms > :now_ms ORDER BY d.due_at_ms LIMIT :look
+    ) AS later
+) AS w GROUP BY w.kind, w.state, w.behind

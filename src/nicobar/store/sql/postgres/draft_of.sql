@@ -1,4 +1,4 @@
 -- The draft for an endpoint that was changed last.
-SELECT id, app_id, updated_at_ms, sealed_credentials, content FROM drafts
+SELECT {draft} FROM drafts
 WHERE app_id = :app_id AND CAST(content AS json) ->> 'endpoint_id' = :endpoint_id
 ORDER BY updated_at_ms DESC, id DESC LIMIT 1

@@ -2,11 +2,12 @@
 -- columns
 {message_with_body_on_request}, {delivery}
 -- from
-endpoints AS e {then_join} messages AS m ON m.app_id = e.app_id
+messages AS m
 -- joined
-{then_join} deliveries AS d ON d.message_seq = m.seq AND d.endpoint_seq = e.seq
--- where
-e.id = :endpoint_id
+{then_join} deliveries AS d ON d.message_seq = m.seq AND d.endpoint_seq = :endpoint_seq
+    {then_join} endpoints AS e ON e.seq = :endpoint_seq
+-- of
+m.app_id = :app_id
 -- place
 m.seq
 -- filter

@@ -2,11 +2,11 @@
 -- columns
 {message_without_body}, e.id, a.id, a.content
 -- from
-endpoints AS e {then_join} attempts AS a ON a.endpoint_seq = e.seq
+attempts AS a
 -- joined
-{then_join} messages AS m ON m.seq = a.message_seq
--- where
-e.id = :endpoint_id
+{then_join} messages AS m ON m.seq = a.message_seq {then_join} endpoints AS e ON e.seq = :endpoint_seq
+-- of
+a.endpoint_seq = :endpoint_seq
 -- place
 a.id
 -- filter

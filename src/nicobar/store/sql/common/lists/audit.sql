@@ -3,8 +3,6 @@
 seq, at_ms, actor, action, app_id, subject, detail
 -- from
 audit
--- where
-TRUE
 -- place
 seq
 -- filter

@@ -1,11 +1,5 @@
 -- The audit log of an application.
--- columns
-seq, at_ms, actor, action, app_id, subject, detail
--- from
+-- like
 audit
--- where
+-- of
 app_id = :app_id
--- place
-seq
--- filter
-{audit_filter}

@@ -1,11 +1,5 @@
 -- The audit log of one object.
--- columns
-seq, at_ms, actor, action, app_id, subject, detail
--- from
+-- like
 audit
--- where
+-- of
 subject = :subject
--- place
-seq
--- filter
-{audit_filter}

@@ -3,7 +3,7 @@
 {message_with_body_on_request}
 -- from
 messages AS m
--- where
+-- of
 m.app_id = :app_id
 -- place
 m.seq

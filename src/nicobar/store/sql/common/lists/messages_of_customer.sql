@@ -1,13 +1,7 @@
 -- A customer's messages.
--- columns
-{message_with_body_on_request}
--- from
-messages AS m
--- where
+-- like
+messages
+-- of
 m.app_id = :app_id AND m.customer_key = :customer_key
--- place
-m.seq
--- filter
-{accepted_between}
-    {of_kind}
-    {with_delivery}
+-- where
+m.customer_key IS NOT NULL

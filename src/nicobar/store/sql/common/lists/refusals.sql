@@ -3,7 +3,7 @@
 seq, source_id, at_ms, status, code, detail, event_id
 -- from
 refusals
--- where
+-- of
 source_id = :source_id
 -- place
 seq

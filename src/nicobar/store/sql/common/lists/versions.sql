@@ -2,8 +2,8 @@
 -- columns
 t.version, t.created_at_ms, CASE WHEN :with_code THEN t.code END
 -- from
-endpoints AS e {then_join} transformations AS t ON t.endpoint_seq = e.seq
--- where
-e.id = :endpoint_id
+transformations AS t
+-- of
+t.endpoint_seq = :endpoint_seq
 -- place
 t.version

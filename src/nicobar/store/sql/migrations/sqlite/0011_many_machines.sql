@@ -64,3 +64,54 @@ CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, term INTEGER N
 -- has what the database cannot store; also of an expunged message.
 ALTER TABLE messages ADD COLUMN customer_email TEXT;
 ALTER TABLE messages ADD COLUMN customer_name TEXT;
+
+-- === Counters of the queue ===
+
+-- How many deliveries of an endpoint are pending and how many are being sent: the sums over its slots, of which there is
+-- one, 0, as there is one writer. Triggers keep them, since versions of before write to this database too, and a count
+-- that is forgotten once is wrong for good.
+CREATE TABLE queue_counts (
+    endpoint_seq INTEGER NOT NULL,
+    slot INTEGER NOT NULL,
+    pending INTEGER NOT NULL,
+    sending INTEGER NOT NULL,
+    PRIMARY KEY (endpoint_seq, slot)
+) WITHOUT ROWID;
+
+-- The oldest message of an endpoint that is not finished, and pages of those.
+CREATE INDEX deliveries_unfinished_in_order ON deliveries (endpoint_seq, message_seq)
+    WHERE state IN ('pending', 'sending');
+
+CREATE TRIGGER deliveries_added AFTER INSERT ON deliveries WHEN new.state IN ('pending', 'sending') BEGIN
+    INSERT INTO queue_counts (endpoint_seq, slot, pending, sending)
+    VALUES (new.endpoint_seq, 0, new.state = 'pending', new.state = 'sending')
+    ON CONFLICT (endpoint_seq, slot) DO UPDATE SET pending = queue_counts.pending + excluded.pending,
+        sending = queue_counts.sending + excluded.sending;
+END;
+CREATE TRIGGER deliveries_removed AFTER DELETE ON deliveries WHEN old.state IN ('pending', 'sending') BEGIN
+    UPDATE queue_counts SET pending = pending - (old.state = 'pending'), sending = sending - (old.state = 'sending')
+    WHERE endpoint_seq = old.endpoint_seq AND slot = 0;
+END;
+-- An endpoint whose delivery is changed has its row, or gets it here: it has had none that was not finished.
+CREATE TRIGGER deliveries_changed AFTER UPDATE OF state ON deliveries WHEN new.state <> old.state BEGIN
+    INSERT INTO queue_counts (endpoint_seq, slot, pending, sending)
+    VALUES (new.endpoint_seq, 0, (new.state = 'pending') - (old.state = 'pending'),
+        (new.state = 'sending') - (old.state = 'sending'))
+    ON CONFLICT (endpoint_seq, slot) DO UPDATE SET pending = queue_counts.pending + excluded.pending,
+        sending = queue_counts.sending + excluded.sending;
+END;
+INSERT INTO queue_counts (endpoint_seq, slot, pending, sending)
+SELECT endpoint_seq, 0, sum(state = 'pending'), sum(state = 'sending')
+FROM deliveries WHERE state IN ('pending', 'sending') GROUP BY endpoint_seq;
+
+-- === A move to another database ===
+
+-- state: filling (a copy of another database, not whole yet), draining (no new events), closed (nothing is written) or
+-- moved. place: the other database, without a password. installation_id: whose data it is. There is at most one row.
+CREATE TABLE moves (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    state TEXT NOT NULL,
+    place TEXT NOT NULL,
+    installation_id TEXT NOT NULL,
+    changed_at_ms INTEGER NOT NULL
+);

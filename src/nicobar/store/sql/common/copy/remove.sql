@@ -1,0 +1,2 @@
+-- Removes the rows of a range of keys.
+DELETE FROM {table} WHERE {range}

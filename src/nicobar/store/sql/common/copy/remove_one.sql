@@ -1,0 +1,2 @@
+-- Removes one row.
+DELETE FROM {table} WHERE ({key}) = ({key_values})

@@ -1,0 +1,1 @@
+id, app_id, updated_at_ms, sealed_credentials, content

@@ -1,0 +1,1 @@
+name, sha256, role, created_at_ms, expires_at_ms

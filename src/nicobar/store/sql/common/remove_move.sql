@@ -1,0 +1,2 @@
+-- The data is not moving any more.
+DELETE FROM moves

@@ -1,2 +1,0 @@
--- Replaces an attempt as it is stored.
-UPDATE attempts SET content = :content WHERE id = :id

@@ -1,0 +1,2 @@
+-- Adds rows.
+COPY {table} ({columns}) FROM STDIN

@@ -1,0 +1,2 @@
+-- Ends a refusal.
+DROP TRIGGER IF EXISTS {trigger}

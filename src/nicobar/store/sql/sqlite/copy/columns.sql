@@ -1,0 +1,3 @@
+-- Every column: its table, and its place in the table's key, 0 for none.
+SELECT t.name, c.name, c.pk FROM sqlite_schema AS t JOIN pragma_table_info(t.name) AS c
+WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' ORDER BY t.name, c.name
